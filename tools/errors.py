@@ -1,0 +1,67 @@
+"""The harness's own failures: a closed tree, raised, never returned.
+
+A candidate that fails is a value (`schema.evaluation.Failure`); an exception of this tree means
+that the harness, its data or the request was at fault. Every error says what was wrong, where,
+and what to do next, for its text is all that an agent sees of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """Base of every error that the harness raises on purpose.
+
+    Args:
+        what: what was wrong, as a sentence without a full stop.
+        where: the file, field, argument or process it concerns; may be empty.
+        remedy: what the reader should do next.
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+        place = f" ({where})" if where else ""
+        advice = f" {remedy}" if remedy else ""
+        super().__init__(f"{what}{place}.{advice}")
+
+
+class RequestError(HarnessError):
+    """Raised when an argument cannot be honoured; the caller can mend it."""
+
+
+class DatasetError(HarnessError):
+    """Raised when a definition, workload or solution file cannot be used."""
+
+
+class CapabilityError(HarnessError):
+    """Raised when this machine lacks a tool, a device or a permission."""
+
+
+class InfrastructureError(HarnessError):
+    """Raised when a process of ours died, hung, or the disk refused a write."""
+
+
+class ArchiveError(HarnessError):
+    """Raised when the archive refuses a write or finds itself inconsistent."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> RequestError:
+    """Builds the error for a name that nothing has, naming the nearest ones that exist.
+
+    Args:
+        kind: the word for the thing, e.g. "definition".
+        name: what was asked for.
+        known: every valid name.
+        remedy: what to do next; a listing of the nearest names when empty.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:5]
+    listing = ", ".join(near) if near else "none exist"
+    return RequestError(
+        f"Unknown {kind} {name!r}",
+        remedy=f"Nearest: {listing}." + (f" {remedy}" if remedy else ""),
+    )

@@ -1,0 +1,382 @@
+"""The immutable record of one trial, and the words it is made of.
+
+Everything a later reader needs is in the record: raw samples, seeds, versions, clocks. A summary
+is recomputed from it (`tools/evaluation/comparison.py`), never typed. A workload that did not pass
+cannot hold a latency: the validators refuse to build one.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+
+
+def _finite_or_none(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+FiniteFloat = Annotated[float | None, BeforeValidator(_finite_or_none)]
+"""A float that JSON can carry: NaN and the infinities become null, never invalid JSON."""
+
+
+class Record(BaseModel):
+    """Base of every record: frozen, and strict about names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False)
+
+
+class Status(StrEnum):
+    """How a trial ended: FlashInfer-Trace's seven, then four of ours."""
+
+    PASSED = "PASSED"
+    INCORRECT_SHAPE = "INCORRECT_SHAPE"
+    INCORRECT_NUMERICAL = "INCORRECT_NUMERICAL"
+    INCORRECT_DTYPE = "INCORRECT_DTYPE"
+    RUNTIME_ERROR = "RUNTIME_ERROR"
+    COMPILE_ERROR = "COMPILE_ERROR"
+    TIMEOUT = "TIMEOUT"
+    INVALID_CANDIDATE = "INVALID_CANDIDATE"
+    INTEGRITY_VIOLATION = "INTEGRITY_VIOLATION"
+    INFRASTRUCTURE_ERROR = "INFRASTRUCTURE_ERROR"
+    RUNNING = "RUNNING"
+    NOT_RUN = "NOT_RUN"
+    """A workload that the budget left out; never the status of a whole evaluation."""
+
+
+class Scope(StrEnum):
+    """How much of an evaluation is asked for."""
+
+    STATIC = "static"
+    SMOKE = "smoke"
+    SAMPLE = "sample"
+    FULL = "full"
+    OFFICIAL = "official"
+
+
+class Stage(StrEnum):
+    """The step at which a trial stands or ended."""
+
+    REQUEST = "request"
+    COMPILE = "compile"
+    CORRECTNESS = "correctness"
+    INTEGRITY = "integrity"
+    TIMING = "timing"
+    DONE = "done"
+
+
+class Executor(StrEnum):
+    """What ran the candidate."""
+
+    CUDA = "cuda"
+    INTERPRETER = "interpreter"
+
+
+class Decision(StrEnum):
+    """What a paired comparison allows one to say."""
+
+    FASTER = "FASTER"
+    SLOWER = "SLOWER"
+    EQUAL = "EQUAL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class Severity(StrEnum):
+    """What a finding does to the verdict."""
+
+    NOTE = "note"
+    WARNING = "warning"
+    VIOLATION = "violation"
+
+
+class Failure(Record):
+    """Why a candidate failed, in words an agent can act on.
+
+    For a held-out case only `stage`, `kind`, `message` and `remedy` are filled: an agent learns
+    that it failed and how, never on which case.
+    """
+
+    stage: Stage
+    kind: str = Field(description="Short machine word, e.g. 'syntax_error', 'wrong_values', 'crash'.")
+    message: str = Field(description="What happened, as a sentence with its numbers.")
+    remedy: str = Field(description="What to do next.")
+    workload_uuid: str | None = None
+    axes: dict[str, int] = Field(default_factory=dict)
+    held_out: bool = False
+    output: str | None = Field(default=None, description="Name of the output that differs.")
+    index: list[int] | None = Field(default=None, description="Index of the worst element.")
+    expected: FiniteFloat | str = None
+    got: FiniteFloat | str = None
+    mismatched: int | None = None
+    total: int | None = None
+    cluster: str | None = Field(default=None, description="Where the mismatches lie.")
+    excerpt: str | None = Field(
+        default=None, description="Untrusted words of the compiler, Python or the candidate, cut."
+    )
+
+
+class Finding(Record):
+    """What an integrity check saw."""
+
+    claim: str = Field(description="Id of the integrity claim, as in tests/adversarial/claims.py.")
+    severity: Severity
+    message: str
+    evidence: dict[str, Any] = Field(default_factory=dict)
+
+
+class OutputError(Record):
+    """The error of one output over all checked calls of one workload."""
+
+    output: str
+    max_absolute: FiniteFloat = None
+    max_relative: FiniteFloat = None
+    matched_ratio: FiniteFloat = Field(
+        default=None, description="Share of elements within the FlashInfer-Trace criterion."
+    )
+    rms_relative: FiniteFloat = Field(
+        default=None, description="Norm of the error over the norm of the oracle's output."
+    )
+    worst_row_relative: FiniteFloat = Field(
+        default=None, description="The same for the worst row (last axis)."
+    )
+    max_scaled: FiniteFloat = Field(
+        default=None, description="Largest error over the rms of the oracle's output."
+    )
+    trusted_rms_relative: FiniteFloat = Field(
+        default=None, description="rms_relative of the trusted same-precision implementation."
+    )
+    limit_rms_relative: FiniteFloat = None
+    limit_max_scaled: FiniteFloat = None
+    compatible: bool = Field(default=True, description="Within the FlashInfer-Trace criterion.")
+    strict: bool = Field(default=True, description="Within our limits; decides the verdict.")
+
+
+class KernelTime(Record):
+    """Device time of one kernel name in the timed calls, and whose it is."""
+
+    name: str
+    launches: int
+    share: float
+    microseconds: float
+    origin: str = Field(description="'candidate', 'torch', a library's name, 'copy' or 'unknown'.")
+
+
+class Measurement(Record):
+    """Timed calls of one solution on one workload; raw samples in nanoseconds, in call order."""
+
+    timer: str = Field(description="'cupti', 'cuda_graph', 'cuda_events'.")
+    cold_ns: list[int] = Field(description="Device span with a cold L2; the ranked latency.")
+    warm_ns: list[int] = Field(default_factory=list)
+    host_ns: list[int] = Field(default_factory=list, description="Call to visible result, host.")
+    block: list[int] = Field(default_factory=list, description="Process block of each cold sample.")
+    set_aside: list[int] = Field(
+        default_factory=list, description="Indices of cold samples taken under throttle."
+    )
+    kernels: list[KernelTime] = Field(default_factory=list)
+
+
+class Comparison(Record):
+    """A paired ratio baseline / candidate on one workload (above 1: the candidate is faster)."""
+
+    ratio: FiniteFloat
+    interval: tuple[float, float]
+    confidence: float
+    pairs: int
+    wins: int
+    sign_p: FiniteFloat
+    threshold: float = Field(description="Ratio away from 1 that the noise floor demands.")
+    decision: Decision
+
+
+class WorkloadResult(Record):
+    """The outcome on one workload."""
+
+    uuid: str
+    axes: dict[str, int]
+    status: Status
+    reason: str | None = Field(default=None, description="Why it was not run or has no latency.")
+    regime: str | None = None
+    weight: float | None = None
+    calls_checked: int = 0
+    errors: list[OutputError] = Field(default_factory=list)
+    failure: Failure | None = None
+    latency_us: FiniteFloat = None
+    latency_interval_us: tuple[float, float] | None = None
+    warm_latency_us: FiniteFloat = None
+    host_latency_us: FiniteFloat = None
+    baseline_latency_us: FiniteFloat = None
+    speedup: FiniteFloat = None
+    comparison: Comparison | None = None
+    floors_us: dict[str, float] = Field(
+        default_factory=dict, description="Least time by device or target, e.g. 'B200': 1.05."
+    )
+    sol_percent: FiniteFloat = Field(
+        default=None, description="Floor of the device measured on over the latency, in percent."
+    )
+    measurement: Measurement | None = None
+    baseline_measurement: Measurement | None = None
+
+    @model_validator(mode="after")
+    def _no_latency_without_a_pass(self) -> WorkloadResult:
+        timed = self.latency_us is not None or self.measurement is not None
+        if timed and self.status is not Status.PASSED:
+            raise ValueError(f"a workload that is {self.status} cannot hold a latency")
+        return self
+
+
+class Totals(Record):
+    """Summaries over the workloads that were timed; recomputed from the samples."""
+
+    passed: int = 0
+    failed: int = 0
+    not_run: int = 0
+    objective: str = Field(default="mean_latency_us", description="The number candidates rank by.")
+    mean_latency_us: FiniteFloat = None
+    estimated_full_mean_us: FiniteFloat = Field(
+        default=None, description="Weighted mean of the sample, an estimate of all workloads' mean."
+    )
+    baseline_mean_latency_us: FiniteFloat = None
+    mean_of_ratios: FiniteFloat = None
+    ratio_of_means: FiniteFloat = None
+    geometric_mean_ratio: FiniteFloat = None
+    ratio_interval: tuple[float, float] | None = Field(
+        default=None, description="95 % bootstrap interval of the geometric mean ratio."
+    )
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
+    inconclusive: int = 0
+
+
+class ClockSample(Record):
+    """What NVML said at one moment."""
+
+    at_s: float
+    sm_mhz: int | None = None
+    memory_mhz: int | None = None
+    power_w: float | None = None
+    temperature_c: int | None = None
+    throttle: list[str] = Field(default_factory=list)
+
+
+class DeviceInfo(Record):
+    """The device a candidate ran on."""
+
+    name: str
+    executor: Executor
+    compute_capability: str | None = None
+    sm_count: int | None = None
+    memory_bytes: int | None = None
+    l2_bytes: int | None = None
+    driver: str | None = None
+    uuid: str | None = None
+
+
+class Isolation(Record):
+    """What keeps the candidate away from the verdict, and what this machine did not grant."""
+
+    level: str = Field(description="'strong' when nothing is missing, else 'weaker'.")
+    granted: list[str] = Field(default_factory=list)
+    missing: list[str] = Field(default_factory=list)
+
+
+class Evidence(Record):
+    """Everything needed to repeat or doubt a result."""
+
+    device: DeviceInfo | None = None
+    timer: str | None = None
+    timer_note: str | None = None
+    seeds: dict[str, list[int]] = Field(
+        default_factory=dict, description="Per workload uuid, the seed of each checked call's inputs."
+    )
+    families: dict[str, list[str]] = Field(default_factory=dict)
+    clocks: list[ClockSample] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+    noise_floor: dict[str, Any] | None = None
+    isolation: Isolation | None = None
+    started_at: str = Field(description="UTC, ISO 8601.")
+    seconds: dict[str, float] = Field(default_factory=dict, description="Wall time by part.")
+    command: str = ""
+    fresh_values: str = Field(
+        default="", description="How inputs changed between timed calls, in words."
+    )
+
+
+class Integrity(Record):
+    """Which checks ran and what they saw."""
+
+    checks: list[str] = Field(default_factory=list)
+    not_run: dict[str, str] = Field(default_factory=dict, description="Check to the reason.")
+    findings: list[Finding] = Field(default_factory=list)
+    determinism: str | None = Field(
+        default=None, description="'bitwise', 'within_tolerance' or 'flaky'."
+    )
+
+
+class StaticKernel(Record):
+    """One kernel of a candidate compiled for one target, without running it."""
+
+    name: str
+    target: str = Field(description="'sm_90', 'sm_100a', …")
+    config: dict[str, Any] = Field(default_factory=dict)
+    registers: int | None = None
+    shared_bytes: int | None = None
+    stack_bytes: int | None = None
+    spill_bytes: int | None = None
+    threads: int | None = None
+    occupancy: FiniteFloat = Field(default=None, description="Theoretical, 0 to 1.")
+    occupancy_limit: str | None = None
+    instructions: dict[str, int] = Field(
+        default_factory=dict, description="SASS counts by class: tensor, load_128, local, …"
+    )
+    notes: list[str] = Field(default_factory=list)
+
+
+class StaticCheck(Record):
+    """What compiling for targets that need not be present showed."""
+
+    status: str = Field(description="'built', 'failed' or 'unavailable'.")
+    reason: str | None = None
+    kernels: list[StaticKernel] = Field(default_factory=list)
+    failures: dict[str, str] = Field(default_factory=dict, description="Target to excerpt.")
+
+
+class Evaluation(Record):
+    """The immutable record of one trial."""
+
+    schema_version: int = SCHEMA_VERSION
+    evaluation_id: str
+    definition: str
+    solution_name: str
+    language: str
+    content_hash: str = Field(description="Of everything in the solution that changes behaviour.")
+    workload_digest: str
+    scope: Scope
+    status: Status
+    stage: Stage
+    failure: Failure | None = None
+    workloads: list[WorkloadResult] = Field(default_factory=list)
+    totals: Totals = Field(default_factory=Totals)
+    baseline: str | None = Field(default=None, description="Name of what it was compared to.")
+    baseline_hash: str | None = None
+    evidence: Evidence
+    integrity: Integrity = Field(default_factory=Integrity)
+    static: StaticCheck | None = None
+    log: str = Field(default="", description="Untrusted output of the candidate, cut.")
+    not_timed_reason: str | None = None
+
+    @model_validator(mode="after")
+    def _status_and_failure_agree(self) -> Evaluation:
+        if self.status is Status.PASSED and self.failure is not None:
+            raise ValueError("a PASSED evaluation cannot carry a failure")
+        if self.status not in (Status.PASSED, Status.RUNNING) and self.failure is None:
+            raise ValueError(f"an evaluation that is {self.status} must say why")
+        if self.status is not Status.PASSED and self.totals.mean_latency_us is not None:
+            raise ValueError("a latency cannot be summarised without a pass")
+        return self

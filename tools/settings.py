@@ -1,0 +1,162 @@
+"""One frozen Settings, loaded once; nothing else reads the environment.
+
+Precedence: an argument, then `KERNEL_HARNESS_<NAME>`, then `kernel-harness.toml` in the current
+folder or the data folder, then the default. A name that nothing knows is an error, for a misspelt
+setting that is ignored costs an afternoon.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import RequestError, unknown_name
+
+PREFIX = "KERNEL_HARNESS_"
+FILE_NAME = "kernel-harness.toml"
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+CANDIDATE_ENVIRONMENT = (
+    "CUDA_HOME",
+    "CUDA_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONPATH",
+    "TZ",
+)
+"""All of this process's environment that a candidate may see: an allow-list, never a deny-list."""
+
+
+def _default_data_dir() -> Path:
+    """The checkout when run from one, else a folder under the user's data home."""
+    if (CHECKOUT / "pyproject.toml").is_file() and os.access(CHECKOUT, os.W_OK):
+        return CHECKOUT
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "kernel-harness"
+
+
+def _default_kernels_dir() -> Path:
+    return Path(str(files("kernel_harness.kernels")))
+
+
+class Settings(BaseModel):
+    """Every choice a user can make about where things are and how long they may take."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        description="Holds workspaces/, archive/, evaluations/ and cache/.",
+    )
+    kernels_dir: Path = Field(
+        default_factory=_default_kernels_dir, description="The shipped operators."
+    )
+    dataset: tuple[Path, ...] = Field(
+        default=(), description="FlashInfer-Trace dataset folders beside the shipped operators."
+    )
+    device: str = Field(default="auto", description="'auto', 'cpu' or 'cuda:N'.")
+    targets: tuple[str, ...] = Field(
+        default=("B200", "H200"), description="Devices whose floors every evaluation reports."
+    )
+    static_targets: tuple[str, ...] = Field(
+        default=("sm_90", "sm_100"), description="Architectures a candidate is compiled for."
+    )
+    wait_s: float = Field(
+        default=240.0, gt=0, le=3600, description="Longest a call blocks before it answers RUNNING."
+    )
+    cpu_budget_s: float = Field(
+        default=40.0, gt=0, description="Time for one evaluation without a GPU; the rest is NOT_RUN."
+    )
+    gpu_budget_s: float = Field(default=900.0, gt=0, description="The same with one.")
+    build_timeout_s: float = Field(default=180.0, gt=0)
+    call_timeout_s: float = Field(default=60.0, gt=0)
+    log_level: str = Field(default="WARNING")
+
+    @property
+    def workspaces_dir(self) -> Path:
+        """Where agents write candidates, one folder each."""
+        return self.data_dir / "workspaces"
+
+    @property
+    def archive_dir(self) -> Path:
+        """Holds repository.git, the archive, and what is derived from it."""
+        return self.data_dir / "archive"
+
+    @property
+    def evaluations_dir(self) -> Path:
+        """One write-once JSON record per trial."""
+        return self.archive_dir / "evaluations"
+
+    @property
+    def profiles_dir(self) -> Path:
+        """Profiles and their raw reports, by content."""
+        return self.archive_dir / "profiles"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Build products and reference outputs, by content; may be deleted."""
+        return self.archive_dir / "cache"
+
+
+def load_settings(
+    overrides: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Builds the settings from arguments, environment and file, in that order of precedence.
+
+    Args:
+        overrides: values given on a command line; None values are ignored.
+        environment: stands in for the process's own, in tests.
+
+    Raises:
+        RequestError: for a name nothing knows or a value of the wrong kind, naming its source.
+    """
+    env = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    for folder in (Path.cwd(), _default_data_dir()):
+        file = folder / FILE_NAME
+        if file.is_file():
+            values |= _checked(tomllib.loads(file.read_text(encoding="utf-8")), str(file))
+            break
+    if env.get("FIB_DATASET_PATH"):
+        values["dataset"] = (env["FIB_DATASET_PATH"],)
+    from_env = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in env.items()
+        if name.startswith(PREFIX)
+    }
+    values |= _checked(from_env, "environment")
+    values |= _checked({k: v for k, v in (overrides or {}).items() if v is not None}, "arguments")
+    for name in ("dataset", "targets", "static_targets"):
+        if isinstance(values.get(name), str):
+            separator = os.pathsep if name == "dataset" else ","
+            values[name] = tuple(p.strip() for p in values[name].split(separator) if p.strip())
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise RequestError(
+            f"Setting {name!r} cannot be {first.get('input')!r}: {first['msg']}",
+            remedy="See docs/settings.md for what each setting takes.",
+        ) from error
+
+
+def _checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    for name in values:
+        if name not in Settings.model_fields:
+            raise unknown_name(f"setting in {source}", name, Settings.model_fields)
+    return dict(values)
+
+
+def candidate_environment() -> dict[str, str]:
+    """The part of this process's environment that a candidate may see."""
+    return {name: os.environ[name] for name in CANDIDATE_ENVIRONMENT if name in os.environ}

@@ -1,0 +1,467 @@
+"""The only messages between the three processes; a security reviewer starts here.
+
+    server  ⇄ judge       JSON frames on the judge's stdin and stdout, both trusted
+    judge   ⇄ zygote      JSON frames on a socket pair, with file descriptors beside `Spawn`
+    judge   ⇄ candidate   JSON frames on a socket pair; what comes back is believed in nothing but
+                          that it was said, and is capped before it is parsed
+
+A frame is four bytes of big-endian length and that many bytes of UTF-8 JSON. No pickle, no object
+of Python's, nothing that executes when it is read. What a candidate says can end its own trial or
+fill its own log; the verdict is computed from memory that the judge reads itself.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from .errors import InfrastructureError
+
+CANDIDATE_FRAME_BYTES = 1 << 20
+TRUSTED_FRAME_BYTES = 256 << 20
+EXCERPT_CHARACTERS = 8_000
+_LENGTH = struct.Struct(">I")
+
+
+class Message(BaseModel):
+    """Base of every message: frozen, and refusing names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- server → judge ---------------------------------------------------------------------------
+
+
+class Checks(Message):
+    """How hard the judge looks; a scope is a choice of these numbers."""
+
+    trials: int = Field(default=3, ge=1, description="Input draws checked before timing.")
+    families: int = Field(default=1, ge=0, description="Extra input families drawn by the judge.")
+    held_out: int = Field(default=0, ge=0, description="Held-out workloads drawn by the judge.")
+    determinism_runs: int = Field(default=0, ge=0)
+    ghost_replay: bool = Field(default=False, description="Run once with its kernels disabled.")
+    timed: bool = True
+    blocks: int = Field(default=1, ge=1, description="Fresh processes per solution for timing.")
+    pairs_per_block: int = Field(default=10, ge=1)
+    max_pairs: int = Field(default=60, ge=1)
+    half_width: float = Field(default=0.015, description="Stop when the interval is this narrow.")
+    warm_calls: int = Field(default=5, ge=0)
+    correctness_budget: int = Field(default=0, ge=0, description="Checked calls before promotion.")
+    sanitizer: bool = False
+    static_targets: list[str] = Field(default_factory=list)
+    execute: bool = Field(default=True, description="False for scope static: build, never run.")
+
+
+class PlannedWorkload(Message):
+    """One workload to run, with what the record will say of it."""
+
+    uuid: str
+    workload: dict[str, Any] = Field(description="The Workload as FlashInfer-Trace dumps it.")
+    regime: str | None = None
+    weight: float | None = None
+
+
+class EvaluatePlan(Message):
+    """One trial, decided by the server, to be carried out by the judge."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    evaluation_id: str
+    definition: dict[str, Any]
+    operator_dir: str | None = Field(description="Folder with inputs.py, oracle.py…; null: generic.")
+    dataset_root: str | None = None
+    solution: dict[str, Any]
+    content_hash: str
+    baseline: dict[str, Any] | None = None
+    baseline_hash: str | None = None
+    scope: str
+    checks: Checks
+    workloads: list[PlannedWorkload]
+    workload_digest: str
+    targets: list[str] = Field(default_factory=list, description="Devices for floors, e.g. 'B200'.")
+    hardware_file: str = ""
+    budget_s: float = Field(default=600.0, description="After it, what is left is NOT_RUN.")
+    build_timeout_s: float = 180.0
+    call_timeout_s: float = 60.0
+    noise_floor: dict[str, float] = Field(
+        default_factory=dict, description="Duration decade in µs to the floor of |ln ratio|."
+    )
+    replay_seeds: dict[str, list[int]] = Field(
+        default_factory=dict, description="Recorded seeds to use again, when a verdict is redone."
+    )
+    command: str = ""
+
+
+class MaterialiseInputs(Message):
+    """Write one workload's inputs to a file, for a profiler that runs outside the judge."""
+
+    kind: Literal["materialise"] = "materialise"
+    request_id: str
+    definition: dict[str, Any]
+    operator_dir: str | None
+    dataset_root: str | None = None
+    workload: dict[str, Any]
+    seed: int
+    path: str = Field(description="A safetensors file; scalars travel in its metadata as JSON.")
+
+
+class Cancel(Message):
+    """Stop the named trial and kill its processes."""
+
+    kind: Literal["cancel"] = "cancel"
+    evaluation_id: str
+
+
+class Shutdown(Message):
+    """End the judge."""
+
+    kind: Literal["shutdown"] = "shutdown"
+
+
+ToJudge = Annotated[
+    EvaluatePlan | MaterialiseInputs | Cancel | Shutdown, Field(discriminator="kind")
+]
+
+
+# --- judge → server ---------------------------------------------------------------------------
+
+
+class Ready(Message):
+    """The judge is up; said once, first."""
+
+    kind: Literal["ready"] = "ready"
+    device: dict[str, Any] = Field(description="A DeviceInfo dump.")
+    versions: dict[str, str]
+    isolation: dict[str, Any] = Field(description="An Isolation dump, from a probe fork.")
+    seconds: float
+
+
+class Progress(Message):
+    """One step of a trial is done."""
+
+    kind: Literal["progress"] = "progress"
+    evaluation_id: str
+    done: float
+    total: float
+    stage: str
+    message: str
+
+
+class JudgeReport(Message):
+    """A trial has ended; `evaluation` is an Evaluation dump."""
+
+    kind: Literal["report"] = "report"
+    evaluation_id: str
+    evaluation: dict[str, Any]
+
+
+class Materialised(Message):
+    """Inputs are on disk, or why not."""
+
+    kind: Literal["materialised"] = "materialised"
+    request_id: str
+    error: str | None = None
+
+
+class JudgeFault(Message):
+    """The harness itself failed during a trial; never the candidate's fault."""
+
+    kind: Literal["fault"] = "fault"
+    evaluation_id: str
+    what: str
+    where: str = ""
+    remedy: str = ""
+
+
+FromJudge = Annotated[
+    Ready | Progress | JudgeReport | Materialised | JudgeFault, Field(discriminator="kind")
+]
+
+
+# --- judge ⇄ zygote ---------------------------------------------------------------------------
+
+
+class Spawn(Message):
+    """Fork one candidate process; its control socket and log pipe travel as descriptors.
+
+    Descriptors, in order: the control socket, the write end of the log pipe (stdout and stderr).
+    """
+
+    kind: Literal["spawn"] = "spawn"
+    private_dir: str = Field(description="Empty folder for home, caches and build products.")
+    cache_dir: str | None = Field(
+        default=None, description="Content-addressed folder of finished builds, read-only inside."
+    )
+    environment: dict[str, str] = Field(description="The whole environment of the candidate.")
+    memory_bytes: int | None = None
+    max_processes: int = 256
+    max_file_bytes: int = 2 << 30
+    cuda: bool = Field(default=False, description="Leave what CUDA needs reachable.")
+
+
+class Spawned(Message):
+    """The candidate's process group and what its sandbox granted."""
+
+    kind: Literal["spawned"] = "spawned"
+    pid: int
+    granted: list[str]
+    missing: list[str]
+
+
+class Reap(Message):
+    """Kill a candidate and every process that descends from it."""
+
+    kind: Literal["reap"] = "reap"
+    pid: int
+
+
+class Reaped(Message):
+    """How the candidate ended: an exit code, or minus the signal."""
+
+    kind: Literal["reaped"] = "reaped"
+    pid: int
+    exit_status: int | None
+
+
+ToZygote = Annotated[Spawn | Reap, Field(discriminator="kind")]
+FromZygote = Annotated[Spawned | Reaped, Field(discriminator="kind")]
+
+
+# --- judge → candidate ------------------------------------------------------------------------
+
+
+class TensorRef(Message):
+    """A tensor inside the exchange arena: contiguous, row-major."""
+
+    offset: int = Field(ge=0, description="Bytes from the start of the arena.")
+    shape: list[int]
+    dtype: str = Field(description="FlashInfer-Trace's name, e.g. 'bfloat16', 'float8_e4m3fn'.")
+
+
+class ScalarValue(Message):
+    """A Python scalar argument."""
+
+    value: bool | int | float
+
+
+Argument = TensorRef | ScalarValue
+
+
+class MapArena(Message):
+    """Map the shared arena; its descriptor travels beside the message.
+
+    `memory` is 'memfd' (CPU, mmap) or 'vmm' (a CUDA virtual-memory allocation's POSIX handle).
+    """
+
+    kind: Literal["map"] = "map"
+    memory: Literal["memfd", "vmm"]
+    nbytes: int
+    device_index: int = 0
+
+
+class BuildRequest(Message):
+    """Build (or import) the candidate."""
+
+    kind: Literal["build"] = "build"
+    language: str
+    binding: str | None
+    entry_point: str
+    destination_passing_style: bool
+    sources: list[dict[str, str]] = Field(description="{'path', 'content'} each.")
+    content_hash: str
+    argument_count: int
+    output_count: int
+    cuda_arch: str | None = Field(default=None, description="e.g. '90a'; null without a GPU.")
+
+
+class CompileRequest(Message):
+    """Compile every kernel that one call would launch, for targets, without launching any."""
+
+    kind: Literal["compile"] = "compile"
+    targets: list[str] = Field(description="e.g. 'sm_90', 'sm_100'.")
+    arguments: list[Argument]
+    outputs: list[TensorRef]
+
+
+class CallRequest(Message):
+    """Call the candidate once.
+
+    The result is copied on the caller's stream, before any synchronisation, to `snapshots`; after
+    a device-wide synchronisation and a short delay a second time to `late` (empty: not wanted).
+    """
+
+    kind: Literal["call"] = "call"
+    arguments: list[Argument]
+    outputs: list[TensorRef] = Field(description="Poisoned; filled by destination passing.")
+    snapshots: list[TensorRef]
+    late: list[TensorRef] = Field(default_factory=list)
+    time: Literal["none", "cold", "warm", "events"] = "none"
+    stream: Literal["default", "side"] = "default"
+    disable_own_kernels: bool = Field(default=False, description="Ghost replay.")
+    noise: bool = Field(default=False, description="Occupy some SMs beside the call.")
+
+
+class Exit(Message):
+    """End the candidate process."""
+
+    kind: Literal["exit"] = "exit"
+
+
+ToCandidate = Annotated[
+    MapArena | BuildRequest | CompileRequest | CallRequest | Exit, Field(discriminator="kind")
+]
+
+
+# --- candidate → judge (untrusted) ------------------------------------------------------------
+
+
+class CandidateFault(Message):
+    """What went wrong, in the candidate's own words."""
+
+    kind: str = Field(description="e.g. 'syntax_error', 'import_error', 'compile_error', 'exception'.")
+    message: str = Field(max_length=EXCERPT_CHARACTERS)
+    excerpt: str = Field(default="", max_length=EXCERPT_CHARACTERS)
+    output_position: int | None = None
+
+
+class Mapped(Message):
+    """The arena is mapped."""
+
+    kind: Literal["mapped"] = "mapped"
+
+
+class Built(Message):
+    """The entry point is callable, or why not."""
+
+    kind: Literal["built"] = "built"
+    fault: CandidateFault | None = None
+    seconds: float = 0.0
+    cached: bool = False
+    log: str = Field(default="", max_length=EXCERPT_CHARACTERS)
+
+
+class CompiledKernel(Message):
+    """One kernel compiled for one target: text of the resource and instruction dumps, parsed."""
+
+    name: str = Field(max_length=500)
+    target: str = Field(max_length=40)
+    config: dict[str, int | float | str | bool | None] = Field(default_factory=dict)
+    registers: int | None = None
+    shared_bytes: int | None = None
+    stack_bytes: int | None = None
+    spill_bytes: int | None = None
+    threads: int | None = None
+    opcodes: dict[str, int] = Field(default_factory=dict, description="SASS opcode to count.")
+
+
+class Compiled(Message):
+    """What compile-only launches gave."""
+
+    kind: Literal["compiled"] = "compiled"
+    kernels: list[CompiledKernel] = Field(default_factory=list, max_length=400)
+    failures: dict[str, str] = Field(default_factory=dict)
+    fault: CandidateFault | None = None
+
+
+class Activity(Message):
+    """One kernel, copy or memset that CUPTI saw during a call."""
+
+    name: str = Field(max_length=400)
+    start_ns: int
+    end_ns: int
+    stream: int = 0
+    origin: str = Field(default="unknown", max_length=80)
+    grid: list[int] = Field(default_factory=list, max_length=3)
+    block: list[int] = Field(default_factory=list, max_length=3)
+
+
+class Called(Message):
+    """One call has returned; times are claims, cross-checked by the judge."""
+
+    kind: Literal["called"] = "called"
+    fault: CandidateFault | None = None
+    timer: str | None = Field(default=None, max_length=40)
+    timer_note: str | None = Field(default=None, max_length=400)
+    span_ns: int | None = None
+    host_ns: int | None = None
+    activities: list[Activity] = Field(default_factory=list, max_length=2000)
+    dropped_activities: int = 0
+    returned: list[str] = Field(default_factory=list, max_length=64)
+    """For value-returning style: 'shape dtype device' of what came back, for error messages."""
+
+
+FromCandidate = Annotated[Mapped | Built | Compiled | Called, Field(discriminator="kind")]
+
+
+# --- frames -----------------------------------------------------------------------------------
+
+to_judge: TypeAdapter[EvaluatePlan | MaterialiseInputs | Cancel | Shutdown] = TypeAdapter(ToJudge)
+from_judge: TypeAdapter[Ready | Progress | JudgeReport | Materialised | JudgeFault] = TypeAdapter(
+    FromJudge
+)
+to_zygote: TypeAdapter[Spawn | Reap] = TypeAdapter(ToZygote)
+from_zygote: TypeAdapter[Spawned | Reaped] = TypeAdapter(FromZygote)
+to_candidate: TypeAdapter[MapArena | BuildRequest | CompileRequest | CallRequest | Exit] = (
+    TypeAdapter(ToCandidate)
+)
+from_candidate: TypeAdapter[Mapped | Built | Compiled | Called] = TypeAdapter(FromCandidate)
+
+T = TypeVar("T")
+
+
+class WireError(InfrastructureError):
+    """Raised when a frame is too long, cut short or not the message it must be."""
+
+
+def encode(message: Message, limit: int = TRUSTED_FRAME_BYTES) -> bytes:
+    """Turns a message into one frame.
+
+    Raises:
+        WireError: when it is longer than `limit` bytes.
+    """
+    body = message.model_dump_json().encode()
+    if len(body) > limit:
+        raise WireError(f"A {type(message).__name__} of {len(body)} bytes exceeds {limit}")
+    return _LENGTH.pack(len(body)) + body
+
+
+def frame_length(header: bytes, limit: int) -> int:
+    """Reads the length of the frame that follows a four-byte header.
+
+    Raises:
+        WireError: when the header is cut short or announces more than `limit` bytes.
+    """
+    if len(header) != _LENGTH.size:
+        raise WireError("A frame's header was cut short")
+    (length,) = _LENGTH.unpack(header)
+    if length > limit:
+        raise WireError(f"A frame of {length} bytes was announced; at most {limit} are read")
+    return length
+
+
+def decode(adapter: TypeAdapter[T], body: bytes) -> T:
+    """Parses and validates one frame's body.
+
+    Raises:
+        WireError: when it is not one of the adapter's messages; the text names the first fault.
+    """
+    try:
+        return adapter.validate_python(json.loads(body))
+    except (ValidationError, ValueError, RecursionError) as error:
+        words = str(error).splitlines()[:3]
+        raise WireError(f"A message could not be read: {' '.join(words)[:300]}") from error
+
+
+def recv_exactly(read: Any, count: int) -> bytes:
+    """Reads `count` bytes from `read(n)`, or what there is before the end of the stream."""
+    parts: list[bytes] = []
+    left = count
+    while left:
+        part = read(min(left, 1 << 20))
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
