@@ -1,0 +1,269 @@
+"""Raw samples become latencies, paired ratios, decisions and totals.
+
+Pure: it takes records and returns records, so that every summary can be recomputed from the samples
+at any later time. It knows nothing of devices or processes, and cannot repair samples that were
+taken badly.
+
+Method: pairs of one baseline and one candidate call on the same inputs; the median of the log
+ratios; a block bootstrap (blocks, then pairs within a block) for the interval, since placement and
+allocation differ between processes more than within one; a sign test as a guard that assumes no
+distribution. See docs/explanation/statistics.md for the rule and its reasons.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from ..schema.evaluation import (
+    Comparison,
+    Decision,
+    Evaluation,
+    Measurement,
+    Status,
+    Totals,
+    WorkloadResult,
+)
+
+RESAMPLES = 4_000
+DISPLAY_CONFIDENCE = 0.95
+DECISION_CONFIDENCE = 0.99
+SIGN_P = 0.01
+LEAST_EFFECT = 0.01
+"""No difference below one percent is ever called a difference."""
+UNKNOWN_NOISE_FLOOR = {0: 0.012, 1: 0.005, 2: 0.004, 3: 0.004}
+"""Noise floor of |ln ratio| by decade of microseconds, used until the device is calibrated.
+
+Deliberately wider than A/A runs show, so that an uncalibrated device errs to INCONCLUSIVE.
+"""
+
+
+def noise_floor(duration_us: float, calibrated: Mapping[str, float]) -> float:
+    """The A/A noise floor of |ln ratio| for a latency of `duration_us`.
+
+    Args:
+        duration_us: the shorter of the two latencies, in microseconds.
+        calibrated: decade of microseconds as text ('0' is 1-10 µs) to the measured floor.
+    """
+    decade = max(0, min(3, math.floor(math.log10(max(duration_us, 1.0)))))
+    known = calibrated.get(str(decade))
+    return known if known is not None else UNKNOWN_NOISE_FLOOR[decade]
+
+
+def kept(measurement: Measurement) -> list[int]:
+    """Indices of the cold samples that no throttle event set aside."""
+    aside = set(measurement.set_aside)
+    return [i for i in range(len(measurement.cold_ns)) if i not in aside]
+
+
+def _blocks(measurement: Measurement, indices: Sequence[int]) -> list[list[int]]:
+    """Positions within `indices`, grouped by process block."""
+    groups: dict[int, list[int]] = {}
+    for position, index in enumerate(indices):
+        block = measurement.block[index] if index < len(measurement.block) else 0
+        groups.setdefault(block, []).append(position)
+    return list(groups.values())
+
+
+def bootstrap_medians(values: np.ndarray, blocks: Sequence[Sequence[int]]) -> np.ndarray:
+    """Medians of block-bootstrap resamples.
+
+    Args:
+        values: the samples, shape [n].
+        blocks: positions in `values` per process block; together they cover all of them.
+
+    Returns:
+        Shape [RESAMPLES], from a fixed seed so that a record always gives the same interval.
+    """
+    rng = np.random.default_rng(20_261_120)
+    if len(blocks) < 3:
+        # Two blocks resampled say nothing of the spread between blocks; pairs still do.
+        picks = rng.integers(0, len(values), size=(RESAMPLES, len(values)))
+        return np.median(values[picks], axis=1)
+    medians = np.empty(RESAMPLES)
+    arrays = [values[list(block)] for block in blocks]
+    chosen = rng.integers(0, len(arrays), size=(RESAMPLES, len(arrays)))
+    for i, row in enumerate(chosen):
+        medians[i] = np.median(
+            np.concatenate([rng.choice(arrays[b], size=len(arrays[b])) for b in row])
+        )
+    return medians
+
+
+def _interval(resampled: np.ndarray, confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2 * 100
+    low, high = np.percentile(resampled, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def latency(measurement: Measurement) -> tuple[float, tuple[float, float]] | None:
+    """Median cold latency and its 95 % interval, in microseconds; None without samples."""
+    indices = kept(measurement)
+    if not indices:
+        return None
+    values = np.array([measurement.cold_ns[i] for i in indices], dtype=float) / 1e3
+    low, high = _interval(
+        bootstrap_medians(values, _blocks(measurement, indices)), DISPLAY_CONFIDENCE
+    )
+    return float(np.median(values)), (low, high)
+
+
+def compare(
+    baseline: Measurement, candidate: Measurement, calibrated: Mapping[str, float]
+) -> Comparison | None:
+    """Compares paired calls: sample i of both was taken on the same inputs, one after the other.
+
+    Returns None when there are fewer than five pairs, for which nothing can be said.
+    """
+    aside = set(baseline.set_aside) | set(candidate.set_aside)
+    count = min(len(baseline.cold_ns), len(candidate.cold_ns))
+    indices = [
+        i
+        for i in range(count)
+        if i not in aside and baseline.cold_ns[i] > 0 and candidate.cold_ns[i] > 0
+    ]
+    if len(indices) < 5:
+        return None
+    base = np.array([baseline.cold_ns[i] for i in indices], dtype=float)
+    ours = np.array([candidate.cold_ns[i] for i in indices], dtype=float)
+    logs = np.log(base) - np.log(ours)
+    resampled = bootstrap_medians(logs, _blocks(candidate, indices))
+    wins, decided = int((logs > 0).sum()), int((logs != 0).sum())
+    sign_p = float(stats.binomtest(wins, decided).pvalue) if decided else 1.0
+    shorter_us = float(min(np.median(base), np.median(ours))) / 1e3
+    effect = max(LEAST_EFFECT, 3 * noise_floor(shorter_us, calibrated))
+    shown = _interval(resampled, DISPLAY_CONFIDENCE)
+    return Comparison(
+        ratio=float(np.exp(np.median(logs))),
+        interval=(math.exp(shown[0]), math.exp(shown[1])),
+        confidence=DISPLAY_CONFIDENCE,
+        pairs=len(indices),
+        wins=wins,
+        sign_p=sign_p,
+        threshold=1 + effect,
+        decision=decide(_interval(resampled, DECISION_CONFIDENCE), sign_p, effect),
+    )
+
+
+def decide(interval: tuple[float, float], sign_p: float, effect: float) -> Decision:
+    """The rule: what an interval of ln(baseline / candidate) allows one to say.
+
+    Args:
+        interval: 99 % interval of the median log ratio.
+        sign_p: two-sided sign test over the pairs.
+        effect: smallest ratio beyond 1 that the noise floor lets us call a difference.
+    """
+    bound = math.log1p(effect)
+    low, high = interval
+    if low > bound and sign_p < SIGN_P:
+        return Decision.FASTER
+    if high < -bound and sign_p < SIGN_P:
+        return Decision.SLOWER
+    if low > -bound and high < bound:
+        return Decision.EQUAL
+    return Decision.INCONCLUSIVE
+
+
+def with_statistics(result: WorkloadResult, calibrated: Mapping[str, float]) -> WorkloadResult:
+    """The same workload result with every derived number computed from its raw samples."""
+    if result.status is not Status.PASSED or result.measurement is None:
+        return result
+    own = latency(result.measurement)
+    if own is None:
+        return result
+    changes: dict[str, object] = {
+        "latency_us": own[0],
+        "latency_interval_us": own[1],
+        "warm_latency_us": _median_us(result.measurement.warm_ns),
+        "host_latency_us": _median_us(result.measurement.host_ns),
+    }
+    floor = result.floors_us.get("device")
+    if floor is not None:
+        changes["sol_percent"] = 100 * floor / own[0]
+    if result.baseline_measurement is not None:
+        base = latency(result.baseline_measurement)
+        found = compare(result.baseline_measurement, result.measurement, calibrated)
+        if base is not None:
+            changes["baseline_latency_us"] = base[0]
+            changes["speedup"] = found.ratio if found else base[0] / own[0]
+        changes["comparison"] = found
+    return result.model_copy(update=changes)
+
+
+def _median_us(samples_ns: Sequence[int]) -> float | None:
+    return float(np.median(samples_ns)) / 1e3 if samples_ns else None
+
+
+def totals(results: Sequence[WorkloadResult]) -> Totals:
+    """Summaries over all results; latencies only when nothing failed.
+
+    Mean of ratios (the contest's measure) and ratio of means differ widely when short and long
+    workloads mix, so both are given; candidates rank by `objective`, the mean latency.
+    """
+    passed = [r for r in results if r.status is Status.PASSED]
+    not_run = [r for r in results if r.status is Status.NOT_RUN]
+    counts = {
+        "passed": len(passed),
+        "not_run": len(not_run),
+        "failed": len(results) - len(passed) - len(not_run),
+    }
+    timed = [r for r in passed if r.latency_us is not None]
+    if counts["failed"] or not timed:
+        return Totals(**counts)
+    latencies = np.array([r.latency_us for r in timed], dtype=float)
+    weights = [r.weight for r in timed]
+    weighted = None
+    if all(w is not None for w in weights) and sum(w or 0 for w in weights) > 0:
+        weighted = float(np.average(latencies, weights=np.array(weights, dtype=float)))
+    decisions = [r.comparison.decision for r in timed if r.comparison]
+    return Totals(
+        **counts,
+        mean_latency_us=float(latencies.mean()),
+        estimated_full_mean_us=weighted,
+        wins=decisions.count(Decision.FASTER),
+        ties=decisions.count(Decision.EQUAL),
+        losses=decisions.count(Decision.SLOWER),
+        inconclusive=decisions.count(Decision.INCONCLUSIVE),
+        **_ratios(timed),
+    )
+
+
+def _ratios(timed: Sequence[WorkloadResult]) -> dict[str, object]:
+    paired = [r for r in timed if r.comparison and r.baseline_latency_us and r.comparison.ratio]
+    if len(paired) != len(timed):
+        return {}
+    logs = np.log([r.comparison.ratio for r in paired if r.comparison])
+    base = np.array([r.baseline_latency_us for r in paired], dtype=float)
+    ours = np.array([r.latency_us for r in paired], dtype=float)
+    # The spread of one workload's ratio is taken as normal on the log scale, from its interval.
+    spread = np.array(
+        [
+            (math.log(r.comparison.interval[1]) - math.log(r.comparison.interval[0])) / 3.92
+            for r in paired
+            if r.comparison
+        ]
+    )
+    standard_error = float(np.sqrt((spread**2).sum())) / len(logs)
+    middle = float(logs.mean())
+    return {
+        "baseline_mean_latency_us": float(base.mean()),
+        "mean_of_ratios": float(np.exp(logs).mean()),
+        "ratio_of_means": float(base.mean() / ours.mean()),
+        "geometric_mean_ratio": math.exp(middle),
+        "ratio_interval": (
+            math.exp(middle - 1.96 * standard_error),
+            math.exp(middle + 1.96 * standard_error),
+        ),
+    }
+
+
+def summarised(evaluation: Evaluation, calibrated: Mapping[str, float]) -> Evaluation:
+    """The same evaluation with every summary recomputed from its raw samples."""
+    results = [with_statistics(r, calibrated) for r in evaluation.workloads]
+    summary = totals(results)
+    if evaluation.status is not Status.PASSED:
+        summary = Totals(passed=summary.passed, failed=summary.failed, not_run=summary.not_run)
+    return evaluation.model_copy(update={"workloads": results, "totals": summary})

@@ -1,0 +1,152 @@
+"""A request and a scope become a plan: which workloads, how hard to look, against what.
+
+Pure. A scope is a choice of numbers (`CHECKS`), so that what 'sample' means is read in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..schema.evaluation import Executor, Scope
+from ..schema.flashinfer_trace import Solution
+from ..wire import Checks, EvaluatePlan, PlannedWorkload
+from ..workloads.operator import Operator
+from ..workloads.regimes import ShapeSample
+
+CHECKS: dict[Scope, Checks] = {
+    Scope.STATIC: Checks(execute=False, timed=False, trials=1),
+    Scope.SMOKE: Checks(trials=1, families=0, pairs_per_block=10, max_pairs=10, warm_calls=3),
+    Scope.SAMPLE: Checks(
+        trials=2, families=1, held_out=2, determinism_runs=4, ghost_replay=True, blocks=3,
+        pairs_per_block=10, max_pairs=30, half_width=0.015,
+    ),
+    Scope.FULL: Checks(
+        trials=2, families=1, held_out=4, determinism_runs=4, ghost_replay=True, blocks=3,
+        pairs_per_block=10, max_pairs=60, half_width=0.01, sanitizer=True,
+    ),
+    Scope.OFFICIAL: Checks(
+        trials=3, families=0, held_out=0, determinism_runs=4, ghost_replay=True, blocks=3,
+        pairs_per_block=17, max_pairs=51, half_width=0.0, warm_calls=10,
+    ),
+}  # fmt: skip
+"""What each scope means. The official one keeps the contest's three trials and 50 timed calls."""
+
+PROMOTION_CALLS = 200
+"""Checked calls before promotion: 1 - (1 - 0.015)^200 = 95.1 % chance to meet a 1.5 % fault."""
+
+
+def interpreter_checks(checks: Checks) -> Checks:
+    """The same scope on a machine without a GPU: one draw each, nothing timed."""
+    return checks.model_copy(
+        update={
+            "trials": 1,
+            "families": min(checks.families, 1),
+            "held_out": min(checks.held_out, 1),
+            "determinism_runs": min(checks.determinism_runs, 2),
+            "blocks": 1,
+            "timed": False,
+            "sanitizer": False,
+            "ghost_replay": False,
+        }
+    )
+
+
+def promotion_checks(executor: Executor) -> Checks:
+    """How hard the independent verification looks before a promotion."""
+    checks = CHECKS[Scope.FULL].model_copy(
+        update={"held_out": 8, "families": 3, "correctness_budget": PROMOTION_CALLS}
+    )
+    if executor is Executor.INTERPRETER:
+        return interpreter_checks(checks).model_copy(update={"held_out": 2, "families": 2})
+    return checks
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What the service knows when it asks for a plan."""
+
+    evaluation_id: str
+    operator: Operator
+    solution: Solution
+    scope: Scope
+    sample: ShapeSample
+    executor: Executor
+    baseline: Solution | None
+    targets: Sequence[str]
+    static_targets: Sequence[str]
+    budget_s: float
+    build_timeout_s: float
+    call_timeout_s: float
+    hardware_file: str
+    noise_floor: Mapping[str, float]
+    command: str
+    checks: Checks | None = None
+
+
+def work_estimate(operator: Operator, uuid: str) -> float:
+    """A number that grows with a workload's work: compulsory bytes plus FLOPs at one per byte."""
+    cost = operator.cost(operator.workload(uuid).axes, structure=operator.structure.get(uuid))
+    return cost.bytes_read + cost.bytes_written + sum(cost.flops.values())
+
+
+def chosen_workloads(
+    operator: Operator, scope: Scope, sample: ShapeSample
+) -> list[tuple[str, str | None, float | None]]:
+    """The uuid, regime and weight of each workload that a scope runs, cheapest first.
+
+    Cheapest first, so that a wrong candidate is told so at once and a budget covers the most.
+    """
+    regime_of = {uuid: regime.name for regime in sample.regimes for uuid in regime.members}
+    every = [w.uuid for w in operator.workloads]
+    order = {uuid: work_estimate(operator, uuid) for uuid in every}
+    if scope in (Scope.STATIC, Scope.SMOKE):
+        uuids = sorted(every, key=lambda u: order[u])[:1]
+        return [(u, regime_of.get(u), None) for u in uuids]
+    if scope is Scope.SAMPLE:
+        uuids = sorted(sample.weights, key=lambda u: order[u])
+        return [(u, regime_of.get(u), sample.weights[u]) for u in uuids]
+    uuids = sorted(every, key=lambda u: order[u])
+    return [(u, regime_of.get(u), 1 / len(uuids)) for u in uuids]
+
+
+def make_plan(request: PlanRequest) -> EvaluatePlan:
+    """Decides everything that the judge will carry out."""
+    operator = request.operator
+    checks = request.checks or CHECKS[request.scope]
+    if request.executor is Executor.INTERPRETER and request.checks is None:
+        checks = interpreter_checks(checks)
+    if request.scope is Scope.STATIC or request.executor is Executor.INTERPRETER:
+        checks = checks.model_copy(update={"static_targets": list(request.static_targets)})
+    by_uuid = {w.uuid: w for w in operator.workloads}
+    workloads = [
+        PlannedWorkload(
+            uuid=uuid,
+            workload=by_uuid[uuid].model_dump(mode="json"),
+            regime=regime,
+            weight=weight,
+        )
+        for uuid, regime, weight in chosen_workloads(operator, request.scope, request.sample)
+    ]
+    timed_baseline = request.baseline if checks.timed else None
+    return EvaluatePlan(
+        evaluation_id=request.evaluation_id,
+        definition=operator.definition.model_dump(mode="json"),
+        operator_dir=str(operator.folder) if operator.folder else None,
+        dataset_root=str(operator.root) if operator.root else None,
+        solution=request.solution.model_dump(mode="json"),
+        content_hash=request.solution.content_hash(),
+        baseline=timed_baseline.model_dump(mode="json") if timed_baseline else None,
+        baseline_hash=timed_baseline.content_hash() if timed_baseline else None,
+        scope=request.scope.value,
+        checks=checks,
+        workloads=workloads,
+        workload_digest=operator.digest,
+        targets=list(request.targets),
+        hardware_file=request.hardware_file,
+        budget_s=request.budget_s,
+        build_timeout_s=request.build_timeout_s,
+        call_timeout_s=request.call_timeout_s,
+        noise_floor=dict(request.noise_floor),
+        command=request.command,
+    )

@@ -1,0 +1,103 @@
+"""Faults of a solution that need no process to be seen: the answer comes back in milliseconds.
+
+Advice that comes early, never a gate that comes late: what passes here is judged all the same, and
+nothing in a source can talk its way past the judge. It parses Python; it never imports it.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from ..schema.evaluation import Failure, Stage, Status
+from ..schema.flashinfer_trace import Definition, Solution
+
+PYTHON = ("python", "triton", "tilelang")
+
+
+def precheck(solution: Solution, definition: Definition) -> tuple[Status, Failure] | None:
+    """Looks for what would certainly fail: wrong operator, missing entry, syntax errors.
+
+    Returns:
+        The status and failure, or None when nothing is wrong at sight.
+    """
+    if solution.definition != definition.name:
+        return _invalid(
+            "wrong_definition",
+            f"The solution is for {solution.definition!r}, not for {definition.name!r}.",
+            "Set definition in candidate.toml to the operator you are working on.",
+        )
+    file_name, _, symbol = solution.spec.entry_point.partition("::")
+    sources = {source.path: source.content for source in solution.sources}
+    if file_name not in sources:
+        return _invalid(
+            "missing_entry_file",
+            f"The entry point names {file_name!r}; the sources are {', '.join(sorted(sources))}.",
+            "Set entry_point in candidate.toml to '<file>::<function>' of an existing file.",
+        )
+    for path, content in sources.items():
+        if path.endswith(".py") and (fault := _syntax_fault(path, content)):
+            return Status.COMPILE_ERROR, fault
+    if str(solution.spec.language.value) in PYTHON:
+        return _entry_fault(file_name, symbol, sources[file_name], solution, definition)
+    return None
+
+
+def _invalid(kind: str, message: str, remedy: str) -> tuple[Status, Failure]:
+    failure = Failure(stage=Stage.REQUEST, kind=kind, message=message, remedy=remedy)
+    return Status.INVALID_CANDIDATE, failure
+
+
+def _syntax_fault(path: str, content: str) -> Failure | None:
+    try:
+        ast.parse(content, filename=path)
+    except SyntaxError as error:
+        line = (error.text or "").rstrip("\n")
+        caret = " " * max((error.offset or 1) - 1, 0) + "^"
+        return Failure(
+            stage=Stage.COMPILE,
+            kind="syntax_error",
+            message=f"{path}, line {error.lineno}: {error.msg}.",
+            remedy="Mend the line shown and evaluate again.",
+            excerpt=f"{path}:{error.lineno}\n{line}\n{caret}",
+        )
+    except ValueError as error:
+        return Failure(
+            stage=Stage.COMPILE,
+            kind="syntax_error",
+            message=f"{path} is no Python source: {error}.",
+            remedy="Write the file as UTF-8 text without null bytes.",
+        )
+    return None
+
+
+def _entry_fault(
+    file_name: str, symbol: str, content: str, solution: Solution, definition: Definition
+) -> tuple[Status, Failure] | None:
+    tree = ast.parse(content)
+    function = next(
+        (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == symbol), None
+    )
+    if function is None:
+        # The name may still be bound in a way that parsing cannot see (import, assignment).
+        if symbol in content:
+            return None
+        return _invalid(
+            "missing_entry_point",
+            f"{file_name} defines no {symbol!r}.",
+            f"Define def {symbol}(...) at the top level of {file_name}, or name another entry.",
+        )
+    style = solution.spec.destination_passing_style
+    wanted = len(definition.inputs) + (len(definition.outputs) if style else 0)
+    arguments = function.args
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    least = positional - len(arguments.defaults)
+    enough = positional >= wanted or arguments.vararg is not None
+    if least <= wanted and enough:
+        return None
+    names = list(definition.inputs) + (list(definition.outputs) if style else [])
+    convention = "destination passing" if style else "value returning"
+    return _invalid(
+        "wrong_signature",
+        f"{symbol} takes {positional} positional arguments; {wanted} are passed ({convention}).",
+        f"Declare def {symbol}({', '.join(names)}).",
+    )
