@@ -13,6 +13,7 @@ import fcntl
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -265,11 +266,14 @@ class JudgePool:
 
     @contextlib.asynccontextmanager
     async def _device_lock(self, device: str, progress: OnProgress) -> AsyncIterator[None]:
-        """Holds the device against other servers of this machine."""
-        folder = self._settings.archive_dir / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{device.replace(':', '')}.lock"
+        """Holds a GPU against other servers of this machine, whatever their data folders."""
+        if device == "cpu":
+            yield
+            return
+        path = Path(tempfile.gettempdir()) / f"kernel-harness-{device.replace(':', '')}.lock"
         with path.open("a+") as file:
+            with contextlib.suppress(PermissionError):
+                path.chmod(0o666)
             await _acquire(file.fileno(), path, progress)
             try:
                 file.seek(0)

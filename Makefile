@@ -1,0 +1,52 @@
+# Every act of the project, by name. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+PY := .venv/bin/python
+WORKERS ?= auto
+
+.PHONY: help install demo test check format gpu-test bench docs conformance clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv/.installed-base: pyproject.toml setup.py constraints/cpu.txt
+	@scripts/install.sh
+
+.venv/.installed-test: pyproject.toml setup.py constraints/cpu.txt
+	@scripts/install.sh test
+
+.venv/.installed-test,check: pyproject.toml setup.py constraints/cpu.txt
+	@scripts/install.sh test check
+
+install: .venv/.installed-base ## make .venv and install the server into it
+	@echo "Ready: .venv/bin/kernel-harness serve"
+
+demo: .venv/.installed-base ## go round the whole loop with a real MCP client
+	@$(PY) scripts/demo.py
+
+test: .venv/.installed-test ## run every test that needs no GPU
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not gpu"
+
+check: .venv/.installed-test,check ## lint, types, layers, spelling
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+	@.venv/bin/basedpyright --level error
+	@.venv/bin/lint-imports
+	@.venv/bin/codespell server tools kernels skills docs tests scripts benchmarks *.md
+
+format: .venv/.installed-test,check ## format the code
+	@$(PY) -m ruff format . && $(PY) -m ruff check --fix .
+
+gpu-test: .venv/.installed-test ## run the tests that need an NVIDIA GPU
+	@$(PY) -m pytest -q -m gpu tests/gpu
+
+bench: .venv/.installed-base ## measure turnaround and noise on this GPU
+	@$(PY) benchmarks/turnaround.py
+
+docs: ## build the guide into site/
+	@scripts/install.sh docs && $(PY) -m mkdocs build --strict
+
+conformance: .venv/.installed-base ## run MCP's own suites against the server
+	@scripts/conformance.sh
+
+clean: ## remove what builds and tests left, keep workspaces and archive
+	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis site

@@ -1,0 +1,281 @@
+"""The flow of one trial on the server's side: precheck, plan, judge, statistics, record.
+
+A trial lives longer than the call that began it: when the caller's patience ends, the work goes on
+and its record is found by id. Cancelling the call that began it stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ..errors import HarnessError, InfrastructureError, unknown_name
+from ..schema.evaluation import (
+    Evaluation,
+    Evidence,
+    Executor,
+    Failure,
+    Scope,
+    Stage,
+    Status,
+    Totals,
+)
+from ..schema.flashinfer_trace import Solution
+from ..settings import Settings
+from ..wire import Checks
+from ..workloads.operator import Operator
+from ..workloads.regimes import ShapeSample, sample_shapes
+from .plan import PlanRequest, make_plan
+from .pool import JudgePool
+from .precheck import precheck
+from .record import RecordStore, new_evaluation_id
+
+OnProgress = Callable[[float, float, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What to evaluate, how far, and against what."""
+
+    operator: Operator
+    solution: Solution
+    scope: Scope
+    baseline: Solution | None = None
+    targets: Sequence[str] = ()
+    force: bool = False
+    latencies: Mapping[str, float] | None = None
+    checks: Checks | None = None
+    command: str = "evaluate_kernel"
+
+
+@dataclass
+class Trial:
+    """A trial under way: its future record and what is known so far."""
+
+    evaluation_id: str
+    request: EvaluateRequest
+    started_at: str
+    started: float = field(default_factory=time.monotonic)
+    work: asyncio.Task[Evaluation] | None = None
+    done: float = 0.0
+    total: float = 1.0
+    message: str = "queued"
+    listeners: list[OnProgress] = field(default_factory=list)
+
+    async def progress(self, done: float, total: float, message: str) -> None:
+        """Notes a step and tells whoever waits; a listener that fails is dropped."""
+        self.done, self.total, self.message = max(done, self.done), total, message
+        for listener in list(self.listeners):
+            try:
+                await listener(self.done, total, message)
+            except Exception:  # the client has gone; the trial has not
+                self.listeners.remove(listener)
+
+
+class EvaluationService:
+    """Runs trials and keeps their records.
+
+    Args:
+        settings: budgets and time-outs.
+        pool: the judges.
+        records: where evaluations are kept.
+    """
+
+    def __init__(self, settings: Settings, pool: JudgePool, records: RecordStore) -> None:
+        self._settings = settings
+        self._pool = pool
+        self.records = records
+        self._trials: dict[str, Trial] = {}
+
+    async def evaluate(
+        self, request: EvaluateRequest, device: str, wait_s: float, progress: OnProgress | None
+    ) -> Evaluation:
+        """Begins a trial and waits for it, at most `wait_s` seconds.
+
+        Returns:
+            The record, or one with status RUNNING when it is not finished in time.
+        """
+        if not request.force and (earlier := self._earlier(request, device)):
+            return earlier
+        trial = Trial(new_evaluation_id(), request, datetime.now(UTC).isoformat())
+        trial.work = asyncio.create_task(self._run(trial, device))
+        self._trials[trial.evaluation_id] = trial
+        try:
+            return await self._wait(trial, wait_s, progress)
+        except asyncio.CancelledError:
+            trial.work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(trial.work)
+            raise
+
+    async def get(
+        self, evaluation_id: str, wait_s: float, progress: OnProgress | None
+    ) -> Evaluation:
+        """The record of a trial, waiting at most `wait_s` seconds for one under way.
+
+        Raises:
+            RequestError: when no trial has that id.
+        """
+        trial = self._trials.get(evaluation_id)
+        if trial is not None and trial.work is not None:
+            return await self._wait(trial, wait_s, progress)
+        if not self.records.has(evaluation_id) and not evaluation_id.startswith("ev-"):
+            raise unknown_name("evaluation", evaluation_id, self._trials)
+        return self.records.get(evaluation_id)
+
+    async def _wait(
+        self, trial: Trial, wait_s: float, progress: OnProgress | None
+    ) -> Evaluation:
+        assert trial.work is not None
+        if progress is not None:
+            trial.listeners.append(progress)
+        beat = asyncio.create_task(_heartbeat(trial)) if progress else None
+        try:
+            done, _ = await asyncio.wait({trial.work}, timeout=wait_s)
+            return trial.work.result() if done else _running(trial)
+        finally:
+            if beat is not None:
+                beat.cancel()
+            if progress in trial.listeners and progress is not None:
+                trial.listeners.remove(progress)
+
+    async def _run(self, trial: Trial, device: str) -> Evaluation:
+        try:
+            evaluation = await self._judged(trial, device)
+            self.records.write(evaluation)
+            return evaluation
+        finally:
+            self._trials.pop(trial.evaluation_id, None)
+
+    async def _judged(self, trial: Trial, device: str) -> Evaluation:
+        request = trial.request
+        fault = precheck(request.solution, request.operator.definition)
+        if fault is not None:
+            return _ended(trial, fault[0], fault[1])
+        executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
+        try:
+            plan = make_plan(self._plan_request(trial, executor))
+            report = await self._pool.evaluate(device, plan, trial.progress)
+            evaluation = Evaluation.model_validate(report.evaluation)
+        except InfrastructureError as error:
+            return _ended(trial, Status.INFRASTRUCTURE_ERROR, _fault(error))
+        # Statistics need numpy and scipy, which a server that has judged nothing need not load.
+        from .comparison import summarised
+
+        return await asyncio.to_thread(summarised, evaluation, plan.noise_floor)
+
+    def _plan_request(self, trial: Trial, executor: Executor) -> PlanRequest:
+        request, settings = trial.request, self._settings
+        on_cpu = executor is Executor.INTERPRETER
+        return PlanRequest(
+            evaluation_id=trial.evaluation_id,
+            operator=request.operator,
+            solution=request.solution,
+            scope=request.scope,
+            sample=self._sample(request),
+            executor=executor,
+            baseline=request.baseline,
+            targets=request.targets or settings.targets,
+            static_targets=settings.static_targets,
+            budget_s=settings.cpu_budget_s if on_cpu else settings.gpu_budget_s,
+            build_timeout_s=settings.build_timeout_s,
+            call_timeout_s=settings.call_timeout_s,
+            hardware_file=str(settings.kernels_dir / "hardware.json"),
+            noise_floor=self._noise_floor(executor),
+            command=request.command,
+            checks=request.checks,
+        )
+
+    @staticmethod
+    def _sample(request: EvaluateRequest) -> ShapeSample:
+        return sample_shapes(request.operator, request.latencies)
+
+    def _noise_floor(self, executor: Executor) -> dict[str, float]:
+        from .noise import load_noise_floor
+
+        return {} if executor is Executor.INTERPRETER else load_noise_floor(self._settings)
+
+    def _earlier(self, request: EvaluateRequest, device: str) -> Evaluation | None:
+        """A finished trial of the same bytes, scope, workloads, baseline and device."""
+        baseline_hash = request.baseline.content_hash() if request.baseline else None
+        executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
+        for evaluation_id in self.records.of_content(request.solution.content_hash()):
+            found = self.records.get(evaluation_id)
+            same = (
+                found.definition == request.operator.definition.name
+                and found.scope is request.scope
+                and found.workload_digest == request.operator.digest
+                and found.status is not Status.INFRASTRUCTURE_ERROR
+                and (found.baseline_hash == baseline_hash or not found.evidence.timer)
+                and (found.evidence.device is None or found.evidence.device.executor is executor)
+            )
+            if same:
+                return found
+        return None
+
+
+async def _heartbeat(trial: Trial) -> None:
+    """Repeats the last step every two seconds, so that no client takes silence for death."""
+    while True:
+        await asyncio.sleep(2)
+        seconds = time.monotonic() - trial.started
+        # MCP wants progress to increase; a thousandth per beat says 'alive' and no more.
+        trial.done = min(trial.done + 0.001, trial.total)
+        await trial.progress(trial.done, trial.total, f"{trial.message} ({seconds:.0f} s)")
+
+
+def _fault(error: HarnessError) -> Failure:
+    return Failure(
+        stage=Stage.REQUEST,
+        kind="infrastructure",
+        message=error.what,
+        remedy=error.remedy or "Evaluate again; this was not the candidate's fault.",
+        excerpt=error.where or None,
+    )
+
+
+def _ended(trial: Trial, status: Status, failure: Failure) -> Evaluation:
+    request = trial.request
+    return Evaluation(
+        evaluation_id=trial.evaluation_id,
+        definition=request.operator.definition.name,
+        solution_name=request.solution.name,
+        language=request.solution.spec.language.value,
+        content_hash=request.solution.content_hash(),
+        workload_digest=request.operator.digest,
+        scope=request.scope,
+        status=status,
+        stage=failure.stage,
+        failure=failure,
+        totals=Totals(),
+        evidence=Evidence(
+            started_at=trial.started_at,
+            seconds={"total": time.monotonic() - trial.started},
+            command=request.command,
+        ),
+    )
+
+
+def _running(trial: Trial) -> Evaluation:
+    request = trial.request
+    return Evaluation(
+        evaluation_id=trial.evaluation_id,
+        definition=request.operator.definition.name,
+        solution_name=request.solution.name,
+        language=request.solution.spec.language.value,
+        content_hash=request.solution.content_hash(),
+        workload_digest=request.operator.digest,
+        scope=request.scope,
+        status=Status.RUNNING,
+        stage=Stage.CORRECTNESS,
+        evidence=Evidence(
+            started_at=trial.started_at,
+            seconds={"so_far": time.monotonic() - trial.started},
+            command=request.command,
+        ),
+        not_timed_reason=f"{trial.message} ({trial.done:g} of {trial.total:g})",
+    )
