@@ -1,0 +1,192 @@
+"""Decides a definition's constraint expressions without running any of their text.
+
+A constraint is a line of Python such as ``num_v_heads % num_q_heads == 0`` that comes with a
+dataset, from anyone. It is walked as a syntax tree that knows names of axes and inputs,
+arithmetic, comparisons, boolean words, indexing, ``len``, ``.shape`` and ``.item()``; whatever else
+it holds makes it unevaluable, and that is said, for a constraint that is skipped silently reads as
+one that holds.
+
+It knows nothing of torch: an input is anything with a ``shape`` and items. Where inputs are absent,
+their shapes still follow from the axes; only their contents are missing.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """What is known of one constraint."""
+
+    HOLDS = "holds"
+    VIOLATED = "violated"
+    UNDECIDED = "undecided"
+    """It asks for the contents of inputs, and there are none yet."""
+    UNEVALUABLE = "unevaluable"
+    """It uses something this module refuses to run, or fails when it is evaluated."""
+
+
+@dataclass(frozen=True)
+class ConstraintCheck:
+    """One constraint, what came of it, and why."""
+
+    text: str
+    outcome: Outcome
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class ShapeOnly:
+    """Stands for an input whose shape is known and whose contents are not."""
+
+    shape: tuple[int, ...] | None
+
+
+class _Unevaluable(Exception):
+    """The expression uses something outside the small language."""
+
+
+class _Undecided(Exception):
+    """The expression asks for contents that are not there."""
+
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+    ast.Not: operator.not_,
+}
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+
+def check_constraint(text: str, names: Mapping[str, Any]) -> ConstraintCheck:
+    """Evaluates one constraint.
+
+    Args:
+        text: a Python expression.
+        names: axes as int, inputs as tensors, numbers or `ShapeOnly`.
+
+    Returns:
+        The outcome; never raises for what the text holds.
+    """
+    try:
+        value = _evaluate(ast.parse(text.strip(), mode="eval").body, names)
+        if isinstance(value, ShapeOnly):
+            raise _Undecided("contents of an input")
+        held = bool(value)
+    except _Undecided as error:
+        return ConstraintCheck(text, Outcome.UNDECIDED, f"needs the {error}")
+    except _Unevaluable as error:
+        return ConstraintCheck(text, Outcome.UNEVALUABLE, str(error))
+    # Values come from anyone's tensors, so indexing and arithmetic may fail in any way.
+    except Exception as error:
+        return ConstraintCheck(text, Outcome.UNEVALUABLE, f"{type(error).__name__}: {error}")
+    return ConstraintCheck(text, Outcome.HOLDS if held else Outcome.VIOLATED)
+
+
+def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    if isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
+        return node.value
+    if isinstance(node, ast.Name):
+        if node.id not in names:
+            raise _Unevaluable(f"unknown name {node.id!r}")
+        return names[node.id]
+    evaluate = _BY_NODE.get(type(node))
+    if evaluate is None:
+        raise _Unevaluable(f"{type(node).__name__} is not evaluated: {ast.unparse(node)}")
+    return evaluate(node, names)
+
+
+def _operand(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    value = _evaluate(node, names)
+    if isinstance(value, ShapeOnly):
+        raise _Undecided(f"contents of {ast.unparse(node)}")
+    return value
+
+
+def _unary(node: ast.UnaryOp, names: Mapping[str, Any]) -> Any:
+    if type(node.op) not in _UNARY:
+        raise _Unevaluable(f"{type(node.op).__name__} is not evaluated")
+    return _UNARY[type(node.op)](_operand(node.operand, names))
+
+
+def _binary(node: ast.BinOp, names: Mapping[str, Any]) -> Any:
+    if type(node.op) not in _BINARY:
+        raise _Unevaluable(f"{type(node.op).__name__} is not evaluated")
+    return _BINARY[type(node.op)](_operand(node.left, names), _operand(node.right, names))
+
+
+def _compare(node: ast.Compare, names: Mapping[str, Any]) -> bool:
+    left = _operand(node.left, names)
+    for op, right_node in zip(node.ops, node.comparators, strict=True):
+        if type(op) not in _COMPARE:
+            raise _Unevaluable(f"{type(op).__name__} is not evaluated")
+        right = _operand(right_node, names)
+        if not bool(_COMPARE[type(op)](left, right)):
+            return False
+        left = right
+    return True
+
+
+def _boolean(node: ast.BoolOp, names: Mapping[str, Any]) -> bool:
+    outcomes = (bool(_operand(value, names)) for value in node.values)
+    return all(outcomes) if isinstance(node.op, ast.And) else any(outcomes)
+
+
+def _index(node: ast.Subscript, names: Mapping[str, Any]) -> Any:
+    value = _evaluate(node.value, names)
+    keys = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    index = tuple(int(_operand(key, names)) for key in keys)
+    if isinstance(value, ShapeOnly):
+        raise _Undecided(f"contents of {ast.unparse(node.value)}")
+    return value[index if len(index) > 1 else index[0]]
+
+
+def _attribute(node: ast.Attribute, names: Mapping[str, Any]) -> tuple[int, ...]:
+    if node.attr != "shape":
+        raise _Unevaluable(f".{node.attr} is not evaluated")
+    shape = _evaluate(node.value, names).shape
+    if shape is None:
+        raise _Unevaluable(f"{ast.unparse(node.value)} is a scalar and has no shape")
+    return tuple(int(size) for size in shape)
+
+
+def _call(node: ast.Call, names: Mapping[str, Any]) -> Any:
+    if isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1:
+        value = _evaluate(node.args[0], names)
+        sizes: list[int] = list(getattr(value, "shape", None) or ())
+        return sizes[0] if sizes else len(value)
+    if isinstance(node.func, ast.Attribute) and node.func.attr == "item" and not node.args:
+        value = _operand(node.func.value, names)
+        return value if isinstance(value, (bool, int, float)) else value.item()
+    raise _Unevaluable(f"a call is not evaluated: {ast.unparse(node)}")
+
+
+_BY_NODE: dict[type[ast.expr], Callable[[Any, Mapping[str, Any]], Any]] = {
+    ast.UnaryOp: _unary,
+    ast.BinOp: _binary,
+    ast.Compare: _compare,
+    ast.BoolOp: _boolean,
+    ast.Subscript: _index,
+    ast.Attribute: _attribute,
+    ast.Call: _call,
+}

@@ -1,0 +1,201 @@
+"""FlashInfer-Trace's Definition: an operator's axes, inputs, outputs, reference and constraints.
+
+Import it from `flashinfer_trace`, which holds the rest of the format and says what is promised.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from .constraints import ConstraintCheck, Outcome, ShapeOnly, check_constraint
+
+NonEmpty = Annotated[str, Field(min_length=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+
+
+class TraceModel(BaseModel):
+    """Base of the format's models: lax, and keeping keys that it does not know."""
+
+    model_config = ConfigDict(extra="allow", ignored_types=(cached_property,))
+
+
+class DType(StrEnum):
+    """Every element type the format has; nothing else loads."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+    FLOAT8_E4M3FN = "float8_e4m3fn"
+    FLOAT8_E5M2 = "float8_e5m2"
+    FLOAT4_E2M1 = "float4_e2m1"
+    INT64 = "int64"
+    INT32 = "int32"
+    INT16 = "int16"
+    INT8 = "int8"
+    BOOL = "bool"
+
+    @property
+    def bits(self) -> int:
+        """Bits that one element takes in memory."""
+        return _BITS[self]
+
+
+_BITS = {
+    DType.FLOAT32: 32,
+    DType.FLOAT16: 16,
+    DType.BFLOAT16: 16,
+    DType.FLOAT8_E4M3FN: 8,
+    DType.FLOAT8_E5M2: 8,
+    DType.FLOAT4_E2M1: 4,
+    DType.INT64: 64,
+    DType.INT32: 32,
+    DType.INT16: 16,
+    DType.INT8: 8,
+    DType.BOOL: 8,
+}
+
+
+class AxisConst(TraceModel):
+    """An axis whose size is part of the definition."""
+
+    type: Literal["const"] = "const"
+    value: NonNegative
+    description: str | None = None
+
+
+class AxisVar(TraceModel):
+    """An axis whose size comes with the workload."""
+
+    type: Literal["var"] = "var"
+    description: str | None = None
+
+
+class TensorSpec(TraceModel):
+    """An input or output: axis names and element type; a null shape is a Python scalar."""
+
+    shape: list[NonEmpty] | None
+    dtype: DType
+    description: str | None = None
+
+
+# Left to right, the axis with a required field first: with unknown keys kept, a smart union would
+# find `{"value": 4}` as good a variable axis as a constant one.
+Axis = Annotated[AxisConst | AxisVar, Field(union_mode="left_to_right")]
+
+
+class Definition(TraceModel):
+    """An operator's contract: axes, inputs, outputs, reference, constraints.
+
+    The order of `inputs` is the call order; the order of `outputs` is that of the returned tuple
+    and of destination passing.
+    """
+
+    name: NonEmpty
+    op_type: NonEmpty
+    axes: dict[NonEmpty, Axis]
+    inputs: dict[NonEmpty, TensorSpec]
+    outputs: dict[NonEmpty, TensorSpec]
+    reference: NonEmpty
+    tags: list[NonEmpty] = Field(default_factory=list)
+    description: str | None = None
+    constraints: list[NonEmpty] = Field(default_factory=list)
+
+    @field_validator("reference")
+    @classmethod
+    def _reference_has_run(cls, source: str) -> str:
+        try:
+            module = ast.parse(source, mode="exec")
+        except SyntaxError as error:
+            raise ValueError(f"reference is not valid Python: {error}") from error
+        if not any(isinstance(n, ast.FunctionDef) and n.name == "run" for n in module.body):
+            raise ValueError("reference has no top-level function named 'run'")
+        return source
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints_parse(cls, constraints: list[str]) -> list[str]:
+        for text in constraints:
+            try:
+                ast.parse(text, mode="eval")
+            except SyntaxError as error:
+                raise ValueError(f"constraint {text!r} is not an expression: {error}") from error
+        return constraints
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Definition:
+        both = self.inputs.keys() & self.outputs.keys()
+        if both:
+            raise ValueError(f"names are both input and output: {', '.join(sorted(both))}")
+        for name, spec in {**self.inputs, **self.outputs}.items():
+            for axis in spec.shape or ():
+                if axis not in self.axes:
+                    raise ValueError(f"tensor {name!r} has an undefined axis {axis!r}")
+        return self
+
+    @cached_property
+    def const_axes(self) -> dict[str, int]:
+        """Sizes of the constant axes."""
+        return {n: axis.value for n, axis in self.axes.items() if isinstance(axis, AxisConst)}
+
+    @cached_property
+    def var_axes(self) -> tuple[str, ...]:
+        """Names of the axes that a workload must size, in the definition's order."""
+        return tuple(n for n, axis in self.axes.items() if isinstance(axis, AxisVar))
+
+    def axis_values(self, workload_axes: Mapping[str, int]) -> dict[str, int]:
+        """Sizes of all axes for one workload, in the definition's order.
+
+        Raises:
+            ValueError: when a variable axis has no size.
+        """
+        missing = [name for name in self.var_axes if name not in workload_axes]
+        if missing:
+            raise ValueError(f"no size for axis {', '.join(missing)} of {self.name}")
+        constant = self.const_axes
+        return {n: constant[n] if n in constant else workload_axes[n] for n in self.axes}
+
+    def input_shapes(self, axes: Mapping[str, int]) -> dict[str, tuple[int, ...] | None]:
+        """Shapes of the inputs for a workload's axes; None for a Python scalar."""
+        return self._shapes(self.inputs, axes)
+
+    def output_shapes(self, axes: Mapping[str, int]) -> dict[str, tuple[int, ...] | None]:
+        """Shapes of the outputs for a workload's axes; None for a Python scalar."""
+        return self._shapes(self.outputs, axes)
+
+    def _shapes(
+        self, specs: Mapping[str, TensorSpec], axes: Mapping[str, int]
+    ) -> dict[str, tuple[int, ...] | None]:
+        values = self.axis_values(axes)
+        return {
+            name: None if spec.shape is None else tuple(values[axis] for axis in spec.shape)
+            for name, spec in specs.items()
+        }
+
+    def check_constraints(
+        self, axes: Mapping[str, int], inputs: Mapping[str, Any] | None = None
+    ) -> list[ConstraintCheck]:
+        """Evaluates every constraint, without running any of its text.
+
+        Args:
+            axes: the workload's axes.
+            inputs: the generated inputs by name; without them only their shapes are known, and a
+                constraint on their contents is `UNDECIDED`.
+        """
+        shapes = self.input_shapes(axes)
+        names: dict[str, Any] = {name: ShapeOnly(shape) for name, shape in shapes.items()}
+        names |= dict(inputs or {})
+        names |= self.axis_values(axes)
+        return [check_constraint(text, names) for text in self.constraints]
+
+    def violated_constraints(
+        self, axes: Mapping[str, int], inputs: Mapping[str, Any] | None = None
+    ) -> list[str]:
+        """The constraints that do not hold, as written; see `check_constraints` for the others."""
+        checks = self.check_constraints(axes, inputs)
+        return [check.text for check in checks if check.outcome is Outcome.VIOLATED]
