@@ -222,4 +222,6 @@ def environment_report(
 
 
 def _processor() -> DeviceInfo:
-    return DeviceInfo(name=platform.processor() or platform.machine(), executor=Executor.INTERPRETER)
+    return DeviceInfo(
+        name=platform.processor() or platform.machine(), executor=Executor.INTERPRETER
+    )

@@ -74,7 +74,9 @@ class Settings(BaseModel):
         default=240.0, gt=0, le=3600, description="Longest a call blocks before it answers RUNNING."
     )
     cpu_budget_s: float = Field(
-        default=40.0, gt=0, description="Time for one evaluation without a GPU; the rest is NOT_RUN."
+        default=40.0,
+        gt=0,
+        description="Time for one evaluation without a GPU; the rest is NOT_RUN.",
     )
     gpu_budget_s: float = Field(default=900.0, gt=0, description="The same with one.")
     build_timeout_s: float = Field(default=180.0, gt=0)

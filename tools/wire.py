@@ -70,7 +70,9 @@ class EvaluatePlan(Message):
     kind: Literal["evaluate"] = "evaluate"
     evaluation_id: str
     definition: dict[str, Any]
-    operator_dir: str | None = Field(description="Folder with inputs.py, oracle.py…; null: generic.")
+    operator_dir: str | None = Field(
+        description="Folder with inputs.py, oracle.py…; null: generic."
+    )
     dataset_root: str | None = None
     solution: dict[str, Any]
     content_hash: str
@@ -320,7 +322,9 @@ ToCandidate = Annotated[
 class CandidateFault(Message):
     """What went wrong, in the candidate's own words."""
 
-    kind: str = Field(description="e.g. 'syntax_error', 'import_error', 'compile_error', 'exception'.")
+    kind: str = Field(
+        description="e.g. 'syntax_error', 'import_error', 'compile_error', 'exception'."
+    )
     message: str = Field(max_length=EXCERPT_CHARACTERS)
     excerpt: str = Field(default="", max_length=EXCERPT_CHARACTERS)
     output_position: int | None = None

@@ -14,7 +14,8 @@ import tomli_w
 from .errors import RequestError, unknown_name
 from .schema.evaluation import Record
 from .schema.flashinfer_trace import Definition, Solution
-from .workloads.operator import Operator, read_solution
+from .workloads.operator import Operator
+from .workloads.solution_folder import read_solution
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 
@@ -145,7 +146,7 @@ def _manifest(
 
 
 def template(definition: Definition) -> str:
-    """A first source: the signature with every shape and dtype, and a body that says what is due."""
+    """A first source: the signature with every shape and dtype, and a body to be replaced."""
     inputs, outputs = definition.inputs, definition.outputs
     names = ", ".join([*inputs, *outputs])
     lines = [
@@ -176,7 +177,9 @@ def describe(operator: Operator) -> str:
         lines += ["", f"## {title} (in call order)", ""]
         for name, spec in specs.items():
             shape = "scalar" if spec.shape is None else f"[{', '.join(spec.shape)}]"
-            lines.append(f"- `{name}` {shape} {spec.dtype.value}. {spec.description or ''}".rstrip())
+            lines.append(
+                f"- `{name}` {shape} {spec.dtype.value}. {spec.description or ''}".rstrip()
+            )
     if definition.constraints:
         lines += ["", "## Constraints", "", *(f"- `{c}`" for c in definition.constraints)]
     tolerance = operator.policy.tolerance

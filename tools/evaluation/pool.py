@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from ..errors import InfrastructureError
@@ -26,8 +26,8 @@ from ..wire import (
     EvaluatePlan,
     JudgeFault,
     JudgeReport,
-    MaterialiseInputs,
     Materialised,
+    MaterialiseInputs,
     Message,
     Progress,
     Ready,
@@ -39,6 +39,7 @@ from ..wire import (
 )
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
+JUDGE_COMMAND = (sys.executable, "-m", "kernel_harness.tools.judge")
 START_TIMEOUT_S = 120.0
 CANCEL_GRACE_S = 3.0
 
@@ -49,11 +50,15 @@ class Judge:
     Args:
         device: 'cpu' or 'cuda:N'.
         settings: where caches and logs lie.
+        command: what to start; the arguments follow it. Tests pass a scripted judge.
     """
 
-    def __init__(self, device: str, settings: Settings) -> None:
+    def __init__(
+        self, device: str, settings: Settings, command: Sequence[str] = JUDGE_COMMAND
+    ) -> None:
         self.device = device
         self._settings = settings
+        self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self.ready: Ready | None = None
         self.pid: int | None = None
@@ -75,9 +80,7 @@ class Judge:
         self._log = logs / f"judge-{self.device.replace(':', '')}.log"
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "kernel_harness.tools.judge",
+                *self._command,
                 "--device",
                 self.device,
                 "--cache",
@@ -116,9 +119,7 @@ class Judge:
         assert self._process is not None and self._process.stdout is not None
         try:
             header = await self._process.stdout.readexactly(4)
-            body = await self._process.stdout.readexactly(
-                frame_length(header, TRUSTED_FRAME_BYTES)
-            )
+            body = await self._process.stdout.readexactly(frame_length(header, TRUSTED_FRAME_BYTES))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise InfrastructureError(
                 f"The judge for {self.device} died: {self.log_tail() or 'it left no word'}",
@@ -165,8 +166,9 @@ class Judge:
 class JudgePool:
     """The judges of this server, one per device, started when first needed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, command: Sequence[str] = JUDGE_COMMAND) -> None:
         self._settings = settings
+        self._command = command
         self._judges: dict[str, Judge] = {}
         self._turns: dict[str, asyncio.Lock] = {}
 
@@ -234,13 +236,11 @@ class JudgePool:
         if judge is None or not judge.alive:
             if judge is not None:
                 judge.kill()
-            judge = self._judges[device] = Judge(device, self._settings)
+            judge = self._judges[device] = Judge(device, self._settings, self._command)
             await judge.start()
         return judge
 
-    async def _follow(
-        self, judge: Judge, evaluation_id: str, progress: OnProgress
-    ) -> JudgeReport:
+    async def _follow(self, judge: Judge, evaluation_id: str, progress: OnProgress) -> JudgeReport:
         while True:
             message = await judge.read()
             if isinstance(message, Progress) and message.evaluation_id == evaluation_id:
@@ -248,9 +248,7 @@ class JudgePool:
             elif isinstance(message, JudgeReport) and message.evaluation_id == evaluation_id:
                 return message
             elif isinstance(message, JudgeFault) and message.evaluation_id == evaluation_id:
-                raise InfrastructureError(
-                    message.what, where=message.where, remedy=message.remedy
-                )
+                raise InfrastructureError(message.what, where=message.where, remedy=message.remedy)
 
     async def _cancel(self, judge: Judge, evaluation_id: str) -> None:
         """Asks the judge to stop the trial; kills it when it does not answer in time."""
@@ -274,7 +272,7 @@ class JudgePool:
         with path.open("a+") as file:
             with contextlib.suppress(PermissionError):
                 path.chmod(0o666)
-            await _acquire(file.fileno(), path, progress)
+            await _acquire(file.fileno(), progress)
             try:
                 file.seek(0)
                 file.truncate()
@@ -285,14 +283,14 @@ class JudgePool:
                 fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
 
-async def _acquire(descriptor: int, path: Path, progress: OnProgress) -> None:
+async def _acquire(descriptor: int, progress: OnProgress) -> None:
     began = time.monotonic()
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            holder = path.read_text(errors="replace").strip() or "unknown"
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
             waited = time.monotonic() - began
             if int(waited * 10) % 15 == 0:
                 await progress(0, 1, f"waiting for the device, held by process {holder}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -29,6 +29,7 @@ from ..settings import Settings
 from ..wire import Checks
 from ..workloads.operator import Operator
 from ..workloads.regimes import ShapeSample, sample_shapes
+from .latencies import LastLatencies
 from .plan import PlanRequest, make_plan
 from .pool import JudgePool
 from .precheck import precheck
@@ -47,7 +48,6 @@ class EvaluateRequest:
     baseline: Solution | None = None
     targets: Sequence[str] = ()
     force: bool = False
-    latencies: Mapping[str, float] | None = None
     checks: Checks | None = None
     command: str = "evaluate_kernel"
 
@@ -89,6 +89,7 @@ class EvaluationService:
         self._settings = settings
         self._pool = pool
         self.records = records
+        self.latencies = LastLatencies(settings.evaluations_dir / "latencies")
         self._trials: dict[str, Trial] = {}
 
     async def evaluate(
@@ -127,9 +128,7 @@ class EvaluationService:
             raise unknown_name("evaluation", evaluation_id, self._trials)
         return self.records.get(evaluation_id)
 
-    async def _wait(
-        self, trial: Trial, wait_s: float, progress: OnProgress | None
-    ) -> Evaluation:
+    async def _wait(self, trial: Trial, wait_s: float, progress: OnProgress | None) -> Evaluation:
         assert trial.work is not None
         if progress is not None:
             trial.listeners.append(progress)
@@ -147,6 +146,7 @@ class EvaluationService:
         try:
             evaluation = await self._judged(trial, device)
             self.records.write(evaluation)
+            self.latencies.note(evaluation)
             return evaluation
         finally:
             self._trials.pop(trial.evaluation_id, None)
@@ -190,9 +190,9 @@ class EvaluationService:
             checks=request.checks,
         )
 
-    @staticmethod
-    def _sample(request: EvaluateRequest) -> ShapeSample:
-        return sample_shapes(request.operator, request.latencies)
+    def _sample(self, request: EvaluateRequest) -> ShapeSample:
+        operator = request.operator
+        return sample_shapes(operator, self.latencies.get(operator.definition.name) or None)
 
     def _noise_floor(self, executor: Executor) -> dict[str, float]:
         from .noise import load_noise_floor

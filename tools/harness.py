@@ -1,0 +1,227 @@
+"""One object that holds a harness's parts; every MCP tool and every command is one call on it.
+
+Opening it is cheap: it loads no torch and starts no process. It decides nothing that a room beneath
+it decides; it finds the parts that a capability needs and passes them on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from .archive.store import Archive
+from .environment import EnvironmentReport, chosen_device, environment_report
+from .errors import HarnessError, RequestError, unknown_name
+from .evaluation.pool import JudgePool
+from .evaluation.record import RecordStore
+from .evaluation.service import EvaluateRequest, EvaluationService
+from .listing import DefinitionListing, WorkloadListing, list_definitions, list_workloads
+from .reports import SLICE_CHARACTERS, Reports, ReportSlice
+from .schema.evaluation import Evaluation, Isolation, Scope
+from .schema.flashinfer_trace import Solution
+from .settings import Settings
+from .wire import Checks
+from .workloads.dataset import Dataset
+from .workloads.operator import Operator
+from .workloads.regimes import ShapeSample, sample_shapes
+from .workspace import Workspace, create, read_workspace
+
+OnProgress = Callable[[float, float, str], Awaitable[None]]
+
+
+class Harness:
+    """The parts of one harness: settings, dataset, judges, records, archive.
+
+    Use `Harness.open`; end with `aclose`, or `kill_children` from a signal's handler.
+    """
+
+    def __init__(self, settings: Settings, dataset: Dataset) -> None:
+        self.settings = settings
+        self.dataset = dataset
+        self.pool = JudgePool(settings)
+        self.records = RecordStore(settings.evaluations_dir)
+        self.evaluations = EvaluationService(settings, self.pool, self.records)
+        self.archive = Archive(settings.archive_dir)
+        self._reports = Reports(self.records, self.archive, settings.profiles_dir)
+
+    @classmethod
+    def open(cls, settings: Settings) -> Harness:
+        """Opens a harness on its data folder.
+
+        Raises:
+            DatasetError: when a dataset folder is missing or empty.
+        """
+        return cls(settings, Dataset.load(settings.kernels_dir, settings.dataset))
+
+    async def aclose(self) -> None:
+        """Ends every process that this harness started."""
+        await self.pool.close()
+
+    def kill_children(self) -> None:
+        """Kills every process that this harness started, at once."""
+        self.pool.kill()
+
+    @property
+    def device(self) -> str:
+        """The device that trials run on, 'cpu' or 'cuda:N'."""
+        return chosen_device(self.settings)
+
+    def check_environment(self) -> EnvironmentReport:
+        """What this machine has, and what each missing thing costs."""
+        ready = self.pool.ready(self.device)
+        isolation = Isolation.model_validate(ready.isolation) if ready else None
+        problems = [str(problem) for problem in self.dataset.problems]
+        return environment_report(self.settings, isolation, problems)
+
+    def list_workloads(
+        self, definition: str | None = None, cursor: str | None = None, limit: int = 50
+    ) -> DefinitionListing | WorkloadListing:
+        """Every operator, or one operator's contract and a page of its workloads."""
+        if definition is None:
+            return list_definitions(self.dataset)
+        operator = self.dataset.operator(definition)
+        latencies = self.evaluations.latencies.get(operator.name)
+        return list_workloads(operator, self._sample(operator, None), latencies, cursor, limit)
+
+    def sample_shapes(self, definition: str, max_samples: int | None = None) -> ShapeSample:
+        """The operator's regimes, one representative each, and their weights."""
+        return self._sample(self.dataset.operator(definition), max_samples)
+
+    def open_workspace(
+        self, definition: str, name: str | None = None, start_from: str = "template"
+    ) -> Workspace:
+        """Makes a folder in which to write one candidate.
+
+        Args:
+            definition: the operator.
+            name: the workspace's name; made up when None.
+            start_from: 'template', a shipped solution or peer, or a candidate id.
+        """
+        operator = self.dataset.operator(definition)
+        start = None if start_from == "template" else self._solution(operator, start_from)
+        if start is not None and start.definition != operator.name:
+            raise RequestError(
+                f"{start_from!r} is for {start.definition}, not {operator.name}",
+                remedy="Start from 'template' or from a solution of this operator.",
+            )
+        return create(self.settings.workspaces_dir, operator, name, start, start_from)
+
+    async def evaluate_kernel(
+        self,
+        *,
+        workspace: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
+        scope: str | Scope = Scope.SAMPLE,
+        wait_s: float | None = None,
+        force: bool = False,
+        compare_to: str | None = None,
+        targets: Sequence[str] | None = None,
+        checks: Checks | None = None,
+        progress: OnProgress | None = None,
+    ) -> Evaluation:
+        """Judges one candidate.
+
+        Args:
+            workspace: a workspace's path or name; this or `solution`.
+            solution: a FlashInfer-Trace Solution.
+            scope: how far to go.
+            wait_s: longest to wait; the settings' when None. Past it the status is RUNNING.
+            force: judge again although the same bytes were judged before.
+            compare_to: a peer, solution or candidate id; the operator's baseline when None.
+            targets: devices whose floors are reported.
+            checks: overrides what the scope means; used by verification before promotion.
+            progress: told each step.
+        """
+        candidate = self.read_candidate(workspace=workspace, solution=solution)
+        operator = self.dataset.operator(candidate.definition)
+        baseline = (
+            self._solution(operator, compare_to)
+            if compare_to
+            else operator.baseline(cpu=self.device == "cpu")
+        )
+        request = EvaluateRequest(
+            operator=operator,
+            solution=candidate,
+            scope=_scope(scope),
+            baseline=baseline,
+            targets=tuple(targets or ()),
+            force=force,
+            checks=checks,
+            command=f"evaluate_kernel scope={_scope(scope).value} compare_to={compare_to or ''}",
+        )
+        patience = self.settings.wait_s if wait_s is None else wait_s
+        return await self.evaluations.evaluate(request, self.device, patience, progress)
+
+    async def get_evaluation(
+        self, evaluation_id: str, wait_s: float | None = None, progress: OnProgress | None = None
+    ) -> Evaluation:
+        """The record of a trial, waiting for one under way."""
+        patience = self.settings.wait_s if wait_s is None else wait_s
+        return await self.evaluations.get(evaluation_id.strip(), patience, progress)
+
+    def read_report(
+        self,
+        uri: str,
+        section: str | None = None,
+        offset: int = 0,
+        limit: int = SLICE_CHARACTERS,
+    ) -> ReportSlice:
+        """A slice of a long text."""
+        return self._reports.read(uri, section, offset, limit)
+
+    def read_candidate(
+        self,
+        *,
+        workspace: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
+        candidate: str | None = None,
+    ) -> Solution:
+        """The Solution that exactly one of the arguments means.
+
+        Raises:
+            RequestError: when none or several are given, or it cannot be read.
+        """
+        given = [x for x in (workspace, solution, candidate) if x is not None]
+        if len(given) != 1:
+            raise RequestError(
+                f"{len(given)} sources of a candidate were given",
+                remedy="Pass exactly one of workspace, solution or candidate.",
+            )
+        if workspace is not None:
+            return read_workspace(self.settings.workspaces_dir, workspace)
+        if candidate is not None:
+            return self.archive.get(candidate).solution()
+        if isinstance(solution, Solution):
+            return solution
+        try:
+            return Solution.model_validate(solution)
+        except ValueError as error:
+            raise RequestError(
+                f"The solution cannot be read: {str(error).splitlines()[0]}",
+                remedy="Pass a FlashInfer-Trace Solution: name, definition, author, spec, sources.",
+            ) from error
+
+    def _sample(self, operator: Operator, max_samples: int | None) -> ShapeSample:
+        latencies = self.evaluations.latencies.get(operator.name) or None
+        if max_samples is None:
+            return sample_shapes(operator, latencies)
+        return sample_shapes(operator, latencies, max_samples=max_samples)
+
+    def _solution(self, operator: Operator, name: str) -> Solution:
+        """A shipped solution, a peer or an archived candidate, by name."""
+        shipped = operator.solutions() | operator.peers()
+        if name in shipped:
+            return shipped[name]
+        try:
+            return self.archive.get(name).solution()
+        except HarnessError as error:
+            raise unknown_name(
+                "solution, peer or candidate", name, [*shipped, "template"]
+            ) from error
+
+
+def _scope(scope: str | Scope) -> Scope:
+    try:
+        return Scope(scope)
+    except ValueError as error:
+        raise unknown_name("scope", str(scope), [s.value for s in Scope]) from error
