@@ -155,10 +155,10 @@ def _boolean(node: ast.BoolOp, names: Mapping[str, Any]) -> bool:
 def _index(node: ast.Subscript, names: Mapping[str, Any]) -> Any:
     value = _evaluate(node.value, names)
     keys = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    index = tuple(int(_operand(key, names)) for key in keys)
+    index = [int(_operand(key, names)) for key in keys]
     if isinstance(value, ShapeOnly):
         raise _Undecided(f"contents of {ast.unparse(node.value)}")
-    return value[index if len(index) > 1 else index[0]]
+    return value[index[0] if len(index) == 1 else tuple(index)]
 
 
 def _attribute(node: ast.Attribute, names: Mapping[str, Any]) -> tuple[int, ...]:

@@ -1,0 +1,273 @@
+"""Finds operators: our own folders and FlashInfer-Trace datasets, side by side.
+
+One bad file never hides the others: it is listed in `problems` with file, line and field, and
+everything else loads. A folder that is missing or holds nothing is an error, for a misspelt path
+that gives an empty set costs more than a refusal.
+
+Reads definitions and workloads at once (milliseconds for hundreds), solutions and traces when they
+are asked for; never a tensor file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..errors import DatasetError, HarnessError, unknown_name
+from ..schema.flashinfer_trace import Definition, Trace, Workload, interface_hash
+from .operator import Operator, Policy, read_json_object, read_policy
+
+
+@dataclass(frozen=True)
+class DatasetProblem:
+    """A file, or a line of one, that could not be used or is doubtful."""
+
+    file: str
+    line: int | None
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Every operator that could be read, by name, and what could not be."""
+
+    operators: Mapping[str, Operator] = field(default_factory=dict)
+    problems: tuple[DatasetProblem, ...] = ()
+
+    @classmethod
+    def load(cls, kernels_dir: Path, roots: Sequence[Path] = ()) -> Dataset:
+        """Reads the shipped operators, then each dataset; a later one adds to an earlier one.
+
+        Where a dataset has workloads for an operator that is shipped, with the same inputs and
+        outputs, the dataset's workloads are used, with its tensors, and the shipped folder still
+        says how they are judged.
+
+        Args:
+            kernels_dir: one folder per operator, each with a definition.json.
+            roots: FlashInfer-Trace dataset folders, or further folders of operators.
+
+        Raises:
+            DatasetError: when a folder is missing or holds no definition at all.
+        """
+        reader = _Reader()
+        for place in (kernels_dir, *roots):
+            before = len(reader.seen)
+            if not place.is_dir():
+                raise DatasetError(
+                    "The dataset folder does not exist",
+                    where=str(place),
+                    remedy="Correct the path in the settings dataset or kernels_dir.",
+                )
+            if (place / "definitions").is_dir():
+                reader.read_trace_dataset(place)
+            else:
+                reader.read_operator_folders(place)
+            if len(reader.seen) == before:
+                raise DatasetError(
+                    "The dataset folder holds no definition",
+                    where=str(place),
+                    remedy="Expected <operator>/definition.json or definitions/<op_type>/*.json.",
+                )
+        return cls(operators=reader.operators, problems=tuple(reader.problems))
+
+    def operator(self, name: str) -> Operator:
+        """Finds an operator by its name, a unique beginning or a unique part of it.
+
+        Raises:
+            RequestError: when none or several fit, naming the nearest.
+        """
+        wanted = name.strip().strip("/").strip()
+        if wanted in self.operators:
+            return self.operators[wanted]
+        known = list(self.operators)
+        lowered = wanted.lower()
+        for fits in (str.startswith, str.__contains__):
+            matches = [n for n in known if lowered and fits(n.lower(), lowered)]
+            if len(matches) == 1:
+                return self.operators[matches[0]]
+            if matches:
+                break
+        raise unknown_name("definition", wanted, known, remedy="list_workloads names them all.")
+
+
+class _Reader:
+    """Gathers operators and problems while folders are read."""
+
+    def __init__(self) -> None:
+        self.operators: dict[str, Operator] = {}
+        self.problems: list[DatasetProblem] = []
+        self.seen: list[Path] = []
+
+    def read_operator_folders(self, place: Path) -> None:
+        for folder in sorted(place.iterdir()):
+            path = folder / "definition.json"
+            if not path.is_file():
+                continue
+            definition = self._definition(path)
+            if definition is None:
+                continue
+            if definition.name != folder.name:
+                self._problem(path, None, "name", f"{definition.name!r} is not the folder's name")
+            published = self._object(folder / "published.json")
+            self._add(
+                Operator(
+                    definition=definition,
+                    workloads=self._workloads(folder / "workloads.jsonl", definition),
+                    folder=folder,
+                    policy=self._policy(folder / "policy.toml"),
+                    structure=self._object(folder / "structure.json"),
+                    published=dict(published.get("latency_us") or {}),
+                    published_source=_said(published),
+                ),
+                path,
+            )
+
+    def read_trace_dataset(self, root: Path) -> None:
+        lines = _by_stem((root / "workloads").rglob("*.jsonl"))
+        traces = _by_stem((root / "traces").rglob("*.jsonl"))
+        solutions: dict[str, list[Path]] = {}
+        for path in sorted((root / "solutions").rglob("*.json")):
+            solutions.setdefault(path.parent.name, []).append(path)
+        names = set()
+        for path in sorted((root / "definitions").rglob("*.json")):
+            definition = self._definition(path)
+            if definition is None:
+                continue
+            names.add(definition.name)
+            workloads: list[Workload] = []
+            for file in lines.get(definition.name, []):
+                workloads += self._workloads(file, definition)
+            self._add(
+                Operator(
+                    definition=definition,
+                    workloads=tuple(workloads),
+                    root=root,
+                    solution_files=tuple(solutions.get(definition.name, ())),
+                    trace_files=tuple(traces.get(definition.name, ())),
+                ),
+                path,
+            )
+        for name in sorted(lines.keys() - names):
+            self._problem(lines[name][0], None, "definition", f"no definition named {name!r}")
+
+    def _add(self, operator: Operator, path: Path) -> None:
+        earlier = self.operators.get(operator.name)
+        if earlier is None or earlier.root == operator.root:
+            if earlier is not None:
+                self._problem(path, None, "name", f"{operator.name!r} is defined twice; kept first")
+                return
+            self.operators[operator.name] = operator
+        elif interface_hash(earlier.definition) == interface_hash(operator.definition):
+            self.operators[operator.name] = _merged(earlier, operator)
+        else:
+            self._problem(
+                path,
+                None,
+                "inputs",
+                f"{operator.name!r} differs from the shipped operator, which is hidden by it",
+            )
+            self.operators[operator.name] = operator
+
+    def _definition(self, path: Path) -> Definition | None:
+        self.seen.append(path)
+        try:
+            return Definition.model_validate_json(path.read_bytes())
+        except (ValidationError, OSError) as error:
+            self._refused(path, None, error)
+            return None
+
+    def _workloads(self, path: Path, definition: Definition) -> tuple[Workload, ...]:
+        found: dict[str, Workload] = {}
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            self._problem(path, None, "", f"cannot be read: {error.strerror}")
+            return ()
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                trace = Trace.model_validate_json(line)
+            except ValidationError as error:
+                self._refused(path, number, error)
+                continue
+            wrong = _fault_of(trace, definition, found)
+            if wrong:
+                self._problem(path, number, *wrong)
+            else:
+                found[trace.workload.uuid] = trace.workload
+        return tuple(found.values())
+
+    def _policy(self, path: Path) -> Policy:
+        try:
+            return read_policy(path)
+        except HarnessError as error:
+            self._problem(path, None, "", error.what)
+            return Policy()
+
+    def _object(self, path: Path) -> dict[str, Any]:
+        try:
+            return read_json_object(path)
+        except HarnessError as error:
+            self._problem(path, None, "", error.what)
+            return {}
+
+    def _refused(self, path: Path, line: int | None, error: ValidationError | OSError) -> None:
+        if isinstance(error, OSError):
+            self._problem(path, line, "", f"cannot be read: {error.strerror}")
+            return
+        for fault in error.errors()[:3]:
+            place = ".".join(str(part) for part in fault["loc"])
+            self._problem(path, line, place, fault["msg"].removeprefix("Value error, "))
+
+    def _problem(self, path: Path, line: int | None, place: str, message: str) -> None:
+        self.problems.append(DatasetProblem(str(path), line, place, message))
+
+
+def _merged(shipped: Operator, dataset: Operator) -> Operator:
+    """The shipped operator with a dataset's workloads, tensors, solutions and traces."""
+    workloads = dataset.workloads or shipped.workloads
+    return replace(
+        shipped,
+        workloads=workloads,
+        root=dataset.root,
+        digest=dataset.digest if dataset.workloads else shipped.digest,
+        solution_files=shipped.solution_files + dataset.solution_files,
+        trace_files=shipped.trace_files + dataset.trace_files,
+    )
+
+
+def _fault_of(
+    trace: Trace, definition: Definition, found: Mapping[str, Workload]
+) -> tuple[str, str] | None:
+    """What makes a line unusable as a workload of this definition: field and message."""
+    axes = trace.workload.axes
+    missing = [name for name in definition.var_axes if name not in axes]
+    undeclared = [name for name in axes if name not in definition.axes]
+    unknown_inputs = [name for name in trace.workload.inputs if name not in definition.inputs]
+    faults = (
+        (trace.definition != definition.name, "definition", f"{trace.definition!r} is another"),
+        (not trace.is_workload_only, "solution", "a workload line cannot hold a solution's run"),
+        (bool(missing), "workload.axes", f"no size for {', '.join(missing)}"),
+        (bool(undeclared), "workload.axes", f"no such axis: {', '.join(undeclared)}"),
+        (bool(unknown_inputs), "workload.inputs", f"no such input: {', '.join(unknown_inputs)}"),
+        (trace.workload.uuid in found, "workload.uuid", f"{trace.workload.uuid!r} is repeated"),
+    )
+    return next(((place, message) for bad, place, message in faults if bad), None)
+
+
+def _by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in sorted(paths):
+        found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def _said(published: Mapping[str, Any]) -> str:
+    parts = (published.get("device", ""), published.get("source", ""))
+    return ", ".join(str(part) for part in parts if part)

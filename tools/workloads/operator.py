@@ -1,0 +1,347 @@
+"""One operator: its definition and workloads, and what its folder says about judging it.
+
+A folder of ours holds more than FlashInfer-Trace does: a policy, peers, a cost model. An operator
+from a plain dataset has defaults for all of it, so nobody has to ask which kind it is.
+
+Reads files only when asked for peers, solutions, cost or recorded latencies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import DatasetError, RequestError, unknown_name
+from ..schema.flashinfer_trace import (
+    Definition,
+    EvaluationStatus,
+    Solution,
+    Trace,
+    Workload,
+    workload_digest,
+)
+from .roofline import Cost
+from .solution_folder import FILE_NAME, read_solution
+
+BASELINE_AUTHOR = "baseline"
+
+
+class PolicyModel(BaseModel):
+    """Base of what policy.toml holds: frozen, refusing names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tolerance(PolicyModel):
+    """FlashInfer-Trace's criterion: an element fails when both of its errors are too large."""
+
+    atol: float = Field(default=1e-2, ge=0)
+    rtol: float = Field(default=1e-2, ge=0)
+    required_matched_ratio: float = Field(default=1.0, gt=0, le=1)
+
+
+class StrictLimit(PolicyModel):
+    """Our own criterion for one output, in units of the trusted implementation's error."""
+
+    kind: str = Field(default="values", pattern="^(values|index_set)$")
+    rms_factor: float = Field(default=2.0, gt=0)
+    max_factor: float = Field(default=4.0, gt=0)
+    rms_floor: float = Field(default=1e-6, ge=0, description="Scaled by the oracle's rms.")
+    max_floor: float = Field(default=1e-4, ge=0, description="Scaled by the oracle's rms.")
+
+
+class Libraries(PolicyModel):
+    """Whose kernels a candidate may launch."""
+
+    allowed: list[str] = Field(default_factory=lambda: ["torch", "cublas"])
+
+
+class Policy(PolicyModel):
+    """How one operator is judged; policy.toml, or defaults that suit any definition."""
+
+    baseline: str | None = Field(default=None, description="A folder in solutions/ or peers/.")
+    cpu_baseline: str | None = Field(default=None, description="The same, without a GPU.")
+    objective: str = Field(default="mean_latency_us", description="What candidates rank by.")
+    tolerance: Tolerance = Field(default_factory=Tolerance)
+    strict: dict[str, StrictLimit] = Field(
+        default_factory=dict, description="By output; outputs without an entry use the defaults."
+    )
+    libraries: Libraries = Field(default_factory=Libraries)
+    mutable_inputs: list[str] = Field(
+        default_factory=list, description="Inputs that the definition lets a solution overwrite."
+    )
+    interpreter_seconds: dict[str, float] | float | None = Field(
+        default=None, description="Hint of an interpreted call's cost, in seconds."
+    )
+
+    def strict_limit(self, output: str) -> StrictLimit:
+        """Our criterion for one output."""
+        return self.strict.get(output) or StrictLimit()
+
+
+def read_policy(path: Path) -> Policy:
+    """Reads policy.toml; a missing file means the defaults.
+
+    Raises:
+        DatasetError: when it is malformed, naming the field.
+    """
+    if not path.is_file():
+        return Policy()
+    try:
+        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"Not TOML: {error}", where=str(path)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field_name = ".".join(str(part) for part in first["loc"])
+        raise DatasetError(f"{field_name}: {first['msg']}", where=str(path)) from error
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A definition with everything that is known about running it.
+
+    Args:
+        definition: the contract.
+        workloads: in the order of their file.
+        folder: the operator's own folder, with inputs.py and the like; None for a plain dataset.
+        root: the FlashInfer-Trace dataset that safetensors paths are relative to, if any.
+        policy: how it is judged.
+        structure: per workload uuid, facts about input contents that axes do not tell.
+        published: per workload uuid, a latency that others published, in microseconds.
+        published_source: where those are from and on what device.
+        digest: of the workloads, in their order.
+        solution_files: solutions of the dataset, as FlashInfer-Trace JSON files.
+        trace_files: recorded traces of the dataset.
+    """
+
+    definition: Definition
+    workloads: tuple[Workload, ...]
+    folder: Path | None = None
+    root: Path | None = None
+    policy: Policy = field(default_factory=Policy)
+    structure: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    published: Mapping[str, float] = field(default_factory=dict)
+    published_source: str = ""
+    digest: str = ""
+    solution_files: tuple[Path, ...] = ()
+    trace_files: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.digest:
+            object.__setattr__(self, "digest", workload_digest(self.workloads))
+
+    @property
+    def name(self) -> str:
+        """The definition's name."""
+        return self.definition.name
+
+    def workload(self, uuid: str) -> Workload:
+        """Finds a workload by its uuid or a unique beginning of it.
+
+        Raises:
+            RequestError: when none or several begin so, naming the nearest.
+        """
+        wanted = uuid.strip()
+        matches = [w for w in self.workloads if w.uuid == wanted]
+        if not matches and wanted:
+            matches = [w for w in self.workloads if w.uuid.startswith(wanted)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            names = ", ".join(w.uuid for w in matches[:5])
+            raise RequestError(
+                f"Workload {uuid!r} is ambiguous", where=self.name, remedy=f"Say more of: {names}."
+            )
+        raise unknown_name(f"workload of {self.name}", wanted, (w.uuid for w in self.workloads))
+
+    def peers(self) -> dict[str, Solution]:
+        """Solutions by others, by folder name."""
+        return self._folders("peers")
+
+    def solutions(self) -> dict[str, Solution]:
+        """Shipped solutions by folder name, and the dataset's by solution name."""
+        found = self._folders("solutions")
+        for path in self.solution_files:
+            solution = read_solution_file(path)
+            found.setdefault(solution.name, solution)
+        return found
+
+    def baseline(self, *, cpu: bool = False) -> Solution | None:
+        """What results are compared to: the policy's choice, else the dataset's only baseline.
+
+        Args:
+            cpu: whether there is no GPU; then the policy's `cpu_baseline`, else `baseline`.
+
+        Raises:
+            DatasetError: when the policy names a folder that does not exist.
+        """
+        chosen = (self.policy.cpu_baseline if cpu else None) or self.policy.baseline
+        if chosen and self.folder:
+            for shelf in ("solutions", "peers"):
+                folder = self.folder / shelf / chosen
+                if (folder / FILE_NAME).is_file():
+                    return read_solution(folder, author=_AUTHORS[shelf])
+            raise DatasetError(
+                f"The baseline {chosen!r} is in neither solutions/ nor peers/",
+                where=str(self.folder / "policy.toml"),
+                remedy="Name an existing folder there.",
+            )
+        candidates = [s for s in self.solutions().values() if s.author == BASELINE_AUTHOR]
+        return candidates[0] if len(candidates) == 1 else None
+
+    def cost(
+        self,
+        axes: Mapping[str, int],
+        inputs: Mapping[str, Any] | None = None,
+        structure: Mapping[str, Any] | None = None,
+    ) -> Cost:
+        """The work that any correct kernel must do, by cost.py, else an upper bound from shapes.
+
+        Args:
+            axes: the workload's axes.
+            inputs: its tensors, where the caller has them; makes data-dependent counts exact.
+            structure: the workload's entry of `structure`.
+
+        Raises:
+            DatasetError: when cost.py fails or returns what is not a cost.
+        """
+        path = self.folder / "cost.py" if self.folder else None
+        if path is None or not path.is_file():
+            return generic_cost(self.definition, axes)
+        module = load_by_path(path)
+        try:
+            fields = module.cost(dict(axes), structure=structure, inputs=inputs)
+            return Cost(**fields)
+        # cost.py is data of the operator's author: whatever it raises is a fault of that file.
+        except Exception as error:
+            raise DatasetError(
+                f"cost() failed for axes {dict(axes)}: {type(error).__name__}: {error}",
+                where=str(path),
+                remedy="It returns a dict with the fields of roofline.Cost.",
+            ) from error
+
+    def recorded_latencies(self) -> dict[str, float]:
+        """Per workload uuid, the dataset's last passing latency in microseconds."""
+        newest: dict[str, tuple[str, float]] = {}
+        for path in self.trace_files:
+            for line in path.read_bytes().splitlines():
+                if self.name.encode() not in line:
+                    continue
+                try:
+                    trace = Trace.model_validate_json(line)
+                except ValidationError:
+                    continue
+                seen = trace.evaluation
+                if trace.definition != self.name or seen is None or seen.performance is None:
+                    continue
+                stamp = (seen.timestamp, seen.performance.latency_ms * 1000.0)
+                if seen.status is EvaluationStatus.PASSED and stamp[1] > 0:
+                    uuid = trace.workload.uuid
+                    newest[uuid] = max(newest.get(uuid, ("", 0.0)), stamp)
+        return {uuid: latency for uuid, (_, latency) in newest.items()}
+
+    def _folders(self, shelf: str) -> dict[str, Solution]:
+        place = self.folder / shelf if self.folder else None
+        if place is None or not place.is_dir():
+            return {}
+        return {
+            folder.name: read_solution(folder, author=_AUTHORS[shelf])
+            for folder in sorted(place.iterdir())
+            if (folder / FILE_NAME).is_file()
+        }
+
+
+_AUTHORS = {"solutions": "kernel-harness", "peers": "peer"}
+
+
+def read_solution_file(path: Path) -> Solution:
+    """Reads a solution from a FlashInfer-Trace JSON file.
+
+    Raises:
+        DatasetError: when it is malformed, naming the field.
+    """
+    try:
+        return Solution.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DatasetError(f"{where}: {first['msg']}", where=str(path)) from error
+
+
+def generic_cost(definition: Definition, axes: Mapping[str, int]) -> Cost:
+    """All bytes of all inputs and outputs, each once: what any definition offers.
+
+    An upper bound of the compulsory traffic, for a paged cache or an inactive expert is counted
+    though no kernel touches it; a floor made of it may be beaten honestly. FLOPs are not known.
+    """
+
+    def total(specs: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...] | None]) -> int:
+        count = 0
+        for name, shape in shapes.items():
+            elements = 1
+            for size in shape if shape is not None else (0,):
+                elements *= size
+            count += -(-elements * specs[name].dtype.bits // 8)
+        return count
+
+    return Cost(
+        bytes_read=total(definition.inputs, definition.input_shapes(axes)),
+        bytes_written=total(definition.outputs, definition.output_shapes(axes)),
+        upper_bound=True,
+        assumptions=("every byte of every input is needed", "FLOPs are not counted"),
+    )
+
+
+def load_by_path(path: Path) -> ModuleType:
+    """Imports a Python file of an operator's folder under a name of its own.
+
+    The module is kept until the file changes.
+
+    Raises:
+        DatasetError: when it cannot be imported.
+    """
+    return _loaded(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _loaded(path: Path, _changed_ns: int) -> ModuleType:
+    name = f"kernel_harness_operator_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise DatasetError("It is not a Python file", where=str(path))
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise DatasetError(
+            f"It cannot be imported: {type(error).__name__}: {error}", where=str(path)
+        ) from error
+    return module
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON object; a missing file is an empty one.
+
+    Raises:
+        DatasetError: when it is not JSON or not an object, with the line.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"Not JSON: {error}", where=str(path)) from error
+    if not isinstance(value, dict):
+        raise DatasetError("It must hold a JSON object", where=str(path))
+    return value
