@@ -116,6 +116,7 @@ class Harness:
         force: bool = False,
         compare_to: str | None = None,
         targets: Sequence[str] | None = None,
+        workloads: Sequence[str] | None = None,
         checks: Checks | None = None,
         progress: OnProgress | None = None,
     ) -> Evaluation:
@@ -129,6 +130,7 @@ class Harness:
             force: judge again although the same bytes were judged before.
             compare_to: a peer, solution or candidate id; the operator's baseline when None.
             targets: devices whose floors are reported.
+            workloads: uuids to run instead of those that the scope would choose.
             checks: overrides what the scope means; used by verification before promotion.
             progress: told each step.
         """
@@ -147,7 +149,8 @@ class Harness:
             targets=tuple(targets or ()),
             force=force,
             checks=checks,
-            command=f"evaluate_kernel scope={_scope(scope).value} compare_to={compare_to or ''}",
+            only=tuple(workloads or ()),
+            command=_command(_scope(scope), baseline, targets, workloads, checks),
         )
         patience = self.settings.wait_s if wait_s is None else wait_s
         return await self.evaluations.evaluate(request, self.device, patience, progress)
@@ -218,6 +221,24 @@ class Harness:
             raise unknown_name(
                 "solution, peer or candidate", name, [*shipped, "template"]
             ) from error
+
+
+def _command(
+    scope: Scope,
+    baseline: Solution | None,
+    targets: Sequence[str] | None,
+    workloads: Sequence[str] | None,
+    checks: Checks | None,
+) -> str:
+    """The call in words: part of the evidence, and what makes two trials the same trial."""
+    parts = {
+        "scope": scope.value,
+        "compare_to": f"{baseline.name}@{baseline.content_hash()[:12]}" if baseline else None,
+        "targets": ",".join(targets) if targets else None,
+        "workloads": ",".join(sorted(workloads)) if workloads else None,
+        "checks": checks.model_dump_json() if checks else None,
+    }
+    return " ".join(["evaluate_kernel", *(f"{k}={v}" for k, v in parts.items() if v)])
 
 
 def _scope(scope: str | Scope) -> Scope:

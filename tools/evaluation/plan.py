@@ -82,6 +82,7 @@ class PlanRequest:
     noise_floor: Mapping[str, float]
     command: str
     checks: Checks | None = None
+    only: Sequence[str] = ()
 
 
 def work_estimate(operator: Operator, uuid: str) -> float:
@@ -91,15 +92,24 @@ def work_estimate(operator: Operator, uuid: str) -> float:
 
 
 def chosen_workloads(
-    operator: Operator, scope: Scope, sample: ShapeSample
+    operator: Operator, scope: Scope, sample: ShapeSample, only: Sequence[str] = ()
 ) -> list[tuple[str, str | None, float | None]]:
     """The uuid, regime and weight of each workload that a scope runs, cheapest first.
+
+    Args:
+        operator: whose workloads.
+        scope: how far to go.
+        sample: the regimes and their representatives.
+        only: uuids or beginnings of them; then these and no others.
 
     Cheapest first, so that a wrong candidate is told so at once and a budget covers the most.
     """
     regime_of = {uuid: regime.name for regime in sample.regimes for uuid in regime.members}
     every = [w.uuid for w in operator.workloads]
     order = {uuid: work_estimate(operator, uuid) for uuid in every}
+    if only:
+        uuids = sorted({operator.workload(u).uuid for u in only}, key=lambda u: order[u])
+        return [(u, regime_of.get(u), None) for u in uuids]
     if scope in (Scope.STATIC, Scope.SMOKE):
         uuids = sorted(every, key=lambda u: order[u])[:1]
         return [(u, regime_of.get(u), None) for u in uuids]
@@ -126,7 +136,9 @@ def make_plan(request: PlanRequest) -> EvaluatePlan:
             regime=regime,
             weight=weight,
         )
-        for uuid, regime, weight in chosen_workloads(operator, request.scope, request.sample)
+        for uuid, regime, weight in chosen_workloads(
+            operator, request.scope, request.sample, request.only
+        )
     ]
     timed_baseline = request.baseline if checks.timed else None
     return EvaluatePlan(

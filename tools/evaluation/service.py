@@ -49,6 +49,7 @@ class EvaluateRequest:
     targets: Sequence[str] = ()
     force: bool = False
     checks: Checks | None = None
+    only: Sequence[str] = ()
     command: str = "evaluate_kernel"
 
 
@@ -188,6 +189,7 @@ class EvaluationService:
             noise_floor=self._noise_floor(executor),
             command=request.command,
             checks=request.checks,
+            only=request.only,
         )
 
     def _sample(self, request: EvaluateRequest) -> ShapeSample:
@@ -200,18 +202,16 @@ class EvaluationService:
         return {} if executor is Executor.INTERPRETER else load_noise_floor(self._settings)
 
     def _earlier(self, request: EvaluateRequest, device: str) -> Evaluation | None:
-        """A finished trial of the same bytes, scope, workloads, baseline and device."""
-        baseline_hash = request.baseline.content_hash() if request.baseline else None
+        """A finished trial of the same bytes by the same command, workloads and kind of device."""
         executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
         for evaluation_id in self.records.of_content(request.solution.content_hash()):
             found = self.records.get(evaluation_id)
+            ran_on = found.evidence.device
             same = (
-                found.definition == request.operator.definition.name
-                and found.scope is request.scope
+                found.evidence.command == request.command
                 and found.workload_digest == request.operator.digest
                 and found.status is not Status.INFRASTRUCTURE_ERROR
-                and (found.baseline_hash == baseline_hash or not found.evidence.timer)
-                and (found.evidence.device is None or found.evidence.device.executor is executor)
+                and (ran_on is None or ran_on.executor is executor)
             )
             if same:
                 return found

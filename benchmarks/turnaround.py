@@ -1,0 +1,148 @@
+"""Wall time of evaluations split into parts, and latencies beside a plain CUPTI measurement.
+
+    python benchmarks/turnaround.py [--solution triton_baseline] [--json FILE]
+
+Needs an NVIDIA GPU. For the seven decode batch sizes it prints the latency that the harness reports
+with its interval, the median of a plain CUPTI measurement in another process, their difference, and
+where the wall time of a warm `sample` evaluation went.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.schema.evaluation import Evaluation
+from kernel_harness.tools.settings import load_settings
+
+DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
+console = Console(width=150)
+
+
+def one_per_batch(harness: Harness) -> dict[int, str]:
+    """The first workload of each batch size."""
+    chosen: dict[int, str] = {}
+    for workload in harness.dataset.operator(DEFINITION).workloads:
+        chosen.setdefault(workload.axes["batch_size"], workload.uuid)
+    return chosen
+
+
+def plain(solution: str, uuids: list[str]) -> dict[str, list[int]]:
+    """Raw samples of the plain CUPTI measurement, from a process of its own."""
+    script = Path(__file__).with_name("plain_cupti.py")
+    command = [sys.executable, str(script), "--definition", DEFINITION]
+    command += ["--solution", solution, "--workloads", ",".join(uuids)]
+    out = subprocess.run(command, capture_output=True, text=True, check=False)
+    if out.returncode:
+        raise SystemExit(f"plain_cupti.py failed:\n{out.stderr[-2000:]}")
+    return json.loads(out.stdout.strip().splitlines()[-1])
+
+
+async def timed(harness: Harness, solution: Any, **choices: Any) -> tuple[Evaluation, float]:
+    """One evaluation and its wall time in seconds."""
+    began = time.perf_counter()
+    evaluation = await harness.evaluate_kernel(solution=solution, force=True, **choices)
+    return evaluation, time.perf_counter() - began
+
+
+def show_parts(rows: list[tuple[str, Evaluation, float]]) -> None:
+    """Prints where the wall time went."""
+    table = Table(title="Wall time of one evaluation, seconds")
+    names = sorted({part for _, e, _ in rows for part in e.evidence.seconds})
+    for column in ("evaluation", "status", "whole", *names):
+        table.add_column(column)
+    for name, evaluation, whole in rows:
+        parts = (f"{evaluation.evidence.seconds.get(n, 0):.2f}" for n in names)
+        table.add_row(name, evaluation.status.value, f"{whole:.2f}", *parts)
+    console.print(table)
+
+
+async def run(choices: argparse.Namespace) -> tuple[Evaluation, list[str]]:
+    """Evaluates; prints where the time went; returns the seven batch sizes' evaluation."""
+    with tempfile.TemporaryDirectory() as folder:
+        harness = Harness.open(load_settings({"data_dir": folder}))
+        operator = harness.dataset.operator(DEFINITION)
+        solution = operator.solutions()[choices.solution]
+        by_batch = one_per_batch(harness)
+        cold = await timed(harness, solution, scope="smoke")
+        warm = [await timed(harness, solution, scope="sample") for _ in range(choices.repeat)]
+        seven = await timed(harness, solution, scope="sample", workloads=list(by_batch.values()))
+        wrong = solution.model_copy(
+            update={
+                "sources": [
+                    s.model_copy(
+                        update={
+                            "content": s.content + "\n_run = run\ndef run(*a):\n"
+                            "    _run(*a)\n    a[-1].zero_()\n"
+                        }
+                    )
+                    for s in solution.sources
+                ]
+            }
+        )
+        failed = await timed(harness, wrong, scope="sample")
+        show_parts(
+            [("first, with start of the judge", *cold)]
+            + [(f"sample, warm {i + 1}", *w) for i, w in enumerate(warm)]
+            + [("seven batch sizes", *seven), ("a wrong result", *failed)]
+        )
+        await harness.aclose()
+    return seven[0], list(by_batch.values())
+
+
+def show_latencies(solution: str, evaluation: Evaluation, uuids: list[str]) -> list[dict[str, Any]]:
+    """Prints the harness's latencies beside plain CUPTI's, and returns them."""
+    reference = plain(solution, uuids)
+    table = Table(title=f"{DEFINITION}, {solution}: latency in microseconds")
+    for column in ("batch", "harness", "95 % interval", "plain CUPTI", "difference", "timer"):
+        table.add_column(column)
+    report = []
+    for workload in sorted(evaluation.workloads, key=lambda w: w.axes["batch_size"]):
+        plain_us = statistics.median(reference[workload.uuid]) / 1e3
+        ours, interval = workload.latency_us, workload.latency_interval_us
+        if ours is None or interval is None:
+            table.add_row(
+                str(workload.axes["batch_size"]), workload.status.value, "", f"{plain_us:.2f}"
+            )
+            continue
+        difference = ours / plain_us - 1
+        table.add_row(
+            str(workload.axes["batch_size"]),
+            f"{ours:.2f}",
+            f"{interval[0]:.2f}-{interval[1]:.2f}",
+            f"{plain_us:.2f}",
+            f"{difference:+.1%}",
+            evaluation.evidence.timer or "",
+        )
+        report.append({"batch": workload.axes["batch_size"], "us": ours, "plain_us": plain_us})
+    console.print(table)
+    return report
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--solution", default="triton_baseline")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--json")
+    choices = parser.parse_args()
+    evaluation, uuids = asyncio.run(run(choices))
+    report = show_latencies(choices.solution, evaluation, uuids)
+    if choices.json:
+        Path(choices.json).write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""A small operator and solutions for tests of the evaluation room; nothing here needs torch."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.evaluation.pool import JudgePool
+from kernel_harness.tools.evaluation.record import RecordStore
+from kernel_harness.tools.evaluation.service import EvaluationService
+from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
+from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.workloads.operator import Operator
+
+SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_judge.py")))
+
+
+@pytest.fixture
+def operator():
+    definition = Definition.model_validate(
+        {
+            "name": "double",
+            "op_type": "test",
+            "axes": {"m": {"type": "var"}},
+            "inputs": {"x": {"shape": ["m"], "dtype": "float32"}},
+            "outputs": {"y": {"shape": ["m"], "dtype": "float32"}},
+            "reference": "def run(x):\n    return x * 2\n",
+        }
+    )
+    workloads = tuple(
+        Workload.model_validate(
+            {"uuid": f"w{m}", "axes": {"m": m}, "inputs": {"x": {"type": "random"}}}
+        )
+        for m in (64, 1, 8)
+    )
+    return Operator(definition=definition, workloads=workloads)
+
+
+@pytest.fixture
+def service(tmp_path):
+    settings = Settings(data_dir=tmp_path)
+    pool = JudgePool(settings, SCRIPTED)
+    made = EvaluationService(settings, pool, RecordStore(settings.evaluations_dir))
+    yield made
+    pool.kill()
+
+
+@pytest.fixture
+def scripted():
+    return SCRIPTED

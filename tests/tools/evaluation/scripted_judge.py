@@ -1,0 +1,83 @@
+"""A judge that plays a part, for tests of the pool: the solution's name says which."""
+
+import os
+import sys
+import time
+
+from kernel_harness.tools import wire
+
+
+def read():
+    header = wire.recv_exactly(sys.stdin.buffer.read, 4)
+    if not header:
+        sys.exit(0)
+    length = wire.frame_length(header, wire.TRUSTED_FRAME_BYTES)
+    return wire.decode(wire.to_judge, wire.recv_exactly(sys.stdin.buffer.read, length))
+
+
+def say(message):
+    sys.stdout.buffer.write(wire.encode(message))
+    sys.stdout.buffer.flush()
+
+
+def evaluation(plan, status="PASSED", failure=None):
+    return {
+        "evaluation_id": plan.evaluation_id,
+        "definition": plan.definition["name"],
+        "solution_name": plan.solution["name"],
+        "language": plan.solution["spec"]["language"],
+        "content_hash": plan.content_hash,
+        "workload_digest": plan.workload_digest,
+        "scope": plan.scope,
+        "status": status,
+        "stage": "done",
+        "failure": failure,
+        "workloads": [
+            {"uuid": w.uuid, "axes": w.workload["axes"], "status": "PASSED", "calls_checked": 1}
+            for w in plan.workloads
+        ],
+        "evidence": {"started_at": "2026-01-01T00:00:00+00:00"},
+    }
+
+
+def play(plan):
+    part = plan.solution["name"]
+    say(
+        wire.Progress(
+            evaluation_id=plan.evaluation_id, done=1, total=2, stage="compile", message="built"
+        )
+    )
+    if part == "judge_dies":
+        os._exit(3)
+    if part == "judge_faults":
+        say(wire.JudgeFault(evaluation_id=plan.evaluation_id, what="The disk is full"))
+        return
+    if part == "slow":
+        time.sleep(0.6)
+    if part == "hangs":
+        message = read()
+        assert isinstance(message, wire.Cancel)
+        say(wire.JudgeFault(evaluation_id=plan.evaluation_id, what="Cancelled"))
+        return
+    if part == "deaf":
+        time.sleep(60)
+    say(wire.JudgeReport(evaluation_id=plan.evaluation_id, evaluation=evaluation(plan)))
+
+
+if "--refuse-to-start" in sys.argv:
+    sys.stderr.write("no torch here\n")
+    sys.exit(1)
+say(
+    wire.Ready(
+        device={"name": "scripted", "executor": "interpreter"},
+        versions={},
+        isolation={"level": "strong"},
+        seconds=0.0,
+    )
+)
+while True:
+    received = read()
+    if isinstance(received, wire.Shutdown):
+        sys.exit(0)
+    if isinstance(received, wire.EvaluatePlan):
+        play(received)

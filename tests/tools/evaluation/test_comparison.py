@@ -1,0 +1,131 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel_harness.tools.evaluation import comparison
+from kernel_harness.tools.schema.evaluation import (
+    Decision,
+    Measurement,
+    Status,
+    WorkloadResult,
+)
+
+
+def measured(values_us, blocks=3, **more):
+    values = [round(v * 1000) for v in values_us]
+    per_block = math.ceil(len(values) / blocks)
+    block = [i // per_block for i in range(len(values))]
+    return Measurement(timer="cupti", cold_ns=values, block=block, **more)
+
+
+def noisy(seed, middle_us, n=30, sigma=0.004):
+    rng = np.random.default_rng(seed)
+    return middle_us * np.exp(rng.normal(0, sigma, n))
+
+
+def test_identical_kernels_are_rarely_told_apart():
+    decisions = [
+        comparison.compare(measured(noisy(s, 30)), measured(noisy(s + 9_000, 30)), {"1": 0.003})
+        for s in range(100)
+    ]
+    told_apart = [d for d in decisions if d and d.decision in (Decision.FASTER, Decision.SLOWER)]
+    assert len(told_apart) <= 2
+
+
+def test_three_percent_is_found():
+    found = [
+        comparison.compare(measured(noisy(s, 30.9)), measured(noisy(s + 9_000, 30)), {"1": 0.003})
+        for s in range(60)
+    ]
+    assert sum(d is not None and d.decision is Decision.FASTER for d in found) >= 57
+
+
+def test_a_slower_candidate_is_called_slower():
+    verdict = comparison.compare(measured(noisy(1, 30)), measured(noisy(2, 33)), {})
+    assert verdict is not None and verdict.decision is Decision.SLOWER and verdict.ratio < 1
+
+
+def test_a_difference_inside_the_noise_floor_is_no_difference():
+    verdict = comparison.compare(measured(noisy(1, 30.9)), measured(noisy(2, 30)), {"1": 0.05})
+    assert verdict is not None and verdict.decision in (Decision.EQUAL, Decision.INCONCLUSIVE)
+
+
+def test_four_pairs_say_nothing():
+    assert comparison.compare(measured([1, 1, 1, 1]), measured([2, 2, 2, 2]), {}) is None
+
+
+def test_samples_set_aside_do_not_count():
+    base = measured([10.0] * 20)
+    throttled = measured([10.0] * 10 + [99.0] * 10, set_aside=list(range(10, 20)))
+    verdict = comparison.compare(base, throttled, {})
+    assert verdict is not None and verdict.pairs == 10 and verdict.ratio == pytest.approx(1)
+
+
+@given(st.floats(1.5, 9000), st.floats(0.5, 2))
+@settings(max_examples=25, deadline=None)
+def test_the_ratio_is_baseline_over_candidate_and_inside_its_interval(middle, factor):
+    base = measured(noisy(3, middle * factor), 3)
+    verdict = comparison.compare(base, measured(noisy(4, middle), 3), {})
+    assert verdict is not None and verdict.ratio is not None
+    assert verdict.interval[0] <= verdict.ratio <= verdict.interval[1]
+    assert verdict.ratio == pytest.approx(factor, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("interval", "sign_p", "decision"),
+    [
+        ((0.02, 0.03), 0.001, Decision.FASTER),
+        ((0.02, 0.03), 0.2, Decision.INCONCLUSIVE),
+        ((-0.03, -0.02), 0.001, Decision.SLOWER),
+        ((-0.002, 0.002), 0.9, Decision.EQUAL),
+        ((0.005, 0.02), 0.001, Decision.INCONCLUSIVE),
+    ],
+)
+def test_the_rule(interval, sign_p, decision):
+    assert comparison.decide(interval, sign_p, 0.01) is decision
+
+
+def passed(uuid, latency_us, baseline_us=None, weight=None):
+    return comparison.with_statistics(
+        WorkloadResult(
+            uuid=uuid,
+            axes={"m": 1},
+            status=Status.PASSED,
+            weight=weight,
+            floors_us={"device": latency_us / 2},
+            measurement=measured([latency_us] * 12),
+            baseline_measurement=measured([baseline_us] * 12) if baseline_us else None,
+        ),
+        {},
+    )
+
+
+def test_mean_of_ratios_and_ratio_of_means_are_both_there():
+    totals = comparison.totals([passed("a", 1, 10), passed("b", 100, 100)])
+    assert totals.mean_of_ratios == pytest.approx(5.5)
+    assert totals.ratio_of_means == pytest.approx(110 / 101)
+    assert (totals.wins, totals.ties) == (1, 1)
+
+
+def test_weights_estimate_the_mean_of_all_workloads():
+    totals = comparison.totals([passed("a", 1, weight=0.9), passed("b", 101, weight=0.1)])
+    assert totals.mean_latency_us == pytest.approx(51)
+    assert totals.estimated_full_mean_us == pytest.approx(11)
+
+
+def test_one_failure_takes_every_latency_away():
+    failed = WorkloadResult(uuid="b", axes={}, status=Status.RUNTIME_ERROR)
+    totals = comparison.totals([passed("a", 1, 10), failed])
+    assert totals.mean_latency_us is None and totals.failed == 1
+
+
+def test_sol_percent_is_floor_over_latency():
+    assert passed("a", 10).sol_percent == pytest.approx(50)
+
+
+def test_a_workload_without_a_pass_cannot_hold_a_latency():
+    with pytest.raises(ValueError, match="cannot hold a latency"):
+        WorkloadResult(uuid="a", axes={}, status=Status.TIMEOUT, latency_us=1.0)

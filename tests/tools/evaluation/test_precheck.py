@@ -1,0 +1,67 @@
+import pytest
+
+from kernel_harness.tools.evaluation.precheck import precheck
+from kernel_harness.tools.schema.evaluation import Status
+from kernel_harness.tools.schema.flashinfer_trace import Solution
+
+
+def fault(definition, source, entry="main.py::run", style=True, of="double"):
+    solution = Solution.model_validate(
+        {
+            "name": "s",
+            "definition": of,
+            "author": "test",
+            "spec": {
+                "language": "triton",
+                "target_hardware": ["cuda"],
+                "entry_point": entry,
+                "destination_passing_style": style,
+            },
+            "sources": [{"path": "main.py", "content": source}],
+        }
+    )
+    return precheck(solution, definition)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def run(x, y): pass",
+        "def run(*tensors): pass",
+        "def run(x, y, tile=64): pass",
+        "from other import run",
+        "run = make()",
+    ],
+)
+def test_what_may_work_is_left_to_the_judge(operator, source):
+    assert fault(operator.definition, source) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "kind"),
+    [
+        ("def run(x, y:\n", Status.COMPILE_ERROR, "syntax_error"),
+        ("def run(x): pass", Status.INVALID_CANDIDATE, "wrong_signature"),
+        ("def run(x, y, z): pass", Status.INVALID_CANDIDATE, "wrong_signature"),
+        ("def other(x, y): pass", Status.INVALID_CANDIDATE, "missing_entry_point"),
+        ("\0", Status.COMPILE_ERROR, "syntax_error"),
+    ],
+)
+def test_what_cannot_work_is_named_at_once(operator, source, status, kind):
+    found = fault(operator.definition, source)
+    assert found is not None and (found[0], found[1].kind) == (status, kind)
+    assert found[1].remedy
+
+
+def test_value_returning_style_takes_the_inputs_alone(operator):
+    assert fault(operator.definition, "def run(x): return x", style=False) is None
+
+
+def test_a_solution_for_another_operator_is_refused(operator):
+    found = fault(operator.definition, "def run(x, y): pass", of="triple")
+    assert found is not None and found[1].kind == "wrong_definition"
+
+
+def test_a_missing_entry_file_lists_the_sources(operator):
+    found = fault(operator.definition, "def run(x, y): pass", entry="kernel.py::run")
+    assert found is not None and "main.py" in found[1].message

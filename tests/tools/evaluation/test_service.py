@@ -1,0 +1,164 @@
+import asyncio
+import os
+
+import pytest
+
+from kernel_harness.tools.errors import InfrastructureError, RequestError
+from kernel_harness.tools.evaluation.pool import Judge, JudgePool
+from kernel_harness.tools.evaluation.service import EvaluateRequest
+from kernel_harness.tools.schema.evaluation import Scope, Stage, Status
+from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.settings import Settings
+
+
+def named(name: str, source: str = "def run(x, y):\n    y.copy_(x)\n") -> Solution:
+    return Solution.model_validate(
+        {
+            "name": name,
+            "definition": "double",
+            "author": "test",
+            "spec": {
+                "language": "python",
+                "target_hardware": ["cuda"],
+                "entry_point": "main.py::run",
+            },
+            "sources": [{"path": "main.py", "content": source}],
+        }
+    )
+
+
+async def judged(service, operator, solution, **choices):
+    wait_s = choices.pop("wait_s", 30)
+    progress = choices.pop("progress", None)
+    request = EvaluateRequest(operator, solution, Scope.FULL, **choices)
+    try:
+        return await service.evaluate(request, "cpu", wait_s, progress)
+    finally:
+        if wait_s > 1:
+            await service._pool.close()
+
+
+def test_a_passing_trial_is_on_disk_before_it_is_returned(service, operator):
+    evaluation = asyncio.run(judged(service, operator, named("fine")))
+    assert evaluation.status is Status.PASSED
+    assert service.records.get(evaluation.evaluation_id) == evaluation
+
+
+def test_workloads_are_planned_cheapest_first(service, operator):
+    evaluation = asyncio.run(judged(service, operator, named("fine")))
+    assert [w.axes["m"] for w in evaluation.workloads] == [1, 8, 64]
+
+
+def test_the_same_bytes_are_answered_from_the_record_unless_forced(service, operator):
+    async def twice():
+        request = EvaluateRequest(operator, named("fine"), Scope.FULL)
+        first = await service.evaluate(request, "cpu", 30, None)
+        again = await service.evaluate(request, "cpu", 30, None)
+        forced = EvaluateRequest(operator, named("fine"), Scope.FULL, force=True)
+        third = await service.evaluate(forced, "cpu", 30, None)
+        await service._pool.close()
+        return first, again, third
+
+    first, again, third = asyncio.run(twice())
+    assert again.evaluation_id == first.evaluation_id
+    assert third.evaluation_id != first.evaluation_id
+
+
+def test_a_syntax_error_is_answered_without_a_judge(service, operator):
+    evaluation = asyncio.run(judged(service, operator, named("broken", "def run(x, y:\n  pass\n")))
+    assert evaluation.status is Status.COMPILE_ERROR
+    assert evaluation.failure is not None and evaluation.failure.kind == "syntax_error"
+    assert "line 1" in evaluation.failure.message
+    assert service._pool.ready("cpu") is None
+
+
+@pytest.mark.parametrize("part", ["judge_dies", "judge_faults"])
+def test_a_fault_of_the_judge_is_never_the_kernels(service, operator, part):
+    async def then_again():
+        request = EvaluateRequest(operator, named(part), Scope.FULL)
+        broken = await service.evaluate(request, "cpu", 30, None)
+        healthy = await service.evaluate(
+            EvaluateRequest(operator, named("fine"), Scope.FULL), "cpu", 30, None
+        )
+        await service._pool.close()
+        return broken, healthy
+
+    broken, healthy = asyncio.run(then_again())
+    assert broken.status is Status.INFRASTRUCTURE_ERROR
+    assert broken.failure is not None and broken.failure.kind == "infrastructure"
+    assert healthy.status is Status.PASSED
+
+
+def test_past_its_patience_the_trial_goes_on_and_is_found_by_id(service, operator):
+    async def impatient():
+        request = EvaluateRequest(operator, named("slow"), Scope.FULL)
+        early = await service.evaluate(request, "cpu", 0.05, None)
+        late = await service.get(early.evaluation_id, 30, None)
+        await service._pool.close()
+        return early, late
+
+    early, late = asyncio.run(impatient())
+    assert early.status is Status.RUNNING and late.status is Status.PASSED
+    assert early.evaluation_id == late.evaluation_id
+
+
+@pytest.mark.parametrize("part", ["hangs", "deaf"])
+def test_cancelling_the_call_stops_the_trial(service, operator, part, monkeypatch):
+    monkeypatch.setattr("kernel_harness.tools.evaluation.pool.CANCEL_GRACE_S", 0.3)
+
+    async def cancelled():
+        request = EvaluateRequest(operator, named(part), Scope.FULL)
+        started = asyncio.Event()
+
+        async def heard(done, total, message):
+            if message == "built":
+                started.set()
+
+        call = asyncio.create_task(service.evaluate(request, "cpu", 30, heard))
+        await asyncio.wait_for(started.wait(), 20)
+        pid = service._pool._judges["cpu"].pid
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        alive = service._pool.ready("cpu") is not None
+        await service._pool.close()
+        return pid, alive
+
+    pid, alive = asyncio.run(cancelled())
+    assert alive == (part == "hangs")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_progress_never_goes_back(service, operator):
+    seen = []
+
+    async def heard(done, total, message):
+        seen.append(done)
+
+    asyncio.run(judged(service, operator, named("slow"), progress=heard))
+    assert seen == sorted(seen) and seen[-1] >= 1
+
+
+def test_a_judge_that_cannot_start_says_why(tmp_path, scripted):
+
+    async def start():
+        await Judge("cpu", Settings(data_dir=tmp_path), (*scripted, "--refuse-to-start")).start()
+
+    with pytest.raises(InfrastructureError, match="no torch here"):
+        asyncio.run(start())
+
+
+def test_an_unknown_evaluation_names_the_remedy(service):
+    with pytest.raises(RequestError, match="no evaluation id|Unknown evaluation"):
+        asyncio.run(service.get("nonsense", 1, None))
+
+
+def test_closing_a_pool_that_never_started_is_fine(tmp_path):
+    asyncio.run(JudgePool(Settings(data_dir=tmp_path)).close())
+
+
+def test_a_precheck_failure_keeps_its_stage(service, operator):
+    evaluation = asyncio.run(judged(service, operator, named("empty", "x = 1\n")))
+    assert evaluation.status is Status.INVALID_CANDIDATE
+    assert evaluation.stage is Stage.REQUEST
