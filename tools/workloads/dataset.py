@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..errors import DatasetError, HarnessError, unknown_name
+from ..errors import DatasetError, HarnessError, RequestError, unknown_name
 from ..schema.flashinfer_trace import Definition, Trace, Workload, interface_hash
 from .operator import Operator, Policy, read_json_object, read_policy
 
@@ -91,7 +91,10 @@ class Dataset:
             if len(matches) == 1:
                 return self.operators[matches[0]]
             if matches:
-                break
+                raise RequestError(
+                    f"Definition {name!r} is ambiguous",
+                    remedy=f"Say which: {', '.join(matches[:8])}.",
+                )
         raise unknown_name("definition", wanted, known, remedy="list_workloads names them all.")
 
 

@@ -1,0 +1,158 @@
+"""Our Evaluation as FlashInfer-Trace lines, one per workload that was run.
+
+Four of our statuses do not exist there. A violation of integrity or an invalid candidate becomes
+RUNTIME_ERROR with the words in `log`; an infrastructure fault, an unfinished trial and a workload
+that was not run leave no line at all, for none of them says anything of the kernel.
+
+A line holds less than the record: the schema sanctions added facts in `Correctness.extra` alone.
+`reference_latency_ms` and `speedup_factor` are 0.0, the format's "not measured", for they speak of
+the definition's PyTorch code, which is not what we compare with; our baseline is in `extra`. An
+untimed pass has `latency_ms` 0.0 and says so in `extra` and `log`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .evaluation import Evaluation, Failure, OutputError, Status, WorkloadResult
+from .flashinfer_trace import (
+    Correctness,
+    Definition,
+    Environment,
+    EvaluationStatus,
+    Performance,
+    Trace,
+    TraceEvaluation,
+    Workload,
+)
+
+_NOT_THE_KERNELS = frozenset({Status.INFRASTRUCTURE_ERROR, Status.RUNNING, Status.NOT_RUN})
+_CONDEMNS_ALL = frozenset({Status.INTEGRITY_VIOLATION, Status.INVALID_CANDIDATE})
+
+
+def to_traces(
+    evaluation: Evaluation, definition: Definition, workloads: Sequence[Workload]
+) -> list[Trace]:
+    """Maps a finished evaluation to FlashInfer-Trace lines.
+
+    Args:
+        evaluation: the record.
+        definition: what it was an evaluation of.
+        workloads: those it could have run; one without a result gets a line only when the whole
+            trial ended before any workload did, as a failed build does.
+    """
+    if evaluation.status in _NOT_THE_KERNELS:
+        return []
+    results = {result.uuid: result for result in evaluation.workloads}
+    traces: list[Trace] = []
+    for workload in workloads:
+        result = results.get(workload.uuid)
+        verdict = _verdict(evaluation, result)
+        if verdict is None:
+            continue
+        traces.append(
+            Trace(
+                definition=definition.name,
+                workload=workload,
+                solution=evaluation.solution_name,
+                evaluation=_evaluation(evaluation, result, verdict),
+            )
+        )
+    return traces
+
+
+def _verdict(evaluation: Evaluation, result: WorkloadResult | None) -> Status | None:
+    """The status of one line, or None for no line."""
+    if result is None:
+        ended_early = not evaluation.workloads and evaluation.status is not Status.PASSED
+        return evaluation.status if ended_early else None
+    if result.status in _NOT_THE_KERNELS:
+        return None
+    if evaluation.status in _CONDEMNS_ALL:
+        return evaluation.status
+    if result.status is not Status.PASSED or evaluation.status is Status.PASSED:
+        return result.status
+    # A failure that no workload shows, as on a held-out case, is the solution's on all of them.
+    shown = any(other.status is evaluation.status for other in evaluation.workloads)
+    return result.status if shown else evaluation.status
+
+
+def _evaluation(
+    evaluation: Evaluation, result: WorkloadResult | None, verdict: Status
+) -> TraceEvaluation:
+    evidence = evaluation.evidence
+    status = EvaluationStatus(verdict) if verdict not in _CONDEMNS_ALL else None
+    status = status or EvaluationStatus.RUNTIME_ERROR
+    passed = status is EvaluationStatus.PASSED
+    compared = passed or status is EvaluationStatus.INCORRECT_NUMERICAL
+    latency_us = result.latency_us if result else None
+    return TraceEvaluation(
+        status=status,
+        environment=Environment(
+            hardware=(evidence.device.name if evidence.device else "") or "unknown",
+            libs=dict(evidence.versions),
+        ),
+        timestamp=evidence.started_at or "unknown",
+        log=_log(evaluation, result, verdict),
+        correctness=_correctness(evaluation, result, passed=passed) if compared else None,
+        performance=Performance(latency_ms=(latency_us or 0.0) / 1000.0) if passed else None,
+    )
+
+
+def _correctness(
+    evaluation: Evaluation, result: WorkloadResult | None, *, passed: bool
+) -> Correctness:
+    errors = result.errors if result else []
+    return Correctness(
+        max_absolute_error=_largest((error.max_absolute for error in errors), passed=passed),
+        max_relative_error=_largest((error.max_relative for error in errors), passed=passed),
+        extra=_extra(evaluation, result, errors),
+    )
+
+
+def _largest(errors: Iterable[float | None], *, passed: bool) -> float:
+    """The largest error; an unknown or non-finite one counts as NaN unless the workload passed."""
+    seen = list(errors)
+    known = [error for error in seen if error is not None]
+    if not passed and (not seen or len(known) < len(seen)):
+        return math.nan
+    return max(known, default=0.0)
+
+
+def _extra(
+    evaluation: Evaluation, result: WorkloadResult | None, errors: Sequence[OutputError]
+) -> dict[str, Any]:
+    extra: dict[str, Any] = {
+        "evaluation_id": evaluation.evaluation_id,
+        "content_hash": evaluation.content_hash,
+        "workload_digest": evaluation.workload_digest,
+        "timer": evaluation.evidence.timer,
+    }
+    ratios = [error.matched_ratio for error in errors if error.matched_ratio is not None]
+    if ratios:
+        extra["matched_ratio"] = min(ratios)
+    if result is not None and result.status is Status.PASSED:
+        extra["timed"] = result.latency_us is not None
+        if result.baseline_latency_us is not None:
+            extra["baseline"] = evaluation.baseline
+            extra["baseline_latency_ms"] = result.baseline_latency_us / 1000.0
+        if result.latency_interval_us is not None:
+            extra["latency_interval_ms"] = [us / 1000.0 for us in result.latency_interval_us]
+    return extra
+
+
+def _log(evaluation: Evaluation, result: WorkloadResult | None, verdict: Status) -> str:
+    if verdict is Status.PASSED:
+        timed = result is not None and result.latency_us is not None
+        reason = (result.reason if result else None) or evaluation.not_timed_reason
+        return "" if timed else f"not timed: {reason or 'no reason was recorded'}"
+    own = result.failure if result else None
+    failure = own or evaluation.failure
+    return f"{verdict}: {_words(failure)}" if failure else str(verdict)
+
+
+def _words(failure: Failure) -> str:
+    parts = (failure.message, failure.remedy, failure.excerpt or "")
+    return "\n".join(part for part in parts if part)
