@@ -1,0 +1,69 @@
+"""Hints name a change, the figure that asks for it, and the most it could gain."""
+
+from __future__ import annotations
+
+import pytest
+from kernel_harness.tools.profiling.diagnosis import (
+    Bottleneck,
+    Bounds,
+    Diagnosis,
+    diagnose_call,
+    diagnose_kernel,
+)
+from kernel_harness.tools.profiling.hints import MOST, hints_for
+from kernel_harness.tools.profiling.metrics import Rule
+
+from .profiles import profile, stalled
+from .test_diagnosis import CHASE, CONFLICTS, COPY, GEMM, SPILLING, TINY
+
+
+@pytest.mark.parametrize("bottleneck", list(Bottleneck))
+def test_every_bottleneck_has_bounded_hints_with_reasons(bottleneck):
+    kernel = profile(stalls=stalled(barrier=0.4, long_scoreboard=0.5), sector_efficiency_percent=30)
+    hints = hints_for(kernel, Diagnosis(bottleneck=bottleneck, kernel="kernel"))
+    assert 1 <= len(hints) <= MOST
+    assert all(hint.change and hint.because for hint in hints)
+    assert all(hint.gain_percent is None or 0 <= hint.gain_percent < 100 for hint in hints)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "word"),
+    [
+        (CONFLICTS, "bank conflicts"),
+        (TINY, "more blocks"),
+        (CHASE, "loads earlier"),
+        (SPILLING, "fewer values alive"),
+        (COPY, "fewer bytes"),
+        (GEMM, "operations"),
+    ],
+)
+def test_the_first_hint_is_the_change_a_person_would_try(kernel, word):
+    assert word in hints_for(kernel, diagnose_kernel(kernel))[0].change
+
+
+def test_bytes_moved_twice_are_named_with_both_figures():
+    kernel = COPY.model_copy(update={"dram_bytes": 20e6})
+    hint = hints_for(kernel, diagnose_kernel(kernel), Bounds(bytes_moved=10e6))[0]
+    assert "each byte once" in hint.change
+    assert "20.00 MB" in hint.because
+    assert hint.gain_percent == 50
+
+
+def test_kernels_that_need_not_be_apart_are_to_be_fused():
+    kernels = [profile(duration_us=3.5), profile(duration_us=2.5)]
+    diagnosis = diagnose_call(kernels)
+    assert diagnosis is not None
+    hints = hints_for(kernels[0], diagnosis)
+    assert "Fuse" in hints[0].change
+    assert hints[0].gain_percent == 50
+
+
+def test_hints_of_the_bottleneck_come_before_other_faults_and_the_tools_own_rules():
+    rule = Rule(
+        name="TailEffect", message="Too few waves. More.", speedup_percent=80, kind="global"
+    )
+    kernel = COPY.model_copy(update={"sector_efficiency_percent": 25.0, "rules": [rule]})
+    hints = hints_for(kernel, diagnose_kernel(kernel))
+    assert "DRAM" in hints[0].because
+    assert any("TailEffect" in hint.change for hint in hints[1:])
+    assert any("Coalesce" in hint.change for hint in hints[1:])
