@@ -1,0 +1,256 @@
+"""Small made-up trials: an operator, a solution and the record of its evaluation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel_harness.tools.archive.store import Archive, ArchivedCandidate
+from kernel_harness.tools.schema.evaluation import (
+    Comparison,
+    Decision,
+    DeviceInfo,
+    Evaluation,
+    Evidence,
+    Executor,
+    Failure,
+    Integrity,
+    Measurement,
+    Scope,
+    Stage,
+    Status,
+    Totals,
+    WorkloadResult,
+)
+from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
+
+REFERENCE = "import torch\n\n\ndef run(x):\n    return (x.float() * 2,)\n"
+
+
+def make_definition(name: str = "scale_n64", op_type: str = "scale") -> Definition:
+    """An operator with one varying axis."""
+    return Definition.model_validate(
+        {
+            "name": name,
+            "op_type": op_type,
+            "axes": {"m": {"type": "var"}, "n": {"type": "const", "value": 64}},
+            "inputs": {"x": {"shape": ["m", "n"], "dtype": "bfloat16"}},
+            "outputs": {"y": {"shape": ["m", "n"], "dtype": "float32"}},
+            "reference": REFERENCE,
+        }
+    )
+
+
+def make_workloads() -> list[Workload]:
+    """A small and a large workload."""
+    return [
+        Workload.model_validate(
+            {"uuid": f"w-{m}", "axes": {"m": m}, "inputs": {"x": {"type": "random"}}}
+        )
+        for m in (1, 64)
+    ]
+
+
+def make_solution(
+    source: str = "def run(x, y):\n    y.copy_(x * 2)\n",
+    *,
+    name: str = "scale_v1",
+    definition: str = "scale_n64",
+    language: str = "triton",
+    path: str = "kernel.py",
+) -> Solution:
+    """A solution of one file."""
+    return Solution.model_validate(
+        {
+            "name": name,
+            "definition": definition,
+            "author": "tests",
+            "spec": {
+                "language": language,
+                "target_hardware": ["cuda"],
+                "entry_point": f"{path}::run",
+                "dependencies": [],
+                "destination_passing_style": True,
+                "binding": None,
+            },
+            "sources": [{"path": path, "content": source}],
+        }
+    )
+
+
+def make_comparison(ratio: float, width: float = 0.004) -> Comparison:
+    """A paired ratio with a narrow interval."""
+    low, high = ratio * (1 - width), ratio * (1 + width)
+    decision = Decision.FASTER if low > 1.01 else Decision.SLOWER if high < 0.99 else Decision.EQUAL
+    return Comparison(
+        ratio=ratio,
+        interval=(low, high),
+        confidence=0.95,
+        pairs=20,
+        wins=20 if ratio > 1 else 0,
+        sign_p=1e-6,
+        threshold=1.01,
+        decision=decision,
+    )
+
+
+def make_evaluation(
+    solution: Solution,
+    evaluation_id: str,
+    *,
+    latency_us: float | None = 10.0,
+    ratio: float = 1.0,
+    status: Status = Status.PASSED,
+    scope: Scope = Scope.FULL,
+    gpu: str | None = "NVIDIA H200",
+    at: str = "2026-01-01T00:00:00+00:00",
+    failure: Failure | None = None,
+    baseline_hash: str = "ba5e",
+    **changes: Any,
+) -> Evaluation:
+    """A record; `latency_us` of the small workload, twice that of the large one."""
+    passed = status is Status.PASSED
+    timed = passed and latency_us is not None and gpu is not None
+    results = []
+    for uuid, m, factor, regime in (("w-1", 1, 1.0, "small"), ("w-64", 64, 2.0, "large")):
+        time = (latency_us or 0.0) * factor
+        results.append(
+            WorkloadResult(
+                uuid=uuid,
+                axes={"m": m},
+                status=status,
+                regime=regime,
+                calls_checked=100,
+                latency_us=time if timed else None,
+                latency_interval_us=(time * 0.99, time * 1.01) if timed else None,
+                baseline_latency_us=time * ratio if timed else None,
+                speedup=ratio if timed else None,
+                comparison=make_comparison(ratio) if timed else None,
+                floors_us={"H200": 1.0 * factor},
+                sol_percent=100 * factor / time if timed else None,
+                measurement=(
+                    Measurement(timer="cupti", cold_ns=[int(time * 1000)] * 5) if timed else None
+                ),
+            )
+        )
+    if failure is None and not passed and status is not Status.RUNNING:
+        failure = Failure(
+            stage=Stage.CORRECTNESS,
+            kind="wrong_values",
+            message="Output 'y' differs at [3, 7]: expected 1.5, got 0.25",
+            remedy="Check the tail of the loop.",
+            excerpt="AssertionError: tail",
+        )
+    totals = Totals(
+        passed=2 if passed else 0,
+        failed=0 if passed else 2,
+        mean_latency_us=(latency_us or 0) * 1.5 if timed else None,
+        baseline_mean_latency_us=(latency_us or 0) * 1.5 * ratio if timed else None,
+        geometric_mean_ratio=ratio if timed else None,
+        ratio_of_means=ratio if timed else None,
+        ratio_interval=(ratio * 0.996, ratio * 1.004) if timed else None,
+        wins=2 if timed and ratio > 1.01 else 0,
+    )
+    device = DeviceInfo(name=gpu or "cpu", executor=Executor.CUDA if gpu else Executor.INTERPRETER)
+    record = Evaluation(
+        evaluation_id=evaluation_id,
+        definition=solution.definition,
+        solution_name=solution.name,
+        language=str(solution.spec.language),
+        content_hash=solution.content_hash(),
+        workload_digest="d1",
+        scope=scope,
+        status=status,
+        stage=Stage.DONE if passed else Stage.CORRECTNESS,
+        failure=failure,
+        workloads=results,
+        totals=totals,
+        baseline="plain" if timed else None,
+        baseline_hash=baseline_hash if timed else None,
+        evidence=Evidence(
+            device=device,
+            started_at=at,
+            seconds={"total": 10.0},
+            seeds={"w-1": [1, 2], "w-64": [3, 4]},
+            versions={"kernel_harness": "0.1.0"},
+        ),
+        integrity=Integrity(checks=["poisoned_outputs", "held_out"], determinism="bitwise"),
+    )
+    return record.model_copy(update=changes)
+
+
+@dataclass
+class Bench:
+    """An archive and a short way to add trials to it."""
+
+    archive: Archive
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def add(
+        self,
+        source: str | None = None,
+        *,
+        parents: Sequence[str] = (),
+        technique: Sequence[str] = (),
+        hypothesis: str = "Fewer bytes.",
+        lesson: str | None = None,
+        definition: str = "scale_n64",
+        op_type: str = "scale",
+        profiles: dict[str, bytes] | None = None,
+        evaluation_id: str | None = None,
+        name: str | None = None,
+        language: str = "triton",
+        path: str = "kernel.py",
+        **record: Any,
+    ) -> ArchivedCandidate:
+        """Archives one made-up trial; each is dated a minute after the one before."""
+        number = next(self._numbers)
+        text = source or f"def run(x, y):\n    y.copy_(x * 2 + {number} * 0)\n"
+        solution = make_solution(
+            text, name=name or f"v{number}", definition=definition, language=language, path=path
+        )
+        record.setdefault("at", f"2026-01-01T{number // 60:02d}:{number % 60:02d}:00+00:00")
+        evaluation = make_evaluation(solution, evaluation_id or f"e{number}", **record)
+        return self.archive.add(
+            solution=solution,
+            evaluation=evaluation,
+            definition=make_definition(definition, op_type),
+            workloads=make_workloads(),
+            hypothesis=hypothesis,
+            lesson=lesson,
+            parents=parents,
+            technique=technique,
+            profiles=profiles,
+            traces=[],
+        )
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    """An empty archive."""
+    found = Archive(tmp_path / "archive")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def bench(archive: Archive) -> Bench:
+    """An empty archive with a short way to fill it."""
+    return Bench(archive)
+
+
+@pytest.fixture
+def trial() -> Callable[..., tuple[Solution, Evaluation]]:
+    """Makes a solution and its record."""
+
+    def make(evaluation_id: str = "e1", source: str | None = None, **record: Any):
+        solution = make_solution(source) if source else make_solution()
+        return solution, make_evaluation(solution, evaluation_id, **record)
+
+    return make
