@@ -1,0 +1,168 @@
+"""The house's own rules: layers, light imports, sizes, wheel contents, words that name what exists."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("server", "tools", "kernels")
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 60
+HEAVY = ("torch", "triton", "scipy", "matplotlib", "git", "numpy", "jinja2")
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--", *patterns], cwd=ROOT, capture_output=True, check=True
+    )
+    return [ROOT / name for name in listing.stdout.decode().split("\0") if name]
+
+
+def modules() -> list[Path]:
+    return [p for p in tracked(*(f"{room}/**/*.py" for room in ROOMS)) if p.is_file()]
+
+
+def test_imports_go_one_way():
+    import importlib.util
+
+    if importlib.util.find_spec("importlinter") is None:
+        pytest.skip("import-linter is not installed (make check installs it)")
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout[-3000:]
+
+
+def test_a_module_has_one_subject():
+    long = {
+        str(p.relative_to(ROOT)): n
+        for p in modules()
+        if (n := len(p.read_text(encoding="utf-8").splitlines())) > LONGEST_MODULE
+    }
+    assert not long
+
+
+def test_a_function_fits_a_screen():
+    long = []
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {lines}")
+    assert not long
+
+
+def test_no_module_shadows_the_standard_library():
+    assert not [p for p in modules() if p.stem in sys.stdlib_module_names and p.stem[0] != "_"]
+
+
+def test_every_module_says_what_it_is_for():
+    silent = [p for p in modules() if not ast.get_docstring(ast.parse(p.read_text("utf-8")))]
+    shipped = [p for p in silent if "peers" not in p.parts and "solutions" not in p.parts]
+    assert not [str(p.relative_to(ROOT)) for p in shipped if p.name != "reference.py"]
+
+
+def test_nothing_but_settings_reads_the_environment():
+    reading = re.compile(r"os\.(environ|getenv)")
+    allowed = {"tools/settings.py"}
+    found = {
+        str(p.relative_to(ROOT))
+        for p in modules()
+        for line in p.read_text("utf-8").splitlines()
+        if reading.search(line) and "noqa: TID251" not in line
+    }
+    assert found <= allowed
+
+
+def test_the_server_starts_without_heavy_libraries(tmp_path):
+    code = (
+        "import sys, json\n"
+        "from kernel_harness.tools.settings import Settings\n"
+        "from kernel_harness.tools.harness import Harness\n"
+        "from pathlib import Path\n"
+        "import kernel_harness.server.app, kernel_harness.server.cli\n"
+        f"Harness.open(Settings(data_dir=Path({str(tmp_path)!r})))\n"
+        f"print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert json.loads(found.stdout.strip().splitlines()[-1]) == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for path in tracked():
+        if path.is_file() and not path.is_symlink():
+            target = source / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
+    subprocess.run([*command, "-w", str(folder), str(source)], check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_rooms_and_nothing_else(wheel):
+    names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
+    expected = {
+        f"kernel_harness/{p.relative_to(ROOT)}"
+        for p in tracked("server", "tools", "kernels", "skills")
+        if p.is_file() and not p.is_symlink()
+    }
+    assert names == expected
+
+
+def test_the_wheel_runs_from_an_empty_folder(wheel, tmp_path):
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    zipfile.ZipFile(wheel).extractall(site)
+    empty.mkdir()
+    code = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(site)!r})\n"
+        "sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
+        "from kernel_harness.tools.settings import load_settings\n"
+        "from kernel_harness.tools.harness import Harness\n"
+        "settings = load_settings({'data_dir': sys.argv[1]})\n"
+        "print(len(Harness.open(settings).list_workloads().definitions), settings.kernels_dir)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(empty)],
+        capture_output=True,
+        text=True,
+        cwd=empty,
+        env={k: v for k, v in os.environ.items() if not k.startswith("KERNEL_HARNESS")},
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    count, folder = found.stdout.split()
+    assert int(count) >= 5 and str(site) in folder
+
+
+def test_the_changelog_speaks_of_this_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert (
+        f"[{version}]" in (ROOT / "CHANGELOG.md").read_text()
+        or "[Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+    )
+
+
+def test_ci_calls_the_command_of_the_readme():
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    assert "make test" in (ROOT / "README.md").read_text()
+
+
+def test_every_make_target_of_the_readme_exists():
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in ("README.md", "CONTRIBUTING.md"):
+        named = set(re.findall(r"`?make ([a-z-]+)", (ROOT / document).read_text()))
+        assert named <= targets, document
