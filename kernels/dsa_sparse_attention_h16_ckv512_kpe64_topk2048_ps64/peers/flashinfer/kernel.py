@@ -7,8 +7,8 @@ is not left to the library but set here.
 
 import math
 
-import flashinfer
 import torch
+from flashinfer.mla import BatchMLAPagedAttentionWrapper  # pyright: ignore[reportMissingImports]
 
 _WORKSPACE_BYTES = 128 << 20
 _wrappers = {}
@@ -19,7 +19,7 @@ def _wrapper(device):
         workspace = torch.empty(_WORKSPACE_BYTES, dtype=torch.uint8, device=device)
         major, _ = torch.cuda.get_device_capability(device)
         backend = "fa3" if major == 9 else "fa2"
-        _wrappers[device] = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace, backend=backend)
+        _wrappers[device] = BatchMLAPagedAttentionWrapper(workspace, backend=backend)
     return _wrappers[device]
 
 

@@ -1,0 +1,101 @@
+"""Expected selections of the top-k indexer, and those of a trusted float32 implementation.
+
+For the judge only: no candidate's process ever holds this file or what it computes. Only sequences
+longer than topk are scored, for a shorter one selects all its tokens. A selection is one of many
+right ones (order, ties): compare.py decides whether another is as good.
+"""
+
+from __future__ import annotations
+
+import torch
+
+TOPK = 2048
+
+
+@torch.no_grad()
+def oracle(
+    *,
+    q_index_fp8: torch.Tensor,
+    k_index_cache_fp8: torch.Tensor,
+    weights: torch.Tensor,
+    seq_lens: torch.Tensor,
+    block_table: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    """Selects by scores in double precision.
+
+    Args:
+        q_index_fp8: [batch, heads, head dim] e4m3.
+        k_index_cache_fp8: [pages, page size, 1, head dim + 4] int8, raw pages.
+        weights: [batch, heads] float32.
+        seq_lens: [batch] int32.
+        block_table: [batch, max pages] int32; entries beyond a sequence's last page are not read.
+
+    Returns:
+        topk_indices [batch, 2048] int32, the rest -1.
+    """
+    return _select(
+        q_index_fp8, k_index_cache_fp8, weights, seq_lens, block_table, dtype=torch.float64
+    )
+
+
+@torch.no_grad()
+def trusted(
+    *,
+    q_index_fp8: torch.Tensor,
+    k_index_cache_fp8: torch.Tensor,
+    weights: torch.Tensor,
+    seq_lens: torch.Tensor,
+    block_table: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    """Selects by scores in float32, as an honest kernel does; arguments as for `oracle`."""
+    return _select(
+        q_index_fp8, k_index_cache_fp8, weights, seq_lens, block_table, dtype=torch.float32
+    )
+
+
+def _select(
+    queries: torch.Tensor,
+    cache: torch.Tensor,
+    weights: torch.Tensor,
+    seq_lens: torch.Tensor,
+    table: torch.Tensor,
+    *,
+    dtype: torch.dtype,
+) -> dict[str, torch.Tensor]:
+    page_size, device = cache.shape[1], queries.device
+    chosen = torch.full((queries.shape[0], TOPK), -1, dtype=torch.int32, device=device)
+    for row, length in enumerate(seq_lens.tolist()):
+        pages = table[row, : -(-length // page_size)].long()
+        if length <= TOPK:
+            best = torch.arange(length, device=device)
+        else:
+            scores = _scores(queries[row], cache, weights[row], pages, dtype)[:length]
+            best = torch.topk(scores, TOPK).indices
+        tokens = pages[best // page_size] * page_size + best % page_size
+        chosen[row, : tokens.numel()] = tokens.to(torch.int32)
+    return {"topk_indices": chosen}
+
+
+def _scores(
+    queries: torch.Tensor,
+    cache: torch.Tensor,
+    weights: torch.Tensor,
+    pages: torch.Tensor,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """Scores of all tokens on the given pages, a token after the other."""
+    head_dim = queries.shape[-1]
+    values, scales = _unpack(cache[pages], head_dim)
+    dots = torch.matmul(values.to(dtype), queries.to(dtype).T)
+    scaled = torch.relu(dots * scales.to(dtype)[:, None])
+    return torch.matmul(scaled, weights.to(dtype))
+
+
+def _unpack(pages: torch.Tensor, head_dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """fp8 values [tokens, head dim] and scales [tokens] of raw pages."""
+    count, page_size = pages.shape[:2]
+    raw = pages.reshape(count, -1).view(torch.uint8)
+    split = page_size * head_dim
+    values = raw[:, :split].contiguous().view(torch.float8_e4m3fn)
+    scales = raw[:, split:].contiguous().view(torch.float32)
+    return values.reshape(-1, head_dim), scales.reshape(-1)
