@@ -1,0 +1,140 @@
+"""Turning what a candidate raised into words an agent can act on.
+
+A candidate's failure is a value. This module knows exceptions, compilers' logs and tracebacks; it
+does not know verdicts, and what it says is believed by nobody: it only explains.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from pathlib import Path
+
+from ..wire import EXCERPT_CHARACTERS, CandidateFault
+
+MESSAGE_CHARACTERS = 2_000
+_CUDA_WORDS = ("CUDA error", "CUDA_ERROR_", "cudaError", "device-side assert", "CUBLAS_STATUS")
+_MEMORY_WORDS = ("out of memory", "CUDA_ERROR_OUT_OF_MEMORY")
+_ERROR_LINE = re.compile(
+    r"\b(?:fatal )?error\b|undefined reference|undefined symbol", re.IGNORECASE
+)
+_NOISE_LINE = re.compile(r"ninja: build stopped|^FAILED:|errors? detected in the compilation")
+
+
+class CandidateError(Exception):
+    """Raised inside this room where a candidate is at fault; carries the fault to be told."""
+
+    def __init__(
+        self, kind: str, message: str, *, excerpt: str = "", output_position: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.fault = CandidateFault(
+            kind=kind,
+            message=cut(message, MESSAGE_CHARACTERS),
+            excerpt=cut(excerpt, EXCERPT_CHARACTERS),
+            output_position=output_position,
+        )
+
+
+def cut(text: str, limit: int) -> str:
+    """Shortens `text` to `limit` characters, keeping its beginning and its end."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    if len(text) <= limit:
+        return text
+    gap = f"\n… {len(text) - limit} characters left out …\n"
+    head = (limit - len(gap)) * 2 // 3
+    return text[:head] + gap + text[len(text) - (limit - len(gap) - head) :]
+
+
+def fault_of(error: BaseException, source_dir: Path) -> CandidateFault:
+    """Describes an exception that candidate code raised.
+
+    Args:
+        error: what was caught; its traceback is cut to the candidate's own frames.
+        source_dir: folder that holds the candidate's sources, left out of the file names.
+    """
+    if isinstance(error, CandidateError):
+        return error.fault
+    kind, message = _kind_and_message(error, source_dir)
+    excerpt = _without(source_dir, _frames(error, source_dir))
+    return CandidateFault(
+        kind=kind,
+        message=cut(_without(source_dir, message), MESSAGE_CHARACTERS),
+        excerpt=cut(excerpt, EXCERPT_CHARACTERS),
+    )
+
+
+def compiler_excerpt(log: str, source_dir: Path, *, blocks: int = 4, context: int = 6) -> str:
+    """Cuts a compiler's log to its first errors, each with the lines that follow it.
+
+    Args:
+        log: everything the compiler printed.
+        source_dir: left out of the file names.
+        blocks: how many errors to keep.
+        context: lines to keep after each error, where the compiler shows source and caret.
+    """
+    lines = [line for line in log.splitlines() if not _NOISE_LINE.search(line)]
+    kept: list[str] = []
+    until = -1
+    found = 0
+    for index, line in enumerate(lines):
+        if _ERROR_LINE.search(line) and not line.lstrip().startswith(("nvcc ", "g++ ", "c++ ")):
+            if found == blocks:
+                break
+            if index > until:
+                found += 1
+            until = index + context
+        if index <= until:
+            kept.append(line)
+    text = "\n".join(kept) if kept else "\n".join(lines[-40:])
+    return cut(_without(source_dir, text), EXCERPT_CHARACTERS)
+
+
+def _kind_and_message(error: BaseException, source_dir: Path) -> tuple[str, str]:
+    name = type(error).__name__
+    words = str(error)
+    if isinstance(error, SyntaxError):
+        return "syntax_error", _syntax_words(error)
+    if isinstance(error, SystemExit):
+        return "exit", f"The candidate called exit({error.code!r})"
+    if name == "OutOfResources":
+        return "out_of_resources", words
+    if isinstance(error, MemoryError) or any(w in words for w in _MEMORY_WORDS):
+        return "out_of_memory", f"{name}: {words}"
+    if name == "AcceleratorError" or any(w in words for w in _CUDA_WORDS):
+        return "cuda_error", words.splitlines()[0] if words else name
+    if name in ("CompilationError", "CompileTimeAssertionFailure", "PTXASError"):
+        return "compile_error", words
+    return "exception", f"{name}: {words}" if words else name
+
+
+def _syntax_words(error: SyntaxError) -> str:
+    place = f"{error.filename or 'a source'}, line {error.lineno}"
+    if error.text is None:
+        return f"{error.msg} ({place})"
+    text = error.text.rstrip("\n")
+    stripped = text.lstrip()
+    column = max((error.offset or 1) - 1 - (len(text) - len(stripped)), 0)
+    return f"{error.msg} ({place})\n    {stripped}\n    {' ' * column}^"
+
+
+def _frames(error: BaseException, source_dir: Path) -> str:
+    if isinstance(error, SyntaxError) and error.__traceback__ is None:
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename.startswith(str(source_dir))]
+    if not own:
+        own = frames[-3:]
+    elif frames[-1] is not own[-1]:
+        own = [*own, frames[-1]]
+    lines = ["Traceback (the candidate's frames, then where it was raised):\n"]
+    lines += traceback.format_list(own)
+    lines += traceback.format_exception_only(error)
+    cause = error.__cause__ or error.__context__
+    if cause is not None and cause is not error:
+        lines.append(f"caused by {type(cause).__name__}: {cut(str(cause), 600)}\n")
+    return "".join(lines)
+
+
+def _without(source_dir: Path, text: str) -> str:
+    return text.replace(f"{source_dir}/", "")

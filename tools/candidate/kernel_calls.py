@@ -1,0 +1,125 @@
+"""The system calls that Python does not offer, by ctypes: prctl, unshare, mount, and the like.
+
+Each returns 0 or an errno and raises nothing, for every step of the sandbox is best effort and its
+result is reported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITY_VERSION_3 = 0x20080522
+_LAST_CAPABILITY = 63
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def result(value: int) -> int:
+    """Turns a C return value into 0 or the errno it left."""
+    return 0 if value >= 0 else ctypes.get_errno() or -1
+
+
+def prctl(option: int, first: int = 0, second: int = 0) -> int:
+    """Calls prctl with up to two numbers."""
+    arguments = [ctypes.c_ulong(n) for n in (first, second, 0, 0)]
+    return result(_libc.prctl(ctypes.c_int(option), *arguments))
+
+
+def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
+    """Calls by number; returns what the kernel returned, or minus the errno."""
+    value = _libc.syscall(ctypes.c_long(number), *arguments)
+    return value if value >= 0 else -(ctypes.get_errno() or 1)
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Has the kernel kill this process when its parent ends; a credential change undoes it.
+
+    Args:
+        parent: id the parent had before the fork; when it has ended already, so does this process.
+            Seen from inside a new process namespace a parent outside has the id 0.
+    """
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() not in (parent, 0):
+        os._exit(1)
+
+
+def become_subreaper() -> int:
+    """Has orphaned descendants come to this process."""
+    return prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def forbid_dumps() -> int:
+    """Makes /proc/<pid> of this process root's, and stops core dumps."""
+    return prctl(_PR_SET_DUMPABLE, 0)
+
+
+def forbid_new_privileges() -> int:
+    """No exec may raise this process's rights any more."""
+    return prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def unshare(flags: int) -> int:
+    """Leaves the named namespaces for new ones."""
+    return result(_libc.unshare(ctypes.c_int(flags)))
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> int:
+    """Mounts; an empty `kind` is left out."""
+    return result(
+        _libc.mount(
+            source.encode(),
+            target.encode(),
+            kind.encode() or None,
+            ctypes.c_ulong(flags),
+            options.encode() or None,
+        )
+    )
+
+
+def drop_capabilities() -> int:
+    """Gives up every capability, held or obtainable, in this process's user namespace."""
+    for capability in range(_LAST_CAPABILITY + 1):
+        prctl(_PR_CAPBSET_DROP, capability)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    empty = (ctypes.c_uint32 * 6)()
+    return result(_libc.capset(ctypes.byref(header), ctypes.byref(empty)))
+
+
+def set_host_name(name: str) -> int:
+    """Names the host of this UTS namespace."""
+    return result(_libc.sethostname(name.encode(), len(name)))
+
+
+def close_descriptors_except(kept: set[int]) -> None:
+    """Closes every descriptor above the standard three that is not in `kept`."""
+    for name in os.listdir("/proc/self/fd") if sys.platform == "linux" else ():
+        fd = int(name)
+        if fd > 2 and fd not in kept:
+            try:
+                os.close(fd)
+            except OSError:
+                continue

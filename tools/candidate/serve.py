@@ -1,0 +1,220 @@
+"""Inside the candidate process: settle in the sandbox, then answer the judge until it says exit."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import os
+import random
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from ..wire import (
+    CANDIDATE_FRAME_BYTES,
+    TRUSTED_FRAME_BYTES,
+    BuildRequest,
+    Called,
+    CallRequest,
+    CandidateFault,
+    Compiled,
+    CompileRequest,
+    Exit,
+    MapArena,
+    Mapped,
+    Message,
+    Spawn,
+    WireError,
+    to_candidate,
+)
+from ..wire_socket import WireClosedError, close_all, recv_frame, send_frame
+from . import kernel_calls, sandbox
+from .arena import Arena, map_arena
+from .build import Candidate, Folders, build
+from .call import Caller
+
+RENAMED_CACHES = {
+    "HOME": "home",
+    "TMPDIR": "tmp",
+    "XDG_CACHE_HOME": "cache",
+    "TRITON_CACHE_DIR": "triton",
+    "TORCH_EXTENSIONS_DIR": "torch_extensions",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "CUDA_CACHE_PATH": "nv",
+    "TVM_FFI_CACHE_DIR": "tvm_ffi",
+}
+"""Every cache and scratch folder that a candidate's tools look for, kept in its private folder."""
+
+
+def become_candidate(
+    spawn: Spawn,
+    control: int,
+    log: int,
+    report: int,
+    publish: int,
+    *,
+    interpret: bool,
+    contained: bool,
+) -> NoReturn:
+    """Body of the candidate process, called in a fresh fork; never returns."""
+    status = 1
+    try:
+        os.setsid()
+        _take_standard_streams(log)
+        kernel_calls.close_descriptors_except({control, report, publish})
+        private = Path(spawn.private_dir)
+        environment = _environment(spawn, private, interpret=interpret)
+        outcome = sandbox.enter(spawn, environment, own_processes=contained)
+        _forget_where_we_came_from()
+        _settle(environment, private)
+        words = {"granted": outcome.granted, "missing": outcome.missing}
+        os.write(report, json.dumps(words).encode() + b"\n")
+        os.close(report)
+        _Room(spawn, control, publish).serve()
+        status = 0
+    except WireClosedError:
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+class _Room:
+    """The serve loop: one frame in, one frame out."""
+
+    def __init__(self, spawn: Spawn, control: int, publish: int) -> None:
+        self._socket = socket.socket(fileno=control)
+        self._publish_fd: int | None = publish
+        cache = Path(spawn.cache_dir) if spawn.cache_dir else None
+        self._folders = Folders(Path(spawn.private_dir), cache, self._publish, self._close_publish)
+        self._arena: Arena | None = None
+        self._candidate: Candidate | None = None
+        self._caller: Caller | None = None
+
+    def serve(self) -> None:
+        """Answers until `Exit` or the end of the socket."""
+        while True:
+            message, fds = recv_frame(self._socket, to_candidate, TRUSTED_FRAME_BYTES)
+            if isinstance(message, Exit):
+                close_all(fds)
+                return
+            self._answer(self._handle(message, fds))
+
+    def _handle(self, message: Message, fds: list[int]) -> Message:
+        if isinstance(message, MapArena):
+            if len(fds) != 1:
+                raise WireError("MapArena came without its descriptor")
+            self._arena = map_arena(message, fds[0])
+            return Mapped()
+        close_all(fds)
+        if isinstance(message, BuildRequest):
+            built, self._candidate = build(message, self._folders)
+            self._close_publish()
+            return built
+        if isinstance(message, CompileRequest):
+            return self._compile(message)
+        assert isinstance(message, CallRequest)
+        return self._call(message)
+
+    def _call(self, request: CallRequest) -> Called:
+        if self._candidate is None or self._arena is None:
+            return Called(fault=_out_of_order("Nothing was built, or no arena was mapped"))
+        if self._caller is None:
+            self._caller = Caller(self._candidate, self._arena)
+        return self._caller.call(request)
+
+    def _compile(self, request: CompileRequest) -> Compiled:
+        return Compiled(fault=_out_of_order("Compiling for targets is not available"))
+
+    def _answer(self, message: Message) -> None:
+        send_frame(self._socket, fitted(message), limit=CANDIDATE_FRAME_BYTES)
+
+    def _publish(self, key: str, folder: Path, when: str) -> None:
+        if self._publish_fd is None:
+            return
+        relative = str(folder.relative_to(self._folders.private))
+        line = json.dumps({"key": key, "folder": relative, "when": when}).encode() + b"\n"
+        with contextlib.suppress(OSError):
+            os.write(self._publish_fd, line)
+
+    def _close_publish(self) -> None:
+        if self._publish_fd is not None:
+            os.close(self._publish_fd)
+            self._publish_fd = None
+
+
+def fitted(message: Message) -> Message:
+    """Shortens lists that would not fit into a candidate's frame."""
+    while len(message.model_dump_json()) > CANDIDATE_FRAME_BYTES - 64:
+        if isinstance(message, Called) and message.activities:
+            kept = message.activities[: len(message.activities) // 2]
+            left_out = len(message.activities) - len(kept)
+            dropped = message.dropped_activities + left_out
+            message = message.model_copy(update={"activities": kept, "dropped_activities": dropped})
+        elif isinstance(message, Compiled) and message.kernels:
+            message = message.model_copy(
+                update={"kernels": message.kernels[: len(message.kernels) // 2]}
+            )
+        else:
+            break
+    return message
+
+
+def _out_of_order(words: str) -> CandidateFault:
+    return CandidateFault(kind="out_of_order", message=words)
+
+
+def _take_standard_streams(log: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.stdout = open(1, "w", buffering=1, errors="replace", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, errors="replace", closefd=False)
+    with contextlib.suppress(Exception):
+        faulthandler.enable(file=2)
+
+
+def _environment(spawn: Spawn, private: Path, *, interpret: bool) -> dict[str, str]:
+    environment = dict(spawn.environment)
+    for name, folder in RENAMED_CACHES.items():
+        environment[name] = str(private / folder)
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    environment["USER"] = environment["LOGNAME"] = "candidate"
+    if interpret:
+        environment["TRITON_INTERPRET"] = "1"
+    return environment
+
+
+def _settle(environment: dict[str, str], private: Path) -> None:
+    for folder in RENAMED_CACHES.values():
+        (private / folder).mkdir(exist_ok=True)
+    os.environ.clear()  # noqa: TID251 - the candidate's own environment, decided by the judge
+    os.environ.update(environment)  # noqa: TID251 - the same
+    os.chdir(private)
+    random.seed()
+    torch.seed()
+    threads = environment.get("OMP_NUM_THREADS", "")
+    if threads.isdigit() and int(threads) > 0:
+        torch.set_num_threads(int(threads))
+
+
+def _forget_where_we_came_from() -> None:
+    """Leaves no import path to the checkout; what this process needs of it is loaded."""
+    outside = {"", str(Path.cwd()), str(Path(__file__).resolve().parents[2])}
+    sys.path[:] = [entry for entry in sys.path if entry not in outside]
+    sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in _name_of(f)]
+
+
+def _name_of(finder: Any) -> str:
+    name = getattr(finder, "__name__", type(finder).__name__)
+    return f"{getattr(finder, '__module__', '')}.{name}"
