@@ -125,7 +125,8 @@ class _Reader:
                     policy=self._policy(folder / "policy.toml"),
                     structure=self._object(folder / "structure.json"),
                     published=dict(published.get("latency_us") or {}),
-                    published_source=_said(published),
+                    published_source=str(published.get("source", "")),
+                    published_device=str(published.get("device", "")),
                 ),
                 path,
             )
@@ -269,8 +270,3 @@ def _by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:
     for path in sorted(paths):
         found.setdefault(path.stem, []).append(path)
     return found
-
-
-def _said(published: Mapping[str, Any]) -> str:
-    parts = (published.get("device", ""), published.get("source", ""))
-    return ", ".join(str(part) for part in parts if part)

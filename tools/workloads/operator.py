@@ -119,7 +119,8 @@ class Operator:
         policy: how it is judged.
         structure: per workload uuid, facts about input contents that axes do not tell.
         published: per workload uuid, a latency that others published, in microseconds.
-        published_source: where those are from and on what device.
+        published_source: where those are from.
+        published_device: and on what device.
         digest: of the workloads, in their order.
         solution_files: solutions of the dataset, as FlashInfer-Trace JSON files.
         trace_files: recorded traces of the dataset.
@@ -133,6 +134,7 @@ class Operator:
     structure: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     published: Mapping[str, float] = field(default_factory=dict)
     published_source: str = ""
+    published_device: str = ""
     digest: str = ""
     solution_files: tuple[Path, ...] = ()
     trace_files: tuple[Path, ...] = ()

@@ -189,8 +189,8 @@ def _fitted(latencies: Mapping[str, float], found: Mapping[str, float]) -> dict[
 
 
 def _origin(operator: Operator, basis: Basis) -> str:
-    source = operator.published_source if basis == "published" else ""
-    return f" ({source})" if source else ""
+    device = operator.published_device if basis == "published" else ""
+    return f" for {device}" if device else ""
 
 
 def _estimates(operator: Operator, hardware: Hardware | None) -> tuple[dict[str, float], str]:
