@@ -28,7 +28,7 @@ from ..schema.evaluation import (
     WorkloadResult,
 )
 
-RESAMPLES = 4_000
+RESAMPLES = 2_000
 DISPLAY_CONFIDENCE = 0.95
 DECISION_CONFIDENCE = 0.99
 SIGN_P = 0.01
@@ -83,14 +83,19 @@ def bootstrap_medians(values: np.ndarray, blocks: Sequence[Sequence[int]]) -> np
         # Two blocks resampled say nothing of the spread between blocks; pairs still do.
         picks = rng.integers(0, len(values), size=(RESAMPLES, len(values)))
         return np.median(values[picks], axis=1)
-    medians = np.empty(RESAMPLES)
-    arrays = [values[list(block)] for block in blocks]
-    chosen = rng.integers(0, len(arrays), size=(RESAMPLES, len(arrays)))
-    for i, row in enumerate(chosen):
-        medians[i] = np.median(
-            np.concatenate([rng.choice(arrays[b], size=len(arrays[b])) for b in row])
-        )
-    return medians
+    sizes = np.array([len(block) for block in blocks])
+    padded = np.full((len(blocks), sizes.max()), np.nan)
+    for row, block in enumerate(blocks):
+        padded[row, : len(block)] = values[list(block)]
+    chosen = rng.integers(0, len(blocks), size=(RESAMPLES, len(blocks)))
+    widths = sizes[chosen][..., None]
+    shape = (RESAMPLES, len(blocks), sizes.max())
+    picks = np.floor(rng.random(shape) * widths).astype(int)
+    drawn = padded[chosen[..., None], picks]
+    if (sizes == sizes[0]).all():
+        return np.median(drawn.reshape(RESAMPLES, -1), axis=1)
+    drawn[np.broadcast_to(np.arange(sizes.max()), shape) >= widths] = np.nan
+    return np.nanmedian(drawn.reshape(RESAMPLES, -1), axis=1)
 
 
 def _interval(resampled: np.ndarray, confidence: float) -> tuple[float, float]:

@@ -28,12 +28,6 @@ def precheck(solution: Solution, definition: Definition) -> tuple[Status, Failur
         )
     file_name, _, symbol = solution.spec.entry_point.partition("::")
     sources = {source.path: source.content for source in solution.sources}
-    if file_name not in sources:
-        return _invalid(
-            "missing_entry_file",
-            f"The entry point names {file_name!r}; the sources are {', '.join(sorted(sources))}.",
-            "Set entry_point in candidate.toml to '<file>::<function>' of an existing file.",
-        )
     for path, content in sources.items():
         if path.endswith(".py") and (fault := _syntax_fault(path, content)):
             return Status.COMPILE_ERROR, fault

@@ -36,7 +36,7 @@ def evaluation(plan, status="PASSED", failure=None):
             {"uuid": w.uuid, "axes": w.workload["axes"], "status": "PASSED", "calls_checked": 1}
             for w in plan.workloads
         ],
-        "evidence": {"started_at": "2026-01-01T00:00:00+00:00"},
+        "evidence": {"started_at": "2026-01-01T00:00:00+00:00", "command": plan.command},
     }
 
 

@@ -60,8 +60,3 @@ def test_value_returning_style_takes_the_inputs_alone(operator):
 def test_a_solution_for_another_operator_is_refused(operator):
     found = fault(operator.definition, "def run(x, y): pass", of="triple")
     assert found is not None and found[1].kind == "wrong_definition"
-
-
-def test_a_missing_entry_file_lists_the_sources(operator):
-    found = fault(operator.definition, "def run(x, y): pass", entry="kernel.py::run")
-    assert found is not None and "main.py" in found[1].message
