@@ -97,7 +97,7 @@ def _positions(
     num_pages: int,
     page_size: int,
 ) -> torch.Tensor:
-    """Place of each token in its sequence; -1 where the entry is -1, -2 where it is no token of it."""
+    """Place of each token in its sequence; -1 for an entry of -1, -2 for a token not of it."""
     batch, width = table.shape
     used = torch.arange(width, device=table.device) < -(-seq_lens.long()[:, None] // page_size)
     outside = table.new_tensor(num_pages, dtype=torch.int64)

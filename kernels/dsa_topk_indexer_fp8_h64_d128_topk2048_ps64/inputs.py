@@ -121,7 +121,8 @@ def rewrite(
     inputs["block_table"].copy_(table)
     inputs["q_index_fp8"].copy_(_queries(sizes, generator))
     inputs["weights"].copy_(_weights(sizes, generator))
-    used = torch.cat([row[: -(-n // sizes["page_size"])] for row, n in zip(table, seq_lens)])
+    rows = zip(table, seq_lens, strict=True)
+    used = torch.cat([row[: -(-n // sizes["page_size"])] for row, n in rows])
     keep = torch.randperm(used.numel(), generator=host)[: REWRITTEN_PAGES // 2]
     others = torch.randint(sizes["num_pages"], (REWRITTEN_PAGES // 2,), generator=host)
     pages = torch.unique(torch.cat([used[keep].long(), others]))
