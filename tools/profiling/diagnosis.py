@@ -41,6 +41,9 @@ TAIL_LOSS = 0.2
 LOCAL_SHARE = 0.02
 LOW_OCCUPANCY_PERCENT = 30.0
 CONFLICT_PERCENT = 25.0
+CHAIN_SHARE = 0.3
+LONG_CHAIN = 16
+"""Dependent steps that make a chain whatever is known of their length."""
 
 
 class Bottleneck(StrEnum):
@@ -85,6 +88,7 @@ class Bounds:
         latency_floor_us: the same with launch and dependent steps.
         bytes_moved: bytes that any correct kernel must move.
         serial_steps: dependent steps inside the work; 0 when unknown or none.
+        serial_us: least time of those steps in a row.
         dependent_kernels: fewest kernels that must wait for one another.
     """
 
@@ -92,6 +96,7 @@ class Bounds:
     latency_floor_us: float | None = None
     bytes_moved: float | None = None
     serial_steps: int = 0
+    serial_us: float | None = None
     dependent_kernels: int = 1
 
 
@@ -264,9 +269,10 @@ def _launch(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
 
 
 def _known_chain(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
-    if bounds.serial_steps < 2:
-        return None
     duration = (kernel.duration_us or 0.0) / kernel.launches
+    much = (bounds.serial_us or 0.0) >= CHAIN_SHARE * duration > 0
+    if bounds.serial_steps < 2 or not (much or bounds.serial_steps >= LONG_CHAIN):
+        return None
     return _result(
         kernel,
         Bottleneck.SERIAL_CHAIN,

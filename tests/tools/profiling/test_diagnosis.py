@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kernel_harness.tools.profiling.diagnosis import (
     Bottleneck,
     Bounds,
@@ -94,6 +95,13 @@ def test_work_with_dependent_steps_is_a_chain_when_no_unit_is_busy():
     got = diagnose_kernel(scan, Bounds(serial_steps=64))
     assert got.bottleneck is Bottleneck.SERIAL_CHAIN
     assert {"serial_steps", "us_per_step"} <= {item.metric for item in got.evidence}
+
+
+def test_a_few_short_steps_do_not_make_a_chain():
+    got = diagnose_kernel(CHASE, Bounds(serial_steps=3, serial_us=2.0))
+    assert got.bottleneck is Bottleneck.MEMORY_LATENCY
+    long = diagnose_kernel(CHASE, Bounds(serial_steps=3, serial_us=30.0))
+    assert long.bottleneck is Bottleneck.SERIAL_CHAIN
 
 
 def test_a_busy_unit_outweighs_known_dependent_steps():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from kernel_harness.tools.profiling.diagnosis import (
     Bottleneck,
     Bounds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kernel_harness.tools.profiling.limits import LIMITS, limits_of, theoretical_occupancy
 
 H = LIMITS["sm_90"]

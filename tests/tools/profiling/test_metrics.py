@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kernel_harness.tools.profiling.metrics import NAMES, RawKernel, kernel_profiles
 from kernel_harness.tools.profiling.quantities import Quantity
 

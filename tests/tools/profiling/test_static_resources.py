@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kernel_harness.tools.profiling.static_resources import (
     classify_opcodes,
     static_check,
