@@ -110,7 +110,6 @@ async def compared(harness: Harness, a: Solution, b: Solution) -> Evaluation:
         baseline=a,
         force=True,
         checks=checks,
-        command="noise_floor",
     )
     evaluation = await harness.evaluations.evaluate(request, harness.device, 3000, None)
     if evaluation.status is not Status.PASSED:

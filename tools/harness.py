@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from .archive.store import Archive
+from .archive.store import Archive, ArchivedCandidate
 from .environment import EnvironmentReport, chosen_device, environment_report
 from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.pool import JudgePool
 from .evaluation.record import RecordStore
 from .evaluation.service import EvaluateRequest, EvaluationService
 from .listing import DefinitionListing, WorkloadListing, list_definitions, list_workloads
+from .memory import Memory
 from .reports import SLICE_CHARACTERS, Reports, ReportSlice
 from .schema.evaluation import Evaluation, Isolation, Scope
 from .schema.flashinfer_trace import Solution
@@ -42,6 +43,7 @@ class Harness:
         self.records = RecordStore(settings.evaluations_dir)
         self.evaluations = EvaluationService(settings, self.pool, self.records)
         self.archive = Archive(settings.archive_dir)
+        self.memory = Memory(self.archive, self.records, dataset, settings.profiles_dir)
         self._reports = Reports(self.records, self.archive, settings.profiles_dir)
 
     @classmethod
@@ -150,7 +152,6 @@ class Harness:
             force=force,
             checks=checks,
             only=tuple(workloads or ()),
-            command=_command(_scope(scope), baseline, targets, workloads, checks),
         )
         patience = self.settings.wait_s if wait_s is None else wait_s
         return await self.evaluations.evaluate(request, self.device, patience, progress)
@@ -171,6 +172,38 @@ class Harness:
     ) -> ReportSlice:
         """A slice of a long text."""
         return self._reports.read(uri, section, offset, limit)
+
+    def archive_candidate(
+        self,
+        *,
+        workspace: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
+        evaluation_id: str,
+        hypothesis: str,
+        lesson: str | None = None,
+        parent: str | Sequence[str] | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> ArchivedCandidate:
+        """Keeps one trial, failed ones too, as a commit whose parents it was derived from."""
+        candidate = self.read_candidate(workspace=workspace, solution=solution)
+        parents = [parent] if isinstance(parent, str) else list(parent or ())
+        return self.memory.archive_candidate(
+            candidate, evaluation_id, hypothesis, lesson, parents, list(tags or ())
+        )
+
+    def search_archive(self, definition: str | None = None, **filters: Any) -> Any:
+        """Candidates, lessons and notes; what is blocked, recommended and open."""
+        return self.memory.search(definition, **filters)
+
+    def select_parent(
+        self, definition: str, policy: str = "epsilon_greedy", seed: int | None = None
+    ) -> Any:
+        """The candidate to expand next, and why."""
+        return self.memory.select_parent(definition, policy, seed)
+
+    def get_context(self, role: str, candidate_id: str) -> Any:
+        """What a planner, coder or debugger should see of the tree around one candidate."""
+        return self.memory.context(role, candidate_id)
 
     def read_candidate(
         self,
@@ -221,24 +254,6 @@ class Harness:
             raise unknown_name(
                 "solution, peer or candidate", name, [*shipped, "template"]
             ) from error
-
-
-def _command(
-    scope: Scope,
-    baseline: Solution | None,
-    targets: Sequence[str] | None,
-    workloads: Sequence[str] | None,
-    checks: Checks | None,
-) -> str:
-    """The call in words: part of the evidence, and what makes two trials the same trial."""
-    parts = {
-        "scope": scope.value,
-        "compare_to": f"{baseline.name}@{baseline.content_hash()[:12]}" if baseline else None,
-        "targets": ",".join(targets) if targets else None,
-        "workloads": ",".join(sorted(workloads)) if workloads else None,
-        "checks": checks.model_dump_json() if checks else None,
-    }
-    return " ".join(["evaluate_kernel", *(f"{k}={v}" for k, v in parts.items() if v)])
 
 
 def _scope(scope: str | Scope) -> Scope:

@@ -50,7 +50,19 @@ class EvaluateRequest:
     force: bool = False
     checks: Checks | None = None
     only: Sequence[str] = ()
-    command: str = "evaluate_kernel"
+
+    @property
+    def command(self) -> str:
+        """The call in words: part of the evidence, and what makes two trials the same trial."""
+        base = self.baseline
+        parts = {
+            "scope": self.scope.value,
+            "compare_to": f"{base.name}@{base.content_hash()[:12]}" if base else None,
+            "targets": ",".join(self.targets),
+            "workloads": ",".join(sorted(self.only)),
+            "checks": self.checks.model_dump_json() if self.checks else None,
+        }
+        return " ".join(["evaluate_kernel", *(f"{k}={v}" for k, v in parts.items() if v)])
 
 
 @dataclass

@@ -1,0 +1,95 @@
+"""What was tried and learnt, for one harness: archiving, searching, choosing what to expand.
+
+Thin: it finds what the archive's rooms need (operator, record, sources) and hands it to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from .archive.store import Archive, ArchivedCandidate
+from .errors import ArchiveError
+from .evaluation.record import RecordStore
+from .schema.flashinfer_trace import Solution
+from .workloads.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The archive with what is needed to fill and to ask it."""
+
+    archive: Archive
+    records: RecordStore
+    dataset: Dataset
+    profiles_dir: Path
+
+    def archive_candidate(
+        self,
+        solution: Solution,
+        evaluation_id: str,
+        hypothesis: str,
+        lesson: str | None,
+        parents: Sequence[str],
+        tags: Sequence[str],
+    ) -> ArchivedCandidate:
+        """Archives one trial, failed ones too, with the profiles taken of these very sources.
+
+        Raises:
+            ArchiveError: when the evaluation is not of these sources, or not over.
+        """
+        evaluation = self.records.get(evaluation_id.strip())
+        operator = self.dataset.operator(evaluation.definition)
+        if not hypothesis.strip():
+            raise ArchiveError(
+                "A candidate without a hypothesis teaches nothing",
+                remedy="Say in a sentence what was changed and what it should have improved.",
+            )
+        return self.archive.add(
+            solution=solution,
+            evaluation=evaluation,
+            definition=operator.definition,
+            workloads=operator.workloads,
+            hypothesis=hypothesis,
+            lesson=lesson,
+            parents=parents,
+            tags=tags,
+            profiles=self._profiles(evaluation.content_hash),
+        )
+
+    def search(self, definition: str | None, **filters: Any) -> Any:
+        """Searches candidates, lessons and skills; see `archive.search.search`."""
+        # The index needs sqlite and regular expressions that a starting server need not load.
+        from .archive.search import search
+
+        name = self.dataset.operator(definition).name if definition else None
+        skills = Path(str(files("kernel_harness.skills")))
+        return search(self.archive, definition=name, skills_dir=skills, **filters)
+
+    def select_parent(self, definition: str, policy: str, seed: int | None) -> Any:
+        """The candidate to expand next; see `archive.selection.select_parent`."""
+        from .archive.selection import select_parent
+
+        return select_parent(self.archive, self.dataset.operator(definition).name, policy, seed)
+
+    def context(self, role: str, candidate_id: str) -> Any:
+        """A role's window; see `archive.contexts.get_context`."""
+        from .archive.contexts import get_context
+
+        return get_context(self.archive, role, candidate_id)
+
+    def recognise(self, solution: Solution) -> Any:
+        """Whether these sources, or the same program formatted otherwise, were tried before."""
+        from .archive.search import recognise
+
+        return recognise(self.archive, solution)
+
+    def _profiles(self, content_hash: str) -> dict[str, bytes]:
+        folder = self.profiles_dir / content_hash[:64]
+        if not folder.is_dir():
+            return {}
+        found = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.stat().st_size < 1 << 20)
+        return {p.relative_to(folder).as_posix().replace("/", "-"): p.read_bytes() for p in found}
