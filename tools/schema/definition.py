@@ -20,9 +20,13 @@ NonNegative = Annotated[int, Field(ge=0)]
 
 
 class TraceModel(BaseModel):
-    """Base of the format's models: lax, and keeping keys that it does not know."""
+    """Base of the format's models: lax, and keeping keys that it does not know.
 
-    model_config = ConfigDict(extra="allow", ignored_types=(cached_property,))
+    Non-finite numbers are written as strings; the outermost model's setting is what counts for
+    values of no declared type.
+    """
+
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
 
 
 class DType(StrEnum):

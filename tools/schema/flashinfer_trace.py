@@ -244,8 +244,6 @@ class Environment(TraceModel):
 class Correctness(TraceModel):
     """Largest errors over all elements and trials; non-finite numbers are written as strings."""
 
-    model_config = ConfigDict(ser_json_inf_nan="strings")
-
     max_relative_error: float = 0.0
     max_absolute_error: float = 0.0
     extra: dict[str, Any] | None = None

@@ -31,6 +31,12 @@ class DatasetProblem:
     field: str
     message: str
 
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return (
+            f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        )
+
 
 @dataclass(frozen=True)
 class Dataset:
