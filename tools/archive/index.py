@@ -20,7 +20,7 @@ from .node import Node, Outcome, RegimeFact
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (
@@ -42,13 +42,16 @@ CREATE INDEX IF NOT EXISTS edges_of ON edges (definition);
 CREATE TABLE IF NOT EXISTS labels (
     kind TEXT, label TEXT, seq INTEGER, PRIMARY KEY (kind, label, seq)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS labels_of ON labels (seq);
+CREATE TABLE IF NOT EXISTS regimes (
+    seq INTEGER, name TEXT, latency_us REAL, ratio REAL, decision TEXT,
+    PRIMARY KEY (seq, name)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (
     name, technique, hypothesis, lesson, failure, operator, tokenize = "porter unicode61");
 CREATE TABLE IF NOT EXISTS note_files (path TEXT PRIMARY KEY, stamp TEXT) WITHOUT ROWID;
 CREATE VIRTUAL TABLE IF NOT EXISTS notes USING fts5 (
     path UNINDEXED, heading, body, tokenize = "porter unicode61");
 """
-_TABLES = ("meta", "candidates", "edges", "labels", "words", "note_files", "notes")
+_TABLES = ("meta", "candidates", "edges", "labels", "regimes", "words", "note_files", "notes")
 
 
 class Index:
@@ -120,6 +123,7 @@ class Index:
                 ).fetchone()
                 if row is not None:
                     connection.execute("DELETE FROM labels WHERE seq = ?", (row[0],))
+                    connection.execute("DELETE FROM regimes WHERE seq = ?", (row[0],))
                     connection.execute("DELETE FROM words WHERE rowid = ?", (row[0],))
                     connection.execute("DELETE FROM edges WHERE child = ?", (row[1],))
                     connection.execute("DELETE FROM candidates WHERE seq = ?", (row[0],))
@@ -235,10 +239,13 @@ def _insert(connection: sqlite3.Connection, node: Node) -> None:
             (node.candidate_id, parent, node.definition),
         )
     labels = [("technique", tag) for tag in node.technique]
-    labels += [("regime", fact.name) for fact in node.regimes]
     labels += [("bottleneck", name) for name in node.bottlenecks]
     connection.executemany(
         "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)", [(*label, seq) for label in labels]
+    )
+    connection.executemany(
+        "INSERT OR IGNORE INTO regimes VALUES (?, ?, ?, ?, ?)",
+        [(seq, fact.name, fact.latency_us, fact.ratio, fact.decision) for fact in node.regimes],
     )
     connection.execute(
         "INSERT INTO words (rowid, name, technique, hypothesis, lesson, failure, operator)"

@@ -103,4 +103,4 @@ def _normalised_c(text: str) -> str:
             out.append(" ")
         out.append(token)
         last, at_start = "word" if kind == "word" else "other", False
-    return re.sub(r" +", " ", "".join(out)).strip()
+    return re.sub(r" +(?=\n)", "", re.sub(r" +", " ", "".join(out))).strip()

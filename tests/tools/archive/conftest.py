@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from kernel_harness.tools.archive.store import Archive, ArchivedCandidate
 from kernel_harness.tools.schema.evaluation import (
     Comparison,

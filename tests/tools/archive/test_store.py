@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from kernel_harness.tools.archive.candidate import read_trailers
 from kernel_harness.tools.archive.store import Archive
 from kernel_harness.tools.errors import ArchiveError, RequestError
