@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from .errors import RequestError
 from .schema.evaluation import FiniteFloat, Record
+from .schema.flashinfer_trace import TensorSpec
 from .workloads.dataset import Dataset
 from .workloads.operator import Operator
 from .workloads.regimes import ShapeSample
@@ -200,13 +201,13 @@ def _position(cursor: str | None, total: int) -> int:
     return int(cursor)
 
 
-def _tensors(specs: Mapping[str, object]) -> list[TensorEntry]:
+def _tensors(specs: Mapping[str, TensorSpec]) -> list[TensorEntry]:
     return [
         TensorEntry(
             name=name,
-            shape=list(shape) if (shape := getattr(spec, "shape", None)) is not None else None,
-            dtype=str(getattr(spec, "dtype", "").value),
-            description=getattr(spec, "description", None) or "",
+            shape=None if spec.shape is None else list(spec.shape),
+            dtype=spec.dtype.value,
+            description=spec.description or "",
         )
         for name, spec in specs.items()
     ]

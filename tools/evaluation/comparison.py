@@ -210,53 +210,49 @@ def totals(results: Sequence[WorkloadResult]) -> Totals:
     """
     passed = [r for r in results if r.status is Status.PASSED]
     not_run = [r for r in results if r.status is Status.NOT_RUN]
-    counts = {
-        "passed": len(passed),
-        "not_run": len(not_run),
-        "failed": len(results) - len(passed) - len(not_run),
-    }
-    timed = [r for r in passed if r.latency_us is not None]
-    if counts["failed"] or not timed:
-        return Totals(**counts)
-    latencies = np.array([r.latency_us for r in timed], dtype=float)
-    weights = [r.weight for r in timed]
+    failed = len(results) - len(passed) - len(not_run)
+    counts = Totals(passed=len(passed), not_run=len(not_run), failed=failed)
+    timed = [(r, r.latency_us) for r in passed if r.latency_us is not None]
+    if failed or not timed:
+        return counts
+    latencies = np.array([latency_us for _, latency_us in timed], dtype=float)
+    weights = np.array([r.weight or 0 for r, _ in timed], dtype=float)
     weighted = None
-    if all(w is not None for w in weights) and sum(w or 0 for w in weights) > 0:
-        weighted = float(np.average(latencies, weights=np.array(weights, dtype=float)))
-    decisions = [r.comparison.decision for r in timed if r.comparison]
-    return Totals(
-        **counts,
-        mean_latency_us=float(latencies.mean()),
-        estimated_full_mean_us=weighted,
-        wins=decisions.count(Decision.FASTER),
-        ties=decisions.count(Decision.EQUAL),
-        losses=decisions.count(Decision.SLOWER),
-        inconclusive=decisions.count(Decision.INCONCLUSIVE),
-        **_ratios(timed),
+    if all(r.weight is not None for r, _ in timed) and weights.sum() > 0:
+        weighted = float(np.average(latencies, weights=weights))
+    decisions = [r.comparison.decision for r, _ in timed if r.comparison]
+    return counts.model_copy(
+        update={
+            "mean_latency_us": float(latencies.mean()),
+            "estimated_full_mean_us": weighted,
+            "wins": decisions.count(Decision.FASTER),
+            "ties": decisions.count(Decision.EQUAL),
+            "losses": decisions.count(Decision.SLOWER),
+            "inconclusive": decisions.count(Decision.INCONCLUSIVE),
+        }
+        | _ratios([r for r, _ in timed])
     )
 
 
 def _ratios(timed: Sequence[WorkloadResult]) -> dict[str, object]:
-    paired = [r for r in timed if r.comparison and r.baseline_latency_us and r.comparison.ratio]
-    if len(paired) != len(timed):
-        return {}
-    logs = np.log([r.comparison.ratio for r in paired if r.comparison])
-    base = np.array([r.baseline_latency_us for r in paired], dtype=float)
-    ours = np.array([r.latency_us for r in paired], dtype=float)
-    # The spread of one workload's ratio is taken as normal on the log scale, from its interval.
-    spread = np.array(
-        [
-            (math.log(r.comparison.interval[1]) - math.log(r.comparison.interval[0])) / 3.92
-            for r in paired
-            if r.comparison
-        ]
-    )
-    standard_error = float(np.sqrt((spread**2).sum())) / len(logs)
+    """Ratios to the baseline over all timed workloads; nothing when one has no comparison."""
+    ratios, spread, base, ours = [], [], [], []
+    for result in timed:
+        found = result.comparison
+        if found is None or not found.ratio or not result.baseline_latency_us:
+            return {}
+        ratios.append(found.ratio)
+        # One workload's ratio is taken as normal on the log scale; its 95 % interval says how wide.
+        spread.append((math.log(found.interval[1]) - math.log(found.interval[0])) / 3.92)
+        base.append(result.baseline_latency_us)
+        ours.append(result.latency_us or math.nan)
+    logs = np.log(np.array(ratios, dtype=float))
+    standard_error = float(np.sqrt((np.array(spread) ** 2).sum())) / len(logs)
     middle = float(logs.mean())
     return {
-        "baseline_mean_latency_us": float(base.mean()),
-        "mean_of_ratios": float(np.exp(logs).mean()),
-        "ratio_of_means": float(base.mean() / ours.mean()),
+        "baseline_mean_latency_us": float(np.mean(base)),
+        "mean_of_ratios": float(np.mean(ratios)),
+        "ratio_of_means": float(np.mean(base) / np.mean(ours)),
         "geometric_mean_ratio": math.exp(middle),
         "ratio_interval": (
             math.exp(middle - 1.96 * standard_error),

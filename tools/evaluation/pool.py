@@ -106,7 +106,9 @@ class Judge:
             ) from error
         if not isinstance(message, Ready):
             self.kill()
-            raise InfrastructureError(f"The judge said {message.kind!r} before it was ready")
+            raise InfrastructureError(
+                f"The judge said {type(message).__name__} before it was ready"
+            )
         self.ready = message
         return message
 
