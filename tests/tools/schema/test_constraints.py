@@ -1,0 +1,115 @@
+"""Constraints are decided from a small language; what is outside it is said, never skipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernel_harness.tools.schema.constraints import Outcome, ShapeOnly, check_constraint
+from kernel_harness.tools.schema.flashinfer_trace import Definition
+
+NAMES: dict[str, Any] = {"a": 8, "b": 3, "x": ShapeOnly((8, 4)), "scale": ShapeOnly(None)}
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("a % 4 == 0", Outcome.HOLDS),
+        ("a == b + 5", Outcome.HOLDS),
+        ("a // 3 == 2 and -b < 0", Outcome.HOLDS),
+        ("1 <= b < 3 or not a", Outcome.VIOLATED),
+        ("a * b > 100", Outcome.VIOLATED),
+        ("x.shape[0] == a", Outcome.HOLDS),
+        ("len(x) == a", Outcome.HOLDS),
+        ("x.shape[-1] == a", Outcome.VIOLATED),
+        ("len(x.shape) == 2", Outcome.HOLDS),
+        ("x[-1].item() == a", Outcome.UNDECIDED),
+        ("x > 0", Outcome.UNDECIDED),
+        ("scale", Outcome.UNDECIDED),
+        ("a / 0 == 1", Outcome.UNEVALUABLE),
+        ("a ** a ** a ** a > 1", Outcome.UNEVALUABLE),
+        ("a << 99", Outcome.UNEVALUABLE),
+        ("c == 1", Outcome.UNEVALUABLE),
+        ("'a' == a", Outcome.UNEVALUABLE),
+        ("a is b", Outcome.UNEVALUABLE),
+        ("x.dtype == a", Outcome.UNEVALUABLE),
+        ("scale.shape[0] == 1", Outcome.UNEVALUABLE),
+        ("x.__class__", Outcome.UNEVALUABLE),
+        ("[a for a in (1,)]", Outcome.UNEVALUABLE),
+        ("(lambda: 1)()", Outcome.UNEVALUABLE),
+        ("print(a)", Outcome.UNEVALUABLE),
+        ("x.sum() > 0", Outcome.UNEVALUABLE),
+        ("a ==", Outcome.UNEVALUABLE),
+        ("(" * 300 + ")" * 300, Outcome.UNEVALUABLE),
+    ],
+)
+def test_an_expression_has_an_outcome(text: str, outcome: Outcome) -> None:
+    check = check_constraint(text, NAMES)
+    assert check.outcome is outcome
+    assert check.text == text
+    assert bool(check.why) is (outcome in (Outcome.UNDECIDED, Outcome.UNEVALUABLE))
+
+
+def test_nothing_in_a_constraint_is_executed() -> None:
+    ran: list[int] = []
+
+    class Trap:
+        shape = (1,)
+
+        def item(self, *arguments: int) -> int:
+            ran.append(1)
+            return 1
+
+        def evil(self) -> None:
+            ran.append(2)
+
+    for text in ("t.evil()", "t.item(1)", "getattr(t, 'evil')()", "__import__('os').getpid()"):
+        assert check_constraint(text, {"t": Trap()}).outcome is Outcome.UNEVALUABLE
+    assert ran == []
+
+
+@given(st.text(max_size=40))
+def test_no_text_makes_it_raise(text: str) -> None:
+    assert check_constraint(text, NAMES).text == text
+
+
+@given(st.integers(-50, 50), st.integers(-50, 50))
+def test_arithmetic_agrees_with_python(a: int, b: int) -> None:
+    check = check_constraint("a * 3 - b >= a + b and a != b", {"a": a, "b": b})
+    assert check.outcome is (Outcome.HOLDS if a * 3 - b >= a + b and a != b else Outcome.VIOLATED)
+
+
+def prefill() -> Definition:
+    return Definition.model_validate(
+        {
+            "name": "prefill",
+            "op_type": "demo",
+            "axes": {"total": {}, "seqs": {}, "bounds": {}},
+            "inputs": {
+                "q": {"shape": ["total"], "dtype": "bfloat16"},
+                "cu": {"shape": ["bounds"], "dtype": "int64"},
+            },
+            "outputs": {},
+            "reference": "def run(q, cu): ...",
+            "constraints": ["bounds == seqs + 1", "total == cu[-1].item()", "q.shape[0] == total"],
+        }
+    )
+
+
+def test_contents_of_inputs_decide_once_they_are_there() -> None:
+    axes = {"total": 7, "seqs": 2, "bounds": 3}
+    outcomes = [check.outcome for check in prefill().check_constraints(axes)]
+    assert outcomes == [Outcome.HOLDS, Outcome.UNDECIDED, Outcome.HOLDS]
+    inputs = {"q": torch.zeros(7), "cu": torch.tensor([0, 3, 7])}
+    assert prefill().violated_constraints(axes, inputs) == []
+    inputs["cu"] = torch.tensor([0, 3, 6])
+    assert prefill().violated_constraints(axes, inputs) == ["total == cu[-1].item()"]
+
+
+def test_a_violation_of_the_axes_alone_is_seen() -> None:
+    axes = {"total": 7, "seqs": 3, "bounds": 3}
+    assert prefill().violated_constraints(axes) == ["bounds == seqs + 1"]
