@@ -1,0 +1,5 @@
+"""`python -m kernel_harness.server` is the command `kernel-harness`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,195 @@
+"""Builds the MCP server: tools, resources, prompts and skills on one Harness.
+
+Words and wiring only. The Harness is opened by the server's lifespan and handed to every tool by
+the call's context; nothing here is global.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.server.lowlevel.server import NotificationOptions
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.stdio import stdio_server
+from mcp.server.subscriptions import InMemorySubscriptionBus
+from mcp.types import CallToolResult, InputRequiredResult, Resource, ToolAnnotations
+from pydantic import AnyUrl, ValidationError
+
+from ..tools.errors import RequestError, unknown_name
+from ..tools.harness import Harness
+from ..tools.settings import Settings, load_settings
+from . import arguments as reading
+from . import resources, tools_evaluation
+from .calling import in_words
+from .skills import SCHEME as SKILL_SCHEME
+from .skills import SkillsExtension, SkillShelf
+from .watching import announcing
+
+NAME = "kernel-harness"
+INSTRUCTIONS = """\
+Turns a GPU operator into a faster, proven kernel. Loop: check_environment → list_workloads → \
+sample_shapes → open_workspace → edit the sources → evaluate_kernel (smoke, then sample) → \
+profile_ncu → archive_candidate, failures too → select_parent → promote_candidate. The verdict, \
+the clock and the promotion rules are the server's: change the kernel, not the question. Read the \
+skill optimize-kernel first (skill://optimize-kernel/SKILL.md)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tool as it is registered."""
+
+    function: Callable[..., Awaitable[Any]]
+    title: str
+    hints: ToolAnnotations
+    structured: bool | None = None
+
+
+READS = ToolAnnotations(
+    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+"""Looks, and changes nothing."""
+RUNS = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+"""Runs a candidate in isolation and adds a record; asked again, it gives the same record."""
+ADDS = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False
+)
+"""Adds something new each time; never changes or removes what is there."""
+
+ENTRIES = (
+    Entry(tools_evaluation.check_environment, "Check the environment", READS),
+    Entry(tools_evaluation.list_workloads, "List definitions and workloads", READS),
+    Entry(tools_evaluation.sample_shapes, "Sample the shapes", READS),
+    Entry(tools_evaluation.open_workspace, "Open a workspace", ADDS),
+    Entry(tools_evaluation.evaluate_kernel, "Evaluate a kernel", RUNS),
+    Entry(tools_evaluation.get_evaluation, "Get an evaluation", READS),
+    Entry(tools_evaluation.read_report, "Read a report", READS),
+)
+
+
+class HarnessServer(MCPServer[Harness]):
+    """The SDK's server, strict about what the SDK lets pass: argument names and their words."""
+
+    harness: Harness | None = None
+    """The open Harness while the server runs; for ending it from a signal only."""
+    shelf: SkillShelf
+    """The skills, read from disk on every request."""
+
+    async def list_resources(self) -> list[Resource]:
+        """The files of the skills as they are now; everything else is found by template."""
+        fixed = await super().list_resources()
+        return [*fixed, *resources.skill_resources(self.shelf)]
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        """Reads a file of a skill, or whatever else has that address."""
+        text = self.shelf.read(str(uri)) if str(uri).startswith(SKILL_SCHEME) else None
+        if text is not None:
+            return [ReadResourceContents(content=text, mime_type="text/markdown")]
+        return await super().read_resource(uri, context)
+
+    def kill_children(self) -> None:
+        """Kills every process that the Harness started; callable from a signal's handler."""
+        if self.harness is not None:
+            self.harness.kill_children()
+
+    async def run_stdio_async(self) -> None:
+        """Serves stdio, telling clients of the 2025 revisions too that lists can change."""
+        low = self._lowlevel_server
+        options = low.create_initialization_options(NotificationOptions(resources_changed=True))
+        async with stdio_server() as (read_stream, write_stream):
+            await low.run(read_stream, write_stream, options)
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Understands the arguments, then calls; refuses what cannot be understood."""
+        schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
+        try:
+            if name not in schemas:
+                raise unknown_name("tool", name, schemas)
+            understood = reading.understand(name, schemas[name], arguments)
+        except RequestError as error:
+            raise ToolError(str(error)) from error
+        try:
+            return await super().call_tool(name, understood, context)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise ToolError(reading.words_of(name, error.__cause__)) from None
+            raise
+
+
+def _tool(entry: Entry) -> Tool:
+    tool = Tool.from_function(
+        in_words(entry.function),
+        title=entry.title,
+        description=_description(entry.function),
+        annotations=entry.hints,
+        structured_output=entry.structured,
+    )
+    tool.parameters["additionalProperties"] = False
+    return tool
+
+
+def _description(function: Callable[..., Any]) -> str:
+    """The docstring without its line breaks, which cost tokens and say nothing."""
+    paragraphs = (function.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def build_app(settings: Settings | None = None, *, harness: Harness | None = None) -> HarnessServer:
+    """Builds the server.
+
+    Args:
+        settings: where things are; used to open a Harness when the server starts.
+        harness: an open Harness, or one that stands in for it in tests; the caller closes it.
+    """
+
+    shelf = SkillShelf.shipped()
+    bus = InMemorySubscriptionBus()
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Any]) -> AsyncIterator[Harness]:
+        opened = harness or Harness.open(settings or load_settings())
+        app.harness = opened
+        try:
+            async with announcing(shelf, bus):
+                yield opened
+        finally:
+            if harness is None:
+                with anyio.CancelScope(shield=True):
+                    await opened.aclose()
+
+    app = HarnessServer(
+        NAME,
+        title="Kernel Harness",
+        version=importlib.metadata.version("kernel-harness"),
+        instructions=INSTRUCTIONS,
+        tools=[_tool(entry) for entry in ENTRIES],
+        extensions=[SkillsExtension(shelf)],
+        subscriptions=bus,
+        lifespan=lifespan,
+        log_level="WARNING",
+    )
+    app.shelf = shelf
+    resources.register(app)
+    return app
+
+
+def tool_schemas() -> dict[str, tuple[dict[str, Any], str]]:
+    """Every tool's input schema and first sentence, for the command line."""
+    found = {}
+    for entry in ENTRIES:
+        tool = _tool(entry)
+        found[tool.name] = (tool.parameters, tool.description.split("\n\n")[0])
+    return found

@@ -1,0 +1,104 @@
+"""Results in words: what every `content_…` module shares.
+
+Here and in its siblings, and nowhere else, a domain value becomes what a client reads: a summary
+of one screen, structured fields, links as strings. No answer grows with the operator or the
+archive: rows are left out until it fits, and the answer says how many and where they are.
+
+Pure. It decides nothing; a verdict, a ratio or a rank is worded as it came.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, TypeVar
+
+from ..tools.schema.evaluation import Isolation
+from .results import Answer, IsolationPart
+
+BUDGET_CHARACTERS = 24_000
+"""Of JSON: under 8,000 tokens at three characters a token, pessimistic for names and numbers."""
+
+Detail = Literal["concise", "detailed"]
+A = TypeVar("A", bound=Answer)
+
+
+def fitted(build: Callable[[int], A], most: int) -> A:
+    """The answer with as many rows as fit the budget.
+
+    Args:
+        build: makes the answer with at most that many rows.
+        most: rows to begin with.
+    """
+    rows = most
+    answer = build(rows)
+    while rows > 0 and len(answer.model_dump_json()) > BUDGET_CHARACTERS:
+        rows = min(rows - 1, int(rows * 0.7))
+        answer = build(rows)
+    return answer
+
+
+def cut(text: str | None, most: int) -> str | None:
+    """The head and the tail of a text that is too long, with what was left out said."""
+    if text is None or len(text) <= most:
+        return text or None
+    head, tail = int(most * 0.7), int(most * 0.3)
+    return f"{text[:head]}\n… {len(text) - head - tail} characters left out …\n{text[-tail:]}"
+
+
+def plain(text: str | None, most: int) -> str | None:
+    """Untrusted text: cut, and without control characters that could redraw a terminal."""
+    if text is None:
+        return None
+    kept = "".join(c for c in text if c in "\n\t" or (c.isprintable()))
+    return cut(kept, most)
+
+
+def microseconds(value: float | None) -> str:
+    """A latency as people read it: three significant figures and the unit."""
+    if value is None:
+        return "no latency"
+    return f"{number(value)} µs"
+
+
+def number(value: float | None) -> str:
+    """Three significant figures without exponents where they can be avoided."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0 or 0.001 <= abs(value) < 1000:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) < 1e9 and abs(value) >= 1000 else f"{value:.2e}"
+
+
+def axes_words(axes: Mapping[str, int]) -> str:
+    """Axis values on one line."""
+    return " ".join(f"{name}={value}" for name, value in axes.items())
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A small table in plain text, columns as wide as they must be."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def lines(*parts: str | None) -> str:
+    """Joins the lines that are there."""
+    return "\n".join(part for part in parts if part)
+
+
+def showing(shown: int, total: int, how: str) -> str | None:
+    """Says that not all is shown, and how to see the rest; None when all is."""
+    return None if shown >= total else f"Showing {shown} of {total}; {how}"
+
+
+def isolation_part(isolation: Isolation | None, note: str | None = None) -> IsolationPart:
+    """What keeps the candidate away from the verdict."""
+    if isolation is None:
+        return IsolationPart(level="unknown", note=note)
+    return IsolationPart(
+        level=isolation.level, granted=isolation.granted, missing=isolation.missing, note=note
+    )

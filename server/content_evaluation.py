@@ -1,0 +1,402 @@
+"""Evaluations in words: the verdict first, then why, then what to do.
+
+Pure; it words an `Evaluation` and decides nothing. Which of many workloads are shown is its only
+choice: those that failed, then those that cost the most time.
+"""
+
+from __future__ import annotations
+
+from ..tools.reports import evaluation_uri
+from ..tools.schema.evaluation import (
+    Decision,
+    Evaluation,
+    Evidence,
+    Failure,
+    Scope,
+    Severity,
+    Status,
+    WorkloadResult,
+)
+from .content import (
+    Detail,
+    axes_words,
+    cut,
+    fitted,
+    isolation_part,
+    lines,
+    microseconds,
+    number,
+    plain,
+    showing,
+    table,
+)
+from .results import (
+    ErrorPart,
+    EvaluationAnswer,
+    EvidencePart,
+    FailurePart,
+    FindingPart,
+    IntegrityPart,
+    StaticPart,
+    TotalsPart,
+    WorkloadVerdict,
+)
+
+ROWS: dict[str, int] = {"concise": 10, "detailed": 60}
+TABLE_ROWS = 10
+EXCERPT_CHARACTERS = {"concise": 2_000, "detailed": 6_000}
+LOG_CHARACTERS = {"concise": 800, "detailed": 4_000}
+STATIC_ROWS = 12
+OUTCOMES = {
+    Decision.FASTER: "faster than",
+    Decision.SLOWER: "slower than",
+    Decision.EQUAL: "equal to",
+    Decision.INCONCLUSIVE: "not distinguishable from",
+}
+
+
+def evaluation_answer(evaluation: Evaluation, detail: Detail = "concise") -> EvaluationAnswer:
+    """An evaluation as a client reads it.
+
+    Args:
+        evaluation: the record, or one with status RUNNING.
+        detail: 'concise' shows what decides; 'detailed' more workloads and longer excerpts.
+    """
+    return fitted(lambda rows: _answer(evaluation, detail, rows), ROWS[detail])
+
+
+def _answer(evaluation: Evaluation, detail: Detail, rows: int) -> EvaluationAnswer:
+    chosen = _worth_showing(evaluation.workloads, rows)
+    uri = evaluation_uri(evaluation.evaluation_id)
+    shown = showing(
+        len(chosen),
+        len(evaluation.workloads),
+        f"all are in evaluation_uri: read_report(uri='{uri}', section='workloads').",
+    )
+    steps = next_steps(evaluation)
+    kernels = evaluation.static.kernels if evaluation.static else []
+    return EvaluationAnswer(
+        summary=summary(evaluation, chosen, shown, steps),
+        evaluation_id=evaluation.evaluation_id,
+        status=evaluation.status.value,
+        stage=evaluation.stage.value,
+        next_steps=steps,
+        definition=evaluation.definition,
+        solution_name=evaluation.solution_name,
+        language=evaluation.language,
+        scope=evaluation.scope.value,
+        failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail]),
+        totals=_totals(evaluation),
+        baseline=evaluation.baseline,
+        workloads=[_workload(w, detail) for w in chosen],
+        workloads_shown=shown,
+        not_timed_reason=evaluation.not_timed_reason,
+        integrity=_integrity(evaluation),
+        static=[
+            StaticPart(
+                kernel=kernel.name[:120],
+                target=kernel.target,
+                registers=kernel.registers,
+                shared_bytes=kernel.shared_bytes,
+                spill_bytes=kernel.spill_bytes,
+                occupancy=kernel.occupancy,
+                occupancy_limit=kernel.occupancy_limit,
+                notes=kernel.notes[:3],
+            )
+            for kernel in kernels[:STATIC_ROWS]
+        ],
+        static_note=_static_note(evaluation),
+        evidence=_evidence(evaluation.evidence, chosen),
+        log=plain(evaluation.log, LOG_CHARACTERS[detail]),
+        content_hash=evaluation.content_hash,
+        evaluation_uri=uri,
+    )
+
+
+def _worth_showing(workloads: list[WorkloadResult], rows: int) -> list[WorkloadResult]:
+    """The rows that decide, in their own order: failures, then the longest, then the rest."""
+
+    def weight(result: WorkloadResult) -> tuple[int, float]:
+        failed = result.status not in (Status.PASSED, Status.NOT_RUN)
+        cost = (result.latency_us or 0.0) * (result.weight or 1.0)
+        return (0 if failed else 1, -cost)
+
+    kept = {id(result) for result in sorted(workloads, key=weight)[:rows]}
+    return [result for result in workloads if id(result) in kept]
+
+
+def _failure(failure: Failure | None, excerpt: int) -> FailurePart | None:
+    if failure is None:
+        return None
+    fields = failure.model_dump(mode="json", exclude={"excerpt", "held_out"})
+    return FailurePart(
+        **fields, held_out=failure.held_out or None, excerpt=plain(failure.excerpt, excerpt)
+    )
+
+
+def _totals(evaluation: Evaluation) -> TotalsPart:
+    totals = evaluation.totals
+    fields = totals.model_dump(mode="json")
+    if totals.mean_latency_us is None:
+        fields["objective"] = None
+    if not totals.wins + totals.ties + totals.losses + totals.inconclusive:
+        fields |= dict.fromkeys(("wins", "ties", "losses", "inconclusive"))
+    return TotalsPart(**fields)
+
+
+def _workload(result: WorkloadResult, detail: Detail) -> WorkloadVerdict:
+    failed = result.status is not Status.PASSED
+    errors = result.errors if detail == "detailed" or failed else []
+    interval = result.latency_interval_us
+    reason = result.reason
+    if reason is None and result.failure is not None:
+        reason = result.failure.message
+    return WorkloadVerdict(
+        uuid=result.uuid,
+        axes=result.axes,
+        status=result.status.value,
+        reason=cut(reason, 300),
+        regime=result.regime,
+        errors=[
+            ErrorPart(
+                output=error.output,
+                max_absolute=error.max_absolute,
+                max_relative=error.max_relative,
+                matched_ratio=error.matched_ratio,
+                rms_relative=error.rms_relative,
+                limit_rms_relative=error.limit_rms_relative,
+            )
+            for error in errors
+        ],
+        latency_us=result.latency_us,
+        latency_interval_us=list(interval) if interval else None,
+        baseline_latency_us=result.baseline_latency_us,
+        speedup=result.speedup,
+        decision=result.comparison.decision.value if result.comparison else None,
+        floors_us=result.floors_us,
+        sol_percent=result.sol_percent,
+    )
+
+
+def _integrity(evaluation: Evaluation) -> IntegrityPart:
+    integrity = evaluation.integrity
+    order = [Severity.VIOLATION, Severity.WARNING, Severity.NOTE]
+    findings = sorted(integrity.findings, key=lambda finding: order.index(finding.severity))
+    return IntegrityPart(
+        checks=integrity.checks,
+        not_run={name: reason[:160] for name, reason in list(integrity.not_run.items())[:20]},
+        findings=[
+            FindingPart(
+                claim=finding.claim,
+                severity=finding.severity.value,
+                message=plain(finding.message, 600) or "",
+            )
+            for finding in findings[:8]
+        ],
+        determinism=integrity.determinism,
+    )
+
+
+def _evidence(evidence: Evidence, chosen: list[WorkloadResult]) -> EvidencePart:
+    uuids = [result.uuid for result in chosen[:5]]
+    device = evidence.device
+    return EvidencePart(
+        device=device.name if device else None,
+        executor=device.executor.value if device else None,
+        timer=evidence.timer,
+        timer_note=cut(evidence.timer_note, 300),
+        clocks=_clocks(evidence),
+        versions=evidence.versions,
+        seeds={uuid: evidence.seeds[uuid][:3] for uuid in uuids if uuid in evidence.seeds},
+        noise_floor=evidence.noise_floor,
+        isolation=isolation_part(evidence.isolation) if evidence.isolation else None,
+        fresh_values=cut(evidence.fresh_values, 300),
+        started_at=evidence.started_at,
+        seconds={name: round(seconds, 2) for name, seconds in evidence.seconds.items()},
+    )
+
+
+def _clocks(evidence: Evidence) -> str | None:
+    clocks = [sample.sm_mhz for sample in evidence.clocks if sample.sm_mhz is not None]
+    if not clocks:
+        return None
+    reasons = sorted({reason for sample in evidence.clocks for reason in sample.throttle})
+    throttled = f"throttled by {', '.join(reasons)}" if reasons else "no throttling seen"
+    return f"SM {min(clocks)} to {max(clocks)} MHz, {throttled}"
+
+
+def _static_note(evaluation: Evaluation) -> str | None:
+    check = evaluation.static
+    if check is None:
+        return None
+    failed = "; ".join(f"{target}: {words[:200]}" for target, words in check.failures.items())
+    left = showing(
+        min(len(check.kernels), STATIC_ROWS), len(check.kernels), "the rest is in the record."
+    )
+    return lines(
+        f"Compile-only check: {check.status}." + (f" {check.reason}" if check.reason else ""),
+        f"Did not compile for {failed}" if failed else None,
+        left,
+    )
+
+
+def summary(
+    evaluation: Evaluation, chosen: list[WorkloadResult], shown: str | None, steps: list[str]
+) -> str:
+    """One screen: verdict, numbers, the rows that matter, the next step."""
+    if evaluation.status is Status.RUNNING:
+        return lines(
+            f"RUNNING: {evaluation.not_timed_reason or evaluation.stage.value}. The work goes on.",
+            f"Next: {steps[0]}",
+            f"evaluation_id {evaluation.evaluation_id}",
+        )
+    return lines(
+        _verdict(evaluation),
+        _failure_words(evaluation.failure),
+        _speed_words(evaluation),
+        _rows(chosen[:TABLE_ROWS]) if evaluation.status is Status.PASSED else None,
+        shown,
+        _findings_words(evaluation),
+        f"Next: {steps[0]}" if steps else None,
+        f"evaluation_id {evaluation.evaluation_id}",
+    )
+
+
+def _verdict(evaluation: Evaluation) -> str:
+    totals = evaluation.totals
+    counts = f"{totals.passed} workloads passed, {totals.failed} failed"
+    if totals.not_run:
+        counts += f", {totals.not_run} not run (never counted as passed)"
+    return f"{evaluation.status} at scope {evaluation.scope}: {counts}."
+
+
+def _failure_words(failure: Failure | None) -> str | None:
+    if failure is None:
+        return None
+    place = f" on {axes_words(failure.axes)}" if failure.axes else ""
+    where = f", output {failure.output!r}" if failure.output else ""
+    if failure.index is not None:
+        got = "a value that is not finite" if failure.got is None else failure.got
+        where += f" at {failure.index}: expected {failure.expected}, got {got}"
+    spread = ""
+    if failure.mismatched is not None and failure.total:
+        spread = f" {failure.mismatched} of {failure.total} elements differ."
+    cluster = f" {failure.cluster}." if failure.cluster else ""
+    return f"{failure.stage}: {failure.message}{place}{where}.{spread}{cluster}".replace("..", ".")
+
+
+def _speed_words(evaluation: Evaluation) -> str | None:
+    totals = evaluation.totals
+    if totals.mean_latency_us is None:
+        reason = evaluation.not_timed_reason
+        return f"No latency: {reason}" if reason and evaluation.status is Status.PASSED else None
+    words = f"Mean latency {microseconds(totals.mean_latency_us)}"
+    if totals.estimated_full_mean_us is not None:
+        words += f" (over all workloads about {microseconds(totals.estimated_full_mean_us)})"
+    if totals.baseline_mean_latency_us is None:
+        return f"{words}; there is no baseline to compare to."
+    ratio = number(totals.geometric_mean_ratio or totals.mean_of_ratios)
+    interval = totals.ratio_interval
+    between = f", 95 % interval {number(interval[0])} to {number(interval[1])}" if interval else ""
+    counts = (
+        f"{totals.wins} faster, {totals.ties} equal, {totals.losses} slower, "
+        f"{totals.inconclusive} undecided"
+    )
+    return (
+        f"{words}; baseline {evaluation.baseline}: "
+        f"{microseconds(totals.baseline_mean_latency_us)}. "
+        f"Geometric mean speedup {ratio}x{between}; workloads: {counts}."
+    )
+
+
+def _rows(chosen: list[WorkloadResult]) -> str | None:
+    timed = [result for result in chosen if result.latency_us is not None]
+    if not timed:
+        return None
+    return table(
+        ("workload", "axes", "µs", "speedup", "decision", "SOL %"),
+        [
+            (
+                result.uuid[:8],
+                axes_words(result.axes),
+                number(result.latency_us),
+                number(result.speedup),
+                result.comparison.decision.value if result.comparison else "–",
+                number(result.sol_percent),
+            )
+            for result in timed
+        ],
+    )
+
+
+def _findings_words(evaluation: Evaluation) -> str | None:
+    loud = [f for f in evaluation.integrity.findings if f.severity is not Severity.NOTE]
+    if not loud:
+        return None
+    return "Integrity: " + " ".join(f"[{f.claim}] {plain(f.message, 300)}" for f in loud[:3])
+
+
+def next_steps(evaluation: Evaluation) -> list[str]:
+    """What to do with this verdict, most important first."""
+    identity = evaluation.evaluation_id
+    if evaluation.status is Status.RUNNING:
+        return [f"get_evaluation(evaluation_id='{identity}') waits for the verdict."]
+    if evaluation.status is Status.INFRASTRUCTURE_ERROR:
+        return [
+            evaluation.failure.remedy if evaluation.failure else "Evaluate again.",
+            "This was the harness's fault, not the candidate's: evaluate again unchanged; "
+            "if it repeats, check_environment.",
+        ]
+    if evaluation.status is not Status.PASSED:
+        return _after_failure(evaluation)
+    return _after_pass(evaluation)
+
+
+def _after_failure(evaluation: Evaluation) -> list[str]:
+    steps = [evaluation.failure.remedy] if evaluation.failure else []
+    if evaluation.status is Status.INTEGRITY_VIOLATION:
+        steps.append(
+            "Remove what the finding names; the skill read-the-verdict explains each claim. "
+            "A violation is never promoted."
+        )
+    elif evaluation.status is Status.INCORRECT_NUMERICAL:
+        steps.append(
+            "Final for these sources: change the kernel, not the seed. Mend the named output and "
+            "index first, then evaluate_kernel(scope='smoke')."
+        )
+    else:
+        steps.append("Mend this one thing and call evaluate_kernel with scope='smoke'.")
+    steps.append(
+        f"If you give this idea up, archive_candidate(evaluation_id="
+        f"'{evaluation.evaluation_id}', hypothesis=…, lesson=…), so that it is not tried again."
+    )
+    return steps
+
+
+def _after_pass(evaluation: Evaluation) -> list[str]:
+    archive = (
+        f"archive_candidate(evaluation_id='{evaluation.evaluation_id}', hypothesis=…, lesson=…) "
+        "keeps it."
+    )
+    if evaluation.scope is Scope.STATIC:
+        return ["It compiles; nothing has run. evaluate_kernel(scope='smoke') runs it."]
+    if evaluation.scope is Scope.SMOKE:
+        return ["Correct on few inputs; evaluate_kernel(scope='sample') checks and times it."]
+    if evaluation.totals.mean_latency_us is None:
+        return [archive, "It has no latency: evaluate it on a machine with an NVIDIA GPU."]
+    interval = evaluation.totals.ratio_interval
+    gained = interval is not None and interval[0] > 1
+    if gained and evaluation.scope is Scope.SAMPLE:
+        return [
+            archive,
+            "evaluate_kernel(scope='full') shows that it holds on every workload; "
+            "promote_candidate asks for the rest of the evidence.",
+        ]
+    if gained:
+        return [archive, "promote_candidate(candidate_id=…) decides whether it becomes the best."]
+    slowest = max(evaluation.workloads, key=lambda w: w.latency_us or 0.0, default=None)
+    where = f", workloads=['{slowest.uuid[:8]}']" if slowest else ""
+    return [
+        f"Not shown to be faster. profile_ncu(workspace=…{where}) says what limits it.",
+        archive,
+    ]
