@@ -20,11 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import kernel_calls
+from . import kernel_calls, namespaces
 
 SWEEP_S = 5.0
 PUBLISH_LINE_BYTES = 4096
 _KEY = re.compile(r"[0-9a-z-]{8,120}\Z")
+
+
+@dataclass(frozen=True)
+class Contained:
+    """Which namespaces the keeper made before it started the candidate."""
+
+    users: bool
+    processes: bool
 
 
 @dataclass(frozen=True)
@@ -38,9 +46,10 @@ class Nursery:
     cache: Path | None
     own_processes: bool
     """Whether to try a process namespace, which CUDA does not start in."""
-    candidate: Callable[[int, int, bool], NoReturn]
-    """Body of the candidate process; takes the report and the publish descriptor, and whether it
-    is in a process namespace."""
+    own_users: bool
+    """Whether to try a user namespace, without which an ordinary user gets no other."""
+    candidate: Callable[[int, int, Contained], NoReturn]
+    """Body of the candidate process; takes the report and the publish descriptor."""
     parental: tuple[int, ...] = ()
     """Descriptors that only the candidate keeps."""
 
@@ -50,6 +59,7 @@ def keep(nursery: Nursery) -> NoReturn:
     status = 1
     try:
         kernel_calls.die_with_parent(nursery.zygote)
+        users = nursery.own_users and namespaces.enter_user_namespace()
         if nursery.own_processes and kernel_calls.unshare(kernel_calls.CLONE_NEWPID) == 0:
             outer = os.getpid()
             inner = os.fork()
@@ -59,11 +69,11 @@ def keep(nursery: Nursery) -> NoReturn:
                 os.waitpid(inner, 0)
                 os._exit(0)
             kernel_calls.die_with_parent(outer)
-            _keep_one(nursery, first_process=True)
+            _keep_one(nursery, Contained(users, processes=True))
         else:
             kernel_calls.become_subreaper()
             _say(nursery.report, keeper=os.getpid())
-            _keep_one(nursery, first_process=False)
+            _keep_one(nursery, Contained(users, processes=False))
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -71,16 +81,16 @@ def keep(nursery: Nursery) -> NoReturn:
         os._exit(status)
 
 
-def _keep_one(nursery: Nursery, *, first_process: bool) -> None:
+def _keep_one(nursery: Nursery, contained: Contained) -> None:
     publish_read, publish_write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(publish_read)
-        nursery.candidate(nursery.report, publish_write, first_process)
+        nursery.candidate(nursery.report, publish_write, contained)
     _close((publish_write, *nursery.parental))
     wanted = _publish_until_code_runs(publish_read, nursery)
     status = _wait_for(pid)
-    _sweep(first_process=first_process)
+    _sweep(first_process=contained.processes)
     if nursery.cache is not None:
         for key, folder in wanted:
             with contextlib.suppress(OSError):

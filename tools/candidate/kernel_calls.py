@@ -77,6 +77,11 @@ def forbid_dumps() -> int:
     return prctl(_PR_SET_DUMPABLE, 0)
 
 
+def allow_dumps() -> int:
+    """Undoes `forbid_dumps`: /proc/<pid> belongs to this process's user again."""
+    return prctl(_PR_SET_DUMPABLE, 1)
+
+
 def forbid_new_privileges() -> int:
     """No exec may raise this process's rights any more."""
     return prctl(_PR_SET_NO_NEW_PRIVS, 1)

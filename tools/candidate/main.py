@@ -24,6 +24,7 @@ from ..wire import TRUSTED_FRAME_BYTES, Reap, Reaped, Spawn, Spawned, WireError,
 from ..wire_socket import WireClosedError, close_all, recv_frame, send_frame
 from . import kernel_calls
 from .keeper import Nursery, descendants, keep, kill_all
+from .sandbox import skipped_steps
 
 SETTLE_S = 30.0
 BURY_S = 10.0
@@ -127,13 +128,15 @@ class Zygote:
         from .serve import become_candidate
 
         kernel_calls.close_descriptors_except({control, log, report})
+        skipped = skipped_steps(spawn.environment)
         keep(
             Nursery(
                 zygote=zygote,
                 report=report,
                 private=Path(spawn.private_dir),
                 cache=Path(spawn.cache_dir) if spawn.cache_dir else None,
-                own_processes=not spawn.cuda,
+                own_processes=not spawn.cuda and "pid" not in skipped,
+                own_users=os.geteuid() != 0 and "userns" not in skipped,
                 candidate=lambda report, publish, contained: become_candidate(
                     spawn,
                     control,

@@ -1,28 +1,49 @@
 """What a candidate process gives up before any of a candidate's code is loaded.
 
 Each step is best effort, for machines differ in what they allow; what was granted and what is
-missing is reported in stable words, and shown in every result. Steps, in order: `userns` (for an
-ordinary user only), `net`, `ipc`, `uts`, `mount`, `pid`, `private_home`, `uid`,
-`no_new_privs`, `rlimits`, `landlock`, `seccomp`, `not_dumpable`.
+missing is reported in these words and shown in every result:
+
+    userns          an ordinary user's own namespace of users (asked for only when not root)
+    pid             no process outside can be seen or signalled (CUDA does not start in one)
+    net ipc uts     no network, no shared memory or host name of others
+    mount           the checkout, homes and /tmp are covered; see `namespaces`
+    private_home    home, temporary and cache folders are the process's own
+    uid             it runs as another user than the judge
+    no_new_privs    nothing it executes raises its rights
+    rlimits         bounds on processes, file sizes, open files, core dumps and processor time
+    landlock        an allow-list of files; see `landlock`
+    seccomp         a deny-list of system calls; see `seccomp`
+    not_dumpable    its /proc entries belong to root
 
 It knows nothing of candidates or verdicts. It cannot stop a device fault from reaching others that
-share the device, nor hide time, nor make up for a kernel without these features.
+share the device, nor make up for a kernel without these features.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..wire import Spawn
-from . import kernel_calls
+from . import kernel_calls, landlock, namespaces, seccomp
 
-NOBODY = 65534
 SKIP_VARIABLE = "KERNEL_HARNESS_SANDBOX_SKIP"
 """In `Spawn.environment`: steps to leave out, by comma, to find what a new driver cannot bear."""
+
+SYSTEM_FOLDERS = (
+    *("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/opt", "/nix", "/proc", "/sys"),
+    "/run/opengl-driver",
+    "/run/nvidia-persistenced",
+)
+DEVICES = ("null", "zero", "full", "urandom", "random", "tty", "shm", "nvidia-caps")
+_TOOLS = ("nvcc", "gcc", "g++", "c++", "ninja")
+_FOLDER_VARIABLES = ("CUDA_HOME", "CUDA_PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
 
 
 @dataclass
@@ -38,34 +59,137 @@ class Outcome:
         return granted
 
 
-def enter(spawn: Spawn, environment: dict[str, str], *, own_processes: bool) -> Outcome:
-    """Carries out every step that this machine allows."""
+def enter(
+    spawn: Spawn, environment: dict[str, str], *, user_namespace: bool, own_processes: bool
+) -> Outcome:
+    """Carries out every step that this machine allows.
+
+    Args:
+        spawn: folders and bounds.
+        environment: of the candidate; tells where its tools lie.
+        user_namespace: whether the keeper is in a user namespace made for it.
+        own_processes: whether it is in a process namespace.
+    """
     outcome = Outcome()
+    skipped = skipped_steps(environment)
     private = Path(spawn.private_dir)
     keeper = os.getppid()
+    os.umask(0o022)
+
+    def step(name: str, act: Callable[[], bool]) -> None:
+        granted = False
+        if name not in skipped:
+            with contextlib.suppress(OSError, ValueError):
+                granted = act()
+        outcome.note(name, granted)
+
+    if os.geteuid() != 0 or user_namespace:
+        outcome.note("userns", user_namespace)
     outcome.note("pid", own_processes)
-    outcome.note("private_home", os.access(private, os.W_OK))
-    outcome.note("uid", _become_nobody(private))
-    outcome.note("no_new_privs", kernel_calls.forbid_new_privileges() == 0)
-    outcome.note("rlimits", _limit(spawn))
+    _offer_to_the_oom_killer()
+    _open_to_the_candidate(spawn)
+    for name, flag in (
+        ("net", kernel_calls.CLONE_NEWNET),
+        ("ipc", kernel_calls.CLONE_NEWIPC),
+        ("uts", kernel_calls.CLONE_NEWUTS),
+    ):
+        step(name, lambda flag=flag: kernel_calls.unshare(flag) == 0)
+    if "uts" in outcome.granted:
+        kernel_calls.set_host_name("candidate")
+    needed = needed_folders(spawn, environment)
+    step("mount", lambda: _new_view(needed, own_processes=own_processes))
+    step("private_home", lambda: _make_home(private))
+    step("uid", lambda: _become_nobody(needed))
+    kernel_calls.drop_capabilities()
+    step("no_new_privs", lambda: kernel_calls.forbid_new_privileges() == 0)
+    step("rlimits", lambda: _limit(spawn))
+    scratch = "mount" in outcome.granted
+    step("landlock", lambda: _fence_files(private, needed, scratch=scratch))
     kernel_calls.die_with_parent(keeper)
-    outcome.note("not_dumpable", kernel_calls.forbid_dumps() == 0)
+    step("not_dumpable", lambda: kernel_calls.forbid_dumps() == 0)
+    step("seccomp", seccomp.install)
     return outcome
 
 
-def _become_nobody(private: Path) -> bool:
-    if os.geteuid() != 0 or not _readable_by_others(Path(sys.prefix)):
+def skipped_steps(environment: dict[str, str]) -> frozenset[str]:
+    """Steps that the judge's environment leaves out."""
+    return frozenset(filter(None, environment.get(SKIP_VARIABLE, "").split(",")))
+
+
+def needed_folders(spawn: Spawn, environment: dict[str, str]) -> list[Path]:
+    """Every folder that a candidate's tools read, as named and as resolved, where it exists."""
+    named = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path, spawn.private_dir]
+    named += [spawn.cache_dir] if spawn.cache_dir else []
+    for variable in _FOLDER_VARIABLES:
+        named += environment.get(variable, "").split(os.pathsep)
+    for tool in _TOOLS:
+        found = shutil.which(tool, path=environment.get("PATH"))
+        if found:
+            named.append(str(Path(found).resolve().parent.parent))
+    checkout = _own_root()
+    folders: set[Path] = set()
+    for name in filter(None, named):
+        path = Path(os.path.abspath(name))
+        for form in (path, path.resolve()):
+            if form.is_dir() and form not in (Path("/"), checkout, Path.cwd()):
+                folders.add(form)
+    return sorted(folders)
+
+
+def _own_root() -> Path:
+    """The checkout, or the installed package: what of ours a candidate need not see."""
+    return Path(__file__).resolve().parents[2]
+
+
+def _offer_to_the_oom_killer() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _open_to_the_candidate(spawn: Spawn) -> None:
+    """Gives the private folder to the user that the candidate becomes; the cache it may read."""
+    if os.geteuid() != 0:
+        return
+    private = Path(spawn.private_dir)
+    for path in (private, *private.rglob("*")):
+        os.chown(path, namespaces.NOBODY, namespaces.NOBODY, follow_symlinks=False)
+    if spawn.cache_dir and Path(spawn.cache_dir).is_dir():
+        Path(spawn.cache_dir).chmod(0o755)
+
+
+def _new_view(needed: list[Path], *, own_processes: bool) -> bool:
+    if kernel_calls.unshare(kernel_calls.CLONE_NEWNS) != 0:
         return False
-    os.chown(private, NOBODY, NOBODY)
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    covered = {Path(place).resolve() for place in namespaces.SCRATCH}
+    covered |= {*namespaces.homes(), _own_root(), *namespaces.closed_to_others(needed)}
+    existing = frozenset(path for path in covered if path.is_dir())
+    plan = namespaces.plan_covers(covered, needed, is_dir=existing)
+    granted = namespaces.cover_file_system(plan)
+    if own_processes:
+        namespaces.own_proc()
+    return granted
+
+
+def _make_home(private: Path) -> bool:
+    probe = private / ".probe"
+    probe.mkdir()
+    probe.rmdir()
     return True
 
 
-def _readable_by_others(path: Path) -> bool:
-    real = path.resolve()
-    return all(p.stat().st_mode & 0o005 == 0o005 for p in (real, *real.parents))
+def _become_nobody(needed: list[Path]) -> bool:
+    if os.geteuid() != 0:
+        return False
+    if not all(_open_to_others(path) for path in needed):
+        return False
+    os.setgroups([])
+    os.setresgid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
+    os.setresuid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
+    return True
+
+
+def _open_to_others(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))
 
 
 def _limit(spawn: Spawn) -> bool:
@@ -78,12 +202,17 @@ def _limit(spawn: Spawn) -> bool:
     }
     if spawn.memory_bytes is not None and not spawn.cuda:
         limits[resource.RLIMIT_DATA] = spawn.memory_bytes
-    granted = True
     for name, value in limits.items():
-        try:
-            _, hard = resource.getrlimit(name)
-            bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(name, (bound, bound))
-        except (ValueError, OSError):
-            granted = False
-    return granted
+        _, hard = resource.getrlimit(name)
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (bound, bound))
+    return True
+
+
+def _fence_files(private: Path, needed: list[Path], *, scratch: bool) -> bool:
+    readable = [*map(Path, SYSTEM_FOLDERS), *(p for p in needed if p != private)]
+    devices = [*(Path("/dev", name) for name in DEVICES), *Path("/dev").glob("nvidia*")]
+    writable = [private, Path(f"/proc/{os.readlink('/proc/self')}"), *devices]
+    if scratch:
+        writable += map(Path, namespaces.SCRATCH)
+    return landlock.restrict(readable, writable)

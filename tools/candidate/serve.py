@@ -37,6 +37,7 @@ from . import kernel_calls, sandbox
 from .arena import Arena, map_arena
 from .build import Candidate, Folders, build
 from .call import Caller
+from .keeper import Contained
 
 RENAMED_CACHES = {
     "HOME": "home",
@@ -59,7 +60,7 @@ def become_candidate(
     publish: int,
     *,
     interpret: bool,
-    contained: bool,
+    contained: Contained,
 ) -> NoReturn:
     """Body of the candidate process, called in a fresh fork; never returns."""
     status = 1
@@ -69,7 +70,12 @@ def become_candidate(
         kernel_calls.close_descriptors_except({control, report, publish})
         private = Path(spawn.private_dir)
         environment = _environment(spawn, private, interpret=interpret)
-        outcome = sandbox.enter(spawn, environment, own_processes=contained)
+        outcome = sandbox.enter(
+            spawn,
+            environment,
+            user_namespace=contained.users,
+            own_processes=contained.processes,
+        )
         _forget_where_we_came_from()
         _settle(environment, private)
         words = {"granted": outcome.granted, "missing": outcome.missing}
