@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -62,45 +63,53 @@ def generate(
         draw = torch.rand(shape, generator=generator, device=generator.device)
         return low + (high - low) * draw
 
-    q = torch.nn.functional.normalize(normal(batch, 1, QK_HEADS, SIZE), dim=-1)
-    k = torch.nn.functional.normalize(normal(batch, 1, QK_HEADS, SIZE), dim=-1)
-    v = normal(batch, 1, V_HEADS, SIZE)
-    state = 0.5 * normal(batch, V_HEADS, SIZE, SIZE)
-    A_log = uniform(1.0, 16.0, V_HEADS).log()
     step = uniform(math.log(1e-3), math.log(1e-1), V_HEADS).exp()
-    dt_bias = step + torch.log(-torch.expm1(-step))
-    a, b = normal(batch, 1, V_HEADS), normal(batch, 1, V_HEADS)
-
-    if family == "wide_magnitude":
-        v = v * 10 ** uniform(-3.0, 3.0, *v.shape)
-        state = state * 10 ** uniform(-3.0, 3.0, *state.shape)
-    elif family == "offset":
-        v, state = v + 8.0, state + 2.0
-    elif family == "one_huge_element":
-        column = torch.randint(SIZE, (batch, 1, V_HEADS, 1), generator=generator, device=v.device)
-        v = v.scatter(-1, column, 3e3)
-        state[:, :, 7, 11] = 3e3
-    elif family == "empty_state":
-        state = torch.zeros_like(state)
-    elif family == "decay_near_one":
-        a, A_log = a - 12.0, torch.zeros_like(A_log)
-    elif family == "decay_near_zero":
-        a, A_log = a + 12.0, torch.full_like(A_log, math.log(16.0))
-    elif family == "saturated_update":
-        b = torch.where(b > 0, 30.0, -30.0)
-    elif family == "exact_integers":
-        v, state = v.round(), state.round()
-        q, k = _one_hot(q), _one_hot(k)
-        b = torch.full_like(b, 30.0)
-        a = torch.full_like(a, -100.0)
-
-    low = {"q": q, "k": k, "v": v, "a": a, "b": b}
-    drawn = {name: tensor.to(device, torch.bfloat16) for name, tensor in low.items()}
-    high = {"state": state, "A_log": A_log, "dt_bias": dt_bias}
-    drawn |= {name: tensor.to(device, torch.float32) for name, tensor in high.items()}
-    order = ("q", "k", "v", "state", "A_log", "a", "dt_bias", "b")
+    drawn = {
+        "q": torch.nn.functional.normalize(normal(batch, 1, QK_HEADS, SIZE), dim=-1),
+        "k": torch.nn.functional.normalize(normal(batch, 1, QK_HEADS, SIZE), dim=-1),
+        "v": normal(batch, 1, V_HEADS, SIZE),
+        "state": 0.5 * normal(batch, V_HEADS, SIZE, SIZE),
+        "A_log": uniform(1.0, 16.0, V_HEADS).log(),
+        "a": normal(batch, 1, V_HEADS),
+        "dt_bias": step + torch.log(-torch.expm1(-step)),
+        "b": normal(batch, 1, V_HEADS),
+    }
+    drawn |= _of_family(family, drawn, uniform)
+    for name, tensor in drawn.items():
+        dtype = torch.float32 if name in ("state", "A_log", "dt_bias") else torch.bfloat16
+        drawn[name] = tensor.to(device, dtype).contiguous()
     scale = (scalars or {}).get("scale", 1.0 / math.sqrt(SIZE))
-    return {**{name: drawn[name].contiguous() for name in order}, "scale": float(scale)}
+    return {**drawn, "scale": float(scale)}
+
+
+def _of_family(
+    family: str, drawn: dict[str, torch.Tensor], uniform: Callable[..., torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The typical inputs that a family replaces."""
+    v, state, a, A_log = (drawn[name] for name in ("v", "state", "a", "A_log"))
+    if family == "wide_magnitude":
+        scaled_state = state * 10 ** uniform(-3.0, 3.0, *state.shape)
+        return {"v": v * 10 ** uniform(-3.0, 3.0, *v.shape), "state": scaled_state}
+    if family == "offset":
+        return {"v": v + 8.0, "state": state + 2.0}
+    if family == "one_huge_element":
+        column = (SIZE * uniform(0.0, 1.0, *v.shape[:-1], 1)).long().clamp_max(SIZE - 1)
+        state[:, :, 7, 11] = 3e3
+        return {"v": v.scatter(-1, column, 3e3)}
+    if family == "empty_state":
+        return {"state": torch.zeros_like(state)}
+    if family == "decay_near_one":
+        return {"a": a - 12.0, "A_log": torch.zeros_like(A_log)}
+    if family == "decay_near_zero":
+        return {"a": a + 12.0, "A_log": torch.full_like(A_log, math.log(16.0))}
+    if family == "saturated_update":
+        return {"b": torch.where(drawn["b"] > 0, 30.0, -30.0)}
+    if family == "exact_integers":
+        whole = {"v": v.round(), "state": state.round()}
+        unit = {"q": _one_hot(drawn["q"]), "k": _one_hot(drawn["k"])}
+        gates = {"b": torch.full_like(drawn["b"], 30.0), "a": torch.full_like(a, -100.0)}
+        return {**whole, **unit, **gates}
+    return {}
 
 
 def _one_hot(vectors: torch.Tensor) -> torch.Tensor:
