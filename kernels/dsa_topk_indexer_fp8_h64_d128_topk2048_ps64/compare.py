@@ -36,19 +36,21 @@ def compare(
     """Decides whether `got` is a right selection.
 
     Args:
-        output_name: for the words.
+        output_name: the output's name; there is only one.
         inputs: the operator's inputs, as the judge drew them.
         expected: the oracle's selection [batch, topk] int32.
         got: the candidate's, the same shape.
         limits: `tie_tolerance` replaces the default where present.
 
     Returns:
-        ok; message; index of the first wrong place or None; matched_ratio, the share of due tokens
-        that agree up to ties; exchanged, the tokens that differ from the oracle's within ties.
+        ok; kind and message of the first fault; index of its place or None; matched_ratio, the
+        share of due tokens that agree up to ties; exchanged, how many of the selected tokens are
+        not the oracle's.
     """
     if got.shape != expected.shape or got.dtype != expected.dtype:
-        message = f"{tuple(got.shape)} of {got.dtype}, where {tuple(expected.shape)} is due"
-        return _verdict(f"Output {output_name!r} is {message}.", None, 0.0)
+        due_shape = f"{tuple(expected.shape)} of {expected.dtype}"
+        words = f"{output_name} is {tuple(got.shape)} of {got.dtype} where {due_shape} is due"
+        return _verdict("wrong_shape", words, None, 0.0)
     seq_lens, table = inputs["seq_lens"], inputs["block_table"]
     page_size = inputs["k_index_cache_fp8"].shape[1]
     num_pages = inputs["k_index_cache_fp8"].shape[0]
@@ -57,8 +59,7 @@ def compare(
     ours = _positions(got, table, seq_lens, num_pages, page_size)
     fault = _malformed(got, ours, due)
     if fault is not None:
-        message, index = fault
-        return _verdict(f"Output {output_name!r}: {message}", index, 0.0)
+        return _verdict(*fault, 0.0)
     best = _positions(expected, table, seq_lens, num_pages, page_size)
     differing = (ours.sort(dim=1).values != best.sort(dim=1).values).any(dim=1)
     rows = torch.nonzero(differing).flatten().tolist()
@@ -73,16 +74,17 @@ def compare(
             first = (found["message"], [row, *found["place"]])
     ratio = 1.0 - wrong / max(int(due.sum()), 1)
     if first is None:
-        return _verdict("", None, ratio, exchanged)
-    message = f"Output {output_name!r}: {first[0]} ({wrong} wrong in all)."
-    return _verdict(message, first[1], ratio, exchanged)
+        return _verdict("", "", None, ratio, exchanged)
+    message = f"{first[0]}; {wrong} tokens are wrong in all"
+    return _verdict("wrong_selection", message, first[1], ratio, exchanged)
 
 
 def _verdict(
-    message: str, index: list[int] | None, ratio: float, exchanged: int = 0
+    kind: str, message: str, index: list[int] | None, ratio: float, exchanged: int = 0
 ) -> dict[str, Any]:
     return {
-        "ok": not message,
+        "ok": not kind,
+        "kind": kind,
         "message": message,
         "index": index,
         "matched_ratio": ratio,
@@ -116,7 +118,7 @@ def _positions(
 
 def _malformed(
     got: torch.Tensor, positions: torch.Tensor, due: torch.Tensor
-) -> tuple[str, list[int]] | None:
+) -> tuple[str, str, list[int]] | None:
     """What is wrong with a selection before any score is looked at, and where."""
     unreachable = positions == -2
     ordered, source = positions.sort(dim=1)
@@ -129,23 +131,26 @@ def _malformed(
         row, column = torch.nonzero(unreachable)[0].tolist()
         number = int(unreachable.sum())
         return (
+            "unreachable_token",
             f"{number} entries name no token of their sequence; entry [{row}, {column}] is "
-            f"{int(got[row, column])}, outside the sequence's pages or length.",
+            f"{int(got[row, column])}, outside the sequence's pages or length",
             [row, column],
         )
     if flags[1]:
         row, column = torch.nonzero(twice)[0].tolist()
         column = int(source[row, column])
         return (
+            "duplicated_token",
             f"{int(twice.sum())} tokens are selected twice; one is {int(got[row, column])} in row "
-            f"{row}.",
+            f"{row}",
             [row, column],
         )
     if flags[2]:
         row = int(torch.nonzero(miscounted)[0])
         return (
-            f"Row {row} selects {int(count[row])} tokens where {int(due[row])} are due; all other "
-            "places must hold -1.",
+            "wrong_count",
+            f"row {row} selects {int(count[row])} tokens where {int(due[row])} are due; all other "
+            "places must hold -1",
             [row, int(min(count[row], due[row]))],
         )
     return None
@@ -185,7 +190,7 @@ def _row_faults(
     return found | {
         "place": place,
         "message": (
-            f"In row {row} the token at position {worst} {word}, with a score of "
+            f"in row {row} the token at position {worst} {word}, with a score of "
             f"{float(scores[worst]):.6g} where the border is {float(border):.6g} and rounding "
             f"explains {float(margin[worst]):.2g}"
         ),

@@ -71,7 +71,7 @@ def generate(
 
     Args:
         axes: seq_len; the constants of the definition may be overridden.
-        structure: `local_expert_offset` replaces the scalar, for held-out workloads.
+        structure: not needed.
         scalars: local_expert_offset and routed_scaling_factor.
         generator: all randomness comes from it.
         device: where the tensors are to be.
@@ -86,7 +86,7 @@ def generate(
     if family not in FAMILIES:
         raise ValueError(f"Unknown family {family!r}; known: {', '.join(FAMILIES)}")
     sizes = DIMENSIONS | dict(axes)
-    given = dict(scalars or {}) | dict(structure or {})
+    given = scalars or {}
     offset = int(given.get("local_expert_offset", 0))
     logits, bias = _routing(sizes, offset, generator, family)
     hidden, hidden_scale = _activations(sizes, generator, family)
@@ -158,7 +158,7 @@ def held_out(rng: random.Random, count: int) -> list[dict[str, Any]]:
         count: how many.
 
     Returns:
-        Dicts of axes, structure, scalars and kind; the offset is in both of the middle two.
+        Dicts of axes, structure, scalars and kind.
     """
     kinds = ("near", "between", "prime", "tile", "offset", "last_offset")
     order = rng.sample(kinds, len(kinds))
@@ -181,7 +181,7 @@ def held_out(rng: random.Random, count: int) -> list[dict[str, Any]]:
             offset = 224
         scalars = {"local_expert_offset": offset, "routed_scaling_factor": 2.5}
         cases.append(
-            {"axes": {"seq_len": tokens}, "structure": scalars, "scalars": scalars, "kind": kind}
+            {"axes": {"seq_len": tokens}, "structure": {}, "scalars": scalars, "kind": kind}
         )
     return cases
 

@@ -134,7 +134,7 @@ def _mixture(
     offset: int,
     stored: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
-    """Sum over the local experts that are selected; `stored` is what happens to the inner values."""
+    """Sum over the selected local experts; `stored` is what happens to inner values."""
     first, first_scale, second, second_scale = weights
     output = torch.zeros_like(activations)
     wanted = torch.unique(experts).tolist()
