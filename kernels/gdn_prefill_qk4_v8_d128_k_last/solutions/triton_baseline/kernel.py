@@ -56,10 +56,10 @@ def run(q, k, v, state, A_log, a, dt_bias, b, cu_seqlens, scale, output, new_sta
     _, heads, size = v.shape
     sequences = cu_seqlens.shape[0] - 1
     # An interpreted program costs the same whatever its size, so there it takes a whole sequence.
-    block_h, block_v = (1, 16) if v.is_cuda else (heads, size)
+    block_h, block_v = (1, 8) if v.is_cuda else (heads, size)
     _gated_delta_rule[(sequences, heads // block_h, size // block_v)](
         q, k, v, state, A_log, a, dt_bias, b, cu_seqlens, output, new_state,
         scale or 1.0 / math.sqrt(size),
         GROUP=heads // q.shape[1], HEADS=heads, SIZE=size, BLOCK_H=block_h, BLOCK_V=block_v,
-        num_warps=2,
+        num_warps=1,
     )  # fmt: skip
