@@ -1,116 +1,27 @@
-"""Runs a candidate under a profiler: the launcher outside it, and the run inside it.
+"""What a profiler runs: builds a candidate, warms it up, and calls it once inside the range.
 
-    python -m kernel_harness.tools.candidate.profile_run --launch FILE     enters the sandbox, then
-                                                                           becomes the profiler
-    python -m kernel_harness.tools.candidate.profile_run --request FILE    is what the profiler runs
+    python -m kernel_harness.tools.candidate.profile_run FILE     a ProfileRun as JSON
 
-The profiler itself runs under the candidate's account, so that nothing of the candidate's, not
-even what it does to its own profiler, has the server's rights. The run brackets one call with
-cudaProfilerStart and cudaProfilerStop; building, loading and warming up lie outside.
+It is started by a profiler, which `profile_launch` has put under the candidate's account. The one
+call is bracketed by cudaProfilerStart and cudaProfilerStop; building, loading inputs and warming
+up lie outside. There is no reference and no expected output here.
 
-What it cannot promise: that the code under the profiler behaves as it does unprofiled, nor that
-what it says of itself is true. No verdict and no latency comes from here.
+What it cannot promise: that code under a profiler behaves as it does unprofiled, nor that what it
+says of itself is true. No verdict and no latency comes from here.
 """
 
 from __future__ import annotations
 
-import argparse
-import ctypes
-import fcntl
 import json
-import os
-import socket
-import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..wire import CandidateFault, Spawn
-from ..wire_profile import (
-    CALL_MARK,
-    LaunchOutcome,
-    ProfileAnswer,
-    ProfileLaunch,
-    ProfileRun,
-    read_message,
-    write_message,
-)
-from . import kernel_calls, sandbox
-
-SKIPPED_STEPS = ("net", "ipc", "uts", "mount", "pid", "landlock", "seccomp")
-"""Steps that stand between a profiler and its target: it attaches by preloading and loopback."""
-MAX_PROCESSES = 4096
-_CAP_SYS_ADMIN = 21
-_PR_SET_KEEPCAPS = 8
-_PR_CAP_AMBIENT = 47
-_PR_CAP_AMBIENT_RAISE = 2
-_CAPABILITY_VERSION_3 = 0x20080522
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
-
-
-# --- launcher ---------------------------------------------------------------------------------
-
-
-def launch(message: ProfileLaunch) -> None:
-    """Enters the sandbox and becomes the profiler's command; returns only by raising."""
-    private = Path(message.private_dir)
-    granted_network = _own_network()
-    if message.keep_counters:
-        kernel_calls.prctl(_PR_SET_KEEPCAPS, 1)
-    environment = dict(message.environment)
-    skipped = [*SKIPPED_STEPS, *(() if _importable_by_others() else ("uid",))]
-    spawn = Spawn(
-        private_dir=str(private),
-        environment=environment | {sandbox.SKIP_VARIABLE: ",".join(skipped)},
-        max_processes=MAX_PROCESSES,
-        cuda=message.cuda,
-    )
-    outcome = sandbox.enter(spawn, dict(spawn.environment), own_processes=False)
-    granted = [*outcome.granted, *(("net",) if granted_network else ())]
-    missing = [step for step in outcome.missing if step not in granted]
-    if message.keep_counters and os.geteuid() != 0:
-        kept = _keep_sys_admin()
-        missing.append("capabilities: CAP_SYS_ADMIN kept for counters" if kept else "counters")
-    write_message(LaunchOutcome(granted=granted, missing=missing), Path(message.outcome_file))
-    os.chdir(private)
-    sys.stdout.flush()
-    os.execvpe(message.command[0], message.command, environment)
-
-
-def _importable_by_others() -> bool:
-    """Whether another account can read this package and the interpreter's own packages."""
-    package = Path(__file__).resolve().parent
-    folders = {package, *package.parents}
-    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders)
-
-
-def _own_network() -> bool:
-    """Leaves the machine's network for one that has only its own loopback, where that is allowed."""
-    if os.geteuid() != 0 or kernel_calls.unshare(kernel_calls.CLONE_NEWNET) != 0:
-        return False
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        request = struct.pack("16sH14s", b"lo", 0, b"")
-        answer = fcntl.ioctl(control, _SIOCGIFFLAGS, request)
-        flags = struct.unpack("16sH14s", answer)[1] | _IFF_UP
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14s", b"lo", flags, b""))
-    return True
-
-
-def _keep_sys_admin() -> bool:
-    """Reduces what is left of root's capabilities to CAP_SYS_ADMIN, and lets exec keep it."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    only = 1 << _CAP_SYS_ADMIN
-    sets = (ctypes.c_uint32 * 6)(only, only, only, 0, 0, 0)
-    if libc.capset(ctypes.byref(header), ctypes.byref(sets)) != 0:
-        return False
-    arguments = [ctypes.c_ulong(n) for n in (_PR_CAP_AMBIENT_RAISE, _CAP_SYS_ADMIN, 0, 0)]
-    return libc.prctl(ctypes.c_int(_PR_CAP_AMBIENT), *arguments) == 0
-
-
-# --- the run ----------------------------------------------------------------------------------
+from ..wire import CandidateFault
+from ..wire_profile import CALL_MARK, ProfileAnswer, ProfileRun, read_message, write_message
+from . import kernel_calls
 
 
 class _Run:
@@ -294,17 +205,9 @@ def _device_facts(device: str) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Launches a profiler, or runs what it profiles."""
-    parser = argparse.ArgumentParser(prog="kernel_harness.tools.candidate.profile_run")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--launch", type=Path, help="a ProfileLaunch as JSON")
-    what.add_argument("--request", type=Path, help="a ProfileRun as JSON")
-    options = parser.parse_args(arguments)
-    if options.launch is not None:
-        launch(read_message(ProfileLaunch, options.launch))
-        return 1
+    """Carries out the request in the named file; 3 when the candidate failed."""
     kernel_calls.die_with_parent()
-    request = read_message(ProfileRun, options.request)
+    request = read_message(ProfileRun, Path(arguments[0]))
     answer = _Run(request).carry_out()
     write_message(answer, Path(request.answer_file))
     return 0 if answer.fault is None else 3
