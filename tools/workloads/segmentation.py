@@ -22,6 +22,9 @@ SMALLEST_GAIN = 0.02
 SMALLEST_STEP = math.log(1.2)
 """… be worth halving all workloads into two bands whose latencies differ by a fifth."""
 
+ROUNDING = 1e-9
+"""Sums of squares below this are arithmetic's own noise."""
+
 MOST_ATOMS = 400
 """Distinct keys that are told apart; beyond them neighbours are taken together."""
 
@@ -122,7 +125,7 @@ def split(keys: Sequence[float], values: Sequence[float], most: int) -> list[lis
     whole = _scatter(sums, squares)
     step = len(values) * SMALLEST_STEP**2 / 4.0
     bic = 2.0 * math.log(len(values) + 1) * _noise(atoms, values)
-    charge = max(bic, min(SMALLEST_GAIN * whole[0][-1], step))
+    charge = max(ROUNDING, bic, min(SMALLEST_GAIN * whole[0][-1], step))
     count = len(atoms)
     # best[k][e]: least cost of the first e atoms in k bands; cut[k][e]: where the last one starts.
     best = [[math.inf] * (count + 1) for _ in range(most + 1)]
@@ -183,8 +186,9 @@ def _noise(atoms: Sequence[Sequence[int]], values: Sequence[float]) -> float:
             total += math.fsum((values[p] - mean) ** 2 for p in atom)
         return total / freedom
     means = [math.fsum(values[p] for p in atom) / len(atom) for atom in atoms]
-    # A constant slope is no noise: second differences of a straight line are zero.
+    # A constant slope is no noise: second differences of a straight line are zero. A step makes two
+    # large ones, so their lower quartile is taken (a normal deviate's is 0.3186); few say nothing.
     bends = sorted(abs(a - 2 * b + c) for a, b, c in zip(means, means[1:], means[2:], strict=False))
-    if not bends:
+    if len(bends) < 4:
         return 0.0
-    return (bends[len(bends) // 2] / 0.6745) ** 2 / 6.0
+    return (bends[(len(bends) - 1) // 4] / 0.3186) ** 2 / 6.0

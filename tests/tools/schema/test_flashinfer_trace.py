@@ -282,7 +282,7 @@ def test_scalars_keep_their_kind(value: float) -> None:
 
 
 def test_unknown_keys_are_kept_and_named() -> None:
-    raw = copy.deepcopy(DEFINITION) | {"hf_id": "x"}
+    raw: dict[str, Any] = copy.deepcopy(DEFINITION) | {"hf_id": "x"}
     raw["inputs"]["x"]["optional"] = True
     raw["axes"]["m"]["parent"] = "q"
     definition = Definition.model_validate(raw)

@@ -1,0 +1,161 @@
+"""Datasets: everything that can be read is, and what cannot be is listed with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernel_harness.tools.errors import DatasetError, RequestError
+from kernel_harness.tools.workloads.dataset import Dataset
+
+from .conftest import Write, definition, line
+
+
+def test_an_operators_folder_is_read_whole(write_operator: Write) -> None:
+    kernels = write_operator(
+        policy__toml='baseline = "first"\n[tolerance]\natol = 0.5\n',
+        structure__json='{"w-a": {"seq_lens": [1]}}',
+        published__json='{"source": "a paper", "device": "B200", "latency_us": {"w-a": 2.5}}',
+    )
+    dataset = Dataset.load(kernels)
+    operator = dataset.operators["scale_rows"]
+    assert dataset.problems == ()
+    assert [w.uuid for w in operator.workloads] == ["w-a", "w-b"]
+    assert operator.folder == kernels / "scale_rows"
+    assert (operator.policy.baseline, operator.policy.tolerance.atol) == ("first", 0.5)
+    assert operator.structure == {"w-a": {"seq_lens": [1]}}
+    assert operator.published == {"w-a": 2.5}
+    assert (operator.published_source, operator.published_device) == ("a paper", "B200")
+
+
+def test_a_trace_dataset_is_read_beside_the_operators(
+    write_operator: Write, write_dataset: Write
+) -> None:
+    kernels, root = write_operator(), write_dataset("other_op")
+    dataset = Dataset.load(kernels, [root])
+    assert sorted(dataset.operators) == ["other_op", "scale_rows"]
+    other = dataset.operators["other_op"]
+    assert (other.folder, other.root) == (None, root)
+    assert [w.uuid for w in other.workloads] == ["t-1"]
+    assert dataset.problems == ()
+
+
+def test_a_datasets_workloads_replace_those_of_a_shipped_operator(
+    write_operator: Write, write_dataset: Write
+) -> None:
+    kernels, root = write_operator(), write_dataset(reference="def run(x, scale): return x")
+    shipped = Dataset.load(kernels).operators["scale_rows"]
+    merged = Dataset.load(kernels, [root]).operators["scale_rows"]
+    assert [w.uuid for w in merged.workloads] == ["t-1"]
+    assert (merged.folder, merged.root) == (shipped.folder, root)
+    assert merged.definition == shipped.definition
+    assert merged.digest != shipped.digest
+
+
+def test_a_dataset_with_other_inputs_hides_the_shipped_operator_and_says_so(
+    write_operator: Write, write_dataset: Write
+) -> None:
+    kernels, root = write_operator(), write_dataset(outputs={})
+    dataset = Dataset.load(kernels, [root])
+    assert dataset.operators["scale_rows"].folder is None
+    assert "differs from the shipped operator" in dataset.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "words"),
+    [
+        ("{", "", "Invalid JSON"),
+        (line("x", -1), "workload.axes.rows", "greater than or equal to 0"),
+        (line("x", 1, axes={"rows": 1}), "workload.axes", "no size for pages"),
+        (
+            line("x", 1, axes={"rows": 1, "pages": 1, "q": 1}),
+            "workload.axes",
+            "no such axis: q",
+        ),
+        (line("x", 1, inputs={"q": {}}), "workload.inputs", "no such input: q"),
+        (line("w-a", 1), "workload.uuid", "'w-a' is repeated"),
+        (line("x", 1, name="other"), "definition", "'other' is another"),
+        ("\udcff".encode("utf-8", "surrogateescape").decode("latin-1"), "", "Invalid JSON"),
+    ],
+)
+def test_one_bad_line_is_listed_and_hides_no_other(
+    write_operator: Write, bad: str, field: str, words: str
+) -> None:
+    kernels = write_operator(lines=[line("w-a", 1), "", bad, line("w-c", 4)])
+    dataset = Dataset.load(kernels)
+    assert [w.uuid for w in dataset.operators["scale_rows"].workloads] == ["w-a", "w-c"]
+    (problem,) = dataset.problems
+    assert (Path(problem.file).name, problem.line) == ("workloads.jsonl", 3)
+    assert problem.field == field
+    assert words in problem.message
+    assert f"workloads.jsonl:3: {field}" in str(problem)
+
+
+def test_one_bad_definition_hides_no_other(write_operator: Write) -> None:
+    write_operator("broken")
+    kernels = write_operator("whole")
+    raw: dict[str, Any] = definition("broken", reference="run = 1")
+    (kernels / "broken" / "definition.json").write_text(json.dumps(raw))
+    dataset = Dataset.load(kernels)
+    assert list(dataset.operators) == ["whole"]
+    (problem,) = dataset.problems
+    assert (Path(problem.file).parent.name, problem.field) == ("broken", "reference")
+
+
+def test_bad_companion_files_cost_only_themselves(write_operator: Write) -> None:
+    kernels = write_operator(
+        policy__toml="basline = 'x'", structure__json="[1]", published__json="{"
+    )
+    dataset = Dataset.load(kernels)
+    assert len(dataset.operators["scale_rows"].workloads) == 2
+    files = {Path(problem.file).name for problem in dataset.problems}
+    assert files == {"policy.toml", "structure.json", "published.json"}
+
+
+def test_workloads_of_no_definition_are_a_problem(write_dataset: Write) -> None:
+    root = write_dataset()
+    (root / "workloads" / "demo" / "nobody.jsonl").write_text("")
+    dataset = Dataset.load(root)
+    assert "no definition named 'nobody'" in str(dataset.problems[0])
+
+
+def test_a_definition_given_twice_is_a_problem(write_dataset: Write) -> None:
+    root = write_dataset()
+    (root / "definitions" / "again.json").write_text(json.dumps(definition()))
+    dataset = Dataset.load(root)
+    assert len(dataset.operators) == 1
+    assert "defined twice" in str(dataset.problems[0])
+
+
+def test_a_missing_folder_is_refused(write_operator: Write, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="does not exist"):
+        Dataset.load(write_operator(), [tmp_path / "typo"])
+
+
+def test_an_empty_folder_is_refused(write_operator: Write, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="holds no definition"):
+        Dataset.load(write_operator(), [tmp_path / "empty"])
+
+
+@pytest.mark.parametrize("name", ["scale_rows", " scale_rows/ ", "scale", "SCALE", "rows"])
+def test_an_operator_is_found_by_part_of_its_name(write_operator: Write, name: str) -> None:
+    write_operator("other_op")
+    assert Dataset.load(write_operator()).operator(name).name == "scale_rows"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("scale_rowz", "Nearest: scale_rows"), ("o", "ambiguous|Unknown"), ("", "Unknown")],
+)
+def test_a_name_that_fits_none_or_several_is_refused(
+    write_operator: Write, name: str, words: str
+) -> None:
+    write_operator("other_op")
+    write_operator("only_op")
+    dataset = Dataset.load(write_operator())
+    with pytest.raises(RequestError, match=words):
+        dataset.operator(name)

@@ -1,0 +1,177 @@
+"""One operator: its parts, the defaults for those it lacks, and faults that name their file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.errors import DatasetError, RequestError
+from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.workloads.dataset import Dataset
+from kernel_harness.tools.workloads.operator import Operator, Policy, generic_cost, read_policy
+from kernel_harness.tools.workloads.solution_folder import write_solution
+
+from .conftest import Write, make_operator
+
+COST = """
+def cost(axes, *, structure=None, inputs=None):
+    rows = sum(structure["lens"]) if structure else axes["rows"]
+    return {"bytes_read": 10 * rows, "bytes_written": 5, "assumptions": ["dense"]}
+"""
+
+
+def solution(name: str, author: str = "me") -> Solution:
+    return Solution.model_validate(
+        {
+            "name": name,
+            "definition": "scale_rows",
+            "author": author,
+            "spec": {"language": "python", "target_hardware": ["cpu"], "entry_point": "m.py::run"},
+            "sources": [{"path": "m.py", "content": f"# {name}\ndef run(x, c, s, y): ...\n"}],
+        }
+    )
+
+
+def loaded(kernels: Path) -> Operator:
+    return Dataset.load(kernels).operators["scale_rows"]
+
+
+def test_a_workload_is_found_by_a_beginning_of_its_uuid() -> None:
+    operator = make_operator([(1, 1)] * 12)
+    assert operator.workload("w0003").uuid == "w0003"
+    assert operator.workload(" w0011 ").uuid == "w0011"
+    with pytest.raises(RequestError, match="ambiguous"):
+        operator.workload("w001")
+    with pytest.raises(RequestError, match="Nearest"):
+        operator.workload("x0001")
+    with pytest.raises(RequestError, match="Unknown workload"):
+        operator.workload("")
+
+
+def test_shelves_and_the_policys_baselines_are_read(write_operator: Write) -> None:
+    kernels = write_operator(policy__toml='baseline = "fast"\ncpu_baseline = "plain"\n')
+    folder = kernels / "scale_rows"
+    write_solution(solution("peer one"), folder / "peers" / "fast")
+    write_solution(solution("our own"), folder / "solutions" / "plain")
+    operator = loaded(kernels)
+    assert list(operator.peers()) == ["fast"]
+    assert list(operator.solutions()) == ["plain"]
+    gpu, cpu = operator.baseline(), operator.baseline(cpu=True)
+    assert gpu and gpu.name == "peer one"
+    assert cpu and cpu.name == "our own"
+
+
+def test_a_baseline_that_does_not_exist_is_a_fault_of_the_policy(write_operator: Write) -> None:
+    operator = loaded(write_operator(policy__toml='baseline = "gone"'))
+    with pytest.raises(DatasetError, match=r"'gone'.*policy\.toml"):
+        operator.baseline()
+
+
+def test_a_datasets_only_baseline_author_is_the_baseline(write_dataset: Write) -> None:
+    root = write_dataset()
+    for author in ("baseline", "someone"):
+        shelf = root / "solutions" / author / "demo" / "scale_rows"
+        shelf.mkdir(parents=True)
+        (shelf / "s.json").write_text(solution(f"by {author}", author).model_dump_json())
+    operator = loaded(root)
+    found = operator.baseline()
+    assert sorted(operator.solutions()) == ["by baseline", "by someone"]
+    assert found and found.name == "by baseline"
+
+
+def test_an_operator_without_a_folder_has_defaults() -> None:
+    operator = make_operator([(1, 1)])
+    assert operator.policy == Policy()
+    assert (operator.peers(), operator.solutions(), operator.baseline()) == ({}, {}, None)
+    assert operator.policy.strict_limit("y").kind == "values"
+
+
+def test_cost_comes_from_the_operators_own_file(write_operator: Write) -> None:
+    operator = loaded(write_operator(cost__py=COST))
+    plain = operator.cost({"rows": 3, "pages": 1})
+    assert (plain.bytes_read, plain.bytes_written, plain.upper_bound) == (30, 5, False)
+    assert plain.assumptions == ("dense",)
+    assert operator.cost({"rows": 3}, structure={"lens": [1, 1]}).bytes_read == 20
+
+
+def test_an_edited_cost_file_is_read_anew(write_operator: Write) -> None:
+    kernels = write_operator(cost__py=COST)
+    operator = loaded(kernels)
+    assert operator.cost({"rows": 1}).bytes_read == 10
+    path = kernels / "scale_rows" / "cost.py"
+    path.write_text(COST.replace("10 *", "1000 *"))
+    os.utime(path, ns=(1, 1))
+    assert operator.cost({"rows": 1}).bytes_read == 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def cost(axes, **_): raise RuntimeError('boom')",
+        "def cost(axes, **_): return {'bites': 1}",
+        "def cost(axes, **_): return {'bytes_read': float('nan')}",
+        "def cost(axes, **_): return {'bytes_read': -1}",
+        "other = 1",
+        "raise ImportError('boom')",
+    ],
+)
+def test_a_broken_cost_file_is_named(write_operator: Write, text: str) -> None:
+    operator = loaded(write_operator(cost__py=text))
+    with pytest.raises(DatasetError, match=r"cost\.py"):
+        operator.cost({"rows": 3, "pages": 1})
+
+
+def test_the_generic_cost_counts_every_byte_once_and_says_it_is_a_bound() -> None:
+    operator = make_operator([(3, 2)])
+    cost = generic_cost(operator.definition, {"rows": 3, "pages": 2})
+    assert cost.bytes_read == 3 * 64 * 2 + 2 * 64 * 4
+    assert cost.bytes_written == 3 * 64 * 2
+    assert cost.upper_bound
+
+
+def test_a_policy_with_a_name_nobody_knows_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text("[strict.y]\nrms_factr = 2.0\n")
+    with pytest.raises(DatasetError, match="rms_factr"):
+        read_policy(path)
+    path.write_text("= 3")
+    with pytest.raises(DatasetError, match="Not TOML"):
+        read_policy(path)
+    assert read_policy(tmp_path / "none.toml") == Policy()
+
+
+def test_recorded_latencies_are_the_last_passing_ones(write_dataset: Write) -> None:
+    root = write_dataset()
+    shelf = root / "traces" / "me" / "demo"
+    shelf.mkdir(parents=True)
+
+    def trace(stamp: str, milliseconds: float, status: str = "PASSED", uuid: str = "t-1") -> str:
+        passed = status == "PASSED"
+        return json.dumps(
+            {
+                "definition": "scale_rows",
+                "workload": {"uuid": uuid, "axes": {}, "inputs": {}},
+                "solution": "s",
+                "evaluation": {
+                    "status": status,
+                    "environment": {"hardware": "h"},
+                    "timestamp": stamp,
+                    "correctness": {} if passed else None,
+                    "performance": {"latency_ms": milliseconds} if passed else None,
+                },
+            }
+        )
+
+    lines = [
+        trace("2026-02-01", 0.5),
+        trace("2026-01-01", 0.25),
+        trace("2026-03-01", 0, status="TIMEOUT"),
+        trace("2026-04-01", 0.0),
+        "not json scale_rows",
+        trace("2026-01-01", 2.0, uuid="t-2"),
+    ]
+    (shelf / "scale_rows.jsonl").write_text("\n".join(lines))
+    assert loaded(root).recorded_latencies() == {"t-1": 500.0, "t-2": 2000.0}
