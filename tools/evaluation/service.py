@@ -80,11 +80,15 @@ class Trial:
     listeners: list[OnProgress] = field(default_factory=list)
 
     async def progress(self, done: float, total: float, message: str) -> None:
-        """Notes a step and tells whoever waits; a listener that fails is dropped."""
+        """Notes a step and tells whoever waits."""
         self.done, self.total, self.message = max(done, self.done), total, message
+        await self.tell(message)
+
+    async def tell(self, message: str) -> None:
+        """Tells whoever waits; a listener that fails is dropped."""
         for listener in list(self.listeners):
             try:
-                await listener(self.done, total, message)
+                await listener(self.done, self.total, message)
             except Exception:  # the client has gone; the trial has not
                 self.listeners.remove(listener)
 
@@ -237,7 +241,7 @@ async def _heartbeat(trial: Trial) -> None:
         seconds = time.monotonic() - trial.started
         # MCP wants progress to increase; a thousandth per beat says 'alive' and no more.
         trial.done = min(trial.done + 0.001, trial.total)
-        await trial.progress(trial.done, trial.total, f"{trial.message} ({seconds:.0f} s)")
+        await trial.tell(f"{trial.message} ({seconds:.0f} s)")
 
 
 def _fault(error: HarnessError) -> Failure:
