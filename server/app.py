@@ -27,7 +27,7 @@ from ..tools.errors import RequestError, unknown_name
 from ..tools.harness import Harness
 from ..tools.settings import Settings, load_settings
 from . import arguments as reading
-from . import resources, tools_evaluation
+from . import prompts, resources, tools_archive, tools_evaluation
 from .calling import in_words
 from .skills import SCHEME as SKILL_SCHEME
 from .skills import SkillsExtension, SkillShelf
@@ -56,23 +56,27 @@ READS = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
 """Looks, and changes nothing."""
-RUNS = ToolAnnotations(
-    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-)
-"""Runs a candidate in isolation and adds a record; asked again, it gives the same record."""
 ADDS = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False
 )
 """Adds something new each time; never changes or removes what is there."""
+KEEPS = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+"""Runs in isolation or appends, once: the same call again gives what is there already."""
 
 ENTRIES = (
     Entry(tools_evaluation.check_environment, "Check the environment", READS),
     Entry(tools_evaluation.list_workloads, "List definitions and workloads", READS),
     Entry(tools_evaluation.sample_shapes, "Sample the shapes", READS),
     Entry(tools_evaluation.open_workspace, "Open a workspace", ADDS),
-    Entry(tools_evaluation.evaluate_kernel, "Evaluate a kernel", RUNS),
+    Entry(tools_evaluation.evaluate_kernel, "Evaluate a kernel", KEEPS),
     Entry(tools_evaluation.get_evaluation, "Get an evaluation", READS),
     Entry(tools_evaluation.read_report, "Read a report", READS),
+    Entry(tools_archive.archive_candidate, "Archive a candidate", KEEPS),
+    Entry(tools_archive.search_archive, "Search the archive", READS),
+    Entry(tools_archive.select_parent, "Select a parent", READS),
+    Entry(tools_archive.get_context, "Get a role's context", READS),
 )
 
 
@@ -183,6 +187,8 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
     )
     app.shelf = shelf
     resources.register(app)
+    resources.register_completion(app, lambda: app.harness)
+    prompts.register(app, shelf)
     return app
 
 

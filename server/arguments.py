@@ -22,6 +22,7 @@ from ..tools.errors import RequestError
 
 FREE_TEXT = frozenset({"hypothesis", "lesson", "query", "reason"})
 """Arguments that are prose: never unquoted, split or trimmed of slashes."""
+LEAST_PREFIX = 3
 
 
 def understand(
@@ -104,11 +105,19 @@ def _json(text: str) -> Any:
 
 
 def _enum_member(plain: list[Mapping[str, Any]], text: str) -> str:
-    members = [str(m) for part in plain for m in (*part.get("enum", ()), part.get("const", ""))]
-    for member in members:
-        if member and member.casefold() == text.casefold():
-            return member
-    return text
+    """The member that is meant: in any case, or cut short or drawn out ("plan", "planner")."""
+    members = [
+        str(m) for part in plain for m in (*part.get("enum", ()), part.get("const", "")) if m
+    ]
+    typed = text.casefold()
+    same = [member for member in members if member.casefold() == typed]
+    near = [
+        member
+        for member in members
+        if len(typed) >= LEAST_PREFIX
+        and (member.casefold().startswith(typed) or typed.startswith(member.casefold()))
+    ]
+    return next(iter(same or (near if len(near) == 1 else [])), text)
 
 
 def words_of(tool: str, error: ValidationError) -> str:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
-from mcp.types import Completion, Resource
+from mcp.types import (
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    PromptReference,
+    Resource,
+    ResourceTemplateReference,
+)
 
 from ..tools.errors import HarnessError
 from ..tools.reports import SCHEME
@@ -110,6 +117,60 @@ def whole_report(harness: Harness, uri: str) -> str:
         offset = piece.next_offset
     left = "" if offset is None else f"\n… cut; read_report(uri='{uri}', offset={offset}) goes on"
     return "".join(parts) + left
+
+
+def register_completion(app: MCPServer[Any], harness: Callable[[], Harness | None]) -> None:
+    """Completes the arguments of resource templates and prompts from what exists.
+
+    Args:
+        app: the server.
+        harness: gives the open Harness; None before the server runs.
+    """
+
+    @app.completion()
+    async def complete(
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        context: CompletionContext | None,
+    ) -> Completion | None:
+        opened = harness()
+        kind = argument.name
+        if kind == "identity" and isinstance(ref, ResourceTemplateReference):
+            kind = ref.uri.removeprefix(SCHEME).split("/")[0]
+        if opened is None or kind not in NAMES:
+            return None
+        names = await anyio.to_thread.run_sync(lambda: list(NAMES[kind](opened)))
+        return completion(names, argument.value)
+
+
+def _profiles(harness: Harness) -> list[str]:
+    folder = harness.settings.profiles_dir
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def _workspaces(harness: Harness) -> list[str]:
+    folder = harness.settings.workspaces_dir
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+
+def _candidates(harness: Harness) -> list[str]:
+    return [node.candidate_id for node in harness.archive.iter()][::-1]
+
+
+def _evaluations(harness: Harness) -> list[str]:
+    return list(harness.records.ids())[::-1]
+
+
+NAMES: dict[str, Callable[[Harness], Iterable[str]]] = {
+    "definition": lambda harness: sorted(harness.dataset.operators),
+    "candidate": _candidates,
+    "candidate_id": _candidates,
+    "evaluation": _evaluations,
+    "evaluation_id": _evaluations,
+    "profile": _profiles,
+    "workspace": _workspaces,
+}
+"""An argument's name, or the kind of a template, to all of its valid values, newest first."""
 
 
 def skill_resources(shelf: SkillShelf) -> list[Resource]:

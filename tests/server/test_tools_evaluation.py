@@ -7,32 +7,13 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import Client
 
 from kernel_harness.tools.schema.evaluation import Stage, Status
 
+from .calls import good, refused, words
 from .scripted import DEFINITION, ScriptedHarness, passed, solution, wrong
 
 pytestmark = pytest.mark.anyio
-
-
-def words(result: Any) -> str:
-    return " ".join(block.text for block in result.content)
-
-
-async def good(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert not result.is_error, words(result)
-    assert result.structured_content is not None
-    assert next(iter(result.structured_content)) == "summary"
-    return result.structured_content
-
-
-async def refused(client: Client, tool: str, **arguments: Any) -> str:
-    result = await client.call_tool(tool, arguments)
-    assert result.is_error
-    assert result.structured_content is None
-    return words(result)
 
 
 async def test_the_environment_says_what_each_missing_tool_costs(connect: Any) -> None:

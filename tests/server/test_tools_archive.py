@@ -1,0 +1,115 @@
+"""The remembering tools through a real client, in both eras."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from .calls import good, refused
+from .scripted import DEFINITION, ScriptedHarness, solution, wrong
+
+pytestmark = pytest.mark.anyio
+
+
+async def archived(client: Client, name: str, **more: Any) -> dict[str, Any]:
+    """Evaluates and archives one candidate."""
+    mine = solution(name, f"return x  # {name}")
+    verdict = await good(client, "evaluate_kernel", solution=mine)
+    return await good(
+        client,
+        "archive_candidate",
+        solution=mine,
+        evaluation_id=verdict["evaluation_id"],
+        hypothesis=f"{name} should be faster",
+        **more,
+    )
+
+
+async def test_a_trial_is_archived_once_and_read_back(connect: Any) -> None:
+    mine = solution()
+    async with connect() as client:
+        verdict = await good(client, "evaluate_kernel", solution=mine)
+        asked = {
+            "solution": mine,
+            "evaluation_id": verdict["evaluation_id"],
+            "hypothesis": "identity is fast",
+            "lesson": "it is not the operator",
+            "tags": "identity, nothing",
+        }
+        first = await good(client, "archive_candidate", **asked)
+        second = await good(client, "archive_candidate", **asked)
+        report = await good(client, "read_report", uri=first["candidate_uri"])
+    assert first["candidate_id"] == second["candidate_id"]
+    assert not first["already"] and second["already"]
+    assert "it is not the operator" in report["text"]
+
+
+async def test_a_failure_is_archived_and_found_by_its_lesson(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    harness.verdict = wrong
+    async with connect() as client:
+        kept = await archived(client, "lossy", lesson="fp8 state overflows", tags=["fp8-state"])
+        found = await good(client, "search_archive", definition="rmsnorm", query="overflows")
+    assert [c["candidate_id"] for c in found["candidates"]] == [kept["candidate_id"]]
+    assert found["blocked"][0]["technique"] == "fp8-state"
+
+
+async def test_an_archive_without_an_answer_says_where_to_begin(connect: Any) -> None:
+    async with connect() as client:
+        found = await good(client, "search_archive", definition=DEFINITION)
+    assert found["total"] == 0
+    assert "baseline" in found["summary"]
+
+
+async def test_a_search_leads_to_the_skill_that_knows(connect: Any) -> None:
+    async with connect() as client:
+        found = await good(client, "search_archive", query="INCONCLUSIVE interval")
+    assert any("read-the-verdict" in note["skill_uri"] for note in found["skill_notes"])
+
+
+async def test_an_evaluation_of_other_sources_is_refused(connect: Any) -> None:
+    async with connect() as client:
+        verdict = await good(client, "evaluate_kernel", solution=solution("one"))
+        said = await refused(
+            client,
+            "archive_candidate",
+            solution=solution("two", "return x * 2"),
+            evaluation_id=verdict["evaluation_id"],
+            hypothesis="h",
+        )
+    assert "sources" in said or "evaluation" in said
+
+
+async def test_a_parent_is_selected_and_its_context_shown(connect: Any) -> None:
+    async with connect() as client:
+        root = await archived(client, "root")
+        child = await archived(client, "child", parent=root["candidate_id"])
+        chosen = await good(client, "select_parent", definition=DEFINITION, seed=1)
+        again = await good(client, "select_parent", definition=DEFINITION, seed=1)
+        window = await good(
+            client, "get_context", role="planner", candidate_id=child["candidate_id"]
+        )
+    assert chosen["candidate_id"] == again["candidate_id"]
+    assert chosen["candidate_id"] in {root["candidate_id"], child["candidate_id"]}
+    assert window["role"] == "plan"
+    assert {entry["relation"] for entry in window["entries"]} >= {"node", "root"}
+    assert any("+" in entry.get("diff", "") for entry in window["entries"])
+
+
+async def test_selecting_from_an_empty_archive_says_what_to_do(connect: Any) -> None:
+    async with connect() as client:
+        said = await refused(client, "select_parent", definition=DEFINITION)
+    assert "archive" in said.lower()
+
+
+async def test_pages_of_a_search_add_up(connect: Any) -> None:
+    async with connect() as client:
+        kept = {(await archived(client, f"n{number}"))["candidate_id"] for number in range(5)}
+        first = await good(client, "search_archive", limit=3)
+        rest = await good(client, "search_archive", limit=3, cursor=first["next_cursor"])
+    assert {c["candidate_id"] for page in (first, rest) for c in page["candidates"]} == kept
+    assert len(json.dumps(first)) < 24_000
