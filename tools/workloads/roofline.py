@@ -90,7 +90,9 @@ class Calibration(BaseModel):
 
     memory_bytes_per_s: Rate | None = None
     flops: dict[str, Rate] = Field(default_factory=dict)
-    launch_us: Rate | None = Field(default=None, description="Shortest span of a kernel.")
+    launch_us: Rate | None = Field(
+        default=None, description="Shortest span of a kernel that does anything."
+    )
     dependent_kernel_us: Rate | None = Field(default=None, description="Each further launch.")
     memory_latency_us: Rate | None = Field(default=None, description="One dependent load.")
 
@@ -172,7 +174,8 @@ def _latency_floor(cost: Cost, seen: Calibration, work_us: float) -> float | Non
         step = seen.memory_latency_us.value if seen.memory_latency_us else 0.0
     further = seen.dependent_kernel_us.value if seen.dependent_kernel_us else 0.0
     launches = seen.launch_us.value + (cost.dependent_kernels - 1) * further
-    return launches + max(work_us, cost.serial_steps * step)
+    # The shortest kernel ever seen has loaded something: its span holds the first step already.
+    return launches + max(work_us, max(0.0, cost.serial_steps - 1.0) * step)
 
 
 _WIDER = {

@@ -54,9 +54,9 @@ def test_a_precision_nobody_knows_is_refused() -> None:
 
 def test_the_latency_floor_adds_launches_and_waits_for_serial_steps() -> None:
     chain = floors(Cost(bytes_read=1.0, serial_steps=100, step_us=2.0), B200)
-    assert chain.latency_us == pytest.approx(202.36)
+    assert chain.latency_us == pytest.approx(1.7 + 198.0)
     loads = floors(Cost(bytes_read=1.0, serial_steps=2), B200)
-    assert loads.latency_us == pytest.approx(2.36 + 1.4)
+    assert loads.latency_us == pytest.approx(1.7 + 0.7)
 
 
 def test_a_device_without_a_launch_time_has_no_latency_floor() -> None:
