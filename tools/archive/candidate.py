@@ -56,6 +56,7 @@ class Candidate(BaseModel):
     content_hash: str
     normalised_hash: str = Field(description="Of the sources without comments and formatting.")
     definition_digest: str = Field(description="sha256 of the definition it was judged against.")
+    workload_count: int = Field(default=0, description="Workloads of the operator; 0: unknown.")
     harness_version: str = ""
 
     def to_toml(self) -> str:
@@ -163,12 +164,20 @@ def technique_tags(tags: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(tag for tag in joined if tag))
 
 
-def ranked_latency_us(evaluation: Evaluation) -> float | None:
-    """The latency a candidate is ranked by: the mean of all workloads, or its estimate."""
+def ranked_latency_us(evaluation: Evaluation, workload_count: int = 0) -> float | None:
+    """The latency a candidate is ranked by: the mean over all workloads, or its estimate.
+
+    None when the record speaks only of some: a smoke test, or workloads left out by the budget.
+
+    Args:
+        workload_count: how many workloads the operator has; 0 when unknown.
+    """
     totals = evaluation.totals
-    if evaluation.scope in (Scope.FULL, Scope.OFFICIAL):
-        return totals.mean_latency_us
-    return totals.estimated_full_mean_us or totals.mean_latency_us
+    if totals.not_run or evaluation.scope in (Scope.STATIC, Scope.SMOKE):
+        return None
+    if totals.estimated_full_mean_us is not None:
+        return totals.estimated_full_mean_us
+    return totals.mean_latency_us if len(evaluation.workloads) >= workload_count else None
 
 
 def started_at(evaluation: Evaluation) -> int:
@@ -197,7 +206,7 @@ def number(value: float) -> str:
 def subject(candidate: Candidate, evaluation: Evaluation) -> str:
     """The first line of the commit message."""
     device = gpu_name(evaluation)
-    latency = ranked_latency_us(evaluation)
+    latency = ranked_latency_us(evaluation, candidate.workload_count)
     if latency is not None:
         ratio = evaluation.totals.geometric_mean_ratio
         versus = f", {number(ratio)}x {evaluation.baseline or 'baseline'}" if ratio else ""
@@ -227,7 +236,7 @@ def trailers(
         ("Status", str(evaluation.status)),
         ("Scope", str(evaluation.scope)),
     ]
-    latency = ranked_latency_us(evaluation)
+    latency = ranked_latency_us(evaluation, candidate.workload_count)
     if latency is not None:
         lines.append(("Latency-us", number(latency)))
     if totals.geometric_mean_ratio is not None:
@@ -271,7 +280,7 @@ def notes(candidate: Candidate, evaluation: Evaluation) -> str:
     lines.append(
         f"- workloads: {totals.passed} passed, {totals.failed} failed, {totals.not_run} not run"
     )
-    latency = ranked_latency_us(evaluation)
+    latency = ranked_latency_us(evaluation, candidate.workload_count)
     lines.append(f"- latency: {number(latency)} us" if latency is not None else "- latency: none")
     if evaluation.not_timed_reason:
         lines.append(f"- not timed: {one_line(evaluation.not_timed_reason)}")

@@ -179,12 +179,16 @@ def _bottlenecks(value: Any) -> list[str]:
 
 
 def compare_outcome(
-    evaluation: Evaluation, definition: str, noise: float, parents: Sequence[Node]
+    evaluation: Evaluation, latency: float | None, noise: float, parents: Sequence[Node]
 ) -> tuple[Outcome, str]:
     """Says what became of a candidate and against what.
 
     A paired comparison with the parent, when the record holds one, outranks two latencies of
     different evaluations; without a comparable parent the record's baseline decides.
+
+    Args:
+        latency: what it ranks by, in microseconds.
+        noise: |ln ratio| that a paired comparison must exceed.
     """
     if evaluation.status is Status.INFRASTRUCTURE_ERROR:
         return Outcome.UNDECIDED, "the harness failed, not the candidate"
@@ -192,14 +196,14 @@ def compare_outcome(
         failure = evaluation.failure
         words = f"{failure.stage}/{failure.kind}" if failure else str(evaluation.stage)
         return Outcome.FAILED, f"{evaluation.status} ({words})"
-    latency = ranked_latency_us(evaluation)
     if latency is None:
-        return Outcome.UNTIMED, "passed, not timed"
-    hardware = gpu_name(evaluation)
+        left = evaluation.totals.not_run
+        return Outcome.UNTIMED, f"passed, {left} workloads not run" if left else "passed, not timed"
+    hardware, operator = gpu_name(evaluation), evaluation.definition
     timed = [
         (p.latency_us, p)
         for p in parents
-        if p.latency_us is not None and p.hardware == hardware and p.definition == definition
+        if p.latency_us is not None and (p.hardware, p.definition) == (hardware, operator)
     ]
     paired = any(p.content_hash == evaluation.baseline_hash for _, p in timed)
     if timed and not paired:
@@ -239,9 +243,9 @@ def node_of(
     Args:
         parents: ids of all parents; `parent_nodes` holds those that could be read.
     """
-    latency = ranked_latency_us(evaluation)
+    latency = ranked_latency_us(evaluation, candidate.workload_count)
     noise = noise_floor(evaluation, latency)
-    outcome, words = compare_outcome(evaluation, candidate.definition, noise, parent_nodes)
+    outcome, words = compare_outcome(evaluation, latency, noise, parent_nodes)
     failure = evaluation.failure
     return Node(
         candidate_id=ref.rsplit("/", 1)[-1],

@@ -113,7 +113,7 @@ class Archive:
         ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
         candidate = self._manifest(
             solution, evaluation, definition, hypothesis, lesson or "", [*technique, *tags]
-        )
+        ).model_copy(update={"workload_count": len(workloads)})
         if traces is None:
             from ..schema.trace_mapping import to_traces
 
