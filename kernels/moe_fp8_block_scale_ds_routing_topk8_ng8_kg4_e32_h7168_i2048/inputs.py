@@ -55,7 +55,8 @@ _E4M3_MAX = 448.0
 _BLOCK_AMAX = 4.2
 _ACTIVATION = 2.0
 _REDRAWS = 200
-_BIAS_SPREAD = 0.02
+_BIAS_SPREAD = 0.1
+"""Enough that a kernel which lets the bias into the weights is seen to be wrong."""
 
 
 def generate(

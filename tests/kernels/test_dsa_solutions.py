@@ -1,0 +1,67 @@
+"""The Triton solutions of both sparse-attention operators, in Triton's interpreter.
+
+In a process of its own, since Triton decides at import whether it interprets.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+KERNELS = Path(__file__).resolve().parents[2] / "kernels"
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import torch
+from kernel_harness.tools.judge.correctness import Limits, check_output
+from kernel_harness.tools.workloads.operator import load_by_path, read_policy
+
+kernels, found = Path(sys.argv[1]), {}
+
+folder = kernels / "dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps64"
+inputs, oracle = load_by_path(folder / "inputs.py"), load_by_path(folder / "oracle.py")
+kernel = load_by_path(folder / "solutions" / "triton_split_k" / "kernel.py")
+policy = read_policy(folder / "policy.toml")
+for family in ("typical", "scattered_padding", "peaked"):
+    drawn = inputs.generate(
+        {"num_tokens": 4, "num_pages": 40}, scalars={}, device="cpu", family=family,
+        structure={"valid_indices_per_token": [2048, 0, 17, 1100]},
+        generator=torch.Generator().manual_seed(1),
+    )
+    expected, trusted = oracle.oracle(**drawn), oracle.trusted(**drawn)
+    got = {"output": torch.full((4, 16, 512), float("nan"), dtype=torch.bfloat16),
+           "lse": torch.full((4, 16), float("nan"))}
+    kernel.run(*drawn.values(), *got.values())
+    for name, value in got.items():
+        strict = policy.strict[name].model_dump(exclude={"kind"})
+        limits = Limits(**policy.tolerance.model_dump(), **strict)
+        mismatch = check_output(name, value, expected[name], trusted[name], limits)[1]
+        found[f"attention {family} {name}"] = "" if mismatch is None else mismatch.message
+
+folder = kernels / "dsa_topk_indexer_fp8_h64_d128_topk2048_ps64"
+inputs, oracle = load_by_path(folder / "inputs.py"), load_by_path(folder / "oracle.py")
+compare = load_by_path(folder / "compare.py").compare
+kernel = load_by_path(folder / "solutions" / "pass_through" / "kernel.py")
+for lengths in ([3, 0, 2048], [2300, 64, 2049, 0]):
+    for family in ("wild_table", "tied_scores"):
+        drawn = inputs.generate(
+            {"batch_size": len(lengths), "max_num_pages": -(-max(lengths) // 64), "num_pages": 90},
+            scalars={}, device="cpu", family=family, structure={"seq_lens": lengths},
+            generator=torch.Generator().manual_seed(1),
+        )
+        expected = oracle.oracle(**drawn)["topk_indices"]
+        got = torch.full_like(expected, 77)
+        kernel.run(*drawn.values(), got)
+        found[f"indexer {lengths} {family}"] = compare("topk", drawn, expected, got, {})["message"]
+
+sys.stdout.write(json.dumps(found))
+"""
+
+
+def test_triton_solutions_are_right_in_the_interpreter():
+    command = ["env", "TRITON_INTERPRET=1", sys.executable, "-c", SCRIPT, str(KERNELS)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    found = json.loads(finished.stdout)
+    assert len(found) == 3 * 2 + 2 * 2
+    assert not {what: why for what, why in found.items() if why}

@@ -1,0 +1,211 @@
+"""The mixture of experts' folder, at reduced widths: routing rules, and mistakes caught."""
+
+import json
+import math
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from kernel_harness.tools.judge.correctness import Limits, check_output
+from kernel_harness.tools.workloads.operator import load_by_path, read_policy
+
+FOLDER = (
+    Path(__file__).resolve().parents[2]
+    / "kernels"
+    / "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
+)
+INPUTS = load_by_path(FOLDER / "inputs.py")
+ORACLE = load_by_path(FOLDER / "oracle.py")
+REFERENCE = load_by_path(FOLDER / "reference.py")
+COST = load_by_path(FOLDER / "cost.py")
+POLICY = read_policy(FOLDER / "policy.toml")
+SMALL = {"hidden_size": 512, "intermediate_size": 256}
+
+
+def drawn(family="typical", seed=1, tokens=9, offset=32):
+    return INPUTS.generate(
+        {"seq_len": tokens, **SMALL},
+        structure={},
+        scalars={"local_expert_offset": offset, "routed_scaling_factor": 2.5},
+        generator=torch.Generator().manual_seed(seed),
+        device="cpu",
+        family=family,
+    )
+
+
+def verdict(inputs, got):
+    """Why an output does not pass; empty when it does."""
+    expected, trusted = ORACLE.oracle(**inputs)["output"], ORACLE.trusted(**inputs)["output"]
+    strict = POLICY.strict["output"].model_dump(exclude={"kind"})
+    limits = Limits(**POLICY.tolerance.model_dump(), **strict)
+    _, mismatch = check_output("output", got, expected, trusted, limits)
+    return "" if mismatch is None else mismatch.message
+
+
+def run_peer(inputs):
+    output = torch.full(inputs["hidden_states"].shape, math.nan, dtype=torch.bfloat16)
+    kernel = load_by_path(FOLDER / "peers" / "torch_vectorised" / "kernel.py")
+    kernel.run(*inputs.values(), output)
+    return output
+
+
+@pytest.mark.parametrize("offset", [32, 111])
+@pytest.mark.parametrize("family", INPUTS.FAMILIES)
+def test_reference_trusted_and_peer_agree_with_the_oracle(family, offset):
+    inputs = drawn(family, offset=offset)
+    assert not verdict(inputs, REFERENCE.run(*inputs.values()))
+    assert not verdict(inputs, ORACLE.trusted(**inputs)["output"])
+    assert not verdict(inputs, run_peer(inputs))
+
+
+@pytest.mark.parametrize("family", INPUTS.FAMILIES)
+def test_no_selection_hangs_on_a_rounding(family):
+    inputs = drawn(family, tokens=200)
+    clear, _ = INPUTS._selection(inputs["routing_logits"], inputs["routing_bias"])
+    assert clear.all()
+    nudged = inputs["routing_logits"] * (1 + 1e-6)
+    factor = inputs["routed_scaling_factor"]
+    before = ORACLE._route(inputs["routing_logits"], inputs["routing_bias"], factor)[0]
+    after = ORACLE._route(nudged, inputs["routing_bias"], factor)[0]
+    assert torch.equal(before.sort(dim=1).values, after.sort(dim=1).values)
+
+
+@pytest.mark.parametrize(
+    ("family", "tokens", "least", "most"),
+    [
+        ("typical", 1, 1, 8),
+        ("typical", 400, 300, 500),
+        ("all_local", 20, 150, 160),
+        ("none_local", 20, 0, 0),
+        ("one_busy_expert", 20, 20, 70),
+    ],
+)
+def test_families_select_the_local_experts_that_they_promise(family, tokens, least, most):
+    inputs = drawn(family, tokens=tokens)
+    _, selected = INPUTS._selection(inputs["routing_logits"], inputs["routing_bias"])
+    assert least <= int(((selected >= 32) & (selected < 64)).sum()) <= most
+
+
+def test_typical_outputs_are_large_enough_for_the_published_tolerance_to_mean_something():
+    inputs = drawn(tokens=30)
+    assert float(ORACLE.oracle(**inputs)["output"].abs().max()) > 100
+    assert float(inputs["gemm1_weights_scale"].min()) > 0
+    assert float(drawn("signed_scales")["gemm1_weights_scale"].min()) < 0
+
+
+MISTAKES = {
+    "bias in the weights": ("chosen = affinity.gather", "chosen = biased.gather"),
+    "gate and up exchanged": ("up, gate = (", "gate, up = ("),
+    "masked with zero": ("torch.finfo(torch.float32).min", "0.0"),
+    "groups ignored": ("masked_fill(hidden,", "masked_fill(hidden & False,"),
+    "group worth of one expert": ("grouped.topk(2,", "grouped.topk(1,"),
+    "not normalised": ("chosen / (chosen.sum(dim=-1, keepdim=True) + 1e-20)", "chosen"),
+    "factor forgotten": ("+ 1e-20) * factor", "+ 1e-20)"),
+    "scale of the next block": ("scales.repeat", "scales.roll(1, 0).repeat"),
+    "sign of a scale dropped": ("hidden_states_scale.T", "hidden_states_scale.abs().T"),
+    "offset ignored": ("int(local_expert_offset) + local", "local"),
+    "last experts left out": ("range(gemm1_weights.shape[0])", "range(20)"),
+    "silu forgotten": ("torch.nn.functional.silu(gate)", "gate"),
+}
+SHOWN_BY = {
+    "masked with zero": "negative_selection",
+    "sign of a scale dropped": "signed_scales",
+    "last experts left out": "all_local",
+}
+
+
+@pytest.mark.parametrize("mistake", list(MISTAKES))
+def test_a_plausible_mistake_is_rejected(mistake):
+    right, wrong = MISTAKES[mistake]
+    source = (FOLDER / "reference.py").read_text()
+    assert source.count(right) == 1
+    scope: dict = {}
+    exec(source.replace(right, wrong), scope)
+    inputs = drawn(SHOWN_BY.get(mistake, "typical"), tokens=24)
+    assert verdict(inputs, scope["run"](*inputs.values()))
+
+
+@pytest.mark.parametrize("kind", ["zeros", "mean", "copied input", "skipped row", "another draw"])
+def test_a_wrong_output_is_rejected(kind):
+    inputs = drawn(tokens=24)
+    right = REFERENCE.run(*inputs.values())
+    row = int(right.float().norm(dim=1).argmax())
+    skipped = right.clone()
+    skipped[row] = 0
+    outputs = {
+        "zeros": torch.zeros_like(right),
+        "mean": right.float().mean().expand_as(right).bfloat16(),
+        "copied input": inputs["hidden_states"].bfloat16(),
+        "skipped row": skipped,
+        "another draw": REFERENCE.run(*drawn(seed=2, tokens=24).values()),
+    }
+    assert verdict(inputs, outputs[kind])
+
+
+def test_the_same_seed_draws_the_same_inputs():
+    one, other, third = drawn(seed=5), drawn(seed=5), drawn(seed=6)
+    tensors = [name for name, value in one.items() if torch.is_tensor(value)]
+    assert all(torch.equal(one[n].view(torch.uint8), other[n].view(torch.uint8)) for n in tensors)
+    assert not any(
+        torch.equal(one[n].view(torch.uint8), third[n].view(torch.uint8)) for n in tensors
+    )
+
+
+def test_rewriting_keeps_addresses_and_changes_what_is_due():
+    inputs = drawn()
+    tensors = {name: v for name, v in inputs.items() if torch.is_tensor(v)}
+    places = {name: v.data_ptr() for name, v in tensors.items()}
+    before = {name: v.clone().view(torch.uint8) for name, v in tensors.items()}
+    stale = REFERENCE.run(*inputs.values())
+    generator = torch.Generator().manual_seed(8)
+    INPUTS.rewrite(inputs, generator, axes={"seq_len": 9, **SMALL}, structure={})
+    assert all(tensors[name].data_ptr() == place for name, place in places.items())
+    assert all(not torch.equal(tensors[n].view(torch.uint8), old) for n, old in before.items())
+    assert all(torch.isfinite(v.float()).all() for v in tensors.values())
+    assert verdict(inputs, stale)
+    assert not verdict(inputs, REFERENCE.run(*inputs.values()))
+
+
+def test_repeated_weights_are_out_of_step_with_the_rows():
+    generator = torch.Generator().manual_seed(1)
+    weights = INPUTS._weight_values((2, 640, 7168), generator)
+    assert not torch.isnan(weights.float()).any()
+    bytes_ = weights.view(torch.uint8).flatten(0, 1)
+    assert bytes_.unique(dim=0).shape[0] == bytes_.shape[0]
+
+
+def test_cost_replays_the_routing():
+    inputs = drawn(tokens=50, offset=100)
+    experts, _ = ORACLE._route(inputs["routing_logits"], inputs["routing_bias"], 1.0)
+    local = (experts >= 100) & (experts < 132)
+    counted = COST.cost({"seq_len": 50}, inputs=inputs)
+    assert counted["flops"]["fp8"] == 88_080_384.0 * int(local.sum())
+    active, touched = experts[local].unique().numel(), int(local.any(dim=1).sum())
+    assert counted["bytes_read"] == active * COST.EXPERT_BYTES + 50 * 1024 + 512 + touched * 7392
+    expected = COST.cost({"seq_len": 901})
+    assert expected["flops"]["fp8"] == 88_080_384.0 * 901
+    assert expected["bytes_read"] / COST.EXPERT_BYTES == pytest.approx(32, rel=0.01)
+
+
+def test_held_out_offsets_need_not_be_multiples_of_a_rank():
+    cases = INPUTS.held_out(random.Random(2), 24)
+    offsets = {case["scalars"]["local_expert_offset"] for case in cases}
+    assert any(offset % 32 for offset in offsets) and 224 in offsets
+    assert all(1 <= case["axes"]["seq_len"] <= 1000 for case in cases)
+
+
+def test_an_unknown_family_is_refused():
+    with pytest.raises(ValueError, match="Unknown family"):
+        drawn("no_such")
+
+
+def test_workloads_hold_the_published_scalars():
+    lines = (FOLDER / "workloads.jsonl").read_text().splitlines()
+    workloads = [json.loads(line)["workload"] for line in lines]
+    assert len(workloads) == 19
+    offsets = {w["inputs"]["local_expert_offset"]["value"] for w in workloads}
+    assert offsets <= {32 * rank for rank in range(8)} and len(offsets) == 8
+    assert {w["inputs"]["routed_scaling_factor"]["value"] for w in workloads} == {2.5}
+    assert max(w["axes"]["seq_len"] for w in workloads) == 14107
