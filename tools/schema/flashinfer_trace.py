@@ -320,17 +320,20 @@ def digest_of(*parts: str) -> str:
 def definition_hash(definition: Definition) -> str:
     """Digest of what changes the meaning of a definition: not its tags and descriptions."""
     return digest_of(
-        "definition", definition.name, interface_hash(definition), definition.reference
+        "definition",
+        definition.name,
+        interface_hash(definition),
+        json.dumps(definition.constraints),
+        definition.reference,
     )
 
 
 def interface_hash(definition: Definition) -> str:
-    """Digest of axes, inputs and outputs in their order, and of the constraints."""
-    specs = (definition.inputs, definition.outputs)
+    """Digest of axes, and of inputs and outputs in their order: what a solution is called with."""
     content = [
-        [[name, getattr(axis, "value", None)] for name, axis in definition.axes.items()],
-        *([[name, s.shape, s.dtype] for name, s in spec.items()] for spec in specs),
-        definition.constraints,
+        sorted([name, getattr(axis, "value", -1)] for name, axis in definition.axes.items()),
+        [[name, s.shape, s.dtype] for name, s in definition.inputs.items()],
+        [[name, s.shape, s.dtype] for name, s in definition.outputs.items()],
     ]
     return digest_of("interface", json.dumps(content))
 

@@ -378,11 +378,14 @@ def test_a_definitions_hash_ignores_words_and_counts_order() -> None:
     turned = Definition.model_validate(
         DEFINITION | {"inputs": dict(reversed(DEFINITION["inputs"].items()))}
     )
+    freer = Definition.model_validate(DEFINITION | {"constraints": []})
     other_code = Definition.model_validate(DEFINITION | {"reference": REFERENCE + "\n"})
     assert definition_hash(first) == definition_hash(worded)
     assert interface_hash(first) != interface_hash(turned)
     assert interface_hash(first) == interface_hash(other_code)
     assert definition_hash(first) != definition_hash(other_code)
+    assert interface_hash(first) == interface_hash(freer)
+    assert definition_hash(first) != definition_hash(freer)
 
 
 def test_the_workload_digest_counts_order_and_contents() -> None:

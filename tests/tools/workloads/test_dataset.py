@@ -159,3 +159,16 @@ def test_a_name_that_fits_none_or_several_is_refused(
     dataset = Dataset.load(write_operator())
     with pytest.raises(RequestError, match=words):
         dataset.operator(name)
+
+
+def test_the_reference_package_loads_the_same_dataset(write_dataset: Write) -> None:
+    package = pytest.importorskip(
+        "flashinfer_bench.data", reason="the package flashinfer_bench is not installed"
+    )
+    root = write_dataset(lines=[line("t-1", 3), line("t-2", 5)])
+    theirs = package.TraceSet.from_path(str(root))
+    ours = Dataset.load(root)
+    assert list(theirs.definitions) == list(ours.operators)
+    assert [trace.workload.uuid for trace in theirs.workloads["scale_rows"]] == [
+        workload.uuid for workload in ours.operators["scale_rows"].workloads
+    ]
