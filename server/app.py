@@ -141,8 +141,23 @@ def _tool(entry: Entry) -> Tool:
         annotations=entry.hints,
         structured_output=entry.structured,
     )
-    tool.parameters["additionalProperties"] = False
+    tool.parameters = _without_titles(tool.parameters) | {"additionalProperties": False}
+    if tool.fn_metadata.output_schema is not None:
+        tool.fn_metadata.output_schema = _without_titles(tool.fn_metadata.output_schema)
     return tool
+
+
+def _without_titles(schema: Any) -> Any:
+    """A schema without the titles that pydantic makes of names: tokens that say nothing."""
+    if isinstance(schema, list):
+        return [_without_titles(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: _without_titles(part)
+        for name, part in schema.items()
+        if name != "title" or not isinstance(part, str)
+    }
 
 
 def _description(function: Callable[..., Any]) -> str:
