@@ -1,0 +1,271 @@
+"""One judged call: place, poison, call, copy out, look at everything.
+
+What the candidate wrote is copied out of the shared memory before anything is decided, for it can
+go on writing there. Only the snapshot that was ordered before its own stream's end is judged; the
+late copy serves to show that something still wrote afterwards.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from ..errors import InfrastructureError
+from ..schema.flashinfer_trace import Definition
+from ..wire import Argument, Called, CallRequest, MapArena, Mapped, ScalarValue
+from .arena import Arena, DeviceMemory, HostMemory, Layout, Slot, arena_bytes, footprint
+from .correctness import BIT_VIEW
+from .generic import torch_dtype
+from .inputs import Draw
+from .operator import Case
+from .session import CandidateSession, Lost, request
+
+POISONS: dict[torch.dtype, tuple[int, int]] = {
+    torch.float32: (0x7FE5A5A5, 0x7149F2CA),
+    torch.float16: (0x7EA5, 0x7BFF),
+    torch.bfloat16: (0x7FE5, 0x7149),
+    torch.float8_e4m3fn: (0x7F, 0x7E),
+    torch.float8_e5m2: (0x7E, 0x7B),
+    torch.int64: (0xA5A5A5A5A5A5A5A5, 0x5A3C5A3C5A3C5A3C),
+    torch.int32: (0xA5A5A5A5, 0x5A3C5A3C),
+    torch.int16: (0xA5A5, 0x5A3C),
+    torch.int8: (0xA5, 0x5A),
+    torch.bool: (0x01, 0x00),
+}
+"""Two bit patterns for buffers that a call must overwrite: a NaN with a payload of ours, and a
+value near the top of the range, so that neither an expected NaN nor an expected zero hides it."""
+MAP_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class CallOptions:
+    """How one call is made.
+
+    Args:
+        poison: which of the two patterns outputs hold before it.
+        time: what the candidate's clock is asked for.
+        stream: which stream the call is made on.
+        noise: whether other work occupies part of the device.
+        ghost: whether the candidate's own kernels are disabled.
+        late: whether a second copy is taken after everything has come to rest.
+        timeout_s: after it the candidate is ended.
+    """
+
+    poison: int = 0
+    time: Literal["none", "cold", "warm", "events"] = "none"
+    stream: Literal["default", "side"] = "default"
+    noise: bool = False
+    ghost: bool = False
+    late: bool = True
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call left behind, all of it seen by the judge itself.
+
+    Args:
+        called: the candidate's answer: its fault, and times that are claims.
+        outputs: the snapshots, copied out.
+        poisons: bit pattern that each output held before the call.
+        layout: where the tensors lay.
+        changed_late: outputs whose late copy differs from the snapshot.
+        mutated: inputs whose bytes changed.
+        damage: guard bands that changed: slot, side, distance in bytes.
+        elapsed_ns: from the request to the answer, by the judge's clock.
+    """
+
+    called: Called
+    outputs: dict[str, torch.Tensor]
+    poisons: dict[str, int]
+    layout: Layout
+    changed_late: list[str] = field(default_factory=list)
+    mutated: list[str] = field(default_factory=list)
+    damage: list[tuple[str, str, int]] = field(default_factory=list)
+    elapsed_ns: int = 0
+
+
+def slots_of(definition: Definition, case: Case) -> list[Slot]:
+    """Everything that one call of the case places in the arena."""
+    axes = definition.axis_values(case.axes)
+    slots = [
+        _slot(f"in:{name}", shape, str(definition.inputs[name].dtype))
+        for name, shape in definition.input_shapes(axes).items()
+        if shape is not None
+    ]
+    for name, shape in definition.output_shapes(axes).items():
+        dtype = str(definition.outputs[name].dtype)
+        slots += [_slot(f"{role}:{name}", shape or (), dtype) for role in ("out", "snap", "late")]
+    return slots
+
+
+def _slot(name: str, shape: tuple[int, ...], dtype: str) -> Slot:
+    return Slot(name, shape, torch_dtype(dtype), dtype)
+
+
+class Exchange:
+    """Calls one candidate through one arena.
+
+    Args:
+        session: whom to call.
+        definition: names and order of inputs and outputs.
+        device: where the arena lies.
+        rng: decides where tensors lie.
+    """
+
+    def __init__(
+        self,
+        session: CandidateSession,
+        definition: Definition,
+        device: torch.device,
+        rng: random.Random,
+    ) -> None:
+        self.session = session
+        self._definition = definition
+        self._device = device
+        self._rng = rng
+        self._arena: Arena | None = None
+
+    def map(self, cases: list[Case]) -> Lost | None:
+        """Makes sure that an arena is mapped which holds any of the cases."""
+        needed = arena_bytes([footprint(slots_of(self._definition, case)) for case in cases])
+        if self._arena is not None:
+            if self._arena.nbytes >= needed:
+                return None
+            self._arena.close()
+        self._arena = Arena(self._memory(needed), self._rng)
+        memory = self._arena.memory
+        message = MapArena(
+            memory=memory.kind, nbytes=self._arena.nbytes, device_index=self._device.index or 0
+        )
+        answer = request(self.session, message, Mapped, MAP_TIMEOUT_S, [memory.fd])
+        return answer if isinstance(answer, Lost) else None
+
+    def call(self, draw: Draw, options: CallOptions, at: Layout | None = None) -> Outcome | Lost:
+        """Makes one call on a draw's inputs.
+
+        Args:
+            draw: the inputs.
+            options: how.
+            at: lay the tensors where an earlier call had them; None: anywhere else.
+        """
+        assert self._arena is not None
+        slots = slots_of(self._definition, draw.case)
+        if at is None:
+            layout = self._arena.layout(slots)
+        else:
+            layout = self._arena.at(slots, at.offsets)
+        poisons = self._fill(layout, draw, options.poison)
+        message = self.request_for(draw, layout, options)
+        self._settle()
+        began = time.perf_counter_ns()
+        answer = request(self.session, message, Called, options.timeout_s)
+        elapsed = time.perf_counter_ns() - began
+        if isinstance(answer, Lost):
+            return answer
+        return self._look(draw, layout, options, answer, poisons, elapsed)
+
+    def request_for(self, draw: Draw, layout: Layout, options: CallOptions) -> CallRequest:
+        """The message of one call."""
+        arguments: list[Argument] = [
+            layout.ref(f"in:{name}")
+            if isinstance(value, torch.Tensor)
+            else ScalarValue(value=value)
+            for name, value in draw.inputs.items()
+        ]
+        names = list(self._definition.outputs)
+        return CallRequest(
+            arguments=arguments,
+            outputs=[layout.ref(f"out:{name}") for name in names],
+            snapshots=[layout.ref(f"snap:{name}") for name in names],
+            late=[layout.ref(f"late:{name}") for name in names] if options.late else [],
+            time=options.time,
+            stream=options.stream,
+            disable_own_kernels=options.ghost,
+            noise=options.noise,
+        )
+
+    def placed(self, draw: Draw) -> Layout:
+        """Places a draw without calling, for requests that only compile."""
+        assert self._arena is not None
+        layout = self._arena.layout(slots_of(self._definition, draw.case))
+        self._fill(layout, draw, 0)
+        return layout
+
+    def close(self) -> None:
+        """Ends the candidate and gives the memory back."""
+        self.session.close()
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
+
+    def _memory(self, nbytes: int) -> HostMemory | DeviceMemory:
+        if self._device.type == "cpu":
+            return HostMemory(nbytes)
+        return DeviceMemory(nbytes, self._device.index or 0)
+
+    def _fill(self, layout: Layout, draw: Draw, pattern: int) -> dict[str, int]:
+        poisons: dict[str, int] = {}
+        try:
+            for name, value in draw.inputs.items():
+                if isinstance(value, torch.Tensor):
+                    layout.tensor(f"in:{name}").copy_(value)
+            for name in self._definition.outputs:
+                own = POISONS[layout.tensor(f"out:{name}").dtype]
+                poisons[name] = own[pattern % 2]
+                for role in ("out", "snap", "late"):
+                    _fill_bits(layout.tensor(f"{role}:{name}"), poisons[name])
+        except RuntimeError as error:
+            raise InfrastructureError(
+                f"Inputs could not be placed: {str(error).splitlines()[0]}",
+                remedy="Free memory on the device and evaluate again.",
+            ) from error
+        return poisons
+
+    def _look(
+        self,
+        draw: Draw,
+        layout: Layout,
+        options: CallOptions,
+        called: Called,
+        poisons: dict[str, int],
+        elapsed_ns: int,
+    ) -> Outcome:
+        outputs = {name: layout.tensor(f"snap:{name}").clone() for name in poisons}
+        changed_late = []
+        if options.late and called.fault is None:
+            changed_late = [
+                name
+                for name, value in outputs.items()
+                if not same_bits(layout.tensor(f"late:{name}"), value)
+            ]
+        mutated = [
+            name
+            for name, value in draw.inputs.items()
+            if isinstance(value, torch.Tensor) and not same_bits(layout.tensor(f"in:{name}"), value)
+        ]
+        damage = layout.damaged()
+        self._settle()
+        return Outcome(called, outputs, poisons, layout, changed_late, mutated, damage, elapsed_ns)
+
+    def _settle(self) -> None:
+        """Brings the judge's own work to rest, so that the device is the candidate's alone."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+def _fill_bits(tensor: torch.Tensor, pattern: int) -> None:
+    bits = 8 * tensor.element_size()
+    signed = pattern if bits == 8 or pattern < 1 << (bits - 1) else pattern - (1 << bits)
+    if tensor.numel():
+        tensor.view(BIT_VIEW[tensor.element_size()]).fill_(signed)
+
+
+def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors of one shape and dtype hold the very same bytes."""
+    width = BIT_VIEW[one.element_size()]
+    return torch.equal(one.contiguous().view(width), other.contiguous().view(width))

@@ -1,0 +1,293 @@
+"""The judge's process: frames in on stdin, frames out on what stdout was.
+
+Descriptor 1 is moved away at start and replaced by stderr, so that nothing that prints can corrupt
+the stream. A thread reads, so that a cancellation acts at once while a trial runs in the main
+thread. The zygote is started before torch is imported here: both import at the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..errors import HarnessError, InfrastructureError
+from ..wire import (
+    TRUSTED_FRAME_BYTES,
+    Cancel,
+    EvaluatePlan,
+    JudgeFault,
+    JudgeReport,
+    Materialised,
+    MaterialiseInputs,
+    Message,
+    Ready,
+    Shutdown,
+    WireError,
+    decode,
+    encode,
+    frame_length,
+    recv_exactly,
+    to_judge,
+)
+
+if TYPE_CHECKING:
+    from .reporting import Cancellation
+    from .room import Room
+    from .trial import Trial
+
+logger = logging.getLogger(__name__)
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+
+
+class Channel:
+    """Writes frames; several threads may."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def send(self, message: Message) -> None:
+        """Writes one message; a server that is gone ends this process."""
+        frame = encode(message)
+        with self._lock:
+            try:
+                self._stream.write(frame)
+                self._stream.flush()
+            except (BrokenPipeError, ValueError):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Inbox:
+    """Reads frames in a thread and hands them to the main one; cancels trials by itself."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._queue: queue.Queue[Message] = queue.Queue()
+        self._lock = threading.Lock()
+        self._running: tuple[str, Cancellation] | None = None
+        self._cancelled: set[str] = set()
+        threading.Thread(target=self._read, daemon=True, name="inbox").start()
+
+    def next(self) -> Message:
+        """The next request, waiting for it."""
+        return self._queue.get()
+
+    def waiting(self) -> bool:
+        """Whether a request is there to be taken."""
+        return not self._queue.empty()
+
+    def running(self, evaluation_id: str, cancellation: Cancellation) -> None:
+        """Names the trial that a cancellation is to stop."""
+        with self._lock:
+            self._running = (evaluation_id, cancellation)
+            stop = evaluation_id in self._cancelled
+        if stop:
+            cancellation.cancel()
+
+    def idle(self) -> None:
+        """No trial runs."""
+        with self._lock:
+            self._running = None
+            self._cancelled.clear()
+
+    def _read(self) -> None:
+        try:
+            while header := recv_exactly(self._stream.read, 4):
+                length = frame_length(header, TRUSTED_FRAME_BYTES)
+                message = decode(to_judge, recv_exactly(self._stream.read, length))
+                if isinstance(message, Cancel):
+                    self._cancel(message.evaluation_id)
+                else:
+                    self._queue.put(message)
+        except WireError:
+            logger.exception("The server's stream cannot be read")
+        self._cancel(None)
+        self._queue.put(Shutdown())
+
+    def _cancel(self, evaluation_id: str | None) -> None:
+        with self._lock:
+            if evaluation_id is not None:
+                self._cancelled.add(evaluation_id)
+            running = self._running
+        if running is not None and evaluation_id in (None, running[0]):
+            running[1].cancel()
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a judge until its server shuts it down or goes away."""
+    began = time.monotonic()
+    options = _options(arguments)
+    outgoing = _take_streams()
+    _harden()
+    logging.basicConfig(level=options.log_level, stream=sys.stderr)
+    channel, inbox = Channel(outgoing), Inbox(sys.stdin.buffer)
+    try:
+        room = _open_room(options.device, options.cache)
+    except HarnessError as error:
+        logger.error("%s", error)
+        return 1
+    try:
+        session = room.spawn()
+        kept_apart = {"granted": list(session.granted), "missing": list(session.missing)}
+        session.close()
+        channel.send(_ready(room, kept_apart, time.monotonic() - began))
+        _serve(room, channel, inbox)
+    finally:
+        room.close()
+    return 0
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="kernel_harness.tools.judge")
+    parser.add_argument("--device", default="cpu", help="'cpu' or 'cuda:N'")
+    parser.add_argument("--cache", type=Path, required=True, help="folder of finished builds")
+    parser.add_argument("--log-level", default="WARNING")
+    return parser.parse_args(arguments)
+
+
+def _take_streams() -> BinaryIO:
+    outgoing = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return outgoing
+
+
+def _harden() -> None:
+    """Dies with the server, and shows its memory to nobody of the same user."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if os.getppid() == 1:
+        sys.exit(0)
+
+
+def _open_room(device_name: str, cache: Path) -> Room:
+    from .session import SpawnOptions, Zygote
+
+    cpu = device_name == "cpu"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InfrastructureError(
+            f"The cache folder cannot be made: {error.strerror}", where=str(cache)
+        ) from error
+    running = Zygote(SpawnOptions(cache_dir=cache, cuda=not cpu), interpret=cpu)
+    import torch
+
+    from . import room as rooms
+    from . import trial  # noqa: F401 - loaded while the zygote loads
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    device = torch.device(device_name)
+    return rooms.Room(
+        device=device,
+        cache_dir=cache,
+        running=running,
+        info=rooms.device_info(device),
+        versions=rooms.versions(device),
+        arch=rooms.cuda_arch(device),
+        memory_mhz=rooms.memory_clock(device),
+    )
+
+
+def _ready(room: Room, kept_apart: dict[str, list[str]], seconds: float) -> Ready:
+    from .room import isolation
+
+    found = isolation(kept_apart["granted"], kept_apart["missing"])
+    return Ready(
+        device=room.info.model_dump(mode="json"),
+        versions=room.versions,
+        isolation=found.model_dump(mode="json"),
+        seconds=round(seconds, 3),
+    )
+
+
+def _serve(room: Room, channel: Channel, inbox: Inbox) -> None:
+    from .trial import prepare_ahead
+
+    while True:
+        message = inbox.next()
+        if isinstance(message, Shutdown):
+            return
+        if isinstance(message, MaterialiseInputs):
+            channel.send(_materialise(message, room))
+            continue
+        if isinstance(message, EvaluatePlan):
+            trial = _evaluate(message, room, channel, inbox)
+            # On a GPU this would disturb whoever holds the device by now.
+            if trial is not None and room.interpreted:
+                prepare_ahead(trial, inbox.waiting)
+
+
+def _evaluate(plan: EvaluatePlan, room: Room, channel: Channel, inbox: Inbox) -> Trial | None:
+    from .reporting import Cancellation, Reporter
+    from .trial import Trial
+
+    cancellation = Cancellation()
+    reporter = Reporter(channel.send, plan.evaluation_id)
+    inbox.running(plan.evaluation_id, cancellation)
+    try:
+        with reporter.ticking():
+            trial = Trial(plan, room, reporter, cancellation)
+            evaluation = trial.run()
+        channel.send(
+            JudgeReport(
+                evaluation_id=plan.evaluation_id, evaluation=evaluation.model_dump(mode="json")
+            )
+        )
+        return trial
+    except Exception as error:
+        if not cancellation.requested:
+            logger.exception("Trial %s failed", plan.evaluation_id)
+        channel.send(fault(plan.evaluation_id, error, cancelled=cancellation.requested))
+        return None
+    finally:
+        inbox.idle()
+
+
+def fault(evaluation_id: str, error: Exception, *, cancelled: bool) -> JudgeFault:
+    """What the server is told when the harness, not the candidate, failed."""
+    if cancelled:
+        return JudgeFault(
+            evaluation_id=evaluation_id,
+            what="The evaluation was cancelled",
+            remedy="Evaluate again when you want its result.",
+        )
+    if isinstance(error, HarnessError):
+        return JudgeFault(
+            evaluation_id=evaluation_id, what=error.what, where=error.where, remedy=error.remedy
+        )
+    if isinstance(error, OSError):
+        return JudgeFault(
+            evaluation_id=evaluation_id,
+            what=f"The system refused: {error.strerror or error}",
+            where=str(error.filename or ""),
+            remedy="Free disk space, memory or processes and evaluate again.",
+        )
+    return JudgeFault(
+        evaluation_id=evaluation_id,
+        what=f"The judge failed: {type(error).__name__}: {str(error)[:400]}",
+        where="tools.judge",
+        remedy="This is a fault of the harness; its log has the traceback.",
+    )
+
+
+def _materialise(message: MaterialiseInputs, room: Room) -> Materialised:
+    from .materialise import write_inputs
+
+    try:
+        write_inputs(message, room.device)
+    except Exception as error:
+        logger.exception("Inputs for %s could not be written", message.path)
+        return Materialised(request_id=message.request_id, error=str(error)[:1000])
+    return Materialised(request_id=message.request_id)

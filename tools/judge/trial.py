@@ -1,0 +1,326 @@
+"""Carries out one plan: spawn, build, compile for targets, check, time, and write it all down.
+
+The plan says what to do; this decides nothing but the order. A candidate's failure ends up in the
+record; an exception that leaves here is the harness's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..errors import DatasetError
+from ..schema.evaluation import (
+    Evaluation,
+    Failure,
+    Stage,
+    Status,
+)
+from ..schema.flashinfer_trace import Definition, Solution, Workload
+from ..wire import BuildRequest, Built, EvaluatePlan
+from . import room as rooms
+from .checking import Checking, Pace
+from .exchange import Exchange
+from .failures import Lost, build_failure, lost_failure
+from .inputs import Draw, Drawer, SeedBook, fresh_seed
+from .operator import Case, JudgedOperator
+from .record import Ending, Verdict, write_record
+from .reporting import Cancellation, Reporter
+from .room import Room
+from .session import ProcessSession
+from .static_check import StaticChecker
+from .timing import Timed, Timing
+
+NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
+STATIC_WAIT_S = 20.0
+HELD_OUT_KEY = "held_out"
+
+
+class Trial:
+    """One plan on its way to a record.
+
+    Args:
+        plan: what to do.
+        room: with what.
+        reporter: is told of progress.
+        cancellation: stops it from another thread.
+    """
+
+    def __init__(
+        self, plan: EvaluatePlan, room: Room, reporter: Reporter, cancellation: Cancellation
+    ) -> None:
+        self._plan = plan
+        self._room = room
+        self._reporter = reporter
+        self._cancellation = cancellation
+        self._started = time.monotonic()
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._seconds: dict[str, float] = {}
+        self._solution = Solution.model_validate(plan.solution)
+        self.operator = JudgedOperator(
+            Definition.model_validate(plan.definition),
+            Path(plan.operator_dir) if plan.operator_dir else None,
+            Path(plan.dataset_root) if plan.dataset_root else None,
+        )
+        self._book = SeedBook(replay=plan.replay_seeds)
+        self.drawer = Drawer(self.operator, room.device, self._book, room.ahead)
+        self.cases = [
+            self.operator.case(Workload.model_validate(p.workload)) for p in plan.workloads
+        ]
+        self._sessions: list[ProcessSession] = []
+        self._checking: Checking | None = None
+        self._static: StaticChecker | None = None
+        self._timed: dict[str, Timed] = {}
+        self._timing: Timing | None = None
+        self._not_timed: str | None = None
+        self._log = ""
+
+    def run(self) -> Evaluation:
+        """Carries the plan out.
+
+        Raises:
+            HarnessError: for whatever is not the candidate's doing.
+        """
+        self._reporter.expect(2 + 2 * len(self.cases) + self._plan.checks.held_out)
+        try:
+            failed = self._carry_out()
+            return self._evaluation(failed)
+        finally:
+            for session in self._sessions:
+                session.close()
+
+    def _carry_out(self) -> Verdict | None:
+        """Runs every stage that the plan asks for; the first failure ends it."""
+        if self._room.interpreted and self._solution.spec.language.value == "cuda":
+            return self._only_compiled(needs_gpu=True)
+        if not self._plan.checks.execute:
+            return self._only_compiled(needs_gpu=False)
+        with self._measured("spawn"):
+            self._reporter.step(Stage.COMPILE, "starting the candidate's process")
+            session = self._spawn()
+        with self._measured("build"):
+            self._reporter.step(Stage.COMPILE, "building")
+            session.ask(build_request(self.operator, self._solution, self._plan, self._room))
+            with self._measured("inputs_ahead"):
+                if self.cases:
+                    self.drawer.prepare(self.cases[0])
+            failed = self._built(session)
+        if failed is not None:
+            return failed
+        rng = random.Random(secrets.randbits(64))
+        exchange = Exchange(session, self.operator.definition, self._room.device, rng)
+        try:
+            return self._checked(exchange, rng) or self._timed_all(exchange, rng)
+        finally:
+            self._log = session.log()
+            exchange.close()
+
+    def _spawn(self) -> ProcessSession:
+        session = self._room.spawn()
+        self._sessions.append(session)
+        self._cancellation.watch(session)
+        return session
+
+    def _built(self, session: ProcessSession) -> Verdict | None:
+        built = session.answer(Built, self._plan.build_timeout_s)
+        self._cancellation.check()
+        self._log = session.log()
+        if isinstance(built, Lost):
+            return lost_failure(built, Stage.COMPILE, None, session.log())
+        self._seconds["candidate_build"] = built.seconds
+        if built.fault is None:
+            return None
+        self._log = f"{session.log()}\n{built.log}".strip()
+        return build_failure(built.fault)
+
+    def _checked(self, exchange: Exchange, rng: random.Random) -> Verdict | None:
+        plan = self._plan
+        held_out = self._held_out_cases()
+        lost = exchange.map([*self.cases, *held_out])
+        self._cancellation.check()
+        if lost is not None:
+            return lost_failure(lost, Stage.CORRECTNESS, None, exchange.session.log())
+        if plan.checks.static_targets and self.cases:
+            self._static = self._static_checker()
+            self._static.start(self._specimen())
+        pace = Pace(
+            deadline=self._started + plan.budget_s,
+            call_timeout_s=plan.call_timeout_s,
+            interpreted=self._room.interpreted,
+        )
+        checking = self._checking = Checking(
+            exchange, self.drawer, plan.checks, pace, self._reporter, self._cancellation, rng
+        )
+        with self._measured("correctness"):
+            checking.run(self.cases, held_out)
+        failed = checking.failed
+        if failed is None:
+            return None
+        assert failed.status is not None and failed.failure is not None
+        return failed.status, failed.failure
+
+    def _timed_all(self, exchange: Exchange, rng: random.Random) -> Verdict | None:
+        checking = self._checking
+        assert checking is not None
+        if self._room.interpreted:
+            self._not_timed = NO_GPU
+            return None
+        if not self._plan.checks.timed:
+            self._not_timed = f"scope {self._plan.scope} does not time"
+            return None
+        cases = [c for c in self.cases if checking.records[c.uuid].passed]
+        self._timing = Timing(
+            self._plan, self._room, self.operator, self.drawer, self._reporter,
+            self._cancellation, rng, self._started + self._plan.budget_s,
+        )  # fmt: skip
+        with self._measured("timing"):
+            self._timed = self._timing.run(cases, exchange, self._spawn_for_timing)
+        failed = next((t for t in self._timed.values() if t.failure is not None), None)
+        if failed is None:
+            return None
+        assert failed.status is not None and failed.failure is not None
+        return failed.status, failed.failure
+
+    def _spawn_for_timing(self, baseline: bool) -> tuple[ProcessSession, BuildRequest]:
+        solution = self._solution
+        if baseline:
+            assert self._plan.baseline is not None
+            solution = Solution.model_validate(self._plan.baseline)
+        digest = self._plan.baseline_hash if baseline else None
+        request = build_request(self.operator, solution, self._plan, self._room, digest)
+        return self._spawn(), request
+
+    def _only_compiled(self, *, needs_gpu: bool) -> Verdict | None:
+        """Scope static, and what cannot run here."""
+        self._not_timed = "scope static does not run the candidate"
+        self._reporter.step(Stage.COMPILE, "compiling for targets")
+        self._static = self._static_checker()
+        if self.cases:
+            self._static.start(self._specimen())
+        check = self._static.wait(2 * self._plan.build_timeout_s)
+        self._cancellation.check()
+        if self._static.failure is not None:
+            return self._static.failure
+        if self._solution.spec.language.value == "python" and not needs_gpu:
+            return self._imported()
+        if not needs_gpu:
+            return None
+        self._not_timed = NO_GPU
+        state = {"built": "it compiles for the targets", "failed": "it does not compile"}
+        return Status.INFRASTRUCTURE_ERROR, Failure(
+            stage=Stage.REQUEST,
+            kind="needs_gpu",
+            message="CUDA C++ cannot run without a GPU; "
+            + state.get(check.status, f"it was not compiled ({check.reason})")
+            + ".",
+            remedy="Evaluate it on a machine with a GPU, or use scope 'static' to compile only.",
+        )
+
+    def _imported(self) -> Verdict | None:
+        """A Python candidate has nothing to compile, but it must at least import."""
+        session = self._spawn()
+        session.ask(build_request(self.operator, self._solution, self._plan, self._room))
+        return self._built(session)
+
+    def _specimen(self) -> Draw:
+        """Inputs that say with what arguments kernels are specialised."""
+        case = self.cases[0]
+        seed = fresh_seed()
+        inputs = self.operator.draw(case, seed, self.operator.families[0], rooms.HOST)
+        return Draw(case, "specimen", seed, inputs, {}, {})
+
+    def _static_checker(self) -> StaticChecker:
+        return StaticChecker(
+            self._room,
+            self.operator,
+            self._solution,
+            build_request(self.operator, self._solution, self._plan, self._room),
+            self._plan.checks.static_targets,
+            self._plan.build_timeout_s,
+            self._cancellation,
+        )
+
+    def _held_out_cases(self) -> list[Case]:
+        if not self._plan.checks.held_out or not self.cases:
+            return []
+        seed = (self._plan.replay_seeds.get(HELD_OUT_KEY) or [fresh_seed()])[0]
+        cases = self.operator.held_out(
+            random.Random(seed), self._plan.checks.held_out, self.cases[0]
+        )
+        if cases:
+            self._book.seeds[HELD_OUT_KEY] = [seed]
+        return cases
+
+    @contextlib.contextmanager
+    def _measured(self, part: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - began
+            self._seconds[part] = round(self._seconds.get(part, 0.0) + spent, 4)
+
+    def _evaluation(self, failed: Verdict | None) -> Evaluation:
+        left = self._started + self._plan.budget_s - time.monotonic()
+        static = None
+        if self._static is not None:
+            with self._measured("static"):
+                static = self._static.wait(0.0 if failed else min(max(left, 2.0), STATIC_WAIT_S))
+        self._seconds["total"] = round(time.monotonic() - self._started, 4)
+        first = self._sessions[0] if self._sessions else None
+        return write_record(
+            Ending(
+                plan=self._plan,
+                room=self._room,
+                operator=self.operator,
+                solution=self._solution,
+                cases=self.cases,
+                failed=failed,
+                checking=self._checking,
+                timing=self._timing,
+                timed=self._timed,
+                static=static,
+                book=self._book,
+                session=first,
+                started_at=self._started_at,
+                seconds=self._seconds,
+                log=self._log,
+                not_timed=self._not_timed,
+            )
+        )
+
+
+def build_request(
+    operator: JudgedOperator,
+    solution: Solution,
+    plan: EvaluatePlan,
+    room: Room,
+    content_hash: str | None = None,
+) -> BuildRequest:
+    """The message that has a candidate process build a solution."""
+    spec = solution.spec
+    return BuildRequest(
+        language=spec.language.value,
+        binding=spec.binding.value if spec.binding else None,
+        entry_point=spec.entry_point,
+        destination_passing_style=spec.destination_passing_style,
+        sources=[{"path": s.path, "content": s.content} for s in solution.sources],
+        content_hash=content_hash or plan.content_hash,
+        argument_count=len(operator.definition.inputs),
+        output_count=len(operator.definition.outputs),
+        cuda_arch=room.arch,
+    )
+
+
+def prepare_ahead(trial: Trial, interrupted: Callable[[], bool]) -> None:
+    """Makes draws for the next trial of the same workloads, until there is something to do."""
+    for case in trial.cases:
+        if interrupted():
+            return
+        with contextlib.suppress(DatasetError):
+            trial.drawer.prepare(case)
