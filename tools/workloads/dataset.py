@@ -18,7 +18,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import DatasetError, HarnessError, RequestError, unknown_name
-from ..schema.flashinfer_trace import Definition, Trace, Workload, interface_hash
+from ..schema.flashinfer_trace import (
+    Definition,
+    SafetensorsInput,
+    Trace,
+    Workload,
+    interface_hash,
+)
 from .operator import Operator, Policy, read_json_object, read_policy
 
 
@@ -152,6 +158,7 @@ class _Reader:
             workloads: list[Workload] = []
             for file in lines.get(definition.name, []):
                 workloads += self._workloads(file, definition)
+                self._files_exist(file, root, workloads)
             self._add(
                 Operator(
                     definition=definition,
@@ -212,6 +219,23 @@ class _Reader:
             else:
                 found[trace.workload.uuid] = trace.workload
         return tuple(found.values())
+
+    def _files_exist(self, path: Path, root: Path, workloads: Sequence[Workload]) -> None:
+        """Lists, in one line, the tensor files that workloads name and the dataset lacks."""
+        named = {
+            spec.path
+            for workload in workloads
+            for spec in workload.inputs.values()
+            if isinstance(spec, SafetensorsInput)
+        }
+        missing = sorted(name for name in named if not (root / name).is_file())
+        if missing:
+            self._problem(
+                path,
+                None,
+                "workload.inputs",
+                f"{len(missing)} of {len(named)} tensor files do not exist, e.g. {missing[0]}",
+            )
 
     def _policy(self, path: Path) -> Policy:
         try:

@@ -122,6 +122,18 @@ def test_workloads_of_no_definition_are_a_problem(write_dataset: Write) -> None:
     assert "no definition named 'nobody'" in str(dataset.problems[0])
 
 
+def test_missing_tensor_files_are_counted_in_one_line(write_dataset: Write) -> None:
+    stored = {"x": {"type": "safetensors", "path": "./blob/x.safetensors", "tensor_key": "x"}}
+    other = {"x": {"type": "safetensors", "path": "./blob/y.safetensors", "tensor_key": "x"}}
+    root = write_dataset(lines=[line("t-1", 1, inputs=stored), line("t-2", 2, inputs=other)])
+    (root / "blob").mkdir()
+    (root / "blob" / "y.safetensors").write_bytes(b"")
+    dataset = Dataset.load(root)
+    assert len(dataset.operators["scale_rows"].workloads) == 2
+    (problem,) = dataset.problems
+    assert "1 of 2 tensor files do not exist, e.g. ./blob/x.safetensors" in problem.message
+
+
 def test_a_definition_given_twice_is_a_problem(write_dataset: Write) -> None:
     root = write_dataset()
     (root / "definitions" / "again.json").write_text(json.dumps(definition()))
