@@ -180,7 +180,7 @@ def _lengths(rng: random.Random, kind: str, largest: int) -> list[int]:
         known = [n for n in PUBLIC_TOTALS if n <= largest]
         return [rng.choice(known) + rng.choice((-1, 1))]
     if kind == "prime":
-        primes = [n for n in (7, 61, 67, 127, 131, 257, 521, 1021, 2053) if n <= largest]
+        primes = [n for n in (7, 59, 71, 127, 131, 257, 521, 1021, 2053) if n <= largest]
         return [rng.choice(primes)]
     if kind == "empty":
         lengths = [0, *skewed_split(rng, total, parts), 0]

@@ -1,0 +1,343 @@
+"""The two gated delta operators: gdn_decode_qk4_v8_d128_k_last, gdn_prefill_qk4_v8_d128_k_last."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+import types
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel_harness.tools.judge.correctness import check_output
+from kernel_harness.tools.judge.operator import Case, JudgedOperator
+from kernel_harness.tools.schema.flashinfer_trace import Definition
+from kernel_harness.tools.workloads.operator import load_by_path
+from kernel_harness.tools.workloads.roofline import Cost, floors, shipped_hardware
+
+KERNELS = Path(str(files("kernel_harness.kernels")))
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+DECODE = KERNELS / "gdn_decode_qk4_v8_d128_k_last"
+PREFILL = KERNELS / "gdn_prefill_qk4_v8_d128_k_last"
+CPU = torch.device("cpu")
+
+
+def judged(folder: Path) -> JudgedOperator:
+    return JudgedOperator(
+        Definition.model_validate_json((folder / "definition.json").read_text()), folder
+    )
+
+
+def batch(size: int) -> Case:
+    return Case("case", {"batch_size": size})
+
+
+def prompts(*lengths: int) -> Case:
+    count = len(lengths)
+    axes = {"total_seq_len": sum(lengths), "num_seqs": count, "len_cu_seqlens": count + 1}
+    return Case("case", axes, {"seq_lens": list(lengths)})
+
+
+def drawn(operator: JudgedOperator, case: Case, seed: int, family: str) -> dict[str, Any]:
+    return dict(operator.draw(case, seed, family, CPU))
+
+
+def faults(operator: JudgedOperator, case: Case, inputs: dict[str, Any], got: Any) -> list[str]:
+    """Names of outputs that the judge would refuse."""
+    expected, trusted = operator.oracle(case, inputs), operator.trusted(case, inputs)
+    named = dict(zip(expected, got, strict=True))
+    return [
+        name
+        for name in expected
+        if check_output(name, named[name], expected[name], trusted[name], operator.limits(name))[1]
+    ]
+
+
+# --- the oracle -------------------------------------------------------------------------------
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    lengths=st.lists(st.sampled_from([0, 1, 2, 63, 64, 65, 100, 129]), min_size=1, max_size=4),
+    family=st.sampled_from(load_by_path(PREFILL / "inputs.py").FAMILIES),
+)
+def test_chunked_oracle_equals_the_token_by_token_reference(
+    lengths: list[int], family: str
+) -> None:
+    operator, case = judged(PREFILL), prompts(*lengths, 1)
+    inputs = drawn(operator, case, 3, family)
+    reference = load_by_path(PREFILL / "reference.py").run(*inputs.values())
+    expected = operator.oracle(case, inputs)
+    torch.testing.assert_close(
+        reference[1].double(), expected["new_state"], rtol=1e-4, atol=2e-5 * 30
+    )
+    torch.testing.assert_close(reference[0].double(), expected["output"], rtol=1e-2, atol=1e-4)
+
+
+def test_a_prompt_is_the_same_as_its_tokens_decoded_one_by_one() -> None:
+    operator, case = judged(PREFILL), prompts(5)
+    inputs = drawn(operator, case, 4, "typical")
+    expected = operator.oracle(case, inputs)
+    decode = load_by_path(DECODE / "oracle.py").oracle
+    state = inputs["state"]
+    for token in range(5):
+        rows = {name: inputs[name][None, token : token + 1] for name in ("q", "k", "v", "a", "b")}
+        whole = {name: inputs[name] for name in ("A_log", "dt_bias", "scale")}
+        step = decode(**rows, **whole, state=state)
+        state = step["new_state"]
+        torch.testing.assert_close(step["output"][0, 0], expected["output"][token])
+    torch.testing.assert_close(state, expected["new_state"])
+
+
+def test_a_sequence_without_tokens_leaves_zeros_and_not_its_state() -> None:
+    operator, case = judged(PREFILL), prompts(0, 3, 0)
+    inputs = drawn(operator, case, 5, "typical")
+    assert bool((inputs["state"][0] != 0).any())
+    new_state = operator.oracle(case, inputs)["new_state"]
+    assert bool((new_state[0] == 0).all() and (new_state[2] == 0).all())
+    assert bool((new_state[1] != 0).any())
+
+
+@pytest.mark.parametrize("folder", [DECODE, PREFILL], ids=["decode", "prefill"])
+@pytest.mark.parametrize("missing", [{"scale": None}, {"scale": 0.0}, {"state": None}])
+def test_absent_scale_and_state_have_their_defaults_everywhere(
+    folder: Path, missing: dict[str, Any]
+) -> None:
+    operator = judged(folder)
+    case = batch(2) if folder == DECODE else prompts(4, 3)
+    inputs = drawn(operator, case, 6, "typical") | missing
+    reference = load_by_path(folder / "reference.py").run(*inputs.values())
+    peer = load_by_path(folder / "peers" / "torch_vectorised" / "kernel.py").run(*inputs.values())
+    assert faults(operator, case, inputs, reference) == []
+    assert faults(operator, case, inputs, peer) == []
+
+
+# --- the limits -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [16, 70, 200])
+@pytest.mark.parametrize("family", ["typical", "decay_near_one", "saturated_update"])
+def test_a_state_carried_in_bfloat16_from_token_to_token_is_refused(
+    length: int, family: str
+) -> None:
+    operator, case = judged(PREFILL), prompts(length, 5)
+    inputs = drawn(operator, case, 7, family)
+    update = "            memory = memory + torch.einsum"
+    source = operator.definition.reference
+    assert source.count(update) == 1
+    lowered: dict[str, Any] = {}
+    exec(source.replace(update, update.replace("+", ".bfloat16().float() +")), lowered)
+    assert "new_state" in faults(operator, case, inputs, lowered["run"](*inputs.values()))
+
+
+@pytest.mark.parametrize("folder", [DECODE, PREFILL], ids=["decode", "prefill"])
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("memory @ query", "(memory / decay[i, 0, h]) @ query"),
+        ("decay[t, :, None, None] * memory", "memory"),
+        ("beta[i, 0, h] * (value - recalled)", "beta[i, 0, h] * value"),
+        ("repeat_interleave(heads_per_group, dim=1)", "repeat(1, heads_per_group, 1)"),
+        ("h // heads_per_group", "h % num_q_heads"),
+        ("new_state[i].clone() if state is None", "new_state[i].clone() if True"),
+        ("F.softplus(a.float() + dt_bias.float())", "F.softplus(a.float()) + dt_bias.float()"),
+    ],
+)
+def test_a_plausible_mistake_is_refused(folder: Path, right: str, wrong: str) -> None:
+    operator = judged(folder)
+    source = operator.definition.reference
+    if right not in source:
+        other = PREFILL if folder == DECODE else DECODE
+        assert right in judged(other).definition.reference
+        return
+    case = batch(2) if folder == DECODE else prompts(9, 20)
+    inputs = drawn(operator, case, 8, "typical")
+    mistaken: dict[str, Any] = {}
+    exec(source.replace(right, wrong), mistaken)
+    assert faults(operator, case, inputs, mistaken["run"](*inputs.values()))
+
+
+# --- inputs and facts -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", [DECODE, PREFILL], ids=["decode", "prefill"])
+def test_keys_have_unit_length_and_outputs_stand_above_the_fixed_tolerance(folder: Path) -> None:
+    operator = judged(folder)
+    case = batch(4) if folder == DECODE else prompts(60, 7)
+    inputs = drawn(operator, case, 9, "typical")
+    length = inputs["k"].float().norm(dim=-1)
+    torch.testing.assert_close(length, torch.ones_like(length), rtol=0, atol=0.02)
+    output = operator.oracle(case, inputs)["output"]
+    assert float(output.pow(2).mean().sqrt()) > operator.policy.tolerance.atol
+
+
+def test_sequence_lengths_are_recorded_for_every_prefill_workload() -> None:
+    structure = json.loads((PREFILL / "structure.json").read_text())
+    lines = (PREFILL / "workloads.jsonl").read_text().splitlines()
+    workloads = [json.loads(line)["workload"] for line in lines]
+    assert set(structure) == {workload["uuid"] for workload in workloads}
+    for workload in workloads:
+        axes, facts = workload["axes"], structure[workload["uuid"]]
+        assert len(facts["seq_lens"]) == axes["num_seqs"] == axes["len_cu_seqlens"] - 1
+        assert sum(facts["seq_lens"]) == axes["total_seq_len"]
+        assert min(facts["seq_lens"]) > 0
+        assert (facts["basis"] == "exact") == (axes["num_seqs"] == 1)
+
+
+def test_lengths_that_contradict_the_axes_are_an_error() -> None:
+    generate = load_by_path(PREFILL / "inputs.py").generate
+    axes, generator = {"total_seq_len": 7, "num_seqs": 2}, torch.Generator()
+    with pytest.raises(ValueError, match="2 sequences, 7 tokens"):
+        generate(
+            axes, structure={"seq_lens": [3, 3]}, scalars={}, generator=generator, device="cpu"
+        )
+    even = generate(axes, structure=None, scalars={}, generator=generator, device="cpu")
+    assert even["cu_seqlens"].tolist() == [0, 4, 7]
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_held_out_prompts_come_in_every_kind_with_empty_ones_among_them(seed: int) -> None:
+    module = load_by_path(PREFILL / "inputs.py")
+    cases = module.held_out(random.Random(seed), len(module.KINDS))
+    assert {case["kind"] for case in cases} == set(module.KINDS)
+    for case in cases:
+        lengths = case["structure"]["seq_lens"]
+        assert sum(lengths) == case["axes"]["total_seq_len"] > 0
+        assert (min(lengths) == 0) == (case["kind"] == "empty")
+    assert cases[0]["axes"]["total_seq_len"] <= 256
+
+
+@pytest.mark.parametrize(
+    ("folder", "axes", "lengths", "h200_us"),
+    [
+        (DECODE, {"batch_size": 1}, None, 0.22),
+        (DECODE, {"batch_size": 64}, None, 14.06),
+        (PREFILL, {"total_seq_len": 6, "num_seqs": 1}, [6], 0.23),
+        (PREFILL, {"total_seq_len": 2107, "num_seqs": 1}, [2107], 2.93),
+        (PREFILL, {"total_seq_len": 8192, "num_seqs": 57}, None, 23.0),
+    ],
+)
+def test_nominal_floor_on_h200(
+    folder: Path, axes: dict[str, int], lengths: list[int] | None, h200_us: float
+) -> None:
+    h200 = next(d for d in shipped_hardware().values() if "H200" in d.name.upper())
+    structure = {"seq_lens": lengths} if lengths else None
+    cost = Cost(**load_by_path(folder / "cost.py").cost(axes, structure=structure))
+    assert floors(cost, h200).nominal_us == pytest.approx(h200_us, rel=0.02)
+
+
+def test_chain_of_chunks_follows_the_longest_sequence() -> None:
+    cost = load_by_path(PREFILL / "cost.py").cost
+    axes = {"total_seq_len": 200, "num_seqs": 3}
+    assert cost(axes, structure={"seq_lens": [130, 70, 0]})["serial_steps"] == 3
+    bounds = torch.tensor([0, 64, 128, 200])
+    exact = cost(axes, structure={"seq_lens": [130, 70, 0]}, inputs={"cu_seqlens": bounds})
+    assert exact["serial_steps"] == 2
+
+
+# --- peers ------------------------------------------------------------------------------------
+
+
+def test_fla_adaptors_hand_over_what_the_library_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library itself needs a GPU; here a stand-in notes the call and answers with NaN."""
+    calls: list[dict[str, Any]] = []
+
+    def stand_in(q, k, v, **named):
+        calls.append({"q": q, "k": k, "v": v} | named)
+        assert named["state_v_first"] and named["use_gate_in_kernel"]
+        assert named["use_beta_sigmoid_in_kernel"] and named["output_final_state"]
+        return torch.full_like(v, float("nan")), torch.ones_like(named["initial_state"])
+
+    module = types.ModuleType("fla.ops.gated_delta_rule")
+    module.fused_recurrent_gated_delta_rule = stand_in  # type: ignore[attr-defined]
+    module.chunk_gated_delta_rule = stand_in  # type: ignore[attr-defined]
+    for name in ("fla", "fla.ops"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    inputs = drawn(judged(DECODE), batch(2), 1, "typical")
+    output, state = load_by_path(DECODE / "peers" / "fla" / "kernel.py").run(*inputs.values())
+    assert output.shape == inputs["v"].shape and state.shape == inputs["state"].shape
+
+    inputs = drawn(judged(PREFILL), prompts(3, 0), 1, "typical")
+    output, state = load_by_path(PREFILL / "peers" / "fla" / "kernel.py").run(*inputs.values())
+    assert output.shape == inputs["v"].shape
+    assert calls[1]["v"].shape == (1, *inputs["v"].shape)
+    assert bool((state[0] == 1).all() and (state[1] == 0).all())
+
+
+# --- Triton, in the interpreter ---------------------------------------------------------------
+
+SCRIPT = """
+import sys
+import torch
+from kernel_harness.tools.workloads.operator import load_by_path
+calls = torch.load(sys.argv[1])
+for call in calls:
+    load_by_path(__import__("pathlib").Path(call["kernel"])).run(*call["inputs"], *call["outputs"])
+torch.save([call["outputs"] for call in calls], sys.argv[2])
+"""
+
+RIGHT = [
+    (DECODE, "triton_baseline", [batch(1), batch(3)]),
+    (DECODE, "triton_split_v", [batch(1), batch(3)]),
+    (PREFILL, "triton_baseline", [prompts(6), prompts(0, 17, 0, 3, 0)]),
+    (FIXTURES / "operators" / "rmsnorm_h128", "triton_baseline", [batch(4), batch(1025)]),
+]
+WRONG_GATE = FIXTURES / "candidates" / "gdn_decode_wrong_gate" / "kernel.py"
+
+
+@pytest.fixture(scope="module")
+def interpreted(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Calls of every Triton kernel, made in one process: Triton decides at import to interpret."""
+    calls: list[dict[str, Any]] = []
+    for folder, solution, cases in RIGHT:
+        operator = judged(folder)
+        kernel = folder / "solutions" / solution / "kernel.py"
+        for case, family in itertools.product(cases, operator.families):
+            calls.append(planned(operator, case, family, kernel))
+    calls.append(planned(judged(DECODE), batch(2), "typical", WRONG_GATE))
+    place = tmp_path_factory.mktemp("interpreted")
+    slim = [{k: c[k] for k in ("kernel", "inputs", "outputs")} for c in calls]
+    torch.save(slim, place / "calls.pt")
+    command = [sys.executable, "-c", SCRIPT, str(place / "calls.pt"), str(place / "outputs.pt")]
+    done = subprocess.run(
+        ["env", "TRITON_INTERPRET=1", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for call, outputs in zip(calls, torch.load(place / "outputs.pt"), strict=True):
+        call["outputs"] = outputs
+    return calls
+
+
+def planned(operator: JudgedOperator, case: Case, family: str, kernel: Path) -> dict[str, Any]:
+    inputs = drawn(operator, case, 11, family)
+    blank = [torch.full_like(t, float("nan")) for t in operator.trusted(case, inputs).values()]
+    call = {"kernel": str(kernel), "inputs": list(inputs.values()), "outputs": blank}
+    return call | {"operator": operator, "case": case, "family": family, "named": inputs}
+
+
+def test_triton_solutions_are_right_in_every_family(interpreted: list[dict[str, Any]]) -> None:
+    right = [call for call in interpreted if call["kernel"] != str(WRONG_GATE)]
+    assert len(right) == 2 * (9 + 9 + 10 + 4)
+    refused = {
+        (call["kernel"], call["family"], str(call["case"].axes)): names
+        for call in right
+        if (names := faults(call["operator"], call["case"], call["named"], call["outputs"]))
+    }
+    assert refused == {}
+
+
+def test_a_candidate_that_forgets_the_gate_is_refused(interpreted: list[dict[str, Any]]) -> None:
+    call = next(call for call in interpreted if call["kernel"] == str(WRONG_GATE))
+    refused = faults(call["operator"], call["case"], call["named"], call["outputs"])
+    assert refused == ["output", "new_state"]
