@@ -64,7 +64,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
     attributes = struct.pack("=QQQ", files, ports, scopes)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = kernel_calls.syscall(
-        _CREATE_RULESET, ctypes.create_string_buffer(attributes), ctypes.c_size_t(size), 0
+        _CREATE_RULESET, ctypes.create_string_buffer(attributes), size, 0
     )
     if ruleset < 0:
         return False

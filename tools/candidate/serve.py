@@ -35,9 +35,10 @@ from ..wire import (
 from ..wire_socket import WireClosedError, close_all, recv_frame, send_frame
 from . import kernel_calls, sandbox
 from .arena import Arena, map_arena
-from .build import Candidate, Folders, build
+from .build import Candidate, build
 from .call import Caller
 from .keeper import Contained
+from .sources import Folders
 
 RENAMED_CACHES = {
     "HOME": "home",

@@ -1,0 +1,326 @@
+"""CUDA and C++ solutions: compiled side by side, linked, kept by content, then loaded.
+
+Two bindings, as FlashInfer-Trace names them: `tvm-ffi` and `torch`. The full `torch/extension.h`
+costs a compiler 20 s in a C++ file and a minute in a CUDA file, so a light header of that name is
+tried first; where a source needs more than it offers, the full one is used.
+
+A finished library is published under a key over the sources, the architecture, the flags and all
+versions, before it is loaded; afterwards nothing from this process is published.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.machinery import ExtensionFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from ..wire import BuildRequest
+from . import toolchain
+from .faults import CandidateError, compiler_excerpt
+from .sources import Folders, Product, entry_function, package_name, split_entry_point
+from .toolchain import Toolchain
+
+RECIPE = "1"
+"""Changes when flags or steps here change, so that older products are not taken for new ones."""
+
+_HOST_FILES = (".cpp", ".cc", ".cxx", ".c++")
+_TORCH_MARKS = re.compile(r"\bPYBIND11_MODULE\b|\bTORCH_LIBRARY|torch/extension\.h")
+_TVM_MARKS = re.compile(r"\bTVM_FFI_|\btvm/ffi/")
+_NEEDS_FULL_HEADER = re.compile(r"error.*(?:torch|\bat::|c10|pybind11|\bpy::)", re.IGNORECASE)
+
+LIGHT_EXTENSION_HEADER = """#pragma once
+#include <torch/csrc/utils/pybind.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/ScalarType.h>
+#include <c10/util/Exception.h>
+namespace torch {
+using namespace at;
+constexpr auto kUInt8 = at::kByte;
+constexpr auto kInt8 = at::kChar;
+constexpr auto kInt16 = at::kShort;
+constexpr auto kInt32 = at::kInt;
+constexpr auto kInt64 = at::kLong;
+constexpr auto kFloat16 = at::kHalf;
+constexpr auto kFloat32 = at::kFloat;
+constexpr auto kFloat64 = at::kDouble;
+}  // namespace torch
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Flags of one way to compile; paths as strings, ready for a command line."""
+
+    include: tuple[str, ...]
+    define: tuple[str, ...]
+    standard: str
+    libraries: tuple[str, ...]
+    nvcc: tuple[str, ...] = ()
+    retry: Recipe | None = None
+    """Slower flags to try where a compile under these failed for want of declarations."""
+    versions: tuple[str, ...] = field(default=())
+
+
+class TvmFfiBuilder:
+    """Solutions that export functions through tvm-ffi."""
+
+    def accepts(self, request: BuildRequest) -> bool:
+        """For CUDA and C++ that say so, or that say nothing and look so."""
+        return _binding(request) == "tvm-ffi"
+
+    def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
+        """Compiles, publishes, and loads by tvm-ffi."""
+        tvm_ffi = _module("tvm_ffi", "pip install apache-tvm-ffi")
+        library, cached, log = _compiled(request, source_dir, folders, _tvm_recipe(tvm_ffi))
+        folders.before_code()
+        module = _loaded(lambda: tvm_ffi.load_module(str(library)))
+        _, symbol = split_entry_point(request)
+        return Product(entry_function(module, symbol, request), cached, log)
+
+
+class TorchBuilder:
+    """Solutions that export functions by pybind11 with torch's types."""
+
+    def accepts(self, request: BuildRequest) -> bool:
+        """For CUDA and C++ that say so, or that say nothing and look so."""
+        return _binding(request) == "torch"
+
+    def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
+        """Compiles, publishes, and imports the extension module."""
+        recipe = _torch_recipe(request, folders)
+        library, cached, log = _compiled(request, source_dir, folders, recipe)
+        folders.before_code()
+        module = _loaded(lambda: _extension(package_name(request), library))
+        _, symbol = split_entry_point(request)
+        return Product(entry_function(module, symbol, request), cached, log)
+
+
+class UnboundBuilder:
+    """CUDA and C++ sources whose way into Python cannot be told."""
+
+    def accepts(self, request: BuildRequest) -> bool:
+        """What the two above left over."""
+        return request.language in ("cuda", "cpp")
+
+    def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
+        """Says what to do."""
+        raise CandidateError(
+            "binding",
+            "No binding is declared and none is recognised in the sources. Set binding = 'tvm-ffi' "
+            "and export with TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, function), or binding = 'torch' "
+            "and export with PYBIND11_MODULE(TORCH_EXTENSION_NAME, m)",
+        )
+
+
+def device_files(request: BuildRequest) -> list[str]:
+    """Paths of the sources that nvcc compiles."""
+    return [s["path"] for s in request.sources if s["path"].endswith(".cu")]
+
+
+def _binding(request: BuildRequest) -> str | None:
+    if request.language not in ("cuda", "cpp"):
+        return None
+    if request.binding:
+        return request.binding
+    text = "\n".join(source["content"] for source in request.sources)
+    if _TVM_MARKS.search(text):
+        return "tvm-ffi"
+    return "torch" if _TORCH_MARKS.search(text) else None
+
+
+def _module(name: str, remedy: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise CandidateError(
+            "toolchain_missing", f"{name} cannot be imported ({error}); {remedy}"
+        ) from error
+
+
+def _tvm_recipe(tvm_ffi: Any) -> Recipe:
+    information = importlib.import_module("tvm_ffi.libinfo")
+    library = Path(information.find_libtvm_ffi())
+    include = (information.find_include_path(), information.find_dlpack_include_path())
+    return Recipe(
+        include=tuple(map(str, include)),
+        define=(),
+        standard="c++17",
+        libraries=(f"-L{library.parent}", f"-l{library.stem.removeprefix('lib')}"),
+        versions=("tvm-ffi", str(getattr(tvm_ffi, "__version__", ""))),
+    )
+
+
+def _torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
+    python_headers = sysconfig.get_path("include")
+    if not Path(python_headers, "Python.h").is_file():
+        raise CandidateError(
+            "toolchain_missing", f"Python.h is not in {python_headers}; install python3-dev"
+        )
+    root = Path(torch.__file__).parent
+    include = (
+        str(root / "include"),
+        str(root / "include" / "torch" / "csrc" / "api" / "include"),
+        python_headers,
+    )
+    light = folders.builds / "light"
+    (light / "torch").mkdir(parents=True, exist_ok=True)
+    (light / "torch" / "extension.h").write_text(LIGHT_EXTENSION_HEADER)
+    names = ["c10", "torch_cpu", "torch", "torch_python"]
+    names += [n for n in ("c10_cuda", "torch_cuda") if (root / "lib" / f"lib{n}.so").is_file()]
+    full = Recipe(
+        include=include,
+        define=(
+            f"TORCH_EXTENSION_NAME={package_name(request)}",
+            "TORCH_API_INCLUDE_EXTENSION_H",
+            f"_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
+        ),
+        standard="c++20",
+        libraries=(f"-L{root / 'lib'}", *(f"-l{name}" for name in names)),
+        nvcc=(
+            "-D__CUDA_NO_HALF_OPERATORS__",
+            "-D__CUDA_NO_HALF_CONVERSIONS__",
+            "-D__CUDA_NO_BFLOAT16_CONVERSIONS__",
+            "-D__CUDA_NO_HALF2_OPERATORS__",
+            "--expt-relaxed-constexpr",
+            "--diag-suppress=3189",
+        ),
+        versions=("torch", torch.__version__, sys.version),
+    )
+    return Recipe(
+        include=(str(light), *include),
+        define=full.define,
+        standard=full.standard,
+        libraries=full.libraries,
+        nvcc=full.nvcc,
+        retry=full,
+        versions=full.versions,
+    )
+
+
+def _compiled(
+    request: BuildRequest, source_dir: Path, folders: Folders, recipe: Recipe
+) -> tuple[Path, bool, str]:
+    """Finds the library in the cache or makes it.
+
+    Returns:
+        Its path, whether it was there already, and what the compilers printed.
+    """
+    tools = toolchain.find_toolchain(os.environ)  # noqa: TID251 - the candidate's own environment
+    device = device_files(request)
+    if device and request.cuda_arch is None:
+        raise CandidateError(
+            "no_device", "CUDA sources run on a GPU only; without one they are compiled for targets"
+        )
+    arch = request.cuda_arch or ""
+    key = "native-" + toolchain.digest(
+        RECIPE, request.content_hash, arch, tools.versions, *recipe.versions
+    )
+    name = f"{package_name(request)}.so"
+    if folders.cache is not None and (folders.cache / key / name).is_file():
+        return folders.cache / key / name, True, ""
+    product = folders.builds / key
+    product.mkdir(parents=True, exist_ok=True)
+    log = _compile_all(request, source_dir, product / name, recipe, tools)
+    folders.publish(key, product, "now")
+    return product / name, False, log
+
+
+def _compile_all(
+    request: BuildRequest, source_dir: Path, library: Path, recipe: Recipe, tools: Toolchain
+) -> str:
+    sources = [s["path"] for s in request.sources if s["path"].endswith((".cu", *_HOST_FILES))]
+    if not sources:
+        raise CandidateError("entry_point", "None of the sources is a .cu or .cpp file")
+    objects = [library.parent.parent / f"{index}.o" for index in range(len(sources))]
+    jobs = list(zip(sources, objects, strict=True))
+    arch = request.cuda_arch or ""
+    results = toolchain.run([_command(j, arch, source_dir, recipe, tools) for j in jobs])
+    failed = [job for job, ran in zip(jobs, results, strict=True) if not ran.ok]
+    words = "\n".join(ran.output for ran in results if not ran.ok)
+    if failed and recipe.retry is not None and _NEEDS_FULL_HEADER.search(words):
+        again = [_command(job, arch, source_dir, recipe.retry, tools) for job in failed]
+        results = toolchain.run(again)
+        words = "\n".join(ran.output for ran in results if not ran.ok)
+        failed = [job for job, ran in zip(failed, results, strict=True) if not ran.ok]
+    if failed:
+        names = ", ".join(source for source, _ in failed)
+        excerpt = compiler_excerpt(words, source_dir)
+        raise CandidateError("compile_error", f"{names} did not compile", excerpt=excerpt)
+    linked = toolchain.run([_link_command(objects, library, recipe, tools)])[0]
+    if not linked.ok:
+        excerpt = compiler_excerpt(linked.output, source_dir)
+        raise CandidateError("compile_error", "The objects did not link", excerpt=excerpt)
+    return "\n".join(ran.output for ran in results if ran.output.strip())
+
+
+def _command(
+    job: tuple[str, Path], arch: str, source_dir: Path, recipe: Recipe, tools: Toolchain
+) -> list[str]:
+    source, target = job
+    flags = [f"-std={recipe.standard}", "-O2", f"-I{source_dir}"]
+    flags += [f"-I{folder}" for folder in recipe.include]
+    flags += [f"-D{name}" for name in recipe.define]
+    tail = ["-c", str(source_dir / source), "-o", str(target)]
+    if source.endswith(".cu"):
+        code = f"arch=compute_{arch},code=sm_{arch}"
+        device = [f"-gencode={code}", "-Xcompiler=-fPIC", "-lineinfo", "-Xptxas=-v", *recipe.nvcc]
+        return [tools.require_nvcc(), *flags, *device, *tail]
+    cuda = [f"-I{tools.cuda_home}/include"] if tools.cuda_home else []
+    return [tools.require_cxx(), *flags, *cuda, "-fPIC", "-fdiagnostics-color=never", *tail]
+
+
+def _link_command(
+    objects: Sequence[Path], library: Path, recipe: Recipe, tools: Toolchain
+) -> list[str]:
+    command = [tools.require_cxx(), "-shared", "-o", str(library), *map(str, objects)]
+    command += ["-Wl,--as-needed", *recipe.libraries]
+    if tools.cuda_home:
+        folders = [Path(tools.cuda_home, "lib64"), Path(tools.cuda_home, "lib")]
+        folders = [folder for folder in folders if folder.is_dir()]
+        command += [f"-L{folder}" for folder in folders]
+        command += [f"-L{folder / 'stubs'}" for folder in folders]
+        command += [f"-Wl,-rpath,{folder}" for folder in folders]
+        present = [n for n in _CUDA_LIBRARIES if any(_has(folder, n) for folder in folders)]
+        command += [f"-l{name}" for name in present]
+    return command
+
+
+_CUDA_LIBRARIES = ("cudart", "cublas", "cublasLt", "cuda", "nvrtc")
+
+
+def _has(folder: Path, name: str) -> bool:
+    return (folder / f"lib{name}.so").exists() or (folder / "stubs" / f"lib{name}.so").exists()
+
+
+def _extension(name: str, library: Path) -> ModuleType:
+    loader = ExtensionFileLoader(name, str(library))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def _loaded(load: Any) -> Any:
+    try:
+        return load()
+    except (ImportError, OSError, RuntimeError) as error:
+        raise CandidateError(
+            "load_error", f"The built library cannot be loaded: {error}"
+        ) from error
