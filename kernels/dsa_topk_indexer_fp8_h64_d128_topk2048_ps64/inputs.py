@@ -163,9 +163,8 @@ def held_out(rng: random.Random, count: int) -> list[dict[str, Any]]:
         elif kind == "exactly_topk":
             lengths = [TOPK] * rng.randint(1, 4) + [TOPK + 1]
         elif kind == "prime":
-            lengths = [
-                rng.choice((2099, 3571, 61, 127, 1999)) for _ in range(rng.choice((3, 7, 13)))
-            ]
+            lengths = [rng.choice((3571, 61, 127, 1999)) for _ in range(rng.choice((2, 6, 12)))]
+            lengths.append(2099)
         else:
             lengths[0], pages = rng.randint(TOPK + 1, 3000), rng.choice((1021, 4099, 11922))
         rng.shuffle(lengths)

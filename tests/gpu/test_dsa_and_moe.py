@@ -1,0 +1,122 @@
+"""Sparse attention, indexer and experts on a GPU: every implementation agrees at full width."""
+
+import random
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from kernel_harness.tools.judge.correctness import check_output
+from kernel_harness.tools.judge.generic import torch_dtype
+from kernel_harness.tools.judge.operator import JudgedOperator
+from kernel_harness.tools.schema.flashinfer_trace import Definition, Trace
+from kernel_harness.tools.workloads.operator import load_by_path
+
+pytestmark = pytest.mark.gpu
+
+KERNELS = Path(str(files("kernel_harness.kernels")))
+ATTENTION = "dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps64"
+INDEXER = "dsa_topk_indexer_fp8_h64_d128_topk2048_ps64"
+EXPERTS = "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
+CASES = [
+    (ATTENTION, 8),
+    (ATTENTION, 20),
+    (INDEXER, 0),
+    (INDEXER, 100),
+    (EXPERTS, 1),
+    (EXPERTS, 2),
+    (EXPERTS, 4),
+]
+SEED = 11
+
+
+def judged(name):
+    folder = KERNELS / name
+    return JudgedOperator(
+        Definition.model_validate_json((folder / "definition.json").read_text()), folder
+    )
+
+
+def case_of(operator, position):
+    lines = (KERNELS / operator.definition.name / "workloads.jsonl").read_text().splitlines()
+    return operator.case(Trace.model_validate_json(lines[position]).workload)
+
+
+def poisoned(operator, case, device):
+    shapes = operator.definition.output_shapes(operator.definition.axis_values(case.axes))
+    made = {}
+    for name, shape in shapes.items():
+        dtype = torch_dtype(operator.definition.outputs[name].dtype)
+        poison = float("nan") if dtype.is_floating_point else 0x5A5A5A5A
+        made[name] = torch.full(shape, poison, dtype=dtype, device=device)
+    return made
+
+
+def faults(operator, case, inputs, outputs):
+    expected, trusted = operator.oracle(case, inputs), operator.trusted(case, inputs)
+    found = {}
+    for name, got in outputs.items():
+        if operator.compares(name):
+            found[name] = operator.compare(name, inputs, expected[name], got)["message"]
+            continue
+        limits = operator.limits(name)
+        mismatch = check_output(name, got, expected[name], trusted[name], limits)[1]
+        found[name] = "" if mismatch is None else mismatch.message
+    return {name: why for name, why in found.items() if why}
+
+
+@pytest.mark.parametrize(("name", "position"), CASES)
+def test_reference_and_trusted_agree_with_the_oracle(name, position):
+    device, operator = torch.device("cuda"), judged(name)
+    case = case_of(operator, position)
+    inputs = operator.draw(case, SEED, "typical", device)
+    assert not faults(operator, case, inputs, operator._run_reference(case, inputs))
+    assert not faults(operator, case, inputs, operator.trusted(case, inputs))
+
+
+@pytest.mark.parametrize(("name", "position"), CASES)
+@pytest.mark.parametrize("shelf", ["peers", "solutions"])
+def test_peers_and_solutions_agree_with_the_oracle_in_every_family(name, position, shelf):
+    device, operator = torch.device("cuda"), judged(name)
+    case = case_of(operator, position)
+    places = KERNELS / name / shelf
+    kernels = [p for p in sorted(places.iterdir()) if p.is_dir()] if places.is_dir() else []
+    for place in kernels:
+        if place.name == "flashinfer" and find_spec("flashinfer") is None:
+            continue
+        kernel = load_by_path(place / "kernel.py")
+        for family in operator.families:
+            inputs = operator.draw(case, SEED, family, device)
+            outputs = poisoned(operator, case, device)
+            kernel.run(*inputs.values(), *outputs.values())
+            torch.cuda.synchronize()
+            assert not faults(operator, case, inputs, outputs), (place.name, family)
+
+
+@pytest.mark.parametrize("name", [ATTENTION, INDEXER, EXPERTS])
+def test_rewriting_on_the_device_leaves_valid_inputs(name):
+    device, operator = torch.device("cuda"), judged(name)
+    case = case_of(operator, 2)
+    inputs = operator.draw(case, SEED, "typical", device)
+    places = {n: v.data_ptr() for n, v in inputs.items() if isinstance(v, torch.Tensor)}
+    generator = torch.Generator(device=device).manual_seed(SEED)
+    stale = operator.trusted(case, inputs)
+    assert operator.rewrite(case, inputs, generator)
+    now = {n: v.data_ptr() for n, v in inputs.items() if isinstance(v, torch.Tensor)}
+    assert now == places
+    assert not faults(operator, case, inputs, operator._run_reference(case, inputs))
+    if name != INDEXER:
+        assert faults(operator, case, inputs, stale)
+
+
+@pytest.mark.parametrize("name", [ATTENTION, INDEXER, EXPERTS])
+def test_held_out_cases_agree_with_the_baseline(name):
+    device, operator = torch.device("cuda"), judged(name)
+    kernel = load_by_path(KERNELS / name / "peers" / "torch_vectorised" / "kernel.py")
+    for case in operator.held_out(random.Random(SEED), 6, case_of(operator, 0)):
+        inputs = operator.draw(case, SEED, "typical", device)
+        outputs = poisoned(operator, case, device)
+        kernel.run(*inputs.values(), *outputs.values())
+        assert not faults(operator, case, inputs, outputs), case.axes
