@@ -36,11 +36,14 @@ WARM_MODULES = (
     "triton.language",
     "triton.runtime.autotuner",
     "triton.testing",
-    "tvm_ffi",
     "cuda.bindings.driver",
     "cupti.cupti",
 )
-"""Imported before any fork where they exist; none of them initialises CUDA by being imported."""
+"""Imported before any fork where they exist; none of them initialises CUDA by being imported.
+
+tvm_ffi is not among them: importing it asks torch for its devices, after which torch refuses CUDA in
+every forked child.
+"""
 
 
 @dataclass
