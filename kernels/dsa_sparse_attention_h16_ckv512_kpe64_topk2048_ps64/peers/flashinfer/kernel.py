@@ -46,6 +46,7 @@ def run(q_nope, q_pe, ckv_cache, kpe_cache, sparse_indices, sm_scale, output, ls
         lengths,
         heads,
         latent_dim,
+        rotary_dim,
         1,
         False,
         sm_scale,
