@@ -13,13 +13,14 @@ says of itself is true. No verdict and no latency comes from here.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..wire import CandidateFault
+from ..wire import BuildRequest, CandidateFault
 from ..wire_profile import CALL_MARK, ProfileAnswer, ProfileRun, read_message, write_message
 from . import kernel_calls
 
@@ -57,11 +58,13 @@ class _Run:
 
         from .build import Folders, build
 
+        cache = self._request.cache_dir
+        readable = cache is not None and os.access(cache, os.R_OK | os.X_OK)
         folders = Folders(
-            Path(self._request.private_dir),
-            Path(self._request.cache_dir) if self._request.cache_dir else None,
+            Path(self._request.private_dir), Path(cache) if cache and readable else None
         )
-        built, candidate = self._timed("build", lambda: build(self._request.build, folders))
+        order = _for_this_device(self._request)
+        built, candidate = self._timed("build", lambda: build(order, folders))
         if candidate is None:
             return built.fault
         inputs = self._timed("inputs", lambda: load_inputs(self._request))
@@ -118,6 +121,17 @@ class _Call:
             import torch
 
             torch.cuda.synchronize()
+
+
+def _for_this_device(request: ProfileRun) -> BuildRequest:
+    """The build request with the device's own architecture, unless one was asked for."""
+    if request.device == "cpu" or request.build.cuda_arch is not None:
+        return request.build
+    import torch
+
+    major, minor = torch.cuda.get_device_capability(request.device)
+    arch = f"{major}{minor}{'a' if major >= 9 else ''}"
+    return request.build.model_copy(update={"cuda_arch": arch})
 
 
 def load_inputs(request: ProfileRun) -> dict[str, Any]:

@@ -85,6 +85,7 @@ class Bounds:
 
     Attributes:
         floor_us: least time by bytes and operations on this device.
+        limiter: what sets that floor: 'memory', or a unit of computation.
         latency_floor_us: the same with launch and dependent steps.
         bytes_moved: bytes that any correct kernel must move.
         serial_steps: dependent steps inside the work; 0 when unknown or none.
@@ -93,6 +94,7 @@ class Bounds:
     """
 
     floor_us: float | None = None
+    limiter: str | None = None
     latency_floor_us: float | None = None
     bytes_moved: float | None = None
     serial_steps: int = 0
