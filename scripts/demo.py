@@ -62,6 +62,7 @@ class Tour:
         if edit := more.pop("edit", None):
             edit(path)
         lesson = more.pop("lesson", None)
+        tags = more.pop("tags")
         parent = more.pop("parent", None)
         verdict = await self.call(
             "evaluate_kernel", show=18, workspace=str(path), scope=self.scope, **more
@@ -72,6 +73,7 @@ class Tour:
             workspace=str(path),
             evaluation_id=verdict["evaluation_id"],
             hypothesis=hypothesis,
+            tags=tags,
             **({"lesson": lesson} if lesson else {}),
             **({"parent": parent} if parent else {}),
         )
@@ -105,7 +107,10 @@ async def tour(data_dir: Path, scope: str) -> None:
         await steps.call("sample_shapes", definition=DEFINITION)
         steps.heading("3  The baseline")
         baseline = await steps.trial(
-            "demo-baseline", "triton_baseline", "The shipped Triton kernel is the starting point."
+            "demo-baseline",
+            "triton_baseline",
+            "The shipped Triton kernel is the starting point.",
+            tags=["baseline"],
         )
         steps.heading("4  A candidate that is wrong: what an agent is told")
         await steps.trial(
@@ -113,6 +118,7 @@ async def tour(data_dir: Path, scope: str) -> None:
             "triton_baseline",
             "Skipping the decay gate saves an exponential per head.",
             edit=_without_decay,
+            tags=["drop-gate"],
             parent=baseline,
             lesson="The gate cannot be dropped: the state drifts away from the reference.",
         )
@@ -122,6 +128,7 @@ async def tour(data_dir: Path, scope: str) -> None:
             "triton_split_v",
             "One pass over the state for both products, tiles chosen by batch.",
             parent=baseline,
+            tags=["single-pass", "tile-by-batch"],
             compare_to="triton_baseline",
         )
         steps.heading("6  What was learnt")

@@ -77,6 +77,7 @@ class Trial:
     done: float = 0.0
     total: float = 1.0
     message: str = "queued"
+    told: float = 0.0
     listeners: list[OnProgress] = field(default_factory=list)
 
     async def progress(self, done: float, total: float, message: str) -> None:
@@ -86,6 +87,7 @@ class Trial:
 
     async def tell(self, message: str) -> None:
         """Tells whoever waits; a listener that fails is dropped."""
+        self.told = time.monotonic()
         for listener in list(self.listeners):
             try:
                 await listener(self.done, self.total, message)
@@ -235,9 +237,11 @@ class EvaluationService:
 
 
 async def _heartbeat(trial: Trial) -> None:
-    """Repeats the last step every two seconds, so that no client takes silence for death."""
+    """Repeats the last step after two silent seconds, so that no client takes silence for death."""
     while True:
-        await asyncio.sleep(2)
+        await asyncio.sleep(0.5)
+        if time.monotonic() - trial.told < 1.9:
+            continue
         seconds = time.monotonic() - trial.started
         # MCP wants progress to increase; a thousandth per beat says 'alive' and no more.
         trial.done = min(trial.done + 0.001, trial.total)
