@@ -54,9 +54,8 @@ def enter(launch: ProfileLaunch) -> LaunchOutcome:
     note("private_home", os.access(private, os.W_OK))
     if launch.keep_counters:
         kernel_calls.prctl(_PR_SET_KEEPCAPS, 1)
-    changed = root and _become_nobody(private, launch.command)
-    note("uid", changed)
-    if changed:
+    note("uid", root and _become_nobody(private, launch.command))
+    if root:
         kept = launch.keep_counters and _keep_only_sys_admin()
         if kept:
             missing.append("capabilities (CAP_SYS_ADMIN is kept to read counters)")

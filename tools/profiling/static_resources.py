@@ -83,10 +83,32 @@ def _width(modifiers: Iterable[str]) -> int:
 
 def static_kernel(kernel: CompiledKernel) -> StaticKernel:
     """Adds occupancy, instruction classes and notes to one compiled kernel."""
-    instructions = classify_opcodes(kernel.opcodes)
+    return explained(
+        StaticKernel(
+            name=kernel.name,
+            target=kernel.target,
+            config=dict(kernel.config),
+            registers=kernel.registers,
+            shared_bytes=kernel.shared_bytes,
+            stack_bytes=kernel.stack_bytes,
+            spill_bytes=kernel.spill_bytes,
+            threads=kernel.threads,
+            instructions=dict(kernel.opcodes),
+        )
+    )
+
+
+def explained(kernel: StaticKernel) -> StaticKernel:
+    """Explains a kernel as the judge records it, its `instructions` being opcodes as counted.
+
+    A kernel that was explained before comes back as it is.
+    """
+    if "total" in kernel.instructions or kernel.occupancy is not None:
+        return kernel
+    instructions = classify_opcodes(kernel.instructions) if kernel.instructions else {}
     limits = limits_of(kernel.target)
     fraction, limit = None, None
-    notes: list[str] = []
+    notes = list(kernel.notes)
     if limits is not None and kernel.threads and kernel.registers is not None:
         occupancy = theoretical_occupancy(
             limits,
@@ -100,23 +122,24 @@ def static_kernel(kernel: CompiledKernel) -> StaticKernel:
     elif limits is None:
         notes.append(f"Occupancy limits of {kernel.target} are not in the table.")
     notes += _notes(kernel, instructions)
-    return StaticKernel(
-        name=kernel.name,
-        target=kernel.target,
-        config=dict(kernel.config),
-        registers=kernel.registers,
-        shared_bytes=kernel.shared_bytes,
-        stack_bytes=kernel.stack_bytes,
-        spill_bytes=kernel.spill_bytes,
-        threads=kernel.threads,
-        occupancy=fraction,
-        occupancy_limit=limit,
-        instructions=instructions,
-        notes=notes,
+    return kernel.model_copy(
+        update={
+            "instructions": instructions,
+            "occupancy": fraction,
+            "occupancy_limit": limit,
+            "notes": notes,
+        }
     )
 
 
-def _notes(kernel: CompiledKernel, instructions: Mapping[str, int]) -> list[str]:
+def explained_check(check: StaticCheck | None) -> StaticCheck | None:
+    """Explains every kernel of a recorded check; None stays None."""
+    if check is None:
+        return None
+    return check.model_copy(update={"kernels": [explained(kernel) for kernel in check.kernels]})
+
+
+def _notes(kernel: StaticKernel, instructions: Mapping[str, int]) -> list[str]:
     notes: list[str] = []
     if kernel.spill_bytes:
         notes.append(f"{kernel.spill_bytes} bytes a thread are spilled to local memory.")

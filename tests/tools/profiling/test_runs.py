@@ -45,6 +45,7 @@ def ends(pid: int, seconds: float = 5.0) -> bool:
                 return True
         except OSError:
             return True
+        time.sleep(0.02)
     return False
 
 

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from kernel_harness.tools.profiling.static_resources import (
     classify_opcodes,
+    explained_check,
     static_check,
     static_kernel,
 )
+from kernel_harness.tools.schema.evaluation import StaticCheck, StaticKernel
 from kernel_harness.tools.wire import CandidateFault, Compiled, CompiledKernel
 
 GEMM = {"HGMMA.64x128x16.F32.BF16": 16, "UTMALDG.2D": 4, "SYNCS.ARRIVE": 9, "STG.E.128": 8}
@@ -101,3 +103,15 @@ def test_a_fault_of_the_whole_request_is_a_failure_with_its_excerpt():
 def test_a_call_that_launches_nothing_is_unavailable_rather_than_built():
     assert static_check(Compiled()).status == "unavailable"
     assert static_check(Compiled(kernels=[kernel()])).status == "built"
+
+
+def test_a_recorded_check_is_explained_once_and_only_once():
+    recorded = StaticKernel(
+        name="k", target="sm_90", registers=128, threads=256, instructions={"LDG.E.128": 3}
+    )
+    once = explained_check(StaticCheck(status="built", kernels=[recorded]))
+    assert once is not None
+    assert once.kernels[0].occupancy == 0.25
+    assert once.kernels[0].instructions["load_global_128"] == 3
+    assert explained_check(once) == once
+    assert explained_check(None) is None
