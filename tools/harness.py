@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from .archive.promotion import Promotion, PromotionDecision
 from .archive.store import Archive, ArchivedCandidate
 from .environment import EnvironmentReport, chosen_device, environment_report
 from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.pool import JudgePool
 from .evaluation.record import RecordStore
 from .evaluation.service import EvaluateRequest, EvaluationService
+from .inspection import Inspection
 from .listing import DefinitionListing, WorkloadListing, list_definitions, list_workloads
 from .memory import Memory
+from .profiling.records import Profile
+from .profiling.sanitizer import SanitizerReport
+from .profiling.service import Profiler
+from .profiling.timeline import Timeline
+from .promoting import Promoting
 from .reports import SLICE_CHARACTERS, Reports, ReportSlice
 from .schema.evaluation import Evaluation, Isolation, Scope
 from .schema.flashinfer_trace import Solution
@@ -44,6 +51,11 @@ class Harness:
         self.evaluations = EvaluationService(settings, self.pool, self.records)
         self.archive = Archive(settings.archive_dir)
         self.memory = Memory(self.archive, self.records, dataset, settings.profiles_dir)
+        self.inspection = Inspection(
+            settings, self.device, self.pool, self.evaluations.latencies,
+            Profiler(settings, self.device),
+        )  # fmt: skip
+        self.promoting = Promoting(self.archive, self.evaluations, self.inspection, self.device)
         self._reports = Reports(self.records, self.archive, settings.profiles_dir)
 
     @classmethod
@@ -62,6 +74,7 @@ class Harness:
     def kill_children(self) -> None:
         """Kills every process that this harness started, at once."""
         self.pool.kill()
+        self.inspection.kill()
 
     @property
     def device(self) -> str:
@@ -172,6 +185,71 @@ class Harness:
     ) -> ReportSlice:
         """A slice of a long text."""
         return self._reports.read(uri, section, offset, limit)
+
+    async def profile_ncu(
+        self,
+        *,
+        workspace: str | None = None,
+        candidate: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
+        workloads: Sequence[str] | None = None,
+        set: str = "detailed",
+        compare_to: str | None = None,
+        progress: OnProgress | None = None,
+    ) -> Profile:
+        """Why a candidate is slow, by hardware counters where they can be had."""
+        found = self.read_candidate(workspace=workspace, solution=solution, candidate=candidate)
+        operator = self.dataset.operator(found.definition)
+        other = self._solution(operator, compare_to) if compare_to else None
+        return await self.inspection.profile_ncu(
+            operator,
+            found,
+            workloads=workloads or (),
+            profile_set=set,
+            compare_to=other,
+            progress=progress,
+        )
+
+    async def profile_timeline(
+        self,
+        *,
+        workspace: str | None = None,
+        candidate: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
+        workloads: Sequence[str] | None = None,
+        progress: OnProgress | None = None,
+    ) -> Timeline:
+        """What one call does over time: kernels, copies, gaps, the host."""
+        found = self.read_candidate(workspace=workspace, solution=solution, candidate=candidate)
+        operator = self.dataset.operator(found.definition)
+        return await self.inspection.profile_timeline(
+            operator, found, workloads=workloads or (), progress=progress
+        )
+
+    async def sanitize(
+        self,
+        *,
+        workspace: str | None = None,
+        candidate: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
+        progress: OnProgress | None = None,
+    ) -> SanitizerReport:
+        """Races, bad addresses and uninitialised reads, mapped to source lines."""
+        found = self.read_candidate(workspace=workspace, solution=solution, candidate=candidate)
+        operator = self.dataset.operator(found.definition)
+        return await self.inspection.sanitize(operator, found, progress)
+
+    async def promote_candidate(
+        self, candidate_id: str, progress: OnProgress | None = None
+    ) -> PromotionDecision:
+        """Verifies an archived candidate afresh and promotes it when every rule holds."""
+        solution = self.archive.get(candidate_id).solution()
+        operator = self.dataset.operator(solution.definition)
+        return await self.promoting.promote(operator, solution, candidate_id, progress)
+
+    def rollback(self, definition: str, reason: str, gpu: str | None = None) -> Promotion:
+        """Returns an operator's best to the one before it, and says why."""
+        return self.promoting.rollback(self.dataset.operator(definition), reason, gpu)
 
     def archive_candidate(
         self,

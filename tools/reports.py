@@ -138,6 +138,6 @@ def _parse(uri: str) -> tuple[str, str]:
     if kind not in KINDS or not name:
         raise RequestError(
             f"{uri!r} is no report's address",
-            remedy=f"Addresses look like {SCHEME}evaluation/<id>; results hold them in _uri fields.",
+            remedy=f"Addresses look like {SCHEME}evaluation/<id>; results name them in …_uri.",
         )
     return kind, name

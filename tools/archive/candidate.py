@@ -154,8 +154,12 @@ def gpu_name(evaluation: Evaluation) -> str:
     device = evaluation.evidence.device
     if device is None or device.executor != "cuda":
         return "cpu"
-    words = device.name.replace("NVIDIA", " ").split()
-    return "-".join(words) or "gpu"
+    return gpu_label(device.name)
+
+
+def gpu_label(device_name: str) -> str:
+    """A driver's name of a device as refs carry it, e.g. "H200" for "NVIDIA H200"."""
+    return "-".join(device_name.replace("NVIDIA", " ").split()) or "gpu"
 
 
 def technique_tags(tags: Sequence[str]) -> list[str]:

@@ -192,7 +192,7 @@ class JudgePool:
         Raises:
             InfrastructureError: when the judge died or failed; never for a candidate's fault.
         """
-        async with self._turn(device), self._device_lock(device, progress):
+        async with self.reserved(device, progress):
             await progress(0, 1, "starting the judge" if not self.ready(device) else "judging")
             judge = await self._running(device)
             try:
@@ -263,6 +263,12 @@ class JudgePool:
                         return
         except (TimeoutError, InfrastructureError):
             judge.kill()
+
+    @contextlib.asynccontextmanager
+    async def reserved(self, device: str, progress: OnProgress) -> AsyncIterator[None]:
+        """Holds a device: first in turn within this server, then against other servers."""
+        async with self._turn(device), self._device_lock(device, progress):
+            yield
 
     @contextlib.asynccontextmanager
     async def _device_lock(self, device: str, progress: OnProgress) -> AsyncIterator[None]:

@@ -50,6 +50,7 @@ class EvaluateRequest:
     force: bool = False
     checks: Checks | None = None
     only: Sequence[str] = ()
+    budget_s: float | None = None
 
     @property
     def command(self) -> str:
@@ -200,7 +201,8 @@ class EvaluationService:
             baseline=request.baseline,
             targets=request.targets or settings.targets,
             static_targets=settings.static_targets,
-            budget_s=settings.cpu_budget_s if on_cpu else settings.gpu_budget_s,
+            budget_s=request.budget_s
+            or (settings.cpu_budget_s if on_cpu else settings.gpu_budget_s),
             build_timeout_s=settings.build_timeout_s,
             call_timeout_s=settings.call_timeout_s,
             hardware_file=str(settings.kernels_dir / "hardware.json"),
