@@ -41,8 +41,8 @@ WARM_MODULES = (
 )
 """Imported before any fork where they exist; none of them initialises CUDA by being imported.
 
-tvm_ffi is not among them: importing it asks torch for its devices, after which torch refuses CUDA in
-every forked child.
+tvm_ffi is not among them: importing it asks torch for its devices, after which torch refuses CUDA
+in every forked child.
 """
 
 

@@ -37,6 +37,8 @@ from . import kernel_calls, sandbox
 from .arena import Arena, map_arena
 from .build import Candidate, build
 from .call import Caller
+from .clock import Clock
+from .device_clock import clock_for
 from .keeper import Contained
 from .sources import Folders
 
@@ -104,6 +106,7 @@ class _Room:
         cache = Path(spawn.cache_dir) if spawn.cache_dir else None
         self._folders = Folders(Path(spawn.private_dir), cache, self._publish, self._close_publish)
         self._arena: Arena | None = None
+        self._clock: Clock | None = None
         self._candidate: Candidate | None = None
         self._caller: Caller | None = None
 
@@ -121,6 +124,7 @@ class _Room:
             if len(fds) != 1:
                 raise WireError("MapArena came without its descriptor")
             self._arena = map_arena(message, fds[0])
+            self._clock = clock_for(self._arena.device)
             return Mapped()
         close_all(fds)
         if isinstance(message, BuildRequest):
@@ -136,7 +140,7 @@ class _Room:
         if self._candidate is None or self._arena is None:
             return Called(fault=_out_of_order("Nothing was built, or no arena was mapped"))
         if self._caller is None:
-            self._caller = Caller(self._candidate, self._arena)
+            self._caller = Caller(self._candidate, self._arena, self._clock)
         return self._caller.call(request)
 
     def _compile(self, request: CompileRequest) -> Compiled:

@@ -1,0 +1,289 @@
+"""Measuring one call on a CUDA device, from inside the candidate's process.
+
+The latency is a span: the end of the last activity minus the start of the first, over all streams
+and threads, of what CUPTI records between the moment before the call and the device-wide
+synchronisation after it. The harness's own copies of the outputs are told apart by a marker that is
+enqueued between the callable's return and them. Without CUPTI, CUDA events around the call stand
+in, about 2.4 µs too long for one short kernel, and the answer says so.
+
+What runs here shares a process with the candidate, so its figures are claims: the judge bounds them
+by its own wall clock, by physics, and by a second mechanism.
+
+Method: activity records as the CUPTI documentation describes them; a cold L2 by writing a buffer of
+twice its size, as the FlashInfer contest's protocol does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from ..wire import Activity, CallRequest
+from .build import Candidate
+from .clock import Clock, NoClock, Timing
+from .faults import CandidateError
+from .ghost import disabled_kernels
+from .origins import origin_of
+
+MARKER_BYTES = 4_099
+"""A prime that no sensible memset has; the marker is told by it and by its stream."""
+MOST_ACTIVITIES = 1_500
+SPIN_CYCLES = 200_000
+
+_now = time.perf_counter_ns
+_synchronize = torch.cuda.synchronize
+_current_stream = torch.cuda.current_stream
+_use_stream = torch.cuda.stream
+_zero = torch.Tensor.zero_
+_Event = torch.cuda.Event
+_spin = torch.cuda._sleep
+
+
+class Recorder:
+    """What CUPTI records of this process; one per process."""
+
+    def __init__(self) -> None:
+        from cupti import cupti  # pyright: ignore[reportMissingImports]
+
+        self._cupti = cupti
+        self._flush = cupti.activity_flush_all
+        self.timestamp: Callable[[], int] = cupti.get_timestamp
+        self.records: list[Any] = []
+        cupti.activity_register_callbacks(_request_buffer, self._completed)
+        kinds = cupti.ActivityKind
+        for kind in (kinds.CONCURRENT_KERNEL, kinds.MEMCPY, kinds.MEMSET):
+            cupti.activity_enable(kind)
+        self.memcpy, self.memset = kinds.MEMCPY, kinds.MEMSET
+
+    def _completed(self, activities: list[Any]) -> None:
+        self.records.extend(activities)
+
+    def clear(self) -> None:
+        """Drops what was recorded so far."""
+        self._flush(1)
+        self.records.clear()
+
+    def since(self, moment: int) -> list[Any]:
+        """Activities that started at or after a timestamp, in the order of their API calls."""
+        self._flush(1)
+        found = [r for r in self.records if r.start >= moment]
+        self.records.clear()
+        return sorted(found, key=lambda r: r.correlation_id)
+
+
+def _request_buffer() -> tuple[int, int]:
+    return 4 << 20, 0
+
+
+class DeviceClock:
+    """Times calls on one CUDA device.
+
+    Args:
+        device: where the arena lies.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        properties = torch.cuda.get_device_properties(device)
+        self._scratch = torch.empty(2 * properties.L2_cache_size, dtype=torch.uint8, device=device)
+        self._marker = torch.empty(MARKER_BYTES, dtype=torch.uint8, device=device)
+        self._side = torch.cuda.Stream(device)
+        self._noise = torch.cuda.Stream(device)
+        self._noise_block = torch.randn(2048, 2048, device=device)
+        self._recorder, self._note = _recorder()
+        self._reset_persisting = _persisting_reset()
+
+    def measure(
+        self,
+        request: CallRequest,
+        call: Callable[[], Any],
+        snapshot: Callable[[Any], None],
+        candidate: Candidate,
+    ) -> Timing:
+        """Calls once as the request asks; hands the result to `snapshot` before any sync."""
+        with self._surroundings(request):
+            if request.disable_own_kernels:
+                return self._ghost(call, snapshot)
+            if request.time in ("cold", "warm") and self._recorder is not None:
+                return self._by_records(request, call, snapshot, candidate, self._recorder)
+            if request.time != "none":
+                return self._by_events(request, call, snapshot)
+            return self._untimed(call, snapshot)
+
+    @contextlib.contextmanager
+    def _surroundings(self, request: CallRequest) -> Iterator[None]:
+        if request.noise:
+            with _use_stream(self._noise):
+                for _ in range(4):
+                    torch.mm(self._noise_block, self._noise_block)
+        if request.stream == "side":
+            self._side.wait_stream(_current_stream(self._device))
+            with _use_stream(self._side):
+                yield
+        else:
+            yield
+
+    def _untimed(self, call: Callable[[], Any], snapshot: Callable[[Any], None]) -> Timing:
+        begin = _now()
+        snapshot(call())
+        _synchronize()
+        return Timing(host_ns=_now() - begin)
+
+    def _ghost(self, call: Callable[[], Any], snapshot: Callable[[Any], None]) -> Timing:
+        with disabled_kernels() as count:
+            result = call()
+        snapshot(result)
+        _synchronize()
+        if not count.launches:
+            raise CandidateError(
+                "ghost_unavailable", "No Triton kernel was launched, so none could be disabled"
+            )
+        return Timing()
+
+    def _chill(self) -> None:
+        """Leaves nothing of the inputs in the L2, pinned or not."""
+        self._reset_persisting()
+        _zero(self._scratch)
+
+    def _by_records(
+        self,
+        request: CallRequest,
+        call: Callable[[], Any],
+        snapshot: Callable[[Any], None],
+        candidate: Candidate,
+        recorder: Recorder,
+    ) -> Timing:
+        if request.time == "cold":
+            self._chill()
+        _synchronize()
+        recorder.clear()
+        moment = recorder.timestamp()
+        begin = _now()
+        result = call()
+        _zero(self._marker)
+        snapshot(result)
+        _synchronize()
+        host_ns = _now() - begin
+        copies = len(request.snapshots)
+        return self._timing(recorder, moment, copies, host_ns, candidate)
+
+    def _timing(
+        self, recorder: Recorder, moment: int, copies: int, host_ns: int, candidate: Candidate
+    ) -> Timing:
+        everything = recorder.since(moment)
+        found, marked = self._without_ours(recorder, everything, copies)
+        note = self._note if marked else "the harness's marker was not among the records"
+        if not found:
+            return Timing(timer="cupti", note="no device activity in the call", host_ns=host_ns)
+        activities = [
+            Activity(
+                name=_name_of(record, recorder)[:400],
+                start_ns=record.start,
+                end_ns=record.end,
+                stream=getattr(record, "stream_id", 0),
+                origin=_origin(record, recorder, candidate),
+                grid=_extent(record, "grid"),
+                block=_extent(record, "block"),
+            )
+            for record in found[:MOST_ACTIVITIES]
+        ]
+        return Timing(
+            timer="cupti" if marked else None,
+            note=note,
+            span_ns=max(r.end for r in found) - min(r.start for r in found),
+            host_ns=host_ns,
+            activities=activities,
+            dropped=max(0, len(found) - MOST_ACTIVITIES),
+        )
+
+    @staticmethod
+    def _without_ours(
+        recorder: Recorder, everything: list[Any], copies: int
+    ) -> tuple[list[Any], bool]:
+        """What is left without the marker and the copies that followed it on its stream."""
+        marker = next(
+            (
+                r
+                for r in everything
+                if r.kind == recorder.memset and getattr(r, "bytes", 0) == MARKER_BYTES
+            ),
+            None,
+        )
+        if marker is None:
+            return everything, False
+        left, dropped = [], 0
+        for record in everything:
+            ours = record is marker or (
+                dropped < copies
+                and record.correlation_id > marker.correlation_id
+                and getattr(record, "stream_id", None) == getattr(marker, "stream_id", None)
+            )
+            if not ours:
+                left.append(record)
+            elif record is not marker:
+                dropped += 1
+        return left, True
+
+    def _by_events(
+        self, request: CallRequest, call: Callable[[], Any], snapshot: Callable[[Any], None]
+    ) -> Timing:
+        if request.time != "warm":
+            self._chill()
+        _synchronize()
+        start, stop = _Event(enable_timing=True), _Event(enable_timing=True)
+        stream = _current_stream(self._device)
+        # A spinning kernel holds the stream back until the host has enqueued the call, so that
+        # its launch time stays out of the window.
+        _spin(SPIN_CYCLES)
+        start.record(stream)
+        begin = _now()
+        result = call()
+        stop.record(stream)
+        snapshot(result)
+        _synchronize()
+        host_ns = _now() - begin
+        span = round(start.elapsed_time(stop) * 1e6)
+        return Timing(timer="cuda_events", note=self._note, span_ns=span, host_ns=host_ns)
+
+
+def clock_for(device: torch.device) -> Clock:
+    """The clock of a device: CUPTI or events on CUDA, none on a CPU."""
+    return DeviceClock(device) if device.type == "cuda" else NoClock()
+
+
+def _recorder() -> tuple[Recorder | None, str | None]:
+    try:
+        return Recorder(), None
+    except Exception as error:  # no package, too old a driver, or counters held by a profiler
+        words = f"{type(error).__name__}: {error}"[:200]
+        return None, f"CUDA events, about 2.4 µs too long for one kernel; no CUPTI: {words}"
+
+
+def _persisting_reset() -> Callable[[], Any]:
+    try:
+        from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return lambda: None
+    return driver.cuCtxResetPersistingL2Cache
+
+
+def _name_of(record: Any, recorder: Recorder) -> str:
+    if record.kind == recorder.memcpy:
+        return f"memcpy {getattr(record, 'bytes', '?')} bytes"
+    if record.kind == recorder.memset:
+        return f"memset {getattr(record, 'bytes', '?')} bytes"
+    return str(getattr(record, "name", "kernel"))
+
+
+def _origin(record: Any, recorder: Recorder, candidate: Candidate) -> str:
+    if record.kind in (recorder.memcpy, recorder.memset):
+        return "copy"
+    return origin_of(str(getattr(record, "name", "")), candidate.kernel_names)
+
+
+def _extent(record: Any, what: str) -> list[int]:
+    return [n for axis in "xyz" if (n := getattr(record, f"{what}_{axis}", None)) is not None]
