@@ -39,6 +39,8 @@ SHORT_CHAIN_US = 6.0
 UNDERFILLED = 0.75
 TAIL_LOSS = 0.2
 LOCAL_SHARE = 0.02
+SPILL_PERCENT = 50.0
+"""Share of local requests that are spills, where instructions were not counted."""
 LOW_OCCUPANCY_PERCENT = 30.0
 CONFLICT_PERCENT = 25.0
 CHAIN_SHARE = 0.3
@@ -193,13 +195,16 @@ def _spills(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
     local, instructions = kernel.local_instructions or 0.0, kernel.instructions or 0.0
     spilled = kernel.spill_requests or 0.0
     share = max(local, spilled) / instructions if instructions else 0.0
+    much = share >= LOCAL_SHARE
+    if not instructions and kernel.spill_percent is not None:
+        much = kernel.spill_percent >= SPILL_PERCENT
     known = kernel.spill_requests is None or spilled > 0
-    if share < LOCAL_SHARE or not known:
+    if not (much and known):
         return None
     return _result(
         kernel,
         Bottleneck.SPILLS,
-        _evidence("local_instruction_share", 100 * share, "%", "of all instructions"),
+        _evidence("local_instruction_share", 100 * share or None, "%", "of all instructions"),
         _evidence("spill_requests", kernel.spill_requests, "", "register spills to local memory"),
         _evidence("registers", kernel.registers, "register/thread"),
         _evidence("l1_percent", kernel.l1_percent, "%", "where spills are served"),

@@ -1,10 +1,8 @@
 """Raw counters of one profiled call to a `KernelProfile` for each kernel.
 
-Counter names drift between releases of Nsight Compute and between architectures, so each figure
-lists every name it is known by, first choice first, and is None where no name was collected. The
-names were checked against NVIDIA's guides and against listings of reports from Hopper and
-Blackwell machines. Percentages are of the hardware's peak as Nsight Compute defines it, over the
-whole kernel ("elapsed") unless said.
+A figure is None where none of the counters it is known by (`counters`) was collected. Percentages
+are of the hardware's peak as Nsight Compute defines it, over the whole kernel: a counter that holds
+for busy multiprocessors only is scaled by the share of the time in which they were busy.
 
 What it cannot promise: that a figure under the profiler is the one of an unprofiled run. Launches
 are serialised and replayed, clocks are left alone; rank by the timer, explain with this.
@@ -13,7 +11,6 @@ are serialised and replayed, clocks are left alone; rank by the timer, explain w
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,106 +18,13 @@ from typing import Any
 from pydantic import Field
 
 from ..schema.evaluation import FiniteFloat, Record
+from .counters import NAMES, OCCUPANCY_LIMITS, SAMPLED_STALL, STALL
 from .quantities import Quantity
 
 NAME_CHARACTERS = 300
 TOP_STALLS = 5
 TOP_RULES = 5
 SECTOR_BYTES = 32
-_ELAPSED = "avg.pct_of_peak_sustained_elapsed"
-_ACTIVE = "avg.pct_of_peak_sustained_active"
-_STALL = re.compile(r"smsp__average_warps_issue_stalled_(\w+?)_per_issue_active\.ratio")
-_SAMPLED_STALL = re.compile(r"smsp__pcsamp_warps_issue_stalled_(\w+)(?<!_not_issued)")
-
-NAMES: dict[str, tuple[str, ...]] = {
-    "duration": ("gpu__time_duration.sum", "gpu__time_duration.avg", "gpu__time_duration.max"),
-    "waves": ("launch__waves_per_multiprocessor",),
-    "registers": ("launch__registers_per_thread",),
-    "shared": ("launch__shared_mem_per_block",),
-    "shared_static": ("launch__shared_mem_per_block_static",),
-    "shared_dynamic": ("launch__shared_mem_per_block_dynamic",),
-    "sm_count": ("device__attribute_multiprocessor_count", "launch__sm_count"),
-    "cluster": ("launch__cluster_size",),
-    "occupancy_theoretical": ("sm__maximum_warps_per_active_cycle_pct",),
-    "occupancy_achieved": (f"sm__warps_active.{_ACTIVE}",),
-    "compute": (f"sm__throughput.{_ELAPSED}",),
-    "memory": (f"gpu__compute_memory_throughput.{_ELAPSED}",),
-    "dram": (f"gpu__dram_throughput.{_ELAPSED}", f"dram__throughput.{_ELAPSED}"),
-    "dram_read_percent": ("dram__bytes_read.sum.pct_of_peak_sustained_elapsed",),
-    "dram_write_percent": ("dram__bytes_write.sum.pct_of_peak_sustained_elapsed",),
-    "dram_read": ("dram__bytes_read.sum", "dram__bytes_op_read.sum"),
-    "dram_write": ("dram__bytes_write.sum", "dram__bytes_op_write.sum"),
-    "dram_rate": ("dram__bytes.sum.per_second", "dram__bytes_read.sum.per_second"),
-    "l2": (f"lts__throughput.{_ELAPSED}",),
-    "l1": (f"l1tex__throughput.{_ELAPSED}", f"l1tex__throughput.{_ACTIVE}"),
-    "l1_hit": ("l1tex__t_sector_hit_rate.pct",),
-    "l2_hit": ("lts__t_sector_hit_rate.pct",),
-    "tensor": (
-        f"sm__pipe_tensor_cycles_active.{_ELAPSED}",
-        f"sm__pipe_tensor_cycles_active.{_ACTIVE}",
-        f"sm__pipe_tensor_subpipe_hmma_cycles_active.{_ELAPSED}",
-        f"sm__pipe_tensor_subpipe_hmma_cycles_active.{_ACTIVE}",
-        f"sm__pipe_tensor_op_hmma_cycles_active.{_ELAPSED}",
-        f"sm__pipe_tensor_op_hmma_cycles_active.{_ACTIVE}",
-        f"sm__inst_executed_pipe_tensor.{_ACTIVE}",
-    ),
-    "fma": (
-        f"sm__pipe_fma_cycles_active.{_ELAPSED}",
-        f"sm__pipe_fma_cycles_active.{_ACTIVE}",
-        f"sm__inst_executed_pipe_fma.{_ELAPSED}",
-        f"sm__inst_executed_pipe_fma.{_ACTIVE}",
-    ),
-    "issue": (
-        f"smsp__issue_active.{_ACTIVE}",
-        f"sm__issue_active.{_ACTIVE}",
-        f"sm__inst_issued.{_ACTIVE}",
-        f"sm__inst_issued.{_ELAPSED}",
-    ),
-    "warps_active": ("smsp__warps_active.avg.per_cycle_active",),
-    "warps_eligible": ("smsp__warps_eligible.avg.per_cycle_active",),
-    "warp_cycles": ("smsp__average_warp_latency_per_inst_issued.ratio",),
-    "sm_active": ("sm__cycles_active.avg",),
-    "sm_active_max": ("sm__cycles_active.max",),
-    "sm_elapsed": ("sm__cycles_elapsed.avg", "sm__cycles_elapsed.max", "gpc__cycles_elapsed.max"),
-    "load_sector_bytes": ("smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.ratio",),
-    "load_sector_percent": ("smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.pct",),
-    "sectors": ("memory_l2_theoretical_sectors_global",),
-    "sectors_ideal": ("memory_l2_theoretical_sectors_global_ideal",),
-    "sectors_excess": ("derived__memory_l2_theoretical_sectors_global_excessive",),
-    "load_sectors": ("l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum",),
-    "load_requests": ("l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum",),
-    "shared_wavefronts": ("memory_l1_wavefronts_shared",),
-    "shared_wavefronts_ideal": ("memory_l1_wavefronts_shared_ideal",),
-    "shared_wavefronts_excess": ("derived__memory_l1_wavefronts_shared_excessive",),
-    "bank_conflicts": ("l1tex__data_bank_conflicts_pipe_lsu_mem_shared.sum",),
-    "bank_wavefronts": ("l1tex__data_pipe_lsu_wavefronts_mem_shared.sum",),
-    "shared_share": (
-        "l1tex__data_pipe_lsu_wavefronts_mem_shared.sum.pct_of_peak_sustained_elapsed",
-        f"l1tex__data_pipe_lsu_wavefronts_mem_shared.{_ELAPSED}",
-    ),
-    "spill_requests": (
-        "derived__local_spilling_requests",
-        "sass__inst_executed_register_spilling_mem_local",
-        "sass__inst_executed_register_spilling",
-    ),
-    "local_loads": (
-        "smsp__sass_inst_executed_op_local_ld.sum",
-        "smsp__inst_executed_op_local_ld.sum",
-    ),
-    "local_stores": (
-        "smsp__sass_inst_executed_op_local_st.sum",
-        "smsp__inst_executed_op_local_st.sum",
-    ),
-    "instructions": ("smsp__inst_executed.sum", "sm__inst_executed.sum"),
-}
-"""Each figure's counters, first choice first."""
-_LIMITS = {
-    "registers": "launch__occupancy_limit_registers",
-    "shared_memory": "launch__occupancy_limit_shared_mem",
-    "warps": "launch__occupancy_limit_warps",
-    "blocks": "launch__occupancy_limit_blocks",
-    "barriers": "launch__occupancy_limit_barriers",
-}
 
 
 @dataclass(frozen=True)
@@ -177,7 +81,7 @@ class KernelProfile(Record):
     l1_percent: FiniteFloat = None
     tensor_percent: FiniteFloat = None
     fma_percent: FiniteFloat = None
-    issue_percent: FiniteFloat = Field(default=None, description="Of issue slots, while active.")
+    issue_percent: FiniteFloat = Field(default=None, description="Of issue slots.")
     sm_active_percent: FiniteFloat = Field(
         default=None, description="Share of the duration in which an average SM had a warp."
     )
@@ -197,6 +101,7 @@ class KernelProfile(Record):
         default=None, description="Shared-memory wavefronts over their peak rate."
     )
     spill_requests: FiniteFloat = None
+    spill_percent: FiniteFloat = Field(default=None, description="Spills, of all local requests.")
     local_instructions: FiniteFloat = None
     instructions: FiniteFloat = None
     warps_active: FiniteFloat = Field(default=None, description="Per scheduler and cycle.")
@@ -217,6 +122,15 @@ class _Counters:
             found = self._metrics.get(name)
             if found is not None and math.isfinite(found.value):
                 return found.value
+        return None
+
+    def over_duration(self, figure: str, active_share: float | None) -> float | None:
+        """A share of peak over the whole kernel, also where it was counted while active only."""
+        for name in NAMES[figure]:
+            found = self._metrics.get(name)
+            if found is not None and math.isfinite(found.value):
+                idle = name.endswith("sustained_active") and active_share is not None
+                return found.value * active_share if idle and active_share else found.value
         return None
 
     def whole(self, figure: str) -> int | None:
@@ -267,6 +181,7 @@ def _figures(raw: RawKernel) -> dict[str, Any]:
     counters = _Counters(raw.metrics)
     shared = counters.total("shared_static", "shared_dynamic")
     dram = counters.get("dram")
+    active = _active_share(counters, raw.grid)
     return {
         "grid": list(raw.grid),
         "block": list(raw.block),
@@ -284,10 +199,10 @@ def _figures(raw: RawKernel) -> dict[str, Any]:
             counters.total("dram_read_percent", "dram_write_percent") if dram is None else dram
         ),
         "l2_percent": counters.get("l2"),
-        "l1_percent": counters.get("l1"),
-        "tensor_percent": counters.get("tensor"),
-        "fma_percent": counters.get("fma"),
-        "issue_percent": counters.get("issue"),
+        "l1_percent": counters.over_duration("l1", active),
+        "tensor_percent": counters.over_duration("tensor", active),
+        "fma_percent": counters.over_duration("fma", active),
+        "issue_percent": counters.over_duration("issue", active),
         "sm_active_percent": _capped(counters.ratio("sm_active", "sm_elapsed", 100.0)),
         "sm_imbalance": counters.ratio("sm_active_max", "sm_active"),
         "dram_bytes": counters.total("dram_read", "dram_write"),
@@ -299,6 +214,7 @@ def _figures(raw: RawKernel) -> dict[str, Any]:
         "bank_conflict_percent": _bank_conflicts(counters),
         "shared_wavefront_percent": counters.get("shared_share"),
         "spill_requests": counters.get("spill_requests"),
+        "spill_percent": counters.get("spill_percent"),
         "local_instructions": counters.total("local_loads", "local_stores"),
         "instructions": counters.get("instructions"),
         "warps_active": counters.get("warps_active"),
@@ -309,15 +225,26 @@ def _figures(raw: RawKernel) -> dict[str, Any]:
     }
 
 
+def _active_share(counters: _Counters, grid: tuple[int, ...]) -> float | None:
+    """Share of the machine's time in which an SM had work, 0 to 1; by blocks if not counted."""
+    counted = counters.ratio("sm_active", "sm_elapsed")
+    if counted is not None:
+        return min(counted, 1.0)
+    sms = counters.get("sm_count")
+    return min(math.prod(grid) / sms, 1.0) if sms and grid else None
+
+
 def _capped(percent: float | None) -> float | None:
     return None if percent is None else min(percent, 100.0)
 
 
 def _occupancy_limit(metrics: Mapping[str, Quantity]) -> str | None:
     blocks = {
-        name: metrics[counter].value for name, counter in _LIMITS.items() if counter in metrics
+        name: metrics[counter].value
+        for name, counter in OCCUPANCY_LIMITS.items()
+        if counter in metrics
     }
-    return min(blocks, key=lambda name: blocks[name]) if blocks else None
+    return min(blocks, key=lambda resource: blocks[resource]) if blocks else None
 
 
 def _sector_efficiency(counters: _Counters) -> float | None:
@@ -349,7 +276,7 @@ def _bank_conflicts(counters: _Counters) -> float | None:
 
 
 def _stalls(metrics: Mapping[str, Quantity]) -> list[Stall]:
-    for pattern in (_STALL, _SAMPLED_STALL):
+    for pattern in (STALL, SAMPLED_STALL):
         cycles = {
             match.group(1): quantity.value
             for name, quantity in metrics.items()

@@ -41,8 +41,14 @@ class ProfileSet(StrEnum):
 
 
 _SECTIONS: dict[ProfileSet, tuple[str, ...]] = {
-    ProfileSet.BASIC: ("WarpStateStats", "MemoryWorkloadAnalysis"),
-    ProfileSet.DETAILED: ("WarpStateStats", "SchedulerStats", "MemoryWorkloadAnalysis_Tables"),
+    ProfileSet.BASIC: ("WarpStateStats", "MemoryWorkloadAnalysis", "InstructionStats"),
+    ProfileSet.DETAILED: (
+        "WarpStateStats",
+        "SchedulerStats",
+        "InstructionStats",
+        "MemoryWorkloadAnalysis_Tables",
+        "SourceCounters",
+    ),
     ProfileSet.FULL: (),
 }
 """Sections that a diagnosis needs and that Nsight Compute's own set of that name leaves out."""

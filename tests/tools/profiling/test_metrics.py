@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.profiling.metrics import NAMES, RawKernel, kernel_profiles
+from kernel_harness.tools.profiling.counters import NAMES
+from kernel_harness.tools.profiling.metrics import RawKernel, kernel_profiles
 from kernel_harness.tools.profiling.quantities import Quantity
 
+ACTIVE = "avg.pct_of_peak_sustained_active"
 STALL = "smsp__average_warps_issue_stalled_{}_per_issue_active.ratio"
 
 
@@ -124,3 +126,13 @@ def test_any_set_of_counters_becomes_profiles_that_json_can_carry(launches):
         text = got.model_dump_json()
         assert "NaN" not in text
         assert "Infinity" not in text
+
+
+def test_a_share_counted_on_busy_multiprocessors_is_scaled_to_the_whole_kernel():
+    metrics = {f"smsp__issue_active.{ACTIVE}": 80.0, "sm__cycles_active.avg": 5.0}
+    (got,) = kernel_profiles([raw_of(metrics | {"sm__cycles_elapsed.avg": 100.0})])
+    assert got.issue_percent == pytest.approx(4.0)
+    few = {f"smsp__issue_active.{ACTIVE}": Quantity(80.0)}
+    few["device__attribute_multiprocessor_count"] = Quantity(132.0)
+    (got,) = kernel_profiles([RawKernel("k", few, grid=(33, 1, 1))])
+    assert got.issue_percent == pytest.approx(20.0)

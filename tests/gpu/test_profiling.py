@@ -1,0 +1,159 @@
+"""On a GPU: kernels of known character are named right, and only the candidate is profiled."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import anyio
+import pytest
+import torch
+
+from kernel_harness.tools.judge import calibration
+from kernel_harness.tools.profiling.capability import capability
+from kernel_harness.tools.profiling.records import NCU, compare_profiles
+from kernel_harness.tools.profiling.sanitizer import SanitizerTool
+from kernel_harness.tools.profiling.service import Profiler
+from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.workloads.roofline import Calibration
+
+pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
+
+
+def _known_kernels():
+    path = Path(__file__).with_name("known_kernels.py")
+    spec = spec_from_file_location("known_kernels", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+kernels = _known_kernels()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("profiling")
+
+
+@pytest.fixture(scope="module")
+def profiler(folder) -> Profiler:
+    return Profiler(Settings(data_dir=folder), "cuda:0")
+
+
+@pytest.fixture
+def counters():
+    able = capability()
+    if not able.counters.found:
+        pytest.skip(f"{able.counters.reason} {able.counters.remedy}")
+
+
+def profiled(profiler, folder, kernel, **options):
+    act = partial(profiler.profile_ncu, kernel.subject(), [kernel.workload(folder)], **options)
+    return anyio.run(act)
+
+
+def traced(profiler, folder, kernel):
+    act = partial(profiler.profile_timeline, kernel.subject(), [kernel.workload(folder)])
+    return anyio.run(act).workloads[0]
+
+
+@pytest.mark.parametrize("kernel", kernels.KNOWN, ids=lambda kernel: kernel.name)
+def test_a_kernel_of_known_character_is_named_right(profiler, folder, counters, kernel):
+    got = profiled(profiler, folder, kernel)
+    assert (got.tool, got.reason) == (NCU, None)
+    (entry,) = got.workloads
+    assert entry.failure is None
+    assert entry.bottleneck is not None
+    assert entry.bottleneck.bottleneck == kernel.bottleneck, entry.model_dump_json(indent=1)
+    if kernel.level is not None:
+        assert entry.bottleneck.level == kernel.level
+    assert entry.hints
+    assert Path(entry.report_path or "").stat().st_size > 500
+
+
+def test_only_the_candidates_one_call_is_profiled(profiler, folder, counters):
+    (entry,) = profiled(profiler, folder, kernels.known("copy")).workloads
+    assert [(kernel.launches, "copy_kernel" in kernel.name) for kernel in entry.kernels] == [
+        (1, True)
+    ]
+    (entry,) = profiled(profiler, folder, kernels.known("chain_with_gap")).workloads
+    assert sum(kernel.launches for kernel in entry.kernels) == 2
+
+
+def test_a_copys_figures_are_those_of_a_copy(profiler, folder, counters):
+    (copy,) = profiled(profiler, folder, kernels.known("copy")).workloads[0].kernels
+    assert copy.grid[0] % 8 == 0
+    assert copy.block == [256, 1, 1]
+    assert copy.registers
+    assert copy.dram_percent is not None
+    assert copy.dram_percent > 60
+    assert copy.dram_bytes == pytest.approx(2 * 4 * kernels.COPY_N, rel=0.2)
+    assert copy.sm_active_percent is not None
+    assert copy.occupancy_theoretical_percent == pytest.approx(100, abs=1)
+    assert copy.stalls
+
+
+def test_spills_and_conflicts_have_their_own_figures(profiler, folder, counters):
+    (spill,) = profiled(profiler, folder, kernels.known("spill")).workloads[0].kernels
+    assert (spill.spill_requests or 0) > 0
+    (conflict,) = profiled(profiler, folder, kernels.known("bank_conflicts")).workloads[0].kernels
+    assert conflict.bank_conflict_percent == pytest.approx(96.9, abs=3)
+    assert spill.bank_conflict_percent in (None, 0)
+
+
+def test_a_profile_is_kept_and_compared(profiler, folder, counters):
+    first = profiled(profiler, folder, kernels.known("copy"))
+    again = profiled(profiler, folder, kernels.known("copy"))
+    assert again.workloads[0].cached
+    assert again.workloads[0].kernels == first.workloads[0].kernels
+    assert compare_profiles(again, first).differences == []
+
+
+def test_a_gap_on_the_host_is_launch_bound_and_a_long_copy_is_not(profiler, folder):
+    chain = traced(profiler, folder, kernels.known("chain_with_gap"))
+    assert chain.kernels == 2
+    assert chain.launch_bound
+    assert chain.gaps[0].duration_us > 200
+    copy = traced(profiler, folder, kernels.known("copy"))
+    assert (copy.kernels, copy.launch_bound) == (1, False)
+    assert copy.busy_us > 50
+    assert json.loads(Path(copy.trace_path or "").read_text())["traceEvents"]
+
+
+def test_the_sanitizer_names_the_line_of_an_access_out_of_bounds(profiler, folder):
+    if not capability().compute_sanitizer.found:
+        pytest.skip("compute-sanitizer is missing")
+    tools = (SanitizerTool.MEMCHECK,)
+    faulty, clean = kernels.FAULTY, kernels.known("chain_with_gap")
+    act = partial(profiler.sanitize, faulty.subject(), [faulty.workload(folder)], tools=tools)
+    (run,) = anyio.run(act).runs
+    assert run.status == "findings", run
+    assert run.findings[0].kind == "out_of_bounds"
+    assert run.findings[0].line == kernels.OUT_OF_BOUNDS_LINE
+    assert run.findings[0].file == "kernel.py"
+    act = partial(profiler.sanitize, clean.subject(), [clean.workload(folder)], tools=tools)
+    assert anyio.run(act).clean
+
+
+def test_a_calibration_reads_as_the_models_and_is_plausible(folder):
+    out = folder / "calibration.json"
+    assert calibration.main(["--out", str(out)]) == 0
+    found = json.loads(out.read_text())
+    model = Calibration.model_validate(found["calibration"])
+    assert found["skipped"] == {}
+    assert model.memory_bytes_per_s is not None
+    assert model.memory_bytes_per_s.value > 1e12
+    assert model.flops["bf16"].value > 1e14
+    assert model.launch_us is not None
+    assert 0.3 < model.launch_us.value < 10
+    assert model.dependent_kernel_us is not None
+    assert 0.1 < model.dependent_kernel_us.value < 10
+    assert model.memory_latency_us is not None
+    assert 0.2 < model.memory_latency_us.value < 3
+    assert found["device"]["name"] == torch.cuda.get_device_name()
