@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 CANDIDATES = "refs/candidates"
 _BATCH = 1_000
 _SETTLED_S = 0.1
-"""A folder that changed later than this may change again without its time stamp showing it."""
+"""A folder that changed later than this may change again without its time stamp showing it; so
+what another process does is seen at the latest this much later."""
 
 
 class Catalogue:
@@ -40,12 +41,16 @@ class Catalogue:
         self.repository = repository
         self.index = index
         self._synchronising = threading.Lock()
+        self._listed = ("", 0.0)
 
     def index_now(self) -> Index:
         """The index, after adding whatever another process or a fetch brought to git."""
         if self.repository.exists:
             fingerprint = self.repository.ref_fingerprint(CANDIDATES)
-            if self.index.recall("fingerprint") != fingerprint:
+            listed, at = self._listed
+            known = self.index.recall("fingerprint")
+            fresh = f"unsettled {listed}" if time.monotonic() - at < _SETTLED_S else ""
+            if fingerprint != known and (listed != fingerprint or known != fresh):
                 self.synchronise()
         return self.index
 
@@ -61,7 +66,10 @@ class Catalogue:
                 self._read_missing(missing)
             newest = max((int(n) for n in re.findall(r"(\d+)\.\d+\.\d+", fingerprint)), default=0)
             settled = at - newest / 1e9 > _SETTLED_S
-            self.index.remember("fingerprint", fingerprint if settled else "")
+            self.index.remember(
+                "fingerprint", fingerprint if settled else f"unsettled {fingerprint}"
+            )
+            self._listed = (fingerprint, time.monotonic())
             return len(missing)
 
     def rebuild(self) -> int:

@@ -94,13 +94,13 @@ def search(
         hardware: device, e.g. "H200".
         technique, regime, bottleneck: the beginning of the name.
         error: words of the failure.
-        op_type: operator family.
+        op_type: operator family; beside a definition, the family whose wins are recommended,
+            which needs saying only while the definition has no candidate of its own.
         cursor: `next_cursor` of the answer before.
         skills_dir: also look through humans' notes there.
     """
     index = archive.catalogue.index_now()
     filters = _Filters()
-    filters.equal("c.op_type", op_type)
     filters.status(status)
     filters.hardware(hardware)
     filters.label("technique", technique_tags([technique])[0] if technique else None)
@@ -109,6 +109,7 @@ def search(
     filters.words(query, error)
     siblings = filters.copy()
     filters.equal("c.definition", definition)
+    filters.equal("c.op_type", None if definition else op_type)
     total = index.rows(f"SELECT count(*) {filters.source()}", filters.values)[0][0]
     start = _offset(cursor)
     limit = max(1, min(limit, 200))
@@ -117,7 +118,7 @@ def search(
         f"SELECT c.facts {filters.source()} ORDER BY {order} LIMIT {limit} OFFSET {start}",
         filters.values,
     )
-    blocked, recommended, open_ = _directions(index, filters, siblings, definition)
+    blocked, recommended, open_ = _directions(index, filters, siblings, definition, op_type)
     more = start + limit < total
     return SearchAnswer(
         blocked=blocked,
@@ -178,7 +179,9 @@ class _Filters:
 
     def source(self, join: str = "") -> str:
         """FROM and WHERE; `c` is the candidate, `rank` exists when there is free text."""
-        table = "words w JOIN candidates c ON c.seq = w.rowid" if self.matched else "candidates c"
+        # CROSS JOIN keeps the order: words first, else every candidate would ask FTS5 anew.
+        matched = "words w CROSS JOIN candidates c ON c.seq = w.rowid"
+        table = matched if self.matched else "candidates c"
         return f"FROM {table} {join} WHERE {' AND '.join(self.conditions) or '1'}"
 
     def add(self, condition: str, *values: Any) -> None:
@@ -265,7 +268,11 @@ def _counts(index: Index, filters: _Filters) -> dict[str, dict[str, list[Any]]]:
 
 
 def _directions(
-    index: Index, here: _Filters, everywhere: _Filters, definition: str | None
+    index: Index,
+    here: _Filters,
+    everywhere: _Filters,
+    definition: str | None,
+    op_type: str | None,
 ) -> tuple[tuple[Direction, ...], tuple[Direction, ...], tuple[Direction, ...]]:
     """Sorts the techniques of the candidates that fulfil the filters, then the siblings' wins."""
     groups: dict[str, list[Direction]] = {"blocked": [], "recommended": [], "open": []}
@@ -276,9 +283,8 @@ def _directions(
         groups[verdict(by)].append(_direction(tag, by, nodes, definition or ""))
     if definition:
         sibling = everywhere.copy()
-        sibling.add(
-            "c.op_type = (SELECT op_type FROM candidates WHERE definition = ? LIMIT 1)", definition
-        )
+        own = "SELECT op_type FROM candidates WHERE definition = ? LIMIT 1"
+        sibling.add(f"c.op_type = coalesce(({own}), ?)", definition, op_type)
         sibling.add("c.definition <> ?", definition)
         others = {
             tag: by

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import RequestError, unknown_name
+from .index import Index
 from .node import Outcome
 from .store import Archive
 
@@ -238,13 +239,19 @@ def select_parent(
         hardware: device whose latencies rank; None: the one timed most recently.
     """
     chosen = secrets.randbelow(2**31) if seed is None else seed
-    return choose(read_tree(archive, definition, hardware), policy, chosen)
+    nodes = read_tree(archive, definition, hardware, grid=policy == "tournament")
+    return choose(nodes, policy, chosen)
 
 
-def read_tree(archive: Archive, definition: str, hardware: str | None = None) -> list[TreeNode]:
+def read_tree(
+    archive: Archive, definition: str, hardware: str | None = None, *, grid: bool = True
+) -> list[TreeNode]:
     """Reads an operator's candidates from the index: no commit is read.
 
     A latency of another device is left out, so that it can neither win nor lose.
+
+    Args:
+        grid: also read techniques and regimes, which only the tournament needs.
     """
     index = archive.catalogue.index_now()
     rows = index.rows(
@@ -258,6 +265,25 @@ def read_tree(archive: Archive, definition: str, hardware: str | None = None) ->
         "SELECT child, parent FROM edges WHERE definition = ?", [definition]
     ):
         parents.setdefault(child, []).append(parent)
+    tags, elites = _grid(index, definition, device) if grid else ({}, {})
+    return [
+        TreeNode(
+            candidate_id=name,
+            outcome=Outcome(outcome),
+            latency_us=latency if on == device else None,
+            at=at,
+            parents=tuple(parents.get(name, ())),
+            technique=tuple(tags.get(seq, ())),
+            elite=elites.get(seq, {}),
+        )
+        for seq, name, outcome, latency, at, on in rows
+    ]
+
+
+def _grid(
+    index: Index, definition: str, device: str
+) -> tuple[dict[int, list[str]], dict[int, dict[str, float]]]:
+    """Techniques, and latency by regime on the device, by row of the index."""
     tags: dict[int, list[str]] = {}
     for seq, label in index.rows(
         "SELECT l.seq, l.label FROM labels l JOIN candidates c ON c.seq = l.seq"
@@ -272,15 +298,4 @@ def read_tree(archive: Archive, definition: str, hardware: str | None = None) ->
         [definition, device],
     ):
         elites.setdefault(seq, {})[name] = latency
-    return [
-        TreeNode(
-            candidate_id=name,
-            outcome=Outcome(outcome),
-            latency_us=latency if on == device else None,
-            at=at,
-            parents=tuple(parents.get(name, ())),
-            technique=tuple(tags.get(seq, ())),
-            elite=elites.get(seq, {}),
-        )
-        for seq, name, outcome, latency, at, on in rows
-    ]
+    return tags, elites

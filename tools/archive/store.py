@@ -77,6 +77,16 @@ class Archive:
     def _version(self) -> str:
         return harness_version()
 
+    def rebuild_index(self) -> int:
+        """Rebuilds the derived index from git alone; returns how many candidates there are."""
+        return self.catalogue.rebuild()
+
+    def compact(self) -> None:
+        """Packs loose objects and refs; safe while others write, and worth it after thousands."""
+        if self.repository.exists:
+            self.repository.run("pack-refs", "--all")
+            self.repository.run("repack", "-d", "-q")
+
     # --- writing ------------------------------------------------------------------------------
 
     def add(
@@ -201,13 +211,13 @@ class Archive:
     def _answer(self, node: Node, *, already: bool) -> ArchivedCandidate:
         from .supervisor import advise
 
-        history = self.history(node.definition)
+        history = [] if already else self._history(self.catalogue.index, node.definition, 60)
         return ArchivedCandidate(
             candidate_id=node.candidate_id,
             commit=node.commit,
             ref=node.ref,
             decision=f"{node.outcome}: {node.outcome_words}",
-            advice=() if already else tuple(advise(history)),
+            advice=tuple(advise(history)),
             already=already,
         )
 
@@ -267,10 +277,12 @@ class Archive:
 
     def history(self, definition: str, limit: int = 60) -> list[Node]:
         """The newest candidates of one operator, oldest first."""
-        found = self.catalogue.index_now().nodes(
-            "definition = ?", [definition], f"ORDER BY at DESC, seq DESC LIMIT {int(limit)}"
-        )
-        return found[::-1]
+        return self._history(self.catalogue.index_now(), definition, limit)
+
+    @staticmethod
+    def _history(index: Index, definition: str, limit: int) -> list[Node]:
+        tail = f"ORDER BY at DESC, seq DESC LIMIT {int(limit)}"
+        return index.nodes("definition = ?", [definition], tail)[::-1]
 
     def definitions(self) -> list[str]:
         """Every definition that has a candidate."""

@@ -255,3 +255,9 @@ def trial() -> Callable[..., tuple[Solution, Evaluation]]:
         return solution, make_evaluation(solution, evaluation_id, **record)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def bench_class() -> type[Bench]:
+    """For tests that share one archive."""
+    return Bench

@@ -208,10 +208,10 @@ def test_a_promotion_is_a_tag_with_evidence_and_moves_the_branch(verifier, archi
     assert git(archive, "rev-parse", "best/scale_n64/H200").strip() == node.commit
     shown = git(archive, "cat-file", "tag", done.tag)
     assert "ratio_beyond_noise" in shown and f"Candidate: {node.candidate_id}" in shown
-    names = git(archive, "ls-tree", "-r", "--name-only", done.evidence).split()
+    names = git(archive, "ls-tree", "-r", "--name-only", str(done.evidence)).split()
     assert names == [f"verification/{r.evaluation_id}.json" for r in records]
     assert archive.best("scale_n64", "H200").candidate_id == node.candidate_id
-    assert current_best(archive, "scale_n64", "H200").candidate_id == node.candidate_id
+    assert current_best(archive, "scale_n64", "H200") == node
     assert failed(judge(node, verifier.records(node, best=node), node)) == ["is_new"]
     git(archive, "fsck", "--strict")
 
@@ -274,7 +274,7 @@ def test_without_a_gpu_a_candidate_is_verified_not_timed(verifier, archive):
     done = promote(archive, decision, records)
     assert done.tag == "verified/scale_n64/1" and done.branch is None
     assert git(archive, "branch", "--list").strip() == ""
-    assert current_best(archive, "scale_n64", "cpu").candidate_id == node.candidate_id
+    assert current_best(archive, "scale_n64", "cpu") == node
     wrong = verifier.records(node, gpu=None, status=Status.INCORRECT_NUMERICAL)
     assert not decide(node, wrong).promoted
 

@@ -62,6 +62,16 @@ def test_what_won_here_or_on_a_sibling_operator_is_recommended(archive, history)
     assert answer.recommended[1].definition == "scale_n128"
 
 
+def test_an_operator_without_candidates_learns_from_its_family(archive, history):
+    answer = search(archive, definition="scale_n256", op_type="scale")
+    assert names(answer.recommended) == ["split-k", "vectorise"] and answer.total == 0
+    assert not search(archive, definition="scale_n256").recommended
+
+
+def test_a_family_can_be_searched_alone(archive, history):
+    assert search(archive, op_type="topk").total == 1
+
+
 def test_what_decided_nothing_is_open(archive, history):
     answer = search(archive, definition="scale_n64")
     assert "unroll" in names(answer.open) and "bitonic" not in names(answer.open)
@@ -155,7 +165,8 @@ def test_a_program_seen_before_is_recognised_whatever_its_formatting(bench, arch
     assert sighting is not None and not sighting.exact and "is final" in sighting.words
     assert [n.candidate_id for n in sighting.candidates] == [added.candidate_id]
     same, _ = trial(source=source)
-    assert recognise(archive, same).exact
+    exact = recognise(archive, same)
+    assert exact is not None and exact.exact
     other, _ = trial(source="def run(x, y):\n    y.copy_(x * 3)\n")
     assert recognise(archive, other) is None
     assert seen(archive, content_hash=same.content_hash()) == [added.candidate_id]

@@ -162,6 +162,26 @@ def test_the_index_is_rebuilt_from_git_alone(bench, archive):
     assert list(archive.iter()) == before
 
 
+def test_packing_changes_nothing_but_the_size(bench, archive):
+    root = bench.add()
+    archive.compact()
+    child = bench.add(parents=[root.candidate_id])
+    assert git(archive, "count-objects", "-v").count("packs: 1")
+    assert {n.candidate_id for n in archive.iter()} == {root.candidate_id, child.candidate_id}
+    assert archive.rebuild_index() == 2
+
+
+def test_a_starting_server_loads_nothing_heavy():
+    heavy = ("git", "sqlite3", "jinja2", "matplotlib", "numpy", "rich", "torch")
+    code = (
+        "import sys\n"
+        "from kernel_harness.tools.archive import contexts, promotion, search, selection, store\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_an_environment_for_another_repository_is_not_believed(
     bench, archive, monkeypatch, tmp_path
 ):

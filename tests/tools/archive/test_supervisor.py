@@ -43,19 +43,18 @@ def test_a_technique_that_never_helps_is_a_cycle(bench):
 
 def test_three_regressions_and_three_failures_are_streaks(bench):
     root = bench.add(latency_us=10.0)
-    for _ in range(3):
-        last = bench.add(latency_us=12.0, parents=[root.candidate_id])
+    slow = [bench.add(latency_us=12.0, parents=[root.candidate_id]) for _ in range(3)]
+    last = slow[-1]
     assert AdviceKind.REGRESSION in kinds(last.advice)
-    for _ in range(3):
-        last = bench.add(status=Status.TIMEOUT, parents=[root.candidate_id])
-    failing = next(a for a in last.advice if a.kind is AdviceKind.FAILURES)
+    late = [bench.add(status=Status.TIMEOUT, parents=[root.candidate_id]) for _ in range(3)]
+    failing = next(a for a in late[-1].advice if a.kind is AdviceKind.FAILURES)
     assert "same way" in failing.words
 
 
 def test_infrastructure_faults_end_no_streak_and_make_none(bench):
     broken = Failure(stage=Stage.REQUEST, kind="judge_died", message="It died", remedy="Again.")
-    for _ in range(4):
-        last = bench.add(status=Status.INFRASTRUCTURE_ERROR, failure=broken)
+    spoilt = Status.INFRASTRUCTURE_ERROR
+    last = [bench.add(status=spoilt, failure=broken) for _ in range(4)][-1]
     assert last.advice == () and last.decision.startswith("undecided")
 
 
