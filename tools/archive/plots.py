@@ -156,7 +156,14 @@ def _floor_figure(x: tuple[float, float], y: tuple[float, float], device: str) -
         name = "speed of light" if share == 1 else f"{share:.0%}"
         at = min(x[1], y[1] * share) / 1.05
         if x[0] < at:
-            axes.annotate(name, (at, at / share), ha="right", va="bottom", color=GREY, fontsize=8)
+            axes.annotate(
+                name,
+                (at, at / share),
+                ha="right",
+                va="top" if share == 1 else "bottom",
+                color=GREY,
+                fontsize=8,
+            )
     axes.set_xlabel(f"floor on {device} (µs)")
     axes.set_ylabel("latency (µs)")
     return figure

@@ -207,15 +207,17 @@ class Repository:
         Raises:
             ArchiveError: when there is no such object.
         """
-        with self._lock:
-            try:
+        try:
+            if "\n" in name:
+                raise ValueError("a line break would be a second question to git")
+            with self._lock:
                 _, kind, _, content = self.git.get_object_data(name)
-            except ValueError as error:
-                raise ArchiveError(
-                    f"The archive has no object {name!r}",
-                    where=str(self.path),
-                    remedy="If the candidate is listed, run git fsck and rebuild the index.",
-                ) from error
+        except ValueError as error:
+            raise ArchiveError(
+                f"The archive has no object {name!r}",
+                where=str(self.path),
+                remedy="If the candidate is listed, run git fsck and rebuild the index.",
+            ) from error
         return kind.decode() if isinstance(kind, bytes) else kind, content
 
     def list_tree(self, name: str, prefix: str = "") -> dict[str, str]:

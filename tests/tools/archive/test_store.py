@@ -162,6 +162,21 @@ def test_the_index_is_rebuilt_from_git_alone(bench, archive):
     assert list(archive.iter()) == before
 
 
+def test_profiles_are_read_by_name_and_no_other_name(bench, archive):
+    added = bench.add(profiles={"ncu report.json": b"{}"})
+    assert archive.read_profile(added.candidate_id, "ncu report.json") == b"{}"
+    for name in ("other.json", "x\nHEAD", "../candidate.toml"):
+        with pytest.raises(ArchiveError, match="no object"):
+            archive.read_profile(added.candidate_id, name)
+    assert archive.get(added.candidate_id).profiles == ("ncu report.json",)
+
+
+@pytest.mark.parametrize("path", ["../x", "a//b", ".git/config", "a\nb", "x/.gitmodules", "./a"])
+def test_paths_that_could_leave_the_tree_are_refused(bench, path):
+    with pytest.raises(ArchiveError, match="cannot be stored"):
+        bench.add(profiles={path: b""})
+
+
 def test_packing_changes_nothing_but_the_size(bench, archive):
     root = bench.add()
     archive.compact()
