@@ -29,11 +29,12 @@ from .ncu import (
     with_rules,
 )
 from .records import NCU, WorkloadProfile, isolation_of
-from .runs import ProfiledWorkload, RunResult, Runs, Subject
+from .runs import Finished, ProfiledWorkload, RunResult, Runs, Subject
 from .shelf import Shelf
 
 READER = "kernel_harness.tools.profiling.read_report"
 READ_S = 120.0
+READ_BYTES = 128 << 20
 RECORD = "profile.json"
 REPORT = "report.txt"
 
@@ -92,28 +93,30 @@ class Counting:
             raw = await self._read(ncu, report)
             if not raw:
                 return refusal
-            details = import_command(ncu, report, "details")
-            text = await self.runs.execute(details, timeout_s=READ_S)
+            text = await self._say(import_command(ncu, report, "details"))
         path = self.shelf.keep_text(folder, REPORT, text.output)
         return _entry(workload, result, raw=raw, report=path)
+
+    async def _say(self, command: Sequence[str]) -> Finished:
+        return await self.runs.execute(command, timeout_s=READ_S, keep_bytes=READ_BYTES)
 
     async def _read(self, ncu: str, report: Path) -> list[RawKernel]:
         """Reads a report by the tool's own module, else as CSV."""
         module = self.able.ncu_report.path
         if module is not None:
             command = [sys.executable, "-m", READER, str(report), module]
-            said = await self.runs.execute(command, timeout_s=READ_S)
+            said = await self._say(command)
             launches = _launches(said.output) if said.status == 0 else None
             if launches is not None:
                 return launches
-        raw = await self.runs.execute(import_command(ncu, report, "raw"), timeout_s=READ_S)
+        raw = await self._say(import_command(ncu, report, "raw"))
         if raw.status != 0:
             raise InfrastructureError(
                 f"Nsight Compute could not read its own report: {raw.output.strip()[-400:]}",
                 where=report.name,
                 remedy="Profile again; if it persists, reinstall Nsight Compute.",
             )
-        rules = await self.runs.execute(rules_command(ncu, report), timeout_s=READ_S)
+        rules = await self._say(rules_command(ncu, report))
         return with_rules(read_raw_csv(raw.output), read_rules_csv(rules.output))
 
 

@@ -31,6 +31,8 @@ from .metrics import KernelProfile
 
 BUSY_PERCENT = 60.0
 """A unit at or above this share of its peak decides the bottleneck (NVIDIA's rule of thumb)."""
+FULL_DRAM_PERCENT = 75.0
+"""From here DRAM decides whatever else is busy: a copy reaches little more."""
 IDLE_PERCENT = 40.0
 SHORT_US = 3.0
 """A kernel this short mostly starts and ends; measured launch floors are near 2 µs."""
@@ -232,7 +234,8 @@ def _throughput(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
     conflicts = (kernel.bank_conflict_percent or 0.0) >= CONFLICT_PERCENT
     if conflicts and memory_level in ("L1", "shared memory") and memory_top >= BUSY_PERCENT:
         memory_level, memory_top = "shared memory", 100.0
-    if memory_top >= compute_top or (memory["DRAM"] or 0.0) >= 75.0:
+    fed = (kernel.tensor_percent or 0.0) >= BUSY_PERCENT
+    if (memory_top >= compute_top and not fed) or (memory["DRAM"] or 0.0) >= FULL_DRAM_PERCENT:
         return _result(
             kernel,
             Bottleneck.MEMORY_BANDWIDTH,

@@ -46,7 +46,10 @@ def _name(action: Any, module: Any) -> str:
 
 
 def _metrics(action: Any) -> Iterator[tuple[str, tuple[float, str]]]:
+    """Every counter with a number; breakdowns and sampled timelines, the bulk, are left out."""
     for name in action.metric_names():
+        if ":" in name or "Triage" in name:
+            continue
         metric = action.metric_by_name(name)
         if metric is None:
             continue

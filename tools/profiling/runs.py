@@ -192,10 +192,15 @@ class Runs:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
 
-    async def execute(self, command: Sequence[str], *, timeout_s: float) -> Finished:
+    async def execute(
+        self, command: Sequence[str], *, timeout_s: float, keep_bytes: int = OUTPUT_BYTES
+    ) -> Finished:
         """Runs a command with what a candidate may see of the environment.
 
-        Its group is killed when it takes too long and when the caller is cancelled.
+        Args:
+            command: what to run.
+            timeout_s: most seconds; its group is killed then, and when the caller is cancelled.
+            keep_bytes: how much of what it prints is kept, from the beginning.
 
         Raises:
             InfrastructureError: when it cannot be started.
@@ -216,7 +221,7 @@ class Runs:
         timed_out = True
         try:
             with anyio.move_on_after(timeout_s):
-                await _drain(process, output)
+                await _drain(process, output, keep_bytes)
                 await process.wait()
                 timed_out = False
         finally:
@@ -338,11 +343,11 @@ def _environment(folder: Path) -> dict[str, str]:
     return environment
 
 
-async def _drain(process: anyio.abc.Process, output: bytearray) -> None:
-    """Reads until the end, keeping the first megabytes: a candidate may print for ever."""
+async def _drain(process: anyio.abc.Process, output: bytearray, keep_bytes: int) -> None:
+    """Reads until the end, keeping the beginning: a candidate may print for ever."""
     assert process.stdout is not None
     async for part in process.stdout:
-        room = OUTPUT_BYTES - len(output)
+        room = keep_bytes - len(output)
         if room > 0:
             output += part[:room]
 

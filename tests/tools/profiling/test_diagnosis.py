@@ -83,6 +83,13 @@ def test_the_evidence_of_a_copy_names_the_share_of_dram():
     assert figures["dram_percent"] == 91
 
 
+def test_a_full_tensor_pipe_is_compute_though_its_operands_keep_shared_memory_busier():
+    busy = GEMM.model_copy(update={"l1_percent": 91.0})
+    assert diagnose_kernel(busy).bottleneck is Bottleneck.COMPUTE
+    starved = busy.model_copy(update={"dram_percent": 85.0})
+    assert diagnose_kernel(starved).bottleneck is Bottleneck.MEMORY_BANDWIDTH
+
+
 def test_one_warp_a_scheduler_that_chases_pointers_is_latency_whatever_the_grid():
     lonely = CHASE.model_copy(
         update={"grid": [1, 1, 1], "sm_active_percent": 1.0, "warps_active": 1.0}

@@ -32,6 +32,8 @@ METRICS = {
     "gpu__time_duration.sum": Metric(4096, "ns"),
     "launch__func_cache_config": Metric("CachePreferNone", ""),
     "broken.ratio": Metric(float("nan"), ""),
+    "breakdown:sm__throughput.x": Metric(1.0, "%"),
+    "TPC.TriageCompute.sm__x": Metric(1.0, "%"),
 }
 
 
