@@ -1,4 +1,4 @@
-"""Becomes a profiler's command under the candidate's account.
+"""Runs a profiler's command under the candidate's account, and leaves nothing of it behind.
 
     python -m kernel_harness.tools.candidate.profile_launch FILE     a ProfileLaunch as JSON
 
@@ -19,20 +19,26 @@ import ctypes
 import fcntl
 import os
 import resource
+import signal
 import socket
 import struct
 import sys
+import traceback
 from pathlib import Path
 
 from ..wire_profile import LaunchOutcome, ProfileLaunch, read_message, write_message
 from . import kernel_calls
+from .keeper import descendants, kill_all
 
 NOBODY = 65534
 MAX_PROCESSES = 4096
 MAX_FILE_BYTES = 8 << 30
 MAX_CPU_S = 3600
+SWEEPS = 1000
+"""Rounds of ending what is left; more than a candidate can fork between two of them."""
 _LEFT_OUT = ("pid", "ipc", "uts", "mount", "landlock", "seccomp")
 _CAP_SYS_ADMIN = 21
+_PR_SET_PDEATHSIG = 1
 _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
@@ -127,14 +133,52 @@ def _limit() -> bool:
     return True
 
 
+def keep(child: int) -> int:
+    """Waits for the profiler, then ends whatever descends from it; its exit status.
+
+    A candidate may leave a process behind in a session of its own. Orphans come to this process,
+    which holds the rights of whoever started it and runs nothing of the candidate's.
+    """
+    try:
+        _, status = os.waitpid(child, 0)
+        return _exit_status(status)
+    finally:
+        for _ in range(SWEEPS):
+            left = descendants(os.getpid())
+            if not left:
+                break
+            kill_all(left)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, 0)
+
+
+def _exit_status(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _stop(number: int, frame: object) -> None:
+    sys.exit(128 + number)
+
+
 def main(arguments: list[str]) -> int:
-    """Enters, writes what was granted, and becomes the command; returns only when it cannot."""
+    """Starts the command under the candidate's account and stays until all of it has ended."""
     launch = read_message(ProfileLaunch, Path(arguments[0]))
-    outcome = enter(launch)
-    write_message(outcome, Path(launch.outcome_file))
-    os.chdir(launch.private_dir)
-    os.execvpe(launch.command[0], launch.command, dict(launch.environment))
-    return 1
+    kernel_calls.become_subreaper()
+    signal.signal(signal.SIGTERM, _stop)
+    kernel_calls.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    child = os.fork()
+    if child:
+        return keep(child)
+    try:
+        outcome = enter(launch)
+        write_message(outcome, Path(launch.outcome_file))
+        os.chdir(launch.private_dir)
+        os.execvpe(launch.command[0], launch.command, dict(launch.environment))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(127)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """One profiled run: a private folder, a request, a command, and what came of it.
 
 The command is a profiler's, started through `candidate/profile_launch`, which takes the candidate's
-account first. Its processes form a group of their own that is killed on timeout, on cancel and by
-`Runs.kill`; the folder goes with the run.
+account first and ends all that descends from it, on timeout, on cancel and by `Runs.kill`; the
+folder goes with the run.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from .diagnosis import NO_BOUNDS, Bounds
 LAUNCHER = "kernel_harness.tools.candidate.profile_launch"
 RUN = "kernel_harness.tools.candidate.profile_run"
 OUTPUT_BYTES = 8 << 20
+GRACE_S = 5.0
 _CACHES = {
     "HOME": "home",
     "TMPDIR": "tmp",
@@ -129,13 +130,16 @@ class Runs:
 
     device: str
     cache_dir: Path | None = None
-    _groups: set[int] = field(default_factory=set)
+    _leaders: set[int] = field(default_factory=set)
 
     def kill(self) -> None:
-        """Kills every run at once; safe to call from a signal's handler."""
-        for group in tuple(self._groups):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, signal.SIGKILL)
+        """Ends every run at once; safe to call from a signal's handler.
+
+        The launcher of each ends all that descends from it, which a signal to its group alone
+        would not reach.
+        """
+        for leader in tuple(self._leaders):
+            _signal(os.kill, leader, signal.SIGTERM)
 
     @contextlib.asynccontextmanager
     async def run(
@@ -216,7 +220,7 @@ class Runs:
             )
         except OSError as error:
             raise InfrastructureError(f"{command[0]} could not be started: {error}") from error
-        self._groups.add(process.pid)
+        self._leaders.add(process.pid)
         output = bytearray()
         timed_out = True
         try:
@@ -225,21 +229,15 @@ class Runs:
                 await process.wait()
                 timed_out = False
         finally:
-            self._kill_group(process.pid)
             with anyio.CancelScope(shield=True):
-                await process.wait()
-                await process.aclose()
-            self._groups.discard(process.pid)
+                await _end(process)
+            self._leaders.discard(process.pid)
         return Finished(
             status=process.returncode,
             output=output.decode("utf-8", "replace"),
             timed_out=timed_out,
             seconds=time.monotonic() - begin,
         )
-
-    def _kill_group(self, group: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
 
     def _prepare(
         self,
@@ -341,6 +339,22 @@ def _environment(folder: Path) -> dict[str, str]:
         "LOGNAME": "candidate",
     }
     return environment
+
+
+async def _end(process: anyio.abc.Process) -> None:
+    """Asks a process to end what it started and itself; insists when it does not."""
+    if process.returncode is None:
+        _signal(os.kill, process.pid, signal.SIGTERM)
+        with anyio.move_on_after(GRACE_S):
+            await process.wait()
+    _signal(os.killpg, process.pid, signal.SIGKILL)
+    await process.wait()
+    await process.aclose()
+
+
+def _signal(send: Callable[[int, int], None], pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        send(pid, number)
 
 
 async def _drain(process: anyio.abc.Process, output: bytearray, keep_bytes: int) -> None:

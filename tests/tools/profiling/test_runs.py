@@ -109,6 +109,15 @@ async def test_a_run_that_hangs_is_killed_with_all_that_it_started(subject, work
     assert ends(child)
 
 
+async def test_a_process_that_leaves_its_session_is_ended_with_the_run(subject, workload):
+    def leave(folder: Path, target) -> list[str]:
+        return ["/bin/sh", "-c", "setsid sleep 99 >/dev/null 2>&1 & echo $!; exit 4"]
+
+    async with Runs("cpu").run(subject, workload, "counters", leave, timeout_s=60) as result:
+        assert (result.finished.status, result.finished.timed_out) == (4, False)
+        assert ends(int(result.finished.output.split()[0]))
+
+
 async def test_cancelling_the_caller_kills_the_run(subject, workload):
     runs, folders = Runs("cpu"), []
 
@@ -121,7 +130,7 @@ async def test_cancelling_the_caller_kills_the_run(subject, workload):
             pass
     assert scope.cancelled_caught
     assert not folders[0].exists()
-    assert not runs._groups
+    assert not runs._leaders
 
 
 async def test_what_a_candidate_prints_without_end_is_cut(subject, workload):
