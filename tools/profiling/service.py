@@ -32,6 +32,8 @@ from .shelf import Shelf, device_name
 from .timeline import Timeline, WorkloadTimeline
 from .traced import Tracing
 
+OF_ONE_WORKLOAD = frozenset({"timeout", "nothing", "unexplained"})
+"""Refusals after which the next workload is tried with counters all the same."""
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 NO_GPU = (
     "There is no GPU: nothing can be profiled here. Scope 'static' shows registers, occupancy and "
@@ -97,14 +99,16 @@ class Profiler:
         tracing = Tracing(self.runs, shelf, self.timeout_s)
         counters = able.counters
         reason = None if counters.found else f"{counters.reason} {counters.remedy}"
+        possible = counters.found
         done: list[WorkloadProfile] = []
         for position, workload in enumerate(workloads):
             await progress(position, len(workloads), f"profiling {workload.uuid[:8]}")
             found: WorkloadProfile | Refusal | None = None
-            if reason is None:
+            if possible:
                 found = await counting.profile(subject, workload, force=force)
             if isinstance(found, Refusal):
                 reason = f"{found.what}. {found.remedy}"
+                possible = found.kind in OF_ONE_WORKLOAD
             if not isinstance(found, WorkloadProfile):
                 found = await tracing.profile(subject, workload, force=force)
             done.append(found)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from kernel_harness.tools.profiling.capability import Capability, ProfilingTool
+from kernel_harness.tools.profiling.counted import Counting
 from kernel_harness.tools.profiling.diagnosis import Bottleneck
+from kernel_harness.tools.profiling.ncu import Refusal
 from kernel_harness.tools.profiling.records import Profile, WorkloadProfile, compare_profiles
 from kernel_harness.tools.profiling.service import Profiler, bounds_of
 from kernel_harness.tools.profiling.shelf import Shelf, device_name
 from kernel_harness.tools.profiling.timeline import WorkloadTimeline
-from kernel_harness.tools.profiling.traced import RECORD, Traced
+from kernel_harness.tools.profiling.traced import RECORD, Traced, Tracing
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.roofline import Cost, Floors
 
@@ -66,6 +69,29 @@ async def test_without_counters_the_torch_profiler_takes_over_and_says_why(
     assert entry.bottleneck is not None
     assert entry.bottleneck.bottleneck is Bottleneck.LAUNCH
     assert entry.total_us == 4.0
+
+
+@pytest.mark.parametrize(("kind", "tries"), [("permission", 1), ("nothing", 2)])
+async def test_only_a_refusal_that_concerns_the_machine_ends_the_use_of_counters(
+    tmp_path, subject, workload, monkeypatch, kind, tries
+):
+    asked, second = [], replace(workload, uuid="w-2")
+
+    async def refuse(self, subject, workload, *, force=False):
+        asked.append(workload.uuid)
+        return Refusal(kind, "Refused", "Mend it.")
+
+    async def trace(self, subject, workload, *, force=False):
+        return WorkloadProfile(uuid=workload.uuid, tool="torch_profiler")
+
+    monkeypatch.setattr(Counting, "profile", refuse)
+    monkeypatch.setattr(Tracing, "profile", trace)
+    able = bare_machine().model_copy(update={"counters": ProfilingTool(name="c", found=True)})
+    profiler = Profiler(Settings(data_dir=tmp_path), "cuda:7", probe=lambda: able)
+    got = await profiler.profile_ncu(subject, [workload, second])
+    assert len(asked) == tries
+    assert (got.tool, got.reason) == ("torch_profiler", "Refused. Mend it.")
+    assert [entry.uuid for entry in got.workloads] == ["w-1", "w-2"]
 
 
 async def test_a_missing_sanitizer_is_unavailable_with_the_remedy(tmp_path, subject, workload):
