@@ -163,23 +163,24 @@ class DeviceClock:
         _synchronize()
         recorder.clear()
         moment = recorder.timestamp()
-        begin = _now()
         result = call()
+        returned = recorder.timestamp()
         _copy(self._marker[0], self._marker[1])
         snapshot(result)
         _synchronize()
-        host_ns = _now() - begin
-        copies = len(request.snapshots)
-        return self._timing(recorder, moment, copies, host_ns, candidate)
+        return self._timing(recorder, moment, returned, len(request.snapshots), candidate)
 
     def _timing(
-        self, recorder: Recorder, moment: int, copies: int, host_ns: int, candidate: Candidate
+        self, recorder: Recorder, moment: int, returned: int, copies: int, candidate: Candidate
     ) -> Timing:
         everything = recorder.since(moment)
         found, marked = self._without_ours(recorder, everything, copies)
         note = self._note if marked else "the harness's marker was not among the records"
         if not found:
-            return Timing(timer="cupti", note="no device activity in the call", host_ns=host_ns)
+            return Timing(
+                timer="cupti", note="no device activity in the call", host_ns=returned - moment
+            )
+        end = max(record.end for record in found)
         activities = [
             Activity(
                 name=_name_of(record, recorder)[:400],
@@ -195,8 +196,8 @@ class DeviceClock:
         return Timing(
             timer="cupti" if marked else None,
             note=note,
-            span_ns=max(r.end for r in found) - min(r.start for r in found),
-            host_ns=host_ns,
+            span_ns=end - min(record.start for record in found),
+            host_ns=max(end, returned) - moment,
             activities=activities,
             dropped=max(0, len(found) - MOST_ACTIVITIES),
         )

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from ..schema.evaluation import OutputError
-from .clusters import describe
+from .mismatch import Mismatch, mismatch_of, shape_mismatch
 
 REL_EPSILON = 1e-8
 ROW_FLOOR = 1e-3
@@ -34,8 +34,6 @@ GENERIC_FLOORS = {
 }
 """rms and worst-element floors by declared dtype, where an operator states none."""
 LOW_PRECISION_FLOORS = (0.12, 1.0)
-BIT_VIEW = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Integer dtype of the same width, to see a tensor as bits."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +61,6 @@ class Limits:
             rms if self.rms_floor is None else self.rms_floor,
             largest if self.max_floor is None else self.max_floor,
         )
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """Why an output does not agree: kind, words and the worst element."""
-
-    kind: str
-    message: str
-    remedy: str
-    index: list[int] | None = None
-    expected: float | str | None = None
-    got: float | str | None = None
-    mismatched: int | None = None
-    total: int | None = None
-    cluster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,53 +100,98 @@ def check_output(
         The errors, and a mismatch when the output does not agree.
     """
     if got.shape != expected.shape:
-        return OutputError(output=name, compatible=False, strict=False), _shape_mismatch(
+        return OutputError(output=name, compatible=False, strict=False), shape_mismatch(
             name, got, expected
         )
     if got.numel() == 0:
         return OutputError(output=name, matched_ratio=1.0), None
     if not got.dtype.is_floating_point:
         return _check_exact(name, got, expected, poison, axis_names)
+    found = _compare(got, expected, trusted, limits)
+    error = OutputError(
+        output=name,
+        max_absolute=found.spread.max_absolute,
+        max_relative=found.spread.max_relative,
+        matched_ratio=found.ratio,
+        rms_relative=found.spread.rms_relative,
+        worst_row_relative=found.spread.worst_row,
+        max_scaled=found.spread.max_scaled,
+        trusted_rms_relative=found.base.rms_relative if found.base else None,
+        limit_rms_relative=found.bounds[0],
+        limit_max_scaled=found.bounds[1],
+        compatible=found.ratio >= limits.required_matched_ratio,
+        strict=not found.classes and _within(found.spread, found.base, found.bounds, limits),
+    )
+    # Where even the trusted implementation misses the published criterion, it decides nothing.
+    decides = found.attainable >= limits.required_matched_ratio
+    if error.strict and (error.compatible or not decides):
+        return error, None
+    words = _values_message(found.classes, error)
+    return error, mismatch_of(name, words, got, expected, found.bad(), poison, axis_names)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """One output held against the oracle: masks on the device, figures on the host."""
+
+    ours: torch.Tensor
+    oracle: torch.Tensor
+    finite: torch.Tensor
+    wrong_class: torch.Tensor
+    failing: torch.Tensor
+    spread: _Spread
+    base: _Spread | None
+    bounds: tuple[float, float]
+    classes: int
+    ratio: float
+    attainable: float
+
+    def bad(self) -> torch.Tensor:
+        """The elements to show for a mismatch."""
+        far = _far(self.ours, self.oracle, self.spread, self.bounds)
+        bad = self.wrong_class | (self.finite & far)
+        if bool(bad.any()):
+            return bad
+        return (
+            self.failing
+            if bool(self.failing.any())
+            else _worst(self.ours, self.oracle, self.finite)
+        )
+
+
+def _compare(
+    got: torch.Tensor, expected: torch.Tensor, trusted: torch.Tensor | None, limits: Limits
+) -> _Compared:
+    """Takes every figure with one wait for the device, since each call is held up by them."""
     work = torch.float64 if expected.dtype == torch.float64 else torch.float32
     ours, oracle = got.to(work), expected.to(work)
     declared = expected.to(got.dtype).to(work)
     wrong_class = _class_mismatch(ours, oracle) & _class_mismatch(ours, declared)
     finite = torch.isfinite(ours) & torch.isfinite(oracle)
-    spread = _spread(ours, oracle, finite)
-    base = None
-    attainable = 1.0
+    failing = wrong_class | (finite & _outside(ours, oracle, limits))
+    figures = [_spread(ours, oracle, finite), wrong_class.sum()[None], failing.sum()[None]]
     if trusted is not None:
         theirs = trusted.to(work)
         shared = torch.isfinite(theirs) & torch.isfinite(oracle)
-        base = _spread(theirs, oracle, shared)
-        attainable = 1.0 - int((shared & _outside(theirs, oracle, limits)).sum()) / got.numel()
-    failing = wrong_class | (finite & _outside(ours, oracle, limits))
-    ratio = 1.0 - int(failing.sum()) / got.numel()
-    # Where even the trusted implementation misses the published criterion, it decides nothing.
-    compatible = ratio >= min(limits.required_matched_ratio, attainable)
-    bounds = _bounds(base, limits, got.dtype)
-    strict = not bool(wrong_class.any()) and _within(spread, base, bounds, limits)
-    error = OutputError(
-        output=name,
-        max_absolute=spread.max_absolute,
-        max_relative=spread.max_relative,
-        matched_ratio=ratio,
-        rms_relative=spread.rms_relative,
-        worst_row_relative=spread.worst_row,
-        max_scaled=spread.max_scaled,
-        trusted_rms_relative=base.rms_relative if base else None,
-        limit_rms_relative=bounds[0],
-        limit_max_scaled=bounds[1],
-        compatible=compatible,
-        strict=strict,
+        missed = (shared & _outside(theirs, oracle, limits)).sum()[None]
+        figures += [_spread(theirs, oracle, shared), missed]
+    numbers: list[float] = torch.cat([figure.double() for figure in figures]).tolist()
+    spread = _read_spread(numbers[:5])
+    base = _read_spread(numbers[7:12]) if trusted is not None else None
+    missed_share = numbers[12] / got.numel() if trusted is not None else 0.0
+    return _Compared(
+        ours=ours,
+        oracle=oracle,
+        finite=finite,
+        wrong_class=wrong_class,
+        failing=failing,
+        spread=spread,
+        base=base,
+        bounds=_bounds(base, limits, got.dtype),
+        classes=int(numbers[5]),
+        ratio=1.0 - numbers[6] / got.numel(),
+        attainable=1.0 - missed_share,
     )
-    if compatible and strict:
-        return error, None
-    bad = wrong_class | (finite & _far(ours, oracle, spread, bounds))
-    if not bool(bad.any()):
-        bad = failing if bool(failing.any()) else _worst(ours, oracle, finite)
-    words = _values_message(name, error, wrong_class, compatible)
-    return error, _mismatch(name, words, got, expected, bad, poison, axis_names)
 
 
 def _class_mismatch(ours: torch.Tensor, oracle: torch.Tensor) -> torch.Tensor:
@@ -180,32 +208,40 @@ def _outside(ours: torch.Tensor, oracle: torch.Tensor, limits: Limits) -> torch.
     return (absolute > limits.atol) & (absolute > limits.rtol * (oracle.abs() + REL_EPSILON))
 
 
-def _spread(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) -> _Spread:
+def _spread(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
+    """What `_read_spread` reads, on the device: five doubles, without waiting for any of them."""
     zero = torch.zeros((), dtype=oracle.dtype, device=oracle.device)
     absolute = torch.where(finite, (ours - oracle).abs(), zero)
     magnitude = torch.where(finite, oracle.abs(), zero)
-    counted = max(int(finite.sum()), 1)
-    scale = _norm(magnitude) / math.sqrt(counted)
-    largest = float(absolute.max())
-    rms = _norm(absolute) / math.sqrt(counted)
-    row_error, row_size = _rows(absolute), _rows(magnitude)
-    row = row_error / (row_size + ROW_FLOOR * scale).clamp_min(1e-300)
+    counted = finite.sum().clamp_min(1).double()
+    scale = _norm(magnitude) / counted.sqrt()
+    row = _rows(absolute) / (_rows(magnitude) + ROW_FLOOR * scale).clamp_min(1e-300)
+    return torch.stack(
+        [
+            absolute.max().double(),
+            (absolute / (magnitude + REL_EPSILON)).max().double(),
+            _norm(absolute) / counted.sqrt(),
+            row.max(),
+            scale,
+        ]
+    )
+
+
+def _read_spread(numbers: Sequence[float]) -> _Spread:
+    largest, relative, rms, row, scale = numbers
     return _Spread(
         max_absolute=largest,
-        max_relative=float((absolute / (magnitude + REL_EPSILON)).max()),
+        max_relative=relative,
         rms_relative=_ratio(rms, scale),
-        worst_row=float(row.max()) if scale else _ratio(largest, 0.0),
+        worst_row=row if scale else _ratio(largest, 0.0),
         max_scaled=_ratio(largest, scale),
         scale=scale,
     )
 
 
-def _norm(values: torch.Tensor) -> float:
-    """Euclidean norm that neither overflows nor vanishes in single precision."""
-    top = float(values.max())
-    if top == 0 or not math.isfinite(top):
-        return top
-    return top * float(torch.linalg.vector_norm((values / top).flatten(), dtype=torch.float64))
+def _norm(values: torch.Tensor) -> torch.Tensor:
+    """Euclidean norm in double precision, in which no square of a single overflows."""
+    return torch.linalg.vector_norm(values.flatten(), dtype=torch.float64)
 
 
 def _rows(values: torch.Tensor) -> torch.Tensor:
@@ -257,10 +293,7 @@ def _worst(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) -> to
     return absolute == absolute.max()
 
 
-def _values_message(
-    name: str, error: OutputError, wrong_class: torch.Tensor, compatible: bool
-) -> tuple[str, str, str]:
-    classes = int(wrong_class.sum())
+def _values_message(classes: int, error: OutputError) -> tuple[str, str, str]:
     if classes:
         return (
             "wrong_nonfinite",
@@ -273,7 +306,7 @@ def _values_message(
         f"(limit {_number(error.limit_rms_relative)}), worst element "
         f"{_number(error.max_scaled)} of the output's rms (limit {_number(error.limit_max_scaled)})"
     )
-    if compatible:
+    if error.compatible:
         return (
             "error_too_large",
             f"within the published tolerance, but far less exact than a trusted implementation in "
@@ -291,65 +324,6 @@ def _values_message(
 
 def _number(value: float | str | None) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) else "unbounded"
-
-
-def _mismatch(
-    name: str,
-    words: tuple[str, str, str],
-    got: torch.Tensor,
-    expected: torch.Tensor,
-    bad: torch.Tensor,
-    poison: int | None,
-    axis_names: Sequence[str],
-) -> Mismatch:
-    kind, detail, remedy = words
-    unwritten = bad & _still_poison(got, poison)
-    count, total = int(bad.sum()), got.numel()
-    if 2 * int(unwritten.sum()) >= count:
-        kind, bad, count = "unwritten_output", unwritten, int(unwritten.sum())
-        detail = f"{count} of {total} elements still hold what the buffer was filled with"
-        remedy = "Write every element of every output: check masks, grid size and early returns."
-    index = _worst_index(got, expected, bad)
-    where = tuple(index)
-    cluster = describe(bad, axis_names)
-    reference, value = _word(expected[where]), _word(got[where])
-    message = (
-        f"Output {name!r}: {detail}. {count} of {total} elements differ ({cluster}); worst at "
-        f"{index}: expected {_shown(reference)}, got {_shown(value)}."
-    )
-    if kind == "unwritten_output":
-        message = f"Output {name!r}: {detail} ({cluster}); first at {index}."
-        value = "never written"
-    return Mismatch(kind, message, remedy, index, reference, value, count, total, cluster)
-
-
-def _worst_index(got: torch.Tensor, expected: torch.Tensor, bad: torch.Tensor) -> list[int]:
-    if got.dtype.is_floating_point:
-        distance = (got.double() - expected.double()).abs()
-        distance = torch.where(torch.isfinite(distance), distance, torch.inf)
-    else:
-        distance = torch.ones_like(bad, dtype=torch.float64)
-    flat = int(torch.where(bad, distance, torch.full_like(distance, -1.0)).flatten().argmax())
-    return [int(i) for i in torch.unravel_index(torch.tensor(flat), got.shape)]
-
-
-def _still_poison(got: torch.Tensor, poison: int | None) -> torch.Tensor:
-    if poison is None:
-        return torch.zeros(got.shape, dtype=torch.bool, device=got.device)
-    bits = 8 * got.element_size()
-    signed = poison if got.element_size() == 1 or poison < 1 << (bits - 1) else poison - (1 << bits)
-    return got.contiguous().view(BIT_VIEW[got.element_size()]).reshape(got.shape) == signed
-
-
-def _word(element: torch.Tensor) -> float | str:
-    value = element.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    return float(value)
-
-
-def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.6g}"
 
 
 def _check_exact(
@@ -377,12 +351,4 @@ def _check_exact(
         "integers must be equal",
         "Compare the worst element with the reference by hand.",
     )
-    return error, _mismatch(name, words, got, expected, bad, poison, axis_names)
-
-
-def _shape_mismatch(name: str, got: torch.Tensor, expected: torch.Tensor) -> Mismatch:
-    return Mismatch(
-        kind="wrong_shape",
-        message=f"Output {name!r} has shape {list(got.shape)}; {list(expected.shape)} is due.",
-        remedy="Give every output exactly the definition's shape.",
-    )
+    return error, mismatch_of(name, words, got, expected, bad, poison, axis_names)

@@ -18,9 +18,9 @@ from ..errors import InfrastructureError
 from ..schema.flashinfer_trace import Definition
 from ..wire import Argument, Called, CallRequest, MapArena, Mapped, ScalarValue
 from .arena import Arena, DeviceMemory, HostMemory, Layout, Slot, arena_bytes, footprint
-from .correctness import BIT_VIEW
 from .generic import torch_dtype
 from .inputs import Draw
+from .mismatch import BIT_VIEW
 from .operator import Case
 from .session import CandidateSession, Lost, request
 
@@ -132,17 +132,26 @@ class Exchange:
 
     def map(self, cases: list[Case]) -> Lost | None:
         """Makes sure that an arena is mapped which holds any of the cases."""
+        return self.mapped() if self.begin_map(cases) else None
+
+    def begin_map(self, cases: list[Case]) -> bool:
+        """Sends an arena that holds any of the cases, without waiting; False: one is there."""
         needed = arena_bytes([footprint(slots_of(self._definition, case)) for case in cases])
         if self._arena is not None:
             if self._arena.nbytes >= needed:
-                return None
+                return False
             self._arena.close()
         self._arena = Arena(self._memory(needed), self._rng)
         memory = self._arena.memory
         message = MapArena(
             memory=memory.kind, nbytes=self._arena.nbytes, device_index=self._device.index or 0
         )
-        answer = request(self.session, message, Mapped, MAP_TIMEOUT_S, [memory.fd])
+        self.session.ask(message, [memory.fd])
+        return True
+
+    def mapped(self) -> Lost | None:
+        """Waits for the candidate to have mapped what `begin_map` sent."""
+        answer = self.session.answer(Mapped, MAP_TIMEOUT_S)
         return answer if isinstance(answer, Lost) else None
 
     def call(self, draw: Draw, options: CallOptions, at: Layout | None = None) -> Outcome | Lost:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..schema.evaluation import Failure, Stage, Status
 from ..wire import CandidateFault
-from .correctness import Mismatch
+from .mismatch import Mismatch
 from .operator import Case
 
 EXCERPT_CHARACTERS = 3_000

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .correctness import BIT_VIEW
 from .generic import Value
+from .mismatch import BIT_VIEW
 from .operator import Case, JudgedOperator
 
 SEED_BITS = 53

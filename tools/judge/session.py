@@ -49,6 +49,7 @@ from ..wire_socket import (
     recv_frame,
     send_frame,
 )
+from . import triton_cache
 from .failures import Lost, clean, exit_words
 
 ZYGOTE_TIMEOUT_S = 90.0
@@ -139,11 +140,13 @@ class SpawnOptions:
         cache_dir: finished builds, by content.
         cuda: whether CUDA must be reachable.
         memory_bytes: most host memory; None: not limited.
+        triton_seed: Triton's own stubs, compiled by a process of ours.
     """
 
     cache_dir: Path | None
     cuda: bool
     memory_bytes: int | None = None
+    triton_seed: Path | None = None
 
 
 class Zygote:
@@ -208,7 +211,10 @@ class Zygote:
                 where="tools.candidate",
                 remedy="Look for limits on processes or memory; check_environment says more.",
             )
-        return ProcessSession(self, answer, ours, log, private)
+        session = ProcessSession(self, answer, ours, log, private)
+        if self._options.triton_seed is not None and self._options.triton_seed.is_dir():
+            triton_cache.carry(self._options.triton_seed, session.triton_cache)
+        return session
 
     def reap(self, pid: int) -> int | None:
         """Kills a candidate with all that it started; its exit code, or minus the signal."""
@@ -280,6 +286,11 @@ class ProcessSession:
         if not isinstance(message, kind):
             return self._lose("protocol", f"It answered {message.kind!r} out of turn.")
         return message
+
+    @property
+    def triton_cache(self) -> Path:
+        """Where its compiled Triton kernels lie; its owner is the candidate."""
+        return self._private / triton_cache.FOLDER
 
     def log(self) -> str:
         """What it printed so far, cut."""

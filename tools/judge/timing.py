@@ -9,9 +9,10 @@ a second clock, by the host's time and by what the device can physically do.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +27,9 @@ from ..schema.evaluation import (
     Stage,
     Status,
 )
-from ..wire import BuildRequest, Built, EvaluatePlan
+from ..wire import EvaluatePlan
 from . import integrity
+from .blocks import Block, Blocks
 from .clocks import ClockWatch
 from .exchange import CallOptions, Exchange, Outcome
 from .failures import Lost
@@ -37,7 +39,6 @@ from .operator import Case, JudgedOperator
 from .reporting import Cancellation, Reporter
 from .room import Room
 from .samples import Samples, half_width, log_ratios
-from .session import CandidateSession
 from .verdict import judge
 
 PREHEAT_S = 0.5
@@ -46,8 +47,6 @@ POOL_SECONDS = 3.0
 LEAST_POOL = 4
 LATE_SHARE = 0.25
 SECOND_CLOCK_CALLS = 3
-
-Spawn = Callable[[bool], tuple[CandidateSession, BuildRequest]]
 
 
 @dataclass
@@ -60,14 +59,6 @@ class Timed:
     calls: int = 0
     measurement: Measurement | None = None
     baseline: Measurement | None = None
-
-
-@dataclass
-class Block:
-    """A fresh pair of processes."""
-
-    candidate: Exchange
-    baseline: Exchange | None
 
 
 class _WorkloadEnded(Exception):
@@ -112,76 +103,45 @@ class Timing:
         self.timer_note: str | None = None
         self.clocks: list[ClockSample] = []
         self.findings: list[Finding] = []
+        self.seconds: dict[str, float] = {}
         self.done: list[str] = []
         self.fresh_values = ""
 
-    def run(self, cases: Sequence[Case], checked: Exchange, spawn: Spawn) -> dict[str, Timed]:
+    def run(self, cases: Sequence[Case], checked: Exchange, blocks: Blocks) -> dict[str, Timed]:
         """Times every case; a failure ends the run.
 
         Args:
             cases: workloads that passed.
             checked: the process that the correctness checks used; candidate of the first block.
-            spawn: starts a further process, of the baseline when its argument is true.
+            blocks: the further processes, started.
         """
         results: dict[str, Timed] = {}
-        blocks = self._open_blocks(cases, checked, spawn)
-        try:
-            with ClockWatch(self._room.device) as watch:
-                self._preheat()
-                for position, case in enumerate(cases):
-                    self._reporter.step(
-                        Stage.TIMING, f"timing workload {position + 1} of {len(cases)}"
-                    )
-                    results[case.uuid] = self._time(case, blocks, watch)
-                    if results[case.uuid].failure is not None:
-                        break
-                self.clocks = watch.samples
-        finally:
-            for block in blocks:
-                for exchange in (block.candidate, block.baseline):
-                    if exchange is not None and exchange is not checked:
-                        exchange.close()
+        self._reporter.step(Stage.TIMING, "joining the processes for timing")
+        with self._measured("timing_join"):
+            ready = blocks.ready(checked, self._note)
+            self._cancellation.check()
+        with ClockWatch(self._room.device) as watch:
+            self._preheat()
+            for position, case in enumerate(cases):
+                self._reporter.step(Stage.TIMING, f"timing workload {position + 1} of {len(cases)}")
+                results[case.uuid] = self._time(case, ready, blocks, watch)
+                if results[case.uuid].failure is not None:
+                    break
+            self.clocks = watch.samples
         self.done += [
             "timed_calls_verified", "fresh_inputs_per_pair", integrity.WALL_CLOCK,
             integrity.HOST_WORK, integrity.TWO_CLOCKS, integrity.PHYSICS, integrity.LIBRARIES,
         ]  # fmt: skip
         return results
 
-    # --- processes ----------------------------------------------------------------------------
-
-    def _open_blocks(self, cases: Sequence[Case], checked: Exchange, spawn: Spawn) -> list[Block]:
-        """Starts all processes at once, so that contexts and builds happen side by side."""
-        self._reporter.step(Stage.TIMING, "starting fresh processes for timing")
-        wanted = [False] * (self._checks.blocks - 1)
-        if self._plan.baseline is not None:
-            wanted += [True] * self._checks.blocks
-        started: list[tuple[bool, Exchange]] = []
-        for baseline in wanted:
-            session, request = spawn(baseline)
-            session.ask(request)
-            exchange = Exchange(session, self._operator.definition, self._room.device, self._rng)
-            started.append((baseline, exchange))
-        ready = [(b, e) for b, e in started if self._is_ready(b, e, cases)]
-        candidates = [checked, *(e for baseline, e in ready if not baseline)]
-        baselines = [e for baseline, e in ready if baseline]
-        return [
-            Block(candidate, baselines[i] if i < len(baselines) else None)
-            for i, candidate in enumerate(candidates)
-        ]
-
-    def _is_ready(self, baseline: bool, exchange: Exchange, cases: Sequence[Case]) -> bool:
-        built = exchange.session.answer(Built, self._plan.build_timeout_s)
-        self._cancellation.check()
-        fault = built.detail if isinstance(built, Lost) else built.fault and built.fault.message
-        if not fault:
-            lost = exchange.map(list(cases))
-            fault = lost.detail if lost else None
-        if not fault:
-            return True
-        exchange.close()
-        who = "baseline" if baseline else "candidate"
-        self._note("processes", f"A fresh {who} process could not be used: {fault[:300]}")
-        return False
+    @contextlib.contextmanager
+    def _measured(self, part: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - began
+            self.seconds[part] = round(self.seconds.get(part, 0.0) + spent, 4)
 
     def _preheat(self) -> None:
         """Brings the clocks up: an idle GPU runs at a fifth of its speed."""
@@ -194,17 +154,23 @@ class Timing:
 
     # --- one workload -------------------------------------------------------------------------
 
-    def _time(self, case: Case, blocks: Sequence[Block], watch: ClockWatch) -> Timed:
+    def _time(
+        self, case: Case, blocks: Sequence[Block], processes: Blocks, watch: ClockWatch
+    ) -> Timed:
         if time.monotonic() > self._deadline:
             return Timed(reason="the budget of time was used up before it was timed")
         ours, theirs, timed = Samples(), Samples(), Timed()
         try:
             sets = self._input_sets(case)
-            for block in blocks:
-                self._warm_up(block, sets(), timed)
-            self._pairs(blocks, sets, ours, theirs, timed, watch)
-            self._warm_calls(blocks[0], sets(), ours, theirs, timed)
-            self._second_clock(blocks[0], sets(), ours, timed)
+            with self._measured("timing_warm_up"):
+                for block in blocks:
+                    processes.share_compiled(block)
+                    self._warm_up(block, sets(), timed)
+            with self._measured("timing_pairs"):
+                self._pairs(blocks, sets, ours, theirs, timed, watch)
+            with self._measured("timing_other"):
+                self._warm_calls(blocks[0], sets(), ours, theirs, timed)
+                self._second_clock(blocks[0], sets(), ours, timed)
         except _WorkloadEnded as ended:
             return ended.timed
         assert self.timer is not None

@@ -24,6 +24,7 @@ from ..schema.evaluation import (
 from ..schema.flashinfer_trace import Definition, Solution, Workload
 from ..wire import BuildRequest, Built, EvaluatePlan
 from . import room as rooms
+from .blocks import Blocks
 from .checking import Checking, Pace
 from .exchange import Exchange
 from .failures import Lost, build_failure, lost_failure
@@ -114,11 +115,17 @@ class Trial:
             return failed
         rng = random.Random(secrets.randbits(64))
         exchange = Exchange(session, self.operator.definition, self._room.device, rng)
+        blocks = Blocks(self._plan, self._room, self.operator, rng, self._spawn_for_timing)
         try:
-            return self._checked(exchange, rng) or self._timed_all(exchange, rng)
+            if self._plan.checks.timed and not self._room.interpreted:
+                with self._measured("spawn"):
+                    blocks.start(self.cases)
+            return self._checked(exchange, rng) or self._timed_all(exchange, blocks, rng)
         finally:
             self._log = session.log()
-            exchange.close()
+            with self._measured("close"):
+                blocks.close()
+                exchange.close()
 
     def _spawn(self) -> ProcessSession:
         session = self._room.spawn()
@@ -164,7 +171,7 @@ class Trial:
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 
-    def _timed_all(self, exchange: Exchange, rng: random.Random) -> Verdict | None:
+    def _timed_all(self, exchange: Exchange, blocks: Blocks, rng: random.Random) -> Verdict | None:
         checking = self._checking
         assert checking is not None
         if self._room.interpreted:
@@ -179,7 +186,8 @@ class Trial:
             self._cancellation, rng, self._started + self._plan.budget_s,
         )  # fmt: skip
         with self._measured("timing"):
-            self._timed = self._timing.run(cases, exchange, self._spawn_for_timing)
+            self._timed = self._timing.run(cases, exchange, blocks)
+        self._seconds |= self._timing.seconds
         failed = next((t for t in self._timed.values() if t.failure is not None), None)
         if failed is None:
             return None

@@ -14,7 +14,7 @@ import torch
 from ..errors import InfrastructureError
 from ..schema.evaluation import Failure, Finding, OutputError, Severity, Stage, Status
 from . import integrity
-from .correctness import Mismatch, check_output
+from .correctness import check_output
 from .exchange import Outcome
 from .failures import (
     CLAIM_OF_FAULT,
@@ -25,6 +25,7 @@ from .failures import (
     mismatch_failure,
 )
 from .inputs import Draw
+from .mismatch import Mismatch
 from .operator import Case, JudgedOperator
 
 

@@ -1,0 +1,101 @@
+"""Compiled Triton kernels, carried between processes of one and the same content.
+
+A fresh process compiles every kernel again, for its cache is its own; half a second a kernel, times
+the processes of a timing. So what one process of a candidate has compiled is laid into the others
+of the same candidate, and into nobody else's: what a candidate's process wrote is as untrusted as
+the candidate. Only Triton's own driver stubs, compiled by a process that ran nothing but a kernel
+of ours, are shared by all.
+
+Everything is opened without following links, on both sides, since both belong to candidates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+FOLDER = "triton"
+MOST_FILES = 4_000
+MOST_BYTES = 256 << 20
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+
+
+def carry(source: Path, target: Path) -> int:
+    """Copies cache entries that the target lacks; what cannot be copied is left out.
+
+    Args:
+        source: a folder of Triton cache entries, each a folder of files.
+        target: another one; it must exist.
+
+    Returns:
+        How many files were copied.
+    """
+    copied = 0
+    with contextlib.suppress(OSError), _opened(source) as reading, _opened(target) as writing:
+        budget = MOST_BYTES
+        for entry in sorted(os.listdir(reading)):
+            if copied >= MOST_FILES or budget <= 0:
+                break
+            with contextlib.suppress(OSError):
+                files, spent = _carry_entry(reading, writing, entry, budget)
+                copied += files
+                budget -= spent
+    return copied
+
+
+@contextlib.contextmanager
+def _opened(name: str | Path, within: int | None = None) -> Iterator[int]:
+    descriptor = os.open(name, _DIRECTORY, dir_fd=within)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _carry_entry(reading: int, writing: int, entry: str, budget: int) -> tuple[int, int]:
+    owner = os.fstat(writing)
+    copied = spent = 0
+    with _opened(entry, reading) as source:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(entry, 0o755, dir_fd=writing)
+        with _opened(entry, writing) as target:
+            _give(target, owner)
+            for name in os.listdir(source):
+                size = _carry_file(source, target, name, owner, budget - spent)
+                copied += size is not None
+                spent += size or 0
+    return copied, spent
+
+
+def _carry_file(
+    source: int, target: int, name: str, owner: os.stat_result, room: int
+) -> int | None:
+    reading = os.open(name, _READ, dir_fd=source)
+    try:
+        facts = os.fstat(reading)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > room:
+            return None
+        try:
+            writing = os.open(name, _WRITE, 0o755, dir_fd=target)
+        except FileExistsError:
+            return None
+        try:
+            while part := os.read(reading, 1 << 20):
+                os.write(writing, part)
+            _give(writing, owner)
+        finally:
+            os.close(writing)
+        return facts.st_size
+    finally:
+        os.close(reading)
+
+
+def _give(descriptor: int, owner: os.stat_result) -> None:
+    """Hands a file to the target folder's owner, where this process may."""
+    with contextlib.suppress(PermissionError):
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
