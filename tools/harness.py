@@ -22,6 +22,7 @@ from .memory import Memory
 from .profiling.records import Profile
 from .profiling.sanitizer import SanitizerReport
 from .profiling.service import Profiler
+from .profiling.static_resources import explained_check
 from .profiling.timeline import Timeline
 from .promoting import Promoting
 from .reports import SLICE_CHARACTERS, Reports, ReportSlice
@@ -48,7 +49,7 @@ class Harness:
         self.dataset = dataset
         self.pool = JudgePool(settings)
         self.records = RecordStore(settings.evaluations_dir)
-        self.evaluations = EvaluationService(settings, self.pool, self.records)
+        self.evaluations = EvaluationService(settings, self.pool, self.records, explained_check)
         self.archive = Archive(settings.archive_dir)
         self.memory = Memory(self.archive, self.records, dataset, settings.profiles_dir)
         self.inspection = Inspection(
@@ -70,6 +71,7 @@ class Harness:
     async def aclose(self) -> None:
         """Ends every process that this harness started."""
         await self.pool.close()
+        self.archive.close()
 
     def kill_children(self) -> None:
         """Kills every process that this harness started, at once."""

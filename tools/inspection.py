@@ -17,6 +17,7 @@ from typing import TypeVar
 from .errors import unknown_name
 from .evaluation.latencies import LastLatencies
 from .evaluation.pool import JudgePool
+from .profiling.calibrated import calibration_folder, with_calibration
 from .profiling.ncu import ProfileSet
 from .profiling.records import Profile, compare_profiles
 from .profiling.runs import ProfiledWorkload, Subject
@@ -174,7 +175,8 @@ class Inspection:
             return None
         table = load_hardware(self.settings.kernels_dir / "hardware.json")
         device = ready.device
-        return identify(device["name"], device.get("sm_count"), None, table)
+        known = identify(device["name"], device.get("sm_count"), None, table)
+        return known and with_calibration(known, calibration_folder(self.settings))
 
     def _kept(self, record: R, solution: Solution, name: str) -> R:
         """Keeps what was found beside the profiles, by the candidate's content."""

@@ -65,7 +65,11 @@ class Memory:
         # The index needs sqlite and regular expressions that a starting server need not load.
         from .archive.search import search
 
-        name = self.dataset.operator(definition).name if definition else None
+        name = None
+        if definition:
+            operator = self.dataset.operator(definition)
+            name = operator.name
+            filters.setdefault("op_type", operator.definition.op_type)
         skills = Path(str(files("kernel_harness.skills")))
         return search(self.archive, definition=name, skills_dir=skills, **filters)
 

@@ -32,7 +32,9 @@ from .origins import origin_of
 MARKER_BYTES = 4_099
 """A prime that no sensible copy has; the marker is told by it and by its stream."""
 MOST_ACTIVITIES = 1_500
-SPIN_CYCLES = 200_000
+BUFFER_BYTES = 256 << 10
+SPIN_CYCLES = 4_000_000
+"""About two milliseconds: longer than a process that has just woken takes to launch."""
 
 _now = time.perf_counter_ns
 _synchronize = torch.cuda.synchronize
@@ -77,7 +79,7 @@ class Recorder:
 
 
 def _request_buffer() -> tuple[int, int]:
-    return 4 << 20, 0
+    return BUFFER_BYTES, 0
 
 
 class DeviceClock:
@@ -162,6 +164,9 @@ class DeviceClock:
             self._chill()
         _synchronize()
         recorder.clear()
+        # CUPTI asks for a new buffer at the first activity after a flush; not inside the call.
+        _copy(self._marker[0], self._marker[1])
+        _synchronize()
         moment = recorder.timestamp()
         result = call()
         returned = recorder.timestamp()

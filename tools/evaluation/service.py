@@ -21,6 +21,7 @@ from ..schema.evaluation import (
     Failure,
     Scope,
     Stage,
+    StaticCheck,
     Status,
     Totals,
 )
@@ -103,10 +104,18 @@ class EvaluationService:
         settings: budgets and time-outs.
         pool: the judges.
         records: where evaluations are kept.
+        explain: adds occupancy and instruction classes to what compiling for targets gave.
     """
 
-    def __init__(self, settings: Settings, pool: JudgePool, records: RecordStore) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pool: JudgePool,
+        records: RecordStore,
+        explain: Callable[[StaticCheck | None], StaticCheck | None] = lambda check: check,
+    ) -> None:
         self._settings = settings
+        self._explain = explain
         self._pool = pool
         self.records = records
         self.latencies = LastLatencies(settings.evaluations_dir / "latencies")
@@ -181,6 +190,7 @@ class EvaluationService:
             plan = make_plan(self._plan_request(trial, executor))
             report = await self._pool.evaluate(device, plan, trial.progress)
             evaluation = Evaluation.model_validate(report.evaluation)
+            evaluation = evaluation.model_copy(update={"static": self._explain(evaluation.static)})
         except InfrastructureError as error:
             return _ended(trial, Status.INFRASTRUCTURE_ERROR, _fault(error))
         # Statistics need numpy and scipy, which a server that has judged nothing need not load.

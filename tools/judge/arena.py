@@ -78,7 +78,7 @@ class DeviceMemory:
     kind: Literal["memfd", "vmm"] = "vmm"
 
     def __init__(self, nbytes: int, device_index: int) -> None:
-        from cuda.bindings import driver
+        from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
 
         self._driver = driver
         torch.cuda.synchronize(device_index)

@@ -64,14 +64,24 @@ class Blocks:
             wanted += [True] * self._plan.checks.blocks
         for baseline in wanted:
             session, request = self._spawn(baseline)
-            kept = self._kept_cache()
-            own = _cache_of(session)
-            if baseline and kept is not None and own is not None:
-                triton_cache.carry(kept, own)
+            self.give_kept(session, baseline=baseline)
             session.ask(request)
             exchange = Exchange(session, self._definition, self._room.device, self._rng)
             exchange.begin_map(list(cases))
             self._started.append((baseline, exchange))
+
+    def give_kept(self, session: CandidateSession, *, baseline: bool = False) -> None:
+        """Lays what earlier trials of the same content have compiled into a process."""
+        kept, own = self._kept_cache(baseline=baseline), _cache_of(session)
+        if kept is not None and own is not None:
+            triton_cache.carry(kept, own)
+
+    def keep(self, session: CandidateSession, *, baseline: bool = False) -> None:
+        """Keeps what a process has compiled for later trials of the same content."""
+        kept, own = self._kept_cache(baseline=baseline), _cache_of(session)
+        if kept is not None and own is not None:
+            kept.mkdir(parents=True, exist_ok=True)
+            triton_cache.carry(own, kept)
 
     def ready(self, checked: Exchange, note: Note) -> list[Block]:
         """Waits for every process; the one that was checked is the first block's candidate."""
@@ -98,21 +108,17 @@ class Blocks:
     def close(self) -> None:
         """Ends every process that was started here, side by side."""
         first = self._blocks[0].baseline if self._blocks else None
-        kept = self._kept_cache()
-        if first is not None and kept is not None:
-            own = _cache_of(first.session)
-            kept.mkdir(parents=True, exist_ok=True)
-            if own is not None:
-                triton_cache.carry(own, kept)
+        if first is not None:
+            self.keep(first.session, baseline=True)
         if self._started:
             with ThreadPoolExecutor(len(self._started)) as pool:
                 list(pool.map(lambda pair: pair[1].close(), self._started))
         self._started = []
 
-    def _kept_cache(self) -> Path | None:
-        """Where the baseline's compiled kernels are kept between trials, by its content."""
-        digest = self._plan.baseline_hash
-        return self._room.cache_dir / "baseline-kernels" / digest if digest else None
+    def _kept_cache(self, *, baseline: bool) -> Path | None:
+        """Where the compiled kernels of one content are kept between trials."""
+        digest = self._plan.baseline_hash if baseline else self._plan.content_hash
+        return self._room.cache_dir / "triton-kernels" / digest if digest else None
 
     def _is_up(self, baseline: bool, exchange: Exchange, note: Note) -> bool:
         built = exchange.session.answer(Built, self._plan.build_timeout_s)

@@ -171,6 +171,7 @@ def _harden() -> None:
 
 
 def _open_room(device_name: str, cache: Path) -> Room:
+    from . import triton_cache
     from .session import SpawnOptions, Zygote
 
     cpu = device_name == "cpu"
@@ -180,7 +181,11 @@ def _open_room(device_name: str, cache: Path) -> Room:
         raise InfrastructureError(
             f"The cache folder cannot be made: {error.strerror}", where=str(cache)
         ) from error
-    running = Zygote(SpawnOptions(cache_dir=cache, cuda=not cpu), interpret=cpu)
+    seed = None if cpu else cache / "triton-seed"
+    options = SpawnOptions(cache_dir=cache, cuda=not cpu, triton_seed=seed)
+    running = Zygote(options, interpret=cpu)
+    if seed is not None:
+        triton_cache.start_seed(seed, device_name)
     import torch
 
     from . import room as rooms

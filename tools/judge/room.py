@@ -22,6 +22,7 @@ from .inputs import AHEAD_BYTES, Ahead
 from .session import ProcessSession, SpawnOptions, Zygote
 
 PACKAGES = (
+    "kernel-harness",
     "torch",
     "triton",
     "numpy",

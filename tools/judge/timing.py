@@ -188,7 +188,7 @@ class Timing:
         if seconds <= CHEAP_DRAW_S:
             self.fresh_values = self.fresh_values or "every pair's inputs are drawn anew"
             pending = [first]
-            return lambda: pending.pop() if pending else self._drawer.draw(case)
+            return lambda: pending.pop() if pending else self._drawn(case)
         size = max(LEAST_POOL, int(POOL_SECONDS / seconds))
         pool = [first, *(self._drawer.rewritten(first) for _ in range(size - 1))]
         self.fresh_values = (
@@ -203,6 +203,10 @@ class Timing:
             return pool[last[0]]
 
         return pick
+
+    def _drawn(self, case: Case) -> Draw:
+        with self._measured("draws"):
+            return self._drawer.draw(case)
 
     def _warm_up(self, block: Block, draw: Draw, timed: Timed) -> None:
         """One untimed call each, for compilation and autotuning at this shape."""
@@ -304,11 +308,13 @@ class Timing:
     ) -> Outcome:
         """One verified call of the candidate; leaves the workload when it is not right."""
         self._cancellation.check()
-        outcome = exchange.call(draw, options, at.layout if at else None)
+        with self._measured("candidate_calls"):
+            outcome = exchange.call(draw, options, at.layout if at else None)
         self._cancellation.check()
         timed.calls += 1
         log = exchange.session.log() if isinstance(outcome, Lost) else ""
-        verdict = judge(self._operator, draw, outcome, log)
+        with self._measured("verdicts"):
+            verdict = judge(self._operator, draw, outcome, log)
         self._add(verdict.findings)
         if isinstance(outcome, Lost) or not verdict.passed:
             assert verdict.failure is not None

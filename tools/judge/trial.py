@@ -104,6 +104,9 @@ class Trial:
         with self._measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
             session = self._spawn()
+            rng = random.Random(secrets.randbits(64))
+            blocks = Blocks(self._plan, self._room, self.operator, rng, self._spawn_for_timing)
+            blocks.give_kept(session)
         with self._measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
             session.ask(build_request(self.operator, self._solution, self._plan, self._room))
@@ -113,9 +116,7 @@ class Trial:
             failed = self._built(session)
         if failed is not None:
             return failed
-        rng = random.Random(secrets.randbits(64))
         exchange = Exchange(session, self.operator.definition, self._room.device, rng)
-        blocks = Blocks(self._plan, self._room, self.operator, rng, self._spawn_for_timing)
         try:
             if self._plan.checks.timed and not self._room.interpreted:
                 with self._measured("spawn"):
@@ -124,6 +125,7 @@ class Trial:
         finally:
             self._log = session.log()
             with self._measured("close"):
+                blocks.keep(session)
                 blocks.close()
                 exchange.close()
 

@@ -6,7 +6,8 @@ of the same candidate, and into nobody else's: what a candidate's process wrote 
 the candidate. Only Triton's own driver stubs, compiled by a process that ran nothing but a kernel
 of ours, are shared by all.
 
-Everything is opened without following links, on both sides, since both belong to candidates.
+Triton writes absolute paths into an entry's group file; they are rewritten on the way. Everything
+is opened without following links, on both sides, since both belong to candidates.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..settings import candidate_environment
+
 FOLDER = "triton"
+GROUP = "__grp__"
 MOST_FILES = 4_000
 MOST_BYTES = 256 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -36,16 +42,30 @@ def carry(source: Path, target: Path) -> int:
         How many files were copied.
     """
     copied = 0
+    paths = (str(source).encode(), str(target).encode())
     with contextlib.suppress(OSError), _opened(source) as reading, _opened(target) as writing:
         budget = MOST_BYTES
         for entry in sorted(os.listdir(reading)):
             if copied >= MOST_FILES or budget <= 0:
                 break
             with contextlib.suppress(OSError):
-                files, spent = _carry_entry(reading, writing, entry, budget)
+                files, spent = _carry_entry(reading, writing, entry, budget, paths)
                 copied += files
                 budget -= spent
     return copied
+
+
+def start_seed(folder: Path, device: str) -> subprocess.Popen[bytes] | None:
+    """Has Triton's own stubs compiled beside the judge's work, unless that was done before."""
+    if folder.is_dir() and any(folder.iterdir()):
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "kernel_harness.tools.judge.seed", "--device", device],
+        env=candidate_environment() | {"TRITON_CACHE_DIR": str(folder)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @contextlib.contextmanager
@@ -57,7 +77,9 @@ def _opened(name: str | Path, within: int | None = None) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _carry_entry(reading: int, writing: int, entry: str, budget: int) -> tuple[int, int]:
+def _carry_entry(
+    reading: int, writing: int, entry: str, budget: int, paths: tuple[bytes, bytes]
+) -> tuple[int, int]:
     owner = os.fstat(writing)
     copied = spent = 0
     with _opened(entry, reading) as source:
@@ -66,14 +88,19 @@ def _carry_entry(reading: int, writing: int, entry: str, budget: int) -> tuple[i
         with _opened(entry, writing) as target:
             _give(target, owner)
             for name in os.listdir(source):
-                size = _carry_file(source, target, name, owner, budget - spent)
+                size = _carry_file(source, target, name, owner, budget - spent, paths)
                 copied += size is not None
                 spent += size or 0
     return copied, spent
 
 
 def _carry_file(
-    source: int, target: int, name: str, owner: os.stat_result, room: int
+    source: int,
+    target: int,
+    name: str,
+    owner: os.stat_result,
+    room: int,
+    paths: tuple[bytes, bytes],
 ) -> int | None:
     reading = os.open(name, _READ, dir_fd=source)
     try:
@@ -86,7 +113,7 @@ def _carry_file(
             return None
         try:
             while part := os.read(reading, 1 << 20):
-                os.write(writing, part)
+                os.write(writing, part.replace(*paths) if name.startswith(GROUP) else part)
             _give(writing, owner)
         finally:
             os.close(writing)

@@ -103,7 +103,7 @@ class Failure(Record):
     """
 
     stage: Stage
-    kind: str = Field(description="Short machine word, e.g. 'syntax_error', 'wrong_values', 'crash'.")
+    kind: str = Field(description="Short machine word, e.g. 'syntax_error', 'wrong_values'.")
     message: str = Field(description="What happened, as a sentence with its numbers.")
     remedy: str = Field(description="What to do next.")
     workload_uuid: str | None = None
@@ -293,7 +293,7 @@ class Evidence(Record):
     timer: str | None = None
     timer_note: str | None = None
     seeds: dict[str, list[int]] = Field(
-        default_factory=dict, description="Per workload uuid, the seed of each checked call's inputs."
+        default_factory=dict, description="Per workload, the seed of each checked call's inputs."
     )
     families: dict[str, list[str]] = Field(default_factory=dict)
     clocks: list[ClockSample] = Field(default_factory=list)
