@@ -220,6 +220,9 @@ def warm_up(*, interpret: bool) -> None:
     for name in (*WARM_MODULES, *(("triton.runtime.interpreter",) if interpret else ())):
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    with contextlib.suppress(Exception):
+        # A hash over Triton's whole installation, a second of work that every fork would repeat.
+        importlib.import_module("triton.runtime.cache").triton_key()
 
 
 def main(arguments: list[str]) -> int:

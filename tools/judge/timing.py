@@ -41,11 +41,11 @@ from .room import Room
 from .samples import Samples, half_width, log_ratios
 from .verdict import judge
 
-PREHEAT_S = 0.5
+PREHEAT_S = 0.2
 CHEAP_DRAW_S = 0.15
 POOL_SECONDS = 3.0
 LEAST_POOL = 4
-LATE_SHARE = 0.25
+LATE_SHARE = 0.1
 SECOND_CLOCK_CALLS = 3
 
 
