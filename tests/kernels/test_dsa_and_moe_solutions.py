@@ -1,4 +1,4 @@
-"""The Triton solutions of both sparse-attention operators, in Triton's interpreter.
+"""The Triton solutions of sparse attention, indexer and experts, in Triton's interpreter.
 
 In a process of its own, since Triton decides at import whether it interprets.
 """
@@ -54,6 +54,25 @@ for lengths in ([3, 0, 2048], [2300, 64, 2049, 0]):
         kernel.run(*drawn.values(), got)
         found[f"indexer {lengths} {family}"] = compare("topk", drawn, expected, got, {})["message"]
 
+folder = kernels / "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
+inputs, oracle = load_by_path(folder / "inputs.py"), load_by_path(folder / "oracle.py")
+kernel = load_by_path(folder / "solutions" / "triton_grouped" / "kernel.py")
+policy = read_policy(folder / "policy.toml")
+strict = policy.strict["output"].model_dump(exclude={"kind"})
+for tokens, offset, family in ((1, 32, "typical"), (20, 40, "negative_selection"),
+                               (5, 192, "signed_scales"), (3, 0, "none_local")):
+    drawn = inputs.generate(
+        {"seq_len": tokens, "hidden_size": 256, "intermediate_size": 128}, structure={},
+        scalars={"local_expert_offset": offset, "routed_scaling_factor": 2.5},
+        device="cpu", family=family, generator=torch.Generator().manual_seed(1),
+    )
+    expected, trusted = oracle.oracle(**drawn)["output"], oracle.trusted(**drawn)["output"]
+    got = torch.full_like(trusted, float("nan"))
+    kernel.run(*drawn.values(), got)
+    limits = Limits(**policy.tolerance.model_dump(), **strict)
+    mismatch = check_output("output", got, expected, trusted, limits)[1]
+    found[f"experts {tokens} {family}"] = "" if mismatch is None else mismatch.message
+
 sys.stdout.write(json.dumps(found))
 """
 
@@ -63,5 +82,5 @@ def test_triton_solutions_are_right_in_the_interpreter():
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr[-3000:]
     found = json.loads(finished.stdout)
-    assert len(found) == 3 * 2 + 2 * 2
+    assert len(found) == 3 * 2 + 2 * 2 + 4
     assert not {what: why for what, why in found.items() if why}
