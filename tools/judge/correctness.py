@@ -64,7 +64,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class _Spread:
+class Spread:
     """Error statistics of one tensor against the oracle, over elements finite in both."""
 
     max_absolute: float
@@ -139,8 +139,8 @@ class _Compared:
     finite: torch.Tensor
     wrong_class: torch.Tensor
     failing: torch.Tensor
-    spread: _Spread
-    base: _Spread | None
+    spread: Spread
+    base: Spread | None
     bounds: tuple[float, float]
     classes: int
     ratio: float
@@ -170,15 +170,15 @@ def _compare(
     wrong_class = _class_mismatch(ours, oracle) & _class_mismatch(ours, declared)
     finite = torch.isfinite(ours) & torch.isfinite(oracle)
     failing = wrong_class | (finite & _outside(ours, oracle, limits))
-    figures = [_spread(ours, oracle, finite), wrong_class.sum()[None], failing.sum()[None]]
+    figures = [spread_of(ours, oracle, finite), wrong_class.sum()[None], failing.sum()[None]]
     if trusted is not None:
         theirs = trusted.to(work)
         shared = torch.isfinite(theirs) & torch.isfinite(oracle)
         missed = (shared & _outside(theirs, oracle, limits)).sum()[None]
-        figures += [_spread(theirs, oracle, shared), missed]
+        figures += [spread_of(theirs, oracle, shared), missed]
     numbers: list[float] = torch.cat([figure.double() for figure in figures]).tolist()
-    spread = _read_spread(numbers[:5])
-    base = _read_spread(numbers[7:12]) if trusted is not None else None
+    spread = read_spread(numbers[:5])
+    base = read_spread(numbers[7:12]) if trusted is not None else None
     missed_share = numbers[12] / got.numel() if trusted is not None else 0.0
     return _Compared(
         ours=ours,
@@ -188,7 +188,7 @@ def _compare(
         failing=failing,
         spread=spread,
         base=base,
-        bounds=_bounds(base, limits, got.dtype),
+        bounds=bounds_of(base, limits, got.dtype),
         classes=int(numbers[5]),
         ratio=1.0 - numbers[6] / got.numel(),
         attainable=1.0 - missed_share,
@@ -209,28 +209,29 @@ def _outside(ours: torch.Tensor, oracle: torch.Tensor, limits: Limits) -> torch.
     return (absolute > limits.atol) & (absolute > limits.rtol * (oracle.abs() + REL_EPSILON))
 
 
-def _spread(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
-    """What `_read_spread` reads, on the device: five doubles, without waiting for any of them."""
+def spread_of(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
+    """What `read_spread` reads, on the device: five doubles, without waiting for any of them."""
     zero = torch.zeros((), dtype=oracle.dtype, device=oracle.device)
     absolute = torch.where(finite, (ours - oracle).abs(), zero)
     magnitude = torch.where(finite, oracle.abs(), zero)
     counted = finite.sum().clamp_min(1).double()
-    scale = _norm(magnitude) / counted.sqrt()
-    row = _rows(absolute) / (_rows(magnitude) + ROW_FLOOR * scale).clamp_min(1e-300)
+    scale = norm_of(magnitude) / counted.sqrt()
+    row = rows_of(absolute) / (rows_of(magnitude) + ROW_FLOOR * scale).clamp_min(1e-300)
     return torch.stack(
         [
             absolute.max().double(),
             (absolute / (magnitude + REL_EPSILON)).max().double(),
-            _norm(absolute) / counted.sqrt(),
+            norm_of(absolute) / counted.sqrt(),
             row.max(),
             scale,
         ]
     )
 
 
-def _read_spread(numbers: Sequence[float]) -> _Spread:
+def read_spread(numbers: Sequence[float]) -> Spread:
+    """The figures of `spread_of`, once they are on the host."""
     largest, relative, rms, row, scale = numbers
-    return _Spread(
+    return Spread(
         max_absolute=largest,
         max_relative=relative,
         rms_relative=_ratio(rms, scale),
@@ -240,12 +241,12 @@ def _read_spread(numbers: Sequence[float]) -> _Spread:
     )
 
 
-def _norm(values: torch.Tensor) -> torch.Tensor:
+def norm_of(values: torch.Tensor) -> torch.Tensor:
     """Euclidean norm in double precision, in which no square of a single overflows."""
     return torch.linalg.vector_norm(values.flatten(), dtype=torch.float64)
 
 
-def _rows(values: torch.Tensor) -> torch.Tensor:
+def rows_of(values: torch.Tensor) -> torch.Tensor:
     """Root mean square of each row (last axis), in double precision."""
     rows = values.reshape(-1, values.shape[-1]) if values.dim() else values.reshape(1, 1)
     return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64) / math.sqrt(rows.shape[1])
@@ -257,7 +258,7 @@ def _ratio(error: float, scale: float) -> float:
     return 0.0 if error <= ZERO_FLOOR else math.inf
 
 
-def _bounds(base: _Spread | None, limits: Limits, dtype: torch.dtype) -> tuple[float, float]:
+def bounds_of(base: Spread | None, limits: Limits, dtype: torch.dtype) -> tuple[float, float]:
     rms_floor, max_floor = limits.floors(dtype)
     if base is None or not math.isfinite(base.rms_relative + base.max_scaled):
         return rms_floor, max_floor
@@ -268,20 +269,24 @@ def _bounds(base: _Spread | None, limits: Limits, dtype: torch.dtype) -> tuple[f
 
 
 def _within(
-    spread: _Spread, base: _Spread | None, bounds: tuple[float, float], limits: Limits
+    spread: Spread, base: Spread | None, bounds: tuple[float, float], limits: Limits
 ) -> bool:
-    row_bound = bounds[1]
-    if base is not None and math.isfinite(base.worst_row):
-        row_bound = max(row_bound, limits.max_factor * base.worst_row)
     return (
         spread.rms_relative <= bounds[0]
         and spread.max_scaled <= bounds[1]
-        and spread.worst_row <= row_bound
+        and spread.worst_row <= row_bound_of(base, bounds, limits)
     )
 
 
+def row_bound_of(base: Spread | None, bounds: tuple[float, float], limits: Limits) -> float:
+    """The most that the worst row's relative error may be."""
+    if base is None or not math.isfinite(base.worst_row):
+        return bounds[1]
+    return max(bounds[1], limits.max_factor * base.worst_row)
+
+
 def _far(
-    ours: torch.Tensor, oracle: torch.Tensor, spread: _Spread, bounds: tuple[float, float]
+    ours: torch.Tensor, oracle: torch.Tensor, spread: Spread, bounds: tuple[float, float]
 ) -> torch.Tensor:
     """Elements to show: beyond the worst-element limit, else the ones that make the rms."""
     absolute = (ours - oracle).abs()

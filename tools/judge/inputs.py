@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from .expectation import Expectation
 from .generic import Value
 from .mismatch import BIT_VIEW
 from .operator import Case, JudgedOperator
@@ -38,6 +39,7 @@ class Draw:
         inputs: in the definition's order, on the device.
         expected: the oracle's outputs, in a higher precision.
         trusted: the trusted implementation's, in the declared precision.
+        known: per output, what is worked out once for all calls on this draw.
     """
 
     case: Case
@@ -46,6 +48,7 @@ class Draw:
     inputs: dict[str, Value]
     expected: dict[str, torch.Tensor]
     trusted: dict[str, torch.Tensor]
+    known: dict[str, Expectation | None] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:

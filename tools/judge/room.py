@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -60,6 +62,7 @@ class Room:
     memory_mhz: int | None = None
     compiling: Zygote | None = None
     ahead: Ahead = field(default_factory=lambda: Ahead(AHEAD_BYTES))
+    ending: list[threading.Thread] = field(default_factory=list)
 
     @property
     def interpreted(self) -> bool:
@@ -78,8 +81,20 @@ class Room:
             self.compiling = Zygote(spawn_options(self.device, self.cache_dir), interpret=False)
         return self.compiling.spawn()
 
+    def end_later(self, end: Callable[[], None]) -> None:
+        """Ends processes beside the report's way to the server; `settle` waits for it."""
+        thread = threading.Thread(target=end, name="ending")
+        thread.start()
+        self.ending.append(thread)
+
+    def settle(self) -> None:
+        """Waits until every process of earlier trials has gone and its memory is free."""
+        while self.ending:
+            self.ending.pop().join()
+
     def close(self) -> None:
         """Ends the zygotes and all that they started."""
+        self.settle()
         self.running.close()
         if self.compiling is not None:
             self.compiling.close()

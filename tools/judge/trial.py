@@ -74,6 +74,7 @@ class Trial:
             self.operator.case(Workload.model_validate(p.workload)) for p in plan.workloads
         ]
         self._sessions: list[ProcessSession] = []
+        self._endings: list[Callable[[], None]] = []
         self._checking: Checking | None = None
         self._static: StaticChecker | None = None
         self._timed: dict[str, Timed] = {}
@@ -87,13 +88,20 @@ class Trial:
         Raises:
             HarnessError: for whatever is not the candidate's doing.
         """
+        self._room.settle()
         self._reporter.expect(2 + 2 * len(self.cases) + self._plan.checks.held_out)
         try:
             failed = self._carry_out()
             return self._evaluation(failed)
         finally:
-            for session in self._sessions:
-                session.close()
+            self._room.end_later(self._end)
+
+    def _end(self) -> None:
+        """Ends every process of this trial and gives their memory back."""
+        for end in self._endings:
+            end()
+        for session in self._sessions:
+            session.close()
 
     def _carry_out(self) -> Verdict | None:
         """Runs every stage that the plan asks for; the first failure ends it."""
@@ -126,8 +134,7 @@ class Trial:
             self._log = session.log()
             with self._measured("close"):
                 blocks.keep(session)
-                blocks.close()
-                exchange.close()
+                self._endings = [blocks.close, exchange.close]
 
     def _spawn(self) -> ProcessSession:
         session = self._room.spawn()
