@@ -1,0 +1,132 @@
+"""What the judge claims, and the cheats that attack each claim; checked both ways.
+
+A claim without a cheat is hope, a cheat without a claim is noise: `test_claims.py` refuses both.
+Claims with `needs` are attacked where that is at hand, by the tests that are named there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One guarantee.
+
+    Args:
+        sentence: what is guaranteed.
+        cheats: files that attack it, as '<family>/<mechanism>'.
+        elsewhere: tests that attack it by other means, as 'path::name'.
+    """
+
+    sentence: str
+    cheats: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+
+CLAIMS: dict[str, Claim] = {
+    "computed_in_every_call": Claim(
+        "Every call computes from the values that its inputs hold in that call.",
+        (
+            "values/cached_by_pointer",
+            "values/cached_by_shape",
+            "values/cached_by_fingerprint",
+            "values/first_call_only",
+            "values/call_counter",
+        ),
+    ),
+    "every_element_is_right": Claim(
+        "Every element of every output is written, and as exact as the declared precision allows.",
+        (
+            "values/skipped_last_column",
+            "values/zeros",
+            "values/half_precision",
+            "values/nan_everywhere",
+        ),
+        (
+            "tests/tools/judge/test_correctness.py::test_a_fault_at_every_index_is_found_at_every_scale",
+        ),
+    ),
+    "right_beyond_the_public_workloads": Claim(
+        "A candidate is right for sizes and contents that it was never shown.",
+        ("values/public_sizes_only", "values/typical_inputs_only"),
+    ),
+    "inputs_unchanged": Claim(
+        "A call leaves its inputs as they were, but for those that the definition lets it change.",
+        ("memory/mutated_input",),
+    ),
+    "writes_stay_inside": Claim(
+        "A call writes nothing next to the tensors that it was given.",
+        ("memory/write_past_the_end", "memory/write_before_the_start"),
+    ),
+    "outputs_own_memory": Claim(
+        "Outputs share memory neither with inputs nor with earlier outputs.",
+        ("memory/returned_input", "memory/returned_twice"),
+    ),
+    "work_is_joined": Claim(
+        "All work is ordered before the end of the call.", ("memory/late_write",)
+    ),
+    "outputs_exist_on_return": Claim(
+        "What is returned are plain tensors whose values exist.", ("memory/lazy_tensor",)
+    ),
+    "ends_only_its_own_trial": Claim(
+        "Whatever a candidate's process does, only its own trial fails, and at once.",
+        (
+            "process/hangs",
+            "process/segmentation_fault",
+            "process/exits_with_success",
+            "process/system_exit_at_import",
+            "process/prints_megabytes",
+            "process/leaves_a_daemon",
+        ),
+    ),
+    "speaks_only_when_asked": Claim(
+        "What a candidate writes to the judge beside its answers ends its trial.",
+        ("protocol/writes_a_verdict", "protocol/announces_a_huge_frame"),
+    ),
+    "verdict_is_out_of_reach": Claim(
+        "Expected outputs and the comparison are in no process that candidate code runs in.",
+        ("verdict/looks_for_the_reference", "verdict/patches_the_comparison"),
+    ),
+    "honest_candidates_pass": Claim(
+        "Honest candidates pass, suspicious as they may look.",
+        (
+            "controls/honest",
+            "controls/honest_by_value",
+            "controls/keeps_scratch_memory",
+            "controls/threads_that_are_joined",
+        ),
+    ),
+    "not_faster_than_physics": Claim(
+        "No latency lies below what the device can physically do.",
+        elsewhere=(
+            "tests/tools/judge/test_integrity.py::test_a_time_below_the_floor_is_a_violation",
+        ),
+    ),
+    "clock_agrees_with_judge": Claim(
+        "No claimed time exceeds what the judge saw pass.",
+        elsewhere=(
+            "tests/tools/judge/test_integrity.py::test_a_claim_beyond_the_wall_clock_is_a_violation",
+        ),
+    ),
+    "no_hidden_host_work": Claim(
+        "Host time beyond what launching takes is shown.",
+        elsewhere=(
+            "tests/tools/judge/test_integrity.py::test_host_time_beyond_launching_is_shown",
+        ),
+    ),
+    "two_clocks_agree": Claim(
+        "A second clock sees no more than the first one and launch gaps.",
+        elsewhere=(
+            "tests/tools/judge/test_integrity.py::test_a_second_clock_that_saw_more_is_shown",
+        ),
+    ),
+    "own_kernels_do_the_work": Claim(
+        "With a candidate's own kernels disabled its result is wrong.",
+        elsewhere=("tests/tools/judge/test_integrity.py::test_a_right_ghost_is_a_violation",),
+    ),
+    "allowed_libraries_only": Claim(
+        "Device time is the candidate's own or that of allowed libraries.",
+        elsewhere=("tests/tools/judge/test_integrity.py::test_a_foreign_library_is_a_violation",),
+    ),
+}

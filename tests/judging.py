@@ -1,0 +1,164 @@
+"""A server's end of the judge's stream, as small as tests need it, and plans for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kernel_harness.tools import wire
+from kernel_harness.tools.schema.evaluation import Evaluation
+from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
+from kernel_harness.tools.settings import candidate_environment
+
+ANSWER_S = 90.0
+AFFINE = Path(__file__).parent / "adversarial" / "operators" / "affine"
+
+
+class JudgeProcess:
+    """A real judge.
+
+    Args:
+        device: 'cpu' or 'cuda:N'.
+        cache: its cache folder.
+    """
+
+    def __init__(self, device: str, cache: Path) -> None:
+        command = [sys.executable, "-m", "kernel_harness.tools.judge"]
+        self.process = subprocess.Popen(
+            [*command, "--device", device, "--cache", str(cache)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**candidate_environment(), "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        ready = self.read()
+        assert isinstance(ready, wire.Ready)
+        self.ready = ready
+        self.progress: list[wire.Progress] = []
+
+    def send(self, message: wire.Message) -> None:
+        """Writes one frame."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(wire.encode(message))
+        self.process.stdin.flush()
+
+    def read(self, timeout_s: float = ANSWER_S) -> Any:
+        """Reads one frame; an error when there is none in time."""
+        stream = self.process.stdout
+        assert stream is not None
+        deadline = time.monotonic() + timeout_s
+
+        def exactly(count: int) -> bytes:
+            parts = b""
+            while len(parts) < count:
+                left = max(deadline - time.monotonic(), 0)
+                assert select.select([stream], [], [], left)[0], "the judge did not answer in time"
+                part = os.read(stream.fileno(), count - len(parts))
+                assert part, "the judge closed its stream"
+                parts += part
+            return parts
+
+        (length,) = struct.unpack(">I", exactly(4))
+        return wire.decode(wire.from_judge, exactly(length))
+
+    def ask(
+        self,
+        plan: wire.EvaluatePlan,
+        on_progress: Callable[[wire.Progress], None] = lambda progress: None,
+    ) -> wire.JudgeReport | wire.JudgeFault:
+        """Has a plan carried out; its report or the judge's fault."""
+        self.progress = []
+        self.send(plan)
+        while isinstance(message := self.read(), wire.Progress):
+            self.progress.append(message)
+            on_progress(message)
+        assert message.evaluation_id == plan.evaluation_id
+        return message
+
+    def evaluate(self, plan: wire.EvaluatePlan) -> Evaluation:
+        """Has a plan carried out; its record."""
+        answer = self.ask(plan)
+        assert isinstance(answer, wire.JudgeReport), answer
+        return Evaluation.model_validate(answer.evaluation)
+
+    def close(self) -> None:
+        """Ends the judge by closing its stream."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(20)
+
+
+def read_definition(folder: Path) -> Definition:
+    """The definition of an operator's folder."""
+    return Definition.model_validate_json((folder / "definition.json").read_bytes())
+
+
+def read_workloads(folder: Path) -> list[dict[str, Any]]:
+    """The workloads of an operator's folder, as plans carry them."""
+    lines = (folder / "workloads.jsonl").read_text().splitlines()
+    return [json.loads(line)["workload"] for line in lines if line]
+
+
+def make_solution(
+    source: str | dict[str, str],
+    *,
+    definition: str,
+    language: str = "python",
+    style: str = "destination",
+    entry_point: str = "kernel.py::run",
+) -> Solution:
+    """A solution of one or more files."""
+    files = {"kernel.py": source} if isinstance(source, str) else source
+    return Solution.model_validate(
+        {
+            "name": "under-test",
+            "definition": definition,
+            "author": "tests",
+            "spec": {
+                "language": language,
+                "target_hardware": ["cuda"],
+                "entry_point": entry_point,
+                "destination_passing_style": style == "destination",
+            },
+            "sources": [{"path": path, "content": content} for path, content in files.items()],
+        }
+    )
+
+
+def make_plan(
+    solution: Solution,
+    folder: Path = AFFINE,
+    *,
+    checks: wire.Checks | None = None,
+    baseline: Solution | None = None,
+    workloads: list[dict[str, Any]] | None = None,
+    generic: bool = False,
+    **options: Any,
+) -> wire.EvaluatePlan:
+    """A plan over an operator's folder; `generic` leaves out what the folder brings."""
+    every = read_workloads(folder) if workloads is None else workloads
+    quick = wire.Checks(trials=1, families=1, timed=False)
+    return wire.EvaluatePlan(
+        **{
+            "evaluation_id": "ev-20260101-000000-00000000",
+            "definition": read_definition(folder).model_dump(mode="json"),
+            "operator_dir": None if generic else str(folder),
+            "solution": solution.model_dump(mode="json"),
+            "content_hash": solution.content_hash(),
+            "baseline": baseline.model_dump(mode="json") if baseline else None,
+            "baseline_hash": baseline.content_hash() if baseline else None,
+            "scope": "smoke",
+            "checks": checks or quick,
+            "workloads": [wire.PlannedWorkload(uuid=w["uuid"], workload=w) for w in every],
+            "workload_digest": "0" * 64,
+            **options,
+        }
+    )
