@@ -17,7 +17,7 @@ from ..wire import BuildRequest, Built, EvaluatePlan
 from . import triton_cache
 from .exchange import Exchange
 from .failures import Lost
-from .operator import Case, JudgedOperator
+from .judged_operator import Case, JudgedOperator
 from .room import Room
 from .session import CandidateSession
 

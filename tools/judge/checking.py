@@ -17,7 +17,7 @@ from ..wire import Checks
 from . import integrity
 from .exchange import CallOptions, Exchange, Outcome
 from .inputs import Draw, Drawer, pick_families
-from .operator import Case
+from .judged_operator import Case
 from .reporting import Cancellation, Reporter
 from .session import Lost
 from .verdict import CallVerdict, judge, merged
@@ -126,6 +126,8 @@ class Checking:
         self.done: list[str] = []
         self.not_run: dict[str, str] = {}
         self.determinism: str | None = None
+        self.lost_process = False
+        """Whether the candidate's process is gone though nothing is held against it."""
 
     def run(self, cases: Sequence[Case], held_out: Sequence[Case]) -> None:
         """Checks all cases, then held-out ones, then determinism; stops at what failed."""
@@ -145,6 +147,11 @@ class Checking:
         """The first case that failed."""
         return next((r for r in self.records.values() if r.failure is not None), None)
 
+    @property
+    def anything_passed(self) -> bool:
+        """Whether at least one case was run and was right."""
+        return any(record.passed for record in self.records.values())
+
     def _checked_cases(self, cases: Sequence[Case]) -> None:
         stop_at = self._pace.deadline
         for position, case in enumerate(cases):
@@ -157,7 +164,7 @@ class Checking:
             )
             before = self.failed
             if self._affordable(record):
-                self._check(record, first=position == 0)
+                self._check(record, first=not self._telling(cases))
             if before is None and self.failed is not None:
                 stop_at = time.monotonic() + AFTER_FAILURE_S
 
@@ -254,7 +261,7 @@ class Checking:
 
     def _many_calls(self, cases: Sequence[Case]) -> None:
         """Random families and workloads until the budget of checked calls is used up."""
-        passed = [self.records[c.uuid] for c in cases if self.records[c.uuid].passed]
+        passed = self._telling(cases)
         calls = sum(record.calls for record in self.records.values())
         while passed and calls < self._checks.correctness_budget and self.failed is None:
             record = self._rng.choice(passed)
@@ -269,11 +276,9 @@ class Checking:
 
     def _determinism(self, cases: Sequence[Case]) -> None:
         """The same inputs at other addresses, poison, stream and company."""
-        passed = [self.records[c.uuid] for c in cases if self.records[c.uuid].passed]
-        chosen = {
-            r.case.uuid: r
-            for r in (passed[:1] if self._pace.interpreted else passed[:1] + passed[-1:])
-        }
+        passed = self._telling(cases)
+        ends = passed[:1] if self._pace.interpreted else [*passed[:1], *passed[-1:]]
+        chosen = {record.case.uuid: record for record in ends}
         grades: list[str] = []
         for record in chosen.values():
             if record.seconds_per_call * self._checks.determinism_runs > self._pace.left_s:
@@ -301,7 +306,7 @@ class Checking:
         return "bitwise" if alike else "within_tolerance"
 
     def _ghost(self, cases: Sequence[Case]) -> None:
-        record = next((self.records[c.uuid] for c in cases if self.records[c.uuid].passed), None)
+        record = next(iter(self._telling(cases)), None)
         if record is None:
             return
         draw = self._drawer.draw(record.case)
@@ -310,6 +315,7 @@ class Checking:
         outcome = self._exchange.call(draw, options)
         if isinstance(outcome, Lost):
             self.not_run["ghost_replay"] = "the candidate's process ended with its kernels disabled"
+            self.lost_process = True
             return
         fault = outcome.called.fault
         if fault is not None and fault.kind == "ghost_unavailable":
@@ -322,6 +328,11 @@ class Checking:
             record.status = Status.INTEGRITY_VIOLATION
             record.failure = integrity.violation_failure(findings[0], record.case)
         self.done.append("ghost_replay")
+
+    def _telling(self, cases: Sequence[Case]) -> list[CaseRecord]:
+        """Cases that passed and have outputs at all: an empty one is right whatever is done."""
+        records = [self.records[c.uuid] for c in cases if c.uuid in self.records]
+        return [r for r in records if r.passed and self._exchange.has_outputs(r.case)]
 
     def _skip(self, record: CaseRecord, reason: str) -> None:
         record.status, record.reason = Status.NOT_RUN, reason

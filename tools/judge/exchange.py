@@ -20,8 +20,8 @@ from ..wire import Argument, Called, CallRequest, MapArena, Mapped, ScalarValue
 from .arena import Arena, DeviceMemory, HostMemory, Layout, Slot, arena_bytes, footprint
 from .generic import torch_dtype
 from .inputs import Draw
+from .judged_operator import Case
 from .mismatch import BIT_VIEW
-from .operator import Case
 from .session import CandidateSession, Lost, request
 
 POISONS: dict[torch.dtype, tuple[int, int]] = {
@@ -133,6 +133,11 @@ class Exchange:
     def map(self, cases: list[Case]) -> Lost | None:
         """Makes sure that an arena is mapped which holds any of the cases."""
         return self.mapped() if self.begin_map(cases) else None
+
+    def has_outputs(self, case: Case) -> bool:
+        """Whether a call of the case writes anything."""
+        slots = slots_of(self._definition, case)
+        return any(slot.nbytes for slot in slots if slot.name.startswith("out:"))
 
     def begin_map(self, cases: list[Case]) -> bool:
         """Sends an arena that holds any of the cases, without waiting; False: one is there."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from ..schema.evaluation import Failure, Stage, Status
 from ..wire import CandidateFault
+from .judged_operator import Case
 from .mismatch import Mismatch
-from .operator import Case
 
 EXCERPT_CHARACTERS = 3_000
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")

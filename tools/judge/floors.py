@@ -8,7 +8,7 @@ from ..errors import DatasetError
 from ..schema.evaluation import Executor
 from ..wire import EvaluatePlan
 from ..workloads.roofline import Cost, Hardware, floors, identify, load_hardware
-from .operator import Case, JudgedOperator
+from .judged_operator import Case, JudgedOperator
 from .room import Room
 
 DEVICE = "device"

@@ -19,8 +19,8 @@ import torch
 
 from .expectation import Expectation
 from .generic import Value
+from .judged_operator import Case, JudgedOperator
 from .mismatch import BIT_VIEW
-from .operator import Case, JudgedOperator
 
 SEED_BITS = 53
 """So that a recorded seed survives readers whose numbers are doubles."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from ..schema.evaluation import Failure, Finding, KernelTime, Severity, Stage
 from .exchange import Outcome, same_bits
 from .failures import ALIAS_CLAIM, LAZY_CLAIM, shielded
-from .operator import Case
+from .judged_operator import Case
 
 INPUTS = "inputs_unchanged"
 BOUNDS = "writes_stay_inside"

@@ -13,7 +13,7 @@ import torch
 from ..errors import InfrastructureError
 from ..schema.flashinfer_trace import Definition, Workload
 from ..wire import MaterialiseInputs
-from .operator import JudgedOperator
+from .judged_operator import JudgedOperator
 
 SCALARS_KEY = "scalars"
 

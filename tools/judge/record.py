@@ -28,7 +28,7 @@ from .checking import CaseRecord, Checking
 from .failures import clean
 from .floors import Floors
 from .inputs import SeedBook
-from .operator import Case, JudgedOperator
+from .judged_operator import Case, JudgedOperator
 from .room import Room
 from .session import CandidateSession
 from .timing import Timed, Timing

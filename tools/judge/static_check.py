@@ -18,7 +18,7 @@ from ..wire import BuildRequest, Built, Compiled, CompiledKernel, CompileRequest
 from .exchange import CallOptions, Exchange
 from .failures import Lost, build_failure, clean, lost_failure
 from .inputs import Draw
-from .operator import JudgedOperator
+from .judged_operator import JudgedOperator
 from .reporting import Cancellation
 from .room import Room
 from .session import ProcessSession, request

@@ -35,7 +35,7 @@ from .exchange import CallOptions, Exchange, Outcome
 from .failures import Lost
 from .floors import DEVICE, Floors
 from .inputs import Draw, Drawer
-from .operator import Case, JudgedOperator
+from .judged_operator import Case, JudgedOperator
 from .reporting import Cancellation, Reporter
 from .room import Room
 from .samples import Samples, half_width, log_ratios

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import DatasetError
+from ..errors import DatasetError, InfrastructureError
 from ..schema.evaluation import (
     Evaluation,
     Failure,
@@ -29,7 +29,7 @@ from .checking import Checking, Pace
 from .exchange import Exchange
 from .failures import Lost, build_failure, lost_failure
 from .inputs import Draw, Drawer, SeedBook, fresh_seed
-from .operator import Case, JudgedOperator
+from .judged_operator import Case, JudgedOperator
 from .record import Ending, Verdict, write_record
 from .reporting import Cancellation, Reporter
 from .room import Room
@@ -40,6 +40,17 @@ from .timing import Timed, Timing
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_WAIT_S = 20.0
 HELD_OUT_KEY = "held_out"
+
+
+NOTHING_RAN: Verdict = (
+    Status.INFRASTRUCTURE_ERROR,
+    Failure(
+        stage=Stage.CORRECTNESS,
+        kind="nothing_ran",
+        message="No workload fitted into the budget of time, so nothing is known of the candidate.",
+        remedy="Raise the budget (cpu_budget_s), or evaluate on a machine with a GPU.",
+    ),
+)
 
 
 class Trial:
@@ -129,7 +140,10 @@ class Trial:
             if self._plan.checks.timed and not self._room.interpreted:
                 with self._measured("spawn"):
                     blocks.start(self.cases)
-            return self._checked(exchange, rng) or self._timed_all(exchange, blocks, rng)
+            failed = self._checked(exchange, rng)
+            if failed is None and self._checking is not None and self._checking.lost_process:
+                session, exchange = self._replaced(exchange, rng)
+            return failed or self._timed_all(exchange, blocks, rng)
         finally:
             self._log = session.log()
             with self._measured("close"):
@@ -141,6 +155,20 @@ class Trial:
         self._sessions.append(session)
         self._cancellation.watch(session)
         return session
+
+    def _replaced(self, lost: Exchange, rng: random.Random) -> tuple[ProcessSession, Exchange]:
+        """A fresh process for one that was lost through no fault of the candidate."""
+        lost.close()
+        session = self._spawn()
+        session.ask(build_request(self.operator, self._solution, self._plan, self._room))
+        exchange = Exchange(session, self.operator.definition, self._room.device, rng)
+        if self._built(session) is not None or exchange.map(self.cases) is not None:
+            raise InfrastructureError(
+                "A second process of the candidate did not come up as the first one did",
+                where="tools.judge",
+                remedy="Evaluate again.",
+            )
+        return session, exchange
 
     def _built(self, session: ProcessSession) -> Verdict | None:
         built = session.answer(Built, self._plan.build_timeout_s)
@@ -176,7 +204,7 @@ class Trial:
             checking.run(self.cases, held_out)
         failed = checking.failed
         if failed is None:
-            return None
+            return None if checking.anything_passed or not self.cases else NOTHING_RAN
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 

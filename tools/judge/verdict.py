@@ -26,8 +26,8 @@ from .failures import (
     mismatch_failure,
 )
 from .inputs import Draw
+from .judged_operator import Case, JudgedOperator
 from .mismatch import Mismatch
-from .operator import Case, JudgedOperator
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from kernel_harness.tools.judge import integrity
 from kernel_harness.tools.judge.arena import Layout
 from kernel_harness.tools.judge.exchange import Outcome
-from kernel_harness.tools.judge.operator import Case
+from kernel_harness.tools.judge.judged_operator import Case
 from kernel_harness.tools.schema.evaluation import KernelTime, Severity, Stage
 from kernel_harness.tools.wire import Called
 

@@ -27,7 +27,7 @@ from ..schema.flashinfer_trace import (
     Workload,
     definition_hash,
 )
-from ..workloads.operator import Policy, generic_cost, read_json_object, read_policy
+from ..workloads.operators import Policy, generic_cost, read_json_object, read_policy
 from ..workloads.roofline import Cost
 from . import generic
 from .correctness import Limits

@@ -11,7 +11,7 @@ import torch
 from kernel_harness.tools.errors import DatasetError
 from kernel_harness.tools.judge.generic import FAMILIES, TORCH_DTYPES
 from kernel_harness.tools.judge.inputs import Ahead, Drawer, SeedBook, pick_families
-from kernel_harness.tools.judge.operator import Case, JudgedOperator
+from kernel_harness.tools.judge.judged_operator import Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 
 from ...judging import AFFINE, read_definition, read_workloads

@@ -1,0 +1,357 @@
+"""The judge's process as its server sees it: frames, verdicts, cancellation, faults of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import pytest
+from safetensors import safe_open
+
+from kernel_harness.tools import wire
+from kernel_harness.tools.schema.evaluation import Stage, Status
+
+from ...judging import (
+    AFFINE,
+    JudgeProcess,
+    make_plan,
+    make_solution,
+    read_definition,
+    read_workloads,
+)
+
+pytestmark = pytest.mark.process
+
+HONEST = """
+def run(x, w, table, alpha, y, row):
+    y.copy_(x[table.long()] * w * alpha + 1.0)
+    row.copy_(y.sum(dim=-1))
+"""
+TRITON = """
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def kernel(x, w, table, alpha, y, row, n: tl.constexpr):
+    m = tl.program_id(0)
+    at = tl.arange(0, n)
+    source = tl.load(table + m)
+    value = tl.load(x + source * n + at) * tl.load(w + at) * alpha + BIAS
+    tl.store(y + m * n + at, value)
+    tl.store(row + m, tl.sum(value))
+
+
+def run(x, w, table, alpha, y, row):
+    if x.shape[0]:
+        kernel[(x.shape[0],)](x, w, table, alpha, y, row, x.shape[1])
+"""
+
+
+def honest(**options):
+    return make_plan(make_solution(HONEST, definition="affine_n64"), **options)
+
+
+def evaluate(judge: JudgeProcess, source, **options):
+    style = options.pop("style", "destination")
+    language = options.pop("language", "python")
+    solution = make_solution(source, definition="affine_n64", style=style, language=language)
+    return judge.evaluate(make_plan(solution, **options))
+
+
+# --- verdicts ---------------------------------------------------------------------------------
+
+
+def test_readiness_tells_the_device_and_what_isolates_candidates(judge):
+    assert judge.ready.device["executor"] == "interpreter"
+    assert "torch" in judge.ready.versions
+    assert judge.ready.isolation["granted"]
+
+
+def test_an_honest_candidate_passes_on_every_workload_and_is_not_timed(judge):
+    evaluation = judge.evaluate(honest())
+    assert evaluation.status is Status.PASSED and evaluation.stage is Stage.DONE
+    assert [w.status for w in evaluation.workloads] == [Status.PASSED] * 4
+    assert all(w.latency_us is None and "no GPU" in (w.reason or "") for w in evaluation.workloads)
+    assert evaluation.not_timed_reason and "no GPU" in evaluation.not_timed_reason
+
+
+def test_the_record_holds_what_repeats_the_verdict(judge):
+    evaluation = judge.evaluate(honest(command="evaluate_kernel(...)"))
+    evidence = evaluation.evidence
+    for result in evaluation.workloads:
+        assert len(evidence.seeds[result.uuid]) == result.calls_checked
+        assert len(evidence.families[result.uuid]) == result.calls_checked
+        assert {error.output for error in result.errors} == {"y", "row"}
+    assert evidence.command == "evaluate_kernel(...)" and evidence.started_at
+    assert {"spawn", "build", "correctness", "total"} <= set(evidence.seconds)
+    assert evidence.isolation is not None and "writes_stay_inside" in evaluation.integrity.checks
+
+
+def test_every_evaluation_draws_anew_and_recorded_seeds_replay(judge):
+    first, second = judge.evaluate(honest()), judge.evaluate(honest())
+    assert first.evidence.seeds != second.evidence.seeds
+    again = judge.evaluate(honest(replay_seeds=first.evidence.seeds))
+    assert again.evidence.seeds == first.evidence.seeds
+
+
+def test_a_wrong_result_says_where_and_what(judge):
+    source = HONEST.replace("row.copy_", "y[1:, 60:] += 1\n    row.copy_")
+    evaluation = evaluate(judge, source)
+    failure = evaluation.failure
+    assert evaluation.status is Status.INCORRECT_NUMERICAL and failure is not None
+    assert failure.output == "y" and failure.axes == {"m": 3}
+    assert failure.mismatched == 8 and failure.total == 192
+    assert failure.cluster is not None and "last 4 (60-63) of n" in failure.cluster
+    assert isinstance(failure.expected, float) and isinstance(failure.got, float)
+
+
+def test_quick_failures_are_shown_for_all_workloads_slow_ones_end_the_trial(judge):
+    evaluation = evaluate(judge, HONEST.replace("+ 1.0", "+ 1.5"))
+    assert [w.status for w in evaluation.workloads][0] is Status.PASSED
+    assert {w.status for w in evaluation.workloads[1:]} <= {
+        Status.INCORRECT_NUMERICAL,
+        Status.NOT_RUN,
+    }
+
+
+def test_value_returning_candidates_are_told_of_wrong_shape_and_dtype(judge):
+    shape = "def run(x, w, table, alpha):\n    return x[:1], x[:, 0]\n"
+    evaluation = evaluate(judge, shape, style="value")
+    assert evaluation.status is Status.INCORRECT_SHAPE
+    assert evaluation.failure is not None and evaluation.failure.output == "y"
+    dtype = (
+        "def run(x, w, table, alpha):\n"
+        "    y = x[table.long()] * w * alpha + 1.0\n    return y.half(), y.sum(dim=-1)\n"
+    )
+    assert evaluate(judge, dtype, style="value").status is Status.INCORRECT_DTYPE
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "kind"),
+    [
+        ("def run(x, w:\n    pass\n", Status.COMPILE_ERROR, "syntax_error"),
+        ("import no_such_library\n" + HONEST, Status.COMPILE_ERROR, "import_error"),
+        ("def other(x):\n    pass\n", Status.INVALID_CANDIDATE, "entry_point"),
+        ("def run(x, y):\n    pass\n", Status.INVALID_CANDIDATE, "signature"),
+        (HONEST + "\n    raise KeyError('gone')\n", Status.RUNTIME_ERROR, "exception"),
+    ],
+)
+def test_a_fault_is_named_with_what_to_do(judge, source, status, kind):
+    evaluation = evaluate(judge, source)
+    assert evaluation.status is status and evaluation.failure is not None
+    assert evaluation.failure.kind == kind and evaluation.failure.remedy
+    assert all(w.status is not Status.PASSED for w in evaluation.workloads[1:])
+
+
+def test_a_triton_candidate_runs_in_the_interpreter(judge):
+    source = TRITON.replace("BIAS", "1.0")
+    assert evaluate(judge, source, language="triton").status is Status.PASSED
+
+
+def test_a_wrong_triton_candidate_is_found(judge):
+    evaluation = evaluate(judge, TRITON.replace("BIAS", "1.1"), language="triton")
+    assert evaluation.status is Status.INCORRECT_NUMERICAL
+
+
+def test_an_operator_without_a_folder_is_judged_by_its_reference(judge):
+    workloads = [
+        {"uuid": "g", "axes": {"m": 6}, "inputs": {"alpha": {"type": "scalar", "value": 0.5}}}
+    ]
+    definition = read_definition(AFFINE).model_dump(mode="json")
+    definition["reference"] = (
+        "def run(x, w, table, alpha):\n    y = x * w * alpha + 1.0\n    return y, y.sum(dim=-1)\n"
+    )
+    source = HONEST.replace("x[table.long()]", "x")
+    plan = make_plan(
+        make_solution(source, definition="affine_n64"), generic=True, workloads=workloads
+    ).model_copy(update={"definition": definition})
+    assert judge.evaluate(plan).status is Status.PASSED
+    wrong = make_solution(source.replace("1.0", "1.1"), definition="affine_n64")
+    plan = plan.model_copy(update={"solution": wrong.model_dump(mode="json")})
+    assert judge.evaluate(plan).status is Status.INCORRECT_NUMERICAL
+
+
+# --- budget and scopes ------------------------------------------------------------------------
+
+
+def test_workloads_beyond_the_budget_are_not_run_and_say_why(judge):
+    slow = HONEST.replace("def run(", "import time\n\n\ndef run(").replace(
+        "    y.copy_", "    time.sleep(0.02 * len(x))\n    y.copy_"
+    )
+    evaluation = evaluate(judge, slow, budget_s=2.0, checks=wire.Checks(trials=1, timed=False))
+    states = {w.uuid: w for w in evaluation.workloads}
+    assert states["affine-3"].status is Status.PASSED
+    assert states["affine-64"].status is Status.NOT_RUN
+    assert "budget" in (states["affine-64"].reason or "")
+
+
+def test_a_trial_in_which_nothing_ran_is_never_a_pass(judge):
+    evaluation = judge.evaluate(honest(budget_s=0.0))
+    assert evaluation.status is Status.INFRASTRUCTURE_ERROR
+    assert {w.status for w in evaluation.workloads} == {Status.NOT_RUN}
+
+
+def test_scope_static_builds_and_runs_nothing(judge):
+    checks = wire.Checks(execute=False, timed=False)
+    source = HONEST.replace("    y.copy_", "    raise RuntimeError('it ran')\n    y.copy_")
+    evaluation = evaluate(judge, source, checks=checks, scope="static")
+    assert evaluation.status is Status.PASSED and evaluation.static is not None
+    assert {w.status for w in evaluation.workloads} == {Status.NOT_RUN}
+    broken = evaluate(judge, "import gone_library\n" + HONEST, checks=checks, scope="static")
+    assert broken.status is Status.COMPILE_ERROR
+
+
+def test_cuda_without_a_gpu_is_no_fault_of_the_kernel(judge):
+    source = {"kernel.cu": 'extern "C" __global__ void k() {}\n'}
+    solution = make_solution(
+        source, definition="affine_n64", language="cuda", entry_point="kernel.cu::k"
+    )
+    evaluation = judge.evaluate(make_plan(solution))
+    assert evaluation.status in (Status.INFRASTRUCTURE_ERROR, Status.COMPILE_ERROR)
+    assert {w.status for w in evaluation.workloads} == {Status.NOT_RUN}
+
+
+def test_determinism_is_graded(judge):
+    checks = wire.Checks(trials=1, determinism_runs=3, timed=False)
+    assert judge.evaluate(honest(checks=checks)).integrity.determinism == "bitwise"
+    noisy = HONEST.replace("def run(", "import torch\n\n\ndef run(").replace(
+        "+ 1.0)", "+ 1.0 + 3e-7 * torch.randint(2, (1,)))"
+    )
+    evaluation = evaluate(judge, noisy, checks=wire.Checks(determinism_runs=8, timed=False))
+    assert evaluation.integrity.determinism == "within_tolerance"
+
+
+def test_a_result_that_is_sometimes_wrong_is_called_flaky(judge):
+    source = HONEST + "    _calls.append(1)\n    if len(_calls) == 8:\n        y[0] += 1\n"
+    source = "_calls = []\n" + source
+    checks = wire.Checks(trials=1, families=0, determinism_runs=8, timed=False)
+    one = [w for w in read_workloads(AFFINE) if w["axes"]["m"] == 17]
+    evaluation = evaluate(judge, source, checks=checks, workloads=one)
+    assert evaluation.status is Status.INCORRECT_NUMERICAL
+    assert evaluation.failure is not None and evaluation.failure.kind == "flaky"
+    assert evaluation.integrity.determinism == "flaky"
+
+
+def test_a_rare_fault_is_found_when_many_calls_are_asked_for(judge):
+    source = "import random\n" + HONEST + "    if random.random() < 0.05:\n        row.zero_()\n"
+    one = [w for w in read_workloads(AFFINE) if w["axes"]["m"] == 17]
+    checks = wire.Checks(trials=1, families=0, correctness_budget=300, timed=False)
+    evaluation = evaluate(judge, source, checks=checks, workloads=one)
+    assert evaluation.status is Status.INCORRECT_NUMERICAL
+
+
+# --- the stream -------------------------------------------------------------------------------
+
+
+def test_progress_only_grows(judge):
+    judge.evaluate(honest())
+    done = [progress.done for progress in judge.progress]
+    assert done == sorted(done) and len(set(done)) == len(done)
+    assert all(p.message and p.done < p.total for p in judge.progress)
+
+
+def test_a_long_call_is_told_of_every_two_seconds(judge):
+    slow = HONEST.replace("def run(", "import time\n\n\ndef run(").replace(
+        "    y.copy_", "    time.sleep(4.0 if len(x) == 3 else 0)\n    y.copy_"
+    )
+    times = []
+    solution = make_solution(slow, definition="affine_n64")
+    checks = wire.Checks(trials=1, timed=False)
+    judge.ask(
+        make_plan(solution, checks=checks, budget_s=4.0),
+        lambda progress: times.append(time.monotonic()),
+    )
+    assert max(b - a for a, b in zip(times, times[1:], strict=False)) < 2.5
+
+
+def test_a_cancelled_trial_ends_at_once_and_the_judge_goes_on(judge):
+    source = "import time\n\n\ndef run(x, w, table, alpha, y, row):\n    time.sleep(60)\n"
+    plan = make_plan(make_solution(source, definition="affine_n64"))
+    cancelled = []
+
+    def cancel(progress: wire.Progress) -> None:
+        if "checking" in progress.message and not cancelled:
+            cancelled.append(time.monotonic())
+            judge.send(wire.Cancel(evaluation_id=plan.evaluation_id))
+
+    answer = judge.ask(plan, cancel)
+    assert isinstance(answer, wire.JudgeFault) and "cancelled" in answer.what
+    assert time.monotonic() - cancelled[0] < 3
+    assert judge.evaluate(honest()).status is Status.PASSED
+
+
+def test_a_faulty_operator_is_the_harness_fault_with_its_file(judge, tmp_path):
+    folder = shutil.copytree(AFFINE, tmp_path / "affine")
+    (folder / "oracle.py").write_text("raise OSError('half a file')\n")
+    answer = judge.ask(make_plan(make_solution(HONEST, definition="affine_n64"), folder))
+    assert isinstance(answer, wire.JudgeFault)
+    assert "half a file" in answer.what and answer.where.endswith("oracle.py")
+
+
+def test_an_oracle_that_raises_is_the_harness_fault(judge, tmp_path):
+    folder = shutil.copytree(AFFINE, tmp_path / "affine")
+    (folder / "oracle.py").write_text("def oracle(**_):\n    return 1 / 0\n")
+    answer = judge.ask(make_plan(make_solution(HONEST, definition="affine_n64"), folder))
+    assert isinstance(answer, wire.JudgeFault)
+
+
+def test_inputs_can_be_written_to_a_file_with_their_scalars(judge, tmp_path):
+    path = tmp_path / "inputs" / "one.safetensors"
+    judge.send(
+        wire.MaterialiseInputs(
+            request_id="r1",
+            definition=read_definition(AFFINE).model_dump(mode="json"),
+            operator_dir=str(AFFINE),
+            workload=read_workloads(AFFINE)[2],
+            seed=7,
+            path=str(path),
+        )
+    )
+    answer = judge.read()
+    assert isinstance(answer, wire.Materialised) and answer.error is None
+    with safe_open(str(path), framework="pt") as stored:
+        assert sorted(stored.keys()) == ["table", "w", "x"]
+        assert stored.get_tensor("x").shape == (17, 64)
+        assert json.loads(stored.metadata()["scalars"]) == {"alpha": 0.5}
+
+
+def test_inputs_that_cannot_be_written_are_said_to_be_so(judge):
+    judge.send(
+        wire.MaterialiseInputs(
+            request_id="r2",
+            definition=read_definition(AFFINE).model_dump(mode="json"),
+            operator_dir=str(AFFINE),
+            workload=read_workloads(AFFINE)[1],
+            seed=7,
+            path="/proc/no/such/place.safetensors",
+        )
+    )
+    answer = judge.read()
+    assert isinstance(answer, wire.Materialised) and answer.error
+
+
+def test_a_zygote_that_dies_ends_the_trial_as_the_harness_fault(tmp_path):
+    judge = JudgeProcess("cpu", tmp_path)
+    children = f"/proc/{judge.process.pid}/task/{judge.process.pid}/children"
+    zygote = int(open(children).read().split()[0])
+    os.kill(zygote, signal.SIGKILL)
+    answer = judge.ask(honest())
+    assert isinstance(answer, wire.JudgeFault) and answer.remedy
+    judge.process.stdin.close()
+    judge.process.wait(20)
+
+
+def test_a_judge_whose_server_goes_away_leaves_nothing_behind(tmp_path):
+    judge = JudgeProcess("cpu", tmp_path)
+    children = f"/proc/{judge.process.pid}/task/{judge.process.pid}/children"
+    zygotes = [int(pid) for pid in open(children).read().split()]
+    assert zygotes
+    judge.close()
+    deadline = time.monotonic() + 5
+    while any(os.path.exists(f"/proc/{pid}") for pid in zygotes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in zygotes)
