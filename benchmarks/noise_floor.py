@@ -26,7 +26,7 @@ from kernel_harness.tools.schema.evaluation import Decision, Evaluation, Scope, 
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
-from kernel_harness.tools.workloads.operator import Operator
+from kernel_harness.tools.workloads.operators import Operator
 
 ELEMENTS = 4096
 DURATIONS_US = (3.0, 30.0, 300.0)

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.settings import load_settings
-from kernel_harness.tools.workloads.operator import Operator
+from kernel_harness.tools.workloads.operators import Operator
 
 DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
 console = Console(width=140)

@@ -31,7 +31,7 @@ from .schema.flashinfer_trace import Solution
 from .settings import Settings
 from .wire import Checks
 from .workloads.dataset import Dataset
-from .workloads.operator import Operator
+from .workloads.operators import Operator
 from .workloads.regimes import ShapeSample, sample_shapes
 from .workspace import Workspace, create, read_workspace
 

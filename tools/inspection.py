@@ -28,7 +28,7 @@ from .schema.evaluation import Record
 from .schema.flashinfer_trace import Solution
 from .settings import Settings
 from .wire import MaterialiseInputs
-from .workloads.operator import Operator
+from .workloads.operators import Operator
 from .workloads.regimes import sample_shapes
 from .workloads.roofline import Hardware, floors, identify, load_hardware
 

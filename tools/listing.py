@@ -8,7 +8,7 @@ from .errors import RequestError
 from .schema.evaluation import FiniteFloat, Record
 from .schema.flashinfer_trace import TensorSpec
 from .workloads.dataset import Dataset
-from .workloads.operator import Operator
+from .workloads.operators import Operator
 from .workloads.regimes import ShapeSample
 
 MOST = 200

@@ -28,7 +28,7 @@ from .evaluation.service import EvaluateRequest, EvaluationService
 from .inspection import Inspection
 from .schema.evaluation import Evaluation, Executor, Scope, Status
 from .schema.flashinfer_trace import Solution
-from .workloads.operator import Operator
+from .workloads.operators import Operator
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 REPEATS = 2

@@ -162,3 +162,9 @@ def _checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
 def candidate_environment() -> dict[str, str]:
     """The part of this process's environment that a candidate may see."""
     return {name: os.environ[name] for name in CANDIDATE_ENVIRONMENT if name in os.environ}
+
+
+def home_of(client_variable: str) -> Path | None:
+    """The folder that a client's own variable names for its configuration, e.g. CODEX_HOME."""
+    value = os.environ.get(client_variable)
+    return Path(value) if value else None

@@ -14,7 +14,7 @@ import tomli_w
 from .errors import RequestError, unknown_name
 from .schema.evaluation import Record
 from .schema.flashinfer_trace import Definition, Solution
-from .workloads.operator import Operator
+from .workloads.operators import Operator
 from .workloads.solution_folder import read_solution
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")

@@ -10,9 +10,9 @@ import torch
 
 from kernel_harness.tools.judge.correctness import check_output
 from kernel_harness.tools.judge.generic import torch_dtype
-from kernel_harness.tools.judge.operator import JudgedOperator
+from kernel_harness.tools.judge.judged_operator import JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Trace
-from kernel_harness.tools.workloads.operator import load_by_path
+from kernel_harness.tools.workloads.operators import load_by_path
 
 pytestmark = pytest.mark.gpu
 

@@ -14,7 +14,7 @@ import json, sys
 from pathlib import Path
 import torch
 from kernel_harness.tools.judge.correctness import Limits, check_output
-from kernel_harness.tools.workloads.operator import load_by_path, read_policy
+from kernel_harness.tools.workloads.operators import load_by_path, read_policy
 
 kernels, found = Path(sys.argv[1]), {}
 

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.judge.correctness import check_output
-from kernel_harness.tools.judge.operator import Case, JudgedOperator
+from kernel_harness.tools.judge.judged_operator import Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import Definition
-from kernel_harness.tools.workloads.operator import load_by_path
+from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.roofline import Cost, floors, shipped_hardware
 
 KERNELS = Path(str(files("kernel_harness.kernels")))
@@ -280,7 +280,7 @@ def test_fla_adaptors_hand_over_what_the_library_needs(monkeypatch: pytest.Monke
 SCRIPT = """
 import sys
 import torch
-from kernel_harness.tools.workloads.operator import load_by_path
+from kernel_harness.tools.workloads.operators import load_by_path
 calls = torch.load(sys.argv[1])
 for call in calls:
     load_by_path(__import__("pathlib").Path(call["kernel"])).run(*call["inputs"], *call["outputs"])

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.judge.correctness import check_output
-from kernel_harness.tools.judge.operator import Case, JudgedOperator
+from kernel_harness.tools.judge.judged_operator import Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import (
     Definition,
     Language,
@@ -26,7 +26,7 @@ from kernel_harness.tools.schema.flashinfer_trace import (
     Workload,
     unknown_keys,
 )
-from kernel_harness.tools.workloads.operator import Operator, load_by_path, read_policy
+from kernel_harness.tools.workloads.operators import Operator, load_by_path, read_policy
 from kernel_harness.tools.workloads.roofline import floors, shipped_hardware
 
 KERNELS = Path(str(files("kernel_harness.kernels")))

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel_harness.tools.workloads.operator import load_by_path
+from kernel_harness.tools.workloads.operators import load_by_path
 
 FOLDER = (
     Path(__file__).resolve().parents[2] / "kernels" / "dsa_topk_indexer_fp8_h64_d128_topk2048_ps64"

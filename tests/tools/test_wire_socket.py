@@ -8,6 +8,7 @@ import struct
 import threading
 
 import pytest
+
 from kernel_harness.tools import wire
 from kernel_harness.tools.wire_socket import (
     MAX_DESCRIPTORS,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..schema.evaluation import Executor, Scope
 from ..schema.flashinfer_trace import Solution
 from ..wire import Checks, EvaluatePlan, PlannedWorkload
-from ..workloads.operator import Operator
+from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample
 
 CHECKS: dict[Scope, Checks] = {

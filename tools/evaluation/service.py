@@ -28,7 +28,7 @@ from ..schema.evaluation import (
 from ..schema.flashinfer_trace import Solution
 from ..settings import Settings
 from ..wire import Checks
-from ..workloads.operator import Operator
+from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample, sample_shapes
 from .latencies import LastLatencies
 from .plan import PlanRequest, make_plan

@@ -25,7 +25,7 @@ from ..schema.flashinfer_trace import (
     Workload,
     interface_hash,
 )
-from .operator import Operator, Policy, read_json_object, read_policy
+from .operators import Operator, Policy, read_json_object, read_policy
 
 
 @dataclass(frozen=True)

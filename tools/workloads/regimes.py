@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import HarnessError
-from .operator import Operator
+from .operators import Operator
 from .roofline import Hardware, floors, shipped_hardware
 from .segmentation import Order, order_by_axes, split
 

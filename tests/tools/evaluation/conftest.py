@@ -10,7 +10,7 @@ from kernel_harness.tools.evaluation.record import RecordStore
 from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 from kernel_harness.tools.settings import Settings
-from kernel_harness.tools.workloads.operator import Operator
+from kernel_harness.tools.workloads.operators import Operator
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_judge.py")))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
-from kernel_harness.tools.workloads.operator import Operator
+from kernel_harness.tools.workloads.operators import Operator
 
 REFERENCE = "def run(x, scale):\n    return x * scale\n"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.workloads.operator import Operator
+from kernel_harness.tools.workloads.operators import Operator
 from kernel_harness.tools.workloads.regimes import ShapeSample, sample_shapes
 
 from .conftest import Write, make_operator

@@ -14,7 +14,7 @@ import pytest
 from kernel_harness.tools.schema.constraints import Outcome
 from kernel_harness.tools.schema.flashinfer_trace import Solution, Trace, unknown_keys
 from kernel_harness.tools.workloads.dataset import Dataset
-from kernel_harness.tools.workloads.operator import Operator
+from kernel_harness.tools.workloads.operators import Operator
 from kernel_harness.tools.workloads.regimes import sample_shapes
 from kernel_harness.tools.workloads.roofline import floors, is_impossible, shipped_hardware
 

@@ -11,7 +11,7 @@ import pytest
 from kernel_harness.tools.errors import DatasetError, RequestError
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.workloads.dataset import Dataset
-from kernel_harness.tools.workloads.operator import Operator, Policy, generic_cost, read_policy
+from kernel_harness.tools.workloads.operators import Operator, Policy, generic_cost, read_policy
 from kernel_harness.tools.workloads.solution_folder import write_solution
 
 from .conftest import Write, make_operator
