@@ -51,6 +51,7 @@ class CallOptions:
         stream: which stream the call is made on.
         noise: whether other work occupies part of the device.
         ghost: whether the candidate's own kernels are disabled.
+        examine: whether what it left behind is read at all; a baseline's mostly is not.
         late: whether a second copy is taken after everything has come to rest.
         timeout_s: after it the candidate is ended.
     """
@@ -60,6 +61,7 @@ class CallOptions:
     stream: Literal["default", "side"] = "default"
     noise: bool = False
     ghost: bool = False
+    examine: bool = True
     late: bool = True
     timeout_s: float = 60.0
 
@@ -181,6 +183,8 @@ class Exchange:
         elapsed = time.perf_counter_ns() - began
         if isinstance(answer, Lost):
             return answer
+        if not options.examine:
+            return Outcome(answer, {}, poisons, layout, [], [], [], elapsed)
         return self._look(draw, layout, options, answer, poisons, elapsed)
 
     def request_for(self, draw: Draw, layout: Layout, options: CallOptions) -> CallRequest:
