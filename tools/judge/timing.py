@@ -336,9 +336,8 @@ class Timing:
     ) -> Outcome | None:
         """One call of the baseline; whatever goes wrong with it is not the candidate's fault."""
         assert block.baseline is not None
-        if options.time == "cold":
-            examine = self._rng.random() < BASELINE_SHARE
-            options = replace(options, examine=examine, late=False)
+        if options.time == "cold" and self._rng.random() >= BASELINE_SHARE:
+            options = replace(options, examine=False, late=False)
         outcome = block.baseline.call(draw, options, at.layout if at else None)
         self._cancellation.check()
         if isinstance(outcome, Lost):
@@ -387,8 +386,7 @@ class Timing:
             str(self._plan.solution["spec"]["language"]),
         )
         self._add(found)
-        violation = integrity.worst(found)
-        if violation is not None:
+        if (violation := integrity.worst(found)) is not None:
             timed.status = Status.INTEGRITY_VIOLATION
             timed.failure = integrity.violation_failure(violation, case)
             timed.measurement = timed.baseline = None
