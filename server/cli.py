@@ -17,6 +17,7 @@ from typing import Any
 
 from ..tools.errors import HarnessError
 from ..tools.settings import Settings, load_settings
+from . import cli_archive, cli_setup
 
 TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "check": ("check_environment", ()),
@@ -33,12 +34,6 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Command to tool, and those of its arguments that are given by position."""
 
-OTHERS = {
-    "serve": "serve MCP on standard input and output, or over HTTP",
-    "install": "put the server and its skills into a client: claude or codex",
-    "uninstall": "take out exactly what install put in",
-    "doctor": "say what is missing and the command that mends it",
-}
 PATIENCE_S = 3600.0
 EXIT_FAILED = 1
 EXIT_ERROR = 2
@@ -101,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
         + ". Ask each for --help.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help=OTHERS["serve"])
+    words = "serve MCP on standard input and output, or over HTTP"
+    serve = commands.add_parser("serve", help=words, description=words)
     serve.add_argument("transport", nargs="?", choices=("stdio",), default="stdio")
     serve.add_argument("--http", metavar="HOST:PORT", help="streamable HTTP at /mcp, not stdio")
     serve.add_argument("--token-file", type=Path, help="token that every HTTP request must carry")
@@ -110,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
     _settings_options(serve)
+    cli_setup.add_commands(commands, _settings_options, _settings)
+    cli_archive.add_commands(commands, _settings_options, _settings)
     for name in TOOL_COMMANDS:
         commands.add_parser(name, help=f"the tool {TOOL_COMMANDS[name][0]}", add_help=False)
     return parser
