@@ -110,10 +110,9 @@ class Timing:
         self.fresh_values = ""
 
     def run(self, cases: Sequence[Case], checked: Exchange, blocks: Blocks) -> dict[str, Timed]:
-        """Times every case; a failure ends the run.
+        """Times every case that passed; a failure ends the run.
 
         Args:
-            cases: workloads that passed.
             checked: the process that the correctness checks used; candidate of the first block.
             blocks: the further processes, started.
         """
@@ -230,9 +229,8 @@ class Timing:
             for number, block in enumerate(blocks):
                 for turn in range(min(count, self._checks.max_pairs - len(ours.cold_ns))):
                     self._pair(block, number, sets(), turn % 2 == 0, ours, theirs, timed, watch)
-            if half_width(log_ratios(ours, theirs)) <= self._checks.half_width:
-                break
-            if time.monotonic() > self._deadline:
+            narrow = half_width(log_ratios(ours, theirs)) <= self._checks.half_width
+            if narrow or time.monotonic() > self._deadline:
                 break
             count = max(2, self._checks.pairs_per_block // 2)
 
