@@ -99,6 +99,7 @@ class Judge:
             message = await asyncio.wait_for(self.read(), START_TIMEOUT_S)
         except (TimeoutError, InfrastructureError) as error:
             self.kill()
+            await self._process.wait()
             raise InfrastructureError(
                 f"The judge for {self.device} did not start: {self.log_tail() or error}",
                 where=str(self._log),
