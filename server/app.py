@@ -27,8 +27,9 @@ from ..tools.errors import RequestError, unknown_name
 from ..tools.harness import Harness
 from ..tools.settings import Settings, load_settings
 from . import arguments as reading
-from . import prompts, resources, tools_archive, tools_evaluation
+from . import prompts, resources, tools_archive, tools_evaluation, tools_profile
 from .calling import in_words
+from .continuing import Continuing
 from .skills import SCHEME as SKILL_SCHEME
 from .skills import SkillsExtension, SkillShelf
 from .watching import announcing
@@ -64,6 +65,10 @@ KEEPS = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
 """Runs in isolation or appends, once: the same call again gives what is there already."""
+WITHDRAWS = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
+)
+"""Takes something back that was decided; a headless client asks a person first."""
 
 ENTRIES = (
     Entry(tools_evaluation.check_environment, "Check the environment", READS),
@@ -73,10 +78,16 @@ ENTRIES = (
     Entry(tools_evaluation.evaluate_kernel, "Evaluate a kernel", KEEPS),
     Entry(tools_evaluation.get_evaluation, "Get an evaluation", READS),
     Entry(tools_evaluation.read_report, "Read a report", READS),
+    Entry(tools_profile.profile_ncu, "Profile with counters", KEEPS),
+    Entry(tools_profile.profile_timeline, "Profile over time", KEEPS),
+    Entry(tools_profile.sanitize, "Run sanitizers", KEEPS),
+    Entry(tools_profile.plot_roofline, "Plot latencies against floors", READS, structured=False),
     Entry(tools_archive.archive_candidate, "Archive a candidate", KEEPS),
     Entry(tools_archive.search_archive, "Search the archive", READS),
     Entry(tools_archive.select_parent, "Select a parent", READS),
     Entry(tools_archive.get_context, "Get a role's context", READS),
+    Entry(tools_archive.promote_candidate, "Promote a candidate", KEEPS),
+    Entry(tools_archive.rollback_promotion, "Roll a promotion back", WITHDRAWS),
 )
 
 
@@ -85,6 +96,8 @@ class HarnessServer(MCPServer[Harness]):
 
     harness: Harness | None = None
     """The open Harness while the server runs; for ending it from a signal only."""
+    continuing: Continuing
+    """Work that outlives its call; there while the server runs."""
     shelf: SkillShelf
     """The skills, read from disk on every request."""
 
@@ -182,7 +195,7 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
         opened = harness or Harness.open(settings or load_settings())
         app.harness = opened
         try:
-            async with announcing(shelf, bus):
+            async with announcing(shelf, bus), Continuing.opened() as app.continuing:
                 yield opened
         finally:
             if harness is None:

@@ -22,6 +22,7 @@ from ..tools.errors import HarnessError
 
 if TYPE_CHECKING:
     from ..tools.harness import Harness
+    from .continuing import Continuing
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,12 @@ def in_words(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 def harness_of(ctx: Call) -> Harness:
     """The one Harness of this server, held by its lifespan."""
     return ctx.request_context.lifespan_context
+
+
+def continuing_of(ctx: Call) -> Continuing:
+    """What keeps work going that outlives its call."""
+    app: Any = ctx.mcp_server
+    return app.continuing
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

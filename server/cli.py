@@ -8,6 +8,7 @@ an agent cannot get different answers, and a new tool argument needs nothing her
 from __future__ import annotations
 
 import argparse
+import base64
 import gc
 import json
 import sys
@@ -27,15 +28,22 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "evaluate": ("evaluate_kernel", ("workspace",)),
     "get": ("get_evaluation", ("evaluation_id",)),
     "read": ("read_report", ("uri",)),
+    "profile": ("profile_ncu", ("workspace",)),
+    "timeline": ("profile_timeline", ("workspace",)),
+    "sanitize": ("sanitize", ("workspace",)),
+    "plot": ("plot_roofline", ("evaluation_id",)),
     "archive": ("archive_candidate", ("workspace",)),
     "search": ("search_archive", ("definition",)),
     "select": ("select_parent", ("definition",)),
     "context": ("get_context", ("role", "candidate_id")),
+    "promote": ("promote_candidate", ("candidate_id",)),
+    "rollback": ("rollback_promotion", ("definition", "reason")),
 }
 """Command to tool, and those of its arguments that are given by position."""
 
 PATIENCE_S = 3600.0
 EXIT_FAILED = 1
+GOOD = (None, "PASSED", "RUNNING", "promoted")
 EXIT_ERROR = 2
 
 
@@ -151,7 +159,8 @@ def _tool(command: str, argv: Sequence[str]) -> int:
     if "wait_s" in schema.get("properties", {}):
         given.setdefault("wait_s", PATIENCE_S)
     app = build_app(_settings(arguments))
-    return anyio.run(_call, app, tool, given, bool(arguments.json))
+    result = anyio.run(_call, app, tool, given)
+    return _printed(result, tool, bool(arguments.json))
 
 
 def _tool_parser(
@@ -183,22 +192,32 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-async def _call(app: Any, tool: str, given: dict[str, Any], as_json: bool) -> int:
+async def _call(app: Any, tool: str, given: dict[str, Any]) -> Any:
     from mcp import Client
+
+    from .lifecycle import reaping
 
     async def show(progress: float, total: float | None, message: str | None) -> None:
         if sys.stderr.isatty():
             _say(f"[{progress:.0f}/{total or 0:.0f}] {message or ''}", sys.stderr)
 
-    from .lifecycle import reaping
-
     async with reaping(app.kill_children), Client(app) as client:
-        result = await client.call_tool(tool, given, progress_callback=show)
+        return await client.call_tool(tool, given, progress_callback=show)
+
+
+def _printed(result: Any, tool: str, as_json: bool) -> int:
+    """Prints a tool's result, pictures into files, and gives the exit status."""
     if result.is_error:
         words = " ".join(getattr(block, "text", "") for block in result.content)
         _say(words.removeprefix(f"Error executing tool {tool}: "), sys.stderr)
         return EXIT_ERROR
-    content = result.structured_content or {}
+    for block in result.content:
+        if block.type == "image":
+            path = Path(f"{tool}.png")
+            path.write_bytes(base64.b64decode(block.data))
+            _say(f"Wrote {path}")
+    content = result.structured_content
+    if content is None:
+        return 0
     _say(json.dumps(content, indent=1) if as_json else str(content.get("summary", "")))
-    failed = content.get("status") not in (None, "PASSED", "RUNNING")
-    return EXIT_FAILED if failed else 0
+    return 0 if content.get("status") in GOOD else EXIT_FAILED

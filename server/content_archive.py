@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..tools.reports import candidate_uri
 from .content import Detail, cut, fitted, lines, number, plain, showing, table
-from .results import (
+from .results_archive import (
     AdvicePart,
     AlternativePart,
     ArchivedAnswer,
@@ -19,6 +19,9 @@ from .results import (
     ContextPart,
     DirectionPart,
     NotePart,
+    PromotionAnswer,
+    RollbackAnswer,
+    RulePart,
     SearchAnswer,
     SelectionAnswer,
 )
@@ -27,6 +30,8 @@ from .skills import SCHEME as SKILL_SCHEME
 if TYPE_CHECKING:
     from ..tools.archive.contexts import RoleContext
     from ..tools.archive.node import Node
+    from ..tools.archive.promotion import Promotion
+    from ..tools.archive.promotion_rules import PromotionDecision
     from ..tools.archive.search import Direction
     from ..tools.archive.search import SearchAnswer as Found
     from ..tools.archive.selection import Selection
@@ -247,3 +252,68 @@ def context_answer(context: RoleContext) -> ContextAnswer:
         )
 
     return fitted(build, len(context.entries))
+
+
+def promotion_answer(candidate_id: str, decision: PromotionDecision | None) -> PromotionAnswer:
+    """Promoted, refused, or still being verified.
+
+    Args:
+        candidate_id: what was asked for.
+        decision: None while the verification runs.
+    """
+    if decision is None:
+        return PromotionAnswer(
+            summary="RUNNING: the verification goes on. Next: promote_candidate(candidate_id="
+            f"'{candidate_id}') again waits for its end.",
+            status="RUNNING",
+            candidate_id=candidate_id,
+        )
+    refused = [rule for rule in decision.rules if rule.applied and not rule.passed]
+    return PromotionAnswer(
+        summary=lines(
+            decision.words,
+            table(
+                ("rule", "holds", "words"),
+                [
+                    (
+                        rule.name,
+                        ("yes" if rule.passed else "NO") if rule.applied else "–",
+                        cut(rule.words, 110) or "",
+                    )
+                    for rule in decision.rules[:20]
+                ],
+            ),
+            "Next: mend what the first refused rule names; do not argue with it."
+            if refused
+            else "Next: report the promotion with its evaluation ids.",
+        ),
+        status="promoted" if decision.promoted else "refused",
+        candidate_id=decision.candidate_id,
+        definition=decision.definition,
+        gpu=decision.gpu,
+        line=decision.line,
+        current_best=decision.current_best,
+        rules=[
+            RulePart(
+                name=rule.name,
+                passed=rule.passed,
+                applied=rule.applied,
+                number=rule.number,
+                limit=rule.limit,
+                words=cut(rule.words, 500) or "",
+            )
+            for rule in decision.rules
+        ],
+        evaluations=list(decision.evaluations),
+    )
+
+
+def rollback_answer(definition: str, rolled: Promotion) -> RollbackAnswer:
+    """What was withdrawn, and what is the best now."""
+    return RollbackAnswer(
+        summary=f"{rolled.words}. Next: archive what was learnt about the withdrawn candidate.",
+        definition=definition,
+        tag=rolled.tag,
+        branch=rolled.branch,
+        commit=rolled.commit or None,
+    )

@@ -10,9 +10,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from . import content_archive
-from .calling import Call, harness_of, in_thread
-from .results import ArchivedAnswer, ContextAnswer, SearchAnswer, SelectionAnswer
-from .tools_evaluation import DefinitionName, DetailLevel, SolutionJson, WorkspacePath
+from .calling import Call, continuing_of, harness_of, in_thread, with_progress
+from .results_archive import (
+    ArchivedAnswer,
+    ContextAnswer,
+    PromotionAnswer,
+    RollbackAnswer,
+    SearchAnswer,
+    SelectionAnswer,
+)
+from .tools_evaluation import DefinitionName, DetailLevel, SolutionJson, WaitSeconds, WorkspacePath
 
 CandidateId = Annotated[
     str,
@@ -159,3 +166,49 @@ async def get_context(
     return content_archive.context_answer(
         await in_thread(harness_of(ctx).get_context, role, candidate_id)
     )
+
+
+async def promote_candidate(
+    ctx: Call, candidate_id: CandidateId, wait_s: WaitSeconds = None
+) -> PromotionAnswer:
+    """Verifies an archived candidate afresh and makes it the best when every rule holds.
+
+    Call it for a candidate whose full evaluation is FASTER and which someone else has reviewed. It
+    checks again by itself: every workload, hidden cases, fresh processes, a sanitizer; minutes of
+    GPU. A refusal names each rule with its number. RUNNING: call it again with the same id, the
+    work goes on. Example: promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal mend
+    what the rule names, else report the promotion.
+    """
+    harness = harness_of(ctx)
+    patience = harness.settings.wait_s if wait_s is None else wait_s
+    decision = await with_progress(
+        ctx,
+        lambda progress: continuing_of(ctx).wait(
+            ("promote", candidate_id),
+            lambda tell: harness.promote_candidate(candidate_id, tell),
+            patience,
+            progress,
+        ),
+    )
+    return content_archive.promotion_answer(candidate_id, decision)
+
+
+async def rollback_promotion(
+    ctx: Call,
+    definition: DefinitionName,
+    reason: Annotated[
+        str, Field(min_length=8, max_length=2_000, description="What was found to be wrong.")
+    ],
+    gpu: Annotated[
+        str | None, Field(description="Device, e.g. 'H200'; this machine's if absent.")
+    ] = None,
+) -> RollbackAnswer:
+    """Withdraws the best candidate of a definition and returns to the one before it.
+
+    Use it only when a promoted candidate was found wrong or dishonest, and a person agrees. The
+    withdrawn candidate stays in the archive; the reason is kept in a tag. Example:
+    rollback_promotion(definition='gdn_decode', reason='reads past seq_len'). Next: archive what was
+    learnt, then search_archive.
+    """
+    rolled = await in_thread(harness_of(ctx).rollback, definition, reason, gpu)
+    return content_archive.rollback_answer(definition, rolled)

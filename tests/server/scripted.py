@@ -85,12 +85,13 @@ class ScriptedHarness(Harness):
     hold: anyio.Event | None = None
     cancelled: anyio.Event | None = None
 
-    async def evaluate_kernel(self, *, progress: Any = None, **asked: Any) -> Evaluation:
-        """Answers as scripted, and keeps the record as the real one does."""
-        candidate = self.read_candidate(
-            workspace=asked.get("workspace"), solution=asked.get("solution")
-        )
-        operator = self.dataset.operator(candidate.definition)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.answers: dict[str, Any] = {}
+        self.asked: dict[str, dict[str, Any]] = {}
+        self.calls: dict[str, int] = {}
+
+    async def _held(self) -> None:
         if self.hold is not None:
             try:
                 await self.hold.wait()
@@ -98,6 +99,39 @@ class ScriptedHarness(Harness):
                 if self.cancelled is not None:
                     self.cancelled.set()
                 raise
+
+    async def _answer(self, name: str, asked: dict[str, Any]) -> Any:
+        """What the test put there, else None: the real one is asked."""
+        self.asked[name] = asked
+        self.calls[name] = self.calls.get(name, 0) + 1
+        await self._held()
+        return self.answers.get(name)
+
+    async def profile_ncu(self, **asked: Any) -> Any:
+        """As scripted, else the real one."""
+        return await self._answer("profile_ncu", asked) or await super().profile_ncu(**asked)
+
+    async def profile_timeline(self, **asked: Any) -> Any:
+        """As scripted, else the real one."""
+        found = await self._answer("profile_timeline", asked)
+        return found or await super().profile_timeline(**asked)
+
+    async def sanitize(self, **asked: Any) -> Any:
+        """As scripted, else the real one."""
+        return await self._answer("sanitize", asked) or await super().sanitize(**asked)
+
+    async def promote_candidate(self, candidate_id: str, progress: Any = None) -> Any:
+        """As scripted, else the real one."""
+        found = await self._answer("promote_candidate", {"candidate_id": candidate_id})
+        return found or await super().promote_candidate(candidate_id, progress)
+
+    async def evaluate_kernel(self, *, progress: Any = None, **asked: Any) -> Evaluation:
+        """Answers as scripted, and keeps the record as the real one does."""
+        candidate = self.read_candidate(
+            workspace=asked.get("workspace"), solution=asked.get("solution")
+        )
+        operator = self.dataset.operator(candidate.definition)
+        await self._held()
         for step in range(self.steps):
             if progress is not None:
                 await progress(step, self.steps, f"step {step}")

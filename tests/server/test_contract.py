@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AVOIDED = re.compile(r"\b(score|fitness|reward|job|task|utils?|helper|misc|champion)s?\b", re.I)
+ASKS_A_PERSON = {"rollback_promotion"}
 PROMISED = {
     "check_environment": {"executor", "toolchain", "isolation", "archive_path", "dataset_paths"},
     "list_workloads": {"definitions", "workloads", "regimes", "tolerance", "next_cursor"},
@@ -26,6 +27,9 @@ PROMISED = {
     "archive_candidate": {"candidate_id", "commit", "ref", "decision"},
     "search_archive": {"candidates", "blocked", "recommended"},
     "select_parent": {"candidate_id", "why"},
+    "profile_ncu": {"workloads", "differences", "profile_uri"},
+    "profile_timeline": {"workloads"},
+    "promote_candidate": {"status", "rules"},
 }
 
 
@@ -58,7 +62,8 @@ def test_every_tool_is_annotated_so_that_a_headless_client_may_call_it(
     for name, tool in tools.items():
         hints = tool["annotations"]
         assert hints["open_world_hint"] is False, name
-        assert hints["read_only_hint"] or hints["destructive_hint"] is False, name
+        free = hints["read_only_hint"] or hints["destructive_hint"] is False
+        assert free is (name not in ASKS_A_PERSON), name
 
 
 def test_a_summary_comes_first_in_every_structured_result(tools: dict[str, Any]) -> None:
@@ -100,4 +105,4 @@ def test_descriptions_name_only_tools_and_arguments_that_exist(tools: dict[str, 
 
 def test_the_tools_fit_a_clients_window(tools: dict[str, Any]) -> None:
     inputs = sum(len(t["description"]) + len(json.dumps(t["input_schema"])) for t in tools.values())
-    assert inputs < 24_000
+    assert inputs < 28_000

@@ -1,0 +1,90 @@
+"""Work that outlives the call which began it: asked again, the same call goes on waiting.
+
+Some clients cut a call after five minutes, and a promotion may take longer. Such a call answers
+RUNNING when its patience ends, and the work goes on in the server; the same call joins it.
+Cancelling a call stops its work, as a client means it to. Nothing is kept past the server's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+Progress = Callable[[float, float, str], Awaitable[None]]
+Work = Callable[[Progress], Awaitable[Any]]
+
+
+@dataclass
+class _Pending:
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    done: anyio.Event = field(default_factory=anyio.Event)
+    listeners: list[Progress] = field(default_factory=list)
+    result: Any = None
+    failure: Exception | None = None
+
+    async def tell(self, done: float, total: float, message: str) -> None:
+        for listener in list(self.listeners):
+            await listener(done, total, message)
+
+    async def run(self, work: Work) -> None:
+        with self.scope:
+            try:
+                self.result = await work(self.tell)
+            except Exception as error:  # raised again where the call waits
+                self.failure = error
+        self.done.set()
+
+
+class Continuing:
+    """Runs pieces of work by key, one at a time each.
+
+    Args:
+        group: what the work runs in; it must live as long as the server.
+    """
+
+    def __init__(self, group: TaskGroup) -> None:
+        self._group = group
+        self._pending: dict[Hashable, _Pending] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls) -> AsyncIterator[Continuing]:
+        """A Continuing for as long as the block runs; what is unfinished then is cancelled."""
+        async with anyio.create_task_group() as group:
+            yield cls(group)
+            group.cancel_scope.cancel()
+
+    async def wait(self, key: Hashable, work: Work, wait_s: float, progress: Progress) -> Any:
+        """The work's result, or None when it is still running after `wait_s` seconds.
+
+        Args:
+            key: what makes two calls the same call.
+            work: begun unless work of this key is running.
+            wait_s: how long to wait.
+            progress: told of every step meanwhile.
+        """
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = self._pending[key] = _Pending()
+            self._group.start_soon(pending.run, work)
+        pending.listeners.append(progress)
+        try:
+            with anyio.move_on_after(wait_s):
+                await pending.done.wait()
+        except anyio.get_cancelled_exc_class():
+            pending.scope.cancel()
+            self._pending.pop(key, None)
+            raise
+        finally:
+            pending.listeners.remove(progress)
+        if not pending.done.is_set():
+            return None
+        self._pending.pop(key, None)
+        if pending.failure is not None:
+            raise pending.failure
+        return pending.result
