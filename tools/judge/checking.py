@@ -48,23 +48,29 @@ class CaseRecord:
 
 
 class Estimate:
-    """Seconds that a call of some work will take, from the calls before it."""
+    """Seconds that a case of some work will take, from the cases before it.
 
-    def __init__(self) -> None:
+    Args:
+        rate: work per second that anything here reaches at least; bounds what is concluded from a
+            single small case, whose time is mostly not its work.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
         self._points: list[tuple[float, float]] = []
 
     def add(self, work: float, seconds: float) -> None:
-        """Notes one call."""
+        """Notes one call with all that the judge did for it."""
         self._points.append((max(work, 1.0), seconds))
 
     def seconds(self, work: float) -> float:
-        """A line through the least and the greatest work seen; a proportion from one point."""
+        """A line through the least and the greatest work seen, else from one point on."""
         if not self._points:
             return 0.0
         low, high = min(self._points), max(self._points)
-        if high[0] == low[0]:
-            return high[1] * max(1.0, work / high[0])
-        slope = max(0.0, (high[1] - low[1]) / (high[0] - low[0]))
+        slope = min(high[1] / high[0], 1 / self._rate)
+        if high[0] > low[0]:
+            slope = max(0.0, (high[1] - low[1]) / (high[0] - low[0]))
         return max(high[1] + slope * (work - high[0]), 0.0)
 
 
@@ -76,11 +82,13 @@ class Pace:
         deadline: on the monotonic clock; cases that would end after it are not run.
         call_timeout_s: a call that takes longer ends the candidate.
         interpreted: whether there is no GPU.
+        rate: bytes and FLOPs per second that can be counted on.
     """
 
     deadline: float
     call_timeout_s: float
     interpreted: bool
+    rate: float
 
     @property
     def left_s(self) -> float:
@@ -119,7 +127,7 @@ class Checking:
         self._reporter = reporter
         self._cancellation = cancellation
         self._rng = rng
-        self._estimate = Estimate()
+        self._estimate = Estimate(pace.rate)
         self._poison = rng.randint(0, 1)
         self.records: dict[str, CaseRecord] = {}
         self.findings: list[Finding] = []
@@ -184,7 +192,7 @@ class Checking:
         needed = self._estimate.seconds(self._work(record.case)) * self._checks.trials
         if needed <= max(self._pace.left_s, 0.0) and self._pace.left_s > 0:
             return True
-        where = "in the interpreter" if self._pace.interpreted else "here"
+        where = "without a GPU" if self._pace.interpreted else "here"
         self._skip(
             record,
             f"about {needed:.1f} s would be needed {where}; {max(self._pace.left_s, 0):.1f} s of "
@@ -205,7 +213,7 @@ class Checking:
         if not verdict.passed or self.failed is not None:
             return
         if not deep or record.seconds_per_call > self._pace.left_s:
-            self.not_run["twins_and_families"] = "left out on slow workloads in the interpreter"
+            self.not_run["twins_and_families"] = "left out on workloads that are slow without a GPU"
             return
         assert isinstance(outcome, Outcome)
         verdict, _, _ = self._call(

@@ -107,7 +107,7 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
         "illegal access or a bad launch was reported, perhaps by an earlier kernel.",
     ),
     "exit": (Status.RUNTIME_ERROR, "Remove the exit call; return the outputs instead."),
-    "import_error": BUILD_REMEDIES["import_error"],
+    "import_error": (Status.RUNTIME_ERROR, BUILD_REMEDIES["import_error"][1]),
     "syntax_error": BUILD_REMEDIES["syntax_error"],
 }
 """Fault kind during a call to the status and what to do; others are runtime errors."""
@@ -167,8 +167,11 @@ def build_failure(fault: CandidateFault) -> tuple[Status, Failure]:
 
 def call_failure(fault: CandidateFault, case: Case, output: str | None) -> tuple[Status, Failure]:
     """What a fault reported during a call means."""
+    kind = fault.kind
+    if fault.message.startswith(("ModuleNotFoundError", "ImportError")):
+        kind = "import_error"
     status, remedy = CALL_REMEDIES.get(
-        fault.kind,
+        kind,
         (
             Status.RUNTIME_ERROR,
             "Read the last frame of the excerpt; run the candidate on these axes by hand.",
@@ -180,7 +183,7 @@ def call_failure(fault: CandidateFault, case: Case, output: str | None) -> tuple
     return status, shielded(
         Failure(
             stage=stage,
-            kind=fault.kind,
+            kind=kind,
             message=clean(fault.message) or "The candidate failed without a message.",
             remedy=remedy,
             workload_uuid=case.uuid,

@@ -39,6 +39,12 @@ from .timing import Timed, Timing
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_WAIT_S = 20.0
+HOST_RATE = 3e8
+RATES = {"triton": 1e7}
+"""Bytes and FLOPs per second to count on without a GPU; the interpreter is far slower.
+
+Rough on purpose: from the second case of different work on, what was seen counts instead.
+"""
 HELD_OUT_KEY = "held_out"
 
 
@@ -196,6 +202,7 @@ class Trial:
             deadline=self._started + plan.budget_s,
             call_timeout_s=plan.call_timeout_s,
             interpreted=self._room.interpreted,
+            rate=RATES.get(self._solution.spec.language.value, HOST_RATE),
         )
         checking = self._checking = Checking(
             exchange, self.drawer, plan.checks, pace, self._reporter, self._cancellation, rng

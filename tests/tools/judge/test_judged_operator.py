@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.errors import DatasetError
-from kernel_harness.tools.judge.generic import FAMILIES, TORCH_DTYPES
+from kernel_harness.tools.judge.generic import FAMILIES, TORCH_DTYPES, Value
 from kernel_harness.tools.judge.inputs import Ahead, Drawer, SeedBook, pick_families
 from kernel_harness.tools.judge.judged_operator import Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
@@ -28,6 +28,12 @@ def folder(tmp_path):
 @pytest.fixture
 def operator():
     return JudgedOperator(read_definition(AFFINE), AFFINE)
+
+
+def tensor(value: Value) -> torch.Tensor:
+    """An input that must be a tensor."""
+    assert isinstance(value, torch.Tensor)
+    return value
 
 
 def drawer(operator, **options) -> Drawer:
@@ -60,7 +66,9 @@ def test_inputs_come_in_the_definitions_order_and_follow_their_seed(operator):
     again = operator.draw(CASE, 7, "typical", CPU)
     other = operator.draw(CASE, 8, "typical", CPU)
     assert list(first) == ["x", "w", "table", "alpha"]
-    assert torch.equal(first["x"], again["x"]) and not torch.equal(first["x"], other["x"])
+    assert torch.equal(tensor(first["x"]), tensor(again["x"])) and not torch.equal(
+        tensor(first["x"]), tensor(other["x"])
+    )
 
 
 def test_held_out_cases_are_the_operators_and_follow_their_generator(operator):
@@ -115,9 +123,9 @@ def test_an_edited_file_counts_at_once_and_under_another_key(folder):
 def test_generic_inputs_have_the_defined_shapes_in_every_family(family):
     operator = JudgedOperator(generic_definition())
     inputs = operator.draw(Case("w", {"m": 3}), 1, family, CPU)
-    assert inputs["x"].shape == (3, 8) and inputs["x"].dtype == torch.bfloat16
+    assert tensor(inputs["x"]).shape == (3, 8) and tensor(inputs["x"]).dtype == torch.bfloat16
     assert isinstance(inputs["s"], float)
-    assert bool(torch.isfinite(inputs["x"].float()).all())
+    assert bool(torch.isfinite(tensor(inputs["x"]).float()).all())
 
 
 @pytest.mark.parametrize("dtype", TORCH_DTYPES)
@@ -125,7 +133,7 @@ def test_generic_inputs_of_every_dtype_can_be_drawn(dtype):
     inputs = {"x": {"shape": ["m", "n"], "dtype": dtype}}
     operator = JudgedOperator(generic_definition(inputs=inputs))
     drawn = operator.draw(Case("w", {"m": 3}), 1, "typical", CPU)
-    assert drawn["x"].dtype == TORCH_DTYPES[dtype]
+    assert tensor(drawn["x"]).dtype == TORCH_DTYPES[dtype]
 
 
 def test_empty_workloads_can_be_drawn_and_expected():
@@ -140,7 +148,7 @@ def test_the_generic_oracle_is_finer_than_the_reference():
     draw = drawer(operator).draw(Case("w", {"m": 64}, scalars={"s": 0.3}))
     assert draw.expected["y"].dtype == torch.float32
     assert draw.trusted["y"].dtype == torch.bfloat16
-    exact = draw.inputs["x"].double() * 0.3 * 0.3
+    exact = tensor(draw.inputs["x"]).double() * 0.3 * 0.3
     assert (draw.expected["y"] - exact).abs().max() < (draw.trusted["y"] - exact).abs().max()
 
 
@@ -158,7 +166,7 @@ def test_a_reference_that_changes_its_inputs_leaves_the_draw_alone():
     operator = JudgedOperator(generic_definition(reference=source))
     draw = drawer(operator).draw(Case("w", {"m": 4}, scalars={"s": 0.5}))
     again = operator.draw(draw.case, draw.seed, draw.family, CPU)
-    assert torch.equal(draw.inputs["x"], again["x"])
+    assert torch.equal(tensor(draw.inputs["x"]), tensor(again["x"]))
 
 
 def test_a_reference_of_the_wrong_shape_is_the_datasets_fault():
@@ -192,7 +200,7 @@ def test_a_stored_tensor_is_what_is_drawn(tmp_path):
     workload = Workload.model_validate({"uuid": "w", "axes": {"m": 4}, "inputs": {"x": spec}})
     operator = JudgedOperator(generic_definition(), None, tmp_path)
     drawn = operator.draw(operator.case(workload), 1, "typical", CPU)
-    assert torch.equal(drawn["x"], stored)
+    assert torch.equal(tensor(drawn["x"]), stored)
 
 
 # --- draws ------------------------------------------------------------------------------------
@@ -212,16 +220,16 @@ def test_recorded_seeds_replay_the_same_draws(operator):
     second = drawer(operator, replay=first.book.seeds)
     for before, family in zip(draws, ("typical", "large"), strict=True):
         after = second.draw(CASE, family)
-        assert torch.equal(before.inputs["x"], after.inputs["x"])
+        assert torch.equal(tensor(before.inputs["x"]), tensor(after.inputs["x"]))
 
 
 def test_a_twin_differs_in_a_few_places_and_its_expectation_follows(operator):
     made = drawer(operator)
     draw = made.draw(Case("w", {"m": 64}, scalars={"alpha": 0.5}))
     twin = made.twin(draw)
-    share = float((twin.inputs["x"] != draw.inputs["x"]).float().mean())
+    share = float((tensor(twin.inputs["x"]) != tensor(draw.inputs["x"])).float().mean())
     assert 0 < share < 0.1
-    assert torch.equal(twin.inputs["table"], draw.inputs["table"])
+    assert torch.equal(tensor(twin.inputs["table"]), tensor(draw.inputs["table"]))
     assert not torch.equal(twin.expected["y"], draw.expected["y"])
     assert torch.equal(twin.expected["y"], operator.oracle(draw.case, twin.inputs)["y"])
 

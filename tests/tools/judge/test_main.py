@@ -341,8 +341,7 @@ def test_a_zygote_that_dies_ends_the_trial_as_the_harness_fault(tmp_path):
     os.kill(zygote, signal.SIGKILL)
     answer = judge.ask(honest())
     assert isinstance(answer, wire.JudgeFault) and answer.remedy
-    judge.process.stdin.close()
-    judge.process.wait(20)
+    judge.close()
 
 
 def test_a_judge_whose_server_goes_away_leaves_nothing_behind(tmp_path):

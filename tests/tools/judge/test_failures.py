@@ -1,0 +1,105 @@
+"""Faults and losses become words that say what to do."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from kernel_harness.tools.judge import failures
+from kernel_harness.tools.judge.failures import (
+    Lost,
+    build_failure,
+    call_failure,
+    clean,
+    lost_failure,
+)
+from kernel_harness.tools.judge.judged_operator import Case
+from kernel_harness.tools.judge.mismatch import Mismatch
+from kernel_harness.tools.schema.evaluation import Stage, Status
+from kernel_harness.tools.wire import CandidateFault
+
+CASE = Case("w-1", {"m": 31337})
+HIDDEN = Case("held-out-0", {"m": 31337}, held_out=True)
+
+
+def fault(kind: str, message: str = "it went wrong", excerpt: str = "") -> CandidateFault:
+    return CandidateFault(kind=kind, message=message, excerpt=excerpt)
+
+
+@pytest.mark.parametrize("kind", [*failures.BUILD_REMEDIES, "something_new"])
+def test_every_build_fault_says_what_to_do(kind):
+    status, failure = build_failure(fault(kind))
+    assert failure.kind == kind and failure.stage is Stage.COMPILE and failure.remedy
+    assert status is not Status.PASSED
+
+
+@pytest.mark.parametrize("kind", [*failures.CALL_REMEDIES, "something_new"])
+def test_every_call_fault_says_what_to_do_and_on_what(kind):
+    status, failure = call_failure(fault(kind), CASE, "y")
+    assert failure.axes == {"m": 31337} and failure.output == "y" and failure.remedy
+    assert (failure.stage is Stage.INTEGRITY) == (status is Status.INTEGRITY_VIOLATION)
+
+
+def test_a_library_that_is_missing_at_the_first_call_is_an_import_error():
+    _, failure = call_failure(
+        fault("exception", "ModuleNotFoundError: No module named 'fla'"), CASE, None
+    )
+    assert failure.kind == "import_error" and "policy.toml" in failure.remedy
+
+
+@pytest.mark.parametrize(
+    ("lost", "status", "words"),
+    [
+        (Lost("timeout", "It did not answer within 3 s."), Status.TIMEOUT, "endless loop"),
+        (Lost("crash", "It died.", -signal.SIGSEGV), Status.RUNTIME_ERROR, "outside its memory"),
+        (Lost("crash", "It died.", -signal.SIGKILL), Status.RUNTIME_ERROR, "memory"),
+        (Lost("crash", "It died.", 0), Status.RUNTIME_ERROR, "end the process"),
+        (Lost("protocol", "It wrote nonsense."), Status.INTEGRITY_VIOLATION, "descriptors"),
+    ],
+)
+def test_every_loss_says_what_to_look_for(lost, status, words):
+    found, failure = lost_failure(lost, Stage.CORRECTNESS, CASE, "the end of its log")
+    assert found is status and words in failure.remedy
+    assert failure.excerpt == "the end of its log"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: call_failure(fault("exception", "m was 31337", "m = 31337"), HIDDEN, "y"),
+        lambda: lost_failure(Lost("crash", "at 31337"), Stage.CORRECTNESS, HIDDEN, "m = 31337"),
+        lambda: failures.mismatch_failure(
+            Mismatch("wrong_values", "31337 of 31337", "", [31336], 1.0, 2.0, 31337, 31337, "all"),
+            HIDDEN,
+            "y",
+        ),
+    ],
+)
+def test_a_failure_on_a_held_out_case_tells_nothing_of_the_case(made):
+    _, failure = made()
+    assert failure.held_out and failure.remedy
+    assert (
+        "31337" not in failure.model_dump_json() and "held-out-0" not in failure.model_dump_json()
+    )
+
+
+def test_untrusted_text_loses_control_characters_and_its_middle():
+    text = clean("\x1b[31mred\x1b[0m\x00\x07 plain\r\nnext" + "x" * 9_000, 500)
+    assert text.startswith("red plain\nnext") and "characters cut" in text and len(text) <= 500
+    assert all(ord(c) >= 32 or c in "\n\t" for c in text)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0, "code 0"),
+        (7, "code 7"),
+        (-11, "SIGSEGV"),
+        (-9, "SIGKILL"),
+        (None, "vanished"),
+        (-99, "99"),
+    ],
+)
+def test_the_end_of_a_process_has_a_name(status, words):
+    assert words in failures.exit_words(status)
