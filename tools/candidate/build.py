@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from ..wire import EXCERPT_CHARACTERS, BuildRequest, Built
-from .build_native import TorchBuilder, TvmFfiBuilder, UnboundBuilder
+from .build_native import CompiledOnlyBuilder, TorchBuilder, TvmFfiBuilder, UnboundBuilder
 from .build_python import PythonBuilder
 from .faults import CandidateError, cut, fault_of
 from .sources import Builder, Folders, package_name, split_entry_point, write_sources
 
 BUILDERS: tuple[Builder, ...] = (
     PythonBuilder(),
+    CompiledOnlyBuilder(),
     TvmFfiBuilder(),
     TorchBuilder(),
     UnboundBuilder(),

@@ -111,6 +111,25 @@ class TorchBuilder:
         return Product(entry_function(module, symbol, request), cached, log)
 
 
+class CompiledOnlyBuilder:
+    """CUDA sources where there is no device: nothing to load, everything to compile."""
+
+    def accepts(self, request: BuildRequest) -> bool:
+        """For sources with device code and no architecture to build it for."""
+        native = request.language in ("cuda", "cpp")
+        return native and request.cuda_arch is None and bool(device_files(request))
+
+    def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
+        """Gives back a function that says why it cannot be called."""
+
+        def run(*arguments: Any) -> None:
+            raise CandidateError(
+                "no_device", "CUDA sources run on a GPU only; here they are compiled for targets"
+            )
+
+        return Product(run)
+
+
 class UnboundBuilder:
     """CUDA and C++ sources whose way into Python cannot be told."""
 
@@ -149,7 +168,7 @@ def _module(name: str, remedy: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise CandidateError(
-            "toolchain_missing", f"{name} cannot be imported ({error}); {remedy}"
+            "toolchain", f"{name} cannot be imported ({error}); {remedy}"
         ) from error
 
 
@@ -170,7 +189,7 @@ def _torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
     python_headers = sysconfig.get_path("include")
     if not Path(python_headers, "Python.h").is_file():
         raise CandidateError(
-            "toolchain_missing", f"Python.h is not in {python_headers}; install python3-dev"
+            "toolchain", f"Python.h is not in {python_headers}; install python3-dev"
         )
     root = Path(torch.__file__).parent
     include = (
@@ -213,6 +232,51 @@ def _torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
     )
 
 
+def compile_device_code(
+    request: BuildRequest,
+    source_dir: Path,
+    folders: Folders,
+    tools: Toolchain,
+    wanted: Sequence[tuple[str, str, Path]],
+) -> list[toolchain.Ran]:
+    """Compiles CUDA sources to cubins, without linking or loading them.
+
+    Args:
+        request: names the sources' binding, and with it the headers they may include.
+        source_dir: where the sources lie.
+        folders: where a light header may be laid.
+        tools: compilers.
+        wanted: for each cubin its source, its architecture as '90a', and its file.
+
+    Returns:
+        What each compilation printed, with the assembler's resource report.
+    """
+    binding = _binding(request)
+    recipe = Recipe(include=(), define=(), standard="c++17", libraries=())
+    if binding == "tvm-ffi":
+        recipe = _tvm_recipe(_module("tvm_ffi", "pip install apache-tvm-ffi"))
+    elif binding == "torch":
+        recipe = _torch_recipe(request, folders)
+
+    def commands(recipe: Recipe, which: Sequence[int]) -> list[list[str]]:
+        made: list[list[str]] = []
+        for source, arch, file in (wanted[index] for index in which):
+            command = _command((source, file), arch, source_dir, recipe, tools)
+            made.append(["-cubin" if word == "-c" else word for word in command])
+        return made
+
+    results = toolchain.run(commands(recipe, range(len(wanted))))
+    again = [i for i, ran in enumerate(results) if not ran.ok and _for_want_of_headers(ran, recipe)]
+    if again and recipe.retry is not None:
+        for index, ran in zip(again, toolchain.run(commands(recipe.retry, again)), strict=True):
+            results[index] = ran
+    return results
+
+
+def _for_want_of_headers(ran: toolchain.Ran, recipe: Recipe) -> bool:
+    return recipe.retry is not None and _NEEDS_FULL_HEADER.search(ran.output) is not None
+
+
 def _compiled(
     request: BuildRequest, source_dir: Path, folders: Folders, recipe: Recipe
 ) -> tuple[Path, bool, str]:
@@ -222,11 +286,6 @@ def _compiled(
         Its path, whether it was there already, and what the compilers printed.
     """
     tools = toolchain.find_toolchain(os.environ)  # noqa: TID251 - the candidate's own environment
-    device = device_files(request)
-    if device and request.cuda_arch is None:
-        raise CandidateError(
-            "no_device", "CUDA sources run on a GPU only; without one they are compiled for targets"
-        )
     arch = request.cuda_arch or ""
     key = "native-" + toolchain.digest(
         RECIPE, request.content_hash, arch, tools.versions, *recipe.versions

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from ..wire import Activity, CallRequest
 from .build import Candidate
+from .ghost import disabled_kernels, require_launches
+from .pretend import OnTheCpu
 
 _now = time.perf_counter_ns
 
@@ -49,9 +51,16 @@ class NoClock:
         snapshot: Callable[[Any], None],
         candidate: Candidate,
     ) -> Timing:
-        """Times the call on the host."""
-        begin = _now()
-        result = call()
-        end = _now()
+        """Times the call on the host; the ghost replay swallows what would be interpreted."""
+        with OnTheCpu():
+            if request.disable_own_kernels:
+                with disabled_kernels() as count:
+                    result = call()
+                require_launches(count)
+                snapshot(result)
+                return Timing()
+            begin = _now()
+            result = call()
+            end = _now()
         snapshot(result)
         return Timing(host_ns=end - begin)

@@ -25,8 +25,7 @@ import torch
 from ..wire import Activity, CallRequest
 from .build import Candidate
 from .clock import Clock, NoClock, Timing
-from .faults import CandidateError
-from .ghost import disabled_kernels
+from .ghost import disabled_kernels, require_launches
 from .origins import origin_of
 
 MARKER_BYTES = 4_099
@@ -141,10 +140,7 @@ class DeviceClock:
             result = call()
         snapshot(result)
         _synchronize()
-        if not count.launches:
-            raise CandidateError(
-                "ghost_unavailable", "No Triton kernel was launched, so none could be disabled"
-            )
+        require_launches(count)
         return Timing()
 
     def _chill(self) -> None:

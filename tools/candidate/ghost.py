@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from .faults import CandidateError
+
 
 class GhostCount:
     """How many launches were swallowed."""
@@ -22,17 +24,35 @@ class GhostCount:
 @contextlib.contextmanager
 def disabled_kernels() -> Iterator[GhostCount]:
     """Swallows every launch of a Triton function while the block runs."""
-    from triton.runtime import autotuner, jit
+    from triton.runtime import autotuner, interpreter, jit
 
     count = GhostCount()
 
     def swallow(*_args: Any, **_options: Any) -> None:
         count.launches += 1
 
-    kept = (jit.JITFunction.run, autotuner.Autotuner.run)
-    jit.JITFunction.run = swallow  # pyright: ignore[reportAttributeAccessIssue]
-    autotuner.Autotuner.run = swallow  # pyright: ignore[reportAttributeAccessIssue]
+    launchers: tuple[Any, ...] = (
+        jit.JITFunction,
+        autotuner.Autotuner,
+        interpreter.InterpretedFunction,
+    )
+    kept = [launcher.run for launcher in launchers]
+    for launcher in launchers:
+        launcher.run = swallow
     try:
         yield count
     finally:
-        jit.JITFunction.run, autotuner.Autotuner.run = kept  # pyright: ignore[reportAttributeAccessIssue]
+        for launcher, run in zip(launchers, kept, strict=True):
+            launcher.run = run
+
+
+def require_launches(count: GhostCount) -> None:
+    """Refuses to conclude anything from a replay in which nothing was disabled.
+
+    Raises:
+        CandidateError: of kind 'ghost_unavailable'.
+    """
+    if not count.launches:
+        raise CandidateError(
+            "ghost_unavailable", "No Triton kernel was launched, so none could be disabled"
+        )

@@ -38,8 +38,10 @@ from .arena import Arena, map_arena
 from .build import Candidate, build
 from .call import Caller
 from .clock import Clock
+from .compile_only import compile_for_targets
 from .device_clock import clock_for
 from .keeper import Contained
+from .pretend import OnTheCpu, answer_for_cuda, assume_driver, take_first_configuration
 from .sources import Folders
 
 RENAMED_CACHES = {
@@ -81,6 +83,8 @@ def become_candidate(
         )
         _forget_where_we_came_from()
         _settle(environment, private)
+        if not spawn.cuda:
+            _pretend(interpret=interpret)
         words = {"granted": outcome.granted, "missing": outcome.missing}
         os.write(report, json.dumps(words).encode() + b"\n")
         os.close(report)
@@ -103,6 +107,7 @@ class _Room:
     def __init__(self, spawn: Spawn, control: int, publish: int) -> None:
         self._socket = socket.socket(fileno=control)
         self._publish_fd: int | None = publish
+        self._cuda = spawn.cuda
         cache = Path(spawn.cache_dir) if spawn.cache_dir else None
         self._folders = Folders(Path(spawn.private_dir), cache, self._publish, self._close_publish)
         self._arena: Arena | None = None
@@ -128,7 +133,8 @@ class _Room:
             return Mapped()
         close_all(fds)
         if isinstance(message, BuildRequest):
-            built, self._candidate = build(message, self._folders)
+            with contextlib.nullcontext() if self._cuda else OnTheCpu():
+                built, self._candidate = build(message, self._folders)
             self._close_publish()
             return built
         if isinstance(message, CompileRequest):
@@ -144,7 +150,9 @@ class _Room:
         return self._caller.call(request)
 
     def _compile(self, request: CompileRequest) -> Compiled:
-        return Compiled(fault=_out_of_order("Compiling for targets is not available"))
+        if self._candidate is None:
+            return Compiled(fault=_out_of_order("Nothing was built"))
+        return compile_for_targets(self._candidate, request, self._arena, self._folders)
 
     def _answer(self, message: Message) -> None:
         send_frame(self._socket, fitted(message), limit=CANDIDATE_FRAME_BYTES)
@@ -217,6 +225,15 @@ def _settle(environment: dict[str, str], private: Path) -> None:
     threads = environment.get("OMP_NUM_THREADS", "")
     if threads.isdigit() and int(threads) > 0:
         torch.set_num_threads(int(threads))
+
+
+def _pretend(*, interpret: bool) -> None:
+    """Without a GPU, what candidates ask of one is answered by a pretend device."""
+    answer_for_cuda()
+    with contextlib.suppress(ImportError):
+        assume_driver()
+        if interpret:
+            take_first_configuration()
 
 
 def _forget_where_we_came_from() -> None:

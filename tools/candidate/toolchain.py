@@ -37,24 +37,22 @@ class Toolchain:
         """The C++ compiler.
 
         Raises:
-            CandidateError: of kind 'toolchain_missing', saying what to install.
+            CandidateError: of kind 'toolchain', saying what to install.
         """
         if not self.cxx:
-            raise CandidateError(
-                "toolchain_missing", "No C++ compiler was found; install g++ (or set CXX)"
-            )
+            raise CandidateError("toolchain", "No C++ compiler was found; install g++ (or set CXX)")
         return self.cxx
 
     def require_nvcc(self) -> str:
         """The CUDA compiler.
 
         Raises:
-            CandidateError: of kind 'toolchain_missing', saying what to install.
+            CandidateError: of kind 'toolchain', saying what to install.
         """
         self.require_cxx()
         if not self.nvcc:
             raise CandidateError(
-                "toolchain_missing",
+                "toolchain",
                 "nvcc was not found; install the CUDA toolkit (apt install cuda-nvcc-13-0 "
                 "cuda-cudart-dev-13-0 libcublas-dev-13-0) or set CUDA_HOME",
             )

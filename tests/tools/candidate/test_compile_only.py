@@ -1,0 +1,130 @@
+"""Kernels are compiled for targets that are not here, and launched on none."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from kernel_harness.tools import wire
+from kernel_harness.tools.candidate.compile_only import refuse_too_much_shared
+from kernel_harness.tools.candidate.faults import CandidateError
+from kernel_harness.tools.candidate.pretend import SHARED_BYTES
+
+from .conftest import JudgeEnd
+
+pytestmark = pytest.mark.process
+
+ADD = """
+import torch
+import triton
+import triton.language as tl
+
+@triton.autotune([triton.Config({"BLOCK": 64}), triton.Config({"BLOCK": 128}, num_warps=8)],
+                 key=["n"])
+@triton.jit
+def _add(x, out, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    m = i < n
+    tl.store(out + i, tl.load(x + i, m) + 1.0, m)
+
+def run(x, out):
+    multiprocessors = torch.cuda.get_device_properties("cuda").multi_processor_count
+    scratch = torch.empty(multiprocessors, device="cuda")
+    assert scratch.device.type == "cpu"
+    n = x.numel()
+    _add[lambda meta: (triton.cdiv(n, meta["BLOCK"]),)](x, out, n)
+"""
+TARGETS = ["sm_90", "sm_100"]
+
+
+@pytest.fixture(scope="module")
+def compiling():
+    judge = JudgeEnd(interpret=False)
+    yield judge
+    judge.close()
+
+
+@pytest.fixture
+def compiler(compiling):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        end = compiling.spawn(Path(folder))
+        yield end
+        end.close()
+
+
+def compiled(end, sources: dict[str, str], **options) -> wire.Compiled:
+    assert end.build(sources, **options).fault is None
+    end.map()
+    x, out = end.place(torch.ones(300)), end.place(torch.zeros(300))
+    return end.ask(wire.CompileRequest(targets=TARGETS, arguments=[x], outputs=[out]))
+
+
+def test_every_configuration_is_compiled_for_every_target(compiler):
+    answer = compiled(compiler, {"kernel.py": ADD}, language="triton")
+    assert answer.fault is None and answer.failures == {}
+    seen = {(k.target, k.config["BLOCK"], k.config["num_warps"], k.threads) for k in answer.kernels}
+    assert seen == {
+        (target, block, warps, 32 * warps)
+        for target in TARGETS
+        for block, warps in ((64, 4), (128, 8))
+    }
+    for kernel in answer.kernels:
+        assert kernel.name == "_add"
+        assert kernel.registers is not None and kernel.registers > 0
+        assert kernel.spill_bytes == 0
+        assert any(opcode.startswith("STG") for opcode in kernel.opcodes)
+        assert "EXIT" in kernel.opcodes
+
+
+def test_a_kernel_that_does_not_compile_is_told_per_target_in_triton_s_words(compiler):
+    source = ADD.replace("+ 1.0", "+ undefined_name")
+    answer = compiled(compiler, {"kernel.py": source}, language="triton")
+    assert set(answer.failures) == set(TARGETS)
+    assert "undefined_name" in answer.failures["sm_90"]
+
+
+def test_a_kernel_that_needs_more_shared_memory_than_a_block_may_have_is_refused():
+    def kernel(shared: int) -> SimpleNamespace:
+        return SimpleNamespace(name="_much", metadata=SimpleNamespace(shared=shared))
+
+    refuse_too_much_shared(kernel(SHARED_BYTES))
+    with pytest.raises(CandidateError, match=f"{SHARED_BYTES + 1} bytes of shared memory"):
+        refuse_too_much_shared(kernel(SHARED_BYTES + 1))
+
+
+def test_a_call_that_launches_nothing_is_no_failure_of_compilation(compiler):
+    source = "def run(x, out):\n    raise ValueError('host trouble')\n"
+    answer = compiled(compiler, {"kernel.py": source}, language="triton")
+    assert answer.failures == {} and answer.kernels == []
+    assert answer.fault is not None and "host trouble" in answer.fault.message
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_cuda_sources_are_compiled_for_both_targets_without_a_device(compiler):
+    source = (
+        'extern "C" __global__ void twice(float* out, const float* x, int n) {\n'
+        "  int i = blockIdx.x * blockDim.x + threadIdx.x;\n"
+        "  if (i < n) out[i] = 2.0f * x[i];\n"
+        "}\n"
+    )
+    options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": None}
+    answer = compiled(compiler, {"kernel.cu": source}, **options)
+    assert answer.fault is None and answer.failures == {}
+    assert [(k.name, k.target) for k in answer.kernels] == [("twice", t) for t in TARGETS]
+    assert all(k.registers and k.spill_bytes == 0 and k.opcodes for k in answer.kernels)
+    called, _ = compiler.call([torch.ones(2)], [torch.ones(2)])
+    assert called.fault is not None and called.fault.kind == "no_device"
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_nvcc_s_own_words_say_why_a_source_does_not_compile(compiler):
+    options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": None}
+    answer = compiled(compiler, {"kernel.cu": "__global__ void k() { nonsense; }\n"}, **options)
+    assert set(answer.failures) == set(TARGETS)
+    assert 'kernel.cu(1): error: identifier "nonsense" is undefined' in answer.failures["sm_90"]

@@ -1,0 +1,163 @@
+"""A device that is not there: for Triton's interpreter, and for compiling without launching.
+
+Candidates ask for the current device, its streams and its number of multiprocessors before they
+launch anything. Without a GPU those questions get the answers of a fixed pretend device, and
+tensors made on 'cuda' are made on the CPU. Nothing here runs on a GPU or is used where one is.
+
+It cannot make host code that reads results back behave as on a device of another size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+MULTIPROCESSORS = {90: 132, 100: 148}
+SHARED_BYTES = 232_448
+"""Shared memory that one block may have on sm_90 and sm_100."""
+_L2_BYTES = {90: 50 << 20, 100: 126 << 20}
+_PRETEND_CAPABILITY = 90
+
+
+class PretendDriver:
+    """Stands in for Triton's driver.
+
+    Args:
+        capability: compute capability times ten; also the device's number, by which Triton keeps
+            its compiled kernels apart.
+    """
+
+    def __init__(self, capability: int = _PRETEND_CAPABILITY) -> None:
+        from triton.backends.compiler import GPUTarget
+
+        self._target = GPUTarget("cuda", capability, 32)
+        self._capability = capability
+        self.utils = SimpleNamespace(
+            get_device_properties=lambda device: {
+                "max_shared_mem": SHARED_BYTES,
+                "multiprocessor_count": MULTIPROCESSORS.get(capability, 132),
+                "max_num_regs": 65536,
+                "warpSize": 32,
+                "sm_clock_rate": 1_980_000,
+                "mem_clock_rate": 2_619_000,
+                "mem_bus_width": 5120,
+            }
+        )
+
+    def get_current_target(self) -> Any:
+        """The target to compile for."""
+        return self._target
+
+    def get_current_device(self) -> int:
+        """The pretend device's number."""
+        return self._capability
+
+    def set_current_device(self, device: int) -> None:
+        """There is only one."""
+
+    def get_current_stream(self, device: int | None = None) -> int:
+        """The default stream."""
+        return 0
+
+    def get_device_capability(self, device: int | None = None) -> tuple[int, int]:
+        """As CUDA would say it."""
+        return divmod(self._capability, 10)
+
+    def get_active_torch_device(self) -> torch.device:
+        """Where tensors really are."""
+        return torch.device("cpu")
+
+    def get_device_interface(self) -> Any:
+        """The module that torch would have for the device."""
+        return torch.cuda
+
+    def get_benchmarker(self) -> Callable[..., list[float]]:
+        """Runs nothing: without a device the first configuration is as good as any."""
+        return lambda call, quantiles=(), **options: [1.0] * max(len(quantiles), 1)
+
+    def get_empty_cache_for_benchmark(self) -> torch.Tensor:
+        """Nothing to flush."""
+        return torch.empty(0)
+
+    def clear_cache(self, cache: Any) -> None:
+        """Nothing to flush."""
+
+
+def assume_driver(capability: int = _PRETEND_CAPABILITY) -> None:
+    """Makes a pretend driver Triton's active one, for good."""
+    from triton.runtime import driver
+
+    driver.set_active(PretendDriver(capability))  # pyright: ignore[reportArgumentType]
+
+
+def take_first_configuration() -> None:
+    """Has Triton's autotuner measure nothing and take the first configuration, for good."""
+    from triton.runtime import autotuner
+
+    def untimed(self: Any, *arguments: Any, config: Any, **meta: Any) -> list[float]:
+        return [1.0, 1.0, 1.0]
+
+    autotuner.Autotuner._bench = untimed
+
+
+class OnTheCpu(TorchFunctionMode):
+    """Makes on the CPU what is asked for on 'cuda'."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Rewrites the device of one call."""
+        kwargs = dict(kwargs or {})
+        if _is_cuda(kwargs.get("device")):
+            kwargs["device"] = torch.device("cpu")
+        if func is torch.Tensor.to and len(args) > 1 and _is_cuda(args[1]):
+            args = (args[0], torch.device("cpu"), *args[2:])
+        if func is torch.Tensor.cuda:
+            return args[0]
+        return func(*args, **kwargs)
+
+
+def _is_cuda(device: Any) -> bool:
+    if isinstance(device, torch.device):
+        return device.type == "cuda"
+    return isinstance(device, str) and device.split(":")[0] == "cuda"
+
+
+def answer_for_cuda(capability: int = _PRETEND_CAPABILITY) -> None:
+    """Gives `torch.cuda`'s questions the pretend device's answers, for good."""
+    major, minor = divmod(capability, 10)
+    properties = SimpleNamespace(
+        name="pretend device",
+        major=major,
+        minor=minor,
+        multi_processor_count=MULTIPROCESSORS.get(capability, 132),
+        total_memory=80 << 30,
+        L2_cache_size=_L2_BYTES.get(capability, 50 << 20),
+        max_threads_per_multi_processor=2048,
+        shared_memory_per_block=48 << 10,
+        shared_memory_per_block_optin=SHARED_BYTES,
+        shared_memory_per_multiprocessor=228 << 10,
+        regs_per_multiprocessor=65536,
+        warp_size=32,
+    )
+    stream = SimpleNamespace(cuda_stream=0, synchronize=lambda: None, device=torch.device("cpu"))
+    for name, answer in {
+        "current_device": lambda: 0,
+        "current_stream": lambda device=None: stream,
+        "default_stream": lambda device=None: stream,
+        "device_count": lambda: 1,
+        "get_device_capability": lambda device=None: (major, minor),
+        "get_device_name": lambda device=None: properties.name,
+        "get_device_properties": lambda device=None: properties,
+        "set_device": lambda device: None,
+        "synchronize": lambda device=None: None,
+    }.items():
+        setattr(torch.cuda, name, answer)
