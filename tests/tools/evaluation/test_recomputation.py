@@ -1,0 +1,77 @@
+"""A record is held against its own samples."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel_harness.tools.evaluation.comparison import summarised
+from kernel_harness.tools.evaluation.recomputation import recompute
+from kernel_harness.tools.schema.evaluation import (
+    Evaluation,
+    Evidence,
+    Measurement,
+    Scope,
+    Stage,
+    Status,
+    WorkloadResult,
+)
+
+FLOOR = {"0": 0.004, "1": 0.002}
+
+
+def record(samples_ns: list[int], baseline_ns: list[int]) -> Evaluation:
+    """A timed record whose summaries were derived from its samples."""
+    result = WorkloadResult(
+        uuid="3daa0974-0000-4000-8000-000000000000",
+        axes={"rows": 4},
+        status=Status.PASSED,
+        weight=1.0,
+        floors_us={"device": 1.0},
+        measurement=Measurement(timer="cupti", cold_ns=samples_ns),
+        baseline_measurement=Measurement(timer="cupti", cold_ns=baseline_ns),
+    )
+    bare = Evaluation(
+        evaluation_id="ev-20261120-221530-9f3a61c2",
+        definition="rmsnorm",
+        solution_name="mine",
+        language="triton",
+        content_hash="0" * 64,
+        workload_digest="d",
+        scope=Scope.SAMPLE,
+        status=Status.PASSED,
+        stage=Stage.DONE,
+        workloads=[result],
+        evidence=Evidence(started_at="2026-11-20T22:15:30+00:00", noise_floor=FLOOR),
+    )
+    return summarised(bare, FLOOR)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1_000, 90_000), min_size=6, max_size=20))
+def test_what_was_derived_from_the_samples_follows_from_them_after_a_round_trip(samples):
+    kept = Evaluation.model_validate_json(record(samples, samples[::-1]).model_dump_json())
+    found = recompute(kept)
+    assert found.differences == () and found.samples == len(samples)
+
+
+def test_a_latency_that_was_typed_in_is_found():
+    honest = record([2_000] * 10, [3_000] * 10)
+    flattered = honest.workloads[0].model_copy(update={"latency_us": 1.0})
+    found = recompute(honest.model_copy(update={"workloads": [flattered]}))
+    assert [d.where for d in found.differences] == ["workload 3daa0974.latency_us"]
+    assert found.differences[0].recorded == 1.0
+    assert found.differences[0].recomputed == pytest.approx(2.0)
+
+
+def test_totals_that_do_not_follow_are_found():
+    honest = record([2_000] * 10, [3_000] * 10)
+    raised = honest.totals.model_copy(update={"wins": 5, "geometric_mean_ratio": 9.0})
+    found = recompute(honest.model_copy(update={"totals": raised}))
+    assert {d.where for d in found.differences} == {"totals.wins", "totals.geometric_mean_ratio"}
+
+
+def test_a_verdict_under_another_noise_floor_is_found():
+    honest = record([2_000] * 10, [2_050] * 10)
+    noisier = honest.evidence.model_copy(update={"noise_floor": {"0": 0.2}})
+    found = recompute(honest.model_copy(update={"evidence": noisier}))
+    assert any(d.where.endswith("comparison.threshold") for d in found.differences)
