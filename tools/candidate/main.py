@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from ..wire import TRUSTED_FRAME_BYTES, Reap, Reaped, Spawn, Spawned, WireError, to_zygote
 from ..wire_socket import WireClosedError, close_all, recv_frame, send_frame
 from . import kernel_calls
+from .interpreter_fixes import mend_interpreter
 from .keeper import Nursery, descendants, keep, kill_all
 from .sandbox import skipped_steps
 
@@ -220,6 +221,8 @@ def warm_up(*, interpret: bool) -> None:
     for name in (*WARM_MODULES, *(("triton.runtime.interpreter",) if interpret else ())):
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    if interpret:
+        mend_interpreter()
     with contextlib.suppress(Exception):
         # A hash over Triton's whole installation, a second of work that every fork would repeat.
         importlib.import_module("triton.runtime.cache").triton_key()
