@@ -3,7 +3,9 @@
 A file is `<family>/<mechanism>.py`: a docstring that says how the attack works, `EXPECT`, a literal
 that is read without importing the file, and the candidate's own code. `EXPECT` holds `status`, and
 where they matter `kind` (of the failure), `claim` (of a finding that must be there), `style`
-('destination' or 'value') and `checks` (fields of wire.Checks).
+('destination' or 'value'), `language`, `checks` (fields of wire.Checks), `words` (in the failure's
+message), `held_out`, `gone` (a mark that no process may be left with), `latency_at_least_us` and
+`needs` ('cpu' or 'cuda': the only device it works on).
 """
 
 from __future__ import annotations
@@ -32,6 +34,10 @@ class Cheat:
     source: str
     words: str
     expect: dict[str, Any] = field(default_factory=dict)
+
+    def works_on(self, device: str) -> bool:
+        """Whether the attack can be tried there."""
+        return self.expect.get("needs") in (None, device)
 
 
 def read_cheat(path: Path) -> Cheat:

@@ -1,7 +1,7 @@
 """What the judge claims, and the cheats that attack each claim; checked both ways.
 
 A claim without a cheat is hope, a cheat without a claim is noise: `test_claims.py` refuses both.
-Claims with `needs` are attacked where that is at hand, by the tests that are named there.
+Some cheats need a GPU: tests/gpu/test_judge.py runs those, and the others once more on the device.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ CLAIMS: dict[str, Claim] = {
             "values/cached_by_fingerprint",
             "values/first_call_only",
             "values/call_counter",
+            "timing/stale_graph",
+            "timing/replay_after_the_checks",
         ),
     ),
     "every_element_is_right": Claim(
@@ -64,7 +66,8 @@ CLAIMS: dict[str, Claim] = {
         ("memory/returned_input", "memory/returned_twice"),
     ),
     "work_is_joined": Claim(
-        "All work is ordered before the end of the call.", ("memory/late_write",)
+        "All work is ordered before the end of the call.",
+        ("memory/late_write", "timing/unjoined_stream"),
     ),
     "outputs_exist_on_return": Claim(
         "What is returned are plain tensors whose values exist.", ("memory/lazy_tensor",)
@@ -93,6 +96,8 @@ CLAIMS: dict[str, Claim] = {
         (
             "controls/honest",
             "controls/honest_by_value",
+            "controls/honest_triton",
+            "controls/joined_stream",
             "controls/keeps_scratch_memory",
             "controls/threads_that_are_joined",
         ),
@@ -103,6 +108,10 @@ CLAIMS: dict[str, Claim] = {
             "tests/tools/judge/test_integrity.py::test_a_time_below_the_floor_is_a_violation",
         ),
     ),
+    "clock_is_out_of_reach": Claim(
+        "Replacing the clocks of Python and torch does not change a measured time.",
+        ("timing/patched_timers",),
+    ),
     "clock_agrees_with_judge": Claim(
         "No claimed time exceeds what the judge saw pass.",
         elsewhere=(
@@ -111,6 +120,7 @@ CLAIMS: dict[str, Claim] = {
     ),
     "no_hidden_host_work": Claim(
         "Host time beyond what launching takes is shown.",
+        ("timing/host_work",),
         elsewhere=(
             "tests/tools/judge/test_integrity.py::test_host_time_beyond_launching_is_shown",
         ),
@@ -123,6 +133,7 @@ CLAIMS: dict[str, Claim] = {
     ),
     "own_kernels_do_the_work": Claim(
         "With a candidate's own kernels disabled its result is wrong.",
+        ("library/decoy_kernel",),
         elsewhere=("tests/tools/judge/test_integrity.py::test_a_right_ghost_is_a_violation",),
     ),
     "allowed_libraries_only": Claim(

@@ -15,7 +15,8 @@ from .cheats import every_cheat
 from .claims import CLAIMS
 
 CHECKOUT = Path(__file__).parents[2]
-FIELDS = {"status", "kind", "claim", "style", "checks", "words", "held_out", "gone"}
+FIELDS = {"status", "kind", "claim", "style", "language", "checks", "words", "held_out", "gone"}
+FIELDS |= {"needs", "latency_at_least_us"}
 
 
 def test_every_cheat_attacks_exactly_one_claim():

@@ -1,0 +1,86 @@
+"""Runs one cheat and holds what became of it against its header."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from kernel_harness.tools import wire
+from kernel_harness.tools.evaluation.comparison import latency
+from kernel_harness.tools.schema.evaluation import Evaluation
+
+from ..judging import JudgeProcess, make_plan, make_solution
+from .cheats import Cheat
+
+CALL_TIMEOUT_S = 3.0
+GONE_WITHIN_S = 5.0
+
+
+def meets_its_header(cheat: Cheat, judge: JudgeProcess) -> None:
+    """Fails the test where the record differs from the header."""
+    expect = cheat.expect
+    evaluation = judge.evaluate(plan_for(cheat))
+    assert evaluation.status == expect["status"], evaluation.failure
+    if "kind" in expect:
+        assert evaluation.failure is not None and evaluation.failure.kind == expect["kind"]
+    if "claim" in expect:
+        assert expect["claim"] in {finding.claim for finding in evaluation.integrity.findings}
+    if "words" in expect:
+        assert evaluation.failure is not None and expect["words"] in evaluation.failure.message
+    if expect.get("held_out"):
+        _hides_the_case(evaluation)
+    if "gone" in expect:
+        _is_gone(expect["gone"])
+    if "latency_at_least_us" in expect:
+        _was_seen_to_take(evaluation, expect["latency_at_least_us"])
+    assert len(evaluation.log) <= 8_100
+    if evaluation.failure is not None:
+        assert evaluation.failure.message.strip() and evaluation.failure.remedy.strip()
+
+
+def plan_for(cheat: Cheat) -> wire.EvaluatePlan:
+    """The plan that a cheat's header asks for."""
+    expect = cheat.expect
+    checks = wire.Checks(**{"trials": 1, "families": 0, "timed": False, **expect.get("checks", {})})
+    solution = make_solution(
+        cheat.source,
+        definition="affine_n64",
+        style=expect.get("style", "destination"),
+        language=expect.get("language", "python"),
+    )
+    return make_plan(solution, checks=checks, call_timeout_s=CALL_TIMEOUT_S)
+
+
+def _hides_the_case(evaluation: Evaluation) -> None:
+    failure = evaluation.failure
+    assert failure is not None and failure.held_out
+    assert not failure.axes and failure.index is None and failure.workload_uuid is None
+
+
+def _is_gone(mark: str) -> None:
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while _running(mark) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _running(mark) == []
+
+
+def _running(mark: str) -> list[str]:
+    """Ids of processes whose command line holds the mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if mark.encode() in words:
+                found.append(entry.name)
+    return found
+
+
+def _was_seen_to_take(evaluation: Evaluation, least_us: float) -> None:
+    timed = [w.measurement for w in evaluation.workloads if w.measurement is not None]
+    assert timed
+    for measurement in timed:
+        found = latency(measurement)
+        assert found is not None and found[0] >= least_us
