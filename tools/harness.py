@@ -7,7 +7,7 @@ it decides; it finds the parts that a capability needs and passes them on.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .archive.promotion import Promotion, PromotionDecision
 from .archive.store import Archive, ArchivedCandidate
@@ -25,6 +25,7 @@ from .profiling.service import Profiler
 from .profiling.static_resources import explained_check
 from .profiling.timeline import Timeline
 from .promoting import Promoting
+from .replaying import Rejudged, Replaying
 from .reports import SLICE_CHARACTERS, Reports, ReportSlice
 from .schema.evaluation import Evaluation, Isolation, Scope
 from .schema.flashinfer_trace import Solution
@@ -34,6 +35,9 @@ from .workloads.dataset import Dataset
 from .workloads.operators import Operator
 from .workloads.regimes import ShapeSample, sample_shapes
 from .workspace import Workspace, create, read_workspace
+
+if TYPE_CHECKING:
+    from .archive.search import Sighting
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 
@@ -57,6 +61,10 @@ class Harness:
             Profiler(settings, self.device),
         )  # fmt: skip
         self.promoting = Promoting(self.archive, self.evaluations, self.inspection, self.device)
+        self._replaying = Replaying(
+            self.evaluations, self.records, self.archive, dataset, settings.workspaces_dir,
+            self.device,
+        )  # fmt: skip
         self._reports = Reports(self.records, self.archive, settings.profiles_dir)
 
     @classmethod
@@ -248,6 +256,18 @@ class Harness:
         solution = self.archive.get(candidate_id).solution()
         operator = self.dataset.operator(solution.definition)
         return await self.promoting.promote(operator, solution, candidate_id, progress)
+
+    async def rejudge(
+        self, evaluation_id: str, workspace: str | None = None, progress: OnProgress | None = None
+    ) -> Rejudged:
+        """Judges the sources of a record again from its recorded seeds, without timing."""
+        return await self._replaying.rejudge(evaluation_id, workspace, progress)
+
+    def recognise(
+        self, *, workspace: str | None = None, solution: Solution | dict[str, Any] | None = None
+    ) -> Sighting | None:
+        """Says whether this program, or the same formatted otherwise, was archived before."""
+        return self.memory.recognise(self.read_candidate(workspace=workspace, solution=solution))
 
     def rollback(self, definition: str, reason: str, gpu: str | None = None) -> Promotion:
         """Returns an operator's best to the one before it, and says why."""

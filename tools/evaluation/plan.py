@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..schema.evaluation import Executor, Scope
+from ..schema.evaluation import Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import Solution
 from ..wire import Checks, EvaluatePlan, PlannedWorkload
 from ..workloads.operators import Operator
@@ -62,6 +62,12 @@ def promotion_checks(executor: Executor) -> Checks:
     return checks
 
 
+def replay_checks(scope: Scope, executor: Executor) -> Checks:
+    """What a scope checks, without timing: for judging again from recorded seeds."""
+    checks = CHECKS[scope].model_copy(update={"timed": False, "ghost_replay": False})
+    return interpreter_checks(checks) if executor is Executor.INTERPRETER else checks
+
+
 @dataclass(frozen=True)
 class PlanRequest:
     """What the service knows when it asks for a plan."""
@@ -83,6 +89,7 @@ class PlanRequest:
     command: str
     checks: Checks | None = None
     only: Sequence[str] = ()
+    replay: Evaluation | None = None
 
 
 def work_estimate(operator: Operator, uuid: str) -> float:
@@ -160,5 +167,6 @@ def make_plan(request: PlanRequest) -> EvaluatePlan:
         build_timeout_s=request.build_timeout_s,
         call_timeout_s=request.call_timeout_s,
         noise_floor=dict(request.noise_floor),
+        replay_seeds=dict(request.replay.evidence.seeds) if request.replay else {},
         command=request.command,
     )

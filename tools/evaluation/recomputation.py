@@ -50,7 +50,7 @@ def recompute(record: Evaluation) -> Recomputation:
         record: a finished evaluation; its noise floor is the one it was decided with.
     """
     noted = record.evidence.noise_floor or {}
-    floor = {decade: float(value) for decade, value in noted.items() if _is_number(value)}
+    floor = {name: float(v) for name, v in noted.items() if isinstance(v, int | float)}
     again = summarised(record, floor)
     found = list(_differing("totals", record.totals.model_dump(), again.totals.model_dump()))
     for before, after in zip(record.workloads, again.workloads, strict=True):
@@ -74,10 +74,6 @@ def _differing(where: str, recorded: Any, recomputed: Any) -> Iterator[SummaryDi
 def _same(recorded: Any, recomputed: Any) -> bool:
     if isinstance(recorded, list | tuple) and isinstance(recomputed, list | tuple):
         return len(recorded) == len(recomputed) and all(map(_same, recorded, recomputed))
-    if _is_number(recorded) and _is_number(recomputed):
+    if isinstance(recorded, float) and isinstance(recomputed, float):
         return math.isclose(recorded, recomputed, rel_tol=SAME)
     return recorded == recomputed
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -41,7 +41,11 @@ OnProgress = Callable[[float, float, str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """What to evaluate, how far, and against what."""
+    """What to evaluate, how far, and against what.
+
+    Attributes:
+        replay: an earlier record of these sources whose seeds are used again before new ones.
+    """
 
     operator: Operator
     solution: Solution
@@ -52,6 +56,7 @@ class EvaluateRequest:
     checks: Checks | None = None
     only: Sequence[str] = ()
     budget_s: float | None = None
+    replay: Evaluation | None = None
 
     @property
     def command(self) -> str:
@@ -63,6 +68,7 @@ class EvaluateRequest:
             "targets": ",".join(self.targets),
             "workloads": ",".join(sorted(self.only)),
             "checks": self.checks.model_dump_json() if self.checks else None,
+            "replay": self.replay.evaluation_id if self.replay else None,
         }
         return " ".join(["evaluate_kernel", *(f"{k}={v}" for k, v in parts.items() if v)])
 
@@ -220,6 +226,7 @@ class EvaluationService:
             command=request.command,
             checks=request.checks,
             only=request.only,
+            replay=request.replay,
         )
 
     def _sample(self, request: EvaluateRequest) -> ShapeSample:

@@ -4,9 +4,10 @@ import os
 import pytest
 
 from kernel_harness.tools.errors import InfrastructureError, RequestError
+from kernel_harness.tools.evaluation.plan import make_plan
 from kernel_harness.tools.evaluation.pool import Judge, JudgePool
-from kernel_harness.tools.evaluation.service import EvaluateRequest
-from kernel_harness.tools.schema.evaluation import Scope, Stage, Status
+from kernel_harness.tools.evaluation.service import EvaluateRequest, Trial
+from kernel_harness.tools.schema.evaluation import Executor, Scope, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import Settings
 
@@ -162,3 +163,13 @@ def test_a_precheck_failure_keeps_its_stage(service, operator):
     evaluation = asyncio.run(judged(service, operator, named("empty", "x = 1\n")))
     assert evaluation.status is Status.INVALID_CANDIDATE
     assert evaluation.stage is Stage.REQUEST
+
+
+def test_recorded_seeds_reach_the_judge_and_the_replay_is_part_of_the_command(service, operator):
+    first = asyncio.run(judged(service, operator, named("fine")))
+    seeded = first.evidence.model_copy(update={"seeds": {"w1": [7, 8]}})
+    record = first.model_copy(update={"evidence": seeded})
+    trial = Trial("ev-1", EvaluateRequest(operator, named("fine"), Scope.FULL, replay=record), "")
+    plan = make_plan(service._plan_request(trial, Executor.INTERPRETER))
+    assert plan.replay_seeds == {"w1": [7, 8]}
+    assert plan.command == f"evaluate_kernel scope=full replay={first.evaluation_id}"
