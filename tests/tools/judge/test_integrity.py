@@ -16,7 +16,7 @@ EMPTY = torch.empty(0, dtype=torch.uint8)
 
 def outcome(**fields) -> Outcome:
     called = Called(**{k: fields.pop(k) for k in ("span_ns", "host_ns") if k in fields})
-    layout = Layout(EMPTY, (), {}, EMPTY)
+    layout = Layout(EMPTY, (), {}, EMPTY, EMPTY)
     return Outcome(**{"called": called, "outputs": {}, "poisons": {}, "layout": layout, **fields})
 
 
