@@ -27,7 +27,7 @@ from ..tools.errors import RequestError, unknown_name
 from ..tools.harness import Harness
 from ..tools.settings import Settings, load_settings
 from . import arguments as reading
-from . import prompts, resources, tools_archive, tools_evaluation, tools_profile
+from . import prompts, resources, tools_archive, tools_evaluation, tools_plots, tools_profile
 from .calling import in_words
 from .continuing import Continuing
 from .skills import SCHEME as SKILL_SCHEME
@@ -81,7 +81,8 @@ ENTRIES = (
     Entry(tools_profile.profile_ncu, "Profile with counters", KEEPS),
     Entry(tools_profile.profile_timeline, "Profile over time", KEEPS),
     Entry(tools_profile.sanitize, "Run sanitizers", KEEPS),
-    Entry(tools_profile.plot_roofline, "Plot latencies against floors", READS, structured=False),
+    Entry(tools_plots.plot_floors, "Plot latencies against floors", READS, structured=False),
+    Entry(tools_plots.plot_roofline, "Plot the roofline", READS, structured=False),
     Entry(tools_archive.archive_candidate, "Archive a candidate", KEEPS),
     Entry(tools_archive.search_archive, "Search the archive", READS),
     Entry(tools_archive.select_parent, "Select a parent", READS),

@@ -1,4 +1,4 @@
-"""The tools of explaining: counters, timeline, sanitizer, plot.
+"""The tools of explaining: counters, timeline, sanitizer.
 
 One function per tool, named as the tool, and nothing behind it but a call on the Harness.
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from mcp.server.mcpserver import Image
 from pydantic import Field
 
-from ..tools.errors import RequestError
 from . import content_profile
-from .calling import Call, harness_of, in_thread, with_progress
+from .calling import Call, harness_of, with_progress
 from .results_profile import ProfileAnswer, SanitizerAnswer, TimelineAnswer
 from .tools_evaluation import DetailLevel, SolutionJson, WorkspacePath
 
@@ -114,37 +112,3 @@ async def sanitize(
         ),
     )
     return content_profile.sanitizer_answer(report)
-
-
-async def plot_roofline(
-    ctx: Call,
-    evaluation_id: Annotated[str, Field(description="A timed evaluation, 'ev-…'.")],
-    device: Annotated[
-        str | None, Field(description="Whose floor, e.g. 'H200'; the first known if absent.")
-    ] = None,
-) -> Image:
-    """Draws the latency of each workload against its floor, as a picture.
-
-    Use it to see at a glance which workloads are far from the speed of light; the numbers are in
-    the evaluation. Needs a GPU's latencies. Example: plot_roofline(evaluation_id='ev-…'). Next:
-    profile_ncu on the workload farthest from the line.
-    """
-    harness = harness_of(ctx)
-    evaluation = await harness.get_evaluation(evaluation_id, 0.0)
-    known = list(dict.fromkeys(name for w in evaluation.workloads for name in w.floors_us))
-    chosen = device or next(iter(known), "")
-
-    def draw() -> bytes | None:
-        # Drawing needs a large library that nothing else here does.
-        from ..tools.archive.plots import floor_png, floor_points
-
-        points = floor_points(evaluation, chosen)
-        return floor_png(points, chosen) if points else None
-
-    picture = await in_thread(draw)
-    if picture is None:
-        raise RequestError(
-            f"Evaluation {evaluation_id} has no latency with a floor of {chosen or 'any device'}",
-            remedy=f"Floors are known for: {', '.join(known) or 'none'}; latencies need a GPU.",
-        )
-    return Image(data=picture, format="png")

@@ -27,9 +27,12 @@ _LENGTH = struct.Struct(">I")
 
 
 class Message(BaseModel):
-    """Base of every message: frozen, and refusing names it does not know."""
+    """Base of every message: frozen, and refusing names it does not know.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Validators are built on first use: a starting server sends none of these.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 # --- server → judge ---------------------------------------------------------------------------
@@ -401,16 +404,21 @@ FromCandidate = Annotated[Mapped | Built | Compiled | Called, Field(discriminato
 
 # --- frames -----------------------------------------------------------------------------------
 
-to_judge: TypeAdapter[EvaluatePlan | MaterialiseInputs | Cancel | Shutdown] = TypeAdapter(ToJudge)
+_LATER = ConfigDict(defer_build=True)
+to_judge: TypeAdapter[EvaluatePlan | MaterialiseInputs | Cancel | Shutdown] = TypeAdapter(
+    ToJudge, config=_LATER
+)
 from_judge: TypeAdapter[Ready | Progress | JudgeReport | Materialised | JudgeFault] = TypeAdapter(
-    FromJudge
+    FromJudge, config=_LATER
 )
-to_zygote: TypeAdapter[Spawn | Reap] = TypeAdapter(ToZygote)
-from_zygote: TypeAdapter[Spawned | Reaped] = TypeAdapter(FromZygote)
+to_zygote: TypeAdapter[Spawn | Reap] = TypeAdapter(ToZygote, config=_LATER)
+from_zygote: TypeAdapter[Spawned | Reaped] = TypeAdapter(FromZygote, config=_LATER)
 to_candidate: TypeAdapter[MapArena | BuildRequest | CompileRequest | CallRequest | Exit] = (
-    TypeAdapter(ToCandidate)
+    TypeAdapter(ToCandidate, config=_LATER)
 )
-from_candidate: TypeAdapter[Mapped | Built | Compiled | Called] = TypeAdapter(FromCandidate)
+from_candidate: TypeAdapter[Mapped | Built | Compiled | Called] = TypeAdapter(
+    FromCandidate, config=_LATER
+)
 
 T = TypeVar("T")
 

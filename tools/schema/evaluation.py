@@ -29,7 +29,7 @@ FiniteFloat = Annotated[float | None, BeforeValidator(_finite_or_none)]
 class Record(BaseModel):
     """Base of every record: frozen, and strict about names it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Status(StrEnum):
