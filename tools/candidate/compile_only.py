@@ -82,9 +82,9 @@ def _compile_triton(
         seen = _Seen()
         capability = int("".join(c for c in target if c.isdigit()))
         assume_driver(capability)
-        answer_for_cuda(capability)
+        answer_for_cuda(capability, available=True)
         try:
-            with launches_compile_only(seen, deadline), OnTheCpu(), torch.no_grad():
+            with launches_compile_only(seen, deadline), OnTheCpu(claiming=True), torch.no_grad():
                 candidate.function(*arguments)
         except BaseException as error:
             cause = error.__cause__ if isinstance(error, _NotCompiledError) else None

@@ -9,6 +9,7 @@ It cannot make host code that reads results back behave as on a device of anothe
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -105,7 +106,16 @@ def take_first_configuration() -> None:
 
 
 class OnTheCpu(TorchFunctionMode):
-    """Makes on the CPU what is asked for on 'cuda'."""
+    """Makes on the CPU what is asked for on 'cuda'.
+
+    Args:
+        claiming: whether tensors on the CPU say that they are on a CUDA device, so that host code
+            takes the way it takes there. Only for code that launches nothing.
+    """
+
+    def __init__(self, *, claiming: bool = False) -> None:
+        super().__init__()
+        self._claims = _CLAIMS if claiming else {}
 
     def __torch_function__(
         self,
@@ -114,15 +124,25 @@ class OnTheCpu(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Rewrites the device of one call."""
+        """Rewrites the device of one call, or answers a question about a tensor's."""
+        if func in self._claims:
+            return self._claims[func]
         kwargs = dict(kwargs or {})
         if _is_cuda(kwargs.get("device")):
             kwargs["device"] = torch.device("cpu")
-        if func is torch.Tensor.to and len(args) > 1 and _is_cuda(args[1]):
-            args = (args[0], torch.device("cpu"), *args[2:])
+        if len(args) > 1 and any(_is_cuda(value) for value in args[1:]):
+            args = [torch.device("cpu") if _is_cuda(value) else value for value in args]
         if func is torch.Tensor.cuda:
             return args[0]
         return func(*args, **kwargs)
+
+
+_CLAIMS: dict[Any, Any] = {
+    torch.Tensor.is_cuda.__get__: True,  # pyright: ignore[reportAttributeAccessIssue]
+    torch.Tensor.is_cpu.__get__: False,  # pyright: ignore[reportAttributeAccessIssue]
+    torch.Tensor.device.__get__: torch.device("cuda", 0),  # pyright: ignore[reportAttributeAccessIssue]
+    torch.Tensor.get_device: 0,
+}
 
 
 def _is_cuda(device: Any) -> bool:
@@ -131,8 +151,20 @@ def _is_cuda(device: Any) -> bool:
     return isinstance(device, str) and device.split(":")[0] == "cuda"
 
 
-def answer_for_cuda(capability: int = _PRETEND_CAPABILITY) -> None:
-    """Gives `torch.cuda`'s questions the pretend device's answers, for good."""
+class _NoContext(contextlib.nullcontext[None]):
+    """A device or stream that is entered and left without effect."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__()
+
+
+def answer_for_cuda(capability: int = _PRETEND_CAPABILITY, *, available: bool = False) -> None:
+    """Gives `torch.cuda`'s questions the pretend device's answers, for good.
+
+    Args:
+        capability: compute capability times ten.
+        available: what `torch.cuda.is_available()` answers.
+    """
     major, minor = divmod(capability, 10)
     properties = SimpleNamespace(
         name="pretend device",
@@ -153,11 +185,15 @@ def answer_for_cuda(capability: int = _PRETEND_CAPABILITY) -> None:
         "current_device": lambda: 0,
         "current_stream": lambda device=None: stream,
         "default_stream": lambda device=None: stream,
+        "device": _NoContext,
         "device_count": lambda: 1,
+        "device_of": _NoContext,
         "get_device_capability": lambda device=None: (major, minor),
         "get_device_name": lambda device=None: properties.name,
         "get_device_properties": lambda device=None: properties,
+        "is_available": lambda: available,
         "set_device": lambda device: None,
+        "stream": _NoContext,
         "synchronize": lambda device=None: None,
     }.items():
         setattr(torch.cuda, name, answer)

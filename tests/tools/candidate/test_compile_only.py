@@ -35,7 +35,9 @@ def _add(x, out, n, BLOCK: tl.constexpr):
 def run(x, out):
     multiprocessors = torch.cuda.get_device_properties("cuda").multi_processor_count
     scratch = torch.empty(multiprocessors, device="cuda")
-    assert scratch.device.type == "cpu"
+    assert x.is_cuda and scratch.device.type == "cuda" and torch.cuda.is_available()
+    with torch.cuda.device(x.device):
+        torch.cuda.synchronize()
     n = x.numel()
     _add[lambda meta: (triton.cdiv(n, meta["BLOCK"]),)](x, out, n)
 """
