@@ -100,7 +100,6 @@ class Timing:
         self._rng = rng
         self._deadline = deadline
         self._floors = Floors(plan, operator, room)
-        self._same = plan.baseline is not None and plan.baseline_hash == plan.content_hash
         self.timer: str | None = None
         self.timer_note: str | None = None
         self.clocks: list[ClockSample] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ import pytest
 from safetensors import safe_open
 
 from kernel_harness.tools import wire
+from kernel_harness.tools.errors import InfrastructureError
+from kernel_harness.tools.judge.main import fault
 from kernel_harness.tools.schema.evaluation import Stage, Status
 
 from ...judging import (
@@ -242,6 +245,20 @@ def test_a_rare_fault_is_found_when_many_calls_are_asked_for(judge):
     checks = wire.Checks(trials=1, families=0, correctness_budget=300, timed=False)
     evaluation = evaluate(judge, source, checks=checks, workloads=one)
     assert evaluation.status is Status.INCORRECT_NUMERICAL
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/cache/x"), "No space left"),
+        (InfrastructureError("The zygote died", remedy="Evaluate again."), "The zygote died"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError"),
+    ],
+)
+def test_a_fault_of_the_harness_says_what_to_do(error, words):
+    said = fault("ev-1", error, cancelled=False)
+    assert words in said.what and said.remedy
+    assert "cancelled" in fault("ev-1", error, cancelled=True).what
 
 
 # --- the stream -------------------------------------------------------------------------------

@@ -1,0 +1,100 @@
+"""A candidate that is a Python function in this process, for what is not about processes.
+
+It maps the very arena that a real one would, answers as the wire asks, and claims of its time what
+it is told to claim.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from kernel_harness.tools import wire
+from kernel_harness.tools.judge.failures import Lost
+from kernel_harness.tools.judge.generic import TORCH_DTYPES
+
+Compute = Callable[..., tuple[torch.Tensor, ...]]
+
+
+class ScriptedSession:
+    """Implements CandidateSession.
+
+    Args:
+        compute: inputs to outputs, by value.
+        spans_ns: the span to claim of each timed call, the last one for ever; None: no timer.
+        lost_at: number of the call at which it is lost, and how.
+    """
+
+    granted: Sequence[str] = ()
+    missing: Sequence[str] = ()
+
+    def __init__(
+        self,
+        compute: Compute,
+        spans_ns: Sequence[int] | None = (1_000,),
+        lost_at: tuple[int, Lost] | None = None,
+        journal: list[tuple[str, str]] | None = None,
+        name: str = "candidate",
+    ) -> None:
+        self._compute = compute
+        self._spans = list(spans_ns) if spans_ns is not None else None
+        self._lost_at = lost_at
+        self._journal = journal if journal is not None else []
+        self._name = name
+        self._flat = torch.empty(0, dtype=torch.uint8)
+        self._answer: Any = None
+        self.requests: list[wire.CallRequest] = []
+        self.closed = False
+
+    def ask(self, message: Any, fds: Sequence[int] = ()) -> None:
+        if isinstance(message, wire.MapArena):
+            mapped = mmap.mmap(os.dup(fds[0]), message.nbytes)
+            self._flat = torch.frombuffer(mapped, dtype=torch.uint8)
+            self._answer = wire.Mapped()
+        elif isinstance(message, wire.BuildRequest):
+            self._answer = wire.Built()
+        else:
+            self._answer = self._call(message)
+
+    def answer(self, kind: Any, timeout_s: float) -> Any:
+        assert isinstance(self._answer, (kind, Lost))
+        return self._answer
+
+    def log(self) -> str:
+        return "a scripted log"
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _call(self, request: wire.CallRequest) -> wire.Called | Lost:
+        self.requests.append(request)
+        self._journal.append((self._name, request.time))
+        if self._lost_at is not None and len(self.requests) == self._lost_at[0]:
+            return self._lost_at[1]
+        arguments = [
+            self._view(a).clone() if isinstance(a, wire.TensorRef) else a.value
+            for a in request.arguments
+        ]
+        produced = self._compute(*arguments)
+        for refs in (request.snapshots, request.late):
+            for value, ref in zip(produced, refs, strict=bool(refs)):
+                self._view(ref).copy_(value)
+        span = None
+        if request.time != "none" and self._spans is not None:
+            span = self._spans.pop(0) if len(self._spans) > 1 else self._spans[0]
+        timer = "cupti" if span is not None else None
+        activity = wire.Activity(name="k", start_ns=0, end_ns=span or 0, origin="candidate")
+        return wire.Called(timer=timer, span_ns=span, host_ns=span, activities=[activity])
+
+    def _view(self, ref: wire.TensorRef) -> torch.Tensor:
+        dtype = TORCH_DTYPES[ref.dtype]
+        count = dtype.itemsize
+        for size in ref.shape:
+            count *= size
+        if count == 0:
+            return torch.empty(ref.shape, dtype=dtype)
+        return self._flat[ref.offset : ref.offset + count].view(dtype).view(ref.shape)
