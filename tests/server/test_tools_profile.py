@@ -20,7 +20,7 @@ from kernel_harness.tools.profiling.sanitizer import (
     ToolRun,
 )
 from kernel_harness.tools.profiling.timeline import Gap, Timeline, TimelineEvent, WorkloadTimeline
-from kernel_harness.tools.schema.evaluation import Isolation, Stage, Status, Totals, WorkloadResult
+from kernel_harness.tools.schema.evaluation import Isolation
 
 from .calls import good, refused
 from .scripted import DEFINITION, ScriptedHarness, solution
@@ -130,33 +130,6 @@ async def test_a_sanitizer_finding_names_its_line(connect: Any, harness: Scripte
     async with connect() as client:
         found = await good(client, "sanitize", solution=solution())
     assert not found["clean"] and "kernel.cu:12" in found["summary"]
-
-
-async def test_a_plot_needs_latencies_and_is_a_picture(
-    connect: Any, harness: ScriptedHarness
-) -> None:
-    async with connect() as client:
-        plain = await good(client, "evaluate_kernel", solution=solution())
-        said = await refused(client, "plot_roofline", evaluation_id=plain["evaluation_id"])
-        assert "GPU" in said
-        harness.verdict = timed
-        verdict = await good(client, "evaluate_kernel", solution=solution("two"))
-        drawn = await client.call_tool("plot_roofline", {"evaluation_id": verdict["evaluation_id"]})
-    assert [block.type for block in drawn.content] == ["image"]
-    assert drawn.structured_content is None
-
-
-def timed(asked: dict[str, Any]) -> dict[str, Any]:
-    """A pass with a latency."""
-    result = WorkloadResult(
-        uuid=UUID, axes={"rows": 1}, status=Status.PASSED, latency_us=4.0, floors_us={"H200": 2.0}
-    )
-    return {
-        "status": Status.PASSED,
-        "stage": Stage.DONE,
-        "workloads": [result],
-        "totals": Totals(passed=1, mean_latency_us=4.0),
-    }
 
 
 def decision(promoted: bool) -> PromotionDecision:
