@@ -94,12 +94,12 @@ CLAIMS: dict[str, Claim] = {
     "honest_candidates_pass": Claim(
         "Honest candidates pass, suspicious as they may look.",
         (
-            "controls/honest",
-            "controls/honest_by_value",
-            "controls/honest_triton",
-            "controls/joined_stream",
-            "controls/keeps_scratch_memory",
-            "controls/threads_that_are_joined",
+            "honest/honest",
+            "honest/honest_by_value",
+            "honest/honest_triton",
+            "honest/joined_stream",
+            "honest/keeps_scratch_memory",
+            "honest/threads_that_are_joined",
         ),
     ),
     "not_faster_than_physics": Claim(
