@@ -20,7 +20,13 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus
-from mcp.types import CallToolResult, InputRequiredResult, Resource, ToolAnnotations
+from mcp.types import (
+    CallToolResult,
+    InputRequiredResult,
+    Resource,
+    SetLevelRequestParams,
+    ToolAnnotations,
+)
 from pydantic import AnyUrl, ValidationError
 
 from ..tools.errors import RequestError, unknown_name
@@ -29,6 +35,7 @@ from ..tools.settings import Settings, load_settings
 from . import arguments as reading
 from . import prompts, resources, tools_archive, tools_evaluation, tools_plots, tools_profile
 from .calling import in_words
+from .client_log import set_level
 from .continuing import Continuing
 from .skills import SCHEME as SKILL_SCHEME
 from .skills import SkillsExtension, SkillShelf
@@ -101,6 +108,12 @@ class HarnessServer(MCPServer[Harness]):
     """Work that outlives its call; there while the server runs."""
     shelf: SkillShelf
     """The skills, read from disk on every request."""
+
+    def answer_set_level(self) -> None:
+        """Lets clients of the 2025 revisions choose how much is logged to them."""
+        self._lowlevel_server.add_request_handler(
+            "logging/setLevel", SetLevelRequestParams, set_level
+        )
 
     async def list_resources(self) -> list[Resource]:
         """The files of the skills as they are now; everything else is found by template."""
@@ -215,6 +228,7 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
         log_level="WARNING",
     )
     app.shelf = shelf
+    app.answer_set_level()
     resources.register(app)
     resources.register_completion(app, lambda: app.harness)
     prompts.register(app, shelf)

@@ -19,6 +19,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 
 from ..tools.errors import HarnessError
+from .client_log import tell
 
 if TYPE_CHECKING:
     from ..tools.harness import Harness
@@ -49,15 +50,22 @@ def in_words(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 
     @functools.wraps(tool)
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        ctx: Any = kwargs["ctx"]
+        began = time.monotonic()
         try:
-            return await tool(*args, **kwargs)
+            result = await tool(*args, **kwargs)
+            seconds = round(time.monotonic() - began, 3)
+            await tell(ctx, "info", f"{tool.__name__} answered", seconds=seconds)
+            return result
         except HarnessError as error:
+            await tell(ctx, "notice", f"{tool.__name__} refused: {error.what}", where=error.where)
             raise ToolError(str(error)) from error
         except ToolError:
             raise
         except Exception as error:
             reference = secrets.token_hex(4)
             log.exception("internal fault %s in %s", reference, tool.__name__)
+            await tell(ctx, "error", f"{tool.__name__} failed inside", reference=reference)
             raise ToolError(
                 f"Internal fault, reference {reference}: the harness failed, not the candidate and "
                 "not your arguments. Call again once; if it repeats, stop and give a person this "
