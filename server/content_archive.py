@@ -13,6 +13,7 @@ from .content import Detail, cut, fitted, lines, number, plain, showing, table
 from .results_archive import (
     AdvicePart,
     AlternativePart,
+    AnchorsPart,
     ArchivedAnswer,
     CandidatePart,
     ContextAnswer,
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from ..tools.archive.search import Direction
     from ..tools.archive.search import SearchAnswer as Found
     from ..tools.archive.selection import Selection
-    from ..tools.archive.store import ArchivedCandidate
+    from ..tools.archive.store import AnchorCheck, ArchivedCandidate
 
+ANCHOR_PROBLEMS = 8
 WORDS = {"concise": 240, "detailed": 700}
 DIRECTIONS = {"concise": 5, "detailed": 12}
 
@@ -48,6 +50,7 @@ def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
     return ArchivedAnswer(
         summary=lines(
             f"The trial {already} {identity}: {archived.decision}",
+            _anchor_words(archived.anchors),
             *(f"{advice.kind}: {advice.words}. {advice.next_step}" for advice in archived.advice),
             None
             if archived.advice
@@ -68,7 +71,31 @@ def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
             )
             for advice in archived.advice
         ],
+        anchors=_anchors(archived.anchors),
         candidate_uri=candidate_uri(identity),
+    )
+
+
+def _anchors(check: AnchorCheck | None) -> AnchorsPart | None:
+    if check is None:
+        return None
+    problems = check.report.problems
+    said = [f"{p.path}:{p.line}: {plain(p.words, 160)}" for p in problems[:ANCHOR_PROBLEMS]]
+    left = len(problems) - len(said)
+    return AnchorsPart(
+        parent=check.parent,
+        kept=check.report.ok,
+        regions=len(check.report.regions),
+        outside=[*said, f"… and {left} more"] if left else said,
+    )
+
+
+def _anchor_words(check: AnchorCheck | None) -> str | None:
+    if check is None or check.report.ok:
+        return None
+    return (
+        f"The change left the regions that {check.parent} marks, at {len(check.report.problems)} "
+        "places (`anchors`): if it had to, say so in the next plan; if not, take it back."
     )
 
 

@@ -6,6 +6,8 @@ choice: those that failed, then those that cost the most time.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..tools.reports import evaluation_uri
 from ..tools.schema.evaluation import (
     Decision,
@@ -37,10 +39,14 @@ from .results import (
     FailurePart,
     FindingPart,
     IntegrityPart,
+    SeenPart,
     StaticPart,
     TotalsPart,
     WorkloadVerdict,
 )
+
+if TYPE_CHECKING:
+    from ..tools.archive.search import Sighting
 
 ROWS: dict[str, int] = {"concise": 10, "detailed": 60}
 TABLE_ROWS = 10
@@ -55,17 +61,31 @@ OUTCOMES = {
 }
 
 
-def evaluation_answer(evaluation: Evaluation, detail: Detail = "concise") -> EvaluationAnswer:
+def evaluation_answer(
+    evaluation: Evaluation, detail: Detail = "concise", sighting: Sighting | None = None
+) -> EvaluationAnswer:
     """An evaluation as a client reads it.
 
     Args:
         evaluation: the record, or one with status RUNNING.
         detail: 'concise' shows what decides; 'detailed' more workloads and longer excerpts.
+        sighting: the same program in the archive.
     """
-    return fitted(lambda rows: _answer(evaluation, detail, rows), ROWS[detail])
+    seen = _seen(sighting) if sighting else None
+    return fitted(lambda rows: _answer(evaluation, detail, rows, seen), ROWS[detail])
 
 
-def _answer(evaluation: Evaluation, detail: Detail, rows: int) -> EvaluationAnswer:
+def _seen(sighting: Sighting) -> SeenPart:
+    return SeenPart(
+        exact=sighting.exact,
+        words=plain(sighting.words, 400) or "",
+        candidates=[node.candidate_id for node in sighting.candidates[:5]],
+    )
+
+
+def _answer(
+    evaluation: Evaluation, detail: Detail, rows: int, seen: SeenPart | None
+) -> EvaluationAnswer:
     chosen = _worth_showing(evaluation.workloads, rows)
     uri = evaluation_uri(evaluation.evaluation_id)
     shown = showing(
@@ -76,7 +96,7 @@ def _answer(evaluation: Evaluation, detail: Detail, rows: int) -> EvaluationAnsw
     steps = next_steps(evaluation)
     kernels = evaluation.static.kernels if evaluation.static else []
     return EvaluationAnswer(
-        summary=summary(evaluation, chosen, shown, steps),
+        summary=summary(evaluation, chosen, shown, steps, seen.words if seen else None),
         evaluation_id=evaluation.evaluation_id,
         status=evaluation.status.value,
         stage=evaluation.stage.value,
@@ -108,6 +128,7 @@ def _answer(evaluation: Evaluation, detail: Detail, rows: int) -> EvaluationAnsw
         static_note=_static_note(evaluation),
         evidence=_evidence(evaluation.evidence, chosen),
         log=plain(evaluation.log, LOG_CHARACTERS[detail]),
+        seen_before=seen,
         content_hash=evaluation.content_hash,
         evaluation_uri=uri,
     )
@@ -241,7 +262,11 @@ def _static_note(evaluation: Evaluation) -> str | None:
 
 
 def summary(
-    evaluation: Evaluation, chosen: list[WorkloadResult], shown: str | None, steps: list[str]
+    evaluation: Evaluation,
+    chosen: list[WorkloadResult],
+    shown: str | None,
+    steps: list[str],
+    seen: str | None = None,
 ) -> str:
     """One screen: verdict, numbers, the rows that matter, the next step."""
     if evaluation.status is Status.RUNNING:
@@ -257,6 +282,7 @@ def summary(
         _rows(chosen[:TABLE_ROWS]) if evaluation.status is Status.PASSED else None,
         shown,
         _findings_words(evaluation),
+        seen,
         f"Next: {steps[0]}" if steps else None,
         f"evaluation_id {evaluation.evaluation_id}",
     )

@@ -17,6 +17,17 @@ class AdvicePart(Result):
     evidence: list[str] = Field(default_factory=list, description="Candidate ids.")
 
 
+class AnchorsPart(Result):
+    """Whether the change stayed inside the marked regions of a parent's sources."""
+
+    parent: str
+    kept: bool
+    regions: int
+    outside: list[str] = Field(
+        default_factory=list, description="What changed elsewhere, by line of the parent's file."
+    )
+
+
 class ArchivedAnswer(Answer):
     """A candidate that is now remembered."""
 
@@ -26,6 +37,9 @@ class ArchivedAnswer(Answer):
     decision: str = Field(description="What became of it, with the number and against what.")
     already: bool = Field(description="True: this evaluation was archived before.")
     advice: list[AdvicePart] = Field(default_factory=list)
+    anchors: AnchorsPart | None = Field(
+        default=None, description="Absent when no parent's sources mark where they may change."
+    )
     candidate_uri: str = Field(description="Sources, notes and diff; read with read_report.")
 
 

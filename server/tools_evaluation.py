@@ -184,7 +184,10 @@ async def evaluate_kernel(
             progress=progress,
         ),
     )
-    return content_evaluation.evaluation_answer(evaluation, detail)
+    sighting = await in_thread(
+        harness.recognise, evaluation, workspace=workspace, solution=solution
+    )
+    return content_evaluation.evaluation_answer(evaluation, detail, sighting)
 
 
 async def get_evaluation(

@@ -264,10 +264,19 @@ class Harness:
         return await self._replaying.rejudge(evaluation_id, workspace, progress)
 
     def recognise(
-        self, *, workspace: str | None = None, solution: Solution | dict[str, Any] | None = None
+        self,
+        evaluation: Evaluation,
+        *,
+        workspace: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
     ) -> Sighting | None:
-        """Says whether this program, or the same formatted otherwise, was archived before."""
-        return self.memory.recognise(self.read_candidate(workspace=workspace, solution=solution))
+        """Says whether what was judged, or the same program formatted otherwise, was archived."""
+        try:
+            candidate = self.read_candidate(workspace=workspace, solution=solution)
+        except HarnessError:  # the workspace went away meanwhile; the verdict stands
+            return None
+        judged = candidate.content_hash() == evaluation.content_hash
+        return self.memory.recognise(candidate) if judged else None
 
     def rollback(self, definition: str, reason: str, gpu: str | None = None) -> Promotion:
         """Returns an operator's best to the one before it, and says why."""

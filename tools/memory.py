@@ -5,17 +5,21 @@ Thin: it finds what the archive's rooms need (operator, record, sources) and han
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from .archive.store import Archive, ArchivedCandidate
+from .archive.anchors import BEGIN, check_change
+from .archive.store import AnchorCheck, Archive, ArchivedCandidate
 from .errors import ArchiveError
 from .evaluation.record import RecordStore
 from .schema.flashinfer_trace import Solution
 from .workloads.dataset import Dataset
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Memory:
                 "A candidate without a hypothesis teaches nothing",
                 remedy="Say in a sentence what was changed and what it should have improved.",
             )
-        return self.archive.add(
+        archived = self.archive.add(
             solution=solution,
             evaluation=evaluation,
             definition=operator.definition,
@@ -59,6 +63,7 @@ class Memory:
             tags=tags,
             profiles=self._profiles(evaluation.content_hash),
         )
+        return replace(archived, anchors=self._anchors(archived.candidate_id, solution))
 
     def search(self, definition: str | None, **filters: Any) -> Any:
         """Searches candidates, lessons and skills; see `archive.search.search`."""
@@ -86,10 +91,26 @@ class Memory:
         return get_context(self.archive, role, candidate_id)
 
     def recognise(self, solution: Solution) -> Any:
-        """Whether these sources, or the same program formatted otherwise, were tried before."""
+        """Whether these sources, or the same program formatted otherwise, were tried before.
+
+        None also when the archive cannot be asked: a verdict must not be lost to its memory.
+        """
         from .archive.search import recognise
 
-        return recognise(self.archive, solution)
+        try:
+            return recognise(self.archive, solution)
+        except Exception:
+            log.warning("The archive could not be asked for a candidate", exc_info=True)
+            return None
+
+    def _anchors(self, candidate_id: str, solution: Solution) -> AnchorCheck | None:
+        """Whether a change stayed inside the regions that its first parent with anchors marks."""
+        child = {source.path: source.content for source in solution.sources}
+        for parent in self.archive.parents(candidate_id):
+            plan = self.archive.get(parent.candidate_id).sources
+            if any(BEGIN in text for text in plan.values()):
+                return AnchorCheck(parent.candidate_id, check_change(plan, child))
+        return None
 
     def _profiles(self, content_hash: str) -> dict[str, bytes]:
         folder = self.profiles_dir / content_hash[:64]

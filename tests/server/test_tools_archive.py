@@ -113,3 +113,63 @@ async def test_pages_of_a_search_add_up(connect: Any) -> None:
         rest = await good(client, "search_archive", limit=3, cursor=first["next_cursor"])
     assert {c["candidate_id"] for page in (first, rest) for c in page["candidates"]} == kept
     assert len(json.dumps(first)) < 24_000
+
+
+async def test_a_program_that_was_archived_is_recognised_however_it_is_formatted(
+    connect: Any,
+) -> None:
+    async with connect() as client:
+        new = await good(client, "evaluate_kernel", solution=solution("old"))
+        kept = await archived(client, "old")
+        same = await good(
+            client, "evaluate_kernel", solution=solution("old", "return x  # old"), force=True
+        )
+        spaced = await good(
+            client, "evaluate_kernel", solution=solution("other", "return  x  # said otherwise")
+        )
+        other = await good(client, "evaluate_kernel", solution=solution("b", "return x + weight"))
+    assert new.get("seen_before") is None
+    assert same["seen_before"]["exact"] and not spaced["seen_before"]["exact"]
+    assert same["seen_before"]["candidates"] == [kept["candidate_id"]]
+    assert kept["candidate_id"] in spaced["summary"]
+    assert other.get("seen_before") is None
+
+
+async def test_a_broken_memory_costs_no_verdict(
+    connect: Any, harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise OSError("the disk is gone")
+
+    async with connect() as client:
+        await archived(client, "first")
+        monkeypatch.setattr(harness.archive.catalogue, "index_now", broken)
+        verdict = await good(client, "evaluate_kernel", solution=solution("two"))
+    assert verdict["status"] == "PASSED" and verdict.get("seen_before") is None
+
+
+MARKED = "# <<<IMPROVE BEGIN>>>\n    y = x  # slow\n    # <<<IMPROVE END>>>\n    return y"
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [("y = x * 1\n    return y", True), ("y = x * 1\n    return y + weight", False)],
+)
+async def test_a_change_is_held_to_the_regions_that_its_parent_marks(
+    connect: Any, body: str, kept: bool
+) -> None:
+    plan, child = solution("plan", MARKED), solution("child", body)
+    asked: dict[str, Any] = {"hypothesis": "only the marked line"}
+    async with connect() as client:
+        first = await good(client, "evaluate_kernel", solution=plan)
+        asked |= {"solution": plan, "evaluation_id": first["evaluation_id"]}
+        parent = await good(client, "archive_candidate", **asked)
+        second = await good(client, "evaluate_kernel", solution=child)
+        asked |= {"solution": child, "evaluation_id": second["evaluation_id"]}
+        asked["parent"] = parent["candidate_id"]
+        answer = await good(client, "archive_candidate", **asked)
+    assert parent.get("anchors") is None
+    assert answer["anchors"]["parent"] == parent["candidate_id"]
+    assert (answer["anchors"]["kept"], answer["anchors"]["regions"]) == (kept, 1)
+    assert bool(answer["anchors"].get("outside")) is not kept
+    assert ("left the regions" in answer["summary"]) is not kept

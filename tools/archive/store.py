@@ -29,7 +29,16 @@ from .repository import RefConflict, RefUpdate, Repository
 
 if TYPE_CHECKING:
     from ..schema.flashinfer_trace import Definition, Solution, Trace, Workload
+    from .anchors import AnchorReport
     from .supervisor import Advice
+
+
+@dataclass(frozen=True)
+class AnchorCheck:
+    """Whether a change stayed where the plan in its parent's sources allowed it."""
+
+    parent: str
+    report: AnchorReport
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class ArchivedCandidate:
     Attributes:
         decision: what became of it, with the number and what it was compared to.
         already: this evaluation was archived before; nothing was written.
+        anchors: None when no parent's sources mark where they may change.
     """
 
     candidate_id: str
@@ -47,6 +57,7 @@ class ArchivedCandidate:
     decision: str
     advice: tuple[Advice, ...] = field(default=())
     already: bool = False
+    anchors: AnchorCheck | None = None
 
 
 def harness_version() -> str:
