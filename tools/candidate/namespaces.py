@@ -62,7 +62,7 @@ def plan_covers(
         needed: folders to keep visible, wherever they lie.
         is_dir: of `covered`, those that exist.
     """
-    keep = _outermost(needed)
+    keep = set(needed)
     every = sorted({p for p in covered if p in is_dir and p not in keep}, key=lambda p: p.parts)
     covers: list[Cover] = []
     for place in every:
@@ -72,7 +72,7 @@ def plan_covers(
         )
         if hidden_already:
             continue
-        shown = tuple(p for p in sorted(keep) if p.is_relative_to(place))
+        shown = tuple(_outermost(p for p in keep if p.is_relative_to(place)))
         scratch = str(place) in SCRATCH
         options = "mode=1777,size=1g" if scratch else "mode=0755,size=16m"
         covers.append(Cover(place, shown, options))

@@ -1,0 +1,162 @@
+"""From sources to a function: what builds, how failures are told, what is kept for later."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from kernel_harness.tools.candidate.build_native import LIGHT_EXTENSION_HEADER
+from kernel_harness.tools.wire import EXCERPT_CHARACTERS
+
+pytestmark = pytest.mark.process
+
+TORCH = {"language": "cpp", "binding": "torch", "entry_point": "main.cpp::run"}
+EXTENSION = """
+#include <pybind11/pybind11.h>
+void run(pybind11::object x, pybind11::object out) { out.attr("copy_")(x.attr("mul")(2)); }
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }
+"""
+
+
+def test_sources_form_a_package_with_relative_imports(candidate):
+    sources = {
+        "pkg/kernel.py": "from .parts.scale import BY\ndef run(x, out):\n    out.copy_(x * BY)\n",
+        "pkg/parts/scale.py": "from ..base import TWO\nBY = TWO\n",
+        "pkg/base.py": "TWO = 2\n",
+    }
+    assert candidate.build(sources, entry_point="pkg/kernel.py::run").fault is None
+    called, (snapshot,) = candidate.call([torch.ones(2)], [torch.zeros(2)])
+    assert called.fault is None and torch.equal(snapshot, torch.full((2,), 2.0))
+
+
+@pytest.mark.parametrize(
+    ("sources", "options", "kind", "words"),
+    [
+        (
+            {"kernel.py": "def run(x, out)\n    pass\n"},
+            {},
+            "syntax_error",
+            ["kernel.py, line 1", "def run(x, out)\n", "^"],
+        ),
+        ({"kernel.py": "import no_such_thing\n"}, {}, "import_error", ["no_such_thing"]),
+        (
+            {"kernel.py": "from base import A\n", "base.py": "A = 1\n"},
+            {},
+            "import_error",
+            ["from .base import"],
+        ),
+        ({"kernel.py": "1 / 0\n"}, {}, "exception", ["ZeroDivisionError"]),
+        ({"kernel.py": "def walk(x, out): ...\n"}, {}, "entry_point", ["walk"]),
+        ({"kernel.py": "run = 3\n"}, {}, "entry_point", ["not callable"]),
+        ({"kernel.py": "def run(x): ...\n"}, {}, "signature", ["run(x)", "2 positional"]),
+        ({"kernel.py": "def run(x, out, *, k): ...\n"}, {}, "signature", ["'k'"]),
+        ({"kernel.py": ""}, {"entry_point": "other.py::run"}, "entry_point", ["kernel.py"]),
+        ({"kernel.py": ""}, {"entry_point": "kernel.py"}, "entry_point", ["file::function"]),
+        ({"../kernel.py": ""}, {"entry_point": "../kernel.py::run"}, "source_path", [".."]),
+        ({"kernel.rs": ""}, {"language": "rust", "entry_point": "kernel.rs::run"}, "language", []),
+        ({"kernel.py": "raise SystemExit(0)\n"}, {}, "exit", ["0"]),
+        ({"main.cpp": "int x;"}, {**TORCH, "binding": None}, "binding", ["PYBIND11_MODULE"]),
+    ],
+)
+def test_each_way_a_build_fails_is_named_with_its_place(candidate, sources, options, kind, words):
+    built = candidate.build(sources, **options)
+    assert built.fault is not None and built.fault.kind == kind
+    told = f"{built.fault.message}\n{built.fault.excerpt}"
+    assert all(word in told for word in words), told
+    assert str(candidate.private) not in told
+
+
+def test_defaults_and_star_arguments_fit_any_count(candidate):
+    for source in ("def run(*tensors): ...\n", "def run(x, out, block=4): ...\n"):
+        assert (
+            candidate.build({"kernel.py": source}, content_hash=source.encode().hex()).fault is None
+        )
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_a_compile_error_is_cut_to_the_compilers_first_words(candidate):
+    source = EXTENSION.replace("void run", "int unknown = nowhere;\nvoid run")
+    source = source.replace("#include <pybind11/pybind11.h>", "#include <cstddef>")
+    built = candidate.build({"main.cpp": source}, **TORCH)
+    assert built.fault is not None and built.fault.kind == "compile_error"
+    assert "main.cpp:3" in built.fault.excerpt and "nowhere" in built.fault.excerpt
+    assert len(built.fault.excerpt) <= EXCERPT_CHARACTERS
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_a_compiled_library_is_kept_and_found_again(interpreting):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        cache = Path(folder, "cache")
+        cache.mkdir()
+        for attempt in (1, 2):
+            end = interpreting.spawn(Path(folder, str(attempt)), cache_dir=str(cache))
+            built = end.build({"main.cpp": EXTENSION}, **TORCH)
+            assert built.fault is None, built.fault
+            assert built.cached is (attempt == 2)
+            called, (snapshot,) = end.call([torch.ones(3)], [torch.zeros(3)])
+            assert called.fault is None and torch.equal(snapshot, torch.full((3,), 2.0))
+            end.close()
+        assert [p.name.startswith("native-") for p in cache.iterdir()] == [True]
+
+
+def test_candidate_code_can_publish_nothing(interpreting):
+    """Once any of its code runs, the way into the cache is shut and the cache is read-only."""
+    source = (
+        "import json, os\n"
+        "line = json.dumps({'key': 'native-stolen00', 'folder': 'tmp', 'when': 'now'}).encode()\n"
+        "for fd in range(3, 64):\n"
+        "    try:\n"
+        "        os.write(fd, line + b'\\n')\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "def run(x, out): ...\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        cache = Path(folder, "cache")
+        cache.mkdir()
+        guarded = source.replace("range(3, 64)", "PIPES").replace(
+            "import json, os\n",
+            "import json, os, stat\n"
+            "PIPES = [fd for fd in range(3, 64) if os.path.exists(f'/proc/self/fd/{fd}')\n"
+            "         and stat.S_ISFIFO(os.fstat(fd).st_mode)]\n",
+        )
+        end = interpreting.spawn(Path(folder, "one"), cache_dir=str(cache))
+        assert end.build({"kernel.py": guarded}).fault is None
+        probe = f"open({str(cache / 'x')!r}, 'w')\ndef run(x, out): ...\n"
+        built = end.build({"kernel.py": probe}, content_hash="ab" * 20)
+        assert built.fault is not None and built.fault.kind == "exception"
+        assert re.search("PermissionError|FileNotFoundError|Read-only", built.fault.message)
+        end.close()
+        assert list(cache.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_the_light_header_declares_no_name_twice():
+    """A syntax check of our own lines, without the heavy headers it includes."""
+    body = re.sub("^#.*$", "", LIGHT_EXTENSION_HEADER, flags=re.MULTILINE)
+    names = ("kByte", "kChar", "kShort", "kInt", "kLong", "kHalf", "kFloat", "kDouble")
+    stub = "namespace at { " + " ".join(f"constexpr int {n} = 0;" for n in names) + " }\n"
+    command = ["g++", "-std=c++20", "-fsyntax-only", "-x", "c++", "-"]
+    done = subprocess.run(command, input=stub + body, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif("tvm_ffi" in sys.modules, reason="tvm-ffi is loaded")
+def test_a_missing_binding_library_says_what_to_install(candidate):
+    try:
+        import tvm_ffi  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        built = candidate.build({"main.cpp": "int x;"}, **{**TORCH, "binding": "tvm-ffi"})
+        assert built.fault is not None and built.fault.kind == "toolchain"
+        assert "pip install apache-tvm-ffi" in built.fault.message
+    else:
+        pytest.skip("tvm-ffi is installed")

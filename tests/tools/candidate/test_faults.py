@@ -1,0 +1,88 @@
+"""A candidate's failure in its own words, cut to what helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernel_harness.tools.candidate.faults import (
+    CandidateError,
+    compiler_excerpt,
+    cut,
+    fault_of,
+)
+from kernel_harness.tools.wire import EXCERPT_CHARACTERS
+
+SOURCES = Path("/private/src/candidate_1")
+NVCC = """/private/src/candidate_1/kernel.cu(3): warning #177-D: variable "unused" was declared
+    int unused;
+        ^
+/private/src/candidate_1/kernel.cu(7): error: identifier "blockIdy" is undefined
+    int i = blockIdy.x;
+            ^
+1 error detected in the compilation of "/private/src/candidate_1/kernel.cu".
+ninja: build stopped: subcommand failed.
+"""
+
+
+@given(st.text(max_size=400), st.integers(80, 300))
+def test_a_cut_text_fits_and_keeps_both_ends(text, limit):
+    short = cut(text, limit)
+    assert len(short) <= limit
+    assert short[:10] == text[:10].encode("utf-8", "replace").decode()
+    assert len(text) > limit or short == text.encode("utf-8", "replace").decode()
+
+
+def test_surrogates_do_not_break_the_frame():
+    CandidateError("exception", "lone \udcff surrogate").fault.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("x"), "exception"),
+        (KeyboardInterrupt(), "exception"),
+        (SystemExit(3), "exit"),
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "out_of_memory"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "cuda_error"),
+        (type("OutOfResources", (Exception,), {})("shared memory"), "out_of_resources"),
+        (type("CompilationError", (Exception,), {})("at 3:4"), "compile_error"),
+        (CandidateError("signature", "takes two"), "signature"),
+    ],
+)
+def test_exceptions_have_kinds(error, kind):
+    assert fault_of(error, SOURCES).kind == kind
+
+
+def test_a_syntax_error_shows_its_line_and_a_caret():
+    with pytest.raises(SyntaxError) as caught:
+        compile("x = 1\n    y = = 2\n", "kernel.py", "exec")
+    message = fault_of(caught.value, SOURCES).message
+    place, line, caret = message.split("\n")[0], *message.split("\n")[1:3]
+    assert "kernel.py, line 2" in place
+    assert line.strip().startswith("y =") and caret.strip() == "^"
+
+
+def test_the_excerpt_holds_the_first_error_with_its_source_and_no_noise():
+    excerpt = compiler_excerpt(NVCC, SOURCES)
+    assert excerpt.splitlines()[:3] == [
+        'kernel.cu(7): error: identifier "blockIdy" is undefined',
+        "    int i = blockIdy.x;",
+        "            ^",
+    ]
+    assert "warning" not in excerpt and "ninja" not in excerpt and "/private" not in excerpt
+
+
+def test_a_thousand_errors_are_cut_to_the_first_few():
+    log = "\n".join(f"a.cu({i}): error: bad {i}\n x\n x\n x\n x\n x\n x\n x" for i in range(1000))
+    excerpt = compiler_excerpt(log, SOURCES)
+    assert "bad 0" in excerpt and "bad 3" in excerpt and "bad 4" not in excerpt
+    assert len(excerpt) < EXCERPT_CHARACTERS
+
+
+def test_a_log_without_an_error_line_shows_its_end():
+    assert compiler_excerpt("a\nb\nc\n", SOURCES) == "a\nb\nc"

@@ -1,0 +1,67 @@
+"""What the keeper copies into the cache, and how it finds what to bury."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from kernel_harness.tools.candidate.keeper import descendants, publish
+
+
+def test_a_finished_folder_is_published_whole_and_once(tmp_path):
+    product, cache = tmp_path / "product", tmp_path / "cache"
+    (product / "deep").mkdir(parents=True)
+    cache.mkdir()
+    (product / "a.so").write_bytes(b"one")
+    (product / "deep" / "b").write_text("two")
+    assert publish(product, cache, "native-1")
+    assert (cache / "native-1" / "a.so").read_bytes() == b"one"
+    assert (cache / "native-1" / "deep" / "b").read_text() == "two"
+    (product / "a.so").write_bytes(b"changed")
+    assert not publish(product, cache, "native-1")
+    assert (cache / "native-1" / "a.so").read_bytes() == b"one"
+    assert [p.name for p in cache.iterdir()] == ["native-1"]
+
+
+def test_links_and_pipes_are_not_followed(tmp_path):
+    cache, secret = tmp_path / "cache", tmp_path / "secret"
+    cache.mkdir()
+    secret.write_text("secret")
+    for name, make in (
+        ("link", lambda p: p.symlink_to(secret)),
+        ("pipe", os.mkfifo),
+    ):
+        product = tmp_path / name
+        product.mkdir()
+        make(product / "it")
+        assert not publish(product, cache, f"native-{name}")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_folder_over_the_bound_is_left_out(tmp_path):
+    product, cache = tmp_path / "product", tmp_path / "cache"
+    product.mkdir()
+    cache.mkdir()
+    (product / "big").write_bytes(b"x" * 1000)
+    assert not publish(product, cache, "native-1", max_bytes=999)
+    assert list(cache.iterdir()) == []
+
+
+def test_descendants_are_found_through_generations():
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"print(flush=True); {code}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None and child.stdin is not None
+    child.stdout.readline()
+    found: list[int] = []
+    while len(found) < 2 and child.poll() is None:
+        found = [pid for pid in descendants(os.getpid()) if pid >= child.pid]
+    assert found[0] == child.pid and found[1] in descendants(child.pid)
+    child.stdin.write(b"\n")
+    child.stdin.close()
+    child.wait(20)
+    child.stdout.close()
