@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ..schema.evaluation import Failure, Finding, OutputError, Stage, Status
 from ..wire import Checks
 from . import integrity
-from .exchange import CallOptions, Exchange, Outcome
+from .exchange import CallOptions, Exchange, Outcome, has_outputs
 from .inputs import Draw, Drawer, pick_families
 from .judged_operator import Case
 from .reporting import Cancellation, Reporter
@@ -338,9 +338,10 @@ class Checking:
         self.done.append("ghost_replay")
 
     def _telling(self, cases: Sequence[Case]) -> list[CaseRecord]:
-        """Cases that passed and have outputs at all: an empty one is right whatever is done."""
+        """Cases that passed and have outputs at all."""
+        definition = self._operator.definition
         records = [self.records[c.uuid] for c in cases if c.uuid in self.records]
-        return [r for r in records if r.passed and self._exchange.has_outputs(r.case)]
+        return [r for r in records if r.passed and has_outputs(definition, r.case)]
 
     def _skip(self, record: CaseRecord, reason: str) -> None:
         record.status, record.reason = Status.NOT_RUN, reason

@@ -105,6 +105,11 @@ def slots_of(definition: Definition, case: Case) -> list[Slot]:
     return slots
 
 
+def has_outputs(definition: Definition, case: Case) -> bool:
+    """Whether a call of the case writes anything: an empty output is right whatever is done."""
+    return any(s.nbytes for s in slots_of(definition, case) if s.name.startswith("out:"))
+
+
 def _slot(name: str, shape: tuple[int, ...], dtype: str) -> Slot:
     return Slot(name, shape, torch_dtype(dtype), dtype)
 
@@ -135,11 +140,6 @@ class Exchange:
     def map(self, cases: list[Case]) -> Lost | None:
         """Makes sure that an arena is mapped which holds any of the cases."""
         return self.mapped() if self.begin_map(cases) else None
-
-    def has_outputs(self, case: Case) -> bool:
-        """Whether a call of the case writes anything."""
-        slots = slots_of(self._definition, case)
-        return any(slot.nbytes for slot in slots if slot.name.startswith("out:"))
 
     def begin_map(self, cases: list[Case]) -> bool:
         """Sends an arena that holds any of the cases, without waiting; False: one is there."""

@@ -73,13 +73,17 @@ class Room:
         """A candidate process that runs candidates."""
         return self.running.spawn()
 
+    def start_compiler(self) -> None:
+        """Makes sure that there is a zygote for compiling.
+
+        To be called in the main thread: a zygote dies with the thread that started it.
+        """
+        if self.interpreted and (self.compiling is None or not self.compiling.alive):
+            self.compiling = Zygote(spawn_options(self.device, self.cache_dir), interpret=False)
+
     def spawn_compiler(self) -> ProcessSession:
         """A candidate process that compiles for targets and never runs a kernel."""
-        if not self.interpreted:
-            return self.running.spawn()
-        if self.compiling is None:
-            self.compiling = Zygote(spawn_options(self.device, self.cache_dir), interpret=False)
-        return self.compiling.spawn()
+        return (self.compiling or self.running).spawn()
 
     def end_later(self, end: Callable[[], None]) -> None:
         """Ends processes beside the report's way to the server; `settle` waits for it."""

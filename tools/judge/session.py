@@ -216,6 +216,11 @@ class Zygote:
             triton_cache.carry(self._options.triton_seed, session.triton_cache)
         return session
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
     def reap(self, pid: int) -> int | None:
         """Kills a candidate with all that it started; its exit code, or minus the signal."""
         answer = self._exchange(Reap(pid=pid))

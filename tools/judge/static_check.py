@@ -23,6 +23,7 @@ from .reporting import Cancellation
 from .room import Room
 from .session import ProcessSession, request
 
+UNFINISHED = "it was not finished when the trial ended"
 PYTHON_REASON = "a Python candidate has no kernels of its own to compile"
 
 
@@ -58,14 +59,17 @@ class StaticChecker:
         self._cancellation = cancellation
         self._session: ProcessSession | None = None
         self._thread: threading.Thread | None = None
-        self.check = StaticCheck(status="unavailable", reason="it was not finished in time")
+        self.check = StaticCheck(status="unavailable", reason=UNFINISHED)
         self.failure: tuple[Status, Failure] | None = None
+        self.fault: HarnessError | None = None
+        """What of ours prevented the check."""
 
     def start(self, draw: Draw) -> None:
         """Begins; the draw says with what arguments kernels are specialised."""
         if self._python:
             self.check = StaticCheck(status="unavailable", reason=PYTHON_REASON)
             return
+        self._room.start_compiler()
         self._thread = threading.Thread(target=self._run, args=[draw], daemon=True)
         self._thread.start()
 
@@ -94,6 +98,7 @@ class StaticChecker:
             finally:
                 exchange.close()
         except HarnessError as error:
+            self.fault = error
             self.check = StaticCheck(status="unavailable", reason=str(error)[:400])
 
     def _compiled(self, exchange: Exchange, draw: Draw) -> StaticCheck:

@@ -26,7 +26,7 @@ from ..wire import BuildRequest, Built, EvaluatePlan
 from . import room as rooms
 from .blocks import Blocks
 from .checking import Checking, Pace
-from .exchange import Exchange
+from .exchange import Exchange, has_outputs
 from .failures import Lost, build_failure, lost_failure
 from .inputs import Draw, Drawer, SeedBook, fresh_seed
 from .judged_operator import Case, JudgedOperator
@@ -39,6 +39,8 @@ from .timing import Timed, Timing
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_WAIT_S = 20.0
+STATIC_WAIT_WHEN_FAILED_S = 1.5
+"""From the trial's start: a failure is to be told at once, but a compiler's words explain many."""
 HOST_RATE = 3e8
 RATES = {"triton": 1e7}
 """Bytes and FLOPs per second to count on without a GPU; the interpreter is far slower.
@@ -122,10 +124,10 @@ class Trial:
 
     def _carry_out(self) -> Verdict | None:
         """Runs every stage that the plan asks for; the first failure ends it."""
-        if self._room.interpreted and self._solution.spec.language.value == "cuda":
-            return self._only_compiled(needs_gpu=True)
         if not self._plan.checks.execute:
             return self._only_compiled(needs_gpu=False)
+        if self._room.interpreted and self._solution.spec.language.value == "cuda":
+            return self._only_compiled(needs_gpu=True)
         with self._measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
             session = self._spawn()
@@ -252,16 +254,16 @@ class Trial:
         self._not_timed = "scope static does not run the candidate"
         self._reporter.step(Stage.COMPILE, "compiling for targets")
         self._static = self._static_checker()
-        if self.cases:
+        if self.cases and self._plan.checks.static_targets:
             self._static.start(self._specimen())
         check = self._static.wait(2 * self._plan.build_timeout_s)
         self._cancellation.check()
+        if self._static.fault is not None:
+            raise self._static.fault
         if self._static.failure is not None:
             return self._static.failure
-        if self._solution.spec.language.value == "python" and not needs_gpu:
-            return self._imported()
         if not needs_gpu:
-            return None
+            return None if check.status == "built" else self._imported()
         self._not_timed = NO_GPU
         state = {"built": "it compiles for the targets", "failed": "it does not compile"}
         return Status.INFRASTRUCTURE_ERROR, Failure(
@@ -274,14 +276,15 @@ class Trial:
         )
 
     def _imported(self) -> Verdict | None:
-        """A Python candidate has nothing to compile, but it must at least import."""
+        """Where nothing could be compiled for targets, it must at least build or import here."""
         session = self._spawn()
         session.ask(build_request(self.operator, self._solution, self._plan, self._room))
         return self._built(session)
 
     def _specimen(self) -> Draw:
         """Inputs that say with what arguments kernels are specialised."""
-        case = self.cases[0]
+        definition = self.operator.definition
+        case = next((c for c in self.cases if has_outputs(definition, c)), self.cases[0])
         seed = fresh_seed()
         inputs = self.operator.draw(case, seed, self.operator.families[0], rooms.HOST)
         return Draw(case, "specimen", seed, inputs, {}, {})
@@ -318,11 +321,14 @@ class Trial:
             self._seconds[part] = round(self._seconds.get(part, 0.0) + spent, 4)
 
     def _evaluation(self, failed: Verdict | None) -> Evaluation:
-        left = self._started + self._plan.budget_s - time.monotonic()
+        spent = time.monotonic() - self._started
+        patience = min(max(self._plan.budget_s - spent, 2.0), STATIC_WAIT_S)
+        if failed is not None:
+            patience = max(STATIC_WAIT_WHEN_FAILED_S - spent, 0.0)
         static = None
         if self._static is not None:
             with self._measured("static"):
-                static = self._static.wait(0.0 if failed else min(max(left, 2.0), STATIC_WAIT_S))
+                static = self._static.wait(patience)
         self._seconds["total"] = round(time.monotonic() - self._started, 4)
         first = self._sessions[0] if self._sessions else None
         return write_record(

@@ -208,6 +208,27 @@ def test_scope_static_builds_and_runs_nothing(judge):
     assert broken.status is Status.COMPILE_ERROR
 
 
+def test_a_triton_candidate_is_compiled_for_targets_that_are_not_here(judge):
+    targets = wire.Checks(timed=False, static_targets=["sm_90", "sm_100"])
+    source = TRITON.replace("BIAS", "1.0")
+    for _ in range(2):
+        evaluation = evaluate(judge, source, language="triton", checks=targets)
+        assert evaluation.status is Status.PASSED and evaluation.static is not None
+        assert evaluation.static.status == "built", evaluation.static.reason
+        kernels = evaluation.static.kernels
+        assert {k.target for k in kernels} == {"sm_90", "sm_100"}
+        assert all(k.registers and k.instructions for k in kernels)
+
+
+def test_scope_static_refuses_a_kernel_that_does_not_compile_for_a_target(judge):
+    checks = wire.Checks(execute=False, timed=False, static_targets=["sm_90"])
+    source = TRITON.replace("BIAS", "no_such_name")
+    evaluation = evaluate(judge, source, language="triton", checks=checks, scope="static")
+    assert evaluation.status is Status.COMPILE_ERROR and evaluation.failure is not None
+    assert "no_such_name" in (evaluation.failure.excerpt or "")
+    assert evaluation.static is not None and set(evaluation.static.failures) == {"sm_90"}
+
+
 def test_cuda_without_a_gpu_is_no_fault_of_the_kernel(judge):
     source = {"kernel.cu": 'extern "C" __global__ void k() {}\n'}
     solution = make_solution(
