@@ -18,7 +18,7 @@ from typing import Any
 
 from ..tools.errors import HarnessError
 from ..tools.settings import Settings, load_settings
-from . import cli_archive, cli_setup
+from . import cli_archive, cli_records, cli_setup, cli_transfer
 
 TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "check": ("check_environment", ()),
@@ -115,8 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
     _settings_options(serve)
-    cli_setup.add_commands(commands, _settings_options, _settings)
-    cli_archive.add_commands(commands, _settings_options, _settings)
+    for room in (cli_setup, cli_archive, cli_transfer, cli_records):
+        room.add_commands(commands, _settings_options, _settings)
     for name in TOOL_COMMANDS:
         commands.add_parser(name, help=f"the tool {TOOL_COMMANDS[name][0]}", add_help=False)
     return parser

@@ -17,7 +17,7 @@ from typing import TypeVar
 from .errors import unknown_name
 from .evaluation.latencies import LastLatencies
 from .evaluation.pool import JudgePool
-from .profiling.calibrated import calibration_folder, with_calibration
+from .profiling.calibrated import calibrate, calibration_folder, with_calibration
 from .profiling.ncu import ProfileSet
 from .profiling.records import Profile, compare_profiles
 from .profiling.runs import ProfiledWorkload, Subject
@@ -132,6 +132,17 @@ class Inspection:
                 subject = Subject(solution, operator.definition)
                 report = await self.profiler.sanitize(subject, inputs, progress=tell)
         return self._kept(report, solution, "sanitizer")
+
+    async def calibrate(self, progress: OnProgress | None = None) -> Path:
+        """Measures the device's rates and keeps them; about a minute with the device to itself.
+
+        Raises:
+            CapabilityError: when there is no GPU.
+        """
+        tell = progress or _silent
+        async with self.pool.reserved(self.device, tell):
+            await tell(0, 1, f"measuring {self.device}")
+            return await calibrate(self.settings, self.device, self.profiler.runs)
 
     async def _inputs(
         self, operator: Operator, uuids: Sequence[str], folder: Path, tell: OnProgress
