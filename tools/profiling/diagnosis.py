@@ -235,7 +235,11 @@ def _throughput(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
     if conflicts and memory_level in ("L1", "shared memory") and memory_top >= BUSY_PERCENT:
         memory_level, memory_top = "shared memory", 100.0
     fed = (kernel.tensor_percent or 0.0) >= BUSY_PERCENT
-    if (memory_top >= compute_top and not fed) or (memory["DRAM"] or 0.0) >= FULL_DRAM_PERCENT:
+    full = (memory["DRAM"] or 0.0) >= FULL_DRAM_PERCENT
+    if full and memory_level == "L2":
+        # A copy keeps the L2 busier than the DRAM behind it, which is what holds it back.
+        memory_level = "DRAM"
+    if (memory_top >= compute_top and not fed) or full:
         return _result(
             kernel,
             Bottleneck.MEMORY_BANDWIDTH,

@@ -170,3 +170,11 @@ def test_a_half_empty_second_wave_is_a_tail_when_idle_cycles_were_not_counted():
 def test_any_profile_has_a_diagnosis_however_little_was_collected(changes):
     got = diagnose_kernel(profile(**changes))
     assert got.bottleneck in Bottleneck
+
+
+def test_a_full_dram_decides_although_the_l2_before_it_is_busier():
+    # As a copy of 268 MB was recorded on an H200.
+    found = diagnose_kernel(
+        profile(dram_percent=82, l2_percent=87, l1_percent=30, compute_percent=6)
+    )
+    assert found.bottleneck is Bottleneck.MEMORY_BANDWIDTH and found.level == "DRAM"
