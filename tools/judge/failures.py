@@ -56,6 +56,15 @@ BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
 }
 """Fault kind at build to the status and what to do; others are compile errors."""
 
+REFUSALS = ("arena", "unknown_dtype", "out_of_order", "ghost_unavailable")
+"""Faults that a process of ours reports of the judge's requests; a candidate can forge them, so
+they count against it like any other."""
+_REFUSED = (
+    Status.RUNTIME_ERROR,
+    "The process refused an ordinary call. If the candidate leaves its process alone, this is a "
+    "fault of the harness: report it with the evaluation's id.",
+)
+
 CALL_REMEDIES: dict[str, tuple[Status, str]] = {
     "wrong_shape": (
         Status.INCORRECT_SHAPE,
@@ -107,13 +116,11 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
         "illegal access or a bad launch was reported, perhaps by an earlier kernel.",
     ),
     "exit": (Status.RUNTIME_ERROR, "Remove the exit call; return the outputs instead."),
+    **dict.fromkeys(REFUSALS, _REFUSED),
     "import_error": (Status.RUNTIME_ERROR, BUILD_REMEDIES["import_error"][1]),
     "syntax_error": BUILD_REMEDIES["syntax_error"],
 }
 """Fault kind during a call to the status and what to do; others are runtime errors."""
-
-JUDGES_FAULTS = ("arena", "unknown_dtype", "no_arena", "not_built", "ghost_unavailable")
-"""Faults of a call that are not the candidate's own doing."""
 
 ALIAS_CLAIM = "outputs_own_memory"
 LAZY_CLAIM = "outputs_exist_on_return"
@@ -214,7 +221,7 @@ def lost_failure(lost: Lost, stage: Stage, case: Case | None, log: str) -> tuple
         remedy=remedy,
         workload_uuid=case.uuid if case else None,
         axes=case.axes if case else {},
-        excerpt=clean(log[-EXCERPT_CHARACTERS:]) or None,
+        excerpt=clean(_own_lines(log)[-EXCERPT_CHARACTERS:]) or None,
     )
     return status, shielded(failure, case) if case else failure
 
@@ -240,6 +247,12 @@ def mismatch_failure(
         cluster=mismatch.cluster,
     )
     return status, shielded(failure, case)
+
+
+def _own_lines(log: str) -> str:
+    """A log without the frames of our own process, which every crash ends in."""
+    ours = ("tools/candidate/", "<frozen runpy>", "Extension modules:")
+    return "\n".join(line for line in log.splitlines() if not any(o in line for o in ours))
 
 
 HELD_OUT_WORDS = {

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..errors import InfrastructureError
 from ..schema.evaluation import Failure, Finding, OutputError, Severity, Stage, Status
 from . import integrity
 from .correctness import check_output
@@ -19,7 +18,6 @@ from .exchange import Outcome
 from .expectation import agrees, expectation
 from .failures import (
     CLAIM_OF_FAULT,
-    JUDGES_FAULTS,
     Lost,
     call_failure,
     lost_failure,
@@ -62,19 +60,12 @@ def judge(
         draw: what the call was given, and what it must give.
         outcome: what it left behind, or how its process was lost.
         log: the candidate's output so far, for the excerpt of a crash.
-
-    Raises:
-        InfrastructureError: when the candidate's process reports a fault of ours.
     """
     case = draw.case
     if isinstance(outcome, Lost):
         return _lost(outcome, case, log)
     fault = outcome.called.fault
     if fault is not None:
-        if fault.kind in JUDGES_FAULTS:
-            raise InfrastructureError(
-                f"The candidate process refused a call: {fault.message}", where="tools.judge"
-            )
         return _faulted(operator, outcome, case)
     findings = integrity.after_call(outcome, operator.policy.mutable_inputs)
     violation = integrity.worst(findings)

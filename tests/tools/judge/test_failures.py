@@ -84,6 +84,23 @@ def test_a_failure_on_a_held_out_case_tells_nothing_of_the_case(made):
     )
 
 
+def test_a_crash_shows_the_candidates_frames_and_none_of_ours():
+    log = (
+        "Fatal Python error: Aborted\n"
+        '  File "/tmp/x/kernel.py", line 3 in run\n'
+        '  File "/opt/kernel_harness/tools/candidate/call.py", line 94 in <lambda>\n'
+        "Extension modules: numpy (total: 13)"
+    )
+    _, failure = lost_failure(Lost("crash", "It died.", -6), Stage.CORRECTNESS, CASE, log)
+    assert failure.excerpt is not None and "kernel.py" in failure.excerpt
+    assert "call.py" not in failure.excerpt and "Extension" not in failure.excerpt
+
+
+def test_a_forged_fault_of_the_harness_counts_against_the_candidate():
+    for kind in failures.REFUSALS:
+        assert call_failure(fault(kind), CASE, None)[0] is Status.RUNTIME_ERROR
+
+
 def test_untrusted_text_loses_control_characters_and_its_middle():
     text = clean("\x1b[31mred\x1b[0m\x00\x07 plain\r\nnext" + "x" * 9_000, 500)
     assert text.startswith("red plain\nnext") and "characters cut" in text and len(text) <= 500
