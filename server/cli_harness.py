@@ -82,7 +82,10 @@ def awaited(harness: Harness, work: Callable[[Progress], Awaitable[T]]) -> T:
 
     console = Console(stderr=True, highlight=False)
 
-    async def whole() -> T:
+    outcome: list[T] = []
+    failure: list[Exception] = []
+
+    async def whole() -> None:
         with console.status("starting") as status:
 
             async def show(done: float, total: float, message: str) -> None:
@@ -90,9 +93,12 @@ def awaited(harness: Harness, work: Callable[[Progress], Awaitable[T]]) -> T:
 
             async with reaping(harness.kill_children):
                 try:
-                    return await work(show)
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        await harness.aclose()
+                    outcome.append(await work(show))
+                except Exception as error:  # raised below: the task group would wrap it
+                    failure.append(error)
+                await harness.aclose()
 
-    return anyio.run(whole)
+    anyio.run(whole)
+    if failure:
+        raise failure[0]
+    return outcome[0]

@@ -71,4 +71,4 @@ def _some(refs: tuple[str, ...]) -> list[str]:
 
 
 def _rebuild(harness: Harness, arguments: argparse.Namespace) -> Any:
-    return f"{harness.archive.rebuild_index()} candidates were read from git."
+    return f"Candidates read from git: {harness.archive.rebuild_index()}."
