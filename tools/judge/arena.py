@@ -10,6 +10,7 @@ it out. Guard bands find stray writes near a tensor, not those that jump over th
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import random
@@ -27,6 +28,7 @@ GUARD_BYTES = 8 << 10
 LEAST_BYTES = 8 << 20
 SLACK = 1.25
 NAN_BYTE = 0xFF
+SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 class SharedMemory(Protocol):
@@ -49,8 +51,10 @@ class HostMemory:
 
     def __init__(self, nbytes: int) -> None:
         try:
-            self.fd = os.memfd_create("exchange", os.MFD_CLOEXEC)
+            self.fd = os.memfd_create("exchange", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.ftruncate(self.fd, nbytes)
+            # A candidate that shrank it would have the judge die of the next read.
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, SIZE_SEALS)
             self._map = mmap.mmap(self.fd, nbytes)
         except OSError as error:
             raise InfrastructureError(

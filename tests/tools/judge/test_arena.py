@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 
 import pytest
@@ -118,3 +119,9 @@ def test_a_layout_can_be_laid_where_an_earlier_one_was(arena):
 def test_an_arena_has_room_to_move_tensors_about():
     assert arena_bytes([10 << 20]) > 12 << 20
     assert arena_bytes([]) > 0 and math.isfinite(arena_bytes([0]))
+
+
+def test_nobody_can_change_the_size_of_the_shared_memory(arena):
+    for size in (0, arena.nbytes + 4096):
+        with pytest.raises(PermissionError):
+            os.ftruncate(arena.memory.fd, size)
