@@ -34,6 +34,7 @@ MOST_CHARACTERS = 20_000
 """Of a body: about 5,000 tokens."""
 CACHE_MS = 2_000
 LINK = re.compile(r"\]\((?!https?://|#|mailto:|skill://)([^)\s#]+)")
+CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 _FRONTMATTER = re.compile(r"\A---\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
@@ -192,7 +193,7 @@ def _links(skill: Skill) -> Iterator[tuple[str, str]]:
     for path in skill.paths():
         if path.endswith(".md"):
             text = (skill.folder / path).read_text(encoding="utf-8")
-            for target in LINK.findall(text):
+            for target in LINK.findall(CODE.sub("", text)):
                 yield path, target
 
 
