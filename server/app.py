@@ -94,7 +94,7 @@ ENTRIES = (
     Entry(tools_archive.search_archive, "Search the archive", READS),
     Entry(tools_archive.select_parent, "Select a parent", READS),
     Entry(tools_archive.get_context, "Get a role's context", READS),
-    Entry(tools_archive.promote_candidate, "Promote a candidate", KEEPS),
+    Entry(tools_archive.promote_candidate, "Promote a candidate", ADDS),
     Entry(tools_archive.rollback_promotion, "Roll a promotion back", WITHDRAWS),
 )
 

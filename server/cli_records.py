@@ -50,6 +50,8 @@ def _recompute(harness: Harness, arguments: argparse.Namespace) -> Told:
 
 def _summaries(found: Recomputation) -> list[str]:
     basis = f"{found.samples} raw samples of {found.workloads} workloads"
+    if not found.samples:
+        basis = f"{found.workloads} workloads, none timed: only counts could be derived"
     if not found.differences:
         return [f"Every summary follows from the raw samples ({basis})."]
     left = len(found.differences) - DIFFERENCES_SHOWN

@@ -22,9 +22,8 @@ from .profiling.ncu import ProfileSet
 from .profiling.records import Profile, compare_profiles
 from .profiling.runs import ProfiledWorkload, Subject
 from .profiling.sanitizer import SanitizerReport
-from .profiling.service import Profiler, bounds_of
+from .profiling.service import UNAVAILABLE, Profiler, bounds_of
 from .profiling.timeline import Timeline
-from .schema.evaluation import Record
 from .schema.flashinfer_trace import Solution
 from .settings import Settings
 from .wire import MaterialiseInputs
@@ -34,7 +33,7 @@ from .workloads.roofline import Hardware, floors, identify, load_hardware
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 HEAVIEST = 2
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", Profile, Timeline, SanitizerReport)
 
 
 async def _silent(done: float, total: float, message: str) -> None:
@@ -191,6 +190,8 @@ class Inspection:
 
     def _kept(self, record: R, solution: Solution, name: str) -> R:
         """Keeps what was found beside the profiles, by the candidate's content."""
+        if record.tool == UNAVAILABLE:
+            return record
         folder = self.settings.profiles_dir / solution.content_hash()[:64]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")

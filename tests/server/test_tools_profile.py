@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from kernel_harness.tools.archive.promotion import Promotion
 from kernel_harness.tools.archive.promotion_rules import PromotionDecision, RuleOutcome
 from kernel_harness.tools.profiling.diagnosis import Bottleneck, Diagnosis, MetricEvidence
 from kernel_harness.tools.profiling.hints import Hint
@@ -196,3 +197,41 @@ async def test_rolling_back_what_was_never_promoted_is_refused(connect: Any) -> 
         short = await refused(client, "rollback_promotion", definition=DEFINITION, reason="bad")
     assert "romoted" in said
     assert "'reason'" in short
+
+
+async def test_a_rollback_names_what_is_the_best_now(
+    connect: Any, harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = f"rollback/{DEFINITION}/H200/2"
+    rolled = Promotion(tag, 2, "c" * 40, "best", None, "Back to cccccccccccc")
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(harness, "rollback", lambda *given: asked.append(given) or rolled)
+    async with connect() as client:
+        said = await refused(client, "rollback_promotion", definition="rmsnorm", reason="bad")
+        found = await good(
+            client, "rollback_promotion", definition="rmsnorm", reason="reads past seq_len"
+        )
+    assert "reason" in said and asked == [("rmsnorm", "reads past seq_len", None)]
+    assert (found["tag"], found["commit"]) == (tag, "c" * 40)
+    assert found["summary"].startswith("Back to cccccccccccc")
+
+
+async def test_a_profiles_address_leads_to_the_whole_of_it(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    harness.answers["profile_ncu"] = kept = profile()
+    folder = harness.settings.profiles_dir / SUBJECT["content_hash"]
+    folder.mkdir(parents=True)
+    (folder / "ncu-detailed.json").write_text(kept.model_dump_json(), encoding="utf-8")
+    async with connect() as client:
+        found = await good(client, "profile_ncu", solution=solution())
+        report = await good(client, "read_report", uri=found["profile_uri"])
+    assert report["sections"] == ["ncu-detailed.json"] and "k" * 900 in report["text"]
+
+
+async def test_what_was_not_profiled_is_not_kept_as_a_profile(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    async with connect() as client:
+        await good(client, "profile_ncu", solution=solution())
+    assert not list(harness.settings.profiles_dir.rglob("*.json"))
