@@ -13,20 +13,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import sys
-import sysconfig
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from ..wire import BuildRequest
 from . import toolchain
 from .faults import CandidateError, compiler_excerpt
+from .recipes import Recipe, binding_module, torch_recipe, tvm_recipe
 from .sources import Folders, Product, entry_function, package_name, split_entry_point
 from .toolchain import Toolchain
 
@@ -38,44 +34,6 @@ _TORCH_MARKS = re.compile(r"\bPYBIND11_MODULE\b|\bTORCH_LIBRARY|torch/extension\
 _TVM_MARKS = re.compile(r"\bTVM_FFI_|\btvm/ffi/")
 _NEEDS_FULL_HEADER = re.compile(r"error.*(?:torch|\bat::|c10|pybind11|\bpy::)", re.IGNORECASE)
 
-LIGHT_EXTENSION_HEADER = """#pragma once
-#include <torch/csrc/utils/pybind.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
-#include <c10/core/ScalarType.h>
-#include <c10/util/Exception.h>
-namespace torch {
-using namespace at;
-constexpr auto kUInt8 = at::kByte;
-constexpr auto kInt8 = at::kChar;
-constexpr auto kInt16 = at::kShort;
-constexpr auto kInt32 = at::kInt;
-constexpr auto kInt64 = at::kLong;
-constexpr auto kFloat16 = at::kHalf;
-constexpr auto kFloat32 = at::kFloat;
-constexpr auto kFloat64 = at::kDouble;
-}  // namespace torch
-"""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Flags of one way to compile; paths as strings, ready for a command line."""
-
-    include: tuple[str, ...]
-    define: tuple[str, ...]
-    standard: str
-    libraries: tuple[str, ...]
-    nvcc: tuple[str, ...] = ()
-    retry: Recipe | None = None
-    """Slower flags to try where a compile under these failed for want of declarations."""
-    versions: tuple[str, ...] = field(default=())
-
 
 class TvmFfiBuilder:
     """Solutions that export functions through tvm-ffi."""
@@ -86,8 +44,8 @@ class TvmFfiBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and loads by tvm-ffi."""
-        tvm_ffi = _module("tvm_ffi", "pip install apache-tvm-ffi")
-        library, cached, log = _compiled(request, source_dir, folders, _tvm_recipe(tvm_ffi))
+        tvm_ffi = binding_module("tvm_ffi", "pip install apache-tvm-ffi")
+        library, cached, log = _compiled(request, source_dir, folders, tvm_recipe(tvm_ffi))
         folders.before_code()
         module = _loaded(lambda: tvm_ffi.load_module(str(library)))
         _, symbol = split_entry_point(request)
@@ -103,7 +61,7 @@ class TorchBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and imports the extension module."""
-        recipe = _torch_recipe(request, folders)
+        recipe = torch_recipe(request, folders)
         library, cached, log = _compiled(request, source_dir, folders, recipe)
         folders.before_code()
         module = _loaded(lambda: _extension(package_name(request), library))
@@ -163,75 +121,6 @@ def _binding(request: BuildRequest) -> str | None:
     return "torch" if _TORCH_MARKS.search(text) else None
 
 
-def _module(name: str, remedy: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise CandidateError(
-            "toolchain", f"{name} cannot be imported ({error}); {remedy}"
-        ) from error
-
-
-def _tvm_recipe(tvm_ffi: Any) -> Recipe:
-    information = importlib.import_module("tvm_ffi.libinfo")
-    library = Path(information.find_libtvm_ffi())
-    include = (information.find_include_path(), information.find_dlpack_include_path())
-    return Recipe(
-        include=tuple(map(str, include)),
-        define=(),
-        standard="c++17",
-        libraries=(f"-L{library.parent}", f"-l{library.stem.removeprefix('lib')}"),
-        versions=("tvm-ffi", str(getattr(tvm_ffi, "__version__", ""))),
-    )
-
-
-def _torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
-    python_headers = sysconfig.get_path("include")
-    if not Path(python_headers, "Python.h").is_file():
-        raise CandidateError(
-            "toolchain", f"Python.h is not in {python_headers}; install python3-dev"
-        )
-    root = Path(torch.__file__).parent
-    include = (
-        str(root / "include"),
-        str(root / "include" / "torch" / "csrc" / "api" / "include"),
-        python_headers,
-    )
-    light = folders.builds / "light"
-    (light / "torch").mkdir(parents=True, exist_ok=True)
-    (light / "torch" / "extension.h").write_text(LIGHT_EXTENSION_HEADER)
-    names = ["c10", "torch_cpu", "torch", "torch_python"]
-    names += [n for n in ("c10_cuda", "torch_cuda") if (root / "lib" / f"lib{n}.so").is_file()]
-    full = Recipe(
-        include=include,
-        define=(
-            f"TORCH_EXTENSION_NAME={package_name(request)}",
-            "TORCH_API_INCLUDE_EXTENSION_H",
-            f"_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
-        ),
-        standard="c++20",
-        libraries=(f"-L{root / 'lib'}", *(f"-l{name}" for name in names)),
-        nvcc=(
-            "-D__CUDA_NO_HALF_OPERATORS__",
-            "-D__CUDA_NO_HALF_CONVERSIONS__",
-            "-D__CUDA_NO_BFLOAT16_CONVERSIONS__",
-            "-D__CUDA_NO_HALF2_OPERATORS__",
-            "--expt-relaxed-constexpr",
-            "--diag-suppress=3189",
-        ),
-        versions=("torch", torch.__version__, sys.version),
-    )
-    return Recipe(
-        include=(str(light), *include),
-        define=full.define,
-        standard=full.standard,
-        libraries=full.libraries,
-        nvcc=full.nvcc,
-        retry=full,
-        versions=full.versions,
-    )
-
-
 def compile_device_code(
     request: BuildRequest,
     source_dir: Path,
@@ -254,9 +143,9 @@ def compile_device_code(
     binding = _binding(request)
     recipe = Recipe(include=(), define=(), standard="c++17", libraries=())
     if binding == "tvm-ffi":
-        recipe = _tvm_recipe(_module("tvm_ffi", "pip install apache-tvm-ffi"))
+        recipe = tvm_recipe(binding_module("tvm_ffi", "pip install apache-tvm-ffi"))
     elif binding == "torch":
-        recipe = _torch_recipe(request, folders)
+        recipe = torch_recipe(request, folders)
 
     def commands(recipe: Recipe, which: Sequence[int]) -> list[list[str]]:
         made: list[list[str]] = []

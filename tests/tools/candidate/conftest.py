@@ -57,6 +57,9 @@ class CandidateEnd:
         self.judge = judge
         self.private = folder / "private"
         self.private.mkdir(parents=True)
+        owner = options.pop("owner", None)
+        if owner is not None:
+            os.chown(self.private, owner, owner)
         environment = ENVIRONMENT | options.pop("environment", {})
         ours, theirs = socket.socketpair()
         self.socket = ours

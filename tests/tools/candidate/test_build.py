@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_harness.tools.candidate.build_native import LIGHT_EXTENSION_HEADER
-from kernel_harness.tools.wire import EXCERPT_CHARACTERS
+from kernel_harness.tools.candidate.recipes import LIGHT_EXTENSION_HEADER, light_header_serves
+from kernel_harness.tools.wire import EXCERPT_CHARACTERS, BuildRequest
 
 pytestmark = pytest.mark.process
 
@@ -148,6 +148,29 @@ def test_the_light_header_declares_no_name_twice():
     command = ["g++", "-std=c++20", "-fsyntax-only", "-x", "c++", "-"]
     done = subprocess.run(command, input=stub + body, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "light"),
+    [
+        ("torch::Tensor f(torch::Tensor x) { return torch::empty_like(x); }", True),
+        ("auto o = torch::zeros({2}, torch::dtype(torch::kFloat32));", True),
+        ("auto o = torch::softmax(x, 0);", False),
+        ("torch::autograd::Variable v;", False),
+    ],
+)
+def test_a_source_gets_the_full_header_when_it_names_more_of_torch(source, light):
+    request = BuildRequest(
+        language="cpp",
+        binding="torch",
+        entry_point="main.cpp::run",
+        destination_passing_style=True,
+        sources=[{"path": "main.cpp", "content": source}],
+        content_hash="0",
+        argument_count=1,
+        output_count=1,
+    )
+    assert light_header_serves(request) is light
 
 
 @pytest.mark.skipif("tvm_ffi" in sys.modules, reason="tvm-ffi is loaded")
