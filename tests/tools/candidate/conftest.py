@@ -24,7 +24,13 @@ CALL_S = 60.0
 class JudgeEnd:
     """A zygote and what a judge does with it."""
 
-    def __init__(self, *, interpret: bool, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        interpret: bool,
+        prefix: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         ours, theirs = socket.socketpair()
         self.socket = ours
         command = [*prefix, sys.executable, "-m", "kernel_harness.tools.candidate"]
@@ -33,7 +39,7 @@ class JudgeEnd:
         self.process = subprocess.Popen(
             command,
             pass_fds=[theirs.fileno()],
-            env={**ENVIRONMENT, "HOME": "/nonexistent"},
+            env={**ENVIRONMENT, **(environment or {}), "HOME": "/nonexistent"},
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
