@@ -84,6 +84,14 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
         Status.RUNTIME_ERROR,
         "Allocate outputs on the device of the inputs.",
     ),
+    "not_a_tensor": (
+        Status.INCORRECT_DTYPE,
+        "Return a torch.Tensor for each output, in the definition's order.",
+    ),
+    "replaced_torch": (
+        Status.INTEGRITY_VIOLATION,
+        "Leave torch's dispatcher as it is: register no kernel for an operation of torch's own.",
+    ),
     "lazy_tensor": (
         Status.INTEGRITY_VIOLATION,
         "Return plain, contiguous torch.Tensor objects whose values exist when the call returns.",
@@ -128,6 +136,7 @@ CLAIM_OF_FAULT = {
     "aliases_input": ALIAS_CLAIM,
     "aliases_earlier_output": ALIAS_CLAIM,
     "lazy_tensor": LAZY_CLAIM,
+    "replaced_torch": LAZY_CLAIM,
 }
 
 MISMATCH_STATUS = {"wrong_shape": Status.INCORRECT_SHAPE, "wrong_dtype": Status.INCORRECT_DTYPE}

@@ -26,6 +26,8 @@ SEED_BITS = 53
 """So that a recorded seed survives readers whose numbers are doubles."""
 TWIN_SHARE = 0.02
 AHEAD_BYTES = 512 << 20
+LATER_BYTES = 32 << 20
+"""Inputs larger than this are not made ahead: a request would have to wait for them."""
 
 
 @dataclass(frozen=True)
@@ -142,28 +144,39 @@ class Drawer:
         self.device = device
         self.book = book
         self._ahead = ahead
+        self._next: dict[str, Draw] = {}
 
     def draw(self, case: Case, family: str = "") -> Draw:
-        """One new draw; one that was prepared ahead is used up."""
+        """One new draw; one that was prepared is used up."""
         family = family or self.operator.families[0]
-        prepared = self._ahead.take(self.operator.key, case, family)
+        prepared = self._next.pop(case.uuid, None) if family == self.operator.families[0] else None
+        prepared = prepared or self._ahead.take(self.operator.key, case, family)
         if prepared is not None and not self.book.replay:
             self.book.note(case, family, prepared.seed)
             return prepared
-        seed = self.book.next(case, family)
-        return self._judged(case, family, seed, self.operator.draw(case, seed, family, self.device))
+        return self._drawn(case, family, self.book.next(case, family))
 
-    def prepare(self, case: Case) -> bool:
-        """Makes a typical draw of the case now, while nothing else is to be done.
+    def prepare(self, case: Case) -> None:
+        """Makes the case's next typical draw now, beside a candidate's build."""
+        ready = case.uuid in self._next or self._ahead.has(self.operator.key, case)
+        if not ready and not self.book.replay:
+            self._next[case.uuid] = self._drawn(case, self.operator.families[0], fresh_seed())
+
+    def prepare_for_later(self, case: Case) -> bool:
+        """Makes a typical draw for a later trial, where that is quick and small.
 
         Returns:
-            Whether there was anything to make and room to keep it.
+            Whether one was made and kept.
         """
-        if self._ahead.has(self.operator.key, case) or self.book.replay:
+        if self._ahead.has(self.operator.key, case):
             return False
-        family, seed = self.operator.families[0], fresh_seed()
-        draw = self._judged(case, family, seed, self.operator.draw(case, seed, family, self.device))
+        if self.operator.input_bytes(case) > LATER_BYTES:
+            return False
+        draw = self._drawn(case, self.operator.families[0], fresh_seed())
         return self._ahead.put(self.operator.key, draw)
+
+    def _drawn(self, case: Case, family: str, seed: int) -> Draw:
+        return self._judged(case, family, seed, self.operator.draw(case, seed, family, self.device))
 
     def twin(self, draw: Draw) -> Draw:
         """A draw equal to another but for a few elements, or new values for the same structure.

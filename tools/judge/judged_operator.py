@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import itertools
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -221,6 +222,15 @@ class JudgedOperator:
             return dict(self._compare.compare(output, dict(inputs), expected, got, limits))
         except Exception as error:
             raise self._fault("compare.py", "compare", error) from error
+
+    def input_bytes(self, case: Case) -> int:
+        """Bytes of the case's input tensors."""
+        shapes = self.definition.input_shapes(self.definition.axis_values(case.axes))
+        return sum(
+            math.prod(shape) * torch_dtype(self.definition.inputs[name].dtype).itemsize
+            for name, shape in shapes.items()
+            if shape is not None
+        )
 
     def cost(self, case: Case, inputs: Mapping[str, Value] | None = None) -> Cost:
         """The work that any correct kernel must do for the case."""

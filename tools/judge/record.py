@@ -167,6 +167,8 @@ def _integrity(ending: Ending) -> Integrity:
         done += timing.done
     elif ending.not_timed:
         not_run["timed_calls_verified"] = ending.not_timed
+    if ending.plan.checks.sanitizer:
+        not_run["sanitizer"] = "runs in a process of its own, for promote_candidate"
     return Integrity(
         checks=done,
         not_run=not_run,

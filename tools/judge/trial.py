@@ -381,4 +381,4 @@ def prepare_ahead(trial: Trial, interrupted: Callable[[], bool]) -> None:
         if interrupted():
             return
         with contextlib.suppress(DatasetError):
-            trial.drawer.prepare(case)
+            trial.drawer.prepare_for_later(case)

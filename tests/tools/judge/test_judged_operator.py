@@ -244,18 +244,37 @@ def test_twins_can_be_made_of_every_dtype(dtype):
     assert not torch.equal(made.twin(draw).expected["y"], draw.expected["y"])
 
 
-def test_a_draw_made_ahead_is_used_once(operator):
+def test_a_prepared_draw_is_used_once(operator):
     made = drawer(operator)
-    assert made.prepare(CASE) and not made.prepare(CASE)
+    made.prepare(CASE)
+    prepared = made._next["w"]
+    made.prepare(CASE)
     first, second = made.draw(CASE), made.draw(CASE)
-    assert first.seed != second.seed
+    assert first is prepared and first.seed != second.seed
     assert made.book.seeds["w"] == [first.seed, second.seed]
 
 
-def test_draws_made_ahead_keep_their_bound_of_bytes(operator):
-    ahead = Ahead(10)
-    made = Drawer(operator, CPU, SeedBook(), ahead)
-    assert not made.prepare(CASE)
+def test_a_draw_made_for_later_serves_one_other_trial_once(operator):
+    ahead = Ahead(1 << 20)
+    assert Drawer(operator, CPU, SeedBook(), ahead).prepare_for_later(CASE)
+    assert not Drawer(operator, CPU, SeedBook(), ahead).prepare_for_later(CASE)
+    later = Drawer(operator, CPU, SeedBook(), ahead)
+    assert later.draw(CASE).seed != later.draw(CASE).seed
+    assert not ahead.has(operator.key, CASE)
+
+
+def test_a_replay_uses_nothing_that_was_prepared(operator):
+    ahead = Ahead(1 << 20)
+    Drawer(operator, CPU, SeedBook(), ahead).prepare_for_later(CASE)
+    replaying = Drawer(operator, CPU, SeedBook(replay={"w": [7]}), ahead)
+    assert replaying.draw(CASE).seed == 7
+
+
+def test_draws_made_for_later_keep_their_bound_of_bytes(operator):
+    made = Drawer(operator, CPU, SeedBook(), Ahead(10))
+    assert not made.prepare_for_later(CASE)
+    large = Case("large", {"m": 1 << 18}, scalars={"alpha": 0.5})
+    assert not drawer(operator).prepare_for_later(large)
 
 
 def test_families_are_picked_without_the_typical_one_and_without_repeats():
