@@ -29,6 +29,7 @@ from .toolchain import Toolchain
 RECIPE = "1"
 """Changes when flags or steps here change, so that older products are not taken for new ones."""
 
+TVM_FFI_REMEDY = "pip install apache-tvm-ffi"
 _HOST_FILES = (".cpp", ".cc", ".cxx", ".c++")
 _TORCH_MARKS = re.compile(r"\bPYBIND11_MODULE\b|\bTORCH_LIBRARY|torch/extension\.h")
 _TVM_MARKS = re.compile(r"\bTVM_FFI_|\btvm/ffi/")
@@ -44,8 +45,8 @@ class TvmFfiBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and loads by tvm-ffi."""
-        tvm_ffi = binding_module("tvm_ffi", "pip install apache-tvm-ffi")
-        library, cached, log = _compiled(request, source_dir, folders, tvm_recipe(tvm_ffi))
+        library, cached, log = _compiled(request, source_dir, folders, _recipe(request, folders))
+        tvm_ffi = binding_module("tvm_ffi", TVM_FFI_REMEDY)
         folders.before_code()
         module = _loaded(lambda: tvm_ffi.load_module(str(library)))
         _, symbol = split_entry_point(request)
@@ -61,8 +62,7 @@ class TorchBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and imports the extension module."""
-        recipe = torch_recipe(request, folders)
-        library, cached, log = _compiled(request, source_dir, folders, recipe)
+        library, cached, log = _compiled(request, source_dir, folders, _recipe(request, folders))
         folders.before_code()
         module = _loaded(lambda: _extension(package_name(request), library))
         _, symbol = split_entry_point(request)
@@ -74,16 +74,16 @@ class CompiledOnlyBuilder:
 
     def accepts(self, request: BuildRequest) -> bool:
         """For sources with device code and no architecture to build it for."""
-        native = request.language in ("cuda", "cpp")
-        return native and request.cuda_arch is None and bool(device_files(request))
+        bound = _binding(request) is not None
+        return bound and request.cuda_arch is None and bool(device_files(request))
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
-        """Gives back a function that says why it cannot be called."""
+        """Sees that it could be compiled, and gives back a function that says why it cannot run."""
+        _recipe(request, folders)
+        toolchain.find_toolchain(os.environ).require_nvcc()  # noqa: TID251 - the candidate's own
 
         def run(*arguments: Any) -> None:
-            raise CandidateError(
-                "no_device", "CUDA sources run on a GPU only; here they are compiled for targets"
-            )
+            raise RuntimeError("CUDA sources run on a GPU only; here they are compiled for targets")
 
         return Product(run)
 
@@ -121,6 +121,12 @@ def _binding(request: BuildRequest) -> str | None:
     return "torch" if _TORCH_MARKS.search(text) else None
 
 
+def _recipe(request: BuildRequest, folders: Folders) -> Recipe:
+    if _binding(request) == "tvm-ffi":
+        return tvm_recipe(binding_module("tvm_ffi", TVM_FFI_REMEDY))
+    return torch_recipe(request, folders)
+
+
 def compile_device_code(
     request: BuildRequest,
     source_dir: Path,
@@ -140,12 +146,7 @@ def compile_device_code(
     Returns:
         What each compilation printed, with the assembler's resource report.
     """
-    binding = _binding(request)
-    recipe = Recipe(include=(), define=(), standard="c++17", libraries=())
-    if binding == "tvm-ffi":
-        recipe = tvm_recipe(binding_module("tvm_ffi", "pip install apache-tvm-ffi"))
-    elif binding == "torch":
-        recipe = torch_recipe(request, folders)
+    recipe = _recipe(request, folders)
 
     def commands(recipe: Recipe, which: Sequence[int]) -> list[list[str]]:
         made: list[list[str]] = []

@@ -115,18 +115,28 @@ def test_cuda_sources_are_compiled_for_both_targets_without_a_device(compiler):
         "  if (i < n) out[i] = 2.0f * x[i];\n"
         "}\n"
     )
-    options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": None}
+    options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": "torch"}
     answer = compiled(compiler, {"kernel.cu": source}, **options)
     assert answer.fault is None and answer.failures == {}
     assert [(k.name, k.target) for k in answer.kernels] == [("twice", t) for t in TARGETS]
     assert all(k.registers and k.spill_bytes == 0 and k.opcodes for k in answer.kernels)
     called, _ = compiler.call([torch.ones(2)], [torch.ones(2)])
-    assert called.fault is not None and called.fault.kind == "no_device"
+    assert called.fault is not None and "on a GPU only" in called.fault.message
+
+
+def test_cuda_sources_that_could_never_be_loaded_are_refused_before_they_are_compiled(compiler):
+    built = compiler.build(
+        {"kernel.cu": "__global__ void k() {}"},
+        language="cuda",
+        entry_point="kernel.cu::run",
+        binding=None,
+    )
+    assert built.fault is not None and built.fault.kind == "binding"
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
 def test_nvcc_s_own_words_say_why_a_source_does_not_compile(compiler):
-    options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": None}
+    options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": "torch"}
     answer = compiled(compiler, {"kernel.cu": "__global__ void k() { nonsense; }\n"}, **options)
     assert set(answer.failures) == set(TARGETS)
     assert 'kernel.cu(1): error: identifier "nonsense" is undefined' in answer.failures["sm_90"]
