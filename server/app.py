@@ -20,8 +20,11 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus
+from mcp.shared.exceptions import MCPError
 from mcp.types import (
+    INVALID_PARAMS,
     CallToolResult,
+    GetPromptResult,
     InputRequiredResult,
     Resource,
     SetLevelRequestParams,
@@ -140,6 +143,24 @@ class HarnessServer(MCPServer[Harness]):
         options = low.create_initialization_options(NotificationOptions(resources_changed=True))
         async with stdio_server() as (read_stream, write_stream):
             await low.run(read_stream, write_stream, options)
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[Any, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """Fills a prompt in; a name or arguments that do not fit are the client's mistake."""
+        prompts_known = {prompt.name: prompt for prompt in await self.list_prompts()}
+        if name not in prompts_known:
+            refusal = str(unknown_name("prompt", name, prompts_known))
+            raise MCPError(code=INVALID_PARAMS, message=refusal)
+        wanted = prompts_known[name].arguments or []
+        missing = [a.name for a in wanted if a.required and not (arguments or {}).get(a.name)]
+        if missing:
+            words = f"The prompt {name} needs {', '.join(missing)}."
+            raise MCPError(code=INVALID_PARAMS, message=words)
+        return await super().get_prompt(name, arguments, context)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None

@@ -96,6 +96,18 @@ async def test_every_role_is_a_prompt_that_names_its_subject(connect: Any) -> No
     assert "4f2a9c01d3be" in text and not text.startswith("---")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("plannner", "planner"), ("verifier", "needs candidate_id")]
+)
+async def test_a_prompt_that_cannot_be_filled_in_is_refused_as_invalid(
+    connect: Any, name: str, said: str
+) -> None:
+    async with connect() as client:
+        with pytest.raises(MCPError, match=said) as refusal:
+            await client.get_prompt(name)
+    assert refusal.value.code == -32602
+
+
 async def test_the_loop_is_a_prompt_with_its_definition(connect: Any) -> None:
     async with connect() as client:
         made = await client.get_prompt("optimize-kernel", {"definition": DEFINITION})

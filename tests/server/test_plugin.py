@@ -1,0 +1,80 @@
+"""The repository as one plugin for both clients, and what opening a clone gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kernel_harness.server.install import CALL_SECONDS, PASSED_ON, START_SECONDS
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def read(path: str) -> dict[str, Any]:
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+
+
+def test_every_manifest_speaks_of_this_version() -> None:
+    (listed,) = read(".claude-plugin/marketplace.json")["plugins"]
+    for manifest in (read(".claude-plugin/plugin.json"), read(".codex-plugin/plugin.json"), listed):
+        assert manifest["version"] == VERSION
+        assert manifest["name"] == "kernel-harness"
+
+
+def test_every_file_that_a_manifest_names_is_there() -> None:
+    for manifest in (read(".claude-plugin/plugin.json"), read(".codex-plugin/plugin.json")):
+        named = [manifest["mcpServers"], manifest.get("skills", "."), *manifest.get("agents", [])]
+        for path in named:
+            assert (ROOT / str(path)).exists(), path
+
+
+def test_both_clients_give_long_calls_their_time_and_the_environment_they_need() -> None:
+    for path in (".mcp.json", ".claude-plugin/mcp.json"):
+        assert read(path)["mcpServers"]["kernel-harness"]["timeout"] == CALL_SECONDS * 1000
+    codex = read(".codex-plugin/mcp.json")["mcpServers"]["kernel-harness"]
+    project = tomllib.loads((ROOT / ".codex/config.toml").read_text())["mcp_servers"]
+    for entry in (codex, project["kernel-harness"]):
+        assert entry["tool_timeout_sec"] == CALL_SECONDS
+        assert entry["startup_timeout_sec"] == START_SECONDS
+        assert tuple(entry["env_vars"]) == PASSED_ON
+
+
+def test_a_clone_shows_its_skills_to_both_clients() -> None:
+    for folder in (".claude/skills", ".agents/skills"):
+        assert (ROOT / folder).is_symlink()
+        assert (ROOT / folder / "optimize-kernel" / "SKILL.md").is_file()
+
+
+def test_the_named_command_starts_the_server_or_says_how_to_install_it(tmp_path: Path) -> None:
+    script = tmp_path / "scripts" / "serve"
+    script.parent.mkdir()
+    script.write_bytes((ROOT / "scripts" / "serve").read_bytes())
+    script.chmod(0o755)
+    environment = {"PATH": os.defpath}
+    lost = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+    assert lost.returncode == 127 and "make install" in lost.stderr and not lost.stdout
+    stand_in = tmp_path / ".venv" / "bin" / "kernel-harness"
+    stand_in.parent.mkdir(parents=True)
+    stand_in.write_text('#!/bin/sh\necho "$@"\n')
+    stand_in.chmod(0o755)
+    found = subprocess.run(
+        [script, "--device", "cpu"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "serve --device cpu\n"
+
+
+def test_every_expected_failure_of_the_suites_stands_under_a_reason() -> None:
+    for path in (ROOT / "tests" / "server" / "conformance").glob("baseline-*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        assert yaml.safe_load(text)["server"]
+        under_a_reason = False
+        for line in text.splitlines()[3:]:
+            under_a_reason |= line.startswith("  #")
+            assert under_a_reason, f"{path.name}: {line}"
