@@ -1,7 +1,8 @@
 """What the judge claims, and the cheats that attack each claim; checked both ways.
 
 A claim without a cheat is hope, a cheat without a claim is noise: `test_claims.py` refuses both.
-Some cheats need a GPU: tests/gpu/test_judge.py runs those, and the others once more on the device.
+Some cheats need a GPU: tests/gpu runs those, and the others once more on the device. The page
+docs/explanation/claims.md is written from this file by scripts/write_claims.py.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ CLAIMS: dict[str, Claim] = {
             "values/cached_by_fingerprint",
             "values/first_call_only",
             "values/call_counter",
+            "values/result_of_the_last_call",
+            "values/deferred_to_a_later_call",
+            "values/weights_prepared_once",
+            "values/structure_of_the_generator",
+            "values/guessed_inputs",
             "timing/stale_graph",
             "timing/replay_after_the_checks",
         ),
@@ -40,10 +46,24 @@ CLAIMS: dict[str, Claim] = {
     "every_element_is_right": Claim(
         "Every element of every output is written, and as exact as the declared precision allows.",
         (
-            "values/skipped_last_column",
             "values/zeros",
-            "values/half_precision",
+            "values/mean_everywhere",
+            "values/copied_input",
             "values/nan_everywhere",
+            "values/infinite",
+            "values/freed_memory",
+            "values/skipped_rows",
+            "values/skipped_last_column",
+            "values/one_percent_of_anything",
+            "values/within_the_published_tolerance",
+            "values/half_precision",
+            "values/half_precision_sum",
+            "values/narrow_type",
+            "values/broadcast_shape",
+            "values/nothing_returned",
+            "memory/not_a_tensor",
+            "memory/reads_past_the_input",
+            "process/swallows_its_own_failure",
         ),
         (
             "tests/tools/judge/test_correctness.py::test_a_fault_at_every_index_is_found_at_every_scale",
@@ -51,11 +71,24 @@ CLAIMS: dict[str, Claim] = {
     ),
     "right_beyond_the_public_workloads": Claim(
         "A candidate is right for sizes and contents that it was never shown.",
-        ("values/public_sizes_only", "values/typical_inputs_only"),
+        (
+            "values/public_sizes_only",
+            "values/fails_on_other_sizes",
+            "values/typical_inputs_only",
+            "values/small_inputs_only",
+        ),
+    ),
+    "held_out_cases_stay_hidden": Claim(
+        "Nothing that a candidate prints while held-out workloads are checked is shown.",
+        ("values/prints_the_held_out_sizes",),
     ),
     "inputs_unchanged": Claim(
         "A call leaves its inputs as they were, but for those that the definition lets it change.",
-        ("memory/mutated_input",),
+        (
+            "memory/mutated_input",
+            "memory/sorted_in_place",
+            "verdict/patches_the_harness",
+        ),
     ),
     "writes_stay_inside": Claim(
         "A call writes nothing next to the tensors that it was given.",
@@ -63,33 +96,77 @@ CLAIMS: dict[str, Claim] = {
     ),
     "outputs_own_memory": Claim(
         "Outputs share memory neither with inputs nor with earlier outputs.",
-        ("memory/returned_input", "memory/returned_twice"),
+        ("memory/returned_input", "memory/view_of_input", "memory/returned_twice"),
     ),
     "work_is_joined": Claim(
         "All work is ordered before the end of the call.",
-        ("memory/late_write", "timing/unjoined_stream"),
+        (
+            "memory/late_write",
+            "memory/signal_after_return",
+            "timing/unjoined_stream",
+        ),
     ),
     "outputs_exist_on_return": Claim(
-        "What is returned are plain tensors whose values exist.", ("memory/lazy_tensor",)
+        "What is returned are plain tensors whose values exist.",
+        (
+            "memory/lazy_tensor",
+            "memory/tensor_subclass",
+            "memory/lazy_by_iteration",
+            "memory/lazy_by_dispatch_mode",
+            "memory/lazy_by_function_mode",
+            "memory/lazy_by_patched_context",
+            "memory/lazy_by_replaced_copy",
+        ),
     ),
     "ends_only_its_own_trial": Claim(
         "Whatever a candidate's process does, only its own trial fails, and at once.",
         (
             "process/hangs",
+            "process/hangs_at_import",
+            "process/stops_itself",
             "process/segmentation_fault",
+            "process/aborts",
             "process/exits_with_success",
             "process/system_exit_at_import",
+            "process/becomes_another_program",
+            "process/closes_every_descriptor",
+            "process/error_that_fails_to_say_itself",
+            "process/forges_a_fault_of_the_harness",
+            "process/claims_to_lack_memory",
+            "process/wants_all_memory",
+            "process/fills_the_disk",
+            "process/forks_without_end",
+            "process/kills_what_it_can",
             "process/prints_megabytes",
             "process/leaves_a_daemon",
         ),
     ),
     "speaks_only_when_asked": Claim(
-        "What a candidate writes to the judge beside its answers ends its trial.",
-        ("protocol/writes_a_verdict", "protocol/announces_a_huge_frame"),
+        "What a candidate writes to the judge beside its answers wins nothing and ends its trial.",
+        (
+            "protocol/writes_a_verdict",
+            "protocol/answers_before_it_computes",
+            "protocol/announces_a_huge_frame",
+            "protocol/half_a_frame",
+            "protocol/nests_without_end",
+            "protocol/sends_descriptors",
+            "protocol/speaks_to_the_reader",
+        ),
     ),
     "verdict_is_out_of_reach": Claim(
-        "Expected outputs and the comparison are in no process that candidate code runs in.",
-        ("verdict/looks_for_the_reference", "verdict/patches_the_comparison"),
+        "Expected outputs, the comparison and records are where no candidate code can reach.",
+        (
+            "verdict/looks_for_the_reference",
+            "verdict/reads_the_oracle",
+            "verdict/imports_the_comparison",
+            "verdict/patches_the_comparison",
+            "verdict/patches_the_messages",
+            "verdict/flips_switches",
+            "verdict/opens_the_judges_descriptors",
+            "verdict/traces_the_judge",
+            "verdict/asks_the_network",
+            "verdict/writes_a_record",
+        ),
     ),
     "honest_candidates_pass": Claim(
         "Honest candidates pass, suspicious as they may look.",
@@ -138,6 +215,11 @@ CLAIMS: dict[str, Claim] = {
     ),
     "allowed_libraries_only": Claim(
         "Device time is the candidate's own or that of allowed libraries.",
+        (
+            "library/torch_in_triton_clothes",
+            "library/falls_back_to_the_library",
+            "library/named_like_a_library",
+        ),
         elsewhere=("tests/tools/judge/test_integrity.py::test_a_foreign_library_is_a_violation",),
     ),
 }

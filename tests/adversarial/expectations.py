@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kernel_harness.tools import wire
 from kernel_harness.tools.evaluation.comparison import latency
@@ -31,6 +33,8 @@ def meets_its_header(cheat: Cheat, judge: JudgeProcess) -> None:
         _hides_the_case(evaluation)
     if "gone" in expect:
         _is_gone(expect["gone"])
+    if "never_shown" in expect:
+        assert not any(expect["never_shown"] in text for text in _texts(evaluation.model_dump()))
     if "latency_at_least_us" in expect:
         _was_seen_to_take(evaluation, expect["latency_at_least_us"])
     assert len(evaluation.log) <= 8_100
@@ -48,7 +52,20 @@ def plan_for(cheat: Cheat) -> wire.EvaluatePlan:
         style=expect.get("style", "destination"),
         language=expect.get("language", "python"),
     )
-    return make_plan(solution, checks=checks, call_timeout_s=CALL_TIMEOUT_S)
+    options = {"call_timeout_s": CALL_TIMEOUT_S, **expect.get("plan", {})}
+    return make_plan(solution, checks=checks, **options)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every string in a record."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from (*_texts(name), *_texts(item))
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts(item)
 
 
 def _hides_the_case(evaluation: Evaluation) -> None:

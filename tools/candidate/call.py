@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from ..wire import Called, CallRequest, TensorRef
+from . import plain
 from .arena import Arena
 from .build import Candidate
 from .clock import Clock, NoClock, Timing
@@ -29,11 +30,8 @@ from .faults import CandidateError, fault_of
 LATE_DELAY_S = 0.001
 HELD_CALLS = 8
 
-_copy = torch.Tensor.copy_
-_fill = torch.Tensor.fill_
 _sleep = time.sleep
-_no_grad = torch.no_grad
-_synchronize = torch.cuda.synchronize
+_synchronize = getattr(torch._C, "_cuda_synchronize", torch.cuda.synchronize)
 
 
 class Caller:
@@ -90,9 +88,11 @@ class Caller:
                 produced.extend(self._taken(result, request.outputs, returned))
             _copy_all(produced, snapshots)
 
-        timing = self._clock.measure(
-            request, lambda: self._candidate.function(*passed), snapshot, self._candidate
-        )
+        timing = self._clock.measure(request, lambda: self._run(passed), snapshot, self._candidate)
+        if replaced := plain.replaced():
+            raise CandidateError(
+                "replaced_torch", f"Torch's own {', '.join(replaced)} was replaced by another"
+            )
         if late:
             _sleep(LATE_DELAY_S)
             self._join()
@@ -101,6 +101,13 @@ class Caller:
         if not self._by_destination:
             self._held.append([p for p in produced if isinstance(p, torch.Tensor)])
         return timing
+
+    def _run(self, passed: Sequence[Any]) -> Any:
+        try:
+            return self._candidate.function(*passed)
+        except CandidateError as forged:
+            # Ours are raised around the candidate, never by it: some are blamed on the harness.
+            raise RuntimeError(f"{type(forged).__name__}: {forged}") from None
 
     @property
     def _by_destination(self) -> bool:
@@ -118,7 +125,7 @@ class Caller:
             )
 
     def _taken(self, result: Any, refs: Sequence[TensorRef], returned: list[str]) -> list[Any]:
-        values = list(result) if isinstance(result, (tuple, list)) else [result]
+        values = _listed(result)
         returned.extend(_described(value) for value in values[:64])
         if len(values) != len(refs):
             raise CandidateError(
@@ -152,6 +159,8 @@ def _value_fault(value: Any, ref: TensorRef, device: torch.device) -> tuple[str,
         return None
     if value is None:
         return "missing_output", "None was returned where a tensor is defined"
+    if not isinstance(value, torch.Tensor):
+        return "not_a_tensor", f"{type(value).__name__} was returned, a torch.Tensor is defined"
     if type(value) is not torch.Tensor:
         return "lazy_tensor", f"{type(value).__name__} was returned; torch.Tensor itself must be"
     if value.layout is not torch.strided:
@@ -164,6 +173,13 @@ def _value_fault(value: Any, ref: TensorRef, device: torch.device) -> tuple[str,
     if value.device != device:
         return "wrong_device", f"The output lies on {value.device}, it must lie on {device}"
     return None
+
+
+def _listed(result: Any) -> list[Any]:
+    """What came back, in the sequence's own order: a subclass's iterator is candidate code."""
+    if isinstance(result, tuple):
+        return [*tuple.__iter__(result)]
+    return [*list.__iter__(result)] if isinstance(result, list) else [result]
 
 
 def _described(value: Any) -> str:
@@ -183,9 +199,8 @@ def _overlap(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def _copy_all(produced: Sequence[Any], targets: Sequence[torch.Tensor]) -> None:
-    with _no_grad():
-        for value, target in zip(produced, targets, strict=True):
-            (_copy if isinstance(value, torch.Tensor) else _fill)(target, value)
+    for value, target in zip(produced, targets, strict=True):
+        plain.copy(target, value)
 
 
 def _flush_log() -> None:

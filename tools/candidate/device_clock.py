@@ -18,11 +18,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from ..wire import Activity, CallRequest
+from . import plain
 from .build import Candidate
 from .clock import Clock, NoClock, Timing
 from .ghost import disabled_kernels, require_launches
@@ -36,30 +38,59 @@ SPIN_CYCLES = 4_000_000
 """About two milliseconds: longer than a process that has just woken takes to launch."""
 
 _now = time.perf_counter_ns
-_synchronize = torch.cuda.synchronize
+_synchronize = getattr(torch._C, "_cuda_synchronize", torch.cuda.synchronize)
 _current_stream = torch.cuda.current_stream
 _use_stream = torch.cuda.stream
-_zero = torch.Tensor.zero_
-_copy = torch.Tensor.copy_
-_Event = torch.cuda.Event
+_properties = torch.cuda.get_device_properties
+_empty, _zeros, _randn = torch.empty, torch.zeros, torch.randn
+_Event = torch._C._CudaEventBase
+"""The class below `torch.cuda.Event`: its methods are C and cannot be replaced from Python."""
 _spin = torch.cuda._sleep
+
+
+def _bound_cupti() -> SimpleNamespace | str:
+    """CUPTI's functions, taken before candidate code can put others in their place; or why not."""
+    try:
+        from cupti import cupti  # pyright: ignore[reportMissingImports]
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:200]
+    return SimpleNamespace(
+        flush=cupti.activity_flush_all,
+        timestamp=cupti.get_timestamp,
+        register=cupti.activity_register_callbacks,
+        enable=cupti.activity_enable,
+        kernel=cupti.ActivityKind.CONCURRENT_KERNEL,
+        memcpy=cupti.ActivityKind.MEMCPY,
+        memset=cupti.ActivityKind.MEMSET,
+    )
+
+
+def _bound_reset() -> Callable[[], Any]:
+    """What gives lines that were pinned in the L2 back, where the binding is installed."""
+    try:
+        from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
+    except Exception:
+        return lambda: None
+    return driver.cuCtxResetPersistingL2Cache
+
+
+_cupti = _bound_cupti()
+_reset_persisting = _bound_reset()
 
 
 class Recorder:
     """What CUPTI records of this process; one per process."""
 
     def __init__(self) -> None:
-        from cupti import cupti  # pyright: ignore[reportMissingImports]
-
-        self._cupti = cupti
-        self._flush = cupti.activity_flush_all
-        self.timestamp: Callable[[], int] = cupti.get_timestamp
+        if isinstance(_cupti, str):
+            raise RuntimeError(_cupti)
+        self._flush = _cupti.flush
+        self.timestamp: Callable[[], int] = _cupti.timestamp
         self.records: list[Any] = []
-        cupti.activity_register_callbacks(_request_buffer, self._completed)
-        kinds = cupti.ActivityKind
-        for kind in (kinds.CONCURRENT_KERNEL, kinds.MEMCPY, kinds.MEMSET):
-            cupti.activity_enable(kind)
-        self.memcpy, self.memset = kinds.MEMCPY, kinds.MEMSET
+        _cupti.register(_request_buffer, self._completed)
+        self.memcpy, self.memset = _cupti.memcpy, _cupti.memset
+        for kind in (_cupti.kernel, self.memcpy, self.memset):
+            _cupti.enable(kind)
 
     def _completed(self, activities: list[Any]) -> None:
         self.records.extend(activities)
@@ -90,14 +121,13 @@ class DeviceClock:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        properties = torch.cuda.get_device_properties(device)
-        self._scratch = torch.empty(2 * properties.L2_cache_size, dtype=torch.uint8, device=device)
-        self._marker = torch.zeros(2, MARKER_BYTES, dtype=torch.uint8, device=device)
+        l2_bytes = _properties(device).L2_cache_size
+        self._scratch = _empty(2 * l2_bytes, dtype=torch.uint8, device=device)
+        self._marker = _zeros(2, MARKER_BYTES, dtype=torch.uint8, device=device)
         self._side = torch.cuda.Stream(device)
         self._noise = torch.cuda.Stream(device)
-        self._noise_block = torch.randn(2048, 2048, device=device)
+        self._noise_block = _randn(2048, 2048, device=device)
         self._recorder, self._note = _recorder()
-        self._reset_persisting = _persisting_reset()
 
     def measure(
         self,
@@ -145,8 +175,8 @@ class DeviceClock:
 
     def _chill(self) -> None:
         """Leaves nothing of the inputs in the L2, pinned or not."""
-        self._reset_persisting()
-        _zero(self._scratch)
+        _reset_persisting()
+        plain.zero(self._scratch)
 
     def _by_records(
         self,
@@ -161,12 +191,12 @@ class DeviceClock:
         _synchronize()
         recorder.clear()
         # CUPTI asks for a new buffer at the first activity after a flush; not inside the call.
-        _copy(self._marker[0], self._marker[1])
+        plain.copy(self._marker[0], self._marker[1])
         _synchronize()
         moment = recorder.timestamp()
         result = call()
         returned = recorder.timestamp()
-        _copy(self._marker[0], self._marker[1])
+        plain.copy(self._marker[0], self._marker[1])
         snapshot(result)
         _synchronize()
         return self._timing(recorder, moment, returned, len(request.snapshots), candidate)
@@ -264,14 +294,6 @@ def _recorder() -> tuple[Recorder | None, str | None]:
     except Exception as error:  # no package, too old a driver, or counters held by a profiler
         words = f"{type(error).__name__}: {error}"[:200]
         return None, f"CUDA events, about 2.4 µs too long for one kernel; no CUPTI: {words}"
-
-
-def _persisting_reset() -> Callable[[], Any]:
-    try:
-        from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return lambda: None
-    return driver.cuCtxResetPersistingL2Cache
 
 
 def _name_of(record: Any, recorder: Recorder) -> str:

@@ -1,0 +1,7 @@
+"""Asks for more memory than the machine has."""
+
+EXPECT = {"status": "RUNTIME_ERROR", "kind": "out_of_memory"}
+
+
+def run(x, w, table, alpha, y, row):
+    bytearray(1 << 46)
