@@ -7,6 +7,7 @@ record           writes down how it ended
 reporting        progress out, cancellation in
 session          one candidate process from this side: start, send, receive, kill
 blocks           the fresh processes that a timing is made in
+apart            a process for held-out cases, whose words nobody is shown
 triton_cache     compiled kernels, carried between processes of one content
 seed             Triton's own stubs, compiled once
 arena            the memory shared with a candidate: placement and guard bands
@@ -15,6 +16,7 @@ judged_operator  what an operator folder brings: inputs, oracle, comparison, cos
 generic          stand-ins for an operator that brings nothing
 inputs           draws: seeds, families, twins, and what they must give
 checking         correctness and integrity over all cases
+pace             how much time there is, and what a case will take
 verdict          from what one call left behind to a verdict on it
 correctness      does one output agree? (pure)
 expectation      the quick way to a yes

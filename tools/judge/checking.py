@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..schema.evaluation import Failure, Finding, OutputError, Stage, Status
-from ..wire import Checks
+from ..wire import CandidateFault, Checks
 from . import integrity
+from .apart import Apart
 from .exchange import CallOptions, Exchange, Outcome, has_outputs
+from .failures import call_failure, lost_failure
 from .inputs import Draw, Drawer, pick_families
 from .judged_operator import Case
+from .pace import Estimate, Pace
 from .reporting import Cancellation, Reporter
 from .session import Lost
 from .verdict import CallVerdict, judge, merged
@@ -45,55 +48,6 @@ class CaseRecord:
     def passed(self) -> bool:
         """Whether all of its calls so far were right."""
         return self.status is Status.PASSED
-
-
-class Estimate:
-    """Seconds that a case of some work will take, from the cases before it.
-
-    Args:
-        rate: work per second that anything here reaches at least; bounds what is concluded from a
-            single small case, whose time is mostly not its work.
-    """
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._points: list[tuple[float, float]] = []
-
-    def add(self, work: float, seconds: float) -> None:
-        """Notes one call with all that the judge did for it."""
-        self._points.append((max(work, 1.0), seconds))
-
-    def seconds(self, work: float) -> float:
-        """A line through the least and the greatest work seen, else from one point on."""
-        if not self._points:
-            return 0.0
-        low, high = min(self._points), max(self._points)
-        slope = min(high[1] / high[0], 1 / self._rate)
-        if high[0] > low[0]:
-            slope = max(0.0, (high[1] - low[1]) / (high[0] - low[0]))
-        return max(high[1] + slope * (work - high[0]), 0.0)
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How much time there is.
-
-    Args:
-        deadline: on the monotonic clock; cases that would end after it are not run.
-        call_timeout_s: a call that takes longer ends the candidate.
-        interpreted: whether there is no GPU.
-        rate: bytes and FLOPs per second that can be counted on.
-    """
-
-    deadline: float
-    call_timeout_s: float
-    interpreted: bool
-    rate: float
-
-    @property
-    def left_s(self) -> float:
-        """Seconds until the deadline."""
-        return self.deadline - time.monotonic()
 
 
 class Checking:
@@ -137,12 +91,20 @@ class Checking:
         self.lost_process = False
         """Whether the candidate's process is gone though nothing is held against it."""
 
-    def run(self, cases: Sequence[Case], held_out: Sequence[Case]) -> None:
-        """Checks all cases, then held-out ones, then determinism; stops at what failed."""
+    def run(
+        self, cases: Sequence[Case], held_out: Sequence[Case] = (), apart: Apart | None = None
+    ) -> None:
+        """Checks all cases, then held-out ones, then determinism; stops at what failed.
+
+        Args:
+            cases: in the order in which they are to be checked.
+            held_out: cases that no agent may learn of.
+            apart: the process for those.
+        """
         self._checked_cases(cases)
         self.done += ["correctness", "poisoned_outputs", *integrity.AFTER_CALL]
-        if self.failed is None:
-            self._held_out(held_out)
+        if self.failed is None and apart is not None:
+            self._held_out(held_out, apart)
         if self.failed is None and self._checks.correctness_budget:
             self._many_calls(cases)
         if self.failed is None and self._checks.determinism_runs > 1:
@@ -227,14 +189,20 @@ class Checking:
         return self._call(record, draw, CallOptions(poison=self._poison))
 
     def _call(
-        self, record: CaseRecord, draw: Draw, options: CallOptions, at: Outcome | None = None
+        self,
+        record: CaseRecord,
+        draw: Draw,
+        options: CallOptions,
+        at: Outcome | None = None,
+        exchange: Exchange | None = None,
     ) -> tuple[CallVerdict, Outcome | Lost, Draw]:
+        exchange = exchange or self._exchange
         self._cancellation.check()
         self._poison ^= 1
         timed = CallOptions(**{**vars(options), "timeout_s": self._pace.call_timeout_s})
-        outcome = self._exchange.call(draw, timed, at.layout if at else None)
+        outcome = exchange.call(draw, timed, at.layout if at else None)
         self._cancellation.check()
-        log = self._exchange.session.log() if isinstance(outcome, Lost) else ""
+        log = exchange.session.log() if isinstance(outcome, Lost) else ""
         verdict = judge(self._operator, draw, outcome, log)
         self._note(record, verdict)
         return verdict, outcome, draw
@@ -248,7 +216,12 @@ class Checking:
         if record.failure is None:
             record.status, record.failure = verdict.status, verdict.failure
 
-    def _held_out(self, cases: Sequence[Case]) -> None:
+    def _held_out(self, cases: Sequence[Case], apart: Apart) -> None:
+        fault = apart.ready(self._exchange.session)
+        self._cancellation.check()
+        if fault is not None:
+            self.records[cases[0].uuid] = _not_ready(fault, cases[0])
+            return
         for position, case in enumerate(cases):
             record = CaseRecord(case)
             self._reporter.step(
@@ -260,12 +233,14 @@ class Checking:
                     "the budget"
                 )
                 break
-            verdict, _, _ = self._fresh(record, self._drawer.draw(case))
+            options = CallOptions(poison=self._poison)
+            verdict, _, _ = self._call(
+                record, self._drawer.draw(case), options, exchange=apart.exchange
+            )
             if not verdict.passed:
                 self.records[case.uuid] = record
                 break
-        if cases:
-            self.done.append("held_out")
+        self.done.append("held_out")
 
     def _many_calls(self, cases: Sequence[Case]) -> None:
         """Random families and workloads until the budget of checked calls is used up."""
@@ -352,6 +327,15 @@ class Checking:
 
 
 GRADES = ("bitwise", "within_tolerance", "flaky")
+
+
+def _not_ready(fault: Lost | CandidateFault, case: Case) -> CaseRecord:
+    """A held-out case whose process did not come up, though the first one did."""
+    if isinstance(fault, Lost):
+        status, failure = lost_failure(fault, Stage.CORRECTNESS, case, "")
+    else:
+        status, failure = call_failure(fault, case, None)
+    return CaseRecord(case, status, failure)
 
 
 def _call_it_flaky(record: CaseRecord, runs: int) -> None:

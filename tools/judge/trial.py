@@ -24,12 +24,14 @@ from ..schema.evaluation import (
 from ..schema.flashinfer_trace import Definition, Solution, Workload
 from ..wire import BuildRequest, Built, EvaluatePlan
 from . import room as rooms
+from .apart import Apart
 from .blocks import Blocks
-from .checking import Checking, Pace
+from .checking import Checking
 from .exchange import Exchange, has_outputs
 from .failures import Lost, build_failure, lost_failure
 from .inputs import Draw, Drawer, SeedBook, fresh_seed
 from .judged_operator import Case, JudgedOperator
+from .pace import Pace
 from .record import Ending, Verdict, write_record
 from .reporting import Cancellation, Reporter
 from .room import Room
@@ -156,7 +158,7 @@ class Trial:
             self._log = session.log()
             with self._measured("close"):
                 blocks.keep(session)
-                self._endings = [blocks.close, exchange.close]
+                self._endings += [blocks.close, exchange.close]
 
     def _spawn(self) -> ProcessSession:
         session = self._room.spawn()
@@ -193,7 +195,8 @@ class Trial:
     def _checked(self, exchange: Exchange, rng: random.Random) -> Verdict | None:
         plan = self._plan
         held_out = self._held_out_cases()
-        lost = exchange.map([*self.cases, *held_out])
+        apart = self._apart(held_out, rng) if held_out else None
+        lost = exchange.map(self.cases)
         self._cancellation.check()
         if lost is not None:
             return lost_failure(lost, Stage.CORRECTNESS, None, exchange.session.log())
@@ -210,12 +213,18 @@ class Trial:
             exchange, self.drawer, plan.checks, pace, self._reporter, self._cancellation, rng
         )
         with self._measured("correctness"):
-            checking.run(self.cases, held_out)
+            checking.run(self.cases, held_out, apart)
         failed = checking.failed
         if failed is None:
             return None if checking.anything_passed or not self.cases else NOTHING_RAN
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
+
+    def _apart(self, held_out: list[Case], rng: random.Random) -> Apart:
+        exchange = Exchange(self._spawn(), self.operator.definition, self._room.device, rng)
+        self._endings.append(exchange.close)
+        build = build_request(self.operator, self._solution, self._plan, self._room)
+        return Apart(exchange, build, held_out, self._plan.build_timeout_s)
 
     def _timed_all(self, exchange: Exchange, blocks: Blocks, rng: random.Random) -> Verdict | None:
         checking = self._checking

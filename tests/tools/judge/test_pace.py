@@ -1,10 +1,10 @@
-"""How long a case will take, and what a failure says."""
+"""How long a case will take."""
 
 from __future__ import annotations
 
 import pytest
 
-from kernel_harness.tools.judge.checking import Estimate
+from kernel_harness.tools.judge.pace import Estimate
 
 
 def test_nothing_seen_costs_nothing():
