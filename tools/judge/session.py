@@ -76,11 +76,7 @@ class CandidateSession(Protocol):
         ...
 
     def log(self) -> str:
-        """What it printed until `seal_log`, cut."""
-        ...
-
-    def seal_log(self) -> None:
-        """Shows nothing that is printed from now on, since it may tell what is held out."""
+        """What it printed so far, cut."""
         ...
 
     def close(self) -> None:
@@ -109,7 +105,6 @@ class LogPipe:
         self._head = bytearray()
         self._tail = bytearray()
         self._total = 0
-        self._sealed: str | None = None
         self._thread = threading.Thread(target=self._drain, daemon=True, name="candidate-log")
         self._thread.start()
 
@@ -117,14 +112,8 @@ class LogPipe:
         """Closes this process's copy of the write end, once the candidate has its own."""
         os.close(self.write)
 
-    def seal(self) -> None:
-        """Lets `text` say from now on what it says now."""
-        self._sealed = self.text()
-
     def text(self) -> str:
         """What was printed, its middle cut when it is long."""
-        if self._sealed is not None:
-            return self._sealed
         left_out = self._total - len(self._head) - len(self._tail)
         gap = f"\n… {left_out} bytes cut …\n" if left_out > 0 else ""
         return self._head.decode("utf-8", "replace") + gap + self._tail.decode("utf-8", "replace")
@@ -308,12 +297,8 @@ class ProcessSession:
         """Where its compiled Triton kernels lie; its owner is the candidate."""
         return self._private / triton_cache.FOLDER
 
-    def seal_log(self) -> None:
-        """Shows nothing that is printed from now on, since it may tell what is held out."""
-        self._log.seal()
-
     def log(self) -> str:
-        """What it printed until `seal_log`, cut."""
+        """What it printed so far, cut."""
         if self._closed:
             self._log.join()
         return self._log.text()

@@ -67,9 +67,6 @@ class ScriptedSession:
     def log(self) -> str:
         return "a scripted log"
 
-    def seal_log(self) -> None:
-        pass
-
     def close(self) -> None:
         self.closed = True
 
