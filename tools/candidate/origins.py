@@ -11,14 +11,19 @@ import re
 from collections.abc import Collection
 
 LIBRARIES = (
-    ("torch", re.compile(r"\bat::|\bc10::|at_cuda_detail|^triton_(poi|red|per|tem|mm)_|_inductor")),
+    (
+        "torch",
+        re.compile(
+            r"\bat::|\bc10::|_ZNK?2at|_ZNK?3c10|at_cuda_detail|^triton_(poi|red|per|tem|mm)_"
+        ),
+    ),
     ("cublas", re.compile(r"cublas|nvjet|^sm\d+_xmma|cutlass_\d+_|gemv2|splitKreduce", re.I)),
     ("cudnn", re.compile(r"cudnn", re.I)),
-    ("cub", re.compile(r"\bcub::|\bthrust::")),
+    ("cub", re.compile(r"\bcub::|\bthrust::|_ZNK?3cub|_ZNK?6thrust")),
     ("nccl", re.compile(r"^nccl", re.I)),
     ("flashinfer", re.compile(r"flashinfer", re.I)),
     ("fla", re.compile(r"^(chunk|fused_recurrent|prepare|recompute|solve|merge)_\w+_(kernel|fwd)")),
-    ("cutlass", re.compile(r"\bcutlass::|\bcute::")),
+    ("cutlass", re.compile(r"\bcutlass::|\bcute::|_ZNK?7cutlass|_ZNK?4cute")),
 )
 _PLAIN = re.compile(r"(?:^|[\s:*&])([A-Za-z_]\w*)\s*(?:<.*)?(?:\(.*)?$", re.DOTALL)
 

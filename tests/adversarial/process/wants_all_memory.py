@@ -1,6 +1,6 @@
 """Asks for more memory than the machine has."""
 
-EXPECT = {"status": "RUNTIME_ERROR", "kind": "out_of_memory"}
+EXPECT = {"status": "RUNTIME_ERROR", "kind": "out_of_memory", "needs": "cpu"}
 
 
 def run(x, w, table, alpha, y, row):
