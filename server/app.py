@@ -6,6 +6,7 @@ the call's context; nothing here is global.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -42,7 +43,7 @@ from .client_log import set_level
 from .continuing import Continuing
 from .skills import SCHEME as SKILL_SCHEME
 from .skills import SkillsExtension, SkillShelf
-from .watching import announcing
+from .watching import Listeners, announcing
 
 NAME = "kernel-harness"
 INSTRUCTIONS = """\
@@ -181,6 +182,12 @@ class HarnessServer(MCPServer[Harness]):
             raise
 
 
+@functools.cache
+def registered_tools() -> tuple[Tool, ...]:
+    """Every tool with its schemas, made once: they hold no state of any server."""
+    return tuple(_tool(entry) for entry in ENTRIES)
+
+
 def _tool(entry: Entry) -> Tool:
     tool = Tool.from_function(
         in_words(entry.function),
@@ -223,14 +230,14 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
     """
 
     shelf = SkillShelf.shipped()
-    bus = InMemorySubscriptionBus()
+    bus, listeners = InMemorySubscriptionBus(), Listeners()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncIterator[Harness]:
         opened = harness or Harness.open(settings or load_settings())
         app.harness = opened
         try:
-            async with announcing(shelf, bus), Continuing.opened() as app.continuing:
+            async with announcing(shelf, bus, listeners), Continuing.opened() as app.continuing:
                 yield opened
         finally:
             if harness is None:
@@ -242,9 +249,10 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
         title="Kernel Harness",
         version=importlib.metadata.version("kernel-harness"),
         instructions=INSTRUCTIONS,
-        tools=[_tool(entry) for entry in ENTRIES],
+        tools=list(registered_tools()),
         extensions=[SkillsExtension(shelf)],
         subscriptions=bus,
+        middleware=[listeners.remember],
         lifespan=lifespan,
         log_level="WARNING",
     )
@@ -258,8 +266,7 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
 
 def tool_schemas() -> dict[str, tuple[dict[str, Any], str]]:
     """Every tool's input schema and first sentence, for the command line."""
-    found = {}
-    for entry in ENTRIES:
-        tool = _tool(entry)
-        found[tool.name] = (tool.parameters, tool.description.split("\n\n")[0])
-    return found
+    return {
+        tool.name: (tool.parameters, tool.description.split("\n\n")[0])
+        for tool in registered_tools()
+    }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..tools.schema.evaluation import Isolation
 from .results import Answer, IsolationPart
@@ -19,23 +19,46 @@ from .results import Answer, IsolationPart
 BUDGET_CHARACTERS = 24_000
 """Of JSON: under 8,000 tokens at three characters a token, pessimistic for names and numbers."""
 
+LONGEST_TEXT = 8_000
+SHORTEST_TEXT = 60
+
 Detail = Literal["concise", "detailed"]
 A = TypeVar("A", bound=Answer)
 
 
 def fitted(build: Callable[[int], A], most: int) -> A:
-    """The answer with as many rows as fit the budget.
+    """The answer with as many rows as fit the budget, every text in it fit to be shown.
 
     Args:
         build: makes the answer with at most that many rows.
         most: rows to begin with.
     """
-    rows = most
-    answer = build(rows)
-    while rows > 0 and len(answer.model_dump_json()) > BUDGET_CHARACTERS:
-        rows = min(rows - 1, int(rows * 0.7))
-        answer = build(rows)
+    rows, longest = most, LONGEST_TEXT
+    answer = _shortened(build(rows), longest)
+    while len(answer.model_dump_json()) > BUDGET_CHARACTERS:
+        if rows > 0:
+            rows = min(rows - 1, int(rows * 0.7))
+        elif longest > SHORTEST_TEXT:
+            longest //= 2
+        else:
+            break
+        answer = _shortened(build(rows), longest)
     return answer
+
+
+def _shortened(answer: A, longest: int) -> A:
+    """The answer with every text cut, and rid of what could redraw a terminal."""
+
+    def shorter(value: Any) -> Any:
+        if isinstance(value, str):
+            return plain(value, longest) or ""
+        if isinstance(value, list):
+            return [shorter(part) for part in value]
+        if isinstance(value, dict):
+            return {shorter(name): shorter(part) for name, part in value.items()}
+        return value
+
+    return type(answer).model_validate(shorter(answer.model_dump()))
 
 
 def cut(text: str | None, most: int) -> str | None:
@@ -48,10 +71,14 @@ def cut(text: str | None, most: int) -> str | None:
 
 def plain(text: str | None, most: int) -> str | None:
     """Untrusted text: cut, and without control characters that could redraw a terminal."""
-    if text is None:
-        return None
-    kept = "".join(c for c in text if c in "\n\t" or (c.isprintable()))
-    return cut(kept, most)
+    return None if text is None else without_controls(cut(text, most) or "") or None
+
+
+def without_controls(text: str) -> str:
+    """The printable characters of a text, and its line breaks."""
+    if text.isprintable():
+        return text
+    return "".join(c for c in text if c in "\n\t" or c.isprintable())
 
 
 def microseconds(value: float | None) -> str:

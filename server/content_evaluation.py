@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 ROWS: dict[str, int] = {"concise": 10, "detailed": 60}
 TABLE_ROWS = 10
+SUMMARY_CHARACTERS = 1_000
 EXCERPT_CHARACTERS = {"concise": 2_000, "detailed": 6_000}
 LOG_CHARACTERS = {"concise": 800, "detailed": 4_000}
 STATIC_ROWS = 12
@@ -283,7 +284,7 @@ def summary(
         shown,
         _findings_words(evaluation),
         seen,
-        f"Next: {steps[0]}" if steps else None,
+        f"Next: {cut(steps[0], SUMMARY_CHARACTERS)}" if steps else None,
         f"evaluation_id {evaluation.evaluation_id}",
     )
 
@@ -307,8 +308,9 @@ def _failure_words(failure: Failure | None) -> str | None:
     spread = ""
     if failure.mismatched is not None and failure.total:
         spread = f" {failure.mismatched} of {failure.total} elements differ."
-    cluster = f" {failure.cluster}." if failure.cluster else ""
-    return f"{failure.stage}: {failure.message}{place}{where}.{spread}{cluster}".replace("..", ".")
+    cluster = f" {cut(failure.cluster, 300)}." if failure.cluster else ""
+    said = cut(failure.message, SUMMARY_CHARACTERS)
+    return f"{failure.stage}: {said}{place}{where}.{spread}{cluster}".replace("..", ".")
 
 
 def _speed_words(evaluation: Evaluation) -> str | None:

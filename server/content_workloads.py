@@ -7,9 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..tools.reports import definition_uri
 from ..tools.schema.evaluation import Executor
-from .content import Detail, axes_words, cut, fitted, isolation_part, lines, number, table
-from .resources import definition_uri
+from .content import (
+    Detail,
+    axes_words,
+    cut,
+    fitted,
+    isolation_part,
+    lines,
+    number,
+    table,
+    without_controls,
+)
 from .results import (
     AxisPart,
     DefinitionPart,
@@ -309,7 +319,7 @@ def slice_answer(piece: ReportSlice, section: str | None, offset: int) -> SliceA
         summary=f"Characters {offset} to {end} of {piece.total_characters}.{more}",
         uri=piece.uri,
         section=section,
-        text=piece.text,
+        text=without_controls(piece.text),
         offset=offset,
         next_offset=piece.next_offset,
         total_characters=piece.total_characters,

@@ -37,11 +37,6 @@ MOST_CHARACTERS = 200_000
 """Of one resource; the rest of a longer text is read with read_report."""
 
 
-def definition_uri(definition: str) -> str:
-    """The address of a definition."""
-    return f"{SCHEME}definition/{definition}"
-
-
 def register(app: MCPServer[Any]) -> None:
     """Adds the resource templates to a server."""
 

@@ -154,7 +154,8 @@ class SkillShelf:
         found = []
         for path in sorted(self._folder.rglob("*.md")):
             status = path.stat()
-            found.append((str(path), status.st_mtime_ns, status.st_size))
+            name = path.relative_to(self._folder).as_posix()
+            found.append((name, status.st_mtime_ns, status.st_size))
         return tuple(found)
 
 

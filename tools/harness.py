@@ -65,7 +65,7 @@ class Harness:
             self.evaluations, self.records, self.archive, dataset, settings.workspaces_dir,
             self.device,
         )  # fmt: skip
-        self._reports = Reports(self.records, self.archive, settings.profiles_dir)
+        self._reports = Reports(dataset, self.records, self.archive, settings.profiles_dir)
 
     @classmethod
     def open(cls, settings: Settings) -> Harness:

@@ -14,9 +14,10 @@ from .archive.store import Archive
 from .errors import RequestError, unknown_name
 from .evaluation.record import RecordStore
 from .schema.evaluation import Record
+from .workloads.dataset import Dataset
 
 SCHEME = "kernel-harness://"
-KINDS = ("evaluation", "candidate", "profile")
+KINDS = ("definition", "evaluation", "candidate", "profile")
 SLICE_CHARACTERS = 16_000
 
 
@@ -30,6 +31,11 @@ class ReportSlice(Record):
     offset: int
     total_characters: int
     next_offset: int | None
+
+
+def definition_uri(definition: str) -> str:
+    """The address of a definition."""
+    return f"{SCHEME}definition/{definition}"
 
 
 def evaluation_uri(evaluation_id: str) -> str:
@@ -51,6 +57,7 @@ def profile_uri(key: str) -> str:
 class Reports:
     """Reads reports of one data folder."""
 
+    dataset: Dataset
     records: RecordStore
     archive: Archive
     profiles_dir: Path
@@ -91,11 +98,24 @@ class Reports:
         )
 
     def _sections(self, kind: str, name: str) -> dict[str, str]:
+        if kind == "definition":
+            return self._definition(name)
         if kind == "evaluation":
             return self._evaluation(name)
         if kind == "candidate":
             return self._candidate(name)
         return self._profile(name)
+
+    def _definition(self, name: str) -> dict[str, str]:
+        operator = self.dataset.operator(name)
+        contract = operator.definition.model_dump(mode="json", exclude={"reference"})
+        workloads = [workload.model_dump(mode="json") for workload in operator.workloads]
+        return {
+            "definition": json.dumps(contract, indent=1),
+            "reference": operator.definition.reference,
+            "policy": operator.policy.model_dump_json(indent=1),
+            "workloads": "\n".join(json.dumps(workload) for workload in workloads),
+        }
 
     def _evaluation(self, evaluation_id: str) -> dict[str, str]:
         record = json.loads(self.records.get(evaluation_id).model_dump_json())

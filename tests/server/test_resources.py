@@ -9,16 +9,20 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import MCPError
+from mcp import Client, MCPError
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ServerEvent
-from mcp.types import PromptReference, ResourceTemplateReference
+from mcp.types import (
+    PromptReference,
+    ResourceListChangedNotification,
+    ResourceTemplateReference,
+)
 
 from kernel_harness.server import resources, watching
-from kernel_harness.server.app import INSTRUCTIONS
+from kernel_harness.server.app import INSTRUCTIONS, build_app
 from kernel_harness.server.skills import SkillShelf
 
 from .calls import good
-from .scripted import DEFINITION, REFERENCE, solution
+from .scripted import DEFINITION, REFERENCE, ScriptedHarness, solution
 
 pytestmark = pytest.mark.anyio
 
@@ -146,13 +150,35 @@ async def test_an_edited_skill_is_announced_and_served_at_once(tmp_path: Path) -
             changed.set()
 
     bus.subscribe(hear)
-    async with watching.announcing(shelf, bus, every_s=0.02):
+    async with watching.announcing(shelf, bus, watching.Listeners(), every_s=0.02):
         await anyio.sleep(0.05)
         assert not changed.is_set()
         manifest.write_text("---\nname: tune\ndescription: second words\n---\n")
         with anyio.fail_after(2):
             await changed.wait()
     assert shelf.skills()[0].description == "second words"
+
+
+async def test_a_client_of_the_2025_revisions_is_told_that_resources_changed(
+    harness: ScriptedHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tune").mkdir()
+    manifest = tmp_path / "tune" / "SKILL.md"
+    manifest.write_text("---\nname: tune\ndescription: first\n---\n")
+    monkeypatch.setattr(SkillShelf, "shipped", lambda: SkillShelf(tmp_path))
+    monkeypatch.setattr(watching, "EVERY_S", 0.02)
+    told = anyio.Event()
+
+    async def hear(message: Any) -> None:
+        if isinstance(message, ResourceListChangedNotification):
+            told.set()
+
+    async with Client(build_app(harness=harness), mode="legacy", message_handler=hear) as client:
+        await client.list_tools()
+        await anyio.sleep(0.05)
+        manifest.write_text("---\nname: tune\ndescription: second\n---\n")
+        with anyio.fail_after(3):
+            await told.wait()
 
 
 async def test_the_instructions_are_short_and_name_the_first_skill(connect: Any) -> None:

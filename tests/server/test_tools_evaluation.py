@@ -11,7 +11,7 @@ import pytest
 from kernel_harness.tools.schema.evaluation import Stage, Status
 
 from .calls import good, refused, words
-from .scripted import DEFINITION, ScriptedHarness, passed, solution, wrong
+from .scripted import DEFINITION, REFERENCE, ScriptedHarness, passed, solution, wrong
 
 pytestmark = pytest.mark.anyio
 
@@ -180,6 +180,14 @@ async def test_a_fault_of_ours_is_told_by_reference_only(
     assert "secret" not in said
     reference = said.split("reference ")[1].split(":")[0]
     assert reference in caplog.text and "secret detail" in caplog.text
+
+
+async def test_a_definition_is_read_a_section_at_a_time(connect: Any) -> None:
+    async with connect() as client:
+        listed = await good(client, "list_workloads", definition=DEFINITION)
+        piece = await good(client, "read_report", uri=listed["definition_uri"], section="reference")
+    assert piece["text"] == REFERENCE
+    assert piece["sections"] == ["definition", "reference", "policy", "workloads"]
 
 
 async def test_an_unknown_report_is_refused_with_the_form_of_an_address(connect: Any) -> None:
