@@ -207,11 +207,11 @@ def _orphans(keepers: set[int]) -> list[int]:
 
 
 def _candidate_pid(said: dict[str, Any]) -> int:
-    """The candidate's id as seen from here; in a process namespace it was told another."""
+    """The candidate's id as seen from here; its keeper's, with which it ends, where none is told."""
     keeper = int(said["keeper"])
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])
-    return int(said.get("candidate", keeper))
+    return keeper
 
 
 def warm_up(*, interpret: bool) -> None:

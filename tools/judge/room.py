@@ -21,7 +21,7 @@ import torch
 from ..errors import CapabilityError
 from ..schema.evaluation import DeviceInfo, Executor, Isolation
 from .inputs import AHEAD_BYTES, Ahead
-from .session import ProcessSession, SpawnOptions, Zygote
+from .session import ProcessSession, SpawnOptions, Zygote, ZygoteGoneError
 
 PACKAGES = (
     "kernel-harness",
@@ -70,8 +70,12 @@ class Room:
         return self.device.type == "cpu"
 
     def spawn(self) -> ProcessSession:
-        """A candidate process that runs candidates."""
-        return self.running.spawn()
+        """A candidate process that runs candidates; to be called in the main thread."""
+        try:
+            return self.running.spawn()
+        except ZygoteGoneError:
+            self.running = self.running.another()
+            return self.running.spawn()
 
     def start_compiler(self) -> None:
         """Makes sure that there is a zygote for compiling.

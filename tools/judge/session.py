@@ -132,6 +132,10 @@ class LogPipe:
         os.close(self._read)
 
 
+class ZygoteGoneError(InfrastructureError):
+    """Raised when a zygote was killed, by a lack of memory or by a person."""
+
+
 @dataclass(frozen=True)
 class SpawnOptions:
     """What every candidate of one judge gets.
@@ -159,6 +163,7 @@ class Zygote:
 
     def __init__(self, options: SpawnOptions, *, interpret: bool) -> None:
         self._options = options
+        self._interpret = interpret
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         command = [
@@ -197,6 +202,10 @@ class Zygote:
         with theirs:
             try:
                 answer = self._exchange(message, [theirs.fileno(), log.write])
+            except InfrastructureError:
+                ours.close()
+                shutil.rmtree(private, ignore_errors=True)
+                raise
             finally:
                 log.started()
         if not isinstance(answer, Spawned):
@@ -221,6 +230,14 @@ class Zygote:
         """Whether the process still runs."""
         return self._process.poll() is None
 
+    def another(self) -> Zygote:
+        """One like it, once this one is gone.
+
+        To be called in the main thread: a zygote dies with the thread that started it.
+        """
+        self.close()
+        return Zygote(self._options, interpret=self._interpret)
+
     def reap(self, pid: int) -> int | None:
         """Kills a candidate with all that it started; its exit code, or minus the signal."""
         answer = self._exchange(Reap(pid=pid))
@@ -240,10 +257,11 @@ class Zygote:
                     self._socket, from_zygote, TRUSTED_FRAME_BYTES, timeout_s=ZYGOTE_TIMEOUT_S
                 )
             except (WireError, OSError) as error:
-                raise InfrastructureError(
-                    f"The zygote cannot be talked to: {error}",
+                gone = isinstance(error, WireClosedError)
+                raise (ZygoteGoneError if gone else InfrastructureError)(
+                    f"The process that starts candidates cannot be talked to: {error}",
                     where="tools.candidate",
-                    remedy="Evaluate again: a new judge is started.",
+                    remedy="Evaluate again; should it happen twice, look for a lack of memory.",
                 ) from error
         close_all(received)
         return answer

@@ -372,13 +372,24 @@ def test_inputs_that_cannot_be_written_are_said_to_be_so(judge):
     assert isinstance(answer, wire.Materialised) and answer.error
 
 
-def test_a_zygote_that_dies_ends_the_trial_as_the_harness_fault(tmp_path):
+def first_child(pid):
+    return int(open(f"/proc/{pid}/task/{pid}/children").read().split()[0])
+
+
+def test_a_zygote_that_is_killed_costs_one_trial_at_most(tmp_path):
     judge = JudgeProcess("cpu", tmp_path)
-    children = f"/proc/{judge.process.pid}/task/{judge.process.pid}/children"
-    zygote = int(open(children).read().split()[0])
-    os.kill(zygote, signal.SIGKILL)
-    answer = judge.ask(honest())
+    killed = first_child(judge.process.pid)
+    os.kill(killed, signal.SIGKILL)
+    assert judge.evaluate(honest()).status is Status.PASSED
+
+    def kill_zygote(progress):
+        if progress.message == "building":
+            os.kill(first_child(judge.process.pid), signal.SIGKILL)
+
+    slow = make_solution("import time\ntime.sleep(1.5)\n" + HONEST, definition="affine_n64")
+    answer = judge.ask(make_plan(slow), on_progress=kill_zygote)
     assert isinstance(answer, wire.JudgeFault) and answer.remedy
+    assert judge.evaluate(honest()).status is Status.PASSED
     judge.close()
 
 
