@@ -1,1 +1,1 @@
-"""The skills that ship: one folder each, in the Agent Skills format. README.md says who edits them."""
+"""The skills that ship: one folder each, as the Agent Skills format has it; see README.md."""

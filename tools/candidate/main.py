@@ -207,7 +207,7 @@ def _orphans(keepers: set[int]) -> list[int]:
 
 
 def _candidate_pid(said: dict[str, Any]) -> int:
-    """The candidate's id as seen from here; its keeper's, with which it ends, where none is told."""
+    """The candidate's id as seen from here; its keeper's where none is told, which ends it too."""
     keeper = int(said["keeper"])
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])

@@ -45,7 +45,8 @@ def test_three_percent_is_found():
 
 def test_a_slower_candidate_is_called_slower():
     verdict = comparison.compare(measured(noisy(1, 30)), measured(noisy(2, 33)), {})
-    assert verdict is not None and verdict.decision is Decision.SLOWER and verdict.ratio < 1
+    assert verdict is not None and verdict.ratio is not None
+    assert verdict.decision is Decision.SLOWER and verdict.ratio < 1
 
 
 def test_a_difference_inside_the_noise_floor_is_no_difference():
