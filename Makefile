@@ -15,6 +15,9 @@ help: ## list the targets
 .venv/.installed-test: pyproject.toml setup.py constraints/cpu.txt
 	@scripts/install.sh test
 
+.venv/.installed-docs: pyproject.toml setup.py constraints/cpu.txt
+	@scripts/install.sh docs
+
 .venv/.installed-test,check: pyproject.toml setup.py constraints/cpu.txt
 	@scripts/install.sh test check
 
@@ -42,8 +45,8 @@ gpu-test: .venv/.installed-test ## run the tests that need an NVIDIA GPU
 bench: .venv/.installed-base ## measure turnaround and noise on this GPU
 	@$(PY) benchmarks/turnaround.py
 
-docs: ## build the guide into site/
-	@scripts/install.sh docs && $(PY) -m mkdocs build --strict
+docs: .venv/.installed-docs ## build the guide into site/, its reference from the code
+	@$(PY) scripts/generate_docs.py && NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 conformance: .venv/.installed-base ## run MCP's own suites against the server
 	@scripts/conformance.sh

@@ -1,8 +1,8 @@
 """One frozen Settings, loaded once; nothing else reads the environment.
 
 Precedence: an argument, then `KERNEL_HARNESS_<NAME>`, then `kernel-harness.toml` in the current
-folder or the data folder, then the default. A name that nothing knows is an error, for a misspelt
-setting that is ignored costs an afternoon.
+folder or the default data folder, then the default. A name that nothing knows is an error, for a
+misspelt setting that is ignored costs an afternoon.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Settings(BaseModel):
 
     data_dir: Path = Field(
         default_factory=_default_data_dir,
-        description="Holds workspaces/, archive/, evaluations/ and cache/.",
+        description="Holds workspaces/ and archive/.",
     )
     kernels_dir: Path = Field(
         default_factory=_default_kernels_dir, description="The shipped operators."
@@ -79,9 +79,15 @@ class Settings(BaseModel):
         description="Time for one evaluation without a GPU; the rest is NOT_RUN.",
     )
     gpu_budget_s: float = Field(default=900.0, gt=0, description="The same with one.")
-    build_timeout_s: float = Field(default=180.0, gt=0)
-    call_timeout_s: float = Field(default=60.0, gt=0)
-    log_level: str = Field(default="WARNING")
+    build_timeout_s: float = Field(
+        default=180.0, gt=0, description="Longest a candidate may take to build, in seconds."
+    )
+    call_timeout_s: float = Field(
+        default=60.0, gt=0, description="Longest one call of a candidate may take, in seconds."
+    )
+    log_level: str = Field(
+        default="WARNING", description="DEBUG, INFO, WARNING or ERROR; logs go to stderr."
+    )
 
     @property
     def workspaces_dir(self) -> Path:
