@@ -69,7 +69,7 @@ def _verdicts(found: Rejudged) -> list[str]:
     same = "the same verdict" if found.same_verdict else f"recorded as {found.recorded.status}"
     said = [
         f"Judged again as {found.again.evaluation_id}: {found.again.status}, {same}; "
-        f"{found.repeated} of {found.draws} draws had the recorded seed and family."
+        f"{found.repeated} of {found.draws} draws were made again with their seed and family."
     ]
     failure = found.again.failure
     if failure is not None and not found.same_verdict:

@@ -2,8 +2,8 @@
 
 Finds the sources that the record judged, by their content: in a workspace that is named, in the
 archive, among shipped solutions, in any workspace. Latencies are not taken again; whether they
-follow from their samples is `evaluation.recomputation`. A draw repeats exactly when seed and family
-are the recorded ones; families are chosen at random, so the answer counts the draws that do.
+follow from their samples is `evaluation.recomputation`. Every recorded draw is made again with its
+seed and family, on a like device; what hangs on streams, times or chance is not repeated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .errors import CapabilityError, HarnessError, RequestError
 from .evaluation.plan import replay_checks
 from .evaluation.record import RecordStore
 from .evaluation.service import EvaluateRequest, EvaluationService
-from .schema.evaluation import Evaluation, Executor
+from .schema.evaluation import Evaluation, Executor, Stage
 from .schema.flashinfer_trace import Solution
 from .workloads.dataset import Dataset
 from .workloads.operators import Operator
@@ -25,6 +25,7 @@ from .workspace import read_workspace
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 PATIENCE_S = 3_600.0
+NOT_REPEATED = (Stage.INTEGRITY, Stage.TIMING)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Replaying:
             CapabilityError: when the record was made by an executor that this machine is not.
         """
         record = self.records.get(evaluation_id.strip())
-        executor = self._executor(record)
+        self._can_repeat(record)
         operator = self.dataset.operator(record.definition)
         solution = self._sources(record, operator, workspace)
         known = {w.uuid for w in operator.workloads}
@@ -87,7 +88,7 @@ class Replaying:
             solution=solution,
             scope=record.scope,
             force=True,
-            checks=replay_checks(record.scope, executor),
+            checks=replay_checks(record),
             only=tuple(uuid for uuid in record.evidence.seeds if uuid in known),
             replay=record,
         )
@@ -95,7 +96,7 @@ class Replaying:
         draws, repeated = draws_repeated(record, again)
         return Rejudged(record, again, draws, repeated, differing_facts(record, again))
 
-    def _executor(self, record: Evaluation) -> Executor:
+    def _can_repeat(self, record: Evaluation) -> None:
         if not record.evidence.seeds:
             raise RequestError(
                 f"{record.evaluation_id} holds no seed: it ended before anything was run",
@@ -109,7 +110,6 @@ class Replaying:
                 f"same seeds give other inputs with {here}",
                 remedy="Judge it again on a machine like the one that the record names.",
             )
-        return here
 
     def _sources(self, record: Evaluation, operator: Operator, workspace: str | None) -> Solution:
         if workspace is not None:
@@ -176,6 +176,8 @@ def differing_facts(record: Evaluation, again: Evaluation) -> tuple[str, ...]:
         for name in sorted(old.keys() & new.keys())
         if old[name] != new[name]
     ]
+    if record.failure is not None and record.failure.stage in NOT_REPEATED:
+        notes.append(f"the record failed in stage {record.failure.stage}, which is not repeated")
     if record.integrity.determinism == "flaky":
         notes.append("the record found the candidate flaky")
     return tuple(notes)

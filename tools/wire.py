@@ -96,6 +96,9 @@ class EvaluatePlan(Message):
     replay_seeds: dict[str, list[int]] = Field(
         default_factory=dict, description="Recorded seeds to use again, when a verdict is redone."
     )
+    replay_families: dict[str, list[str]] = Field(
+        default_factory=dict, description="What was drawn with each of `replay_seeds`."
+    )
     command: str = ""
 
 

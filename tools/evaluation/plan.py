@@ -62,10 +62,20 @@ def promotion_checks(executor: Executor) -> Checks:
     return checks
 
 
-def replay_checks(scope: Scope, executor: Executor) -> Checks:
-    """What a scope checks, without timing: for judging again from recorded seeds."""
-    checks = CHECKS[scope].model_copy(update={"timed": False, "ghost_replay": False})
-    return interpreter_checks(checks) if executor is Executor.INTERPRETER else checks
+def replay_checks(record: Evaluation) -> Checks:
+    """What a record checked, without what no seed repeats: times, streams, disabled kernels."""
+    checks = CHECKS[record.scope]
+    if record.evidence.checks:
+        checks = Checks.model_validate(record.evidence.checks)
+    return checks.model_copy(
+        update={
+            "timed": False,
+            "ghost_replay": False,
+            "determinism_runs": 0,
+            "correctness_budget": 0,
+            "sanitizer": False,
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -168,5 +178,6 @@ def make_plan(request: PlanRequest) -> EvaluatePlan:
         call_timeout_s=request.call_timeout_s,
         noise_floor=dict(request.noise_floor),
         replay_seeds=dict(request.replay.evidence.seeds) if request.replay else {},
+        replay_families=dict(request.replay.evidence.families) if request.replay else {},
         command=request.command,
     )

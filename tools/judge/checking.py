@@ -18,7 +18,7 @@ from . import integrity
 from .apart import Apart
 from .exchange import CallOptions, Exchange, Outcome, has_outputs
 from .failures import call_failure, lost_failure
-from .inputs import Draw, Drawer, pick_families
+from .inputs import DERIVED, Draw, Drawer, pick_families
 from .judged_operator import Case
 from .pace import Estimate, Pace
 from .reporting import Cancellation, Reporter
@@ -134,7 +134,10 @@ class Checking:
             )
             before = self.failed
             if self._affordable(record):
-                self._check(record, first=not self._telling(cases))
+                if self._drawer.book.recorded(case) is not None:
+                    self._check_again(record)
+                else:
+                    self._check(record, first=not self._telling(cases))
             if before is None and self.failed is not None:
                 stop_at = time.monotonic() + AFTER_FAILURE_S
 
@@ -184,6 +187,24 @@ class Checking:
         for family in pick_families(self._operator.families, self._checks.families, self._rng):
             if verdict.passed:
                 verdict, _, _ = self._fresh(record, self._drawer.draw(record.case, family))
+
+    def _check_again(self, record: CaseRecord) -> None:
+        """Every recorded draw of the case in its order, those of its timed calls included."""
+        base, at = None, None
+        while record.failure is None:
+            family = self._drawer.book.recorded(record.case)
+            if family is None:
+                return
+            if self._pace.left_s <= 0:
+                self.not_run["replay"] = "the budget of time ended before the last recorded draw"
+                return
+            if base is not None and family in DERIVED:
+                draw = self._drawer.derived(base, family)
+                self._call(record, draw, CallOptions(poison=self._poison), at)
+            else:
+                base = self._drawer.draw(record.case, family)
+                _, outcome, _ = self._fresh(record, base)
+                at = outcome if isinstance(outcome, Outcome) else None
 
     def _fresh(self, record: CaseRecord, draw: Draw) -> tuple[CallVerdict, Outcome | Lost, Draw]:
         return self._call(record, draw, CallOptions(poison=self._poison))

@@ -22,6 +22,9 @@ from .generic import Value
 from .judged_operator import Case, JudgedOperator
 from .mismatch import BIT_VIEW
 
+TWIN, REWRITE = "twin", "rewrite"
+DERIVED = (TWIN, REWRITE)
+"""What stands for a family where a draw was made from another one."""
 SEED_BITS = 53
 """So that a recorded seed survives readers whose numbers are doubles."""
 TWIN_SHARE = 0.02
@@ -64,6 +67,7 @@ class SeedBook:
     """Which seeds and families each case was judged with; replays recorded ones first."""
 
     replay: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    replay_families: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seeds: dict[str, list[int]] = field(default_factory=dict)
     families: dict[str, list[str]] = field(default_factory=dict)
 
@@ -74,6 +78,11 @@ class SeedBook:
         seed = recorded[len(used)] if len(used) < len(recorded) else fresh_seed()
         self.note(case, family, seed)
         return seed
+
+    def recorded(self, case: Case) -> str | None:
+        """What the case's next recorded draw was; None when every one was made again."""
+        used = len(self.seeds.get(case.uuid, ()))
+        return next(iter(self.replay_families.get(case.uuid, ())[used:]), None)
 
     def note(self, case: Case, family: str, seed: int) -> None:
         """Records what a draw of the case was made with."""
@@ -178,13 +187,17 @@ class Drawer:
     def _drawn(self, case: Case, family: str, seed: int) -> Draw:
         return self._judged(case, family, seed, self.operator.draw(case, seed, family, self.device))
 
+    def derived(self, draw: Draw, how: str) -> Draw:
+        """A draw made from another as a record says it was, one of `DERIVED`."""
+        return self.twin(draw) if how == TWIN else self.rewritten(draw)
+
     def twin(self, draw: Draw) -> Draw:
         """A draw equal to another but for a few elements, or new values for the same structure.
 
         Integers stay, since they may be indices into the rest: only float tensors change. Where
         there are none, the typical inputs are drawn anew.
         """
-        seed = self.book.next(draw.case, "twin")
+        seed = self.book.next(draw.case, TWIN)
         generator = torch.Generator(device=self.device).manual_seed(seed)
         changed = {
             name: _partly_rewritten(value, generator)
@@ -193,19 +206,19 @@ class Drawer:
         }
         if not changed:
             fresh = self.operator.draw(draw.case, seed, self.operator.families[0], self.device)
-            return self._judged(draw.case, "twin", seed, fresh)
-        return self._judged(draw.case, "twin", seed, {**draw.inputs, **changed})
+            return self._judged(draw.case, TWIN, seed, fresh)
+        return self._judged(draw.case, TWIN, seed, {**draw.inputs, **changed})
 
     def rewritten(self, draw: Draw) -> Draw:
         """New values in the operator's own way, else a twin; `draw` itself is not touched."""
-        seed = self.book.next(draw.case, "rewrite")
+        seed = self.book.next(draw.case, REWRITE)
         generator = torch.Generator(device=self.device).manual_seed(seed)
         inputs = {
             name: value.clone() if isinstance(value, torch.Tensor) else value
             for name, value in draw.inputs.items()
         }
         if self.operator.rewrite(draw.case, inputs, generator):
-            return self._judged(draw.case, "rewrite", seed, inputs)
+            return self._judged(draw.case, REWRITE, seed, inputs)
         return self.twin(draw)
 
     def _judged(self, case: Case, family: str, seed: int, inputs: dict[str, Value]) -> Draw:

@@ -143,6 +143,7 @@ def _evidence(ending: Ending) -> Evidence:
         timer_note=timing.timer_note if timing else None,
         seeds=ending.book.seeds,
         families=ending.book.families,
+        checks=ending.plan.checks.model_dump(mode="json"),
         clocks=timing.clocks if timing else [],
         versions=ending.room.versions,
         noise_floor=dict(ending.plan.noise_floor) or None,

@@ -89,7 +89,7 @@ class Trial:
             Path(plan.operator_dir) if plan.operator_dir else None,
             Path(plan.dataset_root) if plan.dataset_root else None,
         )
-        self._book = SeedBook(replay=plan.replay_seeds)
+        self._book = SeedBook(plan.replay_seeds, plan.replay_families)
         self.drawer = Drawer(self.operator, room.device, self._book, room.ahead)
         self.cases = [
             self.operator.case(Workload.model_validate(p.workload)) for p in plan.workloads

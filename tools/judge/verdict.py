@@ -23,7 +23,7 @@ from .failures import (
     lost_failure,
     mismatch_failure,
 )
-from .inputs import Draw
+from .inputs import DERIVED, Draw
 from .judged_operator import Case, JudgedOperator
 from .mismatch import Mismatch
 
@@ -142,7 +142,7 @@ def _plainly_right(
 
 def family_words(family: str) -> str:
     """A family as a reader should see it."""
-    if family in ("twin", "rewrite"):
+    if family in DERIVED:
         return (
             "the same addresses as the call before with a few values changed; a result kept from "
             "an earlier call would look like this"

@@ -295,7 +295,12 @@ class Evidence(Record):
     seeds: dict[str, list[int]] = Field(
         default_factory=dict, description="Per workload, the seed of each checked call's inputs."
     )
-    families: dict[str, list[str]] = Field(default_factory=dict)
+    families: dict[str, list[str]] = Field(
+        default_factory=dict, description="Per workload, what was drawn with each of its seeds."
+    )
+    checks: dict[str, Any] = Field(
+        default_factory=dict, description="How hard the judge was asked to look."
+    )
     clocks: list[ClockSample] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
     noise_floor: dict[str, Any] | None = None

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from kernel_harness.tools import wire
 from kernel_harness.tools.errors import InfrastructureError
+from kernel_harness.tools.evaluation.plan import replay_checks
 from kernel_harness.tools.judge.main import fault
 from kernel_harness.tools.schema.evaluation import Stage, Status
 
@@ -94,11 +95,43 @@ def test_the_record_holds_what_repeats_the_verdict(judge):
     assert evidence.isolation is not None and "writes_stay_inside" in evaluation.integrity.checks
 
 
-def test_every_evaluation_draws_anew_and_recorded_seeds_replay(judge):
+def test_every_evaluation_draws_anew(judge):
     first, second = judge.evaluate(honest()), judge.evaluate(honest())
     assert first.evidence.seeds != second.evidence.seeds
-    again = judge.evaluate(honest(replay_seeds=first.evidence.seeds))
-    assert again.evidence.seeds == first.evidence.seeds
+
+
+def again(judge, evaluation, source=HONEST):
+    """The same sources judged with what a record tells of its draws, as a replay asks for it."""
+    return judge.evaluate(
+        make_plan(
+            make_solution(source, definition="affine_n64"),
+            checks=replay_checks(evaluation),
+            replay_seeds=evaluation.evidence.seeds,
+            replay_families=evaluation.evidence.families,
+        )
+    )
+
+
+def test_every_recorded_draw_can_be_made_again(judge):
+    checks = wire.Checks(
+        trials=2, families=2, held_out=3, determinism_runs=3, correctness_budget=60, timed=False
+    )
+    first = judge.evaluate(honest(checks=checks))
+    assert sum(len(seeds) for seeds in first.evidence.seeds.values()) >= 50
+    second = again(judge, first)
+    assert second.status is Status.PASSED
+    assert second.evidence.seeds == first.evidence.seeds
+    assert second.evidence.families == first.evidence.families
+
+
+def test_a_fault_on_one_family_is_found_again_whichever_was_drawn(judge):
+    source = HONEST.replace("+ 1.0", "+ (1.0 if (x.abs() < 100).all() else 1.1)")
+    checks = wire.Checks(trials=1, families=2, held_out=2, timed=False)
+    first = evaluate(judge, source, checks=checks)
+    assert first.status is Status.INCORRECT_NUMERICAL and first.failure is not None
+    second = again(judge, first, source)
+    assert second.failure == first.failure
+    assert second.evidence.families == first.evidence.families
 
 
 def test_a_wrong_result_says_where_and_what(judge):
