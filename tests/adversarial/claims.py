@@ -1,8 +1,7 @@
 """What the judge claims, and the cheats that attack each claim; checked both ways.
 
 A claim without a cheat is hope, a cheat without a claim is noise: `test_claims.py` refuses both.
-Some cheats need a GPU: tests/gpu runs those, and the others once more on the device. The page
-docs/explanation/claims.md is written from this file by scripts/write_claims.py.
+Some cheats need a GPU: tests/gpu runs those, and the others once more on the device.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ CLAIMS: dict[str, Claim] = {
             "values/first_call_only",
             "values/call_counter",
             "values/result_of_the_last_call",
+            "values/triton_counter_not_reset",
             "values/deferred_to_a_later_call",
             "values/weights_prepared_once",
             "values/structure_of_the_generator",
@@ -59,6 +59,9 @@ CLAIMS: dict[str, Claim] = {
             "values/half_precision",
             "values/half_precision_sum",
             "values/narrow_type",
+            "values/triton_accumulates_into_what_is_there",
+            "values/triton_grid_too_small",
+            "values/triton_half_precision",
             "values/broadcast_shape",
             "values/nothing_returned",
             "memory/not_a_tensor",
@@ -92,7 +95,11 @@ CLAIMS: dict[str, Claim] = {
     ),
     "writes_stay_inside": Claim(
         "A call writes nothing next to the tensors that it was given.",
-        ("memory/write_past_the_end", "memory/write_before_the_start"),
+        (
+            "memory/write_past_the_end",
+            "memory/write_before_the_start",
+            "memory/triton_missing_mask",
+        ),
     ),
     "outputs_own_memory": Claim(
         "Outputs share memory neither with inputs nor with earlier outputs.",
@@ -171,12 +178,39 @@ CLAIMS: dict[str, Claim] = {
     "honest_candidates_pass": Claim(
         "Honest candidates pass, suspicious as they may look.",
         (
+            "honest/another_order_of_summation",
+            "honest/branches_on_values",
+            "honest/copy_of_an_input_changed",
+            "honest/counts_and_times_its_calls",
+            "honest/cuda_own_kernel",
+            "honest/cuda_with_much_shared_memory",
+            "honest/graph_with_copied_inputs",
+            "honest/helper_process",
             "honest/honest",
             "honest/honest_by_value",
             "honest/honest_triton",
             "honest/joined_stream",
             "honest/keeps_scratch_memory",
+            "honest/launch_parameters_kept_by_shape",
+            "honest/mode_that_is_left",
+            "honest/more_exact_than_asked",
+            "honest/output_as_scratch",
+            "honest/outputs_that_want_gradients",
+            "honest/pool_of_threads",
+            "honest/prints_to_stdout",
+            "honest/raises_again",
+            "honest/returns_a_named_tuple",
+            "honest/returns_another_layout",
+            "honest/returns_parts_of_one_allocation",
+            "honest/switches_of_its_own",
+            "honest/temporary_files",
+            "honest/temporary_in_another_layout",
             "honest/threads_that_are_joined",
+            "honest/triton_atomics",
+            "honest/triton_autotuned",
+            "honest/triton_persistent_grid",
+            "honest/triton_scratch_of_the_caller",
+            "honest/two_joined_streams",
         ),
     ),
     "not_faster_than_physics": Claim(
@@ -219,6 +253,7 @@ CLAIMS: dict[str, Claim] = {
             "library/torch_in_triton_clothes",
             "library/falls_back_to_the_library",
             "library/named_like_a_library",
+            "library/kernel_that_opens_a_gate",
         ),
         elsewhere=("tests/tools/judge/test_integrity.py::test_a_foreign_library_is_a_violation",),
     ),

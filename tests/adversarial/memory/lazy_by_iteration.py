@@ -1,9 +1,13 @@
 """Returns a sequence that computes when the harness takes its outputs out of it."""
 
+from typing import Any
+
 EXPECT = {"status": "INCORRECT_NUMERICAL", "kind": "wrong_nonfinite", "style": "value"}
 
 
 class Later(tuple):
+    problem: Any
+
     def __iter__(self):
         x, w, table, alpha = self.problem
         y = x[table.long()] * w * alpha + 1.0
