@@ -211,7 +211,7 @@ class Operator:
         """The work that any correct kernel must do, by cost.py, else an upper bound from shapes.
 
         Args:
-            axes: the workload's axes.
+            axes: the workload's axes; cost.py is given the constant ones too, as by the judge.
             inputs: its tensors, where the caller has them; makes data-dependent counts exact.
             structure: the workload's entry of `structure`.
 
@@ -223,7 +223,8 @@ class Operator:
             return generic_cost(self.definition, axes)
         module = load_by_path(path)
         try:
-            fields = module.cost(dict(axes), structure=structure, inputs=inputs)
+            sizes = {**axes, **self.definition.const_axes}
+            fields = module.cost(sizes, structure=structure, inputs=inputs)
             return Cost(**fields)
         # cost.py is data of the operator's author: whatever it raises is a fault of that file.
         except Exception as error:

@@ -97,6 +97,11 @@ def test_cost_comes_from_the_operators_own_file(write_operator: Write) -> None:
     assert operator.cost({"rows": 3}, structure={"lens": [1, 1]}).bytes_read == 20
 
 
+def test_a_cost_file_is_given_the_constant_axes_too(write_operator: Write) -> None:
+    text = "def cost(axes, **_): return {'bytes_read': axes['width'], 'bytes_written': 1}"
+    assert loaded(write_operator(cost__py=text)).cost({"rows": 3, "pages": 1}).bytes_read == 64
+
+
 def test_an_edited_cost_file_is_read_anew(write_operator: Write) -> None:
     kernels = write_operator(cost__py=COST)
     operator = loaded(kernels)
