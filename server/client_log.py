@@ -8,14 +8,12 @@ The server's own log, on standard error, is another matter.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp.server.context import ServerRequestContext
+from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPDeprecationWarning
 from mcp.types import EmptyResult, LoggingLevel, SetLevelRequestParams
-
-if TYPE_CHECKING:
-    from .calling import Call
 
 LEVELS: tuple[LoggingLevel, ...] = (
     "debug",
@@ -44,7 +42,7 @@ async def set_level(
     return EmptyResult()
 
 
-async def tell(ctx: Call, level: LoggingLevel, words: str, **facts: Any) -> None:
+async def tell(ctx: Context[Any], level: LoggingLevel, words: str, **facts: Any) -> None:
     """Sends one log line about a call, if the client wants lines of that level.
 
     Args:
