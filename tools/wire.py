@@ -90,9 +90,6 @@ class EvaluatePlan(Message):
     budget_s: float = Field(default=600.0, description="After it, what is left is NOT_RUN.")
     build_timeout_s: float = 180.0
     call_timeout_s: float = 60.0
-    noise_floor: dict[str, float] = Field(
-        default_factory=dict, description="Duration decade in µs to the floor of |ln ratio|."
-    )
     replay_seeds: dict[str, list[int]] = Field(
         default_factory=dict, description="Recorded seeds to use again, when a verdict is redone."
     )

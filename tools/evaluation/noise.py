@@ -17,22 +17,19 @@ from ..errors import InfrastructureError
 from ..settings import Settings
 
 
-def noise_floor_file(settings: Settings, device_name: str = "") -> Path:
-    """Where a device's noise floor is kept; the only one there is when no name is given."""
-    folder = settings.archive_dir / "calibration"
-    if device_name:
-        return folder / f"noise-{re.sub(r'[^A-Za-z0-9]+', '-', device_name).strip('-')}.json"
-    found = sorted(folder.glob("noise-*.json"))
-    return found[0] if found else folder / "noise.json"
+def noise_floor_file(settings: Settings, device_name: str) -> Path:
+    """Where a device's noise floor is kept."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", device_name).strip("-")
+    return settings.archive_dir / "calibration" / f"noise-{name}.json"
 
 
-def load_noise_floor(settings: Settings) -> dict[str, float]:
+def load_noise_floor(settings: Settings, device_name: str) -> dict[str, float]:
     """The calibrated floors of |ln ratio| by decade of µs ('0' is 1-10 µs); empty when unknown.
 
     Raises:
         InfrastructureError: when the file is there and cannot be read.
     """
-    path = noise_floor_file(settings)
+    path = noise_floor_file(settings, device_name)
     if not path.is_file():
         return {}
     try:

@@ -5,7 +5,7 @@ Pure. A scope is a choice of numbers (`CHECKS`), so that what 'sample' means is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..schema.evaluation import Evaluation, Executor, Scope
@@ -95,7 +95,6 @@ class PlanRequest:
     build_timeout_s: float
     call_timeout_s: float
     hardware_file: str
-    noise_floor: Mapping[str, float]
     command: str
     checks: Checks | None = None
     only: Sequence[str] = ()
@@ -176,7 +175,6 @@ def make_plan(request: PlanRequest) -> EvaluatePlan:
         budget_s=request.budget_s,
         build_timeout_s=request.build_timeout_s,
         call_timeout_s=request.call_timeout_s,
-        noise_floor=dict(request.noise_floor),
         replay_seeds=dict(request.replay.evidence.seeds) if request.replay else {},
         replay_families=dict(request.replay.evidence.families) if request.replay else {},
         command=request.command,

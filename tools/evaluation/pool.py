@@ -42,6 +42,7 @@ OnProgress = Callable[[float, float, str], Awaitable[None]]
 JUDGE_COMMAND = (sys.executable, "-m", "kernel_harness.tools.judge")
 START_TIMEOUT_S = 120.0
 CANCEL_GRACE_S = 3.0
+TELL_S = 1.5
 
 
 class Judge:
@@ -293,14 +294,14 @@ class JudgePool:
 
 
 async def _acquire(descriptor: int, progress: OnProgress) -> None:
-    began = time.monotonic()
+    told = 0.0
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-            waited = time.monotonic() - began
-            if int(waited * 10) % 15 == 0:
+            if time.monotonic() - told > TELL_S:
+                told = time.monotonic()
                 await progress(0, 1, f"waiting for the device, held by process {holder}")
             await asyncio.sleep(0.1)

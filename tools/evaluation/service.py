@@ -31,6 +31,7 @@ from ..wire import Checks
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample, sample_shapes
 from .latencies import LastLatencies
+from .noise import load_noise_floor
 from .plan import PlanRequest, make_plan
 from .pool import JudgePool
 from .precheck import precheck
@@ -196,13 +197,24 @@ class EvaluationService:
             plan = make_plan(self._plan_request(trial, executor))
             report = await self._pool.evaluate(device, plan, trial.progress)
             evaluation = Evaluation.model_validate(report.evaluation)
-            evaluation = evaluation.model_copy(update={"static": self._explain(evaluation.static)})
+            evaluation = self._completed(evaluation)
         except InfrastructureError as error:
             return _ended(trial, Status.INFRASTRUCTURE_ERROR, _fault(error))
         # Statistics need numpy and scipy, which a server that has judged nothing need not load.
         from .comparison import summarised
 
-        return await asyncio.to_thread(summarised, evaluation, plan.noise_floor)
+        floors = evaluation.evidence.noise_floor or {}
+        return await asyncio.to_thread(summarised, evaluation, floors)
+
+    def _completed(self, evaluation: Evaluation) -> Evaluation:
+        """The judge's record with what only this side knows."""
+        evidence, device = evaluation.evidence, evaluation.evidence.device
+        if device is not None and device.executor is Executor.CUDA:
+            floors = load_noise_floor(self._settings, device.name) or None
+            evidence = evidence.model_copy(update={"noise_floor": floors})
+        return evaluation.model_copy(
+            update={"static": self._explain(evaluation.static), "evidence": evidence}
+        )
 
     def _plan_request(self, trial: Trial, executor: Executor) -> PlanRequest:
         request, settings = trial.request, self._settings
@@ -222,7 +234,6 @@ class EvaluationService:
             build_timeout_s=settings.build_timeout_s,
             call_timeout_s=settings.call_timeout_s,
             hardware_file=str(settings.kernels_dir / "hardware.json"),
-            noise_floor=self._noise_floor(executor),
             command=request.command,
             checks=request.checks,
             only=request.only,
@@ -232,11 +243,6 @@ class EvaluationService:
     def _sample(self, request: EvaluateRequest) -> ShapeSample:
         operator = request.operator
         return sample_shapes(operator, self.latencies.get(operator.definition.name) or None)
-
-    def _noise_floor(self, executor: Executor) -> dict[str, float]:
-        from .noise import load_noise_floor
-
-        return {} if executor is Executor.INTERPRETER else load_noise_floor(self._settings)
 
     def _earlier(self, request: EvaluateRequest, device: str) -> Evaluation | None:
         """A finished trial of the same bytes by the same command, workloads and kind of device."""

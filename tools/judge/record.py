@@ -146,7 +146,6 @@ def _evidence(ending: Ending) -> Evidence:
         checks=ending.plan.checks.model_dump(mode="json"),
         clocks=timing.clocks if timing else [],
         versions=ending.room.versions,
-        noise_floor=dict(ending.plan.noise_floor) or None,
         isolation=apart,
         started_at=ending.started_at,
         seconds=ending.seconds,

@@ -303,7 +303,9 @@ class Evidence(Record):
     )
     clocks: list[ClockSample] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
-    noise_floor: dict[str, Any] | None = None
+    noise_floor: dict[str, Any] | None = Field(
+        default=None, description="Decade of µs to the device's floor of |ln ratio|, if calibrated."
+    )
     isolation: Isolation | None = None
     started_at: str = Field(description="UTC, ISO 8601.")
     seconds: dict[str, float] = Field(default_factory=dict, description="Wall time by part.")

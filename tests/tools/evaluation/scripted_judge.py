@@ -21,6 +21,11 @@ def say(message):
 
 
 def evaluation(plan, status="PASSED", failure=None):
+    """A record; a solution named 'on_X' was run on the GPU X."""
+    name = plan.solution["name"]
+    device = None
+    if name.startswith("on_"):
+        device = {"name": name.removeprefix("on_"), "executor": "cuda"}
     return {
         "evaluation_id": plan.evaluation_id,
         "definition": plan.definition["name"],
@@ -36,7 +41,11 @@ def evaluation(plan, status="PASSED", failure=None):
             {"uuid": w.uuid, "axes": w.workload["axes"], "status": "PASSED", "calls_checked": 1}
             for w in plan.workloads
         ],
-        "evidence": {"started_at": "2026-01-01T00:00:00+00:00", "command": plan.command},
+        "evidence": {
+            "started_at": "2026-01-01T00:00:00+00:00",
+            "command": plan.command,
+            "device": device,
+        },
     }
 
 

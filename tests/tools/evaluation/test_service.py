@@ -4,6 +4,7 @@ import os
 import pytest
 
 from kernel_harness.tools.errors import InfrastructureError, RequestError
+from kernel_harness.tools.evaluation.noise import write_noise_floor
 from kernel_harness.tools.evaluation.plan import make_plan
 from kernel_harness.tools.evaluation.pool import Judge, JudgePool
 from kernel_harness.tools.evaluation.service import EvaluateRequest, Trial
@@ -63,6 +64,14 @@ def test_the_same_bytes_are_answered_from_the_record_unless_forced(service, oper
     first, again, third = asyncio.run(twice())
     assert again.evaluation_id == first.evaluation_id
     assert third.evaluation_id != first.evaluation_id
+
+
+def test_each_device_has_the_noise_floor_that_was_calibrated_on_it(service, operator, tmp_path):
+    for name, floor in (("NVIDIA B200", 0.01), ("NVIDIA H200", 0.02)):
+        write_noise_floor(Settings(data_dir=tmp_path), name, {"1": floor}, {"command": "c"})
+    for name, floors in (("NVIDIA H200", {"1": 0.02}), ("NVIDIA A100", None)):
+        evaluation = asyncio.run(judged(service, operator, named(f"on_{name}")))
+        assert evaluation.evidence.noise_floor == floors
 
 
 def test_a_syntax_error_is_answered_without_a_judge(service, operator):
