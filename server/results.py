@@ -20,7 +20,7 @@ from ..tools.schema.evaluation import FiniteFloat
 class Result(BaseModel):
     """Base of every result and part of one: frozen, exact, silent about what is not there."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, serialise: SerializerFunctionWrapHandler) -> Any:
