@@ -14,21 +14,18 @@ from kernel_harness.tools.schema.evaluation import Evaluation
 from ..judging import JudgeProcess, make_plan, make_solution
 from .cheats import Cheat
 
-CALL_TIMEOUT_S = 3.0
-GONE_WITHIN_S = 5.0
+CALL_TIMEOUT_S = 60.0
+"""Long, for a busy machine is no fault of a cheat; those that hang ask for less."""
+GONE_WITHIN_S = 30.0
 
 
 def meets_its_header(cheat: Cheat, judge: JudgeProcess) -> None:
     """Fails the test where the record differs from the header."""
     expect = cheat.expect
     evaluation = judge.evaluate(plan_for(cheat))
-    assert evaluation.status == expect["status"], evaluation.failure
-    if "kind" in expect:
-        assert evaluation.failure is not None and evaluation.failure.kind == expect["kind"]
-    if "claim" in expect:
-        assert expect["claim"] in {finding.claim for finding in evaluation.integrity.findings}
-    if "words" in expect:
-        assert evaluation.failure is not None and expect["words"] in evaluation.failure.message
+    assert evaluation.status in (expect["status"], expect.get("or")), evaluation.failure
+    if evaluation.status == expect["status"]:
+        _is_explained(expect, evaluation)
     if expect.get("held_out"):
         _hides_the_case(evaluation)
     if "gone" in expect:
@@ -40,6 +37,15 @@ def meets_its_header(cheat: Cheat, judge: JudgeProcess) -> None:
     assert len(evaluation.log) <= 8_100
     if evaluation.failure is not None:
         assert evaluation.failure.message.strip() and evaluation.failure.remedy.strip()
+
+
+def _is_explained(expect: Mapping[str, Any], evaluation: Evaluation) -> None:
+    if "kind" in expect:
+        assert evaluation.failure is not None and evaluation.failure.kind == expect["kind"]
+    if "claim" in expect:
+        assert expect["claim"] in {finding.claim for finding in evaluation.integrity.findings}
+    if "words" in expect:
+        assert evaluation.failure is not None and expect["words"] in evaluation.failure.message
 
 
 def plan_for(cheat: Cheat) -> wire.EvaluatePlan:

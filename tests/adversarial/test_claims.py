@@ -16,7 +16,7 @@ from .claims import CLAIMS
 
 CHECKOUT = Path(__file__).parents[2]
 FIELDS = {"status", "kind", "claim", "style", "language", "checks", "words", "held_out", "gone"}
-FIELDS |= {"needs", "latency_at_least_us", "never_shown", "plan"}
+FIELDS |= {"needs", "latency_at_least_us", "never_shown", "plan", "or"}
 
 
 def test_every_cheat_attacks_exactly_one_claim():

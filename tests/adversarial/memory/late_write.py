@@ -3,7 +3,11 @@
 import threading
 import time
 
-EXPECT = {"status": "INTEGRITY_VIOLATION", "claim": "work_is_joined"}
+EXPECT = {
+    "status": "INTEGRITY_VIOLATION",
+    "or": "INCORRECT_NUMERICAL",
+    "claim": "work_is_joined",
+}
 
 
 def run(x, w, table, alpha, y, row):

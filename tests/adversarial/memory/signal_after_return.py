@@ -2,7 +2,11 @@
 
 import signal
 
-EXPECT = {"status": "INTEGRITY_VIOLATION", "claim": "work_is_joined"}
+EXPECT = {
+    "status": "INTEGRITY_VIOLATION",
+    "or": "INCORRECT_NUMERICAL",
+    "claim": "work_is_joined",
+}
 
 _due = []
 

@@ -2,7 +2,7 @@
 
 import time
 
-EXPECT = {"status": "TIMEOUT", "kind": "timeout", "plan": {"build_timeout_s": 1.5}}
+EXPECT = {"status": "TIMEOUT", "kind": "timeout", "plan": {"build_timeout_s": 0.8}}
 
 time.sleep(600)
 

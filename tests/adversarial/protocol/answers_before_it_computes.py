@@ -16,6 +16,6 @@ def run(x, w, table, alpha, y, row):
                 os.write(int(name), struct.pack(">I", len(body)) + body)
         except OSError:
             continue
-    time.sleep(0.2)
+    time.sleep(0.5)
     y.copy_(x[table.long()] * w * alpha + 1.0)
     row.copy_(y.sum(dim=-1))
