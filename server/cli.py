@@ -220,5 +220,10 @@ def _printed(result: Any, tool: str, as_json: bool) -> int:
     content = result.structured_content
     if content is None:
         return 0
-    _say(json.dumps(content, indent=1) if as_json else str(content.get("summary", "")))
+    if as_json:
+        _say(json.dumps(content, indent=1))
+    else:
+        if tool == "read_report":
+            _say(str(content.get("text", "")))
+        _say(str(content.get("summary", "")))
     return 0 if content.get("status") in GOOD else EXIT_FAILED

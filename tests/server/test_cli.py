@@ -39,6 +39,13 @@ def test_json_is_the_whole_result(here: Path, capsys: pytest.CaptureFixture[str]
     assert len(json.loads(capsys.readouterr().out)["workloads"]) == 2
 
 
+def test_reading_a_report_prints_the_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    uri = f"kernel-harness://definition/{DEFINITION}"
+    assert cli.run(["read", uri, "--section", "reference"]) == 0
+    printed = capsys.readouterr().out
+    assert "def run(" in printed and "Characters 0 to" in printed
+
+
 def test_a_refusal_goes_to_stderr_with_its_remedy(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,7 +100,9 @@ def show(archive: Archive, candidate_id: str) -> RenderableType:
         said = f"{failure.kind}: {failure.message}\n{failure.remedy}"
         if failure.excerpt:
             said += f"\n\n{failure.excerpt}"
-        parts.append(Panel(Text(said), title="failure", border_style="red", title_align="left"))
+        # A console that wraps nothing, as for diffs, would cut what does not fit the frame.
+        words = Text(said, no_wrap=False, overflow="fold")
+        parts.append(Panel(words, title="failure", border_style="red", title_align="left"))
     parts.append(_workloads(record.evaluation))
     return Group(*parts)
 

@@ -59,6 +59,16 @@ def test_show_says_why_a_candidate_failed(bench, archive, printed):
     assert "expected 1.5, got 0.25" in text and "AssertionError: tail" in text
 
 
+def test_a_long_failure_is_shown_whole_where_nothing_is_wrapped(bench, archive):
+    failed = bench.add(status=Status.INCORRECT_NUMERICAL)
+    console = Console(width=40, record=True, file=io.StringIO(), soft_wrap=True)
+    console.print(terminal.show(archive, failed.candidate_id))
+    shown = "".join(c for c in console.export_text() if c.isalnum())
+    failure = archive.get(failed.candidate_id).evaluation.failure
+    for words in (failure.message, failure.remedy):
+        assert "".join(c for c in words if c.isalnum()) in shown
+
+
 def test_diff_shows_the_change_under_both_outcomes(archive, pair, printed):
     text = printed(terminal.diff(archive, pair[0].candidate_id, pair[1].candidate_id))
     assert "-    a" in text and "+    b" in text and "10" in text
