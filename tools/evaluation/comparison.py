@@ -54,9 +54,9 @@ def noise_floor(duration_us: float, calibrated: Mapping[str, float]) -> float:
 
 
 def kept(measurement: Measurement) -> list[int]:
-    """Indices of the cold samples that no throttle event set aside."""
+    """Indices of the samples that no throttle event set aside."""
     aside = set(measurement.set_aside)
-    return [i for i in range(len(measurement.cold_ns)) if i not in aside]
+    return [i for i in range(len(measurement.ranked_ns)) if i not in aside]
 
 
 def _blocks(measurement: Measurement, indices: Sequence[int]) -> list[list[int]]:
@@ -105,11 +105,11 @@ def _interval(resampled: np.ndarray, confidence: float) -> tuple[float, float]:
 
 
 def latency(measurement: Measurement) -> tuple[float, tuple[float, float]] | None:
-    """Median cold latency and its 95 % interval, in microseconds; None without samples."""
+    """Median of the ranked samples and its 95 % interval, in µs; None without samples."""
     indices = kept(measurement)
     if not indices:
         return None
-    values = np.array([measurement.cold_ns[i] for i in indices], dtype=float) / 1e3
+    values = np.array([measurement.ranked_ns[i] for i in indices], dtype=float) / 1e3
     low, high = _interval(
         bootstrap_medians(values, _blocks(measurement, indices)), DISPLAY_CONFIDENCE
     )
@@ -124,16 +124,16 @@ def compare(
     Returns None when there are fewer than five pairs, for which nothing can be said.
     """
     aside = set(baseline.set_aside) | set(candidate.set_aside)
-    count = min(len(baseline.cold_ns), len(candidate.cold_ns))
+    count = min(len(baseline.ranked_ns), len(candidate.ranked_ns))
     indices = [
         i
         for i in range(count)
-        if i not in aside and baseline.cold_ns[i] > 0 and candidate.cold_ns[i] > 0
+        if i not in aside and baseline.ranked_ns[i] > 0 and candidate.ranked_ns[i] > 0
     ]
     if len(indices) < 5:
         return None
-    base = np.array([baseline.cold_ns[i] for i in indices], dtype=float)
-    ours = np.array([candidate.cold_ns[i] for i in indices], dtype=float)
+    base = np.array([baseline.ranked_ns[i] for i in indices], dtype=float)
+    ours = np.array([candidate.ranked_ns[i] for i in indices], dtype=float)
     logs = np.log(base) - np.log(ours)
     resampled = bootstrap_medians(logs, _blocks(candidate, indices))
     wins, decided = int((logs > 0).sum()), int((logs != 0).sum())

@@ -7,9 +7,10 @@ come from a process that the candidate could tamper with: they are bounded here,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Sequence
 
-from ..schema.evaluation import Failure, Finding, KernelTime, Severity, Stage
+from ..schema.evaluation import Failure, Finding, KernelTime, Measurement, Severity, Stage
 from .exchange import Outcome, same_bits
 from .failures import ALIAS_CLAIM, LAZY_CLAIM, shielded
 from .judged_operator import Case
@@ -176,9 +177,28 @@ def no_hidden_host_work(span_ns: float, host_ns: float, launches: float) -> list
             severity=Severity.WARNING,
             message=f"The host takes {host_ns / 1e3:.1f} µs for a call whose device span is "
             f"{span_ns / 1e3:.1f} µs; {allowance / 1e3:.0f} µs are allowed beyond it for "
-            f"{launches:.0f} launches. Rank it by the host time.",
+            f"{launches:.0f} launches. It is ranked by the host time.",
             evidence={"span_ns": span_ns, "host_ns": host_ns, "allowance_ns": allowance},
         )
+    ]
+
+
+def after_timing(
+    measurement: Measurement,
+    *,
+    floor_us: float | None,
+    upper_bound: bool,
+    device: str,
+    libraries: Sequence[str],
+    language: str,
+) -> list[Finding]:
+    """Every check that the samples of one workload allow; arguments as of those checks."""
+    span_ns = statistics.median(measurement.cold_ns)
+    launches = sum(kernel.launches for kernel in measurement.kernels) / len(measurement.cold_ns)
+    return [
+        *no_hidden_host_work(span_ns, statistics.median(measurement.host_ns), launches),
+        *not_faster_than_physics(span_ns / 1e3, floor_us, upper_bound=upper_bound, device=device),
+        *allowed_libraries_only(measurement.kernels, libraries, language),
     ]
 
 
@@ -223,7 +243,6 @@ def allowed_libraries_only(
     kernels: Sequence[KernelTime], allowed: Sequence[str], language: str
 ) -> list[Finding]:
     """Device time is spent in the candidate's kernels or in libraries that the policy allows."""
-    foreign: Mapping[str, float] = {}
     shares: dict[str, float] = {}
     for kernel in kernels:
         if kernel.origin not in OWN_ORIGINS and kernel.origin not in allowed:

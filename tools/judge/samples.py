@@ -52,6 +52,11 @@ class Samples:
         )
 
 
+def by_host(measurement: Measurement | None) -> Measurement | None:
+    """The same samples, ranked by the host's time: where work may hide before the first kernel."""
+    return measurement and measurement.model_copy(update={"by_host": True})
+
+
 def log_ratios(ours: Samples, theirs: Samples) -> np.ndarray:
     """Log of baseline over candidate by pair; log latency where there is no baseline."""
     own = np.log(np.maximum(np.array(ours.cold_ns, dtype=float), 1.0))

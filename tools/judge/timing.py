@@ -38,7 +38,7 @@ from .inputs import Draw, Drawer
 from .judged_operator import Case, JudgedOperator
 from .reporting import Cancellation, Reporter
 from .room import Room
-from .samples import Samples, half_width, log_ratios
+from .samples import Samples, by_host, half_width, log_ratios
 from .verdict import judge
 
 PREHEAT_S = 0.2
@@ -364,25 +364,17 @@ class Timing:
         """Holds the measurement against physics, host time and the library policy."""
         measurement = timed.measurement
         assert measurement is not None
-        latency_ns = float(np.median(measurement.cold_ns))
-        found = integrity.no_hidden_host_work(
-            latency_ns,
-            float(np.median(measurement.host_ns)),
-            sum(k.launches for k in measurement.kernels) / max(len(measurement.cold_ns), 1),
-        )
-        cost = self._floors.cost(case)
-        found += integrity.not_faster_than_physics(
-            latency_ns / 1e3,
-            self._floors.of(case).get(DEVICE),
-            upper_bound=cost.upper_bound,
+        found = integrity.after_timing(
+            measurement,
+            floor_us=self._floors.of(case).get(DEVICE),
+            upper_bound=self._floors.cost(case).upper_bound,
             device=self._room.info.name,
-        )
-        found += integrity.allowed_libraries_only(
-            measurement.kernels,
-            self._operator.policy.libraries.allowed,
-            str(self._plan.solution["spec"]["language"]),
+            libraries=self._operator.policy.libraries.allowed,
+            language=str(self._plan.solution["spec"]["language"]),
         )
         self._add(found)
+        if any(finding.claim == integrity.HOST_WORK for finding in found):
+            timed.measurement, timed.baseline = by_host(measurement), by_host(timed.baseline)
         if (violation := integrity.worst(found)) is not None:
             timed.status = Status.INTEGRITY_VIOLATION
             timed.failure = integrity.violation_failure(violation, case)

@@ -171,7 +171,8 @@ class Measurement(Record):
     """Timed calls of one solution on one workload; raw samples in nanoseconds, in call order."""
 
     timer: str = Field(description="'cupti', 'cuda_graph', 'cuda_events'.")
-    cold_ns: list[int] = Field(description="Device span with a cold L2; the ranked latency.")
+    by_host: bool = Field(default=False, description="Ranked by host_ns, which shows hidden work.")
+    cold_ns: list[int] = Field(description="Device span with a cold L2.")
     warm_ns: list[int] = Field(default_factory=list)
     host_ns: list[int] = Field(default_factory=list, description="Call to visible result, host.")
     block: list[int] = Field(default_factory=list, description="Process block of each cold sample.")
@@ -179,6 +180,11 @@ class Measurement(Record):
         default_factory=list, description="Indices of cold samples taken under throttle."
     )
     kernels: list[KernelTime] = Field(default_factory=list)
+
+    @property
+    def ranked_ns(self) -> list[int]:
+        """The samples that latency and ratio are taken from."""
+        return self.host_ns if self.by_host else self.cold_ns
 
 
 class Comparison(Record):

@@ -54,6 +54,20 @@ def test_a_difference_inside_the_noise_floor_is_no_difference():
     assert verdict is not None and verdict.decision in (Decision.EQUAL, Decision.INCONCLUSIVE)
 
 
+def test_a_candidate_ranked_by_the_host_loses_what_its_span_had_won():
+    spans = measured(noisy(1, 30)), measured(noisy(2, 15))
+    hosts = [measured(noisy(s, us)).cold_ns for s, us in ((3, 60), (4, 400))]
+    base, ours = (
+        m.model_copy(update={"host_ns": h, "by_host": True})
+        for m, h in zip(spans, hosts, strict=True)
+    )
+    won, lost = comparison.compare(*spans, {}), comparison.compare(base, ours, {})
+    assert won is not None and won.decision is Decision.FASTER
+    assert lost is not None and lost.decision is Decision.SLOWER
+    own = comparison.latency(ours)
+    assert own is not None and 390 < own[0] < 410
+
+
 def test_four_pairs_say_nothing():
     assert comparison.compare(measured([1, 1, 1, 1]), measured([2, 2, 2, 2]), {}) is None
 

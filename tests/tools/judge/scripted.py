@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,12 +40,14 @@ class ScriptedSession:
         lost_at: tuple[int, Lost] | None = None,
         journal: list[tuple[str, str]] | None = None,
         name: str = "candidate",
+        host_extra_ns: int = 0,
     ) -> None:
         self._compute = compute
         self._spans = list(spans_ns) if spans_ns is not None else None
         self._lost_at = lost_at
         self._journal = journal if journal is not None else []
         self._name = name
+        self._host_extra_ns = host_extra_ns
         self._flat = torch.empty(0, dtype=torch.uint8)
         self._answer: Any = None
         self.requests: list[wire.CallRequest] = []
@@ -88,7 +91,9 @@ class ScriptedSession:
             span = self._spans.pop(0) if len(self._spans) > 1 else self._spans[0]
         timer = "cupti" if span is not None else None
         activity = wire.Activity(name="k", start_ns=0, end_ns=span or 0, origin="candidate")
-        return wire.Called(timer=timer, span_ns=span, host_ns=span, activities=[activity])
+        time.sleep(self._host_extra_ns / 1e9)
+        host = None if span is None else span + self._host_extra_ns
+        return wire.Called(timer=timer, span_ns=span, host_ns=host, activities=[activity])
 
     def _view(self, ref: wire.TensorRef) -> torch.Tensor:
         dtype = TORCH_DTYPES[ref.dtype]

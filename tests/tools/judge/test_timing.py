@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from kernel_harness.tools import wire
+from kernel_harness.tools.judge import integrity
 from kernel_harness.tools.judge import timing as timing_room
 from kernel_harness.tools.judge.blocks import Block
 from kernel_harness.tools.judge.exchange import Exchange
@@ -133,6 +134,14 @@ def test_baseline_and_candidate_take_turns_at_being_first():
     cold = [name for name, what in journal if what == "cold"]
     assert cold == ["baseline", "candidate", "candidate", "baseline"] * 2
     assert timed.baseline is not None and timed.baseline.cold_ns == [12_000] * 4
+
+
+def test_work_hidden_on_the_host_is_ranked_by_the_host_time():
+    candidate = ScriptedSession(honest, [9_000], host_extra_ns=2_000_000)
+    timed, timing = run([candidate], [ScriptedSession(honest, [12_000])], max_pairs=4)
+    assert {f.claim for f in timing.findings} == {integrity.HOST_WORK}
+    assert timed.measurement is not None and timed.measurement.ranked_ns == [2_009_000] * 4
+    assert timed.baseline is not None and timed.baseline.ranked_ns == [12_000] * 4
 
 
 def test_every_timed_call_has_inputs_of_its_own_at_addresses_of_their_own():
