@@ -44,6 +44,8 @@ FILES = (
     "cost.py",
     "policy.toml",
 )
+CONTEST = ("dsa_", "gdn_", "moe_fp8_")
+"""Beginnings of the contest's definitions; a folder that someone adds is held to the same form."""
 CONTEST_WORKLOADS = 324
 SHRUNK = {"num_pages": 128}
 """Axes that only make tensors larger, cut down for tests."""
@@ -124,7 +126,8 @@ def is_right(
 
 
 def test_the_contest_has_324_workloads() -> None:
-    assert sum(len(workloads_of(folder)) for folder in SHIPPED) == CONTEST_WORKLOADS
+    contest = [folder for folder in SHIPPED if folder.name.startswith(CONTEST)]
+    assert sum(len(workloads_of(folder)) for folder in contest) == CONTEST_WORKLOADS
 
 
 @each_operator
@@ -174,7 +177,7 @@ def test_structure_and_published_latencies_name_known_workloads(folder: Path) ->
     assert set(published) == {"source", "device", "latency_us"}
     assert set(published["latency_us"]) <= known
     assert all(latency > 0 for latency in published["latency_us"].values())
-    if folder in SHIPPED:
+    if folder.name.startswith(CONTEST):
         assert set(published["latency_us"]) == known
 
 

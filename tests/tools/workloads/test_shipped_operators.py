@@ -93,6 +93,9 @@ def test_floors_lie_below_what_others_published(operator: Operator) -> None:
 def test_a_sample_of_eight_stands_for_all_within_a_few_per_cent(operator: Operator) -> None:
     sample = sample_shapes(operator)
     assert len(sample.weights) <= 8
+    if not operator.published:
+        assert sample.basis == "estimated"
+        return
     assert sample.basis == "published"
     assert sample.expected_error is not None and abs(sample.expected_error) < 0.05
     assert 2 <= len(sample.regimes) <= 8
