@@ -14,6 +14,7 @@ from ..tools.schema.evaluation import (
     Evaluation,
     Evidence,
     Failure,
+    Scope,
     Severity,
     Status,
     WorkloadResult,
@@ -32,6 +33,7 @@ from .content import (
     table,
 )
 from .content_next import next_steps
+from .content_static import static_note, static_parts, static_words
 from .results import (
     ErrorPart,
     EvaluationAnswer,
@@ -40,7 +42,6 @@ from .results import (
     FindingPart,
     IntegrityPart,
     SeenPart,
-    StaticPart,
     TotalsPart,
     WorkloadVerdict,
 )
@@ -53,7 +54,6 @@ TABLE_ROWS = 10
 SUMMARY_CHARACTERS = 1_000
 EXCERPT_CHARACTERS = {"concise": 2_000, "detailed": 6_000}
 LOG_CHARACTERS = {"concise": 800, "detailed": 4_000}
-STATIC_ROWS = 12
 OUTCOMES = {
     Decision.FASTER: "faster than",
     Decision.SLOWER: "slower than",
@@ -95,7 +95,6 @@ def _answer(
         f"all are in evaluation_uri: read_report(uri='{uri}', section='workloads').",
     )
     steps = next_steps(evaluation)
-    kernels = evaluation.static.kernels if evaluation.static else []
     return EvaluationAnswer(
         summary=summary(evaluation, chosen, shown, steps, seen.words if seen else None),
         evaluation_id=evaluation.evaluation_id,
@@ -113,20 +112,8 @@ def _answer(
         workloads_shown=shown,
         not_timed_reason=evaluation.not_timed_reason,
         integrity=_integrity(evaluation),
-        static=[
-            StaticPart(
-                kernel=kernel.name[:120],
-                target=kernel.target,
-                registers=kernel.registers,
-                shared_bytes=kernel.shared_bytes,
-                spill_bytes=kernel.spill_bytes,
-                occupancy=kernel.occupancy,
-                occupancy_limit=kernel.occupancy_limit,
-                notes=kernel.notes[:3],
-            )
-            for kernel in kernels[:STATIC_ROWS]
-        ],
-        static_note=_static_note(evaluation),
+        static=static_parts(evaluation.static),
+        static_note=static_note(evaluation.static),
         evidence=_evidence(evaluation.evidence, chosen),
         log=plain(evaluation.log, LOG_CHARACTERS[detail]),
         seen_before=seen,
@@ -247,21 +234,6 @@ def _clocks(evidence: Evidence) -> str | None:
     return f"SM {min(clocks)} to {max(clocks)} MHz, {throttled}"
 
 
-def _static_note(evaluation: Evaluation) -> str | None:
-    check = evaluation.static
-    if check is None:
-        return None
-    failed = "; ".join(f"{target}: {words[:200]}" for target, words in check.failures.items())
-    left = showing(
-        min(len(check.kernels), STATIC_ROWS), len(check.kernels), "the rest is in the record."
-    )
-    return lines(
-        f"Compile-only check: {check.status}." + (f" {check.reason}" if check.reason else ""),
-        f"Did not compile for {failed}" if failed else None,
-        left,
-    )
-
-
 def summary(
     evaluation: Evaluation,
     chosen: list[WorkloadResult],
@@ -279,6 +251,7 @@ def summary(
     return lines(
         _verdict(evaluation),
         _failure_words(evaluation.failure),
+        static_words(evaluation.static) if evaluation.scope is Scope.STATIC else None,
         _speed_words(evaluation),
         _rows(chosen[:TABLE_ROWS]) if evaluation.status is Status.PASSED else None,
         shown,

@@ -51,7 +51,9 @@ def _after_pass(evaluation: Evaluation) -> list[str]:
         "keeps it."
     )
     if evaluation.scope is Scope.STATIC:
-        return ["It compiles; nothing has run. evaluate_kernel(scope='smoke') runs it."]
+        built = evaluation.static is not None and evaluation.static.status == "built"
+        said = "It compiles" if built else "It imports, but no kernel was compiled"
+        return [f"{said}; nothing has run. evaluate_kernel(scope='smoke') runs it."]
     if evaluation.scope is Scope.SMOKE:
         return ["Correct on few inputs; evaluate_kernel(scope='sample') checks and times it."]
     if evaluation.totals.mean_latency_us is None:

@@ -309,11 +309,15 @@ class StaticPart(Result):
 
     kernel: str
     target: str
-    registers: int | None = None
-    shared_bytes: int | None = None
-    spill_bytes: int | None = None
-    occupancy: FiniteFloat = None
+    config: str | None = Field(default=None, description="Constants and launch options.")
+    registers: int | None = Field(default=None, description="Of a thread.")
+    shared_bytes: int | None = Field(default=None, description="Of a block.")
+    stack_bytes: int | None = Field(default=None, description="Of a thread.")
+    spill_bytes: int | None = Field(default=None, description="Of a thread.")
+    threads: int | None = Field(default=None, description="Of a block, where the code says so.")
+    occupancy: FiniteFloat = Field(default=None, description="Theoretical, 0 to 1.")
     occupancy_limit: str | None = None
+    mix: str | None = Field(default=None, description="SASS instructions that decide speed.")
     notes: list[str] = Field(default_factory=list)
 
 

@@ -369,6 +369,11 @@ class Compiled(Message):
     kind: Literal["compiled"] = "compiled"
     kernels: list[CompiledKernel] = Field(default_factory=list, max_length=400)
     failures: dict[str, str] = Field(default_factory=dict)
+    notes: list[str] = Field(
+        default_factory=list,
+        max_length=40,
+        description="What was left out: configurations refused, a call that ended early.",
+    )
     fault: CandidateFault | None = None
 
 

@@ -144,7 +144,8 @@ def compile_device_code(
         wanted: for each cubin its source, its architecture as '90a', and its file.
 
     Returns:
-        What each compilation printed, with the assembler's resource report.
+        What each compilation printed, with the assembler's resource report. The text that was
+        assembled is kept in `steps_of` each file.
     """
     recipe = _recipe(request, folders)
 
@@ -152,7 +153,9 @@ def compile_device_code(
         made: list[list[str]] = []
         for source, arch, file in (wanted[index] for index in which):
             command = _command((source, file), arch, source_dir, recipe, tools)
-            made.append(["-cubin" if word == "-c" else word for word in command])
+            steps_of(file).mkdir(parents=True, exist_ok=True)
+            kept = ["--keep", f"--keep-dir={steps_of(file)}"]
+            made.append(["-cubin" if word == "-c" else word for word in command] + kept)
         return made
 
     results = toolchain.run(commands(recipe, range(len(wanted))))
@@ -161,6 +164,11 @@ def compile_device_code(
         for index, ran in zip(again, toolchain.run(commands(recipe.retry, again)), strict=True):
             results[index] = ran
     return results
+
+
+def steps_of(cubin: Path) -> Path:
+    """The folder where compiling leaves what it made on the way to a cubin."""
+    return cubin.with_suffix(".steps")
 
 
 def _for_want_of_headers(ran: toolchain.Ran, recipe: Recipe) -> bool:

@@ -25,6 +25,7 @@ from ..wire import EXCERPT_CHARACTERS, CandidateFault, Compiled, CompiledKernel,
 from . import build_native, cubin, toolchain
 from .arena import Arena
 from .build import Candidate
+from .compile_words import assembler_words, block_sizes, launched_at, not_compiled
 from .faults import CandidateError, compiler_excerpt, cut, fault_of
 from .pretend import SHARED_BYTES, OnTheCpu, answer_for_cuda, assume_driver
 from .sources import Folders
@@ -32,6 +33,7 @@ from .sources import Folders
 BUDGET_S = 100.0
 """After it, further configurations of an autotuned kernel are left out."""
 MOST_DUMPS = 96
+MOST_NOTES = 12
 _SIDE_BY_SIDE = 8
 
 
@@ -41,10 +43,17 @@ class _Seen:
 
     kernels: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     """By hash and name: the Triton function and its compiled kernel."""
+    source_dir: Path = Path()
+    refused: dict[str, str] = field(default_factory=dict)
+    """Configurations of autotuned kernels that do not compile, and why."""
 
 
 class _NotCompiledError(Exception):
     """Raised in place of whatever Triton raised while compiling a kernel."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__(function)
+        self.function = function
 
 
 def compile_for_targets(
@@ -64,8 +73,12 @@ def compile_for_targets(
         if arena is None:
             raise CandidateError("out_of_order", "No arena was mapped")
         return _compile_triton(candidate, request, arena, folders)
-    except BaseException as error:
-        return Compiled(fault=fault_of(error, candidate.source_dir))
+    except CandidateError as error:
+        return Compiled(fault=error.fault)
+    except Exception as error:
+        # What the candidate raises is caught where it is called: this is a fault of ours.
+        words = f"The check itself failed: {fault_of(error, candidate.source_dir).message}"
+        return Compiled(fault=CandidateFault(kind="out_of_order", message=cut(words, 2_000)))
 
 
 def _compile_triton(
@@ -77,9 +90,10 @@ def _compile_triton(
     deadline = time.monotonic() + BUDGET_S
     kernels: list[CompiledKernel] = []
     failures: dict[str, str] = {}
-    stopped: CandidateFault | None = None
+    refused: dict[tuple[str, str], list[str]] = {}
+    stopped = ""
     for target in request.targets:
-        seen = _Seen()
+        seen = _Seen(source_dir=candidate.source_dir)
         capability = int("".join(c for c in target if c.isdigit()))
         assume_driver(capability)
         answer_for_cuda(capability, available=True)
@@ -87,20 +101,34 @@ def _compile_triton(
             with launches_compile_only(seen, deadline), OnTheCpu(claiming=True), torch.no_grad():
                 candidate.function(*arguments)
         except BaseException as error:
-            cause = error.__cause__ if isinstance(error, _NotCompiledError) else None
-            fault = fault_of(cause or error, candidate.source_dir)
-            if cause is not None:
-                failures[target] = cut(f"{fault.message}\n{fault.excerpt}", EXCERPT_CHARACTERS)
+            if isinstance(error, _NotCompiledError) and error.__cause__ is not None:
+                failures[target] = not_compiled(
+                    error.__cause__, error, candidate.source_dir, error.function
+                )
             else:
-                stopped = fault
+                stopped = _stopped(error, candidate.source_dir)
         kernels += _described(seen, target, folders)
+        for which in seen.refused.items():
+            refused.setdefault(which, []).append(target)
     fault = None
     if not kernels and not failures:
-        why = f": {stopped.message}" if stopped else ""
+        why = f": {stopped}" if stopped else ""
         fault = CandidateFault(
             kind="out_of_order", message=cut(f"The call reached no Triton launch{why}", 2_000)
         )
-    return Compiled(kernels=kernels[:400], failures=failures, fault=fault)
+    notes = [
+        cut(f"{which} does not compile for {' and '.join(targets)}: {why}.", 400)
+        for (which, why), targets in refused.items()
+    ]
+    if stopped and fault is None:
+        notes.insert(0, f"The call ended early, kernels after it are not shown: {stopped}.")
+    return Compiled(kernels=kernels[:400], failures=failures, notes=notes[:MOST_NOTES], fault=fault)
+
+
+def _stopped(error: BaseException, source_dir: Path) -> str:
+    """What ended the call before its end, and in which line of the candidate."""
+    place = launched_at(error, source_dir)
+    return cut(fault_of(error, source_dir).message + (f" ({place})" if place else ""), 600)
 
 
 @contextlib.contextmanager
@@ -117,7 +145,7 @@ def launches_compile_only(seen: _Seen, deadline: float) -> Iterator[None]:
             kernel = launch(self, *arguments, grid=grid, warmup=True, **options)
             refuse_too_much_shared(kernel)
         except Exception as error:
-            raise _NotCompiledError(str(error)) from error
+            raise _NotCompiledError(getattr(self, "__name__", "kernel")) from error
         if kernel is not None:
             seen.kernels[f"{kernel.name} {kernel.hash}"] = (self, kernel)
         return kernel
@@ -130,7 +158,10 @@ def launches_compile_only(seen: _Seen, deadline: float) -> Iterator[None]:
             config.pre_hook({**self.nargs, **options})
         try:
             self.fn.run(*arguments, **options)
-        except _NotCompiledError:
+        except _NotCompiledError as error:
+            cause = error.__cause__ or error
+            why = not_compiled(cause, cause, seen.source_dir, error.function)
+            seen.refused[_named(config)] = why.partition("\n")[0]
             return [float("inf")] * 3
         return [1.0] * 3
 
@@ -145,6 +176,12 @@ def launches_compile_only(seen: _Seen, deadline: float) -> Iterator[None]:
         yield
     finally:
         JITFunction.run, Autotuner.run, Autotuner._bench = kept
+
+
+def _named(config: Any) -> str:
+    """An autotuner's configuration, without the options that it leaves alone."""
+    options = {"num_warps": config.num_warps, "num_stages": config.num_stages}
+    return ", ".join(f"{name}={value}" for name, value in {**config.kwargs, **options}.items())
 
 
 def refuse_too_much_shared(kernel: Any) -> None:
@@ -269,9 +306,10 @@ def _compile_cuda(candidate: Candidate, request: CompileRequest, folders: Folder
     failures: dict[str, str] = {}
     for (_, target), file, ran in zip(pairs, files, results, strict=True):
         if ran.ok:
-            kernels += _read_cuda(ran.output, texts.get(file, ("", ""))[1], target)
+            kernels += _read_cuda(ran.output, texts.get(file, ("", ""))[1], target, _ptx_of(file))
         else:
-            excerpt = compiler_excerpt(ran.output, candidate.source_dir)
+            excerpt = assembler_words(ran.output, candidate.source_dir)
+            excerpt = excerpt or compiler_excerpt(ran.output, candidate.source_dir)
             failures[target] = cut(failures.get(target, "") + excerpt, EXCERPT_CHARACTERS)
     return Compiled(kernels=kernels[:400], failures=failures)
 
@@ -282,8 +320,15 @@ def _real_architecture(target: str) -> str:
     return architecture if architecture[-1:].isalpha() else f"{architecture}a"
 
 
-def _read_cuda(log: str, sass: str, target: str) -> list[CompiledKernel]:
+def _ptx_of(file: Path) -> str:
+    """What was assembled to a cubin, from the steps kept beside it."""
+    texts = sorted(build_native.steps_of(file).glob("*.ptx"))
+    return texts[0].read_text(encoding="utf-8", errors="replace") if texts else ""
+
+
+def _read_cuda(log: str, sass: str, target: str, ptx: str) -> list[CompiledKernel]:
     opcodes = cubin.read_opcodes(sass)
+    threads = block_sizes(ptx)
     found = cubin.read_assembler_log(log)
     names = _demangled([name for name, _ in found])
     return [
@@ -294,6 +339,7 @@ def _read_cuda(log: str, sass: str, target: str) -> list[CompiledKernel]:
             shared_bytes=resources.shared_bytes,
             stack_bytes=resources.stack_bytes,
             spill_bytes=resources.spill_bytes,
+            threads=threads.get(name),
             opcodes=opcodes.get(name, {}),
         )
         for ((name, _), resources), plain in zip(found.items(), names, strict=True)

@@ -27,9 +27,11 @@ BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
         "that the operator's policy.toml allows. Sources are one package: 'from .other import x'.",
     ),
     "compile_error": (Status.COMPILE_ERROR, "Mend what the compiler names and evaluate again."),
+    # A candidate that forges this gains nothing: it is no pass, and no evidence of anything.
     "toolchain": (
-        Status.COMPILE_ERROR,
-        "The compiler is missing here; check_environment says what else is.",
+        Status.INFRASTRUCTURE_ERROR,
+        "Install what the message names, or evaluate where it is installed: check_environment "
+        "lists what is here. The candidate was not judged.",
     ),
     "entry_point": (
         Status.INVALID_CANDIDATE,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -24,6 +24,7 @@ from .room import Room
 from .session import ProcessSession, request
 
 UNFINISHED = "it was not finished when the trial ended"
+NOTE_CHARACTERS = 1_200
 PYTHON_REASON = "a Python candidate has no kernels of its own to compile"
 
 
@@ -125,23 +126,13 @@ class StaticChecker:
     def _told(self, compiled: Compiled) -> StaticCheck:
         if compiled.fault is not None and compiled.fault.kind in ("toolchain", "out_of_order"):
             return StaticCheck(status="unavailable", reason=clean(compiled.fault.message, 600))
-        failures = {target: clean(text) for target, text in compiled.failures.items()}
-        reason = None
+        failures = {target: clean(text) for target, text in sorted_targets(compiled.failures)}
+        reason = clean(" ".join(compiled.notes), NOTE_CHARACTERS) or None
         if compiled.fault is not None:
             reason = clean(compiled.fault.message, 600)
             self.failure = build_failure(compiled.fault)
         elif failures:
-            target, text = next(iter(failures.items()))
-            self.failure = (
-                Status.COMPILE_ERROR,
-                Failure(
-                    stage=Stage.COMPILE,
-                    kind="compile_error",
-                    message=f"It does not compile for {', '.join(sorted(failures))}.",
-                    remedy="Mend what the compiler names for the target shown.",
-                    excerpt=f"{target}:\n{text}",
-                ),
-            )
+            self.failure = Status.COMPILE_ERROR, target_failure(failures)
         return StaticCheck(
             status="failed" if self.failure else "built",
             reason=reason,
@@ -152,6 +143,31 @@ class StaticChecker:
     def _lost(self, exchange: Exchange, lost: Lost) -> StaticCheck:
         self.failure = lost_failure(lost, Stage.COMPILE, None, exchange.session.log())
         return StaticCheck(status="failed", reason=lost.detail)
+
+
+def sorted_targets(failures: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Targets and words, oldest architecture first."""
+    return sorted(failures.items(), key=lambda item: (len(item[0]), item[0]))
+
+
+def target_failure(failures: Mapping[str, str]) -> Failure:
+    """Says in its first line where and why, and shows the words of every target that differs.
+
+    Args:
+        failures: target to the compiler's words, the place in the first line.
+    """
+    shown: dict[str, list[str]] = {}
+    for target, text in failures.items():
+        shown.setdefault(text, []).append(target)
+    first = next(iter(shown)).partition("\n")[0]
+    targets = " and ".join(failures)
+    return Failure(
+        stage=Stage.COMPILE,
+        kind="compile_error",
+        message=f"It does not compile for {targets}: {clean(first, 400)}",
+        remedy="Mend the line named, or give the target code of its own.",
+        excerpt=clean("\n".join(f"{', '.join(t)}:\n{text}" for text, t in shown.items())),
+    )
 
 
 def static_kernel(kernel: CompiledKernel) -> StaticKernel:

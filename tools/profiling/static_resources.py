@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from ..schema.evaluation import StaticCheck, StaticKernel
 from ..wire import Compiled, CompiledKernel
-from .limits import limits_of, theoretical_occupancy
+from .limits import THREADS_PER_WARP, TargetLimits, limits_of, theoretical_occupancy
 
 _TENSOR_MMA = frozenset({"HMMA", "IMMA", "DMMA", "BMMA", "QMMA", "OMMA"})
 _FLOAT = frozenset(
@@ -47,7 +47,8 @@ def classify_opcodes(opcodes: Mapping[str, int]) -> dict[str, int]:
     Returns:
         Counts by class; `tensor` is the sum over all tensor-core generations (`tensor_mma` for
         mma.sync, `tensor_wgmma` for Hopper's, `tensor_tcgen05` for Blackwell's), `load_global_128`
-        the 16-byte part of `load_global`, `local` all local-memory traffic, `total` everything.
+        the 16-byte part of `load_global`, `async_copy` what goes from global to shared memory
+        without a register, `local` all local-memory traffic, `total` everything.
     """
     counts: Counter[str] = Counter()
     for opcode, count in opcodes.items():
@@ -57,7 +58,7 @@ def classify_opcodes(opcodes: Mapping[str, int]) -> dict[str, int]:
         if name is None:
             continue
         counts[name] += count
-        if name in ("load_global", "store_global"):
+        if name in ("load_global", "store_global", "async_copy"):
             counts[f"{name}_{_width(modifiers)}"] += count
         elif name.startswith("tensor_"):
             counts["tensor"] += count
@@ -121,6 +122,8 @@ def explained(kernel: StaticKernel) -> StaticKernel:
             notes.append(f"One block does not fit on a multiprocessor of {kernel.target}: {limit}.")
     elif limits is None:
         notes.append(f"Occupancy limits of {kernel.target} are not in the table.")
+    elif kernel.registers is not None:
+        notes.append(_block_size_note(kernel, limits))
     notes += _notes(kernel, instructions)
     return kernel.model_copy(
         update={
@@ -148,9 +151,9 @@ def _notes(kernel: StaticKernel, instructions: Mapping[str, int]) -> list[str]:
         notes.append(f"{local} local-memory instructions: an array indexed at run time, or spills.")
     if not instructions:
         return notes
-    wide = instructions.get("load_global_128", 0) + instructions.get("load_global_256", 0)
-    loads = instructions.get("load_global", 0)
-    if loads >= _WIDE_MINIMUM and wide * 2 < loads:
+    # Bulk copies move whole tiles: beside them, ordinary loads are scalars and indices.
+    loads, wide = _loads(instructions)
+    if loads >= _WIDE_MINIMUM and wide * 2 < loads and not instructions.get("bulk_copy"):
         notes.append(f"{loads - wide} of {loads} global loads are narrower than 16 bytes.")
     if not instructions.get("tensor") and instructions.get("float", 0) > 64:
         notes.append("No tensor-core instruction; the arithmetic is on the FP32 pipes.")
@@ -160,6 +163,30 @@ def _notes(kernel: StaticKernel, instructions: Mapping[str, int]) -> list[str]:
     if mma and not instructions.get("tensor_tcgen05") and kernel.target.startswith("sm_10"):
         notes.append("Tensor instructions are mma.sync; tcgen05 is what reaches Blackwell's peak.")
     return notes
+
+
+def _loads(instructions: Mapping[str, int]) -> tuple[int, int]:
+    """Loads from global memory, to registers and to shared memory, and those of 16 bytes."""
+    kinds = ("load_global", "async_copy")
+    loads = sum(instructions.get(kind, 0) for kind in kinds)
+    wide = sum(instructions.get(f"{kind}_{bits}", 0) for kind in kinds for bits in (128, 256))
+    return loads, wide
+
+
+def _block_size_note(kernel: StaticKernel, limits: TargetLimits) -> str:
+    """What can be said of occupancy where nothing tells how many threads a block has."""
+    one_warp = theoretical_occupancy(
+        limits,
+        threads=THREADS_PER_WARP,
+        registers=kernel.registers or 0,
+        shared_bytes=kernel.shared_bytes or 0,
+    )
+    warps = min(one_warp.by_resource["registers"], limits.warps)
+    said = f"Its block size is not in the code (no __launch_bounds__): registers allow {warps} of "
+    said += f"{limits.warps} warps"
+    if kernel.shared_bytes:
+        said += f", static shared memory {one_warp.by_resource['shared_memory']} blocks"
+    return f"{said}."
 
 
 def static_check(compiled: Compiled) -> StaticCheck:

@@ -88,7 +88,39 @@ def test_a_kernel_that_does_not_compile_is_told_per_target_in_triton_s_words(com
     source = ADD.replace("+ 1.0", "+ undefined_name")
     answer = compiled(compiler, {"kernel.py": source}, language="triton")
     assert set(answer.failures) == set(TARGETS)
-    assert "undefined_name" in answer.failures["sm_90"]
+    said = answer.failures["sm_90"].splitlines()
+    assert said[0] == "kernel.py:12: NameError('undefined_name is not defined')"
+    assert said[-1].startswith("launched at kernel.py:21 in run: _add[")
+
+
+def test_a_configuration_that_does_not_compile_is_told_beside_those_that_do(compiler):
+    source = ADD.replace("tl.arange(0, BLOCK)", "tl.arange(0, BLOCK - 28 * (BLOCK // 128))")
+    answer = compiled(compiler, {"kernel.py": source}, language="triton")
+    assert {k.config["BLOCK"] for k in answer.kernels} == {64}
+    assert answer.notes == [
+        "BLOCK=128, num_warps=8, num_stages=3 does not compile for sm_90 and sm_100: "
+        "kernel.py:10: arange's range must be a power of 2."
+    ]
+
+
+def test_a_call_that_ends_early_is_told_beside_what_it_launched_before(compiler):
+    one = ADD.replace('triton.Config({"BLOCK": 128}, num_warps=8)', "")
+    answer = compiled(compiler, {"kernel.py": one + "    nothing_here\n"}, language="triton")
+    assert len(answer.kernels) == 2 and answer.fault is None
+    assert "'nothing_here' is not defined (kernel.py:22 in run: nothing_here)" in answer.notes[0]
+
+
+def test_assembly_that_a_target_does_not_have_is_placed_in_the_kernel(compiler):
+    asm = (
+        "    tl.inline_asm_elementwise('{ wgmma.fence.sync.aligned; mov.b32 $0, $1; }', '=r,r', "
+        "[i], dtype=tl.int32, is_pure=False, pack=1)\n"
+    )
+    source = ADD.replace("    m = i < n\n", asm + "    m = i < n\n")
+    answer = compiled(compiler, {"kernel.py": source}, language="triton")
+    assert set(answer.failures) == {"sm_100"}
+    assert answer.failures["sm_100"].startswith(
+        "kernel.py:11: Instruction 'wgmma.fence' not supported on .target 'sm_100a'"
+    )
 
 
 def test_a_kernel_that_needs_more_shared_memory_than_a_block_may_have_is_refused():
@@ -120,6 +152,7 @@ def test_cuda_sources_are_compiled_for_both_targets_without_a_device(compiler):
     assert answer.fault is None and answer.failures == {}
     assert [(k.name, k.target) for k in answer.kernels] == [("twice", t) for t in TARGETS]
     assert all(k.registers and k.spill_bytes == 0 and k.opcodes for k in answer.kernels)
+    assert all(k.threads is None for k in answer.kernels)
     called, _ = compiler.call([torch.ones(2)], [torch.ones(2)])
     assert called.fault is not None and "on a GPU only" in called.fault.message
 
@@ -140,3 +173,17 @@ def test_nvcc_s_own_words_say_why_a_source_does_not_compile(compiler):
     answer = compiled(compiler, {"kernel.cu": "__global__ void k() { nonsense; }\n"}, **options)
     assert set(answer.failures) == set(TARGETS)
     assert 'kernel.cu(1): error: identifier "nonsense" is undefined' in answer.failures["sm_90"]
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_cuda_assembly_is_placed_and_launch_bounds_give_the_block_size(compiler):
+    source = (
+        'extern "C" __global__ void __launch_bounds__(192) fence(float* out) {\n'
+        '  asm volatile("wgmma.fence.sync.aligned;");\n'
+        "  out[threadIdx.x] = 1.0f;\n"
+        "}\n"
+    )
+    options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": "torch"}
+    answer = compiled(compiler, {"kernel.cu": source}, **options)
+    assert [(k.target, k.threads) for k in answer.kernels] == [("sm_90", 192)]
+    assert answer.failures["sm_100"].startswith("kernel.cu:2: Instruction 'wgmma.fence'")

@@ -34,6 +34,13 @@ def test_every_build_fault_says_what_to_do(kind):
     assert status is not Status.PASSED
 
 
+def test_a_machine_without_a_compiler_is_not_the_candidate_s_fault():
+    status, failure = build_failure(fault("toolchain", "nvcc was not found; install …"))
+    assert status is Status.INFRASTRUCTURE_ERROR
+    assert "nvcc was not found" in failure.message
+    assert "check_environment" in failure.remedy
+
+
 @pytest.mark.parametrize("kind", [*failures.CALL_REMEDIES, "something_new"])
 def test_every_call_fault_says_what_to_do_and_on_what(kind):
     status, failure = call_failure(fault(kind), CASE, "y")

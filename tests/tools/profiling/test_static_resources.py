@@ -48,6 +48,22 @@ def test_bulk_copies_local_traffic_and_async_copies_have_their_classes():
     assert (got["bulk_copy"], got["local"], got["async_copy"]) == (3, 7, 5)
 
 
+def test_copies_that_pass_registers_by_count_as_wide_loads():
+    opcodes = {"LDGSTS.E.BYPASS.128": 27, "LDG.E.CONSTANT": 12, "FFMA": 3}
+    assert classify_opcodes(opcodes)["async_copy_128"] == 27
+    assert not any("narrower" in note for note in static_kernel(kernel(opcodes=opcodes)).notes)
+    few = {"UTMALDG.2D": 2, "LDG.E": 9}
+    assert not any("narrower" in note for note in static_kernel(kernel(opcodes=few)).notes)
+
+
+def test_without_a_block_size_the_note_says_what_registers_and_shared_memory_allow():
+    got = static_kernel(kernel(threads=None, registers=128, shared_bytes=80_000))
+    assert got.occupancy is None
+    assert "registers allow 16 of 64 warps, static shared memory 2 blocks" in got.notes[0]
+    alone = static_kernel(kernel(threads=None, registers=40, shared_bytes=0))
+    assert alone.notes[0].endswith("registers allow 48 of 64 warps.")
+
+
 @given(st.dictionaries(st.text(max_size=20), st.integers(0, 10_000), max_size=20))
 def test_every_instruction_is_counted_once_in_the_total(opcodes):
     assert classify_opcodes(opcodes).get("total", 0) == sum(opcodes.values())
