@@ -179,7 +179,8 @@ class HarnessServer(MCPServer[Harness]):
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 raise ToolError(reading.words_of(name, error.__cause__)) from None
-            raise
+            words = str(error).removeprefix(f"Error executing tool {name}: ")
+            raise ToolError(words) from error.__cause__
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 The SDK drops argument names that a tool does not have, so that a misspelt `workload=` silently
 measures everything; here it is refused with the nearest name. Slips that have one reading only are
 understood: JSON inside a string, one value where a list is wanted, a trailing slash, an enum in the
-wrong case, `null` for an argument that has a default.
+wrong case, `null` for an argument that has a default, a list of one where one value is wanted.
 
 Pure: a schema and a dictionary in, a dictionary out. It does not know what a definition or a
 workspace is; names are resolved by those who own them.
@@ -56,7 +56,7 @@ def understand(
 def _unknown_arguments(tool: str, unknown: list[str], known: list[str]) -> RequestError:
     words = []
     for name in unknown:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
         words.append(f"{name!r} (did you mean {near[0]!r}?)" if near else f"{name!r}")
     listing = ", ".join(known) if known else "none"
     return RequestError(
@@ -74,10 +74,12 @@ def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Ma
 
 
 def _value(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], value: Any) -> Any:
-    if not isinstance(value, str) or name in FREE_TEXT:
-        return value
     plain = _alternatives(schema, root)
     kinds = {str(part.get("type")) for part in plain}
+    if isinstance(value, list) and len(value) == 1 and "array" not in kinds:
+        value = value[0]
+    if not isinstance(value, str) or name in FREE_TEXT:
+        return value
     text = value.strip()
     parsed = _json(text)
     if isinstance(parsed, dict) and "object" in kinds:
@@ -134,5 +136,6 @@ def words_of(tool: str, error: ValidationError) -> str:
             lines.setdefault(name, f"argument {name!r} is required")
         else:
             given = json.dumps(fault.get("input"), default=str)[:120]
-            lines.setdefault(name, f"argument {name!r} cannot be {given}: {fault['msg']}")
+            said = fault["msg"].replace("Input should", "it should")
+            lines.setdefault(name, f"argument {name!r} cannot be {given}: {said}")
     return f"{tool}: " + "; ".join(lines.values()) + "."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -35,6 +36,7 @@ Call = Context[Any]
 
 BEAT_S = 2.0
 _STEP = 1e-3
+_ELAPSED = re.compile(r" \(\d+ s\)$")
 
 
 def in_words(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
@@ -94,6 +96,9 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 class ProgressRelay:
     """Passes steps on to the client, and repeats the last one while nothing new happens.
 
+    What reports may have a clock of its own ("queued (4 s)") or begin to count anew, as a second
+    evaluation in one call does; the client sees one clock, and a value that only rises.
+
     Args:
         ctx: the call's context; without a progress token every report is a no-op.
         every_s: longest silence.
@@ -103,6 +108,8 @@ class ProgressRelay:
         self._ctx = ctx
         self._every_s = every_s
         self._value = 0.0
+        self._before = 0.0
+        self._done = 0.0
         self._total: float | None = None
         self._message = "starting"
         self._step_at = time.monotonic()
@@ -110,10 +117,16 @@ class ProgressRelay:
 
     async def __call__(self, done: float, total: float, message: str) -> None:
         """Reports one step; progress only ever rises, as the protocol wants."""
-        self._total = total
-        self._message = message
+        words = _ELAPSED.sub("", message)
+        if words == self._message and done <= self._done:
+            return  # no step; the beat repeats it
+        if done < self._done:
+            self._before = self._value
+        self._done = done
+        self._total = self._before + total
+        self._message = words
         self._step_at = time.monotonic()
-        await self._say(max(done, self._value + _STEP), message)
+        await self._say(max(self._before + done, self._value + _STEP), words)
 
     async def beat(self) -> None:
         """Repeats the last step with the seconds it has taken, until cancelled."""
@@ -121,8 +134,9 @@ class ProgressRelay:
             await anyio.sleep(self._every_s / 4)
             now = time.monotonic()
             if now - self._said_at >= self._every_s * 0.75:
-                elapsed = now - self._step_at
-                await self._say(self._value + _STEP, f"{self._message} ({elapsed:.0f} s)")
+                elapsed = round(now - self._step_at)
+                words = f"{self._message} ({elapsed} s)" if elapsed else self._message
+                await self._say(self._value + _STEP, words)
 
     async def _say(self, value: float, message: str) -> None:
         self._value = value

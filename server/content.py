@@ -102,6 +102,11 @@ def axes_words(axes: Mapping[str, int]) -> str:
     return " ".join(f"{name}={value}" for name, value in axes.items())
 
 
+def counted(number: int, thing: str) -> str:
+    """A count with its noun: 1 workload, 2 workloads."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A small table in plain text, columns as wide as they must be."""
     lines = [list(header), *[list(row) for row in rows]]

@@ -22,6 +22,7 @@ from ..tools.schema.evaluation import (
 from .content import (
     Detail,
     axes_words,
+    counted,
     cut,
     fitted,
     isolation_part,
@@ -108,7 +109,7 @@ def _answer(
         failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail]),
         totals=_totals(evaluation),
         baseline=evaluation.baseline,
-        workloads=[_workload(w, detail) for w in chosen],
+        workloads=[_workload(w, detail, evaluation.failure) for w in chosen],
         workloads_shown=shown,
         not_timed_reason=evaluation.not_timed_reason,
         integrity=_integrity(evaluation),
@@ -153,13 +154,15 @@ def _totals(evaluation: Evaluation) -> TotalsPart:
     return TotalsPart(**fields)
 
 
-def _workload(result: WorkloadResult, detail: Detail) -> WorkloadVerdict:
+def _workload(result: WorkloadResult, detail: Detail, failure: Failure | None) -> WorkloadVerdict:
     failed = result.status is not Status.PASSED
     errors = result.errors if detail == "detailed" or failed else []
     interval = result.latency_interval_us
     reason = result.reason
     if reason is None and result.failure is not None:
         reason = result.failure.message
+    if failure is not None and reason == failure.message:
+        reason = None  # it is the trial's failure, told once
     return WorkloadVerdict(
         uuid=result.uuid,
         axes=result.axes,
@@ -264,7 +267,7 @@ def summary(
 
 def _verdict(evaluation: Evaluation) -> str:
     totals = evaluation.totals
-    counts = f"{totals.passed} workloads passed, {totals.failed} failed"
+    counts = f"{counted(totals.passed, 'workload')} passed, {totals.failed} failed"
     if totals.not_run:
         counts += f", {totals.not_run} not run (never counted as passed)"
     return f"{evaluation.status} at scope {evaluation.scope}: {counts}."
@@ -273,17 +276,26 @@ def _verdict(evaluation: Evaluation) -> str:
 def _failure_words(failure: Failure | None) -> str | None:
     if failure is None:
         return None
-    place = f" on {axes_words(failure.axes)}" if failure.axes else ""
-    where = f", output {failure.output!r}" if failure.output else ""
-    if failure.index is not None:
+    place = f", {axes_words(failure.axes)}" if failure.axes else ""
+    said = (cut(failure.message, SUMMARY_CHARACTERS) or failure.kind).rstrip(". ")
+    return f"{failure.stage}{place}: " + " ".join(f"{part}." for part in (said, *_unsaid(failure)))
+
+
+def _unsaid(failure: Failure) -> list[str]:
+    """What the failure's fields know and its message does not say, in sentences."""
+    parts = []
+    output, index, total = failure.output, failure.index, failure.total
+    if output and repr(output) not in failure.message:
+        parts.append(f"Output {output!r}")
+    if index is not None and str(index) not in failure.message:
         got = "a value that is not finite" if failure.got is None else failure.got
-        where += f" at {failure.index}: expected {failure.expected}, got {got}"
-    spread = ""
-    if failure.mismatched is not None and failure.total:
-        spread = f" {failure.mismatched} of {failure.total} elements differ."
-    cluster = f" {cut(failure.cluster, 300)}." if failure.cluster else ""
-    said = cut(failure.message, SUMMARY_CHARACTERS)
-    return f"{failure.stage}: {said}{place}{where}.{spread}{cluster}".replace("..", ".")
+        parts.append(f"At {index}: expected {failure.expected}, got {got}")
+    spread = f"{failure.mismatched} of {total} elements"
+    if failure.mismatched is not None and total and spread not in failure.message:
+        parts.append(f"{spread} differ")
+    if failure.cluster and failure.cluster not in failure.message:
+        parts.append(cut(failure.cluster, 300) or "")
+    return parts
 
 
 def _speed_words(evaluation: Evaluation) -> str | None:

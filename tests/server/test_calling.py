@@ -40,8 +40,27 @@ async def test_a_long_step_is_repeated_with_its_seconds(monkeypatch: pytest.Monk
     assert all(a < b for a, b in zip(values, values[1:], strict=False))
     said = [message for _, _, message in ctx.told]
     assert said[0] == "building" and said[-1] == "checking"
-    assert sum(message.startswith("building (") for message in said if message) >= 2
+    assert said.count("building") >= 3
     assert all(total is None or total >= value for value, total, _ in ctx.told)
+
+
+async def test_a_clock_within_the_words_is_replaced_by_ours() -> None:
+    ctx: Any = Listener()
+    relay = calling.ProgressRelay(ctx)
+    for words in ("queued (1 s)", "queued (3 s)", "queued (5 s)"):
+        await relay(0, 1, words)
+    await relay(1, 4, "building")
+    assert [message for _, _, message in ctx.told] == ["queued", "building"]
+
+
+async def test_steps_counted_anew_go_on_from_where_they_stood() -> None:
+    ctx: Any = Listener()
+    relay = calling.ProgressRelay(ctx)
+    for done in (1, 2, 3):
+        await relay(done, 3, f"first trial, step {done}")
+    for done in (1, 2, 3):
+        await relay(done, 3, f"second trial, step {done}")
+    assert [(value, total) for value, total, _ in ctx.told][-1] == (6, 6)
 
 
 async def test_a_failure_comes_out_as_it_is_and_not_in_a_group() -> None:
