@@ -13,10 +13,18 @@ fill its own log; the verdict is computed from memory that the judge reads itsel
 from __future__ import annotations
 
 import json
+import re
 import struct
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from .errors import InfrastructureError
 
@@ -321,16 +329,33 @@ ToCandidate = Annotated[
 
 # --- candidate → judge (untrusted) ------------------------------------------------------------
 
+_UNPRINTABLE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def printable(text: str) -> str:
+    """Untrusted text without what would move a reader's cursor, colour or reorder it."""
+    return _UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+Words = Annotated[str, AfterValidator(printable)]
+"""A candidate's own words: shown to people and agents, believed by nobody."""
+Count = Annotated[int, Field(ge=0, le=1 << 53)]
+Nanoseconds = Annotated[int, Field(ge=-(1 << 62), le=1 << 62)]
+"""Bounded, so that no number of a candidate's overflows in the judge's statistics."""
+
 
 class CandidateFault(Message):
     """What went wrong, in the candidate's own words."""
 
     kind: str = Field(
-        description="e.g. 'syntax_error', 'import_error', 'compile_error', 'exception'."
+        pattern=r"^[a-z_]{1,40}$",
+        description="e.g. 'syntax_error', 'import_error', 'compile_error', 'exception'.",
     )
-    message: str = Field(max_length=EXCERPT_CHARACTERS)
-    excerpt: str = Field(default="", max_length=EXCERPT_CHARACTERS)
-    output_position: int | None = None
+    message: Words = Field(max_length=EXCERPT_CHARACTERS)
+    excerpt: Words = Field(default="", max_length=EXCERPT_CHARACTERS)
+    output_position: Count | None = None
 
 
 class Mapped(Message):
@@ -344,23 +369,27 @@ class Built(Message):
 
     kind: Literal["built"] = "built"
     fault: CandidateFault | None = None
-    seconds: float = 0.0
+    seconds: float = Field(default=0.0, ge=0.0, le=1e9)
     cached: bool = False
-    log: str = Field(default="", max_length=EXCERPT_CHARACTERS)
+    log: Words = Field(default="", max_length=EXCERPT_CHARACTERS)
 
 
 class CompiledKernel(Message):
     """One kernel compiled for one target: text of the resource and instruction dumps, parsed."""
 
-    name: str = Field(max_length=500)
-    target: str = Field(max_length=40)
-    config: dict[str, int | float | str | bool | None] = Field(default_factory=dict)
-    registers: int | None = None
-    shared_bytes: int | None = None
-    stack_bytes: int | None = None
-    spill_bytes: int | None = None
-    threads: int | None = None
-    opcodes: dict[str, int] = Field(default_factory=dict, description="SASS opcode to count.")
+    name: Words = Field(max_length=500)
+    target: Words = Field(max_length=40)
+    config: dict[Words, bool | Nanoseconds | float | Words | None] = Field(
+        default_factory=dict, max_length=100
+    )
+    registers: Count | None = None
+    shared_bytes: Count | None = None
+    stack_bytes: Count | None = None
+    spill_bytes: Count | None = None
+    threads: Count | None = None
+    opcodes: dict[Words, Count] = Field(
+        default_factory=dict, max_length=2000, description="SASS opcode to count."
+    )
 
 
 class Compiled(Message):
@@ -368,8 +397,8 @@ class Compiled(Message):
 
     kind: Literal["compiled"] = "compiled"
     kernels: list[CompiledKernel] = Field(default_factory=list, max_length=400)
-    failures: dict[str, str] = Field(default_factory=dict)
-    notes: list[str] = Field(
+    failures: dict[Words, Words] = Field(default_factory=dict, max_length=40)
+    notes: list[Words] = Field(
         default_factory=list,
         max_length=40,
         description="What was left out: configurations refused, a call that ended early.",
@@ -380,13 +409,13 @@ class Compiled(Message):
 class Activity(Message):
     """One kernel, copy or memset that CUPTI saw during a call."""
 
-    name: str = Field(max_length=400)
-    start_ns: int
-    end_ns: int
-    stream: int = 0
-    origin: str = Field(default="unknown", max_length=80)
-    grid: list[int] = Field(default_factory=list, max_length=3)
-    block: list[int] = Field(default_factory=list, max_length=3)
+    name: Words = Field(max_length=400)
+    start_ns: Nanoseconds
+    end_ns: Nanoseconds
+    stream: Count = 0
+    origin: Words = Field(default="unknown", max_length=80)
+    grid: list[Count] = Field(default_factory=list, max_length=3)
+    block: list[Count] = Field(default_factory=list, max_length=3)
 
 
 class Called(Message):
@@ -394,13 +423,13 @@ class Called(Message):
 
     kind: Literal["called"] = "called"
     fault: CandidateFault | None = None
-    timer: str | None = Field(default=None, max_length=40)
-    timer_note: str | None = Field(default=None, max_length=400)
-    span_ns: int | None = None
-    host_ns: int | None = None
+    timer: Words | None = Field(default=None, max_length=40)
+    timer_note: Words | None = Field(default=None, max_length=400)
+    span_ns: Nanoseconds | None = None
+    host_ns: Nanoseconds | None = None
     activities: list[Activity] = Field(default_factory=list, max_length=2000)
-    dropped_activities: int = 0
-    returned: list[str] = Field(default_factory=list, max_length=64)
+    dropped_activities: Count = 0
+    returned: list[Words] = Field(default_factory=list, max_length=64)
     """For value-returning style: 'shape dtype device' of what came back, for error messages."""
 
 

@@ -2,11 +2,14 @@
 
 A file is `<family>/<mechanism>.py`: a docstring that says how the attack works, `EXPECT`, a literal
 that is read without importing the file, and the candidate's own code. `EXPECT` holds `status`, and
-where they matter `or` (a status as good, where a busy machine decides), `kind` (of the failure), `claim` (of a finding that must be there), `style`
-('destination' or 'value'), `language`, `checks` (fields of wire.Checks), `words` (in the failure's
-message), `held_out`, `gone` (a mark that no process may be left with), `never_shown` (text that may
-stand nowhere in the record), `plan` (options of the plan), `latency_at_least_us` and `needs` ('cpu'
-or 'cuda': the only device it works on).
+where they matter `or` (a status as good, where a busy machine decides between the two), `kind` (of
+the failure), `claim` (of a finding that must be there), `style` ('destination' or 'value'),
+`language`, `checks` (fields of wire.Checks), `words` (in the failure's message), `held_out`, `gone`
+(a mark that no process may be left with), `never_shown` (text that may stand nowhere in the
+record), `plan` (options of the plan), `latency_at_least_us` and `needs` ('cpu' or 'cuda': the only
+device it works on).
+
+A file of language 'cuda' holds CUDA C++ in `SOURCE`; only that is given to the judge.
 """
 
 from __future__ import annotations
@@ -36,6 +39,13 @@ class Cheat:
     words: str
     expect: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """What the judge is given, by file name."""
+        if self.expect.get("language") != "cuda":
+            return {"kernel.py": self.source}
+        return {"kernel.cu": literal(self.source, "SOURCE")}
+
     def works_on(self, device: str) -> bool:
         """Whether the attack can be tried there."""
         return self.expect.get("needs") in (None, device)
@@ -44,16 +54,18 @@ class Cheat:
 def read_cheat(path: Path) -> Cheat:
     """Reads one file without running it."""
     source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source, str(path))
-    header = next(
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Name)
-        and node.targets[0].id == "EXPECT"
-    )
     name = str(path.relative_to(ROOT).with_suffix(""))
-    return Cheat(name, source, ast.get_docstring(tree) or "", ast.literal_eval(header))
+    words = ast.get_docstring(ast.parse(source, str(path))) or ""
+    return Cheat(name, source, words, literal(source, "EXPECT"))
+
+
+def literal(source: str, name: str) -> Any:
+    """The literal that a source assigns to a name."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            if node.targets[0].id == name:
+                return ast.literal_eval(node.value)
+    raise KeyError(name)
 
 
 def every_cheat() -> list[Cheat]:

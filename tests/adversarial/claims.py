@@ -39,6 +39,7 @@ CLAIMS: dict[str, Claim] = {
             "values/weights_prepared_once",
             "values/structure_of_the_generator",
             "values/guessed_inputs",
+            "values/answers_kept_in_files",
             "timing/stale_graph",
             "timing/replay_after_the_checks",
         ),
@@ -62,6 +63,11 @@ CLAIMS: dict[str, Claim] = {
             "values/triton_accumulates_into_what_is_there",
             "values/triton_grid_too_small",
             "values/triton_half_precision",
+            "values/says_half_precision",
+            "values/meta_tensor",
+            "values/assumes_low_rank",
+            "values/seeded_random_generator",
+            "values/accepts_its_own_not_a_number",
             "values/broadcast_shape",
             "values/nothing_returned",
             "memory/not_a_tensor",
@@ -82,14 +88,21 @@ CLAIMS: dict[str, Claim] = {
         ),
     ),
     "held_out_cases_stay_hidden": Claim(
-        "Nothing that a candidate prints while held-out workloads are checked is shown.",
-        ("values/prints_the_held_out_sizes",),
+        "Nothing that a candidate says while held-out workloads are checked is shown.",
+        (
+            "values/prints_the_held_out_sizes",
+            "verdict/spells_a_size_in_a_fault",
+            "verdict/spells_a_size_in_letters",
+            "verdict/spells_a_size_in_a_stray_write",
+        ),
     ),
     "inputs_unchanged": Claim(
         "A call leaves its inputs as they were, but for those that the definition lets it change.",
         (
             "memory/mutated_input",
             "memory/sorted_in_place",
+            "memory/zeroes_inputs_and_answers",
+            "memory/changes_an_input_for_a_while",
             "verdict/patches_the_harness",
         ),
     ),
@@ -110,6 +123,7 @@ CLAIMS: dict[str, Claim] = {
         (
             "memory/late_write",
             "memory/signal_after_return",
+            "memory/writes_the_judges_copy",
             "timing/unjoined_stream",
         ),
     ),
@@ -146,6 +160,9 @@ CLAIMS: dict[str, Claim] = {
             "process/kills_what_it_can",
             "process/prints_megabytes",
             "process/leaves_a_daemon",
+            "process/leaves_an_import_hook",
+            "process/poisons_the_build_cache",
+            "process/links_into_the_judges_files",
         ),
     ),
     "speaks_only_when_asked": Claim(
@@ -158,6 +175,12 @@ CLAIMS: dict[str, Claim] = {
             "protocol/nests_without_end",
             "protocol/sends_descriptors",
             "protocol/speaks_to_the_reader",
+            "protocol/speaks_in_control_codes",
+            "protocol/kind_of_a_megabyte",
+            "protocol/no_number",
+            "protocol/number_beyond_all_clocks",
+            "protocol/chatters_from_a_thread",
+            "protocol/serves_itself",
         ),
     ),
     "verdict_is_out_of_reach": Claim(
@@ -173,6 +196,8 @@ CLAIMS: dict[str, Claim] = {
             "verdict/traces_the_judge",
             "verdict/asks_the_network",
             "verdict/writes_a_record",
+            "verdict/walks_the_stack",
+            "verdict/searches_the_shared_memory",
         ),
     ),
     "honest_candidates_pass": Claim(
@@ -244,7 +269,11 @@ CLAIMS: dict[str, Claim] = {
     ),
     "own_kernels_do_the_work": Claim(
         "With a candidate's own kernels disabled its result is wrong.",
-        ("library/decoy_kernel",),
+        (
+            "library/decoy_kernel",
+            "library/replaces_its_own_kernel",
+            "library/hides_behind_suppressed_errors",
+        ),
         elsewhere=("tests/tools/judge/test_integrity.py::test_a_right_ghost_is_a_violation",),
     ),
     "allowed_libraries_only": Claim(

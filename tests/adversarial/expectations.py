@@ -53,10 +53,11 @@ def plan_for(cheat: Cheat) -> wire.EvaluatePlan:
     expect = cheat.expect
     checks = wire.Checks(**{"trials": 1, "families": 0, "timed": False, **expect.get("checks", {})})
     solution = make_solution(
-        cheat.source,
+        cheat.sources,
         definition="affine_n64",
         style=expect.get("style", "destination"),
         language=expect.get("language", "python"),
+        entry_point=f"{next(iter(cheat.sources))}::run",
     )
     options = {"call_timeout_s": CALL_TIMEOUT_S, **expect.get("plan", {})}
     return make_plan(solution, checks=checks, **options)

@@ -185,7 +185,7 @@ def _listed(result: Any) -> list[Any]:
 def _described(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')} {value.device}"
-    return type(value).__name__
+    return type(value).__name__[:80]
 
 
 def _overlap(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -17,7 +17,7 @@ from ..wire import CandidateFault, Checks
 from . import integrity
 from .apart import Apart
 from .exchange import CallOptions, Exchange, Outcome, has_outputs
-from .failures import call_failure, lost_failure
+from .failures import call_failure, lost_failure, shielded_finding
 from .inputs import DERIVED, Draw, Drawer, pick_families
 from .judged_operator import Case
 from .pace import Estimate, Pace
@@ -90,6 +90,8 @@ class Checking:
         self.determinism: str | None = None
         self.lost_process = False
         """Whether the candidate's process is gone though nothing is held against it."""
+        self.launched_nothing = False
+        """Whether a call was right in which no kernel of its own could be disabled."""
 
     def run(
         self, cases: Sequence[Case], held_out: Sequence[Case] = (), apart: Apart | None = None
@@ -233,7 +235,7 @@ class Checking:
         record.errors = merged(record.errors, verdict.errors)
         for finding in verdict.findings:
             if all(f.claim != finding.claim for f in self.findings):
-                self.findings.append(finding)
+                self.findings.append(shielded_finding(finding, record.case))
         if record.failure is None:
             record.status, record.failure = verdict.status, verdict.failure
 
@@ -324,6 +326,7 @@ class Checking:
         fault = outcome.called.fault
         if fault is not None and fault.kind == "ghost_unavailable":
             self.not_run["ghost_replay"] = fault.message
+            self.launched_nothing = True
             return
         right = fault is None and judge(self._operator, draw, outcome).passed
         findings = integrity.own_kernels_do_the_work(right)

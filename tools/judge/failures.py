@@ -7,17 +7,15 @@ characters; it decides nothing but the wording.
 
 from __future__ import annotations
 
-import re
 import signal
 from dataclasses import dataclass
 
-from ..schema.evaluation import Failure, Stage, Status
-from ..wire import CandidateFault
+from ..schema.evaluation import Failure, Finding, Stage, Status
+from ..wire import CandidateFault, printable
 from .judged_operator import Case
 from .mismatch import Mismatch
 
 EXCERPT_CHARACTERS = 3_000
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
     "syntax_error": (Status.COMPILE_ERROR, "Mend the line shown and evaluate again."),
@@ -161,7 +159,7 @@ class Lost:
 
 def clean(text: str, limit: int = EXCERPT_CHARACTERS) -> str:
     """Untrusted text without control characters, its middle cut where it is too long."""
-    plain = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    plain = printable(text)
     if len(plain) <= limit:
         return plain
     half = (limit - 40) // 2
@@ -185,7 +183,8 @@ def build_failure(fault: CandidateFault) -> tuple[Status, Failure]:
 
 def call_failure(fault: CandidateFault, case: Case, output: str | None) -> tuple[Status, Failure]:
     """What a fault reported during a call means."""
-    kind = fault.kind
+    # A candidate can forge a fault, and could spell a held-out case in a kind of its own.
+    kind = fault.kind if fault.kind in (*CALL_REMEDIES, *BUILD_REMEDIES) else "exception"
     if fault.message.startswith(("ModuleNotFoundError", "ImportError")):
         kind = "import_error"
     status, remedy = CALL_REMEDIES.get(
@@ -288,6 +287,14 @@ def shielded(failure: Failure, case: Case) -> Failure:
         "and empty or very long sequences.",
         held_out=True,
     )
+
+
+def shielded_finding(finding: Finding, case: Case) -> Finding:
+    """The finding as an agent may see it; where a stray write lies could spell a held-out size."""
+    if not case.held_out:
+        return finding
+    message = f"{HELD_OUT_WORDS[Stage.INTEGRITY]}. Which one is not shown."
+    return finding.model_copy(update={"message": message, "evidence": {}})
 
 
 def exit_words(exit_status: int | None) -> str:

@@ -239,6 +239,33 @@ def own_kernels_do_the_work(still_right: bool) -> list[Finding]:
     ]
 
 
+def launched_something(
+    language: str, *, interpreted: bool, launched_nothing: bool
+) -> list[Finding]:
+    """In Triton's interpreter a Triton candidate launches kernels, or something else computed.
+
+    A warning only: for tiny sizes an honest candidate may leave the work to torch. On a device
+    the time by origin says more, and kernels can be launched in ways that cannot be disabled.
+    """
+    if language != "triton" or not interpreted or not launched_nothing:
+        return []
+    return [
+        Finding(
+            claim=DECOY,
+            severity=Severity.WARNING,
+            message="A right result came without any Triton kernel being launched: a library "
+            "computed it. On a GPU its time will count as that library's.",
+        )
+    ]
+
+
+def spoke_when_asked(failure: Failure | None) -> list[Finding]:
+    """Words out of turn before any call was judged, while building or mapping memory."""
+    if failure is None or failure.kind != "protocol":
+        return []
+    return [Finding(claim=TURN, severity=Severity.VIOLATION, message=failure.message)]
+
+
 def allowed_libraries_only(
     kernels: Sequence[KernelTime], allowed: Sequence[str], language: str
 ) -> list[Finding]:

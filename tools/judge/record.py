@@ -23,6 +23,7 @@ from ..schema.evaluation import (
 )
 from ..schema.flashinfer_trace import Solution
 from ..wire import EvaluatePlan
+from . import integrity
 from . import room as rooms
 from .checking import CaseRecord, Checking
 from .failures import clean
@@ -162,11 +163,20 @@ def _integrity(ending: Ending) -> Integrity:
     if checking is not None:
         findings, done = list(checking.findings), list(checking.done)
         not_run = dict(checking.not_run)
+        findings += integrity.launched_something(
+            ending.solution.spec.language.value,
+            interpreted=ending.room.interpreted,
+            launched_nothing=checking.launched_nothing,
+        )
     if timing is not None:
         findings += timing.findings
         done += timing.done
     elif ending.not_timed:
         not_run["timed_calls_verified"] = ending.not_timed
+    if ending.failed is not None and all(f.claim != integrity.TURN for f in findings):
+        status, failure = ending.failed
+        violated = status is Status.INTEGRITY_VIOLATION
+        findings += integrity.spoke_when_asked(failure if violated else None)
     if ending.plan.checks.sanitizer:
         not_run["sanitizer"] = "runs in a process of its own, for promote_candidate"
     return Integrity(

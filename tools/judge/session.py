@@ -84,6 +84,11 @@ class CandidateSession(Protocol):
         ...
 
 
+def _protocol_words(error: WireError) -> str:
+    """What was wrong with a frame; its text may quote the candidate."""
+    return clean(f"It wrote what is no answer to the judge: {error}")
+
+
 def request(
     session: CandidateSession,
     message: Request,
@@ -304,7 +309,7 @@ class ProcessSession:
         except (WireClosedError, OSError):
             return self._lose("crash", "")
         except WireError as error:
-            return self._lose("protocol", f"It wrote what is no answer to the judge: {error}")
+            return self._lose("protocol", _protocol_words(error))
         close_all(fds)
         if not isinstance(message, kind):
             return self._lose("protocol", f"It answered {message.kind!r} out of turn.")

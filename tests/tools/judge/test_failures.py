@@ -16,7 +16,7 @@ from kernel_harness.tools.judge.failures import (
 )
 from kernel_harness.tools.judge.judged_operator import Case
 from kernel_harness.tools.judge.mismatch import Mismatch
-from kernel_harness.tools.schema.evaluation import Stage, Status
+from kernel_harness.tools.schema.evaluation import Finding, Severity, Stage, Status
 from kernel_harness.tools.wire import CandidateFault
 
 CASE = Case("w-1", {"m": 31337})
@@ -89,6 +89,24 @@ def test_a_failure_on_a_held_out_case_tells_nothing_of_the_case(made):
     assert (
         "31337" not in failure.model_dump_json() and "held-out-0" not in failure.model_dump_json()
     )
+
+
+def test_a_kind_that_nobody_knows_is_an_exception_lest_it_spell_a_held_out_case():
+    _, failure = call_failure(fault("size_in_letters"), HIDDEN, None)
+    assert failure.kind == "exception" and "letters" not in failure.model_dump_json()
+
+
+def test_a_finding_on_a_held_out_case_tells_nothing_of_the_case():
+    found = Finding(
+        claim="writes_stay_inside",
+        severity=Severity.VIOLATION,
+        message="31337 bytes after output 'y'",
+        evidence={"guards": [["out:y", "after", 31337]]},
+    )
+    assert failures.shielded_finding(found, CASE) == found
+    shielded = failures.shielded_finding(found, HIDDEN)
+    assert shielded.claim == found.claim and shielded.severity is found.severity
+    assert "31337" not in shielded.model_dump_json()
 
 
 def test_a_crash_shows_the_candidates_frames_and_none_of_ours():

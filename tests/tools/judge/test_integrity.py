@@ -8,7 +8,7 @@ from kernel_harness.tools.judge import integrity
 from kernel_harness.tools.judge.arena import Layout
 from kernel_harness.tools.judge.exchange import Outcome
 from kernel_harness.tools.judge.judged_operator import Case
-from kernel_harness.tools.schema.evaluation import KernelTime, Severity, Stage
+from kernel_harness.tools.schema.evaluation import Failure, KernelTime, Severity, Stage
 from kernel_harness.tools.wire import Called
 
 EMPTY = torch.empty(0, dtype=torch.uint8)
@@ -114,3 +114,23 @@ def test_a_violation_on_a_held_out_case_tells_nothing_of_the_case():
 
 def test_every_claim_has_a_remedy():
     assert all(words.strip() for words in integrity.REMEDIES.values())
+
+
+def test_a_triton_candidate_that_launches_nothing_is_told_so_where_kernels_are_interpreted():
+    found = integrity.launched_something("triton", interpreted=True, launched_nothing=True)
+    assert severities(found) == [Severity.WARNING]
+    for language, interpreted, nothing in (
+        ("python", True, True),
+        ("triton", False, True),
+        ("triton", True, False),
+    ):
+        assert not integrity.launched_something(
+            language, interpreted=interpreted, launched_nothing=nothing
+        )
+
+
+def test_words_out_of_turn_before_any_call_are_a_violation():
+    failure = Failure(stage=Stage.COMPILE, kind="protocol", message="It answered.", remedy="Don't.")
+    assert severities(integrity.spoke_when_asked(failure)) == [Severity.VIOLATION]
+    assert integrity.spoke_when_asked(failure.model_copy(update={"kind": "timeout"})) == []
+    assert integrity.spoke_when_asked(None) == []
