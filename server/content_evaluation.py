@@ -33,6 +33,7 @@ from .content import (
     showing,
     table,
 )
+from .content_floors import sol_exec_bench, sol_percents
 from .content_next import next_steps
 from .content_static import static_note, static_parts, static_words
 from .results import (
@@ -187,6 +188,8 @@ def _workload(result: WorkloadResult, detail: Detail, failure: Failure | None) -
         decision=result.comparison.decision.value if result.comparison else None,
         floors_us=result.floors_us,
         sol_percent=result.sol_percent,
+        sol_percents=sol_percents(result),
+        sol_exec_bench_score=sol_exec_bench(result),
     )
 
 

@@ -246,6 +246,15 @@ class WorkloadVerdict(Result):
     )
     floors_us: dict[str, float] = Field(default_factory=dict, description="Device to least time.")
     sol_percent: FiniteFloat = None
+    sol_percents: dict[str, float] = Field(
+        default_factory=dict,
+        description="Of the device's floors: nominal, calibrated, latency (with launch and serial "
+        "steps; an estimate that may pass 100).",
+    )
+    sol_exec_bench_score: FiniteFloat = Field(
+        default=None,
+        description="1 at the nominal floor, 0.5 at the baseline; absent where it has no meaning.",
+    )
 
 
 class TotalsPart(Result):

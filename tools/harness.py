@@ -19,6 +19,7 @@ from .evaluation.service import EvaluateRequest, EvaluationService
 from .inspection import Inspection
 from .listing import DefinitionListing, WorkloadListing, list_definitions, list_workloads
 from .memory import Memory
+from .profiling.bounds import with_floors
 from .profiling.records import Profile
 from .profiling.sanitizer import SanitizerReport
 from .profiling.service import Profiler
@@ -53,7 +54,13 @@ class Harness:
         self.dataset = dataset
         self.pool = JudgePool(settings)
         self.records = RecordStore(settings.evaluations_dir)
-        self.evaluations = EvaluationService(settings, self.pool, self.records, explained_check)
+        self.evaluations = EvaluationService(
+            settings,
+            self.pool,
+            self.records,
+            explained_check,
+            lambda evaluation, operator: with_floors(evaluation, operator, settings),
+        )
         self.archive = Archive(settings.archive_dir)
         self.memory = Memory(self.archive, self.records, dataset, settings.profiles_dir)
         self.inspection = Inspection(

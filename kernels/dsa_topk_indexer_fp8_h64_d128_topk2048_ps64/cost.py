@@ -56,14 +56,15 @@ def cost(
             "fp8": float(2 * HEADS * HEAD_DIM * sum(scored)),
             "fp32": float(3 * HEADS * sum(scored)),
         },
-        "serial_steps": 5 if scored else 2,
+        "serial_steps": 5 if scored else 1,
         "dependent_kernels": 1,
         "data_dependent": True,
         "upper_bound": inputs is None and not structure,
         "assumptions": (
             *assumptions,
             "sequences of at most 2048 tokens need no scores",
-            "serial steps are two dependent memory round trips, and three exchanges between blocks "
-            "to select where a sequence is scored",
+            "serial steps are one memory round trip, for lengths and block table do not wait for "
+            "each other; where a sequence is scored, its keys are a second one, and three "
+            "exchanges between blocks select",
         ),
     }

@@ -60,6 +60,7 @@ def cost(
         "dependent_kernels": 1,
         "data_dependent": True,
         "upper_bound": False,
+        "expected": inputs is None,
         "assumptions": (
             assumption,
             "an expert that no token selects is not read",

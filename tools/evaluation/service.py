@@ -112,6 +112,7 @@ class EvaluationService:
         pool: the judges.
         records: where evaluations are kept.
         explain: adds occupancy and instruction classes to what compiling for targets gave.
+        bound: adds the floors of the device measured on.
     """
 
     def __init__(
@@ -120,9 +121,13 @@ class EvaluationService:
         pool: JudgePool,
         records: RecordStore,
         explain: Callable[[StaticCheck | None], StaticCheck | None] = lambda check: check,
+        bound: Callable[[Evaluation, Operator], Evaluation] = lambda evaluation, operator: (
+            evaluation
+        ),
     ) -> None:
         self._settings = settings
         self._explain = explain
+        self._bound = bound
         self._pool = pool
         self.records = records
         self.latencies = LastLatencies(settings.evaluations_dir / "latencies")
@@ -197,7 +202,7 @@ class EvaluationService:
             plan = make_plan(self._plan_request(trial, executor))
             report = await self._pool.evaluate(device, plan, trial.progress)
             evaluation = Evaluation.model_validate(report.evaluation)
-            evaluation = self._completed(evaluation)
+            evaluation = self._completed(evaluation, request.operator)
         except InfrastructureError as error:
             return _ended(trial, Status.INFRASTRUCTURE_ERROR, _fault(error))
         # Statistics need numpy and scipy, which a server that has judged nothing need not load.
@@ -206,15 +211,16 @@ class EvaluationService:
         floors = evaluation.evidence.noise_floor or {}
         return await asyncio.to_thread(summarised, evaluation, floors)
 
-    def _completed(self, evaluation: Evaluation) -> Evaluation:
+    def _completed(self, evaluation: Evaluation, operator: Operator) -> Evaluation:
         """The judge's record with what only this side knows."""
         evidence, device = evaluation.evidence, evaluation.evidence.device
         if device is not None and device.executor is Executor.CUDA:
             floors = load_noise_floor(self._settings, device.name) or None
             evidence = evidence.model_copy(update={"noise_floor": floors})
-        return evaluation.model_copy(
+        completed = evaluation.model_copy(
             update={"static": self._explain(evaluation.static), "evidence": evidence}
         )
+        return self._bound(completed, operator)
 
     def _plan_request(self, trial: Trial, executor: Executor) -> PlanRequest:
         request, settings = trial.request, self._settings

@@ -367,7 +367,7 @@ class Timing:
         found = integrity.after_timing(
             measurement,
             floor_us=self._floors.of(case).get(DEVICE),
-            upper_bound=self._floors.cost(case).upper_bound,
+            upper_bound=self._floors.cost(case).may_exceed,
             device=self._room.info.name,
             libraries=self._operator.policy.libraries.allowed,
             language=str(self._plan.solution["spec"]["language"]),

@@ -225,6 +225,11 @@ class WorkloadResult(Record):
     sol_percent: FiniteFloat = Field(
         default=None, description="Floor of the device measured on over the latency, in percent."
     )
+    device_floors_us: dict[str, float] = Field(
+        default_factory=dict,
+        description="On the device measured on: 'nominal', by data-sheet rates; 'calibrated', by "
+        "measured ones; 'latency', with launch and serial steps, an estimate that may be beaten.",
+    )
     measurement: Measurement | None = None
     baseline_measurement: Measurement | None = None
 

@@ -45,6 +45,8 @@ class Cost:
         dependent_kernels: launches that must follow each other in the best known design.
         data_dependent: whether the counts follow the contents of inputs.
         upper_bound: whether bytes are over-counted, so that the floors are none.
+        expected: whether counts are means over random contents, so that the floors are those of an
+            average call and single inputs may need less.
         assumptions: what was assumed, as sentences.
         step_us: time of one serial step; None means one dependent load from device memory.
     """
@@ -57,6 +59,7 @@ class Cost:
     dependent_kernels: int = 1
     data_dependent: bool = False
     upper_bound: bool = False
+    expected: bool = False
     assumptions: tuple[str, ...] = ()
     step_us: float | None = None
 
@@ -72,6 +75,11 @@ class Cost:
     def bytes_moved(self) -> float:
         """Bytes read and written."""
         return self.bytes_read + self.bytes_written
+
+    @property
+    def may_exceed(self) -> bool:
+        """Whether a correct kernel may do with less: then no time is impossible by this count."""
+        return self.upper_bound or self.expected
 
 
 class Rate(BaseModel):
