@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -82,7 +83,7 @@ def keep(nursery: Nursery) -> NoReturn:
 
 
 def _keep_one(nursery: Nursery, contained: Contained) -> None:
-    publish_read, publish_write = os.pipe()
+    publish_read, publish_write = (end.detach() for end in socket.socketpair())
     pid = os.fork()
     if pid == 0:
         os.close(publish_read)
@@ -99,7 +100,9 @@ def _keep_one(nursery: Nursery, contained: Contained) -> None:
 
 
 def _publish_until_code_runs(publish_read: int, nursery: Nursery) -> list[tuple[str, Path]]:
-    """Reads requests until the candidate closes its end, which it does before loading any code.
+    """Reads requests until the candidate shuts its end, which it does before loading any code.
+
+    It then waits for this end to be closed, so that nothing is copied beside running code.
 
     Returns:
         What to publish when the candidate has ended: compiler caches that fill while it runs.

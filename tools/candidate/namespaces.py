@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 from . import kernel_calls
 
 NOBODY = 65534
+_LONE_USERS = (1_879_048_192, (1 << 28) - 1)
+"""First and count of the user ids that no distribution gives to anybody."""
 SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")
 _HOMES = ("/root", "/home")
 
@@ -50,6 +53,23 @@ def enter_user_namespace() -> bool:
     finally:
         kernel_calls.forbid_dumps()
     return True
+
+
+def give_to_lone_user(folder: Path) -> int:
+    """Gives a folder to a user that nobody else on this machine is; to be called by root.
+
+    The kernel counts processes by user, and lets one user's processes signal each other. Where
+    few user ids exist, as in some containers, all candidates have to be one user.
+
+    Returns:
+        Its id.
+    """
+    user = _LONE_USERS[0] + secrets.randbelow(_LONE_USERS[1])
+    try:
+        os.chown(folder, user, user, follow_symlinks=False)
+    except OSError:
+        return NOBODY
+    return user
 
 
 def plan_covers(

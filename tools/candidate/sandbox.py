@@ -8,7 +8,7 @@ missing is reported in these words and shown in every result:
     net ipc uts     no network, no shared memory or host name of others
     mount           the checkout, homes and /tmp are covered; see `namespaces`
     private_home    home, temporary and cache folders are the process's own
-    uid             it runs as another user than the judge
+    uid             it runs as another user than the judge and than any other candidate
     no_new_privs    nothing it executes raises its rights
     rlimits         bounds on processes, file sizes, open files, core dumps and processor time
     landlock        an allow-list of files; see `landlock`
@@ -87,7 +87,7 @@ def enter(
         outcome.note("userns", user_namespace)
     outcome.note("pid", own_processes)
     _offer_to_the_oom_killer()
-    _open_to_the_candidate(spawn)
+    user = _open_to_the_candidate(spawn)
     for name, flag in (
         ("net", kernel_calls.CLONE_NEWNET),
         ("ipc", kernel_calls.CLONE_NEWIPC),
@@ -99,7 +99,7 @@ def enter(
     needed = needed_folders(spawn, environment)
     step("mount", lambda: _new_view(needed, own_processes=own_processes))
     step("private_home", lambda: _make_home(private))
-    step("uid", lambda: _become_nobody(needed))
+    step("uid", lambda: _become(user, needed))
     kernel_calls.drop_capabilities()
     step("no_new_privs", lambda: kernel_calls.forbid_new_privileges() == 0)
     step("rlimits", lambda: _limit(spawn))
@@ -146,15 +146,21 @@ def _offer_to_the_oom_killer() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _open_to_the_candidate(spawn: Spawn) -> None:
-    """Gives the private folder to the user that the candidate becomes; the cache it may read."""
+def _open_to_the_candidate(spawn: Spawn) -> int:
+    """Gives the private folder to the user that the candidate becomes; the cache it may read.
+
+    Returns:
+        That user.
+    """
     if os.geteuid() != 0:
-        return
+        return os.geteuid()
     private = Path(spawn.private_dir)
+    user = namespaces.give_to_lone_user(private)
     for path in (private, *private.rglob("*")):
-        os.chown(path, namespaces.NOBODY, namespaces.NOBODY, follow_symlinks=False)
+        os.chown(path, user, user, follow_symlinks=False)
     if spawn.cache_dir and Path(spawn.cache_dir).is_dir():
         Path(spawn.cache_dir).chmod(0o755)
+    return user
 
 
 def _new_view(needed: list[Path], *, own_processes: bool) -> bool:
@@ -177,14 +183,14 @@ def _make_home(private: Path) -> bool:
     return True
 
 
-def _become_nobody(needed: list[Path]) -> bool:
+def _become(user: int, needed: list[Path]) -> bool:
     if os.geteuid() != 0:
         return False
     if not all(_open_to_others(path) for path in needed):
         return False
     os.setgroups([])
-    os.setresgid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
-    os.setresuid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
     return True
 
 

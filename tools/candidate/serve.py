@@ -166,9 +166,13 @@ class _Room:
             os.write(self._publish_fd, line)
 
     def _close_publish(self) -> None:
-        if self._publish_fd is not None:
-            os.close(self._publish_fd)
-            self._publish_fd = None
+        if self._publish_fd is None:
+            return
+        with socket.socket(fileno=self._publish_fd) as keeper, contextlib.suppress(OSError):
+            keeper.shutdown(socket.SHUT_WR)
+            # It closes its end when all is copied: code that runs could still change the files.
+            keeper.recv(1)
+        self._publish_fd = None
 
 
 def fitted(message: Message) -> Message:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
 
-from kernel_harness.tools.candidate.keeper import descendants, publish
+from kernel_harness.tools.candidate import keeper
+from kernel_harness.tools.candidate.keeper import Nursery, descendants, publish
 
 
 def test_a_finished_folder_is_published_whole_and_once(tmp_path):
@@ -46,6 +51,33 @@ def test_a_folder_over_the_bound_is_left_out(tmp_path):
     (product / "big").write_bytes(b"x" * 1000)
     assert not publish(product, cache, "native-1", max_bytes=999)
     assert list(cache.iterdir()) == []
+
+
+def test_code_waits_until_its_build_has_been_copied(tmp_path, monkeypatch):
+    product, cache = tmp_path / "product", tmp_path / "cache"
+    product.mkdir()
+    cache.mkdir()
+    (product / "a.so").write_bytes(b"as built")
+
+    def slow_publish(*arguments):
+        time.sleep(0.2)
+        return publish(*arguments)
+
+    monkeypatch.setattr(keeper, "publish", slow_publish)
+    ours, theirs = socket.socketpair()
+    nursery = Nursery(0, -1, tmp_path, cache, False, False, lambda *words: sys.exit())
+    reading = threading.Thread(
+        target=keeper._publish_until_code_runs, args=(ours.detach(), nursery)
+    )
+    reading.start()
+    line = {"key": "native-12345678", "folder": "product", "when": "now"}
+    theirs.sendall(json.dumps(line).encode() + b"\n")
+    theirs.shutdown(socket.SHUT_WR)
+    assert theirs.recv(1) == b""
+    (product / "a.so").write_bytes(b"changed by itself")
+    reading.join()
+    theirs.close()
+    assert (cache / "native-12345678" / "a.so").read_bytes() == b"as built"
 
 
 def test_descendants_are_found_through_generations():
