@@ -144,6 +144,16 @@ def test_a_wrong_output_is_rejected(kind):
     assert verdict(inputs, outputs[kind])
 
 
+@pytest.mark.parametrize("family", INPUTS.FAMILIES)
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_an_output_that_was_float8_on_its_way_is_rejected(family, dtype):
+    """The gated product may be e4m3, as trusted() has it; nothing more may be."""
+    inputs = drawn(family, tokens=24)
+    exact = ORACLE.trusted(**inputs)["output"].float()
+    scale = exact.abs().amax(dim=1, keepdim=True) / 400.0
+    assert verdict(inputs, ((exact / scale).to(dtype).float() * scale).bfloat16())
+
+
 def test_the_same_seed_draws_the_same_inputs():
     one, other, third = drawn(seed=5), drawn(seed=5), drawn(seed=6)
     tensors = [name for name, value in one.items() if torch.is_tensor(value)]

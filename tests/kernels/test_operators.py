@@ -345,3 +345,21 @@ def test_strict_limits_refuse_float32_outputs_that_were_bfloat16(folder: Path) -
         lowered = answer.to(torch.bfloat16).to(torch.float32)
         assert not is_right(judged, inputs, name, lowered, expected[name], answer), name
     return None
+
+
+@each_operator
+def test_strict_limits_refuse_bfloat16_outputs_that_were_float8(folder: Path) -> None:
+    found = small_case(folder)
+    if found is None:
+        return must_be_tested_elsewhere(folder)
+    judged, case = found
+    inputs = judged.draw(case, SEED, judged.families[0], CPU)
+    expected, trusted = judged.oracle(case, inputs), judged.trusted(case, inputs)
+    for name, answer in trusted.items():
+        if answer.dtype != torch.bfloat16:
+            continue
+        scale = float(answer.float().abs().max()) / torch.finfo(torch.float8_e4m3fn).max
+        lowered = (answer.float() / scale).to(torch.float8_e4m3fn).float() * scale
+        values = (lowered.to(torch.bfloat16), expected[name], answer)
+        assert not is_right(judged, inputs, name, *values), name
+    return None
