@@ -1,4 +1,4 @@
-"""The tools of seeing: latencies against floors, an operator's best under the roof.
+"""The tools of seeing: latencies against floors, an operator's candidates under the roof.
 
 A picture has a tool of its own, without structured output: beside structured content some clients
 drop it.
@@ -25,6 +25,8 @@ async def plot_floors(
 ) -> Image:
     """Draws one evaluation's latencies against their floors, a point for each workload.
 
+    Bars show the least that launch and serial steps leave: an estimate, on the device measured on.
+
     Use it to see at a glance which workloads are far from the speed of light; the numbers are in
     the evaluation. Needs a GPU's latencies. Example: plot_floors(evaluation_id='ev-…'). Next:
     profile_ncu on the workload farthest from the line.
@@ -49,7 +51,7 @@ async def plot_roofline(
         Field(description="Device, e.g. 'H200'; the one timed most recently if absent."),
     ] = None,
 ) -> Image:
-    """Draws a definition's best archived candidate under the device's roofline.
+    """Draws a definition's archived candidates under the device's roofline, the best in colour.
 
     Use it before planning: points on the slope are bound by memory, under the flat part by
     arithmetic, far below both by latency. Needs an archived candidate that was timed. Example:

@@ -76,7 +76,7 @@ async def test_floors_are_drawn_of_a_timed_evaluation_only(
     assert "B200" in unknown
 
 
-async def test_a_roofline_is_drawn_of_the_best_archived_candidate(
+async def test_a_roofline_is_drawn_of_the_archived_candidates(
     connect: Any, harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cost = Cost(bytes_read=4e6, bytes_written=4e6, flops={"bf16": 1e8})
@@ -94,9 +94,18 @@ async def test_a_roofline_is_drawn_of_the_best_archived_candidate(
             hypothesis="identity is fast",
         )
         drawn = await picture(client, "plot_roofline", definition="rmsnorm")
+        again = await good(client, "evaluate_kernel", solution=solution("two"))
+        await good(
+            client,
+            "archive_candidate",
+            solution=solution("two"),
+            evaluation_id=again["evaluation_id"],
+            hypothesis="another name is as fast",
+        )
+        both = await picture(client, "plot_roofline", definition="rmsnorm")
         elsewhere = await refused(client, "plot_roofline", definition="rmsnorm", gpu="B200")
     assert "archive_candidate" in nothing and "B200" in elsewhere
-    assert drawn.startswith(b"\x89PNG")
+    assert drawn.startswith(b"\x89PNG") and both != drawn
 
 
 async def test_work_without_operations_has_no_roofline(

@@ -1,4 +1,4 @@
-"""Measurements as PNGs: one evaluation against its floors, an operator's best under its roof.
+"""Measurements as PNGs: one evaluation against its floors, an operator's candidates under a roof.
 
 Finds the points and the device's rates and has `plots` draw them; nothing is drawn that was not
 measured. Imported only when a picture is asked for, since drawing needs a large library.
@@ -12,12 +12,15 @@ from ..errors import RequestError
 from ..schema.evaluation import Evaluation
 from .candidate import gpu_label
 from .drawings import roofline_points
-from .plots import Roof, floor_png, floor_points, roofline_png
+from .plots import PlotPoint, Roof, floor_png, floor_points, roofline_png
 
 if TYPE_CHECKING:
     from ..workloads.operators import Operator
     from .store import Archive
 
+TITLE_CHARACTERS = 90
+MOST_CANDIDATES = 60
+"""Newest candidates drawn beside the best; each is read from git."""
 MEASURED_ON = "device"
 """The name that floors of the device measured on go by in a record."""
 
@@ -42,11 +45,27 @@ def floor_picture(evaluation: Evaluation, device: str | None = None) -> bytes:
             remedy=f"Floors are known for: {', '.join(known) or 'none'}; latencies need a GPU.",
         )
     ran_on = evaluation.evidence.device
-    return floor_png(points, ran_on.name if ran_on and chosen == MEASURED_ON else chosen)
+    here = chosen == MEASURED_ON
+    return floor_png(
+        points,
+        ran_on.name if ran_on and here else chosen,
+        _estimates(evaluation) if here else (),
+        f"{evaluation.definition}: {evaluation.solution_name}"[:TITLE_CHARACTERS],
+    )
+
+
+def _estimates(evaluation: Evaluation) -> list[PlotPoint]:
+    """Nominal and latency-aware floor of each timed workload that has both."""
+    timed = [w for w in evaluation.workloads if w.latency_us]
+    return [
+        PlotPoint(w.floors_us[MEASURED_ON], w.device_floors_us["latency"], "")
+        for w in timed
+        if w.floors_us.get(MEASURED_ON) and w.device_floors_us.get("latency")
+    ]
 
 
 def roofline_picture(archive: Archive, operator: Operator, gpu: str | None = None) -> bytes:
-    """An operator's best candidate under a device's roof, as a PNG.
+    """An operator's candidates under a device's roof, the best one in colour, as a PNG.
 
     Args:
         archive: where the best is kept.
@@ -86,4 +105,17 @@ def roofline_picture(archive: Archive, operator: Operator, gpu: str | None = Non
         )
     used = {name for cost in costs.values() for name in cost.flops}
     peaks = {name: rate.value for name, rate in hardware.flops.items() if name in used}
-    return roofline_png(points, Roof(hardware.name, hardware.memory_bytes_per_s.value, peaks))
+    others = [
+        point
+        for other in archive.history(operator.name, MOST_CANDIDATES)
+        if other.latency_us and other.hardware == node.hardware
+        if other.candidate_id != node.candidate_id
+        for point in roofline_points(archive.get(other.candidate_id), costs)
+    ]
+    return roofline_png(
+        points,
+        Roof(hardware.name, hardware.memory_bytes_per_s.value, peaks),
+        others,
+        operator.name[:TITLE_CHARACTERS],
+        f"best: {node.name[:30]} ({node.candidate_id[:8]})",
+    )

@@ -26,7 +26,7 @@ PROMOTED = "#c2410c"
 GREY = "#8a8f98"
 GRID = "#d5d8dd"
 TEXT = "#222428"
-_BOX = (0.11, 0.14, 0.86, 0.77)
+_BOX = (0.11, 0.14, 0.86, 0.74)
 _SIZE = (7.2, 4.2)
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -135,10 +135,27 @@ def floor_svg(points: Sequence[PlotPoint], device: str = "device") -> str:
     return floor_frame(points, device).with_points(points)
 
 
-def floor_png(points: Sequence[PlotPoint], device: str = "device") -> bytes:
-    """The same as a PNG on white."""
+def floor_png(
+    points: Sequence[PlotPoint],
+    device: str = "device",
+    estimates: Sequence[PlotPoint] = (),
+    title: str = "",
+) -> bytes:
+    """The same as a PNG on white.
+
+    Args:
+        points: floor and latency of each workload.
+        device: whose floors.
+        estimates: floor and latency-aware floor of each workload, drawn as bars.
+        title: what is drawn.
+    """
     with mpl.rc_context(_STYLE):
-        return _png(_floor_figure(*_floor_limits(points), device), points)
+        x, y = _floor_limits([*points, *estimates])
+        figure = _floor_figure(x, y, device)
+        layers = [_Layer("latency", points, POINT)]
+        if estimates:
+            layers.insert(0, _Layer("least with launch and serial steps", estimates, TEXT, "_"))
+        return _png(figure, layers, title)
 
 
 def _floor_limits(
@@ -153,18 +170,11 @@ def _floor_figure(x: tuple[float, float], y: tuple[float, float], device: str) -
     figure, axes = _figure(x, y)
     for share, style in ((1.0, "-"), (0.5, "--"), (0.1, ":")):
         axes.plot(x, [v / share for v in x], color=GREY, linewidth=1, linestyle=style)
-        name = "speed of light" if share == 1 else f"{share:.0%}"
-        at = min(x[1], y[1] * share) / 1.05
-        if x[0] < at:
-            axes.annotate(
-                name,
-                (at, at / share),
-                ha="right",
-                va="top" if share == 1 else "bottom",
-                color=GREY,
-                fontsize=8,
-            )
-    axes.set_xlabel(f"floor on {device} (µs)")
+        name = "speed of light" if share == 1 else f"{share:.0%} of it"
+        at = 1.1 * max(x[0], y[0] * share)
+        if at < min(x[1], y[1] * share):
+            _along(axes, name, (at, at / share), (x, y))
+    axes.set_xlabel(f"floor on {device}: compulsory bytes and operations at nominal rates (µs)")
     axes.set_ylabel("latency (µs)")
     return figure
 
@@ -185,10 +195,28 @@ def roofline_svg(points: Sequence[PlotPoint], roof: Roof) -> str:
     return roofline_frame(points, roof).with_points(points)
 
 
-def roofline_png(points: Sequence[PlotPoint], roof: Roof) -> bytes:
-    """The same as a PNG on white."""
+def roofline_png(
+    points: Sequence[PlotPoint],
+    roof: Roof,
+    others: Sequence[PlotPoint] = (),
+    title: str = "",
+    name: str = "best",
+) -> bytes:
+    """The same as a PNG on white.
+
+    Args:
+        points: the candidate that stands out.
+        roof: the device's rates.
+        others: every other candidate's workloads, in grey.
+        title: what is drawn.
+        name: what the candidate is called in the legend.
+    """
     with mpl.rc_context(_STYLE):
-        return _png(_roofline_figure(*_roofline_limits(points, roof), roof), points)
+        figure = _roofline_figure(*_roofline_limits([*points, *others], roof), roof)
+        layers = [_Layer(name, points, POINT)]
+        if others:
+            layers.insert(0, _Layer("other candidates", others, GREY))
+        return _png(figure, layers, title)
 
 
 def _roofline_limits(
@@ -210,11 +238,15 @@ def _roofline_figure(x: tuple[float, float], y: tuple[float, float], roof: Roof)
         start = max(x[0], peak / roof.bytes_per_s)
         axes.plot([start, x[1]], [peak, peak], color=GREY, linewidth=1)
         axes.annotate(
-            f"{name} {peak / 1e12:.4g} T/s", (x[1] / 1.05, peak), ha="right", va="bottom",
+            f"{name} {peak / 1e12:.4g} TFLOP/s", (x[1] / 1.05, peak), ha="right", va="bottom",
             color=GREY, fontsize=8,
         )  # fmt: skip
-    axes.set_xlabel("operations per byte of compulsory traffic")
-    axes.set_ylabel(f"operations per second ({roof.device})")
+    start = 1.1 * max(x[0], y[0] / roof.bytes_per_s)
+    if start < ridge:
+        words = f"memory {roof.bytes_per_s / 1e12:.3g} TB/s"
+        _along(axes, words, (start, start * roof.bytes_per_s), (x, y))
+    axes.set_xlabel("FLOP per byte of compulsory traffic")
+    axes.set_ylabel(f"FLOP per second on {roof.device}")
     return figure
 
 
@@ -292,6 +324,16 @@ def _figure(x: tuple[float, float] | None, y: tuple[float, float]) -> tuple[Figu
     return figure, axes
 
 
+def _along(axes: Any, words: str, at: tuple[float, float], limits: Sequence[Any]) -> None:
+    """Writes above a line of slope one on logarithmic axes, from `at` on."""
+    across, up = (_SIZE[i] * _BOX[2 + i] / math.log10(limits[i][1] / limits[i][0]) for i in (0, 1))
+    axes.annotate(
+        words, at, xytext=(0, 2), textcoords="offset points", ha="left", va="bottom",
+        rotation=math.degrees(math.atan2(up, across)), rotation_mode="anchor",
+        color=GREY, fontsize=8,
+    )  # fmt: skip
+
+
 def _tick(value: float) -> str:
     for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= size:
@@ -316,8 +358,34 @@ def _svg(figure: Figure, label: str) -> str:
     return re.sub(r"\n\s*", "\n", text)
 
 
-def _png(figure: Figure, points: Sequence[PlotPoint]) -> bytes:
-    figure.axes[0].plot([p.x for p in points], [p.y for p in points], "o", color=POINT)
+@dataclass(frozen=True)
+class _Layer:
+    """Points of one kind."""
+
+    name: str
+    points: Sequence[PlotPoint]
+    colour: str
+    marker: str = "o"
+
+
+def _png(figure: Figure, layers: Sequence[_Layer], title: str) -> bytes:
+    """The figure with its points, later layers above earlier ones; a legend where there are two."""
+    axes = figure.axes[0]
+    for layer in layers:
+        axes.plot(
+            [p.x for p in layer.points],
+            [p.y for p in layer.points],
+            layer.marker,
+            color=layer.colour,
+            markersize=10 if layer.marker == "_" else 6,
+            markeredgecolor="white" if layer.marker == "o" else layer.colour,
+            markeredgewidth=0.6 if layer.marker == "o" else 1.6,
+            label=layer.name,
+        )
+    if title:
+        axes.set_title(title, loc="left", fontsize=9)
+    if len(layers) > 1:
+        figure.legend(loc="upper right", fontsize=8, frameon=False, ncols=len(layers))
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=120, facecolor="white")
     return out.getvalue()

@@ -53,6 +53,24 @@ def test_pictures_for_tools_are_png():
     assert plots.roofline_png([PlotPoint(1.0, 1e12, "")], ROOF).startswith(b"\x89PNG")
 
 
+def test_other_candidates_and_estimates_are_drawn_beside_what_stands_out():
+    points = [PlotPoint(1.0, 2.0, "")]
+    beside = [PlotPoint(1.0, 1.5, "")]
+    assert plots.floor_png(points) != plots.floor_png(points, estimates=beside)
+    best, others = [PlotPoint(10.0, 1e12, "")], [PlotPoint(10.0, 5e11, "")]
+    assert plots.roofline_png(best, ROOF) != plots.roofline_png(best, ROOF, others)
+
+
+def test_lines_are_named_along_their_slope_and_rates_in_their_units():
+    svg = plots.floor_svg([PlotPoint(1.0, 10.0, ""), PlotPoint(10.0, 20.0, "")])
+    for words in ("speed of light", "50% of it", "10% of it"):
+        assert words in svg
+    assert len(re.findall(r"rotate\(-\d", svg)) >= 3
+    roof = plots.roofline_svg([PlotPoint(1.0, 1e12, "")], ROOF)
+    for words in ("memory 4.8 TB/s", "bf16 989 TFLOP/s", "fp32 67 TFLOP/s", "FLOP per byte"):
+        assert words in roof
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(
