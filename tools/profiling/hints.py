@@ -7,6 +7,8 @@ Hopper and Blackwell, is in the references of the diagnose-kernel skill.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 
 from pydantic import Field
@@ -21,9 +23,14 @@ from .diagnosis import (
     stall_share,
     tail_loss,
 )
+from .limits import LIMITS, theoretical_occupancy
 from .metrics import KernelProfile
 
 MOST = 5
+FEW_REGISTERS = 128
+"""Fewer than a thread may have by far: a kernel that spills with them was told to."""
+_BEYOND_A_KERNEL = frozenset({"MemoryL2Compression"})
+"""Rules on what the allocator decides and no kernel can."""
 
 
 class Hint(Record):
@@ -229,7 +236,8 @@ def _tail(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterat
         yield Hint(
             change="Cut the work into more blocks: split the reduced axis (split-K) and combine in "
             "the same kernel, or halve the tiles.",
-            because=f"{blocks} blocks for {sms} SMs.",
+            because=f"{blocks} blocks for {sms} SMs: {-(-sms // blocks)} times as many fill one "
+            "wave.",
             gain_percent=_percent(loss),
         )
     else:
@@ -240,7 +248,7 @@ def _tail(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterat
             f"{kernel.sm_active_percent or 0:.0f} % of the time.",
             gain_percent=_percent(loss),
         )
-    if (kernel.sm_imbalance or 1.0) > 1.25:
+    if (kernel.sm_imbalance or 1.0) > 1.25 and not (blocks and sms and blocks < sms):
         yield Hint(
             change="Even out the blocks: split long sequences or experts over several blocks.",
             because=f"The busiest SM works {kernel.sm_imbalance:.2f} times the average.",
@@ -251,10 +259,10 @@ def _tail(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterat
 def _occupancy(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterator[Hint]:
     limit = kernel.occupancy_limit
     change = {
-        "registers": "Use fewer registers: smaller accumulators, __launch_bounds__, fewer stages "
-        "held in registers.",
-        "shared_memory": "Use less shared memory: fewer stages, smaller tiles, buffers reused "
-        "between phases.",
+        "registers": f"Use fewer registers{_few_enough(kernel)}: smaller accumulators, "
+        "__launch_bounds__, fewer stages held in registers.",
+        "shared_memory": f"Use less shared memory{_small_enough(kernel)}: fewer stages, smaller "
+        "tiles, buffers reused between phases.",
     }.get(limit or "", "Launch blocks of a size that fills an SM.")
     theoretical = kernel.occupancy_theoretical_percent or 0.0
     idle = 1 - (kernel.issue_percent or 0.0) / 100
@@ -272,10 +280,48 @@ def _occupancy(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> I
     )
 
 
+def _few_enough(kernel: KernelProfile) -> str:
+    """How many registers a thread may have for one more block on an SM; empty when not known.
+
+    Registers of an SM and the unit they are granted in are those of every architecture in `LIMITS`.
+    """
+    limits, threads = LIMITS["sm_90"], math.prod(kernel.block)
+    if not kernel.block or not kernel.registers or threads < 1:
+        return ""
+    fits = theoretical_occupancy(
+        limits, threads=threads, registers=kernel.registers, shared_bytes=0
+    )
+    blocks = fits.by_resource["registers"] + 1
+    for registers in range(kernel.registers - 1, 15, -1):
+        found = theoretical_occupancy(limits, threads=threads, registers=registers, shared_bytes=0)
+        if found.by_resource["registers"] >= blocks:
+            return f" ({registers} a thread make room for {blocks} blocks on an SM)"
+    return ""
+
+
+def _small_enough(kernel: KernelProfile) -> str:
+    """How much shared memory a block may have for one more on an SM of Hopper or Blackwell."""
+    limits = LIMITS["sm_90"]
+    if not kernel.shared_bytes or (kernel.sm_count or 0) < 114:
+        return ""
+    each = kernel.shared_bytes + limits.shared_reserved_per_block
+    blocks = limits.shared_bytes // each + 1
+    room = limits.shared_bytes // blocks // limits.shared_unit * limits.shared_unit
+    left = (room - limits.shared_reserved_per_block) / 1024
+    return f" ({left:.0f} KiB a block make room for {blocks} on an SM)" if left > 0 else ""
+
+
 def _spills(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterator[Hint]:
     share = next(
         (e.value for e in diagnosis.evidence if e.metric == "local_instruction_share"), None
     )
+    if kernel.registers and kernel.registers < FEW_REGISTERS:
+        yield Hint(
+            change="Lift the limit on registers (maxnreg, the second number of __launch_bounds__, "
+            "--maxrregcount) before anything else.",
+            because=f"It spills with {kernel.registers} registers a thread; 255 are possible.",
+            gain_percent=_percent((share or 0) / 100 * 2),
+        )
     yield Hint(
         change="Keep fewer values alive: smaller tiles a warp, more warps for the same tile, less "
         "unrolling, or a higher register limit.",
@@ -302,18 +348,21 @@ def _anywhere(kernel: KernelProfile) -> Iterator[Hint]:
         )
     if (kernel.bank_conflict_percent or 0.0) >= 15:
         yield from _shared_memory(kernel)
-    rule = next((r for r in kernel.rules if r.kind == "global" and r.speedup_percent), None)
+    usable = (r for r in kernel.rules if r.name not in _BEYOND_A_KERNEL)
+    rule = next((r for r in usable if r.kind == "global" and r.speedup_percent), None)
     if rule is not None:
         yield Hint(
             change=f"Nsight Compute's rule {rule.name}: {_first_sentence(rule.message)}",
-            because="Its own estimate for the whole kernel.",
+            because=f"Its own estimate for the whole kernel is {rule.speedup_percent:.0f} %.",
             gain_percent=rule.speedup_percent,
         )
 
 
 def _first_sentence(text: str) -> str:
-    head = text.split(". ")[0][:220].rstrip(". ")
-    return f"{head}."
+    head = re.split(r"\.\s|\.(?=[A-Z][a-z])", text)[0].rstrip(". ")
+    if len(head) <= 220:
+        return f"{head}."
+    return f"{head[:220].rpartition(' ')[0]} …."
 
 
 def _top_stall(kernel: KernelProfile) -> str:

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .runs import ProfiledWorkload, Runs, Subject
-from .sanitizer import ERROR_EXIT, SanitizerTool, ToolRun, read_findings, sanitizer_command
+from .sanitizer import (
+    ERROR_EXIT,
+    SanitizerTool,
+    ToolRun,
+    read_findings,
+    sanitizer_command,
+    unread_words,
+)
 
 VARIABLES = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
 """Every tensor its own allocation, or an access out of one tensor lands in its neighbour unseen."""
@@ -52,6 +59,7 @@ async def run_tool(
         reason = result.failure
     if findings or finished.status == ERROR_EXIT:
         status = "findings"
+        reason = reason if findings else unread_words(finished.output)
     elif finished.timed_out:
         status, reason = "timeout", f"It did not finish in {finished.seconds:.0f} s."
     elif reason is not None or finished.status != 0:

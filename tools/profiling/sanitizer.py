@@ -38,6 +38,8 @@ _KERNEL_ONLY = (
     re.compile(r"\bat (?P<kernel>[^\n]+?)\+0x[0-9a-f]+"),
 )
 _THREAD = re.compile(r"by thread \((\d+,\d+,\d+)\) in block \((\d+,\d+,\d+)\)")
+_HAZARDS = re.compile(r"\[(\d{1,9}) hazards?\]")
+_MISALIGNED = re.compile(r"\bis misaligned\b")
 _KINDS = (
     (re.compile(r"Invalid __(\w+)__ (\w+) of size (\d+)"), "out_of_bounds"),
     (re.compile(r"Uninitialized __(\w+)__ memory"), "uninitialised_read"),
@@ -69,7 +71,7 @@ class SanitizerFinding(Record):
     line: int | None = None
     thread: str | None = Field(default=None, description="First thread and block that showed it.")
     details: list[str] = Field(default_factory=list)
-    count: int = 1
+    count: int = Field(default=1, description="Reports, or hazards that a race stands for.")
 
 
 class ToolRun(Record):
@@ -140,7 +142,7 @@ def read_findings(text: str, tool: SanitizerTool, source_root: Path) -> list[San
         if known is None:
             merged[key] = finding
         else:
-            merged[key] = known.model_copy(update={"count": known.count + 1})
+            merged[key] = known.model_copy(update={"count": known.count + finding.count})
     ranked = sorted(merged.values(), key=lambda finding: finding.count, reverse=True)
     return ranked[:MOST_FINDINGS]
 
@@ -163,19 +165,28 @@ def _blocks(text: str) -> Iterator[list[str]]:
 
 
 def _finding(block: Sequence[str], tool: SanitizerTool, source_root: Path) -> SanitizerFinding:
-    head, rest = block[0], block[1:]
     kernel, file, line = _place("\n".join(block), source_root)
+    head, *rest = (row.replace(f"{source_root}/", "") for row in block)
+    hazards = _HAZARDS.search(" ".join(block))
     thread = next((match for row in rest if (match := _THREAD.search(row))), None)
     return SanitizerFinding(
         tool=tool,
-        kind=_kind_of(head) or "fault",
+        kind="misaligned" if _MISALIGNED.search(" ".join(rest)) else _kind_of(head) or "fault",
         message=head[:300],
         kernel=kernel,
         file=file,
         line=line,
         thread=f"thread ({thread[1]}) of block ({thread[2]})" if thread else None,
         details=[row[:200] for row in rest if not row.startswith(("Host Frame", "Saved host"))][:6],
+        count=max(1, int(hazards[1])) if hazards else 1,
     )
+
+
+def unread_words(text: str) -> str | None:
+    """What a tool said of a fault that no finding came of; None when it said nothing."""
+    rows = [line.removeprefix(_MARK).strip() for line in text.splitlines() if _MARK in line[:9]]
+    said = [row for row in rows if row and "COMPUTE-SANITIZER" not in row]
+    return " ".join(said)[-600:] or None
 
 
 def _kind_of(line: str) -> str | None:

@@ -42,6 +42,28 @@ def test_the_first_hint_is_the_change_a_person_would_try(kernel, word):
     assert word in hints_for(kernel, diagnose_kernel(kernel))[0].change
 
 
+def test_occupancy_hints_name_the_registers_and_bytes_for_one_more_block():
+    limited = Diagnosis(bottleneck=Bottleneck.OCCUPANCY, kernel="kernel")
+    kernel = profile(registers=128, occupancy_theoretical_percent=25.0)
+    assert "(80 a thread make room for 3 blocks on an SM)" in hints_for(kernel, limited)[0].change
+    shared = profile(shared_bytes=100_000, occupancy_limit="shared_memory")
+    said = " ".join(hint.change for hint in hints_for(shared, limited))
+    assert "(75 KiB a block make room for 3 on an SM)" in said
+    unknown = profile(registers=None, block=[], occupancy_limit="registers")
+    assert any("Use fewer registers:" in hint.change for hint in hints_for(unknown, limited))
+
+
+def test_what_the_allocator_decides_is_no_hint_and_a_long_finding_ends_at_a_word():
+    rules = [
+        Rule(name="MemoryL2Compression", message="Nothing.", speedup_percent=90, kind="global"),
+        Rule(name="Other", message="word " * 100, speedup_percent=10, kind="global"),
+    ]
+    kernel = COPY.model_copy(update={"rules": rules})
+    found = [h.change for h in hints_for(kernel, diagnose_kernel(kernel)) if "rule" in h.change]
+    assert len(found) == 1
+    assert found[0].endswith("word ….")
+
+
 def test_bytes_moved_twice_are_named_with_both_figures():
     kernel = COPY.model_copy(update={"dram_bytes": 20e6})
     hint = hints_for(kernel, diagnose_kernel(kernel), Bounds(bytes_moved=10e6))[0]

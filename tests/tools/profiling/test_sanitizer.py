@@ -18,6 +18,7 @@ from kernel_harness.tools.profiling.sanitizer import (
     ToolRun,
     read_findings,
     sanitizer_command,
+    unread_words,
 )
 
 ROOT = Path("/private/src")
@@ -58,6 +59,41 @@ def test_a_race_names_the_write_and_keeps_the_read():
     (got,) = read_findings(RACE, SanitizerTool.RACECHECK, ROOT)
     assert (got.kind, got.file, got.line) == ("race", "a/k.cu", 13)
     assert "k.cu:15" in got.details[0]
+    assert got.count == 2048
+    assert "/private/src" not in got.message + got.details[0]
+
+
+def test_a_misaligned_access_is_not_called_out_of_bounds():
+    text = OUT_OF_BOUNDS.replace("is out of bounds", "is misaligned")
+    assert read_findings(text, SanitizerTool.MEMCHECK, ROOT)[0].kind == "misaligned"
+
+
+def test_what_synccheck_and_initcheck_print_is_placed_in_the_source():
+    text = """\
+========= Barrier error detected. Divergent thread(s) in warp.
+=========     at k(int *)+0x8f0 in /private/src/c/kernel.cu:61
+=========     by thread (32,0,0) in block (0,0,0)
+=========
+========= Uninitialized __global__ memory read of size 4 bytes
+=========     at _add+0x90 in /private/src/c/kernel.py:22
+=========     by thread (17,0,0) in block (0,0,0)
+=========
+"""
+    barrier, unwritten = read_findings(text, SanitizerTool.SYNCCHECK, ROOT)
+    assert (barrier.kind, barrier.file, barrier.line) == ("barrier", "kernel.cu", 61)
+    assert (unwritten.kind, unwritten.file, unwritten.line) == (
+        "uninitialised_read",
+        "kernel.py",
+        22,
+    )
+    assert unwritten.kernel == "_add"
+
+
+def test_a_fault_in_a_form_nobody_knows_is_told_in_the_tools_own_words():
+    text = "noise\n========= COMPUTE-SANITIZER\n========= Something new at 0x1\n"
+    assert read_findings(text, SanitizerTool.MEMCHECK, ROOT) == []
+    assert unread_words(text) == "Something new at 0x1"
+    assert unread_words("noise") is None
 
 
 @pytest.mark.parametrize(
