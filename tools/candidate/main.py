@@ -116,8 +116,9 @@ class Zygote:
             self._become_keeper(zygote, spawn, fds[0], fds[1], write)
         os.close(write)
         ward = _Ward(keeper, read)
-        said = self._read_until(ward, "granted", SETTLE_S)
-        if "granted" not in said:
+        # Two processes write these, and on a busy machine the candidate may be the first.
+        said = self._read_until(ward, {"keeper", "granted"}, SETTLE_S)
+        if not {"keeper", "granted"} <= set(said):
             self._bury(ward)
             return Spawned(pid=0, granted=[], missing=["spawn: the candidate did not settle"])
         pid = _candidate_pid(said)
@@ -161,12 +162,12 @@ class Zygote:
         for kill in (os.killpg, os.kill):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 kill(request.pid, signal.SIGKILL)
-        said = self._read_until(ward, "exit", BURY_S)
+        said = self._read_until(ward, {"exit"}, BURY_S)
         self._bury(ward)
         return Reaped(pid=request.pid, exit_status=said.get("exit"))
 
-    def _read_until(self, ward: _Ward, word: str, seconds: float) -> dict[str, Any]:
-        """Collects what keeper and candidate report until `word` is said or the pipe ends."""
+    def _read_until(self, ward: _Ward, words: set[str], seconds: float) -> dict[str, Any]:
+        """Collects what keeper and candidate report until all `words` are said or the pipe ends."""
         said: dict[str, Any] = {}
         deadline = time.monotonic() + seconds
         while True:
@@ -175,7 +176,7 @@ class Zygote:
                 with contextlib.suppress(ValueError, TypeError):
                     said |= json.loads(line)
             left = deadline - time.monotonic()
-            if word in said or left <= 0 or not select.select([ward.report], [], [], left)[0]:
+            if words <= set(said) or left <= 0 or not select.select([ward.report], [], [], left)[0]:
                 return said
             part = os.read(ward.report, 65536)
             if not part:
