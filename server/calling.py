@@ -25,6 +25,7 @@ from .client_log import tell
 if TYPE_CHECKING:
     from ..tools.harness import Harness
     from .continuing import Continuing
+    from .skills import SkillShelf
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,12 @@ def continuing_of(ctx: Call) -> Continuing:
     """What keeps work going that outlives its call."""
     app: Any = ctx.mcp_server
     return app.continuing
+
+
+def shelf_of(ctx: Call) -> SkillShelf:
+    """The skills of this server."""
+    app: Any = ctx.mcp_server
+    return app.shelf
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -145,8 +145,14 @@ def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
         *doctor.complaints_of_machine(report),
         *doctor.complaints_of_clients(states),
     ]
-    _say(f"Device: {report.device} ({report.executor}), Python {report.python}.")
-    for note in report.notes:
-        _say(note)
-    _say(doctor.in_words(complaints))
+    for words in doctor.what_is_well(report, states):
+        _say(f"✓ {words}")
+    for words in report.notes:
+        _say(f"  {words}")
+    later = report.wanted_with_a_gpu()
+    if later:
+        _say(f"  On a machine with a GPU also wanted: {', '.join(later)}.")
+    if complaints:
+        _say(doctor.in_words(complaints))
+    _say(doctor.verdict(complaints))
     return 1 if any(complaint.grave for complaint in complaints) else 0

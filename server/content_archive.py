@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..tools.reports import candidate_uri
-from .content import Detail, cut, fitted, lines, number, plain, showing, table
+from .content import Detail, counted, cut, fitted, lines, number, plain, showing, table
 from .results_archive import (
     AdvicePart,
     AlternativePart,
@@ -47,15 +47,20 @@ def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
     """What archiving gave, and what the search looks like after it."""
     already = "was archived before as" if archived.already else "archived as"
     identity = archived.candidate_id
+    failed = archived.decision.startswith("failed")
+    follow = (
+        f"Next: get_context(role='debug', candidate_id='{identity}') to mend it, or "
+        "select_parent(definition=…) for another idea."
+        if failed
+        else "Next: select_parent(definition=…) for the next round, or promote_candidate("
+        f"candidate_id='{identity}') when a full evaluation shows it faster."
+    )
     return ArchivedAnswer(
         summary=lines(
             f"The trial {already} {identity}: {archived.decision}",
             _anchor_words(archived.anchors),
             *(f"{advice.kind}: {advice.words}. {advice.next_step}" for advice in archived.advice),
-            None
-            if archived.advice
-            else "Next: select_parent(definition=…) for the next round, or promote_candidate("
-            f"candidate_id='{identity}') when a full evaluation shows it faster.",
+            None if archived.advice else follow,
         ),
         candidate_id=identity,
         commit=archived.commit,
@@ -140,11 +145,13 @@ def _search_words(found: Found, definition: str | None, page: Sequence[Node]) ->
         return lines(
             f"Nothing in the archive{where} answers this.",
             *_notes_words(found),
-            "Next: evaluate the baseline with scope 'sample' and archive it as the root.",
+            "Next: leave filters out, one by one. If the archive is empty, evaluate the baseline "
+            "with scope 'sample' and archive it as the root.",
         )
     left = showing(len(page), found.total, "pass next_cursor, a smaller limit, or a filter.")
     return lines(
-        f"{found.total} candidates{where}; {len(found.recommended)} techniques recommended, "
+        f"{counted(found.total, 'candidate')}{where}; "
+        f"{counted(len(found.recommended), 'technique')} recommended, "
         f"{len(found.blocked)} blocked, {len(found.open)} open.",
         *(f"Recommended: {d.technique} ({cut(d.words, 160)})" for d in found.recommended[:3]),
         *(f"Blocked: {d.technique} ({cut(d.words, 160)})" for d in found.blocked[:3]),
@@ -251,7 +258,7 @@ def context_answer(context: RoleContext) -> ContextAnswer:
         omitted = context.omitted + len(context.entries) - len(entries)
         return ContextAnswer(
             summary=lines(
-                f"{len(entries)} candidates around {context.candidate_id} for the role "
+                f"{counted(len(entries), 'candidate')} around {context.candidate_id} for the role "
                 f"{context.role}, {omitted} left out.",
                 *(
                     f"{entry.relation} {entry.candidate_id}: {cut(entry.outcome, 140)}"

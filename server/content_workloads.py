@@ -5,6 +5,7 @@ Pure; what is measured or estimated was decided by others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..tools.reports import definition_uri
@@ -12,6 +13,7 @@ from ..tools.schema.evaluation import Executor
 from .content import (
     Detail,
     axes_words,
+    counted,
     cut,
     fitted,
     isolation_part,
@@ -46,11 +48,12 @@ GIB = 1 << 30
 MEMBERS_SHOWN = {"concise": 3, "detailed": 30}
 DESCRIPTION_CHARACTERS = {"concise": 160, "detailed": 600}
 NOTES_CHARACTERS = 8_000
+ROWS_SHOWN = 10
 
 
 def environment_answer(report: EnvironmentReport) -> EnvironmentAnswer:
     """What this machine can do, what is missing, and what each missing thing costs."""
-    missing = [tool for tool in report.toolchain if not tool.found]
+    later = ", ".join(report.wanted_with_a_gpu())
     names = ", ".join(device.name for device in report.devices) or "no device"
     if report.executor is Executor.CUDA:
         first = f"Candidates run and are timed on {report.device} ({names})."
@@ -61,8 +64,9 @@ def environment_answer(report: EnvironmentReport) -> EnvironmentAnswer:
             first,
             *(
                 f"Missing {tool.name}: {tool.costs}. {tool.remedy or ''}".strip()
-                for tool in missing
+                for tool in report.missing()
             ),
+            f"On a machine with a GPU also wanted: {later} (`toolchain`)." if later else None,
             *(f"Dataset: {problem}" for problem in report.dataset_problems[:5]),
             "Next: list_workloads shows what there is to optimise.",
         ),
@@ -110,17 +114,22 @@ def definitions_answer(listing: DefinitionListing, cursor: int, limit: int) -> W
     def build(rows: int) -> WorkloadsAnswer:
         page = listing.definitions[cursor : cursor + rows]
         end = cursor + len(page)
-        more = f"Showing {cursor + 1} to {end} of {total}; pass next_cursor for the rest."
+        more = f"Showing {cursor + 1} to {end} of {total}."
+        more += f" cursor='{end}' gives the next." if end < total else ""
         return WorkloadsAnswer(
             summary=lines(
-                f"{total} definitions, {len(listing.problems)} files that could not be read.",
+                f"{counted(total, 'definition')}{_unreadable(listing.problems)}.",
                 table(
                     ("definition", "workloads", "varying axes"),
                     [
                         (
                             entry.name,
                             str(entry.workloads),
-                            " ".join(f"{a.name} {a.least}..{a.most}" for a in entry.axes),
+                            " ".join(
+                                f"{a.name} {a.least}..{a.most}"
+                                for a in entry.axes
+                                if a.distinct > 1
+                            ),
                         )
                         for entry in page[:20]
                     ],
@@ -150,6 +159,12 @@ def definitions_answer(listing: DefinitionListing, cursor: int, limit: int) -> W
         )
 
     return fitted(build, limit)
+
+
+def _unreadable(problems: Sequence[str]) -> str:
+    if not problems:
+        return ""
+    return f"; {counted(len(problems), 'file')} could not be read (`dataset_problems`)"
 
 
 def workloads_answer(listing: WorkloadListing, cursor: int, detail: Detail) -> WorkloadsAnswer:
@@ -218,20 +233,46 @@ def _workloads_words(listing: WorkloadListing, cursor: int, end: int) -> str:
     tolerance = listing.tolerance
     share = tolerance.get("required_matched_ratio", 1.0)
     return lines(
-        f"{listing.definition}: {listing.total} workloads in {len(listing.regimes)} regimes.",
+        f"{listing.definition}: {counted(listing.total, 'workload')} in "
+        f"{counted(len(listing.regimes), 'regime')}.",
+        f"Inputs in call order: {', '.join(t.name for t in listing.inputs)}. "
+        f"Outputs: {', '.join(t.name for t in listing.outputs)}.",
         f"FlashInfer-Trace tolerance: atol {tolerance.get('atol')}, rtol {tolerance.get('rtol')}, "
         f"{share:.0%} of elements; the verdict is stricter.",
-        table(
-            ("workload", "axes", "last µs", "regime"),
-            [
-                (w.uuid[:8], axes_words(w.axes), number(w.last_latency_us), w.regime or "–")
-                for w in listing.workloads[:10]
-            ],
-        ),
-        f"Showing {cursor + 1} to {end} of {listing.total}"
-        + ("; pass next_cursor for the rest." if end < listing.total else "."),
+        f"Latencies: {listing.latency_basis or 'unknown'}.",
+        _page_words(listing, end - cursor)
+        if cursor or listing.total <= ROWS_SHOWN
+        else _regimes_words(listing),
+        f"`workloads` holds {cursor + 1} to {end} of {listing.total}"
+        + (f"; cursor='{end}' gives the next." if end < listing.total else "."),
         "Next: sample_shapes gives the few workloads that stand for all; open_workspace starts a "
         "candidate; it puts the reference beside your sources.",
+    )
+
+
+def _regimes_words(listing: WorkloadListing) -> str:
+    """The first page of many workloads tells where the time goes; `workloads` has the rows."""
+    return table(
+        ("regime", "workloads", "share of the time", "representative"),
+        [
+            (
+                r.name,
+                str(r.members),
+                "–" if r.latency_share is None else f"{r.latency_share:.0%}",
+                r.representative[:8],
+            )
+            for r in listing.regimes[:15]
+        ],
+    )
+
+
+def _page_words(listing: WorkloadListing, rows: int) -> str:
+    return table(
+        ("workload", "axes", "last µs", "regime"),
+        [
+            (w.uuid[:8], axes_words(w.axes), number(w.last_latency_us), w.regime or "–")
+            for w in listing.workloads[: min(rows, ROWS_SHOWN)]
+        ],
     )
 
 
@@ -297,7 +338,7 @@ def workspace_answer(workspace: Workspace) -> WorkspaceAnswer:
             f"Edit {workspace.entry_point.split('::')[0]} (language {workspace.language}, entry "
             f"point {workspace.entry_point}); candidate.toml says how it is built and called. "
             "reference.py is for reading: it is not part of the candidate.",
-            f"Next: write the kernel, then evaluate_kernel(workspace='{workspace.path}', "
+            f"Next: write the kernel, then evaluate_kernel(workspace='{workspace.name}', "
             "scope='smoke').",
         ),
         workspace=workspace.path,

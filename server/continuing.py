@@ -7,7 +7,7 @@ Cancelling a call stops its work, as a client means it to. Nothing is kept past 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +58,10 @@ class Continuing:
         async with anyio.create_task_group() as group:
             yield cls(group)
             group.cancel_scope.cancel()
+
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Runs something that nobody waits for; it must not raise."""
+        self._group.start_soon(work)
 
     async def wait(self, key: Hashable, work: Work, wait_s: float, progress: Progress) -> Any:
         """The work's result, or None when it is still running after `wait_s` seconds.

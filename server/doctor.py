@@ -64,8 +64,7 @@ def complaints_of_machine(report: EnvironmentReport) -> list[Complaint]:
     """What the machine and the data lack."""
     found = [
         Complaint(f"{tool.name} was not found", tool.costs or "", tool.remedy or "")
-        for tool in report.toolchain
-        if not tool.found
+        for tool in report.missing()
     ]
     found += [
         Complaint(f"A dataset file cannot be read: {problem}", "its workloads are missing", "")
@@ -120,10 +119,40 @@ def _complaints_of_entry(state: ClientState) -> list[Complaint]:
     return found
 
 
+def what_is_well(report: EnvironmentReport, states: Sequence[ClientState]) -> list[str]:
+    """What needs no mending: the machine, its libraries, the clients that know the server."""
+    versions = ", ".join(
+        f"{name} {report.libraries[name]}"
+        for name in ("torch", "triton", "mcp")
+        if name in report.libraries
+    )
+    names = ", ".join(device.name for device in report.devices)
+    runs = "candidates are judged and timed" if report.executor == "cuda" else "judged, not timed"
+    found = [tool.name for tool in report.toolchain if tool.found]
+    well = [
+        f"Device {report.device} ({names}): {runs}",
+        f"Python {report.python}, {versions}; found {', '.join(found)}",
+        f"Workspaces in {report.workspaces_path}, archive in {report.archive_path}",
+    ]
+    well += [
+        f"{state.where.client} knows the server: {state.where.config}"
+        for state in states
+        if state.entry and not _complaints_of_entry(state)
+    ]
+    return well
+
+
+def verdict(complaints: Sequence[Complaint]) -> str:
+    """The one line that says whether to go on."""
+    if any(complaint.grave for complaint in complaints):
+        return "Not ready: mend what is marked ✗ first."
+    if complaints:
+        return "Ready. What is marked ! makes results better or reaches more."
+    return "Ready: nothing is missing."
+
+
 def in_words(complaints: Sequence[Complaint]) -> str:
-    """The complaints for a terminal, grave ones first."""
-    if not complaints:
-        return "Nothing is missing."
+    """The complaints for a terminal, grave ones first; empty when there are none."""
     parts = []
     for complaint in sorted(complaints, key=lambda c: not c.grave):
         mark = "✗" if complaint.grave else "!"

@@ -24,6 +24,9 @@ from mcp.server.extension import Extension, MethodBinding
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, PaginatedRequestParams, RequestParams
 
+from ..tools.errors import RequestError, unknown_name
+from ..tools.reports import SLICE_CHARACTERS, ReportSlice
+
 EXTENSION = "io.modelcontextprotocol/skills"
 SCHEME = "skill://"
 MANIFEST = "SKILL.md"
@@ -148,6 +151,39 @@ class SkillShelf:
         if skill is None or path not in skill.paths():
             return None
         return (skill.folder / path).read_text(encoding="utf-8")
+
+    def slice(self, uri: str, section: str | None, offset: int) -> ReportSlice:
+        """A part of a skill's file, as `read_report` gives of every other text.
+
+        Args:
+            uri: `skill://<name>/<path>`; without a path, its SKILL.md.
+            section: skills have none; one that is asked for is refused.
+            offset: characters to skip.
+
+        Raises:
+            RequestError: when nothing is there.
+        """
+        name, _, path = uri.strip().removeprefix(SCHEME).strip("/").partition("/")
+        address = f"{SCHEME}{name}/{path or MANIFEST}"
+        text = self.read(address)
+        if text is None:
+            known = [f"{SCHEME}{skill.name}/{path}" for skill, path in self.files()]
+            raise unknown_name("skill file", address, known)
+        if section is not None or not 0 <= offset < len(text):
+            raise RequestError(
+                f"{address} has {len(text)} characters and no sections",
+                remedy="Leave section out; start at offset 0 and follow next_offset.",
+            )
+        end = offset + SLICE_CHARACTERS
+        return ReportSlice(
+            uri=address,
+            section=None,
+            sections=[],
+            text=text[offset:end],
+            offset=offset,
+            total_characters=len(text),
+            next_offset=end if end < len(text) else None,
+        )
 
     def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
         """Changes whenever a file of a skill is added, removed or edited."""

@@ -38,6 +38,7 @@ async def archive_candidate(
     hypothesis: Annotated[
         str,
         Field(
+            min_length=1,
             max_length=4_000,
             description="One sentence: what was changed and what it should have improved, by how "
             "much.",

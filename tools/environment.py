@@ -18,6 +18,9 @@ from pathlib import Path
 from .schema.evaluation import DeviceInfo, Executor, Isolation, Record
 from .settings import Settings
 
+OF_A_GPU = frozenset({"ncu", "compute-sanitizer", "cupti-python"})
+"""Tools that do nothing without a GPU; where there is none, nobody misses them."""
+
 LIBRARIES = ("torch", "triton", "mcp", "numpy", "scipy", "cupti-python", "cuda-bindings")
 
 
@@ -48,6 +51,16 @@ class EnvironmentReport(Record):
     dataset_paths: list[str]
     dataset_problems: list[str]
     notes: list[str]
+
+    def missing(self) -> list[Tool]:
+        """Tools that this machine could use and does not have."""
+        useless = OF_A_GPU if self.executor is Executor.INTERPRETER else frozenset[str]()
+        return [tool for tool in self.toolchain if not tool.found and tool.name not in useless]
+
+    def wanted_with_a_gpu(self) -> list[str]:
+        """Tools that will be missed once there is a GPU; none where there is one."""
+        useless = self.executor is Executor.INTERPRETER
+        return [t.name for t in self.toolchain if not t.found and t.name in OF_A_GPU and useless]
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ it decides; it finds the parts that a capability needs and passes them on.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ from .wire import Checks
 from .workloads.dataset import Dataset
 from .workloads.operators import Operator
 from .workloads.regimes import ShapeSample, sample_shapes
+from .workloads.roofline import devices_named
+from .workloads.solution_folder import given_solution
 from .workspace import Workspace, create, read_workspace
 
 if TYPE_CHECKING:
@@ -82,6 +85,11 @@ class Harness:
             DatasetError: when a dataset folder is missing or empty.
         """
         return cls(settings, Dataset.load(settings.kernels_dir, settings.dataset))
+
+    async def warm(self) -> None:
+        """Starts the device's judge ahead of the first trial; one that cannot is told of there."""
+        with contextlib.suppress(HarnessError):
+            await self.pool.warm(self.device)
 
     async def aclose(self) -> None:
         """Ends every process that this harness started."""
@@ -178,7 +186,7 @@ class Harness:
             solution=candidate,
             scope=_scope(scope),
             baseline=baseline,
-            targets=tuple(targets or ()),
+            targets=devices_named(targets or (), self.settings.kernels_dir / "hardware.json"),
             force=force,
             checks=checks,
             only=tuple(workloads or ()),
@@ -336,22 +344,14 @@ class Harness:
         given = [x for x in (workspace, solution, candidate) if x is not None]
         if len(given) != 1:
             raise RequestError(
-                f"{len(given)} sources of a candidate were given",
-                remedy="Pass exactly one of workspace, solution or candidate.",
+                "It is not said which candidate" if not given else "Several candidates are named",
+                remedy="Pass exactly one of workspace, solution, or candidate where it is taken.",
             )
         if workspace is not None:
             return read_workspace(self.settings.workspaces_dir, workspace)
         if candidate is not None:
             return self.archive.get(candidate).solution()
-        if isinstance(solution, Solution):
-            return solution
-        try:
-            return Solution.model_validate(solution)
-        except ValueError as error:
-            raise RequestError(
-                f"The solution cannot be read: {str(error).splitlines()[0]}",
-                remedy="Pass a FlashInfer-Trace Solution: name, definition, author, spec, sources.",
-            ) from error
+        return solution if isinstance(solution, Solution) else given_solution(solution)
 
     def _sample(self, operator: Operator, max_samples: int | None) -> ShapeSample:
         latencies = self.evaluations.latencies.get(operator.name) or None

@@ -45,7 +45,7 @@ class Memory:
         Raises:
             ArchiveError: when the evaluation is not of these sources, or not over.
         """
-        evaluation = self.records.get(evaluation_id.strip())
+        evaluation = self.records.get(self.records.resolve(evaluation_id))
         operator = self.dataset.operator(evaluation.definition)
         if not hypothesis.strip():
             raise ArchiveError(

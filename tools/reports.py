@@ -118,7 +118,8 @@ class Reports:
         }
 
     def _evaluation(self, evaluation_id: str) -> dict[str, str]:
-        record = json.loads(self.records.get(evaluation_id).model_dump_json())
+        identity = self.records.resolve(evaluation_id)
+        record = json.loads(self.records.get(identity).model_dump_json())
         log = record.pop("log", "")
         brief = {k: v for k, v in record.items() if not isinstance(v, dict | list)}
         parts = {"record": brief} | {k: v for k, v in record.items() if isinstance(v, dict | list)}
@@ -152,6 +153,8 @@ class Reports:
 
 def _parse(uri: str) -> tuple[str, str]:
     rest = uri.strip().removeprefix(SCHEME).strip("/")
+    if rest.startswith("ev-"):
+        rest = f"evaluation/{rest}"
     kind, _, name = rest.partition("/")
     if kind.endswith("s") and kind[:-1] in KINDS:
         kind = kind[:-1]

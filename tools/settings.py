@@ -85,6 +85,10 @@ class Settings(BaseModel):
     call_timeout_s: float = Field(
         default=60.0, gt=0, description="Longest one call of a candidate may take, in seconds."
     )
+    warm_ahead: bool = Field(
+        default=True,
+        description="Start the judge when a workspace is opened, not at the first evaluation.",
+    )
     log_level: str = Field(
         default="WARNING", description="DEBUG, INFO, WARNING or ERROR; logs go to stderr."
     )

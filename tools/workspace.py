@@ -38,7 +38,8 @@ def confined(folder: Path, name_or_path: str) -> Path:
 
     Args:
         folder: the workspaces folder.
-        name_or_path: a workspace's name, or a path that lies inside `folder`.
+        name_or_path: a workspace's name, or a path that lies inside `folder`; a file's path
+            means the workspace that it is in.
 
     Raises:
         RequestError: when it lies elsewhere or does not exist.
@@ -53,6 +54,8 @@ def confined(folder: Path, name_or_path: str) -> Path:
             where=str(root),
             remedy="open_workspace makes one inside it; pass its path or name.",
         )
+    if path.is_file():
+        path = root / path.relative_to(root).parts[0]
     if not path.is_dir():
         known = [p.name for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
         raise unknown_name("workspace", path.name, known, remedy="open_workspace makes a new one.")

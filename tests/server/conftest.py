@@ -31,7 +31,9 @@ def kernels_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path, kernels_dir: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "data", kernels_dir=kernels_dir, device="cpu")
+    return Settings(
+        data_dir=tmp_path / "data", kernels_dir=kernels_dir, device="cpu", warm_ahead=False
+    )
 
 
 @pytest.fixture

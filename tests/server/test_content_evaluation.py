@@ -209,3 +209,34 @@ def test_cut_and_plain_keep_their_limits(text: str, most: int) -> None:
 
 def test_a_table_aligns_its_columns() -> None:
     assert table(("a", "bb"), [("ccc", "d")]) == "a    bb\nccc  d"
+
+
+def test_a_failure_is_told_once() -> None:
+    message = "Output 'y': 40 of 128 elements differ (row 3); worst at [0, 3]: expected 1, got 2."
+    told = {
+        "stage": Stage.CORRECTNESS, "kind": "wrong_values", "message": message, "remedy": "Look.",
+        "axes": {"rows": 1}, "output": "y", "index": [0, 3], "expected": 1.0, "got": 2.0,
+        "mismatched": 40, "total": 128, "cluster": "row 3",
+    }  # fmt: skip
+    failed = WorkloadResult(
+        uuid="0" * 36, axes={"rows": 1}, status=Status.INCORRECT_NUMERICAL,
+        failure=Failure(**told),
+    )  # fmt: skip
+    answer = evaluation_answer(
+        evaluation(
+            status=Status.INCORRECT_NUMERICAL, stage=Stage.CORRECTNESS, failure=Failure(**told),
+            workloads=[failed], totals=Totals(failed=1),
+        )
+    )  # fmt: skip
+    for words in ("40 of 128", "[0, 3]", "row 3", "rows=1", "differ"):
+        assert answer.summary.count(words) == 1, words
+    assert answer.workloads[0].reason is None
+    assert answer.failure is not None and answer.failure.message == message
+    bare = evaluation_answer(
+        evaluation(
+            status=Status.INCORRECT_NUMERICAL, stage=Stage.CORRECTNESS,
+            failure=Failure(**{**told, "message": "It is wrong"}),
+        )
+    )  # fmt: skip
+    for words in ("40 of 128 elements differ", "At [0, 3]: expected 1.0, got 2.0", "row 3"):
+        assert words in bare.summary

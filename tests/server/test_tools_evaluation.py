@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
 
+from kernel_harness.server.app import build_app
 from kernel_harness.tools.schema.evaluation import Stage, Status
+from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.workloads.dataset import Dataset
 
 from .calls import good, refused, words
-from .scripted import DEFINITION, REFERENCE, ScriptedHarness, passed, solution, wrong
+from .scripted import DEFINITION, REFERENCE, ScriptedHarness, passed, solution, write_dataset, wrong
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +45,19 @@ async def test_workloads_come_in_pages_that_add_up(connect: Any) -> None:
     assert "next_cursor" not in rest
     uuids = [w["uuid"] for page in (first, rest) for w in page["workloads"]]
     assert len(set(uuids)) == first["total"] == 5
+
+
+async def test_the_summary_of_many_workloads_tells_where_the_time_goes(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = write_dataset(tmp_path / "many", rows=tuple(4**n for n in range(6)) * 5)
+    harness = ScriptedHarness(settings, Dataset.load(folder, ()))
+    async with Client(build_app(harness=harness)) as client:
+        first = await good(client, "list_workloads", definition=DEFINITION, limit=20)
+        rest = await good(client, "list_workloads", definition=DEFINITION, limit=20, cursor="20")
+    assert "share of the time" in first["summary"] and "cursor='20'" in first["summary"]
+    assert "Inputs in call order: x, weight. Outputs: y." in first["summary"]
+    assert "last µs" in rest["summary"] and len(rest["workloads"]) == 10
 
 
 async def test_a_cursor_that_no_page_gave_is_refused(connect: Any) -> None:
@@ -204,3 +222,73 @@ async def test_a_hundred_workloads_still_fit_a_screen(
         found = await good(client, "evaluate_kernel", solution=solution(), detail="detailed")
     assert len(json.dumps(found)) < 26_000
     assert "of 300" in found["workloads_shown"]
+
+
+async def test_a_verdict_is_found_by_part_of_its_id_or_by_its_address(connect: Any) -> None:
+    async with connect() as client:
+        verdict = await good(client, "evaluate_kernel", solution=solution())
+        identity = verdict["evaluation_id"]
+        for said in (identity[:-4], identity[-8:], verdict["evaluation_uri"] + "/"):
+            again = await good(client, "get_evaluation", evaluation_id=said)
+            assert again["evaluation_id"] == identity
+        report = await good(client, "read_report", uri=identity, section="log")
+    assert report["sections"]
+
+
+async def test_a_path_of_a_file_means_the_workspace_that_it_is_in(connect: Any) -> None:
+    async with connect() as client:
+        opened = await good(client, "open_workspace", definition=DEFINITION, name="first")
+        path = opened["workspace"] + "/kernel.py"
+        verdict = await good(client, "evaluate_kernel", workspace=path)
+    assert verdict["solution_name"] == "first"
+
+
+async def test_a_skill_is_read_a_slice_at_a_time_by_its_address(connect: Any) -> None:
+    async with connect() as client:
+        whole = await good(client, "read_report", uri="skill://optimize-kernel")
+        rest = await good(client, "read_report", uri="skill://optimize-kernel/SKILL.md", offset=100)
+        nearest = await refused(client, "read_report", uri="skill://optimize-kernal")
+        beyond = await refused(client, "read_report", uri=whole["uri"], offset=10**6)
+    assert whole["text"].startswith("---\nname: optimize-kernel")
+    assert whole["text"][100:] == rest["text"]
+    assert "skill://optimize-kernel/SKILL.md" in nearest
+    assert "next_offset" in beyond
+
+
+async def test_a_refusal_begins_with_what_was_wrong(connect: Any) -> None:
+    async with connect() as client:
+        told = await refused(client, "sample_shapes", definition="nothing")
+        bound = await refused(client, "list_workloads", limit=1000)
+        both = await refused(client, "evaluate_kernel", workspace="a", solution=solution())
+        fields = await refused(client, "evaluate_kernel", solution={"name": "x"})
+    assert told.startswith("Unknown definition 'nothing'.")
+    assert "it should be less than or equal to 200" in bound
+    assert both.startswith("Several candidates are named.")
+    assert "author: Field required" in fields
+
+
+async def test_one_value_in_a_list_is_that_value(connect: Any) -> None:
+    async with connect() as client:
+        found = await good(client, "sample_shapes", definition=[DEFINITION])
+    assert found["definition"] == DEFINITION
+
+
+async def test_the_judge_is_started_when_a_workspace_is_opened_and_the_settings_say_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed: list[bool] = []
+
+    async def warm(self: ScriptedHarness) -> None:
+        warmed.append(True)
+
+    monkeypatch.setattr(ScriptedHarness, "warm", warm)
+    for ahead in (False, True):
+        chosen = settings.model_copy(update={"warm_ahead": ahead})
+        opened = ScriptedHarness(chosen, Dataset.load(settings.kernels_dir, ()))
+        async with Client(build_app(harness=opened)) as client:
+            await good(client, "check_environment")
+            await good(client, "list_workloads")
+            assert len(warmed) == 0
+            await good(client, "open_workspace", definition=DEFINITION)
+            await good(client, "list_workloads")
+        assert len(warmed) == int(ahead)

@@ -20,6 +20,8 @@ from ..errors import InfrastructureError, RequestError, unknown_name
 from ..schema.evaluation import Evaluation
 
 EVALUATION_ID = re.compile(r"^ev-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}$")
+LEAST_PART = 6
+"""Characters of an id that are enough to look for it."""
 
 
 def new_evaluation_id() -> str:
@@ -70,6 +72,22 @@ class RecordStore:
         finally:
             temporary.unlink(missing_ok=True)
         return path
+
+    def resolve(self, named: str) -> str:
+        """The id that an id, a record's address, or a unique beginning or end of an id means.
+
+        Raises:
+            RequestError: when several records fit. What fits nothing comes back as it is.
+        """
+        text = named.strip().rstrip("/").rpartition("/")[2]
+        if len(text) < LEAST_PART or EVALUATION_ID.match(text):
+            return text
+        found = [known for known in self.ids() if known.startswith(text) or known.endswith(text)]
+        if len(found) > 1:
+            raise RequestError(
+                f"Evaluation {named!r} is ambiguous", remedy=f"Say which: {', '.join(found[-8:])}."
+            )
+        return found[0] if found else text
 
     def get(self, evaluation_id: str) -> Evaluation:
         """Reads one record.

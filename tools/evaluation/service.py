@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from ..errors import HarnessError, InfrastructureError, unknown_name
+from ..errors import HarnessError, InfrastructureError
 from ..schema.evaluation import (
     Evaluation,
     Evidence,
@@ -162,12 +162,11 @@ class EvaluationService:
         Raises:
             RequestError: when no trial has that id.
         """
-        trial = self._trials.get(evaluation_id)
+        identity = self.records.resolve(evaluation_id)
+        trial = self._trials.get(identity)
         if trial is not None and trial.work is not None:
             return await self._wait(trial, wait_s, progress)
-        if not self.records.has(evaluation_id) and not evaluation_id.startswith("ev-"):
-            raise unknown_name("evaluation", evaluation_id, self._trials)
-        return self.records.get(evaluation_id)
+        return self.records.get(identity)
 
     async def _wait(self, trial: Trial, wait_s: float, progress: OnProgress | None) -> Evaluation:
         assert trial.work is not None

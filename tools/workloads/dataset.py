@@ -10,6 +10,7 @@ are asked for; never a tensor file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -88,7 +89,7 @@ class Dataset:
         return cls(operators=reader.operators, problems=tuple(reader.problems))
 
     def operator(self, name: str) -> Operator:
-        """Finds an operator by its name, a unique beginning or a unique part of it.
+        """Finds an operator by its name, a unique beginning, a unique part, or its parts in order.
 
         Raises:
             RequestError: when none or several fit, naming the nearest.
@@ -98,7 +99,7 @@ class Dataset:
             return self.operators[wanted]
         known = list(self.operators)
         lowered = wanted.lower()
-        for fits in (str.startswith, str.__contains__):
+        for fits in (str.startswith, str.__contains__, _has_parts):
             matches = [n for n in known if lowered and fits(n.lower(), lowered)]
             if len(matches) == 1:
                 return self.operators[matches[0]]
@@ -108,6 +109,12 @@ class Dataset:
                     remedy=f"Say which: {', '.join(matches[:8])}.",
                 )
         raise unknown_name("definition", wanted, known, remedy="list_workloads names them all.")
+
+
+def _has_parts(name: str, wanted: str) -> bool:
+    """Whether the words of a short form stand in a name in that order: dsa_attention, say."""
+    rest = iter(re.split(r"[_\W]+", name))
+    return all(part in rest for part in re.split(r"[_\W]+", wanted))
 
 
 class _Reader:

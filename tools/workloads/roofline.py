@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import DatasetError
+from ..errors import DatasetError, unknown_name
 
 IMPOSSIBLE_BELOW = 0.90
 """A latency under this share of the nominal floor means that the timing or the count is wrong."""
@@ -279,6 +279,24 @@ def load_hardware(path: Path) -> dict[str, Hardware]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise DatasetError(f"{where}: {first['msg']}", where=str(path)) from error
+
+
+def devices_named(names: Sequence[str], path: Path) -> tuple[str, ...]:
+    """Devices as the table writes them.
+
+    Args:
+        names: in any case; the table is not read when there are none.
+        path: the table.
+
+    Raises:
+        RequestError: for a device that is not in the table, naming those that are.
+    """
+    known = load_hardware(path) if names else {}
+    written = {name.casefold(): name for name in known}
+    for name in names:
+        if name.strip().casefold() not in written:
+            raise unknown_name("target", name, known)
+    return tuple(written[name.strip().casefold()] for name in names)
 
 
 @lru_cache(maxsize=1)

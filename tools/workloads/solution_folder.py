@@ -17,13 +17,15 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ..errors import DatasetError, HarnessError, unknown_name
+from ..errors import DatasetError, HarnessError, RequestError, unknown_name
 from ..schema.flashinfer_trace import Binding, BuildSpec, Language, Solution, SourceFile
 
 FILE_NAME = "candidate.toml"
 NOT_SOURCES = frozenset({FILE_NAME, "NOTES.md", "README.md", "reference.py"})
 MAX_FILES = 256
 MAX_BYTES = 8 << 20
+MOST_FAULTS = 8
+"""Of a solution that cannot be read, told at once."""
 
 
 class CandidateFile(BaseModel):
@@ -75,6 +77,26 @@ def read_candidate_file(folder: Path) -> CandidateFile:
         return CandidateFile(**values)
     except ValidationError as error:
         raise _refused(error, path) from error
+
+
+def given_solution(value: Any) -> Solution:
+    """Reads a Solution that a client sent.
+
+    Raises:
+        RequestError: when it is none, naming what is wrong field by field.
+    """
+    try:
+        return Solution.model_validate(value)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(str(part) for part in fault['loc']) or 'solution'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        ]
+        raise RequestError(
+            f"The solution cannot be read: {'; '.join(faults[:MOST_FAULTS])}",
+            remedy="Pass a FlashInfer-Trace Solution: name, definition, author, spec (language, "
+            "target_hardware, entry_point 'file.py::run') and sources (path, content).",
+        ) from error
 
 
 def read_solution(folder: Path, *, author: str = "workspace") -> Solution:

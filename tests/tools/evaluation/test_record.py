@@ -65,3 +65,21 @@ def test_a_full_disk_is_a_typed_error_and_leaves_no_half_record(tmp_path, monkey
 def test_a_malformed_id_never_becomes_a_path(tmp_path, bad):
     with pytest.raises(RequestError, match="no evaluation id"):
         RecordStore(tmp_path).get(bad)
+
+
+def test_a_record_is_found_by_its_beginning_its_end_and_its_address(tmp_path):
+    store = RecordStore(tmp_path)
+    for identity in ("ev-20261120-221530-9f3a61c2", "ev-20261120-221531-0011aabb"):
+        store.write(an_evaluation(identity))
+    wanted = "ev-20261120-221530-9f3a61c2"
+    for said in (
+        wanted,
+        "ev-20261120-221530",
+        "9f3a61c2",
+        f" kernel-harness://evaluation/{wanted}/ ",
+    ):
+        assert store.resolve(said) == wanted
+    with pytest.raises(RequestError, match="ambiguous"):
+        store.resolve("ev-20261120-2215")
+    assert store.resolve("2") == "2"
+    assert store.resolve("nothing-of-it") == "nothing-of-it"

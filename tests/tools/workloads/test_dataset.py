@@ -159,6 +159,17 @@ def test_an_operator_is_found_by_part_of_its_name(write_operator: Write, name: s
     assert Dataset.load(write_operator()).operator(name).name == "scale_rows"
 
 
+@pytest.mark.parametrize("name", ["dsa_attention", "DSA attention", "sparse-h16"])
+def test_an_operator_is_found_by_words_of_its_name_in_order(
+    write_operator: Write, name: str
+) -> None:
+    write_operator("dsa_topk_indexer_h64")
+    dataset = Dataset.load(write_operator("dsa_sparse_attention_h16"))
+    assert dataset.operator(name).name == "dsa_sparse_attention_h16"
+    with pytest.raises(RequestError, match="Unknown"):
+        dataset.operator("attention_dsa")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("scale_rowz", "Nearest: scale_rows"), ("o", "ambiguous|Unknown"), ("", "Unknown")],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel_harness.tools.errors import DatasetError
+from kernel_harness.tools.errors import DatasetError, RequestError
 from kernel_harness.tools.schema.flashinfer_trace import (
     Binding,
     BuildSpec,
@@ -18,6 +18,7 @@ from kernel_harness.tools.schema.flashinfer_trace import (
 )
 from kernel_harness.tools.workloads.solution_folder import (
     MAX_FILES,
+    given_solution,
     read_candidate_file,
     read_solution,
     write_solution,
@@ -156,3 +157,11 @@ def test_a_solution_survives_its_folder(
     again = read_solution(folder, author="a")
     assert again == solution
     assert again.content_hash() == solution.content_hash()
+
+
+def test_a_solution_that_cannot_be_read_is_told_field_by_field() -> None:
+    with pytest.raises(RequestError) as refusal:
+        given_solution({"name": "x", "spec": {"language": "Python", "entry_point": "m.py"}})
+    for field in ("definition", "author", "sources", "spec.language", "spec.entry_point"):
+        assert f"{field}: " in str(refusal.value)
+    assert "file.py::run" in refusal.value.remedy
