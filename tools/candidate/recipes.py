@@ -18,7 +18,7 @@ import torch
 
 from ..wire import BuildRequest
 from .faults import CandidateError
-from .sources import Folders, package_name
+from .sources import Folders
 
 _TORCH_NAME = re.compile(r"\btorch::(\w+)")
 _LIGHT_NAME = re.compile(
@@ -26,20 +26,66 @@ _LIGHT_NAME = re.compile(
     r"|empty|empty_like|full|ones|zeros|zeros_like|k[A-Z]\w*"
 )
 """What the light header declares in torch's namespace."""
+_CAST_NAME = re.compile(
+    r"\b(?:torch|at|c10)::(?:ScalarType|Device|IntArrayRef|ArrayRef|Scalar|Layout|Generator|Stream"
+    r"|SymInt\w*|MemoryFormat|complex)\b"
+)
+"""Types that torch teaches pybind11 to convert, besides Tensor."""
+EXTENSION = "candidate_extension"
+"""Name of every candidate's extension module: each has a process of its own."""
+EVERY_CASTER = "KERNEL_HARNESS_EVERY_CASTER"
 
 LIGHT_EXTENSION_HEADER = """#pragma once
-#include <torch/csrc/utils/pybind.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/empty_like_ops.h>
+#include <ATen/ops/empty_ops.h>
+#include <ATen/ops/full_ops.h>
+#include <ATen/ops/ones_ops.h>
+#include <ATen/ops/zeros_like_ops.h>
+#include <ATen/ops/zeros_ops.h>
 #include <c10/core/ScalarType.h>
+#include <c10/core/TensorOptions.h>
 #include <c10/util/Exception.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#ifdef KERNEL_HARNESS_EVERY_CASTER
+#include <torch/csrc/utils/pybind.h>
+#else
+namespace py = pybind11;
+namespace pybind11::detail {
+template <>
+struct __attribute__((visibility("default"))) type_caster<at::Tensor> {
+  PYBIND11_TYPE_CASTER(at::Tensor, const_name("torch.Tensor"));
+  bool load(handle source, bool);
+  static handle cast(const at::Tensor& value, return_value_policy, handle);
+};
+}  // namespace pybind11::detail
+#endif
 namespace torch {
 using namespace at;
+#define KH_OPTIONS                                                                   \\
+  c10::optTypeMetaToScalarType(o.dtype_opt()), o.layout_opt(), o.device_opt(),       \\
+      o.pinned_memory_opt()
+using Format = std::optional<MemoryFormat>;
+inline Tensor empty(IntArrayRef size, const TensorOptions& o = {}, Format f = {}) {
+  return _ops::empty_memory_format::call(c10::fromIntArrayRefSlow(size), KH_OPTIONS, f);
+}
+inline Tensor zeros(IntArrayRef size, const TensorOptions& o = {}) {
+  return _ops::zeros::call(c10::fromIntArrayRefSlow(size), KH_OPTIONS);
+}
+inline Tensor ones(IntArrayRef size, const TensorOptions& o = {}) {
+  return _ops::ones::call(c10::fromIntArrayRefSlow(size), KH_OPTIONS);
+}
+inline Tensor full(IntArrayRef size, const Scalar& value, const TensorOptions& o = {}) {
+  return _ops::full::call(c10::fromIntArrayRefSlow(size), value, KH_OPTIONS);
+}
+inline Tensor empty_like(const Tensor& like, const TensorOptions& o = {}, Format f = {}) {
+  return _ops::empty_like::call(like, KH_OPTIONS, f);
+}
+inline Tensor zeros_like(const Tensor& like, const TensorOptions& o = {}, Format f = {}) {
+  return _ops::zeros_like::call(like, KH_OPTIONS, f);
+}
+#undef KH_OPTIONS
 constexpr auto kUInt8 = at::kByte;
 constexpr auto kInt8 = at::kChar;
 constexpr auto kInt16 = at::kShort;
@@ -50,6 +96,7 @@ constexpr auto kFloat32 = at::kFloat;
 constexpr auto kFloat64 = at::kDouble;
 }  // namespace torch
 """
+"""The conversion of Tensor is declared as torch declares it, and lies in torch's own library."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +144,7 @@ def torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
         str(root / "include" / "torch" / "csrc" / "api" / "include"),
         python_headers,
     )
+    include += _missing_headers(root / "include", folders)
     light = folders.builds / "light"
     (light / "torch").mkdir(parents=True, exist_ok=True)
     (light / "torch" / "extension.h").write_text(LIGHT_EXTENSION_HEADER)
@@ -105,7 +153,7 @@ def torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
     full = Recipe(
         include=include,
         define=(
-            f"TORCH_EXTENSION_NAME={package_name(request)}",
+            f"TORCH_EXTENSION_NAME={EXTENSION}",
             "TORCH_API_INCLUDE_EXTENSION_H",
             f"_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
         ),
@@ -123,21 +171,41 @@ def torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
     )
     if not light_header_serves(request):
         return full
+    casters = (EVERY_CASTER,) if needs_every_caster(request) else ()
     return Recipe(
         include=(str(light), *include),
-        define=full.define,
+        define=(*full.define, *casters),
         standard=full.standard,
         libraries=full.libraries,
         nvcc=full.nvcc,
         retry=full,
-        versions=full.versions,
+        versions=(*full.versions, LIGHT_EXTENSION_HEADER),
     )
+
+
+def _missing_headers(include: Path, folders: Folders) -> tuple[str, ...]:
+    """A folder with the one header of torch's CUDA side that its build for the CPU lacks.
+
+    So sources that ask torch for the current stream can be compiled for targets without a GPU.
+    """
+    name = Path("c10", "cuda", "impl", "cuda_cmake_macros.h")
+    if (include / name).is_file():
+        return ()
+    header = folders.builds / "missing" / name
+    header.parent.mkdir(parents=True, exist_ok=True)
+    header.write_text("#pragma once\n#define C10_CUDA_BUILD_SHARED_LIBS\n")
+    return (str(folders.builds / "missing"),)
 
 
 def light_header_serves(request: BuildRequest) -> bool:
     """Whether the sources name nothing of torch's namespace that the light header leaves out."""
     names = {n for s in request.sources for n in _TORCH_NAME.findall(s["content"])}
     return all(_LIGHT_NAME.fullmatch(name) for name in names)
+
+
+def needs_every_caster(request: BuildRequest) -> bool:
+    """Whether the sources name a type, other than Tensor, that only torch can convert."""
+    return any(_CAST_NAME.search(s["content"]) for s in request.sources)
 
 
 def binding_module(name: str, remedy: str) -> Any:

@@ -1,0 +1,49 @@
+"""Launches on a stream of its own behind a long wait, and returns."""
+
+EXPECT = {
+    "status": "INTEGRITY_VIOLATION",
+    "or": "INCORRECT_NUMERICAL",
+    "claim": "work_is_joined",
+    "language": "cuda",
+    "needs": "cuda",
+}
+
+SOURCE = r"""
+#include <torch/extension.h>
+#include <c10/cuda/CUDAStream.h>
+
+__global__ void affine_kernel(const float* x, const float* w, const int* table, float alpha,
+                              float* y, float* row, int n) {
+    __shared__ float sums[64];
+    long at = (long)blockIdx.x * n + threadIdx.x;
+    float value = x[(long)table[blockIdx.x] * n + threadIdx.x] * w[threadIdx.x] * alpha + 1.0f;
+    y[at] = value;
+    sums[threadIdx.x] = value;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        float sum = 0.0f;
+        for (int k = 0; k < n; ++k) sum += sums[k];
+        row[blockIdx.x] = sum;
+    }
+}
+
+__global__ void wait_a_while() {
+    long long begin = clock64();
+    while (clock64() - begin < 4000000) {}
+}
+
+cudaStream_t own = nullptr;
+
+void run(torch::Tensor x, torch::Tensor w, torch::Tensor table, double alpha, torch::Tensor y,
+         torch::Tensor row) {
+    int m = x.size(0), n = x.size(1);
+    cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
+    if (own == nullptr) cudaStreamCreateWithFlags(&own, cudaStreamNonBlocking);
+    wait_a_while<<<1, 1, 0, own>>>();
+    if (m > 0)
+        affine_kernel<<<m, n, 0, own>>>(
+        x.data_ptr<float>(), w.data_ptr<float>(), table.data_ptr<int>(), (float)alpha,
+        y.data_ptr<float>(), row.data_ptr<float>(), n);
+}
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }
+"""
