@@ -1,8 +1,7 @@
 """CUDA and C++ solutions: compiled side by side, linked, kept by content, then loaded.
 
-Two bindings, as FlashInfer-Trace names them: `tvm-ffi` and `torch`. The full `torch/extension.h`
-costs a compiler 20 s in a C++ file and a minute in a CUDA file, so a light header of that name is
-tried first; where a source needs more than it offers, the full one is used.
+Two bindings, as FlashInfer-Trace names them: `tvm-ffi` and `torch`. How each is compiled against is
+`recipes`; what of an earlier build can be used again is `objects`.
 
 A finished library is published under a key over the sources, the architecture, the flags and all
 versions, before it is loaded; afterwards nothing from this process is published.
@@ -22,18 +21,17 @@ from typing import Any
 from ..wire import BuildRequest
 from . import toolchain
 from .faults import CandidateError, compiler_excerpt
-from .recipes import Recipe, binding_module, torch_recipe, tvm_recipe
+from .objects import DEVICE_FILES, compile_command, compile_objects, for_want_of_headers
+from .recipes import EXTENSION, Recipe, binding_module, torch_recipe, tvm_recipe
 from .sources import Folders, Product, entry_function, package_name, split_entry_point
 from .toolchain import Toolchain
 
-RECIPE = "1"
+RECIPE = "2"
 """Changes when flags or steps here change, so that older products are not taken for new ones."""
 
 TVM_FFI_REMEDY = "pip install apache-tvm-ffi"
-_HOST_FILES = (".cpp", ".cc", ".cxx", ".c++")
 _TORCH_MARKS = re.compile(r"\bPYBIND11_MODULE\b|\bTORCH_LIBRARY|torch/extension\.h")
 _TVM_MARKS = re.compile(r"\bTVM_FFI_|\btvm/ffi/")
-_NEEDS_FULL_HEADER = re.compile(r"error.*(?:torch|\bat::|c10|pybind11|\bpy::)", re.IGNORECASE)
 
 
 class TvmFfiBuilder:
@@ -64,7 +62,7 @@ class TorchBuilder:
         """Compiles, publishes, and imports the extension module."""
         library, cached, log = _compiled(request, source_dir, folders, _recipe(request, folders))
         folders.before_code()
-        module = _loaded(lambda: _extension(package_name(request), library))
+        module = _loaded(lambda: load_extension(library))
         _, symbol = split_entry_point(request)
         return Product(entry_function(module, symbol, request), cached, log)
 
@@ -107,7 +105,7 @@ class UnboundBuilder:
 
 def device_files(request: BuildRequest) -> list[str]:
     """Paths of the sources that nvcc compiles."""
-    return [s["path"] for s in request.sources if s["path"].endswith(".cu")]
+    return [s["path"] for s in request.sources if s["path"].endswith(DEVICE_FILES)]
 
 
 def _binding(request: BuildRequest) -> str | None:
@@ -152,14 +150,14 @@ def compile_device_code(
     def commands(recipe: Recipe, which: Sequence[int]) -> list[list[str]]:
         made: list[list[str]] = []
         for source, arch, file in (wanted[index] for index in which):
-            command = _command((source, file), arch, source_dir, recipe, tools)
+            command = compile_command((source, file), arch, source_dir, recipe, tools)
             steps_of(file).mkdir(parents=True, exist_ok=True)
             kept = ["--keep", f"--keep-dir={steps_of(file)}"]
             made.append(["-cubin" if word == "-c" else word for word in command] + kept)
         return made
 
     results = toolchain.run(commands(recipe, range(len(wanted))))
-    again = [i for i, ran in enumerate(results) if not ran.ok and _for_want_of_headers(ran, recipe)]
+    again = [index for index, ran in enumerate(results) if for_want_of_headers(ran)]
     if again and recipe.retry is not None:
         for index, ran in zip(again, toolchain.run(commands(recipe.retry, again)), strict=True):
             results[index] = ran
@@ -169,10 +167,6 @@ def compile_device_code(
 def steps_of(cubin: Path) -> Path:
     """The folder where compiling leaves what it made on the way to a cubin."""
     return cubin.with_suffix(".steps")
-
-
-def _for_want_of_headers(ran: toolchain.Ran, recipe: Recipe) -> bool:
-    return recipe.retry is not None and _NEEDS_FULL_HEADER.search(ran.output) is not None
 
 
 def _compiled(
@@ -193,53 +187,28 @@ def _compiled(
         return folders.cache / key / name, True, ""
     product = folders.builds / key
     product.mkdir(parents=True, exist_ok=True)
-    log = _compile_all(request, source_dir, product / name, recipe, tools)
+    log = _linked(request, source_dir, product / name, folders, recipe, tools)
     folders.publish(key, product, "now")
     return product / name, False, log
 
 
-def _compile_all(
-    request: BuildRequest, source_dir: Path, library: Path, recipe: Recipe, tools: Toolchain
+def _linked(
+    request: BuildRequest,
+    source_dir: Path,
+    library: Path,
+    folders: Folders,
+    recipe: Recipe,
+    tools: Toolchain,
 ) -> str:
-    sources = [s["path"] for s in request.sources if s["path"].endswith((".cu", *_HOST_FILES))]
-    if not sources:
-        raise CandidateError("entry_point", "None of the sources is a .cu or .cpp file")
-    objects = [library.parent.parent / f"{index}.o" for index in range(len(sources))]
-    jobs = list(zip(sources, objects, strict=True))
-    arch = request.cuda_arch or ""
-    results = toolchain.run([_command(j, arch, source_dir, recipe, tools) for j in jobs])
-    failed = [job for job, ran in zip(jobs, results, strict=True) if not ran.ok]
-    words = "\n".join(ran.output for ran in results if not ran.ok)
-    if failed and recipe.retry is not None and _NEEDS_FULL_HEADER.search(words):
-        again = [_command(job, arch, source_dir, recipe.retry, tools) for job in failed]
-        results = toolchain.run(again)
-        words = "\n".join(ran.output for ran in results if not ran.ok)
-        failed = [job for job, ran in zip(failed, results, strict=True) if not ran.ok]
-    if failed:
-        names = ", ".join(source for source, _ in failed)
-        excerpt = compiler_excerpt(words, source_dir)
-        raise CandidateError("compile_error", f"{names} did not compile", excerpt=excerpt)
-    linked = toolchain.run([_link_command(objects, library, recipe, tools)])[0]
-    if not linked.ok:
-        excerpt = compiler_excerpt(linked.output, source_dir)
+    """Makes the library, and gives back what the compilers printed."""
+    objects = compile_objects(request, source_dir, folders, recipe, tools)
+    files = [made.file for made in objects]
+    ran = toolchain.run([_link_command(files, library, recipe, tools)])[0]
+    if not ran.ok:
+        excerpt = compiler_excerpt(ran.output, source_dir)
         raise CandidateError("compile_error", "The objects did not link", excerpt=excerpt)
-    return "\n".join(ran.output for ran in results if ran.output.strip())
-
-
-def _command(
-    job: tuple[str, Path], arch: str, source_dir: Path, recipe: Recipe, tools: Toolchain
-) -> list[str]:
-    source, target = job
-    flags = [f"-std={recipe.standard}", "-O2", f"-I{source_dir}"]
-    flags += [f"-I{folder}" for folder in recipe.include]
-    flags += [f"-D{name}" for name in recipe.define]
-    tail = ["-c", str(source_dir / source), "-o", str(target)]
-    if source.endswith(".cu"):
-        code = f"arch=compute_{arch},code=sm_{arch}"
-        device = [f"-gencode={code}", "-Xcompiler=-fPIC", "-lineinfo", "-Xptxas=-v", *recipe.nvcc]
-        return [tools.require_nvcc(), *flags, *device, *tail]
-    cuda = [f"-I{tools.cuda_home}/include"] if tools.cuda_home else []
-    return [tools.require_cxx(), *flags, *cuda, "-fPIC", "-fdiagnostics-color=never", *tail]
+    said = [made.ran.output for made in objects if made.ran is not None]
+    return "\n".join(output for output in said if output.strip())
 
 
 def _link_command(
@@ -265,9 +234,10 @@ def _has(folder: Path, name: str) -> bool:
     return (folder / f"lib{name}.so").exists() or (folder / "stubs" / f"lib{name}.so").exists()
 
 
-def _extension(name: str, library: Path) -> ModuleType:
-    loader = ExtensionFileLoader(name, str(library))
-    spec = importlib.util.spec_from_loader(name, loader)
+def load_extension(library: Path) -> ModuleType:
+    """Imports a candidate's extension module from its file."""
+    loader = ExtensionFileLoader(EXTENSION, str(library))
+    spec = importlib.util.spec_from_loader(EXTENSION, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,13 +12,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_harness.tools.candidate.recipes import LIGHT_EXTENSION_HEADER, light_header_serves
+from kernel_harness.tools.candidate import toolchain
+from kernel_harness.tools.candidate.build_native import load_extension
+from kernel_harness.tools.candidate.objects import compile_command
+from kernel_harness.tools.candidate.recipes import (
+    EXTENSION,
+    light_header_serves,
+    needs_every_caster,
+    torch_recipe,
+)
+from kernel_harness.tools.candidate.sources import Folders
 from kernel_harness.tools.wire import EXCERPT_CHARACTERS, BuildRequest
 
 pytestmark = pytest.mark.process
 
 TORCH = {"language": "cpp", "binding": "torch", "entry_point": "main.cpp::run"}
-EXTENSION = """
+EXTENSION_SOURCE = """
 #include <Python.h>
 #define PASTE(a, b) a##b
 #define INIT(name) PASTE(PyInit_, name)
@@ -105,13 +114,13 @@ def test_a_compiled_library_is_kept_and_found_again(interpreting):
         cache.mkdir()
         for attempt in (1, 2):
             end = interpreting.spawn(Path(folder, str(attempt)), cache_dir=str(cache))
-            built = end.build({"main.cpp": EXTENSION}, **TORCH)
+            built = end.build({"main.cpp": EXTENSION_SOURCE}, **TORCH)
             assert built.fault is None, built.fault
             assert built.cached is (attempt == 2)
             called, (snapshot,) = end.call([torch.ones(3)], [torch.zeros(3)])
             assert called.fault is None and torch.equal(snapshot, torch.full((3,), 2.0))
             end.close()
-        assert [p.name.startswith("native-") for p in cache.iterdir()] == [True]
+        assert sorted(p.name.partition("-")[0] for p in cache.iterdir()) == ["native", "object"]
 
 
 def test_candidate_code_can_publish_nothing(interpreting):
@@ -146,28 +155,76 @@ def test_candidate_code_can_publish_nothing(interpreting):
         assert list(cache.iterdir()) == []
 
 
+BINDING = """
+#include <torch/extension.h>
+std::vector<torch::Tensor> run(torch::Tensor x, std::optional<torch::Tensor> none, double by) {
+  TORCH_CHECK(x.scalar_type() == torch::kFloat32 && !none.has_value(), "not as called");
+  auto like = torch::empty_like(x), full = torch::full({2}, by, x.options());
+  auto made = torch::zeros({2, 3}, torch::dtype(torch::kInt32).device(x.device()));
+  TORCH_CHECK(like.sizes() == x.sizes() && made.dim() == 2);
+  return {torch::ones({2}, x.options()), full, torch::zeros_like(x), torch::empty({4})};
+}
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { 
+  m.def("run", &run, py::arg("x"), py::arg("none"), py::arg("by"));
+}
+"""
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_the_light_header_declares_no_name_twice():
-    """A syntax check of our own lines, without the heavy headers it includes."""
-    body = re.sub("^#.*$", "", LIGHT_EXTENSION_HEADER, flags=re.MULTILINE)
-    names = ("kByte", "kChar", "kShort", "kInt", "kLong", "kHalf", "kFloat", "kDouble")
-    stub = "namespace at { " + " ".join(f"constexpr int {n} = 0;" for n in names) + " }\n"
-    command = ["g++", "-std=c++20", "-fsyntax-only", "-x", "c++", "-"]
-    done = subprocess.run(command, input=stub + body, text=True, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_the_light_header_converts_and_makes_tensors_as_torch_does(tmp_path):
+    request = torch_request(BINDING)
+    recipe = torch_recipe(request, Folders(tmp_path))
+    assert light_header_serves(request) and not needs_every_caster(request)
+    sources = tmp_path / "src"
+    sources.mkdir()
+    (sources / "main.cpp").write_text(BINDING)
+    tools = toolchain.find_toolchain({"PATH": os.defpath})
+    library = tmp_path / f"{EXTENSION}.so"
+    command = compile_command(("main.cpp", library), "", sources, recipe, tools)
+    command = [word for word in command if word not in ("-c", "-O2")]
+    (ran,) = toolchain.run([[*command, "-shared", "-O0", *recipe.libraries]])
+    assert ran.ok, ran.output
+    module = load_extension(library)
+    ones, full, zeros, empty = module.run(torch.ones(3), None, 2.5)
+    assert torch.equal(ones, torch.ones(2)) and torch.equal(full, torch.full((2,), 2.5))
+    assert torch.equal(zeros, torch.zeros(3)) and empty.shape == (4,)
+    with pytest.raises(TypeError, match=r"torch\.Tensor"):
+        module.run(3, None, 2.5)
 
 
-@pytest.mark.parametrize(
-    ("source", "light"),
-    [
-        ("torch::Tensor f(torch::Tensor x) { return torch::empty_like(x); }", True),
-        ("auto o = torch::zeros({2}, torch::dtype(torch::kFloat32));", True),
-        ("auto o = torch::softmax(x, 0);", False),
-        ("torch::autograd::Variable v;", False),
-    ],
-)
-def test_a_source_gets_the_full_header_when_it_names_more_of_torch(source, light):
-    request = BuildRequest(
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_a_changed_kernel_beside_an_unchanged_binding_is_compiled_alone(interpreting):
+    def kept(cache: Path) -> set[str]:
+        return {path.name for path in cache.iterdir() if path.name.startswith("object-")}
+
+    changes = [
+        {"kernel.cpp": '#include "by.h"\nint by() { return BY; }', "by.h": "#define BY 2"},
+        {"kernel.cpp": '#include "by.h"\nint by() { return +BY; }', "by.h": "#define BY 2"},
+        # A header may be included by any file, so all are made anew.
+        {"kernel.cpp": '#include "by.h"\nint by() { return +BY; }', "by.h": "#define BY 3"},
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        cache = Path(folder, "cache")
+        cache.mkdir()
+        new: list[int] = []
+        for number, sources in enumerate(changes):
+            before = kept(cache)
+            end = interpreting.spawn(Path(folder, str(number)), cache_dir=str(cache))
+            binding = EXTENSION_SOURCE.replace('"i", 2', '"i", by()')
+            sources["main.cpp"] = f"int by();\n{binding}"
+            built = end.build(sources, content_hash=f"{number:040x}", **TORCH)
+            assert built.fault is None and not built.cached, built.fault
+            called, (snapshot,) = end.call([torch.ones(3)], [torch.zeros(3)])
+            assert called.fault is None
+            assert torch.equal(snapshot, torch.full((3,), 3.0 if number == 2 else 2.0))
+            end.close()
+            new.append(len(kept(cache) - before))
+        assert new == [2, 1, 2]
+
+
+def torch_request(source: str) -> BuildRequest:
+    return BuildRequest(
         language="cpp",
         binding="torch",
         entry_point="main.cpp::run",
@@ -177,7 +234,23 @@ def test_a_source_gets_the_full_header_when_it_names_more_of_torch(source, light
         argument_count=1,
         output_count=1,
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "light", "casters"),
+    [
+        ("torch::Tensor f(torch::Tensor x) { return torch::empty_like(x); }", True, False),
+        ("auto o = torch::zeros({2}, torch::dtype(torch::kFloat32));", True, False),
+        ("void f(at::Tensor x, at::ScalarType type);", True, True),
+        ("void f(torch::Tensor x, torch::IntArrayRef shape);", True, True),
+        ("auto o = torch::softmax(x, 0);", False, False),
+        ("torch::autograd::Variable v;", False, False),
+    ],
+)
+def test_a_source_gets_the_headers_that_it_names(source, light, casters):
+    request = torch_request(source)
     assert light_header_serves(request) is light
+    assert needs_every_caster(request) is casters
 
 
 @pytest.mark.skipif("tvm_ffi" in sys.modules, reason="tvm-ffi is loaded")
