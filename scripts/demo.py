@@ -140,7 +140,8 @@ def show_history(data_dir: Path) -> None:
     repository = data_dir / "archive" / "repository.git"
     command = ["git", "-C", str(repository), "log", "--graph", "--oneline", "--decorate=no"]
     console.print("\n[bold cyan]The search tree is git's own history[/]")
-    console.print(f"[dim]$ {' '.join(command)} --glob='refs/candidates/*'[/]")
+    typed = f"{' '.join(command)} --glob='refs/candidates/*'"
+    console.print(f"[dim]$ {typed}[/]", soft_wrap=True)
     found = subprocess.run(
         [*command, "--glob=refs/candidates/*"], capture_output=True, text=True, check=True
     )

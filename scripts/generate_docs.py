@@ -220,7 +220,7 @@ def commands_page() -> str:
             parts.append(_table(("argument", "type", "default", "what it is"), rows))
     return _page(
         "Commands",
-        "`kernel-harness COMMAND`. Every command also takes the settings `--data-dir`, "
+        "`kernel-harness <command>`. Every command also takes the settings `--data-dir`, "
         "`--dataset`, `--device` and `--log-level`; see [settings](../settings.md). A command ends "
         f"with 0 when all is well, {cli.EXIT_FAILED} when a candidate failed or two things differ, "
         f"and {cli.EXIT_ERROR} when the request could not be answered.",

@@ -1,0 +1,35 @@
+"""The pages that stand for themselves work word for word."""
+
+import sys
+
+import pytest
+
+from .fences import ROOT, blocks
+from .reader import Reader
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux"),
+]
+
+
+def test_an_operator_of_ones_own(tmp_path):
+    # Held-out sizes come last: what the page shows of them must fit into the budget.
+    Reader(tmp_path, budget_s=200).follow(blocks(ROOT / "docs/how-to/own-operator.md"))
+
+
+def test_a_dataset_of_ones_own(tmp_path):
+    Reader(tmp_path).follow(blocks(ROOT / "docs/how-to/own-dataset.md"))
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_a_page_with_a_few_commands(tmp_path, page):
+    clone(tmp_path)
+    Reader(tmp_path).follow(blocks(ROOT / page))
+
+
+def clone(home):
+    """Makes a home look like the checkout as far as commands go."""
+    (home / ".venv").symlink_to(sys.prefix)
+    (home / "Makefile").symlink_to(ROOT / "Makefile")
