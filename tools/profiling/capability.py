@@ -103,9 +103,8 @@ def probe(probe: Probe | None = None) -> Capability:
         nsys=_program(
             where,
             "nsys",
-            "No system-wide timeline; profile_timeline uses the torch profiler, which sees one "
-            "process.",
-            "Install Nsight Systems if more than one process matters.",
+            "Nothing here: profile_timeline uses the torch profiler, which sees one process.",
+            "Run `nsys profile` by hand where a timeline of several processes matters.",
         ),
         cupti=_cupti(where),
         admin_only=admin_only,
