@@ -13,6 +13,7 @@ from kernel_harness.tools.schema.evaluation import Status
 
 from .cheats import every_cheat
 from .claims import CLAIMS
+from .ways import WAYS
 
 CHECKOUT = Path(__file__).parents[2]
 FIELDS = {"status", "kind", "claim", "style", "language", "checks", "words", "held_out", "gone"}
@@ -31,10 +32,36 @@ def test_every_claim_is_attacked(claim):
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_what_attacks_a_claim_elsewhere_exists(claim):
-    for test in CLAIMS[claim].elsewhere:
-        file, _, name = test.partition("::")
-        tree = ast.parse((CHECKOUT / file).read_text())
-        assert name in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+    assert all(exists(test) for test in CLAIMS[claim].elsewhere)
+
+
+def exists(test: str) -> bool:
+    file, _, name = test.partition("::")
+    tree = ast.parse((CHECKOUT / file).read_text())
+    return name in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.words)
+def test_every_known_way_is_tried_or_says_why_not(way):
+    assert bool(way.tried) != bool(way.untried)
+    known = {cheat.name for cheat in every_cheat()}
+    assert all(exists(name) if "::" in name else name in known for name in way.tried)
+
+
+def test_every_cheat_goes_one_of_the_known_ways():
+    tried = {name for way in WAYS for name in way.tried}
+    cheats = {c.name for c in every_cheat() if not c.name.startswith("honest/")}
+    assert cheats <= tried
+
+
+def test_cheats_and_honest_ones_come_in_every_language():
+    for honest in (False, True):
+        languages = {
+            cheat.expect.get("language", "python")
+            for cheat in every_cheat()
+            if cheat.name.startswith("honest/") is honest
+        }
+        assert languages == {"python", "triton", "cuda"}
 
 
 def test_every_claim_that_the_judge_names_is_listed():

@@ -1,0 +1,329 @@
+"""Ways in which evaluations of kernels are known to go wrong, and what tries each of them here.
+
+Gathered from published reports, papers and the code of other harnesses; in four families: the time
+is wrong, the verdict is reached, the work is not done, or everybody is honest and it is wrong all
+the same. `test_claims.py` holds that every cheat named exists, that every cheat is named, and that
+a way which nothing tries says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JUDGE = "tests/tools/judge"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way.
+
+    Args:
+        words: what goes wrong.
+        tried: cheats, as '<family>/<mechanism>', and tests, as 'path::name'.
+        untried: why nothing here tries it, and what stands against it.
+    """
+
+    words: str
+    tried: tuple[str, ...] = ()
+    untried: str = ""
+
+
+TIME = (
+    Way("work on a side stream", ("timing/unjoined_stream", "timing/cuda_unjoined_stream")),
+    Way(
+        "an output read before its stream is done",
+        (
+            "timing/unjoined_stream",
+            f"{JUDGE}/test_integrity.py::test_an_output_that_changes_late_is_a_violation",
+        ),
+    ),
+    Way(
+        "results that are computed when somebody looks",
+        (
+            "memory/lazy_tensor",
+            "memory/tensor_subclass",
+            "memory/lazy_by_iteration",
+            "memory/lazy_by_dispatch_mode",
+            "memory/lazy_by_function_mode",
+            "memory/lazy_by_patched_context",
+            "memory/lazy_by_replaced_copy",
+        ),
+    ),
+    Way("a thread that finishes later", ("memory/late_write", "memory/signal_after_return")),
+    Way("a native thread that finishes later", ("memory/cuda_native_thread",)),
+    Way("work on the host before the first kernel", ("timing/host_work",)),
+    Way("clocks replaced", ("timing/patched_timers",)),
+    Way(
+        "clocks replaced in native code",
+        untried="Native code can rewrite its own process: what it claims is bounded by the floor, "
+        "by a second clock and by the judge's own, whose tests are named at those claims.",
+    ),
+    Way("events without times", ("timing/patched_timers",)),
+    Way("a warm-up recognised", ("timing/replay_after_the_checks", "values/call_counter")),
+    Way("the judged call recognised", ("values/first_call_only",)),
+    Way("answers kept by address", ("values/cached_by_pointer",)),
+    Way("answers kept by shape", ("values/cached_by_shape", "values/cuda_answers_kept_by_size")),
+    Way("answers kept by a few values", ("values/cached_by_fingerprint",)),
+    Way("answers kept in native variables", ("values/cuda_answers_kept_on_the_device",)),
+    Way("answers kept on disk", ("values/answers_kept_in_files",)),
+    Way(
+        "weights prepared once", ("values/weights_prepared_once", "values/triton_counter_not_reset")
+    ),
+    Way("a graph replayed with stale inputs", ("timing/stale_graph",)),
+    Way("several calls' work put into one", ("values/deferred_to_a_later_call",)),
+    Way("a graph over a known sequence of inputs", ("values/result_of_the_last_call",)),
+    Way(
+        "inputs still in the L2 cache",
+        (
+            f"{JUDGE}/test_timing.py::test_every_timed_call_has_inputs_of_its_own_at_addresses_of_their_own",
+        ),
+    ),
+    Way(
+        "lines of the L2 cache held back",
+        untried="Every call has other addresses, and a time below the floor is a violation.",
+    ),
+    Way(
+        "a flush that does not flush",
+        untried="Its size follows the device's cache; cold and warm times stand side by side in a record.",
+    ),
+    Way(
+        "the next call's inputs fetched ahead",
+        (f"{JUDGE}/test_arena.py::test_placement_differs_from_call_to_call",),
+    ),
+    Way("a kernel that stays", ("timing/cuda_kernel_that_stays",)),
+    Way(
+        "a launch that overlaps the one before",
+        untried="The device is brought to rest before each timed call.",
+    ),
+    Way(
+        "clocks and power of the device changed",
+        (
+            f"{JUDGE}/test_clocks.py::test_a_throttle_next_to_a_call_sets_it_aside_and_one_far_off_does_not",
+        ),
+    ),
+    Way("the baseline slowed down", ("verdict/flips_switches",)),
+    Way(
+        "the baseline timed in another way",
+        (f"{JUDGE}/test_timing.py::test_baseline_and_candidate_take_turns_at_being_first",),
+    ),
+    Way(
+        "times taken on zeros",
+        untried="Timed calls get inputs that are drawn as those of checked calls are.",
+    ),
+    Way(
+        "a time of nothing",
+        (f"{JUDGE}/test_integrity.py::test_a_time_below_the_floor_is_a_violation",),
+    ),
+    Way("less work when a profiler looks", ("timing/replay_after_the_checks",)),
+    Way(
+        "a clock that stops too early",
+        ("tests/gpu/test_judge.py::test_a_slower_candidate_is_found_slower_by_what_it_sleeps",),
+    ),
+    Way(
+        "numbers that break statistics", ("protocol/number_beyond_all_clocks", "protocol/no_number")
+    ),
+)
+
+VERDICT = (
+    Way("the comparison replaced", ("verdict/patches_the_comparison",)),
+    Way(
+        "the harness's own functions replaced",
+        ("verdict/patches_the_harness", "verdict/patches_the_messages"),
+    ),
+    Way(
+        "expected outputs found in memory",
+        (
+            "verdict/looks_for_the_reference",
+            "verdict/walks_the_stack",
+            "verdict/searches_the_shared_memory",
+        ),
+    ),
+    Way(
+        "expected outputs overwritten",
+        ("verdict/searches_the_shared_memory", "memory/writes_the_judges_copy"),
+    ),
+    Way("an answer in freed memory", ("values/freed_memory",)),
+    Way("inputs zeroed before the reference runs", ("memory/zeroes_inputs_and_answers",)),
+    Way(
+        "inputs changed for later",
+        ("memory/mutated_input", "memory/sorted_in_place", "memory/changes_an_input_for_a_while"),
+    ),
+    Way(
+        "outputs that are inputs or earlier outputs",
+        ("memory/returned_input", "memory/view_of_input", "memory/returned_twice"),
+    ),
+    Way("the generator of inputs replaced", ("values/seeded_random_generator",)),
+    Way("a seed that everybody knows", ("values/guessed_inputs",)),
+    Way(
+        "a verdict written where one is read",
+        (
+            "verdict/writes_a_record",
+            "protocol/writes_a_verdict",
+            "protocol/answers_before_it_computes",
+            "protocol/chatters_from_a_thread",
+        ),
+    ),
+    Way("another process's descriptors", ("verdict/opens_the_judges_descriptors",)),
+    Way(
+        "an exit code taken for a pass",
+        (
+            "process/exits_with_success",
+            "process/system_exit_at_import",
+            "process/becomes_another_program",
+        ),
+    ),
+    Way("an earlier run's result taken for this one's", ("verdict/writes_a_record",)),
+    Way(
+        "an object that runs when it is read",
+        ("protocol/nests_without_end", "protocol/kind_of_a_megabyte", "protocol/half_a_frame"),
+    ),
+    Way("the harness overwritten while building", ("process/poisons_the_build_cache",)),
+    Way(
+        "code left to run later",
+        ("process/leaves_an_import_hook", "process/leaves_a_daemon"),
+    ),
+    Way(
+        "other people's caches filled",
+        ("process/poisons_the_build_cache", "process/links_into_the_judges_files"),
+    ),
+    Way("switches and environment flipped", ("verdict/flips_switches",)),
+    Way(
+        "a failure excused",
+        (
+            "process/claims_to_lack_memory",
+            "process/forges_a_fault_of_the_harness",
+            "process/swallows_its_own_failure",
+            "process/error_that_fails_to_say_itself",
+        ),
+    ),
+    Way(
+        "values that are no numbers excused",
+        ("values/accepts_its_own_not_a_number", "values/nan_everywhere"),
+    ),
+    Way("another process's memory", ("verdict/traces_the_judge",)),
+    Way(
+        "the pipe between processes",
+        (
+            "protocol/serves_itself",
+            "protocol/announces_a_huge_frame",
+            "protocol/sends_descriptors",
+            "process/closes_every_descriptor",
+        ),
+    ),
+    Way("a source whose words loosen the test", ("values/says_half_precision",)),
+    Way("tests and tolerances within reach", ("verdict/imports_the_comparison",)),
+    Way(
+        "the machine brought down",
+        (
+            "process/forks_without_end",
+            "process/fills_the_disk",
+            "process/wants_all_memory",
+            "process/hangs",
+            "process/hangs_at_import",
+            "process/stops_itself",
+            "process/kills_what_it_can",
+            "process/prints_megabytes",
+            "process/segmentation_fault",
+            "process/aborts",
+            "process/cuda_illegal_address",
+        ),
+    ),
+    Way(
+        "words for whoever reads the record",
+        ("protocol/speaks_to_the_reader", "protocol/speaks_in_control_codes"),
+    ),
+    Way(
+        "held-out cases told to the author",
+        (
+            "values/prints_the_held_out_sizes",
+            "verdict/spells_a_size_in_a_fault",
+            "verdict/spells_a_size_in_letters",
+            "verdict/spells_a_size_in_a_stray_write",
+        ),
+    ),
+    Way("the answer asked of another machine", ("verdict/asks_the_network",)),
+)
+
+WORK = (
+    Way("the reference called", ("verdict/reads_the_oracle", "verdict/imports_the_comparison")),
+    Way(
+        "a library called instead",
+        ("library/torch_in_triton_clothes", "library/named_like_a_library"),
+    ),
+    Way("a library when the kernel fails", ("library/falls_back_to_the_library",)),
+    Way("the same past every pattern", ("library/hides_behind_suppressed_errors",)),
+    Way("a decoy", ("library/decoy_kernel", "library/kernel_that_opens_a_gate")),
+    Way("a kernel that is never launched", ("library/replaces_its_own_kernel",)),
+    Way("calls by assembled names", ("library/hides_behind_suppressed_errors",)),
+    Way("public sizes only", ("values/public_sizes_only", "values/fails_on_other_sizes")),
+    Way("typical values only", ("values/typical_inputs_only", "values/small_inputs_only")),
+    Way(
+        "constants within a wide tolerance",
+        (
+            "values/zeros",
+            "values/mean_everywhere",
+            "values/copied_input",
+            "tests/kernels/test_operators.py::test_strict_limits_refuse_what_did_not_do_the_work",
+        ),
+    ),
+    Way(
+        "a problem whose answer hangs on nothing",
+        ("tests/kernels/test_operators.py::test_strict_limits_refuse_what_did_not_do_the_work",),
+    ),
+    Way(
+        "a share of elements that may be anything",
+        ("values/one_percent_of_anything", "values/skipped_rows", "values/skipped_last_column"),
+    ),
+    Way("either error small enough", ("values/within_the_published_tolerance",)),
+    Way(
+        "values that compare with nothing",
+        (
+            "values/infinite",
+            f"{JUDGE}/test_correctness.py::test_non_finite_values_must_match_class_by_class",
+        ),
+    ),
+    Way("a shape that broadcasts", ("values/broadcast_shape", "values/nothing_returned")),
+    Way(
+        "a lower precision",
+        (
+            "values/narrow_type",
+            "values/half_precision",
+            "values/half_precision_sum",
+            "values/triton_half_precision",
+            "tests/kernels/test_operators.py::test_strict_limits_refuse_bfloat16_outputs_that_were_float8",
+        ),
+    ),
+    Way(
+        "structure of the generator",
+        ("values/assumes_low_rank", "values/structure_of_the_generator"),
+    ),
+    Way("another device", ("values/meta_tensor", "memory/not_a_tensor")),
+)
+
+ACCIDENT = (
+    Way("a launch that failed unseen", ("values/cuda_launch_that_fails",)),
+    Way(
+        "reads and writes out of bounds, races, parts unwritten",
+        (
+            "memory/write_past_the_end",
+            "memory/write_before_the_start",
+            "memory/reads_past_the_input",
+            "memory/triton_missing_mask",
+            "memory/cuda_store_past_the_end",
+            "values/triton_accumulates_into_what_is_there",
+            "values/triton_grid_too_small",
+            "values/cuda_grid_rounded_down",
+            "values/cuda_sum_without_barrier",
+        ),
+    ),
+    Way(
+        "other strides or alignments than assumed",
+        untried="A definition knows no strides: tensors are contiguous and aligned to 256 bytes.",
+    ),
+    Way(
+        "another order of additions",
+        ("honest/another_order_of_summation", "honest/triton_atomics"),
+    ),
+)
+
+WAYS = (*TIME, *VERDICT, *WORK, *ACCIDENT)
