@@ -264,8 +264,11 @@ class Trial:
         self._reporter.step(Stage.COMPILE, "compiling for targets")
         self._static = self._static_checker()
         if self.cases and self._plan.checks.static_targets:
-            self._static.start(self._specimen())
-        check = self._static.wait(2 * self._plan.build_timeout_s)
+            with self._measured("inputs"):
+                specimen = self._specimen()
+            self._static.start(specimen)
+        with self._measured("static"):
+            check = self._static.wait(2 * self._plan.build_timeout_s)
         self._cancellation.check()
         if self._static.fault is not None:
             raise self._static.fault
