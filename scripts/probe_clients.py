@@ -1,10 +1,11 @@
 """Asks Claude Code and Codex themselves whether they reach the server, without an account.
 
 Installs into a home folder of its own, then lets each client that is on PATH start the server:
-`claude mcp list` must say connected, and Codex's app server must list the tools and call one. A
-client that is not installed is skipped by name.
+`claude mcp list` must say connected and `claude plugin validate` must find no fault; Codex's app
+server must list the tools and call one. A client that is not installed is skipped by name, or with
+`--all` is a failure.
 
-    python scripts/probe_clients.py
+    python scripts/probe_clients.py [--all]
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
 HARNESS = Path(sys.executable).with_name("kernel-harness")
 PATIENCE_S = 60
 
@@ -38,11 +40,21 @@ def harness(home: Path, project: Path, *words: str) -> None:
 
 
 def claude(home: Path, project: Path) -> bool:
-    """`claude mcp list` starts the server and says what came of it."""
+    """`claude mcp list` starts the server and says what came of it; the plugin is validated."""
     harness(home, project, "install", "claude", "--user")
-    command = ["claude", "mcp", "list"]
-    found = subprocess.run(
-        command,
+    found = claude_says(home, project, "mcp", "list")
+    lines = [line for line in found.stdout.splitlines() if line.startswith("kernel-harness")]
+    say("\n".join(lines) or found.stdout + found.stderr)
+    plugin = claude_says(home, project, "plugin", "validate", "--strict", str(ROOT))
+    said = [line for line in plugin.stdout.splitlines() if "Validation" in line]
+    say("\n".join(f"claude plugin validate --strict: {line}" for line in said) or plugin.stderr)
+    return any("Connected" in line for line in lines) and plugin.returncode == 0
+
+
+def claude_says(home: Path, project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs one command of Claude Code."""
+    return subprocess.run(
+        ["claude", *words],
         env=environment(home),
         cwd=project,
         capture_output=True,
@@ -50,9 +62,6 @@ def claude(home: Path, project: Path) -> bool:
         timeout=PATIENCE_S,
         check=False,
     )
-    lines = [line for line in found.stdout.splitlines() if line.startswith("kernel-harness")]
-    say("\n".join(lines) or found.stdout + found.stderr)
-    return any("Connected" in line for line in lines)
 
 
 class AppServer:
@@ -121,9 +130,11 @@ def codex(home: Path, project: Path) -> bool:
 def main() -> int:
     """Probes each client that is there; the status is 1 when one of them fails."""
     failed = 0
+    all_wanted = "--all" in sys.argv[1:]
     for name, probe in (("claude", claude), ("codex", codex)):
         if shutil.which(name) is None:
-            say(f"{name}: not installed here, skipped")
+            say(f"{name}: not installed here, {'FAILED' if all_wanted else 'skipped'}")
+            failed += all_wanted
             continue
         with tempfile.TemporaryDirectory() as folder:
             home, project = Path(folder) / "home", Path(folder) / "project"

@@ -82,6 +82,12 @@ def test_a_skill_follows_the_format(skill: Skill) -> None:
     assert {"version", "status"} <= set(skill.frontmatter["metadata"])
 
 
+@pytest.mark.parametrize("skill", SHELF.skills(), ids=lambda skill: skill.name)
+def test_the_reference_validator_finds_no_fault(skill: Skill) -> None:
+    validator = pytest.importorskip("skills_ref", reason="skills-ref is not installed")
+    assert validator.validate(skill.folder) == []
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_call_in_a_text_is_of_a_tool_with_these_arguments(
     name: str, tools: dict[str, Any]
