@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import linecache
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -35,6 +35,24 @@ FAMILIES = ("typical", "uniform", "wide", "offset", "zeros", "equal", "one_huge"
 """Distributions of float inputs; the first is the published one."""
 
 Value = torch.Tensor | float | int | bool
+T = TypeVar("T")
+
+
+def counting_flops(run: Callable[[], T]) -> tuple[T, float | None]:
+    """Runs something and counts the operations of its products; None where torch cannot count.
+
+    Args:
+        run: what to run; it runs again, uncounted, where counting it failed.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    try:
+        with counter:
+            result = run()
+    except Exception:
+        return run(), None
+    return result, float(counter.get_total_flops())
 
 
 def torch_dtype(dtype: DType | str) -> torch.dtype:

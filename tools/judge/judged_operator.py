@@ -84,6 +84,8 @@ class JudgedOperator:
         self._compare = _module(folder, "compare.py")
         self._cost = _module(folder, "cost.py")
         self._reference: Callable[..., Any] | None = None
+        self._flops: dict[str, float | None] = {}
+        """Counted with the reference, by case, where the operator brings no cost of its own."""
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -236,7 +238,7 @@ class JudgedOperator:
         """The work that any correct kernel must do for the case."""
         axes = self.definition.axis_values(case.axes)
         if self._cost is None:
-            return generic_cost(self.definition, axes)
+            return generic_cost(self.definition, axes, self._flops.get(case.uuid))
         try:
             return Cost(**self._cost.cost(axes, structure=case.structure, inputs=inputs))
         except Exception as error:
@@ -254,9 +256,17 @@ class JudgedOperator:
     def _run_reference(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
         if self._reference is None:
             self._reference = generic.compile_reference(self.definition)
-        copies = [v.clone() if isinstance(v, torch.Tensor) else v for v in inputs.values()]
+        reference = self._reference
+
+        def run() -> Any:
+            copies = [v.clone() if isinstance(v, torch.Tensor) else v for v in inputs.values()]
+            return reference(*copies)
+
         with torch.no_grad():
-            return self._named(case, self._reference(*copies))
+            if self._cost is not None or case.uuid in self._flops:
+                return self._named(case, run())
+            result, self._flops[case.uuid] = generic.counting_flops(run)
+        return self._named(case, result)
 
     def _named(self, case: Case, result: Any) -> dict[str, torch.Tensor]:
         shapes = self.definition.output_shapes(self.definition.axis_values(case.axes))

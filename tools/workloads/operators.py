@@ -282,11 +282,20 @@ def read_solution_file(path: Path) -> Solution:
         raise DatasetError(f"{where}: {first['msg']}", where=str(path)) from error
 
 
-def generic_cost(definition: Definition, axes: Mapping[str, int]) -> Cost:
+def generic_cost(
+    definition: Definition, axes: Mapping[str, int], flops: float | None = None
+) -> Cost:
     """All bytes of all inputs and outputs, each once: what any definition offers.
 
-    An upper bound of the compulsory traffic, for a paged cache or an inactive expert is counted
-    though no kernel touches it; a floor made of it may be beaten honestly. FLOPs are not known.
+    An upper bound of the compulsory work, for a paged cache or an inactive expert is counted though
+    no kernel touches it, and the reference may compute what is masked out; a floor made of it may
+    be beaten honestly.
+
+    Args:
+        definition: names, shapes and dtypes.
+        axes: the workload's axes.
+        flops: operations of the reference's products, where somebody counted; they are taken at
+            the rate of the narrowest type among the inputs.
     """
 
     def total(specs: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...] | None]) -> int:
@@ -301,9 +310,21 @@ def generic_cost(definition: Definition, axes: Mapping[str, int]) -> Cost:
     return Cost(
         bytes_read=total(definition.inputs, definition.input_shapes(axes)),
         bytes_written=total(definition.outputs, definition.output_shapes(axes)),
+        flops={_narrowest(definition): flops} if flops else {},
         upper_bound=True,
-        assumptions=("every byte of every input is needed", "FLOPs are not counted"),
+        assumptions=(
+            "every byte of every input is needed",
+            "every product of the reference is needed" if flops else "FLOPs are not counted",
+        ),
     )
+
+
+def _narrowest(definition: Definition) -> str:
+    """The precision with the highest rate that the inputs permit; float32 may be cut to TF32."""
+    order = {"float8": "fp8", "bfloat16": "bf16", "float16": "fp16"}
+    dtypes = [str(spec.dtype.value) for spec in definition.inputs.values() if spec.shape]
+    kinds = (kind for name, kind in order.items() if any(d.startswith(name) for d in dtypes))
+    return next(kinds, "tf32")
 
 
 def load_by_path(path: Path) -> ModuleType:

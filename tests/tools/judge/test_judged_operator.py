@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.errors import DatasetError
-from kernel_harness.tools.judge.generic import FAMILIES, TORCH_DTYPES, Value
+from kernel_harness.tools.judge.generic import FAMILIES, TORCH_DTYPES, Value, counting_flops
 from kernel_harness.tools.judge.inputs import Ahead, Drawer, SeedBook, pick_families
 from kernel_harness.tools.judge.judged_operator import Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
@@ -167,6 +167,32 @@ def test_a_reference_that_changes_its_inputs_leaves_the_draw_alone():
     draw = drawer(operator).draw(Case("w", {"m": 4}, scalars={"s": 0.5}))
     again = operator.draw(draw.case, draw.seed, draw.family, CPU)
     assert torch.equal(tensor(draw.inputs["x"]), tensor(again["x"]))
+
+
+def test_without_a_cost_of_its_own_the_products_of_the_reference_are_counted():
+    products = (
+        "import torch\ndef run(x, s):\n    for _ in range(3):\n"
+        "        x = (x.float() @ torch.eye(8) * s).to(x.dtype)\n    return x\n"
+    )
+    operator = JudgedOperator(generic_definition(reference=products))
+    case = Case("w", {"m": 4})
+    assert operator.cost(case).flops == {}
+    drawer(operator).draw(case)
+    cost = operator.cost(case)
+    assert cost.flops == {"bf16": 3 * 2 * 4 * 8 * 8}
+    assert cost.upper_bound and "product" in cost.assumptions[1]
+
+
+def test_a_reference_that_cannot_be_counted_is_run_all_the_same():
+    tries = []
+
+    def run() -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError("no mode may be active")
+        return "result"
+
+    assert counting_flops(run) == ("result", None)
 
 
 def test_a_reference_of_the_wrong_shape_is_the_datasets_fault():
