@@ -80,11 +80,12 @@ TIME = (
     ),
     Way(
         "lines of the L2 cache held back",
-        untried="Every call has other addresses, and a time below the floor is a violation.",
+        untried="They are given back before each timed call, whose addresses are new; a time below "
+        "the floor is a violation.",
     ),
     Way(
         "a flush that does not flush",
-        untried="Its size follows the device's cache; cold and warm times stand side by side in a record.",
+        untried="Its size follows the device's cache; a record shows cold beside warm times.",
     ),
     Way(
         "the next call's inputs fetched ahead",
