@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
+import uvicorn
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
-from kernel_harness.server import lifecycle
+from kernel_harness.server import cli, lifecycle
 from kernel_harness.server.app import build_app
 from kernel_harness.tools.errors import RequestError
 
-from .scripted import ScriptedHarness
+from .calls import good
+from .conftest import MODES
+from .scripted import DEFINITION, ScriptedHarness, solution
 
 pytestmark = pytest.mark.anyio
 TOKEN = "a-token-of-enough-length"
@@ -87,3 +94,84 @@ async def test_a_further_host_is_accepted_when_it_was_named(harness: ScriptedHar
 def test_off_loopback_a_token_is_required(harness: ScriptedHarness) -> None:
     with pytest.raises(RequestError, match="token"):
         lifecycle.http_app(build_app(harness=harness), "0.0.0.0", (), None)
+
+
+@asynccontextmanager
+async def listening(harness: ScriptedHarness, token: str | None) -> AsyncIterator[str]:
+    """The server on a port of this machine, and its address."""
+    app = lifecycle.http_app(build_app(harness=harness), "127.0.0.1", (), token)
+    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        async with anyio.create_task_group() as group:
+            # The event loop's signals stay the test runner's.
+            server.capture_signals = no_signals
+            group.start_soon(server.serve, [door])
+            yield f"http://127.0.0.1:{door.getsockname()[1]}/mcp"
+            server.should_exit = True
+
+
+@contextmanager
+def no_signals() -> Iterator[None]:
+    """Stands in for uvicorn's own handlers."""
+    yield
+
+
+@asynccontextmanager
+async def client_of(url: str, token: str, mode: Any, **asked: Any) -> AsyncIterator[Client]:
+    """A client that carries a token."""
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=20) as http:
+        transport = streamable_http_client(url, http_client=http)
+        async with Client(transport, mode=mode, **asked) as client:
+            yield client
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_loop_goes_round_over_http(harness: ScriptedHarness, mode: Any) -> None:
+    steps: list[str | None] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        steps.append(message)
+
+    async with listening(harness, TOKEN) as url, client_of(url, TOKEN, mode) as client:
+        opened = await good(client, "open_workspace", definition=DEFINITION, name="first")
+        asked = {"workspace": opened["name"], "scope": "smoke"}
+        verdict = await client.call_tool("evaluate_kernel", asked, progress_callback=hear)
+        content = verdict.structured_content
+        assert content is not None and content["status"] == "PASSED"
+        (text,) = (await client.read_resource(content["evaluation_uri"])).contents
+        assert content["evaluation_id"] in str(text)
+        assert len((await client.list_tools()).tools) == len(cli.TOOL_COMMANDS)
+    assert steps == ["step 0", "step 1", "step 2"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_call_that_its_client_leaves_over_http_stops_its_work(
+    harness: ScriptedHarness, mode: Any
+) -> None:
+    harness.hold, harness.cancelled = anyio.Event(), anyio.Event()
+    async with listening(harness, TOKEN) as url, client_of(url, TOKEN, mode) as client:
+        with anyio.move_on_after(0.5):
+            await client.call_tool("evaluate_kernel", {"solution": solution()})
+        with anyio.fail_after(10):
+            await harness.cancelled.wait()
+        harness.hold = None
+        assert (await good(client, "evaluate_kernel", solution=solution()))["status"] == "PASSED"
+
+
+async def test_a_client_without_the_token_learns_nothing(harness: ScriptedHarness) -> None:
+    async with listening(harness, TOKEN) as url, httpx2.AsyncClient() as http:
+        for path in ("", "/", "/../mcp", "?x=1"):
+            answer = await http.post(url + path, json={})
+            assert answer.status_code == 401
+            assert answer.text == "A bearer token is required.\n"
+
+
+def test_the_command_refuses_other_addresses_without_a_token(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["serve", "--http", "0.0.0.0:8791", "--device", "cpu"]) == cli.EXIT_ERROR
+    assert "--token-file" in capsys.readouterr().err
+    assert cli.run(["serve", "--http", "8791x"]) == cli.EXIT_ERROR
+    assert "HOST:PORT" in capsys.readouterr().err
