@@ -22,7 +22,6 @@ from ..tools.candidate.test_sandbox import seen_from_inside
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.process,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
 ]
 
 ARENA_BYTES = 256 << 20

@@ -19,7 +19,6 @@ from kernel_harness.tools.workloads.solution_folder import read_candidate_file
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
 ]
 
 KERNELS = Path(str(files("kernel_harness.kernels")))

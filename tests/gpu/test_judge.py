@@ -18,7 +18,6 @@ from ..judging import AFFINE, JudgeProcess, make_plan, make_solution, read_workl
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.process,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
 ]
 CHEATS = [cheat for cheat in every_cheat() if cheat.works_on("cuda")]
 HONEST = """

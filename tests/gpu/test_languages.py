@@ -123,8 +123,6 @@ def loop():
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory, loop):
-    if not torch.cuda.is_available():
-        pytest.skip("there is no GPU")
     settings = load_settings({"data_dir": str(tmp_path_factory.mktemp("languages"))})
     made = Harness(settings, Dataset(operators={"double": operator()}, problems=()))
     yield made
