@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 from kernel_harness.tools import wire
 from kernel_harness.tools.evaluation.comparison import compare, latency

@@ -12,7 +12,6 @@ from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 
 pytestmark = pytest.mark.gpu
-torch = pytest.importorskip("torch")
 
 DEVICE_CODE = """
 __global__ void double_it(const float* x, float* y, long n) {
