@@ -284,10 +284,17 @@ class JudgedOperator:
                     where=str(path),
                     remedy="Fetch the dataset's blobs, or give the operator an inputs.py.",
                 )
-            from safetensors import safe_open
+            from safetensors import SafetensorError, safe_open
 
-            with safe_open(str(path), framework="pt") as blob:
-                stored[name] = blob.get_tensor(spec.tensor_key).to(device)
+            try:
+                with safe_open(str(path), framework="pt") as blob:
+                    stored[name] = blob.get_tensor(spec.tensor_key).to(device)
+            except SafetensorError as error:
+                raise DatasetError(
+                    f"Input {name!r} cannot be read from its file: {error}",
+                    where=str(path),
+                    remedy="Fetch it anew; a git-lfs pointer becomes the file by: git lfs pull.",
+                ) from error
         return stored
 
     def _checked(self, case: Case, drawn: Mapping[str, Any]) -> dict[str, Value]:

@@ -28,6 +28,9 @@ from ..schema.flashinfer_trace import (
 )
 from .operators import Operator, Policy, read_json_object, read_policy
 
+LFS_MARK = b"version https://git-lfs"
+LFS_POINTER_BYTES = 1024
+
 
 @dataclass(frozen=True)
 class DatasetProblem:
@@ -236,13 +239,14 @@ class _Reader:
             if isinstance(spec, SafetensorsInput)
         }
         missing = sorted(name for name in named if not (root / name).is_file())
-        if missing:
-            self._problem(
-                path,
-                None,
-                "workload.inputs",
-                f"{len(missing)} of {len(named)} tensor files do not exist, e.g. {missing[0]}",
-            )
+        pointers = sorted(n for n in named.difference(missing) if _is_lfs_pointer(root / n))
+        for found, words in (
+            (missing, "do not exist"),
+            (pointers, "are git-lfs pointers (git lfs pull fetches them)"),
+        ):
+            if found:
+                words = f"{len(found)} of {len(named)} tensor files {words}, e.g. {found[0]}"
+                self._problem(path, None, "workload.inputs", words)
 
     def _policy(self, path: Path) -> Policy:
         try:
@@ -300,6 +304,14 @@ def _fault_of(
         (trace.workload.uuid in found, "workload.uuid", f"{trace.workload.uuid!r} is repeated"),
     )
     return next(((place, message) for bad, place, message in faults if bad), None)
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    """Whether a file only stands for one that was not fetched; tensors themselves are not read."""
+    if path.stat().st_size > LFS_POINTER_BYTES:
+        return False
+    with path.open("rb") as file:
+        return file.read(len(LFS_MARK)) == LFS_MARK
 
 
 def _by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:

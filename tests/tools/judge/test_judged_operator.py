@@ -216,6 +216,15 @@ def test_a_missing_blob_is_named(tmp_path):
     assert caught.value.where.endswith("blob/a.st")
 
 
+def test_a_blob_that_was_not_fetched_is_named_with_the_remedy(tmp_path):
+    spec = {"type": "safetensors", "path": "a.st", "tensor_key": "x"}
+    workload = Workload.model_validate({"uuid": "w", "axes": {"m": 4}, "inputs": {"x": spec}})
+    (tmp_path / "a.st").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    operator = JudgedOperator(generic_definition(), None, tmp_path)
+    with pytest.raises(DatasetError, match="git lfs pull"):
+        operator.draw(operator.case(workload), 1, "typical", CPU)
+
+
 def test_a_stored_tensor_is_what_is_drawn(tmp_path):
     from safetensors.torch import save_file
 

@@ -134,6 +134,18 @@ def test_missing_tensor_files_are_counted_in_one_line(write_dataset: Write) -> N
     assert "1 of 2 tensor files do not exist, e.g. ./blob/x.safetensors" in problem.message
 
 
+def test_tensor_files_that_git_lfs_did_not_fetch_are_told_from_tensors(
+    write_dataset: Write,
+) -> None:
+    stored = {"x": {"type": "safetensors", "path": "blob/x.safetensors", "tensor_key": "x"}}
+    root = write_dataset(lines=[line("t-1", 1, inputs=stored)])
+    (root / "blob").mkdir()
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 120\n"
+    (root / "blob" / "x.safetensors").write_text(pointer)
+    (problem,) = Dataset.load(root).problems
+    assert "1 of 1 tensor files are git-lfs pointers" in problem.message
+
+
 def test_a_definition_given_twice_is_a_problem(write_dataset: Write) -> None:
     root = write_dataset()
     (root / "definitions" / "again.json").write_text(json.dumps(definition()))
