@@ -107,7 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     words = "serve MCP on standard input and output, or over HTTP"
     serve = commands.add_parser("serve", help=words, description=words)
-    serve.add_argument("transport", nargs="?", choices=("stdio",), default="stdio")
+    serve.add_argument(
+        "transport",
+        nargs="?",
+        choices=("stdio",),
+        default="stdio",
+        help="what is served without --http",
+    )
     serve.add_argument("--http", metavar="HOST:PORT", help="streamable HTTP at /mcp, not stdio")
     serve.add_argument("--token-file", type=Path, help="token that every HTTP request must carry")
     serve.add_argument(

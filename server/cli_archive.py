@@ -11,23 +11,25 @@ from .cli_harness import SettingsOf, SettingsOptions, adder
 if TYPE_CHECKING:
     from ..tools.harness import Harness
 
+WHICH = "a definition, or a unique part of its name; all without it"
+
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
     """Adds the archive's commands; see `cli_harness.adder` for the arguments."""
     command = adder(commands, settings_options, settings_of)
     log = command("log", "the search tree, coloured by outcome", _log)
-    log.add_argument("definition", nargs="?")
-    log.add_argument("--limit", type=int, default=200)
+    log.add_argument("definition", nargs="?", help=WHICH)
+    log.add_argument("--limit", type=int, default=200, help="most candidates shown; 200")
     best = command("best", "the best candidates of each operator and device", _best)
-    best.add_argument("definition", nargs="?")
-    best.add_argument("--count", type=int, default=5)
+    best.add_argument("definition", nargs="?", help=WHICH)
+    best.add_argument("--count", type=int, default=5, help="how many of each; 5")
     show = command("show", "one candidate: verdict, lineage, workloads", _show)
-    show.add_argument("candidate")
+    show.add_argument("candidate", help="its id, or a beginning of it")
     diff = command("diff", "the kernel change from one candidate to another", _diff)
-    diff.add_argument("candidate")
+    diff.add_argument("candidate", help="its id, or a beginning of it")
     diff.add_argument("other", nargs="?", help="its first parent when left out")
     report = command("report", "write the archive as pages that open from a file", _report)
-    report.add_argument("--out", type=Path, default=Path("site"))
+    report.add_argument("--out", type=Path, default=Path("site"), help="the folder; site")
 
 
 def _name(harness: Harness, arguments: argparse.Namespace) -> str | None:

@@ -20,7 +20,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     """Adds the commands; see `cli_harness.adder` for the arguments."""
     command = adder(commands, settings_options, settings_of)
     again = command("recompute", "derive a record's summaries again from its samples", _recompute)
-    again.add_argument("evaluation_id")
+    again.add_argument("evaluation_id", help="of the record, 'ev-…'")
     again.add_argument(
         "--rejudge", action="store_true", help="also judge its sources again from its seeds"
     )

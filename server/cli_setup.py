@@ -34,7 +34,7 @@ def add_commands(
         ("uninstall", "take out exactly what install put in", _uninstall),
     ):
         parser = commands.add_parser(name, help=words, description=words)
-        parser.add_argument("client", choices=CLIENTS)
+        parser.add_argument("client", choices=CLIENTS, help="whose configuration")
         scope = parser.add_mutually_exclusive_group()
         scope.add_argument(
             "--user", dest="scope", action="store_const", const="user", help="everywhere (default)"

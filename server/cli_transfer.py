@@ -20,12 +20,12 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     """Adds the commands; see `cli_harness.adder` for the arguments."""
     command = adder(commands, settings_options, settings_of)
     bundle = command("bundle", "write the whole archive into one file", _bundle)
-    bundle.add_argument("file", type=Path)
+    bundle.add_argument("file", type=Path, help="the file to write")
     fetch = command("fetch", "bring in another archive: a URL, a folder or a bundle", _fetch)
-    fetch.add_argument("source")
+    fetch.add_argument("source", help="where the other archive is")
     fetch.add_argument("--name", default="origin", help="what its bests are filed under here")
     push = command("push", "send the archive to another repository", _push)
-    push.add_argument("target")
+    push.add_argument("target", help="a URL or a folder: a git repository")
     command("rebuild-index", "throw the index away and read git again", _rebuild)
 
 

@@ -93,6 +93,12 @@ def test_every_command_is_in_the_reference():
         assert f"### `{name}`" in text
 
 
+@pytest.mark.parametrize("page", ["reference/cli.md", "reference/candidate-toml.md", "settings.md"])
+def test_everything_in_the_reference_is_explained(page):
+    text = (ROOT / "docs" / page).read_text()
+    assert not re.findall(r"^\| .*\|  \|$", text, re.MULTILINE)
+
+
 def test_the_hooks_before_a_commit_run_what_is_installed():
     written = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     checked = (ROOT / "Makefile").read_text().split("\ncheck:")[1].split("\n\n")[0]
