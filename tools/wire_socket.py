@@ -46,6 +46,7 @@ def send_frame(
     fds: Sequence[int] = (),
     *,
     limit: int = TRUSTED_FRAME_BYTES,
+    timeout_s: float | None = None,
 ) -> None:
     """Sends one message, its descriptors travelling with the first byte.
 
@@ -54,22 +55,32 @@ def send_frame(
         message: what to say.
         fds: open descriptors to hand over; this end keeps its own copies.
         limit: most bytes of JSON to send.
+        timeout_s: seconds to wait for room in the socket; None waits for ever. The socket is left
+            in blocking mode.
 
     Raises:
+        WireTimeoutError: when there was no room in time; the stream is then of no further use.
         WireError: when the message is longer than `limit`, or too many descriptors are given.
         WireClosedError: when the other end is gone.
     """
     if len(fds) > MAX_DESCRIPTORS:
         raise WireError(f"{len(fds)} descriptors were to be sent; at most {MAX_DESCRIPTORS} are")
     frame = encode(message, limit)
+    if timeout_s is not None:
+        sock.settimeout(timeout_s)
     try:
         sent = 0
         if fds:
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds).tobytes())
             sent = sock.sendmsg([frame], [rights])
         sock.sendall(memoryview(frame)[sent:])
+    except TimeoutError as error:
+        raise WireTimeoutError("The other end of a socket takes nothing from it") from error
     except (BrokenPipeError, ConnectionResetError) as error:
         raise WireClosedError("The other end of a socket is gone") from error
+    finally:
+        if timeout_s is not None:
+            sock.settimeout(None)
 
 
 def recv_frame(

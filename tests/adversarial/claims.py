@@ -191,6 +191,7 @@ CLAIMS: dict[str, Claim] = {
             "protocol/number_beyond_all_clocks",
             "protocol/chatters_from_a_thread",
             "protocol/serves_itself",
+            "protocol/never_takes_a_request",
         ),
     ),
     "verdict_is_out_of_reach": Claim(

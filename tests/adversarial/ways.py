@@ -206,6 +206,7 @@ VERDICT = (
         "the pipe between processes",
         (
             "protocol/serves_itself",
+            "protocol/never_takes_a_request",
             "protocol/announces_a_huge_frame",
             "protocol/sends_descriptors",
             "process/closes_every_descriptor",

@@ -88,6 +88,15 @@ def test_a_silent_end_ends_at_the_deadline(pair):
     assert theirs.gettimeout() is None
 
 
+def test_an_end_that_takes_nothing_ends_at_the_deadline(pair):
+    ours, theirs = pair
+    with pytest.raises(WireTimeoutError):
+        for _ in range(100_000):
+            send_frame(ours, wire.Reap(pid=3), timeout_s=0.05)
+    assert ours.gettimeout() is None
+    assert recv_frame(theirs, wire.to_zygote)[0] == wire.Reap(pid=3)
+
+
 def test_too_many_descriptors_are_refused_and_closed(pair):
     ours, theirs = pair
     fd = os.open("/dev/null", os.O_RDONLY)

@@ -53,6 +53,9 @@ from . import triton_cache
 from .failures import Lost, clean, exit_words
 
 ZYGOTE_TIMEOUT_S = 90.0
+SEND_TIMEOUT_S = 1.0
+"""A candidate has one request at a time to take: there is no room only where it takes none."""
+SEND_SOURCES_TIMEOUT_S = 60.0
 LOG_HEAD = 4_000
 LOG_TAIL = 4_000
 
@@ -292,9 +295,15 @@ class ProcessSession:
 
     def ask(self, message: Request, fds: Sequence[int] = ()) -> None:
         """Sends a request; a candidate that is gone is noticed by `answer`."""
-        if self._lost is None:
+        if self._lost is not None:
+            return
+        large = isinstance(message, BuildRequest)
+        timeout_s = SEND_SOURCES_TIMEOUT_S if large else SEND_TIMEOUT_S
+        try:
             with contextlib.suppress(WireClosedError, OSError):
-                send_frame(self._socket, message, fds)
+                send_frame(self._socket, message, fds, timeout_s=timeout_s)
+        except WireTimeoutError:
+            self._lost = self._lose("protocol", "It takes none of the judge's requests.")
 
     def answer(self, kind: type[R], timeout_s: float) -> R | Lost:
         """Waits for the answer; whatever goes wrong ends the process."""
@@ -333,7 +342,7 @@ class ProcessSession:
                 return
             self._closed = True
             with contextlib.suppress(WireError, OSError):
-                send_frame(self._socket, Exit())
+                send_frame(self._socket, Exit(), timeout_s=SEND_TIMEOUT_S)
             try:
                 self.exit_status = self._zygote.reap(self.pid)
             finally:
