@@ -65,7 +65,10 @@ OUTCOMES = {
 
 
 def evaluation_answer(
-    evaluation: Evaluation, detail: Detail = "concise", sighting: Sighting | None = None
+    evaluation: Evaluation,
+    detail: Detail = "concise",
+    sighting: Sighting | None = None,
+    asked_at: str = "",
 ) -> EvaluationAnswer:
     """An evaluation as a client reads it.
 
@@ -73,9 +76,15 @@ def evaluation_answer(
         evaluation: the record, or one with status RUNNING.
         detail: 'concise' shows what decides; 'detailed' more workloads and longer excerpts.
         sighting: the same program in the archive.
+        asked_at: when the verdict was asked for; one that is older is said to be.
     """
     seen = _seen(sighting) if sighting else None
-    return fitted(lambda rows: _answer(evaluation, detail, rows, seen), ROWS[detail])
+    judged = evaluation.evidence.started_at
+    answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen), ROWS[detail])
+    if not judged < asked_at or evaluation.status is Status.RUNNING:
+        return answer
+    earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
+    return answer.model_copy(update={"summary": lines(answer.summary, earlier)})
 
 
 def _seen(sighting: Sighting) -> SeenPart:

@@ -6,6 +6,7 @@ docstring is what an agent reads; each says when to use the tool and what to do 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field
@@ -173,6 +174,7 @@ async def evaluate_kernel(
     Next: `next_steps` in the result, usually archive_candidate.
     """
     harness = harness_of(ctx)
+    asked_at = datetime.now(UTC).isoformat(timespec="seconds")
     evaluation = await with_progress(
         ctx,
         lambda progress: harness.evaluate_kernel(
@@ -189,7 +191,7 @@ async def evaluate_kernel(
     sighting = await in_thread(
         harness.recognise, evaluation, workspace=workspace, solution=solution
     )
-    return content_evaluation.evaluation_answer(evaluation, detail, sighting)
+    return content_evaluation.evaluation_answer(evaluation, detail, sighting, asked_at)
 
 
 async def get_evaluation(

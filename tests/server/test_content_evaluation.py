@@ -240,3 +240,11 @@ def test_a_failure_is_told_once() -> None:
     )  # fmt: skip
     for words in ("40 of 128 elements differ", "At [0, 3]: expected 1.0, got 2.0", "row 3"):
         assert words in bare.summary
+
+
+def test_an_earlier_verdict_is_said_to_be_one() -> None:
+    record = evaluation()
+    judged = record.evidence.started_at
+    assert "force=true" not in evaluation_answer(record, asked_at=judged).summary
+    later = evaluation_answer(record, asked_at="2026-11-20T22:15:31+00:00").summary
+    assert f"judged before, at {judged}" in later and "force=true" in later

@@ -7,8 +7,9 @@ from kernel_harness.tools.errors import InfrastructureError, RequestError
 from kernel_harness.tools.evaluation.noise import write_noise_floor
 from kernel_harness.tools.evaluation.plan import make_plan
 from kernel_harness.tools.evaluation.pool import Judge, JudgePool
+from kernel_harness.tools.evaluation.record import new_evaluation_id
 from kernel_harness.tools.evaluation.service import EvaluateRequest, Trial
-from kernel_harness.tools.schema.evaluation import Executor, Scope, Stage, Status
+from kernel_harness.tools.schema.evaluation import Executor, Failure, Scope, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import Settings
 
@@ -182,3 +183,27 @@ def test_recorded_seeds_reach_the_judge_and_the_replay_is_part_of_the_command(se
     plan = make_plan(service._plan_request(trial, Executor.INTERPRETER))
     assert plan.replay_seeds == {"w1": [7, 8]}
     assert plan.command == f"evaluate_kernel scope=full replay={first.evaluation_id}"
+
+
+def test_what_a_busy_machine_may_have_caused_is_judged_again(service, operator):
+    async def twice():
+        request = EvaluateRequest(operator, named("fine"), Scope.FULL)
+        first = await service.evaluate(request, "cpu", 30, None)
+        why = Failure(stage=Stage.CORRECTNESS, kind="timeout", message="It is late", remedy="Look.")
+        late = first.model_copy(
+            update={
+                "evaluation_id": new_evaluation_id(),
+                "status": Status.TIMEOUT,
+                "stage": Stage.CORRECTNESS,
+                "failure": why,
+            }
+        )
+        folder = service.records._folder
+        (folder / f"{first.evaluation_id}.json").unlink()
+        (folder / "by_content" / first.content_hash[:64] / first.evaluation_id).unlink()
+        service.records.write(late)
+        again = await service.evaluate(request, "cpu", 30, None)
+        await service._pool.close()
+        return again
+
+    assert asyncio.run(twice()).status is Status.PASSED
