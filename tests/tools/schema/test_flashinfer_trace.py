@@ -256,7 +256,7 @@ def test_we_accept_exactly_what_the_reference_package_accepts(
 def reference_package() -> Any:
     """FlashInfer-Bench's own models; installed with --no-deps, see CONTRIBUTING."""
     pytest.importorskip("flashinfer_bench", reason="the package flashinfer_bench is not installed")
-    import flashinfer_bench.data
+    import flashinfer_bench.data  # pyright: ignore[reportMissingImports]
 
     return flashinfer_bench.data
 
