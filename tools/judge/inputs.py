@@ -222,6 +222,8 @@ class Drawer:
         return self.twin(draw)
 
     def _judged(self, case: Case, family: str, seed: int, inputs: dict[str, Value]) -> Draw:
+        if family in (self.operator.families[0], REWRITE):
+            self.operator.count_work(case, inputs)
         expected = self.operator.oracle(case, inputs)
         trusted = self.operator.trusted(case, inputs)
         return Draw(case, family, seed, inputs, expected, trusted)

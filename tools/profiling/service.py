@@ -222,13 +222,13 @@ def bounds_of(cost: Cost, floors: Floors | None) -> Bounds:
         cost: of the workload, from the operator's cost model.
         floors: of that cost on the device profiled on; None for a device that is not known.
     """
-    known = floors is not None and not cost.upper_bound
+    known = floors is not None and not cost.may_exceed
     serial = cost.serial_steps * cost.step_us if cost.step_us else None
     return Bounds(
         floor_us=(floors.calibrated_us or floors.nominal_us) if floors and known else None,
         limiter=floors.limiter if floors and known else None,
         latency_floor_us=floors.latency_us if floors and known else None,
-        bytes_moved=None if cost.upper_bound else cost.bytes_moved or None,
+        bytes_moved=None if cost.may_exceed else cost.bytes_moved or None,
         serial_steps=round(cost.serial_steps),
         serial_us=serial,
         dependent_kernels=cost.dependent_kernels,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -80,6 +80,37 @@ class Cost:
     def may_exceed(self) -> bool:
         """Whether a correct kernel may do with less: then no time is impossible by this count."""
         return self.upper_bound or self.expected
+
+
+def mean_cost(costs: Sequence[Cost]) -> Cost:
+    """The mean work of several inputs of one workload; one input may need less or more.
+
+    Args:
+        costs: at least one, of equal form.
+    """
+    first, many = costs[0], len(costs)
+    return replace(
+        first,
+        bytes_read=sum(cost.bytes_read for cost in costs) / many,
+        bytes_written=sum(cost.bytes_written for cost in costs) / many,
+        l2_bytes=sum(cost.l2_bytes for cost in costs) / many,
+        flops={
+            name: sum(cost.flops.get(name, 0.0) for cost in costs) / many for name in first.flops
+        },
+        expected=True,
+        assumptions=(*first.assumptions, f"the mean of {many} draws of inputs"),
+    )
+
+
+def scaled_cost(cost: Cost, factor: float) -> Cost:
+    """The same kind of work, more or less of it; serial steps stay."""
+    return replace(
+        cost,
+        bytes_read=cost.bytes_read * factor,
+        bytes_written=cost.bytes_written * factor,
+        l2_bytes=cost.l2_bytes * factor,
+        flops={name: count * factor for name, count in cost.flops.items()},
+    )
 
 
 class Rate(BaseModel):

@@ -11,7 +11,7 @@ import torch
 from kernel_harness.tools.errors import DatasetError
 from kernel_harness.tools.judge.generic import FAMILIES, TORCH_DTYPES, Value, counting_flops
 from kernel_harness.tools.judge.inputs import Ahead, Drawer, SeedBook, pick_families
-from kernel_harness.tools.judge.judged_operator import Case, JudgedOperator
+from kernel_harness.tools.judge.judged_operator import MOST_COUNTED, Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 
 from ...judging import AFFINE, read_definition, read_workloads
@@ -181,6 +181,37 @@ def test_without_a_cost_of_its_own_the_products_of_the_reference_are_counted():
     cost = operator.cost(case)
     assert cost.flops == {"bf16": 3 * 2 * 4 * 8 * 8}
     assert cost.upper_bound and "product" in cost.assumptions[1]
+
+
+COUNTED = """
+def cost(axes, *, structure=None, inputs=None):
+    read = 100.0 if inputs is None else float((inputs["x"] > 0).sum())
+    return {"bytes_read": read, "flops": {"fp32": 2 * read}, "expected": inputs is None}
+"""
+
+
+def test_an_expectation_gives_way_to_the_mean_work_of_typical_draws(folder):
+    (folder / "cost.py").write_text(COUNTED)
+    operator = JudgedOperator(read_definition(folder), folder)
+    draws = drawer(operator)
+    assert operator.cost(CASE).bytes_read == 100
+    first = draws.draw(CASE)
+    positive = float((tensor(first.inputs["x"]) > 0).sum())
+    assert operator.cost(CASE).bytes_read == positive
+    draws.draw(CASE, family=operator.families[-1])
+    assert operator.cost(CASE).bytes_read == positive
+    for _ in range(20):
+        draws.draw(CASE)
+    found = operator.cost(CASE)
+    assert found.flops["fp32"] == 2 * found.bytes_read
+    assert found.may_exceed and f"mean of {MOST_COUNTED} draws" in found.assumptions[-1]
+
+
+def test_a_cost_that_fails_on_inputs_leaves_the_expectation(folder):
+    (folder / "cost.py").write_text(COUNTED.replace('inputs["x"]', 'inputs["gone"]'))
+    operator = JudgedOperator(read_definition(folder), folder)
+    drawer(operator).draw(CASE)
+    assert operator.cost(CASE).bytes_read == 100
 
 
 def test_a_reference_that_cannot_be_counted_is_run_all_the_same():

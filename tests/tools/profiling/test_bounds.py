@@ -59,6 +59,25 @@ def test_three_floors_stand_beside_a_latency_on_a_known_device(operator, tmp_pat
     assert 0 < found["nominal"] < found["calibrated"] < found["latency"]
 
 
+def test_where_the_judge_counted_the_inputs_every_floor_follows_its_count(tmp_path):
+    moe = Dataset.load(load_settings({}).kernels_dir, []).operator("moe")
+    device = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)
+    settings = load_settings({"data_dir": str(tmp_path)})
+
+    def found(counted: dict[str, float]) -> dict[str, float]:
+        trial = evaluation(moe, device)
+        (result,) = trial.workloads
+        result = result.model_copy(update={"floors_us": counted})
+        trial = trial.model_copy(update={"workloads": [result]})
+        return with_floors(trial, moe, settings).workloads[0].device_floors_us
+
+    expected = found({})
+    half = found({"device": expected["nominal"] / 2})
+    assert half["nominal"] == pytest.approx(expected["nominal"] / 2)
+    assert half["calibrated"] == pytest.approx(expected["calibrated"] / 2)
+    assert half["latency"] < expected["latency"]
+
+
 def test_an_unknown_device_or_none_has_no_floors_rather_than_wrong_ones(operator, tmp_path):
     assert floors_on(operator, tmp_path, sm_count=16) == {}
     assert floors_on(operator, tmp_path, name="NVIDIA H200 NVL", sm_count=132) == {}

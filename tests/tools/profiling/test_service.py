@@ -131,6 +131,11 @@ def test_an_over_counted_cost_gives_no_floor_and_no_bytes():
     assert (got.floor_us, got.bytes_moved) == (None, None)
 
 
+def test_an_expectation_is_held_against_no_single_input():
+    got = bounds_of(Cost(bytes_read=3e9, expected=True), Floors(9, 9, 9, "memory", False))
+    assert (got.floor_us, got.bytes_moved) == (None, None)
+
+
 def test_the_room_is_light_enough_for_the_server():
     code = (
         "import sys, kernel_harness.tools.profiling.service\n"

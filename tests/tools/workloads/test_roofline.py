@@ -19,6 +19,8 @@ from kernel_harness.tools.workloads.roofline import (
     identify,
     is_impossible,
     load_hardware,
+    mean_cost,
+    scaled_cost,
     shipped_hardware,
     sol_exec_bench_score_guarded,
     sol_percent,
@@ -196,6 +198,15 @@ def test_memory_clocks_and_bandwidths_fit_each_other() -> None:
         width = next(bits for chip, bits in bus_bits.items() if device.name.startswith(chip))
         bandwidth = 2 * (low + high) / 2 * 1e6 * width / 8
         assert bandwidth == pytest.approx(device.memory_bytes_per_s.value, rel=0.03)
+
+
+def test_the_mean_of_several_inputs_is_an_expectation() -> None:
+    costs = [Cost(bytes_read=1.0, flops={"fp8": 4.0}), Cost(bytes_read=3.0, flops={"fp8": 8.0})]
+    mean = mean_cost(costs)
+    assert (mean.bytes_read, mean.flops) == (2.0, {"fp8": 6.0})
+    assert mean.expected and mean.may_exceed and not costs[0].may_exceed
+    twice = scaled_cost(mean, 2.0)
+    assert floors(twice, H200).nominal_us == pytest.approx(2 * floors(mean, H200).nominal_us)
 
 
 def test_a_malformed_table_says_where(tmp_path: Path) -> None:
