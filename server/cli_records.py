@@ -25,7 +25,9 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         "--rejudge", action="store_true", help="also judge its sources again from its seeds"
     )
     again.add_argument("--workspace", help="where the sources are, when they are not archived")
-    command("calibrate", "measure this device's rates and keep them; needs a GPU", _calibrate)
+    command(
+        "calibrate", "measure this device's rates and noise and keep them; needs a GPU", _calibrate
+    )
 
 
 def _recompute(harness: Harness, arguments: argparse.Namespace) -> Told:
@@ -80,5 +82,8 @@ def _verdicts(found: Rejudged) -> list[str]:
 def _calibrate(harness: Harness, arguments: argparse.Namespace) -> Any:
     from rich.markup import escape
 
-    path = awaited(harness, harness.inspection.calibrate)
-    return escape(f"Wrote {path}; floors of this device go by it from now on.")
+    rates, noise = awaited(harness, harness.calibrate)
+    return escape(
+        f"Wrote {rates}: floors of this device go by it from now on.\n"
+        f"Wrote {noise}: no difference below it is called one from now on."
+    )

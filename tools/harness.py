@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .archive.promotion import Promotion, PromotionDecision
@@ -105,6 +106,17 @@ class Harness:
     def device(self) -> str:
         """The device that trials run on, 'cpu' or 'cuda:N'."""
         return chosen_device(self.settings)
+
+    async def calibrate(self, progress: OnProgress | None = None) -> list[Path]:
+        """Measures the device's rates and its noise, and keeps them; some minutes.
+
+        Raises:
+            CapabilityError: when there is no GPU.
+        """
+        rates = await self.inspection.calibrate(progress)
+        from .evaluation.noise_calibration import calibrate_noise
+
+        return [rates, await calibrate_noise(self.settings, self.pool, self.device, progress)]
 
     def check_environment(self) -> EnvironmentReport:
         """What this machine has, and what each missing thing costs."""

@@ -1,8 +1,8 @@
 """The A/A noise floor of a device, by decade of duration, with its provenance.
 
-Calibrated by comparing one kernel with itself through the whole pipeline (see
-benchmarks/noise_floor.py); kept as a file beside the archive, never in it, for it belongs to a
-machine. Without one, `comparison.UNKNOWN_NOISE_FLOOR` stands in.
+Calibrated by comparing one kernel with itself through the whole pipeline (`noise_calibration`);
+kept as a file beside the archive, never in it, for it belongs to a machine. Without one,
+`comparison.UNKNOWN_NOISE_FLOOR` stands in.
 """
 
 from __future__ import annotations
