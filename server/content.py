@@ -17,7 +17,8 @@ from ..tools.schema.evaluation import Isolation
 from .results import Answer, IsolationPart
 
 BUDGET_CHARACTERS = 24_000
-"""Of JSON: under 8,000 tokens at three characters a token, pessimistic for names and numbers."""
+"""Of JSON, in bytes: under 8,000 tokens at three a token, pessimistic for names and numbers; a
+letter of another script is about three bytes and about one token."""
 
 LONGEST_TEXT = 8_000
 SHORTEST_TEXT = 60
@@ -35,7 +36,7 @@ def fitted(build: Callable[[int], A], most: int) -> A:
     """
     rows, longest = most, LONGEST_TEXT
     answer = _shortened(build(rows), longest)
-    while len(answer.model_dump_json()) > BUDGET_CHARACTERS:
+    while len(answer.model_dump_json().encode()) > BUDGET_CHARACTERS:
         if rows > 0:
             rows = min(rows - 1, int(rows * 0.7))
         elif longest > SHORTEST_TEXT:

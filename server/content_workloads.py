@@ -5,12 +5,14 @@ Pure; what is measured or estimated was decided by others.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..tools.reports import definition_uri
 from ..tools.schema.evaluation import Executor
 from .content import (
+    BUDGET_CHARACTERS,
     Detail,
     axes_words,
     counted,
@@ -354,15 +356,24 @@ def workspace_answer(workspace: Workspace) -> WorkspaceAnswer:
 
 def slice_answer(piece: ReportSlice, section: str | None, offset: int) -> SliceAnswer:
     """A part of a long text, and how to get the next one."""
-    end = offset + len(piece.text)
-    more = f" Next: offset={piece.next_offset}." if piece.next_offset is not None else ""
+    text = _within_budget(piece.text)
+    end = offset + len(text)
+    following = end if end < piece.total_characters else None
+    more = f" Next: offset={following}." if following is not None else ""
     return SliceAnswer(
         summary=f"Characters {offset} to {end} of {piece.total_characters}.{more}",
         uri=piece.uri,
         section=section,
-        text=without_controls(piece.text),
+        text=without_controls(text),
         offset=offset,
-        next_offset=piece.next_offset,
+        next_offset=following,
         total_characters=piece.total_characters,
         sections=list(piece.sections),
     )
+
+
+def _within_budget(text: str) -> str:
+    """As much of a text as a client can hold: quotes are escaped, and a letter may be four bytes."""
+    while len(json.dumps(text, ensure_ascii=False).encode()) > BUDGET_CHARACTERS:
+        text = text[: len(text) * 4 // 5]
+    return text

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from kernel_harness.server.content import BUDGET_CHARACTERS, cut, number, plain, table
 from kernel_harness.server.content_evaluation import evaluation_answer
+from kernel_harness.server.content_workloads import slice_answer
+from kernel_harness.tools.reports import SLICE_CHARACTERS, ReportSlice
 from kernel_harness.tools.schema.evaluation import (
     Comparison,
     Decision,
@@ -248,3 +250,24 @@ def test_an_earlier_verdict_is_said_to_be_one() -> None:
     assert "force=true" not in evaluation_answer(record, asked_at=judged).summary
     later = evaluation_answer(record, asked_at="2026-11-20T22:15:31+00:00").summary
     assert f"judged before, at {judged}" in later and "force=true" in later
+
+
+@pytest.mark.parametrize("letter", ["x", '"', "字", "\n"])
+def test_slices_of_any_text_fit_a_client_and_join_to_the_whole(letter: str) -> None:
+    whole = "".join(f"{n}{letter * 40}" for n in range(1_500))
+    joined, offset = "", 0
+    while True:
+        text = whole[offset : offset + SLICE_CHARACTERS]
+        end = offset + len(text)
+        piece = ReportSlice(
+            uri="kernel-harness://evaluation/x", section=None, sections=["log"], text=text,
+            offset=offset, total_characters=len(whole),
+            next_offset=end if end < len(whole) else None,
+        )  # fmt: skip
+        answer = slice_answer(piece, None, offset)
+        assert len(answer.model_dump_json().encode()) < 10_000 * 3
+        joined += answer.text
+        if answer.next_offset is None:
+            break
+        offset = answer.next_offset
+    assert joined == whole
