@@ -373,7 +373,7 @@ def slice_answer(piece: ReportSlice, section: str | None, offset: int) -> SliceA
 
 
 def _within_budget(text: str) -> str:
-    """As much of a text as a client can hold: quotes are escaped, and a letter may be four bytes."""
+    """As much of a text as a client can hold: quotes are escaped, a letter may be four bytes."""
     while len(json.dumps(text, ensure_ascii=False).encode()) > BUDGET_CHARACTERS:
         text = text[: len(text) * 4 // 5]
     return text

@@ -103,6 +103,30 @@ def test_descriptions_name_only_tools_and_arguments_that_exist(tools: dict[str, 
                 assert argument in tools[called]["input_schema"]["properties"], (name, argument)
 
 
+def fields_of(schema: Any) -> set[str]:
+    """Every property of a schema, at any depth."""
+    if isinstance(schema, list):
+        return set().union(*(fields_of(part) for part in schema))
+    if not isinstance(schema, dict):
+        return set()
+    own = set(schema.get("properties", {}))
+    return own.union(*(fields_of(part) for part in schema.values()))
+
+
+def test_every_term_in_a_description_is_a_field_an_argument_or_a_tool(
+    tools: dict[str, Any],
+) -> None:
+    known = set(tools)
+    for tool in tools.values():
+        known |= fields_of(tool["input_schema"]) | fields_of(tool.get("output_schema", {}))
+    for name, tool in tools.items():
+        arguments = tool["input_schema"].get("properties", {}).values()
+        words = [tool["description"], *(argument["description"] for argument in arguments)]
+        terms = re.findall(r"`([^`]+)`", " ".join(words))
+        unknown = [t for t in terms if t != "…_uri" and t not in known]
+        assert unknown == [], name
+
+
 def test_the_tools_fit_a_clients_window(tools: dict[str, Any]) -> None:
     inputs = sum(len(t["description"]) + len(json.dumps(t["input_schema"])) for t in tools.values())
     assert inputs < 28_000
