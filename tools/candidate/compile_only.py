@@ -27,13 +27,15 @@ from .arena import Arena
 from .build import Candidate
 from .compile_words import assembler_words, block_sizes, launched_at, not_compiled
 from .faults import CandidateError, compiler_excerpt, cut, fault_of
-from .pretend import SHARED_BYTES, OnTheCpu, answer_for_cuda, assume_driver
+from .pretend import OnTheCpu, answer_for_cuda, assume_driver, shared_bytes
 from .sources import Folders
 
 BUDGET_S = 100.0
 """After it, further configurations of an autotuned kernel are left out."""
 MOST_DUMPS = 96
 MOST_NOTES = 12
+FIRST_WITH_FEATURES = 90
+"""The first architecture with instructions that only it has."""
 _SIDE_BY_SIDE = 8
 
 
@@ -44,6 +46,7 @@ class _Seen:
     kernels: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     """By hash and name: the Triton function and its compiled kernel."""
     source_dir: Path = Path()
+    capability: int = 90
     refused: dict[str, str] = field(default_factory=dict)
     """Configurations of autotuned kernels that do not compile, and why."""
 
@@ -93,8 +96,8 @@ def _compile_triton(
     refused: dict[tuple[str, str], list[str]] = {}
     stopped = ""
     for target in request.targets:
-        seen = _Seen(source_dir=candidate.source_dir)
         capability = int("".join(c for c in target if c.isdigit()))
+        seen = _Seen(source_dir=candidate.source_dir, capability=capability)
         assume_driver(capability)
         answer_for_cuda(capability, available=True)
         try:
@@ -143,7 +146,7 @@ def launches_compile_only(seen: _Seen, deadline: float) -> Iterator[None]:
     def compile_one(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
         try:
             kernel = launch(self, *arguments, grid=grid, warmup=True, **options)
-            refuse_too_much_shared(kernel)
+            refuse_too_much_shared(kernel, shared_bytes(seen.capability))
         except Exception as error:
             raise _NotCompiledError(getattr(self, "__name__", "kernel")) from error
         if kernel is not None:
@@ -184,17 +187,21 @@ def _named(config: Any) -> str:
     return ", ".join(f"{name}={value}" for name, value in {**config.kwargs, **options}.items())
 
 
-def refuse_too_much_shared(kernel: Any) -> None:
+def refuse_too_much_shared(kernel: Any, most: int) -> None:
     """Fails a kernel that no block could be launched with.
+
+    Args:
+        kernel: as Triton compiled it.
+        most: bytes that a block may have on the target.
 
     Raises:
         CandidateError: of kind 'out_of_resources', with its demand and the limit.
     """
     shared = getattr(getattr(kernel, "metadata", None), "shared", 0) or 0
-    if shared > SHARED_BYTES:
+    if shared > most:
         raise CandidateError(
             "out_of_resources",
-            f"{kernel.name} needs {shared} bytes of shared memory; a block may have {SHARED_BYTES}",
+            f"{kernel.name} needs {shared} bytes of shared memory; a block may have {most}",
         )
 
 
@@ -298,7 +305,7 @@ def _compile_cuda(candidate: Candidate, request: CompileRequest, folders: Folder
         candidate.source_dir,
         folders,
         tools,
-        [(s, _real_architecture(t), f) for (s, t), f in zip(pairs, files, strict=True)],
+        [(s, real_architecture(t), f) for (s, t), f in zip(pairs, files, strict=True)],
     )
     made = [file for file in files if file.is_file()]
     texts = dict(zip(made, dump(made), strict=True))
@@ -314,10 +321,11 @@ def _compile_cuda(candidate: Candidate, request: CompileRequest, folders: Folder
     return Compiled(kernels=kernels[:400], failures=failures)
 
 
-def _real_architecture(target: str) -> str:
-    """'sm_90' is compiled as '90a': what only that device has may be used."""
+def real_architecture(target: str) -> str:
+    """'sm_90' is compiled as '90a': what only that device has may be used; older ones have none."""
     architecture = target.removeprefix("sm_")
-    return architecture if architecture[-1:].isalpha() else f"{architecture}a"
+    plain = not architecture.isdigit() or int(architecture) < FIRST_WITH_FEATURES
+    return architecture if plain else f"{architecture}a"
 
 
 def _ptx_of(file: Path) -> str:

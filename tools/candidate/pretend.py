@@ -20,8 +20,14 @@ from torch.overrides import TorchFunctionMode
 MULTIPROCESSORS = {90: 132, 100: 148}
 SHARED_BYTES = 232_448
 """Shared memory that one block may have on sm_90 and sm_100."""
+_SMALLER = {80: 166_912, 86: 101_376, 87: 166_912, 89: 101_376, 120: 101_376}
 _L2_BYTES = {90: 50 << 20, 100: 126 << 20}
 _PRETEND_CAPABILITY = 90
+
+
+def shared_bytes(capability: int) -> int:
+    """Shared memory that one block may have, by compute capability times ten."""
+    return _SMALLER.get(capability, SHARED_BYTES)
 
 
 class PretendDriver:
@@ -39,7 +45,7 @@ class PretendDriver:
         self._capability = capability
         self.utils = SimpleNamespace(
             get_device_properties=lambda device: {
-                "max_shared_mem": SHARED_BYTES,
+                "max_shared_mem": shared_bytes(capability),
                 "multiprocessor_count": MULTIPROCESSORS.get(capability, 132),
                 "max_num_regs": 65536,
                 "warpSize": 32,
@@ -175,7 +181,7 @@ def answer_for_cuda(capability: int = _PRETEND_CAPABILITY, *, available: bool = 
         L2_cache_size=_L2_BYTES.get(capability, 50 << 20),
         max_threads_per_multi_processor=2048,
         shared_memory_per_block=48 << 10,
-        shared_memory_per_block_optin=SHARED_BYTES,
+        shared_memory_per_block_optin=shared_bytes(capability),
         shared_memory_per_multiprocessor=228 << 10,
         regs_per_multiprocessor=65536,
         warp_size=32,

@@ -145,6 +145,18 @@ class StaticChecker:
         return StaticCheck(status="failed", reason=lost.detail)
 
 
+def with_local(targets: Sequence[str], capability: str | None) -> list[str]:
+    """The targets asked for, and the device at hand where it is another.
+
+    Args:
+        targets: e.g. 'sm_90'; none are added to none.
+        capability: the device's, e.g. '8.0'; None without one.
+    """
+    local = f"sm_{capability.replace('.', '')}" if capability else None
+    known = {target.rstrip("af") for target in targets}
+    return [*targets, *([local] if local and known and local not in known else [])]
+
+
 def sorted_targets(failures: Mapping[str, str]) -> list[tuple[str, str]]:
     """Targets and words, oldest architecture first."""
     return sorted(failures.items(), key=lambda item: (len(item[0]), item[0]))

@@ -36,7 +36,7 @@ from .record import Ending, Verdict, write_record
 from .reporting import Cancellation, Reporter
 from .room import Room
 from .session import ProcessSession
-from .static_check import StaticChecker
+from .static_check import StaticChecker, with_local
 from .timing import Timed, Timing
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
@@ -307,7 +307,7 @@ class Trial:
             self.operator,
             self._solution,
             build_request(self.operator, self._solution, self._plan, self._room),
-            self._plan.checks.static_targets,
+            with_local(self._plan.checks.static_targets, self._room.info.compute_capability),
             self._plan.build_timeout_s,
             self._cancellation,
         )

@@ -11,9 +11,12 @@ import pytest
 import torch
 
 from kernel_harness.tools import wire
-from kernel_harness.tools.candidate.compile_only import refuse_too_much_shared
+from kernel_harness.tools.candidate.compile_only import (
+    real_architecture,
+    refuse_too_much_shared,
+)
 from kernel_harness.tools.candidate.faults import CandidateError
-from kernel_harness.tools.candidate.pretend import SHARED_BYTES
+from kernel_harness.tools.candidate.pretend import SHARED_BYTES, shared_bytes
 
 from .conftest import JudgeEnd
 
@@ -60,11 +63,11 @@ def compiler(compiling):
         end.close()
 
 
-def compiled(end, sources: dict[str, str], **options) -> wire.Compiled:
+def compiled(end, sources: dict[str, str], targets=TARGETS, **options) -> wire.Compiled:
     assert end.build(sources, **options).fault is None
     end.map()
     x, out = end.place(torch.ones(300)), end.place(torch.zeros(300))
-    return end.ask(wire.CompileRequest(targets=TARGETS, arguments=[x], outputs=[out]))
+    return end.ask(wire.CompileRequest(targets=targets, arguments=[x], outputs=[out]))
 
 
 def test_every_configuration_is_compiled_for_every_target(compiler):
@@ -127,9 +130,19 @@ def test_a_kernel_that_needs_more_shared_memory_than_a_block_may_have_is_refused
     def kernel(shared: int) -> SimpleNamespace:
         return SimpleNamespace(name="_much", metadata=SimpleNamespace(shared=shared))
 
-    refuse_too_much_shared(kernel(SHARED_BYTES))
-    with pytest.raises(CandidateError, match=f"{SHARED_BYTES + 1} bytes of shared memory"):
-        refuse_too_much_shared(kernel(SHARED_BYTES + 1))
+    for capability, most in ((90, SHARED_BYTES), (100, SHARED_BYTES), (80, 166_912)):
+        assert shared_bytes(capability) == most
+        refuse_too_much_shared(kernel(most), most)
+        with pytest.raises(CandidateError, match=f"{most + 1} bytes of shared memory"):
+            refuse_too_much_shared(kernel(most + 1), most)
+
+
+def test_an_older_device_s_code_is_compiled_too(compiler):
+    one = ADD.replace('triton.Config({"BLOCK": 128}, num_warps=8)', "")
+    (kernel,) = compiled(compiler, {"kernel.py": one}, ["sm_80"], language="triton").kernels
+    assert kernel.target == "sm_80" and kernel.registers and kernel.opcodes
+    names = {"sm_80": "80", "sm_90": "90a", "sm_100": "100a", "sm_100a": "100a"}
+    assert {target: real_architecture(target) for target in names} == names
 
 
 def test_a_call_that_launches_nothing_is_no_failure_of_compilation(compiler):

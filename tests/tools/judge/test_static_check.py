@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernel_harness.tools.judge.static_check import sorted_targets, target_failure
+from kernel_harness.tools.judge.static_check import sorted_targets, target_failure, with_local
 
 PLACE = "kernel.py:7: no such op\n    z = tl.nosuch(i)"
 
@@ -22,3 +22,12 @@ def test_equal_words_of_two_targets_are_shown_once():
 def test_control_characters_of_a_compiler_reach_nobody():
     failure = target_failure({"sm_90": "\x1b[31mkernel.py:1: red\x1b[0m"})
     assert "\x1b" not in failure.message + (failure.excerpt or "")
+
+
+def test_the_device_at_hand_is_a_target_unless_it_is_one_already():
+    both = ["sm_90", "sm_100"]
+    assert with_local(both, "8.0") == [*both, "sm_80"]
+    assert with_local(both, "9.0") == both
+    assert with_local(["sm_90a"], "9.0") == ["sm_90a"]
+    assert with_local(both, None) == both
+    assert with_local([], "9.0") == []
