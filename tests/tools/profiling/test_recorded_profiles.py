@@ -8,7 +8,10 @@ synthetic texts that say so.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,57 @@ def test_recorded_figures_read_the_same_in_the_module_s_form(name):
     kernels = recorded(name)
     by_module = read_module_json("\n".join(as_module_json(kernel) for kernel in kernels))
     assert kernel_profiles(by_module) == kernel_profiles(kernels)
+
+
+STYLES = {
+    "english": (",", "."),
+    "german": (".", ","),
+    "french": ("\u202f", ","),
+    "swiss": ("’", "."),
+}
+
+
+def rewritten(name: str, change: Callable[[list[str]], list[str]]) -> str:
+    """A recorded raw page with every row of values changed; names and units stay."""
+    text = (RECORDED / f"{name}.raw.csv").read_text(encoding="utf-8")
+    names, units, *launches = list(csv.reader(io.StringIO(text)))
+    out = io.StringIO()
+    csv.writer(out, quoting=csv.QUOTE_ALL).writerows([names, units, *map(change, launches)])
+    return out.getvalue()
+
+
+def grouped(cell: str, grouping: str, decimal: str) -> str:
+    """A recorded number as another locale writes it; other cells as they are."""
+    whole, _, fraction = cell.replace(",", "").partition(".")
+    if not whole.isdigit() or not (fraction or "0").isdigit():
+        return cell
+    return f"{int(whole):,}".replace(",", grouping) + (decimal + fraction if fraction else "")
+
+
+@pytest.mark.parametrize("style", sorted(STYLES))
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_a_recorded_page_reads_the_same_in_every_locale(name, style):
+    page = rewritten(name, lambda row: [grouped(cell, *STYLES[style]) for cell in row])
+    plain = (RECORDED / f"{name}.raw.csv").read_text(encoding="utf-8")
+    assert kernel_profiles(read_raw_csv(page)) == kernel_profiles(read_raw_csv(plain))
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_any_column_of_a_recorded_page_may_be_missing(name):
+    rows = list(csv.reader(io.StringIO(rewritten(name, lambda row: row))))
+    for column in range(1, len(rows[0])):
+        out = io.StringIO()
+        csv.writer(out).writerows([row[:column] + row[column + 1 :] for row in rows])
+        page = out.getvalue().replace("ID,", '"ID",', 1)
+        kernels = kernel_profiles(read_raw_csv(page))
+        assert len(kernels) == 1
+        diagnosis = diagnose_call(kernels)
+        assert diagnosis is None or hints_for(kernels[0], diagnosis)
+
+
+def test_a_page_that_ends_early_gives_no_half_read_figures():
+    text = (RECORDED / "gemm.raw.csv").read_text(encoding="utf-8")
+    names, units, _ = text.splitlines()
+    assert read_raw_csv("") == []
+    assert read_raw_csv(names) == []
+    assert read_raw_csv(f"{names}\n{units}") == []
