@@ -7,6 +7,7 @@ Cancelling a call stops its work, as a client means it to. Nothing is kept past 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[float, float, str], Awaitable[None]]
 Work = Callable[[Progress], Awaitable[Any]]
@@ -60,8 +63,15 @@ class Continuing:
             group.cancel_scope.cancel()
 
     def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Runs something that nobody waits for; it must not raise."""
-        self._group.start_soon(work)
+        """Runs something that nobody waits for; what it raises is logged and ends nothing else."""
+
+        async def alone() -> None:
+            try:
+                await work()
+            except Exception:
+                log.exception("what was begun ahead failed")
+
+        self._group.start_soon(alone)
 
     async def wait(self, key: Hashable, work: Work, wait_s: float, progress: Progress) -> Any:
         """The work's result, or None when it is still running after `wait_s` seconds.

@@ -131,3 +131,19 @@ async def test_unfinished_work_ends_with_the_server() -> None:
     async with Continuing.opened() as continuing:
         await continuing.wait("k", work, 0.01, nobody)
     assert ended.is_set()
+
+
+async def test_what_is_begun_ahead_and_fails_ends_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work() -> None:
+        raise OSError("no space left")
+
+    async def answer(tell: Any) -> int:
+        return 7
+
+    async with Continuing.opened() as continuing:
+        continuing.start(work)
+        await anyio.sleep(0.01)
+        assert await continuing.wait("k", answer, 5.0, nobody) == 7
+    assert "no space left" in caplog.text

@@ -182,8 +182,16 @@ class JudgePool:
         return judge.ready if judge and judge.alive else None
 
     async def warm(self, device: str) -> Ready:
-        """Makes sure that the device's judge runs."""
-        async with self._turn(device):
+        """Makes sure that the device's judge runs; starting one must not disturb another's clock.
+
+        Raises:
+            InfrastructureError: when another server holds the device, or the judge does not start.
+        """
+
+        async def in_use(done: float, total: float, message: str) -> None:
+            raise InfrastructureError(f"No judge was started for {device}: {message}")
+
+        async with self.reserved(device, in_use):
             judge = await self._running(device)
             assert judge.ready is not None
             return judge.ready
