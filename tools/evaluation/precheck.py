@@ -28,11 +28,15 @@ def precheck(solution: Solution, definition: Definition) -> tuple[Status, Failur
         )
     file_name, _, symbol = solution.spec.entry_point.partition("::")
     sources = {source.path: source.content for source in solution.sources}
-    for path, content in sources.items():
-        if path.endswith(".py") and (fault := _syntax_fault(path, content)):
-            return Status.COMPILE_ERROR, fault
-    if str(solution.spec.language.value) in PYTHON:
-        return _entry_fault(file_name, symbol, sources[file_name], solution, definition)
+    try:
+        for path, content in sources.items():
+            if path.endswith(".py") and (fault := _syntax_fault(path, content)):
+                return Status.COMPILE_ERROR, fault
+        if str(solution.spec.language.value) in PYTHON:
+            return _entry_fault(file_name, symbol, sources[file_name], solution, definition)
+    except (RecursionError, MemoryError):
+        # Nested deeper than this process can parse: the candidate's own may try.
+        return None
     return None
 
 

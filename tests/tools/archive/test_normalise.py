@@ -45,3 +45,9 @@ def test_what_changes_the_program_counts(path, a, b):
 @given(st.text(max_size=200), st.sampled_from(["k.py", "k.cu", "k.txt"]))
 def test_any_text_is_normalised_without_an_error(text, path):
     assert normalised_source(path, text) == normalised_source(path, text)
+
+
+@pytest.mark.parametrize("deep", ["-" * 100_000 + "1", "x" + "[0]" * 50_000, "(" * 1000])
+def test_what_is_nested_too_deeply_to_be_parsed_is_told_apart_by_its_text(deep):
+    one, other = (normalised_source("a.py", f"{deep}  # {word}") for word in ("one", "two"))
+    assert one != other

@@ -31,7 +31,11 @@ def fault(definition, source, entry="main.py::run", style=True, of="double"):
         "def run(x, y, tile=64): pass",
         "from other import run",
         "run = make()",
+        "def run(x, y): return " + "-" * 100_000 + "1",
+        "def run(x, y): return x" + "[0]" * 50_000,
+        "if x: pass\n" + "elif x: pass\n" * 30_000 + "def run(x, y): pass",
     ],
+    ids=lambda source: source[:30],
 )
 def test_what_may_work_is_left_to_the_judge(operator, source):
     assert fault(operator.definition, source) is None
