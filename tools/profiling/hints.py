@@ -23,12 +23,14 @@ from .diagnosis import (
     stall_share,
     tail_loss,
 )
-from .limits import LIMITS, theoretical_occupancy
+from .limits import LIMITS, THREADS_PER_WARP, theoretical_occupancy
 from .metrics import KernelProfile
 
 MOST = 5
 FEW_REGISTERS = 128
 """Fewer than a thread may have by far: a kernel that spills with them was told to."""
+ALL_SPILLS_PERCENT = 95.0
+REGISTER_STEP = 8
 _BEYOND_A_KERNEL = frozenset({"MemoryL2Compression"})
 """Rules on what the allocator decides and no kernel can."""
 
@@ -315,11 +317,14 @@ def _spills(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iter
     share = next(
         (e.value for e in diagnosis.evidence if e.metric == "local_instruction_share"), None
     )
-    if kernel.registers and kernel.registers < FEW_REGISTERS:
+    threads = math.prod(kernel.block) if kernel.block else 0
+    possible = _registers_possible(threads)
+    if kernel.registers and kernel.registers < min(FEW_REGISTERS, possible):
         yield Hint(
             change="Lift the limit on registers (maxnreg, the second number of __launch_bounds__, "
             "--maxrregcount) before anything else.",
-            because=f"It spills with {kernel.registers} registers a thread; 255 are possible.",
+            because=f"It spills with {kernel.registers} registers a thread; {possible} are possible"
+            + (f" in blocks of {threads} threads." if threads else "."),
             gain_percent=_percent((share or 0) / 100 * 2),
         )
     yield Hint(
@@ -329,12 +334,20 @@ def _spills(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iter
         f"{kernel.registers} registers.",
         gain_percent=_percent((share or 0) / 100 * 2),
     )
-    yield Hint(
-        change="Index arrays by constants only: an index known at run time puts the array in local "
-        "memory.",
-        because=f"{kernel.local_instructions or 0:.0f} local-memory instructions.",
-        gain_percent=_percent((share or 0) / 100),
-    )
+    if (kernel.spill_percent or 0.0) < ALL_SPILLS_PERCENT:
+        yield Hint(
+            change="Index arrays by constants only: an index known at run time puts the array in "
+            "local memory.",
+            because=f"{kernel.local_instructions or 0:.0f} local-memory instructions.",
+            gain_percent=_percent((share or 0) / 100),
+        )
+
+
+def _registers_possible(threads: int) -> int:
+    """Registers a thread may have in a block of so many, on any architecture in `LIMITS`."""
+    limits = LIMITS["sm_90"]
+    fitting = limits.registers // max(threads, THREADS_PER_WARP) // REGISTER_STEP * REGISTER_STEP
+    return min(limits.registers_per_thread, fitting)
 
 
 def _anywhere(kernel: KernelProfile) -> Iterator[Hint]:

@@ -53,6 +53,17 @@ def test_occupancy_hints_name_the_registers_and_bytes_for_one_more_block():
     assert any("Use fewer registers:" in hint.change for hint in hints_for(unknown, limited))
 
 
+def test_a_spill_at_the_limit_of_its_block_is_not_told_to_lift_it():
+    full = SPILLING.model_copy(update={"block": [1024, 1, 1], "registers": 64, "spill_percent": 99})
+    said = " ".join(hint.change for hint in hints_for(full, diagnose_kernel(full)))
+    assert "Lift the limit" not in said
+    assert "Index arrays" not in said
+    low = full.model_copy(update={"registers": 40, "spill_percent": 60})
+    said = " ".join(hint.change for hint in hints_for(low, diagnose_kernel(low)))
+    assert "Lift the limit" in said
+    assert "Index arrays" in said
+
+
 def test_what_the_allocator_decides_is_no_hint_and_a_long_finding_ends_at_a_word():
     rules = [
         Rule(name="MemoryL2Compression", message="Nothing.", speedup_percent=90, kind="global"),

@@ -94,7 +94,7 @@ def test_hints_on_recorded_kernels_name_the_number_to_reach():
 
     assert "17 times as many fill one wave" in first("tiny_grid")
     assert "Lift the limit on registers" in first("spill")
-    assert "255 are possible" in first("spill")
+    assert "64 are possible in blocks of 1024 threads" in first("spill")
     assert "Remove the bank conflicts" in first("bank_conflicts")
 
 
