@@ -165,7 +165,9 @@ def _tool(command: str, argv: Sequence[str]) -> int:
     }
     if "wait_s" in schema.get("properties", {}):
         given.setdefault("wait_s", PATIENCE_S)
-    app = build_app(_settings(arguments))
+    # The process ends with this one call: a judge started ahead would serve nobody.
+    settings = _settings(arguments).model_copy(update={"warm_ahead": False})
+    app = build_app(settings)
     result = anyio.run(_call, app, tool, given)
     return _printed(result, tool, bool(arguments.json))
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from kernel_harness.server import cli, doctor, install
+from kernel_harness.tools import environment
 from kernel_harness.tools.evaluation.record import RecordStore
+from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Evaluation, Evidence, Scope
 from kernel_harness.tools.settings import Settings
 
@@ -61,6 +63,19 @@ def test_a_workspace_is_opened_where_the_settings_say(
     assert (here / "data" / "workspaces" / "w1" / "candidate.toml").is_file()
     assert cli.run(["open", "rmsnorm", "--name", "w1"]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_command_starts_no_judge_that_it_does_not_need(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Harness] = []
+
+    async def warm(self: Harness) -> None:
+        started.append(self)
+
+    monkeypatch.setattr(Harness, "warm", warm)
+    assert cli.run(["open", "rmsnorm", "--name", "first"]) == 0
+    assert started == []
 
 
 def test_every_tool_has_a_command(here: Path) -> None:
@@ -141,7 +156,29 @@ def test_the_doctor_names_the_command_that_mends(
     cli.run(["install", "claude"])
     capsys.readouterr()
     cli.run(["doctor"])
-    assert "kernel-harness install claude" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "kernel-harness install claude" not in said
+    assert f"✓ claude knows the server: {here / 'home' / '.claude.json'}" in said
+
+
+def test_the_doctor_says_what_is_well_and_whether_to_go_on(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "toolchain", lambda: [absent("cupti-python"), absent("nvcc")])
+    assert cli.run(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("✓ Device cpu")
+    assert "also wanted: cupti-python." in said and "! cupti-python" not in said
+    assert "! nvcc was not found" in said
+    assert said.splitlines()[-1].startswith("Ready.")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert cli.run(["doctor"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Not ready")
+
+
+def absent(name: str) -> environment.Tool:
+    """A tool that was not found."""
+    return environment.Tool(name=name, found=False, costs="something", remedy="Install it.")
 
 
 def test_the_doctor_sees_a_command_that_is_gone(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.client.stdio import get_default_environment
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
@@ -107,6 +108,10 @@ def test_the_whole_loop_over_stdio(tmp_path, mode):
         server = StdioServerParameters(
             command=sys.executable,
             args=["-m", "kernel_harness.server", "serve", "--data-dir", str(tmp_path)],
+            env={
+                **get_default_environment(),
+                "KERNEL_HARNESS_WARM_AHEAD": "true" if mode == "auto" else "false",
+            },
         )
         async with Client(server, mode=mode) as client:
             if mode == "auto":
