@@ -43,7 +43,7 @@ class TvmFfiBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and loads by tvm-ffi."""
-        library, cached, log = _compiled(request, source_dir, folders, _recipe(request, folders))
+        library, cached, log = make_library(request, source_dir, folders, _recipe(request, folders))
         tvm_ffi = binding_module("tvm_ffi", TVM_FFI_REMEDY)
         folders.before_code()
         module = _loaded(lambda: tvm_ffi.load_module(str(library)))
@@ -60,7 +60,7 @@ class TorchBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and imports the extension module."""
-        library, cached, log = _compiled(request, source_dir, folders, _recipe(request, folders))
+        library, cached, log = make_library(request, source_dir, folders, _recipe(request, folders))
         folders.before_code()
         module = _loaded(lambda: load_extension(library))
         _, symbol = split_entry_point(request)
@@ -169,7 +169,7 @@ def steps_of(cubin: Path) -> Path:
     return cubin.with_suffix(".steps")
 
 
-def _compiled(
+def make_library(
     request: BuildRequest, source_dir: Path, folders: Folders, recipe: Recipe
 ) -> tuple[Path, bool, str]:
     """Finds the library in the cache or makes it.
