@@ -35,20 +35,19 @@ class Reader:
 
     Args:
         home: stands for `~`, and is the current folder.
-        programs: a folder of programs that come before all others.
+        programs: folders of programs that come before all others.
         budget_s: seconds for one evaluation: enough on a busy machine, too little for all of it.
     """
 
-    def __init__(self, home: Path, programs: Path | None = None, budget_s: int = 15) -> None:
+    def __init__(self, home: Path, *programs: Path, budget_s: int = 15) -> None:
         self.home = home
         self.exports: list[str] = []
         self.ids: dict[str, str] = {}
         self.output = ""
-        here = str(Path(sys.executable).parent)
-        first = f"{programs}:" if programs else ""
+        places = [*map(str, programs), str(Path(sys.executable).parent)]
         self.environment = {
             "HOME": str(home),
-            "PATH": f"{first}{here}:{os.environ['PATH']}",  # noqa: TID251 - the reader's own shell
+            "PATH": ":".join([*places, os.environ["PATH"]]),  # noqa: TID251 - the reader's own
             "OMP_NUM_THREADS": "1",
             "KERNEL_HARNESS_CPU_BUDGET_S": str(budget_s),
             "KERNEL_HARNESS_DEVICE": "cpu",
@@ -108,6 +107,8 @@ class Reader:
             found.bind(("127.0.0.1", 0))
             port = str(found.getsockname()[1])
         words = shlex.split(command.replace("~", str(self.home)).replace(PORT, port))
+        # The program itself, so that a signal reaches the server.
+        words[0] = str(Path(sys.executable).with_name(words[0]))
         server = subprocess.Popen(words, cwd=self.home, env=self.environment)
         try:
             status = _status(f"http://127.0.0.1:{port}/mcp", server)

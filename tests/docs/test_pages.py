@@ -14,13 +14,14 @@ pytestmark = [
 ]
 
 
-def test_an_operator_of_ones_own(tmp_path):
+def test_an_operator_of_ones_own(tmp_path, command_line):
     # Held-out sizes come last: what the page shows of them must fit into the budget.
-    Reader(tmp_path, budget_s=200).follow(blocks(ROOT / "docs/how-to/own-operator.md"))
+    reader = Reader(tmp_path, command_line, budget_s=200)
+    reader.follow(blocks(ROOT / "docs/how-to/own-operator.md"))
 
 
-def test_a_dataset_of_ones_own(tmp_path):
-    Reader(tmp_path).follow(blocks(ROOT / "docs/how-to/own-dataset.md"))
+def test_a_dataset_of_ones_own(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/own-dataset.md"))
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])

@@ -41,10 +41,12 @@ def programs(tmp_path):
 @pytest.mark.process
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux")
-def test_the_tutorial_works_word_for_word_and_so_do_the_pages_that_follow_it(tmp_path, programs):
+def test_the_tutorial_works_word_for_word_and_so_do_the_pages_that_follow_it(
+    tmp_path, programs, command_line
+):
     home = tmp_path / "home"
     home.mkdir()
-    reader = Reader(home, programs)
+    reader = Reader(home, programs, command_line)
     *lessons, cleaning = blocks(TUTORIAL)
     reader.follow(lessons)
     assert len(reader.ids) >= 4
