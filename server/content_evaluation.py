@@ -266,7 +266,7 @@ def summary(
     return lines(
         _verdict(evaluation),
         _failure_words(evaluation.failure),
-        static_words(evaluation.static) if evaluation.scope is Scope.STATIC else None,
+        _static_words(evaluation),
         _speed_words(evaluation),
         _rows(chosen[:TABLE_ROWS]) if evaluation.status is Status.PASSED else None,
         shown,
@@ -275,6 +275,13 @@ def summary(
         f"Next: {cut(steps[0], SUMMARY_CHARACTERS)}" if steps else None,
         f"evaluation_id {evaluation.evaluation_id}",
     )
+
+
+def _static_words(evaluation: Evaluation) -> str | None:
+    if evaluation.scope is not Scope.STATIC:
+        return None
+    axes = evaluation.workloads[0].axes if evaluation.workloads else None
+    return static_words(evaluation.static, axes)
 
 
 def _verdict(evaluation: Evaluation) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..tools.schema.evaluation import StaticCheck, StaticKernel
-from .content import cut, lines, showing
+from .content import axes_words, cut, lines, showing
 from .results import StaticPart
 
 STATIC_ROWS = 12
@@ -86,8 +86,13 @@ def static_note(check: StaticCheck | None) -> str | None:
     )
 
 
-def static_words(check: StaticCheck | None) -> str | None:
-    """The check as lines of a summary: one for each kernel and target."""
+def static_words(check: StaticCheck | None, axes: Mapping[str, int] | None = None) -> str | None:
+    """The check as lines of a summary: one for each kernel and target.
+
+    Args:
+        check: what compiling showed.
+        axes: of the workload that the candidate was called with.
+    """
     if check is None:
         return None
     alike = Counter((kernel.name, kernel.target) for kernel in check.kernels)
@@ -95,7 +100,9 @@ def static_words(check: StaticCheck | None) -> str | None:
         _row(kernel, tuned=alike[kernel.name, kernel.target] > 1)
         for kernel in check.kernels[:SUMMARY_ROWS]
     ]
-    more = len(check.kernels) - len(rows)
+    if rows and axes:
+        rows.insert(0, f"Compiled as called on {axes_words(axes)}; other shapes may differ.")
+    more = len(check.kernels) - SUMMARY_ROWS
     if more > 0:
         rows.append(f"… {more} more in static and in the record")
     if check.status != "failed" and (check.reason or not rows):

@@ -46,6 +46,11 @@ def test_the_summary_tells_resources_tensor_cores_widths_and_local_memory():
     )
 
 
+def test_the_summary_tells_for_which_workload_it_was_compiled():
+    said = static_words(StaticCheck(status="built", kernels=[kernel()]), {"batch_size": 64}) or ""
+    assert said.splitlines()[0] == "Compiled as called on batch_size=64; other shapes may differ."
+
+
 def test_configurations_of_one_kernel_are_told_apart():
     two = [kernel(), kernel(config={"BLOCK": 128, "num_warps": 8}, spill_bytes=16)]
     rows = (static_words(StaticCheck(status="built", kernels=two)) or "").splitlines()
