@@ -59,15 +59,22 @@ def test_the_named_command_starts_the_server_or_says_how_to_install_it(tmp_path:
     script.chmod(0o755)
     environment = {"PATH": os.defpath}
     lost = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
-    assert lost.returncode == 127 and "make install" in lost.stderr and not lost.stdout
-    stand_in = tmp_path / ".venv" / "bin" / "kernel-harness"
-    stand_in.parent.mkdir(parents=True)
-    stand_in.write_text('#!/bin/sh\necho "$@"\n')
-    stand_in.chmod(0o755)
-    found = subprocess.run(
-        [script, "--device", "cpu"], env=environment, capture_output=True, text=True, check=True
-    )
-    assert found.stdout == "serve --device cpu\n"
+    assert lost.returncode == 127 and not lost.stdout
+    assert "make install" in lost.stderr and "pipx install" in lost.stderr
+    # Each place is preferred to those before it.
+    for folder in ("home/.local/bin", "path", ".venv/bin"):
+        stand_in = tmp_path / folder / "kernel-harness"
+        stand_in.parent.mkdir(parents=True)
+        stand_in.write_text(f'#!/bin/sh\necho "{folder} $@"\n')
+        stand_in.chmod(0o755)
+        environment = {
+            "PATH": f"{tmp_path / 'path'}{os.pathsep}{os.defpath}",
+            "HOME": str(tmp_path / "home"),
+        }
+        found = subprocess.run(
+            [script, "--device", "cpu"], env=environment, capture_output=True, text=True, check=True
+        )
+        assert found.stdout == f"{folder} serve --device cpu\n"
 
 
 def test_every_expected_failure_of_the_suites_stands_under_a_reason() -> None:
