@@ -29,7 +29,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     diff.add_argument("candidate", help="its id, or a beginning of it")
     diff.add_argument("other", nargs="?", help="its first parent when left out")
     report = command("report", "write the archive as pages that open from a file", _report)
-    report.add_argument("--out", type=Path, default=Path("site"), help="the folder; site")
+    report.add_argument("--out", type=Path, help="the folder; report/ in the data folder")
 
 
 def _name(harness: Harness, arguments: argparse.Namespace) -> str | None:
@@ -70,4 +70,5 @@ def _diff(harness: Harness, arguments: argparse.Namespace) -> Any:
 def _report(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ..tools.archive.report import write_site
 
-    return f"Open {write_site(harness.archive, arguments.out, harness.dataset)}"
+    folder = arguments.out or harness.settings.data_dir / "report"
+    return f"Open {write_site(harness.archive, folder, harness.dataset)}"

@@ -92,9 +92,13 @@ def test_an_empty_archive_is_shown_as_empty(
     assert "yet" in capsys.readouterr().out
 
 
-def test_a_report_is_written_where_asked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_is_written_where_asked_else_into_the_data_folder(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.run(["report", "--out", "pages"]) == 0
     assert (here / "project" / "pages" / "index.html").is_file()
+    assert cli.run(["report"]) == 0
+    assert (here / "data" / "report" / "index.html").is_file()
 
 
 def test_an_unknown_candidate_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
