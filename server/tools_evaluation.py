@@ -148,8 +148,8 @@ async def evaluate_kernel(
         Scope,
         Field(
             description="static: compile only. smoke: one workload, correctness, seconds. sample: "
-            "every regime, timed. full: every workload. official: full with hidden cases, as "
-            "promotion wants."
+            "every regime, timed. full: every workload. official: full, three trials and "
+            "50 timed calls each, as the contest had it."
         ),
     ] = "sample",
     wait_s: WaitSeconds = None,
