@@ -145,6 +145,10 @@ CLAIMS: dict[str, Claim] = {
             "memory/lazy_by_function_mode",
             "memory/lazy_by_patched_context",
             "memory/lazy_by_replaced_copy",
+            "memory/lazy_by_profiling_hook",
+            "memory/lazy_by_tracing_hook",
+            "memory/lazy_by_collector",
+            "memory/lazy_by_finaliser",
         ),
     ),
     "ends_only_its_own_trial": Claim(

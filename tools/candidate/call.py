@@ -54,6 +54,7 @@ class Caller:
         """Carries out one request; the candidate's failure is part of the answer."""
         timing = Timing()
         returned: list[str] = []
+        collecting = plain.collects()
         try:
             if request.disable_own_kernels:
                 self._require_ghost()
@@ -62,6 +63,7 @@ class Caller:
             fault = fault_of(error, self._candidate.source_dir)
             return Called(fault=fault, returned=returned)
         finally:
+            plain.rehook(collecting)
             _flush_log()
         return Called(
             timer=timing.timer,
@@ -108,6 +110,8 @@ class Caller:
         except CandidateError as forged:
             # Ours are raised around the candidate, never by it: some are blamed on the harness.
             raise RuntimeError(f"{type(forged).__name__}: {forged}") from None
+        finally:
+            plain.unhook()
 
     @property
     def _by_destination(self) -> bool:

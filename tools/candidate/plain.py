@@ -5,13 +5,16 @@ run in the candidate's process: a dispatch mode left active, an autograd context
 a copy of its own in torch's dispatcher would put candidate code inside them, and with it work that
 no clock sees. Modes are disabled here for the length of one call; everything used was bound before
 candidate code was imported, and is C, which cannot be patched from Python. What was registered with
-the dispatcher cannot be taken back, but it shows.
+the dispatcher cannot be taken back, but it shows. The interpreter's own hooks, which would run
+candidate code at the harness's next function call or allocation, are taken away with the return.
 
 It cannot keep native code from rewriting this process; the judge bounds what that could win.
 """
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import Any
 
 import torch
@@ -24,6 +27,12 @@ _turn_grad = torch._C._set_grad_enabled
 _NoFunctionModes = torch._C.DisableTorchFunction
 _NoDispatchModes = torch._C._DisableTorchDispatch
 _registered = torch._C._dispatch_dump
+_set_profile, _set_trace = sys.setprofile, sys.settrace
+_monitoring: Any = getattr(sys, "monitoring", None)
+_TOOLS = range(6)
+collects = gc.isenabled
+"""Whether Python collects garbage by itself."""
+_collect, _collect_no_more = gc.enable, gc.disable
 _OPERATIONS = ("aten::copy_", "aten::fill_.Scalar", "aten::zero_")
 _AT_FIRST = {name: _registered(name) for name in _OPERATIONS}
 
@@ -36,6 +45,35 @@ def copy(target: torch.Tensor, value: Any) -> None:
 def zero(target: torch.Tensor) -> None:
     """Fills with zeros."""
     _plainly(_zero, target)
+
+
+def unhook() -> None:
+    """Takes hooks of the interpreter away, and has it collect no garbage until `rehook`.
+
+    Hooks on single functions, which Python 3.12 knows too, stay.
+    """
+    _set_profile(None)
+    _set_trace(None)
+    _collect_no_more()
+    if _monitoring is not None:
+        _stop_monitoring()
+
+
+def rehook(collecting: bool) -> None:
+    """Has garbage collected again, if it was."""
+    if collecting:
+        _collect()
+
+
+def _stop_monitoring() -> None:
+    for tool in _TOOLS:
+        # Events of a tool that gave its id back go on; only under an id can they be stopped.
+        unused = _monitoring.get_tool(tool) is None
+        if unused:
+            _monitoring.use_tool_id(tool, "kernel-harness")
+        _monitoring.set_events(tool, 0)
+        if unused:
+            _monitoring.free_tool_id(tool)
 
 
 def replaced() -> list[str]:
