@@ -47,7 +47,7 @@ def test_a_candidate_that_collects_no_garbage_goes_on_collecting_none():
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="Python has it since 3.12")
 @pytest.mark.parametrize("given_back", [False, True])
 def test_monitoring_ends(given_back):
-    monitoring: Any = sys.monitoring
+    monitoring: Any = vars(sys)["monitoring"]
     seen: list[str] = []
     monitoring.use_tool_id(3, "a candidate")
     start = monitoring.events.PY_START
