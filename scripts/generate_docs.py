@@ -115,6 +115,7 @@ def tools_page() -> str:
     """Every MCP tool: when to call it, its arguments, its result."""
     tools = asyncio.run(build_app().list_tools())
     parts: list[str] = []
+    seen: dict[str, str] = {}
     for tool in tools:
         schema, result = tool.input_schema, tool.output_schema
         hints = tool.annotations
@@ -124,7 +125,10 @@ def tools_page() -> str:
         parts += [f"## `{tool.name}`", f"*{tool.title}; {kind}.*", str(tool.description)]
         if rows := list(_arguments(schema)):
             parts.append(_table(("argument", "type", "default", "what it is"), rows))
-        if result:
+        same = seen.setdefault(json.dumps(result, sort_keys=True), tool.name)
+        if result and same != tool.name:
+            parts.append(f"The result is that of [`{same}`](#{same}).")
+        elif result:
             parts += ["The result:", _table(("field", "type", "what it is"), _fields(result))]
         else:
             parts.append("The result is a picture.")
@@ -132,7 +136,8 @@ def tools_page() -> str:
         "MCP tools",
         "Names, arguments and results, as a client is told them. Every result is one object whose "
         "first field, `summary`, is a screen of text; fields that hold nothing are left out. Every "
-        "field that ends in `_uri` is an address for `read_report`.",
+        "field that ends in `_uri` is an address for `read_report`. A field without words is what "
+        "its name says; units stand in names, as in `latency_us`.",
         *parts,
     )
 
