@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from kernel_harness.server.install import CALL_SECONDS, PASSED_ON, START_SECONDS
@@ -85,3 +87,24 @@ def test_every_expected_failure_of_the_suites_stands_under_a_reason() -> None:
         for line in text.splitlines()[3:]:
             under_a_reason |= line.startswith("  #")
             assert under_a_reason, f"{path.name}: {line}"
+
+
+@pytest.mark.parametrize(("asked", "status"), [(["--if-possible"], 0), ([], 1)])
+def test_without_npm_the_suites_are_skipped_by_name_where_that_is_allowed(
+    asked: list[str], status: int, tmp_path: Path
+) -> None:
+    for name in ("bash", "dirname", "mktemp", "rm", "tail"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    told = subprocess.run(
+        [str(tmp_path / "bash"), str(ROOT / "scripts" / "conformance.sh"), *asked],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stdout.startswith("SKIPPED  MCP's own suites: npm is not installed")
+    assert told.returncode == status
+
+
+def test_ci_runs_the_suites_where_npm_answers() -> None:
+    assert "scripts/conformance.sh --if-possible" in (ROOT / ".ci" / "run").read_text()
