@@ -38,6 +38,8 @@ from .precheck import precheck
 from .record import RecordStore, new_evaluation_id
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
+OPERATOR = "operator"
+"""Among the versions of a record: the digest of what judged it."""
 OF_THE_HOUR = (Status.INFRASTRUCTURE_ERROR, Status.TIMEOUT)
 """Ends that a busy machine may have caused: the same bytes are judged again when asked for."""
 
@@ -185,8 +187,9 @@ class EvaluationService:
                 trial.listeners.remove(progress)
 
     async def _run(self, trial: Trial, device: str) -> Evaluation:
+        judged_by = trial.request.operator.judged_by()
         try:
-            evaluation = await self._judged(trial, device)
+            evaluation = _with_operator(await self._judged(trial, device), judged_by)
             self.records.write(evaluation)
             self.latencies.note(evaluation)
             return evaluation
@@ -252,14 +255,16 @@ class EvaluationService:
         return sample_shapes(operator, self.latencies.get(operator.definition.name) or None)
 
     def _earlier(self, request: EvaluateRequest, device: str) -> Evaluation | None:
-        """A finished trial of the same bytes by the same command, workloads and kind of device."""
+        """A finished trial of the same bytes, command and operator, on the same kind of device."""
         executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
+        judged_by = request.operator.judged_by()
         for evaluation_id in self.records.of_content(request.solution.content_hash()):
             found = self.records.get(evaluation_id)
             ran_on = found.evidence.device
             same = (
                 found.evidence.command == request.command
                 and found.workload_digest == request.operator.digest
+                and found.evidence.versions.get(OPERATOR) == judged_by
                 and found.status not in OF_THE_HOUR
                 and (ran_on is None or ran_on.executor is executor)
             )
@@ -278,6 +283,13 @@ async def _heartbeat(trial: Trial) -> None:
         # MCP wants progress to increase; a thousandth per beat says 'alive' and no more.
         trial.done = min(trial.done + 0.001, trial.total)
         await trial.tell(f"{trial.message} ({seconds:.0f} s)")
+
+
+def _with_operator(evaluation: Evaluation, judged_by: str) -> Evaluation:
+    """The record with the state of the operator that decided it."""
+    versions = {**evaluation.evidence.versions, OPERATOR: judged_by}
+    evidence = evaluation.evidence.model_copy(update={"versions": versions})
+    return evaluation.model_copy(update={"evidence": evidence})
 
 
 def _fault(error: HarnessError) -> Failure:

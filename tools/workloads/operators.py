@@ -60,6 +60,18 @@ class StrictLimit(PolicyModel):
     max_floor: float = Field(default=1e-4, ge=0, description="Scaled by the oracle's rms.")
 
 
+JUDGED_BY = (
+    "reference.py",
+    "oracle.py",
+    "inputs.py",
+    "compare.py",
+    "cost.py",
+    "policy.toml",
+    "structure.json",
+)
+"""Files of an operator's folder on which a verdict or its floors depend."""
+
+
 class Libraries(PolicyModel):
     """Whose kernels a candidate may launch."""
 
@@ -147,6 +159,17 @@ class Operator:
     def name(self) -> str:
         """The definition's name."""
         return self.definition.name
+
+    def judged_by(self) -> str:
+        """A digest of what decides a verdict besides sources and workloads, as now on disk."""
+        parts = [self.definition.model_dump_json().encode()]
+        if self.folder is not None:
+            files = [self.folder / name for name in JUDGED_BY]
+            parts += [file.read_bytes() if file.is_file() else b"" for file in files]
+        state = hashlib.sha256()
+        for part in parts:
+            state.update(len(part).to_bytes(8, "big") + part)
+        return state.hexdigest()[:16]
 
     def workload(self, uuid: str) -> Workload:
         """Finds a workload by its uuid or a unique beginning of it.

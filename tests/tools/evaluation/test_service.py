@@ -1,5 +1,6 @@
 import asyncio
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -65,6 +66,25 @@ def test_the_same_bytes_are_answered_from_the_record_unless_forced(service, oper
     first, again, third = asyncio.run(twice())
     assert again.evaluation_id == first.evaluation_id
     assert third.evaluation_id != first.evaluation_id
+
+
+def test_an_operator_that_was_changed_is_judged_anew(service, operator, tmp_path):
+    folder = tmp_path / "double"
+    folder.mkdir()
+    changing = replace(operator, folder=folder)
+
+    async def judged_thrice():
+        found = []
+        for policy in ("", "", "[tolerance]\natol = 1.0\n"):
+            (folder / "policy.toml").write_text(policy)
+            request = EvaluateRequest(changing, named("fine"), Scope.FULL)
+            found.append(await service.evaluate(request, "cpu", 30, None))
+        await service._pool.close()
+        return found
+
+    first, same, changed = asyncio.run(judged_thrice())
+    assert same.evaluation_id == first.evaluation_id != changed.evaluation_id
+    assert first.evidence.versions["operator"] != changed.evidence.versions["operator"]
 
 
 def test_each_device_has_the_noise_floor_that_was_calibrated_on_it(service, operator, tmp_path):
