@@ -166,7 +166,7 @@ def definitions_answer(listing: DefinitionListing, cursor: int, limit: int) -> W
 def _unreadable(problems: Sequence[str]) -> str:
     if not problems:
         return ""
-    return f"; {counted(len(problems), 'file')} could not be read (`dataset_problems`)"
+    return f"; {counted(len(problems), 'problem')} in dataset files (`dataset_problems`)"
 
 
 def workloads_answer(listing: WorkloadListing, cursor: int, detail: Detail) -> WorkloadsAnswer:

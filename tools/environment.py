@@ -134,7 +134,7 @@ def toolchain() -> list[Tool]:
             "cupti-python",
             "cupti",
             "latencies come from CUDA events, about 2.4 µs too long",
-            "pip install 'kernel-harness[gpu]'",
+            "pip install cupti-python cuda-bindings",
         ),
         _package(
             "triton",
@@ -146,7 +146,7 @@ def toolchain() -> list[Tool]:
             "apache-tvm-ffi",
             "tvm_ffi",
             "CUDA C++ candidates with the tvm-ffi binding cannot be built",
-            "pip install 'kernel-harness[peers]'",
+            "pip install apache-tvm-ffi",
         ),
     ]
 

@@ -251,5 +251,5 @@ def _cupti(where: Probe) -> ProfilingTool:
         found=found,
         reason=None if found else "cupti-python is not installed.",
         costs=None if found else "Latencies come from CUDA events, about 2 us too long.",
-        remedy=None if found else "pip install 'kernel-harness[gpu]'",
+        remedy=None if found else "pip install cupti-python cuda-bindings",
     )
