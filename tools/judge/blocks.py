@@ -18,6 +18,7 @@ from . import triton_cache
 from .exchange import Exchange
 from .failures import Lost
 from .judged_operator import Case, JudgedOperator
+from .kept_builds import COMPILED_KERNELS
 from .room import Room
 from .session import CandidateSession
 
@@ -118,7 +119,7 @@ class Blocks:
     def _kept_cache(self, *, baseline: bool) -> Path | None:
         """Where the compiled kernels of one content are kept between trials."""
         digest = self._plan.baseline_hash if baseline else self._plan.content_hash
-        return self._room.cache_dir / "triton-kernels" / digest if digest else None
+        return self._room.cache_dir / COMPILED_KERNELS / digest if digest else None
 
     def _is_up(self, baseline: bool, exchange: Exchange, note: Note) -> bool:
         built = exchange.session.answer(Built, self._plan.build_timeout_s)

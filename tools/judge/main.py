@@ -38,6 +38,7 @@ from ..wire import (
     recv_exactly,
     to_judge,
 )
+from .kept_builds import prune
 
 if TYPE_CHECKING:
     from .reporting import Cancellation
@@ -141,6 +142,7 @@ def main(arguments: list[str]) -> int:
         kept_apart = {"granted": list(session.granted), "missing": list(session.missing)}
         session.close()
         channel.send(_ready(room, kept_apart, time.monotonic() - began))
+        threading.Thread(target=prune, args=(options.cache,), daemon=True, name="prune").start()
         _serve(room, channel, inbox)
     finally:
         room.close()
