@@ -18,7 +18,8 @@ def cache(tmp_path):
         folder = tmp_path / name
         (folder / "deep").mkdir(parents=True)
         (folder / "deep" / "file").write_bytes(b"x" * 1000)
-        os.utime(folder, (time.time() - days * DAY - 60,) * 2)
+        then = time.time() - days * DAY - 60
+        os.utime(folder, (then, then))
     return tmp_path
 
 
