@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .archive.promotion import Promotion, PromotionDecision
 from .archive.store import Archive, ArchivedCandidate
+from .archive.supervisor import Budget
 from .environment import EnvironmentReport, chosen_device, environment_report
 from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.pool import JudgePool
@@ -65,7 +66,7 @@ class Harness:
             explained_check,
             lambda evaluation, operator: with_floors(evaluation, operator, settings),
         )
-        self.archive = Archive(settings.archive_dir)
+        self.archive = Archive(settings.archive_dir, _search_budget(settings))
         self.memory = Memory(self.archive, self.records, dataset, settings.profiles_dir)
         self.inspection = Inspection(
             settings, self.device, self.pool, self.evaluations.latencies,
@@ -382,6 +383,13 @@ class Harness:
             raise unknown_name(
                 "solution, peer or candidate", name, [*shipped, "template"]
             ) from error
+
+
+def _search_budget(settings: Settings) -> Budget | None:
+    candidates, hours = settings.search_candidates, settings.search_hours
+    if candidates is None and hours is None:
+        return None
+    return Budget(candidates, None if hours is None else 3600 * hours)
 
 
 def _scope(scope: str | Scope) -> Scope:

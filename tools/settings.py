@@ -89,6 +89,12 @@ class Settings(BaseModel):
         default=True,
         description="Start the judge when a workspace is opened, not at the first evaluation.",
     )
+    search_candidates: int | None = Field(
+        default=None, gt=0, description="Candidates that a search may archive for one operator."
+    )
+    search_hours: float | None = Field(
+        default=None, gt=0, description="Hours of evaluations that it may use; advice at 80 %."
+    )
     log_level: str = Field(
         default="WARNING", description="DEBUG, INFO, WARNING or ERROR; logs go to stderr."
     )

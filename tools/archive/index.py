@@ -155,6 +155,13 @@ class Index:
         found = self.rows(f"SELECT facts FROM candidates WHERE {where} {tail}", values)
         return [node_from_json(row[0]) for row in found]
 
+    def spent(self, definition: str) -> tuple[int, float]:
+        """How many candidates an operator has, and the seconds that their evaluations took."""
+        seconds = "SUM(json_extract(facts, '$.seconds'))"
+        query = f"SELECT COUNT(*), {seconds} FROM candidates WHERE definition = ?"
+        ((count, total),) = self.rows(query, [definition])
+        return count, total or 0.0
+
     def by_id(self, ids: Iterable[str]) -> dict[str, Node]:
         """Nodes by candidate id; unknown ids are left out."""
         wanted = list(dict.fromkeys(ids))

@@ -30,7 +30,7 @@ from .repository import RefConflict, RefUpdate, Repository
 if TYPE_CHECKING:
     from ..schema.flashinfer_trace import Definition, Solution, Trace, Workload
     from .anchors import AnchorReport
-    from .supervisor import Advice
+    from .supervisor import Advice, Budget, Spent
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,12 @@ class Archive:
 
     Args:
         root: the archive's folder; the repository in it is created on first write.
+        budget: what the search of one operator may use, for advice; None: no limit.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, budget: Budget | None = None) -> None:
         self.root = Path(root)
+        self._budget = budget
         self.repository = Repository(self.root / "repository.git")
         self.catalogue = Catalogue(self.repository, Index(self.root / "index.sqlite"))
 
@@ -228,9 +230,16 @@ class Archive:
             commit=node.commit,
             ref=node.ref,
             decision=f"{node.outcome}: {node.outcome_words}",
-            advice=tuple(advise(history)),
+            advice=tuple(advise(history, self._budget, self._spent(node.definition))),
             already=already,
         )
+
+    def _spent(self, definition: str) -> Spent | None:
+        if self._budget is None:
+            return None
+        from .supervisor import Spent
+
+        return Spent(*self.catalogue.index.spent(definition))
 
     # --- reading ------------------------------------------------------------------------------
 

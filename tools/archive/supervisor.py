@@ -46,18 +46,34 @@ class Advice:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may use; None: no limit."""
+    """What the search of one operator may use; None: no limit.
+
+    Attributes:
+        candidates: how many may be archived.
+        seconds: wall time of their evaluations.
+    """
 
     candidates: int | None = None
     seconds: float | None = None
 
 
-def advise(history: Sequence[Node], budget: Budget | None = None) -> list[Advice]:
+@dataclass(frozen=True)
+class Spent:
+    """What the search of one operator has used."""
+
+    candidates: int
+    seconds: float
+
+
+def advise(
+    history: Sequence[Node], budget: Budget | None = None, spent: Spent | None = None
+) -> list[Advice]:
     """Looks at the newest candidates of one operator.
 
     Args:
         history: oldest first; infrastructure faults in it are ignored.
         budget: what the whole search may use.
+        spent: what it has used, where `history` is not all of it.
     """
     decided = [node for node in history if node.outcome is not Outcome.UNDECIDED]
     found = [
@@ -65,7 +81,7 @@ def advise(history: Sequence[Node], budget: Budget | None = None) -> list[Advice
         _cycle(decided),
         _failure_streak(decided),
         _regression_streak(decided),
-        _budget(history, budget or Budget()),
+        _budget(spent or _spent(history), budget or Budget()),
     ]
     return [advice for advice in found if advice is not None]
 
@@ -172,14 +188,18 @@ def _regression_streak(history: Sequence[Node]) -> Advice | None:
     )
 
 
-def _budget(history: Sequence[Node], budget: Budget) -> Advice | None:
-    used = len(history)
-    seconds = sum(node.seconds for node in history)
+def _spent(history: Sequence[Node]) -> Spent:
+    return Spent(len(history), sum(node.seconds for node in history))
+
+
+def _budget(spent: Spent, budget: Budget) -> Advice | None:
     shares = []
     if budget.candidates:
-        shares.append((used / budget.candidates, f"{used} of {budget.candidates} candidates"))
+        share = spent.candidates / budget.candidates
+        shares.append((share, f"{spent.candidates} of {budget.candidates} candidates"))
     if budget.seconds:
-        shares.append((seconds / budget.seconds, f"{seconds:.0f} of {budget.seconds:.0f} s"))
+        share = spent.seconds / budget.seconds
+        shares.append((share, f"{spent.seconds:.0f} of {budget.seconds:.0f} s of evaluations"))
     if not shares or max(shares)[0] < 0.8:
         return None
     share, words = max(shares)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from kernel_harness.tools.archive.store import Archive
 from kernel_harness.tools.archive.supervisor import AdviceKind, Budget, advise
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
+
+from .conftest import Bench
 
 
 def kinds(advice):
@@ -65,3 +68,19 @@ def test_a_budget_is_announced_before_it_ends(bench, archive):
     assert not advise(history, Budget(candidates=10))
     assert "80%" in advise(history, Budget(candidates=5))[0].words
     assert "Stop" in advise(history, Budget(seconds=40))[0].next_step
+
+
+def test_an_archive_with_a_budget_says_when_it_is_nearly_used(tmp_path):
+    archive = Archive(tmp_path / "archive", Budget(candidates=80))
+    bench = Bench(archive)
+    for _ in range(3):
+        bench.add(definition="other")
+    last = bench.add()
+    for _ in range(62):
+        last = bench.add(latency_us=10.0, parents=[last.candidate_id])
+    # More than the history that other advice is drawn from, and one operator's only.
+    assert AdviceKind.BUDGET not in kinds(last.advice)
+    last = bench.add(parents=[last.candidate_id])
+    (advice,) = [a for a in last.advice if a.kind is AdviceKind.BUDGET]
+    assert "64 of 80 candidates" in advice.words
+    archive.close()
