@@ -18,6 +18,7 @@ from .archive.promotion import (
     decide,
     past_failures,
     promote,
+    refused_beforehand,
     rollback,
 )
 from .archive.store import Archive, harness_version
@@ -63,6 +64,10 @@ class Promoting:
             if best is not None and best.candidate_id != node.candidate_id
             else operator.baseline(cpu=self.device == "cpu")
         )
+        failures = past_failures(self.archive, solution.content_hash())
+        hopeless = refused_beforehand(node, best, failures)
+        if hopeless is not None:
+            return hopeless
         verification = await self._verified(operator, solution, against, progress)
         passed = all(v.status is Status.PASSED for v in verification)
         decision = decide(
@@ -72,7 +77,7 @@ class Promoting:
             expected_workloads=[w.uuid for w in operator.workloads],
             harness_version=harness_version(),
             sanitizer=await self._sanitized(operator, solution, progress) if passed else None,
-            past_failures=past_failures(self.archive, solution.content_hash()),
+            past_failures=failures,
         )
         if decision.promoted:
             promote(self.archive, decision, verification)

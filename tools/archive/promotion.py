@@ -29,6 +29,7 @@ from .promotion_rules import (
     RuleOutcome,
     Rules,
     decide,
+    refused_beforehand,
 )
 from .repository import ZERO, RefConflict, RefUpdate
 from .store import Archive, best_branch
@@ -46,6 +47,7 @@ __all__ = [
     "events",
     "past_failures",
     "promote",
+    "refused_beforehand",
     "rollback",
 ]
 _EVENT_KINDS = ("promoted", "verified", "rollback")

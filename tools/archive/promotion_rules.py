@@ -88,6 +88,25 @@ class PromotionDecision:
         return asdict(self)
 
 
+def refused_beforehand(
+    candidate: Node, current_best: Node | None, past_failures: Sequence[str]
+) -> PromotionDecision | None:
+    """The refusal that no verification could change; None when one is worth its time."""
+    outcomes = (_never_wrong(past_failures), _not_the_best(candidate, current_best))
+    if all(outcome.passed for outcome in outcomes):
+        return None
+    return PromotionDecision(
+        promoted=False,
+        rules=outcomes,
+        line=VERIFIED if candidate.latency_us is None else TIMED,
+        candidate_id=candidate.candidate_id,
+        definition=candidate.definition,
+        gpu=candidate.hardware,
+        current_best=current_best.candidate_id if current_best else None,
+        evaluations=(),
+    )
+
+
 def decide(
     candidate: Node,
     verification: Sequence[Evaluation],
