@@ -11,6 +11,7 @@ apart            a process for held-out cases, whose words nobody is shown
 triton_cache     compiled kernels, carried between processes of one content
 seed             Triton's own stubs, compiled once
 kept_builds      the folder of finished builds, within a bound
+leftovers        private folders that killed judges could not remove
 arena            the memory shared with a candidate: placement and guard bands
 exchange         one judged call: place, poison, call, copy out, look at everything
 judged_operator  what an operator folder brings: inputs, oracle, comparison, cost

@@ -39,6 +39,7 @@ from ..wire import (
     to_judge,
 )
 from .kept_builds import prune
+from .leftovers import sweep
 
 if TYPE_CHECKING:
     from .reporting import Cancellation
@@ -142,11 +143,20 @@ def main(arguments: list[str]) -> int:
         kept_apart = {"granted": list(session.granted), "missing": list(session.missing)}
         session.close()
         channel.send(_ready(room, kept_apart, time.monotonic() - began))
-        threading.Thread(target=prune, args=(options.cache,), daemon=True, name="prune").start()
+        threading.Thread(target=_tidy, args=(options.cache,), daemon=True, name="tidy").start()
         _serve(room, channel, inbox)
     finally:
         room.close()
     return 0
+
+
+def _tidy(cache: Path) -> None:
+    """Gives back what earlier judges took; nobody waits for it."""
+    try:
+        prune(cache)
+        sweep()
+    except OSError:
+        logger.exception("What earlier judges left could not be removed")
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

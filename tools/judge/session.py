@@ -13,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +50,7 @@ from ..wire_socket import (
 )
 from . import triton_cache
 from .failures import Lost, clean, exit_words
+from .leftovers import private_folder
 
 ZYGOTE_TIMEOUT_S = 90.0
 SEND_TIMEOUT_S = 1.0
@@ -196,7 +196,7 @@ class Zygote:
         Raises:
             InfrastructureError: when the zygote is gone or does not answer.
         """
-        private = Path(tempfile.mkdtemp(prefix="kernel-harness-"))
+        private = private_folder()
         private.chmod(0o711)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         log = LogPipe()
