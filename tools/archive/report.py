@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -220,16 +220,24 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"us": _us, "date": _date, "page": page_name, "ratio": _ratio}
+    environment.filters |= {**figures(), "date": _date, "page": page_name}
     return environment
 
 
+def figures() -> dict[str, Callable[[float | None], str]]:
+    """How templates show latencies in µs and ratios."""
+    return {"us": _us, "ratio": _ratio}
+
+
 def _us(value: float | None) -> str:
-    return "–" if value is None else number(value)
+    if value is None:
+        return "–"
+    # Zeros at the end stay, so that the figures of a column have their digits below each other.
+    return f"{value:#.4g}".rstrip(".") if 1e-3 <= abs(value) < 1e4 else number(value)
 
 
 def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}×"
+    return "–" if value is None else f"{value:#.3g}".rstrip(".") + "×"
 
 
 def _date(seconds: int) -> str:

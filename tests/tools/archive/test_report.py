@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools.archive import report
 from kernel_harness.tools.archive.promotion import decide, promote, rollback
 from kernel_harness.tools.archive.report import write_site
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
@@ -98,6 +99,14 @@ def test_the_index_ranks_by_latency_and_marks_the_promoted(site):
     text = index.read_text(encoding="utf-8")
     merged, root = ids["merged"].candidate_id, ids["root"].candidate_id
     assert text.index(merged) < text.index(root) and "★ promoted" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(58.3, "58.30"), (7.0, "7.000"), (1234.4, "1234"), (123456.7, "123457"), (0.5, "0.5000")],
+)
+def test_figures_of_a_column_keep_their_digits(value, shown):
+    assert report.figures()["us"](value) == shown
 
 
 def test_an_operators_page_has_trajectory_tree_and_failures(site):
