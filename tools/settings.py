@@ -142,7 +142,7 @@ def load_settings(
     for folder in (Path.cwd(), _default_data_dir()):
         file = folder / FILE_NAME
         if file.is_file():
-            values |= _checked(tomllib.loads(file.read_text(encoding="utf-8")), str(file))
+            values |= _checked(_read(file), str(file))
             break
     if env.get("FIB_DATASET_PATH"):
         values["dataset"] = (env["FIB_DATASET_PATH"],)
@@ -165,6 +165,17 @@ def load_settings(
         raise RequestError(
             f"Setting {name!r} cannot be {first.get('input')!r}: {first['msg']}",
             remedy="See docs/settings.md for what each setting takes.",
+        ) from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RequestError(
+            f"The settings cannot be read: {error}",
+            where=str(file),
+            remedy="See docs/settings.md for an example.",
         ) from error
 
 

@@ -1,0 +1,90 @@
+"""Where a setting comes from, and what becomes of one that nothing knows."""
+
+import os
+
+import pytest
+
+from kernel_harness.tools import settings as settings_module
+from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.settings import candidate_environment, home_of, load_settings
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A folder of one's own, outside any checkout."""
+    monkeypatch.setattr(settings_module, "CHECKOUT", tmp_path / "no-checkout")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_argument_wins_over_the_environment_and_that_over_the_file(elsewhere):
+    (elsewhere / "kernel-harness.toml").write_text('wait_s = 1.0\ndevice = "cuda:3"\n')
+    environment = {"KERNEL_HARNESS_WAIT_S": "2.0", "PATH": "/bin"}
+    assert load_settings(environment={}).wait_s == 1.0
+    assert load_settings(environment=environment).wait_s == 2.0
+    found = load_settings({"wait_s": 3.0, "device": None}, environment)
+    assert found.wait_s == 3.0 and found.device == "cuda:3"
+
+
+def test_without_any_of_them_data_lies_in_the_users_own_folder(elsewhere):
+    found = load_settings(environment={})
+    assert found.data_dir == elsewhere / "share" / "kernel-harness"
+    assert found.archive_dir.parent == found.workspaces_dir.parent == found.data_dir
+    (elsewhere / "share" / "kernel-harness").mkdir(parents=True)
+    (found.data_dir / "kernel-harness.toml").write_text("search_candidates = 7\n")
+    assert load_settings(environment={}).search_candidates == 7
+
+
+def test_run_from_a_checkout_data_lies_in_it(elsewhere, monkeypatch):
+    (elsewhere / "clone").mkdir()
+    (elsewhere / "clone" / "pyproject.toml").touch()
+    monkeypatch.setattr(settings_module, "CHECKOUT", elsewhere / "clone")
+    assert load_settings(environment={}).data_dir == elsewhere / "clone"
+
+
+def test_several_values_come_as_one_text(elsewhere):
+    found = load_settings(
+        {"dataset": os.pathsep.join(("a", "b"))}, {"KERNEL_HARNESS_TARGETS": "B200, H100"}
+    )
+    assert [path.name for path in found.dataset] == ["a", "b"]
+    assert found.targets == ("B200", "H100")
+
+
+def test_flashinfers_own_variable_names_a_dataset_unless_ours_does(elsewhere):
+    assert load_settings(environment={"FIB_DATASET_PATH": "/d"}).dataset[0].name == "d"
+    both = {"FIB_DATASET_PATH": "/d", "KERNEL_HARNESS_DATASET": "/e"}
+    assert [path.name for path in load_settings(environment=both).dataset] == ["e"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "environment", "file", "words"),
+    [
+        ({"wait": 1}, {}, "", ["setting in arguments", "wait_s"]),
+        ({}, {"KERNEL_HARNESS_DEVISE": "cpu"}, "", ["setting in environment", "device"]),
+        ({}, {}, "log_levle = 'INFO'\n", ["kernel-harness.toml", "log_level"]),
+        ({}, {}, "device = \n", ["cannot be read", "line 1", "kernel-harness.toml"]),
+        ({}, {"KERNEL_HARNESS_WAIT_S": "soon"}, "", ["'wait_s'", "'soon'"]),
+        ({"search_hours": -1}, {}, "", ["'search_hours'", "greater than 0"]),
+    ],
+)
+def test_what_nothing_knows_or_cannot_be_is_refused(elsewhere, overrides, environment, file, words):
+    if file:
+        (elsewhere / "kernel-harness.toml").write_text(file)
+    with pytest.raises(RequestError) as refused:
+        load_settings(overrides, environment)
+    assert all(word in str(refused.value) for word in words), str(refused.value)
+
+
+def test_a_candidate_sees_none_of_the_users_secrets(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "secret")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/lib/cuda")
+    seen = candidate_environment()
+    assert "ANTHROPIC_API_KEY" not in seen and seen["LD_LIBRARY_PATH"] == "/lib/cuda"
+
+
+def test_a_clients_own_folder_is_known_where_it_says_so(monkeypatch):
+    monkeypatch.setenv("CODEX_HOME", "/somewhere")
+    assert str(home_of("CODEX_HOME")) == "/somewhere"
+    monkeypatch.delenv("CODEX_HOME")
+    assert home_of("CODEX_HOME") is None
