@@ -144,7 +144,7 @@ def test_two_candidates_are_compared_on_the_same_inputs(made, operator):
 def test_an_unknown_set_is_answered_with_those_there_are(made, operator):
     room, _, tools = made()
     with pytest.raises(RequestError, match="detailed"):
-        asyncio.run(room.profile_ncu(operator, solution(), profile_set="detaild"))
+        asyncio.run(room.profile_ncu(operator, solution(), profile_set="detail"))
     assert not tools.seen
 
 
