@@ -7,6 +7,7 @@ brings them their evidence.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from .archive.promotion import (
 )
 from .archive.store import Archive, harness_version
 from .environment import nvidia_devices
-from .errors import ArchiveError
+from .errors import ArchiveError, InfrastructureError
 from .evaluation.plan import promotion_checks
 from .evaluation.service import EvaluateRequest, EvaluationService
 from .inspection import Inspection
@@ -58,6 +59,10 @@ class Promoting:
             ArchiveError: when the best has moved while the verification ran.
         """
         node = self.archive.node(candidate_id)
+        if self.device != "cpu":
+            # Only the judge knows which board a CUDA device is where some are hidden from it.
+            with contextlib.suppress(InfrastructureError):
+                await self.inspection.pool.warm(self.device)
         best = current_best(self.archive, operator.name, self._line())
         against = (
             self.archive.get(best.candidate_id).solution()
@@ -95,7 +100,11 @@ class Promoting:
 
     def _line(self) -> str:
         """The device as the archive's refs name it."""
-        found = () if self.device == "cpu" else nvidia_devices()
+        if self.device == "cpu":
+            return "cpu"
+        if (ready := self.inspection.pool.ready(self.device)) is not None:
+            return gpu_label(ready.device["name"])
+        found = nvidia_devices()
         index = int(self.device.partition(":")[2] or 0)
         return gpu_label(found[index].name) if index < len(found) else "cpu"
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools.archive.candidate import gpu_label
 from kernel_harness.tools.archive.store import Archive
 from kernel_harness.tools.errors import ArchiveError
 from kernel_harness.tools.evaluation.plan import promotion_checks
@@ -25,6 +26,7 @@ from kernel_harness.tools.schema.evaluation import (
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.wire import Ready
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 
@@ -98,6 +100,23 @@ class Trials:
         return record(30 + len(self.asked), request.solution, self.ends[len(self.asked) - 1])
 
 
+class Judges:
+    """Stands for an Inspection, of which only its pool of judges is asked."""
+
+    def __init__(self, name: str) -> None:
+        facts = {"name": name, "executor": "cuda"}
+        self.pool = self
+        self._is = Ready(device=facts, versions={}, isolation={"level": "strong"}, seconds=0.0)
+        self._warm = False
+
+    async def warm(self, device: str) -> Ready:
+        self._warm = True
+        return self._is
+
+    def ready(self, device: str) -> Ready | None:
+        return self._is if self._warm else None
+
+
 @pytest.fixture
 def archive(tmp_path: Path):
     made = Archive(tmp_path / "archive")
@@ -162,6 +181,22 @@ def test_what_no_verification_could_change_is_refused_without_one(archive, opera
     again = promoted(room, operator, right, best)
     assert not again.promoted and "is_new" in again.words
     assert len(trials.asked) == REPEATS
+
+
+def test_the_best_is_that_of_the_board_which_the_judge_sees(archive, operator, monkeypatch):
+    """With CUDA_VISIBLE_DEVICES the first CUDA device need not be the driver's first."""
+    room = replace(
+        promoting(archive, Trials([])), device="cuda:0", inspection=Judges("NVIDIA B200")
+    )
+    right, asked = solution("2"), []
+    candidate = archived(archive, operator, record(1, right, Status.INCORRECT_NUMERICAL), right)
+
+    def best(archive, definition, line):
+        asked.append(line)
+
+    monkeypatch.setattr("kernel_harness.tools.promoting.current_best", best)
+    promoted(room, operator, right, candidate)
+    assert asked == [gpu_label("NVIDIA B200")]
 
 
 def test_a_rollback_needs_a_reason(archive, operator):
