@@ -58,7 +58,7 @@ def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
     return ArchivedAnswer(
         summary=lines(
             f"The trial {already} {identity}: {archived.decision}",
-            _anchor_words(archived.anchors),
+            anchor_words(archived.anchors),
             *(f"{advice.kind}: {advice.words}. {advice.next_step}" for advice in archived.advice),
             None if archived.advice else follow,
         ),
@@ -76,12 +76,13 @@ def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
             )
             for advice in archived.advice
         ],
-        anchors=_anchors(archived.anchors),
+        anchors=anchors_part(archived.anchors),
         candidate_uri=candidate_uri(identity),
     )
 
 
-def _anchors(check: AnchorCheck | None) -> AnchorsPart | None:
+def anchors_part(check: AnchorCheck | None) -> AnchorsPart | None:
+    """Where a change stayed or left, by line of the parent's files."""
     if check is None:
         return None
     problems = check.report.problems
@@ -95,7 +96,8 @@ def _anchors(check: AnchorCheck | None) -> AnchorsPart | None:
     )
 
 
-def _anchor_words(check: AnchorCheck | None) -> str | None:
+def anchor_words(check: AnchorCheck | None) -> str | None:
+    """What to say of a change that left the regions marked for it; None where it did not."""
     if check is None or check.report.ok:
         return None
     return (

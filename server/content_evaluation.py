@@ -33,6 +33,7 @@ from .content import (
     showing,
     table,
 )
+from .content_archive import anchor_words, anchors_part
 from .content_floors import sol_exec_bench, sol_percents
 from .content_next import next_steps
 from .content_static import static_note, static_parts, static_words
@@ -50,6 +51,7 @@ from .results import (
 
 if TYPE_CHECKING:
     from ..tools.archive.search import Sighting
+    from ..tools.archive.store import AnchorCheck
 
 ROWS: dict[str, int] = {"concise": 10, "detailed": 60}
 TABLE_ROWS = 10
@@ -69,6 +71,7 @@ def evaluation_answer(
     detail: Detail = "concise",
     sighting: Sighting | None = None,
     asked_at: str = "",
+    anchors: AnchorCheck | None = None,
 ) -> EvaluationAnswer:
     """An evaluation as a client reads it.
 
@@ -77,14 +80,17 @@ def evaluation_answer(
         detail: 'concise' shows what decides; 'detailed' more workloads and longer excerpts.
         sighting: the same program in the archive.
         asked_at: when the verdict was asked for; one that is older is said to be.
+        anchors: whether the change stayed where its parent allows it.
     """
     seen = _seen(sighting) if sighting else None
     judged = evaluation.evidence.started_at
     answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen), ROWS[detail])
-    if not judged < asked_at or evaluation.status is Status.RUNNING:
-        return answer
-    earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
-    return answer.model_copy(update={"summary": lines(answer.summary, earlier)})
+    earlier = None
+    if judged < asked_at and evaluation.status is not Status.RUNNING:
+        earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
+    outside = part.outside if (part := anchors_part(anchors)) else []
+    summary = lines(answer.summary, anchor_words(anchors), earlier)
+    return answer.model_copy(update={"summary": summary, "anchors": outside})
 
 
 def _seen(sighting: Sighting) -> SeenPart:

@@ -370,6 +370,9 @@ class EvaluationAnswer(Answer):
     seen_before: SeenPart | None = Field(
         default=None, description="The same program in the archive; absent when it is new."
     )
+    anchors: list[str] = Field(
+        default_factory=list, description="Changes outside the regions that its parent marks."
+    )
     content_hash: str
     evaluation_uri: str = Field(description="The whole record; read with read_report.")
 

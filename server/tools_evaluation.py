@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from pydantic import Field
 
 from ..tools.errors import RequestError
+from ..tools.workspace import confined
 from . import content_evaluation, content_workloads
 from .calling import Call, continuing_of, harness_of, in_thread, shelf_of, with_progress
 from .content import Detail
@@ -191,7 +192,11 @@ async def evaluate_kernel(
     sighting = await in_thread(
         harness.recognise, evaluation, workspace=workspace, solution=solution
     )
-    return content_evaluation.evaluation_answer(evaluation, detail, sighting, asked_at)
+    anchors = None
+    if workspace is not None:
+        folder = confined(harness.settings.workspaces_dir, workspace)
+        anchors = await in_thread(harness.memory.held_to_plan, folder)
+    return content_evaluation.evaluation_answer(evaluation, detail, sighting, asked_at, anchors)
 
 
 async def get_evaluation(

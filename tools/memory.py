@@ -14,10 +14,11 @@ from typing import Any
 
 from .archive.anchors import BEGIN, check_change
 from .archive.store import AnchorCheck, Archive, ArchivedCandidate
-from .errors import ArchiveError
+from .errors import ArchiveError, HarnessError
 from .evaluation.record import RecordStore
 from .schema.flashinfer_trace import Solution
 from .workloads.dataset import Dataset
+from .workloads.solution_folder import read_candidate_file, read_solution
 
 log = logging.getLogger(__name__)
 
@@ -103,14 +104,30 @@ class Memory:
             log.warning("The archive could not be asked for a candidate", exc_info=True)
             return None
 
+    def held_to_plan(self, folder: Path) -> AnchorCheck | None:
+        """Whether a workspace stayed inside the regions marked in the candidate it began from.
+
+        None also where it began from a template or a shipped solution, which mark nothing.
+        """
+        try:
+            begun_from = read_candidate_file(folder).started_from
+            parent = self.archive.resolve(begun_from) if begun_from else None
+            return self._held_to(parent, read_solution(folder)) if parent else None
+        except HarnessError:
+            return None
+
     def _anchors(self, candidate_id: str, solution: Solution) -> AnchorCheck | None:
         """Whether a change stayed inside the regions that its first parent with anchors marks."""
+        parents = (parent.candidate_id for parent in self.archive.parents(candidate_id))
+        found = (self._held_to(parent, solution) for parent in parents)
+        return next((check for check in found if check is not None), None)
+
+    def _held_to(self, parent: str, solution: Solution) -> AnchorCheck | None:
+        plan = self.archive.get(parent).sources
+        if not any(BEGIN in text for text in plan.values()):
+            return None
         child = {source.path: source.content for source in solution.sources}
-        for parent in self.archive.parents(candidate_id):
-            plan = self.archive.get(parent.candidate_id).sources
-            if any(BEGIN in text for text in plan.values()):
-                return AnchorCheck(parent.candidate_id, check_change(plan, child))
-        return None
+        return AnchorCheck(parent, check_change(plan, child))
 
     def _profiles(self, content_hash: str) -> dict[str, bytes]:
         folder = self.profiles_dir / content_hash[:64]

@@ -145,6 +145,7 @@ def _manifest(
         "dependencies": list(spec.dependencies) if spec else [],
         "description": f"Started from {started_from}.",
         "technique": [],
+        "started_from": started_from,
     }
 
 

@@ -43,6 +43,9 @@ class CandidateFile(BaseModel):
     target_hardware: list[str] = Field(default_factory=lambda: ["cuda"], min_length=1)
     description: str | None = None
     technique: list[str] = Field(default_factory=list, description="Tags, e.g. 'split-k'.")
+    started_from: str | None = Field(
+        default=None, description="What it was begun from; regions that a candidate marks hold."
+    )
 
     @field_validator("binding", mode="before")
     @classmethod
