@@ -168,6 +168,14 @@ class JudgeReport(Message):
     kind: Literal["report"] = "report"
     evaluation_id: str
     evaluation: dict[str, Any]
+    settling: bool = Field(default=False, description="`Settled` follows; the device is in use.")
+
+
+class Settled(Message):
+    """What the trial left has gone, and what the next one needs is there: the device is free."""
+
+    kind: Literal["settled"] = "settled"
+    evaluation_id: str
 
 
 class Materialised(Message):
@@ -189,7 +197,8 @@ class JudgeFault(Message):
 
 
 FromJudge = Annotated[
-    Ready | Progress | JudgeReport | Materialised | JudgeFault, Field(discriminator="kind")
+    Ready | Progress | JudgeReport | Settled | Materialised | JudgeFault,
+    Field(discriminator="kind"),
 ]
 
 
@@ -274,6 +283,13 @@ class MapArena(Message):
     device_index: int = 0
 
 
+class Prepare(Message):
+    """Bring the device up, in a process that has seen nothing of any candidate yet."""
+
+    kind: Literal["prepare"] = "prepare"
+    device_index: int = 0
+
+
 class BuildRequest(Message):
     """Build (or import) the candidate."""
 
@@ -323,7 +339,8 @@ class Exit(Message):
 
 
 ToCandidate = Annotated[
-    MapArena | BuildRequest | CompileRequest | CallRequest | Exit, Field(discriminator="kind")
+    Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Exit,
+    Field(discriminator="kind"),
 ]
 
 
@@ -356,6 +373,12 @@ class CandidateFault(Message):
     message: Words = Field(max_length=EXCERPT_CHARACTERS)
     excerpt: Words = Field(default="", max_length=EXCERPT_CHARACTERS)
     output_position: Count | None = None
+
+
+class Prepared(Message):
+    """The device is up, or nothing was to be brought up."""
+
+    kind: Literal["prepared"] = "prepared"
 
 
 class Mapped(Message):
@@ -433,7 +456,9 @@ class Called(Message):
     """For value-returning style: 'shape dtype device' of what came back, for error messages."""
 
 
-FromCandidate = Annotated[Mapped | Built | Compiled | Called, Field(discriminator="kind")]
+FromCandidate = Annotated[
+    Prepared | Mapped | Built | Compiled | Called, Field(discriminator="kind")
+]
 
 
 # --- frames -----------------------------------------------------------------------------------
@@ -442,15 +467,15 @@ _LATER = ConfigDict(defer_build=True)
 to_judge: TypeAdapter[EvaluatePlan | MaterialiseInputs | Cancel | Shutdown] = TypeAdapter(
     ToJudge, config=_LATER
 )
-from_judge: TypeAdapter[Ready | Progress | JudgeReport | Materialised | JudgeFault] = TypeAdapter(
-    FromJudge, config=_LATER
+from_judge: TypeAdapter[Ready | Progress | JudgeReport | Settled | Materialised | JudgeFault] = (
+    TypeAdapter(FromJudge, config=_LATER)
 )
 to_zygote: TypeAdapter[Spawn | Reap] = TypeAdapter(ToZygote, config=_LATER)
 from_zygote: TypeAdapter[Spawned | Reaped] = TypeAdapter(FromZygote, config=_LATER)
-to_candidate: TypeAdapter[MapArena | BuildRequest | CompileRequest | CallRequest | Exit] = (
-    TypeAdapter(ToCandidate, config=_LATER)
-)
-from_candidate: TypeAdapter[Mapped | Built | Compiled | Called] = TypeAdapter(
+to_candidate: TypeAdapter[
+    Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Exit
+] = TypeAdapter(ToCandidate, config=_LATER)
+from_candidate: TypeAdapter[Prepared | Mapped | Built | Compiled | Called] = TypeAdapter(
     FromCandidate, config=_LATER
 )
 

@@ -30,6 +30,8 @@ BUILDERS: tuple[Builder, ...] = (
 )
 """Every builder; the first that accepts a request builds it."""
 
+_now = time.monotonic
+"""Bound before candidate code can put another clock in its place."""
 KERNEL_NAME = re.compile(r"(?:@(?:triton\.)?jit\b[^\n]*\n(?:\s*@[^\n]*\n)*\s*def\s+(\w+))")
 _DEVICE_KERNEL_NAME = re.compile(
     r"__global__[^;{(]*?(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\("
@@ -49,7 +51,7 @@ class Candidate:
 
 def build(request: BuildRequest, folders: Folders) -> tuple[Built, Candidate | None]:
     """Builds a candidate; its failure is part of the answer."""
-    begin = time.monotonic()
+    begin = _now()
     source_dir = folders.sources / package_name(request)
     try:
         source_dir = write_sources(request, folders)
@@ -60,10 +62,10 @@ def build(request: BuildRequest, folders: Folders) -> tuple[Built, Candidate | N
         product = builder.build(request, source_dir, folders)
     except BaseException as error:
         fault = fault_of(error, source_dir)
-        return Built(fault=fault, seconds=time.monotonic() - begin), None
+        return Built(fault=fault, seconds=_now() - begin), None
     candidate = Candidate(product.function, request, source_dir, _kernel_names(request))
     log = cut(product.log, EXCERPT_CHARACTERS)
-    return Built(seconds=time.monotonic() - begin, cached=product.cached, log=log), candidate
+    return Built(seconds=_now() - begin, cached=product.cached, log=log), candidate
 
 
 def _kernel_names(request: BuildRequest) -> frozenset[str]:

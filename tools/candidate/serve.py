@@ -28,6 +28,8 @@ from ..wire import (
     MapArena,
     Mapped,
     Message,
+    Prepare,
+    Prepared,
     Spawn,
     WireError,
     to_candidate,
@@ -35,6 +37,7 @@ from ..wire import (
 from ..wire_socket import WireClosedError, close_all, recv_frame, send_frame
 from . import kernel_calls, sandbox
 from .arena import Arena, map_arena
+from .bring_up import bring_up
 from .build import Candidate, build
 from .call import Caller
 from .clock import Clock
@@ -129,9 +132,12 @@ class _Room:
             if len(fds) != 1:
                 raise WireError("MapArena came without its descriptor")
             self._arena = map_arena(message, fds[0])
-            self._clock = clock_for(self._arena.device)
+            self._clock = self._clock or clock_for(self._arena.device)
             return Mapped()
         close_all(fds)
+        if isinstance(message, Prepare):
+            self._clock = bring_up(message.device_index) if self._cuda else self._clock
+            return Prepared()
         if isinstance(message, BuildRequest):
             with contextlib.nullcontext() if self._cuda else OnTheCpu():
                 built, self._candidate = build(message, self._folders)

@@ -31,6 +31,7 @@ from ..wire import (
     Message,
     Progress,
     Ready,
+    Settled,
     Shutdown,
     decode,
     encode,
@@ -43,6 +44,7 @@ JUDGE_COMMAND = (sys.executable, "-m", "kernel_harness.tools.judge")
 START_TIMEOUT_S = 120.0
 CANCEL_GRACE_S = 3.0
 TELL_S = 1.5
+SETTLE_S = 15.0
 
 
 class Judge:
@@ -175,6 +177,7 @@ class JudgePool:
         self._command = command
         self._judges: dict[str, Judge] = {}
         self._turns: dict[str, asyncio.Lock] = {}
+        self._settling: set[asyncio.Task[None]] = set()
 
     def ready(self, device: str) -> Ready | None:
         """What the device's judge said of itself, or None while none runs."""
@@ -202,18 +205,25 @@ class JudgePool:
         Raises:
             InfrastructureError: when the judge died or failed; never for a candidate's fault.
         """
-        async with self.reserved(device, progress):
+        async with contextlib.AsyncExitStack() as held:
+            await held.enter_async_context(self.reserved(device, progress))
             await progress(0, 1, "starting the judge" if not self.ready(device) else "judging")
             judge = await self._running(device)
             try:
                 await judge.send(plan)
-                return await self._follow(judge, plan.evaluation_id, progress)
+                report = await self._follow(judge, plan.evaluation_id, progress)
             except asyncio.CancelledError:
                 await asyncio.shield(self._cancel(judge, plan.evaluation_id))
                 raise
             except InfrastructureError:
                 judge.kill()
                 raise
+            if report.settling:
+                settling = self._settle(judge, plan.evaluation_id, held.pop_all())
+                task = asyncio.create_task(settling)
+                self._settling.add(task)
+                task.add_done_callback(self._settling.discard)
+            return report
 
     async def materialise(self, device: str, request: MaterialiseInputs) -> None:
         """Has one workload's inputs written to a file.
@@ -233,6 +243,9 @@ class JudgePool:
 
     async def close(self) -> None:
         """Ends every judge."""
+        for task in self._settling:
+            task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
         await asyncio.gather(*(judge.stop() for judge in self._judges.values()))
 
     def kill(self) -> None:
@@ -261,6 +274,23 @@ class JudgePool:
                 return message
             elif isinstance(message, JudgeFault) and message.evaluation_id == evaluation_id:
                 raise InfrastructureError(message.what, where=message.where, remedy=message.remedy)
+
+    async def _settle(
+        self, judge: Judge, evaluation_id: str, held: contextlib.AsyncExitStack
+    ) -> None:
+        """Holds the device while the judge makes ready for its next trial; nobody waits for it."""
+        async with held:
+            try:
+                async with asyncio.timeout(SETTLE_S):
+                    while True:
+                        message = await judge.read()
+                        if isinstance(message, Settled) and message.evaluation_id == evaluation_id:
+                            return
+            except (TimeoutError, InfrastructureError):
+                judge.kill()
+            except asyncio.CancelledError:
+                judge.kill()
+                raise
 
     async def _cancel(self, judge: Judge, evaluation_id: str) -> None:
         """Asks the judge to stop the trial; kills it when it does not answer in time."""

@@ -30,6 +30,7 @@ from ..wire import (
     MaterialiseInputs,
     Message,
     Ready,
+    Settled,
     Shutdown,
     WireError,
     decode,
@@ -139,10 +140,8 @@ def main(arguments: list[str]) -> int:
         logger.error("%s", error)
         return 1
     try:
-        session = room.spawn()
-        kept_apart = {"granted": list(session.granted), "missing": list(session.missing)}
-        session.close()
-        channel.send(_ready(room, kept_apart, time.monotonic() - began))
+        room.waiting.fill()
+        channel.send(_ready(room, time.monotonic() - began))
         threading.Thread(target=_tidy, args=(options.cache,), daemon=True, name="tidy").start()
         _serve(room, channel, inbox)
     finally:
@@ -217,14 +216,11 @@ def _open_room(device_name: str, cache: Path) -> Room:
     )
 
 
-def _ready(room: Room, kept_apart: dict[str, list[str]], seconds: float) -> Ready:
-    from .room import isolation
-
-    found = isolation(kept_apart["granted"], kept_apart["missing"])
+def _ready(room: Room, seconds: float) -> Ready:
     return Ready(
         device=room.info.model_dump(mode="json"),
         versions=room.versions,
-        isolation=found.model_dump(mode="json"),
+        isolation=room.probe().model_dump(mode="json"),
         seconds=round(seconds, 3),
     )
 
@@ -241,9 +237,21 @@ def _serve(room: Room, channel: Channel, inbox: Inbox) -> None:
             continue
         if isinstance(message, EvaluatePlan):
             trial = _evaluate(message, room, channel, inbox)
-            # On a GPU this would disturb whoever holds the device by now.
-            if trial is not None and room.interpreted:
-                prepare_ahead(trial, inbox.waiting)
+            if trial is None:
+                continue
+            prepare_ahead(trial, inbox.waiting)
+            if not room.interpreted:
+                _settle(room)
+                channel.send(Settled(evaluation_id=message.evaluation_id))
+
+
+def _settle(room: Room) -> None:
+    """Brings the device to rest, and processes up for the next trial."""
+    try:
+        room.settle()
+        room.waiting.fill()
+    except HarnessError:
+        logger.exception("Processes for the next trial could not be brought up")
 
 
 def _evaluate(plan: EvaluatePlan, room: Room, channel: Channel, inbox: Inbox) -> Trial | None:
@@ -259,7 +267,9 @@ def _evaluate(plan: EvaluatePlan, room: Room, channel: Channel, inbox: Inbox) ->
             evaluation = trial.run()
         channel.send(
             JudgeReport(
-                evaluation_id=plan.evaluation_id, evaluation=evaluation.model_dump(mode="json")
+                evaluation_id=plan.evaluation_id,
+                evaluation=evaluation.model_dump(mode="json"),
+                settling=not room.interpreted,
             )
         )
         return trial

@@ -22,6 +22,7 @@ from ..errors import CapabilityError
 from ..schema.evaluation import DeviceInfo, Executor, Isolation
 from .inputs import AHEAD_BYTES, Ahead
 from .session import ProcessSession, SpawnOptions, Zygote, ZygoteGoneError
+from .waiting import Waiting, how_many
 
 PACKAGES = (
     "kernel-harness",
@@ -63,6 +64,11 @@ class Room:
     compiling: Zygote | None = None
     ahead: Ahead = field(default_factory=lambda: Ahead(AHEAD_BYTES))
     ending: list[threading.Thread] = field(default_factory=list)
+    waiting: Waiting = field(init=False)
+
+    def __post_init__(self) -> None:
+        most = 0 if self.interpreted else how_many(self.info.memory_bytes or 0)
+        self.waiting = Waiting(most, self._spawned)
 
     @property
     def interpreted(self) -> bool:
@@ -71,11 +77,26 @@ class Room:
 
     def spawn(self) -> ProcessSession:
         """A candidate process that runs candidates; to be called in the main thread."""
+        return self.waiting.take() or self._spawned()
+
+    def _spawned(self) -> ProcessSession:
         try:
-            return self.running.spawn()
+            session = self.running.spawn()
         except ZygoteGoneError:
+            self.waiting.close()
             self.running = self.running.another()
-            return self.running.spawn()
+            session = self.running.spawn()
+        if not self.interpreted:
+            session.prepare(self.device.index or 0)
+        return session
+
+    def probe(self) -> Isolation:
+        """What keeps candidates apart here, as one process of theirs has it."""
+        session = self.waiting.first
+        if session is None:
+            session = self._spawned()
+            session.close()
+        return isolation(list(session.granted), list(session.missing))
 
     def start_compiler(self) -> None:
         """Makes sure that there is a zygote for compiling.
@@ -103,6 +124,7 @@ class Room:
     def close(self) -> None:
         """Ends the zygotes and all that they started."""
         self.settle()
+        self.waiting.close()
         self.running.close()
         if self.compiling is not None:
             self.compiling.close()

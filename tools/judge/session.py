@@ -33,6 +33,8 @@ from ..wire import (
     Exit,
     MapArena,
     Mapped,
+    Prepare,
+    Prepared,
     Reap,
     Reaped,
     Spawn,
@@ -56,12 +58,13 @@ ZYGOTE_TIMEOUT_S = 90.0
 SEND_TIMEOUT_S = 1.0
 """A candidate has one request at a time to take: there is no room only where it takes none."""
 SEND_SOURCES_TIMEOUT_S = 60.0
+PREPARE_TIMEOUT_S = 60.0
 LOG_HEAD = 4_000
 LOG_TAIL = 4_000
 
-Reply = Mapped | Built | Compiled | Called
-Request = MapArena | BuildRequest | CompileRequest | CallRequest
-R = TypeVar("R", Mapped, Built, Compiled, Called)
+Reply = Prepared | Mapped | Built | Compiled | Called
+Request = Prepare | MapArena | BuildRequest | CompileRequest | CallRequest
+R = TypeVar("R", Prepared, Mapped, Built, Compiled, Called)
 
 
 class CandidateSession(Protocol):
@@ -291,7 +294,20 @@ class ProcessSession:
         self._closing = threading.Lock()
         self._closed = False
         self._lost: Lost | None = None
+        self._preparing = False
         self.exit_status: int | None = None
+
+    def prepare(self, device_index: int) -> None:
+        """Has it bring the device up; the next answer waits for that first."""
+        self.ask(Prepare(device_index=device_index))
+        self._preparing = True
+
+    def prepared(self) -> bool:
+        """Waits until the device is up; False when the process was lost over it."""
+        if not self._preparing:
+            return self._lost is None
+        self._preparing = False
+        return isinstance(self.answer(Prepared, PREPARE_TIMEOUT_S), Prepared)
 
     def ask(self, message: Request, fds: Sequence[int] = ()) -> None:
         """Sends a request; a candidate that is gone is noticed by `answer`."""
@@ -307,6 +323,7 @@ class ProcessSession:
 
     def answer(self, kind: type[R], timeout_s: float) -> R | Lost:
         """Waits for the answer; whatever goes wrong ends the process."""
+        self.prepared()
         if self._lost is not None:
             return self._lost
         try:

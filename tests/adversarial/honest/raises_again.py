@@ -9,7 +9,7 @@ def run(x, w, table, alpha, y, row):
     try:
         torch.index_select(x, 0, table.to(torch.int16), out=y)
     except (IndexError, RuntimeError) as error:
-        if "int" not in str(error).lower():
+        if not any(word in str(error) for word in ("int", "Short")):
             raise
         y.copy_(x[table.long()])
     y.mul_(w).mul_(alpha).add_(1.0)

@@ -22,6 +22,6 @@ def run(x, w, table, alpha, y, row):
         for name in names:
             path = f"{folder}/{name}"
             if os.path.isfile(path) and not os.path.islink(path):
-                print(open(path).read(200))  # noqa: T201
+                print(open(path, errors="replace").read(200))  # noqa: T201
     y.copy_(x[table.long()] * w * alpha + 1.0)
     row.copy_(y.sum(dim=-1))

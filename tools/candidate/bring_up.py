@@ -1,0 +1,40 @@
+"""Bringing a device up in a process that waits for its candidate.
+
+A CUDA context, torch's first kernels, CUPTI and Triton's driver cost most of a second, and nothing
+of them depends on the candidate. They are made before any of its code or inputs is there, so that
+the judge can have processes wait with them ready, each for one candidate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+
+from .clock import Clock
+from .device_clock import DeviceClock
+
+
+def bring_up(device_index: int) -> Clock:
+    """Makes the context of a CUDA device and all that a measured call needs of it.
+
+    Returns:
+        The device's clock, rehearsed.
+    """
+    torch.cuda.set_device(device_index)
+    torch.cuda.init()
+    clock = DeviceClock(torch.device("cuda", device_index))
+    clock.rehearse()
+    with contextlib.suppress(Exception):
+        _start_triton()
+    return clock
+
+
+def _start_triton() -> None:
+    """Loads Triton's own stubs, which it compiles where the cache has none."""
+    from triton.runtime import driver
+
+    active: Any = driver.active
+    active.get_current_target()
+    active.get_current_stream(active.get_current_device())
