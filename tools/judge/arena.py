@@ -288,6 +288,14 @@ class Layout:
             bands, fillings = zip(*pairs, strict=True)
             torch._foreach_copy_(bands, fillings)  # pyright: ignore[reportPrivateImportUsage]
 
+    def guards(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All guard bands one after another, as they are and as they were painted, uint8."""
+        pairs = [pair for slot in self.slots for pair in self._bands(slot)]
+        if not pairs:
+            return self.nans[:0], self.nans[:0]
+        # One comparison for all bands, since each is tiny and a launch or a call is not.
+        return torch.cat([band for band, _ in pairs]), torch.cat([filling for _, filling in pairs])
+
     def damaged(self) -> list[tuple[str, str, int]]:
         """Guard bands that changed.
 
@@ -295,14 +303,6 @@ class Layout:
             For each damaged side of a slot: slot name, 'before' or 'after', and the distance in
             bytes of the nearest changed byte from the tensor.
         """
-        pairs = [pair for slot in self.slots for pair in self._bands(slot)]
-        if not pairs:
-            return []
-        # One comparison for all bands, since each is tiny and a launch or a call is not.
-        found = torch.cat([band for band, _ in pairs])
-        wanted = torch.cat([filling for _, filling in pairs])
-        if torch.equal(found, wanted):
-            return []
         damage: list[tuple[str, str, int]] = []
         for slot in self.slots:
             for side, (band, filling) in zip(("before", "after"), self._bands(slot), strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -175,7 +176,7 @@ class Exchange:
             layout = self._arena.layout(slots)
         else:
             layout = self._arena.at(slots, at.offsets)
-        poisons = self._fill(layout, draw, options.poison)
+        poisons = self._fill(layout, draw, options)
         message = self.request_for(draw, layout, options)
         self._settle()
         began = time.perf_counter_ns()
@@ -211,7 +212,7 @@ class Exchange:
         """Places a draw without calling, for requests that only compile."""
         assert self._arena is not None
         layout = self._arena.layout(slots_of(self._definition, draw.case))
-        self._fill(layout, draw, 0)
+        self._fill(layout, draw, CallOptions())
         return layout
 
     def close(self) -> None:
@@ -226,16 +227,16 @@ class Exchange:
             return HostMemory(nbytes)
         return DeviceMemory(nbytes, self._device.index or 0)
 
-    def _fill(self, layout: Layout, draw: Draw, pattern: int) -> dict[str, int]:
+    def _fill(self, layout: Layout, draw: Draw, options: CallOptions) -> dict[str, int]:
         poisons: dict[str, int] = {}
+        roles = ("out", "snap", "late") if options.late else ("out", "snap")
         try:
-            for name, value in draw.inputs.items():
-                if isinstance(value, torch.Tensor):
-                    layout.tensor(f"in:{name}").copy_(value)
+            inputs = {n: v for n, v in draw.inputs.items() if isinstance(v, torch.Tensor)}
+            copy_bytes([(layout.tensor(f"in:{n}"), value) for n, value in inputs.items()])
             for name in self._definition.outputs:
                 own = POISONS[layout.tensor(f"out:{name}").dtype]
-                poisons[name] = own[pattern % 2]
-                for role in ("out", "snap", "late"):
+                poisons[name] = own[options.poison % 2]
+                for role in roles:
                     _fill_bits(layout.tensor(f"{role}:{name}"), poisons[name])
         except RuntimeError as error:
             raise InfrastructureError(
@@ -254,21 +255,26 @@ class Exchange:
         elapsed_ns: int,
     ) -> Outcome:
         outputs = {name: layout.tensor(f"snap:{name}").clone() for name in poisons}
-        changed_late = []
-        if options.late and called.fault is None:
-            changed_late = [
-                name
-                for name, value in outputs.items()
-                if not same_bits(layout.tensor(f"late:{name}"), value)
-            ]
-        mutated = [
-            name
+        late = list(outputs) if options.late and called.fault is None else []
+        pairs = {f"late:{name}": outputs[name] for name in late}
+        pairs |= {
+            f"in:{name}": value
             for name, value in draw.inputs.items()
-            if isinstance(value, torch.Tensor) and not same_bits(layout.tensor(f"in:{name}"), value)
-        ]
-        damage = layout.damaged()
-        self._settle()
-        return Outcome(called, outputs, poisons, layout, changed_late, mutated, damage, elapsed_ns)
+            if isinstance(value, torch.Tensor)
+        }
+        found = [(layout.tensor(slot), value) for slot, value in pairs.items()]
+        *differ, hurt = differing([*found, layout.guards()])
+        changed = {slot for slot, differs in zip(pairs, differ, strict=True) if differs}
+        return Outcome(
+            called=called,
+            outputs=outputs,
+            poisons=poisons,
+            layout=layout,
+            changed_late=[name for name in late if f"late:{name}" in changed],
+            mutated=[name for name in draw.inputs if f"in:{name}" in changed],
+            damage=layout.damaged() if hurt else [],
+            elapsed_ns=elapsed_ns,
+        )
 
     def _settle(self) -> None:
         """Brings the judge's own work to rest, so that the device is the candidate's alone."""
@@ -285,5 +291,27 @@ def _fill_bits(tensor: torch.Tensor, pattern: int) -> None:
 
 def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether two tensors of one shape and dtype hold the very same bytes."""
-    width = BIT_VIEW[one.element_size()]
-    return torch.equal(one.contiguous().view(width), other.contiguous().view(width))
+    return torch.equal(_bits(one), _bits(other))
+
+
+def differing(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[bool]:
+    """Which pairs do not hold the very same bytes, with one wait for the device."""
+    if not pairs or pairs[0][0].device.type == "cpu":
+        return [not same_bits(one, other) for one, other in pairs]
+    return torch.stack([(_bits(a) != _bits(b)).any() for a, b in pairs]).tolist()
+
+
+def copy_bytes(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Copies each second tensor over the first, of the same shape and dtype, in one launch."""
+    flat = [(_bytes(t), _bytes(value.to(t.dtype))) for t, value in pairs if value.numel()]
+    if flat:
+        targets, values = zip(*flat, strict=True)
+        torch._foreach_copy_(targets, values)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous().view(BIT_VIEW[tensor.element_size()])
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous().flatten().view(torch.uint8)

@@ -15,7 +15,7 @@ from ..schema.evaluation import Failure, Finding, OutputError, Severity, Stage, 
 from . import integrity
 from .correctness import check_output
 from .exchange import Outcome
-from .expectation import agrees, expectation
+from .expectation import Wanted, agreements, expectations
 from .failures import (
     CLAIM_OF_FAULT,
     Lost,
@@ -104,13 +104,13 @@ def _values(
 ) -> CallVerdict:
     errors: list[OutputError] = []
     first: tuple[str, Mismatch] | None = None
+    quick = _plainly_right(operator, draw, outcome)
     for name, spec in operator.definition.outputs.items():
-        got = outcome.outputs[name]
-        if operator.compares(name):
+        got, mismatch = outcome.outputs[name], None
+        error = quick.get(name)
+        if error is None and operator.compares(name):
             error, mismatch = _own_comparison(operator, draw, name, got)
-        elif quick := _plainly_right(operator, draw, name, got):
-            error, mismatch = quick, None
-        else:
+        elif error is None:
             error, mismatch = check_output(
                 name,
                 got,
@@ -131,13 +131,23 @@ def _values(
 
 
 def _plainly_right(
-    operator: JudgedOperator, draw: Draw, name: str, got: torch.Tensor
-) -> OutputError | None:
-    limits = operator.limits(name)
-    if name not in draw.known:
-        draw.known[name] = expectation(draw.expected[name], draw.trusted[name], limits, got.dtype)
-    known = draw.known[name]
-    return agrees(name, got, known, limits) if known is not None else None
+    operator: JudgedOperator, draw: Draw, outcome: Outcome
+) -> dict[str, OutputError | None]:
+    """What the quick way says of the outputs that no code of the operator compares."""
+    got = {n: value for n, value in outcome.outputs.items() if not operator.compares(n)}
+    if not got.keys() <= draw.known.keys():
+        draw.known.update(
+            expectations(
+                {
+                    name: Wanted(
+                        draw.expected[name], draw.trusted[name], operator.limits(name), value.dtype
+                    )
+                    for name, value in got.items()
+                }
+            )
+        )
+    known = {name: found for name in got if (found := draw.known[name]) is not None}
+    return agreements({name: got[name] for name in known}, known)
 
 
 def family_words(family: str) -> str:

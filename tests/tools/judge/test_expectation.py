@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.judge.correctness import Limits, check_output
-from kernel_harness.tools.judge.expectation import agrees, expectation
+from kernel_harness.tools.judge.expectation import Wanted, agreements, expectations
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 STRICT = Limits(rms_floor=1e-6, max_floor=1e-4)
@@ -23,8 +23,8 @@ def oracle(seed: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
 
 def both(got: torch.Tensor, expected: torch.Tensor, limits: Limits = STRICT):
     trusted = expected.to(got.dtype)
-    known = expectation(expected, trusted, limits, got.dtype)
-    quick = agrees("y", got, known, limits) if known is not None else None
+    known = expectations({"y": Wanted(expected, trusted, limits, got.dtype)})["y"]
+    quick = agreements({"y": got}, {"y": known})["y"] if known is not None else None
     _, mismatch = check_output("y", got, expected, trusted, limits)
     return quick, mismatch
 
@@ -61,9 +61,25 @@ def test_special_values_and_empty_or_integer_outputs_take_the_thorough_way():
     expected = oracle(4, (4, 4), 1.0)
     expected[1, 1] = -math.inf
     assert both(expected.float(), expected)[0] is None
-    assert expectation(torch.zeros(0, 4), None, STRICT, torch.float32) is None
-    assert expectation(torch.zeros(4, 4), None, STRICT, torch.float32) is None
-    assert expectation(torch.ones(4), None, STRICT, torch.int32) is None
+    wanted = {
+        "empty": Wanted(torch.zeros(0, 4), None, STRICT, torch.float32),
+        "zeros": Wanted(torch.zeros(4, 4), None, STRICT, torch.float32),
+        "integers": Wanted(torch.ones(4), None, STRICT, torch.int32),
+    }
+    assert expectations(wanted) == dict.fromkeys(wanted)
+
+
+def test_outputs_of_one_call_are_told_apart():
+    wanted = {
+        name: Wanted(oracle(seed, shape, 2.0), None, STRICT, torch.float32)
+        for name, seed, shape in (("one", 5, (4, 8)), ("scalar", 6, ()), ("other", 7, (3,)))
+    }
+    known = expectations(wanted)
+    got = {name: one.expected.float() for name, one in wanted.items()}
+    got["other"][1] += 1.0
+    found = agreements(got, {name: one for name, one in known.items() if one is not None})
+    assert [name for name, error in found.items() if error is None] == ["other"]
+    assert found["one"] is not None and found["one"].output == "one"
 
 
 @settings(max_examples=150, deadline=None)
