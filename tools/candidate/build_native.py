@@ -21,12 +21,18 @@ from typing import Any
 from ..wire import BuildRequest
 from . import toolchain
 from .faults import CandidateError, compiler_excerpt
-from .objects import DEVICE_FILES, compile_command, compile_objects, for_want_of_headers
+from .objects import (
+    DEVICE_FILES,
+    compile_command,
+    compile_objects,
+    failed_for_headers,
+    recipe_for,
+)
 from .recipes import EXTENSION, Recipe, binding_module, torch_recipe, tvm_recipe
 from .sources import Folders, Product, entry_function, package_name, split_entry_point
 from .toolchain import Toolchain
 
-RECIPE = "2"
+RECIPE = "3"
 """Changes when flags or steps here change, so that older products are not taken for new ones."""
 
 TVM_FFI_REMEDY = "pip install apache-tvm-ffi"
@@ -145,21 +151,22 @@ def compile_device_code(
         What each compilation printed, with the assembler's resource report. The text that was
         assembled is kept in `steps_of` each file.
     """
-    recipe = _recipe(request, folders)
+    first = _recipe(request, folders)
+    recipes = [recipe_for(request, source, first) for source, _, _ in wanted]
 
-    def commands(recipe: Recipe, which: Sequence[int]) -> list[list[str]]:
-        made: list[list[str]] = []
-        for source, arch, file in (wanted[index] for index in which):
-            command = compile_command((source, file), arch, source_dir, recipe, tools)
-            steps_of(file).mkdir(parents=True, exist_ok=True)
-            kept = ["--keep", f"--keep-dir={steps_of(file)}"]
-            made.append(["-cubin" if word == "-c" else word for word in command] + kept)
-        return made
+    def command(index: int) -> list[str]:
+        source, arch, file = wanted[index]
+        made = compile_command((source, file), arch, source_dir, recipes[index], tools)
+        steps_of(file).mkdir(parents=True, exist_ok=True)
+        kept = ["--keep", f"--keep-dir={steps_of(file)}"]
+        return ["-cubin" if word == "-c" else word for word in made] + kept
 
-    results = toolchain.run(commands(recipe, range(len(wanted))))
-    again = [index for index, ran in enumerate(results) if for_want_of_headers(ran)]
-    if again and recipe.retry is not None:
-        for index, ran in zip(again, toolchain.run(commands(recipe.retry, again)), strict=True):
+    results = toolchain.run([command(index) for index in range(len(wanted))])
+    again = list(range(len(wanted)))
+    while again := [index for index in again if failed_for_headers(results[index], recipes[index])]:
+        for index in again:
+            recipes[index] = recipes[index].retry or recipes[index]
+        for index, ran in zip(again, toolchain.run([command(i) for i in again]), strict=True):
             results[index] = ran
     return results
 

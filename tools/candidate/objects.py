@@ -14,18 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..wire import BuildRequest
-from . import toolchain
+from . import thin, toolchain
 from .faults import CandidateError, compiler_excerpt
 from .recipes import Recipe
 from .sources import Folders
 from .toolchain import Toolchain
 
-OBJECTS = "1"
+OBJECTS = "2"
 """Changes when flags here change, so that older objects are not taken for new ones."""
 HOST_FILES = (".cpp", ".cc", ".cxx", ".c++")
 DEVICE_FILES = (".cu",)
 _INCLUDED = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.MULTILINE)
 _INCLUDED_BY_MACRO = re.compile(r"^\s*#\s*include\s+[A-Za-z_]", re.MULTILINE)
+_ASSEMBLER_FAILED = re.compile(r"^ptxas (?:error|fatal|.*; error)", re.MULTILINE)
+_REFUSAL = re.compile(r"^[^\n:]+:\d+:\d+: error: ", re.MULTILINE)
+"""A compiler's word on the text itself; one that was stopped or had no memory left says others."""
+_REFUSED = "refused"
+_SUPPORT = "(torch)"
+OBJECT = "object.o"
 _NEEDS_FULL_HEADER = re.compile(r"error.*(?:torch|\bat::|c10|pybind11|\bpy::)", re.IGNORECASE)
 
 
@@ -54,6 +60,8 @@ def compile_objects(
 ) -> list[Made]:
     """Finds or compiles an object for every source, side by side.
 
+    Where the recipe's headers only declare torch, an object with what they declare is added.
+
     Raises:
         CandidateError: of kind 'compile_error' when one does not compile, 'entry_point' when there
             is nothing to compile, 'toolchain' when a compiler is missing.
@@ -61,30 +69,159 @@ def compile_objects(
     sources = [s["path"] for s in request.sources if s["path"].endswith(DEVICE_FILES + HOST_FILES)]
     if not sources:
         raise CandidateError("entry_point", "None of the sources is a .cu or .cpp file")
-    recipes = [r for r in (recipe, recipe.retry) if r is not None]
+    works = _Works(request, source_dir, folders, tools)
     made: dict[str, Made] = {}
-    for source in sources:
-        keys = [object_key(request, source, r, tools) for r in recipes]
-        if found := next((f for key in keys if (f := _found(folders, key)) is not None), None):
-            made[source] = Made(source, found)
-    for attempt in recipes:
-        missing = [s for s in sources if s not in made or not made[s].ok]
-        if attempt is not recipe:
-            missing = [s for s in missing if for_want_of_headers(made[s].ran)]
-        for done in _compiled(request, missing, source_dir, folders, attempt, tools):
-            made[done.source] = done
+    if recipe.support is not None and recipe.retry is not None:
+        made = works.with_support(sources, recipe)
+        recipe = recipe.retry
+    works.without_support(sources, recipe, made)
     failed = [m for m in made.values() if not m.ok]
     if failed:
         names = ", ".join(m.source for m in failed)
         words = "\n".join(m.ran.output for m in failed if m.ran is not None)
         excerpt = compiler_excerpt(words, source_dir)
         raise CandidateError("compile_error", f"{names} did not compile", excerpt=excerpt)
-    return [made[source] for source in sources]
+    return [made[source] for source in (*sources, *made.keys() - set(sources))]
 
 
-def for_want_of_headers(ran: toolchain.Ran | None) -> bool:
-    """Whether a compilation failed because the light header declares too little."""
-    return ran is not None and not ran.ok and _NEEDS_FULL_HEADER.search(ran.output) is not None
+def failed_for_headers(ran: toolchain.Ran | None, recipe: Recipe) -> bool:
+    """Whether a compilation may have failed because the recipe's headers declare too little.
+
+    The thin header lacks so much, the standard headers that torch's include among it, that any word
+    of the compiler may be due to it; only the assembler's cannot.
+    """
+    if ran is None or ran.ok or recipe.retry is None:
+        return False
+    if recipe.support is not None:
+        return _ASSEMBLER_FAILED.search(ran.output) is None
+    return _NEEDS_FULL_HEADER.search(ran.output) is not None
+
+
+def recipe_for(request: BuildRequest, source: str, recipe: Recipe) -> Recipe:
+    """The recipe of one source: the thin header is for those only that may include it."""
+    if recipe.support is None or recipe.retry is None:
+        return recipe
+    texts = {s["path"]: s["content"] for s in request.sources}
+    reach = {source, *_may_include(texts)}
+    return recipe if any(thin.names_torch(texts[path]) for path in reach) else recipe.retry
+
+
+@dataclass(frozen=True)
+class _Works:
+    """Makes the objects of one request."""
+
+    request: BuildRequest
+    source_dir: Path
+    folders: Folders
+    tools: Toolchain
+
+    def with_support(self, sources: Sequence[str], recipe: Recipe) -> dict[str, Made]:
+        """Objects of the sources that this recipe serves, and what supports them.
+
+        A type of the thin header is not torch's, so sources that share one must all have it: where
+        one does not compile with it, none of them is given back.
+        """
+        which = {source: recipe_for(self.request, source, recipe) for source in sources}
+        thinned = [source for source, its in which.items() if its is recipe]
+        if not thinned or self._known_without(thinned, recipe):
+            return {}
+        support = self.folders.builds / support_key(recipe, self.tools)
+        if (
+            self.folders.cache is not None
+            and (self.folders.cache / support.name / _REFUSED).exists()
+        ):
+            return {}
+        made = {s: Made(s, file) for s in sources if (file := self._found(s, which[s]))}
+        jobs = [(source, which[source]) for source in sources if source not in made]
+        found = _found(self.folders, support.name)
+        beside: list[list[str]] = []
+        if found is None:
+            support.mkdir(parents=True, exist_ok=True)
+            beside = [support_command(recipe, support / OBJECT, self.tools)]
+        said: list[toolchain.Ran] = []
+        made |= self._compiled(jobs, beside, said)
+        usable = found is not None or self._publish_support(support, said[0])
+        if not usable or any(failed_for_headers(made[s].ran, recipe) for s in thinned):
+            return {source: its for source, its in made.items() if source not in thinned}
+        return made | {_SUPPORT: Made(_SUPPORT, found or support / OBJECT)}
+
+    def without_support(
+        self, sources: Sequence[str], recipe: Recipe, made: dict[str, Made]
+    ) -> None:
+        """Adds the other objects; with the slower recipe where the first declares too little."""
+        attempts = [r for r in (recipe, recipe.retry) if r is not None]
+        for source in (source for source in sources if source not in made):
+            files = (file for r in attempts if (file := self._found(source, r)) is not None)
+            if (file := next(files, None)) is not None:
+                made[source] = Made(source, file)
+        missing = [source for source in sources if source not in made]
+        for attempt in attempts:
+            made |= self._compiled([(source, attempt) for source in missing])
+            missing = [s for s in sources if failed_for_headers(made[s].ran, attempt)]
+
+    def _known_without(self, sources: Sequence[str], recipe: Recipe) -> bool:
+        """Whether all lie compiled under slower recipes, where an earlier attempt left them."""
+        slower = [r for r in (recipe.retry, recipe.retry and recipe.retry.retry) if r is not None]
+        return all(any(self._found(s, r) is not None for r in slower) for s in sources)
+
+    def _found(self, source: str, recipe: Recipe) -> Path | None:
+        return _found(self.folders, object_key(self.request, source, recipe, self.tools))
+
+    def _file(self, source: str, recipe: Recipe) -> Path:
+        key = object_key(self.request, source, recipe, self.tools)
+        return self.folders.builds / key / OBJECT
+
+    def _command(self, source: str, recipe: Recipe) -> list[str]:
+        file = self._file(source, recipe)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        arch = self.request.cuda_arch or ""
+        return compile_command((source, file), arch, self.source_dir, recipe, self.tools)
+
+    def _compiled(
+        self,
+        jobs: Sequence[tuple[str, Recipe]],
+        beside: Sequence[list[str]] = (),
+        said: list[toolchain.Ran] | None = None,
+    ) -> dict[str, Made]:
+        """Compiles, and publishes what compiled; what runs beside it answers in `said`."""
+        results = toolchain.run([*(self._command(*job) for job in jobs), *beside])
+        if said is not None:
+            said += results[len(jobs) :]
+        made: dict[str, Made] = {}
+        for (source, recipe), ran in zip(jobs, results, strict=False):
+            file = self._file(source, recipe)
+            if ran.ok:
+                self.folders.publish(file.parent.name, file.parent, "now")
+            made[source] = Made(source, file, ran)
+        return made
+
+    def _publish_support(self, folder: Path, ran: toolchain.Ran) -> bool:
+        """Keeps the support, or that this torch refuses it, for all that come later."""
+        refused = not ran.ok and _REFUSAL.search(ran.output) is not None
+        if refused:
+            (folder / _REFUSED).write_text(ran.output)
+        if ran.ok or refused:
+            self.folders.publish(folder.name, folder, "now")
+        return ran.ok
+
+
+def support_key(recipe: Recipe, tools: Toolchain) -> str:
+    """The name under which the support is kept: nothing of a candidate is in it."""
+    words = support_command(recipe, Path(), tools)
+    flags = [word for word in words if word.startswith(("-D", "-O", "-std", "-f"))]
+    return "object-" + toolchain.digest(
+        OBJECTS, "support", tools.versions, *recipe.versions, *flags
+    )
+
+
+def support_command(recipe: Recipe, target: Path, tools: Toolchain) -> list[str]:
+    """Compiles the support; no folder that a candidate's sources lie in is on its path."""
+    assert recipe.support is not None and recipe.retry is not None
+    flags = [f"-std={recipe.standard}", "-O1", "-w", "-fPIC", "-fdiagnostics-color=never"]
+    flags += [f"-I{folder}" for folder in recipe.retry.include]
+    flags += [f"-D{name}" for name in (*recipe.define, *recipe.support_define)]
+    flags += [f"-I{tools.cuda_home}/include"] if tools.cuda_home else []
+    return [tools.require_cxx(), *flags, "-c", str(recipe.support), "-o", str(target)]
 
 
 def object_key(request: BuildRequest, source: str, recipe: Recipe, tools: Toolchain) -> str:
@@ -110,29 +247,8 @@ def _may_include(texts: dict[str, str]) -> list[str]:
 def _found(folders: Folders, key: str) -> Path | None:
     if folders.cache is None:
         return None
-    file = folders.cache / key / "object.o"
+    file = folders.cache / key / OBJECT
     return file if file.is_file() else None
-
-
-def _compiled(
-    request: BuildRequest,
-    sources: Sequence[str],
-    source_dir: Path,
-    folders: Folders,
-    recipe: Recipe,
-    tools: Toolchain,
-) -> list[Made]:
-    keys = [object_key(request, source, recipe, tools) for source in sources]
-    files = [folders.builds / key / "object.o" for key in keys]
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    arch = request.cuda_arch or ""
-    jobs = zip(sources, files, strict=True)
-    results = toolchain.run([compile_command(j, arch, source_dir, recipe, tools) for j in jobs])
-    for key, file, ran in zip(keys, files, results, strict=True):
-        if ran.ok:
-            folders.publish(key, file.parent, "now")
-    return [Made(*of) for of in zip(sources, files, results, strict=True)]
 
 
 def compile_command(

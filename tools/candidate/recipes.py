@@ -1,7 +1,8 @@
 """How to compile against each binding: headers, definitions, libraries, and their versions.
 
 The full `torch/extension.h` costs a compiler 20 s in a C++ file and a minute in a CUDA file. A
-light header of that name serves sources that name no more of torch than it declares.
+light header of that name serves sources that name no more of torch than it declares, and a thin
+one, which includes nothing of torch, most of them.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import importlib
 import re
 import sys
 import sysconfig
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..wire import BuildRequest
+from . import thin
 from .faults import CandidateError
 from .sources import Folders
 
@@ -110,6 +112,9 @@ class Recipe:
     nvcc: tuple[str, ...] = ()
     retry: Recipe | None = None
     """Slower flags to try where a compile under these failed for want of declarations."""
+    support: Path | None = None
+    """C++ source of what these headers only declare; compiled with the flags of `retry`."""
+    support_define: tuple[str, ...] = ()
     versions: tuple[str, ...] = field(default=())
 
 
@@ -171,15 +176,29 @@ def torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
     )
     if not light_header_serves(request):
         return full
-    casters = (EVERY_CASTER,) if needs_every_caster(request) else ()
-    return Recipe(
+    every = needs_every_caster(request)
+    served = replace(
+        full,
         include=(str(light), *include),
-        define=(*full.define, *casters),
-        standard=full.standard,
-        libraries=full.libraries,
-        nvcc=full.nvcc,
+        define=(*full.define, *((EVERY_CASTER,) if every else ())),
         retry=full,
         versions=(*full.versions, LIGHT_EXTENSION_HEADER),
+    )
+    if every or not thin.serves(request):
+        return served
+    return _thin_recipe(served, folders, cuda="c10_cuda" in names)
+
+
+def _thin_recipe(light: Recipe, folders: Folders, *, cuda: bool) -> Recipe:
+    """The light recipe with the thin header before it; falls back to the light one."""
+    headers, support = thin.lay(folders.builds)
+    return replace(
+        light,
+        include=(str(headers), *light.include),
+        retry=light,
+        support=support,
+        support_define=(thin.WITH_CUDA,) if cuda else (),
+        versions=(*light.versions, *thin.TEXTS),
     )
 
 

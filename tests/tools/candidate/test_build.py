@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -12,16 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_harness.tools.candidate import toolchain
-from kernel_harness.tools.candidate.build_native import load_extension
-from kernel_harness.tools.candidate.objects import compile_command
-from kernel_harness.tools.candidate.recipes import (
-    EXTENSION,
-    light_header_serves,
-    needs_every_caster,
-    torch_recipe,
-)
-from kernel_harness.tools.candidate.sources import Folders
+from kernel_harness.tools.candidate.recipes import light_header_serves, needs_every_caster
 from kernel_harness.tools.wire import EXCERPT_CHARACTERS, BuildRequest
 
 pytestmark = pytest.mark.process
@@ -153,43 +143,6 @@ def test_candidate_code_can_publish_nothing(interpreting):
         assert re.search("PermissionError|FileNotFoundError|Read-only", built.fault.message)
         end.close()
         assert list(cache.iterdir()) == []
-
-
-BINDING = """
-#include <torch/extension.h>
-std::vector<torch::Tensor> run(torch::Tensor x, std::optional<torch::Tensor> none, double by) {
-  TORCH_CHECK(x.scalar_type() == torch::kFloat32 && !none.has_value(), "not as called");
-  auto like = torch::empty_like(x), full = torch::full({2}, by, x.options());
-  auto made = torch::zeros({2, 3}, torch::dtype(torch::kInt32).device(x.device()));
-  TORCH_CHECK(like.sizes() == x.sizes() && made.dim() == 2);
-  return {torch::ones({2}, x.options()), full, torch::zeros_like(x), torch::empty({4})};
-}
-PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { 
-  m.def("run", &run, py::arg("x"), py::arg("none"), py::arg("by"));
-}
-"""
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_the_light_header_converts_and_makes_tensors_as_torch_does(tmp_path):
-    request = torch_request(BINDING)
-    recipe = torch_recipe(request, Folders(tmp_path))
-    assert light_header_serves(request) and not needs_every_caster(request)
-    sources = tmp_path / "src"
-    sources.mkdir()
-    (sources / "main.cpp").write_text(BINDING)
-    tools = toolchain.find_toolchain({"PATH": os.defpath})
-    library = tmp_path / f"{EXTENSION}.so"
-    command = compile_command(("main.cpp", library), "", sources, recipe, tools)
-    command = [word for word in command if word not in ("-c", "-O2")]
-    (ran,) = toolchain.run([[*command, "-shared", "-O0", *recipe.libraries]])
-    assert ran.ok, ran.output
-    module = load_extension(library)
-    ones, full, zeros, empty = module.run(torch.ones(3), None, 2.5)
-    assert torch.equal(ones, torch.ones(2)) and torch.equal(full, torch.full((2,), 2.5))
-    assert torch.equal(zeros, torch.zeros(3)) and empty.shape == (4,)
-    with pytest.raises(TypeError, match=r"torch\.Tensor"):
-        module.run(3, None, 2.5)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
