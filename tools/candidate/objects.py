@@ -32,6 +32,7 @@ _REFUSAL = re.compile(r"^[^\n:]+:\d+:\d+: error: ", re.MULTILINE)
 _REFUSED = "refused"
 _SUPPORT = "(torch)"
 OBJECT = "object.o"
+_NEEDS_STANDARD_HEADER = re.compile(r"error.*\bstd\b", re.IGNORECASE)
 _NEEDS_FULL_HEADER = re.compile(r"error.*(?:torch|\bat::|c10|pybind11|\bpy::)", re.IGNORECASE)
 
 
@@ -71,10 +72,10 @@ def compile_objects(
         raise CandidateError("entry_point", "None of the sources is a .cu or .cpp file")
     works = _Works(request, source_dir, folders, tools)
     made: dict[str, Made] = {}
-    if recipe.support is not None and recipe.retry is not None:
-        made = works.with_support(sources, recipe)
+    while recipe.support is not None and recipe.retry is not None and _SUPPORT not in made:
+        made |= works.with_support([s for s in sources if s not in made], recipe)
         recipe = recipe.retry
-    works.without_support(sources, recipe, made)
+    works.without_support(sources, recipe.base, made)
     failed = [m for m in made.values() if not m.ok]
     if failed:
         names = ", ".join(m.source for m in failed)
@@ -87,23 +88,25 @@ def compile_objects(
 def failed_for_headers(ran: toolchain.Ran | None, recipe: Recipe) -> bool:
     """Whether a compilation may have failed because the recipe's headers declare too little.
 
-    The thin header lacks so much, the standard headers that torch's include among it, that any word
-    of the compiler may be due to it; only the assembler's cannot.
+    A header with types of its own lacks so much, the standard headers that torch's include among
+    it, that any word of the compiler may be due to it; only the assembler's cannot.
     """
     if ran is None or ran.ok or recipe.retry is None:
         return False
-    if recipe.support is not None:
+    if recipe.own_types:
         return _ASSEMBLER_FAILED.search(ran.output) is None
+    if recipe.support is not None and _NEEDS_STANDARD_HEADER.search(ran.output):
+        return True
     return _NEEDS_FULL_HEADER.search(ran.output) is not None
 
 
 def recipe_for(request: BuildRequest, source: str, recipe: Recipe) -> Recipe:
-    """The recipe of one source: the thin header is for those only that may include it."""
-    if recipe.support is None or recipe.retry is None:
+    """The recipe of one source: headers that need support are for those that may include them."""
+    if recipe.support is None:
         return recipe
     texts = {s["path"]: s["content"] for s in request.sources}
     reach = {source, *_may_include(texts)}
-    return recipe if any(thin.names_torch(texts[path]) for path in reach) else recipe.retry
+    return recipe if any(thin.names_torch(texts[path]) for path in reach) else recipe.base
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,7 @@ class _Works:
         if not thinned or self._known_without(thinned, recipe):
             return {}
         support = self.folders.builds / support_key(recipe, self.tools)
-        if (
-            self.folders.cache is not None
-            and (self.folders.cache / support.name / _REFUSED).exists()
-        ):
+        if _found(self.folders, support.name, _REFUSED) is not None:
             return {}
         made = {s: Made(s, file) for s in sources if (file := self._found(s, which[s]))}
         jobs = [(source, which[source]) for source in sources if source not in made]
@@ -161,7 +161,9 @@ class _Works:
 
     def _known_without(self, sources: Sequence[str], recipe: Recipe) -> bool:
         """Whether all lie compiled under slower recipes, where an earlier attempt left them."""
-        slower = [r for r in (recipe.retry, recipe.retry and recipe.retry.retry) if r is not None]
+        slower: list[Recipe] = []
+        while (recipe := recipe.retry or recipe) not in slower:
+            slower.append(recipe)
         return all(any(self._found(s, r) is not None for r in slower) for s in sources)
 
     def _found(self, source: str, recipe: Recipe) -> Path | None:
@@ -192,15 +194,20 @@ class _Works:
             file = self._file(source, recipe)
             if ran.ok:
                 self.folders.publish(file.parent.name, file.parent, "now")
+            else:
+                file.unlink(missing_ok=True)
             made[source] = Made(source, file, ran)
         return made
 
     def _publish_support(self, folder: Path, ran: toolchain.Ran) -> bool:
-        """Keeps the support, or that this torch refuses it, for all that come later."""
-        refused = not ran.ok and _REFUSAL.search(ran.output) is not None
-        if refused:
+        """Keeps the support, or that this torch refuses it, for all that come later.
+
+        Where it failed by accident, that is remembered here and nowhere else.
+        """
+        if not ran.ok:
+            (folder / OBJECT).unlink(missing_ok=True)
             (folder / _REFUSED).write_text(ran.output)
-        if ran.ok or refused:
+        if ran.ok or _REFUSAL.search(ran.output) is not None:
             self.folders.publish(folder.name, folder, "now")
         return ran.ok
 
@@ -208,18 +215,18 @@ class _Works:
 def support_key(recipe: Recipe, tools: Toolchain) -> str:
     """The name under which the support is kept: nothing of a candidate is in it."""
     words = support_command(recipe, Path(), tools)
-    flags = [word for word in words if word.startswith(("-D", "-O", "-std", "-f"))]
-    return "object-" + toolchain.digest(
-        OBJECTS, "support", tools.versions, *recipe.versions, *flags
-    )
+    parts = [word for word in words if word.startswith(("-D", "-O", "-std", "-f"))]
+    parts += [tools.versions, *recipe.base.versions, *thin.SUPPORT_TEXTS]
+    return "object-" + toolchain.digest(OBJECTS, "support", *parts)
 
 
 def support_command(recipe: Recipe, target: Path, tools: Toolchain) -> list[str]:
     """Compiles the support; no folder that a candidate's sources lie in is on its path."""
-    assert recipe.support is not None and recipe.retry is not None
+    assert recipe.support is not None
+    base = recipe.base
     flags = [f"-std={recipe.standard}", "-O1", "-w", "-fPIC", "-fdiagnostics-color=never"]
-    flags += [f"-I{folder}" for folder in recipe.retry.include]
-    flags += [f"-D{name}" for name in (*recipe.define, *recipe.support_define)]
+    flags += [f"-I{folder}" for folder in base.include]
+    flags += [f"-D{name}" for name in (*base.define, *base.support_define)]
     flags += [f"-I{tools.cuda_home}/include"] if tools.cuda_home else []
     return [tools.require_cxx(), *flags, "-c", str(recipe.support), "-o", str(target)]
 
@@ -244,11 +251,12 @@ def _may_include(texts: dict[str, str]) -> list[str]:
     return [p for p in texts if not p.endswith(compiled) or PurePosixPath(p).name in named]
 
 
-def _found(folders: Folders, key: str) -> Path | None:
-    if folders.cache is None:
-        return None
-    file = folders.cache / key / OBJECT
-    return file if file.is_file() else None
+def _found(folders: Folders, key: str, name: str = OBJECT) -> Path | None:
+    """Where a file lies that this process made, or that an earlier one left."""
+    for place in (folders.builds, folders.cache):
+        if place is not None and (place / key / name).is_file():
+            return place / key / name
+    return None
 
 
 def compile_command(

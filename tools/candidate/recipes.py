@@ -36,6 +36,8 @@ _CAST_NAME = re.compile(
 EXTENSION = "candidate_extension"
 """Name of every candidate's extension module: each has a process of its own."""
 EVERY_CASTER = "KERNEL_HARNESS_EVERY_CASTER"
+OWN_BINDING = "KERNEL_HARNESS_OWN_BINDING"
+"""Has the light header leave out pybind11, which costs a compiler more than torch's tensor does."""
 
 LIGHT_EXTENSION_HEADER = """#pragma once
 #include <ATen/core/Tensor.h>
@@ -48,6 +50,29 @@ LIGHT_EXTENSION_HEADER = """#pragma once
 #include <c10/core/ScalarType.h>
 #include <c10/core/TensorOptions.h>
 #include <c10/util/Exception.h>
+#ifdef KERNEL_HARNESS_OWN_BINDING
+#include <Python.h>
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <iterator>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <sstream>
+#include <thread>
+#include <typeindex>
+#include <unordered_map>
+#include <unordered_set>
+#include <valarray>
+#include <variant>
+#define KERNEL_HARNESS_WITH_ATEN
+#include "kernel_harness_binding.h"
+#else
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 #ifdef KERNEL_HARNESS_EVERY_CASTER
@@ -62,6 +87,7 @@ struct __attribute__((visibility("default"))) type_caster<at::Tensor> {
   static handle cast(const at::Tensor& value, return_value_policy, handle);
 };
 }  // namespace pybind11::detail
+#endif
 #endif
 namespace torch {
 using namespace at;
@@ -113,9 +139,19 @@ class Recipe:
     retry: Recipe | None = None
     """Slower flags to try where a compile under these failed for want of declarations."""
     support: Path | None = None
-    """C++ source of what these headers only declare; compiled with the flags of `retry`."""
+    """C++ source of what these headers only declare; compiled with the flags of `base`."""
     support_define: tuple[str, ...] = ()
+    own_types: bool = False
+    """Whether a tensor under these headers is another type than torch's; they lack much besides."""
     versions: tuple[str, ...] = field(default=())
+
+    @property
+    def base(self) -> Recipe:
+        """The first recipe, from this one on, that needs no support."""
+        recipe = self
+        while recipe.support is not None and recipe.retry is not None:
+            recipe = recipe.retry
+        return recipe
 
 
 def tvm_recipe(tvm_ffi: Any) -> Recipe:
@@ -184,21 +220,31 @@ def torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
         retry=full,
         versions=(*full.versions, LIGHT_EXTENSION_HEADER),
     )
-    if every or not thin.serves(request):
+    if every or not thin.serves_binding(request):
         return served
-    return _thin_recipe(served, folders, cuda="c10_cuda" in names)
+    cuda = (thin.WITH_CUDA,) if "c10_cuda" in names else ()
+    return _thin_recipe(request, replace(served, support_define=cuda), folders)
 
 
-def _thin_recipe(light: Recipe, folders: Folders, *, cuda: bool) -> Recipe:
-    """The light recipe with the thin header before it; falls back to the light one."""
+def _thin_recipe(request: BuildRequest, light: Recipe, folders: Folders) -> Recipe:
+    """The quicker recipes before the light one: without pybind11, and without all of torch."""
     headers, support = thin.lay(folders.builds)
-    return replace(
+    own_binding = replace(
         light,
-        include=(str(headers), *light.include),
+        include=(*light.include, str(support.parent)),
+        define=(*light.define, OWN_BINDING),
         retry=light,
         support=support,
-        support_define=(thin.WITH_CUDA,) if cuda else (),
         versions=(*light.versions, *thin.TEXTS),
+    )
+    if not thin.serves(request):
+        return own_binding
+    return replace(
+        own_binding,
+        include=(str(headers), *light.include),
+        define=light.define,
+        retry=own_binding,
+        own_types=True,
     )
 
 

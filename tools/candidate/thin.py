@@ -18,11 +18,14 @@ WITH_CUDA = "KERNEL_HARNESS_TORCH_CUDA"
 """Defined for the support where torch's own library for CUDA is there."""
 TEXTS = (*FILES.values(), SUPPORT)
 """Everything that a build with the thin header depends on."""
+SUPPORT_TEXTS = (*OWN_FILES.values(), SUPPORT)
 
 _INCLUDED = re.compile(
     r'#\s*include\s*[<"]([^">\n]*\b(?:torch|ATen|c10|caffe2|pybind11)/[^">\n]+)[">]'
 )
 _INCLUDED_BY_MACRO = re.compile(r"^\s*#\s*include\s+[A-Za-z_]", re.MULTILINE)
+_BINDS = re.compile(r"^(?!torch/extension\.h$).*(?:\btorch|\bpybind11)/")
+"""Headers that may bring pybind11 themselves."""
 _REOPENED = re.compile(r"(?<!using )\bnamespace\s+(?:torch|at|c10)\b")
 """A type of torch that a source declares for itself is not the thin header's."""
 _NAME = re.compile(r"\b(?:torch|at|c10)::(\w+)(?:::(\w+))?")
@@ -44,17 +47,32 @@ _OURS = re.compile(r"kernel_harness_|\bKH_")
 """What the thin header calls its own; a source that says it is none of the thin header's."""
 
 
+def serves_binding(request: BuildRequest) -> bool:
+    """Whether the sources name no more of pybind11 than `thin_python` has."""
+    text = _text(request)
+    if _OURS.search(text) or _INCLUDED_BY_MACRO.search(text):
+        return False
+    if any(_BINDS.search(name) for name in _INCLUDED.findall(text)):
+        return False
+    macros = {name for name in _MACRO.findall(text) if name.startswith("PYBIND11_")}
+    return set(_PYTHON_NAME.findall(text)) <= {"arg"} and macros <= _MACROS
+
+
 def serves(request: BuildRequest) -> bool:
-    """Whether the sources include and name nothing of torch that the thin header leaves out."""
-    text = "\n".join(source["content"] for source in request.sources)
-    if any(mark.search(text) for mark in (_OURS, _INCLUDED_BY_MACRO, _REOPENED)):
+    """Whether they also include and name nothing of torch that the thin header leaves out."""
+    text = _text(request)
+    if _REOPENED.search(text) or not serves_binding(request):
         return False
     if not set(_INCLUDED.findall(text)) <= {"torch/extension.h", *CUDA_HEADERS}:
         return False
     for name, inner in _NAME.findall(text):
         if name not in _NAMES or (name == "cuda" and inner not in _CUDA_NAMES):
             return False
-    return set(_PYTHON_NAME.findall(text)) <= {"arg"} and set(_MACRO.findall(text)) <= _MACROS
+    return set(_MACRO.findall(text)) <= _MACROS
+
+
+def _text(request: BuildRequest) -> str:
+    return "\n".join(source["content"] for source in request.sources)
 
 
 def names_torch(text: str) -> bool:

@@ -11,7 +11,7 @@ something else than in torch: better to leave it out.
 
 from __future__ import annotations
 
-from .thin_python import PYTHON
+from .thin_python import BINDING, PYTHON
 
 TYPES = r"""#pragma once
 #pragma GCC system_header
@@ -281,7 +281,7 @@ void check(int error, const char* file, const char* function, uint32_t line);
 
 EXTENSION_HEADER = r"""#pragma once
 #pragma GCC system_header
-#include "kernel_harness_python.h"
+#include "kernel_harness_binding.h"
 namespace torch {
 using namespace kernel_harness_torch;
 constexpr auto kUInt8 = kByte, kInt8 = kChar, kInt16 = kShort, kInt32 = kInt, kInt64 = kLong,
@@ -293,11 +293,6 @@ using namespace kernel_harness_torch;
 namespace c10 {
 using namespace kernel_harness_torch;
 }
-namespace pybind11 {
-using kernel_harness_torch::python::arg;
-using kernel_harness_torch::python::module_;
-}
-namespace py = pybind11;
 #define TORCH_CHECK(condition, ...)                                                       \
   if (__builtin_expect(!(condition), 0)) {                                                \
     ::kernel_harness_torch::fail(                                                         \
@@ -309,18 +304,6 @@ namespace py = pybind11;
             ##__VA_ARGS__)                                                                \
             .c_str());                                                                    \
   }
-#define KH_PASTE(a, b) a##b
-#define KH_NAMED(a, b) KH_PASTE(a, b)
-#define KH_TEXT(a) #a
-#define KH_NAME(a) KH_TEXT(a)
-#define PYBIND11_MODULE(name, variable)                                                   \
-  static void KH_NAMED(kernel_harness_fill_, name)(::pybind11::module_&);                 \
-  extern "C" __attribute__((visibility("default"), used)) ::_object* KH_NAMED(            \
-      PyInit_, name)() {                                                                  \
-    return ::kernel_harness_torch::python::make_module(                                   \
-        KH_NAME(name), &KH_NAMED(kernel_harness_fill_, name));                            \
-  }                                                                                       \
-  static void KH_NAMED(kernel_harness_fill_, name)(::pybind11::module_ & variable)
 """
 """What a source gets that includes torch's header."""
 
@@ -344,7 +327,11 @@ CUDA_HEADERS = (
     "ATen/cuda/CUDAContext.h",
 )
 
-OWN_FILES = {"kernel_harness_types.h": TYPES, "kernel_harness_python.h": PYTHON}
+OWN_FILES = {
+    "kernel_harness_types.h": TYPES,
+    "kernel_harness_python.h": PYTHON,
+    "kernel_harness_binding.h": BINDING,
+}
 """What can be included beside torch's own headers."""
 FILES = {
     **OWN_FILES,

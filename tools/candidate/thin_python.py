@@ -27,6 +27,11 @@ using MaybeTensor = std::optional<Tensor>;
   Object* give(const T&);                    \
   Text name_of(const T*);
 KH_VALUES(KH_VALUE)
+#ifdef KERNEL_HARNESS_WITH_ATEN
+using RealMaybe = std::optional<at::Tensor>;
+using RealList = std::vector<at::Tensor>;
+KH_VALUE(at::Tensor) KH_VALUE(RealMaybe) KH_VALUE(RealList)
+#endif
 #undef KH_VALUE
 Object* give_none();
 Object* give_tuple(Object* const* items, size_t count);
@@ -148,3 +153,26 @@ Object* make_module(const char* name, void (*fill)(module_&));
 }  // namespace kernel_harness_torch::python
 """
 """Functions given to Python: what they take and return is told to torch's own pybind11."""
+
+BINDING = r"""#pragma once
+#pragma GCC system_header
+#include "kernel_harness_python.h"
+namespace pybind11 {
+using kernel_harness_torch::python::arg;
+using kernel_harness_torch::python::module_;
+}
+namespace py = pybind11;
+#define KH_PASTE(a, b) a##b
+#define KH_NAMED(a, b) KH_PASTE(a, b)
+#define KH_TEXT(a) #a
+#define KH_NAME(a) KH_TEXT(a)
+#define PYBIND11_MODULE(name, variable)                                                   \
+  static void KH_NAMED(kernel_harness_fill_, name)(::pybind11::module_&);                 \
+  extern "C" __attribute__((visibility("default"), used)) ::_object* KH_NAMED(            \
+      PyInit_, name)() {                                                                  \
+    return ::kernel_harness_torch::python::make_module(                                   \
+        KH_NAME(name), &KH_NAMED(kernel_harness_fill_, name));                            \
+  }                                                                                       \
+  static void KH_NAMED(kernel_harness_fill_, name)(::pybind11::module_ & variable)
+"""
+"""What a source names of pybind11."""

@@ -9,6 +9,7 @@ used.
 from __future__ import annotations
 
 SUPPORT = r"""#include <torch/extension.h>
+#define KERNEL_HARNESS_WITH_ATEN
 #include "kernel_harness_python.h"
 #ifdef KERNEL_HARNESS_TORCH_CUDA
 #include <c10/cuda/CUDAException.h>
@@ -224,24 +225,24 @@ static Object* given(const T& value) {
   Text name_of(const T*) { return py::detail::make_caster<T>::name.text; }
 KH_PLAIN_VALUES(KH_VALUE)
 
-bool load(Object* source, bool convert, Tensor& to) { return loaded(source, convert, real(&to)); }
-Object* give(const Tensor& value) { return given(real(&value)); }
-Text name_of(const Tensor*) { return py::detail::make_caster<at::Tensor>::name.text; }
+KH_VALUE(at::Tensor) KH_VALUE(RealMaybe) KH_VALUE(RealList)
 
-using RealMaybe = std::optional<at::Tensor>;
+bool load(Object* source, bool convert, Tensor& to) { return load(source, convert, real(&to)); }
+Object* give(const Tensor& value) { return give(real(&value)); }
+Text name_of(const Tensor*) { return name_of(static_cast<const at::Tensor*>(nullptr)); }
+
 bool load(Object* source, bool convert, MaybeTensor& to) {
   RealMaybe found;
-  if (!loaded(source, convert, found)) return false;
+  if (!load(source, convert, found)) return false;
   to = found.has_value() ? MaybeTensor(thin(*found)) : std::nullopt;
   return true;
 }
 Object* give(const MaybeTensor& value) { return value ? give(*value) : give_none(); }
-Text name_of(const MaybeTensor*) { return py::detail::make_caster<RealMaybe>::name.text; }
+Text name_of(const MaybeTensor*) { return name_of(static_cast<const RealMaybe*>(nullptr)); }
 
-using RealList = std::vector<at::Tensor>;
 bool load(Object* source, bool convert, Tensors& to) {
   RealList found;
-  if (!loaded(source, convert, found)) return false;
+  if (!load(source, convert, found)) return false;
   to.clear();
   for (const auto& each : found) to.push_back(thin(each));
   return true;
@@ -249,9 +250,9 @@ bool load(Object* source, bool convert, Tensors& to) {
 Object* give(const Tensors& values) {
   RealList found;
   for (const auto& each : values) found.push_back(real(&each));
-  return given(found);
+  return give(found);
 }
-Text name_of(const Tensors*) { return py::detail::make_caster<RealList>::name.text; }
+Text name_of(const Tensors*) { return name_of(static_cast<const RealList*>(nullptr)); }
 
 Object* give_none() { return py::none().release().ptr(); }
 Object* give_tuple(Object* const* items, size_t count) {

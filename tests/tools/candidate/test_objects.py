@@ -19,7 +19,7 @@ COMPILER = r"""#!/bin/sh
 echo "$@" >> {notes}
 for word; do
   case "$previous" in -c) source=$word ;; -o) target=$word ;; esac
-  case "$word" in */build/thin) thin=1 ;; esac
+  case "$word" in */build/thin) thin=1 ;; -DKERNEL_HARNESS_OWN_BINDING) own=1 ;; esac
   previous=$word
 done
 fails() {{ echo "$source:1:1: error: $1"; exit 1; }}
@@ -27,6 +27,7 @@ case "$source" in */support.cpp) {support} ;; esac
 grep -q NONSENSE "$source" && fails 'NONSENSE does not name a type'
 grep -q ASSEMBLER "$source" && {{ echo "ptxas k.ptx, line 1; error   : Bad"; exit 1; }}
 [ -n "$thin" ] && grep -q SUM "$source" && fails 'has no member named sum'
+[ -n "$thin$own" ] && grep -q DICT "$source" && fails 'no match for kernel_harness_torch::load'
 echo object > "$target"
 """
 
@@ -79,6 +80,7 @@ class Bench:
         words = line.split()
         kinds = {Path(w).name for w in words if w.startswith("-I")} & {"thin", "light"}
         header = "thin" if "thin" in kinds else "light" if "light" in kinds else "full"
+        header = "own" if "-DKERNEL_HARNESS_OWN_BINDING" in words else header
         return f"{Path(words[words.index('-c') + 1]).stem} {header}"
 
 
@@ -114,27 +116,36 @@ def test_sources_without_torch_keep_their_objects_when_the_header_changes(tmp_pa
     assert ran == ["kernel light"] and len(made) == 3
 
 
-def test_a_source_that_the_thin_header_fails_is_compiled_as_before_and_so_are_all(tmp_path):
+def test_a_source_that_the_thin_header_fails_gets_torch_s_tensor_and_so_do_all(tmp_path):
     """A tensor of the one header is another type than a tensor of the other."""
     bench = Bench(tmp_path)
     made, ran = bench.build(kernel=TORCH + "SUM", binding=TORCH, plain="int p;")
     assert ran == [
-        *("binding light", "binding thin", "kernel light", "kernel thin"),
+        *("binding own", "binding thin", "kernel own", "kernel thin"),
         *("plain light", "support light"),
     ]
-    assert [m.source for m in made] == ["kernel.cu", "binding.cpp", "plain.cpp"]
-    _, ran = bench.build(kernel=TORCH + "SUM", binding=TORCH, plain="int changed;")
+    assert [m.source for m in made] == ["kernel.cu", "binding.cpp", "plain.cpp", "(torch)"]
+    made, ran = bench.build(kernel=TORCH + "SUM", binding=TORCH, plain="int changed;")
+    assert ran == ["plain light"] and len(made) == 4
+
+
+def test_a_source_that_neither_serves_is_compiled_with_the_headers_that_it_had_before(tmp_path):
+    bench = Bench(tmp_path)
+    made, ran = bench.build(kernel=TORCH + "DICT")
+    assert ran == ["kernel light", "kernel own", "kernel thin", "support light"]
+    assert [m.source for m in made] == ["kernel.cu"]
+    _, ran = bench.build(kernel=TORCH + "DICT", plain="int p;")
     assert ran == ["plain light"]
 
 
-def test_a_source_that_no_header_helps_fails_with_the_words_of_the_last(tmp_path):
+def test_a_source_that_no_header_helps_fails_with_the_compiler_s_words(tmp_path):
     bench = Bench(tmp_path)
     with pytest.raises(CandidateError) as failed:
         bench.build(kernel=TORCH + "NONSENSE", binding=TORCH)
     assert "kernel.cu did not compile" in failed.value.fault.message
     assert "NONSENSE" in failed.value.fault.excerpt
     assert [line for line in bench.ran if line.startswith("kernel")] == [
-        "kernel light",
+        "kernel own",
         "kernel thin",
     ]
 

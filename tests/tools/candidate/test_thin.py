@@ -124,14 +124,14 @@ def test_a_function_behaves_as_if_torch_s_own_header_had_been_included(tmp_path)
     assert recipe.retry is not None and recipe.support is not None
     support = tmp_path / "support.o"
     commands = [objects.support_command(recipe, support, TOOLS)]
-    files = [tmp_path / f"{kind}.o" for kind in ("thin", "light")]
-    for file, its in zip(files, (recipe, recipe.retry), strict=True):
+    files = [tmp_path / f"{kind}.o" for kind in ("thin", "own", "light")]
+    for file, its in zip(files, (recipe, recipe.retry, recipe.base), strict=True):
         job = ("main.cpp", file)
         commands.append(objects.compile_command(job, "", tmp_path / "src", its, TOOLS))
     fast = [[word for word in command if word not in ("-O1", "-O2")] for command in commands]
     assert all(ran.ok for ran in toolchain.run(fast))
     modules: list[ModuleType] = []
-    for file, more in zip(files, ([support], []), strict=True):
+    for file, more in zip(files, ([support], [support], []), strict=True):
         library = tmp_path / file.stem / f"{EXTENSION}.so"
         library.parent.mkdir()
         command = [TOOLS.cxx, "-shared", "-o", library, file, *more, *recipe.libraries]
@@ -139,7 +139,7 @@ def test_a_function_behaves_as_if_torch_s_own_header_had_been_included(tmp_path)
         assert ran.ok, ran.output
         modules.append(load_extension(library))
     told = answers(modules[0])
-    assert told == answers(modules[1])
+    assert told == answers(modules[1]) == answers(modules[2])
     assert any("not as called: [3]double" in words for words in told)
     for module in modules:
         ones, full, zeros, filled = module.run(X, None, 2.5)
@@ -204,11 +204,16 @@ def test_a_source_is_served_when_it_names_no_more_than_is_declared(source, serve
     assert thin.serves(request_of({"main.cu": INCLUDE + source})) is served
 
 
-def test_a_source_that_is_served_falls_back_to_the_headers_that_it_had_before(tmp_path):
-    recipe = torch_recipe(request_of({"main.cu": INCLUDE}), Folders(tmp_path))
-    lighter = torch_recipe(request_of({"main.cu": INCLUDE + "py::dict d;"}), Folders(tmp_path))
-    assert recipe.support is not None and recipe.retry == lighter and lighter.support is None
-    assert not set(recipe.versions) <= set(lighter.versions)
+def test_the_quicker_headers_come_before_those_that_a_source_had_before(tmp_path):
+    def recipe(source: str) -> Recipe:
+        return torch_recipe(request_of({"main.cu": INCLUDE + source}), Folders(tmp_path))
+
+    thinnest, own, light = recipe(""), recipe("torch::abs;"), recipe("py::dict d;")
+    assert thinnest.own_types and thinnest.support is not None
+    assert own.support is None and light.support is None
+    own = recipe("#include <ATen/ATen.h>")
+    assert own.support == thinnest.support and not own.own_types
+    assert thinnest.retry == own and own.retry == light == thinnest.base
 
 
 def test_the_support_is_compiled_against_torch_s_own_headers(tmp_path):
