@@ -3,6 +3,7 @@
 SHELL := bash
 PY := .venv/bin/python
 WORKERS ?= auto
+GPU_WORKERS ?= 6
 
 .PHONY: help install demo test check format gpu-test bench docs conformance clean
 
@@ -40,7 +41,8 @@ format: .venv/.installed-test,check ## format the code
 	@$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
 gpu-test: .venv/.installed-test ## run the tests that need an NVIDIA GPU
-	@$(PY) -m pytest -q -m gpu tests/gpu
+	@$(PY) -m pytest -q -n $(GPU_WORKERS) --dist worksteal -m "gpu and not alone" tests/gpu
+	@$(PY) -m pytest -q -m "gpu and alone" tests/gpu
 
 bench: .venv/.installed-base ## measure turnaround and noise on this GPU
 	@$(PY) benchmarks/turnaround.py

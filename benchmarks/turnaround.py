@@ -4,7 +4,8 @@
 
 Needs an NVIDIA GPU. For the seven decode batch sizes it prints the latency that the harness reports
 with its interval, the median of a plain CUPTI measurement in another process, their difference, and
-where the wall time of a warm `sample` evaluation went.
+where the wall time of a warm `sample` evaluation went. Between two evaluations it waits, as an
+agent would that writes the next kernel; `--pause 0` asks for the next one at once.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ from rich.table import Table
 
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Evaluation
+from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import load_settings
 
 DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
-console = Console(width=150)
+WRONG = "\n_run = run\ndef run(*a):\n    _run(*a)\n    a[-1].zero_()  # SOME\n"
+BROKEN = "\ndef broken(:  # SOME\n"
+console = Console(width=170)
 
 
 def one_per_batch(harness: Harness) -> dict[int, str]:
@@ -50,11 +54,24 @@ def plain(solution: str, uuids: list[str]) -> dict[str, list[int]]:
     return json.loads(out.stdout.strip().splitlines()[-1])
 
 
-async def timed(harness: Harness, solution: Any, **choices: Any) -> tuple[Evaluation, float]:
+def changed(solution: Solution, words: str) -> Solution:
+    """The solution with words added at the end of every source."""
+    sources = [
+        s.model_copy(update={"content": s.content + words.replace("SOME", f"{time.time_ns()}")})
+        for s in solution.sources
+    ]
+    return solution.model_copy(update={"sources": sources})
+
+
+async def timed(
+    harness: Harness, solution: Any, pause_s: float, **choices: Any
+) -> tuple[Evaluation, float]:
     """One evaluation and its wall time in seconds."""
     began = time.perf_counter()
     evaluation = await harness.evaluate_kernel(solution=solution, force=True, **choices)
-    return evaluation, time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    await asyncio.sleep(pause_s)
+    return evaluation, seconds
 
 
 def show_parts(rows: list[tuple[str, Evaluation, float]]) -> None:
@@ -77,27 +94,23 @@ async def run(choices: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         operator = harness.dataset.operator(DEFINITION)
         solution = operator.solutions()[choices.solution]
         by_batch = one_per_batch(harness)
-        cold = await timed(harness, solution, scope="smoke")
-        warm = [await timed(harness, solution, scope="sample") for _ in range(choices.repeat)]
-        seven = await timed(harness, solution, scope="sample", workloads=list(by_batch.values()))
-        wrong = solution.model_copy(
-            update={
-                "sources": [
-                    s.model_copy(
-                        update={
-                            "content": s.content + "\n_run = run\ndef run(*a):\n"
-                            "    _run(*a)\n    a[-1].zero_()\n"
-                        }
-                    )
-                    for s in solution.sources
-                ]
-            }
+        pause = choices.pause
+        cold = await timed(harness, solution, pause, scope="smoke")
+        warm = [
+            await timed(harness, solution, pause, scope="sample") for _ in range(choices.repeat)
+        ]
+        seven = await timed(
+            harness, solution, pause, scope="sample", workloads=list(by_batch.values())
         )
-        failed = await timed(harness, wrong, scope="sample")
+        failed = [
+            await timed(harness, changed(solution, words), pause, scope="sample")
+            for words in (WRONG, BROKEN)
+        ]
         show_parts(
             [("first, with start of the judge", *cold)]
             + [(f"sample, warm {i + 1}", *w) for i, w in enumerate(warm)]
-            + [("seven batch sizes", *seven), ("a wrong result", *failed)]
+            + [("seven batch sizes", *seven)]
+            + [("a wrong result", *failed[0]), ("a syntax error", *failed[1])]
         )
         await harness.aclose()
     return seven[0], list(by_batch.values())
@@ -137,6 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--solution", default="triton_baseline")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--pause", type=float, default=3.0, help="seconds between evaluations")
     parser.add_argument("--json")
     choices = parser.parse_args()
     evaluation, uuids = asyncio.run(run(choices))

@@ -330,6 +330,15 @@ class CallRequest(Message):
     stream: Literal["default", "side"] = "default"
     disable_own_kernels: bool = Field(default=False, description="Ghost replay.")
     noise: bool = Field(default=False, description="Occupy some SMs beside the call.")
+    defer: int | None = Field(
+        default=None, ge=0, description="Number under which the next `Collect` tells its times."
+    )
+
+
+class Collect(Message):
+    """Tell the times of the calls that were deferred, read from the clock's records all at once."""
+
+    kind: Literal["collect"] = "collect"
 
 
 class Exit(Message):
@@ -339,7 +348,7 @@ class Exit(Message):
 
 
 ToCandidate = Annotated[
-    Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Exit,
+    Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Collect | Exit,
     Field(discriminator="kind"),
 ]
 
@@ -441,23 +450,41 @@ class Activity(Message):
     block: list[Count] = Field(default_factory=list, max_length=3)
 
 
-class Called(Message):
-    """One call has returned; times are claims, cross-checked by the judge."""
+class CallTimes(Message):
+    """What a clock in the candidate's process saw of one call: claims, cross-checked elsewhere."""
 
-    kind: Literal["called"] = "called"
-    fault: CandidateFault | None = None
     timer: Words | None = Field(default=None, max_length=40)
     timer_note: Words | None = Field(default=None, max_length=400)
     span_ns: Nanoseconds | None = None
     host_ns: Nanoseconds | None = None
     activities: list[Activity] = Field(default_factory=list, max_length=2000)
     dropped_activities: Count = 0
+
+
+class DeferredTimes(CallTimes):
+    """Times of a call that was answered before they were read."""
+
+    number: Count
+
+
+class Collected(Message):
+    """The times of the calls that were deferred."""
+
+    kind: Literal["collected"] = "collected"
+    times: list[DeferredTimes] = Field(default_factory=list, max_length=200)
+
+
+class Called(CallTimes):
+    """One call has returned."""
+
+    kind: Literal["called"] = "called"
+    fault: CandidateFault | None = None
     returned: list[Words] = Field(default_factory=list, max_length=64)
     """For value-returning style: 'shape dtype device' of what came back, for error messages."""
 
 
 FromCandidate = Annotated[
-    Prepared | Mapped | Built | Compiled | Called, Field(discriminator="kind")
+    Prepared | Mapped | Built | Compiled | Called | Collected, Field(discriminator="kind")
 ]
 
 
@@ -473,10 +500,10 @@ from_judge: TypeAdapter[Ready | Progress | JudgeReport | Settled | Materialised 
 to_zygote: TypeAdapter[Spawn | Reap] = TypeAdapter(ToZygote, config=_LATER)
 from_zygote: TypeAdapter[Spawned | Reaped] = TypeAdapter(FromZygote, config=_LATER)
 to_candidate: TypeAdapter[
-    Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Exit
+    Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Collect | Exit
 ] = TypeAdapter(ToCandidate, config=_LATER)
-from_candidate: TypeAdapter[Prepared | Mapped | Built | Compiled | Called] = TypeAdapter(
-    FromCandidate, config=_LATER
+from_candidate: TypeAdapter[Prepared | Mapped | Built | Compiled | Called | Collected] = (
+    TypeAdapter(FromCandidate, config=_LATER)
 )
 
 T = TypeVar("T")

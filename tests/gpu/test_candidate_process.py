@@ -133,6 +133,7 @@ def test_the_judges_descriptors_cannot_be_opened_beside_cuda(device_end):
     assert seen_from_inside(device_end, probe)["fd"] in ("PermissionError", "FileNotFoundError")
 
 
+@pytest.mark.alone
 def test_cold_warm_and_events_agree_on_a_long_kernel(device_end):
     assert device_end.build({"kernel.py": TRITON}, language="triton").fault is None
     x = numbers(16 << 20)

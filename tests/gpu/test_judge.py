@@ -60,6 +60,7 @@ def test_a_cheat_meets_what_its_header_says_on_the_device(cheat: Cheat, judge: J
     meets_its_header(cheat, judge)
 
 
+@pytest.mark.alone
 def test_a_candidate_is_timed_with_raw_samples_and_their_evidence(judge):
     evaluation = timed(judge, HONEST)
     measurement = evaluation.workloads[0].measurement
@@ -73,6 +74,7 @@ def test_a_candidate_is_timed_with_raw_samples_and_their_evidence(judge):
     assert evaluation.evidence.device.executor is Executor.CUDA
 
 
+@pytest.mark.alone
 def test_a_candidate_compared_with_itself_is_never_faster_or_slower(judge):
     result = timed(judge, HONEST, HONEST).workloads[0]
     assert result.measurement is not None and result.baseline_measurement is not None
@@ -80,6 +82,7 @@ def test_a_candidate_compared_with_itself_is_never_faster_or_slower(judge):
     assert found is not None and found.decision in (Decision.EQUAL, Decision.INCONCLUSIVE)
 
 
+@pytest.mark.alone
 def test_a_slower_candidate_is_found_slower_by_what_it_sleeps(judge):
     result = timed(judge, SLOWER, HONEST).workloads[0]
     assert result.measurement is not None and result.baseline_measurement is not None

@@ -20,7 +20,7 @@ from kernel_harness.tools.profiling.service import Profiler
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.roofline import Calibration
 
-pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.gpu, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 def _known_kernels():

@@ -8,12 +8,16 @@ the judge can have processes wait with them ready, each for one candidate.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import torch
 
 from .clock import Clock
 from .device_clock import DeviceClock
+
+try:
+    from . import first_kernel
+except ImportError:  # without Triton, whose candidates then say so themselves
+    first_kernel = None
 
 
 def bring_up(device_index: int) -> Clock:
@@ -27,14 +31,7 @@ def bring_up(device_index: int) -> Clock:
     clock = DeviceClock(torch.device("cuda", device_index))
     clock.rehearse()
     with contextlib.suppress(Exception):
-        _start_triton()
+        assert first_kernel is not None
+        # A Triton that cannot compile here fails again, and with its own words, in the candidate.
+        first_kernel.launch(f"cuda:{device_index}")
     return clock
-
-
-def _start_triton() -> None:
-    """Loads Triton's own stubs, which it compiles where the cache has none."""
-    from triton.runtime import driver
-
-    active: Any = driver.active
-    active.get_current_target()
-    active.get_current_stream(active.get_current_device())

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from ..wire import Called, CallRequest, TensorRef
+from ..wire import Called, CallRequest, Collected, DeferredTimes, TensorRef
 from . import plain
 from .arena import Arena
 from .build import Candidate
@@ -65,14 +65,13 @@ class Caller:
         finally:
             plain.rehook(collecting)
             _flush_log()
-        return Called(
-            timer=timing.timer,
-            timer_note=timing.note,
-            span_ns=timing.span_ns,
-            host_ns=timing.host_ns,
-            activities=timing.activities,
-            dropped_activities=timing.dropped,
-            returned=returned,
+        return Called(**_times(timing), returned=returned)
+
+    def collect(self) -> Collected:
+        """The times of the calls that were deferred."""
+        found = self._clock.collect(self._candidate)
+        return Collected(
+            times=[DeferredTimes(number=n, **_times(timing)) for n, timing in found.items()]
         )
 
     def _call(self, request: CallRequest, returned: list[str]) -> Timing:
@@ -156,6 +155,17 @@ class Caller:
                     "The returned tensor shares memory with what an earlier call returned",
                 )
         return None
+
+
+def _times(timing: Timing) -> dict[str, Any]:
+    return {
+        "timer": timing.timer,
+        "timer_note": timing.note,
+        "span_ns": timing.span_ns,
+        "host_ns": timing.host_ns,
+        "activities": timing.activities,
+        "dropped_activities": timing.dropped,
+    }
 
 
 def _value_fault(value: Any, ref: TensorRef, device: torch.device) -> tuple[str, str] | None:

@@ -40,6 +40,10 @@ class Clock(Protocol):
         """Calls `call()`, hands its result to `snapshot` at once, then synchronises."""
         ...
 
+    def collect(self, candidate: Candidate) -> dict[int, Timing]:
+        """What it saw of the calls whose times were deferred since the last time, by number."""
+        ...
+
 
 class NoClock:
     """For a CPU: host time only, which is never shown as a kernel's time."""
@@ -64,3 +68,7 @@ class NoClock:
             end = _now()
         snapshot(result)
         return Timing(host_ns=end - begin)
+
+    def collect(self, candidate: Candidate) -> dict[int, Timing]:
+        """Nothing is deferred here."""
+        return {}

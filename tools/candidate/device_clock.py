@@ -2,15 +2,14 @@
 
 The latency is a span: the end of the last activity minus the start of the first, over all streams
 and threads, of what CUPTI records between the moment before the call and the device-wide
-synchronisation after it. The harness's own copies of the outputs are told apart by a marker that is
-enqueued between the callable's return and them. Without CUPTI, CUDA events around the call stand
-in, about 2.4 µs too long for one short kernel, and the answer says so.
+synchronisation after it (see `records`). Without CUPTI, CUDA events around the call stand in, about
+2.4 µs too long for one short kernel, and the answer says so.
 
 What runs here shares a process with the candidate, so its figures are claims: the judge bounds them
 by its own wall clock, by physics, and by a second mechanism.
 
-Method: activity records as the CUPTI documentation describes them; a cold L2 by writing a buffer of
-twice its size, as the FlashInfer contest's protocol does.
+Method: a cold L2 by writing a buffer of twice its size, as the FlashInfer contest's protocol does.
+Its lines are then still to be written back, which a kernel pays for; nothing waits in between.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -29,11 +27,9 @@ from .build import Candidate
 from .clock import Clock, NoClock, Timing
 from .ghost import disabled_kernels, require_launches
 from .origins import origin_of
+from .records import MARKER_BYTES, Record, Recorder, Window
 
-MARKER_BYTES = 4_099
-"""A prime that no sensible copy has; the marker is told by it and by its stream."""
 MOST_ACTIVITIES = 1_500
-BUFFER_BYTES = 256 << 10
 SPIN_CYCLES = 4_000_000
 """About two milliseconds: longer than a process that has just woken takes to launch."""
 
@@ -48,23 +44,6 @@ _Event = torch._C._CudaEventBase
 _spin = torch.cuda._sleep
 
 
-def _bound_cupti() -> SimpleNamespace | str:
-    """CUPTI's functions, taken before candidate code can put others in their place; or why not."""
-    try:
-        from cupti import cupti  # pyright: ignore[reportMissingImports]
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"[:200]
-    return SimpleNamespace(
-        flush=cupti.activity_flush_all,
-        timestamp=cupti.get_timestamp,
-        register=cupti.activity_register_callbacks,
-        enable=cupti.activity_enable,
-        kernel=cupti.ActivityKind.CONCURRENT_KERNEL,
-        memcpy=cupti.ActivityKind.MEMCPY,
-        memset=cupti.ActivityKind.MEMSET,
-    )
-
-
 def _bound_reset() -> Callable[[], Any]:
     """What gives lines that were pinned in the L2 back, where the binding is installed."""
     try:
@@ -74,37 +53,7 @@ def _bound_reset() -> Callable[[], Any]:
     return driver.cuCtxResetPersistingL2Cache
 
 
-_cupti = _bound_cupti()
 _reset_persisting = _bound_reset()
-
-
-class Recorder:
-    """What CUPTI records of this process; one per process."""
-
-    def __init__(self) -> None:
-        if isinstance(_cupti, str):
-            raise RuntimeError(_cupti)
-        self._flush = _cupti.flush
-        self.timestamp: Callable[[], int] = _cupti.timestamp
-        self.records: list[Any] = []
-        _cupti.register(_request_buffer, self._completed)
-        self.memcpy, self.memset = _cupti.memcpy, _cupti.memset
-        for kind in (_cupti.kernel, self.memcpy, self.memset):
-            _cupti.enable(kind)
-
-    def _completed(self, activities: list[Any]) -> None:
-        self.records.extend(activities)
-
-    def since(self, moment: int) -> list[Any]:
-        """Activities that started at or after a timestamp, in the order of their API calls."""
-        self._flush(1)
-        found = [r for r in self.records if r.start >= moment]
-        self.records.clear()
-        return sorted(found, key=lambda r: r.correlation_id)
-
-
-def _request_buffer() -> tuple[int, int]:
-    return BUFFER_BYTES, 0
 
 
 class DeviceClock:
@@ -123,6 +72,7 @@ class DeviceClock:
         self._noise = torch.cuda.Stream(device)
         self._noise_block = _randn(2048, 2048, device=device)
         self._recorder, self._note = _recorder()
+        self._deferred: dict[int, Window] = {}
 
     def measure(
         self,
@@ -145,11 +95,13 @@ class DeviceClock:
         """Goes through what surrounds a call, so that no candidate's first call waits for it."""
         self._chill()
         plain.copy(self._marker[0], self._marker[1])
+        with _use_stream(self._noise):
+            torch.mm(self._noise_block, self._noise_block)
         _spin(1)
         _Event(enable_timing=True).record(_current_stream(self._device))
         _synchronize()
         if self._recorder is not None:
-            self._recorder.since(0)
+            self._recorder.calls([])
 
     @contextlib.contextmanager
     def _surroundings(self, request: CallRequest) -> Iterator[None]:
@@ -170,7 +122,7 @@ class DeviceClock:
         _synchronize()
         spent = _now() - begin
         if self._recorder is not None:
-            self._recorder.records.clear()
+            self._recorder.forget()
         return Timing(host_ns=spent)
 
     def _ghost(self, call: Callable[[], Any], snapshot: Callable[[Any], None]) -> Timing:
@@ -205,67 +157,50 @@ class DeviceClock:
         plain.copy(self._marker[0], self._marker[1])
         snapshot(result)
         _synchronize()
-        return self._timing(recorder, moment, returned, len(request.snapshots), candidate)
+        window = Window(moment, returned, recorder.timestamp(), len(request.snapshots))
+        if request.defer is not None:
+            self._deferred[request.defer] = window
+            return Timing()
+        return self._timing(recorder.calls([window])[0], window, candidate)
 
-    def _timing(
-        self, recorder: Recorder, moment: int, returned: int, copies: int, candidate: Candidate
-    ) -> Timing:
-        everything = recorder.since(moment)
-        found, marked = self._without_ours(recorder, everything, copies)
-        note = self._note if marked else "the harness's marker was not among the records"
-        if not found:
-            return Timing(
-                timer="cupti", note="no device activity in the call", host_ns=returned - moment
-            )
-        end = max(record.end for record in found)
+    def collect(self, candidate: Candidate) -> dict[int, Timing]:
+        """Reads the records of all deferred calls: a flush costs half a millisecond."""
+        deferred, self._deferred = self._deferred, {}
+        if not deferred or self._recorder is None:
+            return {}
+        found = self._recorder.calls(list(deferred.values()))
+        return {
+            number: self._timing(records, window, candidate)
+            for (number, window), records in zip(deferred.items(), found, strict=True)
+        }
+
+    def _timing(self, records: list[Record] | None, window: Window, candidate: Candidate) -> Timing:
+        if records is None:
+            return Timing(note="the harness's markers were not among the records")
+        if not records:
+            host_ns = window.returned - window.moment
+            return Timing(timer="cupti", note="no device activity in the call", host_ns=host_ns)
+        end = max(record.end for record in records)
         activities = [
             Activity(
-                name=_name_of(record, recorder)[:400],
+                name=record.name[:400],
                 start_ns=record.start,
                 end_ns=record.end,
-                stream=getattr(record, "stream_id", 0),
-                origin=_origin(record, recorder, candidate),
-                grid=_extent(record, "grid"),
-                block=_extent(record, "block"),
+                stream=record.stream,
+                origin=_origin(record, candidate),
+                grid=_extent(record.raw, "grid"),
+                block=_extent(record.raw, "block"),
             )
-            for record in found[:MOST_ACTIVITIES]
+            for record in records[:MOST_ACTIVITIES]
         ]
         return Timing(
-            timer="cupti" if marked else None,
-            note=note,
-            span_ns=end - min(record.start for record in found),
-            host_ns=max(end, returned) - moment,
+            timer="cupti",
+            note=self._note,
+            span_ns=end - min(record.start for record in records),
+            host_ns=max(min(end, window.ended), window.returned) - window.moment,
             activities=activities,
-            dropped=max(0, len(found) - MOST_ACTIVITIES),
+            dropped=max(0, len(records) - MOST_ACTIVITIES),
         )
-
-    @staticmethod
-    def _without_ours(
-        recorder: Recorder, everything: list[Any], copies: int
-    ) -> tuple[list[Any], bool]:
-        """What is left without the marker and the copies that followed it on its stream."""
-        marker = next(
-            (
-                r
-                for r in everything
-                if r.kind == recorder.memcpy and getattr(r, "bytes", 0) == MARKER_BYTES
-            ),
-            None,
-        )
-        if marker is None:
-            return everything, False
-        left, dropped = [], 0
-        for record in everything:
-            ours = record is marker or (
-                dropped < copies
-                and record.correlation_id > marker.correlation_id
-                and getattr(record, "stream_id", None) == getattr(marker, "stream_id", None)
-            )
-            if not ours:
-                left.append(record)
-            elif record is not marker:
-                dropped += 1
-        return left, True
 
     def _by_events(
         self, request: CallRequest, call: Callable[[], Any], snapshot: Callable[[Any], None]
@@ -302,18 +237,8 @@ def _recorder() -> tuple[Recorder | None, str | None]:
         return None, f"CUDA events, about 2.4 µs too long for one kernel; no CUPTI: {words}"
 
 
-def _name_of(record: Any, recorder: Recorder) -> str:
-    if record.kind == recorder.memcpy:
-        return f"memcpy {getattr(record, 'bytes', '?')} bytes"
-    if record.kind == recorder.memset:
-        return f"memset {getattr(record, 'bytes', '?')} bytes"
-    return str(getattr(record, "name", "kernel"))
-
-
-def _origin(record: Any, recorder: Recorder, candidate: Candidate) -> str:
-    if record.kind in (recorder.memcpy, recorder.memset):
-        return "copy"
-    return origin_of(str(getattr(record, "name", "")), candidate.kernel_names)
+def _origin(record: Record, candidate: Candidate) -> str:
+    return origin_of(record.name, candidate.kernel_names) if record.kind == "kernel" else "copy"
 
 
 def _extent(record: Any, what: str) -> list[int]:

@@ -36,6 +36,7 @@ WARM_MODULES = (
     "triton",
     "triton.language",
     "triton.runtime.autotuner",
+    "triton.runtime.interpreter",
     "triton.testing",
     "cuda.bindings.driver",
     "cupti.cupti",
@@ -219,7 +220,7 @@ def warm_up(*, interpret: bool) -> None:
     """Imports what candidates will need, so that a fork has it already."""
     if interpret:
         os.environ["TRITON_INTERPRET"] = "1"  # noqa: TID251 - read by triton as it is imported
-    for name in (*WARM_MODULES, *(("triton.runtime.interpreter",) if interpret else ())):
+    for name in WARM_MODULES:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     if interpret:

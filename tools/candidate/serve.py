@@ -11,7 +11,7 @@ import socket
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 
@@ -21,7 +21,10 @@ from ..wire import (
     BuildRequest,
     Called,
     CallRequest,
+    CallTimes,
     CandidateFault,
+    Collect,
+    Collected,
     Compiled,
     CompileRequest,
     Exit,
@@ -47,6 +50,7 @@ from .keeper import Contained
 from .pretend import OnTheCpu, answer_for_cuda, assume_driver, take_first_configuration
 from .sources import Folders
 
+Times = TypeVar("Times", bound=CallTimes)
 RENAMED_CACHES = {
     "HOME": "home",
     "TMPDIR": "tmp",
@@ -145,6 +149,8 @@ class _Room:
             return built
         if isinstance(message, CompileRequest):
             return self._compile(message)
+        if isinstance(message, Collect):
+            return self._caller.collect() if self._caller else Collected()
         assert isinstance(message, CallRequest)
         return self._call(message)
 
@@ -185,10 +191,10 @@ def fitted(message: Message) -> Message:
     """Shortens lists that would not fit into a candidate's frame."""
     while len(message.model_dump_json()) > CANDIDATE_FRAME_BYTES - 64:
         if isinstance(message, Called) and message.activities:
-            kept = message.activities[: len(message.activities) // 2]
-            left_out = len(message.activities) - len(kept)
-            dropped = message.dropped_activities + left_out
-            message = message.model_copy(update={"activities": kept, "dropped_activities": dropped})
+            message = _halved(message)
+        elif isinstance(message, Collected) and any(t.activities for t in message.times):
+            times = [_halved(times) for times in message.times]
+            message = message.model_copy(update={"times": times})
         elif isinstance(message, Compiled) and message.kernels:
             message = message.model_copy(
                 update={"kernels": message.kernels[: len(message.kernels) // 2]}
@@ -196,6 +202,12 @@ def fitted(message: Message) -> Message:
         else:
             break
     return message
+
+
+def _halved(times: Times) -> Times:
+    kept = times.activities[: len(times.activities) // 2]
+    dropped = times.dropped_activities + len(times.activities) - len(kept)
+    return times.model_copy(update={"activities": kept, "dropped_activities": dropped})
 
 
 def _out_of_order(words: str) -> CandidateFault:

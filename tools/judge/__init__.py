@@ -6,10 +6,10 @@ trial            carries out one plan, stage by stage
 record           writes down how it ended
 reporting        progress out, cancellation in
 session          one candidate process from this side: start, send, receive, kill
+waiting          processes whose device is up before their candidate is there
 blocks           the fresh processes that a timing is made in
 apart            a process for held-out cases, whose words nobody is shown
 triton_cache     compiled kernels, carried between processes of one content
-seed             Triton's own stubs, compiled once
 kept_builds      the folder of finished builds, within a bound
 leftovers        private folders that killed judges could not remove
 arena            the memory shared with a candidate: placement and guard bands
@@ -27,6 +27,7 @@ clusters         where mismatches lie, in words (pure)
 integrity        one function per claim (pure)
 static_check     compiling for targets that are not here
 timing           paired, verified, cold calls
+timed_calls      its calls: verified at once, their times read later
 samples          timed calls, and when there are enough of them (pure)
 clocks           NVML beside them
 floors           the least times of a case

@@ -10,14 +10,24 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 
 from ..errors import InfrastructureError
 from ..schema.flashinfer_trace import Definition
-from ..wire import Argument, Called, CallRequest, MapArena, Mapped, ScalarValue
+from ..wire import (
+    Argument,
+    Called,
+    CallRequest,
+    Collect,
+    Collected,
+    DeferredTimes,
+    MapArena,
+    Mapped,
+    ScalarValue,
+)
 from .arena import Arena, DeviceMemory, HostMemory, Layout, Slot, arena_bytes, footprint
 from .generic import torch_dtype
 from .inputs import Draw
@@ -40,6 +50,7 @@ POISONS: dict[torch.dtype, tuple[int, int]] = {
 """Two bit patterns for buffers that a call must overwrite: a NaN with a payload of ours, and a
 value near the top of the range, so that neither an expected NaN nor an expected zero hides it."""
 MAP_TIMEOUT_S = 60.0
+COLLECT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class CallOptions:
         examine: whether what it left behind is read at all; a baseline's mostly is not.
         late: whether a second copy is taken after everything has come to rest.
         timeout_s: after it the candidate is ended.
+        defer: number under which `Exchange.collect` tells its times; None: with the answer.
     """
 
     poison: int = 0
@@ -65,6 +77,7 @@ class CallOptions:
     examine: bool = True
     late: bool = True
     timeout_s: float = 60.0
+    defer: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,7 @@ class Outcome:
         mutated: inputs whose bytes changed.
         damage: guard bands that changed: slot, side, distance in bytes.
         elapsed_ns: from the request to the answer, by the judge's clock.
+        number: under which its times are told later, if they are.
     """
 
     called: Called
@@ -90,6 +104,12 @@ class Outcome:
     mutated: list[str] = field(default_factory=list)
     damage: list[tuple[str, str, int]] = field(default_factory=list)
     elapsed_ns: int = 0
+    number: int | None = None
+
+    @property
+    def claims(self) -> Outcome:
+        """Itself without the outputs, for what is read of it later."""
+        return replace(self, outputs={})
 
 
 def slots_of(definition: Definition, case: Case) -> list[Slot]:
@@ -137,6 +157,7 @@ class Exchange:
         self._device = device
         self._rng = rng
         self._arena: Arena | None = None
+        self._slots: tuple[Case, list[Slot]] | None = None
 
     def map(self, cases: list[Case]) -> Lost | None:
         """Makes sure that an arena is mapped which holds any of the cases."""
@@ -171,7 +192,7 @@ class Exchange:
             at: lay the tensors where an earlier call had them; None: anywhere else.
         """
         assert self._arena is not None
-        slots = slots_of(self._definition, draw.case)
+        slots = self._slots_of(draw.case)
         if at is None:
             layout = self._arena.layout(slots)
         else:
@@ -185,7 +206,7 @@ class Exchange:
         if isinstance(answer, Lost):
             return answer
         if not options.examine:
-            return Outcome(answer, {}, poisons, layout, [], [], [], elapsed)
+            return Outcome(answer, {}, poisons, layout, elapsed_ns=elapsed, number=options.defer)
         return self._look(draw, layout, options, answer, poisons, elapsed)
 
     def request_for(self, draw: Draw, layout: Layout, options: CallOptions) -> CallRequest:
@@ -206,7 +227,15 @@ class Exchange:
             stream=options.stream,
             disable_own_kernels=options.ghost,
             noise=options.noise,
+            defer=options.defer,
         )
+
+    def collect(self) -> dict[int, DeferredTimes] | Lost:
+        """The times of the calls that were deferred, by number."""
+        answer = request(self.session, Collect(), Collected, COLLECT_TIMEOUT_S)
+        if isinstance(answer, Lost):
+            return answer
+        return {times.number: times for times in answer.times}
 
     def placed(self, draw: Draw) -> Layout:
         """Places a draw without calling, for requests that only compile."""
@@ -221,6 +250,11 @@ class Exchange:
         if self._arena is not None:
             self._arena.close()
             self._arena = None
+
+    def _slots_of(self, case: Case) -> list[Slot]:
+        if self._slots is None or self._slots[0] is not case:
+            self._slots = (case, slots_of(self._definition, case))
+        return self._slots[1]
 
     def _memory(self, nbytes: int) -> HostMemory | DeviceMemory:
         if self._device.type == "cpu":
@@ -274,6 +308,7 @@ class Exchange:
             mutated=[name for name in draw.inputs if f"in:{name}" in changed],
             damage=layout.damaged() if hurt else [],
             elapsed_ns=elapsed_ns,
+            number=options.defer,
         )
 
     def _settle(self) -> None:

@@ -28,6 +28,8 @@ from ..wire import (
     Built,
     Called,
     CallRequest,
+    Collect,
+    Collected,
     Compiled,
     CompileRequest,
     Exit,
@@ -62,9 +64,9 @@ PREPARE_TIMEOUT_S = 60.0
 LOG_HEAD = 4_000
 LOG_TAIL = 4_000
 
-Reply = Prepared | Mapped | Built | Compiled | Called
-Request = Prepare | MapArena | BuildRequest | CompileRequest | CallRequest
-R = TypeVar("R", Prepared, Mapped, Built, Compiled, Called)
+Reply = Prepared | Mapped | Built | Compiled | Called | Collected
+Request = Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Collect
+R = TypeVar("R", Prepared, Mapped, Built, Compiled, Called, Collected)
 
 
 class CandidateSession(Protocol):

@@ -9,66 +9,46 @@ a second clock, by the host's time and by what the device can physically do.
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 
-from ..schema.evaluation import (
-    ClockSample,
-    Failure,
-    Finding,
-    Measurement,
-    Severity,
-    Stage,
-    Status,
-)
+from ..schema.evaluation import ClockSample, Finding, Stage, Status
 from ..wire import EvaluatePlan
 from . import integrity
 from .blocks import Block, Blocks
 from .clocks import ClockWatch
 from .exchange import CallOptions, Exchange, Outcome
-from .failures import Lost
 from .floors import DEVICE, Floors
 from .inputs import Draw, Drawer
 from .judged_operator import Case, JudgedOperator
 from .reporting import Cancellation, Reporter
 from .room import Room
 from .samples import Samples, by_host, half_width, log_ratios
-from .verdict import judge
+from .timed_calls import Timed, TimedCalls, WorkloadEndedError
 
 PREHEAT_S = 0.2
+STEADY_S = 0.04
+STEADY_SHARE = 0.05
 CHEAP_DRAW_S = 0.15
 POOL_SECONDS = 3.0
 LEAST_POOL = 4
-LATE_SHARE = 0.1
-BASELINE_SHARE = 0.2
-"""Share of the baseline's timed calls that are verified; the candidate's all are."""
 SECOND_CLOCK_CALLS = 3
 
 
-@dataclass
-class Timed:
-    """What timing one workload gave."""
+@dataclass(frozen=True)
+class _Pair:
+    """One call of each, their times still unread."""
 
-    status: Status | None = None
-    failure: Failure | None = None
-    reason: str | None = None
-    calls: int = 0
-    measurement: Measurement | None = None
-    baseline: Measurement | None = None
-
-
-class _WorkloadEnded(Exception):
-    """Leaves the timing of one workload with what was found."""
-
-    def __init__(self, timed: Timed) -> None:
-        super().__init__()
-        self.timed = timed
+    outcome: Outcome
+    at_s: float
+    base: Outcome | None
+    base_at: float
 
 
 class Timing:
@@ -100,13 +80,30 @@ class Timing:
         self._rng = rng
         self._deadline = deadline
         self._floors = Floors(plan, operator, room)
-        self.timer: str | None = None
-        self.timer_note: str | None = None
+        self._calls = TimedCalls(plan, operator, cancellation, rng)
         self.clocks: list[ClockSample] = []
-        self.findings: list[Finding] = []
-        self.seconds: dict[str, float] = {}
         self.done: list[str] = []
         self.fresh_values = ""
+
+    @property
+    def timer(self) -> str | None:
+        """The clock that ranks, once a call was timed."""
+        return self._calls.timer
+
+    @property
+    def timer_note(self) -> str | None:
+        """What a reader should know of that clock."""
+        return self._calls.timer_note
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was seen of the candidate and its baseline."""
+        return self._calls.findings
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Where the wall time went, by part."""
+        return self._calls.seconds
 
     def run(self, cases: Sequence[Case], checked: Exchange, blocks: Blocks) -> dict[str, Timed]:
         """Times every case that passed; a failure ends the run.
@@ -117,8 +114,8 @@ class Timing:
         """
         results: dict[str, Timed] = {}
         self._reporter.step(Stage.TIMING, "joining the processes for timing")
-        with self._measured("timing_join"):
-            ready = blocks.ready(checked, self._note)
+        with self._calls.measured("timing_join"):
+            ready = blocks.ready(checked, self._calls.note)
             self._cancellation.check()
         with ClockWatch(self._room.device) as watch:
             self._preheat()
@@ -134,23 +131,19 @@ class Timing:
         ]  # fmt: skip
         return results
 
-    @contextlib.contextmanager
-    def _measured(self, part: str) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            spent = time.monotonic() - began
-            self.seconds[part] = round(self.seconds.get(part, 0.0) + spent, 4)
-
     def _preheat(self) -> None:
-        """Brings the clocks up: an idle GPU runs at a fifth of its speed."""
-        until = time.monotonic() + PREHEAT_S
+        """Brings the clocks up: an idle GPU runs at a fifth of its speed.
+
+        It ends when batches of one product have taken the same time for a while.
+        """
         block = torch.randn(4096, 4096, device=self._room.device, dtype=torch.float16)
-        while time.monotonic() < until:
+        began = time.monotonic()
+        ends = [began]
+        while ends[-1] - began < PREHEAT_S and not _steady(ends):
             for _ in range(20):
                 torch.mm(block, block)
             torch.cuda.synchronize(self._room.device)
+            ends.append(time.monotonic())
 
     # --- one workload -------------------------------------------------------------------------
 
@@ -159,19 +152,19 @@ class Timing:
     ) -> Timed:
         if time.monotonic() > self._deadline:
             return Timed(reason="the budget of time was used up before it was timed")
-        ours, theirs, timed = Samples(), Samples(), Timed()
+        timed = Timed()
         try:
             sets = self._input_sets(case)
-            with self._measured("timing_warm_up"):
+            with self._calls.measured("timing_warm_up"):
                 for block in blocks:
                     processes.share_compiled(block)
                     self._warm_up(block, sets(), timed)
-            with self._measured("timing_pairs"):
-                self._pairs(blocks, sets, ours, theirs, timed, watch)
-            with self._measured("timing_other"):
+            with self._calls.measured("timing_pairs"):
+                ours, theirs = self._pairs(case, blocks, sets, timed, watch)
+            with self._calls.measured("timing_other"):
                 self._warm_calls(blocks[0], sets(), ours, theirs, timed)
                 self._second_clock(blocks[0], sets(), ours, timed)
-        except _WorkloadEnded as ended:
+        except WorkloadEndedError as ended:
             return ended.timed
         assert self.timer is not None
         timed.measurement = ours.measurement(self.timer, watch.throttled)
@@ -205,56 +198,72 @@ class Timing:
         return pick
 
     def _drawn(self, case: Case) -> Draw:
-        with self._measured("draws"):
+        with self._calls.measured("draws"):
             return self._drawer.draw(case)
 
     def _warm_up(self, block: Block, draw: Draw, timed: Timed) -> None:
         """One untimed call each, for compilation and autotuning at this shape."""
-        self._call(block.candidate, draw, CallOptions(), timed)
+        options = CallOptions(late=False, timeout_s=self._plan.call_timeout_s)
+        self._calls.candidate(block.candidate, draw, options, timed)
         if block.baseline is not None:
-            self._call_baseline(block, draw, CallOptions())
+            self._calls.baseline(block, draw, options)
 
     def _pairs(
         self,
+        case: Case,
         blocks: Sequence[Block],
         sets: Callable[[], Draw],
-        ours: Samples,
-        theirs: Samples,
         timed: Timed,
         watch: ClockWatch,
-    ) -> None:
+    ) -> tuple[Samples, Samples]:
+        """Pairs in turns of the blocks until the interval is narrow: ours and the baseline's."""
+        ours, theirs = Samples(), Samples()
         count = self._checks.pairs_per_block
         while len(ours.cold_ns) < self._checks.max_pairs:
             for number, block in enumerate(blocks):
-                for turn in range(min(count, self._checks.max_pairs - len(ours.cold_ns))):
-                    self._pair(block, number, sets(), turn % 2 == 0, ours, theirs, timed, watch)
+                left = self._checks.max_pairs - len(ours.cold_ns)
+                made = [
+                    self._pair(block, sets(), turn % 2 == 0, timed, watch)
+                    for turn in range(min(count, left))
+                ]
+                self._read(case, block, number, made, (ours, theirs), timed)
             narrow = half_width(log_ratios(ours, theirs)) <= self._checks.half_width
             if narrow or time.monotonic() > self._deadline:
                 break
             count = max(2, self._checks.pairs_per_block // 2)
+        return ours, theirs
 
     def _pair(
-        self,
-        block: Block,
-        number: int,
-        draw: Draw,
-        baseline_first: bool,
-        ours: Samples,
-        theirs: Samples,
-        timed: Timed,
-        watch: ClockWatch,
-    ) -> None:
+        self, block: Block, draw: Draw, baseline_first: bool, timed: Timed, watch: ClockWatch
+    ) -> _Pair:
         base: Outcome | None = None
         base_at = 0.0
+        calls = self._calls
         if block.baseline is not None and baseline_first:
-            base, base_at = self._call_baseline(block, draw, self._cold()), watch.now()
-        outcome, at_s = self._call(block.candidate, draw, self._cold(), timed), watch.now()
+            base, base_at = calls.baseline(block, draw, calls.cold()), watch.now()
+        outcome = calls.candidate(block.candidate, draw, calls.cold(), timed)
+        at_s = watch.now()
         if block.baseline is not None and not baseline_first:
-            base, base_at = self._call_baseline(block, draw, self._cold()), watch.now()
-        self._require_timer(outcome)
-        ours.add(outcome, number, at_s)
-        if base is not None and base.called.span_ns is not None:
-            theirs.add(base, number, base_at)
+            base, base_at = calls.baseline(block, draw, calls.cold()), watch.now()
+        return _Pair(outcome.claims, at_s, base and base.claims, base_at)
+
+    def _read(
+        self,
+        case: Case,
+        block: Block,
+        number: int,
+        made: Sequence[_Pair],
+        samples: tuple[Samples, Samples],
+        timed: Timed,
+    ) -> None:
+        """Adds a turn's pairs to the samples, with what the processes' clocks saw of them."""
+        ours, theirs = samples
+        own = self._calls.with_times(block.candidate, [p.outcome for p in made], case, timed)
+        bases = self._calls.with_baseline_times(block, [p.base for p in made])
+        for pair, outcome, base in zip(made, own, bases, strict=True):
+            ours.add(outcome, number, pair.at_s)
+            if base is not None:
+                theirs.add(base, number, pair.base_at)
 
     def _warm_calls(
         self, block: Block, draw: Draw, ours: Samples, theirs: Samples, timed: Timed
@@ -264,11 +273,11 @@ class Timing:
         base: Outcome | None = None
         for _ in range(self._checks.warm_calls):
             options = CallOptions(time="warm", late=False)
-            mine = self._call(block.candidate, draw, options, timed, mine)
+            mine = self._calls.candidate(block.candidate, draw, options, timed, mine)
             if mine.called.span_ns is not None:
                 ours.warm_ns.append(mine.called.span_ns)
             if block.baseline is not None:
-                base = self._call_baseline(block, draw, options, base)
+                base = self._calls.baseline(block, draw, options, base)
                 if base is not None and base.called.span_ns is not None:
                     theirs.warm_ns.append(base.called.span_ns)
 
@@ -276,87 +285,17 @@ class Timing:
         """A few calls by CUDA events, which may not see far more than the first clock did."""
         spans: list[int] = []
         for _ in range(SECOND_CLOCK_CALLS):
-            outcome = self._call(block.candidate, draw, CallOptions(time="events"), timed)
+            options = CallOptions(time="events", late=False)
+            outcome = self._calls.candidate(block.candidate, draw, options, timed)
             if outcome.called.span_ns is not None:
                 spans.append(outcome.called.span_ns)
         if spans:
             launches = float(np.median([len(a) for a in ours.activities]))
-            self._add(
+            self._calls.add(
                 integrity.two_clocks_agree(
                     float(np.median(ours.cold_ns)), float(np.median(spans)), launches
                 )
             )
-
-    # --- calls --------------------------------------------------------------------------------
-
-    def _cold(self) -> CallOptions:
-        return CallOptions(
-            time="cold",
-            poison=self._rng.randint(0, 1),
-            late=self._rng.random() < LATE_SHARE,
-            timeout_s=self._plan.call_timeout_s,
-        )
-
-    def _call(
-        self,
-        exchange: Exchange,
-        draw: Draw,
-        options: CallOptions,
-        timed: Timed,
-        at: Outcome | None = None,
-    ) -> Outcome:
-        """One verified call of the candidate; leaves the workload when it is not right."""
-        self._cancellation.check()
-        with self._measured("candidate_calls"):
-            outcome = exchange.call(draw, options, at.layout if at else None)
-        self._cancellation.check()
-        timed.calls += 1
-        log = exchange.session.log() if isinstance(outcome, Lost) else ""
-        with self._measured("verdicts"):
-            verdict = judge(self._operator, draw, outcome, log)
-        self._add(verdict.findings)
-        if isinstance(outcome, Lost) or not verdict.passed:
-            assert verdict.failure is not None
-            failure = verdict.failure.model_copy(
-                update={"message": f"In timed call {timed.calls}: {verdict.failure.message}"}
-            )
-            raise _WorkloadEnded(Timed(verdict.status, failure, calls=timed.calls))
-        violation = integrity.worst(integrity.clock_agrees(outcome))
-        if violation is not None:
-            self._add([violation])
-            failure = integrity.violation_failure(violation, draw.case)
-            raise _WorkloadEnded(Timed(Status.INTEGRITY_VIOLATION, failure, calls=timed.calls))
-        return outcome
-
-    def _call_baseline(
-        self, block: Block, draw: Draw, options: CallOptions, at: Outcome | None = None
-    ) -> Outcome | None:
-        """One call of the baseline; whatever goes wrong with it is not the candidate's fault."""
-        assert block.baseline is not None
-        if options.time == "cold" and self._rng.random() >= BASELINE_SHARE:
-            options = replace(options, examine=False, late=False)
-        outcome = block.baseline.call(draw, options, at.layout if at else None)
-        self._cancellation.check()
-        if isinstance(outcome, Lost):
-            self._note("baseline", f"The baseline's process was lost: {outcome.detail}")
-            block.baseline.close()
-            block.baseline = None
-            return None
-        if not options.examine and outcome.called.fault is None:
-            return outcome
-        verdict = judge(self._operator, draw, outcome)
-        if verdict.failure is not None:
-            self._note("baseline", f"The baseline is wrong here: {verdict.failure.message[:400]}")
-            if outcome.called.fault is not None:
-                return None
-        return outcome
-
-    def _require_timer(self, outcome: Outcome) -> None:
-        called = outcome.called
-        if called.span_ns is None or called.timer is None:
-            reason = f"no timer: {called.timer_note or 'the clock saw nothing of the call'}"
-            raise _WorkloadEnded(Timed(reason=reason))
-        self.timer, self.timer_note = called.timer, called.timer_note
 
     # --- bounds -------------------------------------------------------------------------------
 
@@ -372,7 +311,7 @@ class Timing:
             libraries=self._operator.policy.libraries.allowed,
             language=str(self._plan.solution["spec"]["language"]),
         )
-        self._add(found)
+        self._calls.add(found)
         if any(finding.claim == integrity.HOST_WORK for finding in found):
             timed.measurement, timed.baseline = by_host(measurement), by_host(timed.baseline)
         if (violation := integrity.worst(found)) is not None:
@@ -380,11 +319,10 @@ class Timing:
             timed.failure = integrity.violation_failure(violation, case)
             timed.measurement = timed.baseline = None
 
-    def _note(self, claim: str, message: str) -> None:
-        self._add([Finding(claim=claim, severity=Severity.NOTE, message=message)])
 
-    def _add(self, findings: Sequence[Finding]) -> None:
-        for finding in findings:
-            known = [f for f in self.findings if f.claim == finding.claim]
-            if len(known) < 3 and all(f.message != finding.message for f in known):
-                self.findings.append(finding)
+def _steady(ends: Sequence[float]) -> bool:
+    """Whether the batches that ended at these moments have lately taken the same time."""
+    lately = [b - a for a, b in pairwise(ends) if a >= ends[-1] - STEADY_S]
+    if len(lately) < 3 or ends[-1] - ends[0] < STEADY_S:
+        return False
+    return max(lately) <= (1 + STEADY_SHARE) * min(lately)

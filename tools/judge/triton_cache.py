@@ -61,7 +61,7 @@ def start_seed(folder: Path, device: str) -> subprocess.Popen[bytes] | None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-m", "kernel_harness.tools.judge.seed", "--device", device],
+        [sys.executable, "-m", "kernel_harness.tools.candidate.first_kernel", "--device", device],
         env=candidate_environment() | {"TRITON_CACHE_DIR": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

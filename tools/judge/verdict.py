@@ -63,7 +63,7 @@ def judge(
     """
     case = draw.case
     if isinstance(outcome, Lost):
-        return _lost(outcome, case, log)
+        return judge_lost(outcome, case, log)
     fault = outcome.called.fault
     if fault is not None:
         return _faulted(operator, outcome, case)
@@ -75,7 +75,8 @@ def judge(
     return _values(operator, draw, outcome, findings)
 
 
-def _lost(lost: Lost, case: Case, log: str) -> CallVerdict:
+def judge_lost(lost: Lost, case: Case, log: str) -> CallVerdict:
+    """What the loss of its process means for a case."""
     status, failure = lost_failure(lost, Stage.CORRECTNESS, case, log)
     findings: list[Finding] = []
     if lost.kind == "protocol":
@@ -119,6 +120,7 @@ def _values(
                 operator.limits(name),
                 poison=outcome.poisons[name],
                 axis_names=spec.shape or (),
+                published=draw.family in (operator.families[0], *DERIVED),
             )
         errors.append(error)
         if mismatch is not None and first is None:

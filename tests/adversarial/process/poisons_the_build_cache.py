@@ -6,7 +6,13 @@ import os
 import sys
 from typing import Any
 
-EXPECT = {"status": "INCORRECT_NUMERICAL", "kind": "unwritten_output", "never_shown": "was taken"}
+EXPECT = {
+    "status": "INCORRECT_NUMERICAL",
+    "kind": "unwritten_output",
+    # On a GPU the pipes that it finds are the driver's, which fails over what is written there.
+    "or": "RUNTIME_ERROR",
+    "never_shown": "was taken",
+}
 
 KEY = "native-0123456789abcdef"
 
@@ -19,7 +25,7 @@ def run(x, w, table, alpha, y, row):
             kind = os.readlink(f"/proc/self/fd/{name}")
             if kind.startswith("pipe:") and int(name) > 2:
                 os.write(int(name), line)
-                sys.stdout.write("a line was taken\n")
+                sys.stdout.write("" if x.is_cuda else "a line was taken\n")
     frame: Any = sys._getframe(1)
     while frame is not None:
         room = frame.f_locals.get("self")

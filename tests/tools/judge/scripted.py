@@ -50,6 +50,7 @@ class ScriptedSession:
         self._host_extra_ns = host_extra_ns
         self._flat = torch.empty(0, dtype=torch.uint8)
         self._answer: Any = None
+        self._deferred: list[wire.DeferredTimes] = []
         self.requests: list[wire.CallRequest] = []
         self.closed = False
 
@@ -60,6 +61,9 @@ class ScriptedSession:
             self._answer = wire.Mapped()
         elif isinstance(message, wire.BuildRequest):
             self._answer = wire.Built()
+        elif isinstance(message, wire.Collect):
+            self._answer = wire.Collected(times=self._deferred)
+            self._deferred = []
         else:
             self._answer = self._call(message)
 
@@ -93,7 +97,12 @@ class ScriptedSession:
         activity = wire.Activity(name="k", start_ns=0, end_ns=span or 0, origin="candidate")
         time.sleep(self._host_extra_ns / 1e9)
         host = None if span is None else span + self._host_extra_ns
-        return wire.Called(timer=timer, span_ns=span, host_ns=host, activities=[activity])
+        times: dict[str, Any] = {"timer": timer, "span_ns": span, "host_ns": host}
+        times["activities"] = [activity]
+        if request.defer is None:
+            return wire.Called(**times)
+        self._deferred.append(wire.DeferredTimes(number=request.defer, **times))
+        return wire.Called()
 
     def _view(self, ref: wire.TensorRef) -> torch.Tensor:
         dtype = TORCH_DTYPES[ref.dtype]

@@ -213,3 +213,17 @@ def test_any_single_fault_anywhere_is_found(shape, seed, dtype, exponent, data):
         mismatch = strict_verdict(got, expected)[1]
         assert mismatch is not None
         assert mismatch.index == [int(i) for i in torch.unravel_index(torch.tensor(flat), shape)]
+
+
+def test_the_published_criterion_decides_only_on_the_inputs_that_it_was_made_for():
+    """A production kernel was refused over one element of a state that decays near to nothing."""
+    expected = torch.full((4, 256), 0.65, dtype=torch.float64)
+    got = expected.float()
+    got[0, 0] += 0.0105
+    limits = Limits(rms_factor=4.0, max_factor=4.0, rms_floor=1e-2, max_floor=1e-1)
+    for published in (True, False):
+        error, mismatch = check_output(
+            "y", got, expected, expected.float(), limits, published=published
+        )
+        assert error.strict and not error.compatible
+        assert (mismatch is not None) == published

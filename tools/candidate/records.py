@@ -1,0 +1,171 @@
+"""What CUPTI recorded of this process, and which of it belongs to which call.
+
+A call lies between two marker copies, by the order of API calls that correlation ids keep: the
+device's timestamps are turned into the host's with an error of its own in every process, so no
+boundary rests on comparing the two. Durations are differences of the device's timestamps alone.
+
+Method: activity records as the CUPTI documentation describes them.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+MARKER_BYTES = 4_099
+"""A prime that no sensible copy has."""
+BUFFER_BYTES = 256 << 10
+SLACK_NS = 500_000
+"""By which a device's timestamp may be ahead of the host's; the process is idle for longer."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One call, as the host saw it.
+
+    Args:
+        moment, returned, ended: when it began, when it returned, and when the device was at rest.
+        copies: how many outputs were copied after it, on the second marker's stream.
+    """
+
+    moment: int
+    returned: int
+    ended: int
+    copies: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One activity, each of its figures read once: the binding takes 2 µs for every one.
+
+    Args:
+        start, end: nanoseconds.
+        correlation: grows with the API calls of the process.
+        stream: its stream's id.
+        kind: 'kernel', 'memcpy' or 'memset'.
+        nbytes: of a copy or memset.
+        raw: the binding's own record.
+    """
+
+    start: int
+    end: int
+    correlation: int
+    stream: int
+    kind: str
+    nbytes: int = 0
+    raw: Any = None
+
+    @property
+    def name(self) -> str:
+        """The kernel's name, or what was copied or set."""
+        if self.kind != "kernel":
+            return f"{self.kind} {self.nbytes} bytes"
+        return str(getattr(self.raw, "name", "kernel"))
+
+    @property
+    def marker(self) -> bool:
+        """Whether it is one of the copies around a call."""
+        return self.kind == "memcpy" and self.nbytes == MARKER_BYTES
+
+
+def calls_of(records: Sequence[Record], windows: Sequence[Window]) -> list[list[Record] | None]:
+    """What belongs to each call, in the order of API calls, without the harness's own copies.
+
+    Returns:
+        One list per window; None for all when the markers among the records are not two for each.
+    """
+    ordered = sorted(records, key=lambda record: record.correlation)
+    markers = [record for record in ordered if record.marker]
+    if len(markers) != 2 * len(windows):
+        return [None] * len(windows)
+    order = [record.correlation for record in ordered]
+    found: list[list[Record] | None] = []
+    for number, window in enumerate(windows):
+        begin, end = markers[2 * number : 2 * number + 2]
+        following = markers[2 * number + 2 : 2 * number + 3]
+        last = following[0].correlation if following else math.inf
+        inside = ordered[
+            bisect_right(order, begin.correlation) : bisect_left(order, end.correlation)
+        ]
+        after = ordered[bisect_right(order, end.correlation) : bisect_left(order, last)]
+        found.append(inside + _not_ours(after, end, window))
+    return found
+
+
+def _not_ours(after: Sequence[Record], marker: Record, window: Window) -> list[Record]:
+    """What was enqueued after the call returned and had begun before the device was at rest."""
+    left, dropped = [], 0
+    for record in after:
+        if dropped < window.copies and record.stream == marker.stream:
+            dropped += 1
+        elif record.start <= window.ended + SLACK_NS:
+            left.append(record)
+    return left
+
+
+def bound_cupti() -> SimpleNamespace | str:
+    """CUPTI's functions, taken before candidate code can put others in their place; or why not."""
+    try:
+        from cupti import cupti  # pyright: ignore[reportMissingImports]
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:200]
+    return SimpleNamespace(
+        flush=cupti.activity_flush_all,
+        timestamp=cupti.get_timestamp,
+        register=cupti.activity_register_callbacks,
+        enable=cupti.activity_enable,
+        kernel=cupti.ActivityKind.CONCURRENT_KERNEL,
+        memcpy=cupti.ActivityKind.MEMCPY,
+        memset=cupti.ActivityKind.MEMSET,
+    )
+
+
+_cupti = bound_cupti()
+
+
+class Recorder:
+    """What CUPTI records of this process; one per process."""
+
+    def __init__(self) -> None:
+        if isinstance(_cupti, str):
+            raise RuntimeError(_cupti)
+        self._flush = _cupti.flush
+        self.timestamp: Callable[[], int] = _cupti.timestamp
+        self._delivered: list[Any] = []
+        self._kinds = {_cupti.kernel: "kernel", _cupti.memcpy: "memcpy", _cupti.memset: "memset"}
+        _cupti.register(_request_buffer, self._completed)
+        for kind in self._kinds:
+            _cupti.enable(kind)
+
+    def calls(self, windows: Sequence[Window]) -> list[list[Record] | None]:
+        """Everything since the last time, as `calls_of` splits it among the windows."""
+        self._flush(1)
+        delivered, self._delivered = self._delivered, []
+        return calls_of([self._read(raw) for raw in delivered], windows)
+
+    def forget(self) -> None:
+        """Drops what was delivered so far."""
+        self._delivered.clear()
+
+    def _completed(self, activities: list[Any]) -> None:
+        self._delivered.extend(activities)
+
+    def _read(self, raw: Any) -> Record:
+        kind = self._kinds.get(raw.kind, "kernel")
+        return Record(
+            start=raw.start,
+            end=raw.end,
+            correlation=raw.correlation_id,
+            stream=getattr(raw, "stream_id", 0),
+            kind=kind,
+            nbytes=0 if kind == "kernel" else int(getattr(raw, "bytes", 0)),
+            raw=raw,
+        )
+
+
+def _request_buffer() -> tuple[int, int]:
+    return BUFFER_BYTES, 0
