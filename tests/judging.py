@@ -77,9 +77,10 @@ class JudgeProcess:
         """Has a plan carried out; its report or the judge's fault."""
         self.progress = []
         self.send(plan)
-        while isinstance(message := self.read(), wire.Progress):
-            self.progress.append(message)
-            on_progress(message)
+        while isinstance(message := self.read(), wire.Progress | wire.Settled):
+            if isinstance(message, wire.Progress):
+                self.progress.append(message)
+                on_progress(message)
         assert message.evaluation_id == plan.evaluation_id
         return message
 

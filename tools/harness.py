@@ -181,7 +181,8 @@ class Harness:
             scope: how far to go.
             wait_s: longest to wait; the settings' when None. Past it the status is RUNNING.
             force: judge again although the same bytes were judged before.
-            compare_to: a peer, solution or candidate id; the operator's baseline when None.
+            compare_to: a peer, solution or candidate id, or 'nothing'; the operator's baseline when
+                None.
             targets: devices whose floors are reported.
             workloads: uuids to run instead of those that the scope would choose.
             checks: overrides what the scope means; used by verification before promotion.
@@ -189,16 +190,11 @@ class Harness:
         """
         candidate = self.read_candidate(workspace=workspace, solution=solution)
         operator = self.dataset.operator(candidate.definition)
-        baseline = (
-            self._solution(operator, compare_to)
-            if compare_to
-            else operator.baseline(cpu=self.device == "cpu")
-        )
         request = EvaluateRequest(
             operator=operator,
             solution=candidate,
             scope=_scope(scope),
-            baseline=baseline,
+            baseline=self._compared_with(operator, compare_to),
             targets=devices_named(targets or (), self.settings.kernels_dir / "hardware.json"),
             force=force,
             checks=checks,
@@ -371,6 +367,11 @@ class Harness:
         if max_samples is None:
             return sample_shapes(operator, latencies)
         return sample_shapes(operator, latencies, max_samples=max_samples)
+
+    def _compared_with(self, operator: Operator, name: str | None) -> Solution | None:
+        if name:
+            return None if name == "nothing" else self._solution(operator, name)
+        return operator.baseline(cpu=self.device == "cpu")
 
     def _solution(self, operator: Operator, name: str) -> Solution:
         """A shipped solution, a peer or an archived candidate, by name."""

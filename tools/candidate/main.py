@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -241,6 +242,9 @@ def main(arguments: list[str]) -> int:
     warm_up(interpret=options.interpret)
     from . import serve  # noqa: F401 - loads the rest of the room before any fork
 
+    # A full collection in a fork would walk, and so copy, all that was imported here.
+    gc.collect()
+    gc.freeze()
     kernel_calls.forbid_dumps()
     os.set_inheritable(options.socket, False)
     Zygote(socket.socket(fileno=options.socket), interpret=options.interpret).serve()
