@@ -356,7 +356,7 @@ def measure(archive: Archive, count: int) -> dict[str, tuple[float, float]]:
 
 def main() -> int:
     """Builds, measures and prints; fails when a promise is broken."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--huge", action="store_true", help="also 100,000 candidates")
     parser.add_argument("--json", type=Path, help="also write the figures there")

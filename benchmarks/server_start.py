@@ -94,7 +94,7 @@ def once(command: tuple[str, ...], tools: bool) -> dict[str, float]:
 
 def main() -> int:
     """Prints a table; the status is 1 when a figure is over its limit."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=10)
     runs = parser.parse_args().runs
     over = 0

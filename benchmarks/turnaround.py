@@ -147,7 +147,7 @@ def show_latencies(solution: str, evaluation: Evaluation, uuids: list[str]) -> l
 
 def main() -> None:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--solution", default="triton_baseline")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--pause", type=float, default=3.0, help="seconds between evaluations")

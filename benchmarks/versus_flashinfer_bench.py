@@ -146,7 +146,7 @@ def plain(solution: str, uuids: list[str]) -> tuple[float, dict[str, float]]:
 
 def main() -> None:
     """Runs the comparison and prints it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--solution", default="triton_baseline")
     parser.add_argument("--pause", type=float, default=3.0, help="seconds between evaluations")
     choices = parser.parse_args()
