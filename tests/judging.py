@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.tools import wire
+from kernel_harness.tools import wire, wire_judge
 from kernel_harness.tools.schema.evaluation import Evaluation
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
 from kernel_harness.tools.settings import candidate_environment
@@ -40,9 +40,9 @@ class JudgeProcess:
             start_new_session=True,
         )
         ready = self.read()
-        assert isinstance(ready, wire.Ready)
+        assert isinstance(ready, wire_judge.Ready)
         self.ready = ready
-        self.progress: list[wire.Progress] = []
+        self.progress: list[wire_judge.Progress] = []
 
     def send(self, message: wire.Message) -> None:
         """Writes one frame."""
@@ -67,27 +67,27 @@ class JudgeProcess:
             return parts
 
         (length,) = struct.unpack(">I", exactly(4))
-        return wire.decode(wire.from_judge, exactly(length))
+        return wire.decode(wire_judge.from_judge, exactly(length))
 
     def ask(
         self,
-        plan: wire.EvaluatePlan,
-        on_progress: Callable[[wire.Progress], None] = lambda progress: None,
-    ) -> wire.JudgeReport | wire.JudgeFault:
+        plan: wire_judge.EvaluatePlan,
+        on_progress: Callable[[wire_judge.Progress], None] = lambda progress: None,
+    ) -> wire_judge.JudgeReport | wire_judge.JudgeFault:
         """Has a plan carried out; its report or the judge's fault."""
         self.progress = []
         self.send(plan)
-        while isinstance(message := self.read(), wire.Progress | wire.Settled):
-            if isinstance(message, wire.Progress):
+        while isinstance(message := self.read(), wire_judge.Progress | wire_judge.Settled):
+            if isinstance(message, wire_judge.Progress):
                 self.progress.append(message)
                 on_progress(message)
         assert message.evaluation_id == plan.evaluation_id
         return message
 
-    def evaluate(self, plan: wire.EvaluatePlan) -> Evaluation:
+    def evaluate(self, plan: wire_judge.EvaluatePlan) -> Evaluation:
         """Has a plan carried out; its record."""
         answer = self.ask(plan)
-        assert isinstance(answer, wire.JudgeReport), answer
+        assert isinstance(answer, wire_judge.JudgeReport), answer
         return Evaluation.model_validate(answer.evaluation)
 
     def close(self) -> None:
@@ -138,16 +138,16 @@ def make_plan(
     solution: Solution,
     folder: Path = AFFINE,
     *,
-    checks: wire.Checks | None = None,
+    checks: wire_judge.Checks | None = None,
     baseline: Solution | None = None,
     workloads: list[dict[str, Any]] | None = None,
     generic: bool = False,
     **options: Any,
-) -> wire.EvaluatePlan:
+) -> wire_judge.EvaluatePlan:
     """A plan over an operator's folder; `generic` leaves out what the folder brings."""
     every = read_workloads(folder) if workloads is None else workloads
-    quick = wire.Checks(trials=1, families=1, timed=False)
-    return wire.EvaluatePlan(
+    quick = wire_judge.Checks(trials=1, families=1, timed=False)
+    return wire_judge.EvaluatePlan(
         **{
             "evaluation_id": "ev-20260101-000000-00000000",
             "definition": read_definition(folder).model_dump(mode="json"),
@@ -158,7 +158,7 @@ def make_plan(
             "baseline_hash": baseline.content_hash() if baseline else None,
             "scope": "smoke",
             "checks": checks or quick,
-            "workloads": [wire.PlannedWorkload(uuid=w["uuid"], workload=w) for w in every],
+            "workloads": [wire_judge.PlannedWorkload(uuid=w["uuid"], workload=w) for w in every],
             "workload_digest": "0" * 64,
             **options,
         }

@@ -6,7 +6,8 @@
     evaluation   asking for a verdict (light, server process)
     workloads    what to measure: definitions, regimes, floors
     schema       FlashInfer-Trace's records and ours
-    wire         the only messages between the three processes
+    wire_judge   messages between server and judge
+    wire         frames, and the messages between judge, zygote and candidate
     errors       the harness's own failures
 
 Two rooms are processes of their own and imported by nobody: `judge` (trusted, owns inputs,

@@ -34,7 +34,7 @@ from .reports import SLICE_CHARACTERS, Reports, ReportSlice
 from .schema.evaluation import Evaluation, Isolation, Scope
 from .schema.flashinfer_trace import Solution
 from .settings import Settings
-from .wire import Checks
+from .wire_judge import Checks
 from .workloads.dataset import Dataset
 from .workloads.operators import Operator
 from .workloads.regimes import ShapeSample, sample_shapes

@@ -26,7 +26,7 @@ from .profiling.service import UNAVAILABLE, Profiler, bounds_of
 from .profiling.timeline import Timeline
 from .schema.flashinfer_trace import Solution
 from .settings import Settings
-from .wire import MaterialiseInputs
+from .wire_judge import MaterialiseInputs
 from .workloads.operators import Operator
 from .workloads.regimes import sample_shapes
 from .workloads.roofline import Hardware, floors, identify, load_hardware

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .errors import RequestError
 from .schema.evaluation import FiniteFloat, Record
-from .schema.flashinfer_trace import TensorSpec
+from .schema.flashinfer_trace import TensorSpec, Workload
 from .workloads.dataset import Dataset
 from .workloads.operators import Operator
 from .workloads.regimes import ShapeSample
@@ -144,9 +144,6 @@ def list_workloads(
     start = _position(cursor, len(operator.workloads))
     limit = max(1, min(limit, MOST))
     page = operator.workloads[start : start + limit]
-    known = dict(latencies)
-    whole = sum(known.values())
-    regime_of = {uuid: regime.name for regime in sample.regimes for uuid in regime.members}
     definition = operator.definition
     end = start + len(page)
     tolerance = operator.policy.tolerance
@@ -162,32 +159,44 @@ def list_workloads(
             "rtol": tolerance.rtol,
             "required_matched_ratio": tolerance.required_matched_ratio,
         },
-        workloads=[
-            WorkloadEntry(
-                uuid=w.uuid,
-                axes=dict(w.axes),
-                input_kinds={name: spec.type for name, spec in w.inputs.items()},
-                last_latency_us=known.get(w.uuid),
-                share=known[w.uuid] / whole if w.uuid in known and whole else None,
-                regime=regime_of.get(w.uuid),
-            )
-            for w in page
-        ],
-        regimes=[
-            RegimeEntry(
-                name=r.name,
-                members=len(r.members),
-                latency_share=r.latency_share,
-                representative=r.representative,
-                why=r.why,
-            )
-            for r in sample.regimes
-        ],
+        workloads=_workload_entries(page, sample, latencies),
+        regimes=_regime_entries(sample),
         latency_basis=sample.basis,
         total=len(operator.workloads),
         next_cursor=str(end) if end < len(operator.workloads) else None,
         workload_digest=operator.digest,
     )
+
+
+def _workload_entries(
+    page: Sequence[Workload], sample: ShapeSample, latencies: Mapping[str, float]
+) -> list[WorkloadEntry]:
+    whole = sum(latencies.values())
+    regime_of = {uuid: regime.name for regime in sample.regimes for uuid in regime.members}
+    return [
+        WorkloadEntry(
+            uuid=w.uuid,
+            axes=dict(w.axes),
+            input_kinds={name: spec.type for name, spec in w.inputs.items()},
+            last_latency_us=latencies.get(w.uuid),
+            share=latencies[w.uuid] / whole if w.uuid in latencies and whole else None,
+            regime=regime_of.get(w.uuid),
+        )
+        for w in page
+    ]
+
+
+def _regime_entries(sample: ShapeSample) -> list[RegimeEntry]:
+    return [
+        RegimeEntry(
+            name=r.name,
+            members=len(r.members),
+            latency_share=r.latency_share,
+            representative=r.representative,
+            why=r.why,
+        )
+        for r in sample.regimes
+    ]
 
 
 def _position(cursor: str | None, total: int) -> int:

@@ -4,7 +4,7 @@ A file is `<family>/<mechanism>.py`: a docstring that says how the attack works,
 that is read without importing the file, and the candidate's own code. `EXPECT` holds `status`, and
 where they matter `or` (a status as good, where a busy machine decides between the two), `kind` (of
 the failure), `claim` (of a finding that must be there), `style` ('destination' or 'value'),
-`language`, `checks` (fields of wire.Checks), `words` (in the failure's message), `held_out`, `gone`
+`language`, `checks` (fields of `Checks`), `words` (in the failure's message), `held_out`, `gone`
 (a mark that no process may be left with), `never_shown` (text that may stand nowhere in the
 record), `plan` (options of the plan), `latency_at_least_us` and `needs` ('cpu' or 'cuda': the only
 device it works on).

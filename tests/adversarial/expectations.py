@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.tools import wire
+from kernel_harness.tools import wire_judge
 from kernel_harness.tools.evaluation.comparison import latency
 from kernel_harness.tools.schema.evaluation import Evaluation
 
@@ -48,10 +48,12 @@ def _is_explained(expect: Mapping[str, Any], evaluation: Evaluation) -> None:
         assert evaluation.failure is not None and expect["words"] in evaluation.failure.message
 
 
-def plan_for(cheat: Cheat) -> wire.EvaluatePlan:
+def plan_for(cheat: Cheat) -> wire_judge.EvaluatePlan:
     """The plan that a cheat's header asks for."""
     expect = cheat.expect
-    checks = wire.Checks(**{"trials": 1, "families": 0, "timed": False, **expect.get("checks", {})})
+    checks = wire_judge.Checks(
+        **{"trials": 1, "families": 0, "timed": False, **expect.get("checks", {})}
+    )
     solution = make_solution(
         cheat.sources,
         definition="affine_n64",

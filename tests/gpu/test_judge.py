@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kernel_harness.tools import wire
+from kernel_harness.tools import wire_judge
 from kernel_harness.tools.evaluation.comparison import compare, latency
 from kernel_harness.tools.schema.evaluation import Decision, Evaluation, Executor, Status
 
@@ -34,7 +34,7 @@ def run(x, w, table, alpha, y, row):
     row.copy_(y.sum(dim=-1))
 """
 LARGE = [{**read_workloads(AFFINE)[3], "uuid": "affine-large", "axes": {"m": 1 << 16}}]
-TIMED = wire.Checks(
+TIMED = wire_judge.Checks(
     trials=1, families=0, blocks=3, pairs_per_block=8, max_pairs=24, half_width=0.0, warm_calls=3
 )
 

@@ -16,7 +16,7 @@ from kernel_harness.tools.profiling.records import NCU, UNAVAILABLE, Profile, Wo
 from kernel_harness.tools.profiling.sanitizer import SanitizerReport
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.settings import Settings
-from kernel_harness.tools.wire import MaterialiseInputs, Ready
+from kernel_harness.tools.wire_judge import MaterialiseInputs, Ready
 from kernel_harness.tools.workloads.operators import Operator
 
 SIZES = (1, 8, 64, 512)

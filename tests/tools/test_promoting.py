@@ -26,7 +26,7 @@ from kernel_harness.tools.schema.evaluation import (
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
-from kernel_harness.tools.wire import Ready
+from kernel_harness.tools.wire_judge import Ready
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from kernel_harness.tools import wire
+from kernel_harness.tools import wire, wire_judge
 from kernel_harness.tools.wire_socket import (
     MAX_DESCRIPTORS,
     WireClosedError,
@@ -51,10 +51,10 @@ def test_frames_sent_back_to_back_stay_apart(pair):
 def test_a_frame_larger_than_the_socket_buffer_arrives_whole(pair):
     ours, theirs = pair
     built = wire.Built(log="x" * wire.EXCERPT_CHARACTERS)
-    message = wire.JudgeFault(evaluation_id="e", what="y" * 2_000_000)
+    message = wire_judge.JudgeFault(evaluation_id="e", what="y" * 2_000_000)
     sender = threading.Thread(target=send_frame, args=(ours, message))
     sender.start()
-    received, _ = recv_frame(theirs, wire.from_judge, wire.TRUSTED_FRAME_BYTES)
+    received, _ = recv_frame(theirs, wire_judge.from_judge, wire.TRUSTED_FRAME_BYTES)
     sender.join()
     assert received == message
     send_frame(ours, built)

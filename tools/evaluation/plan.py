@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..schema.evaluation import Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import Solution
-from ..wire import Checks, EvaluatePlan, PlannedWorkload
+from ..wire_judge import Checks, EvaluatePlan, PlannedWorkload
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample
 

@@ -20,22 +20,18 @@ from pathlib import Path
 
 from ..errors import InfrastructureError
 from ..settings import Settings, candidate_environment
-from ..wire import (
-    TRUSTED_FRAME_BYTES,
+from ..wire import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
+from ..wire_judge import (
     Cancel,
     EvaluatePlan,
     JudgeFault,
     JudgeReport,
     Materialised,
     MaterialiseInputs,
-    Message,
     Progress,
     Ready,
     Settled,
     Shutdown,
-    decode,
-    encode,
-    frame_length,
     from_judge,
 )
 

@@ -27,7 +27,7 @@ from ..schema.evaluation import (
 )
 from ..schema.flashinfer_trace import Solution
 from ..settings import Settings
-from ..wire import Checks
+from ..wire_judge import Checks
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample, sample_shapes
 from .latencies import LastLatencies

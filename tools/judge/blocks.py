@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..wire import BuildRequest, Built, EvaluatePlan
+from ..wire import BuildRequest, Built
+from ..wire_judge import EvaluatePlan
 from . import triton_cache
 from .exchange import Exchange
 from .failures import Lost

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..schema.evaluation import Failure, Finding, OutputError, Stage, Status
-from ..wire import CandidateFault, Checks
+from ..wire import CandidateFault
+from ..wire_judge import Checks
 from . import integrity
 from .apart import Apart
 from .exchange import CallOptions, Exchange, Outcome, has_outputs

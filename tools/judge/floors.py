@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import DatasetError
 from ..schema.evaluation import Executor
-from ..wire import EvaluatePlan
+from ..wire_judge import EvaluatePlan
 from ..workloads.roofline import Cost, Hardware, floors, identify, load_hardware
 from .judged_operator import Case, JudgedOperator
 from .room import Room

@@ -23,21 +23,23 @@ from typing import TYPE_CHECKING, BinaryIO
 from ..errors import HarnessError, InfrastructureError
 from ..wire import (
     TRUSTED_FRAME_BYTES,
+    Message,
+    WireError,
+    decode,
+    encode,
+    frame_length,
+    recv_exactly,
+)
+from ..wire_judge import (
     Cancel,
     EvaluatePlan,
     JudgeFault,
     JudgeReport,
     Materialised,
     MaterialiseInputs,
-    Message,
     Ready,
     Settled,
     Shutdown,
-    WireError,
-    decode,
-    encode,
-    frame_length,
-    recv_exactly,
     to_judge,
 )
 from .kept_builds import prune

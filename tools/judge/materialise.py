@@ -12,7 +12,7 @@ import torch
 
 from ..errors import InfrastructureError
 from ..schema.flashinfer_trace import Definition, Workload
-from ..wire import MaterialiseInputs
+from ..wire_judge import MaterialiseInputs
 from .judged_operator import JudgedOperator
 
 SCALARS_KEY = "scalars"

@@ -22,7 +22,7 @@ from ..schema.evaluation import (
     WorkloadResult,
 )
 from ..schema.flashinfer_trace import Solution
-from ..wire import EvaluatePlan
+from ..wire_judge import EvaluatePlan
 from . import integrity
 from . import room as rooms
 from .checking import CaseRecord, Checking

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 from ..errors import HarnessError
 from ..schema.evaluation import Stage
-from ..wire import Message, Progress
+from ..wire import Message
+from ..wire_judge import Progress
 from .session import CandidateSession
 
 TICK_S = 1.5

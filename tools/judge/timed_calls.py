@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..schema.evaluation import Failure, Finding, Measurement, Severity, Status
-from ..wire import CallTimes, DeferredTimes, EvaluatePlan
+from ..wire import CallTimes, DeferredTimes
+from ..wire_judge import EvaluatePlan
 from . import integrity
 from .blocks import Block
 from .exchange import CallOptions, Exchange, Outcome

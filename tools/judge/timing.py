@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ..schema.evaluation import ClockSample, Finding, Stage, Status
-from ..wire import EvaluatePlan
+from ..wire_judge import EvaluatePlan
 from . import integrity
 from .blocks import Block, Blocks
 from .clocks import ClockWatch

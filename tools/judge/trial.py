@@ -22,7 +22,8 @@ from ..schema.evaluation import (
     Status,
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
-from ..wire import BuildRequest, Built, EvaluatePlan
+from ..wire import BuildRequest, Built
+from ..wire_judge import EvaluatePlan
 from . import room as rooms
 from .apart import Apart
 from .blocks import Blocks

@@ -6,7 +6,7 @@ import re
 import sys
 import time
 
-from kernel_harness.tools import wire
+from kernel_harness.tools import wire, wire_judge
 
 
 def read():
@@ -14,7 +14,7 @@ def read():
     if not header:
         sys.exit(0)
     length = wire.frame_length(header, wire.TRUSTED_FRAME_BYTES)
-    return wire.decode(wire.to_judge, wire.recv_exactly(sys.stdin.buffer.read, length))
+    return wire.decode(wire_judge.to_judge, wire.recv_exactly(sys.stdin.buffer.read, length))
 
 
 def say(message):
@@ -70,32 +70,32 @@ def evaluation(plan, status="PASSED", failure=None):
 def play(plan):
     part = plan.solution["name"]
     say(
-        wire.Progress(
+        wire_judge.Progress(
             evaluation_id=plan.evaluation_id, done=1, total=2, stage="compile", message="built"
         )
     )
     if part == "judge_dies":
         os._exit(3)
     if part == "judge_faults":
-        say(wire.JudgeFault(evaluation_id=plan.evaluation_id, what="The disk is full"))
+        say(wire_judge.JudgeFault(evaluation_id=plan.evaluation_id, what="The disk is full"))
         return
     if part == "slow":
         time.sleep(0.6)
     if part == "hangs":
         message = read()
-        assert isinstance(message, wire.Cancel)
-        say(wire.JudgeFault(evaluation_id=plan.evaluation_id, what="Cancelled"))
+        assert isinstance(message, wire_judge.Cancel)
+        say(wire_judge.JudgeFault(evaluation_id=plan.evaluation_id, what="Cancelled"))
         return
     if part == "deaf":
         time.sleep(60)
-    say(wire.JudgeReport(evaluation_id=plan.evaluation_id, evaluation=evaluation(plan)))
+    say(wire_judge.JudgeReport(evaluation_id=plan.evaluation_id, evaluation=evaluation(plan)))
 
 
 if "--refuse-to-start" in sys.argv:
     sys.stderr.write("no torch here\n")
     sys.exit(1)
 say(
-    wire.Ready(
+    wire_judge.Ready(
         device={"name": "scripted", "executor": "interpreter"},
         versions={},
         isolation={"level": "strong"},
@@ -104,7 +104,7 @@ say(
 )
 while True:
     received = read()
-    if isinstance(received, wire.Shutdown):
+    if isinstance(received, wire_judge.Shutdown):
         sys.exit(0)
-    if isinstance(received, wire.EvaluatePlan):
+    if isinstance(received, wire_judge.EvaluatePlan):
         play(received)

@@ -12,7 +12,7 @@ import time
 import pytest
 from safetensors import safe_open
 
-from kernel_harness.tools import wire
+from kernel_harness.tools import wire_judge
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.evaluation.plan import replay_checks
 from kernel_harness.tools.judge.main import fault
@@ -113,7 +113,7 @@ def again(judge, evaluation, source=HONEST):
 
 
 def test_every_recorded_draw_can_be_made_again(judge):
-    checks = wire.Checks(
+    checks = wire_judge.Checks(
         trials=2, families=2, held_out=3, determinism_runs=3, correctness_budget=60, timed=False
     )
     first = judge.evaluate(honest(checks=checks))
@@ -126,7 +126,7 @@ def test_every_recorded_draw_can_be_made_again(judge):
 
 def test_a_fault_on_one_family_is_found_again_whichever_was_drawn(judge):
     source = HONEST.replace("+ 1.0", "+ (1.0 if (x.abs() < 100).all() else 1.1)")
-    checks = wire.Checks(trials=1, families=2, held_out=2, timed=False)
+    checks = wire_judge.Checks(trials=1, families=2, held_out=2, timed=False)
     first = evaluate(judge, source, checks=checks)
     assert first.status is Status.INCORRECT_NUMERICAL and first.failure is not None
     second = again(judge, first, source)
@@ -218,7 +218,9 @@ def test_workloads_beyond_the_budget_are_not_run_and_say_why(judge):
     slow = HONEST.replace("def run(", "import time\n\n\ndef run(").replace(
         "    y.copy_", "    time.sleep(0.02 * len(x))\n    y.copy_"
     )
-    evaluation = evaluate(judge, slow, budget_s=2.0, checks=wire.Checks(trials=1, timed=False))
+    evaluation = evaluate(
+        judge, slow, budget_s=2.0, checks=wire_judge.Checks(trials=1, timed=False)
+    )
     states = {w.uuid: w for w in evaluation.workloads}
     assert states["affine-3"].status is Status.PASSED
     assert states["affine-64"].status is Status.NOT_RUN
@@ -232,7 +234,7 @@ def test_a_trial_in_which_nothing_ran_is_never_a_pass(judge):
 
 
 def test_scope_static_builds_and_runs_nothing(judge):
-    checks = wire.Checks(execute=False, timed=False)
+    checks = wire_judge.Checks(execute=False, timed=False)
     source = HONEST.replace("    y.copy_", "    raise RuntimeError('it ran')\n    y.copy_")
     evaluation = evaluate(judge, source, checks=checks, scope="static")
     assert evaluation.status is Status.PASSED and evaluation.static is not None
@@ -242,7 +244,7 @@ def test_scope_static_builds_and_runs_nothing(judge):
 
 
 def test_a_triton_candidate_is_compiled_for_targets_that_are_not_here(judge):
-    targets = wire.Checks(timed=False, static_targets=["sm_90", "sm_100"])
+    targets = wire_judge.Checks(timed=False, static_targets=["sm_90", "sm_100"])
     source = TRITON.replace("BIAS", "1.0")
     for _ in range(2):
         evaluation = evaluate(judge, source, language="triton", checks=targets)
@@ -254,7 +256,7 @@ def test_a_triton_candidate_is_compiled_for_targets_that_are_not_here(judge):
 
 
 def test_scope_static_refuses_a_kernel_that_does_not_compile_for_a_target(judge):
-    checks = wire.Checks(execute=False, timed=False, static_targets=["sm_90"])
+    checks = wire_judge.Checks(execute=False, timed=False, static_targets=["sm_90"])
     source = TRITON.replace("BIAS", "no_such_name")
     evaluation = evaluate(judge, source, language="triton", checks=checks, scope="static")
     assert evaluation.status is Status.COMPILE_ERROR and evaluation.failure is not None
@@ -273,19 +275,19 @@ def test_cuda_without_a_gpu_is_no_fault_of_the_kernel(judge):
 
 
 def test_determinism_is_graded(judge):
-    checks = wire.Checks(trials=1, determinism_runs=3, timed=False)
+    checks = wire_judge.Checks(trials=1, determinism_runs=3, timed=False)
     assert judge.evaluate(honest(checks=checks)).integrity.determinism == "bitwise"
     noisy = HONEST.replace("def run(", "import torch\n\n\ndef run(").replace(
         "+ 1.0)", "+ 1.0 + 3e-7 * torch.randint(2, (1,)))"
     )
-    evaluation = evaluate(judge, noisy, checks=wire.Checks(determinism_runs=8, timed=False))
+    evaluation = evaluate(judge, noisy, checks=wire_judge.Checks(determinism_runs=8, timed=False))
     assert evaluation.integrity.determinism == "within_tolerance"
 
 
 def test_a_result_that_is_sometimes_wrong_is_called_flaky(judge):
     source = HONEST + "    _calls.append(1)\n    if len(_calls) == 8:\n        y[0] += 1\n"
     source = "_calls = []\n" + source
-    checks = wire.Checks(trials=1, families=0, determinism_runs=8, timed=False)
+    checks = wire_judge.Checks(trials=1, families=0, determinism_runs=8, timed=False)
     one = [w for w in read_workloads(AFFINE) if w["axes"]["m"] == 17]
     evaluation = evaluate(judge, source, checks=checks, workloads=one)
     assert evaluation.status is Status.INCORRECT_NUMERICAL
@@ -296,7 +298,7 @@ def test_a_result_that_is_sometimes_wrong_is_called_flaky(judge):
 def test_a_rare_fault_is_found_when_many_calls_are_asked_for(judge):
     source = "import random\n" + HONEST + "    if random.random() < 0.05:\n        row.zero_()\n"
     one = [w for w in read_workloads(AFFINE) if w["axes"]["m"] == 17]
-    checks = wire.Checks(trials=1, families=0, correctness_budget=300, timed=False)
+    checks = wire_judge.Checks(trials=1, families=0, correctness_budget=300, timed=False)
     evaluation = evaluate(judge, source, checks=checks, workloads=one)
     assert evaluation.status is Status.INCORRECT_NUMERICAL
 
@@ -331,7 +333,7 @@ def test_a_long_call_is_told_of_every_two_seconds(judge):
     )
     times = []
     solution = make_solution(slow, definition="affine_n64")
-    checks = wire.Checks(trials=1, timed=False)
+    checks = wire_judge.Checks(trials=1, timed=False)
     judge.ask(
         make_plan(solution, checks=checks, budget_s=4.0),
         lambda progress: times.append(time.monotonic()),
@@ -344,13 +346,13 @@ def test_a_cancelled_trial_ends_at_once_and_the_judge_goes_on(judge):
     plan = make_plan(make_solution(source, definition="affine_n64"))
     cancelled = []
 
-    def cancel(progress: wire.Progress) -> None:
+    def cancel(progress: wire_judge.Progress) -> None:
         if "checking" in progress.message and not cancelled:
             cancelled.append(time.monotonic())
-            judge.send(wire.Cancel(evaluation_id=plan.evaluation_id))
+            judge.send(wire_judge.Cancel(evaluation_id=plan.evaluation_id))
 
     answer = judge.ask(plan, cancel)
-    assert isinstance(answer, wire.JudgeFault) and "cancelled" in answer.what
+    assert isinstance(answer, wire_judge.JudgeFault) and "cancelled" in answer.what
     assert time.monotonic() - cancelled[0] < 3
     assert judge.evaluate(honest()).status is Status.PASSED
 
@@ -359,7 +361,7 @@ def test_a_faulty_operator_is_the_harness_fault_with_its_file(judge, tmp_path):
     folder = shutil.copytree(AFFINE, tmp_path / "affine")
     (folder / "oracle.py").write_text("raise OSError('half a file')\n")
     answer = judge.ask(make_plan(make_solution(HONEST, definition="affine_n64"), folder))
-    assert isinstance(answer, wire.JudgeFault)
+    assert isinstance(answer, wire_judge.JudgeFault)
     assert "half a file" in answer.what and answer.where.endswith("oracle.py")
 
 
@@ -367,13 +369,13 @@ def test_an_oracle_that_raises_is_the_harness_fault(judge, tmp_path):
     folder = shutil.copytree(AFFINE, tmp_path / "affine")
     (folder / "oracle.py").write_text("def oracle(**_):\n    return 1 / 0\n")
     answer = judge.ask(make_plan(make_solution(HONEST, definition="affine_n64"), folder))
-    assert isinstance(answer, wire.JudgeFault)
+    assert isinstance(answer, wire_judge.JudgeFault)
 
 
 def test_inputs_can_be_written_to_a_file_with_their_scalars(judge, tmp_path):
     path = tmp_path / "inputs" / "one.safetensors"
     judge.send(
-        wire.MaterialiseInputs(
+        wire_judge.MaterialiseInputs(
             request_id="r1",
             definition=read_definition(AFFINE).model_dump(mode="json"),
             operator_dir=str(AFFINE),
@@ -383,7 +385,7 @@ def test_inputs_can_be_written_to_a_file_with_their_scalars(judge, tmp_path):
         )
     )
     answer = judge.read()
-    assert isinstance(answer, wire.Materialised) and answer.error is None
+    assert isinstance(answer, wire_judge.Materialised) and answer.error is None
     with safe_open(str(path), framework="pt") as stored:
         assert sorted(stored.keys()) == ["table", "w", "x"]
         assert stored.get_tensor("x").shape == (17, 64)
@@ -392,7 +394,7 @@ def test_inputs_can_be_written_to_a_file_with_their_scalars(judge, tmp_path):
 
 def test_inputs_that_cannot_be_written_are_said_to_be_so(judge):
     judge.send(
-        wire.MaterialiseInputs(
+        wire_judge.MaterialiseInputs(
             request_id="r2",
             definition=read_definition(AFFINE).model_dump(mode="json"),
             operator_dir=str(AFFINE),
@@ -402,7 +404,7 @@ def test_inputs_that_cannot_be_written_are_said_to_be_so(judge):
         )
     )
     answer = judge.read()
-    assert isinstance(answer, wire.Materialised) and answer.error
+    assert isinstance(answer, wire_judge.Materialised) and answer.error
 
 
 def first_child(pid):
@@ -421,7 +423,7 @@ def test_a_zygote_that_is_killed_costs_one_trial_at_most(tmp_path):
 
     slow = make_solution("import time\ntime.sleep(1.5)\n" + HONEST, definition="affine_n64")
     answer = judge.ask(make_plan(slow), on_progress=kill_zygote)
-    assert isinstance(answer, wire.JudgeFault) and answer.remedy
+    assert isinstance(answer, wire_judge.JudgeFault) and answer.remedy
     assert judge.evaluate(honest()).status is Status.PASSED
     judge.close()
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from kernel_harness.tools import wire
+from kernel_harness.tools import wire, wire_judge
 from kernel_harness.tools.judge import integrity
 from kernel_harness.tools.judge import timing as timing_room
 from kernel_harness.tools.judge.blocks import Block
@@ -91,7 +91,7 @@ def run(
     plan = make_plan(
         solution,
         baseline=solution if baselines else None,
-        checks=wire.Checks(**numbers),
+        checks=wire_judge.Checks(**numbers),
         hardware_file=str(HARDWARE),
     )
     operator = JudgedOperator(read_definition(AFFINE), AFFINE)
