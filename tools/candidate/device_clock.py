@@ -9,7 +9,7 @@ What runs here shares a process with the candidate, so its figures are claims: t
 by its own wall clock, by physics, and by a second mechanism.
 
 Method: a cold L2 by writing a buffer of twice its size, as the FlashInfer contest's protocol does.
-Its lines are then still to be written back, which a kernel pays for; nothing waits in between.
+Its lines are then still to be written back, which a kernel pays for; nothing else happens between.
 """
 
 from __future__ import annotations
