@@ -4,8 +4,8 @@ What the harness's clock is held against, step by step as the FlashInfer contest
 warm up, then per call zero a buffer of twice the L2, synchronise, call, synchronise; at the end
 read CUPTI's records once and take last end minus first start of each call's. Nothing else happens
 between zeroing and call: the L2 is full of lines that are still to be written back, and how many
-of them a kernel meets changes its time by up to a fifth. Fresh inputs per call. Nothing is verified here.
-Prints one JSON object of workload uuid to raw samples in nanoseconds.
+of them a kernel meets changes its time by up to a fifth. Fresh inputs per call. Nothing is
+verified here. Prints one JSON object of workload uuid to raw samples in nanoseconds.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ where they matter `or` (a status as good, where a busy machine decides between t
 the failure), `claim` (of a finding that must be there), `style` ('destination' or 'value'),
 `language`, `checks` (fields of `Checks`), `words` (in the failure's message), `held_out`, `gone`
 (a mark that no process may be left with), `never_shown` (text that may stand nowhere in the
-record), `plan` (options of the plan), `latency_at_least_us` and `needs` ('cpu' or 'cuda': the only
-device it works on).
+record), `plan` (options of the plan), `latency_at_least_us` (with `or_no_latency`, where none will
+do) and `needs` ('cpu' or 'cuda': the only device it works on).
 
 A file of language 'cuda' holds CUDA C++ in `SOURCE`; only that is given to the judge.
 """

@@ -262,7 +262,7 @@ CLAIMS: dict[str, Claim] = {
     ),
     "clock_is_out_of_reach": Claim(
         "Replacing the clocks of Python and torch does not change a measured time.",
-        ("timing/patched_timers",),
+        ("timing/patched_timers", "timing/copies_like_the_harness"),
     ),
     "clock_agrees_with_judge": Claim(
         "No claimed time exceeds what the judge saw pass.",

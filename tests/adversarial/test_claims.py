@@ -17,7 +17,7 @@ from .ways import WAYS
 
 CHECKOUT = Path(__file__).parents[2]
 FIELDS = {"status", "kind", "claim", "style", "language", "checks", "words", "held_out", "gone"}
-FIELDS |= {"needs", "latency_at_least_us", "never_shown", "plan", "or"}
+FIELDS |= {"needs", "latency_at_least_us", "never_shown", "plan", "or", "or_no_latency"}
 
 
 def test_every_cheat_attacks_exactly_one_claim():

@@ -63,6 +63,7 @@ TIME = (
         "by a second clock and by the judge's own, whose tests are named at those claims.",
     ),
     Way("events without times", ("timing/patched_timers",)),
+    Way("the clock's own marks forged", ("timing/copies_like_the_harness",)),
     Way("a warm-up recognised", ("timing/replay_after_the_checks", "values/call_counter")),
     Way("the judged call recognised", ("values/first_call_only",)),
     Way("answers kept by address", ("values/cached_by_pointer",)),

@@ -152,6 +152,32 @@ def test_cold_warm_and_events_agree_on_a_long_kernel(device_end):
     assert all(span > 10_000 for span in spans["warm"])
 
 
+def test_times_told_later_are_those_of_their_calls(device_end):
+    assert device_end.build({"kernel.py": TRITON}, language="triton").fault is None
+    sizes = {3: 1 << 12, 4: 1 << 24, 9: 1 << 12}
+    for number, size in sizes.items():
+        x = numbers(size)
+        called, (snapshot,) = device_end.call(
+            [x], [torch.zeros_like(x)], time="cold", late=number == 4, defer=number
+        )
+        assert called.fault is None and called.span_ns is None
+        assert torch.equal(snapshot, x * 2)
+    told = {times.number: times for times in device_end.ask(wire.Collect()).times}
+    assert list(told) == [3, 4, 9]
+    assert all([a.origin for a in times.activities] == ["candidate"] for times in told.values())
+    assert told[4].span_ns > 4 * max(told[3].span_ns, told[9].span_ns)
+    assert device_end.ask(wire.Collect()).times == []
+
+
+def test_a_device_that_is_up_before_its_candidate_changes_nothing(device_end):
+    assert isinstance(device_end.ask(wire.Prepare()), wire.Prepared)
+    assert device_end.build({"kernel.py": TRITON}, language="triton").fault is None
+    x = numbers(4096)
+    called, (snapshot,) = device_end.call([x], [torch.zeros_like(x)], time="cold")
+    assert called.timer == "cupti" and called.span_ns
+    assert torch.equal(snapshot, x * 2)
+
+
 def test_work_on_an_unjoined_stream_is_in_the_span_and_not_in_the_snapshot(device_end):
     assert device_end.build({"kernel.py": SIDE}).fault is None
     x = numbers(4096)

@@ -8,6 +8,7 @@ thread. The zygote is started before torch is imported here: both import at the 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import gc
 import logging
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+IDLE_S = 900.0
+"""After this long without a request the device's memory is worth more to others."""
 
 
 class Channel:
@@ -84,9 +87,11 @@ class Inbox:
         self._cancelled: set[str] = set()
         threading.Thread(target=self._read, daemon=True, name="inbox").start()
 
-    def next(self) -> Message:
-        """The next request, waiting for it."""
-        return self._queue.get()
+    def next(self, patience_s: float | None = None) -> Message | None:
+        """The next request, waiting for it; None when none came in time."""
+        with contextlib.suppress(queue.Empty):
+            return self._queue.get(timeout=patience_s)
+        return None
 
     def waiting(self) -> bool:
         """Whether a request is there to be taken."""
@@ -149,7 +154,7 @@ def main(arguments: list[str]) -> int:
         gc.freeze()
         channel.send(_ready(room, time.monotonic() - began))
         threading.Thread(target=_tidy, args=(options.cache,), daemon=True, name="tidy").start()
-        _serve(room, channel, inbox)
+        serve(room, channel, inbox)
     finally:
         room.close()
     return 0
@@ -231,11 +236,14 @@ def _ready(room: Room, seconds: float) -> Ready:
     )
 
 
-def _serve(room: Room, channel: Channel, inbox: Inbox) -> None:
+def serve(room: Room, channel: Channel, inbox: Inbox) -> None:
+    """Answers requests until the server has none left."""
     from .trial import prepare_ahead
 
     while True:
-        message = inbox.next()
+        message = inbox.next(IDLE_S)
+        if message is None:
+            room.waiting.close()
         if isinstance(message, Shutdown):
             return
         if isinstance(message, MaterialiseInputs):

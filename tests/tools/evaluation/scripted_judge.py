@@ -88,7 +88,15 @@ def play(plan):
         return
     if part == "deaf":
         time.sleep(60)
-    say(wire_judge.JudgeReport(evaluation_id=plan.evaluation_id, evaluation=evaluation(plan)))
+    settles = part in ("settles", "never_settles")
+    say(
+        wire_judge.JudgeReport(
+            evaluation_id=plan.evaluation_id, evaluation=evaluation(plan), settling=settles
+        )
+    )
+    if part == "settles":
+        time.sleep(0.5)
+        say(wire_judge.Settled(evaluation_id=plan.evaluation_id))
 
 
 if "--refuse-to-start" in sys.argv:

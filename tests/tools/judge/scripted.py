@@ -53,6 +53,7 @@ class ScriptedSession:
         self._deferred: list[wire.DeferredTimes] = []
         self.requests: list[wire.CallRequest] = []
         self.closed = False
+        self.collects = 0
 
     def ask(self, message: Any, fds: Sequence[int] = ()) -> None:
         if isinstance(message, wire.MapArena):
@@ -62,7 +63,8 @@ class ScriptedSession:
         elif isinstance(message, wire.BuildRequest):
             self._answer = wire.Built()
         elif isinstance(message, wire.Collect):
-            self._answer = wire.Collected(times=self._deferred)
+            self.collects += 1
+            self._answer = wire.Collected(times=self.deferred(self._deferred))
             self._deferred = []
         else:
             self._answer = self._call(message)
@@ -70,6 +72,10 @@ class ScriptedSession:
     def answer(self, kind: Any, timeout_s: float) -> Any:
         assert isinstance(self._answer, (kind, Lost))
         return self._answer
+
+    def deferred(self, times: list[wire.DeferredTimes]) -> list[wire.DeferredTimes]:
+        """What it says of the calls whose times were deferred."""
+        return times
 
     def log(self) -> str:
         return "a scripted log"

@@ -8,6 +8,9 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from safetensors import safe_open
@@ -15,7 +18,7 @@ from safetensors import safe_open
 from kernel_harness.tools import wire_judge
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.evaluation.plan import replay_checks
-from kernel_harness.tools.judge.main import fault
+from kernel_harness.tools.judge.main import fault, serve
 from kernel_harness.tools.schema.evaluation import Stage, Status
 
 from ...judging import (
@@ -315,6 +318,22 @@ def test_a_fault_of_the_harness_says_what_to_do(error, words):
     said = fault("ev-1", error, cancelled=False)
     assert words in said.what and said.remedy
     assert "cancelled" in fault("ev-1", error, cancelled=True).what
+
+
+@dataclass
+class Requests:
+    """An inbox that says what comes, and that nothing comes in time."""
+
+    left: list[Any]
+
+    def next(self, patience_s: float | None = None) -> Any:
+        return self.left.pop(0)
+
+
+def test_a_judge_without_work_gives_the_waiting_processes_memory_back():
+    room = MagicMock()
+    serve(room, MagicMock(), Requests([None, wire_judge.Shutdown()]))  # pyright: ignore[reportArgumentType]
+    room.waiting.close.assert_called_once_with()
 
 
 # --- the stream -------------------------------------------------------------------------------

@@ -203,6 +203,64 @@ def test_without_a_timer_there_is_a_reason_and_no_latency():
     assert timed.reason is not None and "no timer" in timed.reason
 
 
+def test_times_are_read_once_for_a_turn_and_each_belongs_to_its_call():
+    spans = [*range(10_001, 10_041)]
+    candidate = ScriptedSession(honest, spans)
+    timed, _ = run([candidate], pairs_per_block=5, max_pairs=10, warm_calls=0)
+    assert timed.measurement is not None
+    assert timed.measurement.cold_ns == spans[:10]
+    assert candidate.collects == 4  # turns of 5, 2, 2 and 1
+
+
+def test_a_call_whose_times_are_not_told_has_no_latency():
+    class Forgetful(ScriptedSession):
+        def deferred(self, times):
+            return times[1:]
+
+    timed, _ = run([Forgetful(honest, [9_000])])
+    assert timed.failure is None and timed.measurement is None
+    assert timed.reason is not None and "no timer" in timed.reason
+
+
+def test_times_of_calls_that_were_never_made_are_not_looked_at():
+    class Boastful(ScriptedSession):
+        def deferred(self, times):
+            forged = [
+                t.model_copy(update={"number": t.number + 1_000, "span_ns": 1}) for t in times
+            ]
+            return [*forged, *times]
+
+    timed, _ = run([Boastful(honest, [9_000])])
+    assert timed.measurement is not None and set(timed.measurement.cold_ns) == {9_000}
+
+
+@pytest.mark.parametrize("kind", ["crash", "protocol"])
+def test_a_process_lost_while_its_times_are_read_is_the_candidates_failure(kind):
+    class Lostling(ScriptedSession):
+        def ask(self, message, fds=()):
+            super().ask(message, fds)
+            if isinstance(message, wire.Collect):
+                self._answer = Lost(kind, "It is gone.", -11)
+
+    timed, timing = run([Lostling(honest, [9_000])])
+    assert timed.failure is not None and timed.measurement is None
+    assert timed.calls > 0
+    assert (kind == "protocol") == (integrity.TURN in {f.claim for f in timing.findings})
+
+
+def test_a_baseline_lost_while_its_times_are_read_costs_the_comparison_only():
+    class Lostling(ScriptedSession):
+        def ask(self, message, fds=()):
+            super().ask(message, fds)
+            if isinstance(message, wire.Collect):
+                self._answer = Lost("crash", "It is gone.", -11)
+
+    baseline = Lostling(honest, [12_000])
+    timed, _ = run([ScriptedSession(honest, [9_000])], [baseline])
+    assert timed.failure is None and timed.measurement is not None and timed.baseline is None
+    assert baseline.closed
+
+
 def test_a_time_below_what_the_device_can_do_is_a_violation():
     timed, timing = run([ScriptedSession(honest, [1])])
     assert timed.status is Status.INTEGRITY_VIOLATION and timed.measurement is None

@@ -1,0 +1,93 @@
+"""After a trial the judge makes ready for the next one; the device is held, the caller is not."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import time
+
+import pytest
+
+from kernel_harness.tools.evaluation import pool as pools
+from kernel_harness.tools.evaluation.pool import JudgePool
+from kernel_harness.tools.evaluation.record import RecordStore
+from kernel_harness.tools.evaluation.service import EvaluateRequest, EvaluationService
+from kernel_harness.tools.schema.evaluation import Scope, Status
+from kernel_harness.tools.settings import Settings
+
+from .test_service import named
+
+
+@pytest.fixture
+def pool(tmp_path, scripted, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    made = JudgePool(Settings(data_dir=tmp_path), scripted)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def judged(pool, operator, tmp_path):
+    service = EvaluationService(
+        Settings(data_dir=tmp_path), pool, RecordStore(tmp_path / "evaluations")
+    )
+
+    async def judge(part):
+        request = EvaluateRequest(operator, named(part), Scope.FULL, force=True)
+        return await service.evaluate(request, "cuda:0", 30, None)
+
+    return judge
+
+
+def held(tmp_path) -> bool:
+    with (tmp_path / "kernel-harness-cuda0.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def test_the_answer_does_not_wait_and_the_device_is_held_until_it_has_settled(
+    pool, judged, tmp_path
+):
+    async def twice():
+        first = await judged("settles")
+        at_once = held(tmp_path)
+        second = await judged("settles")
+        async with pool.reserved("cuda:0", lambda *_: asyncio.sleep(0)):
+            pass
+        later = held(tmp_path)
+        await pool.close()
+        return first, at_once, second, later
+
+    first, at_once, second, later = asyncio.run(twice())
+    assert first.status is second.status is Status.PASSED
+    assert at_once and not later
+
+
+def test_a_judge_that_does_not_settle_is_replaced(pool, judged, tmp_path, monkeypatch):
+    monkeypatch.setattr(pools, "SETTLE_S", 0.2)
+
+    async def twice():
+        await judged("never_settles")
+        before = pool._judges["cuda:0"].pid
+        again = await judged("fine")
+        after = pool._judges["cuda:0"].pid
+        await pool.close()
+        return before, again, after
+
+    before, again, after = asyncio.run(twice())
+    assert again.status is Status.PASSED and before != after
+    assert not held(tmp_path)
+
+
+def test_closing_does_not_wait_for_a_judge_to_settle(pool, judged, tmp_path):
+    async def close_at_once():
+        await judged("never_settles")
+        began = time.monotonic()
+        await pool.close()
+        return time.monotonic() - began
+
+    assert asyncio.run(close_at_once()) < pools.SETTLE_S / 2
+    assert not held(tmp_path)
