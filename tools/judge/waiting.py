@@ -17,7 +17,7 @@ from .session import ProcessSession
 MOST = 7
 """As many as one evaluation with three blocks of pairs and a held-out process takes."""
 CONTEXT_BYTES = 700 << 20
-"""What a context, CUPTI and the clock's buffers take on an H200, generously."""
+"""What one process is counted as: a context, CUPTI, and a clock's buffer of twice the L2."""
 SHARE = 0.05
 
 
