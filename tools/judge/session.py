@@ -305,11 +305,22 @@ class ProcessSession:
         self._preparing = True
 
     def prepared(self) -> bool:
-        """Waits until the device is up; False when the process was lost over it."""
-        if not self._preparing:
-            return self._lost is None
-        self._preparing = False
-        return isinstance(self.answer(Prepared, PREPARE_TIMEOUT_S), Prepared)
+        """Waits until the device is up; False when the process is gone by then, or has spoken."""
+        self._end_preparing()
+        if self._lost is not None:
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def _end_preparing(self) -> None:
+        if self._preparing:
+            self._preparing = False
+            self.answer(Prepared, PREPARE_TIMEOUT_S)
 
     def ask(self, message: Request, fds: Sequence[int] = ()) -> None:
         """Sends a request; a candidate that is gone is noticed by `answer`."""
@@ -325,7 +336,7 @@ class ProcessSession:
 
     def answer(self, kind: type[R], timeout_s: float) -> R | Lost:
         """Waits for the answer; whatever goes wrong ends the process."""
-        self.prepared()
+        self._end_preparing()
         if self._lost is not None:
             return self._lost
         try:

@@ -46,14 +46,18 @@ class Waiting:
             with contextlib.suppress(InfrastructureError):
                 if session.prepared():
                     return session
+                # The system may have ended it for want of memory: no candidate is to be blamed.
+                session.close()
         return None
 
     def fill(self) -> None:
         """Starts what is missing and waits until all are ready."""
         while len(self._sessions) < self._most:
             self._sessions.append(self._spawn())
-        ready = [session for session in self._sessions if session.prepared()]
-        self._sessions = deque(ready)
+        for session in list(self._sessions):
+            if not session.prepared():
+                self._sessions.remove(session)
+                session.close()
 
     def close(self) -> None:
         """Ends them all."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
+from kernel_harness.tools import wire
 from kernel_harness.tools.errors import InfrastructureError
+from kernel_harness.tools.judge.session import LogPipe, ProcessSession
 from kernel_harness.tools.judge.waiting import CONTEXT_BYTES, MOST, SHARE, Waiting, how_many
+from kernel_harness.tools.wire_socket import send_frame
 
 
 @dataclass(eq=False)
@@ -68,6 +73,7 @@ def test_one_that_was_lost_is_passed_over(fate):
     waiting.fill()
     nursery.made[0].comes_up, nursery.made[0].gone = fate.comes_up, fate.gone
     assert waiting.take() is nursery.made[1]
+    assert nursery.made[0].closed == (not fate.gone)
 
 
 def test_one_that_does_not_come_up_is_not_kept():
@@ -76,6 +82,45 @@ def test_one_that_does_not_come_up_is_not_kept():
     waiting.fill()
     assert waiting.take() is nursery.made[1]
     assert waiting.take() is None
+
+
+@pytest.fixture
+def session(tmp_path):
+    ours, theirs = socket.socketpair()
+    zygote: Any = MagicMock()
+    log = LogPipe()
+    private = tmp_path / "private"
+    private.mkdir()
+    spawned = wire.Spawned(pid=1, granted=[], missing=[])
+    yield ProcessSession(zygote, spawned, ours, log, private), theirs
+    log.started()
+    theirs.close()
+    ours.close()
+
+
+def test_a_process_that_waits_is_there_as_long_as_its_socket_is(session):
+    process, theirs = session
+    process.prepare(0)
+    send_frame(theirs, wire.Prepared())
+    assert process.prepared() and process.prepared()
+    theirs.close()
+    assert not process.prepared()
+
+
+def test_a_process_that_speaks_unasked_is_not_used(session):
+    process, theirs = session
+    process.prepare(0)
+    send_frame(theirs, wire.Prepared())
+    send_frame(theirs, wire.Mapped())
+    assert not process.prepared()
+
+
+def test_the_first_answer_waits_for_the_device(session):
+    process, theirs = session
+    process.prepare(0)
+    send_frame(theirs, wire.Prepared())
+    send_frame(theirs, wire.Built(seconds=1.0))
+    assert process.answer(wire.Built, 5.0) == wire.Built(seconds=1.0)
 
 
 def test_closing_ends_them_all_even_where_the_zygote_is_gone():
