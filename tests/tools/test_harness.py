@@ -77,7 +77,7 @@ def test_an_unknown_scope_names_those_that_there_are(harness):
 
 
 def test_a_candidate_for_an_unknown_definition_is_refused(harness):
-    stranger = solution().model_copy(update={"definition": "doubel"})
+    stranger = solution().model_copy(update={"definition": "double2"})
     with pytest.raises(HarnessError, match="double"):
         judged(harness, stranger)
 

@@ -44,7 +44,7 @@ def test_a_section_is_read_alone_and_all_sections_are_named():
 
 def test_an_unknown_section_names_the_nearest():
     with pytest.raises(HarnessError, match="section") as caught:
-        reports().read(ADDRESS, "refrence", 0)
+        reports().read(ADDRESS, "references", 0)
     assert "reference" in str(caught.value)
 
 
