@@ -172,7 +172,6 @@ def _workload_entries(
     page: Sequence[Workload], sample: ShapeSample, latencies: Mapping[str, float]
 ) -> list[WorkloadEntry]:
     whole = sum(latencies.values())
-    regime_of = {uuid: regime.name for regime in sample.regimes for uuid in regime.members}
     return [
         WorkloadEntry(
             uuid=w.uuid,
@@ -180,7 +179,7 @@ def _workload_entries(
             input_kinds={name: spec.type for name, spec in w.inputs.items()},
             last_latency_us=latencies.get(w.uuid),
             share=latencies[w.uuid] / whole if w.uuid in latencies and whole else None,
-            regime=regime_of.get(w.uuid),
+            regime=sample.regime_of(w.uuid),
         )
         for w in page
     ]

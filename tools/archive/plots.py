@@ -130,11 +130,6 @@ def floor_frame(points: Sequence[PlotPoint], device: str = "device") -> Frame:
         return Frame(_svg(_floor_figure(x, y, device), f"Latency against {device} floor"), x, y)
 
 
-def floor_svg(points: Sequence[PlotPoint], device: str = "device") -> str:
-    """Time against floor as one SVG; its colours follow the page's."""
-    return floor_frame(points, device).with_points(points)
-
-
 def floor_png(
     points: Sequence[PlotPoint],
     device: str = "device",
@@ -188,11 +183,6 @@ def roofline_frame(points: Sequence[PlotPoint], roof: Roof) -> Frame:
     with mpl.rc_context(_STYLE):
         figure = _roofline_figure(x, y, roof)
         return Frame(_svg(figure, f"Roofline of {roof.device}"), x, y)
-
-
-def roofline_svg(points: Sequence[PlotPoint], roof: Roof) -> str:
-    """Roofline as one SVG: `x` in operations per byte, `y` in operations per second."""
-    return roofline_frame(points, roof).with_points(points)
 
 
 def roofline_png(

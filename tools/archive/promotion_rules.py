@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..schema.evaluation import Evaluation, Executor, Scope, Severity, Status, WorkloadResult
@@ -82,10 +82,6 @@ class PromotionDecision:
             return "Refused: " + "; ".join(f"{r.name}: {r.words}" for r in refused)
         gained = next((r.words for r in self.rules if r.name == "ratio_beyond_noise"), "")
         return f"Promoted ({self.line})" + (f": {gained}" if self.line == TIMED else ", not timed")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The decision as plain data, for a tag or a tool's result."""
-        return asdict(self)
 
 
 def refused_beforehand(

@@ -137,9 +137,3 @@ def digest(*parts: str) -> str:
         state.update(len(encoded).to_bytes(8, "big"))
         state.update(encoded)
     return state.hexdigest()[:40]
-
-
-def dotted_architecture(architecture: str) -> str:
-    """Writes '90a' as '9.0a', as torch and tvm-ffi list architectures."""
-    digits = architecture.rstrip("abcdefghijklmnopqrstuvwxyz")
-    return f"{digits[:-1]}.{digits[-1]}{architecture[len(digits) :]}"

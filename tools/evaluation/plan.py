@@ -121,24 +121,23 @@ def chosen_workloads(
     Cheapest first, so that a wrong candidate is told so at once and a budget covers the most. Scope
     static takes the regime that holds the most time: it runs nothing, and shows its kernels.
     """
-    regime_of = {uuid: regime.name for regime in sample.regimes for uuid in regime.members}
     every = [w.uuid for w in operator.workloads]
     order = {uuid: work_estimate(operator, uuid) for uuid in every}
     if only:
         uuids = sorted({operator.workload(u).uuid for u in only}, key=lambda u: order[u])
-        return [(u, regime_of.get(u), None) for u in uuids]
+        return [(u, sample.regime_of(u), None) for u in uuids]
     if scope is Scope.STATIC and sample.regimes:
         # Kernels are compiled as this workload specialises them: a batch of one stands for none.
         heaviest = max(sample.regimes, key=lambda regime: regime.latency_share or 0.0)
         return [(heaviest.representative, heaviest.name, None)]
     if scope in (Scope.STATIC, Scope.SMOKE):
         uuids = sorted(every, key=lambda u: order[u])[:1]
-        return [(u, regime_of.get(u), None) for u in uuids]
+        return [(u, sample.regime_of(u), None) for u in uuids]
     if scope is Scope.SAMPLE:
         uuids = sorted(sample.weights, key=lambda u: order[u])
-        return [(u, regime_of.get(u), sample.weights[u]) for u in uuids]
+        return [(u, sample.regime_of(u), sample.weights[u]) for u in uuids]
     uuids = sorted(every, key=lambda u: order[u])
-    return [(u, regime_of.get(u), 1 / len(uuids)) for u in uuids]
+    return [(u, sample.regime_of(u), 1 / len(uuids)) for u in uuids]
 
 
 def make_plan(request: PlanRequest) -> EvaluatePlan:

@@ -106,10 +106,6 @@ class RecordStore:
                 f"Record {evaluation_id} cannot be read", where=str(path)
             ) from error
 
-    def has(self, evaluation_id: str) -> bool:
-        """Whether a record of that id is on disk."""
-        return bool(EVALUATION_ID.match(evaluation_id)) and self._path(evaluation_id).is_file()
-
     def ids(self) -> Iterator[str]:
         """Every record's id, oldest first."""
         yield from sorted(p.stem for p in self._folder.glob("ev-*.json"))

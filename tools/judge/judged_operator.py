@@ -98,11 +98,6 @@ class JudgedOperator:
         source = self._inputs if self._inputs is not None else generic
         return tuple(getattr(source, "FAMILIES", ("typical",)))
 
-    @property
-    def redraws(self) -> bool:
-        """Whether every input is cheap enough to be drawn afresh for each timed call."""
-        return self._inputs is None or not getattr(self._inputs, "REWRITE_PARTLY", ())
-
     def case(self, workload: Workload) -> Case:
         """The case that a workload states."""
         return Case(

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ..schema.evaluation import StaticCheck, StaticKernel
-from ..wire import Compiled, CompiledKernel
+from ..wire import CompiledKernel
 from .limits import THREADS_PER_WARP, TargetLimits, limits_of, theoretical_occupancy
 
 _TENSOR_MMA = frozenset({"HMMA", "IMMA", "DMMA", "BMMA", "QMMA", "OMMA"})
@@ -187,28 +187,3 @@ def _block_size_note(kernel: StaticKernel, limits: TargetLimits) -> str:
     if kernel.shared_bytes:
         said += f", static shared memory {one_warp.by_resource['shared_memory']} blocks"
     return f"{said}."
-
-
-def static_check(compiled: Compiled) -> StaticCheck:
-    """Turns the answer to a compile request into the part of the record that shows it.
-
-    A target that failed is kept with its excerpt beside those that were built.
-    """
-    kernels = [static_kernel(kernel) for kernel in compiled.kernels]
-    if compiled.fault is not None:
-        excerpt = compiled.fault.excerpt or compiled.fault.message
-        failures = dict(compiled.failures) or {"all": excerpt}
-        return StaticCheck(
-            status="failed", reason=compiled.fault.message, kernels=kernels, failures=failures
-        )
-    if compiled.failures:
-        names = ", ".join(sorted(compiled.failures))
-        return StaticCheck(
-            status="failed",
-            reason=f"It cannot be built for {names}.",
-            kernels=kernels,
-            failures=dict(compiled.failures),
-        )
-    if not kernels:
-        return StaticCheck(status="unavailable", reason="No kernel was compiled by one call.")
-    return StaticCheck(status="built", kernels=kernels)

@@ -4,7 +4,7 @@ One bad file never hides the others: it is listed in `problems` with file, line 
 everything else loads. A folder that is missing or holds nothing is an error, for a misspelt path
 that gives an empty set costs more than a refusal.
 
-Reads definitions and workloads at once (milliseconds for hundreds), solutions and traces when they
+Reads definitions and workloads at once (milliseconds for hundreds), solutions when they
 are asked for; never a tensor file.
 """
 
@@ -155,7 +155,6 @@ class _Reader:
 
     def read_trace_dataset(self, root: Path) -> None:
         lines = _by_stem((root / "workloads").rglob("*.jsonl"))
-        traces = _by_stem((root / "traces").rglob("*.jsonl"))
         solutions: dict[str, list[Path]] = {}
         for path in sorted((root / "solutions").rglob("*.json")):
             solutions.setdefault(path.parent.name, []).append(path)
@@ -175,7 +174,6 @@ class _Reader:
                     workloads=tuple(workloads),
                     root=root,
                     solution_files=tuple(solutions.get(definition.name, ())),
-                    trace_files=tuple(traces.get(definition.name, ())),
                 ),
                 path,
             )
@@ -275,7 +273,7 @@ class _Reader:
 
 
 def _merged(shipped: Operator, dataset: Operator) -> Operator:
-    """The shipped operator with a dataset's workloads, tensors, solutions and traces."""
+    """The shipped operator with a dataset's workloads, tensors and solutions."""
     workloads = dataset.workloads or shipped.workloads
     return replace(
         shipped,
@@ -283,7 +281,6 @@ def _merged(shipped: Operator, dataset: Operator) -> Operator:
         root=dataset.root,
         digest=dataset.digest if dataset.workloads else shipped.digest,
         solution_files=shipped.solution_files + dataset.solution_files,
-        trace_files=shipped.trace_files + dataset.trace_files,
     )
 
 

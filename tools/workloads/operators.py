@@ -24,9 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import DatasetError, RequestError, unknown_name
 from ..schema.flashinfer_trace import (
     Definition,
-    EvaluationStatus,
     Solution,
-    Trace,
     Workload,
     workload_digest,
 )
@@ -92,9 +90,7 @@ class Policy(PolicyModel):
     mutable_inputs: list[str] = Field(
         default_factory=list, description="Inputs that the definition lets a solution overwrite."
     )
-    interpreter_seconds: dict[str, float] | float | None = Field(
-        default=None, description="Hint of an interpreted call's cost, in seconds."
-    )
+    interpreter_seconds: dict[str, float] | float | None = None  # accepted in old files, unread
 
     def strict_limit(self, output: str) -> StrictLimit:
         """Our criterion for one output."""
@@ -135,7 +131,6 @@ class Operator:
         published_device: and on what device.
         digest: of the workloads, in their order.
         solution_files: solutions of the dataset, as FlashInfer-Trace JSON files.
-        trace_files: recorded traces of the dataset.
     """
 
     definition: Definition
@@ -149,7 +144,6 @@ class Operator:
     published_device: str = ""
     digest: str = ""
     solution_files: tuple[Path, ...] = ()
-    trace_files: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.digest:
@@ -256,26 +250,6 @@ class Operator:
                 where=str(path),
                 remedy="It returns a dict with the fields of roofline.Cost.",
             ) from error
-
-    def recorded_latencies(self) -> dict[str, float]:
-        """Per workload uuid, the dataset's last passing latency in microseconds."""
-        newest: dict[str, tuple[str, float]] = {}
-        for path in self.trace_files:
-            for line in path.read_bytes().splitlines():
-                if self.name.encode() not in line:
-                    continue
-                try:
-                    trace = Trace.model_validate_json(line)
-                except ValidationError:
-                    continue
-                seen = trace.evaluation
-                if trace.definition != self.name or seen is None or seen.performance is None:
-                    continue
-                stamp = (seen.timestamp, seen.performance.latency_ms * 1000.0)
-                if seen.status is EvaluationStatus.PASSED and stamp[1] > 0:
-                    uuid = trace.workload.uuid
-                    newest[uuid] = max(newest.get(uuid, ("", 0.0)), stamp)
-        return {uuid: latency for uuid, (_, latency) in newest.items()}
 
     def _folders(self, shelf: str) -> dict[str, Solution]:
         place = self.folder / shelf if self.folder else None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -66,14 +67,13 @@ class ShapeSample(BaseModel):
     )
     why: str
 
-    @property
-    def uuids(self) -> list[str]:
-        """The sampled workloads, regime by regime."""
-        return list(self.weights)
-
     def regime_of(self, uuid: str) -> str | None:
         """Name of the regime a workload belongs to."""
-        return next((r.name for r in self.regimes if uuid in r.members), None)
+        return self._regime_names.get(uuid)
+
+    @cached_property
+    def _regime_names(self) -> dict[str, str]:
+        return {uuid: regime.name for regime in self.regimes for uuid in regime.members}
 
 
 @dataclass(frozen=True)

@@ -255,11 +255,6 @@ def sol_percent(floor_us: float | None, latency_us: float | None) -> float | Non
     return 100.0 * floor_us / latency_us
 
 
-def is_impossible(nominal_us: float, latency_us: float, *, upper_bound: bool) -> bool:
-    """Whether a latency is below what the device can do, so that clock or count must be wrong."""
-    return not upper_bound and latency_us < IMPOSSIBLE_BELOW * nominal_us
-
-
 @dataclass(frozen=True)
 class SolExecBenchScore:
     """SOL-ExecBench's number for one workload, or why there is none."""

@@ -18,7 +18,7 @@ def test_a_floor_plot_has_a_point_for_each_timed_workload(trial):
     _, evaluation = trial(latency_us=4.0)
     points = plots.floor_points(evaluation, "H200")
     assert [(p.x, p.y) for p in points] == [(1.0, 4.0), (2.0, 8.0)] and "25%" in points[0].label
-    svg = plots.floor_svg(points, "H200")
+    svg = plots.floor_frame(points, "H200").with_points(points)
     ElementTree.fromstring(svg)
     assert svg.count('class="point"') == 2 and "m=64" in svg
 
@@ -35,7 +35,8 @@ def test_points_lie_where_their_values_say():
 
 
 def test_plots_take_their_colours_from_the_page_and_ask_for_nothing():
-    svg = plots.roofline_svg([PlotPoint(10.0, 1e13, "<w>")], ROOF)
+    points = [PlotPoint(10.0, 1e13, "<w>")]
+    svg = plots.roofline_frame(points, ROOF).with_points(points)
     ElementTree.fromstring(svg)
     assert "currentColor" in svg and "&lt;w&gt;" in svg
     links = re.findall(r'(?:href|src)="([^"]*)"', svg)
@@ -62,11 +63,11 @@ def test_other_candidates_and_estimates_are_drawn_beside_what_stands_out():
 
 
 def test_lines_are_named_along_their_slope_and_rates_in_their_units():
-    svg = plots.floor_svg([PlotPoint(1.0, 10.0, ""), PlotPoint(10.0, 20.0, "")])
+    svg = plots.floor_frame([PlotPoint(1.0, 10.0, ""), PlotPoint(10.0, 20.0, "")]).svg
     for words in ("speed of light", "50% of it", "10% of it"):
         assert words in svg
     assert len(re.findall(r"rotate\(-\d", svg)) >= 3
-    roof = plots.roofline_svg([PlotPoint(1.0, 1e12, "")], ROOF)
+    roof = plots.roofline_frame([PlotPoint(1.0, 1e12, "")], ROOF).svg
     for words in ("memory 4.8 TB/s", "bf16 989 TFLOP/s", "fp32 67 TFLOP/s", "FLOP per byte"):
         assert words in roof
 
@@ -90,5 +91,5 @@ def test_any_trajectory_can_be_drawn(points, baseline):
 
 
 def test_nothing_to_draw_is_drawn_without_an_error():
-    ElementTree.fromstring(plots.floor_svg([]))
-    ElementTree.fromstring(plots.roofline_svg([], ROOF))
+    ElementTree.fromstring(plots.floor_frame([]).svg)
+    ElementTree.fromstring(plots.roofline_frame([], ROOF).svg)

@@ -9,7 +9,7 @@ from kernel_harness.tools.candidate.cubin import (
     read_resources,
     spilled_bytes,
 )
-from kernel_harness.tools.candidate.toolchain import digest, dotted_architecture
+from kernel_harness.tools.candidate.toolchain import digest
 
 USAGE = """
 Resource usage:
@@ -76,15 +76,6 @@ def test_stack_counts_as_spilled_only_when_instructions_touch_it():
 def test_nothing_is_read_from_an_error_message():
     words = "cuobjdump fatal   : not a cubin"
     assert (read_resources(words), read_opcodes(words), read_assembler_log(words)) == ({}, {}, {})
-
-
-def test_architectures_are_dotted_as_torch_lists_them():
-    assert [dotted_architecture(a) for a in ("90a", "100a", "89", "120f")] == [
-        "9.0a",
-        "10.0a",
-        "8.9",
-        "12.0f",
-    ]
 
 
 def test_parts_of_a_key_cannot_run_into_each_other():

@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 from kernel_harness.tools.profiling.static_resources import (
     classify_opcodes,
     explained_check,
-    static_check,
     static_kernel,
 )
 from kernel_harness.tools.schema.evaluation import StaticCheck, StaticKernel
-from kernel_harness.tools.wire import CandidateFault, Compiled, CompiledKernel
+from kernel_harness.tools.wire import CompiledKernel
 
 GEMM = {"HGMMA.64x128x16.F32.BF16": 16, "UTMALDG.2D": 4, "SYNCS.ARRIVE": 9, "STG.E.128": 8}
 
@@ -101,24 +100,6 @@ def test_an_unknown_target_keeps_the_kernel_without_occupancy():
     got = static_kernel(kernel(target="sm_999"))
     assert got.occupancy is None
     assert "not in the table" in got.notes[0]
-
-
-def test_a_target_that_failed_is_kept_beside_those_that_were_built():
-    got = static_check(Compiled(kernels=[kernel()], failures={"sm_100": "line 7: no such op"}))
-    assert got.status == "failed"
-    assert len(got.kernels) == 1
-    assert got.failures == {"sm_100": "line 7: no such op"}
-
-
-def test_a_fault_of_the_whole_request_is_a_failure_with_its_excerpt():
-    fault = CandidateFault(kind="compile_error", message="no compiler", excerpt="line 3")
-    got = static_check(Compiled(fault=fault))
-    assert (got.status, got.reason, got.failures) == ("failed", "no compiler", {"all": "line 3"})
-
-
-def test_a_call_that_launches_nothing_is_unavailable_rather_than_built():
-    assert static_check(Compiled()).status == "unavailable"
-    assert static_check(Compiled(kernels=[kernel()])).status == "built"
 
 
 def test_a_recorded_check_is_explained_once_and_only_once():

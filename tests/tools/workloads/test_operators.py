@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -146,37 +145,3 @@ def test_a_policy_with_a_name_nobody_knows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="Not TOML"):
         read_policy(path)
     assert read_policy(tmp_path / "none.toml") == Policy()
-
-
-def test_recorded_latencies_are_the_last_passing_ones(write_dataset: Write) -> None:
-    root = write_dataset()
-    shelf = root / "traces" / "me" / "demo"
-    shelf.mkdir(parents=True)
-
-    def trace(stamp: str, milliseconds: float, status: str = "PASSED", uuid: str = "t-1") -> str:
-        passed = status == "PASSED"
-        return json.dumps(
-            {
-                "definition": "scale_rows",
-                "workload": {"uuid": uuid, "axes": {}, "inputs": {}},
-                "solution": "s",
-                "evaluation": {
-                    "status": status,
-                    "environment": {"hardware": "h"},
-                    "timestamp": stamp,
-                    "correctness": {} if passed else None,
-                    "performance": {"latency_ms": milliseconds} if passed else None,
-                },
-            }
-        )
-
-    lines = [
-        trace("2026-02-01", 0.5),
-        trace("2026-01-01", 0.25),
-        trace("2026-03-01", 0, status="TIMEOUT"),
-        trace("2026-04-01", 0.0),
-        "not json scale_rows",
-        trace("2026-01-01", 2.0, uuid="t-2"),
-    ]
-    (shelf / "scale_rows.jsonl").write_text("\n".join(lines))
-    assert loaded(root).recorded_latencies() == {"t-1": 500.0, "t-2": 2000.0}

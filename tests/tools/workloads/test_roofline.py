@@ -17,7 +17,6 @@ from kernel_harness.tools.workloads.roofline import (
     devices_named,
     floors,
     identify,
-    is_impossible,
     load_hardware,
     mean_cost,
     scaled_cost,
@@ -87,12 +86,6 @@ def test_sol_percent_is_floor_over_latency_or_nothing() -> None:
     assert sol_percent(5.0, None) is None
     assert sol_percent(0.0, 10.0) is None
     assert sol_percent(5.0, 0.0) is None
-
-
-def test_a_time_below_the_floor_is_impossible_unless_the_count_is_only_a_bound() -> None:
-    assert is_impossible(10.0, 8.9, upper_bound=False)
-    assert not is_impossible(10.0, 9.1, upper_bound=False)
-    assert not is_impossible(10.0, 1.0, upper_bound=True)
 
 
 def test_parity_is_a_half_and_the_floor_is_one() -> None:
