@@ -25,13 +25,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernel_harness.tools.archive import candidate as form
-from kernel_harness.tools.archive.contexts import get_context
-from kernel_harness.tools.archive.report import write_site
-from kernel_harness.tools.archive.repository import Repository
-from kernel_harness.tools.archive.search import search
-from kernel_harness.tools.archive.selection import POLICIES, select_parent
-from kernel_harness.tools.archive.store import Archive
+from kernel_harness.tools.archive.report.website import write_site
+from kernel_harness.tools.archive.search.parent_selection import POLICIES, select_parent
+from kernel_harness.tools.archive.search.query import search
+from kernel_harness.tools.archive.search.role_context import get_context
+from kernel_harness.tools.archive.store import manifest as form
+from kernel_harness.tools.archive.store.archive import Archive
+from kernel_harness.tools.archive.store.git_repository import Repository
 from kernel_harness.tools.schema.evaluation import (
     Comparison,
     Decision,

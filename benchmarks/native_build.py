@@ -18,11 +18,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kernel_harness.tools.candidate.build_native import make_library
-from kernel_harness.tools.candidate.keeper import publish
-from kernel_harness.tools.candidate.recipes import torch_recipe
-from kernel_harness.tools.candidate.sources import Folders
-from kernel_harness.tools.wire import BuildRequest
+from kernel_harness.tools.candidate.compilation.compile_flags import torch_recipe
+from kernel_harness.tools.candidate.compilation.native import make_library
+from kernel_harness.tools.candidate.compilation.sources import Folders
+from kernel_harness.tools.candidate.process.supervisor import publish
+from kernel_harness.tools.messages.candidate import BuildRequest
 
 KERNEL = """
 #include <cuda_runtime.h>

@@ -19,7 +19,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kernel_harness.tools.environment import chosen_device
+from kernel_harness.tools.devices.environment import chosen_device
+from kernel_harness.tools.evaluation.judge_pool import JudgePool
 from kernel_harness.tools.evaluation.noise_calibration import (
     DURATIONS_US,
     QUANTILE,
@@ -28,7 +29,6 @@ from kernel_harness.tools.evaluation.noise_calibration import (
     log_ratios,
     spinning,
 )
-from kernel_harness.tools.evaluation.pool import JudgePool
 from kernel_harness.tools.schema.evaluation import Decision, Evaluation
 from kernel_harness.tools.settings import load_settings
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.server import cli
 from kernel_harness.server.app import build_app, tool_schemas
+from kernel_harness.server.cli import main as cli
 from kernel_harness.tools.settings import CANDIDATE_ENVIRONMENT, PREFIX, Settings
 from kernel_harness.tools.workloads.solution_folder import (
     MAX_BYTES,

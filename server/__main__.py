@@ -1,5 +1,5 @@
 """`python -m kernel_harness.server` is the command `kernel-harness`."""
 
-from .cli import main
+from .cli.main import main
 
 main()

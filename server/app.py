@@ -36,14 +36,19 @@ from pydantic import AnyUrl, ValidationError
 from ..tools.errors import RequestError, unknown_name
 from ..tools.harness import Harness
 from ..tools.settings import Settings, load_settings
-from . import arguments as reading
-from . import prompts, resources, tools_archive, tools_evaluation, tools_plots, tools_profile
-from .calling import in_words
-from .client_log import set_level
-from .continuing import Continuing
-from .skills import SCHEME as SKILL_SCHEME
-from .skills import SkillsExtension, SkillShelf
-from .watching import Listeners, announcing
+from .mcp_tools import archive as tools_archive
+from .mcp_tools import evaluation as tools_evaluation
+from .mcp_tools import plots as tools_plots
+from .mcp_tools import profiling as tools_profile
+from .requests import arguments as reading
+from .requests.background import Continuing
+from .requests.client_log import set_level
+from .requests.context import in_words
+from .resources import prompts
+from .resources import templates as resources
+from .resources.skill_updates import Listeners, announcing
+from .resources.skills import SCHEME as SKILL_SCHEME
+from .resources.skills import SkillsExtension, SkillShelf
 
 NAME = "kernel-harness"
 INSTRUCTIONS = """\

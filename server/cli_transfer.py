@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cli_harness import SettingsOf, SettingsOptions, Told, adder
+from .cli.commands import SettingsOf, SettingsOptions, Told, adder
 
 if TYPE_CHECKING:
-    from ..tools.archive.transfer import Transfer
+    from ..tools.archive.store.transfer import Transfer
     from ..tools.harness import Harness
 
 REFS_SHOWN = 20
@@ -32,7 +32,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 def _bundle(harness: Harness, arguments: argparse.Namespace) -> Any:
     from rich.markup import escape
 
-    from ..tools.archive.transfer import write_bundle
+    from ..tools.archive.store.transfer import write_bundle
 
     file = write_bundle(harness.archive, arguments.file)
     size = file.stat().st_size / 1024
@@ -40,13 +40,13 @@ def _bundle(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 
 def _fetch(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ..tools.archive.transfer import fetch
+    from ..tools.archive.store.transfer import fetch
 
     return _moved(fetch(harness.archive, arguments.source, arguments.name), "came in", "here")
 
 
 def _push(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ..tools.archive.transfer import push
+    from ..tools.archive.store.transfer import push
 
     return _moved(push(harness.archive, arguments.target), "went out", "there")
 

@@ -5,8 +5,8 @@ Pure. It divides what the record holds and decides nothing.
 
 from __future__ import annotations
 
+from ..tools.devices.roofline import sol_exec_bench_score_guarded, sol_percent
 from ..tools.schema.evaluation import WorkloadResult
-from ..tools.workloads.roofline import sol_exec_bench_score_guarded, sol_percent
 
 
 def sol_percents(result: WorkloadResult) -> dict[str, float]:

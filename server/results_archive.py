@@ -1,11 +1,11 @@
-"""What the remembering tools answer: shapes only, as in `results.py`."""
+"""What the remembering tools answer: shapes only, as in `answers/models.py`."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
 from ..tools.schema.evaluation import FiniteFloat
-from .results import Answer, Result
+from .answers.models import Answer, Result
 
 
 class AdvicePart(Result):

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.tools import wire, wire_judge
+from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import Evaluation
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
 from kernel_harness.tools.settings import candidate_environment

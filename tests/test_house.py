@@ -84,7 +84,7 @@ def test_the_server_starts_without_heavy_libraries(tmp_path):
         "from kernel_harness.tools.settings import Settings\n"
         "from kernel_harness.tools.harness import Harness\n"
         "from pathlib import Path\n"
-        "import kernel_harness.server.app, kernel_harness.server.cli\n"
+        "import kernel_harness.server.app, kernel_harness.server.cli.main\n"
         f"Harness.open(Settings(data_dir=Path({str(tmp_path)!r})))\n"
         f"print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))\n"
     )

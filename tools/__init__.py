@@ -1,14 +1,14 @@
 """The capabilities, as plain Python; imports go one way, from the archive down to the errors.
 
-    harness      one object that holds them all, shared by MCP, the command line and tests
-    archive      what was learnt: candidates in git, search, promotion, report
-    profiling    why a kernel is slow
-    evaluation   asking for a verdict (light, server process)
-    workloads    what to measure: definitions, regimes, floors
-    schema       FlashInfer-Trace's records and ours
-    wire_judge   messages between server and judge
-    wire         frames, and the messages between judge, zygote and candidate
-    errors       the harness's own failures
+    harness             one object that holds them all, shared by MCP, the command line and tests
+    archive             what was learnt: candidates in git, search, promotion, report
+    profiling           why a kernel is slow
+    evaluation          asking for a verdict (light, server process)
+    workloads           what to measure: definitions, regimes, floors
+    schema              FlashInfer-Trace's records and ours
+    messages/judge      messages between server and judge
+    messages/candidate  frames, and the messages between judge, zygote and candidate
+    errors              the harness's own failures
 
 Two rooms are processes of their own and imported by nobody: `judge` (trusted, owns inputs,
 reference outputs, checks and the verdict) and `candidate` (untrusted, runs what is judged).

@@ -11,39 +11,39 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .archive.promotion import Promotion, PromotionDecision
-from .archive.store import Archive, ArchivedCandidate
-from .archive.supervisor import Budget
-from .environment import EnvironmentReport, chosen_device, environment_report
+from .archive.archiving import Memory
+from .archive.promotion.events import Promotion, PromotionDecision
+from .archive.promotion.verification import Promoting
+from .archive.search.advice import Budget
+from .archive.store.archive import Archive, ArchivedCandidate
+from .devices.environment import EnvironmentReport, chosen_device, environment_report
+from .devices.roofline import devices_named
+from .documents import SLICE_CHARACTERS, Reports, ReportSlice
 from .errors import HarnessError, RequestError, unknown_name
-from .evaluation.pool import JudgePool
-from .evaluation.record import RecordStore
+from .evaluation.floors import with_floors
+from .evaluation.judge_pool import JudgePool
+from .evaluation.record_store import RecordStore
+from .evaluation.replay import Rejudged, Replaying
 from .evaluation.service import EvaluateRequest, EvaluationService
+from .evaluation.static_resources import explained_check
 from .inspection import Inspection
-from .listing import DefinitionListing, WorkloadListing, list_definitions, list_workloads
-from .memory import Memory
-from .profiling.bounds import with_floors
-from .profiling.records import Profile
-from .profiling.sanitizer import SanitizerReport
+from .messages.judge import Checks
+from .profiling.runs.profiles import Profile
+from .profiling.sanitizer.findings import SanitizerReport
 from .profiling.service import Profiler
-from .profiling.static_resources import explained_check
-from .profiling.timeline import Timeline
-from .promoting import Promoting
-from .replaying import Rejudged, Replaying
-from .reports import SLICE_CHARACTERS, Reports, ReportSlice
+from .profiling.timeline.chrome_trace import Timeline
 from .schema.evaluation import Evaluation, Isolation, Scope
 from .schema.flashinfer_trace import Solution
 from .settings import Settings
-from .wire_judge import Checks
 from .workloads.dataset import Dataset
+from .workloads.listing import DefinitionListing, WorkloadListing, list_definitions, list_workloads
 from .workloads.operators import Operator
 from .workloads.regimes import ShapeSample, sample_shapes
-from .workloads.roofline import devices_named
 from .workloads.solution_folder import given_solution
-from .workspace import Workspace, create, read_workspace
+from .workloads.workspace import Workspace, create, read_workspace
 
 if TYPE_CHECKING:
-    from .archive.search import Sighting
+    from .archive.search.query import Sighting
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 

@@ -14,22 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from .devices.roofline import Hardware, floors, identify, load_hardware
 from .errors import unknown_name
+from .evaluation.judge_pool import JudgePool
 from .evaluation.latencies import LastLatencies
-from .evaluation.pool import JudgePool
+from .messages.judge import MaterialiseInputs
 from .profiling.calibrated import calibrate, calibration_folder, with_calibration
-from .profiling.ncu import ProfileSet
-from .profiling.records import Profile, compare_profiles
-from .profiling.runs import ProfiledWorkload, Subject
-from .profiling.sanitizer import SanitizerReport
+from .profiling.ncu.command import ProfileSet
+from .profiling.runs.profiles import Profile, compare_profiles
+from .profiling.runs.runner import ProfiledWorkload, Subject
+from .profiling.sanitizer.findings import SanitizerReport
 from .profiling.service import UNAVAILABLE, Profiler, bounds_of
-from .profiling.timeline import Timeline
+from .profiling.timeline.chrome_trace import Timeline
 from .schema.flashinfer_trace import Solution
 from .settings import Settings
-from .wire_judge import MaterialiseInputs
 from .workloads.operators import Operator
 from .workloads.regimes import sample_shapes
-from .workloads.roofline import Hardware, floors, identify, load_hardware
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 HEAVIEST = 2

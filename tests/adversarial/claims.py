@@ -80,7 +80,7 @@ CLAIMS: dict[str, Claim] = {
             "process/swallows_its_own_failure",
         ),
         (
-            "tests/tools/judge/test_correctness.py::test_a_fault_at_every_index_is_found_at_every_scale",
+            "tests/tools/judge/numerics/test_correctness.py::test_a_fault_at_every_index_is_found_at_every_scale",
         ),
     ),
     "right_beyond_the_public_workloads": Claim(
@@ -257,7 +257,7 @@ CLAIMS: dict[str, Claim] = {
     "not_faster_than_physics": Claim(
         "No latency lies below what the device can physically do.",
         elsewhere=(
-            "tests/tools/judge/test_integrity.py::test_a_time_below_the_floor_is_a_violation",
+            "tests/tools/judge/checks/test_integrity.py::test_a_time_below_the_floor_is_a_violation",
         ),
     ),
     "clock_is_out_of_reach": Claim(
@@ -267,20 +267,20 @@ CLAIMS: dict[str, Claim] = {
     "clock_agrees_with_judge": Claim(
         "No claimed time exceeds what the judge saw pass.",
         elsewhere=(
-            "tests/tools/judge/test_integrity.py::test_a_claim_beyond_the_wall_clock_is_a_violation",
+            "tests/tools/judge/checks/test_integrity.py::test_a_claim_beyond_the_wall_clock_is_a_violation",
         ),
     ),
     "no_hidden_host_work": Claim(
         "Host time beyond what launching takes is shown.",
         ("timing/host_work",),
         elsewhere=(
-            "tests/tools/judge/test_integrity.py::test_host_time_beyond_launching_is_shown",
+            "tests/tools/judge/checks/test_integrity.py::test_host_time_beyond_launching_is_shown",
         ),
     ),
     "two_clocks_agree": Claim(
         "A second clock sees no more than the first one and launch gaps.",
         elsewhere=(
-            "tests/tools/judge/test_integrity.py::test_a_second_clock_that_saw_more_is_shown",
+            "tests/tools/judge/checks/test_integrity.py::test_a_second_clock_that_saw_more_is_shown",
         ),
     ),
     "own_kernels_do_the_work": Claim(
@@ -290,7 +290,9 @@ CLAIMS: dict[str, Claim] = {
             "library/replaces_its_own_kernel",
             "library/hides_behind_suppressed_errors",
         ),
-        elsewhere=("tests/tools/judge/test_integrity.py::test_a_right_ghost_is_a_violation",),
+        elsewhere=(
+            "tests/tools/judge/checks/test_integrity.py::test_a_right_ghost_is_a_violation",
+        ),
     ),
     "allowed_libraries_only": Claim(
         "Device time is the candidate's own or that of allowed libraries.",
@@ -300,6 +302,8 @@ CLAIMS: dict[str, Claim] = {
             "library/named_like_a_library",
             "library/kernel_that_opens_a_gate",
         ),
-        elsewhere=("tests/tools/judge/test_integrity.py::test_a_foreign_library_is_a_violation",),
+        elsewhere=(
+            "tests/tools/judge/checks/test_integrity.py::test_a_foreign_library_is_a_violation",
+        ),
     ),
 }

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.tools import wire_judge
 from kernel_harness.tools.evaluation.comparison import latency
+from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import Evaluation, Measurement
 
 from ..judging import JudgeProcess, make_plan, make_solution

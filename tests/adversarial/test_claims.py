@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.judge import integrity
-from kernel_harness.tools.judge.failures import CLAIM_OF_FAULT
+from kernel_harness.tools.judge.checks import integrity
+from kernel_harness.tools.judge.checks.failures import CLAIM_OF_FAULT
 from kernel_harness.tools.schema.evaluation import Status
 
 from .cheats import every_cheat

@@ -34,7 +34,7 @@ TIME = (
         "an output read before its stream is done",
         (
             "timing/unjoined_stream",
-            f"{JUDGE}/test_integrity.py::test_an_output_that_changes_late_is_a_violation",
+            f"{JUDGE}/checks/test_integrity.py::test_an_output_that_changes_late_is_a_violation",
         ),
     ),
     Way(
@@ -80,7 +80,7 @@ TIME = (
     Way(
         "inputs still in the L2 cache",
         (
-            f"{JUDGE}/test_timing.py::test_every_timed_call_has_inputs_of_its_own_at_addresses_of_their_own",
+            f"{JUDGE}/timing/test_paired_timing.py::test_every_timed_call_has_inputs_of_its_own_at_addresses_of_their_own",
         ),
     ),
     Way(
@@ -94,7 +94,7 @@ TIME = (
     ),
     Way(
         "the next call's inputs fetched ahead",
-        (f"{JUDGE}/test_arena.py::test_placement_differs_from_call_to_call",),
+        (f"{JUDGE}/calls/test_shared_memory.py::test_placement_differs_from_call_to_call",),
     ),
     Way("a kernel that stays", ("timing/cuda_kernel_that_stays",)),
     Way(
@@ -104,13 +104,15 @@ TIME = (
     Way(
         "clocks and power of the device changed",
         (
-            f"{JUDGE}/test_clocks.py::test_a_throttle_next_to_a_call_sets_it_aside_and_one_far_off_does_not",
+            f"{JUDGE}/timing/test_clock_monitor.py::test_a_throttle_next_to_a_call_sets_it_aside_and_one_far_off_does_not",
         ),
     ),
     Way("the baseline slowed down", ("verdict/flips_switches",)),
     Way(
         "the baseline timed in another way",
-        (f"{JUDGE}/test_timing.py::test_baseline_and_candidate_take_turns_at_being_first",),
+        (
+            f"{JUDGE}/timing/test_paired_timing.py::test_baseline_and_candidate_take_turns_at_being_first",
+        ),
     ),
     Way(
         "times taken on zeros",
@@ -118,7 +120,7 @@ TIME = (
     ),
     Way(
         "a time of nothing",
-        (f"{JUDGE}/test_integrity.py::test_a_time_below_the_floor_is_a_violation",),
+        (f"{JUDGE}/checks/test_integrity.py::test_a_time_below_the_floor_is_a_violation",),
     ),
     Way("less work when a profiler looks", ("timing/replay_after_the_checks",)),
     Way(
@@ -286,7 +288,7 @@ WORK = (
         "values that compare with nothing",
         (
             "values/infinite",
-            f"{JUDGE}/test_correctness.py::test_non_finite_values_must_match_class_by_class",
+            f"{JUDGE}/numerics/test_correctness.py::test_non_finite_values_must_match_class_by_class",
         ),
     ),
     Way("a shape that broadcasts", ("values/broadcast_shape", "values/nothing_returned")),

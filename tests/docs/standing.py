@@ -40,7 +40,8 @@ def write_program(folder: Path, address: Path) -> None:
 
 
 def _stand(address: str) -> None:
-    from kernel_harness.server import app, cli
+    from kernel_harness.server import app
+    from kernel_harness.server.cli import main as cli
     from kernel_harness.tools import harness
 
     assert app and cli and harness
@@ -65,7 +66,7 @@ def _end_with_the_tests() -> None:
 
 
 def _answer(asked: socket.socket) -> None:
-    from kernel_harness.server import cli
+    from kernel_harness.server.cli import main as cli
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     head, extra, _, _ = asked.recvmsg(4, socket.CMSG_SPACE(FILES * array.array("i").itemsize))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kernel_harness.server import cli
 from kernel_harness.server.app import tool_schemas
+from kernel_harness.server.cli import main as cli
 
 from . import test_pages, test_tutorial
 from .fences import FENCE, NEEDS, ROOT, blocks, commands, named, pages

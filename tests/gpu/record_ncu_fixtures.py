@@ -21,18 +21,23 @@ from pathlib import Path
 
 import anyio
 
-from kernel_harness.tools.profiling.capability import Capability, capability
-from kernel_harness.tools.profiling.counted import READER, Counting
-from kernel_harness.tools.profiling.counters import NAMES, OCCUPANCY_LIMITS, SAMPLED_STALL, STALL
-from kernel_harness.tools.profiling.ncu import (
+from kernel_harness.tools.devices.profilers import Capability, capability
+from kernel_harness.tools.profiling.ncu.command import (
     ProfileSet,
     import_command,
     ncu_command,
     rules_command,
 )
-from kernel_harness.tools.profiling.runs import Runs
-from kernel_harness.tools.profiling.sanitizer import SanitizerTool, sanitizer_command
-from kernel_harness.tools.profiling.shelf import Shelf
+from kernel_harness.tools.profiling.ncu.counters import (
+    NAMES,
+    OCCUPANCY_LIMITS,
+    SAMPLED_STALL,
+    STALL,
+)
+from kernel_harness.tools.profiling.ncu.session import READER, Counting
+from kernel_harness.tools.profiling.runs.profile_store import Shelf
+from kernel_harness.tools.profiling.runs.runner import Runs
+from kernel_harness.tools.profiling.sanitizer.findings import SanitizerTool, sanitizer_command
 
 LEAD = ("ID", "Kernel Name", "Block Size", "Grid Size", "Device", "CC")
 READ = {name for names in NAMES.values() for name in names} | set(OCCUPANCY_LIMITS.values())
@@ -120,7 +125,7 @@ async def record(kernel, out: Path, scratch: Path, able: Capability, times: dict
             said = await runs.execute(command, timeout_s=60)
             (out / f"{kernel.name}.module.jsonl").write_text(trimmed_module(said.output))
         # The same run under bare ncu, by hand: no launcher, no reading, no diagnosis.
-        bare = [sys.executable, "-m", "kernel_harness.tools.candidate.profile_run"]
+        bare = [sys.executable, "-m", "kernel_harness.tools.candidate.profiled.run"]
         command = ncu_command(
             ncu,
             ProfileSet.DETAILED,

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from kernel_harness.tools import wire
-from kernel_harness.tools.candidate.sandbox import SKIP_VARIABLE
-from kernel_harness.tools.judge.arena import DeviceMemory
+from kernel_harness.tools.candidate.sandbox.enter import SKIP_VARIABLE
+from kernel_harness.tools.judge.calls.shared_memory import DeviceMemory
+from kernel_harness.tools.messages import candidate as wire
 
 from ..tools.candidate.conftest import CandidateEnd, JudgeEnd
-from ..tools.candidate.test_sandbox import seen_from_inside
+from ..tools.candidate.sandbox.test_enter import seen_from_inside
 
 pytestmark = [
     pytest.mark.gpu,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_harness.tools.judge.correctness import check_output
-from kernel_harness.tools.judge.generic import torch_dtype
-from kernel_harness.tools.judge.judged_operator import JudgedOperator
+from kernel_harness.tools.judge.numerics.correctness import check_output
+from kernel_harness.tools.judge.operators.generic_operator import torch_dtype
+from kernel_harness.tools.judge.operators.operator_adapter import JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Trace
 from kernel_harness.tools.workloads.operators import load_by_path
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from kernel_harness.tools.judge.correctness import check_output
-from kernel_harness.tools.judge.judged_operator import Case, JudgedOperator
+from kernel_harness.tools.judge.numerics.correctness import check_output
+from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.solution_folder import read_candidate_file

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from kernel_harness.tools import wire_judge
 from kernel_harness.tools.evaluation.comparison import compare, latency
+from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import Decision, Evaluation, Executor, Status
 
 from ..adversarial.cheats import Cheat, every_cheat

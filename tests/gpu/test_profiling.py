@@ -12,13 +12,13 @@ import anyio
 import pytest
 import torch
 
-from kernel_harness.tools.judge import calibration
-from kernel_harness.tools.profiling.capability import capability
-from kernel_harness.tools.profiling.records import NCU, compare_profiles
-from kernel_harness.tools.profiling.sanitizer import SanitizerTool
+from kernel_harness.tools.devices.profilers import capability
+from kernel_harness.tools.devices.roofline import Calibration
+from kernel_harness.tools.judge import calibrate as calibration
+from kernel_harness.tools.profiling.runs.profiles import NCU, compare_profiles
+from kernel_harness.tools.profiling.sanitizer.findings import SanitizerTool
 from kernel_harness.tools.profiling.service import Profiler
 from kernel_harness.tools.settings import Settings
-from kernel_harness.tools.workloads.roofline import Calibration
 
 pytestmark = [pytest.mark.gpu, pytest.mark.alone, pytest.mark.timeout(300)]
 

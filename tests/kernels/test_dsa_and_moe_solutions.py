@@ -13,7 +13,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from kernel_harness.tools.judge.correctness import Limits, check_output
+from kernel_harness.tools.judge.numerics.correctness import Limits, check_output
 from kernel_harness.tools.workloads.operators import load_by_path, read_policy
 
 kernels, found = Path(sys.argv[1]), {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_harness.tools.judge.correctness import Limits, check_output
+from kernel_harness.tools.judge.numerics.correctness import Limits, check_output
 from kernel_harness.tools.workloads.operators import load_by_path, read_policy
 
 FOLDER = (

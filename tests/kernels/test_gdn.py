@@ -17,11 +17,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel_harness.tools.judge.correctness import check_output
-from kernel_harness.tools.judge.judged_operator import Case, JudgedOperator
+from kernel_harness.tools.devices.roofline import Cost, floors, shipped_hardware
+from kernel_harness.tools.judge.numerics.correctness import check_output
+from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 from kernel_harness.tools.workloads.operators import load_by_path
-from kernel_harness.tools.workloads.roofline import Cost, floors, shipped_hardware
 
 KERNELS = Path(str(files("kernel_harness.kernels")))
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from kernel_harness.tools.judge.correctness import check_output
-from kernel_harness.tools.judge.judged_operator import Case, JudgedOperator
+from kernel_harness.tools.devices.roofline import floors, shipped_hardware
+from kernel_harness.tools.judge.numerics.correctness import check_output
+from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import (
     Definition,
     Language,
@@ -27,7 +28,6 @@ from kernel_harness.tools.schema.flashinfer_trace import (
     unknown_keys,
 )
 from kernel_harness.tools.workloads.operators import Operator, load_by_path, read_policy
-from kernel_harness.tools.workloads.roofline import floors, shipped_hardware
 
 KERNELS = Path(str(files("kernel_harness.kernels")))
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "operators"

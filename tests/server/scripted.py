@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from kernel_harness.tools.evaluation.record import new_evaluation_id
+from kernel_harness.tools.evaluation.record_store import new_evaluation_id
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import (
     Evaluation,

@@ -14,8 +14,9 @@ import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from kernel_harness.server import cli, lifecycle
+from kernel_harness.server import lifecycle
 from kernel_harness.server.app import build_app
+from kernel_harness.server.cli import main as cli
 from kernel_harness.tools.errors import RequestError
 
 from .calls import good

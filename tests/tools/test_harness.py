@@ -18,7 +18,7 @@ from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
 
 from .test_inspection import solution
-from .test_listing import operator
+from .workloads.test_listing import operator
 
 JUDGE = (sys.executable, str(Path(__file__).parent / "evaluation" / "scripted_judge.py"))
 

@@ -12,11 +12,11 @@ import pytest
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.evaluation.latencies import LastLatencies
 from kernel_harness.tools.inspection import HEAVIEST, Inspection
-from kernel_harness.tools.profiling.records import NCU, UNAVAILABLE, Profile, WorkloadProfile
-from kernel_harness.tools.profiling.sanitizer import SanitizerReport
+from kernel_harness.tools.messages.judge import MaterialiseInputs, Ready
+from kernel_harness.tools.profiling.runs.profiles import NCU, UNAVAILABLE, Profile, WorkloadProfile
+from kernel_harness.tools.profiling.sanitizer.findings import SanitizerReport
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.settings import Settings
-from kernel_harness.tools.wire_judge import MaterialiseInputs, Ready
 from kernel_harness.tools.workloads.operators import Operator
 
 SIZES = (1, 8, 64, 512)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import RequestError
 from ..schema.evaluation import Evaluation
-from .candidate import gpu_label
-from .drawings import roofline_points
-from .plots import PlotPoint, Roof, floor_png, floor_points, roofline_png
+from .report.charts import roofline_points
+from .report.plots import PlotPoint, Roof, floor_png, floor_points, roofline_png
+from .store.manifest import gpu_label
 
 if TYPE_CHECKING:
     from ..workloads.operators import Operator
-    from .store import Archive
+    from .store.archive import Archive
 
 TITLE_CHARACTERS = 90
 MOST_CANDIDATES = 60
@@ -76,7 +76,7 @@ def roofline_picture(archive: Archive, operator: Operator, gpu: str | None = Non
         RequestError: when nothing was timed on that device, the device's rates are unknown, or the
             operator's work is not in floating point operations.
     """
-    from ..workloads.roofline import identify
+    from ..devices.roofline import identify
 
     node = archive.best(operator.name, gpu_label(gpu) if gpu else None)
     if node is None:

@@ -6,9 +6,9 @@ import importlib
 import sys
 from pathlib import Path, PurePosixPath
 
-from ..wire import BuildRequest
+from ..messages.candidate import BuildRequest
+from .compilation.sources import Folders, Product, entry_function, split_entry_point
 from .faults import CandidateError, fault_of
-from .sources import Folders, Product, entry_function, split_entry_point
 
 
 class PythonBuilder:

@@ -12,15 +12,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..devices.noise_floor import write_noise_floor
 from ..errors import CapabilityError, InfrastructureError
 from ..schema.evaluation import Evaluation, Scope, Status
 from ..schema.flashinfer_trace import Definition, Solution, Workload
 from ..settings import Settings
 from ..workloads.operators import Operator
-from .noise import write_noise_floor
+from .judge_pool import JudgePool
 from .plan import CHECKS
-from .pool import JudgePool
-from .record import RecordStore
+from .record_store import RecordStore
 from .service import EvaluateRequest, EvaluationService, OnProgress
 
 ELEMENTS = 4096

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..messages.judge import Checks, EvaluatePlan, PlannedWorkload
 from ..schema.evaluation import Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import Solution
-from ..wire_judge import Checks, EvaluatePlan, PlannedWorkload
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample
 

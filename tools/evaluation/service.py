@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from ..devices.noise_floor import load_noise_floor
 from ..errors import HarnessError, InfrastructureError
+from ..messages.judge import Checks
 from ..schema.evaluation import (
     Evaluation,
     Evidence,
@@ -27,15 +29,13 @@ from ..schema.evaluation import (
 )
 from ..schema.flashinfer_trace import Solution
 from ..settings import Settings
-from ..wire_judge import Checks
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample, sample_shapes
+from .judge_pool import JudgePool
 from .latencies import LastLatencies
-from .noise import load_noise_floor
 from .plan import PlanRequest, make_plan
-from .pool import JudgePool
 from .precheck import precheck
-from .record import RecordStore, new_evaluation_id
+from .record_store import RecordStore, new_evaluation_id
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 OPERATOR = "operator"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import HarnessError, InfrastructureError
-from ..wire import (
+from ..messages.candidate import (
     TRUSTED_FRAME_BYTES,
     Message,
     WireError,
@@ -31,7 +31,7 @@ from ..wire import (
     frame_length,
     recv_exactly,
 )
-from ..wire_judge import (
+from ..messages.judge import (
     Cancel,
     EvaluatePlan,
     JudgeFault,
@@ -43,12 +43,12 @@ from ..wire_judge import (
     Shutdown,
     to_judge,
 )
-from .kept_builds import prune
 from .leftovers import sweep
+from .processes.cleanup import prune
 
 if TYPE_CHECKING:
-    from .reporting import Cancellation
-    from .room import Room
+    from .processes.context import Room
+    from .processes.progress import Cancellation
     from .trial import Trial
 
 logger = logging.getLogger(__name__)
@@ -193,8 +193,8 @@ def _harden() -> None:
 
 
 def _open_room(device_name: str, cache: Path) -> Room:
-    from . import triton_cache
-    from .session import SpawnOptions, Zygote
+    from .processes import triton_cache
+    from .processes.candidate_process import SpawnOptions, Zygote
 
     cpu = device_name == "cpu"
     try:
@@ -210,8 +210,8 @@ def _open_room(device_name: str, cache: Path) -> Room:
         triton_cache.start_seed(seed, device_name)
     import torch
 
-    from . import room as rooms
     from . import trial  # noqa: F401 - loaded while the zygote loads
+    from .processes import context as rooms
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -269,7 +269,7 @@ def _settle(room: Room) -> None:
 
 
 def _evaluate(plan: EvaluatePlan, room: Room, channel: Channel, inbox: Inbox) -> Trial | None:
-    from .reporting import Cancellation, Reporter
+    from .processes.progress import Cancellation, Reporter
     from .trial import Trial
 
     cancellation = Cancellation()
@@ -324,7 +324,7 @@ def fault(evaluation_id: str, error: Exception, *, cancelled: bool) -> JudgeFaul
 
 
 def _materialise(message: MaterialiseInputs, room: Room) -> Materialised:
-    from .materialise import write_inputs
+    from .operators.input_files import write_inputs
 
     try:
         write_inputs(message, room.device)

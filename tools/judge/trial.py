@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import DatasetError, InfrastructureError
+from ..messages.candidate import BuildRequest, Built
+from ..messages.judge import EvaluatePlan
 from ..schema.evaluation import (
     Evaluation,
     Failure,
@@ -22,23 +24,21 @@ from ..schema.evaluation import (
     Status,
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
-from ..wire import BuildRequest, Built
-from ..wire_judge import EvaluatePlan
-from . import room as rooms
-from .apart import Apart
-from .blocks import Blocks
-from .checking import Checking
-from .exchange import Exchange, has_outputs
-from .failures import Lost, build_failure, lost_failure
-from .inputs import Draw, Drawer, SeedBook, fresh_seed
-from .judged_operator import Case, JudgedOperator
-from .pace import Pace
-from .record import Ending, Verdict, write_record
-from .reporting import Cancellation, Reporter
-from .room import Room
-from .session import ProcessSession
-from .static_check import StaticChecker, with_local
-from .timing import Timed, Timing
+from .calls.judged_call import Exchange, has_outputs
+from .checks.failures import Lost, build_failure, lost_failure
+from .checks.held_out_process import Apart
+from .checks.static_check import StaticChecker, with_local
+from .checks.time_budget import Pace
+from .checks.workload_checks import Checking
+from .evaluation_record import Ending, Verdict, write_record
+from .operators.input_draws import Draw, Drawer, SeedBook, fresh_seed
+from .operators.operator_adapter import Case, JudgedOperator
+from .processes import context as rooms
+from .processes.candidate_process import ProcessSession
+from .processes.context import Room
+from .processes.progress import Cancellation, Reporter
+from .timing.paired_timing import Timed, Timing
+from .timing.process_pairs import Blocks
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_WAIT_S = 20.0

@@ -1,6 +1,6 @@
 """The calibration of this machine's device: having it measured, and taking its figures up.
 
-The measuring is trusted GPU code and a process of its own (`tools/judge/calibration`); here it is
+The measuring is trusted GPU code and a process of its own (`tools/judge/calibrate`); here it is
 started, and its file found again. Measured figures replace the shipped ones of the same device and
 no other.
 """
@@ -16,12 +16,12 @@ from typing import Any
 import anyio
 from pydantic import ValidationError
 
+from ..devices.roofline import Calibration, Hardware, identify
 from ..errors import CapabilityError, InfrastructureError
 from ..settings import Settings
-from ..workloads.roofline import Calibration, Hardware, identify
-from .runs import Runs
+from .runs.runner import Runs
 
-PROCESS = "kernel_harness.tools.judge.calibration"
+PROCESS = "kernel_harness.tools.judge.calibrate"
 TIMEOUT_S = 180.0
 
 

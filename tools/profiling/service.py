@@ -17,20 +17,20 @@ from typing import Any
 
 import anyio
 
+from ..devices.profilers import Capability, capability
+from ..devices.roofline import Cost, Floors
 from ..errors import CapabilityError
 from ..settings import Settings
-from ..workloads.roofline import Cost, Floors
-from .capability import Capability, capability
-from .counted import Counting
-from .diagnosis import Bounds
-from .ncu import ProfileSet, Refusal
-from .records import NCU, TORCH_PROFILER, UNAVAILABLE, Profile, WorkloadProfile
-from .runs import ProfiledWorkload, Runs, Subject
-from .sanitized import run_tool
-from .sanitizer import SanitizerReport, SanitizerTool, ToolRun
-from .shelf import Shelf, device_name
-from .timeline import Timeline, WorkloadTimeline
-from .traced import Tracing
+from .diagnosis.bottleneck import Bounds
+from .ncu.command import ProfileSet, Refusal
+from .ncu.session import Counting
+from .runs.profile_store import Shelf, device_name
+from .runs.profiles import NCU, TORCH_PROFILER, UNAVAILABLE, Profile, WorkloadProfile
+from .runs.runner import ProfiledWorkload, Runs, Subject
+from .sanitizer.findings import SanitizerReport, SanitizerTool, ToolRun
+from .sanitizer.session import run_tool
+from .timeline.chrome_trace import Timeline, WorkloadTimeline
+from .timeline.session import Tracing
 
 OF_ONE_WORKLOAD = frozenset({"timeout", "nothing", "unexplained"})
 """Refusals after which the next workload is tried with counters all the same."""

@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..devices.roofline import Cost
 from ..errors import DatasetError, RequestError, unknown_name
 from ..schema.flashinfer_trace import (
     Definition,
@@ -28,7 +29,6 @@ from ..schema.flashinfer_trace import (
     Workload,
     workload_digest,
 )
-from .roofline import Cost
 from .solution_folder import FILE_NAME, read_solution
 
 BASELINE_AUTHOR = "baseline"

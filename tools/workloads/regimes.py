@@ -17,9 +17,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..devices.roofline import Hardware, floors, shipped_hardware
 from ..errors import HarnessError
 from .operators import Operator
-from .roofline import Hardware, floors, shipped_hardware
 from .segmentation import Order, order_by_axes, split
 
 OUTLIER_SHARE = 1.0 / 3.0

@@ -50,7 +50,7 @@ def answer(connection):
 
 
 def tensor(place, ref):
-    from kernel_harness.tools.wire import TensorRef
+    from kernel_harness.tools.messages.candidate import TensorRef
 
     return place.tensor(TensorRef(**ref))
 

@@ -11,7 +11,7 @@ EXPECT = {
     "claim": "speaks_only_when_asked",
 }
 
-serve: Any = sys.modules["kernel_harness.tools.candidate.serve"]
+serve: Any = sys.modules["kernel_harness.tools.candidate.process.serve"]
 send = serve.send_frame
 
 

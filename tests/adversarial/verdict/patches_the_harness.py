@@ -6,7 +6,7 @@ EXPECT = {"status": "INTEGRITY_VIOLATION", "claim": "inputs_unchanged", "style":
 
 
 def run(x, w, table, alpha):
-    call = sys.modules["kernel_harness.tools.candidate.call"]
+    call = sys.modules["kernel_harness.tools.candidate.calls.caller"]
     call.Caller._check = lambda *args: None
     call.Caller._alias_fault = lambda *args: None
     result = x[table.long()] * w * alpha + 1.0

@@ -5,7 +5,7 @@ import sys
 
 EXPECT = {"status": "INCORRECT_NUMERICAL", "kind": "unwritten_output"}
 
-serve = sys.modules["kernel_harness.tools.candidate.serve"]
+serve = sys.modules["kernel_harness.tools.candidate.process.serve"]
 send = serve.send_frame
 
 

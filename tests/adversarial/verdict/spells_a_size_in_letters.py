@@ -13,7 +13,7 @@ EXPECT = {
 
 PUBLIC = (0, 3, 17, 64)
 _sizes = []
-serve: Any = sys.modules["kernel_harness.tools.candidate.serve"]
+serve: Any = sys.modules["kernel_harness.tools.candidate.process.serve"]
 send = serve.send_frame
 
 

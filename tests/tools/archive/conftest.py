@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kernel_harness.tools.archive.store import Archive, ArchivedCandidate
+from kernel_harness.tools.archive.store.archive import Archive, ArchivedCandidate
 from kernel_harness.tools.schema.evaluation import (
     Comparison,
     Decision,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from kernel_harness.tools import wire
-from kernel_harness.tools.wire_socket import recv_frame, send_frame
+from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages.sockets import recv_frame, send_frame
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"}
 CALL_S = 60.0

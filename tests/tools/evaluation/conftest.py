@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.evaluation.pool import JudgePool
-from kernel_harness.tools.evaluation.record import RecordStore
+from kernel_harness.tools.evaluation.judge_pool import JudgePool
+from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 from kernel_harness.tools.settings import Settings

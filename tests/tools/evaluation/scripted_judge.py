@@ -6,7 +6,8 @@ import re
 import sys
 import time
 
-from kernel_harness.tools import wire, wire_judge
+from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import judge as wire_judge
 
 
 def read():

@@ -5,14 +5,14 @@ import json
 
 import pytest
 
+from kernel_harness.tools.devices.noise_floor import load_noise_floor
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError
-from kernel_harness.tools.evaluation.noise import load_noise_floor
+from kernel_harness.tools.evaluation.judge_pool import JudgePool
 from kernel_harness.tools.evaluation.noise_calibration import (
     SpinTrials,
     calibrate_noise,
     spinning,
 )
-from kernel_harness.tools.evaluation.pool import JudgePool
 from kernel_harness.tools.settings import Settings
 
 DEVICE = "cuda:7"

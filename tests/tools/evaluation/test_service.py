@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from kernel_harness.tools.devices.noise_floor import write_noise_floor
 from kernel_harness.tools.errors import InfrastructureError, RequestError
-from kernel_harness.tools.evaluation.noise import write_noise_floor
+from kernel_harness.tools.evaluation.judge_pool import Judge, JudgePool
 from kernel_harness.tools.evaluation.plan import make_plan
-from kernel_harness.tools.evaluation.pool import Judge, JudgePool
-from kernel_harness.tools.evaluation.record import new_evaluation_id
+from kernel_harness.tools.evaluation.record_store import new_evaluation_id
 from kernel_harness.tools.evaluation.service import EvaluateRequest, Trial
 from kernel_harness.tools.schema.evaluation import Executor, Failure, Scope, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
@@ -135,7 +135,7 @@ def test_past_its_patience_the_trial_goes_on_and_is_found_by_id(service, operato
 
 @pytest.mark.parametrize("part", ["hangs", "deaf"])
 def test_cancelling_the_call_stops_the_trial(service, operator, part, monkeypatch):
-    monkeypatch.setattr("kernel_harness.tools.evaluation.pool.CANCEL_GRACE_S", 0.3)
+    monkeypatch.setattr("kernel_harness.tools.evaluation.judge_pool.CANCEL_GRACE_S", 0.3)
 
     async def cancelled():
         request = EvaluateRequest(operator, named(part), Scope.FULL)

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from kernel_harness.tools.evaluation import pool as pools
-from kernel_harness.tools.evaluation.pool import JudgePool
-from kernel_harness.tools.evaluation.record import RecordStore
+from kernel_harness.tools.evaluation import judge_pool as pools
+from kernel_harness.tools.evaluation.judge_pool import JudgePool
+from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.evaluation.service import EvaluateRequest, EvaluationService
 from kernel_harness.tools.schema.evaluation import Scope, Status
 from kernel_harness.tools.settings import Settings

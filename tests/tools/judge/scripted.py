@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from kernel_harness.tools import wire
-from kernel_harness.tools.judge.failures import Lost
-from kernel_harness.tools.judge.generic import TORCH_DTYPES
+from kernel_harness.tools.judge.checks.failures import Lost
+from kernel_harness.tools.judge.operators.generic_operator import TORCH_DTYPES
+from kernel_harness.tools.messages import candidate as wire
 
 Compute = Callable[..., tuple[torch.Tensor, ...]]
 

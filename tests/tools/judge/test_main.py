@@ -15,10 +15,10 @@ from unittest.mock import MagicMock
 import pytest
 from safetensors import safe_open
 
-from kernel_harness.tools import wire_judge
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.evaluation.plan import replay_checks
 from kernel_harness.tools.judge.main import fault, serve
+from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import Stage, Status
 
 from ...judging import (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.profiling.diagnosis import Bounds
-from kernel_harness.tools.profiling.runs import ProfiledWorkload, Subject
+from kernel_harness.tools.profiling.diagnosis.bottleneck import Bounds
+from kernel_harness.tools.profiling.runs.runner import ProfiledWorkload, Subject
 from kernel_harness.tools.schema.definition import Definition
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 

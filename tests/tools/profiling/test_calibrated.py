@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools.devices.roofline import shipped_hardware
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError
 from kernel_harness.tools.profiling import calibrated
 from kernel_harness.tools.profiling.calibrated import calibrate, with_calibration
-from kernel_harness.tools.profiling.runs import Runs
+from kernel_harness.tools.profiling.runs.runner import Runs
 from kernel_harness.tools.settings import Settings
-from kernel_harness.tools.workloads.roofline import shipped_hardware
 
 pytestmark = pytest.mark.anyio
 

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.profiling.diagnosis import diagnose_call
-from kernel_harness.tools.profiling.hints import MOST, hints_for
-from kernel_harness.tools.profiling.metrics import RawKernel, kernel_profiles
-from kernel_harness.tools.profiling.ncu import (
+from kernel_harness.tools.profiling.diagnosis.bottleneck import diagnose_call
+from kernel_harness.tools.profiling.diagnosis.hints import MOST, hints_for
+from kernel_harness.tools.profiling.ncu.command import (
     read_module_json,
     read_raw_csv,
     read_rules_csv,
     with_rules,
 )
+from kernel_harness.tools.profiling.ncu.kernel_profiles import RawKernel, kernel_profiles
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "ncu"
 CLASSES = {

@@ -8,17 +8,17 @@ from dataclasses import replace
 
 import pytest
 
-from kernel_harness.tools.profiling.capability import Capability, ProfilingTool
-from kernel_harness.tools.profiling.counted import Counting
-from kernel_harness.tools.profiling.diagnosis import Bottleneck
-from kernel_harness.tools.profiling.ncu import Refusal
-from kernel_harness.tools.profiling.records import Profile, WorkloadProfile, compare_profiles
+from kernel_harness.tools.devices.profilers import Capability, ProfilingTool
+from kernel_harness.tools.devices.roofline import Cost, Floors
+from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
+from kernel_harness.tools.profiling.ncu.command import Refusal
+from kernel_harness.tools.profiling.ncu.session import Counting
+from kernel_harness.tools.profiling.runs.profile_store import Shelf, device_name
+from kernel_harness.tools.profiling.runs.profiles import Profile, WorkloadProfile, compare_profiles
 from kernel_harness.tools.profiling.service import Profiler, bounds_of
-from kernel_harness.tools.profiling.shelf import Shelf, device_name
-from kernel_harness.tools.profiling.timeline import WorkloadTimeline
-from kernel_harness.tools.profiling.traced import RECORD, Traced, Tracing
+from kernel_harness.tools.profiling.timeline.chrome_trace import WorkloadTimeline
+from kernel_harness.tools.profiling.timeline.session import RECORD, Traced, Tracing
 from kernel_harness.tools.settings import Settings
-from kernel_harness.tools.workloads.roofline import Cost, Floors
 
 from .profiles import profile
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools.devices.roofline import IMPOSSIBLE_BELOW, floors, shipped_hardware
 from kernel_harness.tools.schema.constraints import Outcome
 from kernel_harness.tools.schema.flashinfer_trace import Solution, Trace, unknown_keys
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 from kernel_harness.tools.workloads.regimes import sample_shapes
-from kernel_harness.tools.workloads.roofline import IMPOSSIBLE_BELOW, floors, shipped_hardware
 
 KERNELS = Path(str(files("kernel_harness.kernels")))
 DATASET = Dataset.load(KERNELS)

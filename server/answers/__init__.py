@@ -1,0 +1,1 @@
+"""Domain records as models and sentences for clients."""

@@ -1,0 +1,374 @@
+"""Evaluations in words: the verdict first, then why, then what to do.
+
+Pure; it words an `Evaluation` and decides nothing. Which of many workloads are shown is its only
+choice: those that failed, then those that cost the most time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...tools.documents import evaluation_uri
+from ...tools.schema.evaluation import (
+    Decision,
+    Evaluation,
+    Evidence,
+    Failure,
+    Scope,
+    Severity,
+    Status,
+    WorkloadResult,
+)
+from ..content_floors import sol_exec_bench, sol_percents
+from .archive import anchor_words, anchors_part
+from .models import (
+    ErrorPart,
+    EvaluationAnswer,
+    EvidencePart,
+    FailurePart,
+    FindingPart,
+    IntegrityPart,
+    SeenPart,
+    TotalsPart,
+    WorkloadVerdict,
+)
+from .next_steps import next_steps
+from .static_check import static_note, static_parts, static_words
+from .text import (
+    Detail,
+    axes_words,
+    counted,
+    cut,
+    fitted,
+    isolation_part,
+    lines,
+    microseconds,
+    number,
+    plain,
+    showing,
+    table,
+)
+
+if TYPE_CHECKING:
+    from ...tools.archive.search.query import Sighting
+    from ...tools.archive.store.archive import AnchorCheck
+
+ROWS: dict[str, int] = {"concise": 10, "detailed": 60}
+TABLE_ROWS = 10
+SUMMARY_CHARACTERS = 1_000
+EXCERPT_CHARACTERS = {"concise": 2_000, "detailed": 6_000}
+LOG_CHARACTERS = {"concise": 800, "detailed": 4_000}
+OUTCOMES = {
+    Decision.FASTER: "faster than",
+    Decision.SLOWER: "slower than",
+    Decision.EQUAL: "equal to",
+    Decision.INCONCLUSIVE: "not distinguishable from",
+}
+
+
+def evaluation_answer(
+    evaluation: Evaluation,
+    detail: Detail = "concise",
+    sighting: Sighting | None = None,
+    asked_at: str = "",
+    anchors: AnchorCheck | None = None,
+) -> EvaluationAnswer:
+    """An evaluation as a client reads it.
+
+    Args:
+        evaluation: the record, or one with status RUNNING.
+        detail: 'concise' shows what decides; 'detailed' more workloads and longer excerpts.
+        sighting: the same program in the archive.
+        asked_at: when the verdict was asked for; one that is older is said to be.
+        anchors: whether the change stayed where its parent allows it.
+    """
+    seen = _seen(sighting) if sighting else None
+    judged = evaluation.evidence.started_at
+    answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen), ROWS[detail])
+    earlier = None
+    if judged < asked_at and evaluation.status is not Status.RUNNING:
+        earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
+    outside = part.outside if (part := anchors_part(anchors)) else []
+    summary = lines(answer.summary, anchor_words(anchors), earlier)
+    return answer.model_copy(update={"summary": summary, "anchors": outside})
+
+
+def _seen(sighting: Sighting) -> SeenPart:
+    return SeenPart(
+        exact=sighting.exact,
+        words=plain(sighting.words, 400) or "",
+        candidates=[node.candidate_id for node in sighting.candidates[:5]],
+    )
+
+
+def _answer(
+    evaluation: Evaluation, detail: Detail, rows: int, seen: SeenPart | None
+) -> EvaluationAnswer:
+    chosen = _worth_showing(evaluation.workloads, rows)
+    uri = evaluation_uri(evaluation.evaluation_id)
+    shown = showing(
+        len(chosen),
+        len(evaluation.workloads),
+        f"all are in evaluation_uri: read_report(uri='{uri}', section='workloads').",
+    )
+    steps = next_steps(evaluation)
+    return EvaluationAnswer(
+        summary=summary(evaluation, chosen, shown, steps, seen.words if seen else None),
+        evaluation_id=evaluation.evaluation_id,
+        status=evaluation.status.value,
+        stage=evaluation.stage.value,
+        next_steps=steps,
+        definition=evaluation.definition,
+        solution_name=evaluation.solution_name,
+        language=evaluation.language,
+        scope=evaluation.scope.value,
+        failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail]),
+        totals=_totals(evaluation),
+        baseline=evaluation.baseline,
+        workloads=[_workload(w, detail, evaluation.failure) for w in chosen],
+        workloads_shown=shown,
+        not_timed_reason=evaluation.not_timed_reason,
+        integrity=_integrity(evaluation),
+        static=static_parts(evaluation.static),
+        static_note=static_note(evaluation.static),
+        evidence=_evidence(evaluation.evidence, chosen),
+        log=plain(evaluation.log, LOG_CHARACTERS[detail]),
+        seen_before=seen,
+        content_hash=evaluation.content_hash,
+        evaluation_uri=uri,
+    )
+
+
+def _worth_showing(workloads: list[WorkloadResult], rows: int) -> list[WorkloadResult]:
+    """The rows that decide, in their own order: failures, then the longest, then the rest."""
+
+    def weight(result: WorkloadResult) -> tuple[int, float]:
+        failed = result.status not in (Status.PASSED, Status.NOT_RUN)
+        cost = (result.latency_us or 0.0) * (result.weight or 1.0)
+        return (0 if failed else 1, -cost)
+
+    kept = {id(result) for result in sorted(workloads, key=weight)[:rows]}
+    return [result for result in workloads if id(result) in kept]
+
+
+def _failure(failure: Failure | None, excerpt: int) -> FailurePart | None:
+    if failure is None:
+        return None
+    fields = failure.model_dump(mode="json", exclude={"excerpt", "held_out"})
+    return FailurePart(
+        **fields, held_out=failure.held_out or None, excerpt=plain(failure.excerpt, excerpt)
+    )
+
+
+def _totals(evaluation: Evaluation) -> TotalsPart:
+    totals = evaluation.totals
+    fields = totals.model_dump(mode="json")
+    if totals.mean_latency_us is None:
+        fields["objective"] = None
+    if not totals.wins + totals.ties + totals.losses + totals.inconclusive:
+        fields |= dict.fromkeys(("wins", "ties", "losses", "inconclusive"))
+    return TotalsPart(**fields)
+
+
+def _workload(result: WorkloadResult, detail: Detail, failure: Failure | None) -> WorkloadVerdict:
+    failed = result.status is not Status.PASSED
+    errors = result.errors if detail == "detailed" or failed else []
+    interval = result.latency_interval_us
+    reason = result.reason
+    if reason is None and result.failure is not None:
+        reason = result.failure.message
+    if failure is not None and reason == failure.message:
+        reason = None  # it is the trial's failure, told once
+    return WorkloadVerdict(
+        uuid=result.uuid,
+        axes=result.axes,
+        status=result.status.value,
+        reason=cut(reason, 300),
+        regime=result.regime,
+        errors=[
+            ErrorPart(
+                output=error.output,
+                max_absolute=error.max_absolute,
+                max_relative=error.max_relative,
+                matched_ratio=error.matched_ratio,
+                rms_relative=error.rms_relative,
+                limit_rms_relative=error.limit_rms_relative,
+            )
+            for error in errors
+        ],
+        latency_us=result.latency_us,
+        latency_interval_us=list(interval) if interval else None,
+        baseline_latency_us=result.baseline_latency_us,
+        speedup=result.speedup,
+        decision=result.comparison.decision.value if result.comparison else None,
+        floors_us=result.floors_us,
+        sol_percent=result.sol_percent,
+        sol_percents=sol_percents(result),
+        sol_exec_bench_score=sol_exec_bench(result),
+    )
+
+
+def _integrity(evaluation: Evaluation) -> IntegrityPart:
+    integrity = evaluation.integrity
+    order = [Severity.VIOLATION, Severity.WARNING, Severity.NOTE]
+    findings = sorted(integrity.findings, key=lambda finding: order.index(finding.severity))
+    return IntegrityPart(
+        checks=integrity.checks,
+        not_run={name: reason[:160] for name, reason in list(integrity.not_run.items())[:20]},
+        findings=[
+            FindingPart(
+                claim=finding.claim,
+                severity=finding.severity.value,
+                message=plain(finding.message, 600) or "",
+            )
+            for finding in findings[:8]
+        ],
+        determinism=integrity.determinism,
+    )
+
+
+def _evidence(evidence: Evidence, chosen: list[WorkloadResult]) -> EvidencePart:
+    uuids = [result.uuid for result in chosen[:5]]
+    device = evidence.device
+    return EvidencePart(
+        device=device.name if device else None,
+        executor=device.executor.value if device else None,
+        timer=evidence.timer,
+        timer_note=cut(evidence.timer_note, 300),
+        clocks=_clocks(evidence),
+        versions=evidence.versions,
+        seeds={uuid: evidence.seeds[uuid][:3] for uuid in uuids if uuid in evidence.seeds},
+        noise_floor=evidence.noise_floor,
+        isolation=isolation_part(evidence.isolation) if evidence.isolation else None,
+        fresh_values=cut(evidence.fresh_values, 300),
+        started_at=evidence.started_at,
+        seconds={name: round(seconds, 2) for name, seconds in evidence.seconds.items()},
+    )
+
+
+def _clocks(evidence: Evidence) -> str | None:
+    clocks = [sample.sm_mhz for sample in evidence.clocks if sample.sm_mhz is not None]
+    if not clocks:
+        return None
+    reasons = sorted({reason for sample in evidence.clocks for reason in sample.throttle})
+    throttled = f"throttled by {', '.join(reasons)}" if reasons else "no throttling seen"
+    return f"SM {min(clocks)} to {max(clocks)} MHz, {throttled}"
+
+
+def summary(
+    evaluation: Evaluation,
+    chosen: list[WorkloadResult],
+    shown: str | None,
+    steps: list[str],
+    seen: str | None = None,
+) -> str:
+    """One screen: verdict, numbers, the rows that matter, the next step."""
+    if evaluation.status is Status.RUNNING:
+        return lines(
+            f"RUNNING: {evaluation.not_timed_reason or evaluation.stage.value}. The work goes on.",
+            f"Next: {steps[0]}",
+            f"evaluation_id {evaluation.evaluation_id}",
+        )
+    return lines(
+        _verdict(evaluation),
+        _failure_words(evaluation.failure),
+        _static_words(evaluation),
+        _speed_words(evaluation),
+        _rows(chosen[:TABLE_ROWS]) if evaluation.status is Status.PASSED else None,
+        shown,
+        _findings_words(evaluation),
+        seen,
+        f"Next: {cut(steps[0], SUMMARY_CHARACTERS)}" if steps else None,
+        f"evaluation_id {evaluation.evaluation_id}",
+    )
+
+
+def _static_words(evaluation: Evaluation) -> str | None:
+    if evaluation.scope is not Scope.STATIC:
+        return None
+    axes = evaluation.workloads[0].axes if evaluation.workloads else None
+    return static_words(evaluation.static, axes)
+
+
+def _verdict(evaluation: Evaluation) -> str:
+    totals = evaluation.totals
+    counts = f"{counted(totals.passed, 'workload')} passed, {totals.failed} failed"
+    if totals.not_run:
+        counts += f", {totals.not_run} not run (never counted as passed)"
+    return f"{evaluation.status} at scope {evaluation.scope}: {counts}."
+
+
+def _failure_words(failure: Failure | None) -> str | None:
+    if failure is None:
+        return None
+    place = f", {axes_words(failure.axes)}" if failure.axes else ""
+    said = (cut(failure.message, SUMMARY_CHARACTERS) or failure.kind).rstrip(". ")
+    return f"{failure.stage}{place}: " + " ".join(f"{part}." for part in (said, *_unsaid(failure)))
+
+
+def _unsaid(failure: Failure) -> list[str]:
+    """What the failure's fields know and its message does not say, in sentences."""
+    parts = []
+    output, index, total = failure.output, failure.index, failure.total
+    if output and repr(output) not in failure.message:
+        parts.append(f"Output {output!r}")
+    if index is not None and str(index) not in failure.message:
+        got = "a value that is not finite" if failure.got is None else failure.got
+        parts.append(f"At {index}: expected {failure.expected}, got {got}")
+    spread = f"{failure.mismatched} of {total} elements"
+    if failure.mismatched is not None and total and spread not in failure.message:
+        parts.append(f"{spread} differ")
+    if failure.cluster and failure.cluster not in failure.message:
+        parts.append(cut(failure.cluster, 300) or "")
+    return parts
+
+
+def _speed_words(evaluation: Evaluation) -> str | None:
+    totals = evaluation.totals
+    if totals.mean_latency_us is None:
+        reason = evaluation.not_timed_reason
+        return f"No latency: {reason}" if reason and evaluation.status is Status.PASSED else None
+    words = f"Mean latency {microseconds(totals.mean_latency_us)}"
+    if totals.estimated_full_mean_us is not None:
+        words += f" (over all workloads about {microseconds(totals.estimated_full_mean_us)})"
+    if totals.baseline_mean_latency_us is None:
+        return f"{words}; there is no baseline to compare to."
+    ratio = number(totals.geometric_mean_ratio or totals.mean_of_ratios)
+    interval = totals.ratio_interval
+    between = f", 95 % interval {number(interval[0])} to {number(interval[1])}" if interval else ""
+    counts = (
+        f"{totals.wins} faster, {totals.ties} equal, {totals.losses} slower, "
+        f"{totals.inconclusive} undecided"
+    )
+    return (
+        f"{words}; baseline {evaluation.baseline}: "
+        f"{microseconds(totals.baseline_mean_latency_us)}. "
+        f"Geometric mean speedup {ratio}x{between}; workloads: {counts}."
+    )
+
+
+def _rows(chosen: list[WorkloadResult]) -> str | None:
+    timed = [result for result in chosen if result.latency_us is not None]
+    if not timed:
+        return None
+    return table(
+        ("workload", "axes", "µs", "speedup", "decision", "SOL %"),
+        [
+            (
+                result.uuid[:8],
+                axes_words(result.axes),
+                number(result.latency_us),
+                number(result.speedup),
+                result.comparison.decision.value if result.comparison else "–",
+                number(result.sol_percent),
+            )
+            for result in timed
+        ],
+    )
+
+
+def _findings_words(evaluation: Evaluation) -> str | None:
+    loud = [f for f in evaluation.integrity.findings if f.severity is not Severity.NOTE]
+    if not loud:
+        return None
+    return "Integrity: " + " ".join(f"[{f.claim}] {plain(f.message, 300)}" for f in loud[:3])

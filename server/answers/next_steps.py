@@ -1,0 +1,76 @@
+"""What to do with a verdict: the next steps, most important first.
+
+Pure wording of a status, a scope and an interval; the verdict itself was reached elsewhere.
+"""
+
+from __future__ import annotations
+
+from ...tools.schema.evaluation import Evaluation, Scope, Status
+
+
+def next_steps(evaluation: Evaluation) -> list[str]:
+    """What to do with this verdict, most important first."""
+    identity = evaluation.evaluation_id
+    if evaluation.status is Status.RUNNING:
+        return [f"get_evaluation(evaluation_id='{identity}') waits for the verdict."]
+    if evaluation.status is Status.INFRASTRUCTURE_ERROR:
+        return [
+            evaluation.failure.remedy if evaluation.failure else "Evaluate again.",
+            "This was the harness's fault, not the candidate's: evaluate again unchanged; "
+            "if it repeats, check_environment.",
+        ]
+    if evaluation.status is not Status.PASSED:
+        return _after_failure(evaluation)
+    return _after_pass(evaluation)
+
+
+def _after_failure(evaluation: Evaluation) -> list[str]:
+    steps = [evaluation.failure.remedy] if evaluation.failure else []
+    if evaluation.status is Status.INTEGRITY_VIOLATION:
+        steps.append(
+            "Remove what the finding names; the skill read-the-verdict explains each claim. "
+            "A violation is never promoted."
+        )
+    elif evaluation.status is Status.INCORRECT_NUMERICAL:
+        steps.append(
+            "Final for these sources: change the kernel, not the seed. Mend the named output and "
+            "index first, then evaluate_kernel(scope='smoke')."
+        )
+    else:
+        steps.append("Mend this one thing and call evaluate_kernel with scope='smoke'.")
+    steps.append(
+        f"If you give this idea up, archive_candidate(evaluation_id="
+        f"'{evaluation.evaluation_id}', hypothesis=…, lesson=…), so that it is not tried again."
+    )
+    return steps
+
+
+def _after_pass(evaluation: Evaluation) -> list[str]:
+    archive = (
+        f"archive_candidate(evaluation_id='{evaluation.evaluation_id}', hypothesis=…, lesson=…) "
+        "keeps it."
+    )
+    if evaluation.scope is Scope.STATIC:
+        built = evaluation.static is not None and evaluation.static.status == "built"
+        said = "It compiles" if built else "It imports, but no kernel was compiled"
+        return [f"{said}; nothing has run. evaluate_kernel(scope='smoke') runs it."]
+    if evaluation.scope is Scope.SMOKE:
+        return ["Correct on few inputs; evaluate_kernel(scope='sample') checks and times it."]
+    if evaluation.totals.mean_latency_us is None:
+        return [archive, "It has no latency: evaluate it on a machine with an NVIDIA GPU."]
+    interval = evaluation.totals.ratio_interval
+    gained = interval is not None and interval[0] > 1
+    if gained and evaluation.scope is Scope.SAMPLE:
+        return [
+            archive,
+            "evaluate_kernel(scope='full') shows that it holds on every workload; "
+            "promote_candidate asks for the rest of the evidence.",
+        ]
+    if gained:
+        return [archive, "promote_candidate(candidate_id=…) decides whether it becomes the best."]
+    slowest = max(evaluation.workloads, key=lambda w: w.latency_us or 0.0, default=None)
+    where = f", workloads=['{slowest.uuid[:8]}']" if slowest else ""
+    return [
+        f"Not shown to be faster. profile_ncu(workspace=…{where}) says what limits it.",
+        archive,
+    ]

@@ -1,0 +1,124 @@
+"""What compiling for targets showed, in words: resources, instructions, what was left out.
+
+Pure. It words a `StaticCheck` and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from ...tools.schema.evaluation import StaticCheck, StaticKernel
+from .models import StaticPart
+from .text import axes_words, cut, lines, showing
+
+STATIC_ROWS = 12
+SUMMARY_ROWS = 6
+CONFIG_CHARACTERS = 200
+_TENSOR = {"tensor_mma": "mma.sync", "tensor_wgmma": "wgmma", "tensor_tcgen05": "tcgen05"}
+
+
+def static_parts(check: StaticCheck | None) -> list[StaticPart]:
+    """The kernels that fit, each with what it takes of each target."""
+    return [
+        StaticPart(
+            kernel=kernel.name[:120],
+            target=kernel.target,
+            config=config_words(kernel.config) or None,
+            registers=kernel.registers,
+            shared_bytes=kernel.shared_bytes,
+            stack_bytes=kernel.stack_bytes,
+            spill_bytes=kernel.spill_bytes,
+            threads=kernel.threads,
+            occupancy=kernel.occupancy,
+            occupancy_limit=kernel.occupancy_limit,
+            mix=mix_words(kernel.instructions) or None,
+            notes=kernel.notes[:3],
+        )
+        for kernel in (check.kernels[:STATIC_ROWS] if check else [])
+    ]
+
+
+def config_words(config: Mapping[str, Any]) -> str:
+    """A kernel's constants and launch options, e.g. 'BLOCK=64, num_warps=4'."""
+    words = ", ".join(f"{name}={value}" for name, value in config.items())
+    return cut(words, CONFIG_CHARACTERS) or ""
+
+
+def mix_words(instructions: Mapping[str, int]) -> str:
+    """The instructions that decide speed: tensor cores, widths of global accesses, local memory."""
+    if not instructions.get("total"):
+        return ""
+    tensor = [f"{instructions[k]} {word}" for k, word in _TENSOR.items() if instructions.get(k)]
+    parts = [f"tensor: {', '.join(tensor) or 'none'}"]
+    for name, words in (
+        ("load_global", "global loads"),
+        ("async_copy", "async copies"),
+        ("store_global", "global stores"),
+    ):
+        if instructions.get(name):
+            wide = instructions.get(f"{name}_128", 0) + instructions.get(f"{name}_256", 0)
+            parts.append(f"{words}: {instructions[name]}, {wide} of 16 bytes")
+    for name, words in (("bulk_copy", "bulk copies (TMA)"), ("atomic", "atomics")):
+        if instructions.get(name):
+            parts.append(f"{words}: {instructions[name]}")
+    parts.append(f"local memory: {instructions.get('local', 0) or 'none'}")
+    parts.append(f"all: {instructions['total']}")
+    return "; ".join(parts)
+
+
+def static_note(check: StaticCheck | None) -> str | None:
+    """How the check ended, and what it could not show."""
+    if check is None:
+        return None
+    failed = "; ".join(
+        f"{target}: {words.strip().partition(chr(10))[0][:200]}"
+        for target, words in check.failures.items()
+    )
+    left = showing(
+        min(len(check.kernels), STATIC_ROWS), len(check.kernels), "the rest is in the record."
+    )
+    return lines(
+        f"Compile-only check: {check.status}." + (f" {check.reason}" if check.reason else ""),
+        f"Did not compile for {failed}" if failed else None,
+        left,
+    )
+
+
+def static_words(check: StaticCheck | None, axes: Mapping[str, int] | None = None) -> str | None:
+    """The check as lines of a summary: one for each kernel and target.
+
+    Args:
+        check: what compiling showed.
+        axes: of the workload that the candidate was called with.
+    """
+    if check is None:
+        return None
+    alike = Counter((kernel.name, kernel.target) for kernel in check.kernels)
+    rows = [
+        _row(kernel, tuned=alike[kernel.name, kernel.target] > 1)
+        for kernel in check.kernels[:SUMMARY_ROWS]
+    ]
+    if rows and axes:
+        rows.insert(0, f"Compiled as called on {axes_words(axes)}; other shapes may differ.")
+    more = len(check.kernels) - SUMMARY_ROWS
+    if more > 0:
+        rows.append(f"… {more} more in static and in the record")
+    if check.status != "failed" and (check.reason or not rows):
+        rows.append(f"Compiling: {check.status}. {check.reason or ''}".rstrip())
+    return "\n".join(rows) or None
+
+
+def _row(kernel: StaticKernel, *, tuned: bool) -> str:
+    parts = [
+        f"({config_words(kernel.config)})" if tuned else None,
+        None if kernel.registers is None else f"{kernel.registers} registers",
+        None if kernel.shared_bytes is None else f"{kernel.shared_bytes} B shared",
+        f"{kernel.spill_bytes} B spilled" if kernel.spill_bytes else None,
+        None
+        if kernel.occupancy is None
+        else f"occupancy {kernel.occupancy:.0%} ({kernel.occupancy_limit})",
+        mix_words(kernel.instructions) or None,
+    ]
+    return f"{kernel.name[:60]} {kernel.target}: {', '.join(part for part in parts if part)}"

@@ -1,0 +1,137 @@
+"""Results in words: what every `content_…` module shares.
+
+Here and in its siblings, and nowhere else, a domain value becomes what a client reads: a summary
+of one screen, structured fields, links as strings. No answer grows with the operator or the
+archive: rows are left out until it fits, and the answer says how many and where they are.
+
+Pure. It decides nothing; a verdict, a ratio or a rank is worded as it came.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from ...tools.schema.evaluation import Isolation
+from .models import Answer, IsolationPart
+
+BUDGET_CHARACTERS = 24_000
+"""Of JSON, in bytes: under 8,000 tokens at three a token, pessimistic for names and numbers; a
+letter of another script is about three bytes and about one token."""
+
+LONGEST_TEXT = 8_000
+SHORTEST_TEXT = 60
+
+Detail = Literal["concise", "detailed"]
+A = TypeVar("A", bound=Answer)
+
+
+def fitted(build: Callable[[int], A], most: int) -> A:
+    """The answer with as many rows as fit the budget, every text in it fit to be shown.
+
+    Args:
+        build: makes the answer with at most that many rows.
+        most: rows to begin with.
+    """
+    rows, longest = most, LONGEST_TEXT
+    answer = _shortened(build(rows), longest)
+    while len(answer.model_dump_json().encode()) > BUDGET_CHARACTERS:
+        if rows > 0:
+            rows = min(rows - 1, int(rows * 0.7))
+        elif longest > SHORTEST_TEXT:
+            longest //= 2
+        else:
+            break
+        answer = _shortened(build(rows), longest)
+    return answer
+
+
+def _shortened(answer: A, longest: int) -> A:
+    """The answer with every text cut, and rid of what could redraw a terminal."""
+
+    def shorter(value: Any) -> Any:
+        if isinstance(value, str):
+            return plain(value, longest) or ""
+        if isinstance(value, list):
+            return [shorter(part) for part in value]
+        if isinstance(value, dict):
+            return {shorter(name): shorter(part) for name, part in value.items()}
+        return value
+
+    return type(answer).model_validate(shorter(answer.model_dump()))
+
+
+def cut(text: str | None, most: int) -> str | None:
+    """The head and the tail of a text that is too long, with what was left out said."""
+    if text is None or len(text) <= most:
+        return text or None
+    head, tail = int(most * 0.7), int(most * 0.3)
+    return f"{text[:head]}\n… {len(text) - head - tail} characters left out …\n{text[-tail:]}"
+
+
+def plain(text: str | None, most: int) -> str | None:
+    """Untrusted text: cut, and without control characters that could redraw a terminal."""
+    return None if text is None else without_controls(cut(text, most) or "") or None
+
+
+def without_controls(text: str) -> str:
+    """The printable characters of a text, and its line breaks."""
+    if text.isprintable():
+        return text
+    return "".join(c for c in text if c in "\n\t" or c.isprintable())
+
+
+def microseconds(value: float | None) -> str:
+    """A latency as people read it: three significant figures and the unit."""
+    if value is None:
+        return "no latency"
+    return f"{number(value)} µs"
+
+
+def number(value: float | None) -> str:
+    """Three significant figures without exponents where they can be avoided."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0 or 0.001 <= abs(value) < 1000:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) < 1e9 and abs(value) >= 1000 else f"{value:.2e}"
+
+
+def axes_words(axes: Mapping[str, int]) -> str:
+    """Axis values on one line."""
+    return " ".join(f"{name}={value}" for name, value in axes.items())
+
+
+def counted(number: int, thing: str) -> str:
+    """A count with its noun: 1 workload, 2 workloads."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A small table in plain text, columns as wide as they must be."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def lines(*parts: str | None) -> str:
+    """Joins the lines that are there."""
+    return "\n".join(part for part in parts if part)
+
+
+def showing(shown: int, total: int, how: str) -> str | None:
+    """Says that not all is shown, and how to see the rest; None when all is."""
+    return None if shown >= total else f"Showing {shown} of {total}; {how}"
+
+
+def isolation_part(isolation: Isolation | None, note: str | None = None) -> IsolationPart:
+    """What keeps the candidate away from the verdict."""
+    if isolation is None:
+        return IsolationPart(level="unknown", note=note)
+    return IsolationPart(
+        level=isolation.level, granted=isolation.granted, missing=isolation.missing, note=note
+    )

@@ -1,0 +1,240 @@
+"""The command `kernel-harness`: serve, install, and every MCP tool from a shell.
+
+A tool's command is the tool: its options are the tool's own arguments, the call goes through an
+in-memory client into the same server, and what is printed is the result's summary. So a person and
+an agent cannot get different answers, and a new tool argument needs nothing here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import gc
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...tools.errors import HarnessError
+from ...tools.settings import Settings, load_settings
+from .. import cli_transfer
+from . import archive as cli_archive
+from . import records as cli_records
+from . import setup as cli_setup
+
+TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "check": ("check_environment", ()),
+    "list": ("list_workloads", ("definition",)),
+    "sample": ("sample_shapes", ("definition",)),
+    "open": ("open_workspace", ("definition",)),
+    "evaluate": ("evaluate_kernel", ("workspace",)),
+    "get": ("get_evaluation", ("evaluation_id",)),
+    "read": ("read_report", ("uri",)),
+    "profile": ("profile_ncu", ("workspace",)),
+    "timeline": ("profile_timeline", ("workspace",)),
+    "sanitize": ("sanitize", ("workspace",)),
+    "floors": ("plot_floors", ("evaluation_id",)),
+    "roofline": ("plot_roofline", ("definition",)),
+    "archive": ("archive_candidate", ("workspace",)),
+    "search": ("search_archive", ("definition",)),
+    "select": ("select_parent", ("definition",)),
+    "context": ("get_context", ("role", "candidate_id")),
+    "promote": ("promote_candidate", ("candidate_id",)),
+    "rollback": ("rollback_promotion", ("definition", "reason")),
+}
+"""Command to tool, and those of its arguments that are given by position."""
+
+PATIENCE_S = 3600.0
+EXIT_FAILED = 1
+GOOD = (None, "PASSED", "RUNNING", "promoted")
+EXIT_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one command and exits with its status: 0 good, 1 a candidate failed, 2 an error."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one command.
+
+    Args:
+        argv: the words after `kernel-harness`.
+
+    Returns:
+        The exit status.
+    """
+    command = next((word for word in argv if not word.startswith("-")), None)
+    try:
+        if command in TOOL_COMMANDS and argv[0] == command:
+            return _tool(command, argv[1:])
+        arguments = _parser().parse_args(argv)
+        return int(arguments.run(arguments))
+    except HarnessError as error:
+        _say(str(error), sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return 130
+
+
+def _say(text: str, stream: Any = None) -> None:
+    stream = stream or sys.stdout
+    stream.write(text.rstrip("\n") + "\n")
+    stream.flush()
+
+
+def _settings_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("settings")
+    group.add_argument("--data-dir", metavar="DIR", help="holds workspaces/ and archive/")
+    group.add_argument(
+        "--dataset", metavar="DIR", help="a FlashInfer-Trace dataset beside the shipped operators"
+    )
+    group.add_argument("--device", help="auto, cpu or cuda:N")
+    group.add_argument("--log-level", help="DEBUG, INFO, WARNING or ERROR; logs go to stderr")
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    names = ("data_dir", "dataset", "device", "log_level")
+    return load_settings({name: getattr(arguments, name) for name in names})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kernel-harness",
+        description="Turns a GPU operator into a faster, proven kernel, through MCP.",
+        epilog="Tools as commands: "
+        + ", ".join(f"{name} ({tool})" for name, (tool, _) in TOOL_COMMANDS.items())
+        + ". Ask each for --help.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    words = "serve MCP on standard input and output, or over HTTP"
+    serve = commands.add_parser("serve", help=words, description=words)
+    serve.add_argument(
+        "transport",
+        nargs="?",
+        choices=("stdio",),
+        default="stdio",
+        help="what is served without --http",
+    )
+    serve.add_argument("--http", metavar="HOST:PORT", help="streamable HTTP at /mcp, not stdio")
+    serve.add_argument("--token-file", type=Path, help="token that every HTTP request must carry")
+    serve.add_argument(
+        "--allow-host", action="append", default=[], help="a further Host header to accept"
+    )
+    serve.set_defaults(run=_serve)
+    _settings_options(serve)
+    for room in (cli_setup, cli_archive, cli_transfer, cli_records):
+        room.add_commands(commands, _settings_options, _settings)
+    for name in TOOL_COMMANDS:
+        commands.add_parser(name, help=f"the tool {TOOL_COMMANDS[name][0]}", add_help=False)
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    # Starting only allocates: looking for garbage meanwhile would take a fifth of the time.
+    gc.disable()
+    from .. import lifecycle
+    from ..app import build_app
+
+    app = build_app(_settings(arguments))
+    gc.freeze()
+    gc.enable()
+    if arguments.http is None:
+        lifecycle.serve_stdio(app)
+        return 0
+    host, _, port = arguments.http.rpartition(":")
+    if not port.isdigit():
+        _say(f"--http wants HOST:PORT, not {arguments.http!r}", sys.stderr)
+        return EXIT_ERROR
+    token = lifecycle.read_token(arguments.token_file) if arguments.token_file else None
+    lifecycle.serve_http(app, host or "127.0.0.1", int(port), tuple(arguments.allow_host), token)
+    return 0
+
+
+def _tool(command: str, argv: Sequence[str]) -> int:
+    import anyio
+
+    from ..app import build_app, tool_schemas
+
+    tool, positional = TOOL_COMMANDS[command]
+    schema, description = tool_schemas()[tool]
+    parser = _tool_parser(command, tool, description, schema, positional)
+    arguments = parser.parse_args(argv)
+    given = {
+        name: value
+        for name in schema.get("properties", {})
+        if (value := getattr(arguments, name, None)) is not None
+    }
+    if "wait_s" in schema.get("properties", {}):
+        given.setdefault("wait_s", PATIENCE_S)
+    # The process ends with this one call: a judge started ahead would serve nobody.
+    settings = _settings(arguments).model_copy(update={"warm_ahead": False})
+    app = build_app(settings)
+    result = anyio.run(_call, app, tool, given)
+    return _printed(result, tool, bool(arguments.json))
+
+
+def _tool_parser(
+    command: str,
+    tool: str,
+    description: str,
+    schema: Mapping[str, Any],
+    positional: tuple[str, ...],
+) -> argparse.ArgumentParser:
+    """A parser whose options are the tool's arguments."""
+    parser = argparse.ArgumentParser(
+        prog=f"kernel-harness {command}", description=f"{description} (MCP tool: {tool})"
+    )
+    required = schema.get("required", ())
+    for name, spec in schema.get("properties", {}).items():
+        words = str(spec.get("description", "")).replace("%", "%%")
+        if name in positional:
+            parser.add_argument(name, nargs=None if name in required else "?", help=words)
+        elif spec.get("type") == "boolean":
+            parser.add_argument(_flag(name), action="store_const", const=True, help=words)
+        else:
+            parser.add_argument(_flag(name), dest=name, help=words, required=name in required)
+    parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    _settings_options(parser)
+    return parser
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+async def _call(app: Any, tool: str, given: dict[str, Any]) -> Any:
+    from mcp import Client
+
+    from ..lifecycle import reaping
+
+    async def show(progress: float, total: float | None, message: str | None) -> None:
+        if sys.stderr.isatty():
+            _say(f"[{progress:.0f}/{total or 0:.0f}] {message or ''}", sys.stderr)
+
+    async with reaping(app.kill_children), Client(app) as client:
+        return await client.call_tool(tool, given, progress_callback=show)
+
+
+def _printed(result: Any, tool: str, as_json: bool) -> int:
+    """Prints a tool's result, pictures into files, and gives the exit status."""
+    if result.is_error:
+        words = " ".join(getattr(block, "text", "") for block in result.content)
+        _say(words.removeprefix(f"Error executing tool {tool}: "), sys.stderr)
+        return EXIT_ERROR
+    for block in result.content:
+        if block.type == "image":
+            path = Path(f"{tool}.png")
+            path.write_bytes(base64.b64decode(block.data))
+            _say(f"Wrote {path}")
+    content = result.structured_content
+    if content is None:
+        return 0
+    if as_json:
+        _say(json.dumps(content, indent=1))
+    else:
+        if tool == "read_report":
+            _say(str(content.get("text", "")))
+        _say(str(content.get("summary", "")))
+    return 0 if content.get("status") in GOOD else EXIT_FAILED

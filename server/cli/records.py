@@ -1,0 +1,89 @@
+"""Records doubted and the device measured: recompute, with or without judging again; calibrate."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from .commands import SettingsOf, SettingsOptions, Told, adder, awaited
+
+if TYPE_CHECKING:
+    from ...tools.evaluation.recomputation import Recomputation
+    from ...tools.evaluation.replay import Rejudged
+    from ...tools.harness import Harness
+
+DIFFERENCES_SHOWN = 30
+EXIT_DIFFERENT = 1
+
+
+def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
+    """Adds the commands; see `cli_harness.adder` for the arguments."""
+    command = adder(commands, settings_options, settings_of)
+    again = command("recompute", "derive a record's summaries again from its samples", _recompute)
+    again.add_argument("evaluation_id", help="of the record, 'ev-…'")
+    again.add_argument(
+        "--rejudge", action="store_true", help="also judge its sources again from its seeds"
+    )
+    again.add_argument("--workspace", help="where the sources are, when they are not archived")
+    command(
+        "calibrate", "measure this device's rates and noise and keep them; needs a GPU", _calibrate
+    )
+
+
+def _recompute(harness: Harness, arguments: argparse.Namespace) -> Told:
+    from rich.text import Text
+
+    from ...tools.evaluation.recomputation import recompute
+
+    record = harness.records.get(arguments.evaluation_id.strip())
+    found = recompute(record)
+    said = [f"{record.evaluation_id}: {record.status} at scope {record.scope}"]
+    said += _summaries(found)
+    status = EXIT_DIFFERENT if found.differences else 0
+    if arguments.rejudge:
+        rejudged = awaited(
+            harness,
+            lambda show: harness.rejudge(record.evaluation_id, arguments.workspace, show),
+        )
+        said += _verdicts(rejudged)
+        status = status if rejudged.same_verdict else EXIT_DIFFERENT
+    return Told(Text("\n".join(said)), status)
+
+
+def _summaries(found: Recomputation) -> list[str]:
+    basis = f"{found.samples} raw samples of {found.workloads} workloads"
+    if not found.samples:
+        basis = f"{found.workloads} workloads, none timed: only counts could be derived"
+    if not found.differences:
+        return [f"Every summary follows from the raw samples ({basis})."]
+    left = len(found.differences) - DIFFERENCES_SHOWN
+    return [
+        f"Summaries that do not follow from {basis}:",
+        *(
+            f"  {d.where}: recorded {d.recorded}, recomputed {d.recomputed}"
+            for d in found.differences[:DIFFERENCES_SHOWN]
+        ),
+        *([f"  … and {left} more"] if left > 0 else []),
+    ]
+
+
+def _verdicts(found: Rejudged) -> list[str]:
+    same = "the same verdict" if found.same_verdict else f"recorded as {found.recorded.status}"
+    said = [
+        f"Judged again as {found.again.evaluation_id}: {found.again.status}, {same}; "
+        f"{found.repeated} of {found.draws} draws were made again with their seed and family."
+    ]
+    failure = found.again.failure
+    if failure is not None and not found.same_verdict:
+        said.append(f"  {failure.message}")
+    return said + [f"  Note: {note}." for note in found.notes]
+
+
+def _calibrate(harness: Harness, arguments: argparse.Namespace) -> Any:
+    from rich.markup import escape
+
+    rates, noise = awaited(harness, harness.calibrate)
+    return escape(
+        f"Wrote {rates}: floors of this device go by it from now on.\n"
+        f"Wrote {noise}: no difference below it is called one from now on."
+    )

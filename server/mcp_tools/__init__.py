@@ -1,0 +1,1 @@
+"""One function per MCP tool: arguments, one call, one answer."""

@@ -1,0 +1,215 @@
+"""The tools of remembering: archive, search, choose, see, promote.
+
+One function per tool, named as the tool, and nothing behind it but a call on the Harness.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..answers import archive as content_archive
+from ..requests.context import Call, continuing_of, harness_of, in_thread, with_progress
+from ..results_archive import (
+    ArchivedAnswer,
+    ContextAnswer,
+    PromotionAnswer,
+    RollbackAnswer,
+    SearchAnswer,
+    SelectionAnswer,
+)
+from .evaluation import DefinitionName, DetailLevel, SolutionJson, WaitSeconds, WorkspacePath
+
+CandidateId = Annotated[
+    str,
+    Field(
+        description="A candidate's id or a unique beginning of it, from archive_candidate, "
+        "search_archive or select_parent."
+    ),
+]
+Policy = Literal["epsilon_greedy", "best_first", "tournament", "ucb"]
+Role = Literal["plan", "code", "debug"]
+
+
+async def archive_candidate(
+    ctx: Call,
+    evaluation_id: Annotated[str, Field(description="The finished evaluation of these sources.")],
+    hypothesis: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=4_000,
+            description="One sentence: what was changed and what it should have improved, by how "
+            "much.",
+        ),
+    ],
+    workspace: WorkspacePath = None,
+    solution: SolutionJson = None,
+    lesson: Annotated[
+        str | None,
+        Field(max_length=4_000, description="What is known now that was not, with numbers."),
+    ] = None,
+    parent: Annotated[
+        list[str] | None,
+        Field(description="Ids of the candidates it was derived from; two for a crossover."),
+    ] = None,
+    tags: Annotated[
+        list[str] | None,
+        Field(description="Techniques in a few words each, e.g. ['split-k', 'vectorised loads']."),
+    ] = None,
+) -> ArchivedAnswer:
+    """Keeps one trial in the archive for good, failed ones too, with its lesson.
+
+    Call it after every evaluation that ends an idea, won or lost: what is not archived is tried
+    again. Append-only; the same evaluation archived twice gives the same candidate. Refused when
+    the evaluation is not of these sources. Example: archive_candidate(workspace='gdn-1',
+    evaluation_id='ev-…', hypothesis='16-byte loads', lesson='1.2x at 64, none at 1',
+    parent=['4f2a9c01d3be']). Next: `advice` in the result, or select_parent.
+    """
+    archived = await in_thread(
+        harness_of(ctx).archive_candidate,
+        workspace=workspace,
+        solution=solution,
+        evaluation_id=evaluation_id,
+        hypothesis=hypothesis,
+        lesson=lesson,
+        parent=parent,
+        tags=tags,
+    )
+    return content_archive.archived_answer(archived)
+
+
+async def search_archive(
+    ctx: Call,
+    definition: Annotated[
+        str | None, Field(description="Name or short form; without it, all definitions.")
+    ] = None,
+    query: Annotated[
+        str | None, Field(description="Words of techniques, hypotheses, lessons and failures.")
+    ] = None,
+    status: Annotated[
+        str | None,
+        Field(description="A status ('TIMEOUT') or an outcome ('failed', 'slower', 'faster', …)."),
+    ] = None,
+    hardware: Annotated[str | None, Field(description="Device, e.g. 'H200'.")] = None,
+    technique: Annotated[str | None, Field(description="Beginning of a tag.")] = None,
+    regime: Annotated[str | None, Field(description="Beginning of a regime's name.")] = None,
+    bottleneck: Annotated[str | None, Field(description="Beginning of a bottleneck.")] = None,
+    error: Annotated[str | None, Field(description="Words of a failure.")] = None,
+    op_type: Annotated[str | None, Field(description="Operator family, e.g. 'gdn'.")] = None,
+    limit: Annotated[int, Field(ge=1, le=100, description="Candidates on a page.")] = 10,
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the previous page.")] = None,
+    detail: DetailLevel = "concise",
+) -> SearchAnswer:
+    """Looks through everything that was tried, failed candidates and human notes too.
+
+    Call it before writing: `blocked` names what only ever failed or was slower, `recommended` what
+    made something faster here or on a sibling operator, `open` what nobody knows. Example:
+    search_archive(definition='gdn_decode', query='vectorised loads'). Next: select_parent, or
+    open_workspace with a candidate id.
+    """
+    found = await in_thread(
+        harness_of(ctx).search_archive,
+        definition,
+        query=query,
+        status=status,
+        hardware=hardware,
+        technique=technique,
+        regime=regime,
+        bottleneck=bottleneck,
+        error=error,
+        op_type=op_type,
+        limit=limit,
+        cursor=cursor,
+    )
+    return content_archive.search_answer(found, definition, detail)
+
+
+async def select_parent(
+    ctx: Call,
+    definition: DefinitionName,
+    policy: Annotated[
+        Policy,
+        Field(
+            description="epsilon_greedy explores now and then; best_first never; tournament keeps "
+            "techniques and regimes apart; ucb weighs how often a branch was visited."
+        ),
+    ] = "epsilon_greedy",
+    seed: Annotated[
+        int | None, Field(description="Repeats a choice; drawn and reported when left out.")
+    ] = None,
+) -> SelectionAnswer:
+    """Chooses the archived candidate to expand next, and says why and why not others.
+
+    Use it at the start of each round instead of always taking the best: dead branches and worn-out
+    roots are left out. Needs an archive with a candidate. Example:
+    select_parent(definition='gdn_decode'). Next: get_context for that candidate, then
+    open_workspace(start_from=its id).
+    """
+    selection = await in_thread(harness_of(ctx).select_parent, definition, policy, seed)
+    return content_archive.selection_answer(selection)
+
+
+async def get_context(
+    ctx: Call,
+    role: Annotated[
+        Role, Field(description="plan: choose an idea. code: implement it. debug: mend a failure.")
+    ],
+    candidate_id: CandidateId,
+) -> ContextAnswer:
+    """Shows what one role needs of the search around a candidate: diffs, outcomes, lessons.
+
+    Use it at the start of a sub-agent's work, or before planning a change. A window of a few
+    candidates, never whole files; read_report(uri=candidate_uri) has the sources. Example:
+    get_context(role='plan', candidate_id='4f2a9c01d3be'). Next: the role's part, in `summary`.
+    """
+    return content_archive.context_answer(
+        await in_thread(harness_of(ctx).get_context, role, candidate_id)
+    )
+
+
+async def promote_candidate(
+    ctx: Call, candidate_id: CandidateId, wait_s: WaitSeconds = None
+) -> PromotionAnswer:
+    """Verifies an archived candidate afresh and makes it the best when every rule holds.
+
+    Call it for a candidate whose full evaluation is FASTER and which someone else has reviewed. It
+    checks again by itself: every workload, hidden cases, fresh processes, a sanitizer; minutes of
+    GPU. A refusal names each rule with its number. RUNNING: call it again with the same id, the
+    work goes on. Example: promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal mend
+    what the rule names, else report the promotion.
+    """
+    harness = harness_of(ctx)
+    patience = harness.settings.wait_s if wait_s is None else wait_s
+    decision = await with_progress(
+        ctx,
+        lambda progress: continuing_of(ctx).wait(
+            ("promote", candidate_id),
+            lambda tell: harness.promote_candidate(candidate_id, tell),
+            patience,
+            progress,
+        ),
+    )
+    return content_archive.promotion_answer(candidate_id, decision)
+
+
+async def rollback_promotion(
+    ctx: Call,
+    definition: DefinitionName,
+    reason: Annotated[
+        str, Field(min_length=8, max_length=2_000, description="What was found to be wrong.")
+    ],
+    gpu: Annotated[
+        str | None, Field(description="Device, e.g. 'H200'; this machine's if absent.")
+    ] = None,
+) -> RollbackAnswer:
+    """Withdraws the best candidate of a definition and returns to the one before it.
+
+    Use it only when a promoted candidate was found wrong or dishonest, and a person agrees. The
+    withdrawn candidate stays in the archive; the reason is kept in a tag. Example:
+    rollback_promotion(definition='gdn_decode', reason='reads past seq_len'). Next: archive what was
+    learnt, then search_archive.
+    """
+    rolled = await in_thread(harness_of(ctx).rollback, definition, reason, gpu)
+    return content_archive.rollback_answer(definition, rolled)

@@ -1,0 +1,68 @@
+"""The tools of seeing: latencies against floors, an operator's candidates under the roof.
+
+A picture has a tool of its own, without structured output: beside structured content some clients
+drop it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from mcp.server.mcpserver import Image
+from pydantic import Field
+
+from ..requests.context import Call, harness_of, in_thread
+from .evaluation import DefinitionName
+
+
+async def plot_floors(
+    ctx: Call,
+    evaluation_id: Annotated[str, Field(description="A timed evaluation, 'ev-…'.")],
+    device: Annotated[
+        str | None,
+        Field(description="Whose floors, e.g. 'B200'; those of the device measured on if absent."),
+    ] = None,
+) -> Image:
+    """Draws one evaluation's latencies against their floors, a point for each workload.
+
+    Bars show the least that launch and serial steps leave: an estimate, on the device measured on.
+
+    Use it to see at a glance which workloads are far from the speed of light; the numbers are in
+    the evaluation. Needs a GPU's latencies. Example: plot_floors(evaluation_id='ev-…'). Next:
+    profile_ncu on the workload farthest from the line.
+    """
+    harness = harness_of(ctx)
+    evaluation = await harness.get_evaluation(evaluation_id, 0.0)
+
+    def draw() -> bytes:
+        # Drawing needs a large library that nothing else here does.
+        from ...tools.archive.pictures import floor_picture
+
+        return floor_picture(evaluation, device)
+
+    return Image(data=await in_thread(draw), format="png")
+
+
+async def plot_roofline(
+    ctx: Call,
+    definition: DefinitionName,
+    gpu: Annotated[
+        str | None,
+        Field(description="Device, e.g. 'H200'; the one timed most recently if absent."),
+    ] = None,
+) -> Image:
+    """Draws a definition's archived candidates under the device's roofline, the best in colour.
+
+    Use it before planning: points on the slope are bound by memory, under the flat part by
+    arithmetic, far below both by latency. Needs an archived candidate that was timed. Example:
+    plot_roofline(definition='gdn_decode'). Next: plot_floors for one evaluation, or profile_ncu.
+    """
+    harness = harness_of(ctx)
+    operator = harness.dataset.operator(definition)
+
+    def draw() -> bytes:
+        from ...tools.archive.pictures import roofline_picture
+
+        return roofline_picture(harness.archive, operator, gpu)
+
+    return Image(data=await in_thread(draw), format="png")

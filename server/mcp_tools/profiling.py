@@ -1,0 +1,114 @@
+"""The tools of explaining: counters, timeline, sanitizer.
+
+One function per tool, named as the tool, and nothing behind it but a call on the Harness.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..answers import profiling as content_profile
+from ..requests.context import Call, harness_of, with_progress
+from ..results_profile import ProfileAnswer, SanitizerAnswer, TimelineAnswer
+from .evaluation import DetailLevel, SolutionJson, WorkspacePath
+
+CandidateName = Annotated[
+    str | None,
+    Field(description="An archived candidate's id, instead of `workspace` or `solution`."),
+]
+Workloads = Annotated[
+    list[str] | None,
+    Field(description="uuids or beginnings of them; those with the most time if absent."),
+]
+
+
+async def profile_ncu(
+    ctx: Call,
+    workspace: WorkspacePath = None,
+    candidate: CandidateName = None,
+    solution: SolutionJson = None,
+    workloads: Workloads = None,
+    set: Annotated[
+        Literal["basic", "detailed", "full"],
+        Field(description="How many counters; 'full' takes several times as long."),
+    ] = "detailed",
+    compare_to: Annotated[
+        str | None,
+        Field(description="A peer, solution or candidate id profiled on the same inputs."),
+    ] = None,
+    detail: DetailLevel = "concise",
+) -> ProfileAnswer:
+    """Says why a correct candidate is as slow as it is, by Nsight Compute's counters.
+
+    Use it before forming a hypothesis, on a candidate that passed: it names the bottleneck, the
+    figures that show it and ranked changes. About ten seconds of GPU per workload; where counters
+    are not permitted it falls back and says so. Profiled times are not latencies. Example:
+    profile_ncu(workspace='gdn-1', workloads=['3daa0974'], compare_to='triton_baseline'). Next: one
+    hint becomes one hypothesis in a new workspace.
+    """
+    harness = harness_of(ctx)
+    profile = await with_progress(
+        ctx,
+        lambda progress: harness.profile_ncu(
+            workspace=workspace,
+            candidate=candidate,
+            solution=solution,
+            workloads=workloads,
+            set=set,
+            compare_to=compare_to,
+            progress=progress,
+        ),
+    )
+    return content_profile.profile_answer(profile, detail)
+
+
+async def profile_timeline(
+    ctx: Call,
+    workspace: WorkspacePath = None,
+    candidate: CandidateName = None,
+    solution: SolutionJson = None,
+    workloads: Workloads = None,
+    detail: DetailLevel = "concise",
+) -> TimelineAnswer:
+    """Shows what one call does over time: kernels, copies, gaps, host time, launch-bound or not.
+
+    Use it when a candidate launches several kernels, or when its latency does not fall with less
+    work. A few seconds of GPU. Example: profile_timeline(candidate='4f2a9c01d3be'). Next: gaps call
+    for fusing or a graph; one busy kernel calls for profile_ncu.
+    """
+    harness = harness_of(ctx)
+    timeline = await with_progress(
+        ctx,
+        lambda progress: harness.profile_timeline(
+            workspace=workspace,
+            candidate=candidate,
+            solution=solution,
+            workloads=workloads,
+            progress=progress,
+        ),
+    )
+    return content_profile.timeline_answer(timeline, detail)
+
+
+async def sanitize(
+    ctx: Call,
+    workspace: WorkspacePath = None,
+    candidate: CandidateName = None,
+    solution: SolutionJson = None,
+) -> SanitizerAnswer:
+    """Runs a candidate under compute-sanitizer: bad addresses, races, uninitialised reads.
+
+    Use it when results are flaky, when a candidate crashes, or before promotion of CUDA code; each
+    finding names a source line. About half a minute of GPU, on the smallest workload. Example:
+    sanitize(workspace='gdn-1'). Next: mend the first finding, then evaluate_kernel.
+    """
+    harness = harness_of(ctx)
+    report = await with_progress(
+        ctx,
+        lambda progress: harness.sanitize(
+            workspace=workspace, candidate=candidate, solution=solution, progress=progress
+        ),
+    )
+    return content_profile.sanitizer_answer(report)

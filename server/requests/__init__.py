@@ -1,0 +1,1 @@
+"""What surrounds every call of a tool."""

@@ -1,0 +1,141 @@
+"""What a model meant by its arguments, or the refusal that tells it what to write instead.
+
+The SDK drops argument names that a tool does not have, so that a misspelt `workload=` silently
+measures everything; here it is refused with the nearest name. Slips that have one reading only are
+understood: JSON inside a string, one value where a list is wanted, a trailing slash, an enum in the
+wrong case, `null` for an argument that has a default, a list of one where one value is wanted.
+
+Pure: a schema and a dictionary in, a dictionary out. It does not know what a definition or a
+workspace is; names are resolved by those who own them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ...tools.errors import RequestError
+
+FREE_TEXT = frozenset({"hypothesis", "lesson", "query", "reason"})
+"""Arguments that are prose: never unquoted, split or trimmed of slashes."""
+LEAST_PREFIX = 3
+
+
+def understand(
+    tool: str, schema: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments as the tool's schema wants them.
+
+    Args:
+        tool: the tool's name, for the refusal.
+        schema: the tool's input schema.
+        arguments: what the client sent.
+
+    Raises:
+        RequestError: for names that the tool does not have.
+    """
+    known: Mapping[str, Any] = schema.get("properties", {})
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        raise _unknown_arguments(tool, unknown, list(known))
+    required = set(schema.get("required", ()))
+    understood: dict[str, Any] = {}
+    for name, value in arguments.items():
+        meant = _value(name, known[name], schema, value)
+        absent = meant is None or meant == ""
+        if absent and name not in required:
+            continue
+        understood[name] = meant
+    return understood
+
+
+def _unknown_arguments(tool: str, unknown: list[str], known: list[str]) -> RequestError:
+    words = []
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        words.append(f"{name!r} (did you mean {near[0]!r}?)" if near else f"{name!r}")
+    listing = ", ".join(known) if known else "none"
+    return RequestError(
+        f"{tool} has no argument {', '.join(words)}", remedy=f"Its arguments: {listing}."
+    )
+
+
+def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The plain schemas that a value may satisfy, references and unions taken apart."""
+    if "$ref" in schema:
+        return _alternatives(root.get("$defs", {})[str(schema["$ref"]).rsplit("/", 1)[-1]], root)
+    if "anyOf" in schema:
+        return [plain for part in schema["anyOf"] for plain in _alternatives(part, root)]
+    return [schema]
+
+
+def _value(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], value: Any) -> Any:
+    plain = _alternatives(schema, root)
+    kinds = {str(part.get("type")) for part in plain}
+    if isinstance(value, list) and len(value) == 1 and "array" not in kinds:
+        value = value[0]
+    if not isinstance(value, str) or name in FREE_TEXT:
+        return value
+    text = value.strip()
+    parsed = _json(text)
+    if isinstance(parsed, dict) and "object" in kinds:
+        return parsed
+    if "array" in kinds:
+        if isinstance(parsed, list):
+            return parsed
+        if "string" not in kinds:
+            return [part.strip() for part in text.split(",") if part.strip()]
+    if "string" not in kinds:
+        return text
+    if isinstance(parsed, str):
+        text = parsed.strip()
+    text = text.rstrip("/") or text
+    return _enum_member(plain, text)
+
+
+def _json(text: str) -> Any:
+    if not text or text[0] not in '{["':
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _enum_member(plain: list[Mapping[str, Any]], text: str) -> str:
+    """The member that is meant: in any case, or cut short or drawn out ("plan", "planner")."""
+    members = [
+        str(m) for part in plain for m in (*part.get("enum", ()), part.get("const", "")) if m
+    ]
+    typed = text.casefold()
+    same = [member for member in members if member.casefold() == typed]
+    near = [
+        member
+        for member in members
+        if len(typed) >= LEAST_PREFIX
+        and (member.casefold().startswith(typed) or typed.startswith(member.casefold()))
+    ]
+    return next(iter(same or (near if len(near) == 1 else [])), text)
+
+
+def words_of(tool: str, error: ValidationError) -> str:
+    """What was wrong with the arguments, in one line each, without the library's own words.
+
+    Args:
+        tool: the tool's name.
+        error: what pydantic said of the arguments.
+    """
+    lines: dict[str, str] = {}
+    for fault in error.errors(include_url=False):
+        name = str(fault["loc"][0]) if fault["loc"] else "arguments"
+        if fault["type"] == "missing" and len(fault["loc"]) == 1:
+            lines.setdefault(name, f"argument {name!r} is required")
+        else:
+            given = json.dumps(fault.get("input"), default=str)[:120]
+            said = fault["msg"].replace("Input should", "it should")
+            lines.setdefault(name, f"argument {name!r} cannot be {given}: {said}")
+    return f"{tool}: " + "; ".join(lines.values()) + "."

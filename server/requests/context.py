@@ -1,0 +1,174 @@
+"""What stands around every tool: errors put into words, progress that never falls silent.
+
+It knows nothing of any one tool. It cannot make work stop: cancelling reaches the work as the
+event loop's own cancellation, and the work's owner kills its processes.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import anyio
+import anyio.to_thread
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+
+from ...tools.errors import HarnessError
+from .client_log import tell
+
+if TYPE_CHECKING:
+    from ...tools.harness import Harness
+    from ..resources.skills import SkillShelf
+    from .background import Continuing
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Progress = Callable[[float, float, str], Awaitable[None]]
+Call = Context[Any]
+"""The SDK's context of one call; its lifespan value is the Harness."""
+
+BEAT_S = 2.0
+_STEP = 1e-3
+_ELAPSED = re.compile(r" \(\d+ s\)$")
+
+
+def in_words(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Lets only errors that say what to do next reach the model.
+
+    The SDK shows a model the text of `ToolError` and of nothing else. The harness's own errors
+    carry such a text; anything else is a fault of ours, logged under a reference that the model
+    can quote to a person.
+
+    Args:
+        tool: an async tool function.
+    """
+
+    @functools.wraps(tool)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        ctx: Any = kwargs["ctx"]
+        began = time.monotonic()
+        try:
+            result = await tool(*args, **kwargs)
+            seconds = round(time.monotonic() - began, 3)
+            await tell(ctx, "info", f"{tool.__name__} answered", seconds=seconds)
+            return result
+        except HarnessError as error:
+            await tell(ctx, "notice", f"{tool.__name__} refused: {error.what}", where=error.where)
+            raise ToolError(str(error)) from error
+        except ToolError:
+            raise
+        except Exception as error:
+            reference = secrets.token_hex(4)
+            log.exception("internal fault %s in %s", reference, tool.__name__)
+            await tell(ctx, "error", f"{tool.__name__} failed inside", reference=reference)
+            raise ToolError(
+                f"Internal fault, reference {reference}: the harness failed, not the candidate and "
+                "not your arguments. Call again once; if it repeats, stop and give a person this "
+                "reference, which the server's log (stderr) explains."
+            ) from error
+
+    return call
+
+
+def harness_of(ctx: Call) -> Harness:
+    """The one Harness of this server, held by its lifespan."""
+    return ctx.request_context.lifespan_context
+
+
+def continuing_of(ctx: Call) -> Continuing:
+    """What keeps work going that outlives its call."""
+    app: Any = ctx.mcp_server
+    return app.continuing
+
+
+def shelf_of(ctx: Call) -> SkillShelf:
+    """The skills of this server."""
+    app: Any = ctx.mcp_server
+    return app.shelf
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a slow synchronous method off the event loop; it cannot be cancelled midway."""
+    return await anyio.to_thread.run_sync(functools.partial(work, *args, **kwargs))
+
+
+class ProgressRelay:
+    """Passes steps on to the client, and repeats the last one while nothing new happens.
+
+    What reports may have a clock of its own ("queued (4 s)") or begin to count anew, as a second
+    evaluation in one call does; the client sees one clock, and a value that only rises.
+
+    Args:
+        ctx: the call's context; without a progress token every report is a no-op.
+        every_s: longest silence.
+    """
+
+    def __init__(self, ctx: Call, every_s: float = BEAT_S) -> None:
+        self._ctx = ctx
+        self._every_s = every_s
+        self._value = 0.0
+        self._before = 0.0
+        self._done = 0.0
+        self._total: float | None = None
+        self._message = "starting"
+        self._step_at = time.monotonic()
+        self._said_at = self._step_at
+
+    async def __call__(self, done: float, total: float, message: str) -> None:
+        """Reports one step; progress only ever rises, as the protocol wants."""
+        words = _ELAPSED.sub("", message)
+        if words == self._message and done <= self._done:
+            return  # no step; the beat repeats it
+        if done < self._done:
+            self._before = self._value
+        self._done = done
+        self._total = self._before + total
+        self._message = words
+        self._step_at = time.monotonic()
+        await self._say(max(self._before + done, self._value + _STEP), words)
+
+    async def beat(self) -> None:
+        """Repeats the last step with the seconds it has taken, until cancelled."""
+        while True:
+            await anyio.sleep(self._every_s / 4)
+            now = time.monotonic()
+            if now - self._said_at >= self._every_s * 0.75:
+                elapsed = round(now - self._step_at)
+                words = f"{self._message} ({elapsed} s)" if elapsed else self._message
+                await self._say(self._value + _STEP, words)
+
+    async def _say(self, value: float, message: str) -> None:
+        self._value = value
+        self._said_at = time.monotonic()
+        total = None if self._total is None else max(self._total, value)
+        await self._ctx.report_progress(value, total, message)
+
+
+async def with_progress(ctx: Call, work: Callable[[Progress], Awaitable[T]]) -> T:
+    """Awaits `work(progress)` while the client hears of it at least every two seconds.
+
+    Args:
+        ctx: the call's context.
+        work: takes the progress callback; its exception is raised as it is, never in a group.
+    """
+    relay = ProgressRelay(ctx)
+    outcome: list[T] = []
+    failure: Exception | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(relay.beat)
+        try:
+            outcome.append(await work(relay))
+        except Exception as error:  # raised below: a task group would wrap it
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return outcome[0]

@@ -1,0 +1,273 @@
+"""An evaluation in words: bounded at any size, true to the record."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel_harness.server.answers.evaluation import evaluation_answer
+from kernel_harness.server.answers.text import BUDGET_CHARACTERS, cut, number, plain, table
+from kernel_harness.server.answers.workloads import slice_answer
+from kernel_harness.tools.documents import SLICE_CHARACTERS, ReportSlice
+from kernel_harness.tools.schema.evaluation import (
+    Comparison,
+    Decision,
+    Evaluation,
+    Evidence,
+    Failure,
+    Finding,
+    Integrity,
+    OutputError,
+    Scope,
+    Severity,
+    Stage,
+    StaticCheck,
+    StaticKernel,
+    Status,
+    Totals,
+    WorkloadResult,
+)
+
+from ..scripted import DEFINITION
+
+TEXTS = {
+    "short": "words",
+    "long": "x" * 50_000,
+    "quoted": '"\\' * 9_000,
+    "wide": "Ω" * 5_000,
+    "control": "\x1b[31m\x00",
+}
+
+
+def evaluation(**fields: Any) -> Evaluation:
+    """A pass of nothing, with what the test changes."""
+    return Evaluation(
+        **{
+            "evaluation_id": "ev-20261120-221530-9f3a61c2",
+            "definition": DEFINITION,
+            "solution_name": "mine",
+            "language": "triton",
+            "content_hash": "0" * 64,
+            "workload_digest": "d",
+            "scope": Scope.SAMPLE,
+            "status": Status.PASSED,
+            "stage": Stage.DONE,
+            "evidence": Evidence(started_at="2026-11-20T22:15:30+00:00"),
+            **fields,
+        }
+    )
+
+
+def timed(number: int, latency: float, decision: Decision = Decision.FASTER) -> WorkloadResult:
+    """One timed workload."""
+    compared = Comparison(
+        ratio=1.5, interval=(1.4, 1.6), confidence=0.99, pairs=30, wins=30, sign_p=0.0,
+        threshold=1.02, decision=decision,
+    )  # fmt: skip
+    return WorkloadResult(
+        uuid=f"{number:08x}-0000-4000-8000-000000000000",
+        axes={"batch": number},
+        status=Status.PASSED,
+        latency_us=latency,
+        latency_interval_us=(latency * 0.99, latency * 1.01),
+        baseline_latency_us=latency * 1.5,
+        speedup=1.5,
+        comparison=compared,
+        floors_us={"H200": latency / 2},
+        sol_percent=50.0,
+        errors=[OutputError(output="y", max_absolute=1e-3)],
+    )
+
+
+MANY = [timed(n, 1.0 + n) for n in range(400)]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    workloads=st.integers(0, 400),
+    kernels=st.integers(0, 60),
+    findings=st.integers(0, 30),
+    length=st.sampled_from(sorted(TEXTS)),
+    detail=st.sampled_from(["concise", "detailed"]),
+)
+def test_no_record_is_too_large_for_a_screen(
+    workloads: int, kernels: int, findings: int, length: str, detail: Any
+) -> None:
+    message = TEXTS[length]
+    kernel = StaticKernel(name=message, target="sm_90", notes=[message] * 5)
+    record = evaluation(
+        status=Status.RUNTIME_ERROR,
+        stage=Stage.CORRECTNESS,
+        failure=Failure(
+            stage=Stage.CORRECTNESS,
+            kind="crash",
+            message=message,
+            remedy=message,
+            cluster=message,
+            excerpt=message,
+        ),
+        workloads=MANY[:workloads],
+        integrity=Integrity(
+            checks=["held_out"] * 30,
+            not_run={f"check{n}": message for n in range(findings)},
+            findings=[Finding(claim="c", severity=Severity.WARNING, message=message)] * findings,
+        ),
+        static=StaticCheck(status="built", kernels=[kernel] * kernels, failures={"sm_90": message}),
+        log=message * 3,
+    )
+    answer = evaluation_answer(record, detail)
+    assert len(answer.model_dump_json()) <= BUDGET_CHARACTERS
+    assert len(answer.summary) < 6_000
+    assert "\\u001b" not in answer.model_dump_json()
+
+
+def test_failures_are_shown_before_the_long_ones_and_those_before_the_rest() -> None:
+    results = [timed(n, 10.0 + n) for n in range(40)]
+    results.append(
+        WorkloadResult(uuid="bad", axes={}, status=Status.RUNTIME_ERROR, reason="it crashed")
+    )
+    answer = evaluation_answer(
+        evaluation(
+            status=Status.RUNTIME_ERROR,
+            stage=Stage.CORRECTNESS,
+            workloads=results,
+            failure=Failure(stage=Stage.CORRECTNESS, kind="crash", message="m", remedy="r"),
+        )
+    )
+    shown = [part.uuid for part in answer.workloads]
+    assert "bad" in shown and results[39].uuid in shown and results[0].uuid not in shown
+    assert answer.workloads_shown is not None and "of 41" in answer.workloads_shown
+
+
+def test_a_speedup_is_told_with_its_interval_and_its_baseline() -> None:
+    answer = evaluation_answer(
+        evaluation(
+            baseline="triton_baseline",
+            workloads=[timed(1, 4.0)],
+            totals=Totals(
+                passed=1,
+                mean_latency_us=4.0,
+                baseline_mean_latency_us=6.0,
+                geometric_mean_ratio=1.5,
+                ratio_interval=(1.4, 1.6),
+                wins=1,
+            ),
+        )
+    )
+    assert "1.5x, 95 % interval 1.4 to 1.6" in answer.summary
+    assert "triton_baseline" in answer.summary
+    assert "archive_candidate" in answer.next_steps[0] and "full" in answer.next_steps[1]
+
+
+def test_a_speedup_within_its_interval_is_no_reason_to_promote() -> None:
+    answer = evaluation_answer(
+        evaluation(
+            workloads=[timed(1, 4.0, Decision.EQUAL)],
+            totals=Totals(passed=1, mean_latency_us=4.0, ratio_interval=(0.99, 1.02)),
+        )
+    )
+    assert "profile_ncu" in answer.next_steps[0]
+    assert not any("promote" in step for step in answer.next_steps)
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"), [(Scope.STATIC, "nothing has run"), (Scope.SMOKE, "scope='sample'")]
+)
+def test_a_small_scope_points_to_the_next(scope: Scope, said: str) -> None:
+    assert said in evaluation_answer(evaluation(scope=scope)).next_steps[0]
+
+
+def test_a_violation_is_never_promoted_and_an_infrastructure_fault_is_not_the_kernels() -> None:
+    failure = Failure(stage=Stage.INTEGRITY, kind="k", message="m", remedy="Remove the cache.")
+    caught = evaluation(status=Status.INTEGRITY_VIOLATION, stage=Stage.INTEGRITY, failure=failure)
+    assert "never promoted" in " ".join(evaluation_answer(caught).next_steps)
+    ours = evaluation(status=Status.INFRASTRUCTURE_ERROR, stage=Stage.REQUEST, failure=failure)
+    assert "not the candidate's" in " ".join(evaluation_answer(ours).next_steps)
+
+
+def test_workloads_that_were_not_run_are_never_told_as_passed() -> None:
+    answer = evaluation_answer(evaluation(totals=Totals(passed=2, not_run=3)))
+    assert "3 not run (never counted as passed)" in answer.summary
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True))
+def test_a_number_is_short_and_never_nan(value: float) -> None:
+    shown = number(value)
+    assert len(shown) <= 12
+    assert math.isfinite(value) != (shown == "–")
+
+
+@given(st.text(max_size=3_000), st.integers(20, 500))
+def test_cut_and_plain_keep_their_limits(text: str, most: int) -> None:
+    shorter = plain(text, most) or ""
+    assert len(shorter) <= most + 50
+    assert all(c.isprintable() or c in "\n\t" for c in shorter)
+    assert len(text) > most or (cut(text, most) or "") == text
+
+
+def test_a_table_aligns_its_columns() -> None:
+    assert table(("a", "bb"), [("ccc", "d")]) == "a    bb\nccc  d"
+
+
+def test_a_failure_is_told_once() -> None:
+    message = "Output 'y': 40 of 128 elements differ (row 3); worst at [0, 3]: expected 1, got 2."
+    told = {
+        "stage": Stage.CORRECTNESS, "kind": "wrong_values", "message": message, "remedy": "Look.",
+        "axes": {"rows": 1}, "output": "y", "index": [0, 3], "expected": 1.0, "got": 2.0,
+        "mismatched": 40, "total": 128, "cluster": "row 3",
+    }  # fmt: skip
+    failed = WorkloadResult(
+        uuid="0" * 36, axes={"rows": 1}, status=Status.INCORRECT_NUMERICAL,
+        failure=Failure(**told),
+    )  # fmt: skip
+    answer = evaluation_answer(
+        evaluation(
+            status=Status.INCORRECT_NUMERICAL, stage=Stage.CORRECTNESS, failure=Failure(**told),
+            workloads=[failed], totals=Totals(failed=1),
+        )
+    )  # fmt: skip
+    for words in ("40 of 128", "[0, 3]", "row 3", "rows=1", "differ"):
+        assert answer.summary.count(words) == 1, words
+    assert answer.workloads[0].reason is None
+    assert answer.failure is not None and answer.failure.message == message
+    bare = evaluation_answer(
+        evaluation(
+            status=Status.INCORRECT_NUMERICAL, stage=Stage.CORRECTNESS,
+            failure=Failure(**{**told, "message": "It is wrong"}),
+        )
+    )  # fmt: skip
+    for words in ("40 of 128 elements differ", "At [0, 3]: expected 1.0, got 2.0", "row 3"):
+        assert words in bare.summary
+
+
+def test_an_earlier_verdict_is_said_to_be_one() -> None:
+    record = evaluation()
+    judged = record.evidence.started_at
+    assert "force=true" not in evaluation_answer(record, asked_at=judged).summary
+    later = evaluation_answer(record, asked_at="2026-11-20T22:15:31+00:00").summary
+    assert f"judged before, at {judged}" in later and "force=true" in later
+
+
+@pytest.mark.parametrize("letter", ["x", '"', "字", "\n"])
+def test_slices_of_any_text_fit_a_client_and_join_to_the_whole(letter: str) -> None:
+    whole = "".join(f"{n}{letter * 40}" for n in range(1_500))
+    joined, offset = "", 0
+    while True:
+        text = whole[offset : offset + SLICE_CHARACTERS]
+        end = offset + len(text)
+        piece = ReportSlice(
+            uri="kernel-harness://evaluation/x", section=None, sections=["log"], text=text,
+            offset=offset, total_characters=len(whole),
+            next_offset=end if end < len(whole) else None,
+        )  # fmt: skip
+        answer = slice_answer(piece, None, offset)
+        assert len(answer.model_dump_json().encode()) < 10_000 * 3
+        joined += answer.text
+        if answer.next_offset is None:
+            break
+        offset = answer.next_offset
+    assert joined == whole

@@ -1,0 +1,92 @@
+"""What compiling showed, as an agent reads it."""
+
+from __future__ import annotations
+
+from kernel_harness.server.answers.static_check import (
+    SUMMARY_ROWS,
+    mix_words,
+    static_note,
+    static_parts,
+    static_words,
+)
+from kernel_harness.tools.schema.evaluation import StaticCheck, StaticKernel
+
+MIX = {
+    "tensor": 8,
+    "tensor_mma": 8,
+    "load_global": 4,
+    "load_global_128": 3,
+    "async_copy": 6,
+    "async_copy_128": 6,
+    "local": 2,
+    "total": 99,
+}
+
+
+def kernel(**changes) -> StaticKernel:
+    values = {
+        "name": "_add",
+        "target": "sm_90",
+        "config": {"BLOCK": 64, "num_warps": 4},
+        "registers": 40,
+        "shared_bytes": 1024,
+        "spill_bytes": 0,
+        "occupancy": 0.75,
+        "occupancy_limit": "registers",
+        "instructions": MIX,
+    }
+    return StaticKernel(**(values | changes))
+
+
+def test_the_summary_tells_resources_tensor_cores_widths_and_local_memory():
+    said = static_words(StaticCheck(status="built", kernels=[kernel()])) or ""
+    assert said == (
+        "_add sm_90: 40 registers, 1024 B shared, occupancy 75% (registers), tensor: 8 mma.sync; "
+        "global loads: 4, 3 of 16 bytes; async copies: 6, 6 of 16 bytes; local memory: 2; all: 99"
+    )
+
+
+def test_the_summary_tells_for_which_workload_it_was_compiled():
+    said = static_words(StaticCheck(status="built", kernels=[kernel()]), {"batch_size": 64}) or ""
+    assert said.splitlines()[0] == "Compiled as called on batch_size=64; other shapes may differ."
+
+
+def test_configurations_of_one_kernel_are_told_apart():
+    two = [kernel(), kernel(config={"BLOCK": 128, "num_warps": 8}, spill_bytes=16)]
+    rows = (static_words(StaticCheck(status="built", kernels=two)) or "").splitlines()
+    assert "(BLOCK=64, num_warps=4)" in rows[0]
+    assert "(BLOCK=128, num_warps=8)" in rows[1]
+    assert "16 B spilled" in rows[1]
+    assert [part.config for part in static_parts(StaticCheck(status="built", kernels=two))] == [
+        "BLOCK=64, num_warps=4",
+        "BLOCK=128, num_warps=8",
+    ]
+
+
+def test_many_configurations_take_a_few_lines():
+    many = StaticCheck(status="built", kernels=[kernel(name=f"k{i}") for i in range(40)])
+    rows = (static_words(many) or "").splitlines()
+    assert len(rows) == SUMMARY_ROWS + 1
+    assert "34 more" in rows[-1]
+
+
+def test_a_check_that_compiled_nothing_says_why():
+    check = StaticCheck(status="unavailable", reason="The call reached no Triton launch: NameError")
+    assert static_words(check) == (
+        "Compiling: unavailable. The call reached no Triton launch: NameError"
+    )
+    assert static_words(None) is None
+
+
+def test_a_failed_target_is_noted_by_its_first_line():
+    check = StaticCheck(status="failed", failures={"sm_100": "kernel.py:7: no\nmore\nlines"})
+    assert (static_note(check) or "").splitlines()[
+        -1
+    ] == "Did not compile for sm_100: kernel.py:7: no"
+
+
+def test_a_kernel_whose_instructions_were_not_read_has_no_mix():
+    assert mix_words({}) == ""
+    assert (
+        static_parts(StaticCheck(status="built", kernels=[kernel(instructions={})]))[0].mix is None
+    )

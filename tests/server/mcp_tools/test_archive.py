@@ -1,0 +1,201 @@
+"""The remembering tools through a real client, in both eras."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from ..calls import good, refused
+from ..scripted import DEFINITION, ScriptedHarness, solution, wrong
+
+pytestmark = pytest.mark.anyio
+
+
+async def archived(client: Client, name: str, **more: Any) -> dict[str, Any]:
+    """Evaluates and archives one candidate."""
+    mine = solution(name, f"return x  # {name}")
+    verdict = await good(client, "evaluate_kernel", solution=mine)
+    return await good(
+        client,
+        "archive_candidate",
+        solution=mine,
+        evaluation_id=verdict["evaluation_id"],
+        hypothesis=f"{name} should be faster",
+        **more,
+    )
+
+
+async def test_a_trial_is_archived_once_and_read_back(connect: Any) -> None:
+    mine = solution()
+    async with connect() as client:
+        verdict = await good(client, "evaluate_kernel", solution=mine)
+        asked = {
+            "solution": mine,
+            "evaluation_id": verdict["evaluation_id"],
+            "hypothesis": "identity is fast",
+            "lesson": "it is not the operator",
+            "tags": "identity, nothing",
+        }
+        first = await good(client, "archive_candidate", **asked)
+        second = await good(client, "archive_candidate", **asked)
+        report = await good(client, "read_report", uri=first["candidate_uri"])
+    assert first["candidate_id"] == second["candidate_id"]
+    assert not first["already"] and second["already"]
+    assert "it is not the operator" in report["text"]
+
+
+async def test_a_failure_is_archived_and_found_by_its_lesson(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    harness.verdict = wrong
+    async with connect() as client:
+        kept = await archived(client, "lossy", lesson="fp8 state overflows", tags=["fp8-state"])
+        found = await good(client, "search_archive", definition="rmsnorm", query="overflows")
+    assert [c["candidate_id"] for c in found["candidates"]] == [kept["candidate_id"]]
+    assert found["blocked"][0]["technique"] == "fp8-state"
+
+
+async def test_an_archive_without_an_answer_says_where_to_begin(connect: Any) -> None:
+    async with connect() as client:
+        found = await good(client, "search_archive", definition=DEFINITION)
+    assert found["total"] == 0
+    assert "baseline" in found["summary"]
+
+
+async def test_a_search_leads_to_the_skill_that_knows(connect: Any) -> None:
+    async with connect() as client:
+        found = await good(client, "search_archive", query="INCONCLUSIVE interval")
+    assert any("read-the-verdict" in note["skill_uri"] for note in found["skill_notes"])
+
+
+async def test_an_evaluation_of_other_sources_is_refused(connect: Any) -> None:
+    async with connect() as client:
+        verdict = await good(client, "evaluate_kernel", solution=solution("one"))
+        said = await refused(
+            client,
+            "archive_candidate",
+            solution=solution("two", "return x * 2"),
+            evaluation_id=verdict["evaluation_id"],
+            hypothesis="h",
+        )
+    assert "sources" in said or "evaluation" in said
+
+
+async def test_a_parent_is_selected_and_its_context_shown(connect: Any) -> None:
+    async with connect() as client:
+        root = await archived(client, "root")
+        child = await archived(client, "child", parent=root["candidate_id"])
+        chosen = await good(client, "select_parent", definition=DEFINITION, seed=1)
+        again = await good(client, "select_parent", definition=DEFINITION, seed=1)
+        window = await good(
+            client, "get_context", role="planner", candidate_id=child["candidate_id"]
+        )
+    assert chosen["candidate_id"] == again["candidate_id"]
+    assert chosen["candidate_id"] in {root["candidate_id"], child["candidate_id"]}
+    assert window["role"] == "plan"
+    assert {entry["relation"] for entry in window["entries"]} >= {"node", "root"}
+    assert any("+" in entry.get("diff", "") for entry in window["entries"])
+
+
+async def test_selecting_from_an_empty_archive_says_what_to_do(connect: Any) -> None:
+    async with connect() as client:
+        said = await refused(client, "select_parent", definition=DEFINITION)
+    assert "archive" in said.lower()
+
+
+async def test_pages_of_a_search_add_up(connect: Any) -> None:
+    async with connect() as client:
+        kept = {(await archived(client, f"n{number}"))["candidate_id"] for number in range(5)}
+        first = await good(client, "search_archive", limit=3)
+        rest = await good(client, "search_archive", limit=3, cursor=first["next_cursor"])
+    assert {c["candidate_id"] for page in (first, rest) for c in page["candidates"]} == kept
+    assert len(json.dumps(first)) < 24_000
+
+
+async def test_a_program_that_was_archived_is_recognised_however_it_is_formatted(
+    connect: Any,
+) -> None:
+    async with connect() as client:
+        new = await good(client, "evaluate_kernel", solution=solution("old"))
+        kept = await archived(client, "old")
+        same = await good(
+            client, "evaluate_kernel", solution=solution("old", "return x  # old"), force=True
+        )
+        spaced = await good(
+            client, "evaluate_kernel", solution=solution("other", "return  x  # said otherwise")
+        )
+        other = await good(client, "evaluate_kernel", solution=solution("b", "return x + weight"))
+    assert new.get("seen_before") is None
+    assert same["seen_before"]["exact"] and not spaced["seen_before"]["exact"]
+    assert same["seen_before"]["candidates"] == [kept["candidate_id"]]
+    assert kept["candidate_id"] in spaced["summary"]
+    assert other.get("seen_before") is None
+
+
+async def test_a_broken_memory_costs_no_verdict(
+    connect: Any, harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise OSError("the disk is gone")
+
+    async with connect() as client:
+        await archived(client, "first")
+        monkeypatch.setattr(harness.archive.catalogue, "index_now", broken)
+        verdict = await good(client, "evaluate_kernel", solution=solution("two"))
+    assert verdict["status"] == "PASSED" and verdict.get("seen_before") is None
+
+
+MARKED = "# <<<IMPROVE BEGIN>>>\n    y = x  # slow\n    # <<<IMPROVE END>>>\n    return y"
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [("y = x * 1\n    return y", True), ("y = x * 1\n    return y + weight", False)],
+)
+async def test_a_change_is_held_to_the_regions_that_its_parent_marks(
+    connect: Any, body: str, kept: bool
+) -> None:
+    plan, child = solution("plan", MARKED), solution("child", body)
+    asked: dict[str, Any] = {"hypothesis": "only the marked line"}
+    async with connect() as client:
+        first = await good(client, "evaluate_kernel", solution=plan)
+        asked |= {"solution": plan, "evaluation_id": first["evaluation_id"]}
+        parent = await good(client, "archive_candidate", **asked)
+        second = await good(client, "evaluate_kernel", solution=child)
+        asked |= {"solution": child, "evaluation_id": second["evaluation_id"]}
+        asked["parent"] = parent["candidate_id"]
+        answer = await good(client, "archive_candidate", **asked)
+    assert parent.get("anchors") is None
+    assert answer["anchors"]["parent"] == parent["candidate_id"]
+    assert (answer["anchors"]["kept"], answer["anchors"]["regions"]) == (kept, 1)
+    assert bool(answer["anchors"].get("outside")) is not kept
+    assert ("left the regions" in answer["summary"]) is not kept
+
+
+async def test_leaving_the_regions_of_what_it_began_from_is_told_with_the_verdict(
+    connect: Any,
+) -> None:
+    marked = "# <<<IMPROVE BEGIN>>>\nBLOCK = 64\n# <<<IMPROVE END>>>\n"
+    plan = solution("plan", "return x")
+    plan["sources"][0]["content"] = marked + plan["sources"][0]["content"]
+    async with connect() as client:
+        verdict = await good(client, "evaluate_kernel", solution=plan)
+        asked = {"evaluation_id": verdict["evaluation_id"], "hypothesis": "larger blocks"}
+        parent = await good(client, "archive_candidate", solution=plan, **asked)
+        begun = parent["candidate_id"]
+        opened = await good(
+            client, "open_workspace", definition=DEFINITION, name="child", start_from=begun
+        )
+        source = Path(opened["workspace"]) / plan["sources"][0]["path"]
+        inside = source.read_text().replace("64", "128")
+        source.write_text(inside)
+        kept = await good(client, "evaluate_kernel", workspace="child")
+        source.write_text(inside.replace("return x", "return x * 1"))
+        left = await good(client, "evaluate_kernel", workspace="child")
+    assert kept.get("anchors", []) == [] and "regions" not in kept["summary"]
+    assert any("return x" in place for place in left["anchors"])
+    assert f"left the regions that {begun} marks" in left["summary"]

@@ -1,0 +1,204 @@
+"""From an archived candidate to its tag, with trials that are told beforehand how they end."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.archive.promotion.verification import REPEATS, Promoting
+from kernel_harness.tools.archive.store.archive import Archive
+from kernel_harness.tools.archive.store.manifest import gpu_label
+from kernel_harness.tools.errors import ArchiveError
+from kernel_harness.tools.evaluation.plan import promotion_checks
+from kernel_harness.tools.evaluation.service import EvaluateRequest
+from kernel_harness.tools.messages.judge import Ready
+from kernel_harness.tools.schema.evaluation import (
+    DeviceInfo,
+    Evaluation,
+    Evidence,
+    Executor,
+    Failure,
+    Integrity,
+    Scope,
+    Stage,
+    Status,
+    WorkloadResult,
+)
+from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.workloads.dataset import Dataset
+from kernel_harness.tools.workloads.operators import Operator
+
+WRONG = Failure(stage=Stage.CORRECTNESS, kind="wrong_values", message="m", remedy="r")
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    folder = tmp_path / "kernels" / "double"
+    folder.mkdir(parents=True)
+    tensor = {"shape": ["m"], "dtype": "float32"}
+    definition = {
+        "name": "double", "op_type": "test", "axes": {"m": {"type": "var"}},
+        "inputs": {"x": tensor}, "outputs": {"y": tensor},
+        "reference": "def run(x):\n    return x * 2\n",
+    }  # fmt: skip
+    (folder / "definition.json").write_text(json.dumps(definition))
+    lines = [
+        {"definition": "double",
+         "workload": {"uuid": f"w{m}", "axes": {"m": m}, "inputs": {"x": {"type": "random"}}}}
+        for m in (4, 8)
+    ]  # fmt: skip
+    (folder / "workloads.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return Dataset.load(tmp_path / "kernels", ()).operator("double")
+
+
+def solution(by: str) -> Solution:
+    spec = {"language": "python", "target_hardware": ["cuda"], "entry_point": "main.py::run"}
+    sources = [{"path": "main.py", "content": f"def run(x, y):\n    y.copy_(x * {by})\n"}]
+    return Solution.model_validate(
+        {"name": f"by-{by}", "definition": "double", "author": "t", "spec": spec,
+         "sources": sources}
+    )  # fmt: skip
+
+
+def record(number: int, of: Solution, status: Status = Status.PASSED) -> Evaluation:
+    passed = status is Status.PASSED
+    return Evaluation(
+        evaluation_id=f"ev-20261120-2215{number:02d}-00000000",
+        definition="double",
+        solution_name=of.name,
+        language="python",
+        content_hash=of.content_hash(),
+        workload_digest="d",
+        scope=Scope.FULL,
+        status=status,
+        stage=Stage.DONE if passed else Stage.CORRECTNESS,
+        failure=None if passed else WRONG,
+        workloads=[
+            WorkloadResult(uuid=f"w{m}", axes={"m": m}, status=status, calls_checked=150)
+            for m in (4, 8)
+        ],
+        evidence=Evidence(
+            started_at=f"2026-11-20T22:15:{number:02d}+00:00",
+            seeds={"w4": [number], "w8": [number + 1]},
+            device=DeviceInfo(name="cpu", executor=Executor.INTERPRETER),
+        ),
+        integrity=Integrity(checks=["held_out", "determinism"]),
+    )
+
+
+@dataclass
+class Trials:
+    """Ends each trial as it is told; remembers what it was asked."""
+
+    ends: list[Status]
+    asked: list[EvaluateRequest] = field(default_factory=list)
+
+    async def evaluate(self, request, device, wait_s, progress) -> Evaluation:
+        self.asked.append(request)
+        return record(30 + len(self.asked), request.solution, self.ends[len(self.asked) - 1])
+
+
+class Judges:
+    """Stands for an Inspection, of which only its pool of judges is asked."""
+
+    def __init__(self, name: str) -> None:
+        facts = {"name": name, "executor": "cuda"}
+        self.pool = self
+        self._is = Ready(device=facts, versions={}, isolation={"level": "strong"}, seconds=0.0)
+        self._warm = False
+
+    async def warm(self, device: str) -> Ready:
+        self._warm = True
+        return self._is
+
+    def ready(self, device: str) -> Ready | None:
+        return self._is if self._warm else None
+
+
+@pytest.fixture
+def archive(tmp_path: Path):
+    made = Archive(tmp_path / "archive")
+    yield made
+    made.close()
+
+
+def archived(archive: Archive, operator: Operator, evaluation: Evaluation, of: Solution) -> str:
+    added = archive.add(
+        solution=of, evaluation=evaluation, definition=operator.definition,
+        workloads=operator.workloads, hypothesis="Twice.",
+    )  # fmt: skip
+    return added.candidate_id
+
+
+def promoting(archive: Archive, trials: Trials) -> Promoting:
+    return Promoting(
+        archive,
+        trials,  # pyright: ignore[reportArgumentType]
+        None,  # pyright: ignore[reportArgumentType] - without a GPU nothing is inspected
+        "cpu",
+    )
+
+
+def promoted(room: Promoting, operator: Operator, of: Solution, candidate: str):
+    return asyncio.run(room.promote(operator, of, candidate))
+
+
+def test_two_fresh_full_trials_are_asked_for_and_a_right_candidate_gets_its_tag(archive, operator):
+    right, trials = solution("2"), Trials([Status.PASSED] * REPEATS)
+    candidate = archived(archive, operator, record(1, right), right)
+    decision = promoted(promoting(archive, trials), operator, right, candidate)
+    assert decision.promoted and decision.line == "verified", decision.words
+    assert len(trials.asked) == REPEATS
+    for asked in trials.asked:
+        assert asked.force and asked.scope is Scope.FULL and asked.replay is None
+        assert asked.checks == promotion_checks(Executor.INTERPRETER)
+    (tag,) = archive.repository.run("tag", "--list").split()
+    assert "verified" in tag
+
+
+def test_a_failed_verification_ends_at_once_and_is_a_refusal_with_its_number(archive, operator):
+    flaky, trials = solution("2.0"), Trials([Status.INCORRECT_NUMERICAL])
+    candidate = archived(archive, operator, record(1, flaky), flaky)
+    decision = promoted(promoting(archive, trials), operator, flaky, candidate)
+    assert not decision.promoted and len(trials.asked) == 1
+    refused = {rule.name: rule for rule in decision.rules if rule.applied and not rule.passed}
+    assert refused["all_workloads_passed"].number == 0
+    assert refused["all_workloads_passed"].limit == 2
+    assert not archive.repository.run("tag", "--list").split()
+
+
+def test_what_no_verification_could_change_is_refused_without_one(archive, operator):
+    wrong, right = solution("3"), solution("2")
+    trials = Trials([Status.PASSED] * (REPEATS + 1))
+    room = promoting(archive, trials)
+    failed = archived(archive, operator, record(1, wrong, Status.INCORRECT_NUMERICAL), wrong)
+    decision = promoted(room, operator, wrong, failed)
+    assert not decision.promoted and "never_wrong" in decision.words and failed in decision.words
+    best = archived(archive, operator, record(2, right), right)
+    assert promoted(room, operator, right, best).promoted
+    again = promoted(room, operator, right, best)
+    assert not again.promoted and "is_new" in again.words
+    assert len(trials.asked) == REPEATS
+
+
+def test_the_best_is_that_of_the_board_which_the_judge_sees(archive, operator, monkeypatch):
+    """With CUDA_VISIBLE_DEVICES the first CUDA device need not be the driver's first."""
+    room = replace(
+        promoting(archive, Trials([])), device="cuda:0", inspection=Judges("NVIDIA B200")
+    )
+    right, asked = solution("2"), []
+    candidate = archived(archive, operator, record(1, right, Status.INCORRECT_NUMERICAL), right)
+
+    def best(archive, definition, line):
+        asked.append(line)
+
+    monkeypatch.setattr("kernel_harness.tools.archive.promotion.verification.current_best", best)
+    promoted(room, operator, right, candidate)
+    assert asked == [gpu_label("NVIDIA B200")]
+
+
+def test_a_rollback_needs_a_reason(archive, operator):
+    with pytest.raises(ArchiveError, match="reason"):
+        promoting(archive, Trials([])).rollback(operator, "  ", None)

@@ -1,0 +1,170 @@
+"""The static site, as files and in a browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.archive.promotion.events import decide, promote, rollback
+from kernel_harness.tools.archive.report import website as report
+from kernel_harness.tools.archive.report.website import write_site
+from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
+
+EVIL = "<script>document.title='owned'</script><img src=http://example.com/x>"
+
+
+@pytest.fixture(scope="module")
+def module_bench(tmp_path_factory, request):
+    """One archive for all tests of this file."""
+    from kernel_harness.tools.archive.store.archive import Archive
+
+    bench_type = request.getfixturevalue("bench_class")
+    archive = Archive(tmp_path_factory.mktemp("report") / "archive")
+    yield bench_type(archive)
+    archive.close()
+
+
+@pytest.fixture(scope="module")
+def site(module_bench, tmp_path_factory):
+    """A site with a root, wins, a crossover, failures, a promotion and hostile words."""
+    bench, archive = module_bench, module_bench.archive
+    root = bench.add(latency_us=10.0, technique=["plain"])
+    a = bench.add(latency_us=8.0, parents=[root.candidate_id], technique=["split-k"])
+    b = bench.add(latency_us=9.0, parents=[root.candidate_id], profiles={"ncu.json": b'{"a": 1}'})
+    merged = bench.add(latency_us=7.0, parents=[a.candidate_id, b.candidate_id])
+    failure = Failure(stage=Stage.COMPILE, kind="error", message=EVIL, remedy="Stop.", excerpt=EVIL)
+    bad = bench.add(
+        status=Status.COMPILE_ERROR,
+        parents=[a.candidate_id],
+        failure=failure,
+        hypothesis=EVIL,
+        lesson=EVIL,
+        name=EVIL,
+        technique=[EVIL],
+    )
+    bench.add(status=Status.TIMEOUT, technique=["persistent"])
+    bench.add(definition="a b/c", gpu=None)
+    node = archive.node(merged.candidate_id)
+    decision = decide(node, [archive.get(merged.candidate_id).evaluation])
+    promote(archive, type(decision)(**{**vars(decision), "promoted": True}), [])
+    out = tmp_path_factory.mktemp("site")
+    index = write_site(archive, out)
+    return out, index, {"root": root, "a": a, "merged": merged, "bad": bad}
+
+
+class Links(HTMLParser):
+    """Collects every address a page names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [v or "" for k, v in attrs if k in ("href", "src", "xlink:href")]
+
+
+def pages(out: Path) -> dict[Path, str]:
+    return {path: path.read_text(encoding="utf-8") for path in out.rglob("*.html")}
+
+
+def test_every_link_leads_to_a_page_of_the_site_and_none_outside(site):
+    out, _, _ = site
+    assert len(list((out / "candidates").iterdir())) == 7
+    for path, text in pages(out).items():
+        parser = Links()
+        parser.feed(text)
+        for link in parser.found:
+            if link.startswith(("#", "data:")):
+                continue
+            target = (path.parent / link.split("#")[0]).resolve()
+            assert target.is_file() and out.resolve() in target.parents, (path.name, link)
+
+
+def test_hostile_words_are_text_and_pages_forbid_requests(site):
+    out, _, ids = site
+    for text in pages(out).values():
+        assert "<script>document" not in text and "<img" not in text
+        assert "default-src 'none'" in text
+    shown = (out / "candidates" / f"{ids['bad'].candidate_id}.html").read_text()
+    assert "&lt;script&gt;document" in shown
+
+
+def test_the_index_ranks_by_latency_and_marks_the_promoted(site):
+    _, index, ids = site
+    text = index.read_text(encoding="utf-8")
+    merged, root = ids["merged"].candidate_id, ids["root"].candidate_id
+    assert text.index(merged) < text.index(root) and "★ promoted" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(58.3, "58.30"), (7.0, "7.000"), (1234.4, "1234"), (123456.7, "123457"), (0.5, "0.5000")],
+)
+def test_figures_of_a_column_keep_their_digits(value, shown):
+    assert report.figures()["us"](value) == shown
+
+
+def test_an_operators_page_has_trajectory_tree_and_failures(site):
+    out, _, ids = site
+    text = (out / "operators" / "scale_n64.html").read_text(encoding="utf-8")
+    assert 'class="plot"' in text and "baseline" in text
+    assert re.search(r'<ul class="tree">.*' + ids["merged"].candidate_id, text, re.DOTALL)
+    assert 'data-status="TIMEOUT"' in text
+
+
+def test_a_candidates_page_has_verdict_table_diff_profile_and_lineage(site):
+    out, _, ids = site
+    text = (out / "candidates" / f"{ids['merged'].candidate_id}.html").read_text(encoding="utf-8")
+    for words in ("m=64", "Latency against floor", "speed of light", '<span class="add">+'):
+        assert words in text
+    assert ids["a"].candidate_id in text and "promoted/scale_n64/H200/1" in text
+
+
+def test_a_site_is_written_anew_after_a_rollback(site, module_bench, tmp_path):
+    rollback(module_bench.archive, "scale_n64", "H200", "For a test.")
+    text = write_site(module_bench.archive, tmp_path).read_text(encoding="utf-8")
+    assert "★ promoted" not in text and "For a test." in text
+
+
+def test_an_empty_archive_has_a_page_that_says_so(archive, tmp_path):
+    text = write_site(archive, tmp_path / "site").read_text(encoding="utf-8")
+    assert "Nothing was archived yet" in text
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def rendered(page: Path, *options: str) -> str:
+    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", *options]
+    done = subprocess.run(
+        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=60
+    )
+    return done.stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_browser_filters_failures_and_runs_no_foreign_script(site):
+    out, _, _ = site
+    text = rendered(out / "operators" / "scale_n64.html")
+    outputs = re.findall(r"<output[^>]*>([^<]*)</output>", text)
+    assert outputs == ["2 of 2", "6 of 6"]
+    assert "owned" not in re.findall(r"<title>([^<]*)</title>", text)[0]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_phone_sees_no_page_wider_than_its_screen(site, tmp_path):
+    """Tables scroll in their own box; the page itself does not."""
+    out, _, ids = site
+    probe = "const page = document.documentElement;"
+    probe += "document.title = page.scrollWidth - page.clientWidth"
+    for name in ("index.html", f"candidates/{ids['bad'].candidate_id}.html"):
+        page = tmp_path / "probe.html"
+        text = (out / name).read_text(encoding="utf-8")
+        page.write_text(text.replace("</body>", f"<script>{probe}</script></body>"))
+        shown = rendered(page, "--window-size=390,800")
+        assert re.findall(r"<title>([^<]*)</title>", shown)[0] == "0", name

@@ -1,0 +1,120 @@
+"""A candidate in one line: what it ranks by and what became of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel_harness.tools.archive.store.entry import (
+    DEFAULT_NOISE,
+    Outcome,
+    error_signature,
+    noise_floor,
+    profile_bottlenecks,
+    regime_facts,
+)
+from kernel_harness.tools.archive.store.manifest import gpu_name, ranked_latency_us, ref_part
+from kernel_harness.tools.errors import ArchiveError
+from kernel_harness.tools.schema.evaluation import Failure, Stage, Status, Totals
+
+
+def test_a_record_of_some_workloads_only_has_no_rank(trial):
+    _, full = trial(latency_us=10.0)
+    assert ranked_latency_us(full, 2) == 15.0
+    assert ranked_latency_us(full, 54) is None
+    _, smoke = trial(scope="smoke")
+    assert ranked_latency_us(smoke) is None
+    left = full.totals.model_copy(update={"not_run": 1})
+    assert ranked_latency_us(full.model_copy(update={"totals": left})) is None
+    estimate = Totals(mean_latency_us=3.0, estimated_full_mean_us=9.0)
+    assert ranked_latency_us(full.model_copy(update={"totals": estimate}), 54) == 9.0
+
+
+def test_noise_is_that_of_the_latencys_decade(trial):
+    _, record = trial()
+    table = {"0": 0.012, "1": 0.005, "2": 0.001}
+    evidence = record.evidence.model_copy(update={"noise_floor": table})
+    known = record.model_copy(update={"evidence": evidence})
+    assert noise_floor(known, 3.0) == pytest.approx(0.036)
+    assert noise_floor(known, 30.0) == pytest.approx(0.015)
+    assert noise_floor(known, 5_000.0) == 0.01
+    assert noise_floor(record, 3.0) == DEFAULT_NOISE
+
+
+def outcome(bench, added):
+    return bench.archive.node(added.candidate_id).outcome
+
+
+def test_a_root_is_compared_with_its_baseline(bench):
+    assert outcome(bench, bench.add(ratio=1.2)) is Outcome.FASTER
+    assert outcome(bench, bench.add(ratio=0.8)) is Outcome.SLOWER
+    assert outcome(bench, bench.add(ratio=1.001)) is Outcome.EQUAL
+
+
+def test_a_child_is_compared_with_its_best_parent(bench):
+    a, b = bench.add(latency_us=10.0, ratio=5.0), bench.add(latency_us=8.0, ratio=5.0)
+    both = [a.candidate_id, b.candidate_id]
+    child = bench.add(latency_us=9.0, ratio=5.0, parents=both)
+    assert outcome(bench, child) is Outcome.SLOWER and b.candidate_id in child.decision
+
+
+def test_a_paired_comparison_with_the_parent_outranks_two_latencies(bench):
+    parent = bench.add(latency_us=10.0)
+    content = bench.archive.node(parent.candidate_id).content_hash
+    child = bench.add(
+        latency_us=10.5, ratio=1.05, baseline_hash=content, parents=[parent.candidate_id]
+    )
+    assert outcome(bench, child) is Outcome.FASTER
+
+
+def test_another_device_or_operator_is_no_comparison(bench):
+    parent = bench.add(latency_us=1.0, gpu="NVIDIA B200")
+    child = bench.add(latency_us=9.0, ratio=1.3, parents=[parent.candidate_id])
+    assert outcome(bench, child) is Outcome.FASTER
+    other = bench.add(latency_us=1.0, definition="other")
+    moved = bench.add(latency_us=9.0, ratio=1.3, parents=[other.candidate_id])
+    assert outcome(bench, moved) is Outcome.FASTER
+
+
+def test_without_a_clock_a_pass_is_untimed(bench):
+    assert outcome(bench, bench.add(gpu=None)) is Outcome.UNTIMED
+
+
+def test_equal_causes_have_equal_signatures(trial):
+    def signature(message: str) -> str:
+        failure = Failure(stage=Stage.COMPILE, kind="error", message=message, remedy="")
+        return error_signature(trial(status=Status.COMPILE_ERROR, failure=failure)[1])
+
+    assert signature("needs 1,024 bytes of 'a' at 0xff") == signature("needs 7 bytes of 'b' at 0x1")
+    assert signature("needs 7 bytes") != signature("needs 7 registers")
+
+
+def test_regimes_keep_latency_ratio_and_decision(trial):
+    small, large = regime_facts(trial(latency_us=4.0, ratio=1.2)[1])
+    assert (small.name, small.latency_us, small.decision) == ("small", 4.0, "faster")
+    assert large.latency_us == 8.0 and large.ratio == pytest.approx(1.2)
+    failed, _ = regime_facts(trial(status=Status.TIMEOUT)[1])
+    assert failed.decision == "failed" and failed.latency_us is None
+
+
+def test_bottlenecks_are_found_at_any_depth():
+    nested = b'{"kernels": [{"diagnosis": {"bottleneck": "serial_chain"}}, {"bottleneck": null}]}'
+    assert profile_bottlenecks({"a.json": nested, "b.txt": nested}) == ("serial chain",)
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [("NVIDIA H200", "H200"), ("NVIDIA H100 80GB HBM3", "H100-80GB-HBM3"), (None, "cpu")],
+)
+def test_devices_are_named_for_refs(trial, device, name):
+    assert gpu_name(trial(gpu=device)[1]) == name
+
+
+def test_different_names_stay_different_refs():
+    names = ["a", "a b", "a%20b", "a..b", ".a", "a.lock", "a.", "-a", "é"]
+    parts = [ref_part(name) for name in names]
+    assert len(set(parts)) == len(names) and all(part.isascii() for part in parts)
+
+
+def test_a_record_without_a_time_is_refused(bench):
+    with pytest.raises(ArchiveError, match="ISO 8601"):
+        bench.add(at="yesterday")

@@ -1,0 +1,81 @@
+"""Remotes and bundles."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from kernel_harness.tools.archive.promotion.events import decide, promote
+from kernel_harness.tools.archive.store.archive import Archive
+from kernel_harness.tools.archive.store.transfer import fetch, push, write_bundle
+from kernel_harness.tools.errors import ArchiveError, RequestError
+
+
+@pytest.fixture
+def other(tmp_path):
+    found = Archive(tmp_path / "other")
+    yield found
+    found.close()
+
+
+def force_best(archive, node):
+    """Promotes without asking the rules, to have refs to carry."""
+    decision = decide(node, [])
+    chosen = {"promoted": True, "line": "timed", "gpu": "H200"}
+    best = archive.repository.refs("refs/heads/best/scale_n64")
+    chosen["current_best"] = next(iter(best.values()))[:12] if best else None
+    promote(archive, type(decision)(**{**vars(decision), **chosen}), [])
+
+
+def test_a_bundle_carries_the_whole_archive(bench, archive, other, tmp_path):
+    root = bench.add()
+    child = bench.add(parents=[root.candidate_id], latency_us=5.0)
+    force_best(archive, archive.node(child.candidate_id))
+    file = write_bundle(archive, tmp_path / "history.bundle")
+    moved = fetch(other, str(file))
+    assert moved.candidates == 2 and not moved.differing
+    assert list(other.iter()) == list(archive.iter())
+    assert other.best("scale_n64", "H200").candidate_id == child.candidate_id
+    assert other.get(child.candidate_id) == archive.get(child.candidate_id)
+
+
+def test_two_archives_meet_in_a_remote(bench, archive, other, tmp_path):
+    remote = str(tmp_path / "remote.git")
+    subprocess.run(["git", "init", "-q", "--bare", remote], check=True)
+    mine = bench.add(latency_us=10.0)
+    assert push(archive, remote).candidates == 1
+    assert fetch(other, remote).candidates == 1
+    theirs = type(bench)(other)
+    theirs.add()  # the same number as the first one here, and so the same commit
+    added = theirs.add(parents=[mine.candidate_id], latency_us=4.0)
+    assert push(other, remote).candidates >= 1
+    fetch(archive, remote)
+    assert added.candidate_id in {n.candidate_id for n in archive.children(mine.candidate_id)}
+    assert push(archive, remote).candidates == 0
+    subprocess.run(["git", "--git-dir", remote, "fsck", "--strict"], check=True)
+
+
+def test_a_best_that_differs_is_left_alone_and_named(bench, archive, other, tmp_path):
+    remote = str(tmp_path / "remote.git")
+    subprocess.run(["git", "init", "-q", "--bare", remote], check=True)
+    first, second = bench.add(latency_us=10.0), bench.add(latency_us=9.0)
+    push(archive, remote)
+    fetch(other, remote)
+    force_best(archive, archive.node(first.candidate_id))
+    force_best(other, other.node(second.candidate_id))
+    push(archive, remote)
+    best = "refs/heads/best/scale_n64/H200"
+    assert best in fetch(other, remote).differing
+    assert other.repository.resolve(best) == second.commit
+    assert best in push(other, remote).differing
+    force_best(archive, archive.node(second.candidate_id))
+    assert best in push(archive, remote).moved
+
+
+def test_hostile_addresses_and_empty_archives_are_refused(archive):
+    for source in ("--upload-pack=touch x", "ext::sh -c id", ""):
+        with pytest.raises(RequestError):
+            fetch(archive, source)
+    with pytest.raises(ArchiveError, match="empty"):
+        push(archive, "elsewhere")

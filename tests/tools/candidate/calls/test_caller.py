@@ -1,0 +1,184 @@
+"""What a call gives back, and how each way of breaking the convention is named."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kernel_harness.tools.messages import candidate as wire
+
+pytestmark = pytest.mark.process
+
+DOUBLE = "def run(x, out):\n    out.copy_(x * 2)\n"
+
+
+def test_outputs_are_filled_in_place_and_copied_to_the_snapshots(candidate):
+    assert candidate.build({"kernel.py": DOUBLE}).fault is None
+    x = torch.arange(6.0).view(2, 3)
+    called, (snapshot,) = candidate.call([x], [torch.full((2, 3), torch.nan)], late=True)
+    assert called.fault is None
+    assert torch.equal(snapshot, x * 2)
+    assert torch.equal(candidate.view(candidate.late[0]), x * 2)
+    assert called.timer is None and called.host_ns > 0
+
+
+def test_a_triton_kernel_runs_in_the_interpreter(candidate):
+    source = (
+        "import triton\n"
+        "import triton.language as tl\n"
+        "@triton.jit\n"
+        "def _add(x, y, out, n, BLOCK: tl.constexpr):\n"
+        "    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)\n"
+        "    m = i < n\n"
+        "    tl.store(out + i, tl.load(x + i, m) + tl.load(y + i, m), m)\n"
+        "def run(x, y, out):\n"
+        "    _add[(triton.cdiv(x.numel(), 64),)](x, y, out, x.numel(), BLOCK=64)\n"
+    )
+    built = candidate.build({"kernel.py": source}, language="triton", argument_count=2)
+    assert built.fault is None
+    x, y = torch.rand(100), torch.rand(100)
+    called, (snapshot,) = candidate.call([x, y], [torch.zeros(100)])
+    assert called.fault is None
+    assert torch.equal(snapshot, x + y)
+
+
+RETURNING = {"destination_passing_style": False}
+
+
+def returned(candidate, body: str, outputs=None, arguments=None):
+    """Builds a value-returning candidate and calls it once."""
+    source = f"import torch\nkept = torch.zeros(3)\ndef run(x):\n    {body}\n"
+    built = candidate.build({"kernel.py": source}, **RETURNING, output_count=len(outputs or [1]))
+    assert built.fault is None, built.fault
+    return candidate.call(arguments or [torch.ones(3)], outputs or [torch.full((3,), torch.nan)])
+
+
+@pytest.mark.parametrize("body", ["return x * 2", "return (x * 2,)", "return [x * 2]"])
+def test_returned_tensors_are_taken_in_every_spelling(candidate, body):
+    called, (snapshot,) = returned(candidate, body)
+    assert called.fault is None
+    assert torch.equal(snapshot, torch.full((3,), 2.0))
+    assert called.returned == ["[3] float32 cpu"]
+
+
+def test_several_outputs_and_a_scalar_come_in_order(candidate):
+    outputs = [torch.zeros(3), torch.zeros((), dtype=torch.int64)]
+    called, (first, second) = returned(candidate, "return x + 1, 7", outputs)
+    assert called.fault is None
+    assert torch.equal(first, torch.full((3,), 2.0)) and second.item() == 7
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("return None", "missing_output"),
+        ("return x[:2] * 1", "wrong_shape"),
+        ("return (x * 2).unsqueeze(0)", "wrong_shape"),
+        ("return x.half()", "wrong_dtype"),
+        ("return torch.empty(3, device='meta')", "wrong_device"),
+        ("return torch.nn.Parameter(x * 2)", "lazy_tensor"),
+        ("return (x * 2).to_sparse()", "lazy_tensor"),
+        ("return x.numpy()", "not_a_tensor"),
+        ("return x", "aliases_input"),
+        ("return x.view(3)", "aliases_input"),
+        ("return x * 2, x * 3", "wrong_output_count"),
+        ("raise ValueError('no')", "exception"),
+        ("raise MemoryError('big')", "out_of_memory"),
+        ("raise RuntimeError('CUDA error: an illegal memory access')", "cuda_error"),
+        ("import sys; sys.exit(0)", "exit"),
+    ],
+)
+def test_each_breach_of_the_convention_has_its_name(candidate, body, kind):
+    called, (snapshot,) = returned(candidate, body)
+    assert called.fault is not None and called.fault.kind == kind
+    assert torch.isnan(snapshot).all()
+
+
+def test_a_tensor_subclass_that_computes_late_is_refused(candidate):
+    body = "class Lazy(torch.Tensor): pass\n    return (x * 2).as_subclass(Lazy)"
+    called, _ = returned(candidate, body)
+    assert called.fault.kind == "lazy_tensor" and "Lazy" in called.fault.message
+
+
+def test_a_buffer_returned_twice_is_noticed_while_the_first_is_held(candidate):
+    called, _ = returned(candidate, "return kept.add_(x)")
+    assert called.fault is None
+    called, _ = candidate.call([torch.ones(3)], [torch.zeros(3)])
+    assert called.fault.kind == "aliases_earlier_output"
+    assert called.fault.output_position == 0
+
+
+def test_an_exception_is_told_with_the_candidates_own_frames(candidate):
+    source = "def helper(x):\n    return x.nope\n\ndef run(x, out):\n    out.copy_(helper(x))\n"
+    candidate.build({"kernel.py": source})
+    called, _ = candidate.call([torch.ones(2)], [torch.ones(2)])
+    assert called.fault.kind == "exception"
+    assert "AttributeError" in called.fault.message
+    assert "kernel.py" in called.fault.excerpt and "line 2" in called.fault.excerpt
+    assert "tools/candidate" not in called.fault.excerpt
+
+
+def test_the_process_outlives_a_failed_call(candidate):
+    source = "def run(x, out):\n    out.copy_(x if x[0] else x.nope)\n"
+    candidate.build({"kernel.py": source})
+    called, _ = candidate.call([torch.zeros(2)], [torch.zeros(2)])
+    assert called.fault is not None
+    called, (snapshot,) = candidate.call([torch.ones(2)], [torch.zeros(2)])
+    assert called.fault is None and torch.equal(snapshot, torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+        *(torch.float8_e4m3fn, torch.float8_e5m2),
+        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+    ],
+)
+def test_every_dtype_crosses_bit_for_bit(candidate, dtype):
+    candidate.build({"kernel.py": "def run(x, out):\n    out.copy_(x)\n"})
+    x = torch.randint(0, 2, (5, 7)).to(dtype)
+    called, (snapshot,) = candidate.call([x], [torch.zeros(5, 7, dtype=dtype)])
+    assert called.fault is None
+    assert torch.equal(snapshot.view(torch.uint8), x.view(torch.uint8))
+
+
+def test_scalars_arrive_as_python_numbers_and_empty_tensors_as_empty(candidate):
+    source = (
+        "def run(x, flag, count, scale, out):\n"
+        "    assert (type(flag), type(count), type(scale)) == (bool, int, float)\n"
+        "    assert x.shape == (0, 4)\n"
+        "    out.fill_(count * scale if flag else 0)\n"
+    )
+    candidate.build({"kernel.py": source}, argument_count=4)
+    called, (snapshot,) = candidate.call([torch.ones(0, 4), True, 3, 0.5], [torch.zeros(1)])
+    assert called.fault is None, called.fault
+    assert snapshot.item() == 1.5
+
+
+def test_replacing_what_measures_changes_nothing(candidate):
+    source = (
+        "import time, torch\n"
+        "time.perf_counter_ns = lambda: 0\n"
+        "torch.Tensor.copy_ = lambda self, other: self\n"
+        "time.sleep = None\n"
+        "def run(x, out):\n"
+        "    out.add_(x)\n"
+    )
+    assert candidate.build({"kernel.py": source}).fault is None
+    called, (snapshot,) = candidate.call([torch.ones(2)], [torch.zeros(2)], late=True)
+    assert called.fault is None and called.host_ns > 0
+    assert torch.equal(snapshot, torch.ones(2))
+
+
+def test_a_call_before_a_build_is_out_of_order(candidate):
+    called, _ = candidate.call([torch.ones(2)], [torch.ones(2)])
+    assert called.fault.kind == "out_of_order"
+
+
+def test_a_reference_outside_the_arena_is_refused(candidate):
+    candidate.build({"kernel.py": DOUBLE})
+    candidate.map(4096)
+    ref = wire.TensorRef(offset=4000, shape=[100], dtype="float32")
+    called = candidate.ask(wire.CallRequest(arguments=[ref], outputs=[ref], snapshots=[ref]))
+    assert called.fault.kind == "arena"

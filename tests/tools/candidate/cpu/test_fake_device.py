@@ -1,0 +1,77 @@
+"""Without a GPU, candidates get answers of a pretend one, and tensors on the CPU."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kernel_harness.tools.candidate.cpu.fake_device import OnTheCpu
+
+AUTOTUNED = """
+import torch
+import triton
+import triton.language as tl
+
+SLOTS = torch.zeros(4, device="cuda")
+
+@triton.autotune([triton.Config({"BLOCK": 64}), triton.Config({"BLOCK": 128})], key=["n"])
+@triton.jit
+def _add(x, out, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    m = i < n
+    tl.store(out + i, tl.load(x + i, m) + BLOCK, m)
+
+def run(x, out):
+    assert not x.is_cuda and not torch.cuda.is_available()
+    assert torch.cuda.get_device_properties(0).multi_processor_count > 100
+    scratch = torch.empty(3, device=torch.device("cuda"))
+    assert scratch.to("cuda").cuda().device.type == "cpu"
+    _add[lambda meta: (triton.cdiv(x.numel(), meta["BLOCK"]),)](x, out, x.numel())
+"""
+
+
+@pytest.mark.process
+def test_an_autotuned_kernel_is_interpreted_with_its_first_configuration(candidate):
+    assert candidate.build({"kernel.py": AUTOTUNED}, language="triton").fault is None
+    called, (snapshot,) = candidate.call([torch.ones(100)], [torch.zeros(100)])
+    assert called.fault is None, called.fault
+    assert torch.equal(snapshot, torch.full((100,), 65.0))
+
+
+@pytest.mark.process
+def test_the_ghost_replay_swallows_what_would_be_interpreted(candidate):
+    assert candidate.build({"kernel.py": AUTOTUNED}, language="triton").fault is None
+    poison = torch.full((100,), torch.nan)
+    called, (snapshot,) = candidate.call([torch.ones(100)], [poison], disable_own_kernels=True)
+    assert called.fault is None
+    assert torch.isnan(snapshot).all()
+    called, (snapshot,) = candidate.call([torch.ones(100)], [poison])
+    assert called.fault is None and torch.equal(snapshot, torch.full((100,), 65.0))
+
+
+@pytest.mark.process
+def test_a_replay_in_which_nothing_could_be_disabled_says_so(candidate):
+    candidate.build({"kernel.py": "def run(x, out):\n    out.copy_(x)\n"})
+    called, _ = candidate.call([torch.ones(2)], [torch.ones(2)], disable_own_kernels=True)
+    assert called.fault is not None and called.fault.kind == "ghost_unavailable"
+
+
+def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():
+    with OnTheCpu():
+        made = [
+            torch.ones(2, device="cuda:1"),
+            torch.ones(2).to(torch.device("cuda")),
+            torch.ones(2).to("cuda", torch.float16),
+            torch.empty_like(torch.ones(2), device="cuda"),
+        ]
+        assert [t.device.type for t in made] == ["cpu"] * 4
+        assert torch.ones(2).is_cuda is False
+
+
+def test_where_nothing_is_launched_tensors_may_claim_to_be_on_the_device():
+    with OnTheCpu(claiming=True):
+        x = torch.ones(2)
+        assert x.is_cuda and not x.is_cpu and x.device == torch.device("cuda", 0)
+        assert x.get_device() == 0
+        assert torch.equal(torch.zeros(2, device=x.device) + x, x)
+    assert x.device.type == "cpu"

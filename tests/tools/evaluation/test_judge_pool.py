@@ -1,0 +1,42 @@
+"""Judges started ahead: at once when nobody minds, not at all beside another server's clock."""
+
+import asyncio
+import fcntl
+
+import pytest
+
+from kernel_harness.tools.errors import InfrastructureError
+from kernel_harness.tools.evaluation.judge_pool import JudgePool
+from kernel_harness.tools.settings import Settings
+
+
+@pytest.fixture
+def pool(tmp_path, scripted, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    made = JudgePool(Settings(data_dir=tmp_path), scripted)
+    yield made
+    made.kill()
+
+
+def warmed(pool, device):
+    async def warm():
+        try:
+            await pool.warm(device)
+            return pool.ready(device)
+        finally:
+            await pool.close()
+
+    return asyncio.run(warm())
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_a_judge_is_ready_before_the_first_trial(pool, device):
+    assert warmed(pool, device) is not None
+
+
+def test_no_judge_is_started_on_a_device_that_another_server_holds(pool, tmp_path):
+    with (tmp_path / "kernel-harness-cuda0.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InfrastructureError, match="held by process"):
+            warmed(pool, "cuda:0")
+    assert pool.ready("cuda:0") is None

@@ -1,0 +1,102 @@
+"""The quick way to a yes never says yes where the thorough way says no."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel_harness.tools.judge.numerics.correctness import Limits, check_output
+from kernel_harness.tools.judge.numerics.fast_path import Wanted, agreements, expectations
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+STRICT = Limits(rms_floor=1e-6, max_floor=1e-4)
+
+
+def oracle(seed: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def both(got: torch.Tensor, expected: torch.Tensor, limits: Limits = STRICT):
+    trusted = expected.to(got.dtype)
+    known = expectations({"y": Wanted(expected, trusted, limits, got.dtype)})["y"]
+    quick = agreements({"y": got}, {"y": known})["y"] if known is not None else None
+    _, mismatch = check_output("y", got, expected, trusted, limits)
+    return quick, mismatch
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_honest_output_takes_the_quick_way(dtype):
+    expected = oracle(1, (8, 16), 1.0)
+    quick, mismatch = both(expected.to(dtype), expected)
+    assert quick is not None and mismatch is None
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_both_ways_report_the_same_errors(dtype):
+    expected = oracle(2, (8, 16), 3.0)
+    got = (expected * (1 + 1e-4)).to(dtype)
+    limits = Limits(rms_floor=1.0, max_floor=1.0)
+    quick, _ = both(got, expected, limits)
+    thorough, _ = check_output("y", got, expected, expected.to(dtype), limits)
+    assert quick is not None
+    for name in ("max_absolute", "rms_relative", "max_scaled", "worst_row_relative"):
+        assert getattr(quick, name) == pytest.approx(getattr(thorough, name), rel=0.05, abs=1e-6)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("flat", range(24))
+def test_nothing_that_is_not_finite_takes_the_quick_way(flat, bad):
+    expected = oracle(3, (2, 3, 4), 1.0)
+    got = expected.float()
+    got.view(-1)[flat] = bad
+    assert both(got, expected)[0] is None
+
+
+def test_special_values_and_empty_or_integer_outputs_take_the_thorough_way():
+    expected = oracle(4, (4, 4), 1.0)
+    expected[1, 1] = -math.inf
+    assert both(expected.float(), expected)[0] is None
+    wanted = {
+        "empty": Wanted(torch.zeros(0, 4), None, STRICT, torch.float32),
+        "zeros": Wanted(torch.zeros(4, 4), None, STRICT, torch.float32),
+        "integers": Wanted(torch.ones(4), None, STRICT, torch.int32),
+    }
+    assert expectations(wanted) == dict.fromkeys(wanted)
+
+
+def test_outputs_of_one_call_are_told_apart():
+    wanted = {
+        name: Wanted(oracle(seed, shape, 2.0), None, STRICT, torch.float32)
+        for name, seed, shape in (("one", 5, (4, 8)), ("scalar", 6, ()), ("other", 7, (3,)))
+    }
+    known = expectations(wanted)
+    got = {name: one.expected.float() for name, one in wanted.items()}
+    got["other"][1] += 1.0
+    found = agreements(got, {name: one for name, one in known.items() if one is not None})
+    assert [name for name, error in found.items() if error is None] == ["other"]
+    assert found["one"] is not None and found["one"].output == "one"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 6), min_size=0, max_size=3),
+    seed=st.integers(0, 2**32),
+    dtype=st.sampled_from(DTYPES),
+    exponent=st.integers(-4, 4),
+    faults=st.lists(st.floats(-4, 1), max_size=3),
+    data=st.data(),
+)
+def test_a_quick_yes_is_a_thorough_yes(shape, seed, dtype, exponent, faults, data):
+    expected = oracle(seed, tuple(shape), 10.0**exponent)
+    got = expected.to(dtype)
+    for fault in faults:
+        flat = data.draw(st.integers(0, got.numel() - 1))
+        got.view(-1)[flat] += 10.0 ** (exponent + fault)
+    quick, mismatch = both(got, expected)
+    if quick is not None:
+        assert mismatch is None

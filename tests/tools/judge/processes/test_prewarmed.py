@@ -1,0 +1,144 @@
+"""Processes that wait: taken once, oldest first, and only while they live."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+from kernel_harness.tools.errors import InfrastructureError
+from kernel_harness.tools.judge.processes.candidate_process import LogPipe, ProcessSession
+from kernel_harness.tools.judge.processes.prewarmed import (
+    CONTEXT_BYTES,
+    MOST,
+    SHARE,
+    Waiting,
+    how_many,
+)
+from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages.sockets import send_frame
+
+
+@dataclass(eq=False)
+class Process:
+    """A session as far as waiting needs one."""
+
+    comes_up: bool = True
+    gone: bool = False
+    asked: int = 0
+    closed: bool = False
+
+    def prepared(self) -> bool:
+        self.asked += 1
+        if self.gone:
+            raise InfrastructureError("its zygote is gone")
+        return self.comes_up
+
+    def close(self) -> None:
+        self.closed = True
+        if self.gone:
+            raise InfrastructureError("its zygote is gone")
+
+
+@dataclass
+class Nursery:
+    """Spawns them, and remembers."""
+
+    fate: list[Process] = field(default_factory=list)
+    made: list[Process] = field(default_factory=list)
+
+    def __call__(self) -> Any:
+        self.made.append(self.fate.pop(0) if self.fate else Process())
+        return self.made[-1]
+
+
+def test_what_waits_is_taken_once_and_the_oldest_first():
+    nursery = Nursery()
+    waiting = Waiting(2, nursery)
+    waiting.fill()
+    assert waiting.first is nursery.made[0]
+    assert [waiting.take(), waiting.take(), waiting.take()] == [*nursery.made, None]
+
+
+def test_it_is_filled_to_what_is_missing():
+    nursery = Nursery()
+    waiting = Waiting(3, nursery)
+    waiting.fill()
+    waiting.take()
+    waiting.fill()
+    assert len(nursery.made) == 4
+
+
+@pytest.mark.parametrize("fate", [Process(comes_up=False), Process(gone=True)])
+def test_one_that_was_lost_is_passed_over(fate):
+    nursery = Nursery()
+    waiting = Waiting(2, nursery)
+    waiting.fill()
+    nursery.made[0].comes_up, nursery.made[0].gone = fate.comes_up, fate.gone
+    assert waiting.take() is nursery.made[1]
+    assert nursery.made[0].closed == (not fate.gone)
+
+
+def test_one_that_does_not_come_up_is_not_kept():
+    nursery = Nursery(fate=[Process(comes_up=False)])
+    waiting = Waiting(2, nursery)
+    waiting.fill()
+    assert waiting.take() is nursery.made[1]
+    assert waiting.take() is None
+
+
+@pytest.fixture
+def session(tmp_path):
+    ours, theirs = socket.socketpair()
+    zygote: Any = MagicMock()
+    log = LogPipe()
+    private = tmp_path / "private"
+    private.mkdir()
+    spawned = wire.Spawned(pid=1, granted=[], missing=[])
+    yield ProcessSession(zygote, spawned, ours, log, private), theirs
+    log.started()
+    theirs.close()
+    ours.close()
+
+
+def test_a_process_that_waits_is_there_as_long_as_its_socket_is(session):
+    process, theirs = session
+    process.prepare(0)
+    send_frame(theirs, wire.Prepared())
+    assert process.prepared() and process.prepared()
+    theirs.close()
+    assert not process.prepared()
+
+
+def test_a_process_that_speaks_unasked_is_not_used(session):
+    process, theirs = session
+    process.prepare(0)
+    send_frame(theirs, wire.Prepared())
+    send_frame(theirs, wire.Mapped())
+    assert not process.prepared()
+
+
+def test_the_first_answer_waits_for_the_device(session):
+    process, theirs = session
+    process.prepare(0)
+    send_frame(theirs, wire.Prepared())
+    send_frame(theirs, wire.Built(seconds=1.0))
+    assert process.answer(wire.Built, 5.0) == wire.Built(seconds=1.0)
+
+
+def test_closing_ends_them_all_even_where_the_zygote_is_gone():
+    nursery = Nursery()
+    waiting = Waiting(2, nursery)
+    waiting.fill()
+    nursery.made[0].gone = True
+    waiting.close()
+    assert all(process.closed for process in nursery.made) and waiting.first is None
+
+
+def test_a_small_device_gets_few_or_none():
+    assert how_many(0) == 0
+    assert how_many(int(CONTEXT_BYTES / SHARE) + 1) == 1
+    assert how_many(1 << 50) == MOST

@@ -1,0 +1,81 @@
+"""The calibration's arithmetic and its file, without a device."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from torch._C._autograd import DeviceType
+
+from kernel_harness.tools.devices.roofline import Calibration
+from kernel_harness.tools.judge import calibrate as calibration
+from kernel_harness.tools.judge.calibrate import Findings, document, is_separator, plausibility
+
+H200 = {"name": "NVIDIA H200", "sm_count": 132, "memory_mhz": 3201}
+FILL = "void at::native::vectorized_elementwise_kernel<16, at::native::FillFunctor<unsigned char>>"
+SPIN = "at::cuda::(anonymous namespace)::spin_kernel(long)"
+
+
+def rate(value: float) -> dict[str, object]:
+    return {"value": value, "source": "measured"}
+
+
+def event(name: str, start: float, end: float, device: DeviceType = DeviceType.CUDA):
+    span = SimpleNamespace(start=start, end=end)
+    return SimpleNamespace(name=name, time_range=span, device_type=device)
+
+
+@pytest.mark.parametrize("name", [FILL, SPIN, "Memset (Device)"])
+def test_what_stands_between_samples_is_not_measured(name):
+    assert is_separator(name)
+    assert not is_separator("empty_kernel")
+
+
+def test_samples_are_told_apart_by_what_stands_between_them():
+    rows = [
+        event(FILL, 0, 5),
+        event("a", 10, 12),
+        event("b", 14, 20),
+        event("cudaLaunchKernel", 11, 19, DeviceType.CPU),
+        event(FILL, 30, 35),
+        event(SPIN, 36, 40),
+        event("a", 41, 44),
+    ]
+    groups = list(calibration._groups(SimpleNamespace(events=lambda: rows)))
+    assert groups == [[(10, 12), (14, 20)], [(41, 44)]]
+
+
+def test_the_file_reads_as_the_models_calibration_and_keeps_its_samples():
+    found = Findings(samples={"copy_1_us": [1.0, 1.1]}, skipped={"fp8": "not supported"})
+    found.rates = {"memory_bytes_per_s": rate(4.3e12), "launch_us": rate(2.1)}
+    found.flops = {"bf16": rate(780e12)}
+    got = document(found, H200, {}, {}, 12.3)
+    model = Calibration.model_validate(got["calibration"])
+    assert model.memory_bytes_per_s is not None
+    assert model.memory_bytes_per_s.value == 4.3e12
+    assert model.flops["bf16"].value == 780e12
+    assert got["samples"] == {"copy_1_us": [1.0, 1.1]}
+    assert got["skipped"] == {"fp8": "not supported"}
+    assert got["notes"] == []
+
+
+def test_a_rate_that_no_such_device_has_is_noted():
+    halved = Calibration.model_validate(
+        {"memory_bytes_per_s": rate(1.5e12), "flops": {"bf16": rate(1.2e15)}}
+    )
+    notes = " ".join(plausibility(halved, H200))
+    assert "memory reached 31 %" in notes
+    assert "bf16 reached 121 %" in notes
+
+
+def test_a_device_that_is_not_in_the_table_is_noted():
+    (note,) = plausibility(Calibration(), {"name": "Unheard-of", "sm_count": 7})
+    assert "not in the table" in note
+
+
+def test_without_a_device_it_says_so_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(calibration.torch.cuda, "is_available", lambda: False)
+    out = tmp_path / "calibration.json"
+    assert calibration.main(["--out", str(out)]) == 1
+    assert not out.exists()
+    assert "no CUDA device" in capsys.readouterr().err

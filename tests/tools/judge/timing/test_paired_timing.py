@@ -1,0 +1,354 @@
+"""Pairs, blocks, verified timed calls and what bounds them, with a scripted candidate and clock."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kernel_harness.tools.judge.calls.judged_call import Exchange
+from kernel_harness.tools.judge.checks import integrity
+from kernel_harness.tools.judge.checks.failures import Lost
+from kernel_harness.tools.judge.operators.input_draws import Ahead, Drawer, SeedBook
+from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
+from kernel_harness.tools.judge.processes.progress import (
+    Cancellation,
+    Reporter,
+    TrialCancelledError,
+)
+from kernel_harness.tools.judge.timing import paired_timing as timing_room
+from kernel_harness.tools.judge.timing.paired_timing import Timed, Timing
+from kernel_harness.tools.judge.timing.process_pairs import Block
+from kernel_harness.tools.judge.timing.samples import Samples, half_width, kernel_times, log_ratios
+from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import judge as wire_judge
+from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Severity, Status
+
+from ....judging import AFFINE, make_plan, make_solution, read_definition
+from ..scripted import ScriptedSession
+
+CPU = torch.device("cpu")
+CASE = Case("affine-17", {"m": 17}, scalars={"alpha": 0.5})
+HONEST = "def run(x, w, table, alpha, y, row):\n    pass\n"
+HARDWARE = Path(__file__).parents[4] / "kernels" / "hardware.json"
+
+
+def honest(x, w, table, alpha):
+    y = x[table.long()] * w * alpha + 1.0
+    return y, y.sum(dim=-1)
+
+
+@dataclass
+class ScriptedBlocks:
+    """Blocks whose processes are up at once."""
+
+    blocks: list[Block]
+    shared: int = 0
+
+    def ready(self, checked: Exchange, note: Any) -> list[Block]:
+        return self.blocks
+
+    def share_compiled(self, block: Block) -> None:
+        self.shared += 1
+
+
+@dataclass
+class ScriptedRoom:
+    """A device that the table knows, without the device."""
+
+    info: DeviceInfo
+    device: torch.device = CPU
+    memory_mhz: int | None = None
+    interpreted: bool = False
+    journal: list[str] = field(default_factory=list)
+
+
+H200 = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)
+
+
+@pytest.fixture(autouse=True)
+def cold_device(monkeypatch):
+    monkeypatch.setattr(Timing, "_preheat", lambda self: None)
+
+
+def exchange(session: ScriptedSession, seed: int = 1) -> Exchange:
+    made = Exchange(session, read_definition(AFFINE), CPU, random.Random(seed))
+    assert made.map([CASE]) is None
+    return made
+
+
+def run(
+    candidates: list[ScriptedSession],
+    baselines: list[ScriptedSession] | None = None,
+    *,
+    cancellation: Cancellation | None = None,
+    deadline_s: float = 60.0,
+    **checks: Any,
+) -> tuple[Timed, Timing]:
+    solution = make_solution(HONEST, definition="affine_n64")
+    numbers = {"pairs_per_block": 4, "max_pairs": 8, "half_width": 0.0, "warm_calls": 2, **checks}
+    plan = make_plan(
+        solution,
+        baseline=solution if baselines else None,
+        checks=wire_judge.Checks(**numbers),
+        hardware_file=str(HARDWARE),
+    )
+    operator = JudgedOperator(read_definition(AFFINE), AFFINE)
+    timing = Timing(
+        plan,
+        ScriptedRoom(H200),  # pyright: ignore[reportArgumentType]
+        operator,
+        Drawer(operator, CPU, SeedBook(), Ahead(1 << 20)),
+        Reporter(lambda message: None, plan.evaluation_id),
+        cancellation or Cancellation(),
+        random.Random(7),
+        time.monotonic() + deadline_s,
+    )
+    others: list[ScriptedSession | None] = [*(baselines or [None] * len(candidates))]
+    blocks = [
+        Block(exchange(c, i), exchange(b, i + 50) if b else None)
+        for i, (c, b) in enumerate(zip(candidates, others, strict=True))
+    ]
+    processes: Any = ScriptedBlocks(blocks)
+    results = timing.run([CASE], blocks[0].candidate, processes)
+    return results[CASE.uuid], timing
+
+
+def test_every_block_gives_its_pairs_and_the_samples_keep_their_order():
+    spans = [*range(10_001, 10_021)]
+    timed, timing = run([ScriptedSession(honest, spans), ScriptedSession(honest, [20_000])])
+    measurement = timed.measurement
+    assert measurement is not None and timed.failure is None
+    assert measurement.block == [0] * 4 + [1] * 4
+    assert measurement.cold_ns == [10_001, 10_002, 10_003, 10_004] + [20_000] * 4
+    assert len(measurement.warm_ns) == 2 and len(measurement.host_ns) == 8
+    assert timing.timer == "cupti" and "drawn anew" in timing.fresh_values
+
+
+def test_baseline_and_candidate_take_turns_at_being_first():
+    journal: list[tuple[str, str]] = []
+    candidate = ScriptedSession(honest, [9_000], journal=journal)
+    baseline = ScriptedSession(honest, [12_000], journal=journal, name="baseline")
+    timed, _ = run([candidate], [baseline], max_pairs=4)
+    cold = [name for name, what in journal if what == "cold"]
+    assert cold == ["baseline", "candidate", "candidate", "baseline"] * 2
+    assert timed.baseline is not None and timed.baseline.cold_ns == [12_000] * 4
+
+
+def test_work_hidden_on_the_host_is_ranked_by_the_host_time():
+    candidate = ScriptedSession(honest, [9_000], host_extra_ns=2_000_000)
+    timed, timing = run([candidate], [ScriptedSession(honest, [12_000])], max_pairs=4)
+    assert {f.claim for f in timing.findings} == {integrity.HOST_WORK}
+    assert timed.measurement is not None and timed.measurement.ranked_ns == [2_009_000] * 4
+    assert timed.baseline is not None and timed.baseline.ranked_ns == [12_000] * 4
+
+
+def test_every_timed_call_has_inputs_of_its_own_at_addresses_of_their_own():
+    seen: list[int] = []
+
+    def watching(x, w, table, alpha):
+        seen.append(hash(x.numpy().tobytes()))
+        return honest(x, w, table, alpha)
+
+    candidate = ScriptedSession(watching, [9_000])
+    run([candidate])
+    cold = [r for r in candidate.requests if r.time == "cold"]
+    places = {tuple(a.offset for a in r.arguments if isinstance(a, wire.TensorRef)) for r in cold}
+    assert len(places) == len(cold)
+    assert len(set(seen)) >= len(cold)
+
+
+@pytest.mark.parametrize("wrong_at", range(1, 15))
+def test_a_wrong_result_in_any_timed_call_is_found(wrong_at):
+    calls = []
+
+    def sometimes(x, w, table, alpha):
+        calls.append(1)
+        y, row = honest(x, w, table, alpha)
+        return (y + 1 if len(calls) == wrong_at else y), row
+
+    timed, _ = run([ScriptedSession(sometimes, [9_000])])
+    assert timed.status is Status.INCORRECT_NUMERICAL and timed.measurement is None
+    assert timed.failure is not None
+    assert timed.failure.message.startswith(f"In timed call {wrong_at}:")
+
+
+def test_a_process_lost_while_it_is_timed_is_the_candidates_failure():
+    lost = Lost("crash", "The candidate's process was killed by SIGSEGV.", -11)
+    timed, _ = run([ScriptedSession(honest, [9_000], lost_at=(5, lost))])
+    assert timed.status is Status.RUNTIME_ERROR and timed.measurement is None
+
+
+def test_a_baseline_that_is_lost_costs_the_comparison_only():
+    lost = Lost("crash", "It died.", -11)
+    baseline = ScriptedSession(honest, [12_000], lost_at=(4, lost))
+    timed, timing = run([ScriptedSession(honest, [9_000])], [baseline])
+    assert timed.failure is None and timed.measurement is not None and timed.baseline is None
+    assert baseline.closed
+    note = next(f for f in timing.findings if f.claim == "baseline")
+    assert note.severity is Severity.NOTE
+
+
+def test_a_wrong_baseline_is_noted_and_not_held_against_the_candidate():
+    baseline = ScriptedSession(lambda *a: (honest(*a)[0] + 1, honest(*a)[1]), [12_000])
+    timed, timing = run([ScriptedSession(honest, [9_000])], [baseline])
+    assert timed.failure is None and timed.measurement is not None
+    assert any("baseline is wrong" in f.message for f in timing.findings)
+
+
+def test_without_a_timer_there_is_a_reason_and_no_latency():
+    timed, _ = run([ScriptedSession(honest, None)])
+    assert timed.failure is None and timed.measurement is None
+    assert timed.reason is not None and "no timer" in timed.reason
+
+
+def test_times_are_read_once_for_a_turn_and_each_belongs_to_its_call():
+    spans = [*range(10_001, 10_041)]
+    candidate = ScriptedSession(honest, spans)
+    timed, _ = run([candidate], pairs_per_block=5, max_pairs=10, warm_calls=0)
+    assert timed.measurement is not None
+    assert timed.measurement.cold_ns == spans[:10]
+    assert candidate.collects == 4  # turns of 5, 2, 2 and 1
+
+
+def test_a_call_whose_times_are_not_told_has_no_latency():
+    class Forgetful(ScriptedSession):
+        def deferred(self, times):
+            return times[1:]
+
+    timed, _ = run([Forgetful(honest, [9_000])])
+    assert timed.failure is None and timed.measurement is None
+    assert timed.reason is not None and "no timer" in timed.reason
+
+
+def test_times_of_calls_that_were_never_made_are_not_looked_at():
+    class Boastful(ScriptedSession):
+        def deferred(self, times):
+            forged = [
+                t.model_copy(update={"number": t.number + 1_000, "span_ns": 1}) for t in times
+            ]
+            return [*forged, *times]
+
+    timed, _ = run([Boastful(honest, [9_000])])
+    assert timed.measurement is not None and set(timed.measurement.cold_ns) == {9_000}
+
+
+@pytest.mark.parametrize("kind", ["crash", "protocol"])
+def test_a_process_lost_while_its_times_are_read_is_the_candidates_failure(kind):
+    class Lostling(ScriptedSession):
+        def ask(self, message, fds=()):
+            super().ask(message, fds)
+            if isinstance(message, wire.Collect):
+                self._answer = Lost(kind, "It is gone.", -11)
+
+    timed, timing = run([Lostling(honest, [9_000])])
+    assert timed.failure is not None and timed.measurement is None
+    assert timed.calls > 0
+    assert (kind == "protocol") == (integrity.TURN in {f.claim for f in timing.findings})
+
+
+def test_a_baseline_lost_while_its_times_are_read_costs_the_comparison_only():
+    class Lostling(ScriptedSession):
+        def ask(self, message, fds=()):
+            super().ask(message, fds)
+            if isinstance(message, wire.Collect):
+                self._answer = Lost("crash", "It is gone.", -11)
+
+    baseline = Lostling(honest, [12_000])
+    timed, _ = run([ScriptedSession(honest, [9_000])], [baseline])
+    assert timed.failure is None and timed.measurement is not None and timed.baseline is None
+    assert baseline.closed
+
+
+def test_a_time_below_what_the_device_can_do_is_a_violation():
+    timed, timing = run([ScriptedSession(honest, [1])])
+    assert timed.status is Status.INTEGRITY_VIOLATION and timed.measurement is None
+    assert timed.failure is not None and "faster_than_physics" in timed.failure.message
+    assert any(f.claim == "not_faster_than_physics" for f in timing.findings)
+
+
+def test_a_claim_of_more_time_than_passed_is_a_violation():
+    timed, _ = run([ScriptedSession(honest, [10**12])])
+    assert timed.status is Status.INTEGRITY_VIOLATION
+
+
+def test_sampling_stops_when_the_interval_is_narrow_enough():
+    timed, _ = run([ScriptedSession(honest, [9_000])], max_pairs=400, half_width=0.01)
+    assert timed.measurement is not None and 8 <= len(timed.measurement.cold_ns) < 40
+
+
+def test_sampling_goes_on_to_its_bound_while_the_interval_is_wide():
+    spread = random.Random(3)
+    spans = [spread.randint(8_000, 30_000) for _ in range(200)]
+    timed, _ = run([ScriptedSession(honest, spans)], max_pairs=50, half_width=0.001)
+    assert timed.measurement is not None and len(timed.measurement.cold_ns) == 50
+
+
+def test_after_the_deadline_nothing_is_timed_and_it_says_so():
+    timed, _ = run([ScriptedSession(honest, [9_000])], deadline_s=-1.0)
+    assert timed.measurement is None and timed.reason is not None and "budget" in timed.reason
+
+
+def test_a_cancelled_timing_ends():
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with pytest.raises(TrialCancelledError):
+        run([ScriptedSession(honest, [9_000])], cancellation=cancellation)
+
+
+def test_dear_draws_come_from_a_pool_and_never_the_same_twice_in_a_row(monkeypatch):
+    monkeypatch.setattr(timing_room, "CHEAP_DRAW_S", -1.0)
+    monkeypatch.setattr(timing_room, "POOL_SECONDS", 0.0)
+    seen: list[int] = []
+
+    def watching(x, w, table, alpha):
+        seen.append(hash(x.numpy().tobytes()))
+        return honest(x, w, table, alpha)
+
+    candidate = ScriptedSession(watching, [9_000])
+    timed, timing = run([candidate])
+    cold = [h for h, r in zip(seen, candidate.requests, strict=True) if r.time == "cold"]
+    assert timed.measurement is not None and "pool of 4" in timing.fresh_values
+    assert len(set(cold)) <= 4
+    assert all(a != b for a, b in zip(cold, cold[1:], strict=False))
+
+
+# --- quick statistics -------------------------------------------------------------------------
+
+
+def samples(*cold: int) -> Samples:
+    return Samples(cold_ns=list(cold))
+
+
+def test_few_samples_bound_nothing():
+    assert half_width(np.zeros(7)) == float("inf")
+
+
+def test_more_samples_make_the_interval_narrower():
+    rng = np.random.default_rng(2)
+    assert half_width(rng.normal(size=400)) < half_width(rng.normal(size=20))
+
+
+def test_ratios_are_of_baseline_over_candidate():
+    assert log_ratios(samples(100, 100), samples(200, 400)).tolist() == pytest.approx(
+        [np.log(2), np.log(4)]
+    )
+    assert log_ratios(samples(100), samples()).tolist() == pytest.approx([np.log(100)])
+
+
+def test_kernel_times_add_up_by_name_and_origin():
+    def seen(name: str, spent: int, origin: str = "candidate") -> wire.Activity:
+        return wire.Activity(name=name, start_ns=10, end_ns=10 + spent, origin=origin)
+
+    found = kernel_times([[seen("a", 100), seen("b", 300, "torch")], [seen("a", 200)]])
+    assert [(k.name, k.launches, k.share, k.origin) for k in found] == [
+        ("a", 2, 0.5, "candidate"),
+        ("b", 1, 0.5, "torch"),
+    ]
+    assert kernel_times([]) == []

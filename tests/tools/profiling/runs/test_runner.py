@@ -1,0 +1,165 @@
+"""A profiled run is a process of the candidate's: bounded, cut off, and gone when it is over."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from kernel_harness.tools.errors import InfrastructureError
+from kernel_harness.tools.profiling.runs.runner import ProfiledWorkload, Runs, place_inputs
+from kernel_harness.tools.profiling.timeline.chrome_trace import read_timeline
+
+from ..conftest import subject_of
+
+pytestmark = pytest.mark.anyio
+
+TELL = """
+import json, os
+facts = {"uid": os.getuid(), "environment": dict(os.environ), "folder": os.getcwd()}
+facts["no_new_privs"] = "NoNewPrivs:\\t1" in open("/proc/self/status").read()
+print(json.dumps(facts))
+"""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def alone(folder: Path, target) -> list[str]:
+    return list(target)
+
+
+def ends(pid: int, seconds: float = 5.0) -> bool:
+    """Whether a process of another parent ends, or is dead and only not yet collected."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if "zombie" in Path(f"/proc/{pid}/status").read_text():
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.process
+async def test_a_candidate_is_built_loaded_warmed_up_and_called_once(subject, workload):
+    async with Runs("cpu").run(subject, workload, "timeline", alone, timeout_s=100) as result:
+        assert result.answer is not None, result.finished.output
+        assert (result.answer.stage, result.failure) == ("done", None)
+        assert len(result.answer.host_us) == 10
+        text = (result.folder / "trace.json").read_text()
+        assert result.outcome is not None
+        assert "no_new_privs" in result.outcome.granted
+        assert "seccomp" in result.outcome.missing
+    timeline = read_timeline(text, uuid="w", axes={}, host_us=result.answer.host_us)
+    assert timeline.kernels == 0
+    assert not result.folder.exists()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("source", "stage", "words"),
+    [
+        ("def run(x, factor, y)\n    pass\n", "build", "expected ':'"),
+        ("def run(x, factor, y):\n    raise ValueError(f'no {factor}')\n", "warm_up", "no 2.0"),
+    ],
+)
+async def test_a_candidates_fault_is_told_with_its_stage(workload, source, stage, words):
+    subject = subject_of(source)
+    async with Runs("cpu").run(subject, workload, "counters", alone, timeout_s=100) as result:
+        assert result.failure is not None, result.finished.output
+        assert result.failure.startswith(f"{stage}: ")
+        assert words in result.failure
+
+
+async def test_the_profiler_has_the_candidates_account_and_environment(
+    subject, workload, monkeypatch
+):
+    monkeypatch.setenv("SECRET_KEY", "hush")
+
+    def tell(folder: Path, target) -> list[str]:
+        return [sys.executable, "-c", TELL]
+
+    async with Runs("cpu").run(subject, workload, "counters", tell, timeout_s=60) as result:
+        facts = json.loads(result.finished.output.strip().splitlines()[-1])
+        assert facts["no_new_privs"]
+        assert facts["folder"] == str(result.folder)
+        assert "SECRET_KEY" not in facts["environment"]
+        assert facts["environment"]["TMPDIR"].startswith(str(result.folder))
+        assert result.outcome is not None
+        changed = "uid" in result.outcome.granted
+        assert (facts["uid"] != os.getuid()) is changed
+
+
+async def test_a_run_that_hangs_is_killed_with_all_that_it_started(subject, workload):
+    def hang(folder: Path, target) -> list[str]:
+        return ["/bin/sh", "-c", "sleep 99 & echo $!; sleep 99"]
+
+    async with Runs("cpu").run(subject, workload, "counters", hang, timeout_s=1.5) as result:
+        assert result.finished.timed_out
+        child = int(result.finished.output.split()[0])
+    assert ends(child)
+
+
+async def test_a_process_that_leaves_its_session_is_ended_with_the_run(subject, workload):
+    def leave(folder: Path, target) -> list[str]:
+        return ["/bin/sh", "-c", "setsid sleep 99 >/dev/null 2>&1 & echo $!; exit 4"]
+
+    async with Runs("cpu").run(subject, workload, "counters", leave, timeout_s=60) as result:
+        assert (result.finished.status, result.finished.timed_out) == (4, False)
+        assert ends(int(result.finished.output.split()[0]))
+
+
+async def test_cancelling_the_caller_kills_the_run(subject, workload):
+    runs, folders = Runs("cpu"), []
+
+    def hang(folder: Path, target) -> list[str]:
+        folders.append(folder)
+        return ["/bin/sleep", "99"]
+
+    with anyio.move_on_after(1.5) as scope:
+        async with runs.run(subject, workload, "counters", hang, timeout_s=90):
+            pass
+    assert scope.cancelled_caught
+    assert not folders[0].exists()
+    assert not runs._leaders
+
+
+async def test_what_a_candidate_prints_without_end_is_cut(subject, workload):
+    def shout(folder: Path, target) -> list[str]:
+        return ["/bin/sh", "-c", "head -c 20000000 /dev/zero | tr '\\0' x"]
+
+    async with Runs("cpu").run(subject, workload, "counters", shout, timeout_s=60) as result:
+        assert len(result.finished.output) == 8 << 20
+
+
+async def test_an_answer_that_is_a_link_is_not_followed(subject, workload):
+    def link(folder: Path, target) -> list[str]:
+        return ["/bin/ln", "-s", "/etc/hostname", str(folder / "answer.json")]
+
+    async with Runs("cpu").run(subject, workload, "counters", link, timeout_s=60) as result:
+        assert result.answer is None
+
+
+async def test_missing_inputs_are_a_fault_of_ours(subject, tmp_path):
+    workload = ProfiledWorkload("w", {"n": 4}, tmp_path / "none")
+    with pytest.raises(InfrastructureError, match="inputs could not be placed"):
+        async with Runs("cpu").run(subject, workload, "counters", alone, timeout_s=5):
+            pass
+
+
+def test_inputs_that_others_cannot_read_are_copied(tmp_path):
+    source = tmp_path / "closed"
+    source.write_bytes(b"abc")
+    source.chmod(0o600)
+    place_inputs(source, tmp_path / "copy")
+    assert not (tmp_path / "copy").is_symlink()
+    assert (tmp_path / "copy").read_bytes() == b"abc"

@@ -1,0 +1,154 @@
+"""Evaluations as FlashInfer-Trace lines: what each status becomes, and what is never said."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from kernel_harness.tools.schema.evaluation import (
+    Evaluation,
+    Evidence,
+    Failure,
+    OutputError,
+    Scope,
+    Stage,
+    Status,
+    WorkloadResult,
+)
+from kernel_harness.tools.schema.flashinfer_trace import Definition, EvaluationStatus, Workload
+from kernel_harness.tools.schema.trace_export import to_traces
+
+DEFINITION = Definition.model_validate(
+    {
+        "name": "copy",
+        "op_type": "demo",
+        "axes": {"m": {}},
+        "inputs": {"x": {"shape": ["m"], "dtype": "float32"}},
+        "outputs": {"y": {"shape": ["m"], "dtype": "float32"}},
+        "reference": "def run(x): return x",
+    }
+)
+WORKLOADS = [Workload(uuid=f"w-{m}", axes={"m": m}, inputs={}) for m in (1, 2)]
+
+
+def failure(words: str = "it is wrong") -> Failure:
+    return Failure(stage=Stage.CORRECTNESS, kind="wrong_values", message=words, remedy="Mend it.")
+
+
+def result(position: int, status: Status, **fields: Any) -> WorkloadResult:
+    workload = WORKLOADS[position]
+    return WorkloadResult(uuid=workload.uuid, axes=dict(workload.axes), status=status, **fields)
+
+
+def evaluation(status: Status, *results: WorkloadResult, **fields: Any) -> Evaluation:
+    blamed = None if status in (Status.PASSED, Status.RUNNING) else failure("as a whole")
+    return Evaluation(
+        evaluation_id="e1",
+        definition="copy",
+        solution_name="mine",
+        language="triton",
+        content_hash="c",
+        workload_digest="d",
+        scope=Scope.SAMPLE,
+        status=status,
+        stage=Stage.DONE,
+        failure=blamed,
+        workloads=list(results),
+        evidence=Evidence(started_at="2026-11-20T20:00:00", timer="cupti"),
+        **fields,
+    )
+
+
+def statuses(record: Evaluation) -> list[str]:
+    return [t.evaluation.status for t in to_traces(record, DEFINITION, WORKLOADS) if t.evaluation]
+
+
+def test_a_timed_pass_carries_its_latency_and_our_facts_in_extra() -> None:
+    errors = [
+        OutputError(output="y", max_absolute=0.25, max_relative=0.5, matched_ratio=0.99),
+        OutputError(output="z", max_absolute=0.125, max_relative=0.75, matched_ratio=1.0),
+    ]
+    timed = result(
+        0, Status.PASSED, latency_us=4.2, baseline_latency_us=8.4, errors=errors,
+        latency_interval_us=(4.0, 4.4),
+    )  # fmt: skip
+    (trace,) = to_traces(evaluation(Status.PASSED, timed, baseline="base"), DEFINITION, WORKLOADS)
+    seen = trace.evaluation
+    assert seen and seen.performance and seen.correctness and seen.correctness.extra
+    assert trace.workload == WORKLOADS[0]
+    assert seen.performance.latency_ms == pytest.approx(0.0042)
+    assert (seen.performance.reference_latency_ms, seen.performance.speedup_factor) == (0.0, 0.0)
+    assert seen.correctness.max_absolute_error == 0.25
+    assert seen.correctness.max_relative_error == 0.75
+    assert seen.correctness.extra["matched_ratio"] == 0.99
+    assert seen.correctness.extra["baseline"] == "base"
+    assert seen.correctness.extra["timed"] is True
+    assert seen.log == ""
+
+
+def test_an_untimed_pass_says_so() -> None:
+    record = evaluation(Status.PASSED, result(0, Status.PASSED), not_timed_reason="there is no GPU")
+    (trace,) = to_traces(record, DEFINITION, WORKLOADS)
+    assert trace.evaluation and trace.evaluation.performance and trace.evaluation.correctness
+    assert trace.evaluation.performance.latency_ms == 0.0
+    assert trace.evaluation.log == "not timed: there is no GPU"
+    assert trace.evaluation.correctness.extra and not trace.evaluation.correctness.extra["timed"]
+
+
+def test_a_workload_keeps_its_own_verdict() -> None:
+    wrong = result(1, Status.INCORRECT_NUMERICAL, failure=failure("off by one"))
+    record = evaluation(Status.INCORRECT_NUMERICAL, result(0, Status.PASSED), wrong)
+    passed, failed = to_traces(record, DEFINITION, WORKLOADS)
+    assert passed.evaluation and passed.evaluation.status is EvaluationStatus.PASSED
+    assert failed.evaluation and failed.evaluation.status is EvaluationStatus.INCORRECT_NUMERICAL
+    assert failed.evaluation.performance is None
+    assert "off by one" in failed.evaluation.log
+    assert failed.evaluation.correctness
+    assert math.isnan(failed.evaluation.correctness.max_absolute_error)
+
+
+@pytest.mark.parametrize("status", [Status.INTEGRITY_VIOLATION, Status.INVALID_CANDIDATE])
+def test_a_cheat_has_no_passed_line(status: Status) -> None:
+    record = evaluation(status, result(0, Status.PASSED, latency_us=1.0), result(1, Status.PASSED))
+    lines = to_traces(record, DEFINITION, WORKLOADS)
+    assert statuses(record) == ["RUNTIME_ERROR", "RUNTIME_ERROR"]
+    assert all(line.evaluation and line.evaluation.log.startswith(status) for line in lines)
+
+
+def test_a_failure_on_a_held_out_case_condemns_every_line() -> None:
+    record = evaluation(
+        Status.INCORRECT_NUMERICAL, result(0, Status.PASSED), result(1, Status.PASSED)
+    )
+    assert statuses(record) == ["INCORRECT_NUMERICAL", "INCORRECT_NUMERICAL"]
+
+
+@pytest.mark.parametrize("status", [Status.INFRASTRUCTURE_ERROR, Status.RUNNING])
+def test_a_fault_of_ours_leaves_no_line(status: Status) -> None:
+    assert statuses(evaluation(status, result(0, Status.PASSED))) == []
+
+
+def test_a_workload_that_was_not_run_has_no_line() -> None:
+    record = evaluation(
+        Status.PASSED, result(0, Status.PASSED), result(1, Status.NOT_RUN, reason="budget")
+    )
+    assert statuses(record) == ["PASSED"]
+
+
+def test_a_failed_build_is_said_of_every_workload() -> None:
+    assert statuses(evaluation(Status.COMPILE_ERROR)) == ["COMPILE_ERROR", "COMPILE_ERROR"]
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s is not Status.NOT_RUN])
+def test_the_reference_package_reads_the_lines_of_every_status(status: Status) -> None:
+    package = pytest.importorskip(
+        "flashinfer_bench.data", reason="the package flashinfer_bench is not installed"
+    )
+    per_workload = status if status is not Status.RUNNING else Status.NOT_RUN
+    record = evaluation(status, result(0, per_workload), result(1, Status.PASSED))
+    for trace in to_traces(record, DEFINITION, WORKLOADS):
+        text = trace.model_dump_json()
+        theirs = package.Trace.model_validate_json(text)
+        assert json.loads(theirs.model_dump_json()) == json.loads(text)

@@ -1,0 +1,113 @@
+"""Folders for candidates: made whole, named plainly, never outside their place."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
+from kernel_harness.tools.workloads.operators import Operator
+from kernel_harness.tools.workloads.workspace import confined, create, read_workspace
+
+
+@pytest.fixture
+def operator():
+    tensor = {"shape": ["m"], "dtype": "float32"}
+    definition = Definition.model_validate(
+        {
+            "name": "double",
+            "op_type": "test",
+            "description": "Twice its input.",
+            "axes": {"m": {"type": "var"}},
+            "inputs": {"x": tensor, "by": {"shape": None, "dtype": "float32"}},
+            "outputs": {"y": tensor},
+            "constraints": ["m >= 1"],
+            "reference": "def run(x, by):\n    return x * by\n",
+        }
+    )
+    workload = {"uuid": "w", "axes": {"m": 4}, "inputs": {"x": {"type": "random"}}}
+    return Operator(definition=definition, workloads=(Workload.model_validate(workload),))
+
+
+def solution(*paths: str) -> Solution:
+    return Solution.model_validate(
+        {
+            "name": "one",
+            "definition": "double",
+            "author": "t",
+            "spec": {
+                "language": "triton",
+                "target_hardware": ["cuda"],
+                "entry_point": f"{paths[0]}::run",
+            },
+            "sources": [{"path": path, "content": "def run(x, by, y): ...\n"} for path in paths],
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "workspaces"
+
+
+def test_a_new_workspace_reads_back_as_a_candidate(folder, operator):
+    made = create(folder, operator, None, None, "template")
+    assert Path(made.path).parent == folder
+    back = read_workspace(folder, made.path)
+    assert back.definition == "double" and [s.path for s in back.sources] == ["kernel.py"]
+    assert "def run(x, by, y)" in back.sources[0].content
+    notes = Path(made.path, "NOTES.md").read_text()
+    assert "`x` [m] float32" in notes and "`by` scalar" in notes and "`m >= 1`" in notes
+    second = create(folder, operator, None, None, "template")
+    assert second.path != made.path
+
+
+def test_a_workspace_begins_with_all_files_of_what_it_starts_from(folder, operator):
+    start = solution("kernel.py", "parts/tile.py")
+    made = create(folder, operator, "mine", start, "one")
+    assert read_workspace(folder, "mine").content_hash() == start.content_hash()
+    manifest = tomllib.loads(Path(made.path, "candidate.toml").read_text())
+    assert manifest["entry_point"] == "kernel.py::run" and manifest["definition"] == "double"
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "Ä", ".hidden", "x" * 65, "a b", "-x"])
+def test_a_name_that_is_no_plain_word_is_refused(folder, operator, name):
+    if name:
+        with pytest.raises(RequestError, match="cannot name a workspace"):
+            create(folder, operator, name, None, "template")
+    else:
+        assert Path(create(folder, operator, name, None, "template").path).is_dir()
+
+
+def test_a_name_is_given_once(folder, operator):
+    create(folder, operator, "mine", None, "template")
+    with pytest.raises(RequestError, match="exists already"):
+        create(folder, operator, "mine", None, "template")
+
+
+def test_a_source_that_points_out_of_it_is_not_written(folder, operator, tmp_path):
+    honest = solution("kernel.py")
+    # No model lets such a path in; a model that was changed afterwards could still hold one.
+    outside = honest.sources[0].model_copy(update={"path": "../../outside.py"})
+    evil = honest.model_copy(update={"sources": [outside]})
+    with pytest.raises(RequestError, match="points out of the workspace"):
+        create(folder, operator, "evil", evil, "one")
+    assert not (tmp_path / "outside.py").exists()
+
+
+def test_a_workspace_is_found_by_name_path_or_a_file_in_it(folder, operator):
+    made = create(folder, operator, "mine", None, "template")
+    for way in ("mine", " mine/ ", made.path, f"{made.path}/kernel.py", "mine/kernel.py"):
+        assert confined(folder, way) == Path(made.path).resolve()
+
+
+def test_nothing_outside_the_folder_is_a_workspace(folder, operator, tmp_path):
+    create(folder, operator, "mine", None, "template")
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    for way in ("..", "../elsewhere", "/etc", ".", "", "link", str(tmp_path / "elsewhere")):
+        with pytest.raises(RequestError, match="outside the workspaces folder"):
+            confined(folder, way)
+    with pytest.raises(RequestError, match="mine"):
+        confined(folder, "mime")

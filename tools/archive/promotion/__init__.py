@@ -1,0 +1,1 @@
+"""Rules, events and verification of a promotion."""

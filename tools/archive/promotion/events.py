@@ -1,0 +1,286 @@
+"""Promotion and rollback as git events: annotated tags, an evidence commit, a branch that moves.
+
+    refs/tags/promoted/<definition>/<gpu>/<n>   the decision, rule by rule, and who was best before
+    refs/tags/verified/<definition>/<n>         the same where nothing could be timed
+    refs/tags/rollback/<definition>/<gpu>/<n>   who was withdrawn, to whom it returned, and why
+    refs/heads/best/<definition>/<gpu>          the best now; a reviewer can check it out
+    refs/evidence/<definition>/<line>/<n>       the verification's records, child of the candidate
+
+Promotions and rollbacks of one line share the counter n, so that the tags alone tell the story.
+All refs of one event move in one transaction, the branch by compare-and-swap: of two promotions
+decided against the same best, the second is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...errors import ArchiveError, RequestError
+from ...schema.evaluation import Evaluation
+from ..store.archive import Archive, best_branch
+from ..store.entry import Node
+from ..store.git_repository import ZERO, RefConflict, RefUpdate
+from ..store.manifest import one_line, plain, read_trailers, ref_part
+from .rules import (
+    TIMED,
+    VERIFIED,
+    PromotionDecision,
+    RuleOutcome,
+    Rules,
+    decide,
+    refused_beforehand,
+)
+
+__all__ = [
+    "TIMED",
+    "VERIFIED",
+    "Promotion",
+    "PromotionDecision",
+    "PromotionEvent",
+    "RuleOutcome",
+    "Rules",
+    "current_best",
+    "decide",
+    "events",
+    "past_failures",
+    "promote",
+    "refused_beforehand",
+    "rollback",
+]
+_EVENT_KINDS = ("promoted", "verified", "rollback")
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What promoting or rolling back wrote; `branch` is None on the verified line."""
+
+    tag: str
+    number: int
+    commit: str
+    branch: str | None
+    evidence: str | None
+    words: str
+
+
+@dataclass(frozen=True)
+class PromotionEvent:
+    """One promotion or rollback, as its tag tells it.
+
+    Attributes:
+        kind: "promoted", "verified" or "rollback".
+        commit: the promoted candidate, or the one that a rollback returned to; empty for none.
+    """
+
+    kind: str
+    definition: str
+    gpu: str
+    number: int
+    commit: str
+    at: int
+    tag: str
+    message: str
+
+    @property
+    def candidate_id(self) -> str:
+        """Of `commit`."""
+        return self.commit[:12]
+
+
+def _line(definition: str, gpu: str | None) -> str:
+    return ref_part(definition) + (f"/{ref_part(gpu)}" if gpu else "")
+
+
+def events(
+    archive: Archive, definition: str | None = None, gpu: str | None = None
+) -> list[PromotionEvent]:
+    """Promotions and rollbacks, oldest first within each line.
+
+    Args:
+        gpu: device as in refs; None: all devices and the verified line.
+    """
+    if not archive.repository.exists:
+        return []
+    scope = f"/{ref_part(definition)}" if definition else ""
+    patterns = [f"refs/tags/{kind}{scope}/" for kind in _EVENT_KINDS]
+    form = "%(refname)%00%(*objectname)%00%(taggerdate:unix)%00%(contents)%00%01"
+    text = archive.repository.run("for-each-ref", f"--format={form}", *patterns)
+    found = []
+    for record in text.split("\0\x01"):
+        parts = record.lstrip("\n").split("\0")
+        if len(parts) == 4 and parts[1]:
+            found.append(_event(*parts))
+    wanted = [e for e in found if gpu is None or e.gpu == gpu]
+    return sorted(wanted, key=lambda e: (e.definition, e.gpu, e.number))
+
+
+def _event(tag: str, commit: str, at: str, message: str) -> PromotionEvent:
+    said = read_trailers(message)
+    kind = tag.split("/")[2]
+    withdrawn = kind == "rollback" and said.get("To", [""])[0] == "none"
+    return PromotionEvent(
+        kind=kind,
+        definition=said.get("Definition", [""])[0],
+        gpu=said.get("Gpu", [""])[0],
+        number=int(tag.rsplit("/", 1)[-1]),
+        commit="" if withdrawn else commit,
+        at=int(at or 0),
+        tag=tag,
+        message=message,
+    )
+
+
+def current_best(archive: Archive, definition: str, gpu: str) -> Node | None:
+    """The promoted candidate that a new one must beat; None while there is none."""
+    if gpu == "cpu":
+        verified = [e for e in events(archive, definition) if e.kind == "verified"]
+        commit = verified[-1].commit if verified else None
+    else:
+        commit = archive.repository.resolve(best_branch(definition, gpu))
+    found = archive.nodes(commit[:12]) if commit else []
+    return found[0] if found else None
+
+
+def past_failures(archive: Archive, content_hash: str) -> list[str]:
+    """Ids of the candidates of these very sources that gave wrong answers: that is final."""
+    rows = archive.catalogue.index_now().rows(
+        "SELECT id FROM candidates WHERE content_hash = ?"
+        " AND (status LIKE 'INCORRECT%' OR status = 'INTEGRITY_VIOLATION') ORDER BY at",
+        [content_hash],
+    )
+    return [row[0] for row in rows]
+
+
+def promote(
+    archive: Archive, decision: PromotionDecision, verification: Sequence[Evaluation]
+) -> Promotion:
+    """Writes a positive decision into git.
+
+    Raises:
+        ArchiveError: when the decision is a refusal, or the best has moved since it was made.
+    """
+    if not decision.promoted:
+        raise ArchiveError(
+            decision.words, where=decision.candidate_id, remedy="Mend what the rules name."
+        )
+    node = archive.node(decision.candidate_id)
+    timed = decision.line == TIMED
+    line = _line(node.definition, decision.gpu if timed else None)
+    for _ in range(5):
+        number = _next_number(archive, node.definition, decision.gpu if timed else None)
+        before = archive.node(decision.current_best).commit if decision.current_best else ZERO
+        evidence = _write_evidence(archive, node, verification)
+        kind = "promoted" if timed else "verified"
+        tag = f"{kind}/{line}/{number}"
+        message = _promotion_message(node, decision, evidence)
+        target = archive.repository.write_tag(node.commit, tag, message, int(time.time()))
+        steps = [
+            RefUpdate(f"refs/tags/{tag}", target),
+            RefUpdate(f"refs/evidence/{kind}/{line}/{number}", evidence),
+        ]
+        branch = best_branch(node.definition, decision.gpu) if timed else None
+        if branch is not None:
+            steps.append(RefUpdate(branch, node.commit, before))
+        try:
+            archive.repository.update_refs(steps)
+        except RefConflict:
+            if branch is not None and (archive.repository.resolve(branch) or ZERO) != before:
+                raise ArchiveError(
+                    "Another promotion came first",
+                    where=branch,
+                    remedy="Verify again, compared with the new best.",
+                ) from None
+            continue
+        return Promotion(tag, number, node.commit, branch, evidence, decision.words)
+    raise ArchiveError("The tag's number was taken five times", where=line, remedy="Try again.")
+
+
+def rollback(archive: Archive, definition: str, gpu: str, reason: str) -> Promotion:
+    """Returns to the best before the present one, and says why in a tag.
+
+    Raises:
+        RequestError: when nothing is promoted on this line or no reason is given.
+    """
+    if not reason.strip():
+        raise RequestError("A rollback needs a reason", remedy="Say what was found to be wrong.")
+    standing: list[str] = []
+    for event in events(archive, definition, gpu):
+        if event.kind == "promoted":
+            standing.append(event.commit)
+        elif standing:
+            standing.pop()
+    branch = best_branch(definition, gpu)
+    present = archive.repository.resolve(branch)
+    if present is None or not standing:
+        raise RequestError(
+            f"Nothing is promoted for {definition} on {gpu}",
+            remedy="See `kernel-harness best` for what is.",
+        )
+    before = standing[-2] if len(standing) > 1 else None
+    number = _next_number(archive, definition, gpu)
+    tag = f"rollback/{_line(definition, gpu)}/{number}"
+    back = before[:12] if before else "none"
+    said = one_line(plain(reason), 500)
+    trailers = [
+        f"Definition: {one_line(definition)}",
+        f"Gpu: {gpu}",
+        f"From: {present[:12]}",
+        f"To: {back}",
+        f"Reason: {said}",
+    ]
+    subject = f"Roll back {definition} on {gpu} from {present[:12]} to {back}"
+    message = "\n\n".join([one_line(subject), said, "\n".join(trailers)]) + "\n"
+    target = archive.repository.write_tag(before or present, tag, message, int(time.time()))
+    archive.repository.update_refs(
+        [
+            RefUpdate(f"refs/tags/{tag}", target),
+            RefUpdate(branch, before or ZERO, present),
+        ]
+    )
+    return Promotion(tag, number, before or "", branch, None, f"Rolled back to {back}: {said}")
+
+
+def _next_number(archive: Archive, definition: str, gpu: str | None) -> int:
+    line = _line(definition, gpu)
+    kinds = ("promoted", "rollback") if gpu else ("verified",)
+    names = archive.repository.refs(*(f"refs/tags/{kind}/{line}/" for kind in kinds))
+    numbers = (name.rsplit("/", 1)[-1] for name in names)
+    return 1 + max((int(number) for number in numbers if number.isdigit()), default=0)
+
+
+def _write_evidence(archive: Archive, node: Node, verification: Sequence[Evaluation]) -> str:
+    files = {
+        f"verification/{e.evaluation_id}.json": (e.model_dump_json(indent=1) + "\n").encode()
+        for e in verification
+    }
+    tree = archive.repository.write_tree(files)
+    message = f"Verification of {node.candidate_id}\n\nCandidate: {node.candidate_id}\n"
+    return archive.repository.write_commit(tree, [node.commit], message, int(time.time()))
+
+
+def _promotion_message(node: Node, decision: PromotionDecision, evidence: str) -> str:
+    """Subject, the rules as a table, the decision as JSON, and trailers."""
+    rules = [
+        f"{'pass' if r.passed else 'n/a ' if not r.applied else 'FAIL'}  {r.name}: {r.words}"
+        for r in decision.rules
+    ]
+    head = f"Promote {node.candidate_id} for {node.definition} on {decision.gpu}"
+    if decision.line == VERIFIED:
+        head = f"Verify {node.candidate_id} for {node.definition}: right, not timed"
+    trailers = [
+        f"Definition: {one_line(node.definition)}",
+        f"Gpu: {decision.gpu}",
+        f"Candidate: {node.candidate_id}",
+        f"Previous: {decision.current_best or 'none'}",
+        *(f"Evaluation: {one_line(name)}" for name in decision.evaluations),
+        f"Evidence: {evidence}",
+    ]
+    blocks = [
+        one_line(head),
+        "\n".join(one_line(rule, 400) for rule in rules),
+        json.dumps(decision.evidence, indent=1),
+        "\n".join(trailers),
+    ]
+    return "\n\n".join(blocks) + "\n"

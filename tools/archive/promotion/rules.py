@@ -1,0 +1,387 @@
+"""The rules under which a candidate becomes the best: pure, each with its number and its limit.
+
+They answer what was seen to go wrong elsewhere: promotions on one run and inside the noise, a gain
+that one outlier made, a mean that got worse while ratios got better, wrong answers retried until
+they passed. They judge records; whether the records come from fresh processes and seeds is the
+business of whoever ran the verification.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...schema.evaluation import Evaluation, Executor, Scope, Severity, Status, WorkloadResult
+from ..store.entry import Node, noise_floor
+from ..store.manifest import gpu_name, started_at
+
+TIMED = "timed"
+VERIFIED = "verified"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The numbers of the rules."""
+
+    repeats: int = 2
+    failure_rate: float = 0.015
+    confidence: float = 0.95
+    regime_bound: float = 0.02
+    outlier_workloads: int = 4
+    checks: tuple[str, ...] = ("held_out", "determinism")
+
+    @property
+    def calls(self) -> int:
+        """Checked calls that meet a fault of `failure_rate` with `confidence`."""
+        return math.ceil(math.log(1 - self.confidence) / math.log(1 - self.failure_rate))
+
+
+@dataclass(frozen=True)
+class RuleOutcome:
+    """One rule: its number, the limit it was held to, and both in words.
+
+    `applied` is False for a rule of the clock where nothing was timed; it then neither passes nor
+    fails anything.
+    """
+
+    name: str
+    passed: bool
+    number: float | None
+    limit: float | None
+    words: str
+    applied: bool = True
+
+
+@dataclass(frozen=True)
+class PromotionDecision:
+    """Promoted or refused, with the evidence for each rule.
+
+    Attributes:
+        line: "timed" (a GPU's best) or "verified" (right, but never timed).
+        current_best: id of the candidate it was compared with; None for the first of its line.
+        evaluations: ids of the verification's records.
+    """
+
+    promoted: bool
+    rules: tuple[RuleOutcome, ...]
+    line: str
+    candidate_id: str
+    definition: str
+    gpu: str
+    current_best: str | None
+    evaluations: tuple[str, ...]
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """The refusals, or what was gained, in one sentence."""
+        refused = [rule for rule in self.rules if rule.applied and not rule.passed]
+        if refused:
+            return "Refused: " + "; ".join(f"{r.name}: {r.words}" for r in refused)
+        gained = next((r.words for r in self.rules if r.name == "ratio_beyond_noise"), "")
+        return f"Promoted ({self.line})" + (f": {gained}" if self.line == TIMED else ", not timed")
+
+
+def refused_beforehand(
+    candidate: Node, current_best: Node | None, past_failures: Sequence[str]
+) -> PromotionDecision | None:
+    """The refusal that no verification could change; None when one is worth its time."""
+    outcomes = (_never_wrong(past_failures), _not_the_best(candidate, current_best))
+    if all(outcome.passed for outcome in outcomes):
+        return None
+    return PromotionDecision(
+        promoted=False,
+        rules=outcomes,
+        line=VERIFIED if candidate.latency_us is None else TIMED,
+        candidate_id=candidate.candidate_id,
+        definition=candidate.definition,
+        gpu=candidate.hardware,
+        current_best=current_best.candidate_id if current_best else None,
+        evaluations=(),
+    )
+
+
+def decide(
+    candidate: Node,
+    verification: Sequence[Evaluation],
+    current_best: Node | None = None,
+    *,
+    noise: float | None = None,
+    expected_workloads: Sequence[str] = (),
+    harness_version: str = "",
+    sanitizer: str | None = None,
+    past_failures: Sequence[str] = (),
+    rules: Rules | None = None,
+) -> PromotionDecision:
+    """Holds a verification to every rule.
+
+    Args:
+        verification: independent records of the candidate, compared with the current best, or
+            with the operator's baseline while nothing is promoted.
+        noise: |ln ratio| to be exceeded; None: the recorded noise floor.
+        expected_workloads: uuids of the operator's whole set; empty: those of the largest record.
+        harness_version: of the running harness; empty: not compared.
+        sanitizer: "clean", what it found, or None when it was not run.
+        past_failures: ids of candidates of this content hash that gave wrong answers.
+    """
+    limits = rules or Rules()
+    timed = any(
+        e.evidence.device is not None and e.evidence.device.executor is Executor.CUDA
+        for e in verification
+    )
+    expected = set(expected_workloads) or {
+        w.uuid for e in verification for w in e.workloads if w.status is not Status.NOT_RUN
+    }
+    outcomes = [
+        _same_sources(candidate, verification),
+        _fresh(candidate, verification, harness_version),
+        _repeats(verification, limits),
+        _all_passed(verification, expected),
+        _never_wrong(past_failures),
+        _calls(verification, limits),
+        _checks_ran(verification, limits),
+        _integrity(verification),
+        _sanitizer(sanitizer, timed),
+        _not_the_best(candidate, current_best),
+    ]
+    floor = noise if noise is not None else _recorded_noise(verification)
+    outcomes += _clock_rules(verification, current_best, floor, limits, timed)
+    return PromotionDecision(
+        promoted=all(outcome.passed for outcome in outcomes if outcome.applied),
+        rules=tuple(outcomes),
+        line=TIMED if timed else VERIFIED,
+        candidate_id=candidate.candidate_id,
+        definition=candidate.definition,
+        gpu=gpu_name(verification[0]) if verification else candidate.hardware,
+        current_best=current_best.candidate_id if current_best else None,
+        evaluations=tuple(e.evaluation_id for e in verification),
+        evidence=_summary(verification, floor),
+    )
+
+
+def _recorded_noise(verification: Sequence[Evaluation]) -> float:
+    return max((noise_floor(e, e.totals.mean_latency_us) for e in verification), default=0.0)
+
+
+def _clock_rules(
+    verification: Sequence[Evaluation],
+    current_best: Node | None,
+    floor: float,
+    limits: Rules,
+    timed: bool,
+) -> list[RuleOutcome]:
+    if not timed:
+        names = ("compared_with_best", "ratio_beyond_noise", "mean_latency", "regimes", "outlier")
+        words = "not applied: nothing was timed on this machine"
+        return [RuleOutcome(name, False, None, None, words, applied=False) for name in names]
+    return [
+        _compared_with(verification, current_best),
+        _ratio(verification, floor),
+        _mean_latency(verification),
+        _regimes(verification, max(limits.regime_bound, floor)),
+        _outlier(verification, limits),
+    ]
+
+
+def _summary(verification: Sequence[Evaluation], floor: float) -> dict[str, Any]:
+    return {
+        "noise_floor": floor,
+        "repeats": [
+            {
+                "evaluation": e.evaluation_id,
+                "started_at": e.evidence.started_at,
+                "baseline": e.baseline,
+                "mean_latency_us": e.totals.mean_latency_us,
+                "baseline_mean_latency_us": e.totals.baseline_mean_latency_us,
+                "geometric_mean_ratio": e.totals.geometric_mean_ratio,
+                "ratio_interval": e.totals.ratio_interval,
+                "wins": e.totals.wins,
+                "ties": e.totals.ties,
+                "losses": e.totals.losses,
+                "workloads": e.totals.passed,
+                "calls_checked": sum(w.calls_checked for w in e.workloads),
+                "versions": e.evidence.versions,
+            }
+            for e in verification
+        ],
+    }
+
+
+def _same_sources(candidate: Node, verification: Sequence[Evaluation]) -> RuleOutcome:
+    others = [e for e in verification if e.content_hash != candidate.content_hash]
+    words = (
+        f"{len(others)} of {len(verification)} records judged other sources"
+        if others
+        else "every record judged these very sources"
+    )
+    passed = bool(verification) and not others
+    return RuleOutcome("same_sources", passed, len(others), 0, words)
+
+
+def _fresh(candidate: Node, verification: Sequence[Evaluation], version: str) -> RuleOutcome:
+    early = [e.evaluation_id for e in verification if started_at(e) < candidate.at]
+    theirs = {e.evidence.versions.get("kernel-harness", version) for e in verification}
+    reused = [e.evaluation_id for e in verification if e.evaluation_id == candidate.evaluation_id]
+    if early:
+        words = f"{early[0]} is older than the candidate's own evaluation"
+    elif version and theirs - {version}:
+        words = f"verified by harness {', '.join(sorted(theirs - {version}))}, this is {version}"
+    elif reused:
+        words = f"{reused[0]} is the candidate's own evaluation, not an independent one"
+    else:
+        return RuleOutcome("fresh", True, 0, 0, "evidence is newer than sources and harness")
+    stale = len(early) + len(reused) + len(theirs - {version} if version else ())
+    return RuleOutcome("fresh", False, stale, 0, words)
+
+
+def _repeats(verification: Sequence[Evaluation], limits: Rules) -> RuleOutcome:
+    ids = {e.evaluation_id for e in verification}
+    seeds = {
+        tuple(sorted((k, tuple(v)) for k, v in e.evidence.seeds.items())) for e in verification
+    }
+    count = min(len(ids), len(seeds))
+    words = f"{count} repeats with seeds of their own, {limits.repeats} wanted"
+    return RuleOutcome("repeats", count >= limits.repeats, count, limits.repeats, words)
+
+
+def _all_passed(verification: Sequence[Evaluation], expected: set[str]) -> RuleOutcome:
+    complete, least = bool(verification), len(expected)
+    worst = ""
+    for evaluation in verification:
+        passed = {w.uuid for w in evaluation.workloads if w.status is Status.PASSED}
+        count = len(expected & passed)
+        wide = evaluation.scope in (Scope.FULL, Scope.OFFICIAL)
+        if evaluation.status is not Status.PASSED or count < len(expected) or not wide:
+            complete = False
+            worst = f"; {evaluation.evaluation_id} ({evaluation.scope}) is {evaluation.status}"
+        least = min(least, count)
+    words = f"{least} of {len(expected)} workloads passed in every repeat{worst}"
+    return RuleOutcome("all_workloads_passed", complete, least, len(expected), words)
+
+
+def _never_wrong(past_failures: Sequence[str]) -> RuleOutcome:
+    words = (
+        f"these sources gave wrong answers in {', '.join(past_failures[:3])}: that is final"
+        if past_failures
+        else "these sources never gave a wrong answer"
+    )
+    return RuleOutcome("never_wrong", not past_failures, len(past_failures), 0, words)
+
+
+def _calls(verification: Sequence[Evaluation], limits: Rules) -> RuleOutcome:
+    calls = sum(w.calls_checked for e in verification for w in e.workloads)
+    words = (
+        f"{calls} checked calls; {limits.calls} meet a fault of {limits.failure_rate:.1%} with"
+        f" {limits.confidence:.0%} confidence"
+    )
+    return RuleOutcome("correctness_budget", calls >= limits.calls, calls, limits.calls, words)
+
+
+def _checks_ran(verification: Sequence[Evaluation], limits: Rules) -> RuleOutcome:
+    ran = {check for e in verification for check in e.integrity.checks}
+    left = {c: why for e in verification for c, why in e.integrity.not_run.items()}
+    missing = [c for c in limits.checks if c not in ran or c in left]
+    reasons = ", ".join(f"{c} ({left.get(c, 'not asked for')})" for c in missing)
+    words = f"not run: {reasons}" if missing else f"ran: {', '.join(limits.checks)}"
+    wanted = len(limits.checks)
+    return RuleOutcome("checks_ran", not missing, wanted - len(missing), wanted, words)
+
+
+def _integrity(verification: Sequence[Evaluation]) -> RuleOutcome:
+    found = [
+        f.message
+        for e in verification
+        for f in e.integrity.findings
+        if f.severity is Severity.VIOLATION
+    ]
+    flaky = [e.evaluation_id for e in verification if e.integrity.determinism == "flaky"]
+    words = found[0] if found else "outputs differ from run to run" if flaky else "nothing found"
+    number = len(found) + len(flaky)
+    return RuleOutcome("integrity", number == 0, number, 0, words)
+
+
+def _sanitizer(sanitizer: str | None, timed: bool) -> RuleOutcome:
+    if sanitizer is None:
+        words = "compute-sanitizer was not run" if timed else "not applied: no GPU here"
+        return RuleOutcome("sanitizer", False, None, 0, words, applied=timed)
+    clean = sanitizer == "clean"
+    return RuleOutcome("sanitizer", clean, 0 if clean else 1, 0, sanitizer)
+
+
+def _not_the_best(candidate: Node, best: Node | None) -> RuleOutcome:
+    same = best is not None and best.content_hash == candidate.content_hash
+    words = "it is the current best already" if same else "other sources than the current best"
+    return RuleOutcome("is_new", not same, float(same), 0, words)
+
+
+def _compared_with(verification: Sequence[Evaluation], best: Node | None) -> RuleOutcome:
+    if best is None:
+        bare = [e.evaluation_id for e in verification if e.baseline_hash is None]
+        words = f"{bare[0]} was compared with nothing" if bare else "with the operator's baseline"
+        return RuleOutcome("compared_with_best", not bare, len(bare), 0, words)
+    other = [e for e in verification if e.baseline_hash != best.content_hash]
+    words = (
+        f"{other[0].evaluation_id} was compared with {other[0].baseline}, the current best is"
+        f" {best.candidate_id}"
+        if other
+        else f"with the current best {best.candidate_id}"
+    )
+    return RuleOutcome("compared_with_best", not other, len(other), 0, words)
+
+
+def _ratio(verification: Sequence[Evaluation], floor: float) -> RuleOutcome:
+    limit = math.exp(floor)
+    intervals = [e.totals.ratio_interval for e in verification]
+    lows = [interval[0] for interval in intervals if interval is not None]
+    if len(lows) < len(verification) or not lows:
+        return RuleOutcome("ratio_beyond_noise", False, None, limit, "a repeat has no interval")
+    shown = ", ".join(f"[{i[0]:.4f}, {i[1]:.4f}]" for i in intervals if i is not None)
+    words = f"95 % intervals of the ratio {shown}; each must lie above {limit:.4f} (noise floor)"
+    return RuleOutcome("ratio_beyond_noise", min(lows) > limit, min(lows), limit, words)
+
+
+def _mean_latency(verification: Sequence[Evaluation]) -> RuleOutcome:
+    pairs = [(e.totals.mean_latency_us, e.totals.baseline_mean_latency_us) for e in verification]
+    known = [(ours, base) for ours, base in pairs if ours is not None and base is not None]
+    if not known or len(known) < len(pairs):
+        return RuleOutcome("mean_latency", False, None, None, "a repeat has no mean latency")
+    ours = sum(own for own, _ in known) / len(known)
+    base = sum(other for _, other in known) / len(known)
+    words = f"mean over repeats {ours:.4g} us, current best {base:.4g} us in the same trials"
+    return RuleOutcome("mean_latency", ours < base, ours, base, words)
+
+
+def _log_ratios(results: Iterable[WorkloadResult]) -> list[float]:
+    return [math.log(r.comparison.ratio) for r in results if r.comparison and r.comparison.ratio]
+
+
+def _regimes(verification: Sequence[Evaluation], bound: float) -> RuleOutcome:
+    groups: dict[str, list[WorkloadResult]] = {}
+    for evaluation in verification:
+        for result in evaluation.workloads:
+            groups.setdefault(result.regime or "all", []).append(result)
+    means = {name: _log_ratios(group) for name, group in groups.items()}
+    ratios = {name: math.exp(sum(m) / len(m)) for name, m in means.items() if m}
+    limit = 1 - bound
+    if not ratios:
+        return RuleOutcome("regimes", False, None, limit, "no regime was compared")
+    worst = min(ratios, key=lambda name: ratios[name])
+    words = f"worst regime {worst!r} at {ratios[worst]:.4f}; none may be below {limit:.4f}"
+    return RuleOutcome("regimes", ratios[worst] >= limit, ratios[worst], limit, words)
+
+
+def _outlier(verification: Sequence[Evaluation], limits: Rules) -> RuleOutcome:
+    by_workload: dict[str, list[WorkloadResult]] = {}
+    for evaluation in verification:
+        for result in evaluation.workloads:
+            by_workload.setdefault(result.uuid, []).append(result)
+    pooled = {uuid: _log_ratios(results) for uuid, results in by_workload.items()}
+    logs = sorted(sum(m) / len(m) for m in pooled.values() if m)
+    if len(logs) < limits.outlier_workloads:
+        words = f"not applied: {len(logs)} workloads"
+        return RuleOutcome("outlier", True, None, 1.0, words, applied=False)
+    rest = math.exp(sum(logs[:-1]) / (len(logs) - 1))
+    words = f"ratio without its best workload {rest:.4f}; the gain must not be one workload's"
+    return RuleOutcome("outlier", rest > 1, rest, 1.0, words)

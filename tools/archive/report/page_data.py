@@ -1,0 +1,182 @@
+"""What the site's pages say, as plain values: boards, tree, diff lines. Pure; no HTML, no file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..promotion.events import PromotionEvent
+from ..store.entry import Node, Outcome
+
+TREE_ROWS = 3_000
+
+
+@dataclass(frozen=True)
+class Board:
+    """An operator's candidates on one device, best first.
+
+    Attributes:
+        best: the promoted candidate's id, or the fastest one's.
+        promoted: whether `best` was promoted.
+    """
+
+    definition: str
+    device: str
+    rows: Sequence[Node]
+    timed: int
+    best: str | None
+    promoted: bool
+
+
+@dataclass(frozen=True)
+class TreeRow:
+    """One line of the search tree; `depth` counts the branchings above it.
+
+    Attributes:
+        parent: named when it is not on the line before.
+        others: further parents of a crossover.
+    """
+
+    node: Node
+    depth: int
+    parent: str | None = None
+    others: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many candidates came to what."""
+
+    total: int
+    outcomes: Mapping[str, int]
+
+    def count(self, *names: str) -> int:
+        """Candidates of these outcomes."""
+        return sum(self.outcomes.get(name, 0) for name in names)
+
+
+def tally(nodes: Sequence[Node]) -> Tally:
+    """Counts outcomes."""
+    return Tally(len(nodes), Counter(str(node.outcome) for node in nodes))
+
+
+def boards(nodes: Sequence[Node], standing: Mapping[tuple[str, str], str]) -> list[Board]:
+    """One board for each operator and device on which something was timed.
+
+    Args:
+        standing: (definition, device) to the promoted candidate's id.
+    """
+    groups: dict[tuple[str, str], list[Node]] = {}
+    for node in nodes:
+        if node.latency_us is not None:
+            groups.setdefault((node.definition, node.hardware), []).append(node)
+    found = []
+    for (definition, device), group in sorted(groups.items()):
+        rows = sorted(group, key=lambda n: (n.latency_us or 0.0, n.at))
+        promoted = standing.get((definition, device))
+        found.append(
+            Board(
+                definition,
+                device,
+                rows,
+                len(group),
+                promoted or rows[0].candidate_id,
+                promoted is not None,
+            )
+        )
+    return found
+
+
+def standing(events: Sequence[PromotionEvent]) -> dict[tuple[str, str], str]:
+    """Who is promoted now, by (definition, device), from the tags alone."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for event in events:
+        line = lines.setdefault((event.definition, event.gpu), [])
+        if event.kind == "rollback":
+            if line:
+                line.pop()
+        else:
+            line.append(event.candidate_id)
+    return {key: line[-1] for key, line in lines.items() if line}
+
+
+def tree_rows(nodes: Sequence[Node], limit: int = TREE_ROWS) -> list[TreeRow]:
+    """The search tree line by line: side branches indented, the best line kept straight.
+
+    A crossover stands under its first parent. With more than `limit` candidates the newest are
+    shown, their oldest ancestors cut off.
+    """
+    shown = sorted(nodes, key=lambda n: (n.at, n.candidate_id))[-limit:]
+    known = {node.candidate_id for node in shown}
+    children: dict[str, list[Node]] = {}
+    roots: list[Node] = []
+    for node in shown:
+        above = [parent for parent in node.parents if parent in known]
+        if above:
+            children.setdefault(above[0], []).append(node)
+        else:
+            roots.append(node)
+    value = _subtree_best(shown, children)
+    rows: list[TreeRow] = []
+    stack = [(root, 0) for root in reversed(roots)]
+    while stack:
+        node, depth = stack.pop()
+        born = sorted(children.get(node.candidate_id, ()), key=lambda n: value[n.candidate_id])
+        above = [parent for parent in node.parents if parent in known]
+        before = rows[-1].node.candidate_id if rows else None
+        rows.append(
+            TreeRow(
+                node,
+                depth,
+                above[0] if above and above[0] != before else None,
+                node.parents[1:],
+            )
+        )
+        if born:
+            main, *side = born
+            stack.append((main, depth))
+            stack += [(n, depth + 1) for n in sorted(side, key=lambda n: n.at, reverse=True)]
+    return rows
+
+
+def _subtree_best(
+    shown: Sequence[Node], children: Mapping[str, Sequence[Node]]
+) -> dict[str, tuple[float, int]]:
+    """Per candidate, the least latency in its subtree and minus the subtree's size."""
+    value: dict[str, tuple[float, int]] = {}
+    order: list[str] = []
+    latency = {n.candidate_id: n.latency_us or float("inf") for n in shown}
+    born = {child.candidate_id for group in children.values() for child in group}
+    stack = [n.candidate_id for n in shown if n.candidate_id not in born]
+    while stack:
+        name = stack.pop()
+        order.append(name)
+        stack += [child.candidate_id for child in children.get(name, ())]
+    for name in reversed(order):
+        below = [value[child.candidate_id] for child in children.get(name, ())]
+        least = min([latency[name], *(b[0] for b in below)])
+        value[name] = (least, -1 + sum(b[1] for b in below))
+    return value
+
+
+def diff_lines(diff: str, limit: int = 1_500) -> list[tuple[str, str]]:
+    """Kind ("add", "del", "hunk", "file" or "") and text of each line of a unified diff."""
+    found = []
+    for line in diff.splitlines()[:limit]:
+        if line.startswith(("index ", "diff --git", "similarity", "rename", "new file", "deleted")):
+            continue
+        if line.startswith(("+++", "---")):
+            kind = "file"
+        elif line.startswith("@@"):
+            kind = "hunk"
+        else:
+            kind = {"+": "add", "-": "del"}.get(line[:1], "")
+        found.append((kind, line))
+    return found
+
+
+def failures(nodes: Sequence[Node]) -> list[Node]:
+    """Candidates that failed or were spoilt by the harness, newest first."""
+    bad = (Outcome.FAILED, Outcome.UNDECIDED)
+    return sorted((n for n in nodes if n.outcome in bad), key=lambda n: -n.at)

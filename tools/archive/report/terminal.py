@@ -1,0 +1,169 @@
+"""The archive for people at a terminal: log, show, diff and best as coloured tables and text.
+
+Each function returns something that rich prints; nothing here prints.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from ...schema.evaluation import Evaluation, Status
+from ..promotion.events import events
+from ..store.archive import Archive
+from ..store.entry import Node, Outcome
+from ..store.manifest import CandidateRecord, number
+from .page_data import boards, standing
+
+COLOURS = {
+    Outcome.FASTER: "green",
+    Outcome.SLOWER: "yellow",
+    Outcome.EQUAL: "white",
+    Outcome.FAILED: "red",
+    Outcome.UNTIMED: "cyan",
+    Outcome.UNDECIDED: "bright_black",
+}
+_LINE = re.compile(r"^(?P<rails>[^0-9a-f]*)(?P<id>[0-9a-f]{12}) (?P<words>.*)$")
+
+
+def log(archive: Archive, definition: str | None = None, limit: int = 200) -> RenderableType:
+    """The search tree as `git log --graph` draws it, each candidate in its outcome's colour."""
+    graph = archive.log_graph(definition, limit)
+    if not graph:
+        return Text("Nothing was archived yet.", style="bright_black")
+    lines = [(_LINE.match(line), line) for line in graph.split("\n")]
+    nodes = {n.candidate_id: n for n in archive.nodes(*(m["id"] for m, _ in lines if m))}
+    promoted = set(standing(events(archive, definition)).values())
+    text = Text()
+    for match, line in lines:
+        node = nodes.get(match["id"]) if match else None
+        if match is None or node is None:
+            text.append(f"{line}\n", style="bright_black")
+            continue
+        text.append(match["rails"], style="bright_black")
+        text.append(f"{node.candidate_id} ", style="bold")
+        text.append(f"{node.outcome} ", style=COLOURS[node.outcome])
+        text.append(match["words"])
+        if node.technique:
+            text.append(f"  [{', '.join(node.technique)}]", style="blue")
+        text.append(" ★ promoted\n" if node.candidate_id in promoted else "\n", style="magenta")
+    return text
+
+
+def best(archive: Archive, definition: str | None = None, count: int = 5) -> RenderableType:
+    """The best candidates of each operator and device, least latency first."""
+    table = Table(title="Best candidates", title_justify="left")
+    for name in ("operator", "device", "candidate", "name", "technique", "scope"):
+        table.add_column(name, overflow="fold")
+    table.add_column("latency us", justify="right")
+    table.add_column("speedup", justify="right")
+    promoted = standing(events(archive, definition))
+    found = boards(list(archive.iter(definition)), promoted)
+    for board in found:
+        chosen = promoted.get((board.definition, board.device))
+        for row, node in enumerate(board.rows[:count]):
+            star = " ★" if chosen == node.candidate_id else ""
+            table.add_row(
+                escape(board.definition) if row == 0 else "",
+                board.device if row == 0 else "",
+                f"[bold]{node.candidate_id}[/bold][magenta]{star}[/magenta]",
+                escape(node.name),
+                escape(", ".join(node.technique)),
+                node.scope,
+                _us(node.latency_us),
+                f"{number(node.speedup)}x" if node.speedup else "-",
+                style="bold" if row == 0 else "",
+            )
+        table.add_section()
+    verified = [event for event in events(archive, definition) if event.kind == "verified"]
+    lines: list[RenderableType] = [table] if found else [Text("Nothing was timed yet.")]
+    lines += [
+        Text(f"verified, not timed: {e.definition} {e.candidate_id} ({e.tag})", style="cyan")
+        for e in verified
+    ]
+    return Group(*lines)
+
+
+def show(archive: Archive, candidate_id: str) -> RenderableType:
+    """One candidate: verdict, lineage, words, failure and a table of its workloads."""
+    record = archive.get(candidate_id)
+    node = archive.node(record.candidate_id)
+    parts: list[RenderableType] = [_head(archive, node, record)]
+    failure = record.evaluation.failure
+    if failure is not None:
+        said = f"{failure.kind}: {failure.message}\n{failure.remedy}"
+        if failure.excerpt:
+            said += f"\n\n{failure.excerpt}"
+        # A console that wraps nothing, as for diffs, would cut what does not fit the frame.
+        words = Text(said, no_wrap=False, overflow="fold")
+        parts.append(Panel(words, title="failure", border_style="red", title_align="left"))
+    parts.append(_workloads(record.evaluation))
+    return Group(*parts)
+
+
+def diff(archive: Archive, a: str, b: str) -> RenderableType:
+    """The kernel change between two candidates, with both outcomes above it."""
+    first, second = archive.node(a), archive.node(b)
+    head = Text()
+    for sign, node in (("-", first), ("+", second)):
+        head.append(f"{sign} {node.candidate_id} ", style="bold")
+        head.append(f"{node.outcome}", style=COLOURS[node.outcome])
+        head.append(f" {_us(node.latency_us)} us  {node.outcome_words}\n")
+    text = archive.diff(a, b)
+    if not text:
+        return Group(head, Text("The sources are the same.", style="bright_black"))
+    return Group(head, Syntax(text, "diff", word_wrap=True, background_color="default"))
+
+
+def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bright_black")
+    table.add_column(overflow="fold")
+    colour = COLOURS[node.outcome]
+    table.add_row("outcome", f"[{colour}]{node.outcome}[/{colour}]: {escape(node.outcome_words)}")
+    table.add_row("operator", f"{escape(node.definition)} on {node.hardware}, scope {node.scope}")
+    table.add_row("latency", f"{_us(node.latency_us)} us")
+    table.add_row("technique", escape(", ".join(node.technique)) or "-")
+    table.add_row("hypothesis", escape(record.candidate.hypothesis) or "-")
+    table.add_row("lesson", escape(record.candidate.lesson) or "-")
+    table.add_row("parents", ", ".join(node.parents) or "none: a root")
+    born = (child.candidate_id for child in archive.children(node.candidate_id))
+    table.add_row("children", ", ".join(born) or "none")
+    table.add_row("evaluation", escape(node.evaluation_id))
+    table.add_row("ref", escape(node.ref))
+    title = f"{node.candidate_id} {escape(node.name)}"
+    return Panel(table, title=title, title_align="left", border_style=colour)
+
+
+def _workloads(evaluation: Evaluation) -> Table:
+    table = Table(title="Workloads", title_justify="left")
+    for name in ("uuid", "axes", "regime", "status"):
+        table.add_column(name, overflow="fold")
+    for name in ("latency us", "interval", "ratio", "SOL %"):
+        table.add_column(name, justify="right")
+    table.add_column("decision")
+    for w in evaluation.workloads:
+        interval = w.latency_interval_us
+        passed = w.status in (Status.PASSED, Status.NOT_RUN)
+        table.add_row(
+            escape(w.uuid[:8]),
+            escape(" ".join(f"{k}={v}" for k, v in w.axes.items())),
+            escape(w.regime or ""),
+            f"{w.status}" if passed else f"[red]{w.status}[/red]",
+            _us(w.latency_us),
+            f"{number(interval[0])}-{number(interval[1])}" if interval else "",
+            f"{number(w.comparison.ratio)}x" if w.comparison and w.comparison.ratio else "",
+            f"{w.sol_percent:.0f}" if w.sol_percent is not None else "",
+            str(w.comparison.decision) if w.comparison else (w.reason or ""),
+        )
+    return table
+
+
+def _us(value: float | None) -> str:
+    return "-" if value is None else number(value)

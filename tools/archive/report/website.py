@@ -1,0 +1,245 @@
+"""A static site of the archive: it works from a file, on a phone, in the dark, without a network.
+
+Reads git and writes HTML; what a page says is decided in `pages`, how it looks in `templates/`.
+Every figure is from a record. Whatever a candidate's author wrote is escaped, and the pages' own
+policy forbids every request, so that a hostile archive shows text and does nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..promotion.events import events
+from ..store.archive import Archive
+from ..store.entry import Node, Outcome
+from ..store.manifest import CandidateRecord, number, ref_part
+from . import page_data as pages
+from . import plots
+from .charts import Drawings
+
+if TYPE_CHECKING:
+    from ...workloads.dataset import Dataset
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_PROFILE_CHARACTERS = 20_000
+_CHUNK = 200
+
+
+@dataclass
+class _Seen:
+    """What the candidate pages taught for the operators' pages: baselines and plot limits."""
+
+    baselines: dict[tuple[str, str], list[tuple[str, float]]] = field(default_factory=dict)
+
+    def baseline_us(self, definition: str, device: str) -> float | None:
+        """The median latency of the baseline used most often on this device."""
+        found = self.baselines.get((definition, device), [])
+        if not found:
+            return None
+        name, _ = Counter(name for name, _ in found).most_common(1)[0]
+        return statistics.median(latency for other, latency in found if other == name)
+
+
+def write_site(archive: Archive, out_dir: Path, dataset: Dataset | None = None) -> Path:
+    """Writes the whole site.
+
+    Args:
+        out_dir: made when missing; files of an earlier site in it are replaced.
+        dataset: adds rooflines of the operators it knows.
+
+    Returns:
+        The path of index.html.
+    """
+    site = _Site(archive, out_dir, dataset)
+    return site.write()
+
+
+class _Site:
+    """One writing of the site."""
+
+    def __init__(self, archive: Archive, out_dir: Path, dataset: Dataset | None) -> None:
+        self.archive, self.out_dir = archive, out_dir
+        self.nodes = list(archive.iter())
+        self.by_id = {node.candidate_id: node for node in self.nodes}
+        self.events = events(archive)
+        self.standing = pages.standing(self.events)
+        self.seen = _Seen()
+        self.drawings = Drawings(self.nodes, dataset)
+        self.born: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for parent in node.parents:
+                self.born.setdefault(parent, []).append(node)
+        self.templates = _environment()
+
+    def write(self) -> Path:
+        """Writes every page, candidates first, for they tell the baselines."""
+        for folder in ("", "operators", "candidates"):
+            (self.out_dir / folder).mkdir(parents=True, exist_ok=True)
+        for node, record, diff in self._records():
+            self._write_candidate(node, record, diff)
+        definitions = sorted({node.definition for node in self.nodes})
+        for definition in definitions:
+            self._write_operator(definition)
+        index = self.out_dir / "index.html"
+        text = self._render(
+            "index.html",
+            root=".",
+            boards=pages.boards(self.nodes, self.standing),
+            tally=pages.tally(self.nodes),
+            operators=[(d, pages.tally(self._of(d))) for d in definitions],
+            recent=sorted(self.nodes, key=lambda n: -n.at)[:20],
+            events=self.events[::-1][:20],
+        )
+        index.write_text(text, encoding="utf-8")
+        return index
+
+    def _of(self, definition: str) -> list[Node]:
+        return [node for node in self.nodes if node.definition == definition]
+
+    def _render(self, template: str, **values: Any) -> str:
+        promoted = set(self.standing.values())
+        shared = {"by_id": self.by_id, "promoted": promoted, "written": datetime.now(UTC)}
+        return self.templates.get_template(template).render(**shared, **values)
+
+    def _records(self) -> Iterator[tuple[Node, CandidateRecord, str]]:
+        """Every candidate with its diff to its first parent, in chunks of one git process each."""
+        for start in range(0, len(self.nodes), _CHUNK):
+            part = self.nodes[start : start + _CHUNK]
+            diffs = self._diffs(part)
+            for node in part:
+                record = self.archive.catalogue.read_record(node.ref, node.commit, node.parents)
+                yield node, record, diffs.get(node.commit, "")
+
+    def _diffs(self, nodes: Sequence[Node]) -> dict[str, str]:
+        pairs = [
+            f"{node.commit} {self.by_id[node.parents[0]].commit}"
+            for node in nodes
+            if node.parents and node.parents[0] in self.by_id
+        ]
+        if not pairs:
+            return {}
+        text = self.archive.repository.run(
+            "diff-tree", "--stdin", "-p", "-r", "-M", "--no-color", "--no-ext-diff", "--",
+            "sources", stdin=("\n".join(pairs) + "\n").encode(),
+        )  # fmt: skip
+        found: dict[str, str] = {}
+        commits = {pair.split(" ")[0] for pair in pairs}
+        present, lines = "", list[str]()
+        for line in [*text.split("\n"), ""]:
+            if line in commits:
+                found[present], present, lines = "\n".join(lines), line, []
+            else:
+                lines.append(line)
+        found[present] = "\n".join(lines)
+        return found
+
+    # --- pages --------------------------------------------------------------------------------
+
+    def _write_candidate(self, node: Node, record: CandidateRecord, diff: str) -> None:
+        evaluation = record.evaluation
+        totals = evaluation.totals
+        if totals.baseline_mean_latency_us and evaluation.baseline and node.latency_us:
+            key = (node.definition, node.hardware)
+            pair = (evaluation.baseline, totals.baseline_mean_latency_us)
+            self.seen.baselines.setdefault(key, []).append(pair)
+        text = self._render(
+            "candidate.html",
+            root="..",
+            node=node,
+            record=record,
+            evaluation=evaluation,
+            diff=pages.diff_lines(diff),
+            children=self.born.get(node.candidate_id, []),
+            events=[e for e in self.events if e.candidate_id == node.candidate_id],
+            drawings=self.drawings.of(node, record),
+            profiles=self._profiles(record),
+        )
+        path = self.out_dir / "candidates" / f"{node.candidate_id}.html"
+        path.write_text(text, encoding="utf-8", errors="replace")
+
+    def _profiles(self, record: CandidateRecord) -> list[tuple[str, str]]:
+        found = []
+        for name in record.profiles:
+            content = self.archive.read_profile(record.candidate_id, name)
+            text = content[:_PROFILE_CHARACTERS].decode("utf-8", "replace")
+            printable = text.isprintable() or "\x00" not in text
+            found.append((name, text if printable else f"{len(content)} bytes, not text"))
+        return found
+
+    def _write_operator(self, definition: str) -> None:
+        nodes = self._of(definition)
+        boards = pages.boards(nodes, self.standing)
+        ever = {(e.candidate_id, e.gpu) for e in self.events if e.kind == "promoted"}
+        trajectories = []
+        for board in boards:
+            points = [
+                plots.TrajectoryPoint(
+                    position,
+                    node.latency_us if node.hardware == board.device else None,
+                    (node.candidate_id, board.device) in ever,
+                    node.outcome is Outcome.FAILED,
+                )
+                for position, node in enumerate(nodes, 1)
+            ]
+            baseline = self.seen.baseline_us(definition, board.device)
+            svg = plots.trajectory_svg(points, baseline, board.device)
+            trajectories.append((board.device, svg))
+        text = self._render(
+            "operator.html",
+            root="..",
+            definition=definition,
+            boards=boards,
+            trajectories=trajectories,
+            tally=pages.tally(nodes),
+            tree=pages.tree_rows(nodes),
+            failures=pages.failures(nodes),
+            nodes=sorted(nodes, key=lambda n: -n.at),
+            events=[e for e in self.events if e.definition == definition][::-1],
+        )
+        path = self.out_dir / "operators" / f"{page_name(definition)}.html"
+        path.write_text(text, encoding="utf-8", errors="replace")
+
+
+def page_name(definition: str) -> str:
+    """A definition's name as a file name that is also safe in a relative link."""
+    return ref_part(definition).replace("%", "_")
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {**figures(), "date": _date, "page": page_name}
+    return environment
+
+
+def figures() -> dict[str, Callable[[float | None], str]]:
+    """How templates show latencies in µs and ratios."""
+    return {"us": _us, "ratio": _ratio}
+
+
+def _us(value: float | None) -> str:
+    if value is None:
+        return "–"
+    # Zeros at the end stay, so that the figures of a column have their digits below each other.
+    return f"{value:#.4g}".rstrip(".") if 1e-3 <= abs(value) < 1e4 else number(value)
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:#.3g}".rstrip(".") + "×"
+
+
+def _date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

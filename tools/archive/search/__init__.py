@@ -1,0 +1,1 @@
+"""Queries, choice of parents, contexts for roles, advice."""

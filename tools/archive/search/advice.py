@@ -1,0 +1,207 @@
+"""Advice after each candidate: when the search stands still, goes in circles or gets worse.
+
+Pure: it takes the newest candidates of one operator and returns advice; whoever asked decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ..store.entry import DEFAULT_NOISE, Node, Outcome
+
+PLATEAU_ROUNDS = 5
+STREAK = 3
+CYCLE_WINDOW = 8
+CYCLE_REPEATS = 3
+
+
+class AdviceKind(StrEnum):
+    """What was seen."""
+
+    PLATEAU = "plateau"
+    CYCLE = "cycle"
+    REGRESSION = "regression_streak"
+    FAILURES = "failure_streak"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One observation and what to do about it.
+
+    Attributes:
+        words: what was seen, with its numbers.
+        next_step: what to do next.
+        evidence: ids of the candidates it was seen in.
+    """
+
+    kind: AdviceKind
+    words: str
+    next_step: str
+    evidence: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the search of one operator may use; None: no limit.
+
+    Attributes:
+        candidates: how many may be archived.
+        seconds: wall time of their evaluations.
+    """
+
+    candidates: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the search of one operator has used."""
+
+    candidates: int
+    seconds: float
+
+
+def advise(
+    history: Sequence[Node], budget: Budget | None = None, spent: Spent | None = None
+) -> list[Advice]:
+    """Looks at the newest candidates of one operator.
+
+    Args:
+        history: oldest first; infrastructure faults in it are ignored.
+        budget: what the whole search may use.
+        spent: what it has used, where `history` is not all of it.
+    """
+    decided = [node for node in history if node.outcome is not Outcome.UNDECIDED]
+    found = [
+        _plateau(decided),
+        _cycle(decided),
+        _failure_streak(decided),
+        _regression_streak(decided),
+        _budget(spent or _spent(history), budget or Budget()),
+    ]
+    return [advice for advice in found if advice is not None]
+
+
+def rounds_without_gain(history: Sequence[Node]) -> tuple[int, float | None]:
+    """Candidates since the running best last fell by more than the noise, and that best in µs.
+
+    Only timed candidates of the newest timed one's device count as rounds; failures count too.
+    """
+    timed = [node for node in history if node.latency_us is not None]
+    if not timed:
+        return 0, None
+    device = timed[-1].hardware
+    best: float | None = None
+    since = 0
+    for node in history:
+        if node.hardware != device:
+            continue
+        latency, floor = node.latency_us, max(node.noise, DEFAULT_NOISE)
+        if latency is not None and (best is None or math.log(best / latency) > floor):
+            best, since = latency, 0
+        else:
+            since += 1
+    return since, best
+
+
+def _plateau(history: Sequence[Node]) -> Advice | None:
+    rounds, best = rounds_without_gain(history)
+    if best is None or rounds < PLATEAU_ROUNDS:
+        return None
+    steps = [
+        "profile the best candidate again and change direction by its bottleneck",
+        "widen: expand another branch with select_parent, or consult the peers",
+        "change the language or the algorithm, or ask the human whether to go on",
+    ]
+    step = steps[min(rounds // PLATEAU_ROUNDS - 1, len(steps) - 1)]
+    return Advice(
+        AdviceKind.PLATEAU,
+        f"{rounds} candidates since the best of {best:.4g} us fell by more than the noise",
+        step[0].upper() + step[1:] + ".",
+        tuple(node.candidate_id for node in history[-rounds:][-PLATEAU_ROUNDS:]),
+    )
+
+
+def _cycle(history: Sequence[Node]) -> Advice | None:
+    if not history:
+        return None
+    newest = history[-1]
+    same = [n for n in history[:-1] if n.normalised_hash == newest.normalised_hash]
+    if same:
+        return Advice(
+            AdviceKind.CYCLE,
+            f"The same program was archived before: {same[-1].outcome_words}",
+            "Read that candidate's lesson; change something before evaluating again.",
+            (same[-1].candidate_id, newest.candidate_id),
+        )
+    recent = history[-CYCLE_WINDOW:]
+    for tag in newest.technique:
+        tried = [n for n in recent if tag in n.technique]
+        if len(tried) >= CYCLE_REPEATS and all(n.outcome is not Outcome.FASTER for n in tried):
+            return Advice(
+                AdviceKind.CYCLE,
+                f"Technique {tag!r} was tried {len(tried)} times in the last {len(recent)}"
+                " candidates and never made anything faster",
+                "Search the archive for what is open, and try another technique.",
+                tuple(n.candidate_id for n in tried),
+            )
+    return None
+
+
+def _tail(history: Sequence[Node], outcome: Outcome) -> list[Node]:
+    tail: list[Node] = []
+    for node in reversed(history):
+        if node.outcome is not outcome:
+            break
+        tail.insert(0, node)
+    return tail
+
+
+def _failure_streak(history: Sequence[Node]) -> Advice | None:
+    tail = _tail(history, Outcome.FAILED)
+    if len(tail) < STREAK:
+        return None
+    same = len({node.error_signature for node in tail}) == 1
+    words = f"{len(tail)} candidates in a row failed" + (", all in the same way" if same else "")
+    step = "Go back to the last candidate that passed (get_context with role debug)"
+    return Advice(
+        AdviceKind.FAILURES,
+        words,
+        f"{step} and change one thing; ask the human if the cause is unclear.",
+        tuple(node.candidate_id for node in tail),
+    )
+
+
+def _regression_streak(history: Sequence[Node]) -> Advice | None:
+    tail = _tail(history, Outcome.SLOWER)
+    if len(tail) < STREAK:
+        return None
+    return Advice(
+        AdviceKind.REGRESSION,
+        f"{len(tail)} candidates in a row were slower than their parents",
+        "Profile the parent before writing again; the hypothesis may name the wrong bottleneck.",
+        tuple(node.candidate_id for node in tail),
+    )
+
+
+def _spent(history: Sequence[Node]) -> Spent:
+    return Spent(len(history), sum(node.seconds for node in history))
+
+
+def _budget(spent: Spent, budget: Budget) -> Advice | None:
+    shares = []
+    if budget.candidates:
+        share = spent.candidates / budget.candidates
+        shares.append((share, f"{spent.candidates} of {budget.candidates} candidates"))
+    if budget.seconds:
+        share = spent.seconds / budget.seconds
+        shares.append((share, f"{spent.seconds:.0f} of {budget.seconds:.0f} s of evaluations"))
+    if not shares or max(shares)[0] < 0.8:
+        return None
+    share, words = max(shares)
+    step = "Stop and report the best." if share >= 1 else "Spend the rest on the best branch."
+    return Advice(AdviceKind.BUDGET, f"{share:.0%} of the budget is used: {words}", step)

@@ -1,0 +1,1 @@
+"""Candidates as git commits, and the index derived from them."""

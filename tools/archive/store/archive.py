@@ -1,0 +1,398 @@
+"""The archive: every trial, failed ones too, as a commit whose parents it was derived from.
+
+Git is the truth; the index beside it is derived. A candidate becomes visible at one moment, when
+its ref is created by compare-and-swap, so ten agents may write at once and one killed at any moment
+leaves nothing half-written. A commit is dated by the start of its evaluation (never before its
+newest parent), so the same record, words and identity give the same commit wherever it is written.
+What it cannot promise: two processes that archive one evaluation with different words in the same
+instant both succeed, and both candidates are true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import ArchiveError, RequestError, unknown_name
+from ...schema.evaluation import Evaluation, Scope, Status
+from . import manifest as form
+from .entry import Node, node_of
+from .git_repository import RefConflict, RefUpdate, Repository
+from .index import Index
+from .index_sync import CANDIDATES, Catalogue
+from .manifest import Candidate, CandidateRecord
+
+if TYPE_CHECKING:
+    from ...schema.flashinfer_trace import Definition, Solution, Trace, Workload
+    from ..search.advice import Advice, Budget, Spent
+    from ..search.anchors import AnchorReport
+
+
+@dataclass(frozen=True)
+class AnchorCheck:
+    """Whether a change stayed where the plan in its parent's sources allowed it."""
+
+    parent: str
+    report: AnchorReport
+
+
+@dataclass(frozen=True)
+class ArchivedCandidate:
+    """What archiving gave.
+
+    Attributes:
+        decision: what became of it, with the number and what it was compared to.
+        already: this evaluation was archived before; nothing was written.
+        anchors: None when no parent's sources mark where they may change.
+    """
+
+    candidate_id: str
+    commit: str
+    ref: str
+    decision: str
+    advice: tuple[Advice, ...] = field(default=())
+    already: bool = False
+    anchors: AnchorCheck | None = None
+
+
+def harness_version() -> str:
+    """The version of the installed harness."""
+    try:
+        return version("kernel-harness")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class Archive:
+    """The memory of the search.
+
+    Args:
+        root: the archive's folder; the repository in it is created on first write.
+        budget: what the search of one operator may use, for advice; None: no limit.
+    """
+
+    def __init__(self, root: Path, budget: Budget | None = None) -> None:
+        self.root = Path(root)
+        self._budget = budget
+        self.repository = Repository(self.root / "repository.git")
+        self.catalogue = Catalogue(self.repository, Index(self.root / "index.sqlite"))
+
+    def close(self) -> None:
+        """Ends the helper process that reads git objects."""
+        self.repository.close()
+
+    @cached_property
+    def _version(self) -> str:
+        return harness_version()
+
+    def rebuild_index(self) -> int:
+        """Rebuilds the derived index from git alone; returns how many candidates there are."""
+        return self.catalogue.rebuild()
+
+    def compact(self) -> None:
+        """Packs loose objects and refs; safe while others write, and worth it after thousands."""
+        if self.repository.exists:
+            self.repository.run("pack-refs", "--all")
+            self.repository.run("repack", "-d", "-q")
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def add(
+        self,
+        *,
+        solution: Solution,
+        evaluation: Evaluation,
+        definition: Definition,
+        workloads: Sequence[Workload] = (),
+        hypothesis: str,
+        lesson: str | None = None,
+        parents: Sequence[str] = (),
+        tags: Sequence[str] = (),
+        technique: Sequence[str] = (),
+        profiles: Mapping[str, bytes] | None = None,
+        traces: Sequence[Trace] | None = None,
+    ) -> ArchivedCandidate:
+        """Archives one trial.
+
+        Args:
+            workloads: of the evaluation; used to write the traces when `traces` is None.
+            parents: ids (or unique prefixes) of what it was derived from; two for a crossover.
+            tags, technique: what was tried, in a few words each; stored as one list.
+            profiles: file name to content.
+
+        Raises:
+            ArchiveError: when the evaluation is not of this solution and definition, or not over.
+            RequestError: when a parent is unknown.
+        """
+        _refuse_mismatch(solution, evaluation, definition)
+        before = self.catalogue.index_now().nodes("evaluation_id = ?", [evaluation.evaluation_id])
+        if before:
+            return self._answer(before[0], already=True)
+        ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
+        candidate = self._manifest(
+            solution, evaluation, definition, hypothesis, lesson or "", [*technique, *tags]
+        ).model_copy(update={"workload_count": len(workloads)})
+        if traces is None:
+            from ...schema.trace_export import to_traces
+
+            traces = to_traces(evaluation, definition, workloads)
+        profiles = profiles or {}
+        sources = {source.path: source.content for source in solution.sources}
+        files = form.tree_files(candidate, evaluation, sources, traces, profiles)
+        commit = self._write(candidate, evaluation, files, ancestors)
+        node = node_of(
+            commit=commit,
+            ref=self._ref(candidate.definition, commit),
+            candidate=candidate,
+            evaluation=evaluation,
+            parents=[parent.candidate_id for parent in ancestors],
+            parent_nodes=ancestors,
+            profiles=profiles,
+        )
+        already = not self._publish(node)
+        self.catalogue.index.add([node])
+        return self._answer(node, already=already)
+
+    def _manifest(
+        self,
+        solution: Solution,
+        evaluation: Evaluation,
+        definition: Definition,
+        hypothesis: str,
+        lesson: str,
+        tags: Sequence[str],
+    ) -> Candidate:
+        from ...schema.flashinfer_trace import definition_hash
+        from .normalise import normalised_hash
+
+        spec = solution.spec
+        return Candidate(
+            name=form.one_line(solution.name),
+            definition=definition.name,
+            op_type=definition.op_type,
+            author=form.one_line(solution.author),
+            language=str(spec.language),
+            entry_point=spec.entry_point,
+            destination_passing_style=spec.destination_passing_style,
+            binding=str(spec.binding or ""),
+            dependencies=list(spec.dependencies),
+            target_hardware=list(spec.target_hardware),
+            description=form.plain(solution.description or ""),
+            technique=form.technique_tags(tags),
+            hypothesis=form.plain(hypothesis),
+            lesson=form.plain(lesson),
+            evaluation_id=evaluation.evaluation_id,
+            content_hash=evaluation.content_hash,
+            normalised_hash=normalised_hash(solution),
+            definition_digest=definition_hash(definition),
+            harness_version=self._version,
+        )
+
+    def _write(
+        self,
+        candidate: Candidate,
+        evaluation: Evaluation,
+        files: Mapping[str, bytes],
+        parents: Sequence[Node],
+    ) -> str:
+        """Stores the objects; nothing can be seen of them until the ref is made."""
+        self.repository.create()
+        tree = self.repository.write_tree(files)
+        ids = [parent.candidate_id for parent in parents]
+        message = form.commit_message(candidate, evaluation, ids)
+        at = max([form.started_at(evaluation), *(parent.at for parent in parents)])
+        return self.repository.write_commit(tree, [p.commit for p in parents], message, at)
+
+    def _publish(self, node: Node) -> bool:
+        """Creates the ref; False when this very commit was already there."""
+        try:
+            self.repository.update_refs([RefUpdate(node.ref, node.commit)])
+        except RefConflict:
+            if self.repository.resolve(node.ref) != node.commit:
+                raise
+            return False
+        return True
+
+    def _ref(self, definition: str, commit: str) -> str:
+        return f"{CANDIDATES}/{form.ref_part(definition)}/{commit[:12]}"
+
+    def _answer(self, node: Node, *, already: bool) -> ArchivedCandidate:
+        from ..search.advice import advise
+
+        history = [] if already else self._history(self.catalogue.index, node.definition, 60)
+        return ArchivedCandidate(
+            candidate_id=node.candidate_id,
+            commit=node.commit,
+            ref=node.ref,
+            decision=f"{node.outcome}: {node.outcome_words}",
+            advice=tuple(advise(history, self._budget, self._spent(node.definition))),
+            already=already,
+        )
+
+    def _spent(self, definition: str) -> Spent | None:
+        if self._budget is None:
+            return None
+        from ..search.advice import Spent
+
+        return Spent(*self.catalogue.index.spent(definition))
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def resolve(self, name: str) -> str:
+        """The full candidate id for an id, a unique prefix or a commit id.
+
+        Raises:
+            RequestError: when none or several match.
+        """
+        prefix = name.strip().lower()[:12]
+        index = self.catalogue.index_now()
+        if re.fullmatch(r"[0-9a-f]{4,12}", prefix):
+            found = index.with_prefix(prefix)
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise RequestError(
+                    f"Candidate {name!r} could be any of {', '.join(found)}",
+                    remedy="Give more digits.",
+                )
+        known = [
+            row[0] for row in index.rows("SELECT id FROM candidates ORDER BY at DESC LIMIT 50")
+        ]
+        raise unknown_name(
+            "candidate", name, known, remedy="search_archive lists candidates with their ids."
+        )
+
+    def get(self, candidate_id: str) -> CandidateRecord:
+        """Reads one candidate from git.
+
+        Args:
+            candidate_id: an id, a unique prefix, or a commit id.
+        """
+        node = self.node(candidate_id)
+        return self.catalogue.read_record(node.ref, node.commit, node.parents)
+
+    def read_profile(self, candidate_id: str, name: str) -> bytes:
+        """The content of one file under profile/."""
+        node = self.node(candidate_id)
+        return self.repository.read(f"{node.commit}:{form.PROFILE}/{name}")[1]
+
+    def node(self, candidate_id: str) -> Node:
+        """The line of one candidate, from the index."""
+        return self.nodes(self.resolve(candidate_id))[0]
+
+    def nodes(self, *ids: str) -> list[Node]:
+        """The lines of several candidates by full id, in the order asked for."""
+        found = self.catalogue.index_now().by_id(ids) if ids else {}
+        return [found[name] for name in ids if name in found]
+
+    def iter(self, definition: str | None = None) -> Iterator[Node]:
+        """All candidates, oldest first, as lines of the index."""
+        where, values = ("definition = ?", [definition]) if definition else ("1", [])
+        yield from self.catalogue.index_now().nodes(where, values, "ORDER BY at, seq")
+
+    def history(self, definition: str, limit: int = 60) -> list[Node]:
+        """The newest candidates of one operator, oldest first."""
+        return self._history(self.catalogue.index_now(), definition, limit)
+
+    @staticmethod
+    def _history(index: Index, definition: str, limit: int) -> list[Node]:
+        tail = f"ORDER BY at DESC, seq DESC LIMIT {int(limit)}"
+        return index.nodes("definition = ?", [definition], tail)[::-1]
+
+    def definitions(self) -> list[str]:
+        """Every definition that has a candidate."""
+        rows = self.catalogue.index_now().rows(
+            "SELECT DISTINCT definition FROM candidates ORDER BY 1"
+        )
+        return [row[0] for row in rows]
+
+    def children(self, candidate_id: str) -> list[Node]:
+        """What was derived from a candidate, oldest first."""
+        return self.nodes(*self.catalogue.index_now().children(self.resolve(candidate_id)))
+
+    def parents(self, candidate_id: str) -> list[Node]:
+        """What a candidate was derived from."""
+        return self.nodes(*self.node(candidate_id).parents)
+
+    def best(self, definition: str, gpu: str | None = None) -> Node | None:
+        """The promoted candidate, or while none is the one with the least latency over all
+        workloads (or its estimate); None when nothing was timed.
+
+        Args:
+            gpu: device as in refs, e.g. "H200"; None: the device timed most recently.
+        """
+        index = self.catalogue.index_now()
+        if gpu is None:
+            rows = index.rows(
+                "SELECT hardware FROM candidates WHERE definition = ? AND latency_us IS NOT NULL"
+                " ORDER BY at DESC LIMIT 1",
+                [definition],
+            )
+            if not rows:
+                return None
+            gpu = str(rows[0][0])
+        promoted = self.repository.resolve(best_branch(definition, gpu))
+        if promoted is not None:
+            return next(iter(self.nodes(promoted[:12])), None)
+        where = "definition = ? AND hardware = ? AND status = 'PASSED' AND latency_us IS NOT NULL"
+        full = f"scope IN ('{Scope.FULL}', '{Scope.OFFICIAL}')"
+        found = index.nodes(where, [definition, gpu], f"ORDER BY NOT {full}, latency_us LIMIT 1")
+        return found[0] if found else None
+
+    def log_graph(self, definition: str | None = None, limit: int | None = None) -> str:
+        """`git log --graph --oneline` over the candidate refs: the search tree as text."""
+        if not self.repository.exists:
+            return ""
+        scope = f"{form.ref_part(definition)}/" if definition else ""
+        cap = [f"--max-count={limit}"] if limit else []
+        glob = f"--glob={CANDIDATES}/{scope}*"
+        options = ("--graph", "--abbrev=12", "--format=%h %s", *cap)
+        return self.repository.run("log", *options, glob, "--")
+
+    def diff(self, a: str, b: str) -> str:
+        """The kernel change from one candidate to another, as a unified diff of their sources."""
+        first, second = self.node(a), self.node(b)
+        return self.repository.run(
+            "diff",
+            "--no-color",
+            "--no-ext-diff",
+            "-M",
+            first.commit,
+            second.commit,
+            "--",
+            form.SOURCES,
+        )
+
+
+def best_branch(definition: str, gpu: str) -> str:
+    """The branch that a promotion moves."""
+    return f"refs/heads/best/{form.ref_part(definition)}/{form.ref_part(gpu)}"
+
+
+def _refuse_mismatch(solution: Solution, evaluation: Evaluation, definition: Definition) -> None:
+    where = f"evaluation {evaluation.evaluation_id}"
+    if evaluation.status is Status.RUNNING:
+        raise ArchiveError(
+            "The evaluation is still running",
+            where=where,
+            remedy="Ask get_evaluation until it has a verdict, then archive.",
+        )
+    names = {solution.definition, evaluation.definition, definition.name}
+    if len(names) > 1:
+        raise ArchiveError(
+            f"Solution, evaluation and definition name different operators: {', '.join(names)}",
+            where=where,
+            remedy="Archive a solution with its own evaluation.",
+        )
+    if evaluation.content_hash != solution.content_hash():
+        raise ArchiveError(
+            f"The evaluation judged sources {evaluation.content_hash[:12]}, these are"
+            f" {solution.content_hash()[:12]}",
+            where=where,
+            remedy="The sources changed since; evaluate them again, then archive.",
+        )

@@ -1,0 +1,275 @@
+"""The derived index: one row per candidate, its words in FTS5, rebuilt from git alone.
+
+Knows no policy. It may be deleted at any time; the next question rebuilds it. Several processes
+share the file: writes are short transactions, and a candidate that another process archived is
+found by comparing ref names, not by reading commits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .entry import Node, Outcome, RegimeFact
+
+if TYPE_CHECKING:
+    import sqlite3
+
+INDEX_VERSION = 4
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS candidates (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, ref TEXT NOT NULL UNIQUE,
+    definition TEXT NOT NULL, op_type TEXT, hardware TEXT, scope TEXT, status TEXT, outcome TEXT,
+    latency_us REAL, noise REAL, at INTEGER, evaluation_id TEXT, content_hash TEXT,
+    normalised_hash TEXT, language TEXT, error_signature TEXT, facts TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS by_definition ON candidates (definition, at);
+CREATE INDEX IF NOT EXISTS by_latency ON candidates (definition, hardware, status, latency_us);
+CREATE INDEX IF NOT EXISTS by_evaluation ON candidates (evaluation_id);
+CREATE INDEX IF NOT EXISTS by_content ON candidates (content_hash);
+CREATE INDEX IF NOT EXISTS by_normalised ON candidates (normalised_hash);
+CREATE INDEX IF NOT EXISTS by_op_type ON candidates (op_type);
+CREATE INDEX IF NOT EXISTS by_outcome ON candidates (definition, outcome, at);
+CREATE TABLE IF NOT EXISTS edges (
+    child TEXT, parent TEXT, definition TEXT, PRIMARY KEY (child, parent)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_parent ON edges (parent);
+CREATE INDEX IF NOT EXISTS edges_of ON edges (definition);
+CREATE TABLE IF NOT EXISTS labels (
+    kind TEXT, label TEXT, seq INTEGER, PRIMARY KEY (kind, label, seq)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS labels_of ON labels (seq);
+CREATE TABLE IF NOT EXISTS regimes (
+    seq INTEGER, name TEXT, latency_us REAL, ratio REAL, decision TEXT,
+    PRIMARY KEY (seq, name)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (
+    name, technique, hypothesis, lesson, failure, operator, tokenize = "porter unicode61");
+CREATE TABLE IF NOT EXISTS note_files (path TEXT PRIMARY KEY, stamp TEXT) WITHOUT ROWID;
+CREATE VIRTUAL TABLE IF NOT EXISTS notes USING fts5 (
+    path UNINDEXED, heading, body, tokenize = "porter unicode61");
+"""
+_TABLES = ("meta", "candidates", "edges", "labels", "regimes", "words", "note_files", "notes")
+
+
+class Index:
+    """Candidates by everything one asks for.
+
+    Args:
+        path: the SQLite file; its folder is made on first write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        """A connection in autocommit mode, its schema in place; a damaged file is thrown away."""
+        import sqlite3
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
+        try:
+            try:
+                self._prepare(connection)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+                    raise
+                connection.close()
+                self.delete()
+                connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
+                self._prepare(connection)
+            yield connection
+        finally:
+            connection.close()
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == INDEX_VERSION:
+            return
+        connection.execute("PRAGMA journal_mode=WAL")
+        with transaction(connection):
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == INDEX_VERSION:
+                return
+            if version:
+                for table in _TABLES:
+                    connection.execute(f"DROP TABLE IF EXISTS {table}")
+            for statement in filter(str.strip, _SCHEMA.split(";\n")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={INDEX_VERSION}")
+
+    def delete(self) -> None:
+        """Removes the index; the next question rebuilds it from git."""
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def add(self, nodes: Iterable[Node]) -> None:
+        """Adds candidates in one transaction; those already there stay as they are."""
+        with self.connect() as connection, transaction(connection):
+            for node in nodes:
+                _insert(connection, node)
+
+    def remove(self, refs: Iterable[str]) -> None:
+        """Forgets candidates whose refs are gone from git."""
+        with self.connect() as connection, transaction(connection):
+            for ref in refs:
+                row = connection.execute(
+                    "SELECT seq, id FROM candidates WHERE ref = ?", (ref,)
+                ).fetchone()
+                if row is not None:
+                    connection.execute("DELETE FROM labels WHERE seq = ?", (row[0],))
+                    connection.execute("DELETE FROM regimes WHERE seq = ?", (row[0],))
+                    connection.execute("DELETE FROM words WHERE rowid = ?", (row[0],))
+                    connection.execute("DELETE FROM edges WHERE child = ?", (row[1],))
+                    connection.execute("DELETE FROM candidates WHERE seq = ?", (row[0],))
+
+    def remember(self, key: str, value: str) -> None:
+        """Stores one fact about the index itself."""
+        with self.connect() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def recall(self, key: str) -> str:
+        """Reads it back; empty when it was never stored."""
+        with self.connect() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else ""
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Runs one read-only query."""
+        with self.connect() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def refs(self) -> set[str]:
+        """The refs of all candidates it knows."""
+        return {row[0] for row in self.rows("SELECT ref FROM candidates")}
+
+    def nodes(self, where: str = "1", values: Sequence[Any] = (), tail: str = "") -> list[Node]:
+        """Nodes that fulfil an SQL condition on `candidates`, e.g. "definition = ?"."""
+        found = self.rows(f"SELECT facts FROM candidates WHERE {where} {tail}", values)
+        return [node_from_json(row[0]) for row in found]
+
+    def spent(self, definition: str) -> tuple[int, float]:
+        """How many candidates an operator has, and the seconds that their evaluations took."""
+        seconds = "SUM(json_extract(facts, '$.seconds'))"
+        query = f"SELECT COUNT(*), {seconds} FROM candidates WHERE definition = ?"
+        ((count, total),) = self.rows(query, [definition])
+        return count, total or 0.0
+
+    def by_id(self, ids: Iterable[str]) -> dict[str, Node]:
+        """Nodes by candidate id; unknown ids are left out."""
+        wanted = list(dict.fromkeys(ids))
+        found: dict[str, Node] = {}
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            marks = ",".join("?" * len(part))
+            found |= {n.candidate_id: n for n in self.nodes(f"id IN ({marks})", part)}
+        return found
+
+    def with_prefix(self, prefix: str, limit: int = 6) -> list[str]:
+        """Candidate ids that begin with a hexadecimal prefix."""
+        top = prefix + "g"
+        found = self.rows(
+            "SELECT id FROM candidates WHERE id >= ? AND id < ? LIMIT ?", (prefix, top, limit)
+        )
+        return [row[0] for row in found]
+
+    def children(self, candidate_id: str) -> list[str]:
+        """Ids of the candidates derived from this one, in the order they were archived."""
+        found = self.rows(
+            "SELECT c.id FROM edges e JOIN candidates c ON c.id = e.child"
+            " WHERE e.parent = ? ORDER BY c.at, c.seq",
+            (candidate_id,),
+        )
+        return [row[0] for row in found]
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All statements or none; waits for other writers."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def node_from_json(text: str) -> Node:
+    """Reads the facts of one row."""
+    facts = json.loads(text)
+    facts["outcome"] = Outcome(facts["outcome"])
+    facts["regimes"] = tuple(RegimeFact(**fact) for fact in facts["regimes"])
+    for name in ("parents", "technique", "bottlenecks"):
+        facts[name] = tuple(facts[name])
+    return Node(**facts)
+
+
+def _insert(connection: sqlite3.Connection, node: Node) -> None:
+    cursor = connection.execute(
+        "INSERT OR IGNORE INTO candidates (id, ref, definition, op_type, hardware, scope, status,"
+        " outcome, latency_us, noise, at, evaluation_id, content_hash, normalised_hash, language,"
+        " error_signature, facts) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            node.candidate_id,
+            node.ref,
+            node.definition,
+            node.op_type,
+            node.hardware,
+            node.scope,
+            node.status,
+            str(node.outcome),
+            node.latency_us,
+            node.noise,
+            node.at,
+            node.evaluation_id,
+            node.content_hash,
+            node.normalised_hash,
+            node.language,
+            node.error_signature,
+            json.dumps(asdict(node), separators=(",", ":")),
+        ),
+    )
+    if not cursor.rowcount:
+        return
+    seq = cursor.lastrowid
+    for parent in node.parents:
+        connection.execute(
+            "INSERT OR IGNORE INTO edges VALUES (?, ?, ?)",
+            (node.candidate_id, parent, node.definition),
+        )
+    labels = [("technique", tag) for tag in node.technique]
+    labels += [("bottleneck", name) for name in node.bottlenecks]
+    connection.executemany(
+        "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)", [(*label, seq) for label in labels]
+    )
+    connection.executemany(
+        "INSERT OR IGNORE INTO regimes VALUES (?, ?, ?, ?, ?)",
+        [(seq, fact.name, fact.latency_us, fact.ratio, fact.decision) for fact in node.regimes],
+    )
+    connection.execute(
+        "INSERT INTO words (rowid, name, technique, hypothesis, lesson, failure, operator)"
+        " VALUES (?,?,?,?,?,?,?)",
+        (
+            seq,
+            node.name,
+            " ".join(node.technique),
+            node.hypothesis,
+            node.lesson,
+            f"{node.error_signature} {node.failure}",
+            f"{node.definition} {node.op_type} {' '.join(node.bottlenecks)}".replace("_", " "),
+        ),
+    )
+
+
+def match_expression(query: str, *, every: bool = True) -> str:
+    """A free-text question as an FTS5 expression: words as prefixes, no operator of FTS5's own."""
+    words = re.findall(r"[^\W_]+", query.lower())
+    return (" " if every else " OR ").join(f'"{word}"*' for word in words[:24])

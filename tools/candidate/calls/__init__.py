@@ -1,0 +1,1 @@
+"""Calling and timing the entry point."""

@@ -1,0 +1,225 @@
+"""One call of a candidate: arguments in, outputs copied out before anything synchronises.
+
+The snapshot rule: what the caller's stream has produced when the callable returns is copied, on
+that stream, into memory that the judge reads; only that copy is judged. Work that was not ordered
+before it is not in it. After a device-wide synchronisation and a short delay a second copy shows
+whether something was still writing.
+
+Every function used here is bound before candidate code is imported, so that replacing
+`torch.cuda.synchronize` or `time.perf_counter_ns` changes nothing here. Code in the same process
+can still do worse; the judge believes the memory it reads, and bounds the rest from outside.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...messages.candidate import Called, CallRequest, Collected, DeferredTimes, TensorRef
+from ..compilation.builders import Candidate
+from ..faults import CandidateError, fault_of
+from . import torch_guards as plain
+from .clock import Clock, NoClock, Timing
+from .shared_memory import Arena
+
+LATE_DELAY_S = 0.001
+HELD_CALLS = 8
+
+_sleep = time.sleep
+_synchronize = getattr(torch._C, "_cuda_synchronize", torch.cuda.synchronize)
+
+
+class Caller:
+    """Calls one candidate again and again, remembering what it returned.
+
+    Args:
+        candidate: what to call.
+        arena: where its arguments and the snapshots lie.
+        clock: measures calls that ask for it.
+    """
+
+    def __init__(self, candidate: Candidate, arena: Arena, clock: Clock | None = None) -> None:
+        self._candidate = candidate
+        self._arena = arena
+        self._clock = clock or NoClock()
+        self._held: deque[list[torch.Tensor]] = deque(maxlen=HELD_CALLS)
+        self._on_device = arena.device.type == "cuda"
+
+    def call(self, request: CallRequest) -> Called:
+        """Carries out one request; the candidate's failure is part of the answer."""
+        timing = Timing()
+        returned: list[str] = []
+        collecting = plain.collects()
+        try:
+            if request.disable_own_kernels:
+                self._require_ghost()
+            timing = self._call(request, returned)
+        except BaseException as error:
+            fault = fault_of(error, self._candidate.source_dir)
+            return Called(fault=fault, returned=returned)
+        finally:
+            plain.rehook(collecting)
+            _flush_log()
+        return Called(**_times(timing), returned=returned)
+
+    def collect(self) -> Collected:
+        """The times of the calls that were deferred."""
+        found = self._clock.collect(self._candidate)
+        return Collected(
+            times=[DeferredTimes(number=n, **_times(timing)) for n, timing in found.items()]
+        )
+
+    def _call(self, request: CallRequest, returned: list[str]) -> Timing:
+        arguments = self._arena.values(request.arguments)
+        outputs = [self._arena.tensor(ref) for ref in request.outputs]
+        snapshots = [self._arena.tensor(ref) for ref in request.snapshots]
+        late = [self._arena.tensor(ref) for ref in request.late]
+        passed = [*arguments, *outputs] if self._by_destination else arguments
+        produced: list[Any] = []
+
+        def snapshot(result: Any) -> None:
+            if self._by_destination:
+                produced.extend(outputs)
+            else:
+                produced.extend(self._taken(result, request.outputs, returned))
+            _copy_all(produced, snapshots)
+
+        timing = self._clock.measure(request, lambda: self._run(passed), snapshot, self._candidate)
+        if replaced := plain.replaced():
+            raise CandidateError(
+                "replaced_torch", f"Torch's own {', '.join(replaced)} was replaced by another"
+            )
+        if late:
+            _sleep(LATE_DELAY_S)
+            self._join()
+            _copy_all(produced, late)
+            self._join()
+        if not self._by_destination:
+            self._held.append([p for p in produced if isinstance(p, torch.Tensor)])
+        return timing
+
+    def _run(self, passed: Sequence[Any]) -> Any:
+        try:
+            return self._candidate.function(*passed)
+        except CandidateError as forged:
+            # Ours are raised around the candidate, never by it: some are blamed on the harness.
+            raise RuntimeError(f"{type(forged).__name__}: {forged}") from None
+        finally:
+            plain.unhook()
+
+    @property
+    def _by_destination(self) -> bool:
+        return self._candidate.request.destination_passing_style
+
+    def _join(self) -> None:
+        if self._on_device:
+            _synchronize()
+
+    def _require_ghost(self) -> None:
+        if self._candidate.request.language not in ("python", "triton"):
+            raise CandidateError(
+                "ghost_unavailable",
+                "Kernels of a compiled library cannot be disabled from outside it",
+            )
+
+    def _taken(self, result: Any, refs: Sequence[TensorRef], returned: list[str]) -> list[Any]:
+        values = _listed(result)
+        returned.extend(_described(value) for value in values[:64])
+        if len(values) != len(refs):
+            raise CandidateError(
+                "wrong_output_count", f"{len(values)} outputs came back, {len(refs)} are defined"
+            )
+        for position, (value, ref) in enumerate(zip(values, refs, strict=True)):
+            self._check(value, ref, position)
+        return values
+
+    def _check(self, value: Any, ref: TensorRef, position: int) -> None:
+        fault = _value_fault(value, ref, self._arena.device)
+        if fault is None and isinstance(value, torch.Tensor):
+            fault = self._alias_fault(value)
+        if fault is not None:
+            raise CandidateError(fault[0], fault[1], output_position=position)
+
+    def _alias_fault(self, value: torch.Tensor) -> tuple[str, str] | None:
+        if self._arena.holds(value):
+            return "aliases_input", "The returned tensor shares memory with an argument"
+        for earlier in self._held:
+            if any(_overlap(value, other) for other in earlier):
+                return (
+                    "aliases_earlier_output",
+                    "The returned tensor shares memory with what an earlier call returned",
+                )
+        return None
+
+
+def _times(timing: Timing) -> dict[str, Any]:
+    return {
+        "timer": timing.timer,
+        "timer_note": timing.note,
+        "span_ns": timing.span_ns,
+        "host_ns": timing.host_ns,
+        "activities": timing.activities,
+        "dropped_activities": timing.dropped,
+    }
+
+
+def _value_fault(value: Any, ref: TensorRef, device: torch.device) -> tuple[str, str] | None:
+    if isinstance(value, (bool, int, float)) and not ref.shape:
+        return None
+    if value is None:
+        return "missing_output", "None was returned where a tensor is defined"
+    if not isinstance(value, torch.Tensor):
+        return "not_a_tensor", f"{type(value).__name__} was returned, a torch.Tensor is defined"
+    if type(value) is not torch.Tensor:
+        return "lazy_tensor", f"{type(value).__name__} was returned; torch.Tensor itself must be"
+    if value.layout is not torch.strided:
+        return "lazy_tensor", f"A tensor of layout {value.layout} was returned; strided must be"
+    wanted = "×".join(map(str, ref.shape)) or "scalar"
+    if list(value.shape) != ref.shape:
+        return "wrong_shape", f"Shape {list(value.shape)} was returned, {wanted} is defined"
+    if str(value.dtype).removeprefix("torch.") != ref.dtype:
+        return "wrong_dtype", f"{value.dtype} was returned, {ref.dtype} is defined"
+    if value.device != device:
+        return "wrong_device", f"The output lies on {value.device}, it must lie on {device}"
+    return None
+
+
+def _listed(result: Any) -> list[Any]:
+    """What came back, in the sequence's own order: a subclass's iterator is candidate code."""
+    if isinstance(result, tuple):
+        return [*tuple.__iter__(result)]
+    return [*list.__iter__(result)] if isinstance(result, list) else [result]
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')} {value.device}"
+    return type(value).__name__[:80]
+
+
+def _overlap(one: torch.Tensor, other: torch.Tensor) -> bool:
+    a, b = one.untyped_storage(), other.untyped_storage()
+    return (
+        a.nbytes() > 0
+        and b.nbytes() > 0
+        and a.data_ptr() < b.data_ptr() + b.nbytes()
+        and b.data_ptr() < a.data_ptr() + a.nbytes()
+    )
+
+
+def _copy_all(produced: Sequence[Any], targets: Sequence[torch.Tensor]) -> None:
+    for value, target in zip(produced, targets, strict=True):
+        plain.copy(target, value)
+
+
+def _flush_log() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue

@@ -1,0 +1,74 @@
+"""Measuring one call from inside the candidate's process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ...messages.candidate import Activity, CallRequest
+from ..compilation.builders import Candidate
+from ..cpu.fake_device import OnTheCpu
+from .disabled_kernels import disabled_kernels, require_launches
+
+_now = time.perf_counter_ns
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a clock saw of one call; times in nanoseconds."""
+
+    timer: str | None = None
+    note: str | None = None
+    span_ns: int | None = None
+    host_ns: int | None = None
+    activities: list[Activity] = field(default_factory=list)
+    dropped: int = 0
+
+
+class Clock(Protocol):
+    """Runs a call, takes its snapshot, and says how long it took."""
+
+    def measure(
+        self,
+        request: CallRequest,
+        call: Callable[[], Any],
+        snapshot: Callable[[Any], None],
+        candidate: Candidate,
+    ) -> Timing:
+        """Calls `call()`, hands its result to `snapshot` at once, then synchronises."""
+        ...
+
+    def collect(self, candidate: Candidate) -> dict[int, Timing]:
+        """What it saw of the calls whose times were deferred since the last time, by number."""
+        ...
+
+
+class NoClock:
+    """For a CPU: host time only, which is never shown as a kernel's time."""
+
+    def measure(
+        self,
+        request: CallRequest,
+        call: Callable[[], Any],
+        snapshot: Callable[[Any], None],
+        candidate: Candidate,
+    ) -> Timing:
+        """Times the call on the host; the ghost replay swallows what would be interpreted."""
+        with OnTheCpu():
+            if request.disable_own_kernels:
+                with disabled_kernels() as count:
+                    result = call()
+                require_launches(count)
+                snapshot(result)
+                return Timing()
+            begin = _now()
+            result = call()
+            end = _now()
+        snapshot(result)
+        return Timing(host_ns=end - begin)
+
+    def collect(self, candidate: Candidate) -> dict[int, Timing]:
+        """Nothing is deferred here."""
+        return {}

@@ -1,0 +1,132 @@
+"""The exchange arena as this process sees it: one flat buffer, and tensors cut from it.
+
+The judge allocates and fills it; this process maps it and views it. On a CPU it is a memfd, on a
+GPU a virtual-memory allocation whose POSIX descriptor was handed over. It cannot keep a candidate
+inside the views it was given: guards and checks lie with the judge.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...messages.candidate import Argument, MapArena, TensorRef
+from ..faults import CandidateError
+
+DTYPES: dict[str, torch.dtype] = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float8_e4m3fn": torch.float8_e4m3fn,
+    "float8_e5m2": torch.float8_e5m2,
+    "int64": torch.int64,
+    "int32": torch.int32,
+    "int16": torch.int16,
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+    "bool": torch.bool,
+}
+if hasattr(torch, "float4_e2m1fn_x2"):
+    DTYPES["float4_e2m1"] = torch.float4_e2m1fn_x2
+
+
+class Arena:
+    """One mapped buffer.
+
+    Args:
+        flat: all of it, as a one-dimensional uint8 tensor on its device.
+    """
+
+    def __init__(self, flat: torch.Tensor) -> None:
+        self.flat = flat
+        self.begin = flat.data_ptr()
+        self.end = self.begin + flat.numel()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the candidate's tensors lie."""
+        return self.flat.device
+
+    def tensor(self, ref: TensorRef) -> torch.Tensor:
+        """Views a part of the arena as a contiguous tensor.
+
+        Raises:
+            CandidateError: when the reference does not fit the arena.
+        """
+        dtype = DTYPES.get(ref.dtype)
+        if dtype is None:
+            raise CandidateError("unknown_dtype", f"No tensor can be made of dtype {ref.dtype!r}")
+        count = 1
+        for extent in ref.shape:
+            count *= extent
+        nbytes = count * dtype.itemsize
+        if ref.offset + nbytes > self.flat.numel():
+            raise CandidateError("arena", f"{nbytes} bytes at {ref.offset} exceed the arena")
+        if nbytes == 0:
+            return torch.empty(ref.shape, dtype=dtype, device=self.device)
+        return self.flat[ref.offset : ref.offset + nbytes].view(dtype).view(ref.shape)
+
+    def values(self, arguments: Sequence[Argument]) -> list[Any]:
+        """Turns a call's arguments into tensors and Python scalars, in order."""
+        return [self.tensor(a) if isinstance(a, TensorRef) else a.value for a in arguments]
+
+    def holds(self, tensor: torch.Tensor) -> bool:
+        """Whether any byte of the tensor's storage lies inside the arena."""
+        storage = tensor.untyped_storage()
+        begin = storage.data_ptr()
+        return storage.nbytes() > 0 and begin < self.end and self.begin < begin + storage.nbytes()
+
+
+def map_arena(request: MapArena, fd: int) -> Arena:
+    """Maps the buffer behind `fd`, which is closed.
+
+    Raises:
+        CandidateError: when the driver refuses the allocation's handle.
+    """
+    try:
+        if request.memory == "memfd":
+            return Arena(torch.frombuffer(mmap.mmap(fd, request.nbytes), dtype=torch.uint8))
+        return Arena(_map_device_memory(request, fd))
+    finally:
+        os.close(fd)
+
+
+class _DeviceBuffer:
+    """What torch needs to view memory that it did not allocate."""
+
+    def __init__(self, pointer: int, nbytes: int) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": (nbytes,),
+            "typestr": "|u1",
+            "data": (pointer, False),
+            "version": 3,
+        }
+
+
+def _map_device_memory(request: MapArena, fd: int) -> torch.Tensor:
+    from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
+
+    def checked(result: tuple[Any, ...], what: str) -> Any:
+        if int(result[0]) != 0:
+            raise CandidateError("cuda_error", f"{what} failed: {result[0]!r}")
+        return result[1] if len(result) > 1 else None
+
+    torch.cuda.set_device(request.device_index)
+    torch.cuda.init()
+    torch.empty(1, device=f"cuda:{request.device_index}")
+    kind = driver.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
+    handle = checked(driver.cuMemImportFromShareableHandle(fd, kind), "Importing the arena")
+    address = checked(driver.cuMemAddressReserve(request.nbytes, 0, 0, 0), "Reserving its address")
+    checked(driver.cuMemMap(address, request.nbytes, 0, handle, 0), "Mapping the arena")
+    access = driver.CUmemAccessDesc()
+    access.location.type = driver.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE
+    access.location.id = request.device_index
+    access.flags = driver.CUmemAccess_flags.CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+    checked(driver.cuMemSetAccess(address, request.nbytes, [access], 1), "Opening the arena")
+    buffer = _DeviceBuffer(int(address), request.nbytes)
+    return torch.as_tensor(buffer, device=f"cuda:{request.device_index}")

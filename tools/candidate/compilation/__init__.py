@@ -1,0 +1,1 @@
+"""Builds a candidate's sources."""

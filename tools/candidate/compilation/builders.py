@@ -1,0 +1,76 @@
+"""From a solution's sources to something callable: one small class per language.
+
+Compiled products are found in the shared cache by a key that covers all that changes behaviour,
+and are handed to the process's keeper for publishing before any candidate code has run.
+
+What this cannot promise: a build compiles, it does not run; whether the kernel works is for calls.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...messages.candidate import EXCERPT_CHARACTERS, BuildRequest, Built
+from ..build_python import PythonBuilder
+from ..faults import CandidateError, cut, fault_of
+from .native import CompiledOnlyBuilder, TorchBuilder, TvmFfiBuilder, UnboundBuilder
+from .sources import Builder, Folders, package_name, split_entry_point, write_sources
+
+BUILDERS: tuple[Builder, ...] = (
+    PythonBuilder(),
+    CompiledOnlyBuilder(),
+    TvmFfiBuilder(),
+    TorchBuilder(),
+    UnboundBuilder(),
+)
+"""Every builder; the first that accepts a request builds it."""
+
+_now = time.monotonic
+"""Bound before candidate code can put another clock in its place."""
+KERNEL_NAME = re.compile(r"(?:@(?:triton\.)?jit\b[^\n]*\n(?:\s*@[^\n]*\n)*\s*def\s+(\w+))")
+_DEVICE_KERNEL_NAME = re.compile(
+    r"__global__[^;{(]*?(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\("
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A built solution."""
+
+    function: Callable[..., Any]
+    request: BuildRequest
+    source_dir: Path
+    kernel_names: frozenset[str]
+    """Names of device functions in its sources, to tell its kernels from a library's."""
+
+
+def build(request: BuildRequest, folders: Folders) -> tuple[Built, Candidate | None]:
+    """Builds a candidate; its failure is part of the answer."""
+    begin = _now()
+    source_dir = folders.sources / package_name(request)
+    try:
+        source_dir = write_sources(request, folders)
+        split_entry_point(request)
+        builder = next((b for b in BUILDERS if b.accepts(request)), None)
+        if builder is None:
+            raise CandidateError("language", f"Nothing builds language {request.language!r}")
+        product = builder.build(request, source_dir, folders)
+    except BaseException as error:
+        fault = fault_of(error, source_dir)
+        return Built(fault=fault, seconds=_now() - begin), None
+    candidate = Candidate(product.function, request, source_dir, _kernel_names(request))
+    log = cut(product.log, EXCERPT_CHARACTERS)
+    return Built(seconds=_now() - begin, cached=product.cached, log=log), candidate
+
+
+def _kernel_names(request: BuildRequest) -> frozenset[str]:
+    names: set[str] = set()
+    for source in request.sources:
+        names.update(KERNEL_NAME.findall(source["content"]))
+        names.update(_DEVICE_KERNEL_NAME.findall(source["content"]))
+    return frozenset(names)

@@ -1,0 +1,260 @@
+"""CUDA and C++ solutions: compiled side by side, linked, kept by content, then loaded.
+
+Two bindings, as FlashInfer-Trace names them: `tvm-ffi` and `torch`. How each is compiled against is
+`recipes`; what of an earlier build can be used again is `objects`.
+
+A finished library is published under a key over the sources, the architecture, the flags and all
+versions, before it is loaded; afterwards nothing from this process is published.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Sequence
+from importlib.machinery import ExtensionFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ...messages.candidate import BuildRequest
+from ..faults import CandidateError, compiler_excerpt
+from . import toolchain
+from .compile_flags import EXTENSION, Recipe, binding_module, torch_recipe, tvm_recipe
+from .object_cache import (
+    DEVICE_FILES,
+    compile_command,
+    compile_objects,
+    failed_for_headers,
+    recipe_for,
+)
+from .sources import Folders, Product, entry_function, package_name, split_entry_point
+from .toolchain import Toolchain
+
+RECIPE = "3"
+"""Changes when flags or steps here change, so that older products are not taken for new ones."""
+
+TVM_FFI_REMEDY = "pip install apache-tvm-ffi"
+_TORCH_MARKS = re.compile(r"\bPYBIND11_MODULE\b|\bTORCH_LIBRARY|torch/extension\.h")
+_TVM_MARKS = re.compile(r"\bTVM_FFI_|\btvm/ffi/")
+
+
+class TvmFfiBuilder:
+    """Solutions that export functions through tvm-ffi."""
+
+    def accepts(self, request: BuildRequest) -> bool:
+        """For CUDA and C++ that say so, or that say nothing and look so."""
+        return _binding(request) == "tvm-ffi"
+
+    def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
+        """Compiles, publishes, and loads by tvm-ffi."""
+        library, cached, log = make_library(request, source_dir, folders, _recipe(request, folders))
+        tvm_ffi = binding_module("tvm_ffi", TVM_FFI_REMEDY)
+        folders.before_code()
+        module = _loaded(lambda: tvm_ffi.load_module(str(library)))
+        _, symbol = split_entry_point(request)
+        return Product(entry_function(module, symbol, request), cached, log)
+
+
+class TorchBuilder:
+    """Solutions that export functions by pybind11 with torch's types."""
+
+    def accepts(self, request: BuildRequest) -> bool:
+        """For CUDA and C++ that say so, or that say nothing and look so."""
+        return _binding(request) == "torch"
+
+    def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
+        """Compiles, publishes, and imports the extension module."""
+        library, cached, log = make_library(request, source_dir, folders, _recipe(request, folders))
+        folders.before_code()
+        module = _loaded(lambda: load_extension(library))
+        _, symbol = split_entry_point(request)
+        return Product(entry_function(module, symbol, request), cached, log)
+
+
+class CompiledOnlyBuilder:
+    """CUDA sources where there is no device: nothing to load, everything to compile."""
+
+    def accepts(self, request: BuildRequest) -> bool:
+        """For sources with device code and no architecture to build it for."""
+        bound = _binding(request) is not None
+        return bound and request.cuda_arch is None and bool(device_files(request))
+
+    def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
+        """Sees that it could be compiled, and gives back a function that says why it cannot run."""
+        _recipe(request, folders)
+        toolchain.find_toolchain(os.environ).require_nvcc()  # noqa: TID251 - the candidate's own
+
+        def run(*arguments: Any) -> None:
+            raise RuntimeError("CUDA sources run on a GPU only; here they are compiled for targets")
+
+        return Product(run)
+
+
+class UnboundBuilder:
+    """CUDA and C++ sources whose way into Python cannot be told."""
+
+    def accepts(self, request: BuildRequest) -> bool:
+        """What the two above left over."""
+        return request.language in ("cuda", "cpp")
+
+    def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
+        """Says what to do."""
+        raise CandidateError(
+            "binding",
+            "No binding is declared and none is recognised in the sources. Set binding = 'tvm-ffi' "
+            "and export with TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, function), or binding = 'torch' "
+            "and export with PYBIND11_MODULE(TORCH_EXTENSION_NAME, m)",
+        )
+
+
+def device_files(request: BuildRequest) -> list[str]:
+    """Paths of the sources that nvcc compiles."""
+    return [s["path"] for s in request.sources if s["path"].endswith(DEVICE_FILES)]
+
+
+def _binding(request: BuildRequest) -> str | None:
+    if request.language not in ("cuda", "cpp"):
+        return None
+    if request.binding:
+        return request.binding
+    text = "\n".join(source["content"] for source in request.sources)
+    if _TVM_MARKS.search(text):
+        return "tvm-ffi"
+    return "torch" if _TORCH_MARKS.search(text) else None
+
+
+def _recipe(request: BuildRequest, folders: Folders) -> Recipe:
+    if _binding(request) == "tvm-ffi":
+        return tvm_recipe(binding_module("tvm_ffi", TVM_FFI_REMEDY))
+    return torch_recipe(request, folders)
+
+
+def compile_device_code(
+    request: BuildRequest,
+    source_dir: Path,
+    folders: Folders,
+    tools: Toolchain,
+    wanted: Sequence[tuple[str, str, Path]],
+) -> list[toolchain.Ran]:
+    """Compiles CUDA sources to cubins, without linking or loading them.
+
+    Args:
+        request: names the sources' binding, and with it the headers they may include.
+        source_dir: where the sources lie.
+        folders: where a light header may be laid.
+        tools: compilers.
+        wanted: for each cubin its source, its architecture as '90a', and its file.
+
+    Returns:
+        What each compilation printed, with the assembler's resource report. The text that was
+        assembled is kept in `steps_of` each file.
+    """
+    first = _recipe(request, folders)
+    recipes = [recipe_for(request, source, first) for source, _, _ in wanted]
+
+    def command(index: int) -> list[str]:
+        source, arch, file = wanted[index]
+        made = compile_command((source, file), arch, source_dir, recipes[index], tools)
+        steps_of(file).mkdir(parents=True, exist_ok=True)
+        kept = ["--keep", f"--keep-dir={steps_of(file)}"]
+        return ["-cubin" if word == "-c" else word for word in made] + kept
+
+    results = toolchain.run([command(index) for index in range(len(wanted))])
+    again = list(range(len(wanted)))
+    while again := [index for index in again if failed_for_headers(results[index], recipes[index])]:
+        for index in again:
+            recipes[index] = recipes[index].retry or recipes[index]
+        for index, ran in zip(again, toolchain.run([command(i) for i in again]), strict=True):
+            results[index] = ran
+    return results
+
+
+def steps_of(cubin: Path) -> Path:
+    """The folder where compiling leaves what it made on the way to a cubin."""
+    return cubin.with_suffix(".steps")
+
+
+def make_library(
+    request: BuildRequest, source_dir: Path, folders: Folders, recipe: Recipe
+) -> tuple[Path, bool, str]:
+    """Finds the library in the cache or makes it.
+
+    Returns:
+        Its path, whether it was there already, and what the compilers printed.
+    """
+    tools = toolchain.find_toolchain(os.environ)  # noqa: TID251 - the candidate's own environment
+    arch = request.cuda_arch or ""
+    key = "native-" + toolchain.digest(
+        RECIPE, request.content_hash, arch, tools.versions, *recipe.versions
+    )
+    name = f"{package_name(request)}.so"
+    if folders.cache is not None and (folders.cache / key / name).is_file():
+        return folders.cache / key / name, True, ""
+    product = folders.builds / key
+    product.mkdir(parents=True, exist_ok=True)
+    log = _linked(request, source_dir, product / name, folders, recipe, tools)
+    folders.publish(key, product, "now")
+    return product / name, False, log
+
+
+def _linked(
+    request: BuildRequest,
+    source_dir: Path,
+    library: Path,
+    folders: Folders,
+    recipe: Recipe,
+    tools: Toolchain,
+) -> str:
+    """Makes the library, and gives back what the compilers printed."""
+    objects = compile_objects(request, source_dir, folders, recipe, tools)
+    files = [made.file for made in objects]
+    ran = toolchain.run([_link_command(files, library, recipe, tools)])[0]
+    if not ran.ok:
+        excerpt = compiler_excerpt(ran.output, source_dir)
+        raise CandidateError("compile_error", "The objects did not link", excerpt=excerpt)
+    said = [made.ran.output for made in objects if made.ran is not None]
+    return "\n".join(output for output in said if output.strip())
+
+
+def _link_command(
+    objects: Sequence[Path], library: Path, recipe: Recipe, tools: Toolchain
+) -> list[str]:
+    command = [tools.require_cxx(), "-shared", "-o", str(library), *map(str, objects)]
+    command += ["-Wl,--as-needed", *recipe.libraries]
+    if tools.cuda_home:
+        folders = [Path(tools.cuda_home, "lib64"), Path(tools.cuda_home, "lib")]
+        folders = [folder for folder in folders if folder.is_dir()]
+        command += [f"-L{folder}" for folder in folders]
+        command += [f"-L{folder / 'stubs'}" for folder in folders]
+        command += [f"-Wl,-rpath,{folder}" for folder in folders]
+        present = [n for n in _CUDA_LIBRARIES if any(_has(folder, n) for folder in folders)]
+        command += [f"-l{name}" for name in present]
+    return command
+
+
+_CUDA_LIBRARIES = ("cudart", "cublas", "cublasLt", "cuda", "nvrtc")
+
+
+def _has(folder: Path, name: str) -> bool:
+    return (folder / f"lib{name}.so").exists() or (folder / "stubs" / f"lib{name}.so").exists()
+
+
+def load_extension(library: Path) -> ModuleType:
+    """Imports a candidate's extension module from its file."""
+    loader = ExtensionFileLoader(EXTENSION, str(library))
+    spec = importlib.util.spec_from_loader(EXTENSION, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def _loaded(load: Any) -> Any:
+    try:
+        return load()
+    except (ImportError, OSError, RuntimeError) as error:
+        raise CandidateError(
+            "load_error", f"The built library cannot be loaded: {error}"
+        ) from error

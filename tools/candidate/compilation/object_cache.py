@@ -1,0 +1,285 @@
+"""One object file per source: found where an earlier candidate left it, compiled where not.
+
+An agent changes a kernel far more often than the function that binds it to Python, and binding is
+what costs a compiler its time. So each object is kept under a key over its own text, the texts that
+it may include, the flags and all versions; a changed kernel beside an unchanged binding file is
+compiled alone. Objects are handed over for keeping before any candidate code has run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ...messages.candidate import BuildRequest
+from ..faults import CandidateError, compiler_excerpt
+from ..torch_shim import eligibility as thin
+from . import toolchain
+from .compile_flags import Recipe
+from .sources import Folders
+from .toolchain import Toolchain
+
+OBJECTS = "2"
+"""Changes when flags here change, so that older objects are not taken for new ones."""
+HOST_FILES = (".cpp", ".cc", ".cxx", ".c++")
+DEVICE_FILES = (".cu",)
+_INCLUDED = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.MULTILINE)
+_INCLUDED_BY_MACRO = re.compile(r"^\s*#\s*include\s+[A-Za-z_]", re.MULTILINE)
+_ASSEMBLER_FAILED = re.compile(r"^ptxas (?:error|fatal|.*; error)", re.MULTILINE)
+_REFUSAL = re.compile(r"^[^\n:]+:\d+:\d+: error: ", re.MULTILINE)
+"""A compiler's word on the text itself; one that was stopped or had no memory left says others."""
+_REFUSED = "refused"
+_SUPPORT = "(torch)"
+OBJECT = "object.o"
+_NEEDS_STANDARD_HEADER = re.compile(r"error.*\bstd\b", re.IGNORECASE)
+_NEEDS_FULL_HEADER = re.compile(r"error.*(?:torch|\bat::|c10|pybind11|\bpy::)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Made:
+    """One object file.
+
+    Args:
+        source: its path among the candidate's sources.
+        file: where it lies.
+        ran: what its compiler printed; None where it was found.
+    """
+
+    source: str
+    file: Path
+    ran: toolchain.Ran | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is an object."""
+        return self.ran is None or self.ran.ok
+
+
+def compile_objects(
+    request: BuildRequest, source_dir: Path, folders: Folders, recipe: Recipe, tools: Toolchain
+) -> list[Made]:
+    """Finds or compiles an object for every source, side by side.
+
+    Where the recipe's headers only declare torch, an object with what they declare is added.
+
+    Raises:
+        CandidateError: of kind 'compile_error' when one does not compile, 'entry_point' when there
+            is nothing to compile, 'toolchain' when a compiler is missing.
+    """
+    sources = [s["path"] for s in request.sources if s["path"].endswith(DEVICE_FILES + HOST_FILES)]
+    if not sources:
+        raise CandidateError("entry_point", "None of the sources is a .cu or .cpp file")
+    works = _Works(request, source_dir, folders, tools)
+    made: dict[str, Made] = {}
+    while recipe.support is not None and recipe.retry is not None and _SUPPORT not in made:
+        made |= works.with_support([s for s in sources if s not in made], recipe)
+        recipe = recipe.retry
+    works.without_support(sources, recipe.base, made)
+    failed = [m for m in made.values() if not m.ok]
+    if failed:
+        names = ", ".join(m.source for m in failed)
+        words = "\n".join(m.ran.output for m in failed if m.ran is not None)
+        excerpt = compiler_excerpt(words, source_dir)
+        raise CandidateError("compile_error", f"{names} did not compile", excerpt=excerpt)
+    return [made[source] for source in (*sources, *made.keys() - set(sources))]
+
+
+def failed_for_headers(ran: toolchain.Ran | None, recipe: Recipe) -> bool:
+    """Whether a compilation may have failed because the recipe's headers declare too little.
+
+    A header with types of its own lacks so much, the standard headers that torch's include among
+    it, that any word of the compiler may be due to it; only the assembler's cannot.
+    """
+    if ran is None or ran.ok or recipe.retry is None:
+        return False
+    if recipe.own_types:
+        return _ASSEMBLER_FAILED.search(ran.output) is None
+    if recipe.support is not None and _NEEDS_STANDARD_HEADER.search(ran.output):
+        return True
+    return _NEEDS_FULL_HEADER.search(ran.output) is not None
+
+
+def recipe_for(request: BuildRequest, source: str, recipe: Recipe) -> Recipe:
+    """The recipe of one source: headers that need support are for those that may include them."""
+    if recipe.support is None:
+        return recipe
+    texts = {s["path"]: s["content"] for s in request.sources}
+    reach = {source, *_may_include(texts)}
+    return recipe if any(thin.names_torch(texts[path]) for path in reach) else recipe.base
+
+
+@dataclass(frozen=True)
+class _Works:
+    """Makes the objects of one request."""
+
+    request: BuildRequest
+    source_dir: Path
+    folders: Folders
+    tools: Toolchain
+
+    def with_support(self, sources: Sequence[str], recipe: Recipe) -> dict[str, Made]:
+        """Objects of the sources that this recipe serves, and what supports them.
+
+        A type of the thin header is not torch's, so sources that share one must all have it: where
+        one does not compile with it, none of them is given back.
+        """
+        which = {source: recipe_for(self.request, source, recipe) for source in sources}
+        thinned = [source for source, its in which.items() if its is recipe]
+        if not thinned or self._known_without(thinned, recipe):
+            return {}
+        support = self.folders.builds / support_key(recipe, self.tools)
+        if _found(self.folders, support.name, _REFUSED) is not None:
+            return {}
+        made = {s: Made(s, file) for s in sources if (file := self._found(s, which[s]))}
+        jobs = [(source, which[source]) for source in sources if source not in made]
+        found = _found(self.folders, support.name)
+        beside: list[list[str]] = []
+        if found is None:
+            support.mkdir(parents=True, exist_ok=True)
+            beside = [support_command(recipe, support / OBJECT, self.tools)]
+        said: list[toolchain.Ran] = []
+        made |= self._compiled(jobs, beside, said)
+        usable = found is not None or self._publish_support(support, said[0])
+        if not usable or any(failed_for_headers(made[s].ran, recipe) for s in thinned):
+            return {source: its for source, its in made.items() if source not in thinned}
+        return made | {_SUPPORT: Made(_SUPPORT, found or support / OBJECT)}
+
+    def without_support(
+        self, sources: Sequence[str], recipe: Recipe, made: dict[str, Made]
+    ) -> None:
+        """Adds the other objects; with the slower recipe where the first declares too little."""
+        attempts = [r for r in (recipe, recipe.retry) if r is not None]
+        for source in (source for source in sources if source not in made):
+            files = (file for r in attempts if (file := self._found(source, r)) is not None)
+            if (file := next(files, None)) is not None:
+                made[source] = Made(source, file)
+        missing = [source for source in sources if source not in made]
+        for attempt in attempts:
+            made |= self._compiled([(source, attempt) for source in missing])
+            missing = [s for s in sources if failed_for_headers(made[s].ran, attempt)]
+
+    def _known_without(self, sources: Sequence[str], recipe: Recipe) -> bool:
+        """Whether all lie compiled under slower recipes, where an earlier attempt left them."""
+        slower: list[Recipe] = []
+        while (recipe := recipe.retry or recipe) not in slower:
+            slower.append(recipe)
+        return all(any(self._found(s, r) is not None for r in slower) for s in sources)
+
+    def _found(self, source: str, recipe: Recipe) -> Path | None:
+        return _found(self.folders, object_key(self.request, source, recipe, self.tools))
+
+    def _file(self, source: str, recipe: Recipe) -> Path:
+        key = object_key(self.request, source, recipe, self.tools)
+        return self.folders.builds / key / OBJECT
+
+    def _command(self, source: str, recipe: Recipe) -> list[str]:
+        file = self._file(source, recipe)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        arch = self.request.cuda_arch or ""
+        return compile_command((source, file), arch, self.source_dir, recipe, self.tools)
+
+    def _compiled(
+        self,
+        jobs: Sequence[tuple[str, Recipe]],
+        beside: Sequence[list[str]] = (),
+        said: list[toolchain.Ran] | None = None,
+    ) -> dict[str, Made]:
+        """Compiles, and publishes what compiled; what runs beside it answers in `said`."""
+        results = toolchain.run([*(self._command(*job) for job in jobs), *beside])
+        if said is not None:
+            said += results[len(jobs) :]
+        made: dict[str, Made] = {}
+        for (source, recipe), ran in zip(jobs, results, strict=False):
+            file = self._file(source, recipe)
+            if ran.ok:
+                self.folders.publish(file.parent.name, file.parent, "now")
+            else:
+                file.unlink(missing_ok=True)
+            made[source] = Made(source, file, ran)
+        return made
+
+    def _publish_support(self, folder: Path, ran: toolchain.Ran) -> bool:
+        """Keeps the support, or that this torch refuses it, for all that come later.
+
+        Where it failed by accident, that is remembered here and nowhere else.
+        """
+        if not ran.ok:
+            (folder / OBJECT).unlink(missing_ok=True)
+            (folder / _REFUSED).write_text(ran.output)
+        if ran.ok or _REFUSAL.search(ran.output) is not None:
+            self.folders.publish(folder.name, folder, "now")
+        return ran.ok
+
+
+def support_key(recipe: Recipe, tools: Toolchain) -> str:
+    """The name under which the support is kept: nothing of a candidate is in it."""
+    words = support_command(recipe, Path(), tools)
+    parts = [word for word in words if word.startswith(("-D", "-O", "-std", "-f"))]
+    parts += [tools.versions, *recipe.base.versions, *thin.SUPPORT_TEXTS]
+    return "object-" + toolchain.digest(OBJECTS, "support", *parts)
+
+
+def support_command(recipe: Recipe, target: Path, tools: Toolchain) -> list[str]:
+    """Compiles the support; no folder that a candidate's sources lie in is on its path."""
+    assert recipe.support is not None
+    base = recipe.base
+    flags = [f"-std={recipe.standard}", "-O1", "-w", "-fPIC", "-fdiagnostics-color=never"]
+    flags += [f"-I{folder}" for folder in base.include]
+    flags += [f"-D{name}" for name in (*base.define, *base.support_define)]
+    flags += [f"-I{tools.cuda_home}/include"] if tools.cuda_home else []
+    return [tools.require_cxx(), *flags, "-c", str(recipe.support), "-o", str(target)]
+
+
+def object_key(request: BuildRequest, source: str, recipe: Recipe, tools: Toolchain) -> str:
+    """The name under which an object is kept: over everything that it depends on."""
+    texts = {s["path"]: s["content"] for s in request.sources}
+    parts = [OBJECTS, request.cuda_arch or "", tools.versions, *recipe.versions, recipe.standard]
+    parts += [*recipe.define, *recipe.nvcc]
+    for path in sorted({source, *_may_include(texts)}):
+        parts += [path, texts[path]]
+    return "object-" + toolchain.digest(source, *parts)
+
+
+def _may_include(texts: dict[str, str]) -> list[str]:
+    """The sources that another may include: headers, and whatever is named in an include."""
+    every = "\n".join(texts.values())
+    if _INCLUDED_BY_MACRO.search(every):
+        return list(texts)
+    named = {PurePosixPath(name).name for name in _INCLUDED.findall(every)}
+    compiled = DEVICE_FILES + HOST_FILES
+    return [p for p in texts if not p.endswith(compiled) or PurePosixPath(p).name in named]
+
+
+def _found(folders: Folders, key: str, name: str = OBJECT) -> Path | None:
+    """Where a file lies that this process made, or that an earlier one left."""
+    for place in (folders.builds, folders.cache):
+        if place is not None and (place / key / name).is_file():
+            return place / key / name
+    return None
+
+
+def compile_command(
+    job: tuple[str, Path], arch: str, source_dir: Path, recipe: Recipe, tools: Toolchain
+) -> list[str]:
+    """The command that compiles one source.
+
+    Args:
+        job: the source's path below `source_dir`, and the object's.
+        arch: what device code is built for, as '90a'.
+        source_dir: root of the candidate's sources.
+        recipe: headers and flags of the binding.
+        tools: compilers.
+    """
+    source, target = job
+    flags = [f"-std={recipe.standard}", "-O2", f"-I{source_dir}"]
+    flags += [f"-I{folder}" for folder in recipe.include]
+    flags += [f"-D{name}" for name in recipe.define]
+    tail = ["-c", str(source_dir / source), "-o", str(target)]
+    if source.endswith(DEVICE_FILES):
+        code = f"arch=compute_{arch},code=sm_{arch}"
+        device = [f"-gencode={code}", "-Xcompiler=-fPIC", "-lineinfo", "-Xptxas=-v", *recipe.nvcc]
+        return [tools.require_nvcc(), *flags, *device, *tail]
+    cuda = [f"-I{tools.cuda_home}/include"] if tools.cuda_home else []
+    return [tools.require_cxx(), *flags, *cuda, "-fPIC", "-fdiagnostics-color=never", *tail]

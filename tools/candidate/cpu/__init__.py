@@ -1,0 +1,1 @@
+"""Stand-ins where there is no GPU."""

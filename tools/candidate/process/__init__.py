@@ -1,0 +1,1 @@
+"""The zygote, the supervisor and the server of one evaluation."""

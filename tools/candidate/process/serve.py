@@ -1,0 +1,271 @@
+"""Inside the candidate process: settle in the sandbox, then answer the judge until it says exit."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import os
+import random
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import torch
+
+from ...messages.candidate import (
+    CANDIDATE_FRAME_BYTES,
+    TRUSTED_FRAME_BYTES,
+    BuildRequest,
+    Called,
+    CallRequest,
+    CallTimes,
+    CandidateFault,
+    Collect,
+    Collected,
+    Compiled,
+    CompileRequest,
+    Exit,
+    MapArena,
+    Mapped,
+    Message,
+    Prepare,
+    Prepared,
+    Spawn,
+    WireError,
+    to_candidate,
+)
+from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
+from ..calls.caller import Caller
+from ..calls.clock import Clock
+from ..calls.cuda_clock import clock_for
+from ..calls.shared_memory import Arena, map_arena
+from ..calls.warm_up import bring_up
+from ..compilation.builders import Candidate, build
+from ..compilation.sources import Folders
+from ..compile_only.targets import compile_for_targets
+from ..cpu.fake_device import OnTheCpu, answer_for_cuda, assume_driver, take_first_configuration
+from ..sandbox import enter as sandbox
+from ..sandbox import syscalls as kernel_calls
+from .supervisor import Contained
+
+Times = TypeVar("Times", bound=CallTimes)
+RENAMED_CACHES = {
+    "HOME": "home",
+    "TMPDIR": "tmp",
+    "XDG_CACHE_HOME": "cache",
+    "TRITON_CACHE_DIR": "triton",
+    "TORCH_EXTENSIONS_DIR": "torch_extensions",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "CUDA_CACHE_PATH": "nv",
+    "TVM_FFI_CACHE_DIR": "tvm_ffi",
+}
+"""Every cache and scratch folder that a candidate's tools look for, kept in its private folder."""
+
+
+def become_candidate(
+    spawn: Spawn,
+    control: int,
+    log: int,
+    report: int,
+    publish: int,
+    *,
+    interpret: bool,
+    contained: Contained,
+) -> NoReturn:
+    """Body of the candidate process, called in a fresh fork; never returns."""
+    status = 1
+    try:
+        os.setsid()
+        _take_standard_streams(log)
+        kernel_calls.close_descriptors_except({control, report, publish})
+        private = Path(spawn.private_dir)
+        environment = _environment(spawn, private, interpret=interpret)
+        outcome = sandbox.enter(
+            spawn,
+            environment,
+            user_namespace=contained.users,
+            own_processes=contained.processes,
+        )
+        _forget_where_we_came_from()
+        _settle(environment, private)
+        if not spawn.cuda:
+            _pretend(interpret=interpret)
+        words = {"granted": outcome.granted, "missing": outcome.missing}
+        os.write(report, json.dumps(words).encode() + b"\n")
+        os.close(report)
+        _Room(spawn, control, publish).serve()
+        status = 0
+    except WireClosedError:
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+class _Room:
+    """The serve loop: one frame in, one frame out."""
+
+    def __init__(self, spawn: Spawn, control: int, publish: int) -> None:
+        self._socket = socket.socket(fileno=control)
+        self._publish_fd: int | None = publish
+        self._cuda = spawn.cuda
+        cache = Path(spawn.cache_dir) if spawn.cache_dir else None
+        self._folders = Folders(Path(spawn.private_dir), cache, self._publish, self._close_publish)
+        self._arena: Arena | None = None
+        self._clock: Clock | None = None
+        self._candidate: Candidate | None = None
+        self._caller: Caller | None = None
+
+    def serve(self) -> None:
+        """Answers until `Exit` or the end of the socket."""
+        while True:
+            message, fds = recv_frame(self._socket, to_candidate, TRUSTED_FRAME_BYTES)
+            if isinstance(message, Exit):
+                close_all(fds)
+                return
+            self._answer(self._handle(message, fds))
+
+    def _handle(self, message: Message, fds: list[int]) -> Message:
+        if isinstance(message, MapArena):
+            if len(fds) != 1:
+                raise WireError("MapArena came without its descriptor")
+            self._arena = map_arena(message, fds[0])
+            self._clock = self._clock or clock_for(self._arena.device)
+            return Mapped()
+        close_all(fds)
+        if isinstance(message, Prepare):
+            self._clock = bring_up(message.device_index) if self._cuda else self._clock
+            return Prepared()
+        if isinstance(message, BuildRequest):
+            with contextlib.nullcontext() if self._cuda else OnTheCpu():
+                built, self._candidate = build(message, self._folders)
+            self._close_publish()
+            return built
+        if isinstance(message, CompileRequest):
+            return self._compile(message)
+        if isinstance(message, Collect):
+            return self._caller.collect() if self._caller else Collected()
+        assert isinstance(message, CallRequest)
+        return self._call(message)
+
+    def _call(self, request: CallRequest) -> Called:
+        if self._candidate is None or self._arena is None:
+            return Called(fault=_out_of_order("Nothing was built, or no arena was mapped"))
+        if self._caller is None:
+            self._caller = Caller(self._candidate, self._arena, self._clock)
+        return self._caller.call(request)
+
+    def _compile(self, request: CompileRequest) -> Compiled:
+        if self._candidate is None:
+            return Compiled(fault=_out_of_order("Nothing was built"))
+        return compile_for_targets(self._candidate, request, self._arena, self._folders)
+
+    def _answer(self, message: Message) -> None:
+        send_frame(self._socket, fitted(message), limit=CANDIDATE_FRAME_BYTES)
+
+    def _publish(self, key: str, folder: Path, when: str) -> None:
+        if self._publish_fd is None:
+            return
+        relative = str(folder.relative_to(self._folders.private))
+        line = json.dumps({"key": key, "folder": relative, "when": when}).encode() + b"\n"
+        with contextlib.suppress(OSError):
+            os.write(self._publish_fd, line)
+
+    def _close_publish(self) -> None:
+        if self._publish_fd is None:
+            return
+        with socket.socket(fileno=self._publish_fd) as keeper, contextlib.suppress(OSError):
+            keeper.shutdown(socket.SHUT_WR)
+            # It closes its end when all is copied: code that runs could still change the files.
+            keeper.recv(1)
+        self._publish_fd = None
+
+
+def fitted(message: Message) -> Message:
+    """Shortens lists that would not fit into a candidate's frame."""
+    while len(message.model_dump_json()) > CANDIDATE_FRAME_BYTES - 64:
+        if isinstance(message, Called) and message.activities:
+            message = _halved(message)
+        elif isinstance(message, Collected) and any(t.activities for t in message.times):
+            times = [_halved(times) for times in message.times]
+            message = message.model_copy(update={"times": times})
+        elif isinstance(message, Compiled) and message.kernels:
+            message = message.model_copy(
+                update={"kernels": message.kernels[: len(message.kernels) // 2]}
+            )
+        else:
+            break
+    return message
+
+
+def _halved(times: Times) -> Times:
+    kept = times.activities[: len(times.activities) // 2]
+    dropped = times.dropped_activities + len(times.activities) - len(kept)
+    return times.model_copy(update={"activities": kept, "dropped_activities": dropped})
+
+
+def _out_of_order(words: str) -> CandidateFault:
+    return CandidateFault(kind="out_of_order", message=words)
+
+
+def _take_standard_streams(log: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.stdout = open(1, "w", buffering=1, errors="replace", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, errors="replace", closefd=False)
+    with contextlib.suppress(Exception):
+        faulthandler.enable(file=2)
+
+
+def _environment(spawn: Spawn, private: Path, *, interpret: bool) -> dict[str, str]:
+    environment = dict(spawn.environment)
+    for name, folder in RENAMED_CACHES.items():
+        environment[name] = str(private / folder)
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    environment["USER"] = environment["LOGNAME"] = "candidate"
+    if interpret:
+        environment["TRITON_INTERPRET"] = "1"
+    return environment
+
+
+def _settle(environment: dict[str, str], private: Path) -> None:
+    for folder in RENAMED_CACHES.values():
+        (private / folder).mkdir(exist_ok=True)
+    os.environ.clear()  # noqa: TID251 - the candidate's own environment, decided by the judge
+    os.environ.update(environment)  # noqa: TID251 - the same
+    os.chdir(private)
+    random.seed()
+    torch.seed()
+    threads = environment.get("OMP_NUM_THREADS", "")
+    if threads.isdigit() and int(threads) > 0:
+        torch.set_num_threads(int(threads))
+
+
+def _pretend(*, interpret: bool) -> None:
+    """Without a GPU, what candidates ask of one is answered by a pretend device."""
+    answer_for_cuda()
+    with contextlib.suppress(ImportError):
+        assume_driver()
+        if interpret:
+            take_first_configuration()
+
+
+def _forget_where_we_came_from() -> None:
+    """Leaves no import path to the checkout; what this process needs of it is loaded."""
+    outside = {"", str(Path.cwd()), str(Path(__file__).resolve().parents[3])}
+    sys.path[:] = [entry for entry in sys.path if entry not in outside]
+    sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in _name_of(f)]
+
+
+def _name_of(finder: Any) -> str:
+    name = getattr(finder, "__name__", type(finder).__name__)
+    return f"{getattr(finder, '__module__', '')}.{name}"

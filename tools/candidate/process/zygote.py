@@ -1,0 +1,259 @@
+"""The zygote: imports torch once, then forks one candidate process for each trial.
+
+Forking from a process that has imported torch takes milliseconds where a new process takes
+seconds. It never initialises CUDA, for a forked child could not use it. It runs no candidate code,
+believes the judge at its one socket, and survives whatever its children do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ...messages.candidate import (
+    TRUSTED_FRAME_BYTES,
+    Reap,
+    Reaped,
+    Spawn,
+    Spawned,
+    WireError,
+    to_zygote,
+)
+from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
+from ..cpu.triton_patches import mend_interpreter
+from ..sandbox import syscalls as kernel_calls
+from ..sandbox.enter import skipped_steps
+from .supervisor import Nursery, descendants, keep, kill_all
+
+SETTLE_S = 30.0
+BURY_S = 10.0
+WARM_MODULES = (
+    "numpy",
+    "torch",
+    "torch.utils._python_dispatch",
+    "triton",
+    "triton.language",
+    "triton.runtime.autotuner",
+    "triton.runtime.interpreter",
+    "triton.testing",
+    "cuda.bindings.driver",
+    "cupti.cupti",
+)
+"""Imported before any fork where they exist; none of them initialises CUDA by being imported.
+
+tvm_ffi is not among them: importing it asks torch for its devices, after which torch refuses CUDA
+in every forked child.
+"""
+
+
+@dataclass
+class _Ward:
+    """One candidate, as the zygote keeps it."""
+
+    keeper: int
+    report: int
+    unread: bytes = b""
+
+
+class Zygote:
+    """Serves the judge's socket.
+
+    Args:
+        control: the inherited end of the socket pair.
+        interpret: whether candidates run Triton's interpreter.
+    """
+
+    def __init__(self, control: socket.socket, *, interpret: bool) -> None:
+        self._control = control
+        self._interpret = interpret
+        self._wards: dict[int, _Ward] = {}
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+
+    def serve(self) -> None:
+        """Answers until the judge closes its end, then leaves nothing alive."""
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        try:
+            while True:
+                ready = {fd for fd, _ in poll.poll()}
+                if self._wake_read in ready:
+                    self._collect_the_dead()
+                if self._control.fileno() in ready:
+                    self._answer()
+        except (WireClosedError, WireError):
+            return
+        finally:
+            kill_all(descendants(os.getpid()))
+
+    def _answer(self) -> None:
+        message, fds = recv_frame(self._control, to_zygote, TRUSTED_FRAME_BYTES)
+        try:
+            if isinstance(message, Spawn):
+                send_frame(self._control, self._spawn(message, fds))
+            else:
+                send_frame(self._control, self._reap(message))
+        finally:
+            close_all(fds)
+
+    def _spawn(self, spawn: Spawn, fds: list[int]) -> Spawned:
+        if len(fds) != 2:
+            return Spawned(pid=0, granted=[], missing=["spawn: two descriptors are needed"])
+        read, write = os.pipe()
+        zygote = os.getpid()
+        try:
+            keeper = os.fork()
+        except OSError as error:
+            close_all([read, write])
+            return Spawned(pid=0, granted=[], missing=[f"spawn: {error}"])
+        if keeper == 0:
+            self._become_keeper(zygote, spawn, fds[0], fds[1], write)
+        os.close(write)
+        ward = _Ward(keeper, read)
+        # Two processes write these, and on a busy machine the candidate may be the first.
+        said = self._read_until(ward, {"keeper", "granted"}, SETTLE_S)
+        if not {"keeper", "granted"} <= set(said):
+            self._bury(ward)
+            return Spawned(pid=0, granted=[], missing=["spawn: the candidate did not settle"])
+        pid = _candidate_pid(said)
+        self._wards[pid] = ward
+        return Spawned(pid=pid, granted=said["granted"], missing=said["missing"])
+
+    def _become_keeper(
+        self, zygote: int, spawn: Spawn, control: int, log: int, report: int
+    ) -> NoReturn:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        from .serve import become_candidate
+
+        kernel_calls.close_descriptors_except({control, log, report})
+        skipped = skipped_steps(spawn.environment)
+        keep(
+            Nursery(
+                zygote=zygote,
+                report=report,
+                private=Path(spawn.private_dir),
+                cache=Path(spawn.cache_dir) if spawn.cache_dir else None,
+                own_processes=not spawn.cuda and "pid" not in skipped,
+                own_users=os.geteuid() != 0 and "userns" not in skipped,
+                candidate=lambda report, publish, contained: become_candidate(
+                    spawn,
+                    control,
+                    log,
+                    report,
+                    publish,
+                    interpret=self._interpret,
+                    contained=contained,
+                ),
+                parental=(control, log),
+            )
+        )
+
+    def _reap(self, request: Reap) -> Reaped:
+        ward = self._wards.pop(request.pid, None)
+        if ward is None:
+            return Reaped(pid=request.pid, exit_status=None)
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(request.pid, signal.SIGKILL)
+        said = self._read_until(ward, {"exit"}, BURY_S)
+        self._bury(ward)
+        return Reaped(pid=request.pid, exit_status=said.get("exit"))
+
+    def _read_until(self, ward: _Ward, words: set[str], seconds: float) -> dict[str, Any]:
+        """Collects what keeper and candidate report until all `words` are said or the pipe ends."""
+        said: dict[str, Any] = {}
+        deadline = time.monotonic() + seconds
+        while True:
+            while b"\n" in ward.unread:
+                line, _, ward.unread = ward.unread.partition(b"\n")
+                with contextlib.suppress(ValueError, TypeError):
+                    said |= json.loads(line)
+            left = deadline - time.monotonic()
+            if words <= set(said) or left <= 0 or not select.select([ward.report], [], [], left)[0]:
+                return said
+            part = os.read(ward.report, 65536)
+            if not part:
+                return said
+            ward.unread += part
+
+    def _bury(self, ward: _Ward) -> None:
+        """Ends a keeper that has nothing left to say, and whatever came to us from below it."""
+        os.close(ward.report)
+        kill_all([*descendants(ward.keeper), ward.keeper])
+        self._collect_the_dead()
+        keepers = {w.keeper for w in self._wards.values()}
+        kill_all(_orphans(keepers))
+        self._collect_the_dead()
+
+    def _collect_the_dead(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _orphans(keepers: set[int]) -> list[int]:
+    mine = Path(f"/proc/self/task/{os.getpid()}/children")
+    with contextlib.suppress(OSError):
+        return [pid for pid in map(int, mine.read_text().split()) if pid not in keepers]
+    return []
+
+
+def _candidate_pid(said: dict[str, Any]) -> int:
+    """The candidate's id as seen from here; its keeper's where none is told, which ends it too."""
+    keeper = int(said["keeper"])
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])
+    return keeper
+
+
+def warm_up(*, interpret: bool) -> None:
+    """Imports what candidates will need, so that a fork has it already."""
+    if interpret:
+        os.environ["TRITON_INTERPRET"] = "1"  # noqa: TID251 - read by triton as it is imported
+    for name in WARM_MODULES:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    if interpret:
+        mend_interpreter()
+    with contextlib.suppress(Exception):
+        # A hash over Triton's whole installation, a second of work that every fork would repeat.
+        importlib.import_module("triton.runtime.cache").triton_key()
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the zygote until the judge goes away."""
+    parser = argparse.ArgumentParser(prog="kernel_harness.tools.candidate")
+    parser.add_argument("--socket", type=int, required=True, help="inherited stream socket")
+    parser.add_argument("--interpret", action="store_true", help="run Triton's interpreter")
+    options = parser.parse_args(arguments)
+    kernel_calls.die_with_parent()
+    kernel_calls.become_subreaper()
+    warm_up(interpret=options.interpret)
+    from . import serve  # noqa: F401 - loads the rest of the room before any fork
+
+    # A full collection in a fork would walk, and so copy, all that was imported here.
+    gc.collect()
+    gc.freeze()
+    kernel_calls.forbid_dumps()
+    os.set_inheritable(options.socket, False)
+    Zygote(socket.socket(fileno=options.socket), interpret=options.interpret).serve()
+    return 0

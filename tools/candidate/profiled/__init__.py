@@ -1,0 +1,1 @@
+"""A candidate under a profiler."""

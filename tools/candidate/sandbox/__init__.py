@@ -1,0 +1,1 @@
+"""What a candidate's process gives up before its code is loaded."""

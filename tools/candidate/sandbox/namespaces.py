@@ -1,0 +1,157 @@
+"""Namespaces of the candidate process, and the view of the file system inside them.
+
+What a candidate need not see is covered by empty folders, and what it needs below them is bound
+back: so the checkout with its evaluations and oracles, other users' homes and /tmp are gone, and
+an interpreter that lives in a home only root may enter can still be read after the user changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import syscalls as kernel_calls
+
+NOBODY = 65534
+_LONE_USERS = (1_879_048_192, (1 << 28) - 1)
+"""First and count of the user ids that no distribution gives to anybody."""
+SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")
+_HOMES = ("/root", "/home")
+
+
+@dataclass(frozen=True)
+class Cover:
+    """An empty folder laid over `place`, and what shows through it."""
+
+    place: Path
+    shown: tuple[Path, ...]
+    options: str
+
+
+def enter_user_namespace() -> bool:
+    """Gives an ordinary user the rights over namespaces that the other steps need.
+
+    Inside, the user is 65534; outside it stays who it was, so files of that user stay its own.
+    """
+    user, group = os.geteuid(), os.getegid()
+    kernel_calls.allow_dumps()
+    try:
+        if kernel_calls.unshare(kernel_calls.CLONE_NEWUSER) != 0:
+            return False
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{NOBODY} {user} 1"),
+            ("gid_map", f"{NOBODY} {group} 1"),
+        ):
+            Path("/proc/self", name).write_text(text)
+    except OSError:
+        return False
+    finally:
+        kernel_calls.forbid_dumps()
+    return True
+
+
+def give_to_lone_user(folder: Path) -> int:
+    """Gives a folder to a user that nobody else on this machine is; to be called by root.
+
+    The kernel counts processes by user, and lets one user's processes signal each other. Where
+    few user ids exist, as in some containers, all candidates have to be one user.
+
+    Returns:
+        Its id.
+    """
+    user = _LONE_USERS[0] + secrets.randbelow(_LONE_USERS[1])
+    try:
+        os.chown(folder, user, user, follow_symlinks=False)
+    except OSError:
+        return NOBODY
+    return user
+
+
+def plan_covers(
+    covered: Iterable[Path], needed: Iterable[Path], *, is_dir: frozenset[Path]
+) -> list[Cover]:
+    """Decides what to lay over what, outermost first.
+
+    Args:
+        covered: folders to hide.
+        needed: folders to keep visible, wherever they lie.
+        is_dir: of `covered`, those that exist.
+    """
+    keep = set(needed)
+    every = sorted({p for p in covered if p in is_dir and p not in keep}, key=lambda p: p.parts)
+    covers: list[Cover] = []
+    for place in every:
+        above = [c.place for c in covers if place.is_relative_to(c.place)]
+        hidden_already = above and not any(
+            place.is_relative_to(shown) for c in covers for shown in c.shown
+        )
+        if hidden_already:
+            continue
+        shown = tuple(_outermost(p for p in keep if p.is_relative_to(place)))
+        scratch = str(place) in SCRATCH
+        options = "mode=1777,size=1g" if scratch else "mode=0755,size=16m"
+        covers.append(Cover(place, shown, options))
+    return covers
+
+
+def closed_to_others(paths: Iterable[Path]) -> set[Path]:
+    """The outermost folder above each path that other users may not enter."""
+    closed: set[Path] = set()
+    for path in paths:
+        for folder in reversed(path.parents):
+            with contextlib.suppress(OSError):
+                if folder.stat().st_mode & 0o001 == 0:
+                    closed.add(folder)
+                    break
+    return closed
+
+
+def cover_file_system(covers: Iterable[Cover]) -> bool:
+    """Carries out a plan in a new mount namespace; False when any of it was refused."""
+    if kernel_calls.mount("none", "/", "", kernel_calls.MS_REC | kernel_calls.MS_PRIVATE) != 0:
+        return False
+    granted = True
+    for cover in covers:
+        granted &= _lay(cover)
+    return granted
+
+
+def own_proc() -> bool:
+    """Mounts a /proc that shows the processes of this process namespace only."""
+    flags = kernel_calls.MS_NOSUID | kernel_calls.MS_NODEV | kernel_calls.MS_NOEXEC
+    return kernel_calls.mount("proc", "/proc", "proc", flags) == 0
+
+
+def _lay(cover: Cover) -> bool:
+    handles = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in cover.shown}
+    try:
+        flags = kernel_calls.MS_NOSUID | kernel_calls.MS_NODEV
+        if kernel_calls.mount("tmpfs", str(cover.place), "tmpfs", flags, cover.options) != 0:
+            return False
+        granted = True
+        for path, handle in handles.items():
+            path.mkdir(parents=True, exist_ok=True)
+            bind = kernel_calls.MS_BIND | kernel_calls.MS_REC
+            granted &= kernel_calls.mount(f"/proc/self/fd/{handle}", str(path), "", bind) == 0
+        return granted
+    finally:
+        for handle in handles.values():
+            os.close(handle)
+
+
+def _outermost(paths: Iterable[Path]) -> list[Path]:
+    kept: list[Path] = []
+    for path in sorted(set(paths), key=lambda p: p.parts):
+        if not any(path.is_relative_to(other) for other in kept):
+            kept.append(path)
+    return kept
+
+
+def homes() -> list[Path]:
+    """Folders that hold users' homes."""
+    return [Path(home) for home in _HOMES]

@@ -1,0 +1,1 @@
+"""Torch's C++ interface without its headers."""

@@ -1,0 +1,66 @@
+"""The three floors of each workload of a trial, on the device that it ran on.
+
+The judge knows the nominal floor, which decides whether a latency is possible. What was measured of
+this device, and launch and serial steps, only explain; they are added here, from the operator's
+cost model and the calibration that the user ran.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..devices.roofline import Hardware, floors, identify, load_hardware, scaled_cost
+from ..errors import DatasetError
+from ..profiling.calibrated import calibration_folder, with_calibration
+from ..schema.evaluation import Evaluation, Executor, WorkloadResult
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+    from ..workloads.operators import Operator
+
+
+def with_floors(evaluation: Evaluation, operator: Operator, settings: Settings) -> Evaluation:
+    """The evaluation with every workload's floors on the device measured on.
+
+    A device that is not in the table, or a workload whose cost cannot be counted, has none.
+
+    Args:
+        evaluation: as the judge wrote it.
+        operator: whose work was done.
+        settings: where the table of devices and the calibration are.
+    """
+    device = evaluation.evidence.device
+    if device is None or device.executor is not Executor.CUDA:
+        return evaluation
+    known = _hardware(device.name, device.sm_count, settings)
+    if known is None:
+        return evaluation
+    results = [
+        result.model_copy(update={"device_floors_us": _floors(operator, result, known)})
+        for result in evaluation.workloads
+    ]
+    return evaluation.model_copy(update={"workloads": results})
+
+
+def _hardware(name: str, sm_count: int | None, settings: Settings) -> Hardware | None:
+    table = load_hardware(settings.kernels_dir / "hardware.json")
+    known = identify(name, sm_count, None, table)
+    return known and with_calibration(known, calibration_folder(settings))
+
+
+def _floors(operator: Operator, result: WorkloadResult, known: Hardware) -> dict[str, float]:
+    try:
+        cost = operator.cost(result.axes, structure=operator.structure.get(result.uuid))
+        found = floors(cost, known)
+        counted = result.floors_us.get("device")
+        if cost.expected and counted and found.nominal_us:
+            # The judge counted the inputs that it drew; here only the expectation is known.
+            found = floors(scaled_cost(cost, counted / found.nominal_us), known)
+    except DatasetError:
+        return {}
+    kinds = {
+        "nominal": found.nominal_us,
+        "calibrated": found.calibrated_us,
+        "latency": found.latency_us,
+    }
+    return {kind: floor for kind, floor in kinds.items() if floor is not None}

@@ -1,0 +1,341 @@
+"""Judges as seen from the server: started when first needed, queued, cancelled, restarted.
+
+One judge per device, one trial at a time. A device is also locked by file, since two clients start
+two servers. The judge's environment is an allow-list, for what a client's environment holds (keys,
+tokens) must not reach a candidate through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+
+from ..errors import InfrastructureError
+from ..messages.candidate import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
+from ..messages.judge import (
+    Cancel,
+    EvaluatePlan,
+    JudgeFault,
+    JudgeReport,
+    Materialised,
+    MaterialiseInputs,
+    Progress,
+    Ready,
+    Settled,
+    Shutdown,
+    from_judge,
+)
+from ..settings import Settings, candidate_environment
+
+OnProgress = Callable[[float, float, str], Awaitable[None]]
+JUDGE_COMMAND = (sys.executable, "-m", "kernel_harness.tools.judge")
+START_TIMEOUT_S = 120.0
+CANCEL_GRACE_S = 3.0
+TELL_S = 1.5
+SETTLE_S = 15.0
+
+
+class Judge:
+    """One running judge process.
+
+    Args:
+        device: 'cpu' or 'cuda:N'.
+        settings: where caches and logs lie.
+        command: what to start; the arguments follow it. Tests pass a scripted judge.
+    """
+
+    def __init__(
+        self, device: str, settings: Settings, command: Sequence[str] = JUDGE_COMMAND
+    ) -> None:
+        self.device = device
+        self._settings = settings
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self.ready: Ready | None = None
+        self.pid: int | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs and has said that it is ready."""
+        return self._process is not None and self._process.returncode is None and bool(self.ready)
+
+    async def start(self) -> Ready:
+        """Starts the process and waits until it is ready.
+
+        Raises:
+            InfrastructureError: when it does not come up; the end of its log is in the text.
+        """
+        logs = self._settings.archive_dir / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        self._settings.cache_dir.mkdir(parents=True, exist_ok=True)
+        self._log = logs / f"judge-{self.device.replace(':', '')}.log"
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                "--device",
+                self.device,
+                "--cache",
+                str(self._settings.cache_dir),
+                "--log-level",
+                self._settings.log_level,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=candidate_environment(),
+                start_new_session=True,
+                limit=1 << 20,
+            )
+        self.pid = self._process.pid
+        try:
+            message = await asyncio.wait_for(self.read(), START_TIMEOUT_S)
+        except (TimeoutError, InfrastructureError) as error:
+            self.kill()
+            await self._process.wait()
+            raise InfrastructureError(
+                f"The judge for {self.device} did not start: {self.log_tail() or error}",
+                where=str(self._log),
+                remedy="Run check_environment; the log has the details.",
+            ) from error
+        if not isinstance(message, Ready):
+            self.kill()
+            raise InfrastructureError(
+                f"The judge said {type(message).__name__} before it was ready"
+            )
+        self.ready = message
+        return message
+
+    async def read(self) -> Message:
+        """Reads the judge's next message.
+
+        Raises:
+            InfrastructureError: when it has died or speaks nonsense.
+        """
+        assert self._process is not None and self._process.stdout is not None
+        try:
+            header = await self._process.stdout.readexactly(4)
+            body = await self._process.stdout.readexactly(frame_length(header, TRUSTED_FRAME_BYTES))
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise InfrastructureError(
+                f"The judge for {self.device} died: {self.log_tail() or 'it left no word'}",
+                where=str(self._log),
+                remedy="Evaluate again: a new judge is started.",
+            ) from error
+        return decode(from_judge, body)
+
+    async def send(self, message: Message) -> None:
+        """Writes one message to the judge."""
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            self._process.stdin.write(encode(message))
+            await self._process.stdin.drain()
+        except (BrokenPipeError, ConnectionError) as error:
+            raise InfrastructureError(f"The judge for {self.device} has gone") from error
+
+    def kill(self) -> None:
+        """Kills the judge's whole process group; its zygote and candidates die with it."""
+        self.ready = None
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """Asks the judge to end, then makes sure."""
+        if self.alive:
+            with contextlib.suppress(InfrastructureError, TimeoutError):
+                await self.send(Shutdown())
+                assert self._process is not None
+                await asyncio.wait_for(self._process.wait(), CANCEL_GRACE_S)
+        self.kill()
+        if self._process is not None:
+            await self._process.wait()
+
+    def log_tail(self) -> str:
+        """The last line of the judge's log that says something."""
+        with contextlib.suppress(OSError):
+            lines = self._log.read_text(errors="replace").strip().splitlines()
+            return lines[-1][:400] if lines else ""
+        return ""
+
+
+class JudgePool:
+    """The judges of this server, one per device, started when first needed."""
+
+    def __init__(self, settings: Settings, command: Sequence[str] = JUDGE_COMMAND) -> None:
+        self._settings = settings
+        self._command = command
+        self._judges: dict[str, Judge] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._settling: set[asyncio.Task[None]] = set()
+
+    def ready(self, device: str) -> Ready | None:
+        """What the device's judge said of itself, or None while none runs."""
+        judge = self._judges.get(device)
+        return judge.ready if judge and judge.alive else None
+
+    async def warm(self, device: str) -> Ready:
+        """Makes sure that the device's judge runs; starting one must not disturb another's clock.
+
+        Raises:
+            InfrastructureError: when another server holds the device, or the judge does not start.
+        """
+
+        async def in_use(done: float, total: float, message: str) -> None:
+            raise InfrastructureError(f"No judge was started for {device}: {message}")
+
+        async with self.reserved(device, in_use):
+            judge = await self._running(device)
+            assert judge.ready is not None
+            return judge.ready
+
+    async def evaluate(self, device: str, plan: EvaluatePlan, progress: OnProgress) -> JudgeReport:
+        """Has one plan carried out; cancelling the caller stops the trial's processes.
+
+        Raises:
+            InfrastructureError: when the judge died or failed; never for a candidate's fault.
+        """
+        async with contextlib.AsyncExitStack() as held:
+            await held.enter_async_context(self.reserved(device, progress))
+            await progress(0, 1, "starting the judge" if not self.ready(device) else "judging")
+            judge = await self._running(device)
+            try:
+                await judge.send(plan)
+                report = await self._follow(judge, plan.evaluation_id, progress)
+            except asyncio.CancelledError:
+                await asyncio.shield(self._cancel(judge, plan.evaluation_id))
+                raise
+            except InfrastructureError:
+                judge.kill()
+                raise
+            if report.settling:
+                settling = self._settle(judge, plan.evaluation_id, held.pop_all())
+                task = asyncio.create_task(settling)
+                self._settling.add(task)
+                task.add_done_callback(self._settling.discard)
+            return report
+
+    async def materialise(self, device: str, request: MaterialiseInputs) -> None:
+        """Has one workload's inputs written to a file.
+
+        Raises:
+            InfrastructureError: when they could not be made or written.
+        """
+        async with self._turn(device):
+            judge = await self._running(device)
+            await judge.send(request)
+            while True:
+                message = await judge.read()
+                if isinstance(message, Materialised):
+                    break
+        if message.error:
+            raise InfrastructureError(f"Inputs could not be written: {message.error}")
+
+    async def close(self) -> None:
+        """Ends every judge."""
+        for task in self._settling:
+            task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
+        await asyncio.gather(*(judge.stop() for judge in self._judges.values()))
+
+    def kill(self) -> None:
+        """Kills every judge at once; safe to call from a signal's handler."""
+        for judge in self._judges.values():
+            judge.kill()
+
+    def _turn(self, device: str) -> asyncio.Lock:
+        return self._turns.setdefault(device, asyncio.Lock())
+
+    async def _running(self, device: str) -> Judge:
+        judge = self._judges.get(device)
+        if judge is None or not judge.alive:
+            if judge is not None:
+                judge.kill()
+            judge = self._judges[device] = Judge(device, self._settings, self._command)
+            await judge.start()
+        return judge
+
+    async def _follow(self, judge: Judge, evaluation_id: str, progress: OnProgress) -> JudgeReport:
+        while True:
+            message = await judge.read()
+            if isinstance(message, Progress) and message.evaluation_id == evaluation_id:
+                await progress(message.done, message.total, message.message)
+            elif isinstance(message, JudgeReport) and message.evaluation_id == evaluation_id:
+                return message
+            elif isinstance(message, JudgeFault) and message.evaluation_id == evaluation_id:
+                raise InfrastructureError(message.what, where=message.where, remedy=message.remedy)
+
+    async def _settle(
+        self, judge: Judge, evaluation_id: str, held: contextlib.AsyncExitStack
+    ) -> None:
+        """Holds the device while the judge makes ready for its next trial; nobody waits for it."""
+        async with held:
+            try:
+                async with asyncio.timeout(SETTLE_S):
+                    while True:
+                        message = await judge.read()
+                        if isinstance(message, Settled) and message.evaluation_id == evaluation_id:
+                            return
+            except (TimeoutError, InfrastructureError):
+                judge.kill()
+            except asyncio.CancelledError:
+                judge.kill()
+                raise
+
+    async def _cancel(self, judge: Judge, evaluation_id: str) -> None:
+        """Asks the judge to stop the trial; kills it when it does not answer in time."""
+        try:
+            async with asyncio.timeout(CANCEL_GRACE_S):
+                await judge.send(Cancel(evaluation_id=evaluation_id))
+                while True:
+                    message = await judge.read()
+                    if isinstance(message, JudgeReport | JudgeFault):
+                        return
+        except (TimeoutError, InfrastructureError):
+            judge.kill()
+
+    @contextlib.asynccontextmanager
+    async def reserved(self, device: str, progress: OnProgress) -> AsyncIterator[None]:
+        """Holds a device: first in turn within this server, then against other servers."""
+        async with self._turn(device), self._device_lock(device, progress):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _device_lock(self, device: str, progress: OnProgress) -> AsyncIterator[None]:
+        """Holds a GPU against other servers of this machine, whatever their data folders."""
+        if device == "cpu":
+            yield
+            return
+        path = Path(tempfile.gettempdir()) / f"kernel-harness-{device.replace(':', '')}.lock"
+        with path.open("a+") as file:
+            with contextlib.suppress(PermissionError):
+                path.chmod(0o666)
+            await _acquire(file.fileno(), progress)
+            try:
+                file.seek(0)
+                file.truncate()
+                file.write(str(os.getpid()))
+                file.flush()
+                yield
+            finally:
+                fcntl.flock(file.fileno(), fcntl.LOCK_UN)
+
+
+async def _acquire(descriptor: int, progress: OnProgress) -> None:
+    told = 0.0
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            if time.monotonic() - told > TELL_S:
+                told = time.monotonic()
+                await progress(0, 1, f"waiting for the device, held by process {holder}")
+            await asyncio.sleep(0.1)

@@ -1,0 +1,183 @@
+"""Judging a recorded trial again from its recorded seeds: does the verdict repeat?
+
+Finds the sources that the record judged, by their content: in a workspace that is named, in the
+archive, among shipped solutions, in any workspace. Latencies are not taken again; whether they
+follow from their samples is `evaluation.recomputation`. Every recorded draw is made again with its
+seed and family, on a like device; what hangs on streams, times or chance is not repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..archive.store.archive import Archive
+from ..errors import CapabilityError, HarnessError, RequestError
+from ..schema.evaluation import Evaluation, Executor, Stage
+from ..schema.flashinfer_trace import Solution
+from ..workloads.dataset import Dataset
+from ..workloads.operators import Operator
+from ..workloads.workspace import read_workspace
+from .plan import replay_checks
+from .record_store import RecordStore
+from .service import EvaluateRequest, EvaluationService
+
+OnProgress = Callable[[float, float, str], Awaitable[None]]
+PATIENCE_S = 3_600.0
+NOT_REPEATED = (Stage.INTEGRITY, Stage.TIMING)
+
+
+@dataclass(frozen=True)
+class Rejudged:
+    """A record and its repetition.
+
+    Attributes:
+        draws: checked draws of the record.
+        repeated: those that were made again with the same seed and family.
+        notes: what else differs between the two, in words.
+    """
+
+    recorded: Evaluation
+    again: Evaluation
+    draws: int
+    repeated: int
+    notes: tuple[str, ...]
+
+    @property
+    def same_verdict(self) -> bool:
+        """Whether the repetition came to the recorded status."""
+        return self.again.status is self.recorded.status
+
+
+@dataclass(frozen=True)
+class Replaying:
+    """Repeats verdicts of one harness."""
+
+    evaluations: EvaluationService
+    records: RecordStore
+    archive: Archive
+    dataset: Dataset
+    workspaces_dir: Path
+    device: str
+
+    async def rejudge(
+        self,
+        evaluation_id: str,
+        workspace: str | None = None,
+        progress: OnProgress | None = None,
+    ) -> Rejudged:
+        """Judges the sources of a record again, its seeds first.
+
+        Args:
+            evaluation_id: the record.
+            workspace: where its sources are, when they are not archived.
+            progress: told each step.
+
+        Raises:
+            RequestError: when the sources are gone, or the record holds no seed.
+            CapabilityError: when the record was made by an executor that this machine is not.
+        """
+        record = self.records.get(evaluation_id.strip())
+        self._can_repeat(record)
+        operator = self.dataset.operator(record.definition)
+        solution = self._sources(record, operator, workspace)
+        known = {w.uuid for w in operator.workloads}
+        request = EvaluateRequest(
+            operator=operator,
+            solution=solution,
+            scope=record.scope,
+            force=True,
+            checks=replay_checks(record),
+            only=tuple(uuid for uuid in record.evidence.seeds if uuid in known),
+            replay=record,
+        )
+        again = await self.evaluations.evaluate(request, self.device, PATIENCE_S, progress)
+        draws, repeated = draws_repeated(record, again)
+        return Rejudged(record, again, draws, repeated, differing_facts(record, again))
+
+    def _can_repeat(self, record: Evaluation) -> None:
+        if not record.evidence.seeds:
+            raise RequestError(
+                f"{record.evaluation_id} holds no seed: it ended before anything was run",
+                remedy="Evaluate its sources again.",
+            )
+        here = Executor.INTERPRETER if self.device == "cpu" else Executor.CUDA
+        ran_on = record.evidence.device
+        if ran_on is not None and ran_on.executor is not here:
+            raise CapabilityError(
+                f"{record.evaluation_id} was judged by {ran_on.executor} on {ran_on.name}; the "
+                f"same seeds give other inputs with {here}",
+                remedy="Judge it again on a machine like the one that the record names.",
+            )
+
+    def _sources(self, record: Evaluation, operator: Operator, workspace: str | None) -> Solution:
+        if workspace is not None:
+            given = read_workspace(self.workspaces_dir, workspace)
+            if given.content_hash() != record.content_hash:
+                raise RequestError(
+                    f"The workspace holds other sources than {record.evaluation_id} judged",
+                    where=workspace,
+                    remedy="Name a copy of it as it was then; archive_candidate keeps sources.",
+                )
+            return given
+        for solution in self._anywhere(record, operator):
+            if solution.content_hash() == record.content_hash:
+                return solution
+        raise RequestError(
+            f"The sources that {record.evaluation_id} judged are gone: neither the archive nor a "
+            f"workspace nor a shipped solution has content {record.content_hash[:12]}",
+            remedy="Name a workspace that still has them; archive_candidate keeps sources.",
+        )
+
+    def _anywhere(self, record: Evaluation, operator: Operator) -> Iterator[Solution]:
+        from ..archive.search.query import seen
+
+        for candidate_id in seen(self.archive, content_hash=record.content_hash):
+            yield self.archive.get(candidate_id).solution()
+        yield from (operator.solutions() | operator.peers()).values()
+        for folder in sorted(self.workspaces_dir.glob("*/candidate.toml")):
+            try:
+                yield read_workspace(self.workspaces_dir, folder.parent.name)
+            except HarnessError:
+                continue
+
+
+def draws_repeated(record: Evaluation, again: Evaluation) -> tuple[int, int]:
+    """How many draws a record has, and how many the other made with the same seed and family."""
+    draws = repeated = 0
+    for uuid in record.evidence.seeds:
+        theirs = _draws(record, uuid)
+        draws += len(theirs)
+        pairs = zip(theirs, _draws(again, uuid), strict=False)
+        repeated += sum(before == after for before, after in pairs)
+    return draws, repeated
+
+
+def _draws(evaluation: Evaluation, uuid: str) -> list[tuple[int, str]]:
+    seeds = evaluation.evidence.seeds.get(uuid, [])
+    families = evaluation.evidence.families.get(uuid, [])
+    # What decides the held-out cases is a seed without a family.
+    padded = [*families, *[""] * (len(seeds) - len(families))]
+    return list(zip(seeds, padded, strict=False))
+
+
+def differing_facts(record: Evaluation, again: Evaluation) -> tuple[str, ...]:
+    """What makes two trials of the same sources comparable or not, where it differs."""
+    notes = []
+    if record.workload_digest != again.workload_digest:
+        notes.append("the workloads of the operator have changed since")
+    before, after = record.evidence.device, again.evidence.device
+    if before and after and before.name != after.name:
+        notes.append(f"the device is {after.name}, it was {before.name}")
+    old, new = record.evidence.versions, again.evidence.versions
+    notes += [
+        f"{name} is {new[name]}, it was {old[name]}"
+        for name in sorted(old.keys() & new.keys())
+        if old[name] != new[name]
+    ]
+    if record.failure is not None and record.failure.stage in NOT_REPEATED:
+        notes.append(f"the record failed in stage {record.failure.stage}, which is not repeated")
+    if record.integrity.determinism == "flaky":
+        notes.append("the record found the candidate flaky")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""One judged call and the memory shared for it."""

@@ -1,0 +1,352 @@
+"""One judged call: place, poison, call, copy out, look at everything.
+
+What the candidate wrote is copied out of the shared memory before anything is decided, for it can
+go on writing there. Only the snapshot that was ordered before its own stream's end is judged; the
+late copy serves to show that something still wrote afterwards.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+
+from ...errors import InfrastructureError
+from ...messages.candidate import (
+    Argument,
+    Called,
+    CallRequest,
+    Collect,
+    Collected,
+    DeferredTimes,
+    MapArena,
+    Mapped,
+    ScalarValue,
+)
+from ...schema.flashinfer_trace import Definition
+from ..numerics.mismatch import BIT_VIEW
+from ..operators.generic_operator import torch_dtype
+from ..operators.input_draws import Draw
+from ..operators.operator_adapter import Case
+from ..processes.candidate_process import CandidateSession, Lost, request
+from .shared_memory import Arena, DeviceMemory, HostMemory, Layout, Slot, arena_bytes, footprint
+
+POISONS: dict[torch.dtype, tuple[int, int]] = {
+    torch.float32: (0x7FE5A5A5, 0x7149F2CA),
+    torch.float16: (0x7EA5, 0x7BFF),
+    torch.bfloat16: (0x7FE5, 0x7149),
+    torch.float8_e4m3fn: (0x7F, 0x7E),
+    torch.float8_e5m2: (0x7E, 0x7B),
+    torch.int64: (0xA5A5A5A5A5A5A5A5, 0x5A3C5A3C5A3C5A3C),
+    torch.int32: (0xA5A5A5A5, 0x5A3C5A3C),
+    torch.int16: (0xA5A5, 0x5A3C),
+    torch.int8: (0xA5, 0x5A),
+    torch.bool: (0x01, 0x00),
+}
+"""Two bit patterns for buffers that a call must overwrite: a NaN with a payload of ours, and a
+value near the top of the range, so that neither an expected NaN nor an expected zero hides it."""
+MAP_TIMEOUT_S = 60.0
+COLLECT_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class CallOptions:
+    """How one call is made.
+
+    Args:
+        poison: which of the two patterns outputs hold before it.
+        time: what the candidate's clock is asked for.
+        stream: which stream the call is made on.
+        noise: whether other work occupies part of the device.
+        ghost: whether the candidate's own kernels are disabled.
+        examine: whether what it left behind is read at all; a baseline's mostly is not.
+        late: whether a second copy is taken after everything has come to rest.
+        timeout_s: after it the candidate is ended.
+        defer: number under which `Exchange.collect` tells its times; None: with the answer.
+    """
+
+    poison: int = 0
+    time: Literal["none", "cold", "warm", "events"] = "none"
+    stream: Literal["default", "side"] = "default"
+    noise: bool = False
+    ghost: bool = False
+    examine: bool = True
+    late: bool = True
+    timeout_s: float = 60.0
+    defer: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call left behind, all of it seen by the judge itself.
+
+    Args:
+        called: the candidate's answer: its fault, and times that are claims.
+        outputs: the snapshots, copied out.
+        poisons: bit pattern that each output held before the call.
+        layout: where the tensors lay.
+        changed_late: outputs whose late copy differs from the snapshot.
+        mutated: inputs whose bytes changed.
+        damage: guard bands that changed: slot, side, distance in bytes.
+        elapsed_ns: from the request to the answer, by the judge's clock.
+        number: under which its times are told later, if they are.
+    """
+
+    called: Called
+    outputs: dict[str, torch.Tensor]
+    poisons: dict[str, int]
+    layout: Layout
+    changed_late: list[str] = field(default_factory=list)
+    mutated: list[str] = field(default_factory=list)
+    damage: list[tuple[str, str, int]] = field(default_factory=list)
+    elapsed_ns: int = 0
+    number: int | None = None
+
+    @property
+    def claims(self) -> Outcome:
+        """Itself without the outputs, for what is read of it later."""
+        return replace(self, outputs={})
+
+
+def slots_of(definition: Definition, case: Case) -> list[Slot]:
+    """Everything that one call of the case places in the arena."""
+    axes = definition.axis_values(case.axes)
+    slots = [
+        _slot(f"in:{name}", shape, str(definition.inputs[name].dtype))
+        for name, shape in definition.input_shapes(axes).items()
+        if shape is not None
+    ]
+    for name, shape in definition.output_shapes(axes).items():
+        dtype = str(definition.outputs[name].dtype)
+        slots += [_slot(f"{role}:{name}", shape or (), dtype) for role in ("out", "snap", "late")]
+    return slots
+
+
+def has_outputs(definition: Definition, case: Case) -> bool:
+    """Whether a call of the case writes anything: an empty output is right whatever is done."""
+    return any(s.nbytes for s in slots_of(definition, case) if s.name.startswith("out:"))
+
+
+def _slot(name: str, shape: tuple[int, ...], dtype: str) -> Slot:
+    return Slot(name, shape, torch_dtype(dtype), dtype)
+
+
+class Exchange:
+    """Calls one candidate through one arena.
+
+    Args:
+        session: whom to call.
+        definition: names and order of inputs and outputs.
+        device: where the arena lies.
+        rng: decides where tensors lie.
+    """
+
+    def __init__(
+        self,
+        session: CandidateSession,
+        definition: Definition,
+        device: torch.device,
+        rng: random.Random,
+    ) -> None:
+        self.session = session
+        self._definition = definition
+        self._device = device
+        self._rng = rng
+        self._arena: Arena | None = None
+        self._slots: tuple[Case, list[Slot]] | None = None
+
+    def map(self, cases: list[Case]) -> Lost | None:
+        """Makes sure that an arena is mapped which holds any of the cases."""
+        return self.mapped() if self.begin_map(cases) else None
+
+    def begin_map(self, cases: list[Case]) -> bool:
+        """Sends an arena that holds any of the cases, without waiting; False: one is there."""
+        needed = arena_bytes([footprint(slots_of(self._definition, case)) for case in cases])
+        if self._arena is not None:
+            if self._arena.nbytes >= needed:
+                return False
+            self._arena.close()
+        self._arena = Arena(self._memory(needed), self._rng)
+        memory = self._arena.memory
+        message = MapArena(
+            memory=memory.kind, nbytes=self._arena.nbytes, device_index=self._device.index or 0
+        )
+        self.session.ask(message, [memory.fd])
+        return True
+
+    def mapped(self) -> Lost | None:
+        """Waits for the candidate to have mapped what `begin_map` sent."""
+        answer = self.session.answer(Mapped, MAP_TIMEOUT_S)
+        return answer if isinstance(answer, Lost) else None
+
+    def call(self, draw: Draw, options: CallOptions, at: Layout | None = None) -> Outcome | Lost:
+        """Makes one call on a draw's inputs.
+
+        Args:
+            draw: the inputs.
+            options: how.
+            at: lay the tensors where an earlier call had them; None: anywhere else.
+        """
+        assert self._arena is not None
+        slots = self._slots_of(draw.case)
+        if at is None:
+            layout = self._arena.layout(slots)
+        else:
+            layout = self._arena.at(slots, at.offsets)
+        poisons = self._fill(layout, draw, options)
+        message = self.request_for(draw, layout, options)
+        self._settle()
+        began = time.perf_counter_ns()
+        answer = request(self.session, message, Called, options.timeout_s)
+        elapsed = time.perf_counter_ns() - began
+        if isinstance(answer, Lost):
+            return answer
+        if not options.examine:
+            return Outcome(answer, {}, poisons, layout, elapsed_ns=elapsed, number=options.defer)
+        return self._look(draw, layout, options, answer, poisons, elapsed)
+
+    def request_for(self, draw: Draw, layout: Layout, options: CallOptions) -> CallRequest:
+        """The message of one call."""
+        arguments: list[Argument] = [
+            layout.ref(f"in:{name}")
+            if isinstance(value, torch.Tensor)
+            else ScalarValue(value=value)
+            for name, value in draw.inputs.items()
+        ]
+        names = list(self._definition.outputs)
+        return CallRequest(
+            arguments=arguments,
+            outputs=[layout.ref(f"out:{name}") for name in names],
+            snapshots=[layout.ref(f"snap:{name}") for name in names],
+            late=[layout.ref(f"late:{name}") for name in names] if options.late else [],
+            time=options.time,
+            stream=options.stream,
+            disable_own_kernels=options.ghost,
+            noise=options.noise,
+            defer=options.defer,
+        )
+
+    def collect(self) -> dict[int, DeferredTimes] | Lost:
+        """The times of the calls that were deferred, by number."""
+        answer = request(self.session, Collect(), Collected, COLLECT_TIMEOUT_S)
+        if isinstance(answer, Lost):
+            return answer
+        return {times.number: times for times in answer.times}
+
+    def placed(self, draw: Draw) -> Layout:
+        """Places a draw without calling, for requests that only compile."""
+        assert self._arena is not None
+        layout = self._arena.layout(slots_of(self._definition, draw.case))
+        self._fill(layout, draw, CallOptions())
+        return layout
+
+    def close(self) -> None:
+        """Ends the candidate and gives the memory back."""
+        self.session.close()
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
+
+    def _slots_of(self, case: Case) -> list[Slot]:
+        if self._slots is None or self._slots[0] is not case:
+            self._slots = (case, slots_of(self._definition, case))
+        return self._slots[1]
+
+    def _memory(self, nbytes: int) -> HostMemory | DeviceMemory:
+        if self._device.type == "cpu":
+            return HostMemory(nbytes)
+        return DeviceMemory(nbytes, self._device.index or 0)
+
+    def _fill(self, layout: Layout, draw: Draw, options: CallOptions) -> dict[str, int]:
+        poisons: dict[str, int] = {}
+        roles = ("out", "snap", "late") if options.late else ("out", "snap")
+        try:
+            inputs = {n: v for n, v in draw.inputs.items() if isinstance(v, torch.Tensor)}
+            copy_bytes([(layout.tensor(f"in:{n}"), value) for n, value in inputs.items()])
+            for name in self._definition.outputs:
+                own = POISONS[layout.tensor(f"out:{name}").dtype]
+                poisons[name] = own[options.poison % 2]
+                for role in roles:
+                    _fill_bits(layout.tensor(f"{role}:{name}"), poisons[name])
+        except RuntimeError as error:
+            raise InfrastructureError(
+                f"Inputs could not be placed: {str(error).splitlines()[0]}",
+                remedy="Free memory on the device and evaluate again.",
+            ) from error
+        return poisons
+
+    def _look(
+        self,
+        draw: Draw,
+        layout: Layout,
+        options: CallOptions,
+        called: Called,
+        poisons: dict[str, int],
+        elapsed_ns: int,
+    ) -> Outcome:
+        outputs = {name: layout.tensor(f"snap:{name}").clone() for name in poisons}
+        late = list(outputs) if options.late and called.fault is None else []
+        pairs = {f"late:{name}": outputs[name] for name in late}
+        pairs |= {
+            f"in:{name}": value
+            for name, value in draw.inputs.items()
+            if isinstance(value, torch.Tensor)
+        }
+        found = [(layout.tensor(slot), value) for slot, value in pairs.items()]
+        *differ, hurt = differing([*found, layout.guards()])
+        changed = {slot for slot, differs in zip(pairs, differ, strict=True) if differs}
+        return Outcome(
+            called=called,
+            outputs=outputs,
+            poisons=poisons,
+            layout=layout,
+            changed_late=[name for name in late if f"late:{name}" in changed],
+            mutated=[name for name in draw.inputs if f"in:{name}" in changed],
+            damage=layout.damaged() if hurt else [],
+            elapsed_ns=elapsed_ns,
+            number=options.defer,
+        )
+
+    def _settle(self) -> None:
+        """Brings the judge's own work to rest, so that the device is the candidate's alone."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+def _fill_bits(tensor: torch.Tensor, pattern: int) -> None:
+    bits = 8 * tensor.element_size()
+    signed = pattern if bits == 8 or pattern < 1 << (bits - 1) else pattern - (1 << bits)
+    if tensor.numel():
+        tensor.view(BIT_VIEW[tensor.element_size()]).fill_(signed)
+
+
+def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors of one shape and dtype hold the very same bytes."""
+    return torch.equal(_bits(one), _bits(other))
+
+
+def differing(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[bool]:
+    """Which pairs do not hold the very same bytes, with one wait for the device."""
+    if not pairs or pairs[0][0].device.type == "cpu":
+        return [not same_bits(one, other) for one, other in pairs]
+    return torch.stack([(_bits(a) != _bits(b)).any() for a, b in pairs]).tolist()
+
+
+def copy_bytes(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Copies each second tensor over the first, of the same shape and dtype, in one launch."""
+    flat = [(_bytes(t), _bytes(value.to(t.dtype))) for t, value in pairs if value.numel()]
+    if flat:
+        targets, values = zip(*flat, strict=True)
+        torch._foreach_copy_(targets, values)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous().view(BIT_VIEW[tensor.element_size()])
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous().flatten().view(torch.uint8)

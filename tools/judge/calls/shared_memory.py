@@ -1,0 +1,331 @@
+"""The memory shared with one candidate process, and where things lie in it.
+
+Tensors are placed at fresh, random, 256-byte aligned offsets for every call, each between guard
+bands. Input guards hold bytes that are NaN in every float format, so that a read out of bounds
+which feeds arithmetic shows; output guards hold random bytes, so that a write does.
+
+The candidate maps the same memory read-write: nothing in it is evidence until the judge has copied
+it out. Guard bands find stray writes near a tensor, not those that jump over them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+
+from ...errors import CapabilityError, InfrastructureError
+from ...messages.candidate import TensorRef
+
+ALIGNMENT = 256
+GUARD_BYTES = 8 << 10
+LEAST_BYTES = 8 << 20
+SLACK = 1.25
+NAN_BYTE = 0xFF
+SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+class SharedMemory(Protocol):
+    """Memory that a descriptor can carry to another process."""
+
+    kind: Literal["memfd", "vmm"]
+    fd: int
+    bytes: torch.Tensor
+    """uint8 [nbytes], on the device."""
+
+    def close(self) -> None:
+        """Unmaps it and closes the descriptor."""
+        ...
+
+
+class HostMemory:
+    """A sealed-size memory file, for candidates that run on the CPU."""
+
+    kind: Literal["memfd", "vmm"] = "memfd"
+
+    def __init__(self, nbytes: int) -> None:
+        try:
+            self.fd = os.memfd_create("exchange", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            os.ftruncate(self.fd, nbytes)
+            # A candidate that shrank it would have the judge die of the next read.
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, SIZE_SEALS)
+            self._map = mmap.mmap(self.fd, nbytes)
+        except OSError as error:
+            raise InfrastructureError(
+                f"{nbytes} bytes could not be shared: {error.strerror}",
+                remedy="Free memory, or evaluate smaller workloads.",
+            ) from error
+        self.bytes = torch.frombuffer(self._map, dtype=torch.uint8)
+
+    def close(self) -> None:
+        self.bytes = torch.empty(0, dtype=torch.uint8)
+        os.close(self.fd)
+        try:
+            self._map.close()
+        except BufferError:
+            # A view is still alive; the map goes when the last view does.
+            del self._map
+
+
+class DeviceMemory:
+    """A CUDA virtual-memory allocation that can be exported as a descriptor.
+
+    Legacy CUDA IPC fails between processes of different users; this does not.
+    """
+
+    kind: Literal["memfd", "vmm"] = "vmm"
+
+    def __init__(self, nbytes: int, device_index: int) -> None:
+        from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
+
+        self._driver = driver
+        torch.cuda.synchronize(device_index)
+        properties = driver.CUmemAllocationProp()
+        properties.type = driver.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED
+        properties.location.type = driver.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE
+        properties.location.id = device_index
+        handle_type = driver.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
+        properties.requestedHandleTypes = handle_type
+        granularity = self._call(
+            driver.cuMemGetAllocationGranularity(
+                properties,
+                driver.CUmemAllocationGranularity_flags.CU_MEM_ALLOC_GRANULARITY_RECOMMENDED,
+            )
+        )
+        self.nbytes = -(-nbytes // granularity) * granularity
+        self._handle = self._call(driver.cuMemCreate(self.nbytes, properties, 0))
+        self._pointer = self._call(driver.cuMemAddressReserve(self.nbytes, 0, 0, 0))
+        self._call(driver.cuMemMap(self._pointer, self.nbytes, 0, self._handle, 0))
+        access = driver.CUmemAccessDesc()
+        access.location = properties.location
+        access.flags = driver.CUmemAccess_flags.CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+        self._call(driver.cuMemSetAccess(self._pointer, self.nbytes, [access], 1))
+        self.fd = int(self._call(driver.cuMemExportToShareableHandle(self._handle, handle_type, 0)))
+        self.bytes = torch.as_tensor(
+            _CudaArray(int(self._pointer), self.nbytes), device=f"cuda:{device_index}"
+        )
+
+    def close(self) -> None:
+        torch.cuda.synchronize()
+        self.bytes = torch.empty(0, dtype=torch.uint8)
+        os.close(self.fd)
+        self._call(self._driver.cuMemUnmap(self._pointer, self.nbytes))
+        self._call(self._driver.cuMemAddressFree(self._pointer, self.nbytes))
+        self._call(self._driver.cuMemRelease(self._handle))
+
+    @staticmethod
+    def _call(result: tuple[Any, ...]) -> Any:
+        status, *values = result
+        if int(status) != 0:
+            raise CapabilityError(
+                f"A CUDA virtual-memory call failed with {status!r}",
+                remedy="Free GPU memory; the driver must support virtual memory management.",
+            )
+        return values[0] if values else None
+
+
+class _CudaArray:
+    """What `torch.as_tensor` needs to see raw device memory as uint8."""
+
+    def __init__(self, pointer: int, nbytes: int) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": (nbytes,),
+            "typestr": "|u1",
+            "data": (pointer, False),
+            "version": 3,
+        }
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One tensor to be placed.
+
+    Args:
+        name: unique within a call, e.g. "in:x", "out:y", "snap:y".
+        shape, dtype: what it holds.
+        dtype_name: the dtype as FlashInfer-Trace names it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    dtype_name: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its elements."""
+        count = self.dtype.itemsize
+        for size in self.shape:
+            count *= size
+        return count
+
+    @property
+    def is_input(self) -> bool:
+        """Whether its guards must read as NaN rather than be hard to guess."""
+        return self.name.startswith("in:")
+
+
+def footprint(slots: Sequence[Slot]) -> int:
+    """Bytes that the slots take with their guards, wherever they are placed."""
+    return sum(_span(slot) for slot in slots)
+
+
+def arena_bytes(footprints: Sequence[int]) -> int:
+    """Size of an arena that holds the largest call with room to move it about."""
+    return max(LEAST_BYTES, int(SLACK * max(footprints, default=0)) + (1 << 20))
+
+
+def _span(slot: Slot) -> int:
+    return -(-slot.nbytes // ALIGNMENT) * ALIGNMENT + 2 * GUARD_BYTES
+
+
+def place(slots: Sequence[Slot], capacity: int, rng: random.Random) -> dict[str, int]:
+    """Chooses an offset for every slot: random order, random gaps, no overlap.
+
+    Args:
+        slots: what to place.
+        capacity: bytes of the arena.
+        rng: source of randomness.
+
+    Returns:
+        Offset by slot name, each a multiple of 256.
+
+    Raises:
+        InfrastructureError: when they do not fit.
+    """
+    free = capacity - footprint(slots)
+    if free < 0:
+        raise InfrastructureError(
+            f"A call needs {footprint(slots)} bytes of shared memory; {capacity} are mapped"
+        )
+    units = free // ALIGNMENT
+    cuts = sorted(rng.randint(0, units) for _ in slots)
+    order = list(slots)
+    rng.shuffle(order)
+    offsets: dict[str, int] = {}
+    used = 0
+    for slot, cut in zip(order, cuts, strict=True):
+        offsets[slot.name] = cut * ALIGNMENT + used + GUARD_BYTES
+        used += _span(slot)
+    return offsets
+
+
+class Arena:
+    """Shared memory with slots in it.
+
+    Args:
+        memory: what is shared.
+        rng: decides where tensors lie.
+    """
+
+    def __init__(self, memory: SharedMemory, rng: random.Random) -> None:
+        self.memory = memory
+        self._rng = rng
+        widest = GUARD_BYTES + ALIGNMENT
+        device = memory.bytes.device
+        self._nans = torch.full((widest,), NAN_BYTE, dtype=torch.uint8, device=device)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes mapped."""
+        return self.memory.bytes.numel()
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        self.memory.close()
+
+    def layout(self, slots: Sequence[Slot]) -> Layout:
+        """Places the slots afresh and paints the guard bands."""
+        return self.at(slots, place(slots, self.nbytes, self._rng))
+
+    def at(self, slots: Sequence[Slot], offsets: Mapping[str, int]) -> Layout:
+        """Places the slots at given offsets, with newly painted guard bands."""
+        pattern = torch.frombuffer(bytearray(os.urandom(GUARD_BYTES)), dtype=torch.uint8)
+        layout = Layout(
+            self.memory.bytes,
+            tuple(slots),
+            dict(offsets),
+            pattern.to(self.memory.bytes.device),
+            self._nans,
+        )
+        layout.paint()
+        return layout
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the tensors of one call lie."""
+
+    bytes: torch.Tensor
+    slots: tuple[Slot, ...]
+    offsets: dict[str, int]
+    pattern: torch.Tensor
+    nans: torch.Tensor
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """The slot as a tensor that shares the arena's memory."""
+        slot = self._slot(name)
+        if slot.nbytes == 0:
+            return torch.empty(slot.shape, dtype=slot.dtype, device=self.bytes.device)
+        start = self.offsets[name]
+        return self.bytes[start : start + slot.nbytes].view(slot.dtype).view(slot.shape)
+
+    def ref(self, name: str) -> TensorRef:
+        """The slot as the candidate is told of it."""
+        slot = self._slot(name)
+        return TensorRef(offset=self.offsets[name], shape=list(slot.shape), dtype=slot.dtype_name)
+
+    def paint(self) -> None:
+        """Fills every guard band, in one launch for all."""
+        pairs = [pair for slot in self.slots for pair in self._bands(slot)]
+        if pairs:
+            bands, fillings = zip(*pairs, strict=True)
+            torch._foreach_copy_(bands, fillings)  # pyright: ignore[reportPrivateImportUsage]
+
+    def guards(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All guard bands one after another, as they are and as they were painted, uint8."""
+        pairs = [pair for slot in self.slots for pair in self._bands(slot)]
+        if not pairs:
+            return self.nans[:0], self.nans[:0]
+        # One comparison for all bands, since each is tiny and a launch or a call is not.
+        return torch.cat([band for band, _ in pairs]), torch.cat([filling for _, filling in pairs])
+
+    def damaged(self) -> list[tuple[str, str, int]]:
+        """Guard bands that changed.
+
+        Returns:
+            For each damaged side of a slot: slot name, 'before' or 'after', and the distance in
+            bytes of the nearest changed byte from the tensor.
+        """
+        damage: list[tuple[str, str, int]] = []
+        for slot in self.slots:
+            for side, (band, filling) in zip(("before", "after"), self._bands(slot), strict=True):
+                changed = (band != filling).nonzero().flatten()
+                if changed.numel():
+                    near = int(changed[-1] if side == "before" else changed[0])
+                    distance = band.numel() - near if side == "before" else near + 1
+                    damage.append((slot.name, side, distance))
+        return damage
+
+    def _slot(self, name: str) -> Slot:
+        return next(slot for slot in self.slots if slot.name == name)
+
+    def _bands(self, slot: Slot) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        start = self.offsets[slot.name]
+        end = start + slot.nbytes
+        after = GUARD_BYTES + (-slot.nbytes) % ALIGNMENT
+        bands = [self.bytes[start - GUARD_BYTES : start], self.bytes[end : end + after]]
+        return [(band, self._filling(slot, band.numel())) for band in bands]
+
+    def _filling(self, slot: Slot, count: int) -> torch.Tensor:
+        if slot.is_input:
+            return self.nans[:count]
+        if count <= GUARD_BYTES:
+            return self.pattern[:count]
+        return torch.cat([self.pattern, self.pattern[: count - GUARD_BYTES]])

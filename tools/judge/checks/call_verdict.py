@@ -1,0 +1,209 @@
+"""From what one call left behind to a verdict on that call.
+
+The order is that of explanation: a fault or a loss first, then broken integrity (a stray write
+explains wrong values, not the reverse), then values. Pure but for the operator's own comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ...schema.evaluation import Failure, Finding, OutputError, Severity, Stage, Status
+from ..calls.judged_call import Outcome
+from ..numerics.correctness import check_output
+from ..numerics.fast_path import Wanted, agreements, expectations
+from ..numerics.mismatch import Mismatch
+from ..operators.input_draws import DERIVED, Draw
+from ..operators.operator_adapter import Case, JudgedOperator
+from . import integrity
+from .failures import (
+    CLAIM_OF_FAULT,
+    Lost,
+    call_failure,
+    lost_failure,
+    mismatch_failure,
+)
+
+
+@dataclass(frozen=True)
+class CallVerdict:
+    """What one call amounts to.
+
+    Args:
+        status: PASSED, or how it failed.
+        failure: why; None when it passed.
+        errors: of every output that could be compared.
+        findings: what integrity checks saw.
+    """
+
+    status: Status
+    failure: Failure | None = None
+    errors: list[OutputError] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the call was right and clean."""
+        return self.status is Status.PASSED
+
+
+def judge(
+    operator: JudgedOperator, draw: Draw, outcome: Outcome | Lost, log: str = ""
+) -> CallVerdict:
+    """Judges one call.
+
+    Args:
+        operator: limits, comparison and mutable inputs.
+        draw: what the call was given, and what it must give.
+        outcome: what it left behind, or how its process was lost.
+        log: the candidate's output so far, for the excerpt of a crash.
+    """
+    case = draw.case
+    if isinstance(outcome, Lost):
+        return judge_lost(outcome, case, log)
+    fault = outcome.called.fault
+    if fault is not None:
+        return _faulted(operator, outcome, case)
+    findings = integrity.after_call(outcome, operator.policy.mutable_inputs)
+    violation = integrity.worst(findings)
+    if violation is not None:
+        failure = integrity.violation_failure(violation, case)
+        return CallVerdict(Status.INTEGRITY_VIOLATION, failure, [], findings)
+    return _values(operator, draw, outcome, findings)
+
+
+def judge_lost(lost: Lost, case: Case, log: str) -> CallVerdict:
+    """What the loss of its process means for a case."""
+    status, failure = lost_failure(lost, Stage.CORRECTNESS, case, log)
+    findings: list[Finding] = []
+    if lost.kind == "protocol":
+        findings = [_finding(integrity.TURN, lost.detail)]
+    return CallVerdict(status, failure, [], findings)
+
+
+def _faulted(operator: JudgedOperator, outcome: Outcome, case: Case) -> CallVerdict:
+    fault = outcome.called.fault
+    assert fault is not None
+    names = list(operator.definition.outputs)
+    position = fault.output_position
+    output = names[position] if position is not None and 0 <= position < len(names) else None
+    status, failure = call_failure(fault, case, output)
+    claim = CLAIM_OF_FAULT.get(fault.kind)
+    findings = [_finding(claim, failure.message)] if claim else []
+    return CallVerdict(status, failure, [], findings)
+
+
+def _finding(claim: str, message: str) -> Finding:
+    return Finding(claim=claim, severity=Severity.VIOLATION, message=message)
+
+
+def _values(
+    operator: JudgedOperator, draw: Draw, outcome: Outcome, findings: list[Finding]
+) -> CallVerdict:
+    errors: list[OutputError] = []
+    first: tuple[str, Mismatch] | None = None
+    quick = _plainly_right(operator, draw, outcome)
+    for name, spec in operator.definition.outputs.items():
+        got, mismatch = outcome.outputs[name], None
+        error = quick.get(name)
+        if error is None and operator.compares(name):
+            error, mismatch = _own_comparison(operator, draw, name, got)
+        elif error is None:
+            error, mismatch = check_output(
+                name,
+                got,
+                draw.expected[name],
+                draw.trusted[name],
+                operator.limits(name),
+                poison=outcome.poisons[name],
+                axis_names=spec.shape or (),
+                published=draw.family in (operator.families[0], *DERIVED),
+            )
+        errors.append(error)
+        if mismatch is not None and first is None:
+            first = (name, mismatch)
+    if first is None:
+        return CallVerdict(Status.PASSED, None, errors, findings)
+    note = "" if draw.family == operator.families[0] else f" Inputs: {family_words(draw.family)}."
+    status, failure = mismatch_failure(first[1], draw.case, first[0], note)
+    return CallVerdict(status, failure, errors, findings)
+
+
+def _plainly_right(
+    operator: JudgedOperator, draw: Draw, outcome: Outcome
+) -> dict[str, OutputError | None]:
+    """What the quick way says of the outputs that no code of the operator compares."""
+    got = {n: value for n, value in outcome.outputs.items() if not operator.compares(n)}
+    if not got.keys() <= draw.known.keys():
+        draw.known.update(
+            expectations(
+                {
+                    name: Wanted(
+                        draw.expected[name], draw.trusted[name], operator.limits(name), value.dtype
+                    )
+                    for name, value in got.items()
+                }
+            )
+        )
+    known = {name: found for name in got if (found := draw.known[name]) is not None}
+    return agreements({name: got[name] for name in known}, known)
+
+
+def family_words(family: str) -> str:
+    """A family as a reader should see it."""
+    if family in DERIVED:
+        return (
+            "the same addresses as the call before with a few values changed; a result kept from "
+            "an earlier call would look like this"
+        )
+    return f"family {family!r}"
+
+
+def _own_comparison(
+    operator: JudgedOperator, draw: Draw, name: str, got: torch.Tensor
+) -> tuple[OutputError, Mismatch | None]:
+    answer = operator.compare(name, draw.inputs, draw.expected[name], got)
+    ratio = answer.get("matched_ratio")
+    right = bool(answer["ok"])
+    error = OutputError(output=name, matched_ratio=ratio, compatible=right, strict=right)
+    if right:
+        return error, None
+    mismatch = Mismatch(
+        kind=answer.get("kind") or "wrong_values",
+        message=answer.get("message") or f"Output {name!r} does not agree.",
+        remedy=answer.get("remedy")
+        or "Compare the row shown with the reference by hand; ties may be broken either way.",
+        index=answer.get("index"),
+        expected=answer.get("expected"),
+        got=answer.get("got"),
+        mismatched=answer.get("mismatched"),
+        total=got.numel(),
+    )
+    return error, mismatch
+
+
+def merged(errors: Sequence[OutputError], more: Sequence[OutputError]) -> list[OutputError]:
+    """The worst of two sets of errors, output by output."""
+    known = {error.output: error for error in errors}
+    for error in more:
+        before = known.get(error.output)
+        known[error.output] = error if before is None else _worse(before, error)
+    return list(known.values())
+
+
+def _worse(one: OutputError, other: OutputError) -> OutputError:
+    updates: dict[str, object] = {
+        "compatible": one.compatible and other.compatible,
+        "strict": one.strict and other.strict,
+    }
+    for name in OutputError.model_fields:
+        if name in ("output", "compatible", "strict"):
+            continue
+        values = [v for v in (getattr(one, name), getattr(other, name)) if v is not None]
+        updates[name] = None
+        if values:
+            updates[name] = min(values) if name == "matched_ratio" else max(values)
+    return one.model_copy(update=updates)

@@ -1,0 +1,325 @@
+"""Faults and losses in words that an agent can act on.
+
+Pure: a candidate's own report, or the way its process ended, becomes a status and a `Failure`. The
+text of a report is the candidate's and is passed on as an excerpt, cut and stripped of control
+characters; it decides nothing but the wording.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from ...messages.candidate import CandidateFault, printable
+from ...schema.evaluation import Failure, Finding, Stage, Status
+from ..numerics.mismatch import Mismatch
+from ..operators.operator_adapter import Case
+
+EXCERPT_CHARACTERS = 3_000
+
+BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
+    "syntax_error": (Status.COMPILE_ERROR, "Mend the line shown and evaluate again."),
+    "import_error": (
+        Status.COMPILE_ERROR,
+        "Import only what is installed where candidates run: torch, triton, numpy, and libraries "
+        "that the operator's policy.toml allows. Sources are one package: 'from .other import x'.",
+    ),
+    "compile_error": (Status.COMPILE_ERROR, "Mend what the compiler names and evaluate again."),
+    # A candidate that forges this gains nothing: it is no pass, and no evidence of anything.
+    "toolchain": (
+        Status.INFRASTRUCTURE_ERROR,
+        "Install what the message names, or evaluate where it is installed: check_environment "
+        "lists what is here. The candidate was not judged.",
+    ),
+    "entry_point": (
+        Status.INVALID_CANDIDATE,
+        "Set entry_point in candidate.toml to '<file>::<function>' of a function that exists.",
+    ),
+    "signature": (
+        Status.INVALID_CANDIDATE,
+        "Take the inputs in the definition's order and, with destination passing, the outputs "
+        "after them, all positional.",
+    ),
+    "source_path": (
+        Status.INVALID_CANDIDATE,
+        "Keep source paths relative, inside the workspace.",
+    ),
+    "language": (
+        Status.INVALID_CANDIDATE,
+        "Set language in candidate.toml to python, triton or cuda.",
+    ),
+    "exit": (
+        Status.INVALID_CANDIDATE,
+        "Remove the exit call: an exit code is no evidence of anything.",
+    ),
+    "out_of_memory": (Status.RUNTIME_ERROR, "Allocate less at import."),
+}
+"""Fault kind at build to the status and what to do; others are compile errors."""
+
+REFUSALS = ("arena", "unknown_dtype", "out_of_order", "ghost_unavailable")
+"""Faults that a process of ours reports of the judge's requests; a candidate can forge them, so
+they count against it like any other."""
+_REFUSED = (
+    Status.RUNTIME_ERROR,
+    "The process refused an ordinary call. If the candidate leaves its process alone, this is a "
+    "fault of the harness: report it with the evaluation's id.",
+)
+
+CALL_REMEDIES: dict[str, tuple[Status, str]] = {
+    "wrong_shape": (
+        Status.INCORRECT_SHAPE,
+        "Return exactly the definition's shape for the axes shown.",
+    ),
+    "wrong_output_count": (
+        Status.INCORRECT_SHAPE,
+        "Return all outputs as a tuple in the definition's order, or set "
+        "destination_passing_style = true and write into the outputs passed.",
+    ),
+    "missing_output": (
+        Status.INCORRECT_SHAPE,
+        "Return the outputs, or set destination_passing_style = true in candidate.toml.",
+    ),
+    "wrong_dtype": (Status.INCORRECT_DTYPE, "Cast the output to the definition's dtype."),
+    "wrong_device": (
+        Status.RUNTIME_ERROR,
+        "Allocate outputs on the device of the inputs.",
+    ),
+    "not_a_tensor": (
+        Status.INCORRECT_DTYPE,
+        "Return a torch.Tensor for each output, in the definition's order.",
+    ),
+    "replaced_torch": (
+        Status.INTEGRITY_VIOLATION,
+        "Leave torch's dispatcher as it is: register no kernel for an operation of torch's own.",
+    ),
+    "lazy_tensor": (
+        Status.INTEGRITY_VIOLATION,
+        "Return plain, contiguous torch.Tensor objects whose values exist when the call returns.",
+    ),
+    "aliases_input": (
+        Status.INTEGRITY_VIOLATION,
+        "Write results to memory of their own; an output may not share storage with an input.",
+    ),
+    "aliases_earlier_output": (
+        Status.INTEGRITY_VIOLATION,
+        "Allocate outputs anew in every call, or use destination passing; no buffer may be "
+        "returned twice.",
+    ),
+    "compile_error": (
+        Status.COMPILE_ERROR,
+        "Mend the line the compiler marks; Triton compiles a kernel at its first launch.",
+    ),
+    "out_of_resources": (
+        Status.RUNTIME_ERROR,
+        "Use smaller blocks or fewer num_stages: the kernel needs more shared memory or registers "
+        "than the device has. Scope 'static' shows what each configuration takes.",
+    ),
+    "out_of_memory": (
+        Status.RUNTIME_ERROR,
+        "Allocate less scratch memory: the inputs and outputs already lie on the device.",
+    ),
+    "cuda_error": (
+        Status.RUNTIME_ERROR,
+        "Run the sanitizer (scope 'full', or compute-sanitizer on the smallest workload): an "
+        "illegal access or a bad launch was reported, perhaps by an earlier kernel.",
+    ),
+    "exit": (Status.RUNTIME_ERROR, "Remove the exit call; return the outputs instead."),
+    **dict.fromkeys(REFUSALS, _REFUSED),
+    "import_error": (Status.RUNTIME_ERROR, BUILD_REMEDIES["import_error"][1]),
+    "syntax_error": BUILD_REMEDIES["syntax_error"],
+}
+"""Fault kind during a call to the status and what to do; others are runtime errors."""
+
+ALIAS_CLAIM = "outputs_own_memory"
+LAZY_CLAIM = "outputs_exist_on_return"
+CLAIM_OF_FAULT = {
+    "aliases_input": ALIAS_CLAIM,
+    "aliases_earlier_output": ALIAS_CLAIM,
+    "lazy_tensor": LAZY_CLAIM,
+    "replaced_torch": LAZY_CLAIM,
+}
+
+MISMATCH_STATUS = {"wrong_shape": Status.INCORRECT_SHAPE, "wrong_dtype": Status.INCORRECT_DTYPE}
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A candidate process that is of no further use, and how that came.
+
+    Args:
+        kind: 'crash', 'timeout' or 'protocol'.
+        detail: what was seen, as a sentence.
+        exit_status: its exit code, or minus the signal; None when unknown.
+    """
+
+    kind: str
+    detail: str
+    exit_status: int | None = None
+
+
+def clean(text: str, limit: int = EXCERPT_CHARACTERS) -> str:
+    """Untrusted text without control characters, its middle cut where it is too long."""
+    plain = printable(text)
+    if len(plain) <= limit:
+        return plain
+    half = (limit - 40) // 2
+    return f"{plain[:half]}\n… {len(plain) - 2 * half} characters cut …\n{plain[-half:]}"
+
+
+def build_failure(fault: CandidateFault) -> tuple[Status, Failure]:
+    """What a fault reported while building means."""
+    status, remedy = BUILD_REMEDIES.get(
+        fault.kind,
+        (Status.COMPILE_ERROR, "Make the module importable: nothing may fail at import."),
+    )
+    return status, Failure(
+        stage=Stage.COMPILE,
+        kind=fault.kind,
+        message=clean(fault.message),
+        remedy=remedy,
+        excerpt=clean(fault.excerpt) or None,
+    )
+
+
+def call_failure(fault: CandidateFault, case: Case, output: str | None) -> tuple[Status, Failure]:
+    """What a fault reported during a call means."""
+    # A candidate can forge a fault, and could spell a held-out case in a kind of its own.
+    kind = fault.kind if fault.kind in (*CALL_REMEDIES, *BUILD_REMEDIES) else "exception"
+    if fault.message.startswith(("ModuleNotFoundError", "ImportError")):
+        kind = "import_error"
+    status, remedy = CALL_REMEDIES.get(
+        kind,
+        (
+            Status.RUNTIME_ERROR,
+            "Read the last frame of the excerpt; run the candidate on these axes by hand.",
+        ),
+    )
+    stage = Stage.INTEGRITY if status is Status.INTEGRITY_VIOLATION else Stage.CORRECTNESS
+    if status is Status.COMPILE_ERROR:
+        stage = Stage.COMPILE
+    return status, shielded(
+        Failure(
+            stage=stage,
+            kind=kind,
+            message=clean(fault.message) or "The candidate failed without a message.",
+            remedy=remedy,
+            workload_uuid=case.uuid,
+            axes=case.axes,
+            output=output,
+            excerpt=clean(fault.excerpt) or None,
+        ),
+        case,
+    )
+
+
+def lost_failure(lost: Lost, stage: Stage, case: Case | None, log: str) -> tuple[Status, Failure]:
+    """What the end of a candidate's process means."""
+    status = Status.TIMEOUT if lost.kind == "timeout" else Status.RUNTIME_ERROR
+    if lost.kind == "timeout" and stage is Stage.COMPILE:
+        remedy = "Build less: fewer template instances or autotune configurations."
+    elif lost.kind == "timeout":
+        remedy = "Look for an endless loop, a lock never released, or work far beyond the due."
+    elif lost.kind == "protocol":
+        remedy = "Leave the process's descriptors alone; print to stdout or stderr only."
+        status = Status.INTEGRITY_VIOLATION
+    else:
+        remedy = _crash_remedy(lost.exit_status)
+    failure = Failure(
+        stage=stage,
+        kind=lost.kind,
+        message=lost.detail,
+        remedy=remedy,
+        workload_uuid=case.uuid if case else None,
+        axes=case.axes if case else {},
+        excerpt=clean(_own_lines(log)[-EXCERPT_CHARACTERS:]) or None,
+    )
+    return status, shielded(failure, case) if case else failure
+
+
+def mismatch_failure(
+    mismatch: Mismatch, case: Case, output: str, note: str = ""
+) -> tuple[Status, Failure]:
+    """What an output that does not agree means."""
+    status = MISMATCH_STATUS.get(mismatch.kind, Status.INCORRECT_NUMERICAL)
+    failure = Failure(
+        stage=Stage.CORRECTNESS,
+        kind=mismatch.kind,
+        message=f"{mismatch.message}{note}",
+        remedy=mismatch.remedy,
+        workload_uuid=case.uuid,
+        axes=case.axes,
+        output=output,
+        index=mismatch.index,
+        expected=mismatch.expected,
+        got=mismatch.got,
+        mismatched=mismatch.mismatched,
+        total=mismatch.total,
+        cluster=mismatch.cluster,
+    )
+    return status, shielded(failure, case)
+
+
+def _own_lines(log: str) -> str:
+    """A log without the frames of our own process, which every crash ends in."""
+    ours = ("tools/candidate/", "<frozen runpy>", "Extension modules:")
+    return "\n".join(line for line in log.splitlines() if not any(o in line for o in ours))
+
+
+HELD_OUT_WORDS = {
+    Stage.CORRECTNESS: "A held-out workload gave a wrong result",
+    Stage.INTEGRITY: "An integrity check failed on a held-out workload",
+    Stage.COMPILE: "A kernel did not compile for a held-out workload",
+    Stage.TIMING: "A held-out workload failed while it was timed",
+}
+
+
+def shielded(failure: Failure, case: Case) -> Failure:
+    """The failure as an agent may see it: without the case when that is held out."""
+    if not case.held_out:
+        return failure
+    words = HELD_OUT_WORDS.get(failure.stage, "A held-out workload failed")
+    return Failure(
+        stage=failure.stage,
+        kind=failure.kind,
+        message=f"{words} ({failure.kind}). Which one is not shown.",
+        remedy="Make the candidate right for every size and content that the definition allows: "
+        "look for constants taken from the public workloads, sizes that do not divide the tile, "
+        "and empty or very long sequences.",
+        held_out=True,
+    )
+
+
+def shielded_finding(finding: Finding, case: Case) -> Finding:
+    """The finding as an agent may see it; where a stray write lies could spell a held-out size."""
+    if not case.held_out:
+        return finding
+    message = f"{HELD_OUT_WORDS[Stage.INTEGRITY]}. Which one is not shown."
+    return finding.model_copy(update={"message": message, "evidence": {}})
+
+
+def exit_words(exit_status: int | None) -> str:
+    """How a process ended, e.g. 'was killed by SIGSEGV'."""
+    if exit_status is None:
+        return "vanished"
+    if exit_status >= 0:
+        return f"exited with code {exit_status}"
+    if exit_status == -signal.SIGKILL:
+        return "closed its connection to the judge, or was killed by SIGKILL"
+    try:
+        return f"was killed by {signal.Signals(-exit_status).name}"
+    except ValueError:
+        return f"was killed by signal {-exit_status}"
+
+
+def _crash_remedy(exit_status: int | None) -> str:
+    if exit_status is not None and exit_status >= 0:
+        return "Remove calls that end the process: a candidate returns its outputs."
+    if exit_status == -signal.SIGSEGV:
+        return (
+            "Look for host code that reads or writes outside its memory, or a wrong pointer type."
+        )
+    if exit_status == -signal.SIGKILL:
+        return "It was killed, most likely for memory: allocate less."
+    if exit_status == -signal.SIGSYS:
+        return "It made a system call that the sandbox forbids; a kernel needs none."
+    return "Read the end of its log in the excerpt."

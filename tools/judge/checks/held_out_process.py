@@ -1,0 +1,47 @@
+"""A process of its own for held-out cases, whose words nobody is shown.
+
+What a process has seen it can print at any later time, or put into the message of a later fault. So
+the process that meets held-out cases meets nothing else, and its log and its faults' words are
+thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...messages.candidate import BuildRequest, Built, CandidateFault
+from ..calls.judged_call import Exchange
+from ..operators.operator_adapter import Case
+from ..processes import triton_cache
+from ..processes.candidate_process import CandidateSession, Lost
+
+
+class Apart:
+    """Comes up beside the checks of the public cases.
+
+    Args:
+        exchange: to a process that was just started.
+        build: the request that builds the candidate.
+        cases: the held-out cases.
+        timeout_s: most seconds for the build.
+    """
+
+    def __init__(
+        self, exchange: Exchange, build: BuildRequest, cases: Sequence[Case], timeout_s: float
+    ) -> None:
+        self.exchange = exchange
+        self._timeout_s = timeout_s
+        exchange.session.ask(build)
+        exchange.begin_map(list(cases))
+
+    def ready(self, first: CandidateSession) -> Lost | CandidateFault | None:
+        """Waits until it can be called, and lays there what the first process has compiled."""
+        built = self.exchange.session.answer(Built, self._timeout_s)
+        lost = self.exchange.mapped()
+        there = getattr(first, "triton_cache", None)
+        here = getattr(self.exchange.session, "triton_cache", None)
+        if there is not None and here is not None:
+            triton_cache.carry(there, here)
+        if isinstance(built, Lost):
+            return built
+        return built.fault or lost

@@ -1,0 +1,330 @@
+"""Checks that a result was come by honestly: one function for each claim.
+
+Each takes what the judge saw and returns findings; a finding that is a violation decides the
+verdict. Claims are listed with the cheats that attack them in tests/adversarial/claims.py. Times
+come from a process that the candidate could tamper with: they are bounded here, not proven.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from ...schema.evaluation import Failure, Finding, KernelTime, Measurement, Severity, Stage
+from ..calls.judged_call import Outcome, same_bits
+from ..operators.operator_adapter import Case
+from .failures import ALIAS_CLAIM, LAZY_CLAIM, shielded
+
+INPUTS = "inputs_unchanged"
+BOUNDS = "writes_stay_inside"
+JOINED = "work_is_joined"
+PHYSICS = "not_faster_than_physics"
+WALL_CLOCK = "clock_agrees_with_judge"
+HOST_WORK = "no_hidden_host_work"
+TWO_CLOCKS = "two_clocks_agree"
+DECOY = "own_kernels_do_the_work"
+LIBRARIES = "allowed_libraries_only"
+TURN = "speaks_only_when_asked"
+
+LEAST_OF_FLOOR = 0.9
+HOST_ALLOWANCE_NS = 300_000
+HOST_ALLOWANCE_PER_LAUNCH_NS = 20_000
+"""What launching from Python takes on a process that has just woken, generously.
+
+Inputs lie on the device, and whatever fetches them shows as an activity inside the span: host work
+before the first activity can know their shapes and nothing more.
+"""
+EVENTS_ALLOWANCE_NS = 15_000
+EVENTS_ALLOWANCE_PER_LAUNCH_NS = 5_000
+CLOCK_SLACK_NS = 2_000
+LIBRARY_SHARE = 0.1
+OWN_ORIGINS = ("candidate", "copy", "memset", "unknown")
+
+REMEDIES: dict[str, str] = {
+    INPUTS: "Leave inputs as they are; work on a copy where you need to change them.",
+    BOUNDS: "Mask every store by the true size; check the last tile and pointer arithmetic.",
+    JOINED: "Join every stream and thread that writes outputs before returning, e.g. with "
+    "torch.cuda.current_stream().wait_stream(side).",
+    ALIAS_CLAIM: "Write results to memory of their own.",
+    LAZY_CLAIM: "Return plain torch.Tensor objects whose values exist when the call returns.",
+    PHYSICS: "Nothing to mend if the time is honest: report the operator's cost model. Otherwise "
+    "do all of the work inside the call.",
+    TWO_CLOCKS: "Leave clocks and profiling tools alone; await all work before the call returns.",
+    WALL_CLOCK: "Leave clocks and profiling tools alone.",
+    HOST_WORK: "Move the work from the host into kernels; hidden host time counts as latency.",
+    DECOY: "Let your own kernels compute the outputs: with them disabled the result was still "
+    "right, so something else computed it.",
+    LIBRARIES: "Write the kernel yourself, or use a library that the policy.toml allows.",
+    TURN: "Leave the process's descriptors alone.",
+}
+
+
+def inputs_unchanged(outcome: Outcome, mutable: Sequence[str]) -> list[Finding]:
+    """Inputs hold the same bytes after a call, but for those declared mutable."""
+    changed = [name for name in outcome.mutated if name not in mutable]
+    if not changed:
+        return []
+    return [
+        Finding(
+            claim=INPUTS,
+            severity=Severity.VIOLATION,
+            message=f"The call changed its input {_listed(changed)}.",
+            evidence={"inputs": changed},
+        )
+    ]
+
+
+def writes_stay_inside(outcome: Outcome) -> list[Finding]:
+    """Nothing near a tensor was written."""
+    if not outcome.damage:
+        return []
+    words = [
+        f"{distance} bytes {side} {_slot_words(slot)}" for slot, side, distance in outcome.damage
+    ]
+    return [
+        Finding(
+            claim=BOUNDS,
+            severity=Severity.VIOLATION,
+            message=f"The call wrote out of bounds: {_listed(words[:4])}.",
+            evidence={"guards": [list(item) for item in outcome.damage[:16]]},
+        )
+    ]
+
+
+def work_is_joined(outcome: Outcome) -> list[Finding]:
+    """What the caller's stream had when the call returned is all there ever was."""
+    if not outcome.changed_late:
+        return []
+    return [
+        Finding(
+            claim=JOINED,
+            severity=Severity.VIOLATION,
+            message=f"Output {_listed(outcome.changed_late)} still changed after the call had "
+            "returned: work runs on a stream or thread that the caller's stream does not wait for.",
+            evidence={"outputs": outcome.changed_late},
+        )
+    ]
+
+
+def after_call(outcome: Outcome, mutable: Sequence[str]) -> list[Finding]:
+    """Every check that one call allows."""
+    return [
+        *writes_stay_inside(outcome),
+        *inputs_unchanged(outcome, mutable),
+        *work_is_joined(outcome),
+    ]
+
+
+AFTER_CALL = (BOUNDS, INPUTS, JOINED, ALIAS_CLAIM, LAZY_CLAIM, TURN)
+
+
+def clock_agrees(outcome: Outcome) -> list[Finding]:
+    """A claimed span fits into the time that the judge itself saw pass."""
+    claimed = max(outcome.called.span_ns or 0, outcome.called.host_ns or 0)
+    if claimed <= outcome.elapsed_ns + CLOCK_SLACK_NS:
+        return []
+    return [
+        Finding(
+            claim=WALL_CLOCK,
+            severity=Severity.VIOLATION,
+            message=f"A call claimed {claimed / 1e3:.1f} µs, but from request to answer only "
+            f"{outcome.elapsed_ns / 1e3:.1f} µs passed.",
+            evidence={"claimed_ns": claimed, "elapsed_ns": outcome.elapsed_ns},
+        )
+    ]
+
+
+def not_faster_than_physics(
+    latency_us: float, floor_us: float | None, *, upper_bound: bool, device: str
+) -> list[Finding]:
+    """No latency lies below what the device's memory and arithmetic allow.
+
+    Args:
+        latency_us: median cold latency.
+        floor_us: nominal floor of the device, None where the device is not known.
+        upper_bound: whether the cost model may count more than a kernel must do; then a latency
+            below the floor only warns.
+        device: its name, for the words.
+    """
+    if floor_us is None or latency_us >= LEAST_OF_FLOOR * floor_us:
+        return []
+    severity = Severity.WARNING if upper_bound else Severity.VIOLATION
+    return [
+        Finding(
+            claim=PHYSICS,
+            severity=severity,
+            message=f"faster_than_physics: {latency_us:.3g} µs measured, {floor_us:.3g} µs is the "
+            f"least that {device} can take for the bytes and FLOPs of this workload.",
+            evidence={"latency_us": latency_us, "floor_us": floor_us},
+        )
+    ]
+
+
+def no_hidden_host_work(span_ns: float, host_ns: float, launches: float) -> list[Finding]:
+    """Host time beyond the device's span stays within what launching takes.
+
+    Args:
+        span_ns: median device span.
+        host_ns: median host time from the call to the visible result.
+        launches: median number of kernels and copies.
+    """
+    allowance = HOST_ALLOWANCE_NS + HOST_ALLOWANCE_PER_LAUNCH_NS * launches
+    if host_ns - span_ns <= allowance:
+        return []
+    return [
+        Finding(
+            claim=HOST_WORK,
+            severity=Severity.WARNING,
+            message=f"The host takes {host_ns / 1e3:.1f} µs for a call whose device span is "
+            f"{span_ns / 1e3:.1f} µs; {allowance / 1e3:.0f} µs are allowed beyond it for "
+            f"{launches:.0f} launches. It is ranked by the host time.",
+            evidence={"span_ns": span_ns, "host_ns": host_ns, "allowance_ns": allowance},
+        )
+    ]
+
+
+def after_timing(
+    measurement: Measurement,
+    *,
+    floor_us: float | None,
+    upper_bound: bool,
+    device: str,
+    libraries: Sequence[str],
+    language: str,
+) -> list[Finding]:
+    """Every check that the samples of one workload allow; arguments as of those checks."""
+    span_ns = statistics.median(measurement.cold_ns)
+    launches = sum(kernel.launches for kernel in measurement.kernels) / len(measurement.cold_ns)
+    return [
+        *no_hidden_host_work(span_ns, statistics.median(measurement.host_ns), launches),
+        *not_faster_than_physics(span_ns / 1e3, floor_us, upper_bound=upper_bound, device=device),
+        *allowed_libraries_only(measurement.kernels, libraries, language),
+    ]
+
+
+def two_clocks_agree(span_ns: float, events_ns: float, launches: float) -> list[Finding]:
+    """CUDA events around a call see no more than the first clock's span and launch gaps.
+
+    Args:
+        span_ns: median cold span by the clock that ranks.
+        events_ns: median by CUDA events around the call.
+        launches: median number of kernels and copies.
+    """
+    gaps = EVENTS_ALLOWANCE_NS + EVENTS_ALLOWANCE_PER_LAUNCH_NS * launches
+    allowance = 0.5 * span_ns + gaps
+    if events_ns <= span_ns + allowance:
+        return []
+    return [
+        Finding(
+            claim=TWO_CLOCKS,
+            severity=Severity.WARNING,
+            message=f"CUDA events saw {events_ns / 1e3:.1f} µs of a call whose span was claimed as "
+            f"{span_ns / 1e3:.1f} µs; at most {(span_ns + allowance) / 1e3:.1f} µs were expected.",
+            evidence={"span_ns": span_ns, "events_ns": events_ns},
+        )
+    ]
+
+
+def own_kernels_do_the_work(still_right: bool) -> list[Finding]:
+    """With the candidate's own kernels disabled the result must be wrong."""
+    if not still_right:
+        return []
+    return [
+        Finding(
+            claim=DECOY,
+            severity=Severity.VIOLATION,
+            message="decoy: with the candidate's own kernels disabled its outputs were still "
+            "right.",
+        )
+    ]
+
+
+def launched_something(
+    language: str, *, interpreted: bool, launched_nothing: bool
+) -> list[Finding]:
+    """In Triton's interpreter a Triton candidate launches kernels, or something else computed.
+
+    A warning only: for tiny sizes an honest candidate may leave the work to torch. On a device
+    the time by origin says more, and kernels can be launched in ways that cannot be disabled.
+    """
+    if language != "triton" or not interpreted or not launched_nothing:
+        return []
+    return [
+        Finding(
+            claim=DECOY,
+            severity=Severity.WARNING,
+            message="A right result came without any Triton kernel being launched: a library "
+            "computed it. On a GPU its time will count as that library's.",
+        )
+    ]
+
+
+def spoke_when_asked(failure: Failure | None) -> list[Finding]:
+    """Words out of turn before any call was judged, while building or mapping memory."""
+    if failure is None or failure.kind != "protocol":
+        return []
+    return [Finding(claim=TURN, severity=Severity.VIOLATION, message=failure.message)]
+
+
+def allowed_libraries_only(
+    kernels: Sequence[KernelTime], allowed: Sequence[str], language: str
+) -> list[Finding]:
+    """Device time is spent in the candidate's kernels or in libraries that the policy allows."""
+    shares: dict[str, float] = {}
+    for kernel in kernels:
+        if kernel.origin not in OWN_ORIGINS and kernel.origin not in allowed:
+            shares[kernel.origin] = shares.get(kernel.origin, 0.0) + kernel.share
+    foreign = {origin: share for origin, share in shares.items() if share > 0.01}
+    if not foreign:
+        return []
+    heavy = max(foreign.values()) > LIBRARY_SHARE and language != "python"
+    return [
+        Finding(
+            claim=LIBRARIES,
+            severity=Severity.VIOLATION if heavy else Severity.WARNING,
+            message="Kernels of "
+            + _listed(
+                [f"{origin} ({100 * share:.0f} % of time)" for origin, share in foreign.items()]
+            )
+            + " are not allowed here.",
+            evidence={"shares": dict(foreign), "allowed": list(allowed)},
+        )
+    ]
+
+
+def same_outputs(one: Outcome, other: Outcome) -> bool:
+    """Whether two calls left the very same bytes in every output."""
+    return all(same_bits(value, other.outputs[name]) for name, value in one.outputs.items())
+
+
+def worst(findings: Sequence[Finding]) -> Finding | None:
+    """The first violation, if there is one."""
+    return next((f for f in findings if f.severity is Severity.VIOLATION), None)
+
+
+def violation_failure(finding: Finding, case: Case) -> Failure:
+    """The failure that a violation makes of a workload."""
+    failure = Failure(
+        stage=Stage.INTEGRITY,
+        kind=finding.claim,
+        message=finding.message,
+        remedy=REMEDIES[finding.claim],
+        workload_uuid=case.uuid,
+        axes=case.axes,
+    )
+    return shielded(failure, case)
+
+
+def _slot_words(slot: str) -> str:
+    role, _, name = slot.partition(":")
+    words = {
+        "in": "input",
+        "out": "output",
+        "snap": "the judge's copy of",
+        "late": "the late copy of",
+    }
+    return f"{words[role]} {name!r}"
+
+
+def _listed(items: Sequence[str]) -> str:
+    return ", ".join(items)

@@ -1,0 +1,197 @@
+"""Compiling a candidate for targets that need not be here, in a process of its own.
+
+It runs beside the correctness checks, since it needs neither the device nor their results.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from ...errors import HarnessError
+from ...messages.candidate import BuildRequest, Built, Compiled, CompiledKernel, CompileRequest
+from ...schema.evaluation import Failure, Stage, StaticCheck, StaticKernel, Status
+from ...schema.flashinfer_trace import Solution
+from ..calls.judged_call import CallOptions, Exchange
+from ..operators.input_draws import Draw
+from ..operators.operator_adapter import JudgedOperator
+from ..processes.candidate_process import ProcessSession, request
+from ..processes.context import Room
+from ..processes.progress import Cancellation
+from .failures import Lost, build_failure, clean, lost_failure
+
+UNFINISHED = "it was not finished when the trial ended"
+NOTE_CHARACTERS = 1_200
+PYTHON_REASON = "a Python candidate has no kernels of its own to compile"
+
+
+class StaticChecker:
+    """Compiles one solution for targets, in a thread.
+
+    Args:
+        room: where compiling processes come from.
+        operator: names and order of inputs and outputs.
+        solution: what to compile.
+        build: the request that builds it.
+        targets: e.g. 'sm_90', 'sm_100'.
+        timeout_s: most seconds for building and for compiling, each.
+        cancellation: kills the process when the trial is cancelled.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        operator: JudgedOperator,
+        solution: Solution,
+        build: BuildRequest,
+        targets: Sequence[str],
+        timeout_s: float,
+        cancellation: Cancellation,
+    ) -> None:
+        self._room = room
+        self._operator = operator
+        self._build = build
+        self._python = solution.spec.language.value == "python"
+        self._targets = list(targets)
+        self._timeout_s = timeout_s
+        self._cancellation = cancellation
+        self._session: ProcessSession | None = None
+        self._thread: threading.Thread | None = None
+        self.check = StaticCheck(status="unavailable", reason=UNFINISHED)
+        self.failure: tuple[Status, Failure] | None = None
+        self.fault: HarnessError | None = None
+        """What of ours prevented the check."""
+
+    def start(self, draw: Draw) -> None:
+        """Begins; the draw says with what arguments kernels are specialised."""
+        if self._python:
+            self.check = StaticCheck(status="unavailable", reason=PYTHON_REASON)
+            return
+        self._room.start_compiler()
+        self._thread = threading.Thread(target=self._run, args=[draw], daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> StaticCheck:
+        """The result, or that it was not finished in time."""
+        if self._thread is not None:
+            self._thread.join(timeout=max(seconds, 0.0))
+            if self._thread.is_alive():
+                self.stop()
+        return self.check
+
+    def stop(self) -> None:
+        """Ends the process; the check stays unfinished."""
+        if self._session is not None:
+            self._session.close()
+
+    def _run(self, draw: Draw) -> None:
+        try:
+            self._session = self._room.spawn_compiler()
+            self._cancellation.watch(self._session)
+            exchange = Exchange(
+                self._session, self._operator.definition, torch.device("cpu"), random.Random()
+            )
+            try:
+                self.check = self._compiled(exchange, draw)
+            finally:
+                exchange.close()
+        except HarnessError as error:
+            self.fault = error
+            self.check = StaticCheck(status="unavailable", reason=str(error)[:400])
+
+    def _compiled(self, exchange: Exchange, draw: Draw) -> StaticCheck:
+        built = request(exchange.session, self._build, Built, self._timeout_s)
+        if isinstance(built, Lost):
+            return self._lost(exchange, built)
+        if built.fault is not None:
+            if built.fault.kind == "toolchain":
+                return StaticCheck(status="unavailable", reason=clean(built.fault.message))
+            self.failure = build_failure(built.fault)
+            return StaticCheck(status="failed", reason=clean(built.fault.message, 600))
+        lost = exchange.map([draw.case])
+        if lost is not None:
+            return self._lost(exchange, lost)
+        call = exchange.request_for(draw, exchange.placed(draw), CallOptions(late=False))
+        message = CompileRequest(
+            targets=self._targets, arguments=call.arguments, outputs=call.outputs
+        )
+        compiled = request(exchange.session, message, Compiled, self._timeout_s)
+        if isinstance(compiled, Lost):
+            return self._lost(exchange, compiled)
+        return self._told(compiled)
+
+    def _told(self, compiled: Compiled) -> StaticCheck:
+        if compiled.fault is not None and compiled.fault.kind in ("toolchain", "out_of_order"):
+            return StaticCheck(status="unavailable", reason=clean(compiled.fault.message, 600))
+        failures = {target: clean(text) for target, text in sorted_targets(compiled.failures)}
+        reason = clean(" ".join(compiled.notes), NOTE_CHARACTERS) or None
+        if compiled.fault is not None:
+            reason = clean(compiled.fault.message, 600)
+            self.failure = build_failure(compiled.fault)
+        elif failures:
+            self.failure = Status.COMPILE_ERROR, target_failure(failures)
+        return StaticCheck(
+            status="failed" if self.failure else "built",
+            reason=reason,
+            kernels=[static_kernel(kernel) for kernel in compiled.kernels],
+            failures=failures,
+        )
+
+    def _lost(self, exchange: Exchange, lost: Lost) -> StaticCheck:
+        self.failure = lost_failure(lost, Stage.COMPILE, None, exchange.session.log())
+        return StaticCheck(status="failed", reason=lost.detail)
+
+
+def with_local(targets: Sequence[str], capability: str | None) -> list[str]:
+    """The targets asked for, and the device at hand where it is another.
+
+    Args:
+        targets: e.g. 'sm_90'; none are added to none.
+        capability: the device's, e.g. '8.0'; None without one.
+    """
+    local = f"sm_{capability.replace('.', '')}" if capability else None
+    known = {target.rstrip("af") for target in targets}
+    return [*targets, *([local] if local and known and local not in known else [])]
+
+
+def sorted_targets(failures: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Targets and words, oldest architecture first."""
+    return sorted(failures.items(), key=lambda item: (len(item[0]), item[0]))
+
+
+def target_failure(failures: Mapping[str, str]) -> Failure:
+    """Says in its first line where and why, and shows the words of every target that differs.
+
+    Args:
+        failures: target to the compiler's words, the place in the first line.
+    """
+    shown: dict[str, list[str]] = {}
+    for target, text in failures.items():
+        shown.setdefault(text, []).append(target)
+    first = next(iter(shown)).partition("\n")[0]
+    targets = " and ".join(failures)
+    return Failure(
+        stage=Stage.COMPILE,
+        kind="compile_error",
+        message=f"It does not compile for {targets}: {clean(first, 400)}",
+        remedy="Mend the line named, or give the target code of its own.",
+        excerpt=clean("\n".join(f"{', '.join(t)}:\n{text}" for text, t in shown.items())),
+    )
+
+
+def static_kernel(kernel: CompiledKernel) -> StaticKernel:
+    """A compiled kernel as the record holds it: opcodes as counted, occupancy left open."""
+    return StaticKernel(
+        name=clean(kernel.name, 500),
+        target=clean(kernel.target, 40),
+        config=dict(kernel.config),
+        registers=kernel.registers,
+        shared_bytes=kernel.shared_bytes,
+        stack_bytes=kernel.stack_bytes,
+        spill_bytes=kernel.spill_bytes,
+        threads=kernel.threads,
+        instructions=dict(kernel.opcodes),
+    )

@@ -1,0 +1,378 @@
+"""Correctness and integrity of one candidate over the cases of a plan.
+
+Cheapest case first, so that a wrong candidate is told so at once. Each case gets fresh draws at
+fresh addresses, then new values at the very addresses of the call before; some also get other
+families. Without a GPU a stated budget picks what can be run; the rest is NOT_RUN, never passed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...messages.candidate import CandidateFault
+from ...messages.judge import Checks
+from ...schema.evaluation import Failure, Finding, OutputError, Stage, Status
+from ..calls.judged_call import CallOptions, Exchange, Outcome, has_outputs
+from ..operators.input_draws import DERIVED, Draw, Drawer, pick_families
+from ..operators.operator_adapter import Case
+from ..processes.candidate_process import Lost
+from ..processes.progress import Cancellation, Reporter
+from . import integrity
+from .call_verdict import CallVerdict, judge, merged
+from .failures import call_failure, lost_failure, shielded_finding
+from .held_out_process import Apart
+from .time_budget import Estimate, Pace
+
+CHEAP_CALL_S = 0.2
+AFTER_FAILURE_S = 1.0
+"""Time given to learn which other workloads fail too, once one has."""
+DEEP_CALL_S = 0.5
+"""Without a GPU, only cases whose calls are quicker than this get more than their trials."""
+
+
+@dataclass
+class CaseRecord:
+    """What is known of one case so far."""
+
+    case: Case
+    status: Status | None = None
+    failure: Failure | None = None
+    reason: str | None = None
+    calls: int = 0
+    errors: list[OutputError] = field(default_factory=list)
+    seconds_per_call: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether all of its calls so far were right."""
+        return self.status is Status.PASSED
+
+
+class Checking:
+    """Carries out the correctness and integrity checks of one trial.
+
+    Args:
+        exchange: calls the candidate.
+        drawer: makes its inputs and what they must give.
+        checks: how hard to look.
+        pace: how long it may take.
+        reporter: is told of progress.
+        cancellation: asked between calls.
+        rng: chooses families and streams.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        drawer: Drawer,
+        checks: Checks,
+        pace: Pace,
+        reporter: Reporter,
+        cancellation: Cancellation,
+        rng: random.Random,
+    ) -> None:
+        self._exchange = exchange
+        self._drawer = drawer
+        self._operator = drawer.operator
+        self._checks = checks
+        self._pace = pace
+        self._reporter = reporter
+        self._cancellation = cancellation
+        self._rng = rng
+        self._estimate = Estimate(pace.rate)
+        self._poison = rng.randint(0, 1)
+        self.records: dict[str, CaseRecord] = {}
+        self.findings: list[Finding] = []
+        self.done: list[str] = []
+        self.not_run: dict[str, str] = {}
+        self.determinism: str | None = None
+        self.lost_process = False
+        """Whether the candidate's process is gone though nothing is held against it."""
+        self.launched_nothing = False
+        """Whether a call was right in which no kernel of its own could be disabled."""
+
+    def run(
+        self, cases: Sequence[Case], held_out: Sequence[Case] = (), apart: Apart | None = None
+    ) -> None:
+        """Checks all cases, then held-out ones, then determinism; stops at what failed.
+
+        Args:
+            cases: in the order in which they are to be checked.
+            held_out: cases that no agent may learn of.
+            apart: the process for those.
+        """
+        self._checked_cases(cases)
+        self.done += ["correctness", "poisoned_outputs", *integrity.AFTER_CALL]
+        if self.failed is None and apart is not None:
+            self._held_out(held_out, apart)
+        if self.failed is None and self._checks.correctness_budget:
+            self._many_calls(cases)
+        if self.failed is None and self._checks.determinism_runs > 1:
+            self._determinism(cases)
+        if self.failed is None and self._checks.ghost_replay:
+            self._ghost(cases)
+
+    @property
+    def failed(self) -> CaseRecord | None:
+        """The first case that failed."""
+        return next((r for r in self.records.values() if r.failure is not None), None)
+
+    @property
+    def anything_passed(self) -> bool:
+        """Whether at least one case was run and was right."""
+        return any(record.passed for record in self.records.values())
+
+    def _checked_cases(self, cases: Sequence[Case]) -> None:
+        stop_at = self._pace.deadline
+        for position, case in enumerate(cases):
+            record = self.records[case.uuid] = CaseRecord(case)
+            if self.failed is not None and not self._worth_knowing(stop_at):
+                self._skip(record, "an earlier workload failed")
+                continue
+            self._reporter.step(
+                Stage.CORRECTNESS, f"checking workload {position + 1} of {len(cases)}"
+            )
+            before = self.failed
+            if self._affordable(record):
+                if self._drawer.book.recorded(case) is not None:
+                    self._check_again(record)
+                else:
+                    self._check(record, first=not self._telling(cases))
+            if before is None and self.failed is not None:
+                stop_at = time.monotonic() + AFTER_FAILURE_S
+
+    def _worth_knowing(self, stop_at: float) -> bool:
+        """Whether to look at more workloads though one has failed: when that is quick and safe."""
+        failed = self.failed
+        assert failed is not None and failed.failure is not None
+        return (
+            failed.status is Status.INCORRECT_NUMERICAL
+            and failed.seconds_per_call < CHEAP_CALL_S
+            and time.monotonic() < stop_at
+        )
+
+    def _affordable(self, record: CaseRecord) -> bool:
+        if not self._pace.interpreted and self._pace.left_s > 0:
+            return True
+        needed = self._estimate.seconds(self._work(record.case)) * self._checks.trials
+        if needed <= max(self._pace.left_s, 0.0) and self._pace.left_s > 0:
+            return True
+        where = "without a GPU" if self._pace.interpreted else "here"
+        self._skip(
+            record,
+            f"about {needed:.1f} s would be needed {where}; {max(self._pace.left_s, 0):.1f} s of "
+            "the budget were left",
+        )
+        return False
+
+    def _check(self, record: CaseRecord, *, first: bool) -> None:
+        began = time.monotonic()
+        verdict, outcome, draw = self._fresh(record, self._drawer.draw(record.case))
+        self._estimate.add(self._work(record.case), time.monotonic() - began)
+        record.seconds_per_call = time.monotonic() - began
+        for _ in range(self._checks.trials - 1):
+            if not verdict.passed:
+                return
+            verdict, outcome, draw = self._fresh(record, self._drawer.draw(record.case))
+        deep = first or not self._pace.interpreted or record.seconds_per_call < DEEP_CALL_S
+        if not verdict.passed or self.failed is not None:
+            return
+        if not deep or record.seconds_per_call > self._pace.left_s:
+            self.not_run["twins_and_families"] = "left out on workloads that are slow without a GPU"
+            return
+        assert isinstance(outcome, Outcome)
+        verdict, _, _ = self._call(
+            record, self._drawer.twin(draw), CallOptions(poison=self._poison), outcome
+        )
+        for family in pick_families(self._operator.families, self._checks.families, self._rng):
+            if verdict.passed:
+                verdict, _, _ = self._fresh(record, self._drawer.draw(record.case, family))
+
+    def _check_again(self, record: CaseRecord) -> None:
+        """Every recorded draw of the case in its order, those of its timed calls included."""
+        base, at = None, None
+        while record.failure is None:
+            family = self._drawer.book.recorded(record.case)
+            if family is None:
+                return
+            if self._pace.left_s <= 0:
+                self.not_run["replay"] = "the budget of time ended before the last recorded draw"
+                return
+            if base is not None and family in DERIVED:
+                draw = self._drawer.derived(base, family)
+                self._call(record, draw, CallOptions(poison=self._poison), at)
+            else:
+                base = self._drawer.draw(record.case, family)
+                _, outcome, _ = self._fresh(record, base)
+                at = outcome if isinstance(outcome, Outcome) else None
+
+    def _fresh(self, record: CaseRecord, draw: Draw) -> tuple[CallVerdict, Outcome | Lost, Draw]:
+        return self._call(record, draw, CallOptions(poison=self._poison))
+
+    def _call(
+        self,
+        record: CaseRecord,
+        draw: Draw,
+        options: CallOptions,
+        at: Outcome | None = None,
+        exchange: Exchange | None = None,
+    ) -> tuple[CallVerdict, Outcome | Lost, Draw]:
+        exchange = exchange or self._exchange
+        self._cancellation.check()
+        self._poison ^= 1
+        timed = CallOptions(**{**vars(options), "timeout_s": self._pace.call_timeout_s})
+        outcome = exchange.call(draw, timed, at.layout if at else None)
+        self._cancellation.check()
+        log = exchange.session.log() if isinstance(outcome, Lost) else ""
+        verdict = judge(self._operator, draw, outcome, log)
+        self._note(record, verdict)
+        return verdict, outcome, draw
+
+    def _note(self, record: CaseRecord, verdict: CallVerdict) -> None:
+        record.calls += 1
+        record.errors = merged(record.errors, verdict.errors)
+        for finding in verdict.findings:
+            if all(f.claim != finding.claim for f in self.findings):
+                self.findings.append(shielded_finding(finding, record.case))
+        if record.failure is None:
+            record.status, record.failure = verdict.status, verdict.failure
+
+    def _held_out(self, cases: Sequence[Case], apart: Apart) -> None:
+        fault = apart.ready(self._exchange.session)
+        self._cancellation.check()
+        if fault is not None:
+            self.records[cases[0].uuid] = _not_ready(fault, cases[0])
+            return
+        for position, case in enumerate(cases):
+            record = CaseRecord(case)
+            self._reporter.step(
+                Stage.CORRECTNESS, f"checking held-out workload {position + 1} of {len(cases)}"
+            )
+            if not self._affordable(record):
+                self.not_run["held_out"] = (
+                    f"{len(cases) - position} of {len(cases)} held-out workloads did not fit into "
+                    "the budget"
+                )
+                break
+            options = CallOptions(poison=self._poison)
+            verdict, _, _ = self._call(
+                record, self._drawer.draw(case), options, exchange=apart.exchange
+            )
+            if not verdict.passed:
+                self.records[case.uuid] = record
+                break
+        self.done.append("held_out")
+
+    def _many_calls(self, cases: Sequence[Case]) -> None:
+        """Random families and workloads until the budget of checked calls is used up."""
+        passed = self._telling(cases)
+        calls = sum(record.calls for record in self.records.values())
+        while passed and calls < self._checks.correctness_budget and self.failed is None:
+            record = self._rng.choice(passed)
+            if self._pace.left_s < 2 * record.seconds_per_call:
+                self.not_run["many_calls"] = f"the budget of time ended after {calls} calls"
+                break
+            self._reporter.step(Stage.CORRECTNESS, f"checked {calls} calls")
+            family = self._rng.choice(self._operator.families)
+            self._fresh(record, self._drawer.draw(record.case, family))
+            calls += 1
+        self.done.append("many_calls")
+
+    def _determinism(self, cases: Sequence[Case]) -> None:
+        """The same inputs at other addresses, poison, stream and company."""
+        passed = self._telling(cases)
+        ends = passed[:1] if self._pace.interpreted else [*passed[:1], *passed[-1:]]
+        chosen = {record.case.uuid: record for record in ends}
+        grades: list[str] = []
+        for record in chosen.values():
+            if record.seconds_per_call * self._checks.determinism_runs > self._pace.left_s:
+                self.not_run["determinism"] = "the budget of time was used up"
+                continue
+            self._reporter.step(Stage.INTEGRITY, "repeating a call under other conditions")
+            grades.append(self._repeated(record))
+        if grades:
+            self.determinism = max(grades, key=GRADES.index)
+            self.done.append("determinism")
+
+    def _repeated(self, record: CaseRecord) -> str:
+        draw = self._drawer.draw(record.case)
+        kept: list[Outcome] = []
+        for run in range(self._checks.determinism_runs):
+            options = CallOptions(stream="side" if run % 4 == 1 else "default", noise=run % 4 == 2)
+            verdict, outcome, _ = self._call(record, draw, options)
+            if isinstance(outcome, Lost) or not verdict.passed:
+                if kept and verdict.status is Status.INCORRECT_NUMERICAL:
+                    _call_it_flaky(record, run + 1)
+                    return "flaky"
+                return "within_tolerance"
+            kept.append(outcome)
+        alike = all(integrity.same_outputs(kept[0], other) for other in kept[1:])
+        return "bitwise" if alike else "within_tolerance"
+
+    def _ghost(self, cases: Sequence[Case]) -> None:
+        record = next(iter(self._telling(cases)), None)
+        if record is None:
+            return
+        draw = self._drawer.draw(record.case)
+        self._cancellation.check()
+        options = CallOptions(ghost=True, timeout_s=self._pace.call_timeout_s, poison=self._poison)
+        outcome = self._exchange.call(draw, options)
+        if isinstance(outcome, Lost):
+            self.not_run["ghost_replay"] = "the candidate's process ended with its kernels disabled"
+            self.lost_process = True
+            return
+        fault = outcome.called.fault
+        if fault is not None and fault.kind == "ghost_unavailable":
+            self.not_run["ghost_replay"] = fault.message
+            self.launched_nothing = True
+            return
+        right = fault is None and judge(self._operator, draw, outcome).passed
+        findings = integrity.own_kernels_do_the_work(right)
+        self.findings += findings
+        if findings:
+            record.status = Status.INTEGRITY_VIOLATION
+            record.failure = integrity.violation_failure(findings[0], record.case)
+        self.done.append("ghost_replay")
+
+    def _telling(self, cases: Sequence[Case]) -> list[CaseRecord]:
+        """Cases that passed and have outputs at all."""
+        definition = self._operator.definition
+        records = [self.records[c.uuid] for c in cases if c.uuid in self.records]
+        return [r for r in records if r.passed and has_outputs(definition, r.case)]
+
+    def _skip(self, record: CaseRecord, reason: str) -> None:
+        record.status, record.reason = Status.NOT_RUN, reason
+
+    def _work(self, case: Case) -> float:
+        cost = self._operator.cost(case)
+        return cost.bytes_read + cost.bytes_written + sum(cost.flops.values())
+
+
+GRADES = ("bitwise", "within_tolerance", "flaky")
+
+
+def _not_ready(fault: Lost | CandidateFault, case: Case) -> CaseRecord:
+    """A held-out case whose process did not come up, though the first one did."""
+    if isinstance(fault, Lost):
+        status, failure = lost_failure(fault, Stage.CORRECTNESS, case, "")
+    else:
+        status, failure = call_failure(fault, case, None)
+    return CaseRecord(case, status, failure)
+
+
+def _call_it_flaky(record: CaseRecord, runs: int) -> None:
+    failure = record.failure
+    if failure is None or failure.held_out:
+        return
+    record.failure = failure.model_copy(
+        update={
+            "kind": "flaky",
+            "message": f"The same inputs gave a right and then a wrong result (run {runs}). "
+            + failure.message,
+            "remedy": "Look for a race: a missing barrier, an atomic that is not reset, reads of "
+            "memory that another block still writes, or scratch memory taken as zero.",
+        }
+    )

@@ -1,0 +1,187 @@
+"""Writes down how a trial ended: everything the judge saw, as one Evaluation.
+
+Pure but for the operator's cost model. Ratios and totals are left open: they are computed from the
+raw samples by whoever reads the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..messages.judge import EvaluatePlan
+from ..schema.evaluation import (
+    Evaluation,
+    Evidence,
+    Failure,
+    Finding,
+    Integrity,
+    Scope,
+    Stage,
+    StaticCheck,
+    Status,
+    WorkloadResult,
+)
+from ..schema.flashinfer_trace import Solution
+from .checks import integrity
+from .checks.failures import clean
+from .checks.workload_checks import CaseRecord, Checking
+from .operators.input_draws import SeedBook
+from .operators.operator_adapter import Case, JudgedOperator
+from .processes import context as rooms
+from .processes.candidate_process import CandidateSession
+from .processes.context import Room
+from .timing.case_floors import Floors
+from .timing.paired_timing import Timed, Timing
+
+LOG_CHARACTERS = 8_000
+
+Verdict = tuple[Status, Failure]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """All that a trial knows when it ends; parts it did not reach are None.
+
+    Args:
+        plan, room, operator, solution, cases: what it was about.
+        failed: status and failure that ended it; None when it passed.
+        checking, timing, timed, static: what its stages found.
+        book: seeds and families.
+        session: the first candidate process, for what its sandbox granted.
+        started_at: UTC, ISO 8601.
+        seconds: wall time by part.
+        log: what the candidate printed.
+        not_timed: why there are no times.
+    """
+
+    plan: EvaluatePlan
+    room: Room
+    operator: JudgedOperator
+    solution: Solution
+    cases: Sequence[Case]
+    failed: Verdict | None
+    checking: Checking | None
+    timing: Timing | None
+    timed: Mapping[str, Timed]
+    static: StaticCheck | None
+    book: SeedBook
+    session: CandidateSession | None
+    started_at: str
+    seconds: dict[str, float]
+    log: str
+    not_timed: str | None
+
+
+def write_record(ending: Ending) -> Evaluation:
+    """The immutable record of a trial."""
+    plan, solution = ending.plan, ending.solution
+    status, failure = ending.failed or (Status.PASSED, None)
+    baseline = Solution.model_validate(plan.baseline).name if plan.baseline else None
+    floors = Floors(plan, ending.operator, ending.room)
+    return Evaluation(
+        evaluation_id=plan.evaluation_id,
+        definition=ending.operator.definition.name,
+        solution_name=solution.name,
+        language=solution.spec.language.value,
+        content_hash=plan.content_hash,
+        workload_digest=plan.workload_digest,
+        scope=Scope(plan.scope),
+        status=status,
+        stage=failure.stage if failure else Stage.DONE,
+        failure=failure,
+        workloads=[_result(ending, i, case, floors) for i, case in enumerate(ending.cases)],
+        baseline=baseline,
+        baseline_hash=plan.baseline_hash,
+        evidence=_evidence(ending),
+        integrity=_integrity(ending),
+        static=ending.static,
+        log=clean(ending.log, LOG_CHARACTERS),
+        not_timed_reason=ending.not_timed,
+    )
+
+
+def _result(ending: Ending, position: int, case: Case, floors: Floors) -> WorkloadResult:
+    planned = ending.plan.workloads[position]
+    record = ending.checking.records.get(case.uuid) if ending.checking else None
+    record = record or CaseRecord(case, Status.NOT_RUN, reason=_not_run_reason(ending))
+    timed = ending.timed.get(case.uuid)
+    status, failure = record.status or Status.NOT_RUN, record.failure
+    if timed is not None and timed.failure is not None:
+        status, failure = timed.status or status, timed.failure
+    passed = status is Status.PASSED
+    reason = record.reason
+    if passed and (timed is None or timed.measurement is None):
+        reason = (timed.reason if timed else None) or ending.not_timed
+    return WorkloadResult(
+        uuid=case.uuid,
+        axes=case.axes,
+        status=status,
+        reason=reason,
+        regime=planned.regime,
+        weight=planned.weight,
+        calls_checked=record.calls + (timed.calls if timed else 0),
+        errors=record.errors,
+        failure=failure,
+        floors_us=floors.of(case),
+        measurement=timed.measurement if timed and passed else None,
+        baseline_measurement=timed.baseline if timed and passed else None,
+    )
+
+
+def _not_run_reason(ending: Ending) -> str:
+    if ending.failed is not None:
+        return f"the trial ended before it ({ending.failed[1].kind})"
+    return ending.not_timed or "it was not asked for"
+
+
+def _evidence(ending: Ending) -> Evidence:
+    session, timing = ending.session, ending.timing
+    apart = rooms.isolation(list(session.granted), list(session.missing)) if session else None
+    return Evidence(
+        device=ending.room.info,
+        timer=timing.timer if timing else None,
+        timer_note=timing.timer_note if timing else None,
+        seeds=ending.book.seeds,
+        families=ending.book.families,
+        checks=ending.plan.checks.model_dump(mode="json"),
+        clocks=timing.clocks if timing else [],
+        versions=ending.room.versions,
+        isolation=apart,
+        started_at=ending.started_at,
+        seconds=ending.seconds,
+        command=ending.plan.command,
+        fresh_values=timing.fresh_values if timing else "",
+    )
+
+
+def _integrity(ending: Ending) -> Integrity:
+    checking, timing = ending.checking, ending.timing
+    findings: list[Finding] = []
+    done: list[str] = []
+    not_run: dict[str, str] = {}
+    if checking is not None:
+        findings, done = list(checking.findings), list(checking.done)
+        not_run = dict(checking.not_run)
+        findings += integrity.launched_something(
+            ending.solution.spec.language.value,
+            interpreted=ending.room.interpreted,
+            launched_nothing=checking.launched_nothing,
+        )
+    if timing is not None:
+        findings += timing.findings
+        done += timing.done
+    elif ending.not_timed:
+        not_run["timed_calls_verified"] = ending.not_timed
+    if ending.failed is not None and all(f.claim != integrity.TURN for f in findings):
+        status, failure = ending.failed
+        violated = status is Status.INTEGRITY_VIOLATION
+        findings += integrity.spoke_when_asked(failure if violated else None)
+    if ending.plan.checks.sanitizer:
+        not_run["sanitizer"] = "runs in a process of its own, for promote_candidate"
+    return Integrity(
+        checks=done,
+        not_run=not_run,
+        findings=findings,
+        determinism=checking.determinism if checking else None,
+    )

@@ -1,0 +1,199 @@
+"""Inputs and oracle for an operator that brings neither: what FlashInfer-Trace itself would draw.
+
+The distributions are those of flashinfer-bench's `gen_inputs`, but seeded. The oracle is the
+definition's reference on inputs widened to float32 where it takes them, and the trusted
+implementation is the reference as it stands. The reference is code of the dataset and runs in the
+judge: a dataset is trusted, a candidate is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+
+from ...errors import DatasetError
+from ...schema.flashinfer_trace import Definition, DType
+
+TORCH_DTYPES: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float8_e4m3fn": torch.float8_e4m3fn,
+    "float8_e5m2": torch.float8_e5m2,
+    "int64": torch.int64,
+    "int32": torch.int32,
+    "int16": torch.int16,
+    "int8": torch.int8,
+    "bool": torch.bool,
+}
+WIDENED = (torch.float16, torch.bfloat16)
+FAMILIES = ("typical", "uniform", "wide", "offset", "zeros", "equal", "one_huge")
+"""Distributions of float inputs; the first is the published one."""
+
+Value = torch.Tensor | float | int | bool
+T = TypeVar("T")
+
+
+def counting_flops(run: Callable[[], T]) -> tuple[T, float | None]:
+    """Runs something and counts the operations of its products; None where torch cannot count.
+
+    Args:
+        run: what to run; it runs again, uncounted, where counting it failed.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    try:
+        with counter:
+            result = run()
+    except Exception:
+        return run(), None
+    return result, float(counter.get_total_flops())
+
+
+def torch_dtype(dtype: DType | str) -> torch.dtype:
+    """The torch dtype of a FlashInfer-Trace one.
+
+    Raises:
+        DatasetError: for float4, which torch cannot generate or compare.
+    """
+    name = str(dtype)
+    if name not in TORCH_DTYPES:
+        raise DatasetError(f"Tensors of dtype {name} cannot be judged yet")
+    return TORCH_DTYPES[name]
+
+
+def draw_inputs(
+    definition: Definition,
+    axes: Mapping[str, int],
+    scalars: Mapping[str, Value],
+    generator: torch.Generator,
+    device: torch.device,
+    family: str,
+) -> dict[str, Value]:
+    """Draws every input of a definition at random.
+
+    Args:
+        definition: names, shapes and dtypes.
+        axes: the workload's axes.
+        scalars: values that the workload states; they are not drawn.
+        generator: source of randomness, on `device`.
+        device: where tensors are made.
+        family: one of `FAMILIES`; integers and booleans are drawn alike in all of them.
+    """
+    inputs: dict[str, Value] = {}
+    for name, shape in definition.input_shapes(axes).items():
+        dtype = torch_dtype(definition.inputs[name].dtype)
+        if name in scalars:
+            inputs[name] = scalars[name]
+        elif shape is None:
+            inputs[name] = _tensor((), dtype, generator, device, "typical").item()
+        elif definition.op_type == "sampling" and name == "probs":
+            logits = torch.randn(shape, generator=generator, device=device)
+            inputs[name] = torch.softmax(logits, dim=-1).to(dtype)
+        else:
+            inputs[name] = _tensor(shape, dtype, generator, device, family)
+    return inputs
+
+
+def _tensor(
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    generator: torch.Generator,
+    device: torch.device,
+    family: str,
+) -> torch.Tensor:
+    if dtype == torch.bool:
+        return torch.randint(0, 2, shape, generator=generator, device=device).bool()
+    if not dtype.is_floating_point:
+        low, high = (-128, 128) if dtype == torch.int8 else (-1024, 1025)
+        drawn = torch.randint(low, high, shape, generator=generator, device=device)
+        return drawn.to(dtype)
+    values = _values(shape, generator, device, family)
+    if dtype.itemsize == 1:
+        values = values.clamp(-2, 2)
+    return values.to(dtype)
+
+
+def _values(
+    shape: tuple[int, ...], generator: torch.Generator, device: torch.device, family: str
+) -> torch.Tensor:
+    normal = torch.randn(shape, generator=generator, device=device)
+    if family == "uniform":
+        return torch.rand(shape, generator=generator, device=device)
+    if family == "wide":
+        exponent = torch.rand(shape, generator=generator, device=device) * 6 - 4
+        return normal.sign() * torch.pow(10.0, exponent)
+    if family == "offset":
+        return normal + 10
+    if family == "zeros":
+        return torch.zeros(shape, device=device)
+    if family == "equal":
+        return normal.flatten()[:1].expand(normal.numel()).reshape(shape).clone()
+    if family == "one_huge" and normal.dim() and normal.numel():
+        at = torch.randint(0, shape[-1], (*shape[:-1], 1), generator=generator, device=device)
+        return normal.scatter(-1, at, 50.0)
+    return normal
+
+
+def compile_reference(definition: Definition) -> Callable[..., Any]:
+    """The definition's `run`, with its source kept for tracebacks.
+
+    Raises:
+        DatasetError: when the reference cannot be executed.
+    """
+    digest = hashlib.sha256(definition.reference.encode()).hexdigest()[:12]
+    name = f"<reference of {definition.name} {digest}>"
+    lines = definition.reference.splitlines(keepends=True)
+    linecache.cache[name] = (len(definition.reference), None, lines, name)
+    namespace: dict[str, Any] = {"__name__": f"reference_{digest}"}
+    try:
+        exec(compile(definition.reference, name, "exec"), namespace)
+    except Exception as error:
+        raise DatasetError(
+            f"The reference cannot be loaded: {type(error).__name__}: {error}",
+            where=definition.name,
+        ) from error
+    return namespace["run"]
+
+
+def named_outputs(definition: Definition, result: Any, shapes: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the values that a reference returned the names of the definition's outputs.
+
+    Raises:
+        DatasetError: when their number or a shape is not the definition's.
+    """
+    names = list(definition.outputs)
+    values = list(result) if isinstance(result, tuple | list) else [result]
+    if isinstance(result, dict):
+        values = [result[name] for name in names if name in result]
+    if len(values) != len(names):
+        raise DatasetError(
+            f"The reference returned {len(values)} values for {len(names)} outputs",
+            where=definition.name,
+        )
+    outputs: dict[str, Any] = {}
+    for name, value in zip(names, values, strict=True):
+        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+        due = shapes[name] or ()
+        if tuple(tensor.shape) != tuple(due):
+            raise DatasetError(
+                f"The reference gave {name!r} the shape {list(tensor.shape)}, not {list(due)}",
+                where=definition.name,
+            )
+        outputs[name] = tensor
+    return outputs
+
+
+def widened(inputs: Mapping[str, Value]) -> dict[str, Value] | None:
+    """The inputs with half-precision tensors as float32; None when there are none."""
+    changed = {
+        name: value.float()
+        for name, value in inputs.items()
+        if isinstance(value, torch.Tensor) and value.dtype in WIDENED
+    }
+    return {**inputs, **changed} if changed else None

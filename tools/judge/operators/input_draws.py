@@ -1,0 +1,247 @@
+"""Draws: the inputs of one call with what they must give.
+
+Seeds come from the operating system at the moment of the call and are recorded, so that a verdict
+can be repeated but never foreseen. Expected outputs are computed once per draw; draws may be made
+ahead while the judge is idle, and each is then used once.
+
+What a seed yields depends on the device's generator: a recorded seed replays on its kind of device.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..numerics.fast_path import Expectation
+from ..numerics.mismatch import BIT_VIEW
+from .generic_operator import Value
+from .operator_adapter import Case, JudgedOperator
+
+TWIN, REWRITE = "twin", "rewrite"
+DERIVED = (TWIN, REWRITE)
+"""What stands for a family where a draw was made from another one."""
+SEED_BITS = 53
+"""So that a recorded seed survives readers whose numbers are doubles."""
+TWIN_SHARE = 0.02
+AHEAD_BYTES = 512 << 20
+LATER_BYTES = 32 << 20
+"""Inputs larger than this are not made ahead: a request would have to wait for them."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Inputs of one call, and what they must give.
+
+    Args:
+        case: which workload.
+        family: which distribution; 'twin' when partly rewritten from another draw.
+        seed: what it was drawn with.
+        inputs: in the definition's order, on the device.
+        expected: the oracle's outputs, in a higher precision.
+        trusted: the trusted implementation's, in the declared precision.
+        known: per output, what is worked out once for all calls on this draw.
+    """
+
+    case: Case
+    family: str
+    seed: int
+    inputs: dict[str, Value]
+    expected: dict[str, torch.Tensor]
+    trusted: dict[str, torch.Tensor]
+    known: dict[str, Expectation | None] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its tensors."""
+        tensors = [*self.inputs.values(), *self.expected.values(), *self.trusted.values()]
+        return sum(t.nbytes for t in tensors if isinstance(t, torch.Tensor))
+
+
+@dataclass
+class SeedBook:
+    """Which seeds and families each case was judged with; replays recorded ones first."""
+
+    replay: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    replay_families: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    seeds: dict[str, list[int]] = field(default_factory=dict)
+    families: dict[str, list[str]] = field(default_factory=dict)
+
+    def next(self, case: Case, family: str) -> int:
+        """A seed for the case's next draw: the recorded one, else a fresh one."""
+        used = self.seeds.get(case.uuid, ())
+        recorded = self.replay.get(case.uuid, ())
+        seed = recorded[len(used)] if len(used) < len(recorded) else fresh_seed()
+        self.note(case, family, seed)
+        return seed
+
+    def recorded(self, case: Case) -> str | None:
+        """What the case's next recorded draw was; None when every one was made again."""
+        used = len(self.seeds.get(case.uuid, ()))
+        return next(iter(self.replay_families.get(case.uuid, ())[used:]), None)
+
+    def note(self, case: Case, family: str, seed: int) -> None:
+        """Records what a draw of the case was made with."""
+        self.seeds.setdefault(case.uuid, []).append(seed)
+        self.families.setdefault(case.uuid, []).append(family)
+
+
+def fresh_seed() -> int:
+    """A seed that nobody can foresee."""
+    return int.from_bytes(os.urandom(8), "big") >> (64 - SEED_BITS)
+
+
+def pick_families(families: Sequence[str], count: int, rng: random.Random) -> list[str]:
+    """Chooses non-typical families at random, without repeating one while others are left."""
+    others = list(families[1:])
+    picked: list[str] = []
+    while others and len(picked) < count:
+        picked += rng.sample(others, min(len(others), count - len(picked)))
+    return picked
+
+
+class Ahead:
+    """Draws made while the judge was idle, each used once and never shown before.
+
+    Args:
+        bound: most bytes of tensors to keep; the oldest draws go first.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._draws: OrderedDict[tuple[str, str], Draw] = OrderedDict()
+
+    def take(self, operator_key: str, case: Case, family: str) -> Draw | None:
+        """The prepared draw of a case, which is then gone."""
+        draw = self._draws.get((operator_key, case.uuid))
+        if draw is None or draw.family != family or draw.case != case:
+            return None
+        return self._draws.pop((operator_key, case.uuid))
+
+    def put(self, operator_key: str, draw: Draw) -> bool:
+        """Keeps a draw for later; False when it is too large to keep."""
+        if draw.nbytes > self._bound:
+            return False
+        self._draws[operator_key, draw.case.uuid] = draw
+        while sum(kept.nbytes for kept in self._draws.values()) > self._bound:
+            self._draws.popitem(last=False)
+        return (operator_key, draw.case.uuid) in self._draws
+
+    def has(self, operator_key: str, case: Case) -> bool:
+        """Whether a draw of the case is ready."""
+        return (operator_key, case.uuid) in self._draws
+
+
+class Drawer:
+    """Makes draws for one operator on one device.
+
+    Args:
+        operator: where inputs and expected outputs come from.
+        device: where tensors lie.
+        book: records the seeds.
+        ahead: draws prepared earlier.
+    """
+
+    def __init__(
+        self, operator: JudgedOperator, device: torch.device, book: SeedBook, ahead: Ahead
+    ) -> None:
+        self.operator = operator
+        self.device = device
+        self.book = book
+        self._ahead = ahead
+        self._next: dict[str, Draw] = {}
+
+    def draw(self, case: Case, family: str = "") -> Draw:
+        """One new draw; one that was prepared is used up."""
+        family = family or self.operator.families[0]
+        prepared = self._next.pop(case.uuid, None) if family == self.operator.families[0] else None
+        prepared = prepared or self._ahead.take(self.operator.key, case, family)
+        if prepared is not None and not self.book.replay:
+            self.book.note(case, family, prepared.seed)
+            return prepared
+        return self._drawn(case, family, self.book.next(case, family))
+
+    def prepare(self, case: Case) -> None:
+        """Makes the case's next typical draw now, beside a candidate's build."""
+        ready = case.uuid in self._next or self._ahead.has(self.operator.key, case)
+        if not ready and not self.book.replay:
+            self._next[case.uuid] = self._drawn(case, self.operator.families[0], fresh_seed())
+
+    def prepare_for_later(self, case: Case) -> bool:
+        """Makes a typical draw for a later trial, where that is quick and small.
+
+        Returns:
+            Whether one was made and kept.
+        """
+        if self._ahead.has(self.operator.key, case):
+            return False
+        if self.operator.input_bytes(case) > LATER_BYTES:
+            return False
+        draw = self._drawn(case, self.operator.families[0], fresh_seed())
+        return self._ahead.put(self.operator.key, draw)
+
+    def _drawn(self, case: Case, family: str, seed: int) -> Draw:
+        return self._judged(case, family, seed, self.operator.draw(case, seed, family, self.device))
+
+    def derived(self, draw: Draw, how: str) -> Draw:
+        """A draw made from another as a record says it was, one of `DERIVED`."""
+        return self.twin(draw) if how == TWIN else self.rewritten(draw)
+
+    def twin(self, draw: Draw) -> Draw:
+        """A draw equal to another but for a few elements, or new values for the same structure.
+
+        Integers stay, since they may be indices into the rest: only float tensors change. Where
+        there are none, the typical inputs are drawn anew.
+        """
+        seed = self.book.next(draw.case, TWIN)
+        generator = torch.Generator(device=self.device).manual_seed(seed)
+        changed = {
+            name: _partly_rewritten(value, generator)
+            for name, value in draw.inputs.items()
+            if isinstance(value, torch.Tensor) and _rewritable(value)
+        }
+        if not changed:
+            fresh = self.operator.draw(draw.case, seed, self.operator.families[0], self.device)
+            return self._judged(draw.case, TWIN, seed, fresh)
+        return self._judged(draw.case, TWIN, seed, {**draw.inputs, **changed})
+
+    def rewritten(self, draw: Draw) -> Draw:
+        """New values in the operator's own way, else a twin; `draw` itself is not touched."""
+        seed = self.book.next(draw.case, REWRITE)
+        generator = torch.Generator(device=self.device).manual_seed(seed)
+        inputs = {
+            name: value.clone() if isinstance(value, torch.Tensor) else value
+            for name, value in draw.inputs.items()
+        }
+        if self.operator.rewrite(draw.case, inputs, generator):
+            return self._judged(draw.case, REWRITE, seed, inputs)
+        return self.twin(draw)
+
+    def _judged(self, case: Case, family: str, seed: int, inputs: dict[str, Value]) -> Draw:
+        if family in (self.operator.families[0], REWRITE):
+            self.operator.count_work(case, inputs)
+        expected = self.operator.oracle(case, inputs)
+        trusted = self.operator.trusted(case, inputs)
+        return Draw(case, family, seed, inputs, expected, trusted)
+
+
+def _rewritable(value: torch.Tensor) -> bool:
+    return value.dtype.is_floating_point and value.numel() > 0
+
+
+def _partly_rewritten(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A copy in which a few randomly placed elements trade places with others.
+
+    Values are moved, never invented, so that whatever range the operator needs is kept.
+    """
+    # As bytes or words, since not every float format can be indexed.
+    flat = value.clone().flatten().view(BIT_VIEW[value.element_size()])
+    count = max(1, int(TWIN_SHARE * flat.numel()))
+    at = torch.randint(0, flat.numel(), (count,), generator=generator, device=value.device)
+    source = torch.randint(0, flat.numel(), (count,), generator=generator, device=value.device)
+    flat[at] = flat[source]
+    return flat.view(value.dtype).view(value.shape)

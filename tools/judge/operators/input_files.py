@@ -1,0 +1,55 @@
+"""One workload's inputs as a file, for a profiler that runs outside the judge.
+
+Made by the same code as judged inputs, from a seed of the asker's; no expected output is written.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from ...errors import InfrastructureError
+from ...messages.judge import MaterialiseInputs
+from ...schema.flashinfer_trace import Definition, Workload
+from .operator_adapter import JudgedOperator
+
+SCALARS_KEY = "scalars"
+
+
+def write_inputs(request: MaterialiseInputs, device: torch.device) -> None:
+    """Writes the inputs as safetensors; scalars are JSON in the metadata under 'scalars'.
+
+    Raises:
+        DatasetError: when the operator cannot make them.
+        InfrastructureError: when the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    operator = JudgedOperator(
+        Definition.model_validate(request.definition),
+        Path(request.operator_dir) if request.operator_dir else None,
+        Path(request.dataset_root) if request.dataset_root else None,
+    )
+    case = operator.case(Workload.model_validate(request.workload))
+    inputs = operator.draw(case, request.seed, operator.families[0], device)
+    tensors = {
+        name: value.cpu().contiguous()
+        for name, value in inputs.items()
+        if isinstance(value, torch.Tensor)
+    }
+    scalars = {n: v for n, v in inputs.items() if not isinstance(v, torch.Tensor)}
+    path = Path(request.path)
+    draft = path.with_suffix(f"{path.suffix}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, str(draft), metadata={SCALARS_KEY: json.dumps(scalars)})
+        draft.replace(path)
+    except Exception as error:
+        draft.unlink(missing_ok=True)
+        raise InfrastructureError(
+            f"The inputs could not be written: {error}",
+            where=str(path),
+            remedy="Free disk space or choose another folder.",
+        ) from error

@@ -1,0 +1,380 @@
+"""What one operator brings to its own judging, loaded by path and checked as it is used.
+
+`inputs.py`, `oracle.py`, `compare.py`, `cost.py`, `policy.toml` and `structure.json` of the
+operator's folder, or the generic stand-ins where a folder or a file is missing. Files are loaded
+anew for every plan, for an operator's author edits them while a judge is warm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import itertools
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from ...devices.roofline import Cost, mean_cost
+from ...errors import DatasetError, HarnessError
+from ...schema.flashinfer_trace import (
+    Definition,
+    SafetensorsInput,
+    ScalarInput,
+    Workload,
+    definition_hash,
+)
+from ...workloads.operators import Policy, generic_cost, read_json_object, read_policy
+from ..numerics.correctness import Limits
+from . import generic_operator as generic
+from .generic_operator import Value, torch_dtype
+
+MOST_COUNTED = 8
+"""Draws of a case whose work is counted from their contents."""
+_loads = itertools.count()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of axes to be judged: a workload of the plan or a held-out one.
+
+    Args:
+        uuid: the workload's, or a made-up one for a held-out case.
+        axes: its variable axes.
+        structure: facts about input contents that axes do not tell.
+        scalars: scalar inputs that the workload states.
+        files: tensors that the workload stores in files.
+        held_out: whether an agent may learn anything of it.
+    """
+
+    uuid: str
+    axes: dict[str, int]
+    structure: dict[str, Any] | None = None
+    scalars: dict[str, Value] = field(default_factory=dict)
+    files: dict[str, SafetensorsInput] = field(default_factory=dict)
+    held_out: bool = False
+
+
+class JudgedOperator:
+    """An operator as the judge uses it.
+
+    Args:
+        definition: its contract.
+        folder: the operator's folder; None for the generic stand-ins.
+        root: what safetensors paths are relative to.
+
+    Raises:
+        DatasetError: when a file of the folder cannot be used.
+    """
+
+    def __init__(
+        self, definition: Definition, folder: Path | None = None, root: Path | None = None
+    ) -> None:
+        self.definition = definition
+        self.root = root
+        self.key = f"{definition_hash(definition)} {_stamp(folder)}"
+        self._folder = folder
+        self.policy: Policy = read_policy(folder / "policy.toml") if folder else Policy()
+        self._structure = read_json_object(folder / "structure.json") if folder else {}
+        self._inputs = _module(folder, "inputs.py")
+        self._oracle = _module(folder, "oracle.py")
+        self._compare = _module(folder, "compare.py")
+        self._cost = _module(folder, "cost.py")
+        self._reference: Callable[..., Any] | None = None
+        self._flops: dict[str, float | None] = {}
+        """Counted with the reference, by case, where the operator brings no cost of its own."""
+        self._counted: dict[str, list[Cost]] = {}
+        """Work of drawn inputs, by case, where without them only an expectation is known."""
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Input families, the typical one first."""
+        source = self._inputs if self._inputs is not None else generic
+        return tuple(getattr(source, "FAMILIES", ("typical",)))
+
+    def case(self, workload: Workload) -> Case:
+        """The case that a workload states."""
+        return Case(
+            uuid=workload.uuid,
+            axes=dict(workload.axes),
+            structure=self._structure.get(workload.uuid),
+            scalars={n: s.value for n, s in workload.inputs.items() if isinstance(s, ScalarInput)},
+            files={n: s for n, s in workload.inputs.items() if isinstance(s, SafetensorsInput)},
+        )
+
+    def held_out(self, rng: random.Random, count: int, like: Case) -> list[Case]:
+        """Draws cases that no agent has seen.
+
+        Args:
+            rng: source of randomness.
+            count: how many.
+            like: where held-out cases take their scalars from.
+        """
+        draw = getattr(self._inputs, "held_out", None)
+        if draw is None or count == 0:
+            return []
+        cases = [_plain(item) for item in draw(rng, count)]
+        return [
+            Case(
+                uuid=f"held-out-{position}",
+                axes=dict(item["axes"]),
+                structure=item.get("structure"),
+                scalars={**like.scalars, **item.get("scalars", {})},
+                held_out=True,
+            )
+            for position, item in enumerate(cases)
+        ]
+
+    def draw(self, case: Case, seed: int, family: str, device: torch.device) -> dict[str, Value]:
+        """Makes one set of inputs, in the definition's order.
+
+        Raises:
+            DatasetError: when the generator fails or makes what the definition does not declare.
+        """
+        generator = torch.Generator(device=device).manual_seed(seed)
+        axes = self.definition.axis_values(case.axes)
+        if self._inputs is None:
+            drawn = generic.draw_inputs(
+                self.definition, axes, case.scalars, generator, device, family
+            )
+        else:
+            drawn = self._guarded(
+                "generate",
+                lambda module: module.generate(
+                    axes,
+                    structure=case.structure,
+                    scalars=dict(case.scalars),
+                    generator=generator,
+                    device=device,
+                    family=family,
+                ),
+            )
+        stored = self._stored(case, device)
+        return self._checked(case, {**drawn, **case.scalars, **stored})
+
+    def oracle(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
+        """The outputs that the inputs must give, in a higher precision."""
+        own = getattr(self._oracle, "oracle", None)
+        if own is not None:
+            return self._named(case, own(**inputs))
+        wide = generic.widened(inputs)
+        exact = self._run_reference(case, inputs)
+        if wide is None:
+            return exact
+        try:
+            raised = self._run_reference(case, wide)
+        # Not every reference takes wider inputs; then its own precision has to do.
+        except Exception:
+            return exact
+        return {
+            name: raised[name] if _close(raised[name], exact[name], self.limits(name)) else value
+            for name, value in exact.items()
+        }
+
+    def trusted(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
+        """The outputs of a trusted implementation in the declared precision."""
+        own = getattr(self._oracle, "trusted", None)
+        outputs = self._named(case, own(**inputs)) if own else self._run_reference(case, inputs)
+        return {
+            name: value.to(torch_dtype(self.definition.outputs[name].dtype))
+            for name, value in outputs.items()
+        }
+
+    def limits(self, output: str) -> Limits:
+        """How far the named output may be from the oracle's."""
+        tolerance = self.policy.tolerance
+        published = {
+            "atol": tolerance.atol,
+            "rtol": tolerance.rtol,
+            "required_matched_ratio": tolerance.required_matched_ratio,
+        }
+        strict = self.policy.strict.get(output)
+        if strict is None:
+            return Limits(**published)
+        return Limits(
+            **published,
+            rms_factor=strict.rms_factor,
+            max_factor=strict.max_factor,
+            rms_floor=strict.rms_floor,
+            max_floor=strict.max_floor,
+        )
+
+    def compares(self, output: str) -> bool:
+        """Whether the operator compares this output itself (index sets and the like)."""
+        return self._compare is not None and self.policy.strict_limit(output).kind != "values"
+
+    def compare(
+        self,
+        output: str,
+        inputs: Mapping[str, Value],
+        expected: torch.Tensor,
+        got: torch.Tensor,
+    ) -> dict[str, Any]:
+        """The operator's own comparison of one output."""
+        strict = self.policy.strict_limit(output)
+        limits = {**self.policy.tolerance.model_dump(), **strict.model_dump()}
+        assert self._compare is not None
+        try:
+            return dict(self._compare.compare(output, dict(inputs), expected, got, limits))
+        except Exception as error:
+            raise self._fault("compare.py", "compare", error) from error
+
+    def input_bytes(self, case: Case) -> int:
+        """Bytes of the case's input tensors."""
+        shapes = self.definition.input_shapes(self.definition.axis_values(case.axes))
+        return sum(
+            math.prod(shape) * torch_dtype(self.definition.inputs[name].dtype).itemsize
+            for name, shape in shapes.items()
+            if shape is not None
+        )
+
+    def cost(self, case: Case, inputs: Mapping[str, Value] | None = None) -> Cost:
+        """The work that any correct kernel must do for the case."""
+        axes = self.definition.axis_values(case.axes)
+        if self._cost is None:
+            return generic_cost(self.definition, axes, self._flops.get(case.uuid))
+        if inputs is None and self._counted.get(case.uuid):
+            return mean_cost(self._counted[case.uuid])
+        try:
+            return Cost(**self._cost.cost(axes, structure=case.structure, inputs=inputs))
+        except Exception as error:
+            raise self._fault("cost.py", "cost", error) from error
+
+    def count_work(self, case: Case, inputs: Mapping[str, Value]) -> None:
+        """Counts the work of a draw, where the cost model has only an expectation without it."""
+        seen = self._counted.setdefault(case.uuid, [])
+        if self._cost is None or len(seen) >= MOST_COUNTED:
+            return
+        # The expectation stands where the operator's author did not foresee these inputs.
+        with contextlib.suppress(HarnessError):
+            if seen or self.cost(case).expected:
+                seen.append(self.cost(case, inputs))
+
+    def rewrite(self, case: Case, inputs: dict[str, Value], generator: torch.Generator) -> bool:
+        """Refreshes the inputs in place by the operator's own means; False when it has none."""
+        own = getattr(self._inputs, "rewrite", None)
+        if own is None:
+            return False
+        axes = self.definition.axis_values(case.axes)
+        own(inputs, generator, axes=axes, structure=case.structure)
+        return True
+
+    def _run_reference(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
+        if self._reference is None:
+            self._reference = generic.compile_reference(self.definition)
+        reference = self._reference
+
+        def run() -> Any:
+            copies = [v.clone() if isinstance(v, torch.Tensor) else v for v in inputs.values()]
+            return reference(*copies)
+
+        with torch.no_grad():
+            if self._cost is not None or case.uuid in self._flops:
+                return self._named(case, run())
+            result, self._flops[case.uuid] = generic.counting_flops(run)
+        return self._named(case, result)
+
+    def _named(self, case: Case, result: Any) -> dict[str, torch.Tensor]:
+        shapes = self.definition.output_shapes(self.definition.axis_values(case.axes))
+        return generic.named_outputs(self.definition, result, shapes)
+
+    def _stored(self, case: Case, device: torch.device) -> dict[str, Value]:
+        stored: dict[str, Value] = {}
+        for name, spec in case.files.items():
+            path = (self.root or Path()) / spec.path
+            if not path.is_file():
+                if self._inputs is not None:
+                    continue
+                raise DatasetError(
+                    f"Input {name!r} is stored in a file that is not there",
+                    where=str(path),
+                    remedy="Fetch the dataset's blobs, or give the operator an inputs.py.",
+                )
+            from safetensors import SafetensorError, safe_open
+
+            try:
+                with safe_open(str(path), framework="pt") as blob:
+                    stored[name] = blob.get_tensor(spec.tensor_key).to(device)
+            except SafetensorError as error:
+                raise DatasetError(
+                    f"Input {name!r} cannot be read from its file: {error}",
+                    where=str(path),
+                    remedy="Fetch it anew; a git-lfs pointer becomes the file by: git lfs pull.",
+                ) from error
+        return stored
+
+    def _checked(self, case: Case, drawn: Mapping[str, Any]) -> dict[str, Value]:
+        inputs: dict[str, Value] = {}
+        shapes = self.definition.input_shapes(self.definition.axis_values(case.axes))
+        for name, shape in shapes.items():
+            if name not in drawn:
+                raise DatasetError(f"No input {name!r} was made", where=self.definition.name)
+            value = drawn[name]
+            if shape is None:
+                inputs[name] = value.item() if isinstance(value, torch.Tensor) else value
+                continue
+            dtype = torch_dtype(self.definition.inputs[name].dtype)
+            if tuple(value.shape) != shape or value.dtype != dtype:
+                raise DatasetError(
+                    f"Input {name!r} was made as {list(value.shape)} {value.dtype}; the definition "
+                    f"declares {list(shape)} {dtype}",
+                    where=self.definition.name,
+                )
+            inputs[name] = value.contiguous()
+        return inputs
+
+    def _guarded(self, what: str, action: Callable[[Any], Any]) -> dict[str, Any]:
+        try:
+            return dict(action(self._inputs))
+        except Exception as error:
+            raise self._fault("inputs.py", what, error) from error
+
+    def _fault(self, file: str, what: str, error: Exception) -> HarnessError:
+        return DatasetError(
+            f"{what}() of the operator failed: {type(error).__name__}: {error}",
+            where=str(self._folder / file) if self._folder else self.definition.name,
+            remedy="This is a fault of the operator's folder, not of the candidate.",
+        )
+
+
+def _close(wide: torch.Tensor, exact: torch.Tensor, limits: Limits) -> bool:
+    """Whether the reference on wider inputs still computes the same thing."""
+    if not exact.dtype.is_floating_point:
+        return False
+    return torch.allclose(
+        wide.double(), exact.double(), rtol=10 * limits.rtol, atol=10 * limits.atol, equal_nan=True
+    )
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    return dict(item) if isinstance(item, Mapping) else dict(vars(item))
+
+
+def _stamp(folder: Path | None) -> str:
+    """Changes whenever a file of the folder does."""
+    files = sorted(folder.glob("*.*")) if folder else []
+    return ",".join(f"{f.name}:{f.stat().st_mtime_ns}" for f in files)
+
+
+def _module(folder: Path | None, file: str) -> ModuleType | None:
+    path = folder / file if folder else None
+    if path is None or not path.is_file():
+        return None
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(f"operator_{digest}_{next(_loads)}", path)
+    if spec is None or spec.loader is None:
+        raise DatasetError("It is not a Python file", where=str(path))
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise DatasetError(
+            f"It cannot be imported: {type(error).__name__}: {error}", where=str(path)
+        ) from error
+    return module

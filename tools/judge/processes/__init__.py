@@ -1,0 +1,1 @@
+"""Candidate processes, seen from the judge."""

@@ -1,0 +1,381 @@
+"""One candidate process from the judge's side: start it, talk to it, end it.
+
+Nothing that comes back is believed but that it was said; a candidate that dies, hangs or talks out
+of turn becomes a `Lost`, never an exception. Exceptions here mean that the zygote, which is ours,
+failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from ...errors import InfrastructureError
+from ...messages.candidate import (
+    CANDIDATE_FRAME_BYTES,
+    TRUSTED_FRAME_BYTES,
+    BuildRequest,
+    Built,
+    Called,
+    CallRequest,
+    Collect,
+    Collected,
+    Compiled,
+    CompileRequest,
+    Exit,
+    MapArena,
+    Mapped,
+    Prepare,
+    Prepared,
+    Reap,
+    Reaped,
+    Spawn,
+    Spawned,
+    WireError,
+    from_candidate,
+    from_zygote,
+)
+from ...messages.sockets import WireClosedError, WireTimeoutError, close_all, recv_frame, send_frame
+from ...settings import candidate_environment
+from ..checks.failures import Lost, clean, exit_words
+from ..leftovers import private_folder
+from . import triton_cache
+
+ZYGOTE_TIMEOUT_S = 90.0
+SEND_TIMEOUT_S = 1.0
+"""A candidate has one request at a time to take: there is no room only where it takes none."""
+SEND_SOURCES_TIMEOUT_S = 60.0
+PREPARE_TIMEOUT_S = 60.0
+LOG_HEAD = 4_000
+LOG_TAIL = 4_000
+
+Reply = Prepared | Mapped | Built | Compiled | Called | Collected
+Request = Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Collect
+R = TypeVar("R", Prepared, Mapped, Built, Compiled, Called, Collected)
+
+
+class CandidateSession(Protocol):
+    """A candidate that can be asked things; implemented by a process, and by scripts in tests."""
+
+    granted: Sequence[str]
+    missing: Sequence[str]
+
+    def ask(self, message: Request, fds: Sequence[int] = ()) -> None:
+        """Sends a request without waiting for its answer."""
+        ...
+
+    def answer(self, kind: type[R], timeout_s: float) -> R | Lost:
+        """Waits for the answer to the request before."""
+        ...
+
+    def log(self) -> str:
+        """What it printed so far, cut."""
+        ...
+
+    def close(self) -> None:
+        """Ends it and everything that it started."""
+        ...
+
+
+def _protocol_words(error: WireError) -> str:
+    """What was wrong with a frame; its text may quote the candidate."""
+    return clean(f"It wrote what is no answer to the judge: {error}")
+
+
+def request(
+    session: CandidateSession,
+    message: Request,
+    kind: type[R],
+    timeout_s: float,
+    fds: Sequence[int] = (),
+) -> R | Lost:
+    """Asks and waits."""
+    session.ask(message, fds)
+    return session.answer(kind, timeout_s)
+
+
+class LogPipe:
+    """Drains what a candidate prints and keeps the beginning and the end of it."""
+
+    def __init__(self) -> None:
+        self._read, self.write = os.pipe()
+        os.set_inheritable(self.write, False)
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._total = 0
+        self._thread = threading.Thread(target=self._drain, daemon=True, name="candidate-log")
+        self._thread.start()
+
+    def started(self) -> None:
+        """Closes this process's copy of the write end, once the candidate has its own."""
+        os.close(self.write)
+
+    def text(self) -> str:
+        """What was printed, its middle cut when it is long."""
+        left_out = self._total - len(self._head) - len(self._tail)
+        gap = f"\n… {left_out} bytes cut …\n" if left_out > 0 else ""
+        return self._head.decode("utf-8", "replace") + gap + self._tail.decode("utf-8", "replace")
+
+    def join(self) -> None:
+        """Waits until every writer is gone."""
+        self._thread.join(timeout=1.0)
+
+    def _drain(self) -> None:
+        while part := os.read(self._read, 1 << 16):
+            self._total += len(part)
+            room = LOG_HEAD - len(self._head)
+            self._head += part[:room] if room > 0 else b""
+            self._tail += part[max(room, 0) :]
+            del self._tail[:-LOG_TAIL]
+        os.close(self._read)
+
+
+class ZygoteGoneError(InfrastructureError):
+    """Raised when a zygote was killed, by a lack of memory or by a person."""
+
+
+@dataclass(frozen=True)
+class SpawnOptions:
+    """What every candidate of one judge gets.
+
+    Args:
+        cache_dir: finished builds, by content.
+        cuda: whether CUDA must be reachable.
+        memory_bytes: most host memory; None: not limited.
+        triton_seed: Triton's own stubs, compiled by a process of ours.
+    """
+
+    cache_dir: Path | None
+    cuda: bool
+    memory_bytes: int | None = None
+    triton_seed: Path | None = None
+
+
+class Zygote:
+    """A warm process that has imported torch and forks candidates.
+
+    Args:
+        options: what candidates get.
+        interpret: whether Triton kernels are to run in the interpreter.
+    """
+
+    def __init__(self, options: SpawnOptions, *, interpret: bool) -> None:
+        self._options = options
+        self._interpret = interpret
+        self._lock = threading.Lock()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        command = [
+            sys.executable,
+            "-m",
+            "kernel_harness.tools.candidate",
+            "--socket",
+            str(theirs.fileno()),
+        ]
+        self._process = subprocess.Popen(
+            [*command, "--interpret"] if interpret else command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=candidate_environment(),
+        )
+        theirs.close()
+
+    def spawn(self) -> ProcessSession:
+        """Forks one candidate process.
+
+        Raises:
+            InfrastructureError: when the zygote is gone or does not answer.
+        """
+        private = private_folder()
+        private.chmod(0o711)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        log = LogPipe()
+        message = Spawn(
+            private_dir=str(private),
+            cache_dir=str(self._options.cache_dir) if self._options.cache_dir else None,
+            environment=candidate_environment(),
+            memory_bytes=self._options.memory_bytes,
+            cuda=self._options.cuda,
+        )
+        with theirs:
+            try:
+                answer = self._exchange(message, [theirs.fileno(), log.write])
+            except InfrastructureError:
+                ours.close()
+                shutil.rmtree(private, ignore_errors=True)
+                raise
+            finally:
+                log.started()
+        if not isinstance(answer, Spawned):
+            raise InfrastructureError(f"The zygote answered {answer.kind!r} to a spawn request")
+        if answer.pid == 0:
+            ours.close()
+            shutil.rmtree(private, ignore_errors=True)
+            log.join()
+            words = [*answer.missing, clean(log.text()[-600:])]
+            raise InfrastructureError(
+                f"No candidate process could be started: {'; '.join(filter(None, words))}",
+                where="tools.candidate",
+                remedy="Look for limits on processes or memory; check_environment says more.",
+            )
+        session = ProcessSession(self, answer, ours, log, private)
+        if self._options.triton_seed is not None and self._options.triton_seed.is_dir():
+            triton_cache.carry(self._options.triton_seed, session.triton_cache)
+        return session
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def another(self) -> Zygote:
+        """One like it, once this one is gone.
+
+        To be called in the main thread: a zygote dies with the thread that started it.
+        """
+        self.close()
+        return Zygote(self._options, interpret=self._interpret)
+
+    def reap(self, pid: int) -> int | None:
+        """Kills a candidate with all that it started; its exit code, or minus the signal."""
+        answer = self._exchange(Reap(pid=pid))
+        return answer.exit_status if isinstance(answer, Reaped) else None
+
+    def close(self) -> None:
+        """Ends the zygote; its candidates die with it."""
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _exchange(self, message: Spawn | Reap, fds: Sequence[int] = ()) -> Spawned | Reaped:
+        with self._lock:
+            try:
+                send_frame(self._socket, message, fds)
+                answer, received = recv_frame(
+                    self._socket, from_zygote, TRUSTED_FRAME_BYTES, timeout_s=ZYGOTE_TIMEOUT_S
+                )
+            except (WireError, OSError) as error:
+                gone = isinstance(error, WireClosedError)
+                raise (ZygoteGoneError if gone else InfrastructureError)(
+                    f"The process that starts candidates cannot be talked to: {error}",
+                    where="tools.candidate",
+                    remedy="Evaluate again; should it happen twice, look for a lack of memory.",
+                ) from error
+        close_all(received)
+        return answer
+
+
+class ProcessSession:
+    """A candidate process; made by `Zygote.spawn`."""
+
+    def __init__(
+        self, zygote: Zygote, spawned: Spawned, sock: socket.socket, log: LogPipe, private: Path
+    ) -> None:
+        self.pid = spawned.pid
+        self.granted: Sequence[str] = spawned.granted
+        self.missing: Sequence[str] = spawned.missing
+        self._zygote = zygote
+        self._socket = sock
+        self._log = log
+        self._private = private
+        self._closing = threading.Lock()
+        self._closed = False
+        self._lost: Lost | None = None
+        self._preparing = False
+        self.exit_status: int | None = None
+
+    def prepare(self, device_index: int) -> None:
+        """Has it bring the device up; the next answer waits for that first."""
+        self.ask(Prepare(device_index=device_index))
+        self._preparing = True
+
+    def prepared(self) -> bool:
+        """Waits until the device is up; False when the process is gone by then, or has spoken."""
+        self._end_preparing()
+        if self._lost is not None:
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def _end_preparing(self) -> None:
+        if self._preparing:
+            self._preparing = False
+            self.answer(Prepared, PREPARE_TIMEOUT_S)
+
+    def ask(self, message: Request, fds: Sequence[int] = ()) -> None:
+        """Sends a request; a candidate that is gone is noticed by `answer`."""
+        if self._lost is not None:
+            return
+        large = isinstance(message, BuildRequest)
+        timeout_s = SEND_SOURCES_TIMEOUT_S if large else SEND_TIMEOUT_S
+        try:
+            with contextlib.suppress(WireClosedError, OSError):
+                send_frame(self._socket, message, fds, timeout_s=timeout_s)
+        except WireTimeoutError:
+            self._lost = self._lose("protocol", "It takes none of the judge's requests.")
+
+    def answer(self, kind: type[R], timeout_s: float) -> R | Lost:
+        """Waits for the answer; whatever goes wrong ends the process."""
+        self._end_preparing()
+        if self._lost is not None:
+            return self._lost
+        try:
+            message, fds = recv_frame(
+                self._socket, from_candidate, CANDIDATE_FRAME_BYTES, timeout_s=timeout_s
+            )
+        except WireTimeoutError:
+            return self._lose("timeout", f"It did not answer within {timeout_s:.3g} s.")
+        except (WireClosedError, OSError):
+            return self._lose("crash", "")
+        except WireError as error:
+            return self._lose("protocol", _protocol_words(error))
+        close_all(fds)
+        if not isinstance(message, kind):
+            return self._lose("protocol", f"It answered {message.kind!r} out of turn.")
+        return message
+
+    @property
+    def triton_cache(self) -> Path:
+        """Where its compiled Triton kernels lie; its owner is the candidate."""
+        return self._private / triton_cache.FOLDER
+
+    def log(self) -> str:
+        """What it printed so far, cut."""
+        if self._closed:
+            self._log.join()
+        return self._log.text()
+
+    def close(self) -> None:
+        """Ends the process and everything that it started; safe from any thread, and twice."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            with contextlib.suppress(WireError, OSError):
+                send_frame(self._socket, Exit(), timeout_s=SEND_TIMEOUT_S)
+            try:
+                self.exit_status = self._zygote.reap(self.pid)
+            finally:
+                self._socket.close()
+                shutil.rmtree(self._private, ignore_errors=True)
+
+    def _lose(self, kind: str, detail: str) -> Lost:
+        self.close()
+        if kind == "crash":
+            detail = f"The candidate's process {exit_words(self.exit_status)}."
+        self._lost = Lost(kind, detail, self.exit_status)
+        return self._lost

@@ -1,0 +1,120 @@
+"""What the judge says while a trial runs, and how it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from ...errors import HarnessError
+from ...messages.candidate import Message
+from ...messages.judge import Progress
+from ...schema.evaluation import Stage
+from .candidate_process import CandidateSession
+
+TICK_S = 1.5
+
+
+class TrialCancelledError(HarnessError):
+    """Raised inside a trial that the server has cancelled."""
+
+
+class Cancellation:
+    """Stops one trial from another thread: kills its processes, then has it give up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: list[CandidateSession] = []
+        self._requested = False
+
+    @property
+    def requested(self) -> bool:
+        """Whether the trial is to stop."""
+        return self._requested
+
+    def watch(self, session: CandidateSession) -> None:
+        """Names a process to be killed on cancellation."""
+        with self._lock:
+            self._sessions.append(session)
+        if self._requested:
+            session.close()
+
+    def cancel(self) -> None:
+        """Kills every watched process; callable from any thread."""
+        with self._lock:
+            self._requested = True
+            sessions = list(self._sessions)
+        for session in sessions:
+            with contextlib.suppress(HarnessError, OSError):
+                session.close()
+
+    def check(self) -> None:
+        """Raises `TrialCancelledError` when the trial is to stop."""
+        if self._requested:
+            raise TrialCancelledError("The evaluation was cancelled")
+
+
+class Reporter:
+    """Sends progress: at each step, and in between so that nobody takes silence for a hang.
+
+    Args:
+        send: writes one message to the server.
+        evaluation_id: whose progress it is.
+    """
+
+    def __init__(self, send: Callable[[Message], None], evaluation_id: str) -> None:
+        self._send = send
+        self._id = evaluation_id
+        self._lock = threading.Lock()
+        self._done = 0.0
+        self._ticks = 0
+        self._total = 10.0
+        self._stage = Stage.REQUEST
+        self._message = "starting"
+        self._since = time.monotonic()
+        self._stop = threading.Event()
+
+    def expect(self, steps: int) -> None:
+        """Says how many steps there will be."""
+        with self._lock:
+            self._total = max(self._done + 1, float(steps))
+
+    def step(self, stage: Stage, message: str) -> None:
+        """Begins the next step."""
+        with self._lock:
+            self._done += 1
+            self._total = max(self._total, self._done + 1)
+            self._ticks = 0
+            self._stage, self._message, self._since = stage, message, time.monotonic()
+            self._say(message)
+
+    @contextlib.contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Repeats the last step with its duration while the block runs."""
+        thread = threading.Thread(target=self._tick, daemon=True, name="progress")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+
+    def _tick(self) -> None:
+        while not self._stop.wait(TICK_S):
+            with self._lock:
+                self._ticks += 1
+                self._say(f"{self._message} ({time.monotonic() - self._since:.0f} s)")
+
+    def _say(self, message: str) -> None:
+        # A client may drop progress that does not grow, so that ticks grow a little too.
+        within = 0.9 * (1 - 1 / (1 + self._ticks / 20))
+        self._send(
+            Progress(
+                evaluation_id=self._id,
+                done=self._done + within,
+                total=self._total,
+                stage=self._stage.value,
+                message=message,
+            )
+        )

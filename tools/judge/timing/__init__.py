@@ -1,0 +1,1 @@
+"""Paired, verified, cold calls."""

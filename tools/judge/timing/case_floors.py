@@ -1,0 +1,45 @@
+"""The least times of a case, on the device at hand and on the targets of a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...devices.roofline import Cost, Hardware, floors, identify, load_hardware
+from ...errors import DatasetError
+from ...messages.judge import EvaluatePlan
+from ...schema.evaluation import Executor
+from ..operators.operator_adapter import Case, JudgedOperator
+from ..processes.context import Room
+
+DEVICE = "device"
+
+
+class Floors:
+    """Nominal floors in microseconds.
+
+    Args:
+        plan: names the targets and the table of devices.
+        operator: knows the work of a case.
+        room: the device at hand; one that is not in the table has no floor.
+    """
+
+    def __init__(self, plan: EvaluatePlan, operator: JudgedOperator, room: Room) -> None:
+        self._operator = operator
+        table = load_hardware(Path(plan.hardware_file)) if plan.hardware_file else {}
+        self._devices: dict[str, Hardware] = {t: table[t] for t in plan.targets if t in table}
+        if table and room.info.executor is Executor.CUDA:
+            here = identify(room.info.name, room.info.sm_count, room.memory_mhz, table)
+            if here is not None:
+                self._devices[DEVICE] = here
+
+    def cost(self, case: Case) -> Cost:
+        """The work of a case."""
+        return self._operator.cost(case)
+
+    def of(self, case: Case) -> dict[str, float]:
+        """Floors by device; a held-out case or an unusable cost has none."""
+        try:
+            cost = self._operator.cost(case)
+            return {name: floors(cost, device).nominal_us for name, device in self._devices.items()}
+        except DatasetError:
+            return {}

@@ -1,0 +1,116 @@
+"""Watching a device's clocks, power and throttling while it is timed, through NVML.
+
+The judge's own observation, taken beside the candidate's claims. It changes nothing on the device,
+and sees a throttle only when one lasts as long as the interval between two looks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import torch
+
+from ...schema.evaluation import ClockSample
+from ..processes.context import nvml_handle, open_nvml
+
+INTERVAL_S = 0.1
+KEPT_SAMPLES = 3_000
+REASONS = {
+    0x1: "idle",
+    0x2: "application_clocks",
+    0x4: "power_cap",
+    0x8: "hardware_slowdown",
+    0x10: "sync_boost",
+    0x20: "thermal_software",
+    0x40: "thermal_hardware",
+    0x80: "power_brake",
+}
+"""Bits of NVML's clocks-event reasons."""
+THROTTLES = frozenset({"hardware_slowdown", "thermal_software", "thermal_hardware", "power_brake"})
+"""Reasons that set a sample aside; a power cap is only noted, since many boards run at it."""
+
+
+def reason_names(bits: int) -> list[str]:
+    """Words for a mask of clocks-event reasons."""
+    return [name for bit, name in REASONS.items() if bits & bit]
+
+
+class ClockWatch:
+    """Samples one device in a thread, as a context manager.
+
+    Args:
+        device: what to watch; without NVML nothing is seen, and nothing is set aside.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.samples: list[ClockSample] = []
+        self._began = time.monotonic()
+        self._stop = threading.Event()
+        self._nvml: Any = open_nvml()
+        self._handle = nvml_handle(self._nvml, device) if self._nvml else None
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="clocks")
+
+    def __enter__(self) -> ClockWatch:
+        if self._handle is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        if self._handle is not None:
+            self._thread.join()
+
+    def now(self) -> float:
+        """Seconds since the watch began, as in the samples."""
+        return time.monotonic() - self._began
+
+    def throttled(self, at_s: float) -> bool:
+        """Whether a throttle was seen next to that moment."""
+        return throttled_at(self.samples, at_s)
+
+    def other_processes(self, ours: set[int]) -> list[int]:
+        """Processes with a context on the device that are not among `ours`, where NVML tells."""
+        if self._handle is None:
+            return []
+        try:
+            running = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+        except self._nvml.NVMLError:
+            return []
+        return sorted(p.pid for p in running if p.pid not in ours)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(INTERVAL_S):
+            if len(self.samples) < KEPT_SAMPLES:
+                self.samples.append(self._sample())
+
+    def _sample(self) -> ClockSample:
+        nvml, handle = self._nvml, self._handle
+
+        def ask(function: str, *arguments: Any) -> Any:
+            try:
+                return getattr(nvml, function)(handle, *arguments)
+            except (nvml.NVMLError, AttributeError):
+                return None
+
+        power = ask("nvmlDeviceGetPowerUsage")
+        bits = ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if bits is None:
+            bits = ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+        return ClockSample(
+            at_s=round(self.now(), 3),
+            sm_mhz=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+            memory_mhz=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
+            power_w=power / 1000 if power is not None else None,
+            temperature_c=ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+            throttle=reason_names(int(bits or 0)),
+        )
+
+
+def throttled_at(samples: list[ClockSample], at_s: float) -> bool:
+    """Whether a sample within two intervals of that moment shows a throttle."""
+    return any(
+        abs(sample.at_s - at_s) <= 2 * INTERVAL_S and THROTTLES & set(sample.throttle)
+        for sample in samples
+    )

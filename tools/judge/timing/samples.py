@@ -1,0 +1,102 @@
+"""Timed calls in order, and the quick statistics that decide when there are enough of them.
+
+Pure. What a record finally says of its samples is computed by tools/evaluation/comparison.py; the
+interval here only stops the sampling.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...messages.candidate import Activity
+from ...schema.evaluation import KernelTime, Measurement
+from ..calls.judged_call import Outcome
+
+Z_99 = 2.576
+
+
+@dataclass
+class Samples:
+    """Timed calls of one solution on one workload, in order."""
+
+    cold_ns: list[int] = field(default_factory=list)
+    warm_ns: list[int] = field(default_factory=list)
+    host_ns: list[int] = field(default_factory=list)
+    block: list[int] = field(default_factory=list)
+    at_s: list[float] = field(default_factory=list)
+    activities: list[list[Activity]] = field(default_factory=list)
+
+    def add(self, outcome: Outcome, block: int, at_s: float) -> None:
+        """Adds one cold call."""
+        assert outcome.called.span_ns is not None
+        self.cold_ns.append(outcome.called.span_ns)
+        self.host_ns.append(outcome.called.host_ns or 0)
+        self.block.append(block)
+        self.at_s.append(at_s)
+        self.activities.append(outcome.called.activities)
+
+    def measurement(self, timer: str, throttled: Callable[[float], bool]) -> Measurement:
+        """The record of these samples."""
+        return Measurement(
+            timer=timer,
+            cold_ns=self.cold_ns,
+            warm_ns=self.warm_ns,
+            host_ns=self.host_ns,
+            block=self.block,
+            set_aside=[i for i, at in enumerate(self.at_s) if throttled(at)],
+            kernels=kernel_times(self.activities),
+        )
+
+
+def by_host(measurement: Measurement | None) -> Measurement | None:
+    """The same samples, ranked by the host's time: where work may hide before the first kernel."""
+    return measurement and measurement.model_copy(update={"by_host": True})
+
+
+def log_ratios(ours: Samples, theirs: Samples) -> np.ndarray:
+    """Log of baseline over candidate by pair; log latency where there is no baseline."""
+    own = np.log(np.maximum(np.array(ours.cold_ns, dtype=float), 1.0))
+    if len(theirs.cold_ns) != len(ours.cold_ns):
+        return own
+    return np.log(np.maximum(np.array(theirs.cold_ns, dtype=float), 1.0)) - own
+
+
+def half_width(values: np.ndarray) -> float:
+    """Half the width of the 99 % order-statistic interval of the median; infinite below 8 values.
+
+    99 %, not 95, because it is looked at again and again until it is narrow enough.
+    """
+    count = len(values)
+    if count < 8:
+        return math.inf
+    ordered = np.sort(values)
+    reach = Z_99 * math.sqrt(count) / 2
+    low = max(math.floor(count / 2 - reach) - 1, 0)
+    high = min(math.ceil(count / 2 + reach), count - 1)
+    return float(ordered[high] - ordered[low]) / 2
+
+
+def kernel_times(calls: Sequence[Sequence[Activity]]) -> list[KernelTime]:
+    """Device time by kernel name and origin over all calls, the longest first."""
+    totals: dict[tuple[str, str], tuple[int, int]] = {}
+    for call in calls:
+        for activity in call:
+            key = (activity.name, activity.origin)
+            launches, spent = totals.get(key, (0, 0))
+            totals[key] = (launches + 1, spent + max(activity.end_ns - activity.start_ns, 0))
+    every = sum(spent for _, spent in totals.values()) or 1
+    times = [
+        KernelTime(
+            name=name,
+            launches=launches,
+            share=spent / every,
+            microseconds=spent / 1e3,
+            origin=origin,
+        )
+        for (name, origin), (launches, spent) in totals.items()
+    ]
+    return sorted(times, key=lambda k: -k.microseconds)

@@ -1,0 +1,222 @@
+"""Verified calls for a timing: each is judged as any other, and its claimed times are bounded.
+
+The candidate's clock reads its records once for several calls, for reading them costs more than a
+short call does; what is right is decided at once all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ...messages.candidate import CallTimes, DeferredTimes
+from ...messages.judge import EvaluatePlan
+from ...schema.evaluation import Failure, Finding, Measurement, Severity, Status
+from ..calls.judged_call import CallOptions, Exchange, Outcome
+from ..checks import integrity
+from ..checks.call_verdict import judge, judge_lost
+from ..checks.failures import Lost
+from ..operators.input_draws import Draw
+from ..operators.operator_adapter import Case, JudgedOperator
+from ..processes.progress import Cancellation
+from .process_pairs import Block
+
+LATE_SHARE = 0.1
+BASELINE_SHARE = 0.2
+"""Share of the baseline's timed calls that are verified; the candidate's all are."""
+
+
+@dataclass
+class Timed:
+    """What timing one workload gave."""
+
+    status: Status | None = None
+    failure: Failure | None = None
+    reason: str | None = None
+    calls: int = 0
+    measurement: Measurement | None = None
+    baseline: Measurement | None = None
+
+
+class WorkloadEndedError(Exception):
+    """Leaves the timing of one workload with what was found."""
+
+    def __init__(self, timed: Timed) -> None:
+        super().__init__()
+        self.timed = timed
+
+
+class TimedCalls:
+    """Makes the calls of one timing.
+
+    Args:
+        plan, operator, cancellation, rng: as for the trial.
+    """
+
+    def __init__(
+        self,
+        plan: EvaluatePlan,
+        operator: JudgedOperator,
+        cancellation: Cancellation,
+        rng: random.Random,
+    ) -> None:
+        self._timeout_s = plan.call_timeout_s
+        self._operator = operator
+        self._cancellation = cancellation
+        self._rng = rng
+        self._number = 0
+        self.timer: str | None = None
+        self.timer_note: str | None = None
+        self.findings: list[Finding] = []
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def measured(self, part: str) -> Iterator[None]:
+        """Adds what the block takes to the seconds of a part."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - began
+            self.seconds[part] = round(self.seconds.get(part, 0.0) + spent, 4)
+
+    def cold(self) -> CallOptions:
+        """A call on a cold cache, whose times are read by `with_times`."""
+        self._number += 1
+        return CallOptions(
+            time="cold",
+            poison=self._rng.randint(0, 1),
+            late=self._rng.random() < LATE_SHARE,
+            timeout_s=self._timeout_s,
+            defer=self._number,
+        )
+
+    def candidate(
+        self,
+        exchange: Exchange,
+        draw: Draw,
+        options: CallOptions,
+        timed: Timed,
+        at: Outcome | None = None,
+    ) -> Outcome:
+        """One verified call of the candidate.
+
+        Raises:
+            WorkloadEndedError: when it is not right, or claims more time than passed.
+        """
+        self._cancellation.check()
+        with self.measured("candidate_calls"):
+            outcome = exchange.call(draw, options, at.layout if at else None)
+        self._cancellation.check()
+        timed.calls += 1
+        log = exchange.session.log() if isinstance(outcome, Lost) else ""
+        with self.measured("verdicts"):
+            verdict = judge(self._operator, draw, outcome, log)
+        self.add(verdict.findings)
+        if isinstance(outcome, Lost) or not verdict.passed:
+            assert verdict.failure is not None
+            failure = verdict.failure.model_copy(
+                update={"message": f"In timed call {timed.calls}: {verdict.failure.message}"}
+            )
+            raise WorkloadEndedError(Timed(verdict.status, failure, calls=timed.calls))
+        self._require_possible(outcome, draw.case, timed)
+        return outcome
+
+    def baseline(
+        self, block: Block, draw: Draw, options: CallOptions, at: Outcome | None = None
+    ) -> Outcome | None:
+        """One call of the baseline; whatever goes wrong with it is not the candidate's fault."""
+        assert block.baseline is not None
+        if options.time == "cold" and self._rng.random() >= BASELINE_SHARE:
+            options = replace(options, examine=False, late=False)
+        outcome = block.baseline.call(draw, options, at.layout if at else None)
+        self._cancellation.check()
+        if isinstance(outcome, Lost):
+            self._lose_baseline(block, outcome)
+            return None
+        if not options.examine and outcome.called.fault is None:
+            return outcome
+        verdict = judge(self._operator, draw, outcome)
+        if verdict.failure is not None:
+            self.note("baseline", f"The baseline is wrong here: {verdict.failure.message[:400]}")
+            if outcome.called.fault is not None:
+                return None
+        return outcome
+
+    def with_times(
+        self, exchange: Exchange, made: Sequence[Outcome], case: Case, timed: Timed
+    ) -> list[Outcome]:
+        """The candidate's outcomes with what its clock saw of them.
+
+        Raises:
+            WorkloadEndedError: when the process is lost, has no clock, or claims the impossible.
+        """
+        with self.measured("times_read"):
+            times = exchange.collect()
+        self._cancellation.check()
+        if isinstance(times, Lost):
+            verdict = judge_lost(times, case, exchange.session.log())
+            self.add(verdict.findings)
+            raise WorkloadEndedError(Timed(verdict.status, verdict.failure, calls=timed.calls))
+        outcomes = [_completed(outcome, times) for outcome in made]
+        for outcome in outcomes:
+            self._require_timer(outcome)
+            self._require_possible(outcome, case, timed)
+        return outcomes
+
+    def with_baseline_times(
+        self, block: Block, made: Sequence[Outcome | None]
+    ) -> list[Outcome | None]:
+        """The baseline's outcomes with its times; None where there are none."""
+        if block.baseline is None:
+            return [None] * len(made)
+        times = block.baseline.collect()
+        self._cancellation.check()
+        if isinstance(times, Lost):
+            self._lose_baseline(block, times)
+            return [None] * len(made)
+        complete = [_completed(one, times) if one else None for one in made]
+        return [one if one and one.called.span_ns is not None else None for one in complete]
+
+    def note(self, claim: str, message: str) -> None:
+        """Adds what a reader should know."""
+        self.add([Finding(claim=claim, severity=Severity.NOTE, message=message)])
+
+    def add(self, findings: Sequence[Finding]) -> None:
+        """Adds findings; of one claim, three different ones at most."""
+        for finding in findings:
+            known = [f for f in self.findings if f.claim == finding.claim]
+            if len(known) < 3 and all(f.message != finding.message for f in known):
+                self.findings.append(finding)
+
+    def _lose_baseline(self, block: Block, lost: Lost) -> None:
+        assert block.baseline is not None
+        self.note("baseline", f"The baseline's process was lost: {lost.detail}")
+        block.baseline.close()
+        block.baseline = None
+
+    def _require_timer(self, outcome: Outcome) -> None:
+        called = outcome.called
+        if called.span_ns is None or called.timer is None:
+            reason = f"no timer: {called.timer_note or 'the clock saw nothing of the call'}"
+            raise WorkloadEndedError(Timed(reason=reason))
+        self.timer, self.timer_note = called.timer, called.timer_note
+
+    def _require_possible(self, outcome: Outcome, case: Case, timed: Timed) -> None:
+        violation = integrity.worst(integrity.clock_agrees(outcome))
+        if violation is None:
+            return
+        self.add([violation])
+        failure = integrity.violation_failure(violation, case)
+        raise WorkloadEndedError(Timed(Status.INTEGRITY_VIOLATION, failure, calls=timed.calls))
+
+
+def _completed(outcome: Outcome, times: dict[int, DeferredTimes]) -> Outcome:
+    found = times.get(outcome.number) if outcome.number is not None else None
+    if found is None or outcome.called.span_ns is not None:
+        return outcome
+    update = {name: getattr(found, name) for name in CallTimes.model_fields}
+    return replace(outcome, called=outcome.called.model_copy(update=update))

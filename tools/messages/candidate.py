@@ -1,0 +1,400 @@
+"""The only way between the three processes, and all that a candidate can say; start here.
+
+    server  ⇄ judge       JSON frames on the judge's stdin and stdout, both trusted: `judge`
+    judge   ⇄ zygote      JSON frames on a socket pair, with file descriptors beside `Spawn`
+    judge   ⇄ candidate   JSON frames on a socket pair; what comes back is believed in nothing but
+                          that it was said, and is capped before it is parsed
+
+A frame is four bytes of big-endian length and that many bytes of UTF-8 JSON. No pickle, no object
+of Python's, nothing that executes when it is read. What a candidate says can end its own trial or
+fill its own log; the verdict is computed from memory that the judge reads itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+
+from ..errors import InfrastructureError
+
+CANDIDATE_FRAME_BYTES = 1 << 20
+TRUSTED_FRAME_BYTES = 256 << 20
+EXCERPT_CHARACTERS = 8_000
+_LENGTH = struct.Struct(">I")
+
+
+class Message(BaseModel):
+    """Base of every message: frozen, and refusing names it does not know.
+
+    Validators are built on first use: a starting server sends none of these.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+# --- judge ⇄ zygote ---------------------------------------------------------------------------
+
+
+class Spawn(Message):
+    """Fork one candidate process; its control socket and log pipe travel as descriptors.
+
+    Descriptors, in order: the control socket, the write end of the log pipe (stdout and stderr).
+    """
+
+    kind: Literal["spawn"] = "spawn"
+    private_dir: str = Field(description="Empty folder for home, caches and build products.")
+    cache_dir: str | None = Field(
+        default=None, description="Content-addressed folder of finished builds, read-only inside."
+    )
+    environment: dict[str, str] = Field(description="The whole environment of the candidate.")
+    memory_bytes: int | None = None
+    max_processes: int = 256
+    max_file_bytes: int = 2 << 30
+    cuda: bool = Field(default=False, description="Leave what CUDA needs reachable.")
+
+
+class Spawned(Message):
+    """The candidate's process group and what its sandbox granted."""
+
+    kind: Literal["spawned"] = "spawned"
+    pid: int
+    granted: list[str]
+    missing: list[str]
+
+
+class Reap(Message):
+    """Kill a candidate and every process that descends from it."""
+
+    kind: Literal["reap"] = "reap"
+    pid: int
+
+
+class Reaped(Message):
+    """How the candidate ended: an exit code, or minus the signal."""
+
+    kind: Literal["reaped"] = "reaped"
+    pid: int
+    exit_status: int | None
+
+
+ToZygote = Annotated[Spawn | Reap, Field(discriminator="kind")]
+FromZygote = Annotated[Spawned | Reaped, Field(discriminator="kind")]
+
+
+# --- judge → candidate ------------------------------------------------------------------------
+
+
+class TensorRef(Message):
+    """A tensor inside the exchange arena: contiguous, row-major."""
+
+    offset: int = Field(ge=0, description="Bytes from the start of the arena.")
+    shape: list[int]
+    dtype: str = Field(description="FlashInfer-Trace's name, e.g. 'bfloat16', 'float8_e4m3fn'.")
+
+
+class ScalarValue(Message):
+    """A Python scalar argument."""
+
+    value: bool | int | float
+
+
+Argument = TensorRef | ScalarValue
+
+
+class MapArena(Message):
+    """Map the shared arena; its descriptor travels beside the message.
+
+    `memory` is 'memfd' (CPU, mmap) or 'vmm' (a CUDA virtual-memory allocation's POSIX handle).
+    """
+
+    kind: Literal["map"] = "map"
+    memory: Literal["memfd", "vmm"]
+    nbytes: int
+    device_index: int = 0
+
+
+class Prepare(Message):
+    """Bring the device up, in a process that has seen nothing of any candidate yet."""
+
+    kind: Literal["prepare"] = "prepare"
+    device_index: int = 0
+
+
+class BuildRequest(Message):
+    """Build (or import) the candidate."""
+
+    kind: Literal["build"] = "build"
+    language: str
+    binding: str | None
+    entry_point: str
+    destination_passing_style: bool
+    sources: list[dict[str, str]] = Field(description="{'path', 'content'} each.")
+    content_hash: str
+    argument_count: int
+    output_count: int
+    cuda_arch: str | None = Field(default=None, description="e.g. '90a'; null without a GPU.")
+
+
+class CompileRequest(Message):
+    """Compile every kernel that one call would launch, for targets, without launching any."""
+
+    kind: Literal["compile"] = "compile"
+    targets: list[str] = Field(description="e.g. 'sm_90', 'sm_100'.")
+    arguments: list[Argument]
+    outputs: list[TensorRef]
+
+
+class CallRequest(Message):
+    """Call the candidate once.
+
+    The result is copied on the caller's stream, before any synchronisation, to `snapshots`; after
+    a device-wide synchronisation and a short delay a second time to `late` (empty: not wanted).
+    """
+
+    kind: Literal["call"] = "call"
+    arguments: list[Argument]
+    outputs: list[TensorRef] = Field(description="Poisoned; filled by destination passing.")
+    snapshots: list[TensorRef]
+    late: list[TensorRef] = Field(default_factory=list)
+    time: Literal["none", "cold", "warm", "events"] = "none"
+    stream: Literal["default", "side"] = "default"
+    disable_own_kernels: bool = Field(default=False, description="Ghost replay.")
+    noise: bool = Field(default=False, description="Occupy some SMs beside the call.")
+    defer: int | None = Field(
+        default=None, ge=0, description="Number under which the next `Collect` tells its times."
+    )
+
+
+class Collect(Message):
+    """Tell the times of the calls that were deferred, read from the clock's records all at once."""
+
+    kind: Literal["collect"] = "collect"
+
+
+class Exit(Message):
+    """End the candidate process."""
+
+    kind: Literal["exit"] = "exit"
+
+
+ToCandidate = Annotated[
+    Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Collect | Exit,
+    Field(discriminator="kind"),
+]
+
+
+# --- candidate → judge (untrusted) ------------------------------------------------------------
+
+_UNPRINTABLE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def printable(text: str) -> str:
+    """Untrusted text without what would move a reader's cursor, colour or reorder it."""
+    return _UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+Words = Annotated[str, AfterValidator(printable)]
+"""A candidate's own words: shown to people and agents, believed by nobody."""
+Count = Annotated[int, Field(ge=0, le=1 << 53)]
+Nanoseconds = Annotated[int, Field(ge=-(1 << 62), le=1 << 62)]
+"""Bounded, so that no number of a candidate's overflows in the judge's statistics."""
+
+
+class CandidateFault(Message):
+    """What went wrong, in the candidate's own words."""
+
+    kind: str = Field(
+        pattern=r"^[a-z_]{1,40}$",
+        description="e.g. 'syntax_error', 'import_error', 'compile_error', 'exception'.",
+    )
+    message: Words = Field(max_length=EXCERPT_CHARACTERS)
+    excerpt: Words = Field(default="", max_length=EXCERPT_CHARACTERS)
+    output_position: Count | None = None
+
+
+class Prepared(Message):
+    """The device is up, or nothing was to be brought up."""
+
+    kind: Literal["prepared"] = "prepared"
+
+
+class Mapped(Message):
+    """The arena is mapped."""
+
+    kind: Literal["mapped"] = "mapped"
+
+
+class Built(Message):
+    """The entry point is callable, or why not."""
+
+    kind: Literal["built"] = "built"
+    fault: CandidateFault | None = None
+    seconds: float = Field(default=0.0, ge=0.0, le=1e9)
+    cached: bool = False
+    log: Words = Field(default="", max_length=EXCERPT_CHARACTERS)
+
+
+class CompiledKernel(Message):
+    """One kernel compiled for one target: text of the resource and instruction dumps, parsed."""
+
+    name: Words = Field(max_length=500)
+    target: Words = Field(max_length=40)
+    config: dict[Words, bool | Nanoseconds | float | Words | None] = Field(
+        default_factory=dict, max_length=100
+    )
+    registers: Count | None = None
+    shared_bytes: Count | None = None
+    stack_bytes: Count | None = None
+    spill_bytes: Count | None = None
+    threads: Count | None = None
+    opcodes: dict[Words, Count] = Field(
+        default_factory=dict, max_length=2000, description="SASS opcode to count."
+    )
+
+
+class Compiled(Message):
+    """What compile-only launches gave."""
+
+    kind: Literal["compiled"] = "compiled"
+    kernels: list[CompiledKernel] = Field(default_factory=list, max_length=400)
+    failures: dict[Words, Words] = Field(default_factory=dict, max_length=40)
+    notes: list[Words] = Field(
+        default_factory=list,
+        max_length=40,
+        description="What was left out: configurations refused, a call that ended early.",
+    )
+    fault: CandidateFault | None = None
+
+
+class Activity(Message):
+    """One kernel, copy or memset that CUPTI saw during a call."""
+
+    name: Words = Field(max_length=400)
+    start_ns: Nanoseconds
+    end_ns: Nanoseconds
+    stream: Count = 0
+    origin: Words = Field(default="unknown", max_length=80)
+    grid: list[Count] = Field(default_factory=list, max_length=3)
+    block: list[Count] = Field(default_factory=list, max_length=3)
+
+
+class CallTimes(Message):
+    """What a clock in the candidate's process saw of one call: claims, cross-checked elsewhere."""
+
+    timer: Words | None = Field(default=None, max_length=40)
+    timer_note: Words | None = Field(default=None, max_length=400)
+    span_ns: Nanoseconds | None = None
+    host_ns: Nanoseconds | None = None
+    activities: list[Activity] = Field(default_factory=list, max_length=2000)
+    dropped_activities: Count = 0
+
+
+class DeferredTimes(CallTimes):
+    """Times of a call that was answered before they were read."""
+
+    number: Count
+
+
+class Collected(Message):
+    """The times of the calls that were deferred."""
+
+    kind: Literal["collected"] = "collected"
+    times: list[DeferredTimes] = Field(default_factory=list, max_length=200)
+
+
+class Called(CallTimes):
+    """One call has returned."""
+
+    kind: Literal["called"] = "called"
+    fault: CandidateFault | None = None
+    returned: list[Words] = Field(default_factory=list, max_length=64)
+    """For value-returning style: 'shape dtype device' of what came back, for error messages."""
+
+
+FromCandidate = Annotated[
+    Prepared | Mapped | Built | Compiled | Called | Collected, Field(discriminator="kind")
+]
+
+
+# --- frames -----------------------------------------------------------------------------------
+
+_LATER = ConfigDict(defer_build=True)
+to_zygote: TypeAdapter[Spawn | Reap] = TypeAdapter(ToZygote, config=_LATER)
+from_zygote: TypeAdapter[Spawned | Reaped] = TypeAdapter(FromZygote, config=_LATER)
+to_candidate: TypeAdapter[
+    Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Collect | Exit
+] = TypeAdapter(ToCandidate, config=_LATER)
+from_candidate: TypeAdapter[Prepared | Mapped | Built | Compiled | Called | Collected] = (
+    TypeAdapter(FromCandidate, config=_LATER)
+)
+
+T = TypeVar("T")
+
+
+class WireError(InfrastructureError):
+    """Raised when a frame is too long, cut short or not the message it must be."""
+
+
+def encode(message: Message, limit: int = TRUSTED_FRAME_BYTES) -> bytes:
+    """Turns a message into one frame.
+
+    Raises:
+        WireError: when it is longer than `limit` bytes.
+    """
+    body = message.model_dump_json().encode()
+    if len(body) > limit:
+        raise WireError(f"A {type(message).__name__} of {len(body)} bytes exceeds {limit}")
+    return _LENGTH.pack(len(body)) + body
+
+
+def frame_length(header: bytes, limit: int) -> int:
+    """Reads the length of the frame that follows a four-byte header.
+
+    Raises:
+        WireError: when the header is cut short or announces more than `limit` bytes.
+    """
+    if len(header) != _LENGTH.size:
+        raise WireError("A frame's header was cut short")
+    (length,) = _LENGTH.unpack(header)
+    if length > limit:
+        raise WireError(f"A frame of {length} bytes was announced; at most {limit} are read")
+    return length
+
+
+def decode(adapter: TypeAdapter[T], body: bytes) -> T:
+    """Parses and validates one frame's body.
+
+    Raises:
+        WireError: when it is not one of the adapter's messages; the text names the first fault.
+    """
+    try:
+        return adapter.validate_python(json.loads(body))
+    except (ValidationError, ValueError, RecursionError) as error:
+        words = str(error).splitlines()[:3]
+        raise WireError(f"A message could not be read: {' '.join(words)[:300]}") from error
+
+
+def recv_exactly(read: Any, count: int) -> bytes:
+    """Reads `count` bytes from `read(n)`, or what there is before the end of the stream."""
+    parts: list[bytes] = []
+    left = count
+    while left:
+        part = read(min(left, 1 << 20))
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,179 @@
+"""The messages between server and judge: plans in, progress and records out, both trusted.
+
+Frames, and what passes between judge, zygote and candidate, are in `candidate`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from .candidate import Message
+
+# --- server → judge ---------------------------------------------------------------------------
+
+
+class Checks(Message):
+    """How hard the judge looks; a scope is a choice of these numbers."""
+
+    trials: int = Field(default=3, ge=1, description="Input draws checked before timing.")
+    families: int = Field(default=1, ge=0, description="Extra input families drawn by the judge.")
+    held_out: int = Field(default=0, ge=0, description="Held-out workloads drawn by the judge.")
+    determinism_runs: int = Field(default=0, ge=0)
+    ghost_replay: bool = Field(default=False, description="Run once with its kernels disabled.")
+    timed: bool = True
+    blocks: int = Field(default=1, ge=1, description="Fresh processes per solution for timing.")
+    pairs_per_block: int = Field(default=10, ge=1)
+    max_pairs: int = Field(default=60, ge=1)
+    half_width: float = Field(default=0.015, description="Stop when the interval is this narrow.")
+    warm_calls: int = Field(default=5, ge=0)
+    correctness_budget: int = Field(default=0, ge=0, description="Checked calls before promotion.")
+    sanitizer: bool = False
+    static_targets: list[str] = Field(default_factory=list)
+    execute: bool = Field(default=True, description="False for scope static: build, never run.")
+
+
+class PlannedWorkload(Message):
+    """One workload to run, with what the record will say of it."""
+
+    uuid: str
+    workload: dict[str, Any] = Field(description="The Workload as FlashInfer-Trace dumps it.")
+    regime: str | None = None
+    weight: float | None = None
+
+
+class EvaluatePlan(Message):
+    """One trial, decided by the server, to be carried out by the judge."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    evaluation_id: str
+    definition: dict[str, Any]
+    operator_dir: str | None = Field(
+        description="Folder with inputs.py, oracle.py…; null: generic."
+    )
+    dataset_root: str | None = None
+    solution: dict[str, Any]
+    content_hash: str
+    baseline: dict[str, Any] | None = None
+    baseline_hash: str | None = None
+    scope: str
+    checks: Checks
+    workloads: list[PlannedWorkload]
+    workload_digest: str
+    targets: list[str] = Field(default_factory=list, description="Devices for floors, e.g. 'B200'.")
+    hardware_file: str = ""
+    budget_s: float = Field(default=600.0, description="After it, what is left is NOT_RUN.")
+    build_timeout_s: float = 180.0
+    call_timeout_s: float = 60.0
+    replay_seeds: dict[str, list[int]] = Field(
+        default_factory=dict, description="Recorded seeds to use again, when a verdict is redone."
+    )
+    replay_families: dict[str, list[str]] = Field(
+        default_factory=dict, description="What was drawn with each of `replay_seeds`."
+    )
+    command: str = ""
+
+
+class MaterialiseInputs(Message):
+    """Write one workload's inputs to a file, for a profiler that runs outside the judge."""
+
+    kind: Literal["materialise"] = "materialise"
+    request_id: str
+    definition: dict[str, Any]
+    operator_dir: str | None
+    dataset_root: str | None = None
+    workload: dict[str, Any]
+    seed: int
+    path: str = Field(description="A safetensors file; scalars travel in its metadata as JSON.")
+
+
+class Cancel(Message):
+    """Stop the named trial and kill its processes."""
+
+    kind: Literal["cancel"] = "cancel"
+    evaluation_id: str
+
+
+class Shutdown(Message):
+    """End the judge."""
+
+    kind: Literal["shutdown"] = "shutdown"
+
+
+ToJudge = Annotated[
+    EvaluatePlan | MaterialiseInputs | Cancel | Shutdown, Field(discriminator="kind")
+]
+
+
+# --- judge → server ---------------------------------------------------------------------------
+
+
+class Ready(Message):
+    """The judge is up; said once, first."""
+
+    kind: Literal["ready"] = "ready"
+    device: dict[str, Any] = Field(description="A DeviceInfo dump.")
+    versions: dict[str, str]
+    isolation: dict[str, Any] = Field(description="An Isolation dump, from a probe fork.")
+    seconds: float
+
+
+class Progress(Message):
+    """One step of a trial is done."""
+
+    kind: Literal["progress"] = "progress"
+    evaluation_id: str
+    done: float
+    total: float
+    stage: str
+    message: str
+
+
+class JudgeReport(Message):
+    """A trial has ended; `evaluation` is an Evaluation dump."""
+
+    kind: Literal["report"] = "report"
+    evaluation_id: str
+    evaluation: dict[str, Any]
+    settling: bool = Field(default=False, description="`Settled` follows; the device is in use.")
+
+
+class Settled(Message):
+    """What the trial left has gone, and what the next one needs is there: the device is free."""
+
+    kind: Literal["settled"] = "settled"
+    evaluation_id: str
+
+
+class Materialised(Message):
+    """Inputs are on disk, or why not."""
+
+    kind: Literal["materialised"] = "materialised"
+    request_id: str
+    error: str | None = None
+
+
+class JudgeFault(Message):
+    """The harness itself failed during a trial; never the candidate's fault."""
+
+    kind: Literal["fault"] = "fault"
+    evaluation_id: str
+    what: str
+    where: str = ""
+    remedy: str = ""
+
+
+FromJudge = Annotated[
+    Ready | Progress | JudgeReport | Settled | Materialised | JudgeFault,
+    Field(discriminator="kind"),
+]
+
+
+_LATER = ConfigDict(defer_build=True)
+to_judge: TypeAdapter[EvaluatePlan | MaterialiseInputs | Cancel | Shutdown] = TypeAdapter(
+    ToJudge, config=_LATER
+)
+from_judge: TypeAdapter[Ready | Progress | JudgeReport | Settled | Materialised | JudgeFault] = (
+    TypeAdapter(FromJudge, config=_LATER)
+)

@@ -1,0 +1,1 @@
+"""From counters to a bottleneck and what to change: pure."""

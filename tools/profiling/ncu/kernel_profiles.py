@@ -1,0 +1,308 @@
+"""Raw counters of one profiled call to a `KernelProfile` for each kernel.
+
+A figure is None where none of the counters it is known by (`counters`) was collected. Percentages
+are of the hardware's peak as Nsight Compute defines it, over the whole kernel: a counter that holds
+for busy multiprocessors only is scaled by the share of the time in which they were busy.
+
+What it cannot promise: that a figure under the profiler is the one of an unprofiled run. Launches
+are serialised and replayed, clocks are left alone; rank by the timer, explain with this.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import Field
+
+from ...schema.evaluation import FiniteFloat, Record
+from .counters import NAMES, OCCUPANCY_LIMITS, SAMPLED_STALL, STALL
+from .quantities import Quantity
+
+NAME_CHARACTERS = 300
+TOP_STALLS = 5
+TOP_RULES = 5
+SECTOR_BYTES = 32
+
+
+@dataclass(frozen=True)
+class RawKernel:
+    """One profiled launch as the report holds it: counters in base units, and the tool's rules."""
+
+    name: str
+    metrics: Mapping[str, Quantity]
+    grid: tuple[int, ...] = ()
+    block: tuple[int, ...] = ()
+    rules: Sequence[Mapping[str, object]] = field(default_factory=tuple)
+
+
+class Stall(Record):
+    """Why warps waited: cycles a warp spends so for each instruction that it issues."""
+
+    reason: str
+    cycles: float
+    share: float = Field(description="Of all warp cycles, 0 to 1.")
+
+
+class Rule(Record):
+    """One finding of the profiler's own rules."""
+
+    name: str
+    message: str
+    speedup_percent: FiniteFloat = None
+    kind: str | None = Field(
+        default=None, description="'global': of the whole kernel; 'local': of what the rule names."
+    )
+
+
+class KernelProfile(Record):
+    """What the counters say of one kernel name; figures are those of its longest launch."""
+
+    name: str
+    launches: int = 1
+    share: float = Field(default=1.0, description="Of the call's device time, 0 to 1.")
+    duration_us: FiniteFloat = Field(default=None, description="Sum over its launches.")
+    grid: list[int] = Field(default_factory=list)
+    block: list[int] = Field(default_factory=list)
+    waves: FiniteFloat = None
+    sm_count: int | None = None
+    cluster: int | None = None
+    registers: int | None = None
+    shared_bytes: int | None = None
+    occupancy_theoretical_percent: FiniteFloat = None
+    occupancy_achieved_percent: FiniteFloat = None
+    occupancy_limit: str | None = None
+    compute_percent: FiniteFloat = Field(default=None, description="Compute (SM) throughput.")
+    memory_percent: FiniteFloat = Field(default=None, description="Memory throughput, any level.")
+    dram_percent: FiniteFloat = None
+    l2_percent: FiniteFloat = None
+    l1_percent: FiniteFloat = None
+    tensor_percent: FiniteFloat = None
+    fma_percent: FiniteFloat = None
+    issue_percent: FiniteFloat = Field(default=None, description="Of issue slots.")
+    sm_active_percent: FiniteFloat = Field(
+        default=None, description="Share of the duration in which an average SM had a warp."
+    )
+    sm_imbalance: FiniteFloat = Field(default=None, description="Busiest over average SM.")
+    dram_bytes: FiniteFloat = None
+    dram_bytes_per_second: FiniteFloat = None
+    l1_hit_percent: FiniteFloat = None
+    l2_hit_percent: FiniteFloat = None
+    sector_efficiency_percent: FiniteFloat = Field(
+        default=None, description="Useful bytes of each 32-byte sector of global accesses."
+    )
+    sectors_per_load: FiniteFloat = None
+    bank_conflict_percent: FiniteFloat = Field(
+        default=None, description="Shared-memory wavefronts that conflicts added, of all."
+    )
+    shared_wavefront_percent: FiniteFloat = Field(
+        default=None, description="Shared-memory wavefronts over their peak rate."
+    )
+    spill_requests: FiniteFloat = None
+    spill_percent: FiniteFloat = Field(default=None, description="Spills, of all local requests.")
+    local_instructions: FiniteFloat = None
+    instructions: FiniteFloat = None
+    warps_active: FiniteFloat = Field(default=None, description="Per scheduler and cycle.")
+    warps_eligible: FiniteFloat = Field(default=None, description="Per scheduler and cycle.")
+    warp_cycles_per_instruction: FiniteFloat = None
+    stalls: list[Stall] = Field(default_factory=list)
+    rules: list[Rule] = Field(default_factory=list)
+
+
+class _Counters:
+    """Looks figures up by every name they are known by."""
+
+    def __init__(self, metrics: Mapping[str, Quantity]) -> None:
+        self._metrics = metrics
+
+    def get(self, figure: str) -> float | None:
+        for name in NAMES[figure]:
+            found = self._metrics.get(name)
+            if found is not None and math.isfinite(found.value):
+                return found.value
+        return None
+
+    def over_duration(self, figure: str, active_share: float | None) -> float | None:
+        """A share of peak over the whole kernel, also where it was counted while active only."""
+        for name in NAMES[figure]:
+            found = self._metrics.get(name)
+            if found is not None and math.isfinite(found.value):
+                idle = name.endswith("sustained_active") and active_share is not None
+                return found.value * active_share if idle and active_share else found.value
+        return None
+
+    def whole(self, figure: str) -> int | None:
+        value = self.get(figure)
+        return None if value is None else round(value)
+
+    def total(self, *figures: str) -> float | None:
+        values = [v for v in (self.get(f) for f in figures) if v is not None]
+        return sum(values) if values else None
+
+    def ratio(self, above: str, below: str, scale: float = 1.0) -> float | None:
+        numerator, denominator = self.get(above), self.get(below)
+        if numerator is None or not denominator:
+            return None
+        return scale * numerator / denominator
+
+
+def kernel_profiles(raw: Iterable[RawKernel]) -> list[KernelProfile]:
+    """Groups the launches of one call by kernel name, longest in total first.
+
+    Args:
+        raw: every launch inside the profiled range.
+    """
+    groups: dict[str, list[RawKernel]] = {}
+    for launch in raw:
+        groups.setdefault(launch.name[:NAME_CHARACTERS], []).append(launch)
+    durations = {name: sum(_seconds(r) or 0.0 for r in rows) for name, rows in groups.items()}
+    everything = sum(durations.values())
+    profiles = []
+    for name, rows in groups.items():
+        longest = max(rows, key=lambda row: _seconds(row) or 0.0)
+        known = any(_seconds(row) is not None for row in rows)
+        summary: dict[str, Any] = {
+            "name": name,
+            "launches": len(rows),
+            "share": durations[name] / everything if everything else 1 / len(groups),
+            "duration_us": durations[name] * 1e6 if known else None,
+        }
+        profiles.append(KernelProfile(**summary, **_figures(longest)))
+    return sorted(profiles, key=lambda p: p.duration_us or 0.0, reverse=True)
+
+
+def _seconds(raw: RawKernel) -> float | None:
+    return _Counters(raw.metrics).get("duration")
+
+
+def _figures(raw: RawKernel) -> dict[str, Any]:
+    counters = _Counters(raw.metrics)
+    shared = counters.total("shared_static", "shared_dynamic")
+    dram = counters.get("dram")
+    active = _active_share(counters, raw.grid)
+    return {
+        "grid": list(raw.grid),
+        "block": list(raw.block),
+        "waves": counters.get("waves"),
+        "sm_count": counters.whole("sm_count"),
+        "cluster": counters.whole("cluster"),
+        "registers": counters.whole("registers"),
+        "shared_bytes": round(shared) if shared is not None else counters.whole("shared"),
+        "occupancy_theoretical_percent": counters.get("occupancy_theoretical"),
+        "occupancy_achieved_percent": counters.get("occupancy_achieved"),
+        "occupancy_limit": _occupancy_limit(raw.metrics),
+        "compute_percent": counters.get("compute"),
+        "memory_percent": counters.get("memory"),
+        "dram_percent": (
+            counters.total("dram_read_percent", "dram_write_percent") if dram is None else dram
+        ),
+        "l2_percent": counters.get("l2"),
+        "l1_percent": counters.over_duration("l1", active),
+        "tensor_percent": counters.over_duration("tensor", active),
+        "fma_percent": counters.over_duration("fma", active),
+        "issue_percent": counters.over_duration("issue", active),
+        "sm_active_percent": _capped(counters.ratio("sm_active", "sm_elapsed", 100.0)),
+        "sm_imbalance": counters.ratio("sm_active_max", "sm_active"),
+        "dram_bytes": counters.total("dram_read", "dram_write"),
+        "dram_bytes_per_second": counters.get("dram_rate"),
+        "l1_hit_percent": counters.get("l1_hit"),
+        "l2_hit_percent": counters.get("l2_hit"),
+        "sector_efficiency_percent": _sector_efficiency(counters),
+        "sectors_per_load": counters.ratio("load_sectors", "load_requests"),
+        "bank_conflict_percent": _bank_conflicts(counters),
+        "shared_wavefront_percent": counters.get("shared_share"),
+        "spill_requests": counters.get("spill_requests"),
+        "spill_percent": counters.get("spill_percent"),
+        "local_instructions": counters.total("local_loads", "local_stores"),
+        "instructions": counters.get("instructions"),
+        "warps_active": counters.get("warps_active"),
+        "warps_eligible": counters.get("warps_eligible"),
+        "warp_cycles_per_instruction": counters.get("warp_cycles"),
+        "stalls": _stalls(raw.metrics),
+        "rules": _rules(raw.rules),
+    }
+
+
+def _active_share(counters: _Counters, grid: tuple[int, ...]) -> float | None:
+    """Share of the machine's time in which an SM had work, 0 to 1; by blocks if not counted."""
+    counted = counters.ratio("sm_active", "sm_elapsed")
+    if counted is not None:
+        return min(counted, 1.0)
+    sms = counters.get("sm_count")
+    return min(math.prod(grid) / sms, 1.0) if sms and grid else None
+
+
+def _capped(percent: float | None) -> float | None:
+    return None if percent is None else min(percent, 100.0)
+
+
+def _occupancy_limit(metrics: Mapping[str, Quantity]) -> str | None:
+    blocks = {
+        name: metrics[counter].value
+        for name, counter in OCCUPANCY_LIMITS.items()
+        if counter in metrics
+    }
+    return min(blocks, key=lambda resource: blocks[resource]) if blocks else None
+
+
+def _sector_efficiency(counters: _Counters) -> float | None:
+    ideal = counters.ratio("sectors_ideal", "sectors", 100.0)
+    if ideal is not None:
+        return _capped(ideal)
+    excess = counters.ratio("sectors_excess", "sectors", 100.0)
+    if excess is not None:
+        return 100.0 - excess
+    used = counters.get("load_sector_bytes")
+    if used is not None:
+        return _capped(100.0 * used / SECTOR_BYTES)
+    return counters.get("load_sector_percent")
+
+
+def _bank_conflicts(counters: _Counters) -> float | None:
+    """Conflicts by address where source counters were collected, else by the hardware's count.
+
+    The hardware's count also holds waits for other clients of shared memory (bulk copies, tensor
+    cores), so it may show conflicts where the addresses have none.
+    """
+    excess = counters.ratio("shared_wavefronts_excess", "shared_wavefronts", 100.0)
+    if excess is not None:
+        return excess
+    ideal = counters.ratio("shared_wavefronts_ideal", "shared_wavefronts", 100.0)
+    if ideal is not None:
+        return max(0.0, 100.0 - ideal)
+    return _capped(counters.ratio("bank_conflicts", "bank_wavefronts", 100.0))
+
+
+def _stalls(metrics: Mapping[str, Quantity]) -> list[Stall]:
+    for pattern in (STALL, SAMPLED_STALL):
+        cycles = {
+            match.group(1): quantity.value
+            for name, quantity in metrics.items()
+            if (match := pattern.fullmatch(name)) and math.isfinite(quantity.value)
+        }
+        total = sum(cycles.values())
+        if total > 0:
+            waits = {reason: c for reason, c in cycles.items() if reason != "selected" and c > 0}
+            top = sorted(waits.items(), key=lambda item: item[1], reverse=True)[:TOP_STALLS]
+            return [Stall(reason=r, cycles=round(c, 4), share=c / total) for r, c in top]
+    return []
+
+
+def _rules(rules: Sequence[Mapping[str, object]]) -> list[Rule]:
+    found = []
+    for rule in rules:
+        message = " ".join(str(rule.get("message") or "").split())
+        speedup = rule.get("speedup_percent")
+        if message:
+            found.append(
+                Rule(
+                    name=str(rule.get("name") or "rule"),
+                    message=message[:600],
+                    speedup_percent=float(speedup) if isinstance(speedup, int | float) else None,
+                    kind=str(rule["kind"]) if rule.get("kind") else None,
+                )
+            )
+    found.sort(key=lambda rule: rule.speedup_percent or -1.0, reverse=True)
+    return found[:TOP_RULES]

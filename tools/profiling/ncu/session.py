@@ -1,0 +1,169 @@
+"""One workload under Nsight Compute: run, read the report, diagnose, keep.
+
+Whether counters may be read shows only when they are: a refusal is a value, and the caller decides
+what takes over.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...devices.profilers import Capability
+from ...errors import InfrastructureError
+from ..diagnosis.bottleneck import diagnose_call
+from ..diagnosis.hints import hints_for
+from ..runs.profile_store import Shelf
+from ..runs.profiles import NCU, WorkloadProfile, isolation_of
+from ..runs.runner import Finished, ProfiledWorkload, RunResult, Runs, Subject
+from .command import (
+    ProfileSet,
+    Refusal,
+    import_command,
+    ncu_command,
+    read_module_json,
+    read_raw_csv,
+    read_rules_csv,
+    refusal_of,
+    rules_command,
+    with_rules,
+)
+from .kernel_profiles import RawKernel, kernel_profiles
+
+READER = "kernel_harness.tools.profiling.ncu.report_reader"
+READ_S = 120.0
+READ_BYTES = 128 << 20
+RECORD = "profile.json"
+REPORT = "report.txt"
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How counters are collected on this machine."""
+
+    runs: Runs
+    shelf: Shelf
+    able: Capability
+    profile_set: ProfileSet
+    timeout_s: float
+
+    async def profile(
+        self, subject: Subject, workload: ProfiledWorkload, *, force: bool = False
+    ) -> WorkloadProfile | Refusal:
+        """Profiles one workload, or takes a kept profile.
+
+        Raises:
+            InfrastructureError: when a run could not be started or its report not read.
+        """
+        how = f"{self.able.ncu.version} {self.profile_set.value}"
+        folder = self.shelf.folder("ncu", subject, workload, how)
+        kept = None if force else self.shelf.kept(folder, RECORD, WorkloadProfile)
+        if kept is not None:
+            return kept.model_copy(update={"cached": True})
+        administrator = self.able.administrator
+        keep = self.able.admin_only and administrator
+        found = await self._run(subject, workload, folder, keep=keep)
+        refused = isinstance(found, Refusal) and found.kind == "permission"
+        if refused and administrator and not keep:
+            found = await self._run(subject, workload, folder, keep=True)
+        if isinstance(found, WorkloadProfile) and found.failure is None:
+            self.shelf.keep(folder, RECORD, found)
+        return found
+
+    async def _run(
+        self, subject: Subject, workload: ProfiledWorkload, folder: Path, *, keep: bool
+    ) -> WorkloadProfile | Refusal:
+        ncu = self.able.ncu.path
+        assert ncu is not None
+
+        def wrap(private: Path, target: Sequence[str]) -> list[str]:
+            return ncu_command(ncu, self.profile_set, private / "report.ncu-rep", target)
+
+        async with self.runs.run(
+            subject, workload, "counters", wrap, timeout_s=self.timeout_s, keep_counters=keep
+        ) as result:
+            if result.failure is not None:
+                return _entry(workload, result, failure=result.failure)
+            refusal = refusal_of(result.finished.output) or _unexplained(result)
+            report = result.folder / "report.ncu-rep"
+            if not report.is_file() or report.is_symlink():
+                return refusal
+            raw = await self._read(ncu, report)
+            if not raw:
+                return refusal
+            text = await self._say(import_command(ncu, report, "details"))
+        path = self.shelf.keep_text(folder, REPORT, text.output)
+        return _entry(workload, result, raw=raw, report=path)
+
+    async def _say(self, command: Sequence[str]) -> Finished:
+        return await self.runs.execute(command, timeout_s=READ_S, keep_bytes=READ_BYTES)
+
+    async def _read(self, ncu: str, report: Path) -> list[RawKernel]:
+        """Reads a report by the tool's own module, else as CSV."""
+        module = self.able.ncu_report.path
+        if module is not None:
+            command = [sys.executable, "-m", READER, str(report), module]
+            said = await self._say(command)
+            launches = _launches(said.output) if said.status == 0 else None
+            if launches is not None:
+                return launches
+        raw = await self._say(import_command(ncu, report, "raw"))
+        if raw.status != 0:
+            raise InfrastructureError(
+                f"Nsight Compute could not read its own report: {raw.output.strip()[-400:]}",
+                where=report.name,
+                remedy="Profile again; if it persists, reinstall Nsight Compute.",
+            )
+        rules = await self._say(rules_command(ncu, report))
+        return with_rules(read_raw_csv(raw.output), read_rules_csv(rules.output))
+
+
+def _launches(output: str) -> list[RawKernel] | None:
+    try:
+        return read_module_json(output)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _entry(
+    workload: ProfiledWorkload,
+    result: RunResult,
+    *,
+    raw: Sequence[RawKernel] = (),
+    report: Path | None = None,
+    failure: str | None = None,
+) -> WorkloadProfile:
+    kernels = kernel_profiles(raw)
+    diagnosis = diagnose_call(kernels, workload.bounds)
+    outcome = result.outcome
+    return WorkloadProfile(
+        uuid=workload.uuid,
+        axes=dict(workload.axes),
+        tool=NCU,
+        kernels=kernels,
+        bottleneck=diagnosis,
+        hints=hints_for(kernels[0], diagnosis, workload.bounds) if diagnosis else [],
+        total_us=sum(kernel.duration_us or 0.0 for kernel in kernels) if kernels else None,
+        failure=failure,
+        report_path=str(report) if report else None,
+        isolation=isolation_of(outcome.granted, outcome.missing) if outcome else None,
+        seconds=round(result.finished.seconds, 3),
+    )
+
+
+def _unexplained(result: RunResult) -> Refusal:
+    finished = result.finished
+    if finished.timed_out:
+        return Refusal(
+            "timeout",
+            f"Nsight Compute did not finish in {finished.seconds:.0f} s",
+            "Profile a smaller workload or a smaller set.",
+        )
+    tail = " ".join(finished.output.split())[-300:]
+    return Refusal(
+        "unexplained",
+        f"Nsight Compute left no report (exit status {finished.status}): {tail or 'no words'}",
+        "Run profile_timeline, or check_environment for what is missing.",
+    )

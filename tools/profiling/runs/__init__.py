@@ -1,0 +1,1 @@
+"""One candidate under one tool, and where profiles are kept."""

@@ -1,0 +1,77 @@
+"""Where profiles are kept: one folder for what was profiled, on what, how, and on which device.
+
+A folder holds the record as JSON and the full report as text. It is written to last of all, so
+that a folder with a record is complete; whoever deletes it loses nothing but time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from ...schema.evaluation import Record
+from .runner import ProfiledWorkload, Subject
+
+DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
+VERSION = "1"
+"""Changes when records change what they hold, so that old ones are not read."""
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Kept profiles of one data folder.
+
+    Args:
+        root: the folder that holds them all.
+        device: the device, by its name; profiles of another one are others.
+    """
+
+    root: Path
+    device: str
+
+    def folder(self, kind: str, subject: Subject, workload: ProfiledWorkload, how: str) -> Path:
+        """The folder of one profile; it need not exist."""
+        parts = [VERSION, kind, subject.content_hash, workload.uuid, how, self.device]
+        digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", subject.definition.name)[:60]
+        return self.root / f"{kind}-{name}-{digest}"
+
+    def kept(self, folder: Path, name: str, kind: type[R]) -> R | None:
+        """Reads a record, or None where there is none that can be read."""
+        try:
+            return kind.model_validate_json((folder / name).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def keep(self, folder: Path, name: str, record: Record) -> None:
+        """Writes a record; the first reader after it finds the folder complete."""
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f".{name}.{os.getpid()}"
+        draft.write_text(record.model_dump_json(indent=1), encoding="utf-8")
+        draft.replace(folder / name)
+
+    def keep_text(self, folder: Path, name: str, text: str) -> Path:
+        """Writes a report beside the record to come."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+def device_name(device: str, gpus: Path = DRIVER_GPUS) -> str:
+    """The device with the driver's names of the machine's GPUs, without starting CUDA."""
+    models: set[str] = set()
+    for file in sorted(gpus.glob("*/information")) if gpus.is_dir() else ():
+        found = re.search(r"^Model:\s*(.+)$", file.read_text("utf-8", "replace"), re.MULTILINE)
+        if found:
+            models.add(found.group(1).strip())
+    return f"{device} {', '.join(sorted(models))}".strip()

@@ -1,0 +1,80 @@
+"""What a profile is, as it is kept and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from ...schema.evaluation import FiniteFloat, Isolation, Record
+from ..diagnosis.bottleneck import Diagnosis
+from ..diagnosis.differences import MOST, Difference, differences
+from ..diagnosis.hints import Hint
+from ..ncu.kernel_profiles import KernelProfile
+
+NCU = "ncu"
+TORCH_PROFILER = "torch_profiler"
+UNAVAILABLE = "unavailable"
+
+
+class WorkloadProfile(Record):
+    """One call on one workload."""
+
+    uuid: str
+    axes: dict[str, int] = Field(default_factory=dict)
+    tool: str = Field(default=NCU, description="'ncu' or 'torch_profiler'.")
+    kernels: list[KernelProfile] = Field(
+        default_factory=list, description="Longest in total first; the candidate's range only."
+    )
+    bottleneck: Diagnosis | None = Field(
+        default=None, description="None where what was collected does not tell."
+    )
+    hints: list[Hint] = Field(default_factory=list)
+    total_us: FiniteFloat = Field(default=None, description="Device time of all kernels, profiled.")
+    failure: str | None = Field(
+        default=None, description="Why the candidate could not be profiled; untrusted words."
+    )
+    report_path: str | None = Field(default=None, description="The full report, as text.")
+    isolation: Isolation | None = None
+    cached: bool = False
+    seconds: float = 0.0
+
+
+class Profile(Record):
+    """Why a solution is as fast as it is, on the workloads that matter."""
+
+    solution_name: str
+    content_hash: str
+    definition: str
+    tool: str = Field(description="'ncu', 'torch_profiler' or 'unavailable'.")
+    tool_version: str | None = None
+    profile_set: str | None = None
+    reason: str | None = Field(default=None, description="Why not ncu, with the remedy.")
+    workloads: list[WorkloadProfile] = Field(default_factory=list)
+    compared_to: str | None = None
+    differences: list[Difference] = Field(default_factory=list)
+    report_paths: list[str] = Field(default_factory=list)
+    seconds: float = 0.0
+
+
+def compare_profiles(profile: Profile, other: Profile) -> Profile:
+    """The profile with its differences to another one, over the workloads both have."""
+    others = {workload.uuid: workload for workload in other.workloads}
+    found = [
+        difference
+        for workload in profile.workloads
+        if workload.uuid in others
+        for difference in differences(
+            workload.uuid, workload.kernels, others[workload.uuid].kernels
+        )
+    ]
+    found.sort(key=lambda difference: difference.weight, reverse=True)
+    return profile.model_copy(
+        update={"differences": found[:MOST], "compared_to": other.solution_name}
+    )
+
+
+def isolation_of(granted: Sequence[str], missing: Sequence[str]) -> Isolation:
+    """What kept the profiled process apart; weaker than in an evaluation, by need."""
+    level = "weaker" if missing else "strong"
+    return Isolation(level=level, granted=list(granted), missing=list(missing))

@@ -1,0 +1,373 @@
+"""One profiled run: a private folder, a request, a command, and what came of it.
+
+The command is a profiler's, started through `candidate/profiled/launch`, which takes the
+candidate's account first and ends all that descends from it, on timeout, on cancel and by
+`Runs.kill`; the folder goes with the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import anyio
+import anyio.abc
+
+from ...errors import InfrastructureError
+from ...messages.candidate import BuildRequest, Message
+from ...messages.profiler import (
+    ANSWER_BYTES,
+    LaunchOutcome,
+    OutputSpec,
+    ProfileAnswer,
+    ProfileLaunch,
+    ProfileRun,
+    read_message,
+    write_message,
+)
+from ...schema.definition import Definition
+from ...schema.flashinfer_trace import Solution
+from ...settings import candidate_environment
+from ..diagnosis.bottleneck import NO_BOUNDS, Bounds
+
+LAUNCHER = "kernel_harness.tools.candidate.profiled.launch"
+RUN = "kernel_harness.tools.candidate.profiled.run"
+OUTPUT_BYTES = 8 << 20
+GRACE_S = 5.0
+_CACHES = {
+    "HOME": "home",
+    "TMPDIR": "tmp",
+    "XDG_CACHE_HOME": "cache",
+    "TRITON_CACHE_DIR": "triton",
+    "TORCH_EXTENSIONS_DIR": "torch_extensions",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "CUDA_CACHE_PATH": "nv",
+    "TVM_FFI_CACHE_DIR": "tvm_ffi",
+}
+
+Mode = Literal["counters", "timeline", "sanitizer"]
+M = TypeVar("M", bound=Message)
+Wrap = Callable[[Path, Sequence[str]], list[str]]
+"""From the private folder and the run's own command to the profiler's command around it."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is profiled."""
+
+    solution: Solution
+    definition: Definition
+
+    @property
+    def content_hash(self) -> str:
+        """Of everything in the solution that changes behaviour."""
+        return self.solution.content_hash()
+
+
+@dataclass(frozen=True)
+class ProfiledWorkload:
+    """On what.
+
+    Attributes:
+        uuid: the workload's.
+        axes: sizes of its variable axes.
+        inputs_file: safetensors written by the judge for `MaterialiseInputs`.
+        bounds: what the cost model knows of the work.
+    """
+
+    uuid: str
+    axes: Mapping[str, int]
+    inputs_file: Path
+    bounds: Bounds = NO_BOUNDS
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    status: int | None
+    output: str
+    timed_out: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a profiled run left, valid while its folder is."""
+
+    folder: Path
+    finished: Finished
+    answer: ProfileAnswer | None
+    outcome: LaunchOutcome | None
+
+    @property
+    def failure(self) -> str | None:
+        """The candidate's own fault, in its untrusted words; None when it ran to its end."""
+        if self.answer is None or self.answer.fault is None:
+            return None
+        fault = self.answer.fault
+        return f"{self.answer.stage}: {fault.message}"[:2000]
+
+
+@dataclass
+class Runs:
+    """Starts profiled runs on one device, and can end them all.
+
+    Args:
+        device: 'cuda:N' or 'cpu'.
+        cache_dir: finished builds, read only.
+    """
+
+    device: str
+    cache_dir: Path | None = None
+    _leaders: set[int] = field(default_factory=set)
+
+    def kill(self) -> None:
+        """Ends every run at once; safe to call from a signal's handler.
+
+        The launcher of each ends all that descends from it, which a signal to its group alone
+        would not reach.
+        """
+        for leader in tuple(self._leaders):
+            _signal(os.kill, leader, signal.SIGTERM)
+
+    @contextlib.asynccontextmanager
+    async def run(
+        self,
+        subject: Subject,
+        workload: ProfiledWorkload,
+        mode: Mode,
+        wrap: Wrap,
+        *,
+        timeout_s: float,
+        keep_counters: bool = False,
+        warm_calls: int = 3,
+        variables: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[RunResult]:
+        """Runs one call of the subject under a profiler.
+
+        Args:
+            subject: what to build and call.
+            workload: with which inputs.
+            mode: what the run does with its one call.
+            wrap: builds the profiler's command.
+            timeout_s: most seconds; then the run is killed and `Finished.timed_out` is set.
+            keep_counters: whether the account keeps what the driver demands for counters.
+            warm_calls: calls before the one that is looked at.
+            variables: more of the run's environment.
+
+        Raises:
+            InfrastructureError: when the run could not be started.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="kernel-harness-profile-"))
+        try:
+            request = await anyio.to_thread.run_sync(
+                lambda: self._prepare(folder, subject, workload, mode, warm_calls)
+            )
+            target = [sys.executable, "-m", RUN, str(folder / "request.json")]
+            launch = ProfileLaunch(
+                command=wrap(folder, target),
+                private_dir=str(folder),
+                environment=_environment(folder) | dict(variables or {}),
+                outcome_file=str(folder / "outcome.json"),
+                cuda=self.device != "cpu",
+                keep_counters=keep_counters,
+            )
+            write_message(launch, folder / "launch.json")
+            command = [sys.executable, "-m", LAUNCHER, str(folder / "launch.json")]
+            finished = await self.execute(command, timeout_s=timeout_s)
+            yield RunResult(
+                folder=folder,
+                finished=finished,
+                answer=_told(ProfileAnswer, Path(request.answer_file)),
+                outcome=_told(LaunchOutcome, folder / "outcome.json"),
+            )
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+    async def execute(
+        self, command: Sequence[str], *, timeout_s: float, keep_bytes: int = OUTPUT_BYTES
+    ) -> Finished:
+        """Runs a command with what a candidate may see of the environment.
+
+        Args:
+            command: what to run.
+            timeout_s: most seconds; its group is killed then, and when the caller is cancelled.
+            keep_bytes: how much of what it prints is kept, from the beginning.
+
+        Raises:
+            InfrastructureError: when it cannot be started.
+        """
+        begin = time.monotonic()
+        try:
+            process = await anyio.open_process(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.STDOUT,
+                env=candidate_environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise InfrastructureError(f"{command[0]} could not be started: {error}") from error
+        self._leaders.add(process.pid)
+        output = bytearray()
+        timed_out = True
+        try:
+            with anyio.move_on_after(timeout_s):
+                await _drain(process, output, keep_bytes)
+                await process.wait()
+                timed_out = False
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _end(process)
+            self._leaders.discard(process.pid)
+        return Finished(
+            status=process.returncode,
+            output=output.decode("utf-8", "replace"),
+            timed_out=timed_out,
+            seconds=time.monotonic() - begin,
+        )
+
+    def _prepare(
+        self,
+        folder: Path,
+        subject: Subject,
+        workload: ProfiledWorkload,
+        mode: Mode,
+        warm_calls: int,
+    ) -> ProfileRun:
+        for name in _CACHES.values():
+            (folder / name).mkdir()
+        inputs = folder / "inputs.safetensors"
+        place_inputs(workload.inputs_file, inputs)
+        request = profile_run(subject, workload, mode, folder, self.device, self.cache_dir)
+        request = request.model_copy(update={"warm_calls": warm_calls})
+        write_message(request, folder / "request.json")
+        return request
+
+
+def profile_run(
+    subject: Subject,
+    workload: ProfiledWorkload,
+    mode: Mode,
+    folder: Path,
+    device: str,
+    cache_dir: Path | None,
+) -> ProfileRun:
+    """Builds the request of one run.
+
+    Raises:
+        InfrastructureError: when an output has no shape that could be allocated.
+    """
+    solution, definition = subject.solution, subject.definition
+    axes = definition.axis_values(workload.axes)
+    outputs = [
+        OutputSpec(
+            name=name,
+            shape=[axes[axis] for axis in spec.shape or ()],
+            dtype=str(spec.dtype.value),
+        )
+        for name, spec in definition.outputs.items()
+    ]
+    return ProfileRun(
+        mode=mode,
+        build=BuildRequest(
+            language=solution.spec.language.value,
+            binding=solution.spec.binding.value if solution.spec.binding else None,
+            entry_point=solution.spec.entry_point,
+            destination_passing_style=solution.spec.destination_passing_style,
+            sources=[{"path": s.path, "content": s.content} for s in solution.sources],
+            content_hash=subject.content_hash,
+            argument_count=len(definition.inputs),
+            output_count=len(definition.outputs),
+        ),
+        private_dir=str(folder),
+        cache_dir=str(cache_dir) if cache_dir and cache_dir.is_dir() else None,
+        inputs_file=str(folder / "inputs.safetensors"),
+        input_order=list(definition.inputs),
+        outputs=outputs,
+        device=device,
+        answer_file=str(folder / "answer.json"),
+        trace_file=str(folder / "trace.json") if mode == "timeline" else None,
+    )
+
+
+def place_inputs(source: Path, target: Path) -> None:
+    """Puts the inputs where the other account can read and not change them.
+
+    A link where everyone may read the file, else a copy.
+
+    Raises:
+        InfrastructureError: when the file is missing or cannot be copied.
+    """
+    try:
+        real = source.resolve(strict=True)
+        if real.stat().st_mode & 0o004 and all(p.stat().st_mode & 0o001 for p in real.parents):
+            target.symlink_to(real)
+        else:
+            shutil.copyfile(real, target)
+            target.chmod(0o644)
+    except OSError as error:
+        raise InfrastructureError(
+            f"The inputs could not be placed: {error}",
+            where=str(source),
+            remedy="Profile again: the judge writes them anew.",
+        ) from error
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The whole environment of the profiler and of what it runs."""
+    environment = candidate_environment()
+    environment |= {name: str(folder / place) for name, place in _CACHES.items()}
+    environment |= {
+        "LANG": "C",
+        "LC_ALL": "C",
+        "OMP_NUM_THREADS": "8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "USER": "candidate",
+        "LOGNAME": "candidate",
+    }
+    return environment
+
+
+async def _end(process: anyio.abc.Process) -> None:
+    """Asks a process to end what it started and itself; insists when it does not."""
+    if process.returncode is None:
+        _signal(os.kill, process.pid, signal.SIGTERM)
+        with anyio.move_on_after(GRACE_S):
+            await process.wait()
+    _signal(os.killpg, process.pid, signal.SIGKILL)
+    await process.wait()
+    await process.aclose()
+
+
+def _signal(send: Callable[[int, int], None], pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        send(pid, number)
+
+
+async def _drain(process: anyio.abc.Process, output: bytearray, keep_bytes: int) -> None:
+    """Reads until the end, keeping the beginning: a candidate may print for ever."""
+    assert process.stdout is not None
+    async for part in process.stdout:
+        room = keep_bytes - len(output)
+        if room > 0:
+            output += part[:room]
+
+
+def _told(kind: type, path: Path):
+    try:
+        return read_message(kind, path, ANSWER_BYTES)
+    except InfrastructureError:
+        return None

@@ -1,0 +1,1 @@
+"""compute-sanitizer: session and findings."""

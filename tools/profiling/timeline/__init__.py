@@ -1,0 +1,1 @@
+"""Kernels, copies and gaps of one call."""

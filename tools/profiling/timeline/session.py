@@ -1,0 +1,127 @@
+"""One workload under the torch profiler: run, read the trace, keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from ...errors import InfrastructureError
+from ...schema.evaluation import Isolation, Record
+from ..diagnosis.hints import hints_for
+from ..ncu.kernel_profiles import KernelProfile
+from ..runs.profile_store import Shelf
+from ..runs.profiles import TORCH_PROFILER, WorkloadProfile, isolation_of
+from ..runs.runner import ProfiledWorkload, RunResult, Runs, Subject
+from .chrome_trace import TRACE_BYTES, WorkloadTimeline, kernel_profiles_of, read_timeline
+from .estimated_bottleneck import diagnose_timeline
+
+RECORD = "timeline.json"
+TRACE = "trace.json"
+
+
+class Traced(Record):
+    """A trace as read, and the kernels in it."""
+
+    timeline: WorkloadTimeline
+    kernels: list[KernelProfile]
+    isolation: Isolation | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """How traces are made on this machine."""
+
+    runs: Runs
+    shelf: Shelf
+    timeout_s: float
+
+    async def trace(
+        self, subject: Subject, workload: ProfiledWorkload, *, force: bool = False
+    ) -> Traced | str:
+        """Traces one call, or takes a kept trace.
+
+        Returns:
+            What was seen, or the candidate's own fault in its words.
+
+        Raises:
+            InfrastructureError: when the run left no trace though the candidate did not fail.
+        """
+        folder = self.shelf.folder("timeline", subject, workload, TORCH_PROFILER)
+        kept = None if force else self.shelf.kept(folder, RECORD, Traced)
+        if kept is not None:
+            return kept
+        async with self.runs.run(
+            subject, workload, "timeline", _alone, timeout_s=self.timeout_s
+        ) as result:
+            if result.failure is not None:
+                return result.failure
+            text = await anyio.to_thread.run_sync(lambda: _trace_text(result))
+        traced = self._read(workload, result, text, folder)
+        self.shelf.keep(folder, RECORD, traced)
+        return traced
+
+    async def profile(
+        self, subject: Subject, workload: ProfiledWorkload, *, force: bool = False
+    ) -> WorkloadProfile:
+        """A profile without counters, from a trace."""
+        traced = await self.trace(subject, workload, force=force)
+        if isinstance(traced, str):
+            return WorkloadProfile(
+                uuid=workload.uuid, axes=dict(workload.axes), tool=TORCH_PROFILER, failure=traced
+            )
+        kernels = traced.kernels
+        diagnosis = diagnose_timeline(kernels, traced.timeline, workload.bounds)
+        return WorkloadProfile(
+            uuid=workload.uuid,
+            axes=dict(workload.axes),
+            tool=TORCH_PROFILER,
+            kernels=kernels,
+            bottleneck=diagnosis,
+            hints=hints_for(kernels[0], diagnosis, workload.bounds) if diagnosis else [],
+            total_us=sum(kernel.duration_us or 0.0 for kernel in kernels),
+            report_path=traced.timeline.trace_path,
+            isolation=traced.isolation,
+            seconds=traced.seconds,
+        )
+
+    def _read(
+        self, workload: ProfiledWorkload, result: RunResult, text: str, folder: Path
+    ) -> Traced:
+        answer, outcome = result.answer, result.outcome
+        assert answer is not None
+        timeline = read_timeline(
+            text, uuid=workload.uuid, axes=workload.axes, host_us=answer.host_us
+        )
+        path = self.shelf.keep_text(folder, TRACE, text)
+        return Traced(
+            timeline=timeline.model_copy(update={"trace_path": str(path)}),
+            kernels=kernel_profiles_of(
+                timeline, sm_count=answer.sm_count, compute_capability=answer.compute_capability
+            ),
+            isolation=isolation_of(outcome.granted, outcome.missing) if outcome else None,
+            seconds=round(result.finished.seconds, 3),
+        )
+
+
+def _alone(folder: Path, target: Sequence[str]) -> list[str]:
+    """The run profiles itself; nothing is put around it."""
+    return list(target)
+
+
+def _trace_text(result: RunResult) -> str:
+    trace = result.folder / TRACE
+    if result.answer is None or not trace.is_file() or trace.is_symlink():
+        finished = result.finished
+        tail = " ".join(finished.output.split())[-300:]
+        ended = "did not finish in time" if finished.timed_out else f"ended with {finished.status}"
+        raise InfrastructureError(
+            f"The profiled process {ended} and left no trace: {tail or 'no words'}",
+            where="candidate.profile_run",
+            remedy="Evaluate the candidate first: a fault that kills the process is named there.",
+        )
+    with trace.open(encoding="utf-8", errors="replace") as file:
+        return file.read(TRACE_BYTES + 1)

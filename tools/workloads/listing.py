@@ -1,0 +1,221 @@
+"""What there is to optimise: operators, their workloads, what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..errors import RequestError
+from ..schema.evaluation import FiniteFloat, Record
+from ..schema.flashinfer_trace import TensorSpec, Workload
+from .dataset import Dataset
+from .operators import Operator
+from .regimes import ShapeSample
+
+MOST = 200
+
+
+class AxisRange(Record):
+    """One varying axis and the values its workloads take."""
+
+    name: str
+    least: int
+    most: int
+    distinct: int
+
+
+class DefinitionEntry(Record):
+    """One operator in the listing."""
+
+    name: str
+    op_type: str
+    description: str
+    workloads: int
+    axes: list[AxisRange]
+    baseline: str | None
+    peers: list[str]
+
+
+class DefinitionListing(Record):
+    """All operators, and the files that could not be read."""
+
+    definitions: list[DefinitionEntry]
+    problems: list[str]
+
+
+class TensorEntry(Record):
+    """One input or output."""
+
+    name: str
+    shape: list[str] | None
+    dtype: str
+    description: str
+
+
+class WorkloadEntry(Record):
+    """One workload in the listing."""
+
+    uuid: str
+    axes: dict[str, int]
+    input_kinds: dict[str, str]
+    last_latency_us: FiniteFloat = None
+    share: FiniteFloat = None
+    regime: str | None = None
+
+
+class RegimeEntry(Record):
+    """One regime, in short."""
+
+    name: str
+    members: int
+    latency_share: FiniteFloat
+    representative: str
+    why: str
+
+
+class WorkloadListing(Record):
+    """One operator's contract and a page of its workloads."""
+
+    definition: str
+    description: str
+    inputs: list[TensorEntry]
+    outputs: list[TensorEntry]
+    constants: dict[str, int]
+    constraints: list[str]
+    tolerance: dict[str, float]
+    workloads: list[WorkloadEntry]
+    regimes: list[RegimeEntry]
+    latency_basis: str
+    total: int
+    next_cursor: str | None
+    workload_digest: str
+
+
+def list_definitions(dataset: Dataset) -> DefinitionListing:
+    """Every operator of the dataset."""
+    return DefinitionListing(
+        definitions=[_entry(operator) for operator in dataset.operators.values()],
+        problems=[str(problem) for problem in dataset.problems],
+    )
+
+
+def _entry(operator: Operator) -> DefinitionEntry:
+    definition = operator.definition
+    return DefinitionEntry(
+        name=definition.name,
+        op_type=definition.op_type,
+        description=definition.description or "",
+        workloads=len(operator.workloads),
+        axes=_ranges(operator),
+        baseline=operator.policy.baseline,
+        peers=sorted(operator.peers()),
+    )
+
+
+def _ranges(operator: Operator) -> list[AxisRange]:
+    ranges = []
+    for name in operator.definition.var_axes:
+        values = [w.axes[name] for w in operator.workloads if name in w.axes]
+        if values:
+            ranges.append(
+                AxisRange(name=name, least=min(values), most=max(values), distinct=len(set(values)))
+            )
+    return ranges
+
+
+def list_workloads(
+    operator: Operator,
+    sample: ShapeSample,
+    latencies: Mapping[str, float],
+    cursor: str | None,
+    limit: int,
+) -> WorkloadListing:
+    """One operator's contract and a page of its workloads.
+
+    Args:
+        operator: the operator.
+        sample: its regimes.
+        latencies: last measured cold latency in microseconds by uuid; may be empty.
+        cursor: what the previous page gave as `next_cursor`.
+        limit: workloads on the page, at most 200.
+
+    Raises:
+        RequestError: for a cursor that no page gave.
+    """
+    start = _position(cursor, len(operator.workloads))
+    limit = max(1, min(limit, MOST))
+    page = operator.workloads[start : start + limit]
+    definition = operator.definition
+    end = start + len(page)
+    tolerance = operator.policy.tolerance
+    return WorkloadListing(
+        definition=definition.name,
+        description=definition.description or "",
+        inputs=_tensors(definition.inputs),
+        outputs=_tensors(definition.outputs),
+        constants=dict(definition.const_axes),
+        constraints=list(definition.constraints),
+        tolerance={
+            "atol": tolerance.atol,
+            "rtol": tolerance.rtol,
+            "required_matched_ratio": tolerance.required_matched_ratio,
+        },
+        workloads=_workload_entries(page, sample, latencies),
+        regimes=_regime_entries(sample),
+        latency_basis=sample.basis,
+        total=len(operator.workloads),
+        next_cursor=str(end) if end < len(operator.workloads) else None,
+        workload_digest=operator.digest,
+    )
+
+
+def _workload_entries(
+    page: Sequence[Workload], sample: ShapeSample, latencies: Mapping[str, float]
+) -> list[WorkloadEntry]:
+    whole = sum(latencies.values())
+    return [
+        WorkloadEntry(
+            uuid=w.uuid,
+            axes=dict(w.axes),
+            input_kinds={name: spec.type for name, spec in w.inputs.items()},
+            last_latency_us=latencies.get(w.uuid),
+            share=latencies[w.uuid] / whole if w.uuid in latencies and whole else None,
+            regime=sample.regime_of(w.uuid),
+        )
+        for w in page
+    ]
+
+
+def _regime_entries(sample: ShapeSample) -> list[RegimeEntry]:
+    return [
+        RegimeEntry(
+            name=r.name,
+            members=len(r.members),
+            latency_share=r.latency_share,
+            representative=r.representative,
+            why=r.why,
+        )
+        for r in sample.regimes
+    ]
+
+
+def _position(cursor: str | None, total: int) -> int:
+    if cursor is None or cursor == "":
+        return 0
+    if not cursor.isdigit() or int(cursor) >= total:
+        raise RequestError(
+            f"{cursor!r} is no cursor of this listing",
+            remedy="Pass next_cursor of the previous page, or leave it out for the first.",
+        )
+    return int(cursor)
+
+
+def _tensors(specs: Mapping[str, TensorSpec]) -> list[TensorEntry]:
+    return [
+        TensorEntry(
+            name=name,
+            shape=None if spec.shape is None else list(spec.shape),
+            dtype=spec.dtype.value,
+            description=spec.description or "",
+        )
+        for name, spec in specs.items()
+    ]

@@ -1,0 +1,205 @@
+"""Workspaces: folders in which an agent writes one candidate.
+
+A workspace holds `candidate.toml`, the sources, the definition's reference for reading, and notes
+on the operator. Paths are confined to the workspaces folder; nothing outside it is read or written.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import tomli_w
+
+from ..errors import RequestError, unknown_name
+from ..schema.evaluation import Record
+from ..schema.flashinfer_trace import Definition, Solution
+from .operators import Operator
+from .solution_folder import read_solution
+
+NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
+
+
+class Workspace(Record):
+    """An opened workspace."""
+
+    path: str
+    definition: str
+    name: str
+    language: str
+    entry_point: str
+    files: list[str]
+    started_from: str
+    notes: str
+
+
+def confined(folder: Path, name_or_path: str) -> Path:
+    """The workspace that a name or path means.
+
+    Args:
+        folder: the workspaces folder.
+        name_or_path: a workspace's name, or a path that lies inside `folder`; a file's path
+            means the workspace that it is in.
+
+    Raises:
+        RequestError: when it lies elsewhere or does not exist.
+    """
+    text = name_or_path.strip().rstrip("/")
+    path = Path(text).expanduser()
+    path = (path if path.is_absolute() else folder / path).resolve()
+    root = folder.resolve()
+    if path == root or root not in path.parents:
+        raise RequestError(
+            f"{name_or_path!r} lies outside the workspaces folder",
+            where=str(root),
+            remedy="open_workspace makes one inside it; pass its path or name.",
+        )
+    if path.is_file():
+        path = root / path.relative_to(root).parts[0]
+    if not path.is_dir():
+        known = [p.name for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
+        raise unknown_name("workspace", path.name, known, remedy="open_workspace makes a new one.")
+    return path
+
+
+def read_workspace(folder: Path, name_or_path: str) -> Solution:
+    """Reads a workspace as a Solution."""
+    return read_solution(confined(folder, name_or_path))
+
+
+def create(
+    folder: Path, operator: Operator, name: str | None, start: Solution | None, started_from: str
+) -> Workspace:
+    """Makes a workspace.
+
+    Args:
+        folder: the workspaces folder; created when missing.
+        operator: what the candidate is for.
+        name: the workspace's name; one is made up when None.
+        start: the solution to begin with; the template when None.
+        started_from: the word for it in candidate.toml.
+
+    Raises:
+        RequestError: when the name is taken or malformed.
+    """
+    definition = operator.definition
+    chosen = name or _free_name(folder, definition.name)
+    if not NAME.match(chosen):
+        raise RequestError(
+            f"{chosen!r} cannot name a workspace",
+            remedy="Use 1-64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit.",
+        )
+    path = folder / chosen
+    if path.exists():
+        raise RequestError(
+            f"Workspace {chosen!r} exists already", where=str(path), remedy="Choose another name."
+        )
+    files = (
+        {source.path: source.content for source in start.sources}
+        if start
+        else {"kernel.py": template(definition)}
+    )
+    manifest = _manifest(chosen, definition, start, started_from)
+    for relative, content in files.items():
+        target = (path / relative).resolve()
+        if path.resolve() not in target.parents:
+            raise RequestError(f"Source {relative!r} points out of the workspace")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+    (path / "candidate.toml").write_text(tomli_w.dumps(manifest), encoding="utf-8")
+    (path / "reference.py").write_text(definition.reference, encoding="utf-8")
+    notes = describe(operator)
+    (path / "NOTES.md").write_text(notes, encoding="utf-8")
+    return Workspace(
+        path=str(path),
+        definition=definition.name,
+        name=chosen,
+        language=str(manifest["language"]),
+        entry_point=str(manifest["entry_point"]),
+        files=sorted([*files, "candidate.toml", "reference.py", "NOTES.md"]),
+        started_from=started_from,
+        notes=notes,
+    )
+
+
+def _free_name(folder: Path, definition: str) -> str:
+    stem = re.sub(r"[^a-z0-9._-]", "-", definition.lower())[:50]
+    number = 1
+    while (folder / f"{stem}-{number}").exists():
+        number += 1
+    return f"{stem}-{number}"
+
+
+def _manifest(
+    name: str, definition: Definition, start: Solution | None, started_from: str
+) -> dict[str, object]:
+    spec = start.spec if start else None
+    return {
+        "name": name,
+        "definition": definition.name,
+        "language": spec.language.value if spec else "triton",
+        "entry_point": spec.entry_point if spec else "kernel.py::run",
+        "destination_passing_style": spec.destination_passing_style if spec else True,
+        "binding": (spec.binding.value if spec and spec.binding else ""),
+        "target_hardware": list(spec.target_hardware) if spec else ["cuda"],
+        "dependencies": list(spec.dependencies) if spec else [],
+        "description": f"Started from {started_from}.",
+        "technique": [],
+        "started_from": started_from,
+    }
+
+
+def template(definition: Definition) -> str:
+    """A first source: the signature with every shape and dtype, and a body to be replaced."""
+    inputs, outputs = definition.inputs, definition.outputs
+    names = ", ".join([*inputs, *outputs])
+    lines = [
+        f'"""{definition.name}: fill the outputs in place (destination passing)."""',
+        "",
+        "import torch",
+        "",
+        "",
+        f"def run({names}):",
+    ]
+    for kind, specs in (("input", inputs), ("output", outputs)):
+        for name, spec in specs.items():
+            shape = "scalar" if spec.shape is None else f"[{', '.join(spec.shape)}]"
+            lines.append(f"    # {kind} {name}: {shape} {spec.dtype.value}")
+    first = next(iter(outputs))
+    lines.append(f"    raise RuntimeError('nothing written to {first} yet: write the kernel here')")
+    return "\n".join(lines) + "\n"
+
+
+def describe(operator: Operator) -> str:
+    """The notes an agent needs: shapes, constraints, tolerances, where to look next."""
+    definition = operator.definition
+    lines = [f"# {definition.name}", "", definition.description or "", "", "## Axes", ""]
+    for name, axis in definition.axes.items():
+        value = getattr(axis, "value", None)
+        lines.append(f"- `{name}`: {'varies' if value is None else value}")
+    for title, specs in (("Inputs", definition.inputs), ("Outputs", definition.outputs)):
+        lines += ["", f"## {title} (in call order)", ""]
+        for name, spec in specs.items():
+            shape = "scalar" if spec.shape is None else f"[{', '.join(spec.shape)}]"
+            lines.append(
+                f"- `{name}` {shape} {spec.dtype.value}. {spec.description or ''}".rstrip()
+            )
+    if definition.constraints:
+        lines += ["", "## Constraints", "", *(f"- `{c}`" for c in definition.constraints)]
+    tolerance = operator.policy.tolerance
+    lines += [
+        "",
+        "## What decides",
+        "",
+        f"- Compatible with FlashInfer-Trace: an element fails when its absolute error exceeds "
+        f"{tolerance.atol} and its relative error exceeds {tolerance.rtol}; "
+        f"{tolerance.required_matched_ratio:.0%} must pass.",
+        "- The verdict is stricter: the error is compared with that of a trusted implementation in "
+        "the same precision, scaled to the data, on values and shapes you have not seen.",
+        "- Inputs are positional, in the order above, then the outputs (destination passing). "
+        "Inputs are read-only. Values and addresses change on every call.",
+        "",
+        "The skill optimize-kernel says how a round goes; reference.py is the definition's own "
+        "code, for reading only.",
+    ]
+    return "\n".join(lines) + "\n"
