@@ -40,6 +40,7 @@ from .mcp_tools import archive as tools_archive
 from .mcp_tools import evaluation as tools_evaluation
 from .mcp_tools import plots as tools_plots
 from .mcp_tools import profiling as tools_profile
+from .mcp_tools import workloads as tools_workloads
 from .requests import arguments as reading
 from .requests.background import Continuing
 from .requests.client_log import set_level
@@ -87,10 +88,10 @@ WITHDRAWS = ToolAnnotations(
 """Takes something back that was decided; a headless client asks a person first."""
 
 ENTRIES = (
-    Entry(tools_evaluation.check_environment, "Check the environment", READS),
-    Entry(tools_evaluation.list_workloads, "List definitions and workloads", READS),
-    Entry(tools_evaluation.sample_shapes, "Sample the shapes", READS),
-    Entry(tools_evaluation.open_workspace, "Open a workspace", ADDS),
+    Entry(tools_workloads.check_environment, "Check the environment", READS),
+    Entry(tools_workloads.list_workloads, "List definitions and workloads", READS),
+    Entry(tools_workloads.sample_shapes, "Sample the shapes", READS),
+    Entry(tools_workloads.open_workspace, "Open a workspace", ADDS),
     Entry(tools_evaluation.evaluate_kernel, "Evaluate a kernel", KEEPS),
     Entry(tools_evaluation.get_evaluation, "Get an evaluation", READS),
     Entry(tools_evaluation.read_report, "Read a report", READS),

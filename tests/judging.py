@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import frames
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import Evaluation
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
@@ -45,10 +45,10 @@ class JudgeProcess:
         self.ready = ready
         self.progress: list[wire_judge.Progress] = []
 
-    def send(self, message: wire.Message) -> None:
+    def send(self, message: frames.Message) -> None:
         """Writes one frame."""
         assert self.process.stdin is not None
-        self.process.stdin.write(wire.encode(message))
+        self.process.stdin.write(frames.encode(message))
         self.process.stdin.flush()
 
     def read(self, timeout_s: float = ANSWER_S) -> Any:
@@ -68,7 +68,7 @@ class JudgeProcess:
             return parts
 
         (length,) = struct.unpack(">I", exactly(4))
-        return wire.decode(wire_judge.from_judge, exactly(length))
+        return frames.decode(wire_judge.from_judge, exactly(length))
 
     def ask(
         self,

@@ -17,7 +17,7 @@ from .archive.promotion.verification import Promoting
 from .archive.search.advice import Budget
 from .archive.store.archive import Archive, ArchivedCandidate
 from .devices.environment import EnvironmentReport, chosen_device, environment_report
-from .devices.roofline import devices_named
+from .devices.hardware import devices_named
 from .documents import SLICE_CHARACTERS, Reports, ReportSlice
 from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.floors import with_floors

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .devices.roofline import Hardware, floors, identify, load_hardware
+from .devices.calibration import calibration_folder, with_calibration
+from .devices.hardware import Hardware, identify, load_hardware
+from .devices.roofline import floors
 from .errors import unknown_name
 from .evaluation.judge_pool import JudgePool
-from .evaluation.latencies import LastLatencies
+from .evaluation.record_store import LastLatencies
 from .messages.judge import MaterialiseInputs
-from .profiling.calibrated import calibrate, calibration_folder, with_calibration
+from .profiling.calibrated import calibrate
 from .profiling.ncu.command import ProfileSet
 from .profiling.runs.profiles import Profile, compare_profiles
 from .profiling.runs.runner import ProfiledWorkload, Subject

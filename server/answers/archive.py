@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...tools.documents import candidate_uri
 from ..resources.skills import SCHEME as SKILL_SCHEME
-from ..results_archive import (
+from .archive_models import (
     AdvicePart,
     AlternativePart,
     AnchorsPart,

@@ -19,7 +19,6 @@ from ...tools.schema.evaluation import (
     Status,
     WorkloadResult,
 )
-from ..content_floors import sol_exec_bench, sol_percents
 from .archive import anchor_words, anchors_part
 from .models import (
     ErrorPart,
@@ -52,6 +51,8 @@ from .text import (
 if TYPE_CHECKING:
     from ...tools.archive.search.query import Sighting
     from ...tools.archive.store.archive import AnchorCheck
+
+from ...tools.devices.roofline import sol_exec_bench_score_guarded, sol_percent
 
 ROWS: dict[str, int] = {"concise": 10, "detailed": 60}
 TABLE_ROWS = 10
@@ -372,3 +373,21 @@ def _findings_words(evaluation: Evaluation) -> str | None:
     if not loud:
         return None
     return "Integrity: " + " ".join(f"[{f.claim}] {plain(f.message, 300)}" for f in loud[:3])
+
+
+def sol_percents(result: WorkloadResult) -> dict[str, float]:
+    """Each floor over the latency, in percent; nothing for a workload without a latency."""
+    found = {
+        kind: sol_percent(floor, result.latency_us)
+        for kind, floor in result.device_floors_us.items()
+    }
+    return {kind: round(percent, 1) for kind, percent in found.items() if percent is not None}
+
+
+def sol_exec_bench(result: WorkloadResult) -> float | None:
+    """SOL-ExecBench's number against the baseline; None where its formula has no meaning."""
+    floor = result.device_floors_us.get("nominal")
+    if floor is None or result.latency_us is None or result.baseline_latency_us is None:
+        return None
+    score = sol_exec_bench_score_guarded(result.latency_us, result.baseline_latency_us, floor).value
+    return None if score is None else round(score, 4)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...tools.documents import profile_uri
-from ..results_profile import (
+from .profiling_models import (
     DifferencePart,
     EventPart,
     GapPart,
@@ -38,7 +38,7 @@ from .text import (
 )
 
 if TYPE_CHECKING:
-    from ...tools.profiling.ncu.kernel_profiles import KernelProfile
+    from ...tools.profiling.diagnosis.kernel_profile import KernelProfile
     from ...tools.profiling.runs.profiles import Profile, WorkloadProfile
     from ...tools.profiling.sanitizer.findings import SanitizerReport
     from ...tools.profiling.timeline.chrome_trace import Timeline, WorkloadTimeline

@@ -18,7 +18,6 @@ from typing import Any
 
 from ...tools.errors import HarnessError
 from ...tools.settings import Settings, load_settings
-from .. import cli_transfer
 from . import archive as cli_archive
 from . import records as cli_records
 from . import setup as cli_setup
@@ -124,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
     _settings_options(serve)
-    for room in (cli_setup, cli_archive, cli_transfer, cli_records):
+    for room in (cli_setup, cli_archive, cli_records):
         room.add_commands(commands, _settings_options, _settings)
     for name in TOOL_COMMANDS:
         commands.add_parser(name, help=f"the tool {TOOL_COMMANDS[name][0]}", add_help=False)

@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..answers import archive as content_archive
-from ..requests.context import Call, continuing_of, harness_of, in_thread, with_progress
-from ..results_archive import (
+from ..answers.archive_models import (
     ArchivedAnswer,
     ContextAnswer,
     PromotionAnswer,
@@ -19,7 +18,8 @@ from ..results_archive import (
     SearchAnswer,
     SelectionAnswer,
 )
-from .evaluation import DefinitionName, DetailLevel, SolutionJson, WaitSeconds, WorkspacePath
+from ..requests.context import Call, continuing_of, harness_of, in_thread, with_progress
+from .fields import DefinitionName, DetailLevel, SolutionJson, WaitSeconds, WorkspacePath
 
 CandidateId = Annotated[
     str,

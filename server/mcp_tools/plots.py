@@ -12,7 +12,7 @@ from mcp.server.mcpserver import Image
 from pydantic import Field
 
 from ..requests.context import Call, harness_of, in_thread
-from .evaluation import DefinitionName
+from .fields import DefinitionName
 
 
 async def plot_floors(
@@ -36,7 +36,7 @@ async def plot_floors(
 
     def draw() -> bytes:
         # Drawing needs a large library that nothing else here does.
-        from ...tools.archive.pictures import floor_picture
+        from ...tools.archive.report.charts import floor_picture
 
         return floor_picture(evaluation, device)
 
@@ -61,7 +61,7 @@ async def plot_roofline(
     operator = harness.dataset.operator(definition)
 
     def draw() -> bytes:
-        from ...tools.archive.pictures import roofline_picture
+        from ...tools.archive.report.charts import roofline_picture
 
         return roofline_picture(harness.archive, operator, gpu)
 

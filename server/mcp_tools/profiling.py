@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..answers import profiling as content_profile
+from ..answers.profiling_models import ProfileAnswer, SanitizerAnswer, TimelineAnswer
 from ..requests.context import Call, harness_of, with_progress
-from ..results_profile import ProfileAnswer, SanitizerAnswer, TimelineAnswer
-from .evaluation import DetailLevel, SolutionJson, WorkspacePath
+from .fields import DetailLevel, SolutionJson, WorkspacePath
 
 CandidateName = Annotated[
     str | None,

@@ -12,8 +12,8 @@ import anyio
 import pytest
 import torch
 
+from kernel_harness.tools.devices.hardware import Calibration
 from kernel_harness.tools.devices.profilers import capability
-from kernel_harness.tools.devices.roofline import Calibration
 from kernel_harness.tools.judge import calibrate as calibration
 from kernel_harness.tools.profiling.runs.profiles import NCU, compare_profiles
 from kernel_harness.tools.profiling.sanitizer.findings import SanitizerTool

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from kernel_harness.tools.judge.numerics.correctness import Limits, check_output
-from kernel_harness.tools.workloads.operators import load_by_path, read_policy
+from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.policy import read_policy
 
 FOLDER = (
     Path(__file__).resolve().parents[2]

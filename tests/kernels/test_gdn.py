@@ -17,7 +17,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel_harness.tools.devices.roofline import Cost, floors, shipped_hardware
+from kernel_harness.tools.devices.hardware import shipped_hardware
+from kernel_harness.tools.devices.roofline import Cost, floors
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import Definition

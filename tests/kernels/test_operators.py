@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from kernel_harness.tools.devices.roofline import floors, shipped_hardware
+from kernel_harness.tools.devices.hardware import shipped_hardware
+from kernel_harness.tools.devices.roofline import floors
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
 from kernel_harness.tools.schema.flashinfer_trace import (
@@ -27,7 +28,8 @@ from kernel_harness.tools.schema.flashinfer_trace import (
     Workload,
     unknown_keys,
 )
-from kernel_harness.tools.workloads.operators import Operator, load_by_path, read_policy
+from kernel_harness.tools.workloads.operators import Operator, load_by_path
+from kernel_harness.tools.workloads.policy import read_policy
 
 KERNELS = Path(str(files("kernel_harness.kernels")))
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "operators"

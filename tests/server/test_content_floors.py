@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernel_harness.server.content_floors import sol_exec_bench, sol_percents
+from kernel_harness.server.answers.evaluation import sol_exec_bench, sol_percents
 from kernel_harness.tools.schema.evaluation import Status, WorkloadResult
 
 FLOORS = {"nominal": 2.0, "calibrated": 2.5, "latency": 6.0}

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from kernel_harness.tools.errors import RequestError
-from kernel_harness.tools.evaluation.latencies import LastLatencies
+from kernel_harness.tools.evaluation.record_store import LastLatencies
 from kernel_harness.tools.inspection import HEAVIEST, Inspection
 from kernel_harness.tools.messages.judge import MaterialiseInputs, Ready
 from kernel_harness.tools.profiling.runs.profiles import NCU, UNAVAILABLE, Profile, WorkloadProfile

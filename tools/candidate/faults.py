@@ -10,7 +10,8 @@ import re
 import traceback
 from pathlib import Path
 
-from ..messages.candidate import EXCERPT_CHARACTERS, CandidateFault
+from ..messages.candidate import CandidateFault
+from ..messages.frames import EXCERPT_CHARACTERS
 
 MESSAGE_CHARACTERS = 2_000
 _CUDA_WORDS = ("CUDA error", "CUDA_ERROR_", "cudaError", "device-side assert", "CUBLAS_STATUS")

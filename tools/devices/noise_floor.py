@@ -8,7 +8,9 @@ kept as a file beside the archive, never in it, for it belongs to a machine. Wit
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,3 +56,22 @@ def write_noise_floor(
     }
     path.write_text(json.dumps(record, indent=1))
     return path
+
+
+UNKNOWN_NOISE_FLOOR = {0: 0.012, 1: 0.005, 2: 0.004, 3: 0.004}
+"""Noise floor of |ln ratio| by decade of microseconds, used until the device is calibrated.
+
+Deliberately wider than A/A runs show, so that an uncalibrated device errs to INCONCLUSIVE.
+"""
+
+
+def noise_floor(duration_us: float, calibrated: Mapping[str, float]) -> float:
+    """The A/A noise floor of |ln ratio| for a latency of `duration_us`.
+
+    Args:
+        duration_us: the shorter of the two latencies, in microseconds.
+        calibrated: decade of microseconds as text ('0' is 1-10 µs) to the measured floor.
+    """
+    decade = max(0, min(3, math.floor(math.log10(max(duration_us, 1.0)))))
+    known = calibrated.get(str(decade))
+    return known if known is not None else UNKNOWN_NOISE_FLOOR[decade]

@@ -14,18 +14,12 @@ It does not know caches that stay warm between calls, nor clocks below the nomin
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from ..errors import DatasetError, unknown_name
+from ..errors import DatasetError
+from .hardware import Calibration, Hardware, Rate
 
 IMPOSSIBLE_BELOW = 0.90
 """A latency under this share of the nominal floor means that the timing or the count is wrong."""
@@ -111,57 +105,6 @@ def scaled_cost(cost: Cost, factor: float) -> Cost:
         l2_bytes=cost.l2_bytes * factor,
         flops={name: count * factor for name, count in cost.flops.items()},
     )
-
-
-class Rate(BaseModel):
-    """One figure of a device and where it is from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    value: float = Field(gt=0)
-    source: str = Field(min_length=1)
-
-
-class Calibration(BaseModel):
-    """Figures that were measured, fitted or estimated; never mixed with the data sheet's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    memory_bytes_per_s: Rate | None = None
-    flops: dict[str, Rate] = Field(default_factory=dict)
-    launch_us: Rate | None = Field(
-        default=None, description="Shortest span of a kernel that does anything."
-    )
-    dependent_kernel_us: Rate | None = Field(default=None, description="Each further launch.")
-    memory_latency_us: Rate | None = Field(default=None, description="One dependent load.")
-
-
-class Identity(BaseModel):
-    """How a device is recognised: all of it must fit, never a part of a name alone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    names: list[str] = Field(min_length=1, description="As NVML says, without 'NVIDIA '.")
-    sm_count: int = Field(gt=0)
-    memory_mhz: tuple[int, int] = Field(description="Lowest and highest maximum memory clock.")
-
-
-class Hardware(BaseModel):
-    """One device: nominal, dense rates, and calibrated ones beside them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    description: str
-    compute_capability: str
-    arch: str = Field(description="As compilers call it, e.g. 'sm_90a'.")
-    identity: Identity
-    sm_count: int
-    l2_bytes: Rate
-    shared_bytes_per_sm: Rate
-    memory_bytes_per_s: Rate
-    flops: dict[str, Rate] = Field(description="Dense operations per second by precision.")
-    calibrated: Calibration = Field(default_factory=Calibration)
 
 
 @dataclass(frozen=True)
@@ -288,73 +231,3 @@ def sol_exec_bench_score_guarded(
 
 
 # --- devices ----------------------------------------------------------------------------------
-
-
-def load_hardware(path: Path) -> dict[str, Hardware]:
-    """Reads the table of devices, by their short names.
-
-    Raises:
-        DatasetError: when it is malformed, naming the device and field.
-    """
-    try:
-        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["devices"]
-        return {name: Hardware(name=name, **entry) for name, entry in table.items()}
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"No table of devices: {error}", where=str(path)) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DatasetError(f"{where}: {first['msg']}", where=str(path)) from error
-
-
-def devices_named(names: Sequence[str], path: Path) -> tuple[str, ...]:
-    """Devices as the table writes them.
-
-    Args:
-        names: in any case; the table is not read when there are none.
-        path: the table.
-
-    Raises:
-        RequestError: for a device that is not in the table, naming those that are.
-    """
-    known = load_hardware(path) if names else {}
-    written = {name.casefold(): name for name in known}
-    for name in names:
-        if name.strip().casefold() not in written:
-            raise unknown_name("target", name, known)
-    return tuple(written[name.strip().casefold()] for name in names)
-
-
-@lru_cache(maxsize=1)
-def shipped_hardware() -> dict[str, Hardware]:
-    """The table that comes with the operators."""
-    return load_hardware(Path(str(files("kernel_harness.kernels"))) / "hardware.json")
-
-
-def identify(
-    name: str,
-    sm_count: int | None,
-    memory_mhz: int | None,
-    table: Mapping[str, Hardware] | None = None,
-) -> Hardware | None:
-    """Finds the device's entry, or None: an unknown device has no floors rather than wrong ones.
-
-    Boards of one chip differ up to twofold in bandwidth and rates and share most of their names, so
-    name, multiprocessor count and memory clock must all fit.
-
-    Args:
-        name: as NVML reports it; a leading 'NVIDIA' does not matter.
-        sm_count: multiprocessors visible; a MIG slice therefore is not recognised.
-        memory_mhz: highest memory clock that NVML reports; None where it says nothing, and then
-            the full name and the count must do.
-        table: devices to choose from; the shipped ones when None.
-    """
-    devices = shipped_hardware() if table is None else table
-    wanted = name.strip().removeprefix("NVIDIA ").strip()
-    for device in devices.values():
-        identity = device.identity
-        low, high = identity.memory_mhz
-        clock_fits = memory_mhz is None or low <= memory_mhz <= high
-        if wanted in identity.names and sm_count == identity.sm_count and clock_fits:
-            return device
-    return None

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
+from ..devices.noise_floor import noise_floor
 from ..schema.evaluation import (
     Comparison,
     Decision,
@@ -34,23 +35,6 @@ DECISION_CONFIDENCE = 0.99
 SIGN_P = 0.01
 LEAST_EFFECT = 0.01
 """No difference below one percent is ever called a difference."""
-UNKNOWN_NOISE_FLOOR = {0: 0.012, 1: 0.005, 2: 0.004, 3: 0.004}
-"""Noise floor of |ln ratio| by decade of microseconds, used until the device is calibrated.
-
-Deliberately wider than A/A runs show, so that an uncalibrated device errs to INCONCLUSIVE.
-"""
-
-
-def noise_floor(duration_us: float, calibrated: Mapping[str, float]) -> float:
-    """The A/A noise floor of |ln ratio| for a latency of `duration_us`.
-
-    Args:
-        duration_us: the shorter of the two latencies, in microseconds.
-        calibrated: decade of microseconds as text ('0' is 1-10 µs) to the measured floor.
-    """
-    decade = max(0, min(3, math.floor(math.log10(max(duration_us, 1.0)))))
-    known = calibrated.get(str(decade))
-    return known if known is not None else UNKNOWN_NOISE_FLOOR[decade]
 
 
 def kept(measurement: Measurement) -> list[int]:

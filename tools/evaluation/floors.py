@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..devices.roofline import Hardware, floors, identify, load_hardware, scaled_cost
+from ..devices.calibration import calibration_folder, with_calibration
+from ..devices.hardware import Hardware, identify, load_hardware
+from ..devices.roofline import floors, scaled_cost
 from ..errors import DatasetError
-from ..profiling.calibrated import calibration_folder, with_calibration
 from ..schema.evaluation import Evaluation, Executor, WorkloadResult
 
 if TYPE_CHECKING:

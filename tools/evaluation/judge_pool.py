@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from ..errors import InfrastructureError
-from ..messages.candidate import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
+from ..messages.frames import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
 from ..messages.judge import (
     Cancel,
     EvaluatePlan,

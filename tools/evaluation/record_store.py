@@ -7,6 +7,7 @@ same bytes, and can be rebuilt from the records.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -17,7 +18,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..errors import InfrastructureError, RequestError, unknown_name
-from ..schema.evaluation import Evaluation
+from ..schema.evaluation import Evaluation, Status
 
 EVALUATION_ID = re.compile(r"^ev-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}$")
 LEAST_PART = 6
@@ -124,3 +125,37 @@ class RecordStore:
                 remedy="Ids look like ev-20261120-221530-9f3a61c2; evaluate_kernel returns them.",
             )
         return self._folder / f"{evaluation_id}.json"
+
+
+class LastLatencies:
+    """Reads and merges last latencies.
+
+    Args:
+        folder: created on the first write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, definition: str) -> dict[str, float]:
+        """Workload uuid to the last measured cold latency in microseconds."""
+        path = self._folder / f"{definition}.json"
+        try:
+            return {str(k): float(v) for k, v in json.loads(path.read_text()).items()}
+        except (OSError, ValueError):
+            return {}
+
+    def note(self, evaluation: Evaluation) -> None:
+        """Merges a passed, timed evaluation."""
+        measured = {
+            w.uuid: w.latency_us
+            for w in evaluation.workloads
+            if w.status is Status.PASSED and w.latency_us is not None
+        }
+        if evaluation.status is not Status.PASSED or not measured:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{evaluation.definition}.json"
+        temporary = path.with_suffix(f".{secrets.token_hex(4)}.part")
+        temporary.write_text(json.dumps(self.get(evaluation.definition) | measured))
+        os.replace(temporary, path)

@@ -32,10 +32,9 @@ from ..settings import Settings
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample, sample_shapes
 from .judge_pool import JudgePool
-from .latencies import LastLatencies
 from .plan import PlanRequest, make_plan
 from .precheck import precheck
-from .record_store import RecordStore, new_evaluation_id
+from .record_store import LastLatencies, RecordStore, new_evaluation_id
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 OPERATOR = "operator"

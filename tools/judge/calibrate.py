@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from torch._C._autograd import DeviceType
 
-from ..devices.roofline import Calibration, identify
+from ..devices.hardware import Calibration, identify
 
 BUDGET_S = 55.0
 SIZES = (1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20, 1 << 30)

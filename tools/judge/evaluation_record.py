@@ -24,13 +24,13 @@ from ..schema.evaluation import (
 )
 from ..schema.flashinfer_trace import Solution
 from .checks import integrity
-from .checks.failures import clean
 from .checks.workload_checks import CaseRecord, Checking
 from .operators.input_draws import SeedBook
 from .operators.operator_adapter import Case, JudgedOperator
-from .processes import context as rooms
+from .processes import device as rooms
 from .processes.candidate_process import CandidateSession
 from .processes.context import Room
+from .processes.lost import clean
 from .timing.case_floors import Floors
 from .timing.paired_timing import Timed, Timing
 

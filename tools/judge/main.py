@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import HarnessError, InfrastructureError
-from ..messages.candidate import (
+from ..messages.frames import (
     TRUSTED_FRAME_BYTES,
     Message,
     WireError,
@@ -43,8 +43,7 @@ from ..messages.judge import (
     Shutdown,
     to_judge,
 )
-from .leftovers import sweep
-from .processes.cleanup import prune
+from .processes.cleanup import prune, sweep
 
 if TYPE_CHECKING:
     from .processes.context import Room
@@ -211,19 +210,20 @@ def _open_room(device_name: str, cache: Path) -> Room:
     import torch
 
     from . import trial  # noqa: F401 - loaded while the zygote loads
-    from .processes import context as rooms
+    from .processes import device as device_facts
+    from .processes.context import Room
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     device = torch.device(device_name)
-    return rooms.Room(
+    return Room(
         device=device,
         cache_dir=cache,
         running=running,
-        info=rooms.device_info(device),
-        versions=rooms.versions(device),
-        arch=rooms.cuda_arch(device),
-        memory_mhz=rooms.memory_clock(device),
+        info=device_facts.device_info(device),
+        versions=device_facts.versions(device),
+        arch=device_facts.cuda_arch(device),
+        memory_mhz=device_facts.memory_clock(device),
     )
 
 

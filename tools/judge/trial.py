@@ -25,7 +25,7 @@ from ..schema.evaluation import (
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
 from .calls.judged_call import Exchange, has_outputs
-from .checks.failures import Lost, build_failure, lost_failure
+from .checks.failures import build_failure, lost_failure
 from .checks.held_out_process import Apart
 from .checks.static_check import StaticChecker, with_local
 from .checks.time_budget import Pace
@@ -33,9 +33,10 @@ from .checks.workload_checks import Checking
 from .evaluation_record import Ending, Verdict, write_record
 from .operators.input_draws import Draw, Drawer, SeedBook, fresh_seed
 from .operators.operator_adapter import Case, JudgedOperator
-from .processes import context as rooms
+from .processes import device as rooms
 from .processes.candidate_process import ProcessSession
 from .processes.context import Room
+from .processes.lost import Lost
 from .processes.progress import Cancellation, Reporter
 from .timing.paired_timing import Timed, Timing
 from .timing.process_pairs import Blocks

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from .candidate import Message
+from .frames import Message
 
 # --- server → judge ---------------------------------------------------------------------------
 

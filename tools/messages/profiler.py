@@ -17,7 +17,8 @@ from typing import Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from ..errors import InfrastructureError
-from .candidate import BuildRequest, CandidateFault, Message
+from .candidate import BuildRequest, CandidateFault
+from .frames import Message
 
 FILE_BYTES = 64 << 20
 ANSWER_BYTES = 1 << 20

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from .candidate import (
+from .frames import (
     CANDIDATE_FRAME_BYTES,
     TRUSTED_FRAME_BYTES,
     Message,

@@ -7,27 +7,19 @@ no other.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import anyio
-from pydantic import ValidationError
 
-from ..devices.roofline import Calibration, Hardware, identify
+from ..devices.calibration import _document, calibration_folder
 from ..errors import CapabilityError, InfrastructureError
 from ..settings import Settings
 from .runs.runner import Runs
 
 PROCESS = "kernel_harness.tools.judge.calibrate"
 TIMEOUT_S = 180.0
-
-
-def calibration_folder(settings: Settings) -> Path:
-    """Where calibrations are kept, one file for each device."""
-    return settings.archive_dir / "calibration"
 
 
 async def calibrate(settings: Settings, device: str, runs: Runs) -> Path:
@@ -64,35 +56,3 @@ async def calibrate(settings: Settings, device: str, runs: Runs) -> Path:
         )
     name = re.sub(r"[^A-Za-z0-9]+", "-", document["device"]["name"]).strip("-").lower()
     return draft.replace(folder / f"{name}.json")
-
-
-def with_calibration(hardware: Hardware, folder: Path) -> Hardware:
-    """The device with figures measured here in place of shipped ones, where there are any.
-
-    A file of another device, or one that cannot be read, changes nothing.
-    """
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        document = _document(path)
-        if document is None:
-            continue
-        facts = document["device"]
-        table = {hardware.name: hardware}
-        if identify(facts["name"], facts.get("sm_count"), facts.get("memory_mhz"), table) is None:
-            continue
-        measured = Calibration.model_validate(document["calibration"])
-        taken = {n: v for n, v in measured if v is not None and n != "flops"}
-        taken["flops"] = {**hardware.calibrated.flops, **measured.flops}
-        return hardware.model_copy(
-            update={"calibrated": hardware.calibrated.model_copy(update=taken)}
-        )
-    return hardware
-
-
-def _document(path: Path) -> dict[str, Any] | None:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        Calibration.model_validate(document["calibration"])
-        str(document["device"]["name"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
-        return None
-    return document

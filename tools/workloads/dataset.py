@@ -26,7 +26,8 @@ from ..schema.flashinfer_trace import (
     Workload,
     interface_hash,
 )
-from .operators import Operator, Policy, read_json_object, read_policy
+from .operators import Operator, read_json_object
+from .policy import Policy, read_policy
 
 LFS_MARK = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024

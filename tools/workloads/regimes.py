@@ -17,7 +17,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..devices.roofline import Hardware, floors, shipped_hardware
+from ..devices.hardware import Hardware, shipped_hardware
+from ..devices.roofline import floors
 from ..errors import HarnessError
 from .operators import Operator
 from .segmentation import Order, order_by_axes, split

@@ -16,7 +16,7 @@ from kernel_harness.tools.profiling.diagnosis.bottleneck import (
     MetricEvidence,
 )
 from kernel_harness.tools.profiling.diagnosis.hints import Hint
-from kernel_harness.tools.profiling.ncu.kernel_profiles import KernelProfile, Stall
+from kernel_harness.tools.profiling.diagnosis.kernel_profile import KernelProfile, Stall
 from kernel_harness.tools.profiling.runs.profiles import Profile, WorkloadProfile
 from kernel_harness.tools.profiling.sanitizer.findings import (
     SanitizerFinding,

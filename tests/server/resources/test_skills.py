@@ -13,7 +13,7 @@ import pytest
 from kernel_harness.server.resources.prompts import ROLES, role_text, roles_folder
 from kernel_harness.server.resources.skills import Skill, SkillShelf, problems
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
-from kernel_harness.tools.profiling.ncu.kernel_profiles import KernelProfile
+from kernel_harness.tools.profiling.diagnosis.kernel_profile import KernelProfile
 from kernel_harness.tools.schema.evaluation import Decision, Scope, StaticKernel, Status
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -14,7 +14,7 @@ from kernel_harness.tools.candidate.faults import (
     cut,
     fault_of,
 )
-from kernel_harness.tools.messages.candidate import EXCERPT_CHARACTERS
+from kernel_harness.tools.messages.frames import EXCERPT_CHARACTERS
 
 SOURCES = Path("/private/src/candidate_1")
 NVCC = """/private/src/candidate_1/kernel.cu(3): warning #177-D: variable "unused" was declared

@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.devices.roofline import (
-    Cost,
+from kernel_harness.tools.devices.hardware import (
     devices_named,
-    floors,
     identify,
     load_hardware,
+    shipped_hardware,
+)
+from kernel_harness.tools.devices.roofline import (
+    Cost,
+    floors,
     mean_cost,
     scaled_cost,
-    shipped_hardware,
     sol_exec_bench_score_guarded,
     sol_percent,
 )

@@ -6,20 +6,20 @@ import re
 import sys
 import time
 
-from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import frames
 from kernel_harness.tools.messages import judge as wire_judge
 
 
 def read():
-    header = wire.recv_exactly(sys.stdin.buffer.read, 4)
+    header = frames.recv_exactly(sys.stdin.buffer.read, 4)
     if not header:
         sys.exit(0)
-    length = wire.frame_length(header, wire.TRUSTED_FRAME_BYTES)
-    return wire.decode(wire_judge.to_judge, wire.recv_exactly(sys.stdin.buffer.read, length))
+    length = frames.frame_length(header, frames.TRUSTED_FRAME_BYTES)
+    return frames.decode(wire_judge.to_judge, frames.recv_exactly(sys.stdin.buffer.read, length))
 
 
 def say(message):
-    sys.stdout.buffer.write(wire.encode(message))
+    sys.stdout.buffer.write(frames.encode(message))
     sys.stdout.buffer.flush()
 
 

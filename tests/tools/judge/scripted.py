@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from kernel_harness.tools.judge.checks.failures import Lost
 from kernel_harness.tools.judge.operators.generic_operator import TORCH_DTYPES
+from kernel_harness.tools.judge.processes.lost import Lost
 from kernel_harness.tools.messages import candidate as wire
 
 Compute = Callable[..., tuple[torch.Tensor, ...]]

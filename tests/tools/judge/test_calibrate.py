@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from torch._C._autograd import DeviceType
 
-from kernel_harness.tools.devices.roofline import Calibration
+from kernel_harness.tools.devices.hardware import Calibration
 from kernel_harness.tools.judge import calibrate as calibration
 from kernel_harness.tools.judge.calibrate import Findings, document, is_separator, plausibility
 

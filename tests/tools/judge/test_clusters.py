@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from kernel_harness.tools.judge.clusters import describe
+from kernel_harness.tools.judge.numerics.mismatch import describe
 
 NAMES = ("batch_size", "num_heads", "head_dim")
 

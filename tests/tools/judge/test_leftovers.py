@@ -3,7 +3,7 @@
 import os
 import time
 
-from kernel_harness.tools.judge.leftovers import private_folder, sweep
+from kernel_harness.tools.judge.processes.cleanup import private_folder, sweep
 
 GONE, OLD = 2**22 + 1, time.time() - 86_400
 

@@ -10,17 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import frames
 
 
 def said(**words: Any) -> Any:
-    return wire.decode(wire.from_candidate, json.dumps(words).encode())
+    return frames.decode(wire.from_candidate, json.dumps(words).encode())
 
 
 @given(st.text())
 def test_printable_text_moves_no_cursor_and_stays_as_it_is_when_cleaned_again(text):
-    clean = wire.printable(text)
+    clean = frames.printable(text)
     assert not set(clean) & {"\x1b", "\r", "\x07", "\x00", "\x9b", "\u202e"}
-    assert wire.printable(clean) == clean or "\x1b" in text
+    assert frames.printable(clean) == clean or "\x1b" in text
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_no_word_of_a_candidate_keeps_a_control_code(words):
 
 @pytest.mark.parametrize("kind", ["", "size 65", "SIZE", "a" * 41, "\x1b[2J", "x\n"])
 def test_a_fault_s_kind_is_one_short_word(kind):
-    with pytest.raises(wire.WireError):
+    with pytest.raises(frames.WireError):
         said(kind="called", fault={"kind": kind, "message": "no"})
 
 
@@ -61,7 +62,7 @@ def test_a_fault_s_kind_is_one_short_word(kind):
     ],
 )
 def test_a_number_that_no_statistics_can_reckon_with_is_no_answer(words):
-    with pytest.raises(wire.WireError):
+    with pytest.raises(frames.WireError):
         said(**words)
 
 

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import frames
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.messages.sockets import (
     MAX_DESCRIPTORS,
@@ -51,11 +52,11 @@ def test_frames_sent_back_to_back_stay_apart(pair):
 
 def test_a_frame_larger_than_the_socket_buffer_arrives_whole(pair):
     ours, theirs = pair
-    built = wire.Built(log="x" * wire.EXCERPT_CHARACTERS)
+    built = wire.Built(log="x" * frames.EXCERPT_CHARACTERS)
     message = wire_judge.JudgeFault(evaluation_id="e", what="y" * 2_000_000)
     sender = threading.Thread(target=send_frame, args=(ours, message))
     sender.start()
-    received, _ = recv_frame(theirs, wire_judge.from_judge, wire.TRUSTED_FRAME_BYTES)
+    received, _ = recv_frame(theirs, wire_judge.from_judge, frames.TRUSTED_FRAME_BYTES)
     sender.join()
     assert received == message
     send_frame(ours, built)
@@ -65,14 +66,14 @@ def test_a_frame_larger_than_the_socket_buffer_arrives_whole(pair):
 def test_a_frame_over_the_limit_is_not_read(pair):
     ours, theirs = pair
     ours.sendall(struct.pack(">I", 1 << 30))
-    with pytest.raises(wire.WireError, match="at most"):
+    with pytest.raises(frames.WireError, match="at most"):
         recv_frame(theirs, wire.from_candidate)
 
 
 def test_a_closed_end_is_told_from_a_bad_message(pair):
     ours, theirs = pair
     ours.sendall(struct.pack(">I", 2) + b"{}")
-    with pytest.raises(wire.WireError) as bad:
+    with pytest.raises(frames.WireError) as bad:
         recv_frame(theirs, wire.from_candidate)
     assert not isinstance(bad.value, WireClosedError)
     ours.sendall(b"\0\0")
@@ -101,11 +102,11 @@ def test_an_end_that_takes_nothing_ends_at_the_deadline(pair):
 def test_too_many_descriptors_are_refused_and_closed(pair):
     ours, theirs = pair
     fd = os.open("/dev/null", os.O_RDONLY)
-    with pytest.raises(wire.WireError, match="descriptors"):
+    with pytest.raises(frames.WireError, match="descriptors"):
         send_frame(ours, wire.Exit(), [fd] * (MAX_DESCRIPTORS + 1))
     before = len(os.listdir("/proc/self/fd"))
-    socket.send_fds(ours, [wire.encode(wire.Exit())], [fd] * (MAX_DESCRIPTORS + 3))
-    with pytest.raises(wire.WireError, match="descriptors"):
+    socket.send_fds(ours, [frames.encode(wire.Exit())], [fd] * (MAX_DESCRIPTORS + 3))
+    with pytest.raises(frames.WireError, match="descriptors"):
         recv_frame(theirs, wire.to_candidate)
     assert len(os.listdir("/proc/self/fd")) == before
     os.close(fd)

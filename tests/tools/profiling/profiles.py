@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernel_harness.tools.profiling.ncu.kernel_profiles import KernelProfile, Stall
+from kernel_harness.tools.profiling.diagnosis.kernel_profile import KernelProfile, Stall
 
 
 def stalled(**shares: float) -> list[Stall]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.devices.roofline import shipped_hardware
+from kernel_harness.tools.devices import calibration as calibrated
+from kernel_harness.tools.devices.calibration import with_calibration
+from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError
-from kernel_harness.tools.profiling import calibrated
-from kernel_harness.tools.profiling.calibrated import calibrate, with_calibration
+from kernel_harness.tools.profiling.calibrated import calibrate
 from kernel_harness.tools.profiling.runs.runner import Runs
 from kernel_harness.tools.settings import Settings
 

@@ -10,7 +10,8 @@ import pytest
 from kernel_harness.tools.errors import DatasetError, RequestError
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.workloads.dataset import Dataset
-from kernel_harness.tools.workloads.operators import Operator, Policy, generic_cost, read_policy
+from kernel_harness.tools.workloads.operators import Operator, generic_cost
+from kernel_harness.tools.workloads.policy import Policy, read_policy
 from kernel_harness.tools.workloads.solution_folder import write_solution
 
 from .conftest import Write, make_operator

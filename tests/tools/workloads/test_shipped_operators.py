@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.devices.roofline import IMPOSSIBLE_BELOW, floors, shipped_hardware
+from kernel_harness.tools.devices.hardware import shipped_hardware
+from kernel_harness.tools.devices.roofline import IMPOSSIBLE_BELOW, floors
 from kernel_harness.tools.schema.constraints import Outcome
 from kernel_harness.tools.schema.flashinfer_trace import Solution, Trace, unknown_keys
 from kernel_harness.tools.workloads.dataset import Dataset

@@ -8,18 +8,79 @@ What this cannot promise: a build compiles, it does not run; whether the kernel 
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ...messages.candidate import EXCERPT_CHARACTERS, BuildRequest, Built
-from ..build_python import PythonBuilder
+from ...messages.candidate import BuildRequest, Built
+from ...messages.frames import EXCERPT_CHARACTERS
 from ..faults import CandidateError, cut, fault_of
 from .native import CompiledOnlyBuilder, TorchBuilder, TvmFfiBuilder, UnboundBuilder
-from .sources import Builder, Folders, package_name, split_entry_point, write_sources
+from .sources import (
+    Builder,
+    Folders,
+    Product,
+    entry_function,
+    package_name,
+    split_entry_point,
+    write_sources,
+)
+
+_now = time.monotonic
+"""Bound before candidate code can put another clock in its place."""
+KERNEL_NAME = re.compile(r"(?:@(?:triton\.)?jit\b[^\n]*\n(?:\s*@[^\n]*\n)*\s*def\s+(\w+))")
+_DEVICE_KERNEL_NAME = re.compile(
+    r"__global__[^;{(]*?(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\("
+)
+
+
+class PythonBuilder:
+    """Python and Triton: the entry file is imported, its function taken."""
+
+    def accepts(self, request: BuildRequest) -> bool:
+        """For languages that Python itself runs."""
+        return request.language in ("python", "triton")
+
+    def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
+        """Imports the entry module as part of the package that the sources form."""
+        entry_file, symbol = split_entry_point(request)
+        if entry_file.suffix != ".py":
+            raise CandidateError(
+                "entry_point", f"{request.entry_point!r} must name a .py file, as 'kernel.py::run'"
+            )
+        _check_syntax(request)
+        if str(folders.sources) not in sys.path:
+            sys.path.insert(0, str(folders.sources))
+        importlib.invalidate_caches()
+        folders.before_code()
+        dotted = ".".join((source_dir.name, *entry_file.with_suffix("").parts))
+        try:
+            module = importlib.import_module(dotted)
+        except ImportError as error:
+            raise _import_fault(error, request, source_dir) from error
+        return Product(entry_function(module, symbol, request))
+
+
+def _check_syntax(request: BuildRequest) -> None:
+    for source in request.sources:
+        if source["path"].endswith(".py"):
+            compile(source["content"], source["path"], "exec", dont_inherit=True)
+
+
+def _import_fault(error: ImportError, request: BuildRequest, source_dir: Path) -> CandidateError:
+    fault = fault_of(error, source_dir)
+    advice = ""
+    siblings = {PurePosixPath(s["path"]).parts[0].removesuffix(".py") for s in request.sources}
+    if error.name and error.name.split(".")[0] in siblings:
+        name = error.name.split(".")[0]
+        advice = f". Sources form a package: write 'from .{name} import …'"
+    return CandidateError("import_error", fault.message + advice, excerpt=fault.excerpt)
+
 
 BUILDERS: tuple[Builder, ...] = (
     PythonBuilder(),
@@ -29,13 +90,6 @@ BUILDERS: tuple[Builder, ...] = (
     UnboundBuilder(),
 )
 """Every builder; the first that accepts a request builds it."""
-
-_now = time.monotonic
-"""Bound before candidate code can put another clock in its place."""
-KERNEL_NAME = re.compile(r"(?:@(?:triton\.)?jit\b[^\n]*\n(?:\s*@[^\n]*\n)*\s*def\s+(\w+))")
-_DEVICE_KERNEL_NAME = re.compile(
-    r"__global__[^;{(]*?(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\("
-)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...messages.candidate import EXCERPT_CHARACTERS
+from ...messages.frames import EXCERPT_CHARACTERS
 from ..faults import CandidateError, cut
 
 _ASSEMBLY = re.compile(r"(?P<file>\S+\.ptx), line (?P<line>\d+); (?P<what>(?:error|fatal)\b.*)")

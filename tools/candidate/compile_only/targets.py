@@ -21,13 +21,8 @@ from typing import Any
 
 import torch
 
-from ...messages.candidate import (
-    EXCERPT_CHARACTERS,
-    CandidateFault,
-    Compiled,
-    CompiledKernel,
-    CompileRequest,
-)
+from ...messages.candidate import CandidateFault, Compiled, CompiledKernel, CompileRequest
+from ...messages.frames import EXCERPT_CHARACTERS
 from ..calls.shared_memory import Arena
 from ..compilation import native as build_native
 from ..compilation import toolchain

@@ -16,8 +16,6 @@ from typing import Any, NoReturn, TypeVar
 import torch
 
 from ...messages.candidate import (
-    CANDIDATE_FRAME_BYTES,
-    TRUSTED_FRAME_BYTES,
     BuildRequest,
     Called,
     CallRequest,
@@ -30,13 +28,12 @@ from ...messages.candidate import (
     Exit,
     MapArena,
     Mapped,
-    Message,
     Prepare,
     Prepared,
     Spawn,
-    WireError,
     to_candidate,
 )
+from ...messages.frames import CANDIDATE_FRAME_BYTES, TRUSTED_FRAME_BYTES, Message, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ..calls.caller import Caller
 from ..calls.clock import Clock

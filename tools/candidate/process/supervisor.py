@@ -16,13 +16,14 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..sandbox import namespaces
 from ..sandbox import syscalls as kernel_calls
+from ..sandbox.process_tree import descendants, kill_all
 
 SWEEP_S = 5.0
 PUBLISH_LINE_BYTES = 4096
@@ -184,31 +185,6 @@ def _sweep(*, first_process: bool) -> None:
         except ChildProcessError:
             return
         time.sleep(0.002)
-
-
-def kill_all(pids: Iterator[int] | list[int]) -> None:
-    """Sends SIGKILL to each; one that is gone already is no fault."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def descendants(root: int) -> list[int]:
-    """Process ids of everything below `root`, from /proc, nearest first."""
-    parents: dict[int, list[int]] = {}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            stat = Path(entry.path, "stat").read_text()
-            parent = int(stat.rpartition(")")[2].split()[1])
-            parents.setdefault(parent, []).append(int(entry.name))
-    found: list[int] = []
-    edge = [root]
-    while edge:
-        edge = [child for parent in edge for child in parents.get(parent, [])]
-        found += edge
-    return found
 
 
 def _close(fds: tuple[int, ...]) -> None:

@@ -21,20 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ...messages.candidate import (
-    TRUSTED_FRAME_BYTES,
-    Reap,
-    Reaped,
-    Spawn,
-    Spawned,
-    WireError,
-    to_zygote,
-)
+from ...messages.candidate import Reap, Reaped, Spawn, Spawned, to_zygote
+from ...messages.frames import TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ..cpu.triton_patches import mend_interpreter
 from ..sandbox import syscalls as kernel_calls
 from ..sandbox.enter import skipped_steps
-from .supervisor import Nursery, descendants, keep, kill_all
+from ..sandbox.process_tree import descendants, kill_all
+from .supervisor import Nursery, keep
 
 SETTLE_S = 30.0
 BURY_S = 10.0

@@ -27,8 +27,8 @@ import traceback
 from pathlib import Path
 
 from ...messages.profiler import LaunchOutcome, ProfileLaunch, read_message, write_message
-from ..process.supervisor import descendants, kill_all
 from ..sandbox import syscalls as kernel_calls
+from ..sandbox.process_tree import descendants, kill_all
 
 NOBODY = 65534
 MAX_PROCESSES = 4096

@@ -18,14 +18,9 @@ from ..numerics.fast_path import Wanted, agreements, expectations
 from ..numerics.mismatch import Mismatch
 from ..operators.input_draws import DERIVED, Draw
 from ..operators.operator_adapter import Case, JudgedOperator
+from ..processes.lost import Lost
 from . import integrity
-from .failures import (
-    CLAIM_OF_FAULT,
-    Lost,
-    call_failure,
-    lost_failure,
-    mismatch_failure,
-)
+from .failures import CLAIM_OF_FAULT, call_failure, lost_failure, mismatch_failure
 
 
 @dataclass(frozen=True)

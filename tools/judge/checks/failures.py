@@ -8,14 +8,12 @@ characters; it decides nothing but the wording.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 
-from ...messages.candidate import CandidateFault, printable
+from ...messages.candidate import CandidateFault
 from ...schema.evaluation import Failure, Finding, Stage, Status
 from ..numerics.mismatch import Mismatch
 from ..operators.operator_adapter import Case
-
-EXCERPT_CHARACTERS = 3_000
+from ..processes.lost import EXCERPT_CHARACTERS, Lost, clean
 
 BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
     "syntax_error": (Status.COMPILE_ERROR, "Mend the line shown and evaluate again."),
@@ -140,30 +138,6 @@ CLAIM_OF_FAULT = {
 }
 
 MISMATCH_STATUS = {"wrong_shape": Status.INCORRECT_SHAPE, "wrong_dtype": Status.INCORRECT_DTYPE}
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A candidate process that is of no further use, and how that came.
-
-    Args:
-        kind: 'crash', 'timeout' or 'protocol'.
-        detail: what was seen, as a sentence.
-        exit_status: its exit code, or minus the signal; None when unknown.
-    """
-
-    kind: str
-    detail: str
-    exit_status: int | None = None
-
-
-def clean(text: str, limit: int = EXCERPT_CHARACTERS) -> str:
-    """Untrusted text without control characters, its middle cut where it is too long."""
-    plain = printable(text)
-    if len(plain) <= limit:
-        return plain
-    half = (limit - 40) // 2
-    return f"{plain[:half]}\n… {len(plain) - 2 * half} characters cut …\n{plain[-half:]}"
 
 
 def build_failure(fault: CandidateFault) -> tuple[Status, Failure]:
@@ -295,20 +269,6 @@ def shielded_finding(finding: Finding, case: Case) -> Finding:
         return finding
     message = f"{HELD_OUT_WORDS[Stage.INTEGRITY]}. Which one is not shown."
     return finding.model_copy(update={"message": message, "evidence": {}})
-
-
-def exit_words(exit_status: int | None) -> str:
-    """How a process ended, e.g. 'was killed by SIGSEGV'."""
-    if exit_status is None:
-        return "vanished"
-    if exit_status >= 0:
-        return f"exited with code {exit_status}"
-    if exit_status == -signal.SIGKILL:
-        return "closed its connection to the judge, or was killed by SIGKILL"
-    try:
-        return f"was killed by {signal.Signals(-exit_status).name}"
-    except ValueError:
-        return f"was killed by signal {-exit_status}"
 
 
 def _crash_remedy(exit_status: int | None) -> str:

@@ -20,8 +20,9 @@ from ..operators.input_draws import Draw
 from ..operators.operator_adapter import JudgedOperator
 from ..processes.candidate_process import ProcessSession, request
 from ..processes.context import Room
+from ..processes.lost import Lost, clean
 from ..processes.progress import Cancellation
-from .failures import Lost, build_failure, clean, lost_failure
+from .failures import build_failure, lost_failure
 
 UNFINISHED = "it was not finished when the trial ended"
 NOTE_CHARACTERS = 1_200

@@ -30,7 +30,8 @@ from ...schema.flashinfer_trace import (
     Workload,
     definition_hash,
 )
-from ...workloads.operators import Policy, generic_cost, read_json_object, read_policy
+from ...workloads.operators import generic_cost, read_json_object
+from ...workloads.policy import Policy, read_policy
 from ..numerics.correctness import Limits
 from . import generic_operator as generic
 from .generic_operator import Value, torch_dtype

@@ -21,8 +21,6 @@ from typing import Protocol, TypeVar
 
 from ...errors import InfrastructureError
 from ...messages.candidate import (
-    CANDIDATE_FRAME_BYTES,
-    TRUSTED_FRAME_BYTES,
     BuildRequest,
     Built,
     Called,
@@ -40,15 +38,15 @@ from ...messages.candidate import (
     Reaped,
     Spawn,
     Spawned,
-    WireError,
     from_candidate,
     from_zygote,
 )
+from ...messages.frames import CANDIDATE_FRAME_BYTES, TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, WireTimeoutError, close_all, recv_frame, send_frame
 from ...settings import candidate_environment
-from ..checks.failures import Lost, clean, exit_words
-from ..leftovers import private_folder
 from . import triton_cache
+from .cleanup import private_folder
+from .lost import Lost, clean, exit_words
 
 ZYGOTE_TIMEOUT_S = 90.0
 SEND_TIMEOUT_S = 1.0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from ...errors import HarnessError
-from ...messages.candidate import Message
+from ...messages.frames import Message
 from ...messages.judge import Progress
 from ...schema.evaluation import Stage
 from .candidate_process import CandidateSession

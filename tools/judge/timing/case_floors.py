@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...devices.roofline import Cost, Hardware, floors, identify, load_hardware
+from ...devices.hardware import Hardware, identify, load_hardware
+from ...devices.roofline import Cost, floors
 from ...errors import DatasetError
 from ...messages.judge import EvaluatePlan
 from ...schema.evaluation import Executor

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ...schema.evaluation import ClockSample
-from ..processes.context import nvml_handle, open_nvml
+from ..processes.device import nvml_handle, open_nvml
 
 INTERVAL_S = 0.1
 KEPT_SAMPLES = 3_000

@@ -16,12 +16,12 @@ from pathlib import Path
 from ...messages.candidate import BuildRequest, Built
 from ...messages.judge import EvaluatePlan
 from ..calls.judged_call import Exchange
-from ..checks.failures import Lost
 from ..operators.operator_adapter import Case, JudgedOperator
 from ..processes import triton_cache
 from ..processes.candidate_process import CandidateSession
 from ..processes.cleanup import COMPILED_KERNELS
 from ..processes.context import Room
+from ..processes.lost import Lost
 
 Spawn = Callable[[bool], tuple[CandidateSession, BuildRequest]]
 Note = Callable[[str, str], None]

@@ -18,9 +18,9 @@ from ...schema.evaluation import Failure, Finding, Measurement, Severity, Status
 from ..calls.judged_call import CallOptions, Exchange, Outcome
 from ..checks import integrity
 from ..checks.call_verdict import judge, judge_lost
-from ..checks.failures import Lost
 from ..operators.input_draws import Draw
 from ..operators.operator_adapter import Case, JudgedOperator
+from ..processes.lost import Lost
 from ..processes.progress import Cancellation
 from .process_pairs import Block
 

@@ -27,7 +27,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from ...schema.evaluation import FiniteFloat, Record
-from ..ncu.kernel_profiles import KernelProfile
+from .kernel_profile import KernelProfile
 
 BUSY_PERCENT = 60.0
 """A unit at or above this share of its peak decides the bottleneck (NVIDIA's rule of thumb)."""

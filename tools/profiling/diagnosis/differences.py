@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from ...schema.evaluation import FiniteFloat, Record
-from ..ncu.kernel_profiles import KernelProfile
+from .kernel_profile import KernelProfile
 
 MOST = 12
 

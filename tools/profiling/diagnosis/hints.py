@@ -15,8 +15,8 @@ from pydantic import Field
 
 from ...devices.occupancy import LIMITS, THREADS_PER_WARP, theoretical_occupancy
 from ...schema.evaluation import FiniteFloat, Record
-from ..ncu.kernel_profiles import KernelProfile
 from .bottleneck import NO_BOUNDS, Bottleneck, Bounds, Diagnosis, blocks_of, stall_share, tail_loss
+from .kernel_profile import KernelProfile
 
 MOST = 5
 FEW_REGISTERS = 128

@@ -10,7 +10,7 @@ from ...schema.evaluation import FiniteFloat, Isolation, Record
 from ..diagnosis.bottleneck import Diagnosis
 from ..diagnosis.differences import MOST, Difference, differences
 from ..diagnosis.hints import Hint
-from ..ncu.kernel_profiles import KernelProfile
+from ..diagnosis.kernel_profile import KernelProfile
 
 NCU = "ncu"
 TORCH_PROFILER = "torch_profiler"

@@ -24,7 +24,8 @@ import anyio
 import anyio.abc
 
 from ...errors import InfrastructureError
-from ...messages.candidate import BuildRequest, Message
+from ...messages.candidate import BuildRequest
+from ...messages.frames import Message
 from ...messages.profiler import (
     ANSWER_BYTES,
     LaunchOutcome,

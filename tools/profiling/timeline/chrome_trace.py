@@ -22,7 +22,7 @@ from ...devices.occupancy import limits_of, theoretical_occupancy
 from ...errors import InfrastructureError
 from ...messages.profiler import CALL_MARK
 from ...schema.evaluation import FiniteFloat, Record
-from ..ncu.kernel_profiles import NAME_CHARACTERS, KernelProfile
+from ..diagnosis.kernel_profile import NAME_CHARACTERS, KernelProfile
 
 TRACE_BYTES = 64 << 20
 MOST_EVENTS = 200

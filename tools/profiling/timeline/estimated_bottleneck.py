@@ -21,7 +21,7 @@ from ..diagnosis.bottleneck import (
     diagnose_call,
     tail_loss,
 )
-from ..ncu.kernel_profiles import KernelProfile
+from ..diagnosis.kernel_profile import KernelProfile
 from .chrome_trace import WorkloadTimeline
 
 NEAR_FLOOR = 1.7

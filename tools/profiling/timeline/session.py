@@ -11,7 +11,7 @@ import anyio
 from ...errors import InfrastructureError
 from ...schema.evaluation import Isolation, Record
 from ..diagnosis.hints import hints_for
-from ..ncu.kernel_profiles import KernelProfile
+from ..diagnosis.kernel_profile import KernelProfile
 from ..runs.profile_store import Shelf
 from ..runs.profiles import TORCH_PROFILER, WorkloadProfile, isolation_of
 from ..runs.runner import ProfiledWorkload, RunResult, Runs, Subject

@@ -15,7 +15,8 @@ from kernel_harness.tools.candidate.compilation.compile_flags import (
     light_header_serves,
     needs_every_caster,
 )
-from kernel_harness.tools.messages.candidate import EXCERPT_CHARACTERS, BuildRequest
+from kernel_harness.tools.messages.candidate import BuildRequest
+from kernel_harness.tools.messages.frames import EXCERPT_CHARACTERS
 
 pytestmark = pytest.mark.process
 

@@ -11,7 +11,8 @@ import threading
 import time
 
 from kernel_harness.tools.candidate.process import supervisor as keeper
-from kernel_harness.tools.candidate.process.supervisor import Nursery, descendants, publish
+from kernel_harness.tools.candidate.process.supervisor import Nursery, publish
+from kernel_harness.tools.candidate.sandbox.process_tree import descendants
 
 
 def test_a_finished_folder_is_published_whole_and_once(tmp_path):

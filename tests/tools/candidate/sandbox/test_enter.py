@@ -16,7 +16,7 @@ import torch
 
 from kernel_harness.tools.candidate.sandbox import enter as sandbox
 from kernel_harness.tools.candidate.sandbox import landlock
-from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import frames
 
 from ..conftest import JudgeEnd
 
@@ -297,7 +297,7 @@ def test_candidates_cannot_signal_each_other(interpreting):
 def test_how_a_candidate_ended_is_told(candidate, code, status):
     source = f"import os\ndef run(x, out):\n    {code}\n"
     assert candidate.build({"kernel.py": source}).fault is None
-    with pytest.raises(wire.WireError):
+    with pytest.raises(frames.WireError):
         candidate.call([1.0], [torch.ones(1)])
     assert candidate.reap() == status
 

@@ -7,15 +7,11 @@ import signal
 import pytest
 
 from kernel_harness.tools.judge.checks import failures
-from kernel_harness.tools.judge.checks.failures import (
-    Lost,
-    build_failure,
-    call_failure,
-    clean,
-    lost_failure,
-)
+from kernel_harness.tools.judge.checks.failures import build_failure, call_failure, lost_failure
 from kernel_harness.tools.judge.numerics.mismatch import Mismatch
 from kernel_harness.tools.judge.operators.operator_adapter import Case
+from kernel_harness.tools.judge.processes import lost
+from kernel_harness.tools.judge.processes.lost import Lost, clean
 from kernel_harness.tools.messages.candidate import CandidateFault
 from kernel_harness.tools.schema.evaluation import Finding, Severity, Stage, Status
 
@@ -144,4 +140,4 @@ def test_untrusted_text_loses_control_characters_and_its_middle():
     ],
 )
 def test_the_end_of_a_process_has_a_name(status, words):
-    assert words in failures.exit_words(status)
+    assert words in lost.exit_words(status)

@@ -14,9 +14,9 @@ import torch
 
 from kernel_harness.tools.judge.calls.judged_call import Exchange
 from kernel_harness.tools.judge.checks import integrity
-from kernel_harness.tools.judge.checks.failures import Lost
 from kernel_harness.tools.judge.operators.input_draws import Ahead, Drawer, SeedBook
 from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
+from kernel_harness.tools.judge.processes.lost import Lost
 from kernel_harness.tools.judge.processes.progress import (
     Cancellation,
     Reporter,

@@ -12,7 +12,7 @@ from kernel_harness.tools.profiling.diagnosis.bottleneck import (
     diagnose_kernel,
 )
 from kernel_harness.tools.profiling.diagnosis.hints import MOST, hints_for
-from kernel_harness.tools.profiling.ncu.kernel_profiles import Rule
+from kernel_harness.tools.profiling.diagnosis.kernel_profile import Rule
 
 from ..profiles import profile, stalled
 from .test_bottleneck import CHASE, CONFLICTS, COPY, GEMM, SPILLING, TINY

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ..tools.schema.evaluation import FiniteFloat
-from .answers.models import Answer, Result
+from ...tools.schema.evaluation import FiniteFloat
+from .models import Answer, Result
 
 
 class AdvicePart(Result):

@@ -1,0 +1,47 @@
+"""Argument types that several tools share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from ..answers.text import Detail
+
+if TYPE_CHECKING:
+    pass
+
+
+DefinitionName = Annotated[
+    str, Field(description="A definition's name or a unique short form, e.g. 'gdn_decode'.")
+]
+
+
+WorkspacePath = Annotated[
+    str | None, Field(description="Path or name that open_workspace gave. This or `solution`.")
+]
+
+
+SolutionJson = Annotated[
+    dict[str, Any] | None,
+    Field(description="A FlashInfer-Trace Solution object, instead of `workspace`."),
+]
+
+
+DetailLevel = Annotated[
+    Detail, Field(description="'detailed' shows more rows and longer excerpts, at more tokens.")
+]
+
+
+WaitSeconds = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=3600,
+        description="Longest to wait before RUNNING is answered; 240 unless the server is set "
+        "otherwise. Clients cut calls at 300 s unless configured.",
+    ),
+]
+
+
+Scope = Literal["static", "smoke", "sample", "full", "official"]

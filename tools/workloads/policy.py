@@ -1,0 +1,79 @@
+"""How an operator is judged: tolerances, libraries, baselines, from its policy.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import DatasetError
+
+
+class PolicyModel(BaseModel):
+    """Base of what policy.toml holds: frozen, refusing names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tolerance(PolicyModel):
+    """FlashInfer-Trace's criterion: an element fails when both of its errors are too large."""
+
+    atol: float = Field(default=1e-2, ge=0)
+    rtol: float = Field(default=1e-2, ge=0)
+    required_matched_ratio: float = Field(default=1.0, gt=0, le=1)
+
+
+class StrictLimit(PolicyModel):
+    """Our own criterion for one output, in units of the trusted implementation's error."""
+
+    kind: str = Field(default="values", pattern="^(values|index_set)$")
+    rms_factor: float = Field(default=2.0, gt=0)
+    max_factor: float = Field(default=4.0, gt=0)
+    rms_floor: float = Field(default=1e-6, ge=0, description="Scaled by the oracle's rms.")
+    max_floor: float = Field(default=1e-4, ge=0, description="Scaled by the oracle's rms.")
+
+
+class Libraries(PolicyModel):
+    """Whose kernels a candidate may launch."""
+
+    allowed: list[str] = Field(default_factory=lambda: ["torch", "cublas"])
+
+
+class Policy(PolicyModel):
+    """How one operator is judged; policy.toml, or defaults that suit any definition."""
+
+    baseline: str | None = Field(default=None, description="A folder in solutions/ or peers/.")
+    cpu_baseline: str | None = Field(default=None, description="The same, without a GPU.")
+    objective: str = Field(default="mean_latency_us", description="What candidates rank by.")
+    tolerance: Tolerance = Field(default_factory=Tolerance)
+    strict: dict[str, StrictLimit] = Field(
+        default_factory=dict, description="By output; outputs without an entry use the defaults."
+    )
+    libraries: Libraries = Field(default_factory=Libraries)
+    mutable_inputs: list[str] = Field(
+        default_factory=list, description="Inputs that the definition lets a solution overwrite."
+    )
+    interpreter_seconds: dict[str, float] | float | None = None  # accepted in old files, unread
+
+    def strict_limit(self, output: str) -> StrictLimit:
+        """Our criterion for one output."""
+        return self.strict.get(output) or StrictLimit()
+
+
+def read_policy(path: Path) -> Policy:
+    """Reads policy.toml; a missing file means the defaults.
+
+    Raises:
+        DatasetError: when it is malformed, naming the field.
+    """
+    if not path.is_file():
+        return Policy()
+    try:
+        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"Not TOML: {error}", where=str(path)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field_name = ".".join(str(part) for part in first["loc"])
+        raise DatasetError(f"{field_name}: {first['msg']}", where=str(path)) from error
