@@ -42,14 +42,14 @@ from .mcp_tools import plots as tools_plots
 from .mcp_tools import profiling as tools_profile
 from .mcp_tools import workloads as tools_workloads
 from .requests import arguments as reading
-from .requests.background import Continuing
+from .requests.background import BackgroundTasks
 from .requests.client_log import set_level
 from .requests.context import in_words
 from .resources import prompts
 from .resources import templates as resources
 from .resources.skill_updates import Listeners, announcing
 from .resources.skills import SCHEME as SKILL_SCHEME
-from .resources.skills import SkillsExtension, SkillShelf
+from .resources.skills import SkillRegistry, SkillsExtension
 
 NAME = "kernel-harness"
 INSTRUCTIONS = """\
@@ -114,9 +114,9 @@ class HarnessServer(MCPServer[Harness]):
 
     harness: Harness | None = None
     """The open Harness while the server runs; for ending it from a signal only."""
-    continuing: Continuing
+    continuing: BackgroundTasks
     """Work that outlives its call; there while the server runs."""
-    shelf: SkillShelf
+    shelf: SkillRegistry
     """The skills, read from disk on every request."""
 
     def answer_set_level(self) -> None:
@@ -236,7 +236,7 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
         harness: an open Harness, or one that stands in for it in tests; the caller closes it.
     """
 
-    shelf = SkillShelf.shipped()
+    shelf = SkillRegistry.shipped()
     bus, listeners = InMemorySubscriptionBus(), Listeners()
 
     @asynccontextmanager
@@ -244,7 +244,10 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
         opened = harness or Harness.open(settings or load_settings())
         app.harness = opened
         try:
-            async with announcing(shelf, bus, listeners), Continuing.opened() as app.continuing:
+            async with (
+                announcing(shelf, bus, listeners),
+                BackgroundTasks.opened() as app.continuing,
+            ):
                 yield opened
         finally:
             if harness is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from .archive.store.archive import Archive
 from .errors import RequestError, unknown_name
 from .evaluation.record_store import RecordStore
-from .schema.evaluation import Record
+from .schema.evaluation import RecordModel
 from .workloads.dataset import Dataset
 
 SCHEME = "kernel-harness://"
@@ -21,7 +21,7 @@ KINDS = ("definition", "evaluation", "candidate", "profile")
 SLICE_CHARACTERS = 16_000
 
 
-class ReportSlice(Record):
+class ReportSlice(RecordModel):
     """A part of a long text."""
 
     uri: str

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .archive.archiving import Memory
+from .archive.archiving import ArchiveService
 from .archive.promotion.events import Promotion, PromotionDecision
-from .archive.promotion.verification import Promoting
+from .archive.promotion.verification import PromotionVerifier
 from .archive.search.advice import Budget
 from .archive.store.archive import Archive, ArchivedCandidate
 from .devices.environment import EnvironmentReport, chosen_device, environment_report
@@ -23,7 +23,7 @@ from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.floors import with_floors
 from .evaluation.judge_pool import JudgePool
 from .evaluation.record_store import RecordStore
-from .evaluation.replay import Rejudged, Replaying
+from .evaluation.rejudge import Rejudged, ReplayService
 from .evaluation.service import EvaluateRequest, EvaluationService
 from .evaluation.static_resources import explained_check
 from .inspection import Inspection
@@ -43,7 +43,7 @@ from .workloads.solution_folder import given_solution
 from .workloads.workspace import Workspace, create, read_workspace
 
 if TYPE_CHECKING:
-    from .archive.search.query import Sighting
+    from .archive.search.query import PriorRun
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 
@@ -67,16 +67,17 @@ class Harness:
             lambda evaluation, operator: with_floors(evaluation, operator, settings),
         )
         self.archive = Archive(settings.archive_dir, _search_budget(settings))
-        self.memory = Memory(self.archive, self.records, dataset, settings.profiles_dir)
-        self.inspection = Inspection(
-            settings, self.device, self.pool, self.evaluations.latencies,
-            Profiler(settings, self.device),
-        )  # fmt: skip
-        self.promoting = Promoting(self.archive, self.evaluations, self.inspection, self.device)
-        self._replaying = Replaying(
-            self.evaluations, self.records, self.archive, dataset, settings.workspaces_dir,
-            self.device,
-        )  # fmt: skip
+        self.memory = ArchiveService(self.archive, self.records, dataset, settings.profiles_dir)
+        profiler = Profiler(settings, self.device)
+        latencies = self.evaluations.latencies
+        self.inspection = Inspection(settings, self.device, self.pool, latencies, profiler)
+        self.promoting = PromotionVerifier(
+            self.archive, self.evaluations, self.inspection, self.device
+        )
+        folder = settings.workspaces_dir
+        self._replaying = ReplayService(
+            self.evaluations, self.records, self.archive, dataset, folder, self.device
+        )
         self._reports = Reports(dataset, self.records, self.archive, settings.profiles_dir)
 
     @classmethod
@@ -293,7 +294,7 @@ class Harness:
         *,
         workspace: str | None = None,
         solution: Solution | dict[str, Any] | None = None,
-    ) -> Sighting | None:
+    ) -> PriorRun | None:
         """Says whether what was judged, or the same program formatted otherwise, was archived."""
         try:
             candidate = self.read_candidate(workspace=workspace, solution=solution)

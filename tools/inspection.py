@@ -24,7 +24,7 @@ from .messages.judge import MaterialiseInputs
 from .profiling.calibrated import calibrate
 from .profiling.ncu.command import ProfileSet
 from .profiling.runs.profiles import Profile, compare_profiles
-from .profiling.runs.runner import ProfiledWorkload, Subject
+from .profiling.runs.tool_run import Subject, WorkloadInputs
 from .profiling.sanitizer.findings import SanitizerReport
 from .profiling.service import UNAVAILABLE, Profiler, bounds_of
 from .profiling.timeline.chrome_trace import Timeline
@@ -147,7 +147,7 @@ class Inspection:
 
     async def _inputs(
         self, operator: Operator, uuids: Sequence[str], folder: Path, tell: OnProgress
-    ) -> list[ProfiledWorkload]:
+    ) -> list[WorkloadInputs]:
         """Has the judge write each workload's inputs; nothing to write without a GPU."""
         if self.device == "cpu":
             return []
@@ -171,7 +171,7 @@ class Inspection:
             cost = operator.cost(workload.axes, structure=operator.structure.get(uuid))
             known = self._hardware()
             bounds = bounds_of(cost, floors(cost, known) if known else None)
-            made.append(ProfiledWorkload(uuid, dict(workload.axes), path, bounds))
+            made.append(WorkloadInputs(uuid, dict(workload.axes), path, bounds))
         return made
 
     def _chosen(self, operator: Operator, uuids: Sequence[str]) -> list[str]:

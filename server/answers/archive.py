@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ...tools.archive.promotion.rules import PromotionDecision
     from ...tools.archive.search.parent_selection import Selection
     from ...tools.archive.search.query import Direction
-    from ...tools.archive.search.query import SearchAnswer as Found
+    from ...tools.archive.search.query import SearchResult as Found
     from ...tools.archive.search.role_context import RoleContext
     from ...tools.archive.store.archive import AnchorCheck, ArchivedCandidate
     from ...tools.archive.store.entry import Node

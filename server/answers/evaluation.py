@@ -49,7 +49,7 @@ from .text import (
 )
 
 if TYPE_CHECKING:
-    from ...tools.archive.search.query import Sighting
+    from ...tools.archive.search.query import PriorRun
     from ...tools.archive.store.archive import AnchorCheck
 
 from ...tools.devices.roofline import sol_exec_bench_score_guarded, sol_percent
@@ -70,7 +70,7 @@ OUTCOMES = {
 def evaluation_answer(
     evaluation: Evaluation,
     detail: Detail = "concise",
-    sighting: Sighting | None = None,
+    sighting: PriorRun | None = None,
     asked_at: str = "",
     anchors: AnchorCheck | None = None,
 ) -> EvaluationAnswer:
@@ -94,7 +94,7 @@ def evaluation_answer(
     return answer.model_copy(update={"summary": summary, "anchors": outside})
 
 
-def _seen(sighting: Sighting) -> SeenPart:
+def _seen(sighting: PriorRun) -> SeenPart:
     return SeenPart(
         exact=sighting.exact,
         words=plain(sighting.words, 400) or "",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .commands import SettingsOf, SettingsOptions, Told, adder, awaited
 
 if TYPE_CHECKING:
-    from ...tools.evaluation.replay import Recomputation, Rejudged
+    from ...tools.evaluation.rejudge import Recomputation, Rejudged
     from ...tools.harness import Harness
 
 DIFFERENCES_SHOWN = 30
@@ -32,7 +32,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 def _recompute(harness: Harness, arguments: argparse.Namespace) -> Told:
     from rich.text import Text
 
-    from ...tools.evaluation.replay import recompute
+    from ...tools.evaluation.rejudge import recompute
 
     record = harness.records.get(arguments.evaluation_id.strip())
     found = recompute(record)

@@ -85,12 +85,12 @@ def _passed_on(arguments: argparse.Namespace) -> list[str]:
 
 def _install(arguments: argparse.Namespace, settings: Settings) -> int:
     from ..client_setup import config_files as install
-    from ..resources.skills import SkillShelf
+    from ..resources.skills import SkillRegistry
 
     where = _where(arguments, arguments.client, arguments.scope or "user")
     notes = _receipts(settings)
     command = install.server_command(_passed_on(arguments))
-    plan = install.plan_install(where, command, SkillShelf.shipped(), notes.get(where))
+    plan = install.plan_install(where, command, SkillRegistry.shipped(), notes.get(where))
     if arguments.dry_run:
         return _shown(plan)
     install.apply(plan)
@@ -131,11 +131,11 @@ def _shown(plan: Any) -> int:
 def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
     from ...tools.harness import Harness
     from ..client_setup import doctor
-    from ..resources.skills import SkillShelf
+    from ..resources.skills import SkillRegistry
 
     harness = Harness.open(settings)
     report = harness.check_environment()
-    names = [skill.name for skill in SkillShelf.shipped().skills()]
+    names = [skill.name for skill in SkillRegistry.shipped().skills()]
     states = [
         doctor.client_state(_where(arguments, client, scope), names)
         for client in CLIENTS

@@ -26,7 +26,7 @@ from tomlkit.items import InlineTable
 
 from ...tools.errors import InfrastructureError, RequestError
 from ..resources.prompts import ROLES, roles_folder
-from ..resources.skills import SkillShelf
+from ..resources.skills import SkillRegistry
 from . import json_edit as json_text
 
 NAME = "kernel-harness"
@@ -152,7 +152,7 @@ class Plan:
 
 
 def plan_install(
-    where: Target, command: Sequence[str], shelf: SkillShelf, before: Receipt | None
+    where: Target, command: Sequence[str], shelf: SkillRegistry, before: Receipt | None
 ) -> Plan:
     """Plans an installation; nothing to change when it is there already.
 
@@ -230,7 +230,7 @@ def present_entry(where: Target) -> dict[str, Any] | None:
     return _value(where, _read(where.config), 2)
 
 
-def _placed(where: Target, shelf: SkillShelf) -> Iterable[tuple[Path, str]]:
+def _placed(where: Target, shelf: SkillRegistry) -> Iterable[tuple[Path, str]]:
     for skill, path in shelf.files():
         text = (skill.folder / path).read_text(encoding="utf-8")
         yield where.skills / skill.name / path, text

@@ -43,7 +43,7 @@ class _Pending:
         self.done.set()
 
 
-class Continuing:
+class BackgroundTasks:
     """Runs pieces of work by key, one at a time each.
 
     Args:
@@ -56,7 +56,7 @@ class Continuing:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls) -> AsyncIterator[Continuing]:
+    async def opened(cls) -> AsyncIterator[BackgroundTasks]:
         """A Continuing for as long as the block runs; what is unfinished then is cancelled."""
         async with anyio.create_task_group() as group:
             yield cls(group)

@@ -24,8 +24,8 @@ from .client_log import tell
 
 if TYPE_CHECKING:
     from ...tools.harness import Harness
-    from ..resources.skills import SkillShelf
-    from .background import Continuing
+    from ..resources.skills import SkillRegistry
+    from .background import BackgroundTasks
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +83,13 @@ def harness_of(ctx: Call) -> Harness:
     return ctx.request_context.lifespan_context
 
 
-def continuing_of(ctx: Call) -> Continuing:
+def continuing_of(ctx: Call) -> BackgroundTasks:
     """What keeps work going that outlives its call."""
     app: Any = ctx.mcp_server
     return app.continuing
 
 
-def shelf_of(ctx: Call) -> SkillShelf:
+def shelf_of(ctx: Call) -> SkillRegistry:
     """The skills of this server."""
     app: Any = ctx.mcp_server
     return app.shelf

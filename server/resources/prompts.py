@@ -17,7 +17,7 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
-    from .skills import SkillShelf
+    from .skills import SkillRegistry
 
 ROLES = ("planner", "coder", "debugger", "verifier")
 _HEAD = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
@@ -39,7 +39,7 @@ def _filled(role: str, **names: str) -> str:
     return "\n".join([role_text(role), "", "Given:", *(given or ["- nothing; ask for it"])])
 
 
-def register(app: MCPServer[Any], shelf: SkillShelf) -> None:
+def register(app: MCPServer[Any], shelf: SkillRegistry) -> None:
     """Adds the prompts to a server."""
 
     @app.prompt(title="Plan the next round")
@@ -73,7 +73,7 @@ def register(app: MCPServer[Any], shelf: SkillShelf) -> None:
         return f"{_skill(shelf, 'read-the-verdict')}\n\nThe evaluation: {evaluation_id}"
 
 
-def _skill(shelf: SkillShelf, name: str) -> str:
+def _skill(shelf: SkillRegistry, name: str) -> str:
     skill = shelf.skill(name)
     if skill is None:
         raise ResourceNotFoundError(f"The skill {name} is not installed")

@@ -20,7 +20,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChang
 from .skills import SCHEME
 
 if TYPE_CHECKING:
-    from .skills import SkillShelf
+    from .skills import SkillRegistry
 
 EVERY_S = 2.0
 
@@ -50,7 +50,7 @@ class Listeners:
 
 @asynccontextmanager
 async def announcing(
-    shelf: SkillShelf,
+    shelf: SkillRegistry,
     bus: InMemorySubscriptionBus,
     listeners: Listeners,
     every_s: float | None = None,

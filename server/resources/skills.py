@@ -112,7 +112,7 @@ class Skill:
         return {"uri": self.uri, "frontmatter": self.frontmatter, "resources": resources}
 
 
-class SkillShelf:
+class SkillRegistry:
     """All skills of a folder.
 
     Args:
@@ -123,7 +123,7 @@ class SkillShelf:
         self._folder = folder
 
     @classmethod
-    def shipped(cls) -> SkillShelf:
+    def shipped(cls) -> SkillRegistry:
         """The skills that come with the harness."""
         return cls(Path(str(files("kernel_harness.skills"))))
 
@@ -250,7 +250,7 @@ class SkillsExtension(Extension):
 
     identifier = EXTENSION
 
-    def __init__(self, shelf: SkillShelf) -> None:
+    def __init__(self, shelf: SkillRegistry) -> None:
         self._shelf = shelf
 
     def settings(self) -> dict[str, Any]:

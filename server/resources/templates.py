@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
     from ...tools.harness import Harness
-    from .skills import SkillShelf
+    from .skills import SkillRegistry
 
 MOST_COMPLETIONS = 100
 MOST_CHARACTERS = 200_000
@@ -168,7 +168,7 @@ NAMES: dict[str, Callable[[Harness], Iterable[str]]] = {
 """An argument's name, or the kind of a template, to all of its valid values, newest first."""
 
 
-def skill_resources(shelf: SkillShelf) -> list[Resource]:
+def skill_resources(shelf: SkillRegistry) -> list[Resource]:
     """Every file of every skill; SKILL.md under the skill's own name and description."""
     found = []
     for skill, path in shelf.files():

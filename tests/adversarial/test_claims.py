@@ -13,7 +13,7 @@ from kernel_harness.tools.schema.evaluation import Status
 
 from .cheats import every_cheat
 from .claims import CLAIMS
-from .ways import WAYS
+from .known_failure_modes import WAYS
 
 CHECKOUT = Path(__file__).parents[2]
 FIELDS = {"status", "kind", "claim", "style", "language", "checks", "words", "held_out", "gone"}

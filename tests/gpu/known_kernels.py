@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from kernel_harness.tools.profiling.runs.runner import ProfiledWorkload, Subject
+from kernel_harness.tools.profiling.runs.tool_run import Subject, WorkloadInputs
 from kernel_harness.tools.schema.definition import Definition
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 
@@ -174,13 +174,13 @@ class Known:
         }
         return Subject(Solution.model_validate(solution), Definition.model_validate(definition))
 
-    def workload(self, folder: Path) -> ProfiledWorkload:
+    def workload(self, folder: Path) -> WorkloadInputs:
         """Its one workload, with inputs written to a folder."""
         from safetensors.torch import save_file
 
         path = folder / f"{self.name}.safetensors"
         save_file(self.inputs(), str(path), metadata={"scalars": "{}"})
-        return ProfiledWorkload(self.name, {}, path)
+        return WorkloadInputs(self.name, {}, path)
 
 
 def _nvrtc(source: str, name: str, grid: str, block: str, arguments: str) -> str:

@@ -34,9 +34,9 @@ from kernel_harness.tools.profiling.ncu.counters import (
     SAMPLED_STALL,
     STALL,
 )
-from kernel_harness.tools.profiling.ncu.session import READER, Counting
-from kernel_harness.tools.profiling.runs.profile_store import Shelf
-from kernel_harness.tools.profiling.runs.runner import Runs
+from kernel_harness.tools.profiling.ncu.session import READER, NcuSession
+from kernel_harness.tools.profiling.runs.profile_store import ProfileStore
+from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner
 from kernel_harness.tools.profiling.sanitizer.findings import SanitizerTool, sanitizer_command
 
 LEAD = ("ID", "Kernel Name", "Block Size", "Grid Size", "Device", "CC")
@@ -95,8 +95,10 @@ def trimmed_trace(text: str) -> str:
 
 async def record(kernel, out: Path, scratch: Path, able: Capability, times: dict) -> None:
     """Everything of one kernel."""
-    runs, subject, workload = Runs("cuda:0"), kernel.subject(), kernel.workload(scratch)
-    counting = Counting(runs, Shelf(scratch, "record"), able, ProfileSet.DETAILED, TIMEOUT_S)
+    runs, subject, workload = ProfileRunner("cuda:0"), kernel.subject(), kernel.workload(scratch)
+    counting = NcuSession(
+        runs, ProfileStore(scratch, "record"), able, ProfileSet.DETAILED, TIMEOUT_S
+    )
     begin = time.monotonic()
     found = await counting.profile(subject, workload)
     times[kernel.name] = {"ours_s": round(time.monotonic() - begin, 2)}
@@ -139,7 +141,7 @@ async def record(kernel, out: Path, scratch: Path, able: Capability, times: dict
 
 async def record_others(module, out: Path, scratch: Path, able: Capability) -> None:
     """A trace of a call with a gap, and the sanitizer's words for a faulty kernel."""
-    runs, chain = Runs("cuda:0"), module.known("chain_with_gap")
+    runs, chain = ProfileRunner("cuda:0"), module.known("chain_with_gap")
     async with runs.run(
         chain.subject(),
         chain.workload(scratch),

@@ -10,7 +10,7 @@ import torch
 
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.operators.generic_operator import torch_dtype
-from kernel_harness.tools.judge.operators.operator_adapter import JudgedOperator
+from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Trace
 from kernel_harness.tools.workloads.operators import load_by_path
 
@@ -34,7 +34,7 @@ SEED = 11
 
 def judged(name):
     folder = KERNELS / name
-    return JudgedOperator(
+    return OperatorAdapter(
         Definition.model_validate_json((folder / "definition.json").read_text()), folder
     )
 

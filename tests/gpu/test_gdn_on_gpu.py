@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.judge.numerics.correctness import check_output
-from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
+from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.solution_folder import read_candidate_file
@@ -29,8 +29,8 @@ RMSNORM = FIXTURES / "operators" / "rmsnorm_h128"
 SKEWED = [2503, 71, 88, 73, 100, 49, 0, 157, 71, 194, 54, 894, 365, 1024, 1, 2548]
 
 
-def judged(folder: Path) -> JudgedOperator:
-    return JudgedOperator(
+def judged(folder: Path) -> OperatorAdapter:
+    return OperatorAdapter(
         Definition.model_validate_json((folder / "definition.json").read_text()), folder
     )
 

@@ -13,7 +13,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from kernel_harness.tools.judge.numerics.correctness import Limits, check_output
+from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
 from kernel_harness.tools.workloads.operators import load_by_path, read_policy
 
 kernels, found = Path(sys.argv[1]), {}
@@ -34,7 +34,7 @@ for family in ("typical", "scattered_padding", "peaked"):
     kernel.run(*drawn.values(), *got.values())
     for name, value in got.items():
         strict = policy.strict[name].model_dump(exclude={"kind"})
-        limits = Limits(**policy.tolerance.model_dump(), **strict)
+        limits = ToleranceLimits(**policy.tolerance.model_dump(), **strict)
         mismatch = check_output(name, value, expected[name], trusted[name], limits)[1]
         found[f"attention {family} {name}"] = "" if mismatch is None else mismatch.message
 
@@ -69,7 +69,7 @@ for tokens, offset, family in ((1, 32, "typical"), (20, 40, "negative_selection"
     expected, trusted = oracle.oracle(**drawn)["output"], oracle.trusted(**drawn)["output"]
     got = torch.full_like(trusted, float("nan"))
     kernel.run(*drawn.values(), got)
-    limits = Limits(**policy.tolerance.model_dump(), **strict)
+    limits = ToleranceLimits(**policy.tolerance.model_dump(), **strict)
     mismatch = check_output("output", got, expected, trusted, limits)[1]
     found[f"experts {tokens} {family}"] = "" if mismatch is None else mismatch.message
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_harness.tools.judge.numerics.correctness import Limits, check_output
+from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.policy import read_policy
 
@@ -43,7 +43,7 @@ def verdicts(inputs, outputs):
     expected, trusted = ORACLE.oracle(**inputs), ORACLE.trusted(**inputs)
     wrong = {}
     for name, got in zip(("output", "lse"), outputs, strict=True):
-        limits = Limits(
+        limits = ToleranceLimits(
             **POLICY.tolerance.model_dump(), **POLICY.strict[name].model_dump(exclude={"kind"})
         )
         _, mismatch = check_output(name, got, expected[name], trusted[name], limits)

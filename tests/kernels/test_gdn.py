@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.devices.roofline import Cost, floors
 from kernel_harness.tools.judge.numerics.correctness import check_output
-from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
+from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 from kernel_harness.tools.workloads.operators import load_by_path
 
@@ -31,8 +31,8 @@ PREFILL = KERNELS / "gdn_prefill_qk4_v8_d128_k_last"
 CPU = torch.device("cpu")
 
 
-def judged(folder: Path) -> JudgedOperator:
-    return JudgedOperator(
+def judged(folder: Path) -> OperatorAdapter:
+    return OperatorAdapter(
         Definition.model_validate_json((folder / "definition.json").read_text()), folder
     )
 
@@ -47,11 +47,11 @@ def prompts(*lengths: int) -> Case:
     return Case("case", axes, {"seq_lens": list(lengths)})
 
 
-def drawn(operator: JudgedOperator, case: Case, seed: int, family: str) -> dict[str, Any]:
+def drawn(operator: OperatorAdapter, case: Case, seed: int, family: str) -> dict[str, Any]:
     return dict(operator.draw(case, seed, family, CPU))
 
 
-def faults(operator: JudgedOperator, case: Case, inputs: dict[str, Any], got: Any) -> list[str]:
+def faults(operator: OperatorAdapter, case: Case, inputs: dict[str, Any], got: Any) -> list[str]:
     """Names of outputs that the judge would refuse."""
     expected, trusted = operator.oracle(case, inputs), operator.trusted(case, inputs)
     named = dict(zip(expected, got, strict=True))
@@ -320,7 +320,7 @@ def interpreted(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]
     return calls
 
 
-def planned(operator: JudgedOperator, case: Case, family: str, kernel: Path) -> dict[str, Any]:
+def planned(operator: OperatorAdapter, case: Case, family: str, kernel: Path) -> dict[str, Any]:
     inputs = drawn(operator, case, 11, family)
     blank = [torch.full_like(t, float("nan")) for t in operator.trusted(case, inputs).values()]
     call = {"kernel": str(kernel), "inputs": list(inputs.values()), "outputs": blank}

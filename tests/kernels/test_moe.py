@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_harness.tools.judge.numerics.correctness import Limits, check_output
+from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.policy import read_policy
 
@@ -40,7 +40,7 @@ def verdict(inputs, got):
     """Why an output does not pass; empty when it does."""
     expected, trusted = ORACLE.oracle(**inputs)["output"], ORACLE.trusted(**inputs)["output"]
     strict = POLICY.strict["output"].model_dump(exclude={"kind"})
-    limits = Limits(**POLICY.tolerance.model_dump(), **strict)
+    limits = ToleranceLimits(**POLICY.tolerance.model_dump(), **strict)
     _, mismatch = check_output("output", got, expected, trusted, limits)
     return "" if mismatch is None else mismatch.message
 

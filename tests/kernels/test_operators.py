@@ -18,7 +18,7 @@ import torch
 from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.devices.roofline import floors
 from kernel_harness.tools.judge.numerics.correctness import check_output
-from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
+from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import (
     Definition,
     Language,
@@ -91,10 +91,10 @@ def input_bytes(definition: Definition, axes: dict[str, int]) -> int:
 
 
 @functools.cache
-def small_case(folder: Path) -> tuple[JudgedOperator, Case] | None:
+def small_case(folder: Path) -> tuple[OperatorAdapter, Case] | None:
     """The smallest workload, or None where even that is too large to be judged here."""
     definition = definition_of(folder)
-    judged = JudgedOperator(definition, folder)
+    judged = OperatorAdapter(definition, folder)
     shrunk = {axis: size for axis, size in SHRUNK.items() if axis in definition.axes}
     cases = [judged.case(workload) for workload in workloads_of(folder)]
     smallest = min(cases, key=lambda case: input_bytes(definition, case.axes | shrunk))
@@ -112,7 +112,7 @@ def must_be_tested_elsewhere(folder: Path) -> None:
 
 
 def is_right(
-    judged: JudgedOperator,
+    judged: OperatorAdapter,
     inputs: dict,
     name: str,
     got: torch.Tensor,

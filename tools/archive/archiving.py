@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Memory:
+class ArchiveService:
     """The archive with what is needed to fill and to ask it."""
 
     archive: Archive

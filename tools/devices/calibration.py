@@ -23,7 +23,7 @@ def with_calibration(hardware: Hardware, folder: Path) -> Hardware:
     A file of another device, or one that cannot be read, changes nothing.
     """
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        document = _document(path)
+        document = read_calibration(path)
         if document is None:
             continue
         facts = document["device"]
@@ -39,7 +39,8 @@ def with_calibration(hardware: Hardware, folder: Path) -> Hardware:
     return hardware
 
 
-def _document(path: Path) -> dict[str, Any] | None:
+def read_calibration(path: Path) -> dict[str, Any] | None:
+    """A calibration file as it was written; None where it cannot be read as one."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         Calibration.model_validate(document["calibration"])

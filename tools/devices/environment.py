@@ -15,7 +15,7 @@ import subprocess
 from functools import lru_cache
 from pathlib import Path
 
-from ..schema.evaluation import DeviceInfo, Executor, Isolation, Record
+from ..schema.evaluation import DeviceInfo, Executor, Isolation, RecordModel
 from ..settings import Settings
 
 OF_A_GPU = frozenset({"ncu", "compute-sanitizer", "cupti-python"})
@@ -24,7 +24,7 @@ OF_A_GPU = frozenset({"ncu", "compute-sanitizer", "cupti-python"})
 LIBRARIES = ("torch", "triton", "mcp", "numpy", "scipy", "cupti-python", "cuda-bindings")
 
 
-class Tool(Record):
+class Tool(RecordModel):
     """One tool of the toolchain, found or not."""
 
     name: str
@@ -35,7 +35,7 @@ class Tool(Record):
     remedy: str | None = None
 
 
-class EnvironmentReport(Record):
+class EnvironmentReport(RecordModel):
     """What `check_environment` tells."""
 
     devices: list[DeviceInfo]

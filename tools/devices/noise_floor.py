@@ -2,7 +2,7 @@
 
 Calibrated by comparing one kernel with itself through the whole pipeline (`noise_calibration`);
 kept as a file beside the archive, never in it, for it belongs to a machine. Without one,
-`comparison.UNKNOWN_NOISE_FLOOR` stands in.
+`UNKNOWN_NOISE_FLOOR` stands in.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ..schema.evaluation import Record
+from ..schema.evaluation import RecordModel
 
 DRIVER_PARAMETERS = Path("/proc/driver/nvidia/params")
 PROCESS_STATUS = Path("/proc/self/status")
@@ -33,7 +33,7 @@ _PROBE_S = 10.0
 _INSTALLS = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer", "/opt/nvidia")
 
 
-class ProfilingTool(Record):
+class ProfilingTool(RecordModel):
     """One profiler: there, or why not."""
 
     name: str
@@ -45,7 +45,7 @@ class ProfilingTool(Record):
     remedy: str | None = None
 
 
-class Capability(Record):
+class Capability(RecordModel):
     """What this machine can profile with."""
 
     ncu: ProfilingTool

@@ -78,7 +78,7 @@ class EvaluateRequest:
 
 
 @dataclass
-class Trial:
+class PendingEvaluation:
     """A trial under way: its future record and what is known so far."""
 
     evaluation_id: str
@@ -134,7 +134,7 @@ class EvaluationService:
         self._pool = pool
         self.records = records
         self.latencies = LastLatencies(settings.evaluations_dir / "latencies")
-        self._trials: dict[str, Trial] = {}
+        self._trials: dict[str, PendingEvaluation] = {}
 
     async def evaluate(
         self, request: EvaluateRequest, device: str, wait_s: float, progress: OnProgress | None
@@ -146,7 +146,7 @@ class EvaluationService:
         """
         if not request.force and (earlier := self._earlier(request, device)):
             return earlier
-        trial = Trial(new_evaluation_id(), request, datetime.now(UTC).isoformat())
+        trial = PendingEvaluation(new_evaluation_id(), request, datetime.now(UTC).isoformat())
         trial.work = asyncio.create_task(self._run(trial, device))
         self._trials[trial.evaluation_id] = trial
         try:
@@ -171,7 +171,9 @@ class EvaluationService:
             return await self._wait(trial, wait_s, progress)
         return self.records.get(identity)
 
-    async def _wait(self, trial: Trial, wait_s: float, progress: OnProgress | None) -> Evaluation:
+    async def _wait(
+        self, trial: PendingEvaluation, wait_s: float, progress: OnProgress | None
+    ) -> Evaluation:
         assert trial.work is not None
         if progress is not None:
             trial.listeners.append(progress)
@@ -185,7 +187,7 @@ class EvaluationService:
             if progress in trial.listeners and progress is not None:
                 trial.listeners.remove(progress)
 
-    async def _run(self, trial: Trial, device: str) -> Evaluation:
+    async def _run(self, trial: PendingEvaluation, device: str) -> Evaluation:
         judged_by = trial.request.operator.judged_by()
         try:
             evaluation = _with_operator(await self._judged(trial, device), judged_by)
@@ -195,7 +197,7 @@ class EvaluationService:
         finally:
             self._trials.pop(trial.evaluation_id, None)
 
-    async def _judged(self, trial: Trial, device: str) -> Evaluation:
+    async def _judged(self, trial: PendingEvaluation, device: str) -> Evaluation:
         request = trial.request
         fault = precheck(request.solution, request.operator.definition)
         if fault is not None:
@@ -225,7 +227,7 @@ class EvaluationService:
         )
         return self._bound(completed, operator)
 
-    def _plan_request(self, trial: Trial, executor: Executor) -> PlanRequest:
+    def _plan_request(self, trial: PendingEvaluation, executor: Executor) -> PlanRequest:
         request, settings = trial.request, self._settings
         on_cpu = executor is Executor.INTERPRETER
         return PlanRequest(
@@ -272,7 +274,7 @@ class EvaluationService:
         return None
 
 
-async def _heartbeat(trial: Trial) -> None:
+async def _heartbeat(trial: PendingEvaluation) -> None:
     """Repeats the last step after two silent seconds, so that no client takes silence for death."""
     while True:
         await asyncio.sleep(0.5)
@@ -301,7 +303,7 @@ def _fault(error: HarnessError) -> Failure:
     )
 
 
-def _ended(trial: Trial, status: Status, failure: Failure) -> Evaluation:
+def _ended(trial: PendingEvaluation, status: Status, failure: Failure) -> Evaluation:
     request = trial.request
     return Evaluation(
         evaluation_id=trial.evaluation_id,
@@ -323,7 +325,7 @@ def _ended(trial: Trial, status: Status, failure: Failure) -> Evaluation:
     )
 
 
-def _running(trial: Trial) -> Evaluation:
+def _running(trial: PendingEvaluation) -> Evaluation:
     request = trial.request
     return Evaluation(
         evaluation_id=trial.evaluation_id,

@@ -26,13 +26,13 @@ from ..schema.flashinfer_trace import Solution
 from .checks import integrity
 from .checks.workload_checks import CaseRecord, Checking
 from .operators.input_draws import SeedBook
-from .operators.operator_adapter import Case, JudgedOperator
+from .operators.operator_adapter import Case, OperatorAdapter
 from .processes import device as rooms
 from .processes.candidate_process import CandidateSession
-from .processes.context import Room
+from .processes.context import JudgeContext
 from .processes.lost import clean
-from .timing.case_floors import Floors
-from .timing.paired_timing import Timed, Timing
+from .timing.case_floors import CaseFloors
+from .timing.paired_timing import PairedTiming, Timed
 
 LOG_CHARACTERS = 8_000
 
@@ -56,13 +56,13 @@ class Ending:
     """
 
     plan: EvaluatePlan
-    room: Room
-    operator: JudgedOperator
+    room: JudgeContext
+    operator: OperatorAdapter
     solution: Solution
     cases: Sequence[Case]
     failed: Verdict | None
     checking: Checking | None
-    timing: Timing | None
+    timing: PairedTiming | None
     timed: Mapping[str, Timed]
     static: StaticCheck | None
     book: SeedBook
@@ -78,7 +78,7 @@ def write_record(ending: Ending) -> Evaluation:
     plan, solution = ending.plan, ending.solution
     status, failure = ending.failed or (Status.PASSED, None)
     baseline = Solution.model_validate(plan.baseline).name if plan.baseline else None
-    floors = Floors(plan, ending.operator, ending.room)
+    floors = CaseFloors(plan, ending.operator, ending.room)
     return Evaluation(
         evaluation_id=plan.evaluation_id,
         definition=ending.operator.definition.name,
@@ -101,7 +101,7 @@ def write_record(ending: Ending) -> Evaluation:
     )
 
 
-def _result(ending: Ending, position: int, case: Case, floors: Floors) -> WorkloadResult:
+def _result(ending: Ending, position: int, case: Case, floors: CaseFloors) -> WorkloadResult:
     planned = ending.plan.workloads[position]
     record = ending.checking.records.get(case.uuid) if ending.checking else None
     record = record or CaseRecord(case, Status.NOT_RUN, reason=_not_run_reason(ending))

@@ -46,7 +46,7 @@ from ..messages.judge import (
 from .processes.cleanup import prune, sweep
 
 if TYPE_CHECKING:
-    from .processes.context import Room
+    from .processes.context import JudgeContext
     from .processes.progress import Cancellation
     from .trial import Trial
 
@@ -191,9 +191,9 @@ def _harden() -> None:
         sys.exit(0)
 
 
-def _open_room(device_name: str, cache: Path) -> Room:
+def _open_room(device_name: str, cache: Path) -> JudgeContext:
     from .processes import triton_cache
-    from .processes.candidate_process import SpawnOptions, Zygote
+    from .processes.candidate_process import SpawnOptions, ZygoteHandle
 
     cpu = device_name == "cpu"
     try:
@@ -204,19 +204,19 @@ def _open_room(device_name: str, cache: Path) -> Room:
         ) from error
     seed = None if cpu else cache / "triton-seed"
     options = SpawnOptions(cache_dir=cache, cuda=not cpu, triton_seed=seed)
-    running = Zygote(options, interpret=cpu)
+    running = ZygoteHandle(options, interpret=cpu)
     if seed is not None:
         triton_cache.start_seed(seed, device_name)
     import torch
 
     from . import trial  # noqa: F401 - loaded while the zygote loads
     from .processes import device as device_facts
-    from .processes.context import Room
+    from .processes.context import JudgeContext
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     device = torch.device(device_name)
-    return Room(
+    return JudgeContext(
         device=device,
         cache_dir=cache,
         running=running,
@@ -227,7 +227,7 @@ def _open_room(device_name: str, cache: Path) -> Room:
     )
 
 
-def _ready(room: Room, seconds: float) -> Ready:
+def _ready(room: JudgeContext, seconds: float) -> Ready:
     return Ready(
         device=room.info.model_dump(mode="json"),
         versions=room.versions,
@@ -236,7 +236,7 @@ def _ready(room: Room, seconds: float) -> Ready:
     )
 
 
-def serve(room: Room, channel: Channel, inbox: Inbox) -> None:
+def serve(room: JudgeContext, channel: Channel, inbox: Inbox) -> None:
     """Answers requests until the server has none left."""
     from .trial import prepare_ahead
 
@@ -259,7 +259,7 @@ def serve(room: Room, channel: Channel, inbox: Inbox) -> None:
                 channel.send(Settled(evaluation_id=message.evaluation_id))
 
 
-def _settle(room: Room) -> None:
+def _settle(room: JudgeContext) -> None:
     """Brings the device to rest, and processes up for the next trial."""
     try:
         room.settle()
@@ -268,7 +268,9 @@ def _settle(room: Room) -> None:
         logger.exception("Processes for the next trial could not be brought up")
 
 
-def _evaluate(plan: EvaluatePlan, room: Room, channel: Channel, inbox: Inbox) -> Trial | None:
+def _evaluate(
+    plan: EvaluatePlan, room: JudgeContext, channel: Channel, inbox: Inbox
+) -> Trial | None:
     from .processes.progress import Cancellation, Reporter
     from .trial import Trial
 
@@ -323,7 +325,7 @@ def fault(evaluation_id: str, error: Exception, *, cancelled: bool) -> JudgeFaul
     )
 
 
-def _materialise(message: MaterialiseInputs, room: Room) -> Materialised:
+def _materialise(message: MaterialiseInputs, room: JudgeContext) -> Materialised:
     from .operators.input_files import write_inputs
 
     try:

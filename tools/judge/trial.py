@@ -24,22 +24,22 @@ from ..schema.evaluation import (
     Status,
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
-from .calls.judged_call import Exchange, has_outputs
+from .calls.judged_call import JudgedCall, has_outputs
 from .checks.failures import build_failure, lost_failure
-from .checks.held_out_process import Apart
+from .checks.held_out_process import HeldOutProcess
 from .checks.static_check import StaticChecker, with_local
-from .checks.time_budget import Pace
+from .checks.time_budget import TimeBudget
 from .checks.workload_checks import Checking
 from .evaluation_record import Ending, Verdict, write_record
-from .operators.input_draws import Draw, Drawer, SeedBook, fresh_seed
-from .operators.operator_adapter import Case, JudgedOperator
-from .processes import device as rooms
+from .operators.input_draws import InputGenerator, InputSet, SeedBook, fresh_seed
+from .operators.operator_adapter import Case, OperatorAdapter
 from .processes.candidate_process import ProcessSession
-from .processes.context import Room
-from .processes.lost import Lost
+from .processes.context import JudgeContext
+from .processes.device import HOST
+from .processes.lost import ProcessLost
 from .processes.progress import Cancellation, Reporter
-from .timing.paired_timing import Timed, Timing
-from .timing.process_pairs import Blocks
+from .timing.paired_timing import PairedTiming, Timed
+from .timing.process_pairs import ProcessPairs
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_WAIT_S = 20.0
@@ -66,17 +66,13 @@ NOTHING_RAN: Verdict = (
 
 
 class Trial:
-    """One plan on its way to a record.
+    """Carries one plan out, stage by stage, and writes its record.
 
-    Args:
-        plan: what to do.
-        room: with what.
-        reporter: is told of progress.
-        cancellation: stops it from another thread.
+    The reporter is told of progress; the cancellation stops it from another thread.
     """
 
     def __init__(
-        self, plan: EvaluatePlan, room: Room, reporter: Reporter, cancellation: Cancellation
+        self, plan: EvaluatePlan, room: JudgeContext, reporter: Reporter, cancellation: Cancellation
     ) -> None:
         self._plan = plan
         self._room = room
@@ -86,13 +82,13 @@ class Trial:
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._seconds: dict[str, float] = {}
         self._solution = Solution.model_validate(plan.solution)
-        self.operator = JudgedOperator(
+        self.operator = OperatorAdapter(
             Definition.model_validate(plan.definition),
             Path(plan.operator_dir) if plan.operator_dir else None,
             Path(plan.dataset_root) if plan.dataset_root else None,
         )
         self._book = SeedBook(plan.replay_seeds, plan.replay_families)
-        self.drawer = Drawer(self.operator, room.device, self._book, room.ahead)
+        self.drawer = InputGenerator(self.operator, room.device, self._book, room.ahead)
         self.cases = [
             self.operator.case(Workload.model_validate(p.workload)) for p in plan.workloads
         ]
@@ -101,7 +97,7 @@ class Trial:
         self._checking: Checking | None = None
         self._static: StaticChecker | None = None
         self._timed: dict[str, Timed] = {}
-        self._timing: Timing | None = None
+        self._timing: PairedTiming | None = None
         self._not_timed: str | None = None
         self._log = ""
 
@@ -136,7 +132,9 @@ class Trial:
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
             session = self._spawn()
             rng = random.Random(secrets.randbits(64))
-            blocks = Blocks(self._plan, self._room, self.operator, rng, self._spawn_for_timing)
+            blocks = ProcessPairs(
+                self._plan, self._room, self.operator, rng, self._spawn_for_timing
+            )
             blocks.give_kept(session)
         with self._measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
@@ -147,7 +145,7 @@ class Trial:
             failed = self._built(session)
         if failed is not None:
             return failed
-        exchange = Exchange(session, self.operator.definition, self._room.device, rng)
+        exchange = JudgedCall(session, self.operator.definition, self._room.device, rng)
         try:
             if self._plan.checks.timed and not self._room.interpreted:
                 with self._measured("spawn"):
@@ -168,12 +166,12 @@ class Trial:
         self._cancellation.watch(session)
         return session
 
-    def _replaced(self, lost: Exchange, rng: random.Random) -> tuple[ProcessSession, Exchange]:
+    def _replaced(self, lost: JudgedCall, rng: random.Random) -> tuple[ProcessSession, JudgedCall]:
         """A fresh process for one that was lost through no fault of the candidate."""
         lost.close()
         session = self._spawn()
         session.ask(build_request(self.operator, self._solution, self._plan, self._room))
-        exchange = Exchange(session, self.operator.definition, self._room.device, rng)
+        exchange = JudgedCall(session, self.operator.definition, self._room.device, rng)
         if self._built(session) is not None or exchange.map(self.cases) is not None:
             raise InfrastructureError(
                 "A second process of the candidate did not come up as the first one did",
@@ -186,7 +184,7 @@ class Trial:
         built = session.answer(Built, self._plan.build_timeout_s)
         self._cancellation.check()
         self._log = session.log()
-        if isinstance(built, Lost):
+        if isinstance(built, ProcessLost):
             return lost_failure(built, Stage.COMPILE, None, session.log())
         self._seconds["candidate_build"] = built.seconds
         if built.fault is None:
@@ -194,7 +192,7 @@ class Trial:
         self._log = f"{session.log()}\n{built.log}".strip()
         return build_failure(built.fault)
 
-    def _checked(self, exchange: Exchange, rng: random.Random) -> Verdict | None:
+    def _checked(self, exchange: JudgedCall, rng: random.Random) -> Verdict | None:
         plan = self._plan
         held_out = self._held_out_cases()
         apart = self._apart(held_out, rng) if held_out else None
@@ -205,7 +203,7 @@ class Trial:
         if plan.checks.static_targets and self.cases:
             self._static = self._static_checker()
             self._static.start(self._specimen())
-        pace = Pace(
+        pace = TimeBudget(
             deadline=self._started + plan.budget_s,
             call_timeout_s=plan.call_timeout_s,
             interpreted=self._room.interpreted,
@@ -222,13 +220,15 @@ class Trial:
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 
-    def _apart(self, held_out: list[Case], rng: random.Random) -> Apart:
-        exchange = Exchange(self._spawn(), self.operator.definition, self._room.device, rng)
+    def _apart(self, held_out: list[Case], rng: random.Random) -> HeldOutProcess:
+        exchange = JudgedCall(self._spawn(), self.operator.definition, self._room.device, rng)
         self._endings.append(exchange.close)
         build = build_request(self.operator, self._solution, self._plan, self._room)
-        return Apart(exchange, build, held_out, self._plan.build_timeout_s)
+        return HeldOutProcess(exchange, build, held_out, self._plan.build_timeout_s)
 
-    def _timed_all(self, exchange: Exchange, blocks: Blocks, rng: random.Random) -> Verdict | None:
+    def _timed_all(
+        self, exchange: JudgedCall, blocks: ProcessPairs, rng: random.Random
+    ) -> Verdict | None:
         checking = self._checking
         assert checking is not None
         if self._room.interpreted:
@@ -238,7 +238,7 @@ class Trial:
             self._not_timed = f"scope {self._plan.scope} does not time"
             return None
         cases = [c for c in self.cases if checking.records[c.uuid].passed]
-        self._timing = Timing(
+        self._timing = PairedTiming(
             self._plan, self._room, self.operator, self.drawer, self._reporter,
             self._cancellation, rng, self._started + self._plan.budget_s,
         )  # fmt: skip
@@ -295,13 +295,13 @@ class Trial:
         session.ask(build_request(self.operator, self._solution, self._plan, self._room))
         return self._built(session)
 
-    def _specimen(self) -> Draw:
+    def _specimen(self) -> InputSet:
         """Inputs that say with what arguments kernels are specialised."""
         definition = self.operator.definition
         case = next((c for c in self.cases if has_outputs(definition, c)), self.cases[0])
         seed = fresh_seed()
-        inputs = self.operator.draw(case, seed, self.operator.families[0], rooms.HOST)
-        return Draw(case, "specimen", seed, inputs, {}, {})
+        inputs = self.operator.draw(case, seed, self.operator.families[0], HOST)
+        return InputSet(case, "specimen", seed, inputs, {}, {})
 
     def _static_checker(self) -> StaticChecker:
         return StaticChecker(
@@ -368,10 +368,10 @@ class Trial:
 
 
 def build_request(
-    operator: JudgedOperator,
+    operator: OperatorAdapter,
     solution: Solution,
     plan: EvaluatePlan,
-    room: Room,
+    room: JudgeContext,
     content_hash: str | None = None,
 ) -> BuildRequest:
     """The message that has a candidate process build a solution."""

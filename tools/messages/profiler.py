@@ -2,7 +2,7 @@
 
     server → launcher   `ProfileLaunch`: enter the sandbox, become the profiler's command
     server → run        `ProfileRun`: build, load inputs, warm up, one call inside the range
-    run → server        `ProfileAnswer`: believed in nothing but that it was said
+    run → server        `ProfileReply`: believed in nothing but that it was said
 
 The profiler is the parent of the run, so neither a socket nor an inherited descriptor reaches it;
 each message is one JSON file in the run's private folder. The same rules hold as in `candidate`:
@@ -73,7 +73,7 @@ class LaunchOutcome(Message):
     missing: list[str]
 
 
-class ProfileAnswer(Message):
+class ProfileReply(Message):
     """What the profiled process said of itself; untrusted."""
 
     stage: str = Field(max_length=40, description="'build', 'inputs', 'warm_up', 'call', 'done'.")

@@ -4,7 +4,7 @@
                                      over
     ncu/session, timeline/session, sanitizer/session
                                    one workload under each tool
-    runs/runner, runs/profile_store, runs/profiles
+    runs/tool_run, runs/profile_store, runs/profiles
                                    a profiled run; where profiles are kept; what a profile is
     ncu/command, ncu/report_reader
                                    one command of Nsight Compute, and its report read back

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import anyio
 
-from ..devices.calibration import _document, calibration_folder
+from ..devices.calibration import calibration_folder, read_calibration
 from ..errors import CapabilityError, InfrastructureError
 from ..settings import Settings
-from .runs.runner import Runs
+from .runs.tool_run import ProfileRunner
 
 PROCESS = "kernel_harness.tools.judge.calibrate"
 TIMEOUT_S = 180.0
 
 
-async def calibrate(settings: Settings, device: str, runs: Runs) -> Path:
+async def calibrate(settings: Settings, device: str, runs: ProfileRunner) -> Path:
     """Measures the device, in about a minute; whoever calls holds its lock.
 
     Args:
@@ -45,7 +45,7 @@ async def calibrate(settings: Settings, device: str, runs: Runs) -> Path:
     draft = folder / ".draft.json"
     command = [sys.executable, "-m", PROCESS, "--out", str(draft), "--device", device]
     finished = await runs.execute(command, timeout_s=TIMEOUT_S)
-    document = await anyio.to_thread.run_sync(lambda: _document(draft))
+    document = await anyio.to_thread.run_sync(lambda: read_calibration(draft))
     if finished.status != 0 or document is None:
         words = " ".join(finished.output.split())[-400:]
         ended = "did not finish" if finished.timed_out else f"ended with {finished.status}"

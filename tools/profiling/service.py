@@ -23,14 +23,14 @@ from ..errors import CapabilityError
 from ..settings import Settings
 from .diagnosis.bottleneck import Bounds
 from .ncu.command import ProfileSet, Refusal
-from .ncu.session import Counting
-from .runs.profile_store import Shelf, device_name
+from .ncu.session import NcuSession
+from .runs.profile_store import ProfileStore, device_name
 from .runs.profiles import NCU, TORCH_PROFILER, UNAVAILABLE, Profile, WorkloadProfile
-from .runs.runner import ProfiledWorkload, Runs, Subject
+from .runs.tool_run import ProfileRunner, Subject, WorkloadInputs
 from .sanitizer.findings import SanitizerReport, SanitizerTool, ToolRun
 from .sanitizer.session import run_tool
 from .timeline.chrome_trace import Timeline, WorkloadTimeline
-from .timeline.session import Tracing
+from .timeline.session import TimelineSession
 
 OF_ONE_WORKLOAD = frozenset({"timeout", "nothing", "unexplained"})
 """Refusals after which the next workload is tried with counters all the same."""
@@ -60,10 +60,10 @@ class Profiler:
     device: str
     probe: Callable[[], Capability] = capability
     timeout_s: float = 300.0
-    runs: Runs = field(init=False)
+    runs: ProfileRunner = field(init=False)
 
     def __post_init__(self) -> None:
-        self.runs = Runs(self.device, self.settings.cache_dir)
+        self.runs = ProfileRunner(self.device, self.settings.cache_dir)
 
     def kill(self) -> None:
         """Kills every run at once; safe to call from a signal's handler."""
@@ -72,7 +72,7 @@ class Profiler:
     async def profile_ncu(
         self,
         subject: Subject,
-        workloads: Sequence[ProfiledWorkload],
+        workloads: Sequence[WorkloadInputs],
         *,
         profile_set: ProfileSet = ProfileSet.DETAILED,
         force: bool = False,
@@ -95,8 +95,8 @@ class Profiler:
             return Profile(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
         able = await anyio.to_thread.run_sync(self.probe)
         shelf = self._shelf()
-        counting = Counting(self.runs, shelf, able, profile_set, self.timeout_s)
-        tracing = Tracing(self.runs, shelf, self.timeout_s)
+        counting = NcuSession(self.runs, shelf, able, profile_set, self.timeout_s)
+        tracing = TimelineSession(self.runs, shelf, self.timeout_s)
         counters = able.counters
         reason = None if counters.found else f"{counters.reason} {counters.remedy}"
         possible = counters.found
@@ -127,7 +127,7 @@ class Profiler:
     async def profile_timeline(
         self,
         subject: Subject,
-        workloads: Sequence[ProfiledWorkload],
+        workloads: Sequence[WorkloadInputs],
         *,
         force: bool = False,
         progress: OnProgress = _silent,
@@ -147,7 +147,7 @@ class Profiler:
         begin = time.monotonic()
         if self.device == "cpu":
             return Timeline(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
-        tracing = Tracing(self.runs, self._shelf(), self.timeout_s)
+        tracing = TimelineSession(self.runs, self._shelf(), self.timeout_s)
         done: list[WorkloadTimeline] = []
         for position, workload in enumerate(workloads):
             await progress(position, len(workloads), f"tracing {workload.uuid[:8]}")
@@ -170,7 +170,7 @@ class Profiler:
     async def sanitize(
         self,
         subject: Subject,
-        workloads: Sequence[ProfiledWorkload],
+        workloads: Sequence[WorkloadInputs],
         *,
         tools: Sequence[SanitizerTool] = tuple(SanitizerTool),
         progress: OnProgress = _silent,
@@ -211,8 +211,8 @@ class Profiler:
             seconds=round(time.monotonic() - begin, 3),
         )
 
-    def _shelf(self) -> Shelf:
-        return Shelf(self.settings.profiles_dir, device_name(self.device))
+    def _shelf(self) -> ProfileStore:
+        return ProfileStore(self.settings.profiles_dir, device_name(self.device))
 
 
 def bounds_of(cost: Cost, floors: Floors | None) -> Bounds:

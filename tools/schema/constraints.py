@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Outcome(StrEnum):
+class ConstraintStatus(StrEnum):
     """What is known of one constraint."""
 
     HOLDS = "holds"
@@ -36,7 +36,7 @@ class ConstraintCheck:
     """One constraint, what came of it, and why."""
 
     text: str
-    outcome: Outcome
+    outcome: ConstraintStatus
     why: str = ""
 
 
@@ -94,13 +94,15 @@ def check_constraint(text: str, names: Mapping[str, Any]) -> ConstraintCheck:
             raise _Undecided("contents of an input")
         held = bool(value)
     except _Undecided as error:
-        return ConstraintCheck(text, Outcome.UNDECIDED, f"needs the {error}")
+        return ConstraintCheck(text, ConstraintStatus.UNDECIDED, f"needs the {error}")
     except _Unevaluable as error:
-        return ConstraintCheck(text, Outcome.UNEVALUABLE, str(error))
+        return ConstraintCheck(text, ConstraintStatus.UNEVALUABLE, str(error))
     # Values come from anyone's tensors, so indexing and arithmetic may fail in any way.
     except Exception as error:
-        return ConstraintCheck(text, Outcome.UNEVALUABLE, f"{type(error).__name__}: {error}")
-    return ConstraintCheck(text, Outcome.HOLDS if held else Outcome.VIOLATED)
+        return ConstraintCheck(
+            text, ConstraintStatus.UNEVALUABLE, f"{type(error).__name__}: {error}"
+        )
+    return ConstraintCheck(text, ConstraintStatus.HOLDS if held else ConstraintStatus.VIOLATED)
 
 
 def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from .constraints import ConstraintCheck, Outcome, ShapeOnly, check_constraint
+from .constraints import ConstraintCheck, ConstraintStatus, ShapeOnly, check_constraint
 
 NonEmpty = Annotated[str, Field(min_length=1)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -202,4 +202,4 @@ class Definition(TraceModel):
     ) -> list[str]:
         """The constraints that do not hold, as written; see `check_constraints` for the others."""
         checks = self.check_constraints(axes, inputs)
-        return [check.text for check in checks if check.outcome is Outcome.VIOLATED]
+        return [check.text for check in checks if check.outcome is ConstraintStatus.VIOLATED]

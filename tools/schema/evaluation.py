@@ -26,7 +26,7 @@ FiniteFloat = Annotated[float | None, BeforeValidator(_finite_or_none)]
 """A float that JSON can carry: NaN and the infinities become null, never invalid JSON."""
 
 
-class Record(BaseModel):
+class RecordModel(BaseModel):
     """Base of every record: frozen, and strict about names it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -95,7 +95,7 @@ class Severity(StrEnum):
     VIOLATION = "violation"
 
 
-class Failure(Record):
+class Failure(RecordModel):
     """Why a candidate failed, in words an agent can act on.
 
     For a held-out case only `stage`, `kind`, `message` and `remedy` are filled: an agent learns
@@ -121,7 +121,7 @@ class Failure(Record):
     )
 
 
-class Finding(Record):
+class Finding(RecordModel):
     """What an integrity check saw."""
 
     claim: str = Field(description="Id of the integrity claim, as in tests/adversarial/claims.py.")
@@ -130,7 +130,7 @@ class Finding(Record):
     evidence: dict[str, Any] = Field(default_factory=dict)
 
 
-class OutputError(Record):
+class OutputError(RecordModel):
     """The error of one output over all checked calls of one workload."""
 
     output: str
@@ -157,7 +157,7 @@ class OutputError(Record):
     strict: bool = Field(default=True, description="Within our limits; decides the verdict.")
 
 
-class KernelTime(Record):
+class KernelTime(RecordModel):
     """Device time of one kernel name in the timed calls, and whose it is."""
 
     name: str
@@ -167,7 +167,7 @@ class KernelTime(Record):
     origin: str = Field(description="'candidate', 'torch', a library's name, 'copy' or 'unknown'.")
 
 
-class Measurement(Record):
+class Measurement(RecordModel):
     """Timed calls of one solution on one workload; raw samples in nanoseconds, in call order."""
 
     timer: str = Field(description="'cupti', 'cuda_graph', 'cuda_events'.")
@@ -187,7 +187,7 @@ class Measurement(Record):
         return self.host_ns if self.by_host else self.cold_ns
 
 
-class Comparison(Record):
+class Comparison(RecordModel):
     """A paired ratio baseline / candidate on one workload (above 1: the candidate is faster)."""
 
     ratio: FiniteFloat
@@ -200,7 +200,7 @@ class Comparison(Record):
     decision: Decision
 
 
-class WorkloadResult(Record):
+class WorkloadResult(RecordModel):
     """The outcome on one workload."""
 
     uuid: str
@@ -241,7 +241,7 @@ class WorkloadResult(Record):
         return self
 
 
-class Totals(Record):
+class Totals(RecordModel):
     """Summaries over the workloads that were timed; recomputed from the samples."""
 
     passed: int = 0
@@ -265,7 +265,7 @@ class Totals(Record):
     inconclusive: int = 0
 
 
-class ClockSample(Record):
+class ClockSample(RecordModel):
     """What NVML said at one moment."""
 
     at_s: float
@@ -276,7 +276,7 @@ class ClockSample(Record):
     throttle: list[str] = Field(default_factory=list)
 
 
-class DeviceInfo(Record):
+class DeviceInfo(RecordModel):
     """The device a candidate ran on."""
 
     name: str
@@ -289,7 +289,7 @@ class DeviceInfo(Record):
     uuid: str | None = None
 
 
-class Isolation(Record):
+class Isolation(RecordModel):
     """What keeps the candidate away from the verdict, and what this machine did not grant."""
 
     level: str = Field(description="'strong' when nothing is missing, else 'weaker'.")
@@ -297,7 +297,7 @@ class Isolation(Record):
     missing: list[str] = Field(default_factory=list)
 
 
-class Evidence(Record):
+class Evidence(RecordModel):
     """Everything needed to repeat or doubt a result."""
 
     device: DeviceInfo | None = None
@@ -326,7 +326,7 @@ class Evidence(Record):
     )
 
 
-class Integrity(Record):
+class Integrity(RecordModel):
     """Which checks ran and what they saw."""
 
     checks: list[str] = Field(default_factory=list)
@@ -337,7 +337,7 @@ class Integrity(Record):
     )
 
 
-class StaticKernel(Record):
+class StaticKernel(RecordModel):
     """One kernel of a candidate compiled for one target, without running it."""
 
     name: str
@@ -356,7 +356,7 @@ class StaticKernel(Record):
     notes: list[str] = Field(default_factory=list)
 
 
-class StaticCheck(Record):
+class StaticCheck(RecordModel):
     """What compiling for targets that need not be present showed."""
 
     status: str = Field(description="'built', 'failed' or 'unavailable'.")
@@ -365,7 +365,7 @@ class StaticCheck(Record):
     failures: dict[str, str] = Field(default_factory=dict, description="Target to excerpt.")
 
 
-class Evaluation(Record):
+class Evaluation(RecordModel):
     """The immutable record of one trial."""
 
     schema_version: int = SCHEMA_VERSION

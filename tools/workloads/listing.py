@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..errors import RequestError
-from ..schema.evaluation import FiniteFloat, Record
+from ..schema.evaluation import FiniteFloat, RecordModel
 from ..schema.flashinfer_trace import TensorSpec, Workload
 from .dataset import Dataset
 from .operators import Operator
@@ -14,7 +14,7 @@ from .regimes import ShapeSample
 MOST = 200
 
 
-class AxisRange(Record):
+class AxisRange(RecordModel):
     """One varying axis and the values its workloads take."""
 
     name: str
@@ -23,7 +23,7 @@ class AxisRange(Record):
     distinct: int
 
 
-class DefinitionEntry(Record):
+class DefinitionEntry(RecordModel):
     """One operator in the listing."""
 
     name: str
@@ -35,14 +35,14 @@ class DefinitionEntry(Record):
     peers: list[str]
 
 
-class DefinitionListing(Record):
+class DefinitionListing(RecordModel):
     """All operators, and the files that could not be read."""
 
     definitions: list[DefinitionEntry]
     problems: list[str]
 
 
-class TensorEntry(Record):
+class TensorEntry(RecordModel):
     """One input or output."""
 
     name: str
@@ -51,7 +51,7 @@ class TensorEntry(Record):
     description: str
 
 
-class WorkloadEntry(Record):
+class WorkloadEntry(RecordModel):
     """One workload in the listing."""
 
     uuid: str
@@ -62,7 +62,7 @@ class WorkloadEntry(Record):
     regime: str | None = None
 
 
-class RegimeEntry(Record):
+class RegimeEntry(RecordModel):
     """One regime, in short."""
 
     name: str
@@ -72,7 +72,7 @@ class RegimeEntry(Record):
     why: str
 
 
-class WorkloadListing(Record):
+class WorkloadListing(RecordModel):
     """One operator's contract and a page of its workloads."""
 
     definition: str

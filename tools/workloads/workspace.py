@@ -12,7 +12,7 @@ from pathlib import Path
 import tomli_w
 
 from ..errors import RequestError, unknown_name
-from ..schema.evaluation import Record
+from ..schema.evaluation import RecordModel
 from ..schema.flashinfer_trace import Definition, Solution
 from .operators import Operator
 from .solution_folder import read_solution
@@ -20,7 +20,7 @@ from .solution_folder import read_solution
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 
 
-class Workspace(Record):
+class Workspace(RecordModel):
     """An opened workspace."""
 
     path: str

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.server.client_setup import config_files as install
-from kernel_harness.server.resources.skills import SkillShelf
+from kernel_harness.server.resources.skills import SkillRegistry
 from kernel_harness.tools.errors import RequestError
 
 COMMAND = ["/opt/kh/bin/kernel-harness", "serve"]
@@ -28,19 +28,19 @@ command = "o"
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> SkillShelf:
+def shelf(tmp_path: Path) -> SkillRegistry:
     folder = tmp_path / "shipped" / "tune"
     (folder / "references").mkdir(parents=True)
     (folder / "SKILL.md").write_text("---\nname: tune\ndescription: d\n---\nbody\n")
     (folder / "references" / "more.md").write_text("more\n")
-    return SkillShelf(folder.parent)
+    return SkillRegistry(folder.parent)
 
 
 def place(tmp_path: Path, client: install.Client, scope: install.Scope) -> install.Target:
     return install.target(client, scope, tmp_path / "project", tmp_path / "home")
 
 
-def put_in(where: install.Target, shelf: SkillShelf, notes: install.Receipts) -> install.Plan:
+def put_in(where: install.Target, shelf: SkillRegistry, notes: install.Receipts) -> install.Plan:
     plan = install.plan_install(where, COMMAND, shelf, notes.get(where))
     install.apply(plan)
     notes.note(where, plan.receipt)
@@ -65,7 +65,7 @@ PLACES = [("claude", "project"), ("claude", "user"), ("codex", "project"), ("cod
 @pytest.mark.parametrize("present", [True, False])
 def test_installing_and_uninstalling_leaves_no_trace(
     tmp_path: Path,
-    shelf: SkillShelf,
+    shelf: SkillRegistry,
     client: install.Client,
     scope: install.Scope,
     present: bool,
@@ -83,7 +83,7 @@ def test_installing_and_uninstalling_leaves_no_trace(
 
 @pytest.mark.parametrize(("client", "scope"), PLACES)
 def test_installing_twice_changes_nothing_the_second_time(
-    tmp_path: Path, shelf: SkillShelf, client: install.Client, scope: install.Scope
+    tmp_path: Path, shelf: SkillRegistry, client: install.Client, scope: install.Scope
 ) -> None:
     where, notes = place(tmp_path, client, scope), install.Receipts(tmp_path / "notes.json")
     assert put_in(where, shelf, notes).changes
@@ -92,7 +92,9 @@ def test_installing_twice_changes_nothing_the_second_time(
     assert not where.config.exists()
 
 
-def test_claude_gets_an_entry_with_time_for_long_calls(tmp_path: Path, shelf: SkillShelf) -> None:
+def test_claude_gets_an_entry_with_time_for_long_calls(
+    tmp_path: Path, shelf: SkillRegistry
+) -> None:
     where = place(tmp_path, "claude", "project")
     put_in(where, shelf, install.Receipts(tmp_path / "notes.json"))
     entry = json.loads(where.config.read_text())["mcpServers"]["kernel-harness"]
@@ -109,7 +111,7 @@ def test_claude_gets_an_entry_with_time_for_long_calls(tmp_path: Path, shelf: Sk
 
 
 def test_codex_keeps_its_comments_and_gets_its_environment(
-    tmp_path: Path, shelf: SkillShelf
+    tmp_path: Path, shelf: SkillRegistry
 ) -> None:
     where = place(tmp_path, "codex", "user")
     where.config.parent.mkdir(parents=True)
@@ -123,7 +125,7 @@ def test_codex_keeps_its_comments_and_gets_its_environment(
 
 
 def test_an_upgrade_replaces_what_we_wrote_and_keeps_what_was_edited(
-    tmp_path: Path, shelf: SkillShelf
+    tmp_path: Path, shelf: SkillRegistry
 ) -> None:
     where, notes = place(tmp_path, "claude", "user"), install.Receipts(tmp_path / "notes.json")
     put_in(where, shelf, notes)
@@ -137,7 +139,7 @@ def test_an_upgrade_replaces_what_we_wrote_and_keeps_what_was_edited(
     assert any("more.md" in line for line in plan.kept)
 
 
-def test_uninstalling_keeps_what_was_edited_since(tmp_path: Path, shelf: SkillShelf) -> None:
+def test_uninstalling_keeps_what_was_edited_since(tmp_path: Path, shelf: SkillRegistry) -> None:
     where, notes = place(tmp_path, "claude", "user"), install.Receipts(tmp_path / "notes.json")
     put_in(where, shelf, notes)
     (where.skills / "tune" / "SKILL.md").write_text("mine")
@@ -150,7 +152,7 @@ def test_uninstalling_keeps_what_was_edited_since(tmp_path: Path, shelf: SkillSh
 
 
 def test_a_skill_of_the_same_name_by_others_is_left_alone(
-    tmp_path: Path, shelf: SkillShelf
+    tmp_path: Path, shelf: SkillRegistry
 ) -> None:
     where, notes = place(tmp_path, "codex", "project"), install.Receipts(tmp_path / "notes.json")
     theirs = where.skills / "tune" / "SKILL.md"
@@ -161,7 +163,7 @@ def test_a_skill_of_the_same_name_by_others_is_left_alone(
     assert theirs.read_text() == "theirs"
 
 
-def test_a_dry_run_shows_the_change(tmp_path: Path, shelf: SkillShelf) -> None:
+def test_a_dry_run_shows_the_change(tmp_path: Path, shelf: SkillRegistry) -> None:
     where = place(tmp_path, "codex", "user")
     shown = install.as_diff(install.plan_install(where, COMMAND, shelf, None))
     assert "+[mcp_servers.kernel-harness]" in shown and "new file" in shown
@@ -169,7 +171,7 @@ def test_a_dry_run_shows_the_change(tmp_path: Path, shelf: SkillShelf) -> None:
 
 
 def test_a_configuration_that_cannot_be_read_is_left_alone(
-    tmp_path: Path, shelf: SkillShelf
+    tmp_path: Path, shelf: SkillRegistry
 ) -> None:
     broken: dict[install.Client, str] = {"claude": "{broken", "codex": "= broken"}
     for client, text in broken.items():
@@ -187,7 +189,7 @@ def test_uninstalling_what_was_never_installed_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "a = 1", "mcp_servers = { other = { command = 'o' } }\n"])
 def test_every_form_of_a_toml_file_is_understood(
-    tmp_path: Path, shelf: SkillShelf, text: str
+    tmp_path: Path, shelf: SkillRegistry, text: str
 ) -> None:
     where, notes = place(tmp_path, "codex", "user"), install.Receipts(tmp_path / "notes.json")
     where.config.parent.mkdir(parents=True)
@@ -198,7 +200,7 @@ def test_every_form_of_a_toml_file_is_understood(
     assert tomllib.loads(where.config.read_text()) == tomllib.loads(text)
 
 
-def test_a_configuration_that_is_a_link_stays_one(tmp_path: Path, shelf: SkillShelf) -> None:
+def test_a_configuration_that_is_a_link_stays_one(tmp_path: Path, shelf: SkillRegistry) -> None:
     where = place(tmp_path, "claude", "user")
     real = tmp_path / "dotfiles" / "claude.json"
     real.parent.mkdir()

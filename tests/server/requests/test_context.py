@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from kernel_harness.server.requests import context as calling
-from kernel_harness.server.requests.background import Continuing
+from kernel_harness.server.requests.background import BackgroundTasks
 
 pytestmark = pytest.mark.anyio
 
@@ -92,7 +92,7 @@ async def test_two_callers_of_one_key_share_the_work_and_its_progress() -> None:
     async def hear(done: float, total: float, message: str) -> None:
         heard.append(message)
 
-    async with Continuing.opened() as continuing:
+    async with BackgroundTasks.opened() as continuing:
         assert await continuing.wait("k", work, 0.0, nobody) is None
         results: list[Any] = []
 
@@ -113,7 +113,7 @@ async def test_a_failure_in_the_background_reaches_the_caller_who_waits() -> Non
         await anyio.sleep(0.01)
         raise ValueError("broken")
 
-    async with Continuing.opened() as continuing:
+    async with BackgroundTasks.opened() as continuing:
         assert await continuing.wait("k", work, 0.0, nobody) is None
         with pytest.raises(ValueError, match="broken"):
             await continuing.wait("k", work, 5.0, nobody)
@@ -128,7 +128,7 @@ async def test_unfinished_work_ends_with_the_server() -> None:
         finally:
             ended.set()
 
-    async with Continuing.opened() as continuing:
+    async with BackgroundTasks.opened() as continuing:
         await continuing.wait("k", work, 0.01, nobody)
     assert ended.is_set()
 
@@ -142,7 +142,7 @@ async def test_what_is_begun_ahead_and_fails_ends_nothing_else(
     async def answer(tell: Any) -> int:
         return 7
 
-    async with Continuing.opened() as continuing:
+    async with BackgroundTasks.opened() as continuing:
         continuing.start(work)
         await anyio.sleep(0.01)
         assert await continuing.wait("k", answer, 5.0, nobody) == 7

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from kernel_harness.server.resources.prompts import ROLES, role_text, roles_folder
-from kernel_harness.server.resources.skills import Skill, SkillShelf, problems
+from kernel_harness.server.resources.skills import Skill, SkillRegistry, problems
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
 from kernel_harness.tools.profiling.diagnosis.kernel_profile import KernelProfile
 from kernel_harness.tools.schema.evaluation import Decision, Scope, StaticKernel, Status
 
 ROOT = Path(__file__).resolve().parents[3]
-SHELF = SkillShelf.shipped()
+SHELF = SkillRegistry.shipped()
 CALL = re.compile(r"\b([a-z]+(?:_[a-z]+)*)\(([^()]*)\)")
 TICKED = re.compile(r"`([A-Za-z_][A-Za-z0-9_.]*)`")
 OF_OTHERS = set(

@@ -20,7 +20,7 @@ from mcp.types import (
 from kernel_harness.server.app import INSTRUCTIONS, build_app
 from kernel_harness.server.resources import skill_updates as watching
 from kernel_harness.server.resources import templates as resources
-from kernel_harness.server.resources.skills import SkillShelf
+from kernel_harness.server.resources.skills import SkillRegistry
 
 from ..calls import good
 from ..scripted import DEFINITION, REFERENCE, ScriptedHarness, solution
@@ -129,7 +129,7 @@ async def test_skills_are_resources_under_their_own_names(connect: Any) -> None:
 
 
 def test_the_digests_of_a_skill_are_of_the_files_that_are_served() -> None:
-    shelf = SkillShelf.shipped()
+    shelf = SkillRegistry.shipped()
     for skill in shelf.skills():
         for entry in skill.entry()["resources"]:
             text = shelf.read(entry["uri"])
@@ -143,7 +143,7 @@ async def test_an_edited_skill_is_announced_and_served_at_once(tmp_path: Path) -
     folder.mkdir()
     manifest = folder / "SKILL.md"
     manifest.write_text("---\nname: tune\ndescription: first\n---\n")
-    shelf, bus = SkillShelf(tmp_path), InMemorySubscriptionBus()
+    shelf, bus = SkillRegistry(tmp_path), InMemorySubscriptionBus()
     changed = anyio.Event()
 
     def hear(event: ServerEvent) -> None:
@@ -166,7 +166,7 @@ async def test_a_client_of_the_2025_revisions_is_told_that_resources_changed(
     (tmp_path / "tune").mkdir()
     manifest = tmp_path / "tune" / "SKILL.md"
     manifest.write_text("---\nname: tune\ndescription: first\n---\n")
-    monkeypatch.setattr(SkillShelf, "shipped", lambda: SkillShelf(tmp_path))
+    monkeypatch.setattr(SkillRegistry, "shipped", lambda: SkillRegistry(tmp_path))
     monkeypatch.setattr(watching, "EVERY_S", 0.02)
     told = anyio.Event()
 

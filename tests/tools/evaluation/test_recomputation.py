@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.evaluation.comparison import summarised
-from kernel_harness.tools.evaluation.replay import recompute
+from kernel_harness.tools.evaluation.rejudge import recompute
 from kernel_harness.tools.schema.evaluation import (
     Evaluation,
     Evidence,

@@ -9,7 +9,7 @@ from kernel_harness.tools.errors import InfrastructureError, RequestError
 from kernel_harness.tools.evaluation.judge_pool import Judge, JudgePool
 from kernel_harness.tools.evaluation.plan import make_plan
 from kernel_harness.tools.evaluation.record_store import new_evaluation_id
-from kernel_harness.tools.evaluation.service import EvaluateRequest, Trial
+from kernel_harness.tools.evaluation.service import EvaluateRequest, PendingEvaluation
 from kernel_harness.tools.schema.evaluation import Executor, Failure, Scope, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import Settings
@@ -199,7 +199,9 @@ def test_recorded_seeds_reach_the_judge_and_the_replay_is_part_of_the_command(se
     first = asyncio.run(judged(service, operator, named("fine")))
     seeded = first.evidence.model_copy(update={"seeds": {"w1": [7, 8]}})
     record = first.model_copy(update={"evidence": seeded})
-    trial = Trial("ev-1", EvaluateRequest(operator, named("fine"), Scope.FULL, replay=record), "")
+    trial = PendingEvaluation(
+        "ev-1", EvaluateRequest(operator, named("fine"), Scope.FULL, replay=record), ""
+    )
     plan = make_plan(service._plan_request(trial, Executor.INTERPRETER))
     assert plan.replay_seeds == {"w1": [7, 8]}
     assert plan.command == f"evaluate_kernel scope=full replay={first.evaluation_id}"

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from kernel_harness.tools.judge.operators.generic_operator import TORCH_DTYPES
-from kernel_harness.tools.judge.processes.lost import Lost
+from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.messages import candidate as wire
 
 Compute = Callable[..., tuple[torch.Tensor, ...]]
@@ -37,7 +37,7 @@ class ScriptedSession:
         self,
         compute: Compute,
         spans_ns: Sequence[int] | None = (1_000,),
-        lost_at: tuple[int, Lost] | None = None,
+        lost_at: tuple[int, ProcessLost] | None = None,
         journal: list[tuple[str, str]] | None = None,
         name: str = "candidate",
         host_extra_ns: int = 0,
@@ -70,7 +70,7 @@ class ScriptedSession:
             self._answer = self._call(message)
 
     def answer(self, kind: Any, timeout_s: float) -> Any:
-        assert isinstance(self._answer, (kind, Lost))
+        assert isinstance(self._answer, (kind, ProcessLost))
         return self._answer
 
     def deferred(self, times: list[wire.DeferredTimes]) -> list[wire.DeferredTimes]:
@@ -83,7 +83,7 @@ class ScriptedSession:
     def close(self) -> None:
         self.closed = True
 
-    def _call(self, request: wire.CallRequest) -> wire.Called | Lost:
+    def _call(self, request: wire.CallRequest) -> wire.Called | ProcessLost:
         self.requests.append(request)
         self._journal.append((self._name, request.time))
         if self._lost_at is not None and len(self.requests) == self._lost_at[0]:

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.messages.profiler import (
     LaunchOutcome,
-    ProfileAnswer,
+    ProfileReply,
     read_message,
     write_message,
 )
 
 
 def test_a_message_reads_back_as_it_was_written(tmp_path):
-    said = ProfileAnswer(stage="done", host_us=[1.5, 2.5], sm_count=132)
+    said = ProfileReply(stage="done", host_us=[1.5, 2.5], sm_count=132)
     write_message(said, tmp_path / "answer.json")
-    assert read_message(ProfileAnswer, tmp_path / "answer.json") == said
+    assert read_message(ProfileReply, tmp_path / "answer.json") == said
     assert (tmp_path / "answer.json").stat().st_mode & 0o777 == 0o644
 
 
@@ -42,4 +42,4 @@ def test_any_bytes_are_a_message_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("wire") / "answer.json"
     path.write_bytes(data)
     with pytest.raises(InfrastructureError):
-        read_message(ProfileAnswer, path)
+        read_message(ProfileReply, path)

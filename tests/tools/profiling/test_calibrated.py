@@ -11,8 +11,9 @@ from kernel_harness.tools.devices import calibration as calibrated
 from kernel_harness.tools.devices.calibration import with_calibration
 from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError
+from kernel_harness.tools.profiling import calibrated as process
 from kernel_harness.tools.profiling.calibrated import calibrate
-from kernel_harness.tools.profiling.runs.runner import Runs
+from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner
 from kernel_harness.tools.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -76,15 +77,15 @@ async def test_a_failed_calibration_is_told_and_not_kept(tmp_path, monkeypatch):
 
 async def test_without_a_gpu_there_is_nothing_to_calibrate(tmp_path):
     with pytest.raises(CapabilityError):
-        await calibrate(Settings(data_dir=tmp_path), "cpu", Runs("cpu"))
+        await calibrate(Settings(data_dir=tmp_path), "cpu", ProfileRunner("cpu"))
 
 
 async def run_scripted(tmp_path: Path, monkeypatch, *, status: int) -> Path:
     package = tmp_path / "package"
     package.mkdir()
     (package / "scripted.py").write_text(SCRIPT.format(document=document(), status=status))
-    monkeypatch.setattr(calibrated, "PROCESS", "scripted")
+    monkeypatch.setattr(process, "PROCESS", "scripted")
     monkeypatch.setenv("PYTHONPATH", str(package))
     settings = Settings(data_dir=tmp_path)
     calibrated.calibration_folder(settings).mkdir(parents=True)
-    return await calibrate(settings, "cuda:0", Runs("cuda:0"))
+    return await calibrate(settings, "cuda:0", ProfileRunner("cuda:0"))

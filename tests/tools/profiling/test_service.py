@@ -12,12 +12,12 @@ from kernel_harness.tools.devices.profilers import Capability, ProfilingTool
 from kernel_harness.tools.devices.roofline import Cost, Floors
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
 from kernel_harness.tools.profiling.ncu.command import Refusal
-from kernel_harness.tools.profiling.ncu.session import Counting
-from kernel_harness.tools.profiling.runs.profile_store import Shelf, device_name
+from kernel_harness.tools.profiling.ncu.session import NcuSession
+from kernel_harness.tools.profiling.runs.profile_store import ProfileStore, device_name
 from kernel_harness.tools.profiling.runs.profiles import Profile, WorkloadProfile, compare_profiles
 from kernel_harness.tools.profiling.service import Profiler, bounds_of
 from kernel_harness.tools.profiling.timeline.chrome_trace import WorkloadTimeline
-from kernel_harness.tools.profiling.timeline.session import RECORD, Traced, Tracing
+from kernel_harness.tools.profiling.timeline.session import RECORD, TimelineSession, Traced
 from kernel_harness.tools.settings import Settings
 
 from .profiles import profile
@@ -58,7 +58,7 @@ async def test_without_counters_the_torch_profiler_takes_over_and_says_why(
     tmp_path, subject, workload
 ):
     settings = Settings(data_dir=tmp_path)
-    shelf = Shelf(settings.profiles_dir, device_name("cuda:7"))
+    shelf = ProfileStore(settings.profiles_dir, device_name("cuda:7"))
     folder = shelf.folder("timeline", subject, workload, "torch_profiler")
     timeline = WorkloadTimeline(uuid="w-1", launch_bound=True, busy_us=4, span_us=30, host_us=25)
     shelf.keep(folder, RECORD, Traced(timeline=timeline, kernels=[profile(duration_us=4.0)]))
@@ -84,8 +84,8 @@ async def test_only_a_refusal_that_concerns_the_machine_ends_the_use_of_counters
     async def trace(self, subject, workload, *, force=False):
         return WorkloadProfile(uuid=workload.uuid, tool="torch_profiler")
 
-    monkeypatch.setattr(Counting, "profile", refuse)
-    monkeypatch.setattr(Tracing, "profile", trace)
+    monkeypatch.setattr(NcuSession, "profile", refuse)
+    monkeypatch.setattr(TimelineSession, "profile", trace)
     able = bare_machine().model_copy(update={"counters": ProfilingTool(name="c", found=True)})
     profiler = Profiler(Settings(data_dir=tmp_path), "cuda:7", probe=lambda: able)
     got = await profiler.profile_ncu(subject, [workload, second])

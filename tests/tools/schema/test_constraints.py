@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.schema.constraints import Outcome, ShapeOnly, check_constraint
+from kernel_harness.tools.schema.constraints import ConstraintStatus, ShapeOnly, check_constraint
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 
 NAMES: dict[str, Any] = {"a": 8, "b": 3, "x": ShapeOnly((8, 4)), "scale": ShapeOnly(None)}
@@ -18,40 +18,42 @@ NAMES: dict[str, Any] = {"a": 8, "b": 3, "x": ShapeOnly((8, 4)), "scale": ShapeO
 @pytest.mark.parametrize(
     ("text", "outcome"),
     [
-        ("a % 4 == 0", Outcome.HOLDS),
-        ("a == b + 5", Outcome.HOLDS),
-        ("a // 3 == 2 and -b < 0", Outcome.HOLDS),
-        ("1 <= b < 3 or not a", Outcome.VIOLATED),
-        ("a * b > 100", Outcome.VIOLATED),
-        ("x.shape[0] == a", Outcome.HOLDS),
-        ("len(x) == a", Outcome.HOLDS),
-        ("x.shape[-1] == a", Outcome.VIOLATED),
-        ("len(x.shape) == 2", Outcome.HOLDS),
-        ("x[-1].item() == a", Outcome.UNDECIDED),
-        ("x > 0", Outcome.UNDECIDED),
-        ("scale", Outcome.UNDECIDED),
-        ("a / 0 == 1", Outcome.UNEVALUABLE),
-        ("a ** a ** a ** a > 1", Outcome.UNEVALUABLE),
-        ("a << 99", Outcome.UNEVALUABLE),
-        ("c == 1", Outcome.UNEVALUABLE),
-        ("'a' == a", Outcome.UNEVALUABLE),
-        ("a is b", Outcome.UNEVALUABLE),
-        ("x.dtype == a", Outcome.UNEVALUABLE),
-        ("scale.shape[0] == 1", Outcome.UNEVALUABLE),
-        ("x.__class__", Outcome.UNEVALUABLE),
-        ("[a for a in (1,)]", Outcome.UNEVALUABLE),
-        ("(lambda: 1)()", Outcome.UNEVALUABLE),
-        ("print(a)", Outcome.UNEVALUABLE),
-        ("x.sum() > 0", Outcome.UNEVALUABLE),
-        ("a ==", Outcome.UNEVALUABLE),
-        ("(" * 300 + ")" * 300, Outcome.UNEVALUABLE),
+        ("a % 4 == 0", ConstraintStatus.HOLDS),
+        ("a == b + 5", ConstraintStatus.HOLDS),
+        ("a // 3 == 2 and -b < 0", ConstraintStatus.HOLDS),
+        ("1 <= b < 3 or not a", ConstraintStatus.VIOLATED),
+        ("a * b > 100", ConstraintStatus.VIOLATED),
+        ("x.shape[0] == a", ConstraintStatus.HOLDS),
+        ("len(x) == a", ConstraintStatus.HOLDS),
+        ("x.shape[-1] == a", ConstraintStatus.VIOLATED),
+        ("len(x.shape) == 2", ConstraintStatus.HOLDS),
+        ("x[-1].item() == a", ConstraintStatus.UNDECIDED),
+        ("x > 0", ConstraintStatus.UNDECIDED),
+        ("scale", ConstraintStatus.UNDECIDED),
+        ("a / 0 == 1", ConstraintStatus.UNEVALUABLE),
+        ("a ** a ** a ** a > 1", ConstraintStatus.UNEVALUABLE),
+        ("a << 99", ConstraintStatus.UNEVALUABLE),
+        ("c == 1", ConstraintStatus.UNEVALUABLE),
+        ("'a' == a", ConstraintStatus.UNEVALUABLE),
+        ("a is b", ConstraintStatus.UNEVALUABLE),
+        ("x.dtype == a", ConstraintStatus.UNEVALUABLE),
+        ("scale.shape[0] == 1", ConstraintStatus.UNEVALUABLE),
+        ("x.__class__", ConstraintStatus.UNEVALUABLE),
+        ("[a for a in (1,)]", ConstraintStatus.UNEVALUABLE),
+        ("(lambda: 1)()", ConstraintStatus.UNEVALUABLE),
+        ("print(a)", ConstraintStatus.UNEVALUABLE),
+        ("x.sum() > 0", ConstraintStatus.UNEVALUABLE),
+        ("a ==", ConstraintStatus.UNEVALUABLE),
+        ("(" * 300 + ")" * 300, ConstraintStatus.UNEVALUABLE),
     ],
 )
-def test_an_expression_has_an_outcome(text: str, outcome: Outcome) -> None:
+def test_an_expression_has_an_outcome(text: str, outcome: ConstraintStatus) -> None:
     check = check_constraint(text, NAMES)
     assert check.outcome is outcome
     assert check.text == text
-    assert bool(check.why) is (outcome in (Outcome.UNDECIDED, Outcome.UNEVALUABLE))
+    assert bool(check.why) is (
+        outcome in (ConstraintStatus.UNDECIDED, ConstraintStatus.UNEVALUABLE)
+    )
 
 
 def test_nothing_in_a_constraint_is_executed() -> None:
@@ -68,7 +70,7 @@ def test_nothing_in_a_constraint_is_executed() -> None:
             ran.append(2)
 
     for text in ("t.evil()", "t.item(1)", "getattr(t, 'evil')()", "__import__('os').getpid()"):
-        assert check_constraint(text, {"t": Trap()}).outcome is Outcome.UNEVALUABLE
+        assert check_constraint(text, {"t": Trap()}).outcome is ConstraintStatus.UNEVALUABLE
     assert ran == []
 
 
@@ -80,7 +82,9 @@ def test_no_text_makes_it_raise(text: str) -> None:
 @given(st.integers(-50, 50), st.integers(-50, 50))
 def test_arithmetic_agrees_with_python(a: int, b: int) -> None:
     check = check_constraint("a * 3 - b >= a + b and a != b", {"a": a, "b": b})
-    assert check.outcome is (Outcome.HOLDS if a * 3 - b >= a + b and a != b else Outcome.VIOLATED)
+    assert check.outcome is (
+        ConstraintStatus.HOLDS if a * 3 - b >= a + b and a != b else ConstraintStatus.VIOLATED
+    )
 
 
 def prefill() -> Definition:
@@ -103,7 +107,7 @@ def prefill() -> Definition:
 def test_contents_of_inputs_decide_once_they_are_there() -> None:
     axes = {"total": 7, "seqs": 2, "bounds": 3}
     outcomes = [check.outcome for check in prefill().check_constraints(axes)]
-    assert outcomes == [Outcome.HOLDS, Outcome.UNDECIDED, Outcome.HOLDS]
+    assert outcomes == [ConstraintStatus.HOLDS, ConstraintStatus.UNDECIDED, ConstraintStatus.HOLDS]
     inputs = {"q": torch.zeros(7), "cu": torch.tensor([0, 3, 7])}
     assert prefill().violated_constraints(axes, inputs) == []
     inputs["cu"] = torch.tensor([0, 3, 6])

@@ -13,7 +13,7 @@ import pytest
 
 from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.devices.roofline import IMPOSSIBLE_BELOW, floors
-from kernel_harness.tools.schema.constraints import Outcome
+from kernel_harness.tools.schema.constraints import ConstraintStatus
 from kernel_harness.tools.schema.flashinfer_trace import Solution, Trace, unknown_keys
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
@@ -68,7 +68,7 @@ def test_companion_files_speak_of_known_workloads_and_outputs(operator: Operator
 def test_constraints_can_be_evaluated(operator: Operator) -> None:
     for workload in operator.workloads:
         outcomes = Counter(c.outcome for c in operator.definition.check_constraints(workload.axes))
-        assert outcomes[Outcome.UNEVALUABLE] == 0
+        assert outcomes[ConstraintStatus.UNEVALUABLE] == 0
 
 
 def test_shelves_hold_solutions_of_this_operator(operator: Operator) -> None:

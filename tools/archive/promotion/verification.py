@@ -38,7 +38,7 @@ BUDGET_S = 3_000.0
 
 
 @dataclass(frozen=True)
-class Promoting:
+class PromotionVerifier:
     """Verifies and promotes candidates of one harness."""
 
     archive: Archive

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..promotion.events import PromotionEvent
-from ..store.entry import Node, Outcome
+from ..store.entry import CandidateStatus, Node
 
 TREE_ROWS = 3_000
 
@@ -178,5 +178,5 @@ def diff_lines(diff: str, limit: int = 1_500) -> list[tuple[str, str]]:
 
 def failures(nodes: Sequence[Node]) -> list[Node]:
     """Candidates that failed or were spoilt by the harness, newest first."""
-    bad = (Outcome.FAILED, Outcome.UNDECIDED)
+    bad = (CandidateStatus.FAILED, CandidateStatus.UNDECIDED)
     return sorted((n for n in nodes if n.outcome in bad), key=lambda n: -n.at)

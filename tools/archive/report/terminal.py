@@ -17,17 +17,17 @@ from rich.text import Text
 from ...schema.evaluation import Evaluation, Status
 from ..promotion.events import events
 from ..store.archive import Archive
-from ..store.entry import Node, Outcome
+from ..store.entry import CandidateStatus, Node
 from ..store.manifest import CandidateRecord, number
 from .page_data import boards, standing
 
 COLOURS = {
-    Outcome.FASTER: "green",
-    Outcome.SLOWER: "yellow",
-    Outcome.EQUAL: "white",
-    Outcome.FAILED: "red",
-    Outcome.UNTIMED: "cyan",
-    Outcome.UNDECIDED: "bright_black",
+    CandidateStatus.FASTER: "green",
+    CandidateStatus.SLOWER: "yellow",
+    CandidateStatus.EQUAL: "white",
+    CandidateStatus.FAILED: "red",
+    CandidateStatus.UNTIMED: "cyan",
+    CandidateStatus.UNDECIDED: "bright_black",
 }
 _LINE = re.compile(r"^(?P<rails>[^0-9a-f]*)(?P<id>[0-9a-f]{12}) (?P<words>.*)$")
 

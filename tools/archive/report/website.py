@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..promotion.events import events
 from ..store.archive import Archive
-from ..store.entry import Node, Outcome
+from ..store.entry import CandidateStatus, Node
 from ..store.manifest import CandidateRecord, number, ref_part
 from . import page_data as pages
 from . import plots
@@ -32,7 +32,7 @@ _CHUNK = 200
 
 
 @dataclass
-class _Seen:
+class _ReadCandidates:
     """What the candidate pages taught for the operators' pages: baselines and plot limits."""
 
     baselines: dict[tuple[str, str], list[tuple[str, float]]] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class _Site:
         self.by_id = {node.candidate_id: node for node in self.nodes}
         self.events = events(archive)
         self.standing = pages.standing(self.events)
-        self.seen = _Seen()
+        self.seen = _ReadCandidates()
         self.drawings = Drawings(self.nodes, dataset)
         self.born: dict[str, list[Node]] = {}
         for node in self.nodes:
@@ -183,7 +183,7 @@ class _Site:
                     position,
                     node.latency_us if node.hardware == board.device else None,
                     (node.candidate_id, board.device) in ever,
-                    node.outcome is Outcome.FAILED,
+                    node.outcome is CandidateStatus.FAILED,
                 )
                 for position, node in enumerate(nodes, 1)
             ]

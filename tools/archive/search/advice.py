@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ..store.entry import DEFAULT_NOISE, Node, Outcome
+from ..store.entry import DEFAULT_NOISE, CandidateStatus, Node
 
 PLATEAU_ROUNDS = 5
 STREAK = 3
@@ -75,7 +75,7 @@ def advise(
         budget: what the whole search may use.
         spent: what it has used, where `history` is not all of it.
     """
-    decided = [node for node in history if node.outcome is not Outcome.UNDECIDED]
+    decided = [node for node in history if node.outcome is not CandidateStatus.UNDECIDED]
     found = [
         _plateau(decided),
         _cycle(decided),
@@ -141,7 +141,9 @@ def _cycle(history: Sequence[Node]) -> Advice | None:
     recent = history[-CYCLE_WINDOW:]
     for tag in newest.technique:
         tried = [n for n in recent if tag in n.technique]
-        if len(tried) >= CYCLE_REPEATS and all(n.outcome is not Outcome.FASTER for n in tried):
+        if len(tried) >= CYCLE_REPEATS and all(
+            n.outcome is not CandidateStatus.FASTER for n in tried
+        ):
             return Advice(
                 AdviceKind.CYCLE,
                 f"Technique {tag!r} was tried {len(tried)} times in the last {len(recent)}"
@@ -152,7 +154,7 @@ def _cycle(history: Sequence[Node]) -> Advice | None:
     return None
 
 
-def _tail(history: Sequence[Node], outcome: Outcome) -> list[Node]:
+def _tail(history: Sequence[Node], outcome: CandidateStatus) -> list[Node]:
     tail: list[Node] = []
     for node in reversed(history):
         if node.outcome is not outcome:
@@ -162,7 +164,7 @@ def _tail(history: Sequence[Node], outcome: Outcome) -> list[Node]:
 
 
 def _failure_streak(history: Sequence[Node]) -> Advice | None:
-    tail = _tail(history, Outcome.FAILED)
+    tail = _tail(history, CandidateStatus.FAILED)
     if len(tail) < STREAK:
         return None
     same = len({node.error_signature for node in tail}) == 1
@@ -177,7 +179,7 @@ def _failure_streak(history: Sequence[Node]) -> Advice | None:
 
 
 def _regression_streak(history: Sequence[Node]) -> Advice | None:
-    tail = _tail(history, Outcome.SLOWER)
+    tail = _tail(history, CandidateStatus.SLOWER)
     if len(tail) < STREAK:
         return None
     return Advice(

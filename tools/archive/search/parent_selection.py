@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ...errors import RequestError, unknown_name
 from ..store.archive import Archive
-from ..store.entry import Outcome
+from ..store.entry import CandidateStatus
 from ..store.index import Index
 
 EPSILON = 0.35
@@ -34,7 +34,7 @@ class TreeNode:
     """What a policy knows of one candidate; `elite` is regime to latency in microseconds."""
 
     candidate_id: str
-    outcome: Outcome
+    outcome: CandidateStatus
     latency_us: float | None
     at: int
     parents: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class Tree:
         """A candidate in a few words: latency, outcome, children."""
         born = self.children.get(node.candidate_id, ())
         time = f"{node.latency_us:.4g} us" if node.latency_us is not None else str(node.outcome)
-        failed = sum(child.outcome is Outcome.FAILED for child in born)
+        failed = sum(child.outcome is CandidateStatus.FAILED for child in born)
         return f"{time}, {len(born)} children" + (f", {failed} failed" if failed else "")
 
 
@@ -97,24 +97,24 @@ def grow(nodes: Sequence[TreeNode]) -> Tree:
             children.setdefault(parent, []).append(node)
     allowed = [n for n in nodes if _expandable(n, children.get(n.candidate_id, ()), known)]
     if not allowed:
-        allowed = [n for n in nodes if n.outcome is not Outcome.FAILED] or list(nodes)
+        allowed = [n for n in nodes if n.outcome is not CandidateStatus.FAILED] or list(nodes)
     return Tree(nodes, sorted(allowed, key=_rank), children)
 
 
 def _rank(node: TreeNode) -> tuple[bool, bool, float, int, str]:
     untimed = node.latency_us is None
-    failed = node.outcome in (Outcome.FAILED, Outcome.UNDECIDED)
+    failed = node.outcome in (CandidateStatus.FAILED, CandidateStatus.UNDECIDED)
     return failed, untimed, node.latency_us or 0.0, -node.at, node.candidate_id
 
 
 def _expandable(node: TreeNode, children: Sequence[TreeNode], known: set[str]) -> bool:
-    if node.outcome is Outcome.UNDECIDED:
+    if node.outcome is CandidateStatus.UNDECIDED:
         return False
     is_root = not any(parent in known for parent in node.parents)
     if is_root and len(children) >= ROOT_CHILDREN:
         return False
-    decided = [c for c in children if c.outcome is not Outcome.UNDECIDED]
-    failing = sum(child.outcome is Outcome.FAILED for child in decided)
+    decided = [c for c in children if c.outcome is not CandidateStatus.UNDECIDED]
+    failing = sum(child.outcome is CandidateStatus.FAILED for child in decided)
     return failing < FAILING_CHILDREN or failing < len(decided)
 
 
@@ -126,7 +126,7 @@ def _epsilon_greedy(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
     weights = []
     for node in tree.open:
         leaf = LEAF_WEIGHT if node.candidate_id not in tree.children else 1.0
-        weights.append(leaf * (FAILED_WEIGHT if node.outcome is Outcome.FAILED else 1.0))
+        weights.append(leaf * (FAILED_WEIGHT if node.outcome is CandidateStatus.FAILED else 1.0))
     found = rng.choices(tree.open, weights)[0]
     kind = "leaf" if found.candidate_id not in tree.children else "inner node"
     return found, f"explores (drew {roll:.2f} < ε {EPSILON}): a {kind}, {tree.describe(found)}"
@@ -173,7 +173,7 @@ def _ucb(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
 
     def bound(node: TreeNode) -> float:
         tries = 1 + len(tree.children.get(node.candidate_id, ()))
-        failed = node.outcome is Outcome.FAILED
+        failed = node.outcome is CandidateStatus.FAILED
         value = 0.0 if failed else 0.5
         if best is not None and node.latency_us is not None:
             value = best / node.latency_us
@@ -219,7 +219,7 @@ def choose(nodes: Sequence[TreeNode], policy: str, seed: int) -> Selection:
         alternatives=tuple(Alternative(n.candidate_id, tree.describe(n)) for n in others),
         policy=policy,
         seed=seed,
-        role="debug" if found.outcome is Outcome.FAILED else "plan",
+        role="debug" if found.outcome is CandidateStatus.FAILED else "plan",
         pruned=len(nodes) - len(tree.open),
     )
 
@@ -269,7 +269,7 @@ def read_tree(
     return [
         TreeNode(
             candidate_id=name,
-            outcome=Outcome(outcome),
+            outcome=CandidateStatus(outcome),
             latency_us=latency if on == device else None,
             at=at,
             parents=tuple(parents.get(name, ())),

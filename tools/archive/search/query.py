@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import RequestError, unknown_name
 from ...schema.evaluation import Status
 from ..store.archive import Archive
-from ..store.entry import Node, Outcome
+from ..store.entry import CandidateStatus, Node
 from ..store.index import Index, match_expression
 from ..store.manifest import technique_tags
 from .skill_notes import SkillNote, search_notes
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Solution
 
 GROUP_LIMIT = 12
-_COUNTED = (Outcome.FASTER, Outcome.SLOWER, Outcome.FAILED, Outcome.EQUAL)
+_COUNTED = (
+    CandidateStatus.FASTER,
+    CandidateStatus.SLOWER,
+    CandidateStatus.FAILED,
+    CandidateStatus.EQUAL,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class SearchAnswer:
+class SearchResult:
     """What the archive knows about a question; groups first, candidates one page."""
 
     blocked: tuple[Direction, ...]
@@ -61,7 +66,7 @@ class SearchAnswer:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class PriorRun:
     """A program that was archived before: `exact` when even its comments are the same."""
 
     exact: bool
@@ -84,7 +89,7 @@ def search(
     limit: int = 20,
     cursor: str | None = None,
     skills_dir: Path | None = None,
-) -> SearchAnswer:
+) -> SearchResult:
     """Looks through all candidates, failed ones too.
 
     Args:
@@ -120,7 +125,7 @@ def search(
     )
     blocked, recommended, open_ = _directions(index, filters, siblings, definition, op_type)
     more = start + limit < total
-    return SearchAnswer(
+    return SearchResult(
         blocked=blocked,
         recommended=recommended,
         open=open_,
@@ -143,7 +148,7 @@ def seen(
     return [row[0] for row in rows]
 
 
-def recognise(archive: Archive, solution: Solution) -> Sighting | None:
+def recognise(archive: Archive, solution: Solution) -> PriorRun | None:
     """Says whether a solution is a program that was tried before; None when it is new.
 
     To be asked before a trial: a repeat is worth its time only as a measurement of noise.
@@ -160,7 +165,7 @@ def recognise(archive: Archive, solution: Solution) -> Sighting | None:
     how = "The same sources were" if same else "The same program, formatted otherwise, was"
     final = " A numerical failure is final." if shown[0].status.startswith("INCORRECT") else ""
     words = f"{how} archived as {shown[0].candidate_id}: {shown[0].outcome_words}.{final}"
-    return Sighting(bool(same), tuple(shown), words)
+    return PriorRun(bool(same), tuple(shown), words)
 
 
 class _Filters:
@@ -197,10 +202,10 @@ class _Filters:
             return
         if value.upper() in Status.__members__:
             self.equal("c.status", value.upper())
-        elif value.lower() in list(Outcome):
+        elif value.lower() in list(CandidateStatus):
             self.equal("c.outcome", value.lower())
         else:
-            raise unknown_name("status", value, [*Status, *Outcome])
+            raise unknown_name("status", value, [*Status, *CandidateStatus])
 
     def hardware(self, value: str | None) -> None:
         if value:
@@ -306,9 +311,13 @@ def _directions(
 
 def verdict(outcomes: dict[str, list[Any]]) -> str:
     """Blocked, recommended or open, from how often each outcome was seen."""
-    won = outcomes.get(Outcome.FASTER, [0])[0]
-    lost = outcomes.get(Outcome.SLOWER, [0])[0] + outcomes.get(Outcome.FAILED, [0])[0]
-    even = outcomes.get(Outcome.EQUAL, [0])[0] + outcomes.get(Outcome.UNTIMED, [0])[0]
+    won = outcomes.get(CandidateStatus.FASTER, [0])[0]
+    lost = (
+        outcomes.get(CandidateStatus.SLOWER, [0])[0] + outcomes.get(CandidateStatus.FAILED, [0])[0]
+    )
+    even = (
+        outcomes.get(CandidateStatus.EQUAL, [0])[0] + outcomes.get(CandidateStatus.UNTIMED, [0])[0]
+    )
     if won:
         return "recommended"
     return "blocked" if lost and not even else "open"
@@ -330,7 +339,11 @@ def _direction(
     tag: str, by: dict[str, list[Any]], nodes: dict[int, Node], definition: str
 ) -> Direction:
     tried = sum(count for count, _ in by.values())
-    listed = [f"{by[o][0]} {o}" for o in [*_COUNTED, Outcome.UNTIMED, Outcome.UNDECIDED] if o in by]
+    listed = [
+        f"{by[o][0]} {o}"
+        for o in [*_COUNTED, CandidateStatus.UNTIMED, CandidateStatus.UNDECIDED]
+        if o in by
+    ]
     newest = [nodes[n] for _, n in sorted(by.values(), key=lambda pair: -pair[1])]
     telling = next((by[o][1] for o in _COUNTED if o in by), None)
     node = nodes[telling] if telling is not None else newest[0]

@@ -30,7 +30,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ContextLimits:
     """How much one window may hold."""
 
     nodes: int = 12
@@ -70,7 +70,7 @@ class RoleContext:
 
 
 def get_context(
-    archive: Archive, role: str, candidate_id: str, limits: Limits | None = None
+    archive: Archive, role: str, candidate_id: str, limits: ContextLimits | None = None
 ) -> RoleContext:
     """Collects a role's window around one candidate.
 
@@ -83,7 +83,7 @@ def get_context(
     """
     if role not in list(Role):
         raise unknown_name("role", role, list(Role))
-    caps = limits or Limits()
+    caps = limits or ContextLimits()
     node = archive.node(candidate_id)
     related = _related(archive, Role(role), node)
     entries: list[ContextEntry] = []
@@ -156,7 +156,7 @@ def _leaders(archive: Archive, node: Node) -> list[Node]:
     return archive.nodes(*(row[0] for row in rows))
 
 
-def _entry(archive: Archive, relation: str, node: Node, caps: Limits) -> ContextEntry:
+def _entry(archive: Archive, relation: str, node: Node, caps: ContextLimits) -> ContextEntry:
     error = ""
     if node.failure:
         failure = archive.get(node.candidate_id).evaluation.failure

@@ -25,7 +25,7 @@ from .entry import Node, node_of
 from .git_repository import RefConflict, RefUpdate, Repository
 from .index import Index
 from .index_sync import CANDIDATES, Catalogue
-from .manifest import Candidate, CandidateRecord
+from .manifest import CandidateManifest, CandidateRecord
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Definition, Solution, Trace, Workload
@@ -166,12 +166,12 @@ class Archive:
         hypothesis: str,
         lesson: str,
         tags: Sequence[str],
-    ) -> Candidate:
+    ) -> CandidateManifest:
         from ...schema.flashinfer_trace import definition_hash
         from .normalise import normalised_hash
 
         spec = solution.spec
-        return Candidate(
+        return CandidateManifest(
             name=form.one_line(solution.name),
             definition=definition.name,
             op_type=definition.op_type,
@@ -195,7 +195,7 @@ class Archive:
 
     def _write(
         self,
-        candidate: Candidate,
+        candidate: CandidateManifest,
         evaluation: Evaluation,
         files: Mapping[str, bytes],
         parents: Sequence[Node],

@@ -16,14 +16,14 @@ from enum import StrEnum
 from typing import Any
 
 from ...schema.evaluation import Decision, Evaluation, Status
-from .manifest import Candidate, gpu_name, number, one_line, ranked_latency_us, started_at
+from .manifest import CandidateManifest, gpu_name, number, one_line, ranked_latency_us, started_at
 
 DEFAULT_NOISE = 0.02
 """|ln ratio| that latencies of two evaluations must exceed; paired ones may need less."""
 LEAST_NOISE = 0.01
 
 
-class Outcome(StrEnum):
+class CandidateStatus(StrEnum):
     """What became of a candidate, compared with its best parent, or with the baseline at a root."""
 
     FAILED = "failed"
@@ -68,7 +68,7 @@ class Node:
     scope: str
     status: str
     stage: str
-    outcome: Outcome
+    outcome: CandidateStatus
     outcome_words: str
     latency_us: float | None
     speedup: float | None
@@ -180,7 +180,7 @@ def _bottlenecks(value: Any) -> list[str]:
 
 def compare_outcome(
     evaluation: Evaluation, latency: float | None, noise: float, parents: Sequence[Node]
-) -> tuple[Outcome, str]:
+) -> tuple[CandidateStatus, str]:
     """Says what became of a candidate and against what.
 
     A paired comparison with the parent, when the record holds one, outranks two latencies of
@@ -191,14 +191,17 @@ def compare_outcome(
         noise: |ln ratio| that a paired comparison must exceed.
     """
     if evaluation.status is Status.INFRASTRUCTURE_ERROR:
-        return Outcome.UNDECIDED, "the harness failed, not the candidate"
+        return CandidateStatus.UNDECIDED, "the harness failed, not the candidate"
     if evaluation.status is not Status.PASSED:
         failure = evaluation.failure
         words = f"{failure.stage}/{failure.kind}" if failure else str(evaluation.stage)
-        return Outcome.FAILED, f"{evaluation.status} ({words})"
+        return CandidateStatus.FAILED, f"{evaluation.status} ({words})"
     if latency is None:
         left = evaluation.totals.not_run
-        return Outcome.UNTIMED, f"passed, {left} workloads not run" if left else "passed, not timed"
+        return (
+            CandidateStatus.UNTIMED,
+            f"passed, {left} workloads not run" if left else "passed, not timed",
+        )
     hardware, operator = gpu_name(evaluation), evaluation.definition
     timed = [
         (p.latency_us, p)
@@ -212,27 +215,27 @@ def compare_outcome(
         return _decide(ratio, ratio, ratio, floor, f"parent {parent.candidate_id}")
     ratio = evaluation.totals.geometric_mean_ratio
     if ratio is None:
-        return Outcome.UNTIMED, "timed, compared with nothing"
+        return CandidateStatus.UNTIMED, "timed, compared with nothing"
     low, high = evaluation.totals.ratio_interval or (ratio, ratio)
     return _decide(ratio, low, high, noise, evaluation.baseline or "the baseline")
 
 
 def _decide(
     ratio: float, low: float, high: float, floor: float, versus: str
-) -> tuple[Outcome, str]:
+) -> tuple[CandidateStatus, str]:
     words = f"{number(ratio)}x {versus}, noise floor {floor:.1%}"
     if low > 1 and math.log(ratio) > floor:
-        return Outcome.FASTER, words
+        return CandidateStatus.FASTER, words
     if high < 1 and -math.log(ratio) > floor:
-        return Outcome.SLOWER, words
-    return Outcome.EQUAL, words
+        return CandidateStatus.SLOWER, words
+    return CandidateStatus.EQUAL, words
 
 
 def node_of(
     *,
     commit: str,
     ref: str,
-    candidate: Candidate,
+    candidate: CandidateManifest,
     evaluation: Evaluation,
     parents: Sequence[str],
     parent_nodes: Sequence[Node] = (),

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .entry import Node, Outcome, RegimeFact
+from .entry import CandidateStatus, Node, RegimeFact
 
 if TYPE_CHECKING:
     import sqlite3
@@ -205,7 +205,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def node_from_json(text: str) -> Node:
     """Reads the facts of one row."""
     facts = json.loads(text)
-    facts["outcome"] = Outcome(facts["outcome"])
+    facts["outcome"] = CandidateStatus(facts["outcome"])
     facts["regimes"] = tuple(RegimeFact(**fact) for fact in facts["regimes"])
     for name in ("parents", "technique", "bottlenecks"):
         facts[name] = tuple(facts[name])

@@ -18,7 +18,7 @@ from . import manifest as form
 from .entry import Node, node_of
 from .git_repository import Repository
 from .index import Index
-from .manifest import Candidate, CandidateRecord
+from .manifest import CandidateManifest, CandidateRecord
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class Catalogue:
             commit=commit,
             ref=ref,
             parents=tuple(parents),
-            candidate=Candidate.from_toml(manifest),
+            candidate=CandidateManifest.from_toml(manifest),
             evaluation=evaluation,
             sources=sources,
             profiles=tuple(p.removeprefix(profile) for p in paths if p.startswith(profile)),

@@ -32,7 +32,7 @@ _UNSAFE_IN_REF = re.compile(r"[^A-Za-z0-9_.+-]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-class Candidate(BaseModel):
+class CandidateManifest(BaseModel):
     """What `candidate.toml` of an archived commit says; parents are the commit's parents."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +66,7 @@ class Candidate(BaseModel):
         return tomli_w.dumps(self.model_dump())
 
     @classmethod
-    def from_toml(cls, text: str) -> Candidate:
+    def from_toml(cls, text: str) -> CandidateManifest:
         """Reads a manifest.
 
         Raises:
@@ -98,7 +98,7 @@ class CandidateRecord:
     commit: str
     ref: str
     parents: tuple[str, ...]
-    candidate: Candidate
+    candidate: CandidateManifest
     evaluation: Evaluation
     sources: Mapping[str, str]
     profiles: tuple[str, ...] = field(default=())
@@ -207,7 +207,7 @@ def number(value: float) -> str:
     return f"{value:.4g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.0f}" if value else "0"
 
 
-def subject(candidate: Candidate, evaluation: Evaluation) -> str:
+def subject(candidate: CandidateManifest, evaluation: Evaluation) -> str:
     """The first line of the commit message."""
     device = gpu_name(evaluation)
     latency = ranked_latency_us(evaluation, candidate.workload_count)
@@ -224,7 +224,7 @@ def subject(candidate: Candidate, evaluation: Evaluation) -> str:
 
 
 def trailers(
-    candidate: Candidate, evaluation: Evaluation, parents: Sequence[str]
+    candidate: CandidateManifest, evaluation: Evaluation, parents: Sequence[str]
 ) -> list[tuple[str, str]]:
     """The trailers of the commit message, every figure from the record.
 
@@ -262,7 +262,9 @@ def trailers(
     return [(key, one_line(value) or "none") for key, value in lines]
 
 
-def commit_message(candidate: Candidate, evaluation: Evaluation, parents: Sequence[str]) -> str:
+def commit_message(
+    candidate: CandidateManifest, evaluation: Evaluation, parents: Sequence[str]
+) -> str:
     """Subject, the agent's hypothesis and lesson, and the trailers as the last paragraph."""
     paragraphs = [subject(candidate, evaluation)]
     if candidate.hypothesis:
@@ -274,7 +276,7 @@ def commit_message(candidate: Candidate, evaluation: Evaluation, parents: Sequen
     return "\n\n".join(paragraphs) + "\n"
 
 
-def notes(candidate: Candidate, evaluation: Evaluation) -> str:
+def notes(candidate: CandidateManifest, evaluation: Evaluation) -> str:
     """NOTES.md: what the agent said, then what was measured."""
     totals = evaluation.totals
     lines = [f"# {candidate.name}", "", "## Hypothesis", "", candidate.hypothesis or "None given."]
@@ -306,7 +308,7 @@ def read_trailers(message: str) -> dict[str, list[str]]:
 
 
 def tree_files(
-    candidate: Candidate,
+    candidate: CandidateManifest,
     evaluation: Evaluation,
     sources: Mapping[str, str],
     traces: Sequence[Any],

@@ -21,11 +21,11 @@ from typing import Any
 import torch
 
 from ...messages.candidate import Called, CallRequest, Collected, DeferredTimes, TensorRef
-from ..compilation.builders import Candidate
+from ..compilation.builders import LoadedCandidate
 from ..faults import CandidateError, fault_of
 from . import torch_guards as plain
-from .clock import Clock, NoClock, Timing
-from .shared_memory import Arena
+from .clock import CallTiming, Clock, NoClock
+from .shared_memory import MappedArena
 
 LATE_DELAY_S = 0.001
 HELD_CALLS = 8
@@ -43,7 +43,9 @@ class Caller:
         clock: measures calls that ask for it.
     """
 
-    def __init__(self, candidate: Candidate, arena: Arena, clock: Clock | None = None) -> None:
+    def __init__(
+        self, candidate: LoadedCandidate, arena: MappedArena, clock: Clock | None = None
+    ) -> None:
         self._candidate = candidate
         self._arena = arena
         self._clock = clock or NoClock()
@@ -52,7 +54,7 @@ class Caller:
 
     def call(self, request: CallRequest) -> Called:
         """Carries out one request; the candidate's failure is part of the answer."""
-        timing = Timing()
+        timing = CallTiming()
         returned: list[str] = []
         collecting = plain.collects()
         try:
@@ -74,7 +76,7 @@ class Caller:
             times=[DeferredTimes(number=n, **_times(timing)) for n, timing in found.items()]
         )
 
-    def _call(self, request: CallRequest, returned: list[str]) -> Timing:
+    def _call(self, request: CallRequest, returned: list[str]) -> CallTiming:
         arguments = self._arena.values(request.arguments)
         outputs = [self._arena.tensor(ref) for ref in request.outputs]
         snapshots = [self._arena.tensor(ref) for ref in request.snapshots]
@@ -157,7 +159,7 @@ class Caller:
         return None
 
 
-def _times(timing: Timing) -> dict[str, Any]:
+def _times(timing: CallTiming) -> dict[str, Any]:
     return {
         "timer": timing.timer,
         "timer_note": timing.note,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...messages.candidate import Activity, CallRequest
-from ..compilation.builders import Candidate
+from ..compilation.builders import LoadedCandidate
 from ..cpu.fake_device import OnTheCpu
 from .disabled_kernels import disabled_kernels, require_launches
 
@@ -16,7 +16,7 @@ _now = time.perf_counter_ns
 
 
 @dataclass(frozen=True)
-class Timing:
+class CallTiming:
     """What a clock saw of one call; times in nanoseconds."""
 
     timer: str | None = None
@@ -35,12 +35,12 @@ class Clock(Protocol):
         request: CallRequest,
         call: Callable[[], Any],
         snapshot: Callable[[Any], None],
-        candidate: Candidate,
-    ) -> Timing:
+        candidate: LoadedCandidate,
+    ) -> CallTiming:
         """Calls `call()`, hands its result to `snapshot` at once, then synchronises."""
         ...
 
-    def collect(self, candidate: Candidate) -> dict[int, Timing]:
+    def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """What it saw of the calls whose times were deferred since the last time, by number."""
         ...
 
@@ -53,8 +53,8 @@ class NoClock:
         request: CallRequest,
         call: Callable[[], Any],
         snapshot: Callable[[Any], None],
-        candidate: Candidate,
-    ) -> Timing:
+        candidate: LoadedCandidate,
+    ) -> CallTiming:
         """Times the call on the host; the ghost replay swallows what would be interpreted."""
         with OnTheCpu():
             if request.disable_own_kernels:
@@ -62,13 +62,13 @@ class NoClock:
                     result = call()
                 require_launches(count)
                 snapshot(result)
-                return Timing()
+                return CallTiming()
             begin = _now()
             result = call()
             end = _now()
         snapshot(result)
-        return Timing(host_ns=end - begin)
+        return CallTiming(host_ns=end - begin)
 
-    def collect(self, candidate: Candidate) -> dict[int, Timing]:
+    def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """Nothing is deferred here."""
         return {}

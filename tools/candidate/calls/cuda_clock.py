@@ -22,10 +22,10 @@ from typing import Any
 import torch
 
 from ...messages.candidate import Activity, CallRequest
-from ..compilation.builders import Candidate
+from ..compilation.builders import LoadedCandidate
 from . import torch_guards as plain
-from .clock import Clock, NoClock, Timing
-from .cupti_records import MARKER_BYTES, Record, Recorder, Window
+from .clock import CallTiming, Clock, NoClock
+from .cupti_records import MARKER_BYTES, ActivityRecord, Recorder, Window
 from .disabled_kernels import disabled_kernels, require_launches
 from .kernel_origin import origin_of
 
@@ -79,8 +79,8 @@ class DeviceClock:
         request: CallRequest,
         call: Callable[[], Any],
         snapshot: Callable[[Any], None],
-        candidate: Candidate,
-    ) -> Timing:
+        candidate: LoadedCandidate,
+    ) -> CallTiming:
         """Calls once as the request asks; hands the result to `snapshot` before any sync."""
         with self._surroundings(request):
             if request.disable_own_kernels:
@@ -116,22 +116,22 @@ class DeviceClock:
         else:
             yield
 
-    def _untimed(self, call: Callable[[], Any], snapshot: Callable[[Any], None]) -> Timing:
+    def _untimed(self, call: Callable[[], Any], snapshot: Callable[[Any], None]) -> CallTiming:
         begin = _now()
         snapshot(call())
         _synchronize()
         spent = _now() - begin
         if self._recorder is not None:
             self._recorder.forget()
-        return Timing(host_ns=spent)
+        return CallTiming(host_ns=spent)
 
-    def _ghost(self, call: Callable[[], Any], snapshot: Callable[[Any], None]) -> Timing:
+    def _ghost(self, call: Callable[[], Any], snapshot: Callable[[Any], None]) -> CallTiming:
         with disabled_kernels() as count:
             result = call()
         snapshot(result)
         _synchronize()
         require_launches(count)
-        return Timing()
+        return CallTiming()
 
     def _chill(self) -> None:
         """Leaves nothing of the inputs in the L2, pinned or not."""
@@ -143,9 +143,9 @@ class DeviceClock:
         request: CallRequest,
         call: Callable[[], Any],
         snapshot: Callable[[Any], None],
-        candidate: Candidate,
+        candidate: LoadedCandidate,
         recorder: Recorder,
-    ) -> Timing:
+    ) -> CallTiming:
         if request.time == "cold":
             self._chill()
         # CUPTI asks for a new buffer at the first activity after a flush; not inside the call.
@@ -160,10 +160,10 @@ class DeviceClock:
         window = Window(moment, returned, recorder.timestamp(), len(request.snapshots))
         if request.defer is not None:
             self._deferred[request.defer] = window
-            return Timing()
+            return CallTiming()
         return self._timing(recorder.calls([window])[0], window, candidate)
 
-    def collect(self, candidate: Candidate) -> dict[int, Timing]:
+    def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """Reads the records of all deferred calls: a flush costs half a millisecond."""
         deferred, self._deferred = self._deferred, {}
         if not deferred or self._recorder is None:
@@ -174,12 +174,14 @@ class DeviceClock:
             for (number, window), records in zip(deferred.items(), found, strict=True)
         }
 
-    def _timing(self, records: list[Record] | None, window: Window, candidate: Candidate) -> Timing:
+    def _timing(
+        self, records: list[ActivityRecord] | None, window: Window, candidate: LoadedCandidate
+    ) -> CallTiming:
         if records is None:
-            return Timing(note="the harness's markers were not among the records")
+            return CallTiming(note="the harness's markers were not among the records")
         if not records:
             host_ns = window.returned - window.moment
-            return Timing(timer="cupti", note="no device activity in the call", host_ns=host_ns)
+            return CallTiming(timer="cupti", note="no device activity in the call", host_ns=host_ns)
         end = max(record.end for record in records)
         activities = [
             Activity(
@@ -193,7 +195,7 @@ class DeviceClock:
             )
             for record in records[:MOST_ACTIVITIES]
         ]
-        return Timing(
+        return CallTiming(
             timer="cupti",
             note=self._note,
             span_ns=end - min(record.start for record in records),
@@ -204,7 +206,7 @@ class DeviceClock:
 
     def _by_events(
         self, request: CallRequest, call: Callable[[], Any], snapshot: Callable[[Any], None]
-    ) -> Timing:
+    ) -> CallTiming:
         if request.time != "warm":
             self._chill()
         _synchronize()
@@ -221,7 +223,7 @@ class DeviceClock:
         _synchronize()
         host_ns = _now() - begin
         span = round(start.elapsed_time(stop) * 1e6)
-        return Timing(timer="cuda_events", note=self._note, span_ns=span, host_ns=host_ns)
+        return CallTiming(timer="cuda_events", note=self._note, span_ns=span, host_ns=host_ns)
 
 
 def clock_for(device: torch.device) -> Clock:
@@ -237,7 +239,7 @@ def _recorder() -> tuple[Recorder | None, str | None]:
         return None, f"CUDA events, about 2.4 µs too long for one kernel; no CUPTI: {words}"
 
 
-def _origin(record: Record, candidate: Candidate) -> str:
+def _origin(record: ActivityRecord, candidate: LoadedCandidate) -> str:
     return origin_of(record.name, candidate.kernel_names) if record.kind == "kernel" else "copy"
 
 

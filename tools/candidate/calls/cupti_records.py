@@ -39,7 +39,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Record:
+class ActivityRecord:
     """One activity, each of its figures read once: the binding takes 2 µs for every one.
 
     Args:
@@ -72,7 +72,9 @@ class Record:
         return self.kind == "memcpy" and self.nbytes == MARKER_BYTES
 
 
-def calls_of(records: Sequence[Record], windows: Sequence[Window]) -> list[list[Record] | None]:
+def calls_of(
+    records: Sequence[ActivityRecord], windows: Sequence[Window]
+) -> list[list[ActivityRecord] | None]:
     """What belongs to each call, in the order of API calls, without the harness's own copies.
 
     Returns:
@@ -83,7 +85,7 @@ def calls_of(records: Sequence[Record], windows: Sequence[Window]) -> list[list[
     if len(markers) != 2 * len(windows):
         return [None] * len(windows)
     order = [record.correlation for record in ordered]
-    found: list[list[Record] | None] = []
+    found: list[list[ActivityRecord] | None] = []
     for number, window in enumerate(windows):
         begin, end = markers[2 * number : 2 * number + 2]
         following = markers[2 * number + 2 : 2 * number + 3]
@@ -96,7 +98,9 @@ def calls_of(records: Sequence[Record], windows: Sequence[Window]) -> list[list[
     return found
 
 
-def _not_ours(after: Sequence[Record], marker: Record, window: Window) -> list[Record]:
+def _not_ours(
+    after: Sequence[ActivityRecord], marker: ActivityRecord, window: Window
+) -> list[ActivityRecord]:
     """What was enqueued after the call returned and had begun before the device was at rest."""
     left, dropped = [], 0
     for record in after:
@@ -141,7 +145,7 @@ class Recorder:
         for kind in self._kinds:
             _cupti.enable(kind)
 
-    def calls(self, windows: Sequence[Window]) -> list[list[Record] | None]:
+    def calls(self, windows: Sequence[Window]) -> list[list[ActivityRecord] | None]:
         """Everything since the last time, as `calls_of` splits it among the windows."""
         self._flush(1)
         delivered, self._delivered = self._delivered, []
@@ -154,9 +158,9 @@ class Recorder:
     def _completed(self, activities: list[Any]) -> None:
         self._delivered.extend(activities)
 
-    def _read(self, raw: Any) -> Record:
+    def _read(self, raw: Any) -> ActivityRecord:
         kind = self._kinds.get(raw.kind, "kernel")
-        return Record(
+        return ActivityRecord(
             start=raw.start,
             end=raw.end,
             correlation=raw.correlation_id,

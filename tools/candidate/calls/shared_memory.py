@@ -35,7 +35,7 @@ if hasattr(torch, "float4_e2m1fn_x2"):
     DTYPES["float4_e2m1"] = torch.float4_e2m1fn_x2
 
 
-class Arena:
+class MappedArena:
     """One mapped buffer.
 
     Args:
@@ -82,7 +82,7 @@ class Arena:
         return storage.nbytes() > 0 and begin < self.end and self.begin < begin + storage.nbytes()
 
 
-def map_arena(request: MapArena, fd: int) -> Arena:
+def map_arena(request: MapArena, fd: int) -> MappedArena:
     """Maps the buffer behind `fd`, which is closed.
 
     Raises:
@@ -90,8 +90,8 @@ def map_arena(request: MapArena, fd: int) -> Arena:
     """
     try:
         if request.memory == "memfd":
-            return Arena(torch.frombuffer(mmap.mmap(fd, request.nbytes), dtype=torch.uint8))
-        return Arena(_map_device_memory(request, fd))
+            return MappedArena(torch.frombuffer(mmap.mmap(fd, request.nbytes), dtype=torch.uint8))
+        return MappedArena(_map_device_memory(request, fd))
     finally:
         os.close(fd)
 

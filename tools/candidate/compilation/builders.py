@@ -93,7 +93,7 @@ BUILDERS: tuple[Builder, ...] = (
 
 
 @dataclass(frozen=True)
-class Candidate:
+class LoadedCandidate:
     """A built solution."""
 
     function: Callable[..., Any]
@@ -103,7 +103,7 @@ class Candidate:
     """Names of device functions in its sources, to tell its kernels from a library's."""
 
 
-def build(request: BuildRequest, folders: Folders) -> tuple[Built, Candidate | None]:
+def build(request: BuildRequest, folders: Folders) -> tuple[Built, LoadedCandidate | None]:
     """Builds a candidate; its failure is part of the answer."""
     begin = _now()
     source_dir = folders.sources / package_name(request)
@@ -117,7 +117,7 @@ def build(request: BuildRequest, folders: Folders) -> tuple[Built, Candidate | N
     except BaseException as error:
         fault = fault_of(error, source_dir)
         return Built(fault=fault, seconds=_now() - begin), None
-    candidate = Candidate(product.function, request, source_dir, _kernel_names(request))
+    candidate = LoadedCandidate(product.function, request, source_dir, _kernel_names(request))
     log = cut(product.log, EXCERPT_CHARACTERS)
     return Built(seconds=_now() - begin, cached=product.cached, log=log), candidate
 

@@ -128,7 +128,7 @@ constexpr auto kFloat64 = at::kDouble;
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CompileConfig:
     """Flags of one way to compile; paths as strings, ready for a command line."""
 
     include: tuple[str, ...]
@@ -136,7 +136,7 @@ class Recipe:
     standard: str
     libraries: tuple[str, ...]
     nvcc: tuple[str, ...] = ()
-    retry: Recipe | None = None
+    retry: CompileConfig | None = None
     """Slower flags to try where a compile under these failed for want of declarations."""
     support: Path | None = None
     """C++ source of what these headers only declare; compiled with the flags of `base`."""
@@ -146,7 +146,7 @@ class Recipe:
     versions: tuple[str, ...] = field(default=())
 
     @property
-    def base(self) -> Recipe:
+    def base(self) -> CompileConfig:
         """The first recipe, from this one on, that needs no support."""
         recipe = self
         while recipe.support is not None and recipe.retry is not None:
@@ -154,12 +154,12 @@ class Recipe:
         return recipe
 
 
-def tvm_recipe(tvm_ffi: Any) -> Recipe:
+def tvm_recipe(tvm_ffi: Any) -> CompileConfig:
     """For sources that include tvm-ffi's headers; takes the imported package."""
     information = importlib.import_module("tvm_ffi.libinfo")
     library = Path(information.find_libtvm_ffi())
     include = (information.find_include_path(), information.find_dlpack_include_path())
-    return Recipe(
+    return CompileConfig(
         include=tuple(map(str, include)),
         define=(),
         standard="c++17",
@@ -168,7 +168,7 @@ def tvm_recipe(tvm_ffi: Any) -> Recipe:
     )
 
 
-def torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
+def torch_recipe(request: BuildRequest, folders: Folders) -> CompileConfig:
     """For sources that include torch\'s headers.
 
     Raises:
@@ -191,7 +191,7 @@ def torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
     (light / "torch" / "extension.h").write_text(LIGHT_EXTENSION_HEADER)
     names = ["c10", "torch_cpu", "torch", "torch_python"]
     names += [n for n in ("c10_cuda", "torch_cuda") if (root / "lib" / f"lib{n}.so").is_file()]
-    full = Recipe(
+    full = CompileConfig(
         include=include,
         define=(
             f"TORCH_EXTENSION_NAME={EXTENSION}",
@@ -226,7 +226,7 @@ def torch_recipe(request: BuildRequest, folders: Folders) -> Recipe:
     return _thin_recipe(request, replace(served, support_define=cuda), folders)
 
 
-def _thin_recipe(request: BuildRequest, light: Recipe, folders: Folders) -> Recipe:
+def _thin_recipe(request: BuildRequest, light: CompileConfig, folders: Folders) -> CompileConfig:
     """The quicker recipes before the light one: without pybind11, and without all of torch."""
     headers, support = thin.lay(folders.builds)
     own_binding = replace(

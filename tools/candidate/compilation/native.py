@@ -21,7 +21,7 @@ from typing import Any
 from ...messages.candidate import BuildRequest
 from ..faults import CandidateError, compiler_excerpt
 from . import toolchain
-from .compile_flags import EXTENSION, Recipe, binding_module, torch_recipe, tvm_recipe
+from .compile_flags import EXTENSION, CompileConfig, binding_module, torch_recipe, tvm_recipe
 from .object_cache import (
     DEVICE_FILES,
     compile_command,
@@ -125,7 +125,7 @@ def _binding(request: BuildRequest) -> str | None:
     return "torch" if _TORCH_MARKS.search(text) else None
 
 
-def _recipe(request: BuildRequest, folders: Folders) -> Recipe:
+def _recipe(request: BuildRequest, folders: Folders) -> CompileConfig:
     if _binding(request) == "tvm-ffi":
         return tvm_recipe(binding_module("tvm_ffi", TVM_FFI_REMEDY))
     return torch_recipe(request, folders)
@@ -177,7 +177,7 @@ def steps_of(cubin: Path) -> Path:
 
 
 def make_library(
-    request: BuildRequest, source_dir: Path, folders: Folders, recipe: Recipe
+    request: BuildRequest, source_dir: Path, folders: Folders, recipe: CompileConfig
 ) -> tuple[Path, bool, str]:
     """Finds the library in the cache or makes it.
 
@@ -204,7 +204,7 @@ def _linked(
     source_dir: Path,
     library: Path,
     folders: Folders,
-    recipe: Recipe,
+    recipe: CompileConfig,
     tools: Toolchain,
 ) -> str:
     """Makes the library, and gives back what the compilers printed."""
@@ -219,7 +219,7 @@ def _linked(
 
 
 def _link_command(
-    objects: Sequence[Path], library: Path, recipe: Recipe, tools: Toolchain
+    objects: Sequence[Path], library: Path, recipe: CompileConfig, tools: Toolchain
 ) -> list[str]:
     command = [tools.require_cxx(), "-shared", "-o", str(library), *map(str, objects)]
     command += ["-Wl,--as-needed", *recipe.libraries]

@@ -17,7 +17,7 @@ from ...messages.candidate import BuildRequest
 from ..faults import CandidateError, compiler_excerpt
 from ..torch_shim import eligibility as thin
 from . import toolchain
-from .compile_flags import Recipe
+from .compile_flags import CompileConfig
 from .sources import Folders
 from .toolchain import Toolchain
 
@@ -58,7 +58,11 @@ class Made:
 
 
 def compile_objects(
-    request: BuildRequest, source_dir: Path, folders: Folders, recipe: Recipe, tools: Toolchain
+    request: BuildRequest,
+    source_dir: Path,
+    folders: Folders,
+    recipe: CompileConfig,
+    tools: Toolchain,
 ) -> list[Made]:
     """Finds or compiles an object for every source, side by side.
 
@@ -86,7 +90,7 @@ def compile_objects(
     return [made[source] for source in (*sources, *made.keys() - set(sources))]
 
 
-def failed_for_headers(ran: toolchain.Ran | None, recipe: Recipe) -> bool:
+def failed_for_headers(ran: toolchain.Ran | None, recipe: CompileConfig) -> bool:
     """Whether a compilation may have failed because the recipe's headers declare too little.
 
     A header with types of its own lacks so much, the standard headers that torch's include among
@@ -101,7 +105,7 @@ def failed_for_headers(ran: toolchain.Ran | None, recipe: Recipe) -> bool:
     return _NEEDS_FULL_HEADER.search(ran.output) is not None
 
 
-def recipe_for(request: BuildRequest, source: str, recipe: Recipe) -> Recipe:
+def recipe_for(request: BuildRequest, source: str, recipe: CompileConfig) -> CompileConfig:
     """The recipe of one source: headers that need support are for those that may include them."""
     if recipe.support is None:
         return recipe
@@ -119,7 +123,7 @@ class _Works:
     folders: Folders
     tools: Toolchain
 
-    def with_support(self, sources: Sequence[str], recipe: Recipe) -> dict[str, Made]:
+    def with_support(self, sources: Sequence[str], recipe: CompileConfig) -> dict[str, Made]:
         """Objects of the sources that this recipe serves, and what supports them.
 
         A type of the thin header is not torch's, so sources that share one must all have it: where
@@ -147,7 +151,7 @@ class _Works:
         return made | {_SUPPORT: Made(_SUPPORT, found or support / OBJECT)}
 
     def without_support(
-        self, sources: Sequence[str], recipe: Recipe, made: dict[str, Made]
+        self, sources: Sequence[str], recipe: CompileConfig, made: dict[str, Made]
     ) -> None:
         """Adds the other objects; with the slower recipe where the first declares too little."""
         attempts = [r for r in (recipe, recipe.retry) if r is not None]
@@ -160,21 +164,21 @@ class _Works:
             made |= self._compiled([(source, attempt) for source in missing])
             missing = [s for s in sources if failed_for_headers(made[s].ran, attempt)]
 
-    def _known_without(self, sources: Sequence[str], recipe: Recipe) -> bool:
+    def _known_without(self, sources: Sequence[str], recipe: CompileConfig) -> bool:
         """Whether all lie compiled under slower recipes, where an earlier attempt left them."""
-        slower: list[Recipe] = []
+        slower: list[CompileConfig] = []
         while (recipe := recipe.retry or recipe) not in slower:
             slower.append(recipe)
         return all(any(self._found(s, r) is not None for r in slower) for s in sources)
 
-    def _found(self, source: str, recipe: Recipe) -> Path | None:
+    def _found(self, source: str, recipe: CompileConfig) -> Path | None:
         return _found(self.folders, object_key(self.request, source, recipe, self.tools))
 
-    def _file(self, source: str, recipe: Recipe) -> Path:
+    def _file(self, source: str, recipe: CompileConfig) -> Path:
         key = object_key(self.request, source, recipe, self.tools)
         return self.folders.builds / key / OBJECT
 
-    def _command(self, source: str, recipe: Recipe) -> list[str]:
+    def _command(self, source: str, recipe: CompileConfig) -> list[str]:
         file = self._file(source, recipe)
         file.parent.mkdir(parents=True, exist_ok=True)
         arch = self.request.cuda_arch or ""
@@ -182,7 +186,7 @@ class _Works:
 
     def _compiled(
         self,
-        jobs: Sequence[tuple[str, Recipe]],
+        jobs: Sequence[tuple[str, CompileConfig]],
         beside: Sequence[list[str]] = (),
         said: list[toolchain.Ran] | None = None,
     ) -> dict[str, Made]:
@@ -213,7 +217,7 @@ class _Works:
         return ran.ok
 
 
-def support_key(recipe: Recipe, tools: Toolchain) -> str:
+def support_key(recipe: CompileConfig, tools: Toolchain) -> str:
     """The name under which the support is kept: nothing of a candidate is in it."""
     words = support_command(recipe, Path(), tools)
     parts = [word for word in words if word.startswith(("-D", "-O", "-std", "-f"))]
@@ -221,7 +225,7 @@ def support_key(recipe: Recipe, tools: Toolchain) -> str:
     return "object-" + toolchain.digest(OBJECTS, "support", *parts)
 
 
-def support_command(recipe: Recipe, target: Path, tools: Toolchain) -> list[str]:
+def support_command(recipe: CompileConfig, target: Path, tools: Toolchain) -> list[str]:
     """Compiles the support; no folder that a candidate's sources lie in is on its path."""
     assert recipe.support is not None
     base = recipe.base
@@ -232,7 +236,7 @@ def support_command(recipe: Recipe, target: Path, tools: Toolchain) -> list[str]
     return [tools.require_cxx(), *flags, "-c", str(recipe.support), "-o", str(target)]
 
 
-def object_key(request: BuildRequest, source: str, recipe: Recipe, tools: Toolchain) -> str:
+def object_key(request: BuildRequest, source: str, recipe: CompileConfig, tools: Toolchain) -> str:
     """The name under which an object is kept: over everything that it depends on."""
     texts = {s["path"]: s["content"] for s in request.sources}
     parts = [OBJECTS, request.cuda_arch or "", tools.versions, *recipe.versions, recipe.standard]
@@ -261,7 +265,7 @@ def _found(folders: Folders, key: str, name: str = OBJECT) -> Path | None:
 
 
 def compile_command(
-    job: tuple[str, Path], arch: str, source_dir: Path, recipe: Recipe, tools: Toolchain
+    job: tuple[str, Path], arch: str, source_dir: Path, recipe: CompileConfig, tools: Toolchain
 ) -> list[str]:
     """The command that compiles one source.
 

@@ -23,10 +23,10 @@ import torch
 
 from ...messages.candidate import CandidateFault, Compiled, CompiledKernel, CompileRequest
 from ...messages.frames import EXCERPT_CHARACTERS
-from ..calls.shared_memory import Arena
+from ..calls.shared_memory import MappedArena
 from ..compilation import native as build_native
 from ..compilation import toolchain
-from ..compilation.builders import Candidate
+from ..compilation.builders import LoadedCandidate
 from ..compilation.sources import Folders
 from ..cpu.fake_device import OnTheCpu, answer_for_cuda, assume_driver, shared_bytes
 from ..faults import CandidateError, compiler_excerpt, cut, fault_of
@@ -43,7 +43,7 @@ _SIDE_BY_SIDE = 8
 
 
 @dataclass
-class _Seen:
+class _CompiledLaunches:
     """What launches for one target compiled."""
 
     kernels: dict[str, tuple[Any, Any]] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class _NotCompiledError(Exception):
 
 
 def compile_for_targets(
-    candidate: Candidate, request: CompileRequest, arena: Arena | None, folders: Folders
+    candidate: LoadedCandidate, request: CompileRequest, arena: MappedArena | None, folders: Folders
 ) -> Compiled:
     """Compiles a candidate for each target; its failure is part of the answer.
 
@@ -88,7 +88,7 @@ def compile_for_targets(
 
 
 def _compile_triton(
-    candidate: Candidate, request: CompileRequest, arena: Arena, folders: Folders
+    candidate: LoadedCandidate, request: CompileRequest, arena: MappedArena, folders: Folders
 ) -> Compiled:
     arguments = arena.values(request.arguments)
     if candidate.request.destination_passing_style:
@@ -100,7 +100,7 @@ def _compile_triton(
     stopped = ""
     for target in request.targets:
         capability = int("".join(c for c in target if c.isdigit()))
-        seen = _Seen(source_dir=candidate.source_dir, capability=capability)
+        seen = _CompiledLaunches(source_dir=candidate.source_dir, capability=capability)
         assume_driver(capability)
         answer_for_cuda(capability, available=True)
         try:
@@ -138,7 +138,7 @@ def _stopped(error: BaseException, source_dir: Path) -> str:
 
 
 @contextlib.contextmanager
-def launches_compile_only(seen: _Seen, deadline: float) -> Iterator[None]:
+def launches_compile_only(seen: _CompiledLaunches, deadline: float) -> Iterator[None]:
     """Has every Triton launch compile its kernel, remember it and launch nothing."""
     from triton.runtime.autotuner import Autotuner
     from triton.runtime.jit import JITFunction
@@ -208,7 +208,7 @@ def refuse_too_much_shared(kernel: Any, most: int) -> None:
         )
 
 
-def _described(seen: _Seen, target: str, folders: Folders) -> list[CompiledKernel]:
+def _described(seen: _CompiledLaunches, target: str, folders: Folders) -> list[CompiledKernel]:
     """Reads resources and instructions of Triton's cubins."""
     entries = list(seen.kernels.values())
     files: list[Path] = []
@@ -293,7 +293,9 @@ def _cuobjdump() -> str:
     return ""
 
 
-def _compile_cuda(candidate: Candidate, request: CompileRequest, folders: Folders) -> Compiled:
+def _compile_cuda(
+    candidate: LoadedCandidate, request: CompileRequest, folders: Folders
+) -> Compiled:
     build = candidate.request
     sources = build_native.device_files(build)
     if not sources:

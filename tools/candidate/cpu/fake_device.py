@@ -30,7 +30,7 @@ def shared_bytes(capability: int) -> int:
     return _SMALLER.get(capability, SHARED_BYTES)
 
 
-class PretendDriver:
+class FakeDriver:
     """Stands in for Triton's driver.
 
     Args:
@@ -98,7 +98,7 @@ def assume_driver(capability: int = _PRETEND_CAPABILITY) -> None:
     """Makes a pretend driver Triton's active one, for good."""
     from triton.runtime import driver
 
-    driver.set_active(PretendDriver(capability))  # pyright: ignore[reportArgumentType]
+    driver.set_active(FakeDriver(capability))  # pyright: ignore[reportArgumentType]
 
 
 def take_first_configuration() -> None:

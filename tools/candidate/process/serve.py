@@ -38,9 +38,9 @@ from ...messages.sockets import WireClosedError, close_all, recv_frame, send_fra
 from ..calls.caller import Caller
 from ..calls.clock import Clock
 from ..calls.cuda_clock import clock_for
-from ..calls.shared_memory import Arena, map_arena
+from ..calls.shared_memory import MappedArena, map_arena
 from ..calls.warm_up import bring_up
-from ..compilation.builders import Candidate, build
+from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
 from ..compile_only.targets import compile_for_targets
 from ..cpu.fake_device import OnTheCpu, answer_for_cuda, assume_driver, take_first_configuration
@@ -115,9 +115,9 @@ class _Room:
         self._cuda = spawn.cuda
         cache = Path(spawn.cache_dir) if spawn.cache_dir else None
         self._folders = Folders(Path(spawn.private_dir), cache, self._publish, self._close_publish)
-        self._arena: Arena | None = None
+        self._arena: MappedArena | None = None
         self._clock: Clock | None = None
-        self._candidate: Candidate | None = None
+        self._candidate: LoadedCandidate | None = None
         self._caller: Caller | None = None
 
     def serve(self) -> None:

@@ -39,7 +39,7 @@ class Contained:
 
 
 @dataclass(frozen=True)
-class Nursery:
+class SupervisorConfig:
     """What a keeper needs to know of the candidate it starts."""
 
     zygote: int
@@ -57,7 +57,7 @@ class Nursery:
     """Descriptors that only the candidate keeps."""
 
 
-def keep(nursery: Nursery) -> NoReturn:
+def keep(nursery: SupervisorConfig) -> NoReturn:
     """Body of the keeper process, called in a fresh fork of `nursery.zygote`; never returns."""
     status = 1
     try:
@@ -84,7 +84,7 @@ def keep(nursery: Nursery) -> NoReturn:
         os._exit(status)
 
 
-def _keep_one(nursery: Nursery, contained: Contained) -> None:
+def _keep_one(nursery: SupervisorConfig, contained: Contained) -> None:
     publish_read, publish_write = (end.detach() for end in socket.socketpair())
     pid = os.fork()
     if pid == 0:
@@ -101,7 +101,9 @@ def _keep_one(nursery: Nursery, contained: Contained) -> None:
     _say(nursery.report, exit=os.waitstatus_to_exitcode(status))
 
 
-def _publish_until_code_runs(publish_read: int, nursery: Nursery) -> list[tuple[str, Path]]:
+def _publish_until_code_runs(
+    publish_read: int, nursery: SupervisorConfig
+) -> list[tuple[str, Path]]:
     """Reads requests until the candidate shuts its end, which it does before loading any code.
 
     It then waits for this end to be closed, so that nothing is copied beside running code.

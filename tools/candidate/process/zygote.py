@@ -28,7 +28,7 @@ from ..cpu.triton_patches import mend_interpreter
 from ..sandbox import syscalls as kernel_calls
 from ..sandbox.enter import skipped_steps
 from ..sandbox.process_tree import descendants, kill_all
-from .supervisor import Nursery, keep
+from .supervisor import SupervisorConfig, keep
 
 SETTLE_S = 30.0
 BURY_S = 10.0
@@ -139,7 +139,7 @@ class Zygote:
         kernel_calls.close_descriptors_except({control, log, report})
         skipped = skipped_steps(spawn.environment)
         keep(
-            Nursery(
+            SupervisorConfig(
                 zygote=zygote,
                 report=report,
                 private=Path(spawn.private_dir),

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ...messages.candidate import BuildRequest, CandidateFault
-from ...messages.profiler import CALL_MARK, ProfileAnswer, ProfileRun, read_message, write_message
+from ...messages.profiler import CALL_MARK, ProfileReply, ProfileRun, read_message, write_message
 from ..sandbox import syscalls as kernel_calls
 
 
@@ -35,7 +35,7 @@ class _Run:
         self._host_us: list[float] = []
         self._finished_us: list[float] = []
 
-    def carry_out(self) -> ProfileAnswer:
+    def carry_out(self) -> ProfileReply:
         """Runs to the end or to the candidate's fault."""
         from ..faults import fault_of
 
@@ -44,7 +44,7 @@ class _Run:
             fault = self._steps()
         except BaseException as error:
             fault = fault_of(error, source_dir)
-        return ProfileAnswer(
+        return ProfileReply(
             stage=self._stage,
             fault=fault,
             host_us=self._host_us,

@@ -48,7 +48,7 @@ _FOLDER_VARIABLES = ("CUDA_HOME", "CUDA_PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
 
 
 @dataclass
-class Outcome:
+class SandboxReport:
     """Which steps took effect."""
 
     granted: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Outcome:
 
 def enter(
     spawn: Spawn, environment: dict[str, str], *, user_namespace: bool, own_processes: bool
-) -> Outcome:
+) -> SandboxReport:
     """Carries out every step that this machine allows.
 
     Args:
@@ -71,7 +71,7 @@ def enter(
         user_namespace: whether the keeper is in a user namespace made for it.
         own_processes: whether it is in a process namespace.
     """
-    outcome = Outcome()
+    outcome = SandboxReport()
     skipped = skipped_steps(environment)
     private = Path(spawn.private_dir)
     keeper = os.getppid()

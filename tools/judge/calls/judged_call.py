@@ -30,10 +30,19 @@ from ...messages.candidate import (
 from ...schema.flashinfer_trace import Definition
 from ..numerics.mismatch import BIT_VIEW
 from ..operators.generic_operator import torch_dtype
-from ..operators.input_draws import Draw
+from ..operators.input_draws import InputSet
 from ..operators.operator_adapter import Case
-from ..processes.candidate_process import CandidateSession, Lost, request
-from .shared_memory import Arena, DeviceMemory, HostMemory, Layout, Slot, arena_bytes, footprint
+from ..processes.candidate_process import CandidateSession, request
+from ..processes.lost import ProcessLost
+from .shared_memory import (
+    DeviceMemory,
+    HostMemory,
+    Layout,
+    SharedArena,
+    Slot,
+    arena_bytes,
+    footprint,
+)
 
 POISONS: dict[torch.dtype, tuple[int, int]] = {
     torch.float32: (0x7FE5A5A5, 0x7149F2CA),
@@ -66,7 +75,7 @@ class CallOptions:
         examine: whether what it left behind is read at all; a baseline's mostly is not.
         late: whether a second copy is taken after everything has come to rest.
         timeout_s: after it the candidate is ended.
-        defer: number under which `Exchange.collect` tells its times; None: with the answer.
+        defer: number under which `JudgedCall.collect` tells its times; None: with the answer.
     """
 
     poison: int = 0
@@ -81,7 +90,7 @@ class CallOptions:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallOutcome:
     """What one call left behind, all of it seen by the judge itself.
 
     Args:
@@ -107,7 +116,7 @@ class Outcome:
     number: int | None = None
 
     @property
-    def claims(self) -> Outcome:
+    def claims(self) -> CallOutcome:
         """Itself without the outputs, for what is read of it later."""
         return replace(self, outputs={})
 
@@ -135,7 +144,7 @@ def _slot(name: str, shape: tuple[int, ...], dtype: str) -> Slot:
     return Slot(name, shape, torch_dtype(dtype), dtype)
 
 
-class Exchange:
+class JudgedCall:
     """Calls one candidate through one arena.
 
     Args:
@@ -156,10 +165,10 @@ class Exchange:
         self._definition = definition
         self._device = device
         self._rng = rng
-        self._arena: Arena | None = None
+        self._arena: SharedArena | None = None
         self._slots: tuple[Case, list[Slot]] | None = None
 
-    def map(self, cases: list[Case]) -> Lost | None:
+    def map(self, cases: list[Case]) -> ProcessLost | None:
         """Makes sure that an arena is mapped which holds any of the cases."""
         return self.mapped() if self.begin_map(cases) else None
 
@@ -170,7 +179,7 @@ class Exchange:
             if self._arena.nbytes >= needed:
                 return False
             self._arena.close()
-        self._arena = Arena(self._memory(needed), self._rng)
+        self._arena = SharedArena(self._memory(needed), self._rng)
         memory = self._arena.memory
         message = MapArena(
             memory=memory.kind, nbytes=self._arena.nbytes, device_index=self._device.index or 0
@@ -178,12 +187,14 @@ class Exchange:
         self.session.ask(message, [memory.fd])
         return True
 
-    def mapped(self) -> Lost | None:
+    def mapped(self) -> ProcessLost | None:
         """Waits for the candidate to have mapped what `begin_map` sent."""
         answer = self.session.answer(Mapped, MAP_TIMEOUT_S)
-        return answer if isinstance(answer, Lost) else None
+        return answer if isinstance(answer, ProcessLost) else None
 
-    def call(self, draw: Draw, options: CallOptions, at: Layout | None = None) -> Outcome | Lost:
+    def call(
+        self, draw: InputSet, options: CallOptions, at: Layout | None = None
+    ) -> CallOutcome | ProcessLost:
         """Makes one call on a draw's inputs.
 
         Args:
@@ -203,13 +214,15 @@ class Exchange:
         began = time.perf_counter_ns()
         answer = request(self.session, message, Called, options.timeout_s)
         elapsed = time.perf_counter_ns() - began
-        if isinstance(answer, Lost):
+        if isinstance(answer, ProcessLost):
             return answer
         if not options.examine:
-            return Outcome(answer, {}, poisons, layout, elapsed_ns=elapsed, number=options.defer)
+            return CallOutcome(
+                answer, {}, poisons, layout, elapsed_ns=elapsed, number=options.defer
+            )
         return self._look(draw, layout, options, answer, poisons, elapsed)
 
-    def request_for(self, draw: Draw, layout: Layout, options: CallOptions) -> CallRequest:
+    def request_for(self, draw: InputSet, layout: Layout, options: CallOptions) -> CallRequest:
         """The message of one call."""
         arguments: list[Argument] = [
             layout.ref(f"in:{name}")
@@ -230,14 +243,14 @@ class Exchange:
             defer=options.defer,
         )
 
-    def collect(self) -> dict[int, DeferredTimes] | Lost:
+    def collect(self) -> dict[int, DeferredTimes] | ProcessLost:
         """The times of the calls that were deferred, by number."""
         answer = request(self.session, Collect(), Collected, COLLECT_TIMEOUT_S)
-        if isinstance(answer, Lost):
+        if isinstance(answer, ProcessLost):
             return answer
         return {times.number: times for times in answer.times}
 
-    def placed(self, draw: Draw) -> Layout:
+    def placed(self, draw: InputSet) -> Layout:
         """Places a draw without calling, for requests that only compile."""
         assert self._arena is not None
         layout = self._arena.layout(slots_of(self._definition, draw.case))
@@ -261,7 +274,7 @@ class Exchange:
             return HostMemory(nbytes)
         return DeviceMemory(nbytes, self._device.index or 0)
 
-    def _fill(self, layout: Layout, draw: Draw, options: CallOptions) -> dict[str, int]:
+    def _fill(self, layout: Layout, draw: InputSet, options: CallOptions) -> dict[str, int]:
         poisons: dict[str, int] = {}
         roles = ("out", "snap", "late") if options.late else ("out", "snap")
         try:
@@ -281,13 +294,13 @@ class Exchange:
 
     def _look(
         self,
-        draw: Draw,
+        draw: InputSet,
         layout: Layout,
         options: CallOptions,
         called: Called,
         poisons: dict[str, int],
         elapsed_ns: int,
-    ) -> Outcome:
+    ) -> CallOutcome:
         outputs = {name: layout.tensor(f"snap:{name}").clone() for name in poisons}
         late = list(outputs) if options.late and called.fault is None else []
         pairs = {f"late:{name}": outputs[name] for name in late}
@@ -299,7 +312,7 @@ class Exchange:
         found = [(layout.tensor(slot), value) for slot, value in pairs.items()]
         *differ, hurt = differing([*found, layout.guards()])
         changed = {slot for slot, differs in zip(pairs, differ, strict=True) if differs}
-        return Outcome(
+        return CallOutcome(
             called=called,
             outputs=outputs,
             poisons=poisons,

@@ -216,7 +216,7 @@ def place(slots: Sequence[Slot], capacity: int, rng: random.Random) -> dict[str,
     return offsets
 
 
-class Arena:
+class SharedArena:
     """Shared memory with slots in it.
 
     Args:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import torch
 
 from ...schema.evaluation import Failure, Finding, OutputError, Severity, Stage, Status
-from ..calls.judged_call import Outcome
+from ..calls.judged_call import CallOutcome
 from ..numerics.correctness import check_output
-from ..numerics.fast_path import Wanted, agreements, expectations
+from ..numerics.fast_path import ExpectedOutput, agreements, expectations
 from ..numerics.mismatch import Mismatch
-from ..operators.input_draws import DERIVED, Draw
-from ..operators.operator_adapter import Case, JudgedOperator
-from ..processes.lost import Lost
+from ..operators.input_draws import DERIVED, InputSet
+from ..operators.operator_adapter import Case, OperatorAdapter
+from ..processes.lost import ProcessLost
 from . import integrity
 from .failures import CLAIM_OF_FAULT, call_failure, lost_failure, mismatch_failure
 
@@ -46,7 +46,7 @@ class CallVerdict:
 
 
 def judge(
-    operator: JudgedOperator, draw: Draw, outcome: Outcome | Lost, log: str = ""
+    operator: OperatorAdapter, draw: InputSet, outcome: CallOutcome | ProcessLost, log: str = ""
 ) -> CallVerdict:
     """Judges one call.
 
@@ -57,7 +57,7 @@ def judge(
         log: the candidate's output so far, for the excerpt of a crash.
     """
     case = draw.case
-    if isinstance(outcome, Lost):
+    if isinstance(outcome, ProcessLost):
         return judge_lost(outcome, case, log)
     fault = outcome.called.fault
     if fault is not None:
@@ -70,7 +70,7 @@ def judge(
     return _values(operator, draw, outcome, findings)
 
 
-def judge_lost(lost: Lost, case: Case, log: str) -> CallVerdict:
+def judge_lost(lost: ProcessLost, case: Case, log: str) -> CallVerdict:
     """What the loss of its process means for a case."""
     status, failure = lost_failure(lost, Stage.CORRECTNESS, case, log)
     findings: list[Finding] = []
@@ -79,7 +79,7 @@ def judge_lost(lost: Lost, case: Case, log: str) -> CallVerdict:
     return CallVerdict(status, failure, [], findings)
 
 
-def _faulted(operator: JudgedOperator, outcome: Outcome, case: Case) -> CallVerdict:
+def _faulted(operator: OperatorAdapter, outcome: CallOutcome, case: Case) -> CallVerdict:
     fault = outcome.called.fault
     assert fault is not None
     names = list(operator.definition.outputs)
@@ -96,7 +96,7 @@ def _finding(claim: str, message: str) -> Finding:
 
 
 def _values(
-    operator: JudgedOperator, draw: Draw, outcome: Outcome, findings: list[Finding]
+    operator: OperatorAdapter, draw: InputSet, outcome: CallOutcome, findings: list[Finding]
 ) -> CallVerdict:
     errors: list[OutputError] = []
     first: tuple[str, Mismatch] | None = None
@@ -128,7 +128,7 @@ def _values(
 
 
 def _plainly_right(
-    operator: JudgedOperator, draw: Draw, outcome: Outcome
+    operator: OperatorAdapter, draw: InputSet, outcome: CallOutcome
 ) -> dict[str, OutputError | None]:
     """What the quick way says of the outputs that no code of the operator compares."""
     got = {n: value for n, value in outcome.outputs.items() if not operator.compares(n)}
@@ -136,7 +136,7 @@ def _plainly_right(
         draw.known.update(
             expectations(
                 {
-                    name: Wanted(
+                    name: ExpectedOutput(
                         draw.expected[name], draw.trusted[name], operator.limits(name), value.dtype
                     )
                     for name, value in got.items()
@@ -158,7 +158,7 @@ def family_words(family: str) -> str:
 
 
 def _own_comparison(
-    operator: JudgedOperator, draw: Draw, name: str, got: torch.Tensor
+    operator: OperatorAdapter, draw: InputSet, name: str, got: torch.Tensor
 ) -> tuple[OutputError, Mismatch | None]:
     answer = operator.compare(name, draw.inputs, draw.expected[name], got)
     ratio = answer.get("matched_ratio")

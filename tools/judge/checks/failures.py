@@ -13,7 +13,7 @@ from ...messages.candidate import CandidateFault
 from ...schema.evaluation import Failure, Finding, Stage, Status
 from ..numerics.mismatch import Mismatch
 from ..operators.operator_adapter import Case
-from ..processes.lost import EXCERPT_CHARACTERS, Lost, clean
+from ..processes.lost import EXCERPT_CHARACTERS, ProcessLost, clean
 
 BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
     "syntax_error": (Status.COMPILE_ERROR, "Mend the line shown and evaluate again."),
@@ -186,7 +186,9 @@ def call_failure(fault: CandidateFault, case: Case, output: str | None) -> tuple
     )
 
 
-def lost_failure(lost: Lost, stage: Stage, case: Case | None, log: str) -> tuple[Status, Failure]:
+def lost_failure(
+    lost: ProcessLost, stage: Stage, case: Case | None, log: str
+) -> tuple[Status, Failure]:
     """What the end of a candidate's process means."""
     status = Status.TIMEOUT if lost.kind == "timeout" else Status.RUNTIME_ERROR
     if lost.kind == "timeout" and stage is Stage.COMPILE:

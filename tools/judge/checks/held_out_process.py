@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...messages.candidate import BuildRequest, Built, CandidateFault
-from ..calls.judged_call import Exchange
+from ..calls.judged_call import JudgedCall
 from ..operators.operator_adapter import Case
 from ..processes import triton_cache
-from ..processes.candidate_process import CandidateSession, Lost
+from ..processes.candidate_process import CandidateSession
+from ..processes.lost import ProcessLost
 
 
-class Apart:
+class HeldOutProcess:
     """Comes up beside the checks of the public cases.
 
     Args:
@@ -27,14 +28,14 @@ class Apart:
     """
 
     def __init__(
-        self, exchange: Exchange, build: BuildRequest, cases: Sequence[Case], timeout_s: float
+        self, exchange: JudgedCall, build: BuildRequest, cases: Sequence[Case], timeout_s: float
     ) -> None:
         self.exchange = exchange
         self._timeout_s = timeout_s
         exchange.session.ask(build)
         exchange.begin_map(list(cases))
 
-    def ready(self, first: CandidateSession) -> Lost | CandidateFault | None:
+    def ready(self, first: CandidateSession) -> ProcessLost | CandidateFault | None:
         """Waits until it can be called, and lays there what the first process has compiled."""
         built = self.exchange.session.answer(Built, self._timeout_s)
         lost = self.exchange.mapped()
@@ -42,6 +43,6 @@ class Apart:
         here = getattr(self.exchange.session, "triton_cache", None)
         if there is not None and here is not None:
             triton_cache.carry(there, here)
-        if isinstance(built, Lost):
+        if isinstance(built, ProcessLost):
             return built
         return built.fault or lost

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 
 from ...schema.evaluation import Failure, Finding, KernelTime, Measurement, Severity, Stage
-from ..calls.judged_call import Outcome, same_bits
+from ..calls.judged_call import CallOutcome, same_bits
 from ..operators.operator_adapter import Case
 from .failures import ALIAS_CLAIM, LAZY_CLAIM, shielded
 
@@ -59,7 +59,7 @@ REMEDIES: dict[str, str] = {
 }
 
 
-def inputs_unchanged(outcome: Outcome, mutable: Sequence[str]) -> list[Finding]:
+def inputs_unchanged(outcome: CallOutcome, mutable: Sequence[str]) -> list[Finding]:
     """Inputs hold the same bytes after a call, but for those declared mutable."""
     changed = [name for name in outcome.mutated if name not in mutable]
     if not changed:
@@ -74,7 +74,7 @@ def inputs_unchanged(outcome: Outcome, mutable: Sequence[str]) -> list[Finding]:
     ]
 
 
-def writes_stay_inside(outcome: Outcome) -> list[Finding]:
+def writes_stay_inside(outcome: CallOutcome) -> list[Finding]:
     """Nothing near a tensor was written."""
     if not outcome.damage:
         return []
@@ -91,7 +91,7 @@ def writes_stay_inside(outcome: Outcome) -> list[Finding]:
     ]
 
 
-def work_is_joined(outcome: Outcome) -> list[Finding]:
+def work_is_joined(outcome: CallOutcome) -> list[Finding]:
     """What the caller's stream had when the call returned is all there ever was."""
     if not outcome.changed_late:
         return []
@@ -106,7 +106,7 @@ def work_is_joined(outcome: Outcome) -> list[Finding]:
     ]
 
 
-def after_call(outcome: Outcome, mutable: Sequence[str]) -> list[Finding]:
+def after_call(outcome: CallOutcome, mutable: Sequence[str]) -> list[Finding]:
     """Every check that one call allows."""
     return [
         *writes_stay_inside(outcome),
@@ -118,7 +118,7 @@ def after_call(outcome: Outcome, mutable: Sequence[str]) -> list[Finding]:
 AFTER_CALL = (BOUNDS, INPUTS, JOINED, ALIAS_CLAIM, LAZY_CLAIM, TURN)
 
 
-def clock_agrees(outcome: Outcome) -> list[Finding]:
+def clock_agrees(outcome: CallOutcome) -> list[Finding]:
     """A claimed span fits into the time that the judge itself saw pass."""
     claimed = max(outcome.called.span_ns or 0, outcome.called.host_ns or 0)
     if claimed <= outcome.elapsed_ns + CLOCK_SLACK_NS:
@@ -292,7 +292,7 @@ def allowed_libraries_only(
     ]
 
 
-def same_outputs(one: Outcome, other: Outcome) -> bool:
+def same_outputs(one: CallOutcome, other: CallOutcome) -> bool:
     """Whether two calls left the very same bytes in every output."""
     return all(same_bits(value, other.outputs[name]) for name, value in one.outputs.items())
 

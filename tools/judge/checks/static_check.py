@@ -15,12 +15,12 @@ from ...errors import HarnessError
 from ...messages.candidate import BuildRequest, Built, Compiled, CompiledKernel, CompileRequest
 from ...schema.evaluation import Failure, Stage, StaticCheck, StaticKernel, Status
 from ...schema.flashinfer_trace import Solution
-from ..calls.judged_call import CallOptions, Exchange
-from ..operators.input_draws import Draw
-from ..operators.operator_adapter import JudgedOperator
+from ..calls.judged_call import CallOptions, JudgedCall
+from ..operators.input_draws import InputSet
+from ..operators.operator_adapter import OperatorAdapter
 from ..processes.candidate_process import ProcessSession, request
-from ..processes.context import Room
-from ..processes.lost import Lost, clean
+from ..processes.context import JudgeContext
+from ..processes.lost import ProcessLost, clean
 from ..processes.progress import Cancellation
 from .failures import build_failure, lost_failure
 
@@ -44,8 +44,8 @@ class StaticChecker:
 
     def __init__(
         self,
-        room: Room,
-        operator: JudgedOperator,
+        room: JudgeContext,
+        operator: OperatorAdapter,
         solution: Solution,
         build: BuildRequest,
         targets: Sequence[str],
@@ -66,7 +66,7 @@ class StaticChecker:
         self.fault: HarnessError | None = None
         """What of ours prevented the check."""
 
-    def start(self, draw: Draw) -> None:
+    def start(self, draw: InputSet) -> None:
         """Begins; the draw says with what arguments kernels are specialised."""
         if self._python:
             self.check = StaticCheck(status="unavailable", reason=PYTHON_REASON)
@@ -88,11 +88,11 @@ class StaticChecker:
         if self._session is not None:
             self._session.close()
 
-    def _run(self, draw: Draw) -> None:
+    def _run(self, draw: InputSet) -> None:
         try:
             self._session = self._room.spawn_compiler()
             self._cancellation.watch(self._session)
-            exchange = Exchange(
+            exchange = JudgedCall(
                 self._session, self._operator.definition, torch.device("cpu"), random.Random()
             )
             try:
@@ -103,9 +103,9 @@ class StaticChecker:
             self.fault = error
             self.check = StaticCheck(status="unavailable", reason=str(error)[:400])
 
-    def _compiled(self, exchange: Exchange, draw: Draw) -> StaticCheck:
+    def _compiled(self, exchange: JudgedCall, draw: InputSet) -> StaticCheck:
         built = request(exchange.session, self._build, Built, self._timeout_s)
-        if isinstance(built, Lost):
+        if isinstance(built, ProcessLost):
             return self._lost(exchange, built)
         if built.fault is not None:
             if built.fault.kind == "toolchain":
@@ -120,7 +120,7 @@ class StaticChecker:
             targets=self._targets, arguments=call.arguments, outputs=call.outputs
         )
         compiled = request(exchange.session, message, Compiled, self._timeout_s)
-        if isinstance(compiled, Lost):
+        if isinstance(compiled, ProcessLost):
             return self._lost(exchange, compiled)
         return self._told(compiled)
 
@@ -141,7 +141,7 @@ class StaticChecker:
             failures=failures,
         )
 
-    def _lost(self, exchange: Exchange, lost: Lost) -> StaticCheck:
+    def _lost(self, exchange: JudgedCall, lost: ProcessLost) -> StaticCheck:
         self.failure = lost_failure(lost, Stage.COMPILE, None, exchange.session.log())
         return StaticCheck(status="failed", reason=lost.detail)
 

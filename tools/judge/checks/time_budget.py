@@ -34,7 +34,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Pace:
+class TimeBudget:
     """How much time there is.
 
     Args:

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from ...messages.candidate import CandidateFault
 from ...messages.judge import Checks
 from ...schema.evaluation import Failure, Finding, OutputError, Stage, Status
-from ..calls.judged_call import CallOptions, Exchange, Outcome, has_outputs
-from ..operators.input_draws import DERIVED, Draw, Drawer, pick_families
+from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall, has_outputs
+from ..operators.input_draws import DERIVED, InputGenerator, InputSet, pick_families
 from ..operators.operator_adapter import Case
-from ..processes.candidate_process import Lost
+from ..processes.lost import ProcessLost
 from ..processes.progress import Cancellation, Reporter
 from . import integrity
 from .call_verdict import CallVerdict, judge, merged
 from .failures import call_failure, lost_failure, shielded_finding
-from .held_out_process import Apart
-from .time_budget import Estimate, Pace
+from .held_out_process import HeldOutProcess
+from .time_budget import Estimate, TimeBudget
 
 CHEAP_CALL_S = 0.2
 AFTER_FAILURE_S = 1.0
@@ -66,10 +66,10 @@ class Checking:
 
     def __init__(
         self,
-        exchange: Exchange,
-        drawer: Drawer,
+        exchange: JudgedCall,
+        drawer: InputGenerator,
         checks: Checks,
-        pace: Pace,
+        pace: TimeBudget,
         reporter: Reporter,
         cancellation: Cancellation,
         rng: random.Random,
@@ -95,7 +95,10 @@ class Checking:
         """Whether a call was right in which no kernel of its own could be disabled."""
 
     def run(
-        self, cases: Sequence[Case], held_out: Sequence[Case] = (), apart: Apart | None = None
+        self,
+        cases: Sequence[Case],
+        held_out: Sequence[Case] = (),
+        apart: HeldOutProcess | None = None,
     ) -> None:
         """Checks all cases, then held-out ones, then determinism; stops at what failed.
 
@@ -183,7 +186,7 @@ class Checking:
         if not deep or record.seconds_per_call > self._pace.left_s:
             self.not_run["twins_and_families"] = "left out on workloads that are slow without a GPU"
             return
-        assert isinstance(outcome, Outcome)
+        assert isinstance(outcome, CallOutcome)
         verdict, _, _ = self._call(
             record, self._drawer.twin(draw), CallOptions(poison=self._poison), outcome
         )
@@ -207,26 +210,28 @@ class Checking:
             else:
                 base = self._drawer.draw(record.case, family)
                 _, outcome, _ = self._fresh(record, base)
-                at = outcome if isinstance(outcome, Outcome) else None
+                at = outcome if isinstance(outcome, CallOutcome) else None
 
-    def _fresh(self, record: CaseRecord, draw: Draw) -> tuple[CallVerdict, Outcome | Lost, Draw]:
+    def _fresh(
+        self, record: CaseRecord, draw: InputSet
+    ) -> tuple[CallVerdict, CallOutcome | ProcessLost, InputSet]:
         return self._call(record, draw, CallOptions(poison=self._poison))
 
     def _call(
         self,
         record: CaseRecord,
-        draw: Draw,
+        draw: InputSet,
         options: CallOptions,
-        at: Outcome | None = None,
-        exchange: Exchange | None = None,
-    ) -> tuple[CallVerdict, Outcome | Lost, Draw]:
+        at: CallOutcome | None = None,
+        exchange: JudgedCall | None = None,
+    ) -> tuple[CallVerdict, CallOutcome | ProcessLost, InputSet]:
         exchange = exchange or self._exchange
         self._cancellation.check()
         self._poison ^= 1
         timed = CallOptions(**{**vars(options), "timeout_s": self._pace.call_timeout_s})
         outcome = exchange.call(draw, timed, at.layout if at else None)
         self._cancellation.check()
-        log = exchange.session.log() if isinstance(outcome, Lost) else ""
+        log = exchange.session.log() if isinstance(outcome, ProcessLost) else ""
         verdict = judge(self._operator, draw, outcome, log)
         self._note(record, verdict)
         return verdict, outcome, draw
@@ -240,7 +245,7 @@ class Checking:
         if record.failure is None:
             record.status, record.failure = verdict.status, verdict.failure
 
-    def _held_out(self, cases: Sequence[Case], apart: Apart) -> None:
+    def _held_out(self, cases: Sequence[Case], apart: HeldOutProcess) -> None:
         fault = apart.ready(self._exchange.session)
         self._cancellation.check()
         if fault is not None:
@@ -299,11 +304,11 @@ class Checking:
 
     def _repeated(self, record: CaseRecord) -> str:
         draw = self._drawer.draw(record.case)
-        kept: list[Outcome] = []
+        kept: list[CallOutcome] = []
         for run in range(self._checks.determinism_runs):
             options = CallOptions(stream="side" if run % 4 == 1 else "default", noise=run % 4 == 2)
             verdict, outcome, _ = self._call(record, draw, options)
-            if isinstance(outcome, Lost) or not verdict.passed:
+            if isinstance(outcome, ProcessLost) or not verdict.passed:
                 if kept and verdict.status is Status.INCORRECT_NUMERICAL:
                     _call_it_flaky(record, run + 1)
                     return "flaky"
@@ -320,7 +325,7 @@ class Checking:
         self._cancellation.check()
         options = CallOptions(ghost=True, timeout_s=self._pace.call_timeout_s, poison=self._poison)
         outcome = self._exchange.call(draw, options)
-        if isinstance(outcome, Lost):
+        if isinstance(outcome, ProcessLost):
             self.not_run["ghost_replay"] = "the candidate's process ended with its kernels disabled"
             self.lost_process = True
             return
@@ -354,9 +359,9 @@ class Checking:
 GRADES = ("bitwise", "within_tolerance", "flaky")
 
 
-def _not_ready(fault: Lost | CandidateFault, case: Case) -> CaseRecord:
+def _not_ready(fault: ProcessLost | CandidateFault, case: Case) -> CaseRecord:
     """A held-out case whose process did not come up, though the first one did."""
-    if isinstance(fault, Lost):
+    if isinstance(fault, ProcessLost):
         status, failure = lost_failure(fault, Stage.CORRECTNESS, case, "")
     else:
         status, failure = call_failure(fault, case, None)

@@ -37,7 +37,7 @@ LOW_PRECISION_FLOORS = (0.12, 1.0)
 
 
 @dataclass(frozen=True)
-class Limits:
+class ToleranceLimits:
     """How far an output may be from the oracle.
 
     Args:
@@ -80,7 +80,7 @@ def check_output(
     got: torch.Tensor,
     expected: torch.Tensor,
     trusted: torch.Tensor | None,
-    limits: Limits,
+    limits: ToleranceLimits,
     *,
     poison: int | None = None,
     axis_names: Sequence[str] = (),
@@ -163,7 +163,7 @@ class _Compared:
 
 
 def _compare(
-    got: torch.Tensor, expected: torch.Tensor, trusted: torch.Tensor | None, limits: Limits
+    got: torch.Tensor, expected: torch.Tensor, trusted: torch.Tensor | None, limits: ToleranceLimits
 ) -> _Compared:
     """Takes every figure with one wait for the device, since each call is held up by them."""
     # Limits are 1e-6 of the output's rms at their tightest: single precision tells errors well.
@@ -206,7 +206,7 @@ def _class_mismatch(ours: torch.Tensor, oracle: torch.Tensor) -> torch.Tensor:
     return nan | (infinite & (ours != oracle) & ~both_nan)
 
 
-def _outside(ours: torch.Tensor, oracle: torch.Tensor, limits: Limits) -> torch.Tensor:
+def _outside(ours: torch.Tensor, oracle: torch.Tensor, limits: ToleranceLimits) -> torch.Tensor:
     """FlashInfer-Trace's criterion: absolute and relative error both too large."""
     absolute = (ours - oracle).abs()
     return (absolute > limits.atol) & (absolute > limits.rtol * (oracle.abs() + REL_EPSILON))
@@ -261,7 +261,9 @@ def _ratio(error: float, scale: float) -> float:
     return 0.0 if error <= ZERO_FLOOR else math.inf
 
 
-def bounds_of(base: Spread | None, limits: Limits, dtype: torch.dtype) -> tuple[float, float]:
+def bounds_of(
+    base: Spread | None, limits: ToleranceLimits, dtype: torch.dtype
+) -> tuple[float, float]:
     rms_floor, max_floor = limits.floors(dtype)
     if base is None or not math.isfinite(base.rms_relative + base.max_scaled):
         return rms_floor, max_floor
@@ -272,7 +274,7 @@ def bounds_of(base: Spread | None, limits: Limits, dtype: torch.dtype) -> tuple[
 
 
 def _within(
-    spread: Spread, base: Spread | None, bounds: tuple[float, float], limits: Limits
+    spread: Spread, base: Spread | None, bounds: tuple[float, float], limits: ToleranceLimits
 ) -> bool:
     return (
         spread.rms_relative <= bounds[0]
@@ -281,7 +283,9 @@ def _within(
     )
 
 
-def row_bound_of(base: Spread | None, bounds: tuple[float, float], limits: Limits) -> float:
+def row_bound_of(
+    base: Spread | None, bounds: tuple[float, float], limits: ToleranceLimits
+) -> float:
     """The most that the worst row's relative error may be."""
     if base is None or not math.isfinite(base.worst_row):
         return bounds[1]

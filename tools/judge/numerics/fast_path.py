@@ -17,7 +17,7 @@ from ...schema.evaluation import OutputError
 from .correctness import (
     REL_EPSILON,
     ROW_FLOOR,
-    Limits,
+    ToleranceLimits,
     bounds_of,
     norm_of,
     read_spread,
@@ -26,7 +26,7 @@ from .correctness import (
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExpectedOutput:
     """What one output of a draw must be.
 
     Args:
@@ -38,7 +38,7 @@ class Wanted:
 
     expected: torch.Tensor
     trusted: torch.Tensor | None
-    limits: Limits
+    limits: ToleranceLimits
     dtype: torch.dtype
 
 
@@ -60,10 +60,10 @@ class Expectation:
     bounds: tuple[float, float]
     row_bound: float
     trusted_rms: float | None
-    limits: Limits
+    limits: ToleranceLimits
 
 
-def expectations(wanted: Mapping[str, Wanted]) -> dict[str, Expectation | None]:
+def expectations(wanted: Mapping[str, ExpectedOutput]) -> dict[str, Expectation | None]:
     """Prepares the outputs of one draw; None for those to which the quick way does not apply."""
     drafts = {name: _draft(one) for name, one in wanted.items() if _applies(one)}
     numbers = _read([draft.figures for draft in drafts.values()])
@@ -101,12 +101,12 @@ class _Draft:
     figures: torch.Tensor
 
 
-def _applies(wanted: Wanted) -> bool:
+def _applies(wanted: ExpectedOutput) -> bool:
     dtype = wanted.dtype
     return dtype.is_floating_point and dtype != torch.float64 and bool(wanted.expected.numel())
 
 
-def _draft(wanted: Wanted) -> _Draft:
+def _draft(wanted: ExpectedOutput) -> _Draft:
     exact = wanted.expected.to(torch.float32)
     lengths = _row_norms(exact)
     scale = norm_of(lengths) / math.sqrt(exact.numel())
@@ -119,7 +119,9 @@ def _draft(wanted: Wanted) -> _Draft:
     return _Draft(exact, rows, torch.stack(figures))
 
 
-def _finished(wanted: Wanted, draft: _Draft, numbers: Sequence[float]) -> Expectation | None:
+def _finished(
+    wanted: ExpectedOutput, draft: _Draft, numbers: Sequence[float]
+) -> Expectation | None:
     largest, length, row, scale = numbers
     rms = length / math.sqrt(draft.exact.numel())
     # An infinity or a NaN anywhere in the oracle makes its norm, the scale, one too.

@@ -20,7 +20,7 @@ import torch
 from ..numerics.fast_path import Expectation
 from ..numerics.mismatch import BIT_VIEW
 from .generic_operator import Value
-from .operator_adapter import Case, JudgedOperator
+from .operator_adapter import Case, OperatorAdapter
 
 TWIN, REWRITE = "twin", "rewrite"
 DERIVED = (TWIN, REWRITE)
@@ -34,7 +34,7 @@ LATER_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
-class Draw:
+class InputSet:
     """Inputs of one call, and what they must give.
 
     Args:
@@ -104,7 +104,7 @@ def pick_families(families: Sequence[str], count: int, rng: random.Random) -> li
     return picked
 
 
-class Ahead:
+class PrefetchedInputs:
     """Draws made while the judge was idle, each used once and never shown before.
 
     Args:
@@ -113,16 +113,16 @@ class Ahead:
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
-        self._draws: OrderedDict[tuple[str, str], Draw] = OrderedDict()
+        self._draws: OrderedDict[tuple[str, str], InputSet] = OrderedDict()
 
-    def take(self, operator_key: str, case: Case, family: str) -> Draw | None:
+    def take(self, operator_key: str, case: Case, family: str) -> InputSet | None:
         """The prepared draw of a case, which is then gone."""
         draw = self._draws.get((operator_key, case.uuid))
         if draw is None or draw.family != family or draw.case != case:
             return None
         return self._draws.pop((operator_key, case.uuid))
 
-    def put(self, operator_key: str, draw: Draw) -> bool:
+    def put(self, operator_key: str, draw: InputSet) -> bool:
         """Keeps a draw for later; False when it is too large to keep."""
         if draw.nbytes > self._bound:
             return False
@@ -136,7 +136,7 @@ class Ahead:
         return (operator_key, case.uuid) in self._draws
 
 
-class Drawer:
+class InputGenerator:
     """Makes draws for one operator on one device.
 
     Args:
@@ -147,15 +147,19 @@ class Drawer:
     """
 
     def __init__(
-        self, operator: JudgedOperator, device: torch.device, book: SeedBook, ahead: Ahead
+        self,
+        operator: OperatorAdapter,
+        device: torch.device,
+        book: SeedBook,
+        ahead: PrefetchedInputs,
     ) -> None:
         self.operator = operator
         self.device = device
         self.book = book
         self._ahead = ahead
-        self._next: dict[str, Draw] = {}
+        self._next: dict[str, InputSet] = {}
 
-    def draw(self, case: Case, family: str = "") -> Draw:
+    def draw(self, case: Case, family: str = "") -> InputSet:
         """One new draw; one that was prepared is used up."""
         family = family or self.operator.families[0]
         prepared = self._next.pop(case.uuid, None) if family == self.operator.families[0] else None
@@ -184,14 +188,14 @@ class Drawer:
         draw = self._drawn(case, self.operator.families[0], fresh_seed())
         return self._ahead.put(self.operator.key, draw)
 
-    def _drawn(self, case: Case, family: str, seed: int) -> Draw:
+    def _drawn(self, case: Case, family: str, seed: int) -> InputSet:
         return self._judged(case, family, seed, self.operator.draw(case, seed, family, self.device))
 
-    def derived(self, draw: Draw, how: str) -> Draw:
+    def derived(self, draw: InputSet, how: str) -> InputSet:
         """A draw made from another as a record says it was, one of `DERIVED`."""
         return self.twin(draw) if how == TWIN else self.rewritten(draw)
 
-    def twin(self, draw: Draw) -> Draw:
+    def twin(self, draw: InputSet) -> InputSet:
         """A draw equal to another but for a few elements, or new values for the same structure.
 
         Integers stay, since they may be indices into the rest: only float tensors change. Where
@@ -209,7 +213,7 @@ class Drawer:
             return self._judged(draw.case, TWIN, seed, fresh)
         return self._judged(draw.case, TWIN, seed, {**draw.inputs, **changed})
 
-    def rewritten(self, draw: Draw) -> Draw:
+    def rewritten(self, draw: InputSet) -> InputSet:
         """New values in the operator's own way, else a twin; `draw` itself is not touched."""
         seed = self.book.next(draw.case, REWRITE)
         generator = torch.Generator(device=self.device).manual_seed(seed)
@@ -221,12 +225,12 @@ class Drawer:
             return self._judged(draw.case, REWRITE, seed, inputs)
         return self.twin(draw)
 
-    def _judged(self, case: Case, family: str, seed: int, inputs: dict[str, Value]) -> Draw:
+    def _judged(self, case: Case, family: str, seed: int, inputs: dict[str, Value]) -> InputSet:
         if family in (self.operator.families[0], REWRITE):
             self.operator.count_work(case, inputs)
         expected = self.operator.oracle(case, inputs)
         trusted = self.operator.trusted(case, inputs)
-        return Draw(case, family, seed, inputs, expected, trusted)
+        return InputSet(case, family, seed, inputs, expected, trusted)
 
 
 def _rewritable(value: torch.Tensor) -> bool:

@@ -13,7 +13,7 @@ import torch
 from ...errors import InfrastructureError
 from ...messages.judge import MaterialiseInputs
 from ...schema.flashinfer_trace import Definition, Workload
-from .operator_adapter import JudgedOperator
+from .operator_adapter import OperatorAdapter
 
 SCALARS_KEY = "scalars"
 
@@ -27,7 +27,7 @@ def write_inputs(request: MaterialiseInputs, device: torch.device) -> None:
     """
     from safetensors.torch import save_file
 
-    operator = JudgedOperator(
+    operator = OperatorAdapter(
         Definition.model_validate(request.definition),
         Path(request.operator_dir) if request.operator_dir else None,
         Path(request.dataset_root) if request.dataset_root else None,

@@ -32,7 +32,7 @@ from ...schema.flashinfer_trace import (
 )
 from ...workloads.operators import generic_cost, read_json_object
 from ...workloads.policy import Policy, read_policy
-from ..numerics.correctness import Limits
+from ..numerics.correctness import ToleranceLimits
 from . import generic_operator as generic
 from .generic_operator import Value, torch_dtype
 
@@ -62,7 +62,7 @@ class Case:
     held_out: bool = False
 
 
-class JudgedOperator:
+class OperatorAdapter:
     """An operator as the judge uses it.
 
     Args:
@@ -187,7 +187,7 @@ class JudgedOperator:
             for name, value in outputs.items()
         }
 
-    def limits(self, output: str) -> Limits:
+    def limits(self, output: str) -> ToleranceLimits:
         """How far the named output may be from the oracle's."""
         tolerance = self.policy.tolerance
         published = {
@@ -197,8 +197,8 @@ class JudgedOperator:
         }
         strict = self.policy.strict.get(output)
         if strict is None:
-            return Limits(**published)
-        return Limits(
+            return ToleranceLimits(**published)
+        return ToleranceLimits(
             **published,
             rms_factor=strict.rms_factor,
             max_factor=strict.max_factor,
@@ -344,7 +344,7 @@ class JudgedOperator:
         )
 
 
-def _close(wide: torch.Tensor, exact: torch.Tensor, limits: Limits) -> bool:
+def _close(wide: torch.Tensor, exact: torch.Tensor, limits: ToleranceLimits) -> bool:
     """Whether the reference on wider inputs still computes the same thing."""
     if not exact.dtype.is_floating_point:
         return False

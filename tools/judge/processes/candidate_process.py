@@ -1,8 +1,7 @@
 """One candidate process from the judge's side: start it, talk to it, end it.
 
-Nothing that comes back is believed but that it was said; a candidate that dies, hangs or talks out
-of turn becomes a `Lost`, never an exception. Exceptions here mean that the zygote, which is ours,
-failed.
+A candidate's answers are untrusted. One that dies, hangs or answers out of turn becomes a
+`ProcessLost`, never an exception: an exception here means that the zygote, which is ours, failed.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ from ...messages.sockets import WireClosedError, WireTimeoutError, close_all, re
 from ...settings import candidate_environment
 from . import triton_cache
 from .cleanup import private_folder
-from .lost import Lost, clean, exit_words
+from .lost import ProcessLost, clean, exit_words
 
 ZYGOTE_TIMEOUT_S = 90.0
 SEND_TIMEOUT_S = 1.0
@@ -71,7 +70,7 @@ class CandidateSession(Protocol):
         """Sends a request without waiting for its answer."""
         ...
 
-    def answer(self, kind: type[R], timeout_s: float) -> R | Lost:
+    def answer(self, kind: type[R], timeout_s: float) -> R | ProcessLost:
         """Waits for the answer to the request before."""
         ...
 
@@ -95,7 +94,7 @@ def request(
     kind: type[R],
     timeout_s: float,
     fds: Sequence[int] = (),
-) -> R | Lost:
+) -> R | ProcessLost:
     """Asks and waits."""
     session.ask(message, fds)
     return session.answer(kind, timeout_s)
@@ -158,7 +157,7 @@ class SpawnOptions:
     triton_seed: Path | None = None
 
 
-class Zygote:
+class ZygoteHandle:
     """A warm process that has imported torch and forks candidates.
 
     Args:
@@ -235,13 +234,13 @@ class Zygote:
         """Whether the process still runs."""
         return self._process.poll() is None
 
-    def another(self) -> Zygote:
+    def another(self) -> ZygoteHandle:
         """One like it, once this one is gone.
 
         To be called in the main thread: a zygote dies with the thread that started it.
         """
         self.close()
-        return Zygote(self._options, interpret=self._interpret)
+        return ZygoteHandle(self._options, interpret=self._interpret)
 
     def reap(self, pid: int) -> int | None:
         """Kills a candidate with all that it started; its exit code, or minus the signal."""
@@ -273,10 +272,15 @@ class Zygote:
 
 
 class ProcessSession:
-    """A candidate process; made by `Zygote.spawn`."""
+    """A candidate process; made by `ZygoteHandle.spawn`."""
 
     def __init__(
-        self, zygote: Zygote, spawned: Spawned, sock: socket.socket, log: LogPipe, private: Path
+        self,
+        zygote: ZygoteHandle,
+        spawned: Spawned,
+        sock: socket.socket,
+        log: LogPipe,
+        private: Path,
     ) -> None:
         self.pid = spawned.pid
         self.granted: Sequence[str] = spawned.granted
@@ -287,7 +291,7 @@ class ProcessSession:
         self._private = private
         self._closing = threading.Lock()
         self._closed = False
-        self._lost: Lost | None = None
+        self._lost: ProcessLost | None = None
         self._preparing = False
         self.exit_status: int | None = None
 
@@ -326,7 +330,7 @@ class ProcessSession:
         except WireTimeoutError:
             self._lost = self._lose("protocol", "It takes none of the judge's requests.")
 
-    def answer(self, kind: type[R], timeout_s: float) -> R | Lost:
+    def answer(self, kind: type[R], timeout_s: float) -> R | ProcessLost:
         """Waits for the answer; whatever goes wrong ends the process."""
         self._end_preparing()
         if self._lost is not None:
@@ -371,9 +375,9 @@ class ProcessSession:
                 self._socket.close()
                 shutil.rmtree(self._private, ignore_errors=True)
 
-    def _lose(self, kind: str, detail: str) -> Lost:
+    def _lose(self, kind: str, detail: str) -> ProcessLost:
         self.close()
         if kind == "crash":
             detail = f"The candidate's process {exit_words(self.exit_status)}."
-        self._lost = Lost(kind, detail, self.exit_status)
+        self._lost = ProcessLost(kind, detail, self.exit_status)
         return self._lost

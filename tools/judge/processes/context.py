@@ -15,16 +15,16 @@ from pathlib import Path
 import torch
 
 from ...schema.evaluation import DeviceInfo, Isolation
-from ..operators.input_draws import AHEAD_BYTES, Ahead
-from .candidate_process import ProcessSession, SpawnOptions, Zygote, ZygoteGoneError
+from ..operators.input_draws import AHEAD_BYTES, PrefetchedInputs
+from .candidate_process import ProcessSession, SpawnOptions, ZygoteGoneError, ZygoteHandle
 from .device import _host_memory, isolation
-from .prewarmed import Waiting, how_many
+from .prewarmed import PrewarmedPool, how_many
 
 HOST_MEMORY_SHARE = 0.6
 
 
 @dataclass
-class Room:
+class JudgeContext:
     """Everything that outlives a trial.
 
     Args:
@@ -40,19 +40,19 @@ class Room:
 
     device: torch.device
     cache_dir: Path
-    running: Zygote
+    running: ZygoteHandle
     info: DeviceInfo
     versions: dict[str, str]
     arch: str | None = None
     memory_mhz: int | None = None
-    compiling: Zygote | None = None
-    ahead: Ahead = field(default_factory=lambda: Ahead(AHEAD_BYTES))
+    compiling: ZygoteHandle | None = None
+    ahead: PrefetchedInputs = field(default_factory=lambda: PrefetchedInputs(AHEAD_BYTES))
     ending: list[threading.Thread] = field(default_factory=list)
-    waiting: Waiting = field(init=False)
+    waiting: PrewarmedPool = field(init=False)
 
     def __post_init__(self) -> None:
         most = 0 if self.interpreted else how_many(self.info.memory_bytes or 0)
-        self.waiting = Waiting(most, self._spawned)
+        self.waiting = PrewarmedPool(most, self._spawned)
 
     @property
     def interpreted(self) -> bool:
@@ -88,7 +88,9 @@ class Room:
         To be called in the main thread: a zygote dies with the thread that started it.
         """
         if self.interpreted and (self.compiling is None or not self.compiling.alive):
-            self.compiling = Zygote(spawn_options(self.device, self.cache_dir), interpret=False)
+            self.compiling = ZygoteHandle(
+                spawn_options(self.device, self.cache_dir), interpret=False
+            )
 
     def spawn_compiler(self) -> ProcessSession:
         """A candidate process that compiles for targets and never runs a kernel."""

@@ -11,7 +11,7 @@ EXCERPT_CHARACTERS = 3_000
 
 
 @dataclass(frozen=True)
-class Lost:
+class ProcessLost:
     """A candidate process that is of no further use, and how that came.
 
     Args:

@@ -21,7 +21,7 @@ CONTEXT_BYTES = 700 << 20
 SHARE = 0.05
 
 
-class Waiting:
+class PrewarmedPool:
     """The processes of one judge that wait.
 
     Args:

@@ -9,13 +9,13 @@ from ...devices.roofline import Cost, floors
 from ...errors import DatasetError
 from ...messages.judge import EvaluatePlan
 from ...schema.evaluation import Executor
-from ..operators.operator_adapter import Case, JudgedOperator
-from ..processes.context import Room
+from ..operators.operator_adapter import Case, OperatorAdapter
+from ..processes.context import JudgeContext
 
 DEVICE = "device"
 
 
-class Floors:
+class CaseFloors:
     """Nominal floors in microseconds.
 
     Args:
@@ -24,7 +24,7 @@ class Floors:
         room: the device at hand; one that is not in the table has no floor.
     """
 
-    def __init__(self, plan: EvaluatePlan, operator: JudgedOperator, room: Room) -> None:
+    def __init__(self, plan: EvaluatePlan, operator: OperatorAdapter, room: JudgeContext) -> None:
         self._operator = operator
         table = load_hardware(Path(plan.hardware_file)) if plan.hardware_file else {}
         self._devices: dict[str, Hardware] = {t: table[t] for t in plan.targets if t in table}

@@ -20,15 +20,15 @@ import torch
 
 from ...messages.judge import EvaluatePlan
 from ...schema.evaluation import ClockSample, Finding, Stage, Status
-from ..calls.judged_call import CallOptions, Exchange, Outcome
+from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
-from ..operators.input_draws import Draw, Drawer
-from ..operators.operator_adapter import Case, JudgedOperator
-from ..processes.context import Room
+from ..operators.input_draws import InputGenerator, InputSet
+from ..operators.operator_adapter import Case, OperatorAdapter
+from ..processes.context import JudgeContext
 from ..processes.progress import Cancellation, Reporter
-from .case_floors import DEVICE, Floors
+from .case_floors import DEVICE, CaseFloors
 from .clock_monitor import ClockWatch
-from .process_pairs import Block, Blocks
+from .process_pairs import ProcessPair, ProcessPairs
 from .samples import Samples, by_host, half_width, log_ratios
 from .timed_calls import Timed, TimedCalls, WorkloadEndedError
 
@@ -45,13 +45,13 @@ SECOND_CLOCK_CALLS = 3
 class _Pair:
     """One call of each, their times still unread."""
 
-    outcome: Outcome
+    outcome: CallOutcome
     at_s: float
-    base: Outcome | None
+    base: CallOutcome | None
     base_at: float
 
 
-class Timing:
+class PairedTiming:
     """Times the candidate of one plan.
 
     Args:
@@ -62,9 +62,9 @@ class Timing:
     def __init__(
         self,
         plan: EvaluatePlan,
-        room: Room,
-        operator: JudgedOperator,
-        drawer: Drawer,
+        room: JudgeContext,
+        operator: OperatorAdapter,
+        drawer: InputGenerator,
         reporter: Reporter,
         cancellation: Cancellation,
         rng: random.Random,
@@ -79,7 +79,7 @@ class Timing:
         self._cancellation = cancellation
         self._rng = rng
         self._deadline = deadline
-        self._floors = Floors(plan, operator, room)
+        self._floors = CaseFloors(plan, operator, room)
         self._calls = TimedCalls(plan, operator, cancellation, rng)
         self.clocks: list[ClockSample] = []
         self.done: list[str] = []
@@ -105,7 +105,9 @@ class Timing:
         """Where the wall time went, by part."""
         return self._calls.seconds
 
-    def run(self, cases: Sequence[Case], checked: Exchange, blocks: Blocks) -> dict[str, Timed]:
+    def run(
+        self, cases: Sequence[Case], checked: JudgedCall, blocks: ProcessPairs
+    ) -> dict[str, Timed]:
         """Times every case that passed; a failure ends the run.
 
         Args:
@@ -148,7 +150,7 @@ class Timing:
     # --- one workload -------------------------------------------------------------------------
 
     def _time(
-        self, case: Case, blocks: Sequence[Block], processes: Blocks, watch: ClockWatch
+        self, case: Case, blocks: Sequence[ProcessPair], processes: ProcessPairs, watch: ClockWatch
     ) -> Timed:
         if time.monotonic() > self._deadline:
             return Timed(reason="the budget of time was used up before it was timed")
@@ -173,7 +175,7 @@ class Timing:
         self._bound(case, timed)
         return timed
 
-    def _input_sets(self, case: Case) -> Callable[[], Draw]:
+    def _input_sets(self, case: Case) -> Callable[[], InputSet]:
         """A source of draws: a new one for each pair, or a pool where draws are dear."""
         began = time.monotonic()
         first = self._drawer.draw(case)
@@ -190,18 +192,18 @@ class Timing:
         )
         last = [-1]
 
-        def pick() -> Draw:
+        def pick() -> InputSet:
             choices = [i for i in range(len(pool)) if i != last[0]]
             last[0] = self._rng.choice(choices)
             return pool[last[0]]
 
         return pick
 
-    def _drawn(self, case: Case) -> Draw:
+    def _drawn(self, case: Case) -> InputSet:
         with self._calls.measured("draws"):
             return self._drawer.draw(case)
 
-    def _warm_up(self, block: Block, draw: Draw, timed: Timed) -> None:
+    def _warm_up(self, block: ProcessPair, draw: InputSet, timed: Timed) -> None:
         """One untimed call each, for compilation and autotuning at this shape."""
         options = CallOptions(late=False, timeout_s=self._plan.call_timeout_s)
         self._calls.candidate(block.candidate, draw, options, timed)
@@ -211,8 +213,8 @@ class Timing:
     def _pairs(
         self,
         case: Case,
-        blocks: Sequence[Block],
-        sets: Callable[[], Draw],
+        blocks: Sequence[ProcessPair],
+        sets: Callable[[], InputSet],
         timed: Timed,
         watch: ClockWatch,
     ) -> tuple[Samples, Samples]:
@@ -234,9 +236,14 @@ class Timing:
         return ours, theirs
 
     def _pair(
-        self, block: Block, draw: Draw, baseline_first: bool, timed: Timed, watch: ClockWatch
+        self,
+        block: ProcessPair,
+        draw: InputSet,
+        baseline_first: bool,
+        timed: Timed,
+        watch: ClockWatch,
     ) -> _Pair:
-        base: Outcome | None = None
+        base: CallOutcome | None = None
         base_at = 0.0
         calls = self._calls
         if block.baseline is not None and baseline_first:
@@ -250,7 +257,7 @@ class Timing:
     def _read(
         self,
         case: Case,
-        block: Block,
+        block: ProcessPair,
         number: int,
         made: Sequence[_Pair],
         samples: tuple[Samples, Samples],
@@ -266,11 +273,11 @@ class Timing:
                 theirs.add(base, number, pair.base_at)
 
     def _warm_calls(
-        self, block: Block, draw: Draw, ours: Samples, theirs: Samples, timed: Timed
+        self, block: ProcessPair, draw: InputSet, ours: Samples, theirs: Samples, timed: Timed
     ) -> None:
         """The same inputs again and again at one place, as a loop of a program would find them."""
-        mine: Outcome | None = None
-        base: Outcome | None = None
+        mine: CallOutcome | None = None
+        base: CallOutcome | None = None
         for _ in range(self._checks.warm_calls):
             options = CallOptions(time="warm", late=False)
             mine = self._calls.candidate(block.candidate, draw, options, timed, mine)
@@ -281,7 +288,9 @@ class Timing:
                 if base is not None and base.called.span_ns is not None:
                     theirs.warm_ns.append(base.called.span_ns)
 
-    def _second_clock(self, block: Block, draw: Draw, ours: Samples, timed: Timed) -> None:
+    def _second_clock(
+        self, block: ProcessPair, draw: InputSet, ours: Samples, timed: Timed
+    ) -> None:
         """A few calls by CUDA events, which may not see far more than the first clock did."""
         spans: list[int] = []
         for _ in range(SECOND_CLOCK_CALLS):

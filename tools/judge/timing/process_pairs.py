@@ -15,27 +15,27 @@ from pathlib import Path
 
 from ...messages.candidate import BuildRequest, Built
 from ...messages.judge import EvaluatePlan
-from ..calls.judged_call import Exchange
-from ..operators.operator_adapter import Case, JudgedOperator
+from ..calls.judged_call import JudgedCall
+from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes import triton_cache
 from ..processes.candidate_process import CandidateSession
 from ..processes.cleanup import COMPILED_KERNELS
-from ..processes.context import Room
-from ..processes.lost import Lost
+from ..processes.context import JudgeContext
+from ..processes.lost import ProcessLost
 
 Spawn = Callable[[bool], tuple[CandidateSession, BuildRequest]]
 Note = Callable[[str, str], None]
 
 
 @dataclass
-class Block:
+class ProcessPair:
     """A fresh pair of processes."""
 
-    candidate: Exchange
-    baseline: Exchange | None
+    candidate: JudgedCall
+    baseline: JudgedCall | None
 
 
-class Blocks:
+class ProcessPairs:
     """Starts, joins and ends the processes of one timing.
 
     Args:
@@ -46,8 +46,8 @@ class Blocks:
     def __init__(
         self,
         plan: EvaluatePlan,
-        room: Room,
-        operator: JudgedOperator,
+        room: JudgeContext,
+        operator: OperatorAdapter,
         rng: random.Random,
         spawn: Spawn,
     ) -> None:
@@ -56,8 +56,8 @@ class Blocks:
         self._definition = operator.definition
         self._rng = rng
         self._spawn = spawn
-        self._started: list[tuple[bool, Exchange]] = []
-        self._blocks: list[Block] = []
+        self._started: list[tuple[bool, JudgedCall]] = []
+        self._blocks: list[ProcessPair] = []
 
     def start(self, cases: Sequence[Case]) -> None:
         """Starts all processes at once and asks each to build and to map its arena."""
@@ -68,7 +68,7 @@ class Blocks:
             session, request = self._spawn(baseline)
             self.give_kept(session, baseline=baseline)
             session.ask(request)
-            exchange = Exchange(session, self._definition, self._room.device, self._rng)
+            exchange = JudgedCall(session, self._definition, self._room.device, self._rng)
             exchange.begin_map(list(cases))
             self._started.append((baseline, exchange))
 
@@ -85,18 +85,18 @@ class Blocks:
             kept.mkdir(parents=True, exist_ok=True)
             triton_cache.carry(own, kept)
 
-    def ready(self, checked: Exchange, note: Note) -> list[Block]:
+    def ready(self, checked: JudgedCall, note: Note) -> list[ProcessPair]:
         """Waits for every process; the one that was checked is the first block's candidate."""
         up = [(b, e) for b, e in self._started if self._is_up(b, e, note)]
         candidates = [checked, *(e for baseline, e in up if not baseline)]
         baselines = [e for baseline, e in up if baseline]
         self._blocks = [
-            Block(candidate, baselines[i] if i < len(baselines) else None)
+            ProcessPair(candidate, baselines[i] if i < len(baselines) else None)
             for i, candidate in enumerate(candidates)
         ]
         return self._blocks
 
-    def share_compiled(self, block: Block) -> None:
+    def share_compiled(self, block: ProcessPair) -> None:
         """Lays what the first block has compiled into another block's processes."""
         first = self._blocks[0]
         pairs = [(first.candidate, block.candidate)]
@@ -122,9 +122,11 @@ class Blocks:
         digest = self._plan.baseline_hash if baseline else self._plan.content_hash
         return self._room.cache_dir / COMPILED_KERNELS / digest if digest else None
 
-    def _is_up(self, baseline: bool, exchange: Exchange, note: Note) -> bool:
+    def _is_up(self, baseline: bool, exchange: JudgedCall, note: Note) -> bool:
         built = exchange.session.answer(Built, self._plan.build_timeout_s)
-        fault = built.detail if isinstance(built, Lost) else built.fault and built.fault.message
+        fault = (
+            built.detail if isinstance(built, ProcessLost) else built.fault and built.fault.message
+        )
         lost = exchange.mapped()
         if not fault and lost is None:
             return True

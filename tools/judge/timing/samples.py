@@ -14,7 +14,7 @@ import numpy as np
 
 from ...messages.candidate import Activity
 from ...schema.evaluation import KernelTime, Measurement
-from ..calls.judged_call import Outcome
+from ..calls.judged_call import CallOutcome
 
 Z_99 = 2.576
 
@@ -30,7 +30,7 @@ class Samples:
     at_s: list[float] = field(default_factory=list)
     activities: list[list[Activity]] = field(default_factory=list)
 
-    def add(self, outcome: Outcome, block: int, at_s: float) -> None:
+    def add(self, outcome: CallOutcome, block: int, at_s: float) -> None:
         """Adds one cold call."""
         assert outcome.called.span_ns is not None
         self.cold_ns.append(outcome.called.span_ns)

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from ...messages.candidate import CallTimes, DeferredTimes
 from ...messages.judge import EvaluatePlan
 from ...schema.evaluation import Failure, Finding, Measurement, Severity, Status
-from ..calls.judged_call import CallOptions, Exchange, Outcome
+from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
 from ..checks.call_verdict import judge, judge_lost
-from ..operators.input_draws import Draw
-from ..operators.operator_adapter import Case, JudgedOperator
-from ..processes.lost import Lost
+from ..operators.input_draws import InputSet
+from ..operators.operator_adapter import Case, OperatorAdapter
+from ..processes.lost import ProcessLost
 from ..processes.progress import Cancellation
-from .process_pairs import Block
+from .process_pairs import ProcessPair
 
 LATE_SHARE = 0.1
 BASELINE_SHARE = 0.2
@@ -59,7 +59,7 @@ class TimedCalls:
     def __init__(
         self,
         plan: EvaluatePlan,
-        operator: JudgedOperator,
+        operator: OperatorAdapter,
         cancellation: Cancellation,
         rng: random.Random,
     ) -> None:
@@ -96,12 +96,12 @@ class TimedCalls:
 
     def candidate(
         self,
-        exchange: Exchange,
-        draw: Draw,
+        exchange: JudgedCall,
+        draw: InputSet,
         options: CallOptions,
         timed: Timed,
-        at: Outcome | None = None,
-    ) -> Outcome:
+        at: CallOutcome | None = None,
+    ) -> CallOutcome:
         """One verified call of the candidate.
 
         Raises:
@@ -112,11 +112,11 @@ class TimedCalls:
             outcome = exchange.call(draw, options, at.layout if at else None)
         self._cancellation.check()
         timed.calls += 1
-        log = exchange.session.log() if isinstance(outcome, Lost) else ""
+        log = exchange.session.log() if isinstance(outcome, ProcessLost) else ""
         with self.measured("verdicts"):
             verdict = judge(self._operator, draw, outcome, log)
         self.add(verdict.findings)
-        if isinstance(outcome, Lost) or not verdict.passed:
+        if isinstance(outcome, ProcessLost) or not verdict.passed:
             assert verdict.failure is not None
             failure = verdict.failure.model_copy(
                 update={"message": f"In timed call {timed.calls}: {verdict.failure.message}"}
@@ -126,15 +126,19 @@ class TimedCalls:
         return outcome
 
     def baseline(
-        self, block: Block, draw: Draw, options: CallOptions, at: Outcome | None = None
-    ) -> Outcome | None:
+        self,
+        block: ProcessPair,
+        draw: InputSet,
+        options: CallOptions,
+        at: CallOutcome | None = None,
+    ) -> CallOutcome | None:
         """One call of the baseline; whatever goes wrong with it is not the candidate's fault."""
         assert block.baseline is not None
         if options.time == "cold" and self._rng.random() >= BASELINE_SHARE:
             options = replace(options, examine=False, late=False)
         outcome = block.baseline.call(draw, options, at.layout if at else None)
         self._cancellation.check()
-        if isinstance(outcome, Lost):
+        if isinstance(outcome, ProcessLost):
             self._lose_baseline(block, outcome)
             return None
         if not options.examine and outcome.called.fault is None:
@@ -147,8 +151,8 @@ class TimedCalls:
         return outcome
 
     def with_times(
-        self, exchange: Exchange, made: Sequence[Outcome], case: Case, timed: Timed
-    ) -> list[Outcome]:
+        self, exchange: JudgedCall, made: Sequence[CallOutcome], case: Case, timed: Timed
+    ) -> list[CallOutcome]:
         """The candidate's outcomes with what its clock saw of them.
 
         Raises:
@@ -157,7 +161,7 @@ class TimedCalls:
         with self.measured("times_read"):
             times = exchange.collect()
         self._cancellation.check()
-        if isinstance(times, Lost):
+        if isinstance(times, ProcessLost):
             verdict = judge_lost(times, case, exchange.session.log())
             self.add(verdict.findings)
             raise WorkloadEndedError(Timed(verdict.status, verdict.failure, calls=timed.calls))
@@ -168,14 +172,14 @@ class TimedCalls:
         return outcomes
 
     def with_baseline_times(
-        self, block: Block, made: Sequence[Outcome | None]
-    ) -> list[Outcome | None]:
+        self, block: ProcessPair, made: Sequence[CallOutcome | None]
+    ) -> list[CallOutcome | None]:
         """The baseline's outcomes with its times; None where there are none."""
         if block.baseline is None:
             return [None] * len(made)
         times = block.baseline.collect()
         self._cancellation.check()
-        if isinstance(times, Lost):
+        if isinstance(times, ProcessLost):
             self._lose_baseline(block, times)
             return [None] * len(made)
         complete = [_completed(one, times) if one else None for one in made]
@@ -192,20 +196,20 @@ class TimedCalls:
             if len(known) < 3 and all(f.message != finding.message for f in known):
                 self.findings.append(finding)
 
-    def _lose_baseline(self, block: Block, lost: Lost) -> None:
+    def _lose_baseline(self, block: ProcessPair, lost: ProcessLost) -> None:
         assert block.baseline is not None
         self.note("baseline", f"The baseline's process was lost: {lost.detail}")
         block.baseline.close()
         block.baseline = None
 
-    def _require_timer(self, outcome: Outcome) -> None:
+    def _require_timer(self, outcome: CallOutcome) -> None:
         called = outcome.called
         if called.span_ns is None or called.timer is None:
             reason = f"no timer: {called.timer_note or 'the clock saw nothing of the call'}"
             raise WorkloadEndedError(Timed(reason=reason))
         self.timer, self.timer_note = called.timer, called.timer_note
 
-    def _require_possible(self, outcome: Outcome, case: Case, timed: Timed) -> None:
+    def _require_possible(self, outcome: CallOutcome, case: Case, timed: Timed) -> None:
         violation = integrity.worst(integrity.clock_agrees(outcome))
         if violation is None:
             return
@@ -214,7 +218,7 @@ class TimedCalls:
         raise WorkloadEndedError(Timed(Status.INTEGRITY_VIOLATION, failure, calls=timed.calls))
 
 
-def _completed(outcome: Outcome, times: dict[int, DeferredTimes]) -> Outcome:
+def _completed(outcome: CallOutcome, times: dict[int, DeferredTimes]) -> CallOutcome:
     found = times.get(outcome.number) if outcome.number is not None else None
     if found is None or outcome.called.span_ns is not None:
         return outcome

@@ -26,7 +26,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from ...schema.evaluation import FiniteFloat, Record
+from ...schema.evaluation import FiniteFloat, RecordModel
 from .kernel_profile import KernelProfile
 
 BUSY_PERCENT = 60.0
@@ -63,7 +63,7 @@ class Bottleneck(StrEnum):
     SPILLS = "spills"
 
 
-class MetricEvidence(Record):
+class MetricEvidence(RecordModel):
     """One figure that shows a bottleneck."""
 
     metric: str
@@ -72,7 +72,7 @@ class MetricEvidence(Record):
     says: str = ""
 
 
-class Diagnosis(Record):
+class Diagnosis(RecordModel):
     """A bottleneck and why it is believed."""
 
     bottleneck: Bottleneck

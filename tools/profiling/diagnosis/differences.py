@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from ...schema.evaluation import FiniteFloat, Record
+from ...schema.evaluation import FiniteFloat, RecordModel
 from .kernel_profile import KernelProfile
 
 MOST = 12
 
 
-class Difference(Record):
+class Difference(RecordModel):
     """One figure that differs between a candidate and what it is compared to."""
 
     workload_uuid: str

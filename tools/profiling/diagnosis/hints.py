@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from ...devices.occupancy import LIMITS, THREADS_PER_WARP, theoretical_occupancy
-from ...schema.evaluation import FiniteFloat, Record
+from ...schema.evaluation import FiniteFloat, RecordModel
 from .bottleneck import NO_BOUNDS, Bottleneck, Bounds, Diagnosis, blocks_of, stall_share, tail_loss
 from .kernel_profile import KernelProfile
 
@@ -27,7 +27,7 @@ _BEYOND_A_KERNEL = frozenset({"MemoryL2Compression"})
 """Rules on what the allocator decides and no kernel can."""
 
 
-class Hint(Record):
+class Hint(RecordModel):
     """One change worth trying."""
 
     change: str = Field(description="What to change, as an instruction.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ...schema.evaluation import FiniteFloat, Record
+from ...schema.evaluation import FiniteFloat, RecordModel
 
 NAME_CHARACTERS = 300
 
 
-class Stall(Record):
+class Stall(RecordModel):
     """Why warps waited: cycles a warp spends so for each instruction that it issues."""
 
     reason: str
@@ -17,7 +17,7 @@ class Stall(Record):
     share: float = Field(description="Of all warp cycles, 0 to 1.")
 
 
-class Rule(Record):
+class Rule(RecordModel):
     """One finding of the profiler's own rules."""
 
     name: str
@@ -28,7 +28,7 @@ class Rule(Record):
     )
 
 
-class KernelProfile(Record):
+class KernelProfile(RecordModel):
     """What the counters say of one kernel name; figures are those of its longest launch."""
 
     name: str

@@ -15,9 +15,9 @@ from ...devices.profilers import Capability
 from ...errors import InfrastructureError
 from ..diagnosis.bottleneck import diagnose_call
 from ..diagnosis.hints import hints_for
-from ..runs.profile_store import Shelf
+from ..runs.profile_store import ProfileStore
 from ..runs.profiles import NCU, WorkloadProfile, isolation_of
-from ..runs.runner import Finished, ProfiledWorkload, RunResult, Runs, Subject
+from ..runs.tool_run import Finished, ProfileRunner, RunResult, Subject, WorkloadInputs
 from .command import (
     ProfileSet,
     Refusal,
@@ -40,17 +40,17 @@ REPORT = "report.txt"
 
 
 @dataclass(frozen=True)
-class Counting:
+class NcuSession:
     """How counters are collected on this machine."""
 
-    runs: Runs
-    shelf: Shelf
+    runs: ProfileRunner
+    shelf: ProfileStore
     able: Capability
     profile_set: ProfileSet
     timeout_s: float
 
     async def profile(
-        self, subject: Subject, workload: ProfiledWorkload, *, force: bool = False
+        self, subject: Subject, workload: WorkloadInputs, *, force: bool = False
     ) -> WorkloadProfile | Refusal:
         """Profiles one workload, or takes a kept profile.
 
@@ -73,7 +73,7 @@ class Counting:
         return found
 
     async def _run(
-        self, subject: Subject, workload: ProfiledWorkload, folder: Path, *, keep: bool
+        self, subject: Subject, workload: WorkloadInputs, folder: Path, *, keep: bool
     ) -> WorkloadProfile | Refusal:
         ncu = self.able.ncu.path
         assert ncu is not None
@@ -128,7 +128,7 @@ def _launches(output: str) -> list[RawKernel] | None:
 
 
 def _entry(
-    workload: ProfiledWorkload,
+    workload: WorkloadInputs,
     result: RunResult,
     *,
     raw: Sequence[RawKernel] = (),

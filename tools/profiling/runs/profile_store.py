@@ -16,18 +16,18 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from ...schema.evaluation import Record
-from .runner import ProfiledWorkload, Subject
+from ...schema.evaluation import RecordModel
+from .tool_run import Subject, WorkloadInputs
 
 DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
 VERSION = "1"
 """Changes when records change what they hold, so that old ones are not read."""
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=RecordModel)
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ProfileStore:
     """Kept profiles of one data folder.
 
     Args:
@@ -38,7 +38,7 @@ class Shelf:
     root: Path
     device: str
 
-    def folder(self, kind: str, subject: Subject, workload: ProfiledWorkload, how: str) -> Path:
+    def folder(self, kind: str, subject: Subject, workload: WorkloadInputs, how: str) -> Path:
         """The folder of one profile; it need not exist."""
         parts = [VERSION, kind, subject.content_hash, workload.uuid, how, self.device]
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -52,7 +52,7 @@ class Shelf:
         except (OSError, ValidationError):
             return None
 
-    def keep(self, folder: Path, name: str, record: Record) -> None:
+    def keep(self, folder: Path, name: str, record: RecordModel) -> None:
         """Writes a record; the first reader after it finds the folder complete."""
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{name}.{os.getpid()}"

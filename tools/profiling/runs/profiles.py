@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from ...schema.evaluation import FiniteFloat, Isolation, Record
+from ...schema.evaluation import FiniteFloat, Isolation, RecordModel
 from ..diagnosis.bottleneck import Diagnosis
 from ..diagnosis.differences import MOST, Difference, differences
 from ..diagnosis.hints import Hint
@@ -17,7 +17,7 @@ TORCH_PROFILER = "torch_profiler"
 UNAVAILABLE = "unavailable"
 
 
-class WorkloadProfile(Record):
+class WorkloadProfile(RecordModel):
     """One call on one workload."""
 
     uuid: str
@@ -40,7 +40,7 @@ class WorkloadProfile(Record):
     seconds: float = 0.0
 
 
-class Profile(Record):
+class Profile(RecordModel):
     """Why a solution is as fast as it is, on the workloads that matter."""
 
     solution_name: str

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ...schema.evaluation import Record
+from ...schema.evaluation import RecordModel
 
 ERROR_EXIT = 86
 """Exit status that a tool gives when it found something, apart from any of the program's own."""
@@ -60,7 +60,7 @@ class SanitizerTool(StrEnum):
     SYNCCHECK = "synccheck"
 
 
-class SanitizerFinding(Record):
+class SanitizerFinding(RecordModel):
     """One fault, merged over the threads that showed it."""
 
     tool: SanitizerTool
@@ -74,7 +74,7 @@ class SanitizerFinding(Record):
     count: int = Field(default=1, description="Reports, or hazards that a race stands for.")
 
 
-class ToolRun(Record):
+class ToolRun(RecordModel):
     """One tool on one workload."""
 
     tool: SanitizerTool
@@ -85,7 +85,7 @@ class ToolRun(Record):
     seconds: float = 0.0
 
 
-class SanitizerReport(Record):
+class SanitizerReport(RecordModel):
     """What compute-sanitizer found of one solution."""
 
     solution_name: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..runs.runner import ProfiledWorkload, Runs, Subject
+from ..runs.tool_run import ProfileRunner, Subject, WorkloadInputs
 from .findings import (
     ERROR_EXIT,
     SanitizerTool,
@@ -20,11 +20,11 @@ VARIABLES = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
 
 
 async def run_tool(
-    runs: Runs,
+    runs: ProfileRunner,
     program: str,
     tool: SanitizerTool,
     subject: Subject,
-    workload: ProfiledWorkload,
+    workload: WorkloadInputs,
     *,
     timeout_s: float,
 ) -> ToolRun:

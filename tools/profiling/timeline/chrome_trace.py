@@ -21,7 +21,7 @@ from pydantic import Field
 from ...devices.occupancy import limits_of, theoretical_occupancy
 from ...errors import InfrastructureError
 from ...messages.profiler import CALL_MARK
-from ...schema.evaluation import FiniteFloat, Record
+from ...schema.evaluation import FiniteFloat, RecordModel
 from ..diagnosis.kernel_profile import NAME_CHARACTERS, KernelProfile
 
 TRACE_BYTES = 64 << 20
@@ -34,7 +34,7 @@ _KINDS = {"kernel": "kernel", "gpu_memcpy": "copy", "gpu_memset": "memset"}
 _RUNTIME = frozenset({"cuda_runtime", "cuda_driver"})
 
 
-class TimelineEvent(Record):
+class TimelineEvent(RecordModel):
     """One kernel, copy or memset."""
 
     name: str
@@ -48,7 +48,7 @@ class TimelineEvent(Record):
     shared_bytes: int | None = None
 
 
-class Gap(Record):
+class Gap(RecordModel):
     """A time in which no stream had work, inside the call's span on the device."""
 
     after: str
@@ -56,7 +56,7 @@ class Gap(Record):
     duration_us: float
 
 
-class StreamUse(Record):
+class StreamUse(RecordModel):
     """What one stream did."""
 
     stream: int
@@ -64,7 +64,7 @@ class StreamUse(Record):
     busy_us: float
 
 
-class WorkloadTimeline(Record):
+class WorkloadTimeline(RecordModel):
     """One call on one workload."""
 
     uuid: str
@@ -92,7 +92,7 @@ class WorkloadTimeline(Record):
     trace_path: str | None = None
 
 
-class Timeline(Record):
+class Timeline(RecordModel):
     """Timelines of one solution."""
 
     solution_name: str

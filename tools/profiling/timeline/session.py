@@ -9,12 +9,12 @@ from pathlib import Path
 import anyio
 
 from ...errors import InfrastructureError
-from ...schema.evaluation import Isolation, Record
+from ...schema.evaluation import Isolation, RecordModel
 from ..diagnosis.hints import hints_for
 from ..diagnosis.kernel_profile import KernelProfile
-from ..runs.profile_store import Shelf
+from ..runs.profile_store import ProfileStore
 from ..runs.profiles import TORCH_PROFILER, WorkloadProfile, isolation_of
-from ..runs.runner import ProfiledWorkload, RunResult, Runs, Subject
+from ..runs.tool_run import ProfileRunner, RunResult, Subject, WorkloadInputs
 from .chrome_trace import TRACE_BYTES, WorkloadTimeline, kernel_profiles_of, read_timeline
 from .estimated_bottleneck import diagnose_timeline
 
@@ -22,7 +22,7 @@ RECORD = "timeline.json"
 TRACE = "trace.json"
 
 
-class Traced(Record):
+class Traced(RecordModel):
     """A trace as read, and the kernels in it."""
 
     timeline: WorkloadTimeline
@@ -32,15 +32,15 @@ class Traced(Record):
 
 
 @dataclass(frozen=True)
-class Tracing:
+class TimelineSession:
     """How traces are made on this machine."""
 
-    runs: Runs
-    shelf: Shelf
+    runs: ProfileRunner
+    shelf: ProfileStore
     timeout_s: float
 
     async def trace(
-        self, subject: Subject, workload: ProfiledWorkload, *, force: bool = False
+        self, subject: Subject, workload: WorkloadInputs, *, force: bool = False
     ) -> Traced | str:
         """Traces one call, or takes a kept trace.
 
@@ -65,7 +65,7 @@ class Tracing:
         return traced
 
     async def profile(
-        self, subject: Subject, workload: ProfiledWorkload, *, force: bool = False
+        self, subject: Subject, workload: WorkloadInputs, *, force: bool = False
     ) -> WorkloadProfile:
         """A profile without counters, from a trace."""
         traced = await self.trace(subject, workload, force=force)
@@ -88,9 +88,7 @@ class Tracing:
             seconds=traced.seconds,
         )
 
-    def _read(
-        self, workload: ProfiledWorkload, result: RunResult, text: str, folder: Path
-    ) -> Traced:
+    def _read(self, workload: WorkloadInputs, result: RunResult, text: str, folder: Path) -> Traced:
         answer, outcome = result.answer, result.outcome
         assert answer is not None
         timeline = read_timeline(

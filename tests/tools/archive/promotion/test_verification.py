@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.archive.promotion.verification import REPEATS, Promoting
+from kernel_harness.tools.archive.promotion.verification import REPEATS, PromotionVerifier
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.manifest import gpu_label
 from kernel_harness.tools.errors import ArchiveError
@@ -132,8 +132,8 @@ def archived(archive: Archive, operator: Operator, evaluation: Evaluation, of: S
     return added.candidate_id
 
 
-def promoting(archive: Archive, trials: Trials) -> Promoting:
-    return Promoting(
+def promoting(archive: Archive, trials: Trials) -> PromotionVerifier:
+    return PromotionVerifier(
         archive,
         trials,  # pyright: ignore[reportArgumentType]
         None,  # pyright: ignore[reportArgumentType] - without a GPU nothing is inspected
@@ -141,7 +141,7 @@ def promoting(archive: Archive, trials: Trials) -> Promoting:
     )
 
 
-def promoted(room: Promoting, operator: Operator, of: Solution, candidate: str):
+def promoted(room: PromotionVerifier, operator: Operator, of: Solution, candidate: str):
     return asyncio.run(room.promote(operator, of, candidate))
 
 

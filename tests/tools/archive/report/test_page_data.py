@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.archive.report.page_data import boards, diff_lines, tree_rows
-from kernel_harness.tools.archive.store.entry import Node, Outcome
+from kernel_harness.tools.archive.store.entry import CandidateStatus, Node
 
 
 def node(name: str, *parents: str, latency: float | None = None, at: int = 0) -> Node:
@@ -23,7 +23,7 @@ def node(name: str, *parents: str, latency: float | None = None, at: int = 0) ->
         scope="full",
         status="PASSED",
         stage="done",
-        outcome=Outcome.EQUAL,
+        outcome=CandidateStatus.EQUAL,
         outcome_words="",
         latency_us=latency,
         speedup=None,

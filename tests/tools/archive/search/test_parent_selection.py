@@ -16,13 +16,13 @@ from kernel_harness.tools.archive.search.parent_selection import (
     grow,
     select_parent,
 )
-from kernel_harness.tools.archive.store.entry import Outcome
+from kernel_harness.tools.archive.store.entry import CandidateStatus
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import Status
 
 
 def node(name: str, latency: float | None = None, parent: str = "", **more) -> TreeNode:
-    outcome = more.pop("outcome", Outcome.EQUAL if latency else Outcome.FAILED)
+    outcome = more.pop("outcome", CandidateStatus.EQUAL if latency else CandidateStatus.FAILED)
     return TreeNode(name, outcome, latency, at=0, parents=(parent,) if parent else (), **more)
 
 
@@ -66,7 +66,7 @@ def test_a_branch_with_three_failing_children_is_dead():
 
 def test_infrastructure_faults_prune_nothing_and_are_never_chosen():
     nodes = [node("root", 9.0)]
-    nodes += [node(f"u{i}", None, "root", outcome=Outcome.UNDECIDED) for i in range(4)]
+    nodes += [node(f"u{i}", None, "root", outcome=CandidateStatus.UNDECIDED) for i in range(4)]
     assert [n.candidate_id for n in grow(nodes).open] == ["root"]
 
 
@@ -100,7 +100,9 @@ def trees(draw):
         parent = f"n{draw(st.integers(0, i - 1))}" if i and draw(st.booleans()) else ""
         latency = draw(st.none() | st.floats(0.5, 1e5))
         elite = {"r": latency} if latency else {}
-        outcome = draw(st.sampled_from([*Outcome])) if latency is None else Outcome.EQUAL
+        outcome = (
+            draw(st.sampled_from([*CandidateStatus])) if latency is None else CandidateStatus.EQUAL
+        )
         nodes.append(node(f"n{i}", latency, parent, elite=elite, outcome=outcome))
     return nodes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_harness.tools.archive.search.role_context import Limits, get_context
+from kernel_harness.tools.archive.search.role_context import ContextLimits, get_context
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import Status
 
@@ -61,9 +61,9 @@ def test_entries_carry_diff_outcome_error_and_lesson(archive, family):
 
 
 def test_caps_hold_and_say_what_they_left_out(archive, family):
-    few = get_context(archive, "plan", family["a"], Limits(nodes=2))
+    few = get_context(archive, "plan", family["a"], ContextLimits(nodes=2))
     assert len(few.entries) == 2 and few.omitted == 3
-    tight = get_context(archive, "plan", family["a"], Limits(tokens=120))
+    tight = get_context(archive, "plan", family["a"], ContextLimits(tokens=120))
     assert tight.entries[0].relation == "node" and tight.omitted > 0
 
 

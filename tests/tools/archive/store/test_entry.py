@@ -6,7 +6,7 @@ import pytest
 
 from kernel_harness.tools.archive.store.entry import (
     DEFAULT_NOISE,
-    Outcome,
+    CandidateStatus,
     error_signature,
     noise_floor,
     profile_bottlenecks,
@@ -45,16 +45,16 @@ def outcome(bench, added):
 
 
 def test_a_root_is_compared_with_its_baseline(bench):
-    assert outcome(bench, bench.add(ratio=1.2)) is Outcome.FASTER
-    assert outcome(bench, bench.add(ratio=0.8)) is Outcome.SLOWER
-    assert outcome(bench, bench.add(ratio=1.001)) is Outcome.EQUAL
+    assert outcome(bench, bench.add(ratio=1.2)) is CandidateStatus.FASTER
+    assert outcome(bench, bench.add(ratio=0.8)) is CandidateStatus.SLOWER
+    assert outcome(bench, bench.add(ratio=1.001)) is CandidateStatus.EQUAL
 
 
 def test_a_child_is_compared_with_its_best_parent(bench):
     a, b = bench.add(latency_us=10.0, ratio=5.0), bench.add(latency_us=8.0, ratio=5.0)
     both = [a.candidate_id, b.candidate_id]
     child = bench.add(latency_us=9.0, ratio=5.0, parents=both)
-    assert outcome(bench, child) is Outcome.SLOWER and b.candidate_id in child.decision
+    assert outcome(bench, child) is CandidateStatus.SLOWER and b.candidate_id in child.decision
 
 
 def test_a_paired_comparison_with_the_parent_outranks_two_latencies(bench):
@@ -63,20 +63,20 @@ def test_a_paired_comparison_with_the_parent_outranks_two_latencies(bench):
     child = bench.add(
         latency_us=10.5, ratio=1.05, baseline_hash=content, parents=[parent.candidate_id]
     )
-    assert outcome(bench, child) is Outcome.FASTER
+    assert outcome(bench, child) is CandidateStatus.FASTER
 
 
 def test_another_device_or_operator_is_no_comparison(bench):
     parent = bench.add(latency_us=1.0, gpu="NVIDIA B200")
     child = bench.add(latency_us=9.0, ratio=1.3, parents=[parent.candidate_id])
-    assert outcome(bench, child) is Outcome.FASTER
+    assert outcome(bench, child) is CandidateStatus.FASTER
     other = bench.add(latency_us=1.0, definition="other")
     moved = bench.add(latency_us=9.0, ratio=1.3, parents=[other.candidate_id])
-    assert outcome(bench, moved) is Outcome.FASTER
+    assert outcome(bench, moved) is CandidateStatus.FASTER
 
 
 def test_without_a_clock_a_pass_is_untimed(bench):
-    assert outcome(bench, bench.add(gpu=None)) is Outcome.UNTIMED
+    assert outcome(bench, bench.add(gpu=None)) is CandidateStatus.UNTIMED
 
 
 def test_equal_causes_have_equal_signatures(trial):

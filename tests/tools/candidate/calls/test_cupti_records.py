@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kernel_harness.tools.candidate.calls.cupti_records import (
     MARKER_BYTES,
-    Record,
+    ActivityRecord,
     Window,
     calls_of,
 )
@@ -20,7 +20,7 @@ class Stream:
     """Plays a process that makes calls, and gives the records of it."""
 
     def __init__(self, offset_ns: int = 0) -> None:
-        self.records: list[Record] = []
+        self.records: list[ActivityRecord] = []
         self.windows: list[Window] = []
         self.now = 100 * MS
         self._offset = offset_ns
@@ -30,7 +30,9 @@ class Stream:
         self._correlation += 1
         self.now += 1_000
         start = self.now + self._offset
-        self.records.append(Record(start, start + lasts, self._correlation, stream, kind, nbytes))
+        self.records.append(
+            ActivityRecord(start, start + lasts, self._correlation, stream, kind, nbytes)
+        )
         return self.records[-1]
 
     def call(self, kernels: int = 1, outputs: int = 2, late: bool = False):
@@ -74,14 +76,16 @@ def test_a_kernel_of_another_thread_after_the_return_belongs_to_the_call():
     stream = Stream()
     mine = stream.call(1, outputs=1)
     left = stream.windows[0]
-    hidden = Record(left.returned + 2_000, left.ended - 1, 10_000, 13, "kernel")
+    hidden = ActivityRecord(left.returned + 2_000, left.ended - 1, 10_000, 13, "kernel")
     assert calls_of([*stream.records, hidden], stream.windows) == [[*mine, hidden]]
 
 
 def test_the_snapshots_are_left_out_and_nothing_else_of_that_stream():
     stream = Stream()
     mine = stream.call(1, outputs=1)
-    extra = Record(stream.windows[0].ended - 10, stream.windows[0].ended, 10_000, 7, "memcpy", 4096)
+    extra = ActivityRecord(
+        stream.windows[0].ended - 10, stream.windows[0].ended, 10_000, 7, "memcpy", 4096
+    )
     assert calls_of([*stream.records, extra], stream.windows) == [[*mine, extra]]
 
 

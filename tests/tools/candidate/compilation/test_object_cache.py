@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.candidate.compilation import object_cache as objects
-from kernel_harness.tools.candidate.compilation.compile_flags import Recipe, torch_recipe
+from kernel_harness.tools.candidate.compilation.compile_flags import CompileConfig, torch_recipe
 from kernel_harness.tools.candidate.compilation.sources import Folders, write_sources
 from kernel_harness.tools.candidate.compilation.toolchain import Toolchain
 from kernel_harness.tools.candidate.faults import CandidateError
@@ -64,7 +64,7 @@ class Bench:
             publish(folder, self.cache, key)
 
         folders = Folders(self.root / str(self.count), self.cache, keep)
-        self.recipe: Recipe = torch_recipe(request, folders)
+        self.recipe: CompileConfig = torch_recipe(request, folders)
         self.source_dir = write_sources(request, folders)
         self.notes.write_text("")
         try:

@@ -11,7 +11,7 @@ import threading
 import time
 
 from kernel_harness.tools.candidate.process import supervisor as keeper
-from kernel_harness.tools.candidate.process.supervisor import Nursery, publish
+from kernel_harness.tools.candidate.process.supervisor import SupervisorConfig, publish
 from kernel_harness.tools.candidate.sandbox.process_tree import descendants
 
 
@@ -66,7 +66,7 @@ def test_code_waits_until_its_build_has_been_copied(tmp_path, monkeypatch):
 
     monkeypatch.setattr(keeper, "publish", slow_publish)
     ours, theirs = socket.socketpair()
-    nursery = Nursery(0, -1, tmp_path, cache, False, False, lambda *words: sys.exit())
+    nursery = SupervisorConfig(0, -1, tmp_path, cache, False, False, lambda *words: sys.exit())
     reading = threading.Thread(
         target=keeper._publish_until_code_runs, args=(ours.detach(), nursery)
     )

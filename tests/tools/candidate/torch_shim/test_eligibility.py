@@ -15,7 +15,11 @@ import torch
 
 from kernel_harness.tools.candidate.compilation import object_cache as objects
 from kernel_harness.tools.candidate.compilation import toolchain
-from kernel_harness.tools.candidate.compilation.compile_flags import EXTENSION, Recipe, torch_recipe
+from kernel_harness.tools.candidate.compilation.compile_flags import (
+    EXTENSION,
+    CompileConfig,
+    torch_recipe,
+)
 from kernel_harness.tools.candidate.compilation.native import load_extension
 from kernel_harness.tools.candidate.compilation.sources import Folders
 from kernel_harness.tools.candidate.torch_shim import eligibility as thin
@@ -100,7 +104,7 @@ def request_of(sources: dict[str, str]) -> BuildRequest:
     )
 
 
-def laid(folder: Path, source: str, name: str) -> Recipe:
+def laid(folder: Path, source: str, name: str) -> CompileConfig:
     sources = folder / "src"
     sources.mkdir()
     (sources / name).write_text(source)
@@ -207,7 +211,7 @@ def test_a_source_is_served_when_it_names_no_more_than_is_declared(source, serve
 
 
 def test_the_quicker_headers_come_before_those_that_a_source_had_before(tmp_path):
-    def recipe(source: str) -> Recipe:
+    def recipe(source: str) -> CompileConfig:
         return torch_recipe(request_of({"main.cu": INCLUDE + source}), Folders(tmp_path))
 
     thinnest, own, light = recipe(""), recipe("torch::abs;"), recipe("py::dict d;")

@@ -15,8 +15,8 @@ from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.judge.calls.shared_memory import (
     ALIGNMENT,
     GUARD_BYTES,
-    Arena,
     HostMemory,
+    SharedArena,
     Slot,
     arena_bytes,
     footprint,
@@ -40,7 +40,7 @@ SLOTS = (
 @pytest.fixture
 def arena():
     memory = HostMemory(arena_bytes([footprint(SLOTS)]))
-    held = Arena(memory, random.Random(1))
+    held = SharedArena(memory, random.Random(1))
     yield held
     held.close()
 

@@ -11,7 +11,7 @@ from kernel_harness.tools.judge.checks.failures import build_failure, call_failu
 from kernel_harness.tools.judge.numerics.mismatch import Mismatch
 from kernel_harness.tools.judge.operators.operator_adapter import Case
 from kernel_harness.tools.judge.processes import lost
-from kernel_harness.tools.judge.processes.lost import Lost, clean
+from kernel_harness.tools.judge.processes.lost import ProcessLost, clean
 from kernel_harness.tools.messages.candidate import CandidateFault
 from kernel_harness.tools.schema.evaluation import Finding, Severity, Stage, Status
 
@@ -54,11 +54,15 @@ def test_a_library_that_is_missing_at_the_first_call_is_an_import_error():
 @pytest.mark.parametrize(
     ("lost", "status", "words"),
     [
-        (Lost("timeout", "It did not answer within 3 s."), Status.TIMEOUT, "endless loop"),
-        (Lost("crash", "It died.", -signal.SIGSEGV), Status.RUNTIME_ERROR, "outside its memory"),
-        (Lost("crash", "It died.", -signal.SIGKILL), Status.RUNTIME_ERROR, "memory"),
-        (Lost("crash", "It died.", 0), Status.RUNTIME_ERROR, "end the process"),
-        (Lost("protocol", "It wrote nonsense."), Status.INTEGRITY_VIOLATION, "descriptors"),
+        (ProcessLost("timeout", "It did not answer within 3 s."), Status.TIMEOUT, "endless loop"),
+        (
+            ProcessLost("crash", "It died.", -signal.SIGSEGV),
+            Status.RUNTIME_ERROR,
+            "outside its memory",
+        ),
+        (ProcessLost("crash", "It died.", -signal.SIGKILL), Status.RUNTIME_ERROR, "memory"),
+        (ProcessLost("crash", "It died.", 0), Status.RUNTIME_ERROR, "end the process"),
+        (ProcessLost("protocol", "It wrote nonsense."), Status.INTEGRITY_VIOLATION, "descriptors"),
     ],
 )
 def test_every_loss_says_what_to_look_for(lost, status, words):
@@ -71,7 +75,9 @@ def test_every_loss_says_what_to_look_for(lost, status, words):
     "made",
     [
         lambda: call_failure(fault("exception", "m was 31337", "m = 31337"), HIDDEN, "y"),
-        lambda: lost_failure(Lost("crash", "at 31337"), Stage.CORRECTNESS, HIDDEN, "m = 31337"),
+        lambda: lost_failure(
+            ProcessLost("crash", "at 31337"), Stage.CORRECTNESS, HIDDEN, "m = 31337"
+        ),
         lambda: failures.mismatch_failure(
             Mismatch("wrong_values", "31337 of 31337", "", [31336], 1.0, 2.0, 31337, 31337, "all"),
             HIDDEN,
@@ -112,7 +118,7 @@ def test_a_crash_shows_the_candidates_frames_and_none_of_ours():
         '  File "/opt/kernel_harness/tools/candidate/calls/caller.py", line 94 in <lambda>\n'
         "Extension modules: numpy (total: 13)"
     )
-    _, failure = lost_failure(Lost("crash", "It died.", -6), Stage.CORRECTNESS, CASE, log)
+    _, failure = lost_failure(ProcessLost("crash", "It died.", -6), Stage.CORRECTNESS, CASE, log)
     assert failure.excerpt is not None and "kernel.py" in failure.excerpt
     assert "caller.py" not in failure.excerpt and "Extension" not in failure.excerpt
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from kernel_harness.tools.judge.calls.judged_call import Outcome
+from kernel_harness.tools.judge.calls.judged_call import CallOutcome
 from kernel_harness.tools.judge.calls.shared_memory import Layout
 from kernel_harness.tools.judge.checks import integrity
 from kernel_harness.tools.judge.operators.operator_adapter import Case
@@ -14,10 +14,12 @@ from kernel_harness.tools.schema.evaluation import Failure, KernelTime, Severity
 EMPTY = torch.empty(0, dtype=torch.uint8)
 
 
-def outcome(**fields) -> Outcome:
+def outcome(**fields) -> CallOutcome:
     called = Called(**{k: fields.pop(k) for k in ("span_ns", "host_ns") if k in fields})
     layout = Layout(EMPTY, (), {}, EMPTY, EMPTY)
-    return Outcome(**{"called": called, "outputs": {}, "poisons": {}, "layout": layout, **fields})
+    return CallOutcome(
+        **{"called": called, "outputs": {}, "poisons": {}, "layout": layout, **fields}
+    )
 
 
 def severities(findings) -> list[Severity]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.judge.calls.judged_call import POISONS
-from kernel_harness.tools.judge.numerics.correctness import Limits, check_output
+from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
 
 SHAPE = (3, 4, 5)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
@@ -22,12 +22,12 @@ def oracle(seed: int = 0, shape: tuple[int, ...] = SHAPE, scale: float = 1.0) ->
 
 
 def verdict(got, expected, trusted=None, limits=None, **options):
-    return check_output("y", got, expected, trusted, limits or Limits(), **options)
+    return check_output("y", got, expected, trusted, limits or ToleranceLimits(), **options)
 
 
 def strict_verdict(got, expected):
     trusted = expected.to(got.dtype)
-    tight = Limits(rms_factor=2, max_factor=4, rms_floor=1e-6, max_floor=1e-4)
+    tight = ToleranceLimits(rms_factor=2, max_factor=4, rms_floor=1e-6, max_floor=1e-4)
     return verdict(got, expected, trusted, tight)
 
 
@@ -156,10 +156,10 @@ def test_integers_beyond_single_precision_are_told_apart():
 def test_the_published_criterion_is_both_errors_too_large():
     expected = torch.tensor([100.0, 1e-3], dtype=torch.float64)
     got = torch.tensor([100.5, 2e-3])
-    error, _ = verdict(got, expected, limits=Limits(rms_floor=1, max_floor=1))
+    error, _ = verdict(got, expected, limits=ToleranceLimits(rms_floor=1, max_floor=1))
     assert error.matched_ratio == 1.0
     worse = torch.tensor([102.0, 2e-2])
-    error, mismatch = verdict(worse, expected, limits=Limits(rms_floor=9, max_floor=9))
+    error, mismatch = verdict(worse, expected, limits=ToleranceLimits(rms_floor=9, max_floor=9))
     assert error.matched_ratio == 0.0 and mismatch is not None
 
 
@@ -167,16 +167,16 @@ def test_a_required_ratio_leaves_room_for_the_published_verdict():
     expected = torch.ones(100, dtype=torch.float64)
     got = torch.ones(100)
     got[:5] = 2
-    loose = Limits(required_matched_ratio=0.9, rms_floor=10, max_floor=10)
+    loose = ToleranceLimits(required_matched_ratio=0.9, rms_floor=10, max_floor=10)
     assert verdict(got, expected, limits=loose)[1] is None
-    assert verdict(got, expected, limits=Limits(rms_floor=10, max_floor=10))[1] is not None
+    assert verdict(got, expected, limits=ToleranceLimits(rms_floor=10, max_floor=10))[1] is not None
 
 
 def test_where_the_trusted_implementation_misses_the_published_criterion_it_decides_nothing():
     expected = oracle(shape=(4096,), scale=1e4)
     trusted = (expected + 30 * torch.randn(4096, dtype=torch.float64)).float()
     other = (expected + 30 * torch.randn(4096, dtype=torch.float64)).float()
-    error, mismatch = verdict(other, expected, trusted, Limits(rms_factor=2, max_factor=4))
+    error, mismatch = verdict(other, expected, trusted, ToleranceLimits(rms_factor=2, max_factor=4))
     assert error.matched_ratio is not None and error.matched_ratio < 1
     assert mismatch is None
 
@@ -185,7 +185,7 @@ def test_limits_follow_the_trusted_implementation():
     expected = oracle(shape=(64, 64))
     noise = torch.randn(64, 64, dtype=torch.float64)
     trusted, twice = (expected + k * 1e-3 * noise for k in (1, 1.9))
-    tight = Limits(rms_floor=0, max_floor=0)
+    tight = ToleranceLimits(rms_floor=0, max_floor=0)
     assert verdict(twice, expected, trusted, tight)[1] is None
     thrice = expected + 3e-3 * noise
     assert verdict(thrice, expected, trusted, tight)[1] is not None
@@ -220,7 +220,7 @@ def test_the_published_criterion_decides_only_on_the_inputs_that_it_was_made_for
     expected = torch.full((4, 256), 0.65, dtype=torch.float64)
     got = expected.float()
     got[0, 0] += 0.0105
-    limits = Limits(rms_factor=4.0, max_factor=4.0, rms_floor=1e-2, max_floor=1e-1)
+    limits = ToleranceLimits(rms_factor=4.0, max_factor=4.0, rms_floor=1e-2, max_floor=1e-1)
     for published in (True, False):
         error, mismatch = check_output(
             "y", got, expected, expected.float(), limits, published=published

@@ -15,8 +15,17 @@ from kernel_harness.tools.judge.operators.generic_operator import (
     Value,
     counting_flops,
 )
-from kernel_harness.tools.judge.operators.input_draws import Ahead, Drawer, SeedBook, pick_families
-from kernel_harness.tools.judge.operators.operator_adapter import MOST_COUNTED, Case, JudgedOperator
+from kernel_harness.tools.judge.operators.input_draws import (
+    InputGenerator,
+    PrefetchedInputs,
+    SeedBook,
+    pick_families,
+)
+from kernel_harness.tools.judge.operators.operator_adapter import (
+    MOST_COUNTED,
+    Case,
+    OperatorAdapter,
+)
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 
 from ....judging import AFFINE, read_definition, read_workloads
@@ -32,7 +41,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def operator():
-    return JudgedOperator(read_definition(AFFINE), AFFINE)
+    return OperatorAdapter(read_definition(AFFINE), AFFINE)
 
 
 def tensor(value: Value) -> torch.Tensor:
@@ -41,8 +50,8 @@ def tensor(value: Value) -> torch.Tensor:
     return value
 
 
-def drawer(operator, **options) -> Drawer:
-    return Drawer(operator, CPU, SeedBook(**options), Ahead(1 << 20))
+def drawer(operator, **options) -> InputGenerator:
+    return InputGenerator(operator, CPU, SeedBook(**options), PrefetchedInputs(1 << 20))
 
 
 def generic_definition(**changes) -> Definition:
@@ -94,27 +103,27 @@ def test_inputs_that_are_not_as_defined_are_the_operators_fault(folder):
     text = (folder / "inputs.py").read_text()
     (folder / "inputs.py").write_text(text.replace(".int()", ""))
     with pytest.raises(DatasetError, match=r"'table' was made as .*int64"):
-        JudgedOperator(read_definition(folder), folder).draw(CASE, 1, "typical", CPU)
+        OperatorAdapter(read_definition(folder), folder).draw(CASE, 1, "typical", CPU)
 
 
 def test_a_generator_that_raises_is_named_with_its_file(folder):
     (folder / "inputs.py").write_text("def generate(axes, **_):\n    raise ValueError('too few')\n")
     with pytest.raises(DatasetError, match="too few") as caught:
-        JudgedOperator(read_definition(folder), folder).draw(CASE, 1, "typical", CPU)
+        OperatorAdapter(read_definition(folder), folder).draw(CASE, 1, "typical", CPU)
     assert caught.value.where.endswith("inputs.py") and caught.value.remedy
 
 
 def test_a_file_that_does_not_import_is_named(folder):
     (folder / "oracle.py").write_text("import nothing_of_that_name\n")
     with pytest.raises(DatasetError, match="nothing_of_that_name"):
-        JudgedOperator(read_definition(folder), folder)
+        OperatorAdapter(read_definition(folder), folder)
 
 
 def test_an_edited_file_counts_at_once_and_under_another_key(folder):
-    before = JudgedOperator(read_definition(folder), folder)
+    before = OperatorAdapter(read_definition(folder), folder)
     text = (folder / "oracle.py").read_text().replace("+ 1.0", "+ 2.0")
     (folder / "oracle.py").write_text(text)
-    after = JudgedOperator(read_definition(folder), folder)
+    after = OperatorAdapter(read_definition(folder), folder)
     inputs = before.draw(CASE, 1, "typical", CPU)
     difference = after.oracle(CASE, inputs)["y"] - before.oracle(CASE, inputs)["y"]
     assert torch.allclose(difference, torch.ones_like(difference))
@@ -126,7 +135,7 @@ def test_an_edited_file_counts_at_once_and_under_another_key(folder):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_generic_inputs_have_the_defined_shapes_in_every_family(family):
-    operator = JudgedOperator(generic_definition())
+    operator = OperatorAdapter(generic_definition())
     inputs = operator.draw(Case("w", {"m": 3}), 1, family, CPU)
     assert tensor(inputs["x"]).shape == (3, 8) and tensor(inputs["x"]).dtype == torch.bfloat16
     assert isinstance(inputs["s"], float)
@@ -136,20 +145,20 @@ def test_generic_inputs_have_the_defined_shapes_in_every_family(family):
 @pytest.mark.parametrize("dtype", TORCH_DTYPES)
 def test_generic_inputs_of_every_dtype_can_be_drawn(dtype):
     inputs = {"x": {"shape": ["m", "n"], "dtype": dtype}}
-    operator = JudgedOperator(generic_definition(inputs=inputs))
+    operator = OperatorAdapter(generic_definition(inputs=inputs))
     drawn = operator.draw(Case("w", {"m": 3}), 1, "typical", CPU)
     assert tensor(drawn["x"]).dtype == TORCH_DTYPES[dtype]
 
 
 def test_empty_workloads_can_be_drawn_and_expected():
-    operator = JudgedOperator(generic_definition())
+    operator = OperatorAdapter(generic_definition())
     draw = drawer(operator).draw(Case("w", {"m": 0}))
     assert draw.expected["y"].shape == (0, 8)
 
 
 def test_the_generic_oracle_is_finer_than_the_reference():
     source = "def run(x, s):\n    return x * s * s\n"
-    operator = JudgedOperator(generic_definition(reference=source))
+    operator = OperatorAdapter(generic_definition(reference=source))
     draw = drawer(operator).draw(Case("w", {"m": 64}, scalars={"s": 0.3}))
     assert draw.expected["y"].dtype == torch.float32
     assert draw.trusted["y"].dtype == torch.bfloat16
@@ -161,14 +170,14 @@ def test_a_reference_that_refuses_wider_inputs_is_its_own_oracle():
     source = (
         "import torch\ndef run(x, s):\n    assert x.dtype == torch.bfloat16\n    return x * s\n"
     )
-    operator = JudgedOperator(generic_definition(reference=source))
+    operator = OperatorAdapter(generic_definition(reference=source))
     draw = drawer(operator).draw(Case("w", {"m": 4}, scalars={"s": 0.3}))
     assert torch.equal(draw.expected["y"], draw.trusted["y"])
 
 
 def test_a_reference_that_changes_its_inputs_leaves_the_draw_alone():
     source = "def run(x, s):\n    x.mul_(s)\n    return x\n"
-    operator = JudgedOperator(generic_definition(reference=source))
+    operator = OperatorAdapter(generic_definition(reference=source))
     draw = drawer(operator).draw(Case("w", {"m": 4}, scalars={"s": 0.5}))
     again = operator.draw(draw.case, draw.seed, draw.family, CPU)
     assert torch.equal(tensor(draw.inputs["x"]), tensor(again["x"]))
@@ -179,7 +188,7 @@ def test_without_a_cost_of_its_own_the_products_of_the_reference_are_counted():
         "import torch\ndef run(x, s):\n    for _ in range(3):\n"
         "        x = (x.float() @ torch.eye(8) * s).to(x.dtype)\n    return x\n"
     )
-    operator = JudgedOperator(generic_definition(reference=products))
+    operator = OperatorAdapter(generic_definition(reference=products))
     case = Case("w", {"m": 4})
     assert operator.cost(case).flops == {}
     drawer(operator).draw(case)
@@ -197,7 +206,7 @@ def cost(axes, *, structure=None, inputs=None):
 
 def test_an_expectation_gives_way_to_the_mean_work_of_typical_draws(folder):
     (folder / "cost.py").write_text(COUNTED)
-    operator = JudgedOperator(read_definition(folder), folder)
+    operator = OperatorAdapter(read_definition(folder), folder)
     draws = drawer(operator)
     assert operator.cost(CASE).bytes_read == 100
     first = draws.draw(CASE)
@@ -214,7 +223,7 @@ def test_an_expectation_gives_way_to_the_mean_work_of_typical_draws(folder):
 
 def test_a_cost_that_fails_on_inputs_leaves_the_expectation(folder):
     (folder / "cost.py").write_text(COUNTED.replace('inputs["x"]', 'inputs["gone"]'))
-    operator = JudgedOperator(read_definition(folder), folder)
+    operator = OperatorAdapter(read_definition(folder), folder)
     drawer(operator).draw(CASE)
     assert operator.cost(CASE).bytes_read == 100
 
@@ -233,7 +242,7 @@ def test_a_reference_that_cannot_be_counted_is_run_all_the_same():
 
 def test_a_reference_of_the_wrong_shape_is_the_datasets_fault():
     source = "def run(x, s):\n    return x[:1]\n"
-    operator = JudgedOperator(generic_definition(reference=source))
+    operator = OperatorAdapter(generic_definition(reference=source))
     with pytest.raises(DatasetError, match="shape"):
         drawer(operator).draw(Case("w", {"m": 4}))
 
@@ -246,7 +255,7 @@ def test_a_missing_blob_is_named(tmp_path):
             "inputs": {"x": {"type": "safetensors", "path": "blob/a.st", "tensor_key": "x"}},
         }
     )
-    operator = JudgedOperator(generic_definition(), None, tmp_path)
+    operator = OperatorAdapter(generic_definition(), None, tmp_path)
     with pytest.raises(DatasetError) as caught:
         operator.draw(operator.case(workload), 1, "typical", CPU)
     assert caught.value.where.endswith("blob/a.st")
@@ -256,7 +265,7 @@ def test_a_blob_that_was_not_fetched_is_named_with_the_remedy(tmp_path):
     spec = {"type": "safetensors", "path": "a.st", "tensor_key": "x"}
     workload = Workload.model_validate({"uuid": "w", "axes": {"m": 4}, "inputs": {"x": spec}})
     (tmp_path / "a.st").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
-    operator = JudgedOperator(generic_definition(), None, tmp_path)
+    operator = OperatorAdapter(generic_definition(), None, tmp_path)
     with pytest.raises(DatasetError, match="git lfs pull"):
         operator.draw(operator.case(workload), 1, "typical", CPU)
 
@@ -269,7 +278,7 @@ def test_a_stored_tensor_is_what_is_drawn(tmp_path):
     save_file({"x": stored}, str(tmp_path / "blob" / "a.st"))
     spec = {"type": "safetensors", "path": "./blob/a.st", "tensor_key": "x"}
     workload = Workload.model_validate({"uuid": "w", "axes": {"m": 4}, "inputs": {"x": spec}})
-    operator = JudgedOperator(generic_definition(), None, tmp_path)
+    operator = OperatorAdapter(generic_definition(), None, tmp_path)
     drawn = operator.draw(operator.case(workload), 1, "typical", CPU)
     assert torch.equal(tensor(drawn["x"]), stored)
 
@@ -309,7 +318,7 @@ def test_a_twin_differs_in_a_few_places_and_its_expectation_follows(operator):
 def test_twins_can_be_made_of_every_dtype(dtype):
     inputs = {"x": {"shape": ["m", "n"], "dtype": dtype}}
     source = "def run(x):\n    return x.float().bfloat16()\n"
-    operator = JudgedOperator(generic_definition(inputs=inputs, reference=source))
+    operator = OperatorAdapter(generic_definition(inputs=inputs, reference=source))
     made = drawer(operator)
     draw = made.draw(Case("w", {"m": 64}))
     assert not torch.equal(made.twin(draw).expected["y"], draw.expected["y"])
@@ -326,23 +335,23 @@ def test_a_prepared_draw_is_used_once(operator):
 
 
 def test_a_draw_made_for_later_serves_one_other_trial_once(operator):
-    ahead = Ahead(1 << 20)
-    assert Drawer(operator, CPU, SeedBook(), ahead).prepare_for_later(CASE)
-    assert not Drawer(operator, CPU, SeedBook(), ahead).prepare_for_later(CASE)
-    later = Drawer(operator, CPU, SeedBook(), ahead)
+    ahead = PrefetchedInputs(1 << 20)
+    assert InputGenerator(operator, CPU, SeedBook(), ahead).prepare_for_later(CASE)
+    assert not InputGenerator(operator, CPU, SeedBook(), ahead).prepare_for_later(CASE)
+    later = InputGenerator(operator, CPU, SeedBook(), ahead)
     assert later.draw(CASE).seed != later.draw(CASE).seed
     assert not ahead.has(operator.key, CASE)
 
 
 def test_a_replay_uses_nothing_that_was_prepared(operator):
-    ahead = Ahead(1 << 20)
-    Drawer(operator, CPU, SeedBook(), ahead).prepare_for_later(CASE)
-    replaying = Drawer(operator, CPU, SeedBook(replay={"w": [7]}), ahead)
+    ahead = PrefetchedInputs(1 << 20)
+    InputGenerator(operator, CPU, SeedBook(), ahead).prepare_for_later(CASE)
+    replaying = InputGenerator(operator, CPU, SeedBook(replay={"w": [7]}), ahead)
     assert replaying.draw(CASE).seed == 7
 
 
 def test_draws_made_for_later_keep_their_bound_of_bytes(operator):
-    made = Drawer(operator, CPU, SeedBook(), Ahead(10))
+    made = InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(10))
     assert not made.prepare_for_later(CASE)
     large = Case("large", {"m": 1 << 18}, scalars={"alpha": 0.5})
     assert not drawer(operator).prepare_for_later(large)

@@ -15,7 +15,7 @@ from kernel_harness.tools.judge.processes.prewarmed import (
     CONTEXT_BYTES,
     MOST,
     SHARE,
-    Waiting,
+    PrewarmedPool,
     how_many,
 )
 from kernel_harness.tools.messages import candidate as wire
@@ -57,7 +57,7 @@ class Nursery:
 
 def test_what_waits_is_taken_once_and_the_oldest_first():
     nursery = Nursery()
-    waiting = Waiting(2, nursery)
+    waiting = PrewarmedPool(2, nursery)
     waiting.fill()
     assert waiting.first is nursery.made[0]
     assert [waiting.take(), waiting.take(), waiting.take()] == [*nursery.made, None]
@@ -65,7 +65,7 @@ def test_what_waits_is_taken_once_and_the_oldest_first():
 
 def test_it_is_filled_to_what_is_missing():
     nursery = Nursery()
-    waiting = Waiting(3, nursery)
+    waiting = PrewarmedPool(3, nursery)
     waiting.fill()
     waiting.take()
     waiting.fill()
@@ -75,7 +75,7 @@ def test_it_is_filled_to_what_is_missing():
 @pytest.mark.parametrize("fate", [Process(comes_up=False), Process(gone=True)])
 def test_one_that_was_lost_is_passed_over(fate):
     nursery = Nursery()
-    waiting = Waiting(2, nursery)
+    waiting = PrewarmedPool(2, nursery)
     waiting.fill()
     nursery.made[0].comes_up, nursery.made[0].gone = fate.comes_up, fate.gone
     assert waiting.take() is nursery.made[1]
@@ -84,7 +84,7 @@ def test_one_that_was_lost_is_passed_over(fate):
 
 def test_one_that_does_not_come_up_is_not_kept():
     nursery = Nursery(fate=[Process(comes_up=False)])
-    waiting = Waiting(2, nursery)
+    waiting = PrewarmedPool(2, nursery)
     waiting.fill()
     assert waiting.take() is nursery.made[1]
     assert waiting.take() is None
@@ -131,7 +131,7 @@ def test_the_first_answer_waits_for_the_device(session):
 
 def test_closing_ends_them_all_even_where_the_zygote_is_gone():
     nursery = Nursery()
-    waiting = Waiting(2, nursery)
+    waiting = PrewarmedPool(2, nursery)
     waiting.fill()
     nursery.made[0].gone = True
     waiting.close()

@@ -12,19 +12,23 @@ import numpy as np
 import pytest
 import torch
 
-from kernel_harness.tools.judge.calls.judged_call import Exchange
+from kernel_harness.tools.judge.calls.judged_call import JudgedCall
 from kernel_harness.tools.judge.checks import integrity
-from kernel_harness.tools.judge.operators.input_draws import Ahead, Drawer, SeedBook
-from kernel_harness.tools.judge.operators.operator_adapter import Case, JudgedOperator
-from kernel_harness.tools.judge.processes.lost import Lost
+from kernel_harness.tools.judge.operators.input_draws import (
+    InputGenerator,
+    PrefetchedInputs,
+    SeedBook,
+)
+from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
+from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.judge.processes.progress import (
     Cancellation,
     Reporter,
     TrialCancelledError,
 )
 from kernel_harness.tools.judge.timing import paired_timing as timing_room
-from kernel_harness.tools.judge.timing.paired_timing import Timed, Timing
-from kernel_harness.tools.judge.timing.process_pairs import Block
+from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
+from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
 from kernel_harness.tools.judge.timing.samples import Samples, half_width, kernel_times, log_ratios
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
@@ -48,13 +52,13 @@ def honest(x, w, table, alpha):
 class ScriptedBlocks:
     """Blocks whose processes are up at once."""
 
-    blocks: list[Block]
+    blocks: list[ProcessPair]
     shared: int = 0
 
-    def ready(self, checked: Exchange, note: Any) -> list[Block]:
+    def ready(self, checked: JudgedCall, note: Any) -> list[ProcessPair]:
         return self.blocks
 
-    def share_compiled(self, block: Block) -> None:
+    def share_compiled(self, block: ProcessPair) -> None:
         self.shared += 1
 
 
@@ -74,11 +78,11 @@ H200 = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)
 
 @pytest.fixture(autouse=True)
 def cold_device(monkeypatch):
-    monkeypatch.setattr(Timing, "_preheat", lambda self: None)
+    monkeypatch.setattr(PairedTiming, "_preheat", lambda self: None)
 
 
-def exchange(session: ScriptedSession, seed: int = 1) -> Exchange:
-    made = Exchange(session, read_definition(AFFINE), CPU, random.Random(seed))
+def exchange(session: ScriptedSession, seed: int = 1) -> JudgedCall:
+    made = JudgedCall(session, read_definition(AFFINE), CPU, random.Random(seed))
     assert made.map([CASE]) is None
     return made
 
@@ -90,7 +94,7 @@ def run(
     cancellation: Cancellation | None = None,
     deadline_s: float = 60.0,
     **checks: Any,
-) -> tuple[Timed, Timing]:
+) -> tuple[Timed, PairedTiming]:
     solution = make_solution(HONEST, definition="affine_n64")
     numbers = {"pairs_per_block": 4, "max_pairs": 8, "half_width": 0.0, "warm_calls": 2, **checks}
     plan = make_plan(
@@ -99,12 +103,12 @@ def run(
         checks=wire_judge.Checks(**numbers),
         hardware_file=str(HARDWARE),
     )
-    operator = JudgedOperator(read_definition(AFFINE), AFFINE)
-    timing = Timing(
+    operator = OperatorAdapter(read_definition(AFFINE), AFFINE)
+    timing = PairedTiming(
         plan,
         ScriptedRoom(H200),  # pyright: ignore[reportArgumentType]
         operator,
-        Drawer(operator, CPU, SeedBook(), Ahead(1 << 20)),
+        InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(1 << 20)),
         Reporter(lambda message: None, plan.evaluation_id),
         cancellation or Cancellation(),
         random.Random(7),
@@ -112,7 +116,7 @@ def run(
     )
     others: list[ScriptedSession | None] = [*(baselines or [None] * len(candidates))]
     blocks = [
-        Block(exchange(c, i), exchange(b, i + 50) if b else None)
+        ProcessPair(exchange(c, i), exchange(b, i + 50) if b else None)
         for i, (c, b) in enumerate(zip(candidates, others, strict=True))
     ]
     processes: Any = ScriptedBlocks(blocks)
@@ -180,13 +184,13 @@ def test_a_wrong_result_in_any_timed_call_is_found(wrong_at):
 
 
 def test_a_process_lost_while_it_is_timed_is_the_candidates_failure():
-    lost = Lost("crash", "The candidate's process was killed by SIGSEGV.", -11)
+    lost = ProcessLost("crash", "The candidate's process was killed by SIGSEGV.", -11)
     timed, _ = run([ScriptedSession(honest, [9_000], lost_at=(5, lost))])
     assert timed.status is Status.RUNTIME_ERROR and timed.measurement is None
 
 
 def test_a_baseline_that_is_lost_costs_the_comparison_only():
-    lost = Lost("crash", "It died.", -11)
+    lost = ProcessLost("crash", "It died.", -11)
     baseline = ScriptedSession(honest, [12_000], lost_at=(4, lost))
     timed, timing = run([ScriptedSession(honest, [9_000])], [baseline])
     assert timed.failure is None and timed.measurement is not None and timed.baseline is None
@@ -245,7 +249,7 @@ def test_a_process_lost_while_its_times_are_read_is_the_candidates_failure(kind)
         def ask(self, message, fds=()):
             super().ask(message, fds)
             if isinstance(message, wire.Collect):
-                self._answer = Lost(kind, "It is gone.", -11)
+                self._answer = ProcessLost(kind, "It is gone.", -11)
 
     timed, timing = run([Lostling(honest, [9_000])])
     assert timed.failure is not None and timed.measurement is None
@@ -258,7 +262,7 @@ def test_a_baseline_lost_while_its_times_are_read_costs_the_comparison_only():
         def ask(self, message, fds=()):
             super().ask(message, fds)
             if isinstance(message, wire.Collect):
-                self._answer = Lost("crash", "It is gone.", -11)
+                self._answer = ProcessLost("crash", "It is gone.", -11)
 
     baseline = Lostling(honest, [12_000])
     timed, _ = run([ScriptedSession(honest, [9_000])], [baseline])

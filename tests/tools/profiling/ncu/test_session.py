@@ -10,10 +10,10 @@ import pytest
 from kernel_harness.tools.devices.profilers import Capability, ProfilingTool
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
 from kernel_harness.tools.profiling.ncu.command import ProfileSet, Refusal
-from kernel_harness.tools.profiling.ncu.session import Counting
-from kernel_harness.tools.profiling.runs.profile_store import Shelf
+from kernel_harness.tools.profiling.ncu.session import NcuSession
+from kernel_harness.tools.profiling.runs.profile_store import ProfileStore
 from kernel_harness.tools.profiling.runs.profiles import WorkloadProfile
-from kernel_harness.tools.profiling.runs.runner import Runs
+from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +49,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def bench(tmp_path: Path):
-    """Builds a `Counting` around a scripted ncu."""
+    """Builds a `NcuSession` around a scripted ncu."""
     pages = tmp_path / "pages"
     pages.mkdir()
     (pages / "raw.csv").write_text(RAW)
@@ -57,7 +57,7 @@ def bench(tmp_path: Path):
     (pages / "details.txt").write_text("the whole report")
     tmp_path.chmod(0o755)
 
-    def build(says: str = "==PROF== done", *, writes: bool = True, **able: bool) -> Counting:
+    def build(says: str = "==PROF== done", *, writes: bool = True, **able: bool) -> NcuSession:
         ncu = tmp_path / "ncu"
         log = str(tmp_path / "log")
         ncu.write_text(
@@ -79,8 +79,8 @@ def bench(tmp_path: Path):
             cupti=none,
             **able,
         )
-        shelf = Shelf(tmp_path / "profiles", "test")
-        return Counting(Runs("cpu"), shelf, capability, ProfileSet.BASIC, 60.0)
+        shelf = ProfileStore(tmp_path / "profiles", "test")
+        return NcuSession(ProfileRunner("cpu"), shelf, capability, ProfileSet.BASIC, 60.0)
 
     return build
 

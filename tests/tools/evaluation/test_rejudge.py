@@ -9,7 +9,7 @@ import pytest
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.errors import CapabilityError, RequestError
 from kernel_harness.tools.evaluation.record_store import RecordStore
-from kernel_harness.tools.evaluation.replay import Replaying, draws_repeated
+from kernel_harness.tools.evaluation.rejudge import ReplayService, draws_repeated
 from kernel_harness.tools.evaluation.service import EvaluateRequest
 from kernel_harness.tools.schema.evaluation import (
     DeviceInfo,
@@ -88,8 +88,8 @@ def solution() -> Solution:
 
 @pytest.fixture
 def replaying(tmp_path: Path, dataset: Dataset):
-    def made(service: Service) -> Replaying:
-        return Replaying(
+    def made(service: Service) -> ReplayService:
+        return ReplayService(
             evaluations=service,  # pyright: ignore[reportArgumentType]
             records=RecordStore(tmp_path / "records"),
             archive=Archive(tmp_path / "archive"),

@@ -21,7 +21,6 @@ from ..schema.flashinfer_trace import Solution
 from ..workloads.dataset import Dataset
 from ..workloads.operators import Operator
 from ..workloads.workspace import read_workspace
-from .comparison import summarised
 from .plan import replay_checks
 from .record_store import RecordStore
 from .service import EvaluateRequest, EvaluationService
@@ -54,7 +53,7 @@ class Rejudged:
 
 
 @dataclass(frozen=True)
-class Replaying:
+class ReplayService:
     """Repeats verdicts of one harness."""
 
     evaluations: EvaluationService
@@ -225,6 +224,8 @@ def recompute(record: Evaluation) -> Recomputation:
     """
     noted = record.evidence.noise_floor or {}
     floor = {name: float(v) for name, v in noted.items() if isinstance(v, int | float)}
+    from .comparison import summarised  # scipy: too heavy for the start of a server
+
     again = summarised(record, floor)
     found = list(_differing("totals", record.totals.model_dump(), again.totals.model_dump()))
     for before, after in zip(record.workloads, again.workloads, strict=True):

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from kernel_harness.tools.errors import InfrastructureError
-from kernel_harness.tools.profiling.runs.runner import ProfiledWorkload, Runs, place_inputs
+from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner, WorkloadInputs, place_inputs
 from kernel_harness.tools.profiling.timeline.chrome_trace import read_timeline
 
 from ..conftest import subject_of
@@ -51,7 +51,9 @@ def ends(pid: int, seconds: float = 5.0) -> bool:
 
 @pytest.mark.process
 async def test_a_candidate_is_built_loaded_warmed_up_and_called_once(subject, workload):
-    async with Runs("cpu").run(subject, workload, "timeline", alone, timeout_s=100) as result:
+    async with ProfileRunner("cpu").run(
+        subject, workload, "timeline", alone, timeout_s=100
+    ) as result:
         assert result.answer is not None, result.finished.output
         assert (result.answer.stage, result.failure) == ("done", None)
         assert len(result.answer.host_us) == 10
@@ -74,7 +76,9 @@ async def test_a_candidate_is_built_loaded_warmed_up_and_called_once(subject, wo
 )
 async def test_a_candidates_fault_is_told_with_its_stage(workload, source, stage, words):
     subject = subject_of(source)
-    async with Runs("cpu").run(subject, workload, "counters", alone, timeout_s=100) as result:
+    async with ProfileRunner("cpu").run(
+        subject, workload, "counters", alone, timeout_s=100
+    ) as result:
         assert result.failure is not None, result.finished.output
         assert result.failure.startswith(f"{stage}: ")
         assert words in result.failure
@@ -88,7 +92,9 @@ async def test_the_profiler_has_the_candidates_account_and_environment(
     def tell(folder: Path, target) -> list[str]:
         return [sys.executable, "-c", TELL]
 
-    async with Runs("cpu").run(subject, workload, "counters", tell, timeout_s=60) as result:
+    async with ProfileRunner("cpu").run(
+        subject, workload, "counters", tell, timeout_s=60
+    ) as result:
         facts = json.loads(result.finished.output.strip().splitlines()[-1])
         assert facts["no_new_privs"]
         assert facts["folder"] == str(result.folder)
@@ -103,7 +109,9 @@ async def test_a_run_that_hangs_is_killed_with_all_that_it_started(subject, work
     def hang(folder: Path, target) -> list[str]:
         return ["/bin/sh", "-c", "sleep 99 & echo $!; sleep 99"]
 
-    async with Runs("cpu").run(subject, workload, "counters", hang, timeout_s=1.5) as result:
+    async with ProfileRunner("cpu").run(
+        subject, workload, "counters", hang, timeout_s=1.5
+    ) as result:
         assert result.finished.timed_out
         child = int(result.finished.output.split()[0])
     assert ends(child)
@@ -113,13 +121,15 @@ async def test_a_process_that_leaves_its_session_is_ended_with_the_run(subject, 
     def leave(folder: Path, target) -> list[str]:
         return ["/bin/sh", "-c", "setsid sleep 99 >/dev/null 2>&1 & echo $!; exit 4"]
 
-    async with Runs("cpu").run(subject, workload, "counters", leave, timeout_s=60) as result:
+    async with ProfileRunner("cpu").run(
+        subject, workload, "counters", leave, timeout_s=60
+    ) as result:
         assert (result.finished.status, result.finished.timed_out) == (4, False)
         assert ends(int(result.finished.output.split()[0]))
 
 
 async def test_cancelling_the_caller_kills_the_run(subject, workload):
-    runs, folders = Runs("cpu"), []
+    runs, folders = ProfileRunner("cpu"), []
 
     def hang(folder: Path, target) -> list[str]:
         folders.append(folder)
@@ -137,7 +147,9 @@ async def test_what_a_candidate_prints_without_end_is_cut(subject, workload):
     def shout(folder: Path, target) -> list[str]:
         return ["/bin/sh", "-c", "head -c 20000000 /dev/zero | tr '\\0' x"]
 
-    async with Runs("cpu").run(subject, workload, "counters", shout, timeout_s=60) as result:
+    async with ProfileRunner("cpu").run(
+        subject, workload, "counters", shout, timeout_s=60
+    ) as result:
         assert len(result.finished.output) == 8 << 20
 
 
@@ -145,14 +157,16 @@ async def test_an_answer_that_is_a_link_is_not_followed(subject, workload):
     def link(folder: Path, target) -> list[str]:
         return ["/bin/ln", "-s", "/etc/hostname", str(folder / "answer.json")]
 
-    async with Runs("cpu").run(subject, workload, "counters", link, timeout_s=60) as result:
+    async with ProfileRunner("cpu").run(
+        subject, workload, "counters", link, timeout_s=60
+    ) as result:
         assert result.answer is None
 
 
 async def test_missing_inputs_are_a_fault_of_ours(subject, tmp_path):
-    workload = ProfiledWorkload("w", {"n": 4}, tmp_path / "none")
+    workload = WorkloadInputs("w", {"n": 4}, tmp_path / "none")
     with pytest.raises(InfrastructureError, match="inputs could not be placed"):
-        async with Runs("cpu").run(subject, workload, "counters", alone, timeout_s=5):
+        async with ProfileRunner("cpu").run(subject, workload, "counters", alone, timeout_s=5):
             pass
 
 

@@ -2,7 +2,7 @@
 
 The command is a profiler's, started through `candidate/profiled/launch`, which takes the
 candidate's account first and ends all that descends from it, on timeout, on cancel and by
-`Runs.kill`; the folder goes with the run.
+`ProfileRunner.kill`; the folder goes with the run.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ...messages.profiler import (
     ANSWER_BYTES,
     LaunchOutcome,
     OutputSpec,
-    ProfileAnswer,
     ProfileLaunch,
+    ProfileReply,
     ProfileRun,
     read_message,
     write_message,
@@ -76,7 +76,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class ProfiledWorkload:
+class WorkloadInputs:
     """On what.
 
     Attributes:
@@ -108,7 +108,7 @@ class RunResult:
 
     folder: Path
     finished: Finished
-    answer: ProfileAnswer | None
+    answer: ProfileReply | None
     outcome: LaunchOutcome | None
 
     @property
@@ -121,7 +121,7 @@ class RunResult:
 
 
 @dataclass
-class Runs:
+class ProfileRunner:
     """Starts profiled runs on one device, and can end them all.
 
     Args:
@@ -146,7 +146,7 @@ class Runs:
     async def run(
         self,
         subject: Subject,
-        workload: ProfiledWorkload,
+        workload: WorkloadInputs,
         mode: Mode,
         wrap: Wrap,
         *,
@@ -190,7 +190,7 @@ class Runs:
             yield RunResult(
                 folder=folder,
                 finished=finished,
-                answer=_told(ProfileAnswer, Path(request.answer_file)),
+                answer=_told(ProfileReply, Path(request.answer_file)),
                 outcome=_told(LaunchOutcome, folder / "outcome.json"),
             )
         finally:
@@ -244,7 +244,7 @@ class Runs:
         self,
         folder: Path,
         subject: Subject,
-        workload: ProfiledWorkload,
+        workload: WorkloadInputs,
         mode: Mode,
         warm_calls: int,
     ) -> ProfileRun:
@@ -260,7 +260,7 @@ class Runs:
 
 def profile_run(
     subject: Subject,
-    workload: ProfiledWorkload,
+    workload: WorkloadInputs,
     mode: Mode,
     folder: Path,
     device: str,
