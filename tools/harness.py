@@ -74,10 +74,8 @@ class Harness:
         self.promoting = PromotionVerifier(
             self.archive, self.evaluations, self.inspection, self.device
         )
-        folder = settings.workspaces_dir
-        self._replaying = ReplayService(
-            self.evaluations, self.records, self.archive, dataset, folder, self.device
-        )
+        places = (dataset, settings.workspaces_dir, self.device)
+        self._replaying = ReplayService(self.evaluations, self.records, self.archive, *places)
         self._reports = Reports(dataset, self.records, self.archive, settings.profiles_dir)
 
     @classmethod

@@ -14,7 +14,8 @@ import json, sys
 from pathlib import Path
 import torch
 from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
-from kernel_harness.tools.workloads.operators import load_by_path, read_policy
+from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.policy import read_policy
 
 kernels, found = Path(sys.argv[1]), {}
 
