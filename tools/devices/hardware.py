@@ -1,9 +1,11 @@
-"""Devices and their nominal rates, from hardware.json."""
+"""Devices and architectures, from hardware.json: rates of a board, limits of a multiprocessor."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -59,10 +61,46 @@ class Hardware(BaseModel):
     identity: Identity
     sm_count: int
     l2_bytes: Rate
-    shared_bytes_per_sm: Rate
     memory_bytes_per_s: Rate
     flops: dict[str, Rate] = Field(description="Dense operations per second by precision.")
     calibrated: Calibration = Field(default_factory=Calibration)
+
+
+class Architecture(BaseModel):
+    """What one multiprocessor of an architecture grants; sizes in bytes, registers of 32 bits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Without its feature suffix: 'sm_90', never 'sm_90a'.")
+    source: str
+    threads_per_warp: int
+    threads_per_block: int
+    warps_per_sm: int
+    blocks_per_sm: int
+    registers_per_sm: int
+    registers_per_thread: int
+    shared_bytes_per_sm: int
+    shared_bytes_per_block: int = Field(description="Opted in to, static and dynamic together.")
+    shared_bytes_reserved_per_block: int
+    shared_unit: int = Field(description="Bytes in which shared memory is granted to a block.")
+    register_unit: int = Field(description="Registers in which they are granted to a warp.")
+    warp_unit: int = Field(description="Warps whose registers are granted together.")
+
+
+@dataclass(frozen=True)
+class TargetFacts:
+    """What a program can ask of a device: of one that is compiled for and is not here."""
+
+    capability: int
+    """Compute capability times ten."""
+    sm_count: int
+    warp_size: int
+    threads_per_sm: int
+    registers_per_sm: int
+    shared_bytes_per_sm: int
+    shared_bytes_per_block: int
+    l2_bytes: int
+    memory_clock_khz: int
 
 
 def load_hardware(path: Path) -> dict[str, Hardware]:
@@ -102,8 +140,61 @@ def devices_named(names: Sequence[str], path: Path) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def shipped_hardware() -> dict[str, Hardware]:
-    """The table that comes with the operators."""
-    return load_hardware(Path(str(files("kernel_harness.kernels"))) / "hardware.json")
+    """The devices of the table that comes with the operators."""
+    return load_hardware(_shipped_table())
+
+
+@lru_cache(maxsize=1)
+def architectures() -> dict[str, Architecture]:
+    """The architectures of the table that comes with the operators, by name ('sm_90')."""
+    table = json.loads(_shipped_table().read_text(encoding="utf-8"))["architectures"]
+    return {name: Architecture(name=name, **entry) for name, entry in table.items()}
+
+
+def _shipped_table() -> Path:
+    return Path(str(files("kernel_harness.kernels"))) / "hardware.json"
+
+
+def architecture_of(target: str) -> Architecture | None:
+    """The architecture that 'sm_90', 'sm_90a', 'sm_100f', '90a' or '9.0' names; None if unknown."""
+    match = re.fullmatch(r"(?:sm_)?(\d+)(?:\.(\d+))?[af]?", target.strip())
+    if match is None:
+        return None
+    return architectures().get(f"sm_{match.group(1)}{match.group(2) or ''}")
+
+
+def target_facts(target: str) -> TargetFacts | None:
+    """Facts of a device of one architecture; None for an architecture that is not in the table.
+
+    Multiprocessors, L2 and memory clock are those of the first device of this architecture in the
+    table; else of this major version; else of Hopper's.
+
+    Args:
+        target: an architecture, as `architecture_of` takes it.
+    """
+    architecture = architecture_of(target)
+    if architecture is None:
+        return None
+    capability = int(architecture.name.removeprefix("sm_"))
+    by_capability: dict[int, Hardware] = {}
+    for entry in shipped_hardware().values():
+        own = int(entry.compute_capability.replace(".", ""))
+        by_capability.setdefault(own, entry)
+        by_capability.setdefault(own // 10, entry)
+    near = (capability, capability // 10, 90)
+    device = next(by_capability[key] for key in near if key in by_capability)
+    low, high = device.identity.memory_mhz
+    return TargetFacts(
+        capability=capability,
+        sm_count=device.sm_count,
+        warp_size=architecture.threads_per_warp,
+        threads_per_sm=architecture.threads_per_warp * architecture.warps_per_sm,
+        registers_per_sm=architecture.registers_per_sm,
+        shared_bytes_per_sm=architecture.shared_bytes_per_sm,
+        shared_bytes_per_block=architecture.shared_bytes_per_block,
+        l2_bytes=round(device.l2_bytes.value),
+        memory_clock_khz=(low + high) * 500,
+    )
 
 
 def identify(

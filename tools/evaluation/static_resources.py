@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from ..devices.occupancy import THREADS_PER_WARP, TargetLimits, limits_of, theoretical_occupancy
+from ..devices.hardware import Architecture, architecture_of
+from ..devices.occupancy import theoretical_occupancy
 from ..messages.candidate import CompiledKernel
 from ..schema.evaluation import StaticCheck, StaticKernel
 
@@ -107,12 +108,12 @@ def explained(kernel: StaticKernel) -> StaticKernel:
     if "total" in kernel.instructions or kernel.occupancy is not None:
         return kernel
     instructions = classify_opcodes(kernel.instructions) if kernel.instructions else {}
-    limits = limits_of(kernel.target)
+    architecture = architecture_of(kernel.target)
     fraction, limit = None, None
     notes = list(kernel.notes)
-    if limits is not None and kernel.threads and kernel.registers is not None:
+    if architecture is not None and kernel.threads and kernel.registers is not None:
         occupancy = theoretical_occupancy(
-            limits,
+            architecture,
             threads=kernel.threads,
             registers=kernel.registers,
             shared_bytes=kernel.shared_bytes or 0,
@@ -120,10 +121,10 @@ def explained(kernel: StaticKernel) -> StaticKernel:
         fraction, limit = round(occupancy.fraction, 4), occupancy.limit
         if occupancy.blocks == 0:
             notes.append(f"One block does not fit on a multiprocessor of {kernel.target}: {limit}.")
-    elif limits is None:
+    elif architecture is None:
         notes.append(f"Occupancy limits of {kernel.target} are not in the table.")
     elif kernel.registers is not None:
-        notes.append(_block_size_note(kernel, limits))
+        notes.append(_block_size_note(kernel, architecture))
     notes += _notes(kernel, instructions)
     return kernel.model_copy(
         update={
@@ -173,17 +174,17 @@ def _loads(instructions: Mapping[str, int]) -> tuple[int, int]:
     return loads, wide
 
 
-def _block_size_note(kernel: StaticKernel, limits: TargetLimits) -> str:
+def _block_size_note(kernel: StaticKernel, architecture: Architecture) -> str:
     """What can be said of occupancy where nothing tells how many threads a block has."""
     one_warp = theoretical_occupancy(
-        limits,
-        threads=THREADS_PER_WARP,
+        architecture,
+        threads=architecture.threads_per_warp,
         registers=kernel.registers or 0,
         shared_bytes=kernel.shared_bytes or 0,
     )
-    warps = min(one_warp.by_resource["registers"], limits.warps)
+    warps = min(one_warp.by_resource["registers"], architecture.warps_per_sm)
     said = f"Its block size is not in the code (no __launch_bounds__): registers allow {warps} of "
-    said += f"{limits.warps} warps"
+    said += f"{architecture.warps_per_sm} warps"
     if kernel.shared_bytes:
         said += f", static shared memory {one_warp.by_resource['shared_memory']} blocks"
     return f"{said}."

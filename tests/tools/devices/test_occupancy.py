@@ -6,24 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.devices.occupancy import LIMITS, limits_of, theoretical_occupancy
+from kernel_harness.tools.devices.hardware import architectures
+from kernel_harness.tools.devices.occupancy import theoretical_occupancy
 
-H = LIMITS["sm_90"]
-
-
-@pytest.mark.parametrize("target", ["sm_90", "sm_90a", "90a", "90", "9.0"])
-def test_a_feature_suffix_does_not_change_the_limits(target):
-    assert limits_of(target) is LIMITS["sm_90"]
-
-
-def test_blackwell_is_found_by_its_two_part_capability():
-    assert limits_of("10.0") is LIMITS["sm_100"]
-    assert limits_of("sm_100f") is LIMITS["sm_100"]
-
-
-@pytest.mark.parametrize("target", ["", "sm_", "gfx942", "sm_999"])
-def test_an_unknown_target_has_no_limits(target):
-    assert limits_of(target) is None
+H = architectures()["sm_90"]
 
 
 @pytest.mark.parametrize(
@@ -47,13 +33,13 @@ def test_worked_examples_of_hopper_occupancy(threads, registers, shared, blocks,
 
 
 @given(
-    st.sampled_from(sorted(LIMITS)),
+    st.sampled_from(sorted(architectures())),
     st.integers(1, 1024),
     st.integers(0, 255),
     st.integers(0, 232_448),
 )
 def test_occupancy_stays_within_the_machine_and_falls_with_use(target, threads, registers, shared):
-    limits = LIMITS[target]
+    limits = architectures()[target]
     got = theoretical_occupancy(limits, threads=threads, registers=registers, shared_bytes=shared)
     assert 0 <= got.fraction <= 1
     assert got.blocks == min(got.by_resource.values()) == got.by_resource[got.limit]

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from ...devices.occupancy import LIMITS, THREADS_PER_WARP, theoretical_occupancy
+from ...devices.hardware import Architecture, architectures
+from ...devices.occupancy import theoretical_occupancy
 from ...schema.evaluation import FiniteFloat, RecordModel
 from .bottleneck import NO_BOUNDS, Bottleneck, Bounds, Diagnosis, blocks_of, stall_share, tail_loss
 from .kernel_profile import KernelProfile
@@ -274,34 +275,37 @@ def _occupancy(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> I
     )
 
 
-def _few_enough(kernel: KernelProfile) -> str:
-    """How many registers a thread may have for one more block on an SM; empty when not known.
+def _hopper() -> Architecture:
+    """Hopper's multiprocessor, whose registers are those of every architecture in the table."""
+    return architectures()["sm_90"]
 
-    Registers of an SM and the unit they are granted in are those of every architecture in `LIMITS`.
-    """
-    limits, threads = LIMITS["sm_90"], math.prod(kernel.block)
+
+def _few_enough(kernel: KernelProfile) -> str:
+    """How many registers a thread may have for one more block on an SM; empty when not known."""
+    hopper, threads = _hopper(), math.prod(kernel.block)
     if not kernel.block or not kernel.registers or threads < 1:
         return ""
-    fits = theoretical_occupancy(
-        limits, threads=threads, registers=kernel.registers, shared_bytes=0
-    )
-    blocks = fits.by_resource["registers"] + 1
+
+    def blocks(registers: int) -> int:
+        found = theoretical_occupancy(hopper, threads=threads, registers=registers, shared_bytes=0)
+        return found.by_resource["registers"]
+
+    wanted = blocks(kernel.registers) + 1
     for registers in range(kernel.registers - 1, 15, -1):
-        found = theoretical_occupancy(limits, threads=threads, registers=registers, shared_bytes=0)
-        if found.by_resource["registers"] >= blocks:
-            return f" ({registers} a thread make room for {blocks} blocks on an SM)"
+        if blocks(registers) >= wanted:
+            return f" ({registers} a thread make room for {wanted} blocks on an SM)"
     return ""
 
 
 def _small_enough(kernel: KernelProfile) -> str:
     """How much shared memory a block may have for one more on an SM of Hopper or Blackwell."""
-    limits = LIMITS["sm_90"]
+    hopper = _hopper()
     if not kernel.shared_bytes or (kernel.sm_count or 0) < 114:
         return ""
-    each = kernel.shared_bytes + limits.shared_reserved_per_block
-    blocks = limits.shared_bytes // each + 1
-    room = limits.shared_bytes // blocks // limits.shared_unit * limits.shared_unit
-    left = (room - limits.shared_reserved_per_block) / 1024
+    reserved = hopper.shared_bytes_reserved_per_block
+    blocks = hopper.shared_bytes_per_sm // (kernel.shared_bytes + reserved) + 1
+    room = hopper.shared_bytes_per_sm // blocks // hopper.shared_unit * hopper.shared_unit
+    left = (room - reserved) / 1024
     return f" ({left:.0f} KiB a block make room for {blocks} on an SM)" if left > 0 else ""
 
 
@@ -336,10 +340,10 @@ def _spills(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iter
 
 
 def _registers_possible(threads: int) -> int:
-    """Registers a thread may have in a block of so many, on any architecture in `LIMITS`."""
-    limits = LIMITS["sm_90"]
-    fitting = limits.registers // max(threads, THREADS_PER_WARP) // REGISTER_STEP * REGISTER_STEP
-    return min(limits.registers_per_thread, fitting)
+    """Registers that a thread may have in a block of so many threads."""
+    hopper = _hopper()
+    each = hopper.registers_per_sm // max(threads, hopper.threads_per_warp)
+    return min(hopper.registers_per_thread, each // REGISTER_STEP * REGISTER_STEP)
 
 
 def _anywhere(kernel: KernelProfile) -> Iterator[Hint]:

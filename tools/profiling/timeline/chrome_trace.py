@@ -18,7 +18,8 @@ from typing import Any
 
 from pydantic import Field
 
-from ...devices.occupancy import limits_of, theoretical_occupancy
+from ...devices.hardware import architecture_of
+from ...devices.occupancy import theoretical_occupancy
 from ...errors import InfrastructureError
 from ...messages.profiler import CALL_MARK
 from ...schema.evaluation import FiniteFloat, RecordModel
@@ -194,11 +195,11 @@ def kernel_profiles_of(
 def _residency(
     event: TimelineEvent, sm_count: int | None, compute_capability: str | None
 ) -> dict[str, Any]:
-    limits = limits_of(compute_capability) if compute_capability else None
-    if limits is None or not event.block or event.registers is None:
+    architecture = architecture_of(compute_capability) if compute_capability else None
+    if architecture is None or not event.block or event.registers is None:
         return {}
     occupancy = theoretical_occupancy(
-        limits,
+        architecture,
         threads=_product(event.block),
         registers=event.registers,
         shared_bytes=event.shared_bytes or 0,
