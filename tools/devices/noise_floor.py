@@ -1,8 +1,8 @@
-"""The A/A noise floor of a device, by decade of duration, with its provenance.
+"""The noise floor of a device by decade of latency, and the least effect that follows from it.
 
 Calibrated by comparing one kernel with itself through the whole pipeline (`noise_calibration`);
 kept as a file beside the archive, never in it, for it belongs to a machine. Without one,
-`UNKNOWN_NOISE_FLOOR` stands in.
+`UNKNOWN_NOISE_FLOOR` is used.
 """
 
 from __future__ import annotations
@@ -18,9 +18,17 @@ from typing import Any
 from ..errors import InfrastructureError
 from ..settings import Settings
 
+LEAST_EFFECT = 0.01
+"""No difference below one percent is ever called a difference."""
+UNKNOWN_NOISE_FLOOR = {0: 0.012, 1: 0.005, 2: 0.004, 3: 0.004}
+"""Noise floor of |ln ratio| by decade of microseconds, used until the device is calibrated.
+
+Deliberately wider than A/A runs show, so that an uncalibrated device errs to INCONCLUSIVE.
+"""
+
 
 def noise_floor_file(settings: Settings, device_name: str) -> Path:
-    """Where a device's noise floor is kept."""
+    """Path of a device's noise floor."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", device_name).strip("-")
     return settings.archive_dir / "calibration" / f"noise-{name}.json"
 
@@ -45,7 +53,7 @@ def load_noise_floor(settings: Settings, device_name: str) -> dict[str, float]:
 def write_noise_floor(
     settings: Settings, device_name: str, floors: dict[str, float], provenance: dict[str, Any]
 ) -> Path:
-    """Keeps a device's noise floor with how it was found."""
+    """Writes a device's noise floor with its provenance, and returns the file."""
     path = noise_floor_file(settings, device_name)
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {
@@ -58,20 +66,19 @@ def write_noise_floor(
     return path
 
 
-UNKNOWN_NOISE_FLOOR = {0: 0.012, 1: 0.005, 2: 0.004, 3: 0.004}
-"""Noise floor of |ln ratio| by decade of microseconds, used until the device is calibrated.
+def least_effect(duration_us: float | None, recorded: Mapping[str, Any] | None) -> float:
+    """The |ln ratio| that two latencies must differ by to be called different.
 
-Deliberately wider than A/A runs show, so that an uncalibrated device errs to INCONCLUSIVE.
-"""
-
-
-def noise_floor(duration_us: float, calibrated: Mapping[str, float]) -> float:
-    """The A/A noise floor of |ln ratio| for a latency of `duration_us`.
+    Three times the noise floor of the latency's decade of microseconds, never below one percent.
+    A decade without a usable figure has that of `UNKNOWN_NOISE_FLOOR`.
 
     Args:
-        duration_us: the shorter of the two latencies, in microseconds.
-        calibrated: decade of microseconds as text ('0' is 1-10 µs) to the measured floor.
+        duration_us: the shorter of the two latencies, in microseconds; one when unknown.
+        recorded: decade of microseconds as text ('0' is 1-10 µs) to the measured floor, as
+            calibrated or as a record has it.
     """
-    decade = max(0, min(3, math.floor(math.log10(max(duration_us, 1.0)))))
-    known = calibrated.get(str(decade))
-    return known if known is not None else UNKNOWN_NOISE_FLOOR[decade]
+    decade = max(0, min(3, math.floor(math.log10(max(duration_us or 1.0, 1.0)))))
+    known = (recorded or {}).get(str(decade))
+    if not (isinstance(known, int | float) and 0 < known < 1):
+        known = UNKNOWN_NOISE_FLOOR[decade]
+    return max(LEAST_EFFECT, 3 * known)

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from ..devices.noise_floor import noise_floor
+from ..devices.noise_floor import least_effect
 from ..schema.evaluation import (
     Comparison,
     Decision,
@@ -33,8 +33,6 @@ RESAMPLES = 2_000
 DISPLAY_CONFIDENCE = 0.95
 DECISION_CONFIDENCE = 0.99
 SIGN_P = 0.01
-LEAST_EFFECT = 0.01
-"""No difference below one percent is ever called a difference."""
 
 
 def kept(measurement: Measurement) -> list[int]:
@@ -123,7 +121,7 @@ def compare(
     wins, decided = int((logs > 0).sum()), int((logs != 0).sum())
     sign_p = float(stats.binomtest(wins, decided).pvalue) if decided else 1.0
     shorter_us = float(min(np.median(base), np.median(ours))) / 1e3
-    effect = max(LEAST_EFFECT, 3 * noise_floor(shorter_us, calibrated))
+    effect = least_effect(shorter_us, calibrated)
     shown = _interval(resampled, DISPLAY_CONFIDENCE)
     return Comparison(
         ratio=float(np.exp(np.median(logs))),
