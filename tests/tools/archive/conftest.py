@@ -261,3 +261,9 @@ def trial() -> Callable[..., tuple[Solution, Evaluation]]:
 def bench_class() -> type[Bench]:
     """For tests that share one archive."""
     return Bench
+
+
+@pytest.fixture
+def workloads() -> list[Workload]:
+    """The workloads of every made-up operator."""
+    return make_workloads()
