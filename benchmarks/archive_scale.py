@@ -26,8 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernel_harness.tools.archive.report.website import write_site
+from kernel_harness.tools.archive.search.advice import advice_on
 from kernel_harness.tools.archive.search.parent_selection import POLICIES, select_parent
-from kernel_harness.tools.archive.search.query import search
+from kernel_harness.tools.archive.search.query import SearchRequest, search
 from kernel_harness.tools.archive.search.role_context import get_context
 from kernel_harness.tools.archive.store import manifest as form
 from kernel_harness.tools.archive.store.archive import Archive
@@ -331,17 +332,18 @@ def measure(archive: Archive, count: int) -> dict[str, tuple[float, float]]:
             parents=[newest.candidate_id],
             technique=["swizzle"],
         )
+        advice_on(archive, newest.definition, None)
 
     rows["archive"] = timed(add, 20)
     name = definition(OPERATORS[0]).name
     questions = [
-        {"definition": name},
-        {"definition": name, "query": "shared memory traffic"},
-        {"query": "two waves", "status": "failed"},
-        {"definition": name, "technique": "split-k", "regime": "small"},
-        {"error": "illegal memory access"},
+        SearchRequest(definition=name),
+        SearchRequest(definition=name, query="shared memory traffic"),
+        SearchRequest(query="two waves", status="failed"),
+        SearchRequest(definition=name, technique="split-k", regime="small"),
+        SearchRequest(error="illegal memory access"),
     ]
-    asked = [timed(lambda q=q: search(archive, **q), 5) for q in questions]
+    asked = [timed(lambda q=q: search(archive, q), 5) for q in questions]
     rows["search"] = (statistics.median(m for m, _ in asked), max(w for _, w in asked))
     chosen = [
         timed(lambda p=policy: select_parent(archive, name, p, seed=3), 5) for policy in POLICIES

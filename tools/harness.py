@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .archive.archiving import ArchiveService
+from .archive.archiving import ArchivedCandidate, ArchiveService, Recognition
 from .archive.promotion.events import Promotion, PromotionDecision
 from .archive.promotion.verification import PromotionVerifier
 from .archive.search.advice import Budget
-from .archive.store.archive import Archive, ArchivedCandidate
+from .archive.search.parent_selection import Selection, select_parent
+from .archive.search.query import SearchRequest, SearchResult
+from .archive.search.role_context import RoleContext, get_context
+from .archive.store.archive import Archive
 from .devices.environment import EnvironmentReport, chosen_device, environment_report
 from .devices.hardware import devices_named
 from .documents import SLICE_CHARACTERS, Reports, ReportSlice
@@ -39,11 +42,8 @@ from .workloads.dataset import Dataset
 from .workloads.listing import DefinitionListing, WorkloadListing, list_definitions, list_workloads
 from .workloads.operators import Operator
 from .workloads.regimes import ShapeSample, sample_shapes
-from .workloads.solution_folder import given_solution
-from .workloads.workspace import Workspace, create, read_workspace
-
-if TYPE_CHECKING:
-    from .archive.search.query import PriorRun
+from .workloads.solution_folder import given_solution, read_candidate_file
+from .workloads.workspace import Workspace, confined, create, read_workspace
 
 OnProgress = Callable[[float, float, str], Awaitable[None]]
 
@@ -66,8 +66,11 @@ class Harness:
             explained_check,
             lambda evaluation, operator: with_floors(evaluation, operator, settings),
         )
-        self.archive = Archive(settings.archive_dir, _search_budget(settings))
-        self.memory = ArchiveService(self.archive, self.records, dataset, settings.profiles_dir)
+        self.archive = Archive(settings.archive_dir)
+        budget = _search_budget(settings)
+        self.archiving = ArchiveService(
+            self.archive, self.records, dataset, settings.profiles_dir, budget
+        )
         profiler = Profiler(settings, self.device)
         latencies = self.evaluations.latencies
         self.inspection = Inspection(settings, self.device, self.pool, latencies, profiler)
@@ -292,14 +295,19 @@ class Harness:
         *,
         workspace: str | None = None,
         solution: Solution | dict[str, Any] | None = None,
-    ) -> PriorRun | None:
-        """Says whether what was judged, or the same program formatted otherwise, was archived."""
+    ) -> Recognition:
+        """What the archive knows of what was judged: whether it was there, whether it kept within
+        the regions marked for the change."""
+        started_from = None
         try:
             candidate = self.read_candidate(workspace=workspace, solution=solution)
+            if workspace is not None:
+                folder = confined(self.settings.workspaces_dir, workspace)
+                started_from = read_candidate_file(folder).started_from
         except HarnessError:  # the workspace went away meanwhile; the verdict stands
-            return None
+            return Recognition()
         judged = candidate.content_hash() == evaluation.content_hash
-        return self.memory.recognise(candidate) if judged else None
+        return self.archiving.recognise(candidate, started_from) if judged else Recognition()
 
     def rollback(self, definition: str, reason: str, gpu: str | None = None) -> Promotion:
         """Returns an operator's best to the one before it, and says why."""
@@ -319,23 +327,23 @@ class Harness:
         """Keeps one trial, failed ones too, as a commit whose parents it was derived from."""
         candidate = self.read_candidate(workspace=workspace, solution=solution)
         parents = [parent] if isinstance(parent, str) else list(parent or ())
-        return self.memory.archive_candidate(
+        return self.archiving.archive_candidate(
             candidate, evaluation_id, hypothesis, lesson, parents, list(tags or ())
         )
 
-    def search_archive(self, definition: str | None = None, **filters: Any) -> Any:
+    def search_archive(self, definition: str | None = None, **filters: Any) -> SearchResult:
         """Candidates, lessons and notes; what is blocked, recommended and open."""
-        return self.memory.search(definition, **filters)
+        return self.archiving.search(SearchRequest(definition, **filters))
 
     def select_parent(
         self, definition: str, policy: str = "epsilon_greedy", seed: int | None = None
-    ) -> Any:
+    ) -> Selection:
         """The candidate to expand next, and why."""
-        return self.memory.select_parent(definition, policy, seed)
+        return select_parent(self.archive, self.dataset.operator(definition).name, policy, seed)
 
-    def get_context(self, role: str, candidate_id: str) -> Any:
+    def get_context(self, role: str, candidate_id: str) -> RoleContext:
         """What a planner, coder or debugger should see of the tree around one candidate."""
-        return self.memory.context(role, candidate_id)
+        return get_context(self.archive, role, candidate_id)
 
     def read_candidate(
         self,

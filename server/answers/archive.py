@@ -29,13 +29,13 @@ from .archive_models import (
 from .text import Detail, counted, cut, fitted, lines, number, plain, showing, table
 
 if TYPE_CHECKING:
+    from ...tools.archive.archiving import AnchorCheck, ArchivedCandidate
     from ...tools.archive.promotion.events import Promotion
     from ...tools.archive.promotion.rules import PromotionDecision
     from ...tools.archive.search.parent_selection import Selection
     from ...tools.archive.search.query import Direction
     from ...tools.archive.search.query import SearchResult as Found
     from ...tools.archive.search.role_context import RoleContext
-    from ...tools.archive.store.archive import AnchorCheck, ArchivedCandidate
     from ...tools.archive.store.entry import Node
 
 ANCHOR_PROBLEMS = 8
@@ -45,9 +45,10 @@ DIRECTIONS = {"concise": 5, "detailed": 12}
 
 def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
     """What archiving gave, and what the search looks like after it."""
+    node = archived.node
     already = "was archived before as" if archived.already else "archived as"
-    identity = archived.candidate_id
-    failed = archived.decision.startswith("failed")
+    identity = node.candidate_id
+    failed = node.decision.startswith("failed")
     follow = (
         f"Next: get_context(role='debug', candidate_id='{identity}') to mend it, or "
         "select_parent(definition=…) for another idea."
@@ -57,15 +58,15 @@ def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
     )
     return ArchivedAnswer(
         summary=lines(
-            f"The trial {already} {identity}: {archived.decision}",
+            f"The trial {already} {identity}: {node.decision}",
             anchor_words(archived.anchors),
             *(f"{advice.kind}: {advice.words}. {advice.next_step}" for advice in archived.advice),
             None if archived.advice else follow,
         ),
         candidate_id=identity,
-        commit=archived.commit,
-        ref=archived.ref,
-        decision=archived.decision,
+        commit=node.commit,
+        ref=node.ref,
+        decision=node.decision,
         already=archived.already,
         advice=[
             AdvicePart(

@@ -49,8 +49,8 @@ from .text import (
 )
 
 if TYPE_CHECKING:
+    from ...tools.archive.archiving import AnchorCheck
     from ...tools.archive.search.query import PriorRun
-    from ...tools.archive.store.archive import AnchorCheck
 
 from ...tools.devices.roofline import sol_exec_bench_score_guarded, sol_percent
 

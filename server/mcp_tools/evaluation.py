@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ...tools.workloads.workspace import confined
 from ..answers import evaluation as content_evaluation
 from ..answers import workloads as content_workloads
 from ..answers.models import (
@@ -78,14 +77,10 @@ async def evaluate_kernel(
             progress=progress,
         ),
     )
-    sighting = await in_thread(
-        harness.recognise, evaluation, workspace=workspace, solution=solution
+    known = await in_thread(harness.recognise, evaluation, workspace=workspace, solution=solution)
+    return content_evaluation.evaluation_answer(
+        evaluation, detail, known.prior_run, asked_at, known.anchors
     )
-    anchors = None
-    if workspace is not None:
-        folder = confined(harness.settings.workspaces_dir, workspace)
-        anchors = await in_thread(harness.memory.held_to_plan, folder)
-    return content_evaluation.evaluation_answer(evaluation, detail, sighting, asked_at, anchors)
 
 
 async def get_evaluation(

@@ -1,7 +1,4 @@
-"""What was tried and learnt, for one harness: archiving, searching, choosing what to expand.
-
-Thin: it finds what the archive's rooms need (operator, record, sources) and hands it to them.
-"""
+"""Archiving, searching and recognising candidates, for the operators and records of one harness."""
 
 from __future__ import annotations
 
@@ -10,41 +7,87 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from ..errors import ArchiveError, HarnessError
 from ..evaluation.record_store import RecordStore
 from ..schema.flashinfer_trace import Solution
 from ..workloads.dataset import Dataset
-from ..workloads.solution_folder import read_candidate_file, read_solution
-from .search.anchors import BEGIN, check_change
-from .store.archive import AnchorCheck, Archive, ArchivedCandidate
+from .search.advice import Advice, Budget, advice_on
+from .search.anchors import BEGIN, AnchorReport, check_change
+from .search.query import PriorRun, SearchRequest, SearchResult, recognise, search
+from .store.archive import Archive
+from .store.entry import Node
 
 log = logging.getLogger(__name__)
+MOST_PROFILE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class AnchorCheck:
+    """Whether a change stayed inside the regions that a candidate's sources mark for it."""
+
+    parent: str
+    report: AnchorReport
+
+
+@dataclass(frozen=True)
+class ArchivedCandidate:
+    """A candidate in the archive, and what the search says after it.
+
+    Attributes:
+        already: its evaluation was archived before; nothing was written.
+        anchors: None when no parent's sources mark where they may change.
+    """
+
+    node: Node
+    already: bool
+    advice: tuple[Advice, ...]
+    anchors: AnchorCheck | None
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What the archive knows of a program that was judged.
+
+    Attributes:
+        prior_run: None when the program is new.
+        anchors: None when the candidate that it began from marks no regions.
+    """
+
+    prior_run: PriorRun | None = None
+    anchors: AnchorCheck | None = None
 
 
 @dataclass(frozen=True)
 class ArchiveService:
-    """The archive with what is needed to fill and to ask it."""
+    """The archive together with the records that fill it.
+
+    Attributes:
+        profiles_dir: profiles by content hash, archived with the candidate.
+        budget: what the search of one operator may use; None: no limit.
+    """
 
     archive: Archive
     records: RecordStore
     dataset: Dataset
     profiles_dir: Path
+    budget: Budget | None = None
 
     def archive_candidate(
         self,
         solution: Solution,
         evaluation_id: str,
         hypothesis: str,
-        lesson: str | None,
-        parents: Sequence[str],
-        tags: Sequence[str],
+        lesson: str | None = None,
+        parents: Sequence[str] = (),
+        tags: Sequence[str] = (),
     ) -> ArchivedCandidate:
-        """Archives one trial, failed ones too, with the profiles taken of these very sources.
+        """Archives one trial, failed ones too, with the profiles taken of the same sources.
 
         Raises:
-            ArchiveError: when the evaluation is not of these sources, or not over.
+            ArchiveError: when the evaluation is not of these sources or not over, or there is no
+                hypothesis.
+            RequestError: when a parent is unknown.
         """
         evaluation = self.records.get(self.records.resolve(evaluation_id))
         operator = self.dataset.operator(evaluation.definition)
@@ -53,7 +96,7 @@ class ArchiveService:
                 "A candidate without a hypothesis teaches nothing",
                 remedy="Say in a sentence what was changed and what it should have improved.",
             )
-        archived = self.archive.add(
+        stored = self.archive.add(
             solution=solution,
             evaluation=evaluation,
             definition=operator.definition,
@@ -64,65 +107,48 @@ class ArchiveService:
             tags=tags,
             profiles=self._profiles(evaluation.content_hash),
         )
-        return replace(archived, anchors=self._anchors(archived.candidate_id, solution))
+        node = stored.node
+        found = (self._check_anchors(parent, solution) for parent in node.parents)
+        return ArchivedCandidate(
+            node,
+            stored.already,
+            () if stored.already else advice_on(self.archive, node.definition, self.budget),
+            next((check for check in found if check is not None), None),
+        )
 
-    def search(self, definition: str | None, **filters: Any) -> Any:
-        """Searches candidates, lessons and skills; see `archive.search.search`."""
-        # The index needs sqlite and regular expressions that a starting server need not load.
-        from .search.query import search
+    def search(self, request: SearchRequest) -> SearchResult:
+        """Searches candidates and skills; the definition may be given by a part of its name."""
+        if request.definition:
+            operator = self.dataset.operator(request.definition)
+            op_type = request.op_type or operator.definition.op_type
+            request = replace(request, definition=operator.name, op_type=op_type)
+        return search(self.archive, request, Path(str(files("kernel_harness.skills"))))
 
-        name = None
-        if definition:
-            operator = self.dataset.operator(definition)
-            name = operator.name
-            filters.setdefault("op_type", operator.definition.op_type)
-        skills = Path(str(files("kernel_harness.skills")))
-        return search(self.archive, definition=name, skills_dir=skills, **filters)
+    def recognise(self, solution: Solution, started_from: str | None = None) -> Recognition:
+        """Looks up a judged program in the archive.
 
-    def select_parent(self, definition: str, policy: str, seed: int | None) -> Any:
-        """The candidate to expand next; see `archive.selection.select_parent`."""
-        from .search.parent_selection import select_parent
+        Empty also when the archive cannot be asked: a verdict must not be lost to it.
 
-        return select_parent(self.archive, self.dataset.operator(definition).name, policy, seed)
-
-    def context(self, role: str, candidate_id: str) -> Any:
-        """A role's window; see `archive.contexts.get_context`."""
-        from .search.role_context import get_context
-
-        return get_context(self.archive, role, candidate_id)
-
-    def recognise(self, solution: Solution) -> Any:
-        """Whether these sources, or the same program formatted otherwise, were tried before.
-
-        None also when the archive cannot be asked: a verdict must not be lost to its memory.
+        Args:
+            started_from: what its workspace was opened from, as its manifest says.
         """
-        from .search.query import recognise
-
         try:
-            return recognise(self.archive, solution)
+            return Recognition(
+                recognise(self.archive, solution), self._anchors_of(started_from, solution)
+            )
         except Exception:
             log.warning("The archive could not be asked for a candidate", exc_info=True)
-            return None
+            return Recognition()
 
-    def held_to_plan(self, folder: Path) -> AnchorCheck | None:
-        """Whether a workspace stayed inside the regions marked in the candidate it began from.
-
-        None also where it began from a template or a shipped solution, which mark nothing.
-        """
+    def _anchors_of(self, started_from: str | None, solution: Solution) -> AnchorCheck | None:
+        """The check against a workspace's start; None for a template or a shipped solution."""
         try:
-            begun_from = read_candidate_file(folder).started_from
-            parent = self.archive.resolve(begun_from) if begun_from else None
-            return self._held_to(parent, read_solution(folder)) if parent else None
+            parent = self.archive.resolve(started_from) if started_from else None
         except HarnessError:
             return None
+        return self._check_anchors(parent, solution) if parent else None
 
-    def _anchors(self, candidate_id: str, solution: Solution) -> AnchorCheck | None:
-        """Whether a change stayed inside the regions that its first parent with anchors marks."""
-        parents = (parent.candidate_id for parent in self.archive.parents(candidate_id))
-        found = (self._held_to(parent, solution) for parent in parents)
-        return next((check for check in found if check is not None), None)
-
-    def _held_to(self, parent: str, solution: Solution) -> AnchorCheck | None:
+    def _check_anchors(self, parent: str, solution: Solution) -> AnchorCheck | None:
         plan = self.archive.get(parent).sources
         if not any(BEGIN in text for text in plan.values()):
             return None
@@ -131,7 +157,6 @@ class ArchiveService:
 
     def _profiles(self, content_hash: str) -> dict[str, bytes]:
         folder = self.profiles_dir / content_hash[:64]
-        if not folder.is_dir():
-            return {}
-        found = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.stat().st_size < 1 << 20)
-        return {p.relative_to(folder).as_posix().replace("/", "-"): p.read_bytes() for p in found}
+        files_in = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else []
+        small = [p for p in files_in if p.stat().st_size < MOST_PROFILE_BYTES]
+        return {p.relative_to(folder).as_posix().replace("/", "-"): p.read_bytes() for p in small}

@@ -72,7 +72,7 @@ def keep(*, archive: bool, **changes: Any) -> str:
         return ""
     kept = harness.archive_candidate(solution=MINE, evaluation_id=ID, hypothesis="identity is fast")
     harness.archive.close()
-    return kept.candidate_id
+    return kept.node.candidate_id
 
 
 def test_a_bundle_carries_the_archive_to_another_machine(

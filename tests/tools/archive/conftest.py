@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from kernel_harness.tools.archive.store.archive import Archive, ArchivedCandidate
+from kernel_harness.tools.archive.store.archive import Archive, StoredCandidate
+from kernel_harness.tools.archive.store.entry import Node
 from kernel_harness.tools.schema.evaluation import (
     Comparison,
     Decision,
@@ -193,7 +194,11 @@ class Bench:
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
 
-    def add(
+    def add(self, source: str | None = None, **trial: Any) -> Node:
+        """Archives one made-up trial; see `store`."""
+        return self.store(source, **trial).node
+
+    def store(
         self,
         source: str | None = None,
         *,
@@ -209,7 +214,7 @@ class Bench:
         language: str = "triton",
         path: str = "kernel.py",
         **record: Any,
-    ) -> ArchivedCandidate:
+    ) -> StoredCandidate:
         """Archives one made-up trial; each is dated a minute after the one before."""
         number = next(self._numbers)
         text = source or f"def run(x, y):\n    y.copy_(x * 2 + {number} * 0)\n"

@@ -1,6 +1,6 @@
 """Advice after each candidate: when the search stands still, goes in circles or gets worse.
 
-Pure: it takes the newest candidates of one operator and returns advice; whoever asked decides.
+`advise` is pure: newest candidates of one operator in, advice out; whoever asked decides.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ..store.archive import Archive
 from ..store.entry import DEFAULT_NOISE, CandidateStatus, Node
 
+HISTORY = 60
+"""Newest candidates that advice is drawn from."""
 PLATEAU_ROUNDS = 5
 STREAK = 3
 CYCLE_WINDOW = 8
@@ -63,6 +66,13 @@ class Spent:
 
     candidates: int
     seconds: float
+
+
+def advice_on(archive: Archive, definition: str, budget: Budget | None) -> tuple[Advice, ...]:
+    """Advice on the search of one operator, from the index as it is."""
+    index = archive.catalogue.index
+    spent = Spent(*index.spent(definition)) if budget else None
+    return tuple(advise(index.newest(definition, HISTORY), budget, spent))
 
 
 def advise(

@@ -53,6 +53,35 @@ class Direction:
 
 
 @dataclass(frozen=True)
+class SearchRequest:
+    """What to look for among all candidates, failed ones too; a page of `limit`.
+
+    Attributes:
+        definition: one operator; None: all of them.
+        query: free text over names, techniques, hypotheses, lessons and failures.
+        status: a status ("TIMEOUT") or an outcome ("failed", "slower", "equal", "faster", …).
+        hardware: device, e.g. "H200".
+        technique, regime, bottleneck: the beginning of the name.
+        error: words of the failure.
+        op_type: operator family; beside a definition, the family whose wins are recommended,
+            which needs saying only while the definition has no candidate of its own.
+        cursor: `next_cursor` of the page before.
+    """
+
+    definition: str | None = None
+    query: str | None = None
+    status: str | None = None
+    hardware: str | None = None
+    technique: str | None = None
+    regime: str | None = None
+    bottleneck: str | None = None
+    error: str | None = None
+    op_type: str | None = None
+    limit: int = 20
+    cursor: str | None = None
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """What the archive knows about a question; groups first, candidates one page."""
 
@@ -75,64 +104,41 @@ class PriorRun:
 
 
 def search(
-    archive: Archive,
-    *,
-    definition: str | None = None,
-    query: str | None = None,
-    status: str | None = None,
-    hardware: str | None = None,
-    technique: str | None = None,
-    regime: str | None = None,
-    bottleneck: str | None = None,
-    error: str | None = None,
-    op_type: str | None = None,
-    limit: int = 20,
-    cursor: str | None = None,
-    skills_dir: Path | None = None,
+    archive: Archive, request: SearchRequest, skills_dir: Path | None = None
 ) -> SearchResult:
-    """Looks through all candidates, failed ones too.
-
-    Args:
-        definition: one operator; None: all of them.
-        query: free text over names, techniques, hypotheses, lessons and failures.
-        status: a status ("TIMEOUT") or an outcome ("failed", "slower", "equal", "faster", …).
-        hardware: device, e.g. "H200".
-        technique, regime, bottleneck: the beginning of the name.
-        error: words of the failure.
-        op_type: operator family; beside a definition, the family whose wins are recommended,
-            which needs saying only while the definition has no candidate of its own.
-        cursor: `next_cursor` of the answer before.
-        skills_dir: also look through humans' notes there.
-    """
+    """Searches the candidates, and the notes under `skills_dir` for the same free text."""
     index = archive.catalogue.index_now()
     filters = _Filters()
-    filters.status(status)
-    filters.hardware(hardware)
-    filters.label("technique", technique_tags([technique])[0] if technique else None)
-    filters.regime(regime)
-    filters.label("bottleneck", bottleneck)
-    filters.words(query, error)
+    filters.status(request.status)
+    filters.hardware(request.hardware)
+    technique = technique_tags([request.technique]) if request.technique else []
+    filters.label("technique", technique[0] if technique else None)
+    filters.regime(request.regime)
+    filters.label("bottleneck", request.bottleneck)
+    filters.words(request.query, request.error)
     siblings = filters.copy()
-    filters.equal("c.definition", definition)
-    filters.equal("c.op_type", None if definition else op_type)
+    filters.equal("c.definition", request.definition)
+    filters.equal("c.op_type", None if request.definition else request.op_type)
     total = index.rows(f"SELECT count(*) {filters.source()}", filters.values)[0][0]
-    start = _offset(cursor)
-    limit = max(1, min(limit, 200))
+    start = _offset(request.cursor)
+    limit = max(1, min(request.limit, 200))
     order = "rank" if filters.matched else "c.at DESC, c.seq DESC"
     found = index.rows(
         f"SELECT c.facts {filters.source()} ORDER BY {order} LIMIT {limit} OFFSET {start}",
         filters.values,
     )
-    blocked, recommended, open_ = _directions(index, filters, siblings, definition, op_type)
-    more = start + limit < total
+    blocked, recommended, open_ = _directions(
+        index, filters, siblings, request.definition, request.op_type
+    )
+    notes = search_notes(index, skills_dir, request.query) if skills_dir and request.query else ()
     return SearchResult(
         blocked=blocked,
         recommended=recommended,
         open=open_,
         candidates=tuple(_nodes(found)),
         total=total,
-        next_cursor=f"o{start + limit}" if more else None,
-        notes=tuple(search_notes(index, skills_dir, query)) if skills_dir and query else (),
+        next_cursor=f"o{start + limit}" if start + limit < total else None,
+        notes=tuple(notes),
     )
 
 

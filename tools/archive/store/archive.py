@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,35 +29,18 @@ from .manifest import CandidateManifest, CandidateRecord
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Definition, Solution, Trace, Workload
-    from ..search.advice import Advice, Budget, Spent
-    from ..search.anchors import AnchorReport
 
 
 @dataclass(frozen=True)
-class AnchorCheck:
-    """Whether a change stayed where the plan in its parent's sources allowed it."""
-
-    parent: str
-    report: AnchorReport
-
-
-@dataclass(frozen=True)
-class ArchivedCandidate:
-    """What archiving gave.
+class StoredCandidate:
+    """A candidate in the archive.
 
     Attributes:
-        decision: what became of it, with the number and what it was compared to.
-        already: this evaluation was archived before; nothing was written.
-        anchors: None when no parent's sources mark where they may change.
+        already: its evaluation was archived before; nothing was written.
     """
 
-    candidate_id: str
-    commit: str
-    ref: str
-    decision: str
-    advice: tuple[Advice, ...] = field(default=())
+    node: Node
     already: bool = False
-    anchors: AnchorCheck | None = None
 
 
 def harness_version() -> str:
@@ -73,12 +56,10 @@ class Archive:
 
     Args:
         root: the archive's folder; the repository in it is created on first write.
-        budget: what the search of one operator may use, for advice; None: no limit.
     """
 
-    def __init__(self, root: Path, budget: Budget | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        self._budget = budget
         self.repository = Repository(self.root / "repository.git")
         self.catalogue = Catalogue(self.repository, Index(self.root / "index.sqlite"))
 
@@ -116,7 +97,7 @@ class Archive:
         technique: Sequence[str] = (),
         profiles: Mapping[str, bytes] | None = None,
         traces: Sequence[Trace] | None = None,
-    ) -> ArchivedCandidate:
+    ) -> StoredCandidate:
         """Archives one trial.
 
         Args:
@@ -132,7 +113,7 @@ class Archive:
         _refuse_mismatch(solution, evaluation, definition)
         before = self.catalogue.index_now().nodes("evaluation_id = ?", [evaluation.evaluation_id])
         if before:
-            return self._answer(before[0], already=True)
+            return StoredCandidate(before[0], already=True)
         ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
         candidate = self._manifest(
             solution, evaluation, definition, hypothesis, lesson or "", [*technique, *tags]
@@ -156,7 +137,7 @@ class Archive:
         )
         already = not self._publish(node)
         self.catalogue.index.add([node])
-        return self._answer(node, already=already)
+        return StoredCandidate(node, already)
 
     def _manifest(
         self,
@@ -221,26 +202,6 @@ class Archive:
     def _ref(self, definition: str, commit: str) -> str:
         return f"{CANDIDATES}/{form.ref_part(definition)}/{commit[:12]}"
 
-    def _answer(self, node: Node, *, already: bool) -> ArchivedCandidate:
-        from ..search.advice import advise
-
-        history = [] if already else self._history(self.catalogue.index, node.definition, 60)
-        return ArchivedCandidate(
-            candidate_id=node.candidate_id,
-            commit=node.commit,
-            ref=node.ref,
-            decision=f"{node.outcome}: {node.outcome_words}",
-            advice=tuple(advise(history, self._budget, self._spent(node.definition))),
-            already=already,
-        )
-
-    def _spent(self, definition: str) -> Spent | None:
-        if self._budget is None:
-            return None
-        from ..search.advice import Spent
-
-        return Spent(*self.catalogue.index.spent(definition))
-
     # --- reading ------------------------------------------------------------------------------
 
     def resolve(self, name: str) -> str:
@@ -297,12 +258,7 @@ class Archive:
 
     def history(self, definition: str, limit: int = 60) -> list[Node]:
         """The newest candidates of one operator, oldest first."""
-        return self._history(self.catalogue.index_now(), definition, limit)
-
-    @staticmethod
-    def _history(index: Index, definition: str, limit: int) -> list[Node]:
-        tail = f"ORDER BY at DESC, seq DESC LIMIT {int(limit)}"
-        return index.nodes("definition = ?", [definition], tail)[::-1]
+        return self.catalogue.index_now().newest(definition, limit)
 
     def definitions(self) -> list[str]:
         """Every definition that has a candidate."""

@@ -88,6 +88,11 @@ class Node:
     baseline_hash: str = field(default="")
 
     @property
+    def decision(self) -> str:
+        """What became of it, with the number and what it was compared to."""
+        return f"{self.outcome}: {self.outcome_words}"
+
+    @property
     def passed(self) -> bool:
         """Whether every workload that ran was right."""
         return self.status == Status.PASSED

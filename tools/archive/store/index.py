@@ -155,6 +155,11 @@ class Index:
         found = self.rows(f"SELECT facts FROM candidates WHERE {where} {tail}", values)
         return [node_from_json(row[0]) for row in found]
 
+    def newest(self, definition: str, limit: int) -> list[Node]:
+        """The newest candidates of one operator, oldest first."""
+        tail = f"ORDER BY at DESC, seq DESC LIMIT {int(limit)}"
+        return self.nodes("definition = ?", [definition], tail)[::-1]
+
     def spent(self, definition: str) -> tuple[int, float]:
         """How many candidates an operator has, and the seconds that their evaluations took."""
         seconds = "SUM(json_extract(facts, '$.seconds'))"

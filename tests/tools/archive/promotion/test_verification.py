@@ -129,7 +129,7 @@ def archived(archive: Archive, operator: Operator, evaluation: Evaluation, of: S
         solution=of, evaluation=evaluation, definition=operator.definition,
         workloads=operator.workloads, hypothesis="Twice.",
     )  # fmt: skip
-    return added.candidate_id
+    return added.node.candidate_id
 
 
 def promoting(archive: Archive, trials: Trials) -> PromotionVerifier:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_harness.tools.archive.search.query import recognise, search, seen
+from kernel_harness.tools.archive.search.query import SearchRequest, recognise, search, seen
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
 
@@ -48,7 +48,7 @@ def history(bench):
 
 
 def test_what_failed_or_was_slower_is_blocked_with_its_evidence(archive, history):
-    answer = search(archive, definition="scale_n64")
+    answer = search(archive, SearchRequest(definition="scale_n64"))
     assert sorted(names(answer.blocked)) == ["persistent", "tma"]
     tma = next(d for d in answer.blocked if d.technique == "tma")
     assert tma.evidence == (history["broken"].candidate_id,)
@@ -56,31 +56,31 @@ def test_what_failed_or_was_slower_is_blocked_with_its_evidence(archive, history
 
 
 def test_what_won_here_or_on_a_sibling_operator_is_recommended(archive, history):
-    answer = search(archive, definition="scale_n64")
+    answer = search(archive, SearchRequest(definition="scale_n64"))
     assert names(answer.recommended) == ["split-k", "vectorise"]
     assert "Two waves are enough." in answer.recommended[0].words
     assert answer.recommended[1].definition == "scale_n128"
 
 
 def test_an_operator_without_candidates_learns_from_its_family(archive, history):
-    answer = search(archive, definition="scale_n256", op_type="scale")
+    answer = search(archive, SearchRequest(definition="scale_n256", op_type="scale"))
     assert names(answer.recommended) == ["split-k", "vectorise"] and answer.total == 0
-    assert not search(archive, definition="scale_n256").recommended
+    assert not search(archive, SearchRequest(definition="scale_n256")).recommended
 
 
 def test_a_family_can_be_searched_alone(archive, history):
-    assert search(archive, op_type="topk").total == 1
+    assert search(archive, SearchRequest(op_type="topk")).total == 1
 
 
 def test_what_decided_nothing_is_open(archive, history):
-    answer = search(archive, definition="scale_n64")
+    answer = search(archive, SearchRequest(definition="scale_n64"))
     assert "unroll" in names(answer.open) and "bitonic" not in names(answer.open)
 
 
 def test_untagged_failures_group_by_their_signature(bench, archive):
     for size in (100, 200):
         bench.add(status=Status.RUNTIME_ERROR, failure=fault(f"illegal address at 0x{size}"))
-    (blocked,) = search(archive, definition="scale_n64").blocked
+    (blocked,) = search(archive, SearchRequest(definition="scale_n64")).blocked
     assert blocked.tried == 2 and "illegal address" in blocked.technique
 
 
@@ -104,7 +104,7 @@ def test_untagged_failures_group_by_their_signature(bench, archive):
     ],
 )
 def test_each_filter_finds_its_candidates(archive, history, filters, found):
-    answer = search(archive, **filters)
+    answer = search(archive, SearchRequest(**filters))
     ids = {node.candidate_id for node in answer.candidates}
     if found is not None:
         assert ids == {history[name].candidate_id for name in found}
@@ -114,17 +114,17 @@ def test_each_filter_finds_its_candidates(archive, history, filters, found):
 def test_bottlenecks_of_profiles_are_searched(bench, archive):
     added = bench.add(profiles={"ncu.json": b'{"kernels": [{"bottleneck": {"kind": "launch"}}]}'})
     bench.add(profiles={"ncu.json": b"not json"})
-    assert [n.candidate_id for n in search(archive, bottleneck="Launch").candidates] == [
-        added.candidate_id
-    ]
+    assert [
+        n.candidate_id for n in search(archive, SearchRequest(bottleneck="Launch")).candidates
+    ] == [added.candidate_id]
     archive.catalogue.rebuild()
-    assert search(archive, bottleneck="launch").total == 1
+    assert search(archive, SearchRequest(bottleneck="launch")).total == 1
 
 
 def test_pages_follow_one_another_without_gap(archive, history):
     pages, cursor = [], None
     while True:
-        answer = search(archive, limit=3, cursor=cursor)
+        answer = search(archive, SearchRequest(limit=3, cursor=cursor))
         pages += [node.candidate_id for node in answer.candidates]
         cursor = answer.next_cursor
         if cursor is None:
@@ -134,13 +134,13 @@ def test_pages_follow_one_another_without_gap(archive, history):
 
 def test_a_bad_cursor_and_a_bad_status_are_refused(archive, history):
     with pytest.raises(RequestError, match="Cursor"):
-        search(archive, cursor="-1; DROP TABLE")
+        search(archive, SearchRequest(cursor="-1; DROP TABLE"))
     with pytest.raises(RequestError, match="Unknown status"):
-        search(archive, status="PASED")
+        search(archive, SearchRequest(status="PASED"))
 
 
 def test_an_empty_archive_answers_with_nothing(archive):
-    answer = search(archive, definition="scale_n64", query="anything")
+    answer = search(archive, SearchRequest(definition="scale_n64", query="anything"))
     assert answer.total == 0 and not answer.blocked and not archive.repository.exists
 
 
@@ -151,10 +151,10 @@ def test_humans_notes_are_searched_too_and_read_again_when_they_change(archive, 
     note.write_text(
         "# Hopper\n\n## TMA\n\nLoad tiles with cp.async.bulk.\n```\n# no heading\n```\n"
     )
-    found = search(archive, query="bulk tiles", skills_dir=tmp_path / "skills").notes
+    found = search(archive, SearchRequest(query="bulk tiles"), tmp_path / "skills").notes
     assert [(n.path, n.heading) for n in found] == [("hopper/SKILL.md", "TMA")]
     note.write_text("# Hopper\n\nNothing of the kind.\n")
-    assert not search(archive, query="bulk", skills_dir=tmp_path / "skills").notes
+    assert not search(archive, SearchRequest(query="bulk"), tmp_path / "skills").notes
 
 
 def test_a_program_seen_before_is_recognised_whatever_its_formatting(bench, archive, trial):

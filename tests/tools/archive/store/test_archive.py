@@ -91,8 +91,8 @@ def test_a_record_reads_back_as_it_was_written(bench, archive, trial):
 
 def test_the_same_evaluation_is_archived_once(bench, archive):
     first = bench.add(evaluation_id="same", source="def run(x, y):\n    pass\n")
-    again = bench.add(evaluation_id="same", source="def run(x, y):\n    pass\n")
-    assert again.already and again.candidate_id == first.candidate_id
+    again = bench.store(evaluation_id="same", source="def run(x, y):\n    pass\n")
+    assert again.already and again.node == first
     assert len(list(archive.iter())) == 1
 
 
@@ -271,7 +271,7 @@ def test_a_writer_killed_between_objects_and_ref_can_archive_again(bench, archiv
         bench.add(evaluation_id="late", source="def run(x, y):\n    pass\n")
     monkeypatch.undo()
     assert len(list(archive.iter())) == 1
-    again = bench.add(evaluation_id="late", source="def run(x, y):\n    pass\n")
+    again = bench.store(evaluation_id="late", source="def run(x, y):\n    pass\n")
     assert not again.already and len(list(archive.iter())) == 2
     git(archive, "fsck", "--strict")
 

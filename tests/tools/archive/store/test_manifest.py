@@ -44,7 +44,7 @@ def test_what_an_earlier_version_wrote_is_written_again_byte_for_byte(
         node = written[commit]
         record = archive.get(node.candidate_id)
         lines = archive.repository.read(f"{node.commit}:{TRACE}")[1].splitlines()
-        added = again.add(
+        stored = again.add(
             solution=record.solution(),
             evaluation=record.evaluation,
             definition=definition_of(node.definition),
@@ -56,6 +56,6 @@ def test_what_an_earlier_version_wrote_is_written_again_byte_for_byte(
             profiles={n: archive.read_profile(node.candidate_id, n) for n in record.profiles},
             traces=[Trace.model_validate_json(line) for line in lines],
         )
-        assert again.repository.read(added.commit) == archive.repository.read(commit)
+        assert again.repository.read(stored.node.commit) == archive.repository.read(commit)
     assert {node.commit: node for node in again.iter()} == written and len(written) == 11
     again.close()
