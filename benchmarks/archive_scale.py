@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernel_harness.tools.archive.report.website import write_site
-from kernel_harness.tools.archive.search.advice import advice_on
+from kernel_harness.tools.archive.search.advice import Budget, advice_on
 from kernel_harness.tools.archive.search.parent_selection import POLICIES, select_parent
 from kernel_harness.tools.archive.search.query import SearchRequest, search
 from kernel_harness.tools.archive.search.role_context import get_context
@@ -332,7 +332,7 @@ def measure(archive: Archive, count: int) -> dict[str, tuple[float, float]]:
             parents=[newest.candidate_id],
             technique=["swizzle"],
         )
-        advice_on(archive, newest.definition, None)
+        advice_on(archive, newest.definition, Budget())
 
     rows["archive"] = timed(add, 20)
     name = definition(OPERATORS[0]).name

@@ -67,7 +67,7 @@ class Harness:
             lambda evaluation, operator: with_floors(evaluation, operator, settings),
         )
         self.archive = Archive(settings.archive_dir)
-        budget = _search_budget(settings)
+        budget = Budget.of_hours(settings.search_candidates, settings.search_hours)
         self.archiving = ArchiveService(
             self.archive, self.records, dataset, settings.profiles_dir, budget
         )
@@ -391,13 +391,6 @@ class Harness:
             raise unknown_name(
                 "solution, peer or candidate", name, [*shipped, "template"]
             ) from error
-
-
-def _search_budget(settings: Settings) -> Budget | None:
-    candidates, hours = settings.search_candidates, settings.search_hours
-    if candidates is None and hours is None:
-        return None
-    return Budget(candidates, None if hours is None else 3600 * hours)
 
 
 def _scope(scope: str | Scope) -> Scope:

@@ -64,14 +64,14 @@ class ArchiveService:
 
     Attributes:
         profiles_dir: profiles by content hash, archived with the candidate.
-        budget: what the search of one operator may use; None: no limit.
+        budget: what the search of one operator may use.
     """
 
     archive: Archive
     records: RecordStore
     dataset: Dataset
     profiles_dir: Path
-    budget: Budget | None = None
+    budget: Budget = Budget()
 
     def archive_candidate(
         self,

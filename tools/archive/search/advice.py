@@ -59,6 +59,11 @@ class Budget:
     candidates: int | None = None
     seconds: float | None = None
 
+    @classmethod
+    def of_hours(cls, candidates: int | None, hours: float | None) -> Budget:
+        """The budget as the settings have it."""
+        return cls(candidates, None if hours is None else 3600 * hours)
+
 
 @dataclass(frozen=True)
 class Spent:
@@ -68,10 +73,10 @@ class Spent:
     seconds: float
 
 
-def advice_on(archive: Archive, definition: str, budget: Budget | None) -> tuple[Advice, ...]:
+def advice_on(archive: Archive, definition: str, budget: Budget) -> tuple[Advice, ...]:
     """Advice on the search of one operator, from the index as it is."""
     index = archive.catalogue.index
-    spent = Spent(*index.spent(definition)) if budget else None
+    spent = Spent(*index.spent(definition)) if budget != Budget() else None
     return tuple(advise(index.newest(definition, HISTORY), budget, spent))
 
 

@@ -9,7 +9,7 @@ from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
 from ..conftest import Bench
 
 
-def advice_in(bench, definition="scale_n64", budget=None):
+def advice_in(bench, definition="scale_n64", budget=Budget()):
     return advice_on(bench.archive, definition, budget)
 
 
