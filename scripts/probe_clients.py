@@ -1,6 +1,6 @@
 """Asks Claude Code and Codex themselves whether they reach the server, without an account.
 
-Installs into a home folder of its own, then lets each client that is on PATH start the server:
+Registers the server in a home folder of its own, then lets each client on PATH start it:
 `claude mcp list` must say connected and `claude plugin validate` must find no fault; Codex's app
 server must list the tools and call one. A client that is not installed is skipped by name, or with
 `--all` is a failure.

@@ -1,8 +1,9 @@
-"""The commands that put the server into a client, take it out, and say what is missing."""
+"""The commands install, uninstall and doctor."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from ...tools.settings import home_of
 
 if TYPE_CHECKING:
     from ...tools.settings import Settings
-    from ..client_setup.config_files import Receipts, Target
+    from ..client_setup.registration import Target
+    from ..client_setup.skill_files import CopyPlan, Receipts
 
 CLIENTS = ("claude", "codex")
 
@@ -30,11 +32,11 @@ def add_commands(
         settings_of: makes the settings of parsed arguments.
     """
     for name, words, act in (
-        ("install", "put the server and its skills into a client", _install),
-        ("uninstall", "take out exactly what install put in", _uninstall),
+        ("install", "register the server with a client and copy its skills there", _install),
+        ("uninstall", "remove exactly what install added", _uninstall),
     ):
         parser = commands.add_parser(name, help=words, description=words)
-        parser.add_argument("client", choices=CLIENTS, help="whose configuration")
+        parser.add_argument("client", choices=CLIENTS, help="the MCP client")
         scope = parser.add_mutually_exclusive_group()
         scope.add_argument(
             "--user", dest="scope", action="store_const", const="user", help="everywhere (default)"
@@ -43,7 +45,7 @@ def add_commands(
             "--project", dest="scope", action="store_const", const="project", help="this folder"
         )
         parser.add_argument("--directory", type=Path, default=Path(), help="the project's folder")
-        parser.add_argument("--dry-run", action="store_true", help="show the change, make none")
+        parser.add_argument("--dry-run", action="store_true", help="only show commands and files")
         settings_options(parser)
         parser.set_defaults(run=lambda arguments, act=act: act(arguments, settings_of(arguments)))
     doctor = commands.add_parser("doctor", help="say what is missing and what mends it")
@@ -57,20 +59,21 @@ def _say(text: str) -> None:
 
 
 def _where(arguments: argparse.Namespace, client: Any, scope: Any) -> Target:
-    from ..client_setup import config_files as install
+    from ..client_setup import registration
 
     project = arguments.directory.resolve()
-    return install.target(client, scope, project, Path.home(), home_of("CODEX_HOME"))
+    client_home = home_of("CODEX_HOME" if client == "codex" else "CLAUDE_CONFIG_DIR")
+    return registration.target(client, scope, project, Path.home(), client_home)
 
 
 def _receipts(settings: Settings) -> Receipts:
-    from ..client_setup.config_files import Receipts
+    from ..client_setup.skill_files import Receipts
 
     return Receipts(settings.data_dir / "installations.json")
 
 
-def _passed_on(arguments: argparse.Namespace) -> list[str]:
-    """The settings given to `install`, for the server to start with."""
+def _server_arguments(arguments: argparse.Namespace) -> list[str]:
+    """Returns the settings given to `install`, for the server to start with."""
     words: list[str] = []
     for name in ("data_dir", "dataset", "device", "log_level"):
         value = getattr(arguments, name)
@@ -84,48 +87,76 @@ def _passed_on(arguments: argparse.Namespace) -> list[str]:
 
 
 def _install(arguments: argparse.Namespace, settings: Settings) -> int:
-    from ..client_setup import config_files as install
+    from ..client_setup import registration, skill_files
     from ..resources.skills import SkillRegistry
 
     where = _where(arguments, arguments.client, arguments.scope or "user")
-    notes = _receipts(settings)
-    command = install.server_command(_passed_on(arguments))
-    plan = install.plan_install(where, command, SkillRegistry.shipped(), notes.get(where))
-    if arguments.dry_run:
-        return _shown(plan)
-    install.apply(plan)
-    notes.note(where, plan.receipt)
-    for words in plan.kept:
-        _say(words)
-    done = f"{len(plan.changes)} files written" if plan.changes else "It was there already"
-    _say(f"{done}: {where.config}, skills in {where.skills}.")
-    _say(f"Start {arguments.client} anew; the server is called kernel-harness.")
+    receipts = _receipts(settings)
+    command = registration.server_command(_server_arguments(arguments))
+    can_register = registration.has_command(where)
+    commands = registration.register_commands(where, command) if can_register else []
+    plan = skill_files.plan_install(where, SkillRegistry.shipped(), receipts.get(where) or {})
+    if not can_register and not registration.is_registered(where, command):
+        _say(registration.by_hand(where, command))
+    _show(commands, plan, arguments.dry_run)
+    if not arguments.dry_run:
+        registration.run(where, commands)
+        skill_files.apply(plan)
+        receipts.note(where, plan.digests)
+    lines = registration.missing_lines(where) if can_register else ""
+    if lines:
+        _say(
+            "\n`codex mcp add` sets neither time-outs nor environment: calls end after 300 s, and\n"
+            "the server does not see CUDA_VISIBLE_DEVICES. To change that, add by hand to\n"
+            f"{where.config}, under [{where.table}.{registration.NAME}]:\n\n{lines}\n"
+        )
+    if registration.is_registered(where, command):
+        _say(f"{where.client} starts the server as kernel-harness; start {where.client} anew.")
     return 0
 
 
 def _uninstall(arguments: argparse.Namespace, settings: Settings) -> int:
-    from ..client_setup import config_files as install
+    from ...tools.errors import RequestError
+    from ..client_setup import registration, skill_files
 
     where = _where(arguments, arguments.client, arguments.scope or "user")
-    notes = _receipts(settings)
-    plan = install.plan_uninstall(where, notes.get(where))
-    if arguments.dry_run:
-        return _shown(plan)
-    install.apply(plan)
-    notes.note(where, None)
-    for words in plan.kept:
-        _say(words)
-    _say(f"{len(plan.changes)} files were removed or restored.")
+    receipts = _receipts(settings)
+    written = receipts.get(where)
+    commands = registration.unregister_commands(where)
+    if written is None:
+        raise RequestError(
+            f"Nothing was installed for {where.client} ({where.scope})",
+            where=str(where.config),
+            remedy=f"The entry there is not by install; to remove it: {shlex.join(commands[0])}"
+            if commands
+            else "",
+        )
+    plan = skill_files.plan_uninstall(written)
+    if commands and not registration.has_command(where):
+        _say(f"Remove the entry kernel-harness from {where.config} by hand.")
+        commands = []
+    _show(commands, plan, arguments.dry_run)
+    if not arguments.dry_run:
+        registration.run(where, commands)
+        skill_files.apply(plan)
+        receipts.note(where, None)
     return 0
 
 
-def _shown(plan: Any) -> int:
-    from ..client_setup import config_files as install
-
-    _say(install.as_diff(plan) or "Nothing would change.")
+def _show(commands: Sequence[Sequence[str]], plan: CopyPlan, dry_run: bool) -> None:
+    """Prints the commands to run and the files to change, these only counted unless `dry_run`."""
+    for command in commands:
+        _say(f"run {shlex.join(command)}")
+    if dry_run:
+        for change in plan.changes:
+            _say(str(change))
+    elif plan.changes:
+        verb = "removed" if plan.changes[0].text is None else "written"
+        _say(f"{len(plan.changes)} files of skills and sub-agents are {verb}.")
     for words in plan.kept:
         _say(words)
-    return 0
+    if not (commands or plan.changes):
+        _say("Nothing else to change." if plan.kept else "Nothing to change.")
 
 
 def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -141,18 +172,15 @@ def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
         for client in CLIENTS
         for scope in ("project", "user")
     ]
-    complaints: Sequence[doctor.Complaint] = [
-        *doctor.complaints_of_machine(report),
-        *doctor.complaints_of_clients(states),
-    ]
-    for words in doctor.what_is_well(report, states):
+    problems = [*doctor.machine_problems(report), *doctor.client_problems(states)]
+    for words in doctor.working_parts(report, states):
         _say(f"✓ {words}")
     for words in report.notes:
         _say(f"  {words}")
     later = report.wanted_with_a_gpu()
     if later:
         _say(f"  On a machine with a GPU also wanted: {', '.join(later)}.")
-    if complaints:
-        _say(doctor.in_words(complaints))
-    _say(doctor.verdict(complaints))
-    return 1 if any(complaint.grave for complaint in complaints) else 0
+    if problems:
+        _say(doctor.as_text(problems))
+    _say(doctor.conclusion(problems))
+    return 1 if any(problem.blocks for problem in problems) else 0

@@ -1,6 +1,6 @@
-"""What is missing, in plain words, with the command that mends it.
+"""Lists what machine, data and clients lack, each with the command that provides it.
 
-Pure: it reads an environment report and what is known of the clients, and starts nothing.
+Works on an environment report and the clients' configurations as read; starts nothing.
 """
 
 from __future__ import annotations
@@ -12,115 +12,125 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...tools.errors import RequestError
-from . import config_files as install
+from . import registration
 
 if TYPE_CHECKING:
     from ...tools.devices.environment import EnvironmentReport
 
 
 @dataclass(frozen=True)
-class Complaint:
-    """One thing that is not as it could be.
+class Problem:
+    """Something that is missing or wrong.
 
     Attributes:
-        words: what is missing.
-        costs: what cannot be done without it.
-        command: what mends it; may be prose where no command can.
-        grave: nothing works without it.
+        what: a sentence without its full stop.
+        costs: what cannot be done because of it.
+        remedy: the command that solves it; prose where no command can.
+        blocks: nothing works until it is solved.
     """
 
-    words: str
+    what: str
     costs: str
-    command: str
-    grave: bool = False
+    remedy: str
+    blocks: bool = False
 
 
 @dataclass(frozen=True)
 class ClientState:
-    """What is known of one client's configuration."""
+    """One client's configuration as read: the server's entry, skills that are not there."""
 
-    where: install.Target
+    where: registration.Target
     entry: dict[str, object] | None
-    skills_missing: tuple[str, ...]
+    missing_skills: tuple[str, ...]
     unreadable: str = ""
 
 
-def client_state(where: install.Target, names: Sequence[str]) -> ClientState:
+def client_state(where: registration.Target, skills: Sequence[str]) -> ClientState:
     """Reads one client's configuration.
 
     Args:
-        where: the client's places.
-        names: the skills that should be there.
+        where: the client's paths.
+        skills: names of the skills that should be there.
     """
     try:
-        entry = install.present_entry(where)
+        entry = registration.registered_entry(where)
     except RequestError as error:
         return ClientState(where, None, (), str(error))
-    missing = tuple(name for name in names if not (where.skills / name / "SKILL.md").is_file())
+    missing = tuple(name for name in skills if not (where.skills / name / "SKILL.md").is_file())
     return ClientState(where, entry, missing)
 
 
-def complaints_of_machine(report: EnvironmentReport) -> list[Complaint]:
-    """What the machine and the data lack."""
+def machine_problems(report: EnvironmentReport) -> list[Problem]:
+    """Returns what the machine and the datasets lack."""
     found = [
-        Complaint(f"{tool.name} was not found", tool.costs or "", tool.remedy or "")
+        Problem(f"{tool.name} was not found", tool.costs or "", tool.remedy or "")
         for tool in report.missing()
     ]
     found += [
-        Complaint(f"A dataset file cannot be read: {problem}", "its workloads are missing", "")
+        Problem(f"A dataset file cannot be read: {problem}", "its workloads are missing", "")
         for problem in report.dataset_problems
     ]
     if shutil.which("git") is None:
         found.append(
-            Complaint("git was not found", "nothing can be archived", "Install git.", True)
+            Problem("git was not found", "nothing can be archived", "Install git.", blocks=True)
         )
     return found
 
 
-def complaints_of_clients(states: Sequence[ClientState]) -> list[Complaint]:
-    """What the clients' configurations lack; silent about a client that is set up in one place."""
+def client_problems(states: Sequence[ClientState]) -> list[Problem]:
+    """Returns what the clients lack; a client registered in one scope needs no other."""
     found = [
-        Complaint(state.unreadable, f"{state.where.client} cannot start with it", "", grave=True)
+        Problem(state.unreadable, f"{state.where.client} cannot start with it", "", blocks=True)
         for state in states
         if state.unreadable
     ]
     for client in dict.fromkeys(state.where.client for state in states):
-        ours = [state for state in states if state.where.client == client and state.entry]
-        if not ours:
+        registered = [state for state in states if state.where.client == client and state.entry]
+        if not registered:
             found.append(
-                Complaint(
+                Problem(
                     f"{client} does not know the server",
                     f"{client} cannot call its tools",
                     f"kernel-harness install {client}",
                 )
             )
-        for state in ours:
-            found += _complaints_of_entry(state)
+        for state in registered:
+            found += _entry_problems(state)
     return found
 
 
-def _complaints_of_entry(state: ClientState) -> list[Complaint]:
+def _entry_problems(state: ClientState) -> list[Problem]:
     found = []
     where = state.where
     command = str((state.entry or {}).get("command", ""))
     again = f"kernel-harness install {where.client} --{where.scope}"
-    if not (Path(command).is_file() or shutil.which(command)):
+    base = where.project if where.scope == "project" else Path()
+    if not ((base / command).is_file() or shutil.which(command)):
         found.append(
-            Complaint(
+            Problem(
                 f"{where.config} starts {command!r}, which is not there",
                 f"{where.client} cannot start the server",
                 again,
-                grave=True,
+                blocks=True,
             )
         )
-    if state.skills_missing:
-        names = ", ".join(state.skills_missing)
-        found.append(Complaint(f"{where.client} has not all skills: {names}", "", again))
+    lines = registration.missing_lines(where)
+    if lines:
+        found.append(
+            Problem(
+                f"{where.config} sets not all time-outs and variables",
+                "calls end after 300 s; CUDA_VISIBLE_DEVICES and the like are not passed on",
+                f"add under [{where.table}.{registration.NAME}]:\n{lines}",
+            )
+        )
+    if state.missing_skills:
+        names = ", ".join(state.missing_skills)
+        found.append(Problem(f"{where.client} has not all skills: {names}", "", again))
     return found
 
 
-def what_is_well(report: EnvironmentReport, states: Sequence[ClientState]) -> list[str]:
-    """What needs no mending: the machine, its libraries, the clients that know the server."""
+def working_parts(report: EnvironmentReport, states: Sequence[ClientState]) -> list[str]:
+    """Returns what needs nothing: the machine, its libraries, clients that know the server."""
     versions = ", ".join(
         f"{name} {report.libraries[name]}"
         for name in ("torch", "triton", "mcp")
@@ -129,35 +139,35 @@ def what_is_well(report: EnvironmentReport, states: Sequence[ClientState]) -> li
     names = ", ".join(device.name for device in report.devices)
     runs = "candidates are judged and timed" if report.executor == "cuda" else "judged, not timed"
     found = [tool.name for tool in report.toolchain if tool.found]
-    well = [
+    parts = [
         f"Device {report.device} ({names}): {runs}",
         f"Python {report.python}, {versions}; found {', '.join(found)}",
         f"Workspaces in {report.workspaces_path}, archive in {report.archive_path}",
     ]
-    well += [
+    parts += [
         f"{state.where.client} knows the server: {state.where.config}"
         for state in states
-        if state.entry and not _complaints_of_entry(state)
+        if state.entry and not _entry_problems(state)
     ]
-    return well
+    return parts
 
 
-def verdict(complaints: Sequence[Complaint]) -> str:
-    """The one line that says whether to go on."""
-    if any(complaint.grave for complaint in complaints):
-        return "Not ready: mend what is marked ✗ first."
-    if complaints:
+def conclusion(problems: Sequence[Problem]) -> str:
+    """Returns the line that says whether the harness can be used."""
+    if any(problem.blocks for problem in problems):
+        return "Not ready: solve what is marked ✗ first."
+    if problems:
         return "Ready. What is marked ! makes results better or reaches more."
     return "Ready: nothing is missing."
 
 
-def in_words(complaints: Sequence[Complaint]) -> str:
-    """The complaints for a terminal, grave ones first; empty when there are none."""
+def as_text(problems: Sequence[Problem]) -> str:
+    """Returns the problems for a terminal, those that block first; empty when there are none."""
     parts = []
-    for complaint in sorted(complaints, key=lambda c: not c.grave):
-        mark = "✗" if complaint.grave else "!"
-        costs = f": {complaint.costs}" if complaint.costs else ""
-        parts.append(f"{mark} {complaint.words}{costs}")
-        if complaint.command:
-            parts.append(f"    → {complaint.command}")
+    for problem in sorted(problems, key=lambda p: not p.blocks):
+        mark = "✗" if problem.blocks else "!"
+        costs = f": {problem.costs}" if problem.costs else ""
+        parts.append(f"{mark} {problem.what}{costs}")
+        if problem.remedy:
+            parts.append("    → " + problem.remedy.replace("\n", "\n      "))
     return "\n".join(parts)

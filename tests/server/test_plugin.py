@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kernel_harness.server.client_setup.config_files import CALL_SECONDS, PASSED_ON, START_SECONDS
+from kernel_harness.server.client_setup.registration import CALL_SECONDS, PASSED_ON, START_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
