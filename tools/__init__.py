@@ -8,6 +8,7 @@
     schema              FlashInfer-Trace's records and ours
     messages/judge      messages between server and judge
     messages/candidate  frames, and the messages between judge, zygote and candidate
+    progress            progress of a long call, and a listener that ignores it
     errors              the harness's own failures
 
 Two rooms are processes of their own and imported by nobody: `judge` (trusted, owns inputs,

@@ -7,7 +7,7 @@ it decides; it finds the parts that a capability needs and passes them on.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,12 @@ from .evaluation.record_store import RecordStore
 from .evaluation.rejudge import Rejudged, ReplayService
 from .evaluation.service import EvaluateRequest, EvaluationService
 from .evaluation.static_resources import explained_check
-from .inspection import Inspection
 from .messages.judge import Checks
 from .profiling.runs.profiles import Profile
 from .profiling.sanitizer.findings import SanitizerReport
-from .profiling.service import Profiler
+from .profiling.service import ProfilingService
 from .profiling.timeline.chrome_trace import Timeline
+from .progress import OnProgress, ignore_progress
 from .schema.evaluation import Evaluation, Isolation, Scope
 from .schema.flashinfer_trace import Solution
 from .settings import Settings
@@ -44,8 +44,6 @@ from .workloads.operators import Operator
 from .workloads.regimes import ShapeSample, sample_shapes
 from .workloads.solution_folder import given_solution, read_candidate_file
 from .workloads.workspace import Workspace, confined, create, read_workspace
-
-OnProgress = Callable[[float, float, str], Awaitable[None]]
 
 
 class Harness:
@@ -71,11 +69,10 @@ class Harness:
         self.archiving = ArchiveService(
             self.archive, self.records, dataset, settings.profiles_dir, budget
         )
-        profiler = Profiler(settings, self.device)
         latencies = self.evaluations.latencies
-        self.inspection = Inspection(settings, self.device, self.pool, latencies, profiler)
+        self.profiling = ProfilingService(settings, self.device, self.pool, latencies)
         self.promoting = PromotionVerifier(
-            self.archive, self.evaluations, self.inspection, self.device
+            self.archive, self.evaluations, self.profiling, self.device
         )
         places = (dataset, settings.workspaces_dir, self.device)
         self._replaying = ReplayService(self.evaluations, self.records, self.archive, *places)
@@ -103,7 +100,7 @@ class Harness:
     def kill_children(self) -> None:
         """Kills every process that this harness started, at once."""
         self.pool.kill()
-        self.inspection.kill()
+        self.profiling.kill()
 
     @property
     def device(self) -> str:
@@ -116,7 +113,7 @@ class Harness:
         Raises:
             CapabilityError: when there is no GPU.
         """
-        rates = await self.inspection.calibrate(progress)
+        rates = await self.profiling.calibrate(progress or ignore_progress)
         from .evaluation.noise_calibration import calibrate_noise
 
         return [rates, await calibrate_noise(self.settings, self.pool, self.device, progress)]
@@ -237,13 +234,13 @@ class Harness:
         found = self.read_candidate(workspace=workspace, solution=solution, candidate=candidate)
         operator = self.dataset.operator(found.definition)
         other = self._solution(operator, compare_to) if compare_to else None
-        return await self.inspection.profile_ncu(
+        return await self.profiling.profile_ncu(
             operator,
             found,
             workloads=workloads or (),
             profile_set=set,
             compare_to=other,
-            progress=progress,
+            progress=progress or ignore_progress,
         )
 
     async def profile_timeline(
@@ -258,8 +255,8 @@ class Harness:
         """What one call does over time: kernels, copies, gaps, the host."""
         found = self.read_candidate(workspace=workspace, solution=solution, candidate=candidate)
         operator = self.dataset.operator(found.definition)
-        return await self.inspection.profile_timeline(
-            operator, found, workloads=workloads or (), progress=progress
+        return await self.profiling.profile_timeline(
+            operator, found, workloads=workloads or (), progress=progress or ignore_progress
         )
 
     async def sanitize(
@@ -273,7 +270,7 @@ class Harness:
         """Races, bad addresses and uninitialised reads, mapped to source lines."""
         found = self.read_candidate(workspace=workspace, solution=solution, candidate=candidate)
         operator = self.dataset.operator(found.definition)
-        return await self.inspection.sanitize(operator, found, progress)
+        return await self.profiling.sanitize(operator, found, progress or ignore_progress)
 
     async def promote_candidate(
         self, candidate_id: str, progress: OnProgress | None = None

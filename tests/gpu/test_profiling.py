@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import sys
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
@@ -14,11 +16,16 @@ import torch
 
 from kernel_harness.tools.devices.hardware import Calibration
 from kernel_harness.tools.devices.profilers import capability
+from kernel_harness.tools.evaluation.record_store import LastLatencies
 from kernel_harness.tools.judge import calibrate as calibration
+from kernel_harness.tools.messages.judge import MaterialiseInputs
 from kernel_harness.tools.profiling.runs.profiles import NCU, compare_profiles
 from kernel_harness.tools.profiling.sanitizer.findings import SanitizerTool
-from kernel_harness.tools.profiling.service import Profiler
+from kernel_harness.tools.profiling.sanitizer.session import run_tool
+from kernel_harness.tools.profiling.service import ProfilingService
+from kernel_harness.tools.schema.flashinfer_trace import Workload
 from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.workloads.operators import Operator
 
 pytestmark = [pytest.mark.gpu, pytest.mark.alone, pytest.mark.timeout(300)]
 
@@ -41,9 +48,28 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("profiling")
 
 
+class Pool:
+    """Stands for the judges: inputs are those that a known kernel brings."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def ready(self, device: str) -> None:
+        """No facts of the device, so no floors."""
+
+    async def materialise(self, device: str, request: MaterialiseInputs) -> None:
+        kernel = kernels.known(request.workload["uuid"])
+        shutil.copyfile(kernel.workload(self._folder).inputs_file, request.path)
+
+    @contextlib.asynccontextmanager
+    async def reserved(self, device, progress):
+        yield
+
+
 @pytest.fixture(scope="module")
-def profiler(folder) -> Profiler:
-    return Profiler(Settings(data_dir=folder), "cuda:0")
+def profiling(folder) -> ProfilingService:
+    settings, latencies = Settings(data_dir=folder), LastLatencies(folder / "latencies")
+    return ProfilingService(settings, "cuda:0", Pool(folder), latencies)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture
@@ -53,19 +79,27 @@ def counters():
         pytest.skip(f"{able.counters.reason} {able.counters.remedy}")
 
 
-def profiled(profiler, folder, kernel, **options):
-    act = partial(profiler.profile_ncu, kernel.subject(), [kernel.workload(folder)], **options)
-    return anyio.run(act)
+def operator_of(kernel) -> Operator:
+    workload = {"uuid": kernel.name, "axes": {}, "inputs": {"x": {"type": "random"}}}
+    definition = kernel.subject().definition
+    return Operator(definition=definition, workloads=(Workload.model_validate(workload),))
 
 
-def traced(profiler, folder, kernel):
-    act = partial(profiler.profile_timeline, kernel.subject(), [kernel.workload(folder)])
-    return anyio.run(act).workloads[0]
+def profiled(profiling, kernel):
+    solution = kernel.subject().solution
+    return anyio.run(partial(profiling.profile_ncu, operator_of(kernel), solution))
+
+
+def traced(profiling, kernel):
+    solution = kernel.subject().solution
+    return anyio.run(partial(profiling.profile_timeline, operator_of(kernel), solution)).workloads[
+        0
+    ]
 
 
 @pytest.mark.parametrize("kernel", kernels.KNOWN, ids=lambda kernel: kernel.name)
-def test_a_kernel_of_known_character_is_named_right(profiler, folder, counters, kernel):
-    got = profiled(profiler, folder, kernel)
+def test_a_kernel_of_known_character_is_named_right(profiling, counters, kernel):
+    got = profiled(profiling, kernel)
     assert (got.tool, got.reason) == (NCU, None)
     (entry,) = got.workloads
     assert entry.failure is None
@@ -77,17 +111,17 @@ def test_a_kernel_of_known_character_is_named_right(profiler, folder, counters, 
     assert Path(entry.report_path or "").stat().st_size > 500
 
 
-def test_only_the_candidates_one_call_is_profiled(profiler, folder, counters):
-    (entry,) = profiled(profiler, folder, kernels.known("copy")).workloads
+def test_only_the_candidates_one_call_is_profiled(profiling, counters):
+    (entry,) = profiled(profiling, kernels.known("copy")).workloads
     assert [(kernel.launches, "copy_kernel" in kernel.name) for kernel in entry.kernels] == [
         (1, True)
     ]
-    (entry,) = profiled(profiler, folder, kernels.known("chain_with_gap")).workloads
+    (entry,) = profiled(profiling, kernels.known("chain_with_gap")).workloads
     assert sum(kernel.launches for kernel in entry.kernels) == 2
 
 
-def test_a_copys_figures_are_those_of_a_copy(profiler, folder, counters):
-    (copy,) = profiled(profiler, folder, kernels.known("copy")).workloads[0].kernels
+def test_a_copys_figures_are_those_of_a_copy(profiling, counters):
+    (copy,) = profiled(profiling, kernels.known("copy")).workloads[0].kernels
     assert copy.grid[0] % 8 == 0
     assert copy.block == [256, 1, 1]
     assert copy.registers
@@ -99,46 +133,56 @@ def test_a_copys_figures_are_those_of_a_copy(profiler, folder, counters):
     assert copy.stalls
 
 
-def test_spills_and_conflicts_have_their_own_figures(profiler, folder, counters):
-    (spill,) = profiled(profiler, folder, kernels.known("spill")).workloads[0].kernels
+def test_spills_and_conflicts_have_their_own_figures(profiling, counters):
+    (spill,) = profiled(profiling, kernels.known("spill")).workloads[0].kernels
     assert (spill.spill_requests or 0) > 0
-    (conflict,) = profiled(profiler, folder, kernels.known("bank_conflicts")).workloads[0].kernels
+    (conflict,) = profiled(profiling, kernels.known("bank_conflicts")).workloads[0].kernels
     assert conflict.bank_conflict_percent == pytest.approx(96.9, abs=3)
     assert spill.bank_conflict_percent in (None, 0)
 
 
-def test_a_profile_is_kept_and_compared(profiler, folder, counters):
-    first = profiled(profiler, folder, kernels.known("copy"))
-    again = profiled(profiler, folder, kernels.known("copy"))
+def test_a_profile_is_kept_and_compared(profiling, counters):
+    first = profiled(profiling, kernels.known("copy"))
+    again = profiled(profiling, kernels.known("copy"))
     assert again.workloads[0].cached
     assert again.workloads[0].kernels == first.workloads[0].kernels
     assert compare_profiles(again, first).differences == []
 
 
-def test_a_gap_on_the_host_is_launch_bound_and_a_long_copy_is_not(profiler, folder):
-    chain = traced(profiler, folder, kernels.known("chain_with_gap"))
+def test_a_gap_on_the_host_is_launch_bound_and_a_long_copy_is_not(profiling):
+    chain = traced(profiling, kernels.known("chain_with_gap"))
     assert chain.kernels == 2
     assert chain.launch_bound
     assert chain.gaps[0].duration_us > 200
-    copy = traced(profiler, folder, kernels.known("copy"))
+    copy = traced(profiling, kernels.known("copy"))
     assert (copy.kernels, copy.launch_bound) == (1, False)
     assert copy.busy_us > 50
     assert json.loads(Path(copy.trace_path or "").read_text())["traceEvents"]
 
 
-def test_the_sanitizer_names_the_line_of_an_access_out_of_bounds(profiler, folder):
-    if not capability().compute_sanitizer.found:
+def test_the_sanitizer_names_the_line_of_an_access_out_of_bounds(profiling, folder):
+    program = profiling.probe().compute_sanitizer
+    if not program.found:
         pytest.skip("compute-sanitizer is missing")
-    tools = (SanitizerTool.MEMCHECK,)
-    faulty, clean = kernels.FAULTY, kernels.known("chain_with_gap")
-    act = partial(profiler.sanitize, faulty.subject(), [faulty.workload(folder)], tools=tools)
-    (run,) = anyio.run(act).runs
+
+    def memcheck(kernel):
+        checked = partial(
+            run_tool,
+            profiling.runner,
+            program.path,
+            SanitizerTool.MEMCHECK,
+            kernel.subject(),
+            kernel.workload(folder),
+            timeout_s=profiling.timeout_s,
+        )
+        return anyio.run(checked)
+
+    run = memcheck(kernels.FAULTY)
     assert run.status == "findings", run
     assert run.findings[0].kind == "out_of_bounds"
     assert run.findings[0].line == kernels.OUT_OF_BOUNDS_LINE
     assert run.findings[0].file == "kernel.py"
-    act = partial(profiler.sanitize, clean.subject(), [clean.workload(folder)], tools=tools)
-    assert anyio.run(act).clean
+    assert memcheck(kernels.known("chain_with_gap")).status == "clean"
 
 
 def test_a_calibration_reads_as_the_models_and_is_plausible(folder):

@@ -17,7 +17,7 @@ from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
 
-from .test_inspection import solution
+from .profiling.test_service import solution
 from .workloads.test_listing import operator
 
 JUDGE = (sys.executable, str(Path(__file__).parent / "evaluation" / "scripted_judge.py"))

@@ -1,217 +1,308 @@
-"""Asks for profiles, timelines and sanitizer runs; falls back where a tool is missing, and says so.
+"""Profiles, timelines, sanitizer runs and the calibration of one harness's device.
 
-Where hardware counters cannot be had the torch profiler takes over, and the result says why and
-what to do. Workloads run one after another, for they share the device; whoever calls holds the
-device's lock.
+It chooses the workloads that matter, has the judge write their inputs, reserves the device, runs
+one workload after another under a tool and keeps what was found. Where hardware counters cannot be
+had the torch profiler is used instead, and the result says why and what to do.
 
-A candidate that fails under a profiler is told as such in its workload's entry and nothing else:
-no verdict is made here.
+No verdict is made here: a candidate that fails under a profiler is named as failed in its
+workload's entry and nothing else.
 """
 
 from __future__ import annotations
 
+import secrets
+import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import anyio
 
+from ..devices.calibration import calibration_folder, with_calibration
+from ..devices.hardware import Hardware, identify, load_hardware
 from ..devices.profilers import Capability, capability
-from ..devices.roofline import Cost, Floors
-from ..errors import CapabilityError
+from ..devices.roofline import Cost, Floors, floors
+from ..errors import CapabilityError, unknown_name
+from ..evaluation.judge_pool import JudgePool
+from ..evaluation.record_store import LastLatencies
+from ..messages.judge import MaterialiseInputs
+from ..progress import OnProgress, ignore_progress
+from ..schema.flashinfer_trace import Solution
 from ..settings import Settings
+from ..workloads.operators import Operator
+from ..workloads.regimes import sample_shapes
+from .calibration_run import run_calibration
 from .diagnosis.bottleneck import Bounds
 from .ncu.command import ProfileSet, Refusal
 from .ncu.session import NcuSession
 from .runs.profile_store import ProfileStore, device_name
-from .runs.profiles import NCU, TORCH_PROFILER, UNAVAILABLE, Profile, WorkloadProfile
+from .runs.profiles import (
+    NCU,
+    TORCH_PROFILER,
+    UNAVAILABLE,
+    Profile,
+    WorkloadProfile,
+    compare_profiles,
+)
 from .runs.tool_run import ProfileRunner, Subject, WorkloadInputs
 from .sanitizer.findings import SanitizerReport, SanitizerTool, ToolRun
 from .sanitizer.session import run_tool
 from .timeline.chrome_trace import Timeline, WorkloadTimeline
 from .timeline.session import TimelineSession
 
+HEAVIEST = 2
+"""Workloads profiled when none is named."""
 OF_ONE_WORKLOAD = frozenset({"timeout", "nothing", "unexplained"})
 """Refusals after which the next workload is tried with counters all the same."""
-OnProgress = Callable[[float, float, str], Awaitable[None]]
 NO_GPU = (
     "There is no GPU: nothing can be profiled here. Scope 'static' shows registers, occupancy and "
     "instructions of every target."
 )
 
 
-async def _silent(done: float, total: float, message: str) -> None:
-    """Tells nobody."""
-
-
 @dataclass
-class Profiler:
-    """Profiles solutions on one device.
+class ProfilingService:
+    """Profiles candidates of one harness on its device.
 
-    Args:
-        settings: where profiles are kept.
+    Attributes:
+        settings: where profiles, calibrations and finished builds are kept.
         device: 'cuda:N' or 'cpu'.
-        probe: what this machine can profile with; replaced in tests.
+        pool: the judges, which write inputs and hold the device's lock.
+        latencies: last latencies, by which the workloads with most of the time are chosen.
+        probe: finds the profilers of this machine; replaced in tests.
         timeout_s: most seconds for one profiled run.
     """
 
     settings: Settings
     device: str
+    pool: JudgePool
+    latencies: LastLatencies
     probe: Callable[[], Capability] = capability
     timeout_s: float = 300.0
-    runs: ProfileRunner = field(init=False)
+    runner: ProfileRunner = field(init=False)
 
     def __post_init__(self) -> None:
-        self.runs = ProfileRunner(self.device, self.settings.cache_dir)
+        self.runner = ProfileRunner(self.device, self.settings.cache_dir)
 
     def kill(self) -> None:
         """Kills every run at once; safe to call from a signal's handler."""
-        self.runs.kill()
+        self.runner.kill()
 
     async def profile_ncu(
         self,
-        subject: Subject,
-        workloads: Sequence[WorkloadInputs],
+        operator: Operator,
+        solution: Solution,
         *,
-        profile_set: ProfileSet = ProfileSet.DETAILED,
-        force: bool = False,
-        progress: OnProgress = _silent,
+        workloads: Sequence[str] = (),
+        profile_set: str = ProfileSet.DETAILED,
+        compare_to: Solution | None = None,
+        progress: OnProgress = ignore_progress,
     ) -> Profile:
         """Profiles one call on each workload with hardware counters, or with what there is.
 
         Args:
-            subject: the solution and its definition.
-            workloads: on what; inputs are files.
-            profile_set: how much to collect.
-            force: profile again although it is kept.
-            progress: told each step.
+            workloads: uuids or beginnings of them; those with the most latency when none is named.
+            profile_set: 'basic', 'detailed' or 'full'.
+            compare_to: profiled too, on the same inputs; the differences are in the result.
 
         Raises:
             InfrastructureError: when a run could not be started or its report not read.
         """
-        begin = time.monotonic()
+        if profile_set not in list(ProfileSet):
+            raise unknown_name("profile set", profile_set, list(ProfileSet))
+        chosen, subject = ProfileSet(profile_set), Subject(solution, operator.definition)
         if self.device == "cpu":
             return Profile(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
-        able = await anyio.to_thread.run_sync(self.probe)
-        shelf = self._shelf()
-        counting = NcuSession(self.runs, shelf, able, profile_set, self.timeout_s)
-        tracing = TimelineSession(self.runs, shelf, self.timeout_s)
-        counters = able.counters
-        reason = None if counters.found else f"{counters.reason} {counters.remedy}"
-        possible = counters.found
-        done: list[WorkloadProfile] = []
-        for position, workload in enumerate(workloads):
-            await progress(position, len(workloads), f"profiling {workload.uuid[:8]}")
-            found: WorkloadProfile | Refusal | None = None
-            if possible:
-                found = await counting.profile(subject, workload, force=force)
-            if isinstance(found, Refusal):
-                reason = f"{found.what}. {found.remedy}"
-                possible = found.kind in OF_ONE_WORKLOAD
-            if not isinstance(found, WorkloadProfile):
-                found = await tracing.profile(subject, workload, force=force)
-            done.append(found)
-        counted = any(workload.tool == NCU for workload in done)
-        return Profile(
-            **_facts(subject),
-            tool=NCU if counted else TORCH_PROFILER,
-            tool_version=able.ncu.version if counted else None,
-            profile_set=profile_set.value if counted else None,
-            reason=reason,
-            workloads=done,
-            report_paths=[w.report_path for w in done if w.report_path],
-            seconds=round(time.monotonic() - begin, 3),
-        )
+        async with self._prepared(operator, workloads, progress) as inputs:
+            profile = await self._profile(subject, inputs, chosen, progress)
+            if compare_to is not None:
+                other = Subject(compare_to, operator.definition)
+                others = await self._profile(other, inputs, chosen, progress)
+                profile = compare_profiles(profile, others)
+        self._store().keep_latest(subject.content_hash, f"{profile.tool}-{chosen.value}", profile)
+        return profile
 
     async def profile_timeline(
         self,
-        subject: Subject,
-        workloads: Sequence[WorkloadInputs],
+        operator: Operator,
+        solution: Solution,
         *,
-        force: bool = False,
-        progress: OnProgress = _silent,
+        workloads: Sequence[str] = (),
+        progress: OnProgress = ignore_progress,
     ) -> Timeline:
         """Traces one call on each workload: kernels, copies, gaps, the host's time, streams.
-
-        Args:
-            subject: the solution and its definition.
-            workloads: on what.
-            force: trace again although it is kept.
-            progress: told each step.
 
         Raises:
             InfrastructureError: when a run could not be started or left no readable trace.
             CapabilityError: when the candidate itself failed under the profiler.
         """
-        begin = time.monotonic()
+        begin, subject = time.monotonic(), Subject(solution, operator.definition)
         if self.device == "cpu":
             return Timeline(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
-        tracing = TimelineSession(self.runs, self._shelf(), self.timeout_s)
+        store = self._store()
+        session = TimelineSession(self.runner, store, self.timeout_s)
         done: list[WorkloadTimeline] = []
-        for position, workload in enumerate(workloads):
-            await progress(position, len(workloads), f"tracing {workload.uuid[:8]}")
-            traced = await tracing.trace(subject, workload, force=force)
-            if isinstance(traced, str):
-                raise CapabilityError(
-                    f"The candidate failed under the profiler: {traced}",
-                    where=f"workload {workload.uuid}",
-                    remedy="Evaluate it first; profile what has passed.",
-                )
-            done.append(traced.timeline)
-        return Timeline(
+        async with self._prepared(operator, workloads, progress) as inputs:
+            for position, workload in enumerate(inputs):
+                await progress(position, len(inputs), f"tracing {workload.uuid[:8]}")
+                found = await session.trace(subject, workload)
+                if isinstance(found, str):
+                    raise CapabilityError(
+                        f"The candidate failed under the profiler: {found}",
+                        where=f"workload {workload.uuid}",
+                        remedy="Evaluate it first; profile what has passed.",
+                    )
+                done.append(found.timeline)
+        timeline = Timeline(
             **_facts(subject),
             tool=TORCH_PROFILER,
             workloads=done,
             report_paths=[w.trace_path for w in done if w.trace_path],
             seconds=round(time.monotonic() - begin, 3),
         )
+        store.keep_latest(subject.content_hash, "timeline", timeline)
+        return timeline
 
     async def sanitize(
-        self,
-        subject: Subject,
-        workloads: Sequence[WorkloadInputs],
-        *,
-        tools: Sequence[SanitizerTool] = tuple(SanitizerTool),
-        progress: OnProgress = _silent,
+        self, operator: Operator, solution: Solution, progress: OnProgress = ignore_progress
     ) -> SanitizerReport:
-        """Runs one call on each workload under each of compute-sanitizer's tools.
-
-        Args:
-            subject: the solution and its definition.
-            workloads: on what; the smallest that are valid, for every tool is slow.
-            tools: which of the four.
-            progress: told each step.
+        """Runs one call on the smallest workload under each of compute-sanitizer's four tools.
 
         Raises:
             InfrastructureError: when a run could not be started.
         """
-        begin = time.monotonic()
+        begin, subject = time.monotonic(), Subject(solution, operator.definition)
         if self.device == "cpu":
             return SanitizerReport(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
         program = (await anyio.to_thread.run_sync(self.probe)).compute_sanitizer
         if program.path is None or not program.found:
             reason = f"{program.reason} {program.remedy}"
             return SanitizerReport(**_facts(subject), tool=UNAVAILABLE, reason=reason)
+        smallest = min(operator.workloads, key=lambda w: sum(w.axes.values())).uuid
         done: list[ToolRun] = []
-        total = len(workloads) * len(tools)
-        for workload in workloads:
-            for tool in tools:
-                await progress(len(done), total, f"{tool.value} on {workload.uuid[:8]}")
+        async with self._prepared(operator, [smallest], progress) as (workload,):
+            for tool in SanitizerTool:
+                name = f"{tool.value} on {workload.uuid[:8]}"
+                await progress(len(done), len(SanitizerTool), name)
                 done.append(
                     await run_tool(
-                        self.runs, program.path, tool, subject, workload, timeout_s=self.timeout_s
+                        self.runner, program.path, tool, subject, workload, timeout_s=self.timeout_s
                     )
                 )
-        return SanitizerReport(
+        report = SanitizerReport(
             **_facts(subject),
             tool="compute-sanitizer",
             tool_version=program.version,
             runs=done,
             seconds=round(time.monotonic() - begin, 3),
         )
+        self._store().keep_latest(subject.content_hash, "sanitizer", report)
+        return report
 
-    def _shelf(self) -> ProfileStore:
+    async def calibrate(self, progress: OnProgress = ignore_progress) -> Path:
+        """Measures the device's rates and keeps them; about a minute with the device to itself.
+
+        Raises:
+            CapabilityError: when there is no GPU.
+            InfrastructureError: when the measuring process failed.
+        """
+        if self.device == "cpu":
+            raise CapabilityError(
+                "There is no GPU to calibrate", remedy="Floors stay at data-sheet rates."
+            )
+        async with self.pool.reserved(self.device, progress):
+            await progress(0, 1, f"measuring {self.device}")
+            return await run_calibration(self.settings, self.device, self.runner)
+
+    async def _profile(
+        self,
+        subject: Subject,
+        workloads: Sequence[WorkloadInputs],
+        profile_set: ProfileSet,
+        progress: OnProgress,
+    ) -> Profile:
+        """Profiles one solution; the torch profiler is used where Nsight Compute refuses."""
+        begin, store = time.monotonic(), self._store()
+        able = await anyio.to_thread.run_sync(self.probe)
+        ncu = NcuSession(self.runner, store, able, profile_set, self.timeout_s)
+        timeline = TimelineSession(self.runner, store, self.timeout_s)
+        possible = able.counters.found
+        reason = None if possible else f"{able.counters.reason} {able.counters.remedy}"
+        done: list[WorkloadProfile] = []
+        for position, workload in enumerate(workloads):
+            await progress(position, len(workloads), f"profiling {workload.uuid[:8]}")
+            found: WorkloadProfile | Refusal | None = None
+            if possible:
+                found = await ncu.profile(subject, workload)
+            if isinstance(found, Refusal):
+                reason = f"{found.what}. {found.remedy}"
+                possible = found.kind in OF_ONE_WORKLOAD
+            if not isinstance(found, WorkloadProfile):
+                found = await timeline.profile(subject, workload)
+            done.append(found)
+        by_ncu = any(workload.tool == NCU for workload in done)
+        return Profile(
+            **_facts(subject),
+            tool=NCU if by_ncu else TORCH_PROFILER,
+            tool_version=able.ncu.version if by_ncu else None,
+            profile_set=profile_set.value if by_ncu else None,
+            reason=reason,
+            workloads=done,
+            report_paths=[w.report_path for w in done if w.report_path],
+            seconds=round(time.monotonic() - begin, 3),
+        )
+
+    @asynccontextmanager
+    async def _prepared(
+        self, operator: Operator, uuids: Sequence[str], progress: OnProgress
+    ) -> AsyncIterator[list[WorkloadInputs]]:
+        """Has the judge write the workloads' inputs, then holds the device while they are used."""
+        chosen = self._chosen(operator, uuids)
+        with tempfile.TemporaryDirectory(prefix="kernel-harness-inputs-") as folder:
+            inputs = []
+            for position, uuid in enumerate(chosen):
+                await progress(position, len(chosen), f"making inputs of {uuid[:8]}")
+                path = Path(folder) / f"{position}.safetensors"
+                inputs.append(await self._written(operator, uuid, path))
+            async with self.pool.reserved(self.device, progress):
+                yield inputs
+
+    async def _written(self, operator: Operator, uuid: str, path: Path) -> WorkloadInputs:
+        workload = operator.workload(uuid)
+        request = MaterialiseInputs(
+            request_id=secrets.token_hex(8),
+            definition=operator.definition.model_dump(mode="json"),
+            operator_dir=str(operator.folder) if operator.folder else None,
+            dataset_root=str(operator.root) if operator.root else None,
+            workload=workload.model_dump(mode="json"),
+            seed=secrets.randbits(62),
+            path=str(path),
+        )
+        await self.pool.materialise(self.device, request)
+        cost = operator.cost(workload.axes, structure=operator.structure.get(uuid))
+        known = self._hardware()
+        bounds = bounds_of(cost, floors(cost, known) if known else None)
+        return WorkloadInputs(uuid, dict(workload.axes), path, bounds)
+
+    def _chosen(self, operator: Operator, uuids: Sequence[str]) -> list[str]:
+        if uuids:
+            return [operator.workload(uuid).uuid for uuid in uuids]
+        sample = sample_shapes(operator, self.latencies.get(operator.name) or None)
+        regimes = sorted(sample.regimes, key=lambda r: -(r.latency_share or 0))
+        return [regime.representative for regime in regimes[:HEAVIEST]]
+
+    def _hardware(self) -> Hardware | None:
+        ready = self.pool.ready(self.device)
+        if ready is None:
+            return None
+        table = load_hardware(self.settings.kernels_dir / "hardware.json")
+        known = identify(ready.device["name"], ready.device.get("sm_count"), None, table)
+        return known and with_calibration(known, calibration_folder(self.settings))
+
+    def _store(self) -> ProfileStore:
         return ProfileStore(self.settings.profiles_dir, device_name(self.device))
 
 

@@ -203,7 +203,7 @@ def test_a_calibration_that_fails_says_so(
         await anyio.lowlevel.checkpoint()
         raise InfrastructureError("The calibration ended with 1: no CUDA")
 
-    monkeypatch.setattr("kernel_harness.tools.inspection.calibrate", fails)
+    monkeypatch.setattr("kernel_harness.tools.profiling.service.ProfilingService.calibrate", fails)
     assert cli.run(["calibrate"]) == 2
     assert "no CUDA" in capsys.readouterr().err
 

@@ -1,30 +1,52 @@
-"""The whole door: fallbacks are said, and comparisons cover what both ran."""
+"""Workloads are chosen, inputs written, the device held; fallbacks are said, results kept."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import anyio
 import pytest
 
+from kernel_harness.tools.devices.calibration import calibration_folder, with_calibration
+from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.devices.profilers import Capability, ProfilingTool
 from kernel_harness.tools.devices.roofline import Cost, Floors
+from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
+from kernel_harness.tools.evaluation.record_store import LastLatencies
+from kernel_harness.tools.messages.judge import MaterialiseInputs, Ready
+from kernel_harness.tools.profiling import calibration_run, service
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
 from kernel_harness.tools.profiling.ncu.command import Refusal
 from kernel_harness.tools.profiling.ncu.session import NcuSession
 from kernel_harness.tools.profiling.runs.profile_store import ProfileStore, device_name
 from kernel_harness.tools.profiling.runs.profiles import Profile, WorkloadProfile, compare_profiles
-from kernel_harness.tools.profiling.service import Profiler, bounds_of
+from kernel_harness.tools.profiling.runs.tool_run import Subject, WorkloadInputs
+from kernel_harness.tools.profiling.sanitizer.findings import SanitizerTool, ToolRun
+from kernel_harness.tools.profiling.service import HEAVIEST, ProfilingService, bounds_of
 from kernel_harness.tools.profiling.timeline.chrome_trace import WorkloadTimeline
 from kernel_harness.tools.profiling.timeline.session import RECORD, TimelineSession, Traced
+from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.workloads.operators import Operator
 
 from .profiles import profile
 
 pytestmark = pytest.mark.anyio
 
+SIZES = (1, 8, 64, 512)
 MISSING = ProfilingTool(name="counters", found=False, reason="No permission.", remedy="Ask for it.")
+FOUND = ProfilingTool(name="found", found=True, path="/bin/true", version="1")
+SCRIPT = """
+import json, sys
+path = sys.argv[sys.argv.index("--out") + 1]
+open(path, "w").write(json.dumps({document!r}))
+sys.exit({status})
+"""
 
 
 @pytest.fixture
@@ -32,40 +54,196 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def bare_machine() -> Capability:
+def machine(counters: ProfilingTool = FOUND, sanitizer: ProfilingTool = FOUND) -> Capability:
     return Capability(
-        ncu=MISSING,
-        counters=MISSING,
+        ncu=FOUND,
+        counters=counters,
         ncu_report=MISSING,
-        compute_sanitizer=MISSING,
+        compute_sanitizer=sanitizer,
         nsys=MISSING,
         cupti=MISSING,
     )
 
 
-async def test_without_a_gpu_every_result_says_so(tmp_path, subject, workload):
-    profiler = Profiler(Settings(data_dir=tmp_path), "cpu")
-    told = await profiler.profile_ncu(subject, [workload])
-    timeline = await profiler.profile_timeline(subject, [workload])
-    report = await profiler.sanitize(subject, [workload])
-    for got in (told, timeline, report):
+@pytest.fixture
+def operator() -> Operator:
+    tensor = {"shape": ["m"], "dtype": "float32"}
+    definition = {
+        "name": "double",
+        "op_type": "test",
+        "axes": {"m": {"type": "var"}},
+        "inputs": {"x": tensor},
+        "outputs": {"y": tensor},
+        "reference": "def run(x):\n    return x * 2\n",
+    }
+    workloads = tuple(
+        Workload.model_validate(
+            {"uuid": f"w{m}", "axes": {"m": m}, "inputs": {"x": {"type": "random"}}}
+        )
+        for m in SIZES
+    )
+    return Operator(definition=Definition.model_validate(definition), workloads=workloads)
+
+
+def solution(name: str = "one") -> Solution:
+    spec = {"language": "python", "target_hardware": ["cuda"], "entry_point": "main.py::run"}
+    sources = [{"path": "main.py", "content": f"def run(x, y):\n    '''{name}'''\n"}]
+    return Solution.model_validate(
+        {"name": name, "definition": "double", "author": "t", "spec": spec, "sources": sources}
+    )
+
+
+@dataclass
+class Pool:
+    """A judge that writes inputs, and a device that is held while it is used."""
+
+    asked: list[MaterialiseInputs] = field(default_factory=list)
+    held: bool = False
+
+    def ready(self, device: str) -> Ready | None:
+        facts = {"name": "NVIDIA H200", "executor": "cuda", "sm_count": 132}
+        return Ready(device=facts, versions={}, isolation={"level": "strong"}, seconds=0.0)
+
+    async def materialise(self, device: str, request: MaterialiseInputs) -> None:
+        assert not self.held, "the judge needs the device to make inputs"
+        self.asked.append(request)
+        await anyio.Path(request.path).write_bytes(b"inputs")
+
+    @contextlib.asynccontextmanager
+    async def reserved(self, device, progress):
+        self.held = True
+        yield
+        self.held = False
+
+
+@dataclass
+class Bench:
+    """A service whose tools are scripted, and what they were run on."""
+
+    service: ProfilingService
+    pool: Pool
+    seen: list[tuple[str, str]] = field(default_factory=list)
+    by_ncu: list[str] = field(default_factory=list)
+    refusal: Refusal | None = None
+
+    def look(self, subject: Subject, workload: WorkloadInputs) -> None:
+        assert self.pool.held, "nothing is measured while others may use the device"
+        assert workload.inputs_file.read_bytes() == b"inputs"
+        self.seen.append((subject.solution.name, workload.uuid))
+
+    def kept(self, name: str) -> dict:
+        folder = self.service.settings.profiles_dir / solution().content_hash()[:64]
+        return json.loads((folder / name).read_text())
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    def build(device: str = "cuda:7", able: Capability | None = None) -> Bench:
+        settings, pool = Settings(data_dir=tmp_path), Pool()
+        made = Bench(
+            ProfilingService(
+                settings,
+                device,
+                pool,  # pyright: ignore[reportArgumentType]
+                LastLatencies(tmp_path / "latencies"),
+                probe=lambda: able or machine(),
+            ),
+            pool,
+        )
+
+        async def count(self, subject, workload):
+            made.by_ncu.append(workload.uuid)
+            if made.refusal is not None:
+                return made.refusal
+            made.look(subject, workload)
+            return WorkloadProfile(uuid=workload.uuid, axes=dict(workload.axes))
+
+        async def trace(self, subject, workload):
+            made.look(subject, workload)
+            return WorkloadProfile(uuid=workload.uuid, tool="torch_profiler")
+
+        async def check(runner, program, tool, subject, workload, *, timeout_s):
+            made.look(subject, workload)
+            return ToolRun(tool=tool, workload_uuid=workload.uuid, status="clean")
+
+        monkeypatch.setattr(NcuSession, "profile", count)
+        monkeypatch.setattr(TimelineSession, "profile", trace)
+        monkeypatch.setattr(service, "run_tool", check)
+        return made
+
+    return build
+
+
+async def test_the_workloads_with_most_of_the_time_are_profiled_and_the_profile_is_kept(
+    bench, operator
+):
+    made = bench()
+    found = await made.service.profile_ncu(operator, solution())
+    uuids = [uuid for _, uuid in made.seen]
+    assert len(uuids) <= HEAVIEST and "w512" in uuids
+    assert [request.workload["uuid"] for request in made.pool.asked] == uuids
+    assert len({request.seed for request in made.pool.asked}) == len(uuids)
+    assert not any([await anyio.Path(request.path).exists() for request in made.pool.asked])
+    assert made.kept("ncu-detailed.json")["solution_name"] == found.solution_name == "one"
+
+
+async def test_named_workloads_are_profiled_by_a_beginning_of_their_id(bench, operator):
+    made = bench()
+    await made.service.profile_ncu(operator, solution(), workloads=["w64", "w1"])
+    assert made.seen == [("one", "w64"), ("one", "w1")]
+    with pytest.raises(RequestError, match="w9"):
+        await made.service.profile_ncu(operator, solution(), workloads=["w9"])
+
+
+async def test_two_candidates_are_compared_on_the_same_inputs(bench, operator):
+    made = bench()
+    found = await made.service.profile_ncu(operator, solution(), compare_to=solution("two"))
+    assert found.compared_to == "two"
+    first, second = ([u for name, u in made.seen if name == who] for who in ("one", "two"))
+    assert first == second and len(made.pool.asked) == len(first)
+
+
+async def test_an_unknown_set_is_answered_with_those_there_are(bench, operator):
+    made = bench()
+    with pytest.raises(RequestError, match="detailed"):
+        await made.service.profile_ncu(operator, solution(), profile_set="detail")
+    assert not made.seen
+
+
+async def test_the_sanitizer_runs_each_tool_on_the_smallest_workload(bench, operator):
+    made = bench()
+    report = await made.service.sanitize(operator, solution())
+    assert made.seen == [("one", "w1")] * len(SanitizerTool)
+    assert report.clean and made.kept("sanitizer.json")["tool"] == "compute-sanitizer"
+
+
+async def test_without_a_gpu_every_result_says_so_and_nothing_is_made_or_kept(bench, operator):
+    made = bench("cpu")
+    profiled = await made.service.profile_ncu(operator, solution())
+    timeline = await made.service.profile_timeline(operator, solution())
+    report = await made.service.sanitize(operator, solution())
+    for got in (profiled, timeline, report):
         assert got.tool == "unavailable"
         assert "no GPU" in (got.reason or "")
     assert not report.clean
+    assert not made.pool.asked and not made.service.settings.profiles_dir.exists()
 
 
-async def test_without_counters_the_torch_profiler_takes_over_and_says_why(
-    tmp_path, subject, workload
-):
-    settings = Settings(data_dir=tmp_path)
-    shelf = ProfileStore(settings.profiles_dir, device_name("cuda:7"))
-    folder = shelf.folder("timeline", subject, workload, "torch_profiler")
+async def test_without_counters_the_torch_profiler_is_used_and_the_reason_said(bench, operator):
+    made = bench(able=machine(counters=MISSING))
+    got = await made.service.profile_ncu(operator, solution(), workloads=["w8"])
+    assert (got.tool, got.reason) == ("torch_profiler", "No permission. Ask for it.")
+    assert made.seen == [("one", "w8")] and not made.by_ncu
+    assert made.kept("torch_profiler-detailed.json")["reason"] == got.reason
+
+
+async def test_a_kept_trace_is_diagnosed_without_another_run(tmp_path, subject, workload):
+    store = ProfileStore(tmp_path, device_name("cuda:7"))
+    folder = store.folder("timeline", subject, workload, "torch_profiler")
     timeline = WorkloadTimeline(uuid="w-1", launch_bound=True, busy_us=4, span_us=30, host_us=25)
-    shelf.keep(folder, RECORD, Traced(timeline=timeline, kernels=[profile(duration_us=4.0)]))
-    got = await Profiler(settings, "cuda:7", probe=bare_machine).profile_ncu(subject, [workload])
-    assert got.tool == "torch_profiler"
-    assert got.reason == "No permission. Ask for it."
-    (entry,) = got.workloads
+    store.keep(folder, RECORD, Traced(timeline=timeline, kernels=[profile(duration_us=4.0)]))
+    session = TimelineSession(None, store, 1.0)  # pyright: ignore[reportArgumentType]
+    entry = await session.profile(subject, workload)
     assert entry.bottleneck is not None
     assert entry.bottleneck.bottleneck is Bottleneck.LAUNCH
     assert entry.total_us == 4.0
@@ -73,31 +251,66 @@ async def test_without_counters_the_torch_profiler_takes_over_and_says_why(
 
 @pytest.mark.parametrize(("kind", "tries"), [("permission", 1), ("nothing", 2)])
 async def test_only_a_refusal_that_concerns_the_machine_ends_the_use_of_counters(
-    tmp_path, subject, workload, monkeypatch, kind, tries
+    bench, operator, kind, tries
 ):
-    asked, second = [], replace(workload, uuid="w-2")
-
-    async def refuse(self, subject, workload, *, force=False):
-        asked.append(workload.uuid)
-        return Refusal(kind, "Refused", "Mend it.")
-
-    async def trace(self, subject, workload, *, force=False):
-        return WorkloadProfile(uuid=workload.uuid, tool="torch_profiler")
-
-    monkeypatch.setattr(NcuSession, "profile", refuse)
-    monkeypatch.setattr(TimelineSession, "profile", trace)
-    able = bare_machine().model_copy(update={"counters": ProfilingTool(name="c", found=True)})
-    profiler = Profiler(Settings(data_dir=tmp_path), "cuda:7", probe=lambda: able)
-    got = await profiler.profile_ncu(subject, [workload, second])
-    assert len(asked) == tries
+    made = bench()
+    made.refusal = Refusal(kind, "Refused", "Mend it.")
+    got = await made.service.profile_ncu(operator, solution(), workloads=["w1", "w8"])
+    assert len(made.by_ncu) == tries
     assert (got.tool, got.reason) == ("torch_profiler", "Refused. Mend it.")
-    assert [entry.uuid for entry in got.workloads] == ["w-1", "w-2"]
+    assert [entry.uuid for entry in got.workloads] == ["w1", "w8"]
 
 
-async def test_a_missing_sanitizer_is_unavailable_with_the_remedy(tmp_path, subject, workload):
-    profiler = Profiler(Settings(data_dir=tmp_path), "cuda:7", probe=bare_machine)
-    got = await profiler.sanitize(subject, [workload])
+async def test_a_missing_sanitizer_is_unavailable_with_the_remedy(bench, operator):
+    made = bench(able=machine(sanitizer=MISSING))
+    got = await made.service.sanitize(operator, solution())
     assert (got.tool, got.reason) == ("unavailable", "No permission. Ask for it.")
+    assert not made.pool.asked
+
+
+async def test_a_candidate_that_fails_under_the_profiler_is_named(bench, operator, monkeypatch):
+    async def fails(self, subject, workload):
+        return "call: it raised"
+
+    made = bench()
+    monkeypatch.setattr(TimelineSession, "trace", fails)
+    with pytest.raises(CapabilityError, match="it raised"):
+        await made.service.profile_timeline(operator, solution(), workloads=["w1"])
+
+
+def document(name: str = "NVIDIA H200", value: float = 4.31e12) -> dict:
+    rate = {"value": value, "source": "measured"}
+    return {
+        "device": {"name": name, "sm_count": 132, "memory_mhz": 3201},
+        "calibration": {"memory_bytes_per_s": rate, "flops": {"bf16": rate}},
+    }
+
+
+async def test_a_calibration_is_kept_under_its_devices_name(bench, tmp_path, monkeypatch):
+    got = await calibrated(bench, tmp_path, monkeypatch, status=0)
+    assert got.name == "nvidia-h200.json"
+    assert with_calibration(shipped_hardware()["H200"], got.parent).calibrated.flops
+
+
+async def test_a_failed_calibration_is_told_and_not_kept(bench, tmp_path, monkeypatch):
+    with pytest.raises(InfrastructureError, match="ended with 3"):
+        await calibrated(bench, tmp_path, monkeypatch, status=3)
+
+
+async def test_without_a_gpu_there_is_nothing_to_calibrate(bench):
+    with pytest.raises(CapabilityError):
+        await bench("cpu").service.calibrate()
+
+
+async def calibrated(bench, tmp_path: Path, monkeypatch, *, status: int) -> Path:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "scripted.py").write_text(SCRIPT.format(document=document(), status=status))
+    monkeypatch.setattr(calibration_run, "PROCESS", "scripted")
+    monkeypatch.setenv("PYTHONPATH", str(package))
+    made = bench("cuda:0")
+    calibration_folder(made.service.settings).mkdir(parents=True)
+    return await made.service.calibrate()
 
 
 def whole(name: str, *workloads: WorkloadProfile) -> Profile:
@@ -136,7 +349,7 @@ def test_an_expectation_is_held_against_no_single_input():
     assert (got.floor_us, got.bytes_moved) == (None, None)
 
 
-def test_the_room_is_light_enough_for_the_server():
+def test_profiling_is_light_enough_for_the_server():
     code = (
         "import sys, kernel_harness.tools.profiling.service\n"
         "heavy = {'torch', 'numpy', 'triton', 'scipy', 'matplotlib'} & set(sys.modules)\n"

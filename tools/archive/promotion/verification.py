@@ -8,14 +8,14 @@ brings them their evidence.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ...devices.environment import nvidia_devices
 from ...errors import ArchiveError, InfrastructureError
 from ...evaluation.plan import promotion_checks
 from ...evaluation.service import EvaluateRequest, EvaluationService
-from ...inspection import Inspection
+from ...profiling.service import ProfilingService
+from ...progress import OnProgress, ignore_progress
 from ...schema.evaluation import Evaluation, Executor, Scope, Status
 from ...schema.flashinfer_trace import Solution
 from ...workloads.operators import Operator
@@ -32,7 +32,6 @@ from .events import (
     rollback,
 )
 
-OnProgress = Callable[[float, float, str], Awaitable[None]]
 REPEATS = 2
 BUDGET_S = 3_000.0
 
@@ -43,7 +42,7 @@ class PromotionVerifier:
 
     archive: Archive
     evaluations: EvaluationService
-    inspection: Inspection
+    profiling: ProfilingService
     device: str
 
     async def promote(
@@ -62,7 +61,7 @@ class PromotionVerifier:
         if self.device != "cpu":
             # Only the judge knows which board a CUDA device is where some are hidden from it.
             with contextlib.suppress(InfrastructureError):
-                await self.inspection.pool.warm(self.device)
+                await self.profiling.pool.warm(self.device)
         best = current_best(self.archive, operator.name, self._line())
         against = (
             self.archive.get(best.candidate_id).solution()
@@ -102,7 +101,7 @@ class PromotionVerifier:
         """The device as the archive's refs name it."""
         if self.device == "cpu":
             return "cpu"
-        if (ready := self.inspection.pool.ready(self.device)) is not None:
+        if (ready := self.profiling.pool.ready(self.device)) is not None:
             return gpu_label(ready.device["name"])
         found = nvidia_devices()
         index = int(self.device.partition(":")[2] or 0)
@@ -137,7 +136,7 @@ class PromotionVerifier:
     ) -> str | None:
         if self.device == "cpu":
             return None
-        report = await self.inspection.sanitize(operator, solution, progress)
+        report = await self.profiling.sanitize(operator, solution, progress or ignore_progress)
         if report.tool == "unavailable":
             return None
         faults = [f"{run.tool}: {run.status}" for run in report.runs if run.status != "clean"]

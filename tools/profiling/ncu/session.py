@@ -43,14 +43,14 @@ REPORT = "report.txt"
 class NcuSession:
     """How counters are collected on this machine."""
 
-    runs: ProfileRunner
-    shelf: ProfileStore
+    runner: ProfileRunner
+    store: ProfileStore
     able: Capability
     profile_set: ProfileSet
     timeout_s: float
 
     async def profile(
-        self, subject: Subject, workload: WorkloadInputs, *, force: bool = False
+        self, subject: Subject, workload: WorkloadInputs
     ) -> WorkloadProfile | Refusal:
         """Profiles one workload, or takes a kept profile.
 
@@ -58,8 +58,8 @@ class NcuSession:
             InfrastructureError: when a run could not be started or its report not read.
         """
         how = f"{self.able.ncu.version} {self.profile_set.value}"
-        folder = self.shelf.folder("ncu", subject, workload, how)
-        kept = None if force else self.shelf.kept(folder, RECORD, WorkloadProfile)
+        folder = self.store.folder("ncu", subject, workload, how)
+        kept = self.store.kept(folder, RECORD, WorkloadProfile)
         if kept is not None:
             return kept.model_copy(update={"cached": True})
         administrator = self.able.administrator
@@ -69,7 +69,7 @@ class NcuSession:
         if refused and administrator and not keep:
             found = await self._run(subject, workload, folder, keep=True)
         if isinstance(found, WorkloadProfile) and found.failure is None:
-            self.shelf.keep(folder, RECORD, found)
+            self.store.keep(folder, RECORD, found)
         return found
 
     async def _run(
@@ -81,7 +81,7 @@ class NcuSession:
         def wrap(private: Path, target: Sequence[str]) -> list[str]:
             return ncu_command(ncu, self.profile_set, private / "report.ncu-rep", target)
 
-        async with self.runs.run(
+        async with self.runner.run(
             subject, workload, "counters", wrap, timeout_s=self.timeout_s, keep_counters=keep
         ) as result:
             if result.failure is not None:
@@ -94,11 +94,11 @@ class NcuSession:
             if not raw:
                 return refusal
             text = await self._say(import_command(ncu, report, "details"))
-        path = self.shelf.keep_text(folder, REPORT, text.output)
+        path = self.store.keep_text(folder, REPORT, text.output)
         return _entry(workload, result, raw=raw, report=path)
 
     async def _say(self, command: Sequence[str]) -> Finished:
-        return await self.runs.execute(command, timeout_s=READ_S, keep_bytes=READ_BYTES)
+        return await self.runner.execute(command, timeout_s=READ_S, keep_bytes=READ_BYTES)
 
     async def _read(self, ncu: str, report: Path) -> list[RawKernel]:
         """Reads a report by the tool's own module, else as CSV."""

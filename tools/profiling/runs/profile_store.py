@@ -59,6 +59,10 @@ class ProfileStore:
         draft.write_text(record.model_dump_json(indent=1), encoding="utf-8")
         draft.replace(folder / name)
 
+    def keep_latest(self, content_hash: str, name: str, record: RecordModel) -> None:
+        """Writes the whole answer under its candidate's content, which archiving takes along."""
+        self.keep(self.root / content_hash[:64], f"{name}.json", record)
+
     def keep_text(self, folder: Path, name: str, text: str) -> Path:
         """Writes a report beside the record to come."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ VARIABLES = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
 
 
 async def run_tool(
-    runs: ProfileRunner,
+    runner: ProfileRunner,
     program: str,
     tool: SanitizerTool,
     subject: Subject,
@@ -31,7 +31,6 @@ async def run_tool(
     """Runs one call under one tool.
 
     Args:
-        runs: starts the run.
         program: path of compute-sanitizer.
         tool: which of its tools.
         subject: the solution and its definition.
@@ -45,7 +44,7 @@ async def run_tool(
     def wrap(folder: Path, target: Sequence[str]) -> list[str]:
         return sanitizer_command(program, tool, target)
 
-    async with runs.run(
+    async with runner.run(
         subject,
         workload,
         "sanitizer",

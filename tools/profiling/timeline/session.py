@@ -35,13 +35,11 @@ class Traced(RecordModel):
 class TimelineSession:
     """How traces are made on this machine."""
 
-    runs: ProfileRunner
-    shelf: ProfileStore
+    runner: ProfileRunner
+    store: ProfileStore
     timeout_s: float
 
-    async def trace(
-        self, subject: Subject, workload: WorkloadInputs, *, force: bool = False
-    ) -> Traced | str:
+    async def trace(self, subject: Subject, workload: WorkloadInputs) -> Traced | str:
         """Traces one call, or takes a kept trace.
 
         Returns:
@@ -50,25 +48,23 @@ class TimelineSession:
         Raises:
             InfrastructureError: when the run left no trace though the candidate did not fail.
         """
-        folder = self.shelf.folder("timeline", subject, workload, TORCH_PROFILER)
-        kept = None if force else self.shelf.kept(folder, RECORD, Traced)
+        folder = self.store.folder("timeline", subject, workload, TORCH_PROFILER)
+        kept = self.store.kept(folder, RECORD, Traced)
         if kept is not None:
             return kept
-        async with self.runs.run(
+        async with self.runner.run(
             subject, workload, "timeline", _alone, timeout_s=self.timeout_s
         ) as result:
             if result.failure is not None:
                 return result.failure
             text = await anyio.to_thread.run_sync(lambda: _trace_text(result))
         traced = self._read(workload, result, text, folder)
-        self.shelf.keep(folder, RECORD, traced)
+        self.store.keep(folder, RECORD, traced)
         return traced
 
-    async def profile(
-        self, subject: Subject, workload: WorkloadInputs, *, force: bool = False
-    ) -> WorkloadProfile:
+    async def profile(self, subject: Subject, workload: WorkloadInputs) -> WorkloadProfile:
         """A profile without counters, from a trace."""
-        traced = await self.trace(subject, workload, force=force)
+        traced = await self.trace(subject, workload)
         if isinstance(traced, str):
             return WorkloadProfile(
                 uuid=workload.uuid, axes=dict(workload.axes), tool=TORCH_PROFILER, failure=traced
@@ -94,7 +90,7 @@ class TimelineSession:
         timeline = read_timeline(
             text, uuid=workload.uuid, axes=workload.axes, host_us=answer.host_us
         )
-        path = self.shelf.keep_text(folder, TRACE, text)
+        path = self.store.keep_text(folder, TRACE, text)
         return Traced(
             timeline=timeline.model_copy(update={"trace_path": str(path)}),
             kernels=kernel_profiles_of(

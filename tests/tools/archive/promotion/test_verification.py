@@ -101,7 +101,7 @@ class Trials:
 
 
 class Judges:
-    """Stands for an Inspection, of which only its pool of judges is asked."""
+    """Stands for a ProfilingService, of which only its pool of judges is asked."""
 
     def __init__(self, name: str) -> None:
         facts = {"name": name, "executor": "cuda"}
@@ -185,9 +185,7 @@ def test_what_no_verification_could_change_is_refused_without_one(archive, opera
 
 def test_the_best_is_that_of_the_board_which_the_judge_sees(archive, operator, monkeypatch):
     """With CUDA_VISIBLE_DEVICES the first CUDA device need not be the driver's first."""
-    room = replace(
-        promoting(archive, Trials([])), device="cuda:0", inspection=Judges("NVIDIA B200")
-    )
+    room = replace(promoting(archive, Trials([])), device="cuda:0", profiling=Judges("NVIDIA B200"))
     right, asked = solution("2"), []
     candidate = archived(archive, operator, record(1, right, Status.INCORRECT_NUMERICAL), right)
 

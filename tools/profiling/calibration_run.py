@@ -1,8 +1,6 @@
-"""The calibration of this machine's device: having it measured, and taking its figures up.
+"""Starts the process that measures a device's rates, and keeps its file.
 
-The measuring is trusted GPU code and a process of its own (`tools/judge/calibrate`); here it is
-started, and its file found again. Measured figures replace the shipped ones of the same device and
-no other.
+Measuring is trusted GPU code in a process of its own, `tools/judge/calibrate`.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from pathlib import Path
 import anyio
 
 from ..devices.calibration import calibration_folder, read_calibration
-from ..errors import CapabilityError, InfrastructureError
+from ..errors import InfrastructureError
 from ..settings import Settings
 from .runs.tool_run import ProfileRunner
 
@@ -22,35 +20,25 @@ PROCESS = "kernel_harness.tools.judge.calibrate"
 TIMEOUT_S = 180.0
 
 
-async def calibrate(settings: Settings, device: str, runs: ProfileRunner) -> Path:
-    """Measures the device, in about a minute; whoever calls holds its lock.
-
-    Args:
-        settings: where the result is kept.
-        device: 'cuda:N'.
-        runs: starts the process, and can kill it.
+async def run_calibration(settings: Settings, device: str, runner: ProfileRunner) -> Path:
+    """Measures the device, in about a minute; the caller holds its lock.
 
     Returns:
         The file, with figures, provenance, raw samples and clocks.
 
     Raises:
-        CapabilityError: when there is no GPU.
-        InfrastructureError: when the process failed; the text has its last words.
+        InfrastructureError: when the process failed; the text ends with what it printed last.
     """
-    if device == "cpu":
-        raise CapabilityError(
-            "There is no GPU to calibrate", remedy="Floors stay at data-sheet rates."
-        )
     folder = calibration_folder(settings)
     draft = folder / ".draft.json"
     command = [sys.executable, "-m", PROCESS, "--out", str(draft), "--device", device]
-    finished = await runs.execute(command, timeout_s=TIMEOUT_S)
+    finished = await runner.execute(command, timeout_s=TIMEOUT_S)
     document = await anyio.to_thread.run_sync(lambda: read_calibration(draft))
     if finished.status != 0 or document is None:
         words = " ".join(finished.output.split())[-400:]
         ended = "did not finish" if finished.timed_out else f"ended with {finished.status}"
         raise InfrastructureError(
-            f"The calibration {ended}: {words or 'no words'}",
+            f"The calibration {ended}: {words or 'it printed nothing'}",
             where=PROCESS,
             remedy="See that nothing else uses the device, and try again.",
         )
