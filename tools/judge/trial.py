@@ -375,13 +375,8 @@ def build_request(
     content_hash: str | None = None,
 ) -> BuildRequest:
     """The message that has a candidate process build a solution."""
-    spec = solution.spec
-    return BuildRequest(
-        language=spec.language.value,
-        binding=spec.binding.value if spec.binding else None,
-        entry_point=spec.entry_point,
-        destination_passing_style=spec.destination_passing_style,
-        sources=[{"path": s.path, "content": s.content} for s in solution.sources],
+    return BuildRequest.of(
+        solution.model_dump(mode="json"),
         content_hash=content_hash or plan.content_hash,
         argument_count=len(operator.definition.inputs),
         output_count=len(operator.definition.outputs),

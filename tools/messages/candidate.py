@@ -12,7 +12,8 @@ fill its own log; the verdict is computed from memory that the judge reads itsel
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +23,18 @@ from pydantic import (
 )
 
 from .frames import EXCERPT_CHARACTERS, Message, printable
+
+CACHE_FOLDERS = {
+    "HOME": "home",
+    "TMPDIR": "tmp",
+    "XDG_CACHE_HOME": "cache",
+    "TRITON_CACHE_DIR": "triton",
+    "TORCH_EXTENSIONS_DIR": "torch_extensions",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "CUDA_CACHE_PATH": "nv",
+    "TVM_FFI_CACHE_DIR": "tvm_ffi",
+}
+"""Environment variables of caches and scratch folders, and their places in a private folder."""
 
 # --- judge ⇄ zygote ---------------------------------------------------------------------------
 
@@ -124,6 +137,38 @@ class BuildRequest(Message):
     argument_count: int
     output_count: int
     cuda_arch: str | None = Field(default=None, description="e.g. '90a'; null without a GPU.")
+
+    @classmethod
+    def of(
+        cls,
+        solution: Mapping[str, Any],
+        *,
+        content_hash: str,
+        argument_count: int,
+        output_count: int,
+        cuda_arch: str | None = None,
+    ) -> BuildRequest:
+        """The request that builds a solution.
+
+        Args:
+            solution: a FlashInfer-Trace Solution, dumped as JSON.
+            content_hash: of everything in it that changes behaviour.
+            argument_count: inputs of its definition.
+            output_count: outputs of its definition.
+            cuda_arch: what device code is built for; None without a GPU.
+        """
+        spec = solution["spec"]
+        return cls(
+            language=spec["language"],
+            binding=spec.get("binding"),
+            entry_point=spec["entry_point"],
+            destination_passing_style=spec["destination_passing_style"],
+            sources=[{"path": s["path"], "content": s["content"]} for s in solution["sources"]],
+            content_hash=content_hash,
+            argument_count=argument_count,
+            output_count=output_count,
+            cuda_arch=cuda_arch,
+        )
 
 
 class CompileRequest(Message):

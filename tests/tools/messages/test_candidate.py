@@ -75,3 +75,18 @@ def test_what_an_honest_process_says_arrives_as_it_was_said():
     activity = {"name": "k", "start_ns": 1_700_000_000_000_000_000, "end_ns": 2, "grid": [1, 2, 3]}
     called = said(kind="called", span_ns=3_000, activities=[activity])
     assert called.span_ns == 3_000 and called.activities[0].start_ns == activity["start_ns"]
+
+
+def test_a_build_request_is_made_of_a_solution_s_own_fields():
+    spec = {"language": "cuda", "binding": "torch", "entry_point": "k.cu::run"}
+    spec |= {"destination_passing_style": False, "target_hardware": ["H200"], "dependencies": []}
+    sources = [{"path": "k.cu", "content": "//"}]
+    request = wire.BuildRequest.of(
+        {"name": "s", "spec": spec, "sources": sources},
+        content_hash="sha256:1",
+        argument_count=2,
+        output_count=1,
+    )
+    assert (request.language, request.binding) == ("cuda", "torch")
+    assert request.entry_point == "k.cu::run" and not request.destination_passing_style
+    assert request.sources == sources and request.cuda_arch is None

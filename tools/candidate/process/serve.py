@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import torch
 
 from ...messages.candidate import (
+    CACHE_FOLDERS,
     BuildRequest,
     Called,
     CallRequest,
@@ -49,17 +50,6 @@ from ..sandbox import syscalls as kernel_calls
 from .supervisor import Contained
 
 Times = TypeVar("Times", bound=CallTimes)
-RENAMED_CACHES = {
-    "HOME": "home",
-    "TMPDIR": "tmp",
-    "XDG_CACHE_HOME": "cache",
-    "TRITON_CACHE_DIR": "triton",
-    "TORCH_EXTENSIONS_DIR": "torch_extensions",
-    "TORCHINDUCTOR_CACHE_DIR": "inductor",
-    "CUDA_CACHE_PATH": "nv",
-    "TVM_FFI_CACHE_DIR": "tvm_ffi",
-}
-"""Every cache and scratch folder that a candidate's tools look for, kept in its private folder."""
 
 
 def become_candidate(
@@ -225,7 +215,7 @@ def _take_standard_streams(log: int) -> None:
 
 def _environment(spawn: Spawn, private: Path, *, interpret: bool) -> dict[str, str]:
     environment = dict(spawn.environment)
-    for name, folder in RENAMED_CACHES.items():
+    for name, folder in CACHE_FOLDERS.items():
         environment[name] = str(private / folder)
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     environment["USER"] = environment["LOGNAME"] = "candidate"
@@ -235,7 +225,7 @@ def _environment(spawn: Spawn, private: Path, *, interpret: bool) -> dict[str, s
 
 
 def _settle(environment: dict[str, str], private: Path) -> None:
-    for folder in RENAMED_CACHES.values():
+    for folder in CACHE_FOLDERS.values():
         (private / folder).mkdir(exist_ok=True)
     os.environ.clear()  # noqa: TID251 - the candidate's own environment, decided by the judge
     os.environ.update(environment)  # noqa: TID251 - the same

@@ -24,7 +24,7 @@ import anyio
 import anyio.abc
 
 from ...errors import InfrastructureError
-from ...messages.candidate import BuildRequest
+from ...messages.candidate import CACHE_FOLDERS, BuildRequest
 from ...messages.frames import Message
 from ...messages.profiler import (
     ANSWER_BYTES,
@@ -45,16 +45,6 @@ LAUNCHER = "kernel_harness.tools.candidate.profiled.launch"
 RUN = "kernel_harness.tools.candidate.profiled.run"
 OUTPUT_BYTES = 8 << 20
 GRACE_S = 5.0
-_CACHES = {
-    "HOME": "home",
-    "TMPDIR": "tmp",
-    "XDG_CACHE_HOME": "cache",
-    "TRITON_CACHE_DIR": "triton",
-    "TORCH_EXTENSIONS_DIR": "torch_extensions",
-    "TORCHINDUCTOR_CACHE_DIR": "inductor",
-    "CUDA_CACHE_PATH": "nv",
-    "TVM_FFI_CACHE_DIR": "tvm_ffi",
-}
 
 Mode = Literal["counters", "timeline", "sanitizer"]
 M = TypeVar("M", bound=Message)
@@ -248,7 +238,7 @@ class ProfileRunner:
         mode: Mode,
         warm_calls: int,
     ) -> ProfileRun:
-        for name in _CACHES.values():
+        for name in CACHE_FOLDERS.values():
             (folder / name).mkdir()
         inputs = folder / "inputs.safetensors"
         place_inputs(workload.inputs_file, inputs)
@@ -283,12 +273,8 @@ def profile_run(
     ]
     return ProfileRun(
         mode=mode,
-        build=BuildRequest(
-            language=solution.spec.language.value,
-            binding=solution.spec.binding.value if solution.spec.binding else None,
-            entry_point=solution.spec.entry_point,
-            destination_passing_style=solution.spec.destination_passing_style,
-            sources=[{"path": s.path, "content": s.content} for s in solution.sources],
+        build=BuildRequest.of(
+            solution.model_dump(mode="json"),
             content_hash=subject.content_hash,
             argument_count=len(definition.inputs),
             output_count=len(definition.outputs),
@@ -330,7 +316,7 @@ def place_inputs(source: Path, target: Path) -> None:
 def _environment(folder: Path) -> dict[str, str]:
     """The whole environment of the profiler and of what it runs."""
     environment = candidate_environment()
-    environment |= {name: str(folder / place) for name, place in _CACHES.items()}
+    environment |= {name: str(folder / place) for name, place in CACHE_FOLDERS.items()}
     environment |= {
         "LANG": "C",
         "LC_ALL": "C",
