@@ -18,7 +18,7 @@ from ..answers.archive_models import (
     SearchAnswer,
     SelectionAnswer,
 )
-from ..requests.context import Call, continuing_of, harness_of, in_thread, with_progress
+from ..requests.context import Call, background_of, harness_of, in_thread, with_progress
 from .fields import DefinitionName, DetailLevel, SolutionJson, WaitSeconds, WorkspacePath
 
 CandidateId = Annotated[
@@ -184,7 +184,7 @@ async def promote_candidate(
     patience = harness.settings.wait_s if wait_s is None else wait_s
     decision = await with_progress(
         ctx,
-        lambda progress: continuing_of(ctx).wait(
+        lambda progress: background_of(ctx).wait(
             ("promote", candidate_id),
             lambda tell: harness.promote_candidate(candidate_id, tell),
             patience,

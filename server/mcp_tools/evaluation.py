@@ -17,7 +17,7 @@ from ..answers.models import (
     EvaluationAnswer,
     SliceAnswer,
 )
-from ..requests.context import Call, harness_of, in_thread, shelf_of, with_progress
+from ..requests.context import Call, harness_of, in_thread, skills_of, with_progress
 from ..resources.skills import SCHEME as SKILL_SCHEME
 
 if TYPE_CHECKING:
@@ -120,6 +120,6 @@ async def read_report(
     read_report(uri='kernel-harness://evaluation/ev-…', section='log'). Next: `next_offset`, if any.
     """
     of_skill = uri.strip().startswith(SKILL_SCHEME)
-    read = shelf_of(ctx).slice if of_skill else harness_of(ctx).read_report
+    read = skills_of(ctx).slice if of_skill else harness_of(ctx).read_report
     piece = await in_thread(read, uri, section, offset)
     return content_workloads.slice_answer(piece, section, offset)

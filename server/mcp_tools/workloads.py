@@ -14,7 +14,7 @@ from ..answers.models import (
     WorkloadsAnswer,
     WorkspaceAnswer,
 )
-from ..requests.context import Call, continuing_of, harness_of, in_thread
+from ..requests.context import Call, background_of, harness_of, in_thread
 
 if TYPE_CHECKING:
     from ...tools.workloads.listing import DefinitionListing, WorkloadListing
@@ -104,5 +104,5 @@ async def open_workspace(
     harness = harness_of(ctx)
     workspace = await in_thread(harness.open_workspace, definition, name, start_from)
     if harness.settings.warm_ahead:
-        continuing_of(ctx).start(harness.warm)
+        background_of(ctx).start(harness.warm)
     return content_workloads.workspace_answer(workspace)

@@ -1,1 +1,7 @@
-"""What surrounds every call of a tool."""
+"""Handling that surrounds every request, whatever the tool.
+
+arguments       slips in arguments corrected, unknown names refused
+context         errors as tool errors, progress, access to the server's parts
+background      work that outlives the call which began it
+legacy_clients  log level and change notices for clients of older protocol revisions
+"""

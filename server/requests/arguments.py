@@ -122,7 +122,7 @@ def _enum_member(plain: list[Mapping[str, Any]], text: str) -> str:
     return next(iter(same or (near if len(near) == 1 else [])), text)
 
 
-def words_of(tool: str, error: ValidationError) -> str:
+def validation_message(tool: str, error: ValidationError) -> str:
     """What was wrong with the arguments, in one line each, without the library's own words.
 
     Args:

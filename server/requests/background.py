@@ -1,8 +1,8 @@
-"""Work that outlives the call which began it: asked again, the same call goes on waiting.
+"""Work that outlives the call which began it: the same call, made again, waits for the same work.
 
-Some clients cut a call after five minutes, and a promotion may take longer. Such a call answers
-RUNNING when its patience ends, and the work goes on in the server; the same call joins it.
-Cancelling a call stops its work, as a client means it to. Nothing is kept past the server's end.
+Some clients end a call after five minutes, and a promotion may take longer. Such a call answers
+RUNNING after `wait_s` seconds and the work goes on in the server. Cancelling a call cancels its
+work. Nothing is kept past the server's end.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class _Pending:
     result: Any = None
     failure: Exception | None = None
 
-    async def tell(self, done: float, total: float, message: str) -> None:
+    async def report(self, done: float, total: float, message: str) -> None:
         for listener in list(self.listeners):
             await listener(done, total, message)
 
     async def run(self, work: Work) -> None:
         with self.scope:
             try:
-                self.result = await work(self.tell)
+                self.result = await work(self.report)
             except Exception as error:  # raised again where the call waits
                 self.failure = error
         self.done.set()
@@ -47,7 +47,7 @@ class BackgroundTasks:
     """Runs pieces of work by key, one at a time each.
 
     Args:
-        group: what the work runs in; it must live as long as the server.
+        group: runs the work; it must live as long as the server.
     """
 
     def __init__(self, group: TaskGroup) -> None:
@@ -57,30 +57,30 @@ class BackgroundTasks:
     @classmethod
     @asynccontextmanager
     async def opened(cls) -> AsyncIterator[BackgroundTasks]:
-        """A Continuing for as long as the block runs; what is unfinished then is cancelled."""
+        """Opens background tasks for a block; what is unfinished at its end is cancelled."""
         async with anyio.create_task_group() as group:
             yield cls(group)
             group.cancel_scope.cancel()
 
     def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Runs something that nobody waits for; what it raises is logged and ends nothing else."""
+        """Runs work that no call waits for; an exception of it is logged and ends nothing else."""
 
         async def alone() -> None:
             try:
                 await work()
             except Exception:
-                log.exception("what was begun ahead failed")
+                log.exception("work in the background failed")
 
         self._group.start_soon(alone)
 
     async def wait(self, key: Hashable, work: Work, wait_s: float, progress: Progress) -> Any:
-        """The work's result, or None when it is still running after `wait_s` seconds.
+        """Returns the work's result, or None when it is still running after `wait_s` seconds.
 
         Args:
-            key: what makes two calls the same call.
-            work: begun unless work of this key is running.
+            key: equal for calls that share their work.
+            work: started unless work of this key is running.
             wait_s: how long to wait.
-            progress: told of every step meanwhile.
+            progress: called at every step meanwhile.
         """
         pending = self._pending.get(key)
         if pending is None:

@@ -1,7 +1,7 @@
-"""What stands around every tool: errors put into words, progress that never falls silent.
+"""Shared handling of tool calls: errors, progress, and access to the server's parts.
 
-It knows nothing of any one tool. It cannot make work stop: cancelling reaches the work as the
-event loop's own cancellation, and the work's owner kills its processes.
+It knows no tool. Cancelling a call reaches the work as the event loop's own cancellation; the
+work's owner kills its processes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 
 from ...tools.errors import HarnessError
-from .client_log import tell
+from .legacy_clients import log_to_client
 
 if TYPE_CHECKING:
     from ...tools.harness import Harness
@@ -40,12 +40,11 @@ _STEP = 1e-3
 _ELAPSED = re.compile(r" \(\d+ s\)$")
 
 
-def in_words(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Lets only errors that say what to do next reach the model.
+def with_tool_errors(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Turns a tool's exceptions into `ToolError`, the only one whose text the SDK shows a model.
 
-    The SDK shows a model the text of `ToolError` and of nothing else. The harness's own errors
-    carry such a text; anything else is a fault of ours, logged under a reference that the model
-    can quote to a person.
+    A `HarnessError` says what to do next. Anything else is a fault of ours: it is logged under a
+    reference that the model can quote to a person.
 
     Args:
         tool: an async tool function.
@@ -58,17 +57,19 @@ def in_words(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         try:
             result = await tool(*args, **kwargs)
             seconds = round(time.monotonic() - began, 3)
-            await tell(ctx, "info", f"{tool.__name__} answered", seconds=seconds)
+            await log_to_client(ctx, "info", f"{tool.__name__} answered", seconds=seconds)
             return result
         except HarnessError as error:
-            await tell(ctx, "notice", f"{tool.__name__} refused: {error.what}", where=error.where)
+            await log_to_client(
+                ctx, "notice", f"{tool.__name__} refused: {error.what}", where=error.where
+            )
             raise ToolError(str(error)) from error
         except ToolError:
             raise
         except Exception as error:
             reference = secrets.token_hex(4)
             log.exception("internal fault %s in %s", reference, tool.__name__)
-            await tell(ctx, "error", f"{tool.__name__} failed inside", reference=reference)
+            await log_to_client(ctx, "error", f"{tool.__name__} failed inside", reference=reference)
             raise ToolError(
                 f"Internal fault, reference {reference}: the harness failed, not the candidate and "
                 "not your arguments. Call again once; if it repeats, stop and give a person this "
@@ -79,20 +80,20 @@ def in_words(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 
 
 def harness_of(ctx: Call) -> Harness:
-    """The one Harness of this server, held by its lifespan."""
+    """Returns the Harness of this server."""
     return ctx.request_context.lifespan_context
 
 
-def continuing_of(ctx: Call) -> BackgroundTasks:
-    """What keeps work going that outlives its call."""
+def background_of(ctx: Call) -> BackgroundTasks:
+    """Returns the background tasks of this server."""
     app: Any = ctx.mcp_server
-    return app.continuing
+    return app.background
 
 
-def shelf_of(ctx: Call) -> SkillRegistry:
-    """The skills of this server."""
+def skills_of(ctx: Call) -> SkillRegistry:
+    """Returns the skills of this server."""
     app: Any = ctx.mcp_server
-    return app.shelf
+    return app.skills
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -101,14 +102,14 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 
 class ProgressRelay:
-    """Passes steps on to the client, and repeats the last one while nothing new happens.
+    """Reports progress to the client, repeating the last step while nothing new happens.
 
-    What reports may have a clock of its own ("queued (4 s)") or begin to count anew, as a second
-    evaluation in one call does; the client sees one clock, and a value that only rises.
+    The work may add its own seconds ("queued (4 s)") or count from zero again, as a second
+    evaluation in one call does; the client sees one count of seconds and a value that only rises.
 
     Args:
         ctx: the call's context; without a progress token every report is a no-op.
-        every_s: longest silence.
+        every_s: most seconds between two reports.
     """
 
     def __init__(self, ctx: Call, every_s: float = BEAT_S) -> None:
@@ -123,10 +124,10 @@ class ProgressRelay:
         self._said_at = self._step_at
 
     async def __call__(self, done: float, total: float, message: str) -> None:
-        """Reports one step; progress only ever rises, as the protocol wants."""
+        """Reports one step, at a value above the last, as the protocol demands."""
         words = _ELAPSED.sub("", message)
         if words == self._message and done <= self._done:
-            return  # no step; the beat repeats it
+            return  # not a new step; `beat` repeats it
         if done < self._done:
             self._before = self._value
         self._done = done
@@ -153,11 +154,11 @@ class ProgressRelay:
 
 
 async def with_progress(ctx: Call, work: Callable[[Progress], Awaitable[T]]) -> T:
-    """Awaits `work(progress)` while the client hears of it at least every two seconds.
+    """Awaits `work(progress)`, reporting to the client at least every two seconds.
 
     Args:
         ctx: the call's context.
-        work: takes the progress callback; its exception is raised as it is, never in a group.
+        work: takes the progress callback; its exception is raised as it is, not in a group.
     """
     relay = ProgressRelay(ctx)
     outcome: list[T] = []

@@ -39,7 +39,7 @@ def _filled(role: str, **names: str) -> str:
     return "\n".join([role_text(role), "", "Given:", *(given or ["- nothing; ask for it"])])
 
 
-def register(app: MCPServer[Any], shelf: SkillRegistry) -> None:
+def register(app: MCPServer[Any], skills: SkillRegistry) -> None:
     """Adds the prompts to a server."""
 
     @app.prompt(title="Plan the next round")
@@ -65,16 +65,16 @@ def register(app: MCPServer[Any], shelf: SkillRegistry) -> None:
     @app.prompt(name="optimize-kernel", title="Optimise a kernel")
     def optimize_kernel(definition: str) -> str:
         """The whole loop for one operator: the skill optimize-kernel, with its subject."""
-        return f"{_skill(shelf, 'optimize-kernel')}\n\nThe definition: {definition}"
+        return f"{_skill(skills, 'optimize-kernel')}\n\nThe definition: {definition}"
 
     @app.prompt(name="read-the-verdict", title="Read a verdict")
     def read_the_verdict(evaluation_id: str) -> str:
         """How to read one evaluation: the skill read-the-verdict, with its subject."""
-        return f"{_skill(shelf, 'read-the-verdict')}\n\nThe evaluation: {evaluation_id}"
+        return f"{_skill(skills, 'read-the-verdict')}\n\nThe evaluation: {evaluation_id}"
 
 
-def _skill(shelf: SkillRegistry, name: str) -> str:
-    skill = shelf.skill(name)
+def _skill(skills: SkillRegistry, name: str) -> str:
+    skill = skills.skill(name)
     if skill is None:
         raise ResourceNotFoundError(f"The skill {name} is not installed")
     return skill.body.strip()

@@ -242,16 +242,16 @@ class UriParams(RequestParams):
 
 
 class SkillsExtension(Extension):
-    """SEP-2640 on a shelf of skills: list, get and directory listing.
+    """SEP-2640 on a registry of skills: list, get and directory listing.
 
     Args:
-        shelf: where the skills are.
+        skills: the skills to serve.
     """
 
     identifier = EXTENSION
 
-    def __init__(self, shelf: SkillRegistry) -> None:
-        self._shelf = shelf
+    def __init__(self, skills: SkillRegistry) -> None:
+        self._skills = skills
 
     def settings(self) -> dict[str, Any]:
         """Directories can be listed."""
@@ -266,10 +266,10 @@ class SkillsExtension(Extension):
         )
 
     async def _list(self, ctx: ServerRequestContext[Any, Any], params: Any) -> HandlerResult:
-        return _cacheable({"skills": [skill.entry() for skill in self._shelf.skills()]})
+        return _cacheable({"skills": [skill.entry() for skill in self._skills.skills()]})
 
     async def _get(self, ctx: ServerRequestContext[Any, Any], params: UriParams) -> HandlerResult:
-        for skill in self._shelf.skills():
+        for skill in self._skills.skills():
             if skill.uri == params.uri:
                 return _cacheable({"skill": skill.entry()})
         raise MCPError(INVALID_PARAMS, f"No skill at {params.uri}; skills/list names them all.")
@@ -278,7 +278,7 @@ class SkillsExtension(Extension):
         self, ctx: ServerRequestContext[Any, Any], params: UriParams
     ) -> HandlerResult:
         name, _, inner = params.uri.removeprefix(SCHEME).strip("/").partition("/")
-        skill = self._shelf.skill(name)
+        skill = self._skills.skill(name)
         children = _children(skill, inner) if skill else []
         if not children:
             raise MCPError(INVALID_PARAMS, f"{params.uri} is no directory of a skill.")

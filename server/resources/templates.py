@@ -168,10 +168,10 @@ NAMES: dict[str, Callable[[Harness], Iterable[str]]] = {
 """An argument's name, or the kind of a template, to all of its valid values, newest first."""
 
 
-def skill_resources(shelf: SkillRegistry) -> list[Resource]:
+def skill_resources(skills: SkillRegistry) -> list[Resource]:
     """Every file of every skill; SKILL.md under the skill's own name and description."""
     found = []
-    for skill, path in shelf.files():
+    for skill, path in skills.files():
         manifest = path == MANIFEST
         found.append(
             Resource(

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from mcp import Client, MCPError
-from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ServerEvent
+from mcp import MCPError
 from mcp.types import (
     PromptReference,
-    ResourceListChangedNotification,
     ResourceTemplateReference,
 )
 
-from kernel_harness.server.app import INSTRUCTIONS, build_app
-from kernel_harness.server.resources import skill_updates as watching
+from kernel_harness.server.app import INSTRUCTIONS
 from kernel_harness.server.resources import templates as resources
 from kernel_harness.server.resources.skills import SkillRegistry
 
 from ..calls import good
-from ..scripted import DEFINITION, REFERENCE, ScriptedHarness, solution
+from ..scripted import DEFINITION, REFERENCE, solution
 
 pytestmark = pytest.mark.anyio
 
@@ -129,57 +124,13 @@ async def test_skills_are_resources_under_their_own_names(connect: Any) -> None:
 
 
 def test_the_digests_of_a_skill_are_of_the_files_that_are_served() -> None:
-    shelf = SkillRegistry.shipped()
-    for skill in shelf.skills():
+    skills = SkillRegistry.shipped()
+    for skill in skills.skills():
         for entry in skill.entry()["resources"]:
-            text = shelf.read(entry["uri"])
+            text = skills.read(entry["uri"])
             assert text is not None
             assert entry["digest"] == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
             assert entry["size"] == len(text.encode())
-
-
-async def test_an_edited_skill_is_announced_and_served_at_once(tmp_path: Path) -> None:
-    folder = tmp_path / "tune"
-    folder.mkdir()
-    manifest = folder / "SKILL.md"
-    manifest.write_text("---\nname: tune\ndescription: first\n---\n")
-    shelf, bus = SkillRegistry(tmp_path), InMemorySubscriptionBus()
-    changed = anyio.Event()
-
-    def hear(event: ServerEvent) -> None:
-        if isinstance(event, ResourcesListChanged):
-            changed.set()
-
-    bus.subscribe(hear)
-    async with watching.announcing(shelf, bus, watching.Listeners(), every_s=0.02):
-        await anyio.sleep(0.05)
-        assert not changed.is_set()
-        manifest.write_text("---\nname: tune\ndescription: second words\n---\n")
-        with anyio.fail_after(2):
-            await changed.wait()
-    assert shelf.skills()[0].description == "second words"
-
-
-async def test_a_client_of_the_2025_revisions_is_told_that_resources_changed(
-    harness: ScriptedHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "tune").mkdir()
-    manifest = tmp_path / "tune" / "SKILL.md"
-    manifest.write_text("---\nname: tune\ndescription: first\n---\n")
-    monkeypatch.setattr(SkillRegistry, "shipped", lambda: SkillRegistry(tmp_path))
-    monkeypatch.setattr(watching, "EVERY_S", 0.02)
-    told = anyio.Event()
-
-    async def hear(message: Any) -> None:
-        if isinstance(message, ResourceListChangedNotification):
-            told.set()
-
-    async with Client(build_app(harness=harness), mode="legacy", message_handler=hear) as client:
-        await client.list_tools()
-        await anyio.sleep(0.05)
-        manifest.write_text("---\nname: tune\ndescription: second\n---\n")
-        with anyio.fail_after(3):
-            await told.wait()
 
 
 async def test_the_instructions_are_short_and_name_the_first_skill(connect: Any) -> None:
