@@ -16,6 +16,24 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("server", "tools", "kernels")
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60
+PRIVATE_NAMES = {
+    # attribute accessed → why its owner's public interface does not do
+    "os._exit": "documented: ends a forked process without its parent's clean-up",
+    "tempfile._TemporaryFileWrapper": "the type of NamedTemporaryFile, to annotate",
+    "torch._C": "holds the functions listed here",
+    "torch._C._cuda_synchronize": "the public synchronize costs microseconds inside a timed call",
+    "torch._C._CudaEventBase": "a candidate can replace torch.cuda.Event, which derives from it",
+    "torch._C._set_grad_enabled": "torch.set_grad_enabled is Python, which a candidate replaces",
+    "torch._C._DisableTorchDispatch": "no public way past a dispatch mode of the candidate",
+    "torch._C._dispatch_dump": "nothing public lists the operators that were overridden",
+    "torch._C._autograd": "the enumeration that profiler events carry has no public module",
+    "torch._foreach_copy_": "one launch for many copies; no public function does it",
+    "torch._scaled_mm": "the only fp8 matrix product of torch",
+    "torch.cuda._compile_kernel": "the only way to compile CUDA source without a toolchain",
+    "torch.cuda._sleep": "the only way to keep a device busy for a number of cycles",
+    "Autotuner._bench": "Triton has no setting to choose a config without timing it",
+    "autotuner.Autotuner._bench": "as above",
+}
 HEAVY = ("torch", "triton", "scipy", "matplotlib", "git", "numpy", "jinja2")
 
 
@@ -76,6 +94,44 @@ def test_nothing_but_settings_reads_the_environment():
         if reading.search(line) and "noqa: TID251" not in line
     }
     assert found <= allowed
+
+
+def private_names(path: Path) -> set[str]:
+    """Attributes with a leading underscore of anything but self and cls, as they are written."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                pass
+            case ast.Attribute(attr=name):
+                if is_private(name):
+                    found.add(ast.unparse(node))
+            case ast.Call(
+                func=ast.Name(id="getattr" | "setattr" | "hasattr" | "delattr"),
+                args=[owner, ast.Constant(value=str(name)), *_],
+            ):
+                if is_private(name):
+                    found.add(f"{ast.unparse(owner)}.{name}")
+            case ast.Import(names=names):
+                found |= {alias.name for alias in names if "._" in alias.name}
+            case ast.ImportFrom(level=0, module=str(module), names=names):
+                for name in (module, *(f"{module}.{alias.name}" for alias in names)):
+                    if is_private(name.rsplit(".", 1)[-1]):
+                        found.add(name)
+            case _:
+                pass
+    return found
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_no_private_name_of_a_dependency_is_used_without_a_reason():
+    ours = [p for p in modules() if p.relative_to(ROOT).parts[0] in ("server", "tools")]
+    used = {name: path for path in ours for name in private_names(path)}
+    assert not {name: str(path) for name, path in used.items() if name not in PRIVATE_NAMES}
+    assert not set(PRIVATE_NAMES) - set(used), "no longer used"
 
 
 def test_the_server_starts_without_heavy_libraries(tmp_path):
