@@ -32,7 +32,9 @@ from kernel_harness.tools.archive.search.query import SearchRequest, search
 from kernel_harness.tools.archive.search.role_context import get_context
 from kernel_harness.tools.archive.store import manifest as form
 from kernel_harness.tools.archive.store.archive import Archive
+from kernel_harness.tools.archive.store.entry import facts_of
 from kernel_harness.tools.archive.store.git_repository import Repository
+from kernel_harness.tools.archive.store.manifest import CandidateManifest
 from kernel_harness.tools.schema.evaluation import (
     Comparison,
     Decision,
@@ -256,7 +258,7 @@ def build(archive: Archive, count: int, seed: int = 1) -> float:
         assert importer.stdin is not None
         for item in grow(count, seed):
             made[item.number] = item
-            importer.stdin.write(_commands(archive, hashing, item, made, rng))
+            importer.stdin.write(_commands(hashing, item, made, rng))
         importer.stdin.close()
     last = made[count - 1]
     ref = f"refs/candidates/{form.ref_part(definition(last.operator).name)}/{last.commit[:12]}"
@@ -265,25 +267,27 @@ def build(archive: Archive, count: int, seed: int = 1) -> float:
     return time.perf_counter() - began
 
 
-def _commands(
-    archive: Archive, hashing: _Hashing, item: Made, made: dict[int, Made], rng: random.Random
-) -> bytes:
+def _commands(hashing: _Hashing, item: Made, made: dict[int, Made], rng: random.Random) -> bytes:
     found = solution(item, rng)
     record = evaluation(item, found, rng)
-    manifest = archive._manifest(
+    manifest = CandidateManifest.describe(
         found,
         record,
         definition(item.operator),
-        f"Change {item.number} should cut traffic.",
-        rng.choice(["Occupancy was not the limit.", "Two waves are enough.", ""]),
-        rng.sample(TECHNIQUES, rng.choice([1, 1, 2])),
+        hypothesis=f"Change {item.number} should cut traffic.",
+        lesson=rng.choice(["Occupancy was not the limit.", "Two waves are enough.", ""]),
+        tags=rng.sample(TECHNIQUES, rng.choice([1, 1, 2])),
+        workload_count=WORKLOADS,
     )
-    files = form.tree_files(manifest, record, {"kernel.py": found.sources[0].content}, [], {})
+    facts = facts_of(record, WORKLOADS)
+    files = form.tree_files(
+        manifest, facts, record, {"kernel.py": found.sources[0].content}, [], {}
+    )
     hashing.blobs.clear()
     tree = hashing.write_tree(files)
     parents = [made[n].commit for n in item.parents]
-    message = form.commit_message(manifest, record, [p[:12] for p in parents])
-    at = form.started_at(record)
+    message = form.commit_message(manifest, facts, record, [p[:12] for p in parents])
+    at = facts.at
     item.commit = hashing.write_commit(tree, parents, message, at)
     ref = f"refs/candidates/{form.ref_part(manifest.definition)}/{item.commit[:12]}"
     who = f"kernel-harness <kernel-harness@localhost> {at} +0000"
@@ -330,7 +334,7 @@ def measure(archive: Archive, count: int) -> dict[str, tuple[float, float]]:
             workloads=workloads(),
             hypothesis="One more.",
             parents=[newest.candidate_id],
-            technique=["swizzle"],
+            tags=["swizzle"],
         )
         advice_on(archive, newest.definition, Budget())
 

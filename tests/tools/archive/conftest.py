@@ -231,7 +231,7 @@ class Bench:
             hypothesis=hypothesis,
             lesson=lesson,
             parents=parents,
-            technique=technique,
+            tags=technique,
             profiles=profiles,
             traces=[],
         )

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from ...errors import ArchiveError, RequestError
 from ...schema.evaluation import Evaluation
 from ..store.archive import Archive, best_branch
-from ..store.entry import Node
+from ..store.entry import Node, one_line, plain
 from ..store.git_repository import ZERO, RefConflict, RefUpdate
-from ..store.manifest import one_line, plain, read_trailers, ref_part
+from ..store.manifest import read_trailers, ref_part
 from .rules import (
     TIMED,
     VERIFIED,

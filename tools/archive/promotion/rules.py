@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...schema.evaluation import Evaluation, Executor, Scope, Severity, Status, WorkloadResult
-from ..store.entry import Node, noise_floor
-from ..store.manifest import gpu_name, started_at
+from ..store.entry import Node, gpu_name, noise_level, started_at
 
 TIMED = "timed"
 VERIFIED = "verified"
@@ -162,7 +161,7 @@ def decide(
 
 
 def _recorded_noise(verification: Sequence[Evaluation]) -> float:
-    return max((noise_floor(e, e.totals.mean_latency_us) for e in verification), default=0.0)
+    return max((noise_level(e, e.totals.mean_latency_us) for e in verification), default=0.0)
 
 
 def _clock_rules(

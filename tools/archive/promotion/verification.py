@@ -19,8 +19,9 @@ from ...progress import OnProgress, ignore_progress
 from ...schema.evaluation import Evaluation, Executor, Scope, Status
 from ...schema.flashinfer_trace import Solution
 from ...workloads.operators import Operator
-from ..store.archive import Archive, harness_version
-from ..store.manifest import gpu_label
+from ..store.archive import Archive
+from ..store.entry import gpu_label
+from ..store.manifest import harness_version
 from .events import (
     Promotion,
     PromotionDecision,

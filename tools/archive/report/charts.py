@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import RequestError
 from ...schema.evaluation import Evaluation
-from ..store.entry import Node
-from ..store.manifest import CandidateRecord, gpu_label, number
+from ..store.entry import Node, gpu_label, number
+from ..store.manifest import CandidateRecord
 from .plots import (
     Frame,
     PlotPoint,

@@ -19,7 +19,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from ...schema.evaluation import Evaluation
-from ..store.manifest import number
+from ..store.entry import number
 
 POINT = "#2563eb"
 PROMOTED = "#c2410c"

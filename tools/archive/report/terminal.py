@@ -17,8 +17,8 @@ from rich.text import Text
 from ...schema.evaluation import Evaluation, Status
 from ..promotion.events import events
 from ..store.archive import Archive
-from ..store.entry import CandidateStatus, Node
-from ..store.manifest import CandidateRecord, number
+from ..store.entry import CandidateStatus, Node, number
+from ..store.manifest import CandidateRecord
 from .page_data import boards, standing
 
 COLOURS = {

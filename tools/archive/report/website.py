@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..promotion.events import events
 from ..store.archive import Archive
-from ..store.entry import CandidateStatus, Node
-from ..store.manifest import CandidateRecord, number, ref_part
+from ..store.entry import CandidateStatus, Node, number
+from ..store.manifest import CandidateRecord, ref_part
 from . import page_data as pages
 from . import plots
 from .charts import Drawings

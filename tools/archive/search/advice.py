@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..store.archive import Archive
-from ..store.entry import DEFAULT_NOISE, CandidateStatus, Node
+from ..store.entry import UNCALIBRATED_NOISE, CandidateStatus, Node
 
 HISTORY = 60
 """Newest candidates that advice is drawn from."""
@@ -115,7 +115,7 @@ def rounds_without_gain(history: Sequence[Node]) -> tuple[int, float | None]:
     for node in history:
         if node.hardware != device:
             continue
-        latency, floor = node.latency_us, max(node.noise, DEFAULT_NOISE)
+        latency, floor = node.latency_us, max(node.noise, UNCALIBRATED_NOISE)
         if latency is not None and (best is None or math.log(best / latency) > floor):
             best, since = latency, 0
         else:

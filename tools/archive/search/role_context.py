@@ -14,8 +14,7 @@ from enum import StrEnum
 
 from ...errors import unknown_name
 from ..store.archive import Archive
-from ..store.entry import Node
-from ..store.manifest import one_line
+from ..store.entry import Node, one_line
 
 CHARACTERS_PER_TOKEN = 3.5
 LEADERS = 3

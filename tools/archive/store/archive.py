@@ -13,15 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import ArchiveError, RequestError, unknown_name
 from ...schema.evaluation import Evaluation, Scope, Status
 from . import manifest as form
-from .entry import Node, node_of
+from .entry import Node, facts_of
 from .git_repository import RefConflict, RefUpdate, Repository
 from .index import Index
 from .index_sync import CANDIDATES, Catalogue
@@ -43,16 +41,8 @@ class StoredCandidate:
     already: bool = False
 
 
-def harness_version() -> str:
-    """The version of the installed harness."""
-    try:
-        return version("kernel-harness")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 class Archive:
-    """The memory of the search.
+    """Candidates of every operator in one git repository, with an index beside it.
 
     Args:
         root: the archive's folder; the repository in it is created on first write.
@@ -66,10 +56,6 @@ class Archive:
     def close(self) -> None:
         """Ends the helper process that reads git objects."""
         self.repository.close()
-
-    @cached_property
-    def _version(self) -> str:
-        return harness_version()
 
     def rebuild_index(self) -> int:
         """Rebuilds the derived index from git alone; returns how many candidates there are."""
@@ -94,7 +80,6 @@ class Archive:
         lesson: str | None = None,
         parents: Sequence[str] = (),
         tags: Sequence[str] = (),
-        technique: Sequence[str] = (),
         profiles: Mapping[str, bytes] | None = None,
         traces: Sequence[Trace] | None = None,
     ) -> StoredCandidate:
@@ -103,7 +88,7 @@ class Archive:
         Args:
             workloads: of the evaluation; used to write the traces when `traces` is None.
             parents: ids (or unique prefixes) of what it was derived from; two for a crossover.
-            tags, technique: what was tried, in a few words each; stored as one list.
+            tags: techniques that were tried, in a few words each.
             profiles: file name to content.
 
         Raises:
@@ -115,78 +100,39 @@ class Archive:
         if before:
             return StoredCandidate(before[0], already=True)
         ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
-        candidate = self._manifest(
-            solution, evaluation, definition, hypothesis, lesson or "", [*technique, *tags]
-        ).model_copy(update={"workload_count": len(workloads)})
+        manifest = CandidateManifest.describe(
+            solution,
+            evaluation,
+            definition,
+            hypothesis=hypothesis,
+            lesson=lesson or "",
+            tags=tags,
+            workload_count=len(workloads),
+        )
+        facts = facts_of(evaluation, len(workloads), ancestors)
         if traces is None:
             from ...schema.trace_export import to_traces
 
             traces = to_traces(evaluation, definition, workloads)
         profiles = profiles or {}
         sources = {source.path: source.content for source in solution.sources}
-        files = form.tree_files(candidate, evaluation, sources, traces, profiles)
-        commit = self._write(candidate, evaluation, files, ancestors)
-        node = node_of(
-            commit=commit,
-            ref=self._ref(candidate.definition, commit),
-            candidate=candidate,
-            evaluation=evaluation,
-            parents=[parent.candidate_id for parent in ancestors],
-            parent_nodes=ancestors,
-            profiles=profiles,
-        )
+        files = form.tree_files(manifest, facts, evaluation, sources, traces, profiles)
+        ids = [parent.candidate_id for parent in ancestors]
+        message = form.commit_message(manifest, facts, evaluation, ids)
+        commit = self._write(files, message, facts.at, ancestors)
+        ref = f"{CANDIDATES}/{form.ref_part(manifest.definition)}/{commit[:12]}"
+        node = manifest.node(facts, ref, commit, ids, profiles)
         already = not self._publish(node)
         self.catalogue.index.add([node])
         return StoredCandidate(node, already)
 
-    def _manifest(
-        self,
-        solution: Solution,
-        evaluation: Evaluation,
-        definition: Definition,
-        hypothesis: str,
-        lesson: str,
-        tags: Sequence[str],
-    ) -> CandidateManifest:
-        from ...schema.flashinfer_trace import definition_hash
-        from .normalise import normalised_hash
-
-        spec = solution.spec
-        return CandidateManifest(
-            name=form.one_line(solution.name),
-            definition=definition.name,
-            op_type=definition.op_type,
-            author=form.one_line(solution.author),
-            language=str(spec.language),
-            entry_point=spec.entry_point,
-            destination_passing_style=spec.destination_passing_style,
-            binding=str(spec.binding or ""),
-            dependencies=list(spec.dependencies),
-            target_hardware=list(spec.target_hardware),
-            description=form.plain(solution.description or ""),
-            technique=form.technique_tags(tags),
-            hypothesis=form.plain(hypothesis),
-            lesson=form.plain(lesson),
-            evaluation_id=evaluation.evaluation_id,
-            content_hash=evaluation.content_hash,
-            normalised_hash=normalised_hash(solution),
-            definition_digest=definition_hash(definition),
-            harness_version=self._version,
-        )
-
     def _write(
-        self,
-        candidate: CandidateManifest,
-        evaluation: Evaluation,
-        files: Mapping[str, bytes],
-        parents: Sequence[Node],
+        self, files: Mapping[str, bytes], message: str, at: int, parents: Sequence[Node]
     ) -> str:
-        """Stores the objects; nothing can be seen of them until the ref is made."""
+        """Stores the objects and returns the commit; no ref names it yet."""
         self.repository.create()
         tree = self.repository.write_tree(files)
-        ids = [parent.candidate_id for parent in parents]
-        message = form.commit_message(candidate, evaluation, ids)
-        at = max([form.started_at(evaluation), *(parent.at for parent in parents)])
+        at = max([at, *(parent.at for parent in parents)])
         return self.repository.write_commit(tree, [p.commit for p in parents], message, at)
 
     def _publish(self, node: Node) -> bool:
@@ -198,9 +144,6 @@ class Archive:
                 raise
             return False
         return True
-
-    def _ref(self, definition: str, commit: str) -> str:
-        return f"{CANDIDATES}/{form.ref_part(definition)}/{commit[:12]}"
 
     # --- reading ------------------------------------------------------------------------------
 

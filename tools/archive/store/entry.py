@@ -1,8 +1,8 @@
 """A candidate in one line: the facts that selection, search and advice decide on.
 
-Pure. Everything is derived from the record; the index stores it so that nobody reads ten thousand
-commits to choose a parent. An infrastructure fault leaves a candidate UNDECIDED: it is never held
-against the kernel.
+Pure. `facts_of` derives every figure from the evaluation's record, once; commit message, notes and
+index all take them from there. An infrastructure fault leaves a candidate UNDECIDED: it is never
+held against the kernel.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from ...schema.evaluation import Decision, Evaluation, Status
-from .manifest import CandidateManifest, gpu_name, number, one_line, ranked_latency_us, started_at
+from ...devices.noise_floor import least_effect
+from ...errors import ArchiveError
+from ...schema.evaluation import Decision, Evaluation, Scope, Status, WorkloadResult
 
-DEFAULT_NOISE = 0.02
-"""|ln ratio| that latencies of two evaluations must exceed; paired ones may need less."""
-LEAST_NOISE = 0.01
+UNCALIBRATED_NOISE = 0.02
+"""|ln ratio| that two latencies must exceed where the record has no calibrated noise; latencies of
+different evaluations must exceed it always."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class CandidateStatus(StrEnum):
@@ -44,26 +47,22 @@ class RegimeFact:
     decision: str
 
 
-@dataclass(frozen=True)
-class Node:
-    """One candidate of the search tree.
+@dataclass(frozen=True, kw_only=True)
+class CandidateFacts:
+    """What one evaluation says of its candidate.
 
     Attributes:
         hardware: device as in refs, "cpu" without one.
-        latency_us: what it ranks by; None when untimed or failed.
-        noise: |ln ratio| below which two latencies are the same.
         outcome_words: the outcome with its numbers and what it was compared to.
-        seconds: wall time that its evaluation took.
+        latency_us: what it ranks by; None when untimed or failed.
+        speedup: geometric mean of the ratios to the baseline.
+        noise: |ln ratio| below which two latencies are the same.
+        at: when the evaluation began, in seconds since the epoch.
+        seconds: wall time that the evaluation took.
     """
 
-    candidate_id: str
-    commit: str
-    ref: str
-    parents: tuple[str, ...]
-    definition: str
-    op_type: str
-    name: str
-    language: str
+    evaluation_id: str
+    content_hash: str
     hardware: str
     scope: str
     status: str
@@ -74,47 +73,174 @@ class Node:
     speedup: float | None
     noise: float
     at: int
-    evaluation_id: str
-    content_hash: str
-    normalised_hash: str
-    technique: tuple[str, ...] = ()
     regimes: tuple[RegimeFact, ...] = ()
-    bottlenecks: tuple[str, ...] = ()
     failure: str = ""
     error_signature: str = ""
-    hypothesis: str = ""
-    lesson: str = ""
     seconds: float = 0.0
-    baseline_hash: str = field(default="")
+    baseline_hash: str = ""
 
     @property
     def decision(self) -> str:
-        """What became of it, with the number and what it was compared to."""
+        """The outcome with its numbers and what it was compared to."""
         return f"{self.outcome}: {self.outcome_words}"
 
-    @property
-    def passed(self) -> bool:
-        """Whether every workload that ran was right."""
-        return self.status == Status.PASSED
+
+@dataclass(frozen=True, kw_only=True)
+class Node(CandidateFacts):
+    """One candidate of the search tree: its facts, its place, and what its author said."""
+
+    candidate_id: str
+    commit: str
+    ref: str
+    parents: tuple[str, ...]
+    definition: str
+    op_type: str
+    name: str
+    language: str
+    normalised_hash: str
+    technique: tuple[str, ...] = ()
+    bottlenecks: tuple[str, ...] = ()
+    hypothesis: str = ""
+    lesson: str = ""
 
 
-def noise_floor(evaluation: Evaluation, latency_us: float | None) -> float:
-    """The |ln ratio| that a paired comparison of this duration must exceed to mean anything.
+def facts_of(
+    evaluation: Evaluation, workload_count: int = 0, parents: Sequence[Node] = ()
+) -> CandidateFacts:
+    """Derives a candidate's facts from its record.
 
-    Three times the recorded floor of the latency's decade of microseconds ('0' is 1-10 µs), never
-    below one percent, as paired comparisons are decided; `DEFAULT_NOISE` when none was recorded.
+    Args:
+        workload_count: how many workloads the operator has; 0 when unknown.
+        parents: those that could be read.
+
+    Raises:
+        ArchiveError: when the record's time cannot be read.
     """
-    recorded = evaluation.evidence.noise_floor or {}
-    table = {int(k): float(v) for k, v in recorded.items() if k.isdigit() and _is_share(v)}
-    if not table:
-        return DEFAULT_NOISE
-    decade = math.floor(math.log10(max(latency_us or 1.0, 1.0)))
-    nearest = min(table, key=lambda known: abs(known - decade))
-    return max(LEAST_NOISE, 3 * table[nearest])
+    latency = ranked_latency_us(evaluation, workload_count)
+    noise = noise_level(evaluation, latency)
+    outcome, words = _outcome(evaluation, latency, noise, parents)
+    failure, seconds = evaluation.failure, evaluation.evidence.seconds
+    return CandidateFacts(
+        evaluation_id=evaluation.evaluation_id,
+        content_hash=evaluation.content_hash,
+        hardware=gpu_name(evaluation),
+        scope=str(evaluation.scope),
+        status=str(evaluation.status),
+        stage=str(evaluation.stage),
+        outcome=outcome,
+        outcome_words=words,
+        latency_us=latency,
+        speedup=evaluation.totals.geometric_mean_ratio,
+        noise=noise,
+        at=started_at(evaluation),
+        regimes=regime_facts(evaluation),
+        failure=one_line(failure.message, 300) if failure else "",
+        error_signature=error_signature(evaluation),
+        seconds=seconds["total"] if "total" in seconds else sum(seconds.values()),
+        baseline_hash=evaluation.baseline_hash or "",
+    )
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 < value < 1
+def ranked_latency_us(evaluation: Evaluation, workload_count: int = 0) -> float | None:
+    """The latency a candidate is ranked by: the mean over all workloads, or its estimate.
+
+    None when the record speaks only of some: a smoke test, or workloads left out by the budget.
+
+    Args:
+        workload_count: how many workloads the operator has; 0 when unknown.
+    """
+    totals = evaluation.totals
+    if totals.not_run or evaluation.scope in (Scope.STATIC, Scope.SMOKE):
+        return None
+    if totals.estimated_full_mean_us is not None:
+        return totals.estimated_full_mean_us
+    return totals.mean_latency_us if len(evaluation.workloads) >= workload_count else None
+
+
+def started_at(evaluation: Evaluation) -> int:
+    """Seconds since the epoch at which the trial began.
+
+    Raises:
+        ArchiveError: when the record's time cannot be read.
+    """
+    try:
+        moment = datetime.fromisoformat(evaluation.evidence.started_at)
+    except ValueError as error:
+        raise ArchiveError(
+            f"The evaluation's start {evaluation.evidence.started_at!r} is no ISO 8601 time",
+            where=f"evaluation {evaluation.evaluation_id}",
+            remedy="Evaluate again; a record without a time is no evidence.",
+        ) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(moment.timestamp())
+
+
+def gpu_name(evaluation: Evaluation) -> str:
+    """The device as refs and leaderboards name it, e.g. "H200"; "cpu" without one."""
+    device = evaluation.evidence.device
+    if device is None or device.executor != "cuda":
+        return "cpu"
+    return gpu_label(device.name)
+
+
+def gpu_label(device_name: str) -> str:
+    """A driver's name of a device as refs carry it, e.g. "H200" for "NVIDIA H200"."""
+    return "-".join(device_name.replace("NVIDIA", " ").split()) or "gpu"
+
+
+def noise_level(evaluation: Evaluation, latency_us: float | None) -> float:
+    """The |ln ratio| that a comparison at this latency must exceed to mean anything."""
+    recorded = evaluation.evidence.noise_floor
+    return least_effect(latency_us, recorded) if recorded else UNCALIBRATED_NOISE
+
+
+def _outcome(
+    evaluation: Evaluation, latency: float | None, noise: float, parents: Sequence[Node]
+) -> tuple[CandidateStatus, str]:
+    """The outcome, and in words what it was compared to.
+
+    A paired comparison with the parent, when the record holds one, outranks two latencies of
+    different evaluations; without a comparable parent the record's baseline decides.
+    """
+    if evaluation.status is Status.INFRASTRUCTURE_ERROR:
+        return CandidateStatus.UNDECIDED, "the harness failed, not the candidate"
+    if evaluation.status is not Status.PASSED:
+        failure = evaluation.failure
+        words = f"{failure.stage}/{failure.kind}" if failure else str(evaluation.stage)
+        return CandidateStatus.FAILED, f"{evaluation.status} ({words})"
+    if latency is None:
+        left = evaluation.totals.not_run
+        return (
+            CandidateStatus.UNTIMED,
+            f"passed, {left} workloads not run" if left else "passed, not timed",
+        )
+    hardware, operator = gpu_name(evaluation), evaluation.definition
+    timed = [
+        (p.latency_us, p)
+        for p in parents
+        if p.latency_us is not None and (p.hardware, p.definition) == (hardware, operator)
+    ]
+    paired = any(p.content_hash == evaluation.baseline_hash for _, p in timed)
+    if timed and not paired:
+        base, parent = min(timed, key=lambda pair: pair[0])
+        ratio, floor = base / latency, max(noise, parent.noise, UNCALIBRATED_NOISE)
+        return _decide(ratio, ratio, ratio, floor, f"parent {parent.candidate_id}")
+    ratio = evaluation.totals.geometric_mean_ratio
+    if ratio is None:
+        return CandidateStatus.UNTIMED, "timed, compared with nothing"
+    low, high = evaluation.totals.ratio_interval or (ratio, ratio)
+    return _decide(ratio, low, high, noise, evaluation.baseline or "the baseline")
+
+
+def _decide(
+    ratio: float, low: float, high: float, floor: float, versus: str
+) -> tuple[CandidateStatus, str]:
+    words = f"{number(ratio)}x {versus}, noise floor {floor:.1%}"
+    if low > 1 and math.log(ratio) > floor:
+        return CandidateStatus.FASTER, words
+    if high < 1 and -math.log(ratio) > floor:
+        return CandidateStatus.SLOWER, words
+    return CandidateStatus.EQUAL, words
 
 
 def error_signature(evaluation: Evaluation) -> str:
@@ -129,7 +255,7 @@ def error_signature(evaluation: Evaluation) -> str:
 
 def regime_facts(evaluation: Evaluation) -> tuple[RegimeFact, ...]:
     """Mean latency and geometric mean ratio of each regime of the record."""
-    groups: dict[str, list[Any]] = {}
+    groups: dict[str, list[WorkloadResult]] = {}
     for workload in evaluation.workloads:
         if workload.regime:
             groups.setdefault(workload.regime, []).append(workload)
@@ -183,112 +309,17 @@ def _bottlenecks(value: Any) -> list[str]:
     return found
 
 
-def compare_outcome(
-    evaluation: Evaluation, latency: float | None, noise: float, parents: Sequence[Node]
-) -> tuple[CandidateStatus, str]:
-    """Says what became of a candidate and against what.
-
-    A paired comparison with the parent, when the record holds one, outranks two latencies of
-    different evaluations; without a comparable parent the record's baseline decides.
-
-    Args:
-        latency: what it ranks by, in microseconds.
-        noise: |ln ratio| that a paired comparison must exceed.
-    """
-    if evaluation.status is Status.INFRASTRUCTURE_ERROR:
-        return CandidateStatus.UNDECIDED, "the harness failed, not the candidate"
-    if evaluation.status is not Status.PASSED:
-        failure = evaluation.failure
-        words = f"{failure.stage}/{failure.kind}" if failure else str(evaluation.stage)
-        return CandidateStatus.FAILED, f"{evaluation.status} ({words})"
-    if latency is None:
-        left = evaluation.totals.not_run
-        return (
-            CandidateStatus.UNTIMED,
-            f"passed, {left} workloads not run" if left else "passed, not timed",
-        )
-    hardware, operator = gpu_name(evaluation), evaluation.definition
-    timed = [
-        (p.latency_us, p)
-        for p in parents
-        if p.latency_us is not None and (p.hardware, p.definition) == (hardware, operator)
-    ]
-    paired = any(p.content_hash == evaluation.baseline_hash for _, p in timed)
-    if timed and not paired:
-        base, parent = min(timed, key=lambda pair: pair[0])
-        ratio, floor = base / latency, max(noise, parent.noise, DEFAULT_NOISE)
-        return _decide(ratio, ratio, ratio, floor, f"parent {parent.candidate_id}")
-    ratio = evaluation.totals.geometric_mean_ratio
-    if ratio is None:
-        return CandidateStatus.UNTIMED, "timed, compared with nothing"
-    low, high = evaluation.totals.ratio_interval or (ratio, ratio)
-    return _decide(ratio, low, high, noise, evaluation.baseline or "the baseline")
+def plain(text: str, limit: int = 20_000) -> str:
+    """Removes what a terminal or a reviewer could be misled by, and cuts to `limit` characters."""
+    return CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))[:limit].strip()
 
 
-def _decide(
-    ratio: float, low: float, high: float, floor: float, versus: str
-) -> tuple[CandidateStatus, str]:
-    words = f"{number(ratio)}x {versus}, noise floor {floor:.1%}"
-    if low > 1 and math.log(ratio) > floor:
-        return CandidateStatus.FASTER, words
-    if high < 1 and -math.log(ratio) > floor:
-        return CandidateStatus.SLOWER, words
-    return CandidateStatus.EQUAL, words
+def one_line(text: str, limit: int = 200) -> str:
+    """The text on one line, cut with an ellipsis."""
+    words = " ".join(plain(text).split())
+    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
 
 
-def node_of(
-    *,
-    commit: str,
-    ref: str,
-    candidate: CandidateManifest,
-    evaluation: Evaluation,
-    parents: Sequence[str],
-    parent_nodes: Sequence[Node] = (),
-    profiles: Mapping[str, bytes] | None = None,
-) -> Node:
-    """Builds the line of one candidate from its record.
-
-    Args:
-        parents: ids of all parents; `parent_nodes` holds those that could be read.
-    """
-    latency = ranked_latency_us(evaluation, candidate.workload_count)
-    noise = noise_floor(evaluation, latency)
-    outcome, words = compare_outcome(evaluation, latency, noise, parent_nodes)
-    failure = evaluation.failure
-    return Node(
-        candidate_id=ref.rsplit("/", 1)[-1],
-        commit=commit,
-        ref=ref,
-        parents=tuple(parents),
-        definition=candidate.definition,
-        op_type=candidate.op_type,
-        name=candidate.name,
-        language=candidate.language,
-        hardware=gpu_name(evaluation),
-        scope=str(evaluation.scope),
-        status=str(evaluation.status),
-        stage=str(evaluation.stage),
-        outcome=outcome,
-        outcome_words=words,
-        latency_us=latency,
-        speedup=evaluation.totals.geometric_mean_ratio,
-        noise=noise,
-        at=started_at(evaluation),
-        evaluation_id=evaluation.evaluation_id,
-        content_hash=candidate.content_hash,
-        normalised_hash=candidate.normalised_hash,
-        technique=tuple(candidate.technique),
-        regimes=regime_facts(evaluation),
-        bottlenecks=profile_bottlenecks(profiles or {}),
-        failure=one_line(failure.message, 300) if failure else "",
-        error_signature=error_signature(evaluation),
-        hypothesis=one_line(candidate.hypothesis, 300),
-        lesson=one_line(candidate.lesson, 400),
-        seconds=_wall_seconds(evaluation),
-        baseline_hash=evaluation.baseline_hash or "",
-    )
-
-
-def _wall_seconds(evaluation: Evaluation) -> float:
-    parts = evaluation.evidence.seconds
-    return parts["total"] if "total" in parts else sum(parts.values())
+def number(value: float) -> str:
+    """A measured figure with four significant digits and no exponent."""
+    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.0f}" if value else "0"

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from ...errors import ArchiveError
 from ...schema.evaluation import Evaluation
 from . import manifest as form
-from .entry import Node, node_of
+from .entry import Node, facts_of
 from .git_repository import Repository
 from .index import Index
 from .manifest import CandidateManifest, CandidateRecord
@@ -114,15 +114,9 @@ class Catalogue:
             for name in record.profiles
             if name.endswith(".json")
         }
-        return node_of(
-            commit=commit,
-            ref=ref,
-            candidate=record.candidate,
-            evaluation=record.evaluation,
-            parents=ids,
-            parent_nodes=[known[i] for i in ids if i in known],
-            profiles=profiles,
-        )
+        manifest, above = record.candidate, [known[i] for i in ids if i in known]
+        facts = facts_of(record.evaluation, manifest.workload_count, above)
+        return manifest.node(facts, ref, commit, ids, profiles)
 
     def read_record(self, ref: str, commit: str, parents: Sequence[str]) -> CandidateRecord:
         """Reads one candidate's tree.

@@ -9,7 +9,7 @@ import pytest
 
 from kernel_harness.tools.archive.promotion.verification import REPEATS, PromotionVerifier
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.archive.store.manifest import gpu_label
+from kernel_harness.tools.archive.store.entry import gpu_label
 from kernel_harness.tools.errors import ArchiveError
 from kernel_harness.tools.evaluation.plan import promotion_checks
 from kernel_harness.tools.evaluation.service import EvaluateRequest

@@ -9,8 +9,8 @@ from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
 from ..conftest import Bench
 
 
-def advice_in(bench, definition="scale_n64", budget=Budget()):
-    return advice_on(bench.archive, definition, budget)
+def advice_in(bench, definition="scale_n64", budget=None):
+    return advice_on(bench.archive, definition, budget or Budget())
 
 
 def kinds(advice):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from kernel_harness.tools.archive.store.entry import (
-    DEFAULT_NOISE,
+    UNCALIBRATED_NOISE,
     CandidateStatus,
     error_signature,
-    noise_floor,
+    gpu_name,
+    noise_level,
     profile_bottlenecks,
+    ranked_latency_us,
     regime_facts,
 )
-from kernel_harness.tools.archive.store.manifest import gpu_name, ranked_latency_us, ref_part
+from kernel_harness.tools.archive.store.manifest import ref_part
 from kernel_harness.tools.errors import ArchiveError
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status, Totals
 
@@ -34,10 +36,10 @@ def test_noise_is_that_of_the_latencys_decade(trial):
     table = {"0": 0.012, "1": 0.005, "2": 0.001}
     evidence = record.evidence.model_copy(update={"noise_floor": table})
     known = record.model_copy(update={"evidence": evidence})
-    assert noise_floor(known, 3.0) == pytest.approx(0.036)
-    assert noise_floor(known, 30.0) == pytest.approx(0.015)
-    assert noise_floor(known, 5_000.0) == 0.01
-    assert noise_floor(record, 3.0) == DEFAULT_NOISE
+    assert noise_level(known, 3.0) == pytest.approx(0.036)
+    assert noise_level(known, 30.0) == pytest.approx(0.015)
+    assert noise_level(known, 500.0) == 0.01
+    assert noise_level(record, 3.0) == UNCALIBRATED_NOISE
 
 
 def outcome(bench, added):

@@ -30,7 +30,7 @@ def test_what_an_earlier_version_wrote_is_written_again_byte_for_byte(
     archive, tmp_path, monkeypatch, workloads
 ):
     monkeypatch.setattr(
-        "kernel_harness.tools.archive.store.archive.harness_version", lambda: "0.1.0"
+        "kernel_harness.tools.archive.store.manifest.harness_version", lambda: "0.1.0"
     )
     fetch(archive, str(BUNDLE))
     again = Archive(tmp_path / "again")
@@ -52,7 +52,7 @@ def test_what_an_earlier_version_wrote_is_written_again_byte_for_byte(
             hypothesis=record.candidate.hypothesis,
             lesson=record.candidate.lesson,
             parents=node.parents,
-            technique=record.candidate.technique,
+            tags=record.candidate.technique,
             profiles={n: archive.read_profile(node.candidate_id, n) for n in record.profiles},
             traces=[Trace.model_validate_json(line) for line in lines],
         )
