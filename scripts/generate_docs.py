@@ -199,10 +199,10 @@ def _type(spec: Mapping[str, Any], root: Mapping[str, Any]) -> str:
 
 def commands_page() -> str:
     """Every command of the command line."""
-    parser = cli._parser()
+    parser = cli.build_parser()
     groups = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     helps = {choice.dest: str(choice.help) for choice in groups._choices_actions}
-    parts: list[str] = ["## Commands of the house"]
+    parts: list[str] = ["## Commands of the project"]
     for name, words in helps.items():
         if name not in cli.TOOL_COMMANDS:
             parts += [f"### `{name}`", f"{words[0].upper()}{words[1:]}."]

@@ -1,9 +1,8 @@
-"""Serving, and ending: however a client leaves, no process of ours is left behind.
+"""Serves stdio or HTTP, and kills every child process when the server ends, however it ends.
 
-Clients end a server in every way there is: one closes its standard input, one sends SIGINT and a
-tenth of a second later SIGTERM, one SIGTERM and end-of-file at once. The thread that reads standard
-input cannot be joined, so on a signal the children are killed and the process leaves at once.
-SIGKILL is answered by the children themselves, which ask the kernel to be killed with their parent.
+Clients close standard input, or send SIGINT and a tenth of a second later SIGTERM, or SIGTERM and
+end-of-file at once. The thread that reads standard input cannot be joined, so a signal kills the
+children and exits at once. For SIGKILL, the children ask the kernel to be killed with their parent.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ LEAST_TOKEN = 16
 
 @asynccontextmanager
 async def reaping(kill_children: Callable[[], None]) -> AsyncIterator[None]:
-    """Kills all children when the block ends or a signal asks the process to leave.
+    """Kills all children when the block ends, or when a signal ends the process.
 
     Args:
         kill_children: must not block and must not raise when there are none.
@@ -59,7 +58,7 @@ async def reaping(kill_children: Callable[[], None]) -> AsyncIterator[None]:
 
 
 def serve_stdio(app: HarnessServer) -> None:
-    """Serves one client on standard input and output until it leaves."""
+    """Serves one client on standard input and output until it disconnects."""
 
     async def main() -> None:
         async with reaping(app.kill_children):
@@ -69,7 +68,7 @@ def serve_stdio(app: HarnessServer) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
+    """Whether an address is of this machine only."""
     if host == "localhost":
         return True
     with contextlib.suppress(ValueError):
@@ -78,7 +77,7 @@ def is_loopback(host: str) -> bool:
 
 
 def read_token(path: Path) -> str:
-    """Reads the token that clients must present.
+    """Reads the token that HTTP clients must send.
 
     Raises:
         RequestError: when the file is missing, readable by others, or its token too short.
@@ -111,8 +110,8 @@ class BearerToken:
     """ASGI middleware: no request passes without the token, whatever its path.
 
     Args:
-        app: what is guarded.
-        token: what `Authorization: Bearer …` must carry.
+        app: the application behind it.
+        token: the one that `Authorization: Bearer …` must carry.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -136,11 +135,11 @@ class BearerToken:
 def http_app(
     app: HarnessServer, host: str, allowed_hosts: tuple[str, ...], token: str | None
 ) -> ASGIApp:
-    """The streamable HTTP application, path /mcp.
+    """Returns the streamable HTTP application, with path /mcp.
 
     Args:
         app: the server.
-        host: the address it will be bound to.
+        host: the address to bind.
         allowed_hosts: `Host` headers accepted beside loopback, e.g. 'gpu-box:8791'.
         token: required of every request when given.
 

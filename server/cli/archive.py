@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .commands import SettingsOf, SettingsOptions, Told, adder
+from .commands import CommandResult, SettingsOf, SettingsOptions, command_adder
 
 if TYPE_CHECKING:
     from ...tools.archive.store.transfer import Transfer
@@ -20,8 +20,8 @@ WHICH = "a definition, or a unique part of its name; all without it"
 
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
-    """Adds the archive's commands; see `commands.adder` for the arguments."""
-    command = adder(commands, settings_options, settings_of)
+    """Adds the archive's commands; arguments as in `commands.command_adder`."""
+    command = command_adder(commands, settings_options, settings_of)
     log = command("log", "the search tree, coloured by outcome", _log)
     log.add_argument("definition", nargs="?", help=WHICH)
     log.add_argument("--limit", type=int, default=200, help="most candidates shown; 200")
@@ -43,10 +43,10 @@ def _add_transfers(command: Any) -> None:
     bundle.add_argument("file", type=Path, help="the file to write")
     fetch = command("fetch", "bring in another archive: a URL, a folder or a bundle", _fetch)
     fetch.add_argument("source", help="where the other archive is")
-    fetch.add_argument("--name", default="origin", help="what its bests are filed under here")
+    fetch.add_argument("--name", default="origin", help="the name of its best candidates here")
     push = command("push", "send the archive to another repository", _push)
     push.add_argument("target", help="a URL or a folder: a git repository")
-    command("rebuild-index", "throw the index away and read git again", _rebuild)
+    command("rebuild-index", "delete the index and read git again", _rebuild)
 
 
 def _name(harness: Harness, arguments: argparse.Namespace) -> str | None:
@@ -113,8 +113,8 @@ def _push(harness: Harness, arguments: argparse.Namespace) -> Any:
     return _moved(push(harness.archive, arguments.target), "went out", "there")
 
 
-def _moved(transfer: Transfer, verb: str, where: str) -> Told:
-    """What moved; and what differs, which a person must settle, ends with a status of its own."""
+def _moved(transfer: Transfer, verb: str, where: str) -> CommandResult:
+    """Lists what moved; refs that differ must be settled by a person, so they fail the command."""
     from rich.text import Text
 
     count = transfer.candidates
@@ -123,7 +123,7 @@ def _moved(transfer: Transfer, verb: str, where: str) -> Told:
     if transfer.differing:
         said.append(f"Left as they are {where}, for the two sides differ:")
         said += [f"  {ref}" for ref in _some(transfer.differing)]
-    return Told(Text("\n".join(said)), EXIT_DIFFERING if transfer.differing else 0)
+    return CommandResult(Text("\n".join(said)), EXIT_DIFFERING if transfer.differing else 0)
 
 
 def _some(refs: tuple[str, ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What commands share that open the Harness, ask one question and print the answer in colour."""
+"""Shared parts of commands that open the Harness, ask it once and print the answer in colour."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ Progress = Callable[[float, float, str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Told:
-    """An answer that ends with a status of its own."""
+class CommandResult:
+    """An answer with the exit status of its command."""
 
     answer: Any
-    status: int
+    exit_status: int
 
 
-class Adds(Protocol):
-    """Adds a command: its name, what it does in words, and what does it."""
+class AddCommand(Protocol):
+    """Adds a command by its name, help text and function."""
 
-    def __call__(self, name: str, words: str, act: Act) -> argparse.ArgumentParser:
-        """The command's parser, for its arguments."""
+    def __call__(self, name: str, help_text: str, act: Act) -> argparse.ArgumentParser:
+        """Returns the command's parser, for its arguments."""
         ...
 
 
-def adder(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> Adds:
-    """What adds commands to a parser.
+def command_adder(
+    commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf
+) -> AddCommand:
+    """Returns a function that adds commands to a parser.
 
     Args:
-        commands: what `add_subparsers` gave.
+        commands: the result of `add_subparsers`.
         settings_options: adds the options that choose settings.
         settings_of: makes the settings of parsed arguments.
     """
 
-    def command(name: str, words: str, act: Act) -> argparse.ArgumentParser:
-        parser = commands.add_parser(name, help=words, description=words)
+    def command(name: str, help_text: str, act: Act) -> argparse.ArgumentParser:
+        parser = commands.add_parser(name, help=help_text, description=help_text)
         settings_options(parser)
         parser.set_defaults(run=lambda arguments: _run(act, settings_of(arguments), arguments))
         return parser
@@ -59,21 +61,21 @@ def _run(act: Act, settings: Settings, arguments: argparse.Namespace) -> int:
 
     harness = Harness.open(settings)
     try:
-        told = act(harness, arguments)
+        result = act(harness, arguments)
     finally:
         harness.archive.close()
-    if not isinstance(told, Told):
-        told = Told(told, 0)
-    Console(highlight=False, soft_wrap=True).print(told.answer)
-    return told.status
+    if not isinstance(result, CommandResult):
+        result = CommandResult(result, 0)
+    Console(highlight=False, soft_wrap=True).print(result.answer)
+    return result.exit_status
 
 
-def awaited(harness: Harness, work: Callable[[Progress], Awaitable[T]]) -> T:
-    """Runs work that starts processes: they end with it, and on a signal.
+def run_async(harness: Harness, work: Callable[[Progress], Awaitable[T]]) -> T:
+    """Runs work that starts processes; they are killed at its end and on a signal.
 
     Args:
-        harness: whose processes.
-        work: is given what shows its progress on stderr.
+        harness: the owner of the processes; closed at the end.
+        work: takes a callback that shows progress on stderr.
     """
     import anyio
     from rich.console import Console

@@ -1,8 +1,8 @@
 """The command `kernel-harness`: serve, install, and every MCP tool from a shell.
 
-A tool's command is the tool: its options are the tool's own arguments, the call goes through an
-in-memory client into the same server, and what is printed is the result's summary. So a person and
-an agent cannot get different answers, and a new tool argument needs nothing here.
+The options of a tool's command are the tool's own arguments; the call goes through an in-memory
+client into the same server, and the result's summary is printed. So a person and an agent get the
+same answers, and a new argument of a tool needs nothing here.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "promote": ("promote_candidate", ("candidate_id",)),
     "rollback": ("rollback_promotion", ("definition", "reason")),
 }
-"""Command to tool, and those of its arguments that are given by position."""
+"""Tool of each command, with the arguments that are given by position."""
 
-PATIENCE_S = 3600.0
+DEFAULT_WAIT_S = 3600.0
+STATUSES_OF_SUCCESS = (None, "PASSED", "RUNNING", "promoted")
 EXIT_FAILED = 1
-GOOD = (None, "PASSED", "RUNNING", "promoted")
 EXIT_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs one command and exits with its status: 0 good, 1 a candidate failed, 2 an error."""
+    """Runs a command and exits: 0 success, 1 a candidate failed, 2 an error."""
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
@@ -68,7 +68,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         if command in TOOL_COMMANDS and argv[0] == command:
             return _tool(command, argv[1:])
-        arguments = _parser().parse_args(argv)
+        arguments = build_parser().parse_args(argv)
         return int(arguments.run(arguments))
     except HarnessError as error:
         _say(str(error), sys.stderr)
@@ -98,7 +98,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return load_settings({name: getattr(arguments, name) for name in names})
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands; those of tools are parsed by their own."""
     parser = argparse.ArgumentParser(
         prog="kernel-harness",
         description="Turns a GPU operator into a faster, proven kernel, through MCP.",
@@ -123,15 +124,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
     _settings_options(serve)
-    for room in (cli_setup, cli_archive, cli_records):
-        room.add_commands(commands, _settings_options, _settings)
+    for module in (cli_setup, cli_archive, cli_records):
+        module.add_commands(commands, _settings_options, _settings)
     for name in TOOL_COMMANDS:
         commands.add_parser(name, help=f"the tool {TOOL_COMMANDS[name][0]}", add_help=False)
     return parser
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    # Starting only allocates: looking for garbage meanwhile would take a fifth of the time.
+    # Starting only allocates; collecting garbage meanwhile would take a fifth of the time.
     gc.disable()
     from .. import lifecycle
     from ..app import build_app
@@ -166,8 +167,8 @@ def _tool(command: str, argv: Sequence[str]) -> int:
         if (value := getattr(arguments, name, None)) is not None
     }
     if "wait_s" in schema.get("properties", {}):
-        given.setdefault("wait_s", PATIENCE_S)
-    # The process ends with this one call: a judge started ahead would serve nobody.
+        given.setdefault("wait_s", DEFAULT_WAIT_S)
+    # The process ends with this call: a judge started ahead would be of no use.
     settings = _settings(arguments).model_copy(update={"warm_ahead": False})
     app = build_app(settings)
     result = anyio.run(_call, app, tool, given)
@@ -181,7 +182,7 @@ def _tool_parser(
     schema: Mapping[str, Any],
     positional: tuple[str, ...],
 ) -> argparse.ArgumentParser:
-    """A parser whose options are the tool's arguments."""
+    """Returns a parser whose options are the tool's arguments."""
     parser = argparse.ArgumentParser(
         prog=f"kernel-harness {command}", description=f"{description} (MCP tool: {tool})"
     )
@@ -217,7 +218,7 @@ async def _call(app: Any, tool: str, given: dict[str, Any]) -> Any:
 
 
 def _printed(result: Any, tool: str, as_json: bool) -> int:
-    """Prints a tool's result, pictures into files, and gives the exit status."""
+    """Prints a tool's result, writes images to files, and returns the exit status."""
     if result.is_error:
         words = " ".join(getattr(block, "text", "") for block in result.content)
         _say(words.removeprefix(f"Error executing tool {tool}: "), sys.stderr)
@@ -236,4 +237,4 @@ def _printed(result: Any, tool: str, as_json: bool) -> int:
         if tool == "read_report":
             _say(str(content.get("text", "")))
         _say(str(content.get("summary", "")))
-    return 0 if content.get("status") in GOOD else EXIT_FAILED
+    return 0 if content.get("status") in STATUSES_OF_SUCCESS else EXIT_FAILED

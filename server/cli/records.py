@@ -1,11 +1,11 @@
-"""Records doubted and the device measured: recompute, with or without judging again; calibrate."""
+"""Commands recompute, with or without judging again, and calibrate."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from .commands import SettingsOf, SettingsOptions, Told, adder, awaited
+from .commands import CommandResult, SettingsOf, SettingsOptions, command_adder, run_async
 
 if TYPE_CHECKING:
     from ...tools.evaluation.rejudge import Recomputation, Rejudged
@@ -16,8 +16,8 @@ EXIT_DIFFERENT = 1
 
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
-    """Adds the commands; see `cli_harness.adder` for the arguments."""
-    command = adder(commands, settings_options, settings_of)
+    """Adds the commands; arguments as in `commands.command_adder`."""
+    command = command_adder(commands, settings_options, settings_of)
     again = command("recompute", "derive a record's summaries again from its samples", _recompute)
     again.add_argument("evaluation_id", help="of the record, 'ev-…'")
     again.add_argument(
@@ -29,7 +29,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     )
 
 
-def _recompute(harness: Harness, arguments: argparse.Namespace) -> Told:
+def _recompute(harness: Harness, arguments: argparse.Namespace) -> CommandResult:
     from rich.text import Text
 
     from ...tools.evaluation.rejudge import recompute
@@ -40,13 +40,13 @@ def _recompute(harness: Harness, arguments: argparse.Namespace) -> Told:
     said += _summaries(found)
     status = EXIT_DIFFERENT if found.differences else 0
     if arguments.rejudge:
-        rejudged = awaited(
+        rejudged = run_async(
             harness,
             lambda show: harness.rejudge(record.evaluation_id, arguments.workspace, show),
         )
         said += _verdicts(rejudged)
         status = status if rejudged.same_verdict else EXIT_DIFFERENT
-    return Told(Text("\n".join(said)), status)
+    return CommandResult(Text("\n".join(said)), status)
 
 
 def _summaries(found: Recomputation) -> list[str]:
@@ -81,7 +81,7 @@ def _verdicts(found: Rejudged) -> list[str]:
 def _calibrate(harness: Harness, arguments: argparse.Namespace) -> Any:
     from rich.markup import escape
 
-    rates, noise = awaited(harness, harness.calibrate)
+    rates, noise = run_async(harness, harness.calibrate)
     return escape(
         f"Wrote {rates}: floors of this device go by it from now on.\n"
         f"Wrote {noise}: no difference below it is called one from now on."

@@ -27,7 +27,7 @@ def add_commands(
     """Adds install, uninstall and doctor to a parser.
 
     Args:
-        commands: what `add_subparsers` gave.
+        commands: the result of `add_subparsers`.
         settings_options: adds the options that choose settings.
         settings_of: makes the settings of parsed arguments.
     """
@@ -48,7 +48,7 @@ def add_commands(
         parser.add_argument("--dry-run", action="store_true", help="only show commands and files")
         settings_options(parser)
         parser.set_defaults(run=lambda arguments, act=act: act(arguments, settings_of(arguments)))
-    doctor = commands.add_parser("doctor", help="say what is missing and what mends it")
+    doctor = commands.add_parser("doctor", help="say what is missing and which command provides it")
     doctor.add_argument("--directory", type=Path, default=Path(), help="the project's folder")
     settings_options(doctor)
     doctor.set_defaults(run=lambda arguments: _doctor(arguments, settings_of(arguments)))

@@ -1,12 +1,10 @@
-"""What a model meant by its arguments, or the refusal that tells it what to write instead.
+"""Corrects a model's slips in arguments, and refuses names that a tool does not have.
 
-The SDK drops argument names that a tool does not have, so that a misspelt `workload=` silently
-measures everything; here it is refused with the nearest name. Slips that have one reading only are
-understood: JSON inside a string, one value where a list is wanted, a trailing slash, an enum in the
-wrong case, `null` for an argument that has a default, a list of one where one value is wanted.
-
-Pure: a schema and a dictionary in, a dictionary out. It does not know what a definition or a
-workspace is; names are resolved by those who own them.
+The SDK drops unknown names, so that a misspelt `workload=` would measure everything; here it is
+refused with the nearest name. Slips with one reading are corrected: JSON inside a string, one value
+for a list, a list of one for a value, a trailing slash, an enum in the wrong case, `null` for an
+argument with a default. Works on schemas alone; names of definitions and the like are resolved
+elsewhere.
 """
 
 from __future__ import annotations
@@ -21,17 +19,17 @@ from pydantic import ValidationError
 from ...tools.errors import RequestError
 
 FREE_TEXT = frozenset({"hypothesis", "lesson", "query", "reason"})
-"""Arguments that are prose: never unquoted, split or trimmed of slashes."""
+"""Arguments that are prose: not unquoted, split or stripped of slashes."""
 LEAST_PREFIX = 3
 
 
 def understand(
     tool: str, schema: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The arguments as the tool's schema wants them.
+    """Returns the arguments in the form of the tool's schema.
 
     Args:
-        tool: the tool's name, for the refusal.
+        tool: the tool's name, for the message.
         schema: the tool's input schema.
         arguments: what the client sent.
 
@@ -107,7 +105,7 @@ def _json(text: str) -> Any:
 
 
 def _enum_member(plain: list[Mapping[str, Any]], text: str) -> str:
-    """The member that is meant: in any case, or cut short or drawn out ("plan", "planner")."""
+    """Returns the member meant: in another case, or a prefix or extension ("plan", "planner")."""
     members = [
         str(m) for part in plain for m in (*part.get("enum", ()), part.get("const", "")) if m
     ]
@@ -123,11 +121,11 @@ def _enum_member(plain: list[Mapping[str, Any]], text: str) -> str:
 
 
 def validation_message(tool: str, error: ValidationError) -> str:
-    """What was wrong with the arguments, in one line each, without the library's own words.
+    """Returns what is wrong with the arguments, without pydantic's own wording.
 
     Args:
         tool: the tool's name.
-        error: what pydantic said of the arguments.
+        error: pydantic's.
     """
     lines: dict[str, str] = {}
     for fault in error.errors(include_url=False):

@@ -1,8 +1,7 @@
-"""Prompts: the four roles and the two skills that begin everything, ready to be filled in.
+"""MCP prompts: the four roles and two skills, with names filled in.
 
-A role is one Markdown file in `roles/`, which is also a sub-agent definition for clients that read
-such files; a prompt is its text with the names filled in. After STARK's division of the work
-(arXiv 2510.16996): plan, code, debug, and an independent review.
+A role is a Markdown file in `roles/`, which also serves as a sub-agent definition for Claude Code.
+The division of work is STARK's (arXiv 2510.16996): plan, code, debug, and an independent review.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ _HEAD = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 
 def roles_folder() -> Path:
-    """Where the role files are."""
+    """Returns the folder of the role files."""
     return Path(str(files("kernel_harness.server"))) / "roles"
 
 
 def role_text(role: str) -> str:
-    """What a role does, without the file's head."""
+    """Returns the text of a role, without the YAML head."""
     text = (roles_folder() / f"{role}.md").read_text(encoding="utf-8")
     return _HEAD.sub("", text, count=1).strip()
 
@@ -52,9 +51,9 @@ def register(app: MCPServer[Any], skills: SkillRegistry) -> None:
         """Implement one planned idea inside its anchors."""
         return _filled("coder", workspace=workspace, parent=candidate_id, idea=idea)
 
-    @app.prompt(title="Mend a failure")
+    @app.prompt(title="Fix a failure")
     def debugger(evaluation_id: str, workspace: str = "") -> str:
-        """Find the cause of a failure and mend it with the smallest change."""
+        """Find the cause of a failure and fix it with the smallest change."""
         return _filled("debugger", evaluation_id=evaluation_id, workspace=workspace)
 
     @app.prompt(title="Review before promotion")

@@ -1,11 +1,8 @@
-"""Skills: read from disk, checked against the Agent Skills rules, served over MCP (SEP-2640).
+"""Skills: read from disk, checked against the Agent Skills format, served over MCP (SEP-2640).
 
 A skill is a folder with SKILL.md and, at most one level below, references. Every file is the
 resource `skill://<name>/<path>`; the extension `io.modelcontextprotocol/skills` lists them with
-digests. Files are read when asked for, so an edited skill is never served stale.
-
-It does not judge what a skill says; `tests/server/resources/test_skills.py` checks that every tool,
-field and link in one exists, and people do the rest.
+digests. Files are read at every request, so that an edited skill is served at once.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ NAME = re.compile(r"^(?!.*--)[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")
 FIELDS = {"name", "description", "license", "compatibility", "metadata", "allowed-tools"}
 MOST_LINES = 500
 MOST_CHARACTERS = 20_000
-"""Of a body: about 5,000 tokens."""
+"""Length limit of a body: about 5,000 tokens."""
 CACHE_MS = 2_000
 LINK = re.compile(r"\]\((?!https?://|#|mailto:|skill://)([^)\s#]+)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
@@ -53,13 +50,13 @@ class Skill:
 
     @cached_property
     def text(self) -> str:
-        """SKILL.md as it stands."""
+        """The text of SKILL.md."""
         return (self.folder / MANIFEST).read_text(encoding="utf-8")
 
     @cached_property
     def frontmatter(self) -> dict[str, Any]:
         """The YAML at the head of SKILL.md; empty when it is missing or malformed."""
-        import yaml  # read when a skill is: a server that serves none need not load it
+        import yaml  # not at start: most sessions read no skill
 
         found = _FRONTMATTER.match(self.text)
         try:
@@ -70,7 +67,7 @@ class Skill:
 
     @property
     def body(self) -> str:
-        """SKILL.md without its head."""
+        """SKILL.md without its YAML head."""
         return _FRONTMATTER.sub("", self.text, count=1)
 
     @property
@@ -80,7 +77,7 @@ class Skill:
 
     @property
     def description(self) -> str:
-        """What it is for and when to use it."""
+        """What the skill is for and when to use it."""
         return str(self.frontmatter.get("description", ""))
 
     @property
@@ -89,7 +86,7 @@ class Skill:
         return f"{SCHEME}{self.name}/{MANIFEST}"
 
     def paths(self) -> list[str]:
-        """Every file, relative to the folder; SKILL.md first."""
+        """Lists every file, relative to the folder; SKILL.md first."""
         found = sorted(
             path.relative_to(self.folder).as_posix()
             for path in self.folder.rglob("*")
@@ -98,7 +95,7 @@ class Skill:
         return [MANIFEST, *(path for path in found if path != MANIFEST)]
 
     def entry(self) -> dict[str, Any]:
-        """The skill as `skills/list` shows it: address, head, and a digest of every file."""
+        """Returns the entry of `skills/list`: address, YAML head, and a digest of every file."""
         resources = []
         for path in self.paths():
             content = (self.folder / path).read_bytes()
@@ -124,27 +121,27 @@ class SkillRegistry:
 
     @classmethod
     def shipped(cls) -> SkillRegistry:
-        """The skills that come with the harness."""
+        """Returns the skills that come with the harness."""
         return cls(Path(str(files("kernel_harness.skills"))))
 
     def skills(self) -> list[Skill]:
-        """Every skill, by name."""
+        """Lists every skill, ordered by name."""
         return [Skill(path.parent) for path in sorted(self._folder.glob(f"*/{MANIFEST}"))]
 
     def skill(self, name: str) -> Skill | None:
-        """One skill by its name."""
+        """Returns a skill by its name; None when there is none."""
         return next((skill for skill in self.skills() if skill.name == name), None)
 
     def files(self) -> Iterator[tuple[Skill, str]]:
-        """Every file of every skill, as (skill, path within it)."""
+        """Yields every file of every skill, as (skill, path within it)."""
         for skill in self.skills():
             for path in skill.paths():
                 yield skill, path
 
     def read(self, uri: str) -> str | None:
-        """The text behind a `skill://` address; None when there is none.
+        """Returns the text at a `skill://` address; None when there is none.
 
-        Only addresses that listing gives are read, so no address can lead out of the folder.
+        Only paths that `Skill.paths` lists are read, so that no address leads out of the folder.
         """
         name, _, path = uri.removeprefix(SCHEME).partition("/")
         skill = self.skill(name)
@@ -153,11 +150,11 @@ class SkillRegistry:
         return (skill.folder / path).read_text(encoding="utf-8")
 
     def slice(self, uri: str, section: str | None, offset: int) -> ReportSlice:
-        """A part of a skill's file, as `read_report` gives of every other text.
+        """Returns a part of a skill's file, as `read_report` does of every other text.
 
         Args:
             uri: `skill://<name>/<path>`; without a path, its SKILL.md.
-            section: skills have none; one that is asked for is refused.
+            section: refused, since skills have none.
             offset: characters to skip.
 
         Raises:
@@ -186,7 +183,7 @@ class SkillRegistry:
         )
 
     def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
-        """Changes whenever a file of a skill is added, removed or edited."""
+        """Returns a value that differs after a file is added, removed or edited."""
         found = []
         for path in sorted(self._folder.rglob("*.md")):
             status = path.stat()
@@ -196,7 +193,7 @@ class SkillRegistry:
 
 
 def problems(skill: Skill) -> list[str]:
-    """What the Agent Skills format or our own limits forbid in a skill; empty when it is valid."""
+    """Lists violations of the Agent Skills format and of our limits; empty when it is valid."""
     head = skill.frontmatter
     if not head:
         return [f"{skill.name}: SKILL.md has no YAML head"]
@@ -242,7 +239,7 @@ class UriParams(RequestParams):
 
 
 class SkillsExtension(Extension):
-    """SEP-2640 on a registry of skills: list, get and directory listing.
+    """MCP extension for skills (SEP-2640): list, get and directory listing.
 
     Args:
         skills: the skills to serve.
@@ -254,11 +251,11 @@ class SkillsExtension(Extension):
         self._skills = skills
 
     def settings(self) -> dict[str, Any]:
-        """Directories can be listed."""
+        """Declares that directories can be listed."""
         return {"directoryRead": True}
 
     def methods(self) -> tuple[MethodBinding, ...]:
-        """The three methods of the extension."""
+        """Returns the three methods of the extension."""
         return (
             MethodBinding("skills/list", PaginatedRequestParams, self._list),
             MethodBinding("skills/get", UriParams, self._get),
@@ -290,7 +287,7 @@ def _cacheable(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _children(skill: Skill, inner: str) -> list[dict[str, Any]]:
-    """The direct children of a folder inside a skill, folders with their own media type."""
+    """Returns the direct children of a folder in a skill."""
     prefix = f"{inner}/" if inner else ""
     base = f"{SCHEME}{skill.name}/{prefix}"
     found: dict[str, dict[str, Any]] = {}

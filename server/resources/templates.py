@@ -1,7 +1,7 @@
-"""What can be read by address: definitions, workloads, candidates, evaluations, profiles.
+"""MCP resources by address: definitions, workloads, candidates, evaluations, profiles.
 
-The texts that `read_report` serves a slice at a time, for clients that attach resources. Arguments
-of the templates are completed from what exists. Skills have a module of their own.
+These are the texts that `read_report` serves a slice at a time, for clients that attach resources.
+Arguments of templates and prompts are completed from what exists.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MOST_COMPLETIONS = 100
 MOST_CHARACTERS = 200_000
-"""Of one resource; the rest of a longer text is read with read_report."""
+"""Length limit of one resource; `read_report` reads the rest of a longer text."""
 
 
 def register(app: MCPServer[Any]) -> None:
@@ -91,19 +91,19 @@ def _read(ctx: Context[Any], text: Callable[[Harness], str]) -> str:
 
 
 def definition_text(harness: Harness, name: str) -> str:
-    """A definition as FlashInfer-Trace writes it."""
+    """Returns a definition as FlashInfer-Trace JSON."""
     definition = harness.dataset.operator(name).definition
     return definition.model_dump_json(indent=1, exclude_none=True)
 
 
 def workloads_text(harness: Harness, name: str) -> str:
-    """A definition's workloads, one a line."""
+    """Returns a definition's workloads, one JSON object a line."""
     workloads = harness.dataset.operator(name).workloads
     return "\n".join(w.model_dump_json(exclude_none=True) for w in workloads)
 
 
 def whole_report(harness: Harness, uri: str) -> str:
-    """All slices of a report, joined; cut at what a client can hold."""
+    """Returns all slices of a report, joined and cut at MOST_CHARACTERS."""
     parts: list[str] = []
     offset: int | None = 0
     while offset is not None and offset < MOST_CHARACTERS:
@@ -119,7 +119,7 @@ def register_completion(app: MCPServer[Any], harness: Callable[[], Harness | Non
 
     Args:
         app: the server.
-        harness: gives the open Harness; None before the server runs.
+        harness: returns the open Harness; None before the server runs.
     """
 
     @app.completion()
@@ -165,11 +165,11 @@ NAMES: dict[str, Callable[[Harness], Iterable[str]]] = {
     "profile": _profiles,
     "workspace": _workspaces,
 }
-"""An argument's name, or the kind of a template, to all of its valid values, newest first."""
+"""Valid values by name of an argument or kind of a template, newest first."""
 
 
 def skill_resources(skills: SkillRegistry) -> list[Resource]:
-    """Every file of every skill; SKILL.md under the skill's own name and description."""
+    """Lists every file of every skill; SKILL.md has the skill's name and description."""
     found = []
     for skill, path in skills.files():
         manifest = path == MANIFEST
@@ -185,7 +185,7 @@ def skill_resources(skills: SkillRegistry) -> list[Resource]:
 
 
 def completion(names: Iterable[str], beginning: str) -> Completion:
-    """The names that begin as typed, or else contain it; at most a hundred.
+    """Returns the names that begin with what is typed, then those that contain it; at most 100.
 
     Args:
         names: all valid values.

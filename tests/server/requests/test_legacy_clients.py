@@ -58,7 +58,7 @@ async def test_the_handshake_promises_logging_and_change_notices(harness: Script
     assert capabilities.resources is not None and capabilities.resources.list_changed
 
 
-@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 async def test_a_level_that_does_not_exist_is_refused(harness: ScriptedHarness) -> None:
     level: Any = "loud"
     async with Client(build_app(harness=harness), mode="legacy") as client:
