@@ -2,8 +2,8 @@
 
     python tests/gpu/record_ncu_fixtures.py OUTDIR
 
-For each known kernel: the raw page as CSV and what Nsight Compute's module gives, both cut to the
-metrics that are read; the rules; a trace; the sanitizer's words for a faulty kernel. `times.json`
+For each known kernel: the raw page as CSV, cut to the metrics that are read; the rules; a trace;
+the sanitizer's output for a faulty kernel. `times.json`
 holds the wall time of our profile beside bare `ncu` with the same arguments on the same run, and
 `machine.json` what was found here. Copy the rest to tests/fixtures/ncu.
 """
@@ -34,7 +34,7 @@ from kernel_harness.tools.profiling.ncu.counters import (
     SAMPLED_STALL,
     STALL,
 )
-from kernel_harness.tools.profiling.ncu.session import READER, NcuSession
+from kernel_harness.tools.profiling.ncu.session import NcuSession
 from kernel_harness.tools.profiling.runs.profile_store import ProfileStore
 from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner
 from kernel_harness.tools.profiling.sanitizer.findings import SanitizerTool, sanitizer_command
@@ -76,15 +76,6 @@ def trimmed_rules(text: str) -> str:
     return out.getvalue()
 
 
-def trimmed_module(text: str) -> str:
-    """The module's lines with only the metrics that are read."""
-    launches = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    for launch in launches:
-        launch["metrics"] = {n: v for n, v in launch["metrics"].items() if is_read(n)}
-        launch["rules"] = launch["rules"][:6]
-    return "".join(json.dumps(launch) + "\n" for launch in launches)
-
-
 def trimmed_trace(text: str) -> str:
     """A trace's activities, annotations and runtime calls, without the rest."""
     categories = {"kernel", "gpu_memcpy", "gpu_memset", "user_annotation", "cuda_runtime"}
@@ -122,10 +113,6 @@ async def record(kernel, out: Path, scratch: Path, able: Capability, times: dict
         (out / f"{kernel.name}.raw.csv").write_text(trimmed_csv(raw.output))
         rules = await runs.execute(rules_command(ncu, report), timeout_s=60)
         (out / f"{kernel.name}.rules.csv").write_text(trimmed_rules(rules.output))
-        if able.ncu_report.path:
-            command = [sys.executable, "-m", READER, str(report), able.ncu_report.path]
-            said = await runs.execute(command, timeout_s=60)
-            (out / f"{kernel.name}.module.jsonl").write_text(trimmed_module(said.output))
         # The same run under bare ncu, by hand: no launcher, no reading, no diagnosis.
         bare = [sys.executable, "-m", "kernel_harness.tools.candidate.profiled.run"]
         command = ncu_command(

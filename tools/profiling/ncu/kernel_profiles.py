@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..diagnosis.kernel_profile import NAME_CHARACTERS, KernelProfile, Rule, Stall
 from .counters import NAMES, OCCUPANCY_LIMITS, SAMPLED_STALL, STALL
-from .quantities import Quantity
 
 TOP_STALLS = 5
 TOP_RULES = 5
@@ -26,36 +25,31 @@ SECTOR_BYTES = 32
 
 @dataclass(frozen=True)
 class RawKernel:
-    """One profiled launch as the report holds it: counters in base units, and the tool's rules."""
+    """One profiled launch as the report holds it: finite counters in base units, rules."""
 
     name: str
-    metrics: Mapping[str, Quantity]
+    metrics: Mapping[str, float]
     grid: tuple[int, ...] = ()
     block: tuple[int, ...] = ()
-    rules: Sequence[Mapping[str, object]] = field(default_factory=tuple)
+    rules: Sequence[Rule] = ()
 
 
 class _Counters:
     """Looks figures up by every name they are known by."""
 
-    def __init__(self, metrics: Mapping[str, Quantity]) -> None:
+    def __init__(self, metrics: Mapping[str, float]) -> None:
         self._metrics = metrics
 
     def get(self, figure: str) -> float | None:
-        for name in NAMES[figure]:
-            found = self._metrics.get(name)
-            if found is not None and math.isfinite(found.value):
-                return found.value
-        return None
+        return next((self._metrics[n] for n in NAMES[figure] if n in self._metrics), None)
 
     def over_duration(self, figure: str, active_share: float | None) -> float | None:
         """A share of peak over the whole kernel, also where it was counted while active only."""
-        for name in NAMES[figure]:
-            found = self._metrics.get(name)
-            if found is not None and math.isfinite(found.value):
-                idle = name.endswith("sustained_active") and active_share is not None
-                return found.value * active_share if idle and active_share else found.value
-        return None
+        name = next((n for n in NAMES[figure] if n in self._metrics), None)
+        if name is None:
+            return None
+        while_active = name.endswith("sustained_active")
+        return self._metrics[name] * (active_share or 1.0 if while_active else 1.0)
 
     def whole(self, figure: str) -> int | None:
         value = self.get(figure)
@@ -145,7 +139,7 @@ def _figures(raw: RawKernel) -> dict[str, Any]:
         "warps_eligible": counters.get("warps_eligible"),
         "warp_cycles_per_instruction": counters.get("warp_cycles"),
         "stalls": _stalls(raw.metrics),
-        "rules": _rules(raw.rules),
+        "rules": sorted(raw.rules, key=lambda r: -(r.speedup_percent or -1.0))[:TOP_RULES],
     }
 
 
@@ -162,11 +156,9 @@ def _capped(percent: float | None) -> float | None:
     return None if percent is None else min(percent, 100.0)
 
 
-def _occupancy_limit(metrics: Mapping[str, Quantity]) -> str | None:
+def _occupancy_limit(metrics: Mapping[str, float]) -> str | None:
     blocks = {
-        name: metrics[counter].value
-        for name, counter in OCCUPANCY_LIMITS.items()
-        if counter in metrics
+        name: metrics[counter] for name, counter in OCCUPANCY_LIMITS.items() if counter in metrics
     }
     return min(blocks, key=lambda resource: blocks[resource]) if blocks else None
 
@@ -199,12 +191,12 @@ def _bank_conflicts(counters: _Counters) -> float | None:
     return _capped(counters.ratio("bank_conflicts", "bank_wavefronts", 100.0))
 
 
-def _stalls(metrics: Mapping[str, Quantity]) -> list[Stall]:
+def _stalls(metrics: Mapping[str, float]) -> list[Stall]:
     for pattern in (STALL, SAMPLED_STALL):
         cycles = {
-            match.group(1): quantity.value
-            for name, quantity in metrics.items()
-            if (match := pattern.fullmatch(name)) and math.isfinite(quantity.value)
+            match.group(1): cycles_waited
+            for name, cycles_waited in metrics.items()
+            if (match := pattern.fullmatch(name))
         }
         total = sum(cycles.values())
         if total > 0:
@@ -212,21 +204,3 @@ def _stalls(metrics: Mapping[str, Quantity]) -> list[Stall]:
             top = sorted(waits.items(), key=lambda item: item[1], reverse=True)[:TOP_STALLS]
             return [Stall(reason=r, cycles=round(c, 4), share=c / total) for r, c in top]
     return []
-
-
-def _rules(rules: Sequence[Mapping[str, object]]) -> list[Rule]:
-    found = []
-    for rule in rules:
-        message = " ".join(str(rule.get("message") or "").split())
-        speedup = rule.get("speedup_percent")
-        if message:
-            found.append(
-                Rule(
-                    name=str(rule.get("name") or "rule"),
-                    message=message[:600],
-                    speedup_percent=float(speedup) if isinstance(speedup, int | float) else None,
-                    kind=str(rule["kind"]) if rule.get("kind") else None,
-                )
-            )
-    found.sort(key=lambda rule: rule.speedup_percent or -1.0, reverse=True)
-    return found[:TOP_RULES]

@@ -6,7 +6,6 @@ what takes over.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +16,18 @@ from ..diagnosis.bottleneck import diagnose_call
 from ..diagnosis.hints import hints_for
 from ..runs.profile_store import ProfileStore
 from ..runs.profiles import NCU, WorkloadProfile, isolation_of
-from ..runs.tool_run import Finished, ProfileRunner, RunResult, Subject, WorkloadInputs
+from ..runs.tool_run import ProfileRunner, RunResult, Subject, WorkloadInputs
 from .command import (
     ProfileSet,
     Refusal,
     import_command,
     ncu_command,
-    read_module_json,
-    read_raw_csv,
-    read_rules_csv,
     refusal_of,
     rules_command,
-    with_rules,
 )
 from .kernel_profiles import RawKernel, kernel_profiles
+from .report import read_report
 
-READER = "kernel_harness.tools.profiling.ncu.report_reader"
 READ_S = 120.0
 READ_BYTES = 128 << 20
 RECORD = "profile.json"
@@ -90,41 +85,25 @@ class NcuSession:
             report = result.folder / "report.ncu-rep"
             if not report.is_file() or report.is_symlink():
                 return refusal
-            raw = await self._read(ncu, report)
+            raw = read_report(
+                await self._print(import_command(ncu, report, "raw")),
+                await self._print(rules_command(ncu, report)),
+            )
             if not raw:
                 return refusal
-            text = await self._say(import_command(ncu, report, "details"))
-        path = self.store.keep_text(folder, REPORT, text.output)
+            text = await self._print(import_command(ncu, report, "details"))
+        path = self.store.keep_text(folder, REPORT, text)
         return _entry(workload, result, raw=raw, report=path)
 
-    async def _say(self, command: Sequence[str]) -> Finished:
-        return await self.runner.execute(command, timeout_s=READ_S, keep_bytes=READ_BYTES)
-
-    async def _read(self, ncu: str, report: Path) -> list[RawKernel]:
-        """Reads a report by the tool's own module, else as CSV."""
-        module = self.able.ncu_report.path
-        if module is not None:
-            command = [sys.executable, "-m", READER, str(report), module]
-            said = await self._say(command)
-            launches = _launches(said.output) if said.status == 0 else None
-            if launches is not None:
-                return launches
-        raw = await self._say(import_command(ncu, report, "raw"))
-        if raw.status != 0:
+    async def _print(self, command: Sequence[str]) -> str:
+        done = await self.runner.execute(command, timeout_s=READ_S, keep_bytes=READ_BYTES)
+        if done.status != 0:
             raise InfrastructureError(
-                f"Nsight Compute could not read its own report: {raw.output.strip()[-400:]}",
-                where=report.name,
+                f"Nsight Compute could not read its own report: {done.output.strip()[-400:]}",
+                where="ncu --import",
                 remedy="Profile again; if it persists, reinstall Nsight Compute.",
             )
-        rules = await self._say(rules_command(ncu, report))
-        return with_rules(read_raw_csv(raw.output), read_rules_csv(rules.output))
-
-
-def _launches(output: str) -> list[RawKernel] | None:
-    try:
-        return read_module_json(output)
-    except (ValueError, KeyError, TypeError):
-        return None
+        return done.output
 
 
 def _entry(

@@ -45,6 +45,8 @@ LAUNCHER = "kernel_harness.tools.candidate.profiled.launch"
 RUN = "kernel_harness.tools.candidate.profiled.run"
 OUTPUT_BYTES = 8 << 20
 GRACE_S = 5.0
+_LOCALE = {"LANG": "C", "LC_ALL": "C"}
+"""Tools print numbers as this locale has them, whatever the user's is."""
 
 Mode = Literal["counters", "timeline", "sanitizer"]
 M = TypeVar("M", bound=Message)
@@ -206,7 +208,7 @@ class ProfileRunner:
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.STDOUT,
-                env=candidate_environment(),
+                env=candidate_environment() | _LOCALE,
                 start_new_session=True,
             )
         except OSError as error:
@@ -315,11 +317,9 @@ def place_inputs(source: Path, target: Path) -> None:
 
 def _environment(folder: Path) -> dict[str, str]:
     """The whole environment of the profiler and of what it runs."""
-    environment = candidate_environment()
+    environment = candidate_environment() | _LOCALE
     environment |= {name: str(folder / place) for name, place in CACHE_FOLDERS.items()}
     environment |= {
-        "LANG": "C",
-        "LC_ALL": "C",
         "OMP_NUM_THREADS": "8",
         "PYTHONDONTWRITEBYTECODE": "1",
         "USER": "candidate",

@@ -6,22 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernel_harness.tools.profiling.diagnosis.kernel_profile import Rule
 from kernel_harness.tools.profiling.ncu.counters import NAMES
 from kernel_harness.tools.profiling.ncu.kernel_profiles import RawKernel, kernel_profiles
-from kernel_harness.tools.profiling.ncu.quantities import Quantity
 
 ACTIVE = "avg.pct_of_peak_sustained_active"
 STALL = "smsp__average_warps_issue_stalled_{}_per_issue_active.ratio"
 
 
 def raw(name: str = "k", *, seconds: float = 1e-5, **figures: float) -> RawKernel:
-    metrics = {"gpu__time_duration.sum": Quantity(seconds, "second")}
-    metrics |= {NAMES[figure][0]: Quantity(value) for figure, value in figures.items()}
+    metrics = {"gpu__time_duration.sum": seconds}
+    metrics |= {NAMES[figure][0]: value for figure, value in figures.items()}
     return RawKernel(name, metrics, grid=(4, 1, 1), block=(128, 1, 1))
 
 
 def raw_of(metrics: dict[str, float]) -> RawKernel:
-    return RawKernel("k", {name: Quantity(value) for name, value in metrics.items()})
+    return RawKernel("k", metrics)
 
 
 def test_launches_of_one_name_are_summed_and_described_by_the_longest():
@@ -102,9 +102,8 @@ def test_idle_multiprocessors_show_as_a_share_of_the_duration():
 
 def test_the_tools_rules_are_ranked_by_their_own_estimate():
     rules = [
-        {"name": "A", "message": "first  words", "speedup_percent": None, "kind": None},
-        {"name": "B", "message": "second", "speedup_percent": 30.0, "kind": "global"},
-        {"name": "C", "message": "", "speedup_percent": 99.0, "kind": "global"},
+        Rule(name="A", message="first words"),
+        Rule(name="B", message="second", speedup_percent=30.0, kind="global"),
     ]
     (got,) = kernel_profiles([RawKernel("k", {}, rules=rules)])
     assert [(rule.name, rule.speedup_percent) for rule in got.rules] == [("B", 30.0), ("A", None)]
@@ -114,7 +113,7 @@ def test_the_tools_rules_are_ranked_by_their_own_estimate():
     st.lists(
         st.dictionaries(
             st.sampled_from(sorted({n for names in NAMES.values() for n in names})),
-            st.floats(allow_nan=True, allow_infinity=True, width=32),
+            st.floats(allow_nan=False, allow_infinity=False, width=32),
             max_size=20,
         ),
         min_size=1,
@@ -132,7 +131,7 @@ def test_a_share_counted_on_busy_multiprocessors_is_scaled_to_the_whole_kernel()
     metrics = {f"smsp__issue_active.{ACTIVE}": 80.0, "sm__cycles_active.avg": 5.0}
     (got,) = kernel_profiles([raw_of(metrics | {"sm__cycles_elapsed.avg": 100.0})])
     assert got.issue_percent == pytest.approx(4.0)
-    few = {f"smsp__issue_active.{ACTIVE}": Quantity(80.0)}
-    few["device__attribute_multiprocessor_count"] = Quantity(132.0)
+    few = {f"smsp__issue_active.{ACTIVE}": 80.0}
+    few["device__attribute_multiprocessor_count"] = 132.0
     (got,) = kernel_profiles([RawKernel("k", few, grid=(33, 1, 1))])
     assert got.issue_percent == pytest.approx(20.0)
