@@ -58,7 +58,6 @@ class ProfileLaunch(Message):
     private_dir: str
     environment: dict[str, str]
     outcome_file: str
-    cuda: bool = True
     keep_counters: bool = Field(
         default=False,
         description="Keep CAP_SYS_ADMIN, alone, under the other account: the driver gives "

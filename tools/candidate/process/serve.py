@@ -45,8 +45,8 @@ from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
 from ..compile_only.targets import compile_for_targets
 from ..cpu.fake_device import OnTheCpu, answer_for_cuda, assume_driver, take_first_configuration
-from ..sandbox import enter as sandbox
-from ..sandbox import syscalls as kernel_calls
+from ..sandbox import syscalls
+from ..sandbox.enter import candidate_confinement, enter
 from .supervisor import Contained
 
 Times = TypeVar("Times", bound=CallTimes)
@@ -67,20 +67,21 @@ def become_candidate(
     try:
         os.setsid()
         _take_standard_streams(log)
-        kernel_calls.close_descriptors_except({control, report, publish})
+        syscalls.close_descriptors_except({control, report, publish})
         private = Path(spawn.private_dir)
         environment = _environment(spawn, private, interpret=interpret)
-        outcome = sandbox.enter(
+        confinement = candidate_confinement(
             spawn,
             environment,
             user_namespace=contained.users,
             own_processes=contained.processes,
         )
+        steps = enter(confinement)
         _forget_where_we_came_from()
         _settle(environment, private)
         if not spawn.cuda:
             _pretend(interpret=interpret)
-        words = {"granted": outcome.granted, "missing": outcome.missing}
+        words = {"granted": steps.granted, "missing": steps.missing}
         os.write(report, json.dumps(words).encode() + b"\n")
         os.close(report)
         _Room(spawn, control, publish).serve()

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..sandbox import namespaces
-from ..sandbox import syscalls as kernel_calls
+from ..sandbox import namespaces, syscalls
 from ..sandbox.process_tree import descendants, kill_all
 
 SWEEP_S = 5.0
@@ -61,9 +60,9 @@ def keep(nursery: SupervisorConfig) -> NoReturn:
     """Body of the keeper process, called in a fresh fork of `nursery.zygote`; never returns."""
     status = 1
     try:
-        kernel_calls.die_with_parent(nursery.zygote)
+        syscalls.die_with_parent(nursery.zygote)
         users = nursery.own_users and namespaces.enter_user_namespace()
-        if nursery.own_processes and kernel_calls.unshare(kernel_calls.CLONE_NEWPID) == 0:
+        if nursery.own_processes and syscalls.unshare(syscalls.CLONE_NEWPID) == 0:
             outer = os.getpid()
             inner = os.fork()
             if inner:
@@ -71,10 +70,10 @@ def keep(nursery: SupervisorConfig) -> NoReturn:
                 _close((nursery.report, *nursery.parental))
                 os.waitpid(inner, 0)
                 os._exit(0)
-            kernel_calls.die_with_parent(outer)
+            syscalls.die_with_parent(outer)
             _keep_one(nursery, Contained(users, processes=True))
         else:
-            kernel_calls.become_subreaper()
+            syscalls.become_subreaper()
             _say(nursery.report, keeper=os.getpid())
             _keep_one(nursery, Contained(users, processes=False))
         status = 0

@@ -25,7 +25,7 @@ from ...messages.candidate import Reap, Reaped, Spawn, Spawned, to_zygote
 from ...messages.frames import TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ..cpu.triton_patches import mend_interpreter
-from ..sandbox import syscalls as kernel_calls
+from ..sandbox import syscalls
 from ..sandbox.enter import skipped_steps
 from ..sandbox.process_tree import descendants, kill_all
 from .supervisor import SupervisorConfig, keep
@@ -136,7 +136,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         from .serve import become_candidate
 
-        kernel_calls.close_descriptors_except({control, log, report})
+        syscalls.close_descriptors_except({control, log, report})
         skipped = skipped_steps(spawn.environment)
         keep(
             SupervisorConfig(
@@ -239,15 +239,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--socket", type=int, required=True, help="inherited stream socket")
     parser.add_argument("--interpret", action="store_true", help="run Triton's interpreter")
     options = parser.parse_args(arguments)
-    kernel_calls.die_with_parent()
-    kernel_calls.become_subreaper()
+    syscalls.die_with_parent()
+    syscalls.become_subreaper()
     warm_up(interpret=options.interpret)
     from . import serve  # noqa: F401 - loads the rest of the room before any fork
 
     # A full collection in a fork would walk, and so copy, all that was imported here.
     gc.collect()
     gc.freeze()
-    kernel_calls.forbid_dumps()
+    syscalls.forbid_dumps()
     os.set_inheritable(options.socket, False)
     Zygote(socket.socket(fileno=options.socket), interpret=options.interpret).serve()
     return 0

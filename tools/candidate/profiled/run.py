@@ -22,7 +22,7 @@ from typing import Any
 
 from ...messages.candidate import BuildRequest, CandidateFault
 from ...messages.profiler import CALL_MARK, ProfileReply, ProfileRun, read_message, write_message
-from ..sandbox import syscalls as kernel_calls
+from ..sandbox import syscalls
 
 
 class _Run:
@@ -220,7 +220,7 @@ def _device_facts(device: str) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Carries out the request in the named file; 3 when the candidate failed."""
-    kernel_calls.die_with_parent()
+    syscalls.die_with_parent()
     request = read_message(ProfileRun, Path(arguments[0]))
     answer = _Run(request).carry_out()
     write_message(answer, Path(request.answer_file))

@@ -1,22 +1,29 @@
-"""What a candidate process gives up before any of a candidate's code is loaded.
+"""Confinement of a process before any of a candidate's code is loaded.
 
-Each step is best effort, for machines differ in what they allow; what was granted and what is
-missing is reported in these words and shown in every result:
+Each step is best effort, for machines differ in what they allow. Which steps took effect is
+reported in these words and shown in every result; a step that is left out counts as missing:
 
-    userns          an ordinary user's own namespace of users (asked for only when not root)
-    pid             no process outside can be seen or signalled (CUDA does not start in one)
-    net ipc uts     no network, no shared memory or host name of others
-    mount           the checkout, homes and /tmp are covered; see `namespaces`
-    private_home    home, temporary and cache folders are the process's own
-    uid             it runs as another user than the judge and than any other candidate
-    no_new_privs    nothing it executes raises its rights
-    rlimits         bounds on processes, file sizes, open files, core dumps and processor time
-    landlock        an allow-list of files; see `landlock`
-    seccomp         a deny-list of system calls; see `seccomp`
-    not_dumpable    its /proc entries belong to root
+    step           what it does                                          under a tool
+    userns         an ordinary user's own user namespace (not for root)  left out
+    pid            own process namespace (CUDA does not start in one)    left out
+    net            no network                                            own loopback only
+    ipc uts        no shared memory or host name of others               left out
+    mount          checkout, homes and /tmp are covered (`namespaces`)   left out
+    private_home   home, temporary and cache folders are its own         yes
+    uid            an account that no other process has                  the account nobody
+    no_new_privs   nothing it executes raises its rights                 yes
+    rlimits        processes, file sizes, core dumps, processor time     wider
+    landlock       allow-list of files (`landlock`)                      left out
+    not_dumpable   its /proc entries belong to root                      left out
+    seccomp        deny-list of system calls (`seccomp`)                 left out
 
-It knows nothing of candidates or verdicts. It cannot stop a device fault from reaching others that
-share the device, nor make up for a kernel without these features.
+"Under a tool" is a profiler with the process that it profiles: it attaches by a preloaded library
+and over the loopback, and reads its own installation and this package. All capabilities are
+dropped; a profiler keeps CAP_SYS_ADMIN, alone, where the driver gives counters to administrators
+only.
+
+The module knows nothing of candidates or verdicts. It cannot stop a device fault from reaching
+others that share the device, nor make up for a kernel without these features.
 """
 
 from __future__ import annotations
@@ -31,8 +38,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...messages.candidate import Spawn
-from . import landlock, namespaces, seccomp
-from . import syscalls as kernel_calls
+from . import landlock, namespaces, seccomp, syscalls
 
 SKIP_VARIABLE = "KERNEL_HARNESS_SANDBOX_SKIP"
 """In `Spawn.environment`: steps to leave out, by comma, to find what a new driver cannot bear."""
@@ -43,6 +49,10 @@ SYSTEM_FOLDERS = (
     "/run/nvidia-persistenced",
 )
 DEVICES = ("null", "zero", "full", "urandom", "random", "tty", "shm", "nvidia-caps")
+LEFT_OUT_UNDER_A_TOOL = frozenset(
+    {"userns", "pid", "ipc", "uts", "mount", "landlock", "not_dumpable", "seccomp"}
+)
+CPU_SECONDS = 3600
 _TOOLS = ("nvcc", "gcc", "g++", "c++", "ninja")
 _FOLDER_VARIABLES = ("CUDA_HOME", "CUDA_PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
 
@@ -54,62 +64,131 @@ class SandboxReport:
     granted: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
-    def note(self, step: str, granted: bool) -> bool:
-        """Files a step under granted or missing, and says which."""
+    def note(self, step: str, granted: bool) -> None:
+        """Files a step under granted or missing."""
         (self.granted if granted else self.missing).append(step)
-        return granted
 
 
-def enter(
+@dataclass(frozen=True)
+class Confinement:
+    """How far one process is confined.
+
+    Args:
+        private: the only folder that it may write; becomes its account's.
+        needed: every file and folder that its account must be able to read.
+        limits: resource limits.
+        left_out: steps that are not taken.
+        cache: finished builds, which it may read.
+        user_namespace: whether its parent is in a user namespace made for it.
+        own_processes: whether its parent is in a process namespace made for it.
+        under_a_tool: whether it gets a loopback, and the account nobody.
+        keep_counters: whether it keeps CAP_SYS_ADMIN.
+    """
+
+    private: Path
+    needed: list[Path]
+    limits: dict[int, int]
+    left_out: frozenset[str] = frozenset()
+    cache: Path | None = None
+    user_namespace: bool = False
+    own_processes: bool = False
+    under_a_tool: bool = False
+    keep_counters: bool = False
+
+
+def candidate_confinement(
     spawn: Spawn, environment: dict[str, str], *, user_namespace: bool, own_processes: bool
-) -> SandboxReport:
-    """Carries out every step that this machine allows.
+) -> Confinement:
+    """Every restriction that this machine allows.
 
     Args:
         spawn: folders and bounds.
         environment: of the candidate; tells where its tools lie.
-        user_namespace: whether the keeper is in a user namespace made for it.
+        user_namespace: whether the supervisor is in a user namespace made for it.
         own_processes: whether it is in a process namespace.
     """
-    outcome = SandboxReport()
-    skipped = skipped_steps(environment)
-    private = Path(spawn.private_dir)
-    keeper = os.getppid()
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NPROC: spawn.max_processes,
+        resource.RLIMIT_FSIZE: spawn.max_file_bytes,
+        resource.RLIMIT_NOFILE: 4096,
+        resource.RLIMIT_CPU: CPU_SECONDS,
+    }
+    if spawn.memory_bytes is not None and not spawn.cuda:
+        limits[resource.RLIMIT_DATA] = spawn.memory_bytes
+    return Confinement(
+        private=Path(spawn.private_dir),
+        needed=needed_folders(spawn, environment),
+        limits=limits,
+        left_out=skipped_steps(environment),
+        cache=Path(spawn.cache_dir) if spawn.cache_dir else None,
+        user_namespace=user_namespace,
+        own_processes=own_processes,
+    )
+
+
+def tool_confinement(private: Path, command: list[str], *, keep_counters: bool) -> Confinement:
+    """The restrictions under which a profiler still works.
+
+    Args:
+        private: folder of the run.
+        command: the profiler's; files that it names must be readable.
+        keep_counters: whether to keep CAP_SYS_ADMIN.
+    """
+    named = [Path(word) for word in command if word.startswith("/") and Path(word).exists()]
+    return Confinement(
+        private=private,
+        needed=[path.resolve() for path in (Path(sys.prefix), _own_root() / "tools", *named)],
+        limits={
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_NPROC: 4096,
+            resource.RLIMIT_FSIZE: 8 << 30,
+            resource.RLIMIT_CPU: CPU_SECONDS,
+        },
+        left_out=LEFT_OUT_UNDER_A_TOOL,
+        under_a_tool=True,
+        keep_counters=keep_counters,
+    )
+
+
+def enter(confinement: Confinement) -> SandboxReport:
+    """Carries out every step that this machine allows, for good."""
+    report = SandboxReport()
+    private, needed = confinement.private, confinement.needed
+    parent = os.getppid()
     os.umask(0o022)
 
     def step(name: str, act: Callable[[], bool]) -> None:
         granted = False
-        if name not in skipped:
+        if name not in confinement.left_out:
             with contextlib.suppress(OSError, ValueError):
                 granted = act()
-        outcome.note(name, granted)
+        report.note(name, granted)
 
-    if os.geteuid() != 0 or user_namespace:
-        outcome.note("userns", user_namespace)
-    outcome.note("pid", own_processes)
+    if os.geteuid() != 0 or confinement.user_namespace:
+        report.note("userns", confinement.user_namespace)
+    report.note("pid", confinement.own_processes)
     _offer_to_the_oom_killer()
-    user = _open_to_the_candidate(spawn)
-    for name, flag in (
-        ("net", kernel_calls.CLONE_NEWNET),
-        ("ipc", kernel_calls.CLONE_NEWIPC),
-        ("uts", kernel_calls.CLONE_NEWUTS),
-    ):
-        step(name, lambda flag=flag: kernel_calls.unshare(flag) == 0)
-    if "uts" in outcome.granted:
-        kernel_calls.set_host_name("candidate")
-    needed = needed_folders(spawn, environment)
-    step("mount", lambda: _new_view(needed, own_processes=own_processes))
+    step("net", lambda: _own_network(loopback=confinement.under_a_tool))
+    step("ipc", lambda: syscalls.unshare(syscalls.CLONE_NEWIPC) == 0)
+    step("uts", _own_host_name)
+    step("mount", lambda: _new_view(needed, own_processes=confinement.own_processes))
     step("private_home", lambda: _make_home(private))
-    step("uid", lambda: _become(user, needed))
-    kernel_calls.drop_capabilities()
-    step("no_new_privs", lambda: kernel_calls.forbid_new_privileges() == 0)
-    step("rlimits", lambda: _limit(spawn))
-    scratch = "mount" in outcome.granted
-    step("landlock", lambda: _fence_files(private, needed, scratch=scratch))
-    kernel_calls.die_with_parent(keeper)
-    step("not_dumpable", lambda: kernel_calls.forbid_dumps() == 0)
+    if confinement.keep_counters:
+        syscalls.keep_capabilities_with_account()
+    step("uid", lambda: _change_account(confinement))
+    if confinement.keep_counters and syscalls.keep_only_sys_admin():
+        report.note("capabilities (CAP_SYS_ADMIN is kept to read counters)", False)
+    else:
+        syscalls.drop_capabilities()
+    step("no_new_privs", lambda: syscalls.forbid_new_privileges() == 0)
+    step("rlimits", lambda: _limit(confinement.limits))
+    scratch = "mount" in report.granted
+    step("landlock", lambda: _allow_files(private, needed, scratch=scratch))
+    syscalls.die_with_parent(parent)
+    step("not_dumpable", lambda: syscalls.forbid_dumps() == 0)
     step("seccomp", seccomp.install)
-    return outcome
+    return report
 
 
 def skipped_steps(environment: dict[str, str]) -> frozenset[str]:
@@ -147,25 +226,24 @@ def _offer_to_the_oom_killer() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _open_to_the_candidate(spawn: Spawn) -> int:
-    """Gives the private folder to the user that the candidate becomes; the cache it may read.
+def _own_network(*, loopback: bool) -> bool:
+    if syscalls.unshare(syscalls.CLONE_NEWNET) != 0:
+        return False
+    if loopback:
+        with contextlib.suppress(OSError):
+            namespaces.start_loopback()
+    return True
 
-    Returns:
-        That user.
-    """
-    if os.geteuid() != 0:
-        return os.geteuid()
-    private = Path(spawn.private_dir)
-    user = namespaces.give_to_lone_user(private)
-    for path in (private, *private.rglob("*")):
-        os.chown(path, user, user, follow_symlinks=False)
-    if spawn.cache_dir and Path(spawn.cache_dir).is_dir():
-        Path(spawn.cache_dir).chmod(0o755)
-    return user
+
+def _own_host_name() -> bool:
+    if syscalls.unshare(syscalls.CLONE_NEWUTS) != 0:
+        return False
+    syscalls.set_host_name("candidate")
+    return True
 
 
 def _new_view(needed: list[Path], *, own_processes: bool) -> bool:
-    if kernel_calls.unshare(kernel_calls.CLONE_NEWNS) != 0:
+    if syscalls.unshare(syscalls.CLONE_NEWNS) != 0:
         return False
     covered = {Path(place).resolve() for place in namespaces.SCRATCH}
     covered |= {*namespaces.homes(), _own_root(), *namespaces.closed_to_others(needed)}
@@ -184,11 +262,21 @@ def _make_home(private: Path) -> bool:
     return True
 
 
-def _become(user: int, needed: list[Path]) -> bool:
+def _change_account(confinement: Confinement) -> bool:
+    """Takes another account, which gets the private folder; False when it could not read enough."""
+    private, cache = confinement.private, confinement.cache
     if os.geteuid() != 0:
         return False
-    if not all(_open_to_others(path) for path in needed):
+    if cache is not None and cache.is_dir():
+        cache.chmod(0o755)
+    others = [path for path in confinement.needed if path != private]
+    if not all(map(_open_to_others, [*private.parents[:1], *others])):
         return False
+    user = namespaces.NOBODY
+    if not confinement.under_a_tool:
+        user = namespaces.give_to_lone_user(private)
+    for path in (private, *private.rglob("*")):
+        os.chown(path, user, user, follow_symlinks=False)
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
@@ -196,19 +284,12 @@ def _become(user: int, needed: list[Path]) -> bool:
 
 
 def _open_to_others(path: Path) -> bool:
-    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))
+    """Whether any account can reach a file or enter a folder."""
+    folders = (path, *path.parents) if path.is_dir() else path.parents
+    return all(folder.stat().st_mode & 0o001 for folder in folders)
 
 
-def _limit(spawn: Spawn) -> bool:
-    limits = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NPROC: spawn.max_processes,
-        resource.RLIMIT_FSIZE: spawn.max_file_bytes,
-        resource.RLIMIT_NOFILE: 4096,
-        resource.RLIMIT_CPU: 3600,
-    }
-    if spawn.memory_bytes is not None and not spawn.cuda:
-        limits[resource.RLIMIT_DATA] = spawn.memory_bytes
+def _limit(limits: dict[int, int]) -> bool:
     for name, value in limits.items():
         _, hard = resource.getrlimit(name)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -216,7 +297,7 @@ def _limit(spawn: Spawn) -> bool:
     return True
 
 
-def _fence_files(private: Path, needed: list[Path], *, scratch: bool) -> bool:
+def _allow_files(private: Path, needed: list[Path], *, scratch: bool) -> bool:
     readable = [*map(Path, SYSTEM_FOLDERS), *(p for p in needed if p != private)]
     devices = [*(Path("/dev", name) for name in DEVICES), *Path("/dev").glob("nvidia*")]
     writable = [private, Path(f"/proc/{os.readlink('/proc/self')}"), *devices]

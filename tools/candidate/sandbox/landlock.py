@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import syscalls as kernel_calls
+from . import syscalls
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _RULE_PATH_BENEATH = 1
@@ -33,7 +33,7 @@ EVERYTHING = _FIRST_ABI | _REFER | _TRUNCATE | _IOCTL_DEV
 
 def abi() -> int:
     """Version of Landlock that this kernel speaks; 0 without it."""
-    return max(kernel_calls.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG), 0)
+    return max(syscalls.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG), 0)
 
 
 def handled(version: int) -> tuple[int, int, int]:
@@ -63,9 +63,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
     files, ports, scopes = handled(version)
     attributes = struct.pack("=QQQ", files, ports, scopes)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
-    ruleset = kernel_calls.syscall(
-        _CREATE_RULESET, ctypes.create_string_buffer(attributes), size, 0
-    )
+    ruleset = syscalls.syscall(_CREATE_RULESET, ctypes.create_string_buffer(attributes), size, 0)
     if ruleset < 0:
         return False
     try:
@@ -73,7 +71,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
             _allow(ruleset, path, READ & files)
         for path in writable:
             _allow(ruleset, path, EVERYTHING & files)
-        return kernel_calls.syscall(_RESTRICT_SELF, ruleset, 0) == 0
+        return syscalls.syscall(_RESTRICT_SELF, ruleset, 0) == 0
     finally:
         os.close(ruleset)
 
@@ -87,6 +85,6 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
         if not path.is_dir():
             rights &= _FOR_FILES
         rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, fd))
-        kernel_calls.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, rule, 0)
+        syscalls.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, rule, 0)
     finally:
         os.close(fd)

@@ -8,19 +8,23 @@ an interpreter that lives in a home only root may enter can still be read after 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
+import socket
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import syscalls as kernel_calls
+from . import syscalls
 
 NOBODY = 65534
 _LONE_USERS = (1_879_048_192, (1 << 28) - 1)
 """First and count of the user ids that no distribution gives to anybody."""
 SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")
 _HOMES = ("/root", "/home")
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,9 @@ def enter_user_namespace() -> bool:
     Inside, the user is 65534; outside it stays who it was, so files of that user stay its own.
     """
     user, group = os.geteuid(), os.getegid()
-    kernel_calls.allow_dumps()
+    syscalls.allow_dumps()
     try:
-        if kernel_calls.unshare(kernel_calls.CLONE_NEWUSER) != 0:
+        if syscalls.unshare(syscalls.CLONE_NEWUSER) != 0:
             return False
         for name, text in (
             ("setgroups", "deny"),
@@ -51,8 +55,21 @@ def enter_user_namespace() -> bool:
     except OSError:
         return False
     finally:
-        kernel_calls.forbid_dumps()
+        syscalls.forbid_dumps()
     return True
+
+
+def start_loopback() -> None:
+    """Brings up the loopback device of this network namespace.
+
+    Raises:
+        OSError: when the kernel refuses.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sH14s", b"lo", 0, b"")
+        answer = fcntl.ioctl(control, _SIOCGIFFLAGS, request)
+        flags = struct.unpack("16sH14s", answer)[1] | _IFF_UP
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14s", b"lo", flags, b""))
 
 
 def give_to_lone_user(folder: Path) -> int:
@@ -113,7 +130,7 @@ def closed_to_others(paths: Iterable[Path]) -> set[Path]:
 
 def cover_file_system(covers: Iterable[Cover]) -> bool:
     """Carries out a plan in a new mount namespace; False when any of it was refused."""
-    if kernel_calls.mount("none", "/", "", kernel_calls.MS_REC | kernel_calls.MS_PRIVATE) != 0:
+    if syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE) != 0:
         return False
     granted = True
     for cover in covers:
@@ -123,21 +140,21 @@ def cover_file_system(covers: Iterable[Cover]) -> bool:
 
 def own_proc() -> bool:
     """Mounts a /proc that shows the processes of this process namespace only."""
-    flags = kernel_calls.MS_NOSUID | kernel_calls.MS_NODEV | kernel_calls.MS_NOEXEC
-    return kernel_calls.mount("proc", "/proc", "proc", flags) == 0
+    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    return syscalls.mount("proc", "/proc", "proc", flags) == 0
 
 
 def _lay(cover: Cover) -> bool:
     handles = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in cover.shown}
     try:
-        flags = kernel_calls.MS_NOSUID | kernel_calls.MS_NODEV
-        if kernel_calls.mount("tmpfs", str(cover.place), "tmpfs", flags, cover.options) != 0:
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
+        if syscalls.mount("tmpfs", str(cover.place), "tmpfs", flags, cover.options) != 0:
             return False
         granted = True
         for path, handle in handles.items():
             path.mkdir(parents=True, exist_ok=True)
-            bind = kernel_calls.MS_BIND | kernel_calls.MS_REC
-            granted &= kernel_calls.mount(f"/proc/self/fd/{handle}", str(path), "", bind) == 0
+            bind = syscalls.MS_BIND | syscalls.MS_REC
+            granted &= syscalls.mount(f"/proc/self/fd/{handle}", str(path), "", bind) == 0
         return granted
     finally:
         for handle in handles.values():

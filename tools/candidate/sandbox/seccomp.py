@@ -14,7 +14,7 @@ import platform
 import socket
 import struct
 
-from . import syscalls as kernel_calls
+from . import syscalls
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _COLUMN = {"x86_64": 0, "aarch64": 1}
@@ -77,16 +77,14 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
 
 _SOCKET, _CLONE, _CLONE3, _PRCTL = (41, 198), (56, 220), (435, 435), (157, 167)
 _NAMESPACES = (
-    kernel_calls.CLONE_NEWNS
-    | kernel_calls.CLONE_NEWUTS
-    | kernel_calls.CLONE_NEWIPC
-    | kernel_calls.CLONE_NEWUSER
-    | kernel_calls.CLONE_NEWPID
-    | kernel_calls.CLONE_NEWNET
+    syscalls.CLONE_NEWNS
+    | syscalls.CLONE_NEWUTS
+    | syscalls.CLONE_NEWIPC
+    | syscalls.CLONE_NEWUSER
+    | syscalls.CLONE_NEWPID
+    | syscalls.CLONE_NEWNET
     | 0x02000000
 )
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
-_PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENT_AT = 0, 4, 16
@@ -123,9 +121,9 @@ def program(machine: str) -> list[Instruction]:
     code += _when(
         _PRCTL[column],
         [
-            (_EQUAL, 0, 1, _PR_SET_PDEATHSIG),
+            (_EQUAL, 0, 1, syscalls.PR_SET_PDEATHSIG),
             (_RETURN, 0, 0, _REFUSE),
-            (_EQUAL, 0, 1, _PR_SET_DUMPABLE),
+            (_EQUAL, 0, 1, syscalls.PR_SET_DUMPABLE),
             (_RETURN, 0, 0, _REFUSE),
         ],
     )
@@ -152,4 +150,5 @@ def install() -> bool:
     instructions = ctypes.create_string_buffer(packed)
     header = struct.pack("@HP", len(code), ctypes.addressof(instructions))
     holder = ctypes.create_string_buffer(header)
-    return kernel_calls.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(holder)) == 0
+    mode = syscalls.SECCOMP_MODE_FILTER
+    return syscalls.prctl(syscalls.PR_SET_SECCOMP, mode, ctypes.addressof(holder)) == 0

@@ -1,6 +1,6 @@
-"""The system calls that Python does not offer, by ctypes: prctl, unshare, mount, and the like.
+"""System calls that Python does not offer, by ctypes: prctl, unshare, mount, capset.
 
-Each returns 0 or an errno and raises nothing, for every step of the sandbox is best effort and its
+Most return 0 or an errno and raise nothing, for every step of the sandbox is best effort and its
 result is reported.
 """
 
@@ -27,11 +27,17 @@ MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
-_PR_CAPBSET_DROP = 24
-_PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_NO_NEW_PRIVS = 38
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_SECCOMP = 22
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+SECCOMP_MODE_FILTER = 2
+CAP_SYS_ADMIN = 21
 _CAPABILITY_VERSION_3 = 0x20080522
 _LAST_CAPABILITY = 63
 
@@ -55,36 +61,37 @@ def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -
     return value if value >= 0 else -(ctypes.get_errno() or 1)
 
 
-def die_with_parent(parent: int | None = None) -> None:
-    """Has the kernel kill this process when its parent ends; a credential change undoes it.
+def die_with_parent(parent: int | None = None, number: int = signal.SIGKILL) -> None:
+    """Has the kernel signal this process when its parent ends; a credential change undoes it.
 
     Args:
         parent: id the parent had before the fork; when it has ended already, so does this process.
             Seen from inside a new process namespace a parent outside has the id 0.
+        number: the signal.
     """
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_PDEATHSIG, number)
     if parent is not None and os.getppid() not in (parent, 0):
         os._exit(1)
 
 
 def become_subreaper() -> int:
     """Has orphaned descendants come to this process."""
-    return prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    return prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def forbid_dumps() -> int:
     """Makes /proc/<pid> of this process root's, and stops core dumps."""
-    return prctl(_PR_SET_DUMPABLE, 0)
+    return prctl(PR_SET_DUMPABLE, 0)
 
 
 def allow_dumps() -> int:
     """Undoes `forbid_dumps`: /proc/<pid> belongs to this process's user again."""
-    return prctl(_PR_SET_DUMPABLE, 1)
+    return prctl(PR_SET_DUMPABLE, 1)
 
 
 def forbid_new_privileges() -> int:
     """No exec may raise this process's rights any more."""
-    return prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    return prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def unshare(flags: int) -> int:
@@ -108,10 +115,27 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 def drop_capabilities() -> int:
     """Gives up every capability, held or obtainable, in this process's user namespace."""
     for capability in range(_LAST_CAPABILITY + 1):
-        prctl(_PR_CAPBSET_DROP, capability)
+        prctl(PR_CAPBSET_DROP, capability)
+    return _set_capabilities(0)
+
+
+def keep_capabilities_with_account() -> int:
+    """Has the next change of account leave the permitted capabilities as they are."""
+    return prctl(PR_SET_KEEPCAPS, 1)
+
+
+def keep_only_sys_admin() -> bool:
+    """Reduces the capabilities to CAP_SYS_ADMIN, and lets exec keep it."""
+    if _set_capabilities(1 << CAP_SYS_ADMIN) != 0:
+        return False
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN) == 0
+
+
+def _set_capabilities(bits: int) -> int:
+    """Makes the first 32 capabilities in `bits` the effective, permitted and inheritable ones."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    empty = (ctypes.c_uint32 * 6)()
-    return result(_libc.capset(ctypes.byref(header), ctypes.byref(empty)))
+    sets = (ctypes.c_uint32 * 6)(bits, bits, bits, 0, 0, 0)
+    return result(_libc.capset(ctypes.byref(header), ctypes.byref(sets)))
 
 
 def set_host_name(name: str) -> int:

@@ -173,7 +173,6 @@ class ProfileRunner:
                 private_dir=str(folder),
                 environment=_environment(folder) | dict(variables or {}),
                 outcome_file=str(folder / "outcome.json"),
-                cuda=self.device != "cpu",
                 keep_counters=keep_counters,
             )
             write_message(launch, folder / "launch.json")

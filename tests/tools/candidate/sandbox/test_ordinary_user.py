@@ -22,9 +22,9 @@ ORDINARY = 4321
 BECOME = f"""
 import os, sys
 from pathlib import Path
-from kernel_harness.tools.candidate.sandbox import syscalls as kernel_calls, namespaces
+from kernel_harness.tools.candidate.sandbox import syscalls, namespaces
 needed = {{Path(p) for p in (sys.prefix, sys.base_prefix)}}
-assert kernel_calls.unshare(kernel_calls.CLONE_NEWNS) == 0
+assert syscalls.unshare(syscalls.CLONE_NEWNS) == 0
 closed = namespaces.closed_to_others(needed)
 plan = namespaces.plan_covers(closed, needed, is_dir=frozenset(closed))
 assert namespaces.cover_file_system(plan)
