@@ -23,7 +23,8 @@ checks/call_verdict          from what one call left behind to a verdict on it
 numerics/correctness         does one output agree? (pure)
 numerics/fast_path           the quick way to a yes
 numerics/mismatch            how one that does not agree is shown (pure)
-clusters                     where mismatches lie, in words (pure)
+numerics/symptoms            the usual causes of a mismatch, recognised (pure)
+numerics/element_sample      the mismatched elements that a cause is tried on (pure)
 checks/integrity             one function per claim (pure)
 checks/static_check          compiling for targets that are not here
 timing/paired_timing         paired, verified, cold calls

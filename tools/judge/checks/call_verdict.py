@@ -99,7 +99,8 @@ def _values(
     operator: OperatorAdapter, draw: InputSet, outcome: CallOutcome, findings: list[Finding]
 ) -> CallVerdict:
     errors: list[OutputError] = []
-    first: tuple[str, Mismatch] | None = None
+    wrong: list[tuple[OutputError, Mismatch]] = []
+    constants = _constants(operator, draw.case)
     quick = _plainly_right(operator, draw, outcome)
     for name, spec in operator.definition.outputs.items():
         got, mismatch = outcome.outputs[name], None
@@ -116,15 +117,31 @@ def _values(
                 poison=outcome.poisons[name],
                 axis_names=spec.shape or (),
                 published=draw.family in (operator.families[0], *DERIVED),
+                constants=constants,
             )
         errors.append(error)
-        if mismatch is not None and first is None:
-            first = (name, mismatch)
-    if first is None:
+        if mismatch is not None:
+            wrong.append((error, mismatch))
+    if not wrong:
         return CallVerdict(Status.PASSED, None, errors, findings)
-    note = "" if draw.family == operator.families[0] else f" Inputs: {family_words(draw.family)}."
-    status, failure = mismatch_failure(first[1], draw.case, first[0], note)
+    worst, *others = sorted(wrong, key=_badness)
+    note = "".join(f" {mismatch.message}" for _, mismatch in others)
+    if draw.family != operator.families[0]:
+        note += f" Inputs: {family_words(draw.family)}."
+    status, failure = mismatch_failure(worst[1], draw.case, worst[0].output, note)
     return CallVerdict(status, failure, errors, findings)
+
+
+def _badness(wrong: tuple[OutputError, Mismatch]) -> tuple[bool, float]:
+    """Orders outputs by how wrong they are, the worst first."""
+    error, _ = wrong
+    return error.compatible, float(error.matched_ratio or 0.0)
+
+
+def _constants(operator: OperatorAdapter, case: Case) -> dict[str, float]:
+    """Sizes of axes and values of scalars, one of which may explain a wrong factor."""
+    scalars = {n: v for n, v in case.scalars.items() if isinstance(v, int | float)}
+    return {**operator.definition.axis_values(case.axes), **scalars}
 
 
 def _plainly_right(

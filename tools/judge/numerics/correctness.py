@@ -13,7 +13,7 @@ It knows nothing of where tensors come from, and cannot tell an unlucky oracle f
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,6 +85,7 @@ def check_output(
     poison: int | None = None,
     axis_names: Sequence[str] = (),
     published: bool = True,
+    constants: Mapping[str, float] | None = None,
 ) -> tuple[OutputError, Mismatch | None]:
     """Compares one output with the oracle's.
 
@@ -98,6 +99,7 @@ def check_output(
         axis_names: names of the output's axes, to say where mismatches lie.
         published: whether the published criterion decides too, as it does on the inputs that it was
             made for; its absolute bound fits no others.
+        constants: sizes of axes and values of scalars by name, which may explain a wrong factor.
 
     Returns:
         The errors, and a mismatch when the output does not agree.
@@ -109,7 +111,7 @@ def check_output(
     if got.numel() == 0:
         return OutputError(output=name, matched_ratio=1.0), None
     if not got.dtype.is_floating_point:
-        return _check_exact(name, got, expected, poison, axis_names)
+        return _check_exact(name, got, expected, poison, axis_names, constants)
     found = _compare(got, expected, trusted, limits)
     error = OutputError(
         output=name,
@@ -130,7 +132,8 @@ def check_output(
     if error.strict and (error.compatible or not decides):
         return error, None
     words = _values_message(found.classes, error)
-    return error, mismatch_of(name, words, got, expected, found.bad(), poison, axis_names)
+    bad = found.bad()
+    return error, mismatch_of(name, words, got, expected, bad, poison, axis_names, constants)
 
 
 @dataclass(frozen=True)
@@ -345,6 +348,7 @@ def _check_exact(
     expected: torch.Tensor,
     poison: int | None,
     axis_names: Sequence[str],
+    constants: Mapping[str, float] | None,
 ) -> tuple[OutputError, Mismatch | None]:
     """Integers and booleans: equal or not."""
     bad = got.to(torch.int64) != expected.to(torch.int64)
@@ -364,4 +368,4 @@ def _check_exact(
         "integers must be equal",
         "Compare the worst element with the reference by hand.",
     )
-    return error, mismatch_of(name, words, got, expected, bad, poison, axis_names)
+    return error, mismatch_of(name, words, got, expected, bad, poison, axis_names, constants)

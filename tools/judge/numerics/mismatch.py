@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+
+from .element_sample import wrong_along
+from .symptoms import recognise
 
 BIT_VIEW = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """By element size, the integer type whose bits are compared."""
@@ -35,6 +38,7 @@ def mismatch_of(
     bad: torch.Tensor,
     poison: int | None,
     axis_names: Sequence[str],
+    constants: Mapping[str, float] | None = None,
 ) -> Mismatch:
     kind, detail, remedy = words
     unwritten = bad & _still_poison(got, poison)
@@ -54,6 +58,11 @@ def mismatch_of(
     if kind == "unwritten_output":
         message = f"Output {name!r}: {detail} ({cluster}); first at {index}."
         value = "never written"
+    elif (symptom := recognise(got, expected, bad, axis_names, constants)) is not None:
+        if cluster.startswith(EVERYWHERE):
+            message, cluster = message.replace(f" ({cluster})", ""), symptom.words
+        message += f" Pattern: {symptom.words}."
+        remedy = symptom.remedy
     return Mismatch(kind, message, remedy, index, reference, value, count, total, cluster)
 
 
@@ -94,6 +103,7 @@ def shape_mismatch(name: str, got: torch.Tensor, expected: torch.Tensor) -> Mism
     )
 
 
+EVERYWHERE = "scattered over the whole output"
 DENSE = 0.6
 """Share of the product of the hit indices that must mismatch to be called a block."""
 
@@ -126,16 +136,18 @@ def describe(mask: torch.Tensor, axis_names: Sequence[str] = ()) -> str:
     if count == 1:
         return "one element"
     if not parts:
-        return f"scattered over the whole output ({100 * count / mask.numel():.2g} % of it)"
-    lead = "all of " if density >= DENSE else f"scattered ({100 * density:.2g} %) within "
+        return f"{EVERYWHERE} ({_percent(count / mask.numel())} of it)"
+    lead = "all of " if density >= DENSE else f"scattered ({_percent(density)}) within "
     return lead + ", ".join(parts)
 
 
 def _hit(mask: torch.Tensor, axis: int) -> list[int]:
     """Indices of `axis` at which anything mismatches."""
-    others = [d for d in range(mask.dim()) if d != axis]
-    shadow = mask.amax(dim=others) if others else mask
-    return shadow.nonzero().flatten().tolist()
+    return wrong_along(mask, axis).nonzero().flatten().tolist()
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def _is_tail(hit: Sequence[int], size: int) -> bool:

@@ -1,0 +1,60 @@
+"""One call becomes a verdict: which outputs are told, and in which order."""
+
+from __future__ import annotations
+
+import torch
+
+from kernel_harness.tools.judge.calls.judged_call import CallOutcome
+from kernel_harness.tools.judge.calls.shared_memory import Layout
+from kernel_harness.tools.judge.checks.call_verdict import judge
+from kernel_harness.tools.judge.operators.input_draws import InputSet
+from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
+from kernel_harness.tools.messages.candidate import Called
+from kernel_harness.tools.schema.evaluation import Status
+from kernel_harness.tools.schema.flashinfer_trace import Definition
+
+REFERENCE = "def run(x):\n    return x, x, x\n"
+DEFINITION = Definition.model_validate(
+    {
+        "name": "three",
+        "op_type": "test",
+        "axes": {"rows": {"type": "var"}, "head_dim": {"type": "const", "value": 128}},
+        "inputs": {"x": {"shape": ["rows", "head_dim"], "dtype": "float32"}},
+        "outputs": {
+            name: {"shape": ["rows", "head_dim"], "dtype": "float32"} for name in ("a", "b", "c")
+        },
+        "reference": REFERENCE,
+    }
+)
+CASE = Case("w-1", {"rows": 6})
+
+
+def verdict_on(**factors: float):
+    due = torch.randn(6, 128, generator=torch.Generator().manual_seed(0))
+    expected = {name: due.double() for name in DEFINITION.outputs}
+    trusted = dict.fromkeys(DEFINITION.outputs, due)
+    draw = InputSet(CASE, "typical", 0, {"x": due}, expected, trusted)
+    outputs = {name: factors.get(name, 1.0) * due for name in DEFINITION.outputs}
+    empty = torch.empty(0, dtype=torch.uint8)
+    layout = Layout(empty, (), {}, empty, empty)
+    outcome = CallOutcome(
+        called=Called(), outputs=outputs, poisons=dict.fromkeys(outputs, 0), layout=layout
+    )
+    return judge(OperatorAdapter(DEFINITION), draw, outcome)
+
+
+def test_right_outputs_pass():
+    assert verdict_on().passed
+
+
+def test_every_wrong_output_is_told_and_the_worst_is_first():
+    verdict = verdict_on(a=1.005, c=128**0.5)
+    assert verdict.status is Status.INCORRECT_NUMERICAL and verdict.failure is not None
+    assert verdict.failure.output == "c"
+    assert verdict.failure.message.index("Output 'c'") < verdict.failure.message.index("Output 'a'")
+    assert "Output 'b'" not in verdict.failure.message
+
+
+def test_a_factor_is_explained_by_an_axis_of_the_definition():
+    failure = verdict_on(b=128**0.5).failure
+    assert failure is not None and "√128 (head_dim)" in failure.message
