@@ -78,7 +78,7 @@ class JudgeProcess:
         """Has a plan carried out; its report or the judge's fault."""
         self.progress = []
         self.send(plan)
-        while isinstance(message := self.read(), wire_judge.Progress | wire_judge.Settled):
+        while isinstance(message := self.read(), wire_judge.Progress | wire_judge.Drained):
             if isinstance(message, wire_judge.Progress):
                 self.progress.append(message)
                 on_progress(message)

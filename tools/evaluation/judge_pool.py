@@ -22,6 +22,7 @@ from ..errors import InfrastructureError
 from ..messages.frames import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
 from ..messages.judge import (
     Cancel,
+    Drained,
     EvaluatePlan,
     JudgeFault,
     JudgeReport,
@@ -29,7 +30,6 @@ from ..messages.judge import (
     MaterialiseInputs,
     Progress,
     Ready,
-    Settled,
     Shutdown,
     from_judge,
 )
@@ -40,7 +40,7 @@ JUDGE_COMMAND = (sys.executable, "-m", "kernel_harness.tools.judge")
 START_TIMEOUT_S = 120.0
 CANCEL_GRACE_S = 3.0
 TELL_S = 1.5
-SETTLE_S = 15.0
+DRAIN_S = 15.0
 
 
 class Judge:
@@ -173,7 +173,7 @@ class JudgePool:
         self._command = command
         self._judges: dict[str, Judge] = {}
         self._turns: dict[str, asyncio.Lock] = {}
-        self._settling: set[asyncio.Task[None]] = set()
+        self._draining: set[asyncio.Task[None]] = set()
 
     def ready(self, device: str) -> Ready | None:
         """What the device's judge said of itself, or None while none runs."""
@@ -214,11 +214,11 @@ class JudgePool:
             except InfrastructureError:
                 judge.kill()
                 raise
-            if report.settling:
-                settling = self._settle(judge, plan.evaluation_id, held.pop_all())
-                task = asyncio.create_task(settling)
-                self._settling.add(task)
-                task.add_done_callback(self._settling.discard)
+            if report.draining:
+                draining = self._drain(judge, plan.evaluation_id, held.pop_all())
+                task = asyncio.create_task(draining)
+                self._draining.add(task)
+                task.add_done_callback(self._draining.discard)
             return report
 
     async def materialise(self, device: str, request: MaterialiseInputs) -> None:
@@ -239,9 +239,9 @@ class JudgePool:
 
     async def close(self) -> None:
         """Ends every judge."""
-        for task in self._settling:
+        for task in self._draining:
             task.cancel()
-        await asyncio.gather(*self._settling, return_exceptions=True)
+        await asyncio.gather(*self._draining, return_exceptions=True)
         await asyncio.gather(*(judge.stop() for judge in self._judges.values()))
 
     def kill(self) -> None:
@@ -271,16 +271,16 @@ class JudgePool:
             elif isinstance(message, JudgeFault) and message.evaluation_id == evaluation_id:
                 raise InfrastructureError(message.what, where=message.where, remedy=message.remedy)
 
-    async def _settle(
+    async def _drain(
         self, judge: Judge, evaluation_id: str, held: contextlib.AsyncExitStack
     ) -> None:
         """Holds the device while the judge makes ready for its next trial; nobody waits for it."""
         async with held:
             try:
-                async with asyncio.timeout(SETTLE_S):
+                async with asyncio.timeout(DRAIN_S):
                     while True:
                         message = await judge.read()
-                        if isinstance(message, Settled) and message.evaluation_id == evaluation_id:
+                        if isinstance(message, Drained) and message.evaluation_id == evaluation_id:
                             return
             except (TimeoutError, InfrastructureError):
                 judge.kill()

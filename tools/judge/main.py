@@ -33,13 +33,13 @@ from ..messages.frames import (
 )
 from ..messages.judge import (
     Cancel,
+    Drained,
     EvaluatePlan,
     JudgeFault,
     JudgeReport,
     Materialised,
     MaterialiseInputs,
     Ready,
-    Settled,
     Shutdown,
     to_judge,
 )
@@ -255,14 +255,14 @@ def serve(room: JudgeContext, channel: Channel, inbox: Inbox) -> None:
                 continue
             prepare_ahead(trial, inbox.waiting)
             if not room.interpreted:
-                _settle(room)
-                channel.send(Settled(evaluation_id=message.evaluation_id))
+                _drain(room)
+                channel.send(Drained(evaluation_id=message.evaluation_id))
 
 
-def _settle(room: JudgeContext) -> None:
+def _drain(room: JudgeContext) -> None:
     """Brings the device to rest, and processes up for the next trial."""
     try:
-        room.settle()
+        room.drain()
         room.waiting.fill()
     except HarnessError:
         logger.exception("Processes for the next trial could not be brought up")
@@ -285,7 +285,7 @@ def _evaluate(
             JudgeReport(
                 evaluation_id=plan.evaluation_id,
                 evaluation=evaluation.model_dump(mode="json"),
-                settling=not room.interpreted,
+                draining=not room.interpreted,
             )
         )
         return trial

@@ -107,7 +107,7 @@ class Trial:
         Raises:
             HarnessError: for whatever is not the candidate's doing.
         """
-        self._room.settle()
+        self._room.drain()
         self._reporter.expect(2 + 2 * len(self.cases) + self._plan.checks.held_out)
         try:
             failed = self._carry_out()

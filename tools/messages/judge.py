@@ -136,13 +136,13 @@ class JudgeReport(Message):
     kind: Literal["report"] = "report"
     evaluation_id: str
     evaluation: dict[str, Any]
-    settling: bool = Field(default=False, description="`Settled` follows; the device is in use.")
+    draining: bool = Field(default=False, description="`Drained` follows; the device is in use.")
 
 
-class Settled(Message):
+class Drained(Message):
     """What the trial left has gone, and what the next one needs is there: the device is free."""
 
-    kind: Literal["settled"] = "settled"
+    kind: Literal["drained"] = "drained"
     evaluation_id: str
 
 
@@ -165,7 +165,7 @@ class JudgeFault(Message):
 
 
 FromJudge = Annotated[
-    Ready | Progress | JudgeReport | Settled | Materialised | JudgeFault,
+    Ready | Progress | JudgeReport | Drained | Materialised | JudgeFault,
     Field(discriminator="kind"),
 ]
 
@@ -174,6 +174,6 @@ _LATER = ConfigDict(defer_build=True)
 to_judge: TypeAdapter[EvaluatePlan | MaterialiseInputs | Cancel | Shutdown] = TypeAdapter(
     ToJudge, config=_LATER
 )
-from_judge: TypeAdapter[Ready | Progress | JudgeReport | Settled | Materialised | JudgeFault] = (
+from_judge: TypeAdapter[Ready | Progress | JudgeReport | Drained | Materialised | JudgeFault] = (
     TypeAdapter(FromJudge, config=_LATER)
 )

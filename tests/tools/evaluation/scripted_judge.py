@@ -89,15 +89,15 @@ def play(plan):
         return
     if part == "deaf":
         time.sleep(60)
-    settles = part in ("settles", "never_settles")
+    drains = part in ("drains", "never_drains")
     say(
         wire_judge.JudgeReport(
-            evaluation_id=plan.evaluation_id, evaluation=evaluation(plan), settling=settles
+            evaluation_id=plan.evaluation_id, evaluation=evaluation(plan), draining=drains
         )
     )
-    if part == "settles":
+    if part == "drains":
         time.sleep(0.5)
-        say(wire_judge.Settled(evaluation_id=plan.evaluation_id))
+        say(wire_judge.Drained(evaluation_id=plan.evaluation_id))
 
 
 if "--refuse-to-start" in sys.argv:

@@ -125,7 +125,7 @@ class Caller:
     def _require_ghost(self) -> None:
         if self._candidate.request.language not in ("python", "triton"):
             raise CandidateError(
-                "ghost_unavailable",
+                "kernels_not_disabled",
                 "Kernels of a compiled library cannot be disabled from outside it",
             )
 

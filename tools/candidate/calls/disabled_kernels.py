@@ -50,9 +50,9 @@ def require_launches(count: GhostCount) -> None:
     """Refuses to conclude anything from a replay in which nothing was disabled.
 
     Raises:
-        CandidateError: of kind 'ghost_unavailable'.
+        CandidateError: of kind 'kernels_not_disabled'.
     """
     if not count.launches:
         raise CandidateError(
-            "ghost_unavailable", "No Triton kernel was launched, so none could be disabled"
+            "kernels_not_disabled", "No Triton kernel was launched, so none could be disabled"
         )

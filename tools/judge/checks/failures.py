@@ -54,7 +54,7 @@ BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
 }
 """Fault kind at build to the status and what to do; others are compile errors."""
 
-REFUSALS = ("arena", "unknown_dtype", "out_of_order", "ghost_unavailable")
+REFUSALS = ("arena", "unknown_dtype", "out_of_order", "kernels_not_disabled")
 """Faults that a process of ours reports of the judge's requests; a candidate can forge them, so
 they count against it like any other."""
 _REFUSED = (

@@ -330,7 +330,7 @@ class Checking:
             self.lost_process = True
             return
         fault = outcome.called.fault
-        if fault is not None and fault.kind == "ghost_unavailable":
+        if fault is not None and fault.kind == "kernels_not_disabled":
             self.not_run["ghost_replay"] = fault.message
             self.launched_nothing = True
             return

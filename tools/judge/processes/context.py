@@ -97,19 +97,19 @@ class JudgeContext:
         return (self.compiling or self.running).spawn()
 
     def end_later(self, end: Callable[[], None]) -> None:
-        """Ends processes beside the report's way to the server; `settle` waits for it."""
+        """Ends processes beside the report's way to the server; `drain` waits for it."""
         thread = threading.Thread(target=end, name="ending")
         thread.start()
         self.ending.append(thread)
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Waits until every process of earlier trials has gone and its memory is free."""
         while self.ending:
             self.ending.pop().join()
 
     def close(self) -> None:
         """Ends the zygotes and all that they started."""
-        self.settle()
+        self.drain()
         self.waiting.close()
         self.running.close()
         if self.compiling is not None:

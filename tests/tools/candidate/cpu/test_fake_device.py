@@ -53,7 +53,7 @@ def test_the_ghost_replay_swallows_what_would_be_interpreted(candidate):
 def test_a_replay_in_which_nothing_could_be_disabled_says_so(candidate):
     candidate.build({"kernel.py": "def run(x, out):\n    out.copy_(x)\n"})
     called, _ = candidate.call([torch.ones(2)], [torch.ones(2)], disable_own_kernels=True)
-    assert called.fault is not None and called.fault.kind == "ghost_unavailable"
+    assert called.fault is not None and called.fault.kind == "kernels_not_disabled"
 
 
 def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():

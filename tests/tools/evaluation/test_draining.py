@@ -48,13 +48,13 @@ def held(tmp_path) -> bool:
         return False
 
 
-def test_the_answer_does_not_wait_and_the_device_is_held_until_it_has_settled(
+def test_the_answer_does_not_wait_and_the_device_is_held_until_it_has_drained(
     pool, judged, tmp_path
 ):
     async def twice():
-        first = await judged("settles")
+        first = await judged("drains")
         at_once = held(tmp_path)
-        second = await judged("settles")
+        second = await judged("drains")
         async with pool.reserved("cuda:0", lambda *_: asyncio.sleep(0)):
             pass
         later = held(tmp_path)
@@ -66,11 +66,11 @@ def test_the_answer_does_not_wait_and_the_device_is_held_until_it_has_settled(
     assert at_once and not later
 
 
-def test_a_judge_that_does_not_settle_is_replaced(pool, judged, tmp_path, monkeypatch):
-    monkeypatch.setattr(pools, "SETTLE_S", 0.2)
+def test_a_judge_that_does_not_drain_is_replaced(pool, judged, tmp_path, monkeypatch):
+    monkeypatch.setattr(pools, "DRAIN_S", 0.2)
 
     async def twice():
-        await judged("never_settles")
+        await judged("never_drains")
         before = pool._judges["cuda:0"].pid
         again = await judged("fine")
         after = pool._judges["cuda:0"].pid
@@ -82,12 +82,12 @@ def test_a_judge_that_does_not_settle_is_replaced(pool, judged, tmp_path, monkey
     assert not held(tmp_path)
 
 
-def test_closing_does_not_wait_for_a_judge_to_settle(pool, judged, tmp_path):
+def test_closing_does_not_wait_for_a_judge_to_drain(pool, judged, tmp_path):
     async def close_at_once():
-        await judged("never_settles")
+        await judged("never_drains")
         began = time.monotonic()
         await pool.close()
         return time.monotonic() - began
 
-    assert asyncio.run(close_at_once()) < pools.SETTLE_S / 2
+    assert asyncio.run(close_at_once()) < pools.DRAIN_S / 2
     assert not held(tmp_path)
