@@ -48,22 +48,28 @@ def held(tmp_path) -> bool:
         return False
 
 
-def test_the_answer_does_not_wait_and_the_device_is_held_until_it_has_drained(
-    pool, judged, tmp_path
-):
-    async def twice():
-        first = await judged("drains")
+def test_the_answer_does_not_wait_and_the_device_is_held(pool, judged, tmp_path):
+    async def once():
+        answer = await judged("never_drains")
         at_once = held(tmp_path)
-        second = await judged("drains")
+        await pool.close()
+        return answer, at_once
+
+    answer, at_once = asyncio.run(once())
+    assert answer.status is Status.PASSED and at_once
+
+
+def test_the_device_is_free_once_the_judge_has_drained(pool, judged, tmp_path):
+    async def twice():
+        first, second = await judged("drains"), await judged("drains")
         async with pool.reserved("cuda:0", lambda *_: asyncio.sleep(0)):
             pass
         later = held(tmp_path)
         await pool.close()
-        return first, at_once, second, later
+        return first, second, later
 
-    first, at_once, second, later = asyncio.run(twice())
-    assert first.status is second.status is Status.PASSED
-    assert at_once and not later
+    first, second, later = asyncio.run(twice())
+    assert first.status is second.status is Status.PASSED and not later
 
 
 def test_a_judge_that_does_not_drain_is_replaced(pool, judged, tmp_path, monkeypatch):
