@@ -319,7 +319,7 @@ def timed(action: Callable[[], object], repeats: int) -> tuple[float, float]:
 def measure(archive: Archive, count: int) -> dict[str, tuple[float, float]]:
     """Times every operation on an archive of `count` candidates."""
     rows: dict[str, tuple[float, float]] = {}
-    rows["rebuild index"] = timed(archive.catalogue.rebuild, 1)
+    rows["rebuild index"] = timed(archive.synced.rebuild, 1)
     newest = list(archive.history(definition(OPERATORS[0]).name))[-1]
     numbers = iter(range(count, 10 * count + 1_000))
     rng = random.Random(7)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .archive.archiving import ArchivedCandidate, ArchiveService, Recognition
-from .archive.promotion.events import Promotion, PromotionDecision
+from .archive.promotion.events import Promotion
+from .archive.promotion.rules import PromotionDecision
 from .archive.promotion.verification import PromotionVerifier
 from .archive.search.advice import Budget
 from .archive.search.parent_selection import Selection, select_parent
@@ -71,8 +72,8 @@ class Harness:
         )
         latencies = self.evaluations.latencies
         self.profiling = ProfilingService(settings, self.device, self.pool, latencies)
-        self.promoting = PromotionVerifier(
-            self.archive, self.evaluations, self.profiling, self.device
+        self.promotions = PromotionVerifier(
+            self.archive, dataset, self.evaluations, self.profiling, self.device
         )
         places = (dataset, settings.workspaces_dir, self.device)
         self._replaying = ReplayService(self.evaluations, self.records, self.archive, *places)
@@ -276,9 +277,7 @@ class Harness:
         self, candidate_id: str, progress: OnProgress | None = None
     ) -> PromotionDecision:
         """Verifies an archived candidate afresh and promotes it when every rule holds."""
-        solution = self.archive.get(candidate_id).solution()
-        operator = self.dataset.operator(solution.definition)
-        return await self.promoting.promote(operator, solution, candidate_id, progress)
+        return await self.promotions.promote(candidate_id, progress)
 
     async def rejudge(
         self, evaluation_id: str, workspace: str | None = None, progress: OnProgress | None = None
@@ -308,7 +307,7 @@ class Harness:
 
     def rollback(self, definition: str, reason: str, gpu: str | None = None) -> Promotion:
         """Returns an operator's best to the one before it, and says why."""
-        return self.promoting.rollback(self.dataset.operator(definition), reason, gpu)
+        return self.promotions.rollback(definition, reason, gpu)
 
     def archive_candidate(
         self,

@@ -328,7 +328,7 @@ def promotion_answer(candidate_id: str, decision: PromotionDecision | None) -> P
         candidate_id=decision.candidate_id,
         definition=decision.definition,
         gpu=decision.gpu,
-        line=decision.line,
+        line=decision.track,
         current_best=decision.current_best,
         rules=[
             RulePart(

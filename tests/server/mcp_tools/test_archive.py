@@ -144,7 +144,7 @@ async def test_a_broken_memory_costs_no_verdict(
 
     async with connect() as client:
         await archived(client, "first")
-        monkeypatch.setattr(harness.archive.catalogue, "index_now", broken)
+        monkeypatch.setattr(harness.archive.synced, "current", broken)
         verdict = await good(client, "evaluate_kernel", solution=solution("two"))
     assert verdict["status"] == "PASSED" and verdict.get("seen_before") is None
 

@@ -146,7 +146,7 @@ def decision(promoted: bool) -> PromotionDecision:
     """One rule, kept or broken."""
     rule = RuleOutcome("ratio_beyond_noise", promoted, 1.01, 1.02, "1.01x is within the noise")
     return PromotionDecision(
-        promoted=promoted, rules=(rule,), line="timed", candidate_id="4f2a9c01d3be",
+        promoted=promoted, rules=(rule,), track="timed", candidate_id="4f2a9c01d3be",
         definition=DEFINITION, gpu="H200", current_best=None, evaluations=("ev-1", "ev-2"),
     )  # fmt: skip
 

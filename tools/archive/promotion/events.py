@@ -4,58 +4,35 @@
     refs/tags/verified/<definition>/<n>         the same where nothing could be timed
     refs/tags/rollback/<definition>/<gpu>/<n>   who was withdrawn, to whom it returned, and why
     refs/heads/best/<definition>/<gpu>          the best now; a reviewer can check it out
-    refs/evidence/<definition>/<line>/<n>       the verification's records, child of the candidate
+    refs/evidence/<kind>/<definition>/…/<n>     the verification's records, child of the candidate
 
-Promotions and rollbacks of one line share the counter n, so that the tags alone tell the story.
-All refs of one event move in one transaction, the branch by compare-and-swap: of two promotions
-decided against the same best, the second is refused.
+Promotions and rollbacks of one track, a definition on a device, share the counter n, so that the
+tags alone give the order of events. All refs of one event move in one transaction, the branch by
+compare-and-swap: of two promotions decided against the same best, the second is refused.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...errors import ArchiveError, RequestError
 from ...schema.evaluation import Evaluation
 from ..store.archive import Archive, best_branch
-from ..store.entry import Node, one_line, plain
+from ..store.entry import Node, one_line
 from ..store.git_repository import ZERO, RefConflict, RefUpdate
 from ..store.manifest import read_trailers, ref_part
-from .rules import (
-    TIMED,
-    VERIFIED,
-    PromotionDecision,
-    RuleOutcome,
-    Rules,
-    decide,
-    refused_beforehand,
-)
+from .rules import TIMED, VERIFIED, PromotionDecision
 
-__all__ = [
-    "TIMED",
-    "VERIFIED",
-    "Promotion",
-    "PromotionDecision",
-    "PromotionEvent",
-    "RuleOutcome",
-    "Rules",
-    "current_best",
-    "decide",
-    "events",
-    "past_failures",
-    "promote",
-    "refused_beforehand",
-    "rollback",
-]
 _EVENT_KINDS = ("promoted", "verified", "rollback")
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What promoting or rolling back wrote; `branch` is None on the verified line."""
+    """What promoting or rolling back wrote; `branch` is None on the verified track."""
 
     tag: str
     number: int
@@ -67,7 +44,7 @@ class Promotion:
 
 @dataclass(frozen=True)
 class PromotionEvent:
-    """One promotion or rollback, as its tag tells it.
+    """One promotion or rollback, read from its tag.
 
     Attributes:
         kind: "promoted", "verified" or "rollback".
@@ -85,21 +62,21 @@ class PromotionEvent:
 
     @property
     def candidate_id(self) -> str:
-        """Of `commit`."""
+        """Id of the candidate at `commit`."""
         return self.commit[:12]
 
 
-def _line(definition: str, gpu: str | None) -> str:
+def _track_path(definition: str, gpu: str | None) -> str:
     return ref_part(definition) + (f"/{ref_part(gpu)}" if gpu else "")
 
 
 def events(
     archive: Archive, definition: str | None = None, gpu: str | None = None
 ) -> list[PromotionEvent]:
-    """Promotions and rollbacks, oldest first within each line.
+    """Promotions and rollbacks, oldest first within each track.
 
     Args:
-        gpu: device as in refs; None: all devices and the verified line.
+        gpu: device as in refs; None: all devices and the verified track.
     """
     if not archive.repository.exists:
         return []
@@ -114,6 +91,22 @@ def events(
             found.append(_event(*parts))
     wanted = [e for e in found if gpu is None or e.gpu == gpu]
     return sorted(wanted, key=lambda e: (e.definition, e.gpu, e.number))
+
+
+def promotion_stacks(found: Iterable[PromotionEvent]) -> dict[tuple[str, str], list[str]]:
+    """Promoted commits by definition and device, the current one last, without those rolled back.
+
+    Args:
+        found: events, oldest first within each track.
+    """
+    stacks: dict[tuple[str, str], list[str]] = {}
+    for event in found:
+        stack = stacks.setdefault((event.definition, event.gpu), [])
+        if event.kind != "rollback":
+            stack.append(event.commit)
+        elif stack:
+            stack.pop()
+    return {key: stack for key, stack in stacks.items() if stack}
 
 
 def _event(tag: str, commit: str, at: str, message: str) -> PromotionEvent:
@@ -145,7 +138,7 @@ def current_best(archive: Archive, definition: str, gpu: str) -> Node | None:
 
 def past_failures(archive: Archive, content_hash: str) -> list[str]:
     """Ids of the candidates of these very sources that gave wrong answers: that is final."""
-    rows = archive.catalogue.index_now().rows(
+    rows = archive.synced.current().rows(
         "SELECT id FROM candidates WHERE content_hash = ?"
         " AND (status LIKE 'INCORRECT%' OR status = 'INTEGRITY_VIOLATION') ORDER BY at",
         [content_hash],
@@ -163,24 +156,24 @@ def promote(
     """
     if not decision.promoted:
         raise ArchiveError(
-            decision.words, where=decision.candidate_id, remedy="Mend what the rules name."
+            decision.words, where=decision.candidate_id, remedy="Fix what the rules name."
         )
     node = archive.node(decision.candidate_id)
-    timed = decision.line == TIMED
-    line = _line(node.definition, decision.gpu if timed else None)
-    for _ in range(5):
-        number = _next_number(archive, node.definition, decision.gpu if timed else None)
-        before = archive.node(decision.current_best).commit if decision.current_best else ZERO
+    timed = decision.track == TIMED
+    kind, gpu = ("promoted", decision.gpu) if timed else ("verified", None)
+    branch = best_branch(node.definition, decision.gpu) if timed else None
+    path = _track_path(node.definition, gpu)
+    before = archive.node(decision.current_best).commit if decision.current_best else ZERO
+    for _ in range(_ATTEMPTS):
+        number = _next_number(archive, node.definition, gpu)
         evidence = _write_evidence(archive, node, verification)
-        kind = "promoted" if timed else "verified"
-        tag = f"{kind}/{line}/{number}"
+        tag = f"{kind}/{path}/{number}"
         message = _promotion_message(node, decision, evidence)
         target = archive.repository.write_tag(node.commit, tag, message, int(time.time()))
         steps = [
             RefUpdate(f"refs/tags/{tag}", target),
-            RefUpdate(f"refs/evidence/{kind}/{line}/{number}", evidence),
+            RefUpdate(f"refs/evidence/{tag}", evidence),
         ]
-        branch = best_branch(node.definition, decision.gpu) if timed else None
         if branch is not None:
             steps.append(RefUpdate(branch, node.commit, before))
         try:
@@ -194,58 +187,53 @@ def promote(
                 ) from None
             continue
         return Promotion(tag, number, node.commit, branch, evidence, decision.words)
-    raise ArchiveError("The tag's number was taken five times", where=line, remedy="Try again.")
+    raise ArchiveError(
+        f"The tag's number was taken {_ATTEMPTS} times", where=path, remedy="Try again."
+    )
 
 
 def rollback(archive: Archive, definition: str, gpu: str, reason: str) -> Promotion:
-    """Returns to the best before the present one, and says why in a tag.
+    """Returns to the best before the current one, and says why in a tag.
 
     Raises:
-        RequestError: when nothing is promoted on this line or no reason is given.
+        RequestError: when nothing is promoted on this track or no reason is given.
     """
-    if not reason.strip():
+    said = one_line(reason, 500)
+    if not said:
         raise RequestError("A rollback needs a reason", remedy="Say what was found to be wrong.")
-    standing: list[str] = []
-    for event in events(archive, definition, gpu):
-        if event.kind == "promoted":
-            standing.append(event.commit)
-        elif standing:
-            standing.pop()
+    found = (event for event in events(archive, definition, gpu) if event.kind != "verified")
+    stack = next(iter(promotion_stacks(found).values()), [])
     branch = best_branch(definition, gpu)
-    present = archive.repository.resolve(branch)
-    if present is None or not standing:
+    current = archive.repository.resolve(branch)
+    if current is None or not stack:
         raise RequestError(
             f"Nothing is promoted for {definition} on {gpu}",
             remedy="See `kernel-harness best` for what is.",
         )
-    before = standing[-2] if len(standing) > 1 else None
-    number = _next_number(archive, definition, gpu)
-    tag = f"rollback/{_line(definition, gpu)}/{number}"
+    before = stack[-2] if len(stack) > 1 else None
     back = before[:12] if before else "none"
-    said = one_line(plain(reason), 500)
+    number = _next_number(archive, definition, gpu)
+    tag = f"rollback/{_track_path(definition, gpu)}/{number}"
     trailers = [
         f"Definition: {one_line(definition)}",
         f"Gpu: {gpu}",
-        f"From: {present[:12]}",
+        f"From: {current[:12]}",
         f"To: {back}",
         f"Reason: {said}",
     ]
-    subject = f"Roll back {definition} on {gpu} from {present[:12]} to {back}"
+    subject = f"Roll back {definition} on {gpu} from {current[:12]} to {back}"
     message = "\n\n".join([one_line(subject), said, "\n".join(trailers)]) + "\n"
-    target = archive.repository.write_tag(before or present, tag, message, int(time.time()))
+    target = archive.repository.write_tag(before or current, tag, message, int(time.time()))
     archive.repository.update_refs(
-        [
-            RefUpdate(f"refs/tags/{tag}", target),
-            RefUpdate(branch, before or ZERO, present),
-        ]
+        [RefUpdate(f"refs/tags/{tag}", target), RefUpdate(branch, before or ZERO, current)]
     )
     return Promotion(tag, number, before or "", branch, None, f"Rolled back to {back}: {said}")
 
 
 def _next_number(archive: Archive, definition: str, gpu: str | None) -> int:
-    line = _line(definition, gpu)
+    path = _track_path(definition, gpu)
     kinds = ("promoted", "rollback") if gpu else ("verified",)
-    names = archive.repository.refs(*(f"refs/tags/{kind}/{line}/" for kind in kinds))
+    names = archive.repository.refs(*(f"refs/tags/{kind}/{path}/" for kind in kinds))
     numbers = (name.rsplit("/", 1)[-1] for name in names)
     return 1 + max((int(number) for number in numbers if number.isdigit()), default=0)
 
@@ -267,7 +255,7 @@ def _promotion_message(node: Node, decision: PromotionDecision, evidence: str) -
         for r in decision.rules
     ]
     head = f"Promote {node.candidate_id} for {node.definition} on {decision.gpu}"
-    if decision.line == VERIFIED:
+    if decision.track == VERIFIED:
         head = f"Verify {node.candidate_id} for {node.definition}: right, not timed"
     trailers = [
         f"Definition: {one_line(node.definition)}",

@@ -58,14 +58,14 @@ class PromotionDecision:
     """Promoted or refused, with the evidence for each rule.
 
     Attributes:
-        line: "timed" (a GPU's best) or "verified" (right, but never timed).
-        current_best: id of the candidate it was compared with; None for the first of its line.
+        track: "timed" (a GPU's best) or "verified" (right, but never timed).
+        current_best: id of the candidate it was compared with; None for the first of its track.
         evaluations: ids of the verification's records.
     """
 
     promoted: bool
     rules: tuple[RuleOutcome, ...]
-    line: str
+    track: str
     candidate_id: str
     definition: str
     gpu: str
@@ -80,10 +80,12 @@ class PromotionDecision:
         if refused:
             return "Refused: " + "; ".join(f"{r.name}: {r.words}" for r in refused)
         gained = next((r.words for r in self.rules if r.name == "ratio_beyond_noise"), "")
-        return f"Promoted ({self.line})" + (f": {gained}" if self.line == TIMED else ", not timed")
+        return f"Promoted ({self.track})" + (
+            f": {gained}" if self.track == TIMED else ", not timed"
+        )
 
 
-def refused_beforehand(
+def early_refusal(
     candidate: Node, current_best: Node | None, past_failures: Sequence[str]
 ) -> PromotionDecision | None:
     """The refusal that no verification could change; None when one is worth its time."""
@@ -93,7 +95,7 @@ def refused_beforehand(
     return PromotionDecision(
         promoted=False,
         rules=outcomes,
-        line=VERIFIED if candidate.latency_us is None else TIMED,
+        track=VERIFIED if candidate.latency_us is None else TIMED,
         candidate_id=candidate.candidate_id,
         definition=candidate.definition,
         gpu=candidate.hardware,
@@ -150,7 +152,7 @@ def decide(
     return PromotionDecision(
         promoted=all(outcome.passed for outcome in outcomes if outcome.applied),
         rules=tuple(outcomes),
-        line=TIMED if timed else VERIFIED,
+        track=TIMED if timed else VERIFIED,
         candidate_id=candidate.candidate_id,
         definition=candidate.definition,
         gpu=gpu_name(verification[0]) if verification else candidate.hardware,

@@ -1,8 +1,7 @@
 """Promotion, from the independent verification to the tag.
 
 The verification is the harness's own: fresh processes and seeds, every workload, held-out cases,
-enough checked calls to meet a rare fault. The rules are `archive.promotion_rules`; this module only
-brings them their evidence.
+enough checked calls to meet a rare fault. `rules` decides; this module brings it the evidence.
 """
 
 from __future__ import annotations
@@ -11,27 +10,20 @@ import contextlib
 from dataclasses import dataclass
 
 from ...devices.environment import nvidia_devices
-from ...errors import ArchiveError, InfrastructureError
+from ...errors import InfrastructureError
 from ...evaluation.plan import promotion_checks
 from ...evaluation.service import EvaluateRequest, EvaluationService
 from ...profiling.service import ProfilingService
 from ...progress import OnProgress, ignore_progress
 from ...schema.evaluation import Evaluation, Executor, Scope, Status
 from ...schema.flashinfer_trace import Solution
+from ...workloads.dataset import Dataset
 from ...workloads.operators import Operator
 from ..store.archive import Archive
-from ..store.entry import gpu_label
+from ..store.entry import Node, gpu_label
 from ..store.manifest import harness_version
-from .events import (
-    Promotion,
-    PromotionDecision,
-    current_best,
-    decide,
-    past_failures,
-    promote,
-    refused_beforehand,
-    rollback,
-)
+from .events import Promotion, current_best, past_failures, promote, rollback
+from .rules import PromotionDecision, decide, early_refusal
 
 REPEATS = 2
 BUDGET_S = 3_000.0
@@ -39,19 +31,16 @@ BUDGET_S = 3_000.0
 
 @dataclass(frozen=True)
 class PromotionVerifier:
-    """Verifies and promotes candidates of one harness."""
+    """Verifies and promotes candidates on one device ("cpu" or "cuda:N")."""
 
     archive: Archive
+    dataset: Dataset
     evaluations: EvaluationService
     profiling: ProfilingService
     device: str
 
     async def promote(
-        self,
-        operator: Operator,
-        solution: Solution,
-        candidate_id: str,
-        progress: OnProgress | None = None,
+        self, candidate_id: str, progress: OnProgress | None = None
     ) -> PromotionDecision:
         """Verifies one archived candidate and promotes it when every rule holds.
 
@@ -59,46 +48,42 @@ class PromotionVerifier:
             ArchiveError: when the best has moved while the verification ran.
         """
         node = self.archive.node(candidate_id)
+        solution = self.archive.read(node).solution()
+        operator = self.dataset.operator(solution.definition)
         if self.device != "cpu":
             # Only the judge knows which board a CUDA device is where some are hidden from it.
             with contextlib.suppress(InfrastructureError):
                 await self.profiling.pool.warm(self.device)
-        best = current_best(self.archive, operator.name, self._line())
-        against = (
-            self.archive.get(best.candidate_id).solution()
-            if best is not None and best.candidate_id != node.candidate_id
-            else operator.baseline(cpu=self.device == "cpu")
-        )
-        failures = past_failures(self.archive, solution.content_hash())
-        hopeless = refused_beforehand(node, best, failures)
-        if hopeless is not None:
-            return hopeless
-        verification = await self._verified(operator, solution, against, progress)
-        passed = all(v.status is Status.PASSED for v in verification)
+        best = current_best(self.archive, operator.name, self._gpu())
+        failures = past_failures(self.archive, node.content_hash)
+        if (refusal := early_refusal(node, best, failures)) is not None:
+            return refusal
+        against = self._baseline(operator, best)
+        verification = await self._verify(operator, solution, against, progress)
+        passed = all(record.status is Status.PASSED for record in verification)
         decision = decide(
             node,
             verification,
             best,
             expected_workloads=[w.uuid for w in operator.workloads],
             harness_version=harness_version(),
-            sanitizer=await self._sanitized(operator, solution, progress) if passed else None,
+            sanitizer=await self._sanitize(operator, solution, progress) if passed else None,
             past_failures=failures,
         )
         if decision.promoted:
             promote(self.archive, decision, verification)
         return decision
 
-    def rollback(self, operator: Operator, reason: str, gpu: str | None) -> Promotion:
-        """Returns an operator's best to the one before it, and says why.
+    def rollback(self, definition: str, reason: str, gpu: str | None = None) -> Promotion:
+        """Returns an operator's best on a device, this one if None, to the one before it.
 
         Raises:
-            ArchiveError: without a reason.
+            RequestError: when nothing is promoted there or no reason is given.
         """
-        if not reason.strip():
-            raise ArchiveError("A rollback needs a reason", remedy="Say what was wrong with it.")
-        return rollback(self.archive, operator.name, gpu or self._line(), reason)
+        name = self.dataset.operator(definition).name
+        return rollback(self.archive, name, gpu or self._gpu(), reason)
 
-    def _line(self) -> str:
+    def _gpu(self) -> str:
         """The device as the archive's refs name it."""
         if self.device == "cpu":
             return "cpu"
@@ -108,7 +93,13 @@ class PromotionVerifier:
         index = int(self.device.partition(":")[2] or 0)
         return gpu_label(found[index].name) if index < len(found) else "cpu"
 
-    async def _verified(
+    def _baseline(self, operator: Operator, best: Node | None) -> Solution | None:
+        """What the candidate has to beat; it is not the best itself, which is refused early."""
+        if best is not None:
+            return self.archive.read(best).solution()
+        return operator.baseline(cpu=self.device == "cpu")
+
+    async def _verify(
         self,
         operator: Operator,
         solution: Solution,
@@ -132,7 +123,7 @@ class PromotionVerifier:
                 break
         return done
 
-    async def _sanitized(
+    async def _sanitize(
         self, operator: Operator, solution: Solution, progress: OnProgress | None
     ) -> str | None:
         if self.device == "cpu":

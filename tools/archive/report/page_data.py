@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..promotion.events import PromotionEvent
+from ..promotion.events import PromotionEvent, promotion_stacks
 from ..store.entry import CandidateStatus, Node
 
 TREE_ROWS = 3_000
@@ -61,11 +61,11 @@ def tally(nodes: Sequence[Node]) -> Tally:
     return Tally(len(nodes), Counter(str(node.outcome) for node in nodes))
 
 
-def boards(nodes: Sequence[Node], standing: Mapping[tuple[str, str], str]) -> list[Board]:
+def boards(nodes: Sequence[Node], current_promotions: Mapping[tuple[str, str], str]) -> list[Board]:
     """One board for each operator and device on which something was timed.
 
     Args:
-        standing: (definition, device) to the promoted candidate's id.
+        current_promotions: (definition, device) to the promoted candidate's id.
     """
     groups: dict[tuple[str, str], list[Node]] = {}
     for node in nodes:
@@ -74,7 +74,7 @@ def boards(nodes: Sequence[Node], standing: Mapping[tuple[str, str], str]) -> li
     found = []
     for (definition, device), group in sorted(groups.items()):
         rows = sorted(group, key=lambda n: (n.latency_us or 0.0, n.at))
-        promoted = standing.get((definition, device))
+        promoted = current_promotions.get((definition, device))
         found.append(
             Board(
                 definition,
@@ -88,17 +88,9 @@ def boards(nodes: Sequence[Node], standing: Mapping[tuple[str, str], str]) -> li
     return found
 
 
-def standing(events: Sequence[PromotionEvent]) -> dict[tuple[str, str], str]:
-    """Who is promoted now, by (definition, device), from the tags alone."""
-    lines: dict[tuple[str, str], list[str]] = {}
-    for event in events:
-        line = lines.setdefault((event.definition, event.gpu), [])
-        if event.kind == "rollback":
-            if line:
-                line.pop()
-        else:
-            line.append(event.candidate_id)
-    return {key: line[-1] for key, line in lines.items() if line}
+def current_promotions(events: Sequence[PromotionEvent]) -> dict[tuple[str, str], str]:
+    """Ids of the candidates promoted now, by definition and device, from the tags alone."""
+    return {key: stack[-1][:12] for key, stack in promotion_stacks(events).items()}
 
 
 def tree_rows(nodes: Sequence[Node], limit: int = TREE_ROWS) -> list[TreeRow]:

@@ -19,7 +19,7 @@ from ..promotion.events import events
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
 from ..store.manifest import CandidateRecord
-from .page_data import boards, standing
+from .page_data import boards, current_promotions
 
 COLOURS = {
     CandidateStatus.FASTER: "green",
@@ -39,7 +39,7 @@ def log(archive: Archive, definition: str | None = None, limit: int = 200) -> Re
         return Text("Nothing was archived yet.", style="bright_black")
     lines = [(_LINE.match(line), line) for line in graph.split("\n")]
     nodes = {n.candidate_id: n for n in archive.nodes(*(m["id"] for m, _ in lines if m))}
-    promoted = set(standing(events(archive, definition)).values())
+    promoted = set(current_promotions(events(archive, definition)).values())
     text = Text()
     for match, line in lines:
         node = nodes.get(match["id"]) if match else None
@@ -63,7 +63,7 @@ def best(archive: Archive, definition: str | None = None, count: int = 5) -> Ren
         table.add_column(name, overflow="fold")
     table.add_column("latency us", justify="right")
     table.add_column("speedup", justify="right")
-    promoted = standing(events(archive, definition))
+    promoted = current_promotions(events(archive, definition))
     found = boards(list(archive.iter(definition)), promoted)
     for board in found:
         chosen = promoted.get((board.definition, board.device))

@@ -68,7 +68,7 @@ class _Site:
         self.nodes = list(archive.iter())
         self.by_id = {node.candidate_id: node for node in self.nodes}
         self.events = events(archive)
-        self.standing = pages.standing(self.events)
+        self.current_promotions = pages.current_promotions(self.events)
         self.seen = _ReadCandidates()
         self.drawings = Drawings(self.nodes, dataset)
         self.born: dict[str, list[Node]] = {}
@@ -90,7 +90,7 @@ class _Site:
         text = self._render(
             "index.html",
             root=".",
-            boards=pages.boards(self.nodes, self.standing),
+            boards=pages.boards(self.nodes, self.current_promotions),
             tally=pages.tally(self.nodes),
             operators=[(d, pages.tally(self._of(d))) for d in definitions],
             recent=sorted(self.nodes, key=lambda n: -n.at)[:20],
@@ -103,7 +103,7 @@ class _Site:
         return [node for node in self.nodes if node.definition == definition]
 
     def _render(self, template: str, **values: Any) -> str:
-        promoted = set(self.standing.values())
+        promoted = set(self.current_promotions.values())
         shared = {"by_id": self.by_id, "promoted": promoted, "written": datetime.now(UTC)}
         return self.templates.get_template(template).render(**shared, **values)
 
@@ -113,7 +113,7 @@ class _Site:
             part = self.nodes[start : start + _CHUNK]
             diffs = self._diffs(part)
             for node in part:
-                record = self.archive.catalogue.read_record(node.ref, node.commit, node.parents)
+                record = self.archive.read(node)
                 yield node, record, diffs.get(node.commit, "")
 
     def _diffs(self, nodes: Sequence[Node]) -> dict[str, str]:
@@ -174,7 +174,7 @@ class _Site:
 
     def _write_operator(self, definition: str) -> None:
         nodes = self._of(definition)
-        boards = pages.boards(nodes, self.standing)
+        boards = pages.boards(nodes, self.current_promotions)
         ever = {(e.candidate_id, e.gpu) for e in self.events if e.kind == "promoted"}
         trajectories = []
         for board in boards:

@@ -75,7 +75,7 @@ class Spent:
 
 def advice_on(archive: Archive, definition: str, budget: Budget) -> tuple[Advice, ...]:
     """Advice on the search of one operator, from the index as it is."""
-    index = archive.catalogue.index
+    index = archive.synced.index
     spent = Spent(*index.spent(definition)) if budget != Budget() else None
     return tuple(advise(index.newest(definition, HISTORY), budget, spent))
 

@@ -253,7 +253,7 @@ def read_tree(
     Args:
         grid: also read techniques and regimes, which only the tournament needs.
     """
-    index = archive.catalogue.index_now()
+    index = archive.synced.current()
     rows = index.rows(
         "SELECT seq, id, outcome, latency_us, at, hardware FROM candidates"
         " WHERE definition = ? ORDER BY at, id",

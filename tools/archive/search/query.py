@@ -107,7 +107,7 @@ def search(
     archive: Archive, request: SearchRequest, skills_dir: Path | None = None
 ) -> SearchResult:
     """Searches the candidates, and the notes under `skills_dir` for the same free text."""
-    index = archive.catalogue.index_now()
+    index = archive.synced.current()
     filters = _Filters()
     filters.status(request.status)
     filters.hardware(request.hardware)
@@ -146,7 +146,7 @@ def seen(
     archive: Archive, *, content_hash: str | None = None, normalised_hash: str | None = None
 ) -> list[str]:
     """Ids of the candidates with this content hash or this normalised source, newest first."""
-    rows = archive.catalogue.index_now().rows(
+    rows = archive.synced.current().rows(
         "SELECT id FROM candidates WHERE content_hash = ? OR normalised_hash = ?"
         " ORDER BY at DESC, seq DESC",
         [content_hash or "", normalised_hash or ""],

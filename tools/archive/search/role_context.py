@@ -128,7 +128,7 @@ def _best_first(nodes: Sequence[Node]) -> list[Node]:
 
 
 def _root(archive: Archive, node: Node) -> Node | None:
-    rows = archive.catalogue.index.rows(
+    rows = archive.synced.index.rows(
         "WITH RECURSIVE up(id) AS (VALUES (?) UNION"
         " SELECT e.parent FROM edges e JOIN up ON e.child = up.id)"
         " SELECT c.id FROM up JOIN candidates c ON c.id = up.id WHERE up.id <> ? AND NOT EXISTS"
@@ -145,7 +145,7 @@ def _siblings(archive: Archive, node: Node) -> list[Node]:
 
 def _leaders(archive: Archive, node: Node) -> list[Node]:
     """The fastest candidates of the operator and device that do not descend from the node."""
-    rows = archive.catalogue.index.rows(
+    rows = archive.synced.index.rows(
         "WITH RECURSIVE down(id) AS (VALUES (?) UNION"
         " SELECT e.child FROM edges e JOIN down ON e.parent = down.id)"
         " SELECT id FROM candidates WHERE definition = ? AND hardware = ? AND status = 'PASSED'"

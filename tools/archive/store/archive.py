@@ -22,7 +22,7 @@ from . import manifest as form
 from .entry import Node, facts_of
 from .git_repository import RefConflict, RefUpdate, Repository
 from .index import Index
-from .index_sync import CANDIDATES, Catalogue
+from .index_sync import CANDIDATES, SyncedIndex, read_record
 from .manifest import CandidateManifest, CandidateRecord
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Archive:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self.repository = Repository(self.root / "repository.git")
-        self.catalogue = Catalogue(self.repository, Index(self.root / "index.sqlite"))
+        self.synced = SyncedIndex(self.repository, Index(self.root / "index.sqlite"))
 
     def close(self) -> None:
         """Ends the helper process that reads git objects."""
@@ -59,7 +59,7 @@ class Archive:
 
     def rebuild_index(self) -> int:
         """Rebuilds the derived index from git alone; returns how many candidates there are."""
-        return self.catalogue.rebuild()
+        return self.synced.rebuild()
 
     def compact(self) -> None:
         """Packs loose objects and refs; safe while others write, and worth it after thousands."""
@@ -96,7 +96,7 @@ class Archive:
             RequestError: when a parent is unknown.
         """
         _refuse_mismatch(solution, evaluation, definition)
-        before = self.catalogue.index_now().nodes("evaluation_id = ?", [evaluation.evaluation_id])
+        before = self.synced.current().nodes("evaluation_id = ?", [evaluation.evaluation_id])
         if before:
             return StoredCandidate(before[0], already=True)
         ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
@@ -123,7 +123,7 @@ class Archive:
         ref = f"{CANDIDATES}/{form.ref_part(manifest.definition)}/{commit[:12]}"
         node = manifest.node(facts, ref, commit, ids, profiles)
         already = not self._publish(node)
-        self.catalogue.index.add([node])
+        self.synced.index.add([node])
         return StoredCandidate(node, already)
 
     def _write(
@@ -154,7 +154,7 @@ class Archive:
             RequestError: when none or several match.
         """
         prefix = name.strip().lower()[:12]
-        index = self.catalogue.index_now()
+        index = self.synced.current()
         if re.fullmatch(r"[0-9a-f]{4,12}", prefix):
             found = index.with_prefix(prefix)
             if len(found) == 1:
@@ -177,8 +177,15 @@ class Archive:
         Args:
             candidate_id: an id, a unique prefix, or a commit id.
         """
-        node = self.node(candidate_id)
-        return self.catalogue.read_record(node.ref, node.commit, node.parents)
+        return self.read(self.node(candidate_id))
+
+    def read(self, node: Node) -> CandidateRecord:
+        """Reads a candidate's commit from git.
+
+        Raises:
+            ArchiveError: when the commit is not one of the harness's.
+        """
+        return read_record(self.repository, node.ref, node.commit, node.parents)
 
     def read_profile(self, candidate_id: str, name: str) -> bytes:
         """The content of one file under profile/."""
@@ -191,28 +198,26 @@ class Archive:
 
     def nodes(self, *ids: str) -> list[Node]:
         """The lines of several candidates by full id, in the order asked for."""
-        found = self.catalogue.index_now().by_id(ids) if ids else {}
+        found = self.synced.current().by_id(ids) if ids else {}
         return [found[name] for name in ids if name in found]
 
     def iter(self, definition: str | None = None) -> Iterator[Node]:
         """All candidates, oldest first, as lines of the index."""
         where, values = ("definition = ?", [definition]) if definition else ("1", [])
-        yield from self.catalogue.index_now().nodes(where, values, "ORDER BY at, seq")
+        yield from self.synced.current().nodes(where, values, "ORDER BY at, seq")
 
     def history(self, definition: str, limit: int = 60) -> list[Node]:
         """The newest candidates of one operator, oldest first."""
-        return self.catalogue.index_now().newest(definition, limit)
+        return self.synced.current().newest(definition, limit)
 
     def definitions(self) -> list[str]:
         """Every definition that has a candidate."""
-        rows = self.catalogue.index_now().rows(
-            "SELECT DISTINCT definition FROM candidates ORDER BY 1"
-        )
+        rows = self.synced.current().rows("SELECT DISTINCT definition FROM candidates ORDER BY 1")
         return [row[0] for row in rows]
 
     def children(self, candidate_id: str) -> list[Node]:
         """What was derived from a candidate, oldest first."""
-        return self.nodes(*self.catalogue.index_now().children(self.resolve(candidate_id)))
+        return self.nodes(*self.synced.current().children(self.resolve(candidate_id)))
 
     def parents(self, candidate_id: str) -> list[Node]:
         """What a candidate was derived from."""
@@ -225,7 +230,7 @@ class Archive:
         Args:
             gpu: device as in refs, e.g. "H200"; None: the device timed most recently.
         """
-        index = self.catalogue.index_now()
+        index = self.synced.current()
         if gpu is None:
             rows = index.rows(
                 "SELECT hardware FROM candidates WHERE definition = ? AND latency_us IS NOT NULL"

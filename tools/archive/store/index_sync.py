@@ -29,7 +29,7 @@ _SETTLED_S = 0.1
 what another process does is seen at the latest this much later."""
 
 
-class Catalogue:
+class SyncedIndex:
     """What git holds, by way of the index.
 
     Args:
@@ -43,7 +43,7 @@ class Catalogue:
         self._synchronising = threading.Lock()
         self._listed = ("", 0.0)
 
-    def index_now(self) -> Index:
+    def current(self) -> Index:
         """The index, after adding whatever another process or a fetch brought to git."""
         if self.repository.exists:
             fingerprint = self.repository.ref_fingerprint(CANDIDATES)
@@ -106,7 +106,7 @@ class Catalogue:
         self, ref: str, commit: str, parents: Sequence[str], batch: Mapping[str, Node]
     ) -> Node:
         ids = [parent[:12] for parent in parents]
-        record = self.read_record(ref, commit, ids)
+        record = read_record(self.repository, ref, commit, ids)
         elsewhere = self.index.by_id(i for i in ids if i not in batch)
         known = elsewhere | {i: batch[i] for i in ids if i in batch}
         profiles = {
@@ -118,38 +118,41 @@ class Catalogue:
         facts = facts_of(record.evaluation, manifest.workload_count, above)
         return manifest.node(facts, ref, commit, ids, profiles)
 
-    def read_record(self, ref: str, commit: str, parents: Sequence[str]) -> CandidateRecord:
-        """Reads one candidate's tree.
 
-        Raises:
-            ArchiveError: when the commit is not one of the harness's.
-        """
-        paths = self.repository.list_tree(commit)
-        missing = {form.MANIFEST, form.EVALUATION} - set(paths)
-        if missing:
-            raise ArchiveError(
-                f"The commit {commit[:12]} lacks {', '.join(sorted(missing))}",
-                where=ref,
-                remedy="It was not written by the harness; delete its ref with git update-ref -d.",
-            )
-        own, profile = f"{form.SOURCES}/", f"{form.PROFILE}/"
-        sources = {
-            path.removeprefix(own): self.repository.read(oid)[1].decode()
-            for path, oid in paths.items()
-            if path.startswith(own)
-        }
-        manifest = self.repository.read(paths[form.MANIFEST])[1].decode()
-        evaluation = _read_evaluation(self.repository.read(paths[form.EVALUATION])[1], ref)
-        return CandidateRecord(
-            candidate_id=commit[:12],
-            commit=commit,
-            ref=ref,
-            parents=tuple(parents),
-            candidate=CandidateManifest.from_toml(manifest),
-            evaluation=evaluation,
-            sources=sources,
-            profiles=tuple(p.removeprefix(profile) for p in paths if p.startswith(profile)),
+def read_record(
+    repository: Repository, ref: str, commit: str, parents: Sequence[str]
+) -> CandidateRecord:
+    """Reads one candidate's tree.
+
+    Raises:
+        ArchiveError: when the commit is not one of the harness's.
+    """
+    paths = repository.list_tree(commit)
+    missing = {form.MANIFEST, form.EVALUATION} - set(paths)
+    if missing:
+        raise ArchiveError(
+            f"The commit {commit[:12]} lacks {', '.join(sorted(missing))}",
+            where=ref,
+            remedy="It was not written by the harness; delete its ref with git update-ref -d.",
         )
+    own, profile = f"{form.SOURCES}/", f"{form.PROFILE}/"
+    sources = {
+        path.removeprefix(own): repository.read(oid)[1].decode()
+        for path, oid in paths.items()
+        if path.startswith(own)
+    }
+    manifest = repository.read(paths[form.MANIFEST])[1].decode()
+    evaluation = _read_evaluation(repository.read(paths[form.EVALUATION])[1], ref)
+    return CandidateRecord(
+        candidate_id=commit[:12],
+        commit=commit,
+        ref=ref,
+        parents=tuple(parents),
+        candidate=CandidateManifest.from_toml(manifest),
+        evaluation=evaluation,
+        sources=sources,
+        profiles=tuple(p.removeprefix(profile) for p in paths if p.startswith(profile)),
+    )
 
 
 def _read_evaluation(content: bytes, ref: str) -> Evaluation:

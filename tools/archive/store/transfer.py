@@ -56,7 +56,7 @@ def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
         f"+{_BEST}*:{remote}/best/*", f"+refs/tags/*:{remote}/tags/*",
     )  # fmt: skip
     moved, differing = _adopt(archive, remote)
-    archive.catalogue.synchronise()
+    archive.synced.synchronise()
     new = archive.repository.ref_names("refs/candidates") - known
     return Transfer(len(new), tuple(moved), tuple(differing))
 

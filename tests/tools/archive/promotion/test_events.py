@@ -9,13 +9,12 @@ import pytest
 
 from kernel_harness.tools.archive.promotion.events import (
     current_best,
-    decide,
     events,
     past_failures,
     promote,
     rollback,
 )
-from kernel_harness.tools.archive.promotion.rules import Rules
+from kernel_harness.tools.archive.promotion.rules import Rules, decide
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.schema.evaluation import Evaluation, Finding, Severity, Status
 
@@ -79,7 +78,7 @@ def judge(node, records, best=None, **more):
 def test_a_candidate_that_fulfils_every_rule_is_promoted(verifier):
     node = verifier.candidate()
     decision = judge(node, verifier.records(node))
-    assert decision.promoted and not failed(decision) and decision.line == "timed"
+    assert decision.promoted and not failed(decision) and decision.track == "timed"
     assert decision.gpu == "H200" and len(decision.evaluations) == 2
 
 
@@ -270,7 +269,7 @@ def test_without_a_gpu_a_candidate_is_verified_not_timed(verifier, archive):
     node = verifier.candidate(gpu=None)
     records = verifier.records(node, gpu=None)
     decision = decide(node, records, expected_workloads=["w-1", "w-64"])
-    assert decision.promoted and decision.line == "verified" and "not timed" in decision.words
+    assert decision.promoted and decision.track == "verified" and "not timed" in decision.words
     done = promote(archive, decision, records)
     assert done.tag == "verified/scale_n64/1" and done.branch is None
     assert git(archive, "branch", "--list").strip() == ""

@@ -10,7 +10,7 @@ import pytest
 from kernel_harness.tools.archive.promotion.verification import REPEATS, PromotionVerifier
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.entry import gpu_label
-from kernel_harness.tools.errors import ArchiveError
+from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.evaluation.plan import promotion_checks
 from kernel_harness.tools.evaluation.service import EvaluateRequest
 from kernel_harness.tools.messages.judge import Ready
@@ -132,24 +132,25 @@ def archived(archive: Archive, operator: Operator, evaluation: Evaluation, of: S
     return added.node.candidate_id
 
 
-def promoting(archive: Archive, trials: Trials) -> PromotionVerifier:
+def verifier_of(archive: Archive, operator: Operator, trials: Trials) -> PromotionVerifier:
     return PromotionVerifier(
         archive,
+        Dataset({operator.name: operator}),
         trials,  # pyright: ignore[reportArgumentType]
         None,  # pyright: ignore[reportArgumentType] - without a GPU nothing is inspected
         "cpu",
     )
 
 
-def promoted(room: PromotionVerifier, operator: Operator, of: Solution, candidate: str):
-    return asyncio.run(room.promote(operator, of, candidate))
+def promoted(verifier: PromotionVerifier, candidate: str):
+    return asyncio.run(verifier.promote(candidate))
 
 
 def test_two_fresh_full_trials_are_asked_for_and_a_right_candidate_gets_its_tag(archive, operator):
     right, trials = solution("2"), Trials([Status.PASSED] * REPEATS)
     candidate = archived(archive, operator, record(1, right), right)
-    decision = promoted(promoting(archive, trials), operator, right, candidate)
-    assert decision.promoted and decision.line == "verified", decision.words
+    decision = promoted(verifier_of(archive, operator, trials), candidate)
+    assert decision.promoted and decision.track == "verified", decision.words
     assert len(trials.asked) == REPEATS
     for asked in trials.asked:
         assert asked.force and asked.scope is Scope.FULL and asked.replay is None
@@ -161,7 +162,7 @@ def test_two_fresh_full_trials_are_asked_for_and_a_right_candidate_gets_its_tag(
 def test_a_failed_verification_ends_at_once_and_is_a_refusal_with_its_number(archive, operator):
     flaky, trials = solution("2.0"), Trials([Status.INCORRECT_NUMERICAL])
     candidate = archived(archive, operator, record(1, flaky), flaky)
-    decision = promoted(promoting(archive, trials), operator, flaky, candidate)
+    decision = promoted(verifier_of(archive, operator, trials), candidate)
     assert not decision.promoted and len(trials.asked) == 1
     refused = {rule.name: rule for rule in decision.rules if rule.applied and not rule.passed}
     assert refused["all_workloads_passed"].number == 0
@@ -172,31 +173,35 @@ def test_a_failed_verification_ends_at_once_and_is_a_refusal_with_its_number(arc
 def test_what_no_verification_could_change_is_refused_without_one(archive, operator):
     wrong, right = solution("3"), solution("2")
     trials = Trials([Status.PASSED] * (REPEATS + 1))
-    room = promoting(archive, trials)
+    verifier = verifier_of(archive, operator, trials)
     failed = archived(archive, operator, record(1, wrong, Status.INCORRECT_NUMERICAL), wrong)
-    decision = promoted(room, operator, wrong, failed)
+    decision = promoted(verifier, failed)
     assert not decision.promoted and "never_wrong" in decision.words and failed in decision.words
     best = archived(archive, operator, record(2, right), right)
-    assert promoted(room, operator, right, best).promoted
-    again = promoted(room, operator, right, best)
+    assert promoted(verifier, best).promoted
+    again = promoted(verifier, best)
     assert not again.promoted and "is_new" in again.words
     assert len(trials.asked) == REPEATS
 
 
 def test_the_best_is_that_of_the_board_which_the_judge_sees(archive, operator, monkeypatch):
     """With CUDA_VISIBLE_DEVICES the first CUDA device need not be the driver's first."""
-    room = replace(promoting(archive, Trials([])), device="cuda:0", profiling=Judges("NVIDIA B200"))
+    verifier = replace(
+        verifier_of(archive, operator, Trials([])),
+        device="cuda:0",
+        profiling=Judges("NVIDIA B200"),
+    )
     right, asked = solution("2"), []
     candidate = archived(archive, operator, record(1, right, Status.INCORRECT_NUMERICAL), right)
 
-    def best(archive, definition, line):
-        asked.append(line)
+    def best(archive, definition, gpu):
+        asked.append(gpu)
 
     monkeypatch.setattr("kernel_harness.tools.archive.promotion.verification.current_best", best)
-    promoted(room, operator, right, candidate)
+    promoted(verifier, candidate)
     assert asked == [gpu_label("NVIDIA B200")]
 
 
 def test_a_rollback_needs_a_reason(archive, operator):
-    with pytest.raises(ArchiveError, match="reason"):
-        promoting(archive, Trials([])).rollback(operator, "  ", None)
+    with pytest.raises(RequestError, match="reason"):
+        verifier_of(archive, operator, Trials([])).rollback(operator.name, "  ")

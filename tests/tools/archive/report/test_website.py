@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.archive.promotion.events import decide, promote, rollback
+from kernel_harness.tools.archive.promotion.events import promote, rollback
+from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.archive.report import website as report
 from kernel_harness.tools.archive.report.website import write_site
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status

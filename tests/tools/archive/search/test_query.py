@@ -117,7 +117,7 @@ def test_bottlenecks_of_profiles_are_searched(bench, archive):
     assert [
         n.candidate_id for n in search(archive, SearchRequest(bottleneck="Launch")).candidates
     ] == [added.candidate_id]
-    archive.catalogue.rebuild()
+    archive.synced.rebuild()
     assert search(archive, SearchRequest(bottleneck="launch")).total == 1
 
 

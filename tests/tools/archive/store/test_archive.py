@@ -156,9 +156,9 @@ def test_the_index_is_rebuilt_from_git_alone(bench, archive):
     root = bench.add(technique=["vectorise"])
     bench.add(parents=[root.candidate_id], latency_us=5.0)
     before = list(archive.iter())
-    assert archive.catalogue.rebuild() == 2
+    assert archive.synced.rebuild() == 2
     assert sorted(archive.iter(), key=lambda n: n.at) == before
-    archive.catalogue.index.path.write_bytes(b"not a database" * 100)
+    archive.synced.index.path.write_bytes(b"not a database" * 100)
     assert list(archive.iter()) == before
 
 
@@ -298,7 +298,7 @@ def test_a_candidate_whose_writer_died_before_indexing_is_found(bench, archive, 
     def die(nodes: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(archive.catalogue.index, "add", die)
+    monkeypatch.setattr(archive.synced.index, "add", die)
     with pytest.raises(KeyboardInterrupt):
         bench.add()
     monkeypatch.undo()

@@ -24,7 +24,7 @@ QUERIES = {
 
 def test_commits_of_an_earlier_version_give_the_same_rows(archive):
     fetch(archive, str(FIXTURES / "archive.bundle"))
-    index = archive.catalogue.index_now()
+    index = archive.synced.current()
     rows = {name: [list(row) for row in index.rows(query)] for name, query in QUERIES.items()}
     expected = json.loads((FIXTURES / "index.json").read_text(encoding="utf-8"))
     for table in (rows, expected):  # the facts are an object, whose order says nothing

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from kernel_harness.tools.archive.promotion.events import decide, promote
+from kernel_harness.tools.archive.promotion.events import promote
+from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.transfer import fetch, push, write_bundle
 from kernel_harness.tools.errors import ArchiveError, RequestError
@@ -22,7 +23,7 @@ def other(tmp_path):
 def force_best(archive, node):
     """Promotes without asking the rules, to have refs to carry."""
     decision = decide(node, [])
-    chosen = {"promoted": True, "line": "timed", "gpu": "H200"}
+    chosen = {"promoted": True, "track": "timed", "gpu": "H200"}
     best = archive.repository.refs("refs/heads/best/scale_n64")
     chosen["current_best"] = next(iter(best.values()))[:12] if best else None
     promote(archive, type(decision)(**{**vars(decision), **chosen}), [])
