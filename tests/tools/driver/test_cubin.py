@@ -1,0 +1,36 @@
+"""Cubins are read for their kernels and variables, and nothing else is taken for one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernel_harness.tools.driver.cubin import CubinError, read_cubin
+
+from .fakes import make_cubin
+
+
+def test_kernels_and_variables_are_named():
+    cubin = read_cubin(make_cubin(("first", "_Z6secondPf"), {"counter": 4, "table": 32}))
+    assert cubin.kernels == {"first", "_Z6secondPf"}
+    assert cubin.globals() == {"counter": 4, "table": 32}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b".version 8.0\n.target sm_90" + b" " * 64, make_cubin(machine=62)]
+)
+def test_what_is_no_cubin_is_refused(data):
+    with pytest.raises(CubinError):
+        read_cubin(data)
+
+
+@given(st.data())
+def test_damaged_tables_lead_nowhere(data):
+    cubin = bytearray(make_cubin(("first",), {"counter": 4}))
+    for _ in range(data.draw(st.integers(1, 8))):
+        cubin[data.draw(st.integers(0, len(cubin) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(cubin)))
+    try:
+        tables = read_cubin(bytes(cubin[:cut]))
+        assert isinstance(tables.globals(), dict)
+    except CubinError:
+        pass

@@ -1,0 +1,137 @@
+"""What the ELF tables of a cubin say: its kernels, its writable globals, its architecture.
+
+Pure, and careful: cubins come from candidates. Nothing is followed outside the bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+CUDA_MACHINE = 190
+KERNEL_PREFIX = ".text."
+GLOBAL_SECTIONS = (".nv.global", ".nv.constant3")
+MOST_SECTIONS = 200_000
+MOST_SYMBOLS = 1_000_000
+OBJECT = 1
+SYMBOL_TABLE = 2
+_HEADER = struct.Struct("<4sBBBBB7xHHIQQQIHHHHHH")
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+_SYMBOL = struct.Struct("<IBBHQQ")
+
+
+class CubinError(ValueError):
+    """Raised when bytes are not a cubin, or its tables lead outside it."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the file."""
+
+    name: str
+    kind: int
+    offset: int
+    nbytes: int
+    link: int
+    entry_bytes: int
+
+
+@dataclass(frozen=True)
+class Cubin:
+    """The tables of one cubin."""
+
+    data: bytes
+    flags: int
+    sections: tuple[Section, ...]
+
+    @property
+    def kernels(self) -> frozenset[str]:
+        """The mangled names of functions with code of their own."""
+        return frozenset(
+            s.name.removeprefix(KERNEL_PREFIX)
+            for s in self.sections
+            if s.name.startswith(KERNEL_PREFIX)
+        )
+
+    def globals(self) -> dict[str, int]:
+        """Bytes of each `__device__` and `__constant__` variable that a program can write."""
+        wanted = {
+            number
+            for number, section in enumerate(self.sections)
+            if section.name.startswith(GLOBAL_SECTIONS)
+        }
+        found: dict[str, int] = {}
+        for table in (s for s in self.sections if s.kind == SYMBOL_TABLE):
+            names = self._content(self._linked(table))
+            for name, info, _, section, _, nbytes in _entries(self._content(table)):
+                if info & 15 == OBJECT and section in wanted and nbytes:
+                    found[_text(names, name)] = nbytes
+        return found
+
+    def _linked(self, section: Section) -> Section:
+        if section.link >= len(self.sections):
+            raise CubinError("A symbol table names a section that is not there")
+        return self.sections[section.link]
+
+    def _content(self, section: Section) -> memoryview:
+        return memoryview(self.data)[section.offset : section.offset + section.nbytes]
+
+
+def read_cubin(data: bytes) -> Cubin:
+    """Reads the tables of a cubin.
+
+    Raises:
+        CubinError: when the bytes are none.
+    """
+    if len(data) < _HEADER.size:
+        raise CubinError("The bytes are too few for a cubin")
+    magic, width, order, *_, machine, _, _, _, table, flags, _, _, _, entry, count, names = (
+        _HEADER.unpack_from(data)
+    )
+    if magic != b"\x7fELF" or width != 2 or order != 1:
+        raise CubinError("The bytes are not a 64-bit ELF file, as every cubin is")
+    if machine != CUDA_MACHINE:
+        raise CubinError(f"The ELF file is for machine {machine}, not for CUDA")
+    if entry != _SECTION.size or not 0 < count <= MOST_SECTIONS or names >= count:
+        count = _extended_count(data, table, entry, count)
+    if table + count * _SECTION.size > len(data):
+        raise CubinError("The section table leads outside the cubin")
+    raw = [_SECTION.unpack_from(data, table + i * _SECTION.size) for i in range(count)]
+    names = raw[0][6] if names == 0xFFFF else names
+    if names >= count:
+        raise CubinError("The section names are missing")
+    for _, kind, _, _, offset, nbytes, *_ in raw:
+        if kind != 8 and offset + nbytes > len(data):
+            raise CubinError("A section leads outside the cubin")
+    strings = memoryview(data)[raw[names][4] : raw[names][4] + raw[names][5]]
+    sections = tuple(
+        Section(_text(strings, name), kind, offset, nbytes, link, width)
+        for name, kind, _, _, offset, nbytes, link, _, _, width in raw
+    )
+    return Cubin(data, flags, sections)
+
+
+def _extended_count(data: bytes, table: int, entry: int, count: int) -> int:
+    """The number of sections where it is too large for the header, and stands in the first one."""
+    if entry != _SECTION.size or table + _SECTION.size > len(data):
+        raise CubinError("The section table is damaged")
+    number = count or _SECTION.unpack_from(data, table)[5]
+    if not 0 < number <= MOST_SECTIONS:
+        raise CubinError("The section table is damaged")
+    return number
+
+
+def _entries(table: memoryview) -> list[tuple[int, int, int, int, int, int]]:
+    count = len(table) // _SYMBOL.size
+    if count > MOST_SYMBOLS:
+        raise CubinError("The symbol table is too long")
+    return list(_SYMBOL.iter_unpack(table[: count * _SYMBOL.size]))
+
+
+def _text(strings: memoryview, at: int) -> str:
+    if at >= len(strings):
+        raise CubinError("A name lies outside its table")
+    end = bytes(strings[at : at + 65_536]).find(b"\0")
+    if end < 0:
+        raise CubinError("A name has no end")
+    return bytes(strings[at : at + end]).decode("utf-8", "replace")
