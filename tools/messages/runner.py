@@ -1,0 +1,165 @@
+"""The messages between judge and runner: memory and a launch plan in, spans out.
+
+A runner holds a CUDA context in which device code of a candidate runs: what it says is bounded like
+a candidate's words, and the judge checks every output in memory of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from .candidate import Count, Nanoseconds, Words
+from .frames import EXCERPT_CHARACTERS, Message
+from .launch_plan import Address, LaunchPlan, Size
+
+MOST_CALLS = 1_000
+MOST_MOVES = 256
+
+# --- judge → runner ---------------------------------------------------------------------------
+
+
+class MapMemory(Message):
+    """Map an allocation whose descriptor travels beside the message; 0: wherever there is room."""
+
+    kind: Literal["map"] = "map"
+    address: Address
+    nbytes: Size
+
+
+class LoadPlan(Message):
+    """Load a plan; the descriptor of a file with its blobs travels beside the message."""
+
+    kind: Literal["load"] = "load"
+    plan: LaunchPlan
+
+
+class Move(Message):
+    """Copy bytes within the mapped memory."""
+
+    source: Address
+    destination: Address
+    nbytes: Size
+
+
+class Poison(Message):
+    """Fill bytes of the mapped memory."""
+
+    address: Address
+    nbytes: Size
+    byte: int = Field(ge=0, le=255)
+
+
+class ReplayCall(Message):
+    """One replay: what is copied in and poisoned before it, and what is copied out after it."""
+
+    before: list[Move] = Field(default_factory=list, max_length=MOST_MOVES)
+    poison: list[Poison] = Field(default_factory=list, max_length=MOST_MOVES)
+    after: list[Move] = Field(default_factory=list, max_length=MOST_MOVES)
+
+
+class Replay(Message):
+    """Replay the loaded plan once for each call, each timed.
+
+    `cold` flushes the L2 first. `held` keeps the launches back until all are enqueued, so that the
+    host's launch time leaves no gaps between kernels. `settled` waits for the flush before.
+    """
+
+    kind: Literal["replay"] = "replay"
+    calls: list[ReplayCall] = Field(min_length=1, max_length=MOST_CALLS)
+    cold: bool = True
+    held: bool = True
+    settled: bool = True
+    scratch_byte: int = Field(default=0xFF, ge=0, le=255, description="Fills undefined scratch.")
+
+
+class Batch(Message):
+    """Enqueue `calls` times a flush and, if `with_call`, a replay; answer when all are done."""
+
+    kind: Literal["batch"] = "batch"
+    calls: int = Field(ge=1, le=100_000)
+    flush: bool = True
+    with_call: bool
+
+
+class EndRunner(Message):
+    """End the runner's process."""
+
+    kind: Literal["end"] = "end"
+
+
+ToRunner = Annotated[MapMemory | LoadPlan | Replay | Batch | EndRunner, Field(discriminator="kind")]
+
+# --- runner → judge ---------------------------------------------------------------------------
+
+
+class RunnerReady(Message):
+    """The context is there; said once, first."""
+
+    kind: Literal["ready"] = "ready"
+    context_ns: Count
+    clock_note: Words | None = Field(default=None, max_length=400)
+
+
+class MemoryMapped(Message):
+    """Where the memory lies now."""
+
+    kind: Literal["mapped"] = "mapped"
+    address: Address
+
+
+class PlanLoaded(Message):
+    """The plan can be replayed."""
+
+    kind: Literal["loaded"] = "loaded"
+    modules_ns: Count
+    memory_ns: Count
+
+
+class ReplayTimes(Message):
+    """What two clocks saw of one replay; `activities` are (start, end) of each, in order."""
+
+    span_ns: Nanoseconds | None = None
+    events_ns: Nanoseconds | None = None
+    enqueue_ns: Count = 0
+    activities: list[tuple[Nanoseconds, Nanoseconds]] = Field(
+        default_factory=list, max_length=4_000
+    )
+
+
+class Replayed(Message):
+    """Every call of a `Replay` has been made."""
+
+    kind: Literal["replayed"] = "replayed"
+    times: list[ReplayTimes] = Field(max_length=MOST_CALLS)
+    total_ns: Count
+
+
+class BatchDone(Message):
+    """Everything of a `Batch` has been done."""
+
+    kind: Literal["batch_done"] = "batch_done"
+    enqueue_ns: Count
+
+
+class RunnerFault(Message):
+    """Why the request failed; after a CUDA error the runner's process ends."""
+
+    kind: Literal["fault"] = "fault"
+    stage: Literal["start", "map", "load", "replay", "batch"]
+    message: Words = Field(max_length=EXCERPT_CHARACTERS)
+
+
+FromRunner = Annotated[
+    RunnerReady | MemoryMapped | PlanLoaded | Replayed | BatchDone | RunnerFault,
+    Field(discriminator="kind"),
+]
+
+_LATER = ConfigDict(defer_build=True)
+to_runner: TypeAdapter[MapMemory | LoadPlan | Replay | Batch | EndRunner] = TypeAdapter(
+    ToRunner, config=_LATER
+)
+from_runner: TypeAdapter[
+    RunnerReady | MemoryMapped | PlanLoaded | Replayed | BatchDone | RunnerFault
+] = TypeAdapter(FromRunner, config=_LATER)
