@@ -1,0 +1,124 @@
+"""Captured graphs become plans, or say why they cannot."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernel_harness.tools.candidate.recording.plan_builder import (
+    GlobalContent,
+    NotReplayableError,
+    RegionContent,
+    build_plan,
+    in_topological_order,
+    without_empty,
+    words_of,
+)
+from kernel_harness.tools.driver.graphs import (
+    CapturedGraph,
+    CopyNode,
+    KernelNode,
+    MemsetNode,
+    Node,
+    OtherNode,
+)
+from kernel_harness.tools.driver.modules import LaunchShape
+from kernel_harness.tools.messages.launch_plan import ARENA_BASE, RESERVATION_BASE
+
+INSIDE = RESERVATION_BASE + 512
+OUTSIDE = 0x7F12_3456_7000
+CUBINS = {1: b"one", 2: b"two"}
+
+
+def kernel(*values: int, function: int = 1, name: str = "first") -> KernelNode:
+    packed = b"".join(value.to_bytes(8, "little") for value in values)
+    layout = tuple((8 * i, 8) for i in range(len(values)))
+    shape = LaunchShape((1, 1, 1), (32, 1, 1))
+    return KernelNode(function, 9, name, shape, packed, layout)
+
+
+def build(*nodes: Node, edges: tuple = (), regions: tuple = (), variables: tuple = ()):
+    return build_plan(
+        CapturedGraph(nodes, edges),
+        CUBINS,
+        architecture="sm_90",
+        regions=regions,
+        globals_of_modules=variables,
+        memory_type=lambda address: "device" if address >= 0x7F00_0000_0000 else None,
+    )
+
+
+def test_a_launch_keeps_its_parameters_and_its_module_is_carried_once():
+    built = build(kernel(INSIDE, 5), kernel(ARENA_BASE), kernel(function=2, name="other"))
+    assert [k.module for k in built.plan.kernels] == [0, 0, 1]
+    assert built.plan.kernels[0].parameter_bytes == kernel(INSIDE, 5).parameters
+    assert built.blobs == (b"one", b"two")
+
+
+def test_a_pointer_that_only_this_process_has_is_refused_by_name():
+    with pytest.raises(NotReplayableError, match="parameter 1 of first points to device memory"):
+        build(kernel(INSIDE, OUTSIDE))
+
+
+def test_a_number_that_looks_like_an_address_is_no_pointer():
+    assert build(kernel(0x3F80_0000_3F80)).plan.nodes
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (OtherNode("a host function"), "a host function"),
+        (MemsetNode(OUTSIDE, 0, 4, 8, 1, 0), "a memset writes"),
+        (CopyNode(0x5555, "host", 8, INSIDE, "device", 8, 8, 1, 1), "a copy reads host memory"),
+        (CopyNode(INSIDE, "device", 8, OUTSIDE, "device", 8, 8, 1, 1), "a copy writes device"),
+        (CopyNode(INSIDE, "device", 8, INSIDE, "device", 8, 8, 2, 2), "three dimensions"),
+    ],
+)
+def test_what_cannot_be_replayed_is_named(node, words):
+    with pytest.raises(NotReplayableError, match=words):
+        build(kernel(), node)
+
+
+def test_a_call_that_launches_nothing_is_no_plan():
+    with pytest.raises(NotReplayableError, match="launches nothing"):
+        build(OtherNode(""))
+
+
+def test_scratch_and_variables_are_carried_beside_the_plan():
+    built = build(
+        kernel(),
+        regions=(RegionContent(INSIDE, 4, b"abcd"), RegionContent(INSIDE + 512, 4, None)),
+        variables=(GlobalContent(b"one", "counter", b"abcd"),),
+    )
+    assert [r.content for r in built.plan.regions] == [0, None]
+    assert built.plan.globals[0].content == 0
+    assert built.blobs == (b"one", b"abcd")
+
+
+def test_waits_through_a_node_that_does_nothing_are_kept():
+    graph = CapturedGraph((kernel(), OtherNode(""), kernel()), ((0, 1, False), (1, 2, False)))
+    assert without_empty(graph).edges == ((0, 1, False),)
+
+
+def test_launches_that_wait_for_each_other_are_refused():
+    with pytest.raises(NotReplayableError, match="circle"):
+        in_topological_order(2, [(0, 1, False), (1, 0, False)])
+
+
+PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30)
+
+
+@given(PAIRS, st.permutations(range(10)))
+def test_every_node_comes_after_what_it_waits_for(pairs, names):
+    edges = [(names[a], names[b], False) for a, b in pairs if a < b]
+    order = in_topological_order(10, edges)
+    assert sorted(order) == list(range(10))
+    assert all(order.index(a) < order.index(b) for a, b, _ in edges)
+
+
+@given(st.binary(min_size=8, max_size=64), st.integers(0, 7))
+def test_every_aligned_word_of_a_parameter_is_looked_at(data, offset):
+    parameters = b"\0" * offset + data
+    found = words_of(parameters, [(offset, len(data))])
+    aligned = range(8 * bool(offset), len(parameters) - 7, 8)
+    values = [int.from_bytes(parameters[at : at + 8], "little") for at in aligned]
+    assert [v for _, v in found] == [v for v in values if 1 << 32 <= v < 1 << 57]

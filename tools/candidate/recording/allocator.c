@@ -1,0 +1,178 @@
+/* Device memory for torch, taken from one reservation of addresses.
+ *
+ * Freed blocks are kept by size and stream and given again on the same stream only. A block that
+ * another stream used, too, waits until kh_drain, which is called with the device at rest.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+typedef int (*create_fn)(unsigned long long *, size_t, const void *, unsigned long long);
+typedef int (*map_fn)(uint64_t, size_t, size_t, unsigned long long, unsigned long long);
+typedef int (*access_fn)(uint64_t, size_t, const void *, size_t);
+typedef int (*reserve_fn)(uint64_t *, size_t, size_t, uint64_t, unsigned long long);
+typedef int (*mode_fn)(int *);
+
+struct location { int type, id; };
+struct properties { int type, handles; struct location location; void *win; unsigned char flags[8]; };
+struct access { struct location location; int flags; };
+struct block { uint64_t address, size, serial; void *stream; int live, shared; };
+
+#define MOST_BLOCKS 262144
+#define SMALLEST 512ull
+#define GRANULE (2ull << 20)
+#define CHUNK (64ull << 20)
+#define RELAXED 2
+
+static struct block blocks[MOST_BLOCKS];
+static size_t count;
+static uint64_t base, limit, used, mapped, next_serial = 1;
+static int failures;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static create_fn create;
+static map_fn map;
+static access_fn open_access;
+static reserve_fn reserve;
+static mode_fn exchange_mode;
+
+/* Addresses from which memory is given; 0 when the driver's functions are there. */
+int kh_setup(uint64_t begin, uint64_t bytes)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+    if (!driver) return -1;
+    create = (create_fn)dlsym(driver, "cuMemCreate");
+    map = (map_fn)dlsym(driver, "cuMemMap");
+    open_access = (access_fn)dlsym(driver, "cuMemSetAccess");
+    reserve = (reserve_fn)dlsym(driver, "cuMemAddressReserve");
+    exchange_mode = (mode_fn)dlsym(driver, "cuThreadExchangeStreamCaptureMode");
+    if (!create || !map || !open_access || !reserve || !exchange_mode) return -2;
+    base = begin;
+    limit = bytes;
+    return 0;
+}
+
+static int grow(uint64_t bytes, int device)
+{
+    static int reserved;
+    struct properties properties = {1, 1, {1, device}, NULL, {0}};
+    struct access access = {{1, device}, 3};
+    unsigned long long handle;
+    int mode = RELAXED, status;
+    uint64_t size = (bytes + CHUNK - 1) / CHUNK * CHUNK, given = 0;
+    if (mapped + size > limit) return 1;
+    if (exchange_mode(&mode)) return 2;
+    status = 0;
+    if (!reserved) {
+        status = reserve(&given, limit, 0, base, 0);
+        if (!status && given != base) status = 3;
+        reserved = !status;
+    }
+    if (!status) status = create(&handle, size, &properties, 0);
+    if (!status) status = map(base + mapped, size, 0, handle, 0);
+    if (!status) status = open_access(base + mapped, size, &access, 1);
+    if (!status) mapped += size;
+    exchange_mode(&mode);
+    return status;
+}
+
+static uint64_t rounded(uint64_t size)
+{
+    uint64_t step = size < GRANULE ? SMALLEST : GRANULE;
+    return size ? (size + step - 1) / step * step : SMALLEST;
+}
+
+void *kh_alloc(size_t requested, int device, void *stream)
+{
+    uint64_t size = rounded(requested);
+    struct block *found = NULL;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < count && !found; i++)
+        if (!blocks[i].live && !blocks[i].shared && blocks[i].size == size
+            && blocks[i].stream == stream)
+            found = &blocks[i];
+    if (!found && count < MOST_BLOCKS) {
+        uint64_t missing = used + size > mapped ? used + size - mapped : 0;
+        int status = missing ? grow(missing, device) : 0;
+        if (!status) {
+            found = &blocks[count++];
+            found->address = base + used;
+            found->size = size;
+            used += size;
+        } else {
+            failures = status;
+        }
+    }
+    if (found) {
+        found->live = 1;
+        found->shared = 0;
+        found->stream = stream;
+        found->serial = next_serial++;
+    }
+    pthread_mutex_unlock(&lock);
+    return found ? (void *)found->address : NULL;
+}
+
+static struct block *of(const void *pointer)
+{
+    for (size_t i = count; i-- > 0;)
+        if (blocks[i].address == (uint64_t)pointer) return &blocks[i];
+    return NULL;
+}
+
+void kh_free(void *pointer, size_t size, int device, void *stream)
+{
+    (void)size; (void)device; (void)stream;
+    pthread_mutex_lock(&lock);
+    struct block *found = of(pointer);
+    if (found) found->live = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+void kh_record_stream(void *pointer, void *stream)
+{
+    pthread_mutex_lock(&lock);
+    struct block *found = of(pointer);
+    if (found && found->stream != stream) found->shared = 1;
+    pthread_mutex_unlock(&lock);
+}
+
+/* With the device at rest: blocks that several streams used can be given again. */
+void kh_drain(void)
+{
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < count; i++)
+        if (!blocks[i].live) blocks[i].shared = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+/* Makes sure that `bytes` more can be given without a call of the driver. */
+int kh_ready(uint64_t bytes, int device)
+{
+    pthread_mutex_lock(&lock);
+    int status = used + bytes > mapped ? grow(used + bytes - mapped, device) : 0;
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
+/* The number that the next block given will have. */
+uint64_t kh_serial(void) { return next_serial; }
+
+/* What the driver said when memory could last not be given; 0 when it always could. */
+int kh_failure(void) { return failures; }
+
+/* Copies address, bytes, serial and liveness of up to `most` blocks; returns how many. */
+size_t kh_blocks(uint64_t *into, size_t most)
+{
+    pthread_mutex_lock(&lock);
+    size_t n = count < most ? count : most;
+    for (size_t i = 0; i < n; i++) {
+        into[4 * i] = blocks[i].address;
+        into[4 * i + 1] = blocks[i].size;
+        into[4 * i + 2] = blocks[i].serial;
+        into[4 * i + 3] = (uint64_t)blocks[i].live;
+    }
+    pthread_mutex_unlock(&lock);
+    return n;
+}

@@ -1,0 +1,131 @@
+"""Torch's device memory, taken from a reservation of addresses that a runner can have, too.
+
+Addresses that the driver chooses cannot be had again in another process. Torch takes the functions
+of an allocator from a shared library alone, so a small one is compiled with the host's compiler
+(`allocator.c`) and kept by the digest of its source.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+from ctypes import c_int, c_size_t, c_uint64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import CapabilityError
+from ...messages.launch_plan import RESERVATION_BASE, SCRATCH_BYTES
+
+SOURCE = Path(__file__).with_name("allocator.c")
+COMPILERS = ("cc", "gcc", "clang", "c++", "g++")
+MOST_BLOCKS = 262_144
+ROOM_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Block:
+    """Memory that was given: bytes as rounded up; `serial` grows with each allocation."""
+
+    address: int
+    nbytes: int
+    serial: int
+    live: bool
+
+
+def build_library(folder: Path) -> Path:
+    """Compiles the allocator into `folder`, or finds it compiled there.
+
+    Raises:
+        CapabilityError: without a compiler, or when it fails.
+    """
+    source = SOURCE.read_bytes()
+    target = folder / f"scratch_{hashlib.sha256(source).hexdigest()[:16]}.so"
+    if target.exists():
+        return target
+    compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
+    if compiler is None:
+        raise CapabilityError(
+            "No C compiler is on the path", remedy="Install gcc; times stay claimed without it."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    made = target.with_suffix(f".{os.getpid()}")
+    command = [compiler, "-x", "c", "-O2", "-shared", "-fPIC", "-o", str(made), str(SOURCE)]
+    ended = subprocess.run(
+        [*command, "-ldl", "-lpthread"], capture_output=True, text=True, check=False
+    )
+    if ended.returncode:
+        raise CapabilityError(
+            f"The scratch allocator does not compile: {ended.stderr[-500:]}",
+            remedy="Repair the C compiler; times stay claimed without it.",
+        )
+    made.replace(target)
+    return target
+
+
+class ScratchAllocator:
+    """The compiled allocator of this process.
+
+    Args:
+        library: what `build_library` gave.
+
+    Raises:
+        CapabilityError: when the driver lacks virtual memory.
+    """
+
+    def __init__(self, library: Path) -> None:
+        self._path = library
+        self._library = ctypes.CDLL(str(library))
+        self._library.kh_serial.restype = c_uint64
+        self._library.kh_blocks.restype = c_size_t
+        status = self._library.kh_setup(c_uint64(RESERVATION_BASE), c_uint64(SCRATCH_BYTES))
+        if status:
+            raise CapabilityError(
+                f"The driver cannot map memory at fixed addresses ({status})",
+                remedy="Update the driver; times stay claimed without it.",
+            )
+
+    def install(self) -> None:
+        """Makes torch allocate here; before CUDA is started in this process."""
+        import torch
+
+        allocator = torch.cuda.memory.CUDAPluggableAllocator(str(self._path), "kh_alloc", "kh_free")
+        record = ctypes.cast(self._library.kh_record_stream, ctypes.c_void_p).value
+        handle: Any = allocator.allocator()
+        # Without it, memory that a second stream uses must not be freed before the call's end.
+        if hasattr(handle, "set_record_stream_fn"):
+            handle.set_record_stream_fn(record)
+        torch.cuda.memory.change_current_allocator(allocator)
+
+    def make_room(self, device_index: int, nbytes: int = ROOM_BYTES) -> None:
+        """Maps memory ahead, so that a capture needs no call of the driver for it."""
+        if status := self._library.kh_ready(c_uint64(nbytes), c_int(device_index)):
+            raise CapabilityError(
+                f"{nbytes} bytes of scratch could not be mapped (CUDA error {status})",
+                remedy="Free GPU memory.",
+            )
+
+    def drain(self) -> None:
+        """Lets blocks that several streams used be given again; the device must be at rest."""
+        self._library.kh_drain()
+
+    @property
+    def failure(self) -> int:
+        """The driver's error when memory could last not be given; 0 when it always could."""
+        return self._library.kh_failure()
+
+    def serial(self) -> int:
+        """The serial number that the next block will have."""
+        return self._library.kh_serial()
+
+    def blocks(self) -> list[Block]:
+        """Every block that was ever given, as it is now."""
+        raw = (c_uint64 * (4 * MOST_BLOCKS))()
+        count = self._library.kh_blocks(raw, c_size_t(MOST_BLOCKS))
+        return [
+            Block(raw[4 * i], raw[4 * i + 1], raw[4 * i + 2], bool(raw[4 * i + 3]))
+            for i in range(count)
+        ]

@@ -1,0 +1,194 @@
+"""Records one call of a candidate: captures it into a graph, and makes its plan.
+
+What the call launches is captured, not run. A call that waits for the device, or whose host code
+reads what the device wrote, cannot be captured; why not is the answer then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...driver import modules
+from ...driver.cupti import Cupti, ModuleCallbacks
+from ...driver.graphs import CapturedGraph, KernelNode, read_graph
+from ...driver.library import Driver, DriverError, copy_to_host, memory_type
+from .allocator import Block, ScratchAllocator
+from .module_log import ModuleLog, tables_of
+from .plan_builder import (
+    SHOWN_NAME,
+    BuiltPlan,
+    GlobalContent,
+    NotReplayableError,
+    RegionContent,
+    build_plan,
+)
+
+MOST_GLOBAL_BYTES = 1 << 20
+REASON_CHARACTERS = 400
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A plan with its blobs, or the reason why there is none."""
+
+    built: BuiltPlan | None
+    reason: str | None = None
+
+
+class CallRecorder:
+    """Records calls in this process; made before CUDA is started in it.
+
+    Args:
+        driver: libcuda.
+        allocator: where torch's memory comes from; it is installed here.
+        cupti: announces the cubins that are loaded.
+    """
+
+    def __init__(self, driver: Driver, allocator: ScratchAllocator, cupti: Cupti) -> None:
+        self._driver, self._allocator = driver, allocator
+        self.log = ModuleLog()
+        allocator.install()
+        self._callbacks = ModuleCallbacks(cupti, self.log.add)
+
+    def record(self, call: Callable[[], Any], device_index: int) -> Recording:
+        """Captures `call()`, which has run before: everything is compiled and tuned."""
+        try:
+            return Recording(self._record(call, device_index))
+        except NotReplayableError as error:
+            return Recording(None, str(error)[:REASON_CHARACTERS])
+        except Exception as error:  # whatever capturing foreign code raises is the reason
+            words = " ".join(f"{type(error).__name__}: {error}".split())
+            return Recording(None, f"the call cannot be recorded: {words}"[:REASON_CHARACTERS])
+
+    def _record(self, call: Callable[[], Any], device_index: int) -> BuiltPlan:
+        torch.cuda.synchronize(device_index)
+        self._allocator.drain()
+        self._allocator.make_room(device_index)
+        before = {b.address: b for b in self._allocator.blocks() if b.live}
+        serial = self._allocator.serial()
+        contents = self._contents(before)
+        graph, raw = self._captured(call)
+        try:
+            cubins = self._cubins(raw)
+            regions = _regions(contents, self._allocator.blocks(), serial)
+            major, minor = torch.cuda.get_device_capability(device_index)
+            return build_plan(
+                raw,
+                cubins,
+                architecture=f"sm_{major}{minor}",
+                regions=regions,
+                globals_of_modules=self._globals(raw, cubins),
+                memory_type=lambda address: memory_type(self._driver, address),
+            )
+        finally:
+            graph.reset()
+
+    def _captured(self, call: Callable[[], Any]) -> tuple[torch.cuda.CUDAGraph, CapturedGraph]:
+        graph = torch.cuda.CUDAGraph(keep_graph=True)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            graph.capture_begin(capture_error_mode="thread_local")
+            try:
+                call()
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    graph.capture_end()
+                raise
+            graph.capture_end()
+        torch.cuda.synchronize()
+        return graph, read_graph(self._driver, graph.raw_cuda_graph())
+
+    def _contents(self, blocks: dict[int, Block]) -> list[RegionContent]:
+        return [
+            RegionContent(b.address, b.nbytes, copy_to_host(self._driver, b.address, b.nbytes))
+            for b in blocks.values()
+            if b.nbytes
+        ]
+
+    def _cubins(self, graph: CapturedGraph) -> dict[int, bytes]:
+        """The cubin of every function, which a second load of it must accept."""
+        found: dict[int, bytes] = {}
+        for node in graph.nodes:
+            if isinstance(node, KernelNode) and node.function not in found:
+                found[node.function] = self._cubin(node)
+        return found
+
+    def _cubin(self, node: KernelNode) -> bytes:
+        candidates = self.log.candidates(node.name, node.module)
+        fitting = [c for c in candidates if len(candidates) == 1 or self._agrees(c, node)]
+        if not fitting:
+            raise NotReplayableError(f"the module of {node.name[:SHOWN_NAME]} was not seen")
+        if len(fitting) > 1:
+            raise NotReplayableError(
+                f"{node.name[:SHOWN_NAME]} stands in {len(fitting)} modules that differ"
+            )
+        return fitting[0]
+
+    def _agrees(self, cubin: bytes, node: KernelNode) -> bool:
+        """Whether the cubin, loaded anew, gives a function like the captured one."""
+        try:
+            module = modules.load(self._driver, cubin)
+        except DriverError:
+            return False
+        function = modules.function_of(self._driver, module, node.name)
+        return function is not None and all(
+            modules.attribute(self._driver, function, number)
+            == modules.attribute(self._driver, node.function, number)
+            for number in range(7)
+        )
+
+    def _globals(self, graph: CapturedGraph, cubins: dict[int, bytes]) -> list[GlobalContent]:
+        """Variables that differ from those of the same cubin loaded anew."""
+        seen: set[int] = set()
+        found: list[GlobalContent] = []
+        for node in graph.nodes:
+            if isinstance(node, KernelNode) and node.module not in seen:
+                seen.add(node.module)
+                found += self._changed_globals(node.module, cubins[node.function])
+        return found
+
+    def _changed_globals(self, module: int, cubin: bytes) -> list[GlobalContent]:
+        tables = tables_of(cubin)
+        names = tables.globals() if tables else {}
+        if not names:
+            return []
+        if sum(names.values()) > MOST_GLOBAL_BYTES:
+            raise NotReplayableError("a module has more than 1 MiB of variables")
+        fresh = modules.load(self._driver, cubin)
+        changed: list[GlobalContent] = []
+        for name in names:
+            mine = self._global(module, name)
+            if mine is not None and mine != self._global(fresh, name):
+                changed.append(GlobalContent(cubin, name, mine))
+        return changed
+
+    def _global(self, module: int, name: str) -> bytes | None:
+        place = modules.global_of(self._driver, module, name)
+        return copy_to_host(self._driver, *place) if place else None
+
+
+def _regions(before: list[RegionContent], blocks: list[Block], serial: int) -> list[RegionContent]:
+    """What was there before the call, and what it allocated, without overlap."""
+    held = {region.address for region in before}
+    return before + [
+        RegionContent(b.address, b.nbytes, None)
+        for b in blocks
+        if b.serial >= serial and b.address not in held and b.nbytes
+    ]
+
+
+def write_blobs(built: BuiltPlan) -> int:
+    """The blobs in a memory file; returns its descriptor, at the beginning."""
+    fd = os.memfd_create("launch_plan", os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        for blob in built.blobs:
+            file.write(blob)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
