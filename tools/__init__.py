@@ -9,8 +9,10 @@
     messages/judge      messages between server and judge
     messages/candidate  frames, and the messages between judge, zygote and candidate
     progress            progress of a long call, and a listener that ignores it
+    driver              bindings of libcuda and CUPTI, for judge, runner and candidate
     errors              the harness's own failures
 
-Two rooms are processes of their own and imported by nobody: `judge` (trusted, owns inputs,
-reference outputs, checks and the verdict) and `candidate` (untrusted, runs what is judged).
+Three packages are processes of their own and imported by nobody: `judge` (trusted, owns inputs,
+reference outputs, checks and the verdict), `candidate` (untrusted, runs what is judged) and `runner`
+(trusted, replays a candidate's launches and holds the clock).
 """

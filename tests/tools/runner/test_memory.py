@@ -1,0 +1,44 @@
+"""Regions are covered by whole granules, each mapped once."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernel_harness.tools.messages.launch_plan import ARENA_BASE, RESERVATION_BASE, MemoryRegion
+from kernel_harness.tools.runner.memory import RunnerMemory, covered
+
+from ..driver.fakes import FakeDriver
+
+GRANULE = 2 << 20
+regions = st.lists(
+    st.builds(
+        MemoryRegion,
+        address=st.integers(0, 64 << 20).map(lambda n: RESERVATION_BASE + n * 512),
+        nbytes=st.integers(1, 8 << 20),
+    ),
+    max_size=20,
+)
+
+
+@given(regions)
+def test_granules_cover_every_region_and_never_overlap(found):
+    ranges = covered(found, GRANULE)
+    assert all(begin % GRANULE == end % GRANULE == 0 for begin, end in ranges)
+    assert all(a[1] < b[0] for a, b in zip(ranges, ranges[1:], strict=False))
+    for region in found:
+        end = region.address + region.nbytes
+        assert any(a <= region.address and end <= b for a, b in ranges)
+
+
+def test_shared_memory_is_mapped_where_it_may_lie_and_its_descriptor_is_closed():
+    memory = RunnerMemory(FakeDriver(), 0)
+    fd = os.memfd_create("test")
+    assert memory.map(fd, GRANULE, ARENA_BASE) == ARENA_BASE
+    assert memory.holds(ARENA_BASE + 1, GRANULE - 1)
+    assert not memory.holds(ARENA_BASE + 1, GRANULE)
+    with pytest.raises(OSError):
+        os.fstat(fd)
+    with pytest.raises(ValueError, match="not in the part"):
+        memory.map(os.memfd_create("test"), GRANULE, RESERVATION_BASE)

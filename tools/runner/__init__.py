@@ -1,0 +1,13 @@
+"""The trusted process that replays a launch plan and holds the clock; no candidate host code.
+
+Started by module name, one for each program and evaluation, and ended with it. It imports messages,
+driver and errors only, and no torch.
+
+    __main__      the command line: device and control socket
+    serve         frames in, frames out, until the end
+    memory        the reservation: what the judge shares, and the plan's scratch
+    loaded_plan   a plan turned into prepared launches; its images restored before each replay
+    streams       streams and waits for the nodes of a plan (pure)
+    replayer      replays enqueued and timed by two clocks
+    spans         activity records turned into one span for each replay (pure)
+"""

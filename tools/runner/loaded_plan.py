@@ -1,0 +1,208 @@
+"""A plan turned into prepared launches, and the images that are restored before each replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ctypes import byref, c_size_t, c_ubyte, c_uint, c_uint64, c_ushort, c_void_p
+from dataclasses import dataclass
+from typing import Any
+
+from ..driver import modules
+from ..driver.library import (
+    Driver,
+    allocate,
+    copy,
+    copy_to_device,
+    fill,
+    new_event,
+    new_stream,
+    record_event,
+    wait_event,
+)
+from ..driver.modules import LaunchShape, PreparedLaunch
+from ..driver.structures import Copy3D
+from ..errors import InfrastructureError
+from ..messages.launch_plan import DeviceCopy, KernelLaunch, LaunchPlan, Memset
+from .memory import Range
+from .streams import Placed, ends, place
+
+DEVICE_MEMORY = 2
+Enqueue = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Image:
+    """Bytes that are copied from a place of ours to where the plan wants them."""
+
+    source: int
+    destination: int
+    nbytes: int
+
+
+class LoadedPlan:
+    """A plan in this context, ready to be enqueued.
+
+    Args:
+        driver: libcuda.
+        plan: what to replay.
+        blobs: modules and contents, in the plan's order.
+        stream: the stream that every replay begins and ends on.
+        scratch: memory that was mapped for the plan, poisoned before each replay.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        plan: LaunchPlan,
+        blobs: Sequence[bytes],
+        stream: int,
+        scratch: Sequence[Range],
+    ) -> None:
+        self._driver, self._stream, self._scratch = driver, stream, scratch
+        self._modules = [modules.load(driver, cubin) for cubin in blobs[: len(plan.modules)]]
+        self._functions: dict[tuple[int, str], int] = {}
+        placed = place(len(plan.nodes), plan.edges)
+        self._streams = [stream]
+        while len(self._streams) <= max(p.stream for p in placed):
+            self._streams.append(new_stream(driver))
+        self._events = {n: new_event(driver, timed=False) for n in _recorded(placed)}
+        self._begin = new_event(driver, timed=False) if len(self._streams) > 1 else 0
+        self._steps = self._made(plan, placed)
+        self._images = self._kept(plan, blobs[len(plan.modules) :])
+
+    @property
+    def count(self) -> int:
+        """How many nodes a replay enqueues."""
+        return len(self._steps)
+
+    def restore(self, byte: int) -> None:
+        """Poisons the scratch and brings back what it and the modules' variables held."""
+        for begin, end in self._scratch:
+            fill(self._driver, begin, byte, end - begin, self._stream)
+        for image in self._images:
+            copy(self._driver, image.destination, image.source, image.nbytes, self._stream)
+
+    def enqueue(self) -> None:
+        """Enqueues one replay; all of its streams begin after, and join, the first."""
+        for step in self._steps:
+            step()
+
+    def _made(self, plan: LaunchPlan, placed: list[Placed]) -> list[Enqueue]:
+        driver, first = self._driver, self._streams[0]
+        steps: list[Enqueue] = []
+        begun = {0}
+        if self._begin:
+            steps.append(lambda: record_event(driver, self._begin, first))
+        for number, (node, where) in enumerate(zip(plan.nodes, placed, strict=True)):
+            stream = self._streams[where.stream]
+            before = [self._events[earlier] for earlier in where.waits]
+            if where.stream not in begun:
+                begun.add(where.stream)
+                before.append(self._begin)
+            steps += [_bound(wait_event, driver, stream, event) for event in before]
+            steps.append(self._step(node, stream, where))
+            if number in self._events:
+                steps.append(_bound(record_event, driver, self._events[number], stream))
+        for last in ends(placed).values():
+            steps.append(_bound(wait_event, driver, first, self._events[last]))
+        return steps
+
+    def _step(self, node: object, stream: int, where: Placed) -> Enqueue:
+        if isinstance(node, KernelLaunch):
+            shape = LaunchShape(
+                grid=node.grid,
+                block=node.block,
+                shared_bytes=node.shared_bytes,
+                cluster=node.cluster,
+                cluster_policy=node.cluster_policy,
+                cooperative=node.cooperative,
+                programmatic=where.programmatic,
+                priority=node.priority,
+            )
+            function = self._function(node)
+            prepared = PreparedLaunch(function, shape, node.parameter_bytes, stream)
+            return _bound(prepared.launch, self._driver)
+        if isinstance(node, Memset):
+            return _bound(_memset, self._driver, node, stream)
+        assert isinstance(node, DeviceCopy)
+        return _bound(_copy, self._driver, _copy_parameters(node), stream)
+
+    def _function(self, node: KernelLaunch) -> int:
+        key = (node.module, node.function)
+        if key not in self._functions:
+            found = modules.function_of(self._driver, self._modules[node.module], node.function)
+            if found is None:
+                raise InfrastructureError(f"Module {node.module} has no {node.function[:200]}")
+            self._functions[key] = found
+        function = self._functions[key]
+        for number, value in (
+            (modules.MAX_DYNAMIC_SHARED, max(node.max_shared_bytes, node.shared_bytes)),
+            (modules.SHARED_CARVEOUT, node.shared_carveout),
+            (modules.NON_PORTABLE_CLUSTER, int(node.non_portable_cluster)),
+        ):
+            if value > 0 and modules.attribute(self._driver, function, number) != value:
+                modules.set_attribute(self._driver, function, number, value)
+        return function
+
+    def _kept(self, plan: LaunchPlan, contents: Sequence[bytes]) -> list[_Image]:
+        """Copies the contents into memory at addresses that the plan does not know."""
+        wanted = [(r.address, r.content) for r in plan.regions if r.content is not None]
+        for image in plan.globals:
+            place_of = modules.global_of(self._driver, self._modules[image.module], image.name)
+            content = contents[image.content]
+            if place_of is None or place_of[1] != len(content):
+                raise InfrastructureError(f"Variable {image.name[:200]} is not in its module")
+            wanted.append((place_of[0], image.content))
+        sources = {number: self._upload(contents[number]) for _, number in wanted}
+        return [
+            _Image(sources[number], address, len(contents[number])) for address, number in wanted
+        ]
+
+    def _upload(self, content: bytes) -> int:
+        address = allocate(self._driver, len(content))
+        copy_to_device(self._driver, address, content)
+        return address
+
+
+def _bound(function: Callable[..., None], *arguments: Any) -> Enqueue:
+    return lambda: function(*arguments)
+
+
+def _recorded(placed: Sequence[Placed]) -> set[int]:
+    return {n for n, p in enumerate(placed) if p.recorded} | set(ends(placed).values())
+
+
+def _memset(driver: Driver, node: Memset, stream: int) -> None:
+    letter, number = {1: ("8", c_ubyte), 2: ("16", c_ushort), 4: ("32", c_uint)}[node.element_bytes]
+    value = number(node.value & ((1 << (8 * node.element_bytes)) - 1))
+    if node.height == 1:
+        name = f"cuMemsetD{letter}Async"
+        driver.call(name, c_uint64(node.address), value, c_size_t(node.width), c_void_p(stream))
+        return
+    driver.call(
+        f"cuMemsetD2D{letter}Async",
+        c_uint64(node.address),
+        c_size_t(node.pitch),
+        value,
+        c_size_t(node.width),
+        c_size_t(node.height),
+        c_void_p(stream),
+    )
+
+
+def _copy_parameters(node: DeviceCopy) -> Copy3D:
+    raw = Copy3D(width_bytes=node.width_bytes, height=node.height, depth=1)
+    for side, address, pitch in (
+        (raw.source, node.source, node.source_pitch),
+        (raw.destination, node.destination, node.destination_pitch),
+    ):
+        side.memory_type, side.device = DEVICE_MEMORY, address
+        side.pitch, side.height = pitch or node.width_bytes, node.height
+    return raw
+
+
+def _copy(driver: Driver, raw: Copy3D, stream: int) -> None:
+    if raw.height == 1:
+        copy(driver, raw.destination.device, raw.source.device, raw.width_bytes, stream)
+        return
+    driver.call("cuMemcpy3DAsync_v2", byref(raw), c_void_p(stream))
