@@ -1,0 +1,52 @@
+"""A latency is sealed when nothing speaks against it; otherwise the first thing is its reason."""
+
+from dataclasses import replace
+
+import pytest
+
+from kernel_harness.tools.judge.replay.decision import ClaimReason, Clock, ReplayEvidence, decide
+from kernel_harness.tools.judge.replay.witness import Witness
+
+RIGHT = ReplayEvidence(
+    outputs_checked=3,
+    spans_ns=(10_000, 10_100, 9_900),
+    events_ns=(12_000, 12_100, None),
+    witness=Witness(mean_ns=11_000, error_ns=200, surplus_ns=1_500, calls=200),
+)
+
+
+def test_a_right_replay_is_sealed():
+    assert decide(RIGHT).clock is Clock.SEALED
+
+
+CHANGES = {
+    ClaimReason.NOT_RECORDED: {"recording_fault": "the call holds a host function"},
+    ClaimReason.INVALID_PLAN: {"plan_fault": "Module 0: no cubin"},
+    ClaimReason.RUNNER_LOST: {"runner_fault": "it ended with status -9"},
+    ClaimReason.REPLAY_DIFFERS: {"outputs_wrong": 1, "wrong": "replay 2, output y"},
+    ClaimReason.NO_RECORDS: {"spans_ns": (10_000, None, 10_000)},
+    ClaimReason.CLOCKS_DISAGREE: {"events_ns": (12_000, 40_000, 12_000)},
+    ClaimReason.BELOW_WITNESS: {
+        "witness": Witness(mean_ns=20_000, error_ns=200, surplus_ns=1_500, calls=200)
+    },
+}
+
+
+@pytest.mark.parametrize(("reason", "change"), CHANGES.items())
+def test_each_fault_is_the_reason_of_a_claim(reason, change):
+    decision = decide(replace(RIGHT, **change))
+    assert (decision.clock, decision.reason) == (Clock.CLAIMED, reason)
+    assert decision.words
+
+
+def test_a_timed_output_that_was_not_checked_seals_nothing():
+    assert decide(replace(RIGHT, outputs_checked=2)).reason is ClaimReason.REPLAY_DIFFERS
+
+
+def test_nothing_timed_seals_nothing():
+    assert decide(ReplayEvidence()).reason is ClaimReason.NO_RECORDS
+
+
+def test_a_span_longer_than_the_events_around_it_is_not_believed():
+    found = decide(replace(RIGHT, spans_ns=(30_000, 10_000, 10_000)))
+    assert found.reason is ClaimReason.CLOCKS_DISAGREE

@@ -1,0 +1,123 @@
+"""Whether a latency is sealed or only claimed, with the reason in words. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .witness import Witness, contradicts
+
+CLOCKS_RATIO = 1.25
+CLOCKS_SLACK_NS = 6_000.0
+"""By which events may differ from activity records: they take in what lies around the kernels."""
+
+
+class Clock(StrEnum):
+    """Where a latency comes from."""
+
+    SEALED = "sealed"
+    """A runner's replay, every output of which was right."""
+    CLAIMED = "claimed"
+    """The candidate's own process."""
+
+
+class ClaimReason(StrEnum):
+    """Why a latency is only claimed."""
+
+    NOT_RECORDED = "not_recorded"
+    INVALID_PLAN = "invalid_plan"
+    RUNNER_LOST = "runner_lost"
+    REPLAY_DIFFERS = "replay_differs"
+    NO_RECORDS = "no_records"
+    CLOCKS_DISAGREE = "clocks_disagree"
+    BELOW_WITNESS = "below_witness"
+
+
+@dataclass(frozen=True)
+class ReplayEvidence:
+    """What is known of a candidate's replay; None and empty where it did not come that far.
+
+    Args:
+        recording_fault, plan_fault, runner_fault: words of what went wrong.
+        outputs_checked, outputs_wrong: replays whose outputs were compared, and did not agree.
+        wrong: which output differed first, in words.
+        spans_ns: by activity records; None where a replay had none.
+        events_ns: by events, of the same replays.
+    """
+
+    recording_fault: str | None = None
+    plan_fault: str | None = None
+    runner_fault: str | None = None
+    outputs_checked: int = 0
+    outputs_wrong: int = 0
+    wrong: str = ""
+    spans_ns: tuple[int | None, ...] = ()
+    events_ns: tuple[int | None, ...] = ()
+    witness: Witness | None = None
+
+
+@dataclass(frozen=True)
+class ClockDecision:
+    """Sealed, or claimed for a reason."""
+
+    clock: Clock
+    reason: ClaimReason | None = None
+    words: str = ""
+
+
+def decide(evidence: ReplayEvidence) -> ClockDecision:
+    """Sealed if nothing speaks against it; the first thing that does is the reason."""
+    for reason, words in (
+        (ClaimReason.NOT_RECORDED, evidence.recording_fault),
+        (ClaimReason.INVALID_PLAN, evidence.plan_fault),
+        (ClaimReason.RUNNER_LOST, evidence.runner_fault),
+        (ClaimReason.REPLAY_DIFFERS, _outputs(evidence)),
+        (ClaimReason.NO_RECORDS, _records(evidence)),
+        (ClaimReason.CLOCKS_DISAGREE, _clocks(evidence)),
+        (ClaimReason.BELOW_WITNESS, _bound(evidence)),
+    ):
+        if words:
+            return ClockDecision(Clock.CLAIMED, reason, words)
+    return ClockDecision(Clock.SEALED)
+
+
+def _outputs(evidence: ReplayEvidence) -> str | None:
+    if evidence.outputs_wrong:
+        return (
+            f"{evidence.outputs_wrong} of {evidence.outputs_checked} replays differ from what the "
+            f"call must give{': ' * bool(evidence.wrong)}{evidence.wrong}"
+        )
+    if evidence.outputs_checked < len(evidence.spans_ns):
+        return "Not every timed output was checked"
+    return None
+
+
+def _records(evidence: ReplayEvidence) -> str | None:
+    if not evidence.spans_ns:
+        return "Nothing was timed"
+    if any(span is None or span <= 0 for span in evidence.spans_ns):
+        return "A replay left no activity records"
+    return None
+
+
+def _clocks(evidence: ReplayEvidence) -> str | None:
+    """Events surround the launches: a span much longer or shorter than theirs is not believed."""
+    for span, events in zip(evidence.spans_ns, evidence.events_ns, strict=False):
+        if span is None or events is None:
+            continue
+        if span > events + CLOCKS_SLACK_NS or events > CLOCKS_RATIO * span + CLOCKS_SLACK_NS:
+            return f"Activity records say {span} ns of a replay, events {events} ns"
+    return None
+
+
+def _bound(evidence: ReplayEvidence) -> str | None:
+    spans = [span for span in evidence.spans_ns if span is not None]
+    if evidence.witness is None or not spans:
+        return None
+    mean = sum(spans) / len(spans)
+    if not contradicts(evidence.witness, mean):
+        return None
+    return (
+        f"The runner tells {mean:.0f} ns; by the judge's own clock a call takes at least "
+        f"{evidence.witness.least_ns:.0f} ns"
+    )

@@ -1,0 +1,127 @@
+"""One runner process from the judge's side: started by module name, asked, killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ...errors import InfrastructureError
+from ...messages.frames import Message, WireError
+from ...messages.runner import EndRunner, RunnerFault, RunnerReady, from_runner
+from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
+
+MODULE = "kernel_harness.tools.runner"
+ANSWER_BYTES = 64 << 20
+START_S = 60.0
+END_S = 5.0
+Answer = TypeVar("Answer", bound=Message)
+
+
+class RunnerLostError(InfrastructureError):
+    """Raised when a runner failed, said nonsense, hung or ended; `stage` names the request."""
+
+    def __init__(self, stage: str, words: str) -> None:
+        self.stage = stage
+        super().__init__(f"The runner failed at {stage}: {words}")
+
+
+class RunnerProcess:
+    """A runner that was started; its context is there once `ready` has returned.
+
+    Args:
+        device_index: the device to take.
+        environment: all of the process's environment.
+        folder: its working directory; None for this process's.
+    """
+
+    def __init__(
+        self, device_index: int, environment: Mapping[str, str], folder: Path | None = None
+    ) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = ours
+        command = [sys.executable, "-m", MODULE, "--device", str(device_index)]
+        with theirs:
+            self._process = subprocess.Popen(
+                [*command, "--control", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                env=dict(environment),
+                cwd=folder,
+                start_new_session=True,
+            )
+
+    def ready(self) -> RunnerReady:
+        """Waits for the context.
+
+        Raises:
+            RunnerLostError: when there is none within a minute.
+        """
+        return self._answer("start", RunnerReady, START_S)
+
+    def ask(
+        self, request: Message, expected: type[Answer], timeout_s: float, fds: Sequence[int] = ()
+    ) -> Answer:
+        """Sends a request and waits for its answer; descriptors stay the caller's to close.
+
+        Raises:
+            RunnerLostError: when the answer is a fault, is late, or is not the expected one. The
+                runner is of no further use then.
+        """
+        stage = str(getattr(request, "kind", "request"))
+        try:
+            send_frame(self._socket, request, fds, timeout_s=timeout_s)
+        except WireError as error:
+            raise self._lost(stage, str(error)) from error
+        return self._answer(stage, expected, timeout_s)
+
+    def timed_ask(
+        self, request: Message, expected: type[Answer], timeout_s: float
+    ) -> tuple[Answer, int]:
+        """Asks, and says how many nanoseconds passed here until the answer was there."""
+        begin = time.perf_counter_ns()
+        answer = self.ask(request, expected, timeout_s)
+        return answer, time.perf_counter_ns() - begin
+
+    def close(self) -> None:
+        """Ends the process and every process of its group; never raises."""
+        with contextlib.suppress(WireError, OSError):
+            send_frame(self._socket, EndRunner(), timeout_s=1.0)
+        self._socket.close()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            pass
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _answer(self, stage: str, expected: type[Answer], timeout_s: float) -> Answer:
+        try:
+            answer, fds = recv_frame(self._socket, from_runner, ANSWER_BYTES, timeout_s=timeout_s)
+            close_all(fds)
+        except WireClosedError as error:
+            raise self._lost(stage, self._ending()) from error
+        except WireError as error:
+            raise self._lost(stage, str(error)) from error
+        if isinstance(answer, RunnerFault):
+            raise self._lost(answer.stage, answer.message)
+        if not isinstance(answer, expected):
+            raise self._lost(stage, f"it answered with a {type(answer).__name__}")
+        return answer
+
+    def _lost(self, stage: str, words: str) -> RunnerLostError:
+        return RunnerLostError(stage, words[:1_000])
+
+    def _ending(self) -> str:
+        try:
+            return f"it ended with status {self._process.wait(END_S)}"
+        except subprocess.TimeoutExpired:
+            return "it closed its socket"

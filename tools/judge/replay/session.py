@@ -1,0 +1,184 @@
+"""One plan in one runner: memory shared, calls replayed, every output kept for its check.
+
+The tensors of a call have one address each, which the plan holds. Values for many calls lie ready
+in a second allocation, the staging memory: the runner copies a call's inputs in before it, and its
+outputs out after it. Nothing waits for the judge between two timed calls.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ...driver.virtual_memory import SharedAllocation
+from ...messages.runner import (
+    Batch,
+    BatchDone,
+    LoadPlan,
+    MapMemory,
+    MemoryMapped,
+    Move,
+    PlanLoaded,
+    Poison,
+    Replay,
+    ReplayCall,
+    Replayed,
+    ReplayTimes,
+)
+from .runner_process import RunnerProcess
+from .validation import CheckedPlan
+
+STAGING_ALIGNMENT = 256
+
+
+@dataclass(frozen=True)
+class CallTensor:
+    """A tensor of the call: its address is that of the plan's recording."""
+
+    name: str
+    address: int
+    nbytes: int
+    is_output: bool
+
+
+@dataclass(frozen=True)
+class Staging:
+    """Where the values of many calls lie: offsets into the staging memory.
+
+    Args:
+        offsets: of each tensor within one call's part.
+        call_bytes: of one call's part.
+    """
+
+    offsets: dict[str, int]
+    call_bytes: int
+
+    def offset(self, call: int, name: str) -> int:
+        """Where the tensor's value for a call begins."""
+        return call * self.call_bytes + self.offsets[name]
+
+
+def stage(tensors: Sequence[CallTensor]) -> Staging:
+    """Lays the tensors of one call out one after another."""
+    offsets: dict[str, int] = {}
+    at = 0
+    for tensor in tensors:
+        offsets[tensor.name] = at
+        at += -(-tensor.nbytes // STAGING_ALIGNMENT) * STAGING_ALIGNMENT
+    return Staging(offsets, max(at, STAGING_ALIGNMENT))
+
+
+def replay_calls(
+    tensors: Sequence[CallTensor], staging: Staging, base: int, poison: Sequence[int]
+) -> list[ReplayCall]:
+    """The moves of each call.
+
+    Args:
+        tensors: of one call.
+        staging: where their values lie.
+        base: the address of the staging memory in the runner.
+        poison: for each call, the byte that its outputs are filled with before it.
+    """
+    filled = [t for t in tensors if t.nbytes]
+    inputs = [t for t in filled if not t.is_output]
+    outputs = [t for t in filled if t.is_output]
+    return [
+        ReplayCall(
+            before=[
+                Move(
+                    source=base + staging.offset(n, t.name), destination=t.address, nbytes=t.nbytes
+                )
+                for t in inputs
+            ],
+            poison=[Poison(address=t.address, nbytes=t.nbytes, byte=byte) for t in outputs],
+            after=[
+                Move(
+                    source=t.address, destination=base + staging.offset(n, t.name), nbytes=t.nbytes
+                )
+                for t in outputs
+            ],
+        )
+        for n, byte in enumerate(poison)
+    ]
+
+
+class ReplaySession:
+    """A plan loaded into a runner.
+
+    Args:
+        runner: fresh, and used for nothing else.
+        checked: the plan.
+        arena: memory that lies at the plan's addresses in the runner; `arena_address` there.
+        staging: memory for the values of calls.
+        tensors: of one call.
+        timeout_s: for each request.
+
+    Raises:
+        RunnerLostError: when the runner fails.
+    """
+
+    def __init__(
+        self,
+        runner: RunnerProcess,
+        checked: CheckedPlan,
+        *,
+        arena: SharedAllocation,
+        arena_address: int,
+        staging: SharedAllocation,
+        tensors: Sequence[CallTensor],
+        timeout_s: float,
+    ) -> None:
+        self._runner, self._tensors, self._timeout_s = runner, tuple(tensors), timeout_s
+        self.staging = stage(tensors)
+        self.most_calls = staging.nbytes // self.staging.call_bytes
+        self._map(arena, arena_address)
+        self._base = self._map(staging, 0)
+        fd = _file_of(checked.blobs)
+        try:
+            load = LoadPlan(plan=checked.plan)
+            self.loaded = runner.ask(load, PlanLoaded, timeout_s, (fd,))
+        finally:
+            os.close(fd)
+
+    def replay(
+        self, poison: Sequence[int], *, cold: bool = True, held: bool = True, settled: bool = True
+    ) -> list[ReplayTimes]:
+        """Replays one call for each poison byte, with the values that lie in the staging memory.
+
+        Raises:
+            RunnerLostError: when the runner fails, or tells fewer times than there were calls.
+        """
+        if len(poison) > self.most_calls:
+            raise ValueError(f"The staging memory has room for {self.most_calls} calls")
+        calls = replay_calls(self._tensors, self.staging, self._base, poison)
+        request = Replay(calls=calls, cold=cold, held=held, settled=settled, scratch_byte=poison[0])
+        times = self._runner.ask(request, Replayed, self._timeout_s).times
+        return times if len(times) == len(poison) else [ReplayTimes()] * len(poison)
+
+    def wall_ns(self, calls: int, *, with_call: bool) -> int:
+        """How long a batch of (flush + call), or of flushes alone, took by this process's clock."""
+        request = Batch(calls=calls, with_call=with_call)
+        return self._runner.timed_ask(request, BatchDone, self._timeout_s)[1]
+
+    def _map(self, memory: SharedAllocation, address: int) -> int:
+        request = MapMemory(address=address, nbytes=memory.nbytes)
+        return self._runner.ask(request, MemoryMapped, self._timeout_s, (memory.fd,)).address
+
+
+def batches(wall_ns: Callable[[bool], int], count: int) -> tuple[list[float], list[float]]:
+    """Batches with and without calls, alternating so that drift falls on both alike."""
+    with_calls: list[float] = []
+    flushes: list[float] = []
+    for number in range(count):
+        for with_call in (True, False) if number % 2 else (False, True):
+            (with_calls if with_call else flushes).append(float(wall_ns(with_call)))
+    return with_calls, flushes
+
+
+def _file_of(blobs: Sequence[bytes]) -> int:
+    fd = os.memfd_create("launch_plan", os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        for blob in blobs:
+            file.write(blob)
+    return fd

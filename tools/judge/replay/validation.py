@@ -1,0 +1,145 @@
+"""What a launch plan's bytes must show before a runner is given them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import ValidationError
+
+from ...driver.cubin import Cubin, CubinError, read_cubin
+from ...messages.launch_plan import (
+    ARENA_BASE,
+    DeviceCopy,
+    KernelLaunch,
+    LaunchPlan,
+    Memset,
+    split_blobs,
+)
+
+Range = tuple[int, int]
+"""The first address, and the one after the last."""
+
+
+class PlanFault(StrEnum):
+    """What is wrong with a plan."""
+
+    FORM = "form"
+    """It is not a plan, or exceeds its limits."""
+    BLOBS = "blobs"
+    """The file beside it is not what it says."""
+    MODULE = "module"
+    """A module is no cubin for this device, or lacks a kernel or variable."""
+    MEMORY = "memory"
+    """A copy or memset touches memory that is not the call's, or there is too much of it."""
+
+
+class PlanError(Exception):
+    """Raised for a plan that no runner may be given; the candidate's failure, told as `claimed`."""
+
+    def __init__(self, fault: PlanFault, words: str) -> None:
+        self.fault, self.words = fault, words
+        super().__init__(words)
+
+
+@dataclass(frozen=True)
+class CheckedPlan:
+    """A plan that holds together, and its blobs in its order."""
+
+    plan: LaunchPlan
+    blobs: tuple[bytes, ...]
+
+
+def check_plan(
+    said: object,
+    file: bytes | memoryview,
+    *,
+    architecture: str,
+    arena: Sequence[Range],
+    scratch_bytes: int,
+) -> CheckedPlan:
+    """Validates a plan and the file beside it.
+
+    Args:
+        said: the plan as plain data, or as a `LaunchPlan`.
+        file: the blobs, one after another.
+        architecture: of the device, e.g. 'sm_90'.
+        arena: what the judge shares with candidate and runner.
+        scratch_bytes: the most that the plan's own regions may take.
+
+    Raises:
+        PlanError: naming the first fault.
+    """
+    plan = _parsed(said)
+    if plan.architecture != architecture:
+        words = f"The plan is for {plan.architecture}, the device is {architecture}"
+        raise PlanError(PlanFault.MODULE, words)
+    try:
+        blobs = split_blobs(plan.blobs, file)
+    except ValueError as error:
+        raise PlanError(PlanFault.BLOBS, str(error)) from error
+    _check_modules(plan, [_cubin(n, data) for n, data in enumerate(blobs[: len(plan.modules)])])
+    _check_memory(plan, arena, scratch_bytes)
+    return CheckedPlan(plan, tuple(blobs))
+
+
+def _parsed(said: object) -> LaunchPlan:
+    try:
+        return LaunchPlan.model_validate(said)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise PlanError(PlanFault.FORM, f"{place}: {first['msg']}"[:300]) from error
+
+
+def _cubin(number: int, data: bytes) -> Cubin:
+    try:
+        return read_cubin(data)
+    except CubinError as error:
+        raise PlanError(PlanFault.MODULE, f"Module {number}: {error}") from error
+
+
+def _check_modules(plan: LaunchPlan, cubins: Sequence[Cubin]) -> None:
+    for node in plan.kernels:
+        if node.function not in cubins[node.module].kernels:
+            words = f"Module {node.module} has no kernel {node.function[:120]}"
+            raise PlanError(PlanFault.MODULE, words)
+    for image in plan.globals:
+        nbytes = cubins[image.module].globals().get(image.name)
+        if nbytes != plan.contents[image.content].nbytes:
+            words = f"Module {image.module} has no variable {image.name[:120]} of this size"
+            raise PlanError(PlanFault.MODULE, words)
+
+
+def _check_memory(plan: LaunchPlan, arena: Sequence[Range], scratch_bytes: int) -> None:
+    total = sum(region.nbytes for region in plan.regions)
+    if total > scratch_bytes:
+        words = f"The plan wants {total} bytes of scratch; {scratch_bytes} can be had"
+        raise PlanError(PlanFault.MEMORY, words)
+    for begin, end in arena:
+        if begin < ARENA_BASE or end < begin:
+            raise ValueError(f"The arena at {begin:#x} is not in the part for shared memory")
+    allowed = [*arena, *((r.address, r.address + r.nbytes) for r in plan.regions)]
+    for number, node in enumerate(plan.nodes):
+        for begin, end in touched(node):
+            if not any(a <= begin and end <= b for a, b in allowed):
+                words = f"Node {number}, a {node.kind}, touches {begin:#x}, which is not the call's"
+                raise PlanError(PlanFault.MEMORY, words)
+
+
+def touched(node: KernelLaunch | Memset | DeviceCopy) -> list[Range]:
+    """The memory that a copy or memset reads and writes; what a kernel touches no one can say."""
+    if isinstance(node, Memset):
+        width = node.width * node.element_bytes
+        return [_rows(node.address, width, node.height, node.pitch)]
+    if isinstance(node, DeviceCopy):
+        return [
+            _rows(node.source, node.width_bytes, node.height, node.source_pitch),
+            _rows(node.destination, node.width_bytes, node.height, node.destination_pitch),
+        ]
+    return []
+
+
+def _rows(address: int, width: int, height: int, pitch: int) -> Range:
+    return address, address + (height - 1) * max(pitch, width) + width
