@@ -1,0 +1,409 @@
+"""Records calls in this process and replays them in a runner, on a real GPU; prints what it saw.
+
+    python tests/gpu/replay_probe.py [--device 0] [--only NAME] [--json FILE]
+
+Each case is tried by itself; what fails says why. Run it in a fresh process: the allocator that
+records must be installed before CUDA starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from kernel_harness.tools.candidate.recording.allocator import ScratchAllocator, build_library
+from kernel_harness.tools.candidate.recording.recorder import CallRecorder
+from kernel_harness.tools.driver import library, virtual_memory
+from kernel_harness.tools.driver.cupti import ActivityRecorder, Cupti
+from kernel_harness.tools.judge.replay.decision import ReplayEvidence, decide
+from kernel_harness.tools.judge.replay.output_checks import check_outputs, poison_bytes, same_bits
+from kernel_harness.tools.judge.replay.runner_process import RunnerProcess
+from kernel_harness.tools.judge.replay.session import CallTensor, ReplaySession, batches
+from kernel_harness.tools.judge.replay.validation import check_plan
+from kernel_harness.tools.judge.replay.witness import witness_of
+from kernel_harness.tools.messages.launch_plan import ARENA_BASE, ARENA_BYTES
+
+KERNELS = Path(__file__).resolve().parents[2] / "kernels"
+ARENA = 512 << 20
+STAGING = 8 << 30
+CALLS = 30
+WITNESS_CALLS = 200
+BUDGET_S = 110.0
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
+Shapes = dict[str, tuple[tuple[int, ...], torch.dtype]]
+Run = Callable[..., Any]
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class View:
+    """What torch needs to view memory that it did not allocate."""
+
+    def __init__(self, address: int, nbytes: int) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": (nbytes,),
+            "typestr": "|u1",
+            "data": (address, False),
+            "version": 3,
+        }
+
+
+def view(address: int, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    count = dtype.itemsize
+    for extent in shape:
+        count *= extent
+    return torch.as_tensor(View(address, count), device="cuda").view(dtype).view(shape)
+
+
+def gdn_decode(batch: int) -> tuple[Run, Shapes, Shapes, list[Any]]:
+    folder = next(KERNELS.glob("gdn_decode_*"))
+    definition = json.loads((folder / "definition.json").read_text())
+    path = folder / "solutions" / "triton_split_v" / "kernel.py"
+    spec = importlib.util.spec_from_file_location("probed_kernel", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    axes = {name: axis.get("value") for name, axis in definition["axes"].items()}
+    axes["batch_size"] = batch
+
+    def shapes(kind: str) -> Shapes:
+        return {
+            name: (tuple(axes[a] or 1 for a in tensor["shape"]), DTYPES[tensor["dtype"]])
+            for name, tensor in definition[kind].items()
+            if tensor["shape"]
+        }
+
+    return module.run, shapes("inputs"), shapes("outputs"), [0.088]
+
+
+def matmul_softmax(rows: int, inner: int, columns: int) -> tuple[Run, Shapes, Shapes, list[Any]]:
+    def run(x: Any, w: Any, out: Any) -> None:
+        out.copy_(torch.softmax(x @ w, dim=-1))
+
+    half = torch.bfloat16
+    inputs: Shapes = {"x": ((rows, inner), half), "w": ((inner, columns), half)}
+    return run, inputs, {"out": ((rows, columns), half)}, []
+
+
+def two_streams() -> tuple[Run, Shapes, Shapes, list[Any]]:
+    side = torch.cuda.Stream()
+
+    def run(x: Any, y: Any, out: Any) -> None:
+        here = torch.cuda.current_stream()
+        side.wait_stream(here)
+        with torch.cuda.stream(side):
+            doubled = y * 2
+            doubled.record_stream(here)
+        added = x + 1
+        here.wait_stream(side)
+        torch.add(added, doubled, out=out)
+
+    shape = ((1024, 1024), torch.float32)
+    return run, {"x": shape, "y": shape}, {"out": shape}, []
+
+
+def counter() -> tuple[Run, Shapes, Shapes, list[Any]]:
+    """Keeps a buffer of its own between calls, filled before: its content travels in the plan."""
+    kept = torch.arange(4096, dtype=torch.float32, device="cuda")
+
+    def run(x: Any, out: Any) -> None:
+        torch.add(x, kept, out=out)
+
+    return run, {"x": ((4096,), torch.float32)}, {"out": ((4096,), torch.float32)}, []
+
+
+def synchronising() -> tuple[Run, Shapes, Shapes, list[Any]]:
+    """Reads a value back: it cannot be recorded, and must say so."""
+
+    def run(x: Any, out: Any) -> None:
+        torch.mul(x, float(x[0].item()), out=out)
+
+    return run, {"x": ((4096,), torch.float32)}, {"out": ((4096,), torch.float32)}, []
+
+
+CASES: dict[str, Callable[[], tuple[Run, Shapes, Shapes, list[Any]]]] = {
+    "gdn_decode B=1": lambda: gdn_decode(1),
+    "gdn_decode B=16": lambda: gdn_decode(16),
+    "gdn_decode B=64": lambda: gdn_decode(64),
+    "matmul+softmax": lambda: matmul_softmax(512, 1024, 1024),
+    "split-k matmul+softmax": lambda: matmul_softmax(64, 16384, 128),
+    "two streams": two_streams,
+    "kept scratch": counter,
+    "synchronising (not replayable)": synchronising,
+}
+
+
+class Probe:
+    """One device, one arena on the candidate's side and one on the runner's."""
+
+    def __init__(self, device: int) -> None:
+        self.device = device
+        self.driver = library.CudaDriver()
+        self.driver.call("cuInit", 0)
+        self.began = time.monotonic()
+        scratch = ScratchAllocator(build_library(Path(tempfile.mkdtemp())))
+        cupti = Cupti()
+        self.recorder = CallRecorder(self.driver, scratch, cupti)
+        torch.cuda.set_device(device)
+        torch.cuda.init()
+        torch.empty(1, device="cuda")
+        virtual_memory.reserve(self.driver, ARENA_BYTES, ARENA_BASE)
+        shared = virtual_memory.allocate_shared
+        self.arena = shared(self.driver, ARENA, device, ARENA_BASE)
+        self.theirs = shared(self.driver, ARENA, device)
+        self.staging = shared(self.driver, STAGING, device)
+        self.l2 = library.l2_bytes(self.driver, device)
+        flushed = library.allocate(self.driver, 2 * self.l2)
+        self.flushed = view(flushed, (2 * self.l2,), torch.uint8)
+        self.activities = ActivityRecorder(cupti)
+        self.results: list[dict[str, Any]] = []
+
+    def case(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = {"case": name}
+        runner: RunnerProcess | None = None
+        try:
+            begin = time.perf_counter()
+            runner = RunnerProcess(self.device, dict(os.environ))  # noqa: TID251
+            self._steps(name, found, runner, begin)
+        except Exception as error:
+            found["failed"] = f"{type(error).__name__}: {error}"[:600]
+            found["where"] = traceback.format_exc().strip().splitlines()[-3:-1]
+        finally:
+            if runner is not None:
+                runner.close()
+        self.results.append(found)
+        return found
+
+    def _steps(self, name: str, found: dict[str, Any], runner: RunnerProcess, begin: float) -> None:
+        run, inputs, outputs, scalars = CASES[name]()
+        tensors, views = self._place(inputs, outputs)
+        arguments = [views[n] for n in inputs] + scalars + [views[n] for n in outputs]
+        torch.manual_seed(1)
+        self._draw({n: views[n] for n in inputs})
+
+        def call() -> None:
+            run(*arguments)
+
+        for _ in range(3):
+            call()
+        torch.cuda.synchronize()
+        found["ordinary_us"] = self._ordinary(call)
+        mark = time.perf_counter()
+        recording = self.recorder.record(call, self.device)
+        found["record_ms"] = _ms(mark)
+        if recording.built is None:
+            found["claimed"] = recording.reason
+            return
+        plan, blobs = recording.built.plan, recording.built.blobs
+        found["plan"] = {
+            "nodes": [getattr(n, "function", n.kind)[:60] for n in plan.nodes],
+            "edges": len(plan.edges),
+            "modules_kb": [b.nbytes >> 10 for b in plan.modules],
+            "regions": len(plan.regions),
+            "contents_kb": sum(b.nbytes for b in plan.contents) >> 10,
+            "globals": [g.name[:60] for g in plan.globals],
+            "plan_bytes": len(plan.model_dump_json()),
+        }
+        mark = time.perf_counter()
+        checked = check_plan(
+            plan,
+            b"".join(blobs),
+            architecture=plan.architecture,
+            arena=[(ARENA_BASE, ARENA_BASE + ARENA)],
+            scratch_bytes=64 << 30,
+        )
+        found["validate_ms"] = _ms(mark)
+        ready = runner.ready()
+        found["runner_ready_ms"] = _ms(begin)
+        found["context_ms"] = ready.context_ns / 1e6
+        found["clock_note"] = ready.clock_note
+        mark = time.perf_counter()
+        session = ReplaySession(
+            runner,
+            checked,
+            arena=self.theirs,
+            arena_address=ARENA_BASE,
+            staging=self.staging,
+            tensors=tensors,
+            timeout_s=20.0,
+        )
+        found["session_ms"] = _ms(mark)
+        found["modules_ms"] = session.loaded.modules_ns / 1e6
+        found["scratch_ms"] = session.loaded.memory_ns / 1e6
+        self._replays(found, session, tensors, inputs, outputs, call, views)
+
+    def _replays(
+        self,
+        found: dict[str, Any],
+        session: ReplaySession,
+        tensors: list[CallTensor],
+        inputs: Shapes,
+        outputs: Shapes,
+        call: Callable[[], None],
+        views: dict[str, torch.Tensor],
+    ) -> None:
+        count = min(CALLS, session.most_calls)
+        staged = [self._staged(session, n, inputs | outputs) for n in range(count)]
+        for values in staged:
+            self._draw({n: values[n] for n in inputs})
+        torch.cuda.synchronize()
+        mark = time.perf_counter()
+        session.replay(poison_bytes(1, 0))
+        found["first_replay_ms"] = _ms(mark)
+        mark = time.perf_counter()
+        times = session.replay(poison_bytes(count, 1))
+        found["replays_ms"] = _ms(mark)
+        came = [{n: values[n].cpu() for n in outputs} for values in staged]
+        expected = [self._expected(values, inputs, outputs, call, views) for values in staged]
+        check = check_outputs(came, expected, same_bits)
+        found["equal"] = f"{check.checked - check.wrong} of {check.checked}"
+        found["first_difference"] = check.first
+        found["span_us"] = _median([t.span_ns for t in times])
+        found["events_us"] = _median([t.events_ns for t in times])
+        found["enqueue_us"] = _median([t.enqueue_ns for t in times])
+        found["activities"] = sorted({len(t.activities) for t in times})
+        for words, options in {
+            "not_held_us": {"held": False},
+            "not_settled_us": {"settled": False},
+            "neither_us": {"held": False, "settled": False},
+            "warm_us": {"cold": False},
+        }.items():
+            more = session.replay(poison_bytes(count, 1), **options)
+            found[words] = _median([t.span_ns for t in more])
+        self._witness(found, session, times, check)
+
+    def _witness(
+        self, found: dict[str, Any], session: ReplaySession, times: Any, check: Any
+    ) -> None:
+        def wall(with_call: bool) -> int:
+            return session.wall_ns(WITNESS_CALLS, with_call=with_call)
+
+        wall(True)
+        with_calls, flushes = batches(wall, 6)
+        witness = witness_of(with_calls, flushes, WITNESS_CALLS, surplus_ns=0.0)
+        found["wall_us"] = round(witness.mean_ns / 1e3, 3)
+        found["wall_error_us"] = round(witness.error_ns / 1e3, 3)
+        found["flush_us"] = round(median(flushes) / WITNESS_CALLS / 1e3, 3)
+        evidence = ReplayEvidence(
+            outputs_checked=check.checked,
+            outputs_wrong=check.wrong,
+            wrong=check.first,
+            spans_ns=tuple(t.span_ns for t in times),
+            events_ns=tuple(t.events_ns for t in times),
+        )
+        decision = decide(evidence)
+        found["decision"] = f"{decision.clock} {decision.words}".strip()
+
+    def _place(
+        self, inputs: Shapes, outputs: Shapes
+    ) -> tuple[list[CallTensor], dict[str, torch.Tensor]]:
+        tensors: list[CallTensor] = []
+        views: dict[str, torch.Tensor] = {}
+        at = ARENA_BASE + (1 << 20)
+        for name, (shape, dtype) in (inputs | outputs).items():
+            views[name] = view(at, shape, dtype)
+            nbytes = views[name].numel() * dtype.itemsize
+            tensors.append(CallTensor(name, at, nbytes, name in outputs))
+            at += -(-nbytes // 4096) * 4096 + 8192
+        return tensors, views
+
+    def _staged(self, session: ReplaySession, number: int, shapes: Shapes) -> dict[str, Any]:
+        return {
+            name: view(self.staging.address + session.staging.offset(number, name), shape, dtype)
+            for name, (shape, dtype) in shapes.items()
+        }
+
+    def _draw(self, values: dict[str, torch.Tensor]) -> None:
+        for value in values.values():
+            value.copy_(torch.randn(value.shape, device="cuda") * 0.3)
+
+    def _expected(
+        self,
+        values: dict[str, torch.Tensor],
+        inputs: Shapes,
+        outputs: Shapes,
+        call: Callable[[], None],
+        views: dict[str, torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
+        for name in inputs:
+            views[name].copy_(values[name])
+        for name in outputs:
+            views[name].view(torch.uint8).fill_(0xFF)
+        call()
+        torch.cuda.synchronize()
+        return {name: views[name].cpu() for name in outputs}
+
+    def _ordinary(self, call: Callable[[], None]) -> float | None:
+        """The median span here, as candidates' processes are timed: a flush, a pause, the call."""
+        self.activities.collect()
+        for number in range(CALLS):
+            self.flushed.zero_()
+            torch.cuda.synchronize()
+            self.activities.mark(number + 1)
+            call()
+            self.activities.unmark()
+            torch.cuda.synchronize()
+        spans: dict[int, list[tuple[int, int]]] = {}
+        for activity in self.activities.collect():
+            if activity.mark is not None:
+                spans.setdefault(activity.mark, []).append((activity.start, activity.end))
+        return _median([max(e for _, e in s) - min(b for b, _ in s) for s in spans.values()])
+
+
+def _ms(since: float) -> float:
+    return round((time.perf_counter() - since) * 1e3, 2)
+
+
+def _median(values: list[int | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return round(median(known) / 1e3, 3) if known else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", type=int, default=0)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--json", default="")
+    options = parser.parse_args()
+    began = time.monotonic()
+    probe = Probe(options.device)
+    versions = f"torch {torch.__version__}, {torch.cuda.get_device_name()}"
+    say(f"{versions}, L2 {probe.l2 >> 20} MiB, set up in {time.monotonic() - began:.1f} s")
+    for name in CASES:
+        if options.only not in name:
+            continue
+        if time.monotonic() - began > BUDGET_S:
+            say(f"{name}: left out, the time is up")
+            continue
+        mark = time.monotonic()
+        found = probe.case(name)
+        say(f"\n== {name} ({time.monotonic() - mark:.1f} s)")
+        for key, value in found.items():
+            if key != "case":
+                say(f"   {key:18} {value}")
+    say("\ncase | equal | ordinary | replay | events | wall-flush | decision (µs)")
+    for r in probe.results:
+        verdict = r.get("failed") or r.get("claimed") or r.get("decision")
+        figures = [r.get(k) for k in ("equal", "ordinary_us", "span_us", "events_us", "wall_us")]
+        say(" | ".join(map(str, [r["case"], *figures, verdict])))
+    if options.json:
+        Path(options.json).write_text(json.dumps(probe.results))
+
+
+if __name__ == "__main__":
+    main()
