@@ -81,7 +81,7 @@ nothing() { echo "as it should be"; }
 checks() { sed -n 's/^Passed: \([0-9]*\/[0-9]*\).*/\1 checks/p' "$work/step.log"; }
 tools() { echo "$(grep -o '"inputSchema"' "$work/step.log" | wc -l) tools, every schema valid"; }
 
-# The suite counts what needs fixtures as failed; these are counted apart, for each has its reason.
+# The suite counts what needs fixtures as failed; these are counted separately, for each has its reason.
 scenarios() {
     awk -v left_out="$(sed -n 's/^  - //p' "$baseline" | tr '\n' ' ')" '
         BEGIN { split(left_out, names, " "); for (i in names) out[names[i]] = 1 }

@@ -1,14 +1,15 @@
-"""Goes once round the loop with a real MCP client: the tour a newcomer takes first.
+"""Runs the whole loop once with a real MCP client: what a newcomer runs first.
 
 Starts the server as a client would, over stdio, and calls its tools: environment, workloads,
-regimes, workspace, baseline, a wrong candidate, a better one, the archive. Everything it leaves
-behind lies in one folder, named at the end.
+regimes, workspace, baseline, a wrong candidate, a better one, the archive. All files are left in
+one folder, named at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ console = Console(highlight=False)
 
 
 class Tour:
-    """One connected client and the words around its calls."""
+    """A connected client that prints its calls and their answers."""
 
     def __init__(self, client: Client, scope: str) -> None:
         self.client = client
@@ -40,8 +41,14 @@ class Tour:
         words = ", ".join(f"{k}={_short(v)}" for k, v in arguments.items())
         console.print(f"[dim]→ {tool}({words})[/]")
 
+        shown = ""
+
         async def progress(done: float, total: float | None, message: str | None) -> None:
-            console.print(f"  [dim]… {message or ''}[/]")
+            nonlocal shown
+            step = re.sub(r" \(\d+ s\)$", "", message or "")
+            if step != shown:
+                console.print(f"  [dim]… {step}[/]")
+            shown = step
 
         result = await self.client.call_tool(tool, arguments, progress_callback=progress)
         content = result.structured_content
@@ -112,7 +119,7 @@ async def tour(data_dir: Path, scope: str) -> None:
             "The shipped Triton kernel is the starting point.",
             tags=["baseline"],
         )
-        steps.heading("4  A candidate that is wrong: what an agent is told")
+        steps.heading("4  A wrong candidate: what an agent is told")
         await steps.trial(
             "demo-wrong",
             "triton_baseline",

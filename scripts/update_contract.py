@@ -1,7 +1,6 @@
-"""Writes down what the server promises its clients: tools, resources, prompts, schemas, hints.
+"""Writes the snapshot of the server's contract: tools, resources, prompts, schemas, annotations.
 
-Run it after a wanted change and read the diff: every line of it is something that a client, a
-skill or a habit may rely on.
+Run it after an intended change and read the diff: clients and skills may rely on every line.
 """
 
 from __future__ import annotations

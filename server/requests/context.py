@@ -126,29 +126,30 @@ class ProgressRelay:
     async def __call__(self, done: float, total: float, message: str) -> None:
         """Reports one step, at a value above the last, as the protocol demands."""
         words = _ELAPSED.sub("", message)
-        if words == self._message and done <= self._done:
+        same = words == self._message
+        if same and done <= self._done:
             return  # not a new step; `beat` repeats it
         if done < self._done:
             self._before = self._value
         self._done = done
         self._total = self._before + total
         self._message = words
-        self._step_at = time.monotonic()
-        await self._say(max(self._before + done, self._value + _STEP), words)
+        if not same:
+            self._step_at = time.monotonic()
+        await self._say(max(self._before + done, self._value + _STEP))
 
     async def beat(self) -> None:
         """Repeats the last step with the seconds it has taken, until cancelled."""
         while True:
             await anyio.sleep(self._every_s / 4)
-            now = time.monotonic()
-            if now - self._said_at >= self._every_s * 0.75:
-                elapsed = round(now - self._step_at)
-                words = f"{self._message} ({elapsed} s)" if elapsed else self._message
-                await self._say(self._value + _STEP, words)
+            if time.monotonic() - self._said_at >= self._every_s * 0.75:
+                await self._say(self._value + _STEP)
 
-    async def _say(self, value: float, message: str) -> None:
+    async def _say(self, value: float) -> None:
         self._value = value
         self._said_at = time.monotonic()
+        elapsed = round(self._said_at - self._step_at)
+        message = f"{self._message} ({elapsed} s)" if elapsed else self._message
         total = None if self._total is None else max(self._total, value)
         await self._ctx.report_progress(value, total, message)
 

@@ -29,7 +29,7 @@ def understood(words: list[str]) -> bool:
             schema, description = tool_schemas()[tool]
             cli._tool_parser(name, tool, description, schema, positional).parse_args(rest)
         else:
-            cli._parser().parse_args([name, *rest])
+            cli.build_parser().parse_args([name, *rest])
     except SystemExit as end:
         return end.code == 0
     return True
@@ -47,7 +47,7 @@ def test_every_command_is_one_that_the_command_line_understands(page):
 
 def house_commands() -> set[str]:
     """The names of all commands but the tools'."""
-    choices = next(a.choices for a in cli._parser()._actions if isinstance(a.choices, dict))
+    choices = next(a.choices for a in cli.build_parser()._actions if isinstance(a.choices, dict))
     return set(choices)
 
 
