@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...tools.documents import candidate_uri
+from ...tools.text import shorten
 from ..resources.skills import SCHEME as SKILL_SCHEME
 from .archive_models import (
     AdvicePart,
@@ -26,7 +27,7 @@ from .archive_models import (
     SearchAnswer,
     SelectionAnswer,
 )
-from .text import Detail, counted, cut, fitted, lines, number, plain, showing, table
+from .text import Detail, counted, cut, fitted, lines, number, showing, table
 
 if TYPE_CHECKING:
     from ...tools.archive.archiving import AnchorCheck, ArchivedCandidate
@@ -87,7 +88,7 @@ def anchors_part(check: AnchorCheck | None) -> AnchorsPart | None:
     if check is None:
         return None
     problems = check.report.problems
-    said = [f"{p.path}:{p.line}: {plain(p.words, 160)}" for p in problems[:ANCHOR_PROBLEMS]]
+    said = [f"{p.path}:{p.line}: {cut(p.words, 160)}" for p in problems[:ANCHOR_PROBLEMS]]
     left = len(problems) - len(said)
     return AnchorsPart(
         parent=check.parent,
@@ -133,7 +134,7 @@ def search_answer(found: Found, definition: str | None, detail: Detail) -> Searc
                 NotePart(
                     skill_uri=SKILL_SCHEME + note.path,
                     heading=note.heading,
-                    excerpt=cut(note.excerpt, WORDS[detail]) or "",
+                    excerpt=shorten(note.excerpt, WORDS[detail]),
                 )
                 for note in found.notes
             ],
@@ -183,9 +184,9 @@ def _notes_words(found: Found) -> list[str]:
 def _directions(directions: Sequence[Direction], detail: Detail) -> list[DirectionPart]:
     return [
         DirectionPart(
-            technique=cut(direction.technique, 120) or "",
+            technique=shorten(direction.technique, 120),
             definition=direction.definition,
-            words=cut(plain(direction.words, 2_000), WORDS[detail]) or "",
+            words=shorten(direction.words, WORDS[detail]),
             tried=direction.tried,
             evidence=list(direction.evidence)[:4],
         )
@@ -203,14 +204,14 @@ def _candidate(node: Node, detail: Detail) -> CandidatePart:
         hardware=node.hardware,
         status=node.status,
         outcome=str(node.outcome),
-        outcome_words=cut(node.outcome_words, 160) or "",
+        outcome_words=shorten(node.outcome_words, 160),
         latency_us=node.latency_us,
         speedup=node.speedup,
         technique=list(node.technique)[:6],
         parents=list(node.parents),
-        failure=plain(node.failure, most),
-        hypothesis=plain(node.hypothesis, most),
-        lesson=plain(node.lesson, most),
+        failure=cut(node.failure, most),
+        hypothesis=cut(node.hypothesis, most),
+        lesson=cut(node.lesson, most),
         evaluation_id=node.evaluation_id,
     )
 
@@ -277,10 +278,10 @@ def context_answer(context: RoleContext) -> ContextAnswer:
                     relation=entry.relation,
                     outcome=entry.outcome,
                     technique=list(entry.technique),
-                    hypothesis=plain(entry.hypothesis, 600),
-                    lesson=plain(entry.lesson, 600),
-                    error=plain(entry.error, 1_200),
-                    diff=plain(entry.diff, 4_000),
+                    hypothesis=cut(entry.hypothesis, 600),
+                    lesson=cut(entry.lesson, 600),
+                    error=cut(entry.error, 1_200),
+                    diff=cut(entry.diff, 4_000),
                 )
                 for entry in entries
             ],
@@ -315,7 +316,7 @@ def promotion_answer(candidate_id: str, decision: PromotionDecision | None) -> P
                     (
                         rule.name,
                         ("yes" if rule.passed else "NO") if rule.applied else "–",
-                        cut(rule.words, 110) or "",
+                        shorten(rule.words, 110),
                     )
                     for rule in decision.rules[:20]
                 ],
@@ -337,7 +338,7 @@ def promotion_answer(candidate_id: str, decision: PromotionDecision | None) -> P
                 applied=rule.applied,
                 number=rule.number,
                 limit=rule.limit,
-                words=cut(rule.words, 500) or "",
+                words=shorten(rule.words, 500),
             )
             for rule in decision.rules
         ],

@@ -19,6 +19,7 @@ from ...tools.schema.evaluation import (
     Status,
     WorkloadResult,
 )
+from ...tools.text import shorten
 from .archive import anchor_words, anchors_part
 from .models import (
     ErrorPart,
@@ -43,7 +44,6 @@ from .text import (
     lines,
     microseconds,
     number,
-    plain,
     showing,
     table,
 )
@@ -97,7 +97,7 @@ def evaluation_answer(
 def _seen(sighting: PriorRun) -> SeenPart:
     return SeenPart(
         exact=sighting.exact,
-        words=plain(sighting.words, 400) or "",
+        words=shorten(sighting.words, 400),
         candidates=[node.candidate_id for node in sighting.candidates[:5]],
     )
 
@@ -133,7 +133,7 @@ def _answer(
         static=static_parts(evaluation.static),
         static_note=static_note(evaluation.static),
         evidence=_evidence(evaluation.evidence, chosen),
-        log=plain(evaluation.log, LOG_CHARACTERS[detail]),
+        log=cut(evaluation.log, LOG_CHARACTERS[detail]),
         seen_before=seen,
         content_hash=evaluation.content_hash,
         evaluation_uri=uri,
@@ -157,7 +157,7 @@ def _failure(failure: Failure | None, excerpt: int) -> FailurePart | None:
         return None
     fields = failure.model_dump(mode="json", exclude={"excerpt", "held_out"})
     return FailurePart(
-        **fields, held_out=failure.held_out or None, excerpt=plain(failure.excerpt, excerpt)
+        **fields, held_out=failure.held_out or None, excerpt=cut(failure.excerpt, excerpt)
     )
 
 
@@ -220,7 +220,7 @@ def _integrity(evaluation: Evaluation) -> IntegrityPart:
             FindingPart(
                 claim=finding.claim,
                 severity=finding.severity.value,
-                message=plain(finding.message, 600) or "",
+                message=shorten(finding.message, 600),
             )
             for finding in findings[:8]
         ],
@@ -320,7 +320,7 @@ def _unsaid(failure: Failure) -> list[str]:
     if failure.mismatched is not None and total and spread not in failure.message:
         parts.append(f"{spread} differ")
     if failure.cluster and failure.cluster not in failure.message:
-        parts.append(cut(failure.cluster, 300) or "")
+        parts.append(shorten(failure.cluster, 300))
     return parts
 
 
@@ -372,7 +372,7 @@ def _findings_words(evaluation: Evaluation) -> str | None:
     loud = [f for f in evaluation.integrity.findings if f.severity is not Severity.NOTE]
     if not loud:
         return None
-    return "Integrity: " + " ".join(f"[{f.claim}] {plain(f.message, 300)}" for f in loud[:3])
+    return "Integrity: " + " ".join(f"[{f.claim}] {cut(f.message, 300)}" for f in loud[:3])
 
 
 def sol_percents(result: WorkloadResult) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...tools.documents import profile_uri
+from ...tools.text import shorten
 from .profiling_models import (
     DifferencePart,
     EventPart,
@@ -32,7 +33,6 @@ from .text import (
     lines,
     microseconds,
     number,
-    plain,
     showing,
     table,
 )
@@ -108,7 +108,7 @@ def _profile_words(profile: Profile) -> str:
 def _workload_words(workload: WorkloadProfile) -> str:
     head = f"{workload.uuid[:8]} {axes_words(workload.axes)}"
     if workload.failure:
-        return f"{head}: not profiled: {plain(workload.failure, 300)}"
+        return f"{head}: not profiled: {cut(workload.failure, 300)}"
     diagnosis = workload.bottleneck
     limit = diagnosis.bottleneck.value.replace("_", " ") if diagnosis else "not told"
     level = f" at {diagnosis.level}" if diagnosis and diagnosis.level else ""
@@ -134,7 +134,7 @@ def _workload(workload: WorkloadProfile, kernels: int) -> ProfiledWorkload:
             for h in workload.hints[:5]
         ],
         kernels=[_kernel(kernel) for kernel in workload.kernels[:kernels]],
-        failure=plain(workload.failure, 1_000),
+        failure=cut(workload.failure, 1_000),
     )
 
 
@@ -256,7 +256,7 @@ def sanitizer_answer(report: SanitizerReport) -> SanitizerAnswer:
         summary = lines(
             f"{len(findings)} findings. Next: mend the first; one fault often shows as many.",
             *(
-                f"{f.kind} at {f.file or f.kernel or '?'}:{f.line or '?'}: {plain(f.message, 200)}"
+                f"{f.kind} at {f.file or f.kernel or '?'}:{f.line or '?'}: {cut(f.message, 200)}"
                 for f in findings[:6]
             ),
         )
@@ -272,7 +272,7 @@ def sanitizer_answer(report: SanitizerReport) -> SanitizerAnswer:
             SanitizerFindingPart(
                 tool=finding.tool.value,
                 kind=finding.kind,
-                message=plain(finding.message, 400) or "",
+                message=shorten(finding.message, 400),
                 kernel=finding.kernel,
                 file=finding.file,
                 line=finding.line,

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...tools.schema.evaluation import StaticCheck, StaticKernel
+from ...tools.text import shorten
 from .models import StaticPart
-from .text import axes_words, cut, lines, showing
+from .text import axes_words, lines, showing
 
 STATIC_ROWS = 12
 SUMMARY_ROWS = 6
@@ -43,7 +44,7 @@ def static_parts(check: StaticCheck | None) -> list[StaticPart]:
 def config_words(config: Mapping[str, Any]) -> str:
     """A kernel's constants and launch options, e.g. 'BLOCK=64, num_warps=4'."""
     words = ", ".join(f"{name}={value}" for name, value in config.items())
-    return cut(words, CONFIG_CHARACTERS) or ""
+    return shorten(words, CONFIG_CHARACTERS)
 
 
 def mix_words(instructions: Mapping[str, int]) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from ...tools.schema.evaluation import Isolation
+from ...tools.text import shorten
 from .models import Answer, IsolationPart
 
 BUDGET_CHARACTERS = 24_000
@@ -52,7 +53,7 @@ def _shortened(answer: A, longest: int) -> A:
 
     def shorter(value: Any) -> Any:
         if isinstance(value, str):
-            return plain(value, longest) or ""
+            return shorten(value, longest)
         if isinstance(value, list):
             return [shorter(part) for part in value]
         if isinstance(value, dict):
@@ -63,23 +64,8 @@ def _shortened(answer: A, longest: int) -> A:
 
 
 def cut(text: str | None, most: int) -> str | None:
-    """The head and the tail of a text that is too long, with what was left out said."""
-    if text is None or len(text) <= most:
-        return text or None
-    head, tail = int(most * 0.7), int(most * 0.3)
-    return f"{text[:head]}\n… {len(text) - head - tail} characters left out …\n{text[-tail:]}"
-
-
-def plain(text: str | None, most: int) -> str | None:
-    """Untrusted text: cut, and without control characters that could redraw a terminal."""
-    return None if text is None else without_controls(cut(text, most) or "") or None
-
-
-def without_controls(text: str) -> str:
-    """The printable characters of a text, and its line breaks."""
-    if text.isprintable():
-        return text
-    return "".join(c for c in text if c in "\n\t" or c.isprintable())
+    """The text shortened to `most` characters; None for no text and for an empty one."""
+    return shorten(text, most) or None if text else None
 
 
 def microseconds(value: float | None) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...tools.documents import definition_uri
 from ...tools.schema.evaluation import Executor
+from ...tools.text import printable, shorten
 from .models import (
     AxisPart,
     DefinitionPart,
@@ -36,7 +37,6 @@ from .text import (
     lines,
     number,
     table,
-    without_controls,
 )
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def environment_answer(report: EnvironmentReport) -> EnvironmentAnswer:
         archive_path=report.archive_path,
         workspaces_path=report.workspaces_path,
         dataset_paths=report.dataset_paths,
-        dataset_problems=[cut(problem, 400) or "" for problem in report.dataset_problems[:20]],
+        dataset_problems=[shorten(problem, 400) for problem in report.dataset_problems[:20]],
         notes=report.notes,
     )
 
@@ -155,7 +155,7 @@ def definitions_answer(listing: DefinitionListing, cursor: int, limit: int) -> W
                 )
                 for entry in page
             ],
-            dataset_problems=[cut(problem, 300) or "" for problem in listing.problems[:5]],
+            dataset_problems=[shorten(problem, 300) for problem in listing.problems[:5]],
             total=total,
             next_cursor=str(end) if end < total else None,
         )
@@ -299,7 +299,7 @@ def shapes_answer(definition: str, sample: ShapeSample, detail: Detail) -> Shape
                             str(len(r.members)),
                             "–" if r.latency_share is None else f"{r.latency_share:.0%}",
                             r.representative[:8],
-                            cut(r.why, 90) or "",
+                            shorten(r.why, 90),
                         )
                         for r in sample.regimes[:15]
                     ],
@@ -316,7 +316,7 @@ def shapes_answer(definition: str, sample: ShapeSample, detail: Detail) -> Shape
                     latency_share=r.latency_share,
                     representative=r.representative,
                     kind=str(r.kind),
-                    why=cut(r.why, 300) or "",
+                    why=shorten(r.why, 300),
                     members=list(r.members)[: MEMBERS_SHOWN[detail]],
                 )
                 for r in sample.regimes[:rows]
@@ -325,7 +325,7 @@ def shapes_answer(definition: str, sample: ShapeSample, detail: Detail) -> Shape
             workload_digest=sample.workload_digest,
             basis=str(sample.basis),
             expected_error=sample.expected_error,
-            why=cut(sample.why, 800) or "",
+            why=shorten(sample.why, 800),
         )
 
     return fitted(build, len(sample.regimes))
@@ -350,7 +350,7 @@ def workspace_answer(workspace: Workspace) -> WorkspaceAnswer:
         entry_point=workspace.entry_point,
         files=workspace.files,
         started_from=workspace.started_from,
-        notes=cut(workspace.notes, NOTES_CHARACTERS) or "",
+        notes=shorten(workspace.notes, NOTES_CHARACTERS),
     )
 
 
@@ -364,7 +364,7 @@ def slice_answer(piece: ReportSlice, section: str | None, offset: int) -> SliceA
         summary=f"Characters {offset} to {end} of {piece.total_characters}.{more}",
         uri=piece.uri,
         section=section,
-        text=without_controls(text),
+        text=printable(text),
         offset=offset,
         next_offset=following,
         total_characters=piece.total_characters,

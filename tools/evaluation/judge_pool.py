@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from ..errors import InfrastructureError
@@ -33,9 +33,9 @@ from ..messages.judge import (
     Shutdown,
     from_judge,
 )
+from ..progress import OnProgress
 from ..settings import Settings, candidate_environment
 
-OnProgress = Callable[[float, float, str], Awaitable[None]]
 JUDGE_COMMAND = (sys.executable, "-m", "kernel_harness.tools.judge")
 START_TIMEOUT_S = 120.0
 CANCEL_GRACE_S = 3.0

@@ -9,13 +9,14 @@ seed and family, on a like device; what hangs on streams, times or chance is not
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..archive.store.archive import Archive
 from ..errors import CapabilityError, HarnessError, RequestError
+from ..progress import OnProgress
 from ..schema.evaluation import Evaluation, Executor, Stage
 from ..schema.flashinfer_trace import Solution
 from ..workloads.dataset import Dataset
@@ -25,7 +26,6 @@ from .plan import replay_checks
 from .record_store import RecordStore
 from .service import EvaluateRequest, EvaluationService
 
-OnProgress = Callable[[float, float, str], Awaitable[None]]
 PATIENCE_S = 3_600.0
 NOT_REPEATED = (Stage.INTEGRITY, Stage.TIMING)
 

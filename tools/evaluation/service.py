@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ..devices.noise_floor import load_noise_floor
 from ..errors import HarnessError, InfrastructureError
 from ..messages.judge import Checks
+from ..progress import OnProgress
 from ..schema.evaluation import (
     Evaluation,
     Evidence,
@@ -36,7 +37,6 @@ from .plan import PlanRequest, make_plan
 from .precheck import precheck
 from .record_store import LastLatencies, RecordStore, new_evaluation_id
 
-OnProgress = Callable[[float, float, str], Awaitable[None]]
 OPERATOR = "operator"
 """Among the versions of a record: the digest of what judged it."""
 OF_THE_HOUR = (Status.INFRASTRUCTURE_ERROR, Status.TIMEOUT)

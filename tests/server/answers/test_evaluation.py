@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.server.answers.evaluation import evaluation_answer
-from kernel_harness.server.answers.text import BUDGET_CHARACTERS, cut, number, plain, table
+from kernel_harness.server.answers.text import BUDGET_CHARACTERS, number, table
 from kernel_harness.server.answers.workloads import slice_answer
 from kernel_harness.tools.documents import SLICE_CHARACTERS, ReportSlice
 from kernel_harness.tools.schema.evaluation import (
@@ -199,14 +199,6 @@ def test_a_number_is_short_and_never_nan(value: float) -> None:
     shown = number(value)
     assert len(shown) <= 12
     assert math.isfinite(value) != (shown == "–")
-
-
-@given(st.text(max_size=3_000), st.integers(20, 500))
-def test_cut_and_plain_keep_their_limits(text: str, most: int) -> None:
-    shorter = plain(text, most) or ""
-    assert len(shorter) <= most + 50
-    assert all(c.isprintable() or c in "\n\t" for c in shorter)
-    assert len(text) > most or (cut(text, most) or "") == text
 
 
 def test_a_table_aligns_its_columns() -> None:

@@ -1,0 +1,53 @@
+"""Texts of candidates and compilers cannot redraw a terminal, forge a line or grow without end."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernel_harness.tools.text import one_line, printable, shorten
+
+AWKWARD = st.text(st.sampled_from("ab \n\t\r\x1b[]0;m\x07\x9b\x00\u202e\u200b\u2028\u00a0é"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain\n\twords", "plain\n\twords"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x9b31mred", "red"),
+        ("\x1b]0;a title\x07after", "after"),
+        ("\x1b]8;;http://x\x1b\\link", "link"),
+        ("honest\rforged", "honest\nforged"),
+        ("one\r\ntwo", "one\ntwo"),
+        ("admin\u202etxt", "admintxt"),
+        ("a\u200bb\x00c\x07", "abc"),
+        ("a\u00a0b\u2028c", "a b c"),
+    ],
+)
+def test_printable_text_moves_no_cursor(text, shown):
+    assert printable(text) == shown
+
+
+@given(AWKWARD)
+def test_cleaned_text_is_printable_and_stays_as_it_is_when_cleaned_again(text):
+    clean = printable(text)
+    assert all(c.isprintable() or c in "\n\t" for c in clean)
+    assert printable(clean) == clean
+
+
+@given(AWKWARD, st.integers(1, 12))
+def test_one_line_is_one_line_of_at_most_that_length(text, limit):
+    line = one_line(text, limit)
+    assert "\n" not in line and "\t" not in line and len(line) <= limit
+
+
+@given(st.text(st.sampled_from("ab\n\x1b"), max_size=400), st.integers(1, 200))
+def test_a_shortened_text_has_its_length_and_says_that_it_was_cut(text, limit):
+    short, whole = shorten(text, limit), printable(text)
+    assert len(short) <= limit
+    assert short == whole if len(whole) <= limit else "…" in short
+
+
+def test_a_long_text_keeps_its_head_and_its_end():
+    short = shorten("head" + "x" * 10_000 + "tail", 500)
+    assert short.startswith("head") and short.endswith("tail") and "9548 characters" in short

@@ -1,0 +1,49 @@
+"""Untrusted text made fit to be shown: no control characters, one line, a length.
+
+Candidates, compilers and agents write texts that end in terminals, commit messages and answers.
+"""
+
+from __future__ import annotations
+
+import re
+
+_MARK_CHARACTERS = 40
+"""Room for the words that stand for what was cut out."""
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, links
+)
+
+
+def printable(text: str) -> str:
+    """The text without terminal escape sequences and without characters that print nothing.
+
+    Line feeds and tabs stay; other space becomes a blank. What reorders text (bidirectional marks)
+    or joins letters invisibly goes. Carriage returns become line feeds, so that no line can
+    overwrite another.
+    """
+    if text.isprintable():
+        return text
+    plain = _ESCAPE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "" for c in plain
+    )
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """The printable text on one line, cut to `limit` characters with an ellipsis."""
+    words = " ".join(printable(text).split())
+    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
+
+
+def shorten(text: str, limit: int) -> str:
+    """The printable text in at most `limit` characters: its head and its end, if it is longer."""
+    plain = printable(text)
+    if len(plain) <= limit:
+        return plain
+    if limit < 2 * _MARK_CHARACTERS:
+        return plain[: limit - 1] + "…"
+    kept = limit - _MARK_CHARACTERS
+    tail = kept * 3 // 10
+    left_out = len(plain) - kept
+    return f"{plain[: kept - tail]}\n… {left_out} characters left out …\n{plain[-tail:]}"
