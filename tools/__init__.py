@@ -13,6 +13,6 @@
     errors              the harness's own failures
 
 Three packages are processes of their own and imported by nobody: `judge` (trusted, owns inputs,
-reference outputs, checks and the verdict), `candidate` (untrusted, runs what is judged) and `runner`
-(trusted, replays a candidate's launches and holds the clock).
+reference outputs, checks and the verdict), `candidate` (untrusted, runs what is judged) and
+`runner` (trusted, replays a candidate's launches and holds the clock).
 """

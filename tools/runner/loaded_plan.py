@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..driver import modules
+from ..driver.cubin import read_cubin
 from ..driver.library import (
     Driver,
     allocate,
     copy,
     copy_to_device,
+    copy_to_host,
     fill,
     new_event,
     new_stream,
@@ -28,6 +30,9 @@ from .streams import Placed, ends, place
 
 DEVICE_MEMORY = 2
 Enqueue = Callable[[], None]
+MOST_VARIABLE_BYTES = 16 << 20
+_Variables = dict[tuple[int, str], tuple[int, bytes]]
+"""Address and content, by module and name."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,9 @@ class LoadedPlan:
         self._events = {n: new_event(driver, timed=False) for n in _recorded(placed)}
         self._begin = new_event(driver, timed=False) if len(self._streams) > 1 else 0
         self._steps = self._made(plan, placed)
-        self._images = self._kept(plan, blobs[len(plan.modules) :])
+        self._images = self._kept(plan, blobs[: len(plan.modules)], blobs[len(plan.modules) :])
+        self.rehearsed = False
+        """Whether it has run: a first launch may have to wait for the device to load its code."""
 
     @property
     def count(self) -> int:
@@ -144,19 +151,37 @@ class LoadedPlan:
                 modules.set_attribute(self._driver, function, number, value)
         return function
 
-    def _kept(self, plan: LaunchPlan, contents: Sequence[bytes]) -> list[_Image]:
+    def _kept(
+        self, plan: LaunchPlan, cubins: Sequence[bytes], contents: Sequence[bytes]
+    ) -> list[_Image]:
         """Copies the contents into memory at addresses that the plan does not know."""
-        wanted = [(r.address, r.content) for r in plan.regions if r.content is not None]
+        wanted = [(r.address, contents[r.content]) for r in plan.regions if r.content is not None]
+        variables = self._variables(plan, cubins)
         for image in plan.globals:
-            place_of = modules.global_of(self._driver, self._modules[image.module], image.name)
+            place_of = variables.get((image.module, image.name))
             content = contents[image.content]
-            if place_of is None or place_of[1] != len(content):
+            if place_of is None or len(place_of[1]) != len(content):
                 raise InfrastructureError(f"Variable {image.name[:200]} is not in its module")
-            wanted.append((place_of[0], image.content))
-        sources = {number: self._upload(contents[number]) for _, number in wanted}
-        return [
-            _Image(sources[number], address, len(contents[number])) for address, number in wanted
-        ]
+            variables[image.module, image.name] = (place_of[0], content)
+        wanted += variables.values()
+        sources: dict[bytes, int] = {}
+        for _, content in wanted:
+            if content not in sources:
+                sources[content] = self._upload(content)
+        return [_Image(sources[content], address, len(content)) for address, content in wanted]
+
+    def _variables(self, plan: LaunchPlan, cubins: Sequence[bytes]) -> _Variables:
+        """Every variable of the modules as it is now, just loaded: what a replay leaves goes."""
+        found: _Variables = {}
+        for number in range(len(plan.modules)):
+            sizes = read_cubin(cubins[number]).globals()
+            if sum(sizes.values()) > MOST_VARIABLE_BYTES:
+                raise InfrastructureError(f"The variables of module {number} are too large")
+            for name in sizes:
+                place_of = modules.global_of(self._driver, self._modules[number], name)
+                if place_of is not None:
+                    found[number, name] = (place_of[0], copy_to_host(self._driver, *place_of))
+        return found
 
     def _upload(self, content: bytes) -> int:
         address = allocate(self._driver, len(content))

@@ -82,6 +82,8 @@ class Replayer:
         while len(self._events) < len(request.calls):
             made = (new_event(self._driver, timed=True), new_event(self._driver, timed=True))
             self._events.append(made)
+        if not plan.rehearsed:
+            self._rehearse(plan, request)
         if self._recorder:
             self._recorder.collect()  # what batches and restored images left
         begin = time.perf_counter_ns()
@@ -104,13 +106,24 @@ class Replayer:
         synchronize(self._driver)
         return BatchDone(enqueue_ns=enqueued)
 
+    def _rehearse(self, plan: LoadedPlan, request: Replay) -> None:
+        """One replay that is not held back: a first launch may wait for the device, which would
+        wait for the word that holds it."""
+        self._prepare(plan, request.calls[0], request)
+        plan.enqueue()
+        synchronize(self._driver)
+        plan.rehearsed = True
+
+    def _prepare(self, plan: LoadedPlan, call: ReplayCall, request: Replay) -> None:
+        for move in call.before:
+            copy(self._driver, move.destination, move.source, move.nbytes, self.stream)
+        for poison in call.poison:
+            fill(self._driver, poison.address, poison.byte, poison.nbytes, self.stream)
+        plan.restore(request.scratch_byte)
+
     def _once(self, plan: LoadedPlan, number: int, call: ReplayCall, request: Replay) -> int:
         driver, stream = self._driver, self.stream
-        for move in call.before:
-            copy(driver, move.destination, move.source, move.nbytes, stream)
-        for poison in call.poison:
-            fill(driver, poison.address, poison.byte, poison.nbytes, stream)
-        plan.restore(request.scratch_byte)
+        self._prepare(plan, call, request)
         if request.cold:
             self._flush()
         if request.settled:

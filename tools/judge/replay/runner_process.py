@@ -53,7 +53,7 @@ class RunnerProcess:
                 [*command, "--control", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
-                env=dict(environment),
+                env={**environment, "CUDA_MODULE_LOADING": "EAGER"},
                 cwd=folder,
                 start_new_session=True,
             )
