@@ -6,6 +6,7 @@ explains wrong values, not the reverse), then values. Pure but for the operator'
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,9 @@ from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes.lost import ProcessLost
 from . import integrity
 from .failures import CLAIM_OF_FAULT, call_failure, lost_failure, mismatch_failure
+
+WRONG_BY_A_FIGURE = ("wrong_values", "error_too_large")
+"""Kinds of mismatch of which some are worse than others."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +136,11 @@ def _values(
     return CallVerdict(status, failure, errors, findings)
 
 
-def _badness(wrong: tuple[OutputError, Mismatch]) -> tuple[bool, float]:
-    """Orders outputs by how wrong they are, the worst first."""
-    error, _ = wrong
-    return error.compatible, float(error.matched_ratio or 0.0)
+def _badness(wrong: tuple[OutputError, Mismatch]) -> tuple[bool, bool, float]:
+    """Orders outputs by how wrong they are, the worst first; those alike stay in their order."""
+    error, mismatch = wrong
+    largest = error.max_scaled if isinstance(error.max_scaled, int | float) else math.inf
+    return error.compatible, mismatch.kind in WRONG_BY_A_FIGURE, -largest
 
 
 def _constants(operator: OperatorAdapter, case: Case) -> dict[str, float]:

@@ -58,3 +58,8 @@ def test_every_wrong_output_is_told_and_the_worst_is_first():
 def test_a_factor_is_explained_by_an_axis_of_the_definition():
     failure = verdict_on(b=128**0.5).failure
     assert failure is not None and "√128 (head_dim)" in failure.message
+
+
+def test_outputs_that_are_wrong_alike_are_told_in_the_definition_s_order():
+    failure = verdict_on(b=3.0, c=3.0).failure
+    assert failure is not None and failure.output == "b"
