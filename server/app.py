@@ -147,11 +147,11 @@ class HarnessServer(MCPServer[Harness]):
         if name not in prompts_known:
             refusal = str(unknown_name("prompt", name, prompts_known))
             raise MCPError(code=INVALID_PARAMS, message=refusal)
-        wanted = prompts_known[name].arguments or []
-        missing = [a.name for a in wanted if a.required and not (arguments or {}).get(a.name)]
+        expected = prompts_known[name].arguments or []
+        missing = [a.name for a in expected if a.required and not (arguments or {}).get(a.name)]
         if missing:
-            words = f"The prompt {name} needs {', '.join(missing)}."
-            raise MCPError(code=INVALID_PARAMS, message=words)
+            message = f"The prompt {name} needs {', '.join(missing)}."
+            raise MCPError(code=INVALID_PARAMS, message=message)
         return await super().get_prompt(name, arguments, context)
 
     async def call_tool(
@@ -174,8 +174,8 @@ class HarnessServer(MCPServer[Harness]):
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 raise ToolError(call_arguments.validation_message(name, error.__cause__)) from None
-            words = str(error).removeprefix(f"Error executing tool {name}: ")
-            raise ToolError(words) from error.__cause__
+            message = str(error).removeprefix(f"Error executing tool {name}: ")
+            raise ToolError(message) from error.__cause__
 
 
 @functools.cache

@@ -59,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
     """Runs one command.
 
     Args:
-        argv: the words after `kernel-harness`.
+        argv: the arguments after `kernel-harness`.
 
     Returns:
         The exit status.
@@ -103,13 +103,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kernel-harness",
         description="Turns a GPU operator into a faster, proven kernel, through MCP.",
-        epilog="Tools as commands: "
-        + ", ".join(f"{name} ({tool})" for name, (tool, _) in TOOL_COMMANDS.items())
-        + ". Ask each for --help.",
+        epilog="The command of a tool takes its arguments: kernel-harness evaluate --help.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    words = "serve MCP on standard input and output, or over HTTP"
-    serve = commands.add_parser("serve", help=words, description=words)
+    help_text = "serve MCP on standard input and output, or over HTTP"
+    serve = commands.add_parser("serve", help=help_text, description=help_text)
     serve.add_argument(
         "transport",
         nargs="?",
@@ -188,13 +186,13 @@ def _tool_parser(
     )
     required = schema.get("required", ())
     for name, spec in schema.get("properties", {}).items():
-        words = str(spec.get("description", "")).replace("%", "%%")
+        help_text = str(spec.get("description", "")).replace("%", "%%")
         if name in positional:
-            parser.add_argument(name, nargs=None if name in required else "?", help=words)
+            parser.add_argument(name, nargs=None if name in required else "?", help=help_text)
         elif spec.get("type") == "boolean":
-            parser.add_argument(_flag(name), action="store_const", const=True, help=words)
+            parser.add_argument(_flag(name), action="store_const", const=True, help=help_text)
         else:
-            parser.add_argument(_flag(name), dest=name, help=words, required=name in required)
+            parser.add_argument(_flag(name), dest=name, help=help_text, required=name in required)
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
     _settings_options(parser)
     return parser
@@ -220,8 +218,8 @@ async def _call(app: Any, tool: str, given: dict[str, Any]) -> Any:
 def _printed(result: Any, tool: str, as_json: bool) -> int:
     """Prints a tool's result, writes images to files, and returns the exit status."""
     if result.is_error:
-        words = " ".join(getattr(block, "text", "") for block in result.content)
-        _say(words.removeprefix(f"Error executing tool {tool}: "), sys.stderr)
+        message = " ".join(getattr(block, "text", "") for block in result.content)
+        _say(message.removeprefix(f"Error executing tool {tool}: "), sys.stderr)
         return EXIT_ERROR
     for block in result.content:
         if block.type == "image":

@@ -31,11 +31,11 @@ def add_commands(
         settings_options: adds the options that choose settings.
         settings_of: makes the settings of parsed arguments.
     """
-    for name, words, act in (
+    for name, help_text, act in (
         ("install", "register the server with a client and copy its skills there", _install),
         ("uninstall", "remove exactly what install added", _uninstall),
     ):
-        parser = commands.add_parser(name, help=words, description=words)
+        parser = commands.add_parser(name, help=help_text, description=help_text)
         parser.add_argument("client", choices=CLIENTS, help="the MCP client")
         scope = parser.add_mutually_exclusive_group()
         scope.add_argument(
@@ -74,16 +74,16 @@ def _receipts(settings: Settings) -> Receipts:
 
 def _server_arguments(arguments: argparse.Namespace) -> list[str]:
     """Returns the settings given to `install`, for the server to start with."""
-    words: list[str] = []
+    options: list[str] = []
     for name in ("data_dir", "dataset", "device", "log_level"):
         value = getattr(arguments, name)
         if value is not None:
             is_path = name in ("data_dir", "dataset")
-            words += [
+            options += [
                 f"--{name.replace('_', '-')}",
                 str(Path(value).resolve()) if is_path else value,
             ]
-    return words
+    return options
 
 
 def _install(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -153,8 +153,8 @@ def _show(commands: Sequence[Sequence[str]], plan: CopyPlan, dry_run: bool) -> N
     elif plan.changes:
         verb = "removed" if plan.changes[0].text is None else "written"
         _say(f"{len(plan.changes)} files of skills and sub-agents are {verb}.")
-    for words in plan.kept:
-        _say(words)
+    for reason in plan.kept:
+        _say(reason)
     if not (commands or plan.changes):
         _say("Nothing else to change." if plan.kept else "Nothing to change.")
 
@@ -173,10 +173,10 @@ def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
         for scope in ("project", "user")
     ]
     problems = [*doctor.machine_problems(report), *doctor.client_problems(states)]
-    for words in doctor.working_parts(report, states):
-        _say(f"✓ {words}")
-    for words in report.notes:
-        _say(f"  {words}")
+    for part in doctor.working_parts(report, states):
+        _say(f"✓ {part}")
+    for note in report.notes:
+        _say(f"  {note}")
     later = report.wanted_with_a_gpu()
     if later:
         _say(f"  On a machine with a GPU also wanted: {', '.join(later)}.")

@@ -118,7 +118,7 @@ def _entry_problems(state: ClientState) -> list[Problem]:
     if lines:
         found.append(
             Problem(
-                f"{where.config} sets not all time-outs and variables",
+                f"{where.config} lacks time-outs and environment",
                 "calls end after 300 s; CUDA_VISIBLE_DEVICES and the like are not passed on",
                 f"add under [{where.table}.{registration.NAME}]:\n{lines}",
             )

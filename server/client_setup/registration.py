@@ -89,12 +89,12 @@ def server_command(arguments: Sequence[str] = ()) -> list[str]:
     script = Path(sys.executable).with_name(NAME)
     on_path = shutil.which(NAME)
     if on_path and script.exists() and os.path.samefile(on_path, script):
-        words = [NAME]
+        command = [NAME]
     elif script.exists():
-        words = [str(script)]
+        command = [str(script)]
     else:
-        words = [sys.executable, "-m", "kernel_harness.server"]
-    return [*words, "serve", *arguments]
+        command = [sys.executable, "-m", "kernel_harness.server"]
+    return [*command, "serve", *arguments]
 
 
 def entry(client: Client, command: Sequence[str]) -> dict[str, Any]:

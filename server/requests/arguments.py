@@ -52,18 +52,18 @@ def understand(
 
 
 def _unknown_arguments(tool: str, unknown: list[str], known: list[str]) -> RequestError:
-    words = []
+    names = []
     for name in unknown:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-        words.append(f"{name!r} (did you mean {near[0]!r}?)" if near else f"{name!r}")
+        names.append(f"{name!r} (did you mean {near[0]!r}?)" if near else f"{name!r}")
     listing = ", ".join(known) if known else "none"
     return RequestError(
-        f"{tool} has no argument {', '.join(words)}", remedy=f"Its arguments: {listing}."
+        f"{tool} has no argument {', '.join(names)}", remedy=f"Its arguments: {listing}."
     )
 
 
 def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The plain schemas that a value may satisfy, references and unions taken apart."""
+    """The plain schemas that a value may satisfy, with references and unions resolved."""
     if "$ref" in schema:
         return _alternatives(root.get("$defs", {})[str(schema["$ref"]).rsplit("/", 1)[-1]], root)
     if "anyOf" in schema:

@@ -125,15 +125,15 @@ class ProgressRelay:
 
     async def __call__(self, done: float, total: float, message: str) -> None:
         """Reports one step, at a value above the last, as the protocol demands."""
-        words = _ELAPSED.sub("", message)
-        same = words == self._message
+        step = _ELAPSED.sub("", message)
+        same = step == self._message
         if same and done <= self._done:
             return  # not a new step; `beat` repeats it
         if done < self._done:
             self._before = self._value
         self._done = done
         self._total = self._before + total
-        self._message = words
+        self._message = step
         if not same:
             self._step_at = time.monotonic()
         await self._say(max(self._before + done, self._value + _STEP))

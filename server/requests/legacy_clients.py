@@ -34,7 +34,7 @@ class _Client:
 class LegacyClients:
     """Middleware that knows the connected clients of the handshake revisions.
 
-    Clients are told apart by their HTTP session; on standard input there is one.
+    Clients are distinguished by their HTTP session; on standard input there is one.
     """
 
     def __init__(self) -> None:

@@ -220,7 +220,7 @@ def problems(skill: Skill) -> list[str]:
         for path, target in _links(skill)
         if not (skill.folder / path).parent.joinpath(target).exists()
     ]
-    return [f"{skill.name}: {words}" for words in found]
+    return [f"{skill.name}: {violation}" for violation in found]
 
 
 def _links(skill: Skill) -> Iterator[tuple[str, str]]:
