@@ -21,7 +21,7 @@ from pathlib import Path
 
 import anyio
 
-from kernel_harness.tools.devices.profilers import Capability, capability
+from kernel_harness.tools.devices.environment import MachineTools, find_tools
 from kernel_harness.tools.profiling.ncu.command import (
     ProfileSet,
     import_command,
@@ -84,23 +84,23 @@ def trimmed_trace(text: str) -> str:
     return json.dumps({"traceEvents": rows[-60:]})
 
 
-async def record(kernel, out: Path, scratch: Path, able: Capability, times: dict) -> None:
+async def record(kernel, out: Path, scratch: Path, tools: MachineTools, times: dict) -> None:
     """Everything of one kernel."""
     runs, subject, workload = ProfileRunner("cuda:0"), kernel.subject(), kernel.workload(scratch)
-    counting = NcuSession(
-        runs, ProfileStore(scratch, "record"), able, ProfileSet.DETAILED, TIMEOUT_S
+    session = NcuSession(
+        runs, ProfileStore(scratch, "record"), tools, ProfileSet.DETAILED, TIMEOUT_S
     )
     begin = time.monotonic()
-    found = await counting.profile(subject, workload)
+    found = await session.profile(subject, workload)
     times[kernel.name] = {"ours_s": round(time.monotonic() - begin, 2)}
     print(kernel.name, kernel.bottleneck, "→", str(found)[:400], flush=True)  # noqa: T201
-    assert able.ncu.path is not None
-    ncu = able.ncu.path
+    assert tools.ncu.path is not None
+    ncu = tools.ncu.path
 
     def wrap(folder: Path, target) -> list[str]:
         return ncu_command(ncu, ProfileSet.DETAILED, folder / "report.ncu-rep", target)
 
-    keep = able.admin_only and able.administrator
+    keep = tools.admin_only and tools.administrator
     async with runs.run(
         subject, workload, "counters", wrap, timeout_s=TIMEOUT_S, keep_counters=keep
     ) as result:
@@ -126,7 +126,7 @@ async def record(kernel, out: Path, scratch: Path, able: Capability, times: dict
         )
 
 
-async def record_others(module, out: Path, scratch: Path, able: Capability) -> None:
+async def record_others(module, out: Path, scratch: Path, tools: MachineTools) -> None:
     """A trace of a call with a gap, and the sanitizer's words for a faulty kernel."""
     runs, chain = ProfileRunner("cuda:0"), module.known("chain_with_gap")
     async with runs.run(
@@ -139,7 +139,7 @@ async def record_others(module, out: Path, scratch: Path, able: Capability) -> N
         trace = result.folder / "trace.json"
         if trace.is_file():
             (out / "chain_with_gap.trace.json").write_text(trimmed_trace(trace.read_text()))
-    program = able.compute_sanitizer.path
+    program = tools.compute_sanitizer.path
     for tool in SanitizerTool if program else ():
         async with runs.run(
             module.FAULTY.subject(),
@@ -167,12 +167,14 @@ def known_kernels():
 
 async def record_all(out: Path, scratch: Path) -> None:
     """Records all of it."""
-    module, able, times = known_kernels(), capability(), {}
-    (out / "machine.json").write_text(able.model_dump_json(indent=1))
-    for kernel in module.KNOWN if able.ncu.path else ():
-        await record(kernel, out, scratch, able, times)
+    module, tools, times = known_kernels(), find_tools(), {}
+    (out / "machine.json").write_text(
+        json.dumps(asdict(tools), default=lambda tool: tool.model_dump(), indent=1)
+    )
+    for kernel in module.KNOWN if tools.ncu.path else ():
+        await record(kernel, out, scratch, tools, times)
         (out / "times.json").write_text(json.dumps(times, indent=1))
-    await record_others(module, out, scratch, able)
+    await record_others(module, out, scratch, tools)
 
 
 if __name__ == "__main__":

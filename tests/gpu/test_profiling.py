@@ -14,8 +14,8 @@ import anyio
 import pytest
 import torch
 
+from kernel_harness.tools.devices.environment import find_tools
 from kernel_harness.tools.devices.hardware import Calibration
-from kernel_harness.tools.devices.profilers import capability
 from kernel_harness.tools.evaluation.record_store import LastLatencies
 from kernel_harness.tools.judge import calibrate as calibration
 from kernel_harness.tools.messages.judge import MaterialiseInputs
@@ -74,9 +74,9 @@ def profiling(folder) -> ProfilingService:
 
 @pytest.fixture
 def counters():
-    able = capability()
-    if not able.counters.found:
-        pytest.skip(f"{able.counters.reason} {able.counters.remedy}")
+    tools = find_tools()
+    if not tools.counters.found:
+        pytest.skip(f"{tools.counters.reason} {tools.counters.remedy}")
 
 
 def operator_of(kernel) -> Operator:
@@ -161,7 +161,7 @@ def test_a_gap_on_the_host_is_launch_bound_and_a_long_copy_is_not(profiling):
 
 
 def test_the_sanitizer_names_the_line_of_an_access_out_of_bounds(profiling, folder):
-    program = profiling.probe().compute_sanitizer
+    program = profiling.find_tools().compute_sanitizer
     if not program.found:
         pytest.skip("compute-sanitizer is missing")
 

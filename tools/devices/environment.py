@@ -1,42 +1,96 @@
-"""What this machine has, what each missing thing costs, and how to mend it.
+"""What this machine has: GPUs, compilers, profilers, libraries; what each missing thing costs.
 
-Light: no torch, no process is started but small version queries. It cannot know whether a GPU works
-before a judge has used it; it says what the driver and the file system show.
+Light: no torch is imported and no process is started but small version queries. Nothing is changed:
+no module option, no clock, no capability of a file. Whether a GPU works shows only when a judge
+uses it, and whether counters can be read only when Nsight Compute tries; this says what to expect.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
 from ..schema.evaluation import DeviceInfo, Executor, Isolation, RecordModel
 from ..settings import Settings
 
-OF_A_GPU = frozenset({"ncu", "compute-sanitizer", "cupti-python"})
+PERMISSION_WORD = "ERR_NVGPUCTRPERM"
+PERMISSION_REMEDY = (
+    "Ask the machine's administrator to load the NVIDIA driver with "
+    "NVreg_RestrictProfilingToAdminUsers=0, or give the container CAP_SYS_ADMIN."
+)
+COUNTERS = "permission for counters"
+OF_A_GPU = frozenset({"ncu", COUNTERS, "compute-sanitizer", "cupti-python"})
 """Tools that do nothing without a GPU; where there is none, nobody misses them."""
 
 LIBRARIES = ("torch", "triton", "mcp", "numpy", "scipy", "cupti-python", "cuda-bindings")
 
 
+_CAP_SYS_ADMIN = 21
+_VERSION_S = 10.0
+
+
 class Tool(RecordModel):
-    """One tool of the toolchain, found or not."""
+    """One tool of the toolchain: found, or why not, what that costs and what to do."""
 
     name: str
     found: bool
     path: str | None = None
     version: str | None = None
+    reason: str | None = None
     costs: str | None = None
     remedy: str | None = None
 
 
+@dataclass(frozen=True)
+class MachineTools:
+    """Compilers, profilers and packages of this machine, found or not."""
+
+    nvcc: Tool
+    ncu: Tool
+    counters: Tool
+    compute_sanitizer: Tool
+    cupti: Tool
+    triton: Tool
+    tvm_ffi: Tool
+    admin_only: bool = False
+    """The driver gives hardware counters to administrators only."""
+    administrator: bool = False
+    """This process holds CAP_SYS_ADMIN."""
+
+    @property
+    def listed(self) -> list[Tool]:
+        """The tools; without Nsight Compute nothing is said of the permission that it needs."""
+        values = (getattr(self, each.name) for each in fields(self))
+        tools = [value for value in values if isinstance(value, Tool)]
+        return [tool for tool in tools if self.ncu.found or tool is not self.counters]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where tools are looked for; replaced in tests."""
+
+    which: Callable[[str], str | None] = shutil.which
+    run: Callable[[list[str]], str] | None = None
+    driver_parameters: Path = Path("/proc/driver/nvidia/params")
+    process_status: Path = Path("/proc/self/status")
+    installs: tuple[str, ...] = (
+        "/usr/local/cuda/bin",
+        "/usr/local/cuda/compute-sanitizer",
+        "/opt/nvidia",
+    )
+
+
 class EnvironmentReport(RecordModel):
-    """What `check_environment` tells."""
+    """What `check_environment` answers."""
 
     devices: list[DeviceInfo]
     executor: Executor
@@ -112,70 +166,124 @@ def chosen_device(settings: Settings) -> str:
     return "cuda:0" if nvidia_devices() and torch_has_cuda() else "cpu"
 
 
-def toolchain() -> list[Tool]:
-    """The compilers and profilers, and what the missing ones cost."""
-    return [
-        _program(
+def find_tools(places: Places | None = None) -> MachineTools:
+    """Looks for every tool; takes the time of three `--version` calls."""
+    where = places or Places()
+    ncu = _program(
+        where,
+        "ncu",
+        "profile_ncu has no hardware counters; it falls back to the torch profiler",
+        "Install Nsight Compute; counters need the driver's permission (ERR_NVGPUCTRPERM).",
+    )
+    restricted = counters_are_restricted(_text(where.driver_parameters))
+    administrator = _holds_sys_admin(_text(where.process_status))
+    return MachineTools(
+        nvcc=_program(
+            where,
             "nvcc",
             "CUDA C++ candidates cannot be built or checked for sm_90a and sm_100a",
             "Install the CUDA toolkit (13 or later) and put nvcc on PATH.",
         ),
-        _program(
-            "ncu",
-            "profile_ncu has no hardware counters; it falls back to the torch profiler",
-            "Install Nsight Compute; counters need the driver's permission (ERR_NVGPUCTRPERM).",
-        ),
-        _program(
+        ncu=ncu,
+        counters=_counters(ncu, permitted=administrator or not restricted),
+        compute_sanitizer=_program(
+            where,
             "compute-sanitizer",
             "races and out-of-bounds reads are found only when they change a result",
             "It is part of the CUDA toolkit; put it on PATH.",
         ),
-        _package(
+        cupti=_package(
             "cupti-python",
             "cupti",
             "latencies come from CUDA events, about 2.4 µs too long",
             "pip install cupti-python cuda-bindings",
         ),
-        _package(
-            "triton",
-            "triton",
-            "Triton candidates cannot run",
-            "pip install triton (Linux).",
+        triton=_package(
+            "triton", "triton", "Triton candidates cannot run", "pip install triton (Linux)."
         ),
-        _package(
+        tvm_ffi=_package(
             "apache-tvm-ffi",
             "tvm_ffi",
             "CUDA C++ candidates with the tvm-ffi binding cannot be built",
             "pip install apache-tvm-ffi",
         ),
-    ]
-
-
-def _program(name: str, costs: str, remedy: str) -> Tool:
-    path = shutil.which(name) or next(
-        (str(p) for p in Path("/usr/local/cuda/bin").glob(name)), None
+        admin_only=restricted,
+        administrator=administrator,
     )
-    if path is None:
-        return Tool(name=name, found=False, costs=costs, remedy=remedy)
-    return Tool(name=name, found=True, path=path, version=_version(path))
 
 
-def _version(path: str) -> str | None:
+def counters_are_restricted(driver_parameters: str) -> bool:
+    """Whether the driver says that only administrators may read counters."""
+    found = re.search(r"^RmProfilingAdminOnly:\s*(\d+)", driver_parameters, re.MULTILINE)
+    return found is not None and found.group(1) != "0"
+
+
+def _holds_sys_admin(status: str) -> bool:
+    found = re.search(r"^CapEff:\s*([0-9a-fA-F]+)", status, re.MULTILINE)
+    return found is not None and bool(int(found.group(1), 16) >> _CAP_SYS_ADMIN & 1)
+
+
+def _counters(ncu: Tool, *, permitted: bool) -> Tool:
+    if ncu.found and permitted:
+        return Tool(name=COUNTERS, found=True)
+    reason = f"The driver gives counters to administrators only ({PERMISSION_WORD})."
+    return Tool(
+        name=COUNTERS,
+        found=False,
+        reason=reason if ncu.found else ncu.reason,
+        costs="profiles have durations and launch figures only",
+        remedy=PERMISSION_REMEDY if ncu.found else ncu.remedy,
+    )
+
+
+def _text(path: Path) -> str:
     try:
-        words = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=10, check=False
-        ).stdout
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _find(where: Places, name: str) -> str | None:
+    found = where.which(name)
+    if found:
+        return found
+    for folder in map(Path, where.installs):
+        nested = sorted(folder.glob(f"nsight-compute*/*/{name}"), reverse=True)
+        for path in (folder / name, *sorted(folder.glob(f"*/{name}"), reverse=True), *nested):
+            if path.is_file() and os.access(path, os.X_OK):
+                return str(path)
+    return None
+
+
+def _program(where: Places, name: str, costs: str, remedy: str) -> Tool:
+    path = _find(where, name)
+    if path is None:
+        reason = f"{name} was not found."
+        return Tool(name=name, found=False, reason=reason, costs=costs, remedy=remedy)
+    said = (where.run or _output)([path, "--version"])
+    version = re.search(r"(?:release|[Vv]ersion)\s+(\d[\w.\-]*)", said)
+    if version is None:
+        reason = f"{path} does not say its version, so it may not run."
+        return Tool(name=name, found=False, path=path, reason=reason, costs=costs, remedy=remedy)
+    return Tool(name=name, found=True, path=path, version=version.group(1))
+
+
+def _output(command: list[str]) -> str:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_VERSION_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r"(?:release|[Vv]ersion)\s+([0-9][0-9.]*)", words)
-    return found.group(1) if found else None
+        return ""
+    return done.stdout + done.stderr
 
 
 def _package(name: str, module: str, costs: str, remedy: str) -> Tool:
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Tool(name=name, found=False, costs=costs, remedy=remedy)
+        reason = f"{name} is not installed."
+        return Tool(name=name, found=False, reason=reason, costs=costs, remedy=remedy)
     found = importlib.util.find_spec(module) is not None
     return Tool(name=name, found=found, version=version, costs=None if found else costs)
 
@@ -221,7 +329,7 @@ def environment_report(
         devices=list(nvidia_devices()) or [_processor()],
         executor=Executor.INTERPRETER if on_cpu else Executor.CUDA,
         device=device,
-        toolchain=toolchain(),
+        toolchain=find_tools().listed,
         isolation=isolation,
         isolation_note=note,
         libraries=installed_versions(),

@@ -22,8 +22,8 @@ from typing import Any
 import anyio
 
 from ..devices.calibration import calibration_folder, with_calibration
+from ..devices.environment import MachineTools, find_tools
 from ..devices.hardware import Hardware, identify, load_hardware
-from ..devices.profilers import Capability, capability
 from ..devices.roofline import Cost, Floors, floors
 from ..errors import CapabilityError, unknown_name
 from ..evaluation.judge_pool import JudgePool
@@ -72,7 +72,7 @@ class ProfilingService:
         device: 'cuda:N' or 'cpu'.
         pool: the judges, which write inputs and hold the device's lock.
         latencies: last latencies, by which the workloads with most of the time are chosen.
-        probe: finds the profilers of this machine; replaced in tests.
+        find_tools: finds the profilers of this machine; replaced in tests.
         timeout_s: most seconds for one profiled run.
     """
 
@@ -80,7 +80,7 @@ class ProfilingService:
     device: str
     pool: JudgePool
     latencies: LastLatencies
-    probe: Callable[[], Capability] = capability
+    find_tools: Callable[[], MachineTools] = find_tools
     timeout_s: float = 300.0
     runner: ProfileRunner = field(init=False)
 
@@ -177,7 +177,7 @@ class ProfilingService:
         begin, subject = time.monotonic(), Subject(solution, operator.definition)
         if self.device == "cpu":
             return SanitizerReport(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
-        program = (await anyio.to_thread.run_sync(self.probe)).compute_sanitizer
+        program = (await anyio.to_thread.run_sync(self.find_tools)).compute_sanitizer
         if program.path is None or not program.found:
             reason = f"{program.reason} {program.remedy}"
             return SanitizerReport(**_facts(subject), tool=UNAVAILABLE, reason=reason)
@@ -226,11 +226,11 @@ class ProfilingService:
     ) -> Profile:
         """Profiles one solution; the torch profiler is used where Nsight Compute refuses."""
         begin, store = time.monotonic(), self._store()
-        able = await anyio.to_thread.run_sync(self.probe)
-        ncu = NcuSession(self.runner, store, able, profile_set, self.timeout_s)
+        tools = await anyio.to_thread.run_sync(self.find_tools)
+        ncu = NcuSession(self.runner, store, tools, profile_set, self.timeout_s)
         timeline = TimelineSession(self.runner, store, self.timeout_s)
-        possible = able.counters.found
-        reason = None if possible else f"{able.counters.reason} {able.counters.remedy}"
+        possible = tools.counters.found
+        reason = None if possible else f"{tools.counters.reason} {tools.counters.remedy}"
         done: list[WorkloadProfile] = []
         for position, workload in enumerate(workloads):
             await progress(position, len(workloads), f"profiling {workload.uuid[:8]}")
@@ -247,7 +247,7 @@ class ProfilingService:
         return Profile(
             **_facts(subject),
             tool=NCU if by_ncu else TORCH_PROFILER,
-            tool_version=able.ncu.version if by_ncu else None,
+            tool_version=tools.ncu.version if by_ncu else None,
             profile_set=profile_set.value if by_ncu else None,
             reason=reason,
             workloads=done,

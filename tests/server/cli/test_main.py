@@ -198,7 +198,8 @@ def test_the_doctor_names_the_command_that_registers(
 def test_the_doctor_says_what_is_well_and_whether_to_go_on(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(environment, "toolchain", lambda: [absent("cupti-python"), absent("nvcc")])
+    missing = [absent("cupti-python"), absent("nvcc")]
+    monkeypatch.setattr(environment.MachineTools, "listed", missing)
     assert cli.run(["doctor"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("✓ Device cpu")

@@ -1,14 +1,18 @@
 """What a machine has, told from drivers and files that a test puts there."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from kernel_harness.tools.devices import environment
 from kernel_harness.tools.devices.environment import (
+    Places,
     chosen_device,
+    counters_are_restricted,
     environment_report,
+    find_tools,
     nvidia_devices,
     torch_has_cuda,
 )
@@ -78,14 +82,6 @@ def test_a_driver_that_fails_is_no_gpu(machine, tmp_path):
     assert any("latencies are null" in note for note in report.notes)
 
 
-def test_every_missing_tool_says_what_it_costs_and_what_mends_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(environment.shutil, "which", lambda name: None)
-    monkeypatch.setattr(environment.Path, "glob", lambda self, pattern: iter(()))
-    missing = [tool for tool in environment.toolchain() if not tool.found]
-    assert {"nvcc", "ncu", "compute-sanitizer"} <= {tool.name for tool in missing}
-    assert all(tool.costs and tool.remedy for tool in missing)
-
-
 def test_what_isolates_candidates_is_told_once_a_judge_has_tried(tmp_path):
     settings = Settings(data_dir=tmp_path)
     assert "first evaluation" in environment_report(settings, None, []).isolation_note
@@ -103,3 +99,91 @@ def test_whether_torch_is_for_cuda_is_read_without_importing_it(tmp_path, monkey
     (tmp_path / "version.py").write_text("cuda: Optional[str] = None\n")
     torch_has_cuda.cache_clear()
     assert not torch_has_cuda()
+
+
+NCU_SAYS = (
+    "NVIDIA (R) Nsight Compute Command Line Profiler\n"
+    "Copyright (c) 2018-2025 NVIDIA Corporation\n"
+    "Version 2025.3.0.0 (build 36273991) (public-release)\n"
+)
+
+
+def places(
+    tmp_path: Path,
+    *,
+    present: tuple[str, ...] = ("ncu", "compute-sanitizer", "nvcc"),
+    says: str = NCU_SAYS,
+    admin_only: bool = False,
+    administrator: bool = False,
+) -> Places:
+    parameters, status = tmp_path / "params", tmp_path / "status"
+    parameters.write_text(f"EnableMSI: 1\nRmProfilingAdminOnly: {int(admin_only)}\n")
+    status.write_text(f"Name: x\nCapEff:\t{(1 << 21) * administrator:016x}\n")
+    return Places(
+        which=lambda name: str(tmp_path / "bin" / name) if name in present else None,
+        run=lambda command: says,
+        driver_parameters=parameters,
+        process_status=status,
+        installs=(),
+    )
+
+
+def test_a_complete_machine_has_every_tool_with_its_version(tmp_path):
+    got = find_tools(places(tmp_path))
+    assert got.ncu.version == "2025.3.0.0"
+    assert got.counters.found
+    assert got.compute_sanitizer.found
+
+
+def test_every_missing_tool_has_a_reason_a_cost_and_a_remedy(tmp_path):
+    got = find_tools(places(tmp_path, present=()))
+    missing = (got.nvcc, got.ncu, got.counters, got.compute_sanitizer)
+    assert not any(tool.found for tool in missing)
+    assert all(tool.reason and tool.costs and tool.remedy for tool in missing)
+    assert got.counters not in got.listed and got.ncu in got.listed
+
+
+def test_counters_for_administrators_only_are_missing_with_the_way_to_get_them(tmp_path):
+    got = find_tools(places(tmp_path, admin_only=True))
+    assert not got.counters.found
+    assert got.counters in got.listed
+    assert "ERR_NVGPUCTRPERM" in (got.counters.reason or "")
+    assert "NVreg_RestrictProfilingToAdminUsers=0" in (got.counters.remedy or "")
+
+
+def test_an_administrator_may_expect_counters(tmp_path):
+    got = find_tools(places(tmp_path, admin_only=True, administrator=True))
+    assert got.counters.found
+    assert got.admin_only
+
+
+def test_a_program_that_cannot_say_its_version_is_not_trusted_to_run(tmp_path):
+    got = find_tools(places(tmp_path, says="error while loading shared libraries"))
+    assert not got.ncu.found
+    assert "may not run" in (got.ncu.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "restricted"),
+    [("RmProfilingAdminOnly: 1", True), ("RmProfilingAdminOnly: 0", False), ("", False)],
+)
+def test_the_drivers_statement_about_counters_is_read(text, restricted):
+    assert counters_are_restricted(text) is restricted
+
+
+def test_a_program_outside_the_path_is_found_in_the_toolkits_folder(tmp_path):
+    program = tmp_path / "cuda" / "bin" / "ncu"
+    program.parent.mkdir(parents=True)
+    program.write_text("")
+    program.chmod(0o755)
+    base = places(tmp_path, present=())
+    got = find_tools(
+        Places(
+            which=base.which,
+            run=base.run,
+            driver_parameters=base.driver_parameters,
+            process_status=base.process_status,
+            installs=(str(tmp_path / "cuda" / "bin"),),
+        )
+    )
+    assert got.ncu.path == str(program)

@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 from kernel_harness.tools.devices.calibration import calibration_folder, with_calibration
+from kernel_harness.tools.devices.environment import MachineTools, Tool
 from kernel_harness.tools.devices.hardware import shipped_hardware
-from kernel_harness.tools.devices.profilers import Capability, ProfilingTool
 from kernel_harness.tools.devices.roofline import Cost, Floors
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
 from kernel_harness.tools.evaluation.record_store import LastLatencies
@@ -39,8 +39,8 @@ from .profiles import profile
 pytestmark = pytest.mark.anyio
 
 SIZES = (1, 8, 64, 512)
-MISSING = ProfilingTool(name="counters", found=False, reason="No permission.", remedy="Ask for it.")
-FOUND = ProfilingTool(name="found", found=True, path="/bin/true", version="1")
+MISSING = Tool(name="counters", found=False, reason="No permission.", remedy="Ask for it.")
+FOUND = Tool(name="found", found=True, path="/bin/true", version="1")
 SCRIPT = """
 import json, sys
 path = sys.argv[sys.argv.index("--out") + 1]
@@ -54,15 +54,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def machine(counters: ProfilingTool = FOUND, sanitizer: ProfilingTool = FOUND) -> Capability:
-    return Capability(
-        ncu=FOUND,
-        counters=counters,
-        ncu_report=MISSING,
-        compute_sanitizer=sanitizer,
-        nsys=MISSING,
-        cupti=MISSING,
-    )
+def machine(counters: Tool = FOUND, sanitizer: Tool = FOUND) -> MachineTools:
+    return MachineTools(FOUND, FOUND, counters, sanitizer, FOUND, FOUND, FOUND)
 
 
 @pytest.fixture
@@ -138,7 +131,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    def build(device: str = "cuda:7", able: Capability | None = None) -> Bench:
+    def build(device: str = "cuda:7", tools: MachineTools | None = None) -> Bench:
         settings, pool = Settings(data_dir=tmp_path), Pool()
         made = Bench(
             ProfilingService(
@@ -146,7 +139,7 @@ def bench(tmp_path, monkeypatch):
                 device,
                 pool,  # pyright: ignore[reportArgumentType]
                 LastLatencies(tmp_path / "latencies"),
-                probe=lambda: able or machine(),
+                find_tools=lambda: tools or machine(),
             ),
             pool,
         )
@@ -230,7 +223,7 @@ async def test_without_a_gpu_every_result_says_so_and_nothing_is_made_or_kept(be
 
 
 async def test_without_counters_the_torch_profiler_is_used_and_the_reason_said(bench, operator):
-    made = bench(able=machine(counters=MISSING))
+    made = bench(tools=machine(counters=MISSING))
     got = await made.service.profile_ncu(operator, solution(), workloads=["w8"])
     assert (got.tool, got.reason) == ("torch_profiler", "No permission. Ask for it.")
     assert made.seen == [("one", "w8")] and not made.by_ncu
@@ -262,7 +255,7 @@ async def test_only_a_refusal_that_concerns_the_machine_ends_the_use_of_counters
 
 
 async def test_a_missing_sanitizer_is_unavailable_with_the_remedy(bench, operator):
-    made = bench(able=machine(sanitizer=MISSING))
+    made = bench(tools=machine(sanitizer=MISSING))
     got = await made.service.sanitize(operator, solution())
     assert (got.tool, got.reason) == ("unavailable", "No permission. Ask for it.")
     assert not made.pool.asked

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ...devices.profilers import PERMISSION_REMEDY, PERMISSION_WORD
+from ...devices.environment import PERMISSION_REMEDY, PERMISSION_WORD
 
 MAX_LAUNCHES = 64
 """Launches profiled in one call; each is replayed many times."""

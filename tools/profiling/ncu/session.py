@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...devices.profilers import Capability
+from ...devices.environment import MachineTools
 from ...errors import InfrastructureError
 from ..diagnosis.bottleneck import diagnose_call
 from ..diagnosis.hints import hints_for
@@ -40,7 +40,7 @@ class NcuSession:
 
     runner: ProfileRunner
     store: ProfileStore
-    able: Capability
+    tools: MachineTools
     profile_set: ProfileSet
     timeout_s: float
 
@@ -52,13 +52,13 @@ class NcuSession:
         Raises:
             InfrastructureError: when a run could not be started or its report not read.
         """
-        how = f"{self.able.ncu.version} {self.profile_set.value}"
+        how = f"{self.tools.ncu.version} {self.profile_set.value}"
         folder = self.store.folder("ncu", subject, workload, how)
         kept = self.store.kept(folder, RECORD, WorkloadProfile)
         if kept is not None:
             return kept.model_copy(update={"cached": True})
-        administrator = self.able.administrator
-        keep = self.able.admin_only and administrator
+        administrator = self.tools.administrator
+        keep = self.tools.admin_only and administrator
         found = await self._run(subject, workload, folder, keep=keep)
         refused = isinstance(found, Refusal) and found.kind == "permission"
         if refused and administrator and not keep:
@@ -70,7 +70,7 @@ class NcuSession:
     async def _run(
         self, subject: Subject, workload: WorkloadInputs, folder: Path, *, keep: bool
     ) -> WorkloadProfile | Refusal:
-        ncu = self.able.ncu.path
+        ncu = self.tools.ncu.path
         assert ncu is not None
 
         def wrap(private: Path, target: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.devices.profilers import Capability, ProfilingTool
+from kernel_harness.tools.devices.environment import MachineTools, Tool
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
 from kernel_harness.tools.profiling.ncu.command import ProfileSet, Refusal
 from kernel_harness.tools.profiling.ncu.session import NcuSession
@@ -68,19 +68,11 @@ def bench(tmp_path: Path):
         ncu.chmod(0o755)
         Path(log).touch()
         Path(log).chmod(0o666)
-        found = ProfilingTool(name="ncu", found=True, path=str(ncu), version="2025.3")
-        none = ProfilingTool(name="x", found=False)
-        capability = Capability(
-            ncu=found,
-            counters=found,
-            ncu_report=none,
-            compute_sanitizer=none,
-            nsys=none,
-            cupti=none,
-            **able,
-        )
-        shelf = ProfileStore(tmp_path / "profiles", "test")
-        return NcuSession(ProfileRunner("cpu"), shelf, capability, ProfileSet.BASIC, 60.0)
+        found = Tool(name="ncu", found=True, path=str(ncu), version="2025.3")
+        none = Tool(name="x", found=False)
+        tools = MachineTools(none, found, found, none, none, none, none, **able)
+        store = ProfileStore(tmp_path / "profiles", "test")
+        return NcuSession(ProfileRunner("cpu"), store, tools, ProfileSet.BASIC, 60.0)
 
     return build
 
@@ -106,10 +98,10 @@ async def test_a_report_becomes_a_profile_with_its_text_kept(bench, subject, wor
 
 
 async def test_the_same_profile_is_not_made_twice(bench, subject, workload, tmp_path):
-    counting = bench()
-    first = await counting.profile(subject, workload)
+    session = bench()
+    first = await session.profile(subject, workload)
     before = len(calls(tmp_path))
-    second = await counting.profile(subject, workload)
+    second = await session.profile(subject, workload)
     assert len(calls(tmp_path)) == before
     assert isinstance(first, WorkloadProfile)
     assert isinstance(second, WorkloadProfile)
@@ -127,8 +119,8 @@ async def test_a_missing_permission_is_a_refusal_with_a_remedy(bench, subject, w
 async def test_an_administrator_tries_once_more_with_the_right_kept(
     bench, subject, workload, tmp_path
 ):
-    counting = bench("==ERROR== ERR_NVGPUCTRPERM", writes=False, administrator=True)
-    got = await counting.profile(subject, workload)
+    session = bench("==ERROR== ERR_NVGPUCTRPERM", writes=False, administrator=True)
+    got = await session.profile(subject, workload)
     assert isinstance(got, Refusal)
     assert len(calls(tmp_path)) == 2
 
