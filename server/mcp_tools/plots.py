@@ -36,9 +36,9 @@ async def plot_floors(
 
     def draw() -> bytes:
         # Drawing needs a large library that nothing else here does.
-        from ...tools.archive.report.charts import floor_picture
+        from ...tools.archive.report.charts import floor_chart
 
-        return floor_picture(evaluation, device)
+        return floor_chart(evaluation, device)
 
     return Image(data=await in_thread(draw), format="png")
 
@@ -61,8 +61,8 @@ async def plot_roofline(
     operator = harness.dataset.operator(definition)
 
     def draw() -> bytes:
-        from ...tools.archive.report.charts import roofline_picture
+        from ...tools.archive.report.charts import roofline_chart
 
-        return roofline_picture(harness.archive, operator, gpu)
+        return roofline_chart(harness.archive, operator, gpu)
 
     return Image(data=await in_thread(draw), format="png")

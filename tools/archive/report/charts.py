@@ -1,7 +1,7 @@
-"""Charts of candidates: latency against floors and rooflines, as SVG for pages and PNG for tools.
+"""Charts of candidates: latency against floors, and rooflines, as SVG for pages and PNG for tools.
 
-Finds the points and the device's rates and has `plots` draw them; nothing is drawn that was not
-measured. Imported only when a chart is asked for, since drawing needs a large library.
+Chooses points and axes and has `plots` draw them; nothing is drawn that was not measured. Imported
+only when a chart is asked for, since drawing needs a large library.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ if TYPE_CHECKING:
     from ...workloads.operators import Operator
     from ..store.archive import Archive
 
+TITLE_CHARACTERS = 90
+MOST_CANDIDATES = 60
+"""Newest candidates drawn beside the best; each is read from git."""
+MEASURED_ON = "device"
+"""The name that floors of the device measured on have in a record."""
 
-class Drawings:
-    """Draws candidates; each operator's axes on each device are drawn once.
+
+class SiteCharts:
+    """Charts of each candidate of a site; an operator's axes on a device are drawn once.
 
     Args:
         nodes: all candidates of the site, for the limits of the axes.
@@ -42,7 +48,7 @@ class Drawings:
     """
 
     def __init__(self, nodes: Sequence[Node], dataset: Dataset | None) -> None:
-        self._dataset = dataset
+        self._operators = dataset.operators if dataset else {}
         self._frames: dict[tuple[str, str, str], Frame] = {}
         self._costs: dict[str, Mapping[str, Cost]] = {}
         self._latencies: dict[tuple[str, str], list[float]] = {}
@@ -52,7 +58,7 @@ class Drawings:
                 self._latencies.setdefault(key, []).append(node.latency_us)
 
     def of(self, node: Node, record: CandidateRecord) -> list[tuple[str, str]]:
-        """Title and SVG of what can be drawn: nothing for a candidate without a latency."""
+        """Title and SVG of each chart; none for a candidate without a latency."""
         if node.latency_us is None:
             return []
         found = [
@@ -63,8 +69,9 @@ class Drawings:
 
     def _floor(self, node: Node, record: CandidateRecord) -> str | None:
         floors = {name for w in record.evaluation.workloads for name in w.floors_us}
-        device = "device" if "device" in floors else node.hardware
-        points = floor_points(record.evaluation, device)
+        points = floor_points(
+            record.evaluation, MEASURED_ON if MEASURED_ON in floors else node.hardware
+        )
         if not points:
             return None
         key = ("floor", node.definition, node.hardware)
@@ -74,29 +81,19 @@ class Drawings:
 
     def _roofline(self, node: Node, record: CandidateRecord) -> str | None:
         hardware = _hardware(record)
-        if hardware is None or self._dataset is None:
+        if hardware is None or node.definition not in self._operators:
             return None
-        if node.definition not in self._dataset.operators:
-            return None
-        points = roofline_points(record, self._cost(node.definition, self._dataset))
+        if node.definition not in self._costs:
+            self._costs[node.definition] = _costs(self._operators[node.definition])
+        costs = self._costs[node.definition]
+        points = roofline_points(record, costs)
         if not points:
             return None
         key = ("roof", node.definition, node.hardware)
         if key not in self._frames:
-            used = {n for cost in self._costs[node.definition].values() for n in cost.flops}
-            peaks = {name: rate.value for name, rate in hardware.flops.items() if name in used}
-            roof = Roof(hardware.name, hardware.memory_bytes_per_s.value, peaks)
-            self._frames[key] = roofline_frame(self._spread(points, node, up=False), roof)
+            spread = self._spread(points, node, up=False)
+            self._frames[key] = roofline_frame(spread, _roof(hardware, costs))
         return self._frames[key].with_points(points)
-
-    def _cost(self, definition: str, dataset: Dataset) -> Mapping[str, Cost]:
-        if definition not in self._costs:
-            operator = dataset.operators[definition]
-            self._costs[definition] = {
-                w.uuid: operator.cost(w.axes, structure=operator.structure.get(w.uuid))
-                for w in operator.workloads
-            }
-        return self._costs[definition]
 
     def _spread(self, points: Sequence[PlotPoint], node: Node, *, up: bool) -> list[PlotPoint]:
         """The points as the operator's fastest and slowest candidates would have them."""
@@ -110,50 +107,10 @@ class Drawings:
         ]
 
 
-def roofline_points(record: CandidateRecord, costs: Mapping[str, Cost]) -> list[PlotPoint]:
-    """Operations per byte and per second of each timed workload whose cost is known."""
-    points = []
-    for workload in record.evaluation.workloads:
-        cost = costs.get(workload.uuid)
-        if cost is None or not workload.latency_us or not cost.bytes_moved:
-            continue
-        operations = sum(cost.flops.values())
-        if operations:
-            speed = operations / workload.latency_us * 1e6
-            axes = " ".join(f"{k}={v}" for k, v in workload.axes.items())
-            label = f"{axes}: {number(speed / 1e12)} T/s at {number(workload.latency_us)} us"
-            points.append(PlotPoint(operations / cost.bytes_moved, speed, label))
-    return points
-
-
-def _hardware(record: CandidateRecord) -> Hardware | None:
-    device = record.evaluation.evidence.device
-    return _identified(device.name, device.sm_count) if device else None
-
-
-@lru_cache(maxsize=64)
-def _identified(name: str, sm_count: int | None) -> Hardware | None:
-    from ...devices.hardware import identify
-
-    return identify(name, sm_count, None)
-
-
-TITLE_CHARACTERS = 90
-
-
-MOST_CANDIDATES = 60
-"""Newest candidates drawn beside the best; each is read from git."""
-
-
-MEASURED_ON = "device"
-"""The name that floors of the device measured on go by in a record."""
-
-
-def floor_picture(evaluation: Evaluation, device: str | None = None) -> bytes:
+def floor_chart(evaluation: Evaluation, device: str | None = None) -> bytes:
     """Latency against floor of each timed workload, as a PNG.
 
     Args:
-        evaluation: a timed trial.
         device: whose floors; those of the device measured on when None.
 
     Raises:
@@ -178,68 +135,101 @@ def floor_picture(evaluation: Evaluation, device: str | None = None) -> bytes:
     )
 
 
-def _estimates(evaluation: Evaluation) -> list[PlotPoint]:
-    """Nominal and latency-aware floor of each timed workload that has both."""
-    timed = [w for w in evaluation.workloads if w.latency_us]
-    return [
-        PlotPoint(w.floors_us[MEASURED_ON], w.device_floors_us["latency"], "")
-        for w in timed
-        if w.floors_us.get(MEASURED_ON) and w.device_floors_us.get("latency")
-    ]
-
-
-def roofline_picture(archive: Archive, operator: Operator, gpu: str | None = None) -> bytes:
+def roofline_chart(archive: Archive, operator: Operator, gpu: str | None = None) -> bytes:
     """An operator's candidates under a device's roof, the best one in colour, as a PNG.
 
     Args:
-        archive: where the best is kept.
-        operator: whose cost model gives operations and bytes.
         gpu: device as in refs, e.g. 'H200'; the one timed most recently when None.
 
     Raises:
         RequestError: when nothing was timed on that device, the device's rates are unknown, or the
             operator's work is not in floating point operations.
     """
-    from ...devices.hardware import identify
-
-    node = archive.best(operator.name, gpu_label(gpu) if gpu else None)
-    if node is None:
+    best = archive.best(operator.name, gpu_label(gpu) if gpu else None)
+    if best is None:
         raise RequestError(
             f"No candidate of {operator.name} was timed" + (f" on {gpu}" if gpu else ""),
             remedy="Evaluate one on a GPU with scope 'sample' or 'full', then archive_candidate.",
         )
-    record = archive.get(node.candidate_id)
-    ran_on = record.evaluation.evidence.device
-    hardware = identify(ran_on.name, ran_on.sm_count, None) if ran_on else None
+    record = archive.read(best)
+    hardware = _hardware(record)
     if hardware is None:
+        ran_on = record.evaluation.evidence.device
         raise RequestError(
             f"The rates of {ran_on.name if ran_on else 'an unnamed device'} are not known",
-            where=f"candidate {node.candidate_id}",
+            where=f"candidate {best.candidate_id}",
             remedy="Add the device to kernels/hardware.json with its data sheet's figures.",
         )
-    costs = {
-        w.uuid: operator.cost(w.axes, structure=operator.structure.get(w.uuid))
-        for w in operator.workloads
-    }
+    costs = _costs(operator)
     points = roofline_points(record, costs)
     if not points:
         raise RequestError(
-            f"Candidate {node.candidate_id} has no latency of a workload with known operations",
+            f"Candidate {best.candidate_id} has no latency of a workload with known operations",
             remedy="plot_floors draws latencies against floors, which bytes alone can give.",
         )
-    used = {name for cost in costs.values() for name in cost.flops}
-    peaks = {name: rate.value for name, rate in hardware.flops.items() if name in used}
     others = [
         point
         for other in archive.history(operator.name, MOST_CANDIDATES)
-        if other.latency_us and other.hardware == node.hardware
-        if other.candidate_id != node.candidate_id
-        for point in roofline_points(archive.get(other.candidate_id), costs)
+        if other.latency_us and other.hardware == best.hardware
+        if other.candidate_id != best.candidate_id
+        for point in roofline_points(archive.read(other), costs)
     ]
     return roofline_png(
         points,
-        Roof(hardware.name, hardware.memory_bytes_per_s.value, peaks),
+        _roof(hardware, costs),
         others,
         operator.name[:TITLE_CHARACTERS],
-        f"best: {node.name[:30]} ({node.candidate_id[:8]})",
+        f"best: {best.name[:30]} ({best.candidate_id[:8]})",
     )
+
+
+def roofline_points(record: CandidateRecord, costs: Mapping[str, Cost]) -> list[PlotPoint]:
+    """Operations per byte and per second of each timed workload whose cost is known."""
+    points = []
+    for workload in record.evaluation.workloads:
+        cost = costs.get(workload.uuid)
+        if cost is None or not workload.latency_us or not cost.bytes_moved:
+            continue
+        operations = sum(cost.flops.values())
+        if operations:
+            speed = operations / workload.latency_us * 1e6
+            axes = " ".join(f"{k}={v}" for k, v in workload.axes.items())
+            label = f"{axes}: {number(speed / 1e12)} T/s at {number(workload.latency_us)} us"
+            points.append(PlotPoint(operations / cost.bytes_moved, speed, label))
+    return points
+
+
+def _estimates(evaluation: Evaluation) -> list[PlotPoint]:
+    """Nominal and latency-aware floor of each timed workload that has both."""
+    return [
+        PlotPoint(w.floors_us[MEASURED_ON], w.device_floors_us["latency"], "")
+        for w in evaluation.workloads
+        if w.latency_us and w.floors_us.get(MEASURED_ON) and w.device_floors_us.get("latency")
+    ]
+
+
+def _costs(operator: Operator) -> Mapping[str, Cost]:
+    """The work of each workload, by uuid."""
+    return {
+        w.uuid: operator.cost(w.axes, structure=operator.structure.get(w.uuid))
+        for w in operator.workloads
+    }
+
+
+def _roof(hardware: Hardware, costs: Mapping[str, Cost]) -> Roof:
+    """The device's rates for the precisions that the work uses."""
+    used = {name for cost in costs.values() for name in cost.flops}
+    peaks = {name: rate.value for name, rate in hardware.flops.items() if name in used}
+    return Roof(hardware.name, hardware.memory_bytes_per_s.value, peaks)
+
+
+def _hardware(record: CandidateRecord) -> Hardware | None:
+    device = record.evaluation.evidence.device
+    return _identified(device.name, device.sm_count) if device else None
+
+
+@lru_cache(maxsize=64)
+def _identified(name: str, sm_count: int | None) -> Hardware | None:
+    from ...devices.hardware import identify
+
+    return identify(name, sm_count, None)

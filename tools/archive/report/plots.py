@@ -1,4 +1,4 @@
-"""Pictures of measurements: time against floor, roofline, trajectory; SVG for pages, PNG for tools.
+"""Draws charts: latency against floor, roofline, trajectory; SVG for pages, PNG for tools.
 
 Matplotlib draws the axes; points of one candidate are laid over them as SVG circles, so that a
 thousand pages share one drawing of the axes and every page of an operator has the same scale. Pure:

@@ -21,7 +21,7 @@ from ..store.entry import CandidateStatus, Node, number
 from ..store.manifest import CandidateRecord, ref_part
 from . import page_data as pages
 from . import plots
-from .charts import Drawings
+from .charts import SiteCharts
 
 if TYPE_CHECKING:
     from ...workloads.dataset import Dataset
@@ -70,7 +70,7 @@ class _Site:
         self.events = events(archive)
         self.current_promotions = pages.current_promotions(self.events)
         self.seen = _ReadCandidates()
-        self.drawings = Drawings(self.nodes, dataset)
+        self.charts = SiteCharts(self.nodes, dataset)
         self.born: dict[str, list[Node]] = {}
         for node in self.nodes:
             for parent in node.parents:
@@ -157,7 +157,7 @@ class _Site:
             diff=pages.diff_lines(diff),
             children=self.born.get(node.candidate_id, []),
             events=[e for e in self.events if e.candidate_id == node.candidate_id],
-            drawings=self.drawings.of(node, record),
+            charts=self.charts.of(node, record),
             profiles=self._profiles(record),
         )
         path = self.out_dir / "candidates" / f"{node.candidate_id}.html"

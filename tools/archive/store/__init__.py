@@ -1,1 +1,11 @@
-"""Candidates as git commits, and the index derived from them."""
+"""Candidates as git commits.
+
+archive         the archive itself: add, get, iterate, compare
+transfer        remotes and bundles
+index_sync      reads commits, and keeps the index up to git's refs
+index           search index (SQLite), derived from git
+manifest        manifest of a candidate; tree, message and notes of its commit
+entry           facts of a candidate, derived once from its evaluation
+normalise       sources without comments and formatting, to recognise a repeat
+git_repository  git plumbing; the only file that knows GitPython
+"""
