@@ -19,11 +19,11 @@ from typing import Any
 from ...devices.noise_floor import least_effect
 from ...errors import ArchiveError
 from ...schema.evaluation import Decision, Evaluation, Scope, Status, WorkloadResult
+from ...text import one_line
 
 UNCALIBRATED_NOISE = 0.02
 """|ln ratio| that two latencies must exceed where the record has no calibrated noise; latencies of
 different evaluations must exceed it always."""
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class CandidateStatus(StrEnum):
@@ -307,17 +307,6 @@ def _bottlenecks(value: Any) -> list[str]:
         else:
             found += _bottlenecks(inner)
     return found
-
-
-def plain(text: str, limit: int = 20_000) -> str:
-    """Removes what a terminal or a reviewer could be misled by, and cuts to `limit` characters."""
-    return CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))[:limit].strip()
-
-
-def one_line(text: str, limit: int = 200) -> str:
-    """The text on one line, cut with an ellipsis."""
-    words = " ".join(plain(text).split())
-    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
 
 
 def number(value: float) -> str:

@@ -30,12 +30,7 @@ what another process does is seen at the latest this much later."""
 
 
 class SyncedIndex:
-    """What git holds, by way of the index.
-
-    Args:
-        repository: the truth.
-        index: derived from it.
-    """
+    """The index, brought up to git's refs before each question."""
 
     def __init__(self, repository: Repository, index: Index) -> None:
         self.repository = repository
@@ -44,13 +39,19 @@ class SyncedIndex:
         self._listed = ("", 0.0)
 
     def current(self) -> Index:
-        """The index, after adding whatever another process or a fetch brought to git."""
+        """The index, after adding what another process or a fetch brought to git.
+
+        Refs listed less than `_SETTLED_S` ago are not listed again.
+        """
         if self.repository.exists:
             fingerprint = self.repository.ref_fingerprint(CANDIDATES)
-            listed, at = self._listed
             known = self.index.recall("fingerprint")
-            fresh = f"unsettled {listed}" if time.monotonic() - at < _SETTLED_S else ""
-            if fingerprint != known and (listed != fingerprint or known != fresh):
+            just_listed = (
+                known == f"unsettled {fingerprint}"
+                and self._listed[0] == fingerprint
+                and time.monotonic() - self._listed[1] < _SETTLED_S
+            )
+            if fingerprint != known and not just_listed:
                 self.synchronise()
         return self.index
 

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...errors import ArchiveError
 from ...schema.evaluation import Evaluation, Status
-from .entry import CONTROL, CandidateFacts, Node, number, one_line, plain, profile_bottlenecks
+from ...text import one_line, printable
+from .entry import CandidateFacts, Node, number, profile_bottlenecks
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Definition, Solution, Trace
@@ -29,6 +30,7 @@ EVALUATION = "evaluation.json"
 TRACE = "trace.jsonl"
 NOTES = "NOTES.md"
 PROFILE = "profile"
+PROSE_CHARACTERS = 20_000
 
 _UNSAFE_IN_REF = re.compile(r"[^A-Za-z0-9_.+-]")
 
@@ -97,10 +99,10 @@ class CandidateManifest(BaseModel):
             binding=str(spec.binding or ""),
             dependencies=list(spec.dependencies),
             target_hardware=list(spec.target_hardware),
-            description=plain(solution.description or ""),
+            description=_prose(solution.description or ""),
             technique=technique_tags(tags),
-            hypothesis=plain(hypothesis),
-            lesson=plain(lesson),
+            hypothesis=_prose(hypothesis),
+            lesson=_prose(lesson),
             evaluation_id=evaluation.evaluation_id,
             content_hash=evaluation.content_hash,
             normalised_hash=normalised_hash(solution),
@@ -201,6 +203,11 @@ class CandidateRecord:
                 "sources": [{"path": p, "content": text} for p, text in self.sources.items()],
             }
         )
+
+
+def _prose(text: str) -> str:
+    """What an author wrote, printable and cut to a length that a reviewer can read."""
+    return printable(text)[:PROSE_CHARACTERS].strip()
 
 
 def ref_part(name: str) -> str:
@@ -351,7 +358,7 @@ def _check_path(path: str, files: Mapping[str, bytes]) -> None:
     parts = path.split("/")
     bad = any(p in ("", ".", "..") or p.lower().startswith(".git") or "\\" in p for p in parts)
     folders = ("/".join(parts[:count]) for count in range(1, len(parts)))
-    if bad or CONTROL.search(path) or "\n" in path or any(f in files for f in folders):
+    if bad or printable(path) != path or "\n" in path or any(f in files for f in folders):
         raise ArchiveError(
             f"The path {path!r} cannot be stored",
             where="sources and profiles",

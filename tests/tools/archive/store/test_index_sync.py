@@ -30,3 +30,14 @@ def test_commits_of_an_earlier_version_give_the_same_rows(archive):
     for table in (rows, expected):  # the facts are an object, whose order says nothing
         table["candidates"] = [[*row[:-1], json.loads(row[-1])] for row in table["candidates"]]
     assert rows == expected
+
+
+def test_an_index_that_was_deleted_is_made_again_however_long_ago_the_refs_were_listed(
+    bench, archive, monkeypatch
+):
+    bench.add()
+    assert len(list(archive.iter())) == 1
+    archive.synced.index.delete()
+    fingerprint, listed_at = archive.synced._listed
+    monkeypatch.setattr(archive.synced, "_listed", (fingerprint, listed_at - 60))
+    assert len(list(archive.iter())) == 1
