@@ -136,8 +136,8 @@ def tools_page() -> str:
         "MCP tools",
         "Names, arguments and results, as clients receive them. Every result is one object whose "
         "first field, `summary`, is a screen of text; fields that hold nothing are left out. Every "
-        "field that ends in `_uri` is an address for `read_report`. A field without a description is "
-        "what its name says; units stand in names, as in `latency_us`.",
+        "field that ends in `_uri` is an address for `read_report`. A field without a description "
+        "is what its name says; units stand in names, as in `latency_us`.",
         *parts,
     )
 
