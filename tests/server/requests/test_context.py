@@ -1,14 +1,14 @@
-"""Progress at a steady pace, and background work that its callers can leave and join."""
+"""Progress that reaches the client at short intervals and always rises."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
 
 from kernel_harness.server.requests import context
-from kernel_harness.server.requests.background import BackgroundTasks
 
 pytestmark = pytest.mark.anyio
 
@@ -73,77 +73,21 @@ async def test_a_failure_comes_out_as_it_is_and_not_in_a_group() -> None:
         await context.with_progress(ctx, work)
 
 
-async def nobody(done: float, total: float, message: str) -> None:
-    """Hears nothing."""
-
-
-async def test_two_callers_of_one_key_share_the_work_and_its_progress() -> None:
-    began = 0
-    go = anyio.Event()
-    heard: list[str] = []
-
-    async def work(tell: Any) -> int:
-        nonlocal began
-        began += 1
-        await go.wait()
-        await tell(1, 1, "almost")
-        return 7
-
-    async def hear(done: float, total: float, message: str) -> None:
-        heard.append(message)
-
-    async with BackgroundTasks.opened() as tasks:
-        assert await tasks.wait("k", work, 0.0, nobody) is None
-        results: list[Any] = []
-
-        async def join() -> None:
-            results.append(await tasks.wait("k", work, 5.0, hear))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(join)
-            await anyio.sleep(0.01)
-            go.set()
-        assert results == [7] and began == 1 and heard == ["almost"]
-        assert await tasks.wait("k", work, 5.0, nobody) == 7
-        assert began == 2
-
-
-async def test_a_failure_in_the_background_reaches_the_caller_who_waits() -> None:
-    async def work(tell: Any) -> None:
-        await anyio.sleep(0.01)
-        raise ValueError("broken")
-
-    async with BackgroundTasks.opened() as tasks:
-        assert await tasks.wait("k", work, 0.0, nobody) is None
-        with pytest.raises(ValueError, match="broken"):
-            await tasks.wait("k", work, 5.0, nobody)
-
-
-async def test_unfinished_work_ends_with_the_server() -> None:
-    ended = anyio.Event()
-
-    async def work(tell: Any) -> None:
-        try:
-            await anyio.sleep_forever()
-        finally:
-            ended.set()
-
-    async with BackgroundTasks.opened() as tasks:
-        await tasks.wait("k", work, 0.01, nobody)
-    assert ended.is_set()
-
-
-async def test_what_is_begun_ahead_and_fails_ends_nothing_else(
-    caplog: pytest.LogCaptureFixture,
+async def test_a_step_reported_again_goes_on_counting_its_seconds(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def work() -> None:
-        raise OSError("no space left")
-
-    async def answer(tell: Any) -> int:
-        return 7
-
-    async with BackgroundTasks.opened() as tasks:
-        tasks.start(work)
-        await anyio.sleep(0.01)
-        assert await tasks.wait("k", answer, 5.0, nobody) == 7
-    assert "no space left" in caplog.text
+    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(context, "time", clock)
+    ctx: Any = Listener()
+    relay = context.ProgressRelay(ctx)
+    await relay(0, 3, "queued")
+    for seconds, done in ((4, 0.1), (9, 0.2)):
+        clock.now = 100.0 + seconds
+        await relay(done, 3, "queued")
+    await relay(1, 3, "building")
+    assert [words for _, _, words in ctx.steps] == [
+        "queued",
+        "queued (4 s)",
+        "queued (9 s)",
+        "building",
+    ]
