@@ -68,7 +68,8 @@ async def timed(
 ) -> tuple[Evaluation, float]:
     """One evaluation and its wall time in seconds."""
     began = time.perf_counter()
-    evaluation = await harness.evaluate_kernel(solution=solution, force=True, **choices)
+    request = harness.lookup.evaluation_request(solution=solution, force=True, **choices)
+    evaluation = (await harness.evaluations.evaluate(request)).evaluation
     seconds = time.perf_counter() - began
     await asyncio.sleep(pause_s)
     return evaluation, seconds

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -108,13 +109,11 @@ async def ours(
             seconds = []
             for _ in range(4 if not wall else 3):
                 began = time.perf_counter()
-                evaluation = await harness.evaluate_kernel(
-                    solution=solution,
-                    scope="sample",
-                    workloads=uuids,
-                    force=True,
-                    compare_to=compare_to,
+                request = harness.lookup.evaluation_request(
+                    solution=solution, force=True, compare_to=compare_to
                 )
+                request = replace(request, only=tuple(uuids))
+                evaluation = (await harness.evaluations.evaluate(request)).evaluation
                 seconds.append(time.perf_counter() - began)
                 made.append(evaluation)
                 await asyncio.sleep(pause_s)

@@ -185,7 +185,7 @@ def test_the_wheel_runs_from_an_empty_folder(wheel, tmp_path):
         "from kernel_harness.tools.settings import load_settings\n"
         "from kernel_harness.tools.harness import Harness\n"
         "settings = load_settings({'data_dir': sys.argv[1]})\n"
-        "print(len(Harness.open(settings).list_workloads().definitions), settings.kernels_dir)\n"
+        "print(len(Harness.open(settings).dataset.operators), settings.kernels_dir)\n"
     )
     found = subprocess.run(
         [sys.executable, "-c", code, str(empty)],

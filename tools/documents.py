@@ -54,8 +54,8 @@ def profile_uri(key: str) -> str:
 
 
 @dataclass(frozen=True)
-class Reports:
-    """Reads reports of one data folder."""
+class Documents:
+    """Reads the documents of one data folder."""
 
     dataset: Dataset
     records: RecordStore
@@ -63,7 +63,11 @@ class Reports:
     profiles_dir: Path
 
     def read(
-        self, uri: str, section: str | None, offset: int, limit: int = SLICE_CHARACTERS
+        self,
+        uri: str,
+        section: str | None = None,
+        offset: int = 0,
+        limit: int = SLICE_CHARACTERS,
     ) -> ReportSlice:
         """Reads a slice.
 

@@ -1,1 +1,13 @@
-"""Domain records as models and sentences for clients."""
+"""Domain records as models and sentences for clients.
+
+models            models of the answers on workloads, workspaces and evaluations
+text              what all answers share: budgets, numbers, tables
+workloads         environment, definitions, workloads, shapes, workspaces, slices
+evaluation        verdicts
+static_check      what compiling for a target showed
+next_steps        what to do after a verdict
+archive           archived candidates, search, contexts, promotions
+archive_models    models of the answers on the archive
+profiling         profiles, timelines, sanitizer reports
+profiling_models  models of the answers on profiles
+"""

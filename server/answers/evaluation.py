@@ -49,8 +49,9 @@ from .text import (
 )
 
 if TYPE_CHECKING:
-    from ...tools.archive.archiving import AnchorCheck
+    from ...tools.archive.archiving import Recognition
     from ...tools.archive.search.query import PriorRun
+    from ...tools.evaluation.service import Evaluated
 
 from ...tools.devices.roofline import sol_exec_bench_score_guarded, sol_percent
 
@@ -68,37 +69,31 @@ OUTCOMES = {
 
 
 def evaluation_answer(
-    evaluation: Evaluation,
-    detail: Detail = "concise",
-    sighting: PriorRun | None = None,
-    asked_at: str = "",
-    anchors: AnchorCheck | None = None,
+    evaluated: Evaluated[Recognition], detail: Detail = "concise"
 ) -> EvaluationAnswer:
-    """An evaluation as a client reads it.
+    """Words an evaluation, and what the archive knows of its program.
 
     Args:
-        evaluation: the record, or one with status RUNNING.
         detail: 'concise' shows what decides; 'detailed' more workloads and longer excerpts.
-        sighting: the same program in the archive.
-        asked_at: when the verdict was asked for; one that is older is said to be.
-        anchors: whether the change stayed where its parent allows it.
     """
-    seen = _seen(sighting) if sighting else None
-    judged = evaluation.evidence.started_at
+    evaluation, known = evaluated.evaluation, evaluated.recognition
+    prior_run, anchors = (known.prior_run, known.anchors) if known else (None, None)
+    seen = _seen(prior_run) if prior_run else None
     answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen), ROWS[detail])
     earlier = None
-    if judged < asked_at and evaluation.status is not Status.RUNNING:
+    if evaluated.earlier:
+        judged = evaluation.evidence.started_at
         earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
     outside = part.outside if (part := anchors_part(anchors)) else []
     summary = lines(answer.summary, anchor_words(anchors), earlier)
     return answer.model_copy(update={"summary": summary, "anchors": outside})
 
 
-def _seen(sighting: PriorRun) -> SeenPart:
+def _seen(prior_run: PriorRun) -> SeenPart:
     return SeenPart(
-        exact=sighting.exact,
-        words=shorten(sighting.words, 400),
-        candidates=[node.candidate_id for node in sighting.candidates[:5]],
+        exact=prior_run.exact,
+        words=shorten(prior_run.words, 400),
+        candidates=[node.candidate_id for node in prior_run.candidates[:5]],
     )
 
 

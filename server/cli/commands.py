@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ...tools.harness import Harness
+    from ...tools.progress import OnProgress
     from ...tools.settings import Settings
 
 SettingsOptions = Callable[[argparse.ArgumentParser], None]
 SettingsOf = Callable[[argparse.Namespace], "Settings"]
 Act = Callable[["Harness", argparse.Namespace], Any]
 T = TypeVar("T")
-Progress = Callable[[float, float, str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _run(act: Act, settings: Settings, arguments: argparse.Namespace) -> int:
     return result.exit_status
 
 
-def run_async(harness: Harness, work: Callable[[Progress], Awaitable[T]]) -> T:
+def run_async(harness: Harness, work: Callable[[OnProgress], Awaitable[T]]) -> T:
     """Runs work that starts processes; they are killed at its end and on a signal.
 
     Args:

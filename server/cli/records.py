@@ -32,7 +32,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 def _recompute(harness: Harness, arguments: argparse.Namespace) -> CommandResult:
     from rich.text import Text
 
-    from ...tools.evaluation.rejudge import recompute
+    from ...tools.evaluation.rejudge import recompute, rejudge
 
     record = harness.records.get(arguments.evaluation_id.strip())
     found = recompute(record)
@@ -40,9 +40,10 @@ def _recompute(harness: Harness, arguments: argparse.Namespace) -> CommandResult
     said += _summaries(found)
     status = EXIT_DIFFERENT if found.differences else 0
     if arguments.rejudge:
+        operator = harness.dataset.operator(record.definition)
+        sources = harness.lookup.sources(record, arguments.workspace)
         rejudged = run_async(
-            harness,
-            lambda show: harness.rejudge(record.evaluation_id, arguments.workspace, show),
+            harness, lambda show: rejudge(harness.evaluations, operator, record, sources, show)
         )
         said += _verdicts(rejudged)
         status = status if rejudged.same_verdict else EXIT_DIFFERENT

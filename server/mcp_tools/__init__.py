@@ -1,1 +1,9 @@
-"""One function per MCP tool: arguments, one call, one answer."""
+"""One function per MCP tool: names looked up, one call on a service, one answer.
+
+workloads   check_environment, list_workloads, sample_shapes, open_workspace
+evaluation  evaluate_kernel, get_evaluation, read_report
+profiling   profile_ncu, profile_timeline, sanitize
+plots       plot_floors, plot_roofline
+archive     archive_candidate, search_archive, select_parent, get_context, promotions
+fields      types of arguments that several tools share
+"""

@@ -1,7 +1,4 @@
-"""The tools of remembering: archive, search, choose, see, promote.
-
-One function per tool, named as the tool, and nothing behind it but a call on the Harness.
-"""
+"""The MCP tools of the archive: keep, search, choose, promote; docstrings are for agents."""
 
 from __future__ import annotations
 
@@ -9,6 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ...tools.archive.promotion.rules import PromotionDecision
+from ...tools.archive.search import parent_selection, role_context
+from ...tools.archive.search.query import SearchRequest
+from ...tools.progress import OnProgress
 from ..answers import archive as content_archive
 from ..answers.archive_models import (
     ArchivedAnswer,
@@ -18,7 +19,7 @@ from ..answers.archive_models import (
     SearchAnswer,
     SelectionAnswer,
 )
-from ..requests.context import Call, background_of, harness_of, in_thread, with_progress
+from ..requests.context import Call, background_of, harness_of, in_thread, progress_to
 from .fields import DefinitionName, DetailLevel, SolutionJson, WaitSeconds, WorkspacePath
 
 CandidateId = Annotated[
@@ -67,15 +68,16 @@ async def archive_candidate(
     evaluation_id='ev-…', hypothesis='16-byte loads', lesson='1.2x at 64, none at 1',
     parent=['4f2a9c01d3be']). Next: `advice` in the result, or select_parent.
     """
+    harness = harness_of(ctx)
+    found = await in_thread(harness.lookup.candidate, workspace=workspace, solution=solution)
     archived = await in_thread(
-        harness_of(ctx).archive_candidate,
-        workspace=workspace,
-        solution=solution,
-        evaluation_id=evaluation_id,
-        hypothesis=hypothesis,
-        lesson=lesson,
-        parent=parent,
-        tags=tags,
+        harness.archiving.archive_candidate,
+        found.solution,
+        evaluation_id,
+        hypothesis,
+        lesson,
+        parent or (),
+        tags or (),
     )
     return content_archive.archived_answer(archived)
 
@@ -109,8 +111,7 @@ async def search_archive(
     search_archive(definition='gdn_decode', query='vectorised loads'). Next: select_parent, or
     open_workspace with a candidate id.
     """
-    found = await in_thread(
-        harness_of(ctx).search_archive,
+    request = SearchRequest(
         definition,
         query=query,
         status=status,
@@ -123,6 +124,7 @@ async def search_archive(
         limit=limit,
         cursor=cursor,
     )
+    found = await in_thread(harness_of(ctx).archiving.search, request)
     return content_archive.search_answer(found, definition, detail)
 
 
@@ -147,7 +149,9 @@ async def select_parent(
     select_parent(definition='gdn_decode'). Next: get_context for that candidate, then
     open_workspace(start_from=its id).
     """
-    selection = await in_thread(harness_of(ctx).select_parent, definition, policy, seed)
+    harness = harness_of(ctx)
+    name = harness.dataset.operator(definition).name
+    selection = await in_thread(parent_selection.select_parent, harness.archive, name, policy, seed)
     return content_archive.selection_answer(selection)
 
 
@@ -165,7 +169,7 @@ async def get_context(
     get_context(role='plan', candidate_id='4f2a9c01d3be'). Next: the role's part, in `summary`.
     """
     return content_archive.context_answer(
-        await in_thread(harness_of(ctx).get_context, role, candidate_id)
+        await in_thread(role_context.get_context, harness_of(ctx).archive, role, candidate_id)
     )
 
 
@@ -182,15 +186,13 @@ async def promote_candidate(
     """
     harness = harness_of(ctx)
     patience = harness.settings.wait_s if wait_s is None else wait_s
-    decision = await with_progress(
-        ctx,
-        lambda progress: background_of(ctx).wait(
-            ("promote", candidate_id),
-            lambda tell: harness.promote_candidate(candidate_id, tell),
-            patience,
-            progress,
-        ),
-    )
+
+    async def promote(report: OnProgress) -> PromotionDecision:
+        return await harness.promotions.promote(candidate_id, report)
+
+    key = ("promote", candidate_id)
+    async with progress_to(ctx) as progress:
+        decision = await background_of(ctx).wait(key, promote, patience, progress)
     return content_archive.promotion_answer(candidate_id, decision)
 
 
@@ -211,5 +213,5 @@ async def rollback_promotion(
     rollback_promotion(definition='gdn_decode', reason='reads past seq_len'). Next: archive what was
     learnt, then search_archive.
     """
-    rolled = await in_thread(harness_of(ctx).rollback, definition, reason, gpu)
+    rolled = await in_thread(harness_of(ctx).promotions.rollback, definition, reason, gpu)
     return content_archive.rollback_answer(definition, rolled)

@@ -1,28 +1,16 @@
-"""The tools of measuring: machine, workloads, workspaces, verdicts, reports.
-
-One function per tool, named as the tool, and nothing behind it but a call on the Harness. The
-docstring is what an agent reads; each says when to use the tool and what to do next.
-"""
+"""The MCP tools evaluate_kernel, get_evaluation and read_report; docstrings are for agents."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
-from ..answers import evaluation as content_evaluation
-from ..answers import workloads as content_workloads
-from ..answers.models import (
-    EvaluationAnswer,
-    SliceAnswer,
-)
-from ..requests.context import Call, harness_of, in_thread, skills_of, with_progress
+from ..answers.evaluation import evaluation_answer
+from ..answers.models import EvaluationAnswer, SliceAnswer
+from ..answers.workloads import slice_answer
+from ..requests.context import Call, harness_of, in_thread, progress_to, skills_of
 from ..resources.skills import SCHEME as SKILL_SCHEME
-
-if TYPE_CHECKING:
-    pass
-
 from .fields import DetailLevel, Scope, SolutionJson, WaitSeconds, WorkspacePath
 
 
@@ -63,24 +51,18 @@ async def evaluate_kernel(
     Next: `next_steps` in the result, usually archive_candidate.
     """
     harness = harness_of(ctx)
-    asked_at = datetime.now(UTC).isoformat(timespec="seconds")
-    evaluation = await with_progress(
-        ctx,
-        lambda progress: harness.evaluate_kernel(
-            workspace=workspace,
-            solution=solution,
-            scope=scope,
-            wait_s=wait_s,
-            force=force,
-            compare_to=compare_to,
-            targets=targets,
-            progress=progress,
-        ),
+    request = await in_thread(
+        harness.lookup.evaluation_request,
+        workspace=workspace,
+        solution=solution,
+        scope=scope,
+        compare_to=compare_to,
+        targets=targets,
+        force=force,
     )
-    known = await in_thread(harness.recognise, evaluation, workspace=workspace, solution=solution)
-    return content_evaluation.evaluation_answer(
-        evaluation, detail, known.prior_run, asked_at, known.anchors
-    )
+    async with progress_to(ctx) as progress:
+        evaluated = await harness.evaluations.evaluate(request, wait_s, progress)
+    return evaluation_answer(evaluated, detail)
 
 
 async def get_evaluation(
@@ -95,11 +77,9 @@ async def get_evaluation(
     outlive the client. Example: get_evaluation(evaluation_id='ev-20261120-221530-9f3a61c2',
     wait_s=240). Next: `next_steps` in the result.
     """
-    harness = harness_of(ctx)
-    evaluation = await with_progress(
-        ctx, lambda progress: harness.get_evaluation(evaluation_id, wait_s, progress)
-    )
-    return content_evaluation.evaluation_answer(evaluation, detail)
+    async with progress_to(ctx) as progress:
+        evaluated = await harness_of(ctx).evaluations.get(evaluation_id, wait_s, progress)
+    return evaluation_answer(evaluated, detail)
 
 
 async def read_report(
@@ -120,6 +100,6 @@ async def read_report(
     read_report(uri='kernel-harness://evaluation/ev-…', section='log'). Next: `next_offset`, if any.
     """
     of_skill = uri.strip().startswith(SKILL_SCHEME)
-    read = skills_of(ctx).slice if of_skill else harness_of(ctx).read_report
+    read = skills_of(ctx).slice if of_skill else harness_of(ctx).documents.read
     piece = await in_thread(read, uri, section, offset)
-    return content_workloads.slice_answer(piece, section, offset)
+    return slice_answer(piece, section, offset)

@@ -31,8 +31,7 @@ async def plot_floors(
     the evaluation. Needs a GPU's latencies. Example: plot_floors(evaluation_id='ev-…'). Next:
     profile_ncu on the workload farthest from the line.
     """
-    harness = harness_of(ctx)
-    evaluation = await harness.get_evaluation(evaluation_id, 0.0)
+    evaluation = (await harness_of(ctx).evaluations.get(evaluation_id, 0.0)).evaluation
 
     def draw() -> bytes:
         # Drawing needs a large library that nothing else here does.

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..answers import profiling as content_profile
+from ..answers.profiling import profile_answer, sanitizer_answer, timeline_answer
 from ..answers.profiling_models import ProfileAnswer, SanitizerAnswer, TimelineAnswer
-from ..requests.context import Call, harness_of, with_progress
+from ..requests.context import Call, harness_of, in_thread, progress_to
 from .fields import DetailLevel, SolutionJson, WorkspacePath
 
 CandidateName = Annotated[
@@ -49,19 +49,20 @@ async def profile_ncu(
     hint becomes one hypothesis in a new workspace.
     """
     harness = harness_of(ctx)
-    profile = await with_progress(
-        ctx,
-        lambda progress: harness.profile_ncu(
-            workspace=workspace,
-            candidate=candidate,
-            solution=solution,
-            workloads=workloads,
-            set=set,
-            compare_to=compare_to,
-            progress=progress,
-        ),
+    found = await in_thread(
+        harness.lookup.candidate, workspace=workspace, solution=solution, candidate=candidate
     )
-    return content_profile.profile_answer(profile, detail)
+    other = harness.lookup.solution(found.operator, compare_to) if compare_to else None
+    async with progress_to(ctx) as progress:
+        profile = await harness.profiling.profile_ncu(
+            found.operator,
+            found.solution,
+            workloads=workloads or (),
+            profile_set=set,
+            compare_to=other,
+            progress=progress,
+        )
+    return profile_answer(profile, detail)
 
 
 async def profile_timeline(
@@ -79,17 +80,14 @@ async def profile_timeline(
     for fusing or a graph; one busy kernel calls for profile_ncu.
     """
     harness = harness_of(ctx)
-    timeline = await with_progress(
-        ctx,
-        lambda progress: harness.profile_timeline(
-            workspace=workspace,
-            candidate=candidate,
-            solution=solution,
-            workloads=workloads,
-            progress=progress,
-        ),
+    found = await in_thread(
+        harness.lookup.candidate, workspace=workspace, solution=solution, candidate=candidate
     )
-    return content_profile.timeline_answer(timeline, detail)
+    async with progress_to(ctx) as progress:
+        timeline = await harness.profiling.profile_timeline(
+            found.operator, found.solution, workloads=workloads or (), progress=progress
+        )
+    return timeline_answer(timeline, detail)
 
 
 async def sanitize(
@@ -105,10 +103,9 @@ async def sanitize(
     sanitize(workspace='gdn-1'). Next: mend the first finding, then evaluate_kernel.
     """
     harness = harness_of(ctx)
-    report = await with_progress(
-        ctx,
-        lambda progress: harness.sanitize(
-            workspace=workspace, candidate=candidate, solution=solution, progress=progress
-        ),
+    found = await in_thread(
+        harness.lookup.candidate, workspace=workspace, solution=solution, candidate=candidate
     )
-    return content_profile.sanitizer_answer(report)
+    async with progress_to(ctx) as progress:
+        report = await harness.profiling.sanitize(found.operator, found.solution, progress)
+    return sanitizer_answer(report)

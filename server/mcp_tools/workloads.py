@@ -1,23 +1,23 @@
-"""Tools that say what can be measured here, and open a workspace for it."""
+"""The MCP tools check_environment, list_workloads, sample_shapes and open_workspace."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 from pydantic import Field
 
 from ...tools.errors import RequestError
-from ..answers import workloads as content_workloads
-from ..answers.models import (
-    EnvironmentAnswer,
-    ShapesAnswer,
-    WorkloadsAnswer,
-    WorkspaceAnswer,
+from ...tools.workloads import listing, regimes
+from ...tools.workloads.workspace import create
+from ..answers.models import EnvironmentAnswer, ShapesAnswer, WorkloadsAnswer, WorkspaceAnswer
+from ..answers.workloads import (
+    definitions_answer,
+    environment_answer,
+    shapes_answer,
+    workloads_answer,
+    workspace_answer,
 )
 from ..requests.context import Call, background_of, harness_of, in_thread
-
-if TYPE_CHECKING:
-    from ...tools.workloads.listing import DefinitionListing, WorkloadListing
 from .fields import DefinitionName, DetailLevel
 
 
@@ -28,7 +28,7 @@ async def check_environment(ctx: Call) -> EnvironmentAnswer:
     missing tool comes with what it costs and the command that mends it. Takes under a second, no
     GPU. Next: list_workloads.
     """
-    return content_workloads.environment_answer(await in_thread(harness_of(ctx).check_environment))
+    return environment_answer(await in_thread(harness_of(ctx).check_environment))
 
 
 async def list_workloads(
@@ -48,16 +48,19 @@ async def list_workloads(
     list_workloads(definition='gdn_decode'). Next: sample_shapes for the few workloads that stand
     for all, or open_workspace to begin a candidate.
     """
-    listing = harness_of(ctx).list_workloads(definition, cursor, limit)
-    start = int(cursor) if cursor and cursor.isdigit() else 0
+    harness = harness_of(ctx)
     if definition is not None:
-        return content_workloads.workloads_answer(cast("WorkloadListing", listing), start, detail)
-    known = cast("DefinitionListing", listing)
+        operator = harness.dataset.operator(definition)
+        latencies = harness.evaluations.latencies.get(operator.name)
+        page = listing.list_workloads(operator, latencies, cursor, limit)
+        return workloads_answer(page, int(cursor or 0), detail)
+    known = listing.list_definitions(harness.dataset)
+    start = int(cursor) if cursor and cursor.isdigit() else 0
     if cursor and (not cursor.isdigit() or start >= len(known.definitions)):
         raise RequestError(
             f"{cursor!r} is no cursor of this listing", remedy="Leave it out for the first page."
         )
-    return content_workloads.definitions_answer(known, start, limit)
+    return definitions_answer(known, start, limit)
 
 
 async def sample_shapes(
@@ -76,9 +79,10 @@ async def sample_shapes(
     measures exactly these.
     """
     harness = harness_of(ctx)
-    name = harness.dataset.operator(definition).definition.name
-    sample = harness.sample_shapes(definition, max_samples)
-    return content_workloads.shapes_answer(name, sample, detail)
+    operator = harness.dataset.operator(definition)
+    latencies = harness.evaluations.latencies.get(operator.name) or None
+    sample = regimes.sample_shapes(operator, latencies, max_samples or regimes.MOST_SAMPLES)
+    return shapes_answer(operator.name, sample, detail)
 
 
 async def open_workspace(
@@ -102,7 +106,10 @@ async def open_workspace(
     Next: edit the sources with your own file tools, then evaluate_kernel(scope='smoke').
     """
     harness = harness_of(ctx)
-    workspace = await in_thread(harness.open_workspace, definition, name, start_from)
+    operator = harness.dataset.operator(definition)
+    start = await in_thread(harness.lookup.start, operator, start_from)
+    folder = harness.settings.workspaces_dir
+    workspace = await in_thread(create, folder, operator, name, start, start_from)
     if harness.settings.warm_ahead:
         background_of(ctx).start(harness.warm)
-    return content_workloads.workspace_answer(workspace)
+    return workspace_answer(workspace)

@@ -16,17 +16,18 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from ...tools.progress import OnProgress
+
 log = logging.getLogger(__name__)
 
-Progress = Callable[[float, float, str], Awaitable[None]]
-Work = Callable[[Progress], Awaitable[Any]]
+Work = Callable[[OnProgress], Awaitable[Any]]
 
 
 @dataclass
 class _Pending:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
-    listeners: list[Progress] = field(default_factory=list)
+    listeners: list[OnProgress] = field(default_factory=list)
     result: Any = None
     failure: Exception | None = None
 
@@ -73,7 +74,7 @@ class BackgroundTasks:
 
         self._group.start_soon(alone)
 
-    async def wait(self, key: Hashable, work: Work, wait_s: float, progress: Progress) -> Any:
+    async def wait(self, key: Hashable, work: Work, wait_s: float, progress: OnProgress) -> Any:
         """Returns the work's result, or None when it is still running after `wait_s` seconds.
 
         Args:

@@ -11,7 +11,8 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import anyio
@@ -20,6 +21,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 
 from ...tools.errors import HarnessError
+from ...tools.progress import OnProgress
 from .legacy_clients import log_to_client
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Progress = Callable[[float, float, str], Awaitable[None]]
 Call = Context[Any]
 """The SDK's context of one call; its lifespan value is the Harness."""
 
@@ -154,23 +155,17 @@ class ProgressRelay:
         await self._ctx.report_progress(value, total, message)
 
 
-async def with_progress(ctx: Call, work: Callable[[Progress], Awaitable[T]]) -> T:
-    """Awaits `work(progress)`, reporting to the client at least every two seconds.
-
-    Args:
-        ctx: the call's context.
-        work: takes the progress callback; its exception is raised as it is, not in a group.
-    """
+@asynccontextmanager
+async def progress_to(ctx: Call) -> AsyncIterator[OnProgress]:
+    """Gives a block a progress callback; the client hears of it at least every two seconds."""
     relay = ProgressRelay(ctx)
-    outcome: list[T] = []
     failure: Exception | None = None
     async with anyio.create_task_group() as group:
         group.start_soon(relay.beat)
         try:
-            outcome.append(await work(relay))
+            yield relay
         except Exception as error:  # raised below: a task group would wrap it
             failure = error
         group.cancel_scope.cancel()
     if failure is not None:
         raise failure
-    return outcome[0]

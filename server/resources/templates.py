@@ -107,7 +107,7 @@ def whole_report(harness: Harness, uri: str) -> str:
     parts: list[str] = []
     offset: int | None = 0
     while offset is not None and offset < MOST_CHARACTERS:
-        piece = harness.read_report(uri, None, offset)
+        piece = harness.documents.read(uri, offset=offset)
         parts.append(piece.text)
         offset = piece.next_offset
     left = "" if offset is None else f"\n… cut; read_report(uri='{uri}', offset={offset}) goes on"

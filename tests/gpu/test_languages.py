@@ -130,7 +130,8 @@ def harness(tmp_path_factory, loop):
 
 def judged(harness, loop, candidate, **choices):
     choices = {"scope": "full", "force": True} | choices
-    return loop.run_until_complete(harness.evaluate_kernel(solution=candidate, **choices))
+    request = harness.lookup.evaluation_request(solution=candidate, **choices)
+    return loop.run_until_complete(harness.evaluations.evaluate(request)).evaluation
 
 
 @pytest.mark.parametrize("name", LANGUAGES)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from kernel_harness.tools.evaluation.record_store import new_evaluation_id
 from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.messages.judge import EvaluatePlan, JudgeReport
+from kernel_harness.tools.progress import OnProgress
 from kernel_harness.tools.schema.evaluation import (
     Evaluation,
     Evidence,
     Failure,
     Integrity,
-    Scope,
     Stage,
     Status,
     Totals,
@@ -34,9 +35,11 @@ def run(x, weight):
 
 
 def write_dataset(folder: Path, rows: tuple[int, ...] = (1, 4, 16, 64, 256)) -> Path:
-    """One operator in the shipped layout."""
+    """One operator in the shipped layout, with the shipped table of devices."""
     operator = folder / DEFINITION
     operator.mkdir(parents=True)
+    table = Path(str(files("kernel_harness.kernels"))) / "hardware.json"
+    (folder / "hardware.json").write_bytes(table.read_bytes())
     tensor = {"shape": ["rows", "hidden"], "dtype": "bfloat16"}
     definition = {
         "name": DEFINITION,
@@ -78,9 +81,13 @@ def solution(name: str = "mine", body: str = "return x") -> dict[str, Any]:
 
 
 class ScriptedHarness(Harness):
-    """Everything real but the judge: `verdict` makes the record, `steps` the progress."""
+    """Everything real but what needs a judge or a GPU.
 
-    verdict: Callable[[dict[str, Any]], dict[str, Any]] = staticmethod(lambda asked: passed(asked))
+    `verdict` takes the judge's orders and returns fields of the record; `answers` holds what
+    services return instead of their own answer, by tool.
+    """
+
+    verdict: Callable[[EvaluatePlan], dict[str, Any]] = staticmethod(lambda asked: passed(asked))
     steps = 3
     hold: anyio.Event | None = None
     cancelled: anyio.Event | None = None
@@ -90,6 +97,15 @@ class ScriptedHarness(Harness):
         self.answers: dict[str, Any] = {}
         self.asked: dict[str, dict[str, Any]] = {}
         self.calls: dict[str, int] = {}
+        self.pool.evaluate = self._judged
+        for service, method, tool in (
+            (self.profiling, "profile_ncu", "profile_ncu"),
+            (self.profiling, "profile_timeline", "profile_timeline"),
+            (self.profiling, "sanitize", "sanitize"),
+            (self.promotions, "promote", "promote_candidate"),
+        ):
+            # PromotionVerifier is frozen.
+            object.__setattr__(service, method, self._scripted(tool, getattr(service, method)))
 
     async def _held(self) -> None:
         if self.hold is not None:
@@ -100,58 +116,36 @@ class ScriptedHarness(Harness):
                     self.cancelled.set()
                 raise
 
-    async def _answer(self, name: str, asked: dict[str, Any]) -> Any:
-        """What the test put there, else None: the real one is asked."""
-        self.asked[name] = asked
-        self.calls[name] = self.calls.get(name, 0) + 1
-        await self._held()
-        return self.answers.get(name)
+    def _scripted(self, tool: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        async def answer(*given: Any, **asked: Any) -> Any:
+            self.asked[tool] = asked
+            self.calls[tool] = self.calls.get(tool, 0) + 1
+            await self._held()
+            return self.answers.get(tool) or await real(*given, **asked)
 
-    async def profile_ncu(self, **asked: Any) -> Any:
-        """As scripted, else the real one."""
-        return await self._answer("profile_ncu", asked) or await super().profile_ncu(**asked)
+        return answer
 
-    async def profile_timeline(self, **asked: Any) -> Any:
-        """As scripted, else the real one."""
-        found = await self._answer("profile_timeline", asked)
-        return found or await super().profile_timeline(**asked)
-
-    async def sanitize(self, **asked: Any) -> Any:
-        """As scripted, else the real one."""
-        return await self._answer("sanitize", asked) or await super().sanitize(**asked)
-
-    async def promote_candidate(self, candidate_id: str, progress: Any = None) -> Any:
-        """As scripted, else the real one."""
-        found = await self._answer("promote_candidate", {"candidate_id": candidate_id})
-        return found or await super().promote_candidate(candidate_id, progress)
-
-    async def evaluate_kernel(self, *, progress: Any = None, **asked: Any) -> Evaluation:
-        """Answers as scripted, and keeps the record as the real one does."""
-        candidate = self.read_candidate(
-            workspace=asked.get("workspace"), solution=asked.get("solution")
-        )
-        operator = self.dataset.operator(candidate.definition)
+    async def _judged(self, device: str, plan: EvaluatePlan, progress: OnProgress) -> JudgeReport:
         await self._held()
         for step in range(self.steps):
-            if progress is not None:
-                await progress(step, self.steps, f"step {step}")
+            await progress(step, self.steps, f"step {step}")
         fields: dict[str, Any] = {
-            "evaluation_id": new_evaluation_id(),
-            "definition": operator.name,
-            "solution_name": candidate.name,
-            "language": candidate.spec.language.value,
-            "content_hash": candidate.content_hash(),
-            "workload_digest": operator.digest,
-            "scope": Scope(asked.get("scope", "sample")),
-            "evidence": Evidence(started_at="2026-11-20T22:15:30+00:00"),
+            "evaluation_id": plan.evaluation_id,
+            "definition": plan.definition["name"],
+            "solution_name": plan.solution["name"],
+            "language": plan.solution["spec"]["language"],
+            "content_hash": plan.content_hash,
+            "workload_digest": plan.workload_digest,
+            "scope": plan.scope,
+            "evidence": Evidence(started_at="2026-11-20T22:15:30+00:00", command=plan.command),
         }
-        evaluation = Evaluation(**{**fields, **self.verdict(asked)})
-        if evaluation.status is not Status.RUNNING:
-            self.records.write(evaluation)
-        return evaluation
+        record = Evaluation(**{**fields, **self.verdict(plan)})
+        return JudgeReport(
+            evaluation_id=plan.evaluation_id, evaluation=record.model_dump(mode="json")
+        )
 
 
-def passed(asked: dict[str, Any]) -> dict[str, Any]:
+def passed(asked: Any) -> dict[str, Any]:
     """A plain pass without a GPU."""
     results = [
         WorkloadResult(
@@ -169,7 +163,7 @@ def passed(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def wrong(asked: dict[str, Any]) -> dict[str, Any]:
+def wrong(asked: Any) -> dict[str, Any]:
     """A numerical failure."""
     failure = Failure(
         stage=Stage.CORRECTNESS,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.documents import Reports, definition_uri, profile_uri
+from kernel_harness.tools.documents import Documents, definition_uri, profile_uri
 from kernel_harness.tools.errors import HarnessError, RequestError
 from kernel_harness.tools.workloads.dataset import Dataset
 
@@ -19,8 +19,8 @@ NOTHING: Any = None
 ADDRESS = definition_uri("double")
 
 
-def reports(profiles: Path = Path("/nonexistent")) -> Reports:
-    return Reports(Dataset({"double": operator(5)}, ()), NOTHING, NOTHING, profiles)
+def reports(profiles: Path = Path("/nonexistent")) -> Documents:
+    return Documents(Dataset({"double": operator(5)}, ()), NOTHING, NOTHING, profiles)
 
 
 @given(st.integers(1, 500))

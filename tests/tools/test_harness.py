@@ -1,19 +1,15 @@
-"""One object that holds the parts: what a call means before any process is started."""
+"""The services of one server work together, and what was never started ends at once."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from kernel_harness.tools.errors import HarnessError, RequestError
-from kernel_harness.tools.evaluation.service import EvaluateRequest
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Status
-from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
 
@@ -32,66 +28,24 @@ def harness(tmp_path):
     made.kill_children()
 
 
-def judged(harness: Harness, candidate: Solution, **choices: Any):
-    async def judge():
-        try:
-            return await harness.evaluate_kernel(solution=candidate, **choices)
-        finally:
-            await harness.aclose()
-
-    return asyncio.run(judge())
-
-
-def asked(harness: Harness, monkeypatch: pytest.MonkeyPatch, **choices: Any) -> EvaluateRequest:
-    """What the evaluation service is asked for."""
-    seen: list[EvaluateRequest] = []
-
-    async def evaluate(request: EvaluateRequest, *rest: Any) -> None:
-        seen.append(request)
-
-    monkeypatch.setattr(harness.evaluations, "evaluate", evaluate)
-    judged(harness, solution(), **choices)
-    return seen[0]
-
-
 def test_a_candidate_is_judged_and_its_record_is_found_again(harness):
-    evaluation = judged(harness, solution("fine"))
-    assert evaluation.status is Status.PASSED
-    assert harness.records.get(evaluation.evaluation_id) == evaluation
+    async def judge():
+        request = harness.lookup.evaluation_request(solution=solution("fine"))
+        evaluated = await harness.evaluations.evaluate(request)
+        await harness.aclose()
+        return evaluated
 
-
-def test_compared_with_nothing_no_baseline_is_planned(harness, monkeypatch):
-    assert asked(harness, monkeypatch, compare_to="nothing").baseline is None
-
-
-def test_an_unknown_name_to_compare_with_is_refused_before_anything_starts(harness):
-    with pytest.raises(HarnessError, match="solution, peer or candidate"):
-        judged(harness, solution(), compare_to="trition_baseline")
-    assert harness.pool.ready("cpu") is None
-
-
-def test_an_unknown_scope_names_those_that_there_are(harness):
-    with pytest.raises(HarnessError, match="scope") as caught:
-        judged(harness, solution(), scope="smple")
-    assert "sample" in str(caught.value)
-
-
-def test_a_candidate_for_an_unknown_definition_is_refused(harness):
-    stranger = solution().model_copy(update={"definition": "double2"})
-    with pytest.raises(HarnessError, match="double"):
-        judged(harness, stranger)
-
-
-def test_neither_workspace_nor_solution_says_what_to_pass(harness):
-    with pytest.raises(RequestError) as caught:
-        asyncio.run(harness.evaluate_kernel())
-    assert "workspace" in str(caught.value)
+    evaluated = asyncio.run(judge())
+    assert evaluated.evaluation.status is Status.PASSED
+    assert evaluated.recognition is not None and evaluated.recognition.prior_run is None
+    assert harness.records.get(evaluated.evaluation.evaluation_id) == evaluated.evaluation
 
 
 def test_past_its_patience_the_answer_is_an_id_that_finds_the_record(harness):
     async def impatient():
-        early = await harness.evaluate_kernel(solution=solution("slow"), wait_s=0.05)
-        late = await harness.get_evaluation(f" {early.evaluation_id}\n", wait_s=30)
+        request = harness.lookup.evaluation_request(solution=solution("slow"))
+        early = (await harness.evaluations.evaluate(request, 0.05)).evaluation
+        late = (await harness.evaluations.get(f" {early.evaluation_id}\n", 30)).evaluation
         await harness.aclose()
         return early, late
 

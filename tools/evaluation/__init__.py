@@ -1,9 +1,13 @@
-"""Asking for a verdict, from the server's side: light, and believing only the judge.
+"""Asking for a verdict, in the server's process: light, and trusting only the judge.
 
-plan          a request and a scope become an EvaluatePlan (pure)
-precheck      faults that need no process: syntax, a missing entry point (pure)
-judge_pool    starts, queues, cancels and restarts judges, one per device
-comparison    raw samples become ratios, intervals, decisions, totals (pure)
-record_store  the write-once store of evaluations
-service       the flow: precheck, plan, pool, comparison, record
+service            one evaluation: precheck, plan, judge, statistics, record
+plan               a request and its scope become the judge's orders
+precheck           faults that need no process: syntax, a missing entry point
+judge_pool         starts, queues, cancels and restarts judges, one per device
+comparison         ratios, intervals, decisions and totals from raw samples
+floors             least possible times of each workload on the measured device
+static_resources   occupancy and instruction classes of what was compiled
+record_store       the write-once store of evaluations, and last latencies
+noise_calibration  the device's noise level, from kernels compared with themselves
+rejudge            a record judged again from its seeds, or recomputed from its samples
 """

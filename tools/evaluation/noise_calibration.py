@@ -14,14 +14,15 @@ from pathlib import Path
 
 from ..devices.noise_floor import write_noise_floor
 from ..errors import CapabilityError, InfrastructureError
+from ..progress import OnProgress, ignore_progress
 from ..schema.evaluation import Evaluation, Scope, Status
 from ..schema.flashinfer_trace import Definition, Solution, Workload
 from ..settings import Settings
 from ..workloads.operators import Operator
 from .judge_pool import JudgePool
-from .plan import CHECKS
+from .plan import CHECKS, EvaluationRequest
 from .record_store import RecordStore
-from .service import EvaluateRequest, EvaluationService, OnProgress
+from .service import EvaluationService
 
 ELEMENTS = 4096
 DURATIONS_US = (3.0, 30.0, 300.0)
@@ -99,11 +100,11 @@ class SpinTrials:
 
     def __init__(self, settings: Settings, pool: JudgePool, device: str, folder: Path) -> None:
         own = settings.model_copy(update={"data_dir": folder})
-        self._device = device
-        self._evaluations = EvaluationService(own, pool, RecordStore(own.evaluations_dir))
+        records = RecordStore(own.evaluations_dir)
+        self._evaluations = EvaluationService[None](own, pool, records, device)
 
     async def compared(
-        self, a: Solution, b: Solution, count: int, progress: OnProgress | None = None
+        self, a: Solution, b: Solution, count: int, progress: OnProgress = ignore_progress
     ) -> Evaluation:
         """`count` comparisons of candidate `b` with baseline `a`, in one trial.
 
@@ -120,10 +121,11 @@ class SpinTrials:
                 "warm_calls": 0,
             }
         )
-        request = EvaluateRequest(
+        request = EvaluationRequest(
             spin_operator(count), b, Scope.FULL, baseline=a, force=True, checks=checks
         )
-        found = await self._evaluations.evaluate(request, self._device, PATIENCE_S, progress)
+        evaluated = await self._evaluations.evaluate(request, PATIENCE_S, progress)
+        found = evaluated.evaluation
         if found.status is not Status.PASSED:
             words = found.failure.message if found.failure else "it did not finish"
             raise InfrastructureError(
@@ -174,7 +176,7 @@ async def calibrate_noise(
     settings: Settings,
     pool: JudgePool,
     device: str,
-    progress: OnProgress | None = None,
+    progress: OnProgress = ignore_progress,
     comparisons: int = COMPARISONS,
     durations_us: Sequence[float] = DURATIONS_US,
 ) -> Path:

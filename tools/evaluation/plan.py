@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..messages.judge import Checks, EvaluatePlan, PlannedWorkload
 from ..schema.evaluation import Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import Solution
+from ..settings import Settings
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample
 
@@ -79,26 +80,45 @@ def replay_checks(record: Evaluation) -> Checks:
 
 
 @dataclass(frozen=True)
-class PlanRequest:
-    """What the service knows when it asks for a plan."""
+class EvaluationRequest:
+    """What to evaluate, how far, and against what.
 
-    evaluation_id: str
+    Attributes:
+        baseline: what the latencies are compared with; None: latencies alone.
+        targets: devices whose floors are reported; empty: those of the settings.
+        force: judge again although the same bytes were judged before.
+        checks: replace what the scope means.
+        only: uuids or beginnings of them, instead of those that the scope chooses.
+        budget_s: replaces the settings' budget.
+        replay: an earlier record of these sources; its seeds are used again before new ones.
+        started_from: what the candidate's workspace was opened from.
+    """
+
     operator: Operator
     solution: Solution
     scope: Scope
-    sample: ShapeSample
-    executor: Executor
-    baseline: Solution | None
-    targets: Sequence[str]
-    static_targets: Sequence[str]
-    budget_s: float
-    build_timeout_s: float
-    call_timeout_s: float
-    hardware_file: str
-    command: str
+    baseline: Solution | None = None
+    targets: Sequence[str] = ()
+    force: bool = False
     checks: Checks | None = None
     only: Sequence[str] = ()
+    budget_s: float | None = None
     replay: Evaluation | None = None
+    started_from: str | None = None
+
+    @property
+    def command(self) -> str:
+        """The call in words: part of the evidence; equal for requests that mean the same trial."""
+        base = self.baseline
+        parts = {
+            "scope": self.scope.value,
+            "compare_to": f"{base.name}@{base.content_hash()[:12]}" if base else None,
+            "targets": ",".join(self.targets),
+            "workloads": ",".join(sorted(self.only)),
+            "checks": self.checks.model_dump_json() if self.checks else None,
+            "replay": self.replay.evaluation_id if self.replay else None,
+        }
+        return " ".join(["evaluate_kernel", *(f"{k}={v}" for k, v in parts.items() if v)])
 
 
 def work_estimate(operator: Operator, uuid: str) -> float:
@@ -140,46 +160,46 @@ def chosen_workloads(
     return [(u, sample.regime_of(u), 1 / len(uuids)) for u in uuids]
 
 
-def make_plan(request: PlanRequest) -> EvaluatePlan:
-    """Decides everything that the judge will carry out."""
-    operator = request.operator
+def make_plan(
+    request: EvaluationRequest,
+    evaluation_id: str,
+    sample: ShapeSample,
+    executor: Executor,
+    settings: Settings,
+) -> EvaluatePlan:
+    """Makes the judge's orders of a request."""
+    operator, solution, replay = request.operator, request.solution, request.replay
+    on_cpu = executor is Executor.INTERPRETER
     checks = request.checks or CHECKS[request.scope]
-    if request.executor is Executor.INTERPRETER and request.checks is None:
+    if on_cpu and request.checks is None:
         checks = interpreter_checks(checks)
-    if request.scope is Scope.STATIC or request.executor is Executor.INTERPRETER:
-        checks = checks.model_copy(update={"static_targets": list(request.static_targets)})
-    by_uuid = {w.uuid: w for w in operator.workloads}
-    workloads = [
-        PlannedWorkload(
-            uuid=uuid,
-            workload=by_uuid[uuid].model_dump(mode="json"),
-            regime=regime,
-            weight=weight,
-        )
-        for uuid, regime, weight in chosen_workloads(
-            operator, request.scope, request.sample, request.only
-        )
-    ]
-    timed_baseline = request.baseline if checks.timed else None
+    if on_cpu or request.scope is Scope.STATIC:
+        checks = checks.model_copy(update={"static_targets": list(settings.static_targets)})
+    chosen = chosen_workloads(operator, request.scope, sample, request.only)
+    by_uuid = {w.uuid: w.model_dump(mode="json") for w in operator.workloads}
+    baseline = request.baseline if checks.timed else None
     return EvaluatePlan(
-        evaluation_id=request.evaluation_id,
+        evaluation_id=evaluation_id,
         definition=operator.definition.model_dump(mode="json"),
         operator_dir=str(operator.folder) if operator.folder else None,
         dataset_root=str(operator.root) if operator.root else None,
-        solution=request.solution.model_dump(mode="json"),
-        content_hash=request.solution.content_hash(),
-        baseline=timed_baseline.model_dump(mode="json") if timed_baseline else None,
-        baseline_hash=timed_baseline.content_hash() if timed_baseline else None,
+        solution=solution.model_dump(mode="json"),
+        content_hash=solution.content_hash(),
+        baseline=baseline.model_dump(mode="json") if baseline else None,
+        baseline_hash=baseline.content_hash() if baseline else None,
         scope=request.scope.value,
         checks=checks,
-        workloads=workloads,
+        workloads=[
+            PlannedWorkload(uuid=uuid, workload=by_uuid[uuid], regime=regime, weight=weight)
+            for uuid, regime, weight in chosen
+        ],
         workload_digest=operator.digest,
-        targets=list(request.targets),
-        hardware_file=request.hardware_file,
-        budget_s=request.budget_s,
-        build_timeout_s=request.build_timeout_s,
-        call_timeout_s=request.call_timeout_s,
-        replay_seeds=dict(request.replay.evidence.seeds) if request.replay else {},
-        replay_families=dict(request.replay.evidence.families) if request.replay else {},
+        targets=list(request.targets or settings.targets),
+        hardware_file=str(settings.kernels_dir / "hardware.json"),
+        budget_s=request.budget_s or (settings.cpu_budget_s if on_cpu else settings.gpu_budget_s),
+        build_timeout_s=settings.build_timeout_s,
+        call_timeout_s=settings.call_timeout_s,
+        replay_seeds=dict(replay.evidence.seeds) if replay else {},
+        replay_families=dict(replay.evidence.families) if replay else {},
         command=request.command,
     )

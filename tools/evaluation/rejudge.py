@@ -1,30 +1,23 @@
-"""Judging a recorded trial again from its recorded seeds: does the verdict repeat?
+"""Judging a record again from its recorded seeds, and recomputing its summaries from its samples.
 
-Finds the sources that the record judged, by their content: in a workspace that is named, in the
-archive, among shipped solutions, in any workspace. Latencies are not taken again; whether they
-follow from their samples is `evaluation.recomputation`. Every recorded draw is made again with its
-seed and family, on a like device; what hangs on streams, times or chance is not repeated.
+A repetition draws the same inputs, by seed and family, on a like device. Latencies are not taken
+again, nor what depends on streams, times or chance.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ..archive.store.archive import Archive
-from ..errors import CapabilityError, HarnessError, RequestError
-from ..progress import OnProgress
+from ..errors import CapabilityError, RequestError
+from ..progress import OnProgress, ignore_progress
 from ..schema.evaluation import Evaluation, Executor, Stage
 from ..schema.flashinfer_trace import Solution
-from ..workloads.dataset import Dataset
 from ..workloads.operators import Operator
-from ..workloads.workspace import read_workspace
-from .plan import replay_checks
-from .record_store import RecordStore
-from .service import EvaluateRequest, EvaluationService
+from .plan import EvaluationRequest, replay_checks
+from .service import EvaluationService
 
 PATIENCE_S = 3_600.0
 NOT_REPEATED = (Stage.INTEGRITY, Stage.TIMING)
@@ -52,97 +45,59 @@ class Rejudged:
         return self.again.status is self.recorded.status
 
 
-@dataclass(frozen=True)
-class ReplayService:
-    """Repeats verdicts of one harness."""
+async def rejudge(
+    evaluations: EvaluationService[Any],
+    operator: Operator,
+    record: Evaluation,
+    sources: Iterable[Solution],
+    progress: OnProgress = ignore_progress,
+) -> Rejudged:
+    """Judges the sources of a record again with its seeds, without timing.
 
-    evaluations: EvaluationService
-    records: RecordStore
-    archive: Archive
-    dataset: Dataset
-    workspaces_dir: Path
-    device: str
+    Args:
+        operator: the record's.
+        sources: where to look for what the record judged; read until its content is found.
 
-    async def rejudge(
-        self,
-        evaluation_id: str,
-        workspace: str | None = None,
-        progress: OnProgress | None = None,
-    ) -> Rejudged:
-        """Judges the sources of a record again, its seeds first.
-
-        Args:
-            evaluation_id: the record.
-            workspace: where its sources are, when they are not archived.
-            progress: told each step.
-
-        Raises:
-            RequestError: when the sources are gone, or the record holds no seed.
-            CapabilityError: when the record was made by an executor that this machine is not.
-        """
-        record = self.records.get(evaluation_id.strip())
-        self._can_repeat(record)
-        operator = self.dataset.operator(record.definition)
-        solution = self._sources(record, operator, workspace)
-        known = {w.uuid for w in operator.workloads}
-        request = EvaluateRequest(
-            operator=operator,
-            solution=solution,
-            scope=record.scope,
-            force=True,
-            checks=replay_checks(record),
-            only=tuple(uuid for uuid in record.evidence.seeds if uuid in known),
-            replay=record,
-        )
-        again = await self.evaluations.evaluate(request, self.device, PATIENCE_S, progress)
-        draws, repeated = draws_repeated(record, again)
-        return Rejudged(record, again, draws, repeated, differing_facts(record, again))
-
-    def _can_repeat(self, record: Evaluation) -> None:
-        if not record.evidence.seeds:
-            raise RequestError(
-                f"{record.evaluation_id} holds no seed: it ended before anything was run",
-                remedy="Evaluate its sources again.",
-            )
-        here = Executor.INTERPRETER if self.device == "cpu" else Executor.CUDA
-        ran_on = record.evidence.device
-        if ran_on is not None and ran_on.executor is not here:
-            raise CapabilityError(
-                f"{record.evaluation_id} was judged by {ran_on.executor} on {ran_on.name}; the "
-                f"same seeds give other inputs with {here}",
-                remedy="Judge it again on a machine like the one that the record names.",
-            )
-
-    def _sources(self, record: Evaluation, operator: Operator, workspace: str | None) -> Solution:
-        if workspace is not None:
-            given = read_workspace(self.workspaces_dir, workspace)
-            if given.content_hash() != record.content_hash:
-                raise RequestError(
-                    f"The workspace holds other sources than {record.evaluation_id} judged",
-                    where=workspace,
-                    remedy="Name a copy of it as it was then; archive_candidate keeps sources.",
-                )
-            return given
-        for solution in self._anywhere(record, operator):
-            if solution.content_hash() == record.content_hash:
-                return solution
+    Raises:
+        RequestError: when the sources are not among them, or the record holds no seed.
+        CapabilityError: when the record was made by another executor than this machine's.
+    """
+    _check_repeatable(record, evaluations.executor)
+    solution = next((s for s in sources if s.content_hash() == record.content_hash), None)
+    if solution is None:
         raise RequestError(
-            f"The sources that {record.evaluation_id} judged are gone: neither the archive nor a "
-            f"workspace nor a shipped solution has content {record.content_hash[:12]}",
-            remedy="Name a workspace that still has them; archive_candidate keeps sources.",
+            f"The sources that {record.evaluation_id} judged are gone: nothing that was looked at "
+            f"has content {record.content_hash[:12]}",
+            remedy="Name a workspace that has them as they were; archive_candidate keeps sources.",
         )
+    known = {w.uuid for w in operator.workloads}
+    request = EvaluationRequest(
+        operator=operator,
+        solution=solution,
+        scope=record.scope,
+        force=True,
+        checks=replay_checks(record),
+        only=tuple(uuid for uuid in record.evidence.seeds if uuid in known),
+        replay=record,
+    )
+    again = (await evaluations.evaluate(request, PATIENCE_S, progress)).evaluation
+    draws, repeated = draws_repeated(record, again)
+    return Rejudged(record, again, draws, repeated, differing_facts(record, again))
 
-    def _anywhere(self, record: Evaluation, operator: Operator) -> Iterator[Solution]:
-        from ..archive.search.query import seen
 
-        for candidate_id in seen(self.archive, content_hash=record.content_hash):
-            yield self.archive.get(candidate_id).solution()
-        yield from (operator.solutions() | operator.peers()).values()
-        for folder in sorted(self.workspaces_dir.glob("*/candidate.toml")):
-            try:
-                yield read_workspace(self.workspaces_dir, folder.parent.name)
-            except HarnessError:
-                continue
+def _check_repeatable(record: Evaluation, executor: Executor) -> None:
+    if not record.evidence.seeds:
+        raise RequestError(
+            f"{record.evaluation_id} holds no seed: it ended before anything was run",
+            remedy="Evaluate its sources again.",
+        )
+    ran_on = record.evidence.device
+    if ran_on is not None and ran_on.executor is not executor:
+        raise CapabilityError(
+            f"{record.evaluation_id} was judged by {ran_on.executor} on {ran_on.name}; the "
+            f"same seeds give other inputs with {executor}",
+            remedy="Judge it again on a machine like the one that the record names.",
+        )
 
 
 def draws_repeated(record: Evaluation, again: Evaluation) -> tuple[int, int]:

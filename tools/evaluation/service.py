@@ -1,7 +1,7 @@
-"""The flow of one trial on the server's side: precheck, plan, judge, statistics, record.
+"""One evaluation on the server's side: precheck, plan, judge, statistics, record.
 
-A trial lives longer than the call that began it: when the caller's patience ends, the work goes on
-and its record is found by id. Cancelling the call that began it stops it.
+An evaluation outlives the call that began it: after `wait_s` seconds the call answers RUNNING, and
+the record is found by its id. Cancelling the call that began it stops it.
 """
 
 from __future__ import annotations
@@ -9,113 +9,113 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
 
 from ..devices.noise_floor import load_noise_floor
 from ..errors import HarnessError, InfrastructureError
-from ..messages.judge import Checks
-from ..progress import OnProgress
-from ..schema.evaluation import (
-    Evaluation,
-    Evidence,
-    Executor,
-    Failure,
-    Scope,
-    Stage,
-    StaticCheck,
-    Status,
-    Totals,
-)
+from ..progress import OnProgress, ignore_progress
+from ..schema.evaluation import Evaluation, Evidence, Executor, Failure, Stage, Status, Totals
 from ..schema.flashinfer_trace import Solution
 from ..settings import Settings
 from ..workloads.operators import Operator
-from ..workloads.regimes import ShapeSample, sample_shapes
+from ..workloads.regimes import sample_shapes
+from .floors import with_floors
 from .judge_pool import JudgePool
-from .plan import PlanRequest, make_plan
+from .plan import EvaluationRequest, make_plan
 from .precheck import precheck
 from .record_store import LastLatencies, RecordStore, new_evaluation_id
+from .static_resources import explained_check
 
 OPERATOR = "operator"
-"""Among the versions of a record: the digest of what judged it."""
-OF_THE_HOUR = (Status.INFRASTRUCTURE_ERROR, Status.TIMEOUT)
+"""Key among a record's versions: the digest of the operator that judged it."""
+TRANSIENT_STATUSES = (Status.INFRASTRUCTURE_ERROR, Status.TIMEOUT)
 """Ends that a busy machine may have caused: the same bytes are judged again when asked for."""
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class EvaluateRequest:
-    """What to evaluate, how far, and against what.
+class Evaluated(Generic[R]):
+    """An evaluation, finished or RUNNING, and what is known of its program.
 
     Attributes:
-        replay: an earlier record of these sources whose seeds are used again before new ones.
+        recognition: what the service's `recognise` returned when the evaluation began; None for a
+            record of an earlier server.
+        earlier: the record was there before it was asked for.
     """
 
-    operator: Operator
-    solution: Solution
-    scope: Scope
-    baseline: Solution | None = None
-    targets: Sequence[str] = ()
-    force: bool = False
-    checks: Checks | None = None
-    only: Sequence[str] = ()
-    budget_s: float | None = None
-    replay: Evaluation | None = None
-
-    @property
-    def command(self) -> str:
-        """The call in words: part of the evidence, and what makes two trials the same trial."""
-        base = self.baseline
-        parts = {
-            "scope": self.scope.value,
-            "compare_to": f"{base.name}@{base.content_hash()[:12]}" if base else None,
-            "targets": ",".join(self.targets),
-            "workloads": ",".join(sorted(self.only)),
-            "checks": self.checks.model_dump_json() if self.checks else None,
-            "replay": self.replay.evaluation_id if self.replay else None,
-        }
-        return " ".join(["evaluate_kernel", *(f"{k}={v}" for k, v in parts.items() if v)])
+    evaluation: Evaluation
+    recognition: R | None = None
+    earlier: bool = False
 
 
 @dataclass
 class PendingEvaluation:
-    """A trial under way: its future record and what is known so far."""
+    """An evaluation under way: its future record and what is known so far."""
 
     evaluation_id: str
-    request: EvaluateRequest
-    started_at: str
+    request: EvaluationRequest
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
     started: float = field(default_factory=time.monotonic)
     work: asyncio.Task[Evaluation] | None = None
     done: float = 0.0
     total: float = 1.0
     message: str = "queued"
-    told: float = 0.0
     listeners: list[OnProgress] = field(default_factory=list)
 
-    async def progress(self, done: float, total: float, message: str) -> None:
-        """Notes a step and tells whoever waits."""
+    async def report(self, done: float, total: float, message: str) -> None:
+        """Notes a step and reports it to every call that waits; one that fails is dropped."""
         self.done, self.total, self.message = max(done, self.done), total, message
-        await self.tell(message)
-
-    async def tell(self, message: str) -> None:
-        """Tells whoever waits; a listener that fails is dropped."""
-        self.told = time.monotonic()
         for listener in list(self.listeners):
             try:
-                await listener(self.done, self.total, message)
-            except Exception:  # the client has gone; the trial has not
+                await listener(self.done, total, message)
+            except Exception:  # the client has gone; the evaluation has not
                 self.listeners.remove(listener)
 
+    def record(self, status: Status, stage: Stage, **fields: Any) -> Evaluation:
+        """A record of the request that no judge has filled in."""
+        operator, solution = self.request.operator, self.request.solution
+        seconds = time.monotonic() - self.started
+        return Evaluation(
+            evaluation_id=self.evaluation_id,
+            definition=operator.name,
+            solution_name=solution.name,
+            language=solution.spec.language.value,
+            content_hash=solution.content_hash(),
+            workload_digest=operator.digest,
+            scope=self.request.scope,
+            status=status,
+            stage=stage,
+            evidence=Evidence(
+                started_at=self.started_at,
+                seconds={"so_far" if status is Status.RUNNING else "total": seconds},
+                command=self.request.command,
+            ),
+            **fields,
+        )
 
-class EvaluationService:
-    """Runs trials and keeps their records.
+    def failed(self, status: Status, failure: Failure) -> Evaluation:
+        """The record of an evaluation that ended before a judge's verdict."""
+        return self.record(status, failure.stage, failure=failure, totals=Totals())
+
+    def running(self) -> Evaluation:
+        """The evaluation so far, with its present step in words."""
+        step = f"{self.message} ({self.done:g} of {self.total:g})"
+        return self.record(Status.RUNNING, Stage.CORRECTNESS, not_timed_reason=step)
+
+
+class EvaluationService(Generic[R]):
+    """Evaluates on one device and keeps the records.
 
     Args:
         settings: budgets and time-outs.
         pool: the judges.
         records: where evaluations are kept.
-        explain: adds occupancy and instruction classes to what compiling for targets gave.
-        bound: adds the floors of the device measured on.
+        device: 'cpu' or 'cuda:N'.
+        recognise: called once for each evaluation, in a thread, with the solution and what its
+            workspace was opened from; must not raise.
     """
 
     def __init__(
@@ -123,93 +123,109 @@ class EvaluationService:
         settings: Settings,
         pool: JudgePool,
         records: RecordStore,
-        explain: Callable[[StaticCheck | None], StaticCheck | None] = lambda check: check,
-        bound: Callable[[Evaluation, Operator], Evaluation] = lambda evaluation, operator: (
-            evaluation
-        ),
+        device: str,
+        recognise: Callable[[Solution, str | None], R] | None = None,
     ) -> None:
         self._settings = settings
-        self._explain = explain
-        self._bound = bound
         self._pool = pool
+        self._recognise = recognise
         self.records = records
+        self.device = device
+        self.executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
         self.latencies = LastLatencies(settings.evaluations_dir / "latencies")
-        self._trials: dict[str, PendingEvaluation] = {}
+        self._pending: dict[str, PendingEvaluation] = {}
+        self._recognised: dict[str, asyncio.Task[R]] = {}
 
     async def evaluate(
-        self, request: EvaluateRequest, device: str, wait_s: float, progress: OnProgress | None
-    ) -> Evaluation:
-        """Begins a trial and waits for it, at most `wait_s` seconds.
+        self,
+        request: EvaluationRequest,
+        wait_s: float | None = None,
+        progress: OnProgress = ignore_progress,
+    ) -> Evaluated[R]:
+        """Begins an evaluation and waits for it.
 
-        Returns:
-            The record, or one with status RUNNING when it is not finished in time.
+        Args:
+            wait_s: most seconds to wait, the settings' when None; then the status is RUNNING.
+            progress: called at every step meanwhile.
         """
-        if not request.force and (earlier := self._earlier(request, device)):
-            return earlier
-        trial = PendingEvaluation(new_evaluation_id(), request, datetime.now(UTC).isoformat())
-        trial.work = asyncio.create_task(self._run(trial, device))
-        self._trials[trial.evaluation_id] = trial
+        if not request.force and (earlier := self._earlier(request)):
+            self._begin_recognising(earlier.evaluation_id, request)
+            return await self._evaluated(earlier, earlier=True)
+        pending = PendingEvaluation(new_evaluation_id(), request)
+        self._begin_recognising(pending.evaluation_id, request)
+        pending.work = asyncio.create_task(self._run(pending))
+        self._pending[pending.evaluation_id] = pending
         try:
-            return await self._wait(trial, wait_s, progress)
+            return await self._evaluated(await self._wait(pending, wait_s, progress))
         except asyncio.CancelledError:
-            trial.work.cancel()
+            pending.work.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(trial.work)
+                await asyncio.shield(pending.work)
             raise
 
     async def get(
-        self, evaluation_id: str, wait_s: float, progress: OnProgress | None
-    ) -> Evaluation:
-        """The record of a trial, waiting at most `wait_s` seconds for one under way.
+        self,
+        evaluation_id: str,
+        wait_s: float | None = None,
+        progress: OnProgress = ignore_progress,
+    ) -> Evaluated[R]:
+        """Finds an evaluation by its id, waiting for one under way as `evaluate` does.
 
         Raises:
-            RequestError: when no trial has that id.
+            RequestError: when no evaluation has that id.
         """
         identity = self.records.resolve(evaluation_id)
-        trial = self._trials.get(identity)
-        if trial is not None and trial.work is not None:
-            return await self._wait(trial, wait_s, progress)
-        return self.records.get(identity)
+        if (pending := self._pending.get(identity)) is not None:
+            return await self._evaluated(await self._wait(pending, wait_s, progress))
+        return await self._evaluated(self.records.get(identity))
+
+    def _begin_recognising(self, evaluation_id: str, request: EvaluationRequest) -> None:
+        if self._recognise is not None:
+            work = asyncio.to_thread(self._recognise, request.solution, request.started_from)
+            self._recognised[evaluation_id] = asyncio.create_task(work)
+
+    async def _evaluated(self, evaluation: Evaluation, *, earlier: bool = False) -> Evaluated[R]:
+        task = self._recognised.get(evaluation.evaluation_id)
+        recognition = await asyncio.shield(task) if task else None
+        return Evaluated(evaluation, recognition, earlier)
 
     async def _wait(
-        self, trial: PendingEvaluation, wait_s: float, progress: OnProgress | None
+        self, pending: PendingEvaluation, wait_s: float | None, progress: OnProgress
     ) -> Evaluation:
-        assert trial.work is not None
-        if progress is not None:
-            trial.listeners.append(progress)
-        beat = asyncio.create_task(_heartbeat(trial)) if progress else None
+        assert pending.work is not None
+        pending.listeners.append(progress)
         try:
-            done, _ = await asyncio.wait({trial.work}, timeout=wait_s)
-            return trial.work.result() if done else _running(trial)
+            timeout = self._settings.wait_s if wait_s is None else wait_s
+            done, _ = await asyncio.wait({pending.work}, timeout=timeout)
+            return pending.work.result() if done else pending.running()
         finally:
-            if beat is not None:
-                beat.cancel()
-            if progress in trial.listeners and progress is not None:
-                trial.listeners.remove(progress)
+            with contextlib.suppress(ValueError):  # dropped when it failed
+                pending.listeners.remove(progress)
 
-    async def _run(self, trial: PendingEvaluation, device: str) -> Evaluation:
-        judged_by = trial.request.operator.judged_by()
+    async def _run(self, pending: PendingEvaluation) -> Evaluation:
+        judged_by = pending.request.operator.judged_by()
         try:
-            evaluation = _with_operator(await self._judged(trial, device), judged_by)
+            evaluation = _with_operator(await self._judged(pending), judged_by)
             self.records.write(evaluation)
             self.latencies.note(evaluation)
             return evaluation
         finally:
-            self._trials.pop(trial.evaluation_id, None)
+            self._pending.pop(pending.evaluation_id, None)
 
-    async def _judged(self, trial: PendingEvaluation, device: str) -> Evaluation:
-        request = trial.request
+    async def _judged(self, pending: PendingEvaluation) -> Evaluation:
+        request = pending.request
         fault = precheck(request.solution, request.operator.definition)
         if fault is not None:
-            return _ended(trial, fault[0], fault[1])
-        executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
+            return pending.failed(*fault)
+        latencies = self.latencies.get(request.operator.name)
+        sample = sample_shapes(request.operator, latencies or None)
         try:
-            plan = make_plan(self._plan_request(trial, executor))
-            report = await self._pool.evaluate(device, plan, trial.progress)
+            plan = make_plan(request, pending.evaluation_id, sample, self.executor, self._settings)
+            report = await self._pool.evaluate(self.device, plan, pending.report)
             evaluation = Evaluation.model_validate(report.evaluation)
             evaluation = self._completed(evaluation, request.operator)
         except InfrastructureError as error:
-            return _ended(trial, Status.INFRASTRUCTURE_ERROR, _fault(error))
+            return pending.failed(Status.INFRASTRUCTURE_ERROR, _fault(error))
         # Statistics need numpy and scipy, which a server that has judged nothing need not load.
         from .comparison import summarised
 
@@ -217,47 +233,17 @@ class EvaluationService:
         return await asyncio.to_thread(summarised, evaluation, floors)
 
     def _completed(self, evaluation: Evaluation, operator: Operator) -> Evaluation:
-        """The judge's record with what only this side knows."""
+        """The judge's record with noise levels, occupancy and floors added."""
         evidence, device = evaluation.evidence, evaluation.evidence.device
         if device is not None and device.executor is Executor.CUDA:
             floors = load_noise_floor(self._settings, device.name) or None
             evidence = evidence.model_copy(update={"noise_floor": floors})
-        completed = evaluation.model_copy(
-            update={"static": self._explain(evaluation.static), "evidence": evidence}
-        )
-        return self._bound(completed, operator)
+        static = explained_check(evaluation.static)
+        completed = evaluation.model_copy(update={"static": static, "evidence": evidence})
+        return with_floors(completed, operator, self._settings)
 
-    def _plan_request(self, trial: PendingEvaluation, executor: Executor) -> PlanRequest:
-        request, settings = trial.request, self._settings
-        on_cpu = executor is Executor.INTERPRETER
-        return PlanRequest(
-            evaluation_id=trial.evaluation_id,
-            operator=request.operator,
-            solution=request.solution,
-            scope=request.scope,
-            sample=self._sample(request),
-            executor=executor,
-            baseline=request.baseline,
-            targets=request.targets or settings.targets,
-            static_targets=settings.static_targets,
-            budget_s=request.budget_s
-            or (settings.cpu_budget_s if on_cpu else settings.gpu_budget_s),
-            build_timeout_s=settings.build_timeout_s,
-            call_timeout_s=settings.call_timeout_s,
-            hardware_file=str(settings.kernels_dir / "hardware.json"),
-            command=request.command,
-            checks=request.checks,
-            only=request.only,
-            replay=request.replay,
-        )
-
-    def _sample(self, request: EvaluateRequest) -> ShapeSample:
-        operator = request.operator
-        return sample_shapes(operator, self.latencies.get(operator.definition.name) or None)
-
-    def _earlier(self, request: EvaluateRequest, device: str) -> Evaluation | None:
-        """A finished trial of the same bytes, command and operator, on the same kind of device."""
-        executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
+    def _earlier(self, request: EvaluationRequest) -> Evaluation | None:
+        """A finished record of the same bytes, command, operator and kind of device."""
         judged_by = request.operator.judged_by()
         for evaluation_id in self.records.of_content(request.solution.content_hash()):
             found = self.records.get(evaluation_id)
@@ -266,24 +252,12 @@ class EvaluationService:
                 found.evidence.command == request.command
                 and found.workload_digest == request.operator.digest
                 and found.evidence.versions.get(OPERATOR) == judged_by
-                and found.status not in OF_THE_HOUR
-                and (ran_on is None or ran_on.executor is executor)
+                and found.status not in TRANSIENT_STATUSES
+                and (ran_on is None or ran_on.executor is self.executor)
             )
             if same:
                 return found
         return None
-
-
-async def _heartbeat(trial: PendingEvaluation) -> None:
-    """Repeats the last step after two silent seconds, so that no client takes silence for death."""
-    while True:
-        await asyncio.sleep(0.5)
-        if time.monotonic() - trial.told < 1.9:
-            continue
-        seconds = time.monotonic() - trial.started
-        # MCP wants progress to increase; a thousandth per beat says 'alive' and no more.
-        trial.done = min(trial.done + 0.001, trial.total)
-        await trial.tell(f"{trial.message} ({seconds:.0f} s)")
 
 
 def _with_operator(evaluation: Evaluation, judged_by: str) -> Evaluation:
@@ -300,47 +274,4 @@ def _fault(error: HarnessError) -> Failure:
         message=error.what,
         remedy=error.remedy or "Evaluate again; this was not the candidate's fault.",
         excerpt=error.where or None,
-    )
-
-
-def _ended(trial: PendingEvaluation, status: Status, failure: Failure) -> Evaluation:
-    request = trial.request
-    return Evaluation(
-        evaluation_id=trial.evaluation_id,
-        definition=request.operator.definition.name,
-        solution_name=request.solution.name,
-        language=request.solution.spec.language.value,
-        content_hash=request.solution.content_hash(),
-        workload_digest=request.operator.digest,
-        scope=request.scope,
-        status=status,
-        stage=failure.stage,
-        failure=failure,
-        totals=Totals(),
-        evidence=Evidence(
-            started_at=trial.started_at,
-            seconds={"total": time.monotonic() - trial.started},
-            command=request.command,
-        ),
-    )
-
-
-def _running(trial: PendingEvaluation) -> Evaluation:
-    request = trial.request
-    return Evaluation(
-        evaluation_id=trial.evaluation_id,
-        definition=request.operator.definition.name,
-        solution_name=request.solution.name,
-        language=request.solution.spec.language.value,
-        content_hash=request.solution.content_hash(),
-        workload_digest=request.operator.digest,
-        scope=request.scope,
-        status=Status.RUNNING,
-        stage=Stage.CORRECTNESS,
-        evidence=Evidence(
-            started_at=trial.started_at,
-            seconds={"so_far": time.monotonic() - trial.started},
-            command=request.command,
-        ),
-        not_timed_reason=f"{trial.message} ({trial.done:g} of {trial.total:g})",
     )

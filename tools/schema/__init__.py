@@ -1,10 +1,8 @@
-"""The models that cross the harness's borders.
+"""Formats of records and files. Nothing here reads a file or imports torch.
 
-    flashinfer_trace.py  Definition, Workload, Solution and Trace, as FlashInfer-Trace has them
-    definition.py        its Definition alone, re-exported by the above
-    constraints.py       decides a definition's constraints without running any of their text
-    evaluation.py        our immutable record of one trial
-    trace_export.py      that record as FlashInfer-Trace lines
-
-Nothing here reads a file or imports torch.
+flashinfer_trace  Definition, Workload, Solution and Trace, as FlashInfer-Trace has them
+definition        its Definition alone, re-exported by the above
+constraints       decides a definition's constraints without running any of their text
+evaluation        the immutable record of one evaluation
+trace_export      that record as FlashInfer-Trace lines
 """

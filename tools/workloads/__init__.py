@@ -1,10 +1,11 @@
-"""What to measure: operators, their workloads, which to sample, and how fast is possible.
+"""What is measured: operators, their workloads, and which of them to sample. No torch.
 
-    dataset.py          finds operators in folders and FlashInfer-Trace datasets; lists bad files
-    operator.py          one operator: definition, workloads, policy, peers, cost
-    solution_folder.py  a solution as a folder with candidate.toml
-    regimes.py          bands of workloads that behave alike, and a sample that stands for all
-    segmentation.py     the arithmetic of the bands
-
-Pure but for the reading of files; no torch.
+dataset          finds operators in folders and FlashInfer-Trace datasets; lists bad files
+operators        one operator: definition, workloads, policy, peers, cost
+policy           tolerances and libraries of an operator
+regimes          bands of workloads that behave alike, and a sample that stands for all
+segmentation     the arithmetic of the bands
+listing          an operator's contract and a page of its workloads
+solution_folder  a solution as a folder with candidate.toml
+workspace        the folders in which candidates are written
 """

@@ -9,7 +9,7 @@ from ..schema.evaluation import FiniteFloat, RecordModel
 from ..schema.flashinfer_trace import TensorSpec, Workload
 from .dataset import Dataset
 from .operators import Operator
-from .regimes import ShapeSample
+from .regimes import ShapeSample, sample_shapes
 
 MOST = 200
 
@@ -124,7 +124,6 @@ def _ranges(operator: Operator) -> list[AxisRange]:
 
 def list_workloads(
     operator: Operator,
-    sample: ShapeSample,
     latencies: Mapping[str, float],
     cursor: str | None,
     limit: int,
@@ -133,7 +132,6 @@ def list_workloads(
 
     Args:
         operator: the operator.
-        sample: its regimes.
         latencies: last measured cold latency in microseconds by uuid; may be empty.
         cursor: what the previous page gave as `next_cursor`.
         limit: workloads on the page, at most 200.
@@ -143,6 +141,7 @@ def list_workloads(
     """
     start = _position(cursor, len(operator.workloads))
     limit = max(1, min(limit, MOST))
+    sample = sample_shapes(operator, latencies or None)
     page = operator.workloads[start : start + limit]
     definition = operator.definition
     end = start + len(page)

@@ -32,6 +32,9 @@ TINY = 2
 MOST_BANDS = 6
 """Bands beyond the outliers; more would be a list of the workloads again."""
 
+MOST_SAMPLES = 8
+"""Workloads sampled where no other number is asked for."""
+
 ESTIMATE_DEVICE = "H200"
 
 Basis = Literal["measured", "published", "estimated"]
@@ -98,7 +101,7 @@ class _Band:
 def sample_shapes(
     operator: Operator,
     latencies: Mapping[str, float] | None = None,
-    max_samples: int = 8,
+    max_samples: int = MOST_SAMPLES,
     *,
     hardware: Hardware | None = None,
 ) -> ShapeSample:

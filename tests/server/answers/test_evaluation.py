@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.server.answers.evaluation import evaluation_answer
+from kernel_harness.server.answers.models import EvaluationAnswer
 from kernel_harness.server.answers.text import BUDGET_CHARACTERS, number, table
 from kernel_harness.server.answers.workloads import slice_answer
 from kernel_harness.tools.documents import SLICE_CHARACTERS, ReportSlice
+from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.schema.evaluation import (
     Comparison,
     Decision,
@@ -33,6 +35,12 @@ from kernel_harness.tools.schema.evaluation import (
 )
 
 from ..scripted import DEFINITION
+
+
+def answer_of(record: Evaluation, detail: Any = "concise") -> EvaluationAnswer:
+    """A new verdict on a program that no archive knows."""
+    return evaluation_answer(Evaluated(record), detail)
+
 
 TEXTS = {
     "short": "words",
@@ -119,7 +127,7 @@ def test_no_record_is_too_large_for_a_screen(
         static=StaticCheck(status="built", kernels=[kernel] * kernels, failures={"sm_90": message}),
         log=message * 3,
     )
-    answer = evaluation_answer(record, detail)
+    answer = answer_of(record, detail)
     assert len(answer.model_dump_json()) <= BUDGET_CHARACTERS
     assert len(answer.summary) < 6_000
     assert "\\u001b" not in answer.model_dump_json()
@@ -130,7 +138,7 @@ def test_failures_are_shown_before_the_long_ones_and_those_before_the_rest() -> 
     results.append(
         WorkloadResult(uuid="bad", axes={}, status=Status.RUNTIME_ERROR, reason="it crashed")
     )
-    answer = evaluation_answer(
+    answer = answer_of(
         evaluation(
             status=Status.RUNTIME_ERROR,
             stage=Stage.CORRECTNESS,
@@ -144,7 +152,7 @@ def test_failures_are_shown_before_the_long_ones_and_those_before_the_rest() -> 
 
 
 def test_a_speedup_is_told_with_its_interval_and_its_baseline() -> None:
-    answer = evaluation_answer(
+    answer = answer_of(
         evaluation(
             baseline="triton_baseline",
             workloads=[timed(1, 4.0)],
@@ -164,7 +172,7 @@ def test_a_speedup_is_told_with_its_interval_and_its_baseline() -> None:
 
 
 def test_a_speedup_within_its_interval_is_no_reason_to_promote() -> None:
-    answer = evaluation_answer(
+    answer = answer_of(
         evaluation(
             workloads=[timed(1, 4.0, Decision.EQUAL)],
             totals=Totals(passed=1, mean_latency_us=4.0, ratio_interval=(0.99, 1.02)),
@@ -178,19 +186,19 @@ def test_a_speedup_within_its_interval_is_no_reason_to_promote() -> None:
     ("scope", "said"), [(Scope.STATIC, "nothing has run"), (Scope.SMOKE, "scope='sample'")]
 )
 def test_a_small_scope_points_to_the_next(scope: Scope, said: str) -> None:
-    assert said in evaluation_answer(evaluation(scope=scope)).next_steps[0]
+    assert said in answer_of(evaluation(scope=scope)).next_steps[0]
 
 
 def test_a_violation_is_never_promoted_and_an_infrastructure_fault_is_not_the_kernels() -> None:
     failure = Failure(stage=Stage.INTEGRITY, kind="k", message="m", remedy="Remove the cache.")
     caught = evaluation(status=Status.INTEGRITY_VIOLATION, stage=Stage.INTEGRITY, failure=failure)
-    assert "never promoted" in " ".join(evaluation_answer(caught).next_steps)
+    assert "never promoted" in " ".join(answer_of(caught).next_steps)
     ours = evaluation(status=Status.INFRASTRUCTURE_ERROR, stage=Stage.REQUEST, failure=failure)
-    assert "not the candidate's" in " ".join(evaluation_answer(ours).next_steps)
+    assert "not the candidate's" in " ".join(answer_of(ours).next_steps)
 
 
 def test_workloads_that_were_not_run_are_never_told_as_passed() -> None:
-    answer = evaluation_answer(evaluation(totals=Totals(passed=2, not_run=3)))
+    answer = answer_of(evaluation(totals=Totals(passed=2, not_run=3)))
     assert "3 not run (never counted as passed)" in answer.summary
 
 
@@ -216,7 +224,7 @@ def test_a_failure_is_told_once() -> None:
         uuid="0" * 36, axes={"rows": 1}, status=Status.INCORRECT_NUMERICAL,
         failure=Failure(**told),
     )  # fmt: skip
-    answer = evaluation_answer(
+    answer = answer_of(
         evaluation(
             status=Status.INCORRECT_NUMERICAL, stage=Stage.CORRECTNESS, failure=Failure(**told),
             workloads=[failed], totals=Totals(failed=1),
@@ -226,7 +234,7 @@ def test_a_failure_is_told_once() -> None:
         assert answer.summary.count(words) == 1, words
     assert answer.workloads[0].reason is None
     assert answer.failure is not None and answer.failure.message == message
-    bare = evaluation_answer(
+    bare = answer_of(
         evaluation(
             status=Status.INCORRECT_NUMERICAL, stage=Stage.CORRECTNESS,
             failure=Failure(**{**told, "message": "It is wrong"}),
@@ -239,8 +247,8 @@ def test_a_failure_is_told_once() -> None:
 def test_an_earlier_verdict_is_said_to_be_one() -> None:
     record = evaluation()
     judged = record.evidence.started_at
-    assert "force=true" not in evaluation_answer(record, asked_at=judged).summary
-    later = evaluation_answer(record, asked_at="2026-11-20T22:15:31+00:00").summary
+    assert "force=true" not in answer_of(record).summary
+    later = evaluation_answer(Evaluated(record, earlier=True)).summary
     assert f"judged before, at {judged}" in later and "force=true" in later
 
 

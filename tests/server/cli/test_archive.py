@@ -11,7 +11,8 @@ import pytest
 
 from kernel_harness.server.cli import main as cli
 from kernel_harness.tools.errors import InfrastructureError
-from kernel_harness.tools.evaluation.service import EvaluateRequest, EvaluationService
+from kernel_harness.tools.evaluation.plan import EvaluationRequest
+from kernel_harness.tools.evaluation.service import Evaluated, EvaluationService
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import (
     Evaluation,
@@ -70,7 +71,7 @@ def keep(*, archive: bool, **changes: Any) -> str:
     harness.records.write(evaluation(**changes))
     if not archive:
         return ""
-    kept = harness.archive_candidate(solution=MINE, evaluation_id=ID, hypothesis="identity is fast")
+    kept = harness.archiving.archive_candidate(MINE, ID, "identity is fast")
     harness.archive.close()
     return kept.node.candidate_id
 
@@ -147,12 +148,12 @@ class Judge:
 
     def __init__(self, **changes: Any) -> None:
         self.changes = changes
-        self.asked: list[EvaluateRequest] = []
+        self.asked: list[EvaluationRequest] = []
 
-    async def __call__(self, request: EvaluateRequest, *_: Any) -> Evaluation:
+    async def __call__(self, request: EvaluationRequest, *_: Any) -> Evaluated[None]:
         await anyio.lowlevel.checkpoint()
         self.asked.append(request)
-        return evaluation("ev-20261120-230000-00000000", **self.changes)
+        return Evaluated(evaluation("ev-20261120-230000-00000000", **self.changes))
 
 
 @pytest.mark.parametrize("archive", [True, False])

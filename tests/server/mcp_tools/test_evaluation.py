@@ -11,7 +11,6 @@ import pytest
 from mcp import Client
 
 from kernel_harness.server.app import build_app
-from kernel_harness.tools.schema.evaluation import Stage, Status
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.dataset import Dataset
 
@@ -159,15 +158,37 @@ async def test_a_failure_tells_what_where_and_what_next_and_no_nan_leaves(
 
 
 async def test_running_names_the_call_that_waits(connect: Any, harness: ScriptedHarness) -> None:
-    harness.verdict = lambda asked: {
-        "status": Status.RUNNING,
-        "stage": Stage.CORRECTNESS,
-        "not_timed_reason": "building (1 of 5)",
-    }
+    harness.hold = anyio.Event()
     async with connect() as client:
         found = await good(client, "evaluate_kernel", solution=solution(), wait_s=0)
+        harness.hold.set()
     assert found["status"] == "RUNNING"
     assert f"get_evaluation(evaluation_id='{found['evaluation_id']}')" in found["next_steps"][0]
+
+
+async def test_a_verdict_says_the_same_whether_the_call_waited_or_not(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    async with connect() as client:
+        first = await good(client, "evaluate_kernel", solution=solution())
+        await good(
+            client,
+            "archive_candidate",
+            solution=solution(),
+            evaluation_id=first["evaluation_id"],
+            hypothesis="x is y",
+        )
+        waited = await good(client, "evaluate_kernel", solution=solution(), force=True)
+        harness.hold = anyio.Event()
+        early = await good(client, "evaluate_kernel", solution=solution(), force=True, wait_s=0)
+        harness.hold.set()
+        late = await good(client, "get_evaluation", evaluation_id=early["evaluation_id"])
+        later = await good(client, "get_evaluation", evaluation_id=early["evaluation_id"])
+    assert early["status"] == "RUNNING" and late["status"] == "PASSED"
+    assert waited["seen_before"]["exact"]
+    assert waited["seen_before"] == late["seen_before"] == later["seen_before"]
+    identity, other = waited["evaluation_id"], late["evaluation_id"]
+    assert waited["summary"].replace(identity, other) == late["summary"] == later["summary"]
 
 
 async def test_progress_rises_and_says_what_is_done(connect: Any) -> None:
@@ -197,7 +218,7 @@ async def test_cancelling_a_call_stops_its_work(connect: Any, harness: ScriptedH
 async def test_a_fault_of_ours_is_told_by_reference_only(
     connect: Any, harness: ScriptedHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(asked: dict[str, Any]) -> dict[str, Any]:
+    def broken(asked: Any) -> dict[str, Any]:
         raise ZeroDivisionError("secret detail")
 
     harness.verdict = broken

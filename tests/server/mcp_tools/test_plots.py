@@ -13,10 +13,10 @@ from kernel_harness.tools.schema.evaluation import (
     DeviceInfo,
     Evidence,
     Executor,
+    Measurement,
     Scope,
     Stage,
     Status,
-    Totals,
     WorkloadResult,
 )
 from kernel_harness.tools.workloads.operators import Operator
@@ -28,14 +28,14 @@ pytestmark = pytest.mark.anyio
 H200 = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)
 
 
-def timed(asked: dict[str, Any]) -> dict[str, Any]:
+def timed(asked: Any) -> dict[str, Any]:
     """A pass with a latency, on a device whose rates are known."""
     results = [
         WorkloadResult(
             uuid=f"{number:08x}-0000-4000-8000-000000000000",
             axes={"rows": 4**number},
             status=Status.PASSED,
-            latency_us=4.0 + number,
+            measurement=Measurement(timer="cupti", cold_ns=[4_000 + 1_000 * number] * 10),
             floors_us={"device": 2.0, "B200": 1.5},
         )
         for number in range(5)
@@ -45,7 +45,6 @@ def timed(asked: dict[str, Any]) -> dict[str, Any]:
         "stage": Stage.DONE,
         "scope": Scope.FULL,
         "workloads": results,
-        "totals": Totals(passed=5, mean_latency_us=6.0),
         "evidence": Evidence(started_at="2026-11-20T22:15:30+00:00", device=H200),
     }
 
@@ -66,7 +65,7 @@ async def test_floors_are_drawn_of_a_timed_evaluation_only(
         plain = await good(client, "evaluate_kernel", solution=solution())
         said = await refused(client, "plot_floors", evaluation_id=plain["evaluation_id"])
         harness.verdict = timed
-        verdict = await good(client, "evaluate_kernel", solution=solution("two"))
+        verdict = await good(client, "evaluate_kernel", solution=solution("two"), force=True)
         identity = verdict["evaluation_id"]
         drawn = await picture(client, "plot_floors", evaluation_id=identity)
         target = await picture(client, "plot_floors", evaluation_id=identity, device="B200")

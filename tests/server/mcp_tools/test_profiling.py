@@ -10,6 +10,7 @@ import pytest
 
 from kernel_harness.tools.archive.promotion.events import Promotion
 from kernel_harness.tools.archive.promotion.rules import PromotionDecision, RuleOutcome
+from kernel_harness.tools.archive.promotion.verification import PromotionVerifier
 from kernel_harness.tools.profiling.diagnosis.bottleneck import (
     Bottleneck,
     Diagnosis,
@@ -214,7 +215,12 @@ async def test_a_rollback_names_what_is_the_best_now(
     tag = f"rollback/{DEFINITION}/H200/2"
     rolled = Promotion(tag, 2, "c" * 40, "best", None, "Back to cccccccccccc")
     asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(harness, "rollback", lambda *given: asked.append(given) or rolled)
+
+    def rollback(_: PromotionVerifier, *given: Any) -> Promotion:
+        asked.append(given)
+        return rolled
+
+    monkeypatch.setattr(PromotionVerifier, "rollback", rollback)
     async with connect() as client:
         said = await refused(client, "rollback_promotion", definition="rmsnorm", reason="bad")
         found = await good(

@@ -29,13 +29,10 @@ async def test_a_long_step_is_repeated_with_its_seconds(monkeypatch: pytest.Monk
     monkeypatch.setattr(context.ProgressRelay.__init__, "__defaults__", (0.04,))
     ctx: Any = Listener()
 
-    async def work(progress: context.Progress) -> str:
+    async with context.progress_to(ctx) as progress:
         await progress(1, 3, "building")
         await anyio.sleep(0.2)
         await progress(1, 3, "checking")
-        return "done"
-
-    assert await context.with_progress(ctx, work) == "done"
     values = [value for value, _, _ in ctx.steps]
     assert all(a < b for a, b in zip(values, values[1:], strict=False))
     said = [message for _, _, message in ctx.steps]
@@ -65,12 +62,9 @@ async def test_steps_counted_anew_go_on_from_where_they_stood() -> None:
 
 async def test_a_failure_comes_out_as_it_is_and_not_in_a_group() -> None:
     ctx: Any = Listener()
-
-    async def work(progress: context.Progress) -> None:
-        raise KeyError("x")
-
     with pytest.raises(KeyError):
-        await context.with_progress(ctx, work)
+        async with context.progress_to(ctx):
+            raise KeyError("x")
 
 
 async def test_a_step_reported_again_goes_on_counting_its_seconds(

@@ -40,7 +40,7 @@ def operator():
 def service(tmp_path):
     settings = Settings(data_dir=tmp_path)
     pool = JudgePool(settings, SCRIPTED)
-    made = EvaluationService(settings, pool, RecordStore(settings.evaluations_dir))
+    made = EvaluationService(settings, pool, RecordStore(settings.evaluations_dir), "cpu")
     yield made
     pool.kill()
 

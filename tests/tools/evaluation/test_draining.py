@@ -10,8 +10,9 @@ import pytest
 
 from kernel_harness.tools.evaluation import judge_pool as pools
 from kernel_harness.tools.evaluation.judge_pool import JudgePool
+from kernel_harness.tools.evaluation.plan import EvaluationRequest
 from kernel_harness.tools.evaluation.record_store import RecordStore
-from kernel_harness.tools.evaluation.service import EvaluateRequest, EvaluationService
+from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.schema.evaluation import Scope, Status
 from kernel_harness.tools.settings import Settings
 
@@ -29,12 +30,12 @@ def pool(tmp_path, scripted, monkeypatch):
 @pytest.fixture
 def judged(pool, operator, tmp_path):
     service = EvaluationService(
-        Settings(data_dir=tmp_path), pool, RecordStore(tmp_path / "evaluations")
+        Settings(data_dir=tmp_path), pool, RecordStore(tmp_path / "evaluations"), "cuda:0"
     )
 
     async def judge(part):
-        request = EvaluateRequest(operator, named(part), Scope.FULL, force=True)
-        return await service.evaluate(request, "cuda:0", 30, None)
+        request = EvaluationRequest(operator, named(part), Scope.FULL, force=True)
+        return (await service.evaluate(request, 30)).evaluation
 
     return judge
 

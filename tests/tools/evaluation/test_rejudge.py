@@ -3,14 +3,14 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.errors import CapabilityError, RequestError
-from kernel_harness.tools.evaluation.record_store import RecordStore
-from kernel_harness.tools.evaluation.rejudge import ReplayService, draws_repeated
-from kernel_harness.tools.evaluation.service import EvaluateRequest
+from kernel_harness.tools.evaluation.plan import EvaluationRequest
+from kernel_harness.tools.evaluation.rejudge import draws_repeated, rejudge
+from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.schema.evaluation import (
     DeviceInfo,
     Evaluation,
@@ -24,7 +24,6 @@ from kernel_harness.tools.schema.evaluation import (
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.workloads.dataset import Dataset
-from kernel_harness.tools.workloads.workspace import create
 
 ID = "ev-20261120-221530-9f3a61c2"
 SEEDS = {"w0": [11, 12], "#held_out": [13]}
@@ -52,15 +51,17 @@ def dataset(tmp_path: Path) -> Dataset:
 class Service:
     """Judges nothing: remembers what it was asked, answers as it is told."""
 
+    executor = Executor.INTERPRETER
+
     def __init__(self, status: Status, evidence: Evidence) -> None:
         self.status, self.evidence = status, evidence
-        self.asked: list[EvaluateRequest] = []
+        self.asked: list[EvaluationRequest] = []
 
-    async def evaluate(self, request, device, wait_s, progress) -> Evaluation:
+    async def evaluate(self, request, wait_s, progress) -> Evaluated[None]:
         self.asked.append(request)
         wrong = Failure(stage=Stage.CORRECTNESS, kind="wrong_values", message="m", remedy="r")
         failure = None if self.status is Status.PASSED else wrong
-        return record(request.solution, self.status, self.evidence, failure=failure)
+        return Evaluated(record(request.solution, self.status, self.evidence, failure=failure))
 
 
 def evidence(**more) -> Evidence:
@@ -86,33 +87,15 @@ def solution() -> Solution:
     )
 
 
-@pytest.fixture
-def replaying(tmp_path: Path, dataset: Dataset):
-    def made(service: Service) -> ReplayService:
-        return ReplayService(
-            evaluations=service,  # pyright: ignore[reportArgumentType]
-            records=RecordStore(tmp_path / "records"),
-            archive=Archive(tmp_path / "archive"),
-            dataset=dataset,
-            workspaces_dir=tmp_path / "workspaces",
-            device="cpu",
-        )
-
-    return made
+def judged_again(service: Any, dataset: Dataset, first: Evaluation, *sources: Solution):
+    return asyncio.run(rejudge(service, dataset.operator("double"), first, iter(sources)))
 
 
-def test_archived_sources_are_judged_again_with_the_seeds_of_the_record(
-    replaying, dataset, solution
-):
+def test_the_recorded_sources_are_judged_again_with_the_seeds_of_the_record(dataset, solution):
     service = Service(Status.PASSED, evidence())
-    room = replaying(service)
     first = record(solution, Status.PASSED, evidence())
-    room.records.write(first)
-    room.archive.add(
-        solution=solution, evaluation=first, hypothesis="h",
-        definition=dataset.operator("double").definition,
-    )  # fmt: skip
-    found = asyncio.run(room.rejudge(ID))
+    other = solution.model_copy(update={"sources": [changed(solution)]})
+    found = judged_again(service, dataset, first, other, solution)
     (asked,) = service.asked
     assert asked.replay == first and asked.only == ("w0",) and asked.force
     assert asked.checks is not None and not asked.checks.timed and asked.baseline is None
@@ -120,36 +103,27 @@ def test_archived_sources_are_judged_again_with_the_seeds_of_the_record(
     assert found.same_verdict and (found.draws, found.repeated) == (3, 3) and not found.notes
 
 
-def test_sources_are_found_in_a_workspace_and_another_verdict_is_told(
-    replaying, dataset, solution, tmp_path
-):
-    room = replaying(
-        Service(Status.INCORRECT_NUMERICAL, evidence(families={"w0": ["typical", "small"]}))
-    )
-    create(tmp_path / "workspaces", dataset.operator("double"), "mine", solution, "elsewhere")
-    room.records.write(record(solution, Status.PASSED, evidence()))
-    found = asyncio.run(room.rejudge(ID))
+def changed(solution: Solution) -> Any:
+    source = solution.sources[0]
+    return source.model_copy(update={"content": source.content + "\n# changed\n"})
+
+
+def test_another_verdict_is_told(dataset, solution):
+    other = evidence(families={"w0": ["typical", "small"]})
+    first = record(solution, Status.PASSED, evidence())
+    found = judged_again(Service(Status.INCORRECT_NUMERICAL, other), dataset, first, solution)
     assert not found.same_verdict and (found.draws, found.repeated) == (3, 2)
 
 
-def test_sources_that_are_gone_are_said_to_be_gone(replaying, solution):
-    room = replaying(Service(Status.PASSED, evidence()))
-    room.records.write(record(solution, Status.PASSED, evidence()))
+def test_sources_that_are_gone_are_said_to_be_gone(dataset, solution):
+    first = record(solution, Status.PASSED, evidence())
+    other = solution.model_copy(update={"sources": [changed(solution)]})
     with pytest.raises(RequestError, match="are gone"):
-        asyncio.run(room.rejudge(ID))
-
-
-def test_a_workspace_that_was_changed_since_is_refused(replaying, dataset, solution, tmp_path):
-    room = replaying(Service(Status.PASSED, evidence()))
-    made = create(tmp_path / "workspaces", dataset.operator("double"), "mine", solution, "x")
-    Path(made.path, "main.py").write_text("def run(x, y):\n    y.copy_(x + x)\n")
-    room.records.write(record(solution, Status.PASSED, evidence()))
-    with pytest.raises(RequestError, match="other sources"):
-        asyncio.run(room.rejudge(ID, "mine"))
+        judged_again(Service(Status.PASSED, evidence()), dataset, first, other)
 
 
 @pytest.mark.parametrize(
-    ("changed", "error", "words"),
+    ("facts", "error", "words"),
     [
         ({"seeds": {}}, RequestError, "no seed"),
         (
@@ -159,11 +133,10 @@ def test_a_workspace_that_was_changed_since_is_refused(replaying, dataset, solut
         ),
     ],
 )
-def test_what_cannot_be_repeated_here_is_refused(replaying, solution, changed, error, words):
-    room = replaying(Service(Status.PASSED, evidence()))
-    room.records.write(record(solution, Status.PASSED, evidence(**changed)))
+def test_what_cannot_be_repeated_here_is_refused(dataset, solution, facts, error, words):
+    first = record(solution, Status.PASSED, evidence(**facts))
     with pytest.raises(error, match=words):
-        asyncio.run(room.rejudge(ID))
+        judged_again(Service(Status.PASSED, evidence()), dataset, first, solution)
 
 
 def test_draws_count_as_repeated_only_with_the_same_seed_and_family(solution):
@@ -172,11 +145,10 @@ def test_draws_count_as_repeated_only_with_the_same_seed_and_family(solution):
     assert draws_repeated(first, record(solution, Status.PASSED, other)) == (3, 1)
 
 
-def test_what_else_differs_is_named(replaying, solution, tmp_path, dataset):
-    room = replaying(Service(Status.PASSED, evidence(versions={"torch": "2.14"})))
-    create(tmp_path / "workspaces", dataset.operator("double"), "mine", solution, "x")
+def test_what_else_differs_is_named(dataset, solution):
+    service = Service(Status.PASSED, evidence(versions={"torch": "2.14"}))
     flaky = Integrity(determinism="flaky")
     versions = evidence(versions={"torch": "2.13"})
-    room.records.write(record(solution, Status.PASSED, versions, integrity=flaky))
-    notes = asyncio.run(room.rejudge(ID)).notes
+    first = record(solution, Status.PASSED, versions, integrity=flaky)
+    notes = judged_again(service, dataset, first, solution).notes
     assert "torch is 2.14, it was 2.13" in notes and any("flaky" in note for note in notes)

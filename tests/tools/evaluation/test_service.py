@@ -7,12 +7,13 @@ import pytest
 from kernel_harness.tools.devices.noise_floor import write_noise_floor
 from kernel_harness.tools.errors import InfrastructureError, RequestError
 from kernel_harness.tools.evaluation.judge_pool import Judge, JudgePool
-from kernel_harness.tools.evaluation.plan import make_plan
+from kernel_harness.tools.evaluation.plan import EvaluationRequest, make_plan
 from kernel_harness.tools.evaluation.record_store import new_evaluation_id
-from kernel_harness.tools.evaluation.service import EvaluateRequest, PendingEvaluation
+from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.evaluation import Executor, Failure, Scope, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.workloads.regimes import sample_shapes
 
 
 def named(name: str, source: str = "def run(x, y):\n    y.copy_(x)\n") -> Solution:
@@ -33,10 +34,10 @@ def named(name: str, source: str = "def run(x, y):\n    y.copy_(x)\n") -> Soluti
 
 async def judged(service, operator, solution, **choices):
     wait_s = choices.pop("wait_s", 30)
-    progress = choices.pop("progress", None)
-    request = EvaluateRequest(operator, solution, Scope.FULL, **choices)
+    progress = choices.pop("progress", ignore_progress)
+    request = EvaluationRequest(operator, solution, Scope.FULL, **choices)
     try:
-        return await service.evaluate(request, "cpu", wait_s, progress)
+        return (await service.evaluate(request, wait_s, progress)).evaluation
     finally:
         if wait_s > 1:
             await service._pool.close()
@@ -55,11 +56,11 @@ def test_workloads_are_planned_cheapest_first(service, operator):
 
 def test_the_same_bytes_are_answered_from_the_record_unless_forced(service, operator):
     async def twice():
-        request = EvaluateRequest(operator, named("fine"), Scope.FULL)
-        first = await service.evaluate(request, "cpu", 30, None)
-        again = await service.evaluate(request, "cpu", 30, None)
-        forced = EvaluateRequest(operator, named("fine"), Scope.FULL, force=True)
-        third = await service.evaluate(forced, "cpu", 30, None)
+        request = EvaluationRequest(operator, named("fine"), Scope.FULL)
+        first = (await service.evaluate(request, 30)).evaluation
+        again = (await service.evaluate(request, 30)).evaluation
+        forced = EvaluationRequest(operator, named("fine"), Scope.FULL, force=True)
+        third = (await service.evaluate(forced, 30)).evaluation
         await service._pool.close()
         return first, again, third
 
@@ -77,8 +78,8 @@ def test_an_operator_that_was_changed_is_judged_anew(service, operator, tmp_path
         found = []
         for policy in ("", "", "[tolerance]\natol = 1.0\n"):
             (folder / "policy.toml").write_text(policy)
-            request = EvaluateRequest(changing, named("fine"), Scope.FULL)
-            found.append(await service.evaluate(request, "cpu", 30, None))
+            request = EvaluationRequest(changing, named("fine"), Scope.FULL)
+            found.append((await service.evaluate(request, 30)).evaluation)
         await service._pool.close()
         return found
 
@@ -106,11 +107,10 @@ def test_a_syntax_error_is_answered_without_a_judge(service, operator):
 @pytest.mark.parametrize("part", ["judge_dies", "judge_faults"])
 def test_a_fault_of_the_judge_is_never_the_kernels(service, operator, part):
     async def then_again():
-        request = EvaluateRequest(operator, named(part), Scope.FULL)
-        broken = await service.evaluate(request, "cpu", 30, None)
-        healthy = await service.evaluate(
-            EvaluateRequest(operator, named("fine"), Scope.FULL), "cpu", 30, None
-        )
+        request = EvaluationRequest(operator, named(part), Scope.FULL)
+        broken = (await service.evaluate(request, 30)).evaluation
+        request = EvaluationRequest(operator, named("fine"), Scope.FULL)
+        healthy = (await service.evaluate(request, 30)).evaluation
         await service._pool.close()
         return broken, healthy
 
@@ -122,9 +122,9 @@ def test_a_fault_of_the_judge_is_never_the_kernels(service, operator, part):
 
 def test_past_its_patience_the_trial_goes_on_and_is_found_by_id(service, operator):
     async def impatient():
-        request = EvaluateRequest(operator, named("slow"), Scope.FULL)
-        early = await service.evaluate(request, "cpu", 0.05, None)
-        late = await service.get(early.evaluation_id, 30, None)
+        request = EvaluationRequest(operator, named("slow"), Scope.FULL)
+        early = (await service.evaluate(request, 0.05)).evaluation
+        late = (await service.get(early.evaluation_id, 30)).evaluation
         await service._pool.close()
         return early, late
 
@@ -138,14 +138,14 @@ def test_cancelling_the_call_stops_the_trial(service, operator, part, monkeypatc
     monkeypatch.setattr("kernel_harness.tools.evaluation.judge_pool.CANCEL_GRACE_S", 0.3)
 
     async def cancelled():
-        request = EvaluateRequest(operator, named(part), Scope.FULL)
+        request = EvaluationRequest(operator, named(part), Scope.FULL)
         started = asyncio.Event()
 
         async def heard(done, total, message):
             if message == "built":
                 started.set()
 
-        call = asyncio.create_task(service.evaluate(request, "cpu", 30, heard))
+        call = asyncio.create_task(service.evaluate(request, 30, heard))
         await asyncio.wait_for(started.wait(), 20)
         pid = service._pool._judges["cpu"].pid
         call.cancel()
@@ -182,7 +182,7 @@ def test_a_judge_that_cannot_start_says_why(tmp_path, scripted):
 
 def test_an_unknown_evaluation_names_the_remedy(service):
     with pytest.raises(RequestError, match="no evaluation id|Unknown evaluation"):
-        asyncio.run(service.get("nonsense", 1, None))
+        asyncio.run(service.get("nonsense", 1))
 
 
 def test_closing_a_pool_that_never_started_is_fine(tmp_path):
@@ -199,18 +199,17 @@ def test_recorded_seeds_reach_the_judge_and_the_replay_is_part_of_the_command(se
     first = asyncio.run(judged(service, operator, named("fine")))
     seeded = first.evidence.model_copy(update={"seeds": {"w1": [7, 8]}})
     record = first.model_copy(update={"evidence": seeded})
-    trial = PendingEvaluation(
-        "ev-1", EvaluateRequest(operator, named("fine"), Scope.FULL, replay=record), ""
-    )
-    plan = make_plan(service._plan_request(trial, Executor.INTERPRETER))
+    request = EvaluationRequest(operator, named("fine"), Scope.FULL, replay=record)
+    sample = sample_shapes(operator)
+    plan = make_plan(request, "ev-1", sample, Executor.INTERPRETER, Settings())
     assert plan.replay_seeds == {"w1": [7, 8]}
     assert plan.command == f"evaluate_kernel scope=full replay={first.evaluation_id}"
 
 
 def test_what_a_busy_machine_may_have_caused_is_judged_again(service, operator):
     async def twice():
-        request = EvaluateRequest(operator, named("fine"), Scope.FULL)
-        first = await service.evaluate(request, "cpu", 30, None)
+        request = EvaluationRequest(operator, named("fine"), Scope.FULL)
+        first = (await service.evaluate(request, 30)).evaluation
         why = Failure(stage=Stage.CORRECTNESS, kind="timeout", message="It is late", remedy="Look.")
         late = first.model_copy(
             update={
@@ -224,7 +223,7 @@ def test_what_a_busy_machine_may_have_caused_is_judged_again(service, operator):
         (folder / f"{first.evaluation_id}.json").unlink()
         (folder / "by_content" / first.content_hash[:64] / first.evaluation_id).unlink()
         service.records.write(late)
-        again = await service.evaluate(request, "cpu", 30, None)
+        again = (await service.evaluate(request, 30)).evaluation
         await service._pool.close()
         return again
 

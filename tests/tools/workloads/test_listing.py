@@ -16,7 +16,6 @@ from kernel_harness.tools.workloads.listing import (
     list_workloads,
 )
 from kernel_harness.tools.workloads.operators import Operator
-from kernel_harness.tools.workloads.regimes import sample_shapes
 
 
 def operator(count: int) -> Operator:
@@ -36,7 +35,7 @@ def operator(count: int) -> Operator:
 
 
 def page(made: Operator, cursor: str | None = None, limit: int = 50, **known: float):
-    return list_workloads(made, sample_shapes(made), known, cursor, limit)
+    return list_workloads(made, known, cursor, limit)
 
 
 def pages(made: Operator, limit: int) -> list[WorkloadListing]:

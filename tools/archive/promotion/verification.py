@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 from ...devices.environment import nvidia_devices
 from ...errors import InfrastructureError
-from ...evaluation.plan import promotion_checks
-from ...evaluation.service import EvaluateRequest, EvaluationService
+from ...evaluation.plan import EvaluationRequest, promotion_checks
+from ...evaluation.service import EvaluationService
 from ...profiling.service import ProfilingService
 from ...progress import OnProgress, ignore_progress
-from ...schema.evaluation import Evaluation, Executor, Scope, Status
+from ...schema.evaluation import Evaluation, Scope, Status
 from ...schema.flashinfer_trace import Solution
 from ...workloads.dataset import Dataset
 from ...workloads.operators import Operator
@@ -35,12 +36,12 @@ class PromotionVerifier:
 
     archive: Archive
     dataset: Dataset
-    evaluations: EvaluationService
+    evaluations: EvaluationService[Any]
     profiling: ProfilingService
     device: str
 
     async def promote(
-        self, candidate_id: str, progress: OnProgress | None = None
+        self, candidate_id: str, progress: OnProgress = ignore_progress
     ) -> PromotionDecision:
         """Verifies one archived candidate and promotes it when every rule holds.
 
@@ -104,31 +105,31 @@ class PromotionVerifier:
         operator: Operator,
         solution: Solution,
         against: Solution | None,
-        progress: OnProgress | None,
+        progress: OnProgress,
     ) -> list[Evaluation]:
-        executor = Executor.INTERPRETER if self.device == "cpu" else Executor.CUDA
         done: list[Evaluation] = []
         for _ in range(REPEATS):
-            request = EvaluateRequest(
+            request = EvaluationRequest(
                 operator=operator,
                 solution=solution,
                 scope=Scope.FULL,
                 baseline=against,
                 force=True,
-                checks=promotion_checks(executor),
+                checks=promotion_checks(self.evaluations.executor),
                 budget_s=BUDGET_S,
             )
-            done.append(await self.evaluations.evaluate(request, self.device, BUDGET_S, progress))
+            evaluated = await self.evaluations.evaluate(request, BUDGET_S, progress)
+            done.append(evaluated.evaluation)
             if done[-1].status is not Status.PASSED:
                 break
         return done
 
     async def _sanitize(
-        self, operator: Operator, solution: Solution, progress: OnProgress | None
+        self, operator: Operator, solution: Solution, progress: OnProgress
     ) -> str | None:
         if self.device == "cpu":
             return None
-        report = await self.profiling.sanitize(operator, solution, progress or ignore_progress)
+        report = await self.profiling.sanitize(operator, solution, progress)
         if report.tool == "unavailable":
             return None
         faults = [f"{run.tool}: {run.status}" for run in report.runs if run.status != "clean"]

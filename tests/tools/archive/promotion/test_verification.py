@@ -11,8 +11,8 @@ from kernel_harness.tools.archive.promotion.verification import REPEATS, Promoti
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.entry import gpu_label
 from kernel_harness.tools.errors import RequestError
-from kernel_harness.tools.evaluation.plan import promotion_checks
-from kernel_harness.tools.evaluation.service import EvaluateRequest
+from kernel_harness.tools.evaluation.plan import EvaluationRequest, promotion_checks
+from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.messages.judge import Ready
 from kernel_harness.tools.schema.evaluation import (
     DeviceInfo,
@@ -93,11 +93,14 @@ class Trials:
     """Ends each trial as it is told; remembers what it was asked."""
 
     ends: list[Status]
-    asked: list[EvaluateRequest] = field(default_factory=list)
+    asked: list[EvaluationRequest] = field(default_factory=list)
 
-    async def evaluate(self, request, device, wait_s, progress) -> Evaluation:
+    executor = Executor.INTERPRETER
+
+    async def evaluate(self, request, wait_s, progress) -> Evaluated[None]:
         self.asked.append(request)
-        return record(30 + len(self.asked), request.solution, self.ends[len(self.asked) - 1])
+        end = self.ends[len(self.asked) - 1]
+        return Evaluated(record(30 + len(self.asked), request.solution, end))
 
 
 class Judges:

@@ -1,0 +1,88 @@
+"""What callers name is found, or refused with the names that there are, before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.archive.store.archive import Archive
+from kernel_harness.tools.errors import HarnessError, RequestError
+from kernel_harness.tools.lookup import Lookup
+from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.workloads.dataset import Dataset
+from kernel_harness.tools.workloads.workspace import create
+
+from .profiling.test_service import solution
+from .workloads.test_listing import operator
+
+
+@pytest.fixture
+def lookup(tmp_path: Path) -> Lookup:
+    settings = Settings(data_dir=tmp_path)
+    dataset = Dataset({"double": operator(3)}, ())
+    return Lookup(dataset, Archive(settings.archive_dir), settings, "cpu")
+
+
+def workspace(lookup: Lookup, name: str) -> Path:
+    return Path(
+        create(
+            lookup.settings.workspaces_dir, lookup.dataset.operator("double"), name, solution(), "p"
+        ).path
+    )
+
+
+def test_compared_with_nothing_there_is_no_baseline(lookup):
+    request = lookup.evaluation_request(solution=solution(), compare_to="nothing")
+    assert request.baseline is None
+
+
+def test_an_unknown_name_to_compare_with_is_refused(lookup):
+    with pytest.raises(HarnessError, match="solution, peer or candidate"):
+        lookup.evaluation_request(solution=solution(), compare_to="trition_baseline")
+
+
+def test_an_unknown_scope_names_those_that_there_are(lookup):
+    with pytest.raises(HarnessError, match="scope") as caught:
+        lookup.evaluation_request(solution=solution(), scope="smple")
+    assert "sample" in str(caught.value)
+
+
+def test_a_candidate_for_an_unknown_definition_is_refused(lookup):
+    stranger = solution().model_copy(update={"definition": "double2"})
+    with pytest.raises(HarnessError, match="double"):
+        lookup.candidate(solution=stranger)
+
+
+def test_neither_workspace_nor_solution_says_what_to_pass(lookup):
+    with pytest.raises(RequestError, match="workspace"):
+        lookup.candidate()
+
+
+def test_a_workspace_is_read_with_what_it_was_opened_from(lookup):
+    workspace(lookup, "mine")
+    found = lookup.candidate(workspace="mine")
+    assert found.started_from == "p"
+    assert found.solution.content_hash() == solution().content_hash()
+
+
+def test_a_start_of_another_operator_is_refused(lookup):
+    other = operator(2)
+    stranger = other.definition.model_copy(update={"name": "triple"})
+    lookup.dataset.operators["triple"] = type(other)(definition=stranger, workloads=())
+    with pytest.raises(HarnessError, match="Unknown solution"):
+        lookup.start(lookup.dataset.operator("triple"), "double")
+    assert lookup.start(other, "template") is None
+
+
+def test_sources_of_a_record_are_looked_for_in_every_workspace_that_can_be_read(lookup):
+    broken = workspace(lookup, "a-broken")
+    (broken / "candidate.toml").write_text("not TOML")
+    workspace(lookup, "mine")
+
+    class Record:
+        content_hash, definition = solution().content_hash(), "double"
+
+    found = [s.content_hash() for s in lookup.sources(Record())]  # pyright: ignore[reportArgumentType]
+    assert found == [Record.content_hash]
+    assert [s.name for s in lookup.sources(Record(), "mine")]  # pyright: ignore[reportArgumentType]

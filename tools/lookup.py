@@ -1,0 +1,169 @@
+"""Finds operators, candidates and solutions by the names that callers use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .archive.search.query import seen
+from .archive.store.archive import Archive
+from .devices.hardware import devices_named
+from .errors import HarnessError, RequestError, unknown_name
+from .evaluation.plan import EvaluationRequest
+from .schema.evaluation import Evaluation, Scope
+from .schema.flashinfer_trace import Solution
+from .settings import Settings
+from .workloads.dataset import Dataset
+from .workloads.operators import Operator
+from .workloads.solution_folder import given_solution, read_candidate_file, read_solution
+from .workloads.workspace import confined
+
+NOTHING = "nothing"
+"""Compared with this, latencies are taken alone."""
+TEMPLATE = "template"
+
+
+@dataclass(frozen=True)
+class NamedCandidate:
+    """The candidate that a caller named.
+
+    Attributes:
+        started_from: what its workspace was opened from; None when it is in no workspace.
+    """
+
+    operator: Operator
+    solution: Solution
+    started_from: str | None = None
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Looks names up in the dataset, the archive and the workspaces of one harness."""
+
+    dataset: Dataset
+    archive: Archive
+    settings: Settings
+    device: str
+
+    def candidate(
+        self,
+        *,
+        workspace: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
+        candidate: str | None = None,
+    ) -> NamedCandidate:
+        """Reads the candidate that exactly one of the arguments names.
+
+        Args:
+            workspace: a workspace's name or path.
+            solution: a FlashInfer-Trace Solution.
+            candidate: the id of an archived candidate.
+
+        Raises:
+            RequestError: when none or several are given, or it cannot be read.
+        """
+        given = [x for x in (workspace, solution, candidate) if x is not None]
+        if len(given) != 1:
+            raise RequestError(
+                "It is not said which candidate" if not given else "Several candidates are named",
+                remedy="Pass exactly one of workspace, solution, or candidate where it is taken.",
+            )
+        started_from = None
+        if workspace is not None:
+            folder = confined(self.settings.workspaces_dir, workspace)
+            found = read_solution(folder)
+            started_from = read_candidate_file(folder).started_from
+        elif candidate is not None:
+            found = self.archive.get(candidate).solution()
+        else:
+            found = solution if isinstance(solution, Solution) else given_solution(solution)
+        return NamedCandidate(self.dataset.operator(found.definition), found, started_from)
+
+    def solution(self, operator: Operator, name: str) -> Solution:
+        """Returns a shipped solution, a peer or an archived candidate.
+
+        Raises:
+            RequestError: when none has that name.
+        """
+        shipped = operator.solutions() | operator.peers()
+        if name in shipped:
+            return shipped[name]
+        try:
+            return self.archive.get(name).solution()
+        except HarnessError as error:
+            names = [*shipped, TEMPLATE]
+            raise unknown_name("solution, peer or candidate", name, names) from error
+
+    def start(self, operator: Operator, name: str) -> Solution | None:
+        """Returns what a new workspace starts from; None for the template.
+
+        Raises:
+            RequestError: when there is none of that name, or it is another operator's.
+        """
+        start = None if name == TEMPLATE else self.solution(operator, name)
+        if start is not None and start.definition != operator.name:
+            raise RequestError(
+                f"{name!r} is for {start.definition}, not {operator.name}",
+                remedy="Start from 'template' or from a solution of this operator.",
+            )
+        return start
+
+    def evaluation_request(
+        self,
+        *,
+        workspace: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
+        scope: str = Scope.SAMPLE,
+        compare_to: str | None = None,
+        targets: Sequence[str] | None = None,
+        force: bool = False,
+    ) -> EvaluationRequest:
+        """Makes the request that a call of evaluate_kernel means.
+
+        Args:
+            compare_to: a solution, peer or candidate, or 'nothing'; None: the operator's baseline.
+
+        Raises:
+            RequestError: when a name is unknown.
+        """
+        if scope not in list(Scope):
+            raise unknown_name("scope", scope, list(Scope))
+        found = self.candidate(workspace=workspace, solution=solution)
+        if compare_to == NOTHING:
+            baseline = None
+        elif compare_to:
+            baseline = self.solution(found.operator, compare_to)
+        else:
+            baseline = found.operator.baseline(cpu=self.device == "cpu")
+        return EvaluationRequest(
+            operator=found.operator,
+            solution=found.solution,
+            scope=Scope(scope),
+            baseline=baseline,
+            targets=devices_named(targets or (), self.settings.kernels_dir / "hardware.json"),
+            force=force,
+            started_from=found.started_from,
+        )
+
+    def sources(self, record: Evaluation, workspace: str | None = None) -> Iterator[Solution]:
+        """Yields the solutions that a record may have judged.
+
+        Args:
+            workspace: yields this one alone; else those archived with the record's content, those
+                shipped with the operator, and every workspace that can be read.
+        """
+        folder = self.settings.workspaces_dir
+        if workspace is not None:
+            yield read_solution(confined(folder, workspace))
+            return
+        for candidate_id in seen(self.archive, content_hash=record.content_hash):
+            yield self.archive.get(candidate_id).solution()
+        operator = self.dataset.operator(record.definition)
+        yield from (operator.solutions() | operator.peers()).values()
+        for manifest in sorted(Path(folder).glob("*/candidate.toml")):
+            try:
+                yield read_solution(manifest.parent)
+            except HarnessError:
+                continue
