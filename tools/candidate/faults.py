@@ -16,6 +16,12 @@ from ..messages.frames import EXCERPT_CHARACTERS
 MESSAGE_CHARACTERS = 2_000
 _CUDA_WORDS = ("CUDA error", "CUDA_ERROR_", "cudaError", "device-side assert", "CUBLAS_STATUS")
 _MEMORY_WORDS = ("out of memory", "CUDA_ERROR_OUT_OF_MEMORY")
+_INTERPRETER_LIMITS = (
+    "not supported in interpreter mode",
+    "'int' object has no attribute 'to'",
+    "'float' object has no attribute 'to'",
+)
+"""What an exception says where a kernel is right and only Triton's interpreter cannot run it."""
 _ERROR_LINE = re.compile(
     r"\b(?:fatal )?error\b|undefined reference|undefined symbol", re.IGNORECASE
 )
@@ -92,6 +98,8 @@ def compiler_excerpt(log: str, source_dir: Path, *, blocks: int = 4, context: in
 
 
 def _kind_and_message(error: BaseException, source_dir: Path) -> tuple[str, str]:
+    if _is_interpreters(error) and error.__cause__ is not None:
+        return _interpreted(error, source_dir)
     name = type(error).__name__
     words = str(error)
     if isinstance(error, SyntaxError):
@@ -109,6 +117,34 @@ def _kind_and_message(error: BaseException, source_dir: Path) -> tuple[str, str]
     return "exception", f"{name}: {words}" if words else name
 
 
+def _is_interpreters(error: BaseException) -> bool:
+    """Whether Triton's interpreter wrapped what a kernel raised."""
+    return type(error).__name__ == "InterpreterError"
+
+
+def _interpreted(error: BaseException, source_dir: Path) -> tuple[str, str]:
+    """What was raised inside an interpreted kernel, and at which of its lines."""
+    frames = _own_frames(error, source_dir)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""
+    while _is_interpreters(error) and error.__cause__ is not None:
+        error = error.__cause__
+    kind, message = _kind_and_message(error, source_dir)
+    if any(words in str(error) for words in _INTERPRETER_LIMITS):
+        return "interpreter_limit", f"Triton's interpreter cannot run this: {message}{place}"
+    return kind, f"{message}{place}"
+
+
+def _own_frames(error: BaseException, source_dir: Path) -> list[traceback.FrameSummary]:
+    """The candidate's frames, those of an interpreted kernel after the host's that launched it."""
+    own: list[traceback.FrameSummary] = []
+    reached: BaseException | None = error
+    while reached is not None:
+        frames = traceback.extract_tb(reached.__traceback__)
+        own += [f for f in frames if f.filename.startswith(str(source_dir)) and f not in own]
+        reached = reached.__cause__ if _is_interpreters(reached) else None
+    return own
+
+
 def _syntax_words(error: SyntaxError) -> str:
     place = f"{error.filename or 'a source'}, line {error.lineno}"
     if error.text is None:
@@ -123,10 +159,10 @@ def _frames(error: BaseException, source_dir: Path) -> str:
     if isinstance(error, SyntaxError) and error.__traceback__ is None:
         return ""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if f.filename.startswith(str(source_dir))]
+    own = _own_frames(error, source_dir)
     if not own:
         own = frames[-3:]
-    elif frames[-1] is not own[-1]:
+    elif frames[-1] != own[-1] and not _is_interpreters(error):
         own = [*own, frames[-1]]
     lines = ["Traceback (the candidate's frames, then where it was raised):\n"]
     lines += traceback.format_list(own)

@@ -1,19 +1,25 @@
-"""Two mends of Triton's interpreter, without which honest bfloat16 kernels fail on a laptop.
+"""Replacements for what Triton's interpreter computes wrongly in small floating-point types.
 
-It keeps bfloat16 as raw 16-bit integers. Its matrix product multiplies those integers, and its cast
-to bfloat16 truncates where every GPU rounds to nearest even. Both are replaced, in the interpreting
-zygote only, by what the hardware does. Seen in Triton 3.6 and 3.9; a version that no longer has the
-functions patched here is left as it is.
+It keeps bfloat16 and the float8 types as raw integers, and adds, multiplies, compares, reduces and
+converts those integers. Every such operation is computed here in float32 instead and rounded to
+nearest even, as GPUs do; values beyond the range of float8 saturate, as Triton's conversions do.
+Triton has no public means for this: methods of the interpreter are replaced, in the process that
+interprets only. Seen in Triton 3.6 and 3.9; a version without these methods is left as it is.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 QUIET_NAN = np.uint16(0x7FC0)
+FLOAT8 = {"fp8e4nv": torch.float8_e4m3fn, "fp8e5": torch.float8_e5m2}
+"""Triton's names of the float8 types to torch's."""
 
 
 def widened(bits: np.ndarray) -> np.ndarray:
@@ -26,35 +32,158 @@ def rounded(values: np.ndarray) -> np.ndarray:
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     carried = (bits.astype(np.uint64) + np.uint64(0x7FFF) + odd) >> np.uint64(16)
-    return np.where(np.isnan(values), QUIET_NAN, carried.astype(np.uint16))
+    return np.where(np.isnan(values), QUIET_NAN, carried.astype(np.uint16)).reshape(values.shape)
+
+
+@functools.cache
+def _float8_values(dtype: torch.dtype) -> np.ndarray:
+    return torch.arange(256, dtype=torch.uint8).view(dtype).float().numpy()
+
+
+def is_small(dtype: Any) -> bool:
+    """Whether the interpreter keeps values of a scalar type as raw integers."""
+    return dtype.name == "bf16" or dtype.name in FLOAT8
+
+
+def decoded(data: np.ndarray, dtype: Any) -> np.ndarray:
+    """float32, the values that the interpreter's array stands for."""
+    if data.dtype == np.bool_ or data.dtype.kind == "f":
+        return data.astype(np.float32)
+    return widened(data) if dtype.name == "bf16" else _float8_values(FLOAT8[dtype.name])[data]
+
+
+def encoded(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Values as the interpreter's array of a small type."""
+    values = np.asarray(values, dtype=np.float32)
+    if dtype.name == "bf16":
+        return rounded(values)
+    float8 = FLOAT8[dtype.name]
+    most = torch.finfo(float8).max
+    clipped = torch.from_numpy(np.ascontiguousarray(np.clip(values, -most, most)))
+    return clipped.to(float8).view(torch.uint8).numpy().reshape(values.shape)
 
 
 def mend_interpreter() -> bool:
-    """Replaces the two functions; False where this Triton has none to replace."""
+    """Replaces the methods; False where this Triton has none to replace."""
     try:
         interpreter: Any = importlib.import_module("triton.runtime.interpreter")
         language: Any = importlib.import_module("triton.language")
         builder, handle = interpreter.InterpreterBuilder, interpreter.TensorHandle
-        dot, cast = builder.create_dot, builder.cast_impl
+        _mend_operators(builder, handle, language)
+        _mend_conversions(builder, handle, language)
+        _mend_reductions(interpreter.ReduceOps, ("sum", "min_max"), handle, language)
+        _mend_reductions(interpreter.ScanOps, ("cumsum", "cumprod"), handle, language)
+        _mend_atomics(builder, handle, language)
     except (ImportError, AttributeError):
         return False
-    bfloat16, float32 = language.bfloat16, language.float32
+    return True
 
-    def as_float32(tensor: Any) -> Any:
-        if tensor.dtype.scalar != bfloat16:
-            return tensor
-        return handle(widened(tensor.data), float32)
+
+def _mend_operators(builder: Any, handle: Any, language: Any) -> None:
+    def in_float32(method: Callable[..., Any], operands: int) -> Callable[..., Any]:
+        def call(self: Any, *arguments: Any) -> Any:
+            tensors, rest = arguments[:operands], arguments[operands:]
+            dtype = tensors[-1].dtype.scalar
+            if not is_small(dtype):
+                return method(self, *arguments)
+            wide = [handle(decoded(t.data, t.dtype.scalar), language.float32) for t in tensors]
+            result = method(self, *wide, *rest)
+            if result.data.dtype == np.bool_:
+                return handle(result.data, language.int1)
+            return handle(encoded(result.data, dtype), dtype)
+
+        return call
 
     def create_dot(self: Any, a: Any, b: Any, d: Any, *rest: Any, **options: Any) -> Any:
-        return dot(self, as_float32(a), as_float32(b), d, *rest, **options)
+        wide = [
+            handle(decoded(t.data, t.dtype.scalar), language.float32)
+            if is_small(t.dtype.scalar)
+            else t
+            for t in (a, b)
+        ]
+        return dot(self, *wide, d, *rest, **options)
+
+    dot = builder.create_dot
+    builder.create_dot = create_dot
+    for name, operands in (
+        ("binary_op", 2),
+        ("unary_op", 1),
+        ("create_fma", 3),
+        ("create_clampf", 3),
+        ("create_rsqrt", 1),
+        ("create_erf", 1),
+    ):
+        setattr(builder, name, in_float32(getattr(builder, name), operands))
+
+
+def _mend_conversions(builder: Any, handle: Any, language: Any) -> None:
+    cast, convert = builder.cast_impl, builder.create_fp_to_fp
 
     def cast_impl(self: Any, src: Any, dst_type: Any) -> Any:
         source, target = src.dtype.scalar, dst_type.scalar
-        if source == bfloat16 and target == float32:
-            return handle(widened(src.data), float32)
-        if source == float32 and target == bfloat16:
-            return handle(rounded(src.data), bfloat16)
+        if is_small(source) and src.data.dtype != np.bool_:
+            wide = handle(decoded(src.data, source), language.float32)
+            return wide if target == language.float32 else cast_impl(self, wide, dst_type)
+        if is_small(target):
+            return handle(encoded(src.data, target), target)
         return cast(self, src, dst_type)
 
-    builder.create_dot, builder.cast_impl = create_dot, cast_impl
-    return True
+    def create_fp_to_fp(self: Any, src: Any, dst_type: Any, rounding_mode: Any) -> Any:
+        source, target = src.dtype.scalar, dst_type.scalar
+        nearest = rounding_mode is None or str(rounding_mode).endswith("RTNE")
+        if not nearest or not (is_small(source) or is_small(target)):
+            return convert(self, src, dst_type, rounding_mode)
+        return cast_impl(self, src, dst_type)
+
+    builder.cast_impl, builder.create_fp_to_fp = cast_impl, create_fp_to_fp
+
+
+def _mend_reductions(reductions: Any, names: tuple[str, ...], handle: Any, language: Any) -> None:
+    def typed_as(tensor: Any, dtype: Any, data: np.ndarray) -> Any:
+        block = tensor.type.is_block()
+        wide = language.block_type(dtype, list(tensor.type.shape)) if block else dtype
+        return language.core.tensor(handle(data, dtype), wide)
+
+    def in_float32(method: Callable[..., Any]) -> Callable[..., Any]:
+        def narrowed(result: Any, dtype: Any) -> Any:
+            if isinstance(result, list | tuple):
+                return type(result)(narrowed(one, dtype) for one in result)
+            if result.dtype.scalar != language.float32:
+                return result
+            return typed_as(result, dtype, encoded(result.handle.data, dtype))
+
+        def call(self: Any, tensor: Any, *rest: Any, **options: Any) -> Any:
+            tensor = tensor[0] if isinstance(tensor, tuple) else tensor
+            dtype = tensor.dtype.scalar
+            if not is_small(dtype):
+                return method(self, tensor, *rest, **options)
+            wide = typed_as(tensor, language.float32, decoded(tensor.handle.data, dtype))
+            return narrowed(method(self, wide, *rest, **options), dtype)
+
+        return call
+
+    for name in names:
+        setattr(reductions, name, in_float32(getattr(reductions, name)))
+
+
+def _mend_atomics(builder: Any, handle: Any, language: Any) -> None:
+    atomic = builder.create_atomic_rmw
+
+    def create_atomic_rmw(self: Any, op: Any, ptr: Any, val: Any, mask: Any, *rest: Any) -> Any:
+        dtype = val.dtype.scalar
+        combine = {"FADD": np.add, "MAX": np.fmax, "MIN": np.fmin}.get(str(op).rpartition(".")[2])
+        if not is_small(dtype) or combine is None:
+            return atomic(self, op, ptr, val, mask, *rest)
+        # One element after another, since several may add to the same address.
+        before = np.zeros(val.data.shape, dtype=val.data.dtype)
+        for index in np.ndindex(val.data.shape):
+            if not mask.data[index]:
+                continue
+            one = handle(ptr.data[index].reshape(1), ptr.dtype)
+            old = self.create_load(one, None, True).data
+            added = combine(decoded(old, dtype), decoded(val.data[index].reshape(1), dtype))
+            self.create_store(one, handle(encoded(added, dtype), dtype), None)
+            before[index] = old[0]
+        return handle(before, dtype)
+
+    builder.create_atomic_rmw = create_atomic_rmw

@@ -121,6 +121,12 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
         "Run the sanitizer (scope 'full', or compute-sanitizer on the smallest workload): an "
         "illegal access or a bad launch was reported, perhaps by an earlier kernel.",
     ),
+    # Like "toolchain": whoever forges it has no pass, and no evidence of anything.
+    "interpreter_limit": (
+        Status.INFRASTRUCTURE_ERROR,
+        "Evaluate it on a machine with a GPU, or use scope 'static' to compile only. What Triton's "
+        "interpreter cannot run is no fault of the kernel, which was not judged.",
+    ),
     "exit": (Status.RUNTIME_ERROR, "Remove the exit call; return the outputs instead."),
     **dict.fromkeys(REFUSALS, _REFUSED),
     "import_error": (Status.RUNTIME_ERROR, BUILD_REMEDIES["import_error"][1]),

@@ -1,34 +1,22 @@
-"""The interpreter rounds and multiplies bfloat16 as hardware does, once mended."""
+"""The interpreter computes in small types as hardware does, once mended."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.candidate.cpu.triton_patches import rounded, widened
+from kernel_harness.tools.candidate.cpu.triton_patches import decoded, encoded, rounded, widened
 
-KERNEL = """
-import os, sys
-os.environ["TRITON_INTERPRET"] = "1"
-import torch, triton, triton.language as tl
-from kernel_harness.tools.candidate.cpu.triton_patches import mend_interpreter
-assert mend_interpreter()
-
-@triton.jit
-def product(a, b, c, N: tl.constexpr):
-    at = tl.arange(0, N)[:, None] * N + tl.arange(0, N)[None, :]
-    tl.store(c + at, tl.dot(tl.load(a + at), tl.load(b + at)).to(tl.bfloat16))
-
-torch.manual_seed(0)
-a, b = (torch.randn(16, 16).to(torch.bfloat16) for _ in range(2))
-c = torch.empty(16, 16, dtype=torch.bfloat16)
-product[(1,)](a, b, c, N=16)
-expected = (a.float() @ b.float()).to(torch.bfloat16)
-print(int((c != expected).sum()), float((c.float() - expected.float()).abs().max()))
-"""
+PROGRAM = Path(__file__).with_name("interpreted_operations.py")
+TOLERANCES = {"float32": 1e-5, "float16": 0.02, "bfloat16": 0.04}
+"""By dtype, the error that roundings in another order may make; other types are exact."""
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=8))
@@ -41,13 +29,112 @@ def test_rounding_is_torchs(values):
     assert np.isnan(widened(rounded(array))).tolist() == np.isnan(array).tolist()
 
 
-def test_a_product_of_bfloat16_is_what_a_gpu_gives(tmp_path):
-    script = tmp_path / "kernel.py"
-    script.write_text(KERNEL)
+@pytest.fixture(scope="module")
+def errors() -> dict[str, float | str]:
     found = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False
+        [sys.executable, str(PROGRAM)], capture_output=True, text=True, check=False
     )
     assert found.returncode == 0, found.stderr[-2000:]
-    different, error = found.stdout.split()
-    # numpy and torch add in another order, which may flip a rounding now and then.
-    assert int(different) <= 3 and float(error) < 0.1
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    "add sub mul div neg abs maximum minimum where relu fma clamp less greater_equal equal both "
+    "exp log sqrt rsqrt exp2 sum max min argmax argmin cumsum cast dot atomic".split(),
+)
+def test_an_operation_gives_what_torch_gives_in_every_dtype(errors, operation):
+    tried = {name: error for name, error in errors.items() if name.split()[0] == operation}
+    assert tried
+    if operation != "div":
+        assert any(name.endswith(" bfloat16") for name in tried)
+    if operation in ("cast", "dot"):
+        assert any(name.endswith(" float8_e4m3fn") for name in tried)
+        assert any(name.endswith(" float8_e5m2") for name in tried)
+    wrong = {
+        name: error
+        for name, error in tried.items()
+        if isinstance(error, str) or error > TOLERANCES.get(name.split()[-1], 0.0)
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ["fp8e4nv", "fp8e5"])
+def test_float8_saturates_and_keeps_what_is_no_number(name):
+    dtype = SimpleNamespace(name=name)
+    most = {"fp8e4nv": 448.0, "fp8e5": 57344.0}[name]
+    values = np.array([1e9, -1e9, np.nan, 0.0, most], dtype=np.float32)
+    back = decoded(encoded(values, dtype), dtype)
+    assert back.tolist()[:2] == [most, -most] and np.isnan(back[2])
+    assert back.tolist()[3:] == [0.0, most]
+
+
+KERNEL = """
+import torch, triton, triton.language as tl
+
+@triton.jit
+def twice(a):
+    return a + {inner}
+
+@triton.jit
+def kernel(x, n, B: tl.constexpr):
+    i = tl.arange(0, B)
+    a = tl.load(x + i)
+    for k in range(n):
+        a = {statement}
+    tl.store(x + i, a)
+
+def run(x):
+    kernel[(1,)](x, 2, B=16)
+"""
+DRIVER = """
+import os, sys, pathlib
+os.environ["TRITON_INTERPRET"] = "1"
+import torch
+from kernel_harness.tools.candidate.faults import fault_of
+folder = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+import kernel
+try:
+    kernel.run(torch.zeros(16))
+except Exception as error:
+    sys.stdout.write(fault_of(error, folder).model_dump_json())
+"""
+
+
+def fault_in(folder: Path, statement: str, inner: str = "a") -> dict[str, str]:
+    (folder / "kernel.py").write_text(KERNEL.format(statement=statement, inner=inner))
+    found = subprocess.run(
+        [sys.executable, "-c", DRIVER, str(folder)], capture_output=True, text=True, check=True
+    )
+    return json.loads(found.stdout)
+
+
+def test_an_error_in_an_interpreted_kernel_shows_the_kernel_s_line(tmp_path):
+    statement = "a + tl.load(x + tl.arange(0, 2 * B))"
+    fault = fault_in(tmp_path, statement)
+    assert fault["kind"] == "exception" and "InterpreterError" not in fault["message"]
+    assert f"(kernel.py:13: a = {statement})" in fault["message"]
+    assert "kernel[(1,)]" in fault["excerpt"] and statement in fault["excerpt"]
+    assert "interpreter.py" not in fault["excerpt"]
+
+
+def test_an_error_in_a_function_of_a_kernel_shows_the_function_s_line(tmp_path):
+    fault = fault_in(tmp_path, "twice(a)", inner="tl.arange(0, 3)")
+    assert "(kernel.py:6: return a + tl.arange(0, 3))" in fault["message"]
+    assert "a = twice(a)" in fault["excerpt"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "a + k.to(tl.float32)",
+        'tl.inline_asm_elementwise("add.f32 $0, $1, $1;", "=f,f,f", [a, a], dtype=tl.float32, '
+        "is_pure=True, pack=1)",
+    ],
+)
+def test_what_only_the_interpreter_cannot_do_is_called_its_limit(tmp_path, statement):
+    fault = fault_in(tmp_path, statement)
+    assert fault["kind"] == "interpreter_limit"
+    assert "Triton's interpreter cannot run this" in fault["message"]
+    assert "kernel.py:13" in fault["message"]

@@ -44,6 +44,11 @@ def test_every_call_fault_says_what_to_do_and_on_what(kind):
     assert (failure.stage is Stage.INTEGRITY) == (status is Status.INTEGRITY_VIOLATION)
 
 
+def test_what_the_interpreter_cannot_run_is_not_the_candidate_s_fault():
+    status, failure = call_failure(fault("interpreter_limit", "inline_asm …"), CASE, None)
+    assert status is Status.INFRASTRUCTURE_ERROR and "GPU" in failure.remedy
+
+
 def test_a_library_that_is_missing_at_the_first_call_is_an_import_error():
     _, failure = call_failure(
         fault("exception", "ModuleNotFoundError: No module named 'fla'"), CASE, None
