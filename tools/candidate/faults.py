@@ -102,6 +102,8 @@ def _kind_and_message(error: BaseException, source_dir: Path) -> tuple[str, str]
         return _interpreted(error, source_dir)
     name = type(error).__name__
     words = str(error)
+    if "'FakeDriver' object has no attribute" in words:
+        return "interpreter_limit", f"It needs Triton's driver, as Gluon does: {words}"
     if isinstance(error, SyntaxError):
         return "syntax_error", _syntax_words(error)
     if isinstance(error, SystemExit):
@@ -129,7 +131,8 @@ def _interpreted(error: BaseException, source_dir: Path) -> tuple[str, str]:
     while _is_interpreters(error) and error.__cause__ is not None:
         error = error.__cause__
     kind, message = _kind_and_message(error, source_dir)
-    if any(words in str(error) for words in _INTERPRETER_LIMITS):
+    of_device = bool(frames) and "libdevice." in (frames[-1].line or "")
+    if of_device or any(words in str(error) for words in _INTERPRETER_LIMITS):
         return "interpreter_limit", f"Triton's interpreter cannot run this: {message}{place}"
     return kind, f"{message}{place}"
 

@@ -51,6 +51,7 @@ def test_surrogates_do_not_break_the_frame():
         (RuntimeError("CUDA error: device-side assert triggered"), "cuda_error"),
         (type("OutOfResources", (Exception,), {})("shared memory"), "out_of_resources"),
         (type("CompilationError", (Exception,), {})("at 3:4"), "compile_error"),
+        (AttributeError("'FakeDriver' object has no attribute 'x'"), "interpreter_limit"),
         (CandidateError("signature", "takes two"), "signature"),
     ],
 )

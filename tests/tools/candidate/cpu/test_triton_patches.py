@@ -71,6 +71,7 @@ def test_float8_saturates_and_keeps_what_is_no_number(name):
 
 KERNEL = """
 import torch, triton, triton.language as tl
+from triton.language.extra import libdevice
 
 @triton.jit
 def twice(a):
@@ -114,14 +115,14 @@ def test_an_error_in_an_interpreted_kernel_shows_the_kernel_s_line(tmp_path):
     statement = "a + tl.load(x + tl.arange(0, 2 * B))"
     fault = fault_in(tmp_path, statement)
     assert fault["kind"] == "exception" and "InterpreterError" not in fault["message"]
-    assert f"(kernel.py:13: a = {statement})" in fault["message"]
+    assert f"(kernel.py:14: a = {statement})" in fault["message"]
     assert "kernel[(1,)]" in fault["excerpt"] and statement in fault["excerpt"]
     assert "interpreter.py" not in fault["excerpt"]
 
 
 def test_an_error_in_a_function_of_a_kernel_shows_the_function_s_line(tmp_path):
     fault = fault_in(tmp_path, "twice(a)", inner="tl.arange(0, 3)")
-    assert "(kernel.py:6: return a + tl.arange(0, 3))" in fault["message"]
+    assert "(kernel.py:7: return a + tl.arange(0, 3))" in fault["message"]
     assert "a = twice(a)" in fault["excerpt"]
 
 
@@ -129,6 +130,7 @@ def test_an_error_in_a_function_of_a_kernel_shows_the_function_s_line(tmp_path):
     "statement",
     [
         "a + k.to(tl.float32)",
+        "a + libdevice.fma(a, 1.0, a)",
         'tl.inline_asm_elementwise("add.f32 $0, $1, $1;", "=f,f,f", [a, a], dtype=tl.float32, '
         "is_pure=True, pack=1)",
     ],
@@ -137,4 +139,4 @@ def test_what_only_the_interpreter_cannot_do_is_called_its_limit(tmp_path, state
     fault = fault_in(tmp_path, statement)
     assert fault["kind"] == "interpreter_limit"
     assert "Triton's interpreter cannot run this" in fault["message"]
-    assert "kernel.py:13" in fault["message"]
+    assert "kernel.py:14" in fault["message"]
