@@ -8,7 +8,28 @@ python=${PYTHON:-python3}
 venv=${VENV:-.venv}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     { echo "kernel-harness needs Python 3.11 or later; set PYTHON=/path/to/python3.11" >&2; exit 1; }
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+
+# Candidates may run as another user, who must be able to read what is installed.
+umask 022
+# pip's own settings may send packages elsewhere than into the environment that is made here.
+export PIP_USER=0
+unset PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME
+
+has_pip() { "$venv/bin/python" -m pip --version >/dev/null 2>&1; }
+if ! has_pip; then "$venv/bin/python" -m ensurepip >/dev/null 2>&1 || true; fi
+if ! has_pip; then
+    if [ -d "$venv" ] && [ ! -f "$venv/pyvenv.cfg" ] && [ -n "$(ls -A "$venv")" ]; then
+        echo "$venv is not a virtual environment: move it away, or set VENV to another folder" >&2
+        exit 1
+    fi
+    if ! "$python" -m venv --clear "$venv"; then
+        # A half-made environment would be taken for a whole one the next time.
+        rm -rf "$venv"
+        echo "No virtual environment could be made with $python. On Debian and Ubuntu: apt install" \
+            "python3-venv; elsewhere set PYTHON=/path/to/a/python that has venv and ensurepip." >&2
+        exit 1
+    fi
+fi
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@" 2> >(grep -v WARNING >&2); }
 
 has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
