@@ -8,13 +8,14 @@ misspelt setting that is ignored costs an afternoon.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import RequestError, unknown_name
 
@@ -23,12 +24,15 @@ FILE_NAME = "kernel-harness.toml"
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 CANDIDATE_ENVIRONMENT = (
+    "CC",
     "CUDA_HOME",
     "CUDA_PATH",
     "CUDA_VISIBLE_DEVICES",
+    "CXX",
     "LANG",
     "LC_ALL",
     "LD_LIBRARY_PATH",
+    "NVCC_CCBIN",
     "PATH",
     "PYTHONPATH",
     "TZ",
@@ -99,6 +103,26 @@ class Settings(BaseModel):
         default="WARNING", description="DEBUG, INFO, WARNING or ERROR; logs go to stderr."
     )
 
+    @field_validator("device", mode="before")
+    @classmethod
+    def _device_as_spelt(cls, device: Any) -> str:
+        """The device by its one name, from the ways in which people write it."""
+        name = str(device).strip().lower()
+        if name in ("auto", "cpu"):
+            return name
+        index = re.fullmatch(r"(?:(?:cuda|gpu)[: ]?)?([0-9]+)|cuda|gpu", name)
+        if index is None:
+            raise ValueError("it is 'auto', 'cpu' or 'cuda:N'")
+        return f"cuda:{int(index.group(1) or 0)}"
+
+    @field_validator("log_level")
+    @classmethod
+    def _level_is_known(cls, level: str) -> str:
+        name = level.strip().upper()
+        if name not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+            raise ValueError("it is DEBUG, INFO, WARNING or ERROR")
+        return name
+
     @property
     def workspaces_dir(self) -> Path:
         """Where agents write candidates, one folder each."""
@@ -142,23 +166,21 @@ def load_settings(
     for folder in (Path.cwd(), _default_data_dir()):
         file = folder / FILE_NAME
         if file.is_file():
-            values |= _checked(_read(file), str(file))
+            values |= _checked(_read(file), str(file), folder)
             break
     if env.get("FIB_DATASET_PATH"):
-        values["dataset"] = (env["FIB_DATASET_PATH"],)
+        values |= _checked({"dataset": (env["FIB_DATASET_PATH"],)}, "environment", Path.cwd())
+    # Clients pass a variable that is not set as an empty one.
     from_env = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in env.items()
-        if name.startswith(PREFIX)
+        if name.startswith(PREFIX) and value.strip()
     }
-    values |= _checked(from_env, "environment")
-    values |= _checked({k: v for k, v in (overrides or {}).items() if v is not None}, "arguments")
-    for name in ("dataset", "targets", "static_targets"):
-        if isinstance(values.get(name), str):
-            separator = os.pathsep if name == "dataset" else ","
-            values[name] = tuple(p.strip() for p in values[name].split(separator) if p.strip())
+    values |= _checked(from_env, "environment", Path.cwd())
+    given = {k: v for k, v in (overrides or {}).items() if v is not None}
+    values |= _checked(given, "arguments", Path.cwd())
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -166,6 +188,20 @@ def load_settings(
             f"Setting {name!r} cannot be {first.get('input')!r}: {first['msg']}",
             remedy="See docs/settings.md for what each setting takes.",
         ) from error
+    _refuse_unwritable(settings.data_dir)
+    return settings
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """Raises where the data folder cannot be made or written to."""
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+        return
+    problem = "cannot be written to" if nearest.is_dir() else "is not a folder"
+    raise RequestError(
+        f"The data folder {folder} cannot be used: {nearest} {problem}",
+        remedy=f"Set {PREFIX}DATA_DIR or --data-dir to a folder that you can write to.",
+    )
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -179,11 +215,37 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
 
 
-def _checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
-    for name in values:
+def _checked(values: Mapping[str, Any], source: str, base: Path) -> dict[str, Any]:
+    """The values of one source, lists split and paths made absolute from `base`."""
+    checked = dict(values)
+    for name, value in values.items():
         if name not in Settings.model_fields:
             raise unknown_name(f"setting in {source}", name, Settings.model_fields)
-    return dict(values)
+        if name in ("dataset", "targets", "static_targets") and isinstance(value, str):
+            separator = os.pathsep if name == "dataset" else ","
+            checked[name] = tuple(p.strip() for p in value.split(separator) if p.strip())
+        if name == "dataset" and isinstance(checked[name], list | tuple):
+            checked[name] = tuple(_placed(path, name, base) for path in checked[name])
+        elif name in ("data_dir", "kernels_dir"):
+            checked[name] = _placed(value, name, base)
+    return checked
+
+
+def _placed(path: Any, name: str, base: Path) -> Any:
+    """A path as it was meant: `~` is the home folder, and what is relative starts at `base`."""
+    if not isinstance(path, str | Path):
+        return path
+    if not str(path).strip():
+        raise RequestError(
+            f"Setting {name!r} is empty",
+            remedy="Name a folder, or leave the setting out for its default.",
+        )
+    try:
+        return Path(os.path.abspath(base / Path(path).expanduser()))
+    except RuntimeError as error:
+        raise RequestError(
+            f"Setting {name!r} cannot be {str(path)!r}: {error}", remedy="Write the path in full."
+        ) from error
 
 
 def candidate_environment() -> dict[str, str]:

@@ -66,6 +66,10 @@ def test_flashinfers_own_variable_names_a_dataset_unless_ours_does(elsewhere):
         ({}, {}, "device = \n", ["cannot be read", "line 1", "kernel-harness.toml"]),
         ({}, {"KERNEL_HARNESS_WAIT_S": "soon"}, "", ["'wait_s'", "'soon'"]),
         ({"search_hours": -1}, {}, "", ["'search_hours'", "greater than 0"]),
+        ({"device": "tpu"}, {}, "", ["'device'", "'tpu'", "cuda:N"]),
+        ({"log_level": "loud"}, {}, "", ["'log_level'", "DEBUG"]),
+        ({"data_dir": " "}, {}, "", ["'data_dir' is empty"]),
+        ({"data_dir": "~nobody-at-all/x"}, {}, "", ["'data_dir'", "~nobody-at-all"]),
     ],
 )
 def test_what_nothing_knows_or_cannot_be_is_refused(elsewhere, overrides, environment, file, words):
@@ -88,3 +92,49 @@ def test_a_clients_own_folder_is_known_where_it_says_so(monkeypatch):
     assert str(home_of("CODEX_HOME")) == "/somewhere"
     monkeypatch.delenv("CODEX_HOME")
     assert home_of("CODEX_HOME") is None
+
+
+def test_a_path_is_absolute_from_where_it_was_written(elsewhere, monkeypatch):
+    monkeypatch.setenv("HOME", str(elsewhere / "home"))
+    assert load_settings({"data_dir": "./mine"}, {}).data_dir == elsewhere / "mine"
+    environment = {"KERNEL_HARNESS_DATA_DIR": "~/x", "KERNEL_HARNESS_DATASET": "~/a:b/../c"}
+    found = load_settings(environment=environment)
+    assert found.data_dir == elsewhere / "home" / "x"
+    assert found.dataset == (elsewhere / "home" / "a", elsewhere / "c")
+    own = elsewhere / "share" / "kernel-harness"
+    own.mkdir(parents=True)
+    (own / "kernel-harness.toml").write_text('data_dir = "data"\n')
+    assert load_settings(environment={}).data_dir == own / "data"
+
+
+def test_an_empty_variable_is_one_that_is_not_set(elsewhere):
+    names = ("DATA_DIR", "DATASET", "DEVICE", "WAIT_S", "SEARCH_HOURS")
+    environment = {f"KERNEL_HARNESS_{name}": "" for name in names}
+    assert load_settings(environment=environment) == load_settings(environment={})
+
+
+@pytest.mark.parametrize(
+    ("spelling", "device"),
+    [("CPU", "cpu"), ("cuda", "cuda:0"), ("gpu", "cuda:0"), ("CUDA:1", "cuda:1"), ("2", "cuda:2")]
+    + [(" auto ", "auto"), ("gpu1", "cuda:1"), (3, "cuda:3")],
+)
+def test_a_device_is_known_by_the_names_that_people_write(spelling, device):
+    assert load_settings({"device": spelling}, {}).device == device
+
+
+def test_a_data_folder_that_is_a_file_is_refused_in_words(elsewhere):
+    (elsewhere / "file").touch()
+    with pytest.raises(RequestError, match="file is not a folder"):
+        load_settings({"data_dir": "file/data"}, {})
+
+
+def test_a_data_folder_that_cannot_be_written_to_is_refused_in_words(elsewhere, monkeypatch):
+    monkeypatch.setattr(settings_module.os, "access", lambda path, mode: False)
+    with pytest.raises(RequestError, match="cannot be written to.*DATA_DIR"):
+        load_settings({"data_dir": "mine"}, {})
+
+
+@pytest.mark.parametrize("name", ["CC", "CXX", "NVCC_CCBIN"])
+def test_the_compilers_that_advice_names_reach_a_candidate(monkeypatch, name):
+    monkeypatch.setenv(name, "/opt/compiler")
+    assert candidate_environment()[name] == "/opt/compiler"
