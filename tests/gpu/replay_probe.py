@@ -34,6 +34,7 @@ from kernel_harness.tools.judge.replay.session import CallTensor, ReplaySession,
 from kernel_harness.tools.judge.replay.validation import check_plan
 from kernel_harness.tools.judge.replay.witness import witness_of
 from kernel_harness.tools.messages.launch_plan import ARENA_BASE, ARENA_BYTES
+from kernel_harness.tools.runner.spans import LEAST_MARKER_BYTES, times_of
 
 KERNELS = Path(__file__).resolve().parents[2] / "kernels"
 ARENA = 512 << 20
@@ -171,6 +172,8 @@ class Probe:
         flushed = library.allocate(self.driver, 2 * self.l2)
         self.flushed = view(flushed, (2 * self.l2,), torch.uint8)
         self.activities = ActivityRecorder(cupti)
+        self.marker = torch.zeros(2, LEAST_MARKER_BYTES, dtype=torch.uint8, device="cuda")
+        say(f"recording process: {cupti.described()}")
         self.results: list[dict[str, Any]] = []
 
     def case(self, name: str) -> dict[str, Any]:
@@ -179,7 +182,11 @@ class Probe:
         try:
             begin = time.perf_counter()
             runner = RunnerProcess(self.device, dict(os.environ))  # noqa: TID251
-            self._steps(name, found, runner, begin)
+            ready = runner.ready()
+            found["runner_ready_ms"] = _ms(begin)
+            found["context_ms"] = ready.context_ns / 1e6
+            found["clock"] = ready.clock_note or ready.clock_library
+            self._steps(name, found, runner)
         except Exception as error:
             found["failed"] = f"{type(error).__name__}: {error}"[:600]
             found["where"] = traceback.format_exc().strip().splitlines()[-3:-1]
@@ -189,7 +196,7 @@ class Probe:
         self.results.append(found)
         return found
 
-    def _steps(self, name: str, found: dict[str, Any], runner: RunnerProcess, begin: float) -> None:
+    def _steps(self, name: str, found: dict[str, Any], runner: RunnerProcess) -> None:
         run, inputs, outputs, scalars = CASES[name]()
         tensors, views = self._place(inputs, outputs)
         arguments = [views[n] for n in inputs] + scalars + [views[n] for n in outputs]
@@ -228,10 +235,6 @@ class Probe:
             scratch_bytes=64 << 30,
         )
         found["validate_ms"] = _ms(mark)
-        ready = runner.ready()
-        found["runner_ready_ms"] = _ms(begin)
-        found["context_ms"] = ready.context_ns / 1e6
-        found["clock_note"] = ready.clock_note
         mark = time.perf_counter()
         session = ReplaySession(
             runner,
@@ -277,6 +280,7 @@ class Probe:
         found["events_us"] = _median([t.events_ns for t in times])
         found["enqueue_us"] = _median([t.enqueue_ns for t in times])
         found["activities"] = sorted({len(t.activities) for t in times})
+        found["records"] = session.records
         for words, options in {
             "not_held_us": {"held": False},
             "not_settled_us": {"settled": False},
@@ -351,18 +355,17 @@ class Probe:
     def _ordinary(self, call: Callable[[], None]) -> float | None:
         """The median span here, as candidates' processes are timed: a flush, a pause, the call."""
         self.activities.collect()
-        for number in range(CALLS):
+        for _ in range(CALLS):
             self.flushed.zero_()
+            self.marker[0].copy_(self.marker[1])
             torch.cuda.synchronize()
-            self.activities.mark(number + 1)
             call()
-            self.activities.unmark()
+            self.marker[0].copy_(self.marker[1])
             torch.cuda.synchronize()
-        spans: dict[int, list[tuple[int, int]]] = {}
-        for activity in self.activities.collect():
-            if activity.mark is not None:
-                spans.setdefault(activity.mark, []).append((activity.start, activity.end))
-        return _median([max(e for _, e in s) - min(b for b, _ in s) for s in spans.values()])
+        nothing = [None] * CALLS
+        found = self.activities.collect()
+        times = times_of(found, LEAST_MARKER_BYTES, nothing, [0] * CALLS)
+        return _median([t.span_ns for t in times])
 
 
 def _ms(since: float) -> float:

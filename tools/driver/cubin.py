@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 
 CUDA_MACHINE = 190
 KERNEL_PREFIX = ".text."
@@ -44,7 +45,7 @@ class Cubin:
     flags: int
     sections: tuple[Section, ...]
 
-    @property
+    @cached_property
     def kernels(self) -> frozenset[str]:
         """The mangled names of functions with code of their own."""
         return frozenset(

@@ -12,18 +12,17 @@ import importlib.util
 import os
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from ctypes import byref, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from ctypes import byref, c_int, c_size_t, c_uint, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import CapabilityError
 
-MEMCPY, MEMSET, KERNEL, EXTERNAL = 1, 2, 10, 39
+MEMCPY, MEMSET, KERNEL = 1, 2, 10
 KINDS = {MEMCPY: "memcpy", MEMSET: "memset", KERNEL: "kernel"}
-OWN_IDS = 3
-"""CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0."""
 FLUSH_FORCED = 1
 BUFFER_BYTES = 1 << 20
 DRIVER_DOMAIN, RESOURCE_DOMAIN = 1, 3
@@ -33,7 +32,6 @@ MODULE_LOADS = {19: "cuModuleLoadData", 20: "cuModuleLoadDataEx", 21: "cuModuleL
 SONAMES = ("libcupti.so.13", "libcupti.so.12", "libcupti.so")
 _KERNEL_FIELDS = struct.Struct("<16xQQ16xI24x16xI8xQ")
 _COPY_FIELDS = struct.Struct("<8xQQQ8xII")
-_EXTERNAL_FIELDS = struct.Struct("<4xIQI")
 
 Callback = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_uint, c_void_p)
 _Requested = ctypes.CFUNCTYPE(
@@ -48,7 +46,7 @@ class CuptiError(CapabilityError):
 
 @dataclass(frozen=True)
 class DeviceActivity:
-    """A kernel, copy or memset: nanoseconds, stream, and the id that its launch was marked with."""
+    """A kernel, copy or memset: nanoseconds, stream, and a number that grows with API calls."""
 
     kind: str
     start: int
@@ -56,11 +54,11 @@ class DeviceActivity:
     correlation: int
     stream: int
     name: str = ""
-    mark: int | None = None
+    nbytes: int = 0
 
 
-def parse_record(address: int) -> DeviceActivity | tuple[int, int] | None:
-    """One record of a buffer: an activity, (correlation, mark) of a launch, or None for others."""
+def parse_record(address: int) -> DeviceActivity | None:
+    """One record of a buffer; None when it is of another kind."""
     (kind,) = struct.unpack("<I", ctypes.string_at(address, 4))
     if kind == KERNEL:
         raw = ctypes.string_at(address, _KERNEL_FIELDS.size)
@@ -71,11 +69,7 @@ def parse_record(address: int) -> DeviceActivity | tuple[int, int] | None:
         raw = ctypes.string_at(address, _COPY_FIELDS.size)
         nbytes, start, end, stream, correlation = _COPY_FIELDS.unpack(raw)
         name = f"{KINDS[kind]} {nbytes} bytes"
-        return DeviceActivity(KINDS[kind], start, end, correlation, stream, name)
-    if kind == EXTERNAL:
-        raw = ctypes.string_at(address, _EXTERNAL_FIELDS.size)
-        external, mark, correlation = _EXTERNAL_FIELDS.unpack(raw)
-        return (correlation, mark) if external == OWN_IDS else None
+        return DeviceActivity(KINDS[kind], start, end, correlation, stream, name, nbytes)
     return None
 
 
@@ -122,6 +116,30 @@ class Cupti:
             c_void_p(buffer), c_size_t(valid), byref(record)
         )
 
+    def dropped_records(self) -> int:
+        """How many records found no room since the last time."""
+        count = c_size_t()
+        with contextlib.suppress(CuptiError):
+            self.call("cuptiActivityGetNumDroppedRecords", None, c_uint(0), byref(count))
+        return count.value
+
+    def described(self) -> str:
+        """The library's version, and the file that it came from."""
+        version = c_uint()
+        self.call("cuptiGetVersion", byref(version))
+        return f"CUPTI {version.value} of {', '.join(loaded_files('libcupti')) or 'no file'}"
+
+
+def loaded_files(word: str) -> list[str]:
+    """The files with this word in their name that are mapped into this process."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return []
+    return sorted(
+        {fields[5] for line in lines if word in (fields := line.split(None, 5) + [""])[5]}
+    )
+
 
 def _loaded() -> Any:
     for name in SONAMES:
@@ -139,44 +157,39 @@ def _loaded() -> Any:
 
 
 class ActivityRecorder:
-    """Records kernels, copies and memsets of this process, with the marks of their launches."""
+    """Records kernels, copies and memsets of this process.
+
+    External correlation ids would say which call an activity belongs to, but CUPTI gives them
+    for records of API calls only, which are not enabled here. Callers put copies of a size of their
+    own around a call instead.
+    """
 
     def __init__(self, cupti: Cupti) -> None:
         self._cupti = cupti
         self._buffers: dict[int, Any] = {}
         self._full: list[tuple[int, int]] = []
+        self.counts: Counter[str] = Counter()
+        """Buffers asked for and delivered, records of each kind, and records that were dropped."""
         self._callbacks = (_Requested(self._requested), _Completed(self._completed))
         cupti.call("cuptiActivityRegisterCallbacks", *self._callbacks)
-        for kind in (EXTERNAL, KERNEL, MEMCPY, MEMSET):
+        for kind in KINDS:
             cupti.call("cuptiActivityEnable", c_uint(kind))
-
-    def mark(self, number: int) -> None:
-        """Marks the launches of this thread from now on, until `unmark`."""
-        self._cupti.call("cuptiActivityPushExternalCorrelationId", c_int(OWN_IDS), c_uint64(number))
-
-    def unmark(self) -> None:
-        """Ends what `mark` began."""
-        last = c_uint64()
-        self._cupti.call("cuptiActivityPopExternalCorrelationId", c_int(OWN_IDS), byref(last))
 
     def collect(self) -> list[DeviceActivity]:
         """What was recorded since the last time; the device must be at rest."""
         self._cupti.call("cuptiActivityFlushAll", c_uint(FLUSH_FORCED))
         full, self._full = self._full, []
         activities: list[DeviceActivity] = []
-        marks: dict[int, int] = {}
         for address, valid in full:
             for found in self._records(address, valid):
-                if isinstance(found, tuple):
-                    marks[found[0]] = found[1]
-                elif found is not None:
+                self.counts[found.kind if found else "other"] += 1
+                if found is not None:
                     activities.append(found)
             del self._buffers[address]
-        return [marked(activity, marks) for activity in activities]
+        self.counts["dropped"] += self._cupti.dropped_records()
+        return activities
 
-    def _records(
-        self, address: int, valid: int
-    ) -> Iterator[DeviceActivity | tuple[int, int] | None]:
+    def _records(self, address: int, valid: int) -> Iterator[DeviceActivity | None]:
         record = c_void_p()
         while valid and self._cupti.next_record(address, valid, record):
             yield parse_record(record.value or 0)
@@ -185,26 +198,12 @@ class ActivityRecorder:
         made = ctypes.create_string_buffer(BUFFER_BYTES)
         address = ctypes.addressof(made)
         self._buffers[address] = made
+        self.counts["requested"] += 1
         buffer[0], size[0], most[0] = address, BUFFER_BYTES, 0
 
     def _completed(self, _context: Any, _stream: int, buffer: int, _size: int, valid: int) -> None:
+        self.counts["delivered"] += 1
         self._full.append((buffer, valid))
-
-
-def marked(activity: DeviceActivity, marks: dict[int, int]) -> DeviceActivity:
-    """The activity with the mark of its launch, if it has one."""
-    mark = marks.get(activity.correlation)
-    if mark is None:
-        return activity
-    return DeviceActivity(
-        activity.kind,
-        activity.start,
-        activity.end,
-        activity.correlation,
-        activity.stream,
-        activity.name,
-        mark,
-    )
 
 
 class ModuleCallbacks:

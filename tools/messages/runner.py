@@ -100,6 +100,7 @@ class RunnerReady(Message):
     kind: Literal["ready"] = "ready"
     context_ns: Count
     clock_note: Words | None = Field(default=None, max_length=400)
+    clock_library: Words = Field(default="", max_length=400, description="Version and file.")
 
 
 class MemoryMapped(Message):
@@ -134,6 +135,11 @@ class Replayed(Message):
     kind: Literal["replayed"] = "replayed"
     times: list[ReplayTimes] = Field(max_length=MOST_CALLS)
     total_ns: Count
+    records: dict[str, Count] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Buffers and records of CUPTI since the runner's start.",
+    )
 
 
 class BatchDone(Message):

@@ -74,6 +74,10 @@ class LoadedPlan:
         self._begin = new_event(driver, timed=False) if len(self._streams) > 1 else 0
         self._steps = self._made(plan, placed)
         self._images = self._kept(plan, blobs[: len(plan.modules)], blobs[len(plan.modules) :])
+        copies = (node for node in plan.nodes if isinstance(node, DeviceCopy))
+        self.copied_bytes = {node.width_bytes * node.height for node in copies}
+        self.copied_bytes |= {image.nbytes for image in self._images}
+        """The sizes of all copies that a replay or what restores its memory makes."""
         self.rehearsed = False
         """Whether it has run: a first launch may have to wait for the device to load its code."""
 

@@ -33,7 +33,9 @@ from ..errors import CapabilityError
 from ..messages.runner import Batch, BatchDone, Move, Replay, ReplayCall, Replayed
 from .loaded_plan import LoadedPlan
 from .memory import RunnerMemory
-from .spans import times_of
+from .spans import LEAST_MARKER_BYTES, marker_bytes, times_of
+
+MARKER_ROOM = 1 << 20
 
 MOST_HELD = 400
 """Nodes that are held back at once: a stream's queue has room for about a thousand launches."""
@@ -63,11 +65,15 @@ class Replayer:
         self._flushed = allocate(driver, self._flushed_bytes)
         host, device_address = allocate_host(driver, 4)
         self._gate = _Gate(c_uint.from_address(host), device_address)
+        self._marker, self._marker_bytes = allocate(driver, 2 * MARKER_ROOM), LEAST_MARKER_BYTES
         self._events: list[tuple[int, int]] = []
         self._recorder: ActivityRecorder | None = None
         self.note: str | None = None
+        self.library = ""
         try:
-            self._recorder = ActivityRecorder(Cupti())
+            cupti = Cupti()
+            self._recorder = ActivityRecorder(cupti)
+            self.library = cupti.described()
         except CapabilityError as error:
             self.note = str(error)[:400]
 
@@ -84,6 +90,8 @@ class Replayer:
             self._events.append(made)
         if not plan.rehearsed:
             self._rehearse(plan, request)
+        moved = {m.nbytes for call in request.calls for m in (*call.before, *call.after)}
+        self._marker_bytes = marker_bytes(moved | plan.copied_bytes)
         if self._recorder:
             self._recorder.collect()  # what batches and restored images left
         begin = time.perf_counter_ns()
@@ -92,7 +100,9 @@ class Replayer:
         total = time.perf_counter_ns() - begin
         events = [elapsed_ns(self._driver, a, b) for a, b in self._events[: len(enqueued)]]
         activities = self._recorder.collect() if self._recorder else []
-        return Replayed(times=times_of(activities, events, enqueued), total_ns=total)
+        times = times_of(activities, self._marker_bytes, events, enqueued)
+        counts = dict(self._recorder.counts) if self._recorder else {}
+        return Replayed(times=times, total_ns=total, records=counts)
 
     def batch(self, plan: LoadedPlan | None, request: Batch) -> BatchDone:
         """Flushes and calls again and again, for the judge's own clock; nothing is recorded."""
@@ -126,6 +136,7 @@ class Replayer:
         self._prepare(plan, call, request)
         if request.cold:
             self._flush()
+        self._mark()
         if request.settled:
             driver.call("cuStreamSynchronize", c_void_p(stream))
         held = request.held and plan.count <= MOST_HELD
@@ -147,15 +158,16 @@ class Replayer:
         first, last = self._events[number]
         begin = time.perf_counter_ns()
         record_event(self._driver, first, self.stream)
-        if self._recorder:
-            self._recorder.mark(number + 1)
-        try:
-            plan.enqueue()
-        finally:
-            if self._recorder:
-                self._recorder.unmark()
+        plan.enqueue()
         record_event(self._driver, last, self.stream)
-        return time.perf_counter_ns() - begin
+        spent = time.perf_counter_ns() - begin
+        self._mark()
+        return spent
+
+    def _mark(self) -> None:
+        """A copy that separates a replay's activities from what surrounds it."""
+        source, nbytes = self._marker, self._marker_bytes
+        copy(self._driver, source + MARKER_ROOM, source, nbytes, self.stream)
 
     def _flush(self) -> None:
         """Leaves nothing of the inputs in the L2, pinned or not."""

@@ -75,7 +75,13 @@ class RunnerServer:
             self._send(_fault("start", error))
             raise WireClosedError("The runner could not start") from error
         spent = time.perf_counter_ns() - begin
-        self._send(RunnerReady(context_ns=spent, clock_note=self._replayer.note))
+        self._send(
+            RunnerReady(
+                context_ns=spent,
+                clock_note=self._replayer.note,
+                clock_library=self._replayer.library[:400],
+            )
+        )
 
     def _answered(self) -> bool:
         message, fds = recv_frame(self._socket, to_runner, TRUSTED_FRAME_BYTES)

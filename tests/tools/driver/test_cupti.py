@@ -8,11 +8,11 @@ import pytest
 
 from kernel_harness.tools.driver import cupti
 from kernel_harness.tools.driver.cupti import (
+    ActivityRecorder,
     Cupti,
     CuptiError,
     DeviceActivity,
     ModuleCallbacks,
-    marked,
     parse_record,
 )
 
@@ -39,16 +39,58 @@ def test_a_copy_or_memset_is_named_by_its_size(kind, word):
     struct.pack_into("<I", raw, 0, kind)
     struct.pack_into("<QQQ", raw, 8, 4096, 10, 20)
     struct.pack_into("<II", raw, 40, 3, 44)
-    assert read(bytes(raw)) == DeviceActivity(word, 10, 20, 44, 3, f"{word} 4096 bytes")
+    assert read(bytes(raw)) == DeviceActivity(word, 10, 20, 44, 3, f"{word} 4096 bytes", 4096)
 
 
-def test_marks_belong_to_launches_and_those_of_others_are_left_out():
-    ours = struct.pack("<IIQII", cupti.EXTERNAL, cupti.OWN_IDS, 5, 33, 0)
-    theirs = struct.pack("<IIQII", cupti.EXTERNAL, 1, 5, 33, 0)
-    assert read(ours) == (33, 5)
-    assert read(theirs) is None
-    assert marked(DeviceActivity("kernel", 1, 2, 33, 0), {33: 5}).mark == 5
-    assert marked(DeviceActivity("kernel", 1, 2, 34, 0), {33: 5}).mark is None
+def test_records_of_other_kinds_are_left_out():
+    assert read(struct.pack("<II", 4, 0)) is None
+
+
+class Activities(SimpleNamespace):
+    """CUPTI with one buffer of one memset, delivered when it is flushed."""
+
+    def cuptiActivityRegisterCallbacks(self, requested, completed):
+        self.requested, self.completed = requested, completed
+        return 0
+
+    def cuptiActivityEnable(self, kind):
+        self.__dict__.setdefault("enabled", []).append(kind.value)
+        return 0
+
+    def cuptiActivityFlushAll(self, _flag):
+        buffer, size, most = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
+        self.requested(ctypes.pointer(buffer), ctypes.pointer(size), ctypes.pointer(most))
+        raw = bytearray(96)
+        struct.pack_into("<I", raw, 0, cupti.MEMSET)
+        struct.pack_into("<QQQ", raw, 8, 4096, 10, 20)
+        ctypes.memmove(buffer, bytes(raw), len(raw))
+        self.left = [buffer.value]
+        self.completed(None, 0, buffer.value, size.value, len(raw))
+        return 0
+
+    def cuptiActivityGetNextRecord(self, _buffer, _valid, record):
+        if not self.left:
+            return 1
+        record._obj.value = self.left.pop()
+        return 0
+
+    def cuptiActivityGetNumDroppedRecords(self, _context, _stream, count):
+        count._obj.value = 2
+        return 0
+
+
+def test_what_was_delivered_is_collected_once_and_counted():
+    library = Activities()
+    recorder = ActivityRecorder(Cupti(library))
+    assert library.enabled == [cupti.MEMCPY, cupti.MEMSET, cupti.KERNEL]
+    (activity,) = recorder.collect()
+    assert (activity.kind, activity.nbytes) == ("memset", 4096)
+    assert recorder.counts == {"requested": 1, "delivered": 1, "memset": 1, "dropped": 2}
+
+
+def test_the_files_of_a_library_are_those_that_are_mapped():
+    assert any("libc" in path for path in cupti.loaded_files("libc"))
+    assert cupti.loaded_files("no such library") == []
 
 
 class Library(SimpleNamespace):

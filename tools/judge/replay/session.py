@@ -131,6 +131,8 @@ class ReplaySession:
     ) -> None:
         self._runner, self._tensors, self._timeout_s = runner, tuple(tensors), timeout_s
         self.staging = stage(tensors)
+        self.records: dict[str, int] = {}
+        """What CUPTI delivered to the runner so far: buffers, and records of each kind."""
         self.most_calls = staging.nbytes // self.staging.call_bytes
         self._map(arena, arena_address)
         self._base = self._map(staging, 0)
@@ -153,7 +155,8 @@ class ReplaySession:
             raise ValueError(f"The staging memory has room for {self.most_calls} calls")
         calls = replay_calls(self._tensors, self.staging, self._base, poison)
         request = Replay(calls=calls, cold=cold, held=held, settled=settled, scratch_byte=poison[0])
-        times = self._runner.ask(request, Replayed, self._timeout_s).times
+        answer = self._runner.ask(request, Replayed, self._timeout_s)
+        self.records, times = dict(answer.records), answer.times
         return times if len(times) == len(poison) else [ReplayTimes()] * len(poison)
 
     def wall_ns(self, calls: int, *, with_call: bool) -> int:
