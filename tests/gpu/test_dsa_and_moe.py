@@ -71,7 +71,7 @@ def faults(operator, case, inputs, outputs):
 def test_reference_and_trusted_agree_with_the_oracle(name, position):
     device, operator = torch.device("cuda"), judged(name)
     case = case_of(operator, position)
-    inputs = operator.draw(case, SEED, "typical", device)
+    inputs = operator.make_inputs(case, SEED, "typical", device)
     assert not faults(operator, case, inputs, operator._run_reference(case, inputs))
     assert not faults(operator, case, inputs, operator.trusted(case, inputs))
 
@@ -88,7 +88,7 @@ def test_peers_and_solutions_agree_with_the_oracle_in_every_family(name, positio
             continue
         kernel = load_by_path(place / "kernel.py")
         for family in operator.families:
-            inputs = operator.draw(case, SEED, family, device)
+            inputs = operator.make_inputs(case, SEED, family, device)
             outputs = poisoned(operator, case, device)
             kernel.run(*inputs.values(), *outputs.values())
             torch.cuda.synchronize()
@@ -99,7 +99,7 @@ def test_peers_and_solutions_agree_with_the_oracle_in_every_family(name, positio
 def test_rewriting_on_the_device_leaves_valid_inputs(name):
     device, operator = torch.device("cuda"), judged(name)
     case = case_of(operator, 2)
-    inputs = operator.draw(case, SEED, "typical", device)
+    inputs = operator.make_inputs(case, SEED, "typical", device)
     places = {n: v.data_ptr() for n, v in inputs.items() if isinstance(v, torch.Tensor)}
     generator = torch.Generator(device=device).manual_seed(SEED)
     stale = operator.trusted(case, inputs)
@@ -116,7 +116,7 @@ def test_held_out_cases_agree_with_the_baseline(name):
     device, operator = torch.device("cuda"), judged(name)
     kernel = load_by_path(KERNELS / name / "peers" / "torch_vectorised" / "kernel.py")
     for case in operator.held_out(random.Random(SEED), 6, case_of(operator, 0)):
-        inputs = operator.draw(case, SEED, "typical", device)
+        inputs = operator.make_inputs(case, SEED, "typical", device)
         outputs = poisoned(operator, case, device)
         kernel.run(*inputs.values(), *outputs.values())
         assert not faults(operator, case, inputs, outputs), case.axes

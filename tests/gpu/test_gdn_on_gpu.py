@@ -80,7 +80,7 @@ def test_solutions_and_peers_are_right_in_every_family(folder: Path, place: Path
     refused = []
     for case in CASES[folder]:
         for seed, family in enumerate(operator.families):
-            inputs = dict(operator.draw(case, seed, family, device))
+            inputs = dict(operator.make_inputs(case, seed, family, device))
             expected, trusted = operator.oracle(case, inputs), operator.trusted(case, inputs)
             got = answers(place, inputs, trusted)
             torch.cuda.synchronize()
@@ -97,7 +97,7 @@ def test_solutions_and_peers_are_right_in_every_family(folder: Path, place: Path
 
 def test_oracle_on_gpu_equals_the_oracle_on_cpu() -> None:
     operator, case = judged(PREFILL), prompts(200, 0, 31)
-    inputs = dict(operator.draw(case, 1, "typical", torch.device("cpu")))
+    inputs = dict(operator.make_inputs(case, 1, "typical", torch.device("cpu")))
     there = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
     on_cpu, on_gpu = operator.oracle(case, inputs), operator.oracle(case, there)
     for name, value in on_cpu.items():
@@ -106,7 +106,7 @@ def test_oracle_on_gpu_equals_the_oracle_on_cpu() -> None:
 
 def test_oracle_and_trusted_of_the_longest_prompts_take_well_below_a_second() -> None:
     operator, case = judged(PREFILL), prompts(*SKEWED)
-    inputs = dict(operator.draw(case, 1, "typical", torch.device("cuda")))
+    inputs = dict(operator.make_inputs(case, 1, "typical", torch.device("cuda")))
     seconds = []
     for _ in range(2):
         started = time.perf_counter()

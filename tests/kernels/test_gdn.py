@@ -48,7 +48,7 @@ def prompts(*lengths: int) -> Case:
 
 
 def drawn(operator: OperatorAdapter, case: Case, seed: int, family: str) -> dict[str, Any]:
-    return dict(operator.draw(case, seed, family, CPU))
+    return dict(operator.make_inputs(case, seed, family, CPU))
 
 
 def faults(operator: OperatorAdapter, case: Case, inputs: dict[str, Any], got: Any) -> list[str]:

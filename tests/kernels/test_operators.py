@@ -246,7 +246,7 @@ def test_inputs_follow_from_the_seed_alone(folder: Path) -> None:
         return must_be_tested_elsewhere(folder)
     judged, case = found
     first, again, other = (
-        judged.draw(case, seed, judged.families[0], CPU) for seed in (SEED, SEED, SEED + 1)
+        judged.make_inputs(case, seed, judged.families[0], CPU) for seed in (SEED, SEED, SEED + 1)
     )
     tensors = [name for name, value in first.items() if isinstance(value, torch.Tensor)]
     assert all(torch.equal(first[name], again[name]) for name in tensors)  # type: ignore[arg-type]
@@ -282,7 +282,7 @@ def test_oracle_agrees_with_the_reference_in_every_family(folder: Path) -> None:
         return must_be_tested_elsewhere(folder)
     judged, case = found
     for family in judged.families:
-        inputs = judged.draw(case, SEED, family, CPU)
+        inputs = judged.make_inputs(case, SEED, family, CPU)
         expected, trusted = judged.oracle(case, inputs), judged.trusted(case, inputs)
         reference = judged._run_reference(case, inputs)
         for name in judged.definition.outputs:
@@ -299,9 +299,9 @@ def test_strict_limits_refuse_what_did_not_do_the_work(folder: Path) -> None:
     if found is None:
         return must_be_tested_elsewhere(folder)
     judged, case = found
-    inputs = judged.draw(case, SEED, judged.families[0], CPU)
+    inputs = judged.make_inputs(case, SEED, judged.families[0], CPU)
     expected, trusted = judged.oracle(case, inputs), judged.trusted(case, inputs)
-    others = judged.trusted(case, judged.draw(case, SEED + 1, judged.families[0], CPU))
+    others = judged.trusted(case, judged.make_inputs(case, SEED + 1, judged.families[0], CPU))
     for name, answer in trusted.items():
         for kind, wrong in idle_answers(answer, others[name], inputs).items():
             values = (wrong, expected[name], answer)
@@ -332,7 +332,7 @@ def test_strict_limits_refuse_float32_outputs_that_were_bfloat16(folder: Path) -
     if found is None:
         return must_be_tested_elsewhere(folder)
     judged, case = found
-    inputs = judged.draw(case, SEED, judged.families[0], CPU)
+    inputs = judged.make_inputs(case, SEED, judged.families[0], CPU)
     expected, trusted = judged.oracle(case, inputs), judged.trusted(case, inputs)
     for name, answer in trusted.items():
         if answer.dtype != torch.float32:
@@ -353,7 +353,7 @@ def test_strict_limits_refuse_bfloat16_outputs_that_were_float8(folder: Path) ->
     if found is None:
         return must_be_tested_elsewhere(folder)
     judged, case = found
-    inputs = judged.draw(case, SEED, judged.families[0], CPU)
+    inputs = judged.make_inputs(case, SEED, judged.families[0], CPU)
     expected, trusted = judged.oracle(case, inputs), judged.trusted(case, inputs)
     for name, answer in trusted.items():
         if answer.dtype != torch.bfloat16:

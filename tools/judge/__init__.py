@@ -16,7 +16,7 @@ calls/shared_memory          the memory shared with a candidate: placement and g
 calls/judged_call            one judged call: place, poison, call, copy out, look at everything
 operators/operator_adapter   what an operator folder brings: inputs, oracle, comparison, cost
 operators/generic_operator   stand-ins for an operator that brings nothing
-operators/input_draws        draws: seeds, families, twins, and what they must give
+operators/input_sets        draws: seeds, families, twins, and what they must give
 checks/workload_checks       correctness and integrity over all cases
 checks/time_budget           how much time there is, and what a case will take
 checks/call_verdict          from what one call left behind to a verdict on it

@@ -1,7 +1,7 @@
-"""Writes down how a trial ended: everything the judge saw, as one Evaluation.
+"""Makes the record of a trial: everything the judge observed, as one `Evaluation`.
 
-Pure but for the operator's cost model. Ratios and totals are left open: they are computed from the
-raw samples by whoever reads the record.
+Pure but for the operator's cost model. Ratios and totals are computed from the raw samples by the
+readers of a record (`tools/evaluation/comparison.py`), so they can be computed again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from ..schema.evaluation import (
 from ..schema.flashinfer_trace import Solution
 from .checks import integrity
 from .checks.workload_checks import CaseRecord, Checking
-from .operators.input_draws import SeedBook
+from .operators.input_sets import SeedBook
 from .operators.operator_adapter import Case, OperatorAdapter
-from .processes import device as rooms
+from .processes import device as device_facts
 from .processes.candidate_process import CandidateSession
 from .processes.context import JudgeContext
 from .processes.lost import clean
@@ -40,23 +40,20 @@ Verdict = tuple[Status, Failure]
 
 
 @dataclass(frozen=True)
-class Ending:
-    """All that a trial knows when it ends; parts it did not reach are None.
+class TrialResult:
+    """Everything known of a trial at its end; None for stages that it did not reach.
 
     Args:
-        plan, room, operator, solution, cases: what it was about.
         failed: status and failure that ended it; None when it passed.
-        checking, timing, timed, static: what its stages found.
-        book: seeds and families.
         session: the first candidate process, for what its sandbox granted.
         started_at: UTC, ISO 8601.
-        seconds: wall time by part.
-        log: what the candidate printed.
+        seconds: wall time by stage.
+        log: the candidate's output, untrusted.
         not_timed: why there are no times.
     """
 
     plan: EvaluatePlan
-    room: JudgeContext
+    context: JudgeContext
     operator: OperatorAdapter
     solution: Solution
     cases: Sequence[Case]
@@ -73,15 +70,15 @@ class Ending:
     not_timed: str | None
 
 
-def write_record(ending: Ending) -> Evaluation:
+def write_record(trial: TrialResult) -> Evaluation:
     """The immutable record of a trial."""
-    plan, solution = ending.plan, ending.solution
-    status, failure = ending.failed or (Status.PASSED, None)
+    plan, solution = trial.plan, trial.solution
+    status, failure = trial.failed or (Status.PASSED, None)
     baseline = Solution.model_validate(plan.baseline).name if plan.baseline else None
-    floors = CaseFloors(plan, ending.operator, ending.room)
+    floors = CaseFloors(plan, trial.operator, trial.context)
     return Evaluation(
         evaluation_id=plan.evaluation_id,
-        definition=ending.operator.definition.name,
+        definition=trial.operator.definition.name,
         solution_name=solution.name,
         language=solution.spec.language.value,
         content_hash=plan.content_hash,
@@ -90,29 +87,29 @@ def write_record(ending: Ending) -> Evaluation:
         status=status,
         stage=failure.stage if failure else Stage.DONE,
         failure=failure,
-        workloads=[_result(ending, i, case, floors) for i, case in enumerate(ending.cases)],
+        workloads=[_result(trial, i, case, floors) for i, case in enumerate(trial.cases)],
         baseline=baseline,
         baseline_hash=plan.baseline_hash,
-        evidence=_evidence(ending),
-        integrity=_integrity(ending),
-        static=ending.static,
-        log=clean(ending.log, LOG_CHARACTERS),
-        not_timed_reason=ending.not_timed,
+        evidence=_evidence(trial),
+        integrity=_integrity(trial),
+        static=trial.static,
+        log=clean(trial.log, LOG_CHARACTERS),
+        not_timed_reason=trial.not_timed,
     )
 
 
-def _result(ending: Ending, position: int, case: Case, floors: CaseFloors) -> WorkloadResult:
-    planned = ending.plan.workloads[position]
-    record = ending.checking.records.get(case.uuid) if ending.checking else None
-    record = record or CaseRecord(case, Status.NOT_RUN, reason=_not_run_reason(ending))
-    timed = ending.timed.get(case.uuid)
+def _result(trial: TrialResult, position: int, case: Case, floors: CaseFloors) -> WorkloadResult:
+    planned = trial.plan.workloads[position]
+    record = trial.checking.records.get(case.uuid) if trial.checking else None
+    record = record or CaseRecord(case, Status.NOT_RUN, reason=_not_run_reason(trial))
+    timed = trial.timed.get(case.uuid)
     status, failure = record.status or Status.NOT_RUN, record.failure
     if timed is not None and timed.failure is not None:
         status, failure = timed.status or status, timed.failure
     passed = status is Status.PASSED
     reason = record.reason
     if passed and (timed is None or timed.measurement is None):
-        reason = (timed.reason if timed else None) or ending.not_timed
+        reason = (timed.reason if timed else None) or trial.not_timed
     return WorkloadResult(
         uuid=case.uuid,
         axes=case.axes,
@@ -129,34 +126,36 @@ def _result(ending: Ending, position: int, case: Case, floors: CaseFloors) -> Wo
     )
 
 
-def _not_run_reason(ending: Ending) -> str:
-    if ending.failed is not None:
-        return f"the trial ended before it ({ending.failed[1].kind})"
-    return ending.not_timed or "it was not asked for"
+def _not_run_reason(trial: TrialResult) -> str:
+    if trial.failed is not None:
+        return f"the trial ended before it ({trial.failed[1].kind})"
+    return trial.not_timed or "it was not asked for"
 
 
-def _evidence(ending: Ending) -> Evidence:
-    session, timing = ending.session, ending.timing
-    apart = rooms.isolation(list(session.granted), list(session.missing)) if session else None
+def _evidence(trial: TrialResult) -> Evidence:
+    session, timing = trial.session, trial.timing
+    isolation = (
+        device_facts.isolation(list(session.granted), list(session.missing)) if session else None
+    )
     return Evidence(
-        device=ending.room.info,
+        device=trial.context.info,
         timer=timing.timer if timing else None,
         timer_note=timing.timer_note if timing else None,
-        seeds=ending.book.seeds,
-        families=ending.book.families,
-        checks=ending.plan.checks.model_dump(mode="json"),
+        seeds=trial.book.seeds,
+        families=trial.book.families,
+        checks=trial.plan.checks.model_dump(mode="json"),
         clocks=timing.clocks if timing else [],
-        versions=ending.room.versions,
-        isolation=apart,
-        started_at=ending.started_at,
-        seconds=ending.seconds,
-        command=ending.plan.command,
+        versions=trial.context.versions,
+        isolation=isolation,
+        started_at=trial.started_at,
+        seconds=trial.seconds,
+        command=trial.plan.command,
         fresh_values=timing.fresh_values if timing else "",
     )
 
 
-def _integrity(ending: Ending) -> Integrity:
-    checking, timing = ending.checking, ending.timing
+def _integrity(trial: TrialResult) -> Integrity:
+    checking, timing = trial.checking, trial.timing
     findings: list[Finding] = []
     done: list[str] = []
     not_run: dict[str, str] = {}
@@ -164,20 +163,20 @@ def _integrity(ending: Ending) -> Integrity:
         findings, done = list(checking.findings), list(checking.done)
         not_run = dict(checking.not_run)
         findings += integrity.launched_something(
-            ending.solution.spec.language.value,
-            interpreted=ending.room.interpreted,
+            trial.solution.spec.language.value,
+            interpreted=trial.context.interpreted,
             launched_nothing=checking.launched_nothing,
         )
     if timing is not None:
         findings += timing.findings
         done += timing.done
-    elif ending.not_timed:
-        not_run["timed_calls_verified"] = ending.not_timed
-    if ending.failed is not None and all(f.claim != integrity.TURN for f in findings):
-        status, failure = ending.failed
+    elif trial.not_timed:
+        not_run["timed_calls_verified"] = trial.not_timed
+    if trial.failed is not None and all(f.claim != integrity.TURN for f in findings):
+        status, failure = trial.failed
         violated = status is Status.INTEGRITY_VIOLATION
         findings += integrity.spoke_when_asked(failure if violated else None)
-    if ending.plan.checks.sanitizer:
+    if trial.plan.checks.sanitizer:
         not_run["sanitizer"] = "runs in a process of its own, for promote_candidate"
     return Integrity(
         checks=done,

@@ -1,8 +1,8 @@
-"""The judge's process: frames in on stdin, frames out on what stdout was.
+"""The judge's process: reads requests from stdin, writes answers to its first stdout.
 
-Descriptor 1 is moved away at start and replaced by stderr, so that nothing that prints can corrupt
-the stream. A thread reads, so that a cancellation acts at once while a trial runs in the main
-thread. The zygote is started before torch is imported here: both import at the same time.
+At start descriptor 1 is duplicated and replaced by stderr, so that nothing that prints can corrupt
+the stream of frames. A thread reads, so that a cancellation takes effect while a trial runs in the
+main thread. The zygote is started before torch is imported here: the two imports overlap.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from ..messages.judge import (
     Shutdown,
     to_judge,
 )
-from .processes.cleanup import prune, sweep
+from .processes.cleanup import evict_builds, remove_stale_folders
 
 if TYPE_CHECKING:
     from .processes.context import JudgeContext
@@ -54,18 +54,18 @@ logger = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 IDLE_S = 900.0
-"""After this long without a request the device's memory is worth more to others."""
+"""After this long without a request, prewarmed processes end and free the device's memory."""
 
 
 class Channel:
-    """Writes frames; several threads may."""
+    """Writes messages as frames; safe from several threads."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> None:
-        """Writes one message; a server that is gone ends this process."""
+        """Writes one message; ends this process when the server is gone."""
         frame = encode(message)
         with self._lock:
             try:
@@ -76,7 +76,7 @@ class Channel:
 
 
 class Inbox:
-    """Reads frames in a thread and hands them to the main one; cancels trials by itself."""
+    """Reads messages in a thread of its own and queues them; a `Cancel` takes effect at once."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -87,17 +87,17 @@ class Inbox:
         threading.Thread(target=self._read, daemon=True, name="inbox").start()
 
     def next(self, patience_s: float | None = None) -> Message | None:
-        """The next request, waiting for it; None when none came in time."""
+        """Waits for the next request; None when none came in time."""
         with contextlib.suppress(queue.Empty):
             return self._queue.get(timeout=patience_s)
         return None
 
-    def waiting(self) -> bool:
-        """Whether a request is there to be taken."""
+    def pending(self) -> bool:
+        """Whether a request is queued."""
         return not self._queue.empty()
 
     def running(self, evaluation_id: str, cancellation: Cancellation) -> None:
-        """Names the trial that a cancellation is to stop."""
+        """Registers the running trial, so that it can be cancelled."""
         with self._lock:
             self._running = (evaluation_id, cancellation)
             stop = evaluation_id in self._cancelled
@@ -105,7 +105,7 @@ class Inbox:
             cancellation.cancel()
 
     def idle(self) -> None:
-        """No trial runs."""
+        """Says that no trial runs any more."""
         with self._lock:
             self._running = None
             self._cancelled.clear()
@@ -142,30 +142,32 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=options.log_level, stream=sys.stderr)
     channel, inbox = Channel(outgoing), Inbox(sys.stdin.buffer)
     try:
-        room = _open_room(options.device, options.cache)
+        context = _open_context(options.device, options.cache)
     except HarnessError as error:
         logger.error("%s", error)
         return 1
     try:
-        room.waiting.fill()
+        context.prewarmed.fill()
         # A full collection takes a tenth of a second, and would fall between timed calls.
         gc.collect()
         gc.freeze()
-        channel.send(_ready(room, time.monotonic() - began))
-        threading.Thread(target=_tidy, args=(options.cache,), daemon=True, name="tidy").start()
-        serve(room, channel, inbox)
+        channel.send(_ready(context, time.monotonic() - began))
+        threading.Thread(
+            target=_clean_cache, args=(options.cache,), daemon=True, name="tidy"
+        ).start()
+        serve(context, channel, inbox)
     finally:
-        room.close()
+        context.close()
     return 0
 
 
-def _tidy(cache: Path) -> None:
-    """Gives back what earlier judges took; nobody waits for it."""
+def _clean_cache(cache: Path) -> None:
+    """Evicts old builds and removes the folders of dead judges."""
     try:
-        prune(cache)
-        sweep()
+        evict_builds(cache)
+        remove_stale_folders()
     except OSError:
-        logger.exception("What earlier judges left could not be removed")
+        logger.exception("Old builds and folders could not be removed")
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -183,7 +185,7 @@ def _take_streams() -> BinaryIO:
 
 
 def _harden() -> None:
-    """Dies with the server, and shows its memory to nobody of the same user."""
+    """Has this process die with its server, and hides its memory from others of the same user."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -191,7 +193,7 @@ def _harden() -> None:
         sys.exit(0)
 
 
-def _open_room(device_name: str, cache: Path) -> JudgeContext:
+def _open_context(device_name: str, cache: Path) -> JudgeContext:
     from .processes import triton_cache
     from .processes.candidate_process import SpawnOptions, ZygoteHandle
 
@@ -227,49 +229,49 @@ def _open_room(device_name: str, cache: Path) -> JudgeContext:
     )
 
 
-def _ready(room: JudgeContext, seconds: float) -> Ready:
+def _ready(context: JudgeContext, seconds: float) -> Ready:
     return Ready(
-        device=room.info.model_dump(mode="json"),
-        versions=room.versions,
-        isolation=room.probe().model_dump(mode="json"),
+        device=context.info.model_dump(mode="json"),
+        versions=context.versions,
+        isolation=context.probe().model_dump(mode="json"),
         seconds=round(seconds, 3),
     )
 
 
-def serve(room: JudgeContext, channel: Channel, inbox: Inbox) -> None:
+def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
     """Answers requests until the server has none left."""
-    from .trial import prepare_ahead
+    from .trial import prefetch_inputs
 
     while True:
         message = inbox.next(IDLE_S)
         if message is None:
-            room.waiting.close()
+            context.prewarmed.close()
         if isinstance(message, Shutdown):
             return
         if isinstance(message, MaterialiseInputs):
-            channel.send(_materialise(message, room))
+            channel.send(_materialise(message, context))
             continue
         if isinstance(message, EvaluatePlan):
-            trial = _evaluate(message, room, channel, inbox)
+            trial = _evaluate(message, context, channel, inbox)
             if trial is None:
                 continue
-            prepare_ahead(trial, inbox.waiting)
-            if not room.interpreted:
-                _drain(room)
+            prefetch_inputs(trial, inbox.pending)
+            if not context.interpreted:
+                _drain(context)
                 channel.send(Drained(evaluation_id=message.evaluation_id))
 
 
-def _drain(room: JudgeContext) -> None:
-    """Brings the device to rest, and processes up for the next trial."""
+def _drain(context: JudgeContext) -> None:
+    """Waits for the trial's processes to end and prewarms those of the next."""
     try:
-        room.drain()
-        room.waiting.fill()
+        context.drain()
+        context.prewarmed.fill()
     except HarnessError:
-        logger.exception("Processes for the next trial could not be brought up")
+        logger.exception("Processes for the next trial could not be started")
 
 
 def _evaluate(
-    plan: EvaluatePlan, room: JudgeContext, channel: Channel, inbox: Inbox
+    plan: EvaluatePlan, context: JudgeContext, channel: Channel, inbox: Inbox
 ) -> Trial | None:
     from .processes.progress import Cancellation, Reporter
     from .trial import Trial
@@ -279,13 +281,13 @@ def _evaluate(
     inbox.running(plan.evaluation_id, cancellation)
     try:
         with reporter.ticking():
-            trial = Trial(plan, room, reporter, cancellation)
+            trial = Trial(plan, context, reporter, cancellation)
             evaluation = trial.run()
         channel.send(
             JudgeReport(
                 evaluation_id=plan.evaluation_id,
                 evaluation=evaluation.model_dump(mode="json"),
-                draining=not room.interpreted,
+                draining=not context.interpreted,
             )
         )
         return trial
@@ -299,7 +301,7 @@ def _evaluate(
 
 
 def fault(evaluation_id: str, error: Exception, *, cancelled: bool) -> JudgeFault:
-    """What the server is told when the harness, not the candidate, failed."""
+    """The message for a failure of the harness, not of the candidate."""
     if cancelled:
         return JudgeFault(
             evaluation_id=evaluation_id,
@@ -325,11 +327,11 @@ def fault(evaluation_id: str, error: Exception, *, cancelled: bool) -> JudgeFaul
     )
 
 
-def _materialise(message: MaterialiseInputs, room: JudgeContext) -> Materialised:
+def _materialise(message: MaterialiseInputs, context: JudgeContext) -> Materialised:
     from .operators.input_files import write_inputs
 
     try:
-        write_inputs(message, room.device)
+        write_inputs(message, context.device)
     except Exception as error:
         logger.exception("Inputs for %s could not be written", message.path)
         return Materialised(request_id=message.request_id, error=str(error)[:1000])

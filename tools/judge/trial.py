@@ -1,7 +1,7 @@
-"""Carries out one plan: spawn, build, compile for targets, check, time, and write it all down.
+"""Carries out one plan: start, build, compile for targets, check, time, record.
 
-The plan says what to do; this decides nothing but the order. A candidate's failure ends up in the
-record; an exception that leaves here is the harness's own.
+The plan says what to do; this module decides only the order. A candidate's failure goes into the
+record; an exception that leaves this module is a failure of the harness.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from .checks.held_out_process import HeldOutProcess
 from .checks.static_check import StaticChecker, with_local
 from .checks.time_budget import TimeBudget
 from .checks.workload_checks import Checking
-from .evaluation_record import Ending, Verdict, write_record
-from .operators.input_draws import InputGenerator, InputSet, SeedBook, fresh_seed
+from .evaluation_record import TrialResult, Verdict, write_record
+from .operators.input_sets import InputGenerator, InputSet, SeedBook, fresh_seed
 from .operators.operator_adapter import Case, OperatorAdapter
 from .processes.candidate_process import ProcessSession
 from .processes.context import JudgeContext
@@ -44,13 +44,10 @@ from .timing.process_pairs import ProcessPairs
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_WAIT_S = 20.0
 STATIC_WAIT_WHEN_FAILED_S = 1.5
-"""From the trial's start: a failure is to be told at once, but a compiler's words explain many."""
+"""From the trial's start: a failure is reported at once, but compiler errors explain many."""
 HOST_RATE = 3e8
 RATES = {"triton": 1e7}
-"""Bytes and FLOPs per second to count on without a GPU; the interpreter is far slower.
-
-Rough on purpose: from the second case of different work on, what was seen counts instead.
-"""
+"""Bytes and FLOPs per second assumed without a GPU, until two different cases were timed."""
 HELD_OUT_KEY = "held_out"
 
 
@@ -66,16 +63,17 @@ NOTHING_RAN: Verdict = (
 
 
 class Trial:
-    """Carries one plan out, stage by stage, and writes its record.
-
-    The reporter is told of progress; the cancellation stops it from another thread.
-    """
+    """Carries out one plan and writes its record."""
 
     def __init__(
-        self, plan: EvaluatePlan, room: JudgeContext, reporter: Reporter, cancellation: Cancellation
+        self,
+        plan: EvaluatePlan,
+        context: JudgeContext,
+        reporter: Reporter,
+        cancellation: Cancellation,
     ) -> None:
         self._plan = plan
-        self._room = room
+        self._context = context
         self._reporter = reporter
         self._cancellation = cancellation
         self._started = time.monotonic()
@@ -88,7 +86,9 @@ class Trial:
             Path(plan.dataset_root) if plan.dataset_root else None,
         )
         self._book = SeedBook(plan.replay_seeds, plan.replay_families)
-        self.drawer = InputGenerator(self.operator, room.device, self._book, room.ahead)
+        self.generator = InputGenerator(
+            self.operator, context.device, self._book, context.prefetched
+        )
         self.cases = [
             self.operator.case(Workload.model_validate(p.workload)) for p in plan.workloads
         ]
@@ -102,83 +102,83 @@ class Trial:
         self._log = ""
 
     def run(self) -> Evaluation:
-        """Carries the plan out.
+        """Returns the record.
 
         Raises:
-            HarnessError: for whatever is not the candidate's doing.
+            HarnessError: when the harness, the operator or the machine failed.
         """
-        self._room.drain()
+        self._context.drain()
         self._reporter.expect(2 + 2 * len(self.cases) + self._plan.checks.held_out)
         try:
             failed = self._carry_out()
             return self._evaluation(failed)
         finally:
-            self._room.end_later(self._end)
+            self._context.end_later(self._end)
 
     def _end(self) -> None:
-        """Ends every process of this trial and gives their memory back."""
+        """Ends every process of this trial and frees their memory."""
         for end in self._endings:
             end()
         for session in self._sessions:
             session.close()
 
     def _carry_out(self) -> Verdict | None:
-        """Runs every stage that the plan asks for; the first failure ends it."""
+        """Runs the plan's stages; the first failure ends it."""
         if not self._plan.checks.execute:
             return self._only_compiled(needs_gpu=False)
-        if self._room.interpreted and self._solution.spec.language.value == "cuda":
+        if self._context.interpreted and self._solution.spec.language.value == "cuda":
             return self._only_compiled(needs_gpu=True)
         with self._measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
             session = self._spawn()
             rng = random.Random(secrets.randbits(64))
-            blocks = ProcessPairs(
-                self._plan, self._room, self.operator, rng, self._spawn_for_timing
+            process_pairs = ProcessPairs(
+                self._plan, self._context, self.operator, rng, self._spawn_for_timing
             )
-            blocks.give_kept(session)
+            process_pairs.restore_kernels(session)
         with self._measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
-            session.ask(build_request(self.operator, self._solution, self._plan, self._room))
+            session.ask(build_request(self.operator, self._solution, self._plan, self._context))
             with self._measured("inputs_ahead"):
                 if self.cases:
-                    self.drawer.prepare(self.cases[0])
+                    self.generator.prepare(self.cases[0])
             failed = self._built(session)
         if failed is not None:
             return failed
-        exchange = JudgedCall(session, self.operator.definition, self._room.device, rng)
+        judged_call = JudgedCall(session, self.operator.definition, self._context.device, rng)
         try:
-            if self._plan.checks.timed and not self._room.interpreted:
+            if self._plan.checks.timed and not self._context.interpreted:
                 with self._measured("spawn"):
-                    blocks.start(self.cases)
-            failed = self._checked(exchange, rng)
+                    process_pairs.start(self.cases)
+            failed = self._checked(judged_call, rng)
             if failed is None and self._checking is not None and self._checking.lost_process:
-                session, exchange = self._replaced(exchange, rng)
-            return failed or self._timed_all(exchange, blocks, rng)
+                session, judged_call = self._replaced(judged_call, rng)
+            return failed or self._timed_all(judged_call, process_pairs, rng)
         finally:
             self._log = session.log()
             with self._measured("close"):
-                blocks.keep(session)
-                self._endings += [blocks.close, exchange.close]
+                process_pairs.save_kernels(session)
+                self._endings += [process_pairs.close, judged_call.close]
 
     def _spawn(self) -> ProcessSession:
-        session = self._room.spawn()
+        session = self._context.spawn()
         self._sessions.append(session)
         self._cancellation.watch(session)
         return session
 
     def _replaced(self, lost: JudgedCall, rng: random.Random) -> tuple[ProcessSession, JudgedCall]:
-        """A fresh process for one that was lost through no fault of the candidate."""
+        """A new process in place of one that was lost through no fault of the candidate."""
         lost.close()
         session = self._spawn()
-        session.ask(build_request(self.operator, self._solution, self._plan, self._room))
-        exchange = JudgedCall(session, self.operator.definition, self._room.device, rng)
-        if self._built(session) is not None or exchange.map(self.cases) is not None:
+        session.ask(build_request(self.operator, self._solution, self._plan, self._context))
+        judged_call = JudgedCall(session, self.operator.definition, self._context.device, rng)
+        if self._built(session) is not None or judged_call.map(self.cases) is not None:
             raise InfrastructureError(
                 "A second process of the candidate did not come up as the first one did",
                 where="tools.judge",
                 remedy="Evaluate again.",
             )
-        return session, exchange
+        return session, judged_call
 
     def _built(self, session: ProcessSession) -> Verdict | None:
         built = session.answer(Built, self._plan.build_timeout_s)
@@ -192,46 +192,52 @@ class Trial:
         self._log = f"{session.log()}\n{built.log}".strip()
         return build_failure(built.fault)
 
-    def _checked(self, exchange: JudgedCall, rng: random.Random) -> Verdict | None:
+    def _checked(self, judged_call: JudgedCall, rng: random.Random) -> Verdict | None:
         plan = self._plan
         held_out = self._held_out_cases()
-        apart = self._apart(held_out, rng) if held_out else None
-        lost = exchange.map(self.cases)
+        held_out_process = self._start_held_out(held_out, rng) if held_out else None
+        lost = judged_call.map(self.cases)
         self._cancellation.check()
         if lost is not None:
-            return lost_failure(lost, Stage.CORRECTNESS, None, exchange.session.log())
+            return lost_failure(lost, Stage.CORRECTNESS, None, judged_call.session.log())
         if plan.checks.static_targets and self.cases:
             self._static = self._static_checker()
-            self._static.start(self._specimen())
-        pace = TimeBudget(
+            self._static.start(self._sample_inputs())
+        time_budget = TimeBudget(
             deadline=self._started + plan.budget_s,
             call_timeout_s=plan.call_timeout_s,
-            interpreted=self._room.interpreted,
+            interpreted=self._context.interpreted,
             rate=RATES.get(self._solution.spec.language.value, HOST_RATE),
         )
         checking = self._checking = Checking(
-            exchange, self.drawer, plan.checks, pace, self._reporter, self._cancellation, rng
+            judged_call,
+            self.generator,
+            plan.checks,
+            time_budget,
+            self._reporter,
+            self._cancellation,
+            rng,
         )
         with self._measured("correctness"):
-            checking.run(self.cases, held_out, apart)
+            checking.run(self.cases, held_out, held_out_process)
         failed = checking.failed
         if failed is None:
             return None if checking.anything_passed or not self.cases else NOTHING_RAN
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 
-    def _apart(self, held_out: list[Case], rng: random.Random) -> HeldOutProcess:
-        exchange = JudgedCall(self._spawn(), self.operator.definition, self._room.device, rng)
-        self._endings.append(exchange.close)
-        build = build_request(self.operator, self._solution, self._plan, self._room)
-        return HeldOutProcess(exchange, build, held_out, self._plan.build_timeout_s)
+    def _start_held_out(self, held_out: list[Case], rng: random.Random) -> HeldOutProcess:
+        judged_call = JudgedCall(self._spawn(), self.operator.definition, self._context.device, rng)
+        self._endings.append(judged_call.close)
+        build = build_request(self.operator, self._solution, self._plan, self._context)
+        return HeldOutProcess(judged_call, build, held_out, self._plan.build_timeout_s)
 
     def _timed_all(
-        self, exchange: JudgedCall, blocks: ProcessPairs, rng: random.Random
+        self, judged_call: JudgedCall, process_pairs: ProcessPairs, rng: random.Random
     ) -> Verdict | None:
         checking = self._checking
         assert checking is not None
-        if self._room.interpreted:
+        if self._context.interpreted:
             self._not_timed = NO_GPU
             return None
         if not self._plan.checks.timed:
@@ -239,11 +245,11 @@ class Trial:
             return None
         cases = [c for c in self.cases if checking.records[c.uuid].passed]
         self._timing = PairedTiming(
-            self._plan, self._room, self.operator, self.drawer, self._reporter,
+            self._plan, self._context, self.operator, self.generator, self._reporter,
             self._cancellation, rng, self._started + self._plan.budget_s,
         )  # fmt: skip
         with self._measured("timing"):
-            self._timed = self._timing.run(cases, exchange, blocks)
+            self._timed = self._timing.run(cases, judged_call, process_pairs)
         self._seconds |= self._timing.seconds
         failed = next((t for t in self._timed.values() if t.failure is not None), None)
         if failed is None:
@@ -257,18 +263,18 @@ class Trial:
             assert self._plan.baseline is not None
             solution = Solution.model_validate(self._plan.baseline)
         digest = self._plan.baseline_hash if baseline else None
-        request = build_request(self.operator, solution, self._plan, self._room, digest)
+        request = build_request(self.operator, solution, self._plan, self._context, digest)
         return self._spawn(), request
 
     def _only_compiled(self, *, needs_gpu: bool) -> Verdict | None:
-        """Scope static, and what cannot run here."""
+        """Compiles without running: scope static, and CUDA C++ without a GPU."""
         self._not_timed = "scope static does not run the candidate"
         self._reporter.step(Stage.COMPILE, "compiling for targets")
         self._static = self._static_checker()
         if self.cases and self._plan.checks.static_targets:
             with self._measured("inputs"):
-                specimen = self._specimen()
-            self._static.start(specimen)
+                sample = self._sample_inputs()
+            self._static.start(sample)
         with self._measured("static"):
             check = self._static.wait(2 * self._plan.build_timeout_s)
         self._cancellation.check()
@@ -290,26 +296,26 @@ class Trial:
         )
 
     def _imported(self) -> Verdict | None:
-        """Where nothing could be compiled for targets, it must at least build or import here."""
+        """Builds or imports here what could not be compiled for targets."""
         session = self._spawn()
-        session.ask(build_request(self.operator, self._solution, self._plan, self._room))
+        session.ask(build_request(self.operator, self._solution, self._plan, self._context))
         return self._built(session)
 
-    def _specimen(self) -> InputSet:
-        """Inputs that say with what arguments kernels are specialised."""
+    def _sample_inputs(self) -> InputSet:
+        """Inputs for compiling: kernels are specialised on their arguments."""
         definition = self.operator.definition
         case = next((c for c in self.cases if has_outputs(definition, c)), self.cases[0])
         seed = fresh_seed()
-        inputs = self.operator.draw(case, seed, self.operator.families[0], HOST)
-        return InputSet(case, "specimen", seed, inputs, {}, {})
+        inputs = self.operator.make_inputs(case, seed, self.operator.families[0], HOST)
+        return InputSet(case, "sample", seed, inputs, {}, {})
 
     def _static_checker(self) -> StaticChecker:
         return StaticChecker(
-            self._room,
+            self._context,
             self.operator,
             self._solution,
-            build_request(self.operator, self._solution, self._plan, self._room),
-            with_local(self._plan.checks.static_targets, self._room.info.compute_capability),
+            build_request(self.operator, self._solution, self._plan, self._context),
+            with_local(self._plan.checks.static_targets, self._context.info.compute_capability),
             self._plan.build_timeout_s,
             self._cancellation,
         )
@@ -346,9 +352,9 @@ class Trial:
         self._seconds["total"] = round(time.monotonic() - self._started, 4)
         first = self._sessions[0] if self._sessions else None
         return write_record(
-            Ending(
+            TrialResult(
                 plan=self._plan,
-                room=self._room,
+                context=self._context,
                 operator=self.operator,
                 solution=self._solution,
                 cases=self.cases,
@@ -371,23 +377,23 @@ def build_request(
     operator: OperatorAdapter,
     solution: Solution,
     plan: EvaluatePlan,
-    room: JudgeContext,
+    context: JudgeContext,
     content_hash: str | None = None,
 ) -> BuildRequest:
-    """The message that has a candidate process build a solution."""
+    """The request that builds a solution."""
     return BuildRequest.of(
         solution.model_dump(mode="json"),
         content_hash=content_hash or plan.content_hash,
         argument_count=len(operator.definition.inputs),
         output_count=len(operator.definition.outputs),
-        cuda_arch=room.arch,
+        cuda_arch=context.arch,
     )
 
 
-def prepare_ahead(trial: Trial, interrupted: Callable[[], bool]) -> None:
-    """Makes draws for the next trial of the same workloads, until there is something to do."""
+def prefetch_inputs(trial: Trial, interrupted: Callable[[], bool]) -> None:
+    """Makes inputs for the next trial of the same workloads, until a request comes."""
     for case in trial.cases:
         if interrupted():
             return
         with contextlib.suppress(DatasetError):
-            trial.drawer.prepare_for_later(case)
+            trial.generator.prefetch(case)

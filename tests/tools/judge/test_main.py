@@ -104,7 +104,7 @@ def test_every_evaluation_draws_anew(judge):
 
 
 def again(judge, evaluation, source=HONEST):
-    """The same sources judged with what a record tells of its draws, as a replay asks for it."""
+    """The same sources judged with the recorded seeds, as a replay asks for it."""
     return judge.evaluate(
         make_plan(
             make_solution(source, definition="affine_n64"),
@@ -138,7 +138,7 @@ def test_a_fault_on_one_family_is_found_again_whichever_was_drawn(judge):
 
 
 def test_a_wrong_result_says_where_and_what(judge):
-    source = HONEST.replace("row.copy_", "y[1:, 60:] += 1\n    row.copy_")
+    source = HONEST + "    y[1:, 60:] += 1\n"
     evaluation = evaluate(judge, source)
     failure = evaluation.failure
     assert evaluation.status is Status.INCORRECT_NUMERICAL and failure is not None
@@ -330,10 +330,10 @@ class Requests:
         return self.left.pop(0)
 
 
-def test_a_judge_without_work_gives_the_waiting_processes_memory_back():
-    room = MagicMock()
-    serve(room, MagicMock(), Requests([None, wire_judge.Shutdown()]))  # pyright: ignore[reportArgumentType]
-    room.waiting.close.assert_called_once_with()
+def test_a_judge_without_work_ends_its_prewarmed_processes():
+    context = MagicMock()
+    serve(context, MagicMock(), Requests([None, wire_judge.Shutdown()]))  # pyright: ignore[reportArgumentType]
+    context.prewarmed.close.assert_called_once_with()
 
 
 # --- the stream -------------------------------------------------------------------------------

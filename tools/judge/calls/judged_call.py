@@ -30,7 +30,7 @@ from ...messages.candidate import (
 from ...schema.flashinfer_trace import Definition
 from ..numerics.mismatch import BIT_VIEW
 from ..operators.generic_operator import torch_dtype
-from ..operators.input_draws import InputSet
+from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession, request
 from ..processes.lost import ProcessLost
@@ -71,7 +71,7 @@ class CallOptions:
         time: what the candidate's clock is asked for.
         stream: which stream the call is made on.
         noise: whether other work occupies part of the device.
-        ghost: whether the candidate's own kernels are disabled.
+        disable_kernels: whether the candidate's own kernels are disabled.
         examine: whether what it left behind is read at all; a baseline's mostly is not.
         late: whether a second copy is taken after everything has come to rest.
         timeout_s: after it the candidate is ended.
@@ -82,7 +82,7 @@ class CallOptions:
     time: Literal["none", "cold", "warm", "events"] = "none"
     stream: Literal["default", "side"] = "default"
     noise: bool = False
-    ghost: bool = False
+    disable_kernels: bool = False
     examine: bool = True
     late: bool = True
     timeout_s: float = 60.0
@@ -193,7 +193,7 @@ class JudgedCall:
         return answer if isinstance(answer, ProcessLost) else None
 
     def call(
-        self, draw: InputSet, options: CallOptions, at: Layout | None = None
+        self, input_set: InputSet, options: CallOptions, at: Layout | None = None
     ) -> CallOutcome | ProcessLost:
         """Makes one call on a draw's inputs.
 
@@ -203,14 +203,14 @@ class JudgedCall:
             at: lay the tensors where an earlier call had them; None: anywhere else.
         """
         assert self._arena is not None
-        slots = self._slots_of(draw.case)
+        slots = self._slots_of(input_set.case)
         if at is None:
             layout = self._arena.layout(slots)
         else:
             layout = self._arena.at(slots, at.offsets)
-        poisons = self._fill(layout, draw, options)
-        message = self.request_for(draw, layout, options)
-        self._settle()
+        poisons = self._fill(layout, input_set, options)
+        message = self.request_for(input_set, layout, options)
+        self._synchronise()
         began = time.perf_counter_ns()
         answer = request(self.session, message, Called, options.timeout_s)
         elapsed = time.perf_counter_ns() - began
@@ -220,15 +220,15 @@ class JudgedCall:
             return CallOutcome(
                 answer, {}, poisons, layout, elapsed_ns=elapsed, number=options.defer
             )
-        return self._look(draw, layout, options, answer, poisons, elapsed)
+        return self._look(input_set, layout, options, answer, poisons, elapsed)
 
-    def request_for(self, draw: InputSet, layout: Layout, options: CallOptions) -> CallRequest:
+    def request_for(self, input_set: InputSet, layout: Layout, options: CallOptions) -> CallRequest:
         """The message of one call."""
         arguments: list[Argument] = [
             layout.ref(f"in:{name}")
             if isinstance(value, torch.Tensor)
             else ScalarValue(value=value)
-            for name, value in draw.inputs.items()
+            for name, value in input_set.inputs.items()
         ]
         names = list(self._definition.outputs)
         return CallRequest(
@@ -238,7 +238,7 @@ class JudgedCall:
             late=[layout.ref(f"late:{name}") for name in names] if options.late else [],
             time=options.time,
             stream=options.stream,
-            disable_own_kernels=options.ghost,
+            disable_own_kernels=options.disable_kernels,
             noise=options.noise,
             defer=options.defer,
         )
@@ -250,11 +250,11 @@ class JudgedCall:
             return answer
         return {times.number: times for times in answer.times}
 
-    def placed(self, draw: InputSet) -> Layout:
+    def placed(self, input_set: InputSet) -> Layout:
         """Places a draw without calling, for requests that only compile."""
         assert self._arena is not None
-        layout = self._arena.layout(slots_of(self._definition, draw.case))
-        self._fill(layout, draw, CallOptions())
+        layout = self._arena.layout(slots_of(self._definition, input_set.case))
+        self._fill(layout, input_set, CallOptions())
         return layout
 
     def close(self) -> None:
@@ -274,11 +274,11 @@ class JudgedCall:
             return HostMemory(nbytes)
         return DeviceMemory(nbytes, self._device.index or 0)
 
-    def _fill(self, layout: Layout, draw: InputSet, options: CallOptions) -> dict[str, int]:
+    def _fill(self, layout: Layout, input_set: InputSet, options: CallOptions) -> dict[str, int]:
         poisons: dict[str, int] = {}
         roles = ("out", "snap", "late") if options.late else ("out", "snap")
         try:
-            inputs = {n: v for n, v in draw.inputs.items() if isinstance(v, torch.Tensor)}
+            inputs = {n: v for n, v in input_set.inputs.items() if isinstance(v, torch.Tensor)}
             copy_bytes([(layout.tensor(f"in:{n}"), value) for n, value in inputs.items()])
             for name in self._definition.outputs:
                 own = POISONS[layout.tensor(f"out:{name}").dtype]
@@ -294,7 +294,7 @@ class JudgedCall:
 
     def _look(
         self,
-        draw: InputSet,
+        input_set: InputSet,
         layout: Layout,
         options: CallOptions,
         called: Called,
@@ -306,7 +306,7 @@ class JudgedCall:
         pairs = {f"late:{name}": outputs[name] for name in late}
         pairs |= {
             f"in:{name}": value
-            for name, value in draw.inputs.items()
+            for name, value in input_set.inputs.items()
             if isinstance(value, torch.Tensor)
         }
         found = [(layout.tensor(slot), value) for slot, value in pairs.items()]
@@ -318,13 +318,13 @@ class JudgedCall:
             poisons=poisons,
             layout=layout,
             changed_late=[name for name in late if f"late:{name}" in changed],
-            mutated=[name for name in draw.inputs if f"in:{name}" in changed],
+            mutated=[name for name in input_set.inputs if f"in:{name}" in changed],
             damage=layout.damaged() if hurt else [],
             elapsed_ns=elapsed_ns,
             number=options.defer,
         )
 
-    def _settle(self) -> None:
+    def _synchronise(self) -> None:
         """Brings the judge's own work to rest, so that the device is the candidate's alone."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)

@@ -51,7 +51,7 @@ class HostMemory:
 
     def __init__(self, nbytes: int) -> None:
         try:
-            self.fd = os.memfd_create("exchange", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            self.fd = os.memfd_create("arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.ftruncate(self.fd, nbytes)
             # A candidate that shrank it would have the judge die of the next read.
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, SIZE_SEALS)

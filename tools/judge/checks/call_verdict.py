@@ -15,9 +15,9 @@ import torch
 from ...schema.evaluation import Failure, Finding, OutputError, Severity, Stage, Status
 from ..calls.judged_call import CallOutcome
 from ..numerics.correctness import check_output
-from ..numerics.fast_path import ExpectedOutput, agreements, expectations
+from ..numerics.fast_path import ExpectedOutput, accepted_outputs, prepare_outputs
 from ..numerics.mismatch import Mismatch
-from ..operators.input_draws import DERIVED, InputSet
+from ..operators.input_sets import DERIVED, InputSet
 from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes.lost import ProcessLost
 from . import integrity
@@ -49,8 +49,11 @@ class CallVerdict:
         return self.status is Status.PASSED
 
 
-def judge(
-    operator: OperatorAdapter, draw: InputSet, outcome: CallOutcome | ProcessLost, log: str = ""
+def judge_call(
+    operator: OperatorAdapter,
+    input_set: InputSet,
+    outcome: CallOutcome | ProcessLost,
+    log: str = "",
 ) -> CallVerdict:
     """Judges one call.
 
@@ -60,7 +63,7 @@ def judge(
         outcome: what it left behind, or how its process was lost.
         log: the candidate's output so far, for the excerpt of a crash.
     """
-    case = draw.case
+    case = input_set.case
     if isinstance(outcome, ProcessLost):
         return judge_lost(outcome, case, log)
     fault = outcome.called.fault
@@ -71,7 +74,7 @@ def judge(
     if violation is not None:
         failure = integrity.violation_failure(violation, case)
         return CallVerdict(Status.INTEGRITY_VIOLATION, failure, [], findings)
-    return _values(operator, draw, outcome, findings)
+    return _values(operator, input_set, outcome, findings)
 
 
 def judge_lost(lost: ProcessLost, case: Case, log: str) -> CallVerdict:
@@ -100,27 +103,27 @@ def _finding(claim: str, message: str) -> Finding:
 
 
 def _values(
-    operator: OperatorAdapter, draw: InputSet, outcome: CallOutcome, findings: list[Finding]
+    operator: OperatorAdapter, input_set: InputSet, outcome: CallOutcome, findings: list[Finding]
 ) -> CallVerdict:
     errors: list[OutputError] = []
     wrong: list[tuple[OutputError, Mismatch]] = []
-    constants = _constants(operator, draw.case)
-    quick = _plainly_right(operator, draw, outcome)
+    constants = _constants(operator, input_set.case)
+    accepted = _accepted(operator, input_set, outcome)
     for name, spec in operator.definition.outputs.items():
         got, mismatch = outcome.outputs[name], None
-        error = quick.get(name)
+        error = accepted.get(name)
         if error is None and operator.compares(name):
-            error, mismatch = _own_comparison(operator, draw, name, got)
+            error, mismatch = _own_comparison(operator, input_set, name, got)
         elif error is None:
             error, mismatch = check_output(
                 name,
                 got,
-                draw.expected[name],
-                draw.trusted[name],
+                input_set.expected[name],
+                input_set.trusted[name],
                 operator.limits(name),
                 poison=outcome.poisons[name],
                 axis_names=spec.shape or (),
-                published=draw.family in (operator.families[0], *DERIVED),
+                published=input_set.family in (operator.families[0], *DERIVED),
                 constants=constants,
             )
         errors.append(error)
@@ -130,9 +133,9 @@ def _values(
         return CallVerdict(Status.PASSED, None, errors, findings)
     worst, *others = sorted(wrong, key=_badness)
     note = "".join(f" {mismatch.message}" for _, mismatch in others)
-    if draw.family != operator.families[0]:
-        note += f" Inputs: {family_words(draw.family)}."
-    status, failure = mismatch_failure(worst[1], draw.case, worst[0].output, note)
+    if input_set.family != operator.families[0]:
+        note += f" Inputs: {describe_family(input_set.family)}."
+    status, failure = mismatch_failure(worst[1], input_set.case, worst[0].output, note)
     return CallVerdict(status, failure, errors, findings)
 
 
@@ -149,27 +152,30 @@ def _constants(operator: OperatorAdapter, case: Case) -> dict[str, float]:
     return {**operator.definition.axis_values(case.axes), **scalars}
 
 
-def _plainly_right(
-    operator: OperatorAdapter, draw: InputSet, outcome: CallOutcome
+def _accepted(
+    operator: OperatorAdapter, input_set: InputSet, outcome: CallOutcome
 ) -> dict[str, OutputError | None]:
-    """What the quick way says of the outputs that no code of the operator compares."""
+    """What the fast path says of the outputs that the operator does not compare itself."""
     got = {n: value for n, value in outcome.outputs.items() if not operator.compares(n)}
-    if not got.keys() <= draw.known.keys():
-        draw.known.update(
-            expectations(
+    if not got.keys() <= input_set.prepared.keys():
+        input_set.prepared.update(
+            prepare_outputs(
                 {
                     name: ExpectedOutput(
-                        draw.expected[name], draw.trusted[name], operator.limits(name), value.dtype
+                        input_set.expected[name],
+                        input_set.trusted[name],
+                        operator.limits(name),
+                        value.dtype,
                     )
                     for name, value in got.items()
                 }
             )
         )
-    known = {name: found for name in got if (found := draw.known[name]) is not None}
-    return agreements({name: got[name] for name in known}, known)
+    prepared = {name: found for name in got if (found := input_set.prepared[name]) is not None}
+    return accepted_outputs({name: got[name] for name in prepared}, prepared)
 
 
-def family_words(family: str) -> str:
+def describe_family(family: str) -> str:
     """A family as a reader should see it."""
     if family in DERIVED:
         return (
@@ -180,9 +186,9 @@ def family_words(family: str) -> str:
 
 
 def _own_comparison(
-    operator: OperatorAdapter, draw: InputSet, name: str, got: torch.Tensor
+    operator: OperatorAdapter, input_set: InputSet, name: str, got: torch.Tensor
 ) -> tuple[OutputError, Mismatch | None]:
-    answer = operator.compare(name, draw.inputs, draw.expected[name], got)
+    answer = operator.compare(name, input_set.inputs, input_set.expected[name], got)
     ratio = answer.get("matched_ratio")
     right = bool(answer["ok"])
     error = OutputError(output=name, matched_ratio=ratio, compatible=right, strict=right)

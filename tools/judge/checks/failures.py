@@ -213,7 +213,7 @@ def lost_failure(
         remedy=remedy,
         workload_uuid=case.uuid if case else None,
         axes=case.axes if case else {},
-        excerpt=clean(_own_lines(log)[-EXCERPT_CHARACTERS:]) or None,
+        excerpt=clean(_candidate_lines(log)[-EXCERPT_CHARACTERS:]) or None,
     )
     return status, shielded(failure, case) if case else failure
 
@@ -236,18 +236,18 @@ def mismatch_failure(
         got=mismatch.got,
         mismatched=mismatch.mismatched,
         total=mismatch.total,
-        cluster=mismatch.cluster,
+        cluster=mismatch.pattern,
     )
     return status, shielded(failure, case)
 
 
-def _own_lines(log: str) -> str:
+def _candidate_lines(log: str) -> str:
     """A log without the frames of our own process, which every crash ends in."""
     ours = ("tools/candidate/", "<frozen runpy>", "Extension modules:")
     return "\n".join(line for line in log.splitlines() if not any(o in line for o in ours))
 
 
-HELD_OUT_WORDS = {
+HELD_OUT_MESSAGES = {
     Stage.CORRECTNESS: "A held-out workload gave a wrong result",
     Stage.INTEGRITY: "An integrity check failed on a held-out workload",
     Stage.COMPILE: "A kernel did not compile for a held-out workload",
@@ -259,7 +259,7 @@ def shielded(failure: Failure, case: Case) -> Failure:
     """The failure as an agent may see it: without the case when that is held out."""
     if not case.held_out:
         return failure
-    words = HELD_OUT_WORDS.get(failure.stage, "A held-out workload failed")
+    words = HELD_OUT_MESSAGES.get(failure.stage, "A held-out workload failed")
     return Failure(
         stage=failure.stage,
         kind=failure.kind,
@@ -275,7 +275,7 @@ def shielded_finding(finding: Finding, case: Case) -> Finding:
     """The finding as an agent may see it; where a stray write lies could spell a held-out size."""
     if not case.held_out:
         return finding
-    message = f"{HELD_OUT_WORDS[Stage.INTEGRITY]}. Which one is not shown."
+    message = f"{HELD_OUT_MESSAGES[Stage.INTEGRITY]}. Which one is not shown."
     return finding.model_copy(update={"message": message, "evidence": {}})
 
 

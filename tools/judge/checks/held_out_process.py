@@ -28,21 +28,21 @@ class HeldOutProcess:
     """
 
     def __init__(
-        self, exchange: JudgedCall, build: BuildRequest, cases: Sequence[Case], timeout_s: float
+        self, judged_call: JudgedCall, build: BuildRequest, cases: Sequence[Case], timeout_s: float
     ) -> None:
-        self.exchange = exchange
+        self.judged_call = judged_call
         self._timeout_s = timeout_s
-        exchange.session.ask(build)
-        exchange.begin_map(list(cases))
+        judged_call.session.ask(build)
+        judged_call.begin_map(list(cases))
 
     def ready(self, first: CandidateSession) -> ProcessLost | CandidateFault | None:
         """Waits until it can be called, and lays there what the first process has compiled."""
-        built = self.exchange.session.answer(Built, self._timeout_s)
-        lost = self.exchange.mapped()
+        built = self.judged_call.session.answer(Built, self._timeout_s)
+        lost = self.judged_call.mapped()
         there = getattr(first, "triton_cache", None)
-        here = getattr(self.exchange.session, "triton_cache", None)
+        here = getattr(self.judged_call.session, "triton_cache", None)
         if there is not None and here is not None:
-            triton_cache.carry(there, here)
+            triton_cache.copy_kernels(there, here)
         if isinstance(built, ProcessLost):
             return built
         return built.fault or lost

@@ -79,7 +79,7 @@ def writes_stay_inside(outcome: CallOutcome) -> list[Finding]:
     if not outcome.damage:
         return []
     words = [
-        f"{distance} bytes {side} {_slot_words(slot)}" for slot, side, distance in outcome.damage
+        f"{distance} bytes {side} {_describe_slot(slot)}" for slot, side, distance in outcome.damage
     ]
     return [
         Finding(
@@ -315,7 +315,7 @@ def violation_failure(finding: Finding, case: Case) -> Failure:
     return shielded(failure, case)
 
 
-def _slot_words(slot: str) -> str:
+def _describe_slot(slot: str) -> str:
     role, _, name = slot.partition(":")
     words = {
         "in": "input",

@@ -9,17 +9,16 @@ import random
 import threading
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from ...errors import HarnessError
 from ...messages.candidate import BuildRequest, Built, Compiled, CompiledKernel, CompileRequest
 from ...schema.evaluation import Failure, Stage, StaticCheck, StaticKernel, Status
 from ...schema.flashinfer_trace import Solution
 from ..calls.judged_call import CallOptions, JudgedCall
-from ..operators.input_draws import InputSet
+from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import OperatorAdapter
 from ..processes.candidate_process import ProcessSession, request
 from ..processes.context import JudgeContext
+from ..processes.device import HOST
 from ..processes.lost import ProcessLost, clean
 from ..processes.progress import Cancellation
 from .failures import build_failure, lost_failure
@@ -44,7 +43,7 @@ class StaticChecker:
 
     def __init__(
         self,
-        room: JudgeContext,
+        context: JudgeContext,
         operator: OperatorAdapter,
         solution: Solution,
         build: BuildRequest,
@@ -52,7 +51,7 @@ class StaticChecker:
         timeout_s: float,
         cancellation: Cancellation,
     ) -> None:
-        self._room = room
+        self._context = context
         self._operator = operator
         self._build = build
         self._python = solution.spec.language.value == "python"
@@ -66,13 +65,13 @@ class StaticChecker:
         self.fault: HarnessError | None = None
         """What of ours prevented the check."""
 
-    def start(self, draw: InputSet) -> None:
+    def start(self, input_set: InputSet) -> None:
         """Begins; the draw says with what arguments kernels are specialised."""
         if self._python:
             self.check = StaticCheck(status="unavailable", reason=PYTHON_REASON)
             return
-        self._room.start_compiler()
-        self._thread = threading.Thread(target=self._run, args=[draw], daemon=True)
+        self._context.start_compiler()
+        self._thread = threading.Thread(target=self._run, args=[input_set], daemon=True)
         self._thread.start()
 
     def wait(self, seconds: float) -> StaticCheck:
@@ -88,43 +87,45 @@ class StaticChecker:
         if self._session is not None:
             self._session.close()
 
-    def _run(self, draw: InputSet) -> None:
+    def _run(self, input_set: InputSet) -> None:
         try:
-            self._session = self._room.spawn_compiler()
+            self._session = self._context.spawn_compiler()
             self._cancellation.watch(self._session)
-            exchange = JudgedCall(
-                self._session, self._operator.definition, torch.device("cpu"), random.Random()
+            judged_call = JudgedCall(
+                self._session, self._operator.definition, HOST, random.Random()
             )
             try:
-                self.check = self._compiled(exchange, draw)
+                self.check = self._compiled(judged_call, input_set)
             finally:
-                exchange.close()
+                judged_call.close()
         except HarnessError as error:
             self.fault = error
             self.check = StaticCheck(status="unavailable", reason=str(error)[:400])
 
-    def _compiled(self, exchange: JudgedCall, draw: InputSet) -> StaticCheck:
-        built = request(exchange.session, self._build, Built, self._timeout_s)
+    def _compiled(self, judged_call: JudgedCall, input_set: InputSet) -> StaticCheck:
+        built = request(judged_call.session, self._build, Built, self._timeout_s)
         if isinstance(built, ProcessLost):
-            return self._lost(exchange, built)
+            return self._lost(judged_call, built)
         if built.fault is not None:
             if built.fault.kind == "toolchain":
                 return StaticCheck(status="unavailable", reason=clean(built.fault.message))
             self.failure = build_failure(built.fault)
             return StaticCheck(status="failed", reason=clean(built.fault.message, 600))
-        lost = exchange.map([draw.case])
+        lost = judged_call.map([input_set.case])
         if lost is not None:
-            return self._lost(exchange, lost)
-        call = exchange.request_for(draw, exchange.placed(draw), CallOptions(late=False))
+            return self._lost(judged_call, lost)
+        call = judged_call.request_for(
+            input_set, judged_call.placed(input_set), CallOptions(late=False)
+        )
         message = CompileRequest(
             targets=self._targets, arguments=call.arguments, outputs=call.outputs
         )
-        compiled = request(exchange.session, message, Compiled, self._timeout_s)
+        compiled = request(judged_call.session, message, Compiled, self._timeout_s)
         if isinstance(compiled, ProcessLost):
-            return self._lost(exchange, compiled)
-        return self._told(compiled)
+            return self._lost(judged_call, compiled)
+        return self._check_of(compiled)
 
-    def _told(self, compiled: Compiled) -> StaticCheck:
+    def _check_of(self, compiled: Compiled) -> StaticCheck:
         if compiled.fault is not None and compiled.fault.kind in ("toolchain", "out_of_order"):
             return StaticCheck(status="unavailable", reason=clean(compiled.fault.message, 600))
         failures = {target: clean(text) for target, text in sorted_targets(compiled.failures)}
@@ -141,8 +142,8 @@ class StaticChecker:
             failures=failures,
         )
 
-    def _lost(self, exchange: JudgedCall, lost: ProcessLost) -> StaticCheck:
-        self.failure = lost_failure(lost, Stage.COMPILE, None, exchange.session.log())
+    def _lost(self, judged_call: JudgedCall, lost: ProcessLost) -> StaticCheck:
+        self.failure = lost_failure(lost, Stage.COMPILE, None, judged_call.session.log())
         return StaticCheck(status="failed", reason=lost.detail)
 
 

@@ -16,12 +16,12 @@ from ...messages.candidate import CandidateFault
 from ...messages.judge import Checks
 from ...schema.evaluation import Failure, Finding, OutputError, Stage, Status
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall, has_outputs
-from ..operators.input_draws import DERIVED, InputGenerator, InputSet, pick_families
+from ..operators.input_sets import DERIVED, InputGenerator, InputSet, pick_families
 from ..operators.operator_adapter import Case
 from ..processes.lost import ProcessLost
 from ..processes.progress import Cancellation, Reporter
 from . import integrity
-from .call_verdict import CallVerdict, judge, merged
+from .call_verdict import CallVerdict, judge_call, merged
 from .failures import call_failure, lost_failure, shielded_finding
 from .held_out_process import HeldOutProcess
 from .time_budget import Estimate, TimeBudget
@@ -66,23 +66,23 @@ class Checking:
 
     def __init__(
         self,
-        exchange: JudgedCall,
-        drawer: InputGenerator,
+        judged_call: JudgedCall,
+        generator: InputGenerator,
         checks: Checks,
-        pace: TimeBudget,
+        time_budget: TimeBudget,
         reporter: Reporter,
         cancellation: Cancellation,
         rng: random.Random,
     ) -> None:
-        self._exchange = exchange
-        self._drawer = drawer
-        self._operator = drawer.operator
+        self._judged_call = judged_call
+        self._generator = generator
+        self._operator = generator.operator
         self._checks = checks
-        self._pace = pace
+        self._time_budget = time_budget
         self._reporter = reporter
         self._cancellation = cancellation
         self._rng = rng
-        self._estimate = Estimate(pace.rate)
+        self._estimate = Estimate(time_budget.rate)
         self._poison = rng.randint(0, 1)
         self.records: dict[str, CaseRecord] = {}
         self.findings: list[Finding] = []
@@ -98,7 +98,7 @@ class Checking:
         self,
         cases: Sequence[Case],
         held_out: Sequence[Case] = (),
-        apart: HeldOutProcess | None = None,
+        held_out_process: HeldOutProcess | None = None,
     ) -> None:
         """Checks all cases, then held-out ones, then determinism; stops at what failed.
 
@@ -109,14 +109,14 @@ class Checking:
         """
         self._checked_cases(cases)
         self.done += ["correctness", "poisoned_outputs", *integrity.AFTER_CALL]
-        if self.failed is None and apart is not None:
-            self._held_out(held_out, apart)
+        if self.failed is None and held_out_process is not None:
+            self._held_out(held_out, held_out_process)
         if self.failed is None and self._checks.correctness_budget:
             self._many_calls(cases)
         if self.failed is None and self._checks.determinism_runs > 1:
             self._determinism(cases)
         if self.failed is None and self._checks.ghost_replay:
-            self._ghost(cases)
+            self._with_kernels_disabled(cases)
 
     @property
     def failed(self) -> CaseRecord | None:
@@ -129,7 +129,7 @@ class Checking:
         return any(record.passed for record in self.records.values())
 
     def _checked_cases(self, cases: Sequence[Case]) -> None:
-        stop_at = self._pace.deadline
+        stop_at = self._time_budget.deadline
         for position, case in enumerate(cases):
             record = self.records[case.uuid] = CaseRecord(case)
             if self.failed is not None and not self._worth_knowing(stop_at):
@@ -140,10 +140,10 @@ class Checking:
             )
             before = self.failed
             if self._affordable(record):
-                if self._drawer.book.recorded(case) is not None:
+                if self._generator.book.recorded(case) is not None:
                     self._check_again(record)
                 else:
-                    self._check(record, first=not self._telling(cases))
+                    self._check(record, first=not self._with_outputs(cases))
             if before is None and self.failed is not None:
                 stop_at = time.monotonic() + AFTER_FAILURE_S
 
@@ -158,83 +158,83 @@ class Checking:
         )
 
     def _affordable(self, record: CaseRecord) -> bool:
-        if not self._pace.interpreted and self._pace.left_s > 0:
+        if not self._time_budget.interpreted and self._time_budget.left_s > 0:
             return True
         needed = self._estimate.seconds(self._work(record.case)) * self._checks.trials
-        if needed <= max(self._pace.left_s, 0.0) and self._pace.left_s > 0:
+        if needed <= max(self._time_budget.left_s, 0.0) and self._time_budget.left_s > 0:
             return True
-        where = "without a GPU" if self._pace.interpreted else "here"
+        where = "without a GPU" if self._time_budget.interpreted else "here"
         self._skip(
             record,
-            f"about {needed:.1f} s would be needed {where}; {max(self._pace.left_s, 0):.1f} s of "
-            "the budget were left",
+            f"about {needed:.1f} s would be needed {where}; "
+            f"{max(self._time_budget.left_s, 0):.1f} s of the budget were left",
         )
         return False
 
     def _check(self, record: CaseRecord, *, first: bool) -> None:
         began = time.monotonic()
-        verdict, outcome, draw = self._fresh(record, self._drawer.draw(record.case))
+        verdict, outcome, input_set = self._fresh(record, self._generator.generate(record.case))
         self._estimate.add(self._work(record.case), time.monotonic() - began)
         record.seconds_per_call = time.monotonic() - began
         for _ in range(self._checks.trials - 1):
             if not verdict.passed:
                 return
-            verdict, outcome, draw = self._fresh(record, self._drawer.draw(record.case))
-        deep = first or not self._pace.interpreted or record.seconds_per_call < DEEP_CALL_S
+            verdict, outcome, input_set = self._fresh(record, self._generator.generate(record.case))
+        deep = first or not self._time_budget.interpreted or record.seconds_per_call < DEEP_CALL_S
         if not verdict.passed or self.failed is not None:
             return
-        if not deep or record.seconds_per_call > self._pace.left_s:
+        if not deep or record.seconds_per_call > self._time_budget.left_s:
             self.not_run["twins_and_families"] = "left out on workloads that are slow without a GPU"
             return
         assert isinstance(outcome, CallOutcome)
         verdict, _, _ = self._call(
-            record, self._drawer.twin(draw), CallOptions(poison=self._poison), outcome
+            record, self._generator.perturbed(input_set), CallOptions(poison=self._poison), outcome
         )
         for family in pick_families(self._operator.families, self._checks.families, self._rng):
             if verdict.passed:
-                verdict, _, _ = self._fresh(record, self._drawer.draw(record.case, family))
+                verdict, _, _ = self._fresh(record, self._generator.generate(record.case, family))
 
     def _check_again(self, record: CaseRecord) -> None:
         """Every recorded draw of the case in its order, those of its timed calls included."""
         base, at = None, None
         while record.failure is None:
-            family = self._drawer.book.recorded(record.case)
+            family = self._generator.book.recorded(record.case)
             if family is None:
                 return
-            if self._pace.left_s <= 0:
+            if self._time_budget.left_s <= 0:
                 self.not_run["replay"] = "the budget of time ended before the last recorded draw"
                 return
             if base is not None and family in DERIVED:
-                draw = self._drawer.derived(base, family)
-                self._call(record, draw, CallOptions(poison=self._poison), at)
+                input_set = self._generator.derived(base, family)
+                self._call(record, input_set, CallOptions(poison=self._poison), at)
             else:
-                base = self._drawer.draw(record.case, family)
+                base = self._generator.generate(record.case, family)
                 _, outcome, _ = self._fresh(record, base)
                 at = outcome if isinstance(outcome, CallOutcome) else None
 
     def _fresh(
-        self, record: CaseRecord, draw: InputSet
+        self, record: CaseRecord, input_set: InputSet
     ) -> tuple[CallVerdict, CallOutcome | ProcessLost, InputSet]:
-        return self._call(record, draw, CallOptions(poison=self._poison))
+        return self._call(record, input_set, CallOptions(poison=self._poison))
 
     def _call(
         self,
         record: CaseRecord,
-        draw: InputSet,
+        input_set: InputSet,
         options: CallOptions,
         at: CallOutcome | None = None,
-        exchange: JudgedCall | None = None,
+        judged_call: JudgedCall | None = None,
     ) -> tuple[CallVerdict, CallOutcome | ProcessLost, InputSet]:
-        exchange = exchange or self._exchange
+        judged_call = judged_call or self._judged_call
         self._cancellation.check()
         self._poison ^= 1
-        timed = CallOptions(**{**vars(options), "timeout_s": self._pace.call_timeout_s})
-        outcome = exchange.call(draw, timed, at.layout if at else None)
+        timed = CallOptions(**{**vars(options), "timeout_s": self._time_budget.call_timeout_s})
+        outcome = judged_call.call(input_set, timed, at.layout if at else None)
         self._cancellation.check()
-        log = exchange.session.log() if isinstance(outcome, ProcessLost) else ""
-        verdict = judge(self._operator, draw, outcome, log)
+        log = judged_call.session.log() if isinstance(outcome, ProcessLost) else ""
+        verdict = judge_call(self._operator, input_set, outcome, log)
         self._note(record, verdict)
-        return verdict, outcome, draw
+        return verdict, outcome, input_set
 
     def _note(self, record: CaseRecord, verdict: CallVerdict) -> None:
         record.calls += 1
@@ -245,8 +245,8 @@ class Checking:
         if record.failure is None:
             record.status, record.failure = verdict.status, verdict.failure
 
-    def _held_out(self, cases: Sequence[Case], apart: HeldOutProcess) -> None:
-        fault = apart.ready(self._exchange.session)
+    def _held_out(self, cases: Sequence[Case], held_out_process: HeldOutProcess) -> None:
+        fault = held_out_process.ready(self._judged_call.session)
         self._cancellation.check()
         if fault is not None:
             self.records[cases[0].uuid] = _not_ready(fault, cases[0])
@@ -264,7 +264,10 @@ class Checking:
                 break
             options = CallOptions(poison=self._poison)
             verdict, _, _ = self._call(
-                record, self._drawer.draw(case), options, exchange=apart.exchange
+                record,
+                self._generator.generate(case),
+                options,
+                judged_call=held_out_process.judged_call,
             )
             if not verdict.passed:
                 self.records[case.uuid] = record
@@ -273,27 +276,27 @@ class Checking:
 
     def _many_calls(self, cases: Sequence[Case]) -> None:
         """Random families and workloads until the budget of checked calls is used up."""
-        passed = self._telling(cases)
+        passed = self._with_outputs(cases)
         calls = sum(record.calls for record in self.records.values())
         while passed and calls < self._checks.correctness_budget and self.failed is None:
             record = self._rng.choice(passed)
-            if self._pace.left_s < 2 * record.seconds_per_call:
+            if self._time_budget.left_s < 2 * record.seconds_per_call:
                 self.not_run["many_calls"] = f"the budget of time ended after {calls} calls"
                 break
             self._reporter.step(Stage.CORRECTNESS, f"checked {calls} calls")
             family = self._rng.choice(self._operator.families)
-            self._fresh(record, self._drawer.draw(record.case, family))
+            self._fresh(record, self._generator.generate(record.case, family))
             calls += 1
         self.done.append("many_calls")
 
     def _determinism(self, cases: Sequence[Case]) -> None:
         """The same inputs at other addresses, poison, stream and company."""
-        passed = self._telling(cases)
-        ends = passed[:1] if self._pace.interpreted else [*passed[:1], *passed[-1:]]
+        passed = self._with_outputs(cases)
+        ends = passed[:1] if self._time_budget.interpreted else [*passed[:1], *passed[-1:]]
         chosen = {record.case.uuid: record for record in ends}
         grades: list[str] = []
         for record in chosen.values():
-            if record.seconds_per_call * self._checks.determinism_runs > self._pace.left_s:
+            if record.seconds_per_call * self._checks.determinism_runs > self._time_budget.left_s:
                 self.not_run["determinism"] = "the budget of time was used up"
                 continue
             self._reporter.step(Stage.INTEGRITY, "repeating a call under other conditions")
@@ -303,11 +306,11 @@ class Checking:
             self.done.append("determinism")
 
     def _repeated(self, record: CaseRecord) -> str:
-        draw = self._drawer.draw(record.case)
+        input_set = self._generator.generate(record.case)
         kept: list[CallOutcome] = []
         for run in range(self._checks.determinism_runs):
             options = CallOptions(stream="side" if run % 4 == 1 else "default", noise=run % 4 == 2)
-            verdict, outcome, _ = self._call(record, draw, options)
+            verdict, outcome, _ = self._call(record, input_set, options)
             if isinstance(outcome, ProcessLost) or not verdict.passed:
                 if kept and verdict.status is Status.INCORRECT_NUMERICAL:
                     _call_it_flaky(record, run + 1)
@@ -317,14 +320,16 @@ class Checking:
         alike = all(integrity.same_outputs(kept[0], other) for other in kept[1:])
         return "bitwise" if alike else "within_tolerance"
 
-    def _ghost(self, cases: Sequence[Case]) -> None:
-        record = next(iter(self._telling(cases)), None)
+    def _with_kernels_disabled(self, cases: Sequence[Case]) -> None:
+        record = next(iter(self._with_outputs(cases)), None)
         if record is None:
             return
-        draw = self._drawer.draw(record.case)
+        input_set = self._generator.generate(record.case)
         self._cancellation.check()
-        options = CallOptions(ghost=True, timeout_s=self._pace.call_timeout_s, poison=self._poison)
-        outcome = self._exchange.call(draw, options)
+        options = CallOptions(
+            disable_kernels=True, timeout_s=self._time_budget.call_timeout_s, poison=self._poison
+        )
+        outcome = self._judged_call.call(input_set, options)
         if isinstance(outcome, ProcessLost):
             self.not_run["ghost_replay"] = "the candidate's process ended with its kernels disabled"
             self.lost_process = True
@@ -334,7 +339,7 @@ class Checking:
             self.not_run["ghost_replay"] = fault.message
             self.launched_nothing = True
             return
-        right = fault is None and judge(self._operator, draw, outcome).passed
+        right = fault is None and judge_call(self._operator, input_set, outcome).passed
         findings = integrity.own_kernels_do_the_work(right)
         self.findings += findings
         if findings:
@@ -342,7 +347,7 @@ class Checking:
             record.failure = integrity.violation_failure(findings[0], record.case)
         self.done.append("ghost_replay")
 
-    def _telling(self, cases: Sequence[Case]) -> list[CaseRecord]:
+    def _with_outputs(self, cases: Sequence[Case]) -> list[CaseRecord]:
         """Cases that passed and have outputs at all."""
         definition = self._operator.definition
         records = [self.records[c.uuid] for c in cases if c.uuid in self.records]

@@ -1,13 +1,17 @@
-"""Does one output agree with what the inputs must give?
+"""Compares one output of a candidate with the oracle's.
 
-Pure: tensors in, numbers and at most one `Mismatch` out. Two criteria are computed. The compatible
-one is FlashInfer-Trace's (an element fails when its absolute *and* its relative error are too
-large). The strict one decides: the error against a higher-precision oracle may be at most a few
-times that of a trusted implementation in the declared precision, overall, in the worst row and at
-the worst element; it therefore scales with the data, so that an output whose values are small
-cannot be passed with zeros. NaN and the infinities must match element by element, class by class.
+Pure: tensors in, error statistics and at most one `Mismatch` out. Two criteria are computed:
 
-It knows nothing of where tensors come from, and cannot tell an unlucky oracle from a wrong kernel.
+compatible  FlashInfer-Trace's: an element fails when its absolute and its relative error are both
+            too large, and a stated share of the elements must not fail.
+strict      Decides. The error against an oracle of higher precision may be at most a few times that
+            of a trusted implementation in the declared precision: in root mean square, in the worst
+            row and at the worst element. It scales with the data, so zeros do not pass for small
+            values. TorchDynamo's accuracy check (`torch._dynamo.utils.same`) compares root mean
+            squares against a float64 reference in the same way.
+
+NaN and the infinities must stand at the same elements in both. An oracle that is wrong makes right
+kernels fail: nothing here can tell the two apart.
 """
 
 from __future__ import annotations
@@ -22,18 +26,18 @@ from ...schema.evaluation import OutputError
 from .mismatch import Mismatch, mismatch_of, shape_mismatch
 
 REL_EPSILON = 1e-8
-ROW_FLOOR = 1e-3
-"""A row counts as at least this share of the output's rms, so that no empty row divides by zero."""
-ZERO_FLOOR = 1e-6
-"""Largest absolute value that may stand where the oracle is zero everywhere."""
-GENERIC_FLOORS = {
+ROW_MINIMUM = 1e-3
+"""Least rms of a row, as a share of the output's: a row of zeros is not divided by."""
+ZERO_TOLERANCE = 1e-6
+"""Largest absolute error where the oracle is zero everywhere."""
+DTYPE_MINIMA = {
     torch.float64: (1e-6, 1e-5),
     torch.float32: (1e-4, 1e-3),
     torch.float16: (4e-3, 4e-2),
     torch.bfloat16: (1.6e-2, 1.6e-1),
 }
-"""rms and worst-element floors by declared dtype, where an operator states none."""
-LOW_PRECISION_FLOORS = (0.12, 1.0)
+"""Least bounds on rms and worst element by declared dtype, where an operator states none."""
+LOW_PRECISION_MINIMA = (0.12, 1.0)
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class ToleranceLimits:
     Args:
         atol, rtol, required_matched_ratio: FlashInfer-Trace's criterion.
         rms_factor, max_factor: times the trusted implementation's error.
-        rms_floor, max_floor: least limits, relative to the oracle's rms; None: by dtype.
+        rms_minimum, max_minimum: least bounds, relative to the oracle's rms; None: by dtype.
     """
 
     atol: float = 1e-2
@@ -51,15 +55,15 @@ class ToleranceLimits:
     required_matched_ratio: float = 1.0
     rms_factor: float = 2.0
     max_factor: float = 4.0
-    rms_floor: float | None = None
-    max_floor: float | None = None
+    rms_minimum: float | None = None
+    max_minimum: float | None = None
 
-    def floors(self, dtype: torch.dtype) -> tuple[float, float]:
-        """The least limits on rms and worst element for an output declared as `dtype`."""
-        rms, largest = GENERIC_FLOORS.get(dtype, LOW_PRECISION_FLOORS)
+    def minima(self, dtype: torch.dtype) -> tuple[float, float]:
+        """The least bounds on rms and worst element for an output declared as `dtype`."""
+        rms, largest = DTYPE_MINIMA.get(dtype, LOW_PRECISION_MINIMA)
         return (
-            rms if self.rms_floor is None else self.rms_floor,
-            largest if self.max_floor is None else self.max_floor,
+            rms if self.rms_minimum is None else self.rms_minimum,
+            largest if self.max_minimum is None else self.max_minimum,
         )
 
 
@@ -73,6 +77,25 @@ class Spread:
     worst_row: float
     max_scaled: float
     scale: float
+
+
+@dataclass(frozen=True)
+class StrictBounds:
+    """The strict criterion: the largest errors of an output that is right.
+
+    Args:
+        rms: root mean square of the error, over the oracle's.
+        element: largest absolute error, over the oracle's root mean square.
+        row: root mean square of a row's error, over that of the oracle's row.
+    """
+
+    rms: float
+    element: float
+    row: float
+
+    def admit(self, rms: float, element: float, row: float) -> bool:
+        """Whether errors lie within the bounds; NaN never does."""
+        return rms <= self.rms and element <= self.element and row <= self.row
 
 
 def check_output(
@@ -90,19 +113,19 @@ def check_output(
     """Compares one output with the oracle's.
 
     Args:
-        name: the output's name, for the words.
-        got: what the candidate wrote, in the declared dtype.
+        name: the output's, for messages.
+        got: the candidate's output, in the declared dtype.
         expected: the oracle's output: the same shape, the same or a higher precision.
-        trusted: the trusted implementation's output in the declared dtype; None: floors alone.
+        trusted: the trusted implementation's output in the declared dtype; None: minima alone.
         limits: how far apart they may be.
         poison: bit pattern the output held before the call, as an unsigned integer.
         axis_names: names of the output's axes, to say where mismatches lie.
-        published: whether the published criterion decides too, as it does on the inputs that it was
-            made for; its absolute bound fits no others.
+        published: whether the compatible criterion decides too. It does on typical inputs only:
+            its absolute bound was chosen for their magnitude.
         constants: sizes of axes and values of scalars by name, which may explain a wrong factor.
 
     Returns:
-        The errors, and a mismatch when the output does not agree.
+        The errors, and a mismatch when the output is wrong.
     """
     if got.shape != expected.shape:
         return OutputError(output=name, compatible=False, strict=False), shape_mismatch(
@@ -122,12 +145,15 @@ def check_output(
         worst_row_relative=found.spread.worst_row,
         max_scaled=found.spread.max_scaled,
         trusted_rms_relative=found.base.rms_relative if found.base else None,
-        limit_rms_relative=found.bounds[0],
-        limit_max_scaled=found.bounds[1],
+        limit_rms_relative=found.bounds.rms,
+        limit_max_scaled=found.bounds.element,
         compatible=found.ratio >= limits.required_matched_ratio,
-        strict=not found.classes and _within(found.spread, found.base, found.bounds, limits),
+        strict=not found.classes
+        and found.bounds.admit(
+            found.spread.rms_relative, found.spread.max_scaled, found.spread.worst_row
+        ),
     )
-    # Where even the trusted implementation misses the published criterion, it decides nothing.
+    # The compatible criterion is ignored where the trusted implementation does not meet it.
     decides = published and found.attainable >= limits.required_matched_ratio
     if error.strict and (error.compatible or not decides):
         return error, None
@@ -138,7 +164,7 @@ def check_output(
 
 @dataclass(frozen=True)
 class _Compared:
-    """One output held against the oracle: masks on the device, figures on the host."""
+    """Masks of wrong elements (on the device) and error statistics (on the host) of one output."""
 
     ours: torch.Tensor
     oracle: torch.Tensor
@@ -147,13 +173,13 @@ class _Compared:
     failing: torch.Tensor
     spread: Spread
     base: Spread | None
-    bounds: tuple[float, float]
+    bounds: StrictBounds
     classes: int
     ratio: float
     attainable: float
 
     def bad(self) -> torch.Tensor:
-        """The elements to show for a mismatch."""
+        """bool, the shape of the output: the elements that a mismatch reports."""
         far = _far(self.ours, self.oracle, self.spread, self.bounds)
         bad = self.wrong_class | (self.finite & far)
         if bool(bad.any()):
@@ -168,8 +194,8 @@ class _Compared:
 def _compare(
     got: torch.Tensor, expected: torch.Tensor, trusted: torch.Tensor | None, limits: ToleranceLimits
 ) -> _Compared:
-    """Takes every figure with one wait for the device, since each call is held up by them."""
-    # Limits are 1e-6 of the output's rms at their tightest: single precision tells errors well.
+    """Computes all error statistics with a single synchronisation."""
+    # The tightest bounds are 1e-6 of the rms, which single precision resolves.
     work = torch.float64 if got.dtype == torch.float64 else torch.float32
     ours, oracle = got.to(work), expected.to(work)
     declared = expected.to(got.dtype).to(work)
@@ -194,7 +220,7 @@ def _compare(
         failing=failing,
         spread=spread,
         base=base,
-        bounds=bounds_of(base, limits, got.dtype),
+        bounds=strict_bounds(base, limits, got.dtype),
         classes=int(numbers[5]),
         ratio=1.0 - numbers[6] / got.numel(),
         attainable=1.0 - missed_share,
@@ -202,7 +228,7 @@ def _compare(
 
 
 def _class_mismatch(ours: torch.Tensor, oracle: torch.Tensor) -> torch.Tensor:
-    """Where one is NaN and the other not, or either is infinite and the other not the same."""
+    """bool: exactly one is NaN, or one is infinite and the other is not the same infinity."""
     nan = torch.isnan(ours) != torch.isnan(oracle)
     infinite = torch.isinf(ours) | torch.isinf(oracle)
     both_nan = torch.isnan(ours) & torch.isnan(oracle)
@@ -210,19 +236,19 @@ def _class_mismatch(ours: torch.Tensor, oracle: torch.Tensor) -> torch.Tensor:
 
 
 def _outside(ours: torch.Tensor, oracle: torch.Tensor, limits: ToleranceLimits) -> torch.Tensor:
-    """FlashInfer-Trace's criterion: absolute and relative error both too large."""
+    """bool: absolute and relative error are both too large (FlashInfer-Trace's criterion)."""
     absolute = (ours - oracle).abs()
     return (absolute > limits.atol) & (absolute > limits.rtol * (oracle.abs() + REL_EPSILON))
 
 
 def spread_of(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
-    """What `read_spread` reads, on the device: five doubles, without waiting for any of them."""
+    """Error statistics as five doubles on the device, to be read by `read_spread`."""
     zero = torch.zeros((), dtype=oracle.dtype, device=oracle.device)
     absolute = torch.where(finite, (ours - oracle).abs(), zero)
     magnitude = torch.where(finite, oracle.abs(), zero)
     counted = finite.sum().clamp_min(1).double()
     scale = norm_of(magnitude) / counted.sqrt()
-    row = rows_of(absolute) / (rows_of(magnitude) + ROW_FLOOR * scale).clamp_min(1e-300)
+    row = rows_of(absolute) / (rows_of(magnitude) + ROW_MINIMUM * scale).clamp_min(1e-300)
     return torch.stack(
         [
             absolute.max().double(),
@@ -235,7 +261,7 @@ def spread_of(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) ->
 
 
 def read_spread(numbers: Sequence[float]) -> Spread:
-    """The figures of `spread_of`, once they are on the host."""
+    """The statistics of `spread_of`, once copied to the host."""
     largest, relative, rms, row, scale = numbers
     return Spread(
         max_absolute=largest,
@@ -248,7 +274,7 @@ def read_spread(numbers: Sequence[float]) -> Spread:
 
 
 def norm_of(values: torch.Tensor) -> torch.Tensor:
-    """Euclidean norm in double precision, in which no square of a single overflows."""
+    """Euclidean norm in double precision: squares of single-precision values cannot overflow."""
     return torch.linalg.vector_norm(values.flatten(), dtype=torch.float64)
 
 
@@ -261,47 +287,34 @@ def rows_of(values: torch.Tensor) -> torch.Tensor:
 def _ratio(error: float, scale: float) -> float:
     if scale > 0:
         return error / scale
-    return 0.0 if error <= ZERO_FLOOR else math.inf
+    return 0.0 if error <= ZERO_TOLERANCE else math.inf
 
 
-def bounds_of(
-    base: Spread | None, limits: ToleranceLimits, dtype: torch.dtype
-) -> tuple[float, float]:
-    rms_floor, max_floor = limits.floors(dtype)
-    if base is None or not math.isfinite(base.rms_relative + base.max_scaled):
-        return rms_floor, max_floor
-    return (
-        max(limits.rms_factor * base.rms_relative, rms_floor),
-        max(limits.max_factor * base.max_scaled, max_floor),
-    )
+def strict_bounds(base: Spread | None, limits: ToleranceLimits, dtype: torch.dtype) -> StrictBounds:
+    """The strict criterion for an output declared as `dtype`.
 
-
-def _within(
-    spread: Spread, base: Spread | None, bounds: tuple[float, float], limits: ToleranceLimits
-) -> bool:
-    return (
-        spread.rms_relative <= bounds[0]
-        and spread.max_scaled <= bounds[1]
-        and spread.worst_row <= row_bound_of(base, bounds, limits)
-    )
-
-
-def row_bound_of(
-    base: Spread | None, bounds: tuple[float, float], limits: ToleranceLimits
-) -> float:
-    """The most that the worst row's relative error may be."""
-    if base is None or not math.isfinite(base.worst_row):
-        return bounds[1]
-    return max(bounds[1], limits.max_factor * base.worst_row)
+    Args:
+        base: errors of the trusted implementation; None, or not finite: the minima alone decide.
+        limits: factors on those errors, and minima.
+        dtype: decides the minima where `limits` states none.
+    """
+    rms, element = limits.minima(dtype)
+    if base is not None and math.isfinite(base.rms_relative + base.max_scaled):
+        rms = max(rms, limits.rms_factor * base.rms_relative)
+        element = max(element, limits.max_factor * base.max_scaled)
+    row = element
+    if base is not None and math.isfinite(base.worst_row):
+        row = max(row, limits.max_factor * base.worst_row)
+    return StrictBounds(rms, element, row)
 
 
 def _far(
-    ours: torch.Tensor, oracle: torch.Tensor, spread: Spread, bounds: tuple[float, float]
+    ours: torch.Tensor, oracle: torch.Tensor, spread: Spread, bounds: StrictBounds
 ) -> torch.Tensor:
-    """Elements to show: beyond the worst-element limit, else the ones that make the rms."""
+    """bool: elements beyond the bound on one element, else those that make the rms too large."""
     absolute = (ours - oracle).abs()
-    far = absolute > bounds[1] * spread.scale
-    return far if bool(far.any()) else absolute > 2 * bounds[0] * spread.scale
+    far = absolute > bounds.element * spread.scale
+    return far if bool(far.any()) else absolute > 2 * bounds.rms * spread.scale
 
 
 def _worst(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:

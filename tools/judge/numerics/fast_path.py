@@ -1,8 +1,9 @@
-"""The quick answer for outputs that agree: what is worked out once per draw, then a few passes.
+"""Accepts outputs that are clearly right in a few passes over memory.
 
-Timed calls are all verified, so an honest candidate's wait is spent here. All outputs of a call are
-told to agree from a few figures and one wait for the device; whatever is not plainly right is left
-to `correctness.check_output`, which also says what is wrong with it.
+Every timed call is verified, so most of an evaluation's time would be spent comparing. What depends
+on the expected output alone is computed once per input set; then each call costs a few reductions
+and one synchronisation for all of its outputs. An output that is not accepted here is compared by
+`correctness.check_output`, with the same criterion, which also reports what is wrong.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ import torch
 from ...schema.evaluation import OutputError
 from .correctness import (
     REL_EPSILON,
-    ROW_FLOOR,
+    ROW_MINIMUM,
+    StrictBounds,
     ToleranceLimits,
-    bounds_of,
     norm_of,
     read_spread,
-    row_bound_of,
+    strict_bounds,
 )
 
 
 @dataclass(frozen=True)
 class ExpectedOutput:
-    """What one output of a draw must be.
+    """What one output must be for one input set.
 
     Args:
         expected: the oracle's output.
@@ -43,50 +44,47 @@ class ExpectedOutput:
 
 
 @dataclass(frozen=True)
-class Expectation:
-    """One output of one draw: the oracle's values in single precision, and limits from them.
+class PreparedOutput:
+    """An expected output with what comparing with it needs, computed once.
 
     Args:
-        exact: the oracle's values.
-        allowed: largest absolute error of each element by the published criterion.
-        rows: what each row's error norm is divided by.
+        exact: the oracle's values, in single precision.
+        allowed: largest absolute error of each element by the compatible criterion.
+        rows: what the norm of each row's error is divided by.
         scale: root mean square of the oracle's values.
+        bounds: the strict criterion.
+        trusted_rms: relative rms error of the trusted implementation.
+        limits: how far apart outputs may be.
     """
 
     exact: torch.Tensor
     allowed: torch.Tensor
     rows: torch.Tensor
     scale: float
-    bounds: tuple[float, float]
-    row_bound: float
+    bounds: StrictBounds
     trusted_rms: float | None
     limits: ToleranceLimits
 
 
-def expectations(wanted: Mapping[str, ExpectedOutput]) -> dict[str, Expectation | None]:
-    """Prepares the outputs of one draw; None for those to which the quick way does not apply."""
-    drafts = {name: _draft(one) for name, one in wanted.items() if _applies(one)}
+def prepare_outputs(expected: Mapping[str, ExpectedOutput]) -> dict[str, PreparedOutput | None]:
+    """Prepares the expected outputs of one input set; None where the fast path does not apply."""
+    drafts = {name: _draft(output) for name, output in expected.items() if _applies(output)}
     numbers = _read([draft.figures for draft in drafts.values()])
     found = {
-        name: _finished(wanted[name], draft, read)
+        name: _prepared(expected[name], draft, read)
         for (name, draft), read in zip(drafts.items(), numbers, strict=True)
     }
-    return {name: found.get(name) for name in wanted}
+    return {name: found.get(name) for name in expected}
 
 
-def agreements(
-    got: Mapping[str, torch.Tensor], known: Mapping[str, Expectation]
+def accepted_outputs(
+    got: Mapping[str, torch.Tensor], prepared: Mapping[str, PreparedOutput]
 ) -> dict[str, OutputError | None]:
-    """The errors of outputs that are plainly right; None for those that need a closer look.
-
-    Args:
-        got: the outputs of one call.
-        known: what is known of each.
-    """
-    comparable = [name for name in got if got[name].shape == known[name].exact.shape]
-    numbers = _read([_errors(got[name], known[name]) for name in comparable])
+    """The errors of the outputs of one call that are right; None for those not accepted here."""
+    comparable = [name for name in got if got[name].shape == prepared[name].exact.shape]
+    numbers = _read([_errors(got[name], prepared[name]) for name in comparable])
     found = {
-        name: _agreement(name, got[name].numel(), known[name], read)
+        name: _accepted(name, got[name].numel(), prepared[name], read)
         for name, read in zip(comparable, numbers, strict=True)
     }
     return {name: found.get(name) for name in got}
@@ -94,85 +92,77 @@ def agreements(
 
 @dataclass(frozen=True)
 class _Draft:
-    """An expectation whose figures are still on the device."""
+    """A prepared output whose statistics are still on the device."""
 
     exact: torch.Tensor
     rows: torch.Tensor
     figures: torch.Tensor
 
 
-def _applies(wanted: ExpectedOutput) -> bool:
-    dtype = wanted.dtype
-    return dtype.is_floating_point and dtype != torch.float64 and bool(wanted.expected.numel())
+def _applies(output: ExpectedOutput) -> bool:
+    dtype = output.dtype
+    return dtype.is_floating_point and dtype != torch.float64 and bool(output.expected.numel())
 
 
-def _draft(wanted: ExpectedOutput) -> _Draft:
-    exact = wanted.expected.to(torch.float32)
+def _draft(output: ExpectedOutput) -> _Draft:
+    exact = output.expected.to(torch.float32)
     lengths = _row_norms(exact)
     scale = norm_of(lengths) / math.sqrt(exact.numel())
     width = _width(exact)
-    rows = (lengths + (ROW_FLOOR * math.sqrt(width)) * scale).clamp_min_(1e-300)
-    if wanted.trusted is None:
+    rows = (lengths + (ROW_MINIMUM * math.sqrt(width)) * scale).clamp_min_(1e-300)
+    if output.trusted is None:
         return _Draft(exact, rows, torch.stack([torch.zeros_like(scale)] * 3 + [scale]))
-    error = (wanted.trusted.to(torch.float32) - exact).abs_()
+    error = (output.trusted.to(torch.float32) - exact).abs_()
     figures = _figures(error, rows) + [scale]
     return _Draft(exact, rows, torch.stack(figures))
 
 
-def _finished(
-    wanted: ExpectedOutput, draft: _Draft, numbers: Sequence[float]
-) -> Expectation | None:
+def _prepared(
+    output: ExpectedOutput, draft: _Draft, numbers: Sequence[float]
+) -> PreparedOutput | None:
     largest, length, row, scale = numbers
     rms = length / math.sqrt(draft.exact.numel())
     # An infinity or a NaN anywhere in the oracle makes its norm, the scale, one too.
     if not scale or not math.isfinite(sum(numbers)):
         return None
-    base = read_spread([largest, 0.0, rms, row, scale]) if wanted.trusted is not None else None
-    limits = wanted.limits
-    bounds = bounds_of(base, limits, wanted.dtype)
-    allowed = draft.exact.abs().add_(REL_EPSILON).mul_(limits.rtol).clamp_min_(limits.atol)
-    return Expectation(
+    base = read_spread([largest, 0.0, rms, row, scale]) if output.trusted is not None else None
+    limits = output.limits
+    return PreparedOutput(
         exact=draft.exact,
-        allowed=allowed,
+        allowed=draft.exact.abs().add_(REL_EPSILON).mul_(limits.rtol).clamp_min_(limits.atol),
         rows=draft.rows,
         scale=scale,
-        bounds=bounds,
-        row_bound=row_bound_of(base, bounds, limits),
+        bounds=strict_bounds(base, limits, output.dtype),
         trusted_rms=base.rms_relative if base else None,
         limits=limits,
     )
 
 
-def _errors(got: torch.Tensor, known: Expectation) -> torch.Tensor:
-    error = (got.to(torch.float32) - known.exact).abs_()
-    missed = (error > known.allowed).sum()
-    return torch.stack([*_figures(error, known.rows), missed.double()])
+def _errors(got: torch.Tensor, prepared: PreparedOutput) -> torch.Tensor:
+    error = (got.to(torch.float32) - prepared.exact).abs_()
+    missed = (error > prepared.allowed).sum()
+    return torch.stack([*_figures(error, prepared.rows), missed.double()])
 
 
-def _agreement(
-    name: str, count: int, known: Expectation, numbers: Sequence[float]
+def _accepted(
+    name: str, count: int, prepared: PreparedOutput, numbers: Sequence[float]
 ) -> OutputError | None:
     largest, length, row, missed = numbers
-    rms = length / math.sqrt(count)
-    # A NaN makes every comparison false, so that nothing non-finite passes here.
-    right = (
-        rms <= known.bounds[0] * known.scale
-        and largest <= known.bounds[1] * known.scale
-        and row <= known.row_bound
-        and missed <= (1 - known.limits.required_matched_ratio) * count
-    )
-    if not right:
+    rms, element = length / math.sqrt(count) / prepared.scale, largest / prepared.scale
+    most_missed = (1 - prepared.limits.required_matched_ratio) * count
+    # A NaN makes every comparison false, so nothing non-finite passes here.
+    if not (prepared.bounds.admit(rms, element, row) and missed <= most_missed):
         return None
     return OutputError(
         output=name,
         max_absolute=largest,
         matched_ratio=1.0 - missed / count,
-        rms_relative=rms / known.scale,
+        rms_relative=rms,
         worst_row_relative=row,
-        max_scaled=largest / known.scale,
-        trusted_rms_relative=known.trusted_rms,
-        limit_rms_relative=known.bounds[0],
-        limit_max_scaled=known.bounds[1],
+        max_scaled=element,
+        trusted_rms_relative=prepared.trusted_rms,
+        limit_rms_relative=prepared.bounds.rms,
+        limit_max_scaled=prepared.bounds.element,
     )
 
 
@@ -192,5 +182,5 @@ def _width(values: torch.Tensor) -> int:
 
 
 def _read(figures: Sequence[torch.Tensor]) -> list[list[float]]:
-    """Every row of figures, with one wait for the device."""
+    """The statistics on the host, with one synchronisation."""
     return torch.stack(list(figures)).tolist() if figures else []

@@ -27,7 +27,7 @@ class Mismatch:
     got: float | str | None = None
     mismatched: int | None = None
     total: int | None = None
-    cluster: str | None = None
+    pattern: str | None = None
 
 
 def mismatch_of(
@@ -49,21 +49,21 @@ def mismatch_of(
         remedy = "Write every element of every output: check masks, grid size and early returns."
     index = _worst_index(got, expected, bad)
     where = tuple(index)
-    cluster = describe(bad, axis_names)
+    pattern = describe_mask(bad, axis_names)
     reference, value = _word(expected[where]), _word(got[where])
     message = (
-        f"Output {name!r}: {detail}. {count} of {total} elements differ ({cluster}); worst at "
+        f"Output {name!r}: {detail}. {count} of {total} elements differ ({pattern}); worst at "
         f"{index}: expected {_shown(reference)}, got {_shown(value)}."
     )
     if kind == "unwritten_output":
-        message = f"Output {name!r}: {detail} ({cluster}); first at {index}."
+        message = f"Output {name!r}: {detail} ({pattern}); first at {index}."
         value = "never written"
     elif (symptom := recognise(got, expected, bad, axis_names, constants)) is not None:
-        if cluster.startswith(EVERYWHERE):
-            message, cluster = message.replace(f" ({cluster})", ""), symptom.words
+        if pattern.startswith(EVERYWHERE):
+            message, pattern = message.replace(f" ({pattern})", ""), symptom.words
         message += f" Pattern: {symptom.words}."
         remedy = symptom.remedy
-    return Mismatch(kind, message, remedy, index, reference, value, count, total, cluster)
+    return Mismatch(kind, message, remedy, index, reference, value, count, total, pattern)
 
 
 def _worst_index(got: torch.Tensor, expected: torch.Tensor, bad: torch.Tensor) -> list[int]:
@@ -108,7 +108,7 @@ DENSE = 0.6
 """Share of the product of the hit indices that must mismatch to be called a block."""
 
 
-def describe(mask: torch.Tensor, axis_names: Sequence[str] = ()) -> str:
+def describe_mask(mask: torch.Tensor, axis_names: Sequence[str] = ()) -> str:
     """Describes where `mask` is true.
 
     Args:

@@ -67,7 +67,7 @@ def torch_dtype(dtype: DType | str) -> torch.dtype:
     return TORCH_DTYPES[name]
 
 
-def draw_inputs(
+def generate_inputs(
     definition: Definition,
     axes: Mapping[str, int],
     scalars: Mapping[str, Value],
@@ -111,8 +111,7 @@ def _tensor(
         return torch.randint(0, 2, shape, generator=generator, device=device).bool()
     if not dtype.is_floating_point:
         low, high = (-128, 128) if dtype == torch.int8 else (-1024, 1025)
-        drawn = torch.randint(low, high, shape, generator=generator, device=device)
-        return drawn.to(dtype)
+        return torch.randint(low, high, shape, generator=generator, device=device).to(dtype)
     values = _values(shape, generator, device, family)
     if dtype.itemsize == 1:
         values = values.clamp(-2, 2)

@@ -33,7 +33,7 @@ def write_inputs(request: MaterialiseInputs, device: torch.device) -> None:
         Path(request.dataset_root) if request.dataset_root else None,
     )
     case = operator.case(Workload.model_validate(request.workload))
-    inputs = operator.draw(case, request.seed, operator.families[0], device)
+    inputs = operator.make_inputs(case, request.seed, operator.families[0], device)
     tensors = {
         name: value.cpu().contiguous()
         for name, value in inputs.items()

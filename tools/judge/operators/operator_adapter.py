@@ -117,10 +117,10 @@ class OperatorAdapter:
             count: how many.
             like: where held-out cases take their scalars from.
         """
-        draw = getattr(self._inputs, "held_out", None)
-        if draw is None or count == 0:
+        choose = getattr(self._inputs, "held_out", None)
+        if choose is None or count == 0:
             return []
-        cases = [_plain(item) for item in draw(rng, count)]
+        cases = [_plain(item) for item in choose(rng, count)]
         return [
             Case(
                 uuid=f"held-out-{position}",
@@ -132,7 +132,9 @@ class OperatorAdapter:
             for position, item in enumerate(cases)
         ]
 
-    def draw(self, case: Case, seed: int, family: str, device: torch.device) -> dict[str, Value]:
+    def make_inputs(
+        self, case: Case, seed: int, family: str, device: torch.device
+    ) -> dict[str, Value]:
         """Makes one set of inputs, in the definition's order.
 
         Raises:
@@ -141,11 +143,11 @@ class OperatorAdapter:
         generator = torch.Generator(device=device).manual_seed(seed)
         axes = self.definition.axis_values(case.axes)
         if self._inputs is None:
-            drawn = generic.draw_inputs(
+            made = generic.generate_inputs(
                 self.definition, axes, case.scalars, generator, device, family
             )
         else:
-            drawn = self._guarded(
+            made = self._guarded(
                 "generate",
                 lambda module: module.generate(
                     axes,
@@ -157,7 +159,7 @@ class OperatorAdapter:
                 ),
             )
         stored = self._stored(case, device)
-        return self._checked(case, {**drawn, **case.scalars, **stored})
+        return self._checked(case, {**made, **case.scalars, **stored})
 
     def oracle(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
         """The outputs that the inputs must give, in a higher precision."""
@@ -202,8 +204,8 @@ class OperatorAdapter:
             **published,
             rms_factor=strict.rms_factor,
             max_factor=strict.max_factor,
-            rms_floor=strict.rms_floor,
-            max_floor=strict.max_floor,
+            rms_minimum=strict.rms_floor,
+            max_minimum=strict.max_floor,
         )
 
     def compares(self, output: str) -> bool:
@@ -310,13 +312,13 @@ class OperatorAdapter:
                 ) from error
         return stored
 
-    def _checked(self, case: Case, drawn: Mapping[str, Any]) -> dict[str, Value]:
+    def _checked(self, case: Case, made: Mapping[str, Any]) -> dict[str, Value]:
         inputs: dict[str, Value] = {}
         shapes = self.definition.input_shapes(self.definition.axis_values(case.axes))
         for name, shape in shapes.items():
-            if name not in drawn:
+            if name not in made:
                 raise DatasetError(f"No input {name!r} was made", where=self.definition.name)
-            value = drawn[name]
+            value = made[name]
             if shape is None:
                 inputs[name] = value.item() if isinstance(value, torch.Tensor) else value
                 continue

@@ -1,7 +1,7 @@
-"""One candidate process from the judge's side: start it, talk to it, end it.
+"""Starts candidate processes, exchanges messages with them and ends them.
 
-A candidate's answers are untrusted. One that dies, hangs or answers out of turn becomes a
-`ProcessLost`, never an exception: an exception here means that the zygote, which is ours, failed.
+A candidate's answers are untrusted. A process that dies, hangs or answers out of turn gives a
+`ProcessLost`, never an exception: an exception means that the zygote, a process of ours, failed.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from ...messages.sockets import WireClosedError, WireTimeoutError, close_all, re
 from ...settings import candidate_environment
 from . import triton_cache
 from .cleanup import private_folder
-from .lost import ProcessLost, clean, exit_words
+from .lost import ProcessLost, clean, describe_exit
 
 ZYGOTE_TIMEOUT_S = 90.0
 SEND_TIMEOUT_S = 1.0
-"""A candidate has one request at a time to take: there is no room only where it takes none."""
+"""At most one request is in flight, so its socket is full only if the candidate reads nothing."""
 SEND_SOURCES_TIMEOUT_S = 60.0
 PREPARE_TIMEOUT_S = 60.0
 LOG_HEAD = 4_000
@@ -61,7 +61,7 @@ R = TypeVar("R", Prepared, Mapped, Built, Compiled, Called, Collected)
 
 
 class CandidateSession(Protocol):
-    """A candidate that can be asked things; implemented by a process, and by scripts in tests."""
+    """A candidate that takes requests; implemented by a process, and by scripts in tests."""
 
     granted: Sequence[str]
     missing: Sequence[str]
@@ -75,7 +75,7 @@ class CandidateSession(Protocol):
         ...
 
     def log(self) -> str:
-        """What it printed so far, cut."""
+        """Its output so far, shortened."""
         ...
 
     def close(self) -> None:
@@ -83,8 +83,8 @@ class CandidateSession(Protocol):
         ...
 
 
-def _protocol_words(error: WireError) -> str:
-    """What was wrong with a frame; its text may quote the candidate."""
+def _protocol_error(error: WireError) -> str:
+    """What was wrong with a frame, cleaned: it may quote the candidate."""
     return clean(f"It wrote what is no answer to the judge: {error}")
 
 
@@ -95,13 +95,13 @@ def request(
     timeout_s: float,
     fds: Sequence[int] = (),
 ) -> R | ProcessLost:
-    """Asks and waits."""
+    """Sends a request and waits for its answer."""
     session.ask(message, fds)
     return session.answer(kind, timeout_s)
 
 
 class LogPipe:
-    """Drains what a candidate prints and keeps the beginning and the end of it."""
+    """Reads a candidate's output in a thread and keeps its beginning and end."""
 
     def __init__(self) -> None:
         self._read, self.write = os.pipe()
@@ -117,21 +117,21 @@ class LogPipe:
         os.close(self.write)
 
     def text(self) -> str:
-        """What was printed, its middle cut when it is long."""
+        """The output, without its middle when it is long."""
         left_out = self._total - len(self._head) - len(self._tail)
         gap = f"\n… {left_out} bytes cut …\n" if left_out > 0 else ""
         return self._head.decode("utf-8", "replace") + gap + self._tail.decode("utf-8", "replace")
 
     def join(self) -> None:
-        """Waits until every writer is gone."""
+        """Waits until every writer has closed the pipe."""
         self._thread.join(timeout=1.0)
 
     def _drain(self) -> None:
         while part := os.read(self._read, 1 << 16):
             self._total += len(part)
-            room = LOG_HEAD - len(self._head)
-            self._head += part[:room] if room > 0 else b""
-            self._tail += part[max(room, 0) :]
+            left = max(LOG_HEAD - len(self._head), 0)
+            self._head += part[:left]
+            self._tail += part[left:]
             del self._tail[:-LOG_TAIL]
         os.close(self._read)
 
@@ -142,13 +142,13 @@ class ZygoteGoneError(InfrastructureError):
 
 @dataclass(frozen=True)
 class SpawnOptions:
-    """What every candidate of one judge gets.
+    """Options of every candidate process of one judge.
 
     Args:
         cache_dir: finished builds, by content.
-        cuda: whether CUDA must be reachable.
+        cuda: whether the sandbox leaves CUDA reachable.
         memory_bytes: most host memory; None: not limited.
-        triton_seed: Triton's own stubs, compiled by a process of ours.
+        triton_seed: Triton's own driver stubs, compiled by a process of ours.
     """
 
     cache_dir: Path | None
@@ -158,11 +158,11 @@ class SpawnOptions:
 
 
 class ZygoteHandle:
-    """A warm process that has imported torch and forks candidates.
+    """Starts and addresses a zygote: a process that has imported torch and forks candidates.
 
     Args:
-        options: what candidates get.
-        interpret: whether Triton kernels are to run in the interpreter.
+        options: of every candidate.
+        interpret: whether Triton kernels run in the interpreter.
     """
 
     def __init__(self, options: SpawnOptions, *, interpret: bool) -> None:
@@ -205,7 +205,7 @@ class ZygoteHandle:
         )
         with theirs:
             try:
-                answer = self._exchange(message, [theirs.fileno(), log.write])
+                answer = self._request(message, [theirs.fileno(), log.write])
             except InfrastructureError:
                 ours.close()
                 shutil.rmtree(private, ignore_errors=True)
@@ -226,7 +226,7 @@ class ZygoteHandle:
             )
         session = ProcessSession(self, answer, ours, log, private)
         if self._options.triton_seed is not None and self._options.triton_seed.is_dir():
-            triton_cache.carry(self._options.triton_seed, session.triton_cache)
+            triton_cache.copy_kernels(self._options.triton_seed, session.triton_cache)
         return session
 
     @property
@@ -235,25 +235,25 @@ class ZygoteHandle:
         return self._process.poll() is None
 
     def another(self) -> ZygoteHandle:
-        """One like it, once this one is gone.
+        """Ends this zygote and starts another with the same options.
 
-        To be called in the main thread: a zygote dies with the thread that started it.
+        Called in the main thread only: a zygote dies with the thread that started it.
         """
         self.close()
         return ZygoteHandle(self._options, interpret=self._interpret)
 
     def reap(self, pid: int) -> int | None:
-        """Kills a candidate with all that it started; its exit code, or minus the signal."""
-        answer = self._exchange(Reap(pid=pid))
+        """Kills a candidate and its descendants; returns its exit code, or minus the signal."""
+        answer = self._request(Reap(pid=pid))
         return answer.exit_status if isinstance(answer, Reaped) else None
 
     def close(self) -> None:
-        """Ends the zygote; its candidates die with it."""
+        """Ends the zygote and with it its candidates."""
         self._socket.close()
         self._process.kill()
         self._process.wait()
 
-    def _exchange(self, message: Spawn | Reap, fds: Sequence[int] = ()) -> Spawned | Reaped:
+    def _request(self, message: Spawn | Reap, fds: Sequence[int] = ()) -> Spawned | Reaped:
         with self._lock:
             try:
                 send_frame(self._socket, message, fds)
@@ -296,12 +296,12 @@ class ProcessSession:
         self.exit_status: int | None = None
 
     def prepare(self, device_index: int) -> None:
-        """Has it bring the device up; the next answer waits for that first."""
+        """Asks it to make its CUDA context; the next answer waits for that first."""
         self.ask(Prepare(device_index=device_index))
         self._preparing = True
 
     def prepared(self) -> bool:
-        """Waits until the device is up; False when the process is gone by then, or has spoken."""
+        """Waits for its CUDA context; False when the process is gone or has sent anything else."""
         self._end_preparing()
         if self._lost is not None:
             return False
@@ -319,7 +319,7 @@ class ProcessSession:
             self.answer(Prepared, PREPARE_TIMEOUT_S)
 
     def ask(self, message: Request, fds: Sequence[int] = ()) -> None:
-        """Sends a request; a candidate that is gone is noticed by `answer`."""
+        """Sends a request; that the candidate is gone shows in `answer`."""
         if self._lost is not None:
             return
         large = isinstance(message, BuildRequest)
@@ -331,7 +331,7 @@ class ProcessSession:
             self._lost = self._lose("protocol", "It takes none of the judge's requests.")
 
     def answer(self, kind: type[R], timeout_s: float) -> R | ProcessLost:
-        """Waits for the answer; whatever goes wrong ends the process."""
+        """Waits for the answer; anything else than the expected kind in time ends the process."""
         self._end_preparing()
         if self._lost is not None:
             return self._lost
@@ -344,7 +344,7 @@ class ProcessSession:
         except (WireClosedError, OSError):
             return self._lose("crash", "")
         except WireError as error:
-            return self._lose("protocol", _protocol_words(error))
+            return self._lose("protocol", _protocol_error(error))
         close_all(fds)
         if not isinstance(message, kind):
             return self._lose("protocol", f"It answered {message.kind!r} out of turn.")
@@ -352,17 +352,17 @@ class ProcessSession:
 
     @property
     def triton_cache(self) -> Path:
-        """Where its compiled Triton kernels lie; its owner is the candidate."""
+        """Folder of its compiled Triton kernels, writable by the candidate."""
         return self._private / triton_cache.FOLDER
 
     def log(self) -> str:
-        """What it printed so far, cut."""
+        """Its output so far, shortened."""
         if self._closed:
             self._log.join()
         return self._log.text()
 
     def close(self) -> None:
-        """Ends the process and everything that it started; safe from any thread, and twice."""
+        """Ends the process and its descendants; safe from any thread, and twice."""
         with self._closing:
             if self._closed:
                 return
@@ -378,6 +378,6 @@ class ProcessSession:
     def _lose(self, kind: str, detail: str) -> ProcessLost:
         self.close()
         if kind == "crash":
-            detail = f"The candidate's process {exit_words(self.exit_status)}."
+            detail = f"The candidate's process {describe_exit(self.exit_status)}."
         self._lost = ProcessLost(kind, detail, self.exit_status)
         return self._lost

@@ -1,8 +1,7 @@
-"""The folder of finished builds, kept within a bound.
+"""Evicts old builds from the build cache and removes stale private folders of candidates.
 
-Builds lie under what they were made from and never change, so the one that was put there longest
-ago goes first; at worst it is made again. One that is younger than a day stays whatever the bound,
-for another judge of this machine may be about to read it.
+Builds are addressed by content and never change, so the oldest is evicted first; at worst it is
+made again. A build younger than a day is kept: another judge may be about to read it.
 """
 
 from __future__ import annotations
@@ -20,40 +19,36 @@ from pathlib import Path
 MOST_BYTES = 20 << 30
 YOUNG_S = 86_400.0
 COMPILED_KERNELS = "triton-kernels"
-"""Holds one folder of compiled Triton kernels for each content; the others lie beside it."""
+"""Folder of compiled Triton kernels within the cache, one subfolder for each content hash."""
 _BUILDS = ("native-", "object-", ".draft-")
 
 
 @dataclass(frozen=True)
-class _Build:
+class _CachedBuild:
     folder: Path
-    put_there: float
+    cached_at: float
     nbytes: int
 
 
-def prune(cache: Path, *, most_bytes: int = MOST_BYTES, young_s: float = YOUNG_S) -> int:
-    """Removes the oldest builds until the rest fits.
+def evict_builds(cache: Path, *, most_bytes: int = MOST_BYTES, young_s: float = YOUNG_S) -> int:
+    """Removes the oldest builds until `most_bytes` suffice; returns the bytes freed.
 
     Args:
-        cache: the folder of finished builds; it need not exist.
-        most_bytes: what may stay.
+        cache: the build cache; it need not exist.
         young_s: age in seconds below which nothing is removed.
-
-    Returns:
-        Bytes that were given back.
     """
-    builds = sorted(_builds(cache), key=lambda build: build.put_there)
+    builds = sorted(_builds(cache), key=lambda build: build.cached_at)
     excess = sum(build.nbytes for build in builds) - most_bytes
     freed = 0
     for build in builds:
-        if freed >= excess or time.time() - build.put_there < young_s:
+        if freed >= excess or time.time() - build.cached_at < young_s:
             break
         shutil.rmtree(build.folder, ignore_errors=True)
         freed += build.nbytes
     return freed
 
 
-def _builds(cache: Path) -> Iterator[_Build]:
+def _builds(cache: Path) -> Iterator[_CachedBuild]:
     for folder in (cache, cache / COMPILED_KERNELS):
         for entry in folder.iterdir() if folder.is_dir() else ():
             if folder == cache and not entry.name.startswith(_BUILDS):
@@ -61,29 +56,24 @@ def _builds(cache: Path) -> Iterator[_Build]:
             with contextlib.suppress(OSError):
                 files = [path.lstat() for path in entry.rglob("*")]
                 nbytes = sum(state.st_size for state in files)
-                yield _Build(entry, entry.lstat().st_mtime, nbytes)
+                yield _CachedBuild(entry, entry.lstat().st_mtime, nbytes)
 
 
 OLD_S = 4 * 3_600.0
-
-
 _PRIVATE = re.compile(r"kernel-harness-candidate-(\d+)-")
 
 
 def private_folder() -> Path:
-    """Makes the private folder of one candidate of this process."""
+    """Makes the private folder of one candidate; its name holds the id of this process."""
     return Path(tempfile.mkdtemp(prefix=f"kernel-harness-candidate-{os.getpid()}-"))
 
 
-def sweep(places: Path | None = None, *, old_s: float = OLD_S) -> list[str]:
-    """Removes the old private folders of judges that are gone.
+def remove_stale_folders(places: Path | None = None, *, old_s: float = OLD_S) -> list[str]:
+    """Removes old private folders of candidates whose judge is gone; returns their names.
 
     Args:
-        places: where such folders are made; None: where temporary ones are.
+        places: the folder that holds them; None: the system's folder for temporary files.
         old_s: age in seconds below which none is removed.
-
-    Returns:
-        The names of those removed.
     """
     removed = []
     for entry in os.scandir(places or tempfile.gettempdir()):

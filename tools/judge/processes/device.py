@@ -1,4 +1,4 @@
-"""Facts about the device and machine of this judge, for the record."""
+"""Facts about this judge's device and machine, for the record."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ PACKAGES = (
     "flashinfer-python",
     "nvidia-ml-py",
 )
-
-
 HOST = torch.device("cpu")
 
 
-def _host_memory() -> tuple[int, int]:
-    return os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+def host_memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def device_info(device: torch.device) -> DeviceInfo:
-    """What is known of the device.
+    """The device's name, size and driver.
 
     Raises:
         CapabilityError: when torch cannot use it.
@@ -42,11 +41,11 @@ def device_info(device: torch.device) -> DeviceInfo:
         return DeviceInfo(
             name=platform.processor() or platform.machine() or "cpu",
             executor=Executor.INTERPRETER,
-            memory_bytes=_host_memory()[0] * _host_memory()[1],
+            memory_bytes=host_memory(),
         )
     if not torch.cuda.is_available():
         raise CapabilityError(
-            f"torch cannot use {device}", remedy="Set the device to 'cpu', or mend the driver."
+            f"torch cannot use {device}", remedy="Set the device to 'cpu', or repair the driver."
         )
     facts = torch.cuda.get_device_properties(device)
     return DeviceInfo(
@@ -62,7 +61,7 @@ def device_info(device: torch.device) -> DeviceInfo:
 
 
 def open_nvml() -> Any:
-    """The NVML binding, initialised; None where the library or its driver is missing."""
+    """NVML's Python binding, initialised; None where the library or the driver is missing."""
     try:
         import pynvml
 
@@ -81,7 +80,7 @@ def _driver() -> str | None:
 
 
 def memory_clock(device: torch.device) -> int | None:
-    """The device's highest memory clock in MHz, which tells boards of one chip apart."""
+    """The device's highest memory clock in MHz, which distinguishes boards of one chip."""
     nvml = open_nvml() if device.type == "cuda" else None
     if nvml is None:
         return None
@@ -93,7 +92,7 @@ def memory_clock(device: torch.device) -> int | None:
 
 
 def nvml_handle(nvml: Any, device: torch.device) -> Any:
-    """NVML's handle of a CUDA device: by uuid, since the two number devices differently."""
+    """NVML's handle of a CUDA device, found by UUID: NVML and CUDA number devices differently."""
     uuid = str(getattr(torch.cuda.get_device_properties(device), "uuid", ""))
     if uuid:
         name = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
@@ -105,7 +104,7 @@ def nvml_handle(nvml: Any, device: torch.device) -> Any:
 
 
 def versions(device: torch.device) -> dict[str, str]:
-    """Versions of all that a result depends on."""
+    """Versions of everything that a result depends on."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
@@ -121,7 +120,7 @@ def versions(device: torch.device) -> dict[str, str]:
 
 
 def isolation(granted: list[str], missing: list[str]) -> Isolation:
-    """What keeps candidates apart from the verdict here."""
+    """The isolation of candidates: strong when no part of the sandbox is missing."""
     level = "weaker" if missing else "strong"
     return Isolation(level=level, granted=granted, missing=missing)
 

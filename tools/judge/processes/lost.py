@@ -1,4 +1,4 @@
-"""How a candidate process ended, in words."""
+"""How a candidate process was lost, and cleaning of its text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ EXCERPT_CHARACTERS = 3_000
 
 @dataclass(frozen=True)
 class ProcessLost:
-    """A candidate process that is of no further use, and how that came.
+    """The end of a candidate process that crashed, hung or broke the protocol.
 
     Args:
         kind: 'crash', 'timeout' or 'protocol'.
-        detail: what was seen, as a sentence.
-        exit_status: its exit code, or minus the signal; None when unknown.
+        detail: what was observed, as a sentence.
+        exit_status: exit code, or minus the signal; None when unknown.
     """
 
     kind: str
@@ -26,7 +26,7 @@ class ProcessLost:
 
 
 def clean(text: str, limit: int = EXCERPT_CHARACTERS) -> str:
-    """Untrusted text without control characters, its middle cut where it is too long."""
+    """Untrusted text without control characters, and without its middle when it is too long."""
     plain = printable(text)
     if len(plain) <= limit:
         return plain
@@ -34,7 +34,7 @@ def clean(text: str, limit: int = EXCERPT_CHARACTERS) -> str:
     return f"{plain[:half]}\n… {len(plain) - 2 * half} characters cut …\n{plain[-half:]}"
 
 
-def exit_words(exit_status: int | None) -> str:
+def describe_exit(exit_status: int | None) -> str:
     """How a process ended, e.g. 'was killed by SIGSEGV'."""
     if exit_status is None:
         return "vanished"

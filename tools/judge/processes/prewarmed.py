@@ -1,8 +1,8 @@
-"""Processes that wait for a candidate with the device already up, each used once.
+"""Candidate processes whose CUDA context is made in advance, each used once.
 
-Making a CUDA context takes most of a second and depends on no candidate, so it is done while the
-judge has nothing else to do. A process that waits has seen no code and no input of any candidate;
-one that was used is never used again.
+Making a context takes most of a second and depends on no candidate, so it is done while the judge
+is idle. A prewarmed process has seen no code and no input of any candidate, and a process that was
+used is never used again.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from collections.abc import Callable
 from ...errors import InfrastructureError
 from .candidate_process import ProcessSession
 
-MOST = 7
-"""As many as one evaluation with three blocks of pairs and a held-out process takes."""
+MAX_PREWARMED = 7
+"""What one evaluation with three process pairs and a held-out process takes."""
 CONTEXT_BYTES = 700 << 20
-"""What one process is counted as: a context, CUPTI, and a clock's buffer of twice the L2."""
+"""Device memory of one process: a context, CUPTI, and the clock's buffer of twice the L2."""
 SHARE = 0.05
 
 
 class PrewarmedPool:
-    """The processes of one judge that wait.
+    """The prewarmed processes of one judge.
 
     Args:
         most: how many to keep.
-        spawn: starts one and has it bring the device up, without waiting for that.
+        spawn: starts a process and asks it to make its context, without waiting.
     """
 
     def __init__(self, most: int, spawn: Callable[[], ProcessSession]) -> None:
@@ -36,22 +36,22 @@ class PrewarmedPool:
 
     @property
     def first(self) -> ProcessSession | None:
-        """The one that is taken next, left where it is."""
+        """Peeks at the next process."""
         return self._sessions[0] if self._sessions else None
 
     def take(self) -> ProcessSession | None:
-        """The one that has waited longest, its device up; None when there is none."""
+        """Removes and returns the oldest live process; None when there is none."""
         while self._sessions:
             session = self._sessions.popleft()
             with contextlib.suppress(InfrastructureError):
                 if session.prepared():
                     return session
-                # The system may have ended it for want of memory: no candidate is to be blamed.
+                # The system may have ended it for lack of memory; that is no candidate's fault.
                 session.close()
         return None
 
     def fill(self) -> None:
-        """Starts what is missing and waits until all are ready."""
+        """Starts missing processes and waits for every context."""
         while len(self._sessions) < self._most:
             self._sessions.append(self._spawn())
         for session in list(self._sessions):
@@ -60,12 +60,12 @@ class PrewarmedPool:
                 session.close()
 
     def close(self) -> None:
-        """Ends them all."""
+        """Ends every prewarmed process."""
         while self._sessions:
             with contextlib.suppress(InfrastructureError):
                 self._sessions.popleft().close()
 
 
-def how_many(device_bytes: int) -> int:
-    """How many processes may wait beside a device of this much memory."""
-    return min(MOST, int(SHARE * device_bytes / CONTEXT_BYTES))
+def prewarm_count(device_bytes: int) -> int:
+    """How many processes to prewarm on a device of this much memory."""
+    return min(MAX_PREWARMED, int(SHARE * device_bytes / CONTEXT_BYTES))

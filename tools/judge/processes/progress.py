@@ -1,4 +1,4 @@
-"""What the judge says while a trial runs, and how it is told to stop."""
+"""Progress messages to the server; cancellation from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TrialCancelledError(HarnessError):
 
 
 class Cancellation:
-    """Stops one trial from another thread: kills its processes, then has it give up."""
+    """Stops one trial from another thread: kills its processes, then `check` raises."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,18 +30,18 @@ class Cancellation:
 
     @property
     def requested(self) -> bool:
-        """Whether the trial is to stop."""
+        """Whether the trial was cancelled."""
         return self._requested
 
     def watch(self, session: CandidateSession) -> None:
-        """Names a process to be killed on cancellation."""
+        """Registers a process to be killed on cancellation."""
         with self._lock:
             self._sessions.append(session)
         if self._requested:
             session.close()
 
     def cancel(self) -> None:
-        """Kills every watched process; callable from any thread."""
+        """Kills every registered process; callable from any thread."""
         with self._lock:
             self._requested = True
             sessions = list(self._sessions)
@@ -50,18 +50,13 @@ class Cancellation:
                 session.close()
 
     def check(self) -> None:
-        """Raises `TrialCancelledError` when the trial is to stop."""
+        """Raises `TrialCancelledError` when the trial was cancelled."""
         if self._requested:
             raise TrialCancelledError("The evaluation was cancelled")
 
 
 class Reporter:
-    """Sends progress: at each step, and in between so that nobody takes silence for a hang.
-
-    Args:
-        send: writes one message to the server.
-        evaluation_id: whose progress it is.
-    """
+    """Sends progress at each step, and regularly in between: silence would look like a hang."""
 
     def __init__(self, send: Callable[[Message], None], evaluation_id: str) -> None:
         self._send = send
@@ -76,12 +71,12 @@ class Reporter:
         self._stop = threading.Event()
 
     def expect(self, steps: int) -> None:
-        """Says how many steps there will be."""
+        """Sets the expected number of steps."""
         with self._lock:
             self._total = max(self._done + 1, float(steps))
 
     def step(self, stage: Stage, message: str) -> None:
-        """Begins the next step."""
+        """Starts the next step."""
         with self._lock:
             self._done += 1
             self._total = max(self._total, self._done + 1)
@@ -91,7 +86,7 @@ class Reporter:
 
     @contextlib.contextmanager
     def ticking(self) -> Iterator[None]:
-        """Repeats the last step with its duration while the block runs."""
+        """Repeats the current step with its duration every `TICK_S` seconds within the context."""
         thread = threading.Thread(target=self._tick, daemon=True, name="progress")
         thread.start()
         try:
@@ -107,7 +102,7 @@ class Reporter:
                 self._say(f"{self._message} ({time.monotonic() - self._since:.0f} s)")
 
     def _say(self, message: str) -> None:
-        # A client may drop progress that does not grow, so that ticks grow a little too.
+        # Clients may drop progress that does not increase.
         within = 0.9 * (1 - 1 / (1 + self._ticks / 20))
         self._send(
             Progress(

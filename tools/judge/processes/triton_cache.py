@@ -1,13 +1,13 @@
-"""Compiled Triton kernels, carried between processes of one and the same content.
+"""Copies compiled Triton kernels between processes that run the same sources.
 
-A fresh process compiles every kernel again, for its cache is its own; half a second a kernel, times
-the processes of a timing. So what one process of a candidate has compiled is laid into the others
-of the same candidate, and into nobody else's: what a candidate's process wrote is as untrusted as
-the candidate. Only Triton's own driver stubs, compiled by a process that ran nothing but a kernel
-of ours, are shared by all.
+Every candidate process has a Triton cache of its own, so each would compile each kernel again: half
+a second a kernel, times the processes of a timing. Kernels that one process of a candidate compiled
+are copied to its other processes and to no other candidate, since a file that a candidate wrote is
+as untrusted as the candidate. Only Triton's driver stubs, compiled by a process that ran nothing
+but a kernel of ours, are given to all.
 
-Triton writes absolute paths into an entry's group file; they are rewritten on the way. Everything
-is opened without following links, on both sides, since both belong to candidates.
+Triton writes absolute paths into an entry's group file; they are rewritten. Nothing is opened
+through a link, on either side, since both folders belong to candidates.
 """
 
 from __future__ import annotations
@@ -31,32 +31,28 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
-def carry(source: Path, target: Path) -> int:
-    """Copies cache entries that the target lacks; what cannot be copied is left out.
+def copy_kernels(source: Path, target: Path) -> int:
+    """Copies the cache entries that the target lacks; returns how many files were copied.
 
-    Args:
-        source: a folder of Triton cache entries, each a folder of files.
-        target: another one; it must exist.
-
-    Returns:
-        How many files were copied.
+    Both are folders of Triton cache entries, each a folder of files; the target must exist. What
+    cannot be copied is skipped.
     """
     copied = 0
     paths = (str(source).encode(), str(target).encode())
     with contextlib.suppress(OSError), _opened(source) as reading, _opened(target) as writing:
-        budget = MOST_BYTES
+        left = MOST_BYTES
         for entry in sorted(os.listdir(reading)):
-            if copied >= MOST_FILES or budget <= 0:
+            if copied >= MOST_FILES or left <= 0:
                 break
             with contextlib.suppress(OSError):
-                files, spent = _carry_entry(reading, writing, entry, budget, paths)
+                files, spent = _copy_entry(reading, writing, entry, left, paths)
                 copied += files
-                budget -= spent
+                left -= spent
     return copied
 
 
 def start_seed(folder: Path, device: str) -> subprocess.Popen[bytes] | None:
-    """Has Triton's own stubs compiled beside the judge's work, unless that was done before."""
+    """Starts a process that compiles Triton's driver stubs, unless the folder holds them."""
     if folder.is_dir() and any(folder.iterdir()):
         return None
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,8 +79,8 @@ def _opened(name: str | Path, within: int | None = None) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _carry_entry(
-    reading: int, writing: int, entry: str, budget: int, paths: tuple[bytes, bytes]
+def _copy_entry(
+    reading: int, writing: int, entry: str, left: int, paths: tuple[bytes, bytes]
 ) -> tuple[int, int]:
     owner = os.fstat(writing)
     copied = spent = 0
@@ -94,34 +90,34 @@ def _carry_entry(
         with _opened(entry, writing) as target:
             _give(target, owner)
             for name in os.listdir(source)[:MOST_FILES]:
-                size = _carry_file(source, target, name, owner, budget - spent, paths)
+                size = _copy_file(source, target, name, owner, left - spent, paths)
                 copied += size is not None
                 spent += size or 0
     return copied, spent
 
 
-def _carry_file(
+def _copy_file(
     source: int,
     target: int,
     name: str,
     owner: os.stat_result,
-    room: int,
+    most_bytes: int,
     paths: tuple[bytes, bytes],
 ) -> int | None:
     reading = os.open(name, _READ, dir_fd=source)
     try:
         facts = os.fstat(reading)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > room:
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > most_bytes:
             return None
         try:
             writing = os.open(name, _WRITE, 0o755, dir_fd=target)
         except FileExistsError:
             return None
         try:
-            left = facts.st_size
-            # No more than it held at first: its owner may go on writing to it meanwhile.
-            while part := os.read(reading, min(left, 1 << 20)):
-                left -= len(part)
+            unread = facts.st_size
+            # No more than its first size: its owner may be appending to it.
+            while part := os.read(reading, min(unread, 1 << 20)):
+                unread -= len(part)
                 os.write(writing, part.replace(*paths) if name.startswith(GROUP) else part)
             _give(writing, owner)
         finally:
@@ -132,6 +128,6 @@ def _carry_file(
 
 
 def _give(descriptor: int, owner: os.stat_result) -> None:
-    """Hands a file to the target folder's owner, where this process may."""
+    """Gives a file to the owner of the target folder, where this process may."""
     with contextlib.suppress(PermissionError):
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

@@ -24,12 +24,14 @@ class CaseFloors:
         room: the device at hand; one that is not in the table has no floor.
     """
 
-    def __init__(self, plan: EvaluatePlan, operator: OperatorAdapter, room: JudgeContext) -> None:
+    def __init__(
+        self, plan: EvaluatePlan, operator: OperatorAdapter, context: JudgeContext
+    ) -> None:
         self._operator = operator
         table = load_hardware(Path(plan.hardware_file)) if plan.hardware_file else {}
         self._devices: dict[str, Hardware] = {t: table[t] for t in plan.targets if t in table}
-        if table and room.info.executor is Executor.CUDA:
-            here = identify(room.info.name, room.info.sm_count, room.memory_mhz, table)
+        if table and context.info.executor is Executor.CUDA:
+            here = identify(context.info.name, context.info.sm_count, context.memory_mhz, table)
             if here is not None:
                 self._devices[DEVICE] = here
 

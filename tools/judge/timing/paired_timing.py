@@ -22,7 +22,7 @@ from ...messages.judge import EvaluatePlan
 from ...schema.evaluation import ClockSample, Finding, Stage, Status
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
-from ..operators.input_draws import InputGenerator, InputSet
+from ..operators.input_sets import InputGenerator, InputSet
 from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes.context import JudgeContext
 from ..processes.progress import Cancellation, Reporter
@@ -35,14 +35,14 @@ from .timed_calls import Timed, TimedCalls, WorkloadEndedError
 PREHEAT_S = 0.2
 STEADY_S = 0.04
 STEADY_SHARE = 0.05
-CHEAP_DRAW_S = 0.15
+CHEAP_INPUTS_S = 0.15
 POOL_SECONDS = 3.0
 LEAST_POOL = 4
 SECOND_CLOCK_CALLS = 3
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _CallPair:
     """One call of each, their times still unread."""
 
     outcome: CallOutcome
@@ -62,9 +62,9 @@ class PairedTiming:
     def __init__(
         self,
         plan: EvaluatePlan,
-        room: JudgeContext,
+        context: JudgeContext,
         operator: OperatorAdapter,
-        drawer: InputGenerator,
+        generator: InputGenerator,
         reporter: Reporter,
         cancellation: Cancellation,
         rng: random.Random,
@@ -72,14 +72,14 @@ class PairedTiming:
     ) -> None:
         self._plan = plan
         self._checks = plan.checks
-        self._room = room
+        self._context = context
         self._operator = operator
-        self._drawer = drawer
+        self._generator = generator
         self._reporter = reporter
         self._cancellation = cancellation
         self._rng = rng
         self._deadline = deadline
-        self._floors = CaseFloors(plan, operator, room)
+        self._floors = CaseFloors(plan, operator, context)
         self._calls = TimedCalls(plan, operator, cancellation, rng)
         self.clocks: list[ClockSample] = []
         self.done: list[str] = []
@@ -106,7 +106,7 @@ class PairedTiming:
         return self._calls.seconds
 
     def run(
-        self, cases: Sequence[Case], checked: JudgedCall, blocks: ProcessPairs
+        self, cases: Sequence[Case], checked: JudgedCall, pairs: ProcessPairs
     ) -> dict[str, Timed]:
         """Times every case that passed; a failure ends the run.
 
@@ -117,13 +117,13 @@ class PairedTiming:
         results: dict[str, Timed] = {}
         self._reporter.step(Stage.TIMING, "joining the processes for timing")
         with self._calls.measured("timing_join"):
-            ready = blocks.ready(checked, self._calls.note)
+            ready = pairs.ready(checked, self._calls.note)
             self._cancellation.check()
-        with ClockWatch(self._room.device) as watch:
+        with ClockWatch(self._context.device) as watch:
             self._preheat()
             for position, case in enumerate(cases):
                 self._reporter.step(Stage.TIMING, f"timing workload {position + 1} of {len(cases)}")
-                results[case.uuid] = self._time(case, ready, blocks, watch)
+                results[case.uuid] = self._time(case, ready, pairs, watch)
                 if results[case.uuid].failure is not None:
                     break
             self.clocks = watch.samples
@@ -138,19 +138,19 @@ class PairedTiming:
 
         It ends when batches of one product have taken the same time for a while.
         """
-        block = torch.randn(4096, 4096, device=self._room.device, dtype=torch.float16)
+        matrix = torch.randn(4096, 4096, device=self._context.device, dtype=torch.float16)
         began = time.monotonic()
         ends = [began]
         while ends[-1] - began < PREHEAT_S and not _steady(ends):
             for _ in range(20):
-                torch.mm(block, block)
-            torch.cuda.synchronize(self._room.device)
+                torch.mm(matrix, matrix)
+            torch.cuda.synchronize(self._context.device)
             ends.append(time.monotonic())
 
     # --- one workload -------------------------------------------------------------------------
 
     def _time(
-        self, case: Case, blocks: Sequence[ProcessPair], processes: ProcessPairs, watch: ClockWatch
+        self, case: Case, pairs: Sequence[ProcessPair], processes: ProcessPairs, watch: ClockWatch
     ) -> Timed:
         if time.monotonic() > self._deadline:
             return Timed(reason="the budget of time was used up before it was timed")
@@ -158,14 +158,14 @@ class PairedTiming:
         try:
             sets = self._input_sets(case)
             with self._calls.measured("timing_warm_up"):
-                for block in blocks:
-                    processes.share_compiled(block)
-                    self._warm_up(block, sets(), timed)
+                for pair in pairs:
+                    processes.share_compiled(pair)
+                    self._warm_up(pair, sets(), timed)
             with self._calls.measured("timing_pairs"):
-                ours, theirs = self._pairs(case, blocks, sets, timed, watch)
+                ours, theirs = self._call_pairs(case, pairs, sets, timed, watch)
             with self._calls.measured("timing_other"):
-                self._warm_calls(blocks[0], sets(), ours, theirs, timed)
-                self._second_clock(blocks[0], sets(), ours, timed)
+                self._warm_calls(pairs[0], sets(), ours, theirs, timed)
+                self._second_clock(pairs[0], sets(), ours, timed)
         except WorkloadEndedError as ended:
             return ended.timed
         assert self.timer is not None
@@ -178,17 +178,17 @@ class PairedTiming:
     def _input_sets(self, case: Case) -> Callable[[], InputSet]:
         """A source of draws: a new one for each pair, or a pool where draws are dear."""
         began = time.monotonic()
-        first = self._drawer.draw(case)
+        first = self._generator.generate(case)
         seconds = time.monotonic() - began
-        if seconds <= CHEAP_DRAW_S:
+        if seconds <= CHEAP_INPUTS_S:
             self.fresh_values = self.fresh_values or "every pair's inputs are drawn anew"
             pending = [first]
             return lambda: pending.pop() if pending else self._drawn(case)
         size = max(LEAST_POOL, int(POOL_SECONDS / seconds))
-        pool = [first, *(self._drawer.rewritten(first) for _ in range(size - 1))]
+        pool = [first, *(self._generator.rewritten(first) for _ in range(size - 1))]
         self.fresh_values = (
             f"a pool of {size} sets of inputs per workload where drawing takes longer than "
-            f"{CHEAP_DRAW_S} s, never the same set twice in a row; drawn anew elsewhere"
+            f"{CHEAP_INPUTS_S} s, never the same set twice in a row; drawn anew elsewhere"
         )
         last = [-1]
 
@@ -201,19 +201,19 @@ class PairedTiming:
 
     def _drawn(self, case: Case) -> InputSet:
         with self._calls.measured("draws"):
-            return self._drawer.draw(case)
+            return self._generator.generate(case)
 
-    def _warm_up(self, block: ProcessPair, draw: InputSet, timed: Timed) -> None:
+    def _warm_up(self, pair: ProcessPair, input_set: InputSet, timed: Timed) -> None:
         """One untimed call each, for compilation and autotuning at this shape."""
         options = CallOptions(late=False, timeout_s=self._plan.call_timeout_s)
-        self._calls.candidate(block.candidate, draw, options, timed)
-        if block.baseline is not None:
-            self._calls.baseline(block, draw, options)
+        self._calls.candidate(pair.candidate, input_set, options, timed)
+        if pair.baseline is not None:
+            self._calls.baseline(pair, input_set, options)
 
-    def _pairs(
+    def _call_pairs(
         self,
         case: Case,
-        blocks: Sequence[ProcessPair],
+        pairs: Sequence[ProcessPair],
         sets: Callable[[], InputSet],
         timed: Timed,
         watch: ClockWatch,
@@ -222,80 +222,80 @@ class PairedTiming:
         ours, theirs = Samples(), Samples()
         count = self._checks.pairs_per_block
         while len(ours.cold_ns) < self._checks.max_pairs:
-            for number, block in enumerate(blocks):
+            for number, pair in enumerate(pairs):
                 left = self._checks.max_pairs - len(ours.cold_ns)
                 made = [
-                    self._pair(block, sets(), turn % 2 == 0, timed, watch)
+                    self._call_pair(pair, sets(), turn % 2 == 0, timed, watch)
                     for turn in range(min(count, left))
                 ]
-                self._read(case, block, number, made, (ours, theirs), timed)
+                self._read(case, pair, number, made, (ours, theirs), timed)
             narrow = half_width(log_ratios(ours, theirs)) <= self._checks.half_width
             if narrow or time.monotonic() > self._deadline:
                 break
             count = max(2, self._checks.pairs_per_block // 2)
         return ours, theirs
 
-    def _pair(
+    def _call_pair(
         self,
-        block: ProcessPair,
-        draw: InputSet,
+        pair: ProcessPair,
+        input_set: InputSet,
         baseline_first: bool,
         timed: Timed,
         watch: ClockWatch,
-    ) -> _Pair:
+    ) -> _CallPair:
         base: CallOutcome | None = None
         base_at = 0.0
         calls = self._calls
-        if block.baseline is not None and baseline_first:
-            base, base_at = calls.baseline(block, draw, calls.cold()), watch.now()
-        outcome = calls.candidate(block.candidate, draw, calls.cold(), timed)
+        if pair.baseline is not None and baseline_first:
+            base, base_at = calls.baseline(pair, input_set, calls.cold()), watch.now()
+        outcome = calls.candidate(pair.candidate, input_set, calls.cold(), timed)
         at_s = watch.now()
-        if block.baseline is not None and not baseline_first:
-            base, base_at = calls.baseline(block, draw, calls.cold()), watch.now()
-        return _Pair(outcome.claims, at_s, base and base.claims, base_at)
+        if pair.baseline is not None and not baseline_first:
+            base, base_at = calls.baseline(pair, input_set, calls.cold()), watch.now()
+        return _CallPair(outcome.claims, at_s, base and base.claims, base_at)
 
     def _read(
         self,
         case: Case,
-        block: ProcessPair,
+        pair: ProcessPair,
         number: int,
-        made: Sequence[_Pair],
+        made: Sequence[_CallPair],
         samples: tuple[Samples, Samples],
         timed: Timed,
     ) -> None:
         """Adds a turn's pairs to the samples, with what the processes' clocks saw of them."""
         ours, theirs = samples
-        own = self._calls.with_times(block.candidate, [p.outcome for p in made], case, timed)
-        bases = self._calls.with_baseline_times(block, [p.base for p in made])
-        for pair, outcome, base in zip(made, own, bases, strict=True):
-            ours.add(outcome, number, pair.at_s)
+        own = self._calls.with_times(pair.candidate, [p.outcome for p in made], case, timed)
+        bases = self._calls.with_baseline_times(pair, [p.base for p in made])
+        for calls, outcome, base in zip(made, own, bases, strict=True):
+            ours.add(outcome, number, calls.at_s)
             if base is not None:
-                theirs.add(base, number, pair.base_at)
+                theirs.add(base, number, calls.base_at)
 
     def _warm_calls(
-        self, block: ProcessPair, draw: InputSet, ours: Samples, theirs: Samples, timed: Timed
+        self, pair: ProcessPair, input_set: InputSet, ours: Samples, theirs: Samples, timed: Timed
     ) -> None:
         """The same inputs again and again at one place, as a loop of a program would find them."""
         mine: CallOutcome | None = None
         base: CallOutcome | None = None
         for _ in range(self._checks.warm_calls):
             options = CallOptions(time="warm", late=False)
-            mine = self._calls.candidate(block.candidate, draw, options, timed, mine)
+            mine = self._calls.candidate(pair.candidate, input_set, options, timed, mine)
             if mine.called.span_ns is not None:
                 ours.warm_ns.append(mine.called.span_ns)
-            if block.baseline is not None:
-                base = self._calls.baseline(block, draw, options, base)
+            if pair.baseline is not None:
+                base = self._calls.baseline(pair, input_set, options, base)
                 if base is not None and base.called.span_ns is not None:
                     theirs.warm_ns.append(base.called.span_ns)
 
     def _second_clock(
-        self, block: ProcessPair, draw: InputSet, ours: Samples, timed: Timed
+        self, pair: ProcessPair, input_set: InputSet, ours: Samples, timed: Timed
     ) -> None:
         """A few calls by CUDA events, which may not see far more than the first clock did."""
         spans: list[int] = []
         for _ in range(SECOND_CLOCK_CALLS):
             options = CallOptions(time="events", late=False)
-            outcome = self._calls.candidate(block.candidate, draw, options, timed)
+            outcome = self._calls.candidate(pair.candidate, input_set, options, timed)
             if outcome.called.span_ns is not None:
                 spans.append(outcome.called.span_ns)
         if spans:
@@ -316,7 +316,7 @@ class PairedTiming:
             measurement,
             floor_us=self._floors.of(case).get(DEVICE),
             upper_bound=self._floors.cost(case).may_exceed,
-            device=self._room.info.name,
+            device=self._context.info.name,
             libraries=self._operator.policy.libraries.allowed,
             language=str(self._plan.solution["spec"]["language"]),
         )

@@ -46,91 +46,91 @@ class ProcessPairs:
     def __init__(
         self,
         plan: EvaluatePlan,
-        room: JudgeContext,
+        context: JudgeContext,
         operator: OperatorAdapter,
         rng: random.Random,
         spawn: Spawn,
     ) -> None:
         self._plan = plan
-        self._room = room
+        self._context = context
         self._definition = operator.definition
         self._rng = rng
         self._spawn = spawn
         self._started: list[tuple[bool, JudgedCall]] = []
-        self._blocks: list[ProcessPair] = []
+        self._pairs: list[ProcessPair] = []
 
     def start(self, cases: Sequence[Case]) -> None:
         """Starts all processes at once and asks each to build and to map its arena."""
-        wanted = [False] * (self._plan.checks.blocks - 1)
+        baselines = [False] * (self._plan.checks.blocks - 1)
         if self._plan.baseline is not None:
-            wanted += [True] * self._plan.checks.blocks
-        for baseline in wanted:
+            baselines += [True] * self._plan.checks.blocks
+        for baseline in baselines:
             session, request = self._spawn(baseline)
-            self.give_kept(session, baseline=baseline)
+            self.restore_kernels(session, baseline=baseline)
             session.ask(request)
-            exchange = JudgedCall(session, self._definition, self._room.device, self._rng)
-            exchange.begin_map(list(cases))
-            self._started.append((baseline, exchange))
+            judged_call = JudgedCall(session, self._definition, self._context.device, self._rng)
+            judged_call.begin_map(list(cases))
+            self._started.append((baseline, judged_call))
 
-    def give_kept(self, session: CandidateSession, *, baseline: bool = False) -> None:
+    def restore_kernels(self, session: CandidateSession, *, baseline: bool = False) -> None:
         """Lays what earlier trials of the same content have compiled into a process."""
-        kept, own = self._kept_cache(baseline=baseline), _cache_of(session)
-        if kept is not None and own is not None:
-            triton_cache.carry(kept, own)
+        saved, own = self._kernel_folder(baseline=baseline), _cache_of(session)
+        if saved is not None and own is not None:
+            triton_cache.copy_kernels(saved, own)
 
-    def keep(self, session: CandidateSession, *, baseline: bool = False) -> None:
+    def save_kernels(self, session: CandidateSession, *, baseline: bool = False) -> None:
         """Keeps what a process has compiled for later trials of the same content."""
-        kept, own = self._kept_cache(baseline=baseline), _cache_of(session)
-        if kept is not None and own is not None:
-            kept.mkdir(parents=True, exist_ok=True)
-            triton_cache.carry(own, kept)
+        saved, own = self._kernel_folder(baseline=baseline), _cache_of(session)
+        if saved is not None and own is not None:
+            saved.mkdir(parents=True, exist_ok=True)
+            triton_cache.copy_kernels(own, saved)
 
     def ready(self, checked: JudgedCall, note: Note) -> list[ProcessPair]:
         """Waits for every process; the one that was checked is the first block's candidate."""
         up = [(b, e) for b, e in self._started if self._is_up(b, e, note)]
         candidates = [checked, *(e for baseline, e in up if not baseline)]
         baselines = [e for baseline, e in up if baseline]
-        self._blocks = [
+        self._pairs = [
             ProcessPair(candidate, baselines[i] if i < len(baselines) else None)
             for i, candidate in enumerate(candidates)
         ]
-        return self._blocks
+        return self._pairs
 
-    def share_compiled(self, block: ProcessPair) -> None:
+    def share_compiled(self, pair: ProcessPair) -> None:
         """Lays what the first block has compiled into another block's processes."""
-        first = self._blocks[0]
-        pairs = [(first.candidate, block.candidate)]
-        if first.baseline is not None and block.baseline is not None:
-            pairs.append((first.baseline, block.baseline))
+        first = self._pairs[0]
+        pairs = [(first.candidate, pair.candidate)]
+        if first.baseline is not None and pair.baseline is not None:
+            pairs.append((first.baseline, pair.baseline))
         for source, target in pairs:
             there, here = _cache_of(source.session), _cache_of(target.session)
             if source is not target and there is not None and here is not None:
-                triton_cache.carry(there, here)
+                triton_cache.copy_kernels(there, here)
 
     def close(self) -> None:
         """Ends every process that was started here, side by side."""
-        first = self._blocks[0].baseline if self._blocks else None
+        first = self._pairs[0].baseline if self._pairs else None
         if first is not None:
-            self.keep(first.session, baseline=True)
+            self.save_kernels(first.session, baseline=True)
         if self._started:
             with ThreadPoolExecutor(len(self._started)) as pool:
-                list(pool.map(lambda pair: pair[1].close(), self._started))
+                list(pool.map(lambda started: started[1].close(), self._started))
         self._started = []
 
-    def _kept_cache(self, *, baseline: bool) -> Path | None:
+    def _kernel_folder(self, *, baseline: bool) -> Path | None:
         """Where the compiled kernels of one content are kept between trials."""
         digest = self._plan.baseline_hash if baseline else self._plan.content_hash
-        return self._room.cache_dir / COMPILED_KERNELS / digest if digest else None
+        return self._context.cache_dir / COMPILED_KERNELS / digest if digest else None
 
-    def _is_up(self, baseline: bool, exchange: JudgedCall, note: Note) -> bool:
-        built = exchange.session.answer(Built, self._plan.build_timeout_s)
+    def _is_up(self, baseline: bool, judged_call: JudgedCall, note: Note) -> bool:
+        built = judged_call.session.answer(Built, self._plan.build_timeout_s)
         fault = (
             built.detail if isinstance(built, ProcessLost) else built.fault and built.fault.message
         )
-        lost = exchange.mapped()
+        lost = judged_call.mapped()
         if not fault and lost is None:
             return True
-        exchange.close()
+        judged_call.close()
         who = "baseline" if baseline else "candidate"
         words = fault or (lost.detail if lost else "")
         note("processes", f"A fresh {who} process could not be used: {words[:300]}")

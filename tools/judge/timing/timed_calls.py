@@ -17,8 +17,8 @@ from ...messages.judge import EvaluatePlan
 from ...schema.evaluation import Failure, Finding, Measurement, Severity, Status
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
-from ..checks.call_verdict import judge, judge_lost
-from ..operators.input_draws import InputSet
+from ..checks.call_verdict import judge_call, judge_lost
+from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes.lost import ProcessLost
 from ..processes.progress import Cancellation
@@ -96,8 +96,8 @@ class TimedCalls:
 
     def candidate(
         self,
-        exchange: JudgedCall,
-        draw: InputSet,
+        judged_call: JudgedCall,
+        input_set: InputSet,
         options: CallOptions,
         timed: Timed,
         at: CallOutcome | None = None,
@@ -109,12 +109,12 @@ class TimedCalls:
         """
         self._cancellation.check()
         with self.measured("candidate_calls"):
-            outcome = exchange.call(draw, options, at.layout if at else None)
+            outcome = judged_call.call(input_set, options, at.layout if at else None)
         self._cancellation.check()
         timed.calls += 1
-        log = exchange.session.log() if isinstance(outcome, ProcessLost) else ""
+        log = judged_call.session.log() if isinstance(outcome, ProcessLost) else ""
         with self.measured("verdicts"):
-            verdict = judge(self._operator, draw, outcome, log)
+            verdict = judge_call(self._operator, input_set, outcome, log)
         self.add(verdict.findings)
         if isinstance(outcome, ProcessLost) or not verdict.passed:
             assert verdict.failure is not None
@@ -122,28 +122,28 @@ class TimedCalls:
                 update={"message": f"In timed call {timed.calls}: {verdict.failure.message}"}
             )
             raise WorkloadEndedError(Timed(verdict.status, failure, calls=timed.calls))
-        self._require_possible(outcome, draw.case, timed)
+        self._require_possible(outcome, input_set.case, timed)
         return outcome
 
     def baseline(
         self,
-        block: ProcessPair,
-        draw: InputSet,
+        pair: ProcessPair,
+        input_set: InputSet,
         options: CallOptions,
         at: CallOutcome | None = None,
     ) -> CallOutcome | None:
         """One call of the baseline; whatever goes wrong with it is not the candidate's fault."""
-        assert block.baseline is not None
+        assert pair.baseline is not None
         if options.time == "cold" and self._rng.random() >= BASELINE_SHARE:
             options = replace(options, examine=False, late=False)
-        outcome = block.baseline.call(draw, options, at.layout if at else None)
+        outcome = pair.baseline.call(input_set, options, at.layout if at else None)
         self._cancellation.check()
         if isinstance(outcome, ProcessLost):
-            self._lose_baseline(block, outcome)
+            self._lose_baseline(pair, outcome)
             return None
         if not options.examine and outcome.called.fault is None:
             return outcome
-        verdict = judge(self._operator, draw, outcome)
+        verdict = judge_call(self._operator, input_set, outcome)
         if verdict.failure is not None:
             self.note("baseline", f"The baseline is wrong here: {verdict.failure.message[:400]}")
             if outcome.called.fault is not None:
@@ -151,7 +151,7 @@ class TimedCalls:
         return outcome
 
     def with_times(
-        self, exchange: JudgedCall, made: Sequence[CallOutcome], case: Case, timed: Timed
+        self, judged_call: JudgedCall, made: Sequence[CallOutcome], case: Case, timed: Timed
     ) -> list[CallOutcome]:
         """The candidate's outcomes with what its clock saw of them.
 
@@ -159,10 +159,10 @@ class TimedCalls:
             WorkloadEndedError: when the process is lost, has no clock, or claims the impossible.
         """
         with self.measured("times_read"):
-            times = exchange.collect()
+            times = judged_call.collect()
         self._cancellation.check()
         if isinstance(times, ProcessLost):
-            verdict = judge_lost(times, case, exchange.session.log())
+            verdict = judge_lost(times, case, judged_call.session.log())
             self.add(verdict.findings)
             raise WorkloadEndedError(Timed(verdict.status, verdict.failure, calls=timed.calls))
         outcomes = [_completed(outcome, times) for outcome in made]
@@ -172,15 +172,15 @@ class TimedCalls:
         return outcomes
 
     def with_baseline_times(
-        self, block: ProcessPair, made: Sequence[CallOutcome | None]
+        self, pair: ProcessPair, made: Sequence[CallOutcome | None]
     ) -> list[CallOutcome | None]:
         """The baseline's outcomes with its times; None where there are none."""
-        if block.baseline is None:
+        if pair.baseline is None:
             return [None] * len(made)
-        times = block.baseline.collect()
+        times = pair.baseline.collect()
         self._cancellation.check()
         if isinstance(times, ProcessLost):
-            self._lose_baseline(block, times)
+            self._lose_baseline(pair, times)
             return [None] * len(made)
         complete = [_completed(one, times) if one else None for one in made]
         return [one if one and one.called.span_ns is not None else None for one in complete]
@@ -196,11 +196,11 @@ class TimedCalls:
             if len(known) < 3 and all(f.message != finding.message for f in known):
                 self.findings.append(finding)
 
-    def _lose_baseline(self, block: ProcessPair, lost: ProcessLost) -> None:
-        assert block.baseline is not None
+    def _lose_baseline(self, pair: ProcessPair, lost: ProcessLost) -> None:
+        assert pair.baseline is not None
         self.note("baseline", f"The baseline's process was lost: {lost.detail}")
-        block.baseline.close()
-        block.baseline = None
+        pair.baseline.close()
+        pair.baseline = None
 
     def _require_timer(self, outcome: CallOutcome) -> None:
         called = outcome.called

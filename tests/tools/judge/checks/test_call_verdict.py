@@ -6,8 +6,8 @@ import torch
 
 from kernel_harness.tools.judge.calls.judged_call import CallOutcome
 from kernel_harness.tools.judge.calls.shared_memory import Layout
-from kernel_harness.tools.judge.checks.call_verdict import judge
-from kernel_harness.tools.judge.operators.input_draws import InputSet
+from kernel_harness.tools.judge.checks.call_verdict import judge_call
+from kernel_harness.tools.judge.operators.input_sets import InputSet
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.messages.candidate import Called
 from kernel_harness.tools.schema.evaluation import Status
@@ -33,14 +33,14 @@ def verdict_on(**factors: float):
     due = torch.randn(6, 128, generator=torch.Generator().manual_seed(0))
     expected = {name: due.double() for name in DEFINITION.outputs}
     trusted = dict.fromkeys(DEFINITION.outputs, due)
-    draw = InputSet(CASE, "typical", 0, {"x": due}, expected, trusted)
+    input_set = InputSet(CASE, "typical", 0, {"x": due}, expected, trusted)
     outputs = {name: factors.get(name, 1.0) * due for name in DEFINITION.outputs}
     empty = torch.empty(0, dtype=torch.uint8)
     layout = Layout(empty, (), {}, empty, empty)
     outcome = CallOutcome(
         called=Called(), outputs=outputs, poisons=dict.fromkeys(outputs, 0), layout=layout
     )
-    return judge(OperatorAdapter(DEFINITION), draw, outcome)
+    return judge_call(OperatorAdapter(DEFINITION), input_set, outcome)
 
 
 def test_right_outputs_pass():

@@ -151,4 +151,4 @@ def test_untrusted_text_loses_control_characters_and_its_middle():
     ],
 )
 def test_the_end_of_a_process_has_a_name(status, words):
-    assert words in lost.exit_words(status)
+    assert words in lost.describe_exit(status)

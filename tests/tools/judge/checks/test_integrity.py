@@ -83,7 +83,7 @@ def test_a_second_clock_that_saw_more_is_shown():
     assert severities(integrity.two_clocks_agree(10_000, 900_000, 1)) == [Severity.WARNING]
 
 
-def test_a_right_ghost_is_a_violation():
+def test_a_right_result_without_own_kernels_is_a_violation():
     assert integrity.own_kernels_do_the_work(still_right=False) == []
     assert severities(integrity.own_kernels_do_the_work(still_right=True)) == [Severity.VIOLATION]
 

@@ -27,7 +27,7 @@ def verdict(got, expected, trusted=None, limits=None, **options):
 
 def strict_verdict(got, expected):
     trusted = expected.to(got.dtype)
-    tight = ToleranceLimits(rms_factor=2, max_factor=4, rms_floor=1e-6, max_floor=1e-4)
+    tight = ToleranceLimits(rms_factor=2, max_factor=4, rms_minimum=1e-6, max_minimum=1e-4)
     return verdict(got, expected, trusted, tight)
 
 
@@ -49,7 +49,7 @@ def test_a_fault_at_every_index_is_found_at_every_scale(flat, scale, dtype):
     error, mismatch = strict_verdict(got, expected)
     assert mismatch is not None and not error.strict
     assert mismatch.index == index
-    assert mismatch.mismatched == 1 and mismatch.cluster == "one element"
+    assert mismatch.mismatched == 1 and mismatch.pattern == "one element"
 
 
 @pytest.mark.parametrize("flat", range(math.prod(SHAPE)))
@@ -156,10 +156,10 @@ def test_integers_beyond_single_precision_are_told_apart():
 def test_the_published_criterion_is_both_errors_too_large():
     expected = torch.tensor([100.0, 1e-3], dtype=torch.float64)
     got = torch.tensor([100.5, 2e-3])
-    error, _ = verdict(got, expected, limits=ToleranceLimits(rms_floor=1, max_floor=1))
+    error, _ = verdict(got, expected, limits=ToleranceLimits(rms_minimum=1, max_minimum=1))
     assert error.matched_ratio == 1.0
     worse = torch.tensor([102.0, 2e-2])
-    error, mismatch = verdict(worse, expected, limits=ToleranceLimits(rms_floor=9, max_floor=9))
+    error, mismatch = verdict(worse, expected, limits=ToleranceLimits(rms_minimum=9, max_minimum=9))
     assert error.matched_ratio == 0.0 and mismatch is not None
 
 
@@ -167,9 +167,12 @@ def test_a_required_ratio_leaves_room_for_the_published_verdict():
     expected = torch.ones(100, dtype=torch.float64)
     got = torch.ones(100)
     got[:5] = 2
-    loose = ToleranceLimits(required_matched_ratio=0.9, rms_floor=10, max_floor=10)
+    loose = ToleranceLimits(required_matched_ratio=0.9, rms_minimum=10, max_minimum=10)
     assert verdict(got, expected, limits=loose)[1] is None
-    assert verdict(got, expected, limits=ToleranceLimits(rms_floor=10, max_floor=10))[1] is not None
+    assert (
+        verdict(got, expected, limits=ToleranceLimits(rms_minimum=10, max_minimum=10))[1]
+        is not None
+    )
 
 
 def test_where_the_trusted_implementation_misses_the_published_criterion_it_decides_nothing():
@@ -185,7 +188,7 @@ def test_limits_follow_the_trusted_implementation():
     expected = oracle(shape=(64, 64))
     noise = torch.randn(64, 64, dtype=torch.float64)
     trusted, twice = (expected + k * 1e-3 * noise for k in (1, 1.9))
-    tight = ToleranceLimits(rms_floor=0, max_floor=0)
+    tight = ToleranceLimits(rms_minimum=0, max_minimum=0)
     assert verdict(twice, expected, trusted, tight)[1] is None
     thrice = expected + 3e-3 * noise
     assert verdict(thrice, expected, trusted, tight)[1] is not None
@@ -220,7 +223,7 @@ def test_the_published_criterion_decides_only_on_the_inputs_that_it_was_made_for
     expected = torch.full((4, 256), 0.65, dtype=torch.float64)
     got = expected.float()
     got[0, 0] += 0.0105
-    limits = ToleranceLimits(rms_factor=4.0, max_factor=4.0, rms_floor=1e-2, max_floor=1e-1)
+    limits = ToleranceLimits(rms_factor=4.0, max_factor=4.0, rms_minimum=1e-2, max_minimum=1e-1)
     for published in (True, False):
         error, mismatch = check_output(
             "y", got, expected, expected.float(), limits, published=published

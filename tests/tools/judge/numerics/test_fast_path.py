@@ -10,10 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
-from kernel_harness.tools.judge.numerics.fast_path import ExpectedOutput, agreements, expectations
+from kernel_harness.tools.judge.numerics.fast_path import (
+    ExpectedOutput,
+    accepted_outputs,
+    prepare_outputs,
+)
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-STRICT = ToleranceLimits(rms_floor=1e-6, max_floor=1e-4)
+STRICT = ToleranceLimits(rms_minimum=1e-6, max_minimum=1e-4)
 
 
 def oracle(seed: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
@@ -23,8 +27,8 @@ def oracle(seed: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
 
 def both(got: torch.Tensor, expected: torch.Tensor, limits: ToleranceLimits = STRICT):
     trusted = expected.to(got.dtype)
-    known = expectations({"y": ExpectedOutput(expected, trusted, limits, got.dtype)})["y"]
-    quick = agreements({"y": got}, {"y": known})["y"] if known is not None else None
+    known = prepare_outputs({"y": ExpectedOutput(expected, trusted, limits, got.dtype)})["y"]
+    quick = accepted_outputs({"y": got}, {"y": known})["y"] if known is not None else None
     _, mismatch = check_output("y", got, expected, trusted, limits)
     return quick, mismatch
 
@@ -40,7 +44,7 @@ def test_an_honest_output_takes_the_quick_way(dtype):
 def test_both_ways_report_the_same_errors(dtype):
     expected = oracle(2, (8, 16), 3.0)
     got = (expected * (1 + 1e-4)).to(dtype)
-    limits = ToleranceLimits(rms_floor=1.0, max_floor=1.0)
+    limits = ToleranceLimits(rms_minimum=1.0, max_minimum=1.0)
     quick, _ = both(got, expected, limits)
     thorough, _ = check_output("y", got, expected, expected.to(dtype), limits)
     assert quick is not None
@@ -61,23 +65,23 @@ def test_special_values_and_empty_or_integer_outputs_take_the_thorough_way():
     expected = oracle(4, (4, 4), 1.0)
     expected[1, 1] = -math.inf
     assert both(expected.float(), expected)[0] is None
-    wanted = {
+    outputs = {
         "empty": ExpectedOutput(torch.zeros(0, 4), None, STRICT, torch.float32),
         "zeros": ExpectedOutput(torch.zeros(4, 4), None, STRICT, torch.float32),
         "integers": ExpectedOutput(torch.ones(4), None, STRICT, torch.int32),
     }
-    assert expectations(wanted) == dict.fromkeys(wanted)
+    assert prepare_outputs(outputs) == dict.fromkeys(outputs)
 
 
 def test_outputs_of_one_call_are_told_apart():
-    wanted = {
+    outputs = {
         name: ExpectedOutput(oracle(seed, shape, 2.0), None, STRICT, torch.float32)
         for name, seed, shape in (("one", 5, (4, 8)), ("scalar", 6, ()), ("other", 7, (3,)))
     }
-    known = expectations(wanted)
-    got = {name: one.expected.float() for name, one in wanted.items()}
+    known = prepare_outputs(outputs)
+    got = {name: one.expected.float() for name, one in outputs.items()}
     got["other"][1] += 1.0
-    found = agreements(got, {name: one for name, one in known.items() if one is not None})
+    found = accepted_outputs(got, {name: one for name, one in known.items() if one is not None})
     assert [name for name, error in found.items() if error is None] == ["other"]
     assert found["one"] is not None and found["one"].output == "one"
 

@@ -35,7 +35,7 @@ def symptom_of(
 ) -> Symptom | None:
     """What is recognised once the output is stored in its dtype and compared as the judge does."""
     stored = got.to(dtype)
-    limits = ToleranceLimits(rms_floor=1e-2, max_floor=3e-2)
+    limits = ToleranceLimits(rms_minimum=1e-2, max_minimum=3e-2)
     _, mismatch = check_output("y", stored, expected, None, limits)
     assert mismatch is not None
     bad = (stored.double() - expected).abs() > 0.03 * (expected.abs() + 0.1)

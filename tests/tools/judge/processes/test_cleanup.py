@@ -1,11 +1,15 @@
-"""Old builds make room for new ones; what may be in use stays."""
+"""Old builds and stale folders are removed; what may be in use stays."""
 
 import os
 import time
 
 import pytest
 
-from kernel_harness.tools.judge.processes.cleanup import prune
+from kernel_harness.tools.judge.processes.cleanup import (
+    evict_builds,
+    private_folder,
+    remove_stale_folders,
+)
 
 DAY = 86_400
 
@@ -28,23 +32,54 @@ def there(cache):
 
 
 def test_nothing_goes_while_all_of_it_fits(cache):
-    assert prune(cache, most_bytes=1 << 20) == 0
+    assert evict_builds(cache, most_bytes=1 << 20) == 0
     assert len(there(cache)) == 5
 
 
 def test_the_oldest_go_first_and_only_as_many_as_must(cache):
     size = sum(p.lstat().st_size for p in (cache / "native-a").rglob("*"))
-    assert prune(cache, most_bytes=2 * size) == size
+    assert evict_builds(cache, most_bytes=2 * size) == size
     assert there(cache) == {"native-a", "object-b", "triton-seed", "notes"}
 
 
 def test_what_is_no_build_and_what_is_young_stays(cache):
-    prune(cache, most_bytes=0)
+    evict_builds(cache, most_bytes=0)
     assert there(cache) == {"triton-seed", "notes"}
     (cache / "native-new").mkdir()
-    prune(cache, most_bytes=0)
+    evict_builds(cache, most_bytes=0)
     assert (cache / "native-new").is_dir()
 
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
-    assert prune(tmp_path / "none") == 0
+    assert evict_builds(tmp_path / "none") == 0
+
+
+# --- stale folders
+
+GONE, OLD = 2**22 + 1, time.time() - 86_400
+
+
+def made(folder, name, *, at=OLD):
+    (folder / name).mkdir()
+    (folder / name / "file").write_text("x")
+    os.utime(folder / name, (at, at))
+
+
+def test_only_old_folders_of_judges_that_are_gone_are_removed(tmp_path):
+    made(tmp_path, f"kernel-harness-candidate-{GONE}-a")
+    made(tmp_path, f"kernel-harness-candidate-{GONE}-young", at=time.time())
+    made(tmp_path, f"kernel-harness-candidate-{os.getpid()}-mine")
+    made(tmp_path, "kernel-harness-demo-1")
+    (tmp_path / f"kernel-harness-candidate-{GONE}-link").symlink_to(tmp_path)
+    assert remove_stale_folders(tmp_path) == [f"kernel-harness-candidate-{GONE}-a"]
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_private_folder_bears_the_name_that_is_looked_for():
+    folder = private_folder()
+    try:
+        os.utime(folder, (OLD, OLD))
+        assert folder.name not in remove_stale_folders()
+        assert f"-{os.getpid()}-" in folder.name
+    finally:
+        folder.rmdir()

@@ -1,4 +1,4 @@
-"""Processes that wait: taken once, oldest first, and only while they live."""
+"""Prewarmed processes: taken once, oldest first, and only while they live."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.judge.processes.candidate_process import LogPipe, ProcessSession
 from kernel_harness.tools.judge.processes.prewarmed import (
     CONTEXT_BYTES,
-    MOST,
+    MAX_PREWARMED,
     SHARE,
     PrewarmedPool,
-    how_many,
+    prewarm_count,
 )
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages.sockets import send_frame
@@ -24,7 +24,7 @@ from kernel_harness.tools.messages.sockets import send_frame
 
 @dataclass(eq=False)
 class Process:
-    """A session as far as waiting needs one."""
+    """A session as far as the pool needs one."""
 
     comes_up: bool = True
     gone: bool = False
@@ -44,8 +44,8 @@ class Process:
 
 
 @dataclass
-class Nursery:
-    """Spawns them, and remembers."""
+class Spawner:
+    """Makes processes and remembers them."""
 
     fate: list[Process] = field(default_factory=list)
     made: list[Process] = field(default_factory=list)
@@ -55,39 +55,39 @@ class Nursery:
         return self.made[-1]
 
 
-def test_what_waits_is_taken_once_and_the_oldest_first():
-    nursery = Nursery()
-    waiting = PrewarmedPool(2, nursery)
-    waiting.fill()
-    assert waiting.first is nursery.made[0]
-    assert [waiting.take(), waiting.take(), waiting.take()] == [*nursery.made, None]
+def test_a_prewarmed_process_is_taken_once_and_the_oldest_first():
+    spawner = Spawner()
+    pool = PrewarmedPool(2, spawner)
+    pool.fill()
+    assert pool.first is spawner.made[0]
+    assert [pool.take(), pool.take(), pool.take()] == [*spawner.made, None]
 
 
 def test_it_is_filled_to_what_is_missing():
-    nursery = Nursery()
-    waiting = PrewarmedPool(3, nursery)
-    waiting.fill()
-    waiting.take()
-    waiting.fill()
-    assert len(nursery.made) == 4
+    spawner = Spawner()
+    pool = PrewarmedPool(3, spawner)
+    pool.fill()
+    pool.take()
+    pool.fill()
+    assert len(spawner.made) == 4
 
 
 @pytest.mark.parametrize("fate", [Process(comes_up=False), Process(gone=True)])
 def test_one_that_was_lost_is_passed_over(fate):
-    nursery = Nursery()
-    waiting = PrewarmedPool(2, nursery)
-    waiting.fill()
-    nursery.made[0].comes_up, nursery.made[0].gone = fate.comes_up, fate.gone
-    assert waiting.take() is nursery.made[1]
-    assert nursery.made[0].closed == (not fate.gone)
+    spawner = Spawner()
+    pool = PrewarmedPool(2, spawner)
+    pool.fill()
+    spawner.made[0].comes_up, spawner.made[0].gone = fate.comes_up, fate.gone
+    assert pool.take() is spawner.made[1]
+    assert spawner.made[0].closed == (not fate.gone)
 
 
 def test_one_that_does_not_come_up_is_not_kept():
-    nursery = Nursery(fate=[Process(comes_up=False)])
-    waiting = PrewarmedPool(2, nursery)
-    waiting.fill()
-    assert waiting.take() is nursery.made[1]
-    assert waiting.take() is None
+    spawner = Spawner(fate=[Process(comes_up=False)])
+    pool = PrewarmedPool(2, spawner)
+    pool.fill()
+    assert pool.take() is spawner.made[1]
+    assert pool.take() is None
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def session(tmp_path):
     ours.close()
 
 
-def test_a_process_that_waits_is_there_as_long_as_its_socket_is(session):
+def test_a_prewarmed_process_is_there_as_long_as_its_socket_is(session):
     process, theirs = session
     process.prepare(0)
     send_frame(theirs, wire.Prepared())
@@ -130,15 +130,15 @@ def test_the_first_answer_waits_for_the_device(session):
 
 
 def test_closing_ends_them_all_even_where_the_zygote_is_gone():
-    nursery = Nursery()
-    waiting = PrewarmedPool(2, nursery)
-    waiting.fill()
-    nursery.made[0].gone = True
-    waiting.close()
-    assert all(process.closed for process in nursery.made) and waiting.first is None
+    spawner = Spawner()
+    pool = PrewarmedPool(2, spawner)
+    pool.fill()
+    spawner.made[0].gone = True
+    pool.close()
+    assert all(process.closed for process in spawner.made) and pool.first is None
 
 
 def test_a_small_device_gets_few_or_none():
-    assert how_many(0) == 0
-    assert how_many(int(CONTEXT_BYTES / SHARE) + 1) == 1
-    assert how_many(1 << 50) == MOST
+    assert prewarm_count(0) == 0
+    assert prewarm_count(int(CONTEXT_BYTES / SHARE) + 1) == 1
+    assert prewarm_count(1 << 50) == MAX_PREWARMED

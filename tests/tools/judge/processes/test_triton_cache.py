@@ -18,10 +18,10 @@ def test_entries_are_copied_and_group_files_name_their_new_place(tmp_path):
     source, target = folders(tmp_path)
     (source / "entry" / "kernel.cubin").write_bytes(b"code")
     (source / "entry" / "__grp__kernel.json").write_text(f'{{"a": "{source}/entry/kernel.cubin"}}')
-    assert triton_cache.carry(source, target) == 2
+    assert triton_cache.copy_kernels(source, target) == 2
     assert (target / "entry" / "kernel.cubin").read_bytes() == b"code"
     assert str(target) in (target / "entry" / "__grp__kernel.json").read_text()
-    assert triton_cache.carry(source, target) == 0
+    assert triton_cache.copy_kernels(source, target) == 0
 
 
 def test_links_and_pipes_are_left_out(tmp_path):
@@ -30,7 +30,7 @@ def test_links_and_pipes_are_left_out(tmp_path):
     (source / "entry" / "link").symlink_to(tmp_path / "secret")
     (source / "linked").symlink_to(tmp_path)
     os.mkfifo(source / "entry" / "pipe")
-    assert triton_cache.carry(source, target) == 0
+    assert triton_cache.copy_kernels(source, target) == 0
     assert not list((target / "entry").iterdir()) and not (target / "linked").exists()
 
 
@@ -39,7 +39,7 @@ def test_a_link_in_the_target_is_not_written_through(tmp_path):
     (source / "entry" / "kernel.cubin").write_bytes(b"code")
     (tmp_path / "elsewhere").mkdir()
     (target / "entry").symlink_to(tmp_path / "elsewhere")
-    assert triton_cache.carry(source, target) == 0
+    assert triton_cache.copy_kernels(source, target) == 0
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -57,6 +57,6 @@ def test_a_file_that_grows_while_it_is_read_is_copied_as_long_as_it_was(tmp_path
         return read(descriptor, count)
 
     monkeypatch.setattr(triton_cache.os, "read", read_and_grow)
-    assert triton_cache.carry(source, target) == 1
+    assert triton_cache.copy_kernels(source, target) == 1
     monkeypatch.undo()
     assert (target / "entry" / "kernel.cubin").read_bytes() == b"code"

@@ -1,4 +1,4 @@
-"""Pairs, blocks, verified timed calls and what bounds them, with a scripted candidate and clock."""
+"""Paired timing with a scripted candidate and clock: its calls, their order and their bounds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from kernel_harness.tools.judge.calls.judged_call import JudgedCall
 from kernel_harness.tools.judge.checks import integrity
-from kernel_harness.tools.judge.operators.input_draws import (
+from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
     PrefetchedInputs,
     SeedBook,
@@ -26,10 +25,9 @@ from kernel_harness.tools.judge.processes.progress import (
     Reporter,
     TrialCancelledError,
 )
-from kernel_harness.tools.judge.timing import paired_timing as timing_room
+from kernel_harness.tools.judge.timing import paired_timing as timing_module
 from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
-from kernel_harness.tools.judge.timing.samples import Samples, half_width, kernel_times, log_ratios
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Severity, Status
@@ -49,21 +47,21 @@ def honest(x, w, table, alpha):
 
 
 @dataclass
-class ScriptedBlocks:
-    """Blocks whose processes are up at once."""
+class ScriptedPairs:
+    """Process pairs that are up at once."""
 
-    blocks: list[ProcessPair]
+    pairs: list[ProcessPair]
     shared: int = 0
 
     def ready(self, checked: JudgedCall, note: Any) -> list[ProcessPair]:
-        return self.blocks
+        return self.pairs
 
-    def share_compiled(self, block: ProcessPair) -> None:
+    def share_compiled(self, pair: ProcessPair) -> None:
         self.shared += 1
 
 
 @dataclass
-class ScriptedRoom:
+class ScriptedContext:
     """A device that the table knows, without the device."""
 
     info: DeviceInfo
@@ -81,7 +79,7 @@ def cold_device(monkeypatch):
     monkeypatch.setattr(PairedTiming, "_preheat", lambda self: None)
 
 
-def exchange(session: ScriptedSession, seed: int = 1) -> JudgedCall:
+def judged_call(session: ScriptedSession, seed: int = 1) -> JudgedCall:
     made = JudgedCall(session, read_definition(AFFINE), CPU, random.Random(seed))
     assert made.map([CASE]) is None
     return made
@@ -106,7 +104,7 @@ def run(
     operator = OperatorAdapter(read_definition(AFFINE), AFFINE)
     timing = PairedTiming(
         plan,
-        ScriptedRoom(H200),  # pyright: ignore[reportArgumentType]
+        ScriptedContext(H200),  # pyright: ignore[reportArgumentType]
         operator,
         InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(1 << 20)),
         Reporter(lambda message: None, plan.evaluation_id),
@@ -115,16 +113,16 @@ def run(
         time.monotonic() + deadline_s,
     )
     others: list[ScriptedSession | None] = [*(baselines or [None] * len(candidates))]
-    blocks = [
-        ProcessPair(exchange(c, i), exchange(b, i + 50) if b else None)
+    pairs = [
+        ProcessPair(judged_call(c, i), judged_call(b, i + 50) if b else None)
         for i, (c, b) in enumerate(zip(candidates, others, strict=True))
     ]
-    processes: Any = ScriptedBlocks(blocks)
-    results = timing.run([CASE], blocks[0].candidate, processes)
+    processes: Any = ScriptedPairs(pairs)
+    results = timing.run([CASE], pairs[0].candidate, processes)
     return results[CASE.uuid], timing
 
 
-def test_every_block_gives_its_pairs_and_the_samples_keep_their_order():
+def test_every_process_pair_gives_its_calls_and_the_samples_keep_their_order():
     spans = [*range(10_001, 10_021)]
     timed, timing = run([ScriptedSession(honest, spans), ScriptedSession(honest, [20_000])])
     measurement = timed.measurement
@@ -306,9 +304,9 @@ def test_a_cancelled_timing_ends():
         run([ScriptedSession(honest, [9_000])], cancellation=cancellation)
 
 
-def test_dear_draws_come_from_a_pool_and_never_the_same_twice_in_a_row(monkeypatch):
-    monkeypatch.setattr(timing_room, "CHEAP_DRAW_S", -1.0)
-    monkeypatch.setattr(timing_room, "POOL_SECONDS", 0.0)
+def test_slow_inputs_come_from_a_pool_and_never_the_same_twice_in_a_row(monkeypatch):
+    monkeypatch.setattr(timing_module, "CHEAP_INPUTS_S", -1.0)
+    monkeypatch.setattr(timing_module, "POOL_SECONDS", 0.0)
     seen: list[int] = []
 
     def watching(x, w, table, alpha):
@@ -321,38 +319,3 @@ def test_dear_draws_come_from_a_pool_and_never_the_same_twice_in_a_row(monkeypat
     assert timed.measurement is not None and "pool of 4" in timing.fresh_values
     assert len(set(cold)) <= 4
     assert all(a != b for a, b in zip(cold, cold[1:], strict=False))
-
-
-# --- quick statistics -------------------------------------------------------------------------
-
-
-def samples(*cold: int) -> Samples:
-    return Samples(cold_ns=list(cold))
-
-
-def test_few_samples_bound_nothing():
-    assert half_width(np.zeros(7)) == float("inf")
-
-
-def test_more_samples_make_the_interval_narrower():
-    rng = np.random.default_rng(2)
-    assert half_width(rng.normal(size=400)) < half_width(rng.normal(size=20))
-
-
-def test_ratios_are_of_baseline_over_candidate():
-    assert log_ratios(samples(100, 100), samples(200, 400)).tolist() == pytest.approx(
-        [np.log(2), np.log(4)]
-    )
-    assert log_ratios(samples(100), samples()).tolist() == pytest.approx([np.log(100)])
-
-
-def test_kernel_times_add_up_by_name_and_origin():
-    def seen(name: str, spent: int, origin: str = "candidate") -> wire.Activity:
-        return wire.Activity(name=name, start_ns=10, end_ns=10 + spent, origin=origin)
-
-    found = kernel_times([[seen("a", 100), seen("b", 300, "torch")], [seen("a", 200)]])
-    assert [(k.name, k.launches, k.share, k.origin) for k in found] == [
-        ("a", 2, 0.5, "candidate"),
-        ("b", 1, 0.5, "torch"),
-    ]
-    assert kernel_times([]) == []

@@ -17,19 +17,19 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..numerics.fast_path import Expectation
+from ..numerics.fast_path import PreparedOutput
 from ..numerics.mismatch import BIT_VIEW
 from .generic_operator import Value
 from .operator_adapter import Case, OperatorAdapter
 
-TWIN, REWRITE = "twin", "rewrite"
-DERIVED = (TWIN, REWRITE)
+PERTURBED, REWRITE = "twin", "rewrite"
+DERIVED = (PERTURBED, REWRITE)
 """What stands for a family where a draw was made from another one."""
 SEED_BITS = 53
 """So that a recorded seed survives readers whose numbers are doubles."""
-TWIN_SHARE = 0.02
-AHEAD_BYTES = 512 << 20
-LATER_BYTES = 32 << 20
+PERTURBED_SHARE = 0.02
+PREFETCHED_BYTES = 512 << 20
+LARGEST_PREFETCHED_BYTES = 32 << 20
 """Inputs larger than this are not made ahead: a request would have to wait for them."""
 
 
@@ -44,7 +44,7 @@ class InputSet:
         inputs: in the definition's order, on the device.
         expected: the oracle's outputs, in a higher precision.
         trusted: the trusted implementation's, in the declared precision.
-        known: per output, what is worked out once for all calls on this draw.
+        prepared: by output, what the fast path computes once for all calls on these inputs.
     """
 
     case: Case
@@ -53,7 +53,7 @@ class InputSet:
     inputs: dict[str, Value]
     expected: dict[str, torch.Tensor]
     trusted: dict[str, torch.Tensor]
-    known: dict[str, Expectation | None] = field(default_factory=dict)
+    prepared: dict[str, PreparedOutput | None] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -113,27 +113,27 @@ class PrefetchedInputs:
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
-        self._draws: OrderedDict[tuple[str, str], InputSet] = OrderedDict()
+        self._sets: OrderedDict[tuple[str, str], InputSet] = OrderedDict()
 
     def take(self, operator_key: str, case: Case, family: str) -> InputSet | None:
         """The prepared draw of a case, which is then gone."""
-        draw = self._draws.get((operator_key, case.uuid))
-        if draw is None or draw.family != family or draw.case != case:
+        input_set = self._sets.get((operator_key, case.uuid))
+        if input_set is None or input_set.family != family or input_set.case != case:
             return None
-        return self._draws.pop((operator_key, case.uuid))
+        return self._sets.pop((operator_key, case.uuid))
 
-    def put(self, operator_key: str, draw: InputSet) -> bool:
+    def put(self, operator_key: str, input_set: InputSet) -> bool:
         """Keeps a draw for later; False when it is too large to keep."""
-        if draw.nbytes > self._bound:
+        if input_set.nbytes > self._bound:
             return False
-        self._draws[operator_key, draw.case.uuid] = draw
-        while sum(kept.nbytes for kept in self._draws.values()) > self._bound:
-            self._draws.popitem(last=False)
-        return (operator_key, draw.case.uuid) in self._draws
+        self._sets[operator_key, input_set.case.uuid] = input_set
+        while sum(kept.nbytes for kept in self._sets.values()) > self._bound:
+            self._sets.popitem(last=False)
+        return (operator_key, input_set.case.uuid) in self._sets
 
     def has(self, operator_key: str, case: Case) -> bool:
         """Whether a draw of the case is ready."""
-        return (operator_key, case.uuid) in self._draws
+        return (operator_key, case.uuid) in self._sets
 
 
 class InputGenerator:
@@ -151,79 +151,87 @@ class InputGenerator:
         operator: OperatorAdapter,
         device: torch.device,
         book: SeedBook,
-        ahead: PrefetchedInputs,
+        prefetched: PrefetchedInputs,
     ) -> None:
         self.operator = operator
         self.device = device
         self.book = book
-        self._ahead = ahead
-        self._next: dict[str, InputSet] = {}
+        self._prefetched = prefetched
+        self._prepared: dict[str, InputSet] = {}
 
-    def draw(self, case: Case, family: str = "") -> InputSet:
+    def generate(self, case: Case, family: str = "") -> InputSet:
         """One new draw; one that was prepared is used up."""
         family = family or self.operator.families[0]
-        prepared = self._next.pop(case.uuid, None) if family == self.operator.families[0] else None
-        prepared = prepared or self._ahead.take(self.operator.key, case, family)
+        prepared = (
+            self._prepared.pop(case.uuid, None) if family == self.operator.families[0] else None
+        )
+        prepared = prepared or self._prefetched.take(self.operator.key, case, family)
         if prepared is not None and not self.book.replay:
             self.book.note(case, family, prepared.seed)
             return prepared
-        return self._drawn(case, family, self.book.next(case, family))
+        return self._generated(case, family, self.book.next(case, family))
 
     def prepare(self, case: Case) -> None:
         """Makes the case's next typical draw now, beside a candidate's build."""
-        ready = case.uuid in self._next or self._ahead.has(self.operator.key, case)
+        ready = case.uuid in self._prepared or self._prefetched.has(self.operator.key, case)
         if not ready and not self.book.replay:
-            self._next[case.uuid] = self._drawn(case, self.operator.families[0], fresh_seed())
+            self._prepared[case.uuid] = self._generated(
+                case, self.operator.families[0], fresh_seed()
+            )
 
-    def prepare_for_later(self, case: Case) -> bool:
+    def prefetch(self, case: Case) -> bool:
         """Makes a typical draw for a later trial, where that is quick and small.
 
         Returns:
             Whether one was made and kept.
         """
-        if self._ahead.has(self.operator.key, case):
+        if self._prefetched.has(self.operator.key, case):
             return False
-        if self.operator.input_bytes(case) > LATER_BYTES:
+        if self.operator.input_bytes(case) > LARGEST_PREFETCHED_BYTES:
             return False
-        draw = self._drawn(case, self.operator.families[0], fresh_seed())
-        return self._ahead.put(self.operator.key, draw)
+        input_set = self._generated(case, self.operator.families[0], fresh_seed())
+        return self._prefetched.put(self.operator.key, input_set)
 
-    def _drawn(self, case: Case, family: str, seed: int) -> InputSet:
-        return self._judged(case, family, seed, self.operator.draw(case, seed, family, self.device))
+    def _generated(self, case: Case, family: str, seed: int) -> InputSet:
+        return self._judged(
+            case, family, seed, self.operator.make_inputs(case, seed, family, self.device)
+        )
 
-    def derived(self, draw: InputSet, how: str) -> InputSet:
+    def derived(self, input_set: InputSet, how: str) -> InputSet:
         """A draw made from another as a record says it was, one of `DERIVED`."""
-        return self.twin(draw) if how == TWIN else self.rewritten(draw)
+        return self.perturbed(input_set) if how == PERTURBED else self.rewritten(input_set)
 
-    def twin(self, draw: InputSet) -> InputSet:
+    def perturbed(self, input_set: InputSet) -> InputSet:
         """A draw equal to another but for a few elements, or new values for the same structure.
 
         Integers stay, since they may be indices into the rest: only float tensors change. Where
         there are none, the typical inputs are drawn anew.
         """
-        seed = self.book.next(draw.case, TWIN)
+        seed = self.book.next(input_set.case, PERTURBED)
         generator = torch.Generator(device=self.device).manual_seed(seed)
         changed = {
-            name: _partly_rewritten(value, generator)
-            for name, value in draw.inputs.items()
-            if isinstance(value, torch.Tensor) and _rewritable(value)
+            name: _perturbed_tensor(value, generator)
+            for name, value in input_set.inputs.items()
+            if isinstance(value, torch.Tensor) and _perturbable(value)
         }
         if not changed:
-            fresh = self.operator.draw(draw.case, seed, self.operator.families[0], self.device)
-            return self._judged(draw.case, TWIN, seed, fresh)
-        return self._judged(draw.case, TWIN, seed, {**draw.inputs, **changed})
+            fresh = self.operator.make_inputs(
+                input_set.case, seed, self.operator.families[0], self.device
+            )
+            return self._judged(input_set.case, PERTURBED, seed, fresh)
+        return self._judged(input_set.case, PERTURBED, seed, {**input_set.inputs, **changed})
 
-    def rewritten(self, draw: InputSet) -> InputSet:
+    def rewritten(self, input_set: InputSet) -> InputSet:
         """New values in the operator's own way, else a twin; `draw` itself is not touched."""
-        seed = self.book.next(draw.case, REWRITE)
+        seed = self.book.next(input_set.case, REWRITE)
         generator = torch.Generator(device=self.device).manual_seed(seed)
         inputs = {
             name: value.clone() if isinstance(value, torch.Tensor) else value
-            for name, value in draw.inputs.items()
+            for name, value in input_set.inputs.items()
         }
-        if self.operator.rewrite(draw.case, inputs, generator):
-            return self._judged(draw.case, REWRITE, seed, inputs)
-        return self.twin(draw)
+        if self.operator.rewrite(input_set.case, inputs, generator):
+            return self._judged(input_set.case, REWRITE, seed, inputs)
+        return self.perturbed(input_set)
 
     def _judged(self, case: Case, family: str, seed: int, inputs: dict[str, Value]) -> InputSet:
         if family in (self.operator.families[0], REWRITE):
@@ -233,18 +241,18 @@ class InputGenerator:
         return InputSet(case, family, seed, inputs, expected, trusted)
 
 
-def _rewritable(value: torch.Tensor) -> bool:
+def _perturbable(value: torch.Tensor) -> bool:
     return value.dtype.is_floating_point and value.numel() > 0
 
 
-def _partly_rewritten(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _perturbed_tensor(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """A copy in which a few randomly placed elements trade places with others.
 
     Values are moved, never invented, so that whatever range the operator needs is kept.
     """
     # As bytes or words, since not every float format can be indexed.
     flat = value.clone().flatten().view(BIT_VIEW[value.element_size()])
-    count = max(1, int(TWIN_SHARE * flat.numel()))
+    count = max(1, int(PERTURBED_SHARE * flat.numel()))
     at = torch.randint(0, flat.numel(), (count,), generator=generator, device=value.device)
     source = torch.randint(0, flat.numel(), (count,), generator=generator, device=value.device)
     flat[at] = flat[source]

@@ -1,0 +1,101 @@
+"""Seeds, prefetched and perturbed inputs."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from kernel_harness.tools.judge.operators.input_sets import (
+    InputGenerator,
+    PrefetchedInputs,
+    SeedBook,
+    pick_families,
+)
+from kernel_harness.tools.judge.operators.operator_adapter import (
+    Case,
+    OperatorAdapter,
+)
+
+from .examples import CASE, CPU, generic_definition, input_generator, tensor
+
+
+def test_input_sets_are_never_the_same_twice_and_their_seeds_are_written_down(operator):
+    made = input_generator(operator)
+    seeds = [made.generate(CASE).seed for _ in range(20)]
+    assert len(set(seeds)) == 20
+    assert made.book.seeds["w"] == seeds and made.book.families["w"] == ["typical"] * 20
+    assert all(0 <= seed < 2**53 for seed in seeds)
+
+
+def test_recorded_seeds_replay_the_same_inputs(operator):
+    first = input_generator(operator)
+    input_sets = [first.generate(CASE), first.generate(CASE, "large")]
+    second = input_generator(operator, replay=first.book.seeds)
+    for before, family in zip(input_sets, ("typical", "large"), strict=True):
+        after = second.generate(CASE, family)
+        assert torch.equal(tensor(before.inputs["x"]), tensor(after.inputs["x"]))
+
+
+def test_perturbed_inputs_differ_in_a_few_places_and_their_outputs_follow(operator):
+    made = input_generator(operator)
+    input_set = made.generate(Case("w", {"m": 64}, scalars={"alpha": 0.5}))
+    perturbed = made.perturbed(input_set)
+    share = float((tensor(perturbed.inputs["x"]) != tensor(input_set.inputs["x"])).float().mean())
+    assert 0 < share < 0.1
+    assert torch.equal(tensor(perturbed.inputs["table"]), tensor(input_set.inputs["table"]))
+    assert not torch.equal(perturbed.expected["y"], input_set.expected["y"])
+    assert torch.equal(
+        perturbed.expected["y"], operator.oracle(input_set.case, perturbed.inputs)["y"]
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "bfloat16", "int32", "bool"])
+def test_inputs_of_every_dtype_can_be_perturbed(dtype):
+    inputs = {"x": {"shape": ["m", "n"], "dtype": dtype}}
+    source = "def run(x):\n    return x.float().bfloat16()\n"
+    operator = OperatorAdapter(generic_definition(inputs=inputs, reference=source))
+    made = input_generator(operator)
+    input_set = made.generate(Case("w", {"m": 64}))
+    assert not torch.equal(made.perturbed(input_set).expected["y"], input_set.expected["y"])
+
+
+def test_a_prepared_input_set_is_used_once(operator):
+    made = input_generator(operator)
+    made.prepare(CASE)
+    prepared = made._prepared["w"]
+    made.prepare(CASE)
+    first, second = made.generate(CASE), made.generate(CASE)
+    assert first is prepared and first.seed != second.seed
+    assert made.book.seeds["w"] == [first.seed, second.seed]
+
+
+def test_a_prefetched_input_set_serves_one_other_trial_once(operator):
+    prefetched = PrefetchedInputs(1 << 20)
+    assert InputGenerator(operator, CPU, SeedBook(), prefetched).prefetch(CASE)
+    assert not InputGenerator(operator, CPU, SeedBook(), prefetched).prefetch(CASE)
+    later = InputGenerator(operator, CPU, SeedBook(), prefetched)
+    assert later.generate(CASE).seed != later.generate(CASE).seed
+    assert not prefetched.has(operator.key, CASE)
+
+
+def test_a_replay_uses_nothing_that_was_prepared(operator):
+    prefetched = PrefetchedInputs(1 << 20)
+    InputGenerator(operator, CPU, SeedBook(), prefetched).prefetch(CASE)
+    replaying = InputGenerator(operator, CPU, SeedBook(replay={"w": [7]}), prefetched)
+    assert replaying.generate(CASE).seed == 7
+
+
+def test_prefetched_inputs_keep_their_bound_of_bytes(operator):
+    made = InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(10))
+    assert not made.prefetch(CASE)
+    large = Case("large", {"m": 1 << 18}, scalars={"alpha": 0.5})
+    assert not input_generator(operator).prefetch(large)
+
+
+def test_families_are_picked_without_the_typical_one_and_without_repeats():
+    rng = random.Random(1)
+    assert sorted(pick_families(("typical", "a", "b"), 2, rng)) == ["a", "b"]
+    assert pick_families(("typical",), 2, rng) == []
+    assert len(pick_families(("typical", "a"), 3, rng)) == 3
