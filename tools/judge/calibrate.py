@@ -1,15 +1,14 @@
-"""What this device attains: bandwidth, launch and load latencies, matrix rates; in under a minute.
+"""Measures a device's bandwidth, latencies and matrix rates, in under a minute.
 
     python -m kernel_harness.tools.judge.calibrate --out FILE [--device cuda:0]
 
-Run once by the user; the floors called calibrated are computed from its figures, and the raw
-samples stay beside them. Kernel times are CUPTI's, through the torch profiler, with the second
-level cache overwritten before every sample. Matrices are random: on zeros the same product runs
-faster, for it draws less power.
+Run once by the user. Calibrated floors are computed from its results, which are kept with the raw
+samples. Kernel times are CUPTI's, through the torch profiler, with the L2 cache overwritten before
+every sample. Matrices are random: on zeros a product draws less power and runs faster.
 
-It runs no candidate. It locks no clock, so it cannot promise that another hour gives the same;
-the clocks seen are in the file. A share of the data sheet's rate outside 70 to 98 % is noted, for
-then the device, its record or the measurement is not what it should be.
+It runs no candidate and locks no clock, so results vary with clocks and temperature, which are in
+the file. A result outside 70 to 98 % of the data sheet's rate is noted: the device, its entry in
+the table or the measurement may be wrong.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ extern "C" __global__ void chase_kernel(const int* next, int* out, int steps) {
 
 @dataclass
 class Findings:
-    """Everything measured so far."""
+    """The measurements so far."""
 
     samples: dict[str, list[float]] = field(default_factory=dict)
     bandwidth: dict[str, list[dict[str, float]]] = field(default_factory=dict)
@@ -64,7 +63,7 @@ class Findings:
 
 
 class Stopwatch:
-    """Times device work by CUPTI, each sample after overwriting the second level cache."""
+    """Times device work by CUPTI, each sample after overwriting the L2 cache."""
 
     def __init__(self, device: torch.device) -> None:
         properties = torch.cuda.get_device_properties(device)
@@ -74,14 +73,13 @@ class Stopwatch:
     def spans_us(
         self, act: Callable[[], Any], count: int = 10, *, sustained: bool = False
     ) -> list[float]:
-        """First start to last end of what `act` puts on the device, in microseconds.
+        """First start to last end of the device activities of `act`, in microseconds.
 
         Args:
             act: launches the work on the current stream.
             count: samples.
-            sustained: back to back on a warm cache, as long products run; else each sample begins
-                with a cold cache and with its launches queued behind a waiting kernel, so that the
-                host's launch time is not in it.
+            sustained: back to back with a warm cache; else each sample has a cold cache and its
+                launches are queued behind a spinning kernel, so that launch time is not measured.
         """
         for _ in range(3):
             act()
@@ -95,7 +93,7 @@ class Stopwatch:
         return [max(e for _, e in group) - min(s for s, _ in group) for group in _groups(profiler)]
 
     def _separate(self, *, sustained: bool) -> None:
-        """Puts between two samples what `is_separator` knows again."""
+        """Separates two samples by activities that `is_separator` recognises."""
         if sustained:
             self._scratch[:16].fill_(1)
         else:
@@ -123,7 +121,7 @@ def _groups(profiler: Any) -> Iterator[list[tuple[float, float]]]:
 
 
 def is_separator(name: str) -> bool:
-    """Whether a device activity stands between two samples."""
+    """Whether a device activity separates two samples."""
     return "FillFunctor" in name or "spin_kernel" in name or name.startswith("Memset")
 
 
@@ -131,7 +129,7 @@ def is_separator(name: str) -> bool:
 
 
 def measure_bandwidth(watch: Stopwatch, device: torch.device, found: Findings) -> None:
-    """Copies and reads arrays of growing size; the best large one is the calibrated bandwidth."""
+    """Copies and reads arrays of growing size; the best large copy gives the bandwidth."""
     for size in SIZES:
         for name, (moved, act) in _array_acts(size, device).items():
             spans = watch.spans_us(act)
@@ -149,7 +147,7 @@ def measure_bandwidth(watch: Stopwatch, device: torch.device, found: Findings) -
 def _array_acts(
     size: int, device: torch.device
 ) -> dict[str, tuple[int, Callable[[], torch.Tensor]]]:
-    """Bytes that each act moves, and the act."""
+    """By name, the bytes that an act moves, and the act."""
     source = torch.randn(size // 4, device=device)
     target = torch.empty_like(source)
     total = torch.empty((), device=device)
@@ -160,7 +158,7 @@ def _array_acts(
 
 
 def measure_launches(watch: Stopwatch, device: torch.device, found: Findings) -> None:
-    """An empty kernel, and what each further dependent one adds."""
+    """Times an empty kernel, and what each further dependent one adds."""
     empty = torch.cuda._compile_kernel(_SOURCES, "empty_kernel")
     out = torch.zeros(1, dtype=torch.int32, device=device)
 
@@ -178,7 +176,7 @@ def measure_launches(watch: Stopwatch, device: torch.device, found: Findings) ->
 
 
 def measure_load_latency(watch: Stopwatch, device: torch.device, found: Findings) -> None:
-    """One thread that follows a random cycle through memory."""
+    """Times a thread that follows a random cycle through memory (pointer chasing)."""
     chase = torch.cuda._compile_kernel(_SOURCES, "chase_kernel")
     elements = CHASE_BYTES // 4
     order = torch.randperm(elements, device=device, dtype=torch.int64)
@@ -194,7 +192,7 @@ def measure_load_latency(watch: Stopwatch, device: torch.device, found: Findings
 
 
 def measure_products(watch: Stopwatch, device: torch.device, found: Findings) -> None:
-    """Square products of random matrices in each precision that the device has."""
+    """Times products of random square matrices in each precision that the device has."""
     for precision, (size, act) in _products(device).items():
         try:
             spans = watch.spans_us(act, 10, sustained=True)
@@ -283,7 +281,7 @@ def document(
     after: dict[str, Any],
     seconds: float,
 ) -> dict[str, Any]:
-    """Puts the findings into the form that is kept; `calibration` reads as roofline's model."""
+    """The calibration file's content; `calibration` validates as `hardware.Calibration`."""
     calibration = Calibration.model_validate({**found.rates, "flops": found.flops})
     found.notes += plausibility(calibration, facts)
     return {
@@ -303,7 +301,7 @@ def document(
 
 
 def plausibility(calibration: Calibration, facts: dict[str, Any]) -> list[str]:
-    """Notes each figure whose share of the data sheet's is not what it should be."""
+    """A note for each rate that is an implausible share of the data sheet's."""
     known = identify(facts["name"], facts["sm_count"], facts.get("memory_mhz"))
     if known is None:
         return [f"{facts['name']} with {facts['sm_count']} SMs is not in the table of devices."]
@@ -320,7 +318,7 @@ def plausibility(calibration: Calibration, facts: dict[str, Any]) -> list[str]:
 
 
 def device_facts(device: torch.device) -> dict[str, Any]:
-    """What identifies the device."""
+    """Facts that identify the device."""
     properties = torch.cuda.get_device_properties(device)
     facts: dict[str, Any] = {
         "name": properties.name,
@@ -334,7 +332,7 @@ def device_facts(device: torch.device) -> dict[str, Any]:
 
 
 def clocks(device: torch.device) -> dict[str, Any]:
-    """Clocks, power and temperature at this moment, where NVML tells."""
+    """Clocks, power and temperature now, where NVML tells."""
     return {name: value for name, value in _nvml(device).items() if name not in _FACTS}
 
 
@@ -363,7 +361,7 @@ def _nvml(device: torch.device) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Calibrates and writes the file; 1 with a word on stderr when there is no CUDA device."""
+    """Calibrates and writes the file; 1 with a message when there is no CUDA device."""
     parser = argparse.ArgumentParser(prog="kernel_harness.tools.judge.calibrate")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--device", default="cuda:0")

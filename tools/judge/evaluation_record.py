@@ -23,6 +23,7 @@ from ..schema.evaluation import (
     WorkloadResult,
 )
 from ..schema.flashinfer_trace import Solution
+from ..text import shorten
 from .checks import integrity
 from .checks.workload_checks import CaseRecord, Checking
 from .operators.input_sets import SeedBook
@@ -30,7 +31,6 @@ from .operators.operator_adapter import Case, OperatorAdapter
 from .processes import device as device_facts
 from .processes.candidate_process import CandidateSession
 from .processes.context import JudgeContext
-from .processes.lost import clean
 from .timing.case_floors import CaseFloors
 from .timing.paired_timing import PairedTiming, Timed
 
@@ -93,7 +93,7 @@ def write_record(trial: TrialResult) -> Evaluation:
         evidence=_evidence(trial),
         integrity=_integrity(trial),
         static=trial.static,
-        log=clean(trial.log, LOG_CHARACTERS),
+        log=shorten(trial.log, LOG_CHARACTERS),
         not_timed_reason=trial.not_timed,
     )
 

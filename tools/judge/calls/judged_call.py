@@ -1,8 +1,8 @@
-"""One judged call: place, poison, call, copy out, look at everything.
+"""One judged call: place tensors, poison outputs, call, copy out, compare memory.
 
-What the candidate wrote is copied out of the shared memory before anything is decided, for it can
-go on writing there. Only the snapshot that was ordered before its own stream's end is judged; the
-late copy serves to show that something still wrote afterwards.
+A candidate can write to the shared memory at any time, so its outputs are copied out before
+anything is decided. The copy that is judged was ordered on the caller's stream right after the
+call; a late copy, after the whole device has synchronised, shows work that was not joined.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ POISONS: dict[torch.dtype, tuple[int, int]] = {
     torch.int8: (0xA5, 0x5A),
     torch.bool: (0x01, 0x00),
 }
-"""Two bit patterns for buffers that a call must overwrite: a NaN with a payload of ours, and a
-value near the top of the range, so that neither an expected NaN nor an expected zero hides it."""
+"""Two bit patterns for outputs before a call: a NaN with a payload of ours, and a value near the
+top of the range, so that neither an expected NaN nor an expected zero hides an unwritten one."""
 MAP_TIMEOUT_S = 60.0
 COLLECT_TIMEOUT_S = 60.0
 
@@ -68,14 +68,12 @@ class CallOptions:
 
     Args:
         poison: which of the two patterns outputs hold before it.
-        time: what the candidate's clock is asked for.
-        stream: which stream the call is made on.
         noise: whether other work occupies part of the device.
-        disable_kernels: whether the candidate's own kernels are disabled.
-        examine: whether what it left behind is read at all; a baseline's mostly is not.
-        late: whether a second copy is taken after everything has come to rest.
-        timeout_s: after it the candidate is ended.
-        defer: number under which `JudgedCall.collect` tells its times; None: with the answer.
+        disable_kernels: whether the candidate's own kernels do nothing.
+        examine: whether outputs and memory are read; for a baseline mostly not.
+        late: whether a second copy is taken after a device-wide synchronisation.
+        timeout_s: a longer call ends the candidate.
+        defer: number by which `JudgedCall.collect` returns its times; None: with the answer.
     """
 
     poison: int = 0
@@ -91,18 +89,17 @@ class CallOptions:
 
 @dataclass(frozen=True)
 class CallOutcome:
-    """What one call left behind, all of it seen by the judge itself.
+    """The result of one call as the judge observed it.
 
     Args:
-        called: the candidate's answer: its fault, and times that are claims.
-        outputs: the snapshots, copied out.
+        called: the candidate's answer: its fault, and times, which are claims.
+        outputs: copies of the outputs.
         poisons: bit pattern that each output held before the call.
-        layout: where the tensors lay.
-        changed_late: outputs whose late copy differs from the snapshot.
+        changed_late: outputs whose late copy differs from the first.
         mutated: inputs whose bytes changed.
         damage: guard bands that changed: slot, side, distance in bytes.
         elapsed_ns: from the request to the answer, by the judge's clock.
-        number: under which its times are told later, if they are.
+        number: by which deferred times are found.
     """
 
     called: Called
@@ -117,12 +114,12 @@ class CallOutcome:
 
     @property
     def claims(self) -> CallOutcome:
-        """Itself without the outputs, for what is read of it later."""
+        """The same without the outputs, to free their memory."""
         return replace(self, outputs={})
 
 
 def slots_of(definition: Definition, case: Case) -> list[Slot]:
-    """Everything that one call of the case places in the arena."""
+    """The tensors that one call of the case needs in the arena."""
     axes = definition.axis_values(case.axes)
     slots = [
         _slot(f"in:{name}", shape, str(definition.inputs[name].dtype))
@@ -136,7 +133,7 @@ def slots_of(definition: Definition, case: Case) -> list[Slot]:
 
 
 def has_outputs(definition: Definition, case: Case) -> bool:
-    """Whether a call of the case writes anything: an empty output is right whatever is done."""
+    """Whether any output has elements: an empty one is always right."""
     return any(s.nbytes for s in slots_of(definition, case) if s.name.startswith("out:"))
 
 
@@ -145,14 +142,7 @@ def _slot(name: str, shape: tuple[int, ...], dtype: str) -> Slot:
 
 
 class JudgedCall:
-    """Calls one candidate through one arena.
-
-    Args:
-        session: whom to call.
-        definition: names and order of inputs and outputs.
-        device: where the arena lies.
-        rng: decides where tensors lie.
-    """
+    """Calls one candidate through one shared arena; `rng` decides where tensors lie."""
 
     def __init__(
         self,
@@ -169,11 +159,11 @@ class JudgedCall:
         self._slots: tuple[Case, list[Slot]] | None = None
 
     def map(self, cases: list[Case]) -> ProcessLost | None:
-        """Makes sure that an arena is mapped which holds any of the cases."""
+        """Maps an arena large enough for each of the cases, unless one is mapped."""
         return self.mapped() if self.begin_map(cases) else None
 
     def begin_map(self, cases: list[Case]) -> bool:
-        """Sends an arena that holds any of the cases, without waiting; False: one is there."""
+        """Sends such an arena without waiting; False when one is mapped."""
         needed = arena_bytes([footprint(slots_of(self._definition, case)) for case in cases])
         if self._arena is not None:
             if self._arena.nbytes >= needed:
@@ -188,19 +178,17 @@ class JudgedCall:
         return True
 
     def mapped(self) -> ProcessLost | None:
-        """Waits for the candidate to have mapped what `begin_map` sent."""
+        """Waits until the candidate has mapped the arena of `begin_map`."""
         answer = self.session.answer(Mapped, MAP_TIMEOUT_S)
         return answer if isinstance(answer, ProcessLost) else None
 
     def call(
         self, input_set: InputSet, options: CallOptions, at: Layout | None = None
     ) -> CallOutcome | ProcessLost:
-        """Makes one call on a draw's inputs.
+        """Makes one call.
 
         Args:
-            draw: the inputs.
-            options: how.
-            at: lay the tensors where an earlier call had them; None: anywhere else.
+            at: layout of an earlier call, whose addresses are used again; None: fresh addresses.
         """
         assert self._arena is not None
         slots = self._slots_of(input_set.case)
@@ -223,7 +211,7 @@ class JudgedCall:
         return self._look(input_set, layout, options, answer, poisons, elapsed)
 
     def request_for(self, input_set: InputSet, layout: Layout, options: CallOptions) -> CallRequest:
-        """The message of one call."""
+        """The request for one call."""
         arguments: list[Argument] = [
             layout.ref(f"in:{name}")
             if isinstance(value, torch.Tensor)
@@ -244,21 +232,21 @@ class JudgedCall:
         )
 
     def collect(self) -> dict[int, DeferredTimes] | ProcessLost:
-        """The times of the calls that were deferred, by number."""
+        """The times of the deferred calls, by number."""
         answer = request(self.session, Collect(), Collected, COLLECT_TIMEOUT_S)
         if isinstance(answer, ProcessLost):
             return answer
         return {times.number: times for times in answer.times}
 
     def placed(self, input_set: InputSet) -> Layout:
-        """Places a draw without calling, for requests that only compile."""
+        """Places inputs without a call, for requests that only compile."""
         assert self._arena is not None
         layout = self._arena.layout(slots_of(self._definition, input_set.case))
         self._fill(layout, input_set, CallOptions())
         return layout
 
     def close(self) -> None:
-        """Ends the candidate and gives the memory back."""
+        """Ends the candidate and frees the arena."""
         self.session.close()
         if self._arena is not None:
             self._arena.close()
@@ -325,7 +313,7 @@ class JudgedCall:
         )
 
     def _synchronise(self) -> None:
-        """Brings the judge's own work to rest, so that the device is the candidate's alone."""
+        """Waits for the judge's own work, so that the device is the candidate's alone."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
@@ -338,19 +326,19 @@ def _fill_bits(tensor: torch.Tensor, pattern: int) -> None:
 
 
 def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two tensors of one shape and dtype hold the very same bytes."""
+    """Whether two tensors of one shape and dtype hold the same bytes."""
     return torch.equal(_bits(one), _bits(other))
 
 
 def differing(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[bool]:
-    """Which pairs do not hold the very same bytes, with one wait for the device."""
+    """Which pairs do not hold the same bytes, with one synchronisation."""
     if not pairs or pairs[0][0].device.type == "cpu":
         return [not same_bits(one, other) for one, other in pairs]
     return torch.stack([(_bits(a) != _bits(b)).any() for a, b in pairs]).tolist()
 
 
 def copy_bytes(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
-    """Copies each second tensor over the first, of the same shape and dtype, in one launch."""
+    """Copies each second tensor over the first of the same shape, in one launch."""
     flat = [(_bytes(t), _bytes(value.to(t.dtype))) for t, value in pairs if value.numel()]
     if flat:
         targets, values = zip(*flat, strict=True)

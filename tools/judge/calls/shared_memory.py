@@ -1,11 +1,11 @@
-"""The memory shared with one candidate process, and where things lie in it.
+"""The memory shared with one candidate process, and the placement of tensors in it.
 
-Tensors are placed at fresh, random, 256-byte aligned offsets for every call, each between guard
-bands. Input guards hold bytes that are NaN in every float format, so that a read out of bounds
-which feeds arithmetic shows; output guards hold random bytes, so that a write does.
+Every call places its tensors at fresh, random, 256-byte aligned offsets between guard bands. Guards
+of inputs are NaN in every float format, so an out-of-bounds read that feeds arithmetic shows in the
+result; guards of outputs hold random bytes, so an out-of-bounds write shows in them. Writes that
+jump over a guard band are not found.
 
-The candidate maps the same memory read-write: nothing in it is evidence until the judge has copied
-it out. Guard bands find stray writes near a tensor, not those that jump over them.
+The candidate maps the memory read-write: nothing in it counts until the judge has copied it out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 class SharedMemory(Protocol):
-    """Memory that a descriptor can carry to another process."""
+    """Memory that another process can map by a file descriptor."""
 
     kind: Literal["memfd", "vmm"]
     fd: int
@@ -45,7 +45,7 @@ class SharedMemory(Protocol):
 
 
 class HostMemory:
-    """A sealed-size memory file, for candidates that run on the CPU."""
+    """A memfd of sealed size, for candidates that run on the CPU."""
 
     kind: Literal["memfd", "vmm"] = "memfd"
 
@@ -53,7 +53,7 @@ class HostMemory:
         try:
             self.fd = os.memfd_create("arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.ftruncate(self.fd, nbytes)
-            # A candidate that shrank it would have the judge die of the next read.
+            # If a candidate shrank it, the judge's next read would raise SIGBUS.
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, SIZE_SEALS)
             self._map = mmap.mmap(self.fd, nbytes)
         except OSError as error:
@@ -74,9 +74,9 @@ class HostMemory:
 
 
 class DeviceMemory:
-    """A CUDA virtual-memory allocation that can be exported as a descriptor.
+    """A CUDA virtual-memory allocation, exported as a file descriptor.
 
-    Legacy CUDA IPC fails between processes of different users; this does not.
+    Unlike legacy CUDA IPC, this works between processes of different users.
     """
 
     kind: Literal["memfd", "vmm"] = "vmm"
@@ -131,7 +131,7 @@ class DeviceMemory:
 
 
 class _CudaArray:
-    """What `torch.as_tensor` needs to see raw device memory as uint8."""
+    """Gives `torch.as_tensor` raw device memory as uint8."""
 
     def __init__(self, pointer: int, nbytes: int) -> None:
         self.__cuda_array_interface__ = {
@@ -148,8 +148,7 @@ class Slot:
 
     Args:
         name: unique within a call, e.g. "in:x", "out:y", "snap:y".
-        shape, dtype: what it holds.
-        dtype_name: the dtype as FlashInfer-Trace names it.
+        dtype_name: the dtype's name in FlashInfer-Trace.
     """
 
     name: str
@@ -167,17 +166,17 @@ class Slot:
 
     @property
     def is_input(self) -> bool:
-        """Whether its guards must read as NaN rather than be hard to guess."""
+        """Whether its guards are NaN; others are random."""
         return self.name.startswith("in:")
 
 
 def footprint(slots: Sequence[Slot]) -> int:
-    """Bytes that the slots take with their guards, wherever they are placed."""
+    """Bytes that the slots take with their guards."""
     return sum(_span(slot) for slot in slots)
 
 
 def arena_bytes(footprints: Sequence[int]) -> int:
-    """Size of an arena that holds the largest call with room to move it about."""
+    """Size of an arena that holds the largest call, with space to vary its placement."""
     return max(LEAST_BYTES, int(SLACK * max(footprints, default=0)) + (1 << 20))
 
 
@@ -186,15 +185,7 @@ def _span(slot: Slot) -> int:
 
 
 def place(slots: Sequence[Slot], capacity: int, rng: random.Random) -> dict[str, int]:
-    """Chooses an offset for every slot: random order, random gaps, no overlap.
-
-    Args:
-        slots: what to place.
-        capacity: bytes of the arena.
-        rng: source of randomness.
-
-    Returns:
-        Offset by slot name, each a multiple of 256.
+    """Offsets by slot name, multiples of 256: random order, random gaps, no overlap.
 
     Raises:
         InfrastructureError: when they do not fit.
@@ -217,12 +208,7 @@ def place(slots: Sequence[Slot], capacity: int, rng: random.Random) -> dict[str,
 
 
 class SharedArena:
-    """Shared memory with slots in it.
-
-    Args:
-        memory: what is shared.
-        rng: decides where tensors lie.
-    """
+    """Places the tensors of calls in shared memory; `rng` decides where."""
 
     def __init__(self, memory: SharedMemory, rng: random.Random) -> None:
         self.memory = memory
@@ -237,15 +223,15 @@ class SharedArena:
         return self.memory.bytes.numel()
 
     def close(self) -> None:
-        """Gives the memory back."""
+        """Frees the memory."""
         self.memory.close()
 
     def layout(self, slots: Sequence[Slot]) -> Layout:
-        """Places the slots afresh and paints the guard bands."""
+        """Places the slots at fresh offsets and fills their guard bands."""
         return self.at(slots, place(slots, self.nbytes, self._rng))
 
     def at(self, slots: Sequence[Slot], offsets: Mapping[str, int]) -> Layout:
-        """Places the slots at given offsets, with newly painted guard bands."""
+        """Places the slots at given offsets and fills their guard bands anew."""
         pattern = torch.frombuffer(bytearray(os.urandom(GUARD_BYTES)), dtype=torch.uint8)
         layout = Layout(
             self.memory.bytes,
@@ -260,7 +246,7 @@ class SharedArena:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the tensors of one call lie."""
+    """The placement of one call's tensors."""
 
     bytes: torch.Tensor
     slots: tuple[Slot, ...]
@@ -269,7 +255,7 @@ class Layout:
     nans: torch.Tensor
 
     def tensor(self, name: str) -> torch.Tensor:
-        """The slot as a tensor that shares the arena's memory."""
+        """The slot as a view of the arena."""
         slot = self._slot(name)
         if slot.nbytes == 0:
             return torch.empty(slot.shape, dtype=slot.dtype, device=self.bytes.device)
@@ -277,31 +263,28 @@ class Layout:
         return self.bytes[start : start + slot.nbytes].view(slot.dtype).view(slot.shape)
 
     def ref(self, name: str) -> TensorRef:
-        """The slot as the candidate is told of it."""
+        """The slot as a message describes it."""
         slot = self._slot(name)
         return TensorRef(offset=self.offsets[name], shape=list(slot.shape), dtype=slot.dtype_name)
 
     def paint(self) -> None:
-        """Fills every guard band, in one launch for all."""
+        """Fills every guard band, in one launch."""
         pairs = [pair for slot in self.slots for pair in self._bands(slot)]
         if pairs:
             bands, fillings = zip(*pairs, strict=True)
             torch._foreach_copy_(bands, fillings)  # pyright: ignore[reportPrivateImportUsage]
 
     def guards(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """All guard bands one after another, as they are and as they were painted, uint8."""
+        """uint8: all guard bands concatenated, as they are and as they were filled."""
         pairs = [pair for slot in self.slots for pair in self._bands(slot)]
         if not pairs:
             return self.nans[:0], self.nans[:0]
-        # One comparison for all bands, since each is tiny and a launch or a call is not.
+        # One comparison for all: a launch costs more than comparing a band.
         return torch.cat([band for band, _ in pairs]), torch.cat([filling for _, filling in pairs])
 
     def damaged(self) -> list[tuple[str, str, int]]:
-        """Guard bands that changed.
-
-        Returns:
-            For each damaged side of a slot: slot name, 'before' or 'after', and the distance in
-            bytes of the nearest changed byte from the tensor.
+        """Guard bands that changed: slot name, 'before' or 'after', and the distance in bytes of
+        the nearest changed byte from the tensor.
         """
         damage: list[tuple[str, str, int]] = []
         for slot in self.slots:

@@ -1,1 +1,10 @@
-"""Whether an output is right, and honestly so."""
+"""Is an output right, and was it computed honestly?
+
+workload_checks   correctness and integrity over all cases of a plan
+call_verdict      the verdict on one call
+integrity         one function per claim; pure
+held_out_process  runs held-out cases; its output is discarded
+static_check      compiles for targets that need not be here
+time_budget       the time of a trial, and what a case will take of it
+failures          statuses and failures of faults and lost processes; pure
+"""

@@ -1,7 +1,7 @@
-"""From what one call left behind to a verdict on that call.
+"""Verdict on one call from its outputs and memory.
 
-The order is that of explanation: a fault or a loss first, then broken integrity (a stray write
-explains wrong values, not the reverse), then values. Pure but for the operator's own comparison.
+A fault or the loss of the process comes first, then integrity, then values: a stray write explains
+wrong values, not the reverse. Pure but for the operator's own comparison.
 """
 
 from __future__ import annotations
@@ -29,13 +29,11 @@ WRONG_BY_A_FIGURE = ("wrong_values", "error_too_large")
 
 @dataclass(frozen=True)
 class CallVerdict:
-    """What one call amounts to.
+    """The verdict on one call.
 
     Args:
-        status: PASSED, or how it failed.
-        failure: why; None when it passed.
         errors: of every output that could be compared.
-        findings: what integrity checks saw.
+        findings: of the integrity checks.
     """
 
     status: Status
@@ -45,7 +43,7 @@ class CallVerdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the call was right and clean."""
+        """Whether outputs and memory were right."""
         return self.status is Status.PASSED
 
 
@@ -55,14 +53,7 @@ def judge_call(
     outcome: CallOutcome | ProcessLost,
     log: str = "",
 ) -> CallVerdict:
-    """Judges one call.
-
-    Args:
-        operator: limits, comparison and mutable inputs.
-        draw: what the call was given, and what it must give.
-        outcome: what it left behind, or how its process was lost.
-        log: the candidate's output so far, for the excerpt of a crash.
-    """
+    """The verdict on one call; `log` is the candidate's output so far, for a crash's excerpt."""
     case = input_set.case
     if isinstance(outcome, ProcessLost):
         return judge_lost(outcome, case, log)
@@ -78,7 +69,7 @@ def judge_call(
 
 
 def judge_lost(lost: ProcessLost, case: Case, log: str) -> CallVerdict:
-    """What the loss of its process means for a case."""
+    """The verdict on a case whose process was lost."""
     status, failure = lost_failure(lost, Stage.CORRECTNESS, case, log)
     findings: list[Finding] = []
     if lost.kind == "protocol":
@@ -140,7 +131,7 @@ def _values(
 
 
 def _badness(wrong: tuple[OutputError, Mismatch]) -> tuple[bool, bool, float]:
-    """Orders outputs by how wrong they are, the worst first; those alike stay in their order."""
+    """A sort key: the most wrong output first."""
     error, mismatch = wrong
     largest = error.max_scaled if isinstance(error.max_scaled, int | float) else math.inf
     return error.compatible, mismatch.kind in WRONG_BY_A_FIGURE, -largest
@@ -176,7 +167,7 @@ def _accepted(
 
 
 def describe_family(family: str) -> str:
-    """A family as a reader should see it."""
+    """A description of an input family for failure messages."""
     if family in DERIVED:
         return (
             "the same addresses as the call before with a few values changed; a result kept from "
@@ -209,7 +200,7 @@ def _own_comparison(
 
 
 def merged(errors: Sequence[OutputError], more: Sequence[OutputError]) -> list[OutputError]:
-    """The worst of two sets of errors, output by output."""
+    """The larger errors of two sets, output by output."""
     known = {error.output: error for error in errors}
     for error in more:
         before = known.get(error.output)

@@ -1,8 +1,7 @@
-"""Faults and losses in words that an agent can act on.
+"""Makes statuses and failures, with remedies, of candidates' faults and lost processes.
 
-Pure: a candidate's own report, or the way its process ended, becomes a status and a `Failure`. The
-text of a report is the candidate's and is passed on as an excerpt, cut and stripped of control
-characters; it decides nothing but the wording.
+Pure. A candidate's report, or the way its process ended, becomes a status and a `Failure`. The text
+of a report is untrusted: it is shortened and cleaned, and it decides the wording only.
 """
 
 from __future__ import annotations
@@ -11,19 +10,20 @@ import signal
 
 from ...messages.candidate import CandidateFault
 from ...schema.evaluation import Failure, Finding, Stage, Status
+from ...text import shorten
 from ..numerics.mismatch import Mismatch
 from ..operators.operator_adapter import Case
-from ..processes.lost import EXCERPT_CHARACTERS, ProcessLost, clean
+from ..processes.lost import EXCERPT_CHARACTERS, ProcessLost
 
 BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
-    "syntax_error": (Status.COMPILE_ERROR, "Mend the line shown and evaluate again."),
+    "syntax_error": (Status.COMPILE_ERROR, "Correct the line shown and evaluate again."),
     "import_error": (
         Status.COMPILE_ERROR,
         "Import only what is installed where candidates run: torch, triton, numpy, and libraries "
         "that the operator's policy.toml allows. Sources are one package: 'from .other import x'.",
     ),
-    "compile_error": (Status.COMPILE_ERROR, "Mend what the compiler names and evaluate again."),
-    # A candidate that forges this gains nothing: it is no pass, and no evidence of anything.
+    "compile_error": (Status.COMPILE_ERROR, "Correct what the compiler names and evaluate again."),
+    # A candidate that forges this gains nothing: it does not pass.
     "toolchain": (
         Status.INFRASTRUCTURE_ERROR,
         "Install what the message names, or evaluate where it is installed: check_environment "
@@ -52,11 +52,11 @@ BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
     ),
     "out_of_memory": (Status.RUNTIME_ERROR, "Allocate less at import."),
 }
-"""Fault kind at build to the status and what to do; others are compile errors."""
+"""By kind of fault at build: status and remedy. Other kinds are compile errors."""
 
 REFUSALS = ("arena", "unknown_dtype", "out_of_order", "kernels_not_disabled")
-"""Faults that a process of ours reports of the judge's requests; a candidate can forge them, so
-they count against it like any other."""
+"""Refusals of the judge's requests by our code in the candidate's process. A candidate can forge
+them, so they count as its failures."""
 _REFUSED = (
     Status.RUNTIME_ERROR,
     "The process refused an ordinary call. If the candidate leaves its process alone, this is a "
@@ -105,7 +105,7 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
     ),
     "compile_error": (
         Status.COMPILE_ERROR,
-        "Mend the line the compiler marks; Triton compiles a kernel at its first launch.",
+        "Correct the line the compiler marks; Triton compiles a kernel at its first launch.",
     ),
     "out_of_resources": (
         Status.RUNTIME_ERROR,
@@ -132,7 +132,7 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
     "import_error": (Status.RUNTIME_ERROR, BUILD_REMEDIES["import_error"][1]),
     "syntax_error": BUILD_REMEDIES["syntax_error"],
 }
-"""Fault kind during a call to the status and what to do; others are runtime errors."""
+"""By kind of fault during a call: status and remedy. Other kinds are runtime errors."""
 
 ALIAS_CLAIM = "outputs_own_memory"
 LAZY_CLAIM = "outputs_exist_on_return"
@@ -147,7 +147,7 @@ MISMATCH_STATUS = {"wrong_shape": Status.INCORRECT_SHAPE, "wrong_dtype": Status.
 
 
 def build_failure(fault: CandidateFault) -> tuple[Status, Failure]:
-    """What a fault reported while building means."""
+    """Status and failure of a fault reported while building."""
     status, remedy = BUILD_REMEDIES.get(
         fault.kind,
         (Status.COMPILE_ERROR, "Make the module importable: nothing may fail at import."),
@@ -155,15 +155,15 @@ def build_failure(fault: CandidateFault) -> tuple[Status, Failure]:
     return status, Failure(
         stage=Stage.COMPILE,
         kind=fault.kind,
-        message=clean(fault.message),
+        message=shorten(fault.message, EXCERPT_CHARACTERS),
         remedy=remedy,
-        excerpt=clean(fault.excerpt) or None,
+        excerpt=shorten(fault.excerpt, EXCERPT_CHARACTERS) or None,
     )
 
 
 def call_failure(fault: CandidateFault, case: Case, output: str | None) -> tuple[Status, Failure]:
-    """What a fault reported during a call means."""
-    # A candidate can forge a fault, and could spell a held-out case in a kind of its own.
+    """Status and failure of a fault reported during a call."""
+    # A candidate could encode a held-out case in a kind of its own.
     kind = fault.kind if fault.kind in (*CALL_REMEDIES, *BUILD_REMEDIES) else "exception"
     if fault.message.startswith(("ModuleNotFoundError", "ImportError")):
         kind = "import_error"
@@ -181,12 +181,13 @@ def call_failure(fault: CandidateFault, case: Case, output: str | None) -> tuple
         Failure(
             stage=stage,
             kind=kind,
-            message=clean(fault.message) or "The candidate failed without a message.",
+            message=shorten(fault.message, EXCERPT_CHARACTERS)
+            or "The candidate failed without a message.",
             remedy=remedy,
             workload_uuid=case.uuid,
             axes=case.axes,
             output=output,
-            excerpt=clean(fault.excerpt) or None,
+            excerpt=shorten(fault.excerpt, EXCERPT_CHARACTERS) or None,
         ),
         case,
     )
@@ -195,7 +196,7 @@ def call_failure(fault: CandidateFault, case: Case, output: str | None) -> tuple
 def lost_failure(
     lost: ProcessLost, stage: Stage, case: Case | None, log: str
 ) -> tuple[Status, Failure]:
-    """What the end of a candidate's process means."""
+    """Status and failure of a lost process."""
     status = Status.TIMEOUT if lost.kind == "timeout" else Status.RUNTIME_ERROR
     if lost.kind == "timeout" and stage is Stage.COMPILE:
         remedy = "Build less: fewer template instances or autotune configurations."
@@ -213,7 +214,7 @@ def lost_failure(
         remedy=remedy,
         workload_uuid=case.uuid if case else None,
         axes=case.axes if case else {},
-        excerpt=clean(_candidate_lines(log)[-EXCERPT_CHARACTERS:]) or None,
+        excerpt=shorten(_candidate_lines(log)[-EXCERPT_CHARACTERS:], EXCERPT_CHARACTERS) or None,
     )
     return status, shielded(failure, case) if case else failure
 
@@ -221,7 +222,7 @@ def lost_failure(
 def mismatch_failure(
     mismatch: Mismatch, case: Case, output: str, note: str = ""
 ) -> tuple[Status, Failure]:
-    """What an output that does not agree means."""
+    """Status and failure of a wrong output."""
     status = MISMATCH_STATUS.get(mismatch.kind, Status.INCORRECT_NUMERICAL)
     failure = Failure(
         stage=Stage.CORRECTNESS,
@@ -242,7 +243,7 @@ def mismatch_failure(
 
 
 def _candidate_lines(log: str) -> str:
-    """A log without the frames of our own process, which every crash ends in."""
+    """A log without the traceback frames of our own code, in which every crash ends."""
     ours = ("tools/candidate/", "<frozen runpy>", "Extension modules:")
     return "\n".join(line for line in log.splitlines() if not any(o in line for o in ours))
 
@@ -256,7 +257,7 @@ HELD_OUT_MESSAGES = {
 
 
 def shielded(failure: Failure, case: Case) -> Failure:
-    """The failure as an agent may see it: without the case when that is held out."""
+    """The failure as it may be shown: without the case when that is held out."""
     if not case.held_out:
         return failure
     words = HELD_OUT_MESSAGES.get(failure.stage, "A held-out workload failed")
@@ -272,7 +273,7 @@ def shielded(failure: Failure, case: Case) -> Failure:
 
 
 def shielded_finding(finding: Finding, case: Case) -> Finding:
-    """The finding as an agent may see it; where a stray write lies could spell a held-out size."""
+    """The finding as it may be shown: the place of a stray write could encode a held-out size."""
     if not case.held_out:
         return finding
     message = f"{HELD_OUT_MESSAGES[Stage.INTEGRITY]}. Which one is not shown."

@@ -1,8 +1,8 @@
-"""A process of its own for held-out cases, whose words nobody is shown.
+"""Runs held-out cases in a process of their own; its output is discarded.
 
-What a process has seen it can print at any later time, or put into the message of a later fault. So
-the process that meets held-out cases meets nothing else, and its log and its faults' words are
-thrown away.
+A process can print what it has seen at any later time, or put it into the message of a later fault.
+So the process that is given held-out cases is given no others, and its log and the messages of its
+faults are never shown.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from ..processes.lost import ProcessLost
 
 
 class HeldOutProcess:
-    """Comes up beside the checks of the public cases.
+    """Builds the candidate in a second process while the public cases are checked.
 
     Args:
-        exchange: to a process that was just started.
-        build: the request that builds the candidate.
-        cases: the held-out cases.
+        judged_call: of a process that was just started.
         timeout_s: most seconds for the build.
     """
 
@@ -36,7 +34,7 @@ class HeldOutProcess:
         judged_call.begin_map(list(cases))
 
     def ready(self, first: CandidateSession) -> ProcessLost | CandidateFault | None:
-        """Waits until it can be called, and lays there what the first process has compiled."""
+        """Waits for the build and copies the kernels that the first process has compiled."""
         built = self.judged_call.session.answer(Built, self._timeout_s)
         lost = self.judged_call.mapped()
         there = getattr(first, "triton_cache", None)

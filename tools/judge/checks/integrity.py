@@ -1,8 +1,8 @@
-"""Checks that a result was come by honestly: one function for each claim.
+"""Integrity checks: one function for each claim.
 
-Each takes what the judge saw and returns findings; a finding that is a violation decides the
-verdict. Claims are listed with the cheats that attack them in tests/adversarial/claims.py. Times
-come from a process that the candidate could tamper with: they are bounded here, not proven.
+Each takes what the judge observed and returns findings; a violation decides the verdict.
+tests/adversarial/claims.py lists each claim with the candidates that attack it. Times come from a
+process that the candidate could tamper with: they are bounded here, not proven.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ TURN = "speaks_only_when_asked"
 LEAST_OF_FLOOR = 0.9
 HOST_ALLOWANCE_NS = 300_000
 HOST_ALLOWANCE_PER_LAUNCH_NS = 20_000
-"""What launching from Python takes on a process that has just woken, generously.
+"""A generous bound on launching from Python in a process that was idle.
 
-Inputs lie on the device, and whatever fetches them shows as an activity inside the span: host work
-before the first activity can know their shapes and nothing more.
+Inputs lie on the device, and fetching them is an activity inside the span: host work before the
+first activity can depend on their shapes only.
 """
 EVENTS_ALLOWANCE_NS = 15_000
 EVENTS_ALLOWANCE_PER_LAUNCH_NS = 5_000
@@ -47,7 +47,7 @@ REMEDIES: dict[str, str] = {
     "torch.cuda.current_stream().wait_stream(side).",
     ALIAS_CLAIM: "Write results to memory of their own.",
     LAZY_CLAIM: "Return plain torch.Tensor objects whose values exist when the call returns.",
-    PHYSICS: "Nothing to mend if the time is honest: report the operator's cost model. Otherwise "
+    PHYSICS: "Change nothing if the time is honest: report the operator's cost model. Otherwise "
     "do all of the work inside the call.",
     TWO_CLOCKS: "Leave clocks and profiling tools alone; await all work before the call returns.",
     WALL_CLOCK: "Leave clocks and profiling tools alone.",
@@ -60,7 +60,7 @@ REMEDIES: dict[str, str] = {
 
 
 def inputs_unchanged(outcome: CallOutcome, mutable: Sequence[str]) -> list[Finding]:
-    """Inputs hold the same bytes after a call, but for those declared mutable."""
+    """Inputs hold the same bytes after a call, except those declared mutable."""
     changed = [name for name in outcome.mutated if name not in mutable]
     if not changed:
         return []
@@ -75,7 +75,7 @@ def inputs_unchanged(outcome: CallOutcome, mutable: Sequence[str]) -> list[Findi
 
 
 def writes_stay_inside(outcome: CallOutcome) -> list[Finding]:
-    """Nothing near a tensor was written."""
+    """The guard bands around every tensor are unchanged."""
     if not outcome.damage:
         return []
     words = [
@@ -92,7 +92,7 @@ def writes_stay_inside(outcome: CallOutcome) -> list[Finding]:
 
 
 def work_is_joined(outcome: CallOutcome) -> list[Finding]:
-    """What the caller's stream had when the call returned is all there ever was."""
+    """No output changed after the work ordered on the caller's stream had ended."""
     if not outcome.changed_late:
         return []
     return [
@@ -107,7 +107,7 @@ def work_is_joined(outcome: CallOutcome) -> list[Finding]:
 
 
 def after_call(outcome: CallOutcome, mutable: Sequence[str]) -> list[Finding]:
-    """Every check that one call allows."""
+    """Every check of a single call."""
     return [
         *writes_stay_inside(outcome),
         *inputs_unchanged(outcome, mutable),
@@ -119,7 +119,7 @@ AFTER_CALL = (BOUNDS, INPUTS, JOINED, ALIAS_CLAIM, LAZY_CLAIM, TURN)
 
 
 def clock_agrees(outcome: CallOutcome) -> list[Finding]:
-    """A claimed span fits into the time that the judge itself saw pass."""
+    """No claimed time exceeds the judge's wall time from request to answer."""
     claimed = max(outcome.called.span_ns or 0, outcome.called.host_ns or 0)
     if claimed <= outcome.elapsed_ns + CLOCK_SLACK_NS:
         return []
@@ -141,10 +141,9 @@ def not_faster_than_physics(
 
     Args:
         latency_us: median cold latency.
-        floor_us: nominal floor of the device, None where the device is not known.
-        upper_bound: whether the cost model may count more than a kernel must do; then a latency
-            below the floor only warns.
-        device: its name, for the words.
+        floor_us: least time by the device's data sheet; None for an unknown device.
+        upper_bound: whether the cost model may count more work than a kernel must do; then a
+            latency below the floor is only a warning.
     """
     if floor_us is None or latency_us >= LEAST_OF_FLOOR * floor_us:
         return []
@@ -161,13 +160,7 @@ def not_faster_than_physics(
 
 
 def no_hidden_host_work(span_ns: float, host_ns: float, launches: float) -> list[Finding]:
-    """Host time beyond the device's span stays within what launching takes.
-
-    Args:
-        span_ns: median device span.
-        host_ns: median host time from the call to the visible result.
-        launches: median number of kernels and copies.
-    """
+    """Host time beyond the device's span (medians of both) stays within what launching takes."""
     allowance = HOST_ALLOWANCE_NS + HOST_ALLOWANCE_PER_LAUNCH_NS * launches
     if host_ns - span_ns <= allowance:
         return []
@@ -192,7 +185,7 @@ def after_timing(
     libraries: Sequence[str],
     language: str,
 ) -> list[Finding]:
-    """Every check that the samples of one workload allow; arguments as of those checks."""
+    """Every check of one workload's samples; arguments as in those checks."""
     span_ns = statistics.median(measurement.cold_ns)
     launches = sum(kernel.launches for kernel in measurement.kernels) / len(measurement.cold_ns)
     return [
@@ -203,13 +196,7 @@ def after_timing(
 
 
 def two_clocks_agree(span_ns: float, events_ns: float, launches: float) -> list[Finding]:
-    """CUDA events around a call see no more than the first clock's span and launch gaps.
-
-    Args:
-        span_ns: median cold span by the clock that ranks.
-        events_ns: median by CUDA events around the call.
-        launches: median number of kernels and copies.
-    """
+    """CUDA events around a call measure no more than the CUPTI span (medians) and launch gaps."""
     gaps = EVENTS_ALLOWANCE_NS + EVENTS_ALLOWANCE_PER_LAUNCH_NS * launches
     allowance = 0.5 * span_ns + gaps
     if events_ns <= span_ns + allowance:
@@ -226,7 +213,7 @@ def two_clocks_agree(span_ns: float, events_ns: float, launches: float) -> list[
 
 
 def own_kernels_do_the_work(still_right: bool) -> list[Finding]:
-    """With the candidate's own kernels disabled the result must be wrong."""
+    """With the candidate's own kernels disabled the result is wrong."""
     if not still_right:
         return []
     return [
@@ -242,10 +229,10 @@ def own_kernels_do_the_work(still_right: bool) -> list[Finding]:
 def launched_something(
     language: str, *, interpreted: bool, launched_nothing: bool
 ) -> list[Finding]:
-    """In Triton's interpreter a Triton candidate launches kernels, or something else computed.
+    """A Triton candidate launches a kernel in the interpreter.
 
-    A warning only: for tiny sizes an honest candidate may leave the work to torch. On a device
-    the time by origin says more, and kernels can be launched in ways that cannot be disabled.
+    A warning only: for tiny sizes an honest candidate may use torch. On a GPU the time by origin
+    tells more, and kernels can be launched in ways that cannot be disabled.
     """
     if language != "triton" or not interpreted or not launched_nothing:
         return []
@@ -260,7 +247,7 @@ def launched_something(
 
 
 def spoke_when_asked(failure: Failure | None) -> list[Finding]:
-    """Words out of turn before any call was judged, while building or mapping memory."""
+    """The process sent nothing out of turn while building or mapping memory."""
     if failure is None or failure.kind != "protocol":
         return []
     return [Finding(claim=TURN, severity=Severity.VIOLATION, message=failure.message)]
@@ -293,17 +280,17 @@ def allowed_libraries_only(
 
 
 def same_outputs(one: CallOutcome, other: CallOutcome) -> bool:
-    """Whether two calls left the very same bytes in every output."""
+    """Whether two calls left the same bytes in every output."""
     return all(same_bits(value, other.outputs[name]) for name, value in one.outputs.items())
 
 
 def worst(findings: Sequence[Finding]) -> Finding | None:
-    """The first violation, if there is one."""
+    """The first violation, if any."""
     return next((f for f in findings if f.severity is Severity.VIOLATION), None)
 
 
 def violation_failure(finding: Finding, case: Case) -> Failure:
-    """The failure that a violation makes of a workload."""
+    """The failure of a workload for a violation."""
     failure = Failure(
         stage=Stage.INTEGRITY,
         kind=finding.claim,

@@ -1,6 +1,6 @@
-"""Compiling a candidate for targets that need not be here, in a process of its own.
+"""Compiles a candidate for targets that need not be here, in a process of its own.
 
-It runs beside the correctness checks, since it needs neither the device nor their results.
+Runs while correctness is checked: it needs neither the device nor the results.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from ...errors import HarnessError
 from ...messages.candidate import BuildRequest, Built, Compiled, CompiledKernel, CompileRequest
 from ...schema.evaluation import Failure, Stage, StaticCheck, StaticKernel, Status
 from ...schema.flashinfer_trace import Solution
+from ...text import shorten
 from ..calls.judged_call import CallOptions, JudgedCall
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import OperatorAdapter
 from ..processes.candidate_process import ProcessSession, request
 from ..processes.context import JudgeContext
 from ..processes.device import HOST
-from ..processes.lost import ProcessLost, clean
+from ..processes.lost import EXCERPT_CHARACTERS, ProcessLost
 from ..processes.progress import Cancellation
 from .failures import build_failure, lost_failure
 
@@ -32,13 +33,8 @@ class StaticChecker:
     """Compiles one solution for targets, in a thread.
 
     Args:
-        room: where compiling processes come from.
-        operator: names and order of inputs and outputs.
-        solution: what to compile.
-        build: the request that builds it.
         targets: e.g. 'sm_90', 'sm_100'.
         timeout_s: most seconds for building and for compiling, each.
-        cancellation: kills the process when the trial is cancelled.
     """
 
     def __init__(
@@ -63,10 +59,10 @@ class StaticChecker:
         self.check = StaticCheck(status="unavailable", reason=UNFINISHED)
         self.failure: tuple[Status, Failure] | None = None
         self.fault: HarnessError | None = None
-        """What of ours prevented the check."""
+        """The failure of the harness that prevented the check, if any."""
 
     def start(self, input_set: InputSet) -> None:
-        """Begins; the draw says with what arguments kernels are specialised."""
+        """Starts compiling; kernels are specialised on these inputs."""
         if self._python:
             self.check = StaticCheck(status="unavailable", reason=PYTHON_REASON)
             return
@@ -75,7 +71,7 @@ class StaticChecker:
         self._thread.start()
 
     def wait(self, seconds: float) -> StaticCheck:
-        """The result, or that it was not finished in time."""
+        """Waits for the result; unfinished when it is not there in time."""
         if self._thread is not None:
             self._thread.join(timeout=max(seconds, 0.0))
             if self._thread.is_alive():
@@ -108,9 +104,11 @@ class StaticChecker:
             return self._lost(judged_call, built)
         if built.fault is not None:
             if built.fault.kind == "toolchain":
-                return StaticCheck(status="unavailable", reason=clean(built.fault.message))
+                return StaticCheck(
+                    status="unavailable", reason=shorten(built.fault.message, EXCERPT_CHARACTERS)
+                )
             self.failure = build_failure(built.fault)
-            return StaticCheck(status="failed", reason=clean(built.fault.message, 600))
+            return StaticCheck(status="failed", reason=shorten(built.fault.message, 600))
         lost = judged_call.map([input_set.case])
         if lost is not None:
             return self._lost(judged_call, lost)
@@ -127,11 +125,14 @@ class StaticChecker:
 
     def _check_of(self, compiled: Compiled) -> StaticCheck:
         if compiled.fault is not None and compiled.fault.kind in ("toolchain", "out_of_order"):
-            return StaticCheck(status="unavailable", reason=clean(compiled.fault.message, 600))
-        failures = {target: clean(text) for target, text in sorted_targets(compiled.failures)}
-        reason = clean(" ".join(compiled.notes), NOTE_CHARACTERS) or None
+            return StaticCheck(status="unavailable", reason=shorten(compiled.fault.message, 600))
+        failures = {
+            target: shorten(text, EXCERPT_CHARACTERS)
+            for target, text in sorted_targets(compiled.failures)
+        }
+        reason = shorten(" ".join(compiled.notes), NOTE_CHARACTERS) or None
         if compiled.fault is not None:
-            reason = clean(compiled.fault.message, 600)
+            reason = shorten(compiled.fault.message, 600)
             self.failure = build_failure(compiled.fault)
         elif failures:
             self.failure = Status.COMPILE_ERROR, target_failure(failures)
@@ -148,27 +149,22 @@ class StaticChecker:
 
 
 def with_local(targets: Sequence[str], capability: str | None) -> list[str]:
-    """The targets asked for, and the device at hand where it is another.
-
-    Args:
-        targets: e.g. 'sm_90'; none are added to none.
-        capability: the device's, e.g. '8.0'; None without one.
-    """
+    """The targets, and that of a device of this compute capability; no targets stay none."""
     local = f"sm_{capability.replace('.', '')}" if capability else None
     known = {target.rstrip("af") for target in targets}
     return [*targets, *([local] if local and known and local not in known else [])]
 
 
 def sorted_targets(failures: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Targets and words, oldest architecture first."""
+    """Targets and compiler messages, oldest architecture first."""
     return sorted(failures.items(), key=lambda item: (len(item[0]), item[0]))
 
 
 def target_failure(failures: Mapping[str, str]) -> Failure:
-    """Says in its first line where and why, and shows the words of every target that differs.
+    """The failure for targets that do not compile, each different message shown once.
 
     Args:
-        failures: target to the compiler's words, the place in the first line.
+        failures: by target, the compiler's message, the place in its first line.
     """
     shown: dict[str, list[str]] = {}
     for target, text in failures.items():
@@ -178,17 +174,19 @@ def target_failure(failures: Mapping[str, str]) -> Failure:
     return Failure(
         stage=Stage.COMPILE,
         kind="compile_error",
-        message=f"It does not compile for {targets}: {clean(first, 400)}",
-        remedy="Mend the line named, or give the target code of its own.",
-        excerpt=clean("\n".join(f"{', '.join(t)}:\n{text}" for text, t in shown.items())),
+        message=f"It does not compile for {targets}: {shorten(first, 400)}",
+        remedy="Correct the line named, or give the target code of its own.",
+        excerpt=shorten(
+            "\n".join(f"{', '.join(t)}:\n{text}" for text, t in shown.items()), EXCERPT_CHARACTERS
+        ),
     )
 
 
 def static_kernel(kernel: CompiledKernel) -> StaticKernel:
-    """A compiled kernel as the record holds it: opcodes as counted, occupancy left open."""
+    """A compiled kernel as in the record; its occupancy is computed later."""
     return StaticKernel(
-        name=clean(kernel.name, 500),
-        target=clean(kernel.target, 40),
+        name=shorten(kernel.name, 500),
+        target=shorten(kernel.target, 40),
         config=dict(kernel.config),
         registers=kernel.registers,
         shared_bytes=kernel.shared_bytes,

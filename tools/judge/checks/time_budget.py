@@ -1,4 +1,4 @@
-"""How much time there is for a trial, and how much of it a case will take."""
+"""The time budget of a trial, and an estimate of what a case will take of it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 
 class Estimate:
-    """Seconds that a case of some work will take, from the cases before it.
+    """Estimates the seconds of a case from its work and the cases before it.
 
     Args:
-        rate: work per second that anything here reaches at least; bounds what is concluded from a
-            single small case, whose time is mostly not its work.
+        rate: work per second that is reached at least. It bounds the slope concluded from a single
+            small case, whose time is mostly overhead.
     """
 
     def __init__(self, rate: float) -> None:
@@ -19,11 +19,11 @@ class Estimate:
         self._points: list[tuple[float, float]] = []
 
     def add(self, work: float, seconds: float) -> None:
-        """Notes one call with all that the judge did for it."""
+        """Adds the time of one call, the judge's own work included."""
         self._points.append((max(work, 1.0), seconds))
 
     def seconds(self, work: float) -> float:
-        """A line through the least and the greatest work seen, else from one point on."""
+        """Extrapolates linearly from the least and the greatest work so far."""
         if not self._points:
             return 0.0
         low, high = min(self._points), max(self._points)
@@ -35,13 +35,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """How much time there is.
+    """The time budget of a trial.
 
     Args:
         deadline: on the monotonic clock; cases that would end after it are not run.
-        call_timeout_s: a call that takes longer ends the candidate.
-        interpreted: whether there is no GPU.
-        rate: bytes and FLOPs per second that can be counted on.
+        call_timeout_s: a longer call ends the candidate.
+        interpreted: whether candidates run without a GPU.
+        rate: bytes and FLOPs per second that are assumed at first.
     """
 
     deadline: float

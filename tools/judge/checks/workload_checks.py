@@ -1,8 +1,10 @@
-"""Correctness and integrity of one candidate over the cases of a plan.
+"""Checks correctness and integrity of one candidate over the cases of a plan.
 
-Cheapest case first, so that a wrong candidate is told so at once. Each case gets fresh draws at
-fresh addresses, then new values at the very addresses of the call before; some also get other
-families. Without a GPU a stated budget picks what can be run; the rest is NOT_RUN, never passed.
+The cheapest case comes first, so that a wrong candidate fails soon. Each case gets fresh inputs at
+fresh addresses, then perturbed inputs at the addresses of the call before, which finds results kept
+by address; some cases also get other input families. Then follow held-out cases, repeated calls
+(determinism) and a call with the candidate's kernels disabled. Without a GPU a time budget decides
+what is run; the rest is NOT_RUN, never passed.
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ from .time_budget import Estimate, TimeBudget
 
 CHEAP_CALL_S = 0.2
 AFTER_FAILURE_S = 1.0
-"""Time given to learn which other workloads fail too, once one has."""
+"""Time for finding further failing workloads after the first."""
 DEEP_CALL_S = 0.5
-"""Without a GPU, only cases whose calls are quicker than this get more than their trials."""
+"""Without a GPU, only cases with quicker calls get perturbed inputs and families."""
 
 
 @dataclass
 class CaseRecord:
-    """What is known of one case so far."""
+    """Results of one case so far."""
 
     case: Case
     status: Status | None = None
@@ -47,22 +49,12 @@ class CaseRecord:
 
     @property
     def passed(self) -> bool:
-        """Whether all of its calls so far were right."""
+        """Whether every call so far was right."""
         return self.status is Status.PASSED
 
 
 class Checking:
-    """Carries out the correctness and integrity checks of one trial.
-
-    Args:
-        exchange: calls the candidate.
-        drawer: makes its inputs and what they must give.
-        checks: how hard to look.
-        pace: how long it may take.
-        reporter: is told of progress.
-        cancellation: asked between calls.
-        rng: chooses families and streams.
-    """
+    """The correctness and integrity checks of one trial; `rng` chooses families and poisons."""
 
     def __init__(
         self,
@@ -90,9 +82,9 @@ class Checking:
         self.not_run: dict[str, str] = {}
         self.determinism: str | None = None
         self.lost_process = False
-        """Whether the candidate's process is gone though nothing is held against it."""
+        """Whether the process was lost through no fault of the candidate."""
         self.launched_nothing = False
-        """Whether a call was right in which no kernel of its own could be disabled."""
+        """Whether no kernel of its own could be disabled in a call that was right."""
 
     def run(
         self,
@@ -100,12 +92,10 @@ class Checking:
         held_out: Sequence[Case] = (),
         held_out_process: HeldOutProcess | None = None,
     ) -> None:
-        """Checks all cases, then held-out ones, then determinism; stops at what failed.
+        """Checks the cases in order, then the rest; stops at the first stage that fails.
 
         Args:
-            cases: in the order in which they are to be checked.
-            held_out: cases that no agent may learn of.
-            apart: the process for those.
+            held_out: cases that are never shown, checked in `held_out_process`.
         """
         self._checked_cases(cases)
         self.done += ["correctness", "poisoned_outputs", *integrity.AFTER_CALL]
@@ -125,7 +115,7 @@ class Checking:
 
     @property
     def anything_passed(self) -> bool:
-        """Whether at least one case was run and was right."""
+        """Whether at least one case passed."""
         return any(record.passed for record in self.records.values())
 
     def _checked_cases(self, cases: Sequence[Case]) -> None:
@@ -148,7 +138,7 @@ class Checking:
                 stop_at = time.monotonic() + AFTER_FAILURE_S
 
     def _worth_knowing(self, stop_at: float) -> bool:
-        """Whether to look at more workloads though one has failed: when that is quick and safe."""
+        """Whether to check more workloads after a failure: wrong values only, quick calls."""
         failed = self.failed
         assert failed is not None and failed.failure is not None
         return (
@@ -195,14 +185,14 @@ class Checking:
                 verdict, _, _ = self._fresh(record, self._generator.generate(record.case, family))
 
     def _check_again(self, record: CaseRecord) -> None:
-        """Every recorded draw of the case in its order, those of its timed calls included."""
+        """Repeats every recorded input set of the case in order, those of timed calls included."""
         base, at = None, None
         while record.failure is None:
             family = self._generator.book.recorded(record.case)
             if family is None:
                 return
             if self._time_budget.left_s <= 0:
-                self.not_run["replay"] = "the budget of time ended before the last recorded draw"
+                self.not_run["replay"] = "the budget of time ended before the last recorded inputs"
                 return
             if base is not None and family in DERIVED:
                 input_set = self._generator.derived(base, family)
@@ -275,7 +265,7 @@ class Checking:
         self.done.append("held_out")
 
     def _many_calls(self, cases: Sequence[Case]) -> None:
-        """Random families and workloads until the budget of checked calls is used up."""
+        """Checks random families of random workloads until the number of calls is reached."""
         passed = self._with_outputs(cases)
         calls = sum(record.calls for record in self.records.values())
         while passed and calls < self._checks.correctness_budget and self.failed is None:
@@ -290,7 +280,7 @@ class Checking:
         self.done.append("many_calls")
 
     def _determinism(self, cases: Sequence[Case]) -> None:
-        """The same inputs at other addresses, poison, stream and company."""
+        """Repeats calls on the same inputs at other addresses, poisons and streams, with noise."""
         passed = self._with_outputs(cases)
         ends = passed[:1] if self._time_budget.interpreted else [*passed[:1], *passed[-1:]]
         chosen = {record.case.uuid: record for record in ends}
@@ -348,7 +338,7 @@ class Checking:
         self.done.append("ghost_replay")
 
     def _with_outputs(self, cases: Sequence[Case]) -> list[CaseRecord]:
-        """Cases that passed and have outputs at all."""
+        """Cases that passed and whose outputs are not empty."""
         definition = self._operator.definition
         records = [self.records[c.uuid] for c in cases if c.uuid in self.records]
         return [r for r in records if r.passed and has_outputs(definition, r.case)]
@@ -365,7 +355,7 @@ GRADES = ("bitwise", "within_tolerance", "flaky")
 
 
 def _not_ready(fault: ProcessLost | CandidateFault, case: Case) -> CaseRecord:
-    """A held-out case whose process did not come up, though the first one did."""
+    """A held-out case whose process could not be built, though the first one was."""
     if isinstance(fault, ProcessLost):
         status, failure = lost_failure(fault, Stage.CORRECTNESS, case, "")
     else:

@@ -1,1 +1,8 @@
-"""Comparison of values: pure."""
+"""Comparison of values; pure.
+
+correctness     compares one output with the oracle's
+fast_path       accepts outputs that are clearly right in a few passes
+mismatch        describes mismatches: worst element, count, location
+symptoms        recognises the usual causes of a mismatch
+element_sample  the mismatched elements that a cause is tried on
+"""

@@ -1,4 +1,4 @@
-"""What does not agree, told so that its reader can act: the worst element, how many, and where."""
+"""Describes mismatches: worst element, count, location."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .element_sample import wrong_along
 from .symptoms import recognise
 
 BIT_VIEW = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""By element size, the integer type whose bits are compared."""
+"""By element size, the integer type for comparing bits."""
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Why an output does not agree: kind, words and the worst element."""
+    """A wrong output: kind, message, remedy, the worst element and where mismatches lie."""
 
     kind: str
     message: str
@@ -105,7 +105,7 @@ def shape_mismatch(name: str, got: torch.Tensor, expected: torch.Tensor) -> Mism
 
 EVERYWHERE = "scattered over the whole output"
 DENSE = 0.6
-"""Share of the product of the hit indices that must mismatch to be called a block."""
+"""Least share of mismatches within the mismatched indices of all axes to be called "all of"."""
 
 
 def describe_mask(mask: torch.Tensor, axis_names: Sequence[str] = ()) -> str:

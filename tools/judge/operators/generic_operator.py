@@ -1,9 +1,9 @@
-"""Inputs and oracle for an operator that brings neither: what FlashInfer-Trace itself would draw.
+"""Inputs and oracle for an operator whose folder brings neither.
 
-The distributions are those of flashinfer-bench's `gen_inputs`, but seeded. The oracle is the
-definition's reference on inputs widened to float32 where it takes them, and the trusted
-implementation is the reference as it stands. The reference is code of the dataset and runs in the
-judge: a dataset is trusted, a candidate is not.
+Inputs have the distributions of flashinfer-bench's `gen_inputs`, from a seed. The oracle is the
+definition's reference on inputs widened to float32, where it takes them; the trusted implementation
+is the reference itself. The reference is code of the dataset and runs in the judge: a dataset is
+trusted, a candidate is not.
 """
 
 from __future__ import annotations
@@ -32,17 +32,16 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
 }
 WIDENED = (torch.float16, torch.bfloat16)
 FAMILIES = ("typical", "uniform", "wide", "offset", "zeros", "equal", "one_huge")
-"""Distributions of float inputs; the first is the published one."""
+"""Distributions of float inputs; the first is flashinfer-bench's."""
 
 Value = torch.Tensor | float | int | bool
 T = TypeVar("T")
 
 
 def counting_flops(run: Callable[[], T]) -> tuple[T, float | None]:
-    """Runs something and counts the operations of its products; None where torch cannot count.
+    """The result of `run` and the FLOPs of its matrix products; None where torch cannot count.
 
-    Args:
-        run: what to run; it runs again, uncounted, where counting it failed.
+    It runs a second time, uncounted, when counting failed.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -56,7 +55,7 @@ def counting_flops(run: Callable[[], T]) -> tuple[T, float | None]:
 
 
 def torch_dtype(dtype: DType | str) -> torch.dtype:
-    """The torch dtype of a FlashInfer-Trace one.
+    """The torch dtype of a FlashInfer-Trace dtype.
 
     Raises:
         DatasetError: for float4, which torch cannot generate or compare.
@@ -75,15 +74,12 @@ def generate_inputs(
     device: torch.device,
     family: str,
 ) -> dict[str, Value]:
-    """Draws every input of a definition at random.
+    """Random values for every input of a definition.
 
     Args:
-        definition: names, shapes and dtypes.
-        axes: the workload's axes.
-        scalars: values that the workload states; they are not drawn.
-        generator: source of randomness, on `device`.
-        device: where tensors are made.
-        family: one of `FAMILIES`; integers and booleans are drawn alike in all of them.
+        scalars: values that the workload states, used as they are.
+        generator: on `device`.
+        family: one of `FAMILIES`; integers and booleans have one distribution in all of them.
     """
     inputs: dict[str, Value] = {}
     for name, shape in definition.input_shapes(axes).items():
@@ -161,7 +157,7 @@ def compile_reference(definition: Definition) -> Callable[..., Any]:
 
 
 def named_outputs(definition: Definition, result: Any, shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives the values that a reference returned the names of the definition's outputs.
+    """A reference's outputs by their names in the definition.
 
     Raises:
         DatasetError: when their number or a shape is not the definition's.

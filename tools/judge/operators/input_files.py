@@ -1,6 +1,6 @@
-"""One workload's inputs as a file, for a profiler that runs outside the judge.
+"""Writes one workload's inputs to a file, for a profiler that runs outside the judge.
 
-Made by the same code as judged inputs, from a seed of the asker's; no expected output is written.
+The same code makes judged inputs; the seed is the caller's. No expected output is written.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Draws: the inputs of one call with what they must give.
+"""Input sets: the inputs of one call with the outputs that are expected of it.
 
-Seeds come from the operating system at the moment of the call and are recorded, so that a verdict
-can be repeated but never foreseen. Expected outputs are computed once per draw; draws may be made
-ahead while the judge is idle, and each is then used once.
+Seeds come from the operating system when inputs are made and are recorded, so a verdict can be
+repeated but not foreseen. Expected outputs are computed once per input set. Input sets may be made
+while the judge is idle (prefetched); each is used once.
 
-What a seed yields depends on the device's generator: a recorded seed replays on its kind of device.
+A seed gives the same values on devices of one kind only: torch's generators differ.
 """
 
 from __future__ import annotations
@@ -24,26 +24,24 @@ from .operator_adapter import Case, OperatorAdapter
 
 PERTURBED, REWRITE = "twin", "rewrite"
 DERIVED = (PERTURBED, REWRITE)
-"""What stands for a family where a draw was made from another one."""
+"""Recorded instead of a family where inputs were made from those of another input set."""
 SEED_BITS = 53
-"""So that a recorded seed survives readers whose numbers are doubles."""
+"""Seeds are recorded as JSON numbers, which many readers take for doubles."""
 PERTURBED_SHARE = 0.02
 PREFETCHED_BYTES = 512 << 20
 LARGEST_PREFETCHED_BYTES = 32 << 20
-"""Inputs larger than this are not made ahead: a request would have to wait for them."""
+"""Larger inputs are not prefetched: a request would have to wait for them."""
 
 
 @dataclass(frozen=True)
 class InputSet:
-    """Inputs of one call, and what they must give.
+    """Inputs of one call, and the outputs expected of it.
 
     Args:
-        case: which workload.
-        family: which distribution; 'twin' when partly rewritten from another draw.
-        seed: what it was drawn with.
+        family: the distribution, or one of `DERIVED`.
         inputs: in the definition's order, on the device.
         expected: the oracle's outputs, in a higher precision.
-        trusted: the trusted implementation's, in the declared precision.
+        trusted: the trusted implementation's outputs, in the declared precision.
         prepared: by output, what the fast path computes once for all calls on these inputs.
     """
 
@@ -64,7 +62,7 @@ class InputSet:
 
 @dataclass
 class SeedBook:
-    """Which seeds and families each case was judged with; replays recorded ones first."""
+    """Records the seeds and families of each case; uses recorded ones first when it replays."""
 
     replay: Mapping[str, Sequence[int]] = field(default_factory=dict)
     replay_families: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -72,7 +70,7 @@ class SeedBook:
     families: dict[str, list[str]] = field(default_factory=dict)
 
     def next(self, case: Case, family: str) -> int:
-        """A seed for the case's next draw: the recorded one, else a fresh one."""
+        """The seed of the case's next inputs: the recorded one, else a fresh one."""
         used = self.seeds.get(case.uuid, ())
         recorded = self.replay.get(case.uuid, ())
         seed = recorded[len(used)] if len(used) < len(recorded) else fresh_seed()
@@ -80,18 +78,18 @@ class SeedBook:
         return seed
 
     def recorded(self, case: Case) -> str | None:
-        """What the case's next recorded draw was; None when every one was made again."""
+        """The family of the case's next recorded inputs; None after the last."""
         used = len(self.seeds.get(case.uuid, ()))
         return next(iter(self.replay_families.get(case.uuid, ())[used:]), None)
 
     def note(self, case: Case, family: str, seed: int) -> None:
-        """Records what a draw of the case was made with."""
+        """Records the family and seed of inputs of the case."""
         self.seeds.setdefault(case.uuid, []).append(seed)
         self.families.setdefault(case.uuid, []).append(family)
 
 
 def fresh_seed() -> int:
-    """A seed that nobody can foresee."""
+    """A seed from the operating system's random source."""
     return int.from_bytes(os.urandom(8), "big") >> (64 - SEED_BITS)
 
 
@@ -105,10 +103,10 @@ def pick_families(families: Sequence[str], count: int, rng: random.Random) -> li
 
 
 class PrefetchedInputs:
-    """Draws made while the judge was idle, each used once and never shown before.
+    """Input sets made while the judge was idle, each used once.
 
     Args:
-        bound: most bytes of tensors to keep; the oldest draws go first.
+        bound: most bytes of tensors to keep; the oldest input sets are evicted first.
     """
 
     def __init__(self, bound: int) -> None:
@@ -116,14 +114,14 @@ class PrefetchedInputs:
         self._sets: OrderedDict[tuple[str, str], InputSet] = OrderedDict()
 
     def take(self, operator_key: str, case: Case, family: str) -> InputSet | None:
-        """The prepared draw of a case, which is then gone."""
+        """Removes and returns the input set of a case; None when there is none."""
         input_set = self._sets.get((operator_key, case.uuid))
         if input_set is None or input_set.family != family or input_set.case != case:
             return None
         return self._sets.pop((operator_key, case.uuid))
 
     def put(self, operator_key: str, input_set: InputSet) -> bool:
-        """Keeps a draw for later; False when it is too large to keep."""
+        """Keeps an input set; False when it is too large."""
         if input_set.nbytes > self._bound:
             return False
         self._sets[operator_key, input_set.case.uuid] = input_set
@@ -132,19 +130,12 @@ class PrefetchedInputs:
         return (operator_key, input_set.case.uuid) in self._sets
 
     def has(self, operator_key: str, case: Case) -> bool:
-        """Whether a draw of the case is ready."""
+        """Whether inputs of the case are kept."""
         return (operator_key, case.uuid) in self._sets
 
 
 class InputGenerator:
-    """Makes draws for one operator on one device.
-
-    Args:
-        operator: where inputs and expected outputs come from.
-        device: where tensors lie.
-        book: records the seeds.
-        ahead: draws prepared earlier.
-    """
+    """Makes input sets of one operator on one device."""
 
     def __init__(
         self,
@@ -160,7 +151,7 @@ class InputGenerator:
         self._prepared: dict[str, InputSet] = {}
 
     def generate(self, case: Case, family: str = "") -> InputSet:
-        """One new draw; one that was prepared is used up."""
+        """A new input set, prepared or prefetched where there is one."""
         family = family or self.operator.families[0]
         prepared = (
             self._prepared.pop(case.uuid, None) if family == self.operator.families[0] else None
@@ -172,7 +163,7 @@ class InputGenerator:
         return self._generated(case, family, self.book.next(case, family))
 
     def prepare(self, case: Case) -> None:
-        """Makes the case's next typical draw now, beside a candidate's build."""
+        """Makes the case's next typical inputs now, during a candidate's build."""
         ready = case.uuid in self._prepared or self._prefetched.has(self.operator.key, case)
         if not ready and not self.book.replay:
             self._prepared[case.uuid] = self._generated(
@@ -180,11 +171,7 @@ class InputGenerator:
             )
 
     def prefetch(self, case: Case) -> bool:
-        """Makes a typical draw for a later trial, where that is quick and small.
-
-        Returns:
-            Whether one was made and kept.
-        """
+        """Makes typical inputs for a later trial, if they are small; whether it did."""
         if self._prefetched.has(self.operator.key, case):
             return False
         if self.operator.input_bytes(case) > LARGEST_PREFETCHED_BYTES:
@@ -198,14 +185,14 @@ class InputGenerator:
         )
 
     def derived(self, input_set: InputSet, how: str) -> InputSet:
-        """A draw made from another as a record says it was, one of `DERIVED`."""
+        """Inputs made from others in the recorded way, one of `DERIVED`."""
         return self.perturbed(input_set) if how == PERTURBED else self.rewritten(input_set)
 
     def perturbed(self, input_set: InputSet) -> InputSet:
-        """A draw equal to another but for a few elements, or new values for the same structure.
+        """Inputs that differ from others in a few elements.
 
-        Integers stay, since they may be indices into the rest: only float tensors change. Where
-        there are none, the typical inputs are drawn anew.
+        Only float tensors change, since integers may be indices. Without float tensors the typical
+        inputs are made anew.
         """
         seed = self.book.next(input_set.case, PERTURBED)
         generator = torch.Generator(device=self.device).manual_seed(seed)
@@ -222,7 +209,7 @@ class InputGenerator:
         return self._judged(input_set.case, PERTURBED, seed, {**input_set.inputs, **changed})
 
     def rewritten(self, input_set: InputSet) -> InputSet:
-        """New values in the operator's own way, else a twin; `draw` itself is not touched."""
+        """Copies with new values by the operator's `rewrite`, else perturbed inputs."""
         seed = self.book.next(input_set.case, REWRITE)
         generator = torch.Generator(device=self.device).manual_seed(seed)
         inputs = {
@@ -246,11 +233,11 @@ def _perturbable(value: torch.Tensor) -> bool:
 
 
 def _perturbed_tensor(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A copy in which a few randomly placed elements trade places with others.
+    """A copy in which a few random elements are replaced by other elements of the tensor.
 
-    Values are moved, never invented, so that whatever range the operator needs is kept.
+    No new values occur, so that the range which the operator needs is kept.
     """
-    # As bytes or words, since not every float format can be indexed.
+    # As integers of the same size: torch cannot index every float format.
     flat = value.clone().flatten().view(BIT_VIEW[value.element_size()])
     count = max(1, int(PERTURBED_SHARE * flat.numel()))
     at = torch.randint(0, flat.numel(), (count,), generator=generator, device=value.device)

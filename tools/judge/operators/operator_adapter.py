@@ -1,8 +1,8 @@
-"""What one operator brings to its own judging, loaded by path and checked as it is used.
+"""Loads an operator's folder and calls the code in it: inputs, oracle, comparison, cost.
 
-`inputs.py`, `oracle.py`, `compare.py`, `cost.py`, `policy.toml` and `structure.json` of the
-operator's folder, or the generic stand-ins where a folder or a file is missing. Files are loaded
-anew for every plan, for an operator's author edits them while a judge is warm.
+`inputs.py`, `oracle.py`, `compare.py`, `cost.py`, `policy.toml` and `structure.json`, or the
+generic operator where the folder or a file is missing. What the code returns is checked. Files are
+loaded anew for every plan, since an operator's author edits them while a judge is running.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from . import generic_operator as generic
 from .generic_operator import Value, torch_dtype
 
 MOST_COUNTED = 8
-"""Draws of a case whose work is counted from their contents."""
+"""Input sets of a case whose work is counted from their values."""
 _loads = itertools.count()
 
 
 @dataclass(frozen=True)
 class Case:
-    """One set of axes to be judged: a workload of the plan or a held-out one.
+    """A workload of the plan, or a held-out one.
 
     Args:
-        uuid: the workload's, or a made-up one for a held-out case.
-        axes: its variable axes.
-        structure: facts about input contents that axes do not tell.
+        uuid: the workload's, or an invented one for a held-out case.
+        axes: sizes of the variable axes.
+        structure: facts about the values of inputs that axes do not tell.
         scalars: scalar inputs that the workload states.
         files: tensors that the workload stores in files.
-        held_out: whether an agent may learn anything of it.
+        held_out: whether everything about it is hidden from agents.
     """
 
     uuid: str
@@ -66,9 +66,8 @@ class OperatorAdapter:
     """An operator as the judge uses it.
 
     Args:
-        definition: its contract.
-        folder: the operator's folder; None for the generic stand-ins.
-        root: what safetensors paths are relative to.
+        folder: the operator's folder; None for the generic operator.
+        root: folder that safetensors paths are relative to.
 
     Raises:
         DatasetError: when a file of the folder cannot be used.
@@ -89,9 +88,9 @@ class OperatorAdapter:
         self._cost = _module(folder, "cost.py")
         self._reference: Callable[..., Any] | None = None
         self._flops: dict[str, float | None] = {}
-        """Counted with the reference, by case, where the operator brings no cost of its own."""
+        """By case, counted with the reference, where the operator has no cost.py."""
         self._counted: dict[str, list[Cost]] = {}
-        """Work of drawn inputs, by case, where without them only an expectation is known."""
+        """By case, the work of inputs so far, where cost.py gives only an expected value."""
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -110,13 +109,7 @@ class OperatorAdapter:
         )
 
     def held_out(self, rng: random.Random, count: int, like: Case) -> list[Case]:
-        """Draws cases that no agent has seen.
-
-        Args:
-            rng: source of randomness.
-            count: how many.
-            like: where held-out cases take their scalars from.
-        """
+        """Random cases that no agent has seen, with the scalars of `like`."""
         choose = getattr(self._inputs, "held_out", None)
         if choose is None or count == 0:
             return []
@@ -162,7 +155,7 @@ class OperatorAdapter:
         return self._checked(case, {**made, **case.scalars, **stored})
 
     def oracle(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
-        """The outputs that the inputs must give, in a higher precision."""
+        """The expected outputs, in a higher precision than the declared one where possible."""
         own = getattr(self._oracle, "oracle", None)
         if own is not None:
             return self._named(case, own(**inputs))
@@ -172,7 +165,7 @@ class OperatorAdapter:
             return exact
         try:
             raised = self._run_reference(case, wide)
-        # Not every reference takes wider inputs; then its own precision has to do.
+        # Not every reference takes wider inputs.
         except Exception:
             return exact
         return {
@@ -190,7 +183,7 @@ class OperatorAdapter:
         }
 
     def limits(self, output: str) -> ToleranceLimits:
-        """How far the named output may be from the oracle's."""
+        """The tolerances of an output."""
         tolerance = self.policy.tolerance
         published = {
             "atol": tolerance.atol,
@@ -209,7 +202,7 @@ class OperatorAdapter:
         )
 
     def compares(self, output: str) -> bool:
-        """Whether the operator compares this output itself (index sets and the like)."""
+        """Whether the operator compares this output itself, e.g. an unordered set of indices."""
         return self._compare is not None and self.policy.strict_limit(output).kind != "values"
 
     def compare(
@@ -219,7 +212,7 @@ class OperatorAdapter:
         expected: torch.Tensor,
         got: torch.Tensor,
     ) -> dict[str, Any]:
-        """The operator's own comparison of one output."""
+        """The answer of the operator's compare.py for one output."""
         strict = self.policy.strict_limit(output)
         limits = {**self.policy.tolerance.model_dump(), **strict.model_dump()}
         assert self._compare is not None
@@ -250,17 +243,17 @@ class OperatorAdapter:
             raise self._fault("cost.py", "cost", error) from error
 
     def count_work(self, case: Case, inputs: Mapping[str, Value]) -> None:
-        """Counts the work of a draw, where the cost model has only an expectation without it."""
+        """Counts the work of inputs, where the cost model gives only an expected value without."""
         seen = self._counted.setdefault(case.uuid, [])
         if self._cost is None or len(seen) >= MOST_COUNTED:
             return
-        # The expectation stands where the operator's author did not foresee these inputs.
+        # The expected value stays where cost.py cannot take these inputs.
         with contextlib.suppress(HarnessError):
             if seen or self.cost(case).expected:
                 seen.append(self.cost(case, inputs))
 
     def rewrite(self, case: Case, inputs: dict[str, Value], generator: torch.Generator) -> bool:
-        """Refreshes the inputs in place by the operator's own means; False when it has none."""
+        """Overwrites inputs in place by the operator's `rewrite`; False when it has none."""
         own = getattr(self._inputs, "rewrite", None)
         if own is None:
             return False
@@ -347,7 +340,7 @@ class OperatorAdapter:
 
 
 def _close(wide: torch.Tensor, exact: torch.Tensor, limits: ToleranceLimits) -> bool:
-    """Whether the reference on wider inputs still computes the same thing."""
+    """Whether the reference computes the same on wider inputs."""
     if not exact.dtype.is_floating_point:
         return False
     return torch.allclose(
@@ -360,7 +353,7 @@ def _plain(item: Any) -> dict[str, Any]:
 
 
 def _stamp(folder: Path | None) -> str:
-    """Changes whenever a file of the folder does."""
+    """A text that changes whenever a file of the folder does."""
     files = sorted(folder.glob("*.*")) if folder else []
     return ",".join(f"{f.name}:{f.stat().st_mtime_ns}" for f in files)
 

@@ -1,1 +1,11 @@
-"""Candidate processes, seen from the judge."""
+"""Candidate processes, seen from the judge.
+
+context            what outlives a trial: device, zygotes, prewarmed processes
+device             facts about device and machine; NVML
+candidate_process  one candidate process: start, send, receive, kill
+prewarmed          processes whose CUDA context is made in advance
+lost               how a process was lost
+progress           progress messages to the server; cancellation from it
+triton_cache       compiled kernels, copied between processes with the same sources
+cleanup            evicts old builds, removes stale folders
+"""

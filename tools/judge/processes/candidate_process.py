@@ -43,9 +43,10 @@ from ...messages.candidate import (
 from ...messages.frames import CANDIDATE_FRAME_BYTES, TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, WireTimeoutError, close_all, recv_frame, send_frame
 from ...settings import candidate_environment
+from ...text import shorten
 from . import triton_cache
 from .cleanup import private_folder
-from .lost import ProcessLost, clean, describe_exit
+from .lost import EXCERPT_CHARACTERS, ProcessLost, describe_exit
 
 ZYGOTE_TIMEOUT_S = 90.0
 SEND_TIMEOUT_S = 1.0
@@ -85,7 +86,7 @@ class CandidateSession(Protocol):
 
 def _protocol_error(error: WireError) -> str:
     """What was wrong with a frame, cleaned: it may quote the candidate."""
-    return clean(f"It wrote what is no answer to the judge: {error}")
+    return shorten(f"It wrote what is no answer to the judge: {error}", EXCERPT_CHARACTERS)
 
 
 def request(
@@ -218,7 +219,7 @@ class ZygoteHandle:
             ours.close()
             shutil.rmtree(private, ignore_errors=True)
             log.join()
-            words = [*answer.missing, clean(log.text()[-600:])]
+            words = [*answer.missing, shorten(log.text()[-600:], EXCERPT_CHARACTERS)]
             raise InfrastructureError(
                 f"No candidate process could be started: {'; '.join(filter(None, words))}",
                 where="tools.candidate",

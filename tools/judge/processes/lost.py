@@ -1,13 +1,12 @@
-"""How a candidate process was lost, and cleaning of its text."""
+"""How a candidate process was lost."""
 
 from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
 
-from ...messages.frames import printable
-
 EXCERPT_CHARACTERS = 3_000
+"""Most characters of untrusted text in a failure."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +22,6 @@ class ProcessLost:
     kind: str
     detail: str
     exit_status: int | None = None
-
-
-def clean(text: str, limit: int = EXCERPT_CHARACTERS) -> str:
-    """Untrusted text without control characters, and without its middle when it is too long."""
-    plain = printable(text)
-    if len(plain) <= limit:
-        return plain
-    half = (limit - 40) // 2
-    return f"{plain[:half]}\n… {len(plain) - 2 * half} characters cut …\n{plain[-half:]}"
 
 
 def describe_exit(exit_status: int | None) -> str:

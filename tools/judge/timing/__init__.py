@@ -1,1 +1,9 @@
-"""Paired, verified, cold calls."""
+"""Paired, verified calls with a cold cache.
+
+paired_timing  times candidate and baseline, workload by workload
+process_pairs  the fresh processes of a timing
+timed_calls    one timed call: judged at once, its times read later
+samples        samples in order, and the interval that stops the sampling; pure
+clock_monitor  clocks, power and throttling through NVML
+case_floors    the least times of a case
+"""

@@ -1,4 +1,4 @@
-"""The least times of a case, on the device at hand and on the targets of a plan."""
+"""Floors: the least times of a case, on this device and on the targets of a plan."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ DEVICE = "device"
 
 
 class CaseFloors:
-    """Nominal floors in microseconds.
-
-    Args:
-        plan: names the targets and the table of devices.
-        operator: knows the work of a case.
-        room: the device at hand; one that is not in the table has no floor.
-    """
+    """Nominal floors in microseconds; a device that is not in the table has none."""
 
     def __init__(
         self, plan: EvaluatePlan, operator: OperatorAdapter, context: JudgeContext

@@ -1,7 +1,6 @@
-"""Watching a device's clocks, power and throttling while it is timed, through NVML.
+"""Samples a device's clocks, power and throttling through NVML while it is timed.
 
-The judge's own observation, taken beside the candidate's claims. It changes nothing on the device,
-and sees a throttle only when one lasts as long as the interval between two looks.
+It changes nothing on the device. A throttle shorter than the interval between samples is missed.
 """
 
 from __future__ import annotations
@@ -29,20 +28,16 @@ REASONS = {
 }
 """Bits of NVML's clocks-event reasons."""
 THROTTLES = frozenset({"hardware_slowdown", "thermal_software", "thermal_hardware", "power_brake"})
-"""Reasons that set a sample aside; a power cap is only noted, since many boards run at it."""
+"""Reasons to set a sample aside; a power cap is only noted: many boards run at theirs."""
 
 
 def reason_names(bits: int) -> list[str]:
-    """Words for a mask of clocks-event reasons."""
+    """The names of the reasons in NVML's bit mask."""
     return [name for bit, name in REASONS.items() if bits & bit]
 
 
 class ClockWatch:
-    """Samples one device in a thread, as a context manager.
-
-    Args:
-        device: what to watch; without NVML nothing is seen, and nothing is set aside.
-    """
+    """Samples one device in a thread, as a context manager; without NVML there are no samples."""
 
     def __init__(self, device: torch.device) -> None:
         self.samples: list[ClockSample] = []
@@ -63,15 +58,15 @@ class ClockWatch:
             self._thread.join()
 
     def now(self) -> float:
-        """Seconds since the watch began, as in the samples."""
+        """Seconds since the start, as in the samples."""
         return time.monotonic() - self._began
 
     def throttled(self, at_s: float) -> bool:
-        """Whether a throttle was seen next to that moment."""
+        """Whether a throttle was sampled near that time."""
         return throttled_at(self.samples, at_s)
 
     def other_processes(self, ours: set[int]) -> list[int]:
-        """Processes with a context on the device that are not among `ours`, where NVML tells."""
+        """Ids of processes with a context on the device, except `ours`, where NVML tells."""
         if self._handle is None:
             return []
         try:
@@ -109,7 +104,7 @@ class ClockWatch:
 
 
 def throttled_at(samples: list[ClockSample], at_s: float) -> bool:
-    """Whether a sample within two intervals of that moment shows a throttle."""
+    """Whether a sample within two intervals of that time shows a throttle."""
     return any(
         abs(sample.at_s - at_s) <= 2 * INTERVAL_S and THROTTLES & set(sample.throttle)
         for sample in samples

@@ -1,10 +1,15 @@
-"""Paired, verified, cold calls of candidate and baseline; raw samples only.
+"""Times candidate and baseline in paired, verified calls with a cold L2 cache; raw samples only.
 
-A pair is one call of each on the same inputs, in the order A B B A …, so that drift cancels; a
-block is a fresh pair of processes, so that placement does. Inputs change between pairs and every
-timed output is verified, so that a call cannot be answered from an earlier one. Spans come from a
-clock inside the candidate's process and are claims: the judge bounds them by its own wall clock, by
-a second clock, by the host's time and by what the device can physically do.
+A pair is one call of each on the same inputs, in the order A B B A …, so that linear drift of
+clocks and temperature cancels (a crossover design). Calls are spread over several fresh pairs of
+processes, since memory placement differs between processes. Inputs change with every pair and every
+timed call of the candidate is verified, so that no call can be answered from an earlier one.
+
+The span of a call is the first start to the last end of its device activities, which CUPTI records
+inside the candidate's process. It is a claim, bounded by the judge's wall clock, by CUDA events, by
+the host's time and by the least time that the device can take for the work. Sampling stops when the
+interval of the median is narrow enough (`samples.half_width`). docs/explanation/statistics.md says
+how differences become decisions.
 """
 
 from __future__ import annotations
@@ -43,7 +48,7 @@ SECOND_CLOCK_CALLS = 3
 
 @dataclass(frozen=True)
 class _CallPair:
-    """One call of each, their times still unread."""
+    """One call of each; times not yet read."""
 
     outcome: CallOutcome
     at_s: float
@@ -55,7 +60,6 @@ class PairedTiming:
     """Times the candidate of one plan.
 
     Args:
-        plan, room, operator, drawer, reporter, cancellation, rng: as for the trial.
         deadline: on the monotonic clock; workloads left then are not timed.
     """
 
@@ -92,27 +96,27 @@ class PairedTiming:
 
     @property
     def timer_note(self) -> str | None:
-        """What a reader should know of that clock."""
+        """A remark on that clock for readers."""
         return self._calls.timer_note
 
     @property
     def findings(self) -> list[Finding]:
-        """What was seen of the candidate and its baseline."""
+        """Findings about candidate and baseline."""
         return self._calls.findings
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Where the wall time went, by part."""
+        """Wall time by part."""
         return self._calls.seconds
 
     def run(
         self, cases: Sequence[Case], checked: JudgedCall, pairs: ProcessPairs
     ) -> dict[str, Timed]:
-        """Times every case that passed; a failure ends the run.
+        """Times the cases in order; a failure ends the run.
 
         Args:
-            checked: the process that the correctness checks used; candidate of the first block.
-            blocks: the further processes, started.
+            checked: the process of the correctness checks, candidate of the first pair.
+            pairs: the other processes, started.
         """
         results: dict[str, Timed] = {}
         self._reporter.step(Stage.TIMING, "joining the processes for timing")
@@ -134,9 +138,9 @@ class PairedTiming:
         return results
 
     def _preheat(self) -> None:
-        """Brings the clocks up: an idle GPU runs at a fifth of its speed.
+        """Runs matrix products until the clocks are up and batches take a steady time.
 
-        It ends when batches of one product have taken the same time for a while.
+        An idle GPU runs at a fifth of its clock rate.
         """
         matrix = torch.randn(4096, 4096, device=self._context.device, dtype=torch.float16)
         began = time.monotonic()
@@ -176,14 +180,14 @@ class PairedTiming:
         return timed
 
     def _input_sets(self, case: Case) -> Callable[[], InputSet]:
-        """A source of draws: a new one for each pair, or a pool where draws are dear."""
+        """A source of inputs: new ones for each pair, or a pool where making them is slow."""
         began = time.monotonic()
         first = self._generator.generate(case)
         seconds = time.monotonic() - began
         if seconds <= CHEAP_INPUTS_S:
             self.fresh_values = self.fresh_values or "every pair's inputs are drawn anew"
             pending = [first]
-            return lambda: pending.pop() if pending else self._drawn(case)
+            return lambda: pending.pop() if pending else self._new_inputs(case)
         size = max(LEAST_POOL, int(POOL_SECONDS / seconds))
         pool = [first, *(self._generator.rewritten(first) for _ in range(size - 1))]
         self.fresh_values = (
@@ -199,12 +203,12 @@ class PairedTiming:
 
         return pick
 
-    def _drawn(self, case: Case) -> InputSet:
+    def _new_inputs(self, case: Case) -> InputSet:
         with self._calls.measured("draws"):
             return self._generator.generate(case)
 
     def _warm_up(self, pair: ProcessPair, input_set: InputSet, timed: Timed) -> None:
-        """One untimed call each, for compilation and autotuning at this shape."""
+        """Makes one untimed call of each, for compilation and autotuning at this shape."""
         options = CallOptions(late=False, timeout_s=self._plan.call_timeout_s)
         self._calls.candidate(pair.candidate, input_set, options, timed)
         if pair.baseline is not None:
@@ -218,7 +222,7 @@ class PairedTiming:
         timed: Timed,
         watch: ClockWatch,
     ) -> tuple[Samples, Samples]:
-        """Pairs in turns of the blocks until the interval is narrow: ours and the baseline's."""
+        """Pairs of calls, the process pairs in turn, until the interval is narrow."""
         ours, theirs = Samples(), Samples()
         count = self._checks.pairs_per_block
         while len(ours.cold_ns) < self._checks.max_pairs:
@@ -263,7 +267,7 @@ class PairedTiming:
         samples: tuple[Samples, Samples],
         timed: Timed,
     ) -> None:
-        """Adds a turn's pairs to the samples, with what the processes' clocks saw of them."""
+        """Reads the times of a turn's calls and adds them to the samples."""
         ours, theirs = samples
         own = self._calls.with_times(pair.candidate, [p.outcome for p in made], case, timed)
         bases = self._calls.with_baseline_times(pair, [p.base for p in made])
@@ -275,7 +279,7 @@ class PairedTiming:
     def _warm_calls(
         self, pair: ProcessPair, input_set: InputSet, ours: Samples, theirs: Samples, timed: Timed
     ) -> None:
-        """The same inputs again and again at one place, as a loop of a program would find them."""
+        """Times repeated calls on the same inputs at the same addresses, with a warm cache."""
         mine: CallOutcome | None = None
         base: CallOutcome | None = None
         for _ in range(self._checks.warm_calls):
@@ -291,7 +295,7 @@ class PairedTiming:
     def _second_clock(
         self, pair: ProcessPair, input_set: InputSet, ours: Samples, timed: Timed
     ) -> None:
-        """A few calls by CUDA events, which may not see far more than the first clock did."""
+        """Times a few calls by CUDA events, which may not measure far more than CUPTI did."""
         spans: list[int] = []
         for _ in range(SECOND_CLOCK_CALLS):
             options = CallOptions(time="events", late=False)
@@ -309,7 +313,7 @@ class PairedTiming:
     # --- bounds -------------------------------------------------------------------------------
 
     def _bound(self, case: Case, timed: Timed) -> None:
-        """Holds the measurement against physics, host time and the library policy."""
+        """Checks the measurement against the floor, the host time and the library policy."""
         measurement = timed.measurement
         assert measurement is not None
         found = integrity.after_timing(
@@ -330,7 +334,7 @@ class PairedTiming:
 
 
 def _steady(ends: Sequence[float]) -> bool:
-    """Whether the batches that ended at these moments have lately taken the same time."""
+    """Whether batches with these end times took a steady time lately."""
     lately = [b - a for a, b in pairwise(ends) if a >= ends[-1] - STEADY_S]
     if len(lately) < 3 or ends[-1] - ends[0] < STEADY_S:
         return False

@@ -1,8 +1,9 @@
-"""The fresh processes that a timing is made in: pairs of candidate and baseline.
+"""Starts the fresh processes of a timing, in pairs of candidate and baseline.
 
-They are started before the correctness checks begin, so that contexts and builds come up in the
-meantime; what one process of a candidate has compiled is laid into the others of the same one. A
-process that does not come up costs its block and is noted, never held against the candidate.
+Latency varies more between processes than within one (memory placement), so calls are timed in
+several pairs. They are started before the correctness checks, so that contexts and builds are ready
+by the time they are needed. Kernels compiled by one process are copied to the others with the same
+sources. A process that cannot be used costs its pair and is noted; the candidate is not blamed.
 """
 
 from __future__ import annotations
@@ -29,18 +30,17 @@ Note = Callable[[str, str], None]
 
 @dataclass
 class ProcessPair:
-    """A fresh pair of processes."""
+    """A candidate process and a baseline process, both fresh."""
 
     candidate: JudgedCall
     baseline: JudgedCall | None
 
 
 class ProcessPairs:
-    """Starts, joins and ends the processes of one timing.
+    """Starts and ends the processes of one timing.
 
     Args:
-        plan, room, operator, rng: as for the trial.
-        spawn: starts a further process, of the baseline when its argument is true.
+        spawn: starts a process, of the baseline when its argument is true.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ProcessPairs:
         self._pairs: list[ProcessPair] = []
 
     def start(self, cases: Sequence[Case]) -> None:
-        """Starts all processes at once and asks each to build and to map its arena."""
+        """Starts all processes and asks each to build and to map its arena, without waiting."""
         baselines = [False] * (self._plan.checks.blocks - 1)
         if self._plan.baseline is not None:
             baselines += [True] * self._plan.checks.blocks
@@ -73,20 +73,20 @@ class ProcessPairs:
             self._started.append((baseline, judged_call))
 
     def restore_kernels(self, session: CandidateSession, *, baseline: bool = False) -> None:
-        """Lays what earlier trials of the same content have compiled into a process."""
+        """Copies the kernels that earlier trials of the same sources compiled to a process."""
         saved, own = self._kernel_folder(baseline=baseline), _cache_of(session)
         if saved is not None and own is not None:
             triton_cache.copy_kernels(saved, own)
 
     def save_kernels(self, session: CandidateSession, *, baseline: bool = False) -> None:
-        """Keeps what a process has compiled for later trials of the same content."""
+        """Saves a process's compiled kernels for later trials of the same sources."""
         saved, own = self._kernel_folder(baseline=baseline), _cache_of(session)
         if saved is not None and own is not None:
             saved.mkdir(parents=True, exist_ok=True)
             triton_cache.copy_kernels(own, saved)
 
     def ready(self, checked: JudgedCall, note: Note) -> list[ProcessPair]:
-        """Waits for every process; the one that was checked is the first block's candidate."""
+        """Waits for every process; the checked process is the candidate of the first pair."""
         up = [(b, e) for b, e in self._started if self._is_up(b, e, note)]
         candidates = [checked, *(e for baseline, e in up if not baseline)]
         baselines = [e for baseline, e in up if baseline]
@@ -97,7 +97,7 @@ class ProcessPairs:
         return self._pairs
 
     def share_compiled(self, pair: ProcessPair) -> None:
-        """Lays what the first block has compiled into another block's processes."""
+        """Copies the kernels that the first pair has compiled to another pair."""
         first = self._pairs[0]
         pairs = [(first.candidate, pair.candidate)]
         if first.baseline is not None and pair.baseline is not None:
@@ -108,7 +108,7 @@ class ProcessPairs:
                 triton_cache.copy_kernels(there, here)
 
     def close(self) -> None:
-        """Ends every process that was started here, side by side."""
+        """Ends every process that was started here, in parallel."""
         first = self._pairs[0].baseline if self._pairs else None
         if first is not None:
             self.save_kernels(first.session, baseline=True)
@@ -118,7 +118,7 @@ class ProcessPairs:
         self._started = []
 
     def _kernel_folder(self, *, baseline: bool) -> Path | None:
-        """Where the compiled kernels of one content are kept between trials."""
+        """The folder for the compiled kernels of one content hash between trials."""
         digest = self._plan.baseline_hash if baseline else self._plan.content_hash
         return self._context.cache_dir / COMPILED_KERNELS / digest if digest else None
 

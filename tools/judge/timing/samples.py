@@ -1,7 +1,7 @@
-"""Timed calls in order, and the quick statistics that decide when there are enough of them.
+"""Timed calls in order, and the interval that decides when there are enough of them.
 
-Pure. What a record finally says of its samples is computed by tools/evaluation/comparison.py; the
-interval here only stops the sampling.
+Pure. The statistics of a record are computed by tools/evaluation/comparison.py; the interval here
+only stops the sampling.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class Samples:
 
 
 def by_host(measurement: Measurement | None) -> Measurement | None:
-    """The same samples, ranked by the host's time: where work may hide before the first kernel."""
+    """The same samples, ranked by host time: work may be hidden before the first kernel."""
     return measurement and measurement.model_copy(update={"by_host": True})
 
 
 def log_ratios(ours: Samples, theirs: Samples) -> np.ndarray:
-    """Log of baseline over candidate by pair; log latency where there is no baseline."""
+    """ln(baseline / candidate) of each pair of calls; ln(latency) without a baseline."""
     own = np.log(np.maximum(np.array(ours.cold_ns, dtype=float), 1.0))
     if len(theirs.cold_ns) != len(ours.cold_ns):
         return own
@@ -68,7 +68,8 @@ def log_ratios(ours: Samples, theirs: Samples) -> np.ndarray:
 def half_width(values: np.ndarray) -> float:
     """Half the width of the 99 % order-statistic interval of the median; infinite below 8 values.
 
-    99 %, not 95, because it is looked at again and again until it is narrow enough.
+    Distribution-free, from the binomial's normal approximation (Conover, Practical Nonparametric
+    Statistics). 99 % and not 95, because it is tested repeatedly until it is narrow enough.
     """
     count = len(values)
     if count < 8:

@@ -1,7 +1,7 @@
-"""Verified calls for a timing: each is judged as any other, and its claimed times are bounded.
+"""Makes timed calls: each is judged as any other call is, and its claimed times are bounded.
 
-The candidate's clock reads its records once for several calls, for reading them costs more than a
-short call does; what is right is decided at once all the same.
+The candidate's clock reads CUPTI's records once for several calls, since reading them takes longer
+than a short call; outputs are judged after every call all the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BASELINE_SHARE = 0.2
 
 @dataclass
 class Timed:
-    """What timing one workload gave."""
+    """The result of timing one workload."""
 
     status: Status | None = None
     failure: Failure | None = None
@@ -42,7 +42,7 @@ class Timed:
 
 
 class WorkloadEndedError(Exception):
-    """Leaves the timing of one workload with what was found."""
+    """Raised to end the timing of one workload with a result."""
 
     def __init__(self, timed: Timed) -> None:
         super().__init__()
@@ -50,11 +50,7 @@ class WorkloadEndedError(Exception):
 
 
 class TimedCalls:
-    """Makes the calls of one timing.
-
-    Args:
-        plan, operator, cancellation, rng: as for the trial.
-    """
+    """Makes the calls of one timing and collects findings about them."""
 
     def __init__(
         self,
@@ -75,7 +71,7 @@ class TimedCalls:
 
     @contextlib.contextmanager
     def measured(self, part: str) -> Iterator[None]:
-        """Adds what the block takes to the seconds of a part."""
+        """Adds the duration of the context to the seconds of a part."""
         began = time.monotonic()
         try:
             yield
@@ -84,7 +80,7 @@ class TimedCalls:
             self.seconds[part] = round(self.seconds.get(part, 0.0) + spent, 4)
 
     def cold(self) -> CallOptions:
-        """A call on a cold cache, whose times are read by `with_times`."""
+        """Options of a call with a cold L2 cache, whose times are read by `with_times`."""
         self._number += 1
         return CallOptions(
             time="cold",
@@ -105,7 +101,7 @@ class TimedCalls:
         """One verified call of the candidate.
 
         Raises:
-            WorkloadEndedError: when it is not right, or claims more time than passed.
+            WorkloadEndedError: when it is wrong, or claims more time than passed.
         """
         self._cancellation.check()
         with self.measured("candidate_calls"):
@@ -132,7 +128,7 @@ class TimedCalls:
         options: CallOptions,
         at: CallOutcome | None = None,
     ) -> CallOutcome | None:
-        """One call of the baseline; whatever goes wrong with it is not the candidate's fault."""
+        """One call of the baseline; None when it failed, which is only noted."""
         assert pair.baseline is not None
         if options.time == "cold" and self._rng.random() >= BASELINE_SHARE:
             options = replace(options, examine=False, late=False)
@@ -153,7 +149,7 @@ class TimedCalls:
     def with_times(
         self, judged_call: JudgedCall, made: Sequence[CallOutcome], case: Case, timed: Timed
     ) -> list[CallOutcome]:
-        """The candidate's outcomes with what its clock saw of them.
+        """The candidate's outcomes with the times of its clock.
 
         Raises:
             WorkloadEndedError: when the process is lost, has no clock, or claims the impossible.
@@ -174,7 +170,7 @@ class TimedCalls:
     def with_baseline_times(
         self, pair: ProcessPair, made: Sequence[CallOutcome | None]
     ) -> list[CallOutcome | None]:
-        """The baseline's outcomes with its times; None where there are none."""
+        """The baseline's outcomes with their times; None for calls without."""
         if pair.baseline is None:
             return [None] * len(made)
         times = pair.baseline.collect()
@@ -186,11 +182,11 @@ class TimedCalls:
         return [one if one and one.called.span_ns is not None else None for one in complete]
 
     def note(self, claim: str, message: str) -> None:
-        """Adds what a reader should know."""
+        """Adds a finding that only informs."""
         self.add([Finding(claim=claim, severity=Severity.NOTE, message=message)])
 
     def add(self, findings: Sequence[Finding]) -> None:
-        """Adds findings; of one claim, three different ones at most."""
+        """Adds findings, at most three different ones of a claim."""
         for finding in findings:
             known = [f for f in self.findings if f.claim == finding.claim]
             if len(known) < 3 and all(f.message != finding.message for f in known):

@@ -11,7 +11,7 @@ from kernel_harness.tools.judge.checks.failures import build_failure, call_failu
 from kernel_harness.tools.judge.numerics.mismatch import Mismatch
 from kernel_harness.tools.judge.operators.operator_adapter import Case
 from kernel_harness.tools.judge.processes import lost
-from kernel_harness.tools.judge.processes.lost import ProcessLost, clean
+from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.messages.candidate import CandidateFault
 from kernel_harness.tools.schema.evaluation import Finding, Severity, Stage, Status
 
@@ -131,12 +131,6 @@ def test_a_crash_shows_the_candidates_frames_and_none_of_ours():
 def test_a_forged_fault_of_the_harness_counts_against_the_candidate():
     for kind in failures.REFUSALS:
         assert call_failure(fault(kind), CASE, None)[0] is Status.RUNTIME_ERROR
-
-
-def test_untrusted_text_loses_control_characters_and_its_middle():
-    text = clean("\x1b[31mred\x1b[0m\x00\x07 plain\r\nnext" + "x" * 9_000, 500)
-    assert text.startswith("red plain\nnext") and "characters cut" in text and len(text) <= 500
-    assert all(ord(c) >= 32 or c in "\n\t" for c in text)
 
 
 @pytest.mark.parametrize(
