@@ -1,4 +1,4 @@
-"""Cheat files: candidates that attack a claim, with what must become of them in the header.
+"""Cheat files: candidates that attack a claim, with the expected result in the header.
 
 A file is `<family>/<mechanism>.py`: a docstring that says how the attack works, `EXPECT`, a literal
 that is read without importing the file, and the candidate's own code. `EXPECT` holds `status`, and
@@ -30,13 +30,13 @@ class Cheat:
     Args:
         name: '<family>/<mechanism>'.
         source: the candidate, header and all.
-        words: its docstring.
+        description: its docstring.
         expect: its header.
     """
 
     name: str
     source: str
-    words: str
+    description: str
     expect: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -55,8 +55,8 @@ def read_cheat(path: Path) -> Cheat:
     """Reads one file without running it."""
     source = path.read_text(encoding="utf-8")
     name = str(path.relative_to(ROOT).with_suffix(""))
-    words = ast.get_docstring(ast.parse(source, str(path))) or ""
-    return Cheat(name, source, words, literal(source, "EXPECT"))
+    description = ast.get_docstring(ast.parse(source, str(path))) or ""
+    return Cheat(name, source, description, literal(source, "EXPECT"))
 
 
 def literal(source: str, name: str) -> Any:

@@ -3,7 +3,7 @@
 Gathered from published reports, papers and the code of other harnesses; in four families: the time
 is wrong, the verdict is reached, the work is not done, or everybody is honest and it is wrong all
 the same. `test_claims.py` holds that every cheat named exists, that every cheat is named, and that
-a way which nothing tries says why.
+one which nothing tries says why.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ JUDGE = "tests/tools/judge"
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way.
+class FailureMode:
+    """One mode.
 
     Args:
-        words: what goes wrong.
+        description: what goes wrong.
         tried: cheats, as '<family>/<mechanism>', and tests, as 'path::name'.
         untried: why nothing here tries it, and what stands against it.
     """
 
-    words: str
+    description: str
     tried: tuple[str, ...] = ()
     untried: str = ""
 
 
 TIME = (
-    Way("work on a side stream", ("timing/unjoined_stream", "timing/cuda_unjoined_stream")),
-    Way(
+    FailureMode("work on a side stream", ("timing/unjoined_stream", "timing/cuda_unjoined_stream")),
+    FailureMode(
         "an output read before its stream is done",
         (
             "timing/unjoined_stream",
             f"{JUDGE}/checks/test_integrity.py::test_an_output_that_changes_late_is_a_violation",
         ),
     ),
-    Way(
+    FailureMode(
         "results that are computed when somebody looks",
         (
             "memory/lazy_tensor",
@@ -53,92 +53,96 @@ TIME = (
             "memory/lazy_by_finaliser",
         ),
     ),
-    Way("a thread that finishes later", ("memory/late_write", "memory/signal_after_return")),
-    Way("a native thread that finishes later", ("memory/cuda_native_thread",)),
-    Way("work on the host before the first kernel", ("timing/host_work",)),
-    Way("clocks replaced", ("timing/patched_timers",)),
-    Way(
+    FailureMode(
+        "a thread that finishes later", ("memory/late_write", "memory/signal_after_return")
+    ),
+    FailureMode("a native thread that finishes later", ("memory/cuda_native_thread",)),
+    FailureMode("work on the host before the first kernel", ("timing/host_work",)),
+    FailureMode("clocks replaced", ("timing/patched_timers",)),
+    FailureMode(
         "clocks replaced in native code",
         untried="Native code can rewrite its own process: what it claims is bounded by the floor, "
         "by a second clock and by the judge's own, whose tests are named at those claims.",
     ),
-    Way("events without times", ("timing/patched_timers",)),
-    Way("the clock's own marks forged", ("timing/copies_like_the_harness",)),
-    Way("a warm-up recognised", ("timing/replay_after_the_checks", "values/call_counter")),
-    Way("the judged call recognised", ("values/first_call_only",)),
-    Way("answers kept by address", ("values/cached_by_pointer",)),
-    Way("answers kept by shape", ("values/cached_by_shape", "values/cuda_answers_kept_by_size")),
-    Way("answers kept by a few values", ("values/cached_by_fingerprint",)),
-    Way("answers kept in native variables", ("values/cuda_answers_kept_on_the_device",)),
-    Way("answers kept on disk", ("values/answers_kept_in_files",)),
-    Way(
+    FailureMode("events without times", ("timing/patched_timers",)),
+    FailureMode("the clock's own marks forged", ("timing/copies_like_the_harness",)),
+    FailureMode("a warm-up recognised", ("timing/replay_after_the_checks", "values/call_counter")),
+    FailureMode("the judged call recognised", ("values/first_call_only",)),
+    FailureMode("answers kept by address", ("values/cached_by_pointer",)),
+    FailureMode(
+        "answers kept by shape", ("values/cached_by_shape", "values/cuda_answers_kept_by_size")
+    ),
+    FailureMode("answers kept by a few values", ("values/cached_by_fingerprint",)),
+    FailureMode("answers kept in native variables", ("values/cuda_answers_kept_on_the_device",)),
+    FailureMode("answers kept on disk", ("values/answers_kept_in_files",)),
+    FailureMode(
         "weights prepared once", ("values/weights_prepared_once", "values/triton_counter_not_reset")
     ),
-    Way("a graph replayed with stale inputs", ("timing/stale_graph",)),
-    Way("several calls' work put into one", ("values/deferred_to_a_later_call",)),
-    Way("a graph over a known sequence of inputs", ("values/result_of_the_last_call",)),
-    Way(
+    FailureMode("a graph replayed with stale inputs", ("timing/stale_graph",)),
+    FailureMode("several calls' work put into one", ("values/deferred_to_a_later_call",)),
+    FailureMode("a graph over a known sequence of inputs", ("values/result_of_the_last_call",)),
+    FailureMode(
         "inputs still in the L2 cache",
         (
             f"{JUDGE}/timing/test_paired_timing.py::test_every_timed_call_has_inputs_of_its_own_at_addresses_of_their_own",
         ),
     ),
-    Way(
+    FailureMode(
         "lines of the L2 cache held back",
         untried="They are given back before each timed call, whose addresses are new; a time below "
         "the floor is a violation.",
     ),
-    Way(
+    FailureMode(
         "a flush that does not flush",
         untried="Its size follows the device's cache; a record shows cold beside warm times.",
     ),
-    Way(
+    FailureMode(
         "the next call's inputs fetched ahead",
         (f"{JUDGE}/calls/test_shared_memory.py::test_placement_differs_from_call_to_call",),
     ),
-    Way("a kernel that stays", ("timing/cuda_kernel_that_stays",)),
-    Way(
+    FailureMode("a kernel that stays", ("timing/cuda_kernel_that_stays",)),
+    FailureMode(
         "a launch that overlaps the one before",
         untried="The device is brought to rest before each timed call.",
     ),
-    Way(
+    FailureMode(
         "clocks and power of the device changed",
         (
             f"{JUDGE}/timing/test_clock_monitor.py::test_a_throttle_next_to_a_call_sets_it_aside_and_one_far_off_does_not",
         ),
     ),
-    Way("the baseline slowed down", ("verdict/flips_switches",)),
-    Way(
+    FailureMode("the baseline slowed down", ("verdict/flips_switches",)),
+    FailureMode(
         "the baseline timed in another way",
         (
             f"{JUDGE}/timing/test_paired_timing.py::test_baseline_and_candidate_take_turns_at_being_first",
         ),
     ),
-    Way(
+    FailureMode(
         "times taken on zeros",
-        untried="Timed calls get inputs that are drawn as those of checked calls are.",
+        untried="Timed calls get inputs that are made as those of checked calls are.",
     ),
-    Way(
+    FailureMode(
         "a time of nothing",
         (f"{JUDGE}/checks/test_integrity.py::test_a_time_below_the_floor_is_a_violation",),
     ),
-    Way("less work when a profiler looks", ("timing/replay_after_the_checks",)),
-    Way(
+    FailureMode("less work when a profiler looks", ("timing/replay_after_the_checks",)),
+    FailureMode(
         "a clock that stops too early",
         ("tests/gpu/test_judge.py::test_a_slower_candidate_is_found_slower_by_what_it_sleeps",),
     ),
-    Way(
+    FailureMode(
         "numbers that break statistics", ("protocol/number_beyond_all_clocks", "protocol/no_number")
     ),
 )
 
 VERDICT = (
-    Way("the comparison replaced", ("verdict/patches_the_comparison",)),
-    Way(
+    FailureMode("the comparison replaced", ("verdict/patches_the_comparison",)),
+    FailureMode(
         "the harness's own functions replaced",
         ("verdict/patches_the_harness", "verdict/patches_the_messages"),
     ),
-    Way(
+    FailureMode(
         "expected outputs found in memory",
         (
             "verdict/looks_for_the_reference",
@@ -146,23 +150,23 @@ VERDICT = (
             "verdict/searches_the_shared_memory",
         ),
     ),
-    Way(
+    FailureMode(
         "expected outputs overwritten",
         ("verdict/searches_the_shared_memory", "memory/writes_the_judges_copy"),
     ),
-    Way("an answer in freed memory", ("values/freed_memory",)),
-    Way("inputs zeroed before the reference runs", ("memory/zeroes_inputs_and_answers",)),
-    Way(
+    FailureMode("an answer in freed memory", ("values/freed_memory",)),
+    FailureMode("inputs zeroed before the reference runs", ("memory/zeroes_inputs_and_answers",)),
+    FailureMode(
         "inputs changed for later",
         ("memory/mutated_input", "memory/sorted_in_place", "memory/changes_an_input_for_a_while"),
     ),
-    Way(
+    FailureMode(
         "outputs that are inputs or earlier outputs",
         ("memory/returned_input", "memory/view_of_input", "memory/returned_twice"),
     ),
-    Way("the generator of inputs replaced", ("values/seeded_random_generator",)),
-    Way("a seed that everybody knows", ("values/guessed_inputs",)),
-    Way(
+    FailureMode("the generator of inputs replaced", ("values/seeded_random_generator",)),
+    FailureMode("a seed that everybody knows", ("values/guessed_inputs",)),
+    FailureMode(
         "a verdict written where one is read",
         (
             "verdict/writes_a_record",
@@ -171,8 +175,8 @@ VERDICT = (
             "protocol/chatters_from_a_thread",
         ),
     ),
-    Way("another process's descriptors", ("verdict/opens_the_judges_descriptors",)),
-    Way(
+    FailureMode("another process's descriptors", ("verdict/opens_the_judges_descriptors",)),
+    FailureMode(
         "an exit code taken for a pass",
         (
             "process/exits_with_success",
@@ -180,22 +184,22 @@ VERDICT = (
             "process/becomes_another_program",
         ),
     ),
-    Way("an earlier run's result taken for this one's", ("verdict/writes_a_record",)),
-    Way(
+    FailureMode("an earlier run's result taken for this one's", ("verdict/writes_a_record",)),
+    FailureMode(
         "an object that runs when it is read",
         ("protocol/nests_without_end", "protocol/kind_of_a_megabyte", "protocol/half_a_frame"),
     ),
-    Way("the harness overwritten while building", ("process/poisons_the_build_cache",)),
-    Way(
+    FailureMode("the harness overwritten while building", ("process/poisons_the_build_cache",)),
+    FailureMode(
         "code left to run later",
         ("process/leaves_an_import_hook", "process/leaves_a_daemon"),
     ),
-    Way(
+    FailureMode(
         "other people's caches filled",
         ("process/poisons_the_build_cache", "process/links_into_the_judges_files"),
     ),
-    Way("switches and environment flipped", ("verdict/flips_switches",)),
-    Way(
+    FailureMode("switches and environment flipped", ("verdict/flips_switches",)),
+    FailureMode(
         "a failure excused",
         (
             "process/claims_to_lack_memory",
@@ -204,12 +208,12 @@ VERDICT = (
             "process/error_that_fails_to_say_itself",
         ),
     ),
-    Way(
+    FailureMode(
         "values that are no numbers excused",
         ("values/accepts_its_own_not_a_number", "values/nan_everywhere"),
     ),
-    Way("another process's memory", ("verdict/traces_the_judge",)),
-    Way(
+    FailureMode("another process's memory", ("verdict/traces_the_judge",)),
+    FailureMode(
         "the pipe between processes",
         (
             "protocol/serves_itself",
@@ -219,9 +223,9 @@ VERDICT = (
             "process/closes_every_descriptor",
         ),
     ),
-    Way("a source whose words loosen the test", ("values/says_half_precision",)),
-    Way("tests and tolerances within reach", ("verdict/imports_the_comparison",)),
-    Way(
+    FailureMode("a source whose text loosens the test", ("values/says_half_precision",)),
+    FailureMode("tests and tolerances within reach", ("verdict/imports_the_comparison",)),
+    FailureMode(
         "the machine brought down",
         (
             "process/forks_without_end",
@@ -237,11 +241,11 @@ VERDICT = (
             "process/cuda_illegal_address",
         ),
     ),
-    Way(
-        "words for whoever reads the record",
+    FailureMode(
+        "text that addresses the reader of the record",
         ("protocol/speaks_to_the_reader", "protocol/speaks_in_control_codes"),
     ),
-    Way(
+    FailureMode(
         "held-out cases told to the author",
         (
             "values/prints_the_held_out_sizes",
@@ -250,23 +254,25 @@ VERDICT = (
             "verdict/spells_a_size_in_a_stray_write",
         ),
     ),
-    Way("the answer asked of another machine", ("verdict/asks_the_network",)),
+    FailureMode("the answer asked of another machine", ("verdict/asks_the_network",)),
 )
 
 WORK = (
-    Way("the reference called", ("verdict/reads_the_oracle", "verdict/imports_the_comparison")),
-    Way(
+    FailureMode(
+        "the reference called", ("verdict/reads_the_oracle", "verdict/imports_the_comparison")
+    ),
+    FailureMode(
         "a library called instead",
         ("library/torch_in_triton_clothes", "library/named_like_a_library"),
     ),
-    Way("a library when the kernel fails", ("library/falls_back_to_the_library",)),
-    Way("the same past every pattern", ("library/hides_behind_suppressed_errors",)),
-    Way("a decoy", ("library/decoy_kernel", "library/kernel_that_opens_a_gate")),
-    Way("a kernel that is never launched", ("library/replaces_its_own_kernel",)),
-    Way("calls by assembled names", ("library/hides_behind_suppressed_errors",)),
-    Way("public sizes only", ("values/public_sizes_only", "values/fails_on_other_sizes")),
-    Way("typical values only", ("values/typical_inputs_only", "values/small_inputs_only")),
-    Way(
+    FailureMode("a library when the kernel fails", ("library/falls_back_to_the_library",)),
+    FailureMode("the same past every pattern", ("library/hides_behind_suppressed_errors",)),
+    FailureMode("a decoy", ("library/decoy_kernel", "library/kernel_that_opens_a_gate")),
+    FailureMode("a kernel that is never launched", ("library/replaces_its_own_kernel",)),
+    FailureMode("calls by assembled names", ("library/hides_behind_suppressed_errors",)),
+    FailureMode("public sizes only", ("values/public_sizes_only", "values/fails_on_other_sizes")),
+    FailureMode("typical values only", ("values/typical_inputs_only", "values/small_inputs_only")),
+    FailureMode(
         "constants within a wide tolerance",
         (
             "values/zeros",
@@ -275,24 +281,24 @@ WORK = (
             "tests/kernels/test_operators.py::test_strict_limits_refuse_what_did_not_do_the_work",
         ),
     ),
-    Way(
+    FailureMode(
         "a problem whose answer hangs on nothing",
         ("tests/kernels/test_operators.py::test_strict_limits_refuse_what_did_not_do_the_work",),
     ),
-    Way(
+    FailureMode(
         "a share of elements that may be anything",
         ("values/one_percent_of_anything", "values/skipped_rows", "values/skipped_last_column"),
     ),
-    Way("either error small enough", ("values/within_the_published_tolerance",)),
-    Way(
+    FailureMode("either error small enough", ("values/within_the_published_tolerance",)),
+    FailureMode(
         "values that compare with nothing",
         (
             "values/infinite",
             f"{JUDGE}/numerics/test_correctness.py::test_non_finite_values_must_match_class_by_class",
         ),
     ),
-    Way("a shape that broadcasts", ("values/broadcast_shape", "values/nothing_returned")),
-    Way(
+    FailureMode("a shape that broadcasts", ("values/broadcast_shape", "values/nothing_returned")),
+    FailureMode(
         "a lower precision",
         (
             "values/narrow_type",
@@ -302,16 +308,16 @@ WORK = (
             "tests/kernels/test_operators.py::test_strict_limits_refuse_bfloat16_outputs_that_were_float8",
         ),
     ),
-    Way(
+    FailureMode(
         "structure of the generator",
         ("values/assumes_low_rank", "values/structure_of_the_generator"),
     ),
-    Way("another device", ("values/meta_tensor", "memory/not_a_tensor")),
+    FailureMode("another device", ("values/meta_tensor", "memory/not_a_tensor")),
 )
 
 ACCIDENT = (
-    Way("a launch that failed unseen", ("values/cuda_launch_that_fails",)),
-    Way(
+    FailureMode("a launch that failed unseen", ("values/cuda_launch_that_fails",)),
+    FailureMode(
         "reads and writes out of bounds, races, parts unwritten",
         (
             "memory/write_past_the_end",
@@ -325,14 +331,14 @@ ACCIDENT = (
             "values/cuda_sum_without_barrier",
         ),
     ),
-    Way(
+    FailureMode(
         "other strides or alignments than assumed",
         untried="A definition knows no strides: tensors are contiguous and aligned to 256 bytes.",
     ),
-    Way(
+    FailureMode(
         "another order of additions",
         ("honest/another_order_of_summation", "honest/triton_atomics"),
     ),
 )
 
-WAYS = (*TIME, *VERDICT, *WORK, *ACCIDENT)
+FAILURE_MODES = (*TIME, *VERDICT, *WORK, *ACCIDENT)

@@ -13,7 +13,7 @@ from kernel_harness.tools.schema.evaluation import Status
 
 from .cheats import every_cheat
 from .claims import CLAIMS
-from .known_failure_modes import WAYS
+from .known_failure_modes import FAILURE_MODES
 
 CHECKOUT = Path(__file__).parents[2]
 FIELDS = {"status", "kind", "claim", "style", "language", "checks", "words", "held_out", "gone"}
@@ -41,15 +41,15 @@ def exists(test: str) -> bool:
     return name in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.words)
-def test_every_known_way_is_tried_or_says_why_not(way):
-    assert bool(way.tried) != bool(way.untried)
+@pytest.mark.parametrize("mode", FAILURE_MODES, ids=lambda mode: mode.description)
+def test_every_known_failure_mode_is_tried_or_says_why_not(mode):
+    assert bool(mode.tried) != bool(mode.untried)
     known = {cheat.name for cheat in every_cheat()}
-    assert all(exists(name) if "::" in name else name in known for name in way.tried)
+    assert all(exists(name) if "::" in name else name in known for name in mode.tried)
 
 
-def test_every_cheat_goes_one_of_the_known_ways():
-    tried = {name for way in WAYS for name in way.tried}
+def test_every_cheat_has_a_known_failure_mode():
+    tried = {name for mode in FAILURE_MODES for name in mode.tried}
     cheats = {c.name for c in every_cheat() if not c.name.startswith("honest/")}
     assert cheats <= tried
 
@@ -71,7 +71,7 @@ def test_every_claim_that_the_judge_names_is_listed():
 
 @pytest.mark.parametrize("cheat", every_cheat(), ids=lambda cheat: cheat.name)
 def test_a_header_says_what_must_become_of_a_cheat(cheat):
-    assert cheat.words.endswith(".")
+    assert cheat.description.endswith(".")
     assert set(cheat.expect) <= FIELDS
     assert cheat.expect["status"] in set(Status)
     assert cheat.expect.get("claim") in {None, *CLAIMS}

@@ -10,7 +10,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,16 +19,14 @@ from ..messages.candidate import BuildRequest, Built
 from ..messages.judge import EvaluatePlan
 from ..schema.evaluation import (
     Evaluation,
-    Failure,
     Stage,
-    Status,
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
 from .calls.judged_call import JudgedCall, has_outputs
-from .checks.failures import build_failure, lost_failure
+from .checks.failures import NOTHING_RAN, build_failure, cuda_without_gpu, lost_failure
 from .checks.held_out_process import HeldOutProcess
 from .checks.static_check import StaticChecker, with_local
-from .checks.time_budget import TimeBudget
+from .checks.time_budget import HOST_RATE, RATES, StageTimes, TimeBudget
 from .checks.workload_checks import Checking
 from .evaluation_record import TrialResult, Verdict, write_record
 from .operators.input_sets import InputGenerator, InputSet, SeedBook, fresh_seed
@@ -45,21 +43,7 @@ NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose ti
 STATIC_WAIT_S = 20.0
 STATIC_WAIT_WHEN_FAILED_S = 1.5
 """From the trial's start: a failure is reported at once, but compiler errors explain many."""
-HOST_RATE = 3e8
-RATES = {"triton": 1e7}
-"""Bytes and FLOPs per second assumed without a GPU, until two different cases were timed."""
 HELD_OUT_KEY = "held_out"
-
-
-NOTHING_RAN: Verdict = (
-    Status.INFRASTRUCTURE_ERROR,
-    Failure(
-        stage=Stage.CORRECTNESS,
-        kind="nothing_ran",
-        message="No workload fitted into the budget of time, so nothing is known of the candidate.",
-        remedy="Raise the budget (cpu_budget_s), or evaluate on a machine with a GPU.",
-    ),
-)
 
 
 class Trial:
@@ -78,13 +62,14 @@ class Trial:
         self._cancellation = cancellation
         self._started = time.monotonic()
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._seconds: dict[str, float] = {}
+        self._times = StageTimes()
         self._solution = Solution.model_validate(plan.solution)
         self.operator = OperatorAdapter(
             Definition.model_validate(plan.definition),
             Path(plan.operator_dir) if plan.operator_dir else None,
             Path(plan.dataset_root) if plan.dataset_root else None,
         )
+        self._build = self._request_for(self._solution, plan.content_hash)
         self._book = SeedBook(plan.replay_seeds, plan.replay_families)
         self.generator = InputGenerator(
             self.operator, context.device, self._book, context.prefetched
@@ -128,7 +113,7 @@ class Trial:
             return self._only_compiled(needs_gpu=False)
         if self._context.interpreted and self._solution.spec.language.value == "cuda":
             return self._only_compiled(needs_gpu=True)
-        with self._measured("spawn"):
+        with self._times.measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
             session = self._spawn()
             rng = random.Random(secrets.randbits(64))
@@ -136,10 +121,10 @@ class Trial:
                 self._plan, self._context, self.operator, rng, self._spawn_for_timing
             )
             process_pairs.restore_kernels(session)
-        with self._measured("build"):
+        with self._times.measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
-            session.ask(build_request(self.operator, self._solution, self._plan, self._context))
-            with self._measured("inputs_ahead"):
+            session.ask(self._build)
+            with self._times.measured("inputs_ahead"):
                 if self.cases:
                     self.generator.prepare(self.cases[0])
             failed = self._built(session)
@@ -148,7 +133,7 @@ class Trial:
         judged_call = JudgedCall(session, self.operator.definition, self._context.device, rng)
         try:
             if self._plan.checks.timed and not self._context.interpreted:
-                with self._measured("spawn"):
+                with self._times.measured("spawn"):
                     process_pairs.start(self.cases)
             failed = self._checked(judged_call, rng)
             if failed is None and self._checking is not None and self._checking.lost_process:
@@ -156,7 +141,7 @@ class Trial:
             return failed or self._timed_all(judged_call, process_pairs, rng)
         finally:
             self._log = session.log()
-            with self._measured("close"):
+            with self._times.measured("close"):
                 process_pairs.save_kernels(session)
                 self._endings += [process_pairs.close, judged_call.close]
 
@@ -170,7 +155,7 @@ class Trial:
         """A new process in place of one that was lost through no fault of the candidate."""
         lost.close()
         session = self._spawn()
-        session.ask(build_request(self.operator, self._solution, self._plan, self._context))
+        session.ask(self._build)
         judged_call = JudgedCall(session, self.operator.definition, self._context.device, rng)
         if self._built(session) is not None or judged_call.map(self.cases) is not None:
             raise InfrastructureError(
@@ -186,7 +171,7 @@ class Trial:
         self._log = session.log()
         if isinstance(built, ProcessLost):
             return lost_failure(built, Stage.COMPILE, None, session.log())
-        self._seconds["candidate_build"] = built.seconds
+        self._times.seconds["candidate_build"] = built.seconds
         if built.fault is None:
             return None
         self._log = f"{session.log()}\n{built.log}".strip()
@@ -218,7 +203,7 @@ class Trial:
             self._cancellation,
             rng,
         )
-        with self._measured("correctness"):
+        with self._times.measured("correctness"):
             checking.run(self.cases, held_out, held_out_process)
         failed = checking.failed
         if failed is None:
@@ -229,8 +214,7 @@ class Trial:
     def _start_held_out(self, held_out: list[Case], rng: random.Random) -> HeldOutProcess:
         judged_call = JudgedCall(self._spawn(), self.operator.definition, self._context.device, rng)
         self._endings.append(judged_call.close)
-        build = build_request(self.operator, self._solution, self._plan, self._context)
-        return HeldOutProcess(judged_call, build, held_out, self._plan.build_timeout_s)
+        return HeldOutProcess(judged_call, self._build, held_out, self._plan.build_timeout_s)
 
     def _timed_all(
         self, judged_call: JudgedCall, process_pairs: ProcessPairs, rng: random.Random
@@ -245,12 +229,18 @@ class Trial:
             return None
         cases = [c for c in self.cases if checking.records[c.uuid].passed]
         self._timing = PairedTiming(
-            self._plan, self._context, self.operator, self.generator, self._reporter,
-            self._cancellation, rng, self._started + self._plan.budget_s,
-        )  # fmt: skip
-        with self._measured("timing"):
+            self._plan,
+            self._context,
+            self.operator,
+            self.generator,
+            self._reporter,
+            self._cancellation,
+            rng,
+            self._started + self._plan.budget_s,
+        )
+        with self._times.measured("timing"):
             self._timed = self._timing.run(cases, judged_call, process_pairs)
-        self._seconds |= self._timing.seconds
+        self._times.seconds |= self._timing.seconds
         failed = next((t for t in self._timed.values() if t.failure is not None), None)
         if failed is None:
             return None
@@ -258,13 +248,22 @@ class Trial:
         return failed.status, failed.failure
 
     def _spawn_for_timing(self, baseline: bool) -> tuple[ProcessSession, BuildRequest]:
-        solution = self._solution
-        if baseline:
-            assert self._plan.baseline is not None
-            solution = Solution.model_validate(self._plan.baseline)
-        digest = self._plan.baseline_hash if baseline else None
-        request = build_request(self.operator, solution, self._plan, self._context, digest)
-        return self._spawn(), request
+        if not baseline:
+            return self._spawn(), self._build
+        plan = self._plan
+        assert plan.baseline is not None
+        solution = Solution.model_validate(plan.baseline)
+        return self._spawn(), self._request_for(solution, plan.baseline_hash or plan.content_hash)
+
+    def _request_for(self, solution: Solution, content_hash: str) -> BuildRequest:
+        definition = self.operator.definition
+        return BuildRequest.of(
+            solution.model_dump(mode="json"),
+            content_hash=content_hash,
+            argument_count=len(definition.inputs),
+            output_count=len(definition.outputs),
+            cuda_arch=self._context.arch,
+        )
 
     def _only_compiled(self, *, needs_gpu: bool) -> Verdict | None:
         """Compiles without running: scope static, and CUDA C++ without a GPU."""
@@ -272,10 +271,10 @@ class Trial:
         self._reporter.step(Stage.COMPILE, "compiling for targets")
         self._static = self._static_checker()
         if self.cases and self._plan.checks.static_targets:
-            with self._measured("inputs"):
+            with self._times.measured("inputs"):
                 sample = self._sample_inputs()
             self._static.start(sample)
-        with self._measured("static"):
+        with self._times.measured("static"):
             check = self._static.wait(2 * self._plan.build_timeout_s)
         self._cancellation.check()
         if self._static.fault is not None:
@@ -285,20 +284,12 @@ class Trial:
         if not needs_gpu:
             return None if check.status == "built" else self._imported()
         self._not_timed = NO_GPU
-        state = {"built": "it compiles for the targets", "failed": "it does not compile"}
-        return Status.INFRASTRUCTURE_ERROR, Failure(
-            stage=Stage.REQUEST,
-            kind="needs_gpu",
-            message="CUDA C++ cannot run without a GPU; "
-            + state.get(check.status, f"it was not compiled ({check.reason})")
-            + ".",
-            remedy="Evaluate it on a machine with a GPU, or use scope 'static' to compile only.",
-        )
+        return cuda_without_gpu(check)
 
     def _imported(self) -> Verdict | None:
         """Builds or imports here what could not be compiled for targets."""
         session = self._spawn()
-        session.ask(build_request(self.operator, self._solution, self._plan, self._context))
+        session.ask(self._build)
         return self._built(session)
 
     def _sample_inputs(self) -> InputSet:
@@ -314,7 +305,7 @@ class Trial:
             self._context,
             self.operator,
             self._solution,
-            build_request(self.operator, self._solution, self._plan, self._context),
+            self._build,
             with_local(self._plan.checks.static_targets, self._context.info.compute_capability),
             self._plan.build_timeout_s,
             self._cancellation,
@@ -331,15 +322,6 @@ class Trial:
             self._book.seeds[HELD_OUT_KEY] = [seed]
         return cases
 
-    @contextlib.contextmanager
-    def _measured(self, part: str) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            spent = time.monotonic() - began
-            self._seconds[part] = round(self._seconds.get(part, 0.0) + spent, 4)
-
     def _evaluation(self, failed: Verdict | None) -> Evaluation:
         spent = time.monotonic() - self._started
         patience = min(max(self._plan.budget_s - spent, 2.0), STATIC_WAIT_S)
@@ -347,9 +329,9 @@ class Trial:
             patience = max(STATIC_WAIT_WHEN_FAILED_S - spent, 0.0)
         static = None
         if self._static is not None:
-            with self._measured("static"):
+            with self._times.measured("static"):
                 static = self._static.wait(patience)
-        self._seconds["total"] = round(time.monotonic() - self._started, 4)
+        self._times.seconds["total"] = round(time.monotonic() - self._started, 4)
         first = self._sessions[0] if self._sessions else None
         return write_record(
             TrialResult(
@@ -366,28 +348,11 @@ class Trial:
                 book=self._book,
                 session=first,
                 started_at=self._started_at,
-                seconds=self._seconds,
+                seconds=self._times.seconds,
                 log=self._log,
                 not_timed=self._not_timed,
             )
         )
-
-
-def build_request(
-    operator: OperatorAdapter,
-    solution: Solution,
-    plan: EvaluatePlan,
-    context: JudgeContext,
-    content_hash: str | None = None,
-) -> BuildRequest:
-    """The request that builds a solution."""
-    return BuildRequest.of(
-        solution.model_dump(mode="json"),
-        content_hash=content_hash or plan.content_hash,
-        argument_count=len(operator.definition.inputs),
-        output_count=len(operator.definition.outputs),
-        cuda_arch=context.arch,
-    )
 
 
 def prefetch_inputs(trial: Trial, interrupted: Callable[[], bool]) -> None:

@@ -1,7 +1,4 @@
-"""The messages between server and judge: plans in, progress and records out, both trusted.
-
-Frames, and what passes between judge, zygote and candidate, are in `candidate`.
-"""
+"""Messages between server and judge, both trusted: plans in, progress and records out."""
 
 from __future__ import annotations
 
@@ -15,15 +12,17 @@ from .frames import Message
 
 
 class Checks(Message):
-    """How hard the judge looks; a scope is a choice of these numbers."""
+    """Numbers and kinds of checks; a scope is a choice of these."""
 
-    trials: int = Field(default=3, ge=1, description="Input draws checked before timing.")
-    families: int = Field(default=1, ge=0, description="Extra input families drawn by the judge.")
-    held_out: int = Field(default=0, ge=0, description="Held-out workloads drawn by the judge.")
+    trials: int = Field(default=3, ge=1, description="Input sets checked before timing.")
+    families: int = Field(
+        default=1, ge=0, description="Further input families, chosen by the judge."
+    )
+    held_out: int = Field(default=0, ge=0, description="Held-out workloads, chosen by the judge.")
     determinism_runs: int = Field(default=0, ge=0)
-    ghost_replay: bool = Field(default=False, description="Run once with its kernels disabled.")
+    ghost_replay: bool = Field(default=False, description="Call once with its kernels disabled.")
     timed: bool = True
-    blocks: int = Field(default=1, ge=1, description="Fresh processes per solution for timing.")
+    blocks: int = Field(default=1, ge=1, description="Process pairs for timing.")
     pairs_per_block: int = Field(default=10, ge=1)
     max_pairs: int = Field(default=60, ge=1)
     half_width: float = Field(default=0.015, description="Stop when the interval is this narrow.")
@@ -35,7 +34,7 @@ class Checks(Message):
 
 
 class PlannedWorkload(Message):
-    """One workload to run, with what the record will say of it."""
+    """One workload of a plan; regime and weight go into its record."""
 
     uuid: str
     workload: dict[str, Any] = Field(description="The Workload as FlashInfer-Trace dumps it.")
@@ -44,7 +43,7 @@ class PlannedWorkload(Message):
 
 
 class EvaluatePlan(Message):
-    """One trial, decided by the server, to be carried out by the judge."""
+    """One trial for the judge to carry out."""
 
     kind: Literal["evaluate"] = "evaluate"
     evaluation_id: str
@@ -67,16 +66,16 @@ class EvaluatePlan(Message):
     build_timeout_s: float = 180.0
     call_timeout_s: float = 60.0
     replay_seeds: dict[str, list[int]] = Field(
-        default_factory=dict, description="Recorded seeds to use again, when a verdict is redone."
+        default_factory=dict, description="Recorded seeds to use again, for a second verdict."
     )
     replay_families: dict[str, list[str]] = Field(
-        default_factory=dict, description="What was drawn with each of `replay_seeds`."
+        default_factory=dict, description="The family made with each of `replay_seeds`."
     )
     command: str = ""
 
 
 class MaterialiseInputs(Message):
-    """Write one workload's inputs to a file, for a profiler that runs outside the judge."""
+    """Write one workload's inputs to a file, for a profiler outside the judge."""
 
     kind: Literal["materialise"] = "materialise"
     request_id: str
@@ -110,7 +109,7 @@ ToJudge = Annotated[
 
 
 class Ready(Message):
-    """The judge is up; said once, first."""
+    """The judge has started; sent once, first."""
 
     kind: Literal["ready"] = "ready"
     device: dict[str, Any] = Field(description="A DeviceInfo dump.")
@@ -120,7 +119,7 @@ class Ready(Message):
 
 
 class Progress(Message):
-    """One step of a trial is done."""
+    """The progress of a trial."""
 
     kind: Literal["progress"] = "progress"
     evaluation_id: str
@@ -140,14 +139,14 @@ class JudgeReport(Message):
 
 
 class Drained(Message):
-    """What the trial left has gone, and what the next one needs is there: the device is free."""
+    """The trial's processes have ended and those of the next are prewarmed: the device is free."""
 
     kind: Literal["drained"] = "drained"
     evaluation_id: str
 
 
 class Materialised(Message):
-    """Inputs are on disk, or why not."""
+    """Inputs were written, or could not be."""
 
     kind: Literal["materialised"] = "materialised"
     request_id: str
@@ -155,7 +154,7 @@ class Materialised(Message):
 
 
 class JudgeFault(Message):
-    """The harness itself failed during a trial; never the candidate's fault."""
+    """The harness failed during a trial; never for a candidate's fault."""
 
     kind: Literal["fault"] = "fault"
     evaluation_id: str

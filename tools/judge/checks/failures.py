@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 
 from ...messages.candidate import CandidateFault
-from ...schema.evaluation import Failure, Finding, Stage, Status
+from ...schema.evaluation import Failure, Finding, Stage, StaticCheck, Status
 from ...text import shorten
 from ..numerics.mismatch import Mismatch
 from ..operators.operator_adapter import Case
@@ -292,3 +292,27 @@ def _crash_remedy(exit_status: int | None) -> str:
     if exit_status == -signal.SIGSYS:
         return "It made a system call that the sandbox forbids; a kernel needs none."
     return "Read the end of its log in the excerpt."
+
+
+def cuda_without_gpu(check: StaticCheck) -> tuple[Status, Failure]:
+    """Status and failure of CUDA C++ on a machine without a GPU, compiled or not."""
+    state = {"built": "it compiles for the targets", "failed": "it does not compile"}
+    return Status.INFRASTRUCTURE_ERROR, Failure(
+        stage=Stage.REQUEST,
+        kind="needs_gpu",
+        message="CUDA C++ cannot run without a GPU; "
+        + state.get(check.status, f"it was not compiled ({check.reason})")
+        + ".",
+        remedy="Evaluate it on a machine with a GPU, or use scope 'static' to compile only.",
+    )
+
+
+NOTHING_RAN: tuple[Status, Failure] = (
+    Status.INFRASTRUCTURE_ERROR,
+    Failure(
+        stage=Stage.CORRECTNESS,
+        kind="nothing_ran",
+        message="No workload fitted into the budget of time, so nothing is known of the candidate.",
+        remedy="Raise the budget (cpu_budget_s), or evaluate on a machine with a GPU.",
+    ),
+)

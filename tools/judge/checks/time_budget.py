@@ -1,9 +1,15 @@
-"""The time budget of a trial, and an estimate of what a case will take of it."""
+"""The time budget of a trial, what a case will take of it, and what stages took."""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+HOST_RATE = 3e8
+RATES = {"triton": 1e7}
+"""Bytes and FLOPs per second assumed without a GPU, until two different cases were timed."""
 
 
 class Estimate:
@@ -53,3 +59,20 @@ class TimeBudget:
     def left_s(self) -> float:
         """Seconds until the deadline."""
         return self.deadline - time.monotonic()
+
+
+class StageTimes:
+    """Wall time by stage, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def measured(self, stage: str) -> Iterator[None]:
+        """Adds the duration of the context to a stage."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - began
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + spent, 4)

@@ -107,7 +107,7 @@ class PairedTiming:
     @property
     def seconds(self) -> dict[str, float]:
         """Wall time by part."""
-        return self._calls.seconds
+        return self._calls.times.seconds
 
     def run(
         self, cases: Sequence[Case], checked: JudgedCall, pairs: ProcessPairs
@@ -120,7 +120,7 @@ class PairedTiming:
         """
         results: dict[str, Timed] = {}
         self._reporter.step(Stage.TIMING, "joining the processes for timing")
-        with self._calls.measured("timing_join"):
+        with self._calls.times.measured("timing_join"):
             ready = pairs.ready(checked, self._calls.note)
             self._cancellation.check()
         with ClockWatch(self._context.device) as watch:
@@ -132,9 +132,14 @@ class PairedTiming:
                     break
             self.clocks = watch.samples
         self.done += [
-            "timed_calls_verified", "fresh_inputs_per_pair", integrity.WALL_CLOCK,
-            integrity.HOST_WORK, integrity.TWO_CLOCKS, integrity.PHYSICS, integrity.LIBRARIES,
-        ]  # fmt: skip
+            "timed_calls_verified",
+            "fresh_inputs_per_pair",
+            integrity.WALL_CLOCK,
+            integrity.HOST_WORK,
+            integrity.TWO_CLOCKS,
+            integrity.PHYSICS,
+            integrity.LIBRARIES,
+        ]
         return results
 
     def _preheat(self) -> None:
@@ -161,13 +166,13 @@ class PairedTiming:
         timed = Timed()
         try:
             sets = self._input_sets(case)
-            with self._calls.measured("timing_warm_up"):
+            with self._calls.times.measured("timing_warm_up"):
                 for pair in pairs:
                     processes.share_compiled(pair)
                     self._warm_up(pair, sets(), timed)
-            with self._calls.measured("timing_pairs"):
+            with self._calls.times.measured("timing_pairs"):
                 ours, theirs = self._call_pairs(case, pairs, sets, timed, watch)
-            with self._calls.measured("timing_other"):
+            with self._calls.times.measured("timing_other"):
                 self._warm_calls(pairs[0], sets(), ours, theirs, timed)
                 self._second_clock(pairs[0], sets(), ours, timed)
         except WorkloadEndedError as ended:
@@ -204,7 +209,7 @@ class PairedTiming:
         return pick
 
     def _new_inputs(self, case: Case) -> InputSet:
-        with self._calls.measured("draws"):
+        with self._calls.times.measured("draws"):
             return self._generator.generate(case)
 
     def _warm_up(self, pair: ProcessPair, input_set: InputSet, timed: Timed) -> None:

@@ -6,10 +6,8 @@ than a short call; outputs are judged after every call all the same.
 
 from __future__ import annotations
 
-import contextlib
 import random
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...messages.candidate import CallTimes, DeferredTimes
@@ -18,6 +16,7 @@ from ...schema.evaluation import Failure, Finding, Measurement, Severity, Status
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
 from ..checks.call_verdict import judge_call, judge_lost
+from ..checks.time_budget import StageTimes
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes.lost import ProcessLost
@@ -67,17 +66,7 @@ class TimedCalls:
         self.timer: str | None = None
         self.timer_note: str | None = None
         self.findings: list[Finding] = []
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def measured(self, part: str) -> Iterator[None]:
-        """Adds the duration of the context to the seconds of a part."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            spent = time.monotonic() - began
-            self.seconds[part] = round(self.seconds.get(part, 0.0) + spent, 4)
+        self.times = StageTimes()
 
     def cold(self) -> CallOptions:
         """Options of a call with a cold L2 cache, whose times are read by `with_times`."""
@@ -104,12 +93,12 @@ class TimedCalls:
             WorkloadEndedError: when it is wrong, or claims more time than passed.
         """
         self._cancellation.check()
-        with self.measured("candidate_calls"):
+        with self.times.measured("candidate_calls"):
             outcome = judged_call.call(input_set, options, at.layout if at else None)
         self._cancellation.check()
         timed.calls += 1
         log = judged_call.session.log() if isinstance(outcome, ProcessLost) else ""
-        with self.measured("verdicts"):
+        with self.times.measured("verdicts"):
             verdict = judge_call(self._operator, input_set, outcome, log)
         self.add(verdict.findings)
         if isinstance(outcome, ProcessLost) or not verdict.passed:
@@ -154,7 +143,7 @@ class TimedCalls:
         Raises:
             WorkloadEndedError: when the process is lost, has no clock, or claims the impossible.
         """
-        with self.measured("times_read"):
+        with self.times.measured("times_read"):
             times = judged_call.collect()
         self._cancellation.check()
         if isinstance(times, ProcessLost):
