@@ -148,10 +148,7 @@ def check_output(
         limit_rms_relative=found.bounds.rms,
         limit_max_scaled=found.bounds.element,
         compatible=found.ratio >= limits.required_matched_ratio,
-        strict=not found.classes
-        and found.bounds.admit(
-            found.spread.rms_relative, found.spread.max_scaled, found.spread.worst_row
-        ),
+        strict=found.strict,
     )
     # The compatible criterion is ignored where the trusted implementation does not meet it.
     decides = published and found.attainable >= limits.required_matched_ratio
@@ -177,6 +174,14 @@ class _Compared:
     classes: int
     ratio: float
     attainable: float
+
+    @property
+    def strict(self) -> bool:
+        """Whether the strict criterion admits the output."""
+        spread = self.spread
+        return not self.classes and self.bounds.admit(
+            spread.rms_relative, spread.max_scaled, spread.worst_row
+        )
 
     def bad(self) -> torch.Tensor:
         """bool, the shape of the output: the elements that a mismatch reports."""
