@@ -169,9 +169,8 @@ def known_kernels():
 async def record_all(out: Path, scratch: Path) -> None:
     """Records all of it."""
     module, tools, times = known_kernels(), find_tools(), {}
-    (out / "machine.json").write_text(
-        json.dumps(asdict(tools), default=lambda tool: tool.model_dump(), indent=1)
-    )
+    found = [tool.model_dump() for tool in tools.listed]
+    (out / "machine.json").write_text(json.dumps(found, indent=1))
     for kernel in module.KNOWN if tools.ncu.path else ():
         await record(kernel, out, scratch, tools, times)
         (out / "times.json").write_text(json.dumps(times, indent=1))

@@ -1,1 +1,9 @@
-"""What is known about this machine and its devices."""
+"""What is known about this machine, its devices and the targets that are compiled for.
+
+calibration  measured rates of a device, in place of nominal ones
+environment  GPUs, compilers, profilers and libraries of this machine
+hardware     devices and architectures from kernels/hardware.json
+noise_floor  noise of a device by decade of latency, and the least effect that counts
+occupancy    resident thread blocks from registers, shared memory and threads
+roofline     least time that a device needs for given work
+"""

@@ -1,4 +1,4 @@
-"""Measured rates of a device: where they lie, and how they replace nominal ones."""
+"""Reads measured rates of a device, which replace nominal ones of the same device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .hardware import Calibration, Hardware, identify
 
 
 def calibration_folder(settings: Settings) -> Path:
-    """Where calibrations are kept, one file for each device."""
+    """Folder of the calibrations, one file for each device."""
     return settings.archive_dir / "calibration"
 
 

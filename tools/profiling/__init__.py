@@ -1,25 +1,14 @@
-"""Why a kernel is slow: hardware counters, a timeline, a sanitizer, and what compiling shows.
+"""Why a kernel is slow: hardware counters, a timeline, a sanitizer, a diagnosis.
 
-    service                        the door: profiles, timelines, sanitizer runs, and what takes
-                                     over
-    ncu/session, timeline/session, sanitizer/session
-                                   one workload under each tool
-    runs/tool_run, runs/profile_store, runs/profiles
-                                   a profiled run; where profiles are kept; what a profile is
-    ncu/command, ncu/report_reader
-                                   one command of Nsight Compute, and its report read back
-    ncu/quantities                 numbers and units as tools print them
-    ncu/counters, ncu/kernel_profiles
-                                   raw counters by name, and the `KernelProfile` made of them
-    diagnosis/bottleneck, diagnosis/hints
-                                   a `KernelProfile` to a bottleneck, its evidence and what to
-                                     change
-    timeline/estimated_bottleneck  the same where there are no counters, claiming less
-    diagnosis/differences          the differences between two profiles that matter
-    timeline/chrome_trace          kernels, copies and gaps of one call
-    sanitizer/findings             compute-sanitizer's findings by source line
+    service          profiles, timelines, sanitizer runs and calibration of one harness's device
+    calibration_run  starts the process that measures a device's rates
+    ncu/             Nsight Compute: session, commands, report, counters
+    timeline/        the torch profiler: session, trace, estimated bottleneck
+    sanitizer/       compute-sanitizer: session and findings
+    runs/            one candidate under one tool, and the store of profiles
+    diagnosis/       bottleneck, hints and differences from kernel profiles; pure
 
-The room runs in the server's process and imports neither torch nor numpy. Candidates are never
-run here: `tools/candidate/profiled/run.py` does that, in a process and under an account of its own.
-Nothing here changes a setting of the machine: no clock is locked, no permission is raised.
+It runs in the server's process and imports neither torch nor numpy. Candidates are never run here:
+`tools/candidate/profiled/run.py` does that, in a process and under an account of its own. Nothing
+here changes a setting of the machine: no clock is locked, no permission is raised.
 """

@@ -35,7 +35,7 @@ from ..settings import Settings
 from ..workloads.operators import Operator
 from ..workloads.regimes import sample_shapes
 from .calibration_run import run_calibration
-from .diagnosis.bottleneck import Bounds
+from .diagnosis.bottleneck import WorkFloors
 from .ncu.command import ProfileSet, Refusal
 from .ncu.session import NcuSession
 from .runs.profile_store import ProfileStore, device_name
@@ -284,8 +284,8 @@ class ProfilingService:
         await self.pool.materialise(self.device, request)
         cost = operator.cost(workload.axes, structure=operator.structure.get(uuid))
         known = self._hardware()
-        bounds = bounds_of(cost, floors(cost, known) if known else None)
-        return WorkloadInputs(uuid, dict(workload.axes), path, bounds)
+        least = work_floors(cost, floors(cost, known) if known else None)
+        return WorkloadInputs(uuid, dict(workload.axes), path, least)
 
     def _chosen(self, operator: Operator, uuids: Sequence[str]) -> list[str]:
         if uuids:
@@ -306,7 +306,7 @@ class ProfilingService:
         return ProfileStore(self.settings.profiles_dir, device_name(self.device))
 
 
-def bounds_of(cost: Cost, floors: Floors | None) -> Bounds:
+def work_floors(cost: Cost, floors: Floors | None) -> WorkFloors:
     """What a diagnosis may know of the work.
 
     Args:
@@ -315,7 +315,7 @@ def bounds_of(cost: Cost, floors: Floors | None) -> Bounds:
     """
     known = floors is not None and not cost.may_exceed
     serial = cost.serial_steps * cost.step_us if cost.step_us else None
-    return Bounds(
+    return WorkFloors(
         floor_us=(floors.calibrated_us or floors.nominal_us) if floors and known else None,
         limiter=floors.limiter if floors and known else None,
         latency_floor_us=floors.latency_us if floors and known else None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.profiling.diagnosis.bottleneck import Bounds
+from kernel_harness.tools.profiling.diagnosis.bottleneck import WorkFloors
 from kernel_harness.tools.profiling.runs.tool_run import Subject, WorkloadInputs
 from kernel_harness.tools.schema.definition import Definition
 from kernel_harness.tools.schema.flashinfer_trace import Solution
@@ -66,4 +66,4 @@ def workload(tmp_path: Path) -> WorkloadInputs:
     """A workload of four elements, its inputs on disk."""
     path = tmp_path / "inputs.safetensors"
     write_inputs(path, [1.0, 2.0, 3.0, 4.0], 2.0)
-    return WorkloadInputs("w-1", {"n": 4}, path, Bounds(bytes_moved=32.0))
+    return WorkloadInputs("w-1", {"n": 4}, path, WorkFloors(bytes_moved=32.0))

@@ -1,4 +1,4 @@
-"""Profiles of known character, built by hand for the tests of this room."""
+"""Profiles of known character, built by hand for the tests of profiling."""
 
 from __future__ import annotations
 

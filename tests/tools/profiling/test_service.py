@@ -27,9 +27,9 @@ from kernel_harness.tools.profiling.runs.profile_store import ProfileStore, devi
 from kernel_harness.tools.profiling.runs.profiles import Profile, WorkloadProfile, compare_profiles
 from kernel_harness.tools.profiling.runs.tool_run import Subject, WorkloadInputs
 from kernel_harness.tools.profiling.sanitizer.findings import SanitizerTool, ToolRun
-from kernel_harness.tools.profiling.service import HEAVIEST, ProfilingService, bounds_of
+from kernel_harness.tools.profiling.service import HEAVIEST, ProfilingService, work_floors
 from kernel_harness.tools.profiling.timeline.chrome_trace import WorkloadTimeline
-from kernel_harness.tools.profiling.timeline.session import RECORD, TimelineSession, Traced
+from kernel_harness.tools.profiling.timeline.session import RECORD, CallTrace, TimelineSession
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.operators import Operator
@@ -234,7 +234,7 @@ async def test_a_kept_trace_is_diagnosed_without_another_run(tmp_path, subject, 
     store = ProfileStore(tmp_path, device_name("cuda:7"))
     folder = store.folder("timeline", subject, workload, "torch_profiler")
     timeline = WorkloadTimeline(uuid="w-1", launch_bound=True, busy_us=4, span_us=30, host_us=25)
-    store.keep(folder, RECORD, Traced(timeline=timeline, kernels=[profile(duration_us=4.0)]))
+    store.keep(folder, RECORD, CallTrace(timeline=timeline, kernels=[profile(duration_us=4.0)]))
     session = TimelineSession(None, store, 1.0)  # pyright: ignore[reportArgumentType]
     entry = await session.profile(subject, workload)
     assert entry.bottleneck is not None
@@ -247,10 +247,10 @@ async def test_only_a_refusal_that_concerns_the_machine_ends_the_use_of_counters
     bench, operator, kind, tries
 ):
     made = bench()
-    made.refusal = Refusal(kind, "Refused", "Mend it.")
+    made.refusal = Refusal(kind, "Refused", "Change it.")
     got = await made.service.profile_ncu(operator, solution(), workloads=["w1", "w8"])
     assert len(made.by_ncu) == tries
-    assert (got.tool, got.reason) == ("torch_profiler", "Refused. Mend it.")
+    assert (got.tool, got.reason) == ("torch_profiler", "Refused. Change it.")
     assert [entry.uuid for entry in got.workloads] == ["w1", "w8"]
 
 
@@ -285,7 +285,7 @@ async def test_a_calibration_is_kept_under_its_devices_name(bench, tmp_path, mon
     assert with_calibration(shipped_hardware()["H200"], got.parent).calibrated.flops
 
 
-async def test_a_failed_calibration_is_told_and_not_kept(bench, tmp_path, monkeypatch):
+async def test_a_failed_calibration_is_named_and_not_kept(bench, tmp_path, monkeypatch):
     with pytest.raises(InfrastructureError, match="ended with 3"):
         await calibrated(bench, tmp_path, monkeypatch, status=3)
 
@@ -324,21 +324,21 @@ def test_profiles_are_compared_on_the_workloads_that_both_have():
     assert [(d.workload_uuid, d.figure) for d in got.differences] == [("a", "duration_us")]
 
 
-def test_bounds_hold_what_the_cost_model_knows():
+def test_floors_hold_what_the_cost_model_knows():
     cost = Cost(bytes_read=3e6, bytes_written=1e6, serial_steps=8, step_us=2.0, dependent_kernels=2)
     floors = Floors(1.0, 1.2, 20.0, "memory", upper_bound=False)
-    got = bounds_of(cost, floors)
+    got = work_floors(cost, floors)
     assert (got.floor_us, got.limiter, got.latency_floor_us) == (1.2, "memory", 20.0)
     assert (got.bytes_moved, got.serial_us, got.dependent_kernels) == (4e6, 16.0, 2)
 
 
 def test_an_over_counted_cost_gives_no_floor_and_no_bytes():
-    got = bounds_of(Cost(bytes_read=3e9, upper_bound=True), Floors(9, 9, 9, "memory", True))
+    got = work_floors(Cost(bytes_read=3e9, upper_bound=True), Floors(9, 9, 9, "memory", True))
     assert (got.floor_us, got.bytes_moved) == (None, None)
 
 
 def test_an_expectation_is_held_against_no_single_input():
-    got = bounds_of(Cost(bytes_read=3e9, expected=True), Floors(9, 9, 9, "memory", False))
+    got = work_floors(Cost(bytes_read=3e9, expected=True), Floors(9, 9, 9, "memory", False))
     assert (got.floor_us, got.bytes_moved) == (None, None)
 
 

@@ -1,1 +1,7 @@
-"""From counters to a bottleneck and what to change: pure."""
+"""From counters to a bottleneck and what to change: pure.
+
+kernel_profile  record of one profiled kernel
+bottleneck      the bottleneck of a kernel or call, with its evidence
+hints           changes worth trying, ranked by the most that each could gain
+differences     differences between two profiles that matter
+"""

@@ -1,4 +1,4 @@
-"""A `KernelProfile` and the work's floors to one bottleneck, with the figures that show it.
+"""Finds the bottleneck of a kernel from its profile and floors, with the figures that show it.
 
 Pure, and a list of rules in a fixed order, so that a reader can argue with it:
 
@@ -42,7 +42,7 @@ UNDERFILLED = 0.75
 TAIL_LOSS = 0.2
 LOCAL_SHARE = 0.02
 SPILL_PERCENT = 50.0
-"""Share of local requests that are spills, where instructions were not counted."""
+"""Share of local requests that are spills, where instructions were not collected."""
 LOW_OCCUPANCY_PERCENT = 30.0
 CONFLICT_PERCENT = 25.0
 CHAIN_SHARE = 0.3
@@ -51,7 +51,7 @@ LONG_CHAIN = 16
 
 
 class Bottleneck(StrEnum):
-    """What a kernel's time is spent on."""
+    """What limits a kernel's speed."""
 
     COMPUTE = "compute"
     MEMORY_BANDWIDTH = "memory_bandwidth"
@@ -84,7 +84,7 @@ class Diagnosis(RecordModel):
 
 
 @dataclass(frozen=True)
-class Bounds:
+class WorkFloors:
     """What the cost model knows of the work; all optional.
 
     Attributes:
@@ -106,15 +106,17 @@ class Bounds:
     dependent_kernels: int = 1
 
 
-NO_BOUNDS = Bounds()
+NO_FLOORS = WorkFloors()
 
 
-def diagnose_call(kernels: Sequence[KernelProfile], bounds: Bounds = NO_BOUNDS) -> Diagnosis | None:
+def diagnose_call(
+    kernels: Sequence[KernelProfile], floors: WorkFloors = NO_FLOORS
+) -> Diagnosis | None:
     """Finds the bottleneck of one call.
 
     Args:
         kernels: the call's kernels, longest in total first; copies are not among them.
-        bounds: what the cost model knows.
+        floors: what the cost model knows.
 
     Returns:
         None when no kernel was profiled.
@@ -124,24 +126,24 @@ def diagnose_call(kernels: Sequence[KernelProfile], bounds: Bounds = NO_BOUNDS) 
     launches = sum(kernel.launches for kernel in kernels)
     total = sum(kernel.duration_us or 0.0 for kernel in kernels)
     if launches >= 2 and 0 < total / launches < SHORT_CHAIN_US:
-        needed = bounds.dependent_kernels >= launches
+        needed = floors.dependent_kernels >= launches
         return Diagnosis(
             bottleneck=Bottleneck.SERIAL_CHAIN if needed else Bottleneck.LAUNCH,
             kernel=kernels[0].name,
             evidence=[
                 _evidence("launches", launches, "", "kernels in one call"),
                 _evidence("mean_duration_us", total / launches, "us", "of one kernel"),
-                _evidence("dependent_kernels", bounds.dependent_kernels, "", "that must be there"),
+                _evidence("dependent_kernels", floors.dependent_kernels, "", "that must be there"),
             ],
         )
-    return diagnose_kernel(kernels[0], bounds)
+    return diagnose_kernel(kernels[0], floors)
 
 
-def diagnose_kernel(kernel: KernelProfile, bounds: Bounds = NO_BOUNDS) -> Diagnosis:
+def diagnose_kernel(kernel: KernelProfile, floors: WorkFloors = NO_FLOORS) -> Diagnosis:
     """Finds the bottleneck of one kernel by the rules of this module, in their order."""
     rules = (_spills, _throughput, _launch, _known_chain, _tail, _occupancy, _memory_latency)
     for rule in rules:
-        found = rule(kernel, bounds)
+        found = rule(kernel, floors)
         if found is not None:
             return found
     return _fallback(kernel)
@@ -163,7 +165,7 @@ def blocks_of(kernel: KernelProfile) -> int:
 def tail_loss(kernel: KernelProfile) -> float:
     """The share of the machine's time lost to SMs without work, 0 to 1.
 
-    Method: idle cycles of the average SM where they were counted; else, for fewer blocks than
+    Method: idle cycles of the average SM where they were measured; else, for fewer blocks than
     SMs, the SMs without a block; else, for few waves, the empty part of the last one, which is
     right for blocks of equal length only.
     """
@@ -193,7 +195,7 @@ def _result(
     return Diagnosis(bottleneck=bottleneck, level=level, kernel=kernel.name, evidence=kept)
 
 
-def _spills(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
+def _spills(kernel: KernelProfile, floors: WorkFloors) -> Diagnosis | None:
     local, instructions = kernel.local_instructions or 0.0, kernel.instructions or 0.0
     spilled = kernel.spill_requests or 0.0
     share = max(local, spilled) / instructions if instructions else 0.0
@@ -213,7 +215,7 @@ def _spills(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
     )
 
 
-def _throughput(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
+def _throughput(kernel: KernelProfile, floors: WorkFloors) -> Diagnosis | None:
     shared = kernel.shared_wavefront_percent
     memory = {
         "DRAM": kernel.dram_percent,
@@ -270,7 +272,7 @@ def _top(levels: dict[str, float | None]) -> tuple[str, float]:
     return name, known[name]
 
 
-def _launch(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
+def _launch(kernel: KernelProfile, floors: WorkFloors) -> Diagnosis | None:
     duration = (kernel.duration_us or 0.0) / kernel.launches
     if not 0 < duration < SHORT_US:
         return None
@@ -282,22 +284,22 @@ def _launch(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
     )
 
 
-def _known_chain(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
+def _known_chain(kernel: KernelProfile, floors: WorkFloors) -> Diagnosis | None:
     duration = (kernel.duration_us or 0.0) / kernel.launches
-    much = (bounds.serial_us or 0.0) >= CHAIN_SHARE * duration > 0
-    if bounds.serial_steps < 2 or not (much or bounds.serial_steps >= LONG_CHAIN):
+    much = (floors.serial_us or 0.0) >= CHAIN_SHARE * duration > 0
+    if floors.serial_steps < 2 or not (much or floors.serial_steps >= LONG_CHAIN):
         return None
     return _result(
         kernel,
         Bottleneck.SERIAL_CHAIN,
-        _evidence("serial_steps", bounds.serial_steps, "", "dependent steps in the work"),
-        _evidence("us_per_step", duration / bounds.serial_steps, "us", "spent on each"),
+        _evidence("serial_steps", floors.serial_steps, "", "dependent steps in the work"),
+        _evidence("us_per_step", duration / floors.serial_steps, "us", "spent on each"),
         _evidence("compute_percent", kernel.compute_percent, "%", "no unit is busy"),
         _evidence("memory_percent", kernel.memory_percent, "%"),
     )
 
 
-def _tail(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
+def _tail(kernel: KernelProfile, floors: WorkFloors) -> Diagnosis | None:
     loss = tail_loss(kernel)
     single = (kernel.warps_active if kernel.warps_active is not None else 16.0) <= 1.05
     waiting = stall_share(kernel, "long_scoreboard") >= 0.6
@@ -314,7 +316,7 @@ def _tail(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
     )
 
 
-def _occupancy(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
+def _occupancy(kernel: KernelProfile, floors: WorkFloors) -> Diagnosis | None:
     theoretical = kernel.occupancy_theoretical_percent
     limited = kernel.occupancy_limit in ("registers", "shared_memory", "barriers")
     if theoretical is None or theoretical > LOW_OCCUPANCY_PERCENT or not limited:
@@ -333,7 +335,7 @@ def _occupancy(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
     )
 
 
-def _memory_latency(kernel: KernelProfile, bounds: Bounds) -> Diagnosis | None:
+def _memory_latency(kernel: KernelProfile, floors: WorkFloors) -> Diagnosis | None:
     waiting = stall_share(kernel, "long_scoreboard", "lg_throttle", "tex_throttle")
     if waiting < 0.35:
         return None

@@ -1,4 +1,4 @@
-"""Two profiles side by side: the differences that matter, and nothing else.
+"""Compares two profiles and returns the differences that matter.
 
 Kernels of two solutions rarely share names, so they are compared in the order of their device
 time: longest with longest. A difference matters when it is large against the figure's own scale

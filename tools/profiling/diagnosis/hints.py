@@ -1,4 +1,4 @@
-"""What to change next, ranked by what it could gain at most.
+"""Proposes changes to a kernel, ranked by the most that each could gain.
 
 Each hint names one change, the figure that asks for it and the gain that figure allows if nothing
 else were in the way. At most five come back. The longer story of each class, with tactics for
@@ -16,12 +16,20 @@ from pydantic import Field
 from ...devices.hardware import Architecture, architectures
 from ...devices.occupancy import theoretical_occupancy
 from ...schema.evaluation import FiniteFloat, RecordModel
-from .bottleneck import NO_BOUNDS, Bottleneck, Bounds, Diagnosis, blocks_of, stall_share, tail_loss
+from .bottleneck import (
+    NO_FLOORS,
+    Bottleneck,
+    Diagnosis,
+    WorkFloors,
+    blocks_of,
+    stall_share,
+    tail_loss,
+)
 from .kernel_profile import KernelProfile
 
 MOST = 5
 FEW_REGISTERS = 128
-"""Fewer than a thread may have by far: a kernel that spills with them was told to."""
+"""Fewer than a thread may have by far: a kernel that spills with them has a limit set on it."""
 ALL_SPILLS_PERCENT = 95.0
 REGISTER_STEP = 8
 _BEYOND_A_KERNEL = frozenset({"MemoryL2Compression"})
@@ -39,16 +47,10 @@ class Hint(RecordModel):
 
 
 def hints_for(
-    kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds = NO_BOUNDS
+    kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors = NO_FLOORS
 ) -> list[Hint]:
-    """The changes worth trying on a kernel, those of its bottleneck first, then by gain.
-
-    Args:
-        kernel: the kernel the diagnosis is about.
-        diagnosis: its bottleneck.
-        bounds: what the cost model knows of the work.
-    """
-    own = list(_OF_CLASS[diagnosis.bottleneck](kernel, diagnosis, bounds))
+    """The changes worth trying on a kernel, those of its bottleneck first, then by gain."""
+    own = list(_OF_CLASS[diagnosis.bottleneck](kernel, diagnosis, floors))
     others = [hint for hint in _anywhere(kernel) if hint.change not in {h.change for h in own}]
     own.sort(key=lambda hint: hint.gain_percent or 0.0, reverse=True)
     others.sort(key=lambda hint: hint.gain_percent or 0.0, reverse=True)
@@ -66,20 +68,20 @@ def _floor_gain(kernel: KernelProfile, floor_us: float | None) -> float | None:
     return _percent(1 - floor_us / duration)
 
 
-def _compute(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterator[Hint]:
+def _compute(kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors) -> Iterator[Hint]:
     tensor, issue = kernel.tensor_percent or 0.0, kernel.issue_percent or 0.0
     if tensor < 5:
         yield Hint(
             change="Move the products to tensor cores (tl.dot; mma, wgmma or tcgen05 in CUDA).",
             because=f"SM {kernel.compute_percent or 0:.0f} % busy, tensor pipe {tensor:.0f} %.",
-            gain_percent=_floor_gain(kernel, bounds.floor_us),
+            gain_percent=_floor_gain(kernel, floors.floor_us),
         )
     elif tensor >= 60:
         yield Hint(
             change="Cut the operations: a narrower precision the definition allows, skipped tiles, "
             "no recomputation.",
             because=f"The tensor pipe runs at {tensor:.0f} % of its peak.",
-            gain_percent=_floor_gain(kernel, bounds.floor_us),
+            gain_percent=_floor_gain(kernel, floors.floor_us),
         )
     else:
         yield Hint(
@@ -97,10 +99,10 @@ def _compute(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Ite
         )
 
 
-def _bandwidth(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterator[Hint]:
+def _bandwidth(kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors) -> Iterator[Hint]:
     if diagnosis.level in ("shared memory", "L1") or _conflicted(kernel):
         yield from _shared_memory(kernel)
-    needed, moved = bounds.bytes_moved, kernel.dram_bytes
+    needed, moved = floors.bytes_moved, kernel.dram_bytes
     if needed and moved and moved > 1.15 * needed:
         yield Hint(
             change="Move each byte once: keep what is read again in registers, shared memory or "
@@ -151,7 +153,7 @@ def _conflicted(kernel: KernelProfile) -> bool:
     return (kernel.bank_conflict_percent or 0.0) >= 25
 
 
-def _latency(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterator[Hint]:
+def _latency(kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors) -> Iterator[Hint]:
     waiting = stall_share(kernel, "long_scoreboard")
     yield Hint(
         change="Start loads earlier: prefetch the next tile (cp.async, bulk copy, num_stages), and "
@@ -176,7 +178,7 @@ def _latency(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Ite
         )
 
 
-def _launch(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterator[Hint]:
+def _launch(kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors) -> Iterator[Hint]:
     launches = next((e.value for e in diagnosis.evidence if e.metric == "launches"), None) or 1
     if launches > 1:
         yield Hint(
@@ -196,18 +198,18 @@ def _launch(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iter
             change="Stop tuning the body; take work out of the prologue (descriptors, tensor maps, "
             "shared-memory set-up) or leave this shape.",
             because=f"{kernel.duration_us or 0:.1f} us is near the time of an empty kernel.",
-            gain_percent=_floor_gain(kernel, bounds.latency_floor_us),
+            gain_percent=_floor_gain(kernel, floors.latency_floor_us),
         )
 
 
-def _chain(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterator[Hint]:
-    steps = bounds.serial_steps
+def _chain(kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors) -> Iterator[Hint]:
+    steps = floors.serial_steps
     if steps > 1:
         yield Hint(
             change="Shorten the chain: a chunked or two-pass scan whose steps are products, with "
             "larger chunks.",
             because=f"{steps} dependent steps, no unit busy.",
-            gain_percent=_floor_gain(kernel, bounds.latency_floor_us),
+            gain_percent=_floor_gain(kernel, floors.latency_floor_us),
         )
     yield Hint(
         change="Take work off the critical path: compute what does not depend on the previous step "
@@ -225,7 +227,7 @@ def _chain(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Itera
         )
 
 
-def _tail(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterator[Hint]:
+def _tail(kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors) -> Iterator[Hint]:
     loss, blocks, sms = tail_loss(kernel), blocks_of(kernel), kernel.sm_count or 0
     if blocks and sms and blocks < sms:
         yield Hint(
@@ -251,7 +253,7 @@ def _tail(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterat
         )
 
 
-def _occupancy(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterator[Hint]:
+def _occupancy(kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors) -> Iterator[Hint]:
     limit = kernel.occupancy_limit
     change = {
         "registers": f"Use fewer registers{_few_enough(kernel)}: smaller accumulators, "
@@ -309,7 +311,7 @@ def _small_enough(kernel: KernelProfile) -> str:
     return f" ({left:.0f} KiB a block make room for {blocks} on an SM)" if left > 0 else ""
 
 
-def _spills(kernel: KernelProfile, diagnosis: Diagnosis, bounds: Bounds) -> Iterator[Hint]:
+def _spills(kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors) -> Iterator[Hint]:
     share = next(
         (e.value for e in diagnosis.evidence if e.metric == "local_instruction_share"), None
     )
@@ -347,7 +349,7 @@ def _registers_possible(threads: int) -> int:
 
 
 def _anywhere(kernel: KernelProfile) -> Iterator[Hint]:
-    """Faults worth mending whatever the bottleneck."""
+    """Changes worth making whatever the bottleneck."""
     efficiency = kernel.sector_efficiency_percent
     if efficiency is not None and efficiency < 70:
         yield Hint(

@@ -1,4 +1,4 @@
-"""What one profiled kernel looks like: metrics with units, stalls, rules."""
+"""Record of one profiled kernel: metrics with units, stalls, rules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Rule(RecordModel):
 
 
 class KernelProfile(RecordModel):
-    """What the counters say of one kernel name; figures are those of its longest launch."""
+    """Metrics of one kernel name; those of its longest launch."""
 
     name: str
     launches: int = 1

@@ -2,7 +2,7 @@
 
 Names drift between releases and architectures, so a figure lists all that it is known by. They
 were checked against NVIDIA's guides and against listings of reports from Hopper and Blackwell
-machines. Knows names only; `metrics` knows what they mean.
+machines. `kernel_profiles` computes the figures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Raw counters of one profiled call to a `KernelProfile` for each kernel.
+"""Makes a `KernelProfile` for each kernel of one call from its raw counters.
 
 A figure is None where none of the counters it is known by (`counters`) was collected. Percentages
 are of the hardware's peak as Nsight Compute defines it, over the whole kernel: a counter that holds
@@ -44,7 +44,7 @@ class _Counters:
         return next((self._metrics[n] for n in NAMES[figure] if n in self._metrics), None)
 
     def over_duration(self, figure: str, active_share: float | None) -> float | None:
-        """A share of peak over the whole kernel, also where it was counted while active only."""
+        """A share of peak over the whole kernel, where need be scaled by the active time."""
         name = next((n for n in NAMES[figure] if n in self._metrics), None)
         if name is None:
             return None
@@ -144,10 +144,10 @@ def _figures(raw: RawKernel) -> dict[str, Any]:
 
 
 def _active_share(counters: _Counters, grid: tuple[int, ...]) -> float | None:
-    """Share of the machine's time in which an SM had work, 0 to 1; by blocks if not counted."""
-    counted = counters.ratio("sm_active", "sm_elapsed")
-    if counted is not None:
-        return min(counted, 1.0)
+    """Share of the machine's time in which an SM had work, 0 to 1; by blocks if not measured."""
+    measured = counters.ratio("sm_active", "sm_elapsed")
+    if measured is not None:
+        return min(measured, 1.0)
     sms = counters.get("sm_count")
     return min(math.prod(grid) / sms, 1.0) if sms and grid else None
 

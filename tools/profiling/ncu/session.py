@@ -1,7 +1,7 @@
-"""One workload under Nsight Compute: run, read the report, diagnose, keep.
+"""Profiles one workload with Nsight Compute: runs, reads the report, diagnoses, keeps.
 
 Whether counters may be read shows only when they are: a refusal is a value, and the caller decides
-what takes over.
+what to use instead.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REPORT = "report.txt"
 
 @dataclass(frozen=True)
 class NcuSession:
-    """How counters are collected on this machine."""
+    """Nsight Compute on one device, with one set of counters."""
 
     runner: ProfileRunner
     store: ProfileStore
@@ -115,7 +115,7 @@ def _entry(
     failure: str | None = None,
 ) -> WorkloadProfile:
     kernels = kernel_profiles(raw)
-    diagnosis = diagnose_call(kernels, workload.bounds)
+    diagnosis = diagnose_call(kernels, workload.floors)
     outcome = result.outcome
     return WorkloadProfile(
         uuid=workload.uuid,
@@ -123,7 +123,7 @@ def _entry(
         tool=NCU,
         kernels=kernels,
         bottleneck=diagnosis,
-        hints=hints_for(kernels[0], diagnosis, workload.bounds) if diagnosis else [],
+        hints=hints_for(kernels[0], diagnosis, workload.floors) if diagnosis else [],
         total_us=sum(kernel.duration_us or 0.0 for kernel in kernels) if kernels else None,
         failure=failure,
         report_path=str(report) if report else None,
@@ -141,8 +141,9 @@ def _unexplained(result: RunResult) -> Refusal:
             "Profile a smaller workload or a smaller set.",
         )
     tail = " ".join(finished.output.split())[-300:]
+    printed = tail or "it printed nothing"
     return Refusal(
         "unexplained",
-        f"Nsight Compute left no report (exit status {finished.status}): {tail or 'no words'}",
+        f"Nsight Compute left no report (exit status {finished.status}): {printed}",
         "Run profile_timeline, or check_environment for what is missing.",
     )

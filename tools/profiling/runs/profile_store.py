@@ -1,7 +1,7 @@
-"""Where profiles are kept: one folder for what was profiled, on what, how, and on which device.
+"""Writes and reads profiles: a folder for each solution, workload, tool and device.
 
-A folder holds the record as JSON and the full report as text. It is written to last of all, so
-that a folder with a record is complete; whoever deletes it loses nothing but time.
+A folder holds the full report as text and the record as JSON, which is written last, so that a
+folder with a record is complete. Deleting a folder costs only the time to profile again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a profile is, as it is kept and shown."""
+"""Records of a profile: one workload, a whole solution, and the comparison of two."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class WorkloadProfile(RecordModel):
 
 
 class Profile(RecordModel):
-    """Why a solution is as fast as it is, on the workloads that matter."""
+    """Profiles of one solution on the workloads that matter."""
 
     solution_name: str
     content_hash: str
@@ -75,6 +75,6 @@ def compare_profiles(profile: Profile, other: Profile) -> Profile:
 
 
 def isolation_of(granted: Sequence[str], missing: Sequence[str]) -> Isolation:
-    """What kept the profiled process apart; weaker than in an evaluation, by need."""
+    """Isolation of the profiled process; a profiler needs it weaker than in an evaluation."""
     level = "weaker" if missing else "strong"
     return Isolation(level=level, granted=list(granted), missing=list(missing))

@@ -1,4 +1,4 @@
-"""One profiled run: a private folder, a request, a command, and what came of it.
+"""Runs one candidate under one tool: a private folder, a request, a command, its result.
 
 The command is a profiler's, started through `candidate/profiled/launch`, which takes the
 candidate's account first and ends all that descends from it, on timeout, on cancel and by
@@ -39,7 +39,7 @@ from ...messages.profiler import (
 from ...schema.definition import Definition
 from ...schema.flashinfer_trace import Solution
 from ...settings import candidate_environment
-from ..diagnosis.bottleneck import NO_BOUNDS, Bounds
+from ..diagnosis.bottleneck import NO_FLOORS, WorkFloors
 
 LAUNCHER = "kernel_harness.tools.candidate.profiled.launch"
 RUN = "kernel_harness.tools.candidate.profiled.run"
@@ -56,7 +56,7 @@ Wrap = Callable[[Path, Sequence[str]], list[str]]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is profiled."""
+    """The solution to profile and its definition."""
 
     solution: Solution
     definition: Definition
@@ -69,19 +69,18 @@ class Subject:
 
 @dataclass(frozen=True)
 class WorkloadInputs:
-    """On what.
+    """A workload to profile, with the file of its inputs.
 
     Attributes:
-        uuid: the workload's.
         axes: sizes of its variable axes.
         inputs_file: safetensors written by the judge for `MaterialiseInputs`.
-        bounds: what the cost model knows of the work.
+        floors: what the cost model knows of the work.
     """
 
     uuid: str
     axes: Mapping[str, int]
     inputs_file: Path
-    bounds: Bounds = NO_BOUNDS
+    floors: WorkFloors = NO_FLOORS
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a profiled run left, valid while its folder is."""
+    """Files and exit of a profiled run; valid while its folder exists."""
 
     folder: Path
     finished: Finished
@@ -114,7 +113,7 @@ class RunResult:
 
 @dataclass
 class ProfileRunner:
-    """Starts profiled runs on one device, and can end them all.
+    """Starts profiled runs on one device and can kill them all.
 
     Args:
         device: 'cuda:N' or 'cpu'.
@@ -181,8 +180,8 @@ class ProfileRunner:
             yield RunResult(
                 folder=folder,
                 finished=finished,
-                answer=_told(ProfileReply, Path(request.answer_file)),
-                outcome=_told(LaunchOutcome, folder / "outcome.json"),
+                answer=_read_back(ProfileReply, Path(request.answer_file)),
+                outcome=_read_back(LaunchOutcome, folder / "outcome.json"),
             )
         finally:
             with anyio.CancelScope(shield=True):
@@ -347,12 +346,12 @@ async def _drain(process: anyio.abc.Process, output: bytearray, keep_bytes: int)
     """Reads until the end, keeping the beginning: a candidate may print for ever."""
     assert process.stdout is not None
     async for part in process.stdout:
-        room = keep_bytes - len(output)
-        if room > 0:
-            output += part[:room]
+        free = keep_bytes - len(output)
+        if free > 0:
+            output += part[:free]
 
 
-def _told(kind: type, path: Path):
+def _read_back(kind: type, path: Path):
     try:
         return read_message(kind, path, ANSWER_BYTES)
     except InfrastructureError:

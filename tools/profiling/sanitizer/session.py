@@ -1,4 +1,4 @@
-"""One workload under one of compute-sanitizer's tools."""
+"""Runs one workload under one of compute-sanitizer's tools."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def run_tool(
         status, reason = "timeout", f"It did not finish in {finished.seconds:.0f} s."
     elif reason is not None or finished.status != 0:
         status = "failed"
-        reason = reason or " ".join(finished.output.split())[-300:] or "It left no words."
+        reason = reason or " ".join(finished.output.split())[-300:] or "It printed nothing."
     else:
         status = "clean"
     return ToolRun(

@@ -1,6 +1,6 @@
-"""What one call put on the device and when: kernels, copies, gaps, streams, and the host before.
+"""Reads the timeline of one call from a Chrome trace: kernels, copies, gaps, streams, host time.
 
-Reads a Chrome trace as the torch profiler writes it (CUPTI activities beside host annotations).
+The trace is as the torch profiler writes it (CUPTI activities beside host annotations).
 The profiled call is the one inside the annotation `CALL_MARK`; everything before it is warm-up.
 Pure, and wary: the trace was written by the process that ran the candidate.
 
@@ -58,7 +58,7 @@ class Gap(RecordModel):
 
 
 class StreamUse(RecordModel):
-    """What one stream did."""
+    """Events and busy time of one stream."""
 
     stream: int
     events: int

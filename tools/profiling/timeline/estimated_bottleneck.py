@@ -1,8 +1,7 @@
-"""A bottleneck without hardware counters: from durations, launches and the floors alone.
+"""Estimates the bottleneck without hardware counters: from durations, launches and floors.
 
-Less can be said, and less is: a bottleneck is named only where a timeline and the cost model show
-it. Which unit was busy is not among it, unless the duration is near the floor that the unit sets.
-Pure.
+A bottleneck is named only where a timeline and the cost model show it; a busy unit only where the
+duration is near the floor that the unit sets. Pure.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..diagnosis.bottleneck import (
-    NO_BOUNDS,
+    NO_FLOORS,
     SHORT_CHAIN_US,
     SHORT_US,
     TAIL_LOSS,
     Bottleneck,
-    Bounds,
     Diagnosis,
     MetricEvidence,
+    WorkFloors,
     diagnose_call,
     tail_loss,
 )
@@ -29,14 +28,14 @@ NEAR_FLOOR = 1.7
 
 
 def diagnose_timeline(
-    kernels: Sequence[KernelProfile], timeline: WorkloadTimeline, bounds: Bounds = NO_BOUNDS
+    kernels: Sequence[KernelProfile], timeline: WorkloadTimeline, floors: WorkFloors = NO_FLOORS
 ) -> Diagnosis | None:
-    """Finds the bottleneck of a call that was traced but not counted.
+    """Finds the bottleneck of a call from its timeline, without hardware counters.
 
     Args:
         kernels: the timeline's kernels, longest first.
         timeline: the call.
-        bounds: what the cost model knows.
+        floors: what the cost model knows.
 
     Returns:
         None where durations alone do not tell.
@@ -47,7 +46,7 @@ def diagnose_timeline(
     launches = sum(kernel.launches for kernel in kernels)
     total = sum(kernel.duration_us or 0.0 for kernel in kernels)
     if launches >= 2 and 0 < total / launches < SHORT_CHAIN_US:
-        return diagnose_call(kernels, bounds)
+        return diagnose_call(kernels, floors)
     if timeline.launch_bound or (launches == 1 and 0 < total < SHORT_US):
         return Diagnosis(
             bottleneck=Bottleneck.LAUNCH,
@@ -59,19 +58,19 @@ def diagnose_timeline(
                 MetricEvidence(metric="host_us", value=timeline.host_us, unit="us"),
             ],
         )
-    if bounds.floor_us and bounds.limiter and total <= NEAR_FLOOR * bounds.floor_us:
-        memory = bounds.limiter == "memory"
+    if floors.floor_us and floors.limiter and total <= NEAR_FLOOR * floors.floor_us:
+        memory = floors.limiter == "memory"
         return Diagnosis(
             bottleneck=Bottleneck.MEMORY_BANDWIDTH if memory else Bottleneck.COMPUTE,
-            level="DRAM" if memory else bounds.limiter,
+            level="DRAM" if memory else floors.limiter,
             kernel=first.name,
             evidence=[
                 MetricEvidence(metric="duration_us", value=round(total, 3), unit="us"),
                 MetricEvidence(
                     metric="floor_us",
-                    value=round(bounds.floor_us, 3),
+                    value=round(floors.floor_us, 3),
                     unit="us",
-                    says=f"set by {bounds.limiter}",
+                    says=f"set by {floors.limiter}",
                 ),
             ],
         )

@@ -1,4 +1,4 @@
-"""One workload under the torch profiler: run, read the trace, keep."""
+"""Traces one workload with the torch profiler: runs, reads the trace, keeps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECORD = "timeline.json"
 TRACE = "trace.json"
 
 
-class Traced(RecordModel):
+class CallTrace(RecordModel):
     """A trace as read, and the kernels in it."""
 
     timeline: WorkloadTimeline
@@ -33,23 +33,23 @@ class Traced(RecordModel):
 
 @dataclass(frozen=True)
 class TimelineSession:
-    """How traces are made on this machine."""
+    """The torch profiler on one device."""
 
     runner: ProfileRunner
     store: ProfileStore
     timeout_s: float
 
-    async def trace(self, subject: Subject, workload: WorkloadInputs) -> Traced | str:
+    async def trace(self, subject: Subject, workload: WorkloadInputs) -> CallTrace | str:
         """Traces one call, or takes a kept trace.
 
         Returns:
-            What was seen, or the candidate's own fault in its words.
+            The trace, or the candidate's own fault in its words.
 
         Raises:
             InfrastructureError: when the run left no trace though the candidate did not fail.
         """
         folder = self.store.folder("timeline", subject, workload, TORCH_PROFILER)
-        kept = self.store.kept(folder, RECORD, Traced)
+        kept = self.store.kept(folder, RECORD, CallTrace)
         if kept is not None:
             return kept
         async with self.runner.run(
@@ -58,40 +58,42 @@ class TimelineSession:
             if result.failure is not None:
                 return result.failure
             text = await anyio.to_thread.run_sync(lambda: _trace_text(result))
-        traced = self._read(workload, result, text, folder)
-        self.store.keep(folder, RECORD, traced)
-        return traced
+        trace = self._read(workload, result, text, folder)
+        self.store.keep(folder, RECORD, trace)
+        return trace
 
     async def profile(self, subject: Subject, workload: WorkloadInputs) -> WorkloadProfile:
         """A profile without counters, from a trace."""
-        traced = await self.trace(subject, workload)
-        if isinstance(traced, str):
+        trace = await self.trace(subject, workload)
+        if isinstance(trace, str):
             return WorkloadProfile(
-                uuid=workload.uuid, axes=dict(workload.axes), tool=TORCH_PROFILER, failure=traced
+                uuid=workload.uuid, axes=dict(workload.axes), tool=TORCH_PROFILER, failure=trace
             )
-        kernels = traced.kernels
-        diagnosis = diagnose_timeline(kernels, traced.timeline, workload.bounds)
+        kernels = trace.kernels
+        diagnosis = diagnose_timeline(kernels, trace.timeline, workload.floors)
         return WorkloadProfile(
             uuid=workload.uuid,
             axes=dict(workload.axes),
             tool=TORCH_PROFILER,
             kernels=kernels,
             bottleneck=diagnosis,
-            hints=hints_for(kernels[0], diagnosis, workload.bounds) if diagnosis else [],
+            hints=hints_for(kernels[0], diagnosis, workload.floors) if diagnosis else [],
             total_us=sum(kernel.duration_us or 0.0 for kernel in kernels),
-            report_path=traced.timeline.trace_path,
-            isolation=traced.isolation,
-            seconds=traced.seconds,
+            report_path=trace.timeline.trace_path,
+            isolation=trace.isolation,
+            seconds=trace.seconds,
         )
 
-    def _read(self, workload: WorkloadInputs, result: RunResult, text: str, folder: Path) -> Traced:
+    def _read(
+        self, workload: WorkloadInputs, result: RunResult, text: str, folder: Path
+    ) -> CallTrace:
         answer, outcome = result.answer, result.outcome
         assert answer is not None
         timeline = read_timeline(
             text, uuid=workload.uuid, axes=workload.axes, host_us=answer.host_us
         )
         path = self.store.keep_text(folder, TRACE, text)
-        return Traced(
+        return CallTrace(
             timeline=timeline.model_copy(update={"trace_path": str(path)}),
             kernels=kernel_profiles_of(
                 timeline, sm_count=answer.sm_count, compute_capability=answer.compute_capability
@@ -113,7 +115,7 @@ def _trace_text(result: RunResult) -> str:
         tail = " ".join(finished.output.split())[-300:]
         ended = "did not finish in time" if finished.timed_out else f"ended with {finished.status}"
         raise InfrastructureError(
-            f"The profiled process {ended} and left no trace: {tail or 'no words'}",
+            f"The profiled process {ended} and left no trace: {tail or 'it printed nothing'}",
             where="candidate.profile_run",
             remedy="Evaluate the candidate first: a fault that kills the process is named there.",
         )

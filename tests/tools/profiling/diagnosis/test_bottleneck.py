@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kernel_harness.tools.profiling.diagnosis.bottleneck import (
     Bottleneck,
-    Bounds,
+    WorkFloors,
     diagnose_call,
     diagnose_kernel,
     tail_loss,
@@ -99,20 +99,20 @@ def test_one_warp_a_scheduler_that_chases_pointers_is_latency_whatever_the_grid(
 
 def test_work_with_dependent_steps_is_a_chain_when_no_unit_is_busy():
     scan = profile(compute_percent=8.5, memory_percent=24, occupancy_theoretical_percent=16)
-    got = diagnose_kernel(scan, Bounds(serial_steps=64))
+    got = diagnose_kernel(scan, WorkFloors(serial_steps=64))
     assert got.bottleneck is Bottleneck.SERIAL_CHAIN
     assert {"serial_steps", "us_per_step"} <= {item.metric for item in got.evidence}
 
 
 def test_a_few_short_steps_do_not_make_a_chain():
-    got = diagnose_kernel(CHASE, Bounds(serial_steps=3, serial_us=2.0))
+    got = diagnose_kernel(CHASE, WorkFloors(serial_steps=3, serial_us=2.0))
     assert got.bottleneck is Bottleneck.MEMORY_LATENCY
-    long = diagnose_kernel(CHASE, Bounds(serial_steps=3, serial_us=30.0))
+    long = diagnose_kernel(CHASE, WorkFloors(serial_steps=3, serial_us=30.0))
     assert long.bottleneck is Bottleneck.SERIAL_CHAIN
 
 
 def test_a_busy_unit_outweighs_known_dependent_steps():
-    assert diagnose_kernel(GEMM, Bounds(serial_steps=64)).bottleneck is Bottleneck.COMPUTE
+    assert diagnose_kernel(GEMM, WorkFloors(serial_steps=64)).bottleneck is Bottleneck.COMPUTE
 
 
 def test_short_kernels_in_a_row_are_launch_bound_unless_all_of_them_are_needed():
@@ -120,7 +120,7 @@ def test_short_kernels_in_a_row_are_launch_bound_unless_all_of_them_are_needed()
     got = diagnose_call(pair)
     assert got is not None
     assert got.bottleneck is Bottleneck.LAUNCH
-    needed = diagnose_call(pair, Bounds(dependent_kernels=2))
+    needed = diagnose_call(pair, WorkFloors(dependent_kernels=2))
     assert needed is not None
     assert needed.bottleneck is Bottleneck.SERIAL_CHAIN
 

@@ -1,4 +1,4 @@
-"""Of two profiles only the differences that matter are told."""
+"""Of two profiles only the differences that matter are reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_noise_is_not_a_difference():
     assert differences("w", [mine], [profile()]) == []
 
 
-def test_a_shorter_kernel_with_fewer_bytes_is_told_as_better():
+def test_a_shorter_kernel_with_fewer_bytes_is_called_better():
     mine = profile(duration_us=25, dram_bytes=1e6)
     theirs = profile(duration_us=50, dram_bytes=4e6)
     got = differences("w", [mine], [theirs])
@@ -39,7 +39,7 @@ def test_a_fused_call_shows_fewer_launches_first():
     assert {"launches", "duration_us"} == {d.figure for d in got[:2]}
 
 
-def test_a_moved_stall_is_told_with_both_shares():
+def test_a_moved_stall_is_reported_with_both_shares():
     mine = profile(stalls=stalled(barrier=0.5, long_scoreboard=0.1))
     theirs = profile(stalls=stalled(long_scoreboard=0.6))
     got = {d.figure: (d.value, d.other) for d in differences("w", [mine], [theirs])}

@@ -6,8 +6,8 @@ import pytest
 
 from kernel_harness.tools.profiling.diagnosis.bottleneck import (
     Bottleneck,
-    Bounds,
     Diagnosis,
+    WorkFloors,
     diagnose_call,
     diagnose_kernel,
 )
@@ -53,7 +53,7 @@ def test_occupancy_hints_name_the_registers_and_bytes_for_one_more_block():
     assert any("Use fewer registers:" in hint.change for hint in hints_for(unknown, limited))
 
 
-def test_a_spill_at_the_limit_of_its_block_is_not_told_to_lift_it():
+def test_a_spill_at_the_limit_of_its_block_is_not_advised_to_lift_it():
     full = SPILLING.model_copy(update={"block": [1024, 1, 1], "registers": 64, "spill_percent": 99})
     said = " ".join(hint.change for hint in hints_for(full, diagnose_kernel(full)))
     assert "Lift the limit" not in said
@@ -77,7 +77,7 @@ def test_what_the_allocator_decides_is_no_hint_and_a_long_finding_ends_at_a_word
 
 def test_bytes_moved_twice_are_named_with_both_figures():
     kernel = COPY.model_copy(update={"dram_bytes": 20e6})
-    hint = hints_for(kernel, diagnose_kernel(kernel), Bounds(bytes_moved=10e6))[0]
+    hint = hints_for(kernel, diagnose_kernel(kernel), WorkFloors(bytes_moved=10e6))[0]
     assert "each byte once" in hint.change
     assert "20.00 MB" in hint.because
     assert hint.gain_percent == 50

@@ -89,7 +89,7 @@ def test_what_synccheck_and_initcheck_print_is_placed_in_the_source():
     assert unwritten.kernel == "_add"
 
 
-def test_a_fault_in_a_form_nobody_knows_is_told_in_the_tools_own_words():
+def test_a_fault_in_a_form_nobody_knows_is_reported_in_the_tools_own_words():
     text = "noise\n========= COMPUTE-SANITIZER\n========= Something new at 0x1\n"
     assert read_findings(text, SanitizerTool.MEMCHECK, ROOT) == []
     assert unread_words(text) == "Something new at 0x1"

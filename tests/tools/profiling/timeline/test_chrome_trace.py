@@ -50,7 +50,7 @@ def test_only_what_follows_the_mark_belongs_to_the_call():
     assert got.host_calls == {"cudaLaunchKernel": 1}
 
 
-def test_copies_and_memsets_are_told_apart_from_kernels():
+def test_copies_and_memsets_are_distinguished_from_kernels():
     got = read(
         kernel(1010.0, 5.0),
         kernel(1016.0, 2.0, "Memcpy DtoD", cat="gpu_memcpy"),
