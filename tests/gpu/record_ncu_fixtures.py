@@ -16,7 +16,6 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
