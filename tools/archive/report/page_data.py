@@ -169,6 +169,6 @@ def diff_lines(diff: str, limit: int = 1_500) -> list[tuple[str, str]]:
 
 
 def failures(nodes: Sequence[Node]) -> list[Node]:
-    """Candidates that failed or were spoilt by the harness, newest first."""
+    """Candidates that failed or were left undecided by an infrastructure fault, newest first."""
     bad = (CandidateStatus.FAILED, CandidateStatus.UNDECIDED)
     return sorted((n for n in nodes if n.outcome in bad), key=lambda n: -n.at)

@@ -1,6 +1,6 @@
 """A static site of the archive: it works from a file, on a phone, in the dark, without a network.
 
-Reads git and writes HTML; what a page says is decided in `pages`, how it looks in `templates/`.
+Reads git and writes HTML; what a page says is decided in `page_data`, how it looks in `templates/`.
 Every figure is from a record. Whatever a candidate's author wrote is escaped, and the pages' own
 policy forbids every request, so that a hostile archive shows text and does nothing.
 """
@@ -33,7 +33,7 @@ _CHUNK = 200
 
 @dataclass
 class _ReadCandidates:
-    """What the candidate pages taught for the operators' pages: baselines and plot limits."""
+    """Baselines found while the candidates' pages were written, for the operators' pages."""
 
     baselines: dict[tuple[str, str], list[tuple[str, float]]] = field(default_factory=dict)
 

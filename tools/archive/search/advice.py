@@ -22,7 +22,7 @@ CYCLE_REPEATS = 3
 
 
 class AdviceKind(StrEnum):
-    """What was seen."""
+    """Kinds of advice."""
 
     PLATEAU = "plateau"
     CYCLE = "cycle"

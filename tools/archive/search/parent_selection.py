@@ -3,7 +3,7 @@
 Pure once the tree is read. After STARK (arXiv 2510.16996): epsilon-greedy with root throttling,
 dead-branch pruning and leaf-biased exploration; beside it best-first, a tournament over a
 quality-diversity grid (technique × regime, as MAP-Elites) and UCB1. Candidates rank by latency on
-one device, never by speedup; what the harness itself spoilt counts neither for nor against.
+one device, never by speedup; infrastructure faults count neither for nor against.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Selection:
     """The candidate to expand next.
 
     Attributes:
-        role: "plan" to improve it, "debug" when it failed and is to be mended.
+        role: "plan" to improve it, "debug" when it failed and is to be fixed.
         seed: give it again with the same archive and get the same choice.
         pruned: how many candidates were out of the question, and throttled or dead.
     """

@@ -351,8 +351,8 @@ def _direction(
         if o in by
     ]
     newest = [nodes[n] for _, n in sorted(by.values(), key=lambda pair: -pair[1])]
-    telling = next((by[o][1] for o in _COUNTED if o in by), None)
-    node = nodes[telling] if telling is not None else newest[0]
+    deciding = next((by[o][1] for o in _COUNTED if o in by), None)
+    node = nodes[deciding] if deciding is not None else newest[0]
     words = f"tried {tried}: {', '.join(listed)}; {node.candidate_id} {node.outcome_words}"
     if not definition:
         words += f" on {node.definition}"

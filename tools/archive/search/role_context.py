@@ -21,7 +21,7 @@ LEADERS = 3
 
 
 class Role(StrEnum):
-    """Who asks."""
+    """Roles that a context can be made for."""
 
     PLAN = "plan"
     CODE = "code"
@@ -103,7 +103,7 @@ def get_context(
 
 
 def _related(archive: Archive, role: Role, node: Node) -> list[tuple[str, Node]]:
-    """The role's candidates, most telling first, none twice."""
+    """The role's candidates, most relevant first, none twice."""
     found: list[tuple[str, Node]] = [("node", node)]
     root = _root(archive, node)
     found += [("root", root)] if root is not None else []
