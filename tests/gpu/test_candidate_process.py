@@ -14,6 +14,7 @@ import torch
 
 from kernel_harness.tools.candidate.sandbox.enter import SKIP_VARIABLE
 from kernel_harness.tools.judge.calls.shared_memory import DeviceMemory
+from kernel_harness.tools.judge.processes.device import device_facts
 from kernel_harness.tools.messages import candidate as wire
 
 from ..tools.candidate.conftest import CandidateEnd, JudgeEnd
@@ -231,7 +232,9 @@ def test_targets_are_compiled_beside_a_device_without_touching_it(judge):
         assert end.build({"kernel.py": TRITON}, language="triton").fault is None
         end.map()
         x, out = end.place(torch.ones(300)), end.place(torch.zeros(300))
-        request = wire.CompileRequest(targets=["sm_90", "sm_100"], arguments=[x], outputs=[out])
+        request = wire.CompileRequest(
+            targets={t: device_facts(t) for t in ("sm_90", "sm_100")}, arguments=[x], outputs=[out]
+        )
         compiled = end.ask(request)
         end.close()
     assert compiled.fault is None and compiled.failures == {}

@@ -39,6 +39,20 @@ CACHE_FOLDERS = {
 # --- judge ⇄ zygote ---------------------------------------------------------------------------
 
 
+class DeviceFacts(Message):
+    """What a program can ask of a device; of one that is not here, in a process without a GPU."""
+
+    capability: int = Field(description="Compute capability times ten.")
+    sm_count: int
+    warp_size: int
+    threads_per_sm: int
+    registers_per_sm: int
+    shared_bytes_per_sm: int
+    shared_bytes_per_block: int
+    l2_bytes: int
+    memory_clock_khz: int
+
+
 class Spawn(Message):
     """Fork one candidate process; its control socket and log pipe travel as descriptors.
 
@@ -55,6 +69,9 @@ class Spawn(Message):
     max_processes: int = 256
     max_file_bytes: int = 2 << 30
     cuda: bool = Field(default=False, description="Leave what CUDA needs reachable.")
+    fake_device: DeviceFacts | None = Field(
+        default=None, description="Without a GPU: what questions about the device are answered by."
+    )
 
 
 class Spawned(Message):
@@ -175,7 +192,7 @@ class CompileRequest(Message):
     """Compile every kernel that one call would launch, for targets, without launching any."""
 
     kind: Literal["compile"] = "compile"
-    targets: list[str] = Field(description="e.g. 'sm_90', 'sm_100'.")
+    targets: dict[str, DeviceFacts] = Field(description="By name, e.g. 'sm_90', 'sm_100'.")
     arguments: list[Argument]
     outputs: list[TensorRef]
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from kernel_harness.tools.judge.processes.device import device_facts
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages.sockets import recv_frame, send_frame
 
@@ -67,6 +68,8 @@ class CandidateEnd:
         if owner is not None:
             os.chown(self.private, owner, owner)
         environment = ENVIRONMENT | options.pop("environment", {})
+        if not options.get("cuda"):
+            options["fake_device"] = device_facts("sm_90")
         ours, theirs = socket.socketpair()
         self.socket = ours
         self.log_read, log_write = os.pipe()

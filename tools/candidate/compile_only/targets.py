@@ -1,6 +1,6 @@
 """Compiling every kernel that one call would launch, for targets that need not be here.
 
-Triton: the candidate is called on the CPU with a pretend driver active, and each launch compiles
+Triton: the candidate is called on the CPU with a fake driver active, and each launch compiles
 its kernel for the target and goes no further; an autotuned kernel in every configuration.
 CUDA: nvcc compiles each `.cu` file. What came out is read with NVIDIA's own tools.
 
@@ -28,7 +28,7 @@ from ..compilation import native as build_native
 from ..compilation import toolchain
 from ..compilation.builders import LoadedCandidate
 from ..compilation.sources import Folders
-from ..cpu.fake_device import OnTheCpu, answer_for_cuda, assume_driver, shared_bytes
+from ..cpu.fake_device import OnTheCpu, answer_for_cuda, use_fake_driver
 from ..faults import CandidateError, compiler_excerpt, cut, fault_of
 from . import cubin
 from .compile_errors import assembler_words, block_sizes, launched_at, not_compiled
@@ -46,10 +46,11 @@ _SIDE_BY_SIDE = 8
 class _CompiledLaunches:
     """What launches for one target compiled."""
 
+    source_dir: Path
+    shared_bytes: int
+    """Shared memory that a block may have."""
     kernels: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     """By hash and name: the Triton function and its compiled kernel."""
-    source_dir: Path = Path()
-    capability: int = 90
     refused: dict[str, str] = field(default_factory=dict)
     """Configurations of autotuned kernels that do not compile, and why."""
 
@@ -98,11 +99,10 @@ def _compile_triton(
     failures: dict[str, str] = {}
     refused: dict[tuple[str, str], list[str]] = {}
     stopped = ""
-    for target in request.targets:
-        capability = int("".join(c for c in target if c.isdigit()))
-        seen = _CompiledLaunches(source_dir=candidate.source_dir, capability=capability)
-        assume_driver(capability)
-        answer_for_cuda(capability, available=True)
+    for target, facts in request.targets.items():
+        seen = _CompiledLaunches(candidate.source_dir, facts.shared_bytes_per_block)
+        use_fake_driver(facts)
+        answer_for_cuda(facts, available=True)
         try:
             with launches_compile_only(seen, deadline), OnTheCpu(claiming=True), torch.no_grad():
                 candidate.function(*arguments)
@@ -149,7 +149,7 @@ def launches_compile_only(seen: _CompiledLaunches, deadline: float) -> Iterator[
     def compile_one(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
         try:
             kernel = launch(self, *arguments, grid=grid, warmup=True, **options)
-            refuse_too_much_shared(kernel, shared_bytes(seen.capability))
+            refuse_too_much_shared(kernel, seen.shared_bytes)
         except Exception as error:
             raise _NotCompiledError(getattr(self, "__name__", "kernel")) from error
         if kernel is not None:

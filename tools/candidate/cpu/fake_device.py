@@ -1,7 +1,7 @@
-"""A device that is not there: for Triton's interpreter, and for compiling without launching.
+"""A fake device, for Triton's interpreter and for compiling without launching.
 
 Candidates ask for the current device, its streams and its number of multiprocessors before they
-launch anything. Without a GPU those questions get the answers of a fixed pretend device, and
+launch anything. Without a GPU those questions are answered by facts that the judge sends, and
 tensors made on 'cuda' are made on the CPU. Nothing here runs on a GPU or is used where one is.
 
 It cannot make host code that reads results back behave as on a device of another size.
@@ -17,40 +17,28 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-MULTIPROCESSORS = {90: 132, 100: 148}
-SHARED_BYTES = 232_448
-"""Shared memory that one block may have on sm_90 and sm_100."""
-_SMALLER = {80: 166_912, 86: 101_376, 87: 166_912, 89: 101_376, 120: 101_376}
-_L2_BYTES = {90: 50 << 20, 100: 126 << 20}
-_PRETEND_CAPABILITY = 90
-
-
-def shared_bytes(capability: int) -> int:
-    """Shared memory that one block may have, by compute capability times ten."""
-    return _SMALLER.get(capability, SHARED_BYTES)
+from ...messages.candidate import DeviceFacts
 
 
 class FakeDriver:
     """Stands in for Triton's driver.
 
-    Args:
-        capability: compute capability times ten; also the device's number, by which Triton keeps
-            its compiled kernels apart.
+    The device's number is its capability, by which Triton keeps its compiled kernels apart.
     """
 
-    def __init__(self, capability: int = _PRETEND_CAPABILITY) -> None:
+    def __init__(self, facts: DeviceFacts) -> None:
         from triton.backends.compiler import GPUTarget
 
-        self._target = GPUTarget("cuda", capability, 32)
-        self._capability = capability
+        self._target = GPUTarget("cuda", facts.capability, facts.warp_size)
+        self._capability = facts.capability
         self.utils = SimpleNamespace(
             get_device_properties=lambda device: {
-                "max_shared_mem": shared_bytes(capability),
-                "multiprocessor_count": MULTIPROCESSORS.get(capability, 132),
-                "max_num_regs": 65536,
-                "warpSize": 32,
+                "max_shared_mem": facts.shared_bytes_per_block,
+                "multiprocessor_count": facts.sm_count,
+                "max_num_regs": facts.registers_per_sm,
+                "warpSize": facts.warp_size,
                 "sm_clock_rate": 1_980_000,
-                "mem_clock_rate": 2_619_000,
+                "mem_clock_rate": facts.memory_clock_khz,
                 "mem_bus_width": 5120,
             }
         )
@@ -60,7 +48,7 @@ class FakeDriver:
         return self._target
 
     def get_current_device(self) -> int:
-        """The pretend device's number."""
+        """The device's number."""
         return self._capability
 
     def set_current_device(self, device: int) -> None:
@@ -94,11 +82,11 @@ class FakeDriver:
         """Nothing to flush."""
 
 
-def assume_driver(capability: int = _PRETEND_CAPABILITY) -> None:
-    """Makes a pretend driver Triton's active one, for good."""
+def use_fake_driver(facts: DeviceFacts) -> None:
+    """Makes a fake driver Triton's active one, for good."""
     from triton.runtime import driver
 
-    driver.set_active(FakeDriver(capability))  # pyright: ignore[reportArgumentType]
+    driver.set_active(FakeDriver(facts))  # pyright: ignore[reportArgumentType]
 
 
 def take_first_configuration() -> None:
@@ -164,27 +152,22 @@ class _NoContext(contextlib.nullcontext[None]):
         super().__init__()
 
 
-def answer_for_cuda(capability: int = _PRETEND_CAPABILITY, *, available: bool = False) -> None:
-    """Gives `torch.cuda`'s questions the pretend device's answers, for good.
-
-    Args:
-        capability: compute capability times ten.
-        available: what `torch.cuda.is_available()` answers.
-    """
-    major, minor = divmod(capability, 10)
+def answer_for_cuda(facts: DeviceFacts, *, available: bool = False) -> None:
+    """Has `torch.cuda` answer for a fake device, for good; `available` as `is_available()` says."""
+    major, minor = divmod(facts.capability, 10)
     properties = SimpleNamespace(
-        name="pretend device",
+        name="fake device",
         major=major,
         minor=minor,
-        multi_processor_count=MULTIPROCESSORS.get(capability, 132),
+        multi_processor_count=facts.sm_count,
         total_memory=80 << 30,
-        L2_cache_size=_L2_BYTES.get(capability, 50 << 20),
-        max_threads_per_multi_processor=2048,
+        L2_cache_size=facts.l2_bytes,
+        max_threads_per_multi_processor=facts.threads_per_sm,
         shared_memory_per_block=48 << 10,
-        shared_memory_per_block_optin=shared_bytes(capability),
-        shared_memory_per_multiprocessor=228 << 10,
-        regs_per_multiprocessor=65536,
-        warp_size=32,
+        shared_memory_per_block_optin=facts.shared_bytes_per_block,
+        shared_memory_per_multiprocessor=facts.shared_bytes_per_sm,
+        regs_per_multiprocessor=facts.registers_per_sm,
+        warp_size=facts.warp_size,
     )
     stream = SimpleNamespace(cuda_stream=0, synchronize=lambda: None, device=torch.device("cpu"))
     for name, answer in {

@@ -26,6 +26,7 @@ from ...messages.candidate import (
     Collected,
     Compiled,
     CompileRequest,
+    DeviceFacts,
     Exit,
     MapArena,
     Mapped,
@@ -44,7 +45,7 @@ from ..calls.warm_up import bring_up
 from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
 from ..compile_only.targets import compile_for_targets
-from ..cpu.fake_device import OnTheCpu, answer_for_cuda, assume_driver, take_first_configuration
+from ..cpu.fake_device import OnTheCpu, answer_for_cuda, take_first_configuration, use_fake_driver
 from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter
 from .supervisor import Contained
@@ -79,8 +80,8 @@ def become_candidate(
         steps = enter(confinement)
         _forget_where_we_came_from()
         _settle(environment, private)
-        if not spawn.cuda:
-            _pretend(interpret=interpret)
+        if spawn.fake_device is not None:
+            _fake(spawn.fake_device, interpret=interpret)
         words = {"granted": steps.granted, "missing": steps.missing}
         os.write(report, json.dumps(words).encode() + b"\n")
         os.close(report)
@@ -238,11 +239,11 @@ def _settle(environment: dict[str, str], private: Path) -> None:
         torch.set_num_threads(int(threads))
 
 
-def _pretend(*, interpret: bool) -> None:
-    """Without a GPU, what candidates ask of one is answered by a pretend device."""
-    answer_for_cuda()
+def _fake(device: DeviceFacts, *, interpret: bool) -> None:
+    """Has a fake device answer what candidates ask of one."""
+    answer_for_cuda(device)
     with contextlib.suppress(ImportError):
-        assume_driver()
+        use_fake_driver(device)
         if interpret:
             take_first_configuration()
 

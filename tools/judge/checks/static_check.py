@@ -19,7 +19,7 @@ from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import OperatorAdapter
 from ..processes.candidate_process import ProcessSession, request
 from ..processes.context import JudgeContext
-from ..processes.device import HOST
+from ..processes.device import HOST, device_facts
 from ..processes.lost import EXCERPT_CHARACTERS, ProcessLost
 from ..processes.progress import Cancellation
 from .failures import build_failure, lost_failure
@@ -116,7 +116,9 @@ class StaticChecker:
             input_set, judged_call.placed(input_set), CallOptions(late=False)
         )
         message = CompileRequest(
-            targets=self._targets, arguments=call.arguments, outputs=call.outputs
+            targets={target: device_facts(target) for target in self._targets},
+            arguments=call.arguments,
+            outputs=call.outputs,
         )
         compiled = request(judged_call.session, message, Compiled, self._timeout_s)
         if isinstance(compiled, ProcessLost):

@@ -46,6 +46,7 @@ from ...settings import candidate_environment
 from ...text import shorten
 from . import triton_cache
 from .cleanup import private_folder
+from .device import FAKE_TARGET, device_facts
 from .lost import EXCERPT_CHARACTERS, ProcessLost, describe_exit
 
 ZYGOTE_TIMEOUT_S = 90.0
@@ -203,6 +204,7 @@ class ZygoteHandle:
             environment=candidate_environment(),
             memory_bytes=self._options.memory_bytes,
             cuda=self._options.cuda,
+            fake_device=None if self._options.cuda else device_facts(FAKE_TARGET),
         )
         with theirs:
             try:

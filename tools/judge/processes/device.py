@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
 import torch
 
+from ...devices.hardware import target_facts
 from ...errors import CapabilityError
+from ...messages.candidate import DeviceFacts
 from ...schema.evaluation import DeviceInfo, Executor, Isolation
 
 PACKAGES = (
@@ -24,6 +28,17 @@ PACKAGES = (
     "nvidia-ml-py",
 )
 HOST = torch.device("cpu")
+FAKE_TARGET = "sm_90"
+"""The device that candidates find where there is no GPU."""
+
+
+def device_facts(target: str) -> DeviceFacts:
+    """What a program can ask of a device of an architecture, e.g. 'sm_90'.
+
+    One that the table of devices lacks grants what `FAKE_TARGET` does.
+    """
+    facts = asdict(target_facts(target) or target_facts(FAKE_TARGET))  # pyright: ignore[reportArgumentType]
+    return DeviceFacts(**facts | {"capability": int(re.sub(r"\D", "", target))})
 
 
 def host_memory() -> int:

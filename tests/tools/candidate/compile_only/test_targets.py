@@ -14,8 +14,8 @@ from kernel_harness.tools.candidate.compile_only.targets import (
     real_architecture,
     refuse_too_much_shared,
 )
-from kernel_harness.tools.candidate.cpu.fake_device import SHARED_BYTES, shared_bytes
 from kernel_harness.tools.candidate.faults import CandidateError
+from kernel_harness.tools.judge.processes.device import device_facts
 from kernel_harness.tools.messages import candidate as wire
 
 from ..conftest import JudgeEnd
@@ -67,7 +67,11 @@ def compiled(end, sources: dict[str, str], targets=TARGETS, **options) -> wire.C
     assert end.build(sources, **options).fault is None
     end.map()
     x, out = end.place(torch.ones(300)), end.place(torch.zeros(300))
-    return end.ask(wire.CompileRequest(targets=targets, arguments=[x], outputs=[out]))
+    return end.ask(
+        wire.CompileRequest(
+            targets={t: device_facts(t) for t in targets}, arguments=[x], outputs=[out]
+        )
+    )
 
 
 def test_every_configuration_is_compiled_for_every_target(compiler):
@@ -130,8 +134,7 @@ def test_a_kernel_that_needs_more_shared_memory_than_a_block_may_have_is_refused
     def kernel(shared: int) -> SimpleNamespace:
         return SimpleNamespace(name="_much", metadata=SimpleNamespace(shared=shared))
 
-    for capability, most in ((90, SHARED_BYTES), (100, SHARED_BYTES), (80, 166_912)):
-        assert shared_bytes(capability) == most
+    for most in (232_448, 166_912):
         refuse_too_much_shared(kernel(most), most)
         with pytest.raises(CandidateError, match=f"{most + 1} bytes of shared memory"):
             refuse_too_much_shared(kernel(most + 1), most)

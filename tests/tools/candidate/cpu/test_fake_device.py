@@ -1,4 +1,4 @@
-"""Without a GPU, candidates get answers of a pretend one, and tensors on the CPU."""
+"""Without a GPU, candidates get answers of a fake one, and tensors on the CPU."""
 
 from __future__ import annotations
 
