@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kernel_harness.tools.candidate.compilation.compile_flags import torch_recipe
+from kernel_harness.tools.candidate.compilation.compile_flags import torch_config
 from kernel_harness.tools.candidate.compilation.native import make_library
 from kernel_harness.tools.candidate.compilation.sources import Folders
 from kernel_harness.tools.candidate.process.supervisor import publish
@@ -84,7 +84,7 @@ def build(name: str, files: dict[str, str], root: Path, cache: Path) -> tuple[fl
 
     folders = Folders(private, cache, keep)
     began, before = time.perf_counter(), os.times()
-    make_library(request, sources, folders, torch_recipe(request, folders))
+    make_library(request, sources, folders, torch_config(request, folders))
     after = os.times()
     spent = after.children_user + after.children_system
     spent -= before.children_user + before.children_system

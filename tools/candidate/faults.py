@@ -29,7 +29,7 @@ _NOISE_LINE = re.compile(r"ninja: build stopped|^FAILED:|errors? detected in the
 
 
 class CandidateError(Exception):
-    """Raised inside this room where a candidate is at fault; carries the fault to be told."""
+    """Raised inside this package where a candidate is at fault; carries the fault to be told."""
 
     def __init__(
         self, kind: str, message: str, *, excerpt: str = "", output_position: int | None = None

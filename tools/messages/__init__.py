@@ -1,1 +1,10 @@
-"""Everything that crosses a process boundary."""
+"""Everything that crosses a process boundary; a security reviewer starts here.
+
+frames       length-prefixed frames of plain data, and their size limits
+candidate    judge, zygote and candidate
+judge        server and judge
+launch_plan  the launches that a candidate recorded, as data
+runner       judge and runner
+profiler     server, launcher and profiled process, as files
+sockets      frames over a Unix socket, with descriptors beside them
+"""

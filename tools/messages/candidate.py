@@ -211,7 +211,9 @@ class CallRequest(Message):
     late: list[TensorRef] = Field(default_factory=list)
     time: Literal["none", "cold", "warm", "events"] = "none"
     stream: Literal["default", "side"] = "default"
-    disable_own_kernels: bool = Field(default=False, description="Ghost replay.")
+    disable_own_kernels: bool = Field(
+        default=False, description="Run with its own kernels disabled."
+    )
     noise: bool = Field(default=False, description="Occupy some SMs beside the call.")
     defer: int | None = Field(
         default=None, ge=0, description="Number under which the next `Collect` tells its times."

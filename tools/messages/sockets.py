@@ -55,11 +55,11 @@ def send_frame(
         message: what to say.
         fds: open descriptors to hand over; this end keeps its own copies.
         limit: most bytes of JSON to send.
-        timeout_s: seconds to wait for room in the socket; None waits for ever. The socket is left
+        timeout_s: seconds to wait for space in the socket; None waits for ever. The socket is left
             in blocking mode.
 
     Raises:
-        WireTimeoutError: when there was no room in time; the stream is then of no further use.
+        WireTimeoutError: when there was no space in time; the stream is then of no further use.
         WireError: when the message is longer than `limit`, or too many descriptors are given.
         WireClosedError: when the other end is gone.
     """
@@ -129,13 +129,13 @@ def close_all(fds: Sequence[int]) -> None:
 def _read(sock: socket.socket, count: int, fds: list[int], deadline: float | None) -> bytes:
     parts: list[bytes] = []
     left = count
-    room = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+    space = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
     while left:
         if deadline is not None:
             sock.settimeout(max(deadline - time.monotonic(), 1e-6))
         try:
             part, ancillary, flags, _ = sock.recvmsg(
-                min(left, 1 << 20), room, socket.MSG_CMSG_CLOEXEC
+                min(left, 1 << 20), space, socket.MSG_CMSG_CLOEXEC
             )
         except TimeoutError as error:
             raise WireTimeoutError("A frame was not complete in time") from error

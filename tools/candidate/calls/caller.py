@@ -23,7 +23,7 @@ import torch
 from ...messages.candidate import Called, CallRequest, Collected, DeferredTimes, TensorRef
 from ..compilation.builders import LoadedCandidate
 from ..faults import CandidateError, fault_of
-from . import torch_guards as plain
+from . import torch_guards
 from .clock import CallTiming, Clock, NoClock
 from .shared_memory import MappedArena
 
@@ -56,16 +56,16 @@ class Caller:
         """Carries out one request; the candidate's failure is part of the answer."""
         timing = CallTiming()
         returned: list[str] = []
-        collecting = plain.collects()
+        collecting = torch_guards.collects()
         try:
             if request.disable_own_kernels:
-                self._require_ghost()
+                self._require_kernels_to_disable()
             timing = self._call(request, returned)
         except BaseException as error:
             fault = fault_of(error, self._candidate.source_dir)
             return Called(fault=fault, returned=returned)
         finally:
-            plain.rehook(collecting)
+            torch_guards.rehook(collecting)
             _flush_log()
         return Called(**_times(timing), returned=returned)
 
@@ -92,7 +92,7 @@ class Caller:
             _copy_all(produced, snapshots)
 
         timing = self._clock.measure(request, lambda: self._run(passed), snapshot, self._candidate)
-        if replaced := plain.replaced():
+        if replaced := torch_guards.replaced():
             raise CandidateError(
                 "replaced_torch", f"Torch's own {', '.join(replaced)} was replaced by another"
             )
@@ -112,7 +112,7 @@ class Caller:
             # Ours are raised around the candidate, never by it: some are blamed on the harness.
             raise RuntimeError(f"{type(forged).__name__}: {forged}") from None
         finally:
-            plain.unhook()
+            torch_guards.unhook()
 
     @property
     def _by_destination(self) -> bool:
@@ -122,7 +122,7 @@ class Caller:
         if self._on_device:
             _synchronize()
 
-    def _require_ghost(self) -> None:
+    def _require_kernels_to_disable(self) -> None:
         if self._candidate.request.language not in ("python", "triton"):
             raise CandidateError(
                 "kernels_not_disabled",
@@ -216,7 +216,7 @@ def _overlap(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 def _copy_all(produced: Sequence[Any], targets: Sequence[torch.Tensor]) -> None:
     for value, target in zip(produced, targets, strict=True):
-        plain.copy(target, value)
+        torch_guards.copy(target, value)
 
 
 def _flush_log() -> None:

@@ -55,7 +55,7 @@ class NoClock:
         snapshot: Callable[[Any], None],
         candidate: LoadedCandidate,
     ) -> CallTiming:
-        """Times the call on the host; the ghost replay swallows what would be interpreted."""
+        """Times the call on the host, or runs it with its kernels disabled."""
         with OnTheCpu():
             if request.disable_own_kernels:
                 with disabled_kernels() as count:

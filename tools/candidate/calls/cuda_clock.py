@@ -23,7 +23,7 @@ import torch
 
 from ...messages.candidate import Activity, CallRequest
 from ..compilation.builders import LoadedCandidate
-from . import torch_guards as plain
+from . import torch_guards
 from .clock import CallTiming, Clock, NoClock
 from .cupti_records import MARKER_BYTES, ActivityRecord, Recorder, Window
 from .disabled_kernels import disabled_kernels, require_launches
@@ -84,7 +84,7 @@ class DeviceClock:
         """Calls once as the request asks; hands the result to `snapshot` before any sync."""
         with self._surroundings(request):
             if request.disable_own_kernels:
-                return self._ghost(call, snapshot)
+                return self._with_disabled_kernels(call, snapshot)
             if request.time in ("cold", "warm") and self._recorder is not None:
                 return self._by_records(request, call, snapshot, candidate, self._recorder)
             if request.time != "none":
@@ -94,7 +94,7 @@ class DeviceClock:
     def rehearse(self) -> None:
         """Goes through what surrounds a call, so that no candidate's first call waits for it."""
         self._chill()
-        plain.copy(self._marker[0], self._marker[1])
+        torch_guards.copy(self._marker[0], self._marker[1])
         with _use_stream(self._noise):
             torch.mm(self._noise_block, self._noise_block)
         _spin(1)
@@ -125,7 +125,9 @@ class DeviceClock:
             self._recorder.forget()
         return CallTiming(host_ns=spent)
 
-    def _ghost(self, call: Callable[[], Any], snapshot: Callable[[Any], None]) -> CallTiming:
+    def _with_disabled_kernels(
+        self, call: Callable[[], Any], snapshot: Callable[[Any], None]
+    ) -> CallTiming:
         with disabled_kernels() as count:
             result = call()
         snapshot(result)
@@ -136,7 +138,7 @@ class DeviceClock:
     def _chill(self) -> None:
         """Leaves nothing of the inputs in the L2, pinned or not."""
         _reset_persisting()
-        plain.zero(self._scratch)
+        torch_guards.zero(self._scratch)
 
     def _by_records(
         self,
@@ -149,12 +151,12 @@ class DeviceClock:
         if request.time == "cold":
             self._chill()
         # CUPTI asks for a new buffer at the first activity after a flush; not inside the call.
-        plain.copy(self._marker[0], self._marker[1])
+        torch_guards.copy(self._marker[0], self._marker[1])
         _synchronize()
         moment = recorder.timestamp()
         result = call()
         returned = recorder.timestamp()
-        plain.copy(self._marker[0], self._marker[1])
+        torch_guards.copy(self._marker[0], self._marker[1])
         snapshot(result)
         _synchronize()
         window = Window(moment, returned, recorder.timestamp(), len(request.snapshots))

@@ -1,4 +1,4 @@
-"""Ghost replay: a call with the candidate's own Triton kernels disabled.
+"""A call with the candidate's own Triton kernels disabled.
 
 If the outputs still verify, something else computed them: a library behind a decoy, or an answer
 kept from an earlier call. Only launches through Triton can be disabled from outside; where none
@@ -14,7 +14,7 @@ from typing import Any
 from ..faults import CandidateError
 
 
-class GhostCount:
+class DisabledLaunches:
     """How many launches were swallowed."""
 
     def __init__(self) -> None:
@@ -22,11 +22,11 @@ class GhostCount:
 
 
 @contextlib.contextmanager
-def disabled_kernels() -> Iterator[GhostCount]:
+def disabled_kernels() -> Iterator[DisabledLaunches]:
     """Swallows every launch of a Triton function while the block runs."""
     from triton.runtime import autotuner, interpreter, jit
 
-    count = GhostCount()
+    count = DisabledLaunches()
 
     def swallow(*_args: Any, **_options: Any) -> None:
         count.launches += 1
@@ -46,7 +46,7 @@ def disabled_kernels() -> Iterator[GhostCount]:
             launcher.run = run
 
 
-def require_launches(count: GhostCount) -> None:
+def require_launches(count: DisabledLaunches) -> None:
     """Refuses to conclude anything from a replay in which nothing was disabled.
 
     Raises:

@@ -39,12 +39,12 @@ _AT_FIRST = {name: _registered(name) for name in _OPERATIONS}
 
 def copy(target: torch.Tensor, value: Any) -> None:
     """Copies a tensor, or fills with a number."""
-    _plainly(_copy if isinstance(value, torch.Tensor) else _fill, target, value)
+    _without_modes(_copy if isinstance(value, torch.Tensor) else _fill, target, value)
 
 
 def zero(target: torch.Tensor) -> None:
     """Fills with zeros."""
-    _plainly(_zero, target)
+    _without_modes(_zero, target)
 
 
 def unhook() -> None:
@@ -81,7 +81,7 @@ def replaced() -> list[str]:
     return [name for name in _OPERATIONS if _registered(name) != _AT_FIRST[name]]
 
 
-def _plainly(operation: Any, *arguments: Any) -> None:
+def _without_modes(operation: Any, *arguments: Any) -> None:
     was_on = _grad_is_on()
     _turn_grad(False)
     try:

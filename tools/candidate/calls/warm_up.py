@@ -1,4 +1,4 @@
-"""Bringing a device up in a process that waits for its candidate.
+"""Warms a device up in a process that waits for its candidate.
 
 A CUDA context, torch's first kernels, CUPTI and Triton's driver cost most of a second, and nothing
 of them depends on the candidate. They are made before any of its code or inputs is there, so that
@@ -15,12 +15,12 @@ from .clock import Clock
 from .cuda_clock import DeviceClock
 
 try:
-    from . import warm_up_kernel as first_kernel
+    from . import warm_up_kernel
 except ImportError:  # without Triton, whose candidates then say so themselves
-    first_kernel = None
+    warm_up_kernel = None
 
 
-def bring_up(device_index: int) -> Clock:
+def warm_up(device_index: int) -> Clock:
     """Makes the context of a CUDA device and all that a measured call needs of it.
 
     Returns:
@@ -31,7 +31,7 @@ def bring_up(device_index: int) -> Clock:
     clock = DeviceClock(torch.device("cuda", device_index))
     clock.rehearse()
     with contextlib.suppress(Exception):
-        assert first_kernel is not None
+        assert warm_up_kernel is not None
         # A Triton that cannot compile here fails again, and with its own words, in the candidate.
-        first_kernel.launch(f"cuda:{device_index}")
+        warm_up_kernel.launch(f"cuda:{device_index}")
     return clock

@@ -1,1 +1,9 @@
-"""Builds a candidate's sources."""
+"""From a candidate's sources to something callable.
+
+builders       one builder per language; builds and loads a candidate
+native         CUDA and C++: compiled, linked, kept by content, loaded
+object_cache   one object file per source, kept and found again
+compile_flags  headers, flags and libraries of each binding
+sources        sources on disk, and what every builder shares
+toolchain      compilers of this machine, and running them
+"""

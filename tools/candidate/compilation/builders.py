@@ -1,7 +1,7 @@
 """From a solution's sources to something callable: one small class per language.
 
 Compiled products are found in the shared cache by a key that covers all that changes behaviour,
-and are handed to the process's keeper for publishing before any candidate code has run.
+and are handed to the process's supervisor for publishing before any candidate code has run.
 
 What this cannot promise: a build compiles, it does not run; whether the kernel works is for calls.
 """

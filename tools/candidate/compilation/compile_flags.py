@@ -1,8 +1,8 @@
 """How to compile against each binding: headers, definitions, libraries, and their versions.
 
 The full `torch/extension.h` costs a compiler 20 s in a C++ file and a minute in a CUDA file. A
-light header of that name serves sources that name no more of torch than it declares, and a thin
-one, which includes nothing of torch, most of them.
+light header of that name serves sources that name no more of torch than it declares, and the torch
+shim, which includes nothing of torch, most of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import torch
 
 from ...messages.candidate import BuildRequest
 from ..faults import CandidateError
-from ..torch_shim import eligibility as thin
+from ..torch_shim import eligibility
+from ..torch_shim.headers import LIGHT_EXTENSION_HEADER
 from .sources import Folders
 
 _TORCH_NAME = re.compile(r"\btorch::(\w+)")
@@ -38,93 +39,6 @@ EXTENSION = "candidate_extension"
 EVERY_CASTER = "KERNEL_HARNESS_EVERY_CASTER"
 OWN_BINDING = "KERNEL_HARNESS_OWN_BINDING"
 """Has the light header leave out pybind11, which costs a compiler more than torch's tensor does."""
-
-LIGHT_EXTENSION_HEADER = """#pragma once
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty_like_ops.h>
-#include <ATen/ops/empty_ops.h>
-#include <ATen/ops/full_ops.h>
-#include <ATen/ops/ones_ops.h>
-#include <ATen/ops/zeros_like_ops.h>
-#include <ATen/ops/zeros_ops.h>
-#include <c10/core/ScalarType.h>
-#include <c10/core/TensorOptions.h>
-#include <c10/util/Exception.h>
-#ifdef KERNEL_HARNESS_OWN_BINDING
-#include <Python.h>
-#include <algorithm>
-#include <array>
-#include <cstring>
-#include <deque>
-#include <functional>
-#include <iterator>
-#include <list>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <set>
-#include <sstream>
-#include <thread>
-#include <typeindex>
-#include <unordered_map>
-#include <unordered_set>
-#include <valarray>
-#include <variant>
-#define KERNEL_HARNESS_WITH_ATEN
-#include "kernel_harness_binding.h"
-#else
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-#ifdef KERNEL_HARNESS_EVERY_CASTER
-#include <torch/csrc/utils/pybind.h>
-#else
-namespace py = pybind11;
-namespace pybind11::detail {
-template <>
-struct __attribute__((visibility("default"))) type_caster<at::Tensor> {
-  PYBIND11_TYPE_CASTER(at::Tensor, const_name("torch.Tensor"));
-  bool load(handle source, bool);
-  static handle cast(const at::Tensor& value, return_value_policy, handle);
-};
-}  // namespace pybind11::detail
-#endif
-#endif
-namespace torch {
-using namespace at;
-#define KH_OPTIONS                                                                   \\
-  c10::optTypeMetaToScalarType(o.dtype_opt()), o.layout_opt(), o.device_opt(),       \\
-      o.pinned_memory_opt()
-using Format = std::optional<MemoryFormat>;
-inline Tensor empty(IntArrayRef size, const TensorOptions& o = {}, Format f = {}) {
-  return _ops::empty_memory_format::call(c10::fromIntArrayRefSlow(size), KH_OPTIONS, f);
-}
-inline Tensor zeros(IntArrayRef size, const TensorOptions& o = {}) {
-  return _ops::zeros::call(c10::fromIntArrayRefSlow(size), KH_OPTIONS);
-}
-inline Tensor ones(IntArrayRef size, const TensorOptions& o = {}) {
-  return _ops::ones::call(c10::fromIntArrayRefSlow(size), KH_OPTIONS);
-}
-inline Tensor full(IntArrayRef size, const Scalar& value, const TensorOptions& o = {}) {
-  return _ops::full::call(c10::fromIntArrayRefSlow(size), value, KH_OPTIONS);
-}
-inline Tensor empty_like(const Tensor& like, const TensorOptions& o = {}, Format f = {}) {
-  return _ops::empty_like::call(like, KH_OPTIONS, f);
-}
-inline Tensor zeros_like(const Tensor& like, const TensorOptions& o = {}, Format f = {}) {
-  return _ops::zeros_like::call(like, KH_OPTIONS, f);
-}
-#undef KH_OPTIONS
-constexpr auto kUInt8 = at::kByte;
-constexpr auto kInt8 = at::kChar;
-constexpr auto kInt16 = at::kShort;
-constexpr auto kInt32 = at::kInt;
-constexpr auto kInt64 = at::kLong;
-constexpr auto kFloat16 = at::kHalf;
-constexpr auto kFloat32 = at::kFloat;
-constexpr auto kFloat64 = at::kDouble;
-}  // namespace torch
-"""
-"""The conversion of Tensor is declared as torch declares it, and lies in torch's own library."""
 
 
 @dataclass(frozen=True)
@@ -147,14 +61,14 @@ class CompileConfig:
 
     @property
     def base(self) -> CompileConfig:
-        """The first recipe, from this one on, that needs no support."""
-        recipe = self
-        while recipe.support is not None and recipe.retry is not None:
-            recipe = recipe.retry
-        return recipe
+        """The first config, from this one on, that needs no support."""
+        config = self
+        while config.support is not None and config.retry is not None:
+            config = config.retry
+        return config
 
 
-def tvm_recipe(tvm_ffi: Any) -> CompileConfig:
+def tvm_config(tvm_ffi: Any) -> CompileConfig:
     """For sources that include tvm-ffi's headers; takes the imported package."""
     information = importlib.import_module("tvm_ffi.libinfo")
     library = Path(information.find_libtvm_ffi())
@@ -168,7 +82,7 @@ def tvm_recipe(tvm_ffi: Any) -> CompileConfig:
     )
 
 
-def torch_recipe(request: BuildRequest, folders: Folders) -> CompileConfig:
+def torch_config(request: BuildRequest, folders: Folders) -> CompileConfig:
     """For sources that include torch\'s headers.
 
     Raises:
@@ -220,24 +134,24 @@ def torch_recipe(request: BuildRequest, folders: Folders) -> CompileConfig:
         retry=full,
         versions=(*full.versions, LIGHT_EXTENSION_HEADER),
     )
-    if every or not thin.serves_binding(request):
+    if every or not eligibility.serves_binding(request):
         return served
-    cuda = (thin.WITH_CUDA,) if "c10_cuda" in names else ()
-    return _thin_recipe(request, replace(served, support_define=cuda), folders)
+    cuda = (eligibility.WITH_CUDA,) if "c10_cuda" in names else ()
+    return _shim_config(request, replace(served, support_define=cuda), folders)
 
 
-def _thin_recipe(request: BuildRequest, light: CompileConfig, folders: Folders) -> CompileConfig:
-    """The quicker recipes before the light one: without pybind11, and without all of torch."""
-    headers, support = thin.lay(folders.builds)
+def _shim_config(request: BuildRequest, light: CompileConfig, folders: Folders) -> CompileConfig:
+    """The quicker configs before the light one: without pybind11, and without all of torch."""
+    headers, support = eligibility.write_files(folders.builds)
     own_binding = replace(
         light,
         include=(*light.include, str(support.parent)),
         define=(*light.define, OWN_BINDING),
         retry=light,
         support=support,
-        versions=(*light.versions, *thin.TEXTS),
+        versions=(*light.versions, *eligibility.TEXTS),
     )
-    if not thin.serves(request):
+    if not eligibility.serves(request):
         return own_binding
     return replace(
         own_binding,

@@ -1,7 +1,7 @@
 """CUDA and C++ solutions: compiled side by side, linked, kept by content, then loaded.
 
 Two bindings, as FlashInfer-Trace names them: `tvm-ffi` and `torch`. How each is compiled against is
-`recipes`; what of an earlier build can be used again is `objects`.
+`configs`; what of an earlier build can be used again is `objects`.
 
 A finished library is published under a key over the sources, the architecture, the flags and all
 versions, before it is loaded; afterwards nothing from this process is published.
@@ -21,18 +21,18 @@ from typing import Any
 from ...messages.candidate import BuildRequest
 from ..faults import CandidateError, compiler_excerpt
 from . import toolchain
-from .compile_flags import EXTENSION, CompileConfig, binding_module, torch_recipe, tvm_recipe
+from .compile_flags import EXTENSION, CompileConfig, binding_module, torch_config, tvm_config
 from .object_cache import (
     DEVICE_FILES,
     compile_command,
     compile_objects,
+    config_for,
     failed_for_headers,
-    recipe_for,
 )
 from .sources import Folders, Product, entry_function, package_name, split_entry_point
 from .toolchain import Toolchain
 
-RECIPE = "3"
+BUILD_VERSION = "3"
 """Changes when flags or steps here change, so that older products are not taken for new ones."""
 
 TVM_FFI_REMEDY = "pip install apache-tvm-ffi"
@@ -49,7 +49,7 @@ class TvmFfiBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and loads by tvm-ffi."""
-        library, cached, log = make_library(request, source_dir, folders, _recipe(request, folders))
+        library, cached, log = make_library(request, source_dir, folders, _config(request, folders))
         tvm_ffi = binding_module("tvm_ffi", TVM_FFI_REMEDY)
         folders.before_code()
         module = _loaded(lambda: tvm_ffi.load_module(str(library)))
@@ -66,7 +66,7 @@ class TorchBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and imports the extension module."""
-        library, cached, log = make_library(request, source_dir, folders, _recipe(request, folders))
+        library, cached, log = make_library(request, source_dir, folders, _config(request, folders))
         folders.before_code()
         module = _loaded(lambda: load_extension(library))
         _, symbol = split_entry_point(request)
@@ -83,7 +83,7 @@ class CompiledOnlyBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Sees that it could be compiled, and gives back a function that says why it cannot run."""
-        _recipe(request, folders)
+        _config(request, folders)
         toolchain.find_toolchain(os.environ).require_nvcc()  # noqa: TID251 - the candidate's own
 
         def run(*arguments: Any) -> None:
@@ -125,10 +125,10 @@ def _binding(request: BuildRequest) -> str | None:
     return "torch" if _TORCH_MARKS.search(text) else None
 
 
-def _recipe(request: BuildRequest, folders: Folders) -> CompileConfig:
+def _config(request: BuildRequest, folders: Folders) -> CompileConfig:
     if _binding(request) == "tvm-ffi":
-        return tvm_recipe(binding_module("tvm_ffi", TVM_FFI_REMEDY))
-    return torch_recipe(request, folders)
+        return tvm_config(binding_module("tvm_ffi", TVM_FFI_REMEDY))
+    return torch_config(request, folders)
 
 
 def compile_device_code(
@@ -151,21 +151,21 @@ def compile_device_code(
         What each compilation printed, with the assembler's resource report. The text that was
         assembled is kept in `steps_of` each file.
     """
-    first = _recipe(request, folders)
-    recipes = [recipe_for(request, source, first) for source, _, _ in wanted]
+    first = _config(request, folders)
+    configs = [config_for(request, source, first) for source, _, _ in wanted]
 
     def command(index: int) -> list[str]:
         source, arch, file = wanted[index]
-        made = compile_command((source, file), arch, source_dir, recipes[index], tools)
+        made = compile_command((source, file), arch, source_dir, configs[index], tools)
         steps_of(file).mkdir(parents=True, exist_ok=True)
         kept = ["--keep", f"--keep-dir={steps_of(file)}"]
         return ["-cubin" if word == "-c" else word for word in made] + kept
 
     results = toolchain.run([command(index) for index in range(len(wanted))])
     again = list(range(len(wanted)))
-    while again := [index for index in again if failed_for_headers(results[index], recipes[index])]:
+    while again := [index for index in again if failed_for_headers(results[index], configs[index])]:
         for index in again:
-            recipes[index] = recipes[index].retry or recipes[index]
+            configs[index] = configs[index].retry or configs[index]
         for index, ran in zip(again, toolchain.run([command(i) for i in again]), strict=True):
             results[index] = ran
     return results
@@ -177,7 +177,7 @@ def steps_of(cubin: Path) -> Path:
 
 
 def make_library(
-    request: BuildRequest, source_dir: Path, folders: Folders, recipe: CompileConfig
+    request: BuildRequest, source_dir: Path, folders: Folders, config: CompileConfig
 ) -> tuple[Path, bool, str]:
     """Finds the library in the cache or makes it.
 
@@ -187,14 +187,14 @@ def make_library(
     tools = toolchain.find_toolchain(os.environ)  # noqa: TID251 - the candidate's own environment
     arch = request.cuda_arch or ""
     key = "native-" + toolchain.digest(
-        RECIPE, request.content_hash, arch, tools.versions, *recipe.versions
+        BUILD_VERSION, request.content_hash, arch, tools.versions, *config.versions
     )
     name = f"{package_name(request)}.so"
     if folders.cache is not None and (folders.cache / key / name).is_file():
         return folders.cache / key / name, True, ""
     product = folders.builds / key
     product.mkdir(parents=True, exist_ok=True)
-    log = _linked(request, source_dir, product / name, folders, recipe, tools)
+    log = _linked(request, source_dir, product / name, folders, config, tools)
     folders.publish(key, product, "now")
     return product / name, False, log
 
@@ -204,13 +204,13 @@ def _linked(
     source_dir: Path,
     library: Path,
     folders: Folders,
-    recipe: CompileConfig,
+    config: CompileConfig,
     tools: Toolchain,
 ) -> str:
     """Makes the library, and gives back what the compilers printed."""
-    objects = compile_objects(request, source_dir, folders, recipe, tools)
+    objects = compile_objects(request, source_dir, folders, config, tools)
     files = [made.file for made in objects]
-    ran = toolchain.run([_link_command(files, library, recipe, tools)])[0]
+    ran = toolchain.run([_link_command(files, library, config, tools)])[0]
     if not ran.ok:
         excerpt = compiler_excerpt(ran.output, source_dir)
         raise CandidateError("compile_error", "The objects did not link", excerpt=excerpt)
@@ -219,10 +219,10 @@ def _linked(
 
 
 def _link_command(
-    objects: Sequence[Path], library: Path, recipe: CompileConfig, tools: Toolchain
+    objects: Sequence[Path], library: Path, config: CompileConfig, tools: Toolchain
 ) -> list[str]:
     command = [tools.require_cxx(), "-shared", "-o", str(library), *map(str, objects)]
-    command += ["-Wl,--as-needed", *recipe.libraries]
+    command += ["-Wl,--as-needed", *config.libraries]
     if tools.cuda_home:
         folders = [Path(tools.cuda_home, "lib64"), Path(tools.cuda_home, "lib")]
         folders = [folder for folder in folders if folder.is_dir()]

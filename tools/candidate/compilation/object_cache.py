@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 
 from ...messages.candidate import BuildRequest
 from ..faults import CandidateError, compiler_excerpt
-from ..torch_shim import eligibility as thin
+from ..torch_shim import eligibility
 from . import toolchain
 from .compile_flags import CompileConfig
 from .sources import Folders
 from .toolchain import Toolchain
 
-OBJECTS = "2"
+OBJECTS_VERSION = "2"
 """Changes when flags here change, so that older objects are not taken for new ones."""
 HOST_FILES = (".cpp", ".cc", ".cxx", ".c++")
 DEVICE_FILES = (".cu",)
@@ -61,12 +61,12 @@ def compile_objects(
     request: BuildRequest,
     source_dir: Path,
     folders: Folders,
-    recipe: CompileConfig,
+    config: CompileConfig,
     tools: Toolchain,
 ) -> list[Made]:
     """Finds or compiles an object for every source, side by side.
 
-    Where the recipe's headers only declare torch, an object with what they declare is added.
+    Where the config's headers only declare torch, an object with what they declare is added.
 
     Raises:
         CandidateError: of kind 'compile_error' when one does not compile, 'entry_point' when there
@@ -75,12 +75,12 @@ def compile_objects(
     sources = [s["path"] for s in request.sources if s["path"].endswith(DEVICE_FILES + HOST_FILES)]
     if not sources:
         raise CandidateError("entry_point", "None of the sources is a .cu or .cpp file")
-    works = _Works(request, source_dir, folders, tools)
+    builder = _ObjectBuilder(request, source_dir, folders, tools)
     made: dict[str, Made] = {}
-    while recipe.support is not None and recipe.retry is not None and _SUPPORT not in made:
-        made |= works.with_support([s for s in sources if s not in made], recipe)
-        recipe = recipe.retry
-    works.without_support(sources, recipe.base, made)
+    while config.support is not None and config.retry is not None and _SUPPORT not in made:
+        made |= builder.with_support([s for s in sources if s not in made], config)
+        config = config.retry
+    builder.without_support(sources, config.base, made)
     failed = [m for m in made.values() if not m.ok]
     if failed:
         names = ", ".join(m.source for m in failed)
@@ -90,32 +90,32 @@ def compile_objects(
     return [made[source] for source in (*sources, *made.keys() - set(sources))]
 
 
-def failed_for_headers(ran: toolchain.Ran | None, recipe: CompileConfig) -> bool:
-    """Whether a compilation may have failed because the recipe's headers declare too little.
+def failed_for_headers(ran: toolchain.Ran | None, config: CompileConfig) -> bool:
+    """Whether a compilation may have failed because the config's headers declare too little.
 
     A header with types of its own lacks so much, the standard headers that torch's include among
     it, that any word of the compiler may be due to it; only the assembler's cannot.
     """
-    if ran is None or ran.ok or recipe.retry is None:
+    if ran is None or ran.ok or config.retry is None:
         return False
-    if recipe.own_types:
+    if config.own_types:
         return _ASSEMBLER_FAILED.search(ran.output) is None
-    if recipe.support is not None and _NEEDS_STANDARD_HEADER.search(ran.output):
+    if config.support is not None and _NEEDS_STANDARD_HEADER.search(ran.output):
         return True
     return _NEEDS_FULL_HEADER.search(ran.output) is not None
 
 
-def recipe_for(request: BuildRequest, source: str, recipe: CompileConfig) -> CompileConfig:
-    """The recipe of one source: headers that need support are for those that may include them."""
-    if recipe.support is None:
-        return recipe
+def config_for(request: BuildRequest, source: str, config: CompileConfig) -> CompileConfig:
+    """The config of one source: headers that need support are for those that may include them."""
+    if config.support is None:
+        return config
     texts = {s["path"]: s["content"] for s in request.sources}
     reach = {source, *_may_include(texts)}
-    return recipe if any(thin.names_torch(texts[path]) for path in reach) else recipe.base
+    return config if any(eligibility.names_torch(texts[path]) for path in reach) else config.base
 
 
 @dataclass(frozen=True)
-class _Works:
+class _ObjectBuilder:
     """Makes the objects of one request."""
 
     request: BuildRequest
@@ -123,17 +123,17 @@ class _Works:
     folders: Folders
     tools: Toolchain
 
-    def with_support(self, sources: Sequence[str], recipe: CompileConfig) -> dict[str, Made]:
-        """Objects of the sources that this recipe serves, and what supports them.
+    def with_support(self, sources: Sequence[str], config: CompileConfig) -> dict[str, Made]:
+        """Objects of the sources that this config serves, and what supports them.
 
-        A type of the thin header is not torch's, so sources that share one must all have it: where
+        A type of the shim is not torch's, so sources that share one must all have it: where
         one does not compile with it, none of them is given back.
         """
-        which = {source: recipe_for(self.request, source, recipe) for source in sources}
-        thinned = [source for source, its in which.items() if its is recipe]
-        if not thinned or self._known_without(thinned, recipe):
+        which = {source: config_for(self.request, source, config) for source in sources}
+        shimmed = [source for source, its in which.items() if its is config]
+        if not shimmed or self._known_without(shimmed, config):
             return {}
-        support = self.folders.builds / support_key(recipe, self.tools)
+        support = self.folders.builds / support_key(config, self.tools)
         if _found(self.folders, support.name, _REFUSED) is not None:
             return {}
         made = {s: Made(s, file) for s in sources if (file := self._found(s, which[s]))}
@@ -142,19 +142,19 @@ class _Works:
         beside: list[list[str]] = []
         if found is None:
             support.mkdir(parents=True, exist_ok=True)
-            beside = [support_command(recipe, support / OBJECT, self.tools)]
+            beside = [support_command(config, support / OBJECT, self.tools)]
         said: list[toolchain.Ran] = []
         made |= self._compiled(jobs, beside, said)
         usable = found is not None or self._publish_support(support, said[0])
-        if not usable or any(failed_for_headers(made[s].ran, recipe) for s in thinned):
-            return {source: its for source, its in made.items() if source not in thinned}
+        if not usable or any(failed_for_headers(made[s].ran, config) for s in shimmed):
+            return {source: its for source, its in made.items() if source not in shimmed}
         return made | {_SUPPORT: Made(_SUPPORT, found or support / OBJECT)}
 
     def without_support(
-        self, sources: Sequence[str], recipe: CompileConfig, made: dict[str, Made]
+        self, sources: Sequence[str], config: CompileConfig, made: dict[str, Made]
     ) -> None:
-        """Adds the other objects; with the slower recipe where the first declares too little."""
-        attempts = [r for r in (recipe, recipe.retry) if r is not None]
+        """Adds the other objects; with the slower config where the first declares too little."""
+        attempts = [r for r in (config, config.retry) if r is not None]
         for source in (source for source in sources if source not in made):
             files = (file for r in attempts if (file := self._found(source, r)) is not None)
             if (file := next(files, None)) is not None:
@@ -164,25 +164,25 @@ class _Works:
             made |= self._compiled([(source, attempt) for source in missing])
             missing = [s for s in sources if failed_for_headers(made[s].ran, attempt)]
 
-    def _known_without(self, sources: Sequence[str], recipe: CompileConfig) -> bool:
-        """Whether all lie compiled under slower recipes, where an earlier attempt left them."""
+    def _known_without(self, sources: Sequence[str], config: CompileConfig) -> bool:
+        """Whether all lie compiled under slower configs, where an earlier attempt left them."""
         slower: list[CompileConfig] = []
-        while (recipe := recipe.retry or recipe) not in slower:
-            slower.append(recipe)
+        while (config := config.retry or config) not in slower:
+            slower.append(config)
         return all(any(self._found(s, r) is not None for r in slower) for s in sources)
 
-    def _found(self, source: str, recipe: CompileConfig) -> Path | None:
-        return _found(self.folders, object_key(self.request, source, recipe, self.tools))
+    def _found(self, source: str, config: CompileConfig) -> Path | None:
+        return _found(self.folders, object_key(self.request, source, config, self.tools))
 
-    def _file(self, source: str, recipe: CompileConfig) -> Path:
-        key = object_key(self.request, source, recipe, self.tools)
+    def _file(self, source: str, config: CompileConfig) -> Path:
+        key = object_key(self.request, source, config, self.tools)
         return self.folders.builds / key / OBJECT
 
-    def _command(self, source: str, recipe: CompileConfig) -> list[str]:
-        file = self._file(source, recipe)
+    def _command(self, source: str, config: CompileConfig) -> list[str]:
+        file = self._file(source, config)
         file.parent.mkdir(parents=True, exist_ok=True)
         arch = self.request.cuda_arch or ""
-        return compile_command((source, file), arch, self.source_dir, recipe, self.tools)
+        return compile_command((source, file), arch, self.source_dir, config, self.tools)
 
     def _compiled(
         self,
@@ -195,8 +195,8 @@ class _Works:
         if said is not None:
             said += results[len(jobs) :]
         made: dict[str, Made] = {}
-        for (source, recipe), ran in zip(jobs, results, strict=False):
-            file = self._file(source, recipe)
+        for (source, config), ran in zip(jobs, results, strict=False):
+            file = self._file(source, config)
             if ran.ok:
                 self.folders.publish(file.parent.name, file.parent, "now")
             else:
@@ -217,30 +217,36 @@ class _Works:
         return ran.ok
 
 
-def support_key(recipe: CompileConfig, tools: Toolchain) -> str:
+def support_key(config: CompileConfig, tools: Toolchain) -> str:
     """The name under which the support is kept: nothing of a candidate is in it."""
-    words = support_command(recipe, Path(), tools)
+    words = support_command(config, Path(), tools)
     parts = [word for word in words if word.startswith(("-D", "-O", "-std", "-f"))]
-    parts += [tools.versions, *recipe.base.versions, *thin.SUPPORT_TEXTS]
-    return "object-" + toolchain.digest(OBJECTS, "support", *parts)
+    parts += [tools.versions, *config.base.versions, *eligibility.SUPPORT_TEXTS]
+    return "object-" + toolchain.digest(OBJECTS_VERSION, "support", *parts)
 
 
-def support_command(recipe: CompileConfig, target: Path, tools: Toolchain) -> list[str]:
+def support_command(config: CompileConfig, target: Path, tools: Toolchain) -> list[str]:
     """Compiles the support; no folder that a candidate's sources lie in is on its path."""
-    assert recipe.support is not None
-    base = recipe.base
-    flags = [f"-std={recipe.standard}", "-O1", "-w", "-fPIC", "-fdiagnostics-color=never"]
+    assert config.support is not None
+    base = config.base
+    flags = [f"-std={config.standard}", "-O1", "-w", "-fPIC", "-fdiagnostics-color=never"]
     flags += [f"-I{folder}" for folder in base.include]
     flags += [f"-D{name}" for name in (*base.define, *base.support_define)]
     flags += [f"-I{tools.cuda_home}/include"] if tools.cuda_home else []
-    return [tools.require_cxx(), *flags, "-c", str(recipe.support), "-o", str(target)]
+    return [tools.require_cxx(), *flags, "-c", str(config.support), "-o", str(target)]
 
 
-def object_key(request: BuildRequest, source: str, recipe: CompileConfig, tools: Toolchain) -> str:
+def object_key(request: BuildRequest, source: str, config: CompileConfig, tools: Toolchain) -> str:
     """The name under which an object is kept: over everything that it depends on."""
     texts = {s["path"]: s["content"] for s in request.sources}
-    parts = [OBJECTS, request.cuda_arch or "", tools.versions, *recipe.versions, recipe.standard]
-    parts += [*recipe.define, *recipe.nvcc]
+    parts = [
+        OBJECTS_VERSION,
+        request.cuda_arch or "",
+        tools.versions,
+        *config.versions,
+        config.standard,
+    ]
+    parts += [*config.define, *config.nvcc]
     for path in sorted({source, *_may_include(texts)}):
         parts += [path, texts[path]]
     return "object-" + toolchain.digest(source, *parts)
@@ -265,7 +271,7 @@ def _found(folders: Folders, key: str, name: str = OBJECT) -> Path | None:
 
 
 def compile_command(
-    job: tuple[str, Path], arch: str, source_dir: Path, recipe: CompileConfig, tools: Toolchain
+    job: tuple[str, Path], arch: str, source_dir: Path, config: CompileConfig, tools: Toolchain
 ) -> list[str]:
     """The command that compiles one source.
 
@@ -273,17 +279,17 @@ def compile_command(
         job: the source's path below `source_dir`, and the object's.
         arch: what device code is built for, as '90a'.
         source_dir: root of the candidate's sources.
-        recipe: headers and flags of the binding.
+        config: headers and flags of the binding.
         tools: compilers.
     """
     source, target = job
-    flags = [f"-std={recipe.standard}", "-O2", f"-I{source_dir}"]
-    flags += [f"-I{folder}" for folder in recipe.include]
-    flags += [f"-D{name}" for name in recipe.define]
+    flags = [f"-std={config.standard}", "-O2", f"-I{source_dir}"]
+    flags += [f"-I{folder}" for folder in config.include]
+    flags += [f"-D{name}" for name in config.define]
     tail = ["-c", str(source_dir / source), "-o", str(target)]
     if source.endswith(DEVICE_FILES):
         code = f"arch=compute_{arch},code=sm_{arch}"
-        device = [f"-gencode={code}", "-Xcompiler=-fPIC", "-lineinfo", "-Xptxas=-v", *recipe.nvcc]
+        device = [f"-gencode={code}", "-Xcompiler=-fPIC", "-lineinfo", "-Xptxas=-v", *config.nvcc]
         return [tools.require_nvcc(), *flags, *device, *tail]
     cuda = [f"-I{tools.cuda_home}/include"] if tools.cuda_home else []
     return [tools.require_cxx(), *flags, *cuda, "-fPIC", "-fdiagnostics-color=never", *tail]

@@ -23,7 +23,7 @@ class Folders:
     private: Path
     cache: Path | None = None
     publish: Callable[[str, Path, str], None] = field(default=lambda key, folder, when: None)
-    """Asks the keeper to keep a folder in the cache, 'now' or 'at_exit'."""
+    """Asks the supervisor to keep a folder in the cache, 'now' or 'at_exit'."""
     before_code: Callable[[], None] = field(default=lambda: None)
     """Must be called before any candidate code is loaded: nothing is published after it."""
 

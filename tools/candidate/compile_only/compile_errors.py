@@ -1,7 +1,7 @@
 """Where a kernel does not compile, as file and line, and what the compiler says of it.
 
 Triton counts lines from a kernel's `def`, and the assembler counts those of text that nobody wrote;
-an agent can mend neither. Both are brought back to lines of the candidate's own files.
+an agent can correct neither. Both are brought back to lines of the candidate's own files.
 
 It knows texts and exceptions only, and believes neither: what it finds is wording. A function that
 is written alike twice is placed at the first; code of a library is named by its text alone.

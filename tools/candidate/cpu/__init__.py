@@ -1,1 +1,5 @@
-"""Stand-ins where there is no GPU."""
+"""Stand-ins where there is no GPU.
+
+fake_device     a fake device for Triton's interpreter and for compiling
+triton_patches  corrects small floating-point types in Triton's interpreter
+"""

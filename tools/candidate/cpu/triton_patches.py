@@ -63,7 +63,7 @@ def encoded(values: np.ndarray, dtype: Any) -> np.ndarray:
     return clipped.to(float8).view(torch.uint8).numpy().reshape(values.shape)
 
 
-def mend_interpreter() -> bool:
+def patch_interpreter() -> bool:
     """Replaces the methods; False where this Triton has none to replace."""
     try:
         interpreter: Any = importlib.import_module("triton.runtime.interpreter")

@@ -1,1 +1,6 @@
-"""The zygote, the supervisor and the server of one evaluation."""
+"""The zygote, the supervisor and the server of one evaluation.
+
+zygote      imports torch once, then forks one candidate process for each trial
+supervisor  starts a candidate, publishes its build, and kills what it leaves
+serve       inside the candidate process: answers the judge's requests
+"""

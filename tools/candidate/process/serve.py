@@ -41,14 +41,14 @@ from ..calls.caller import Caller
 from ..calls.clock import Clock
 from ..calls.cuda_clock import clock_for
 from ..calls.shared_memory import MappedArena, map_arena
-from ..calls.warm_up import bring_up
+from ..calls.warm_up import warm_up
 from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
 from ..compile_only.targets import compile_for_targets
 from ..cpu.fake_device import OnTheCpu, answer_for_cuda, take_first_configuration, use_fake_driver
 from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter
-from .supervisor import Contained
+from .supervisor import Namespaces
 
 Times = TypeVar("Times", bound=CallTimes)
 
@@ -61,7 +61,7 @@ def become_candidate(
     publish: int,
     *,
     interpret: bool,
-    contained: Contained,
+    made: Namespaces,
 ) -> NoReturn:
     """Body of the candidate process, called in a fresh fork; never returns."""
     status = 1
@@ -74,8 +74,8 @@ def become_candidate(
         confinement = candidate_confinement(
             spawn,
             environment,
-            user_namespace=contained.users,
-            own_processes=contained.processes,
+            user_namespace=made.users,
+            own_processes=made.processes,
         )
         steps = enter(confinement)
         _forget_where_we_came_from()
@@ -85,7 +85,7 @@ def become_candidate(
         words = {"granted": steps.granted, "missing": steps.missing}
         os.write(report, json.dumps(words).encode() + b"\n")
         os.close(report)
-        _Room(spawn, control, publish).serve()
+        CandidateServer(spawn, control, publish).serve()
         status = 0
     except WireClosedError:
         status = 0
@@ -98,7 +98,7 @@ def become_candidate(
         os._exit(status)
 
 
-class _Room:
+class CandidateServer:
     """The serve loop: one frame in, one frame out."""
 
     def __init__(self, spawn: Spawn, control: int, publish: int) -> None:
@@ -130,7 +130,7 @@ class _Room:
             return Mapped()
         close_all(fds)
         if isinstance(message, Prepare):
-            self._clock = bring_up(message.device_index) if self._cuda else self._clock
+            self._clock = warm_up(message.device_index) if self._cuda else self._clock
             return Prepared()
         if isinstance(message, BuildRequest):
             with contextlib.nullcontext() if self._cuda else OnTheCpu():
@@ -170,10 +170,10 @@ class _Room:
     def _close_publish(self) -> None:
         if self._publish_fd is None:
             return
-        with socket.socket(fileno=self._publish_fd) as keeper, contextlib.suppress(OSError):
-            keeper.shutdown(socket.SHUT_WR)
+        with socket.socket(fileno=self._publish_fd) as supervisor, contextlib.suppress(OSError):
+            supervisor.shutdown(socket.SHUT_WR)
             # It closes its end when all is copied: code that runs could still change the files.
-            keeper.recv(1)
+            supervisor.recv(1)
         self._publish_fd = None
 
 

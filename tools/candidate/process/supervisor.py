@@ -1,6 +1,6 @@
-"""The process between the zygote and one candidate: starts it, publishes its build, buries it.
+"""The process between the zygote and one candidate: starts it, publishes its build, reaps it.
 
-The keeper keeps the zygote's rights and runs no candidate code. It is the sub-reaper (or, in a
+The supervisor keeps the zygote's rights and runs no candidate code. It is the sub-reaper (or, in a
 process namespace, the first process) of everything the candidate starts, so nothing outlives it.
 It cannot stop what a kernel is doing on the device; it can end the process that owns the context.
 """
@@ -24,14 +24,14 @@ from typing import Any, NoReturn
 from ..sandbox import namespaces, syscalls
 from ..sandbox.process_tree import descendants, kill_all
 
-SWEEP_S = 5.0
+KILL_S = 5.0
 PUBLISH_LINE_BYTES = 4096
 _KEY = re.compile(r"[0-9a-z-]{8,120}\Z")
 
 
 @dataclass(frozen=True)
-class Contained:
-    """Which namespaces the keeper made before it started the candidate."""
+class Namespaces:
+    """Which namespaces the supervisor made before it started the candidate."""
 
     users: bool
     processes: bool
@@ -39,7 +39,7 @@ class Contained:
 
 @dataclass(frozen=True)
 class SupervisorConfig:
-    """What a keeper needs to know of the candidate it starts."""
+    """What a supervisor needs to know of the candidate it starts."""
 
     zygote: int
     report: int
@@ -50,32 +50,32 @@ class SupervisorConfig:
     """Whether to try a process namespace, which CUDA does not start in."""
     own_users: bool
     """Whether to try a user namespace, without which an ordinary user gets no other."""
-    candidate: Callable[[int, int, Contained], NoReturn]
+    candidate: Callable[[int, int, Namespaces], NoReturn]
     """Body of the candidate process; takes the report and the publish descriptor."""
     parental: tuple[int, ...] = ()
     """Descriptors that only the candidate keeps."""
 
 
-def keep(nursery: SupervisorConfig) -> NoReturn:
-    """Body of the keeper process, called in a fresh fork of `nursery.zygote`; never returns."""
+def supervise(config: SupervisorConfig) -> NoReturn:
+    """Body of the supervisor process, called in a fresh fork of `config.zygote`; never returns."""
     status = 1
     try:
-        syscalls.die_with_parent(nursery.zygote)
-        users = nursery.own_users and namespaces.enter_user_namespace()
-        if nursery.own_processes and syscalls.unshare(syscalls.CLONE_NEWPID) == 0:
+        syscalls.die_with_parent(config.zygote)
+        users = config.own_users and namespaces.enter_user_namespace()
+        if config.own_processes and syscalls.unshare(syscalls.CLONE_NEWPID) == 0:
             outer = os.getpid()
             inner = os.fork()
             if inner:
-                _say(nursery.report, keeper=inner)
-                _close((nursery.report, *nursery.parental))
+                _say(config.report, supervisor=inner)
+                _close((config.report, *config.parental))
                 os.waitpid(inner, 0)
                 os._exit(0)
             syscalls.die_with_parent(outer)
-            _keep_one(nursery, Contained(users, processes=True))
+            _supervise_one(config, Namespaces(users, processes=True))
         else:
             syscalls.become_subreaper()
-            _say(nursery.report, keeper=os.getpid())
-            _keep_one(nursery, Contained(users, processes=False))
+            _say(config.report, supervisor=os.getpid())
+            _supervise_one(config, Namespaces(users, processes=False))
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -83,26 +83,24 @@ def keep(nursery: SupervisorConfig) -> NoReturn:
         os._exit(status)
 
 
-def _keep_one(nursery: SupervisorConfig, contained: Contained) -> None:
+def _supervise_one(config: SupervisorConfig, made: Namespaces) -> None:
     publish_read, publish_write = (end.detach() for end in socket.socketpair())
     pid = os.fork()
     if pid == 0:
         os.close(publish_read)
-        nursery.candidate(nursery.report, publish_write, contained)
-    _close((publish_write, *nursery.parental))
-    wanted = _publish_until_code_runs(publish_read, nursery)
+        config.candidate(config.report, publish_write, made)
+    _close((publish_write, *config.parental))
+    wanted = _publish_until_code_runs(publish_read, config)
     status = _wait_for(pid)
-    _sweep(first_process=contained.processes)
-    if nursery.cache is not None:
+    _kill_descendants(first_process=made.processes)
+    if config.cache is not None:
         for key, folder in wanted:
             with contextlib.suppress(OSError):
-                publish(folder, nursery.cache, key)
-    _say(nursery.report, exit=os.waitstatus_to_exitcode(status))
+                publish(folder, config.cache, key)
+    _say(config.report, exit=os.waitstatus_to_exitcode(status))
 
 
-def _publish_until_code_runs(
-    publish_read: int, nursery: SupervisorConfig
-) -> list[tuple[str, Path]]:
+def _publish_until_code_runs(publish_read: int, config: SupervisorConfig) -> list[tuple[str, Path]]:
     """Reads requests until the candidate shuts its end, which it does before loading any code.
 
     It then waits for this end to be closed, so that nothing is copied beside running code.
@@ -115,11 +113,11 @@ def _publish_until_code_runs(
         while line := stream.readline(PUBLISH_LINE_BYTES):
             with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
                 request = json.loads(line)
-                key, folder = str(request["key"]), nursery.private / str(request["folder"])
+                key, folder = str(request["key"]), config.private / str(request["folder"])
                 if not _KEY.match(key) or ".." in Path(str(request["folder"])).parts:
                     continue
-                if request["when"] == "now" and nursery.cache is not None:
-                    publish(folder, nursery.cache, key)
+                if request["when"] == "now" and config.cache is not None:
+                    publish(folder, config.cache, key)
                 elif request["when"] == "at_exit":
                     later.append((key, folder))
     return later
@@ -171,9 +169,9 @@ def _wait_for(pid: int) -> int:
             return status
 
 
-def _sweep(*, first_process: bool) -> None:
+def _kill_descendants(*, first_process: bool) -> None:
     """Kills everything that descends from this process until nothing is left of it."""
-    deadline = time.monotonic() + SWEEP_S
+    deadline = time.monotonic() + KILL_S
     while time.monotonic() < deadline:
         if first_process:
             with contextlib.suppress(ProcessLookupError):

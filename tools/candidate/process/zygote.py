@@ -24,14 +24,14 @@ from typing import Any, NoReturn
 from ...messages.candidate import Reap, Reaped, Spawn, Spawned, to_zygote
 from ...messages.frames import TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
-from ..cpu.triton_patches import mend_interpreter
+from ..cpu.triton_patches import patch_interpreter
 from ..sandbox import syscalls
 from ..sandbox.enter import skipped_steps
 from ..sandbox.process_tree import descendants, kill_all
-from .supervisor import SupervisorConfig, keep
+from .supervisor import SupervisorConfig, supervise
 
 SETTLE_S = 30.0
-BURY_S = 10.0
+REAP_S = 10.0
 WARM_MODULES = (
     "numpy",
     "torch",
@@ -52,10 +52,10 @@ in every forked child.
 
 
 @dataclass
-class _Ward:
+class _Child:
     """One candidate, as the zygote keeps it."""
 
-    keeper: int
+    supervisor: int
     report: int
     unread: bytes = b""
 
@@ -71,7 +71,7 @@ class Zygote:
     def __init__(self, control: socket.socket, *, interpret: bool) -> None:
         self._control = control
         self._interpret = interpret
-        self._wards: dict[int, _Ward] = {}
+        self._children: dict[int, _Child] = {}
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -88,7 +88,7 @@ class Zygote:
             while True:
                 ready = {fd for fd, _ in poll.poll()}
                 if self._wake_read in ready:
-                    self._collect_the_dead()
+                    self._reap_ended()
                 if self._control.fileno() in ready:
                     self._answer()
         except (WireClosedError, WireError):
@@ -112,24 +112,24 @@ class Zygote:
         read, write = os.pipe()
         zygote = os.getpid()
         try:
-            keeper = os.fork()
+            supervisor = os.fork()
         except OSError as error:
             close_all([read, write])
             return Spawned(pid=0, granted=[], missing=[f"spawn: {error}"])
-        if keeper == 0:
-            self._become_keeper(zygote, spawn, fds[0], fds[1], write)
+        if supervisor == 0:
+            self._become_supervisor(zygote, spawn, fds[0], fds[1], write)
         os.close(write)
-        ward = _Ward(keeper, read)
+        child = _Child(supervisor, read)
         # Two processes write these, and on a busy machine the candidate may be the first.
-        said = self._read_until(ward, {"keeper", "granted"}, SETTLE_S)
-        if not {"keeper", "granted"} <= set(said):
-            self._bury(ward)
+        said = self._read_until(child, {"supervisor", "granted"}, SETTLE_S)
+        if not {"supervisor", "granted"} <= set(said):
+            self._discard(child)
             return Spawned(pid=0, granted=[], missing=["spawn: the candidate did not settle"])
         pid = _candidate_pid(said)
-        self._wards[pid] = ward
+        self._children[pid] = child
         return Spawned(pid=pid, granted=said["granted"], missing=said["missing"])
 
-    def _become_keeper(
+    def _become_supervisor(
         self, zygote: int, spawn: Spawn, control: int, log: int, report: int
     ) -> NoReturn:
         signal.set_wakeup_fd(-1)
@@ -138,7 +138,7 @@ class Zygote:
 
         syscalls.close_descriptors_except({control, log, report})
         skipped = skipped_steps(spawn.environment)
-        keep(
+        supervise(
             SupervisorConfig(
                 zygote=zygote,
                 report=report,
@@ -146,57 +146,61 @@ class Zygote:
                 cache=Path(spawn.cache_dir) if spawn.cache_dir else None,
                 own_processes=not spawn.cuda and "pid" not in skipped,
                 own_users=os.geteuid() != 0 and "userns" not in skipped,
-                candidate=lambda report, publish, contained: become_candidate(
+                candidate=lambda report, publish, made: become_candidate(
                     spawn,
                     control,
                     log,
                     report,
                     publish,
                     interpret=self._interpret,
-                    contained=contained,
+                    made=made,
                 ),
                 parental=(control, log),
             )
         )
 
     def _reap(self, request: Reap) -> Reaped:
-        ward = self._wards.pop(request.pid, None)
-        if ward is None:
+        child = self._children.pop(request.pid, None)
+        if child is None:
             return Reaped(pid=request.pid, exit_status=None)
         for kill in (os.killpg, os.kill):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 kill(request.pid, signal.SIGKILL)
-        said = self._read_until(ward, {"exit"}, BURY_S)
-        self._bury(ward)
+        said = self._read_until(child, {"exit"}, REAP_S)
+        self._discard(child)
         return Reaped(pid=request.pid, exit_status=said.get("exit"))
 
-    def _read_until(self, ward: _Ward, words: set[str], seconds: float) -> dict[str, Any]:
-        """Collects what keeper and candidate report until all `words` are said or the pipe ends."""
+    def _read_until(self, child: _Child, words: set[str], seconds: float) -> dict[str, Any]:
+        """Collects reports of supervisor and candidate until they hold all `words` or end."""
         said: dict[str, Any] = {}
         deadline = time.monotonic() + seconds
         while True:
-            while b"\n" in ward.unread:
-                line, _, ward.unread = ward.unread.partition(b"\n")
+            while b"\n" in child.unread:
+                line, _, child.unread = child.unread.partition(b"\n")
                 with contextlib.suppress(ValueError, TypeError):
                     said |= json.loads(line)
             left = deadline - time.monotonic()
-            if words <= set(said) or left <= 0 or not select.select([ward.report], [], [], left)[0]:
+            if (
+                words <= set(said)
+                or left <= 0
+                or not select.select([child.report], [], [], left)[0]
+            ):
                 return said
-            part = os.read(ward.report, 65536)
+            part = os.read(child.report, 65536)
             if not part:
                 return said
-            ward.unread += part
+            child.unread += part
 
-    def _bury(self, ward: _Ward) -> None:
-        """Ends a keeper that has nothing left to say, and whatever came to us from below it."""
-        os.close(ward.report)
-        kill_all([*descendants(ward.keeper), ward.keeper])
-        self._collect_the_dead()
-        keepers = {w.keeper for w in self._wards.values()}
-        kill_all(_orphans(keepers))
-        self._collect_the_dead()
+    def _discard(self, child: _Child) -> None:
+        """Reaps a finished supervisor and any orphaned child of it."""
+        os.close(child.report)
+        kill_all([*descendants(child.supervisor), child.supervisor])
+        self._reap_ended()
+        supervisors = {w.supervisor for w in self._children.values()}
+        kill_all(_orphans(supervisors))
+        self._reap_ended()
 
-    def _collect_the_dead(self) -> None:
+    def _reap_ended(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
         with contextlib.suppress(ChildProcessError):
@@ -204,22 +208,22 @@ class Zygote:
                 pass
 
 
-def _orphans(keepers: set[int]) -> list[int]:
+def _orphans(supervisors: set[int]) -> list[int]:
     mine = Path(f"/proc/self/task/{os.getpid()}/children")
     with contextlib.suppress(OSError):
-        return [pid for pid in map(int, mine.read_text().split()) if pid not in keepers]
+        return [pid for pid in map(int, mine.read_text().split()) if pid not in supervisors]
     return []
 
 
 def _candidate_pid(said: dict[str, Any]) -> int:
-    """The candidate's id as seen from here; its keeper's where none is told, which ends it too."""
-    keeper = int(said["keeper"])
+    """The candidate's id as seen from here, else its supervisor's: ending that ends both."""
+    supervisor = int(said["supervisor"])
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])
-    return keeper
+        return int(Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()[0])
+    return supervisor
 
 
-def warm_up(*, interpret: bool) -> None:
+def import_modules(*, interpret: bool) -> None:
     """Imports what candidates will need, so that a fork has it already."""
     if interpret:
         os.environ["TRITON_INTERPRET"] = "1"  # noqa: TID251 - read by triton as it is imported
@@ -227,7 +231,7 @@ def warm_up(*, interpret: bool) -> None:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     if interpret:
-        mend_interpreter()
+        patch_interpreter()
     with contextlib.suppress(Exception):
         # A hash over Triton's whole installation, a second of work that every fork would repeat.
         importlib.import_module("triton.runtime.cache").triton_key()
@@ -241,8 +245,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     syscalls.die_with_parent()
     syscalls.become_subreaper()
-    warm_up(interpret=options.interpret)
-    from . import serve  # noqa: F401 - loads the rest of the room before any fork
+    import_modules(interpret=options.interpret)
+    from . import serve  # noqa: F401 - loads the rest of the package before any fork
 
     # A full collection in a fork would walk, and so copy, all that was imported here.
     gc.collect()

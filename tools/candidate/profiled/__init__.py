@@ -1,1 +1,5 @@
-"""A candidate under a profiler."""
+"""A candidate under a profiler.
+
+launch  runs a profiler's command under the candidate's account
+run     builds a candidate, warms it up, and calls it once for the profiler
+"""

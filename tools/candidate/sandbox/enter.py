@@ -128,7 +128,7 @@ def candidate_confinement(
 
 
 def tool_confinement(private: Path, command: list[str], *, keep_counters: bool) -> Confinement:
-    """The restrictions under which a profiler still works.
+    """The restrictions under which a profiler still builder.
 
     Args:
         private: folder of the run.

@@ -1,7 +1,7 @@
-"""Which sources the thin header serves, and where it is laid.
+"""Which sources the torch shim serves, and where its files are written.
 
 The sources are read as text, so this can be wrong in both directions: a name in a comment costs the
-thin header, and a name that the header lacks costs one short compile that fails, after which the
+shim, and a name that the shim lacks costs one short compile that fails, after which the
 source is compiled as it would have been without it.
 """
 
@@ -11,13 +11,12 @@ import re
 from pathlib import Path
 
 from ...messages.candidate import BuildRequest
-from .headers import CUDA_HEADERS, FILES, OWN_FILES
-from .implementation import SUPPORT
+from .headers import CUDA_HEADERS, FILES, OWN_FILES, SUPPORT
 
 WITH_CUDA = "KERNEL_HARNESS_TORCH_CUDA"
 """Defined for the support where torch's own library for CUDA is there."""
 TEXTS = (*FILES.values(), SUPPORT)
-"""Everything that a build with the thin header depends on."""
+"""Everything that a build with the shim depends on."""
 SUPPORT_TEXTS = (*OWN_FILES.values(), SUPPORT)
 
 _INCLUDED = re.compile(
@@ -27,7 +26,7 @@ _INCLUDED_BY_MACRO = re.compile(r"^\s*#\s*include\s+[A-Za-z_]", re.MULTILINE)
 _BINDS = re.compile(r"^(?!torch/extension\.h$).*(?:\btorch|\bpybind11)/")
 """Headers that may bring pybind11 themselves."""
 _REOPENED = re.compile(r"(?<!using )\bnamespace\s+(?:torch|at|c10)\b")
-"""A type of torch that a source declares for itself is not the thin header's."""
+"""A type of torch that a source declares for itself is not the shim's."""
 _NAME = re.compile(r"\b(?:torch|at|c10)::(\w+)(?:::(\w+))?")
 _PYTHON_NAME = re.compile(r"\b(?:py|pybind11)::(\w+)")
 _MACRO = re.compile(r"\b(?:TORCH|AT|C10|PYBIND11|CAFFE2|THP)_\w+")
@@ -44,11 +43,11 @@ _MACROS = frozenset(
     "C10_CUDA_KERNEL_LAUNCH_CHECK".split()
 )
 _OURS = re.compile(r"kernel_harness_|\bKH_")
-"""What the thin header calls its own; a source that says it is none of the thin header's."""
+"""What the shim calls its own; a source that says it is none of the shim's."""
 
 
 def serves_binding(request: BuildRequest) -> bool:
-    """Whether the sources name no more of pybind11 than `python_binding` has."""
+    """Whether the sources name no more of pybind11 than the shim has."""
     text = _text(request)
     if _OURS.search(text) or _INCLUDED_BY_MACRO.search(text):
         return False
@@ -59,7 +58,7 @@ def serves_binding(request: BuildRequest) -> bool:
 
 
 def serves(request: BuildRequest) -> bool:
-    """Whether they also include and name nothing of torch that the thin header leaves out."""
+    """Whether they also include and name nothing of torch that the shim leaves out."""
     text = _text(request)
     if _REOPENED.search(text) or not serves_binding(request):
         return False
@@ -76,17 +75,17 @@ def _text(request: BuildRequest) -> str:
 
 
 def names_torch(text: str) -> bool:
-    """Whether a source includes a header that may be thin."""
+    """Whether a source includes a header that the shim may stand for."""
     return _INCLUDED.search(text) is not None
 
 
-def lay(builds: Path) -> tuple[Path, Path]:
+def write_files(builds: Path) -> tuple[Path, Path]:
     """Writes the headers and their support under a private folder.
 
     Returns:
         The headers' folder, for the include path, and the support's source, which lies outside it.
     """
-    headers, beside = builds / "thin", builds / "thin_support"
+    headers, beside = builds / "shim", builds / "shim_support"
     files = {headers / name: text for name, text in FILES.items()}
     files |= {beside / name: text for name, text in OWN_FILES.items()}
     support = beside / "support.cpp"

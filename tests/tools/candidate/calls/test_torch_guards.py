@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kernel_harness.tools.candidate.calls import torch_guards as plain
+from kernel_harness.tools.candidate.calls import torch_guards
 
 
 @pytest.fixture(autouse=True)
@@ -24,24 +24,24 @@ def as_before():
 def test_profiling_and_tracing_end(leave):
     seen: list[str] = []
     leave(lambda frame, event, argument: seen.append(event))
-    plain.unhook()
+    torch_guards.unhook()
     seen.clear()
     [len(word) for word in ("some", "calls")]
     assert seen == []
 
 
 def test_garbage_waits_until_the_call_is_over():
-    plain.unhook()
-    assert not plain.collects()
-    plain.rehook(True)
-    assert plain.collects()
+    torch_guards.unhook()
+    assert not torch_guards.collects()
+    torch_guards.rehook(True)
+    assert torch_guards.collects()
 
 
 def test_a_candidate_that_collects_no_garbage_goes_on_collecting_none():
     gc.disable()
-    plain.unhook()
-    plain.rehook(False)
-    assert not plain.collects()
+    torch_guards.unhook()
+    torch_guards.rehook(False)
+    assert not torch_guards.collects()
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="Python has it since 3.12")
@@ -55,7 +55,7 @@ def test_monitoring_ends(given_back):
     monitoring.set_events(3, start)
     if given_back:
         monitoring.free_tool_id(3)
-    plain.unhook()
+    torch_guards.unhook()
     seen.clear()
     (lambda: None)()
     assert seen == []

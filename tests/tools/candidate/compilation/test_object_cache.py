@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.candidate.compilation import object_cache as objects
-from kernel_harness.tools.candidate.compilation.compile_flags import CompileConfig, torch_recipe
+from kernel_harness.tools.candidate.compilation.compile_flags import CompileConfig, torch_config
 from kernel_harness.tools.candidate.compilation.sources import Folders, write_sources
 from kernel_harness.tools.candidate.compilation.toolchain import Toolchain
 from kernel_harness.tools.candidate.faults import CandidateError
@@ -19,15 +19,15 @@ COMPILER = r"""#!/bin/sh
 echo "$@" >> {notes}
 for word; do
   case "$previous" in -c) source=$word ;; -o) target=$word ;; esac
-  case "$word" in */build/thin) thin=1 ;; -DKERNEL_HARNESS_OWN_BINDING) own=1 ;; esac
+  case "$word" in */build/shim) shim=1 ;; -DKERNEL_HARNESS_OWN_BINDING) own=1 ;; esac
   previous=$word
 done
 fails() {{ echo "$source:1:1: error: $1"; exit 1; }}
 case "$source" in */support.cpp) {support} ;; esac
 grep -q NONSENSE "$source" && fails 'NONSENSE does not name a type'
 grep -q ASSEMBLER "$source" && {{ echo "ptxas k.ptx, line 1; error   : Bad"; exit 1; }}
-[ -n "$thin" ] && grep -q SUM "$source" && fails 'has no member named sum'
-[ -n "$thin$own" ] && grep -q DICT "$source" && fails 'no match for kernel_harness_torch::load'
+[ -n "$shim" ] && grep -q SUM "$source" && fails 'has no member named sum'
+[ -n "$shim$own" ] && grep -q DICT "$source" && fails 'no match for kernel_harness_torch::load'
 echo object > "$target"
 """
 
@@ -64,12 +64,12 @@ class Bench:
             publish(folder, self.cache, key)
 
         folders = Folders(self.root / str(self.count), self.cache, keep)
-        self.recipe: CompileConfig = torch_recipe(request, folders)
+        self.config: CompileConfig = torch_config(request, folders)
         self.source_dir = write_sources(request, folders)
         self.notes.write_text("")
         try:
             made = objects.compile_objects(
-                request, self.source_dir, folders, self.recipe, self.tools
+                request, self.source_dir, folders, self.config, self.tools
             )
         finally:
             self.lines = self.notes.read_text().splitlines()
@@ -78,8 +78,8 @@ class Bench:
 
     def _said(self, line: str) -> str:
         words = line.split()
-        kinds = {Path(w).name for w in words if w.startswith("-I")} & {"thin", "light"}
-        header = "thin" if "thin" in kinds else "light" if "light" in kinds else "full"
+        kinds = {Path(w).name for w in words if w.startswith("-I")} & {"shim", "light"}
+        header = "shim" if "shim" in kinds else "light" if "light" in kinds else "full"
         header = "own" if "-DKERNEL_HARNESS_OWN_BINDING" in words else header
         return f"{Path(words[words.index('-c') + 1]).stem} {header}"
 
@@ -87,10 +87,10 @@ class Bench:
 def test_sources_share_one_support_which_later_candidates_find(tmp_path):
     bench = Bench(tmp_path)
     made, ran = bench.build(kernel=TORCH, binding=TORCH + "int x;")
-    assert ran == ["binding thin", "kernel thin", "support light"]
+    assert ran == ["binding shim", "kernel shim", "support light"]
     assert [m.source for m in made] == ["kernel.cu", "binding.cpp", "(torch)"]
     made, ran = bench.build(kernel=TORCH + "int other;")
-    assert ran == ["kernel thin"] and len(made) == 2 and made[1].ran is None
+    assert ran == ["kernel shim"] and len(made) == 2 and made[1].ran is None
     assert all(m.file.is_file() for m in made)
 
 
@@ -100,28 +100,28 @@ def test_nothing_of_a_candidate_is_on_the_path_of_the_support(tmp_path):
     made, _ = bench.build(kernel=TORCH, Tensor='#error "ATen/core/Tensor.h of my own"')
     (line,) = (line for line in bench.lines if "support.cpp" in line)
     assert str(bench.source_dir.parent) not in line
-    first = objects.support_key(bench.recipe, bench.tools)
+    first = objects.support_key(bench.config, bench.tools)
     bench.build(kernel=TORCH + "int another;")
-    assert objects.support_key(bench.recipe, bench.tools) == first
+    assert objects.support_key(bench.config, bench.tools) == first
     assert first == made[-1].file.parent.name
     newer = Toolchain(bench.tools.nvcc, "", bench.tools.cxx, "2")
-    assert objects.support_key(bench.recipe, newer) != first
+    assert objects.support_key(bench.config, newer) != first
 
 
 def test_sources_without_torch_keep_their_objects_when_the_header_changes(tmp_path):
     bench = Bench(tmp_path)
     _, ran = bench.build(kernel="int k;", binding=TORCH)
-    assert ran == ["binding thin", "kernel light", "support light"]
+    assert ran == ["binding shim", "kernel light", "support light"]
     made, ran = bench.build(kernel="int changed;", binding=TORCH)
     assert ran == ["kernel light"] and len(made) == 3
 
 
-def test_a_source_that_the_thin_header_fails_gets_torch_s_tensor_and_so_do_all(tmp_path):
+def test_a_source_that_the_shim_fails_gets_torch_s_tensor_and_so_do_all(tmp_path):
     """A tensor of the one header is another type than a tensor of the other."""
     bench = Bench(tmp_path)
     made, ran = bench.build(kernel=TORCH + "SUM", binding=TORCH, plain="int p;")
     assert ran == [
-        *("binding own", "binding thin", "kernel own", "kernel thin"),
+        *("binding own", "binding shim", "kernel own", "kernel shim"),
         *("plain light", "support light"),
     ]
     assert [m.source for m in made] == ["kernel.cu", "binding.cpp", "plain.cpp", "(torch)"]
@@ -132,7 +132,7 @@ def test_a_source_that_the_thin_header_fails_gets_torch_s_tensor_and_so_do_all(t
 def test_a_source_that_neither_serves_is_compiled_with_the_headers_that_it_had_before(tmp_path):
     bench = Bench(tmp_path)
     made, ran = bench.build(kernel=TORCH + "DICT")
-    assert ran == ["kernel light", "kernel own", "kernel thin", "support light"]
+    assert ran == ["kernel light", "kernel own", "kernel shim", "support light"]
     assert [m.source for m in made] == ["kernel.cu"]
     _, ran = bench.build(kernel=TORCH + "DICT", plain="int p;")
     assert ran == ["plain light"]
@@ -146,7 +146,7 @@ def test_a_source_that_no_header_helps_fails_with_the_compiler_s_words(tmp_path)
     assert "NONSENSE" in failed.value.fault.excerpt
     assert [line for line in bench.ran if line.startswith("kernel")] == [
         "kernel own",
-        "kernel thin",
+        "kernel shim",
     ]
 
 
@@ -154,14 +154,14 @@ def test_the_assembler_s_word_is_final(tmp_path):
     bench = Bench(tmp_path)
     with pytest.raises(CandidateError):
         bench.build(kernel=TORCH + "ASSEMBLER")
-    assert bench.ran == ["kernel thin", "support light"]
+    assert bench.ran == ["kernel shim", "support light"]
 
 
 @pytest.mark.parametrize(
     ("support", "again"),
     [
         ("fails 'no such type'", ["kernel light"]),
-        ("echo 'cc1plus: out of memory'; exit 1", ["kernel light", "kernel thin", "support light"]),
+        ("echo 'cc1plus: out of memory'; exit 1", ["kernel light", "kernel shim", "support light"]),
     ],
 )
 def test_a_torch_that_the_support_does_not_know_is_remembered_and_an_accident_is_not(
@@ -169,7 +169,7 @@ def test_a_torch_that_the_support_does_not_know_is_remembered_and_an_accident_is
 ):
     bench = Bench(tmp_path, support)
     made, ran = bench.build(kernel=TORCH)
-    assert ran == ["kernel light", "kernel thin", "support light"]
+    assert ran == ["kernel light", "kernel shim", "support light"]
     assert [m.source for m in made] == ["kernel.cu"]
     _, ran = bench.build(kernel=TORCH + "int changed;")
     assert ran == again

@@ -15,9 +15,9 @@ import torch
 import triton
 import triton.language as tl
 
-from kernel_harness.tools.candidate.cpu.triton_patches import mend_interpreter
+from kernel_harness.tools.candidate.cpu.triton_patches import patch_interpreter
 
-assert mend_interpreter()
+assert patch_interpreter()
 
 N: tl.constexpr = tl.constexpr(16)
 FLOATS = [torch.float32, torch.float16, torch.bfloat16]

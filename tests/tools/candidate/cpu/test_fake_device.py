@@ -39,7 +39,7 @@ def test_an_autotuned_kernel_is_interpreted_with_its_first_configuration(candida
 
 
 @pytest.mark.process
-def test_the_ghost_replay_swallows_what_would_be_interpreted(candidate):
+def test_a_run_with_disabled_kernels_swallows_what_would_be_interpreted(candidate):
     assert candidate.build({"kernel.py": AUTOTUNED}, language="triton").fault is None
     poison = torch.full((100,), torch.nan)
     called, (snapshot,) = candidate.call([torch.ones(100)], [poison], disable_own_kernels=True)

@@ -1,4 +1,4 @@
-"""The interpreter computes in small types as hardware does, once mended."""
+"""The interpreter computes in small types as hardware does, once patched."""
 
 import json
 import subprocess

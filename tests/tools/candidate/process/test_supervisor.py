@@ -1,4 +1,4 @@
-"""What the keeper copies into the cache, and how it finds what to bury."""
+"""What the supervisor copies into the cache, and how it finds what to kill."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from kernel_harness.tools.candidate.process import supervisor as keeper
+from kernel_harness.tools.candidate.process import supervisor
 from kernel_harness.tools.candidate.process.supervisor import SupervisorConfig, publish
 from kernel_harness.tools.candidate.sandbox.process_tree import descendants
 
@@ -64,11 +64,11 @@ def test_code_waits_until_its_build_has_been_copied(tmp_path, monkeypatch):
         time.sleep(0.2)
         return publish(*arguments)
 
-    monkeypatch.setattr(keeper, "publish", slow_publish)
+    monkeypatch.setattr(supervisor, "publish", slow_publish)
     ours, theirs = socket.socketpair()
-    nursery = SupervisorConfig(0, -1, tmp_path, cache, False, False, lambda *words: sys.exit())
+    config = SupervisorConfig(0, -1, tmp_path, cache, False, False, lambda *words: sys.exit())
     reading = threading.Thread(
-        target=keeper._publish_until_code_runs, args=(ours.detach(), nursery)
+        target=supervisor._publish_until_code_runs, args=(ours.detach(), config)
     )
     reading.start()
     line = {"key": "native-12345678", "folder": "product", "when": "now"}

@@ -8,25 +8,25 @@ import socket
 import threading
 import time
 
-from kernel_harness.tools.candidate.process.zygote import Zygote, _Ward
+from kernel_harness.tools.candidate.process.zygote import Zygote, _Child
 
 
-def test_a_candidate_that_reports_before_its_keeper_does_is_waited_for():
+def test_a_candidate_that_reports_before_its_supervisor_does_is_waited_for():
     ours, theirs = socket.socketpair()
     read, write = os.pipe()
 
     def report():
         os.write(write, json.dumps({"granted": [], "missing": []}).encode() + b"\n")
         time.sleep(0.05)
-        os.write(write, json.dumps({"keeper": 7}).encode() + b"\n")
+        os.write(write, json.dumps({"supervisor": 7}).encode() + b"\n")
 
     speaking = threading.Thread(target=report)
     speaking.start()
     said = Zygote(ours, interpret=False)._read_until(
-        _Ward(keeper=7, report=read), {"keeper", "granted"}, 30.0
+        _Child(supervisor=7, report=read), {"supervisor", "granted"}, 30.0
     )
     speaking.join()
-    assert said == {"granted": [], "missing": [], "keeper": 7}
+    assert said == {"granted": [], "missing": [], "supervisor": 7}
     for end in (ours, theirs):
         end.close()
     for descriptor in (read, write):
@@ -36,10 +36,10 @@ def test_a_candidate_that_reports_before_its_keeper_does_is_waited_for():
 def test_a_report_that_ends_early_is_told_as_far_as_it_came():
     ours, theirs = socket.socketpair()
     read, write = os.pipe()
-    os.write(write, b'{"keeper": 7}\nno report\n')
+    os.write(write, b'{"supervisor": 7}\nno report\n')
     os.close(write)
     zygote = Zygote(ours, interpret=False)
-    assert zygote._read_until(_Ward(7, read), {"keeper", "granted"}, 30.0) == {"keeper": 7}
+    assert zygote._read_until(_Child(7, read), {"supervisor", "granted"}, 30.0) == {"supervisor": 7}
     os.close(read)
     for end in (ours, theirs):
         end.close()

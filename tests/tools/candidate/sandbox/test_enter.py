@@ -228,7 +228,7 @@ def test_a_daemon_that_left_its_group_is_killed_with_the_candidate(beside_cuda):
         os.kill(seen["pid"], 0)
 
 
-def test_processes_are_bounded_and_a_burst_of_them_is_buried(interpreting):
+def test_processes_are_bounded_and_a_burst_of_them_is_reaped(interpreting):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         end = interpreting.spawn(Path(folder), max_processes=24)

@@ -1,4 +1,4 @@
-"""The thin header: whom it serves, and that it behaves as torch and pybind11 do."""
+"""The torch shim: whom it serves, and that it behaves as torch and pybind11 do."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from kernel_harness.tools.candidate.compilation import toolchain
 from kernel_harness.tools.candidate.compilation.compile_flags import (
     EXTENSION,
     CompileConfig,
-    torch_recipe,
+    torch_config,
 )
 from kernel_harness.tools.candidate.compilation.native import load_extension
 from kernel_harness.tools.candidate.compilation.sources import Folders
-from kernel_harness.tools.candidate.torch_shim import eligibility as thin
+from kernel_harness.tools.candidate.torch_shim import eligibility
 from kernel_harness.tools.messages.candidate import BuildRequest
 
 TOOLS = toolchain.find_toolchain(os.environ)  # noqa: TID251 - compilers of this machine
@@ -108,7 +108,7 @@ def laid(folder: Path, source: str, name: str) -> CompileConfig:
     sources = folder / "src"
     sources.mkdir()
     (sources / name).write_text(source)
-    return torch_recipe(request_of({name: source}), Folders(folder))
+    return torch_config(request_of({name: source}), Folders(folder))
 
 
 def answers(module: ModuleType) -> list[str]:
@@ -126,12 +126,12 @@ def answers(module: ModuleType) -> list[str]:
 @pytest.mark.process
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_function_behaves_as_if_torch_s_own_header_had_been_included(tmp_path):
-    recipe = laid(tmp_path, BINDING, "main.cpp")
-    assert recipe.retry is not None and recipe.support is not None
+    config = laid(tmp_path, BINDING, "main.cpp")
+    assert config.retry is not None and config.support is not None
     support = tmp_path / "support.o"
-    commands = [objects.support_command(recipe, support, TOOLS)]
-    files = [tmp_path / f"{kind}.o" for kind in ("thin", "own", "light")]
-    for file, its in zip(files, (recipe, recipe.retry, recipe.base), strict=True):
+    commands = [objects.support_command(config, support, TOOLS)]
+    files = [tmp_path / f"{kind}.o" for kind in ("shim", "own", "light")]
+    for file, its in zip(files, (config, config.retry, config.base), strict=True):
         job = ("main.cpp", file)
         commands.append(objects.compile_command(job, "", tmp_path / "src", its, TOOLS))
     fast = [[word for word in command if word not in ("-O1", "-O2")] for command in commands]
@@ -140,7 +140,7 @@ def test_a_function_behaves_as_if_torch_s_own_header_had_been_included(tmp_path)
     for file, more in zip(files, ([support], [support], []), strict=True):
         library = tmp_path / file.stem / f"{EXTENSION}.so"
         library.parent.mkdir()
-        command = [TOOLS.cxx, "-shared", "-o", library, file, *more, *recipe.libraries]
+        command = [TOOLS.cxx, "-shared", "-o", library, file, *more, *config.libraries]
         (ran,) = toolchain.run([[str(word) for word in command]])
         assert ran.ok, ran.output
         modules.append(load_extension(library))
@@ -174,8 +174,8 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }
 @pytest.mark.process
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
 def test_a_cuda_file_with_its_binding_is_compiled_without_any_header_of_torch(tmp_path):
-    recipe = laid(tmp_path, ONE_FILE, "main.cu")
-    alone = dataclasses.replace(recipe, include=recipe.include[:1])
+    config = laid(tmp_path, ONE_FILE, "main.cu")
+    alone = dataclasses.replace(config, include=config.include[:1])
     job = ("main.cu", tmp_path / "main.o")
     (ran,) = toolchain.run(
         [objects.compile_command(job, "90a", tmp_path / "src", alone, TOOLS)], cwd=tmp_path
@@ -207,23 +207,23 @@ INCLUDE = "#include <torch/extension.h>\n"
     ],
 )
 def test_a_source_is_served_when_it_names_no_more_than_is_declared(source, served):
-    assert thin.serves(request_of({"main.cu": INCLUDE + source})) is served
+    assert eligibility.serves(request_of({"main.cu": INCLUDE + source})) is served
 
 
 def test_the_quicker_headers_come_before_those_that_a_source_had_before(tmp_path):
-    def recipe(source: str) -> CompileConfig:
-        return torch_recipe(request_of({"main.cu": INCLUDE + source}), Folders(tmp_path))
+    def config(source: str) -> CompileConfig:
+        return torch_config(request_of({"main.cu": INCLUDE + source}), Folders(tmp_path))
 
-    thinnest, own, light = recipe(""), recipe("torch::abs;"), recipe("py::dict d;")
+    thinnest, own, light = config(""), config("torch::abs;"), config("py::dict d;")
     assert thinnest.own_types and thinnest.support is not None
     assert own.support is None and light.support is None
-    own = recipe("#include <ATen/ATen.h>")
+    own = config("#include <ATen/ATen.h>")
     assert own.support == thinnest.support and not own.own_types
     assert thinnest.retry == own and own.retry == light == thinnest.base
 
 
 def test_the_support_is_compiled_against_torch_s_own_headers(tmp_path):
-    headers, support = thin.lay(tmp_path)
+    headers, support = eligibility.write_files(tmp_path)
     beside = {path.name for path in support.parent.iterdir()}
     assert (headers / "torch" / "extension.h").is_file()
     quoted = set(re.findall(r'#include "([^"]+)"', support.read_text()))

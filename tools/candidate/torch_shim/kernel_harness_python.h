@@ -1,13 +1,7 @@
-"""The part of the thin header that gives functions to Python, in place of pybind11's.
-
-It tells torch's own pybind11 which types a function takes and returns, and one caller for each
-function; converting, overloads, names, defaults, signatures and errors are pybind11's, in
-`implementation`. A type that it does not know does not compile.
-"""
-
-from __future__ import annotations
-
-PYTHON = r"""#pragma once
+// Gives functions to Python, in place of pybind11's templates: tells torch's own pybind11 which types a
+// function takes and returns, and one caller for each. Converting, overloads, names, defaults,
+// signatures and errors are pybind11's, in support.cpp. A type that is unknown here does not compile.
+#pragma once
 #pragma GCC system_header
 #include "kernel_harness_types.h"
 namespace kernel_harness_torch::python {
@@ -151,28 +145,3 @@ class module_ {
 };
 Object* make_module(const char* name, void (*fill)(module_&));
 }  // namespace kernel_harness_torch::python
-"""
-"""Functions given to Python: what they take and return is told to torch's own pybind11."""
-
-BINDING = r"""#pragma once
-#pragma GCC system_header
-#include "kernel_harness_python.h"
-namespace pybind11 {
-using kernel_harness_torch::python::arg;
-using kernel_harness_torch::python::module_;
-}
-namespace py = pybind11;
-#define KH_PASTE(a, b) a##b
-#define KH_NAMED(a, b) KH_PASTE(a, b)
-#define KH_TEXT(a) #a
-#define KH_NAME(a) KH_TEXT(a)
-#define PYBIND11_MODULE(name, variable)                                                   \
-  static void KH_NAMED(kernel_harness_fill_, name)(::pybind11::module_&);                 \
-  extern "C" __attribute__((visibility("default"), used)) ::_object* KH_NAMED(            \
-      PyInit_, name)() {                                                                  \
-    return ::kernel_harness_torch::python::make_module(                                   \
-        KH_NAME(name), &KH_NAMED(kernel_harness_fill_, name));                            \
-  }                                                                                       \
-  static void KH_NAMED(kernel_harness_fill_, name)(::pybind11::module_ & variable)
-"""
-"""What a source names of pybind11."""

@@ -1,14 +1,7 @@
-"""What the thin header's functions do, in C++ against torch's own headers.
-
-It is compiled once for a torch and a compiler, without a candidate's sources anywhere on its path,
-and linked into every library whose sources were compiled with the thin header. That its types are
-torch's types is asserted where it is compiled; where it does not compile, the thin header is not
-used.
-"""
-
-from __future__ import annotations
-
-SUPPORT = r"""#include <torch/extension.h>
+// What the shim's functions do, against torch's own headers. Compiled once for a torch and a compiler,
+// with no candidate's source on its path, and linked into every library that uses the shim. That the
+// shim's types are torch's is asserted here; where this does not compile, the shim is not used.
+#include <torch/extension.h>
 #define KERNEL_HARNESS_WITH_ATEN
 #include "kernel_harness_python.h"
 #ifdef KERNEL_HARNESS_TORCH_CUDA
@@ -36,27 +29,27 @@ static at::Tensor& real(Tensor* tensor) { return *reinterpret_cast<at::Tensor*>(
 static const at::Tensor& real(const Tensor* tensor) {
   return *reinterpret_cast<const at::Tensor*>(tensor);
 }
-static Tensor thin(const at::Tensor& tensor) {
+static Tensor shim(const at::Tensor& tensor) {
   return reinterpret_cast<const Tensor&>(tensor);
 }
 static const c10::TensorOptions& real(const TensorOptions& options) {
   return reinterpret_cast<const c10::TensorOptions&>(options);
 }
-static TensorOptions thin(const c10::TensorOptions& options) {
+static TensorOptions shim(const c10::TensorOptions& options) {
   TensorOptions made;
   new (&made) c10::TensorOptions(options);
   return made;
 }
 static at::ScalarType real(ScalarType type) { return static_cast<at::ScalarType>(type); }
-static ScalarType thin(at::ScalarType type) { return static_cast<ScalarType>(type); }
+static ScalarType shim(at::ScalarType type) { return static_cast<ScalarType>(type); }
 static c10::Device real(const Device& device) {
   return c10::Device(static_cast<c10::DeviceType>(device.type()), device.index());
 }
-static Device thin(c10::Device device) {
+static Device shim(c10::Device device) {
   return Device(static_cast<DeviceType>(device.type()), device.index());
 }
 static at::IntArrayRef real(IntArrayRef list) { return {list.data(), list.size()}; }
-static IntArrayRef thin(at::IntArrayRef list) { return {list.data(), list.size()}; }
+static IntArrayRef shim(at::IntArrayRef list) { return {list.data(), list.size()}; }
 static at::Scalar real(const Scalar& value) {
   if (value.kind == Scalar::Kind::truth) return at::Scalar(value.whole != 0);
   return value.kind == Scalar::Kind::real ? at::Scalar(value.real) : at::Scalar(value.whole);
@@ -67,10 +60,10 @@ TensorOptions::TensorOptions() { new (storage_) c10::TensorOptions(); }
 TensorOptions::TensorOptions(ScalarType type) { new (storage_) c10::TensorOptions(real(type)); }
 TensorOptions::TensorOptions(Device device) { new (storage_) c10::TensorOptions(real(device)); }
 TensorOptions TensorOptions::dtype(ScalarType type) const {
-  return thin(real(*this).dtype(real(type)));
+  return shim(real(*this).dtype(real(type)));
 }
 TensorOptions TensorOptions::device(Device device) const {
-  return thin(real(*this).device(real(device)));
+  return shim(real(*this).device(real(device)));
 }
 
 Tensor::Tensor() { new (storage_) at::Tensor(); }
@@ -90,15 +83,15 @@ int64_t Tensor::dim() const { return real(this).dim(); }
 int64_t Tensor::numel() const { return real(this).numel(); }
 int64_t Tensor::size(int64_t at) const { return real(this).size(at); }
 int64_t Tensor::stride(int64_t at) const { return real(this).stride(at); }
-IntArrayRef Tensor::sizes() const { return thin(real(this).sizes()); }
-IntArrayRef Tensor::strides() const { return thin(real(this).strides()); }
+IntArrayRef Tensor::sizes() const { return shim(real(this).sizes()); }
+IntArrayRef Tensor::strides() const { return shim(real(this).strides()); }
 bool Tensor::is_contiguous() const { return real(this).is_contiguous(); }
 bool Tensor::is_cuda() const { return real(this).is_cuda(); }
 bool Tensor::is_cpu() const { return real(this).is_cpu(); }
-ScalarType Tensor::scalar_type() const { return thin(real(this).scalar_type()); }
-Device Tensor::device() const { return thin(real(this).device()); }
+ScalarType Tensor::scalar_type() const { return shim(real(this).scalar_type()); }
+Device Tensor::device() const { return shim(real(this).device()); }
 DeviceIndex Tensor::get_device() const { return real(this).get_device(); }
-TensorOptions Tensor::options() const { return thin(real(this).options()); }
+TensorOptions Tensor::options() const { return shim(real(this).options()); }
 size_t Tensor::element_size() const { return real(this).itemsize(); }
 size_t Tensor::nbytes() const { return real(this).nbytes(); }
 void* Tensor::data_ptr() const { return real(this).data_ptr(); }
@@ -126,14 +119,14 @@ KH_ELEMENT(Half) KH_ELEMENT(BFloat16) KH_ELEMENT(Float8_e5m2) KH_ELEMENT(Float8_
     return reinterpret_cast<const T*>(real(this).const_data_ptr<Element<T>::type>());         \
   }
 KH_ELEMENTS(KH_DATA)
-Tensor Tensor::contiguous() const { return thin(real(this).contiguous()); }
-Tensor Tensor::clone() const { return thin(real(this).clone()); }
-Tensor Tensor::view(IntArrayRef shape) const { return thin(real(this).view(real(shape))); }
-Tensor Tensor::reshape(IntArrayRef shape) const { return thin(real(this).reshape(real(shape))); }
-Tensor Tensor::transpose(int64_t a, int64_t b) const { return thin(real(this).transpose(a, b)); }
-Tensor Tensor::unsqueeze(int64_t at) const { return thin(real(this).unsqueeze(at)); }
-Tensor Tensor::squeeze(int64_t at) const { return thin(real(this).squeeze(at)); }
-Tensor Tensor::select(int64_t d, int64_t i) const { return thin(real(this).select(d, i)); }
+Tensor Tensor::contiguous() const { return shim(real(this).contiguous()); }
+Tensor Tensor::clone() const { return shim(real(this).clone()); }
+Tensor Tensor::view(IntArrayRef shape) const { return shim(real(this).view(real(shape))); }
+Tensor Tensor::reshape(IntArrayRef shape) const { return shim(real(this).reshape(real(shape))); }
+Tensor Tensor::transpose(int64_t a, int64_t b) const { return shim(real(this).transpose(a, b)); }
+Tensor Tensor::unsqueeze(int64_t at) const { return shim(real(this).unsqueeze(at)); }
+Tensor Tensor::squeeze(int64_t at) const { return shim(real(this).squeeze(at)); }
+Tensor Tensor::select(int64_t d, int64_t i) const { return shim(real(this).select(d, i)); }
 Tensor& Tensor::zero_() const {
   real(this).zero_();
   return const_cast<Tensor&>(*this);
@@ -148,20 +141,20 @@ Tensor& Tensor::copy_(const Tensor& from, bool non_blocking) const {
 }
 
 Tensor empty(IntArrayRef n, const TensorOptions& o) {
-  return thin(torch::empty(real(n), real(o)));
+  return shim(torch::empty(real(n), real(o)));
 }
 Tensor zeros(IntArrayRef n, const TensorOptions& o) {
-  return thin(torch::zeros(real(n), real(o)));
+  return shim(torch::zeros(real(n), real(o)));
 }
-Tensor ones(IntArrayRef n, const TensorOptions& o) { return thin(torch::ones(real(n), real(o))); }
+Tensor ones(IntArrayRef n, const TensorOptions& o) { return shim(torch::ones(real(n), real(o))); }
 Tensor full(IntArrayRef n, const Scalar& value, const TensorOptions& o) {
-  return thin(torch::full(real(n), real(value), real(o)));
+  return shim(torch::full(real(n), real(value), real(o)));
 }
 Tensor empty_like(const Tensor& like, const TensorOptions& o) {
-  return thin(torch::empty_like(real(&like), real(o)));
+  return shim(torch::empty_like(real(&like), real(o)));
 }
 Tensor zeros_like(const Tensor& like, const TensorOptions& o) {
-  return thin(torch::zeros_like(real(&like), real(o)));
+  return shim(torch::zeros_like(real(&like), real(o)));
 }
 
 void fail(const char* function, const char* file, uint32_t line, const char* said) {
@@ -234,7 +227,7 @@ Text name_of(const Tensor*) { return name_of(static_cast<const at::Tensor*>(null
 bool load(Object* source, bool convert, MaybeTensor& to) {
   RealMaybe found;
   if (!load(source, convert, found)) return false;
-  to = found.has_value() ? MaybeTensor(thin(*found)) : std::nullopt;
+  to = found.has_value() ? MaybeTensor(shim(*found)) : std::nullopt;
   return true;
 }
 Object* give(const MaybeTensor& value) { return value ? give(*value) : give_none(); }
@@ -244,7 +237,7 @@ bool load(Object* source, bool convert, Tensors& to) {
   RealList found;
   if (!load(source, convert, found)) return false;
   to.clear();
-  for (const auto& each : found) to.push_back(thin(each));
+  for (const auto& each : found) to.push_back(shim(each));
   return true;
 }
 Object* give(const Tensors& values) {
@@ -328,4 +321,3 @@ Object* make_module(const char* name, void (*fill)(module_&)) {
 }
 }  // namespace python
 }  // namespace kernel_harness_torch
-"""
