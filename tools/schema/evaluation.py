@@ -11,9 +11,17 @@ import math
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_serializer,
+    model_validator,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: no measurement said where its times come from; all of them are claimed."""
 
 
 def _finite_or_none(value: Any) -> Any:
@@ -167,6 +175,15 @@ class KernelTime(RecordModel):
     origin: str = Field(description="'candidate', 'torch', a library's name, 'copy' or 'unknown'.")
 
 
+class TimeSource(StrEnum):
+    """Whether a candidate's own process could have changed its times."""
+
+    SEALED = "sealed"
+    """Replayed and timed where no host code of the candidate runs, with every output right."""
+    CLAIMED = "claimed"
+    """Told by the candidate's own process."""
+
+
 class Measurement(RecordModel):
     """Timed calls of one solution on one workload; raw samples in nanoseconds, in call order."""
 
@@ -180,6 +197,27 @@ class Measurement(RecordModel):
         default_factory=list, description="Indices of cold samples taken under throttle."
     )
     kernels: list[KernelTime] = Field(default_factory=list)
+    clock: TimeSource = Field(
+        default=TimeSource.CLAIMED,
+        description="'sealed': timed where no host code of the candidate runs; else 'claimed'.",
+    )
+    clock_reason: str | None = Field(default=None, description="Why the times are only claimed.")
+
+    @model_validator(mode="after")
+    def _sealed_without_a_reason(self) -> Measurement:
+        if self.clock is TimeSource.SEALED and self.clock_reason is not None:
+            raise ValueError("sealed times have no reason to be only claimed")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_version_one_lacks(self, serialize: Any) -> dict[str, Any]:
+        """Leaves out a clock that is the default, so that old records are written as they were."""
+        said = serialize(self)
+        if self.clock is TimeSource.CLAIMED:
+            said.pop("clock", None)
+        if self.clock_reason is None:
+            said.pop("clock_reason", None)
+        return said
 
     @property
     def ranked_ns(self) -> list[int]:

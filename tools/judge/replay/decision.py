@@ -5,20 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ...schema.evaluation import TimeSource
 from .witness import Witness, contradicts
 
 CLOCKS_RATIO = 1.25
 CLOCKS_SLACK_NS = 6_000.0
 """By which events may differ from activity records: they take in what lies around the kernels."""
-
-
-class Clock(StrEnum):
-    """Where a latency comes from."""
-
-    SEALED = "sealed"
-    """A runner's replay, every output of which was right."""
-    CLAIMED = "claimed"
-    """The candidate's own process."""
 
 
 class ClaimReason(StrEnum):
@@ -60,7 +52,7 @@ class ReplayEvidence:
 class ClockDecision:
     """Sealed, or claimed for a reason."""
 
-    clock: Clock
+    clock: TimeSource
     reason: ClaimReason | None = None
     words: str = ""
 
@@ -77,8 +69,8 @@ def decide(evidence: ReplayEvidence) -> ClockDecision:
         (ClaimReason.BELOW_WITNESS, _bound(evidence)),
     ):
         if words:
-            return ClockDecision(Clock.CLAIMED, reason, words)
-    return ClockDecision(Clock.SEALED)
+            return ClockDecision(TimeSource.CLAIMED, reason, words)
+    return ClockDecision(TimeSource.SEALED)
 
 
 def _outputs(evidence: ReplayEvidence) -> str | None:

@@ -17,6 +17,7 @@ from ...schema.evaluation import KernelTime, Measurement
 from ..calls.judged_call import CallOutcome
 
 Z_99 = 2.576
+CLAIM = "the candidate's own process told the times"
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Samples:
             block=self.block,
             set_aside=[i for i, at in enumerate(self.at_s) if throttled(at)],
             kernels=kernel_times(self.activities),
+            clock_reason=CLAIM,
         )
 
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from kernel_harness.tools.judge.replay.decision import ClaimReason, Clock, ReplayEvidence, decide
+from kernel_harness.tools.judge.replay.decision import ClaimReason, ReplayEvidence, decide
 from kernel_harness.tools.judge.replay.witness import Witness
+from kernel_harness.tools.schema.evaluation import TimeSource
 
 RIGHT = ReplayEvidence(
     outputs_checked=3,
@@ -16,7 +17,7 @@ RIGHT = ReplayEvidence(
 
 
 def test_a_right_replay_is_sealed():
-    assert decide(RIGHT).clock is Clock.SEALED
+    assert decide(RIGHT).clock is TimeSource.SEALED
 
 
 CHANGES = {
@@ -35,7 +36,7 @@ CHANGES = {
 @pytest.mark.parametrize(("reason", "change"), CHANGES.items())
 def test_each_fault_is_the_reason_of_a_claim(reason, change):
     decision = decide(replace(RIGHT, **change))
-    assert (decision.clock, decision.reason) == (Clock.CLAIMED, reason)
+    assert (decision.clock, decision.reason) == (TimeSource.CLAIMED, reason)
     assert decision.words
 
 
