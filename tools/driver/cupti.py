@@ -219,6 +219,7 @@ class ModuleCallbacks:
     def __init__(self, cupti: Cupti, loaded: Callable[[bytes, int | None], None]) -> None:
         self._cupti, self._loaded = cupti, loaded
         self._pending: dict[int, list[bytes]] = {}
+        self._seen: set[tuple[int, int, int | None]] = set()
         self._callback = Callback(self._called)
         self._subscriber = c_void_p()
         cupti.call("cuptiSubscribe", byref(self._subscriber), self._callback, None)
@@ -244,8 +245,12 @@ class ModuleCallbacks:
 
     def _announced(self, data: int) -> None:
         descriptor = c_void_p.from_address(data + 16).value or 0
+        module = c_uint.from_address(descriptor).value
         nbytes = c_size_t.from_address(descriptor + 8).value
         image = c_void_p.from_address(descriptor + 16).value
+        if (module, nbytes, image) in self._seen:
+            return  # launches may announce their module again; copying one takes milliseconds
+        self._seen.add((module, nbytes, image))
         cubin = ctypes.string_at(image, nbytes) if image else b""
         pending = self._pending.get(threading.get_ident())
         if pending is None:

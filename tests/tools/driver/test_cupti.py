@@ -109,11 +109,13 @@ class Library(SimpleNamespace):
         words._obj.value = b"CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED"
 
 
-def announce(library: Library, cubin: bytes) -> None:
+def announce(library: Library, cubin: bytes, number: int = 1, times: int = 1) -> None:
     image = ctypes.create_string_buffer(cubin, len(cubin))
-    module = (ctypes.c_uint64 * 3)(1, len(cubin), ctypes.addressof(image))
+    module = (ctypes.c_uint64 * 3)(number, len(cubin), ctypes.addressof(image))
     resource = (ctypes.c_uint64 * 3)(0, 0, ctypes.addressof(module))
-    library.callback(None, cupti.RESOURCE_DOMAIN, cupti.MODULE_LOADED, ctypes.addressof(resource))
+    told = (cupti.RESOURCE_DOMAIN, cupti.MODULE_LOADED, ctypes.addressof(resource))
+    for _ in range(times):
+        library.callback(None, *told)
 
 
 def load_call(library: Library, handle: int, *, leaving: bool) -> None:
@@ -128,9 +130,18 @@ def test_a_module_is_told_with_the_handle_that_its_load_gave():
     callbacks = ModuleCallbacks(Cupti(library), lambda *told: loaded.append(told))
     announce(library, b"of a library")
     load_call(library, 0, leaving=False)
-    announce(library, b"of triton")
+    announce(library, b"of triton", number=2)
     load_call(library, 0xABC, leaving=True)
     assert loaded == [(b"of a library", None), (b"of triton", 0xABC)]
+    assert callbacks
+
+
+def test_a_module_that_is_announced_again_is_handed_over_once():
+    library, loaded = Library(), []
+    callbacks = ModuleCallbacks(Cupti(library), lambda *told: loaded.append(told))
+    announce(library, b"of a library", number=1, times=3)
+    announce(library, b"of a library", number=2)
+    assert loaded == [(b"of a library", None)] * 2
     assert callbacks
 
 
