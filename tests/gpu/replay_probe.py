@@ -181,7 +181,8 @@ class Probe:
         runner: RunnerProcess | None = None
         try:
             begin = time.perf_counter()
-            runner = RunnerProcess(self.device, dict(os.environ))  # noqa: TID251
+            home = Path(tempfile.mkdtemp())
+            runner = RunnerProcess(self.device, dict(os.environ), home)  # noqa: TID251
             ready = runner.ready()
             found["runner_ready_ms"] = _ms(begin)
             found["context_ms"] = ready.context_ns / 1e6

@@ -18,7 +18,13 @@ from ...messages.frames import Message, WireError
 from ...messages.runner import EndRunner, RunnerFault, RunnerReady, from_runner
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 
-MODULE = "kernel_harness.tools.runner"
+MODULE = "kernel_harness.tools.runner.__main__"
+LAUNCHER = "kernel_harness.tools.candidate.sandbox.confined"
+KEPT_VARIABLES = frozenset(
+    {"PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"}
+    | {"NVIDIA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_PATH", "LANG", "LC_ALL"}
+)
+"""What of the judge's environment a runner is given: nothing that could be a secret."""
 ANSWER_BYTES = 64 << 20
 START_S = 60.0
 END_S = 5.0
@@ -38,22 +44,21 @@ class RunnerProcess:
 
     Args:
         device_index: the device to take.
-        environment: all of the process's environment.
-        folder: its working directory; None for this process's.
+        environment: the judge's; `KEPT_VARIABLES` of it are the runner's.
+        folder: its home, empty and for it alone, whose account it gets.
     """
 
-    def __init__(
-        self, device_index: int, environment: Mapping[str, str], folder: Path | None = None
-    ) -> None:
+    def __init__(self, device_index: int, environment: Mapping[str, str], folder: Path) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket = ours
-        command = [sys.executable, "-m", MODULE, "--device", str(device_index)]
+        command = [sys.executable, "-P", "-m", LAUNCHER, str(folder), MODULE]
+        command += ["--device", str(device_index)]
         with theirs:
             self._process = subprocess.Popen(
                 [*command, "--control", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
-                env={**environment, "CUDA_MODULE_LOADING": "EAGER"},
+                env=environment_of(environment, folder),
                 cwd=folder,
                 start_new_session=True,
             )
@@ -125,3 +130,10 @@ class RunnerProcess:
             return f"it ended with status {self._process.wait(END_S)}"
         except subprocess.TimeoutExpired:
             return "it closed its socket"
+
+
+def environment_of(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """A runner's environment: the kept variables, and places for the driver's own files."""
+    kept = {name: value for name, value in environment.items() if name in KEPT_VARIABLES}
+    own = {"HOME": str(folder), "TMPDIR": str(folder), "CUDA_MODULE_LOADING": "EAGER"}
+    return {**kept, **own, "CUDA_CACHE_DISABLE": "1"}

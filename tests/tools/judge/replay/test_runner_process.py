@@ -1,20 +1,39 @@
 """A runner that cannot start, or ends, is an error that says where."""
 
+import os
+import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 
 import pytest
 
 from kernel_harness.tools.errors import HarnessError
 from kernel_harness.tools.judge.replay import runner_process
-from kernel_harness.tools.judge.replay.runner_process import RunnerLostError, RunnerProcess
+from kernel_harness.tools.judge.replay.runner_process import (
+    RunnerLostError,
+    RunnerProcess,
+    environment_of,
+)
 from kernel_harness.tools.messages.runner import Batch, BatchDone
 
 pytestmark = pytest.mark.process
 
 
 @pytest.fixture
-def without_driver(monkeypatch):
-    found = RunnerProcess(0, {"CUDA_VISIBLE_DEVICES": "", "LD_LIBRARY_PATH": "/nonexistent"})
+def folder():
+    with tempfile.TemporaryDirectory() as made:
+        os.chmod(made, 0o755)
+        home = Path(made, "runner")
+        home.mkdir(mode=0o700)
+        yield home
+
+
+@pytest.fixture
+def without_driver(folder):
+    environment = {"CUDA_VISIBLE_DEVICES": "", "LD_LIBRARY_PATH": "/nonexistent"}
+    found = RunnerProcess(0, environment, folder)
     yield found
     found.close()
 
@@ -31,9 +50,76 @@ def test_a_runner_that_has_ended_answers_nothing(without_driver):
         without_driver.ask(Batch(calls=1, with_call=False), BatchDone, 5.0)
 
 
-def test_a_process_that_is_no_runner_is_lost(monkeypatch):
+def test_a_process_that_is_no_runner_is_lost(monkeypatch, folder):
     monkeypatch.setattr(runner_process, "MODULE", "this")
-    found = RunnerProcess(0, {"PATH": sys.prefix})
+    found = RunnerProcess(0, {"PATH": sys.prefix}, folder)
     with pytest.raises(RunnerLostError, match="start"):
         found.ready()
     found.close()
+
+
+def test_a_runner_gets_no_secret_of_the_judge():
+    given = environment_of({"PATH": "/bin", "API_KEY": "s", "HOME": "/root"}, Path("/home"))
+    assert given["PATH"] == "/bin" and given["HOME"] == "/home"
+    assert "API_KEY" not in given
+
+
+@pytest.fixture
+def waiting(monkeypatch, folder):
+    """A module that stands in for the runner: it tells its status and waits."""
+    place = folder.parent / "site-packages"
+    place.mkdir(mode=0o755)
+    (place / "tests_waiting_runner.py").write_text(WAITING)
+    monkeypatch.setattr(runner_process, "MODULE", "tests_waiting_runner")
+    return {**os.environ, "PYTHONPATH": str(place)}  # noqa: TID251
+
+
+def test_a_runner_is_confined_as_a_candidate_is(waiting, folder):
+    found = RunnerProcess(0, waiting, folder)
+    facts = dict(
+        line.split(":", 1) for line in found._socket.recv(65_536).decode().splitlines() if line
+    )
+    found.close()
+    assert facts["NoNewPrivs"].strip() == "1"
+    assert int(facts["CapEff"], 16) == 0
+    if os.geteuid() == 0:
+        assert "0" not in facts["Uid"].split()
+
+
+def test_a_runner_ends_with_the_process_that_started_it(waiting, folder):
+    """It is killed: a runner that hangs would not notice the end of its socket."""
+    script = (
+        "import sys, os\n"
+        "from pathlib import Path\n"
+        "from kernel_harness.tools.judge.replay import runner_process as r\n"
+        "r.MODULE = 'tests_waiting_runner'\n"
+        "found = r.RunnerProcess(0, dict(os.environ), Path(sys.argv[1]))\n"
+        "found._socket.recv(65536)\n"
+        "print(found._process.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    ran = subprocess.run(command, env=waiting, capture_output=True, text=True, timeout=60)
+    pid = int(ran.stdout or f"0 {ran.stderr}")
+    deadline = time.monotonic() + 30
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not running(pid)
+
+
+def running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+WAITING = """
+import os, sys, time
+
+def main():
+    with open("/proc/self/status") as status:
+        os.write(int(sys.argv[-1]), status.read().encode())
+    time.sleep(600)
+"""
