@@ -147,7 +147,11 @@ class EvaluationService(Generic[R]):
         Args:
             wait_s: most seconds to wait, the settings' when None; then the status is RUNNING.
             progress: called at every step meanwhile.
+
+        Raises:
+            DatasetError: when the operator has no workload.
         """
+        request.operator.require_workloads()
         if not request.force and (earlier := self._earlier(request)):
             self._begin_recognising(earlier.evaluation_id, request)
             return await self._evaluated(earlier, earlier=True)

@@ -140,10 +140,14 @@ class _Reader:
             if definition.name != folder.name:
                 self._problem(path, None, "name", f"{definition.name!r} is not the folder's name")
             published = self._object(folder / "published.json")
+            before = len(self.problems)
+            workloads = self._workloads(folder / "workloads.jsonl", definition)
+            unusable = self._since(before)
             self._add(
                 Operator(
                     definition=definition,
-                    workloads=self._workloads(folder / "workloads.jsonl", definition),
+                    workloads=workloads,
+                    unusable=unusable,
                     folder=folder,
                     policy=self._policy(folder / "policy.toml"),
                     structure=self._object(folder / "structure.json"),
@@ -166,6 +170,7 @@ class _Reader:
                 continue
             names.add(definition.name)
             workloads: list[Workload] = []
+            before = len(self.problems)
             for file in lines.get(definition.name, []):
                 workloads += self._workloads(file, definition)
                 self._files_exist(file, root, workloads)
@@ -173,6 +178,7 @@ class _Reader:
                 Operator(
                     definition=definition,
                     workloads=tuple(workloads),
+                    unusable=self._since(before),
                     root=root,
                     solution_files=tuple(solutions.get(definition.name, ())),
                 ),
@@ -268,6 +274,10 @@ class _Reader:
         for fault in error.errors()[:3]:
             place = ".".join(str(part) for part in fault["loc"])
             self._problem(path, line, place, fault["msg"].removeprefix("Value error, "))
+
+    def _since(self, before: int) -> tuple[str, ...]:
+        """The problems found since there were `before` of them."""
+        return tuple(str(problem) for problem in self.problems[before:])
 
     def _problem(self, path: Path, line: int | None, place: str, message: str) -> None:
         self.problems.append(DatasetProblem(str(path), line, place, message))

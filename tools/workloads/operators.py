@@ -62,6 +62,7 @@ class Operator:
         published_device: and on what device.
         digest: of the workloads, in their order.
         solution_files: solutions of the dataset, as FlashInfer-Trace JSON files.
+        unusable: what is wrong with lines and files of its workloads, each with its place.
     """
 
     definition: Definition
@@ -75,6 +76,7 @@ class Operator:
     published_device: str = ""
     digest: str = ""
     solution_files: tuple[Path, ...] = ()
+    unusable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.digest:
@@ -84,6 +86,22 @@ class Operator:
     def name(self) -> str:
         """The definition's name."""
         return self.definition.name
+
+    def require_workloads(self) -> None:
+        """Refuses an operator without workloads: a verdict on it would be one on nothing.
+
+        Raises:
+            DatasetError: when it has none, naming the first faults of the file that should.
+        """
+        if self.workloads:
+            return
+        found = "; ".join(self.unusable[:3]) or "its file of workloads is missing or empty"
+        raise DatasetError(
+            f"{self.name} has no usable workload, so nothing can be judged on it: {found}",
+            where=str(self.folder or self.root or self.name),
+            remedy="Correct its workloads: one JSON line each, with a size for every var axis of "
+            "the definition. list_workloads lists every fault of the dataset.",
+        )
 
     def judged_by(self) -> str:
         """A digest of what decides a verdict besides sources and workloads, as now on disk."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kernel_harness.tools.devices.noise_floor import write_noise_floor
-from kernel_harness.tools.errors import InfrastructureError, RequestError
+from kernel_harness.tools.errors import DatasetError, InfrastructureError, RequestError
 from kernel_harness.tools.evaluation.judge_pool import Judge, JudgePool
 from kernel_harness.tools.evaluation.plan import EvaluationRequest, make_plan
 from kernel_harness.tools.evaluation.record_store import new_evaluation_id
@@ -228,3 +228,11 @@ def test_what_a_busy_machine_may_have_caused_is_judged_again(service, operator):
         return again
 
     assert asyncio.run(twice()).status is Status.PASSED
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_an_operator_without_a_workload_is_refused_at_every_scope(service, operator, scope):
+    empty = replace(operator, workloads=(), unusable=("w.jsonl:1: workload.axes: no size for m",))
+    request = EvaluationRequest(empty, named("fine"), scope)
+    with pytest.raises(DatasetError, match="no usable workload.*no size for m"):
+        asyncio.run(service.evaluate(request, 5))

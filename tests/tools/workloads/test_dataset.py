@@ -13,6 +13,8 @@ from kernel_harness.tools.workloads.dataset import Dataset
 
 from .conftest import Write, definition, line
 
+STALE = {"uuid": "w", "axes": {"lines": 8, "pages": 1}, "inputs": {}}
+
 
 def test_an_operators_folder_is_read_whole(write_operator: Write) -> None:
     kernels = write_operator(
@@ -207,3 +209,18 @@ def test_the_reference_package_loads_the_same_dataset(write_dataset: Write) -> N
     assert [trace.workload.uuid for trace in theirs.workloads["scale_rows"]] == [
         workload.uuid for workload in ours.operators["scale_rows"].workloads
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], "missing or empty"),
+        ([json.dumps({"definition": "scale_rows", "workload": STALE})], "no size for rows"),
+    ],
+)
+def test_an_operator_without_a_usable_workload_says_why(
+    write_operator: Write, lines: list[str], said: str
+) -> None:
+    operator = Dataset.load(write_operator(lines=lines)).operators["scale_rows"]
+    with pytest.raises(DatasetError, match=said):
+        operator.require_workloads()

@@ -248,7 +248,7 @@ def _repeats(verification: Sequence[Evaluation], limits: Rules) -> RuleOutcome:
 
 
 def _all_passed(verification: Sequence[Evaluation], expected: set[str]) -> RuleOutcome:
-    complete, least = bool(verification), len(expected)
+    complete, least = bool(verification) and bool(expected), len(expected)
     worst = ""
     for evaluation in verification:
         passed = {w.uuid for w in evaluation.workloads if w.status is Status.PASSED}

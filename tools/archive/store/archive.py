@@ -286,6 +286,13 @@ def _refuse_mismatch(solution: Solution, evaluation: Evaluation, definition: Def
             where=where,
             remedy="Ask get_evaluation until it has a verdict, then archive.",
         )
+    ran = [w for w in evaluation.workloads if w.status is Status.PASSED]
+    if evaluation.status is Status.PASSED and evaluation.scope is not Scope.STATIC and not ran:
+        raise ArchiveError(
+            "The evaluation passed on no workload, which shows nothing",
+            where=where,
+            remedy="See that the operator has workloads (list_workloads), then evaluate again.",
+        )
     names = {solution.definition, evaluation.definition, definition.name}
     if len(names) > 1:
         raise ArchiveError(

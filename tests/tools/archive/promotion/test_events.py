@@ -138,6 +138,13 @@ def test_a_workload_that_was_not_run_is_not_a_pass(verifier):
     assert failed(decision) == ["all_workloads_passed"] and "2 of 3" in decision.words
 
 
+def test_nothing_of_nothing_is_not_all(verifier):
+    node = verifier.candidate()
+    records = [r.model_copy(update={"workloads": []}) for r in verifier.records(node)]
+    decision = decide(node, records, sanitizer="clean")
+    assert "all_workloads_passed" in failed(decision) and "0 of 0" in decision.words
+
+
 def test_too_few_checked_calls_are_refused(verifier):
     node = verifier.candidate()
     assert Rules().calls == 199

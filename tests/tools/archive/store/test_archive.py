@@ -102,6 +102,7 @@ def test_the_same_evaluation_is_archived_once(bench, archive):
         ({"content_hash": "0" * 64}, "sources changed"),
         ({"status": Status.RUNNING}, "still running"),
         ({"definition": "other"}, "different operators"),
+        ({"workloads": []}, "passed on no workload"),
     ],
 )
 def test_a_record_of_something_else_is_refused(archive, bench, trial, change, words):
