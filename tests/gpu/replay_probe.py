@@ -9,14 +9,17 @@ records must be installed before CUDA starts.
 from __future__ import annotations
 
 import argparse
+import cProfile
 import importlib.util
 import json
 import os
+import pstats
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -137,6 +140,34 @@ def synchronising() -> tuple[Run, Shapes, Shapes, list[Any]]:
     return run, {"x": ((4096,), torch.float32)}, {"out": ((4096,), torch.float32)}, []
 
 
+def memo_by_address() -> tuple[Run, Shapes, Shapes, list[Any]]:
+    """An attack: computes once for each address of an input, and copies the old result after."""
+    known: dict[int, Any] = {}
+
+    def run(x: Any, out: Any) -> None:
+        if x.data_ptr() not in known:
+            known[x.data_ptr()] = x * 2
+        out.copy_(known[x.data_ptr()])
+
+    return run, {"x": ((4096,), torch.float32)}, {"out": ((4096,), torch.float32)}, []
+
+
+def plan_for_show() -> tuple[Run, Shapes, Shapes, list[Any]]:
+    """An attack: does less while it is captured than when it is called."""
+
+    def run(x: Any, out: Any) -> None:
+        part = x[:1024] if torch.cuda.is_current_stream_capturing() else x
+        torch.mul(part, 2, out=out[: len(part)])
+
+    return run, {"x": ((4096,), torch.float32)}, {"out": ((4096,), torch.float32)}, []
+
+
+def twice(x: Any, out: Any) -> None:
+    torch.mul(x, 2, out=out)
+
+
+CORRECT: dict[str, Run] = {"attack: memo by address": twice, "attack: plan for show": twice}
+"""What attacks should compute; other cases are compared with their own ordinary calls."""
 CASES: dict[str, Callable[[], tuple[Run, Shapes, Shapes, list[Any]]]] = {
     "gdn_decode B=1": lambda: gdn_decode(1),
     "gdn_decode B=16": lambda: gdn_decode(16),
@@ -146,6 +177,8 @@ CASES: dict[str, Callable[[], tuple[Run, Shapes, Shapes, list[Any]]]] = {
     "two streams": two_streams,
     "kept scratch": counter,
     "synchronising (not replayable)": synchronising,
+    "attack: memo by address": memo_by_address,
+    "attack: plan for show": plan_for_show,
 }
 
 
@@ -212,8 +245,10 @@ class Probe:
         torch.cuda.synchronize()
         found["ordinary_us"] = self._ordinary(call)
         mark = time.perf_counter()
-        recording = self.recorder.record(call, self.device)
+        profile = cProfile.Profile()
+        recording = profile.runcall(self.recorder.record, call, self.device)
         found["record_ms"] = _ms(mark)
+        found["record_in"] = _slowest(profile)
         if recording.built is None:
             found["claimed"] = recording.reason
             return
@@ -249,7 +284,9 @@ class Probe:
         found["session_ms"] = _ms(mark)
         found["modules_ms"] = session.loaded.modules_ns / 1e6
         found["scratch_ms"] = session.loaded.memory_ns / 1e6
-        self._replays(found, session, tensors, inputs, outputs, call, views)
+        correct = CORRECT.get(name, run)
+        expected = partial(correct, *arguments)
+        self._replays(found, session, tensors, inputs, outputs, expected, views)
 
     def _replays(
         self,
@@ -371,6 +408,16 @@ class Probe:
 
 def _ms(since: float) -> float:
     return round((time.perf_counter() - since) * 1e3, 2)
+
+
+def _slowest(profile: cProfile.Profile) -> str:
+    """The functions in which most of the time was spent, each with its own milliseconds."""
+    own = {
+        f"{Path(where[0]).name}:{where[2]}": spent[2] * 1e3
+        for where, spent in pstats.Stats(profile).stats.items()  # pyright: ignore[reportAttributeAccessIssue]
+    }
+    slowest = sorted(own, key=lambda name: -own[name])[:6]
+    return ", ".join(f"{name} {own[name]:.0f}" for name in slowest)
 
 
 def _median(values: list[int | None]) -> float | None:
