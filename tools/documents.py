@@ -63,11 +63,7 @@ class Documents:
     profiles_dir: Path
 
     def read(
-        self,
-        uri: str,
-        section: str | None = None,
-        offset: int = 0,
-        limit: int = SLICE_CHARACTERS,
+        self, uri: str, section: str | None = None, offset: int = 0, limit: int = SLICE_CHARACTERS
     ) -> ReportSlice:
         """Reads a slice.
 

@@ -30,7 +30,7 @@ class HarnessError(Exception):
 
 
 class RequestError(HarnessError):
-    """Raised when an argument cannot be honoured; the caller can mend it."""
+    """Raised when an argument cannot be honoured; the caller can correct it."""
 
 
 class DatasetError(HarnessError):
@@ -62,6 +62,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, remedy: str = ""
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:5]
     listing = ", ".join(near) if near else "none exist"
     return RequestError(
-        f"Unknown {kind} {name!r}",
-        remedy=f"Nearest: {listing}." + (f" {remedy}" if remedy else ""),
+        f"Unknown {kind} {name!r}", remedy=f"Nearest: {listing}." + (f" {remedy}" if remedy else "")
     )

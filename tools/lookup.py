@@ -73,8 +73,8 @@ class Lookup:
         started_from = None
         if workspace is not None:
             folder = confined(self.settings.workspaces_dir, workspace)
-            found = read_solution(folder)
-            started_from = read_candidate_file(folder).started_from
+            said = read_candidate_file(folder)
+            found, started_from = read_solution(folder, said=said), said.started_from
         elif candidate is not None:
             found = self.archive.get(candidate).solution()
         else:

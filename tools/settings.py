@@ -58,8 +58,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_dir: Path = Field(
-        default_factory=_default_data_dir,
-        description="Holds workspaces/ and archive/.",
+        default_factory=_default_data_dir, description="Holds workspaces/ and archive/."
     )
     kernels_dir: Path = Field(
         default_factory=_default_kernels_dir, description="The shipped operators."

@@ -321,8 +321,8 @@ class Probe:
         found["records"] = session.records
         for words, options in {
             "not_held_us": {"held": False},
-            "not_settled_us": {"settled": False},
-            "neither_us": {"held": False, "settled": False},
+            "not_drained_us": {"drained": False},
+            "neither_us": {"held": False, "drained": False},
             "warm_us": {"cold": False},
         }.items():
             more = session.replay(poison_bytes(count, 1), **options)

@@ -328,14 +328,14 @@ class JudgePool:
 
 
 async def _acquire(descriptor: int, progress: OnProgress) -> None:
-    told = 0.0
+    reported = 0.0
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-            if time.monotonic() - told > TELL_S:
-                told = time.monotonic()
+            if time.monotonic() - reported > TELL_S:
+                reported = time.monotonic()
                 await progress(0, 1, f"waiting for the device, held by process {holder}")
             await asyncio.sleep(0.1)

@@ -85,17 +85,17 @@ def _entry_fault(
             f"Define def {symbol}(...) at the top level of {file_name}, or name another entry.",
         )
     style = solution.spec.destination_passing_style
-    wanted = len(definition.inputs) + (len(definition.outputs) if style else 0)
+    passed = len(definition.inputs) + (len(definition.outputs) if style else 0)
     arguments = function.args
     positional = len(arguments.posonlyargs) + len(arguments.args)
     least = positional - len(arguments.defaults)
-    enough = positional >= wanted or arguments.vararg is not None
-    if least <= wanted and enough:
+    enough = positional >= passed or arguments.vararg is not None
+    if least <= passed and enough:
         return None
     names = list(definition.inputs) + (list(definition.outputs) if style else [])
     convention = "destination passing" if style else "value returning"
     return _invalid(
         "wrong_signature",
-        f"{symbol} takes {positional} positional arguments; {wanted} are passed ({convention}).",
+        f"{symbol} takes {positional} positional arguments; {passed} are passed ({convention}).",
         f"Declare def {symbol}({', '.join(names)}).",
     )

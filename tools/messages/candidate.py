@@ -15,12 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-)
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from .frames import EXCERPT_CHARACTERS, Message, printable
 

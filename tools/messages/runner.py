@@ -21,7 +21,7 @@ MOST_MOVES = 256
 
 
 class MapMemory(Message):
-    """Map an allocation whose descriptor travels beside the message; 0: wherever there is room."""
+    """Map an allocation whose descriptor travels beside the message; 0: wherever there is space."""
 
     kind: Literal["map"] = "map"
     address: Address
@@ -63,14 +63,14 @@ class Replay(Message):
     """Replay the loaded plan once for each call, each timed.
 
     `cold` flushes the L2 first. `held` keeps the launches back until all are enqueued, so that the
-    host's launch time leaves no gaps between kernels. `settled` waits for the flush before.
+    host's launch time leaves no gaps between kernels. `drained` waits for the flush before.
     """
 
     kind: Literal["replay"] = "replay"
     calls: list[ReplayCall] = Field(min_length=1, max_length=MOST_CALLS)
     cold: bool = True
     held: bool = True
-    settled: bool = True
+    drained: bool = True
     scratch_byte: int = Field(default=0xFF, ge=0, le=255, description="Fills undefined scratch.")
 
 

@@ -137,7 +137,7 @@ class Replayer:
         if request.cold:
             self._flush()
         self._mark()
-        if request.settled:
+        if request.drained:
             driver.call("cuStreamSynchronize", c_void_p(stream))
         held = request.held and plan.count <= MOST_HELD
         if held:

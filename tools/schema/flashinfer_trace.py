@@ -2,7 +2,7 @@
 
 Accepts what `flashinfer_bench.data` (0.1.2 and its repository of April 2026) accepts, with its lax
 coercion, and writes what it loads. Keys it does not know are kept, where it would drop them, and
-`unknown_keys` reports them. Two numbers it writes and then cannot read are mended: an infinity in
+`unknown_keys` reports them. Two numbers it writes and then cannot read are repaired: an infinity in
 `Performance` is held as 0.0, the format's own "not measured", and a scalar input's infinity is
 written as a string.
 
@@ -341,8 +341,7 @@ def interface_hash(definition: Definition) -> str:
 def workload_digest(workloads: Sequence[Workload]) -> str:
     """Digest of workloads in their order; the contents of files they point to are not in it."""
     return digest_of(
-        "workloads",
-        *(json.dumps(w.model_dump(mode="json"), sort_keys=True) for w in workloads),
+        "workloads", *(json.dumps(w.model_dump(mode="json"), sort_keys=True) for w in workloads)
     )
 
 

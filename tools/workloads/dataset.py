@@ -19,13 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import DatasetError, HarnessError, RequestError, unknown_name
-from ..schema.flashinfer_trace import (
-    Definition,
-    SafetensorsInput,
-    Trace,
-    Workload,
-    interface_hash,
-)
+from ..schema.flashinfer_trace import Definition, SafetensorsInput, Trace, Workload, interface_hash
 from .operators import Operator, read_json_object
 from .policy import Policy, read_policy
 
@@ -98,11 +92,11 @@ class Dataset:
         Raises:
             RequestError: when none or several fit, naming the nearest.
         """
-        wanted = name.strip().strip("/").strip()
-        if wanted in self.operators:
-            return self.operators[wanted]
+        short = name.strip().strip("/").strip()
+        if short in self.operators:
+            return self.operators[short]
         known = list(self.operators)
-        lowered = wanted.lower()
+        lowered = short.lower()
         for fits in (str.startswith, str.__contains__, _has_parts):
             matches = [n for n in known if lowered and fits(n.lower(), lowered)]
             if len(matches) == 1:
@@ -112,13 +106,13 @@ class Dataset:
                     f"Definition {name!r} is ambiguous",
                     remedy=f"Say which: {', '.join(matches[:8])}.",
                 )
-        raise unknown_name("definition", wanted, known, remedy="list_workloads names them all.")
+        raise unknown_name("definition", short, known, remedy="list_workloads names them all.")
 
 
-def _has_parts(name: str, wanted: str) -> bool:
+def _has_parts(name: str, short: str) -> bool:
     """Whether the words of a short form stand in a name in that order: dsa_attention, say."""
     rest = iter(re.split(r"[_\W]+", name))
-    return all(part in rest for part in re.split(r"[_\W]+", wanted))
+    return all(part in rest for part in re.split(r"[_\W]+", short))
 
 
 class _Reader:

@@ -123,10 +123,7 @@ def _ranges(operator: Operator) -> list[AxisRange]:
 
 
 def list_workloads(
-    operator: Operator,
-    latencies: Mapping[str, float],
-    cursor: str | None,
-    limit: int,
+    operator: Operator, latencies: Mapping[str, float], cursor: str | None, limit: int
 ) -> WorkloadListing:
     """One operator's contract and a page of its workloads.
 

@@ -22,12 +22,7 @@ from pydantic import ValidationError
 
 from ..devices.roofline import Cost
 from ..errors import DatasetError, RequestError, unknown_name
-from ..schema.flashinfer_trace import (
-    Definition,
-    Solution,
-    Workload,
-    workload_digest,
-)
+from ..schema.flashinfer_trace import Definition, Solution, Workload, workload_digest
 from .policy import Policy
 from .solution_folder import FILE_NAME, read_solution
 
@@ -120,10 +115,10 @@ class Operator:
         Raises:
             RequestError: when none or several begin so, naming the nearest.
         """
-        wanted = uuid.strip()
-        matches = [w for w in self.workloads if w.uuid == wanted]
-        if not matches and wanted:
-            matches = [w for w in self.workloads if w.uuid.startswith(wanted)]
+        prefix = uuid.strip()
+        matches = [w for w in self.workloads if w.uuid == prefix]
+        if not matches and prefix:
+            matches = [w for w in self.workloads if w.uuid.startswith(prefix)]
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -131,7 +126,7 @@ class Operator:
             raise RequestError(
                 f"Workload {uuid!r} is ambiguous", where=self.name, remedy=f"Say more of: {names}."
             )
-        raise unknown_name(f"workload of {self.name}", wanted, (w.uuid for w in self.workloads))
+        raise unknown_name(f"workload of {self.name}", prefix, (w.uuid for w in self.workloads))
 
     def peers(self) -> dict[str, Solution]:
         """Solutions by others, by folder name."""
@@ -156,10 +151,10 @@ class Operator:
         """
         chosen = (self.policy.cpu_baseline if cpu else None) or self.policy.baseline
         if chosen and self.folder:
-            for shelf in ("solutions", "peers"):
-                folder = self.folder / shelf / chosen
+            for kind in ("solutions", "peers"):
+                folder = self.folder / kind / chosen
                 if (folder / FILE_NAME).is_file():
-                    return read_solution(folder, author=_AUTHORS[shelf])
+                    return read_solution(folder, author=_AUTHORS[kind])
             raise DatasetError(
                 f"The baseline {chosen!r} is in neither solutions/ nor peers/",
                 where=str(self.folder / "policy.toml"),
@@ -200,12 +195,12 @@ class Operator:
                 remedy="It returns a dict with the fields of roofline.Cost.",
             ) from error
 
-    def _folders(self, shelf: str) -> dict[str, Solution]:
-        place = self.folder / shelf if self.folder else None
+    def _folders(self, kind: str) -> dict[str, Solution]:
+        place = self.folder / kind if self.folder else None
         if place is None or not place.is_dir():
             return {}
         return {
-            folder.name: read_solution(folder, author=_AUTHORS[shelf])
+            folder.name: read_solution(folder, author=_AUTHORS[kind])
             for folder in sorted(place.iterdir())
             if (folder / FILE_NAME).is_file()
         }

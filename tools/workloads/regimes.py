@@ -255,10 +255,10 @@ def _extras(
 ) -> list[str]:
     """The heaviest workload of the bands and one at the sharpest boundary, if not sampled yet."""
     heaviest = max(place, key=lambda uuid: (latencies[uuid], place[uuid], uuid))
-    wanted = [heaviest, *_boundary(bands, latencies)]
+    proposed = [heaviest, *_boundary(bands, latencies)]
     sampled = {band.representative for band in bands}
     extras: list[str] = []
-    for uuid in wanted:
+    for uuid in proposed:
         if uuid not in sampled and len(extras) < 2:
             extras.append(uuid)
             sampled.add(uuid)

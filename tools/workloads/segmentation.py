@@ -34,7 +34,7 @@ class Order:
     """Workloads' places along what makes their latency vary.
 
     Args:
-        axes: the axes used, most telling first; empty when no axis varies.
+        axes: the axes used, most independent first; empty when no axis varies.
         keys: one number per workload; equal numbers cannot be told apart.
         correlation: rank correlation of the keys with latency, 0 when nothing varies.
     """
@@ -61,22 +61,22 @@ def order_by_axes(columns: Mapping[str, Sequence[float]], latencies: Sequence[fl
         return Order((), (0.0,) * count, 0.0)
     correlations = {name: spearman(column, latencies) for name, column in varying.items()}
     ranked = sorted(varying, key=lambda name: -abs(correlations[name]))
-    telling: list[str] = []
+    independent: list[str] = []
     for name in ranked:
-        if all(abs(spearman(varying[name], varying[kept])) < REDUNDANT for kept in telling):
-            telling.append(name)
-    best = telling[0]
+        if all(abs(spearman(varying[name], varying[kept])) < REDUNDANT for kept in independent):
+            independent.append(name)
+    best = independent[0]
     single = Order((best,), tuple(float(v) for v in varying[best]), correlations[best])
-    if len(telling) == 1:
+    if len(independent) == 1:
         return single
     keys = [0.0] * count
-    for name in telling:
+    for name in independent:
         for place, rank in enumerate(ranks(varying[name])):
             keys[place] += correlations[name] * rank
     coupled = spearman(keys, latencies)
     if abs(coupled) < abs(single.correlation) + COUPLED_GAIN:
         return single
-    return Order(tuple(telling), tuple(keys), coupled)
+    return Order(tuple(independent), tuple(keys), coupled)
 
 
 def ranks(values: Sequence[float]) -> list[float]:

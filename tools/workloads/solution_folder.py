@@ -102,17 +102,19 @@ def given_solution(value: Any) -> Solution:
         ) from error
 
 
-def read_solution(folder: Path, *, author: str = "workspace") -> Solution:
-    """Reads a folder as a FlashInfer-Trace Solution.
+def read_solution(
+    folder: Path, *, author: str = "workspace", said: CandidateFile | None = None
+) -> Solution:
+    """Reads a folder, sources at any depth, as a FlashInfer-Trace Solution.
 
     Args:
-        folder: holds candidate.toml and the sources, at any depth.
         author: goes into the Solution; it does not change its content hash.
+        said: the folder's candidate.toml, where the caller has read it already.
 
     Raises:
         DatasetError: for a malformed candidate.toml, no sources, or a file that cannot be one.
     """
-    said = read_candidate_file(folder)
+    said = said or read_candidate_file(folder)
     try:
         return Solution(
             name=said.name,

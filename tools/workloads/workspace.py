@@ -15,7 +15,6 @@ from ..errors import RequestError, unknown_name
 from ..schema.evaluation import RecordModel
 from ..schema.flashinfer_trace import Definition, Solution
 from .operators import Operator
-from .solution_folder import read_solution
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 
@@ -60,11 +59,6 @@ def confined(folder: Path, name_or_path: str) -> Path:
         known = [p.name for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
         raise unknown_name("workspace", path.name, known, remedy="open_workspace makes a new one.")
     return path
-
-
-def read_workspace(folder: Path, name_or_path: str) -> Solution:
-    """Reads a workspace as a Solution."""
-    return read_solution(confined(folder, name_or_path))
 
 
 def create(

@@ -8,7 +8,8 @@ import pytest
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.workloads.operators import Operator
-from kernel_harness.tools.workloads.workspace import confined, create, read_workspace
+from kernel_harness.tools.workloads.solution_folder import read_solution
+from kernel_harness.tools.workloads.workspace import confined, create
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def folder(tmp_path):
 def test_a_new_workspace_reads_back_as_a_candidate(folder, operator):
     made = create(folder, operator, None, None, "template")
     assert Path(made.path).parent == folder
-    back = read_workspace(folder, made.path)
+    back = read_solution(confined(folder, made.path))
     assert back.definition == "double" and [s.path for s in back.sources] == ["kernel.py"]
     assert "def run(x, by, y)" in back.sources[0].content
     notes = Path(made.path, "NOTES.md").read_text()
@@ -66,7 +67,7 @@ def test_a_new_workspace_reads_back_as_a_candidate(folder, operator):
 def test_a_workspace_begins_with_all_files_of_what_it_starts_from(folder, operator):
     start = solution("kernel.py", "parts/tile.py")
     made = create(folder, operator, "mine", start, "one")
-    assert read_workspace(folder, "mine").content_hash() == start.content_hash()
+    assert read_solution(confined(folder, "mine")).content_hash() == start.content_hash()
     manifest = tomllib.loads(Path(made.path, "candidate.toml").read_text())
     assert manifest["entry_point"] == "kernel.py::run" and manifest["definition"] == "double"
 

@@ -89,8 +89,8 @@ def events(
         parts = record.lstrip("\n").split("\0")
         if len(parts) == 4 and parts[1]:
             found.append(_event(*parts))
-    wanted = [e for e in found if gpu is None or e.gpu == gpu]
-    return sorted(wanted, key=lambda e: (e.definition, e.gpu, e.number))
+    chosen = (e for e in found if gpu is None or e.gpu == gpu)
+    return sorted(chosen, key=lambda e: (e.definition, e.gpu, e.number))
 
 
 def promotion_stacks(found: Iterable[PromotionEvent]) -> dict[tuple[str, str], list[str]]:
@@ -170,10 +170,7 @@ def promote(
         tag = f"{kind}/{path}/{number}"
         message = _promotion_message(node, decision, evidence)
         target = archive.repository.write_tag(node.commit, tag, message, int(time.time()))
-        steps = [
-            RefUpdate(f"refs/tags/{tag}", target),
-            RefUpdate(f"refs/evidence/{tag}", evidence),
-        ]
+        steps = [RefUpdate(f"refs/tags/{tag}", target), RefUpdate(f"refs/evidence/{tag}", evidence)]
         if branch is not None:
             steps.append(RefUpdate(branch, node.commit, before))
         try:

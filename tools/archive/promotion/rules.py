@@ -286,8 +286,8 @@ def _checks_ran(verification: Sequence[Evaluation], limits: Rules) -> RuleOutcom
     missing = [c for c in limits.checks if c not in ran or c in left]
     reasons = ", ".join(f"{c} ({left.get(c, 'not asked for')})" for c in missing)
     words = f"not run: {reasons}" if missing else f"ran: {', '.join(limits.checks)}"
-    wanted = len(limits.checks)
-    return RuleOutcome("checks_ran", not missing, wanted - len(missing), wanted, words)
+    asked = len(limits.checks)
+    return RuleOutcome("checks_ran", not missing, asked - len(missing), asked, words)
 
 
 def _integrity(verification: Sequence[Evaluation]) -> RuleOutcome:

@@ -101,11 +101,7 @@ class PromotionVerifier:
         return operator.baseline(cpu=self.device == "cpu")
 
     async def _verify(
-        self,
-        operator: Operator,
-        solution: Solution,
-        against: Solution | None,
-        progress: OnProgress,
+        self, operator: Operator, solution: Solution, against: Solution | None, progress: OnProgress
     ) -> list[Evaluation]:
         done: list[Evaluation] = []
         for _ in range(REPEATS):

@@ -119,10 +119,7 @@ def tree_rows(nodes: Sequence[Node], limit: int = TREE_ROWS) -> list[TreeRow]:
         before = rows[-1].node.candidate_id if rows else None
         rows.append(
             TreeRow(
-                node,
-                depth,
-                above[0] if above and above[0] != before else None,
-                node.parents[1:],
+                node, depth, above[0] if above and above[0] != before else None, node.parents[1:]
             )
         )
         if born:

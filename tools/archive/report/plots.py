@@ -43,6 +43,8 @@ _STYLE: Any = {
     "grid.color": GRID,
     "grid.linewidth": 0.6,
 }
+_SMALL: Any = {"ha": "right", "va": "bottom", "fontsize": 8}
+_NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 _THEME = {TEXT: "currentColor", GRID: "var(--line)", GREY: "var(--muted)", POINT: "var(--accent)"}
 _THEME[PROMOTED] = "var(--promoted)"
 
@@ -103,9 +105,9 @@ def _share(value: float, limits: tuple[float, float]) -> float:
     return min(1.0, max(0.0, (math.log10(max(value, 1e-300)) - low) / (high - low)))
 
 
-def _limits(values: Sequence[float], room: float = 1.6) -> tuple[float, float]:
+def _limits(values: Sequence[float], margin: float = 1.6) -> tuple[float, float]:
     low, high = min(values), max(values)
-    return low / room, high * room
+    return low / margin, high * margin
 
 
 # --- time against floor -----------------------------------------------------------------------
@@ -153,9 +155,7 @@ def floor_png(
         return _png(figure, layers, title)
 
 
-def _floor_limits(
-    points: Sequence[PlotPoint],
-) -> tuple[tuple[float, float], tuple[float, float]]:
+def _floor_limits(points: Sequence[PlotPoint]) -> tuple[tuple[float, float], tuple[float, float]]:
     x = _limits([p.x for p in points] or [1.0])
     y = _limits([p.y for p in points] + [p.x for p in points] or [1.0])
     return x, y
@@ -228,9 +228,8 @@ def _roofline_figure(x: tuple[float, float], y: tuple[float, float], roof: Roof)
         start = max(x[0], peak / roof.bytes_per_s)
         axes.plot([start, x[1]], [peak, peak], color=GREY, linewidth=1)
         axes.annotate(
-            f"{name} {peak / 1e12:.4g} TFLOP/s", (x[1] / 1.05, peak), ha="right", va="bottom",
-            color=GREY, fontsize=8,
-        )  # fmt: skip
+            f"{name} {peak / 1e12:.4g} TFLOP/s", (x[1] / 1.05, peak), **_SMALL, color=GREY
+        )
     start = 1.1 * max(x[0], y[0] / roof.bytes_per_s)
     if start < ridge:
         words = f"memory {roof.bytes_per_s / 1e12:.3g} TB/s"
@@ -263,10 +262,8 @@ def trajectory_svg(
         axes.step(*best, where="post", color=POINT, linewidth=1.6)
         if baseline_us:
             axes.axhline(baseline_us, color=TEXT, linewidth=0.9, linestyle="--")
-            axes.annotate(
-                f"- - baseline {number(baseline_us)} µs", (1, 1.02), xycoords="axes fraction",
-                ha="right", va="bottom", fontsize=8,
-            )  # fmt: skip
+            words = f"- - baseline {number(baseline_us)} µs"
+            axes.annotate(words, (1, 1.02), xycoords="axes fraction", **_SMALL)
         marked = [(p.position, latency) for p, latency in timed if p.promoted]
         axes.plot(
             [x for x, _ in marked], [v for _, v in marked], "*", color=PROMOTED, markersize=12
@@ -317,11 +314,9 @@ def _figure(x: tuple[float, float] | None, y: tuple[float, float]) -> tuple[Figu
 def _along(axes: Any, words: str, at: tuple[float, float], limits: Sequence[Any]) -> None:
     """Writes above a line of slope one on logarithmic axes, from `at` on."""
     across, up = (_SIZE[i] * _BOX[2 + i] / math.log10(limits[i][1] / limits[i][0]) for i in (0, 1))
-    axes.annotate(
-        words, at, xytext=(0, 2), textcoords="offset points", ha="left", va="bottom",
-        rotation=math.degrees(math.atan2(up, across)), rotation_mode="anchor",
-        color=GREY, fontsize=8,
-    )  # fmt: skip
+    turned = {"rotation": math.degrees(math.atan2(up, across)), "rotation_mode": "anchor"}
+    style = _SMALL | turned | {"ha": "left", "color": GREY}
+    axes.annotate(words, at, xytext=(0, 2), textcoords="offset points", **style)
 
 
 def _tick(value: float) -> str:
@@ -341,8 +336,7 @@ def _svg(figure: Figure, label: str) -> str:
     text = text[text.index("<svg") :].strip()
     head = f'<svg class="plot" role="img" aria-label="{escape(label)}" viewBox='
     text = re.sub(r"<svg[^>]*?viewBox=", head, text, count=1)
-    text = re.sub(r'(viewBox="[^"]*")[^>]*>', r'\1 xmlns="http://www.w3.org/2000/svg"'
-                  r' xmlns:xlink="http://www.w3.org/1999/xlink">', text, count=1)  # fmt: skip
+    text = re.sub(r'(viewBox="[^"]*")[^>]*>', rf"\1 {_NAMESPACES}>", text, count=1)
     for colour, variable in _THEME.items():
         text = text.replace(colour, variable)
     return re.sub(r"\n\s*", "\n", text)

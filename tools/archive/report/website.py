@@ -124,10 +124,9 @@ class _Site:
         ]
         if not pairs:
             return {}
-        text = self.archive.repository.run(
-            "diff-tree", "--stdin", "-p", "-r", "-M", "--no-color", "--no-ext-diff", "--",
-            "sources", stdin=("\n".join(pairs) + "\n").encode(),
-        )  # fmt: skip
+        options = ("--stdin", "-p", "-r", "-M", "--no-color", "--no-ext-diff", "--", "sources")
+        stdin = ("\n".join(pairs) + "\n").encode()
+        text = self.archive.repository.run("diff-tree", *options, stdin=stdin)
         found: dict[str, str] = {}
         commits = {pair.split(" ")[0] for pair in pairs}
         present, lines = "", list[str]()

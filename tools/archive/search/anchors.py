@@ -70,8 +70,8 @@ def find_regions(path: str, text: str) -> tuple[list[Region], list[AnchorProblem
         if begins and ends:
             problems.append(AnchorProblem(path, number, "both anchors are on one line"))
         elif comment is None or not comment.match(line):
-            wanted = f"a comment line beginning with {mark!r}" if mark else "a language we know"
-            problems.append(AnchorProblem(path, number, f"an anchor needs {wanted}"))
+            needed = f"a comment line beginning with {mark!r}" if mark else "a language we know"
+            problems.append(AnchorProblem(path, number, f"an anchor needs {needed}"))
         elif begins:
             if opened is not None:
                 problems.append(AnchorProblem(path, number, f"line {opened} is still open"))

@@ -215,8 +215,8 @@ class _Filters:
 
     def hardware(self, value: str | None) -> None:
         if value:
-            wanted = "-".join(value.upper().replace("NVIDIA", " ").replace("-", " ").split())
-            self.add("(upper(c.hardware) = ? OR upper(c.hardware) GLOB ?)", wanted, f"{wanted}-*")
+            device = "-".join(value.upper().replace("NVIDIA", " ").replace("-", " ").split())
+            self.add("(upper(c.hardware) = ? OR upper(c.hardware) GLOB ?)", device, f"{device}-*")
 
     def label(self, kind: str, value: str | None) -> None:
         if value:
@@ -279,11 +279,7 @@ def _counts(index: Index, filters: _Filters) -> dict[str, dict[str, list[Any]]]:
 
 
 def _directions(
-    index: Index,
-    here: _Filters,
-    everywhere: _Filters,
-    definition: str | None,
-    op_type: str | None,
+    index: Index, here: _Filters, everywhere: _Filters, definition: str | None, op_type: str | None
 ) -> tuple[tuple[Direction, ...], tuple[Direction, ...], tuple[Direction, ...]]:
     """Sorts the techniques of the candidates that fulfil the filters, then the siblings' wins."""
     groups: dict[str, list[Direction]] = {"blocked": [], "recommended": [], "open": []}
@@ -331,9 +327,9 @@ def verdict(outcomes: dict[str, list[Any]]) -> str:
 
 def _by_seq(index: Index, numbers: dict[int, None]) -> dict[int, Node]:
     found: dict[int, Node] = {}
-    wanted = list(numbers)
-    for start in range(0, len(wanted), 500):
-        part = wanted[start : start + 500]
+    rows_asked = list(numbers)
+    for start in range(0, len(rows_asked), 500):
+        part = rows_asked[start : start + 500]
         marks = ",".join("?" * len(part))
         rows = index.rows(f"SELECT seq, facts FROM candidates WHERE seq IN ({marks})", part)
         nodes = _nodes([(facts,) for _, facts in rows])

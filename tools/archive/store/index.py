@@ -169,10 +169,10 @@ class Index:
 
     def by_id(self, ids: Iterable[str]) -> dict[str, Node]:
         """Nodes by candidate id; unknown ids are left out."""
-        wanted = list(dict.fromkeys(ids))
+        distinct = list(dict.fromkeys(ids))
         found: dict[str, Node] = {}
-        for start in range(0, len(wanted), 500):
-            part = wanted[start : start + 500]
+        for start in range(0, len(distinct), 500):
+            part = distinct[start : start + 500]
             marks = ",".join("?" * len(part))
             found |= {n.candidate_id: n for n in self.nodes(f"id IN ({marks})", part)}
         return found

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 CANDIDATES = "refs/candidates"
 _BATCH = 1_000
-_SETTLED_S = 0.1
+_STAMP_LAG_S = 0.1
 """A folder that changed later than this may change again without its time stamp showing it; so
 what another process does is seen at the latest this much later."""
 
@@ -41,7 +41,7 @@ class SyncedIndex:
     def current(self) -> Index:
         """The index, after adding what another process or a fetch brought to git.
 
-        Refs listed less than `_SETTLED_S` ago are not listed again.
+        Refs listed less than `_STAMP_LAG_S` ago are not listed again.
         """
         if self.repository.exists:
             fingerprint = self.repository.ref_fingerprint(CANDIDATES)
@@ -49,7 +49,7 @@ class SyncedIndex:
             just_listed = (
                 known == f"unsettled {fingerprint}"
                 and self._listed[0] == fingerprint
-                and time.monotonic() - self._listed[1] < _SETTLED_S
+                and time.monotonic() - self._listed[1] < _STAMP_LAG_S
             )
             if fingerprint != known and not just_listed:
                 self.synchronise()
@@ -66,9 +66,9 @@ class SyncedIndex:
             if missing:
                 self._read_missing(missing)
             newest = max((int(n) for n in re.findall(r"(\d+)\.\d+\.\d+", fingerprint)), default=0)
-            settled = at - newest / 1e9 > _SETTLED_S
+            stable = at - newest / 1e9 > _STAMP_LAG_S
             self.index.remember(
-                "fingerprint", fingerprint if settled else f"unsettled {fingerprint}"
+                "fingerprint", fingerprint if stable else f"unsettled {fingerprint}"
             )
             self._listed = (fingerprint, time.monotonic())
             return len(missing)
@@ -81,19 +81,18 @@ class SyncedIndex:
     def _read_missing(self, missing: set[str]) -> None:
         """Reads candidates that the index lacks, parents first."""
         everywhere = self.repository.refs(CANDIDATES)
-        wanted = {oid: ref for ref, oid in everywhere.items() if ref in missing}
-        if not wanted:
+        unread = {oid: ref for ref, oid in everywhere.items() if ref in missing}
+        if not unread:
             return
-        walked = self.repository.run(
-            "rev-list", "--topo-order", "--reverse", "--parents", "--stdin",
-            stdin=("\n".join(wanted) + "\n").encode(),
-        )  # fmt: skip
+        order = ("--topo-order", "--reverse", "--parents", "--stdin")
+        stdin = ("\n".join(unread) + "\n").encode()
+        walked = self.repository.run("rev-list", *order, stdin=stdin)
         batch: dict[str, Node] = {}
         for line in walked.splitlines():
             commit, *parents = line.split(" ")
-            if commit in wanted:
+            if commit in unread:
                 try:
-                    node = self._read_node(wanted[commit], commit, parents, batch)
+                    node = self._read_node(unread[commit], commit, parents, batch)
                 except ArchiveError as error:
                     _log.warning("Left out of the index: %s", error)
                     continue

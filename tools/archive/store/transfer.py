@@ -50,11 +50,10 @@ def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
     archive.repository.create()
     known = archive.repository.ref_names("refs/candidates")
     remote = f"refs/remotes/{name}"
-    archive.repository.run(
-        "fetch", "--no-tags", "--no-write-fetch-head", "--quiet", "--end-of-options", where,
-        "refs/candidates/*:refs/candidates/*", f"+refs/evidence/*:{remote}/evidence/*",
-        f"+{_BEST}*:{remote}/best/*", f"+refs/tags/*:{remote}/tags/*",
-    )  # fmt: skip
+    options = ("--no-tags", "--no-write-fetch-head", "--quiet", "--end-of-options")
+    copied = ("refs/candidates/*:refs/candidates/*", f"+refs/evidence/*:{remote}/evidence/*")
+    moving = (f"+{_BEST}*:{remote}/best/*", f"+refs/tags/*:{remote}/tags/*")
+    archive.repository.run("fetch", *options, where, *copied, *moving)
     moved, differing = _adopt(archive, remote)
     archive.synced.synchronise()
     new = archive.repository.ref_names("refs/candidates") - known

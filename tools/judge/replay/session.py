@@ -144,7 +144,7 @@ class ReplaySession:
             os.close(fd)
 
     def replay(
-        self, poison: Sequence[int], *, cold: bool = True, held: bool = True, settled: bool = True
+        self, poison: Sequence[int], *, cold: bool = True, held: bool = True, drained: bool = True
     ) -> list[ReplayTimes]:
         """Replays one call for each poison byte, with the values that lie in the staging memory.
 
@@ -154,7 +154,7 @@ class ReplaySession:
         if len(poison) > self.most_calls:
             raise ValueError(f"The staging memory has room for {self.most_calls} calls")
         calls = replay_calls(self._tensors, self.staging, self._base, poison)
-        request = Replay(calls=calls, cold=cold, held=held, settled=settled, scratch_byte=poison[0])
+        request = Replay(calls=calls, cold=cold, held=held, drained=drained, scratch_byte=poison[0])
         answer = self._runner.ask(request, Replayed, self._timeout_s)
         self.records, times = dict(answer.records), answer.times
         return times if len(times) == len(poison) else [ReplayTimes()] * len(poison)
