@@ -26,10 +26,13 @@ _LENGTH = struct.Struct(">I")
 class Message(BaseModel):
     """Base of every message: frozen, and refusing names it does not know.
 
-    Validators are built on first use: a starting server sends none of these.
+    Validators are built on first use: a starting server sends none of these. JSON has no number
+    for NaN and the infinities: they travel as the words "NaN", "Infinity" and "-Infinity".
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="strings"
+    )
 
 
 _UNPRINTABLE = re.compile(

@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import InfrastructureError
 from .candidate import BuildRequest, CandidateFault
@@ -90,6 +90,12 @@ class ProfileReply(Message):
 
 
 M = TypeVar("M", bound=Message)
+
+SCALARS: TypeAdapter[dict[str, bool | int | float]] = TypeAdapter(
+    dict[str, bool | int | float],
+    config=ConfigDict(ser_json_inf_nan="strings", defer_build=True),
+)
+"""The scalar inputs in the metadata of an inputs file, by name."""
 
 
 def write_message(message: Message, path: Path) -> None:

@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from ...messages.candidate import BuildRequest, CandidateFault
-from ...messages.profiler import CALL_MARK, ProfileReply, ProfileRun, read_message, write_message
+from ...messages.profiler import (
+    CALL_MARK,
+    SCALARS,
+    ProfileReply,
+    ProfileRun,
+    read_message,
+    write_message,
+)
 from ..sandbox import syscalls
 
 
@@ -147,7 +154,7 @@ def load_inputs(request: ProfileRun) -> dict[str, Any]:
     values: dict[str, Any] = {}
     with safe_open(request.inputs_file, framework="pt", device=request.device) as file:
         metadata = dict(file.metadata() or {})
-        scalars = json.loads(metadata.pop("scalars", "{}"))
+        scalars = SCALARS.validate_json(metadata.pop("scalars", "{}"))
         names = set(file.keys())
         for name in request.input_order:
             if name in names:

@@ -5,13 +5,13 @@ The same code makes judged inputs; the seed is the caller's. No expected output 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 
 from ...errors import InfrastructureError
 from ...messages.judge import MaterialiseInputs
+from ...messages.profiler import SCALARS
 from ...schema.flashinfer_trace import Definition, Workload
 from .operator_adapter import OperatorAdapter
 
@@ -44,7 +44,7 @@ def write_inputs(request: MaterialiseInputs, device: torch.device) -> None:
     draft = path.with_suffix(f"{path.suffix}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, str(draft), metadata={SCALARS_KEY: json.dumps(scalars)})
+        save_file(tensors, str(draft), metadata={SCALARS_KEY: SCALARS.dump_json(scalars).decode()})
         draft.replace(path)
     except Exception as error:
         draft.unlink(missing_ok=True)
