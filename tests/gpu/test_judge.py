@@ -29,9 +29,9 @@ import torch
 
 
 def run(x, w, table, alpha, y, row):
-    torch.cuda._sleep(40_000)
     y.copy_(x[table.long()] * w * alpha + 1.0)
     row.copy_(y.sum(dim=-1))
+    torch.cuda._sleep(200_000)
 """
 LARGE = [{**read_workloads(AFFINE)[3], "uuid": "affine-large", "axes": {"m": 1 << 16}}]
 TIMED = wire_judge.Checks(
@@ -90,7 +90,8 @@ def test_a_slower_candidate_is_found_slower_by_what_it_sleeps(judge):
     assert found is not None and found.decision is Decision.SLOWER
     ours, theirs = latency(result.measurement), latency(result.baseline_measurement)
     assert ours is not None and theirs is not None
-    assert 15 < ours[0] - theirs[0] < 150
+    # The host issues the sleep while the device works: at least most of its 100 us is added.
+    assert 60 < ours[0] - theirs[0] < 400
 
 
 def test_a_fault_of_the_device_ends_only_its_own_trial(judge):

@@ -13,7 +13,8 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
+from kernel_harness.tools.judge.numerics.correctness import check_output
+from kernel_harness.tools.judge.operators.operator_adapter import tolerance_limits
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.policy import read_policy
 
@@ -34,8 +35,7 @@ for family in ("typical", "scattered_padding", "peaked"):
            "lse": torch.full((4, 16), float("nan"))}
     kernel.run(*drawn.values(), *got.values())
     for name, value in got.items():
-        strict = policy.strict[name].model_dump(exclude={"kind"})
-        limits = ToleranceLimits(**policy.tolerance.model_dump(), **strict)
+        limits = tolerance_limits(policy, name)
         mismatch = check_output(name, value, expected[name], trusted[name], limits)[1]
         found[f"attention {family} {name}"] = "" if mismatch is None else mismatch.message
 
@@ -59,7 +59,6 @@ folder = kernels / "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048
 inputs, oracle = load_by_path(folder / "inputs.py"), load_by_path(folder / "oracle.py")
 kernel = load_by_path(folder / "solutions" / "triton_grouped" / "kernel.py")
 policy = read_policy(folder / "policy.toml")
-strict = policy.strict["output"].model_dump(exclude={"kind"})
 for tokens, offset, family in ((1, 32, "typical"), (20, 40, "negative_selection"),
                                (5, 192, "signed_scales"), (3, 0, "none_local")):
     drawn = inputs.generate(
@@ -70,7 +69,7 @@ for tokens, offset, family in ((1, 32, "typical"), (20, 40, "negative_selection"
     expected, trusted = oracle.oracle(**drawn)["output"], oracle.trusted(**drawn)["output"]
     got = torch.full_like(trusted, float("nan"))
     kernel.run(*drawn.values(), got)
-    limits = ToleranceLimits(**policy.tolerance.model_dump(), **strict)
+    limits = tolerance_limits(policy, "output")
     mismatch = check_output("output", got, expected, trusted, limits)[1]
     found[f"experts {tokens} {family}"] = "" if mismatch is None else mismatch.message
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
+from kernel_harness.tools.judge.numerics.correctness import check_output
+from kernel_harness.tools.judge.operators.operator_adapter import tolerance_limits
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.policy import read_policy
 
@@ -43,9 +44,7 @@ def verdicts(inputs, outputs):
     expected, trusted = ORACLE.oracle(**inputs), ORACLE.trusted(**inputs)
     wrong = {}
     for name, got in zip(("output", "lse"), outputs, strict=True):
-        limits = ToleranceLimits(
-            **POLICY.tolerance.model_dump(), **POLICY.strict[name].model_dump(exclude={"kind"})
-        )
+        limits = tolerance_limits(POLICY, name)
         _, mismatch = check_output(name, got, expected[name], trusted[name], limits)
         if mismatch is not None:
             wrong[name] = mismatch.message

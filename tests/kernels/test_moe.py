@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
+from kernel_harness.tools.judge.numerics.correctness import check_output
+from kernel_harness.tools.judge.operators.operator_adapter import tolerance_limits
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.policy import read_policy
 
@@ -39,8 +40,7 @@ def drawn(family="typical", seed=1, tokens=9, offset=32):
 def verdict(inputs, got):
     """Why an output does not pass; empty when it does."""
     expected, trusted = ORACLE.oracle(**inputs)["output"], ORACLE.trusted(**inputs)["output"]
-    strict = POLICY.strict["output"].model_dump(exclude={"kind"})
-    limits = ToleranceLimits(**POLICY.tolerance.model_dump(), **strict)
+    limits = tolerance_limits(POLICY, "output")
     _, mismatch = check_output("output", got, expected, trusted, limits)
     return "" if mismatch is None else mismatch.message
 

@@ -184,22 +184,7 @@ class OperatorAdapter:
 
     def limits(self, output: str) -> ToleranceLimits:
         """The tolerances of an output."""
-        tolerance = self.policy.tolerance
-        published = {
-            "atol": tolerance.atol,
-            "rtol": tolerance.rtol,
-            "required_matched_ratio": tolerance.required_matched_ratio,
-        }
-        strict = self.policy.strict.get(output)
-        if strict is None:
-            return ToleranceLimits(**published)
-        return ToleranceLimits(
-            **published,
-            rms_factor=strict.rms_factor,
-            max_factor=strict.max_factor,
-            rms_minimum=strict.rms_floor,
-            max_minimum=strict.max_floor,
-        )
+        return tolerance_limits(self.policy, output)
 
     def compares(self, output: str) -> bool:
         """Whether the operator compares this output itself, e.g. an unordered set of indices."""
@@ -374,3 +359,18 @@ def _module(folder: Path | None, file: str) -> ModuleType | None:
             f"It cannot be imported: {type(error).__name__}: {error}", where=str(path)
         ) from error
     return module
+
+
+def tolerance_limits(policy: Policy, output: str) -> ToleranceLimits:
+    """The published and the strict tolerances of an output, as a policy states them."""
+    published = policy.tolerance.model_dump()
+    strict = policy.strict.get(output)
+    if strict is None:
+        return ToleranceLimits(**published)
+    return ToleranceLimits(
+        **published,
+        rms_factor=strict.rms_factor,
+        max_factor=strict.max_factor,
+        rms_minimum=strict.rms_floor,
+        max_minimum=strict.max_floor,
+    )
