@@ -6,8 +6,8 @@ workloads         environment, definitions, workloads, shapes, workspaces, slice
 evaluation        verdicts
 static_check      what compiling for a target showed
 next_steps        what to do after a verdict
-archive           archived candidates, search, contexts, promotions
-archive_models    models of the answers on the archive
+archive           archived candidates, search, parents, contexts of roles
+promotion         promotions and rollbacks
 profiling         profiles, timelines, sanitizer reports
 profiling_models  models of the answers on profiles
 """

@@ -10,14 +10,18 @@ from ...tools.archive.promotion.rules import PromotionDecision
 from ...tools.archive.search import parent_selection, role_context
 from ...tools.archive.search.query import SearchRequest
 from ...tools.progress import OnProgress
-from ..answers import archive as content_archive
-from ..answers.archive_models import (
+from ..answers import archive as answers
+from ..answers.archive import (
     ArchivedAnswer,
     ContextAnswer,
-    PromotionAnswer,
-    RollbackAnswer,
     SearchAnswer,
     SelectionAnswer,
+)
+from ..answers.promotion import (
+    PromotionAnswer,
+    RollbackAnswer,
+    promotion_answer,
+    rollback_answer,
 )
 from ..requests.context import Call, background_of, harness_of, in_thread, progress_to
 from .fields import DefinitionName, DetailLevel, SolutionJson, WaitSeconds, WorkspacePath
@@ -79,7 +83,7 @@ async def archive_candidate(
         parent or (),
         tags or (),
     )
-    return content_archive.archived_answer(archived)
+    return answers.archived_answer(archived)
 
 
 async def search_archive(
@@ -125,7 +129,7 @@ async def search_archive(
         cursor=cursor,
     )
     found = await in_thread(harness_of(ctx).archiving.search, request)
-    return content_archive.search_answer(found, definition, detail)
+    return answers.search_answer(found, definition, detail)
 
 
 async def select_parent(
@@ -152,7 +156,7 @@ async def select_parent(
     harness = harness_of(ctx)
     name = harness.dataset.operator(definition).name
     selection = await in_thread(parent_selection.select_parent, harness.archive, name, policy, seed)
-    return content_archive.selection_answer(selection)
+    return answers.selection_answer(selection)
 
 
 async def get_context(
@@ -168,7 +172,7 @@ async def get_context(
     candidates, never whole files; read_report(uri=candidate_uri) has the sources. Example:
     get_context(role='plan', candidate_id='4f2a9c01d3be'). Next: the role's part, in `summary`.
     """
-    return content_archive.context_answer(
+    return answers.context_answer(
         await in_thread(role_context.get_context, harness_of(ctx).archive, role, candidate_id)
     )
 
@@ -193,7 +197,7 @@ async def promote_candidate(
     key = ("promote", candidate_id)
     async with progress_to(ctx) as progress:
         decision = await background_of(ctx).wait(key, promote, patience, progress)
-    return content_archive.promotion_answer(candidate_id, decision)
+    return promotion_answer(candidate_id, decision)
 
 
 async def rollback_promotion(
@@ -214,4 +218,4 @@ async def rollback_promotion(
     learnt, then search_archive.
     """
     rolled = await in_thread(harness_of(ctx).promotions.rollback, definition, reason, gpu)
-    return content_archive.rollback_answer(definition, rolled)
+    return rollback_answer(definition, rolled)

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel_harness.server.answers.evaluation import evaluation_answer
+from kernel_harness.server.answers.evaluation import (
+    evaluation_answer,
+    sol_exec_bench,
+    sol_percents,
+)
 from kernel_harness.server.answers.models import EvaluationAnswer
 from kernel_harness.server.answers.text import BUDGET_CHARACTERS, number, table
 from kernel_harness.server.answers.workloads import slice_answer
@@ -271,3 +275,36 @@ def test_slices_of_any_text_fit_a_client_and_join_to_the_whole(letter: str) -> N
             break
         offset = answer.next_offset
     assert joined == whole
+
+
+FLOORS = {"nominal": 2.0, "calibrated": 2.5, "latency": 6.0}
+
+
+def on_floors(**changes: Any) -> WorkloadResult:
+    values = {
+        "uuid": "w",
+        "axes": {"n": 1},
+        "status": Status.PASSED,
+        "latency_us": 5.0,
+        "baseline_latency_us": 8.0,
+        "device_floors_us": FLOORS,
+    }
+    return WorkloadResult(**(values | changes))
+
+
+def test_every_floor_has_its_share_and_the_estimate_may_be_beaten() -> None:
+    assert sol_percents(on_floors()) == {"nominal": 40.0, "calibrated": 50.0, "latency": 120.0}
+
+
+def test_without_a_latency_or_a_known_device_nothing_is_claimed() -> None:
+    assert sol_percents(on_floors(latency_us=None)) == {}
+    assert sol_percents(on_floors(device_floors_us={})) == {}
+    assert sol_exec_bench(on_floors(latency_us=None)) is None
+    assert sol_exec_bench(on_floors(device_floors_us={})) is None
+
+
+def test_the_guarded_score_is_a_half_at_the_baseline_and_absent_below_the_floor() -> None:
+    assert sol_exec_bench(on_floors(latency_us=8.0)) == 0.5
+    assert sol_exec_bench(on_floors()) == 0.6667
+    assert sol_exec_bench(on_floors(latency_us=1.9)) is None
+    assert sol_exec_bench(on_floors(baseline_latency_us=2.0)) is None
