@@ -1,5 +1,6 @@
 """Domain records as models and sentences for clients.
 
+result            base of all answers: declared fields filled from records
 models            models of the answers on workloads, workspaces and evaluations
 text              what all answers share: budgets, numbers, tables
 workloads         environment, definitions, workloads, shapes, workspaces, slices

@@ -14,7 +14,7 @@ from ...tools.documents import candidate_uri
 from ...tools.schema.evaluation import FiniteFloat
 from ...tools.text import shorten
 from ..resources.skills import SCHEME as SKILL_SCHEME
-from .models import Answer, Result, first, short
+from .result import Answer, Result, first, short
 from .text import Detail, counted, cut, fitted, lines, number, showing, table
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from ...tools.schema.evaluation import FiniteFloat
-from .models import Answer, IsolationPart, Result
+from .models import IsolationPart
+from .result import Answer, Result
 
 
 class StallPart(Result):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ...tools.schema.evaluation import FiniteFloat
 from ...tools.text import shorten
-from .models import Answer, Result, short
+from .result import Answer, Result, short
 from .text import lines, table
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import Any, Literal, TypeVar
 
 from ...tools.schema.evaluation import Isolation
 from ...tools.text import shorten
-from .models import Answer, IsolationPart
+from .models import IsolationPart
+from .result import Answer
 
 BUDGET_CHARACTERS = 24_000
 """Of JSON, in bytes: under 8,000 tokens at three a token, pessimistic for names and numbers; a

@@ -9,7 +9,7 @@ from typing import Annotated
 import pytest
 from pydantic import Field, ValidationError
 
-from kernel_harness.server.answers.models import Result, first, short
+from kernel_harness.server.answers.result import Result, first, short
 
 
 class Kind(StrEnum):
