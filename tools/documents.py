@@ -65,13 +65,7 @@ class Documents:
     def read(
         self, uri: str, section: str | None = None, offset: int = 0, limit: int = SLICE_CHARACTERS
     ) -> ReportSlice:
-        """Reads a slice.
-
-        Args:
-            uri: an address from a result's `…_uri` field.
-            section: one of `sections`; the whole text when None.
-            offset: characters to skip.
-            limit: characters to return, at most 16,000.
+        """Reads a slice in characters, of one section or the whole text.
 
         Raises:
             RequestError: for an address, section or offset that there is not.

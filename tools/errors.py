@@ -15,8 +15,8 @@ class HarnessError(Exception):
     """Base of every error that the harness raises on purpose.
 
     Args:
-        what: what was wrong, as a sentence without a full stop.
-        where: the file, field, argument or process it concerns; may be empty.
+        what: a sentence without a full stop.
+        where: the file, field, argument or process it concerns.
         remedy: what the reader should do next.
     """
 
@@ -50,14 +50,7 @@ class ArchiveError(HarnessError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> RequestError:
-    """Builds the error for a name that nothing has, naming the nearest ones that exist.
-
-    Args:
-        kind: the word for the thing, e.g. "definition".
-        name: what was asked for.
-        known: every valid name.
-        remedy: what to do next; a listing of the nearest names when empty.
-    """
+    """Builds the error for a name that nothing has, naming the nearest of the known ones."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:5]
     listing = ", ".join(near) if near else "none exist"

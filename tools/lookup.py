@@ -56,11 +56,6 @@ class Lookup:
     ) -> NamedCandidate:
         """Reads the candidate that exactly one of the arguments names.
 
-        Args:
-            workspace: a workspace's name or path.
-            solution: a FlashInfer-Trace Solution.
-            candidate: the id of an archived candidate.
-
         Raises:
             RequestError: when none or several are given, or it cannot be read.
         """
@@ -148,11 +143,10 @@ class Lookup:
         )
 
     def sources(self, record: Evaluation, workspace: str | None = None) -> Iterator[Solution]:
-        """Yields the solutions that a record may have judged.
+        """Yields the solutions that a record may have judged: the workspace alone if one is named.
 
-        Args:
-            workspace: yields this one alone; else those archived with the record's content, those
-                shipped with the operator, and every workspace that can be read.
+        Else those archived with the record's content, those shipped with the operator, and every
+        workspace that can be read.
         """
         folder = self.settings.workspaces_dir
         if workspace is not None:

@@ -60,12 +60,7 @@ class Recognition:
 
 @dataclass(frozen=True)
 class ArchiveService:
-    """The archive together with the records that fill it.
-
-    Attributes:
-        profiles_dir: profiles by content hash, archived with the candidate.
-        budget: what the search of one operator may use.
-    """
+    """The archive, the records that fill it, and profiles by content hash."""
 
     archive: Archive
     records: RecordStore
@@ -128,9 +123,7 @@ class ArchiveService:
         """Looks up a judged program in the archive.
 
         Empty also when the archive cannot be asked: a verdict must not be lost to it.
-
-        Args:
-            started_from: what its workspace was opened from, as its manifest says.
+        `started_from` is what its workspace was opened from.
         """
         try:
             return Recognition(

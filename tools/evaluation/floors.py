@@ -24,11 +24,6 @@ def with_floors(evaluation: Evaluation, operator: Operator, settings: Settings) 
     """The evaluation with every workload's floors on the device measured on.
 
     A device that is not in the table, or a workload whose cost cannot be counted, has none.
-
-    Args:
-        evaluation: as the judge wrote it.
-        operator: whose work was done.
-        settings: where the table of devices and the calibration are.
     """
     device = evaluation.evidence.device
     if device is None or device.executor is not Executor.CUDA:

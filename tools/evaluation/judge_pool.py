@@ -44,13 +44,7 @@ DRAIN_S = 15.0
 
 
 class Judge:
-    """One running judge process.
-
-    Args:
-        device: 'cpu' or 'cuda:N'.
-        settings: where caches and logs lie.
-        command: what to start; the arguments follow it. Tests pass a scripted judge.
-    """
+    """One running judge process; tests pass the command of a scripted one."""
 
     def __init__(
         self, device: str, settings: Settings, command: Sequence[str] = JUDGE_COMMAND

@@ -89,14 +89,7 @@ def spin_operator(count: int) -> Operator:
 
 
 class SpinTrials:
-    """Trials of spinning kernels against each other.
-
-    Args:
-        settings: budgets and time-outs; its folders are not written to.
-        pool: the judges.
-        device: 'cuda:N'.
-        folder: where the trials' own records lie.
-    """
+    """Trials of spinning kernels against each other; their records lie in a folder apart."""
 
     def __init__(self, settings: Settings, pool: JudgePool, device: str, folder: Path) -> None:
         own = settings.model_copy(update={"data_dir": folder})
@@ -180,18 +173,11 @@ async def calibrate_noise(
     comparisons: int = COMPARISONS,
     durations_us: Sequence[float] = DURATIONS_US,
 ) -> Path:
-    """Measures the device's noise floor at each duration and keeps it.
+    """Measures the device's noise floor at each duration and keeps it in the file returned.
 
     Args:
-        settings: where the floor is kept.
-        pool: the judges.
-        device: 'cuda:N'.
-        progress: told each step.
         comparisons: of a kernel with itself, at each duration.
         durations_us: about how long the kernels take, in microseconds.
-
-    Returns:
-        The file, with floors and provenance.
 
     Raises:
         CapabilityError: when there is no GPU.

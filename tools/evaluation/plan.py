@@ -130,13 +130,7 @@ def work_estimate(operator: Operator, uuid: str) -> float:
 def chosen_workloads(
     operator: Operator, scope: Scope, sample: ShapeSample, only: Sequence[str] = ()
 ) -> list[tuple[str, str | None, float | None]]:
-    """The uuid, regime and weight of each workload that a scope runs, cheapest first.
-
-    Args:
-        operator: whose workloads.
-        scope: how far to go.
-        sample: the regimes and their representatives.
-        only: uuids or beginnings of them; then these and no others.
+    """The uuid, regime and weight of each workload that a scope runs, or that `only` names.
 
     Cheapest first, so that a wrong candidate is told so at once and a budget covers the most. Scope
     static takes the regime that holds the most time: it runs nothing, and shows its kernels.

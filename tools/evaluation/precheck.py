@@ -15,11 +15,7 @@ PYTHON = ("python", "triton", "tilelang")
 
 
 def precheck(solution: Solution, definition: Definition) -> tuple[Status, Failure] | None:
-    """Looks for what would certainly fail: wrong operator, missing entry, syntax errors.
-
-    Returns:
-        The status and failure, or None when nothing is wrong at sight.
-    """
+    """Looks for what would certainly fail: wrong operator, missing entry, syntax errors."""
     if solution.definition != definition.name:
         return _invalid(
             "wrong_definition",

@@ -31,11 +31,7 @@ def new_evaluation_id() -> str:
 
 
 class RecordStore:
-    """Evaluations on disk.
-
-    Args:
-        folder: created on the first write.
-    """
+    """Evaluations in a folder that is created on the first write."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -128,11 +124,7 @@ class RecordStore:
 
 
 class LastLatencies:
-    """Reads and merges last latencies.
-
-    Args:
-        folder: created on the first write.
-    """
+    """Reads and merges last latencies."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

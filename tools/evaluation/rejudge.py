@@ -53,10 +53,7 @@ async def rejudge(
     progress: OnProgress = ignore_progress,
 ) -> Rejudged:
     """Judges the sources of a record again with its seeds, without timing.
-
-    Args:
-        operator: the record's.
-        sources: where to look for what the record judged; read until its content is found.
+    `sources` is read until a solution has the record's content.
 
     Raises:
         RequestError: when the sources are not among them, or the record holds no seed.
@@ -172,11 +169,7 @@ class Recomputation:
 
 
 def recompute(record: Evaluation) -> Recomputation:
-    """Derives every summary of a record again and compares it with what is recorded.
-
-    Args:
-        record: a finished evaluation; its noise floor is the one it was decided with.
-    """
+    """Derives every summary of a finished record again, with the noise floor of that record."""
     noted = record.evidence.noise_floor or {}
     floor = {name: float(v) for name, v in noted.items() if isinstance(v, int | float)}
     from .comparison import summarised  # scipy: too heavy for the start of a server

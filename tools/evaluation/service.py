@@ -110,10 +110,6 @@ class EvaluationService(Generic[R]):
     """Evaluates on one device and keeps the records.
 
     Args:
-        settings: budgets and time-outs.
-        pool: the judges.
-        records: where evaluations are kept.
-        device: 'cpu' or 'cuda:N'.
         recognise: called once for each evaluation, in a thread, with the solution and what its
             workspace was opened from; must not raise.
     """
@@ -142,11 +138,7 @@ class EvaluationService(Generic[R]):
         wait_s: float | None = None,
         progress: OnProgress = ignore_progress,
     ) -> Evaluated[R]:
-        """Begins an evaluation and waits for it.
-
-        Args:
-            wait_s: most seconds to wait, the settings' when None; then the status is RUNNING.
-            progress: called at every step meanwhile.
+        """Begins an evaluation and waits at most `wait_s` for it; then the status is RUNNING.
 
         Raises:
             DatasetError: when the operator has no workload.

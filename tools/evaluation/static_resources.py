@@ -40,10 +40,7 @@ _WIDE_MINIMUM = 4
 
 
 def classify_opcodes(opcodes: Mapping[str, int]) -> dict[str, int]:
-    """Counts SASS instructions by what they do.
-
-    Args:
-        opcodes: opcode with or without its modifiers ("LDG.E.128.CONSTANT") to its count.
+    """Counts SASS instructions, given by opcode ("LDG.E.128.CONSTANT" or "LDG"), by what they do.
 
     Returns:
         Counts by class; `tensor` is the sum over all tensor-core generations (`tensor_mma` for

@@ -79,14 +79,9 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 
 def check_constraint(text: str, names: Mapping[str, Any]) -> ConstraintCheck:
-    """Evaluates one constraint.
+    """Evaluates one constraint, a Python expression; never raises for what it holds.
 
-    Args:
-        text: a Python expression.
-        names: axes as int, inputs as tensors, numbers or `ShapeOnly`.
-
-    Returns:
-        The outcome; never raises for what the text holds.
+    `names` are axes as int, inputs as tensors, numbers or `ShapeOnly`.
     """
     try:
         value = _evaluate(ast.parse(text.strip(), mode="eval").body, names)

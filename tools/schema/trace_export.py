@@ -37,11 +37,8 @@ def to_traces(
 ) -> list[Trace]:
     """Maps a finished evaluation to FlashInfer-Trace lines.
 
-    Args:
-        evaluation: the record.
-        definition: what it was an evaluation of.
-        workloads: those it could have run; one without a result gets a line only when the whole
-            trial ended before any workload did, as a failed build does.
+    A workload without a result gets a line only when the whole trial ended before any workload
+    did, as a failed build does.
     """
     if evaluation.status in _NOT_THE_KERNELS:
         return []

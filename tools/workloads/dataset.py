@@ -58,10 +58,6 @@ class Dataset:
         outputs, the dataset's workloads are used, with its tensors, and the shipped folder still
         says how they are judged.
 
-        Args:
-            kernels_dir: one folder per operator, each with a definition.json.
-            roots: FlashInfer-Trace dataset folders, or further folders of operators.
-
         Raises:
             DatasetError: when a folder is missing or holds no definition at all.
         """

@@ -128,10 +128,7 @@ def list_workloads(
     """One operator's contract and a page of its workloads.
 
     Args:
-        operator: the operator.
         latencies: last measured cold latency in microseconds by uuid; may be empty.
-        cursor: what the previous page gave as `next_cursor`.
-        limit: workloads on the page, at most 200.
 
     Raises:
         RequestError: for a cursor that no page gave.

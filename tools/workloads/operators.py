@@ -46,17 +46,10 @@ class Operator:
     """A definition with everything that is known about running it.
 
     Args:
-        definition: the contract.
-        workloads: in the order of their file.
         folder: the operator's own folder, with inputs.py and the like; None for a plain dataset.
         root: the FlashInfer-Trace dataset that safetensors paths are relative to, if any.
-        policy: how it is judged.
         structure: per workload uuid, facts about input contents that axes do not tell.
         published: per workload uuid, a latency that others published, in microseconds.
-        published_source: where those are from.
-        published_device: and on what device.
-        digest: of the workloads, in their order.
-        solution_files: solutions of the dataset, as FlashInfer-Trace JSON files.
         unusable: what is wrong with lines and files of its workloads, each with its place.
     """
 
@@ -143,9 +136,6 @@ class Operator:
     def baseline(self, *, cpu: bool = False) -> Solution | None:
         """What results are compared to: the policy's choice, else the dataset's only baseline.
 
-        Args:
-            cpu: whether there is no GPU; then the policy's `cpu_baseline`, else `baseline`.
-
         Raises:
             DatasetError: when the policy names a folder that does not exist.
         """
@@ -172,9 +162,8 @@ class Operator:
         """The work that any correct kernel must do, by cost.py, else an upper bound from shapes.
 
         Args:
-            axes: the workload's axes; cost.py is given the constant ones too, as by the judge.
+            axes: the workload's; cost.py is given the constant ones too, as by the judge.
             inputs: its tensors, where the caller has them; makes data-dependent counts exact.
-            structure: the workload's entry of `structure`.
 
         Raises:
             DatasetError: when cost.py fails or returns what is not a cost.
@@ -232,11 +221,8 @@ def generic_cost(
     no kernel touches it, and the reference may compute what is masked out; a floor made of it may
     be beaten honestly.
 
-    Args:
-        definition: names, shapes and dtypes.
-        axes: the workload's axes.
-        flops: operations of the reference's products, where somebody counted; they are taken at
-            the rate of the narrowest type among the inputs.
+    Operations of the reference's products, where somebody counted `flops`, are taken at the rate
+    of the narrowest type among the inputs.
     """
 
     def total(specs: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...] | None]) -> int:

@@ -111,13 +111,8 @@ def sample_shapes(
     the heaviest workload and one at the sharpest boundary. Outliers stand for themselves.
 
     Args:
-        operator: its workloads are grouped.
         latencies: microseconds by uuid, e.g. of the last full evaluation; may miss some or all.
-        max_samples: the most workloads to sample, at least 1.
         hardware: device whose floors stand in where no latency is known; the shipped H200 if None.
-
-    Returns:
-        The same for the same workloads and latencies, whatever their order.
     """
     if not operator.workloads:
         return ShapeSample(

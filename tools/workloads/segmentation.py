@@ -50,10 +50,7 @@ def order_by_axes(columns: Mapping[str, Sequence[float]], latencies: Sequence[fl
     Several axes are coupled by the mean of their ranks, each weighted and signed by its own rank
     correlation with latency; that is kept only where it follows latency better than the best
     single axis does.
-
-    Args:
-        columns: per axis, its size in each workload; axes that do not vary are ignored.
-        latencies: one per workload.
+    `columns` are, per axis, its size in each workload; axes that do not vary are ignored.
     """
     count = len(latencies)
     varying = {name: list(column) for name, column in columns.items() if len(set(column)) > 1}
@@ -110,11 +107,6 @@ def split(keys: Sequence[float], values: Sequence[float], most: int) -> list[lis
     solved exactly by dynamic programming). The charge is the smaller of `SMALLEST_GAIN` and
     `SMALLEST_STEP`, but no less than a BIC term from the scatter among equal or neighbouring keys,
     so that noise makes no band and a real step does. Workloads of equal key stay together.
-
-    Args:
-        keys: one per workload.
-        values: one per workload, log latency.
-        most: the largest number of bands, at least 1.
 
     Returns:
         Bands in ascending order of key, each a list of positions.

@@ -35,10 +35,7 @@ class Workspace(RecordModel):
 def confined(folder: Path, name_or_path: str) -> Path:
     """The workspace that a name or path means.
 
-    Args:
-        folder: the workspaces folder.
-        name_or_path: a workspace's name, or a path that lies inside `folder`; a file's path
-            means the workspace that it is in.
+    A path has to lie inside `folder`; a file's means the workspace that it is in.
 
     Raises:
         RequestError: when it lies elsewhere or does not exist.
@@ -64,14 +61,7 @@ def confined(folder: Path, name_or_path: str) -> Path:
 def create(
     folder: Path, operator: Operator, name: str | None, start: Solution | None, started_from: str
 ) -> Workspace:
-    """Makes a workspace.
-
-    Args:
-        folder: the workspaces folder; created when missing.
-        operator: what the candidate is for.
-        name: the workspace's name; one is made up when None.
-        start: the solution to begin with; the template when None.
-        started_from: the word for it in candidate.toml.
+    """Makes a workspace that begins with `start`, or with the template.
 
     Raises:
         RequestError: when the name is taken or malformed.

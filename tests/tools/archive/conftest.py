@@ -233,7 +233,6 @@ class Bench:
             parents=parents,
             tags=technique,
             profiles=profiles,
-            traces=[],
         )
 
 
@@ -272,3 +271,9 @@ def bench_class() -> type[Bench]:
 def workloads() -> list[Workload]:
     """The workloads of every made-up operator."""
     return make_workloads()
+
+
+@pytest.fixture
+def definition() -> Definition:
+    """The operator of every made-up trial that names no other."""
+    return make_definition()

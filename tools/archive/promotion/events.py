@@ -73,11 +73,7 @@ def _track_path(definition: str, gpu: str | None) -> str:
 def events(
     archive: Archive, definition: str | None = None, gpu: str | None = None
 ) -> list[PromotionEvent]:
-    """Promotions and rollbacks, oldest first within each track.
-
-    Args:
-        gpu: device as in refs; None: all devices and the verified track.
-    """
+    """Promotions and rollbacks, oldest first within each track; by default of every track."""
     if not archive.repository.exists:
         return []
     scope = f"/{ref_part(definition)}" if definition else ""
@@ -96,8 +92,7 @@ def events(
 def promotion_stacks(found: Iterable[PromotionEvent]) -> dict[tuple[str, str], list[str]]:
     """Promoted commits by definition and device, the current one last, without those rolled back.
 
-    Args:
-        found: events, oldest first within each track.
+    Takes events oldest first within each track.
     """
     stacks: dict[tuple[str, str], list[str]] = {}
     for event in found:

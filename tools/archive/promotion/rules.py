@@ -60,7 +60,6 @@ class PromotionDecision:
     Attributes:
         track: "timed" (a GPU's best) or "verified" (right, but never timed).
         current_best: id of the candidate it was compared with; None for the first of its track.
-        evaluations: ids of the verification's records.
     """
 
     promoted: bool

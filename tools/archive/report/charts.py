@@ -42,9 +42,7 @@ MEASURED_ON = "device"
 class SiteCharts:
     """Charts of each candidate of a site; an operator's axes on a device are drawn once.
 
-    Args:
-        nodes: all candidates of the site, for the limits of the axes.
-        dataset: the operators whose work is known; None: no rooflines.
+    All candidates together set the limits of the axes; without a dataset there are no rooflines.
     """
 
     def __init__(self, nodes: Sequence[Node], dataset: Dataset | None) -> None:
@@ -108,10 +106,7 @@ class SiteCharts:
 
 
 def floor_chart(evaluation: Evaluation, device: str | None = None) -> bytes:
-    """Latency against floor of each timed workload, as a PNG.
-
-    Args:
-        device: whose floors; those of the device measured on when None.
+    """Latency against floor of each timed workload, as a PNG; by default of the device it ran on.
 
     Raises:
         RequestError: when no workload has both a latency and such a floor.

@@ -14,12 +14,7 @@ TREE_ROWS = 3_000
 
 @dataclass(frozen=True)
 class Board:
-    """An operator's candidates on one device, best first.
-
-    Attributes:
-        best: the promoted candidate's id, or the fastest one's.
-        promoted: whether `best` was promoted.
-    """
+    """An operator's candidates on one device, best first; `best` is the promoted or fastest one."""
 
     definition: str
     device: str
@@ -62,11 +57,7 @@ def tally(nodes: Sequence[Node]) -> Tally:
 
 
 def boards(nodes: Sequence[Node], current_promotions: Mapping[tuple[str, str], str]) -> list[Board]:
-    """One board for each operator and device on which something was timed.
-
-    Args:
-        current_promotions: (definition, device) to the promoted candidate's id.
-    """
+    """One board for each operator and device on which something was timed."""
     groups: dict[tuple[str, str], list[Node]] = {}
     for node in nodes:
         if node.latency_us is not None:

@@ -138,14 +138,7 @@ def floor_png(
     estimates: Sequence[PlotPoint] = (),
     title: str = "",
 ) -> bytes:
-    """The same as a PNG on white.
-
-    Args:
-        points: floor and latency of each workload.
-        device: whose floors.
-        estimates: floor and latency-aware floor of each workload, drawn as bars.
-        title: what is drawn.
-    """
+    """The same as a PNG on white; `estimates`, the latency-aware floors, are drawn as bars."""
     with mpl.rc_context(_STYLE):
         x, y = _floor_limits([*points, *estimates])
         figure = _floor_figure(x, y, device)
@@ -192,15 +185,7 @@ def roofline_png(
     title: str = "",
     name: str = "best",
 ) -> bytes:
-    """The same as a PNG on white.
-
-    Args:
-        points: the candidate that stands out.
-        roof: the device's rates.
-        others: every other candidate's workloads, in grey.
-        title: what is drawn.
-        name: what the candidate is called in the legend.
-    """
+    """The same as a PNG on white, with the workloads of `others` in grey."""
     with mpl.rc_context(_STYLE):
         figure = _roofline_figure(*_roofline_limits([*points, *others], roof), roof)
         layers = [_Layer(name, points, POINT)]

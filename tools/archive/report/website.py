@@ -47,17 +47,11 @@ class _ReadCandidates:
 
 
 def write_site(archive: Archive, out_dir: Path, dataset: Dataset | None = None) -> Path:
-    """Writes the whole site.
+    """Writes the whole site, over an earlier one, and returns the path of its index.html.
 
-    Args:
-        out_dir: made when missing; files of an earlier site in it are replaced.
-        dataset: adds rooflines of the operators it knows.
-
-    Returns:
-        The path of index.html.
+    A dataset adds rooflines of the operators it knows.
     """
-    site = _Site(archive, out_dir, dataset)
-    return site.write()
+    return _Site(archive, out_dir, dataset).write()
 
 
 class _Site:

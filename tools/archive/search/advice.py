@@ -33,13 +33,7 @@ class AdviceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Advice:
-    """One observation and what to do about it.
-
-    Attributes:
-        words: what was seen, with its numbers.
-        next_step: what to do next.
-        evidence: ids of the candidates it was seen in.
-    """
+    """One observation, what to do next, and ids of the candidates that it was seen in."""
 
     kind: AdviceKind
     words: str
@@ -49,12 +43,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Budget:
-    """What the search of one operator may use; None: no limit.
-
-    Attributes:
-        candidates: how many may be archived.
-        seconds: wall time of their evaluations.
-    """
+    """Candidates and seconds of evaluation that one operator's search may use; None: no limit."""
 
     candidates: int | None = None
     seconds: float | None = None
@@ -83,12 +72,9 @@ def advice_on(archive: Archive, definition: str, budget: Budget) -> tuple[Advice
 def advise(
     history: Sequence[Node], budget: Budget | None = None, spent: Spent | None = None
 ) -> list[Advice]:
-    """Looks at the newest candidates of one operator.
+    """Draws advice from the newest candidates of one operator, oldest first.
 
-    Args:
-        history: oldest first; infrastructure faults in it are ignored.
-        budget: what the whole search may use.
-        spent: what it has used, where `history` is not all of it.
+    Infrastructure faults are ignored; `spent` is needed where `history` is not the whole search.
     """
     decided = [node for node in history if node.outcome is not CandidateStatus.UNDECIDED]
     found = [

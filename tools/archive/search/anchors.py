@@ -54,11 +54,7 @@ class AnchorReport:
 
 
 def find_regions(path: str, text: str) -> tuple[list[Region], list[AnchorProblem]]:
-    """Reads the anchors of one file.
-
-    Returns:
-        Its regions, and what is malformed: an anchor that is code, nested, unopened or unclosed.
-    """
+    """The regions of one file, and its anchors that are code, nested, unopened or unclosed."""
     comment, mark = _COMMENTS.get(PurePosixPath(path).suffix.lower(), (None, ""))
     regions: list[Region] = []
     problems: list[AnchorProblem] = []
@@ -89,9 +85,7 @@ def find_regions(path: str, text: str) -> tuple[list[Region], list[AnchorProblem
 def check_change(plan: Mapping[str, str], child: Mapping[str, str]) -> AnchorReport:
     """Checks a plan's anchors and that a child differs from the plan only inside its regions.
 
-    Args:
-        plan: path to source, with anchors.
-        child: path to source, with or without them.
+    Both are sources by path; the child may have anchors or none.
     """
     regions: list[Region] = []
     problems: list[AnchorProblem] = []

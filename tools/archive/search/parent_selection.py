@@ -233,10 +233,8 @@ def select_parent(
 ) -> Selection:
     """Chooses the candidate of an operator to expand next.
 
-    Args:
-        policy: one of `POLICIES`.
-        seed: None draws one, which the answer names.
-        hardware: device whose latencies rank; None: the one timed most recently.
+    Latencies of one device rank, by default the one timed most recently; a seed that is drawn is
+    named in the answer.
     """
     chosen = secrets.randbelow(2**31) if seed is None else seed
     nodes = read_tree(archive, definition, hardware, grid=policy == "tournament")
@@ -248,10 +246,8 @@ def read_tree(
 ) -> list[TreeNode]:
     """Reads an operator's candidates from the index: no commit is read.
 
-    A latency of another device is left out, so that it can neither win nor lose.
-
-    Args:
-        grid: also read techniques and regimes, which only the tournament needs.
+    A latency of another device is left out, so that it can neither win nor lose. `grid` adds
+    techniques and regimes, which only the tournament needs.
     """
     index = archive.synced.current()
     rows = index.rows(

@@ -36,10 +36,9 @@ _COUNTED = (
 
 @dataclass(frozen=True)
 class Direction:
-    """One technique and what trying it gave.
+    """One technique (or a failure's signature) and what trying it gave.
 
     Attributes:
-        technique: the tag; a failure's signature where candidates carried none.
         definition: the operator where the evidence is from; a sibling's name for its wins.
         words: the counts, and the newest lesson or failure.
         evidence: ids of the newest candidates it rests on.

@@ -71,11 +71,7 @@ class RoleContext:
 def get_context(
     archive: Archive, role: str, candidate_id: str, limits: ContextLimits | None = None
 ) -> RoleContext:
-    """Collects a role's window around one candidate.
-
-    Args:
-        role: "plan", "code" or "debug".
-        limits: caps; the node itself is always there.
+    """Collects a role's window around one candidate, which itself is always in it.
 
     Raises:
         RequestError: when the role or the candidate is unknown.

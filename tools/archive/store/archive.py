@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ArchiveError, RequestError, unknown_name
 from ...schema.evaluation import Evaluation, Scope, Status
+from ...schema.trace_export import to_traces
 from . import manifest as form
 from .entry import Node, facts_of
 from .git_repository import RefConflict, RefUpdate, Repository
@@ -26,27 +27,19 @@ from .index_sync import CANDIDATES, SyncedIndex, read_record
 from .manifest import CandidateManifest, CandidateRecord
 
 if TYPE_CHECKING:
-    from ...schema.flashinfer_trace import Definition, Solution, Trace, Workload
+    from ...schema.flashinfer_trace import Definition, Solution, Workload
 
 
 @dataclass(frozen=True)
 class StoredCandidate:
-    """A candidate in the archive.
-
-    Attributes:
-        already: its evaluation was archived before; nothing was written.
-    """
+    """A candidate in the archive; `already`: its evaluation was there, nothing was written."""
 
     node: Node
     already: bool = False
 
 
 class Archive:
-    """Candidates of every operator in one git repository, with an index beside it.
-
-    Args:
-        root: the archive's folder; the repository in it is created on first write.
-    """
+    """Candidates of every operator in one git repository, created on first write, and its index."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -81,12 +74,11 @@ class Archive:
         parents: Sequence[str] = (),
         tags: Sequence[str] = (),
         profiles: Mapping[str, bytes] | None = None,
-        traces: Sequence[Trace] | None = None,
     ) -> StoredCandidate:
         """Archives one trial.
 
         Args:
-            workloads: of the evaluation; used to write the traces when `traces` is None.
+            workloads: of the operator, in the traces that are written.
             parents: ids (or unique prefixes) of what it was derived from; two for a crossover.
             tags: techniques that were tried, in a few words each.
             profiles: file name to content.
@@ -110,10 +102,7 @@ class Archive:
             workload_count=len(workloads),
         )
         facts = facts_of(evaluation, len(workloads), ancestors)
-        if traces is None:
-            from ...schema.trace_export import to_traces
-
-            traces = to_traces(evaluation, definition, workloads)
+        traces = to_traces(evaluation, definition, workloads)
         profiles = profiles or {}
         sources = {source.path: source.content for source in solution.sources}
         files = form.tree_files(manifest, facts, evaluation, sources, traces, profiles)
@@ -172,11 +161,7 @@ class Archive:
         )
 
     def get(self, candidate_id: str) -> CandidateRecord:
-        """Reads one candidate from git.
-
-        Args:
-            candidate_id: an id, a unique prefix, or a commit id.
-        """
+        """Reads one candidate from git by its id, a unique prefix, or a commit id."""
         return self.read(self.node(candidate_id))
 
     def read(self, node: Node) -> CandidateRecord:
@@ -224,11 +209,9 @@ class Archive:
         return self.nodes(*self.node(candidate_id).parents)
 
     def best(self, definition: str, gpu: str | None = None) -> Node | None:
-        """The promoted candidate, or while none is the one with the least latency over all
-        workloads (or its estimate); None when nothing was timed.
+        """The promoted candidate, else the one of least (estimated) latency over all workloads.
 
-        Args:
-            gpu: device as in refs, e.g. "H200"; None: the device timed most recently.
+        None when nothing was timed; without `gpu`, of the device timed most recently.
         """
         index = self.synced.current()
         if gpu is None:
@@ -261,16 +244,8 @@ class Archive:
     def diff(self, a: str, b: str) -> str:
         """The kernel change from one candidate to another, as a unified diff of their sources."""
         first, second = self.node(a), self.node(b)
-        return self.repository.run(
-            "diff",
-            "--no-color",
-            "--no-ext-diff",
-            "-M",
-            first.commit,
-            second.commit,
-            "--",
-            form.SOURCES,
-        )
+        options = ("--no-color", "--no-ext-diff", "-M", first.commit, second.commit)
+        return self.repository.run("diff", *options, "--", form.SOURCES)
 
 
 def best_branch(definition: str, gpu: str) -> str:

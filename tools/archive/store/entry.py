@@ -107,11 +107,7 @@ class Node(CandidateFacts):
 def facts_of(
     evaluation: Evaluation, workload_count: int = 0, parents: Sequence[Node] = ()
 ) -> CandidateFacts:
-    """Derives a candidate's facts from its record.
-
-    Args:
-        workload_count: how many workloads the operator has; 0 when unknown.
-        parents: those that could be read.
+    """Derives a candidate's facts from its record and those of its parents that could be read.
 
     Raises:
         ArchiveError: when the record's time cannot be read.
@@ -145,9 +141,7 @@ def ranked_latency_us(evaluation: Evaluation, workload_count: int = 0) -> float 
     """The latency a candidate is ranked by: the mean over all workloads, or its estimate.
 
     None when the record speaks only of some: a smoke test, or workloads left out by the budget.
-
-    Args:
-        workload_count: how many workloads the operator has; 0 when unknown.
+    `workload_count` is the operator's; 0 when unknown.
     """
     totals = evaluation.totals
     if totals.not_run or evaluation.scope in (Scope.STATIC, Scope.SMOKE):

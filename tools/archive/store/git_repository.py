@@ -55,11 +55,7 @@ class RefConflict(ArchiveError):
 
 
 class Repository:
-    """A bare git repository, created on first write.
-
-    Args:
-        path: the repository's folder, e.g. `archive/repository.git`.
-    """
+    """A bare git repository, created on first write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -55,11 +55,7 @@ _TABLES = ("meta", "candidates", "edges", "labels", "regimes", "words", "note_fi
 
 
 class Index:
-    """Candidates by everything one asks for.
-
-    Args:
-        path: the SQLite file; its folder is made on first write.
-    """
+    """Candidates by everything one asks for."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

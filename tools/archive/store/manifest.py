@@ -233,11 +233,7 @@ def commit_message(
     evaluation: Evaluation,
     parents: Sequence[str],
 ) -> str:
-    """Subject, the agent's hypothesis and lesson, and the trailers as the last paragraph.
-
-    Args:
-        parents: candidate ids, in the order of the commit's parents.
-    """
+    """Subject, the agent's hypothesis and lesson, and the trailers as the last paragraph."""
     paragraphs = [_subject(manifest, facts, evaluation)]
     if manifest.hypothesis:
         paragraphs.append(f"Hypothesis: {one_line(manifest.hypothesis, 1_000)}")

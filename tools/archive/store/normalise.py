@@ -27,12 +27,7 @@ _C_TOKEN = re.compile(
 
 
 def normalised_source(path: str, text: str) -> str:
-    """One file without comments and formatting, by the language its suffix tells.
-
-    Args:
-        path: decides the language; files of other languages only lose trailing space.
-        text: the file.
-    """
+    """One file without comments and formatting; of an unknown suffix, without trailing space."""
     suffix = PurePosixPath(path).suffix.lower()
     if suffix == ".py":
         return _normalised_python(text)

@@ -42,9 +42,7 @@ def write_bundle(archive: Archive, file: Path) -> Path:
 def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
     """Brings in another archive's candidates, evidence, tags and bests.
 
-    Args:
-        source: a URL, a repository's folder or a bundle file.
-        name: what its branches and tags are filed under, here.
+    From a URL, a folder or a bundle file; its branches and tags are filed under `name`.
     """
     where, name = _checked(source), _slug(name)
     archive.repository.create()

@@ -113,7 +113,6 @@ def test_a_record_of_something_else_is_refused(archive, bench, trial, change, wo
             evaluation=evaluation.model_copy(update=change),
             definition=add_definition(bench),
             hypothesis="",
-            traces=[],
         )
     assert not archive.repository.exists
 

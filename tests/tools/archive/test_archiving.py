@@ -1,0 +1,129 @@
+"""The archive of one harness: records become candidates, and programs are recognised."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from kernel_harness.tools.archive.archiving import MOST_PROFILE_BYTES, ArchiveService, Recognition
+from kernel_harness.tools.archive.search.advice import AdviceKind, Budget
+from kernel_harness.tools.archive.search.query import SearchRequest
+from kernel_harness.tools.errors import ArchiveError, RequestError
+from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
+from kernel_harness.tools.schema.flashinfer_trace import Definition
+from kernel_harness.tools.workloads.dataset import Dataset
+from kernel_harness.tools.workloads.operators import Operator
+
+MARKED = """def run(x, y):
+    # <<<IMPROVE BEGIN>>>
+    y.copy_(x * 2)
+    # <<<IMPROVE END>>>
+    return None
+"""
+
+
+@pytest.fixture
+def service(archive, workloads, definition: Definition, tmp_path):
+    operator = Operator(definition=definition, workloads=tuple(workloads))
+    dataset = Dataset({definition.name: operator})
+    records = RecordStore(tmp_path / "evaluations")
+    return ArchiveService(archive, records, dataset, tmp_path / "profiles")
+
+
+@pytest.fixture
+def judged(service, trial):
+    """Makes a solution whose record is in the store, and the record's id."""
+
+    def make(source: str | None = None, **record):
+        solution, evaluation = trial(new_evaluation_id(), source, **record)
+        service.records.write(evaluation)
+        return solution, evaluation.evaluation_id
+
+    return make
+
+
+def test_a_record_is_archived_once_by_the_end_of_its_id(service, judged):
+    solution, name = judged()
+    first = service.archive_candidate(solution, name[-8:], "Fewer bytes.", "It was so.")
+    again = service.archive_candidate(solution, name, "Other words.")
+    assert not first.already and again.already
+    assert again.node.candidate_id == first.node.candidate_id
+    assert again.node.hypothesis == "Fewer bytes." and again.advice == ()
+
+
+@pytest.mark.parametrize("hypothesis", ["", " \n"])
+def test_a_candidate_without_a_hypothesis_is_refused_and_nothing_is_written(
+    service, judged, hypothesis
+):
+    with pytest.raises(ArchiveError, match="hypothesis"):
+        service.archive_candidate(*judged(), hypothesis)
+    assert list(service.archive.iter()) == []
+
+
+def test_a_record_of_other_sources_is_refused(service, judged, trial):
+    _, name = judged()
+    other, _ = trial(source="def run(x, y):\n    y.copy_(x + x)\n")
+    with pytest.raises(ArchiveError, match="judged sources"):
+        service.archive_candidate(other, name, "Fewer bytes.")
+
+
+def test_profiles_of_the_same_sources_are_archived_but_no_large_ones(service, judged):
+    solution, name = judged()
+    folder = service.profiles_dir / solution.content_hash()
+    (folder / "ncu").mkdir(parents=True)
+    (folder / "ncu" / "run.json").write_text('{"bottleneck": "memory"}')
+    (folder / "raw.bin").write_bytes(b"\0" * MOST_PROFILE_BYTES)
+    node = service.archive_candidate(solution, name, "Fewer bytes.").node
+    assert node.bottlenecks == ("memory",)
+    assert service.archive.get(node.candidate_id).profiles == ("ncu-run.json",)
+
+
+def test_advice_on_the_budget_comes_with_the_candidate(service, judged):
+    limited = replace(service, budget=Budget(candidates=1))
+    said = limited.archive_candidate(*judged(), "Fewer bytes.").advice
+    assert [a.kind for a in said] == [AdviceKind.BUDGET]
+    assert service.archive_candidate(*judged(MARKED), "Fewer bytes.").advice == ()
+
+
+def test_a_change_is_held_to_the_regions_that_its_parent_marks(service, judged):
+    parent = service.archive_candidate(*judged(MARKED), "Marked.").node.candidate_id
+    inside = judged(MARKED.replace("x * 2", "x + x"))
+    kept = service.archive_candidate(*inside, "Inside.", parents=[parent]).anchors
+    assert kept.parent == parent and kept.report.ok
+    outside = judged(MARKED.replace("return None", "limit = 3"))
+    left = service.archive_candidate(*outside, "Outside.", parents=[parent]).anchors
+    assert not left.report.ok and "return None" in left.report.problems[0].words
+    assert service.archive_candidate(*judged(), "A root.").anchors is None
+
+
+def test_a_program_is_recognised_with_its_regions_however_it_is_formatted(service, judged, trial):
+    parent = service.archive_candidate(*judged(MARKED), "Marked.").node.candidate_id
+    spaced, _ = trial(source=MARKED.replace("x * 2)", "x  *  2)  # doubled"))
+    found = service.recognise(spaced, started_from=parent)
+    assert not found.prior_run.exact and found.prior_run.candidates[0].candidate_id == parent
+    assert found.anchors.report.ok
+    new, _ = trial(source="def run(x, y):\n    y.copy_(x + x)\n")
+    assert service.recognise(new, started_from="template") == Recognition()
+
+
+def test_an_archive_that_cannot_be_read_costs_no_verdict(service, judged, monkeypatch, caplog):
+    solution, name = judged()
+    service.archive_candidate(solution, name, "Fewer bytes.")
+
+    def broken():
+        raise OSError("disk gone")
+
+    monkeypatch.setattr(service.archive.synced, "current", broken)
+    with caplog.at_level(logging.WARNING):
+        assert service.recognise(solution) == Recognition()
+    assert "could not be asked" in caplog.text
+
+
+def test_a_search_takes_a_part_of_the_definitions_name(service, judged):
+    node = service.archive_candidate(*judged(), "Fewer bytes.", tags=["tiling"]).node
+    found = service.search(SearchRequest(definition="scale", technique="til"))
+    assert [c.candidate_id for c in found.candidates] == [node.candidate_id]
+    with pytest.raises(RequestError, match="Unknown definition"):
+        service.search(SearchRequest(definition="softmax"))
