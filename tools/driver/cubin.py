@@ -56,7 +56,7 @@ class Cubin:
 
     def globals(self) -> dict[str, int]:
         """Bytes of each `__device__` and `__constant__` variable that a program can write."""
-        wanted = {
+        writable = {
             number
             for number, section in enumerate(self.sections)
             if section.name.startswith(GLOBAL_SECTIONS)
@@ -65,7 +65,7 @@ class Cubin:
         for table in (s for s in self.sections if s.kind == SYMBOL_TABLE):
             names = self._content(self._linked(table))
             for name, info, _, section, _, nbytes in _entries(self._content(table)):
-                if info & 15 == OBJECT and section in wanted and nbytes:
+                if info & 15 == OBJECT and section in writable and nbytes:
                     found[_text(names, name)] = nbytes
         return found
 

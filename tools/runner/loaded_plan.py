@@ -159,7 +159,7 @@ class LoadedPlan:
         self, plan: LaunchPlan, cubins: Sequence[bytes], contents: Sequence[bytes]
     ) -> list[_Image]:
         """Copies the contents into memory at addresses that the plan does not know."""
-        wanted = [(r.address, contents[r.content]) for r in plan.regions if r.content is not None]
+        images = [(r.address, contents[r.content]) for r in plan.regions if r.content is not None]
         variables = self._variables(plan, cubins)
         for image in plan.globals:
             place_of = variables.get((image.module, image.name))
@@ -167,12 +167,12 @@ class LoadedPlan:
             if place_of is None or len(place_of[1]) != len(content):
                 raise InfrastructureError(f"Variable {image.name[:200]} is not in its module")
             variables[image.module, image.name] = (place_of[0], content)
-        wanted += variables.values()
+        images += variables.values()
         sources: dict[bytes, int] = {}
-        for _, content in wanted:
+        for _, content in images:
             if content not in sources:
                 sources[content] = self._upload(content)
-        return [_Image(sources[content], address, len(content)) for address, content in wanted]
+        return [_Image(sources[content], address, len(content)) for address, content in images]
 
     def _variables(self, plan: LaunchPlan, cubins: Sequence[bytes]) -> _Variables:
         """Every variable of the modules as it is now, just loaded: what a replay leaves goes."""

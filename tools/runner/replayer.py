@@ -35,7 +35,7 @@ from .loaded_plan import LoadedPlan
 from .memory import RunnerMemory
 from .spans import LEAST_MARKER_BYTES, marker_bytes, times_of
 
-MARKER_ROOM = 1 << 20
+MARKER_STRIDE = 1 << 20
 
 MOST_HELD = 400
 """Nodes that are held back at once: a stream's queue has room for about a thousand launches."""
@@ -65,7 +65,7 @@ class Replayer:
         self._flushed = allocate(driver, self._flushed_bytes)
         host, device_address = allocate_host(driver, 4)
         self._gate = _Gate(c_uint.from_address(host), device_address)
-        self._marker, self._marker_bytes = allocate(driver, 2 * MARKER_ROOM), LEAST_MARKER_BYTES
+        self._marker, self._marker_bytes = allocate(driver, 2 * MARKER_STRIDE), LEAST_MARKER_BYTES
         self._events: list[tuple[int, int]] = []
         self._recorder: ActivityRecorder | None = None
         self.note: str | None = None
@@ -167,7 +167,7 @@ class Replayer:
     def _mark(self) -> None:
         """A copy that separates a replay's activities from what surrounds it."""
         source, nbytes = self._marker, self._marker_bytes
-        copy(self._driver, source + MARKER_ROOM, source, nbytes, self.stream)
+        copy(self._driver, source + MARKER_STRIDE, source, nbytes, self.stream)
 
     def _flush(self) -> None:
         """Leaves nothing of the inputs in the L2, pinned or not."""

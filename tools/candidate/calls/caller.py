@@ -181,9 +181,9 @@ def _value_fault(value: Any, ref: TensorRef, device: torch.device) -> tuple[str,
         return "lazy_tensor", f"{type(value).__name__} was returned; torch.Tensor itself must be"
     if value.layout is not torch.strided:
         return "lazy_tensor", f"A tensor of layout {value.layout} was returned; strided must be"
-    wanted = "×".join(map(str, ref.shape)) or "scalar"
+    expected = "×".join(map(str, ref.shape)) or "scalar"
     if list(value.shape) != ref.shape:
-        return "wrong_shape", f"Shape {list(value.shape)} was returned, {wanted} is defined"
+        return "wrong_shape", f"Shape {list(value.shape)} was returned, {expected} is defined"
     if str(value.dtype).removeprefix("torch.") != ref.dtype:
         return "wrong_dtype", f"{value.dtype} was returned, {ref.dtype} is defined"
     if value.device != device:

@@ -136,7 +136,7 @@ def compile_device_code(
     source_dir: Path,
     folders: Folders,
     tools: Toolchain,
-    wanted: Sequence[tuple[str, str, Path]],
+    cubins: Sequence[tuple[str, str, Path]],
 ) -> list[toolchain.Ran]:
     """Compiles CUDA sources to cubins, without linking or loading them.
 
@@ -145,24 +145,24 @@ def compile_device_code(
         source_dir: where the sources lie.
         folders: where a light header may be laid.
         tools: compilers.
-        wanted: for each cubin its source, its architecture as '90a', and its file.
+        cubins: for each cubin its source, its architecture as '90a', and its file.
 
     Returns:
         What each compilation printed, with the assembler's resource report. The text that was
         assembled is kept in `steps_of` each file.
     """
     first = _config(request, folders)
-    configs = [config_for(request, source, first) for source, _, _ in wanted]
+    configs = [config_for(request, source, first) for source, _, _ in cubins]
 
     def command(index: int) -> list[str]:
-        source, arch, file = wanted[index]
+        source, arch, file = cubins[index]
         made = compile_command((source, file), arch, source_dir, configs[index], tools)
         steps_of(file).mkdir(parents=True, exist_ok=True)
         kept = ["--keep", f"--keep-dir={steps_of(file)}"]
         return ["-cubin" if word == "-c" else word for word in made] + kept
 
-    results = toolchain.run([command(index) for index in range(len(wanted))])
-    again = list(range(len(wanted)))
+    results = toolchain.run([command(index) for index in range(len(cubins))])
+    again = list(range(len(cubins)))
     while again := [index for index in again if failed_for_headers(results[index], configs[index])]:
         for index in again:
             configs[index] = configs[index].retry or configs[index]

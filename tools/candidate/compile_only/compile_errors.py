@@ -109,28 +109,28 @@ def place_of(text: str, line: int, sources: Mapping[str, str]) -> tuple[str, int
         line: one of its lines.
         sources: file names to their text.
     """
-    wanted = [row.strip() for row in text.rstrip().split("\n")]
+    excerpt = [row.strip() for row in text.rstrip().split("\n")]
     for name, source in sources.items():
         rows = [row.strip() for row in source.split("\n")]
-        for start in range(len(rows) - len(wanted) + 1):
-            if rows[start] == wanted[0] and rows[start : start + len(wanted)] == wanted:
+        for start in range(len(rows) - len(excerpt) + 1):
+            if rows[start] == excerpt[0] and rows[start : start + len(excerpt)] == excerpt:
                 return name, start + line
     return None
 
 
 def _assembly_words(log: str, source_dir: Path) -> list[str]:
     """The assembler's errors at the lines that its input says they come from."""
-    told: dict[str, None] = {}
+    messages: dict[str, None] = {}
     for found in _ASSEMBLY.finditer(log):
         text = _ptx(Path(found["file"]))
         place = source_line(text, int(found["line"])) if text else None
         where = "inline assembly"
         if place is not None:
             where = f"{place[0].removeprefix(f'{source_dir}/')}:{place[1]}"
-        told[f"{where}: {re.sub(r'^(error|fatal) *: *', '', found['what']).strip()}"] = None
-        if len(told) == MOST_ERRORS:
+        messages[f"{where}: {re.sub(r'^(error|fatal) *: *', '', found['what']).strip()}"] = None
+        if len(messages) == MOST_ERRORS:
             break
-    return list(told)
+    return list(messages)
 
 
 def assembler_words(log: str, source_dir: Path) -> str:

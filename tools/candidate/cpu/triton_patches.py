@@ -69,17 +69,17 @@ def patch_interpreter() -> bool:
         interpreter: Any = importlib.import_module("triton.runtime.interpreter")
         language: Any = importlib.import_module("triton.language")
         builder, handle = interpreter.InterpreterBuilder, interpreter.TensorHandle
-        _mend_operators(builder, handle, language)
-        _mend_conversions(builder, handle, language)
-        _mend_reductions(interpreter.ReduceOps, ("sum", "min_max"), handle, language)
-        _mend_reductions(interpreter.ScanOps, ("cumsum", "cumprod"), handle, language)
-        _mend_atomics(builder, handle, language)
+        _patch_operators(builder, handle, language)
+        _patch_conversions(builder, handle, language)
+        _patch_reductions(interpreter.ReduceOps, ("sum", "min_max"), handle, language)
+        _patch_reductions(interpreter.ScanOps, ("cumsum", "cumprod"), handle, language)
+        _patch_atomics(builder, handle, language)
     except (ImportError, AttributeError):
         return False
     return True
 
 
-def _mend_operators(builder: Any, handle: Any, language: Any) -> None:
+def _patch_operators(builder: Any, handle: Any, language: Any) -> None:
     def in_float32(method: Callable[..., Any], operands: int) -> Callable[..., Any]:
         def call(self: Any, *arguments: Any) -> Any:
             tensors, rest = arguments[:operands], arguments[operands:]
@@ -116,7 +116,7 @@ def _mend_operators(builder: Any, handle: Any, language: Any) -> None:
         setattr(builder, name, in_float32(getattr(builder, name), operands))
 
 
-def _mend_conversions(builder: Any, handle: Any, language: Any) -> None:
+def _patch_conversions(builder: Any, handle: Any, language: Any) -> None:
     cast, convert = builder.cast_impl, builder.create_fp_to_fp
 
     def cast_impl(self: Any, src: Any, dst_type: Any) -> Any:
@@ -138,7 +138,7 @@ def _mend_conversions(builder: Any, handle: Any, language: Any) -> None:
     builder.cast_impl, builder.create_fp_to_fp = cast_impl, create_fp_to_fp
 
 
-def _mend_reductions(reductions: Any, names: tuple[str, ...], handle: Any, language: Any) -> None:
+def _patch_reductions(reductions: Any, names: tuple[str, ...], handle: Any, language: Any) -> None:
     def typed_as(tensor: Any, dtype: Any, data: np.ndarray) -> Any:
         block = tensor.type.is_block()
         wide = language.block_type(dtype, list(tensor.type.shape)) if block else dtype
@@ -166,7 +166,7 @@ def _mend_reductions(reductions: Any, names: tuple[str, ...], handle: Any, langu
         setattr(reductions, name, in_float32(getattr(reductions, name)))
 
 
-def _mend_atomics(builder: Any, handle: Any, language: Any) -> None:
+def _patch_atomics(builder: Any, handle: Any, language: Any) -> None:
     atomic = builder.create_atomic_rmw
 
     def create_atomic_rmw(self: Any, op: Any, ptr: Any, val: Any, mask: Any, *rest: Any) -> Any:

@@ -79,7 +79,7 @@ def become_candidate(
         )
         steps = enter(confinement)
         _forget_where_we_came_from()
-        _settle(environment, private)
+        _set_environment(environment, private)
         if spawn.fake_device is not None:
             _fake(spawn.fake_device, interpret=interpret)
         words = {"granted": steps.granted, "missing": steps.missing}
@@ -226,7 +226,7 @@ def _environment(spawn: Spawn, private: Path, *, interpret: bool) -> dict[str, s
     return environment
 
 
-def _settle(environment: dict[str, str], private: Path) -> None:
+def _set_environment(environment: dict[str, str], private: Path) -> None:
     for folder in CACHE_FOLDERS.values():
         (private / folder).mkdir(exist_ok=True)
     os.environ.clear()  # noqa: TID251 - the candidate's own environment, decided by the judge

@@ -90,11 +90,11 @@ def _supervise_one(config: SupervisorConfig, made: Namespaces) -> None:
         os.close(publish_read)
         config.candidate(config.report, publish_write, made)
     _close((publish_write, *config.parental))
-    wanted = _publish_until_code_runs(publish_read, config)
+    requested = _publish_until_code_runs(publish_read, config)
     status = _wait_for(pid)
     _kill_descendants(first_process=made.processes)
     if config.cache is not None:
-        for key, folder in wanted:
+        for key, folder in requested:
             with contextlib.suppress(OSError):
                 publish(folder, config.cache, key)
     _say(config.report, exit=os.waitstatus_to_exitcode(status))

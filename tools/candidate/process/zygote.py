@@ -30,7 +30,7 @@ from ..sandbox.enter import skipped_steps
 from ..sandbox.process_tree import descendants, kill_all
 from .supervisor import SupervisorConfig, supervise
 
-SETTLE_S = 30.0
+START_S = 30.0
 REAP_S = 10.0
 WARM_MODULES = (
     "numpy",
@@ -121,7 +121,7 @@ class Zygote:
         os.close(write)
         child = _Child(supervisor, read)
         # Two processes write these, and on a busy machine the candidate may be the first.
-        said = self._read_until(child, {"supervisor", "granted"}, SETTLE_S)
+        said = self._read_until(child, {"supervisor", "granted"}, START_S)
         if not {"supervisor", "granted"} <= set(said):
             self._discard(child)
             return Spawned(pid=0, granted=[], missing=["spawn: the candidate did not settle"])

@@ -23,7 +23,7 @@ from ...messages.launch_plan import RESERVATION_BASE, SCRATCH_BYTES
 SOURCE = Path(__file__).with_name("allocator.c")
 COMPILERS = ("cc", "gcc", "clang", "c++", "g++")
 MOST_BLOCKS = 262_144
-ROOM_BYTES = 256 << 20
+RESERVED_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class ScratchAllocator:
             handle.set_record_stream_fn(record)
         torch.cuda.memory.change_current_allocator(allocator)
 
-    def make_room(self, device_index: int, nbytes: int = ROOM_BYTES) -> None:
+    def reserve(self, device_index: int, nbytes: int = RESERVED_BYTES) -> None:
         """Maps memory ahead, so that a capture needs no call of the driver for it."""
         if status := self._library.kh_ready(c_uint64(nbytes), c_int(device_index)):
             raise CapabilityError(

@@ -69,7 +69,7 @@ class CallRecorder:
     def _record(self, call: Callable[[], Any], device_index: int) -> BuiltPlan:
         torch.cuda.synchronize(device_index)
         self._allocator.drain()
-        self._allocator.make_room(device_index)
+        self._allocator.reserve(device_index)
         before = {b.address: b for b in self._allocator.blocks() if b.live}
         serial = self._allocator.serial()
         contents = self._contents(before)

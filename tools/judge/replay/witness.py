@@ -1,14 +1,14 @@
 """Bounds of a call's mean time by the judge's own clock, which device code cannot reach. Pure.
 
 The runner makes batches of N (flush + call), and of N flushes. The difference, divided by N, is
-what a call takes with what surrounds it, within the scatter of both. A told mean that lies below it
-by more than its error is refused.
+what a call takes with what surrounds it, within the scatter of both. A reported mean that lies
+below it by more than its error is refused.
 
 The difference holds more than the span: after each launch the device takes a moment before it
 begins the next. That part is measured with a kernel of known span and given as `surplus_ns`.
 
 Method: difference of two means; the error adds their standard errors (Welch), times the quantile
-of the wanted confidence.
+of the confidence asked for.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ def witness_of(
     )
 
 
-def contradicts(witness: Witness, told_mean_ns: float) -> bool:
+def contradicts(witness: Witness, reported_mean_ns: float) -> bool:
     """Whether a told mean span is shorter than the judge's own clock allows."""
-    return told_mean_ns < witness.least_ns
+    return reported_mean_ns < witness.least_ns
 
 
 def calls_for(error_ns: float, batch_scatter_ns: float, batches: int) -> int:
     """Calls a batch, so that the bound's error is at most `error_ns`, when batches scatter so."""
     if error_ns <= 0:
-        raise ValueError("The wanted error must be above nothing")
+        raise ValueError("The error asked for must be above nothing")
     scatter = batch_scatter_ns * math.sqrt(2 / max(batches, 1))
     return max(1, math.ceil((CONFIDENCE_FACTOR * scatter + CLOCK_NS) / error_ns))

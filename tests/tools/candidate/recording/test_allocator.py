@@ -45,7 +45,7 @@ scratch.drain()
 assert alloc(1000, 1) == first
 large = alloc(300 << 20, 1)
 assert large % 512 == 0
-scratch.make_room(0)
+scratch.reserve(0)
 assert scratch.failure == 0
 live = {b.address for b in scratch.blocks() if b.live}
 assert {first, second, large} <= live
