@@ -288,6 +288,8 @@ def _static_words(evaluation: Evaluation) -> str | None:
 
 def _verdict(evaluation: Evaluation) -> str:
     totals = evaluation.totals
+    if evaluation.status is Status.COMPILED:
+        return f"COMPILED at scope {evaluation.scope}: nothing has run."
     counts = f"{counted(totals.passed, 'workload')} passed, {totals.failed} failed"
     if totals.not_run:
         counts += f", {totals.not_run} not run (never counted as passed)"
@@ -323,7 +325,8 @@ def _speed_words(evaluation: Evaluation) -> str | None:
     totals = evaluation.totals
     if totals.mean_latency_us is None:
         reason = evaluation.not_timed_reason
-        return f"No latency: {reason}" if reason and evaluation.status is Status.PASSED else None
+        unfailed = evaluation.status in (Status.PASSED, Status.COMPILED)
+        return f"No latency: {reason}" if reason and unfailed else None
     words = f"Mean latency {microseconds(totals.mean_latency_us)}"
     if totals.estimated_full_mean_us is not None:
         words += f" (over all workloads about {microseconds(totals.estimated_full_mean_us)})"

@@ -315,8 +315,8 @@ class EvaluationAnswer(Answer):
 
     evaluation_id: str
     status: str = Field(
-        description="PASSED, one of FlashInfer-Trace's failures, INVALID_CANDIDATE, "
-        "INTEGRITY_VIOLATION, INFRASTRUCTURE_ERROR, or RUNNING."
+        description="PASSED, COMPILED (built, never run), one of FlashInfer-Trace's failures, "
+        "INVALID_CANDIDATE, INTEGRITY_VIOLATION, INFRASTRUCTURE_ERROR, or RUNNING."
     )
     stage: str = Field(description="Where it stands or ended.")
     next_steps: list[str] = Field(default_factory=list)

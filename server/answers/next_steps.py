@@ -19,6 +19,8 @@ def next_steps(evaluation: Evaluation) -> list[str]:
             "This was the harness's fault, not the candidate's: evaluate again unchanged; "
             "if it repeats, check_environment.",
         ]
+    if evaluation.status is Status.COMPILED:
+        return _after_compiling(evaluation)
     if evaluation.status is not Status.PASSED:
         return _after_failure(evaluation)
     return _after_pass(evaluation)
@@ -45,15 +47,17 @@ def _after_failure(evaluation: Evaluation) -> list[str]:
     return steps
 
 
+def _after_compiling(evaluation: Evaluation) -> list[str]:
+    built = evaluation.static is not None and evaluation.static.status == "built"
+    said = "It compiles" if built else "It imports, but no kernel was compiled"
+    return [f"{said}; nothing has run. evaluate_kernel(scope='smoke') runs it."]
+
+
 def _after_pass(evaluation: Evaluation) -> list[str]:
     archive = (
         f"archive_candidate(evaluation_id='{evaluation.evaluation_id}', hypothesis=…, lesson=…) "
         "keeps it."
     )
-    if evaluation.scope is Scope.STATIC:
-        built = evaluation.static is not None and evaluation.static.status == "built"
-        said = "It compiles" if built else "It imports, but no kernel was compiled"
-        return [f"{said}; nothing has run. evaluate_kernel(scope='smoke') runs it."]
     if evaluation.scope is Scope.SMOKE:
         return ["Correct on few inputs; evaluate_kernel(scope='sample') checks and times it."]
     if evaluation.totals.mean_latency_us is None:

@@ -45,7 +45,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 """Tool of each command, with the arguments that are given by position."""
 
 DEFAULT_WAIT_S = 3600.0
-STATUSES_OF_SUCCESS = (None, "PASSED", "RUNNING", "promoted")
+STATUSES_OF_SUCCESS = (None, "PASSED", "COMPILED", "RUNNING", "promoted")
 EXIT_FAILED = 1
 EXIT_ERROR = 2
 

@@ -73,7 +73,8 @@ class TrialResult:
 def write_record(trial: TrialResult) -> Evaluation:
     """The immutable record of a trial."""
     plan, solution = trial.plan, trial.solution
-    status, failure = trial.failed or (Status.PASSED, None)
+    unfailed = Status.PASSED if plan.checks.execute else Status.COMPILED
+    status, failure = trial.failed or (unfailed, None)
     baseline = Solution.model_validate(plan.baseline).name if plan.baseline else None
     floors = CaseFloors(plan, trial.operator, trial.context)
     return Evaluation(

@@ -41,7 +41,7 @@ class RecordModel(BaseModel):
 
 
 class Status(StrEnum):
-    """How a trial ended: FlashInfer-Trace's seven, then four of ours."""
+    """How a trial ended: FlashInfer-Trace's seven, then ours."""
 
     PASSED = "PASSED"
     INCORRECT_SHAPE = "INCORRECT_SHAPE"
@@ -50,6 +50,8 @@ class Status(StrEnum):
     RUNTIME_ERROR = "RUNTIME_ERROR"
     COMPILE_ERROR = "COMPILE_ERROR"
     TIMEOUT = "TIMEOUT"
+    COMPILED = "COMPILED"
+    """It was built and never run: all that scope static can show."""
     INVALID_CANDIDATE = "INVALID_CANDIDATE"
     INTEGRITY_VIOLATION = "INTEGRITY_VIOLATION"
     INFRASTRUCTURE_ERROR = "INFRASTRUCTURE_ERROR"
@@ -429,9 +431,10 @@ class Evaluation(RecordModel):
 
     @model_validator(mode="after")
     def _status_and_failure_agree(self) -> Evaluation:
-        if self.status is Status.PASSED and self.failure is not None:
-            raise ValueError("a PASSED evaluation cannot carry a failure")
-        if self.status not in (Status.PASSED, Status.RUNNING) and self.failure is None:
+        if self.status in (Status.PASSED, Status.COMPILED) and self.failure is not None:
+            raise ValueError(f"a {self.status} evaluation cannot carry a failure")
+        unfailed = (Status.PASSED, Status.COMPILED, Status.RUNNING)
+        if self.status not in unfailed and self.failure is None:
             raise ValueError(f"an evaluation that is {self.status} must say why")
         if self.status is not Status.PASSED and self.totals.mean_latency_us is not None:
             raise ValueError("a latency cannot be summarised without a pass")

@@ -1,8 +1,9 @@
 """Our Evaluation as FlashInfer-Trace lines, one per workload that was run.
 
-Four of our statuses do not exist there. A violation of integrity or an invalid candidate becomes
-RUNTIME_ERROR with the words in `log`; an infrastructure fault, an unfinished trial and a workload
-that was not run leave no line at all, for none of them says anything of the kernel.
+Our own statuses do not exist there. A violation of integrity or an invalid candidate becomes
+RUNTIME_ERROR with the words in `log`; an infrastructure fault, an unfinished trial, a compiled
+candidate and a workload that was not run leave no line at all, for none of them says what the
+kernel computes.
 
 A line holds less than the record: the schema sanctions added facts in `Correctness.extra` alone.
 `reference_latency_ms` and `speedup_factor` are 0.0, the format's "not measured", for they speak of
@@ -28,7 +29,9 @@ from .flashinfer_trace import (
     Workload,
 )
 
-_NOT_THE_KERNELS = frozenset({Status.INFRASTRUCTURE_ERROR, Status.RUNNING, Status.NOT_RUN})
+_NOT_THE_KERNELS = frozenset(
+    {Status.INFRASTRUCTURE_ERROR, Status.RUNNING, Status.NOT_RUN, Status.COMPILED}
+)
 _CONDEMNS_ALL = frozenset({Status.INTEGRITY_VIOLATION, Status.INVALID_CANDIDATE})
 
 

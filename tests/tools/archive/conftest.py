@@ -139,7 +139,7 @@ def make_evaluation(
                 ),
             )
         )
-    if failure is None and not passed and status is not Status.RUNNING:
+    if failure is None and status not in (Status.PASSED, Status.COMPILED, Status.RUNNING):
         failure = Failure(
             stage=Stage.CORRECTNESS,
             kind="wrong_values",

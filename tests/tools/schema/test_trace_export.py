@@ -44,7 +44,11 @@ def result(position: int, status: Status, **fields: Any) -> WorkloadResult:
 
 
 def evaluation(status: Status, *results: WorkloadResult, **fields: Any) -> Evaluation:
-    blamed = None if status in (Status.PASSED, Status.RUNNING) else failure("as a whole")
+    blamed = (
+        None
+        if status in (Status.PASSED, Status.COMPILED, Status.RUNNING)
+        else failure("as a whole")
+    )
     return Evaluation(
         evaluation_id="e1",
         definition="copy",
@@ -152,3 +156,8 @@ def test_the_reference_package_reads_the_lines_of_every_status(status: Status) -
         text = trace.model_dump_json()
         theirs = package.Trace.model_validate_json(text)
         assert json.loads(theirs.model_dump_json()) == json.loads(text)
+
+
+def test_what_was_only_compiled_leaves_no_line() -> None:
+    assert statuses(evaluation(Status.COMPILED, result(0, Status.NOT_RUN))) == []
+    assert statuses(evaluation(Status.COMPILED)) == []

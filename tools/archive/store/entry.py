@@ -198,6 +198,8 @@ def _outcome(
     """
     if evaluation.status is Status.INFRASTRUCTURE_ERROR:
         return CandidateStatus.UNDECIDED, "the harness failed, not the candidate"
+    if only_compiled(evaluation):
+        return CandidateStatus.UNDECIDED, "compiled, never run"
     if evaluation.status is not Status.PASSED:
         failure = evaluation.failure
         words = f"{failure.stage}/{failure.kind}" if failure else str(evaluation.stage)
@@ -224,6 +226,12 @@ def _outcome(
         return CandidateStatus.UNTIMED, "timed, compared with nothing"
     low, high = evaluation.totals.ratio_interval or (ratio, ratio)
     return _decide(ratio, low, high, noise, evaluation.baseline or "the baseline")
+
+
+def only_compiled(evaluation: Evaluation) -> bool:
+    """Whether the candidate was built and nothing more; older records called that PASSED."""
+    passed_static = evaluation.status is Status.PASSED and evaluation.scope is Scope.STATIC
+    return evaluation.status is Status.COMPILED or passed_static
 
 
 def _decide(

@@ -16,7 +16,7 @@ from kernel_harness.tools.archive.store.entry import (
 )
 from kernel_harness.tools.archive.store.manifest import ref_part
 from kernel_harness.tools.errors import ArchiveError
-from kernel_harness.tools.schema.evaluation import Failure, Stage, Status, Totals
+from kernel_harness.tools.schema.evaluation import Failure, Scope, Stage, Status, Totals
 
 
 def test_a_record_of_some_workloads_only_has_no_rank(trial):
@@ -79,6 +79,15 @@ def test_another_device_or_operator_is_no_comparison(bench):
 
 def test_without_a_clock_a_pass_is_untimed(bench):
     assert outcome(bench, bench.add(gpu=None)) is CandidateStatus.UNTIMED
+
+
+@pytest.mark.parametrize("status", [Status.COMPILED, Status.PASSED])
+def test_what_was_only_compiled_is_neither_a_pass_nor_a_failure(bench, status):
+    node = bench.add(scope=Scope.STATIC, status=status, latency_us=None)
+    kept = bench.archive.node(node.candidate_id)
+    assert (kept.outcome, kept.outcome_words) == (CandidateStatus.UNDECIDED, "compiled, never run")
+    assert "compiled, never run" in bench.archive.log_graph()
+    assert "passed" not in bench.archive.log_graph()
 
 
 def test_equal_causes_have_equal_signatures(trial):
