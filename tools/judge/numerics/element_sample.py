@@ -17,6 +17,8 @@ EXPLAINED = 0.95
 """Share of the sample that a hypothesis must explain."""
 EVIDENCE = 30.0
 """Least negative logarithm of the probability that so many elements agree by chance."""
+ORDERS = 8
+"""Random orders of the sample by which the probability of chance is estimated."""
 TOLERANCES = {
     torch.bfloat16: 0.02,
     torch.float8_e4m3fn: 0.1,
@@ -106,11 +108,7 @@ class ElementSample:
         share = float(right.double().mean()) if right.numel() else 0.0
         if share < EXPLAINED:
             return False
-        # How often would the same values agree with these elements in any other order?
-        generator = torch.Generator().manual_seed(0)
-        order = torch.randperm(said.numel(), generator=generator).to(said.device)
-        chance = float(self._agree(got, said[order]).double().mean())
-        return float(right.sum()) * -math.log(max(chance, 0.02)) >= EVIDENCE
+        return float(right.sum()) * -math.log(max(self._chance(got, said), 0.02)) >= EVIDENCE
 
     def explained_by_elements(
         self, source: torch.Tensor, counted: torch.Tensor | None = None
@@ -154,6 +152,15 @@ class ElementSample:
         step = max(1, self.flat.numel() // TRIED_FOR_SHIFT)
         parts = {name: getattr(self, name)[::step] for name in ("flat", "got", "due")}
         return ElementSample(**{**vars(self), **parts})
+
+    def _chance(self, got: torch.Tensor, said: torch.Tensor) -> float:
+        """How often the same values agree with other elements than those they are said of."""
+        count, generator = said.numel(), torch.Generator().manual_seed(0)
+        # Several orders, and no element in its own place: of few elements, one order tells little.
+        orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(ORDERS)])
+        moved = (orders != torch.arange(count)).to(said.device)
+        agree = self._agree(got, said[orders.to(said.device)]) & moved
+        return float(agree.sum()) / max(1, int(moved.sum()))
 
     def _scale(self, values: torch.Tensor) -> float:
         finite = values[torch.isfinite(values)].abs()

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
@@ -112,6 +112,7 @@ def test_axes_written_in_another_order_are_found(seed, shape, dtype, order):
     assert f"in the order ({written}) instead of (batch_size, num_heads, head_dim)" in symptom.words
 
 
+@example(2729760, 5, torch.float32)  # four of the eighteen elements agree in one random order
 @given(seeds, st.integers(5, 40), dtypes)
 @settings(max_examples=20, deadline=None)
 def test_a_transposed_square_is_found(seed, size, dtype):
