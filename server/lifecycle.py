@@ -110,7 +110,6 @@ class BearerToken:
     """ASGI middleware: no request passes without the token, whatever its path.
 
     Args:
-        app: the application behind it.
         token: the one that `Authorization: Bearer …` must carry.
     """
 
@@ -138,8 +137,6 @@ def http_app(
     """Returns the streamable HTTP application, with path /mcp.
 
     Args:
-        app: the server.
-        host: the address to bind.
         allowed_hosts: `Host` headers accepted beside loopback, e.g. 'gpu-box:8791'.
         token: required of every request when given.
 
@@ -173,9 +170,7 @@ def serve_http(
     """Serves streamable HTTP until a signal ends it.
 
     Args:
-        app: the server.
         host: the address to bind; loopback unless there is a token.
-        port: the port.
         allowed_hosts: further `Host` headers to accept.
         token: required of every request when given.
     """

@@ -55,7 +55,7 @@ ROWS_SHOWN = 10
 
 def environment_answer(report: EnvironmentReport) -> EnvironmentAnswer:
     """What this machine can do, what is missing, and what each missing thing costs."""
-    later = ", ".join(report.wanted_with_a_gpu())
+    later = ", ".join(report.needed_with_a_gpu())
     names = ", ".join(device.name for device in report.devices) or "no device"
     if report.executor is Executor.CUDA:
         first = f"Candidates run and are timed on {report.device} ({names})."

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .commands import CommandResult, SettingsOf, SettingsOptions, command_adder
+from .commands import CommandResult, SettingsOf, SettingsOptions, command_factory
 
 if TYPE_CHECKING:
     from ...tools.archive.store.transfer import Transfer
@@ -20,8 +20,8 @@ WHICH = "a definition, or a unique part of its name; all without it"
 
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
-    """Adds the archive's commands; arguments as in `commands.command_adder`."""
-    command = command_adder(commands, settings_options, settings_of)
+    """Adds the archive's commands to a parser."""
+    command = command_factory(commands, settings_options, settings_of)
     log = command("log", "the search tree, coloured by outcome", _log)
     log.add_argument("definition", nargs="?", help=WHICH)
     log.add_argument("--limit", type=int, default=200, help="most candidates shown; 200")

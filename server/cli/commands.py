@@ -34,16 +34,10 @@ class AddCommand(Protocol):
         ...
 
 
-def command_adder(
+def command_factory(
     commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf
 ) -> AddCommand:
-    """Returns a function that adds commands to a parser.
-
-    Args:
-        commands: the result of `add_subparsers`.
-        settings_options: adds the options that choose settings.
-        settings_of: makes the settings of parsed arguments.
-    """
+    """Returns a function that adds commands to a parser."""
 
     def command(name: str, help_text: str, act: Act) -> argparse.ArgumentParser:
         parser = commands.add_parser(name, help=help_text, description=help_text)

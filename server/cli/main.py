@@ -58,9 +58,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str]) -> int:
     """Runs one command.
 
-    Args:
-        argv: the arguments after `kernel-harness`.
-
     Returns:
         The exit status.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from .commands import CommandResult, SettingsOf, SettingsOptions, command_adder, run_async
+from .commands import CommandResult, SettingsOf, SettingsOptions, command_factory, run_async
 
 if TYPE_CHECKING:
     from ...tools.evaluation.rejudge import Recomputation, Rejudged
@@ -16,8 +16,8 @@ EXIT_DIFFERENT = 1
 
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
-    """Adds the commands; arguments as in `commands.command_adder`."""
-    command = command_adder(commands, settings_options, settings_of)
+    """Adds the commands to a parser."""
+    command = command_factory(commands, settings_options, settings_of)
     again = command("recompute", "derive a record's summaries again from its samples", _recompute)
     again.add_argument("evaluation_id", help="of the record, 'ev-…'")
     again.add_argument(

@@ -24,13 +24,7 @@ def add_commands(
     settings_options: Callable[[argparse.ArgumentParser], None],
     settings_of: Callable[[argparse.Namespace], Settings],
 ) -> None:
-    """Adds install, uninstall and doctor to a parser.
-
-    Args:
-        commands: the result of `add_subparsers`.
-        settings_options: adds the options that choose settings.
-        settings_of: makes the settings of parsed arguments.
-    """
+    """Adds install, uninstall and doctor to a parser."""
     for name, help_text, act in (
         ("install", "register the server with a client and copy its skills there", _install),
         ("uninstall", "remove exactly what install added", _uninstall),
@@ -177,7 +171,7 @@ def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
         _say(f"✓ {part}")
     for note in report.notes:
         _say(f"  {note}")
-    later = report.wanted_with_a_gpu()
+    later = report.needed_with_a_gpu()
     if later:
         _say(f"  On a machine with a GPU also wanted: {', '.join(later)}.")
     if problems:

@@ -46,12 +46,7 @@ class ClientState:
 
 
 def client_state(where: registration.Target, skills: Sequence[str]) -> ClientState:
-    """Reads one client's configuration.
-
-    Args:
-        where: the client's paths.
-        skills: names of the skills that should be there.
-    """
+    """Reads one client's configuration."""
     try:
         entry = registration.registered_entry(where)
     except RequestError as error:

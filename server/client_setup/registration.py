@@ -65,8 +65,6 @@ def target(
     Args:
         client: 'claude' or 'codex'.
         scope: 'project' for everyone who works in `project`; 'user' for this user everywhere.
-        project: the project's folder.
-        home: the user's.
         client_home: the client's own folder, where CLAUDE_CONFIG_DIR or CODEX_HOME names one.
     """
     if client == "claude":
@@ -203,11 +201,11 @@ def by_hand(where: Target, command: Sequence[str]) -> str:
         if _is_codex_project(where)
         else f"{where.client} is not on the path"
     )
-    wanted = entry(where.client, command)
+    registered = entry(where.client, command)
     if where.client == "claude":
-        text = json.dumps({where.table: {NAME: wanted}}, indent=2)
+        text = json.dumps({where.table: {NAME: registered}}, indent=2)
     else:
-        text = f"[{where.table}.{NAME}]\n{_toml(wanted)}"
+        text = f"[{where.table}.{NAME}]\n{_toml(registered)}"
     return f"{reason}. Add this to {where.config}:\n\n{text}\n"
 
 

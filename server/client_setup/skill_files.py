@@ -49,8 +49,6 @@ def plan_install(where: Target, skills: SkillRegistry, written: dict[str, str]) 
     """Plans the copies; no changes when all are there.
 
     Args:
-        where: the client's paths.
-        skills: the skills to copy.
         written: digests of what was written before, by path.
     """
     changes, kept, digests = [], [], dict(written)

@@ -162,7 +162,7 @@ async def select_parent(
 async def get_context(
     ctx: Call,
     role: Annotated[
-        Role, Field(description="plan: choose an idea. code: implement it. debug: mend a failure.")
+        Role, Field(description="plan: choose an idea. code: implement it. debug: fix a failure.")
     ],
     candidate_id: CandidateId,
 ) -> ContextAnswer:
@@ -185,7 +185,7 @@ async def promote_candidate(
     Call it for a candidate whose full evaluation is FASTER and which someone else has reviewed. It
     checks again by itself: every workload, hidden cases, fresh processes, a sanitizer; minutes of
     GPU. A refusal names each rule with its number. RUNNING: call it again with the same id, the
-    work goes on. Example: promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal mend
+    work goes on. Example: promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal fix
     what the rule names, else report the promotion.
     """
     harness = harness_of(ctx)

@@ -46,7 +46,7 @@ async def evaluate_kernel(
 
     Go up the scopes: 'smoke' after each edit (seconds), 'sample' once it is correct (timed,
     a minute or so of GPU), 'full' before promotion. The candidate's code runs in an isolated
-    process. A failure names stage, axes, output and index; mend that one thing. RUNNING means the
+    process. A failure names stage, axes, output and index; fix that one thing. RUNNING means the
     work goes on: call get_evaluation. Example: evaluate_kernel(workspace='gdn-1', scope='smoke').
     Next: `next_steps` in the result, usually archive_candidate.
     """

@@ -100,7 +100,7 @@ async def sanitize(
 
     Use it when results are flaky, when a candidate crashes, or before promotion of CUDA code; each
     finding names a source line. About half a minute of GPU, on the smallest workload. Example:
-    sanitize(workspace='gdn-1'). Next: mend the first finding, then evaluate_kernel.
+    sanitize(workspace='gdn-1'). Next: fix the first finding, then evaluate_kernel.
     """
     harness = harness_of(ctx)
     found = await in_thread(

@@ -25,7 +25,7 @@ async def check_environment(ctx: Call) -> EnvironmentAnswer:
     """Says what this machine can do: GPU or interpreter, toolchain, isolation, folders.
 
     Call it first in a session, and again when a tool answers that something is missing: each
-    missing tool comes with what it costs and the command that mends it. Takes under a second, no
+    missing tool comes with what it costs and the command that fixes it. Takes under a second, no
     GPU. Next: list_workloads.
     """
     return environment_answer(await in_thread(harness_of(ctx).check_environment))

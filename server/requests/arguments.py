@@ -28,11 +28,6 @@ def understand(
 ) -> dict[str, Any]:
     """Returns the arguments in the form of the tool's schema.
 
-    Args:
-        tool: the tool's name, for the message.
-        schema: the tool's input schema.
-        arguments: what the client sent.
-
     Raises:
         RequestError: for names that the tool does not have.
     """
@@ -121,12 +116,7 @@ def _enum_member(plain: list[Mapping[str, Any]], text: str) -> str:
 
 
 def validation_message(tool: str, error: ValidationError) -> str:
-    """Returns what is wrong with the arguments, without pydantic's own wording.
-
-    Args:
-        tool: the tool's name.
-        error: pydantic's.
-    """
+    """Returns what is wrong with the arguments, without pydantic's own wording."""
     lines: dict[str, str] = {}
     for fault in error.errors(include_url=False):
         name = str(fault["loc"][0]) if fault["loc"] else "arguments"

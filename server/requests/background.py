@@ -79,8 +79,6 @@ class BackgroundTasks:
 
         Args:
             key: equal for calls that share their work.
-            work: started unless work of this key is running.
-            wait_s: how long to wait.
             progress: called at every step meanwhile.
         """
         pending = self._pending.get(key)

@@ -46,9 +46,6 @@ def with_tool_errors(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T
 
     A `HarnessError` says what to do next. Anything else is a fault of ours: it is logged under a
     reference that the model can quote to a person.
-
-    Args:
-        tool: an async tool function.
     """
 
     @functools.wraps(tool)

@@ -79,14 +79,7 @@ def _session_id(ctx: ServerRequestContext[Any, Any]) -> str | None:
 
 
 async def log_to_client(ctx: Context[Any], level: LoggingLevel, message: str, **facts: Any) -> None:
-    """Sends a log line about a call, if the client wants lines of that level.
-
-    Args:
-        ctx: the call's context.
-        level: its severity.
-        message: what happened.
-        facts: plain values sent with it.
-    """
+    """Sends a log line about a call, if the client wants lines of that level."""
     app: Any = ctx.mcp_server
     if ctx.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS:
         if not app.legacy_clients.wants(ctx, level):

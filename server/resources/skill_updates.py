@@ -32,8 +32,6 @@ async def skill_updates(
     """Publishes changes of the skills while the block runs.
 
     Args:
-        skills: the skills.
-        bus: receives the changes, for clients that subscribed.
         notify_others: notifies clients that cannot subscribe.
         every_s: seconds between two looks; EVERY_S when None.
     """

@@ -40,11 +40,7 @@ _FRONTMATTER = re.compile(r"\A---\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTAL
 
 @dataclass(frozen=True)
 class Skill:
-    """One skill on disk.
-
-    Args:
-        folder: holds SKILL.md.
-    """
+    """One skill on disk."""
 
     folder: Path
 
@@ -110,11 +106,7 @@ class Skill:
 
 
 class SkillRegistry:
-    """All skills of a folder.
-
-    Args:
-        folder: one sub-folder per skill.
-    """
+    """All skills of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -239,11 +231,7 @@ class UriParams(RequestParams):
 
 
 class SkillsExtension(Extension):
-    """MCP extension for skills (SEP-2640): list, get and directory listing.
-
-    Args:
-        skills: the skills to serve.
-    """
+    """MCP extension for skills (SEP-2640): list, get and directory listing."""
 
     identifier = EXTENSION
 

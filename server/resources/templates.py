@@ -118,7 +118,6 @@ def register_completion(app: MCPServer[Any], harness: Callable[[], Harness | Non
     """Completes the arguments of resource templates and prompts from what exists.
 
     Args:
-        app: the server.
         harness: returns the open Harness; None before the server runs.
     """
 
@@ -185,12 +184,7 @@ def skill_resources(skills: SkillRegistry) -> list[Resource]:
 
 
 def completion(names: Iterable[str], beginning: str) -> Completion:
-    """Returns the names that begin with what is typed, then those that contain it; at most 100.
-
-    Args:
-        names: all valid values.
-        beginning: what the user typed so far.
-    """
+    """Returns the names that begin with what is typed, then those that contain it; at most 100."""
     known = list(names)
     typed = beginning.strip().casefold()
     found = [name for name in known if name.casefold().startswith(typed)]

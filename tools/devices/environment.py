@@ -111,7 +111,7 @@ class EnvironmentReport(RecordModel):
         useless = OF_A_GPU if self.executor is Executor.INTERPRETER else frozenset[str]()
         return [tool for tool in self.toolchain if not tool.found and tool.name not in useless]
 
-    def wanted_with_a_gpu(self) -> list[str]:
+    def needed_with_a_gpu(self) -> list[str]:
         """Tools that will be missed once there is a GPU; none where there is one."""
         useless = self.executor is Executor.INTERPRETER
         return [t.name for t in self.toolchain if not t.found and t.name in OF_A_GPU and useless]
@@ -305,9 +305,7 @@ def environment_report(
     """Puts together what `check_environment` answers.
 
     Args:
-        settings: where things are.
         isolation: what a judge's probe was granted; None while no judge has started.
-        dataset_problems: files that could not be read, in words.
     """
     device = chosen_device(settings)
     on_cpu = device == "cpu"

@@ -125,7 +125,6 @@ def devices_named(names: Sequence[str], path: Path) -> tuple[str, ...]:
 
     Args:
         names: in any case; the table is not read when there are none.
-        path: the table.
 
     Raises:
         RequestError: for a device that is not in the table, naming those that are.
@@ -216,11 +215,11 @@ def identify(
         table: devices to choose from; the shipped ones when None.
     """
     devices = shipped_hardware() if table is None else table
-    wanted = name.strip().removeprefix("NVIDIA ").strip()
+    model = name.strip().removeprefix("NVIDIA ").strip()
     for device in devices.values():
         identity = device.identity
         low, high = identity.memory_mhz
         clock_fits = memory_mhz is None or low <= memory_mhz <= high
-        if wanted in identity.names and sm_count == identity.sm_count and clock_fits:
+        if model in identity.names and sm_count == identity.sm_count and clock_fits:
             return device
     return None

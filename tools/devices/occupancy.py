@@ -35,12 +35,6 @@ def theoretical_occupancy(
 
     Method: registers are granted to a warp in units of `register_unit` and warps in groups of
     `warp_unit`; every block pays a reserved kilobyte beside its own shared memory.
-
-    Args:
-        architecture: whose multiprocessor it is.
-        threads: threads of a block, at least 1.
-        registers: registers of a thread.
-        shared_bytes: static and dynamic shared memory of a block.
     """
     warps = -(-max(threads, 1) // architecture.threads_per_warp)
     fits = threads <= architecture.threads_per_block

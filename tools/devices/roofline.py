@@ -31,17 +31,14 @@ class Cost:
 
     Args:
         bytes_read: bytes that must be read from device memory, each counted once.
-        bytes_written: bytes that must be written.
         l2_bytes: bytes through L2, with re-reads that no kernel can avoid; 0 when not counted.
         flops: operations by precision, the lowest one the definition permits: 'fp32', 'tf32',
             'bf16', 'fp16', 'fp8', 'int8', 'fp4', 'fp64'.
         serial_steps: steps that must follow each other, e.g. chunks of the longest sequence.
         dependent_kernels: launches that must follow each other in the best known design.
-        data_dependent: whether the counts follow the contents of inputs.
         upper_bound: whether bytes are over-counted, so that the floors are none.
         expected: whether counts are means over random contents, so that the floors are those of an
             average call and single inputs may need less.
-        assumptions: what was assumed, as sentences.
         step_us: time of one serial step; None means one dependent load from device memory.
     """
 
@@ -77,11 +74,7 @@ class Cost:
 
 
 def mean_cost(costs: Sequence[Cost]) -> Cost:
-    """The mean work of several inputs of one workload; one input may need less or more.
-
-    Args:
-        costs: at least one, of equal form.
-    """
+    """The mean work of several inputs of one workload; one input may need less or more."""
     first, many = costs[0], len(costs)
     return replace(
         first,
@@ -112,7 +105,6 @@ class Floors:
     """Least times in microseconds, and what sets the nominal one.
 
     Args:
-        nominal_us: from data-sheet rates.
         calibrated_us: from calibrated rates; None when the device has none.
         latency_us: with launch and serial steps; None when the device's launch time is not known.
         limiter: 'memory', 'tensor', 'fp32', 'fp64', or 'none' for no work.

@@ -76,8 +76,6 @@ class Stopwatch:
         """First start to last end of the device activities of `act`, in microseconds.
 
         Args:
-            act: launches the work on the current stream.
-            count: samples.
             sustained: back to back with a warm cache; else each sample has a cold cache and its
                 launches are queued behind a spinning kernel, so that launch time is not measured.
         """

@@ -49,7 +49,6 @@ class TrialResult:
         started_at: UTC, ISO 8601.
         seconds: wall time by stage.
         log: the candidate's output, untrusted.
-        not_timed: why there are no times.
     """
 
     plan: EvaluatePlan

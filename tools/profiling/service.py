@@ -68,11 +68,8 @@ class ProfilingService:
     """Profiles candidates of one harness on its device.
 
     Attributes:
-        settings: where profiles, calibrations and finished builds are kept.
-        device: 'cuda:N' or 'cpu'.
         pool: the judges, which write inputs and hold the device's lock.
         latencies: last latencies, by which the workloads with most of the time are chosen.
-        find_tools: finds the profilers of this machine; replaced in tests.
         timeout_s: most seconds for one profiled run.
     """
 
@@ -310,7 +307,6 @@ def work_floors(cost: Cost, floors: Floors | None) -> WorkFloors:
     """What a diagnosis may know of the work.
 
     Args:
-        cost: of the workload, from the operator's cost model.
         floors: of that cost on the device profiled on; None for a device that is not known.
     """
     known = floors is not None and not cost.may_exceed

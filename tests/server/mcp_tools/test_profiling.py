@@ -48,9 +48,14 @@ UUID = "00000000-0000-4000-8000-000000000000"
 def profile(kernels: int = 2) -> Profile:
     """One workload, limited by DRAM."""
     one = KernelProfile(
-        name="k" * 900, share=0.5, duration_us=4.0, registers=64, dram_percent=81.23456,
-        grid=[4, 1, 1], stalls=[Stall(reason="long_scoreboard", cycles=9.0, share=0.7)],
-    )  # fmt: skip
+        name="k" * 900,
+        share=0.5,
+        duration_us=4.0,
+        registers=64,
+        dram_percent=81.23456,
+        grid=[4, 1, 1],
+        stalls=[Stall(reason="long_scoreboard", cycles=9.0, share=0.7)],
+    )
     workload = WorkloadProfile(
         uuid=UUID,
         axes={"rows": 64},
@@ -115,10 +120,17 @@ async def test_a_timeline_shows_gaps_and_whether_launching_is_the_limit(
         for n in range(200)
     ]
     traced = WorkloadTimeline(
-        uuid=UUID, axes={"rows": 1}, events=events, kernels=200, busy_us=400.0, span_us=997.0,
-        gap_us=597.0, gaps=[Gap(after="k0", before="k1", duration_us=3.0)], launch_bound=True,
+        uuid=UUID,
+        axes={"rows": 1},
+        events=events,
+        kernels=200,
+        busy_us=400.0,
+        span_us=997.0,
+        gap_us=597.0,
+        gaps=[Gap(after="k0", before="k1", duration_us=3.0)],
+        launch_bound=True,
         why="gaps are 60 % of the span",
-    )  # fmt: skip
+    )
     harness.answers["profile_timeline"] = Timeline(
         **SUBJECT, tool="torch_profiler", workloads=[traced]
     )
@@ -131,9 +143,12 @@ async def test_a_timeline_shows_gaps_and_whether_launching_is_the_limit(
 
 async def test_a_sanitizer_finding_names_its_line(connect: Any, harness: ScriptedHarness) -> None:
     finding = SanitizerFinding(
-        tool=SanitizerTool.MEMCHECK, kind="out_of_bounds", message="write of 4 bytes",
-        file="kernel.cu", line=12,
-    )  # fmt: skip
+        tool=SanitizerTool.MEMCHECK,
+        kind="out_of_bounds",
+        message="write of 4 bytes",
+        file="kernel.cu",
+        line=12,
+    )
     run = ToolRun(
         tool=SanitizerTool.MEMCHECK, workload_uuid=UUID, status="findings", findings=[finding]
     )
@@ -147,9 +162,15 @@ def decision(promoted: bool) -> PromotionDecision:
     """One rule, kept or broken."""
     rule = RuleOutcome("ratio_beyond_noise", promoted, 1.01, 1.02, "1.01x is within the noise")
     return PromotionDecision(
-        promoted=promoted, rules=(rule,), track="timed", candidate_id="4f2a9c01d3be",
-        definition=DEFINITION, gpu="H200", current_best=None, evaluations=("ev-1", "ev-2"),
-    )  # fmt: skip
+        promoted=promoted,
+        rules=(rule,),
+        track="timed",
+        candidate_id="4f2a9c01d3be",
+        definition=DEFINITION,
+        gpu="H200",
+        current_best=None,
+        evaluations=("ev-1", "ev-2"),
+    )
 
 
 @pytest.mark.parametrize("promoted", [True, False])

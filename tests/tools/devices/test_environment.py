@@ -64,7 +64,7 @@ def test_the_first_gpu_is_chosen_unless_the_settings_name_another(machine, tmp_p
     report = environment_report(settings, None, [])
     assert [device.name for device in report.devices] == ["NVIDIA B200"] * 2
     assert report.executor is Executor.CUDA and report.devices[0].compute_capability == "10.0"
-    assert report.devices[1].uuid == "GPU-1" and not report.wanted_with_a_gpu()
+    assert report.devices[1].uuid == "GPU-1" and not report.needed_with_a_gpu()
 
 
 def test_a_gpu_that_torch_cannot_use_is_named_with_its_remedy(machine, tmp_path):

@@ -93,7 +93,6 @@ class CallOutcome:
 
     Args:
         called: the candidate's answer: its fault, and times, which are claims.
-        outputs: copies of the outputs.
         poisons: bit pattern that each output held before the call.
         changed_late: outputs whose late copy differs from the first.
         mutated: inputs whose bytes changed.

@@ -113,11 +113,9 @@ def check_output(
     """Compares one output with the oracle's.
 
     Args:
-        name: the output's, for messages.
         got: the candidate's output, in the declared dtype.
         expected: the oracle's output: the same shape, the same or a higher precision.
         trusted: the trusted implementation's output in the declared dtype; None: minima alone.
-        limits: how far apart they may be.
         poison: bit pattern the output held before the call, as an unsigned integer.
         axis_names: names of the output's axes, to say where mismatches lie.
         published: whether the compatible criterion decides too. It does on typical inputs only:

@@ -32,14 +32,12 @@ class ElementSample:
     """Mismatched elements: where they are, what they hold and what is due there.
 
     Args:
-        shape: the output's.
         flat: int64, their places in the flattened output.
         got: float64, on the output's device like all tensors here.
         due: float64, the expected values at the same places.
         expected: the whole expected output, flattened.
         first_wrong: by axis, the least index at which anything is wrong.
         tolerance: how far from a hypothesis an element may be.
-        of_bools: whether the output is boolean.
     """
 
     shape: tuple[int, ...]

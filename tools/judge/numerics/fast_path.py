@@ -28,14 +28,7 @@ from .correctness import (
 
 @dataclass(frozen=True)
 class ExpectedOutput:
-    """What one output must be for one input set.
-
-    Args:
-        expected: the oracle's output.
-        trusted: the trusted implementation's.
-        limits: how far apart outputs may be.
-        dtype: the output's declared dtype.
-    """
+    """What one output must be for one input set."""
 
     expected: torch.Tensor
     trusted: torch.Tensor | None
@@ -52,9 +45,7 @@ class PreparedOutput:
         allowed: largest absolute error of each element by the compatible criterion.
         rows: what the norm of each row's error is divided by.
         scale: root mean square of the oracle's values.
-        bounds: the strict criterion.
         trusted_rms: relative rms error of the trusted implementation.
-        limits: how far apart outputs may be.
     """
 
     exact: torch.Tensor

@@ -40,9 +40,7 @@ class Symptom:
     """One explanation of a mismatch.
 
     Args:
-        kind: what was recognised.
         words: a clause without a full stop that holds the figure.
-        remedy: where in the kernel to look.
         figure: the factor, the offset, the group or the tile.
     """
 
@@ -62,8 +60,6 @@ def recognise(
     """The one explanation that accounts for nearly all of a mismatch, or None.
 
     Args:
-        got: the output as it was written.
-        expected: what is due, in the same shape.
         bad: bool, true where the two do not agree.
         axis_names: a name for each axis; numbered where missing.
         constants: sizes of axes and values of scalars by name, which may explain a factor.

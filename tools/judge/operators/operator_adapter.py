@@ -47,9 +47,7 @@ class Case:
 
     Args:
         uuid: the workload's, or an invented one for a held-out case.
-        axes: sizes of the variable axes.
         structure: facts about the values of inputs that axes do not tell.
-        scalars: scalar inputs that the workload states.
         files: tensors that the workload stores in files.
         held_out: whether everything about it is hidden from agents.
     """
@@ -66,7 +64,6 @@ class OperatorAdapter:
     """An operator as the judge uses it.
 
     Args:
-        folder: the operator's folder; None for the generic operator.
         root: folder that safetensors paths are relative to.
 
     Raises:

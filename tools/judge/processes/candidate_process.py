@@ -148,7 +148,6 @@ class SpawnOptions:
 
     Args:
         cache_dir: finished builds, by content.
-        cuda: whether the sandbox leaves CUDA reachable.
         memory_bytes: most host memory; None: not limited.
         triton_seed: Triton's own driver stubs, compiled by a process of ours.
     """
@@ -160,12 +159,7 @@ class SpawnOptions:
 
 
 class ZygoteHandle:
-    """Starts and addresses a zygote: a process that has imported torch and forks candidates.
-
-    Args:
-        options: of every candidate.
-        interpret: whether Triton kernels run in the interpreter.
-    """
+    """Starts and addresses a zygote: a process that has imported torch and forks candidates."""
 
     def __init__(self, options: SpawnOptions, *, interpret: bool) -> None:
         self._options = options

@@ -28,10 +28,8 @@ class JudgeContext:
     """The state of one judge that its trials share.
 
     Args:
-        device: where candidates run.
         cache_dir: finished builds, by content.
         running: zygote of the candidates that are run.
-        versions: of everything that a result depends on.
         arch: what device code is built for, e.g. '90a'; None without a GPU.
         memory_mhz: the device's highest memory clock, where NVML tells.
         compiling: zygote of the candidates that are only compiled; made when first needed.

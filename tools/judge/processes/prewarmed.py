@@ -25,7 +25,6 @@ class PrewarmedPool:
     """The prewarmed processes of one judge.
 
     Args:
-        most: how many to keep.
         spawn: starts a process and asks it to make its context, without waiting.
     """
 

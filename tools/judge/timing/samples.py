@@ -55,7 +55,7 @@ class Samples:
 
 
 def by_host(measurement: Measurement | None) -> Measurement | None:
-    """The same samples, ranked by host time: work may be hidden before the first kernel."""
+    """The same samples, ranked by host time: work may be hidden before a call's kernels begin."""
     return measurement and measurement.model_copy(update={"by_host": True})
 
 

@@ -116,7 +116,6 @@ def diagnose_call(
 
     Args:
         kernels: the call's kernels, longest in total first; copies are not among them.
-        floors: what the cost model knows.
 
     Returns:
         None when no kernel was profiled.

@@ -81,7 +81,6 @@ def differences(
     """Compares two profiles of one workload.
 
     Args:
-        workload_uuid: the workload both ran.
         kernels: the candidate's, longest first.
         others: those of what it is compared to, longest first.
 

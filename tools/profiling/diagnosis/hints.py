@@ -292,10 +292,10 @@ def _few_enough(kernel: KernelProfile) -> str:
         found = theoretical_occupancy(hopper, threads=threads, registers=registers, shared_bytes=0)
         return found.by_resource["registers"]
 
-    wanted = blocks(kernel.registers) + 1
+    more = blocks(kernel.registers) + 1
     for registers in range(kernel.registers - 1, 15, -1):
-        if blocks(registers) >= wanted:
-            return f" ({registers} a thread make room for {wanted} blocks on an SM)"
+        if blocks(registers) >= more:
+            return f" ({registers} a thread make room for {more} blocks on an SM)"
     return ""
 
 
@@ -306,8 +306,8 @@ def _small_enough(kernel: KernelProfile) -> str:
         return ""
     reserved = hopper.shared_bytes_reserved_per_block
     blocks = hopper.shared_bytes_per_sm // (kernel.shared_bytes + reserved) + 1
-    room = hopper.shared_bytes_per_sm // blocks // hopper.shared_unit * hopper.shared_unit
-    left = (room - reserved) / 1024
+    share = hopper.shared_bytes_per_sm // blocks // hopper.shared_unit * hopper.shared_unit
+    left = (share - reserved) / 1024
     return f" ({left:.0f} KiB a block make room for {blocks} on an SM)" if left > 0 else ""
 
 

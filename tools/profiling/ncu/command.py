@@ -59,8 +59,6 @@ def ncu_command(
     """Builds the command that profiles `target` and writes `report`.
 
     Args:
-        ncu: path of Nsight Compute's command line.
-        profile_set: how much to collect.
         report: file to write, ending in '.ncu-rep'.
         target: the profiled program; it brackets its range with cudaProfilerStart and Stop.
     """

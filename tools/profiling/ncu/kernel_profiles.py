@@ -67,11 +67,7 @@ class _Counters:
 
 
 def kernel_profiles(raw: Iterable[RawKernel]) -> list[KernelProfile]:
-    """Groups the launches of one call by kernel name, longest in total first.
-
-    Args:
-        raw: every launch inside the profiled range.
-    """
+    """Groups the launches of one call by kernel name, longest in total first."""
     groups: dict[str, list[RawKernel]] = {}
     for launch in raw:
         groups.setdefault(launch.name[:NAME_CHARACTERS], []).append(launch)

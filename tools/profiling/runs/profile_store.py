@@ -28,12 +28,7 @@ R = TypeVar("R", bound=RecordModel)
 
 @dataclass(frozen=True)
 class ProfileStore:
-    """Kept profiles of one data folder.
-
-    Args:
-        root: the folder that holds them all.
-        device: the device, by its name; profiles of another one are others.
-    """
+    """Kept profiles of one data folder."""
 
     root: Path
     device: str

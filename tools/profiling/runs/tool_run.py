@@ -116,7 +116,6 @@ class ProfileRunner:
     """Starts profiled runs on one device and can kill them all.
 
     Args:
-        device: 'cuda:N' or 'cpu'.
         cache_dir: finished builds, read only.
     """
 
@@ -149,14 +148,9 @@ class ProfileRunner:
         """Runs one call of the subject under a profiler.
 
         Args:
-            subject: what to build and call.
-            workload: with which inputs.
-            mode: what the run does with its one call.
-            wrap: builds the profiler's command.
             timeout_s: most seconds; then the run is killed and `Finished.timed_out` is set.
             keep_counters: whether the account keeps what the driver demands for counters.
             warm_calls: calls before the one that is looked at.
-            variables: more of the run's environment.
 
         Raises:
             InfrastructureError: when the run could not be started.
@@ -193,7 +187,6 @@ class ProfileRunner:
         """Runs a command with what a candidate may see of the environment.
 
         Args:
-            command: what to run.
             timeout_s: most seconds; its group is killed then, and when the caller is cancelled.
             keep_bytes: how much of what it prints is kept, from the beginning.
 

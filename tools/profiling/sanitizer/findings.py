@@ -130,8 +130,6 @@ def read_findings(text: str, tool: SanitizerTool, source_root: Path) -> list[San
     """Reads a tool's output; equal faults at one place are one finding with a count.
 
     Args:
-        text: everything the tool printed.
-        tool: which it was.
         source_root: folder under which the candidate's sources were written; cut from file names.
     """
     merged: dict[tuple[str, str | None, str | None, int | None], SanitizerFinding] = {}

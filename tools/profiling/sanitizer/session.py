@@ -30,13 +30,6 @@ async def run_tool(
 ) -> ToolRun:
     """Runs one call under one tool.
 
-    Args:
-        program: path of compute-sanitizer.
-        tool: which of its tools.
-        subject: the solution and its definition.
-        workload: on what.
-        timeout_s: most seconds.
-
     Raises:
         InfrastructureError: when the run could not be started.
     """

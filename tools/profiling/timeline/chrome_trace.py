@@ -123,9 +123,6 @@ def read_timeline(
     """Reads the profiled call out of a Chrome trace.
 
     Args:
-        text: the trace.
-        uuid: the workload's.
-        axes: the workload's.
         host_us: unprofiled times from call to return, microseconds.
 
     Raises:

@@ -32,11 +32,6 @@ def diagnose_timeline(
 ) -> Diagnosis | None:
     """Finds the bottleneck of a call from its timeline, without hardware counters.
 
-    Args:
-        kernels: the timeline's kernels, longest first.
-        timeline: the call.
-        floors: what the cost model knows.
-
     Returns:
         None where durations alone do not tell.
     """
