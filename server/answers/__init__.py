@@ -10,5 +10,4 @@ next_steps        what to do after a verdict
 archive           archived candidates, search, parents, contexts of roles
 promotion         promotions and rollbacks
 profiling         profiles, timelines, sanitizer reports
-profiling_models  models of the answers on profiles
 """

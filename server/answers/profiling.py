@@ -1,35 +1,23 @@
-"""Profiles, timelines and sanitizer reports in words: the limit first, then what to change.
+"""Answers on profiles, timelines and sanitizer reports: the limit first, then what to change.
 
-Pure; bottlenecks and hints were decided by the profiling room.
+Pure: bottlenecks and hints come from `tools/profiling`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
 
 from ...tools.documents import profile_uri
-from ...tools.text import shorten
-from .profiling_models import (
-    DifferencePart,
-    EventPart,
-    GapPart,
-    HintPart,
-    KernelPart,
-    MetricPart,
-    ProfileAnswer,
-    ProfiledWorkload,
-    SanitizerAnswer,
-    SanitizerFindingPart,
-    StallPart,
-    TimelineAnswer,
-    TimelineWorkload,
-)
+from ...tools.schema.evaluation import FiniteFloat
+from .models import IsolationPart
+from .result import Answer, Result, first, short
 from .text import (
     Detail,
     axes_words,
     cut,
     fitted,
-    isolation_part,
     lines,
     microseconds,
     number,
@@ -44,10 +32,178 @@ if TYPE_CHECKING:
     from ...tools.profiling.timeline.chrome_trace import Timeline, WorkloadTimeline
 
 KERNELS = {"concise": 3, "detailed": 10}
-NAME_CHARACTERS = 160
 OWN_FIELDS = {"name", "launches", "share", "duration_us", "stalls", "rules"}
 GAPS = 5
-FINDINGS = 20
+KernelName = Annotated[str, AfterValidator(lambda name: name[:160])]
+
+
+def rounded(digits: int) -> AfterValidator:
+    """Rounds a number to so many decimal places."""
+    return AfterValidator(lambda value: round(value, digits))
+
+
+class StallPart(Result):
+    """Why warps waited."""
+
+    reason: str
+    share: Annotated[float, rounded(3)] = Field(description="Of all warp cycles, 0 to 1.")
+
+
+class MetricPart(Result):
+    """One figure that led to a diagnosis."""
+
+    metric: str
+    value: FiniteFloat = None
+    unit: str | None = None
+    says: str | None = None
+
+
+class HintPart(Result):
+    """One change worth trying, most promising first."""
+
+    change: str
+    because: str
+    gain_percent: FiniteFloat = Field(default=None, description="At most, of this kernel's time.")
+
+
+class KernelPart(Result):
+    """One kernel of one profiled call; percentages are of the hardware's peak."""
+
+    kernel: KernelName
+    share: Annotated[float, rounded(4)] = Field(description="Of the call's device time, 0 to 1.")
+    duration_us: FiniteFloat = None
+    launches: int = 1
+    metrics: dict[str, float | str] = Field(
+        default_factory=dict, description="Figure, with its unit in its name, to value."
+    )
+    stalls: Annotated[list[StallPart], first(4)] = Field(default_factory=list)
+
+
+class ProfiledWorkload(Result):
+    """One profiled call."""
+
+    uuid: str
+    axes: dict[str, int]
+    tool: str
+    total_us: FiniteFloat = None
+    bottleneck: str | None = None
+    level: str | None = Field(default=None, description="Where in the memory hierarchy, if it is.")
+    evidence: Annotated[list[MetricPart], first(8)] = Field(default_factory=list)
+    hints: Annotated[list[HintPart], first(5)] = Field(default_factory=list)
+    kernels: list[KernelPart] = Field(default_factory=list)
+    failure: Annotated[str | None, short(1_000)] = Field(
+        default=None, description="Why it could not be profiled; untrusted words."
+    )
+
+
+class DifferencePart(Result):
+    """One figure in which two profiles differ."""
+
+    workload_uuid: str
+    kernel: KernelName
+    figure: str
+    unit: str | None = None
+    value: FiniteFloat = None
+    other: FiniteFloat = None
+    says: str
+
+
+class ProfileAnswer(Answer):
+    """Why a candidate is as fast as it is."""
+
+    solution_name: str
+    definition: str
+    tool: str = Field(description="'ncu', 'torch_profiler' or 'unavailable'.")
+    tool_version: str | None = None
+    reason: Annotated[str | None, short(600)] = Field(
+        default=None, description="Why not ncu, with the remedy."
+    )
+    workloads: list[ProfiledWorkload] = Field(default_factory=list)
+    compared_to: str | None = None
+    differences: list[DifferencePart] = Field(default_factory=list)
+    isolation: IsolationPart | None = None
+    content_hash: str
+    profile_uri: str | None = Field(default=None, description="The full reports; read_report.")
+
+
+class EventPart(Result):
+    """One kernel, copy or memset of a call."""
+
+    name: KernelName
+    kind: str
+    start_us: float
+    duration_us: float
+    stream: int | None = None
+
+
+class GapPart(Result):
+    """Idle time of the device between two events."""
+
+    after: KernelName
+    before: KernelName
+    duration_us: float
+
+
+class TimelineWorkload(Result):
+    """One traced call."""
+
+    uuid: str
+    axes: dict[str, int]
+    kernels: int
+    copies: int
+    span_us: float = Field(description="First start to last end on the device.")
+    busy_us: float = Field(description="Time in which the device had work.")
+    gap_us: float
+    host_us: FiniteFloat = None
+    host_before_first_us: FiniteFloat = None
+    launch_bound: bool
+    why: str
+    events: list[EventPart] = Field(default_factory=list)
+    events_shown: str | None = None
+    gaps: list[GapPart] = Field(default_factory=list, description="Longest first.")
+    host_calls: dict[str, int] = Field(default_factory=dict)
+    streams: int | None = None
+
+
+class TimelineAnswer(Answer):
+    """What one call does over time."""
+
+    solution_name: str
+    definition: str
+    tool: str = Field(description="'torch_profiler' or 'unavailable'.")
+    reason: Annotated[str | None, short(600)] = None
+    workloads: list[TimelineWorkload] = Field(default_factory=list)
+    content_hash: str
+    profile_uri: str | None = None
+
+
+class SanitizerFindingPart(Result):
+    """One fault that a sanitizer saw."""
+
+    tool: str
+    kind: str
+    message: Annotated[str, short(400)]
+    kernel: str | None = None
+    file: str | None = None
+    line: int | None = None
+    thread: str | None = None
+    count: int = 1
+
+
+class SanitizerAnswer(Answer):
+    """Races, bad addresses and uninitialised reads."""
+
+    solution_name: str
+    definition: str
+    tool: str = Field(description="'compute-sanitizer' or 'unavailable'.")
+    clean: bool
+    reason: Annotated[str | None, short(600)] = None
+    runs: dict[str, str] = Field(
+        default_factory=dict, description="Sanitizer to 'clean', 'findings', 'failed' or 'timeout'."
+    )
+    findings: Annotated[list[SanitizerFindingPart], first(20)] = Field(default_factory=list)
+    content_hash: str
+    profile_uri: str | None = None
 
 
 def profile_answer(profile: Profile, detail: Detail) -> ProfileAnswer:
@@ -55,29 +211,12 @@ def profile_answer(profile: Profile, detail: Detail) -> ProfileAnswer:
 
     def build(rows: int) -> ProfileAnswer:
         isolation = next((w.isolation for w in profile.workloads if w.isolation), None)
-        return ProfileAnswer(
+        return ProfileAnswer.of(
+            profile,
             summary=_profile_words(profile),
-            solution_name=profile.solution_name,
-            definition=profile.definition,
-            tool=profile.tool,
-            tool_version=profile.tool_version,
-            reason=cut(profile.reason, 600),
             workloads=[_workload(w, min(rows, KERNELS[detail])) for w in profile.workloads[:8]],
-            compared_to=profile.compared_to,
-            differences=[
-                DifferencePart(
-                    workload_uuid=d.workload_uuid,
-                    kernel=d.kernel[:NAME_CHARACTERS],
-                    figure=d.figure,
-                    unit=d.unit or None,
-                    value=d.value,
-                    other=d.other,
-                    says=d.says,
-                )
-                for d in profile.differences[: 2 * rows]
-            ],
-            isolation=isolation_part(isolation) if isolation else None,
-            content_hash=profile.content_hash,
+            differences=profile.differences[: 2 * rows],
+            isolation=isolation,
             profile_uri=_uri(profile.content_hash, bool(profile.workloads)),
         )
 
@@ -118,23 +257,12 @@ def _workload_words(workload: WorkloadProfile) -> str:
 
 def _workload(workload: WorkloadProfile, kernels: int) -> ProfiledWorkload:
     diagnosis = workload.bottleneck
-    return ProfiledWorkload(
-        uuid=workload.uuid,
-        axes=workload.axes,
-        tool=workload.tool,
-        total_us=workload.total_us,
-        bottleneck=diagnosis.bottleneck.value if diagnosis else None,
+    return ProfiledWorkload.of(
+        workload,
+        bottleneck=diagnosis.bottleneck if diagnosis else None,
         level=diagnosis.level if diagnosis else None,
-        evidence=[
-            MetricPart(metric=e.metric, value=e.value, unit=e.unit or None, says=e.says or None)
-            for e in (diagnosis.evidence if diagnosis else [])[:8]
-        ],
-        hints=[
-            HintPart(change=h.change, because=h.because, gain_percent=h.gain_percent)
-            for h in workload.hints[:5]
-        ],
+        evidence=diagnosis.evidence if diagnosis else [],
         kernels=[_kernel(kernel) for kernel in workload.kernels[:kernels]],
-        failure=cut(workload.failure, 1_000),
     )
 
 
@@ -149,14 +277,7 @@ def _kernel(kernel: KernelProfile) -> KernelPart:
             metrics[name] = float(f"{value:.5g}")
         else:
             metrics[name] = value
-    return KernelPart(
-        kernel=kernel.name[:NAME_CHARACTERS],
-        share=round(kernel.share, 4),
-        duration_us=kernel.duration_us,
-        launches=kernel.launches,
-        metrics=metrics,
-        stalls=[StallPart(reason=s.reason, share=round(s.share, 3)) for s in kernel.stalls[:4]],
-    )
+    return KernelPart.of(kernel, kernel=kernel.name, metrics=metrics)
 
 
 def timeline_answer(timeline: Timeline, detail: Detail) -> TimelineAnswer:
@@ -164,14 +285,10 @@ def timeline_answer(timeline: Timeline, detail: Detail) -> TimelineAnswer:
     most = 12 if detail == "concise" else 80
 
     def build(rows: int) -> TimelineAnswer:
-        return TimelineAnswer(
+        return TimelineAnswer.of(
+            timeline,
             summary=_timeline_words(timeline),
-            solution_name=timeline.solution_name,
-            definition=timeline.definition,
-            tool=timeline.tool,
-            reason=cut(timeline.reason, 600),
             workloads=[_traced(w, rows) for w in timeline.workloads[:8]],
-            content_hash=timeline.content_hash,
             profile_uri=_uri(timeline.content_hash, bool(timeline.workloads)),
         )
 
@@ -207,45 +324,18 @@ def _timeline_words(timeline: Timeline) -> str:
 def _traced(workload: WorkloadTimeline, rows: int) -> TimelineWorkload:
     total = len(workload.events) + workload.dropped_events
     shown = workload.events[:rows]
-    gaps = sorted(workload.gaps, key=lambda gap: -gap.duration_us)[:GAPS]
-    return TimelineWorkload(
-        uuid=workload.uuid,
-        axes=workload.axes,
-        kernels=workload.kernels,
-        copies=workload.copies,
-        span_us=workload.span_us,
-        busy_us=workload.busy_us,
-        gap_us=workload.gap_us,
-        host_us=workload.host_us,
-        host_before_first_us=workload.host_before_first_us,
-        launch_bound=workload.launch_bound,
-        why=workload.why,
-        events=[
-            EventPart(
-                name=event.name[:NAME_CHARACTERS],
-                kind=event.kind,
-                start_us=event.start_us,
-                duration_us=event.duration_us,
-                stream=event.stream,
-            )
-            for event in shown
-        ],
+    return TimelineWorkload.of(
+        workload,
+        events=shown,
         events_shown=showing(len(shown), total, "the rest is in profile_uri."),
-        gaps=[
-            GapPart(
-                after=gap.after[:NAME_CHARACTERS],
-                before=gap.before[:NAME_CHARACTERS],
-                duration_us=gap.duration_us,
-            )
-            for gap in gaps
-        ],
+        gaps=sorted(workload.gaps, key=lambda gap: -gap.duration_us)[:GAPS],
         host_calls=dict(sorted(workload.host_calls.items(), key=lambda pair: -pair[1])[:8]),
         streams=len(workload.streams) or None,
     )
 
 
 def sanitizer_answer(report: SanitizerReport) -> SanitizerAnswer:
-    """What the sanitizers saw, by source line."""
+    """Findings of the sanitizers, by source line."""
     findings = [finding for run in report.runs for finding in run.findings]
     reasons = [run.reason for run in report.runs if run.reason]
     if report.tool == "unavailable":
@@ -254,33 +344,17 @@ def sanitizer_answer(report: SanitizerReport) -> SanitizerAnswer:
         summary = f"Clean under {len(report.runs)} sanitizers. Next: evaluate_kernel."
     else:
         summary = lines(
-            f"{len(findings)} findings. Next: mend the first; one fault often shows as many.",
+            f"{len(findings)} findings. Next: fix the first; one fault often shows as many.",
             *(
                 f"{f.kind} at {f.file or f.kernel or '?'}:{f.line or '?'}: {cut(f.message, 200)}"
                 for f in findings[:6]
             ),
         )
-    return SanitizerAnswer(
+    return SanitizerAnswer.of(
+        report,
         summary=summary,
-        solution_name=report.solution_name,
-        definition=report.definition,
-        tool=report.tool,
-        clean=report.clean,
-        reason=cut(report.reason or "; ".join(reasons), 600),
+        reason=report.reason or "; ".join(reasons),
         runs={run.tool.value: run.status for run in report.runs},
-        findings=[
-            SanitizerFindingPart(
-                tool=finding.tool.value,
-                kind=finding.kind,
-                message=shorten(finding.message, 400),
-                kernel=finding.kernel,
-                file=finding.file,
-                line=finding.line,
-                thread=finding.thread,
-                count=finding.count,
-            )
-            for finding in findings[:FINDINGS]
-        ],
-        content_hash=report.content_hash,
+        findings=findings,
         profile_uri=_uri(report.content_hash, bool(report.runs)),
     )

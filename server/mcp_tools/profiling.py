@@ -9,8 +9,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..answers.profiling import profile_answer, sanitizer_answer, timeline_answer
-from ..answers.profiling_models import ProfileAnswer, SanitizerAnswer, TimelineAnswer
+from ..answers.profiling import (
+    ProfileAnswer,
+    SanitizerAnswer,
+    TimelineAnswer,
+    profile_answer,
+    sanitizer_answer,
+    timeline_answer,
+)
 from ..requests.context import Call, harness_of, in_thread, progress_to
 from .fields import DetailLevel, SolutionJson, WorkspacePath
 
