@@ -36,14 +36,11 @@ from kernel_harness.tools.archive.store.entry import facts_of
 from kernel_harness.tools.archive.store.git_repository import Repository
 from kernel_harness.tools.archive.store.manifest import CandidateManifest
 from kernel_harness.tools.schema.evaluation import (
-    Comparison,
-    Decision,
     DeviceInfo,
     Evaluation,
     Evidence,
     Executor,
     Failure,
-    Measurement,
     Scope,
     Stage,
     Status,
@@ -51,6 +48,7 @@ from kernel_harness.tools.schema.evaluation import (
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
+from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement
 
 OPERATORS = ("decode", "prefill", "attention", "indexer", "experts")
 TECHNIQUES = (

@@ -29,7 +29,8 @@ from kernel_harness.tools.evaluation.noise_calibration import (
     log_ratios,
     spinning,
 )
-from kernel_harness.tools.schema.evaluation import Decision, Evaluation
+from kernel_harness.tools.schema.evaluation import Evaluation
+from kernel_harness.tools.schema.measurement import Decision
 from kernel_harness.tools.settings import load_settings
 
 SLOWER = 1.03

@@ -13,7 +13,7 @@ from pathlib import Path
 from .archive.store.archive import Archive
 from .errors import RequestError, unknown_name
 from .evaluation.record_store import RecordStore
-from .schema.evaluation import RecordModel
+from .schema.record_model import RecordModel
 from .workloads.dataset import Dataset
 
 SCHEME = "kernel-harness://"

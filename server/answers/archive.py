@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from ...tools.documents import candidate_uri
-from ...tools.schema.evaluation import FiniteFloat
+from ...tools.schema.record_model import FiniteFloat
 from ...tools.text import shorten
 from ..resources.skills import SCHEME as SKILL_SCHEME
 from .result import Answer, Result, first, short

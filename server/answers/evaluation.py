@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ...tools.documents import evaluation_uri
 from ...tools.schema.evaluation import (
-    Decision,
     Evaluation,
     Evidence,
     Failure,
@@ -19,6 +18,7 @@ from ...tools.schema.evaluation import (
     Status,
     WorkloadResult,
 )
+from ...tools.schema.measurement import Decision
 from ...tools.text import shorten
 from .archive import anchor_words, anchors_part
 from .models import (

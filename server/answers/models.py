@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ...tools.schema.evaluation import FiniteFloat
+from ...tools.schema.record_model import FiniteFloat
 from .result import Answer, Result
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ...tools.schema.evaluation import FiniteFloat
+from ...tools.schema.record_model import FiniteFloat
 from ...tools.text import shorten
 from .result import Answer, Result, short
 from .text import lines, table

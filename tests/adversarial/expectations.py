@@ -9,7 +9,8 @@ from typing import Any
 
 from kernel_harness.tools.evaluation.comparison import latency
 from kernel_harness.tools.messages import judge as wire_judge
-from kernel_harness.tools.schema.evaluation import Evaluation, Measurement
+from kernel_harness.tools.schema.evaluation import Evaluation
+from kernel_harness.tools.schema.measurement import Measurement
 
 from ..judging import JudgeProcess, make_plan, make_solution
 from .cheats import Cheat

@@ -8,7 +8,8 @@ import pytest
 
 from kernel_harness.tools.evaluation.comparison import compare, latency
 from kernel_harness.tools.messages import judge as wire_judge
-from kernel_harness.tools.schema.evaluation import Decision, Evaluation, Executor, Status
+from kernel_harness.tools.schema.evaluation import Evaluation, Executor, Status
+from kernel_harness.tools.schema.measurement import Decision
 
 from ..adversarial.cheats import Cheat, every_cheat
 from ..adversarial.expectations import meets_its_header

@@ -19,7 +19,8 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
-from ..schema.evaluation import DeviceInfo, Executor, Isolation, RecordModel
+from ..schema.evaluation import DeviceInfo, Executor, Isolation
+from ..schema.record_model import RecordModel
 from ..settings import Settings
 
 PERMISSION_WORD = "ERR_NVGPUCTRPERM"

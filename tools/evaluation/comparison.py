@@ -19,15 +19,8 @@ import numpy as np
 from scipy import stats
 
 from ..devices.noise_floor import least_effect
-from ..schema.evaluation import (
-    Comparison,
-    Decision,
-    Evaluation,
-    Measurement,
-    Status,
-    Totals,
-    WorkloadResult,
-)
+from ..schema.evaluation import Evaluation, Status, Totals, WorkloadResult
+from ..schema.measurement import Comparison, Decision, Measurement
 
 RESAMPLES = 2_000
 DISPLAY_CONFIDENCE = 0.95

@@ -3,6 +3,8 @@
 flashinfer_trace  Definition, Workload, Solution and Trace, as FlashInfer-Trace has them
 definition        its Definition alone, re-exported by the above
 constraints       decides a definition's constraints without running any of their text
+record_model      the base of every part of a record
+measurement       timed calls of one workload, and their comparison
 evaluation        the immutable record of one evaluation
 trace_export      that record as FlashInfer-Trace lines
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..errors import RequestError
-from ..schema.evaluation import FiniteFloat, RecordModel
 from ..schema.flashinfer_trace import TensorSpec, Workload
+from ..schema.record_model import FiniteFloat, RecordModel
 from .dataset import Dataset
 from .operators import Operator
 from .regimes import ShapeSample, sample_shapes

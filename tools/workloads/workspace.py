@@ -12,8 +12,8 @@ from pathlib import Path
 import tomli_w
 
 from ..errors import RequestError, unknown_name
-from ..schema.evaluation import RecordModel
 from ..schema.flashinfer_trace import Definition, Solution
+from ..schema.record_model import RecordModel
 from .operators import Operator
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")

@@ -20,8 +20,6 @@ from kernel_harness.server.answers.workloads import slice_answer
 from kernel_harness.tools.documents import SLICE_CHARACTERS, ReportSlice
 from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.schema.evaluation import (
-    Comparison,
-    Decision,
     Evaluation,
     Evidence,
     Failure,
@@ -37,6 +35,7 @@ from kernel_harness.tools.schema.evaluation import (
     Totals,
     WorkloadResult,
 )
+from kernel_harness.tools.schema.measurement import Comparison, Decision
 
 from ..scripted import DEFINITION
 

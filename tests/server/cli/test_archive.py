@@ -18,13 +18,13 @@ from kernel_harness.tools.schema.evaluation import (
     Evaluation,
     Evidence,
     Failure,
-    Measurement,
     Scope,
     Stage,
     Status,
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.schema.measurement import Measurement
 from kernel_harness.tools.settings import load_settings
 
 from ..scripted import DEFINITION, passed, solution

@@ -13,12 +13,12 @@ from kernel_harness.tools.schema.evaluation import (
     DeviceInfo,
     Evidence,
     Executor,
-    Measurement,
     Scope,
     Stage,
     Status,
     WorkloadResult,
 )
+from kernel_harness.tools.schema.measurement import Measurement
 from kernel_harness.tools.workloads.operators import Operator
 
 from ..calls import good, refused

@@ -14,7 +14,8 @@ from kernel_harness.server.resources.prompts import ROLES, role_text, roles_fold
 from kernel_harness.server.resources.skills import Skill, SkillRegistry, problems
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
 from kernel_harness.tools.profiling.diagnosis.kernel_profile import KernelProfile
-from kernel_harness.tools.schema.evaluation import Decision, Scope, StaticKernel, Status
+from kernel_harness.tools.schema.evaluation import Scope, StaticKernel, Status
+from kernel_harness.tools.schema.measurement import Decision
 
 ROOT = Path(__file__).resolve().parents[3]
 SHELF = SkillRegistry.shipped()

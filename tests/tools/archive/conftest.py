@@ -13,15 +13,12 @@ import pytest
 from kernel_harness.tools.archive.store.archive import Archive, StoredCandidate
 from kernel_harness.tools.archive.store.entry import Node
 from kernel_harness.tools.schema.evaluation import (
-    Comparison,
-    Decision,
     DeviceInfo,
     Evaluation,
     Evidence,
     Executor,
     Failure,
     Integrity,
-    Measurement,
     Scope,
     Stage,
     Status,
@@ -29,6 +26,7 @@ from kernel_harness.tools.schema.evaluation import (
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
+from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement
 
 REFERENCE = "import torch\n\n\ndef run(x):\n    return (x.float() * 2,)\n"
 

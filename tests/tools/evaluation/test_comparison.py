@@ -6,12 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.evaluation import comparison
-from kernel_harness.tools.schema.evaluation import (
-    Decision,
-    Measurement,
-    Status,
-    WorkloadResult,
-)
+from kernel_harness.tools.schema.evaluation import Status, WorkloadResult
+from kernel_harness.tools.schema.measurement import Decision, Measurement
 
 
 def measured(values_us, blocks=3, **more):

@@ -9,12 +9,12 @@ from kernel_harness.tools.evaluation.rejudge import recompute
 from kernel_harness.tools.schema.evaluation import (
     Evaluation,
     Evidence,
-    Measurement,
     Scope,
     Stage,
     Status,
     WorkloadResult,
 )
+from kernel_harness.tools.schema.measurement import Measurement
 
 FLOOR = {"0": 0.004, "1": 0.002}
 

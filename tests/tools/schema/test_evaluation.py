@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from kernel_harness.tools.schema.evaluation import (
-    SCHEMA_VERSION,
-    Evaluation,
-    Measurement,
-    TimeSource,
-)
+from kernel_harness.tools.schema.evaluation import SCHEMA_VERSION, Evaluation
+from kernel_harness.tools.schema.measurement import Measurement, TimeSource
 
 BUNDLE = Path(__file__).parents[2] / "fixtures" / "archive" / "archive.bundle"
 

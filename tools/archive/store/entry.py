@@ -18,7 +18,8 @@ from typing import Any
 
 from ...devices.noise_floor import least_effect
 from ...errors import ArchiveError
-from ...schema.evaluation import Decision, Evaluation, Scope, Status, WorkloadResult
+from ...schema.evaluation import Evaluation, Scope, Status, WorkloadResult
+from ...schema.measurement import Decision
 from ...text import one_line
 
 UNCALIBRATED_NOISE = 0.02

@@ -10,7 +10,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from ...schema.evaluation import Failure, Finding, KernelTime, Measurement, Severity, Stage
+from ...schema.evaluation import Failure, Finding, Severity, Stage
+from ...schema.measurement import KernelTime, Measurement
 from ..calls.judged_call import CallOutcome, same_bits
 from ..operators.operator_adapter import Case
 from .failures import ALIAS_CLAIM, LAZY_CLAIM, shielded

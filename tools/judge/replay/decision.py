@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ...schema.evaluation import TimeSource
+from ...schema.measurement import TimeSource
 from .witness import Witness, contradicts
 
 CLOCKS_RATIO = 1.25

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...messages.candidate import Activity
-from ...schema.evaluation import KernelTime, Measurement
+from ...schema.measurement import KernelTime, Measurement
 from ..calls.judged_call import CallOutcome
 
 Z_99 = 2.576

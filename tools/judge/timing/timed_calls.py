@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from ...messages.candidate import CallTimes, DeferredTimes
 from ...messages.judge import EvaluatePlan
-from ...schema.evaluation import Failure, Finding, Measurement, Severity, Status
+from ...schema.evaluation import Failure, Finding, Severity, Status
+from ...schema.measurement import Measurement
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
 from ..checks.call_verdict import judge_call, judge_lost

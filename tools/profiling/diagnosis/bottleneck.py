@@ -26,7 +26,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from ...schema.evaluation import FiniteFloat, RecordModel
+from ...schema.record_model import FiniteFloat, RecordModel
 from .kernel_profile import KernelProfile
 
 BUSY_PERCENT = 60.0

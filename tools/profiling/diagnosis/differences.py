@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from ...schema.evaluation import FiniteFloat, RecordModel
+from ...schema.record_model import FiniteFloat, RecordModel
 from .kernel_profile import KernelProfile
 
 MOST = 12

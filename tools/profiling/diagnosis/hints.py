@@ -15,7 +15,7 @@ from pydantic import Field
 
 from ...devices.hardware import Architecture, architectures
 from ...devices.occupancy import theoretical_occupancy
-from ...schema.evaluation import FiniteFloat, RecordModel
+from ...schema.record_model import FiniteFloat, RecordModel
 from .bottleneck import (
     NO_FLOORS,
     Bottleneck,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ...schema.evaluation import FiniteFloat, RecordModel
+from ...schema.record_model import FiniteFloat, RecordModel
 
 NAME_CHARACTERS = 300
 

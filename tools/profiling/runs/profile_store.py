@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from ...schema.evaluation import RecordModel
+from ...schema.record_model import RecordModel
 from .tool_run import Subject, WorkloadInputs
 
 DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from ...schema.evaluation import FiniteFloat, Isolation, RecordModel
+from ...schema.evaluation import Isolation
+from ...schema.record_model import FiniteFloat, RecordModel
 from ..diagnosis.bottleneck import Diagnosis
 from ..diagnosis.differences import MOST, Difference, differences
 from ..diagnosis.hints import Hint

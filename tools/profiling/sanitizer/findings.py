@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ...schema.evaluation import RecordModel
+from ...schema.record_model import RecordModel
 
 ERROR_EXIT = 86
 """Exit status that a tool gives when it found something, apart from any of the program's own."""

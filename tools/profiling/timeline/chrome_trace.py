@@ -22,7 +22,7 @@ from ...devices.hardware import architecture_of
 from ...devices.occupancy import theoretical_occupancy
 from ...errors import InfrastructureError
 from ...messages.profiler import CALL_MARK
-from ...schema.evaluation import FiniteFloat, RecordModel
+from ...schema.record_model import FiniteFloat, RecordModel
 from ..diagnosis.kernel_profile import NAME_CHARACTERS, KernelProfile
 
 TRACE_BYTES = 64 << 20

@@ -9,7 +9,8 @@ from pathlib import Path
 import anyio
 
 from ...errors import InfrastructureError
-from ...schema.evaluation import Isolation, RecordModel
+from ...schema.evaluation import Isolation
+from ...schema.record_model import RecordModel
 from ..diagnosis.hints import hints_for
 from ..diagnosis.kernel_profile import KernelProfile
 from ..runs.profile_store import ProfileStore

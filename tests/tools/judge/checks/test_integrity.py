@@ -9,7 +9,8 @@ from kernel_harness.tools.judge.calls.shared_memory import Layout
 from kernel_harness.tools.judge.checks import integrity
 from kernel_harness.tools.judge.operators.operator_adapter import Case
 from kernel_harness.tools.messages.candidate import Called
-from kernel_harness.tools.schema.evaluation import Failure, KernelTime, Severity, Stage
+from kernel_harness.tools.schema.evaluation import Failure, Severity, Stage
+from kernel_harness.tools.schema.measurement import KernelTime
 
 EMPTY = torch.empty(0, dtype=torch.uint8)
 

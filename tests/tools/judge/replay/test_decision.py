@@ -6,7 +6,7 @@ import pytest
 
 from kernel_harness.tools.judge.replay.decision import ClaimReason, ReplayEvidence, decide
 from kernel_harness.tools.judge.replay.witness import Witness
-from kernel_harness.tools.schema.evaluation import TimeSource
+from kernel_harness.tools.schema.measurement import TimeSource
 
 RIGHT = ReplayEvidence(
     outputs_checked=3,

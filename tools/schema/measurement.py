@@ -1,0 +1,96 @@
+"""Timed calls of one workload and their comparison, as a record holds them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import (
+    Field,
+    model_serializer,
+    model_validator,
+)
+
+from .record_model import FiniteFloat, RecordModel
+
+
+class Decision(StrEnum):
+    """What a paired comparison allows one to say."""
+
+    FASTER = "FASTER"
+    SLOWER = "SLOWER"
+    EQUAL = "EQUAL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class KernelTime(RecordModel):
+    """Device time of one kernel name in the timed calls, and whose it is."""
+
+    name: str
+    launches: int
+    share: float
+    microseconds: float
+    origin: str = Field(description="'candidate', 'torch', a library's name, 'copy' or 'unknown'.")
+
+
+class TimeSource(StrEnum):
+    """Whether a candidate's own process could have changed its times."""
+
+    SEALED = "sealed"
+    """Replayed and timed where no host code of the candidate runs, with every output right."""
+    CLAIMED = "claimed"
+    """Told by the candidate's own process."""
+
+
+class Measurement(RecordModel):
+    """Timed calls of one solution on one workload; raw samples in nanoseconds, in call order."""
+
+    timer: str = Field(description="'cupti', 'cuda_graph', 'cuda_events'.")
+    by_host: bool = Field(default=False, description="Ranked by host_ns, which shows hidden work.")
+    cold_ns: list[int] = Field(description="Device span with a cold L2.")
+    warm_ns: list[int] = Field(default_factory=list)
+    host_ns: list[int] = Field(default_factory=list, description="Call to visible result, host.")
+    block: list[int] = Field(default_factory=list, description="Process block of each cold sample.")
+    set_aside: list[int] = Field(
+        default_factory=list, description="Indices of cold samples taken under throttle."
+    )
+    kernels: list[KernelTime] = Field(default_factory=list)
+    clock: TimeSource = Field(
+        default=TimeSource.CLAIMED,
+        description="'sealed': timed where no host code of the candidate runs; else 'claimed'.",
+    )
+    clock_reason: str | None = Field(default=None, description="Why the times are only claimed.")
+
+    @model_validator(mode="after")
+    def _sealed_without_a_reason(self) -> Measurement:
+        if self.clock is TimeSource.SEALED and self.clock_reason is not None:
+            raise ValueError("sealed times have no reason to be only claimed")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_version_one_lacks(self, serialize: Any) -> dict[str, Any]:
+        """Leaves out a clock that is the default, so that old records are written as they were."""
+        said = serialize(self)
+        if self.clock is TimeSource.CLAIMED:
+            said.pop("clock", None)
+        if self.clock_reason is None:
+            said.pop("clock_reason", None)
+        return said
+
+    @property
+    def ranked_ns(self) -> list[int]:
+        """The samples that latency and ratio are taken from."""
+        return self.host_ns if self.by_host else self.cold_ns
+
+
+class Comparison(RecordModel):
+    """A paired ratio baseline / candidate on one workload (above 1: the candidate is faster)."""
+
+    ratio: FiniteFloat
+    interval: tuple[float, float]
+    confidence: float
+    pairs: int
+    wins: int
+    sign_p: FiniteFloat
+    threshold: float = Field(description="Ratio away from 1 that the noise floor demands.")
+    decision: Decision
