@@ -1,4 +1,4 @@
-"""The house's own rules: layers, light imports, sizes, wheel contents, names that exist."""
+"""Rules of the layout: layers, maps, sizes, callers, light imports, contents of the wheel."""
 
 import ast
 import json
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,44 @@ PRIVATE_NAMES = {
     "Autotuner._bench": "Triton has no setting to choose a config without timing it",
     "autotuner.Autotuner._bench": "as above",
 }
+MOST_MODULES = 10
+
+MAY_IMPORT = {
+    "candidate": {
+        *("errors", "driver", "messages.candidate", "messages.frames", "messages.launch_plan"),
+        *("messages.profiler", "messages.sockets"),
+    },
+    "judge": {
+        *("errors", "settings", "text", "progress", "driver", "messages", "schema", "workloads"),
+        *("devices.hardware", "devices.roofline"),
+    },
+    "runner": {"errors", "driver", "messages"},
+    "applying": {"errors", "messages"},
+}
+"""All that a process of its own, or a part that must be importable alone, may know of `tools`."""
+
+WITHOUT_CALLER = {
+    "tools/schema/definition.py": {"violated_constraints"},
+    "tools/judge/timing/clock_monitor.py": {"other_processes"},
+    "tools/workloads/solution_folder.py": {"write_solution"},
+    "tools/archive/store/archive.py": {"compact"},
+    "tools/candidate/recording/allocator.py": {"build_library"},
+    "tools/candidate/recording/recorder.py": {"CallRecorder", "write_blobs"},
+    "tools/driver/virtual_memory.py": {"allocate_shared", "unmap"},
+    "tools/judge/replay/output_checks.py": {"check_outputs", "poison_bytes"},
+    "tools/judge/replay/session.py": {"ReplaySession"},
+    "tools/judge/replay/validation.py": {"check_plan"},
+    "tools/judge/replay/witness.py": {"calls_for", "witness_of"},
+    "tools/candidate/cpu/fake_device.py": {
+        *("get_current_device", "get_current_stream", "get_current_target", "set_current_device"),
+        *("get_active_torch_device", "get_benchmarker", "get_device_interface"),
+        "get_empty_cache_for_benchmark",
+    },
+}
+"""Public names that later work calls (constraints of workloads, neighbours on the device, export of
+solutions, packing of trials, replay of launch plans, which timing does not ask for yet), and those
+that Triton calls on a driver."""
+
 HEAVY = ("torch", "triton", "scipy", "matplotlib", "git", "numpy", "jinja2")
 
 
@@ -61,6 +100,127 @@ def test_a_module_has_one_subject():
         if (n := len(p.read_text(encoding="utf-8").splitlines())) > LONGEST_MODULE
     }
     assert not long
+
+
+def test_a_folder_has_few_modules():
+    count: dict[str, int] = {}
+    for path in modules():
+        folder = str(path.parent.relative_to(ROOT))
+        if folder.split("/")[0] in ("server", "tools"):
+            count[folder] = count.get(folder, 0) + (path.name != "__init__.py")
+    assert not {folder: n for folder, n in count.items() if n > MOST_MODULES}
+
+
+def packages() -> list[Path]:
+    """Every `__init__.py` of server and tools."""
+    return [p for p in tracked("server/*__init__.py", "tools/*__init__.py") if p.is_file()]
+
+
+@pytest.mark.parametrize("package", packages(), ids=lambda p: str(p.parent.relative_to(ROOT)))
+def test_a_folder_has_a_map_of_what_is_in_it(package):
+    tree = ast.parse(package.read_text("utf-8"))
+    named = set(re.findall(r"^ *([\w]+/?)  +\S", ast.get_docstring(tree) or "", re.MULTILINE))
+    here = {p.parent / p.stem for p in modules()} | {p.parent for p in packages()}
+    there = {
+        f"{p.name}/" if (p / "__init__.py").is_file() else p.name
+        for p in here
+        if p.parent == package.parent and p.name not in ("__init__", "__main__")
+    }
+    data = {f"{p.name}/" for p in package.parent.iterdir() if p.is_dir()}
+    assert there <= named and named - {"__main__"} <= there | data
+    assert len(tree.body) == 1, "a package's __init__.py is its map and nothing else"
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names below `kernel_harness` that a module imports, anywhere in it."""
+    package = ["kernel_harness", *path.relative_to(ROOT).parts[:-1]]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            whole = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {f"{whole}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {n.removeprefix("kernel_harness.") for n in found if n.startswith("kernel_harness.")}
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_a_process_knows_only_what_it_may(part):
+    allowed = tuple(f"tools.{name}." for name in (part, *MAY_IMPORT[part]))
+    for path in tracked(f"tools/{part}/*.py"):
+        assert not [name for name in imported(path) if not f"{name}.".startswith(allowed)], path
+
+
+def test_judge_candidate_and_runner_are_started_and_never_imported():
+    for path in modules():
+        apart = path.relative_to(ROOT).parts[1]
+        others = [f"tools.{n}." for n in ("judge", "candidate", "runner") if n != apart]
+        assert not [n for n in imported(path) if f"{n}.".startswith(tuple(others))], path
+
+
+def test_a_public_function_has_a_caller():
+    trees = {p: ast.parse(p.read_text("utf-8")) for p in [*modules(), *tracked("scripts/*.py")]}
+    used = {name for tree in trees.values() for name in names_used(tree)}
+    unused = []
+    for path, tree in trees.items():
+        place = str(path.relative_to(ROOT))
+        if not place.startswith(("server/", "tools/")):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                hidden = node.name.startswith("_") or registered(node)
+                if not hidden and node.name not in used | WITHOUT_CALLER.get(place, set()):
+                    unused.append(f"{place}:{node.lineno} {node.name}")
+    assert not unused, "\n".join(unused)
+
+
+def names_used(tree: ast.AST) -> Iterator[str]:
+    """Every name that a module reads, by itself, as an attribute, or spelt in a string."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names if alias.asname)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"\w+", node.value) if len(node.value) < 60 else ()
+
+
+def registered(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Whether a decorator hands it to a library, which then calls it."""
+    return any(
+        isinstance(d, ast.Call) and ast.unparse(d.func) not in ("dataclass", "lru_cache")
+        for d in node.decorator_list
+    )
+
+
+def test_the_formatter_is_switched_off_for_tables_alone():
+    squeezed = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in modules()
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if path.relative_to(ROOT).parts[0] != "kernels"
+        and "# fmt:" in line
+        and line.rstrip() != "}  # fmt: skip"
+    ]
+    assert not squeezed, "only a literal table may keep its own layout"
+
+
+def test_every_path_that_prose_names_exists():
+    naming = re.compile(
+        r"(?<![\w/.<-])((?:server|tools|kernels|skills|scripts|tests|docs)/[\w/.-]+)"
+    )
+    missing = set()
+    for page in tracked("*.md"):
+        if page.name == "CHANGELOG.md":
+            continue
+        for name in naming.findall(page.read_text("utf-8")):
+            place = ROOT / name.rstrip("./-")
+            if not (place.exists() or place.with_suffix(".py").exists()):
+                missing.add(f"{page.relative_to(ROOT)}: {name}")
+    assert not missing
 
 
 def test_a_function_fits_a_screen():

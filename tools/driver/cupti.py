@@ -117,7 +117,7 @@ class Cupti:
         )
 
     def dropped_records(self) -> int:
-        """How many records found no room since the last time."""
+        """How many records were dropped since the last time."""
         count = c_size_t()
         with contextlib.suppress(CuptiError):
             self.call("cuptiActivityGetNumDroppedRecords", None, c_uint(0), byref(count))

@@ -1,0 +1,135 @@
+"""One word for one thing: the one that CUDA, Linux, git and statistics have for it."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .test_layout import ROOT, modules
+
+CODE = ("server", "tools")
+
+NOT_IN_IDENTIFIERS = {
+    "adder": "add command",
+    "ahead": "prefetched",
+    "announcing": "skill updates",
+    "apart": "held-out process",
+    "awaited": "the awaited thing's own name",
+    "bury": "reap",
+    "catalogue": "index synchronisation",
+    "continuing": "background tasks",
+    "drawer": "input generator",
+    "exchange": "judged call",
+    "ghost": "disabled kernels",
+    "hopeless": "early refusal",
+    "house": "project",
+    "keeper": "supervisor",
+    "leftovers": "stale folders",
+    "mend": "patch",
+    "nursery": "supervisor configuration",
+    "pace": "time budget",
+    "pretend": "fake",
+    "recipe": "compile configuration",
+    "room": "package; in the judge: context",
+    "settle": "drain",
+    "shelf": "store, registry",
+    "sighting": "prior run",
+    "specimen": "sample inputs",
+    "standing": "current promotions",
+    "telling": "cases with outputs",
+    "told": "command result",
+    "twin": "perturbed inputs",
+    "uncounted": "estimated",
+    "wanted": "expected output",
+    "ward": "child record",
+}
+"""Words of our own that the field has another word for, and that word."""
+
+NOT_IN_PROSE = {
+    *("bury", "catalogue", "drawer", "ghost", "hopeless", "house", "keeper", "leftovers", "mend"),
+    *("nursery", "pretend", "recipe", "room", "shelf", "sighting", "specimen", "twin", "ward"),
+}
+"""Those that are riddles in a docstring, too; the others are ordinary English there."""
+
+NOT_TOGETHER = ("bring up", "first kernel", "kept builds", "of the hour")
+
+PERSISTENT = {
+    "ghost_replay": "an id in records",
+    "warm_ahead": "a setting",
+}
+"""Identifiers of records and files, which do not change."""
+
+FORMS = ("", "s", "ed", "d", "ing", "er", "ers", "ies")
+
+
+def product() -> list[Path]:
+    return [p for p in modules() if p.relative_to(ROOT).parts[0] in CODE]
+
+
+def words_of(identifier: str) -> Iterator[str]:
+    for part in identifier.split("_"):
+        yield from (w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", part))
+
+
+def banned(words: Iterator[str] | list[str], among: dict[str, str] | set[str]) -> list[str]:
+    forms = {word + ending: word for word in among for ending in FORMS}
+    return [forms[w] for w in words if w in forms]
+
+
+def test_identifiers_use_the_words_of_the_field():
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in product():
+        source = io.StringIO(path.read_text("utf-8"))
+        for token in tokenize.generate_tokens(source.readline):
+            if token.type != tokenize.NAME or token.string in PERSISTENT:
+                continue
+            if banned(list(words_of(token.string)), NOT_IN_IDENTIFIERS):
+                found[str(path.relative_to(ROOT))].add(token.string)
+    assert not found
+
+
+def test_file_names_use_the_words_of_the_field():
+    stems = {part for p in product() for part in (*p.relative_to(ROOT).parts[:-1], p.stem)}
+    assert not [s for s in stems if banned(list(words_of(s)), NOT_IN_IDENTIFIERS)]
+
+
+def test_docstrings_use_the_words_of_the_field():
+    found: dict[str, list[str]] = {}
+    for path in product():
+        said = " ".join(docstrings(path)).replace("`ghost_replay`", "").lower()
+        hits = banned(re.findall(r"[a-z]+", said), NOT_IN_PROSE)
+        hits += [together for together in NOT_TOGETHER if together in said]
+        if hits:
+            found[str(path.relative_to(ROOT))] = sorted(set(hits))
+    assert not found
+
+
+def docstrings(path: Path) -> Iterator[str]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, kinds):
+            yield ast.get_docstring(node) or ""
+
+
+def test_no_public_class_name_is_used_twice():
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in product():
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(path.relative_to(ROOT)))
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
+@pytest.mark.parametrize(
+    ("identifier", "word"),
+    [("JudgeRoom", "room"), ("kept_rooms", "room"), ("_settled", "settle"), ("mushroom", None)],
+)
+def test_a_word_is_found_in_any_spelling_of_an_identifier(identifier, word):
+    assert banned(list(words_of(identifier)), NOT_IN_IDENTIFIERS) == ([word] if word else [])
