@@ -135,7 +135,7 @@ def allocate_shared(
         driver: libcuda.
         nbytes: at least so many.
         device_index: where.
-        address: inside a reservation of this process's; 0 reserves at an address of the driver's choice.
+        address: inside a reservation of this process's; 0 reserves at any address.
     """
     granule = granularity(driver, device_index)
     size = -(-max(nbytes, 1) // granule) * granule

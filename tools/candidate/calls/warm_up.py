@@ -1,6 +1,6 @@
 """Warms a device up in a process that waits for its candidate.
 
-A CUDA context, loading torch's kernels, CUPTI and Triton's driver cost most of a second, and nothing
+A CUDA context, loading torch's kernels, CUPTI and Triton's driver cost most of a second, and none
 of them depends on the candidate. They are made before any of its code or inputs is there, so that
 the judge can have processes wait with them ready, each for one candidate.
 """
