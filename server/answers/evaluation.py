@@ -22,11 +22,9 @@ from ...tools.schema.measurement import Decision
 from ...tools.text import shorten
 from .archive import anchor_words, anchors_part
 from .models import (
-    ErrorPart,
     EvaluationAnswer,
     EvidencePart,
     FailurePart,
-    FindingPart,
     IntegrityPart,
     SeenPart,
     TotalsPart,
@@ -40,7 +38,6 @@ from .text import (
     counted,
     cut,
     fitted,
-    isolation_part,
     lines,
     microseconds,
     number,
@@ -108,29 +105,20 @@ def _answer(
         f"all are in evaluation_uri: read_report(uri='{uri}', section='workloads').",
     )
     steps = next_steps(evaluation)
-    return EvaluationAnswer(
+    return EvaluationAnswer.of(
+        evaluation,
         summary=summary(evaluation, chosen, shown, steps, seen.words if seen else None),
-        evaluation_id=evaluation.evaluation_id,
-        status=evaluation.status.value,
-        stage=evaluation.stage.value,
         next_steps=steps,
-        definition=evaluation.definition,
-        solution_name=evaluation.solution_name,
-        language=evaluation.language,
-        scope=evaluation.scope.value,
         failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail]),
         totals=_totals(evaluation),
-        baseline=evaluation.baseline,
         workloads=[_workload(w, detail, evaluation.failure) for w in chosen],
         workloads_shown=shown,
-        not_timed_reason=evaluation.not_timed_reason,
         integrity=_integrity(evaluation),
         static=static_parts(evaluation.static),
         static_note=static_note(evaluation.static),
         evidence=_evidence(evaluation.evidence, chosen),
         log=cut(evaluation.log, LOG_CHARACTERS[detail]),
         seen_before=seen,
-        content_hash=evaluation.content_hash,
         evaluation_uri=uri,
     )
 
@@ -150,55 +138,34 @@ def _worth_showing(workloads: list[WorkloadResult], rows: int) -> list[WorkloadR
 def _failure(failure: Failure | None, excerpt: int) -> FailurePart | None:
     if failure is None:
         return None
-    fields = failure.model_dump(mode="json", exclude={"excerpt", "held_out"})
-    return FailurePart(
-        **fields, held_out=failure.held_out or None, excerpt=cut(failure.excerpt, excerpt)
+    return FailurePart.of(
+        failure, held_out=failure.held_out or None, excerpt=cut(failure.excerpt, excerpt)
     )
 
 
 def _totals(evaluation: Evaluation) -> TotalsPart:
     totals = evaluation.totals
-    fields = totals.model_dump(mode="json")
+    hidden: dict[str, None] = {}
     if totals.mean_latency_us is None:
-        fields["objective"] = None
+        hidden["objective"] = None
     if not totals.wins + totals.ties + totals.losses + totals.inconclusive:
-        fields |= dict.fromkeys(("wins", "ties", "losses", "inconclusive"))
-    return TotalsPart(**fields)
+        hidden |= dict.fromkeys(("wins", "ties", "losses", "inconclusive"))
+    return TotalsPart.of(totals, **hidden)
 
 
 def _workload(result: WorkloadResult, detail: Detail, failure: Failure | None) -> WorkloadVerdict:
     failed = result.status is not Status.PASSED
     errors = result.errors if detail == "detailed" or failed else []
-    interval = result.latency_interval_us
     reason = result.reason
     if reason is None and result.failure is not None:
         reason = result.failure.message
     if failure is not None and reason == failure.message:
         reason = None  # it is the trial's failure, told once
-    return WorkloadVerdict(
-        uuid=result.uuid,
-        axes=result.axes,
-        status=result.status.value,
+    return WorkloadVerdict.of(
+        result,
         reason=cut(reason, 300),
-        regime=result.regime,
-        errors=[
-            ErrorPart(
-                output=error.output,
-                max_absolute=error.max_absolute,
-                max_relative=error.max_relative,
-                matched_ratio=error.matched_ratio,
-                rms_relative=error.rms_relative,
-                limit_rms_relative=error.limit_rms_relative,
-            )
-            for error in errors
-        ],
-        latency_us=result.latency_us,
-        latency_interval_us=list(interval) if interval else None,
-        baseline_latency_us=result.baseline_latency_us,
-        speedup=result.speedup,
-        decision=result.comparison.decision.value if result.comparison else None,
-        floors_us=result.floors_us,
-        sol_percent=result.sol_percent,
+        errors=errors,
+        decision=result.comparison.decision if result.comparison else None,
         sol_percents=sol_percents(result),
         sol_exec_bench_score=sol_exec_bench(result),
     )
@@ -208,36 +175,22 @@ def _integrity(evaluation: Evaluation) -> IntegrityPart:
     integrity = evaluation.integrity
     order = [Severity.VIOLATION, Severity.WARNING, Severity.NOTE]
     findings = sorted(integrity.findings, key=lambda finding: order.index(finding.severity))
-    return IntegrityPart(
-        checks=integrity.checks,
+    return IntegrityPart.of(
+        integrity,
         not_run={name: reason[:160] for name, reason in list(integrity.not_run.items())[:20]},
-        findings=[
-            FindingPart(
-                claim=finding.claim,
-                severity=finding.severity.value,
-                message=shorten(finding.message, 600),
-            )
-            for finding in findings[:8]
-        ],
-        determinism=integrity.determinism,
+        findings=findings[:8],
     )
 
 
 def _evidence(evidence: Evidence, chosen: list[WorkloadResult]) -> EvidencePart:
     uuids = [result.uuid for result in chosen[:5]]
     device = evidence.device
-    return EvidencePart(
+    return EvidencePart.of(
+        evidence,
         device=device.name if device else None,
-        executor=device.executor.value if device else None,
-        timer=evidence.timer,
-        timer_note=cut(evidence.timer_note, 300),
+        executor=device.executor if device else None,
         clocks=_clocks(evidence),
-        versions=evidence.versions,
         seeds={uuid: evidence.seeds[uuid][:3] for uuid in uuids if uuid in evidence.seeds},
-        noise_floor=evidence.noise_floor,
-        isolation=isolation_part(evidence.isolation) if evidence.isolation else None,
-        fresh_values=cut(evidence.fresh_values, 300),
-        started_at=evidence.started_at,
         seconds={name: round(seconds, 2) for name, seconds in evidence.seconds.items()},
     )
 

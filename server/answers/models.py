@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from ...tools.schema.record_model import FiniteFloat
-from .result import Answer, Result
+from .result import Answer, Result, short
 
 
 class DevicePart(Result):
@@ -255,7 +255,7 @@ class EvidencePart(Result):
     device: str | None = None
     executor: str | None = None
     timer: str | None = None
-    timer_note: str | None = None
+    timer_note: Annotated[str | None, short(300)] = None
     clocks: str | None = Field(default=None, description="Clock range seen, and throttling.")
     versions: dict[str, str] = Field(default_factory=dict)
     seeds: dict[str, list[int]] = Field(
@@ -263,7 +263,7 @@ class EvidencePart(Result):
     )
     noise_floor: dict[str, Any] | None = None
     isolation: IsolationPart | None = None
-    fresh_values: str | None = None
+    fresh_values: Annotated[str | None, short(300)] = None
     started_at: str | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
 
@@ -273,7 +273,7 @@ class FindingPart(Result):
 
     claim: str
     severity: str
-    message: str
+    message: Annotated[str, short(600)]
 
 
 class IntegrityPart(Result):
