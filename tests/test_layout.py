@@ -39,8 +39,8 @@ MOST_MODULES = 10
 
 MAY_IMPORT = {
     "candidate": {
-        *("errors", "driver", "messages.candidate", "messages.frames", "messages.launch_plan"),
-        *("messages.profiler", "messages.sockets"),
+        *("errors", "driver", "messages.candidate", "messages.zygote", "messages.frames"),
+        *("messages.launch_plan", "messages.profiler", "messages.sockets"),
     },
     "judge": {
         *("errors", "settings", "text", "progress", "driver", "messages", "schema", "workloads"),

@@ -1,7 +1,8 @@
 """Everything that crosses a process boundary; a security reviewer starts here.
 
 frames       length-prefixed frames of plain data, and their size limits
-candidate    judge, zygote and candidate
+candidate    judge and candidate
+zygote       judge and zygote
 judge        server and judge
 launch_plan  the launches that a candidate recorded, as data
 runner       judge and runner

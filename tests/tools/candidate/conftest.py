@@ -16,6 +16,7 @@ import torch
 
 from kernel_harness.tools.judge.processes.device import device_facts
 from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import zygote
 from kernel_harness.tools.messages.sockets import recv_frame, send_frame
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"}
@@ -48,9 +49,9 @@ class JudgeEnd:
     def spawn(self, folder: Path, **options: Any) -> CandidateEnd:
         return CandidateEnd(self, folder, **options)
 
-    def ask(self, message: wire.Spawn | wire.Reap, fds: tuple[int, ...] = ()) -> Any:
+    def ask(self, message: zygote.Spawn | zygote.Reap, fds: tuple[int, ...] = ()) -> Any:
         send_frame(self.socket, message, fds)
-        return recv_frame(self.socket, wire.from_zygote, timeout_s=CALL_S)[0]
+        return recv_frame(self.socket, zygote.from_zygote, timeout_s=CALL_S)[0]
 
     def close(self) -> None:
         self.socket.close()
@@ -74,8 +75,8 @@ class CandidateEnd:
         self.socket = ours
         self.log_read, log_write = os.pipe()
         os.set_blocking(self.log_read, False)
-        spawn = wire.Spawn(private_dir=str(self.private), environment=environment, **options)
-        self.spawned: wire.Spawned = judge.ask(spawn, (theirs.fileno(), log_write))
+        spawn = zygote.Spawn(private_dir=str(self.private), environment=environment, **options)
+        self.spawned: zygote.Spawned = judge.ask(spawn, (theirs.fileno(), log_write))
         theirs.close()
         os.close(log_write)
         self._memory: torch.Tensor | None = None
@@ -160,7 +161,7 @@ class CandidateEnd:
         return b"".join(parts).decode(errors="replace")
 
     def reap(self) -> int | None:
-        reaped = self.judge.ask(wire.Reap(pid=self.pid))
+        reaped = self.judge.ask(zygote.Reap(pid=self.pid))
         assert reaped.pid == self.pid
         return reaped.exit_status
 

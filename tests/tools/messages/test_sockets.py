@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from kernel_harness.tools.messages import candidate as wire
-from kernel_harness.tools.messages import frames
+from kernel_harness.tools.messages import frames, zygote
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.messages.sockets import (
     MAX_DESCRIPTORS,
@@ -44,10 +44,10 @@ def test_a_message_arrives_with_its_descriptors(pair):
 
 def test_frames_sent_back_to_back_stay_apart(pair):
     ours, theirs = pair
-    send_frame(ours, wire.Reap(pid=3))
-    send_frame(ours, wire.Reap(pid=4))
-    assert recv_frame(theirs, wire.to_zygote)[0] == wire.Reap(pid=3)
-    assert recv_frame(theirs, wire.to_zygote)[0] == wire.Reap(pid=4)
+    send_frame(ours, zygote.Reap(pid=3))
+    send_frame(ours, zygote.Reap(pid=4))
+    assert recv_frame(theirs, zygote.to_zygote)[0] == zygote.Reap(pid=3)
+    assert recv_frame(theirs, zygote.to_zygote)[0] == zygote.Reap(pid=4)
 
 
 def test_a_frame_larger_than_the_socket_buffer_arrives_whole(pair):
@@ -94,9 +94,9 @@ def test_an_end_that_takes_nothing_ends_at_the_deadline(pair):
     ours, theirs = pair
     with pytest.raises(WireTimeoutError):
         for _ in range(100_000):
-            send_frame(ours, wire.Reap(pid=3), timeout_s=0.05)
+            send_frame(ours, zygote.Reap(pid=3), timeout_s=0.05)
     assert ours.gettimeout() is None
-    assert recv_frame(theirs, wire.to_zygote)[0] == wire.Reap(pid=3)
+    assert recv_frame(theirs, zygote.to_zygote)[0] == zygote.Reap(pid=3)
 
 
 def test_too_many_descriptors_are_refused_and_closed(pair):

@@ -16,7 +16,6 @@ from typing import Any, NoReturn, TypeVar
 import torch
 
 from ...messages.candidate import (
-    CACHE_FOLDERS,
     BuildRequest,
     Called,
     CallRequest,
@@ -32,11 +31,11 @@ from ...messages.candidate import (
     Mapped,
     Prepare,
     Prepared,
-    Spawn,
     to_candidate,
 )
 from ...messages.frames import CANDIDATE_FRAME_BYTES, TRUSTED_FRAME_BYTES, Message, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
+from ...messages.zygote import CACHE_FOLDERS, Spawn
 from ..calls.caller import Caller
 from ..calls.clock import Clock
 from ..calls.cuda_clock import clock_for

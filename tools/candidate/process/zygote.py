@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ...messages.candidate import Reap, Reaped, Spawn, Spawned, to_zygote
 from ...messages.frames import TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
+from ...messages.zygote import Reap, Reaped, Spawn, Spawned, to_zygote
 from ..cpu.triton_patches import patch_interpreter
 from ..sandbox import syscalls
 from ..sandbox.enter import skipped_steps

@@ -37,7 +37,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...messages.candidate import Spawn
+from ...messages.zygote import Spawn
 from . import landlock, namespaces, seccomp, syscalls
 
 SKIP_VARIABLE = "KERNEL_HARNESS_SANDBOX_SKIP"

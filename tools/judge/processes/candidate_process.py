@@ -33,15 +33,11 @@ from ...messages.candidate import (
     Mapped,
     Prepare,
     Prepared,
-    Reap,
-    Reaped,
-    Spawn,
-    Spawned,
     from_candidate,
-    from_zygote,
 )
 from ...messages.frames import CANDIDATE_FRAME_BYTES, TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, WireTimeoutError, close_all, recv_frame, send_frame
+from ...messages.zygote import Reap, Reaped, Spawn, Spawned, from_zygote
 from ...settings import candidate_environment
 from ...text import shorten
 from . import triton_cache

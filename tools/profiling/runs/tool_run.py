@@ -24,7 +24,7 @@ import anyio
 import anyio.abc
 
 from ...errors import InfrastructureError
-from ...messages.candidate import CACHE_FOLDERS, BuildRequest
+from ...messages.candidate import BuildRequest
 from ...messages.frames import Message
 from ...messages.profiler import (
     ANSWER_BYTES,
@@ -36,6 +36,7 @@ from ...messages.profiler import (
     read_message,
     write_message,
 )
+from ...messages.zygote import CACHE_FOLDERS
 from ...schema.definition import Definition
 from ...schema.flashinfer_trace import Solution
 from ...settings import candidate_environment

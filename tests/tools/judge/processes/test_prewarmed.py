@@ -97,7 +97,7 @@ def session(tmp_path):
     log = LogPipe()
     private = tmp_path / "private"
     private.mkdir()
-    spawned = wire.Spawned(pid=1, granted=[], missing=[])
+    spawned = zygote.Spawned(pid=1, granted=[], missing=[])
     yield ProcessSession(zygote, spawned, ours, log, private), theirs
     log.started()
     theirs.close()

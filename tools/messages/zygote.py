@@ -1,0 +1,80 @@
+"""Messages between the judge and a zygote: start a candidate process, end it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from .candidate import DeviceFacts
+from .frames import Message
+
+CACHE_FOLDERS = {
+    "HOME": "home",
+    "TMPDIR": "tmp",
+    "XDG_CACHE_HOME": "cache",
+    "TRITON_CACHE_DIR": "triton",
+    "TORCH_EXTENSIONS_DIR": "torch_extensions",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "CUDA_CACHE_PATH": "nv",
+    "TVM_FFI_CACHE_DIR": "tvm_ffi",
+}
+"""Environment variables of caches and scratch folders, and their places in a private folder."""
+
+
+class Spawn(Message):
+    """Fork one candidate process; its control socket and log pipe travel as descriptors.
+
+    Descriptors, in order: the control socket, the write end of the log pipe (stdout and stderr).
+    """
+
+    kind: Literal["spawn"] = "spawn"
+    private_dir: str = Field(description="Empty folder for home, caches and build products.")
+    cache_dir: str | None = Field(
+        default=None, description="Content-addressed folder of finished builds, read-only inside."
+    )
+    environment: dict[str, str] = Field(description="The whole environment of the candidate.")
+    memory_bytes: int | None = None
+    max_processes: int = 256
+    max_file_bytes: int = 2 << 30
+    cuda: bool = Field(default=False, description="Leave what CUDA needs reachable.")
+    fake_device: DeviceFacts | None = Field(
+        default=None, description="Without a GPU: what questions about the device are answered by."
+    )
+
+
+class Spawned(Message):
+    """The candidate's process group and what its sandbox granted."""
+
+    kind: Literal["spawned"] = "spawned"
+    pid: int
+    granted: list[str]
+    missing: list[str]
+
+
+class Reap(Message):
+    """Kill a candidate and every process that descends from it."""
+
+    kind: Literal["reap"] = "reap"
+    pid: int
+
+
+class Reaped(Message):
+    """How the candidate ended: an exit code, or minus the signal."""
+
+    kind: Literal["reaped"] = "reaped"
+    pid: int
+    exit_status: int | None
+
+
+ToZygote = Annotated[Spawn | Reap, Field(discriminator="kind")]
+
+
+FromZygote = Annotated[Spawned | Reaped, Field(discriminator="kind")]
+
+
+_LATER = ConfigDict(defer_build=True)
+to_zygote: TypeAdapter[Spawn | Reap] = TypeAdapter(ToZygote, config=_LATER)
+
+
+from_zygote: TypeAdapter[Spawned | Reaped] = TypeAdapter(FromZygote, config=_LATER)
