@@ -3,11 +3,12 @@
 They need no package: the symbols are those that the driver exports, and a process without torch
 reaches its context in a tenth of a second.
 
-    library         libcuda: loading it, its errors, contexts, streams, events, copies
-    structures      structures of cuda.h, with their layout
-    virtual_memory  reservations at fixed addresses, allocations that cross processes
-    modules         cubins loaded, their functions and globals; kernel launches
-    graphs          the nodes and edges of a captured graph as plain data
-    cubin           what a cubin's ELF tables say: kernels, globals, architecture (pure)
-    cupti           libcupti: loading it, activity records, callbacks
+    library          libcuda: loading it, its errors, contexts, streams, events, copies
+    structures       structures of cuda.h, with their layout
+    scratch_library  the compiled allocator that torch takes scratch memory from (scratch.c)
+    virtual_memory   reservations at fixed addresses, allocations that cross processes
+    modules          cubins loaded, their functions and globals; kernel launches
+    graphs           the nodes and edges of a captured graph as plain data
+    cubin            what a cubin's ELF tables say: kernels, globals, architecture (pure)
+    cupti            libcupti: loading it, activity records, callbacks
 """

@@ -1,17 +1,11 @@
 """Torch's device memory, taken from a reservation of addresses that a runner can have, too.
 
-Addresses that the driver chooses cannot be had again in another process. Torch takes the functions
-of an allocator from a shared library alone, so a small one is compiled with the host's compiler
-(`allocator.c`) and kept by the digest of its source.
+Addresses that the driver chooses cannot be had again in another process.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import shutil
-import subprocess
 from ctypes import c_int, c_size_t, c_uint64
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +14,6 @@ from typing import Any
 from ...errors import CapabilityError
 from ...messages.launch_plan import RESERVATION_BASE, SCRATCH_BYTES
 
-SOURCE = Path(__file__).with_name("allocator.c")
-COMPILERS = ("cc", "gcc", "clang", "c++", "g++")
 MOST_BLOCKS = 262_144
 RESERVED_BYTES = 256 << 20
 
@@ -36,41 +28,11 @@ class Block:
     live: bool
 
 
-def build_library(folder: Path) -> Path:
-    """Compiles the allocator into `folder`, or finds it compiled there.
-
-    Raises:
-        CapabilityError: without a compiler, or when it fails.
-    """
-    source = SOURCE.read_bytes()
-    target = folder / f"scratch_{hashlib.sha256(source).hexdigest()[:16]}.so"
-    if target.exists():
-        return target
-    compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
-    if compiler is None:
-        raise CapabilityError(
-            "No C compiler is on the path", remedy="Install gcc; times stay claimed without it."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    made = target.with_suffix(f".{os.getpid()}")
-    command = [compiler, "-x", "c", "-O2", "-shared", "-fPIC", "-o", str(made), str(SOURCE)]
-    ended = subprocess.run(
-        [*command, "-ldl", "-lpthread"], capture_output=True, text=True, check=False
-    )
-    if ended.returncode:
-        raise CapabilityError(
-            f"The scratch allocator does not compile: {ended.stderr[-500:]}",
-            remedy="Repair the C compiler; times stay claimed without it.",
-        )
-    made.replace(target)
-    return target
-
-
 class ScratchAllocator:
     """The compiled allocator of this process.
 
     Args:
-        library: what `build_library` gave.
+        library: what `driver.scratch_library.build_library` gave.
 
     Raises:
         CapabilityError: when the driver lacks virtual memory.
