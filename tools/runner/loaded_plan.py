@@ -98,6 +98,18 @@ class LoadedPlan:
         for step in self._steps:
             step()
 
+    def close(self) -> None:
+        """Unloads the modules and gives back what was made for the plan; the device is at rest."""
+        call = self._driver.call
+        for module in self._modules:
+            call("cuModuleUnload", c_void_p(module))
+        for source in {image.source for image in self._images}:
+            call("cuMemFree_v2", c_uint64(source))
+        for event in filter(None, (*self._events.values(), self._begin)):
+            call("cuEventDestroy_v2", c_void_p(event))
+        for stream in self._streams[1:]:
+            call("cuStreamDestroy_v2", c_void_p(stream))
+
     def _made(self, plan: LaunchPlan, placed: list[Placed]) -> list[Enqueue]:
         driver, first = self._driver, self._streams[0]
         steps: list[Enqueue] = []

@@ -25,6 +25,7 @@ class RunnerMemory:
         self._granule = virtual_memory.granularity(driver, device_index)
         virtual_memory.reserve(driver, RESERVATION_BYTES, RESERVATION_BASE)
         self._mapped: list[Range] = []
+        self._scratch: list[tuple[Range, int]] = []
 
     def map(self, fd: int, nbytes: int, address: int) -> int:
         """Maps an allocation of the judge's, and closes its descriptor; returns where.
@@ -48,13 +49,25 @@ class RunnerMemory:
         return any(a <= address and address + nbytes <= b for a, b in self._mapped)
 
     def map_scratch(self, regions: Sequence[MemoryRegion]) -> list[Range]:
-        """Maps memory of this process's own under the regions; returns what was mapped."""
+        """Maps memory of this process's own under the regions; returns what was mapped.
+
+        The memory of the plan before is given back: at most one plan is loaded.
+        """
+        self._unmap_scratch()
         ranges = covered(regions, self._granule)
         for begin, end in ranges:
             handle = virtual_memory.create(self._driver, end - begin, self._device)
             virtual_memory.map_at(self._driver, begin, end - begin, handle, self._device)
+            self._scratch.append(((begin, end), handle))
         self._mapped += ranges
         return ranges
+
+    def _unmap_scratch(self) -> None:
+        for (begin, end), handle in self._scratch:
+            virtual_memory.unmap(self._driver, begin, end - begin)
+            virtual_memory.release(self._driver, handle)
+            self._mapped.remove((begin, end))
+        self._scratch = []
 
 
 def covered(regions: Sequence[MemoryRegion], granule: int) -> list[Range]:

@@ -127,9 +127,9 @@ class Replayer:
     def _prepare(self, plan: LoadedPlan, call: ReplayCall, request: Replay) -> None:
         for move in call.before:
             copy(self._driver, move.destination, move.source, move.nbytes, self.stream)
-        for poison in call.poison:
-            fill(self._driver, poison.address, poison.byte, poison.nbytes, self.stream)
         plan.restore(request.scratch_byte)
+        for poison in call.poison:  # after the scratch, in which a returned output lies
+            fill(self._driver, poison.address, poison.byte, poison.nbytes, self.stream)
 
     def _once(self, plan: LoadedPlan, number: int, call: ReplayCall, request: Replay) -> int:
         driver, stream = self._driver, self.stream

@@ -115,6 +115,9 @@ class RunnerServer:
                 blobs = split_blobs(message.plan.blobs, file[:])
         finally:
             os.close(fd)
+        if self._plan is not None:
+            self._plan.close()
+            self._plan = None
         begin = time.perf_counter_ns()
         scratch = self._memory.map_scratch(message.plan.regions)
         mapped = time.perf_counter_ns()

@@ -42,3 +42,16 @@ def test_shared_memory_is_mapped_where_it_may_lie_and_its_descriptor_is_closed()
         os.fstat(fd)
     with pytest.raises(ValueError, match="not in the part"):
         memory.map(os.memfd_create("test"), GRANULE, RESERVATION_BASE)
+
+
+def test_the_scratch_of_a_second_plan_replaces_that_of_the_first():
+    driver = FakeDriver()
+    memory = RunnerMemory(driver, 0)
+    region = MemoryRegion(address=RESERVATION_BASE, nbytes=512)
+    memory.map_scratch([region])
+    memory.map_scratch([region])
+    assert driver.names().count("cuMemUnmap") == 1
+    assert driver.names().count("cuMemRelease") == 1
+    assert memory.holds(RESERVATION_BASE, 512)
+    memory.map_scratch([])
+    assert not memory.holds(RESERVATION_BASE, 512)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from kernel_harness.tools.messages.launch_plan import ARENA_BASE
+from kernel_harness.tools.messages.launch_plan import ARENA_BASE, RESERVATION_BASE
 from kernel_harness.tools.messages.runner import (
     Batch,
     BatchDone,
@@ -121,6 +121,25 @@ def test_scratch_is_poisoned_and_restored_before_the_launch_and_the_flush(judge,
     assert driver.calls[poison][1][1] == 0x5A
     opening, closing = restored[2:]
     assert poison < restored[0] < restored[1] < flush < opening < launch < closing
+
+
+def test_a_second_plan_takes_the_place_of_the_first(judge, driver):
+    judge.load()
+    judge.ask(Replay(calls=[ReplayCall()]))
+    assert isinstance(judge.load(), PlanLoaded)
+    names = driver.names()
+    assert names.count("cuModuleUnload") == 1
+    assert names.count("cuMemUnmap") == names.count("cuMemRelease") >= 1
+    assert isinstance(judge.ask(Replay(calls=[ReplayCall()])), Replayed)
+
+
+def test_an_output_in_scratch_is_poisoned_after_the_scratch(judge, driver):
+    judge.load()
+    del driver.calls[:]
+    place = Poison(address=RESERVATION_BASE, nbytes=64, byte=0xA5)
+    judge.ask(Replay(calls=[ReplayCall(poison=[place])], scratch_byte=0x5A))
+    fills = [given[1] for name, given in driver.calls if name == "cuMemsetD8Async"]
+    assert fills.index(0x5A) < fills.index(0xA5)
 
 
 def test_the_word_that_holds_launches_back_is_open_at_the_end(judge, driver):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from ...driver.virtual_memory import SharedAllocation
 from ...messages.runner import (
     Batch,
     BatchDone,
@@ -103,15 +103,20 @@ def replay_calls(
     ]
 
 
-class ReplaySession:
-    """A plan loaded into a runner.
+class DeviceBytes(Protocol):
+    """Device memory whose descriptor other processes can map it from."""
+
+    fd: int
+    nbytes: int
+
+
+class MappedRunner:
+    """A runner that has the judge's memory mapped.
 
     Args:
-        runner: fresh, and used for nothing else.
-        checked: the plan.
-        arena: memory that lies at the plan's addresses in the runner; `arena_address` there.
-        staging: memory for the values of calls.
-        tensors: of one call.
+        runner: fresh, for the plans of one program.
+        arena: lies at `arena_address` in the runner, as in the process that recorded.
+        staging: for the values of calls.
         timeout_s: for each request.
 
     Raises:
@@ -121,25 +126,54 @@ class ReplaySession:
     def __init__(
         self,
         runner: RunnerProcess,
-        checked: CheckedPlan,
-        *,
-        arena: SharedAllocation,
+        arena: DeviceBytes,
         arena_address: int,
-        staging: SharedAllocation,
-        tensors: Sequence[CallTensor],
+        staging: DeviceBytes,
         timeout_s: float,
     ) -> None:
-        self._runner, self._tensors, self._timeout_s = runner, tuple(tensors), timeout_s
+        self.runner, self.timeout_s = runner, timeout_s
+        self.staging_bytes = staging.nbytes
+        self._map(arena, arena_address)
+        self.staging_address = self._map(staging, 0)
+
+    def load(self, checked: CheckedPlan, tensors: Sequence[CallTensor]) -> ReplaySession:
+        """Loads a plan in place of the one before.
+
+        Raises:
+            RunnerLostError: when the runner fails.
+        """
+        return ReplaySession(self, checked, tensors)
+
+    def _map(self, memory: DeviceBytes, address: int) -> int:
+        request = MapMemory(address=address, nbytes=memory.nbytes)
+        return self.runner.ask(request, MemoryMapped, self.timeout_s, (memory.fd,)).address
+
+
+class ReplaySession:
+    """A plan loaded into a runner, and room for the values of calls.
+
+    Args:
+        mapped: the runner.
+        checked: the plan.
+        tensors: of one call.
+
+    Raises:
+        RunnerLostError: when the runner fails.
+    """
+
+    def __init__(
+        self, mapped: MappedRunner, checked: CheckedPlan, tensors: Sequence[CallTensor]
+    ) -> None:
+        self._runner, self._timeout_s = mapped.runner, mapped.timeout_s
+        self._base, self._tensors = mapped.staging_address, tuple(tensors)
         self.staging = stage(tensors)
         self.records: dict[str, int] = {}
         """What CUPTI delivered to the runner so far: buffers, and records of each kind."""
-        self.most_calls = staging.nbytes // self.staging.call_bytes
-        self._map(arena, arena_address)
-        self._base = self._map(staging, 0)
+        self.most_calls = mapped.staging_bytes // self.staging.call_bytes
         fd = _file_of(checked.blobs)
         try:
             load = LoadPlan(plan=checked.plan)
-            self.loaded = runner.ask(load, PlanLoaded, timeout_s, (fd,))
+            self.loaded = self._runner.ask(load, PlanLoaded, self._timeout_s, (fd,))
         finally:
             os.close(fd)
 
@@ -163,10 +197,6 @@ class ReplaySession:
         """How long a batch of (flush + call), or of flushes alone, took by this process's clock."""
         request = Batch(calls=calls, with_call=with_call)
         return self._runner.timed_ask(request, BatchDone, self._timeout_s)[1]
-
-    def _map(self, memory: SharedAllocation, address: int) -> int:
-        request = MapMemory(address=address, nbytes=memory.nbytes)
-        return self._runner.ask(request, MemoryMapped, self._timeout_s, (memory.fd,)).address
 
 
 def batches(wall_ns: Callable[[bool], int], count: int) -> tuple[list[float], list[float]]:
