@@ -26,14 +26,20 @@ from typing import Any
 
 import torch
 
-from kernel_harness.tools.candidate.recording.allocator import ScratchAllocator, build_library
+from kernel_harness.tools.candidate.recording.allocator import ScratchAllocator
 from kernel_harness.tools.candidate.recording.recorder import CallRecorder
 from kernel_harness.tools.driver import library, virtual_memory
 from kernel_harness.tools.driver.cupti import ActivityRecorder, Cupti
+from kernel_harness.tools.driver.scratch_library import build_library
 from kernel_harness.tools.judge.replay.decision import ReplayEvidence, decide
 from kernel_harness.tools.judge.replay.output_checks import check_outputs, poison_bytes, same_bits
 from kernel_harness.tools.judge.replay.runner_process import RunnerProcess
-from kernel_harness.tools.judge.replay.session import CallTensor, ReplaySession, batches
+from kernel_harness.tools.judge.replay.session import (
+    CallTensor,
+    MappedRunner,
+    ReplaySession,
+    batches,
+)
 from kernel_harness.tools.judge.replay.validation import check_plan
 from kernel_harness.tools.judge.replay.witness import witness_of
 from kernel_harness.tools.messages.launch_plan import ARENA_BASE, ARENA_BYTES
@@ -273,15 +279,8 @@ class Probe:
         )
         found["validate_ms"] = _ms(mark)
         mark = time.perf_counter()
-        session = ReplaySession(
-            runner,
-            checked,
-            arena=self.theirs,
-            arena_address=ARENA_BASE,
-            staging=self.staging,
-            tensors=tensors,
-            timeout_s=20.0,
-        )
+        mapped = MappedRunner(runner, self.theirs, ARENA_BASE, self.staging, 20.0)
+        session = mapped.load(checked, tensors)
         found["session_ms"] = _ms(mark)
         found["modules_ms"] = session.loaded.modules_ns / 1e6
         found["scratch_ms"] = session.loaded.memory_ns / 1e6

@@ -58,12 +58,14 @@ class MapArena(Message):
     """Map the shared arena; its descriptor travels beside the message.
 
     `memory` is 'memfd' (CPU, mmap) or 'vmm' (a CUDA virtual-memory allocation's POSIX handle).
+    `address` is where device memory is to lie; 0 leaves the choice to the driver.
     """
 
     kind: Literal["map"] = "map"
     memory: Literal["memfd", "vmm"]
     nbytes: int
     device_index: int = 0
+    address: int = 0
 
 
 class Prepare(Message):
@@ -71,6 +73,9 @@ class Prepare(Message):
 
     kind: Literal["prepare"] = "prepare"
     device_index: int = 0
+    scratch_library: str = Field(
+        default="", description="Base64 of driver.scratch_library; a process that records has it."
+    )
 
 
 class BuildRequest(Message):
@@ -152,6 +157,14 @@ class CallRequest(Message):
     )
 
 
+class RecordRequest(Message):
+    """Call the candidate once and record what it launches as a plan; nothing of it runs."""
+
+    kind: Literal["record"] = "record"
+    arguments: list[Argument]
+    outputs: list[TensorRef]
+
+
 class Collect(Message):
     """Tell the times of the calls that were deferred, read from the clock's records all at once."""
 
@@ -165,7 +178,14 @@ class Exit(Message):
 
 
 ToCandidate = Annotated[
-    Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Collect | Exit,
+    Prepare
+    | MapArena
+    | BuildRequest
+    | CompileRequest
+    | CallRequest
+    | RecordRequest
+    | Collect
+    | Exit,
     Field(discriminator="kind"),
 ]
 
@@ -291,8 +311,31 @@ class Called(CallTimes):
     """For value-returning style: 'shape dtype device' of what came back, for error messages."""
 
 
+class ReturnedTensor(Message):
+    """Where a returned tensor lies: address of its first element, strides in elements."""
+
+    address: Count
+    strides: list[Count] = Field(max_length=16)
+
+
+class Recorded(Message):
+    """A call was recorded, or why not.
+
+    The descriptor of a file travels beside it: `plan_bytes` of a `LaunchPlan` as JSON, then its
+    blobs. Without a plan there is none.
+    """
+
+    kind: Literal["recorded"] = "recorded"
+    reason: Words | None = Field(default=None, max_length=EXCERPT_CHARACTERS)
+    plan_bytes: Count = 0
+    returned: list[ReturnedTensor] = Field(
+        default_factory=list, max_length=64, description="Of value-returning style, in order."
+    )
+
+
 FromCandidate = Annotated[
-    Prepared | Mapped | Built | Compiled | Called | Collected, Field(discriminator="kind")
+    Prepared | Mapped | Built | Compiled | Called | Recorded | Collected,
+    Field(discriminator="kind"),
 ]
 
 
@@ -300,8 +343,15 @@ FromCandidate = Annotated[
 
 _LATER = ConfigDict(defer_build=True)
 to_candidate: TypeAdapter[
-    Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Collect | Exit
+    Prepare
+    | MapArena
+    | BuildRequest
+    | CompileRequest
+    | CallRequest
+    | RecordRequest
+    | Collect
+    | Exit
 ] = TypeAdapter(ToCandidate, config=_LATER)
-from_candidate: TypeAdapter[Prepared | Mapped | Built | Compiled | Called | Collected] = (
-    TypeAdapter(FromCandidate, config=_LATER)
-)
+from_candidate: TypeAdapter[
+    Prepared | Mapped | Built | Compiled | Called | Recorded | Collected
+] = TypeAdapter(FromCandidate, config=_LATER)

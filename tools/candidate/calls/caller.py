@@ -15,12 +15,19 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from ...messages.candidate import Called, CallRequest, Collected, DeferredTimes, TensorRef
+from ...messages.candidate import (
+    Argument,
+    Called,
+    CallRequest,
+    Collected,
+    DeferredTimes,
+    TensorRef,
+)
 from ..compilation.builders import LoadedCandidate
 from ..faults import CandidateError, fault_of
 from . import torch_guards
@@ -75,6 +82,24 @@ class Caller:
         return Collected(
             times=[DeferredTimes(number=n, **_times(timing)) for n, timing in found.items()]
         )
+
+    def bound(
+        self, arguments: Sequence[Argument], outputs: Sequence[TensorRef]
+    ) -> tuple[Callable[[], None], list[torch.Tensor]]:
+        """One call for somebody else to make, and where what it returns is put.
+
+        The list stays empty where outputs are passed as arguments.
+        """
+        values = self._arena.values(arguments)
+        passed = [*values, *map(self._arena.tensor, outputs)] if self._by_destination else values
+        returned: list[torch.Tensor] = []
+
+        def call() -> None:
+            result = self._run(passed)
+            if not self._by_destination:
+                returned.extend(self._taken(result, outputs, []))
+
+        return call, returned
 
     def _call(self, request: CallRequest, returned: list[str]) -> CallTiming:
         arguments = self._arena.values(request.arguments)

@@ -65,12 +65,11 @@ class DeviceClock:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        l2_bytes = _properties(device).L2_cache_size
-        self._scratch = _empty(2 * l2_bytes, dtype=torch.uint8, device=device)
+        self._scratch: torch.Tensor | None = None
         self._marker = _zeros(2, MARKER_BYTES, dtype=torch.uint8, device=device)
         self._side = torch.cuda.Stream(device)
         self._noise = torch.cuda.Stream(device)
-        self._noise_block = _randn(2048, 2048, device=device)
+        self._noise_block: torch.Tensor | None = None
         self._recorder, self._note = _recorder()
         self._deferred: dict[int, Window] = {}
 
@@ -95,8 +94,7 @@ class DeviceClock:
         """Goes through what surrounds a call, so that no candidate's first call waits for it."""
         self._chill()
         torch_guards.copy(self._marker[0], self._marker[1])
-        with _use_stream(self._noise):
-            torch.mm(self._noise_block, self._noise_block)
+        self._occupy(1)
         _spin(1)
         _Event(enable_timing=True).record(_current_stream(self._device))
         _synchronize()
@@ -106,9 +104,7 @@ class DeviceClock:
     @contextlib.contextmanager
     def _surroundings(self, request: CallRequest) -> Iterator[None]:
         if request.noise:
-            with _use_stream(self._noise):
-                for _ in range(4):
-                    torch.mm(self._noise_block, self._noise_block)
+            self._occupy(4)
         if request.stream == "side":
             self._side.wait_stream(_current_stream(self._device))
             with _use_stream(self._side):
@@ -137,8 +133,20 @@ class DeviceClock:
 
     def _chill(self) -> None:
         """Leaves nothing of the inputs in the L2, pinned or not."""
+        if self._scratch is None:
+            l2_bytes = _properties(self._device).L2_cache_size
+            self._scratch = _empty(2 * l2_bytes, dtype=torch.uint8, device=self._device)
         _reset_persisting()
         torch_guards.zero(self._scratch)
+
+    def _occupy(self, products: int) -> None:
+        """Enqueues matrix products on a stream of its own, beside the call."""
+        if self._noise_block is None:
+            self._noise_block = _randn(2048, 2048, device=self._device)
+            _synchronize()  # it was filled on another stream than it is used on
+        with _use_stream(self._noise):
+            for _ in range(products):
+                torch.mm(self._noise_block, self._noise_block)
 
     def _by_records(
         self,

@@ -20,8 +20,11 @@ except ImportError:  # without Triton, whose candidates then say so themselves
     warm_up_kernel = None
 
 
-def warm_up(device_index: int) -> Clock:
+def warm_up(device_index: int, *, light: bool = False) -> Clock:
     """Makes the context of a CUDA device and all that a measured call needs of it.
+
+    Args:
+        light: leaves out what only a cold call needs; a recording would carry its buffers.
 
     Returns:
         The device's clock, rehearsed.
@@ -29,7 +32,8 @@ def warm_up(device_index: int) -> Clock:
     torch.cuda.set_device(device_index)
     torch.cuda.init()
     clock = DeviceClock(torch.device("cuda", device_index))
-    clock.rehearse()
+    if not light:
+        clock.rehearse()
     with contextlib.suppress(Exception):
         assert warm_up_kernel is not None
         # A Triton that cannot compile here fails again, and with its own words, in the candidate.

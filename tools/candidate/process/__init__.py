@@ -3,4 +3,5 @@
 zygote      imports torch once, then forks one candidate process for each trial
 supervisor  starts a candidate, publishes its build, and kills what it leaves
 serve       inside the candidate process: answers the judge's requests
+recorded    answers a request to record a call as a launch plan
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import faulthandler
 import json
@@ -15,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
+from ...errors import CapabilityError
 from ...messages.candidate import (
     BuildRequest,
     Called,
@@ -31,9 +33,17 @@ from ...messages.candidate import (
     Mapped,
     Prepare,
     Prepared,
+    Recorded,
+    RecordRequest,
     to_candidate,
 )
-from ...messages.frames import CANDIDATE_FRAME_BYTES, TRUSTED_FRAME_BYTES, Message, WireError
+from ...messages.frames import (
+    CANDIDATE_FRAME_BYTES,
+    EXCERPT_CHARACTERS,
+    TRUSTED_FRAME_BYTES,
+    Message,
+    WireError,
+)
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ...messages.zygote import CACHE_FOLDERS, Spawn
 from ..calls.caller import Caller
@@ -45,8 +55,10 @@ from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
 from ..compile_only.targets import compile_for_targets
 from ..cpu.fake_device import OnTheCpu, answer_for_cuda, take_first_configuration, use_fake_driver
+from ..recording.recorder import CallRecorder, start_recording
 from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter
+from .recorded import record
 from .supervisor import Namespaces
 
 Times = TypeVar("Times", bound=CallTimes)
@@ -110,6 +122,8 @@ class CandidateServer:
         self._clock: Clock | None = None
         self._candidate: LoadedCandidate | None = None
         self._caller: Caller | None = None
+        self._recorder: CallRecorder | None = None
+        self._not_recording = ""
 
     def serve(self) -> None:
         """Answers until `Exit` or the end of the socket."""
@@ -118,7 +132,11 @@ class CandidateServer:
             if isinstance(message, Exit):
                 close_all(fds)
                 return
-            self._answer(self._handle(message, fds))
+            if isinstance(message, RecordRequest):
+                close_all(fds)
+                self._record(message)
+            else:
+                self._answer(self._handle(message, fds))
 
     def _handle(self, message: Message, fds: list[int]) -> Message:
         if isinstance(message, MapArena):
@@ -129,7 +147,8 @@ class CandidateServer:
             return Mapped()
         close_all(fds)
         if isinstance(message, Prepare):
-            self._clock = warm_up(message.device_index) if self._cuda else self._clock
+            if self._cuda:
+                self._prepare(message)
             return Prepared()
         if isinstance(message, BuildRequest):
             with contextlib.nullcontext() if self._cuda else OnTheCpu():
@@ -143,12 +162,42 @@ class CandidateServer:
         assert isinstance(message, CallRequest)
         return self._call(message)
 
-    def _call(self, request: CallRequest) -> Called:
+    def _prepare(self, request: Prepare) -> None:
+        """Makes the context; before it, where calls are to be recorded, what must see it made."""
+        self._not_recording = "The process was not started to record calls"
+        if request.scratch_library:
+            try:
+                library = base64.b64decode(request.scratch_library)
+                self._recorder = start_recording(library, self._folders.private)
+            except (CapabilityError, OSError) as error:
+                self._not_recording = f"Calls cannot be recorded here: {error}"
+        self._clock = warm_up(request.device_index, light=self._recorder is not None)
+
+    def _record(self, request: RecordRequest) -> None:
+        """Answers with the plan of a call, in a file beside the answer."""
+        caller, recorder = self._calling(), self._recorder
+        fds: list[int] = []
+        if caller is None or recorder is None or self._arena is None:
+            reason = self._not_recording if caller else "Nothing was built, or no arena was mapped"
+            answer = Recorded(reason=reason[:EXCERPT_CHARACTERS])
+        else:
+            answer, fds = record(caller, recorder, request, self._arena.device.index or 0)
+        try:
+            send_frame(self._socket, answer, fds, limit=CANDIDATE_FRAME_BYTES)
+        finally:
+            close_all(fds)
+
+    def _calling(self) -> Caller | None:
         if self._candidate is None or self._arena is None:
+            return None
+        self._caller = self._caller or Caller(self._candidate, self._arena, self._clock)
+        return self._caller
+
+    def _call(self, request: CallRequest) -> Called:
+        caller = self._calling()
+        if caller is None:
             return Called(fault=_out_of_order("Nothing was built, or no arena was mapped"))
-        if self._caller is None:
-            self._caller = Caller(self._candidate, self._arena, self._clock)
-        return self._caller.call(request)
+        return caller.call(request)
 
     def _compile(self, request: CompileRequest) -> Compiled:
         if self._candidate is None:

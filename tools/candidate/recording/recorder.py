@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ import torch
 from ...driver import modules
 from ...driver.cupti import Cupti, ModuleCallbacks
 from ...driver.graphs import CapturedGraph, KernelNode, read_graph
-from ...driver.library import Driver, DriverError, copy_to_host, memory_type
+from ...driver.library import CudaDriver, Driver, DriverError, copy_to_host, memory_type
 from .allocator import Block, ScratchAllocator
 from .module_log import ModuleLog, tables_of
 from .plan_builder import (
@@ -184,11 +185,29 @@ def _regions(before: list[RegionContent], blocks: list[Block], serial: int) -> l
     ]
 
 
-def write_blobs(built: BuiltPlan) -> int:
-    """The blobs in a memory file; returns its descriptor, at the beginning."""
+def start_recording(library: bytes, folder: Path) -> CallRecorder:
+    """The recorder of this process, in which CUDA is not started yet.
+
+    Args:
+        library: the compiled allocator.
+        folder: where it is written, to be loaded from.
+
+    Raises:
+        CapabilityError: without CUPTI, or when the driver lacks virtual memory.
+    """
+    path = folder / "scratch.so"
+    path.write_bytes(library)
+    driver = CudaDriver()
+    driver.call("cuInit", 0)
+    return CallRecorder(driver, ScratchAllocator(path), Cupti())
+
+
+def write_plan(built: BuiltPlan) -> tuple[int, int]:
+    """The plan as JSON and then its blobs in a memory file: its descriptor, and bytes of JSON."""
+    plan = built.plan.model_dump_json().encode()
     fd = os.memfd_create("launch_plan", os.MFD_CLOEXEC)
     with open(fd, "wb", closefd=False) as file:
+        file.write(plan)
         for blob in built.blobs:
             file.write(blob)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
+    return fd, len(plan)

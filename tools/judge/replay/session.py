@@ -106,8 +106,15 @@ def replay_calls(
 class DeviceBytes(Protocol):
     """Device memory whose descriptor other processes can map it from."""
 
-    fd: int
-    nbytes: int
+    @property
+    def fd(self) -> int:
+        """The descriptor."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes mapped."""
+        ...
 
 
 class MappedRunner:
@@ -150,7 +157,7 @@ class MappedRunner:
 
 
 class ReplaySession:
-    """A plan loaded into a runner, and room for the values of calls.
+    """A plan loaded into a runner, and where the values of its calls lie.
 
     Args:
         mapped: the runner.
