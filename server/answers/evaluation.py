@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from ...tools.documents import evaluation_uri
 from ...tools.schema.evaluation import (
+    UNDECIDED,
+    UNFAILED,
     Evaluation,
     Evidence,
     Failure,
@@ -127,7 +129,7 @@ def _worth_showing(workloads: list[WorkloadResult], rows: int) -> list[WorkloadR
     """The rows that decide, in their own order: failures, then the longest, then the rest."""
 
     def weight(result: WorkloadResult) -> tuple[int, float]:
-        failed = result.status not in (Status.PASSED, Status.NOT_RUN)
+        failed = result.status not in {Status.PASSED, *UNDECIDED}
         cost = (result.latency_us or 0.0) * (result.weight or 1.0)
         return (0 if failed else 1, -cost)
 
@@ -223,7 +225,7 @@ def summary(
         _failure_words(evaluation.failure),
         _static_words(evaluation),
         _speed_words(evaluation),
-        _rows(chosen[:TABLE_ROWS]) if evaluation.status is Status.PASSED else None,
+        _rows(chosen[:TABLE_ROWS]) if evaluation.status in UNFAILED else None,
         shown,
         _findings_words(evaluation),
         seen,
@@ -246,7 +248,8 @@ def _verdict(evaluation: Evaluation) -> str:
     counts = f"{counted(totals.passed, 'workload')} passed, {totals.failed} failed"
     if totals.not_run:
         counts += f", {totals.not_run} not run (never counted as passed)"
-    return f"{evaluation.status} at scope {evaluation.scope}: {counts}."
+    reason = f" {cut(reason, 600)}." if (reason := evaluation.partial_reason) else ""
+    return f"{evaluation.status} at scope {evaluation.scope}: {counts}.{reason}"
 
 
 def _failure_words(failure: Failure | None) -> str | None:
@@ -278,8 +281,7 @@ def _speed_words(evaluation: Evaluation) -> str | None:
     totals = evaluation.totals
     if totals.mean_latency_us is None:
         reason = evaluation.not_timed_reason
-        unfailed = evaluation.status in (Status.PASSED, Status.COMPILED)
-        return f"No latency: {reason}" if reason and unfailed else None
+        return f"No latency: {reason}" if reason and evaluation.status in UNFAILED else None
     words = f"Mean latency {microseconds(totals.mean_latency_us)}"
     if totals.estimated_full_mean_us is not None:
         words += f" (over all workloads about {microseconds(totals.estimated_full_mean_us)})"

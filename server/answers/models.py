@@ -315,8 +315,10 @@ class EvaluationAnswer(Answer):
 
     evaluation_id: str
     status: str = Field(
-        description="PASSED, COMPILED (built, never run), one of FlashInfer-Trace's failures, "
-        "INVALID_CANDIDATE, INTEGRITY_VIOLATION, INFRASTRUCTURE_ERROR, or RUNNING."
+        description="PASSED, PARTIAL (right as far as it ran), COMPILED (built, never run), one of "
+        "FlashInfer-Trace's failures, INVALID_CANDIDATE, INTEGRITY_VIOLATION, NOT_JUDGED (this "
+        "machine cannot), INVALID_REFERENCE (the definition's fault), INFRASTRUCTURE_ERROR, or "
+        "RUNNING."
     )
     stage: str = Field(description="Where it stands or ended.")
     next_steps: list[str] = Field(default_factory=list)
@@ -332,6 +334,9 @@ class EvaluationAnswer(Answer):
         default=None, description="Which are shown, when not all; the rest is in the record."
     )
     not_timed_reason: str | None = None
+    partial_reason: str | None = Field(
+        default=None, description="PARTIAL: what of its scope was not run."
+    )
     integrity: IntegrityPart
     static: list[StaticPart] = Field(default_factory=list)
     static_note: str | None = None

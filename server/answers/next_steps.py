@@ -19,8 +19,17 @@ def next_steps(evaluation: Evaluation) -> list[str]:
             "This was the harness's fault, not the candidate's: evaluate again unchanged; "
             "if it repeats, check_environment.",
         ]
+    if evaluation.status is Status.NOT_JUDGED:
+        return _after_no_judgement(evaluation)
+    if evaluation.status is Status.INVALID_REFERENCE:
+        return [
+            evaluation.failure.remedy if evaluation.failure else "Correct the definition.",
+            "No change to the candidate helps: tell the person who owns the definition.",
+        ]
     if evaluation.status is Status.COMPILED:
         return _after_compiling(evaluation)
+    if evaluation.status is Status.PARTIAL:
+        return _after_part(evaluation)
     if evaluation.status is not Status.PASSED:
         return _after_failure(evaluation)
     return _after_pass(evaluation)
@@ -51,6 +60,25 @@ def _after_compiling(evaluation: Evaluation) -> list[str]:
     built = evaluation.static is not None and evaluation.static.status == "built"
     said = "It compiles" if built else "It imports, but no kernel was compiled"
     return [f"{said}; nothing has run. evaluate_kernel(scope='smoke') runs it."]
+
+
+def _after_no_judgement(evaluation: Evaluation) -> list[str]:
+    steps = [evaluation.failure.remedy] if evaluation.failure else []
+    return [
+        *steps,
+        "Nothing is held against the candidate. Changing it so that it runs here may change what "
+        "it does on its device.",
+    ]
+
+
+def _after_part(evaluation: Evaluation) -> list[str]:
+    steps = [
+        "Nothing was wrong as far as it ran, which is no verdict: it neither ranks nor promotes. "
+        "Raise the budget of time (setting cpu_budget_s or gpu_budget_s), or use a quicker machine."
+    ]
+    if evaluation.scope not in (Scope.STATIC, Scope.SMOKE):
+        steps.append("evaluate_kernel(scope='smoke') judges one small workload to the end.")
+    return steps
 
 
 def _after_pass(evaluation: Evaluation) -> list[str]:

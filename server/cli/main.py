@@ -46,12 +46,14 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 DEFAULT_WAIT_S = 3600.0
 STATUSES_OF_SUCCESS = (None, "PASSED", "COMPILED", "RUNNING", "promoted")
+UNDECIDED_STATUSES = ("PARTIAL", "NOT_JUDGED", "INVALID_REFERENCE", "INFRASTRUCTURE_ERROR")
 EXIT_FAILED = 1
 EXIT_ERROR = 2
+EXIT_UNDECIDED = 3
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a command and exits: 0 success, 1 a candidate failed, 2 an error."""
+    """Runs a command and exits: 0 success, 1 a candidate failed, 2 an error, 3 no verdict."""
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
@@ -232,4 +234,7 @@ def _printed(result: Any, tool: str, as_json: bool) -> int:
         if tool == "read_report":
             _say(str(content.get("text", "")))
         _say(str(content.get("summary", "")))
-    return 0 if content.get("status") in STATUSES_OF_SUCCESS else EXIT_FAILED
+    status = content.get("status")
+    if status in UNDECIDED_STATUSES:
+        return EXIT_UNDECIDED
+    return 0 if status in STATUSES_OF_SUCCESS else EXIT_FAILED

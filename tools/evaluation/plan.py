@@ -27,7 +27,7 @@ CHECKS: dict[Scope, Checks] = {
         pairs_per_block=10, max_pairs=60, half_width=0.01, sanitizer=True,
     ),
     Scope.OFFICIAL: Checks(
-        trials=3, families=0, held_out=0, determinism_runs=4, ghost_replay=True, blocks=3,
+        trials=3, families=0, held_out=4, determinism_runs=4, ghost_replay=True, blocks=3,
         pairs_per_block=17, max_pairs=51, half_width=0.0, warm_calls=10,
     ),
 }  # fmt: skip
@@ -170,6 +170,8 @@ def make_plan(
     if on_cpu or request.scope is Scope.STATIC:
         checks = checks.model_copy(update={"static_targets": list(settings.static_targets)})
     chosen = chosen_workloads(operator, request.scope, sample, request.only)
+    asked = {uuid for uuid, _, _ in chosen}
+    due = [uuid for uuid, _, _ in chosen_workloads(operator, request.scope, sample)]
     by_uuid = {w.uuid: w.model_dump(mode="json") for w in operator.workloads}
     baseline = request.baseline if checks.timed else None
     return EvaluatePlan(
@@ -187,6 +189,7 @@ def make_plan(
             PlannedWorkload(uuid=uuid, workload=by_uuid[uuid], regime=regime, weight=weight)
             for uuid, regime, weight in chosen
         ],
+        left_out=[uuid for uuid in due if uuid not in asked],
         workload_digest=operator.digest,
         targets=list(request.targets or settings.targets),
         hardware_file=str(settings.kernels_dir / "hardware.json"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import CapabilityError, RequestError
 from ..progress import OnProgress, ignore_progress
-from ..schema.evaluation import Evaluation, Executor, Stage
+from ..schema.evaluation import Evaluation, Executor, Stage, Status
 from ..schema.flashinfer_trace import Solution
 from ..workloads.operators import Operator
 from .plan import EvaluationRequest, replay_checks
@@ -41,8 +41,13 @@ class Rejudged:
 
     @property
     def same_verdict(self) -> bool:
-        """Whether the repetition came to the recorded status."""
-        return self.again.status is self.recorded.status
+        """Whether the repetition found the candidate as right or as wrong as the record did.
+
+        PASSED and PARTIAL are the same: they differ in what fitted into the budget of time.
+        """
+        unfaulted = {Status.PASSED, Status.PARTIAL}
+        both = {self.again.status, self.recorded.status}
+        return len(both) == 1 or both <= unfaulted
 
 
 async def rejudge(

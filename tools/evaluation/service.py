@@ -17,7 +17,16 @@ from typing import Any, Generic, TypeVar
 from ..devices.noise_floor import load_noise_floor
 from ..errors import HarnessError, InfrastructureError
 from ..progress import OnProgress, ignore_progress
-from ..schema.evaluation import Evaluation, Evidence, Executor, Failure, Stage, Status, Totals
+from ..schema.evaluation import (
+    UNDECIDED,
+    Evaluation,
+    Evidence,
+    Executor,
+    Failure,
+    Stage,
+    Status,
+    Totals,
+)
 from ..schema.flashinfer_trace import Solution
 from ..settings import Settings
 from ..workloads.operators import Operator
@@ -31,8 +40,8 @@ from .static_resources import explained_check
 
 OPERATOR = "operator"
 """Key among a record's versions: the digest of the operator that judged it."""
-TRANSIENT_STATUSES = (Status.INFRASTRUCTURE_ERROR, Status.TIMEOUT)
-"""Ends that a busy machine may have caused: the same bytes are judged again when asked for."""
+TRANSIENT_STATUSES = (UNDECIDED | {Status.TIMEOUT}) - {Status.COMPILED}
+"""Ends that may be another one the next time: the same bytes are judged again when asked for."""
 R = TypeVar("R")
 
 

@@ -25,7 +25,7 @@ from ..schema.evaluation import (
 from ..schema.flashinfer_trace import Solution
 from ..text import shorten
 from .checks import integrity
-from .checks.workload_checks import CaseRecord, Checking
+from .checks.workload_checks import HELD_OUT, CaseRecord, Checking
 from .operators.input_sets import SeedBook
 from .operators.operator_adapter import Case, OperatorAdapter
 from .processes import device as device_facts
@@ -72,10 +72,15 @@ class TrialResult:
 def write_record(trial: TrialResult) -> Evaluation:
     """The immutable record of a trial."""
     plan, solution = trial.plan, trial.solution
-    unfailed = Status.PASSED if plan.checks.execute else Status.COMPILED
-    status, failure = trial.failed or (unfailed, None)
     baseline = Solution.model_validate(plan.baseline).name if plan.baseline else None
     floors = CaseFloors(plan, trial.operator, trial.context)
+    results = [_result(trial, i, case, floors) for i, case in enumerate(trial.cases)]
+    unfailed = Status.PASSED if plan.checks.execute else Status.COMPILED
+    status, failure = trial.failed or (unfailed, None)
+    held_out = trial.checking.not_run.get(HELD_OUT, "") if trial.checking else ""
+    missing = ""
+    if status is Status.PASSED:
+        missing = not_run_words(results, plan.left_out, held_out, timed=trial.timing is not None)
     return Evaluation(
         evaluation_id=plan.evaluation_id,
         definition=trial.operator.definition.name,
@@ -84,10 +89,10 @@ def write_record(trial: TrialResult) -> Evaluation:
         content_hash=plan.content_hash,
         workload_digest=plan.workload_digest,
         scope=Scope(plan.scope),
-        status=status,
+        status=Status.PARTIAL if missing else status,
         stage=failure.stage if failure else Stage.DONE,
         failure=failure,
-        workloads=[_result(trial, i, case, floors) for i, case in enumerate(trial.cases)],
+        workloads=results,
         baseline=baseline,
         baseline_hash=plan.baseline_hash,
         evidence=_evidence(trial),
@@ -95,7 +100,32 @@ def write_record(trial: TrialResult) -> Evaluation:
         static=trial.static,
         log=shorten(trial.log, LOG_CHARACTERS),
         not_timed_reason=trial.not_timed,
+        partial_reason=missing or None,
     )
+
+
+def not_run_words(
+    results: Sequence[WorkloadResult], left_out: Sequence[str], held_out: str, *, timed: bool
+) -> str:
+    """What the scope asks for and was not run, in words; empty when all of it was.
+
+    Args:
+        left_out: uuids of the scope's workloads that were not asked for.
+        held_out: why held-out workloads were not run; empty when they were.
+        timed: whether the trial came to its timing.
+    """
+    parts = []
+    if left_out:
+        due = len(left_out) + len(results)
+        parts.append(f"{len(left_out)} of the {due} workloads of the scope were not asked for")
+    if left := [r for r in results if r.status is Status.NOT_RUN]:
+        parts.append(f"{len(left)} of {len(results)} workloads were not run: {left[0].reason}")
+    if held_out:
+        parts.append(held_out)
+    untimed = [r for r in results if r.status is Status.PASSED and r.measurement is None]
+    if timed and untimed:
+        parts.append(f"{len(untimed)} of {len(results)} were not timed: {untimed[0].reason}")
+    return "; ".join(parts)
 
 
 def _result(trial: TrialResult, position: int, case: Case, floors: CaseFloors) -> WorkloadResult:

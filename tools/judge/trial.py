@@ -27,7 +27,7 @@ from .checks.failures import NOTHING_RAN, build_failure, cuda_without_gpu, lost_
 from .checks.held_out_process import HeldOutProcess
 from .checks.static_check import StaticChecker, with_local
 from .checks.time_budget import HOST_RATE, RATES, StageTimes, TimeBudget
-from .checks.workload_checks import Checking
+from .checks.workload_checks import HELD_OUT, Checking
 from .evaluation_record import TrialResult, Verdict, write_record
 from .operators.input_sets import InputGenerator, InputSet, SeedBook, fresh_seed
 from .operators.operator_adapter import Case, OperatorAdapter
@@ -43,7 +43,6 @@ NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose ti
 STATIC_WAIT_S = 20.0
 STATIC_WAIT_WHEN_FAILED_S = 1.5
 """From the trial's start: a failure is reported at once, but compiler errors explain many."""
-HELD_OUT_KEY = "held_out"
 
 
 class Trial:
@@ -314,12 +313,12 @@ class Trial:
     def _held_out_cases(self) -> list[Case]:
         if not self._plan.checks.held_out or not self.cases:
             return []
-        seed = (self._plan.replay_seeds.get(HELD_OUT_KEY) or [fresh_seed()])[0]
+        seed = (self._plan.replay_seeds.get(HELD_OUT) or [fresh_seed()])[0]
         cases = self.operator.held_out(
             random.Random(seed), self._plan.checks.held_out, self.cases[0]
         )
         if cases:
-            self._book.seeds[HELD_OUT_KEY] = [seed]
+            self._book.seeds[HELD_OUT] = [seed]
         return cases
 
     def _evaluation(self, failed: Verdict | None) -> Evaluation:

@@ -59,6 +59,9 @@ class EvaluatePlan(Message):
     scope: str
     checks: Checks
     workloads: list[PlannedWorkload]
+    left_out: list[str] = Field(
+        default_factory=list, description="Workloads of the scope that were not asked for."
+    )
     workload_digest: str
     targets: list[str] = Field(default_factory=list, description="Devices for floors, e.g. 'B200'.")
     hardware_file: str = ""

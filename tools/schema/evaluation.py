@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import (
     Field,
+    model_serializer,
     model_validator,
 )
 
@@ -34,12 +35,34 @@ class Status(StrEnum):
     TIMEOUT = "TIMEOUT"
     COMPILED = "COMPILED"
     """It was built and never run: all that scope static can show."""
+    PARTIAL = "PARTIAL"
+    """Nothing was wrong, but not everything that its scope asks for was run."""
     INVALID_CANDIDATE = "INVALID_CANDIDATE"
     INTEGRITY_VIOLATION = "INTEGRITY_VIOLATION"
+    NOT_JUDGED = "NOT_JUDGED"
+    """This machine cannot run it: no GPU, a missing compiler, header or package, or no time."""
+    INVALID_REFERENCE = "INVALID_REFERENCE"
+    """The definition or its data is at fault, so that no candidate can be judged on it."""
     INFRASTRUCTURE_ERROR = "INFRASTRUCTURE_ERROR"
     RUNNING = "RUNNING"
     NOT_RUN = "NOT_RUN"
-    """A workload that the budget left out; never the status of a whole evaluation."""
+    """A workload that was not run, or not to its end; never the status of a whole evaluation."""
+
+
+UNFAILED = frozenset({Status.PASSED, Status.COMPILED, Status.PARTIAL, Status.RUNNING})
+"""Statuses of an evaluation in which nothing failed."""
+UNDECIDED = frozenset(
+    {
+        Status.COMPILED,
+        Status.PARTIAL,
+        Status.NOT_JUDGED,
+        Status.INVALID_REFERENCE,
+        Status.INFRASTRUCTURE_ERROR,
+        Status.RUNNING,
+        Status.NOT_RUN,
+    }
+)
+"""Statuses that say neither that the candidate is right nor that it is wrong."""
 
 
 class Scope(StrEnum):
@@ -328,14 +351,26 @@ class Evaluation(RecordModel):
     static: StaticCheck | None = None
     log: str = Field(default="", description="Untrusted output of the candidate, cut.")
     not_timed_reason: str | None = None
+    partial_reason: str | None = Field(
+        default=None, description="PARTIAL: what of its scope was not run."
+    )
 
     @model_validator(mode="after")
     def _status_and_failure_agree(self) -> Evaluation:
-        if self.status in (Status.PASSED, Status.COMPILED) and self.failure is not None:
+        if self.status in UNFAILED and self.failure is not None:
             raise ValueError(f"a {self.status} evaluation cannot carry a failure")
-        unfailed = (Status.PASSED, Status.COMPILED, Status.RUNNING)
-        if self.status not in unfailed and self.failure is None:
+        if self.status not in UNFAILED and self.failure is None:
             raise ValueError(f"an evaluation that is {self.status} must say why")
+        if (self.status is Status.PARTIAL) is not (self.partial_reason is not None):
+            raise ValueError("an evaluation that is PARTIAL, and no other, says what was not run")
         if self.status is not Status.PASSED and self.totals.mean_latency_us is not None:
             raise ValueError("a latency cannot be summarised without a pass")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_records_lack(self, serialize: Any) -> dict[str, Any]:
+        """Leaves out fields of later versions, so that old records are written as they were."""
+        said = serialize(self)
+        if self.partial_reason is None:
+            said.pop("partial_reason", None)
+        return said

@@ -1,9 +1,9 @@
 """Our Evaluation as FlashInfer-Trace lines, one per workload that was run.
 
 Our own statuses do not exist there. A violation of integrity or an invalid candidate becomes
-RUNTIME_ERROR with the words in `log`; an infrastructure fault, an unfinished trial, a compiled
-candidate and a workload that was not run leave no line at all, for none of them says what the
-kernel computes.
+RUNTIME_ERROR with the words in `log`. What decides nothing of the candidate leaves no line at all:
+a fault of the harness, of this machine or of the definition, a trial that is partial or unfinished,
+a candidate that was only compiled, a workload that was not run.
 
 A line holds less than the record: the schema sanctions added facts in `Correctness.extra` alone.
 `reference_latency_ms` and `speedup_factor` are 0.0, the format's "not measured", for they speak of
@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .evaluation import Evaluation, Failure, OutputError, Status, WorkloadResult
+from .evaluation import UNDECIDED, Evaluation, Failure, OutputError, Status, WorkloadResult
 from .flashinfer_trace import (
     Correctness,
     Definition,
@@ -29,9 +29,6 @@ from .flashinfer_trace import (
     Workload,
 )
 
-_NOT_THE_KERNELS = frozenset(
-    {Status.INFRASTRUCTURE_ERROR, Status.RUNNING, Status.NOT_RUN, Status.COMPILED}
-)
 _CONDEMNS_ALL = frozenset({Status.INTEGRITY_VIOLATION, Status.INVALID_CANDIDATE})
 
 
@@ -43,7 +40,7 @@ def to_traces(
     A workload without a result gets a line only when the whole trial ended before any workload
     did, as a failed build does.
     """
-    if evaluation.status in _NOT_THE_KERNELS:
+    if evaluation.status in UNDECIDED:
         return []
     results = {result.uuid: result for result in evaluation.workloads}
     traces: list[Trace] = []
@@ -68,7 +65,7 @@ def _verdict(evaluation: Evaluation, result: WorkloadResult | None) -> Status | 
     if result is None:
         ended_early = not evaluation.workloads and evaluation.status is not Status.PASSED
         return evaluation.status if ended_early else None
-    if result.status in _NOT_THE_KERNELS:
+    if result.status in UNDECIDED:
         return None
     if evaluation.status in _CONDEMNS_ALL:
         return evaluation.status

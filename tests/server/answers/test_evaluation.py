@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from kernel_harness.server.answers.evaluation import (
     evaluation_answer,
@@ -203,6 +204,29 @@ def test_a_violation_is_never_promoted_and_an_infrastructure_fault_is_not_the_ke
 def test_workloads_that_were_not_run_are_never_told_as_passed() -> None:
     answer = answer_of(evaluation(totals=Totals(passed=2, not_run=3)))
     assert "3 not run (never counted as passed)" in answer.summary
+
+
+def test_what_ran_in_part_is_no_pass_and_says_what_is_missing() -> None:
+    reason = "2 of 5 workloads were not run: no time"
+    record = evaluation(
+        status=Status.PARTIAL, partial_reason=reason, totals=Totals(passed=3, not_run=2)
+    )
+    answer = answer_of(record)
+    assert answer.summary.startswith("PARTIAL at scope sample: 3 workloads passed")
+    assert reason in answer.summary and answer.partial_reason == reason
+    assert not any("promote_candidate" in step for step in answer.next_steps)
+    with pytest.raises(ValidationError, match="PARTIAL"):
+        evaluation(status=Status.PARTIAL)
+    with pytest.raises(ValidationError, match="latency"):
+        evaluation(status=Status.PARTIAL, partial_reason=reason, totals=Totals(mean_latency_us=1.0))
+
+
+@pytest.mark.parametrize("status", [Status.NOT_JUDGED, Status.INVALID_REFERENCE])
+def test_what_says_nothing_of_the_candidate_asks_for_no_change_to_it(status: Status) -> None:
+    failure = Failure(stage=Stage.REQUEST, kind="k", message="m", remedy="Install nvcc.")
+    steps = answer_of(evaluation(status=status, failure=failure)).next_steps
+    assert steps[0] == "Install nvcc."
+    assert not any("Mend" in step or "final" in step.lower() for step in steps)
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True))

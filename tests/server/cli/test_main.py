@@ -10,11 +10,20 @@ import pytest
 
 from kernel_harness.server.cli import main as cli
 from kernel_harness.tools.evaluation.record_store import RecordStore
+from kernel_harness.tools.evaluation.service import Evaluated, EvaluationService
 from kernel_harness.tools.harness import Harness
-from kernel_harness.tools.schema.evaluation import Evaluation, Evidence, Scope
+from kernel_harness.tools.schema.evaluation import (
+    UNFAILED,
+    Evaluation,
+    Evidence,
+    Failure,
+    Scope,
+    Stage,
+    Status,
+)
 from kernel_harness.tools.settings import Settings
 
-from ..scripted import DEFINITION, passed
+from ..scripted import DEFINITION, passed, solution
 
 
 def test_a_tools_command_prints_its_summary(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,3 +126,35 @@ def test_http_off_loopback_without_a_token_is_refused(
     assert cli.run(["serve", "--http", "0.0.0.0:8791"]) == 2
     assert "--token-file" in capsys.readouterr().err
     assert cli.run(["serve", "--http", "nonsense"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_status"),
+    [("PASSED", 0), ("INCORRECT_NUMERICAL", 1), ("PARTIAL", 3), ("NOT_JUDGED", 3)],
+)
+def test_only_a_pass_is_success_and_no_verdict_is_no_failure(
+    here: Path, monkeypatch: pytest.MonkeyPatch, status: str, exit_status: int
+) -> None:
+    async def evaluate(self: Any, request: Any, *_: Any) -> Evaluated[None]:
+        return Evaluated(record_of(request, Status(status)))
+
+    monkeypatch.setattr(EvaluationService, "evaluate", evaluate)
+    assert cli.run(["evaluate", "--solution", json.dumps(solution())]) == exit_status
+
+
+def record_of(request: Any, status: Status) -> Evaluation:
+    failure = Failure(stage=Stage.DONE, kind="k", message="m", remedy="r")
+    return Evaluation(
+        evaluation_id="ev-20261120-221530-9f3a61c2",
+        definition=request.operator.name,
+        solution_name=request.solution.name,
+        language="python",
+        content_hash="0" * 64,
+        workload_digest="d",
+        scope=request.scope,
+        status=status,
+        stage=Stage.DONE,
+        failure=None if status in UNFAILED else failure,
+        partial_reason="one was not run" if status is Status.PARTIAL else None,
+        evidence=Evidence(started_at="2026-11-20T22:15:30+00:00"),
+    )

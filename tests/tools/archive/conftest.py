@@ -13,6 +13,7 @@ import pytest
 from kernel_harness.tools.archive.store.archive import Archive, StoredCandidate
 from kernel_harness.tools.archive.store.entry import Node
 from kernel_harness.tools.schema.evaluation import (
+    UNFAILED,
     DeviceInfo,
     Evaluation,
     Evidence,
@@ -110,6 +111,7 @@ def make_evaluation(
     at: str = "2026-01-01T00:00:00+00:00",
     failure: Failure | None = None,
     baseline_hash: str = "ba5e",
+    partial_reason: str | None = None,
     **changes: Any,
 ) -> Evaluation:
     """A record; `latency_us` of the small workload, twice that of the large one."""
@@ -137,7 +139,7 @@ def make_evaluation(
                 ),
             )
         )
-    if failure is None and status not in (Status.PASSED, Status.COMPILED, Status.RUNNING):
+    if failure is None and status not in UNFAILED:
         failure = Failure(
             stage=Stage.CORRECTNESS,
             kind="wrong_values",
@@ -171,6 +173,7 @@ def make_evaluation(
         totals=totals,
         baseline="plain" if timed else None,
         baseline_hash=baseline_hash if timed else None,
+        partial_reason=partial_reason,
         evidence=Evidence(
             device=device,
             started_at=at,

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_harness.tools.evaluation.plan import chosen_workloads, work_estimate
-from kernel_harness.tools.schema.evaluation import Scope
+from kernel_harness.tools.evaluation.plan import (
+    CHECKS,
+    EvaluationRequest,
+    chosen_workloads,
+    make_plan,
+    work_estimate,
+)
+from kernel_harness.tools.schema.evaluation import Executor, Scope
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.regimes import sample_shapes
@@ -40,3 +46,22 @@ def test_named_workloads_are_taken_in_every_scope(indexer):
     for scope in (Scope.STATIC, Scope.SAMPLE):
         chosen = chosen_workloads(indexer, scope, sample, wanted)
         assert {uuid for uuid, _, _ in chosen} == set(wanted)
+
+
+def test_a_plan_says_which_workloads_of_its_scope_were_not_asked_for(indexer):
+    every = [w.uuid for w in indexer.workloads]
+    solution = next(iter(indexer.peers().values()))
+
+    def left_out(**request) -> list[str]:
+        asked = EvaluationRequest(indexer, solution, **request)
+        sample = sample_shapes(indexer)
+        plan = make_plan(asked, "ev", sample, Executor.INTERPRETER, load_settings({}))
+        return plan.left_out
+
+    assert left_out(scope=Scope.FULL) == []
+    assert set(left_out(scope=Scope.FULL, only=every[:1])) == set(every[1:])
+    assert left_out(scope=Scope.FULL, only=every) == []
+
+
+def test_every_scope_that_ranks_has_held_out_workloads():
+    assert all(CHECKS[s].held_out for s in (Scope.SAMPLE, Scope.FULL, Scope.OFFICIAL))

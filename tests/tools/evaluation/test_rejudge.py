@@ -9,7 +9,7 @@ import pytest
 
 from kernel_harness.tools.errors import CapabilityError, RequestError
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
-from kernel_harness.tools.evaluation.rejudge import draws_repeated, rejudge
+from kernel_harness.tools.evaluation.rejudge import Rejudged, draws_repeated, rejudge
 from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.schema.evaluation import (
     DeviceInfo,
@@ -113,6 +113,15 @@ def test_another_verdict_is_told(dataset, solution):
     first = record(solution, Status.PASSED, evidence())
     found = judged_again(Service(Status.INCORRECT_NUMERICAL, other), dataset, first, solution)
     assert not found.same_verdict and (found.draws, found.repeated) == (3, 2)
+
+
+def test_how_much_fitted_into_the_budget_is_no_other_verdict(solution):
+    passed = record(solution, Status.PASSED, evidence())
+    partial = record(solution, Status.PARTIAL, evidence(), partial_reason="no time for one")
+    wrong = Failure(stage=Stage.CORRECTNESS, kind="wrong_values", message="m", remedy="r")
+    failed = record(solution, Status.INCORRECT_NUMERICAL, evidence(), failure=wrong)
+    assert Rejudged(passed, partial, 1, 1, ()).same_verdict
+    assert not Rejudged(partial, failed, 1, 1, ()).same_verdict
 
 
 def test_sources_that_are_gone_are_said_to_be_gone(dataset, solution):

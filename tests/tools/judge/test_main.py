@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import textwrap
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -228,6 +229,44 @@ def test_workloads_beyond_the_budget_are_not_run_and_say_why(judge):
     assert states["affine-3"].status is Status.PASSED
     assert states["affine-64"].status is Status.NOT_RUN
     assert "budget" in (states["affine-64"].reason or "")
+    assert evaluation.status is Status.PARTIAL
+    assert "1 of 4 workloads" in (evaluation.partial_reason or "")
+
+
+def test_a_candidate_that_sleeps_through_the_budget_does_not_pass(judge):
+    source = """
+        import time
+
+        calls = []
+
+        def run(x, w, table, alpha, y, row):
+            if not calls:
+                calls.append(time.sleep(2.0))
+                y.copy_(x[table.long()] * w * alpha + 1.0)
+                row.copy_(y.sum(dim=-1))
+    """
+    checks = wire_judge.Checks(trials=1, held_out=2, timed=False)
+    evaluation = evaluate(judge, textwrap.dedent(source), budget_s=2.0, checks=checks)
+    assert evaluation.status is Status.PARTIAL
+    assert {w.status for w in evaluation.workloads[1:]} == {Status.NOT_RUN}
+
+
+def test_held_out_workloads_that_did_not_fit_are_no_pass(judge):
+    source = HONEST + "    time.sleep(1.2)\n"
+    one = [w for w in read_workloads(AFFINE) if w["axes"]["m"] == 3]
+    checks = wire_judge.Checks(trials=1, families=0, held_out=2, timed=False)
+    evaluation = evaluate(
+        judge, "import time\n" + source, budget_s=2.0, checks=checks, workloads=one
+    )
+    assert [w.status for w in evaluation.workloads] == [Status.PASSED]
+    assert evaluation.status is Status.PARTIAL
+    assert "held-out" in (evaluation.partial_reason or "")
+
+
+def test_a_pass_is_not_said_of_a_part_of_the_scope(judge):
+    evaluation = judge.evaluate(honest(left_out=["another"]))
+    assert evaluation.status is Status.PARTIAL
+    assert "1 of the 5 workloads" in (evaluation.partial_reason or "")
 
 
 def test_a_trial_in_which_nothing_ran_is_never_a_pass(judge):

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.schema.evaluation import (
+    UNDECIDED,
+    UNFAILED,
     Evaluation,
     Evidence,
     Failure,
@@ -44,11 +46,9 @@ def result(position: int, status: Status, **fields: Any) -> WorkloadResult:
 
 
 def evaluation(status: Status, *results: WorkloadResult, **fields: Any) -> Evaluation:
-    blamed = (
-        None
-        if status in (Status.PASSED, Status.COMPILED, Status.RUNNING)
-        else failure("as a whole")
-    )
+    blamed = None if status in UNFAILED else failure("as a whole")
+    if status is Status.PARTIAL:
+        fields["partial_reason"] = "one was not run"
     return Evaluation(
         evaluation_id="e1",
         definition="copy",
@@ -129,8 +129,8 @@ def test_a_failure_on_a_held_out_case_condemns_every_line() -> None:
     assert statuses(record) == ["INCORRECT_NUMERICAL", "INCORRECT_NUMERICAL"]
 
 
-@pytest.mark.parametrize("status", [Status.INFRASTRUCTURE_ERROR, Status.RUNNING])
-def test_a_fault_of_ours_leaves_no_line(status: Status) -> None:
+@pytest.mark.parametrize("status", sorted(UNDECIDED - {Status.NOT_RUN}))
+def test_what_decides_nothing_leaves_no_line(status: Status) -> None:
     assert statuses(evaluation(status, result(0, Status.PASSED))) == []
 
 

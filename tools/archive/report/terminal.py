@@ -14,7 +14,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from ...schema.evaluation import Evaluation, Status
+from ...schema.evaluation import UNDECIDED, Evaluation, Status
 from ..promotion.events import events
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
@@ -150,7 +150,7 @@ def _workloads(evaluation: Evaluation) -> Table:
     table.add_column("decision")
     for w in evaluation.workloads:
         interval = w.latency_interval_us
-        passed = w.status in (Status.PASSED, Status.NOT_RUN)
+        passed = w.status in {Status.PASSED, *UNDECIDED}
         table.add_row(
             escape(w.uuid[:8]),
             escape(" ".join(f"{k}={v}" for k, v in w.axes.items())),

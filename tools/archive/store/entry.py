@@ -18,7 +18,7 @@ from typing import Any
 
 from ...devices.noise_floor import least_effect
 from ...errors import ArchiveError
-from ...schema.evaluation import Evaluation, Scope, Status, WorkloadResult
+from ...schema.evaluation import UNDECIDED, Evaluation, Scope, Status, WorkloadResult
 from ...schema.measurement import Decision
 from ...text import one_line
 
@@ -197,16 +197,15 @@ def _outcome(
     A paired comparison with the parent, when the record holds one, outranks two latencies of
     different evaluations; without a comparable parent the record's baseline decides.
     """
-    if evaluation.status is Status.INFRASTRUCTURE_ERROR:
-        return CandidateStatus.UNDECIDED, "the harness failed, not the candidate"
-    if only_compiled(evaluation):
-        return CandidateStatus.UNDECIDED, "compiled, never run"
+    if (words := undecided_words(evaluation)) is not None:
+        return CandidateStatus.UNDECIDED, words
     if evaluation.status is not Status.PASSED:
         failure = evaluation.failure
         words = f"{failure.stage}/{failure.kind}" if failure else str(evaluation.stage)
         return CandidateStatus.FAILED, f"{evaluation.status} ({words})"
     if latency is None:
         left = evaluation.totals.not_run
+        # Records in which PASSED was said of a part of the workloads are of an earlier version.
         return (
             CandidateStatus.UNTIMED,
             f"passed, {left} workloads not run" if left else "passed, not timed",
@@ -229,10 +228,24 @@ def _outcome(
     return _decide(ratio, low, high, noise, evaluation.baseline or "the baseline")
 
 
-def only_compiled(evaluation: Evaluation) -> bool:
-    """Whether the candidate was built and nothing more; older records called that PASSED."""
-    passed_static = evaluation.status is Status.PASSED and evaluation.scope is Scope.STATIC
-    return evaluation.status is Status.COMPILED or passed_static
+_UNFAILED_RESULTS = (Status.PASSED, Status.NOT_RUN, Status.NOT_JUDGED)
+_UNDECIDED_WORDS = {
+    Status.COMPILED: "compiled, never run",
+    Status.NOT_JUDGED: "this machine could not judge it",
+    Status.INVALID_REFERENCE: "the definition or its data is at fault",
+}
+
+
+def undecided_words(evaluation: Evaluation) -> str | None:
+    """Why the record decides nothing of its candidate, in words; None when it does."""
+    status = evaluation.status
+    if status is Status.PASSED and evaluation.scope is Scope.STATIC:
+        status = Status.COMPILED  # as older records called it
+    if status is Status.PARTIAL:
+        return f"right as far as it ran: {evaluation.partial_reason}"
+    if status not in UNDECIDED:
+        return None
+    return _UNDECIDED_WORDS.get(status, "the harness failed, not the candidate")
 
 
 def _decide(
@@ -267,7 +280,7 @@ def regime_facts(evaluation: Evaluation) -> tuple[RegimeFact, ...]:
         times = [w.latency_us for w in members if w.latency_us is not None]
         ratios = [w.comparison.ratio for w in members if w.comparison and w.comparison.ratio]
         decisions = {w.comparison.decision for w in members if w.comparison}
-        failed = any(w.status not in (Status.PASSED, Status.NOT_RUN) for w in members)
+        failed = any(w.status not in _UNFAILED_RESULTS for w in members)
         mean = sum(times) / len(times) if times else None
         ratio = math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
         facts.append(RegimeFact(name, mean, ratio, _regime_decision(failed, decisions)))

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ...errors import ArchiveError
 from ...schema.evaluation import Evaluation, Status
 from ...text import one_line, printable
-from .entry import CandidateFacts, Node, number, only_compiled, profile_bottlenecks
+from .entry import CandidateFacts, Node, number, profile_bottlenecks, undecided_words
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Definition, Solution, Trace
@@ -249,8 +249,8 @@ def _subject(manifest: CandidateManifest, facts: CandidateFacts, evaluation: Eva
         baseline = evaluation.baseline or "baseline"
         versus = f", {number(facts.speedup)}x {baseline}" if facts.speedup else ""
         outcome = f"{number(facts.latency_us)} us{versus}"
-    elif only_compiled(evaluation):
-        outcome = "compiled, never run"
+    elif evaluation.failure is None and (words := undecided_words(evaluation)) is not None:
+        outcome = words
     elif evaluation.status is Status.PASSED:
         outcome = "passed untimed"
     else:

@@ -33,6 +33,8 @@ AFTER_FAILURE_S = 1.0
 """Time for finding further failing workloads after the first."""
 DEEP_CALL_S = 0.5
 """Without a GPU, only cases with quicker calls get perturbed inputs and families."""
+HELD_OUT = "held_out"
+"""Key of the held-out cases among checks that were run or not."""
 
 
 @dataclass
@@ -247,7 +249,7 @@ class Checking:
                 Stage.CORRECTNESS, f"checking held-out workload {position + 1} of {len(cases)}"
             )
             if not self._affordable(record):
-                self.not_run["held_out"] = (
+                self.not_run[HELD_OUT] = (
                     f"{len(cases) - position} of {len(cases)} held-out workloads did not fit into "
                     "the budget"
                 )
@@ -262,7 +264,7 @@ class Checking:
             if not verdict.passed:
                 self.records[case.uuid] = record
                 break
-        self.done.append("held_out")
+        self.done.append(HELD_OUT)
 
     def _many_calls(self, cases: Sequence[Case]) -> None:
         """Checks random families of random workloads until the number of calls is reached."""

@@ -90,6 +90,18 @@ def test_what_was_only_compiled_is_neither_a_pass_nor_a_failure(bench, status):
     assert "passed" not in bench.archive.log_graph()
 
 
+def test_what_ran_in_part_neither_ranks_nor_fails(bench):
+    node = bench.add(status=Status.PARTIAL, latency_us=None, partial_reason="1 of 2 were not run")
+    kept = bench.archive.node(node.candidate_id)
+    assert kept.outcome is CandidateStatus.UNDECIDED and kept.latency_us is None
+    assert "1 of 2 were not run" in kept.outcome_words
+
+
+@pytest.mark.parametrize("status", [Status.NOT_JUDGED, Status.INVALID_REFERENCE])
+def test_what_is_not_the_candidates_is_not_held_against_it(bench, status):
+    assert outcome(bench, bench.add(status=status)) is CandidateStatus.UNDECIDED
+
+
 def test_equal_causes_have_equal_signatures(trial):
     def signature(message: str) -> str:
         failure = Failure(stage=Stage.COMPILE, kind="error", message=message, remedy="")
