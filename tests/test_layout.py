@@ -52,7 +52,6 @@ MAY_IMPORT = {
 """All that a process of its own, or a part that must be importable alone, may know of `tools`."""
 
 WITHOUT_CALLER = {
-    "tools/schema/definition.py": {"violated_constraints"},
     "tools/judge/timing/clock_monitor.py": {"other_processes"},
     "tools/workloads/solution_folder.py": {"write_solution"},
     "tools/archive/store/archive.py": {"compact"},
@@ -68,7 +67,7 @@ WITHOUT_CALLER = {
         "get_empty_cache_for_benchmark",
     },
 }
-"""Public names that later work calls (constraints of workloads, neighbours on the device, export of
+"""Public names that later work calls (neighbours on the device, export of
 solutions, packing of trials, replay of launch plans, which timing does not ask for yet), and those
 that Triton calls on a driver."""
 

@@ -47,6 +47,12 @@ class ShapeOnly:
     shape: tuple[int, ...] | None
 
 
+def names_in(text: str) -> tuple[str, ...]:
+    """The names of axes and inputs that a constraint uses, in alphabetical order."""
+    tree = ast.parse(text.strip(), mode="eval")
+    return tuple(sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}))
+
+
 class _Unevaluable(Exception):
     """The expression uses something outside the small language."""
 

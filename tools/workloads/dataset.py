@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import DatasetError, HarnessError, RequestError, unknown_name
+from ..schema.constraints import names_in
 from ..schema.flashinfer_trace import Definition, SafetensorsInput, Trace, Workload, interface_hash
 from .operators import Operator, read_json_object
 from .policy import Policy, read_policy
@@ -130,8 +131,9 @@ class _Reader:
             if definition.name != folder.name:
                 self._problem(path, None, "name", f"{definition.name!r} is not the folder's name")
             published = self._object(folder / "published.json")
+            policy = self._policy(folder / "policy.toml")
             before = len(self.problems)
-            workloads = self._workloads(folder / "workloads.jsonl", definition)
+            workloads = self._workloads(folder / "workloads.jsonl", definition, policy)
             unusable = self._since(before)
             self._add(
                 Operator(
@@ -139,7 +141,7 @@ class _Reader:
                     workloads=workloads,
                     unusable=unusable,
                     folder=folder,
-                    policy=self._policy(folder / "policy.toml"),
+                    policy=policy,
                     structure=self._object(folder / "structure.json"),
                     published=dict(published.get("latency_us") or {}),
                     published_source=str(published.get("source", "")),
@@ -162,7 +164,7 @@ class _Reader:
             workloads: list[Workload] = []
             before = len(self.problems)
             for file in lines.get(definition.name, []):
-                workloads += self._workloads(file, definition)
+                workloads += self._workloads(file, definition, self._shipped_policy(definition))
                 self._files_exist(file, root, workloads)
             self._add(
                 Operator(
@@ -203,7 +205,16 @@ class _Reader:
             self._refused(path, None, error)
             return None
 
-    def _workloads(self, path: Path, definition: Definition) -> tuple[Workload, ...]:
+    def _shipped_policy(self, definition: Definition) -> Policy:
+        """The policy under which workloads of this definition will be judged."""
+        earlier = self.operators.get(definition.name)
+        if earlier is None or interface_hash(earlier.definition) != interface_hash(definition):
+            return Policy()
+        return earlier.policy
+
+    def _workloads(
+        self, path: Path, definition: Definition, policy: Policy
+    ) -> tuple[Workload, ...]:
         found: dict[str, Workload] = {}
         try:
             lines = path.read_bytes().splitlines()
@@ -218,7 +229,7 @@ class _Reader:
             except ValidationError as error:
                 self._refused(path, number, error)
                 continue
-            wrong = _fault_of(trace, definition, found)
+            wrong = _fault_of(trace, definition, found) or _violated(trace, definition, policy)
             if wrong:
                 self._problem(path, number, *wrong)
             else:
@@ -302,6 +313,20 @@ def _fault_of(
         (trace.workload.uuid in found, "workload.uuid", f"{trace.workload.uuid!r} is repeated"),
     )
     return next(((place, message) for bad, place, message in faults if bad), None)
+
+
+def _violated(trace: Trace, definition: Definition, policy: Policy) -> tuple[str, str] | None:
+    """The first constraint that a workload violates: field, and message with the sizes in it."""
+    axes = trace.workload.axes
+    for text in definition.violated_constraints(axes):
+        if text in policy.waived_constraints:
+            continue
+        sizes = definition.axis_values(axes)
+        shown = ", ".join(f"{name} = {sizes[name]}" for name in names_in(text) if name in sizes)
+        varying = [name for name in names_in(text) if name in axes]
+        place = ".".join(["workload.axes", *varying[:1]])
+        return place, f"{trace.workload.uuid} violates the constraint {text!r} ({shown})"
+    return None
 
 
 def _is_lfs_pointer(path: Path) -> bool:

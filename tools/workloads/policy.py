@@ -54,6 +54,9 @@ class Policy(PolicyModel):
     mutable_inputs: list[str] = Field(
         default_factory=list, description="Inputs that the definition lets a solution overwrite."
     )
+    waived_constraints: list[str] = Field(
+        default_factory=list, description="Constraints that published workloads break, as written."
+    )
     interpreter_seconds: dict[str, float] | float | None = None  # accepted in old files, unread
 
     def strict_limit(self, output: str) -> StrictLimit:

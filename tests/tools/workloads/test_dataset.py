@@ -96,6 +96,31 @@ def test_one_bad_line_is_listed_and_hides_no_other(
     assert f"workloads.jsonl:3: {field}" in str(problem)
 
 
+TIED = ["pages == rows + 1"]
+
+
+def test_a_workload_that_violates_a_constraint_is_left_out_and_named(write_dataset: Write) -> None:
+    root = write_dataset(lines=[line("t-1", 3, 4), line("t-2", 3, 5)], constraints=TIED)
+    dataset = Dataset.load(root)
+    assert [w.uuid for w in dataset.operators["scale_rows"].workloads] == ["t-1"]
+    (problem,) = dataset.problems
+    assert problem.field == "workload.axes.pages" and problem.line == 2
+    assert problem.message == (
+        "t-2 violates the constraint 'pages == rows + 1' (pages = 5, rows = 3)"
+    )
+
+
+def test_a_constraint_that_a_policy_waives_is_not_held_against_workloads(
+    write_operator: Write, write_dataset: Write
+) -> None:
+    kernels = write_operator(policy__toml='waived_constraints = ["pages == rows + 1"]\n')
+    tied = json.dumps(definition(constraints=TIED))
+    (kernels / "scale_rows" / "definition.json").write_text(tied)
+    root = write_dataset(lines=[line("t-1", 3, 5)], constraints=TIED)
+    for dataset in (Dataset.load(kernels), Dataset.load(kernels, [root])):
+        assert dataset.problems == () and dataset.operators["scale_rows"].workloads
+
+
 def test_one_bad_definition_hides_no_other(write_operator: Write) -> None:
     write_operator("broken")
     kernels = write_operator("whole")

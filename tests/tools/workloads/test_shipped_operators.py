@@ -71,6 +71,15 @@ def test_constraints_can_be_evaluated(operator: Operator) -> None:
         assert outcomes[ConstraintStatus.UNEVALUABLE] == 0
 
 
+def test_only_constraints_that_published_workloads_break_are_waived(operator: Operator) -> None:
+    broken = {
+        text
+        for workload in operator.workloads
+        for text in operator.definition.violated_constraints(workload.axes)
+    }
+    assert broken == set(operator.policy.waived_constraints)
+
+
 def test_shelves_hold_solutions_of_this_operator(operator: Operator) -> None:
     shelves: list[dict[str, Solution]] = [operator.peers(), operator.solutions()]
     for shelf in shelves:
