@@ -39,12 +39,12 @@ MOST_MODULES = 10
 
 MAY_IMPORT = {
     "candidate": {
-        *("errors", "driver", "messages.candidate", "messages.zygote", "messages.frames"),
-        *("messages.launch_plan", "messages.profiler", "messages.sockets"),
+        *("errors", "process_control", "driver", "messages.candidate", "messages.zygote"),
+        *("messages.frames", "messages.launch_plan", "messages.profiler", "messages.sockets"),
     },
     "judge": {
-        *("errors", "settings", "text", "progress", "driver", "messages", "schema", "workloads"),
-        *("devices.hardware", "devices.roofline"),
+        *("errors", "settings", "text", "progress", "process_control", "driver", "messages"),
+        *("schema", "workloads", "devices.hardware", "devices.roofline"),
     },
     "runner": {"errors", "driver", "messages"},
     "applying": {"errors", "messages"},

@@ -1,23 +1,24 @@
 """The capabilities, as plain Python; imports go one way, from the archive down to the errors.
 
-harness      the services of one server, opened together
-lookup       operators, candidates and solutions by the names that callers use
-documents    long texts by their address, a slice at a time
-archive/     what was learnt: candidates in git, search, promotion, report
-profiling/   why a kernel is slow
-evaluation/  asking for a verdict, in the server's process
-workloads/   what is measured: operators, workloads, regimes
-devices/     what is known about this machine and its targets
-schema/      FlashInfer-Trace's records and ours
-messages/    everything that crosses a process boundary
-driver/      bindings of libcuda and CUPTI, for judge, runner and candidate
-judge/       a trusted process: inputs, reference outputs, checks and the verdict
-candidate/   an untrusted process: builds and runs what is judged
-runner/      a trusted process: replays a candidate's launches and holds the clock
-settings     the only reader of the environment
-progress     progress of a long call, and a listener that ignores it
-text         untrusted text made fit to be shown
-errors       the harness's own failures
+harness          the services of one server, opened together
+lookup           operators, candidates and solutions by the names that callers use
+documents        long texts by their address, a slice at a time
+archive/         what was learnt: candidates in git, search, promotion, report
+profiling/       why a kernel is slow
+evaluation/      asking for a verdict, in the server's process
+workloads/       what is measured: operators, workloads, regimes
+devices/         what is known about this machine and its targets
+schema/          FlashInfer-Trace's records and ours
+messages/        everything that crosses a process boundary
+driver/          bindings of libcuda and CUPTI, for judge, runner and candidate
+judge/           a trusted process: inputs, reference outputs, checks and the verdict
+candidate/       an untrusted process: builds and runs what is judged
+runner/          a trusted process: replays a candidate's launches and holds the clock
+settings         the only reader of the environment
+progress         progress of a long call, and a listener that ignores it
+process_control  when this process dies, and who may look into it
+text             untrusted text made fit to be shown
+errors           the harness's own failures
 
 Nobody imports `judge`, `candidate` or `runner`: they are started by name.
 """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -21,6 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from .. import process_control
 from ..errors import HarnessError, InfrastructureError
 from ..messages.frames import (
     TRUSTED_FRAME_BYTES,
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from .trial import Trial
 
 logger = logging.getLogger(__name__)
-PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
 IDLE_S = 900.0
 """After this long without a request, prewarmed processes end and free the device's memory."""
 
@@ -138,7 +136,10 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     options = _options(arguments)
     outgoing = _take_streams()
-    _harden()
+    process_control.die_with_parent()
+    process_control.forbid_dumps()
+    if os.getppid() == 1:  # the server ended before the first of these took effect
+        return 0
     logging.basicConfig(level=options.log_level, stream=sys.stderr)
     channel, inbox = Channel(outgoing), Inbox(sys.stdin.buffer)
     try:
@@ -182,15 +183,6 @@ def _take_streams() -> BinaryIO:
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return outgoing
-
-
-def _harden() -> None:
-    """Has this process die with its server, and hides its memory from others of the same user."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if os.getppid() == 1:
-        sys.exit(0)
 
 
 def _open_context(device_name: str, cache: Path) -> JudgeContext:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ... import process_control
 from ..sandbox import namespaces, syscalls
 from ..sandbox.process_tree import descendants, kill_all
 
@@ -60,7 +61,7 @@ def supervise(config: SupervisorConfig) -> NoReturn:
     """Body of the supervisor process, called in a fresh fork of `config.zygote`; never returns."""
     status = 1
     try:
-        syscalls.die_with_parent(config.zygote)
+        process_control.die_with_parent(config.zygote)
         users = config.own_users and namespaces.enter_user_namespace()
         if config.own_processes and syscalls.unshare(syscalls.CLONE_NEWPID) == 0:
             outer = os.getpid()
@@ -70,7 +71,7 @@ def supervise(config: SupervisorConfig) -> NoReturn:
                 _close((config.report, *config.parental))
                 os.waitpid(inner, 0)
                 os._exit(0)
-            syscalls.die_with_parent(outer)
+            process_control.die_with_parent(outer)
             _supervise_one(config, Namespaces(users, processes=True))
         else:
             syscalls.become_subreaper()

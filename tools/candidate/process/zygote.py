@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ... import process_control
 from ...messages.frames import TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ...messages.zygote import Reap, Reaped, Spawn, Spawned, to_zygote
@@ -243,7 +244,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--socket", type=int, required=True, help="inherited stream socket")
     parser.add_argument("--interpret", action="store_true", help="run Triton's interpreter")
     options = parser.parse_args(arguments)
-    syscalls.die_with_parent()
+    process_control.die_with_parent()
     syscalls.become_subreaper()
     import_modules(interpret=options.interpret)
     from . import serve  # noqa: F401 - loads the rest of the package before any fork
@@ -251,7 +252,7 @@ def main(arguments: list[str]) -> int:
     # A full collection in a fork would walk, and so copy, all that was imported here.
     gc.collect()
     gc.freeze()
-    syscalls.forbid_dumps()
+    process_control.forbid_dumps()
     os.set_inheritable(options.socket, False)
     Zygote(socket.socket(fileno=options.socket), interpret=options.interpret).serve()
     return 0

@@ -15,6 +15,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from ... import process_control
 from ...messages.profiler import LaunchOutcome, ProfileLaunch, read_message, write_message
 from ..sandbox import syscalls
 from ..sandbox.enter import enter, tool_confinement
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
     launch = read_message(ProfileLaunch, Path(arguments[0]))
     syscalls.become_subreaper()
     signal.signal(signal.SIGTERM, _stop)
-    syscalls.die_with_parent(number=signal.SIGTERM)
+    process_control.die_with_parent(number=signal.SIGTERM)
     child = os.fork()
     if child:
         return supervise(child)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ... import process_control
 from ...messages.candidate import BuildRequest, CandidateFault
 from ...messages.profiler import (
     CALL_MARK,
@@ -29,7 +30,6 @@ from ...messages.profiler import (
     read_message,
     write_message,
 )
-from ..sandbox import syscalls
 
 
 class _Run:
@@ -227,7 +227,7 @@ def _device_facts(device: str) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Carries out the request in the named file; 3 when the candidate failed."""
-    syscalls.die_with_parent()
+    process_control.die_with_parent()
     request = read_message(ProfileRun, Path(arguments[0]))
     answer = _Run(request).carry_out()
     write_message(answer, Path(request.answer_file))

@@ -5,6 +5,6 @@ confined      runs a module of this package confined, from the command line
 namespaces    namespaces, accounts, and the view of the file system
 landlock      allow-list of files
 seccomp       deny-list of system calls
-syscalls      prctl, unshare, mount and others that Python lacks
+syscalls      unshare, mount, capset and others that Python lacks
 process_tree  finds and kills descendants
 """

@@ -37,6 +37,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ... import process_control
 from ...messages.zygote import Spawn
 from . import landlock, namespaces, seccomp, syscalls
 
@@ -185,8 +186,8 @@ def enter(confinement: Confinement) -> SandboxReport:
     step("rlimits", lambda: _limit(confinement.limits))
     scratch = "mount" in report.granted
     step("landlock", lambda: _allow_files(private, needed, scratch=scratch))
-    syscalls.die_with_parent(parent)
-    step("not_dumpable", lambda: syscalls.forbid_dumps() == 0)
+    process_control.die_with_parent(parent)
+    step("not_dumpable", lambda: process_control.forbid_dumps() == 0)
     step("seccomp", seccomp.install)
     return report
 

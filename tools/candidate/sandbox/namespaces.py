@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ... import process_control
 from . import syscalls
 
 NOBODY = 65534
@@ -42,7 +43,7 @@ def enter_user_namespace() -> bool:
     Inside, the user is 65534; outside it stays who it was, so files of that user stay its own.
     """
     user, group = os.geteuid(), os.getegid()
-    syscalls.allow_dumps()
+    process_control.allow_dumps()
     try:
         if syscalls.unshare(syscalls.CLONE_NEWUSER) != 0:
             return False
@@ -55,7 +56,7 @@ def enter_user_namespace() -> bool:
     except OSError:
         return False
     finally:
-        syscalls.forbid_dumps()
+        process_control.forbid_dumps()
     return True
 
 

@@ -14,6 +14,7 @@ import platform
 import socket
 import struct
 
+from ... import process_control
 from . import syscalls
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -121,9 +122,9 @@ def program(machine: str) -> list[Instruction]:
     code += _when(
         _PRCTL[column],
         [
-            (_EQUAL, 0, 1, syscalls.PR_SET_PDEATHSIG),
+            (_EQUAL, 0, 1, process_control.PR_SET_PDEATHSIG),
             (_RETURN, 0, 0, _REFUSE),
-            (_EQUAL, 0, 1, syscalls.PR_SET_DUMPABLE),
+            (_EQUAL, 0, 1, process_control.PR_SET_DUMPABLE),
             (_RETURN, 0, 0, _REFUSE),
         ],
     )
@@ -151,4 +152,4 @@ def install() -> bool:
     header = struct.pack("@HP", len(code), ctypes.addressof(instructions))
     holder = ctypes.create_string_buffer(header)
     mode = syscalls.SECCOMP_MODE_FILTER
-    return syscalls.prctl(syscalls.PR_SET_SECCOMP, mode, ctypes.addressof(holder)) == 0
+    return process_control.prctl(syscalls.PR_SET_SECCOMP, mode, ctypes.addressof(holder)) == 0

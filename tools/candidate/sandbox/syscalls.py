@@ -1,4 +1,4 @@
-"""System calls that Python does not offer, by ctypes: prctl, unshare, mount, capset.
+"""System calls that Python does not offer, by ctypes: unshare, mount, capset and others.
 
 Most return 0 or an errno and raise nothing, for every step of the sandbox is best effort and its
 result is reported.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import sys
+
+from ...process_control import prctl
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -27,8 +28,6 @@ MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 
-PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
@@ -49,44 +48,15 @@ def result(value: int) -> int:
     return 0 if value >= 0 else ctypes.get_errno() or -1
 
 
-def prctl(option: int, first: int = 0, second: int = 0) -> int:
-    """Calls prctl with up to two numbers."""
-    arguments = [ctypes.c_ulong(n) for n in (first, second, 0, 0)]
-    return result(_libc.prctl(ctypes.c_int(option), *arguments))
-
-
 def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
     """Calls by number; returns what the kernel returned, or minus the errno."""
     value = _libc.syscall(ctypes.c_long(number), *arguments)
     return value if value >= 0 else -(ctypes.get_errno() or 1)
 
 
-def die_with_parent(parent: int | None = None, number: int = signal.SIGKILL) -> None:
-    """Has the kernel signal this process when its parent ends; a credential change undoes it.
-
-    Args:
-        parent: id the parent had before the fork; when it has ended already, so does this process.
-            Seen from inside a new process namespace a parent outside has the id 0.
-        number: the signal.
-    """
-    prctl(PR_SET_PDEATHSIG, number)
-    if parent is not None and os.getppid() not in (parent, 0):
-        os._exit(1)
-
-
 def become_subreaper() -> int:
     """Has orphaned descendants come to this process."""
     return prctl(PR_SET_CHILD_SUBREAPER, 1)
-
-
-def forbid_dumps() -> int:
-    """Makes /proc/<pid> of this process root's, and stops core dumps."""
-    return prctl(PR_SET_DUMPABLE, 0)
-
-
-def allow_dumps() -> int:
-    """Undoes `forbid_dumps`: /proc/<pid> belongs to this process's user again."""
-    return prctl(PR_SET_DUMPABLE, 1)
 
 
 def forbid_new_privileges() -> int:
