@@ -19,7 +19,9 @@ from ..errors import InfrastructureError
 from ..settings import Settings
 
 LEAST_EFFECT = 0.01
-"""No difference below one percent is ever called a difference."""
+"""No |ln ratio| below it is called a difference, however quiet the device."""
+LEAST_EFFECT_ACROSS_EVALUATIONS = 0.02
+"""The same where the two latencies are of different evaluations: clocks and heat differ, too."""
 UNKNOWN_NOISE_FLOOR = {0: 0.012, 1: 0.005, 2: 0.004, 3: 0.004}
 """Noise floor of |ln ratio| by decade of microseconds, used until the device is calibrated.
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ...devices.noise_floor import LEAST_EFFECT_ACROSS_EVALUATIONS
 from ..store.archive import Archive
-from ..store.entry import UNCALIBRATED_NOISE, CandidateStatus, Node
+from ..store.entry import CandidateStatus, Node
 
 HISTORY = 60
 """Newest candidates that advice is drawn from."""
@@ -101,7 +102,7 @@ def rounds_without_gain(history: Sequence[Node]) -> tuple[int, float | None]:
     for node in history:
         if node.hardware != device:
             continue
-        latency, floor = node.latency_us, max(node.noise, UNCALIBRATED_NOISE)
+        latency, floor = node.latency_us, max(node.noise, LEAST_EFFECT_ACROSS_EVALUATIONS)
         if latency is not None and (best is None or math.log(best / latency) > floor):
             best, since = latency, 0
         else:

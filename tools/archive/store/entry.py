@@ -16,15 +16,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from ...devices.noise_floor import least_effect
+from ...devices.noise_floor import LEAST_EFFECT_ACROSS_EVALUATIONS, least_effect
 from ...errors import ArchiveError
 from ...schema.evaluation import UNDECIDED, Evaluation, Scope, Status, WorkloadResult
 from ...schema.measurement import Decision
 from ...text import one_line
-
-UNCALIBRATED_NOISE = 0.02
-"""|ln ratio| that two latencies must exceed where the record has no calibrated noise; latencies of
-different evaluations must exceed it always."""
 
 
 class CandidateStatus(StrEnum):
@@ -185,8 +181,7 @@ def gpu_label(device_name: str) -> str:
 
 def noise_level(evaluation: Evaluation, latency_us: float | None) -> float:
     """The |ln ratio| that a comparison at this latency must exceed to mean anything."""
-    recorded = evaluation.evidence.noise_floor
-    return least_effect(latency_us, recorded) if recorded else UNCALIBRATED_NOISE
+    return least_effect(latency_us, evaluation.evidence.noise_floor)
 
 
 def _outcome(
@@ -219,7 +214,8 @@ def _outcome(
     paired = any(p.content_hash == evaluation.baseline_hash for _, p in timed)
     if timed and not paired:
         base, parent = min(timed, key=lambda pair: pair[0])
-        ratio, floor = base / latency, max(noise, parent.noise, UNCALIBRATED_NOISE)
+        ratio = base / latency
+        floor = max(noise, parent.noise, LEAST_EFFECT_ACROSS_EVALUATIONS)
         return _decide(ratio, ratio, ratio, floor, f"parent {parent.candidate_id}")
     ratio = evaluation.totals.geometric_mean_ratio
     if ratio is None:
