@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -255,9 +256,7 @@ def _narrowest(definition: Definition) -> str:
 
 
 def load_by_path(path: Path) -> ModuleType:
-    """Imports a Python file of an operator's folder under a name of its own.
-
-    The module is kept until the file changes.
+    """The module of a Python file of an operator's folder, kept until the file changes.
 
     Raises:
         DatasetError: when it cannot be imported.
@@ -267,11 +266,22 @@ def load_by_path(path: Path) -> ModuleType:
 
 @lru_cache(maxsize=64)
 def _loaded(path: Path, _changed_ns: int) -> ModuleType:
+    return load_anew(path)
+
+
+def load_anew(path: Path) -> ModuleType:
+    """A new module of a Python file of an operator's folder, whatever was loaded before.
+
+    Raises:
+        DatasetError: when it cannot be imported.
+    """
     name = f"kernel_harness_operator_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise DatasetError("It is not a Python file", where=str(path))
     module = importlib.util.module_from_spec(spec)
+    # A dataclass with postponed annotations looks its module up while it is being made.
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:

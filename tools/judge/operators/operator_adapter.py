@@ -8,9 +8,6 @@ loaded anew for every plan, since an operator's author edits them while a judge 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.util
-import itertools
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -30,7 +27,7 @@ from ...schema.flashinfer_trace import (
     Workload,
     definition_hash,
 )
-from ...workloads.operators import generic_cost, read_json_object
+from ...workloads.operators import generic_cost, load_anew, read_json_object
 from ...workloads.policy import Policy, read_policy
 from ..numerics.correctness import ToleranceLimits
 from . import generic_operator as generic
@@ -38,7 +35,6 @@ from .generic_operator import Value, torch_dtype
 
 MOST_COUNTED = 8
 """Input sets of a case whose work is counted from their values."""
-_loads = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -342,20 +338,7 @@ def _stamp(folder: Path | None) -> str:
 
 def _module(folder: Path | None, file: str) -> ModuleType | None:
     path = folder / file if folder else None
-    if path is None or not path.is_file():
-        return None
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    spec = importlib.util.spec_from_file_location(f"operator_{digest}_{next(_loads)}", path)
-    if spec is None or spec.loader is None:
-        raise DatasetError("It is not a Python file", where=str(path))
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise DatasetError(
-            f"It cannot be imported: {type(error).__name__}: {error}", where=str(path)
-        ) from error
-    return module
+    return load_anew(path) if path is not None and path.is_file() else None
 
 
 def tolerance_limits(policy: Policy, output: str) -> ToleranceLimits:

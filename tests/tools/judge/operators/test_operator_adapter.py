@@ -82,3 +82,16 @@ def test_an_edited_file_counts_at_once_and_under_another_key(folder):
     difference = after.oracle(CASE, inputs)["y"] - before.oracle(CASE, inputs)["y"]
     assert torch.allclose(difference, torch.ones_like(difference))
     assert before.key != after.key
+
+
+def test_a_file_of_the_folder_may_hold_a_dataclass_with_postponed_annotations(folder):
+    source = (folder / "oracle.py").read_text()
+    made = "from dataclasses import dataclass\n\n@dataclass\nclass Sizes:\n    m: int\n\n"
+    postponed = "from __future__ import annotations\n"
+    (folder / "oracle.py").write_text(postponed + made + source.replace(postponed, ""))
+    OperatorAdapter(read_definition(folder), folder)
+
+
+def test_each_plan_has_modules_of_its_own(folder):
+    first, again = (OperatorAdapter(read_definition(folder), folder) for _ in range(2))
+    assert first._oracle is not None and first._oracle is not again._oracle
