@@ -74,7 +74,8 @@ def _after_no_judgement(evaluation: Evaluation) -> list[str]:
 def _after_part(evaluation: Evaluation) -> list[str]:
     steps = [
         "Nothing was wrong as far as it ran, which is no verdict: it neither ranks nor promotes. "
-        "Raise the budget of time (setting cpu_budget_s or gpu_budget_s), or use a quicker machine."
+        "`partial_reason` says what is missing: time (settings cpu_budget_s, gpu_budget_s, or a "
+        "quicker machine), or data of the operator."
     ]
     if evaluation.scope not in (Scope.STATIC, Scope.SMOKE):
         steps.append("evaluate_kernel(scope='smoke') judges one small workload to the end.")

@@ -306,4 +306,10 @@ CLAIMS: dict[str, Claim] = {
             "tests/tools/judge/checks/test_integrity.py::test_a_foreign_library_is_a_violation",
         ),
     ),
+    "outputs_depend_on_inputs": Claim(
+        "An output that a constant would pass for is named, as the definition's fault.",
+        elsewhere=(
+            "tests/tools/judge/test_trial.py::test_an_output_that_does_not_depend_on_inputs_is_named",
+        ),
+    ),
 }

@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from ..errors import InfrastructureError
+from ..errors import DatasetError, InfrastructureError
 from ..messages.frames import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
 from ..messages.judge import (
     Cancel,
@@ -194,6 +194,7 @@ class JudgePool:
 
         Raises:
             InfrastructureError: when the judge died or failed; never for a candidate's fault.
+            DatasetError: when the operator or its data is at fault.
         """
         async with contextlib.AsyncExitStack() as held:
             await held.enter_async_context(self.reserved(device, progress))
@@ -263,7 +264,8 @@ class JudgePool:
             elif isinstance(message, JudgeReport) and message.evaluation_id == evaluation_id:
                 return message
             elif isinstance(message, JudgeFault) and message.evaluation_id == evaluation_id:
-                raise InfrastructureError(message.what, where=message.where, remedy=message.remedy)
+                error = DatasetError if message.of_dataset else InfrastructureError
+                raise error(message.what, where=message.where, remedy=message.remedy)
 
     async def _drain(
         self, judge: Judge, evaluation_id: str, held: contextlib.AsyncExitStack

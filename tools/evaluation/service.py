@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from ..devices.noise_floor import load_noise_floor
-from ..errors import HarnessError, InfrastructureError
+from ..errors import DatasetError, HarnessError, InfrastructureError
 from ..progress import OnProgress, ignore_progress
 from ..schema.evaluation import (
     UNDECIDED,
@@ -223,14 +223,16 @@ class EvaluationService(Generic[R]):
         if fault is not None:
             return pending.failed(*fault)
         latencies = self.latencies.get(request.operator.name)
-        sample = sample_shapes(request.operator, latencies or None)
         try:
+            sample = sample_shapes(request.operator, latencies or None)
             plan = make_plan(request, pending.evaluation_id, sample, self.executor, self._settings)
             report = await self._pool.evaluate(self.device, plan, pending.report)
             evaluation = Evaluation.model_validate(report.evaluation)
             evaluation = self._completed(evaluation, request.operator)
         except InfrastructureError as error:
             return pending.failed(Status.INFRASTRUCTURE_ERROR, _fault(error))
+        except DatasetError as error:
+            return pending.failed(Status.INVALID_REFERENCE, _operator_fault(error))
         # Statistics need numpy and scipy, which a server that has judged nothing need not load.
         from .comparison import summarised
 
@@ -279,4 +281,14 @@ def _fault(error: HarnessError) -> Failure:
         message=error.what,
         remedy=error.remedy or "Evaluate again; this was not the candidate's fault.",
         excerpt=error.where or None,
+    )
+
+
+def _operator_fault(error: DatasetError) -> Failure:
+    place = f" ({error.where})" if error.where else ""
+    return Failure(
+        stage=Stage.REQUEST,
+        kind="operator",
+        message=f"{error.what}{place}",
+        remedy=error.remedy or "Correct the operator's files; no change to the candidate helps.",
     )

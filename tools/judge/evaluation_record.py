@@ -44,6 +44,8 @@ class TrialResult:
     """Everything known of a trial at its end; None for stages that it did not reach.
 
     Args:
+        unusable: by uuid, why a workload's data cannot be used; such a workload is not run.
+        constant_outputs: names of outputs that do not depend on the inputs.
         failed: status and failure that ended it; None when it passed.
         session: the first candidate process, for what its sandbox granted.
         started_at: UTC, ISO 8601.
@@ -56,6 +58,8 @@ class TrialResult:
     operator: OperatorAdapter
     solution: Solution
     cases: Sequence[Case]
+    unusable: Mapping[str, str]
+    constant_outputs: Sequence[str]
     failed: Verdict | None
     checking: Checking | None
     timing: PairedTiming | None
@@ -131,7 +135,7 @@ def not_run_words(
 def _result(trial: TrialResult, position: int, case: Case, floors: CaseFloors) -> WorkloadResult:
     planned = trial.plan.workloads[position]
     record = trial.checking.records.get(case.uuid) if trial.checking else None
-    record = record or CaseRecord(case, Status.NOT_RUN, reason=_not_run_reason(trial))
+    record = record or CaseRecord(case, Status.NOT_RUN, reason=_not_run_reason(trial, case))
     timed = trial.timed.get(case.uuid)
     status, failure = record.status or Status.NOT_RUN, record.failure
     if timed is not None and timed.failure is not None:
@@ -156,7 +160,9 @@ def _result(trial: TrialResult, position: int, case: Case, floors: CaseFloors) -
     )
 
 
-def _not_run_reason(trial: TrialResult) -> str:
+def _not_run_reason(trial: TrialResult, case: Case) -> str:
+    if (fault := trial.unusable.get(case.uuid)) is not None:
+        return f"the dataset is at fault: {fault}"
     if trial.failed is not None:
         return f"the trial ended before it ({trial.failed[1].kind})"
     return trial.not_timed or "it was not asked for"
@@ -206,6 +212,7 @@ def _integrity(trial: TrialResult) -> Integrity:
         status, failure = trial.failed
         violated = status is Status.INTEGRITY_VIOLATION
         findings += integrity.spoke_when_asked(failure if violated else None)
+    findings += integrity.outputs_depend_on_inputs(trial.constant_outputs)
     if trial.plan.checks.sanitizer:
         not_run["sanitizer"] = "runs in a process of its own, for promote_candidate"
     return Integrity(

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from .. import process_control
-from ..errors import HarnessError, InfrastructureError
+from ..errors import DatasetError, HarnessError, InfrastructureError
 from ..messages.frames import (
     TRUSTED_FRAME_BYTES,
     Message,
@@ -293,7 +293,7 @@ def _evaluate(
 
 
 def fault(evaluation_id: str, error: Exception, *, cancelled: bool) -> JudgeFault:
-    """The message for a failure of the harness, not of the candidate."""
+    """The message for a failure of the harness or of the operator, not of the candidate."""
     if cancelled:
         return JudgeFault(
             evaluation_id=evaluation_id,
@@ -302,7 +302,11 @@ def fault(evaluation_id: str, error: Exception, *, cancelled: bool) -> JudgeFaul
         )
     if isinstance(error, HarnessError):
         return JudgeFault(
-            evaluation_id=evaluation_id, what=error.what, where=error.where, remedy=error.remedy
+            evaluation_id=evaluation_id,
+            of_dataset=isinstance(error, DatasetError),
+            what=error.what,
+            where=error.where,
+            remedy=error.remedy,
         )
     if isinstance(error, OSError):
         return JudgeFault(

@@ -31,6 +31,7 @@ from .checks.workload_checks import HELD_OUT, Checking
 from .evaluation_record import TrialResult, Verdict, write_record
 from .operators.input_sets import InputGenerator, InputSet, SeedBook, fresh_seed
 from .operators.operator_adapter import Case, OperatorAdapter
+from .operators.reference_check import constant_outputs, require_repeatable
 from .processes.candidate_process import ProcessSession
 from .processes.context import JudgeContext
 from .processes.device import HOST
@@ -76,6 +77,10 @@ class Trial:
         self.cases = [
             self.operator.case(Workload.model_validate(p.workload)) for p in plan.workloads
         ]
+        faults = {case.uuid: self.operator.stored_fault(case) for case in self.cases}
+        self._unusable = {uuid: fault for uuid, fault in faults.items() if fault is not None}
+        self._runnable = [case for case in self.cases if case.uuid not in self._unusable]
+        self._constant_outputs: list[str] = []
         self._sessions: list[ProcessSession] = []
         self._endings: list[Callable[[], None]] = []
         self._checking: Checking | None = None
@@ -108,6 +113,8 @@ class Trial:
 
     def _carry_out(self) -> Verdict | None:
         """Runs the plan's stages; the first failure ends it."""
+        if self._unusable and not self._runnable:
+            raise next(iter(self._unusable.values()))
         if not self._plan.checks.execute:
             return self._only_compiled(needs_gpu=False)
         if self._context.interpreted and self._solution.spec.language.value == "cuda":
@@ -124,8 +131,9 @@ class Trial:
             self._reporter.step(Stage.COMPILE, "building")
             session.ask(self._build)
             with self._times.measured("inputs_ahead"):
-                if self.cases:
-                    self.generator.prepare(self.cases[0])
+                self._check_reference()
+                if self._runnable:
+                    self.generator.prepare(self._runnable[0])
             failed = self._built(session)
         if failed is not None:
             return failed
@@ -133,7 +141,7 @@ class Trial:
         try:
             if self._plan.checks.timed and not self._context.interpreted:
                 with self._times.measured("spawn"):
-                    process_pairs.start(self.cases)
+                    process_pairs.start(self._runnable)
             failed = self._checked(judged_call, rng)
             if failed is None and self._checking is not None and self._checking.lost_process:
                 session, judged_call = self._replaced(judged_call, rng)
@@ -143,6 +151,22 @@ class Trial:
             with self._times.measured("close"):
                 process_pairs.save_kernels(session)
                 self._endings += [process_pairs.close, judged_call.close]
+
+    def _check_reference(self) -> None:
+        """Finds out, once for each state of the operator, whether its reference can be judged by.
+
+        Raises:
+            DatasetError: when it cannot.
+        """
+        known, key = self._context.checked_references, self.operator.key
+        definition, device = self.operator.definition, self._context.device
+        cases = [case for case in self._runnable if has_outputs(definition, case)]
+        if key not in known and cases:
+            require_repeatable(self.operator, cases[0], device)
+            # Stored inputs are the same in every draw, so that nothing can be seen to depend.
+            drawn = [case for case in cases if not case.files]
+            known[key] = constant_outputs(self.operator, drawn, device)
+        self._constant_outputs = known.get(key, [])
 
     def _spawn(self) -> ProcessSession:
         session = self._context.spawn()
@@ -156,7 +180,7 @@ class Trial:
         session = self._spawn()
         session.ask(self._build)
         judged_call = JudgedCall(session, self.operator.definition, self._context.device, rng)
-        if self._built(session) is not None or judged_call.map(self.cases) is not None:
+        if self._built(session) is not None or judged_call.map(self._runnable) is not None:
             raise InfrastructureError(
                 "A second process of the candidate did not come up as the first one did",
                 where="tools.judge",
@@ -180,11 +204,11 @@ class Trial:
         plan = self._plan
         held_out = self._held_out_cases()
         held_out_process = self._start_held_out(held_out, rng) if held_out else None
-        lost = judged_call.map(self.cases)
+        lost = judged_call.map(self._runnable)
         self._cancellation.check()
         if lost is not None:
             return lost_failure(lost, Stage.CORRECTNESS, None, judged_call.session.log())
-        if plan.checks.static_targets and self.cases:
+        if plan.checks.static_targets and self._runnable:
             self._static = self._static_checker()
             self._static.start(self._sample_inputs())
         time_budget = TimeBudget(
@@ -203,7 +227,7 @@ class Trial:
             rng,
         )
         with self._times.measured("correctness"):
-            checking.run(self.cases, held_out, held_out_process)
+            checking.run(self._runnable, held_out, held_out_process)
         failed = checking.failed
         if failed is None:
             return None if checking.anything_passed else NOTHING_RAN
@@ -226,7 +250,7 @@ class Trial:
         if not self._plan.checks.timed:
             self._not_timed = f"scope {self._plan.scope} does not time"
             return None
-        cases = [c for c in self.cases if checking.records[c.uuid].passed]
+        cases = [c for c in self._runnable if checking.records[c.uuid].passed]
         self._timing = PairedTiming(
             self._plan,
             self._context,
@@ -269,7 +293,7 @@ class Trial:
         self._not_timed = "scope static does not run the candidate"
         self._reporter.step(Stage.COMPILE, "compiling for targets")
         self._static = self._static_checker()
-        if self.cases and self._plan.checks.static_targets:
+        if self._runnable and self._plan.checks.static_targets:
             with self._times.measured("inputs"):
                 sample = self._sample_inputs()
             self._static.start(sample)
@@ -294,7 +318,7 @@ class Trial:
     def _sample_inputs(self) -> InputSet:
         """Inputs for compiling: kernels are specialised on their arguments."""
         definition = self.operator.definition
-        case = next((c for c in self.cases if has_outputs(definition, c)), self.cases[0])
+        case = next((c for c in self._runnable if has_outputs(definition, c)), self._runnable[0])
         seed = fresh_seed()
         inputs = self.operator.make_inputs(case, seed, self.operator.families[0], HOST)
         return InputSet(case, "sample", seed, inputs, {}, {})
@@ -311,11 +335,11 @@ class Trial:
         )
 
     def _held_out_cases(self) -> list[Case]:
-        if not self._plan.checks.held_out or not self.cases:
+        if not self._plan.checks.held_out or not self._runnable:
             return []
         seed = (self._plan.replay_seeds.get(HELD_OUT) or [fresh_seed()])[0]
         cases = self.operator.held_out(
-            random.Random(seed), self._plan.checks.held_out, self.cases[0]
+            random.Random(seed), self._plan.checks.held_out, self._runnable[0]
         )
         if cases:
             self._book.seeds[HELD_OUT] = [seed]
@@ -339,6 +363,8 @@ class Trial:
                 operator=self.operator,
                 solution=self._solution,
                 cases=self.cases,
+                unusable={uuid: str(fault) for uuid, fault in self._unusable.items()},
+                constant_outputs=self._constant_outputs,
                 failed=failed,
                 checking=self._checking,
                 timing=self._timing,

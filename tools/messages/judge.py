@@ -157,10 +157,11 @@ class Materialised(Message):
 
 
 class JudgeFault(Message):
-    """The harness failed during a trial; never for a candidate's fault."""
+    """The harness or the operator failed during a trial; never for a candidate's fault."""
 
     kind: Literal["fault"] = "fault"
     evaluation_id: str
+    of_dataset: bool = Field(default=False, description="The operator or its data is at fault.")
     what: str
     where: str = ""
     remedy: str = ""

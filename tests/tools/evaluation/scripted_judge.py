@@ -80,6 +80,17 @@ def play(plan):
     if part == "judge_faults":
         say(wire_judge.JudgeFault(evaluation_id=plan.evaluation_id, what="The disk is full"))
         return
+    if part == "operator_faults":
+        say(
+            wire_judge.JudgeFault(
+                evaluation_id=plan.evaluation_id,
+                of_dataset=True,
+                what="The reference is random",
+                where="d.json",
+                remedy="Seed it.",
+            )
+        )
+        return
     if part == "slow":
         time.sleep(0.6)
     if part == "hangs":

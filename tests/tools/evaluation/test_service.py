@@ -120,6 +120,21 @@ def test_a_fault_of_the_judge_is_never_the_kernels(service, operator, part):
     assert healthy.status is Status.PASSED
 
 
+def test_a_fault_of_the_operator_is_told_as_its_and_judged_again(service, operator):
+    async def twice():
+        request = EvaluationRequest(operator, named("operator_faults"), Scope.FULL)
+        found = [await service.evaluate(request, 30) for _ in range(2)]
+        await service._pool.close()
+        return found
+
+    first, second = asyncio.run(twice())
+    for found in (first.evaluation, second.evaluation):
+        assert found.status is Status.INVALID_REFERENCE and found.failure is not None
+        assert found.failure.message == "The reference is random (d.json)"
+        assert found.failure.remedy == "Seed it."
+    assert not second.earlier
+
+
 def test_past_its_patience_the_trial_goes_on_and_is_found_by_id(service, operator):
     async def impatient():
         request = EvaluationRequest(operator, named("slow"), Scope.FULL)

@@ -26,6 +26,7 @@ TWO_CLOCKS = "two_clocks_agree"
 DECOY = "own_kernels_do_the_work"
 LIBRARIES = "allowed_libraries_only"
 TURN = "speaks_only_when_asked"
+DEPENDS = "outputs_depend_on_inputs"
 
 LEAST_OF_FLOOR = 0.9
 HOST_ALLOWANCE_NS = 300_000
@@ -57,6 +58,7 @@ REMEDIES: dict[str, str] = {
     "right, so something else computed it.",
     LIBRARIES: "Write the kernel yourself, or use a library that the policy.toml allows.",
     TURN: "Leave the process's descriptors alone.",
+    DEPENDS: "Tell the person who owns the definition: a constant would pass for this output.",
 }
 
 
@@ -316,3 +318,18 @@ def _describe_slot(slot: str) -> str:
 
 def _listed(items: Sequence[str]) -> str:
     return ", ".join(items)
+
+
+def outputs_depend_on_inputs(constant: Sequence[str]) -> list[Finding]:
+    """Every output of the reference changes with its inputs; no fault of the candidate."""
+    if not constant:
+        return []
+    return [
+        Finding(
+            claim=DEPENDS,
+            severity=Severity.WARNING,
+            message=f"The definition's output {_listed(list(constant))} does not depend on the "
+            "inputs: it was the same for all that were tried, so a constant passes for it.",
+            evidence={"outputs": list(constant)},
+        )
+    ]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ...errors import DatasetError
 from ...messages.candidate import CandidateFault
 from ...messages.judge import Checks
 from ...schema.evaluation import Failure, Finding, OutputError, Stage, Status
@@ -132,12 +133,21 @@ class Checking:
             )
             before = self.failed
             if self._affordable(record):
-                if self._generator.book.recorded(case) is not None:
-                    self._check_again(record)
-                else:
-                    self._check(record, first=not self._with_outputs(cases))
+                self._check_case(record, first=not self._with_outputs(cases))
             if before is None and self.failed is not None:
                 stop_at = time.monotonic() + AFTER_FAILURE_S
+
+    def _check_case(self, record: CaseRecord, *, first: bool) -> None:
+        try:
+            if self._generator.book.recorded(record.case) is not None:
+                self._check_again(record)
+            else:
+                self._check(record, first=first)
+        except DatasetError as fault:
+            if self.failed is None:
+                raise
+            # What was found before stands.
+            self._skip(record, str(fault))
 
     def _worth_knowing(self, stop_at: float) -> bool:
         """Whether to check more workloads after a failure: wrong values only, quick calls."""

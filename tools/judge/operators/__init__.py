@@ -1,7 +1,10 @@
 """What an operator's folder brings.
 
 operator_adapter  loads the folder and calls its code: inputs, oracle, comparison, cost
-generic_operator  inputs and oracle where the folder brings none
+generic_operator  inputs where the folder brings none
+reference         runs the definition's reference and names its faults
+reference_check   finds references that are random, and outputs that are constant
+stored_inputs     tensors that a workload stores in files of its dataset
 input_sets        inputs with their expected outputs: seeds, families, prefetching
 input_files       one workload's inputs as a file
 """

@@ -1,17 +1,13 @@
-"""Inputs and oracle for an operator whose folder brings neither.
+"""Inputs for an operator whose folder has no inputs.py, and what its oracle is made of.
 
 Inputs have the distributions of flashinfer-bench's `gen_inputs`, from a seed. The oracle is the
 definition's reference on inputs widened to float32, where it takes them; the trusted implementation
-is the reference itself. The reference is code of the dataset and runs in the judge: a dataset is
-trusted, a candidate is not.
+is the reference itself.
 """
 
 from __future__ import annotations
 
-import hashlib
-import linecache
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
 
 import torch
 
@@ -35,23 +31,6 @@ FAMILIES = ("typical", "uniform", "wide", "offset", "zeros", "equal", "one_huge"
 """Distributions of float inputs; the first is flashinfer-bench's."""
 
 Value = torch.Tensor | float | int | bool
-T = TypeVar("T")
-
-
-def counting_flops(run: Callable[[], T]) -> tuple[T, float | None]:
-    """The result of `run` and the FLOPs of its matrix products; None where torch cannot count.
-
-    It runs a second time, uncounted, when counting failed.
-    """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    try:
-        with counter:
-            result = run()
-    except Exception:
-        return run(), None
-    return result, float(counter.get_total_flops())
 
 
 def torch_dtype(dtype: DType | str) -> torch.dtype:
@@ -133,55 +112,6 @@ def _values(
         at = torch.randint(0, shape[-1], (*shape[:-1], 1), generator=generator, device=device)
         return normal.scatter(-1, at, 50.0)
     return normal
-
-
-def compile_reference(definition: Definition) -> Callable[..., Any]:
-    """The definition's `run`, with its source kept for tracebacks.
-
-    Raises:
-        DatasetError: when the reference cannot be executed.
-    """
-    digest = hashlib.sha256(definition.reference.encode()).hexdigest()[:12]
-    name = f"<reference of {definition.name} {digest}>"
-    lines = definition.reference.splitlines(keepends=True)
-    linecache.cache[name] = (len(definition.reference), None, lines, name)
-    namespace: dict[str, Any] = {"__name__": f"reference_{digest}"}
-    try:
-        exec(compile(definition.reference, name, "exec"), namespace)
-    except Exception as error:
-        raise DatasetError(
-            f"The reference cannot be loaded: {type(error).__name__}: {error}",
-            where=definition.name,
-        ) from error
-    return namespace["run"]
-
-
-def named_outputs(definition: Definition, result: Any, shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """A reference's outputs by their names in the definition.
-
-    Raises:
-        DatasetError: when their number or a shape is not the definition's.
-    """
-    names = list(definition.outputs)
-    values = list(result) if isinstance(result, tuple | list) else [result]
-    if isinstance(result, dict):
-        values = [result[name] for name in names if name in result]
-    if len(values) != len(names):
-        raise DatasetError(
-            f"The reference returned {len(values)} values for {len(names)} outputs",
-            where=definition.name,
-        )
-    outputs: dict[str, Any] = {}
-    for name, value in zip(names, values, strict=True):
-        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
-        due = shapes[name] or ()
-        if tuple(tensor.shape) != tuple(due):
-            raise DatasetError(
-                f"The reference gave {name!r} the shape {list(tensor.shape)}, not {list(due)}",
-                where=definition.name,
-            )
-        outputs[name] = tensor
-    return outputs
 
 
 def widened(inputs: Mapping[str, Value]) -> dict[str, Value] | None:

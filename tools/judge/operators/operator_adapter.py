@@ -32,6 +32,13 @@ from ...workloads.policy import Policy, read_policy
 from ..numerics.correctness import ToleranceLimits
 from . import generic_operator as generic
 from .generic_operator import Value, torch_dtype
+from .reference import (
+    Reference,
+    definition_place,
+    named_outputs,
+    raise_when_memory_ran_out,
+)
+from .stored_inputs import check_made, check_stored, fetched, read_stored
 
 MOST_COUNTED = 8
 """Input sets of a case whose work is counted from their values."""
@@ -79,7 +86,8 @@ class OperatorAdapter:
         self._oracle = _module(folder, "oracle.py")
         self._compare = _module(folder, "compare.py")
         self._cost = _module(folder, "cost.py")
-        self._reference: Callable[..., Any] | None = None
+        place = definition_place(definition, folder, root)
+        self._reference = Reference(definition, place, generic_inputs=self._inputs is None)
         self._flops: dict[str, float | None] = {}
         """By case, counted with the reference, where the operator has no cost.py."""
         self._counted: dict[str, list[Cost]] = {}
@@ -90,6 +98,11 @@ class OperatorAdapter:
         """Input families, the typical one first."""
         source = self._inputs if self._inputs is not None else generic
         return tuple(getattr(source, "FAMILIES", ("typical",)))
+
+    @property
+    def reference_place(self) -> str:
+        """Where the reference stands, for messages."""
+        return f"{self._reference.place}, field reference"
 
     def case(self, workload: Workload) -> Case:
         """The case that a workload states."""
@@ -144,14 +157,17 @@ class OperatorAdapter:
                     family=family,
                 ),
             )
-        stored = self._stored(case, device)
-        return self._checked(case, {**made, **case.scalars, **stored})
+        stored = {
+            name: read_stored(case.files[name], path, device)
+            for name, path in self._check_stored(case).items()
+        }
+        return self._checked({**made, **case.scalars, **stored}, axes)
 
     def oracle(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
         """The expected outputs, in a higher precision than the declared one where possible."""
         own = getattr(self._oracle, "oracle", None)
         if own is not None:
-            return self._named(case, own(**inputs))
+            return self._own_outputs(case, own, inputs)
         wide = generic.widened(inputs)
         exact = self._run_reference(case, inputs)
         if wide is None:
@@ -169,7 +185,7 @@ class OperatorAdapter:
     def trusted(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
         """The outputs of a trusted implementation in the declared precision."""
         own = getattr(self._oracle, "trusted", None)
-        outputs = self._named(case, own(**inputs)) if own else self._run_reference(case, inputs)
+        outputs = self._own_outputs(case, own, inputs) if own else self._run_reference(case, inputs)
         return {
             name: value.to(torch_dtype(self.definition.outputs[name].dtype))
             for name, value in outputs.items()
@@ -239,67 +255,65 @@ class OperatorAdapter:
         own(inputs, generator, axes=axes, structure=case.structure)
         return True
 
+    def stored_fault(self, case: Case) -> DatasetError | None:
+        """Why a tensor that the workload stores cannot be used; None when all can."""
+        try:
+            self._check_stored(case)
+        except DatasetError as fault:
+            return fault
+        return None
+
     def _run_reference(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
-        if self._reference is None:
-            self._reference = generic.compile_reference(self.definition)
-        reference = self._reference
+        counted = self._cost is None and case.uuid not in self._flops
+        outputs, flops = self._reference.outputs(
+            inputs,
+            self.definition.axis_values(case.axes),
+            shown=not case.held_out,
+            counted=counted,
+        )
+        if counted:
+            self._flops[case.uuid] = flops
+        return outputs
 
-        def run() -> Any:
-            copies = [v.clone() if isinstance(v, torch.Tensor) else v for v in inputs.values()]
-            return reference(*copies)
+    def _own_outputs(
+        self, case: Case, compute: Callable[..., Any], inputs: Mapping[str, Value]
+    ) -> dict[str, torch.Tensor]:
+        axes = self.definition.axis_values(case.axes)
+        where = f"{self._folder}/oracle.py, {compute.__name__}()"
+        try:
+            return named_outputs(self.definition, compute(**inputs), axes, where)
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise_when_memory_ran_out(error, self.definition.name)
+            raise self._fault("oracle.py", compute.__name__, error) from error
 
-        with torch.no_grad():
-            if self._cost is not None or case.uuid in self._flops:
-                return self._named(case, run())
-            result, self._flops[case.uuid] = generic.counting_flops(run)
-        return self._named(case, result)
-
-    def _named(self, case: Case, result: Any) -> dict[str, torch.Tensor]:
-        shapes = self.definition.output_shapes(self.definition.axis_values(case.axes))
-        return generic.named_outputs(self.definition, result, shapes)
-
-    def _stored(self, case: Case, device: torch.device) -> dict[str, Value]:
-        stored: dict[str, Value] = {}
+    def _check_stored(self, case: Case) -> dict[str, Path]:
+        """The file of each stored input, without those that inputs.py stands in for."""
+        shapes = self.definition.input_shapes(self.definition.axis_values(case.axes))
+        found: dict[str, Path] = {}
         for name, spec in case.files.items():
             path = (self.root or Path()) / spec.path
-            if not path.is_file():
-                if self._inputs is not None:
-                    continue
-                raise DatasetError(
-                    f"Input {name!r} is stored in a file that is not there",
-                    where=str(path),
-                    remedy="Fetch the dataset's blobs, or give the operator an inputs.py.",
-                )
-            from safetensors import SafetensorError, safe_open
+            if self._inputs is not None and not fetched(path):
+                continue
+            check_stored(name, spec, path, shapes[name], self.definition.inputs[name].dtype)
+            found[name] = path
+        return found
 
-            try:
-                with safe_open(str(path), framework="pt") as blob:
-                    stored[name] = blob.get_tensor(spec.tensor_key).to(device)
-            except SafetensorError as error:
-                raise DatasetError(
-                    f"Input {name!r} cannot be read from its file: {error}",
-                    where=str(path),
-                    remedy="Fetch it anew; a git-lfs pointer becomes the file by: git lfs pull.",
-                ) from error
-        return stored
-
-    def _checked(self, case: Case, made: Mapping[str, Any]) -> dict[str, Value]:
+    def _checked(self, made: Mapping[str, Any], axes: Mapping[str, int]) -> dict[str, Value]:
         inputs: dict[str, Value] = {}
-        shapes = self.definition.input_shapes(self.definition.axis_values(case.axes))
-        for name, shape in shapes.items():
+        for name, shape in self.definition.input_shapes(axes).items():
             if name not in made:
-                raise DatasetError(f"No input {name!r} was made", where=self.definition.name)
+                raise DatasetError(
+                    f"No input {name!r} was made",
+                    where=f"{self._folder}/inputs.py, generate()",
+                    remedy="Return every input of the definition.",
+                )
             value = made[name]
             if shape is None:
                 inputs[name] = value.item() if isinstance(value, torch.Tensor) else value
                 continue
-            dtype = torch_dtype(self.definition.inputs[name].dtype)
-            if tuple(value.shape) != shape or value.dtype != dtype:
-                raise DatasetError(
-                    f"Input {name!r} was made as {list(value.shape)} {value.dtype}; the definition "
-                    f"declares {list(shape)} {dtype}",
-                    where=self.definition.name,
-                )
+            check_made(name, value, shape, self.definition.inputs[name].dtype)
             inputs[name] = value.contiguous()
         return inputs
 

@@ -44,6 +44,8 @@ class JudgeContext:
     memory_mhz: int | None = None
     compiling: ZygoteHandle | None = None
     prefetched: PrefetchedInputs = field(default_factory=lambda: PrefetchedInputs(PREFETCHED_BYTES))
+    checked_references: dict[str, list[str]] = field(default_factory=dict)
+    """By operator and state of its files, the outputs that do not depend on the inputs."""
     ending: list[threading.Thread] = field(default_factory=list)
     prewarmed: PrewarmedPool = field(init=False)
 

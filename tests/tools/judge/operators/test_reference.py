@@ -1,0 +1,110 @@
+"""What a reference does wrong is told as the definition's fault, with file, field and line."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kernel_harness.tools.errors import DatasetError, InfrastructureError
+from kernel_harness.tools.judge.operators.reference import (
+    Reference,
+    counting_flops,
+    definition_place,
+    named_outputs,
+)
+
+from .examples import generic_definition
+
+AXES = {"m": 2, "n": 8}
+INPUTS = {"x": torch.ones(2, 8, dtype=torch.bfloat16), "s": 2.0}
+
+
+def run(source: str, *, shown: bool = True, generic: bool = True, **changes):
+    definition = generic_definition(reference=source, **changes)
+    reference = Reference(definition, "definition.json", generic_inputs=generic)
+    return reference.outputs(INPUTS, AXES, shown=shown, counted=False)[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "words", "line"),
+    [
+        ("    return x[99]", "IndexError", "line 2"),
+        ("    return None", "Error", ""),
+        ("    return x, x", "2 values for 1 outputs", ""),
+        ("    return x[:1]", r"the shape \[1, 8\], not \[2, 8\]", ""),
+        ("    return {'z': x}", "0 values for 1 outputs", ""),
+    ],
+)
+def test_a_reference_at_fault_is_named_with_field_and_line(body, words, line):
+    with pytest.raises(DatasetError, match=words) as caught:
+        run(f"def run(x, s):\n{body}\n")
+    assert "definition.json, field reference" in caught.value.where
+    assert line in caught.value.where and caught.value.remedy
+
+
+def test_a_reference_that_cannot_be_loaded_is_named_with_its_line():
+    with pytest.raises(DatasetError, match="ModuleNotFoundError") as caught:
+        run("import nothing_of_that_name\ndef run(x, s):\n    return x\n")
+    assert caught.value.where.endswith("field reference, line 1")
+
+
+def test_integers_drawn_at_random_are_told_as_the_likely_cause():
+    inputs = {
+        "x": {"shape": ["m", "n"], "dtype": "int32"},
+        "s": {"shape": None, "dtype": "float32"},
+    }
+    source = "def run(x, s):\n    raise IndexError('out of range')\n"
+    with pytest.raises(DatasetError) as caught:
+        run(source, inputs=inputs)
+    assert "inputs.py" in caught.value.remedy and "x must be valid" in caught.value.remedy
+    with pytest.raises(DatasetError) as caught:
+        run(source, inputs=inputs, generic=False)
+    assert "inputs.py" not in caught.value.remedy
+
+
+def test_nothing_of_a_held_out_workload_is_told():
+    source = "def run(x, s):\n    raise ValueError(f'sizes {tuple(x.shape)}')\n"
+    with pytest.raises(DatasetError) as shown:
+        run(source)
+    assert "(2, 8)" in shown.value.what and "m=2" in shown.value.what
+    with pytest.raises(DatasetError) as hidden:
+        run(source, shown=False)
+    assert "(2, 8)" not in str(hidden.value) and "m=2" not in str(hidden.value)
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", "torch.OutOfMemoryError('CUDA')"])
+def test_memory_that_ran_out_is_no_fault_of_the_reference(error):
+    with pytest.raises(InfrastructureError, match="Memory"):
+        run(f"import torch\ndef run(x, s):\n    raise {error}\n")
+
+
+def test_outputs_are_named_in_the_definitions_order():
+    outputs = {"b": {"shape": ["m"], "dtype": "float32"}, "a": {"shape": None, "dtype": "int32"}}
+    definition = generic_definition(outputs=outputs)
+    value = torch.ones(2)
+    for result in ((value, 3), {"a": 3, "b": value}):
+        found = named_outputs(definition, result, AXES, "here")
+        assert list(found) == ["b", "a"] and found["a"].item() == 3
+
+
+def test_a_definition_is_named_by_its_file_where_there_is_one(tmp_path):
+    definition = generic_definition()
+    assert definition_place(definition, tmp_path, None).endswith("definition.json")
+    assert definition_place(definition, None, None) == "definition 'generic'"
+    assert definition_place(definition, None, tmp_path) == f"definition 'generic' of {tmp_path}"
+    file = tmp_path / "definitions" / "demo" / "generic.json"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert definition_place(definition, None, tmp_path) == str(file)
+
+
+def test_a_reference_that_cannot_be_counted_is_run_all_the_same():
+    tries = []
+
+    def run() -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError("no mode may be active")
+        return "result"
+
+    assert counting_flops(run) == ("result", None)

@@ -1,0 +1,101 @@
+"""Trials in which the operator is at fault: its data concerns one workload, its reference all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from kernel_harness.tools.messages.judge import EvaluatePlan, JudgeFault
+from kernel_harness.tools.schema.evaluation import Severity, Status
+
+from ...judging import make_plan, make_solution
+
+pytestmark = pytest.mark.process
+
+TWICE = "def run(x):\n    return x * 2\n"
+
+
+def operator(folder: Path, reference: str = TWICE, stored: tuple[int, ...] = ()) -> Path:
+    """A folder with a definition and three workloads, whose inputs may lie in files."""
+    tensor = {"shape": ["n"], "dtype": "float32"}
+    definition = {
+        "name": "twice", "op_type": "demo", "axes": {"n": {"type": "var"}},
+        "inputs": {"x": tensor}, "outputs": {"y": tensor}, "reference": reference,
+    }  # fmt: skip
+    (folder / "definition.json").write_text(json.dumps(definition))
+    lines = []
+    for n in (4, 8, 16):
+        x = {"type": "random"}
+        if n in stored:
+            x = {"type": "safetensors", "path": f"{n}.st", "tensor_key": "x"}
+        workload = {"uuid": f"w{n}", "axes": {"n": n}, "inputs": {"x": x}}
+        lines.append(json.dumps({"definition": "twice", "workload": workload}))
+    (folder / "workloads.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def plan(folder: Path, body: str = TWICE, **options) -> EvaluatePlan:
+    solution = make_solution(body, definition="twice", style="value")
+    return make_plan(solution, folder, generic=True, dataset_root=str(folder), **options)
+
+
+def test_a_file_at_fault_leaves_the_other_workloads_judged(judge, tmp_path):
+    operator(tmp_path, stored=(4, 8, 16))
+    save_file({"x": torch.ones(4)}, str(tmp_path / "4.st"))
+    save_file({"x": torch.ones(9)}, str(tmp_path / "8.st"))
+    save_file({"x": torch.ones(16)}, str(tmp_path / "16.st"))
+    found = judge.evaluate(plan(tmp_path))
+    states = {w.uuid: w for w in found.workloads}
+    assert found.status is Status.PARTIAL
+    assert [states[u].status for u in ("w4", "w8", "w16")] == ["PASSED", "NOT_RUN", "PASSED"]
+    assert "8.st" in (states["w8"].reason or "") and "8.st" in (found.partial_reason or "")
+    wrong = judge.evaluate(plan(tmp_path, TWICE.replace("2", "3")))
+    assert wrong.status is Status.INCORRECT_NUMERICAL
+
+
+def test_without_a_usable_file_the_dataset_is_at_fault(judge, tmp_path):
+    answer = judge.ask(plan(operator(tmp_path, stored=(4, 8, 16))))
+    assert isinstance(answer, JudgeFault) and answer.of_dataset
+    assert answer.where.endswith("4.st") and "git lfs" in answer.remedy
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("def run(x):\n    return x.gone\n", "AttributeError"),
+        ("def run(x):\n    return x[:1]\n", "shape"),
+        ("import torch\ndef run(x):\n    return torch.rand_like(x)\n", "random"),
+    ],
+)
+def test_a_reference_at_fault_ends_the_trial_before_any_call(judge, tmp_path, reference, words):
+    mark = tmp_path / "mark"
+    folder = operator(tmp_path, reference)
+    body = f"def run(x):\n    open({str(mark)!r}, 'w')\n    return x\n"
+    answer = judge.ask(plan(folder, body))
+    assert isinstance(answer, JudgeFault) and answer.of_dataset
+    assert words in answer.what and "field reference" in answer.where
+    assert not mark.exists()
+
+
+def test_a_candidate_that_was_wrong_before_stays_wrong(judge, tmp_path):
+    source = "def run(x):\n    assert len(x) < 9\n    return x * 2\n"
+    folder = operator(tmp_path, source)
+    found = judge.evaluate(plan(folder, "def run(x):\n    return x * 3\n"))
+    assert found.status is Status.INCORRECT_NUMERICAL
+    answer = judge.ask(plan(folder))
+    assert isinstance(answer, JudgeFault) and answer.of_dataset
+
+
+def test_an_output_that_does_not_depend_on_inputs_is_named(judge, tmp_path):
+    source = "def run(x):\n    return x - x\n"
+    for _ in range(2):
+        found = judge.evaluate(plan(operator(tmp_path, source), source))
+        (finding,) = [f for f in found.integrity.findings if f.severity is Severity.WARNING]
+        assert finding.claim == "outputs_depend_on_inputs" and "y" in finding.message
+        assert found.status is Status.PASSED
+    honest = judge.evaluate(plan(operator(tmp_path)))
+    assert not honest.integrity.findings

@@ -1,0 +1,181 @@
+"""The definition's reference: PyTorch code of the dataset, run in the judge.
+
+Whatever it raises or returns that is not as defined is the definition's fault, with the line of the
+reference. A dataset is trusted, a candidate is not; so only running out of memory, which a
+candidate may cause, is a fault of the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from ...errors import DatasetError, HarnessError, InfrastructureError
+from ...schema.flashinfer_trace import Definition
+from .generic_operator import Value
+
+T = TypeVar("T")
+INTEGERS = ("int64", "int32", "int16", "int8")
+
+
+class Reference:
+    """Runs the reference of one definition.
+
+    Args:
+        place: the definition's file or dataset, for messages.
+        generic_inputs: whether inputs are drawn at random, by no inputs.py.
+    """
+
+    def __init__(self, definition: Definition, place: str, *, generic_inputs: bool) -> None:
+        self._definition = definition
+        self.place = place
+        self._generic_inputs = generic_inputs
+        self._run: Callable[..., Any] | None = None
+        digest = hashlib.sha256(definition.reference.encode()).hexdigest()[:12]
+        self._file = f"<reference of {definition.name} {digest}>"
+
+    def outputs(
+        self, inputs: Mapping[str, Value], axes: Mapping[str, int], *, shown: bool, counted: bool
+    ) -> tuple[dict[str, torch.Tensor], float | None]:
+        """The outputs by name for copies of these inputs, and the FLOPs of its matrix products.
+
+        Args:
+            axes: of the workload, with the constant ones.
+            shown: whether a message may tell axes and values; not for held-out workloads.
+            counted: whether FLOPs are counted; they are None otherwise.
+
+        Raises:
+            DatasetError: when the reference raises, or returns what the definition does not say.
+            InfrastructureError: when memory ran out.
+        """
+        try:
+            run = self._run = self._run or self._loaded()
+
+            def call() -> Any:
+                copies = [v.clone() if isinstance(v, torch.Tensor) else v for v in inputs.values()]
+                return run(*copies)
+
+            with torch.no_grad():
+                result, flops = counting_flops(call) if counted else (call(), None)
+            return named_outputs(
+                self._definition, result, axes, f"{self.place}, field reference"
+            ), flops
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise_when_memory_ran_out(error, self._definition.name)
+            raise self._fault(error, axes, shown=shown) from error
+
+    def _loaded(self) -> Callable[..., Any]:
+        source = self._definition.reference
+        linecache.cache[self._file] = (len(source), None, source.splitlines(True), self._file)
+        namespace: dict[str, Any] = {"__name__": self._file.strip("<>").replace(" ", "_")}
+        exec(compile(source, self._file, "exec"), namespace)
+        return namespace["run"]
+
+    def _fault(self, error: Exception, axes: Mapping[str, int], *, shown: bool) -> DatasetError:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == self._file]
+        if isinstance(error, SyntaxError):
+            lines = [error.lineno]
+        said = f": {str(error)[:400]}" if shown else ", on a held-out workload"
+        sizes = ", ".join(f"{name}={size}" for name, size in axes.items())
+        return DatasetError(
+            f"The reference failed with {type(error).__name__}{said}"
+            + (f" (for {sizes})" if shown and sizes else ""),
+            where=f"{self.place}, field reference" + (f", line {lines[-1]}" if lines else ""),
+            remedy=self._remedy(),
+        )
+
+    def _remedy(self) -> str:
+        inputs = self._definition.inputs.items()
+        drawn = [name for name, spec in inputs if spec.dtype in INTEGERS and spec.shape is not None]
+        if self._generic_inputs and drawn:
+            return (
+                f"If {', '.join(drawn)} must be valid indices or lengths: they are drawn at random "
+                "from -1024 to 1024. Give the operator an inputs.py that makes valid ones, or "
+                "workloads that store them. Otherwise correct the reference."
+            )
+        return "Correct the reference; no change to the candidate helps."
+
+
+def counting_flops(run: Callable[[], T]) -> tuple[T, float | None]:
+    """The result of `run` and the FLOPs of its matrix products; None where torch cannot count.
+
+    It runs a second time, uncounted, when counting failed.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    try:
+        with counter:
+            result = run()
+    except Exception:
+        return run(), None
+    return result, float(counter.get_total_flops())
+
+
+def definition_place(definition: Definition, folder: Path | None, root: Path | None) -> str:
+    """Where a definition stands, for messages: its file, else its name."""
+    if folder is not None:
+        return str(folder / "definition.json")
+    name = f"definition {definition.name!r}"
+    if root is None:
+        return name
+    file = root / "definitions" / definition.op_type / f"{definition.name}.json"
+    return str(file) if file.is_file() else f"{name} of {root}"
+
+
+def named_outputs(
+    definition: Definition, result: Any, axes: Mapping[str, int], where: str
+) -> dict[str, torch.Tensor]:
+    """What a reference or an oracle returned, by the names of the definition's outputs.
+
+    Raises:
+        DatasetError: when their number or a shape is not the definition's.
+    """
+    names = list(definition.outputs)
+    values = list(result) if isinstance(result, tuple | list) else [result]
+    if isinstance(result, dict):
+        values = [result[name] for name in names if name in result]
+    if len(values) != len(names):
+        raise _not_as_defined(f"returned {len(values)} values for {len(names)} outputs", where)
+    outputs: dict[str, torch.Tensor] = {}
+    shapes = definition.output_shapes(axes)
+    for name, value in zip(names, values, strict=True):
+        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+        due = shapes[name] or ()
+        if tuple(tensor.shape) != tuple(due):
+            words = f"gave {name!r} the shape {list(tensor.shape)}, not {list(due)}"
+            raise _not_as_defined(words, where)
+        outputs[name] = tensor
+    return outputs
+
+
+def _not_as_defined(words: str, where: str) -> DatasetError:
+    return DatasetError(
+        f"The reference {words}",
+        where=where,
+        remedy="Correct it, or the outputs that the definition declares.",
+    )
+
+
+def raise_when_memory_ran_out(error: Exception, operator: str) -> None:
+    """Raises that the machine lacks memory, when the error says so: no fault of the reference.
+
+    Raises:
+        InfrastructureError: in that case; nothing is raised otherwise.
+    """
+    out = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if out or "can't allocate memory" in str(error):
+        raise InfrastructureError(
+            "Memory ran out while the expected outputs were computed",
+            where=operator,
+            remedy="Free memory on the device and evaluate again.",
+        ) from error

@@ -1,0 +1,105 @@
+"""Finds references that no candidate can be compared with: random ones, and constant ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from ...errors import DatasetError
+from .generic_operator import Value
+from .input_sets import fresh_seed
+from .operator_adapter import Case, OperatorAdapter
+
+MOST_CALLS = 4
+PATIENCE_S = 0.5
+"""Calls on the same inputs go on for this long, but at least two are made: small outputs of a
+random reference may be equal by chance."""
+
+LEAST_NOISE = 1e-3
+"""Relative difference of two calls that another order of summing may make."""
+
+Outputs = Mapping[str, torch.Tensor]
+
+
+def require_repeatable(operator: OperatorAdapter, case: Case, device: torch.device) -> None:
+    """Calls the reference, or what stands for it, several times on the same inputs.
+
+    Raises:
+        DatasetError: when the outputs differ by more than the operator's tolerance.
+    """
+    inputs = operator.make_inputs(case, fresh_seed(), operator.families[0], device)
+    began = time.monotonic()
+    first = operator.trusted(case, inputs)
+    for _ in range(MOST_CALLS - 1):
+        again = operator.trusted(case, inputs)
+        differing = [name for name in first if not _alike(operator, name, inputs, first, again)]
+        if differing:
+            raise DatasetError(
+                f"The reference is random: two calls on the same inputs gave another "
+                f"{differing[0]!r}, so that no candidate can be compared with it",
+                where=operator.reference_place,
+                remedy="Make it a function of its inputs: pass random numbers or a seed as an "
+                "input, or judge the operator by an oracle.py and compare.py of its own.",
+            )
+        if time.monotonic() - began > PATIENCE_S:
+            break
+
+
+def constant_outputs(
+    operator: OperatorAdapter, cases: Sequence[Case], device: torch.device
+) -> list[str]:
+    """Names of the outputs that were the same for all families of inputs.
+
+    Args:
+        cases: whose inputs are drawn, smallest first; the first and the last are tried, since a
+            small workload may have but one answer.
+    """
+    ends = [cases[0], cases[-1]] if len(cases) > 1 else list(cases)
+    names: set[str] | None = None
+    for case in ends:
+        found = _constant_for(operator, case, device)
+        names = found if names is None else names & found
+        if not names:
+            return []
+    return [name for name in operator.definition.outputs if name in (names or set())]
+
+
+def _constant_for(operator: OperatorAdapter, case: Case, device: torch.device) -> set[str]:
+    first: Outputs = {}
+    names: set[str] = set()
+    for family in (operator.families[0], *operator.families):
+        inputs = operator.make_inputs(case, fresh_seed(), family, device)
+        outputs = operator.trusted(case, inputs)
+        if not first:
+            first, names = outputs, {name for name, value in outputs.items() if value.numel()}
+            continue
+        names = {name for name in names if _same(first[name], outputs[name])}
+        if not names:
+            break
+    return names
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return bool(torch.isclose(one.double(), other.double(), 0, 0, equal_nan=True).all())
+
+
+def _alike(
+    operator: OperatorAdapter,
+    name: str,
+    inputs: Mapping[str, Value],
+    first: Outputs,
+    again: Outputs,
+) -> bool:
+    one, other = first[name], again[name]
+    if operator.compares(name):
+        return bool(operator.compare(name, inputs, one, other)["ok"])
+    if not one.dtype.is_floating_point:
+        return torch.equal(one, other)
+    allowed = max(LEAST_NOISE, 2 * torch.finfo(one.dtype).eps)
+    one, other = one.double(), other.double()
+    finite = one.isfinite() & other.isfinite()
+    if not _same(one[~finite], other[~finite]):
+        return False
+    return bool((one - other)[finite].norm() <= allowed * one[finite].norm())

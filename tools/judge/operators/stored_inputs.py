@@ -1,0 +1,93 @@
+"""Tensors of workloads that lie in safetensors files beside the dataset.
+
+A file that is missing or holds something else is the dataset's fault and concerns one workload. The
+header of a file says so before anything is run; a pointer of git-lfs counts as a missing file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ...errors import DatasetError
+from ...schema.flashinfer_trace import SafetensorsInput
+from .generic_operator import torch_dtype
+
+DTYPES = {
+    "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
+    "BOOL": "bool",
+}  # fmt: skip
+"""Names of dtypes in the header of a safetensors file, as a definition names them."""
+LFS_POINTER = b"version https://git-lfs"
+
+
+def fetched(path: Path) -> bool:
+    """Whether the file is there and is no pointer of git-lfs."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return not file.read(len(LFS_POINTER)).startswith(LFS_POINTER)
+
+
+def check_stored(
+    name: str, spec: SafetensorsInput, path: Path, shape: tuple[int, ...] | None, dtype: str
+) -> None:
+    """Compares the header of an input's file with what the definition declares.
+
+    Args:
+        shape: declared for the workload's axes; None for a scalar.
+
+    Raises:
+        DatasetError: when the file is missing, cannot be read, or holds another tensor.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    remedy = "Fetch the dataset's files anew; git lfs pull fetches those that are pointers."
+    if not fetched(path):
+        raise DatasetError(
+            f"Input {name!r} is stored in a file that is not there, or only as a git-lfs pointer",
+            where=str(path),
+            remedy=f"{remedy} Or give the operator an inputs.py, which makes them.",
+        )
+    try:
+        with safe_open(str(path), framework="pt") as blob:
+            piece = blob.get_slice(spec.tensor_key)
+            got, kind = tuple(piece.get_shape()), str(piece.get_dtype())
+    except (SafetensorError, OSError) as error:
+        raise DatasetError(
+            f"Input {name!r} cannot be read from its file: {error}", where=str(path), remedy=remedy
+        ) from error
+    due = shape if shape is not None else got if got in ((), (1,)) else ()
+    if got != due or DTYPES.get(kind) != dtype:
+        raise DatasetError(
+            f"Input {name!r} is stored as {list(got)} {DTYPES.get(kind, kind)}; the definition "
+            f"declares {list(due)} {dtype}",
+            where=f"{path}, tensor {spec.tensor_key!r}",
+            remedy="Store the tensor as declared, or correct the workload's axes.",
+        )
+
+
+def read_stored(spec: SafetensorsInput, path: Path, device: torch.device) -> torch.Tensor:
+    """The tensor of a file that `check_stored` found to be as declared."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as blob:
+        return blob.get_tensor(spec.tensor_key).to(device)
+
+
+def check_made(name: str, value: torch.Tensor, shape: tuple[int, ...], dtype: str) -> None:
+    """Compares a tensor that inputs.py made with what the definition declares.
+
+    Raises:
+        DatasetError: when shape or dtype differ.
+    """
+    if tuple(value.shape) == shape and value.dtype == torch_dtype(dtype):
+        return
+    raise DatasetError(
+        f"Input {name!r} was made as {list(value.shape)} {value.dtype}; the definition "
+        f"declares {list(shape)} {torch_dtype(dtype)}",
+        where="inputs.py, generate()",
+        remedy="Correct generate() of the operator's inputs.py, or the definition.",
+    )
