@@ -77,9 +77,15 @@ def evaluation(**fields: Any) -> Evaluation:
 def timed(number: int, latency: float, decision: Decision = Decision.FASTER) -> WorkloadResult:
     """One timed workload."""
     compared = Comparison(
-        ratio=1.5, interval=(1.4, 1.6), confidence=0.99, pairs=30, wins=30, sign_p=0.0,
-        threshold=1.02, decision=decision,
-    )  # fmt: skip
+        ratio=1.5,
+        interval=(1.4, 1.6),
+        confidence=0.99,
+        pairs=30,
+        wins=30,
+        sign_p=0.0,
+        threshold=1.02,
+        decision=decision,
+    )
     return WorkloadResult(
         uuid=f"{number:08x}-0000-4000-8000-000000000000",
         axes={"batch": number},
@@ -226,7 +232,7 @@ def test_what_says_nothing_of_the_candidate_asks_for_no_change_to_it(status: Sta
     failure = Failure(stage=Stage.REQUEST, kind="k", message="m", remedy="Install nvcc.")
     steps = answer_of(evaluation(status=status, failure=failure)).next_steps
     assert steps[0] == "Install nvcc."
-    assert not any("Mend" in step or "final" in step.lower() for step in steps)
+    assert not any("Fix" in step or "final" in step.lower() for step in steps)
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True))
@@ -248,25 +254,31 @@ def test_a_failure_is_told_once() -> None:
         "mismatched": 40, "total": 128, "cluster": "row 3",
     }  # fmt: skip
     failed = WorkloadResult(
-        uuid="0" * 36, axes={"rows": 1}, status=Status.INCORRECT_NUMERICAL,
+        uuid="0" * 36,
+        axes={"rows": 1},
+        status=Status.INCORRECT_NUMERICAL,
         failure=Failure(**told),
-    )  # fmt: skip
+    )
     answer = answer_of(
         evaluation(
-            status=Status.INCORRECT_NUMERICAL, stage=Stage.CORRECTNESS, failure=Failure(**told),
-            workloads=[failed], totals=Totals(failed=1),
+            status=Status.INCORRECT_NUMERICAL,
+            stage=Stage.CORRECTNESS,
+            failure=Failure(**told),
+            workloads=[failed],
+            totals=Totals(failed=1),
         )
-    )  # fmt: skip
+    )
     for words in ("40 of 128", "[0, 3]", "row 3", "rows=1", "differ"):
         assert answer.summary.count(words) == 1, words
     assert answer.workloads[0].reason is None
     assert answer.failure is not None and answer.failure.message == message
     bare = answer_of(
         evaluation(
-            status=Status.INCORRECT_NUMERICAL, stage=Stage.CORRECTNESS,
+            status=Status.INCORRECT_NUMERICAL,
+            stage=Stage.CORRECTNESS,
             failure=Failure(**{**told, "message": "It is wrong"}),
         )
-    )  # fmt: skip
+    )
     for words in ("40 of 128 elements differ", "At [0, 3]: expected 1.0, got 2.0", "row 3"):
         assert words in bare.summary
 
@@ -287,10 +299,14 @@ def test_slices_of_any_text_fit_a_client_and_join_to_the_whole(letter: str) -> N
         text = whole[offset : offset + SLICE_CHARACTERS]
         end = offset + len(text)
         piece = ReportSlice(
-            uri="kernel-harness://evaluation/x", section=None, sections=["log"], text=text,
-            offset=offset, total_characters=len(whole),
+            uri="kernel-harness://evaluation/x",
+            section=None,
+            sections=["log"],
+            text=text,
+            offset=offset,
+            total_characters=len(whole),
             next_offset=end if end < len(whole) else None,
-        )  # fmt: skip
+        )
         answer = slice_answer(piece, None, offset)
         assert len(answer.model_dump_json().encode()) < 10_000 * 3
         joined += answer.text

@@ -102,8 +102,26 @@ def make_cubin(
         )
         body += content
     header = struct.pack(
-        "<4sBBBBB7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 51, 7, 2, machine, 1, 0, 0, len(body),
-        0x5A055A, 64, 0, 0, 64, len(sections), len(sections) - 1,
-    )  # fmt: skip
+        "<4sBBBBB7xHHIQQQIHHHHHH",
+        b"\x7fELF",
+        2,
+        1,
+        1,
+        51,
+        7,
+        2,
+        machine,
+        1,
+        0,
+        0,
+        len(body),
+        0x5A055A,
+        64,
+        0,
+        0,
+        64,
+        len(sections),
+        len(sections) - 1,
+    )
     body[:64] = header
     return bytes(body + table)

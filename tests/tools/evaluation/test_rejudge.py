@@ -72,10 +72,18 @@ def evidence(**more) -> Evidence:
 
 def record(solution: Solution, status: Status, evidence: Evidence, **more) -> Evaluation:
     return Evaluation(
-        evaluation_id=ID, definition="double", solution_name=solution.name, language="python",
-        content_hash=solution.content_hash(), workload_digest="d", scope=Scope.SAMPLE,
-        status=status, stage=Stage.DONE, evidence=evidence, **more,
-    )  # fmt: skip
+        evaluation_id=ID,
+        definition="double",
+        solution_name=solution.name,
+        language="python",
+        content_hash=solution.content_hash(),
+        workload_digest="d",
+        scope=Scope.SAMPLE,
+        status=status,
+        stage=Stage.DONE,
+        evidence=evidence,
+        **more,
+    )
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ WORKLOADS = [Workload(uuid=f"w-{m}", axes={"m": m}, inputs={}) for m in (1, 2)]
 
 
 def failure(words: str = "it is wrong") -> Failure:
-    return Failure(stage=Stage.CORRECTNESS, kind="wrong_values", message=words, remedy="Mend it.")
+    return Failure(stage=Stage.CORRECTNESS, kind="wrong_values", message=words, remedy="Fix it.")
 
 
 def result(position: int, status: Status, **fields: Any) -> WorkloadResult:
@@ -76,9 +76,13 @@ def test_a_timed_pass_carries_its_latency_and_our_facts_in_extra() -> None:
         OutputError(output="z", max_absolute=0.125, max_relative=0.75, matched_ratio=1.0),
     ]
     timed = result(
-        0, Status.PASSED, latency_us=4.2, baseline_latency_us=8.4, errors=errors,
+        0,
+        Status.PASSED,
+        latency_us=4.2,
+        baseline_latency_us=8.4,
+        errors=errors,
         latency_interval_us=(4.0, 4.4),
-    )  # fmt: skip
+    )
     (trace,) = to_traces(evaluation(Status.PASSED, timed, baseline="base"), DEFINITION, WORKLOADS)
     seen = trace.evaluation
     assert seen and seen.performance and seen.correctness and seen.correctness.extra

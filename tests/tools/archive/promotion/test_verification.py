@@ -45,10 +45,12 @@ def operator(tmp_path: Path) -> Operator:
     }  # fmt: skip
     (folder / "definition.json").write_text(json.dumps(definition))
     lines = [
-        {"definition": "double",
-         "workload": {"uuid": f"w{m}", "axes": {"m": m}, "inputs": {"x": {"type": "random"}}}}
+        {
+            "definition": "double",
+            "workload": {"uuid": f"w{m}", "axes": {"m": m}, "inputs": {"x": {"type": "random"}}},
+        }
         for m in (4, 8)
-    ]  # fmt: skip
+    ]
     (folder / "workloads.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return Dataset.load(tmp_path / "kernels", ()).operator("double")
 
@@ -57,9 +59,14 @@ def solution(by: str) -> Solution:
     spec = {"language": "python", "target_hardware": ["cuda"], "entry_point": "main.py::run"}
     sources = [{"path": "main.py", "content": f"def run(x, y):\n    y.copy_(x * {by})\n"}]
     return Solution.model_validate(
-        {"name": f"by-{by}", "definition": "double", "author": "t", "spec": spec,
-         "sources": sources}
-    )  # fmt: skip
+        {
+            "name": f"by-{by}",
+            "definition": "double",
+            "author": "t",
+            "spec": spec,
+            "sources": sources,
+        }
+    )
 
 
 def record(number: int, of: Solution, status: Status = Status.PASSED) -> Evaluation:
@@ -129,9 +136,12 @@ def archive(tmp_path: Path):
 
 def archived(archive: Archive, operator: Operator, evaluation: Evaluation, of: Solution) -> str:
     added = archive.add(
-        solution=of, evaluation=evaluation, definition=operator.definition,
-        workloads=operator.workloads, hypothesis="Twice.",
-    )  # fmt: skip
+        solution=of,
+        evaluation=evaluation,
+        definition=operator.definition,
+        workloads=operator.workloads,
+        hypothesis="Twice.",
+    )
     return added.node.candidate_id
 
 

@@ -10,7 +10,7 @@ from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
 
 
 def fault(message: str) -> Failure:
-    return Failure(stage=Stage.COMPILE, kind="compile_error", message=message, remedy="Mend it.")
+    return Failure(stage=Stage.COMPILE, kind="compile_error", message=message, remedy="Fix it.")
 
 
 def names(directions):
