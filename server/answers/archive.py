@@ -134,7 +134,7 @@ class SelectionAnswer(Answer):
 
     candidate_id: str
     why: str
-    role: str = Field(description="'plan': improve it; 'debug': it failed, mend it.")
+    role: str = Field(description="'plan': improve it; 'debug': it failed, fix it.")
     policy: str
     seed: int = Field(description="Give it again for the same choice on the same archive.")
     alternatives: list[AlternativePart] = Field(default_factory=list)

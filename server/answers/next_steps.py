@@ -44,11 +44,11 @@ def _after_failure(evaluation: Evaluation) -> list[str]:
         )
     elif evaluation.status is Status.INCORRECT_NUMERICAL:
         steps.append(
-            "Final for these sources: change the kernel, not the seed. Mend the named output and "
+            "Final for these sources: change the kernel, not the seed. Fix the named output and "
             "index first, then evaluate_kernel(scope='smoke')."
         )
     else:
-        steps.append("Mend this one thing and call evaluate_kernel with scope='smoke'.")
+        steps.append("Fix this one thing and call evaluate_kernel with scope='smoke'.")
     steps.append(
         f"If you give this idea up, archive_candidate(evaluation_id="
         f"'{evaluation.evaluation_id}', hypothesis=…, lesson=…), so that it is not tried again."

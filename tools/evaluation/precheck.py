@@ -51,7 +51,7 @@ def _syntax_fault(path: str, content: str) -> Failure | None:
             stage=Stage.COMPILE,
             kind="syntax_error",
             message=f"{path}, line {error.lineno}: {error.msg}.",
-            remedy="Mend the line shown and evaluate again.",
+            remedy="Fix the line shown and evaluate again.",
             excerpt=f"{path}:{error.lineno}\n{line}\n{caret}",
         )
     except ValueError as error:

@@ -64,7 +64,7 @@ class RecordStore:
             raise InfrastructureError(
                 f"The record could not be written: {error.strerror}",
                 where=str(self._folder),
-                remedy="Free disk space or mend the folder's permissions, then evaluate again.",
+                remedy="Free disk space or correct the folder's permissions, then evaluate again.",
             ) from error
         finally:
             temporary.unlink(missing_ok=True)

@@ -70,7 +70,7 @@ def read_candidate_file(folder: Path) -> CandidateFile:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"{FILE_NAME} is not TOML: {error}", where=str(path), remedy="Mend the syntax there."
+            f"{FILE_NAME} is not TOML: {error}", where=str(path), remedy="Correct the syntax there."
         ) from error
     for name in values:
         if name not in CandidateFile.model_fields:
@@ -208,5 +208,5 @@ def _refused(error: ValidationError, path: Path) -> HarnessError:
     field = ".".join(str(part) for part in first["loc"])
     words = first["msg"].removeprefix("Value error, ")
     return DatasetError(
-        f"{field or 'The solution'}: {words}", where=str(path), remedy="Mend that field."
+        f"{field or 'The solution'}: {words}", where=str(path), remedy="Correct that field."
     )
