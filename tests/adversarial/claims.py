@@ -75,6 +75,8 @@ CLAIMS: dict[str, Claim] = {
             "values/cuda_sum_without_barrier",
             "values/broadcast_shape",
             "values/nothing_returned",
+            "memory/outputs_given_other_memory",
+            "memory/outputs_swapped_for_others",
             "memory/not_a_tensor",
             "memory/reads_past_the_input",
             "process/swallows_its_own_failure",
@@ -122,7 +124,12 @@ CLAIMS: dict[str, Claim] = {
     ),
     "outputs_own_memory": Claim(
         "Outputs share memory neither with inputs nor with earlier outputs.",
-        ("memory/returned_input", "memory/view_of_input", "memory/returned_twice"),
+        (
+            "memory/returned_input",
+            "memory/view_of_input",
+            "memory/returned_twice",
+            "memory/returned_from_a_ring",
+        ),
     ),
     "work_is_joined": Claim(
         "All work is ordered before the end of the call.",
@@ -231,6 +238,7 @@ CLAIMS: dict[str, Claim] = {
             "honest/honest_by_value",
             "honest/honest_triton",
             "honest/joined_stream",
+            "honest/keeps_its_last_result",
             "honest/keeps_scratch_memory",
             "honest/launch_parameters_kept_by_shape",
             "honest/mode_that_is_left",
@@ -252,6 +260,7 @@ CLAIMS: dict[str, Claim] = {
             "honest/triton_persistent_grid",
             "honest/triton_scratch_of_the_caller",
             "honest/two_joined_streams",
+            "honest/views_of_its_outputs",
         ),
     ),
     "not_faster_than_physics": Claim(

@@ -162,7 +162,16 @@ VERDICT = (
     ),
     FailureMode(
         "outputs that are inputs or earlier outputs",
-        ("memory/returned_input", "memory/view_of_input", "memory/returned_twice"),
+        (
+            "memory/returned_input",
+            "memory/view_of_input",
+            "memory/returned_twice",
+            "memory/returned_from_a_ring",
+        ),
+    ),
+    FailureMode(
+        "outputs that point elsewhere than the caller's buffers",
+        ("memory/outputs_given_other_memory", "memory/outputs_swapped_for_others"),
     ),
     FailureMode("the generator of inputs replaced", ("values/seeded_random_generator",)),
     FailureMode("a seed that everybody knows", ("values/guessed_inputs",)),

@@ -137,7 +137,7 @@ class Trial:
             failed = self._built(session)
         if failed is not None:
             return failed
-        judged_call = JudgedCall(session, self.operator.definition, self._context.device, rng)
+        judged_call = self._judged_call(session, rng)
         try:
             if self._plan.checks.timed and not self._context.interpreted:
                 with self._times.measured("spawn"):
@@ -174,12 +174,21 @@ class Trial:
         self._cancellation.watch(session)
         return session
 
+    def _judged_call(self, session: ProcessSession, rng: random.Random) -> JudgedCall:
+        return JudgedCall(
+            session,
+            self.operator.definition,
+            self._context.device,
+            rng,
+            by_destination=self._build.destination_passing_style,
+        )
+
     def _replaced(self, lost: JudgedCall, rng: random.Random) -> tuple[ProcessSession, JudgedCall]:
         """A new process in place of one that was lost through no fault of the candidate."""
         lost.close()
         session = self._spawn()
         session.ask(self._build)
-        judged_call = JudgedCall(session, self.operator.definition, self._context.device, rng)
+        judged_call = self._judged_call(session, rng)
         if self._built(session) is not None or judged_call.map(self._runnable) is not None:
             raise InfrastructureError(
                 "A second process of the candidate did not come up as the first one did",
@@ -235,7 +244,7 @@ class Trial:
         return failed.status, failed.failure
 
     def _start_held_out(self, held_out: list[Case], rng: random.Random) -> HeldOutProcess:
-        judged_call = JudgedCall(self._spawn(), self.operator.definition, self._context.device, rng)
+        judged_call = self._judged_call(self._spawn(), rng)
         self._endings.append(judged_call.close)
         return HeldOutProcess(judged_call, self._build, held_out, self._plan.build_timeout_s)
 

@@ -93,7 +93,7 @@ class ScriptedSession:
             for a in request.arguments
         ]
         produced = self._compute(*arguments)
-        for refs in (request.snapshots, request.late):
+        for refs in (request.outputs, request.snapshots, request.late):
             for value, ref in zip(produced, refs, strict=bool(refs)):
                 self._view(ref).copy_(value)
         span = None

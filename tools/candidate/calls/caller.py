@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from ...messages.candidate import (
     Argument,
@@ -36,6 +37,8 @@ from .shared_memory import MappedArena
 
 LATE_DELAY_S = 0.001
 HELD_CALLS = 8
+HELD_FOREIGN_BYTES = 256 << 20
+"""Of memory that torch did not allocate, whose owner cannot be asked whether he keeps it."""
 
 _sleep = time.sleep
 _synchronize = getattr(torch._C, "_cuda_synchronize", torch.cuda.synchronize)
@@ -56,7 +59,7 @@ class Caller:
         self._candidate = candidate
         self._arena = arena
         self._clock = clock or NoClock()
-        self._held: deque[list[torch.Tensor]] = deque(maxlen=HELD_CALLS)
+        self._earlier = ReturnedMemory()
         self._on_device = arena.device.type == "cuda"
 
     def call(self, request: CallRequest) -> Called:
@@ -103,10 +106,13 @@ class Caller:
 
     def _call(self, request: CallRequest, returned: list[str]) -> CallTiming:
         arguments = self._arena.values(request.arguments)
+        # The candidate gets tensors of its own: it can give those other memory (`.data =`, `set_`,
+        # `swap_tensors`), and what is copied out must be the caller's buffers.
+        handed = [self._arena.tensor(ref) for ref in request.outputs]
         outputs = [self._arena.tensor(ref) for ref in request.outputs]
         snapshots = [self._arena.tensor(ref) for ref in request.snapshots]
         late = [self._arena.tensor(ref) for ref in request.late]
-        passed = [*arguments, *outputs] if self._by_destination else arguments
+        passed = [*arguments, *handed] if self._by_destination else arguments
         produced: list[Any] = []
 
         def snapshot(result: Any) -> None:
@@ -126,8 +132,10 @@ class Caller:
             self._join()
             _copy_all(produced, late)
             self._join()
-        if not self._by_destination:
-            self._held.append([p for p in produced if isinstance(p, torch.Tensor)])
+        if self._by_destination:
+            _require_same_memory(handed, outputs)
+        else:
+            self._earlier.add([p for p in produced if isinstance(p, torch.Tensor)])
         return timing
 
     def _run(self, passed: Sequence[Any]) -> Any:
@@ -175,13 +183,60 @@ class Caller:
     def _alias_fault(self, value: torch.Tensor) -> tuple[str, str] | None:
         if self._arena.holds(value):
             return "aliases_input", "The returned tensor shares memory with an argument"
-        for earlier in self._held:
-            if any(_overlap(value, other) for other in earlier):
-                return (
-                    "aliases_earlier_output",
-                    "The returned tensor shares memory with what an earlier call returned",
-                )
+        if self._earlier.holds(value):
+            return (
+                "aliases_earlier_output",
+                "The returned tensor shares memory with what an earlier call returned",
+            )
         return None
+
+
+class ReturnedMemory:
+    """The memory of returned tensors that a later call must not return again.
+
+    That of the last calls is held here. Older memory counts for as long as the candidate keeps it:
+    a ring of any length is found. Memory that torch did not allocate is held up to a bound.
+    """
+
+    def __init__(self) -> None:
+        self._held: deque[list[torch.UntypedStorage]] = deque()
+        self._foreign: deque[torch.UntypedStorage] = deque()
+        self._kept: list[tuple[StorageWeakRef, int, int]] = []
+
+    def add(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Remembers what one call returned."""
+        self._held.append([tensor.untyped_storage() for tensor in tensors])
+        if len(self._held) > HELD_CALLS:
+            for storage in self._held.popleft():
+                self._kept.append((StorageWeakRef(storage), storage.data_ptr(), storage.nbytes()))
+                if not storage.resizable():
+                    self._foreign.append(storage)
+        while sum(storage.nbytes() for storage in self._foreign) > HELD_FOREIGN_BYTES:
+            self._foreign.popleft()
+        self._kept = [kept for kept in self._kept if not kept[0].expired()]
+
+    def holds(self, tensor: torch.Tensor) -> bool:
+        """Whether any byte of the tensor's storage lies in memory that an earlier call returned."""
+        storage = tensor.untyped_storage()
+        begin, end = storage.data_ptr(), storage.data_ptr() + storage.nbytes()
+        ranges = [(s.data_ptr(), s.nbytes()) for call in self._held for s in call]
+        ranges += [(at, nbytes) for weak, at, nbytes in self._kept if not weak.expired()]
+        return any(at < end and begin < at + nbytes for at, nbytes in ranges if nbytes)
+
+
+def _require_same_memory(handed: Sequence[torch.Tensor], own: Sequence[torch.Tensor]) -> None:
+    """Names the fault of a candidate that gave an output other memory; the values show it too."""
+    for position, (theirs, ours) in enumerate(zip(handed, own, strict=True)):
+        if (
+            ours.numel()
+            and theirs.untyped_storage().data_ptr() != ours.untyped_storage().data_ptr()
+        ):
+            raise CandidateError(
+                "rebound_output",
+                "The output tensor was given other memory (by .data =, set_ or swap_tensors); the "
+                "caller's buffer keeps what it held before the call",
+                output_position=position,
+            )
 
 
 def _times(timing: CallTiming) -> dict[str, Any]:
@@ -227,16 +282,6 @@ def _described(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')} {value.device}"
     return type(value).__name__[:80]
-
-
-def _overlap(one: torch.Tensor, other: torch.Tensor) -> bool:
-    a, b = one.untyped_storage(), other.untyped_storage()
-    return (
-        a.nbytes() > 0
-        and b.nbytes() > 0
-        and a.data_ptr() < b.data_ptr() + b.nbytes()
-        and b.data_ptr() < a.data_ptr() + a.nbytes()
-    )
 
 
 def _copy_all(produced: Sequence[Any], targets: Sequence[torch.Tensor]) -> None:

@@ -94,7 +94,8 @@ class CallOutcome:
     Args:
         called: the candidate's answer: its fault, and times, which are claims.
         poisons: bit pattern that each output held before the call.
-        changed_late: outputs whose late copy differs from the first.
+        changed_late: outputs whose late copy, or whose own buffer as the judge reads it after the
+            answer, differs from the first copy.
         mutated: inputs whose bytes changed.
         damage: guard bands that changed: slot, side, distance in bytes.
         elapsed_ns: from the request to the answer, by the judge's clock.
@@ -141,7 +142,12 @@ def _slot(name: str, shape: tuple[int, ...], dtype: str) -> Slot:
 
 
 class JudgedCall:
-    """Calls one candidate through one shared arena; `rng` decides where tensors lie."""
+    """Calls one candidate through one shared arena; `rng` decides where tensors lie.
+
+    Args:
+        by_destination: whether the candidate writes into the caller's buffers, so that these must
+            hold what it is judged by.
+    """
 
     def __init__(
         self,
@@ -149,8 +155,11 @@ class JudgedCall:
         definition: Definition,
         device: torch.device,
         rng: random.Random,
+        *,
+        by_destination: bool,
     ) -> None:
         self.session = session
+        self._by_destination = by_destination
         self._definition = definition
         self._device = device
         self._rng = rng
@@ -289,8 +298,9 @@ class JudgedCall:
         elapsed_ns: int,
     ) -> CallOutcome:
         outputs = {name: layout.tensor(f"snap:{name}").clone() for name in poisons}
-        late = list(outputs) if options.late and called.fault is None else []
-        pairs = {f"late:{name}": outputs[name] for name in late}
+        again = outputs if called.fault is None else {}
+        pairs = {f"late:{name}": again[name] for name in again if options.late}
+        pairs |= {f"out:{name}": again[name] for name in again if self._by_destination}
         pairs |= {
             f"in:{name}": value
             for name, value in input_set.inputs.items()
@@ -304,7 +314,7 @@ class JudgedCall:
             outputs=outputs,
             poisons=poisons,
             layout=layout,
-            changed_late=[name for name in late if f"late:{name}" in changed],
+            changed_late=[name for name in again if {f"late:{name}", f"out:{name}"} & changed],
             mutated=[name for name in input_set.inputs if f"in:{name}" in changed],
             damage=layout.damaged() if hurt else [],
             elapsed_ns=elapsed_ns,

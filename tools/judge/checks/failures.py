@@ -103,6 +103,10 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
         "Allocate outputs anew in every call, or use destination passing; no buffer may be "
         "returned twice.",
     ),
+    "rebound_output": (
+        Status.INCORRECT_NUMERICAL,
+        "Write into the tensors that are passed: out.copy_(result), or a kernel's stores to them.",
+    ),
     "compile_error": (
         Status.COMPILE_ERROR,
         "Correct the line the compiler marks; Triton compiles a kernel at its first launch.",

@@ -88,7 +88,11 @@ class StaticChecker:
             self._session = self._context.spawn_compiler()
             self._cancellation.watch(self._session)
             judged_call = JudgedCall(
-                self._session, self._operator.definition, HOST, random.Random()
+                self._session,
+                self._operator.definition,
+                HOST,
+                random.Random(),
+                by_destination=self._build.destination_passing_style,
             )
             try:
                 self.check = self._compiled(judged_call, input_set)

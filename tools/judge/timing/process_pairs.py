@@ -68,7 +68,13 @@ class ProcessPairs:
             session, request = self._spawn(baseline)
             self.restore_kernels(session, baseline=baseline)
             session.ask(request)
-            judged_call = JudgedCall(session, self._definition, self._context.device, self._rng)
+            judged_call = JudgedCall(
+                session,
+                self._definition,
+                self._context.device,
+                self._rng,
+                by_destination=request.destination_passing_style,
+            )
             judged_call.begin_map(list(cases))
             self._started.append((baseline, judged_call))
 

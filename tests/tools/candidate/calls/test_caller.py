@@ -108,6 +108,63 @@ def test_a_buffer_returned_twice_is_noticed_while_the_first_is_held(candidate):
     assert called.fault.output_position == 0
 
 
+@pytest.mark.parametrize("length", [2, 8, 9, 20])
+def test_a_ring_of_buffers_is_noticed_however_long_it_is(candidate, length):
+    body = (
+        "ring = globals().setdefault('ring', [])\n"
+        f"    if not ring: ring.extend(torch.empty(8) for _ in range({length}))\n"
+        "    ring.append(ring.pop(0))\n"
+        "    return ring[-1][:3].copy_(x)"
+    )
+    called, _ = returned(candidate, body)
+    for _ in range(length - 1):
+        assert called.fault is None
+        called, _ = candidate.call([torch.ones(3)], [torch.zeros(3)])
+    called, _ = candidate.call([torch.ones(3)], [torch.zeros(3)])
+    assert called.fault.kind == "aliases_earlier_output"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return x * 2",
+        "global last; last = x * 2; return last",
+        "return (x.repeat(2) * 2)[:3]",
+        "return torch.from_numpy(x.numpy() * 2)",
+    ],
+)
+def test_memory_that_is_given_up_may_come_back(candidate, body):
+    called, _ = returned(candidate, body)
+    for _ in range(30):
+        called, (snapshot,) = candidate.call([torch.ones(3)], [torch.zeros(3)])
+        assert called.fault is None and torch.equal(snapshot, torch.full((3,), 2.0))
+
+
+@pytest.mark.parametrize(
+    "rebind",
+    [
+        "out.data = y",
+        "out.set_(y)",
+        "torch.utils.swap_tensors(out, y)",
+        "out.untyped_storage(); out.set_(y.untyped_storage(), 0, (2,), (1,))",
+        "out._base.data = torch.zeros(1 << 16, dtype=torch.uint8); out.set_(y)",
+    ],
+)
+def test_an_output_given_other_memory_leaves_the_callers_buffer_as_it_was(candidate, rebind):
+    source = f"import torch\ndef run(x, out):\n    y = x * 2\n    {rebind}\n"
+    candidate.build({"kernel.py": source})
+    called, (snapshot,) = candidate.call([torch.ones(2)], [torch.full((2,), torch.nan)])
+    assert called.fault.kind == "rebound_output" and called.fault.output_position == 0
+    assert torch.isnan(snapshot).all()
+
+
+def test_another_view_of_the_callers_buffer_is_no_other_memory(candidate):
+    source = "def run(x, out):\n    out.squeeze_(0).unsqueeze_(1)\n    out[:, 0] = x[0] * 2\n"
+    candidate.build({"kernel.py": source})
+    called, (snapshot,) = candidate.call([torch.ones(1, 3)], [torch.zeros(1, 3)])
+    assert called.fault is None and torch.equal(snapshot, torch.full((1, 3), 2.0))
+
+
 def test_an_exception_is_told_with_the_candidates_own_frames(candidate):
     source = "def helper(x):\n    return x.nope\n\ndef run(x, out):\n    out.copy_(helper(x))\n"
     candidate.build({"kernel.py": source})

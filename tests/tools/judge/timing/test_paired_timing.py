@@ -80,7 +80,8 @@ def cold_device(monkeypatch):
 
 
 def judged_call(session: ScriptedSession, seed: int = 1) -> JudgedCall:
-    made = JudgedCall(session, read_definition(AFFINE), CPU, random.Random(seed))
+    definition = read_definition(AFFINE)
+    made = JudgedCall(session, definition, CPU, random.Random(seed), by_destination=True)
     assert made.map([CASE]) is None
     return made
 
