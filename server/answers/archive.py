@@ -18,12 +18,13 @@ from .result import Answer, Result, first, short
 from .text import Detail, counted, cut, fitted, lines, number, showing, table
 
 if TYPE_CHECKING:
-    from ...tools.archive.archiving import AnchorCheck, ArchivedCandidate
+    from ...tools.archive.archiving import ArchivedCandidate
     from ...tools.archive.search.parent_selection import Selection
     from ...tools.archive.search.query import Direction
     from ...tools.archive.search.query import SearchResult as Found
     from ...tools.archive.search.role_context import RoleContext
     from ...tools.archive.store.entry import Node
+    from ...tools.schema.recognition import AnchorCheck
 
 ANCHOR_PROBLEMS = 8
 WORDS = {"concise": 240, "detailed": 700}
@@ -201,23 +202,17 @@ def anchors_part(check: AnchorCheck | None) -> AnchorsPart | None:
     """Whether a change stayed in the marked regions, by line of the parent's files."""
     if check is None:
         return None
-    problems = check.report.problems
-    said = [f"{p.path}:{p.line}: {cut(p.words, 160)}" for p in problems[:ANCHOR_PROBLEMS]]
-    left = len(problems) - len(said)
-    return AnchorsPart(
-        parent=check.parent,
-        kept=check.report.ok,
-        regions=len(check.report.regions),
-        outside=[*said, f"… and {left} more"] if left else said,
-    )
+    said = check.outside[:ANCHOR_PROBLEMS]
+    left = len(check.outside) - len(said)
+    return AnchorsPart.of(check, outside=[*said, f"… and {left} more"] if left else said)
 
 
 def anchor_words(check: AnchorCheck | None) -> str | None:
     """A sentence on a change that left the regions marked for it; None where it did not."""
-    if check is None or check.report.ok:
+    if check is None or check.kept:
         return None
     return (
-        f"The change left the regions that {check.parent} marks, at {len(check.report.problems)} "
+        f"The change left the regions that {check.parent} marks, at {len(check.outside)} "
         "places (`anchors`): if it had to, say so in the next plan; if not, take it back."
     )
 

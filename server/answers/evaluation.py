@@ -48,8 +48,6 @@ from .text import (
 )
 
 if TYPE_CHECKING:
-    from ...tools.archive.archiving import Recognition
-    from ...tools.archive.search.query import PriorRun
     from ...tools.evaluation.service import Evaluated
 
 from ...tools.devices.roofline import sol_exec_bench_score_guarded, sol_percent
@@ -67,33 +65,22 @@ OUTCOMES = {
 }
 
 
-def evaluation_answer(
-    evaluated: Evaluated[Recognition], detail: Detail = "concise"
-) -> EvaluationAnswer:
+def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> EvaluationAnswer:
     """Words an evaluation, and what the archive knows of its program.
 
     Args:
         detail: 'concise' shows what decides; 'detailed' more workloads and longer excerpts.
     """
     evaluation, known = evaluated.evaluation, evaluated.recognition
-    prior_run, anchors = (known.prior_run, known.anchors) if known else (None, None)
-    seen = _seen(prior_run) if prior_run else None
+    seen = SeenPart.of(known.prior_run) if known.prior_run else None
     answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen), ROWS[detail])
     earlier = None
     if evaluated.earlier:
         judged = evaluation.evidence.started_at
         earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
-    outside = part.outside if (part := anchors_part(anchors)) else []
-    summary = lines(answer.summary, anchor_words(anchors), earlier)
+    outside = part.outside if (part := anchors_part(known.anchors)) else []
+    summary = lines(answer.summary, anchor_words(known.anchors), earlier)
     return answer.model_copy(update={"summary": summary, "anchors": outside})
-
-
-def _seen(prior_run: PriorRun) -> SeenPart:
-    return SeenPart(
-        exact=prior_run.exact,
-        words=shorten(prior_run.words, 400),
-        candidates=[node.candidate_id for node in prior_run.candidates[:5]],
-    )
 
 
 def _answer(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ...tools.schema.record_model import FiniteFloat
-from .result import Answer, Result, short
+from .result import Answer, Result, first, short
 
 
 class DevicePart(Result):
@@ -50,7 +50,9 @@ class EnvironmentAnswer(Answer):
     archive_path: str
     workspaces_path: str
     dataset_paths: list[str]
-    dataset_problems: list[str] = Field(default_factory=list)
+    dataset_problems: Annotated[list[Annotated[str, short(400)]], first(20)] = Field(
+        default_factory=list
+    )
     notes: list[str] = Field(default_factory=list)
 
 
@@ -68,11 +70,13 @@ class DefinitionPart(Result):
 
     definition: str
     op_type: str | None = None
-    description: str | None = None
+    description: Annotated[str | None, short(160)] = None
     workloads: int = Field(description="How many workloads it has.")
     varying_axes: list[AxisPart] = Field(default_factory=list)
     baseline: str | None = Field(default=None, description="What evaluate_kernel compares to.")
-    peers: list[str] = Field(default_factory=list, description="Solutions by others to start from.")
+    peers: Annotated[list[str], first(10)] = Field(
+        default_factory=list, description="Solutions by others to start from."
+    )
 
 
 class TensorPart(Result):
@@ -81,7 +85,7 @@ class TensorPart(Result):
     name: str
     shape: list[str] | None = Field(default=None, description="Axis names; absent for a scalar.")
     dtype: str
-    description: str | None = None
+    description: Annotated[str | None, short(300)] = None
 
 
 class WorkloadPart(Result):
@@ -108,7 +112,7 @@ class RegimePart(Result):
     latency_share: FiniteFloat = None
     representative: str = Field(description="uuid of the workload that stands for it.")
     kind: str | None = Field(default=None, description="'band', 'outlier' and the like.")
-    why: str
+    why: Annotated[str, short(300)]
     members: list[str] = Field(default_factory=list, description="uuids, the first few.")
 
 
@@ -116,7 +120,9 @@ class WorkloadsAnswer(Answer):
     """The definitions, or one definition with its workloads."""
 
     definitions: list[DefinitionPart] = Field(default_factory=list)
-    dataset_problems: list[str] = Field(default_factory=list)
+    dataset_problems: Annotated[list[Annotated[str, short(300)]], first(5)] = Field(
+        default_factory=list
+    )
     definition: str | None = None
     description: str | None = None
     constants: dict[str, int] = Field(default_factory=dict, description="Axes that never vary.")
@@ -148,7 +154,7 @@ class ShapesAnswer(Answer):
     expected_error: FiniteFloat = Field(
         default=None, description="Relative error expected of the weighted mean."
     )
-    why: str
+    why: Annotated[str, short(800)]
 
 
 class WorkspaceAnswer(Answer):
@@ -161,7 +167,9 @@ class WorkspaceAnswer(Answer):
     entry_point: str
     files: list[str]
     started_from: str
-    notes: str = Field(description="What an agent needs to know before writing the first line.")
+    notes: Annotated[str, short(8_000)] = Field(
+        description="What an agent needs to know before writing the first line."
+    )
 
 
 class FailurePart(Result):
@@ -288,7 +296,7 @@ class IntegrityPart(Result):
 class StaticPart(Result):
     """What compiling one kernel for one target showed, without running it."""
 
-    kernel: str
+    kernel: Annotated[str, short(120)]
     target: str
     config: str | None = Field(default=None, description="Constants and launch options.")
     registers: int | None = Field(default=None, description="Of a thread.")
@@ -299,15 +307,17 @@ class StaticPart(Result):
     occupancy: FiniteFloat = Field(default=None, description="Theoretical, 0 to 1.")
     occupancy_limit: str | None = None
     mix: str | None = Field(default=None, description="SASS instructions that decide speed.")
-    notes: list[str] = Field(default_factory=list)
+    notes: Annotated[list[str], first(3)] = Field(default_factory=list)
 
 
 class SeenPart(Result):
     """The same program, archived before."""
 
     exact: bool = Field(description="False: the same program, formatted otherwise.")
-    words: str
-    candidates: list[str] = Field(default_factory=list, description="Candidate ids, newest first.")
+    words: Annotated[str, short(400)]
+    candidates: Annotated[list[str], first(5)] = Field(
+        default_factory=list, description="Candidate ids, newest first."
+    )
 
 
 class EvaluationAnswer(Answer):

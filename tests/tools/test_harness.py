@@ -37,7 +37,7 @@ def test_a_candidate_is_judged_and_its_record_is_found_again(harness):
 
     evaluated = asyncio.run(judge())
     assert evaluated.evaluation.status is Status.PASSED
-    assert evaluated.recognition is not None and evaluated.recognition.prior_run is None
+    assert evaluated.recognition.prior_run is None
     assert harness.records.get(evaluated.evaluation.evaluation_id) == evaluated.evaluation
 
 

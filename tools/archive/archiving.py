@@ -11,23 +11,17 @@ from pathlib import Path
 from ..errors import ArchiveError, HarnessError
 from ..evaluation.record_store import RecordStore
 from ..schema.flashinfer_trace import Solution
+from ..schema.recognition import AnchorCheck, Recognition
+from ..text import one_line
 from ..workloads.dataset import Dataset
 from .search.advice import Advice, Budget, advice_on
-from .search.anchors import BEGIN, AnchorReport, check_change
-from .search.query import PriorRun, SearchRequest, SearchResult, recognise, search
+from .search.anchors import BEGIN, check_change
+from .search.query import SearchRequest, SearchResult, recognise, search
 from .store.archive import Archive
 from .store.entry import Node
 
 log = logging.getLogger(__name__)
 MOST_PROFILE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class AnchorCheck:
-    """Whether a change stayed inside the regions that a candidate's sources mark for it."""
-
-    parent: str
-    report: AnchorReport
 
 
 @dataclass(frozen=True)
@@ -43,19 +37,6 @@ class ArchivedCandidate:
     already: bool
     advice: tuple[Advice, ...]
     anchors: AnchorCheck | None
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """What the archive knows of a program that was judged.
-
-    Attributes:
-        prior_run: None when the program is new.
-        anchors: None when the candidate that it began from marks no regions.
-    """
-
-    prior_run: PriorRun | None = None
-    anchors: AnchorCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +108,8 @@ class ArchiveService:
         """
         try:
             return Recognition(
-                recognise(self.archive, solution), self._anchors_of(started_from, solution)
+                prior_run=recognise(self.archive, solution),
+                anchors=self._anchors_of(started_from, solution),
             )
         except Exception:
             log.warning("The archive could not be asked for a candidate", exc_info=True)
@@ -146,7 +128,13 @@ class ArchiveService:
         if not any(BEGIN in text for text in plan.values()):
             return None
         child = {source.path: source.content for source in solution.sources}
-        return AnchorCheck(parent, check_change(plan, child))
+        report = check_change(plan, child)
+        return AnchorCheck(
+            parent=parent,
+            kept=report.ok,
+            regions=len(report.regions),
+            outside=[f"{p.path}:{p.line}: {one_line(p.words)}" for p in report.problems],
+        )
 
     def _profiles(self, content_hash: str) -> dict[str, bytes]:
         folder = self.profiles_dir / content_hash[:64]

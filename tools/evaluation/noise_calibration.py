@@ -94,7 +94,7 @@ class SpinTrials:
     def __init__(self, settings: Settings, pool: JudgePool, device: str, folder: Path) -> None:
         own = settings.model_copy(update={"data_dir": folder})
         records = RecordStore(own.evaluations_dir)
-        self._evaluations = EvaluationService[None](own, pool, records, device)
+        self._evaluations = EvaluationService(own, pool, records, device)
 
     async def compared(
         self, a: Solution, b: Solution, count: int, progress: OnProgress = ignore_progress

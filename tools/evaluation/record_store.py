@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from ..errors import InfrastructureError, RequestError, unknown_name
 from ..schema.evaluation import Evaluation, Status
+from ..schema.recognition import Recognition
 
 EVALUATION_ID = re.compile(r"^ev-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}$")
 LEAST_PART = 6
@@ -103,6 +104,20 @@ class RecordStore:
                 f"Record {evaluation_id} cannot be read", where=str(path)
             ) from error
 
+    def write_recognition(self, evaluation_id: str, recognition: Recognition) -> None:
+        """Keeps what the archive knew of an evaluation's program, beside the record."""
+        folder = self._folder / "recognised"
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / self._path(evaluation_id).name, recognition.model_dump_json())
+
+    def recognition(self, evaluation_id: str) -> Recognition:
+        """What `write_recognition` kept; empty where it kept nothing that can be read."""
+        path = self._folder / "recognised" / self._path(evaluation_id).name
+        try:
+            return Recognition.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            return Recognition()
+
     def ids(self) -> Iterator[str]:
         """Every record's id, oldest first."""
         yield from sorted(p.stem for p in self._folder.glob("ev-*.json"))
@@ -148,6 +163,11 @@ class LastLatencies:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{evaluation.definition}.json"
-        temporary = path.with_suffix(f".{secrets.token_hex(4)}.part")
-        temporary.write_text(json.dumps(self.get(evaluation.definition) | measured))
-        os.replace(temporary, path)
+        _replace(path, json.dumps(self.get(evaluation.definition) | measured))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file at once: a reader sees the old text or the new."""
+    temporary = path.with_suffix(f".{secrets.token_hex(4)}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -51,7 +51,7 @@ class Rejudged:
 
 
 async def rejudge(
-    evaluations: EvaluationService[Any],
+    evaluations: EvaluationService,
     operator: Operator,
     record: Evaluation,
     sources: Iterable[Solution],

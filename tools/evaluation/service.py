@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from ..devices.noise_floor import load_noise_floor
 from ..errors import DatasetError, HarnessError, InfrastructureError
@@ -28,6 +29,7 @@ from ..schema.evaluation import (
     Totals,
 )
 from ..schema.flashinfer_trace import Solution
+from ..schema.recognition import Recognition
 from ..settings import Settings
 from ..workloads.operators import Operator
 from ..workloads.regimes import sample_shapes
@@ -42,21 +44,19 @@ OPERATOR = "operator"
 """Key among a record's versions: the digest of the operator that judged it."""
 TRANSIENT_STATUSES = (UNDECIDED | {Status.TIMEOUT}) - {Status.COMPILED}
 """Ends that may be another one the next time: the same bytes are judged again when asked for."""
-R = TypeVar("R")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Evaluated(Generic[R]):
-    """An evaluation, finished or RUNNING, and what is known of its program.
+class Evaluated:
+    """An evaluation, finished or RUNNING, and what the archive knew of its program.
 
     Attributes:
-        recognition: what the service's `recognise` returned when the evaluation began; None for a
-            record of an earlier server.
         earlier: the record was there before it was asked for.
     """
 
     evaluation: Evaluation
-    recognition: R | None = None
+    recognition: Recognition = Recognition()
     earlier: bool = False
 
 
@@ -115,7 +115,7 @@ class PendingEvaluation:
         return self.record(Status.RUNNING, Stage.CORRECTNESS, not_timed_reason=step)
 
 
-class EvaluationService(Generic[R]):
+class EvaluationService:
     """Evaluates on one device and keeps the records.
 
     Args:
@@ -129,7 +129,7 @@ class EvaluationService(Generic[R]):
         pool: JudgePool,
         records: RecordStore,
         device: str,
-        recognise: Callable[[Solution, str | None], R] | None = None,
+        recognise: Callable[[Solution, str | None], Recognition] | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -139,14 +139,14 @@ class EvaluationService(Generic[R]):
         self.executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
         self.latencies = LastLatencies(settings.evaluations_dir / "latencies")
         self._pending: dict[str, PendingEvaluation] = {}
-        self._recognised: dict[str, asyncio.Task[R]] = {}
+        self._recognising: dict[str, asyncio.Task[Recognition]] = {}
 
     async def evaluate(
         self,
         request: EvaluationRequest,
         wait_s: float | None = None,
         progress: OnProgress = ignore_progress,
-    ) -> Evaluated[R]:
+    ) -> Evaluated:
         """Begins an evaluation and waits at most `wait_s` for it; then the status is RUNNING.
 
         Raises:
@@ -173,7 +173,7 @@ class EvaluationService(Generic[R]):
         evaluation_id: str,
         wait_s: float | None = None,
         progress: OnProgress = ignore_progress,
-    ) -> Evaluated[R]:
+    ) -> Evaluated:
         """Finds an evaluation by its id, waiting for one under way as `evaluate` does.
 
         Raises:
@@ -186,12 +186,28 @@ class EvaluationService(Generic[R]):
 
     def _begin_recognising(self, evaluation_id: str, request: EvaluationRequest) -> None:
         if self._recognise is not None:
-            work = asyncio.to_thread(self._recognise, request.solution, request.started_from)
-            self._recognised[evaluation_id] = asyncio.create_task(work)
+            work = asyncio.to_thread(self._recognised, self._recognise, evaluation_id, request)
+            task = self._recognising[evaluation_id] = asyncio.create_task(work)
+            task.add_done_callback(lambda _: self._recognising.pop(evaluation_id, None))
 
-    async def _evaluated(self, evaluation: Evaluation, *, earlier: bool = False) -> Evaluated[R]:
-        task = self._recognised.get(evaluation.evaluation_id)
-        recognition = await asyncio.shield(task) if task else None
+    def _recognised(
+        self,
+        recognise: Callable[[Solution, str | None], Recognition],
+        evaluation_id: str,
+        request: EvaluationRequest,
+    ) -> Recognition:
+        found = recognise(request.solution, request.started_from)
+        try:
+            self.records.write_recognition(evaluation_id, found)
+        except OSError:  # a verdict must not be lost to it
+            log.warning("What the archive knows of %s was not kept", evaluation_id, exc_info=True)
+        return found
+
+    async def _evaluated(self, evaluation: Evaluation, *, earlier: bool = False) -> Evaluated:
+        if task := self._recognising.get(evaluation.evaluation_id):
+            recognition = await asyncio.shield(task)
+        else:
+            recognition = self.records.recognition(evaluation.evaluation_id)
         return Evaluated(evaluation, recognition, earlier)
 
     async def _wait(

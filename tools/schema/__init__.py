@@ -6,5 +6,6 @@ constraints       decides a definition's constraints without running any of thei
 record_model      the base of every part of a record
 measurement       timed calls of one workload, and their comparison
 evaluation        the immutable record of one evaluation
+recognition       what the archive knew of an evaluated program
 trace_export      that record as FlashInfer-Trace lines
 """

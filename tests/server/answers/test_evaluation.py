@@ -307,7 +307,7 @@ def test_slices_of_any_text_fit_a_client_and_join_to_the_whole(letter: str) -> N
             total_characters=len(whole),
             next_offset=end if end < len(whole) else None,
         )
-        answer = slice_answer(piece, None, offset)
+        answer = slice_answer(piece)
         assert len(answer.model_dump_json().encode()) < 10_000 * 3
         joined += answer.text
         if answer.next_offset is None:

@@ -150,7 +150,7 @@ class Judge:
         self.changes = changes
         self.asked: list[EvaluationRequest] = []
 
-    async def __call__(self, request: EvaluationRequest, *_: Any) -> Evaluated[None]:
+    async def __call__(self, request: EvaluationRequest, *_: Any) -> Evaluated:
         await anyio.lowlevel.checkpoint()
         self.asked.append(request)
         return Evaluated(evaluation("ev-20261120-230000-00000000", **self.changes))

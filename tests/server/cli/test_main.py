@@ -135,7 +135,7 @@ def test_http_off_loopback_without_a_token_is_refused(
 def test_only_a_pass_is_success_and_no_verdict_is_no_failure(
     here: Path, monkeypatch: pytest.MonkeyPatch, status: str, exit_status: int
 ) -> None:
-    async def evaluate(self: Any, request: Any, *_: Any) -> Evaluated[None]:
+    async def evaluate(self: Any, request: Any, *_: Any) -> Evaluated:
         return Evaluated(record_of(request, Status(status)))
 
     monkeypatch.setattr(EvaluationService, "evaluate", evaluate)

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from kernel_harness.tools.archive.archiving import MOST_PROFILE_BYTES, ArchiveService, Recognition
+from kernel_harness.tools.archive.archiving import MOST_PROFILE_BYTES, ArchiveService
 from kernel_harness.tools.archive.search.advice import AdviceKind, Budget
 from kernel_harness.tools.archive.search.query import SearchRequest
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
 from kernel_harness.tools.schema.flashinfer_trace import Definition
+from kernel_harness.tools.schema.recognition import Recognition
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 
@@ -91,10 +92,10 @@ def test_a_change_is_held_to_the_regions_that_its_parent_marks(service, judged):
     parent = service.archive_candidate(*judged(MARKED), "Marked.").node.candidate_id
     inside = judged(MARKED.replace("x * 2", "x + x"))
     kept = service.archive_candidate(*inside, "Inside.", parents=[parent]).anchors
-    assert kept.parent == parent and kept.report.ok
+    assert kept.parent == parent and kept.kept
     outside = judged(MARKED.replace("return None", "limit = 3"))
     left = service.archive_candidate(*outside, "Outside.", parents=[parent]).anchors
-    assert not left.report.ok and "return None" in left.report.problems[0].words
+    assert not left.kept and "return None" in left.outside[0]
     assert service.archive_candidate(*judged(), "A root.").anchors is None
 
 
@@ -102,8 +103,8 @@ def test_a_program_is_recognised_with_its_regions_however_it_is_formatted(servic
     parent = service.archive_candidate(*judged(MARKED), "Marked.").node.candidate_id
     spaced, _ = trial(source=MARKED.replace("x * 2)", "x  *  2)  # doubled"))
     found = service.recognise(spaced, started_from=parent)
-    assert not found.prior_run.exact and found.prior_run.candidates[0].candidate_id == parent
-    assert found.anchors.report.ok
+    assert not found.prior_run.exact and found.prior_run.candidates == [parent]
+    assert found.anchors.kept
     new, _ = trial(source="def run(x, y):\n    y.copy_(x + x)\n")
     assert service.recognise(new, started_from="template") == Recognition()
 

@@ -6,6 +6,7 @@ import pytest
 from kernel_harness.tools.errors import InfrastructureError, RequestError
 from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
 from kernel_harness.tools.schema.evaluation import Evaluation
+from kernel_harness.tools.schema.recognition import PriorRun, Recognition
 
 
 def an_evaluation(evaluation_id=None, content="c" * 64):
@@ -83,3 +84,13 @@ def test_a_record_is_found_by_its_beginning_its_end_and_its_address(tmp_path):
         store.resolve("ev-20261120-2215")
     assert store.resolve("2") == "2"
     assert store.resolve("nothing-of-it") == "nothing-of-it"
+
+
+def test_a_recognition_is_read_again_and_a_broken_one_is_empty(tmp_path):
+    store, known = RecordStore(tmp_path), new_evaluation_id()
+    assert store.recognition(known) == Recognition()
+    kept = Recognition(prior_run=PriorRun(exact=False, words="Archived as c1.", candidates=["c1"]))
+    store.write_recognition(known, kept)
+    assert store.recognition(known) == kept and list(store.ids()) == []
+    (tmp_path / "recognised" / f"{known}.json").write_text("{")
+    assert store.recognition(known) == Recognition()

@@ -57,7 +57,7 @@ class Service:
         self.status, self.evidence = status, evidence
         self.asked: list[EvaluationRequest] = []
 
-    async def evaluate(self, request, wait_s, progress) -> Evaluated[None]:
+    async def evaluate(self, request, wait_s, progress) -> Evaluated:
         self.asked.append(request)
         wrong = Failure(stage=Stage.CORRECTNESS, kind="wrong_values", message="m", remedy="r")
         failure = None if self.status is Status.PASSED else wrong

@@ -8,10 +8,12 @@ from kernel_harness.tools.devices.noise_floor import write_noise_floor
 from kernel_harness.tools.errors import DatasetError, InfrastructureError, RequestError
 from kernel_harness.tools.evaluation.judge_pool import Judge, JudgePool
 from kernel_harness.tools.evaluation.plan import EvaluationRequest, make_plan
-from kernel_harness.tools.evaluation.record_store import new_evaluation_id
+from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
+from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.evaluation import Executor, Failure, Scope, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.schema.recognition import AnchorCheck, PriorRun, Recognition
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.regimes import sample_shapes
 
@@ -67,6 +69,40 @@ def test_the_same_bytes_are_answered_from_the_record_unless_forced(service, oper
     first, again, third = asyncio.run(twice())
     assert again.evaluation_id == first.evaluation_id
     assert third.evaluation_id != first.evaluation_id
+
+
+KNOWN = Recognition(
+    prior_run=PriorRun(exact=True, words="Archived as c1.", candidates=["c1"]),
+    anchors=AnchorCheck(parent="c0", kept=False, regions=1, outside=["main.py:2: changed"]),
+)
+
+
+def test_what_the_archive_knew_of_a_program_is_told_by_a_later_server(service, operator, tmp_path):
+    asked: list[str] = []
+
+    def recognise(solution: Solution, _started_from: str | None) -> Recognition:
+        asked.append(solution.name)
+        return KNOWN
+
+    settings = Settings(data_dir=tmp_path)
+    first = EvaluationService(settings, service._pool, service.records, "cpu", recognise)
+    evaluation = asyncio.run(judged(first, operator, named("fine")))
+    later = EvaluationService(
+        settings, service._pool, RecordStore(settings.evaluations_dir), "cpu", recognise
+    )
+    assert asyncio.run(later.get(evaluation.evaluation_id)).recognition == KNOWN
+    assert asked == ["fine"]
+    assert list(service.records.ids()) == [evaluation.evaluation_id]
+
+
+def test_a_disk_that_keeps_no_recognition_costs_no_verdict(service, operator, monkeypatch, caplog):
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(service, "_recognise", lambda *_: KNOWN)
+    monkeypatch.setattr(service.records, "write_recognition", full)
+    evaluation = asyncio.run(judged(service, operator, named("fine")))
+    assert evaluation.status is Status.PASSED and "was not kept" in caplog.text
 
 
 def test_an_operator_that_was_changed_is_judged_anew(service, operator, tmp_path):

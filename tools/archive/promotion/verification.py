@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any
 
 from ...devices.environment import nvidia_devices
 from ...errors import InfrastructureError
@@ -36,7 +35,7 @@ class PromotionVerifier:
 
     archive: Archive
     dataset: Dataset
-    evaluations: EvaluationService[Any]
+    evaluations: EvaluationService
     profiling: ProfilingService
     device: str
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import RequestError, unknown_name
 from ...schema.evaluation import Status
+from ...schema.recognition import PriorRun
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node
 from ..store.index import Index, match_expression
@@ -93,15 +94,6 @@ class SearchResult:
     notes: tuple[SkillNote, ...] = field(default=())
 
 
-@dataclass(frozen=True)
-class PriorRun:
-    """A program that was archived before: `exact` when even its comments are the same."""
-
-    exact: bool
-    candidates: tuple[Node, ...]
-    words: str
-
-
 def search(
     archive: Archive, request: SearchRequest, skills_dir: Path | None = None
 ) -> SearchResult:
@@ -154,10 +146,7 @@ def seen(
 
 
 def recognise(archive: Archive, solution: Solution) -> PriorRun | None:
-    """Says whether a solution is a program that was tried before; None when it is new.
-
-    To be asked before a trial: a repeat is worth its time only as a measurement of noise.
-    """
+    """The archived candidates that are this program; None when it is new."""
     from ..store.normalise import normalised_hash
 
     exact_hash = solution.content_hash()
@@ -170,7 +159,8 @@ def recognise(archive: Archive, solution: Solution) -> PriorRun | None:
     how = "The same sources were" if same else "The same program, formatted otherwise, was"
     final = " A numerical failure is final." if shown[0].status.startswith("INCORRECT") else ""
     words = f"{how} archived as {shown[0].candidate_id}: {shown[0].outcome_words}.{final}"
-    return PriorRun(bool(same), tuple(shown), words)
+    ids = [node.candidate_id for node in shown]
+    return PriorRun(exact=bool(same), words=words, candidates=ids)
 
 
 class _Filters:

@@ -104,7 +104,7 @@ class Trials:
 
     executor = Executor.INTERPRETER
 
-    async def evaluate(self, request, wait_s, progress) -> Evaluated[None]:
+    async def evaluate(self, request, wait_s, progress) -> Evaluated:
         self.asked.append(request)
         end = self.ends[len(self.asked) - 1]
         return Evaluated(record(30 + len(self.asked), request.solution, end))

@@ -161,9 +161,9 @@ def test_a_program_seen_before_is_recognised_whatever_its_formatting(bench, arch
     source = 'def run(x, y):\n    """Twice."""\n    # slow\n    y.copy_(x * 2)\n'
     added = bench.add(source=source, status=Status.INCORRECT_NUMERICAL)
     again, _ = trial(source="def run(x,y):\n  y.copy_(x*2)  # quick\n")
-    sighting = recognise(archive, again)
-    assert sighting is not None and not sighting.exact and "is final" in sighting.words
-    assert [n.candidate_id for n in sighting.candidates] == [added.candidate_id]
+    prior = recognise(archive, again)
+    assert prior is not None and not prior.exact and "is final" in prior.words
+    assert prior.candidates == [added.candidate_id]
     same, _ = trial(source=source)
     exact = recognise(archive, same)
     assert exact is not None and exact.exact

@@ -1,0 +1,33 @@
+"""What the archive knew of a program when it was evaluated."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .record_model import RecordModel
+
+
+class PriorRun(RecordModel):
+    """Archived candidates that are the same program, but for comments and formatting."""
+
+    exact: bool = Field(description="Even comments and formatting are the same.")
+    words: str
+    candidates: list[str] = Field(description="Candidate ids, newest first.")
+
+
+class AnchorCheck(RecordModel):
+    """Whether a change stayed inside the regions that its parent's sources mark."""
+
+    parent: str = Field(description="Candidate id.")
+    kept: bool
+    regions: int
+    outside: list[str] = Field(
+        description="Changes elsewhere and malformed marks, as 'path:line: words' of the parent."
+    )
+
+
+class Recognition(RecordModel):
+    """The answer of the archive about one program; empty when it is new."""
+
+    prior_run: PriorRun | None = None
+    anchors: AnchorCheck | None = None
