@@ -1,7 +1,4 @@
-"""What compiling for targets showed, in words: resources, instructions, what was left out.
-
-Pure. It words a `StaticCheck` and decides nothing.
-"""
+"""Words a compile-only check: resources, instructions, what was left out."""
 
 from __future__ import annotations
 
@@ -23,19 +20,11 @@ _TENSOR = {"tensor_mma": "mma.sync", "tensor_wgmma": "wgmma", "tensor_tcgen05": 
 def static_parts(check: StaticCheck | None) -> list[StaticPart]:
     """The kernels that fit, each with what it takes of each target."""
     return [
-        StaticPart(
-            kernel=kernel.name[:120],
-            target=kernel.target,
+        StaticPart.of(
+            kernel,
+            kernel=kernel.name,
             config=config_words(kernel.config) or None,
-            registers=kernel.registers,
-            shared_bytes=kernel.shared_bytes,
-            stack_bytes=kernel.stack_bytes,
-            spill_bytes=kernel.spill_bytes,
-            threads=kernel.threads,
-            occupancy=kernel.occupancy,
-            occupancy_limit=kernel.occupancy_limit,
             mix=mix_words(kernel.instructions) or None,
-            notes=kernel.notes[:3],
         )
         for kernel in (check.kernels[:STATIC_ROWS] if check else [])
     ]
@@ -88,12 +77,7 @@ def static_note(check: StaticCheck | None) -> str | None:
 
 
 def static_words(check: StaticCheck | None, axes: Mapping[str, int] | None = None) -> str | None:
-    """The check as lines of a summary: one for each kernel and target.
-
-    Args:
-        check: what compiling showed.
-        axes: of the workload that the candidate was called with.
-    """
+    """The check as lines of a summary, one for each kernel and target, as called with `axes`."""
     if check is None:
         return None
     alike = Counter((kernel.name, kernel.target) for kernel in check.kernels)

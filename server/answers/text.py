@@ -1,10 +1,7 @@
-"""Results in words: what every `content_…` module shares.
+"""Shortens answers to the budget, and formats numbers, axes, tables and counts for them.
 
-Here and in its siblings, and nowhere else, a domain value becomes what a client reads: a summary
-of one screen, structured fields, links as strings. No answer grows with the operator or the
-archive: rows are left out until it fits, and the answer says how many and where they are.
-
-Pure. It decides nothing; a verdict, a ratio or a rank is worded as it came.
+No answer grows with the operator or the archive: rows are left out until it fits, and the answer
+says how many and where they are.
 """
 
 from __future__ import annotations
@@ -13,9 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from ...tools.schema.evaluation import Isolation
 from ...tools.text import shorten
-from .models import IsolationPart
 from .result import Answer
 
 BUDGET_CHARACTERS = 24_000
@@ -113,12 +108,3 @@ def lines(*parts: str | None) -> str:
 def showing(shown: int, total: int, how: str) -> str | None:
     """Says that not all is shown, and how to see the rest; None when all is."""
     return None if shown >= total else f"Showing {shown} of {total}; {how}"
-
-
-def isolation_part(isolation: Isolation | None, note: str | None = None) -> IsolationPart:
-    """What keeps the candidate away from the verdict."""
-    if isolation is None:
-        return IsolationPart(level="unknown", note=note)
-    return IsolationPart(
-        level=isolation.level, granted=isolation.granted, missing=isolation.missing, note=note
-    )

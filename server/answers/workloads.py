@@ -1,22 +1,19 @@
-"""The machine, the definitions, their workloads and regimes, workspaces and slices in words.
-
-Pure; what is measured or estimated was decided by others.
-"""
+"""Answers on the machine, the definitions, their workloads and regimes, workspaces and slices."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...tools.documents import definition_uri
-from ...tools.schema.evaluation import Executor
+from ...tools.schema.evaluation import Executor, Isolation
 from ...tools.text import printable, shorten
 from .models import (
-    AxisPart,
     DefinitionPart,
     DevicePart,
     EnvironmentAnswer,
+    IsolationPart,
     RegimePart,
     ShapesAnswer,
     SliceAnswer,
@@ -33,7 +30,6 @@ from .text import (
     counted,
     cut,
     fitted,
-    isolation_part,
     lines,
     number,
     table,
@@ -42,14 +38,14 @@ from .text import (
 if TYPE_CHECKING:
     from ...tools.devices.environment import EnvironmentReport
     from ...tools.documents import ReportSlice
-    from ...tools.workloads.listing import DefinitionListing, TensorEntry, WorkloadListing
+    from ...tools.schema.flashinfer_trace import TensorSpec
+    from ...tools.workloads.listing import DefinitionListing, WorkloadListing
     from ...tools.workloads.regimes import ShapeSample
     from ...tools.workloads.workspace import Workspace
 
 GIB = 1 << 30
 MEMBERS_SHOWN = {"concise": 3, "detailed": 30}
 DESCRIPTION_CHARACTERS = {"concise": 160, "detailed": 600}
-NOTES_CHARACTERS = 8_000
 ROWS_SHOWN = 10
 
 
@@ -61,7 +57,8 @@ def environment_answer(report: EnvironmentReport) -> EnvironmentAnswer:
         first = f"Candidates run and are timed on {report.device} ({names})."
     else:
         first = "No usable NVIDIA GPU: candidates are judged here, but latencies are null."
-    return EnvironmentAnswer(
+    return EnvironmentAnswer.of(
+        report,
         summary=lines(
             first,
             *(
@@ -72,45 +69,22 @@ def environment_answer(report: EnvironmentReport) -> EnvironmentAnswer:
             *(f"Dataset: {problem}" for problem in report.dataset_problems[:5]),
             "Next: list_workloads shows what there is to optimise.",
         ),
-        executor=report.executor.value,
-        device=report.device,
         devices=[
-            DevicePart(
-                name=device.name,
-                compute_capability=device.compute_capability,
-                sm_count=device.sm_count,
-                memory_gib=device.memory_bytes / GIB if device.memory_bytes else None,
-            )
-            for device in report.devices
+            DevicePart.of(d, memory_gib=d.memory_bytes / GIB if d.memory_bytes else None)
+            for d in report.devices
         ],
         toolchain=[
-            ToolPart(
-                name=tool.name,
-                found=tool.found,
-                version=tool.version,
-                costs=None if tool.found else tool.costs,
-                remedy=None if tool.found else tool.remedy,
-            )
+            ToolPart.of(tool, costs=None, remedy=None) if tool.found else ToolPart.of(tool)
             for tool in report.toolchain
         ],
-        isolation=isolation_part(report.isolation, report.isolation_note),
-        libraries=report.libraries,
-        archive_path=report.archive_path,
-        workspaces_path=report.workspaces_path,
-        dataset_paths=report.dataset_paths,
-        dataset_problems=[shorten(problem, 400) for problem in report.dataset_problems[:20]],
-        notes=report.notes,
+        isolation=IsolationPart.of(
+            report.isolation or Isolation(level="unknown"), note=report.isolation_note
+        ),
     )
 
 
 def definitions_answer(listing: DefinitionListing, cursor: int, limit: int) -> WorkloadsAnswer:
-    """The definitions, a page of them.
-
-    Args:
-        listing: all of them.
-        cursor: position of the first one shown.
-        limit: most on a page.
-    """
+    """A page of at most `limit` definitions, from the position `cursor` on."""
     total = len(listing.definitions)
 
     def build(rows: int) -> WorkloadsAnswer:
@@ -125,11 +99,11 @@ def definitions_answer(listing: DefinitionListing, cursor: int, limit: int) -> W
                     ("definition", "workloads", "varying axes"),
                     [
                         (
-                            entry.name,
+                            entry.definition,
                             str(entry.workloads),
                             " ".join(
                                 f"{a.name} {a.least}..{a.most}"
-                                for a in entry.axes
+                                for a in entry.varying_axes
                                 if a.distinct > 1
                             ),
                         )
@@ -140,22 +114,8 @@ def definitions_answer(listing: DefinitionListing, cursor: int, limit: int) -> W
                 "Next: list_workloads(definition=…) for its inputs, outputs and workloads, or "
                 "sample_shapes(definition=…) for the few to measure. Short names work.",
             ),
-            definitions=[
-                DefinitionPart(
-                    definition=entry.name,
-                    op_type=entry.op_type or None,
-                    description=cut(entry.description, DESCRIPTION_CHARACTERS["concise"]),
-                    workloads=entry.workloads,
-                    varying_axes=[
-                        AxisPart(name=a.name, least=a.least, most=a.most, distinct=a.distinct)
-                        for a in entry.axes
-                    ],
-                    baseline=entry.baseline,
-                    peers=entry.peers[:10],
-                )
-                for entry in page
-            ],
-            dataset_problems=[shorten(problem, 300) for problem in listing.problems[:5]],
+            definitions=[DefinitionPart.of(entry) for entry in page],
+            dataset_problems=listing.problems,
             total=total,
             next_cursor=str(end) if end < total else None,
         )
@@ -170,51 +130,25 @@ def _unreadable(problems: Sequence[str]) -> str:
 
 
 def workloads_answer(listing: WorkloadListing, cursor: int, detail: Detail) -> WorkloadsAnswer:
-    """One definition: its contract, and a page of its workloads.
+    """One definition: its contract, and a page of its workloads that begins at `cursor`.
 
-    Args:
-        listing: the contract and the page.
-        cursor: position of the page's first workload.
-        detail: 'detailed' adds the descriptions of tensors and the kinds of inputs.
+    'detailed' adds the descriptions of tensors and the kinds of inputs.
     """
-    detailed = detail == "detailed"
+    hidden = {} if detail == "detailed" else {"inputs": {}}
 
     def build(rows: int) -> WorkloadsAnswer:
         page = listing.workloads[:rows]
         end = cursor + len(page)
-        return WorkloadsAnswer(
+        return WorkloadsAnswer.of(
+            listing,
             summary=_workloads_words(listing, cursor, end),
-            definition=listing.definition,
             description=cut(listing.description, DESCRIPTION_CHARACTERS[detail]),
-            constants=listing.constants,
-            constraints=listing.constraints,
-            inputs=[_tensor(t, detailed) for t in listing.inputs],
-            outputs=[_tensor(t, detailed) for t in listing.outputs],
-            tolerance=listing.tolerance,
-            workloads=[
-                WorkloadPart(
-                    uuid=w.uuid,
-                    axes=w.axes,
-                    inputs=w.input_kinds if detailed else {},
-                    last_latency_us=w.last_latency_us,
-                    share=w.share,
-                    regime=w.regime,
-                )
-                for w in page
-            ],
+            inputs=_tensors(listing.inputs, detail),
+            outputs=_tensors(listing.outputs, detail),
+            workloads=[WorkloadPart.of(w, **hidden) for w in page],
             regimes=[
-                RegimePart(
-                    name=r.name,
-                    count=r.members,
-                    latency_share=r.latency_share,
-                    representative=r.representative,
-                    why=r.why,
-                )
-                for r in listing.regimes[:20]
+                RegimePart.of(r, axes={}, members=[], kind=None) for r in listing.regimes[:20]
             ],
-            latency_basis=listing.latency_basis,
-            workload_digest=listing.workload_digest,
-            total=listing.total,
             next_cursor=str(end) if end < listing.total else None,
             definition_uri=definition_uri(listing.definition),
         )
@@ -222,13 +156,9 @@ def workloads_answer(listing: WorkloadListing, cursor: int, detail: Detail) -> W
     return fitted(build, len(listing.workloads))
 
 
-def _tensor(entry: TensorEntry, detailed: bool) -> TensorPart:
-    return TensorPart(
-        name=entry.name,
-        shape=entry.shape,
-        dtype=entry.dtype,
-        description=cut(entry.description, 300) if detailed else None,
-    )
+def _tensors(specs: Mapping[str, TensorSpec], detail: Detail) -> list[TensorPart]:
+    hidden = {} if detail == "detailed" else {"description": None}
+    return [TensorPart.of(spec, name=name, **hidden) for name, spec in specs.items()]
 
 
 def _workloads_words(listing: WorkloadListing, cursor: int, end: int) -> str:
@@ -237,8 +167,8 @@ def _workloads_words(listing: WorkloadListing, cursor: int, end: int) -> str:
     return lines(
         f"{listing.definition}: {counted(listing.total, 'workload')} in "
         f"{counted(len(listing.regimes), 'regime')}.",
-        f"Inputs in call order: {', '.join(t.name for t in listing.inputs)}. "
-        f"Outputs: {', '.join(t.name for t in listing.outputs)}.",
+        f"Inputs in call order: {', '.join(listing.inputs)}. "
+        f"Outputs: {', '.join(listing.outputs)}.",
         f"FlashInfer-Trace tolerance: atol {tolerance.get('atol')}, rtol {tolerance.get('rtol')}, "
         f"{share:.0%} of elements; the verdict is stricter.",
         f"Latencies: {listing.latency_basis or 'unknown'}.",
@@ -257,12 +187,7 @@ def _regimes_words(listing: WorkloadListing) -> str:
     return table(
         ("regime", "workloads", "share of the time", "representative"),
         [
-            (
-                r.name,
-                str(r.members),
-                "–" if r.latency_share is None else f"{r.latency_share:.0%}",
-                r.representative[:8],
-            )
+            (r.name, str(r.count), f"{r.latency_share:.0%}", r.representative[:8])
             for r in listing.regimes[:15]
         ],
     )
@@ -282,7 +207,8 @@ def shapes_answer(definition: str, sample: ShapeSample, detail: Detail) -> Shape
     """The regimes, what stands for each, and with what error the sample tells the whole."""
 
     def build(rows: int) -> ShapesAnswer:
-        return ShapesAnswer(
+        return ShapesAnswer.of(
+            sample,
             summary=lines(
                 f"{definition}: {len(sample.regimes)} regimes, {len(sample.weights)} workloads to "
                 f"measure; latencies {sample.basis}."
@@ -296,8 +222,8 @@ def shapes_answer(definition: str, sample: ShapeSample, detail: Detail) -> Shape
                     [
                         (
                             r.name,
-                            str(len(r.members)),
-                            "–" if r.latency_share is None else f"{r.latency_share:.0%}",
+                            str(r.count),
+                            f"{r.latency_share:.0%}",
                             r.representative[:8],
                             shorten(r.why, 90),
                         )
@@ -309,23 +235,9 @@ def shapes_answer(definition: str, sample: ShapeSample, detail: Detail) -> Shape
             ),
             definition=definition,
             regimes=[
-                RegimePart(
-                    name=r.name,
-                    axes={axis: list(span) for axis, span in r.axes.items()},
-                    count=len(r.members),
-                    latency_share=r.latency_share,
-                    representative=r.representative,
-                    kind=str(r.kind),
-                    why=shorten(r.why, 300),
-                    members=list(r.members)[: MEMBERS_SHOWN[detail]],
-                )
+                RegimePart.of(r, members=r.members[: MEMBERS_SHOWN[detail]])
                 for r in sample.regimes[:rows]
             ],
-            weights=dict(sample.weights),
-            workload_digest=sample.workload_digest,
-            basis=str(sample.basis),
-            expected_error=sample.expected_error,
-            why=shorten(sample.why, 800),
         )
 
     return fitted(build, len(sample.regimes))
@@ -333,7 +245,8 @@ def shapes_answer(definition: str, sample: ShapeSample, detail: Detail) -> Shape
 
 def workspace_answer(workspace: Workspace) -> WorkspaceAnswer:
     """Where to write, what is there already, and what to know first."""
-    return WorkspaceAnswer(
+    return WorkspaceAnswer.of(
+        workspace,
         summary=lines(
             f"Workspace {workspace.name} for {workspace.definition}, begun from "
             f"{workspace.started_from}: {workspace.path}",
@@ -344,31 +257,20 @@ def workspace_answer(workspace: Workspace) -> WorkspaceAnswer:
             "scope='smoke').",
         ),
         workspace=workspace.path,
-        definition=workspace.definition,
-        name=workspace.name,
-        language=workspace.language,
-        entry_point=workspace.entry_point,
-        files=workspace.files,
-        started_from=workspace.started_from,
-        notes=shorten(workspace.notes, NOTES_CHARACTERS),
     )
 
 
-def slice_answer(piece: ReportSlice, section: str | None, offset: int) -> SliceAnswer:
+def slice_answer(piece: ReportSlice) -> SliceAnswer:
     """A part of a long text, and how to get the next one."""
     text = _within_budget(piece.text)
-    end = offset + len(text)
+    end = piece.offset + len(text)
     following = end if end < piece.total_characters else None
     more = f" Next: offset={following}." if following is not None else ""
-    return SliceAnswer(
-        summary=f"Characters {offset} to {end} of {piece.total_characters}.{more}",
-        uri=piece.uri,
-        section=section,
+    return SliceAnswer.of(
+        piece,
+        summary=f"Characters {piece.offset} to {end} of {piece.total_characters}.{more}",
         text=printable(text),
-        offset=offset,
         next_offset=following,
-        total_characters=piece.total_characters,
-        sections=list(piece.sections),
     )
 
 

@@ -102,4 +102,4 @@ async def read_report(
     of_skill = uri.strip().startswith(SKILL_SCHEME)
     read = skills_of(ctx).slice if of_skill else harness_of(ctx).documents.read
     piece = await in_thread(read, uri, section, offset)
-    return slice_answer(piece, section, offset)
+    return slice_answer(piece)

@@ -9,7 +9,7 @@ from ..schema.flashinfer_trace import TensorSpec, Workload
 from ..schema.record_model import FiniteFloat, RecordModel
 from .dataset import Dataset
 from .operators import Operator
-from .regimes import ShapeSample, sample_shapes
+from .regimes import Regime, ShapeSample, sample_shapes
 
 MOST = 200
 
@@ -26,11 +26,11 @@ class AxisRange(RecordModel):
 class DefinitionEntry(RecordModel):
     """One operator in the listing."""
 
-    name: str
+    definition: str
     op_type: str
     description: str
     workloads: int
-    axes: list[AxisRange]
+    varying_axes: list[AxisRange]
     baseline: str | None
     peers: list[str]
 
@@ -42,34 +42,15 @@ class DefinitionListing(RecordModel):
     problems: list[str]
 
 
-class TensorEntry(RecordModel):
-    """One input or output."""
-
-    name: str
-    shape: list[str] | None
-    dtype: str
-    description: str
-
-
 class WorkloadEntry(RecordModel):
-    """One workload in the listing."""
+    """One workload in the listing; `inputs` has the kind of each input."""
 
     uuid: str
     axes: dict[str, int]
-    input_kinds: dict[str, str]
+    inputs: dict[str, str]
     last_latency_us: FiniteFloat = None
     share: FiniteFloat = None
     regime: str | None = None
-
-
-class RegimeEntry(RecordModel):
-    """One regime, in short."""
-
-    name: str
-    members: int
-    latency_share: FiniteFloat
-    representative: str
-    why: str
 
 
 class WorkloadListing(RecordModel):
@@ -77,13 +58,13 @@ class WorkloadListing(RecordModel):
 
     definition: str
     description: str
-    inputs: list[TensorEntry]
-    outputs: list[TensorEntry]
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
     constants: dict[str, int]
     constraints: list[str]
     tolerance: dict[str, float]
     workloads: list[WorkloadEntry]
-    regimes: list[RegimeEntry]
+    regimes: list[Regime]
     latency_basis: str
     total: int
     next_cursor: str | None
@@ -101,11 +82,11 @@ def list_definitions(dataset: Dataset) -> DefinitionListing:
 def _entry(operator: Operator) -> DefinitionEntry:
     definition = operator.definition
     return DefinitionEntry(
-        name=definition.name,
+        definition=definition.name,
         op_type=definition.op_type,
         description=definition.description or "",
         workloads=len(operator.workloads),
-        axes=_ranges(operator),
+        varying_axes=_ranges(operator),
         baseline=operator.policy.baseline,
         peers=sorted(operator.peers()),
     )
@@ -143,8 +124,8 @@ def list_workloads(
     return WorkloadListing(
         definition=definition.name,
         description=definition.description or "",
-        inputs=_tensors(definition.inputs),
-        outputs=_tensors(definition.outputs),
+        inputs=definition.inputs,
+        outputs=definition.outputs,
         constants=dict(definition.const_axes),
         constraints=list(definition.constraints),
         tolerance={
@@ -153,7 +134,7 @@ def list_workloads(
             "required_matched_ratio": tolerance.required_matched_ratio,
         },
         workloads=_workload_entries(page, sample, latencies),
-        regimes=_regime_entries(sample),
+        regimes=sample.regimes,
         latency_basis=sample.basis,
         total=len(operator.workloads),
         next_cursor=str(end) if end < len(operator.workloads) else None,
@@ -169,25 +150,12 @@ def _workload_entries(
         WorkloadEntry(
             uuid=w.uuid,
             axes=dict(w.axes),
-            input_kinds={name: spec.type for name, spec in w.inputs.items()},
+            inputs={name: spec.type for name, spec in w.inputs.items()},
             last_latency_us=latencies.get(w.uuid),
             share=latencies[w.uuid] / whole if w.uuid in latencies and whole else None,
             regime=sample.regime_of(w.uuid),
         )
         for w in page
-    ]
-
-
-def _regime_entries(sample: ShapeSample) -> list[RegimeEntry]:
-    return [
-        RegimeEntry(
-            name=r.name,
-            members=len(r.members),
-            latency_share=r.latency_share,
-            representative=r.representative,
-            why=r.why,
-        )
-        for r in sample.regimes
     ]
 
 
@@ -200,15 +168,3 @@ def _position(cursor: str | None, total: int) -> int:
             remedy="Pass next_cursor of the previous page, or leave it out for the first.",
         )
     return int(cursor)
-
-
-def _tensors(specs: Mapping[str, TensorSpec]) -> list[TensorEntry]:
-    return [
-        TensorEntry(
-            name=name,
-            shape=None if spec.shape is None else list(spec.shape),
-            dtype=spec.dtype.value,
-            description=spec.description or "",
-        )
-        for name, spec in specs.items()
-    ]

@@ -53,6 +53,11 @@ class Regime(BaseModel):
     kind: Literal["band", "outlier", "whole"]
     why: str
 
+    @property
+    def count(self) -> int:
+        """How many workloads are in it."""
+        return len(self.members)
+
 
 class ShapeSample(BaseModel):
     """Regimes, and the workloads that stand for all with their weights."""

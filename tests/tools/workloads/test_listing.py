@@ -77,7 +77,7 @@ def test_each_workload_names_its_regime_and_each_regime_a_member_as_representati
     found = page(operator(30))
     by_name = {regime.name: regime for regime in found.regimes}
     members = [w.regime for w in found.workloads]
-    assert all(members.count(name) == regime.members for name, regime in by_name.items())
+    assert all(members.count(name) == regime.count for name, regime in by_name.items())
     regime_of = {w.uuid: w.regime for w in found.workloads}
     assert all(regime_of[r.representative] == r.name for r in found.regimes)
 
@@ -85,4 +85,4 @@ def test_each_workload_names_its_regime_and_each_regime_a_member_as_representati
 def test_a_definition_is_listed_with_the_ranges_of_its_axes():
     (entry,) = list_definitions(Dataset({"double": operator(7)}, ())).definitions
     assert entry.workloads == 7
-    assert [(a.name, a.least, a.most, a.distinct) for a in entry.axes] == [("m", 1, 7, 7)]
+    assert [(a.name, a.least, a.most, a.distinct) for a in entry.varying_axes] == [("m", 1, 7, 7)]
