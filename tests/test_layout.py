@@ -55,11 +55,8 @@ WITHOUT_CALLER = {
     "tools/judge/timing/clock_monitor.py": {"other_processes"},
     "tools/workloads/solution_folder.py": {"write_solution"},
     "tools/archive/store/archive.py": {"compact"},
-    "tools/driver/scratch_library.py": {"build_library"},
     "tools/driver/virtual_memory.py": {"allocate_shared"},
-    "tools/judge/replay/output_checks.py": {"check_outputs", "poison_bytes"},
-    "tools/judge/replay/session.py": {"MappedRunner"},
-    "tools/judge/replay/validation.py": {"check_plan"},
+    "tools/judge/replay/output_checks.py": {"check_outputs"},
     "tools/judge/replay/witness.py": {"calls_for", "witness_of"},
     "tools/candidate/cpu/fake_device.py": {
         *("get_current_device", "get_current_stream", "get_current_target", "set_current_device"),

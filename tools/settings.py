@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -87,6 +87,11 @@ class Settings(BaseModel):
     )
     call_timeout_s: float = Field(
         default=60.0, gt=0, description="Longest one call of a candidate may take, in seconds."
+    )
+    sealed_clock: Literal["auto", "off"] = Field(
+        default="auto",
+        description="'auto' times replays that no host code of a candidate can reach, where that "
+        "can be; 'off' takes the candidate's word, and every time is only claimed.",
     )
     warm_ahead: bool = Field(
         default=True,

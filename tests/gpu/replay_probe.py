@@ -31,9 +31,9 @@ from kernel_harness.tools.candidate.recording.recorder import CallRecorder
 from kernel_harness.tools.driver import library, virtual_memory
 from kernel_harness.tools.driver.cupti import ActivityRecorder, Cupti
 from kernel_harness.tools.driver.scratch_library import build_library
+from kernel_harness.tools.judge.processes.runner_process import RunnerProcess
 from kernel_harness.tools.judge.replay.decision import ReplayEvidence, decide
 from kernel_harness.tools.judge.replay.output_checks import check_outputs, poison_bytes, same_bits
-from kernel_harness.tools.judge.replay.runner_process import RunnerProcess
 from kernel_harness.tools.judge.replay.session import (
     CallTensor,
     MappedRunner,

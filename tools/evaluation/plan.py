@@ -196,6 +196,7 @@ def make_plan(
         budget_s=request.budget_s or (settings.cpu_budget_s if on_cpu else settings.gpu_budget_s),
         build_timeout_s=settings.build_timeout_s,
         call_timeout_s=settings.call_timeout_s,
+        sealed_clock=settings.sealed_clock == "auto",
         replay_seeds=dict(replay.evidence.seeds) if replay else {},
         replay_families=dict(replay.evidence.families) if replay else {},
         command=request.command,

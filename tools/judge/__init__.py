@@ -2,13 +2,14 @@
 
 main               requests in, answers out; one trial at a time
 trial              the stages of one plan, in order
+trial_processes    the processes of a trial: what each builds, and their end
 evaluation_record  the record of a trial
 calibrate          measures a device's rates; started by name
 timing/            paired, verified calls with a cold cache
 replay/            launch plans replayed in a process without candidate code
 checks/            is an output right, and was it computed honestly?
 calls/             one judged call and the memory shared for it
-processes/         candidate processes, seen from the judge
+processes/         candidate processes and runners, seen from the judge
 operators/         what an operator's folder brings
 numerics/          comparison of values; pure
 """

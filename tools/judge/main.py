@@ -148,7 +148,7 @@ def main(arguments: list[str]) -> int:
         logger.error("%s", error)
         return 1
     try:
-        context.prewarmed.fill()
+        context.prewarm()
         # A full collection takes a tenth of a second, and would fall between timed calls.
         gc.collect()
         gc.freeze()
@@ -205,11 +205,12 @@ def _open_context(device_name: str, cache: Path) -> JudgeContext:
 
     from . import trial  # noqa: F401 - loaded while the zygote loads
     from .processes import device as device_facts
-    from .processes.context import JudgeContext
+    from .processes.context import NO_GPU, JudgeContext, scratch_library
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     device = torch.device(device_name)
+    library, not_sealed = ("", NO_GPU) if cpu else scratch_library(cache)
     return JudgeContext(
         device=device,
         cache_dir=cache,
@@ -218,6 +219,8 @@ def _open_context(device_name: str, cache: Path) -> JudgeContext:
         versions=device_facts.versions(device),
         arch=device_facts.cuda_arch(device),
         memory_mhz=device_facts.memory_clock(device),
+        not_sealed=not_sealed,
+        scratch_library=library,
     )
 
 
@@ -237,7 +240,7 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
     while True:
         message = inbox.next(IDLE_S)
         if message is None:
-            context.prewarmed.close()
+            context.end_prewarmed()
         if isinstance(message, Shutdown):
             return
         if isinstance(message, MaterialiseInputs):
@@ -257,7 +260,7 @@ def _drain(context: JudgeContext) -> None:
     """Waits for the trial's processes to end and prewarms those of the next."""
     try:
         context.drain()
-        context.prewarmed.fill()
+        context.prewarm()
     except HarnessError:
         logger.exception("Processes for the next trial could not be started")
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import DatasetError, InfrastructureError
-from ..messages.candidate import BuildRequest, Built
+from ..messages.candidate import Built
 from ..messages.judge import EvaluatePlan
 from ..schema.evaluation import (
     Evaluation,
@@ -39,6 +39,10 @@ from .processes.lost import ProcessLost
 from .processes.progress import Cancellation, Reporter
 from .timing.paired_timing import PairedTiming, Timed
 from .timing.process_pairs import ProcessPairs
+from .timing.recorders import Recorders
+from .timing.samples import CLAIM
+from .timing.sealed_timing import sealing_fault
+from .trial_processes import TrialProcesses
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_WAIT_S = 20.0
@@ -69,7 +73,10 @@ class Trial:
             Path(plan.operator_dir) if plan.operator_dir else None,
             Path(plan.dataset_root) if plan.dataset_root else None,
         )
-        self._build = self._request_for(self._solution, plan.content_hash)
+        self._processes = TrialProcesses(
+            plan, context, self.operator.definition, self._solution, cancellation
+        )
+        self._build = self._processes.build_of(baseline=False)
         self._book = SeedBook(plan.replay_seeds, plan.replay_families)
         self.generator = InputGenerator(
             self.operator, context.device, self._book, context.prefetched
@@ -81,12 +88,12 @@ class Trial:
         self._unusable = {uuid: fault for uuid, fault in faults.items() if fault is not None}
         self._runnable = [case for case in self.cases if case.uuid not in self._unusable]
         self._constant_outputs: list[str] = []
-        self._sessions: list[ProcessSession] = []
-        self._endings: list[Callable[[], None]] = []
         self._checking: Checking | None = None
         self._static: StaticChecker | None = None
         self._timed: dict[str, Timed] = {}
         self._timing: PairedTiming | None = None
+        self._recorders: Recorders | None = None
+        self._claim: str | None = None
         self._not_timed: str | None = None
         self._log = ""
 
@@ -102,14 +109,7 @@ class Trial:
             failed = self._carry_out()
             return self._evaluation(failed)
         finally:
-            self._context.end_later(self._end)
-
-    def _end(self) -> None:
-        """Ends every process of this trial and frees their memory."""
-        for end in self._endings:
-            end()
-        for session in self._sessions:
-            session.close()
+            self._context.end_later(self._processes.close)
 
     def _carry_out(self) -> Verdict | None:
         """Runs the plan's stages; the first failure ends it."""
@@ -121,10 +121,10 @@ class Trial:
             return self._only_compiled(needs_gpu=True)
         with self._times.measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
-            session = self._spawn()
+            session = self._processes.spawn()
             rng = random.Random(secrets.randbits(64))
             process_pairs = ProcessPairs(
-                self._plan, self._context, self.operator, rng, self._spawn_for_timing
+                self._plan, self._context, self.operator, rng, self._processes.spawn_for_timing
             )
             process_pairs.restore_kernels(session)
         with self._times.measured("build"):
@@ -141,7 +141,7 @@ class Trial:
         try:
             if self._plan.checks.timed and not self._context.interpreted:
                 with self._times.measured("spawn"):
-                    process_pairs.start(self._runnable)
+                    self._start_for_timing(process_pairs, rng)
             failed = self._checked(judged_call, rng)
             if failed is None and self._checking is not None and self._checking.lost_process:
                 session, judged_call = self._replaced(judged_call, rng)
@@ -150,7 +150,7 @@ class Trial:
             self._log = session.log()
             with self._times.measured("close"):
                 process_pairs.save_kernels(session)
-                self._endings += [process_pairs.close, judged_call.close]
+                self._processes.end_with(process_pairs.close, judged_call.close)
 
     def _check_reference(self) -> None:
         """Finds out, once for each state of the operator, whether its reference can be judged by.
@@ -168,11 +168,23 @@ class Trial:
             known[key] = constant_outputs(self.operator, drawn, device)
         self._constant_outputs = known.get(key, [])
 
-    def _spawn(self) -> ProcessSession:
-        session = self._context.spawn()
-        self._sessions.append(session)
-        self._cancellation.watch(session)
-        return session
+    def _start_for_timing(self, process_pairs: ProcessPairs, rng: random.Random) -> None:
+        """Starts the processes of the timing, so that they build while outputs are checked."""
+        self._claim = sealing_fault(self._context, self._plan)
+        self._context.sealed_lately = self._plan.sealed_clock
+        if self._claim is not None:
+            process_pairs.start(self._runnable)
+            return
+        self._recorders = Recorders(
+            self._plan,
+            self._context,
+            self.operator,
+            rng,
+            self._processes.spawn_to_record,
+            lambda session, baseline: process_pairs.restore_kernels(session, baseline=baseline),
+        )
+        self._processes.end_with(self._recorders.close)
+        self._recorders.start(self._runnable)
 
     def _judged_call(self, session: ProcessSession, rng: random.Random) -> JudgedCall:
         return JudgedCall(
@@ -186,7 +198,7 @@ class Trial:
     def _replaced(self, lost: JudgedCall, rng: random.Random) -> tuple[ProcessSession, JudgedCall]:
         """A new process in place of one that was lost through no fault of the candidate."""
         lost.close()
-        session = self._spawn()
+        session = self._processes.spawn()
         session.ask(self._build)
         judged_call = self._judged_call(session, rng)
         if self._built(session) is not None or judged_call.map(self._runnable) is not None:
@@ -244,8 +256,8 @@ class Trial:
         return failed.status, failed.failure
 
     def _start_held_out(self, held_out: list[Case], rng: random.Random) -> HeldOutProcess:
-        judged_call = self._judged_call(self._spawn(), rng)
-        self._endings.append(judged_call.close)
+        judged_call = self._judged_call(self._processes.spawn(), rng)
+        self._processes.end_with(judged_call.close)
         return HeldOutProcess(judged_call, self._build, held_out, self._plan.build_timeout_s)
 
     def _timed_all(
@@ -269,7 +281,10 @@ class Trial:
             self._cancellation,
             rng,
             self._started + self._plan.budget_s,
+            self._recorders,
+            self._claim or CLAIM,
         )
+        self._processes.end_with(self._timing.close)
         with self._times.measured("timing"):
             self._timed = self._timing.run(cases, judged_call, process_pairs)
         self._times.seconds |= self._timing.seconds
@@ -278,24 +293,6 @@ class Trial:
             return None
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
-
-    def _spawn_for_timing(self, baseline: bool) -> tuple[ProcessSession, BuildRequest]:
-        if not baseline:
-            return self._spawn(), self._build
-        plan = self._plan
-        assert plan.baseline is not None
-        solution = Solution.model_validate(plan.baseline)
-        return self._spawn(), self._request_for(solution, plan.baseline_hash or plan.content_hash)
-
-    def _request_for(self, solution: Solution, content_hash: str) -> BuildRequest:
-        definition = self.operator.definition
-        return BuildRequest.of(
-            solution.model_dump(mode="json"),
-            content_hash=content_hash,
-            argument_count=len(definition.inputs),
-            output_count=len(definition.outputs),
-            cuda_arch=self._context.arch,
-        )
 
     def _only_compiled(self, *, needs_gpu: bool) -> Verdict | None:
         """Compiles without running: scope static, and CUDA C++ without a GPU."""
@@ -320,7 +317,7 @@ class Trial:
 
     def _imported(self) -> Verdict | None:
         """Builds or imports here what could not be compiled for targets."""
-        session = self._spawn()
+        session = self._processes.spawn()
         session.ask(self._build)
         return self._built(session)
 
@@ -364,7 +361,7 @@ class Trial:
             with self._times.measured("static"):
                 static = self._static.wait(patience)
         self._times.seconds["total"] = round(time.monotonic() - self._started, 4)
-        first = self._sessions[0] if self._sessions else None
+        first = self._processes.first
         return write_record(
             TrialResult(
                 plan=self._plan,

@@ -68,6 +68,7 @@ class EvaluatePlan(Message):
     budget_s: float = Field(default=600.0, description="After it, what is left is NOT_RUN.")
     build_timeout_s: float = 180.0
     call_timeout_s: float = 60.0
+    sealed_clock: bool = Field(default=True, description="Replay recorded calls where it can be.")
     replay_seeds: dict[str, list[int]] = Field(
         default_factory=dict, description="Recorded seeds to use again, for a second verdict."
     )

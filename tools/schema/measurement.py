@@ -50,6 +50,11 @@ class Measurement(RecordModel):
     cold_ns: list[int] = Field(description="Device span with a cold L2.")
     warm_ns: list[int] = Field(default_factory=list)
     host_ns: list[int] = Field(default_factory=list, description="Call to visible result, host.")
+    called_ns: list[int] = Field(
+        default_factory=list,
+        description="Device spans of ordinary calls, told by the candidate's process: gaps between "
+        "launches are in them. Beside sealed times only.",
+    )
     block: list[int] = Field(default_factory=list, description="Process block of each cold sample.")
     set_aside: list[int] = Field(
         default_factory=list, description="Indices of cold samples taken under throttle."
@@ -75,6 +80,8 @@ class Measurement(RecordModel):
             said.pop("clock", None)
         if self.clock_reason is None:
             said.pop("clock_reason", None)
+        if not self.called_ns:
+            said.pop("called_ns", None)
         return said
 
     @property

@@ -73,6 +73,9 @@ class ScriptedSession:
         assert isinstance(self._answer, (kind, ProcessLost))
         return self._answer
 
+    def recorded(self, timeout_s: float) -> Any:
+        return wire.Recorded(reason="a script launches nothing"), []
+
     def deferred(self, times: list[wire.DeferredTimes]) -> list[wire.DeferredTimes]:
         """What it says of the calls whose times were deferred."""
         return times

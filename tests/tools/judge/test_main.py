@@ -372,7 +372,7 @@ class Requests:
 def test_a_judge_without_work_ends_its_prewarmed_processes():
     context = MagicMock()
     serve(context, MagicMock(), Requests([None, wire_judge.Shutdown()]))  # pyright: ignore[reportArgumentType]
-    context.prewarmed.close.assert_called_once_with()
+    context.end_prewarmed.assert_called_once_with()
 
 
 # --- the stream -------------------------------------------------------------------------------

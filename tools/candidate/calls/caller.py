@@ -79,6 +79,11 @@ class Caller:
             _flush_log()
         return Called(**_times(timing), returned=returned)
 
+    @property
+    def clock_buffers(self) -> list[int]:
+        """Addresses of the clock's own device memory."""
+        return self._clock.buffers()
+
     def collect(self) -> Collected:
         """The times of the calls that were deferred."""
         found = self._clock.collect(self._candidate)

@@ -40,6 +40,10 @@ class Clock(Protocol):
         """Calls `call()`, hands its result to `snapshot` at once, then synchronises."""
         ...
 
+    def buffers(self) -> list[int]:
+        """Addresses of its own device memory, which no call uses."""
+        ...
+
     def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """What it saw of the calls whose times were deferred since the last time, by number."""
         ...
@@ -68,6 +72,10 @@ class NoClock:
             end = _now()
         snapshot(result)
         return CallTiming(host_ns=end - begin)
+
+    def buffers(self) -> list[int]:
+        """None."""
+        return []
 
     def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """Nothing is deferred here."""

@@ -173,6 +173,11 @@ class DeviceClock:
             return CallTiming()
         return self._timing(recorder.calls([window])[0], window, candidate)
 
+    def buffers(self) -> list[int]:
+        """Addresses of what it flushes, marks and makes noise with."""
+        owned = (self._scratch, self._marker, self._noise_block)
+        return [tensor.data_ptr() for tensor in owned if tensor is not None]
+
     def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """Reads the records of all deferred calls: a flush costs half a millisecond."""
         deferred, self._deferred = self._deferred, {}

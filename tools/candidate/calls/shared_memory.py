@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ...messages.candidate import Argument, MapArena, TensorRef
+from ...messages.launch_plan import ARENA_BYTES
 from ..faults import CandidateError
 
 DTYPES: dict[str, torch.dtype] = {
@@ -121,7 +122,12 @@ def _map_device_memory(request: MapArena, fd: int) -> torch.Tensor:
     torch.empty(1, device=f"cuda:{request.device_index}")
     kind = driver.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
     handle = checked(driver.cuMemImportFromShareableHandle(fd, kind), "Importing the arena")
-    address = checked(driver.cuMemAddressReserve(request.nbytes, 0, 0, 0), "Reserving its address")
+    # The driver gives the address asked for only to a reservation that is large.
+    nbytes = ARENA_BYTES if request.address else request.nbytes
+    reserved = driver.cuMemAddressReserve(nbytes, 0, request.address, 0)
+    address = checked(reserved, "Reserving its address")
+    if request.address and int(address) != request.address:
+        raise CandidateError("arena", f"The driver gives {address} for {request.address:#x}")
     checked(driver.cuMemMap(address, request.nbytes, 0, handle, 0), "Mapping the arena")
     access = driver.CUmemAccessDesc()
     access.location.type = driver.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE

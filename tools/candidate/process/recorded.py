@@ -18,7 +18,7 @@ def record(
     call, returned = caller.bound(request.arguments, request.outputs)
     collecting = torch_guards.collects()
     try:
-        recording = recorder.record(call, device_index)
+        recording = recorder.record(call, device_index, caller.clock_buffers)
     finally:
         torch_guards.rehook(collecting)
     if recording.built is None:

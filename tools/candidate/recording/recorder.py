@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,21 +57,30 @@ class CallRecorder:
         allocator.install()
         self._callbacks = ModuleCallbacks(cupti, self.log.add)
 
-    def record(self, call: Callable[[], Any], device_index: int) -> Recording:
-        """Captures `call()`, which has run before: everything is compiled and tuned."""
+    def record(
+        self, call: Callable[[], Any], device_index: int, without: Collection[int] = ()
+    ) -> Recording:
+        """Captures `call()`, which has run before: everything is compiled and tuned.
+
+        Args:
+            without: addresses of memory that the call does not use.
+        """
         try:
-            return Recording(self._record(call, device_index))
+            return Recording(self._record(call, device_index, without))
         except NotReplayableError as error:
             return Recording(None, str(error)[:REASON_CHARACTERS])
         except Exception as error:  # whatever capturing foreign code raises is the reason
             words = " ".join(f"{type(error).__name__}: {error}".split())
             return Recording(None, f"the call cannot be recorded: {words}"[:REASON_CHARACTERS])
 
-    def _record(self, call: Callable[[], Any], device_index: int) -> BuiltPlan:
+    def _record(
+        self, call: Callable[[], Any], device_index: int, without: Collection[int]
+    ) -> BuiltPlan:
         torch.cuda.synchronize(device_index)
         self._allocator.drain()
         self._allocator.reserve(device_index)
-        before = {b.address: b for b in self._allocator.blocks() if b.live}
+        live = (b for b in self._allocator.blocks() if b.live)
+        before = {b.address: b for b in live if b.address not in without}
         serial = self._allocator.serial()
         contents = self._contents(before)
         graph, raw = self._captured(call)

@@ -142,11 +142,13 @@ def _slot(name: str, shape: tuple[int, ...], dtype: str) -> Slot:
 
 
 class JudgedCall:
-    """Calls one candidate through one shared arena; `rng` decides where tensors lie.
+    """Calls one candidate through one shared arena.
 
     Args:
+        rng: decides where tensors lie.
         by_destination: whether the candidate writes into the caller's buffers, so that these must
             hold what it is judged by.
+        arena_address: where the candidate maps the arena; 0 leaves the choice to the driver.
     """
 
     def __init__(
@@ -157,8 +159,10 @@ class JudgedCall:
         rng: random.Random,
         *,
         by_destination: bool,
+        arena_address: int = 0,
     ) -> None:
         self.session = session
+        self.arena_address = arena_address
         self._by_destination = by_destination
         self._definition = definition
         self._device = device
@@ -180,7 +184,10 @@ class JudgedCall:
         self._arena = SharedArena(self._memory(needed), self._rng)
         memory = self._arena.memory
         message = MapArena(
-            memory=memory.kind, nbytes=self._arena.nbytes, device_index=self._device.index or 0
+            memory=memory.kind,
+            nbytes=self._arena.nbytes,
+            device_index=self._device.index or 0,
+            address=self.arena_address,
         )
         self.session.ask(message, [memory.fd])
         return True
@@ -246,8 +253,13 @@ class JudgedCall:
             return answer
         return {times.number: times for times in answer.times}
 
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the arena; 0 without one."""
+        return self._arena.nbytes if self._arena is not None else 0
+
     def placed(self, input_set: InputSet) -> Layout:
-        """Places inputs without a call, for requests that only compile."""
+        """Places inputs without a call, for requests that only compile or record."""
         assert self._arena is not None
         layout = self._arena.layout(slots_of(self._definition, input_set.case))
         self._fill(layout, input_set, CallOptions())

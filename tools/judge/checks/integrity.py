@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 
 from ...schema.evaluation import Failure, Finding, Severity, Stage
-from ...schema.measurement import KernelTime, Measurement
+from ...schema.measurement import KernelTime, Measurement, TimeSource
 from ..calls.judged_call import CallOutcome, same_bits
 from ..operators.operator_adapter import Case
 from .failures import ALIAS_CLAIM, LAZY_CLAIM, shielded
@@ -191,8 +191,12 @@ def after_timing(
     """Every check of one workload's samples; arguments as in those checks."""
     span_ns = statistics.median(measurement.cold_ns)
     launches = sum(kernel.launches for kernel in measurement.kernels) / len(measurement.cold_ns)
+    hidden: list[Finding] = []
+    if measurement.clock is not TimeSource.SEALED:  # in a replay there is no host to work on
+        host_ns = statistics.median(measurement.host_ns)
+        hidden = no_hidden_host_work(span_ns, host_ns, launches)
     return [
-        *no_hidden_host_work(span_ns, statistics.median(measurement.host_ns), launches),
+        *hidden,
         *not_faster_than_physics(span_ns / 1e3, floor_us, upper_bound=upper_bound, device=device),
         *allowed_libraries_only(measurement.kernels, libraries, language),
     ]

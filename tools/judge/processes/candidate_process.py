@@ -7,7 +7,6 @@ A candidate's answers are untrusted. A process that dies, hangs or answers out o
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -33,6 +32,8 @@ from ...messages.candidate import (
     Mapped,
     Prepare,
     Prepared,
+    Recorded,
+    RecordRequest,
     from_candidate,
 )
 from ...messages.frames import CANDIDATE_FRAME_BYTES, TRUSTED_FRAME_BYTES, WireError
@@ -43,6 +44,7 @@ from ...text import shorten
 from . import triton_cache
 from .cleanup import private_folder
 from .device import FAKE_TARGET, device_facts
+from .log_pipe import LogPipe
 from .lost import EXCERPT_CHARACTERS, ProcessLost, describe_exit
 
 ZYGOTE_TIMEOUT_S = 90.0
@@ -50,12 +52,9 @@ SEND_TIMEOUT_S = 1.0
 """At most one request is in flight, so its socket is full only if the candidate reads nothing."""
 SEND_SOURCES_TIMEOUT_S = 60.0
 PREPARE_TIMEOUT_S = 60.0
-LOG_HEAD = 4_000
-LOG_TAIL = 4_000
 
-Reply = Prepared | Mapped | Built | Compiled | Called | Collected
-Request = Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | Collect
-R = TypeVar("R", Prepared, Mapped, Built, Compiled, Called, Collected)
+Request = Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | RecordRequest | Collect
+R = TypeVar("R", Prepared, Mapped, Built, Compiled, Called, Recorded, Collected)
 
 
 class CandidateSession(Protocol):
@@ -70,6 +69,10 @@ class CandidateSession(Protocol):
 
     def answer(self, kind: type[R], timeout_s: float) -> R | ProcessLost:
         """Waits for the answer to the request before."""
+        ...
+
+    def recorded(self, timeout_s: float) -> tuple[Recorded, list[int]] | ProcessLost:
+        """Waits for the answer to a request to record, and takes the descriptors beside it."""
         ...
 
     def log(self) -> str:
@@ -96,42 +99,6 @@ def request(
     """Sends a request and waits for its answer."""
     session.ask(message, fds)
     return session.answer(kind, timeout_s)
-
-
-class LogPipe:
-    """Reads a candidate's output in a thread and keeps its beginning and end."""
-
-    def __init__(self) -> None:
-        self._read, self.write = os.pipe()
-        os.set_inheritable(self.write, False)
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._total = 0
-        self._thread = threading.Thread(target=self._drain, daemon=True, name="candidate-log")
-        self._thread.start()
-
-    def started(self) -> None:
-        """Closes this process's copy of the write end, once the candidate has its own."""
-        os.close(self.write)
-
-    def text(self) -> str:
-        """The output, without its middle when it is long."""
-        left_out = self._total - len(self._head) - len(self._tail)
-        gap = f"\n… {left_out} bytes cut …\n" if left_out > 0 else ""
-        return self._head.decode("utf-8", "replace") + gap + self._tail.decode("utf-8", "replace")
-
-    def join(self) -> None:
-        """Waits until every writer has closed the pipe."""
-        self._thread.join(timeout=1.0)
-
-    def _drain(self) -> None:
-        while part := os.read(self._read, 1 << 16):
-            self._total += len(part)
-            left = max(LOG_HEAD - len(self._head), 0)
-            self._head += part[:left]
-            self._tail += part[left:]
-            del self._tail[:-LOG_TAIL]
-        os.close(self._read)
 
 
 class ZygoteGoneError(InfrastructureError):
@@ -288,9 +255,13 @@ class ProcessSession:
         self._preparing = False
         self.exit_status: int | None = None
 
-    def prepare(self, device_index: int) -> None:
-        """Asks it to make its CUDA context; the next answer waits for that first."""
-        self.ask(Prepare(device_index=device_index))
+    def prepare(self, device_index: int, scratch_library: str = "") -> None:
+        """Asks it to make its CUDA context; the next answer waits for that first.
+
+        Args:
+            scratch_library: base64 of the compiled allocator, for a process that records calls.
+        """
+        self.ask(Prepare(device_index=device_index, scratch_library=scratch_library))
         self._preparing = True
 
     def prepared(self) -> bool:
@@ -325,6 +296,17 @@ class ProcessSession:
 
     def answer(self, kind: type[R], timeout_s: float) -> R | ProcessLost:
         """Waits for the answer; anything else than the expected kind in time ends the process."""
+        found = self._received(kind, timeout_s)
+        if isinstance(found, ProcessLost):
+            return found
+        close_all(found[1])
+        return found[0]
+
+    def recorded(self, timeout_s: float) -> tuple[Recorded, list[int]] | ProcessLost:
+        """Waits for a recording; its descriptors are the caller's to close."""
+        return self._received(Recorded, timeout_s)
+
+    def _received(self, kind: type[R], timeout_s: float) -> tuple[R, list[int]] | ProcessLost:
         self._end_preparing()
         if self._lost is not None:
             return self._lost
@@ -338,10 +320,10 @@ class ProcessSession:
             return self._lose("crash", "")
         except WireError as error:
             return self._lose("protocol", _protocol_error(error))
-        close_all(fds)
         if not isinstance(message, kind):
+            close_all(fds)
             return self._lose("protocol", f"It answered {message.kind!r} out of turn.")
-        return message
+        return message, fds
 
     @property
     def triton_cache(self) -> Path:

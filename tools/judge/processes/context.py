@@ -1,4 +1,4 @@
-"""What outlives a trial: the device, the zygotes, prewarmed processes and prefetched inputs.
+"""What outlives a trial: the device, zygotes, runners, prewarmed processes, prefetched inputs.
 
 A zygote is a warm process that has imported torch. Without a GPU there are two: one whose Triton
 interprets, for running, and one whose Triton compiles, started when something is first compiled for
@@ -7,6 +7,7 @@ targets.
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,13 +15,25 @@ from pathlib import Path
 
 import torch
 
+from ...driver.scratch_library import build_library
+from ...errors import CapabilityError
 from ...schema.evaluation import DeviceInfo, Isolation
+from ...settings import candidate_environment
 from ..operators.input_sets import PREFETCHED_BYTES, PrefetchedInputs
 from .candidate_process import ProcessSession, SpawnOptions, ZygoteGoneError, ZygoteHandle
+from .cleanup import private_folder
 from .device import host_memory, isolation
-from .prewarmed import PrewarmedPool, prewarm_count
+from .prewarmed import (
+    CHECKED_AND_HELD_OUT,
+    RECORDERS,
+    RUNNERS,
+    PrewarmedPool,
+    prewarm_count,
+)
+from .runner_process import RunnerProcess
 
 HOST_MEMORY_SHARE = 0.6
+NO_GPU = "there is no GPU to replay on"
 
 
 @dataclass
@@ -33,6 +46,8 @@ class JudgeContext:
         arch: what device code is built for, e.g. '90a'; None without a GPU.
         memory_mhz: the device's highest memory clock, where NVML tells.
         compiling: zygote of the candidates that are only compiled; made when first needed.
+        not_sealed: why no time can be sealed here, or None.
+        scratch_library: base64 of the compiled allocator of processes that record calls.
     """
 
     device: torch.device
@@ -43,15 +58,24 @@ class JudgeContext:
     arch: str | None = None
     memory_mhz: int | None = None
     compiling: ZygoteHandle | None = None
+    not_sealed: str | None = NO_GPU
+    scratch_library: str = ""
+    sealed_lately: bool = True
+    """Whether the last plan asked for sealed times: what is prewarmed for the next follows it."""
     prefetched: PrefetchedInputs = field(default_factory=lambda: PrefetchedInputs(PREFETCHED_BYTES))
     checked_references: dict[str, list[str]] = field(default_factory=dict)
     """By operator and state of its files, the outputs that do not depend on the inputs."""
     ending: list[threading.Thread] = field(default_factory=list)
-    prewarmed: PrewarmedPool = field(init=False)
+    prewarmed: PrewarmedPool[ProcessSession] = field(init=False)
+    recorders: PrewarmedPool[ProcessSession] = field(init=False)
+    runners: PrewarmedPool[RunnerProcess] = field(init=False)
 
     def __post_init__(self) -> None:
         most = 0 if self.interpreted else prewarm_count(self.info.memory_bytes or 0)
         self.prewarmed = PrewarmedPool(most, self._spawned)
+        sealed = 0 if self.not_sealed else most
+        self.recorders = PrewarmedPool(min(RECORDERS, sealed), self._recorder)
+        self.runners = PrewarmedPool(min(RUNNERS, sealed), self._runner)
 
     @property
     def interpreted(self) -> bool:
@@ -62,16 +86,49 @@ class JudgeContext:
         """Starts a process that runs a candidate, or takes a prewarmed one; main thread only."""
         return self.prewarmed.take() or self._spawned()
 
+    def spawn_recorder(self) -> ProcessSession:
+        """Starts a process that can record a candidate's calls, or takes a prewarmed one."""
+        return self.recorders.take() or self._recorder()
+
+    def start_runner(self) -> RunnerProcess:
+        """Starts a runner, or takes a prewarmed one."""
+        return self.runners.take() or self._runner()
+
+    def prewarm(self) -> None:
+        """Starts the processes that the next trial will take, and waits for their contexts."""
+        sealed = self.sealed_lately and self.not_sealed is None
+        self.runners.begin(None if sealed else 0)
+        self.recorders.begin(None if sealed else 0)
+        self.prewarmed.fill(CHECKED_AND_HELD_OUT if sealed else None)
+        self.recorders.fill(None if sealed else 0)
+        self.runners.fill(None if sealed else 0)
+
+    def end_prewarmed(self) -> None:
+        """Ends the processes that wait, which frees the device's memory."""
+        self.prewarmed.close()
+        self.recorders.close()
+        self.runners.close()
+
     def _spawned(self) -> ProcessSession:
+        return self._forked("")
+
+    def _recorder(self) -> ProcessSession:
+        return self._forked(self.scratch_library)
+
+    def _forked(self, scratch_library: str) -> ProcessSession:
         try:
             session = self.running.spawn()
         except ZygoteGoneError:
             self.prewarmed.close()
+            self.recorders.close()
             self.running = self.running.another()
             session = self.running.spawn()
         if not self.interpreted:
-            session.prepare(self.device.index or 0)
+            session.prepare(self.device.index or 0, scratch_library)
         return session
+
+    def _runner(self) -> RunnerProcess:
+        return RunnerProcess(self.device.index or 0, candidate_environment(), private_folder())
 
     def probe(self) -> Isolation:
         """Isolation in force, as reported by a candidate process."""
@@ -109,10 +166,18 @@ class JudgeContext:
     def close(self) -> None:
         """Ends the zygotes and every candidate process."""
         self.drain()
-        self.prewarmed.close()
+        self.end_prewarmed()
         self.running.close()
         if self.compiling is not None:
             self.compiling.close()
+
+
+def scratch_library(cache_dir: Path) -> tuple[str, str | None]:
+    """Base64 of the allocator of processes that record, or why there is none."""
+    try:
+        return base64.b64encode(build_library(cache_dir).read_bytes()).decode(), None
+    except (CapabilityError, OSError) as error:
+        return "", str(error)
 
 
 def spawn_options(device: torch.device, cache_dir: Path) -> SpawnOptions:

@@ -1,4 +1,4 @@
-"""Candidate processes whose CUDA context is made in advance, each used once.
+"""Processes whose CUDA context is made in advance, each used once.
 
 Making a context takes most of a second and depends on no candidate, so it is done while the judge
 is idle. A prewarmed process has seen no code and no input of any candidate, and a process that was
@@ -10,35 +10,57 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from ...errors import InfrastructureError
-from .candidate_process import ProcessSession
 
 MAX_PREWARMED = 7
 """What one evaluation with three process pairs and a held-out process takes."""
+CHECKED_AND_HELD_OUT = 2
+"""What it takes of them where times are sealed: no other process of the candidate is timed."""
+RECORDERS = 2
+"""Of candidate and baseline."""
+RUNNERS = 6
+"""Those of three pairs."""
 CONTEXT_BYTES = 700 << 20
 """Device memory of one process: a context, CUPTI, and the clock's buffer of twice the L2."""
 SHARE = 0.05
 
 
-class PrewarmedPool:
-    """The prewarmed processes of one judge.
+class Prewarmed(Protocol):
+    """A process that makes its context after it was started."""
+
+    def prepared(self) -> bool:
+        """Waits for the context; False when the process is gone."""
+        ...
+
+    def close(self) -> None:
+        """Ends the process."""
+        ...
+
+
+Process = TypeVar("Process", bound=Prewarmed)
+
+
+class PrewarmedPool(Generic[Process]):
+    """The prewarmed processes of one kind.
 
     Args:
+        most: how many `fill` starts, unless it is told otherwise.
         spawn: starts a process and asks it to make its context, without waiting.
     """
 
-    def __init__(self, most: int, spawn: Callable[[], ProcessSession]) -> None:
+    def __init__(self, most: int, spawn: Callable[[], Process]) -> None:
         self._most = most
         self._spawn = spawn
-        self._sessions: deque[ProcessSession] = deque()
+        self._sessions: deque[Process] = deque()
 
     @property
-    def first(self) -> ProcessSession | None:
+    def first(self) -> Process | None:
         """Peeks at the next process."""
         return self._sessions[0] if self._sessions else None
 
-    def take(self) -> ProcessSession | None:
+    def take(self) -> Process | None:
         """Removes and returns the oldest live process; None when there is none."""
         while self._sessions:
             session = self._sessions.popleft()
@@ -49,10 +71,14 @@ class PrewarmedPool:
                 session.close()
         return None
 
-    def fill(self) -> None:
-        """Starts missing processes and waits for every context."""
-        while len(self._sessions) < self._most:
+    def begin(self, most: int | None = None) -> None:
+        """Starts what is missing of `most` processes, without waiting."""
+        while len(self._sessions) < (self._most if most is None else min(most, self._most)):
             self._sessions.append(self._spawn())
+
+    def fill(self, most: int | None = None) -> None:
+        """Starts missing processes and waits for every context."""
+        self.begin(most)
         for session in list(self._sessions):
             if not session.prepared():
                 self._sessions.remove(session)

@@ -1,8 +1,9 @@
 """Launch plans of candidates judged and timed: what makes a latency sealed, or only claimed.
 
 validation       what a plan's bytes must show before a runner is given them (pure)
-runner_process   one runner: started, asked, killed
+recorded_call    one call recorded in a process of the candidate, checked
 session          one plan in one runner: memory shared, calls replayed, outputs kept
+program_runner   one runner of one program: inputs placed, calls replayed, outputs read
 output_checks    every timed output against what was expected
 witness          bounds of the mean span by the judge's own clock (pure)
 decision         sealed or claimed, with the reason in words (pure)

@@ -26,7 +26,7 @@ from ...messages.runner import (
     Replayed,
     ReplayTimes,
 )
-from .runner_process import RunnerProcess
+from ..processes.runner_process import RunnerProcess
 from .validation import CheckedPlan
 
 STAGING_ALIGNMENT = 256

@@ -1,6 +1,8 @@
 """Paired, verified calls with a cold cache.
 
-paired_timing  times candidate and baseline, workload by workload
+paired_timing  times candidate and baseline, workload by workload: sealed where that can be
+sealed_timing  by replays of recorded calls, in runners
+recorders      the processes of candidate and baseline that record calls
 process_pairs  the fresh processes of a timing
 timed_calls    one timed call: judged at once, its times read later
 samples        samples in order, and the interval that stops the sampling; pure

@@ -5,8 +5,9 @@ clocks and temperature cancels (a crossover design). Calls are spread over sever
 processes, since memory placement differs between processes. Inputs change with every pair and every
 timed call of the candidate is verified, so that no call can be answered from an earlier one.
 
-The span of a call is the first start to the last end of its device activities, which CUPTI records
-inside the candidate's process. It is a claim, bounded by the judge's wall clock, by CUDA events, by
+The span of a call is the first start to the last end of its device activities, which CUPTI records.
+A time is sealed where the call can be replayed (`sealed_timing`). Elsewhere the candidate's own
+process tells it, as is done here: a claim, bounded by the judge's wall clock, by CUDA events, by
 the host's time and by the least time that the device can take for the work. Sampling stops when the
 interval of the median is narrow enough (`samples.half_width`). docs/explanation/statistics.md says
 how differences become decisions.
@@ -34,7 +35,9 @@ from ..processes.progress import Cancellation, Reporter
 from .case_floors import DEVICE, CaseFloors
 from .clock_monitor import ClockWatch
 from .process_pairs import ProcessPair, ProcessPairs
-from .samples import Samples, by_host, half_width, log_ratios
+from .recorders import Recorders
+from .samples import CLAIM, Samples, by_host, half_width, log_ratios
+from .sealed_timing import NotSealedError, SealedTiming
 from .timed_calls import Timed, TimedCalls, WorkloadEndedError
 
 PREHEAT_S = 0.2
@@ -61,6 +64,8 @@ class PairedTiming:
 
     Args:
         deadline: on the monotonic clock; workloads left then are not timed.
+        recorders: started, for times that are sealed; None where none can be.
+        claim: why times are only claimed where `recorders` is None.
     """
 
     def __init__(
@@ -73,6 +78,8 @@ class PairedTiming:
         cancellation: Cancellation,
         rng: random.Random,
         deadline: float,
+        recorders: Recorders | None = None,
+        claim: str = CLAIM,
     ) -> None:
         self._plan = plan
         self._checks = plan.checks
@@ -84,7 +91,12 @@ class PairedTiming:
         self._rng = rng
         self._deadline = deadline
         self._floors = CaseFloors(plan, operator, context)
-        self._calls = TimedCalls(plan, operator, cancellation, rng)
+        self._calls = calls = TimedCalls(plan, operator, cancellation, rng)
+        self._claim = claim
+        self._sealed = recorders and SealedTiming(
+            plan, context, operator, recorders, cancellation, calls, rng, deadline
+        )
+        self._joined: list[ProcessPair] = []
         self.clocks: list[ClockSample] = []
         self.done: list[str] = []
         self.fresh_values = ""
@@ -116,18 +128,17 @@ class PairedTiming:
 
         Args:
             checked: the process of the correctness checks, candidate of the first pair.
-            pairs: the other processes, started.
+            pairs: the other processes; started here where they are needed and were not.
         """
         results: dict[str, Timed] = {}
-        self._reporter.step(Stage.TIMING, "joining the processes for timing")
-        with self._calls.times.measured("timing_join"):
-            ready = pairs.ready(checked, self._calls.note)
-            self._cancellation.check()
+        self._checked, self._processes, self._cases = checked, pairs, cases
+        if self._sealed is not None:
+            self._sealed.prepare(cases)
         with ClockWatch(self._context.device) as watch:
             self._preheat()
             for position, case in enumerate(cases):
                 self._reporter.step(Stage.TIMING, f"timing workload {position + 1} of {len(cases)}")
-                results[case.uuid] = self._time(case, ready, pairs, watch)
+                results[case.uuid] = self._time(case, watch)
                 if results[case.uuid].failure is not None:
                     break
             self.clocks = watch.samples
@@ -156,19 +167,39 @@ class PairedTiming:
             torch.cuda.synchronize(self._context.device)
             ends.append(time.monotonic())
 
+    def close(self) -> None:
+        """Ends the runners that were started here."""
+        if self._sealed is not None:
+            self._sealed.close()
+
     # --- one workload -------------------------------------------------------------------------
 
-    def _time(
-        self, case: Case, pairs: Sequence[ProcessPair], processes: ProcessPairs, watch: ClockWatch
-    ) -> Timed:
+    def _time(self, case: Case, watch: ClockWatch) -> Timed:
         if time.monotonic() > self._deadline:
             return Timed(reason="the budget of time was used up before it was timed")
+        sets = self._input_sets(case)
+        claim = self._claim
+        if self._sealed is not None:
+            try:
+                timed = self._sealed.time(case, sets, watch)
+            except NotSealedError as reason:
+                claim = str(reason)
+            else:
+                self._calls.timer = "cupti"
+                self._bound(case, timed)
+                return timed
+        return self._time_claimed(case, sets, watch, claim)
+
+    def _time_claimed(
+        self, case: Case, sets: Callable[[], InputSet], watch: ClockWatch, claim: str
+    ) -> Timed:
+        """Times calls in the processes of candidate and baseline, which tell the times."""
+        pairs = self._pairs()
         timed = Timed()
         try:
-            sets = self._input_sets(case)
             with self._calls.times.measured("timing_warm_up"):
                 for pair in pairs:
-                    processes.share_compiled(pair)
+                    self._processes.share_compiled(pair)
                     self._warm_up(pair, sets(), timed)
             with self._calls.times.measured("timing_pairs"):
                 ours, theirs = self._call_pairs(case, pairs, sets, timed, watch)
@@ -178,11 +209,21 @@ class PairedTiming:
         except WorkloadEndedError as ended:
             return ended.timed
         assert self.timer is not None
-        timed.measurement = ours.measurement(self.timer, watch.throttled)
+        timed.measurement = ours.measurement(self.timer, watch.throttled, claim)
         if len(theirs.cold_ns) == len(ours.cold_ns):
-            timed.baseline = theirs.measurement(self.timer, watch.throttled)
+            timed.baseline = theirs.measurement(self.timer, watch.throttled, claim)
         self._bound(case, timed)
         return timed
+
+    def _pairs(self) -> list[ProcessPair]:
+        """The process pairs of claimed times, joined when first needed."""
+        if not self._joined:
+            self._reporter.step(Stage.TIMING, "joining the processes for timing")
+            with self._calls.times.measured("timing_join"):
+                self._processes.start(self._cases)
+                self._joined = self._processes.ready(self._checked, self._calls.note)
+                self._cancellation.check()
+        return self._joined
 
     def _input_sets(self, case: Case) -> Callable[[], InputSet]:
         """A source of inputs: new ones for each pair, or a pool where making them is slow."""

@@ -60,7 +60,9 @@ class ProcessPairs:
         self._pairs: list[ProcessPair] = []
 
     def start(self, cases: Sequence[Case]) -> None:
-        """Starts all processes and asks each to build and to map its arena, without waiting."""
+        """Starts all processes, has each build and map its arena, without waiting; only once."""
+        if self._started:
+            return
         baselines = [False] * (self._plan.checks.blocks - 1)
         if self._plan.baseline is not None:
             baselines += [True] * self._plan.checks.blocks

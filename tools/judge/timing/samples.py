@@ -40,8 +40,10 @@ class Samples:
         self.at_s.append(at_s)
         self.activities.append(outcome.called.activities)
 
-    def measurement(self, timer: str, throttled: Callable[[float], bool]) -> Measurement:
-        """The record of these samples."""
+    def measurement(
+        self, timer: str, throttled: Callable[[float], bool], claim: str = CLAIM
+    ) -> Measurement:
+        """The record of these samples; `claim` says why they are not sealed."""
         return Measurement(
             timer=timer,
             cold_ns=self.cold_ns,
@@ -50,7 +52,7 @@ class Samples:
             block=self.block,
             set_aside=[i for i, at in enumerate(self.at_s) if throttled(at)],
             kernels=kernel_times(self.activities),
-            clock_reason=CLAIM,
+            clock_reason=claim,
         )
 
 

@@ -10,7 +10,8 @@ from unittest.mock import MagicMock
 import pytest
 
 from kernel_harness.tools.errors import InfrastructureError
-from kernel_harness.tools.judge.processes.candidate_process import LogPipe, ProcessSession
+from kernel_harness.tools.judge.processes.candidate_process import ProcessSession
+from kernel_harness.tools.judge.processes.log_pipe import LogPipe
 from kernel_harness.tools.judge.processes.prewarmed import (
     CONTEXT_BYTES,
     MAX_PREWARMED,

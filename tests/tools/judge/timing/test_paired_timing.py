@@ -53,6 +53,9 @@ class ScriptedPairs:
     pairs: list[ProcessPair]
     shared: int = 0
 
+    def start(self, cases: Any) -> None:
+        pass
+
     def ready(self, checked: JudgedCall, note: Any) -> list[ProcessPair]:
         return self.pairs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -45,12 +46,13 @@ class RunnerProcess:
     Args:
         device_index: the device to take.
         environment: the judge's; `KEPT_VARIABLES` of it are the runner's.
-        folder: its home, empty and for it alone, whose account it gets.
+        folder: its home, empty and for it alone, whose account it gets; removed at its end.
     """
 
     def __init__(self, device_index: int, environment: Mapping[str, str], folder: Path) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket = ours
+        self._socket, self._folder = ours, folder
+        self._ready: RunnerReady | None = None
         command = [sys.executable, "-P", "-m", LAUNCHER, str(folder), MODULE]
         command += ["--device", str(device_index)]
         with theirs:
@@ -69,7 +71,17 @@ class RunnerProcess:
         Raises:
             RunnerLostError: when there is none within a minute.
         """
-        return self._answer("start", RunnerReady, START_S)
+        if self._ready is None:
+            self._ready = self._answer("start", RunnerReady, START_S)
+        return self._ready
+
+    def prepared(self) -> bool:
+        """Waits for the context; False when there is none, or the process has ended since."""
+        try:
+            self.ready()
+        except RunnerLostError:
+            return False
+        return self._process.poll() is None
 
     def ask(
         self, request: Message, expected: type[Answer], timeout_s: float, fds: Sequence[int] = ()
@@ -107,6 +119,7 @@ class RunnerProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _answer(self, stage: str, expected: type[Answer], timeout_s: float) -> Answer:
         try:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.errors import HarnessError
-from kernel_harness.tools.judge.replay import runner_process
-from kernel_harness.tools.judge.replay.runner_process import (
+from kernel_harness.tools.judge.processes import runner_process
+from kernel_harness.tools.judge.processes.runner_process import (
     RunnerLostError,
     RunnerProcess,
     environment_of,
@@ -91,7 +91,7 @@ def test_a_runner_ends_with_the_process_that_started_it(waiting, folder):
     script = (
         "import sys, os\n"
         "from pathlib import Path\n"
-        "from kernel_harness.tools.judge.replay import runner_process as r\n"
+        "from kernel_harness.tools.judge.processes import runner_process as r\n"
         "r.MODULE = 'tests_waiting_runner'\n"
         "found = r.RunnerProcess(0, dict(os.environ), Path(sys.argv[1]))\n"
         "found._socket.recv(65536)\n"

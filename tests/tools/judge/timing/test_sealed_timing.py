@@ -1,0 +1,300 @@
+"""Times are sealed where every replay is right, else claimed with the reason."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from kernel_harness.tools.judge.calls.judged_call import JudgedCall, slots_of
+from kernel_harness.tools.judge.calls.shared_memory import Layout
+from kernel_harness.tools.judge.operators.input_sets import (
+    InputGenerator,
+    InputSet,
+    PrefetchedInputs,
+    SeedBook,
+)
+from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
+from kernel_harness.tools.judge.processes.progress import Cancellation, Reporter
+from kernel_harness.tools.judge.processes.runner_process import RunnerLostError
+from kernel_harness.tools.judge.replay.program_runner import ReplayedCall, pattern_of
+from kernel_harness.tools.judge.replay.recorded_call import NotRecordedError, RecordedCall
+from kernel_harness.tools.judge.replay.validation import CheckedPlan
+from kernel_harness.tools.judge.timing import sealed_timing as sealed_module
+from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
+from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
+from kernel_harness.tools.judge.timing.recorders import RecordedProgram
+from kernel_harness.tools.judge.timing.sealed_timing import sealing_fault
+from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import judge as wire_judge
+from kernel_harness.tools.messages.runner import ReplayTimes
+from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Status
+from kernel_harness.tools.schema.measurement import Measurement, TimeSource
+
+from ....judging import AFFINE, make_plan, make_solution, read_definition
+from ...messages.plans import plan_of
+from ..scripted import ScriptedSession
+
+CPU = torch.device("cpu")
+CASE = Case("affine-17", {"m": 17}, scalars={"alpha": 0.5})
+HONEST = "def run(x, w, table, alpha, y, row):\n    pass\n"
+OURS, THEIRS = 4_000, 8_000
+
+
+def honest(x, w, table, alpha):
+    y = x[table.long()] * w * alpha + 1.0
+    return y, y.sum(dim=-1)
+
+
+def unscaled(x, w, table, alpha):
+    return honest(x, w, table, 1.0)
+
+
+@dataclass
+class ScriptedRunner:
+    """Replays a Python function; claims spans in turn."""
+
+    compute: Any = honest
+    spans: list[int | None] = field(default_factory=lambda: [OURS])
+    events_more_ns: int = 500
+    most_calls: int = 100
+    lost: bool = False
+    seen: list[InputSet] = field(default_factory=list)
+    poison: list[int] = field(default_factory=list)
+    warm: int = 0
+    mutated: tuple[str, ...] = ()
+    closed: bool = False
+
+    def load(self, recorded: RecordedCall) -> None:
+        self.recorded = recorded
+
+    def replay(self, input_sets: Any, poison: Any, *, cold: bool = True) -> list[ReplayedCall]:
+        if self.lost:
+            raise RunnerLostError("replay", "it ended with status -9")
+        self.seen += input_sets if cold else []
+        self.poison += poison if cold else []
+        self.warm += not cold
+        return [self._call(s, byte) for s, byte in zip(input_sets, poison, strict=True)]
+
+    def _call(self, input_set: InputSet, byte: int) -> ReplayedCall:
+        span = self.spans.pop(0) if len(self.spans) > 1 else self.spans[0]
+        events = None if span is None else span + self.events_more_ns
+        times = ReplayTimes(span_ns=span, events_ns=events, activities=[(0, span or 0)])
+        y, row = self.compute(*input_set.inputs.values())
+        outputs: dict[str, torch.Tensor] = {"y": y, "row": row}
+        slots = [s for s in self.recorded.layout.slots if s.name.startswith("out:")]
+        poisons = {s.name.partition(":")[2]: pattern_of(byte, s) for s in slots}
+        return ReplayedCall(times, outputs, poisons, mutated=self.mutated)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class ScriptedRecorders:
+    """Gives one recording of each program, or the reason why there is none."""
+
+    reason: str | None = None
+    activities: tuple[wire.Activity, ...] = (
+        wire.Activity(
+            name="first", start_ns=0, end_ns=1, origin="candidate", grid=[1, 1, 1], block=[32, 1, 1]
+        ),
+    )
+    asked: int = 0
+    closed: bool = False
+
+    def record(self, sets: Any, *, baseline: bool) -> RecordedProgram:
+        self.asked += 1
+        if self.reason is not None:
+            raise NotRecordedError(self.reason)
+        slots = tuple(slots_of(read_definition(AFFINE), CASE))
+        nothing = torch.empty(0, dtype=torch.uint8)
+        layout = Layout(nothing, slots, {}, nothing, nothing)
+        plan, file = plan_of(b"a cubin")
+        recorded = RecordedCall(CheckedPlan(plan, (file,)), layout, (), {})
+        return RecordedProgram(recorded, (70_000, 71_000), (90_000, 91_000), self.activities)
+
+    def process(self, *, baseline: bool) -> Any:
+        return SimpleNamespace(arena_bytes=1 << 20)
+
+
+@dataclass
+class ScriptedContext:
+    info: DeviceInfo
+    device: torch.device = CPU
+    memory_mhz: int | None = None
+    interpreted: bool = False
+    not_sealed: str | None = None
+
+    def start_runner(self) -> None:
+        return None
+
+
+@dataclass
+class ScriptedPairs:
+    pairs: list[ProcessPair]
+    started: int = 0
+
+    def start(self, cases: Any) -> None:
+        self.started += 1
+
+    def ready(self, checked: Any, note: Any) -> list[ProcessPair]:
+        return self.pairs
+
+    def share_compiled(self, pair: ProcessPair) -> None:
+        pass
+
+
+@dataclass
+class Outcome:
+    timed: Timed
+    candidates: list[ScriptedRunner]
+    baselines: list[ScriptedRunner]
+    pairs: ScriptedPairs
+    recorders: ScriptedRecorders
+    timing: PairedTiming
+
+    @property
+    def measurement(self) -> Measurement:
+        assert self.timed.measurement is not None
+        return self.timed.measurement
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setattr(PairedTiming, "_preheat", lambda self: None)
+
+    def run(
+        candidate: Any = ScriptedRunner,
+        baseline: Any = lambda: ScriptedRunner(spans=[THEIRS]),
+        recorders: ScriptedRecorders | None = None,
+        blocks: int = 2,
+        compute: Any = honest,
+    ) -> Outcome:
+        made: list[ScriptedRunner] = []
+
+        def start(*arguments: Any) -> ScriptedRunner:
+            made.append(candidate() if len(made) < blocks else baseline())
+            return made[-1]
+
+        monkeypatch.setattr(sealed_module, "ProgramRunner", start)
+        solution = make_solution(HONEST, definition="affine_n64")
+        checks = wire_judge.Checks(
+            blocks=blocks, pairs_per_block=4, max_pairs=8, half_width=0.0, warm_calls=2
+        )
+        plan = make_plan(solution, baseline=solution, checks=checks)
+        operator = OperatorAdapter(read_definition(AFFINE), AFFINE)
+        session = JudgedCall(
+            ScriptedSession(compute, [9_000]),
+            operator.definition,
+            CPU,
+            random.Random(1),
+            by_destination=True,
+        )
+        assert session.map([CASE]) is None
+        pairs = ScriptedPairs([ProcessPair(session, None)])
+        recorders = recorders or ScriptedRecorders()
+        timing = PairedTiming(
+            plan,
+            ScriptedContext(DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)),  # pyright: ignore[reportArgumentType]
+            operator,
+            InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(1 << 20)),
+            Reporter(lambda message: None, plan.evaluation_id),
+            Cancellation(),
+            random.Random(7),
+            time.monotonic() + 60,
+            recorders,  # pyright: ignore[reportArgumentType]
+        )
+        results = timing.run([CASE], session, pairs)  # pyright: ignore[reportArgumentType]
+        timing.close()
+        return Outcome(results[CASE.uuid], made[:blocks], made[blocks:], pairs, recorders, timing)
+
+    return run
+
+
+def test_right_replays_are_sealed_and_the_process_that_calls_tells_only_what_stands_beside(run):
+    found = run()
+    measurement, baseline = found.measurement, found.timed.baseline
+    assert measurement.clock is TimeSource.SEALED and measurement.clock_reason is None
+    assert measurement.cold_ns == [OURS] * 8 and measurement.block == [0] * 4 + [1] * 4
+    assert measurement.warm_ns == [OURS] * 2
+    assert measurement.called_ns == [70_000, 71_000] and measurement.host_ns == [90_000, 91_000]
+    assert baseline is not None and baseline.cold_ns == [THEIRS] * 8
+    assert baseline.clock is TimeSource.SEALED
+    assert [(k.name, k.origin, k.launches) for k in measurement.kernels] == [
+        ("first", "candidate", 8)
+    ]
+    assert not found.pairs.started, "no process of the candidate was timed"
+
+
+def test_candidate_and_baseline_see_the_same_fresh_inputs_and_poison(run):
+    found = run()
+    for ours, theirs in zip(found.candidates, found.baselines, strict=True):
+        assert [s.seed for s in ours.seen] == [s.seed for s in theirs.seen]
+        assert len({s.seed for s in ours.seen}) == len(ours.seen) == 4
+        assert ours.poison == theirs.poison
+        assert all(a != b for a, b in zip(ours.poison, ours.poison[1:], strict=False))
+
+
+def test_runners_end_with_the_timing(run):
+    found = run()
+    assert all(r.closed for r in [*found.candidates, *found.baselines])
+
+
+CLAIMED = [
+    pytest.param(
+        {"candidate": lambda: ScriptedRunner(compute=unscaled)}, "replay differs", id="wrong"
+    ),
+    pytest.param(
+        {"candidate": lambda: ScriptedRunner(mutated=("x",))}, "changed its input", id="mutates"
+    ),
+    pytest.param({"candidate": lambda: ScriptedRunner(lost=True)}, "status -9", id="lost"),
+    pytest.param({"candidate": lambda: ScriptedRunner(spans=[None])}, "no activity", id="no-span"),
+    pytest.param(
+        {"candidate": lambda: ScriptedRunner(events_more_ns=90_000)}, "events", id="two-clocks"
+    ),
+    pytest.param({"candidate": lambda: ScriptedRunner(most_calls=0)}, "do not fit", id="too-large"),
+    pytest.param(
+        {"baseline": lambda: ScriptedRunner(compute=unscaled)}, "replay differs", id="baseline"
+    ),
+    pytest.param(
+        {"recorders": ScriptedRecorders(reason="the call waits for the device")},
+        "waits for the device",
+        id="not-recorded",
+    ),
+    pytest.param(
+        {"recorders": ScriptedRecorders(activities=())}, "plan differs", id="plan-for-show"
+    ),
+]
+
+
+@pytest.mark.parametrize(("script", "words"), CLAIMED)
+def test_what_cannot_be_sealed_is_claimed_with_the_reason_and_never_blamed(run, script, words):
+    found = run(**script)
+    assert found.timed.failure is None
+    assert found.measurement.clock is TimeSource.CLAIMED
+    assert words in (found.measurement.clock_reason or "")
+    assert found.measurement.cold_ns == [9_000] * 8
+    assert found.pairs.started == 1
+
+
+def test_a_candidate_that_is_wrong_in_ordinary_calls_fails(run):
+    found = run(candidate=lambda: ScriptedRunner(compute=unscaled), compute=unscaled)
+    assert found.timed.status is Status.INCORRECT_NUMERICAL
+
+
+@pytest.mark.parametrize(
+    ("asked", "fault", "words"),
+    [(True, None, None), (True, "no compiler", "no compiler"), (False, None, "sealed_clock")],
+)
+def test_the_reason_is_known_before_anything_is_tried(asked, fault, words):
+    plan = make_plan(make_solution(HONEST, definition="affine_n64")).model_copy(
+        update={"sealed_clock": asked}
+    )
+    found = sealing_fault(SimpleNamespace(not_sealed=fault), plan)  # pyright: ignore[reportArgumentType]
+    assert found == words or (words and words in (found or ""))

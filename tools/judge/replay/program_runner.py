@@ -1,0 +1,187 @@
+"""One runner of one program: inputs placed, calls replayed, outputs read and guards looked at."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ...messages.runner import ReplayTimes
+from ..calls.judged_call import copy_bytes, differing
+from ..calls.shared_memory import DeviceMemory, Layout, SharedArena, Slot
+from ..operators.input_sets import InputSet
+from ..processes.runner_process import RunnerProcess
+from .recorded_call import RecordedCall
+from .session import MappedRunner, ReplaySession, stage
+
+REQUEST_S = 60.0
+
+
+@dataclass(frozen=True)
+class ReplayedCall:
+    """One replay as the judge observed it.
+
+    Args:
+        times: what the runner tells of it.
+        outputs: copied out of the memory that the runner shares.
+        poisons: bit pattern that each output held before.
+        mutated, damage: inputs and guard bands that changed, known after the last of several.
+    """
+
+    times: ReplayTimes
+    outputs: dict[str, torch.Tensor]
+    poisons: dict[str, int]
+    mutated: tuple[str, ...] = ()
+    damage: tuple[tuple[str, str, int], ...] = ()
+
+
+class ProgramRunner:
+    """Replays the recorded calls of one program in one runner.
+
+    Args:
+        runner: fresh.
+        device: the judge's own view of the device.
+        arena_address: where the arena lies in the runner, as where the calls were recorded.
+        arena_bytes: of the arena there.
+        staging_bytes: memory for the values of calls.
+
+    Raises:
+        RunnerLostError: when the runner fails.
+    """
+
+    def __init__(
+        self,
+        runner: RunnerProcess,
+        device: torch.device,
+        arena_address: int,
+        arena_bytes: int,
+        staging_bytes: int,
+    ) -> None:
+        self._runner = runner
+        index = device.index or 0
+        self._memory = [DeviceMemory(arena_bytes, index), DeviceMemory(staging_bytes, index)]
+        arena, staging = self._memory
+        self._arena = SharedArena(arena, random.Random())
+        self._staging = staging.bytes
+        self._mapped = MappedRunner(runner, arena, arena_address, staging, REQUEST_S)
+        self._recorded: RecordedCall | None = None
+        self._session: ReplaySession | None = None
+        self._layout: Layout | None = None
+
+    def load(self, recorded: RecordedCall) -> ReplaySession:
+        """Loads a call's plan in place of the one before."""
+        self._recorded = recorded
+        self._session = self._mapped.load(recorded.checked, recorded.tensors)
+        return self._session
+
+    @property
+    def most_calls(self) -> int:
+        """How many calls fit into the staging memory at once."""
+        assert self._session is not None
+        return self._session.most_calls
+
+    def replay(
+        self, input_sets: Sequence[InputSet], poison: Sequence[int], *, cold: bool = True
+    ) -> list[ReplayedCall]:
+        """Replays one call for each set of inputs.
+
+        Args:
+            poison: a byte for each call, which its outputs are filled with before it.
+        """
+        assert self._recorded is not None and self._session is not None
+        recorded, session = self._recorded, self._session
+        layout = self._arena.at(recorded.layout.slots, recorded.layout.offsets)
+        pairs = [
+            (self._staged(n, slot), _value(input_set, slot))
+            for n, input_set in enumerate(input_sets)
+            for slot in recorded.layout.slots
+            if slot.is_input
+        ]
+        copy_bytes(pairs)
+        torch.cuda.synchronize(self._staging.device)
+        times = session.replay(poison, cold=cold)
+        mutated, damage = self._after(layout, input_sets[-1])
+        last = len(input_sets) - 1
+        return [
+            ReplayedCall(
+                times=times[n],
+                outputs=self._outputs(n),
+                poisons={
+                    _plain(s.name): pattern_of(byte, s) for s in self._slots() if _is_output(s)
+                },
+                mutated=mutated if n == last else (),
+                damage=damage if n == last else (),
+            )
+            for n, byte in enumerate(poison)
+        ]
+
+    def close(self) -> None:
+        """Ends the runner, and frees the memory that it shares."""
+        self._runner.close()
+        self._staging = torch.empty(0)
+        for memory in self._memory:
+            memory.close()
+
+    def _slots(self) -> tuple[Slot, ...]:
+        assert self._recorded is not None
+        return self._recorded.layout.slots
+
+    def _outputs(self, call: int) -> dict[str, torch.Tensor]:
+        return {
+            _plain(s.name): self._staged(call, s).clone() for s in self._slots() if _is_output(s)
+        }
+
+    def _after(
+        self, layout: Layout, last: InputSet
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, str, int], ...]]:
+        """Which inputs of the last call and which guard bands changed."""
+        inputs = [slot for slot in layout.slots if slot.is_input]
+        found = [(layout.tensor(slot.name), _value(last, slot)) for slot in inputs]
+        *changed, hurt = differing([*found, layout.guards()])
+        mutated = tuple(
+            _plain(s.name) for s, differs in zip(inputs, changed, strict=True) if differs
+        )
+        return mutated, tuple(layout.damaged()) if hurt else ()
+
+    def _staged(self, call: int, slot: Slot) -> torch.Tensor:
+        """A slot's value of one call, in the staging memory."""
+        assert self._recorded is not None and self._session is not None
+        if slot.nbytes == 0:
+            return torch.empty(slot.shape, dtype=slot.dtype, device=self._staging.device)
+        begin = self._session.staging.offset(call, slot.name)
+        strides = self._recorded.strides.get(slot.name)
+        if strides is None:
+            flat = self._staging[begin : begin + slot.nbytes]
+            return flat.view(slot.dtype).view(slot.shape)
+        whole = self._staging[begin : begin + self._nbytes(slot)].view(slot.dtype)
+        return whole.as_strided(slot.shape, strides)
+
+    def _nbytes(self, slot: Slot) -> int:
+        assert self._recorded is not None
+        return next(t.nbytes for t in self._recorded.tensors if t.name == slot.name)
+
+
+def call_bytes(recorded: RecordedCall) -> int:
+    """Staging memory of one call."""
+    return stage(recorded.tensors).call_bytes
+
+
+def pattern_of(byte: int, slot: Slot) -> int:
+    """The bit pattern of an element whose bytes are all the same."""
+    return int.from_bytes(bytes([byte]) * slot.dtype.itemsize, "little")
+
+
+def _value(input_set: InputSet, slot: Slot) -> torch.Tensor:
+    value = input_set.inputs[_plain(slot.name)]
+    assert isinstance(value, torch.Tensor)
+    return value
+
+
+def _plain(name: str) -> str:
+    return name.partition(":")[2]
+
+
+def _is_output(slot: Slot) -> bool:
+    return slot.name.startswith("out:")

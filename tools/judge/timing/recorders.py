@@ -1,0 +1,160 @@
+"""The processes of candidate and baseline in which calls are recorded, one of each.
+
+Torch's memory lies at fixed addresses in them and loaded modules are announced, for which a process
+must be made before CUDA starts in it. Correctness is judged elsewhere: what goes wrong here is a
+reason for times to be only claimed, never the candidate's failure.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ...messages.candidate import Activity, BuildRequest, Built
+from ...messages.judge import EvaluatePlan
+from ...messages.launch_plan import ARENA_BASE
+from ...schema.evaluation import Status
+from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
+from ..checks.call_verdict import judge_call
+from ..operators.input_sets import InputSet
+from ..operators.operator_adapter import Case, OperatorAdapter
+from ..processes.candidate_process import CandidateSession
+from ..processes.context import JudgeContext
+from ..processes.lost import ProcessLost
+from ..replay.recorded_call import NotRecordedError, RecordedCall, record_call
+
+ORDINARY_CALLS = 5
+SCRATCH_SHARE = 0.25
+"""Of the device's memory, that a plan may want."""
+
+Spawn = Callable[[bool], tuple[CandidateSession, BuildRequest]]
+
+
+@dataclass(frozen=True)
+class RecordedProgram:
+    """A recorded call, and what ordinary calls in the same process told.
+
+    Args:
+        called_ns: spans by the process's own clock, gaps between kernels in.
+        host_ns: from the call to the visible result, by its host clock.
+        activities: of the last ordinary call.
+    """
+
+    recorded: RecordedCall
+    called_ns: tuple[int, ...]
+    host_ns: tuple[int, ...]
+    activities: tuple[Activity, ...]
+
+
+class Recorders:
+    """Starts the processes that record, and asks them for calls.
+
+    Args:
+        spawn: starts a process that records, of the baseline when its argument is true.
+        restore: copies compiled kernels of earlier trials to a process before it builds.
+    """
+
+    def __init__(
+        self,
+        plan: EvaluatePlan,
+        context: JudgeContext,
+        operator: OperatorAdapter,
+        rng: random.Random,
+        spawn: Spawn,
+        restore: Callable[[CandidateSession, bool], None],
+    ) -> None:
+        self._plan, self._context, self._operator = plan, context, operator
+        self._rng, self._spawn, self._restore = rng, spawn, restore
+        self._calls: dict[bool, JudgedCall] = {}
+        self._built: dict[bool, str | None] = {}
+
+    def start(self, cases: Sequence[Case]) -> None:
+        """Starts both, has each build and map its arena, without waiting."""
+        for baseline in (False, True) if self._plan.baseline is not None else (False,):
+            session, request = self._spawn(baseline)
+            self._restore(session, baseline)
+            session.ask(request)
+            judged_call = JudgedCall(
+                session,
+                self._operator.definition,
+                self._context.device,
+                self._rng,
+                by_destination=request.destination_passing_style,
+                arena_address=ARENA_BASE,
+            )
+            judged_call.begin_map(list(cases))
+            self._calls[baseline] = judged_call
+
+    def process(self, *, baseline: bool) -> JudgedCall:
+        """The process, once it is up.
+
+        Raises:
+            NotRecordedError: when it did not come up.
+        """
+        judged_call = self._calls.get(baseline)
+        if judged_call is None:
+            raise NotRecordedError("no process that records was started")
+        if baseline not in self._built:
+            self._built[baseline] = self._fault(judged_call)
+        fault = self._built[baseline]
+        if fault is not None:
+            raise NotRecordedError(f"the process that records did not come up: {fault[:300]}")
+        return judged_call
+
+    def record(self, input_sets: Callable[[], InputSet], *, baseline: bool) -> RecordedProgram:
+        """Records one call, and makes ordinary ones on other inputs.
+
+        Raises:
+            NotRecordedError: when the call is wrong here, or cannot be a plan.
+        """
+        judged_call = self.process(baseline=baseline)
+        self._ordinary(judged_call, input_sets(), "none")
+        recorded = record_call(
+            judged_call,
+            input_sets(),
+            architecture=f"sm_{(self._context.arch or '').rstrip('af')}",
+            scratch_bytes=int(SCRATCH_SHARE * (self._context.info.memory_bytes or 0)),
+            timeout_s=self._plan.call_timeout_s,
+        )
+        called: list[int] = []
+        host: list[int] = []
+        activities: tuple[Activity, ...] = ()
+        for _ in range(ORDINARY_CALLS):
+            outcome = self._ordinary(judged_call, input_sets(), "cold").called
+            called.append(outcome.span_ns or 0)
+            host.append(outcome.host_ns or 0)
+            activities = tuple(outcome.activities)
+        return RecordedProgram(recorded, tuple(called), tuple(host), activities)
+
+    def close(self) -> None:
+        """Ends both."""
+        for judged_call in self._calls.values():
+            judged_call.close()
+
+    def _ordinary(
+        self, judged_call: JudgedCall, input_set: InputSet, time: Literal["none", "cold"]
+    ) -> CallOutcome:
+        """One verified call of the process.
+
+        Raises:
+            NotRecordedError: when it is wrong.
+        """
+        options = CallOptions(time=time, late=False, timeout_s=self._plan.call_timeout_s)
+        outcome = judged_call.call(input_set, options)
+        verdict = judge_call(self._operator, input_set, outcome)
+        if isinstance(outcome, ProcessLost) or verdict.status is not Status.PASSED:
+            words = verdict.failure.message if verdict.failure else "it was lost"
+            raise NotRecordedError(f"the call fails in the process that records: {words[:300]}")
+        return outcome.claims
+
+    def _fault(self, judged_call: JudgedCall) -> str | None:
+        built = judged_call.session.answer(Built, self._plan.build_timeout_s)
+        lost = judged_call.mapped()
+        if isinstance(built, ProcessLost):
+            return built.detail
+        if built.fault is not None:
+            return built.fault.message
+        log = judged_call.session.log().strip()
+        return f"{lost.detail} {log[-200:]}" if lost else None

@@ -1,0 +1,330 @@
+"""Times candidate and baseline by replays of their recorded calls, out of the candidate's reach.
+
+One call of the workload is recorded in a process of each program; a runner of each, in which no
+host code of a candidate runs, replays the launches on inputs that the recording process never saw.
+Every replay's outputs are compared with the reference. As in `paired_timing`, candidate and
+baseline take turns (A B B A …) on the same inputs, in several fresh pairs of runners.
+
+Where a time cannot be sealed the answer is a reason, and `paired_timing` times the ordinary way.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ...messages.candidate import Activity, Called
+from ...messages.judge import EvaluatePlan
+from ...messages.launch_plan import ARENA_BASE, KernelLaunch
+from ...schema.measurement import Measurement, TimeSource
+from ..calls.judged_call import CallOutcome, slots_of
+from ..checks.call_verdict import judge_call
+from ..operators.input_sets import InputSet
+from ..operators.operator_adapter import Case, OperatorAdapter
+from ..processes.context import JudgeContext
+from ..processes.progress import Cancellation
+from ..processes.runner_process import RunnerLostError
+from ..replay.decision import ReplayEvidence, decide
+from ..replay.output_checks import poison_bytes
+from ..replay.program_runner import ProgramRunner, ReplayedCall
+from ..replay.recorded_call import NotRecordedError
+from .clock_monitor import ClockWatch
+from .recorders import RecordedProgram, Recorders
+from .samples import Samples, half_width, kernel_times, log_ratios
+from .timed_calls import Timed, TimedCalls
+
+STAGING_BYTES = 2 << 30
+STAGING_SLACK = 1.25
+"""Returned outputs may be spread over more memory than their elements fill."""
+InputSets = Callable[[], InputSet]
+_Shape = tuple[str, tuple[int, ...], tuple[int, ...]]
+"""A kernel's name, grid and block."""
+
+
+class NotSealedError(Exception):
+    """Raised where a workload's times cannot be sealed; its text is the reason."""
+
+
+@dataclass
+class _Program:
+    """One program on one workload: its recording, its runners, and what was seen of its replays."""
+
+    recorded: RecordedProgram
+    runners: list[ProgramRunner]
+    samples: Samples = field(default_factory=Samples)
+    spans: list[int | None] = field(default_factory=list)
+    events: list[int | None] = field(default_factory=list)
+    checked: int = 0
+
+
+class SealedTiming:
+    """Times workloads by replay.
+
+    Args:
+        recorders: started, for all of the cases.
+        calls: gives the stage times and the count of verified calls.
+        deadline: on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        plan: EvaluatePlan,
+        context: JudgeContext,
+        operator: OperatorAdapter,
+        recorders: Recorders,
+        cancellation: Cancellation,
+        calls: TimedCalls,
+        rng: random.Random,
+        deadline: float,
+    ) -> None:
+        self._plan, self._checks = plan, plan.checks
+        self._context, self._operator = context, operator
+        self._recorders, self._cancellation = recorders, cancellation
+        self._calls, self._rng, self._deadline = calls, rng, deadline
+        self._runners: dict[bool, list[ProgramRunner]] = {}
+        self._staging_bytes = 0
+        self._not_recorded: str | None = None
+
+    def prepare(self, cases: Sequence[Case]) -> None:
+        """Notes how much memory the values of the largest workload's calls need."""
+        needed = [self._call_bytes(case) * self._calls_for(case) for case in cases]
+        self._staging_bytes = max(needed, default=0)
+
+    def time(self, case: Case, sets: InputSets, watch: ClockWatch) -> Timed:
+        """The sealed times of a workload.
+
+        Raises:
+            NotSealedError: with the reason why they cannot be sealed.
+        """
+        if self._not_recorded is not None:
+            raise NotSealedError(self._not_recorded)
+        try:
+            with self._calls.times.measured("timing_record"):
+                ours = self._program(sets, baseline=False)
+                theirs = self._program(sets, baseline=True) if self._plan.baseline else None
+            with self._calls.times.measured("timing_replay"):
+                self._pairs(case, ours, theirs, sets, watch)
+                self._warm(ours, theirs, sets())
+        except NotRecordedError as error:
+            # A failed capture may leave torch in a state in which no later one succeeds.
+            self._not_recorded = str(error)
+            raise NotSealedError(str(error)) from error
+        except RunnerLostError as error:
+            self.close()
+            raise NotSealedError(error.what) from error
+        for who, program in (("", ours), ("baseline: ", theirs)):
+            if program is not None and (words := _not_sealed(program)):
+                raise NotSealedError(f"{who}{words}")
+        timed = Timed(calls=ours.checked)
+        timed.measurement = _measurement(ours, watch)
+        timed.baseline = _measurement(theirs, watch) if theirs is not None else None
+        return timed
+
+    def close(self) -> None:
+        """Ends the runners."""
+        for runner in [r for runners in self._runners.values() for r in runners]:
+            runner.close()
+        self._runners = {}
+
+    def _program(self, sets: InputSets, *, baseline: bool) -> _Program:
+        """Records a call and loads its plan into every runner of the program."""
+        recorded = self._recorders.record(sets, baseline=baseline)
+        if (words := _other_kernels(recorded)) is not None:
+            raise NotRecordedError(words)
+        program = _Program(recorded, self._runners_of(baseline=baseline))
+        for runner in program.runners:
+            runner.load(recorded.recorded)
+            if runner.most_calls < 1:
+                raise NotRecordedError("the values of one call do not fit into staging memory")
+        return program
+
+    def _runners_of(self, *, baseline: bool) -> list[ProgramRunner]:
+        if baseline not in self._runners:
+            arena_bytes = self._recorders.process(baseline=baseline).arena_bytes
+            self._runners[baseline] = [
+                ProgramRunner(
+                    self._context.start_runner(),
+                    self._context.device,
+                    ARENA_BASE,
+                    arena_bytes,
+                    self._staging_bytes,
+                )
+                for _ in range(self._checks.blocks)
+            ]
+        return self._runners[baseline]
+
+    def _call_bytes(self, case: Case) -> int:
+        slots = slots_of(self._operator.definition, case)
+        kept = [s for s in slots if s.name.startswith(("in:", "out:"))]
+        return int(STAGING_SLACK * sum(slot.nbytes + 256 for slot in kept)) + 4096
+
+    def _calls_for(self, case: Case) -> int:
+        """Calls that are staged at once."""
+        fitting = STAGING_BYTES // self._call_bytes(case)
+        return max(1, min(self._checks.pairs_per_block, fitting))
+
+    # --- replays ------------------------------------------------------------------------------
+
+    def _pairs(
+        self,
+        case: Case,
+        ours: _Program,
+        theirs: _Program | None,
+        sets: InputSets,
+        watch: ClockWatch,
+    ) -> None:
+        """Replays in turns until the interval of the ratio is narrow."""
+        most, turn = self._checks.max_pairs, 0
+        other = theirs.samples if theirs is not None else Samples()
+        asked = self._checks.pairs_per_block
+        while len(ours.samples.cold_ns) < most:
+            for block in range(len(ours.runners)):
+                made = 0
+                while made < asked and len(ours.samples.cold_ns) < most:
+                    left = most - len(ours.samples.cold_ns)
+                    count = min(self._calls_for(case), asked - made, left)
+                    self._turn(block, ours, theirs, [sets() for _ in range(count)], turn, watch)
+                    made, turn = made + count, turn + 1
+            narrow = half_width(log_ratios(ours.samples, other)) <= self._checks.half_width
+            if narrow or time.monotonic() > self._deadline:
+                return
+            asked = max(2, self._checks.pairs_per_block // 2)
+
+    def _turn(
+        self,
+        block: int,
+        ours: _Program,
+        theirs: _Program | None,
+        input_sets: Sequence[InputSet],
+        turn: int,
+        watch: ClockWatch,
+    ) -> None:
+        """The same inputs through both programs, the baseline first in every second turn."""
+        self._cancellation.check()
+        poison = poison_bytes(len(input_sets), self._rng.randrange(256))
+        order = [ours] if theirs is None else [ours, theirs] if turn % 2 else [theirs, ours]
+        for program in order:
+            calls = program.runners[block].replay(input_sets, poison)
+            for input_set, call in zip(input_sets, calls, strict=True):
+                self._add(program, block, input_set, call, watch.now())
+
+    def _add(
+        self, program: _Program, block: int, input_set: InputSet, call: ReplayedCall, at_s: float
+    ) -> None:
+        """Judges a replay's outputs and adds its span."""
+        outcome = self._judged(program, input_set, call)
+        program.spans.append(call.times.span_ns)
+        program.events.append(call.times.events_ns)
+        program.samples.add(outcome, block, at_s)
+
+    def _judged(self, program: _Program, input_set: InputSet, call: ReplayedCall) -> CallOutcome:
+        """The replay as a call whose outputs are right.
+
+        Raises:
+            NotSealedError: when they are not, or nothing was recorded of it.
+        """
+        span = call.times.span_ns
+        outcome = CallOutcome(
+            called=Called(span_ns=span, activities=_activities(program.recorded, call)),
+            outputs=call.outputs,
+            poisons=call.poisons,
+            layout=program.recorded.recorded.layout,
+            mutated=list(call.mutated),
+            damage=list(call.damage),
+        )
+        with self._calls.times.measured("verdicts"):
+            verdict = judge_call(self._operator, input_set, outcome)
+        program.checked += 1
+        if verdict.failure is not None:
+            raise NotSealedError(f"replay differs: {verdict.failure.message[:300]}")
+        if span is None:
+            raise NotSealedError("a replay left no activity records")
+        return outcome.claims
+
+    def _warm(self, ours: _Program, theirs: _Program | None, input_set: InputSet) -> None:
+        """Replays the same inputs at the same addresses with a warm cache."""
+        for program in (ours, theirs):
+            if program is None:
+                continue
+            for number in range(self._checks.warm_calls + 1):
+                (call,) = program.runners[0].replay([input_set], poison_bytes(1, 0), cold=False)
+                span = self._judged(program, input_set, call).called.span_ns
+                if number and span is not None:  # the first finds the cache as the flush left it
+                    program.samples.warm_ns.append(span)
+
+
+def _not_sealed(program: _Program) -> str:
+    """Why the replays of a program prove nothing, or an empty string."""
+    found = decide(
+        ReplayEvidence(
+            outputs_checked=program.checked,
+            spans_ns=tuple(program.spans),
+            events_ns=tuple(program.events),
+        )
+    )
+    return "" if found.clock is TimeSource.SEALED else f"{found.reason}: {found.words}"
+
+
+def _measurement(program: _Program, watch: ClockWatch) -> Measurement:
+    samples = program.samples
+    return Measurement(
+        timer="cupti",
+        cold_ns=samples.cold_ns,
+        warm_ns=samples.warm_ns,
+        host_ns=list(program.recorded.host_ns),
+        called_ns=list(program.recorded.called_ns),
+        block=samples.block,
+        set_aside=[i for i, at in enumerate(samples.at_s) if watch.throttled(at)],
+        kernels=kernel_times(samples.activities),
+        clock=TimeSource.SEALED,
+    )
+
+
+def _activities(program: RecordedProgram, call: ReplayedCall) -> list[Activity]:
+    """What a replay did, named by the plan's nodes: both are in the order of launches."""
+    nodes = program.recorded.checked.plan.nodes
+    times = call.times.activities
+    if len(nodes) != len(times):
+        return []
+    origins = {activity.name: activity.origin for activity in program.activities}
+    return [
+        Activity(
+            name=node.function[:400] if isinstance(node, KernelLaunch) else node.kind,
+            start_ns=start,
+            end_ns=end,
+            origin=origins.get(node.function[:400], "unknown")
+            if isinstance(node, KernelLaunch)
+            else "copy",
+        )
+        for node, (start, end) in zip(nodes, times, strict=True)
+    ]
+
+
+def _other_kernels(program: RecordedProgram) -> str | None:
+    """How the kernels of an ordinary call differ from the recorded ones; None if they agree."""
+    planned = Counter[_Shape](
+        (kernel.function[:400], kernel.grid, kernel.block)
+        for kernel in program.recorded.checked.plan.kernels
+    )
+    ordinary = Counter[_Shape](
+        (a.name, tuple(a.grid), tuple(a.block)) for a in program.activities if a.grid
+    )
+    for more, less, words in ((ordinary, planned, "more"), (planned, ordinary, "fewer")):
+        if extra := more - less:
+            name, grid, _ = next(iter(extra))
+            times = "time" if extra.total() == 1 else "times"
+            return (
+                f"plan differs: an ordinary call launches {name[:120]} with grid {list(grid)} "
+                f"{extra.total()} {times} {words} often than the recorded one"
+            )
+    return None
+
+
+def sealing_fault(context: JudgeContext, plan: EvaluatePlan) -> str | None:
+    """Why no time of this plan is sealed, before anything was tried; None if it may be."""
+    if not plan.sealed_clock:
+        return "the setting sealed_clock is off"
+    return context.not_sealed

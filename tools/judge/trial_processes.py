@@ -1,0 +1,77 @@
+"""The processes of one trial: what each of them builds, and their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..messages.candidate import BuildRequest
+from ..messages.judge import EvaluatePlan
+from ..schema.flashinfer_trace import Definition, Solution
+from .processes.candidate_process import ProcessSession
+from .processes.context import JudgeContext
+from .processes.progress import Cancellation
+
+
+class TrialProcesses:
+    """Starts the processes of a trial; a cancellation ends them, and so does `close`."""
+
+    def __init__(
+        self,
+        plan: EvaluatePlan,
+        context: JudgeContext,
+        definition: Definition,
+        solution: Solution,
+        cancellation: Cancellation,
+    ) -> None:
+        self._plan, self._context, self._definition = plan, context, definition
+        self._solution, self._cancellation = solution, cancellation
+        self._sessions: list[ProcessSession] = []
+        self._endings: list[Callable[[], None]] = []
+
+    @property
+    def first(self) -> ProcessSession | None:
+        """The process that was started first."""
+        return self._sessions[0] if self._sessions else None
+
+    def spawn(self) -> ProcessSession:
+        """Starts a process that runs a candidate, or takes a prewarmed one."""
+        return self._kept(self._context.spawn())
+
+    def spawn_for_timing(self, baseline: bool) -> tuple[ProcessSession, BuildRequest]:
+        """A process to time calls in, and what it is to build."""
+        return self.spawn(), self.build_of(baseline=baseline)
+
+    def spawn_to_record(self, baseline: bool) -> tuple[ProcessSession, BuildRequest]:
+        """A process that records calls, and what it is to build."""
+        return self._kept(self._context.spawn_recorder()), self.build_of(baseline=baseline)
+
+    def build_of(self, *, baseline: bool) -> BuildRequest:
+        """The request that builds the candidate, or its baseline."""
+        plan, solution, digest = self._plan, self._solution, self._plan.content_hash
+        if baseline:
+            assert plan.baseline is not None
+            solution = Solution.model_validate(plan.baseline)
+            digest = plan.baseline_hash or plan.content_hash
+        return BuildRequest.of(
+            solution.model_dump(mode="json"),
+            content_hash=digest,
+            argument_count=len(self._definition.inputs),
+            output_count=len(self._definition.outputs),
+            cuda_arch=self._context.arch,
+        )
+
+    def end_with(self, *endings: Callable[[], None]) -> None:
+        """Has `close` call these, too, in this order and before it ends processes."""
+        self._endings += endings
+
+    def close(self) -> None:
+        """Ends every process of the trial and frees its memory."""
+        for end in self._endings:
+            end()
+        for session in self._sessions:
+            session.close()
+
+    def _kept(self, session: ProcessSession) -> ProcessSession:
+        self._sessions.append(session)
+        self._cancellation.watch(session)
+        return session
