@@ -50,12 +50,13 @@ def site(module_bench, tmp_path_factory):
     )
     bench.add(status=Status.TIMEOUT, technique=["persistent"])
     bench.add(definition="a b/c", gpu=None)
+    named = bench.add(definition="gdn_decode_qk4_v8_d128_k_last_and_a_longer_name_than_any")
     node = archive.node(merged.candidate_id)
     decision = decide(node, [archive.get(merged.candidate_id).evaluation])
     promote(archive, type(decision)(**{**vars(decision), "promoted": True}), [])
     out = tmp_path_factory.mktemp("site")
     index = write_site(archive, out)
-    return out, index, {"root": root, "a": a, "merged": merged, "bad": bad}
+    return out, index, {"root": root, "a": a, "merged": merged, "bad": bad, "named": named}
 
 
 class Links(HTMLParser):
@@ -75,11 +76,13 @@ def pages(out: Path) -> dict[Path, str]:
 
 def test_every_link_leads_to_a_page_of_the_site_and_none_outside(site):
     out, _, _ = site
-    assert len(list((out / "candidates").iterdir())) == 7
+    assert len(list((out / "candidates").iterdir())) == 8
     for path, text in pages(out).items():
         parser = Links()
         parser.feed(text)
         for link in parser.found:
+            if link.startswith("#"):
+                assert f'id="{link[1:]}"' in text, (path.name, link)
             if link.startswith(("#", "data:")):
                 continue
             target = (path.parent / link.split("#")[0]).resolve()
@@ -163,7 +166,11 @@ def test_a_phone_sees_no_page_wider_than_its_screen(site, tmp_path):
     out, _, ids = site
     probe = "const page = document.documentElement;"
     probe += "document.title = page.scrollWidth - page.clientWidth"
-    for name in ("index.html", f"candidates/{ids['bad'].candidate_id}.html"):
+    for name in (
+        "index.html",
+        f"candidates/{ids['bad'].candidate_id}.html",
+        f"candidates/{ids['named'].candidate_id}.html",
+    ):
         page = tmp_path / "probe.html"
         text = (out / name).read_text(encoding="utf-8")
         page.write_text(text.replace("</body>", f"<script>{probe}</script></body>"))
