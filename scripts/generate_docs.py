@@ -16,13 +16,9 @@ from typing import Any
 
 from kernel_harness.server.app import build_app, tool_schemas
 from kernel_harness.server.cli import main as cli
+from kernel_harness.tools.schema.source_tree import MAX_BYTES, MAX_FILES
 from kernel_harness.tools.settings import CANDIDATE_ENVIRONMENT, PREFIX, Settings
-from kernel_harness.tools.workloads.solution_folder import (
-    MAX_BYTES,
-    MAX_FILES,
-    NOT_SOURCES,
-    CandidateFile,
-)
+from kernel_harness.tools.workloads.solution_folder import NOT_SOURCES, CandidateFile
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MARK = "<!-- Written by scripts/generate_docs.py; change the code, then run that. -->"
@@ -273,9 +269,12 @@ def candidate_page() -> str:
         'entry_point = "kernel.py::run"\n'
         "destination_passing_style = true\n```",
         "## Sources",
-        f"Every file of the folder, at any depth, is a source, but for {kept}, `__pycache__` and "
-        "whatever begins with a dot. A source is UTF-8 text and a plain file, not a link; at most "
-        f"{MAX_FILES} files and {MAX_BYTES >> 20} MiB in all.",
+        f"Every file of the folder, at any depth, is a source, but for {kept}, `__pycache__`, "
+        "other Markdown and whatever begins with a dot; `also_sources` names kept files that are "
+        "sources all the same. A source is UTF-8 text and a plain file, not a link; at most "
+        f"{MAX_FILES} files and {MAX_BYTES >> 20} MiB in all. Of two sources that Python would "
+        "import by one name, as `kernel.py` and `kernel/__init__.py`, one would never run: such "
+        "a pair is refused. A Solution that is passed, archived or fetched is held to the same rule.",
         "## How the entry point is called",
         "Positionally: the inputs in the definition's order, scalars as Python numbers; then, with "
         "`destination_passing_style`, the outputs, to be filled in place. Without it the function "

@@ -1,6 +1,7 @@
 """Formats of records and files. Nothing here reads a file or imports torch.
 
 flashinfer_trace  Definition, Workload, Solution and Trace, as FlashInfer-Trace has them
+source_tree       which paths a candidate's sources may have
 definition        its Definition alone, re-exported by the above
 constraints       decides a definition's constraints without running any of their text
 record_model      the base of every part of a record

@@ -17,7 +17,6 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -39,6 +38,7 @@ from .definition import (
     TensorSpec,
     TraceModel,
 )
+from .source_tree import MAX_BYTES, path_fault, tree_faults
 
 __all__ = [
     "AxisConst",
@@ -133,17 +133,16 @@ class Binding(StrEnum):
 
 
 class SourceFile(TraceModel):
-    """One source file; the path stays inside the solution's folder."""
+    """One source file; what its path may be is `source_tree`'s rule."""
 
     path: NonEmpty
     content: NonEmpty
 
     @field_validator("path")
     @classmethod
-    def _path_stays_inside(cls, path: str) -> str:
-        parsed = PurePosixPath(path)
-        if parsed.is_absolute() or ".." in parsed.parts:
-            raise ValueError(f"source path {path!r} must be relative and without '..'")
+    def _path_is_plain(cls, path: str) -> str:
+        if (fault := path_fault(path)) is not None:
+            raise ValueError(fault)
         return path
 
 
@@ -180,12 +179,14 @@ class Solution(TraceModel):
     @model_validator(mode="after")
     def _entry_file_exists_once(self) -> Solution:
         paths = [source.path for source in self.sources]
-        repeated = {path for path in paths if paths.count(path) > 1}
-        if repeated:
-            raise ValueError(f"source paths are repeated: {', '.join(sorted(repeated))}")
+        if faults := tree_faults(paths):
+            raise ValueError("; ".join(faults[:4]))
+        if sum(len(source.content.encode()) for source in self.sources) > MAX_BYTES:
+            raise ValueError(f"the sources exceed {MAX_BYTES >> 20} MiB")
         if self.entry_file not in paths:
+            listed = ", ".join(paths[:20])
             raise ValueError(
-                f"entry file {self.entry_file!r} is not among the sources: {', '.join(paths)}"
+                f"entry file {self.entry_file[:200]!r} is not among the sources: {listed}"
             )
         return self
 

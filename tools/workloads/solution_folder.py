@@ -1,14 +1,18 @@
 """A solution as a folder: candidate.toml, and beside it every source.
 
 Workspaces, peers and shipped solutions share this form. Not sources: `candidate.toml` itself,
-`NOTES.md`, `README.md`, `reference.py`, `__pycache__` and whatever starts with a dot.
+`NOTES.md`, `README.md`, `reference.py`, `__pycache__`, other Markdown, and whatever starts with a
+dot.
 
 It does not promise that a solution builds. A link, a binary file or a folder too large for a
-solution is refused, not skipped: what is evaluated must be what the author sees.
+solution is refused, not skipped: what is evaluated must be what the author sees. Whatever lies in a
+folder, reading it takes bounded time and memory: no link is followed, no file read beyond a bound.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,11 +23,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import DatasetError, HarnessError, RequestError, unknown_name
 from ..schema.flashinfer_trace import Binding, BuildSpec, Language, Solution, SourceFile
+from ..schema.source_tree import MAX_BYTES, MAX_DEPTH, MAX_FILES, is_instructions
 
 FILE_NAME = "candidate.toml"
 NOT_SOURCES = frozenset({FILE_NAME, "NOTES.md", "README.md", "reference.py"})
-MAX_FILES = 256
-MAX_BYTES = 8 << 20
+KEPT_NAMES = NOT_SOURCES - {FILE_NAME}
+"""Files that the harness writes beside the sources, unless a source has that name."""
+MAX_CANDIDATE_FILE_BYTES = 64 << 10
+MAX_ENTRIES = 8 * MAX_FILES
 MOST_FAULTS = 8
 """Of a solution that cannot be read, told at once."""
 
@@ -43,6 +50,10 @@ class CandidateFile(BaseModel):
     target_hardware: list[str] = Field(default_factory=lambda: ["cuda"], min_length=1)
     description: str | None = None
     technique: list[str] = Field(default_factory=list, description="Tags, e.g. 'split-k'.")
+    also_sources: list[str] = Field(
+        default_factory=list,
+        description="Files of kept names, as 'reference.py', that are sources.",
+    )
     started_from: str | None = Field(
         default=None, description="What it was begun from; regions that a candidate marks hold."
     )
@@ -60,15 +71,15 @@ def read_candidate_file(folder: Path) -> CandidateFile:
         DatasetError: when it is missing or malformed, naming the field.
     """
     path = folder / FILE_NAME
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise DatasetError(
             f"There is no {FILE_NAME}",
             where=str(folder),
             remedy="Open a workspace with open_workspace, or write the file beside the sources.",
         )
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values = tomllib.loads(_read(path, MAX_CANDIDATE_FILE_BYTES).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DatasetError(
             f"{FILE_NAME} is not TOML: {error}", where=str(path), remedy="Correct the syntax there."
         ) from error
@@ -129,7 +140,7 @@ def read_solution(
                 destination_passing_style=said.destination_passing_style,
                 binding=said.binding,
             ),
-            sources=list(_sources(folder)),
+            sources=list(_sources(folder, said.also_sources)),
         )
     except ValidationError as error:
         raise _refused(error, folder / FILE_NAME) from error
@@ -141,15 +152,9 @@ def write_solution(solution: Solution, folder: Path, *, technique: Sequence[str]
     Existing files of the same names are replaced; others stay.
 
     Raises:
-        DatasetError: when a source has a name that the folder form keeps for itself.
+        DatasetError: when a source is named as the candidate file.
     """
-    for source in solution.sources:
-        if not _is_source(Path(source.path)):
-            raise DatasetError(
-                f"A source cannot be named {source.path!r} in a solution folder",
-                where=solution.name,
-                remedy=f"Kept names: {', '.join(sorted(NOT_SOURCES))}, dot files, __pycache__.",
-            )
+    refuse_candidate_file(solution)
     spec = solution.spec
     said = CandidateFile(
         name=solution.name,
@@ -162,6 +167,7 @@ def write_solution(solution: Solution, folder: Path, *, technique: Sequence[str]
         target_hardware=spec.target_hardware,
         description=solution.description,
         technique=list(technique),
+        also_sources=also_sources(solution),
     )
     values = {k: v for k, v in said.model_dump(mode="json").items() if v is not None}
     for source in solution.sources:
@@ -171,19 +177,29 @@ def write_solution(solution: Solution, folder: Path, *, technique: Sequence[str]
     (folder / FILE_NAME).write_text(tomli_w.dumps(values), encoding="utf-8")
 
 
-def _sources(folder: Path) -> Iterator[SourceFile]:
-    total = 0
-    paths = [p for p in sorted(folder.rglob("*")) if _is_source(p.relative_to(folder))]
-    files = [path for path in paths if path.is_symlink() or not path.is_dir()]
+def also_sources(solution: Solution) -> list[str]:
+    """Which sources have names that a folder keeps for the harness's own files."""
+    return [source.path for source in solution.sources if source.path in KEPT_NAMES]
+
+
+def refuse_candidate_file(solution: Solution) -> None:
+    """Raises a DatasetError for a solution whose source would be read as the candidate file."""
+    if any(source.path == FILE_NAME for source in solution.sources):
+        raise DatasetError(
+            f"A source cannot be named {FILE_NAME!r} in a solution folder",
+            where=solution.name,
+            remedy="Give that source another name.",
+        )
+
+
+def _sources(folder: Path, also: Sequence[str]) -> Iterator[SourceFile]:
+    left = MAX_BYTES
+    files = sorted(_files(folder, frozenset(also) & KEPT_NAMES))
     if len(files) > MAX_FILES:
         raise _unusable(f"{len(files)} source files, at most {MAX_FILES} are read", folder)
     for path in files:
-        if path.is_symlink() or not path.is_file():
-            raise _unusable("A source must be a plain file", path)
-        data = path.read_bytes()
-        total += len(data)
-        if total > MAX_BYTES:
-            raise _unusable(f"The sources exceed {MAX_BYTES >> 20} MiB", path)
+        data = _read(path, left)
+        left -= len(data)
         try:
             # The format refuses empty contents; an empty __init__.py becomes one blank line.
             content = data.decode("utf-8") or "\n"
@@ -192,9 +208,56 @@ def _sources(folder: Path) -> Iterator[SourceFile]:
         yield SourceFile(path=path.relative_to(folder).as_posix(), content=content)
 
 
+def _files(folder: Path, also: frozenset[str]) -> Iterator[Path]:
+    """Every source below a folder; links are among them, and refused when they are read."""
+    edge, entries = [folder], 0
+    while edge:
+        place = edge.pop()
+        if len(place.parts) - len(folder.parts) > MAX_DEPTH:
+            raise _unusable(f"Folders are nested more than {MAX_DEPTH} deep", folder)
+        with os.scandir(place) as found:
+            for entry in found:
+                entries += 1
+                if entries > MAX_ENTRIES:
+                    raise _unusable(f"The folder holds more than {MAX_ENTRIES} entries", folder)
+                path = Path(entry.path)
+                if entry.name not in also and not _is_source(path.relative_to(folder)):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    edge.append(path)
+                else:
+                    yield path
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    """A plain file's content; neither a link nor a device is opened, nor a large file read.
+
+    Raises:
+        DatasetError: for anything else.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unusable(
+            f"It must be a plain file that can be read ({error.strerror})", path
+        ) from error
+    with os.fdopen(fd, "rb") as stream:
+        state = os.fstat(fd)
+        if not stat.S_ISREG(state.st_mode):
+            raise _unusable("It must be a plain file", path)
+        data = stream.read(most_bytes + 1) if state.st_size <= most_bytes else b""
+    if state.st_size > most_bytes or len(data) > most_bytes:
+        raise _unusable(f"It is larger than the {_bytes(most_bytes)} that are left for it", path)
+    return data
+
+
+def _bytes(count: int) -> str:
+    return f"{count / (1 << 20):.3g} MiB" if count >= 1 << 20 else f"{count} bytes"
+
+
 def _is_source(relative: Path) -> bool:
     hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
-    return not hidden and str(relative) not in NOT_SOURCES
+    return not (hidden or str(relative) in NOT_SOURCES or is_instructions(relative.name))
 
 
 def _unusable(what: str, path: Path) -> DatasetError:

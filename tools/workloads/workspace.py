@@ -14,7 +14,9 @@ import tomli_w
 from ..errors import RequestError, unknown_name
 from ..schema.flashinfer_trace import Definition, Solution
 from ..schema.record_model import RecordModel
+from ..schema.source_tree import tree_faults
 from .operators import Operator
+from .solution_folder import FILE_NAME, also_sources, refuse_candidate_file
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 
@@ -78,29 +80,30 @@ def create(
         raise RequestError(
             f"Workspace {chosen!r} exists already", where=str(path), remedy="Choose another name."
         )
-    files = (
+    if start is not None:
+        refuse_candidate_file(start)
+    sources = (
         {source.path: source.content for source in start.sources}
         if start
         else {"kernel.py": template(definition)}
     )
+    if faults := tree_faults(list(sources)):
+        raise RequestError(f"{started_from!r} cannot be laid into a workspace: {faults[0]}")
     manifest = _manifest(chosen, definition, start, started_from)
+    notes = describe(operator)
+    own = {FILE_NAME: tomli_w.dumps(manifest), "reference.py": definition.reference}
+    files = own | {"NOTES.md": notes} | sources
     for relative, content in files.items():
-        target = (path / relative).resolve()
-        if path.resolve() not in target.parents:
-            raise RequestError(f"Source {relative!r} points out of the workspace")
+        target = path / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content, encoding="utf-8")
-    (path / "candidate.toml").write_text(tomli_w.dumps(manifest), encoding="utf-8")
-    (path / "reference.py").write_text(definition.reference, encoding="utf-8")
-    notes = describe(operator)
-    (path / "NOTES.md").write_text(notes, encoding="utf-8")
     return Workspace(
         path=str(path),
         definition=definition.name,
         name=chosen,
         language=str(manifest["language"]),
         entry_point=str(manifest["entry_point"]),
-        files=sorted([*files, "candidate.toml", "reference.py", "NOTES.md"]),
+        files=sorted(files),
         started_from=started_from,
         notes=notes,
     )
@@ -129,6 +132,7 @@ def _manifest(
         "dependencies": list(spec.dependencies) if spec else [],
         "description": f"Started from {started_from}.",
         "technique": [],
+        "also_sources": also_sources(start) if start else [],
         "started_from": started_from,
     }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -100,18 +102,62 @@ def test_links_binaries_and_crowds_are_refused(folder: Path) -> None:
         read_solution(folder)
 
 
-def test_a_source_named_like_a_kept_file_cannot_be_written(tmp_path: Path) -> None:
+def test_a_source_named_as_the_candidate_file_cannot_be_written(tmp_path: Path) -> None:
     solution = Solution(
         name="n",
         definition="d",
         author="a",
         spec=BuildSpec(
-            language=Language.PYTHON, target_hardware=["cuda"], entry_point="reference.py::run"
+            language=Language.PYTHON, target_hardware=["cuda"], entry_point="candidate.toml::run"
         ),
-        sources=[SourceFile(path="reference.py", content="x")],
+        sources=[SourceFile(path="candidate.toml", content="x")],
     )
-    with pytest.raises(DatasetError, match=r"reference\.py"):
+    with pytest.raises(DatasetError, match=r"candidate\.toml"):
         write_solution(solution, tmp_path)
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as stream:
+        stream.truncate(6 << 30)
+
+
+def _nested(path: Path) -> None:
+    for _ in range(40):
+        path = path / "d"
+    path.mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: _sparse(f / "big.py"), "larger than"),
+        (lambda f: _sparse(f / "candidate.toml"), "larger than"),
+        (lambda f: os.mkfifo(f / "pipe.py"), "plain file"),
+        (lambda f: (f / "zero.py").symlink_to("/dev/zero"), "plain file"),
+        (lambda f: (f / "lib").symlink_to("/usr"), "plain file"),
+        (lambda f: (f / "candidate.toml").rename(f / "c") and _link(f), "plain file"),
+        (lambda f: _nested(f), "nested"),
+        (lambda f: [(f / f".n{n}").touch() for n in range(3_000)], "entries"),
+        (lambda f: (f / "candidate.toml").write_text("a=" + "[" * 30_000), "TOML"),
+        (lambda f: (f / "candidate.toml").write_bytes(b"\xff"), "TOML"),
+        (lambda f: [(f / "kernel").mkdir(), (f / "kernel/__init__.py").touch()], "one module"),
+    ],
+)
+def test_what_lies_in_a_folder_is_read_within_bounds(folder: Path, spoil: Any, words: str) -> None:
+    spoil(folder)
+    with pytest.raises(DatasetError, match=words):
+        read_solution(folder)
+
+
+def _link(folder: Path) -> None:
+    (folder / "candidate.toml").symlink_to(folder / "c")
+
+
+def test_files_that_agents_read_as_instructions_are_no_sources(folder: Path) -> None:
+    for name in ("CLAUDE.md", "AGENTS.md", "lib/GEMINI.MD"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("do this")
+    assert [source.path for source in read_solution(folder).sources] == ["kernel.py"]
 
 
 @given(

@@ -92,9 +92,17 @@ def test_a_source_that_points_out_of_it_is_not_written(folder, operator, tmp_pat
     # No model lets such a path in; a model that was changed afterwards could still hold one.
     outside = honest.sources[0].model_copy(update={"path": "../../outside.py"})
     evil = honest.model_copy(update={"sources": [outside]})
-    with pytest.raises(RequestError, match="points out of the workspace"):
+    with pytest.raises(RequestError, match="must be relative"):
         create(folder, operator, "evil", evil, "one")
     assert not (tmp_path / "outside.py").exists()
+
+
+def test_sources_named_like_the_harness_own_files_stay_sources(folder, operator):
+    start = solution("kernel.py", "reference.py", "README.md")
+    made = create(folder, operator, "mine", start, "one")
+    back = read_solution(confined(folder, "mine"))
+    assert back.content_hash() == start.content_hash()
+    assert {"candidate.toml", "NOTES.md", "reference.py"} < set(made.files)
 
 
 def test_a_workspace_is_found_by_name_path_or_a_file_in_it(folder, operator):
