@@ -274,7 +274,8 @@ def candidate_page() -> str:
         "sources all the same. A source is UTF-8 text and a plain file, not a link; at most "
         f"{MAX_FILES} files and {MAX_BYTES >> 20} MiB in all. Of two sources that Python would "
         "import by one name, as `kernel.py` and `kernel/__init__.py`, one would never run: such "
-        "a pair is refused. A Solution that is passed, archived or fetched is held to the same rule.",
+        "a pair is refused. A Solution that is passed, archived or fetched is held to the same "
+        "rule.",
         "## How the entry point is called",
         "Positionally: the inputs in the definition's order, scalars as Python numbers; then, with "
         "`destination_passing_style`, the outputs, to be filled in place. Without it the function "

@@ -39,11 +39,27 @@ MOST_MODULES = 10
 
 MAY_IMPORT = {
     "candidate": {
-        *("errors", "process_control", "driver", "messages.candidate", "messages.zygote"),
+        *(
+            "errors",
+            "process_control",
+            "folders",
+            "driver",
+            "messages.candidate",
+            "messages.zygote",
+        ),
         *("messages.frames", "messages.launch_plan", "messages.profiler", "messages.sockets"),
     },
     "judge": {
-        *("errors", "settings", "text", "progress", "process_control", "driver", "messages"),
+        *(
+            "errors",
+            "settings",
+            "text",
+            "progress",
+            "process_control",
+            "folders",
+            "driver",
+            "messages",
+        ),
         *("schema", "workloads", "devices.hardware", "devices.roofline"),
     },
     "runner": {"errors", "driver", "messages"},

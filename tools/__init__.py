@@ -17,6 +17,7 @@ runner/          a trusted process: replays a candidate's launches and holds the
 settings         the only reader of the environment
 progress         progress of a long call, and a listener that ignores it
 process_control  when this process dies, and who may look into it
+folders          removes what a candidate left in a folder
 text             untrusted text made fit to be shown
 errors           the harness's own failures
 

@@ -200,6 +200,10 @@ VERDICT = (
     ),
     FailureMode("the harness overwritten while building", ("process/poisons_the_build_cache",)),
     FailureMode(
+        "a clean-up that fails, and whose failure is the harness's",
+        ("process/leaves_folders_nested_deeply", "process/links_into_the_judges_files"),
+    ),
+    FailureMode(
         "code left to run later",
         ("process/leaves_an_import_hook", "process/leaves_a_daemon"),
     ),

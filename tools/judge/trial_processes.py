@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from ..messages.candidate import BuildRequest
@@ -10,6 +11,8 @@ from ..schema.flashinfer_trace import Definition, Solution
 from .processes.candidate_process import ProcessSession
 from .processes.context import JudgeContext
 from .processes.progress import Cancellation
+
+logger = logging.getLogger(__name__)
 
 
 class TrialProcesses:
@@ -65,11 +68,12 @@ class TrialProcesses:
         self._endings += endings
 
     def close(self) -> None:
-        """Ends every process of the trial and frees its memory."""
-        for end in self._endings:
-            end()
-        for session in self._sessions:
-            session.close()
+        """Ends every process of the trial and frees its memory, each whatever becomes of others."""
+        for end in [*self._endings, *(session.close for session in self._sessions)]:
+            try:
+                end()
+            except Exception:
+                logger.exception("A process of a trial was not ended as it should be")
 
     def _kept(self, session: ProcessSession) -> ProcessSession:
         self._sessions.append(session)

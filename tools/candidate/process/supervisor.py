@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ... import process_control
+from ...folders import remove_tree
 from ..sandbox import namespaces, syscalls
 from ..sandbox.process_tree import descendants, kill_all
 
@@ -147,7 +148,7 @@ def publish(folder: Path, cache: Path, key: str, *, max_bytes: int = 512 << 20) 
     except OSError:
         return False
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        remove_tree(draft)
     return True
 
 

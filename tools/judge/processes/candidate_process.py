@@ -7,7 +7,6 @@ A candidate's answers are untrusted. A process that dies, hangs or answers out o
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ...errors import InfrastructureError
+from ...folders import remove_tree
 from ...messages.candidate import (
     BuildRequest,
     Built,
@@ -168,7 +168,7 @@ class ZygoteHandle:
                 answer = self._request(message, [theirs.fileno(), log.write])
             except InfrastructureError:
                 ours.close()
-                shutil.rmtree(private, ignore_errors=True)
+                remove_tree(private)
                 raise
             finally:
                 log.started()
@@ -176,7 +176,7 @@ class ZygoteHandle:
             raise InfrastructureError(f"The zygote answered {answer.kind!r} to a spawn request")
         if answer.pid == 0:
             ours.close()
-            shutil.rmtree(private, ignore_errors=True)
+            remove_tree(private)
             log.join()
             words = [*answer.missing, shorten(log.text()[-600:], EXCERPT_CHARACTERS)]
             raise InfrastructureError(
@@ -348,7 +348,7 @@ class ProcessSession:
                 self.exit_status = self._zygote.reap(self.pid)
             finally:
                 self._socket.close()
-                shutil.rmtree(self._private, ignore_errors=True)
+                remove_tree(self._private)
 
     def _lose(self, kind: str, detail: str) -> ProcessLost:
         self.close()

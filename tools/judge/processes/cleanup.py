@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from ...folders import remove_tree
 
 MOST_BYTES = 20 << 30
 YOUNG_S = 86_400.0
@@ -43,7 +44,7 @@ def evict_builds(cache: Path, *, most_bytes: int = MOST_BYTES, young_s: float = 
     for build in builds:
         if freed >= excess or time.time() - build.cached_at < young_s:
             break
-        shutil.rmtree(build.folder, ignore_errors=True)
+        remove_tree(build.folder)
         freed += build.nbytes
     return freed
 
@@ -83,6 +84,6 @@ def remove_stale_folders(places: Path | None = None, *, old_s: float = OLD_S) ->
                 continue
             age = time.time() - entry.stat(follow_symlinks=False).st_mtime
             if age > old_s and not Path("/proc", owner[1]).exists():
-                shutil.rmtree(entry.path)
-                removed.append(entry.name)
+                if remove_tree(Path(entry.path)):
+                    removed.append(entry.name)
     return removed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import InfrastructureError
+from ...folders import remove_tree
 from ...messages.frames import Message, WireError
 from ...messages.runner import EndRunner, RunnerFault, RunnerReady, from_runner
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
@@ -119,7 +119,7 @@ class RunnerProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_tree(self._folder)
 
     def _answer(self, stage: str, expected: type[Answer], timeout_s: float) -> Answer:
         try:

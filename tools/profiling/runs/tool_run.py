@@ -24,6 +24,7 @@ import anyio
 import anyio.abc
 
 from ...errors import InfrastructureError
+from ...folders import remove_tree
 from ...messages.candidate import BuildRequest
 from ...messages.frames import Message
 from ...messages.profiler import (
@@ -180,7 +181,7 @@ class ProfileRunner:
             )
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+                await anyio.to_thread.run_sync(remove_tree, folder)
 
     async def execute(
         self, command: Sequence[str], *, timeout_s: float, keep_bytes: int = OUTPUT_BYTES
