@@ -10,7 +10,6 @@ It does not promise the tensors that were captured from a model; those are not p
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -115,33 +114,3 @@ def _of_family(
 def _one_hot(vectors: torch.Tensor) -> torch.Tensor:
     """Unit vectors along the largest component: sums with them are exact."""
     return torch.zeros_like(vectors).scatter(-1, vectors.abs().argmax(-1, keepdim=True), 1.0)
-
-
-PUBLIC_BATCHES = (1, 4, 8, 16, 32, 48, 64)
-PRIME_BATCHES = (2, 3, 5, 7, 11, 13, 19, 23, 29, 37, 41, 53, 61)
-
-
-def held_out(rng: random.Random, count: int) -> list[dict[str, Any]]:
-    """Draws batch sizes that no public workload has.
-
-    Args:
-        rng: decides them.
-        count: how many.
-
-    Returns:
-        Dicts with `axes`, `structure` and `kind` ('near', 'between' or 'prime'). The first is
-        small, so that a slow executor can afford one.
-    """
-    cases = []
-    for number in range(count):
-        largest = 8 if number == 0 else 64
-        kind = rng.choice(("near", "between", "prime"))
-        if kind == "near":
-            known = [size for size in PUBLIC_BATCHES if 1 < size <= largest]
-            batch = rng.choice(known) + rng.choice((-1, 1))
-        elif kind == "between":
-            batch = rng.choice([n for n in range(2, largest) if n not in PUBLIC_BATCHES])
-        else:
-            batch = rng.choice([prime for prime in PRIME_BATCHES if prime <= largest])
-        cases.append({"axes": {"batch_size": batch}, "structure": {}, "kind": kind})
-    return cases

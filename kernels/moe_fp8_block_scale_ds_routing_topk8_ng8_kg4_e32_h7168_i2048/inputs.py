@@ -16,7 +16,6 @@ tolerance of 1 forgives nothing.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -149,42 +148,6 @@ def rewrite(
         places = torch.randperm(rows.shape[0], generator=generator, device=generator.device)[:count]
         values = _fp8_normal((count, rows.shape[1]), generator).view(torch.uint8)
         rows.index_copy_(0, places.to(rows.device), values.to(rows.device))
-
-
-def held_out(rng: random.Random, count: int) -> list[dict[str, Any]]:
-    """Draws workloads near, between and beyond the public ones, which no agent is shown.
-
-    Args:
-        rng: all randomness comes from it.
-        count: how many.
-
-    Returns:
-        Dicts of axes, structure, scalars and kind.
-    """
-    kinds = ("near", "between", "prime", "tile", "offset", "last_offset")
-    order = rng.sample(kinds, len(kinds))
-    cases: list[dict[str, Any]] = []
-    for number in range(count):
-        kind = order[number % len(kinds)]
-        tokens = rng.choice((2, 3, 5, 8, 12))
-        offset = 32 * rng.randrange(8)
-        if kind == "near":
-            tokens = rng.choice((6, 8, 13, 17, 31, 33, 51, 63, 79, 81))
-        elif kind == "between":
-            tokens = int(math.exp(rng.uniform(math.log(90), math.log(800))))
-        elif kind == "prime":
-            tokens = rng.choice((11, 23, 47, 97, 131))
-        elif kind == "tile":
-            tokens = rng.choice((64, 65, 127, 128, 129, 256, 257))
-        elif kind == "offset":
-            offset = rng.choice((1, 17, 40, 100, 111, 200))
-        else:
-            offset = 224
-        scalars = {"local_expert_offset": offset, "routed_scaling_factor": 2.5}
-        cases.append(
-            {"axes": {"seq_len": tokens}, "structure": {}, "scalars": scalars, "kind": kind}
-        )
-    return cases
 
 
 def _routing(

@@ -10,6 +10,7 @@ import torch
 
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.operators.generic_operator import torch_dtype
+from kernel_harness.tools.judge.operators.held_out_cases import draw_held_out
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Trace
 from kernel_harness.tools.workloads.operators import load_by_path
@@ -115,7 +116,8 @@ def test_rewriting_on_the_device_leaves_valid_inputs(name):
 def test_held_out_cases_agree_with_the_baseline(name):
     device, operator = torch.device("cuda"), judged(name)
     kernel = load_by_path(KERNELS / name / "peers" / "torch_vectorised" / "kernel.py")
-    for case in operator.held_out(random.Random(SEED), 6, case_of(operator, 0)):
+    known = [case_of(operator, position) for position in range(6)]
+    for case in draw_held_out(operator, random.Random(SEED), known, [], chosen=6, uniform=3).cases:
         inputs = operator.make_inputs(case, SEED, "typical", device)
         outputs = poisoned(operator, case, device)
         kernel.run(*inputs.values(), *outputs.values())

@@ -18,6 +18,7 @@ import torch
 from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.devices.roofline import floors
 from kernel_harness.tools.judge.numerics.correctness import check_output
+from kernel_harness.tools.judge.operators.held_out_cases import HeldOutCases, draw_held_out
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import (
     Definition,
@@ -28,7 +29,7 @@ from kernel_harness.tools.schema.flashinfer_trace import (
     Workload,
     unknown_keys,
 )
-from kernel_harness.tools.workloads.operators import Operator, load_by_path
+from kernel_harness.tools.workloads.operators import Operator
 from kernel_harness.tools.workloads.policy import read_policy
 
 KERNELS = Path(str(files("kernel_harness.kernels")))
@@ -256,15 +257,42 @@ def test_inputs_follow_from_the_seed_alone(folder: Path) -> None:
 
 @each_operator
 def test_held_out_cases_are_new_valid_and_the_same_for_one_seed(folder: Path) -> None:
-    operator, draw = operator_of(folder), load_by_path(folder / "inputs.py").held_out
+    operator, judged = operator_of(folder), OperatorAdapter(definition_of(folder), folder)
     public = [(w.axes, facts(operator.structure.get(w.uuid))) for w in operator.workloads]
-    cases = [dict(case) for case in draw(random.Random(SEED), 24)]
-    assert len(cases) == 24
-    assert cases == [dict(case) for case in draw(random.Random(SEED), 24)]
+
+    def draw() -> HeldOutCases:
+        known = [judged.case(workload) for workload in operator.workloads]
+        return draw_held_out(
+            judged, random.Random(SEED), known, operator.workloads, chosen=12, uniform=12
+        )
+
+    assert draw() == draw()
+    cases = draw().cases
+    assert len(cases) == 24 and [c.draw == "uniform" for c in cases] == [False] * 12 + [True] * 12
+    waived = set(operator.policy.waived_constraints)
     for case in cases:
-        assert set(case["axes"]) == set(operator.definition.var_axes)
-        assert operator.definition.violated_constraints(case["axes"]) == []
-        assert (case["axes"], facts(case.get("structure"))) not in public
+        assert set(case.axes) == set(operator.definition.var_axes)
+        assert set(operator.definition.violated_constraints(case.axes)) <= waived
+        assert (case.axes, facts(case.structure)) not in public
+
+
+@each_operator
+def test_held_out_cases_draw_every_scalar(folder: Path) -> None:
+    operator, judged = operator_of(folder), OperatorAdapter(definition_of(folder), folder)
+    known = [judged.case(workload) for workload in operator.workloads]
+    cases = draw_held_out(
+        judged, random.Random(SEED), known, operator.workloads, chosen=6, uniform=6
+    ).cases
+    scalars = [n for n, spec in operator.definition.inputs.items() if spec.shape is None]
+    assert set(operator.policy.scalars) == set(scalars) and set(operator.policy.axes) <= set(
+        operator.definition.var_axes
+    )
+    for name in scalars:
+        values = [case.scalars[name] for case in cases]
+        public = {case.scalars[name] for case in known}
+        assert not set(values[:1]) <= public or operator.policy.scalars[name].values
+        assert len(set(values) - public) >= 3
+        assert set(operator.policy.scalars[name].values[:1]) <= {*values, *public}
 
 
 def facts(structure: Mapping[str, Any] | None) -> dict[str, Any]:

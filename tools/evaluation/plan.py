@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..messages.judge import Checks, EvaluatePlan, PlannedWorkload
 from ..schema.evaluation import Evaluation, Executor, Scope
-from ..schema.flashinfer_trace import Solution
+from ..schema.flashinfer_trace import ScalarInput, Solution, Workload
 from ..settings import Settings
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample
@@ -19,22 +20,31 @@ CHECKS: dict[Scope, Checks] = {
     Scope.STATIC: Checks(execute=False, timed=False, trials=1),
     Scope.SMOKE: Checks(trials=1, families=0, pairs_per_block=10, max_pairs=10, warm_calls=3),
     Scope.SAMPLE: Checks(
-        trials=2, families=1, held_out=2, determinism_runs=4, ghost_replay=True, blocks=3,
-        pairs_per_block=5, max_pairs=30, half_width=0.015, warm_calls=3,
+        trials=2, families=1, held_out=3, sizes=4, size_seconds=0.5, determinism_runs=4,
+        ghost_replay=True, blocks=3, pairs_per_block=5, max_pairs=30, half_width=0.015,
+        warm_calls=3,
     ),
     Scope.FULL: Checks(
-        trials=2, families=1, held_out=4, determinism_runs=4, ghost_replay=True, blocks=3,
-        pairs_per_block=10, max_pairs=60, half_width=0.01, sanitizer=True,
+        trials=2, families=1, held_out=6, sizes=20, size_seconds=20.0, determinism_runs=4,
+        ghost_replay=True, blocks=3, pairs_per_block=10, max_pairs=60, half_width=0.01,
+        sanitizer=True,
     ),
     Scope.OFFICIAL: Checks(
-        trials=3, families=0, held_out=4, determinism_runs=4, ghost_replay=True, blocks=3,
-        pairs_per_block=17, max_pairs=51, half_width=0.0, warm_calls=10,
+        trials=3, families=0, held_out=6, sizes=20, size_seconds=20.0, determinism_runs=4,
+        ghost_replay=True, blocks=3, pairs_per_block=17, max_pairs=51, half_width=0.0,
+        warm_calls=10,
     ),
 }  # fmt: skip
 """What each scope means. The official one keeps the contest's three trials and 50 timed calls."""
 
 PROMOTION_CALLS = 200
 """Checked calls before promotion: 1 - (1 - 0.015)^200 = 95.1 % chance to meet a 1.5 % fault."""
+
+PROMOTION_SIZES = 59
+"""Distinct sizes before promotion: 1 - (1 - 0.05)^59 = 95.2 % chance to meet a fault on 5 %."""
+PROMOTION_SIZE_SECONDS = 600.0
+INTERPRETED_SIZE_SECONDS = 3.0
+INTERPRETED_PROMOTION_SIZE_SECONDS = 30.0
 
 
 def interpreter_checks(checks: Checks) -> Checks:
@@ -43,7 +53,8 @@ def interpreter_checks(checks: Checks) -> Checks:
         update={
             "trials": 1,
             "families": min(checks.families, 1),
-            "held_out": min(checks.held_out, 1),
+            "held_out": min(checks.held_out, 3),
+            "size_seconds": min(checks.size_seconds, INTERPRETED_SIZE_SECONDS),
             "determinism_runs": min(checks.determinism_runs, 2),
             "blocks": 1,
             "timed": False,
@@ -56,10 +67,22 @@ def interpreter_checks(checks: Checks) -> Checks:
 def promotion_checks(executor: Executor) -> Checks:
     """How hard the independent verification looks before a promotion."""
     checks = CHECKS[Scope.FULL].model_copy(
-        update={"held_out": 8, "families": 3, "correctness_budget": PROMOTION_CALLS}
+        update={
+            "held_out": 12,
+            "sizes": PROMOTION_SIZES,
+            "size_seconds": PROMOTION_SIZE_SECONDS,
+            "families": 3,
+            "correctness_budget": PROMOTION_CALLS,
+        }
     )
     if executor is Executor.INTERPRETER:
-        return interpreter_checks(checks).model_copy(update={"held_out": 2, "families": 2})
+        return interpreter_checks(checks).model_copy(
+            update={
+                "held_out": 6,
+                "families": 2,
+                "size_seconds": INTERPRETED_PROMOTION_SIZE_SECONDS,
+            }
+        )
     return checks
 
 
@@ -154,6 +177,12 @@ def chosen_workloads(
     return [(u, sample.regime_of(u), 1 / len(uuids)) for u in uuids]
 
 
+def axes_and_scalars(workload: Workload) -> dict[str, Any]:
+    """A dump of a workload without its tensors."""
+    scalars = {n: s for n, s in workload.inputs.items() if isinstance(s, ScalarInput)}
+    return workload.model_copy(update={"inputs": scalars}).model_dump(mode="json")
+
+
 def make_plan(
     request: EvaluationRequest,
     evaluation_id: str,
@@ -189,6 +218,7 @@ def make_plan(
             PlannedWorkload(uuid=uuid, workload=by_uuid[uuid], regime=regime, weight=weight)
             for uuid, regime, weight in chosen
         ],
+        public_workloads=[axes_and_scalars(w) for w in operator.workloads],
         left_out=[uuid for uuid in due if uuid not in asked],
         workload_digest=operator.digest,
         targets=list(request.targets or settings.targets),

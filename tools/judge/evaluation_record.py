@@ -25,7 +25,9 @@ from ..schema.evaluation import (
 from ..schema.flashinfer_trace import Solution
 from ..text import shorten
 from .checks import integrity
-from .checks.workload_checks import HELD_OUT, CaseRecord, Checking
+from .checks.call_verdict import CaseRecord
+from .checks.workload_checks import Checking
+from .operators.held_out_cases import HELD_OUT
 from .operators.input_sets import SeedBook
 from .operators.operator_adapter import Case, OperatorAdapter
 from .processes import device as device_facts
@@ -104,6 +106,7 @@ def write_record(trial: TrialResult) -> Evaluation:
         static=trial.static,
         log=shorten(trial.log, LOG_CHARACTERS),
         not_timed_reason=trial.not_timed,
+        held_out=trial.checking.held_out if trial.checking else None,
         partial_reason=missing or None,
     )
 

@@ -27,10 +27,11 @@ from .checks.failures import NOTHING_RAN, build_failure, cuda_without_gpu, lost_
 from .checks.held_out_process import HeldOutProcess
 from .checks.static_check import StaticChecker, with_local
 from .checks.time_budget import HOST_RATE, RATES, StageTimes, TimeBudget
-from .checks.workload_checks import HELD_OUT, Checking
+from .checks.workload_checks import Checking
 from .evaluation_record import TrialResult, Verdict, write_record
+from .operators.held_out_cases import HeldOutCases, planned_held_out
 from .operators.input_sets import InputGenerator, InputSet, SeedBook, fresh_seed
-from .operators.operator_adapter import Case, OperatorAdapter
+from .operators.operator_adapter import OperatorAdapter
 from .operators.reference_check import constant_outputs, require_repeatable
 from .processes.candidate_process import ProcessSession
 from .processes.context import JudgeContext
@@ -223,8 +224,8 @@ class Trial:
 
     def _checked(self, judged_call: JudgedCall, rng: random.Random) -> Verdict | None:
         plan = self._plan
-        held_out = self._held_out_cases()
-        held_out_process = self._start_held_out(held_out, rng) if held_out else None
+        held_out = planned_held_out(plan, self.operator, self._runnable, self._book)
+        held_out_process = self._start_held_out(held_out, rng) if held_out.cases else None
         lost = judged_call.map(self._runnable)
         self._cancellation.check()
         if lost is not None:
@@ -255,10 +256,10 @@ class Trial:
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 
-    def _start_held_out(self, held_out: list[Case], rng: random.Random) -> HeldOutProcess:
+    def _start_held_out(self, held_out: HeldOutCases, rng: random.Random) -> HeldOutProcess:
         judged_call = self._judged_call(self._processes.spawn(), rng)
         self._processes.end_with(judged_call.close)
-        return HeldOutProcess(judged_call, self._build, held_out, self._plan.build_timeout_s)
+        return HeldOutProcess(judged_call, self._build, held_out.cases, self._plan.build_timeout_s)
 
     def _timed_all(
         self, judged_call: JudgedCall, process_pairs: ProcessPairs, rng: random.Random
@@ -339,17 +340,6 @@ class Trial:
             self._plan.build_timeout_s,
             self._cancellation,
         )
-
-    def _held_out_cases(self) -> list[Case]:
-        if not self._plan.checks.held_out or not self._runnable:
-            return []
-        seed = (self._plan.replay_seeds.get(HELD_OUT) or [fresh_seed()])[0]
-        cases = self.operator.held_out(
-            random.Random(seed), self._plan.checks.held_out, self._runnable[0]
-        )
-        if cases:
-            self._book.seeds[HELD_OUT] = [seed]
-        return cases
 
     def _evaluation(self, failed: Verdict | None) -> Evaluation:
         spent = time.monotonic() - self._started

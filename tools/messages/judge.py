@@ -18,7 +18,14 @@ class Checks(Message):
     families: int = Field(
         default=1, ge=0, description="Further input families, chosen by the judge."
     )
-    held_out: int = Field(default=0, ge=0, description="Held-out workloads, chosen by the judge.")
+    held_out: int = Field(default=0, ge=0, description="Held-out workloads of chosen kinds.")
+    sizes: int = Field(default=0, ge=0, description="Further ones, of uniformly drawn sizes.")
+    size_seconds: float = Field(
+        default=10.0, ge=0, description="Time for held-out workloads; those left then are not run."
+    )
+    timed_held_out: int = Field(
+        default=0, ge=0, description="Held-out workloads on which speed is compared, in all."
+    )
     determinism_runs: int = Field(default=0, ge=0)
     ghost_replay: bool = Field(default=False, description="Call once with its kernels disabled.")
     timed: bool = True
@@ -59,6 +66,11 @@ class EvaluatePlan(Message):
     scope: str
     checks: Checks
     workloads: list[PlannedWorkload]
+    public_workloads: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Axes and scalars of all the operator's workloads, as Workload dumps: "
+        "held-out ones are drawn beside them.",
+    )
     left_out: list[str] = Field(
         default_factory=list, description="Workloads of the scope that were not asked for."
     )

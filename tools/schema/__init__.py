@@ -6,6 +6,7 @@ definition        its Definition alone, re-exported by the above
 constraints       decides a definition's constraints without running any of their text
 record_model      the base of every part of a record
 measurement       timed calls of one workload, and their comparison
+held_out          counts of held-out sizes that were called, and speed on them
 evaluation        the immutable record of one evaluation
 recognition       what the archive knew of an evaluated program
 trace_export      that record as FlashInfer-Trace lines

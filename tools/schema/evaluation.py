@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from .held_out import HeldOutResult
 from .measurement import Comparison, Measurement
 from .record_model import FiniteFloat, RecordModel
 
@@ -351,6 +352,9 @@ class Evaluation(RecordModel):
     static: StaticCheck | None = None
     log: str = Field(default="", description="Untrusted output of the candidate, cut.")
     not_timed_reason: str | None = None
+    held_out: HeldOutResult | None = Field(
+        default=None, description="How many held-out sizes were called, and speed on them."
+    )
     partial_reason: str | None = Field(
         default=None, description="PARTIAL: what of its scope was not run."
     )
@@ -371,6 +375,7 @@ class Evaluation(RecordModel):
     def _without_what_older_records_lack(self, serialize: Any) -> dict[str, Any]:
         """Leaves out fields of later versions, so that old records are written as they were."""
         said = serialize(self)
-        if self.partial_reason is None:
-            said.pop("partial_reason", None)
+        for name in ("partial_reason", "held_out"):
+            if getattr(self, name) is None:
+                said.pop(name, None)
         return said

@@ -3,6 +3,7 @@
 dataset          finds operators in folders and FlashInfer-Trace datasets; lists bad files
 operators        one operator: definition, workloads, policy, peers, cost
 policy           tolerances and libraries of an operator
+held_out         draws sizes and scalars that no public workload has
 regimes          bands of workloads that behave alike, and a sample that stands for all
 segmentation     the arithmetic of the bands
 listing          an operator's contract and a page of its workloads

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import DatasetError
 
@@ -40,6 +40,44 @@ class Libraries(PolicyModel):
     allowed: list[str] = Field(default_factory=lambda: ["torch", "cublas"])
 
 
+class AxisBounds(PolicyModel):
+    """The sizes of one axis for which kernels must be right; absent ends follow the workloads."""
+
+    minimum: int | None = Field(default=None, ge=0)
+    maximum: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> AxisBounds:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"the minimum {self.minimum} is above the maximum {self.maximum}")
+        return self
+
+
+class ScalarRange(PolicyModel):
+    """The values of one scalar for which kernels must be right: a range, single values, or both."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    values: list[bool | int | float] = Field(
+        default_factory=list, description="Drawn often, such as one that stands for a default."
+    )
+
+    @property
+    def has_range(self) -> bool:
+        """Whether it has both ends of a range."""
+        return self.minimum is not None and self.maximum is not None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ScalarRange:
+        if (self.minimum is None) is not (self.maximum is None):
+            raise ValueError("a range has a minimum and a maximum")
+        if self.minimum is None and not self.values:
+            raise ValueError("give a minimum and a maximum, or values")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"the minimum {self.minimum} is above the maximum {self.maximum}")
+        return self
+
+
 class Policy(PolicyModel):
     """How one operator is judged; policy.toml, or defaults that suit any definition."""
 
@@ -53,6 +91,12 @@ class Policy(PolicyModel):
     libraries: Libraries = Field(default_factory=Libraries)
     mutable_inputs: list[str] = Field(
         default_factory=list, description="Inputs that the definition lets a solution overwrite."
+    )
+    axes: dict[str, AxisBounds] = Field(
+        default_factory=dict, description="Of held-out sizes; else 1 to the largest workload."
+    )
+    scalars: dict[str, ScalarRange] = Field(
+        default_factory=dict, description="Of held-out cases; else around the workloads' values."
     )
     waived_constraints: list[str] = Field(
         default_factory=list, description="Constraints that published workloads break, as written."

@@ -1,6 +1,8 @@
 """How a candidate becomes the best of its operator and device.
 
-verification  independent verification, then the decision and its tag
-events        tags, evidence and branches of promotions, and the way back
-rules         the rules, each with its number and its limit
+verification    independent verification, then the decision and its tag
+events          tags, evidence and branches of promotions, and the way back
+rules           the rules, each with its number and its limit
+held_out_rules  the rules on held-out sizes
+rule_outcome    what a rule says, and the numbers that rules are held to
 """

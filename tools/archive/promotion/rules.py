@@ -15,42 +15,11 @@ from typing import Any
 
 from ...schema.evaluation import Evaluation, Executor, Scope, Severity, Status, WorkloadResult
 from ..store.entry import Node, gpu_name, noise_level, started_at
+from .held_out_rules import SPEED, sizes_called, speed_on_held_out
+from .rule_outcome import RuleOutcome, Rules
 
 TIMED = "timed"
 VERIFIED = "verified"
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The numbers of the rules."""
-
-    repeats: int = 2
-    failure_rate: float = 0.015
-    confidence: float = 0.95
-    regime_bound: float = 0.02
-    outlier_workloads: int = 4
-    checks: tuple[str, ...] = ("held_out", "determinism")
-
-    @property
-    def calls(self) -> int:
-        """Checked calls that meet a fault of `failure_rate` with `confidence`."""
-        return math.ceil(math.log(1 - self.confidence) / math.log(1 - self.failure_rate))
-
-
-@dataclass(frozen=True)
-class RuleOutcome:
-    """One rule: its number, the limit it was held to, and both in words.
-
-    `applied` is False for a rule of the clock where nothing was timed; it then neither passes nor
-    fails anything.
-    """
-
-    name: str
-    passed: bool
-    number: float | None
-    limit: float | None
-    words: str
-    applied: bool = True
 
 
 @dataclass(frozen=True)
@@ -142,6 +111,7 @@ def decide(
         _never_wrong(past_failures),
         _calls(verification, limits),
         _checks_ran(verification, limits),
+        sizes_called(verification, limits, timed=timed),
         _integrity(verification),
         _sanitizer(sanitizer, timed),
         _not_the_best(candidate, current_best),
@@ -173,7 +143,10 @@ def _clock_rules(
     timed: bool,
 ) -> list[RuleOutcome]:
     if not timed:
-        names = ("compared_with_best", "ratio_beyond_noise", "mean_latency", "regimes", "outlier")
+        names = (
+            *("compared_with_best", "ratio_beyond_noise", "mean_latency", "regimes", "outlier"),
+            SPEED,
+        )
         words = "not applied: nothing was timed on this machine"
         return [RuleOutcome(name, False, None, None, words, applied=False) for name in names]
     return [
@@ -182,6 +155,7 @@ def _clock_rules(
         _mean_latency(verification),
         _regimes(verification, max(limits.regime_bound, floor)),
         _outlier(verification, limits),
+        speed_on_held_out(verification, limits, floor),
     ]
 
 

@@ -3,7 +3,8 @@
 workload_checks   correctness and integrity over all cases of a plan
 call_verdict      the verdict on one call
 integrity         one function per claim; pure
-held_out_process  runs held-out cases; its output is discarded
+held_out_checks   calls every held-out case once
+held_out_process  the process for held-out cases; its output is discarded
 static_check      compiles for targets that need not be here
 time_budget       the time of a trial, and what a case will take of it
 failures          statuses and failures of faults and lost processes; pure

@@ -221,3 +221,21 @@ def _worse(one: OutputError, other: OutputError) -> OutputError:
         if values:
             updates[name] = min(values) if name == "matched_ratio" else max(values)
     return one.model_copy(update=updates)
+
+
+@dataclass
+class CaseRecord:
+    """Results of one case so far."""
+
+    case: Case
+    status: Status | None = None
+    failure: Failure | None = None
+    reason: str | None = None
+    calls: int = 0
+    errors: list[OutputError] = field(default_factory=list)
+    seconds_per_call: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether every call so far was right."""
+        return self.status is Status.PASSED

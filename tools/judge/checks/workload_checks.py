@@ -12,20 +12,22 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from ...errors import DatasetError
 from ...messages.candidate import CandidateFault
 from ...messages.judge import Checks
-from ...schema.evaluation import Failure, Finding, OutputError, Stage, Status
+from ...schema.evaluation import Finding, Stage, Status
+from ...schema.held_out import HeldOutResult
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall, has_outputs
+from ..operators.held_out_cases import HELD_OUT, HeldOutCases
 from ..operators.input_sets import DERIVED, InputGenerator, InputSet, pick_families
 from ..operators.operator_adapter import Case
 from ..processes.lost import ProcessLost
 from ..processes.progress import Cancellation, Reporter
 from . import integrity
-from .call_verdict import CallVerdict, judge_call, merged
+from .call_verdict import CallVerdict, CaseRecord, judge_call, merged
 from .failures import call_failure, lost_failure, shielded_finding
+from .held_out_checks import HeldOutChecks
 from .held_out_process import HeldOutProcess
 from .time_budget import Estimate, TimeBudget
 
@@ -34,26 +36,6 @@ AFTER_FAILURE_S = 1.0
 """Time for finding further failing workloads after the first."""
 DEEP_CALL_S = 0.5
 """Without a GPU, only cases with quicker calls get perturbed inputs and families."""
-HELD_OUT = "held_out"
-"""Key of the held-out cases among checks that were run or not."""
-
-
-@dataclass
-class CaseRecord:
-    """Results of one case so far."""
-
-    case: Case
-    status: Status | None = None
-    failure: Failure | None = None
-    reason: str | None = None
-    calls: int = 0
-    errors: list[OutputError] = field(default_factory=list)
-    seconds_per_call: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        """Whether every call so far was right."""
-        return self.status is Status.PASSED
 
 
 class Checking:
@@ -79,11 +61,13 @@ class Checking:
         self._rng = rng
         self._estimate = Estimate(time_budget.rate)
         self._poison = rng.randint(0, 1)
+        self._began = time.monotonic()
         self.records: dict[str, CaseRecord] = {}
         self.findings: list[Finding] = []
         self.done: list[str] = []
         self.not_run: dict[str, str] = {}
         self.determinism: str | None = None
+        self.held_out: HeldOutResult | None = None
         self.lost_process = False
         """Whether the process was lost through no fault of the candidate."""
         self.launched_nothing = False
@@ -92,7 +76,7 @@ class Checking:
     def run(
         self,
         cases: Sequence[Case],
-        held_out: Sequence[Case] = (),
+        held_out: HeldOutCases | None = None,
         held_out_process: HeldOutProcess | None = None,
     ) -> None:
         """Checks the cases in order, then the rest; stops at the first stage that fails.
@@ -100,9 +84,10 @@ class Checking:
         Args:
             held_out: cases that are never shown, checked in `held_out_process`.
         """
+        self._began = time.monotonic()
         self._checked_cases(cases)
         self.done += ["correctness", "poisoned_outputs", *integrity.AFTER_CALL]
-        if self.failed is None and held_out_process is not None:
+        if self.failed is None and held_out is not None and held_out_process is not None:
             self._held_out(held_out, held_out_process)
         if self.failed is None and self._checks.correctness_budget:
             self._many_calls(cases)
@@ -247,33 +232,34 @@ class Checking:
         if record.failure is None:
             record.status, record.failure = verdict.status, verdict.failure
 
-    def _held_out(self, cases: Sequence[Case], held_out_process: HeldOutProcess) -> None:
+    def _held_out(self, drawn: HeldOutCases, held_out_process: HeldOutProcess) -> None:
         fault = held_out_process.ready(self._judged_call.session)
         self._cancellation.check()
         if fault is not None:
-            self.records[cases[0].uuid] = _not_ready(fault, cases[0])
+            self.records[drawn.cases[0].uuid] = _not_ready(fault, drawn.cases[0])
             return
-        for position, case in enumerate(cases):
-            record = CaseRecord(case)
-            self._reporter.step(
-                Stage.CORRECTNESS, f"checking held-out workload {position + 1} of {len(cases)}"
-            )
-            if not self._affordable(record):
-                self.not_run[HELD_OUT] = (
-                    f"{len(cases) - position} of {len(cases)} held-out workloads did not fit into "
-                    "the budget"
-                )
-                break
+
+        def call(record: CaseRecord, input_set: InputSet) -> CallVerdict:
             options = CallOptions(poison=self._poison)
-            verdict, _, _ = self._call(
-                record,
-                self._generator.generate(case),
-                options,
-                judged_call=held_out_process.judged_call,
-            )
-            if not verdict.passed:
-                self.records[case.uuid] = record
-                break
+            process = held_out_process.judged_call
+            return self._call(record, input_set, options, judged_call=process)[0]
+
+        checks = HeldOutChecks(
+            drawn,
+            call,
+            self._work,
+            self._generator,
+            self._checks,
+            self._time_budget,
+            self._estimate,
+            self._reporter,
+            self._began,
+        )
+        if (failed := checks.run()) is not None:
+            self.records[failed.case.uuid] = failed
+        elif checks.not_run is not None:
+            self.not_run[HELD_OUT] = checks.not_run
+        self.held_out = checks.result
         self.done.append(HELD_OUT)
 
     def _many_calls(self, cases: Sequence[Case]) -> None:

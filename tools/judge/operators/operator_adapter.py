@@ -53,6 +53,7 @@ class Case:
         structure: facts about the values of inputs that axes do not tell.
         files: tensors that the workload stores in files.
         held_out: whether everything about it is hidden from agents.
+        draw: the kind of draw that gave a held-out case.
     """
 
     uuid: str
@@ -61,6 +62,7 @@ class Case:
     scalars: dict[str, Value] = field(default_factory=dict)
     files: dict[str, SafetensorsInput] = field(default_factory=dict)
     held_out: bool = False
+    draw: str = ""
 
 
 class OperatorAdapter:
@@ -114,22 +116,20 @@ class OperatorAdapter:
             files={n: s for n, s in workload.inputs.items() if isinstance(s, SafetensorsInput)},
         )
 
-    def held_out(self, rng: random.Random, count: int, like: Case) -> list[Case]:
-        """Random cases that no agent has seen, with the scalars of `like`."""
+    @property
+    def makes_own_inputs(self) -> bool:
+        """Whether the folder has an inputs.py."""
+        return self._inputs is not None
+
+    def own_held_out(self, rng: random.Random, count: int) -> list[dict[str, Any]] | None:
+        """Sizes by inputs.py's `held_out`, as it gives them; None when it has no such function."""
         choose = getattr(self._inputs, "held_out", None)
-        if choose is None or count == 0:
-            return []
-        cases = [_plain(item) for item in choose(rng, count)]
-        return [
-            Case(
-                uuid=f"held-out-{position}",
-                axes=dict(item["axes"]),
-                structure=item.get("structure"),
-                scalars={**like.scalars, **item.get("scalars", {})},
-                held_out=True,
-            )
-            for position, item in enumerate(cases)
-        ]
+        if choose is None:
+            return None
+        try:
+            return [_plain(item) for item in choose(rng, count)]
+        except Exception as error:
+            raise self._fault("inputs.py", "held_out", error) from error
 
     def make_inputs(
         self, case: Case, seed: int, family: str, device: torch.device

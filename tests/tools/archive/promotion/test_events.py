@@ -14,7 +14,8 @@ from kernel_harness.tools.archive.promotion.events import (
     promote,
     rollback,
 )
-from kernel_harness.tools.archive.promotion.rules import Rules, decide
+from kernel_harness.tools.archive.promotion.rule_outcome import Rules
+from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.schema.evaluation import Evaluation, Finding, Severity, Status
 

@@ -39,13 +39,20 @@ def test_inputs_come_in_the_definitions_order_and_follow_their_seed(operator):
     )
 
 
-def test_held_out_cases_are_the_operators_and_follow_their_generator(operator):
-    def input_set(seed):
-        return [c.axes for c in operator.held_out(random.Random(seed), 3, CASE)]
+def test_an_operators_own_sizes_come_as_it_gives_them_and_none_where_it_has_no_such_function(
+    operator,
+):
+    assert operator.own_held_out(random.Random(1), 3) == operator.own_held_out(random.Random(1), 3)
+    assert [set(item) for item in operator.own_held_out(random.Random(1), 2) or ()] == [
+        {"axes", "structure", "kind"}
+    ] * 2
+    assert OperatorAdapter(read_definition(AFFINE)).own_held_out(random.Random(1), 2) is None
 
-    cases = operator.held_out(random.Random(1), 3, CASE)
-    assert len(cases) == 3 and all(c.held_out and c.scalars == {"alpha": 0.5} for c in cases)
-    assert input_set(1) == input_set(1) and input_set(1) != input_set(2)
+
+def test_own_sizes_that_cannot_be_drawn_are_the_operators_fault(folder):
+    (folder / "inputs.py").write_text("def held_out(rng, count):\n    raise ValueError('odd')\n")
+    with pytest.raises(DatasetError, match=r"held_out\(\) of the operator failed.*odd"):
+        OperatorAdapter(read_definition(folder), folder).own_held_out(random.Random(1), 2)
 
 
 def test_limits_come_from_the_policy(operator):

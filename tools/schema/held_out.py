@@ -1,0 +1,29 @@
+"""What a record says of its held-out cases: how many and how well, never which."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .record_model import FiniteFloat, RecordModel
+
+
+class HeldOutResult(RecordModel):
+    """Counts of the held-out sizes that were called, and speed on those that were timed."""
+
+    called: int = Field(default=0, description="Distinct held-out sizes, each called once.")
+    uniform: int = Field(default=0, description="Of these, drawn uniformly from the legal sizes.")
+    left_out: int = Field(
+        default=0, description="Drawn uniformly and not called: too slow for what time was left."
+    )
+    legal: int | None = Field(
+        default=None, description="Legal sizes beside the public ones, where they were counted."
+    )
+    chance: FiniteFloat = Field(
+        default=None,
+        description="Chance that the calls meet a fault on 5 % of the legal sizes; where some were "
+        "left out, of those like the ones called.",
+    )
+    timed: int = Field(default=0, description="Held-out sizes on which speed was compared.")
+    ratio: FiniteFloat = Field(
+        default=None, description="Geometric mean over them of the baseline's latency over ours."
+    )
