@@ -212,6 +212,7 @@ def summary(
         _failure_words(evaluation.failure),
         _static_words(evaluation),
         _speed_words(evaluation),
+        _held_out_words(evaluation),
         _rows(chosen[:TABLE_ROWS]) if evaluation.status in UNFAILED else None,
         shown,
         _findings_words(evaluation),
@@ -286,6 +287,21 @@ def _speed_words(evaluation: Evaluation) -> str | None:
         f"{microseconds(totals.baseline_mean_latency_us)}. "
         f"Geometric mean speedup {ratio}x{between}; workloads: {counts}."
     )
+
+
+def _held_out_words(evaluation: Evaluation) -> str | None:
+    """How many held-out sizes were called, what that shows, and the speed on them."""
+    found = evaluation.held_out
+    if found is None or evaluation.status not in UNFAILED or not found.called:
+        return None
+    words = f"Held out: {counted(found.called, 'size')} called"
+    if found.chance:
+        words += f"; a fault on 5 % of the sizes would be met with {100 * found.chance:.0f} %"
+    if found.left_out:
+        words += f" (of sizes like these: {found.left_out} more were too slow here)"
+    if found.ratio is not None:
+        words += f". Speedup on {counted(found.timed, 'held-out size')} {number(found.ratio)}x"
+    return f"{words}."
 
 
 def _rows(chosen: list[WorkloadResult]) -> str | None:
