@@ -58,9 +58,8 @@ def test_one_seed_gives_one_choice() -> None:
 
 def test_bounds_of_the_policy_come_before_those_of_the_workloads() -> None:
     bounded = space({"axes": {"rows": {"minimum": 60, "maximum": 70}}})
-    assert sorted(sizes(bounded.draw(random.Random(1), 20, 0))) == [
-        60, 61, 62, 63, 65, 66, 67, 68, 69, 70
-    ]  # fmt: skip
+    found = sizes(bounded.draw(random.Random(1), 20, 0))
+    assert sorted(found) == [60, 61, 62, 63, 65, 66, 67, 68, 69, 70]
 
 
 def test_constraints_hold_for_every_size() -> None:
