@@ -10,7 +10,6 @@ from kernel_harness.tools.judge.checks import failures
 from kernel_harness.tools.judge.checks.failures import build_failure, call_failure, lost_failure
 from kernel_harness.tools.judge.numerics.mismatch import Mismatch
 from kernel_harness.tools.judge.operators.operator_adapter import Case
-from kernel_harness.tools.judge.processes import lost
 from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.messages.candidate import CandidateFault
 from kernel_harness.tools.schema.evaluation import Finding, Severity, Stage, Status
@@ -131,18 +130,3 @@ def test_a_crash_shows_the_candidates_frames_and_none_of_ours():
 def test_a_forged_fault_of_the_harness_counts_against_the_candidate():
     for kind in failures.REFUSALS:
         assert call_failure(fault(kind), CASE, None)[0] is Status.RUNTIME_ERROR
-
-
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (0, "code 0"),
-        (7, "code 7"),
-        (-11, "SIGSEGV"),
-        (-9, "SIGKILL"),
-        (None, "vanished"),
-        (-99, "99"),
-    ],
-)
-def test_the_end_of_a_process_has_a_name(status, words):
-    assert words in lost.describe_exit(status)

@@ -1,11 +1,31 @@
-"""A candidate is told of a device that is not here what the table of devices says of it."""
+"""Facts about the judge's device, and what a candidate is told of one that is not here."""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
+import torch
 
 from kernel_harness.tools.devices.hardware import architectures
-from kernel_harness.tools.judge.processes.device import FAKE_TARGET, device_facts
+from kernel_harness.tools.errors import CapabilityError
+from kernel_harness.tools.judge.processes import device as module
+from kernel_harness.tools.judge.processes.device import (
+    FAKE_TARGET,
+    cuda_arch,
+    device_facts,
+    device_info,
+    isolation,
+    memory_clock,
+    nvml_handle,
+    versions,
+)
+from kernel_harness.tools.schema.evaluation import Executor
+
+GPU, CPU = torch.device("cuda:1"), torch.device("cpu")
 
 
 @pytest.mark.parametrize("target", ["sm_80", "sm_90", "sm_100"])
@@ -19,3 +39,110 @@ def test_a_target_that_the_table_lacks_grants_what_the_fake_device_does():
     unknown, fake = device_facts("sm_75"), device_facts(FAKE_TARGET)
     assert unknown.capability == 75
     assert unknown.model_copy(update={"capability": 90}) == fake
+
+
+@pytest.mark.parametrize(("missing", "level"), [([], "strong"), (["landlock"], "weaker")])
+def test_isolation_is_strong_only_where_nothing_is_missing(missing, level):
+    found = isolation(["seccomp"], missing)
+    assert (found.level, found.granted, found.missing) == (level, ["seccomp"], missing)
+
+
+@pytest.mark.parametrize(
+    ("capability", "arch"),
+    [((8, 0), "80"), ((8, 9), "89"), ((9, 0), "90a"), ((10, 0), "100a"), ((12, 0), "120a")],
+)
+def test_code_is_built_for_all_that_the_architecture_has(monkeypatch, capability, arch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert cuda_arch(GPU) == arch
+    assert cuda_arch(CPU) is None
+
+
+def test_a_cpu_is_described_as_what_interprets():
+    info = device_info(CPU)
+    assert info.executor is Executor.INTERPRETER and info.name
+    assert info.memory_bytes is not None and info.memory_bytes > 1 << 28
+
+
+def test_a_device_that_torch_cannot_use_is_refused_with_a_remedy(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(CapabilityError) as found:
+        device_info(GPU)
+    assert "cuda:1" in str(found.value) and found.value.remedy
+
+
+UUID = "2f1c0000-aaaa-bbbb-cccc-000000000001"
+
+
+@dataclass
+class Nvml:
+    """NVML as far as it is asked, for a machine of two GPUs that it numbers the other way."""
+
+    known: dict[str, str] = field(default_factory=lambda: {f"GPU-{UUID}": "by uuid"})
+    clock: int | None = 3_201
+    NVML_CLOCK_MEM: int = 2
+
+    class NVMLError(Exception):
+        """What NVML raises."""
+
+    def nvmlInit(self) -> None:
+        pass
+
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:
+        if name not in self.known:
+            raise self.NVMLError("not found")
+        return self.known[name]
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
+        return f"by index {index}"
+
+    def nvmlDeviceGetMaxClockInfo(self, handle: str, kind: int) -> int:
+        if self.clock is None:
+            raise self.NVMLError("not supported")
+        assert kind == self.NVML_CLOCK_MEM
+        return self.clock
+
+    def nvmlSystemGetDriverVersion(self) -> bytes:
+        return b"570.00"
+
+
+@pytest.mark.parametrize(
+    ("uuid", "handle"),
+    [
+        (UUID, "by uuid"),
+        (f"GPU-{UUID}", "by uuid"),
+        (f"MIG-{UUID}", "by index 1"),
+        ("", "by index 1"),
+        ("another", "by index 1"),
+    ],
+)
+def test_a_device_is_found_by_uuid_where_nvml_knows_it(monkeypatch, uuid, handle):
+    properties = SimpleNamespace(uuid=uuid)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    assert nvml_handle(Nvml(), GPU) == handle
+
+
+@pytest.mark.parametrize("clock", [3_201, None])
+def test_a_memory_clock_that_nvml_does_not_tell_is_unknown(monkeypatch, clock):
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=UUID)
+    )
+    nvml: Any = Nvml(clock=clock)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    assert memory_clock(GPU) == clock
+    assert memory_clock(CPU) is None
+
+
+def test_without_nvml_the_memory_clock_is_unknown(monkeypatch):
+    unimportable: Any = None
+    monkeypatch.setitem(sys.modules, "pynvml", unimportable)
+    assert memory_clock(GPU) is None
+
+
+def test_versions_are_of_what_is_installed_and_of_the_driver_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(module, "PACKAGES", ("torch", "no-such-package"))
+    nvml: Any = Nvml()
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    here = versions(CPU)
+    assert here["torch"] == torch.__version__ and here["python"]
+    assert "no-such-package" not in here and "driver" not in here
+    assert versions(GPU)["driver"] == "570.00"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass, field
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 
 from kernel_harness.tools.errors import InfrastructureError
-from kernel_harness.tools.judge.processes.candidate_process import ProcessSession
-from kernel_harness.tools.judge.processes.log_pipe import LogPipe
 from kernel_harness.tools.judge.processes.prewarmed import (
     CONTEXT_BYTES,
     MAX_PREWARMED,
@@ -19,8 +15,6 @@ from kernel_harness.tools.judge.processes.prewarmed import (
     PrewarmedPool,
     prewarm_count,
 )
-from kernel_harness.tools.messages import candidate as wire
-from kernel_harness.tools.messages.sockets import send_frame
 
 
 @dataclass(eq=False)
@@ -89,45 +83,6 @@ def test_one_that_does_not_come_up_is_not_kept():
     pool.fill()
     assert pool.take() is spawner.made[1]
     assert pool.take() is None
-
-
-@pytest.fixture
-def session(tmp_path):
-    ours, theirs = socket.socketpair()
-    zygote: Any = MagicMock()
-    log = LogPipe()
-    private = tmp_path / "private"
-    private.mkdir()
-    spawned = zygote.Spawned(pid=1, granted=[], missing=[])
-    yield ProcessSession(zygote, spawned, ours, log, private), theirs
-    log.started()
-    theirs.close()
-    ours.close()
-
-
-def test_a_prewarmed_process_is_there_as_long_as_its_socket_is(session):
-    process, theirs = session
-    process.prepare(0)
-    send_frame(theirs, wire.Prepared())
-    assert process.prepared() and process.prepared()
-    theirs.close()
-    assert not process.prepared()
-
-
-def test_a_process_that_speaks_unasked_is_not_used(session):
-    process, theirs = session
-    process.prepare(0)
-    send_frame(theirs, wire.Prepared())
-    send_frame(theirs, wire.Mapped())
-    assert not process.prepared()
-
-
-def test_the_first_answer_waits_for_the_device(session):
-    process, theirs = session
-    process.prepare(0)
-    send_frame(theirs, wire.Prepared())
-    send_frame(theirs, wire.Built(seconds=1.0))
-    assert process.answer(wire.Built, 5.0) == wire.Built(seconds=1.0)
 
 
 def test_closing_ends_them_all_even_where_the_zygote_is_gone():

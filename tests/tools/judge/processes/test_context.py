@@ -1,0 +1,236 @@
+"""The state that trials share: which process a trial gets, and what is ended when."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kernel_harness.tools.judge.processes import context as module
+from kernel_harness.tools.judge.processes.candidate_process import ZygoteGoneError
+from kernel_harness.tools.judge.processes.context import JudgeContext, spawn_options
+from kernel_harness.tools.judge.processes.device import host_memory
+from kernel_harness.tools.judge.processes.prewarmed import RECORDERS, RUNNERS
+from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor
+
+GPU, CPU = torch.device("cuda:1"), torch.device("cpu")
+
+
+@dataclass(eq=False)
+class Process:
+    """A session as far as the context needs one."""
+
+    granted: tuple[str, ...] = ("seccomp",)
+    missing: tuple[str, ...] = ()
+    prepared_on: list[int] = field(default_factory=list)
+    scratch_library: str = ""
+    closed: bool = False
+
+    def prepare(self, device_index: int, scratch_library: str = "") -> None:
+        self.prepared_on.append(device_index)
+        self.scratch_library = scratch_library
+
+    def prepared(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass(eq=False)
+class Zygote:
+    """A zygote handle without a process."""
+
+    alive: bool = True
+    closed: bool = False
+    spawned: list[Process] = field(default_factory=list)
+    successor: Zygote | None = None
+
+    def spawn(self) -> Process:
+        if not self.alive:
+            raise ZygoteGoneError("it was killed")
+        self.spawned.append(Process())
+        return self.spawned[-1]
+
+    def another(self) -> Zygote:
+        self.closed = True
+        self.successor = Zygote()
+        return self.successor
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def opened(
+    device: torch.device = CPU, zygote: Zygote | None = None, *, memory: int = 0, **options: Any
+) -> tuple[JudgeContext, Zygote]:
+    zygote = zygote or Zygote()
+    running: Any = zygote
+    executor = Executor.CUDA if device.type == "cuda" else Executor.INTERPRETER
+    info = DeviceInfo(name="a device", executor=executor, memory_bytes=memory)
+    return JudgeContext(device, Path("/nowhere"), running, info, versions={}, **options), zygote
+
+
+def test_without_a_gpu_nothing_is_prewarmed_and_no_context_is_made():
+    context, zygote = opened(CPU, memory=1 << 40)
+    context.prewarmed.fill()
+    assert zygote.spawned == []
+    context.spawn()
+    assert context.interpreted and zygote.spawned[0].prepared_on == []
+
+
+def test_a_prewarmed_process_is_taken_before_one_is_started():
+    context, zygote = opened(GPU, memory=1 << 40)
+    context.prewarmed.fill()
+    count = len(zygote.spawned)
+    taken: Any = [context.spawn() for _ in range(count)]
+    assert count > 0 and taken == zygote.spawned[:count]
+    context.spawn()
+    assert len(zygote.spawned) == count + 1
+    assert all(process.prepared_on == [1] for process in zygote.spawned)
+
+
+def test_a_zygote_that_was_killed_is_started_again_and_its_prewarmed_processes_end():
+    context, zygote = opened(GPU, memory=1 << 40)
+    context.prewarmed.fill()
+    zygote.alive = False
+    while context.prewarmed.first is not None:
+        context.spawn()
+    session: Any = context.spawn()
+    assert zygote.closed and context.running is zygote.successor
+    assert zygote.successor is not None and session is zygote.successor.spawned[0]
+
+
+@pytest.fixture
+def runners(monkeypatch) -> list[Process]:
+    """Runners that were started."""
+    made: list[Process] = []
+
+    def start(*_: Any) -> Process:
+        made.append(Process())
+        return made[-1]
+
+    monkeypatch.setattr(module, "RunnerProcess", start)
+    monkeypatch.setattr(module, "private_folder", lambda: Path("/nowhere"))
+    return made
+
+
+SEALED: dict[str, Any] = {"not_sealed": None, "scratch_library": "bGli"}
+
+
+def test_what_seals_times_is_prewarmed_only_where_they_can_be_and_were_asked_for(runners):
+    context, zygote = opened(GPU, memory=1 << 40)
+    context.prewarm()
+    assert runners == [] and not any(p.scratch_library for p in zygote.spawned)
+
+    context, zygote = opened(GPU, memory=1 << 40, sealed_lately=False, **SEALED)
+    context.prewarm()
+    assert runners == [] and not any(p.scratch_library for p in zygote.spawned)
+    context.sealed_lately = True
+    context.prewarm()
+    assert len(runners) == RUNNERS
+    assert sum(p.scratch_library == "bGli" for p in zygote.spawned) == RECORDERS
+    context.end_prewarmed()
+    assert all(process.closed for process in (*runners, *zygote.spawned))
+
+
+def test_only_a_process_that_records_gets_the_allocator(runners):
+    context, zygote = opened(GPU, **SEALED)
+    context.spawn_recorder()
+    context.spawn()
+    assert [p.scratch_library for p in zygote.spawned] == ["bGli", ""]
+
+
+def test_a_prewarmed_runner_is_taken_before_one_is_started(runners):
+    context, _ = opened(GPU, memory=1 << 40, **SEALED)
+    context.prewarm()
+    taken: Any = [context.start_runner() for _ in range(RUNNERS)]
+    assert taken == runners
+    context.start_runner()
+    assert len(runners) == RUNNERS + 1
+
+
+def test_a_zygote_that_dies_twice_is_the_harness_fault(monkeypatch):
+    monkeypatch.setattr(Zygote, "another", lambda self: Zygote(alive=False))
+    context, _ = opened(zygote=Zygote(alive=False))
+    with pytest.raises(ZygoteGoneError):
+        context.spawn()
+
+
+def test_isolation_is_that_of_a_prewarmed_process_which_stays():
+    context, zygote = opened(GPU, memory=1 << 40)
+    context.prewarmed.fill()
+    count = len(zygote.spawned)
+    assert context.probe().granted == ["seccomp"]
+    assert len(zygote.spawned) == count and not zygote.spawned[0].closed
+
+
+def test_isolation_is_asked_of_a_process_made_for_it_where_none_is_prewarmed():
+    context, zygote = opened()
+    assert context.probe().level == "strong"
+    assert [process.closed for process in zygote.spawned] == [True]
+
+
+@pytest.fixture
+def compilers(monkeypatch) -> list[Zygote]:
+    """Zygotes started for compiling."""
+    made: list[Zygote] = []
+
+    def start(options: Any, *, interpret: bool) -> Zygote:
+        assert not interpret
+        made.append(Zygote())
+        return made[-1]
+
+    monkeypatch.setattr(module, "ZygoteHandle", start)
+    return made
+
+
+def test_what_is_only_compiled_has_a_zygote_of_its_own_started_once(compilers):
+    context, zygote = opened()
+    context.start_compiler()
+    context.start_compiler()
+    context.spawn_compiler()
+    assert len(compilers) == 1 and len(compilers[0].spawned) == 1 and zygote.spawned == []
+    context.close()
+    assert compilers[0].closed and zygote.closed
+
+
+def test_a_compiling_zygote_that_was_killed_is_started_again(compilers):
+    context, _ = opened()
+    context.start_compiler()
+    compilers[0].alive = False
+    context.start_compiler()
+    assert len(compilers) == 2
+
+
+def test_on_a_gpu_one_zygote_runs_and_compiles(compilers):
+    context, zygote = opened(GPU)
+    context.start_compiler()
+    context.spawn_compiler()
+    assert compilers == [] and len(zygote.spawned) == 1
+
+
+def test_a_judge_ends_only_after_the_processes_of_its_trials():
+    context, zygote = opened()
+    may_end, order = threading.Event(), []
+
+    def end() -> None:
+        may_end.wait(60)
+        order.append(zygote.closed)
+
+    context.end_later(end)
+    assert order == []
+    may_end.set()
+    context.close()
+    assert order == [False] and zygote.closed and context.ending == []
+
+
+def test_only_without_a_gpu_is_host_memory_limited_and_not_to_all_of_it():
+    assert spawn_options(GPU, Path("/c")).memory_bytes is None
+    limited = spawn_options(CPU, Path("/c"))
+    assert not limited.cuda and limited.memory_bytes is not None
+    assert 0 < limited.memory_bytes < host_memory()
