@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import mmap
 import os
+import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
+from kernel_harness.tools.judge.calls.judged_call import JudgedCall
 from kernel_harness.tools.judge.operators.generic_operator import TORCH_DTYPES
+from kernel_harness.tools.judge.operators.input_sets import (
+    InputGenerator,
+    InputSet,
+    PrefetchedInputs,
+    SeedBook,
+)
+from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.messages import candidate as wire
 
+from ...judging import AFFINE, read_definition
+
+CPU = torch.device("cpu")
+CASE = Case("affine-17", {"m": 17}, scalars={"alpha": 0.5})
 Compute = Callable[..., tuple[torch.Tensor, ...]]
 
 
@@ -121,3 +134,29 @@ class ScriptedSession:
         if count == 0:
             return torch.empty(ref.shape, dtype=dtype)
         return self._flat[ref.offset : ref.offset + count].view(dtype).view(ref.shape)
+
+
+def honest(x, w, table, alpha):
+    """The affine operator's outputs."""
+    y = x[table.long()] * w * alpha + 1.0
+    return y, y.sum(dim=-1)
+
+
+def affine() -> OperatorAdapter:
+    """The affine operator with its folder."""
+    return OperatorAdapter(read_definition(AFFINE), AFFINE)
+
+
+def judged_call(
+    session: ScriptedSession, seed: int = 1, *, by_destination: bool = True
+) -> JudgedCall:
+    """A call of the affine operator whose arena is mapped."""
+    definition = read_definition(AFFINE)
+    made = JudgedCall(session, definition, CPU, random.Random(seed), by_destination=by_destination)
+    assert made.map([CASE]) is None
+    return made
+
+
+def input_set(case: Case = CASE) -> InputSet:
+    """New typical inputs of the affine operator, with what is expected of them."""
+    return InputGenerator(affine(), CPU, SeedBook(), PrefetchedInputs(1 << 20)).generate(case)

@@ -18,7 +18,6 @@ from kernel_harness.tools.judge.operators.input_sets import (
     PrefetchedInputs,
     SeedBook,
 )
-from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.judge.processes.progress import (
     Cancellation,
@@ -32,18 +31,11 @@ from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Severity, Status
 
-from ....judging import AFFINE, make_plan, make_solution, read_definition
-from ..scripted import ScriptedSession
+from ....judging import make_plan, make_solution
+from ..scripted import CASE, CPU, ScriptedSession, affine, honest, judged_call
 
-CPU = torch.device("cpu")
-CASE = Case("affine-17", {"m": 17}, scalars={"alpha": 0.5})
 HONEST = "def run(x, w, table, alpha, y, row):\n    pass\n"
 HARDWARE = Path(__file__).parents[4] / "kernels" / "hardware.json"
-
-
-def honest(x, w, table, alpha):
-    y = x[table.long()] * w * alpha + 1.0
-    return y, y.sum(dim=-1)
 
 
 @dataclass
@@ -82,13 +74,6 @@ def cold_device(monkeypatch):
     monkeypatch.setattr(PairedTiming, "_preheat", lambda self: None)
 
 
-def judged_call(session: ScriptedSession, seed: int = 1) -> JudgedCall:
-    definition = read_definition(AFFINE)
-    made = JudgedCall(session, definition, CPU, random.Random(seed), by_destination=True)
-    assert made.map([CASE]) is None
-    return made
-
-
 def run(
     candidates: list[ScriptedSession],
     baselines: list[ScriptedSession] | None = None,
@@ -105,7 +90,7 @@ def run(
         checks=wire_judge.Checks(**numbers),
         hardware_file=str(HARDWARE),
     )
-    operator = OperatorAdapter(read_definition(AFFINE), AFFINE)
+    operator = affine()
     timing = PairedTiming(
         plan,
         ScriptedContext(H200),  # pyright: ignore[reportArgumentType]

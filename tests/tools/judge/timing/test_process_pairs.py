@@ -1,0 +1,187 @@
+"""The processes of a timing: how many, what they are given, and what one that fails costs."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kernel_harness.tools.judge.processes.cleanup import COMPILED_KERNELS
+from kernel_harness.tools.judge.processes.lost import ProcessLost
+from kernel_harness.tools.judge.timing.process_pairs import ProcessPairs
+from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages import judge as wire_judge
+
+from ....judging import make_plan, make_solution
+from ..scripted import CASE, CPU, ScriptedSession, affine, honest, judged_call
+
+OTHER = "def run(x, w, table, alpha, y, row):\n    return None\n"
+
+
+@dataclass
+class Context:
+    """What the pairs ask of the judge's context."""
+
+    cache_dir: Path
+    device: torch.device = CPU
+
+
+class Building(ScriptedSession):
+    """A candidate that answers build and map in the order in which they were asked.
+
+    Args:
+        triton_cache: its folder of compiled kernels.
+        built: its answer to the build.
+    """
+
+    def __init__(self, triton_cache: Path, built: Any = None) -> None:
+        super().__init__(honest)
+        self.triton_cache = triton_cache
+        triton_cache.mkdir(parents=True)
+        self._built = built or wire.Built()
+        self.asked: list[str] = []
+
+    def ask(self, message: Any, fds: Any = ()) -> None:
+        self.asked.append(message.kind)
+        super().ask(message, fds)
+
+    def answer(self, kind: Any, timeout_s: float) -> Any:
+        self._answer = self._built if kind is wire.Built else wire.Mapped()
+        if isinstance(self._built, ProcessLost):
+            self._answer = self._built
+        return super().answer(kind, timeout_s)
+
+    def compiled(self) -> set[str]:
+        return {p.name for p in self.triton_cache.iterdir()}
+
+    def compile(self, kernel: str) -> None:
+        entry = self.triton_cache / kernel
+        entry.mkdir()
+        (entry / "kernel.cubin").write_bytes(b"elf")
+
+
+class Timing:
+    """Pairs over scripted processes.
+
+    Args:
+        fates: by number of the process, its answer to the build.
+    """
+
+    def __init__(
+        self, folder: Path, *, baseline: bool = True, fates: dict[int, Any] | None = None
+    ) -> None:
+        self.folder, self._fates = folder, fates or {}
+        self.started: list[tuple[bool, Building]] = []
+        self.notes: list[tuple[str, str]] = []
+        solution = make_solution(OTHER, definition="affine_n64")
+        other = make_solution(OTHER + "#\n", definition="affine_n64")
+        self.plan = make_plan(
+            solution, baseline=other if baseline else None, checks=wire_judge.Checks(blocks=3)
+        )
+        context: Any = Context(folder / "cache")
+        self.pairs = ProcessPairs(self.plan, context, affine(), random.Random(1), self._spawn)
+        self.checked = Building(folder / "checked")
+
+    def _spawn(self, baseline: bool) -> tuple[Building, wire.BuildRequest]:
+        number = len(self.started)
+        session = Building(self.folder / f"process-{number}", self._fates.get(number))
+        self.started.append((baseline, session))
+        request = wire.BuildRequest.of(
+            self.plan.solution, content_hash="0", argument_count=4, output_count=2
+        )
+        return session, request
+
+    def ready(self):
+        call = judged_call(self.checked)
+        return self.pairs.ready(call, lambda claim, words: self.notes.append((claim, words)))
+
+
+def test_the_checked_process_is_one_of_the_candidates(tmp_path):
+    timing = Timing(tmp_path)
+    timing.pairs.start([CASE])
+    assert [baseline for baseline, _ in timing.started] == [False, False, True, True, True]
+    pairs = timing.ready()
+    assert len(pairs) == 3 and pairs[0].candidate.session is timing.checked
+    assert all(pair.baseline is not None for pair in pairs) and timing.notes == []
+
+
+def test_without_a_baseline_candidates_are_alone(tmp_path):
+    timing = Timing(tmp_path, baseline=False)
+    timing.pairs.start([CASE])
+    assert [baseline for baseline, _ in timing.started] == [False, False]
+    assert [pair.baseline for pair in timing.ready()] == [None] * 3
+
+
+def test_every_process_is_asked_to_build_and_to_map_before_any_is_waited_for(tmp_path):
+    timing = Timing(tmp_path)
+    timing.pairs.start([CASE])
+    assert {tuple(session.asked) for _, session in timing.started} == {("build", "map")}
+
+
+FAULTY = wire.Built(fault=wire.CandidateFault(kind="compile_error", message="no such header"))
+
+
+@pytest.mark.parametrize(
+    ("fate", "words"),
+    [(FAULTY, "no such header"), (ProcessLost("crash", "It was killed.", -9), "It was killed.")],
+)
+@pytest.mark.parametrize(("number", "who"), [(1, "candidate"), (3, "baseline")])
+def test_a_process_that_cannot_be_used_costs_its_pair_and_is_noted(
+    tmp_path, fate, words, number, who
+):
+    timing = Timing(tmp_path, fates={number: fate})
+    timing.pairs.start([CASE])
+    pairs = timing.ready()
+    assert len(pairs) == (2 if who == "candidate" else 3)
+    assert sum(pair.baseline is not None for pair in pairs) == 2
+    assert timing.started[number][1].closed
+    assert timing.notes == [("processes", f"A fresh {who} process could not be used: {words}")]
+
+
+def test_compiled_kernels_go_to_processes_of_the_same_sources_only(tmp_path):
+    timing = Timing(tmp_path)
+    timing.pairs.start([CASE])
+    pairs = timing.ready()
+    timing.checked.compile("ours")
+    baselines = [session for baseline, session in timing.started if baseline]
+    baselines[0].compile("theirs")
+    for pair in pairs:
+        timing.pairs.share_compiled(pair)
+    assert [s.compiled() for b, s in timing.started if not b] == [{"ours"}] * 2
+    assert [s.compiled() for s in baselines] == [{"theirs"}] * 3
+    assert timing.checked.compiled() == {"ours"}
+
+
+def test_kernels_of_a_trial_are_there_for_the_next_of_the_same_sources(tmp_path):
+    first = Timing(tmp_path / "first")
+    first.pairs.start([CASE])
+    first.ready()
+    first.checked.compile("ours")
+    first.pairs.save_kernels(first.checked)
+    next(session for baseline, session in first.started if baseline).compile("theirs")
+    first.pairs.close()
+    kept = tmp_path / "first" / "cache" / COMPILED_KERNELS
+    assert {p.name for p in kept.iterdir()} == {first.plan.content_hash, first.plan.baseline_hash}
+
+    (tmp_path / "second").mkdir()
+    (tmp_path / "first" / "cache").rename(tmp_path / "second" / "cache")
+    second = Timing(tmp_path / "second")
+    second.pairs.start([CASE])
+    assert {(b, *s.compiled()) for b, s in second.started} == {(False, "ours"), (True, "theirs")}
+
+
+def test_closing_ends_what_was_started_here_and_not_the_checked_process(tmp_path):
+    timing = Timing(tmp_path)
+    timing.pairs.start([CASE])
+    timing.ready()
+    timing.pairs.close()
+    timing.pairs.close()
+    assert all(session.closed for _, session in timing.started) and not timing.checked.closed
+
+
+def test_closing_before_anything_was_started_does_nothing(tmp_path):
+    Timing(tmp_path).pairs.close()
