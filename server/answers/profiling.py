@@ -342,6 +342,11 @@ def sanitizer_answer(report: SanitizerReport) -> SanitizerAnswer:
         summary = f"Not checked: {report.reason}"
     elif report.clean:
         summary = f"Clean under {len(report.runs)} sanitizers. Next: evaluate_kernel."
+    elif not findings:
+        ended = ", ".join(f"{run.tool.value} {run.status}" for run in report.runs) or "nothing ran"
+        summary = lines(
+            f"No findings, but not clean: {ended}.", *(cut(r, 300) for r in reasons[:3])
+        )
     else:
         summary = lines(
             f"{len(findings)} findings. Next: fix the first; one fault often shows as many.",

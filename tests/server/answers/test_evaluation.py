@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -16,9 +15,7 @@ from kernel_harness.server.answers.evaluation import (
     sol_percents,
 )
 from kernel_harness.server.answers.models import EvaluationAnswer
-from kernel_harness.server.answers.text import BUDGET_CHARACTERS, number, table
-from kernel_harness.server.answers.workloads import slice_answer
-from kernel_harness.tools.documents import SLICE_CHARACTERS, ReportSlice
+from kernel_harness.server.answers.text import BUDGET_CHARACTERS
 from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.schema.evaluation import (
     Evaluation,
@@ -235,17 +232,6 @@ def test_what_says_nothing_of_the_candidate_asks_for_no_change_to_it(status: Sta
     assert not any("Fix" in step or "final" in step.lower() for step in steps)
 
 
-@given(st.floats(allow_nan=True, allow_infinity=True))
-def test_a_number_is_short_and_never_nan(value: float) -> None:
-    shown = number(value)
-    assert len(shown) <= 12
-    assert math.isfinite(value) != (shown == "–")
-
-
-def test_a_table_aligns_its_columns() -> None:
-    assert table(("a", "bb"), [("ccc", "d")]) == "a    bb\nccc  d"
-
-
 def test_a_failure_is_told_once() -> None:
     message = "Output 'y': 40 of 128 elements differ (row 3); worst at [0, 3]: expected 1, got 2."
     told = {
@@ -289,31 +275,6 @@ def test_an_earlier_verdict_is_said_to_be_one() -> None:
     assert "force=true" not in answer_of(record).summary
     later = evaluation_answer(Evaluated(record, earlier=True)).summary
     assert f"judged before, at {judged}" in later and "force=true" in later
-
-
-@pytest.mark.parametrize("letter", ["x", '"', "字", "\n"])
-def test_slices_of_any_text_fit_a_client_and_join_to_the_whole(letter: str) -> None:
-    whole = "".join(f"{n}{letter * 40}" for n in range(1_500))
-    joined, offset = "", 0
-    while True:
-        text = whole[offset : offset + SLICE_CHARACTERS]
-        end = offset + len(text)
-        piece = ReportSlice(
-            uri="kernel-harness://evaluation/x",
-            section=None,
-            sections=["log"],
-            text=text,
-            offset=offset,
-            total_characters=len(whole),
-            next_offset=end if end < len(whole) else None,
-        )
-        answer = slice_answer(piece)
-        assert len(answer.model_dump_json().encode()) < 10_000 * 3
-        joined += answer.text
-        if answer.next_offset is None:
-            break
-        offset = answer.next_offset
-    assert joined == whole
 
 
 FLOORS = {"nominal": 2.0, "calibrated": 2.5, "latency": 6.0}

@@ -1,0 +1,134 @@
+"""Answers on the archive, made of records without a server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kernel_harness.server.answers.archive import (
+    ANCHOR_PROBLEMS,
+    anchor_words,
+    anchors_part,
+    archived_answer,
+    context_answer,
+    search_answer,
+    selection_answer,
+)
+from kernel_harness.server.answers.text import BUDGET_CHARACTERS
+from kernel_harness.tools.archive.archiving import ArchivedCandidate
+from kernel_harness.tools.archive.search.advice import Advice, AdviceKind
+from kernel_harness.tools.archive.search.parent_selection import Alternative, Selection
+from kernel_harness.tools.archive.search.query import Direction, SearchResult
+from kernel_harness.tools.archive.search.role_context import ContextEntry, Role, RoleContext
+from kernel_harness.tools.archive.store.entry import CandidateStatus, Node
+from kernel_harness.tools.schema.recognition import AnchorCheck
+
+
+def node(**changes: Any) -> Node:
+    made = Node(
+        candidate_id="4f2a9c01d3be",
+        commit="c" * 40,
+        ref="refs/candidates/1",
+        parents=(),
+        definition="d",
+        op_type="",
+        name="mine",
+        language="triton",
+        hardware="H200",
+        scope="full",
+        status="PASSED",
+        stage="done",
+        outcome=CandidateStatus.FASTER,
+        outcome_words="1.2x parent",
+        latency_us=4.0,
+        speedup=1.2,
+        noise=0.02,
+        at=0,
+        evaluation_id="ev-1",
+        content_hash="h",
+        normalised_hash="n",
+    )
+    return replace(made, **changes)
+
+
+def found(**changes: Any) -> SearchResult:
+    return replace(SearchResult((), (), (), (), 0), **changes)
+
+
+def check(outside: int, *, kept: bool = False) -> AnchorCheck:
+    said = [f"kernel.py:{n}: changed" for n in range(outside)]
+    return AnchorCheck(parent="c0", kept=kept, regions=2, outside=said)
+
+
+def test_changes_outside_the_regions_are_named_up_to_a_limit_and_counted():
+    part = anchors_part(check(ANCHOR_PROBLEMS + 3))
+    assert part is not None and (part.parent, part.regions, part.kept) == ("c0", 2, False)
+    assert part.outside[0] == "kernel.py:0: changed" and part.outside[-1] == "… and 3 more"
+    assert len(part.outside) == ANCHOR_PROBLEMS + 1
+    few = anchors_part(check(2))
+    assert few is not None and few.outside == ["kernel.py:0: changed", "kernel.py:1: changed"]
+
+
+def test_only_a_change_that_left_the_regions_is_spoken_of():
+    assert anchors_part(None) is None and anchor_words(None) is None
+    assert anchor_words(check(0, kept=True)) is None
+    assert "at 11 places" in (anchor_words(check(11)) or "")
+
+
+def test_a_failed_candidate_leads_to_debugging_and_a_fast_one_to_promotion():
+    fast = archived_answer(ArchivedCandidate(node(), already=False, advice=(), anchors=None))
+    assert "promote_candidate(candidate_id='4f2a9c01d3be')" in fast.summary
+    failed = node(status="TIMEOUT", outcome=CandidateStatus.FAILED, outcome_words="TIMEOUT (hang)")
+    slow = archived_answer(ArchivedCandidate(failed, already=True, advice=(), anchors=None))
+    assert slow.already and "get_context(role='debug'" in slow.summary
+
+
+def test_advice_replaces_the_usual_next_step():
+    advice = Advice(AdviceKind.BUDGET, "20 of 20 candidates", "Stop and report.", ("c1",))
+    answer = archived_answer(ArchivedCandidate(node(), False, (advice,), None))
+    assert "Stop and report." in answer.summary and "select_parent" not in answer.summary
+    assert [(a.kind, a.evidence) for a in answer.advice] == [(AdviceKind.BUDGET, ["c1"])]
+
+
+def test_a_search_without_a_match_says_how_to_widen_it():
+    answer = search_answer(found(), "gdn_decode", "concise")
+    assert answer.total == 0 and "Nothing in the archive for gdn_decode" in answer.summary
+
+
+def test_a_page_that_had_to_be_cut_gives_no_cursor_beyond_what_it_shows():
+    many = tuple(node(candidate_id=f"{n:012x}", lesson="x" * 700) for n in range(100))
+    whole = found(candidates=many, total=500, next_cursor="100")
+    answer = search_answer(whole, None, "detailed")
+    assert 0 < len(answer.candidates) < 100 and answer.next_cursor is None
+    assert len(answer.model_dump_json().encode()) <= BUDGET_CHARACTERS
+    assert "of 500" in answer.summary
+    short = search_answer(found(candidates=many[:2], total=5, next_cursor="2"), None, "concise")
+    assert short.next_cursor == "2"
+
+
+def test_more_is_said_of_a_direction_when_details_are_asked_for():
+    blocked = tuple(Direction(f"t{n}", "d", "w" * 600, ("c",) * 9, 3) for n in range(20))
+    concise = search_answer(found(blocked=blocked, total=1), "d", "concise").blocked
+    detailed = search_answer(found(blocked=blocked, total=1), "d", "detailed").blocked
+    assert len(concise) < len(detailed) and len(concise[0].words) < len(detailed[0].words)
+    assert concise[0].tried == 3 and len(concise[0].evidence) == 4
+
+
+@pytest.mark.parametrize(("role", "tool"), [("plan", "open_workspace("), ("debug", "then fix")])
+def test_the_chosen_parent_comes_with_the_reasons_against_others(role: str, tool: str):
+    others = (Alternative("c2", "slower"),)
+    answer = selection_answer(Selection("c1", "the best", others, "best_first", 7, role))
+    assert "c1: the best." in answer.summary and "Not c2: slower" in answer.summary
+    assert tool in answer.summary and answer.seed == 7
+    assert answer.candidate_uri.endswith("candidate/c1")
+
+
+def test_entries_that_a_context_had_to_leave_out_are_counted():
+    entry = ContextEntry("c1", "parent", "failed", (), "", "", "", "+" * 4_000)
+    context = RoleContext(Role.DEBUG, "c0", (entry,) * 12, omitted=1, tokens=9)
+    answer = context_answer(context)
+    assert 0 < len(answer.entries) < 12
+    assert answer.omitted == 1 + 12 - len(answer.entries)
+    assert "find the cause" in answer.summary
