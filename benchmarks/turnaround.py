@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +66,13 @@ def changed(solution: Solution, words: str) -> Solution:
 
 
 async def timed(
-    harness: Harness, solution: Any, pause_s: float, **choices: Any
+    harness: Harness, solution: Any, pause_s: float, scope: str, only: Sequence[str] = ()
 ) -> tuple[Evaluation, float]:
     """One evaluation and its wall time in seconds."""
     began = time.perf_counter()
-    request = harness.lookup.evaluation_request(solution=solution, force=True, **choices)
+    request = replace(
+        harness.lookup.evaluation_request(solution=solution, force=True, scope=scope), only=only
+    )
     evaluation = (await harness.evaluations.evaluate(request)).evaluation
     seconds = time.perf_counter() - began
     await asyncio.sleep(pause_s)
@@ -100,9 +104,7 @@ async def run(choices: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         warm = [
             await timed(harness, solution, pause, scope="sample") for _ in range(choices.repeat)
         ]
-        seven = await timed(
-            harness, solution, pause, scope="sample", workloads=list(by_batch.values())
-        )
+        seven = await timed(harness, solution, pause, scope="sample", only=list(by_batch.values()))
         failed = [
             await timed(harness, changed(solution, words), pause, scope="sample")
             for words in (WRONG, BROKEN)

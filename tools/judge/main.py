@@ -148,7 +148,7 @@ def main(arguments: list[str]) -> int:
         logger.error("%s", error)
         return 1
     try:
-        context.prewarm()
+        context.prewarm(wait=False)
         # A full collection takes a tenth of a second, and would fall between timed calls.
         gc.collect()
         gc.freeze()

@@ -94,14 +94,20 @@ class JudgeContext:
         """Starts a runner, or takes a prewarmed one."""
         return self.runners.take() or self._runner()
 
-    def prewarm(self) -> None:
-        """Starts the processes that the next trial will take, and waits for their contexts."""
+    def prewarm(self, *, wait: bool = True) -> None:
+        """Starts the processes that the next trial will take, and waits for their contexts.
+
+        Args:
+            wait: for those too that only its timing takes.
+        """
         sealed = self.sealed_lately and self.not_sealed is None
-        self.runners.begin(None if sealed else 0)
-        self.recorders.begin(None if sealed else 0)
+        most = None if sealed else 0
+        self.runners.begin(most)
+        self.recorders.begin(most)
         self.prewarmed.fill(CHECKED_AND_HELD_OUT if sealed else None)
-        self.recorders.fill(None if sealed else 0)
-        self.runners.fill(None if sealed else 0)
+        if wait:
+            self.recorders.fill(most)
+            self.runners.fill(most)
 
     def end_prewarmed(self) -> None:
         """Ends the processes that wait, which frees the device's memory."""

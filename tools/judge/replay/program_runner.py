@@ -100,7 +100,8 @@ class ProgramRunner:
             if slot.is_input
         ]
         copy_bytes(pairs)
-        torch.cuda.synchronize(self._staging.device)
+        if self._staging.is_cuda:
+            torch.cuda.synchronize(self._staging.device)
         times = session.replay(poison, cold=cold)
         mutated, damage = self._after(layout, input_sets[-1])
         last = len(input_sets) - 1

@@ -46,6 +46,7 @@ STEADY_SHARE = 0.05
 CHEAP_INPUTS_S = 0.15
 POOL_SECONDS = 3.0
 LEAST_POOL = 4
+ANEW = "every pair's inputs are drawn anew; of replays, for each runner"
 SECOND_CLOCK_CALLS = 3
 
 
@@ -231,7 +232,10 @@ class PairedTiming:
         first = self._generator.generate(case)
         seconds = time.monotonic() - began
         if seconds <= CHEAP_INPUTS_S:
-            self.fresh_values = self.fresh_values or "every pair's inputs are drawn anew"
+            self.fresh_values = (
+                self.fresh_values
+                or "every pair's inputs are drawn anew, and of replays those of every turn"
+            )
             pending = [first]
             return lambda: pending.pop() if pending else self._new_inputs(case)
         size = max(LEAST_POOL, int(POOL_SECONDS / seconds))

@@ -10,13 +10,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ...messages.candidate import Activity, BuildRequest, Built
 from ...messages.judge import EvaluatePlan
 from ...messages.launch_plan import ARENA_BASE
 from ...schema.evaluation import Status
-from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
+from ..calls.judged_call import CallOptions, JudgedCall
 from ..checks.call_verdict import judge_call
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case, OperatorAdapter
@@ -25,7 +24,7 @@ from ..processes.context import JudgeContext
 from ..processes.lost import ProcessLost
 from ..replay.recorded_call import NotRecordedError, RecordedCall, record_call
 
-ORDINARY_CALLS = 5
+ORDINARY_CALLS = 3
 SCRATCH_SHARE = 0.25
 """Of the device's memory, that a plan may want."""
 
@@ -109,45 +108,45 @@ class Recorders:
         Raises:
             NotRecordedError: when the call is wrong here, or cannot be a plan.
         """
-        judged_call = self.process(baseline=baseline)
-        self._ordinary(judged_call, input_sets(), "none")
+        judged_call, timeout_s = self.process(baseline=baseline), self._plan.call_timeout_s
+        self._ordinary(judged_call, input_sets(), CallOptions(late=False, timeout_s=timeout_s))
         recorded = record_call(
             judged_call,
             input_sets(),
             architecture=f"sm_{(self._context.arch or '').rstrip('af')}",
             scratch_bytes=int(SCRATCH_SHARE * (self._context.info.memory_bytes or 0)),
-            timeout_s=self._plan.call_timeout_s,
+            timeout_s=timeout_s,
         )
-        called: list[int] = []
-        host: list[int] = []
-        activities: tuple[Activity, ...] = ()
-        for _ in range(ORDINARY_CALLS):
-            outcome = self._ordinary(judged_call, input_sets(), "cold").called
-            called.append(outcome.span_ns or 0)
-            host.append(outcome.host_ns or 0)
-            activities = tuple(outcome.activities)
-        return RecordedProgram(recorded, tuple(called), tuple(host), activities)
+        for number in range(ORDINARY_CALLS):
+            options = CallOptions(time="cold", late=False, timeout_s=timeout_s, defer=number)
+            self._ordinary(judged_call, input_sets(), options)
+        times = judged_call.collect()
+        if isinstance(times, ProcessLost):
+            raise NotRecordedError(f"its process was lost: {times.detail}")
+        called = list(times.values())
+        return RecordedProgram(
+            recorded,
+            called_ns=tuple(one.span_ns or 0 for one in called),
+            host_ns=tuple(one.host_ns or 0 for one in called),
+            activities=tuple(called[-1].activities) if called else (),
+        )
 
     def close(self) -> None:
         """Ends both."""
         for judged_call in self._calls.values():
             judged_call.close()
 
-    def _ordinary(
-        self, judged_call: JudgedCall, input_set: InputSet, time: Literal["none", "cold"]
-    ) -> CallOutcome:
+    def _ordinary(self, judged_call: JudgedCall, input_set: InputSet, options: CallOptions) -> None:
         """One verified call of the process.
 
         Raises:
             NotRecordedError: when it is wrong.
         """
-        options = CallOptions(time=time, late=False, timeout_s=self._plan.call_timeout_s)
         outcome = judged_call.call(input_set, options)
         verdict = judge_call(self._operator, input_set, outcome)
         if isinstance(outcome, ProcessLost) or verdict.status is not Status.PASSED:
             words = verdict.failure.message if verdict.failure else "it was lost"
             raise NotRecordedError(f"the call fails in the process that records: {words[:300]}")
-        return outcome.claims
 
     def _fault(self, judged_call: JudgedCall) -> str | None:
         built = judged_call.session.answer(Built, self._plan.build_timeout_s)

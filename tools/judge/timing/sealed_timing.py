@@ -179,15 +179,16 @@ class SealedTiming:
         """Replays in turns until the interval of the ratio is narrow."""
         most, turn = self._checks.max_pairs, 0
         other = theirs.samples if theirs is not None else Samples()
-        asked = self._checks.pairs_per_block
+        asked, staged = self._checks.pairs_per_block, self._calls_for(case)
         while len(ours.samples.cold_ns) < most:
+            # A runner sees each set once; those of other pairs are other processes.
+            drawn = [sets() for _ in range(asked)]
             for block in range(len(ours.runners)):
-                made = 0
-                while made < asked and len(ours.samples.cold_ns) < most:
-                    left = most - len(ours.samples.cold_ns)
-                    count = min(self._calls_for(case), asked - made, left)
-                    self._turn(block, ours, theirs, [sets() for _ in range(count)], turn, watch)
-                    made, turn = made + count, turn + 1
+                left = most - len(ours.samples.cold_ns)
+                for begin in range(0, min(asked, left), staged):
+                    some = drawn[begin : min(begin + staged, left)]
+                    self._turn(block, ours, theirs, some, turn, watch)
+                    turn += 1
             narrow = half_width(log_ratios(ours.samples, other)) <= self._checks.half_width
             if narrow or time.monotonic() > self._deadline:
                 return
@@ -246,14 +247,16 @@ class SealedTiming:
 
     def _warm(self, ours: _Program, theirs: _Program | None, input_set: InputSet) -> None:
         """Replays the same inputs at the same addresses with a warm cache."""
+        count = self._checks.warm_calls + 1
         for program in (ours, theirs):
             if program is None:
                 continue
-            for number in range(self._checks.warm_calls + 1):
-                (call,) = program.runners[0].replay([input_set], poison_bytes(1, 0), cold=False)
-                span = self._judged(program, input_set, call).called.span_ns
-                if number and span is not None:  # the first finds the cache as the flush left it
-                    program.samples.warm_ns.append(span)
+            sets = [input_set] * min(count, program.runners[0].most_calls)
+            calls = program.runners[0].replay(sets, poison_bytes(len(sets), 0), cold=False)
+            judged = [self._judged(program, input_set, call) for call in calls]
+            # The first finds the cache as the flush left it.
+            spans = [one.called.span_ns for one in judged[1:]]
+            program.samples.warm_ns += [span for span in spans if span is not None]
 
 
 def _not_sealed(program: _Program) -> str:
