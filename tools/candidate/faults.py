@@ -1,7 +1,7 @@
-"""Turning what a candidate raised into words an agent can act on.
+"""Describes exceptions that a candidate raised, in words an agent can act on.
 
 A candidate's failure is a value. This module knows exceptions, compilers' logs and tracebacks; it
-does not know verdicts, and what it says is believed by nobody: it only explains.
+does not know verdicts, and its words only explain.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOISE_LINE = re.compile(r"ninja: build stopped|^FAILED:|errors? detected in the
 
 
 class CandidateError(Exception):
-    """Raised inside this package where a candidate is at fault; carries the fault to be told."""
+    """Raised where a candidate is at fault; carries the fault that is reported."""
 
     def __init__(
         self, kind: str, message: str, *, excerpt: str = "", output_position: int | None = None
@@ -120,12 +120,12 @@ def _kind_and_message(error: BaseException, source_dir: Path) -> tuple[str, str]
 
 
 def _is_interpreters(error: BaseException) -> bool:
-    """Whether Triton's interpreter wrapped what a kernel raised."""
+    """Whether it is the exception in which Triton's interpreter wraps another."""
     return type(error).__name__ == "InterpreterError"
 
 
 def _interpreted(error: BaseException, source_dir: Path) -> tuple[str, str]:
-    """What was raised inside an interpreted kernel, and at which of its lines."""
+    """Kind and message of an exception inside an interpreted kernel, with the kernel's line."""
     frames = _own_frames(error, source_dir)
     place = f" ({frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""
     while _is_interpreters(error) and error.__cause__ is not None:

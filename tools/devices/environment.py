@@ -91,7 +91,7 @@ class Places:
 
 
 class EnvironmentReport(RecordModel):
-    """What `check_environment` answers."""
+    """Devices, tools and isolation of this machine, as `check_environment` reports them."""
 
     devices: list[DeviceInfo]
     executor: Executor
@@ -214,7 +214,7 @@ def find_tools(places: Places | None = None) -> MachineTools:
 
 
 def counters_are_restricted(driver_parameters: str) -> bool:
-    """Whether the driver says that only administrators may read counters."""
+    """Whether the driver restricts counters to administrators."""
     found = re.search(r"^RmProfilingAdminOnly:\s*(\d+)", driver_parameters, re.MULTILINE)
     return found is not None and found.group(1) != "0"
 
@@ -303,7 +303,7 @@ def installed_versions() -> dict[str, str]:
 def environment_report(
     settings: Settings, isolation: Isolation | None, dataset_problems: list[str]
 ) -> EnvironmentReport:
-    """Puts together what `check_environment` answers.
+    """The report of `check_environment`.
 
     Args:
         isolation: what a judge's probe was granted; None while no judge has started.

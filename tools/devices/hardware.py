@@ -17,7 +17,7 @@ from ..errors import DatasetError, unknown_name
 
 
 class Rate(BaseModel):
-    """One figure of a device and where it is from."""
+    """One figure of a device and its source."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +40,7 @@ class Calibration(BaseModel):
 
 
 class Identity(BaseModel):
-    """How a device is recognised: all of it must fit, never a part of a name alone."""
+    """Properties that identify a device; all must match, never a part of a name alone."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,7 +67,7 @@ class Hardware(BaseModel):
 
 
 class Architecture(BaseModel):
-    """What one multiprocessor of an architecture grants; sizes in bytes, registers of 32 bits."""
+    """Limits of one multiprocessor of an architecture; sizes in bytes, registers of 32 bits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -89,7 +89,7 @@ class Architecture(BaseModel):
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """What a program can ask of a device: of one that is compiled for and is not here."""
+    """Properties that a program can query, of a device that is compiled for and is not here."""
 
     capability: int
     """Compute capability times ten."""
@@ -121,7 +121,7 @@ def load_hardware(path: Path) -> dict[str, Hardware]:
 
 
 def devices_named(names: Sequence[str], path: Path) -> tuple[str, ...]:
-    """Devices as the table writes them.
+    """The names of devices as the table writes them.
 
     Args:
         names: in any case; the table is not read when there are none.

@@ -304,7 +304,7 @@ class ProfilingService:
 
 
 def work_floors(cost: Cost, floors: Floors | None) -> WorkFloors:
-    """What a diagnosis may know of the work.
+    """The figures of the cost model for a diagnosis.
 
     Args:
         floors: of that cost on the device profiled on; None for a device that is not known.

@@ -32,7 +32,7 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Promotion:
-    """What promoting or rolling back wrote; `branch` is None on the verified track."""
+    """Refs that promoting or rolling back wrote; `branch` is None on the verified track."""
 
     tag: str
     number: int

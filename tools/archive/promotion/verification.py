@@ -94,7 +94,7 @@ class PromotionVerifier:
         return gpu_label(found[index].name) if index < len(found) else "cpu"
 
     def _baseline(self, operator: Operator, best: Node | None) -> Solution | None:
-        """What the candidate has to beat; it is not the best itself, which is refused early."""
+        """The solution that the candidate has to beat; the best itself is refused early."""
         if best is not None:
             return self.archive.read(best).solution()
         return operator.baseline(cpu=self.device == "cpu")

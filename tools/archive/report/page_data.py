@@ -1,4 +1,4 @@
-"""What the site's pages say, as plain values: boards, tree, diff lines. Pure; no HTML, no file."""
+"""Contents of the site's pages as plain values: boards, tree, diff lines. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TreeRow:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many candidates came to what."""
+    """Counts of candidates by outcome."""
 
     total: int
     outcomes: Mapping[str, int]

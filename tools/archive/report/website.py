@@ -55,7 +55,7 @@ def write_site(archive: Archive, out_dir: Path, dataset: Dataset | None = None) 
 
 
 class _Site:
-    """One writing of the site."""
+    """Writes one site."""
 
     def __init__(self, archive: Archive, out_dir: Path, dataset: Dataset | None) -> None:
         self.archive, self.out_dir = archive, out_dir

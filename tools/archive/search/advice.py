@@ -1,4 +1,4 @@
-"""Advice after each candidate: when the search stands still, goes in circles or gets worse.
+"""Advice after each candidate: plateaus, repeats, regressions and budgets.
 
 `advise` is pure: newest candidates of one operator in, advice out; whoever asked decides.
 """

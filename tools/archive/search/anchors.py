@@ -1,4 +1,4 @@
-"""Grounded instructions: a plan marks where a source may change, and the change is held to it.
+"""Anchors: a plan marks the regions of a source that may change, and a change is checked.
 
 A plan puts a line with `<<<IMPROVE BEGIN>>>` before and one with `<<<IMPROVE END>>>` after each
 part that may change, in a comment of the source's language. Pure; it compares lines and knows no

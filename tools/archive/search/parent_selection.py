@@ -1,4 +1,4 @@
-"""Which candidate to expand next: four policies, seeded, each explaining its choice.
+"""Selects the candidate to expand next: four seeded policies that explain their choice.
 
 Pure once the tree is read. After STARK (arXiv 2510.16996): epsilon-greedy with root throttling,
 dead-branch pruning and leaf-biased exploration; beside it best-first, a tournament over a
@@ -31,7 +31,7 @@ ALTERNATIVES = 3
 
 @dataclass(frozen=True)
 class TreeNode:
-    """What a policy knows of one candidate; `elite` is regime to latency in microseconds."""
+    """Facts of one candidate for a policy; `elite` is regime to latency in microseconds."""
 
     candidate_id: str
     outcome: CandidateStatus
@@ -44,7 +44,7 @@ class TreeNode:
 
 @dataclass(frozen=True)
 class Alternative:
-    """A candidate that was not chosen, and what spoke for it."""
+    """A candidate that was not chosen, and the argument for it."""
 
     candidate_id: str
     why: str

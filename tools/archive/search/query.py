@@ -1,4 +1,4 @@
-"""Retrieval before writing: what is blocked, what is recommended, what is open.
+"""Searches the archive: candidates, and the techniques that worked or failed.
 
 A direction is a technique (or, for candidates without one, a failure) with the verdict of all the
 candidates that tried it: *blocked* when it only failed or was slower, *recommended* when it made
@@ -37,7 +37,7 @@ _COUNTED = (
 
 @dataclass(frozen=True)
 class Direction:
-    """One technique (or a failure's signature) and what trying it gave.
+    """One technique (or a failure's signature) and the outcomes of trying it.
 
     Attributes:
         definition: the operator where the evidence is from; a sibling's name for its wins.
@@ -54,7 +54,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What to look for among all candidates, failed ones too; a page of `limit`.
+    """A question about all candidates, failed ones too; answered in pages of `limit`.
 
     Attributes:
         definition: one operator; None: all of them.
@@ -83,7 +83,7 @@ class SearchRequest:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What the archive knows about a question; groups first, candidates one page."""
+    """The answer to a question: directions, and one page of candidates."""
 
     blocked: tuple[Direction, ...]
     recommended: tuple[Direction, ...]
@@ -164,7 +164,7 @@ def recognise(archive: Archive, solution: Solution) -> PriorRun | None:
 
 
 class _Filters:
-    """An SQL condition, put together from what was asked."""
+    """Builds the SQL condition of a question."""
 
     def __init__(self) -> None:
         self.conditions: list[str] = []

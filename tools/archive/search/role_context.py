@@ -1,4 +1,4 @@
-"""What each role should see of the tree: a window, never the whole archive.
+"""The context of a role: the candidates around one that it should see, never all.
 
 After STARK (arXiv 2510.16996), for an agent outside: a planner sees the node, its root, its
 children and the leaders of other subtrees; a writer the node, root, children and its siblings'

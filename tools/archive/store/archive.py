@@ -201,11 +201,11 @@ class Archive:
         return [row[0] for row in rows]
 
     def children(self, candidate_id: str) -> list[Node]:
-        """What was derived from a candidate, oldest first."""
+        """Candidates derived from this one, oldest first."""
         return self.nodes(*self.synced.current().children(self.resolve(candidate_id)))
 
     def parents(self, candidate_id: str) -> list[Node]:
-        """What a candidate was derived from."""
+        """Candidates that this one was derived from."""
         return self.nodes(*self.node(candidate_id).parents)
 
     def best(self, definition: str, gpu: str | None = None) -> Node | None:

@@ -1,4 +1,4 @@
-"""A candidate in one line: the facts that selection, search and advice decide on.
+"""Facts of a candidate for selection, search and advice, derived from its record.
 
 Pure. `facts_of` derives every figure from the evaluation's record, once; commit message, notes and
 index all take them from there. An infrastructure fault leaves a candidate UNDECIDED: it is never
@@ -24,7 +24,7 @@ from ...text import one_line
 
 
 class CandidateStatus(StrEnum):
-    """What became of a candidate, compared with its best parent, or with the baseline at a root."""
+    """Outcome of a candidate against its best parent, or against the baseline at a root."""
 
     FAILED = "failed"
     SLOWER = "slower"
@@ -46,7 +46,7 @@ class RegimeFact:
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateFacts:
-    """What one evaluation says of its candidate.
+    """Facts of one evaluation of a candidate.
 
     Attributes:
         hardware: device as in refs, "cpu" without one.
@@ -322,5 +322,5 @@ def _bottlenecks(value: Any) -> list[str]:
 
 
 def number(value: float) -> str:
-    """A measured figure with four significant digits and no exponent."""
+    """A figure as text, with four significant digits and no exponent."""
     return f"{value:.4g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.0f}" if value else "0"

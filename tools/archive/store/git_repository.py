@@ -43,7 +43,7 @@ _CONFIG = """[core]
 
 @dataclass(frozen=True)
 class RefUpdate:
-    """One step of a ref transaction; `old` all zeros: the ref must not exist."""
+    """A change of one ref; with `old` all zeros the ref must not exist."""
 
     ref: str
     new: str
@@ -276,7 +276,7 @@ class Repository:
                 ) from error
 
     def _remove_stale_locks(self, steps: Sequence[RefUpdate]) -> None:
-        """A writer that was killed leaves its lock file; git would refuse that ref for ever."""
+        """Deletes lock files of killed writers, for which git would refuse the ref for ever."""
         for step in steps:
             lock = self.path / f"{step.ref}.lock"
             try:
@@ -288,7 +288,7 @@ class Repository:
                 continue
 
     def ref_fingerprint(self, namespace: str) -> str:
-        """Changes whenever a ref below `namespace` appears or goes, at the cost of a few stats."""
+        """A text that changes whenever a ref below `namespace` appears or goes; a few stats."""
         root = self.path / namespace
         folders = [root, *(Path(e.path) for e in _scan(root) if e.is_dir())]
         stats = [_stamp(folder) for folder in sorted(folders)]

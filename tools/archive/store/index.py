@@ -55,7 +55,7 @@ _TABLES = ("meta", "candidates", "edges", "labels", "regimes", "words", "note_fi
 
 
 class Index:
-    """Candidates by everything one asks for."""
+    """The SQLite index of candidates: its writes and queries."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -111,7 +111,7 @@ class Index:
                 _insert(connection, node)
 
     def remove(self, refs: Iterable[str]) -> None:
-        """Forgets candidates whose refs are gone from git."""
+        """Deletes candidates whose refs are gone from git."""
         with self.connect() as connection, transaction(connection):
             for ref in refs:
                 row = connection.execute(
@@ -130,7 +130,7 @@ class Index:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def recall(self, key: str) -> str:
-        """Reads it back; empty when it was never stored."""
+        """Reads a fact about the index itself; empty when it was never stored."""
         with self.connect() as connection:
             row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return row[0] if row else ""
@@ -143,7 +143,7 @@ class Index:
             return connection.execute(query, values).fetchall()
 
     def refs(self) -> set[str]:
-        """The refs of all candidates it knows."""
+        """The refs of all candidates in the index."""
         return {row[0] for row in self.rows("SELECT ref FROM candidates")}
 
     def nodes(self, where: str = "1", values: Sequence[Any] = (), tail: str = "") -> list[Node]:
@@ -193,7 +193,7 @@ class Index:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All statements or none; waits for other writers."""
+    """A write transaction; waits for other writers."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

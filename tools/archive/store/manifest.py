@@ -45,7 +45,7 @@ def harness_version() -> str:
 
 
 class CandidateManifest(BaseModel):
-    """What `candidate.toml` of an archived commit says; parents are the commit's parents."""
+    """Contents of `candidate.toml` in an archived commit; parents are the commit's parents."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -206,7 +206,7 @@ class CandidateRecord:
 
 
 def _prose(text: str) -> str:
-    """What an author wrote, printable and cut to a length that a reviewer can read."""
+    """An author's text, printable and cut to a length that a reviewer can read."""
     return printable(text)[:PROSE_CHARACTERS].strip()
 
 

@@ -1,4 +1,4 @@
-"""Sources with everything removed that cannot change behaviour, so that a repeat is recognised.
+"""Normalises sources: removes what cannot change behaviour, so that a repeat is recognised.
 
 Python loses comments, formatting and docstrings; C-like languages lose comments and spacing. What
 it does not know: renamed variables, reordered functions, comments inside CUDA text that a Python

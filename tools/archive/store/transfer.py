@@ -1,4 +1,4 @@
-"""Carrying the archive elsewhere: a remote, or a bundle file.
+"""Copies the archive to and from remotes and bundle files.
 
 Candidates only ever add up. Two machines that promoted apart have different branches `best/…`,
 tags and evidence under the same names; none is overwritten: what the other side has lies under
@@ -20,7 +20,7 @@ _BEST = "refs/heads/best/"
 
 @dataclass(frozen=True)
 class Transfer:
-    """What moved, and what was left as it is because the two sides differ."""
+    """Refs that were copied, and refs left alone because the two sides differ."""
 
     candidates: int
     moved: tuple[str, ...]
@@ -40,7 +40,7 @@ def write_bundle(archive: Archive, file: Path) -> Path:
 
 
 def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
-    """Brings in another archive's candidates, evidence, tags and bests.
+    """Fetches another archive's candidates, evidence, tags and bests.
 
     From a URL, a folder or a bundle file; its branches and tags are filed under `name`.
     """
@@ -59,7 +59,7 @@ def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
 
 
 def _adopt(archive: Archive, remote: str) -> tuple[list[str], list[str]]:
-    """Takes over tags, evidence and bests that are not here yet; lists those that differ."""
+    """Copies tags, evidence and bests that are not here yet; returns those that differ."""
     form = "--format=%(refname) %(objectname)"
     patterns = (f"{remote}/", "refs/tags/", "refs/evidence/", _BEST)
     listed = archive.repository.run("for-each-ref", form, *patterns)

@@ -45,13 +45,7 @@ _synchronize = getattr(torch._C, "_cuda_synchronize", torch.cuda.synchronize)
 
 
 class Caller:
-    """Calls one candidate again and again, remembering what it returned.
-
-    Args:
-        candidate: what to call.
-        arena: where its arguments and the snapshots lie.
-        clock: measures calls that ask for it.
-    """
+    """Calls one candidate, with arguments and snapshots in `arena`, and keeps what it returned."""
 
     def __init__(
         self, candidate: LoadedCandidate, arena: MappedArena, clock: Clock | None = None
@@ -94,7 +88,7 @@ class Caller:
     def bound(
         self, arguments: Sequence[Argument], outputs: Sequence[TensorRef]
     ) -> tuple[Callable[[], None], list[torch.Tensor]]:
-        """One call for somebody else to make, and where what it returns is put.
+        """A function that makes one call, and the list that receives what it returns.
 
         The list stays empty where outputs are passed as arguments.
         """
@@ -277,7 +271,7 @@ def _value_fault(value: Any, ref: TensorRef, device: torch.device) -> tuple[str,
 
 
 def _listed(result: Any) -> list[Any]:
-    """What came back, in the sequence's own order: a subclass's iterator is candidate code."""
+    """The returned values in the sequence's own order: a subclass's iterator is candidate code."""
     if isinstance(result, tuple):
         return [*tuple.__iter__(result)]
     return [*list.__iter__(result)] if isinstance(result, list) else [result]

@@ -1,4 +1,4 @@
-"""Measuring one call from inside the candidate's process."""
+"""Clocks for one call, read inside the candidate's process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _now = time.perf_counter_ns
 
 @dataclass(frozen=True)
 class CallTiming:
-    """What a clock saw of one call; times in nanoseconds."""
+    """Times of one call in nanoseconds, and its device activities, as a clock measured them."""
 
     timer: str | None = None
     note: str | None = None
@@ -28,7 +28,7 @@ class CallTiming:
 
 
 class Clock(Protocol):
-    """Runs a call, takes its snapshot, and says how long it took."""
+    """Runs a call, copies its outputs, and measures how long it took."""
 
     def measure(
         self,
@@ -45,12 +45,12 @@ class Clock(Protocol):
         ...
 
     def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
-        """What it saw of the calls whose times were deferred since the last time, by number."""
+        """Times of the calls deferred since the last `collect`, by number."""
         ...
 
 
 class NoClock:
-    """For a CPU: host time only, which is never shown as a kernel's time."""
+    """Measures host time only, for a CPU; it is never shown as a kernel's time."""
 
     def measure(
         self,
@@ -78,5 +78,5 @@ class NoClock:
         return []
 
     def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
-        """Nothing is deferred here."""
+        """Returns an empty dict: nothing is deferred here."""
         return {}

@@ -1,4 +1,4 @@
-"""Measuring one call on a CUDA device, from inside the candidate's process.
+"""The clock of a CUDA device: measures one call inside the candidate's process.
 
 The latency is a span: the end of the last activity minus the start of the first, over all streams
 and threads, of what CUPTI records between the moment before the call and the device-wide
@@ -45,7 +45,7 @@ _spin = torch.cuda._sleep
 
 
 def _bound_reset() -> Callable[[], Any]:
-    """What gives lines that were pinned in the L2 back, where the binding is installed."""
+    """The function that resets persisting lines of the L2; None without cuda-bindings."""
     try:
         from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
     except Exception:
@@ -57,11 +57,7 @@ _reset_persisting = _bound_reset()
 
 
 class DeviceClock:
-    """Times calls on one CUDA device.
-
-    Args:
-        device: where the arena lies.
-    """
+    """Times calls on the CUDA device that holds the arena."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -80,7 +76,7 @@ class DeviceClock:
         snapshot: Callable[[Any], None],
         candidate: LoadedCandidate,
     ) -> CallTiming:
-        """Calls once as the request asks; hands the result to `snapshot` before any sync."""
+        """Times one call as the request asks; hands the result to `snapshot` before any sync."""
         with self._surroundings(request):
             if request.disable_own_kernels:
                 return self._with_disabled_kernels(call, snapshot)
@@ -91,7 +87,7 @@ class DeviceClock:
             return self._untimed(call, snapshot)
 
     def rehearse(self) -> None:
-        """Goes through what surrounds a call, so that no candidate's first call waits for it."""
+        """Runs everything around a call once, so that no candidate's first call waits for it."""
         self._chill()
         torch_guards.copy(self._marker[0], self._marker[1])
         self._occupy(1)
@@ -132,7 +128,7 @@ class DeviceClock:
         return CallTiming()
 
     def _chill(self) -> None:
-        """Leaves nothing of the inputs in the L2, pinned or not."""
+        """Evicts the inputs from the L2, persisting lines too."""
         if self._scratch is None:
             l2_bytes = _properties(self._device).L2_cache_size
             self._scratch = _empty(2 * l2_bytes, dtype=torch.uint8, device=self._device)

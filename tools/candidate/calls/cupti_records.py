@@ -1,4 +1,4 @@
-"""What CUPTI recorded of this process, and which of it belongs to which call.
+"""CUPTI's activity records of this process, assigned to calls.
 
 A call lies between two marker copies, by the order of API calls that correlation ids keep: the
 device's timestamps are turned into the host's with an error of its own in every process, so no
@@ -25,7 +25,7 @@ SLACK_NS = 500_000
 
 @dataclass(frozen=True)
 class Window:
-    """One call, as the host saw it.
+    """Host times and marker copies of one call.
 
     Args:
         moment, returned, ended: when it began, when it returned, and when the device was at rest.
@@ -75,7 +75,7 @@ class ActivityRecord:
 def calls_of(
     records: Sequence[ActivityRecord], windows: Sequence[Window]
 ) -> list[list[ActivityRecord] | None]:
-    """What belongs to each call, in the order of API calls, without the harness's own copies.
+    """The activities of each call, in the order of API calls, without the harness's own copies.
 
     Returns:
         One list per window; None for all when the markers among the records are not two for each.
@@ -101,7 +101,7 @@ def calls_of(
 def _not_ours(
     after: Sequence[ActivityRecord], marker: ActivityRecord, window: Window
 ) -> list[ActivityRecord]:
-    """What was enqueued after the call returned and had begun before the device was at rest."""
+    """Activities enqueued after the call returned that began before the device was idle."""
     left, dropped = [], 0
     for record in after:
         if dropped < window.copies and record.stream == marker.stream:
@@ -112,7 +112,7 @@ def _not_ours(
 
 
 def bound_cupti() -> SimpleNamespace | str:
-    """CUPTI's functions, taken before candidate code can put others in their place; or why not."""
+    """CUPTI's functions, bound before candidate code can replace them; or why there are none."""
     try:
         from cupti import cupti  # pyright: ignore[reportMissingImports]
     except Exception as error:
@@ -132,7 +132,7 @@ _cupti = bound_cupti()
 
 
 class Recorder:
-    """What CUPTI records of this process; one per process."""
+    """Collects CUPTI's activity records; one for each process."""
 
     def __init__(self) -> None:
         if isinstance(_cupti, str):
@@ -146,13 +146,13 @@ class Recorder:
             _cupti.enable(kind)
 
     def calls(self, windows: Sequence[Window]) -> list[list[ActivityRecord] | None]:
-        """Everything since the last time, as `calls_of` splits it among the windows."""
+        """The records since the last call of this, as `calls_of` assigns them to the windows."""
         self._flush(1)
         delivered, self._delivered = self._delivered, []
         return calls_of([self._read(raw) for raw in delivered], windows)
 
     def forget(self) -> None:
-        """Drops what was delivered so far."""
+        """Drops the records delivered so far."""
         self._delivered.clear()
 
     def _completed(self, activities: list[Any]) -> None:

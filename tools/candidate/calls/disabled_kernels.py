@@ -1,4 +1,4 @@
-"""A call with the candidate's own Triton kernels disabled.
+"""Disables the candidate's own Triton kernels for a call.
 
 If the outputs still verify, something else computed them: a library behind a decoy, or an answer
 kept from an earlier call. Only launches through Triton can be disabled from outside; where none
@@ -15,7 +15,7 @@ from ..faults import CandidateError
 
 
 class DisabledLaunches:
-    """How many launches were swallowed."""
+    """Counts the launches that were skipped."""
 
     def __init__(self) -> None:
         self.launches = 0
@@ -23,7 +23,7 @@ class DisabledLaunches:
 
 @contextlib.contextmanager
 def disabled_kernels() -> Iterator[DisabledLaunches]:
-    """Swallows every launch of a Triton function while the block runs."""
+    """Skips every launch of a Triton function within the context."""
     from triton.runtime import autotuner, interpreter, jit
 
     count = DisabledLaunches()
@@ -47,11 +47,7 @@ def disabled_kernels() -> Iterator[DisabledLaunches]:
 
 
 def require_launches(count: DisabledLaunches) -> None:
-    """Refuses to conclude anything from a replay in which nothing was disabled.
-
-    Raises:
-        CandidateError: of kind 'kernels_not_disabled'.
-    """
+    """Raises CandidateError ('kernels_not_disabled') when no launch was disabled."""
     if not count.launches:
         raise CandidateError(
             "kernels_not_disabled", "No Triton kernel was launched, so none could be disabled"

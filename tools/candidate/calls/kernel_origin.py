@@ -1,4 +1,4 @@
-"""Whose kernel a device activity is, by its name: a heuristic, said to be one wherever it is shown.
+"""Attributes device activities to libraries by kernel name: a heuristic, marked so in every output.
 
 A name found among the device functions of the candidate's own sources is the candidate's; a name
 that a known library uses is that library's; everything else stays 'unknown'. A candidate that names

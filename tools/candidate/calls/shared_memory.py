@@ -1,4 +1,4 @@
-"""The exchange arena as this process sees it: one flat buffer, and tensors cut from it.
+"""Maps the memory shared with the judge: one flat buffer, and tensors as views of it.
 
 The judge allocates and fills it; this process maps it and views it. On a CPU it is a memfd, on a
 GPU a virtual-memory allocation whose POSIX descriptor was handed over. It cannot keep a candidate
@@ -37,11 +37,7 @@ if hasattr(torch, "float4_e2m1fn_x2"):
 
 
 class MappedArena:
-    """One mapped buffer.
-
-    Args:
-        flat: all of it, as a one-dimensional uint8 tensor on its device.
-    """
+    """The mapped memory; `flat` is all of it, uint8 [nbytes] on its device."""
 
     def __init__(self, flat: torch.Tensor) -> None:
         self.flat = flat
@@ -50,7 +46,7 @@ class MappedArena:
 
     @property
     def device(self) -> torch.device:
-        """Where the candidate's tensors lie."""
+        """The device of the candidate's tensors."""
         return self.flat.device
 
     def tensor(self, ref: TensorRef) -> torch.Tensor:
@@ -98,7 +94,7 @@ def map_arena(request: MapArena, fd: int) -> MappedArena:
 
 
 class _DeviceBuffer:
-    """What torch needs to view memory that it did not allocate."""
+    """Gives torch memory that it did not allocate, by the CUDA array interface."""
 
     def __init__(self, pointer: int, nbytes: int) -> None:
         self.__cuda_array_interface__ = {

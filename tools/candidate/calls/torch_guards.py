@@ -1,4 +1,4 @@
-"""Torch's own copying and zeroing, out of reach of what candidate code left switched on.
+"""Copies and zeroes tensors by torch's own code, whatever candidate code left switched on.
 
 The snapshot of a call, the marker that ends it and the flush before it are the harness's, yet they
 run in the candidate's process: a dispatch mode left active, an autograd context that was patched or
@@ -48,7 +48,7 @@ def zero(target: torch.Tensor) -> None:
 
 
 def unhook() -> None:
-    """Takes hooks of the interpreter away, and has it collect no garbage until `rehook`.
+    """Removes the interpreter's trace hooks, and stops its garbage collector until `rehook`.
 
     Hooks on single functions, which Python 3.12 knows too, stay.
     """
@@ -60,7 +60,7 @@ def unhook() -> None:
 
 
 def rehook(collecting: bool) -> None:
-    """Has garbage collected again, if it was."""
+    """Starts the garbage collector again, if it ran before."""
     if collecting:
         _collect()
 
@@ -77,7 +77,7 @@ def _stop_monitoring() -> None:
 
 
 def replaced() -> list[str]:
-    """Those of torch's operations above that are no longer torch's own."""
+    """Names of the operations above that were overridden in torch's dispatcher."""
     return [name for name in _OPERATIONS if _registered(name) != _AT_FIRST[name]]
 
 

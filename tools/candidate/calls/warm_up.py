@@ -1,4 +1,4 @@
-"""Warms a device up in a process that waits for its candidate.
+"""Warms up the device in a prewarmed process.
 
 A CUDA context, loading torch's kernels, CUPTI and Triton's driver cost most of a second, and none
 of them depends on the candidate. They are made before any of its code or inputs is there, so that
@@ -21,7 +21,7 @@ except ImportError:  # without Triton, whose candidates then say so themselves
 
 
 def warm_up(device_index: int, *, light: bool = False) -> Clock:
-    """Makes the context of a CUDA device and all that a measured call needs of it.
+    """Makes the CUDA context of a device and loads all that a measured call needs.
 
     Args:
         light: leaves out what only a cold call needs; a recording would carry its buffers.

@@ -1,4 +1,4 @@
-"""From a solution's sources to something callable: one small class per language.
+"""Builds a solution into a callable: one small class for each language.
 
 Compiled products are found in the shared cache by a key that covers all that changes behaviour,
 and are handed to the process's supervisor for publishing before any candidate code has run.
@@ -43,7 +43,7 @@ class PythonBuilder:
     """Python and Triton: the entry file is imported, its function taken."""
 
     def accepts(self, request: BuildRequest) -> bool:
-        """For languages that Python itself runs."""
+        """Whether Python itself runs the language."""
         return request.language in ("python", "triton")
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:

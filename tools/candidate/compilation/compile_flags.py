@@ -1,4 +1,4 @@
-"""How to compile against each binding: headers, definitions, libraries, and their versions.
+"""Flags for compiling against each binding: headers, definitions, libraries, and versions.
 
 The full `torch/extension.h` costs a compiler 20 s in a C++ file and a minute in a CUDA file. A
 light header of that name serves sources that name no more of torch than it declares, and the torch
@@ -69,7 +69,7 @@ class CompileConfig:
 
 
 def tvm_config(tvm_ffi: Any) -> CompileConfig:
-    """For sources that include tvm-ffi's headers; takes the imported package."""
+    """Flags for sources that include the headers of tvm-ffi, the imported `package`."""
     information = importlib.import_module("tvm_ffi.libinfo")
     library = Path(information.find_libtvm_ffi())
     include = (information.find_include_path(), information.find_dlpack_include_path())
@@ -141,7 +141,7 @@ def torch_config(request: BuildRequest, folders: Folders) -> CompileConfig:
 
 
 def _shim_config(request: BuildRequest, light: CompileConfig, folders: Folders) -> CompileConfig:
-    """The quicker configs before the light one: without pybind11, and without all of torch."""
+    """The quickest config that may serve: the torch shim, else its binding without pybind11."""
     headers, support = eligibility.write_files(folders.builds)
     own_binding = replace(
         light,
@@ -163,7 +163,7 @@ def _shim_config(request: BuildRequest, light: CompileConfig, folders: Folders) 
 
 
 def _missing_headers(include: Path, folders: Folders) -> tuple[str, ...]:
-    """A folder with the one header of torch's CUDA side that its build for the CPU lacks.
+    """Writes the one CUDA header that torch's CPU build lacks; returns its folder.
 
     So sources that ask torch for the current stream can be compiled for targets without a GPU.
     """

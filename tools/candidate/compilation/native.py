@@ -44,7 +44,7 @@ class TvmFfiBuilder:
     """Solutions that export functions through tvm-ffi."""
 
     def accepts(self, request: BuildRequest) -> bool:
-        """For CUDA and C++ that say so, or that say nothing and look so."""
+        """Whether CUDA or C++ sources name this binding, or name none and include its headers."""
         return _binding(request) == "tvm-ffi"
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
@@ -61,7 +61,7 @@ class TorchBuilder:
     """Solutions that export functions by pybind11 with torch's types."""
 
     def accepts(self, request: BuildRequest) -> bool:
-        """For CUDA and C++ that say so, or that say nothing and look so."""
+        """Whether CUDA or C++ sources name this binding, or name none and include its headers."""
         return _binding(request) == "torch"
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
@@ -74,15 +74,15 @@ class TorchBuilder:
 
 
 class CompiledOnlyBuilder:
-    """CUDA sources where there is no device: nothing to load, everything to compile."""
+    """CUDA sources on a machine without a GPU: compiled and never loaded."""
 
     def accepts(self, request: BuildRequest) -> bool:
-        """For sources with device code and no architecture to build it for."""
+        """Whether there is device code and no architecture to build it for."""
         bound = _binding(request) is not None
         return bound and request.cuda_arch is None and bool(device_files(request))
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
-        """Sees that it could be compiled, and gives back a function that says why it cannot run."""
+        """Requires a compiler, and returns a function that raises why it cannot run."""
         _config(request, folders)
         toolchain.find_toolchain(os.environ).require_nvcc()  # noqa: TID251 - the candidate's own
 
@@ -93,14 +93,14 @@ class CompiledOnlyBuilder:
 
 
 class UnboundBuilder:
-    """CUDA and C++ sources whose way into Python cannot be told."""
+    """CUDA and C++ sources whose binding is not recognised."""
 
     def accepts(self, request: BuildRequest) -> bool:
-        """What the two above left over."""
+        """Whether no builder above accepted CUDA or C++ sources."""
         return request.language in ("cuda", "cpp")
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
-        """Says what to do."""
+        """Raises CandidateError naming the bindings that would be recognised."""
         raise CandidateError(
             "binding",
             "No binding is declared and none is recognised in the sources. Set binding = 'tvm-ffi' "
@@ -207,7 +207,7 @@ def _linked(
     config: CompileConfig,
     tools: Toolchain,
 ) -> str:
-    """Makes the library, and gives back what the compilers printed."""
+    """Links the library; returns what the compilers printed."""
     objects = compile_objects(request, source_dir, folders, config, tools)
     files = [made.file for made in objects]
     ran = toolchain.run([_link_command(files, library, config, tools)])[0]

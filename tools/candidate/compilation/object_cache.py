@@ -1,4 +1,4 @@
-"""One object file per source: found where an earlier candidate left it, compiled where not.
+"""Compiles one object file for each source, unless an earlier candidate's serves.
 
 An agent changes a kernel far more often than the function that binds it to Python, and binding is
 what costs a compiler its time. So each object is kept under a key over its own text, the texts that
@@ -53,7 +53,7 @@ class Made:
 
     @property
     def ok(self) -> bool:
-        """Whether there is an object."""
+        """Whether it compiled."""
         return self.ran is None or self.ran.ok
 
 
@@ -165,7 +165,7 @@ class _ObjectBuilder:
             missing = [s for s in sources if failed_for_headers(made[s].ran, attempt)]
 
     def _known_without(self, sources: Sequence[str], config: CompileConfig) -> bool:
-        """Whether all lie compiled under slower configs, where an earlier attempt left them."""
+        """Whether objects of all sources by the slower configs are in the cache already."""
         slower: list[CompileConfig] = []
         while (config := config.retry or config) not in slower:
             slower.append(config)
@@ -205,7 +205,7 @@ class _ObjectBuilder:
         return made
 
     def _publish_support(self, folder: Path, ran: toolchain.Ran) -> bool:
-        """Keeps the support, or that this torch refuses it, for all that come later.
+        """Publishes the support, or that this torch refuses it.
 
         Where it failed by accident, that is remembered here and nowhere else.
         """
@@ -218,7 +218,7 @@ class _ObjectBuilder:
 
 
 def support_key(config: CompileConfig, tools: Toolchain) -> str:
-    """The name under which the support is kept: nothing of a candidate is in it."""
+    """The cache key of the support; nothing of a candidate is in it."""
     words = support_command(config, Path(), tools)
     parts = [word for word in words if word.startswith(("-D", "-O", "-std", "-f"))]
     parts += [tools.versions, *config.base.versions, *eligibility.SUPPORT_TEXTS]
@@ -237,7 +237,7 @@ def support_command(config: CompileConfig, target: Path, tools: Toolchain) -> li
 
 
 def object_key(request: BuildRequest, source: str, config: CompileConfig, tools: Toolchain) -> str:
-    """The name under which an object is kept: over everything that it depends on."""
+    """The cache key of an object, over everything that it depends on."""
     texts = {s["path"]: s["content"] for s in request.sources}
     parts = [
         OBJECTS_VERSION,
@@ -263,7 +263,7 @@ def _may_include(texts: dict[str, str]) -> list[str]:
 
 
 def _found(folders: Folders, key: str, name: str = OBJECT) -> Path | None:
-    """Where a file lies that this process made, or that an earlier one left."""
+    """The path of a file that this process or an earlier one made; None without."""
     for place in (folders.builds, folders.cache):
         if place is not None and (place / key / name).is_file():
             return place / key / name

@@ -1,4 +1,4 @@
-"""A solution's sources on disk, and the ways from them to a function that every language shares.
+"""Writes a solution's sources to disk, and finds the entry point in them, for every language.
 
 Sources are written under the process's private folder and nowhere else.
 """
@@ -18,7 +18,7 @@ from ..faults import CandidateError
 
 @dataclass(frozen=True)
 class Folders:
-    """Where one candidate process may write, and where finished builds lie."""
+    """The folders of one candidate process, and that of finished builds."""
 
     private: Path
     cache: Path | None = None
@@ -40,7 +40,7 @@ class Folders:
 
 @dataclass(frozen=True)
 class Product:
-    """What a builder gives back."""
+    """The result of a build."""
 
     function: Callable[..., Any]
     cached: bool = False
@@ -64,7 +64,7 @@ class Builder(Protocol):
 
 
 def package_name(request: BuildRequest) -> str:
-    """The name under which a candidate's sources are importable, from their content."""
+    """The package name of a candidate's sources, made of their content hash."""
     digest = re.sub(r"[^0-9a-z]", "", request.content_hash.lower().removeprefix("sha256:"))
     return f"candidate_{digest[:16] or 'unnamed'}"
 

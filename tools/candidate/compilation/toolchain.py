@@ -1,4 +1,4 @@
-"""The compilers of this machine: where they are, which versions, and how to run several at once.
+"""Finds the compilers of this machine and their versions, and runs several at once.
 
 It knows commands and files; it does not know candidates. A compiler is run on hostile text like
 any other file, inside the candidate's sandbox.
@@ -25,7 +25,7 @@ _TOP = re.compile(r"^#\$ TOP=(.+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Toolchain:
-    """What compiles here; an empty path means that there is none."""
+    """Paths and versions of the compilers; an empty path means that there is none."""
 
     nvcc: str
     cuda_home: str
@@ -90,7 +90,7 @@ def _found(where: tuple[str, str, str, str]) -> Toolchain:
 
 
 def _cuda_home(nvcc: str) -> str:
-    """Asks nvcc itself, for it may be a script that starts another."""
+    """The toolkit's folder as nvcc itself reports it, for it may be a script."""
     if not nvcc:
         return ""
     answer = run([[nvcc, "--dryrun", "-c", "-x", "cu", os.devnull, "-o", os.devnull]])[0].output
@@ -101,15 +101,7 @@ def _cuda_home(nvcc: str) -> str:
 
 
 def run(commands: Sequence[Sequence[str]], cwd: Path | None = None) -> list[Ran]:
-    """Runs commands side by side and waits for all.
-
-    Args:
-        commands: programs with their arguments.
-        cwd: folder to run in.
-
-    Returns:
-        What each printed, and whether it succeeded, in order.
-    """
+    """Runs commands in parallel in `cwd`; what each printed and whether it succeeded, in order."""
     running: list[tuple[subprocess.Popen[bytes], tempfile._TemporaryFileWrapper[bytes]]] = []
     for command in commands:
         log = tempfile.NamedTemporaryFile(dir=cwd)
@@ -130,7 +122,7 @@ def run(commands: Sequence[Sequence[str]], cwd: Path | None = None) -> list[Ran]
 
 
 def digest(*parts: str) -> str:
-    """A key over everything that is named, in which no two lists of parts collide."""
+    """A sha256 over the parts and their lengths, so that no two lists collide."""
     state = hashlib.sha256()
     for part in parts:
         encoded = part.encode()

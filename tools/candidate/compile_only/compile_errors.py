@@ -1,4 +1,4 @@
-"""Where a kernel does not compile, as file and line, and what the compiler says of it.
+"""Finds the file and line where a kernel does not compile, and the compiler's message.
 
 Triton counts lines from a kernel's `def`, and the assembler counts those of text that nobody wrote;
 an agent can correct neither. Both are brought back to lines of the candidate's own files.
@@ -32,7 +32,7 @@ SHOWN_LINES = 3
 def not_compiled(
     error: BaseException, launch: BaseException, source_dir: Path, function: str = "kernel"
 ) -> str:
-    """Says why a Triton launch did not compile: the place, the words, and who launched it.
+    """Why a Triton launch did not compile: place, message, and the line that launched it.
 
     Args:
         error: what Triton raised.

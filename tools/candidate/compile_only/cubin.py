@@ -1,4 +1,4 @@
-"""Reading what NVIDIA's tools print of a compiled kernel: resources and instructions.
+"""Reads resources and instructions of compiled kernels as NVIDIA's tools print them.
 
 Pure text in, figures out. Spills are not in a cubin as such: a stack frame that instructions load
 from or store to is counted as spilled, which also counts arrays indexed at run time.
@@ -24,7 +24,7 @@ _STATIC = re.compile(r"(\d+) bytes smem")
 
 @dataclass(frozen=True)
 class Resources:
-    """Of one kernel, in bytes and registers per thread."""
+    """Resources of one kernel, in bytes and registers per thread."""
 
     registers: int | None = None
     stack_bytes: int | None = None

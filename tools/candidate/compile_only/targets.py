@@ -1,4 +1,4 @@
-"""Compiling every kernel that one call would launch, for targets that need not be here.
+"""Compiles every kernel that one call would launch, for targets that need not be here.
 
 Triton: the candidate is called on the CPU with a fake driver active, and each launch compiles
 its kernel for the target and goes no further; an autotuned kernel in every configuration.
@@ -44,7 +44,7 @@ _SIDE_BY_SIDE = 8
 
 @dataclass
 class _CompiledLaunches:
-    """What launches for one target compiled."""
+    """Kernels compiled by the launches for one target."""
 
     source_dir: Path
     shared_bytes: int
@@ -132,7 +132,7 @@ def _compile_triton(
 
 
 def _stopped(error: BaseException, source_dir: Path) -> str:
-    """What ended the call before its end, and in which line of the candidate."""
+    """The exception that ended the call early, with the line of the candidate."""
     place = launched_at(error, source_dir)
     return cut(fault_of(error, source_dir).message + (f" ({place})" if place else ""), 600)
 
@@ -191,15 +191,7 @@ def _named(config: Any) -> str:
 
 
 def refuse_too_much_shared(kernel: Any, most: int) -> None:
-    """Fails a kernel that no block could be launched with.
-
-    Args:
-        kernel: as Triton compiled it.
-        most: bytes that a block may have on the target.
-
-    Raises:
-        CandidateError: of kind 'out_of_resources', with its demand and the limit.
-    """
+    """Raises CandidateError ('out_of_resources') when a kernel needs over `most` bytes a block."""
     shared = getattr(getattr(kernel, "metadata", None), "shared", 0) or 0
     if shared > most:
         raise CandidateError(
@@ -262,7 +254,7 @@ def configuration(function: Any, kernel: Any) -> dict[str, int | float | str | b
 
 
 def _of(named: dict[str, Any], name: str, otherwise: Any) -> Any:
-    """A kernel's entry; a cubin that holds one kernel need not spell it the same."""
+    """A kernel's entry by name; the only entry where a cubin holds one kernel."""
     if name in named:
         return named[name]
     return next(iter(named.values())) if len(named) == 1 else otherwise
@@ -327,14 +319,14 @@ def _compile_cuda(
 
 
 def real_architecture(target: str) -> str:
-    """'sm_90' is compiled as '90a': what only that device has may be used; older ones have none."""
+    """The architecture to compile for: '90a' for 'sm_90', '80' for 'sm_80', which has no 80a."""
     architecture = target.removeprefix("sm_")
     plain = not architecture.isdigit() or int(architecture) < FIRST_WITH_FEATURES
     return architecture if plain else f"{architecture}a"
 
 
 def _ptx_of(file: Path) -> str:
-    """What was assembled to a cubin, from the steps kept beside it."""
+    """The PTX that a cubin was assembled from, kept beside it."""
     texts = sorted(build_native.steps_of(file).glob("*.ptx"))
     return texts[0].read_text(encoding="utf-8", errors="replace") if texts else ""
 

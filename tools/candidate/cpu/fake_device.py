@@ -52,18 +52,18 @@ class FakeDriver:
         return self._capability
 
     def set_current_device(self, device: int) -> None:
-        """There is only one."""
+        """Does nothing: there is one device."""
 
     def get_current_stream(self, device: int | None = None) -> int:
         """The default stream."""
         return 0
 
     def get_device_capability(self, device: int | None = None) -> tuple[int, int]:
-        """As CUDA would say it."""
+        """Major and minor compute capability."""
         return divmod(self._capability, 10)
 
     def get_active_torch_device(self) -> torch.device:
-        """Where tensors really are."""
+        """The device that holds the tensors."""
         return torch.device("cpu")
 
     def get_device_interface(self) -> Any:
@@ -71,15 +71,15 @@ class FakeDriver:
         return torch.cuda
 
     def get_benchmarker(self) -> Callable[..., list[float]]:
-        """Runs nothing: without a device the first configuration is as good as any."""
+        """A benchmark that runs nothing: without a device the first configuration is taken."""
         return lambda call, quantiles=(), **options: [1.0] * max(len(quantiles), 1)
 
     def get_empty_cache_for_benchmark(self) -> torch.Tensor:
-        """Nothing to flush."""
+        """Does nothing: there is no cache."""
         return torch.empty(0)
 
     def clear_cache(self, cache: Any) -> None:
-        """Nothing to flush."""
+        """Does nothing: there is no cache."""
 
 
 def use_fake_driver(facts: DeviceFacts) -> None:
@@ -100,7 +100,7 @@ def take_first_configuration() -> None:
 
 
 class OnTheCpu(TorchFunctionMode):
-    """Makes on the CPU what is asked for on 'cuda'.
+    """Makes tensors on the CPU that are asked for on 'cuda'.
 
     Args:
         claiming: whether tensors on the CPU say that they are on a CUDA device, so that host code

@@ -1,4 +1,4 @@
-"""Replacements for what Triton's interpreter computes wrongly in small floating-point types.
+"""Replaces operations that Triton's interpreter computes wrongly in small floating-point types.
 
 It keeps bfloat16 and the float8 types as raw integers, and adds, multiplies, compares, reduces and
 converts those integers. Every such operation is computed here in float32 instead and rounded to
@@ -46,14 +46,14 @@ def is_small(dtype: Any) -> bool:
 
 
 def decoded(data: np.ndarray, dtype: Any) -> np.ndarray:
-    """float32, the values that the interpreter's array stands for."""
+    """The values of the interpreter's array, as float32."""
     if data.dtype == np.bool_ or data.dtype.kind == "f":
         return data.astype(np.float32)
     return widened(data) if dtype.name == "bf16" else _float8_values(FLOAT8[dtype.name])[data]
 
 
 def encoded(values: np.ndarray, dtype: Any) -> np.ndarray:
-    """Values as the interpreter's array of a small type."""
+    """The interpreter's array of a small type for float32 values."""
     values = np.asarray(values, dtype=np.float32)
     if dtype.name == "bf16":
         return rounded(values)

@@ -1,4 +1,4 @@
-"""Inside the candidate process: settle in the sandbox, then answer the judge until it says exit."""
+"""The candidate process: enters the sandbox, then answers the judge until it says exit."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def become_candidate(
 
 
 class CandidateServer:
-    """The serve loop: one frame in, one frame out."""
+    """Answers requests: one frame in, one frame out."""
 
     def __init__(self, spawn: Spawn, control: int, publish: int) -> None:
         self._socket = socket.socket(fileno=control)
@@ -226,7 +226,7 @@ class CandidateServer:
 
 
 def fitted(message: Message) -> Message:
-    """Shortens lists that would not fit into a candidate's frame."""
+    """The answer with lists shortened to fit a candidate's frame."""
     while len(message.model_dump_json()) > CANDIDATE_FRAME_BYTES - 64:
         if isinstance(message, Called) and message.activities:
             message = _halved(message)
@@ -288,7 +288,7 @@ def _set_environment(environment: dict[str, str], private: Path) -> None:
 
 
 def _fake(device: DeviceFacts, *, interpret: bool) -> None:
-    """Has a fake device answer what candidates ask of one."""
+    """Makes a fake device answer questions about the current device."""
     answer_for_cuda(device)
     with contextlib.suppress(ImportError):
         use_fake_driver(device)
@@ -297,7 +297,7 @@ def _fake(device: DeviceFacts, *, interpret: bool) -> None:
 
 
 def _forget_where_we_came_from() -> None:
-    """Leaves no import path to the checkout; what this process needs of it is loaded."""
+    """Removes the checkout from the import path; what this process needs of it is loaded."""
     outside = {"", str(Path.cwd()), str(Path(__file__).resolve().parents[3])}
     sys.path[:] = [entry for entry in sys.path if entry not in outside]
     sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in _name_of(f)]

@@ -41,7 +41,7 @@ class Namespaces:
 
 @dataclass(frozen=True)
 class SupervisorConfig:
-    """What a supervisor needs to know of the candidate it starts."""
+    """Configuration of a supervisor and the candidate it starts."""
 
     zygote: int
     report: int
@@ -172,7 +172,7 @@ def _wait_for(pid: int) -> int:
 
 
 def _kill_descendants(*, first_process: bool) -> None:
-    """Kills everything that descends from this process until nothing is left of it."""
+    """Kills every descendant of this process until none is left."""
     deadline = time.monotonic() + KILL_S
     while time.monotonic() < deadline:
         if first_process:

@@ -2,7 +2,7 @@
 
 Forking from a process that has imported torch takes milliseconds where a new process takes
 seconds. It never initialises CUDA, for a forked child could not use it. It runs no candidate code,
-believes the judge at its one socket, and survives whatever its children do.
+obeys the judge at its one socket, and survives whatever its children do.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ in every forked child.
 
 @dataclass
 class _Child:
-    """One candidate, as the zygote keeps it."""
+    """The supervisor of one candidate, and the pipe of its reports."""
 
     supervisor: int
     report: int

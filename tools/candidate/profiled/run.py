@@ -1,4 +1,4 @@
-"""What a profiler runs: builds a candidate, warms it up, and calls it once inside the range.
+"""The program under a profiler: builds a candidate, warms it up, calls it once in the range.
 
     python -m kernel_harness.tools.candidate.profiled.run FILE     a ProfileRun as JSON
 
@@ -43,7 +43,7 @@ class _Run:
         self._finished_us: list[float] = []
 
     def carry_out(self) -> ProfileReply:
-        """Runs to the end or to the candidate's fault."""
+        """Builds, loads, warms up and calls; returns the candidate's fault, if any."""
         from ..faults import fault_of
 
         source_dir = Path(self._request.private_dir)
@@ -176,7 +176,7 @@ def _outputs(request: ProfileRun) -> list[Any]:
 
 
 def _profiled(call: _Call, request: ProfileRun) -> None:
-    """The one call that is looked at."""
+    """Makes the one call that is profiled."""
     if request.mode == "timeline":
         _timeline(call, request)
     elif request.device == "cpu" or request.mode == "sanitizer":

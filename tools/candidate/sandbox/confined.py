@@ -22,7 +22,7 @@ FILE_BYTES = 1 << 30
 
 
 def confinement_of(folder: Path) -> Confinement:
-    """Every step of a candidate's, within tighter limits: nothing is compiled, little written.
+    """A candidate's confinement with tighter limits: nothing is compiled, little written.
 
     Args:
         folder: the only one that the process may write.

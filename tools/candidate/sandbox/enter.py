@@ -72,7 +72,7 @@ class SandboxReport:
 
 @dataclass(frozen=True)
 class Confinement:
-    """How far one process is confined.
+    """The confinement of one process.
 
     Args:
         private: the only folder that it may write; becomes its account's.
@@ -129,7 +129,7 @@ def candidate_confinement(
 
 
 def tool_confinement(private: Path, command: list[str], *, keep_counters: bool) -> Confinement:
-    """The restrictions under which a profiler still builder.
+    """The restrictions under which a profiler still works.
 
     Args:
         private: folder of the run.
@@ -153,7 +153,7 @@ def tool_confinement(private: Path, command: list[str], *, keep_counters: bool) 
 
 
 def enter(confinement: Confinement) -> SandboxReport:
-    """Carries out every step that this machine allows, for good."""
+    """Confines this process by every step that this machine allows; it cannot be undone."""
     report = SandboxReport()
     private, needed = confinement.private, confinement.needed
     parent = os.getppid()
@@ -218,7 +218,7 @@ def needed_folders(spawn: Spawn, environment: dict[str, str]) -> list[Path]:
 
 
 def _own_root() -> Path:
-    """The checkout, or the installed package: what of ours a candidate need not see."""
+    """The folder of the checkout, or of the installed package, which a candidate need not see."""
     return Path(__file__).resolve().parents[3]
 
 
@@ -264,7 +264,7 @@ def _make_home(private: Path) -> bool:
 
 
 def _change_account(confinement: Confinement) -> bool:
-    """Takes another account, which gets the private folder; False when it could not read enough."""
+    """Changes the account, which gets the private folder; False when it could not read enough."""
     private, cache = confinement.private, confinement.cache
     if os.geteuid() != 0:
         return False

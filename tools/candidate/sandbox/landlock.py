@@ -1,4 +1,4 @@
-"""Which files a candidate may reach, enforced by the kernel's Landlock, when it has it.
+"""Restricts the files that a process can reach, by the kernel's Landlock where it has it.
 
 An allow-list of folders: what is not named cannot be opened for reading, writing or running, by
 this process or any it starts, for good. Newer kernels also keep it from signalling processes
@@ -37,7 +37,7 @@ def abi() -> int:
 
 
 def handled(version: int) -> tuple[int, int, int]:
-    """What a kernel of that version can restrict: rights on files, on TCP ports, and scopes."""
+    """Rights on files, on TCP ports, and scopes that a kernel of that version can restrict."""
     files = _FIRST_ABI
     files |= _REFER if version >= 2 else 0
     files |= _TRUNCATE if version >= 3 else 0

@@ -93,7 +93,7 @@ def give_to_lone_user(folder: Path) -> int:
 def plan_covers(
     covered: Iterable[Path], needed: Iterable[Path], *, is_dir: frozenset[Path]
 ) -> list[Cover]:
-    """Decides what to lay over what, outermost first.
+    """The folders to cover and what is bound back into them, outermost first.
 
     Args:
         covered: folders to hide.
@@ -130,7 +130,7 @@ def closed_to_others(paths: Iterable[Path]) -> set[Path]:
 
 
 def cover_file_system(covers: Iterable[Cover]) -> bool:
-    """Carries out a plan in a new mount namespace; False when any of it was refused."""
+    """Mounts the covers in a new mount namespace; False when any was refused."""
     if syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE) != 0:
         return False
     granted = True

@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 def kill_all(pids: Iterator[int] | list[int]) -> None:
-    """Sends SIGKILL to each; one that is gone already is no fault."""
+    """Sends SIGKILL to each process that still exists."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
 
 
 def descendants(root: int) -> list[int]:
-    """Process ids of everything below `root`, from /proc, nearest first."""
+    """Process ids of the descendants of `root`, from /proc, nearest first."""
     parents: dict[int, list[int]] = {}
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():

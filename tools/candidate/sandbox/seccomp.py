@@ -1,4 +1,4 @@
-"""System calls that no kernel candidate needs, refused by a seccomp filter.
+"""Refuses system calls that no candidate needs, by a seccomp filter.
 
 A deny-list, for CUDA's driver uses much and says little of it; what is refused is what reaches
 other processes, the network, the kernel's configuration or its least proven parts. The filter is
@@ -98,7 +98,7 @@ Instruction = tuple[int, int, int, int]
 
 
 def program(machine: str) -> list[Instruction]:
-    """Assembles the filter for a machine's native system calls.
+    """The filter for the native system calls of a machine.
 
     Args:
         machine: 'x86_64' or 'aarch64', as `platform.machine()` says it.
@@ -132,17 +132,13 @@ def program(machine: str) -> list[Instruction]:
 
 
 def _when(number: int, body: list[Instruction]) -> list[Instruction]:
-    """Runs `body` on the first argument of one system call, then allows it."""
+    """Instructions that run `body` on the first argument of one system call, then allow it."""
     inner = [(_LOAD, 0, 0, _ARGUMENT_AT), *body, (_RETURN, 0, 0, _ALLOW)]
     return [(_EQUAL, 0, len(inner), number), *inner]
 
 
 def install() -> bool:
-    """Puts the filter on this thread and all it starts; needs no_new_privs.
-
-    Returns:
-        Whether the kernel enforces it now.
-    """
+    """Installs the filter on this thread and all it starts, after no_new_privs; True on success."""
     machine = platform.machine()
     if machine not in _COLUMN:
         return False

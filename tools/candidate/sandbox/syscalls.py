@@ -44,7 +44,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def result(value: int) -> int:
-    """Turns a C return value into 0 or the errno it left."""
+    """0 for a C return value that tells success, else the errno."""
     return 0 if value >= 0 else ctypes.get_errno() or -1
 
 
@@ -55,12 +55,12 @@ def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -
 
 
 def become_subreaper() -> int:
-    """Has orphaned descendants come to this process."""
+    """Makes this process the parent of orphaned descendants."""
     return prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def forbid_new_privileges() -> int:
-    """No exec may raise this process's rights any more."""
+    """Forbids that an exec raises this process's rights."""
     return prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
@@ -83,14 +83,14 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 
 
 def drop_capabilities() -> int:
-    """Gives up every capability, held or obtainable, in this process's user namespace."""
+    """Drops every capability, held or obtainable, in this process's user namespace."""
     for capability in range(_LAST_CAPABILITY + 1):
         prctl(PR_CAPBSET_DROP, capability)
     return _set_capabilities(0)
 
 
 def keep_capabilities_with_account() -> int:
-    """Has the next change of account leave the permitted capabilities as they are."""
+    """Keeps the permitted capabilities at the next change of account."""
     return prctl(PR_SET_KEEPCAPS, 1)
 
 

@@ -58,7 +58,7 @@ def serves_binding(request: BuildRequest) -> bool:
 
 
 def serves(request: BuildRequest) -> bool:
-    """Whether they also include and name nothing of torch that the shim leaves out."""
+    """Whether the sources also name nothing of torch that the shim lacks."""
     text = _text(request)
     if _REOPENED.search(text) or not serves_binding(request):
         return False

@@ -146,7 +146,7 @@ def _constants(operator: OperatorAdapter, case: Case) -> dict[str, float]:
 def _accepted(
     operator: OperatorAdapter, input_set: InputSet, outcome: CallOutcome
 ) -> dict[str, OutputError | None]:
-    """What the fast path says of the outputs that the operator does not compare itself."""
+    """The fast path's result for the outputs that the operator does not compare itself."""
     got = {n: value for n, value in outcome.outputs.items() if not operator.compares(n)}
     if not got.keys() <= input_set.prepared.keys():
         input_set.prepared.update(

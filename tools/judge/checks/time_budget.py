@@ -1,4 +1,4 @@
-"""The time budget of a trial, what a case will take of it, and what stages took."""
+"""The time budget of a trial, estimates of cases, and times of stages."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ class ElementSample:
         return ElementSample(**{**vars(self), **parts})
 
     def _chance(self, got: torch.Tensor, said: torch.Tensor) -> float:
-        """How often the same values agree with other elements than those they are said of."""
+        """The share of elements that agree with values said of other elements."""
         count, generator = said.numel(), torch.Generator().manual_seed(0)
         # Several orders, and no element in its own place: of few elements, one order tells little.
         orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(ORDERS)])

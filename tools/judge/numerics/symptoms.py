@@ -230,7 +230,7 @@ def _shifted_along(sample: ElementSample, axis: int, name: str) -> Symptom | Non
 
 
 def _stuck_along(sample: ElementSample, axis: int, name: str) -> Symptom | None:
-    """Every place along an axis holds the values of its first or of its last."""
+    """The symptom that every place along an axis holds the values of its first or last."""
     place = sample.places()
     for index in dict.fromkeys((0, sample.shape[axis] - 1)):
         stuck = torch.full_like(place[axis], index)
@@ -245,7 +245,7 @@ def _stuck_along(sample: ElementSample, axis: int, name: str) -> Symptom | None:
 
 
 def _grouped(sample: ElementSample, axes: Sequence[str]) -> Symptom | None:
-    """An index that was to be split by division was split by remainder, or the reverse."""
+    """The symptom of an index split by remainder instead of division, or the reverse."""
     place = sample.places()
     for axis, size in enumerate(sample.shape):
         for groups in _divisors(size):
@@ -273,7 +273,7 @@ def _divisors(size: int) -> list[int]:
 
 
 def _accumulated(sample: ElementSample, axes: Sequence[str]) -> Symptom | None:
-    """Every tile holds its own values and those of all tiles before it."""
+    """The symptom that a tile holds its own values and those of all tiles before it."""
     place = sample.places()
     for axis, size in enumerate(sample.shape):
         tile = sample.first_wrong[axis]
@@ -302,7 +302,7 @@ def _stale(words: str, tile: int) -> Symptom:
 
 
 def _by_place(bad: torch.Tensor, axes: Sequence[str], known: Mapping[str, float]) -> Symptom | None:
-    """What the places of the mismatches say, where all of them lie in a pattern along one axis."""
+    """The symptom of mismatches that all lie in a pattern along one axis."""
     count = int(bad.sum())
     wrong = [wrong_along(bad, axis) for axis in range(bad.dim())]
     partial = [axis for axis, found in enumerate(wrong) if not bool(found.all())]

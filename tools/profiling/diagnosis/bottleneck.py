@@ -85,7 +85,7 @@ class Diagnosis(RecordModel):
 
 @dataclass(frozen=True)
 class WorkFloors:
-    """What the cost model knows of the work; all optional.
+    """Figures of the work from the cost model; all optional.
 
     Attributes:
         floor_us: least time by bytes and operations on this device.
@@ -349,7 +349,7 @@ def _memory_latency(kernel: KernelProfile, floors: WorkFloors) -> Diagnosis | No
 
 
 def _fallback(kernel: KernelProfile) -> Diagnosis:
-    """No unit is busy and no rule holds: the nearest by the largest figure."""
+    """The bottleneck with the largest figure, where no unit is busy and no rule holds."""
     memory = max(kernel.dram_percent or 0.0, kernel.l2_percent or 0.0, kernel.l1_percent or 0.0)
     compute = max(kernel.compute_percent or 0.0, kernel.tensor_percent or 0.0)
     if max(memory, compute) >= IDLE_PERCENT:

@@ -49,7 +49,7 @@ class Hint(RecordModel):
 def hints_for(
     kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors = NO_FLOORS
 ) -> list[Hint]:
-    """The changes worth trying on a kernel, those of its bottleneck first, then by gain."""
+    """Changes worth trying on a kernel, those of its bottleneck first, then by gain."""
     own = list(_OF_CLASS[diagnosis.bottleneck](kernel, diagnosis, floors))
     others = [hint for hint in _anywhere(kernel) if hint.change not in {h.change for h in own}]
     own.sort(key=lambda hint: hint.gain_percent or 0.0, reverse=True)
@@ -278,12 +278,12 @@ def _occupancy(kernel: KernelProfile, diagnosis: Diagnosis, floors: WorkFloors) 
 
 
 def _hopper() -> Architecture:
-    """Hopper's multiprocessor, whose registers are those of every architecture in the table."""
+    """Limits of Hopper's multiprocessor; all architectures of the table have its registers."""
     return architectures()["sm_90"]
 
 
 def _few_enough(kernel: KernelProfile) -> str:
-    """How many registers a thread may have for one more block on an SM; empty when not known."""
+    """Registers that a thread may have for one more block on an SM; empty when unknown."""
     hopper, threads = _hopper(), math.prod(kernel.block)
     if not kernel.block or not kernel.registers or threads < 1:
         return ""
@@ -300,7 +300,7 @@ def _few_enough(kernel: KernelProfile) -> str:
 
 
 def _small_enough(kernel: KernelProfile) -> str:
-    """How much shared memory a block may have for one more on an SM of Hopper or Blackwell."""
+    """Shared memory that a block may have for one more block on an SM of Hopper or Blackwell."""
     hopper = _hopper()
     if not kernel.shared_bytes or (kernel.sm_count or 0) < 114:
         return ""

@@ -10,7 +10,7 @@ NAME_CHARACTERS = 300
 
 
 class Stall(RecordModel):
-    """Why warps waited: cycles a warp spends so for each instruction that it issues."""
+    """One stall reason: cycles that a warp waits for it, for each instruction that it issues."""
 
     reason: str
     cycles: float

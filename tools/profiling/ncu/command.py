@@ -23,7 +23,7 @@ MAX_LAUNCHES = 64
 
 
 class ProfileSet(StrEnum):
-    """How much is collected; more takes more passes."""
+    """The set of counters to collect; more takes more passes."""
 
     BASIC = "basic"
     DETAILED = "detailed"
@@ -46,7 +46,7 @@ _SECTIONS: dict[ProfileSet, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why Nsight Compute gave no report."""
+    """The reason why Nsight Compute gave no report."""
 
     kind: str
     what: str
@@ -99,7 +99,7 @@ def rules_command(ncu: str, report: Path) -> list[str]:
 
 
 def refusal_of(output: str) -> Refusal | None:
-    """Finds in Nsight Compute's own words why there is no report; None when it names no cause."""
+    """Why there is no report, from what Nsight Compute printed; None when it names no cause."""
     for pattern, kind, what, remedy in _REFUSALS:
         if re.search(pattern, output):
             return Refusal(kind, what, remedy)

@@ -35,7 +35,7 @@ class RawKernel:
 
 
 class _Counters:
-    """Looks figures up by every name they are known by."""
+    """Looks up figures by each of their counters' names."""
 
     def __init__(self, metrics: Mapping[str, float]) -> None:
         self._metrics = metrics
@@ -44,7 +44,7 @@ class _Counters:
         return next((self._metrics[n] for n in NAMES[figure] if n in self._metrics), None)
 
     def over_duration(self, figure: str, active_share: float | None) -> float | None:
-        """A share of peak over the whole kernel, where need be scaled by the active time."""
+        """A percentage of peak over the whole kernel, scaled by the active time where needed."""
         name = next((n for n in NAMES[figure] if n in self._metrics), None)
         if name is None:
             return None

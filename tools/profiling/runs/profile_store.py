@@ -28,7 +28,7 @@ R = TypeVar("R", bound=RecordModel)
 
 @dataclass(frozen=True)
 class ProfileStore:
-    """Kept profiles of one data folder."""
+    """The profiles under one data folder."""
 
     root: Path
     device: str
@@ -55,11 +55,11 @@ class ProfileStore:
         draft.replace(folder / name)
 
     def keep_latest(self, content_hash: str, name: str, record: RecordModel) -> None:
-        """Writes the whole answer under its candidate's content, which archiving takes along."""
+        """Writes the whole profile under its candidate's content hash, for archiving."""
         self.keep(self.root / content_hash[:64], f"{name}.json", record)
 
     def keep_text(self, folder: Path, name: str, text: str) -> Path:
-        """Writes a report beside the record to come."""
+        """Writes the full report, before its record."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / name
         path.write_text(text, encoding="utf-8")

@@ -65,7 +65,7 @@ class Subject:
 
     @property
     def content_hash(self) -> str:
-        """Of everything in the solution that changes behaviour."""
+        """Hash of everything in the solution that changes behaviour."""
         return self.solution.content_hash()
 
 
@@ -87,7 +87,7 @@ class WorkloadInputs:
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended."""
+    """Exit status and output of a command."""
 
     status: int | None
     output: str
@@ -286,7 +286,7 @@ def profile_run(
 
 
 def place_inputs(source: Path, target: Path) -> None:
-    """Puts the inputs where the other account can read and not change them.
+    """Links or copies the inputs to where the other account can read and not change them.
 
     A link where everyone may read the file, else a copy.
 
@@ -322,7 +322,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 async def _end(process: anyio.abc.Process) -> None:
-    """Asks a process to end what it started and itself; insists when it does not."""
+    """Ends a process by SIGTERM, so that it ends its children, then by SIGKILL."""
     if process.returncode is None:
         _signal(os.kill, process.pid, signal.SIGTERM)
         with anyio.move_on_after(GRACE_S):
@@ -338,7 +338,7 @@ def _signal(send: Callable[[int, int], None], pid: int, number: int) -> None:
 
 
 async def _drain(process: anyio.abc.Process, output: bytearray, keep_bytes: int) -> None:
-    """Reads until the end, keeping the beginning: a candidate may print for ever."""
+    """Reads a stream to its end and returns its beginning: a candidate may print for ever."""
     assert process.stdout is not None
     async for part in process.stdout:
         free = keep_bytes - len(output)

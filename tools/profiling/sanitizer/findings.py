@@ -146,7 +146,7 @@ def read_findings(text: str, tool: SanitizerTool, source_root: Path) -> list[San
 
 
 def _blocks(text: str) -> Iterator[list[str]]:
-    """Each fault's lines: from one that names a fault to the next, to a gap or a summary."""
+    """The lines of each fault: from one that names it to the next fault, gap or summary."""
     block: list[str] = []
     for line in text.splitlines():
         if not line.startswith(_MARK):
@@ -181,7 +181,7 @@ def _finding(block: Sequence[str], tool: SanitizerTool, source_root: Path) -> Sa
 
 
 def unread_words(text: str) -> str | None:
-    """What a tool said of a fault that no finding came of; None when it said nothing."""
+    """The text of a fault that no finding was read from; None when there is none."""
     rows = [line.removeprefix(_MARK).strip() for line in text.splitlines() if _MARK in line[:9]]
     said = [row for row in rows if row and "COMPUTE-SANITIZER" not in row]
     return " ".join(said)[-600:] or None
@@ -192,7 +192,7 @@ def _kind_of(line: str) -> str | None:
 
 
 def _place(text: str, source_root: Path) -> tuple[str | None, str | None, int | None]:
-    """The kernel and source line that a fault names; one of the candidate's own files first."""
+    """The kernel and source line of a fault, in the candidate's own files where it names one."""
     found = [match for pattern in _PLACES for match in pattern.finditer(text)]
     found.sort(key=lambda match: not match["file"].startswith(str(source_root)))
     if found:

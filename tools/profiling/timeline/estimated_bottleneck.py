@@ -30,11 +30,7 @@ NEAR_FLOOR = 1.7
 def diagnose_timeline(
     kernels: Sequence[KernelProfile], timeline: WorkloadTimeline, floors: WorkFloors = NO_FLOORS
 ) -> Diagnosis | None:
-    """Finds the bottleneck of a call from its timeline, without hardware counters.
-
-    Returns:
-        None where durations alone do not tell.
-    """
+    """The bottleneck of a call by its timeline alone; None where durations do not tell."""
     if not kernels:
         return None
     first = kernels[0]

@@ -24,7 +24,7 @@ TRACE = "trace.json"
 
 
 class CallTrace(RecordModel):
-    """A trace as read, and the kernels in it."""
+    """A trace and the profiles of its kernels."""
 
     timeline: WorkloadTimeline
     kernels: list[KernelProfile]
@@ -105,7 +105,7 @@ class TimelineSession:
 
 
 def _alone(folder: Path, target: Sequence[str]) -> list[str]:
-    """The run profiles itself; nothing is put around it."""
+    """The command itself: the run profiles itself."""
     return list(target)
 
 
