@@ -7,6 +7,7 @@ this module serves what lies behind it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,37 @@ class ReportSlice(RecordModel):
     offset: int
     total_characters: int
     next_offset: int | None
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        uri: str,
+        offset: int,
+        *,
+        section: str | None = None,
+        sections: Sequence[str] = (),
+    ) -> ReportSlice:
+        """At most `SLICE_CHARACTERS` of a text, from `offset` on.
+
+        Raises:
+            RequestError: for an offset outside the text.
+        """
+        if offset < 0 or (offset and offset >= len(text)):
+            raise RequestError(
+                f"Offset {offset} is outside the text of {len(text)} characters",
+                remedy="Start at 0 and follow next_offset.",
+            )
+        end = offset + SLICE_CHARACTERS
+        return cls(
+            uri=uri,
+            section=section,
+            sections=list(sections),
+            text=text[offset:end],
+            offset=offset,
+            total_characters=len(text),
+            next_offset=end if end < len(text) else None,
+        )
 
 
 def definition_uri(definition: str) -> str:
@@ -62,9 +94,7 @@ class Documents:
     archive: Archive
     profiles_dir: Path
 
-    def read(
-        self, uri: str, section: str | None = None, offset: int = 0, limit: int = SLICE_CHARACTERS
-    ) -> ReportSlice:
+    def read(self, uri: str, section: str | None = None, offset: int = 0) -> ReportSlice:
         """Reads a slice in characters, of one section or the whole text.
 
         Raises:
@@ -75,21 +105,7 @@ class Documents:
         if section is not None and section not in sections:
             raise unknown_name("section", section, sections)
         text = sections[section] if section else "\n\n".join(sections.values())
-        if offset < 0 or (offset and offset >= len(text)):
-            raise RequestError(
-                f"Offset {offset} is outside the text of {len(text)} characters",
-                remedy="Start at 0 and follow next_offset.",
-            )
-        end = offset + max(1, min(limit, SLICE_CHARACTERS))
-        return ReportSlice(
-            uri=uri,
-            section=section,
-            sections=list(sections),
-            text=text[offset:end],
-            offset=offset,
-            total_characters=len(text),
-            next_offset=end if end < len(text) else None,
-        )
+        return ReportSlice.of(text, uri, offset, section=section, sections=list(sections))
 
     def _sections(self, kind: str, name: str) -> dict[str, str]:
         if kind == "definition":

@@ -45,7 +45,7 @@ def fitted(build: Callable[[int], A], most: int) -> A:
 
 
 def _shortened(answer: A, longest: int) -> A:
-    """The answer with every text cut, and rid of what could redraw a terminal."""
+    """The answer with every text cut, and without terminal escape sequences."""
 
     def shorter(value: Any) -> Any:
         if isinstance(value, str):

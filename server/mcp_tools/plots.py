@@ -1,4 +1,4 @@
-"""The tools of seeing: latencies against floors, an operator's candidates under the roof.
+"""The MCP tools plot_floors and plot_roofline; docstrings are for agents.
 
 A picture has a tool of its own, without structured output: beside structured content some clients
 drop it.

@@ -1,4 +1,4 @@
-"""The tools of explaining: counters, timeline, sanitizer.
+"""The MCP tools profile_ncu, profile_timeline and sanitize; docstrings are for agents.
 
 One function per tool, named as the tool, and nothing behind it but a call on the Harness.
 """

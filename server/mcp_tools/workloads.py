@@ -6,7 +6,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...tools.errors import RequestError
 from ...tools.workloads import listing, regimes
 from ...tools.workloads.workspace import create
 from ..answers.models import EnvironmentAnswer, ShapesAnswer, WorkloadsAnswer, WorkspaceAnswer
@@ -55,11 +54,7 @@ async def list_workloads(
         page = listing.list_workloads(operator, latencies, cursor, limit)
         return workloads_answer(page, int(cursor or 0), detail)
     known = listing.list_definitions(harness.dataset)
-    start = int(cursor) if cursor and cursor.isdigit() else 0
-    if cursor and (not cursor.isdigit() or start >= len(known.definitions)):
-        raise RequestError(
-            f"{cursor!r} is no cursor of this listing", remedy="Leave it out for the first page."
-        )
+    start = listing.page_start(cursor, len(known.definitions))
     return definitions_answer(known, start, limit)
 
 

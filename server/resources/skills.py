@@ -21,7 +21,7 @@ from mcp.server.extension import Extension, MethodBinding
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, PaginatedRequestParams, RequestParams
 
-from ...tools.documents import SLICE_CHARACTERS, ReportSlice
+from ...tools.documents import ReportSlice
 from ...tools.errors import RequestError, unknown_name
 
 EXTENSION = "io.modelcontextprotocol/skills"
@@ -142,15 +142,10 @@ class SkillRegistry:
         return (skill.folder / path).read_text(encoding="utf-8")
 
     def slice(self, uri: str, section: str | None, offset: int) -> ReportSlice:
-        """Returns a part of a skill's file, as `read_report` does of every other text.
-
-        Args:
-            uri: `skill://<name>/<path>`; without a path, its SKILL.md.
-            section: refused, since skills have none.
-            offset: characters to skip.
+        """Returns a part of a skill's file; of its SKILL.md where the address has no path.
 
         Raises:
-            RequestError: when nothing is there.
+            RequestError: when nothing is there, and for a section, since skills have none.
         """
         name, _, path = uri.strip().removeprefix(SCHEME).strip("/").partition("/")
         address = f"{SCHEME}{name}/{path or MANIFEST}"
@@ -158,21 +153,9 @@ class SkillRegistry:
         if text is None:
             known = [f"{SCHEME}{skill.name}/{path}" for skill, path in self.files()]
             raise unknown_name("skill file", address, known)
-        if section is not None or not 0 <= offset < len(text):
-            raise RequestError(
-                f"{address} has {len(text)} characters and no sections",
-                remedy="Leave section out; start at offset 0 and follow next_offset.",
-            )
-        end = offset + SLICE_CHARACTERS
-        return ReportSlice(
-            uri=address,
-            section=None,
-            sections=[],
-            text=text[offset:end],
-            offset=offset,
-            total_characters=len(text),
-            next_offset=end if end < len(text) else None,
-        )
+        if section is not None:
+            raise RequestError(f"{address} has no sections", remedy="Leave section out.")
+        return ReportSlice.of(text, address, offset)
 
     def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
         """Returns a value that differs after a file is added, removed or edited."""

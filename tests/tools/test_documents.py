@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernel_harness.tools import documents as documents_module
 from kernel_harness.tools.documents import Documents, definition_uri, profile_uri
 from kernel_harness.tools.errors import HarnessError, RequestError
 from kernel_harness.tools.workloads.dataset import Dataset
@@ -25,14 +27,15 @@ def reports(profiles: Path = Path("/nonexistent")) -> Documents:
 
 @given(st.integers(1, 500))
 def test_slices_together_are_the_whole_text(limit):
-    room, text = reports(), ""
+    documents, text = reports(), ""
     offset: int | None = 0
-    while offset is not None:
-        part = room.read(ADDRESS, None, offset, limit)
-        assert len(part.text) <= limit
-        text += part.text
-        offset = part.next_offset
-    whole = room.read(ADDRESS, None, 0)
+    with patch.object(documents_module, "SLICE_CHARACTERS", limit):
+        while offset is not None:
+            part = documents.read(ADDRESS, None, offset)
+            assert len(part.text) <= limit
+            text += part.text
+            offset = part.next_offset
+    whole = documents.read(ADDRESS, None, 0)
     assert text == whole.text and len(text) == whole.total_characters
 
 

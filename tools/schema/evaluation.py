@@ -1,4 +1,4 @@
-"""The immutable record of one trial, and the words it is made of.
+"""The immutable record of one trial, its parts and their statuses.
 
 Everything a later reader needs is in the record: raw samples, seeds, versions, clocks. A summary
 is recomputed from it (`tools/evaluation/comparison.py`), never typed. A workload that did not pass

@@ -114,7 +114,7 @@ def list_workloads(
     Raises:
         RequestError: for a cursor that no page gave.
     """
-    start = _position(cursor, len(operator.workloads))
+    start = page_start(cursor, len(operator.workloads))
     limit = max(1, min(limit, MOST))
     sample = sample_shapes(operator, latencies or None)
     page = operator.workloads[start : start + limit]
@@ -159,7 +159,12 @@ def _workload_entries(
     ]
 
 
-def _position(cursor: str | None, total: int) -> int:
+def page_start(cursor: str | None, total: int) -> int:
+    """The position in a listing of `total` rows that a cursor means; 0 for none.
+
+    Raises:
+        RequestError: for a cursor that no page gave.
+    """
     if cursor is None or cursor == "":
         return 0
     if not cursor.isdigit() or int(cursor) >= total:

@@ -96,7 +96,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class _Band:
-    """A regime before it has words."""
+    """A regime without name and description."""
 
     members: list[str]
     kind: Literal["band", "outlier", "whole"]
