@@ -9,6 +9,7 @@ reaches its context in a tenth of a second.
     virtual_memory   reservations at fixed addresses, allocations that cross processes
     modules          cubins loaded, their functions and globals; kernel launches
     graphs           the nodes and edges of a captured graph as plain data
+    graph_capture    work on a stream captured into a graph that one call launches
     cubin            what a cubin's ELF tables say: kernels, globals, architecture (pure)
     cupti            libcupti: loading it, activity records, callbacks
 """

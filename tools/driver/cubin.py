@@ -14,7 +14,7 @@ KERNEL_PREFIX = ".text."
 GLOBAL_SECTIONS = (".nv.global", ".nv.constant3")
 MOST_SECTIONS = 200_000
 MOST_SYMBOLS = 1_000_000
-OBJECT = 1
+OBJECT, FUNCTION = 1, 2
 SYMBOL_TABLE = 2
 _HEADER = struct.Struct("<4sBBBBB7xHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -68,6 +68,15 @@ class Cubin:
                 if info & 15 == OBJECT and section in writable and nbytes:
                     found[_text(names, name)] = nbytes
         return found
+
+    def system_calls(self) -> set[str]:
+        """Functions that the code calls and the driver supplies, as malloc, free, vprintf."""
+        return {
+            _text(self._content(self._linked(table)), name)
+            for table in (s for s in self.sections if s.kind == SYMBOL_TABLE)
+            for name, info, _, section, _, _ in _entries(self._content(table))
+            if info & 15 == FUNCTION and section == 0
+        }
 
     def _linked(self, section: Section) -> Section:
         if section.link >= len(self.sections):

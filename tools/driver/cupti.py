@@ -172,8 +172,20 @@ class ActivityRecorder:
         """Buffers asked for and delivered, records of each kind, and records that were dropped."""
         self._callbacks = (_Requested(self._requested), _Completed(self._completed))
         cupti.call("cuptiActivityRegisterCallbacks", *self._callbacks)
+        self._switch("cuptiActivityEnable")
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Records nothing meanwhile: each record lengthens the time between two kernels."""
+        self._switch("cuptiActivityDisable")
+        try:
+            yield
+        finally:
+            self._switch("cuptiActivityEnable")
+
+    def _switch(self, function: str) -> None:
         for kind in KINDS:
-            cupti.call("cuptiActivityEnable", c_uint(kind))
+            self._cupti.call(function, c_uint(kind))
 
     def collect(self) -> list[DeviceActivity]:
         """What was recorded since the last time; the device must be at rest."""

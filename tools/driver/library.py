@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import byref, c_float, c_int, c_size_t, c_ubyte, c_uint, c_uint64, c_void_p
+from ctypes import (
+    Array,
+    byref,
+    c_char,
+    c_float,
+    c_int,
+    c_size_t,
+    c_ubyte,
+    c_uint,
+    c_uint64,
+    c_void_p,
+)
 from typing import Any, Protocol
 
 from ..errors import CapabilityError, InfrastructureError
 
-ATTRIBUTE_L2_BYTES = 38
+MULTIPROCESSORS = 16
+L2_BYTES = 38
+MOST_SHARED_BYTES = 97
+"""Of CUdevice_attribute; the last one is the most that a block may ask for."""
+STACK_BYTES = 0
+"""Of CUlimit."""
 INVALID_VALUE = 1
 NOT_FOUND = 500
 POINTER_MEMORY_TYPE = 2
@@ -85,10 +101,22 @@ def start(driver: Driver, device_index: int) -> int:
     return device.value
 
 
+def device_attribute(driver: Driver, device: int, number: int) -> int:
+    """One of CUdevice_attribute."""
+    value = c_int()
+    driver.call("cuDeviceGetAttribute", byref(value), c_int(number), c_int(device))
+    return value.value
+
+
 def l2_bytes(driver: Driver, device: int) -> int:
     """The size of the device's L2."""
-    value = c_int()
-    driver.call("cuDeviceGetAttribute", byref(value), c_int(ATTRIBUTE_L2_BYTES), c_int(device))
+    return device_attribute(driver, device, L2_BYTES)
+
+
+def stack_bytes(driver: Driver) -> int:
+    """The local memory that a thread of the current context has for calls."""
+    value = c_size_t()
+    driver.call("cuCtxGetLimit", byref(value), c_int(STACK_BYTES))
     return value.value
 
 
@@ -157,6 +185,18 @@ def wait_value(driver: Driver, stream: int, address: int, value: int) -> None:
 def copy_to_device(driver: Driver, address: int, content: bytes) -> None:
     """Copies host bytes to the device, and waits."""
     driver.call("cuMemcpyHtoD_v2", c_uint64(address), content, c_size_t(len(content)))
+
+
+def copy_from_host(
+    driver: Driver, address: int, content: Array[c_char], nbytes: int, stream: int
+) -> None:
+    """Copies pageable host memory to the device, in the stream's order.
+
+    Up to 64 KiB the bytes are taken at once, and the call does not wait for the stream.
+    """
+    driver.call(
+        "cuMemcpyHtoDAsync_v2", c_uint64(address), content, c_size_t(nbytes), c_void_p(stream)
+    )
 
 
 def copy_to_host(driver: Driver, address: int, nbytes: int) -> bytes:

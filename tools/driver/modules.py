@@ -10,6 +10,7 @@ from typing import Any
 from .library import INVALID_VALUE, NOT_FOUND, Driver, DriverError
 from .structures import LaunchAttribute, LaunchConfig
 
+LOCAL_BYTES = 3
 MAX_DYNAMIC_SHARED = 8
 SHARED_CARVEOUT = 9
 NON_PORTABLE_CLUSTER = 14
@@ -100,6 +101,19 @@ def attribute(driver: Driver, function: int, number: int) -> int:
 def set_attribute(driver: Driver, function: int, number: int, value: int) -> None:
     """Sets one of CUfunction_attribute."""
     driver.call("cuFuncSetAttribute", c_void_p(function), c_int(number), c_int(value))
+
+
+def resident_blocks(driver: Driver, function: int, threads: int, shared_bytes: int) -> int:
+    """How many blocks of a kernel a multiprocessor holds at once."""
+    count = c_int()
+    driver.call(
+        "cuOccupancyMaxActiveBlocksPerMultiprocessor",
+        byref(count),
+        c_void_p(function),
+        c_int(threads),
+        c_size_t(shared_bytes),
+    )
+    return count.value
 
 
 @dataclass(frozen=True)

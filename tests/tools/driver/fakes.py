@@ -35,6 +35,7 @@ class FakeDriver:
         self._next = 0x1000
         self.reserved_elsewhere = False
         self.words: list[Any] = []
+        self.functions: dict[int, str] = {}
 
     def names(self) -> list[str]:
         return [name for name, _ in self.calls]
@@ -60,8 +61,26 @@ class FakeDriver:
     def _cuMemGetAllocationGranularity(self, size: Any, *_: Any) -> None:
         give(size, 2 << 20)
 
-    def _cuDeviceGetAttribute(self, value: Any, *_: Any) -> None:
-        give(value, 1 << 20)
+    def _cuDeviceGetAttribute(self, value: Any, number: Any, *_: Any) -> None:
+        give(value, {16: 4, 38: 1 << 20, 97: 232_448}[number.value])
+
+    def _cuOccupancyMaxActiveBlocksPerMultiprocessor(self, count: Any, *_: Any) -> None:
+        give(count, 2)
+
+    def _cuCtxGetLimit(self, value: Any, *_: Any) -> None:
+        give(value, 1_024)
+
+    def _cuModuleGetFunction(self, function: Any, _module: Any, name: bytes) -> None:
+        self._hand_out(function)
+        self.functions[function._obj.value] = name.decode()
+
+    def _cuStreamEndCapture(self, _stream: Any, graph: Any) -> None:
+        self._hand_out(graph)
+
+    def launched(self) -> list[str]:
+        """The names of the kernels that were launched, in order."""
+        found = [arguments[1] for name, arguments in self.calls if name == "cuLaunchKernelEx"]
+        return [self.functions[handle] for handle in found]
 
     def _cuMemHostAlloc(self, host: Any, *_: Any) -> None:
         word = ctypes.c_uint(0)
@@ -76,7 +95,10 @@ class FakeDriver:
 
 
 def make_cubin(
-    kernels: Sequence[str] = ("first",), variables: dict[str, int] | None = None, machine: int = 190
+    kernels: Sequence[str] = ("first",),
+    variables: dict[str, int] | None = None,
+    machine: int = 190,
+    calls: Sequence[str] = (),
 ) -> bytes:
     """An ELF file with the tables of a cubin, and no code in it."""
     names = bytearray(b"\0")
@@ -92,6 +114,8 @@ def make_cubin(
     sections.append((named(".nv.global"), 8, b"", 0))
     for name, nbytes in (variables or {}).items():
         symbols += struct.pack("<IBBHQQ", named(name), 1, 0, at, 0, nbytes)
+    for name in calls:
+        symbols += struct.pack("<IBBHQQ", named(name), 0x12, 0, 0, 0, 0)
     sections.append((named(".symtab"), 2, bytes(symbols), at + 2))
     section_name = named(".strtab")
     sections.append((section_name, 3, bytes(names), 0))

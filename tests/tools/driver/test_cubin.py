@@ -15,6 +15,14 @@ def test_kernels_and_variables_are_named():
     assert cubin.globals() == {"counter": 4, "table": 32}
 
 
+def test_what_the_driver_supplies_is_told_from_what_the_module_holds():
+    data = make_cubin(("first",), {"counter": 4}, calls=("malloc", "vprintf"))
+    cubin = read_cubin(data)
+    assert cubin.system_calls() == {"malloc", "vprintf"}
+    assert cubin.globals() == {"counter": 4}
+    assert read_cubin(make_cubin()).system_calls() == set()
+
+
 @pytest.mark.parametrize(
     "data", [b"", b".version 8.0\n.target sm_90" + b" " * 64, make_cubin(machine=62)]
 )
@@ -32,5 +40,6 @@ def test_damaged_tables_lead_nowhere(data):
     try:
         tables = read_cubin(bytes(cubin[:cut]))
         assert isinstance(tables.globals(), dict)
+        assert isinstance(tables.system_calls(), set)
     except CubinError:
         pass

@@ -57,6 +57,10 @@ class Activities(SimpleNamespace):
         self.__dict__.setdefault("enabled", []).append(kind.value)
         return 0
 
+    def cuptiActivityDisable(self, kind):
+        self.enabled.remove(kind.value)
+        return 0
+
     def cuptiActivityFlushAll(self, _flag):
         buffer, size, most = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
         self.requested(ctypes.pointer(buffer), ctypes.pointer(size), ctypes.pointer(most))
@@ -150,3 +154,13 @@ def test_a_refused_subscription_says_what_cupti_said():
     library.code = 39
     with pytest.raises(CuptiError, match="MULTIPLE_SUBSCRIBERS"):
         ModuleCallbacks(Cupti(library), lambda *_: None)
+
+
+def test_nothing_is_recorded_during_a_pause_and_everything_after_it():
+    library = Activities()
+    recorder = ActivityRecorder(Cupti(library))
+    before = list(library.enabled)
+    with pytest.raises(KeyError), recorder.paused():
+        assert not library.enabled
+        raise KeyError
+    assert library.enabled == before
