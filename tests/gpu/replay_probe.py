@@ -323,7 +323,8 @@ class Probe:
             "not_held_us": {"held": False},
             "not_drained_us": {"drained": False},
             "neither_us": {"held": False, "drained": False},
-            "warm_us": {"cold": False},
+            "warm_us": {"flush": "none"},
+            "clean_us": {"flush": "read"},
         }.items():
             more = session.replay(poison_bytes(count, 1), **options)
             found[words] = _median([t.span_ns for t in more])

@@ -25,6 +25,8 @@ SCRATCH_BYTES = 256 << 30
 ARENA_BASE = RESERVATION_BASE + SCRATCH_BYTES
 ARENA_BYTES = 256 << 30
 """The second part: inputs and outputs, mapped by the judge's descriptors."""
+COPIES_BASE = ARENA_BASE + ARENA_BYTES // 2
+"""Where a runner maps further copies of a call's inputs and outputs."""
 RESERVATION_BYTES = SCRATCH_BYTES + ARENA_BYTES
 
 MOST_NODES = 2_000
@@ -38,6 +40,8 @@ MOST_CONTENT_BYTES = 256 << 20
 MOST_THREADS = 1_024
 MOST_CLUSTER_BLOCKS = 16
 MOST_SHARED_BYTES = 256 << 10
+MOST_CONSTANT_BYTES = 64 << 10
+"""Of one copy from host memory: the driver takes so many along with the command itself."""
 
 Address = Annotated[int, Field(ge=0, lt=1 << 57)]
 Size = Annotated[int, Field(gt=0, le=1 << 40)]
@@ -122,7 +126,19 @@ class DeviceCopy(Message):
     destination_pitch: int = Field(default=0, ge=0, le=1 << 40)
 
 
-PlanNode = Annotated[KernelLaunch | Memset | DeviceCopy, Field(discriminator="kind")]
+class ConstantCopy(Message):
+    """Bytes that lay in host memory when the call was recorded, copied to the device.
+
+    The plan carries the bytes and no address. Where they depend on a call's inputs, replays with
+    other inputs give wrong outputs, and the latency stays claimed.
+    """
+
+    kind: Literal["constant"] = "constant"
+    destination: Address
+    content: Position = Field(description="Position in the plan's contents.")
+
+
+PlanNode = Annotated[KernelLaunch | Memset | DeviceCopy | ConstantCopy, Field(discriminator="kind")]
 
 
 class Edge(Message):
@@ -251,6 +267,14 @@ def _check_references(plan: LaunchPlan) -> None:
         _check_content(plan, image.content)
         if image.module >= len(plan.modules):
             raise ValueError(f"Global {image.name[:80]} names a module that is none")
+    for node in plan.nodes:
+        if isinstance(node, ConstantCopy):
+            _check_content(plan, node.content)
+            if (nbytes := plan.contents[node.content].nbytes) > MOST_CONSTANT_BYTES:
+                raise ValueError(
+                    f"A copy of {nbytes} bytes from host memory; at most {MOST_CONSTANT_BYTES} are "
+                    "carried"
+                )
 
 
 def _check_content(plan: LaunchPlan, content: int | None) -> None:

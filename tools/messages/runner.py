@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
 from .candidate import Count, Nanoseconds, Words
 from .frames import EXCERPT_CHARACTERS, Message
@@ -16,6 +16,11 @@ from .launch_plan import Address, LaunchPlan, Size
 
 MOST_CALLS = 1_000
 MOST_MOVES = 256
+Flush = Literal["fill", "read", "none"]
+"""How the L2 is emptied before a call: by writing a buffer twice its size, whose lines are then
+written back during the call; by reading one; or not at all."""
+Program = Literal["plan", "yardstick", "copies"]
+"""What is launched: the loaded plan, the runner's yardstick, or the plan on each copy in turn."""
 
 # --- judge → runner ---------------------------------------------------------------------------
 
@@ -60,27 +65,61 @@ class ReplayCall(Message):
 
 
 class Replay(Message):
-    """Replay the loaded plan once for each call, each timed.
+    """Replay the loaded plan, or the yardstick, once for each call, each timed.
 
-    `cold` flushes the L2 first. `held` keeps the launches back until all are enqueued, so that the
+    `held` keeps the launches back until all are enqueued, so that the
     host's launch time leaves no gaps between kernels. `drained` waits for the flush before.
     """
 
     kind: Literal["replay"] = "replay"
     calls: list[ReplayCall] = Field(min_length=1, max_length=MOST_CALLS)
-    cold: bool = True
+    program: Literal["plan", "yardstick"] = "plan"
+    flush: Flush = "fill"
     held: bool = True
     drained: bool = True
     scratch_byte: int = Field(default=0xFF, ge=0, le=255, description="Fills undefined scratch.")
 
 
 class Batch(Message):
-    """Enqueue `calls` times a flush and, if `with_call`, a replay; answer when all are done."""
+    """Enqueue `calls` times a flush and, if `with_call`, a replay; answer when all are done.
+
+    With `in_graph`, so many of them are captured into a graph that is launched again and again: the
+    host's launch time then bounds nothing. What cannot be captured is enqueued one by one.
+    """
 
     kind: Literal["batch"] = "batch"
     calls: int = Field(ge=1, le=100_000)
     flush: bool = True
     with_call: bool
+    program: Program = "plan"
+    in_graph: int = Field(default=0, ge=0, le=MOST_CALLS)
+
+    @model_validator(mode="after")
+    def _whole_graphs(self) -> Batch:
+        if self.in_graph and self.calls % self.in_graph:
+            raise ValueError(f"{self.calls} calls are not whole graphs of {self.in_graph}")
+        return self
+
+
+class Rotate(Message):
+    """Map memory at `COPIES_BASE` and make the plan's launches anew for each copy of its tensors.
+
+    In a copy, addresses from `begin` to `end` lie its offset further.
+    """
+
+    kind: Literal["rotate"] = "rotate"
+    nbytes: Size
+    begin: Address
+    end: Address
+    offsets: list[Size] = Field(min_length=1, max_length=MOST_CALLS)
+
+
+class Sustain(Message):
+    """Call the plan on each copy once, back to back, timed as a whole; a call for each copy."""
+
+    kind: Literal["sustain"] = "sustain"
+    calls: list[ReplayCall] = Field(min_length=1, max_length=MOST_CALLS)
+    scratch_byte: int = Field(default=0xFF, ge=0, le=255)
 
 
 class EndRunner(Message):
@@ -89,7 +128,10 @@ class EndRunner(Message):
     kind: Literal["end"] = "end"
 
 
-ToRunner = Annotated[MapMemory | LoadPlan | Replay | Batch | EndRunner, Field(discriminator="kind")]
+ToRunner = Annotated[
+    MapMemory | LoadPlan | Replay | Batch | Rotate | Sustain | EndRunner,
+    Field(discriminator="kind"),
+]
 
 # --- runner → judge ---------------------------------------------------------------------------
 
@@ -116,6 +158,9 @@ class PlanLoaded(Message):
     kind: Literal["loaded"] = "loaded"
     modules_ns: Count
     memory_ns: Count
+    kept: Words = Field(
+        default="", max_length=400, description="What its kernels can keep between two replays."
+    )
 
 
 class ReplayTimes(Message):
@@ -147,25 +192,56 @@ class BatchDone(Message):
 
     kind: Literal["batch_done"] = "batch_done"
     enqueue_ns: Count
+    by_graph: bool = False
+    note: Words = Field(default="", max_length=400, description="Why there is no graph.")
+
+
+class Rotated(Message):
+    """The copies can be called; `changed` addresses were found in the plan."""
+
+    kind: Literal["rotated"] = "rotated"
+    changed: Count
+
+
+class Sustained(Message):
+    """Every copy has been called; the time of all of them, by events."""
+
+    kind: Literal["sustained"] = "sustained"
+    events_ns: Nanoseconds | None = None
+    note: Words = Field(default="", max_length=400, description="Why there is no time.")
 
 
 class RunnerFault(Message):
     """Why the request failed; after a CUDA error the runner's process ends."""
 
     kind: Literal["fault"] = "fault"
-    stage: Literal["start", "map", "load", "replay", "batch"]
+    stage: Literal["start", "map", "load", "replay", "batch", "rotate", "sustain"]
     message: Words = Field(max_length=EXCERPT_CHARACTERS)
 
 
 FromRunner = Annotated[
-    RunnerReady | MemoryMapped | PlanLoaded | Replayed | BatchDone | RunnerFault,
+    RunnerReady
+    | MemoryMapped
+    | PlanLoaded
+    | Replayed
+    | BatchDone
+    | Rotated
+    | Sustained
+    | RunnerFault,
     Field(discriminator="kind"),
 ]
 
 _LATER = ConfigDict(defer_build=True)
-to_runner: TypeAdapter[MapMemory | LoadPlan | Replay | Batch | EndRunner] = TypeAdapter(
-    ToRunner, config=_LATER
+to_runner: TypeAdapter[MapMemory | LoadPlan | Replay | Batch | Rotate | Sustain | EndRunner] = (
+    TypeAdapter(ToRunner, config=_LATER)
 )
 from_runner: TypeAdapter[
-    RunnerReady | MemoryMapped | PlanLoaded | Replayed | BatchDone | RunnerFault
+    RunnerReady
+    | MemoryMapped
+    | PlanLoaded
+    | Replayed
+    | BatchDone
+    | Rotated
+    | Sustained
+    | RunnerFault
 ] = TypeAdapter(FromRunner, config=_LATER)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ctypes import byref, c_size_t, c_ubyte, c_uint, c_uint64, c_ushort, c_void_p
+from ctypes import (
+    byref,
+    c_size_t,
+    c_ubyte,
+    c_uint,
+    c_uint64,
+    c_ushort,
+    c_void_p,
+    create_string_buffer,
+)
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +22,7 @@ from ..driver.library import (
     Driver,
     allocate,
     copy,
+    copy_from_host,
     copy_to_device,
     copy_to_host,
     fill,
@@ -24,8 +34,17 @@ from ..driver.library import (
 from ..driver.modules import LaunchShape, PreparedLaunch
 from ..driver.structures import Copy3D
 from ..errors import InfrastructureError
-from ..messages.launch_plan import DeviceCopy, KernelLaunch, LaunchPlan, Memset
+from ..messages.launch_plan import (
+    ConstantCopy,
+    DeviceCopy,
+    KernelLaunch,
+    LaunchPlan,
+    Memset,
+    PlanNode,
+)
+from .device_kernels import MOST_LOCAL_BYTES
 from .memory import Range
+from .rotation import moved_node
 from .streams import Placed, ends, place
 
 DEVICE_MEMORY = 2
@@ -66,17 +85,33 @@ class LoadedPlan:
         self._driver, self._stream, self._scratch = driver, stream, scratch
         self._modules = [modules.load(driver, cubin) for cubin in blobs[: len(plan.modules)]]
         self._functions: dict[tuple[int, str], int] = {}
+        self._constants = {
+            node.content: blobs[len(plan.modules) + node.content]
+            for node in plan.nodes
+            if isinstance(node, ConstantCopy)
+        }
         placed = place(len(plan.nodes), plan.edges)
+        self._nodes, self._placed = plan.nodes, placed
         self._streams = [stream]
         while len(self._streams) <= max(p.stream for p in placed):
             self._streams.append(new_stream(driver))
         self._events = {n: new_event(driver, timed=False) for n in _recorded(placed)}
         self._begin = new_event(driver, timed=False) if len(self._streams) > 1 else 0
-        self._steps = self._made(plan, placed)
+        self._steps = self._made(plan.nodes)
+        self.local_bytes = max(
+            (modules.attribute(driver, f, modules.LOCAL_BYTES) for f in self._functions.values()),
+            default=0,
+        )
+        """The most local memory that a thread of its kernels has."""
+        self.kept = self._kept_memory(blobs[: len(plan.modules)])
+        """In words, what its kernels can keep from one replay to the next; empty for nothing."""
+        self.holdable = not self._constants
+        """Whether its launches can be held back: a copy from host memory may wait for them."""
         self._images = self._kept(plan, blobs[: len(plan.modules)], blobs[len(plan.modules) :])
         copies = (node for node in plan.nodes if isinstance(node, DeviceCopy))
         self.copied_bytes = {node.width_bytes * node.height for node in copies}
         self.copied_bytes |= {image.nbytes for image in self._images}
+        self.copied_bytes |= {len(content) for content in self._constants.values()}
         """The sizes of all copies that a replay or what restores its memory makes."""
         self.rehearsed = False
         """Whether it has run: a first launch may have to wait for the device to load its code."""
@@ -98,6 +133,14 @@ class LoadedPlan:
         for step in self._steps:
             step()
 
+    def moved(self, begin: int, end: int, offset: int) -> tuple[list[Enqueue], int]:
+        """The same launches on other tensors: addresses from `begin` to `end` lie `offset` further.
+
+        Returns what enqueues them in order, and how many addresses were changed.
+        """
+        found = [moved_node(node, begin, end, offset) for node in self._nodes]
+        return self._made([node for node, _ in found]), sum(count for _, count in found)
+
     def close(self) -> None:
         """Unloads the modules and gives back what was made for the plan; the device is at rest."""
         call = self._driver.call
@@ -110,13 +153,13 @@ class LoadedPlan:
         for stream in self._streams[1:]:
             call("cuStreamDestroy_v2", c_void_p(stream))
 
-    def _made(self, plan: LaunchPlan, placed: list[Placed]) -> list[Enqueue]:
+    def _made(self, nodes: Sequence[PlanNode]) -> list[Enqueue]:
         driver, first = self._driver, self._streams[0]
         steps: list[Enqueue] = []
         begun = {0}
         if self._begin:
             steps.append(lambda: record_event(driver, self._begin, first))
-        for number, (node, where) in enumerate(zip(plan.nodes, placed, strict=True)):
+        for number, (node, where) in enumerate(zip(nodes, self._placed, strict=True)):
             stream = self._streams[where.stream]
             before = [self._events[earlier] for earlier in where.waits]
             if where.stream not in begun:
@@ -126,11 +169,11 @@ class LoadedPlan:
             steps.append(self._step(node, stream, where))
             if number in self._events:
                 steps.append(_bound(record_event, driver, self._events[number], stream))
-        for last in ends(placed).values():
+        for last in ends(self._placed).values():
             steps.append(_bound(wait_event, driver, first, self._events[last]))
         return steps
 
-    def _step(self, node: object, stream: int, where: Placed) -> Enqueue:
+    def _step(self, node: PlanNode, stream: int, where: Placed) -> Enqueue:
         if isinstance(node, KernelLaunch):
             shape = LaunchShape(
                 grid=node.grid,
@@ -147,7 +190,12 @@ class LoadedPlan:
             return _bound(prepared.launch, self._driver)
         if isinstance(node, Memset):
             return _bound(_memset, self._driver, node, stream)
-        assert isinstance(node, DeviceCopy)
+        if isinstance(node, ConstantCopy):
+            content = self._constants[node.content]
+            host = create_string_buffer(content, len(content))
+            return _bound(
+                copy_from_host, self._driver, node.destination, host, len(content), stream
+            )
         return _bound(_copy, self._driver, _copy_parameters(node), stream)
 
     def _function(self, node: KernelLaunch) -> int:
@@ -166,6 +214,16 @@ class LoadedPlan:
             if value > 0 and modules.attribute(self._driver, function, number) != value:
                 modules.set_attribute(self._driver, function, number, value)
         return function
+
+    def _kept_memory(self, cubins: Sequence[bytes]) -> str:
+        if self.local_bytes > MOST_LOCAL_BYTES:
+            return (
+                f"a kernel has {self.local_bytes} bytes of local memory a thread; "
+                f"{MOST_LOCAL_BYTES} are overwritten between replays"
+            )
+        if any("malloc" in read_cubin(cubin).system_calls() for cubin in cubins):
+            return "a kernel calls malloc, whose heap outlives a replay"
+        return ""
 
     def _kept(
         self, plan: LaunchPlan, cubins: Sequence[bytes], contents: Sequence[bytes]

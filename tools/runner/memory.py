@@ -9,10 +9,12 @@ from ..driver import virtual_memory
 from ..driver.library import Driver
 from ..messages.launch_plan import (
     ARENA_BASE,
+    COPIES_BASE,
     RESERVATION_BASE,
     RESERVATION_BYTES,
     MemoryRegion,
 )
+from ..messages.runner import ReplayCall
 
 Range = tuple[int, int]
 
@@ -26,6 +28,7 @@ class RunnerMemory:
         virtual_memory.reserve(driver, RESERVATION_BYTES, RESERVATION_BASE)
         self._mapped: list[Range] = []
         self._scratch: list[tuple[Range, int]] = []
+        self._copies: list[tuple[Range, int]] = []
 
     def map(self, fd: int, nbytes: int, address: int) -> int:
         """Maps an allocation of the judge's, and closes its descriptor; returns where.
@@ -48,26 +51,58 @@ class RunnerMemory:
         """Whether all the bytes are mapped."""
         return any(a <= address and address + nbytes <= b for a, b in self._mapped)
 
+    def check(self, calls: Sequence[ReplayCall]) -> None:
+        """Refuses calls that would read or write what is not mapped.
+
+        Raises:
+            ValueError: naming the first such place.
+        """
+        for call in calls:
+            moves = [*call.before, *call.after]
+            places = [(m.source, m.nbytes) for m in moves]
+            places += [(m.destination, m.nbytes) for m in moves]
+            for address, nbytes in [*places, *((p.address, p.nbytes) for p in call.poison)]:
+                if not self.holds(address, nbytes):
+                    raise ValueError(f"{nbytes} bytes at {address:#x} are not mapped")
+
+    def map_copies(self, nbytes: int) -> None:
+        """Maps memory of this process's own at `COPIES_BASE`, in place of what was there.
+
+        Raises:
+            ValueError: when the judge's memory reaches there, or the reservation ends before.
+        """
+        self._unmap(self._copies)
+        end = COPIES_BASE + -(-nbytes // self._granule) * self._granule
+        if end > RESERVATION_BASE + RESERVATION_BYTES:
+            raise ValueError(f"{nbytes} bytes of copies do not fit into the reservation")
+        if any(a < end and COPIES_BASE < b for a, b in self._mapped):
+            raise ValueError("The place of the copies is taken")
+        self._map_own(COPIES_BASE, end, self._copies)
+
     def map_scratch(self, regions: Sequence[MemoryRegion]) -> list[Range]:
         """Maps memory of this process's own under the regions; returns what was mapped.
 
         The memory of the plan before is given back: at most one plan is loaded.
         """
-        self._unmap_scratch()
+        self._unmap(self._scratch)
+        self._unmap(self._copies)
         ranges = covered(regions, self._granule)
         for begin, end in ranges:
-            handle = virtual_memory.create(self._driver, end - begin, self._device)
-            virtual_memory.map_at(self._driver, begin, end - begin, handle, self._device)
-            self._scratch.append(((begin, end), handle))
-        self._mapped += ranges
+            self._map_own(begin, end, self._scratch)
         return ranges
 
-    def _unmap_scratch(self) -> None:
-        for (begin, end), handle in self._scratch:
+    def _map_own(self, begin: int, end: int, kept: list[tuple[Range, int]]) -> None:
+        handle = virtual_memory.create(self._driver, end - begin, self._device)
+        virtual_memory.map_at(self._driver, begin, end - begin, handle, self._device)
+        kept.append(((begin, end), handle))
+        self._mapped.append((begin, end))
+
+    def _unmap(self, kept: list[tuple[Range, int]]) -> None:
+        for (begin, end), handle in kept:
             virtual_memory.unmap(self._driver, begin, end - begin)
             virtual_memory.release(self._driver, handle)
             self._mapped.remove((begin, end))
-        self._scratch = []
+        kept.clear()
 
 
 def covered(regions: Sequence[MemoryRegion], granule: int) -> list[Range]:

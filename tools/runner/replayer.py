@@ -1,8 +1,9 @@
 """Replays enqueued and timed by two clocks: activity records, and events beside them.
 
-One replay: inputs copied in, outputs poisoned, scratch restored, the L2 flushed, the device at
-rest; then the launches, held back by a word in host memory until all are enqueued, so that what
-the host takes for a launch leaves no gap between two kernels; then outputs copied out.
+One replay: shared and local memory overwritten, scratch restored, inputs copied in, outputs
+poisoned, the L2 flushed, the device at rest; then the launches, held back by a word in host memory
+until all are enqueued, so that what the host takes for a launch leaves no gap between two kernels;
+then outputs copied out.
 
 Method: a cold L2 by filling a buffer of twice its size, as the clock in candidates' processes does.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from contextlib import AbstractContextManager, nullcontext
 from ctypes import c_size_t, c_uint, c_uint64, c_void_p
 from dataclasses import dataclass
 
@@ -30,7 +32,20 @@ from ..driver.library import (
     wait_value,
 )
 from ..errors import CapabilityError
-from ..messages.runner import Batch, BatchDone, Move, Replay, ReplayCall, Replayed
+from ..messages.runner import (
+    Batch,
+    BatchDone,
+    Flush,
+    Replay,
+    ReplayCall,
+    Replayed,
+    Rotate,
+    Rotated,
+    Sustain,
+    Sustained,
+)
+from .batches import Batches
+from .device_kernels import DeviceKernels, Yardstick
 from .loaded_plan import LoadedPlan
 from .memory import RunnerMemory
 from .spans import LEAST_MARKER_BYTES, marker_bytes, times_of
@@ -66,6 +81,11 @@ class Replayer:
         host, device_address = allocate_host(driver, 4)
         self._gate = _Gate(c_uint.from_address(host), device_address)
         self._marker, self._marker_bytes = allocate(driver, 2 * MARKER_STRIDE), LEAST_MARKER_BYTES
+        self._kernels = DeviceKernels(driver, device, self.stream)
+        self.yardstick = self._kernels.yardstick()
+        self._batches = Batches(
+            driver, self.stream, memory, self._kernels, self._fill, self._reset_persisting
+        )
         self._events: list[tuple[int, int]] = []
         self._recorder: ActivityRecorder | None = None
         self.note: str | None = None
@@ -77,14 +97,13 @@ class Replayer:
         except CapabilityError as error:
             self.note = str(error)[:400]
 
-    def replay(self, plan: LoadedPlan, request: Replay) -> Replayed:
-        """Replays the plan once for each call of the request.
+    def replay(self, plan: LoadedPlan | Yardstick, request: Replay) -> Replayed:
+        """Replays the program once for each call of the request.
 
         Raises:
             ValueError: when a call names memory that is not mapped.
         """
-        for call in request.calls:
-            self._check(call)
+        self._memory.check(request.calls)
         while len(self._events) < len(request.calls):
             made = (new_event(self._driver, timed=True), new_event(self._driver, timed=True))
             self._events.append(made)
@@ -104,19 +123,45 @@ class Replayer:
         counts = dict(self._recorder.counts) if self._recorder else {}
         return Replayed(times=times, total_ns=total, records=counts)
 
-    def batch(self, plan: LoadedPlan | None, request: Batch) -> BatchDone:
+    def batch(self, program: LoadedPlan | Yardstick | None, request: Batch) -> BatchDone:
         """Flushes and calls again and again, for the judge's own clock; nothing is recorded."""
-        begin = time.perf_counter_ns()
-        for _ in range(request.calls):
-            if request.flush:
-                self._flush()
-            if request.with_call and plan is not None:
-                plan.enqueue()
-        enqueued = time.perf_counter_ns() - begin
-        synchronize(self._driver)
-        return BatchDone(enqueue_ns=enqueued)
+        with self._unrecorded():
+            return self._batches.run(program, request)
 
-    def _rehearse(self, plan: LoadedPlan, request: Replay) -> None:
+    def rotate(self, plan: LoadedPlan, request: Rotate) -> Rotated:
+        """Makes the plan's launches anew for each copy of its tensors."""
+        return self._batches.rotate(plan, request)
+
+    def sustain(self, plan: LoadedPlan, request: Sustain) -> Sustained:
+        """Calls the plan on each copy once, back to back, on a flushed L2; nothing is recorded.
+
+        Raises:
+            ValueError: when a call names memory that is not mapped, or there is no copy for it.
+        """
+        self._memory.check(request.calls)
+
+        def prepare() -> None:
+            self._kernels.scrub(plan.local_bytes, request.scratch_byte)
+            plan.restore(request.scratch_byte)
+            for call in request.calls:
+                self._bring(call)
+            self._flush("read")
+
+        with self._unrecorded():
+            found = self._batches.sustain(plan, len(request.calls), prepare)
+        for call in request.calls:
+            self._take(call)
+        synchronize(self._driver)
+        return found
+
+    def forget(self) -> None:
+        """Gives back what was made for the plan that is about to be unloaded."""
+        self._batches.forget()
+
+    def _unrecorded(self) -> AbstractContextManager[None]:
+        return self._recorder.paused() if self._recorder else nullcontext()
+
+    def _rehearse(self, plan: LoadedPlan | Yardstick, request: Replay) -> None:
         """One replay that is not held back: a first launch may wait for the device, which would
         wait for the word that holds it."""
         self._prepare(plan, request.calls[0], request)
@@ -124,22 +169,31 @@ class Replayer:
         synchronize(self._driver)
         plan.rehearsed = True
 
-    def _prepare(self, plan: LoadedPlan, call: ReplayCall, request: Replay) -> None:
+    def _prepare(self, plan: LoadedPlan | Yardstick, call: ReplayCall, request: Replay) -> None:
+        self._kernels.scrub(plan.local_bytes, request.scratch_byte)
+        plan.restore(request.scratch_byte)  # before outputs that were returned, which lie in it
+        self._bring(call)
+
+    def _bring(self, call: ReplayCall) -> None:
         for move in call.before:
             copy(self._driver, move.destination, move.source, move.nbytes, self.stream)
-        plan.restore(request.scratch_byte)
-        for poison in call.poison:  # after the scratch, in which a returned output lies
+        for poison in call.poison:
             fill(self._driver, poison.address, poison.byte, poison.nbytes, self.stream)
 
-    def _once(self, plan: LoadedPlan, number: int, call: ReplayCall, request: Replay) -> int:
+    def _take(self, call: ReplayCall) -> None:
+        for move in call.after:
+            copy(self._driver, move.destination, move.source, move.nbytes, self.stream)
+
+    def _once(
+        self, plan: LoadedPlan | Yardstick, number: int, call: ReplayCall, request: Replay
+    ) -> int:
         driver, stream = self._driver, self.stream
         self._prepare(plan, call, request)
-        if request.cold:
-            self._flush()
+        self._flush(request.flush)
         self._mark()
         if request.drained:
             driver.call("cuStreamSynchronize", c_void_p(stream))
-        held = request.held and plan.count <= MOST_HELD
+        held = request.held and plan.holdable and plan.count <= MOST_HELD
         if held:
             self._gate.word.value = 0
             wait_value(driver, stream, self._gate.device_address, 1)
@@ -147,14 +201,13 @@ class Replayer:
             spent = self._timed(plan, number)
         finally:
             self._gate.word.value = 1
-        for move in call.after:
-            copy(driver, move.destination, move.source, move.nbytes, stream)
+        self._take(call)
         if held:
             # The word is closed again for the next replay only when this one has passed it.
             driver.call("cuStreamSynchronize", c_void_p(stream))
         return spent
 
-    def _timed(self, plan: LoadedPlan, number: int) -> int:
+    def _timed(self, plan: LoadedPlan | Yardstick, number: int) -> int:
         first, last = self._events[number]
         begin = time.perf_counter_ns()
         record_event(self._driver, first, self.stream)
@@ -169,9 +222,15 @@ class Replayer:
         source, nbytes = self._marker, self._marker_bytes
         copy(self._driver, source + MARKER_STRIDE, source, nbytes, self.stream)
 
-    def _flush(self) -> None:
-        """Leaves nothing of the inputs in the L2, pinned or not."""
-        self._driver.call("cuCtxResetPersistingL2Cache")
+    def _flush(self, how: Flush) -> None:
+        """Leaves nothing of the inputs in the L2, persisting or not, unless `how` is 'none'."""
+        self._reset_persisting()
+        if how == "fill":
+            self._fill()
+        elif how == "read":
+            self._kernels.read(self._flushed, self._flushed_bytes)
+
+    def _fill(self) -> None:
         self._driver.call(
             "cuMemsetD32Async",
             c_uint64(self._flushed),
@@ -180,9 +239,5 @@ class Replayer:
             c_void_p(self.stream),
         )
 
-    def _check(self, call: ReplayCall) -> None:
-        moves: list[Move] = [*call.before, *call.after]
-        places = [(m.source, m.nbytes) for m in moves] + [(m.destination, m.nbytes) for m in moves]
-        for address, nbytes in [*places, *((p.address, p.nbytes) for p in call.poison)]:
-            if not self._memory.holds(address, nbytes):
-                raise ValueError(f"{nbytes} bytes at {address:#x} are not mapped")
+    def _reset_persisting(self) -> None:
+        self._driver.call("cuCtxResetPersistingL2Cache")

@@ -20,22 +20,28 @@ from ..messages.runner import (
     MapMemory,
     MemoryMapped,
     PlanLoaded,
+    Program,
     Replay,
+    Rotate,
     RunnerFault,
     RunnerReady,
+    Sustain,
     to_runner,
 )
 from ..messages.sockets import WireClosedError, close_all, recv_frame, send_frame
+from .device_kernels import Yardstick
 from .loaded_plan import LoadedPlan
 from .memory import RunnerMemory
 from .replayer import Replayer
 
-Stage = Literal["start", "map", "load", "replay", "batch"]
+Stage = Literal["start", "map", "load", "replay", "batch", "rotate", "sustain"]
 STAGES: dict[type[Message], Stage] = {
     MapMemory: "map",
     LoadPlan: "load",
     Replay: "replay",
     Batch: "batch",
+    Rotate: "rotate",
+    Sustain: "sustain",
 }
 
 
@@ -102,11 +108,20 @@ class RunnerServer:
         if isinstance(message, LoadPlan) and len(fds) == 1:
             return self._load(message, fds[0])
         close_all(fds)
-        if isinstance(message, Replay) and self._plan is not None:
-            return self._replayer.replay(self._plan, message)
-        if isinstance(message, Batch) and (self._plan is not None or not message.with_call):
-            return self._replayer.batch(self._plan, message)
+        if isinstance(message, Replay) and (program := self._program(message.program)):
+            return self._replayer.replay(program, message)
+        if isinstance(message, Batch):
+            program = self._program(message.program) if message.with_call else None
+            if program or not message.with_call:
+                return self._replayer.batch(program, message)
+        if isinstance(message, Rotate) and self._plan:
+            return self._replayer.rotate(self._plan, message)
+        if isinstance(message, Sustain) and self._plan:
+            return self._replayer.sustain(self._plan, message)
         raise ValueError("A request came out of order, or without its descriptor")
+
+    def _program(self, name: Program) -> LoadedPlan | Yardstick | None:
+        return self._replayer.yardstick if name == "yardstick" else self._plan
 
     def _load(self, message: LoadPlan, fd: int) -> PlanLoaded:
         assert self._driver is not None
@@ -116,6 +131,7 @@ class RunnerServer:
         finally:
             os.close(fd)
         if self._plan is not None:
+            self._replayer.forget()
             self._plan.close()
             self._plan = None
         begin = time.perf_counter_ns()
@@ -125,7 +141,9 @@ class RunnerServer:
         self._plan = LoadedPlan(self._driver, message.plan, blobs, stream, scratch)
         library.synchronize(self._driver)
         loaded = time.perf_counter_ns()
-        return PlanLoaded(modules_ns=loaded - mapped, memory_ns=mapped - begin)
+        return PlanLoaded(
+            modules_ns=loaded - mapped, memory_ns=mapped - begin, kept=self._plan.kept
+        )
 
     def _send(self, message: Message) -> None:
         send_frame(self._socket, message)

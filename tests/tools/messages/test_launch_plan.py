@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from kernel_harness.tools.messages import launch_plan as lp
 from kernel_harness.tools.messages.launch_plan import (
+    Blob,
+    ConstantCopy,
     DeviceCopy,
     Edge,
     GlobalImage,
@@ -64,6 +66,11 @@ def test_parameters_are_bytes_again(parameters):
 
 REFUSED: dict[str, dict[str, Any]] = {
     "a module that is none": {"nodes": [kernel(module=1)]},
+    "a constant that is none": {"nodes": [ConstantCopy(destination=lp.ARENA_BASE, content=0)]},
+    "a constant larger than a command takes along": {
+        "nodes": [ConstantCopy(destination=lp.ARENA_BASE, content=0)],
+        "contents": [Blob(digest="0" * 64, nbytes=lp.MOST_CONSTANT_BYTES + 1)],
+    },
     "an edge backwards": {
         "nodes": [kernel(), kernel()],
         "edges": [{"before": 1, "after": 0}],

@@ -3,12 +3,18 @@
 import os
 import socket
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
-from kernel_harness.tools.messages.launch_plan import ARENA_BASE, RESERVATION_BASE
+from kernel_harness.tools.messages.launch_plan import (
+    ARENA_BASE,
+    COPIES_BASE,
+    RESERVATION_BASE,
+    ConstantCopy,
+)
 from kernel_harness.tools.messages.runner import (
     Batch,
     BatchDone,
@@ -22,8 +28,12 @@ from kernel_harness.tools.messages.runner import (
     Replay,
     ReplayCall,
     Replayed,
+    Rotate,
+    Rotated,
     RunnerFault,
     RunnerReady,
+    Sustain,
+    Sustained,
     from_runner,
 )
 from kernel_harness.tools.messages.sockets import recv_frame, send_frame
@@ -31,7 +41,7 @@ from kernel_harness.tools.runner import replayer
 from kernel_harness.tools.runner.serve import RunnerServer
 
 from ..driver.fakes import FakeDriver, give, make_cubin
-from ..messages.plans import plan_with_scratch
+from ..messages.plans import kernel, plan_of, plan_with_scratch
 
 CUBIN = make_cubin(("first",), {"counter": 4})
 MEBIBYTE = 1 << 20
@@ -45,8 +55,16 @@ class NoRecords:
     def collect(self) -> list[Any]:
         return []
 
+    def paused(self) -> Any:
+        return nullcontext()
+
 
 class RunnerDriver(FakeDriver):
+    local_bytes = 0
+
+    def _cuFuncGetAttribute(self, value: Any, *rest: Any) -> None:
+        give(value, self.local_bytes if rest[0].value == 3 else 0)
+
     def _cuModuleGetGlobal_v2(self, address: Any, size: Any, *_: Any) -> None:
         give(address, 0x7F0000000000)
         give(size, 4)
@@ -66,8 +84,9 @@ class Judge:
         send_frame(self.socket, message, fds)
         return self.hear()
 
-    def load(self) -> Any:
-        plan, file = plan_with_scratch(CUBIN)
+    def load(self, plan: Any = None, file: bytes = b"") -> Any:
+        if plan is None:
+            plan, file = plan_with_scratch(CUBIN)
         fd = os.memfd_create("plan")
         os.write(fd, file)
         return self.ask(LoadPlan(plan=plan), (fd,))
@@ -90,7 +109,7 @@ def judge(driver):
 
 
 def launches(driver: FakeDriver) -> int:
-    return driver.names().count("cuLaunchKernelEx")
+    return driver.launched().count("first")
 
 
 def test_a_plan_is_replayed_once_for_each_call(judge, driver):
@@ -117,7 +136,8 @@ def test_scratch_is_poisoned_and_restored_before_the_launch_and_the_flush(judge,
     names = driver.names()
     poison = names.index("cuMemsetD8Async")
     restored = [n for n, name in enumerate(names) if name == "cuMemcpyDtoDAsync_v2"]
-    flush, launch = names.index("cuMemsetD32Async"), names.index("cuLaunchKernelEx")
+    launch = len(names) - names[::-1].index("cuLaunchKernelEx") - 1
+    flush = launch - names[:launch][::-1].index("cuMemsetD32Async") - 1
     assert driver.calls[poison][1][1] == 0x5A
     opening, closing = restored[2:]
     assert poison < restored[0] < restored[1] < flush < opening < launch < closing
@@ -155,6 +175,127 @@ def test_a_batch_flushes_and_calls_as_often_as_asked(judge, driver, with_call, l
     assert isinstance(judge.ask(Batch(calls=5, with_call=with_call)), BatchDone)
     assert launches(driver) == launched
     assert driver.names().count("cuMemsetD32Async") == 5
+
+
+def test_a_batch_in_a_graph_is_captured_once_and_launched_again_and_again(judge, driver):
+    judge.load()
+    for _ in range(2):
+        done = judge.ask(Batch(calls=6, with_call=True, in_graph=3))
+        assert done.by_graph and not done.note
+    assert launches(driver) == 3, "captured, not run"
+    assert driver.names().count("cuGraphLaunch") == 4
+    captured = driver.names()
+    captured = captured[captured.index("cuStreamBeginCapture_v2") :]
+    captured = captured[: captured.index("cuStreamEndCapture")]
+    assert "cuCtxResetPersistingL2Cache" not in captured, "it cannot be captured"
+    judge.load()
+    assert driver.names().count("cuGraphExecDestroy") == 1
+
+
+def test_what_cannot_be_captured_is_enqueued_one_by_one_and_says_so(judge, driver):
+    judge.load()
+    driver.failing["cuStreamEndCapture"] = 901
+    done = judge.ask(Batch(calls=6, with_call=True, in_graph=3))
+    assert not done.by_graph and "901" in done.note
+    assert launches(driver) == 3 + 6
+
+
+def test_a_capture_that_fails_in_the_middle_is_ended(judge, driver):
+    judge.load()
+    driver.failing["cuMemsetD32Async"] = 900
+    judge.ask(Batch(calls=2, with_call=False, in_graph=2))
+    names = driver.names()
+    assert names.index("cuStreamBeginCapture_v2") < names.index("cuStreamEndCapture")
+
+
+def test_the_yardstick_is_timed_without_a_plan(judge, driver):
+    answer = judge.ask(Replay(calls=[ReplayCall()] * 2, program="yardstick"))
+    assert isinstance(answer, Replayed) and len(answer.times) == 2
+    assert driver.launched().count("spin") == 3, "one is a rehearsal"
+    assert isinstance(judge.ask(Batch(calls=2, with_call=True, program="yardstick")), BatchDone)
+    assert driver.launched().count("spin") == 5
+
+
+def test_shared_and_local_memory_are_overwritten_before_each_replay(judge, driver):
+    judge.load()
+    judge.ask(Replay(calls=[ReplayCall()] * 2))
+    one = ["scrub_shared", "scrub_local_1k", "first"]
+    assert driver.launched() == one * 3
+
+
+@pytest.mark.parametrize(
+    ("local", "name"), [(2_000, "scrub_local_4k"), (60_000, "scrub_local_16k")]
+)
+def test_as_much_local_memory_is_overwritten_as_a_kernel_has(judge, driver, local, name):
+    driver.local_bytes = local
+    loaded = judge.load()
+    judge.ask(Replay(calls=[ReplayCall()]))
+    assert name in driver.launched()
+    assert bool(loaded.kept) == (local > 16_384)
+
+
+def test_a_plan_whose_kernels_call_malloc_says_what_they_can_keep(judge):
+    loaded = judge.load(*plan_of(make_cubin(calls=("malloc",))))
+    assert "malloc" in loaded.kept
+
+
+def test_a_flush_by_reading_writes_nothing(judge, driver):
+    judge.load()
+    judge.ask(Replay(calls=[ReplayCall()], flush="read"))
+    assert driver.launched()[-2:] == ["read_buffer", "first"]
+
+
+@pytest.mark.parametrize("flush", ["fill", "read", "none"])
+def test_lines_that_persist_in_the_l2_are_reset_before_each_call(judge, driver, flush):
+    judge.load()
+    judge.ask(Replay(calls=[ReplayCall()] * 3, flush=flush))
+    assert driver.names().count("cuCtxResetPersistingL2Cache") == 3
+
+
+def test_calls_on_copies_have_their_addresses_moved_and_are_timed_as_a_whole(judge, driver):
+    where = ARENA_BASE + 4096
+    plan, file = plan_of(CUBIN, nodes=[kernel(parameters=where.to_bytes(8, "little").hex())])
+    assert isinstance(judge.load(plan, file), PlanLoaded)
+    stride = 1 << 20
+    rotate = Rotate(
+        nbytes=2 * stride,
+        begin=ARENA_BASE,
+        end=ARENA_BASE + 8192,
+        offsets=[COPIES_BASE - ARENA_BASE + n * stride for n in range(2)],
+    )
+    assert judge.ask(rotate) == Rotated(changed=1)
+    calls = [
+        ReplayCall(poison=[Poison(address=COPIES_BASE + n * stride, nbytes=64, byte=1)])
+        for n in range(2)
+    ]
+    found = judge.ask(Sustain(calls=calls))
+    assert found == Sustained(events_ns=5_000)
+    assert launches(driver) == 2, "captured"
+    assert driver.names().count("cuGraphLaunch") == 1
+
+
+def test_there_is_a_call_for_every_copy(judge):
+    judge.load()
+    assert isinstance(judge.ask(Sustain(calls=[ReplayCall()])), RunnerFault)
+    assert isinstance(judge.ask(Batch(calls=1, with_call=True, program="copies")), RunnerFault)
+
+
+def test_copies_do_not_lie_on_the_judge_s_memory(judge):
+    fd = os.memfd_create("arena")
+    judge.ask(MapMemory(address=COPIES_BASE, nbytes=4 * MEBIBYTE), (fd,))
+    judge.load()
+    rotate = Rotate(nbytes=64, begin=ARENA_BASE, end=ARENA_BASE, offsets=[1])
+    assert "taken" in judge.ask(rotate).message
+
+
+def test_a_copy_from_host_memory_carries_the_plan_s_bytes_and_is_not_held_back(judge, driver):
+    copied = ConstantCopy(destination=ARENA_BASE, content=0)
+    plan, file = plan_of(CUBIN, (b"\x05" * 96,), nodes=[copied, kernel()])
+    assert isinstance(judge.load(plan, file), PlanLoaded)
+    judge.ask(Replay(calls=[ReplayCall()]))
+    (_, arguments), *_ = [c for c in driver.calls if c[0] == "cuMemcpyHtoDAsync_v2"]
+    assert bytes(arguments[1]) == b"\x05" * 96 and arguments[2] == 96
+    assert "cuStreamWaitValue32_v2" not in driver.names()
 
 
 @pytest.mark.parametrize(

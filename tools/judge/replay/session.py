@@ -15,6 +15,7 @@ from typing import Protocol
 from ...messages.runner import (
     Batch,
     BatchDone,
+    Flush,
     LoadPlan,
     MapMemory,
     MemoryMapped,
@@ -185,7 +186,12 @@ class ReplaySession:
             os.close(fd)
 
     def replay(
-        self, poison: Sequence[int], *, cold: bool = True, held: bool = True, drained: bool = True
+        self,
+        poison: Sequence[int],
+        *,
+        flush: Flush = "fill",
+        held: bool = True,
+        drained: bool = True,
     ) -> list[ReplayTimes]:
         """Replays one call for each poison byte, with the values that lie in the staging memory.
 
@@ -195,7 +201,9 @@ class ReplaySession:
         if len(poison) > self.most_calls:
             raise ValueError(f"The staging memory has room for {self.most_calls} calls")
         calls = replay_calls(self._tensors, self.staging, self._base, poison)
-        request = Replay(calls=calls, cold=cold, held=held, drained=drained, scratch_byte=poison[0])
+        request = Replay(
+            calls=calls, flush=flush, held=held, drained=drained, scratch_byte=poison[0]
+        )
         answer = self._runner.ask(request, Replayed, self._timeout_s)
         self.records, times = dict(answer.records), answer.times
         return times if len(times) == len(poison) else [ReplayTimes()] * len(poison)

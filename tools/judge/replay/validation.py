@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from ...driver.cubin import Cubin, CubinError, read_cubin
 from ...messages.launch_plan import (
     ARENA_BASE,
+    ConstantCopy,
     DeviceCopy,
-    KernelLaunch,
     LaunchPlan,
     Memset,
+    PlanNode,
     split_blobs,
 )
 
@@ -122,13 +123,13 @@ def _check_memory(plan: LaunchPlan, arena: Sequence[Range], scratch_bytes: int) 
             raise ValueError(f"The arena at {begin:#x} is not in the part for shared memory")
     allowed = [*arena, *((r.address, r.address + r.nbytes) for r in plan.regions)]
     for number, node in enumerate(plan.nodes):
-        for begin, end in touched(node):
+        for begin, end in touched(node, plan):
             if not any(a <= begin and end <= b for a, b in allowed):
                 words = f"Node {number}, a {node.kind}, touches {begin:#x}, which is not the call's"
                 raise PlanError(PlanFault.MEMORY, words)
 
 
-def touched(node: KernelLaunch | Memset | DeviceCopy) -> list[Range]:
+def touched(node: PlanNode, plan: LaunchPlan) -> list[Range]:
     """The memory that a copy or memset reads and writes; what a kernel touches no one can say."""
     if isinstance(node, Memset):
         width = node.width * node.element_bytes
@@ -138,6 +139,8 @@ def touched(node: KernelLaunch | Memset | DeviceCopy) -> list[Range]:
             _rows(node.source, node.width_bytes, node.height, node.source_pitch),
             _rows(node.destination, node.width_bytes, node.height, node.destination_pitch),
         ]
+    if isinstance(node, ConstantCopy):
+        return [_rows(node.destination, plan.contents[node.content].nbytes, 1, 0)]
     return []
 
 

@@ -13,6 +13,7 @@ from kernel_harness.tools.judge.replay.validation import (
 from kernel_harness.tools.messages.launch_plan import (
     ARENA_BASE,
     RESERVATION_BASE,
+    ConstantCopy,
     DeviceCopy,
     LaunchPlan,
     Memset,
@@ -97,11 +98,19 @@ def test_a_plan_is_refused_for_its_fault(name):
     assert caught.value.words
 
 
+def test_bytes_of_the_host_are_copied_into_the_calls_own_memory_alone():
+    constant = ConstantCopy(destination=ARENA[0][1] - 4, content=0)
+    with pytest.raises(PlanError, match="touches"):
+        check(*plan_of(CUBIN, (b"12345",), nodes=[constant]))
+    check(*plan_of(CUBIN, (b"1234",), nodes=[constant]))
+
+
 def test_memsets_and_copies_of_the_calls_own_memory_are_accepted():
     nodes = [
         memset(ARENA_BASE),
         memset(RESERVATION_BASE),
         DeviceCopy(source=RESERVATION_BASE + 4096, destination=ARENA_BASE, width_bytes=512),
+        ConstantCopy(destination=ARENA[0][1] - 512, content=0),
     ]
     plan, file = plan_with_scratch(CUBIN)
     check(plan.model_copy(update={"nodes": nodes}), file)
