@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ...messages.runner import ReplayTimes
+from ...messages.runner import Flush, ReplayTimes
 from ..calls.judged_call import copy_bytes, differing
 from ..calls.shared_memory import DeviceMemory, Layout, SharedArena, Slot
 from ..operators.input_sets import InputSet
@@ -83,7 +83,7 @@ class ProgramRunner:
         return self._session.most_calls
 
     def replay(
-        self, input_sets: Sequence[InputSet], poison: Sequence[int], *, cold: bool = True
+        self, input_sets: Sequence[InputSet], poison: Sequence[int], *, flush: Flush = "fill"
     ) -> list[ReplayedCall]:
         """Replays one call for each set of inputs.
 
@@ -102,7 +102,7 @@ class ProgramRunner:
         copy_bytes(pairs)
         if self._staging.is_cuda:
             torch.cuda.synchronize(self._staging.device)
-        times = session.replay(poison, cold=cold)
+        times = session.replay(poison, flush=flush)
         mutated, damage = self._after(layout, input_sets[-1])
         last = len(input_sets) - 1
         return [

@@ -252,7 +252,7 @@ class SealedTiming:
             if program is None:
                 continue
             sets = [input_set] * min(count, program.runners[0].most_calls)
-            calls = program.runners[0].replay(sets, poison_bytes(len(sets), 0), cold=False)
+            calls = program.runners[0].replay(sets, poison_bytes(len(sets), 0), flush="none")
             judged = [self._judged(program, input_set, call) for call in calls]
             # The first finds the cache as the flush left it.
             spans = [one.called.span_ns for one in judged[1:]]
