@@ -27,7 +27,7 @@ CHECKS: dict[Scope, Checks] = {
     Scope.FULL: Checks(
         trials=2, families=1, held_out=6, sizes=20, size_seconds=20.0, determinism_runs=4,
         ghost_replay=True, blocks=3, pairs_per_block=10, max_pairs=60, half_width=0.01,
-        sanitizer=True,
+        sanitizer=True, timed_held_out=6,
     ),
     Scope.OFFICIAL: Checks(
         trials=3, families=0, held_out=6, sizes=20, size_seconds=20.0, determinism_runs=4,
@@ -58,6 +58,7 @@ def interpreter_checks(checks: Checks) -> Checks:
             "determinism_runs": min(checks.determinism_runs, 2),
             "blocks": 1,
             "timed": False,
+            "timed_held_out": 0,
             "sanitizer": False,
             "ghost_replay": False,
         }
@@ -71,6 +72,7 @@ def promotion_checks(executor: Executor) -> Checks:
             "held_out": 12,
             "sizes": PROMOTION_SIZES,
             "size_seconds": PROMOTION_SIZE_SECONDS,
+            "timed_held_out": 8,
             "families": 3,
             "correctness_budget": PROMOTION_CALLS,
         }

@@ -38,6 +38,7 @@ from .processes.context import JudgeContext
 from .processes.device import HOST
 from .processes.lost import ProcessLost
 from .processes.progress import Cancellation, Reporter
+from .timing.held_out_timing import HeldOutTiming
 from .timing.paired_timing import PairedTiming, Timed
 from .timing.process_pairs import ProcessPairs
 from .timing.recorders import Recorders
@@ -290,6 +291,17 @@ class Trial:
             self._timed = self._timing.run(cases, judged_call, process_pairs)
         self._times.seconds |= self._timing.seconds
         failed = next((t for t in self._timed.values() if t.failure is not None), None)
+        if failed is None:
+            timing = HeldOutTiming(
+                self._plan,
+                self._context,
+                self.generator,
+                self._processes,
+                self._claim,
+                self._started + self._plan.budget_s,
+            )
+            with self._times.measured("timing_held_out"):
+                failed = timing.run(checking, self._reporter, self._cancellation, rng)
         if failed is None:
             return None
         assert failed.status is not None and failed.failure is not None

@@ -27,3 +27,6 @@ class HeldOutResult(RecordModel):
     ratio: FiniteFloat = Field(
         default=None, description="Geometric mean over them of the baseline's latency over ours."
     )
+    sealed: bool = Field(
+        default=False, description="Whether no host code of the candidate told these times."
+    )

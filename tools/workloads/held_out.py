@@ -25,6 +25,7 @@ from .policy import Policy, ScalarRange
 UNIFORM = "uniform"
 SMALL = "small"
 NEAR = "near"
+TIMED = "timed"
 OVERWEIGHTED = ("boundary", NEAR, "logarithmic", "boundary")
 """Kinds of draws besides the uniform ones, in turn, after one small size."""
 TILES = (16, 32, 64, 128, 256)
@@ -77,19 +78,27 @@ class SizeSpace:
         """How many legal sizes no public workload has; None where they are too many to list."""
         return None if self._listed is None else len(self._listed)
 
-    def draw(self, rng: random.Random, uniform: int, others: int) -> list[DrawnSize]:
+    def draw(
+        self, rng: random.Random, uniform: int, others: int, timed: int = 0
+    ) -> list[DrawnSize]:
         """Distinct sizes that no public workload has; fewer where there are not so many.
 
         Args:
             uniform: how many are drawn uniformly.
             others: how many are drawn by the other kinds; they come first, a small size before all.
+            timed: how many are drawn beside public sizes, spread as those are, to be timed.
         """
         seen = {_key(axes) for axes in self._public}
+        ranked = sorted(self._public, key=self._elements)
+        bases = [ranked[(2 * i + 1) * len(ranked) // (2 * timed)] for i in range(timed) if ranked]
         kinds = [SMALL, *itertools.islice(itertools.cycle(OVERWEIGHTED), max(others - 1, 0))]
         drawn: list[DrawnSize] = []
-        for kind in [*kinds[:others], *([UNIFORM] * uniform)]:
-            axes = self._uniform(rng, seen) if kind == UNIFORM else self._one(kind, rng, seen)
-            axes = axes or self._uniform(rng, seen)
+        for kind in [*kinds[:others], *([TIMED] * len(bases)), *([UNIFORM] * uniform)]:
+            if kind == UNIFORM:
+                axes = self._uniform(rng, seen)
+            else:
+                base = bases.pop(0) if kind == TIMED else None
+                axes = self._one(kind, rng, seen, base) or self._uniform(rng, seen)
             if axes is None:
                 break
             seen.add(_key(axes))
@@ -149,11 +158,15 @@ class SizeSpace:
         return self._one(UNIFORM, rng, seen)
 
     def _one(
-        self, kind: str, rng: random.Random, seen: set[tuple[Any, ...]]
+        self,
+        kind: str,
+        rng: random.Random,
+        seen: set[tuple[Any, ...]],
+        base: Mapping[str, int] | None = None,
     ) -> dict[str, int] | None:
         for _ in range(TRIES):
-            if kind == NEAR and self._public:
-                axes = self.near(rng.choice(self._public), rng)
+            if base is not None or (kind == NEAR and self._public):
+                axes = self.near(base or rng.choice(self._public), rng)
             else:
                 axes = self._completed({n: self._value(kind, n, rng) for n in self.free_axes})
             if axes is not None and _key(axes) not in seen:

@@ -112,6 +112,14 @@ def test_a_size_near_a_public_one_is_within_a_tenth_of_it() -> None:
     assert found is not None and 180 <= found["rows"] <= 200
 
 
+def test_sizes_to_time_lie_beside_public_ones_and_are_spread_as_those() -> None:
+    wide = space(rows=(100, 100, 1000, 10_000))
+    drawn = wide.draw(random.Random(1), uniform=0, others=1, timed=4)
+    assert [s.kind for s in drawn] == ["small", *["timed"] * 4]
+    for size, beside in zip(sizes(drawn[1:]), (100, 100, 1000, 10_000), strict=True):
+        assert size != beside and abs(size - beside) <= beside / 10
+
+
 # --- chance -----------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from ...schema.evaluation import Evaluation
+from ...schema.measurement import TimeSource
 from .rule_outcome import RuleOutcome, Rules
 
 SIZES = "held_out_sizes"
@@ -55,6 +56,12 @@ def speed_on_held_out(
     if len(held_out) < len(asked) or len(public) < len(asked):
         words = "a repeat has no ratio on held-out sizes"
         return RuleOutcome(SPEED, False, None, None, words)
+    claimed = [
+        e.evaluation_id for e in asked if _sealed(e) and e.held_out and not e.held_out.sealed
+    ]
+    if claimed:
+        words = f"{claimed[0]} has sealed times on public sizes and claimed ones on held-out sizes"
+        return RuleOutcome(SPEED, False, None, None, words)
     ratio, on_public = _mean(held_out), _mean(public)
     tolerated = 1 - max(limits.regime_bound, noise)
     limit = tolerated * max(on_public, 1.0) ** limits.held_out_share
@@ -66,6 +73,11 @@ def speed_on_held_out(
 
 
 _UNSAID = "no repeat says how many held-out sizes it called"
+
+
+def _sealed(evaluation: Evaluation) -> bool:
+    measured = [w.measurement for w in evaluation.workloads if w.measurement is not None]
+    return bool(measured) and all(m.clock is TimeSource.SEALED for m in measured)
 
 
 def _mean(ratios: Sequence[float]) -> float:

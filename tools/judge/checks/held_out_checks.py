@@ -15,7 +15,7 @@ from dataclasses import replace
 from ...messages.judge import Checks
 from ...schema.evaluation import Stage, Status
 from ...schema.held_out import HeldOutResult
-from ...workloads.held_out import UNIFORM, chance_of_meeting
+from ...workloads.held_out import TIMED, UNIFORM, chance_of_meeting
 from ..operators.held_out_cases import HeldOutCases
 from ..operators.input_sets import InputGenerator, InputSet
 from ..operators.operator_adapter import Case
@@ -115,6 +115,13 @@ class HeldOutChecks:
             legal=self._drawn.legal,
             chance=round(chance, 4),
         )
+
+    @property
+    def to_time(self) -> list[Case]:
+        """The cases that were right and on which speed is to be compared."""
+        drawn = [c for c in self._called if c.draw == TIMED]
+        others = [c for c in self._called if c.draw not in (TIMED, UNIFORM)]
+        return (drawn or others)[: self._checks.timed_held_out]
 
     def _replayed(self) -> list[Case]:
         """The drawn cases; when a record is replayed, those that it called."""

@@ -68,6 +68,9 @@ class Checking:
         self.not_run: dict[str, str] = {}
         self.determinism: str | None = None
         self.held_out: HeldOutResult | None = None
+        self.held_out_to_time: Sequence[Case] = ()
+        self.held_out_call: JudgedCall | None = None
+        """The process in which held-out cases were checked."""
         self.lost_process = False
         """Whether the process was lost through no fault of the candidate."""
         self.launched_nothing = False
@@ -260,6 +263,8 @@ class Checking:
         elif checks.not_run is not None:
             self.not_run[HELD_OUT] = checks.not_run
         self.held_out = checks.result
+        self.held_out_to_time = checks.to_time
+        self.held_out_call = held_out_process.judged_call
         self.done.append(HELD_OUT)
 
     def _many_calls(self, cases: Sequence[Case]) -> None:

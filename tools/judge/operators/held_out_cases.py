@@ -59,6 +59,7 @@ def planned_held_out(
         [Workload.model_validate(dump) for dump in plan.public_workloads],
         chosen=checks.held_out,
         uniform=checks.sizes,
+        timed=checks.timed_held_out,
     )
     if drawn.cases:
         book.seeds[HELD_OUT] = [seed]
@@ -73,6 +74,7 @@ def draw_held_out(
     *,
     chosen: int,
     uniform: int,
+    timed: int = 0,
 ) -> HeldOutCases:
     """Draws the held-out cases of one trial; the same ones for the same state of `rng`.
 
@@ -81,6 +83,7 @@ def draw_held_out(
         public: every public workload of the operator.
         chosen: how many sizes of chosen kinds are due.
         uniform: how many uniformly drawn ones are due besides.
+        timed: how many sizes beside public ones are due besides, on which speed is compared.
     """
     known = [operator.case(workload) for workload in public] or list(cases)
     space = SizeSpace(operator.definition, operator.policy, [case.axes for case in known])
@@ -89,7 +92,7 @@ def draw_held_out(
     if own is not None:
         items = own
     elif _any_size(operator, [*cases, *known]):
-        drawn = space.draw(rng, uniform, chosen)
+        drawn = space.draw(rng, uniform, chosen, timed)
         items, legal = [{"axes": size.axes, "draw": size.kind} for size in drawn], space.count
     else:
         bases = [cases[0], *(rng.choice(cases) for _ in range(chosen - 1))]

@@ -1,11 +1,12 @@
 """Paired, verified calls with a cold cache.
 
-paired_timing  times candidate and baseline, workload by workload: sealed where that can be
-sealed_timing  by replays of recorded calls, in runners
-recorders      the processes of candidate and baseline that record calls
-process_pairs  the fresh processes of a timing
-timed_calls    one timed call: judged at once, its times read later
-samples        samples in order, and the interval that stops the sampling; pure
-clock_monitor  clocks, power and throttling through NVML
-case_floors    the least times of a case
+paired_timing    times candidate and baseline, workload by workload: sealed where that can be
+sealed_timing    by replays of recorded calls, in runners
+held_out_timing  compares speed on held-out sizes, of which only the aggregate is told
+recorders        the processes of candidate and baseline that record calls
+process_pairs    the fresh processes of a timing
+timed_calls      one timed call: judged at once, its times read later
+samples          samples in order, and the interval that stops the sampling; pure
+clock_monitor    clocks, power and throttling through NVML
+case_floors      the least times of a case
 """

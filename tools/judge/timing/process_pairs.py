@@ -41,6 +41,7 @@ class ProcessPairs:
 
     Args:
         spawn: starts a process, of the baseline when its argument is true.
+        saves_kernels: whether the baseline's compiled kernels are kept for later trials.
     """
 
     def __init__(
@@ -50,7 +51,10 @@ class ProcessPairs:
         operator: OperatorAdapter,
         rng: random.Random,
         spawn: Spawn,
+        *,
+        saves_kernels: bool = True,
     ) -> None:
+        self._saves_kernels = saves_kernels
         self._plan = plan
         self._context = context
         self._definition = operator.definition
@@ -118,7 +122,7 @@ class ProcessPairs:
     def close(self) -> None:
         """Ends every process that was started here, in parallel."""
         first = self._pairs[0].baseline if self._pairs else None
-        if first is not None:
+        if first is not None and self._saves_kernels:
             self.save_kernels(first.session, baseline=True)
         if self._started:
             with ThreadPoolExecutor(len(self._started)) as pool:

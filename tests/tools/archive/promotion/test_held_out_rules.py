@@ -10,6 +10,7 @@ from kernel_harness.tools.archive.promotion.held_out_rules import sizes_called, 
 from kernel_harness.tools.archive.promotion.rule_outcome import Rules
 from kernel_harness.tools.schema.evaluation import Evaluation
 from kernel_harness.tools.schema.held_out import HeldOutResult
+from kernel_harness.tools.schema.measurement import TimeSource
 
 ENOUGH = HeldOutResult(called=71, uniform=59, chance=0.9515)
 
@@ -83,3 +84,19 @@ def test_speed_is_not_asked_of_a_verification_that_timed_no_held_out_size(record
     (record,) = records(ENOUGH)
     bare = record.model_copy(update={"evidence": record.evidence.model_copy(update={"checks": {}})})
     assert not speed_on_held_out([bare], Rules(), 0.0).applied
+
+
+def test_sealed_times_on_public_sizes_ask_for_sealed_ones_on_held_out_sizes(records):
+    result = ENOUGH.model_copy(update={"timed": 6, "ratio": 1.9})
+    (record,) = records(result, ratio=2.0)
+    sealed = [
+        w.model_copy(
+            update={"measurement": w.measurement.model_copy(update={"clock": TimeSource.SEALED})}
+        )
+        for w in record.workloads
+    ]
+    record = record.model_copy(update={"workloads": sealed})
+    outcome = speed_on_held_out([record], Rules(), 0.0)
+    assert not outcome.passed and "claimed ones on held-out sizes" in outcome.words
+    both = result.model_copy(update={"sealed": True})
+    assert speed_on_held_out([record.model_copy(update={"held_out": both})], Rules(), 0.0).passed

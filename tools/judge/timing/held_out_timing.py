@@ -1,0 +1,164 @@
+"""Compares the speed of candidate and baseline on held-out sizes; only the aggregate is told.
+
+The processes are those of held-out cases: the one that checked them, and others of this timing's
+own, which see no public case and whose output is discarded. No latency of a single size is kept,
+since it would tell the size.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+from ...messages.candidate import BuildRequest
+from ...messages.judge import EvaluatePlan
+from ...schema.evaluation import Severity
+from ...schema.measurement import TimeSource
+from ..checks.failures import shielded_finding
+from ..checks.workload_checks import Checking
+from ..operators.input_sets import InputGenerator
+from ..operators.operator_adapter import Case
+from ..processes.candidate_process import CandidateSession
+from ..processes.context import JudgeContext
+from ..processes.progress import Cancellation, Reporter
+from .paired_timing import PairedTiming
+from .process_pairs import ProcessPairs
+from .recorders import Recorders
+from .samples import CLAIM
+from .timed_calls import Timed
+
+PAIRS = 16
+HALF_WIDTH = 0.03
+"""Of a single size's interval: the aggregate of several is narrower."""
+
+
+class Processes(Protocol):
+    """Starts and ends processes of the trial."""
+
+    def spawn_for_timing(self, baseline: bool) -> tuple[CandidateSession, BuildRequest]:
+        """A process to time calls in, and what it is to build."""
+        ...
+
+    def spawn_to_record(self, baseline: bool) -> tuple[CandidateSession, BuildRequest]:
+        """A process that records calls, and what it is to build."""
+        ...
+
+    def end_with(self, *endings: Callable[[], None]) -> None:
+        """Has functions called at the trial's end."""
+        ...
+
+
+@dataclass(frozen=True)
+class HeldOutSpeed:
+    """The speed on several held-out sizes.
+
+    Args:
+        ratio: geometric mean of baseline over candidate.
+        sealed: whether no candidate's process told any of the times.
+    """
+
+    timed: int
+    ratio: float
+    sealed: bool
+
+
+class HeldOutTiming:
+    """The timing of held-out sizes of one trial.
+
+    Args:
+        claim: why times cannot be sealed; None where they can.
+        deadline: on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        plan: EvaluatePlan,
+        context: JudgeContext,
+        generator: InputGenerator,
+        processes: Processes,
+        claim: str | None,
+        deadline: float,
+    ) -> None:
+        numbers = {"blocks": 1, "max_pairs": PAIRS, "half_width": HALF_WIDTH, "warm_calls": 0}
+        checks = plan.checks.model_copy(update=numbers)
+        self._plan = plan.model_copy(update={"checks": checks})
+        self._context = context
+        self._generator = generator
+        self._processes = processes
+        self._claim = claim
+        self._deadline = deadline
+
+    def run(
+        self,
+        checking: Checking,
+        reporter: Reporter,
+        cancellation: Cancellation,
+        rng: random.Random,
+    ) -> Timed | None:
+        """Adds the speed to the result of the held-out checks; returns what failed meanwhile."""
+        cases, checked = checking.held_out_to_time, checking.held_out_call
+        if not cases or checked is None or self._plan.baseline is None:
+            return None
+        operator = self._generator.operator
+        spawn = self._processes.spawn_for_timing
+        pairs = ProcessPairs(self._plan, self._context, operator, rng, spawn, saves_kernels=False)
+        timing = PairedTiming(
+            self._plan,
+            self._context,
+            operator,
+            self._generator,
+            reporter,
+            cancellation,
+            rng,
+            self._deadline,
+            self._recorders(cases, rng),
+            self._claim or CLAIM,
+        )
+        self._processes.end_with(timing.close, pairs.close)
+        results = list(timing.run(cases, checked, pairs).values())
+        checking.findings += [
+            shielded_finding(finding, cases[0])
+            for finding in timing.findings
+            if finding.severity is Severity.VIOLATION
+        ]
+        speed = aggregate(results)
+        if speed is not None and checking.held_out is not None:
+            fields = {"timed": speed.timed, "ratio": speed.ratio, "sealed": speed.sealed}
+            checking.held_out = checking.held_out.model_copy(update=fields)
+        return next((timed for timed in results if timed.failure is not None), None)
+
+    def _recorders(self, cases: Sequence[Case], rng: random.Random) -> Recorders | None:
+        if self._claim is not None:
+            return None
+        recorders = Recorders(
+            self._plan,
+            self._context,
+            self._generator.operator,
+            rng,
+            self._processes.spawn_to_record,
+            lambda session, baseline: None,
+        )
+        self._processes.end_with(recorders.close)
+        recorders.start(cases)
+        return recorders
+
+
+def aggregate(results: Sequence[Timed]) -> HeldOutSpeed | None:
+    """The speed on all sizes that were timed with both; None when one failed or none was."""
+    logs: list[float] = []
+    sealed = True
+    for timed in results:
+        if timed.failure is not None:
+            return None
+        ours, base = timed.measurement, timed.baseline
+        if ours is None or base is None or not ours.ranked_ns or not base.ranked_ns:
+            continue
+        logs.append(math.log(max(median(base.ranked_ns), 1) / max(median(ours.ranked_ns), 1)))
+        sealed &= TimeSource.CLAIMED not in (ours.clock, base.clock)
+    if not logs:
+        return None
+    return HeldOutSpeed(len(logs), round(math.exp(sum(logs) / len(logs)), 4), sealed)
