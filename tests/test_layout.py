@@ -62,7 +62,7 @@ MAY_IMPORT = {
         ),
         *("schema", "workloads", "devices.hardware", "devices.roofline"),
     },
-    "runner": {"errors", "driver", "messages"},
+    "runner": {"errors", "driver", "messages", "process_control"},
     "applying": {"errors", "messages"},
 }
 """All that a process of its own, or a part that must be importable alone, may know of `tools`."""

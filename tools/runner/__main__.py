@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import socket
 
+from .. import process_control
 from .serve import RunnerServer
 
 
@@ -14,6 +15,8 @@ def main() -> None:
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--control", type=int, required=True)
     options = parser.parse_args()
+    process_control.die_with_parent()
+    process_control.forbid_dumps()
     RunnerServer(socket.socket(fileno=options.control), options.device).serve()
 
 
