@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ctypes import byref, c_int, c_size_t, c_uint, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,6 +232,7 @@ class ModuleCallbacks:
         self._cupti, self._loaded = cupti, loaded
         self._pending: dict[int, list[bytes]] = {}
         self._seen: set[tuple[int, int, int | None]] = set()
+        self._entered: Callable[[int, int], None] | None = None
         self._callback = Callback(self._called)
         self._subscriber = c_void_p()
         cupti.call("cuptiSubscribe", byref(self._subscriber), self._callback, None)
@@ -244,16 +245,37 @@ class ModuleCallbacks:
         """Ends the subscription."""
         self._cupti.call("cuptiUnsubscribe", self._subscriber)
 
-    def _enable(self, domain: int, number: int) -> None:
-        self._cupti.call(
-            "cuptiEnableCallback", c_uint(1), self._subscriber, c_int(domain), c_uint(number)
-        )
+    @contextlib.contextmanager
+    def watching(
+        self, numbers: Sequence[int], entered: Callable[[int, int], None]
+    ) -> Iterator[None]:
+        """Announces other driver calls as they begin, too.
 
-    def _called(self, _user: Any, domain: int, _number: int, data: int) -> None:
+        Args:
+            numbers: of the calls, as CUPTI counts them; none of `MODULE_LOADS`.
+            entered: called with a call's number and the address of its parameters.
+        """
+        self._entered = entered
+        for number in numbers:
+            self._enable(DRIVER_DOMAIN, number)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                self._enable(DRIVER_DOMAIN, number, on=False)
+            self._entered = None
+
+    def _enable(self, domain: int, number: int, *, on: bool = True) -> None:
+        arguments = (c_uint(on), self._subscriber, c_int(domain), c_uint(number))
+        self._cupti.call("cuptiEnableCallback", *arguments)
+
+    def _called(self, _user: Any, domain: int, number: int, data: int) -> None:
         if domain == RESOURCE_DOMAIN:
             self._announced(data)
-        elif domain == DRIVER_DOMAIN:
+        elif number in MODULE_LOADS:
             self._load_call(data)
+        elif self._entered is not None and c_int.from_address(data).value == 0:
+            self._entered(number, c_void_p.from_address(data + 16).value or 0)
 
     def _announced(self, data: int) -> None:
         descriptor = c_void_p.from_address(data + 16).value or 0

@@ -327,6 +327,7 @@ class Recorded(Message):
 
     kind: Literal["recorded"] = "recorded"
     reason: Words | None = Field(default=None, max_length=EXCERPT_CHARACTERS)
+    broken: bool = Field(default=False, description="No further call can be recorded there.")
     plan_bytes: Count = 0
     returned: list[ReturnedTensor] = Field(
         default_factory=list, max_length=64, description="Of value-returning style, in order."

@@ -149,6 +149,21 @@ def test_a_module_that_is_announced_again_is_handed_over_once():
     assert callbacks
 
 
+def driver_call(library: Library, number: int, parameters: int, *, leaving: bool) -> None:
+    data = (ctypes.c_uint64 * 4)(int(leaving), 0, parameters, 0)
+    library.callback(None, cupti.DRIVER_DOMAIN, number, ctypes.addressof(data))
+
+
+def test_other_driver_calls_are_announced_as_they_begin_and_only_while_watched():
+    library, entered = Library(), []
+    callbacks = ModuleCallbacks(Cupti(library), lambda *_: None)
+    with callbacks.watching((307,), lambda *told: entered.append(told)):
+        driver_call(library, 307, 0x500, leaving=False)
+        driver_call(library, 307, 0x500, leaving=True)
+    driver_call(library, 307, 0x600, leaving=False)
+    assert entered == [(307, 0x500)]
+
+
 def test_a_refused_subscription_says_what_cupti_said():
     library = Library()
     library.code = 39

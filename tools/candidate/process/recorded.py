@@ -22,7 +22,8 @@ def record(
     finally:
         torch_guards.rehook(collecting)
     if recording.built is None:
-        return Recorded(reason=(recording.reason or "")[:EXCERPT_CHARACTERS]), []
+        reason = (recording.reason or "")[:EXCERPT_CHARACTERS]
+        return Recorded(reason=reason, broken=recording.broken), []
     if any(not isinstance(value, torch.Tensor) for value in returned):
         return Recorded(reason="the call returns a number, which the host must have read"), []
     fd, plan_bytes = write_plan(recording.built)

@@ -1,7 +1,8 @@
 """Records one call of a candidate: captures it into a graph, and makes its plan.
 
-What the call launches is captured, not run. A call that waits for the device, or whose host code
-reads what the device wrote, cannot be captured; why not is the answer then.
+What the call launches is captured, not run, but for what it launches on the default stream. A call
+that waits for the device, or whose host code reads what the device wrote, cannot be captured; why
+not is the answer then.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ...driver.cupti import Cupti, ModuleCallbacks
 from ...driver.graphs import CapturedGraph, KernelNode, read_graph
 from ...driver.library import CudaDriver, Driver, DriverError, copy_to_host, memory_type
 from .allocator import Block, ScratchAllocator
+from .default_stream import DefaultStreamMirror
 from .module_log import ModuleLog, tables_of
 from .plan_builder import (
     SHOWN_NAME,
@@ -36,10 +38,15 @@ REASON_CHARACTERS = 400
 
 @dataclass(frozen=True)
 class Recording:
-    """A plan with its blobs, or the reason why there is none."""
+    """A plan with its blobs, or the reason why there is none.
+
+    Args:
+        broken: whether capturing failed, after which torch may fail at every further capture.
+    """
 
     built: BuiltPlan | None
     reason: str | None = None
+    broken: bool = False
 
 
 class CallRecorder:
@@ -71,7 +78,8 @@ class CallRecorder:
             return Recording(None, str(error)[:REASON_CHARACTERS])
         except Exception as error:  # whatever capturing foreign code raises is the reason
             words = " ".join(f"{type(error).__name__}: {error}".split())
-            return Recording(None, f"the call cannot be recorded: {words}"[:REASON_CHARACTERS])
+            reason = f"the call cannot be recorded: {words}"[:REASON_CHARACTERS]
+            return Recording(None, reason, broken=True)
 
     def _record(
         self, call: Callable[[], Any], device_index: int, without: Collection[int]
@@ -103,16 +111,20 @@ class CallRecorder:
         graph = torch.cuda.CUDAGraph(keep_graph=True)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
+        mirror = DefaultStreamMirror(self._driver, stream.cuda_stream)
         with torch.cuda.stream(stream):
             graph.capture_begin(capture_error_mode="thread_local")
             try:
-                call()
+                with self._callbacks.watching(mirror.numbers, mirror.entered):
+                    call()
             except BaseException:
                 with contextlib.suppress(Exception):
                     graph.capture_end()
                 raise
             graph.capture_end()
         torch.cuda.synchronize()
+        if mirror.fault is not None:
+            raise NotReplayableError(mirror.fault)
         return graph, read_graph(self._driver, graph.raw_cuda_graph())
 
     def _contents(self, blocks: dict[int, Block]) -> list[RegionContent]:

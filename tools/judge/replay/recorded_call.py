@@ -28,7 +28,15 @@ READ_BYTES = 64 << 20
 
 
 class NotRecordedError(Exception):
-    """Raised where a call did not become a plan; its text is the reason that a result shows."""
+    """Raised where a call did not become a plan; its text is the reason that a result shows.
+
+    Args:
+        final: whether the process can record no other call either.
+    """
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ def record_call(
     session.ask(RecordRequest(arguments=request.arguments, outputs=request.outputs))
     answer = session.recorded(timeout_s)
     if isinstance(answer, ProcessLost):
-        raise NotRecordedError(f"its process was lost while it recorded: {answer.detail}")
+        words = f"its process was lost while it recorded: {answer.detail}"
+        raise NotRecordedError(words, final=True)
     recorded, fds = answer
     try:
         plan, file = _plan_and_file(recorded, fds)
@@ -94,7 +103,7 @@ def record_call(
 def _plan_and_file(recorded: Recorded, fds: Sequence[int]) -> tuple[object, bytes]:
     if recorded.reason is not None or len(fds) != 1:
         words = recorded.reason or "the plan came without its file"
-        raise NotRecordedError(shorten(words, REASON_CHARACTERS))
+        raise NotRecordedError(shorten(words, REASON_CHARACTERS), final=recorded.broken)
     most = MOST_PLAN_BYTES + MOST_MODULE_BYTES + MOST_CONTENT_BYTES
     size = os.fstat(fds[0]).st_size
     if not 0 < recorded.plan_bytes <= min(size, MOST_PLAN_BYTES) or size > most:

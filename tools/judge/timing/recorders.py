@@ -94,12 +94,13 @@ class Recorders:
         """
         judged_call = self._calls.get(baseline)
         if judged_call is None:
-            raise NotRecordedError("no process that records was started")
+            raise NotRecordedError("no process that records was started", final=True)
         if baseline not in self._built:
             self._built[baseline] = self._fault(judged_call)
         fault = self._built[baseline]
         if fault is not None:
-            raise NotRecordedError(f"the process that records did not come up: {fault[:300]}")
+            words = f"the process that records did not come up: {fault[:300]}"
+            raise NotRecordedError(words, final=True)
         return judged_call
 
     def record(self, input_sets: Callable[[], InputSet], *, baseline: bool) -> RecordedProgram:
@@ -122,7 +123,7 @@ class Recorders:
             self._ordinary(judged_call, input_sets(), options)
         times = judged_call.collect()
         if isinstance(times, ProcessLost):
-            raise NotRecordedError(f"its process was lost: {times.detail}")
+            raise NotRecordedError(f"its process was lost: {times.detail}", final=True)
         called = list(times.values())
         return RecordedProgram(
             recorded,
@@ -146,7 +147,10 @@ class Recorders:
         verdict = judge_call(self._operator, input_set, outcome)
         if isinstance(outcome, ProcessLost) or verdict.status is not Status.PASSED:
             words = verdict.failure.message if verdict.failure else "it was lost"
-            raise NotRecordedError(f"the call fails in the process that records: {words[:300]}")
+            raise NotRecordedError(
+                f"the call fails in the process that records: {words[:300]}",
+                final=isinstance(outcome, ProcessLost),
+            )
 
     def _fault(self, judged_call: JudgedCall) -> str | None:
         built = judged_call.session.answer(Built, self._plan.build_timeout_s)

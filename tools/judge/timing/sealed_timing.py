@@ -109,8 +109,7 @@ class SealedTiming:
                 self._pairs(case, ours, theirs, sets, watch)
                 self._warm(ours, theirs, sets())
         except NotRecordedError as error:
-            # A failed capture may leave torch in a state in which no later one succeeds.
-            self._not_recorded = str(error)
+            self._not_recorded = str(error) if error.final else None
             raise NotSealedError(str(error)) from error
         except RunnerLostError as error:
             self.close()
