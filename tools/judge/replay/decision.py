@@ -23,6 +23,8 @@ class ClaimReason(StrEnum):
     NO_RECORDS = "no_records"
     CLOCKS_DISAGREE = "clocks_disagree"
     BELOW_WITNESS = "below_witness"
+    RUNNERS_DIFFER = "runners_differ"
+    MEMORY_KEPT = "memory_kept"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class ReplayEvidence:
         wrong: which output differed first, in words.
         spans_ns: by activity records; None where a replay had none.
         events_ns: by events, of the same replays.
+        witness: the bound by the judge's own clock.
+        runners_differ: how the yardstick differs between the runners of candidate and baseline.
+        memory_kept: what the kernels can keep from one replay to the next.
     """
 
     recording_fault: str | None = None
@@ -46,6 +51,8 @@ class ReplayEvidence:
     spans_ns: tuple[int | None, ...] = ()
     events_ns: tuple[int | None, ...] = ()
     witness: Witness | None = None
+    runners_differ: str = ""
+    memory_kept: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ def decide(evidence: ReplayEvidence) -> ClockDecision:
         (ClaimReason.NO_RECORDS, _records(evidence)),
         (ClaimReason.CLOCKS_DISAGREE, _clocks(evidence)),
         (ClaimReason.BELOW_WITNESS, _bound(evidence)),
+        (ClaimReason.RUNNERS_DIFFER, evidence.runners_differ),
+        (ClaimReason.MEMORY_KEPT, evidence.memory_kept),
     ):
         if words:
             return ClockDecision(TimeSource.CLAIMED, reason, words)
@@ -109,7 +118,10 @@ def _bound(evidence: ReplayEvidence) -> str | None:
     mean = sum(spans) / len(spans)
     if not contradicts(evidence.witness, mean):
         return None
+    found = evidence.witness
     return (
         f"The runner tells {mean:.0f} ns; by the judge's own clock a call takes at least "
-        f"{evidence.witness.least_ns:.0f} ns"
+        f"{found.least_ns:.0f} ns: {found.mean_ns:.0f} in {found.batches} batches of {found.calls} "
+        f"with a standard error of {found.standard_error_ns:.0f}, {found.surplus_ns:.0f} of it "
+        f"outside the call{found.note and '. ' + found.note}"
     )

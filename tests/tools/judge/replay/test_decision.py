@@ -30,6 +30,8 @@ CHANGES = {
     ClaimReason.BELOW_WITNESS: {
         "witness": Witness(mean_ns=20_000, error_ns=200, surplus_ns=1_500, calls=200)
     },
+    ClaimReason.RUNNERS_DIFFER: {"runners_differ": "the yardstick takes longer in one"},
+    ClaimReason.MEMORY_KEPT: {"memory_kept": "a kernel calls malloc"},
 }
 
 

@@ -1,13 +1,13 @@
 """The judge's own clock bounds a mean span: honest ones pass, shortened ones do not."""
 
+import math
 import random
-from statistics import stdev
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.judge.replay.witness import calls_for, contradicts, witness_of
+from kernel_harness.tools.judge.replay.witness import contradicts, witness_of
 
 spans = st.floats(1_000.0, 1e7)
 
@@ -35,10 +35,28 @@ def test_an_honest_mean_is_refused_only_where_the_batches_scattered_beyond_their
 
 @given(spans, st.integers(0, 1 << 20))
 def test_a_span_told_as_half_of_what_it_is_is_refused(span, seed):
-    scatter, calls = 2_000.0, 0
-    calls = calls_for(0.2 * span, scatter, 8)
+    scatter = 2_000.0
+    calls = math.ceil(100 * scatter / span)
     witness = witness_of(*batches(span, seed, calls, scatter), calls, surplus_ns=0.0)
     assert contradicts(witness, 0.5 * span)
+
+
+@given(spans, st.floats(-1e7, 1e7))
+def test_what_drifts_from_pair_to_pair_falls_out(span, drift):
+    flushes = [1e6 + n * drift for n in range(6)]
+    witness = witness_of([f + 50 * span for f in flushes], flushes, 50, surplus_ns=0.0)
+    assert witness.mean_ns == pytest.approx(span, rel=1e-3)
+    assert witness.standard_error_ns == pytest.approx(0.0, abs=1e-3)
+
+
+def test_honest_batches_that_scatter_are_refused_once_in_two_thousand():
+    """Of 20,000 bounds from six pairs of batches each, at the true mean."""
+    draw, refused = random.Random(5), 0
+    for _ in range(20_000):
+        with_calls = [draw.gauss(1e7, 20_000.0) for _ in range(6)]
+        flushes = [draw.gauss(9e6, 20_000.0) for _ in range(6)]
+        refused += contradicts(witness_of(with_calls, flushes, 200, surplus_ns=0.0), 5_000.0)
+    assert refused <= 20
 
 
 @given(spans, st.floats(0.0, 1e6), st.floats(0.0, 1e6))
@@ -49,22 +67,7 @@ def test_a_larger_surplus_or_its_error_never_refuses_more(span, surplus, error):
     assert 0.0 <= lenient.least_ns <= strict.least_ns
 
 
-@given(st.floats(1.0, 1e5), st.floats(0.0, 1e6), st.integers(3, 20))
-def test_enough_calls_bring_the_error_down_to_what_was_wanted(error, scatter, count):
-    calls = calls_for(error, scatter, count)
-    values = [scatter * (-1) ** n for n in range(count)]
-    if stdev(values) > 0:
-        scaled = [v * scatter / stdev(values) for v in values]
-        witness = witness_of(scaled, scaled, calls, surplus_ns=0.0)
-        assert witness.error_ns <= error * 1.000001
-
-
 @pytest.mark.parametrize(("count", "calls"), [(2, 10), (3, 0)])
 def test_too_little_is_no_bound(count, calls):
     with pytest.raises(ValueError, match="three batches"):
         witness_of([1.0] * count, [1.0] * count, calls, surplus_ns=0.0)
-
-
-def test_an_error_of_nothing_cannot_be_had():
-    with pytest.raises(ValueError, match="above nothing"):
-        calls_for(0.0, 1.0, 3)

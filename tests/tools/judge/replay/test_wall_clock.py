@@ -1,0 +1,104 @@
+"""Batches of a runner by the judge's clock; the runner is a fake with a clock of its own."""
+
+from typing import Any, cast
+
+import pytest
+
+from kernel_harness.tools.judge.processes.runner_process import RunnerProcess
+from kernel_harness.tools.judge.replay.wall_clock import (
+    MOST_GRAPH_NODES,
+    YARDSTICK_SPANS,
+    YardstickTimes,
+    graph_calls,
+    unlike,
+    witness_in,
+    yardstick_in,
+)
+from kernel_harness.tools.judge.replay.witness import Witness, contradicts
+from kernel_harness.tools.messages.runner import Batch, BatchDone, Replay, Replayed, ReplayTimes
+
+FLUSH, GAP, YARDSTICK = 35_000, 1_200, 10_000
+CAPTURE = 5_000_000
+
+
+class Runner:
+    """A runner in which everything takes the same time, but for the first batch of a kind."""
+
+    def __init__(self, span: int, told: int = YARDSTICK, note: str = "") -> None:
+        self.span, self.told, self.note = span, told, note
+        self.asked: list[Batch] = []
+
+    def timed_ask(self, request: Batch, *_: Any) -> tuple[BatchDone, int]:
+        first = request not in self.asked
+        self.asked.append(request)
+        each = YARDSTICK if request.program == "yardstick" else self.span
+        spent = request.calls * (FLUSH + request.with_call * (each + GAP))
+        return BatchDone(enqueue_ns=1, note=self.note), spent + first * CAPTURE
+
+    def ask(self, request: Replay, *_: Any) -> Replayed:
+        return Replayed(times=[ReplayTimes(span_ns=self.told)] * len(request.calls), total_ns=1)
+
+
+def of(runner: Runner) -> RunnerProcess:
+    return cast(RunnerProcess, runner)
+
+
+@pytest.mark.parametrize("span", [3_000, 50_000, 2_000_000])
+def test_the_bound_is_the_span_without_what_surrounds_it(span):
+    runner = Runner(span)
+    yardstick = yardstick_in(of(runner), 1.0)
+    assert len(yardstick.spans_ns) == YARDSTICK_SPANS
+    assert yardstick.surplus_ns == pytest.approx(GAP)
+    witness = witness_in(of(runner), 1.0, nodes=3, yardstick=yardstick)
+    assert witness.mean_ns == pytest.approx(span + GAP)
+    assert not contradicts(witness, span)
+    assert contradicts(witness, 0.95 * span - 150)
+
+
+def test_without_a_yardstick_what_surrounds_a_call_counts_as_its_own():
+    runner = Runner(50_000)
+    assert contradicts(witness_in(of(runner), 1.0, nodes=1), 50_000)
+
+
+def test_why_there_is_no_graph_is_in_the_witness():
+    assert witness_in(of(Runner(9_000, note="not captured")), 1.0, nodes=1).note == "not captured"
+
+
+@pytest.mark.parametrize("nodes", [1, 30, 2_000, 9_000])
+@pytest.mark.parametrize("calls", [1, 7, 200, 5_000])
+def test_batches_are_whole_graphs_of_few_enough_nodes(nodes, calls):
+    runner = Runner(9_000)
+    witness = witness_in(of(runner), 1.0, nodes=nodes, calls=calls)
+    each = graph_calls(nodes, calls)
+    assert each == 1 or each * (nodes + 1) <= MOST_GRAPH_NODES
+    assert {b.in_graph for b in runner.asked} == {each}
+    assert 1 <= witness.calls <= calls and witness.calls % each == 0
+
+
+def times(span: int | None, wall: float, error: float = 0.0) -> YardstickTimes:
+    return YardstickTimes((span,) * 5, Witness(wall, error, 0.0, 200))
+
+
+MINE = times(10_000, 11_000.0)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "words"),
+    [
+        (times(10_032, 11_100.0), ""),
+        (times(11_000, 11_000.0), "activity records"),
+        (times(9_000, 11_000.0), "activity records"),
+        (times(10_000, 13_000.0), "judge's clock"),
+        (times(10_000, 13_000.0, error=2_000.0), ""),
+        (times(None, 11_000.0), "no activity records"),
+    ],
+)
+def test_runners_are_alike_where_both_clocks_say_so(theirs, words):
+    for found in (unlike(MINE, theirs), unlike(theirs, MINE)):
+        assert words in found if words else not found
+
+
+def test_a_runner_whose_records_shorten_everything_is_unlike():
+    honest, liar = Runner(50_000), Runner(50_000, told=YARDSTICK // 2)
+    mine, theirs = (yardstick_in(of(r), 1.0) for r in (honest, liar))
+    assert unlike(mine, theirs)

@@ -1,0 +1,146 @@
+"""What a runner's batches take by the judge's own clock: the witness of a plan, and the yardstick.
+
+The yardstick is a kernel of the runner's own that takes a fixed number of cycles. Its spans in two
+runners must be alike, or times that were measured in them cannot be compared; what the judge's
+clock sees of it beyond its span is what surrounds every call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from ...messages.runner import (
+    MOST_CALLS,
+    Batch,
+    BatchDone,
+    Program,
+    Replay,
+    ReplayCall,
+    Replayed,
+)
+from ..processes.runner_process import RunnerProcess
+from .session import batches
+from .witness import Witness, standard_error, t_quantile, witness_of
+
+CALLS = 200
+BATCHES = 6
+YARDSTICK_SPANS = 20
+MOST_GRAPH_NODES = 4_000
+ALIKE_RATIO = 1.03
+ALIKE_SLACK_NS = 100.0
+"""Spans are multiples of the device timer's step, 32 ns or more."""
+
+
+@dataclass(frozen=True)
+class YardstickTimes:
+    """The yardstick in one runner.
+
+    Args:
+        spans_ns: by activity records; None where there was none.
+        wall: the same kernel by the judge's clock.
+    """
+
+    spans_ns: tuple[int | None, ...]
+    wall: Witness
+
+    @property
+    def known_ns(self) -> list[int]:
+        """The spans that were recorded."""
+        return [span for span in self.spans_ns if span]
+
+    @property
+    def surplus_ns(self) -> float:
+        """By how much a call is longer by the judge's clock than its span."""
+        return max(0.0, self.wall.mean_ns - fmean(self.known_ns)) if self.known_ns else 0.0
+
+    @property
+    def surplus_error_ns(self) -> float:
+        """How uncertain the surplus is."""
+        known = self.known_ns
+        if len(known) < 3:
+            return self.wall.error_ns
+        return self.wall.error_ns + t_quantile(len(known) - 1) * standard_error(known)
+
+
+def yardstick_in(runner: RunnerProcess, timeout_s: float) -> YardstickTimes:
+    """Times the yardstick in a runner by both clocks; no plan needs to be loaded.
+
+    Raises:
+        RunnerLostError: when the runner fails.
+    """
+    request = Replay(calls=[ReplayCall()] * YARDSTICK_SPANS, program="yardstick")
+    replayed = runner.ask(request, Replayed, timeout_s)
+    return YardstickTimes(
+        tuple(times.span_ns for times in replayed.times),
+        witness_in(runner, timeout_s, nodes=1, program="yardstick"),
+    )
+
+
+def witness_in(
+    runner: RunnerProcess,
+    timeout_s: float,
+    *,
+    nodes: int,
+    program: Program = "plan",
+    yardstick: YardstickTimes | None = None,
+    calls: int = CALLS,
+    count: int = BATCHES,
+) -> Witness:
+    """The bound of a call's mean span by batches in a runner.
+
+    Args:
+        runner: the plan is loaded, and a call's inputs lie in place since its last replay.
+        timeout_s: for each batch.
+        nodes: that one call enqueues.
+        program: what is called.
+        yardstick: of the same runner; without it the surplus is taken for nothing.
+        calls: in each batch, rounded to whole graphs.
+        count: of batches of each kind, at least three.
+
+    Raises:
+        RunnerLostError: when the runner fails.
+    """
+    each = graph_calls(nodes, calls)
+    whole = max(1, calls // each) * each
+    note = ""
+
+    def wall(with_call: bool) -> int:
+        nonlocal note
+        request = Batch(calls=whole, with_call=with_call, program=program, in_graph=each)
+        done, spent = runner.timed_ask(request, BatchDone, timeout_s)
+        note = note or done.note
+        return spent
+
+    for with_call in (True, False):
+        wall(with_call)  # the first of each captures its graph
+    return witness_of(
+        *batches(wall, count),
+        whole,
+        surplus_ns=yardstick.surplus_ns if yardstick else 0.0,
+        surplus_error_ns=yardstick.surplus_error_ns if yardstick else 0.0,
+        note=note,
+    )
+
+
+def graph_calls(nodes: int, calls: int) -> int:
+    """How many calls, each behind a flush, are put into one graph."""
+    return max(1, min(calls, MOST_CALLS, MOST_GRAPH_NODES // (nodes + 1)))
+
+
+def unlike(mine: YardstickTimes, theirs: YardstickTimes) -> str:
+    """How the yardstick differs between two runners, in words; empty where it does not."""
+    if not mine.known_ns or not theirs.known_ns:
+        return "the yardstick left no activity records in a runner"
+    for words, a, b, slack in (
+        ("activity records", median(mine.known_ns), median(theirs.known_ns), ALIKE_SLACK_NS),
+        (
+            "the judge's clock",
+            mine.wall.mean_ns,
+            theirs.wall.mean_ns,
+            ALIKE_SLACK_NS + mine.wall.error_ns + theirs.wall.error_ns,
+        ),
+    ):
+        if max(a, b) > ALIKE_RATIO * min(a, b) + slack:
+            return f"by {words} the yardstick takes {a:.0f} ns in one runner, {b:.0f} in the other"
+    return ""
