@@ -66,7 +66,7 @@ class ScriptedSession:
         self.arena: Any = None
         self.staged: Any = None
 
-    def replay(self, poison: list[int], *, cold: bool) -> list[ReplayTimes]:
+    def replay(self, poison: list[int], *, flush: str) -> list[ReplayTimes]:
         layout = self._recorded.layout
         flat = self.arena.memory.bytes
         for call, byte in enumerate(poison):

@@ -73,12 +73,12 @@ class ScriptedRunner:
     def load(self, recorded: RecordedCall) -> None:
         self.recorded = recorded
 
-    def replay(self, input_sets: Any, poison: Any, *, cold: bool = True) -> list[ReplayedCall]:
+    def replay(self, input_sets: Any, poison: Any, *, flush: str = "fill") -> list[ReplayedCall]:
         if self.lost:
             raise RunnerLostError("replay", "it ended with status -9")
-        self.seen += input_sets if cold else []
-        self.poison += poison if cold else []
-        self.warm += not cold
+        self.seen += input_sets if flush == "fill" else []
+        self.poison += poison if flush == "fill" else []
+        self.warm += flush == "none"
         return [self._call(s, byte) for s, byte in zip(input_sets, poison, strict=True)]
 
     def _call(self, input_set: InputSet, byte: int) -> ReplayedCall:
