@@ -62,8 +62,8 @@ MAY_IMPORT = {
         ),
         *("schema", "workloads", "devices.hardware", "devices.roofline"),
     },
-    "runner": {"errors", "driver", "messages", "process_control"},
-    "applying": {"errors", "messages"},
+    "runner": {"errors", "text", "driver", "messages", "process_control"},
+    "applying": {"errors", "text", "messages"},
 }
 """All that a process of its own, or a part that must be importable alone, may know of `tools`."""
 

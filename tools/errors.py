@@ -10,6 +10,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from .text import shorten
+
+LONGEST_PART = 1_500
+"""Characters of each part of an error: it may quote an argument, a file or a compiler."""
+
 
 class HarnessError(Exception):
     """Base of every error that the harness raises on purpose.
@@ -18,15 +23,17 @@ class HarnessError(Exception):
         what: a sentence without a full stop.
         where: the file, field, argument or process it concerns.
         remedy: what the reader should do next.
+
+    Each may quote what somebody else wrote: it is made printable here, and cut.
     """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
-        self.what = what
-        self.where = where
-        self.remedy = remedy
-        place = f" ({where})" if where else ""
-        advice = f" {remedy}" if remedy else ""
-        super().__init__(f"{what}{place}.{advice}")
+        self.what = shorten(what, LONGEST_PART)
+        self.where = shorten(where, LONGEST_PART)
+        self.remedy = shorten(remedy, LONGEST_PART)
+        place = f" ({self.where})" if where else ""
+        advice = f" {self.remedy}" if remedy else ""
+        super().__init__(f"{self.what}{place}.{advice}")
 
 
 class RequestError(HarnessError):
@@ -52,8 +59,9 @@ class ArchiveError(HarnessError):
 def unknown_name(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> RequestError:
     """Builds the error for a name that nothing has, naming the nearest of the known ones."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:5]
+    near = difflib.get_close_matches(name[:200], names, n=3, cutoff=0.4) or names[:5]
     listing = ", ".join(near) if near else "none exist"
     return RequestError(
-        f"Unknown {kind} {name!r}", remedy=f"Nearest: {listing}." + (f" {remedy}" if remedy else "")
+        f"Unknown {kind} {shorten(name, 200)!r}",
+        remedy=f"Nearest: {listing}." + (f" {remedy}" if remedy else ""),
     )

@@ -92,13 +92,11 @@ def _report(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 
 def _bundle(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from rich.markup import escape
-
     from ...tools.archive.store.transfer import write_bundle
 
     file = write_bundle(harness.archive, arguments.file)
     size = file.stat().st_size / 1024
-    return escape(f"Wrote {file} ({size:.0f} KiB); on another machine: kernel-harness fetch {file}")
+    return f"Wrote {file} ({size:.0f} KiB); on another machine: kernel-harness fetch {file}"
 
 
 def _fetch(harness: Harness, arguments: argparse.Namespace) -> Any:

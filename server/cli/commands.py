@@ -60,7 +60,7 @@ def _run(act: Act, settings: Settings, arguments: argparse.Namespace) -> int:
         harness.archive.close()
     if not isinstance(result, CommandResult):
         result = CommandResult(result, 0)
-    Console(highlight=False, soft_wrap=True).print(result.answer)
+    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(result.answer)
     return result.exit_status
 
 
@@ -73,6 +73,7 @@ def run_async(harness: Harness, work: Callable[[OnProgress], Awaitable[T]]) -> T
     """
     import anyio
     from rich.console import Console
+    from rich.text import Text
 
     from ..lifecycle import reaping
 
@@ -85,7 +86,7 @@ def run_async(harness: Harness, work: Callable[[OnProgress], Awaitable[T]]) -> T
         with console.status("starting") as status:
 
             async def show(done: float, total: float, message: str) -> None:
-                status.update(message)
+                status.update(Text(message))
 
             async with reaping(harness.kill_children):
                 try:

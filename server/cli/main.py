@@ -18,6 +18,7 @@ from typing import Any
 
 from ...tools.errors import HarnessError
 from ...tools.settings import Settings, load_settings
+from ...tools.text import printable
 from . import archive as cli_archive
 from . import records as cli_records
 from . import setup as cli_setup
@@ -78,7 +79,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _say(text: str, stream: Any = None) -> None:
     stream = stream or sys.stdout
-    stream.write(text.rstrip("\n") + "\n")
+    stream.write(printable(text).rstrip("\n") + "\n")
     stream.flush()
 
 

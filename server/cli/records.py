@@ -80,10 +80,8 @@ def _verdicts(found: Rejudged) -> list[str]:
 
 
 def _calibrate(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from rich.markup import escape
-
     rates, noise = run_async(harness, harness.calibrate)
-    return escape(
+    return (
         f"Wrote {rates}: floors of this device go by it from now on.\n"
         f"Wrote {noise}: no difference below it is called one from now on."
     )

@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
-from .frames import EXCERPT_CHARACTERS, Message, printable
+from ..text import printable
+from .frames import EXCERPT_CHARACTERS, Message
 
 
 class DeviceFacts(Message):

@@ -11,7 +11,7 @@ from typing import Literal
 from ..driver import library
 from ..driver.library import Driver, DriverError
 from ..errors import HarnessError
-from ..messages.frames import EXCERPT_CHARACTERS, TRUSTED_FRAME_BYTES, Message, printable
+from ..messages.frames import EXCERPT_CHARACTERS, TRUSTED_FRAME_BYTES, Message
 from ..messages.launch_plan import split_blobs
 from ..messages.runner import (
     Batch,
@@ -29,6 +29,7 @@ from ..messages.runner import (
     to_runner,
 )
 from ..messages.sockets import WireClosedError, close_all, recv_frame, send_frame
+from ..text import printable
 from .device_kernels import Yardstick
 from .loaded_plan import LoadedPlan
 from .memory import RunnerMemory

@@ -9,7 +9,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    field_validator,
 )
+
+from ..text import printable
 
 
 def _finite_or_none(value: Any) -> Any:
@@ -19,9 +22,30 @@ def _finite_or_none(value: Any) -> Any:
 
 
 class RecordModel(BaseModel):
-    """Base of every record: frozen, and strict about names it does not know."""
+    """Base of every record: frozen, and strict about names it does not know.
+
+    Records quote candidates, compilers and other people's archives: every text is made printable
+    when a record is made or read, so that whatever shows it need not ask where it comes from.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    @field_validator("*")
+    @classmethod
+    def _shown_safely(cls, value: Any) -> Any:
+        return _printable(value)
+
+
+def _printable(value: Any) -> Any:
+    """The value with its texts made printable; sequences of anything else stay as they are."""
+    kind = type(value)
+    if kind is str:
+        return printable(value)
+    if kind is dict:
+        return {_printable(name): _printable(part) for name, part in value.items()}
+    if kind in (list, tuple) and value and isinstance(value[0], str | list | tuple | dict):
+        return kind(map(_printable, value))
+    return value
 
 
 FiniteFloat = Annotated[float | None, BeforeValidator(_finite_or_none)]

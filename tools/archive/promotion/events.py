@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 from ...errors import ArchiveError, RequestError
 from ...schema.evaluation import Evaluation
+from ...text import one_line, printable
 from ..store.archive import Archive, best_branch
-from ..store.entry import Node, one_line
+from ..store.entry import Node
 from ..store.git_repository import ZERO, RefConflict, RefUpdate
 from ..store.manifest import read_trailers, ref_part
 from .rules import TIMED, VERIFIED, PromotionDecision
@@ -105,6 +106,7 @@ def promotion_stacks(found: Iterable[PromotionEvent]) -> dict[tuple[str, str], l
 
 
 def _event(tag: str, commit: str, at: str, message: str) -> PromotionEvent:
+    message = printable(message)
     said = read_trailers(message)
     kind = tag.split("/")[2]
     withdrawn = kind == "rollback" and said.get("To", [""])[0] == "none"

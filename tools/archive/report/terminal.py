@@ -1,6 +1,7 @@
 """The archive for people at a terminal: log, show, diff and best as coloured tables and text.
 
-Each function returns something that rich prints; nothing here prints.
+Each function returns something that rich prints; nothing here prints. Foreign words stand in cells
+that are `Text`: none is read as rich's markup, whichever console prints it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import re
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
@@ -69,13 +69,14 @@ def best(archive: Archive, definition: str | None = None, count: int = 5) -> Ren
         chosen = promoted.get((board.definition, board.device))
         for row, node in enumerate(board.rows[:count]):
             star = " ★" if chosen == node.candidate_id else ""
+            candidate = Text.assemble((node.candidate_id, "bold"), (star, "magenta"))
             table.add_row(
-                escape(board.definition) if row == 0 else "",
-                board.device if row == 0 else "",
-                f"[bold]{node.candidate_id}[/bold][magenta]{star}[/magenta]",
-                escape(node.name),
-                escape(", ".join(node.technique)),
-                node.scope,
+                Text(board.definition if row == 0 else ""),
+                Text(board.device if row == 0 else ""),
+                candidate,
+                Text(node.name),
+                Text(", ".join(node.technique)),
+                Text(node.scope),
                 _us(node.latency_us),
                 f"{number(node.speedup)}x" if node.speedup else "-",
                 style="bold" if row == 0 else "",
@@ -126,18 +127,23 @@ def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableTy
     table.add_column(style="bright_black")
     table.add_column(overflow="fold")
     colour = COLOURS[node.outcome]
-    table.add_row("outcome", f"[{colour}]{node.outcome}[/{colour}]: {escape(node.outcome_words)}")
-    table.add_row("operator", f"{escape(node.definition)} on {node.hardware}, scope {node.scope}")
-    table.add_row("latency", f"{_us(node.latency_us)} us")
-    table.add_row("technique", escape(", ".join(node.technique)) or "-")
-    table.add_row("hypothesis", escape(record.candidate.hypothesis) or "-")
-    table.add_row("lesson", escape(record.candidate.lesson) or "-")
-    table.add_row("parents", ", ".join(node.parents) or "none: a root")
+    outcome = Text.assemble((str(node.outcome), colour), f": {node.outcome_words}")
     born = (child.candidate_id for child in archive.children(node.candidate_id))
-    table.add_row("children", ", ".join(born) or "none")
-    table.add_row("evaluation", escape(node.evaluation_id))
-    table.add_row("ref", escape(node.ref))
-    title = f"{node.candidate_id} {escape(node.name)}"
+    rows = {
+        "operator": f"{node.definition} on {node.hardware}, scope {node.scope}",
+        "latency": f"{_us(node.latency_us)} us",
+        "technique": ", ".join(node.technique) or "-",
+        "hypothesis": record.candidate.hypothesis or "-",
+        "lesson": record.candidate.lesson or "-",
+        "parents": ", ".join(node.parents) or "none: a root",
+        "children": ", ".join(born) or "none",
+        "evaluation": node.evaluation_id,
+        "ref": node.ref,
+    }
+    table.add_row("outcome", outcome)
+    for name, words in rows.items():
+        table.add_row(name, Text(words))
+    title = Text(f"{node.candidate_id} {node.name}")
     return Panel(table, title=title, title_align="left", border_style=colour)
 
 
@@ -152,15 +158,15 @@ def _workloads(evaluation: Evaluation) -> Table:
         interval = w.latency_interval_us
         passed = w.status in {Status.PASSED, *UNDECIDED}
         table.add_row(
-            escape(w.uuid[:8]),
-            escape(" ".join(f"{k}={v}" for k, v in w.axes.items())),
-            escape(w.regime or ""),
-            f"{w.status}" if passed else f"[red]{w.status}[/red]",
+            Text(w.uuid[:8]),
+            Text(" ".join(f"{k}={v}" for k, v in w.axes.items())),
+            Text(w.regime or ""),
+            Text(str(w.status), style="" if passed else "red"),
             _us(w.latency_us),
             f"{number(interval[0])}-{number(interval[1])}" if interval else "",
             f"{number(w.comparison.ratio)}x" if w.comparison and w.comparison.ratio else "",
             f"{w.sol_percent:.0f}" if w.sol_percent is not None else "",
-            str(w.comparison.decision) if w.comparison else (w.reason or ""),
+            Text(str(w.comparison.decision) if w.comparison else (w.reason or "")),
         )
     return table
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ...errors import unknown_name
+from ...text import one_line
 from ..store.archive import Archive
-from ..store.entry import Node, one_line
+from ..store.entry import Node
 
 CHARACTERS_PER_TOKEN = 3.5
 LEADERS = 3

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from ...errors import ArchiveError, RequestError, unknown_name
 from ...schema.evaluation import Evaluation, Scope, Status
 from ...schema.trace_export import to_traces
+from ...text import printable
 from . import manifest as form
 from .entry import Node, facts_of
 from .git_repository import RefConflict, RefUpdate, Repository
@@ -239,13 +240,13 @@ class Archive:
         cap = [f"--max-count={limit}"] if limit else []
         glob = f"--glob={CANDIDATES}/{scope}*"
         options = ("--graph", "--abbrev=12", "--format=%h %s", *cap)
-        return self.repository.run("log", *options, glob, "--")
+        return printable(self.repository.run("log", *options, glob, "--"))
 
     def diff(self, a: str, b: str) -> str:
         """The kernel change from one candidate to another, as a unified diff of their sources."""
         first, second = self.node(a), self.node(b)
         options = ("--no-color", "--no-ext-diff", "-M", first.commit, second.commit)
-        return self.repository.run("diff", *options, "--", form.SOURCES)
+        return printable(self.repository.run("diff", *options, "--", form.SOURCES))
 
 
 def best_branch(definition: str, gpu: str) -> str:

@@ -13,10 +13,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ...errors import ArchiveError
 from ...schema.evaluation import Evaluation, Status
+from ...schema.record_model import RecordModel
 from ...text import one_line, printable
 from .entry import CandidateFacts, Node, number, profile_bottlenecks, undecided_words
 
@@ -32,6 +33,8 @@ NOTES = "NOTES.md"
 PROFILE = "profile"
 PROSE_CHARACTERS = 20_000
 
+_STRUCTURE = re.compile(r"^([^\S\n]*)(?=#|```|~~~|<|[=-]+[^\S\n]*$)", re.MULTILINE)
+"""What begins a line that Markdown takes for a heading, a code fence, HTML or a ruler."""
 _UNSAFE_IN_REF = re.compile(r"[^A-Za-z0-9_.+-]")
 
 
@@ -44,10 +47,8 @@ def harness_version() -> str:
         return "unknown"
 
 
-class CandidateManifest(BaseModel):
+class CandidateManifest(RecordModel):
     """Contents of `candidate.toml` in an archived commit; parents are the commit's parents."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int = MANIFEST_VERSION
     name: str
@@ -297,8 +298,8 @@ def _notes(manifest: CandidateManifest, facts: CandidateFacts, evaluation: Evalu
     """NOTES.md: what the agent said, then what was measured."""
     totals = evaluation.totals
     latency = f"{number(facts.latency_us)} us" if facts.latency_us is not None else "none"
-    lines = [f"# {manifest.name}", "", "## Hypothesis", "", manifest.hypothesis or "None given."]
-    lines += ["", "## Lesson", "", manifest.lesson or "None given.", ""]
+    lines = [f"# {one_line(manifest.name)}", "", "## Hypothesis", "", _plain(manifest.hypothesis)]
+    lines += ["", "## Lesson", "", _plain(manifest.lesson), ""]
     lines += ["## Measured", "", "Generated from evaluation.json.", ""]
     lines += [
         f"- status: {facts.status} at {facts.stage}, scope {facts.scope}",
@@ -312,6 +313,11 @@ def _notes(manifest: CandidateManifest, facts: CandidateFacts, evaluation: Evalu
     if evaluation.failure is not None:
         lines.append(f"- failure: {one_line(evaluation.failure.message, 500)}")
     return "\n".join(lines) + "\n"
+
+
+def _plain(prose: str) -> str:
+    """An author's words in Markdown, none of which is a heading, a fence or HTML of the notes."""
+    return _STRUCTURE.sub(r"\1\\", prose) or "None given."
 
 
 def read_trailers(message: str) -> dict[str, list[str]]:

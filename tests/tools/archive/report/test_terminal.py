@@ -79,3 +79,14 @@ def test_diff_shows_the_change_under_both_outcomes(archive, pair, printed):
 def test_an_empty_archive_says_so(archive, printed):
     assert "Nothing" in printed(terminal.log(archive))
     assert "Nothing" in printed(terminal.best(archive))
+
+
+def test_names_from_elsewhere_are_no_markup(bench, archive, printed):
+    name = "NVIDIA [bold red]H200[/bold red] [/]"
+    node = bench.add(gpu=name, name="[link=http://x]v1[/link] [/]", technique=["[/]"])
+    for shown in (
+        terminal.log(archive),
+        terminal.best(archive),
+        terminal.show(archive, node.candidate_id),
+    ):
+        assert "[/]" in printed(shown)
