@@ -1,7 +1,8 @@
 """Faults of a solution that need no process to be seen: the answer comes back in milliseconds.
 
 Advice that comes early, never a gate that comes late: what passes here is judged all the same, and
-nothing in a source can talk its way past the judge. It parses Python; it never imports it.
+nothing in a source can talk its way past the judge. It parses Python; it never imports it. Parsing
+holds the interpreter's lock, so sources beyond a bound are left to the candidate's own process.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from ..schema.evaluation import Failure, Stage, Status
 from ..schema.flashinfer_trace import Definition, Solution
 
 PYTHON = ("python", "triton", "tilelang")
+MOST_PARSED = 64 << 10
+"""Characters of Python, over all sources: they take a quarter of a second at worst."""
 
 
 def precheck(solution: Solution, definition: Definition) -> tuple[Status, Failure] | None:
@@ -24,6 +27,8 @@ def precheck(solution: Solution, definition: Definition) -> tuple[Status, Failur
         )
     file_name, _, symbol = solution.spec.entry_point.partition("::")
     sources = {source.path: source.content for source in solution.sources}
+    if sum(len(text) for path, text in sources.items() if path.endswith(".py")) > MOST_PARSED:
+        return None
     try:
         for path, content in sources.items():
             if path.endswith(".py") and (fault := _syntax_fault(path, content)):

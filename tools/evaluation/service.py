@@ -235,7 +235,8 @@ class EvaluationService:
 
     async def _judged(self, pending: PendingEvaluation) -> Evaluation:
         request = pending.request
-        fault = precheck(request.solution, request.operator.definition)
+        definition = request.operator.definition
+        fault = await asyncio.to_thread(precheck, request.solution, definition)
         if fault is not None:
             return pending.failed(*fault)
         latencies = self.latencies.get(request.operator.name)

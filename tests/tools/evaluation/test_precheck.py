@@ -64,3 +64,8 @@ def test_value_returning_style_takes_the_inputs_alone(operator):
 def test_a_solution_for_another_operator_is_refused(operator):
     found = fault(operator.definition, "def run(x, y): pass", of="triple")
     assert found is not None and found[1].kind == "wrong_definition"
+
+
+def test_a_source_that_takes_long_to_parse_is_left_to_the_judge(operator, monkeypatch):
+    monkeypatch.setattr(f"{precheck.__module__}.ast", None)
+    assert fault(operator, "def run(x, y): pass\n" + "x\n" * (3 << 20)) is None

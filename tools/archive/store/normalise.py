@@ -8,13 +8,17 @@ file holds as a string. Two equal hashes mean the same program; two different on
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Solution
 
+MOST_PARSED = 64 << 10
+"""Characters of Python that are parsed: parsing holds the interpreter's lock."""
 _C_LIKE = {".cu", ".cuh", ".c", ".cc", ".cpp", ".cxx", ".h", ".hpp"}
 _C_TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)"""
@@ -56,7 +60,11 @@ def normalised_hash(solution: Solution) -> str:
 
 
 def _normalised_python(text: str) -> str:
+    if len(text) > MOST_PARSED:
+        text = _without_comments(text)
     try:
+        if len(text) > MOST_PARSED:
+            raise ValueError("too long to be parsed")
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
@@ -70,6 +78,31 @@ def _normalised_python(text: str) -> str:
         return ast.dump(tree, annotate_fields=False)
     except RecursionError:
         return text
+
+
+def _without_comments(text: str) -> str:
+    """Python without comments, without the words of docstrings, and without blank lines."""
+    lines = text.splitlines(keepends=True)
+    cuts: list[tuple[tokenize.TokenInfo, str]] = []
+    before = tokenize.NEWLINE
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT:
+                cuts.append((token, ""))
+            elif token.type == tokenize.STRING and before in _STATEMENT_BEGINS:
+                cuts.append((token, '""'))
+            if token.type not in (tokenize.COMMENT, tokenize.NL):
+                before = token.type
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        return text
+    for token, instead in reversed(cuts):
+        (first, begin), (last, end) = token.start, token.end
+        kept = lines[first - 1][:begin] + instead + lines[last - 1][end:]
+        lines[first - 1 : last] = [kept]
+    return "".join(line for line in lines if line.strip())
+
+
+_STATEMENT_BEGINS = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING)
 
 
 def _normalised_c(text: str) -> str:

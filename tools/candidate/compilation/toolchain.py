@@ -1,7 +1,8 @@
 """Finds the compilers of this machine and their versions, and runs several at once.
 
 It knows commands and files; it does not know candidates. A compiler is run on hostile text like
-any other file, inside the candidate's sandbox.
+any other file, inside the candidate's sandbox, and within limits of its own: memory, processor time
+and, where the kernel has Landlock, no device and no process's files to read.
 """
 
 from __future__ import annotations
@@ -10,16 +11,33 @@ import functools
 import hashlib
 import os
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from ..faults import CandidateError
+from ..sandbox import landlock
 
 _USUAL_NVCC = ("/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc")
+LEAST_AT_ONCE = 4
+MEMORY_SHARE = 0.5
+"""Of this machine's memory, for all compilers that run side by side."""
+LEAST_MEMORY_BYTES = 2 << 30
+MOST_MEMORY_BYTES = 16 << 30
+CPU_SECONDS = 900
+FILE_BYTES = 1 << 30
+_REACHABLE = (
+    *(path for path in Path("/").iterdir() if path.name not in ("dev", "proc", "sys")),
+    Path("/dev/null"),
+)
+"""What a compiler may reach: no device but null, and no process's files. Listed when this is
+imported, for a confined process may not list it."""
 _TOP = re.compile(r"^#\$ TOP=(.+)$", re.MULTILINE)
 
 
@@ -101,24 +119,60 @@ def _cuda_home(nvcc: str) -> str:
 
 
 def run(commands: Sequence[Sequence[str]], cwd: Path | None = None) -> list[Ran]:
-    """Runs commands in parallel in `cwd`; what each printed and whether it succeeded, in order."""
-    running: list[tuple[subprocess.Popen[bytes], tempfile._TemporaryFileWrapper[bytes]]] = []
+    """Runs commands in `cwd`, as many at once as there are processors.
+
+    Returns:
+        What each printed, and whether it succeeded, in order.
+    """
+    at_once = min(len(commands), max(os.cpu_count() or 1, LEAST_AT_ONCE))
+    confine = functools.partial(_confine, _limits(max(at_once, 1)), _REACHABLE)
+    running: deque[tuple[subprocess.Popen[bytes], IO[bytes]]] = deque()
+    results: list[Ran] = []
     for command in commands:
-        log = tempfile.NamedTemporaryFile(dir=cwd)
+        if len(running) == at_once:
+            results.append(_ended(*running.popleft()))
+        log = tempfile.TemporaryFile(dir=cwd)
         process = subprocess.Popen(
-            command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            command,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=confine,
         )
         running.append((process, log))
-    results: list[Ran] = []
-    for process, log in running:
+    return results + [_ended(*one) for one in running]
+
+
+def _ended(process: subprocess.Popen[bytes], log: IO[bytes]) -> Ran:
+    with log:
         code = process.wait()
         log.seek(0)
         output = log.read(4 << 20).decode(errors="replace")
-        log.close()
-        if code < 0:
-            output += f"\nerror: the compiler was ended by signal {-code}"
-        results.append(Ran(code == 0, output))
-    return results
+    if code < 0:
+        output += f"\nerror: the compiler was ended by signal {-code}"
+    return Ran(code == 0, output)
+
+
+def _limits(at_once: int) -> dict[int, int]:
+    """The resource limits of one of so many compilers."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    share = int(MEMORY_SHARE * memory) // at_once
+    return {
+        resource.RLIMIT_AS: min(max(share, LEAST_MEMORY_BYTES), MOST_MEMORY_BYTES),
+        resource.RLIMIT_CPU: CPU_SECONDS,
+        resource.RLIMIT_FSIZE: FILE_BYTES,
+        resource.RLIMIT_CORE: 0,
+    }
+
+
+def _confine(limits: Mapping[int, int], reachable: Sequence[Path]) -> None:
+    """Narrows what a compiler may do, in its process, before it is executed."""
+    for name, value in limits.items():
+        _, hard = resource.getrlimit(name)
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (bound, bound))
+    landlock.restrict((), reachable)
 
 
 def digest(*parts: str) -> str:

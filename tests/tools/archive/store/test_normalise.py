@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.archive.store.normalise import normalised_source
+from kernel_harness.tools.archive.store.normalise import MOST_PARSED, normalised_source
 
 
 @pytest.mark.parametrize(
@@ -49,5 +49,32 @@ def test_any_text_is_normalised_without_an_error(text, path):
 
 @pytest.mark.parametrize("deep", ["-" * 100_000 + "1", "x" + "[0]" * 50_000, "(" * 1000])
 def test_what_is_nested_too_deeply_to_be_parsed_is_told_apart_by_its_text(deep):
-    one, other = (normalised_source("a.py", f"{deep}  # {word}") for word in ("one", "two"))
+    one, other = (normalised_source("a.py", f"{deep}; {word}") for word in ("one", "two"))
     assert one != other
+
+
+PROGRAM = 'def run(x):\n    """{}"""\n    y = "# kept"  {}\n    return (x,\n        y)\n{}'
+
+
+@pytest.mark.parametrize(
+    "padded",
+    [
+        PROGRAM.format("doc", "# " + "one " * 30_000, ""),
+        PROGRAM.format("doc", "", "# line of a comment\n" * 10_000),
+        PROGRAM.format("a long doc\n" * 10_000, "", ""),
+        PROGRAM.format("doc", "", "\n" * 100_000),
+    ],
+    ids=["a comment", "comments", "a docstring", "blank lines"],
+)
+def test_padding_a_program_beyond_what_is_parsed_makes_no_other_program(padded):
+    assert len(padded) > MOST_PARSED
+    assert normalised_source("k.py", padded) == normalised_source(
+        "k.py", PROGRAM.format("", "", "")
+    )
+
+
+def test_a_long_program_is_compared_without_being_parsed(monkeypatch):
+    monkeypatch.setattr(f"{normalised_source.__module__}.ast", None)
+    long = "".join(f"x{n} = {n}  # {n}\n" for n in range(20_000))
+    assert normalised_source("k.py", long) == normalised_source("k.py", long.replace("  #", " #"))
+    assert normalised_source("k.py", long) != normalised_source("k.py", long + "y = 1\n")
