@@ -20,7 +20,6 @@ LONGEST_FUNCTION = 60
 PRIVATE_NAMES = {
     # attribute accessed → why its owner's public interface does not do
     "os._exit": "documented: ends a forked process without its parent's clean-up",
-    "tempfile._TemporaryFileWrapper": "the type of NamedTemporaryFile, to annotate",
     "torch._C": "holds the functions listed here",
     "torch._C._cuda_synchronize": "the public synchronize costs microseconds inside a timed call",
     "torch._C._CudaEventBase": "a candidate can replace torch.cuda.Event, which derives from it",
