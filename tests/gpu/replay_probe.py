@@ -34,14 +34,20 @@ from kernel_harness.tools.driver.scratch_library import build_library
 from kernel_harness.tools.judge.processes.runner_process import RunnerProcess
 from kernel_harness.tools.judge.replay.decision import ReplayEvidence, decide
 from kernel_harness.tools.judge.replay.output_checks import check_outputs, poison_bytes, same_bits
+from kernel_harness.tools.judge.replay.rotation import NotRotatedError, rotation_of
 from kernel_harness.tools.judge.replay.session import (
     CallTensor,
     MappedRunner,
     ReplaySession,
-    batches,
 )
 from kernel_harness.tools.judge.replay.validation import check_plan
-from kernel_harness.tools.judge.replay.witness import witness_of
+from kernel_harness.tools.judge.replay.wall_clock import (
+    YardstickTimes,
+    sustained_in,
+    unlike,
+    witness_in,
+    yardstick_in,
+)
 from kernel_harness.tools.messages.launch_plan import ARENA_BASE, ARENA_BYTES
 from kernel_harness.tools.runner.spans import LEAST_MARKER_BYTES, times_of
 
@@ -50,6 +56,7 @@ ARENA = 512 << 20
 STAGING = 8 << 30
 CALLS = 30
 WITNESS_CALLS = 200
+COPIES_BYTES = 8 << 30
 BUDGET_S = 110.0
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
 Shapes = dict[str, tuple[tuple[int, ...], torch.dtype]]
@@ -215,6 +222,7 @@ class Probe:
         self.marker = torch.zeros(2, LEAST_MARKER_BYTES, dtype=torch.uint8, device="cuda")
         say(f"recording process: {cupti.described()}")
         self.results: list[dict[str, Any]] = []
+        self.yardstick: YardstickTimes | None = None
 
     def case(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = {"case": name}
@@ -260,6 +268,7 @@ class Probe:
             found["claimed"] = recording.reason
             return
         plan, blobs = recording.built.plan, recording.built.blobs
+        found["plan_nodes"] = len(plan.nodes)
         found["plan"] = {
             "nodes": [getattr(n, "function", n.kind)[:60] for n in plan.nodes],
             "edges": len(plan.edges),
@@ -329,28 +338,70 @@ class Probe:
             more = session.replay(poison_bytes(count, 1), **options)
             found[words] = _median([t.span_ns for t in more])
         self._witness(found, session, times, check)
+        self._sustained(found, session, staged, expected, outputs)
 
     def _witness(
         self, found: dict[str, Any], session: ReplaySession, times: Any, check: Any
     ) -> None:
-        def wall(with_call: bool) -> int:
-            return session.wall_ns(WITNESS_CALLS, with_call=with_call)
-
-        wall(True)
-        with_calls, flushes = batches(wall, 6)
-        witness = witness_of(with_calls, flushes, WITNESS_CALLS, surplus_ns=0.0)
+        mark = time.perf_counter()
+        nodes = found["plan_nodes"]
+        yardstick = yardstick_in(session.runner, session.timeout_s)
+        found["yardstick_us"] = _median(list(yardstick.spans_ns))
+        found["yardstick_wall_us"] = round(yardstick.wall.mean_ns / 1e3, 3)
+        found["surplus_us"] = round(yardstick.surplus_ns / 1e3, 3)
+        found["yardstick_note"] = yardstick.wall.note
+        if self.yardstick is not None:
+            found["unlike"] = unlike(self.yardstick, yardstick)
+        self.yardstick = yardstick
+        witness = witness_in(
+            session.runner, session.timeout_s, nodes=nodes, yardstick=yardstick, calls=WITNESS_CALLS
+        )
         found["wall_us"] = round(witness.mean_ns / 1e3, 3)
+        found["wall_least_us"] = round(witness.least_ns / 1e3, 3)
         found["wall_error_us"] = round(witness.error_ns / 1e3, 3)
-        found["flush_us"] = round(median(flushes) / WITNESS_CALLS / 1e3, 3)
+        found["wall_note"] = witness.note
+        found["witness_ms"] = _ms(mark)
         evidence = ReplayEvidence(
             outputs_checked=check.checked,
             outputs_wrong=check.wrong,
             wrong=check.first,
             spans_ns=tuple(t.span_ns for t in times),
             events_ns=tuple(t.events_ns for t in times),
+            witness=witness,
+            memory_kept=session.loaded.kept,
         )
         decision = decide(evidence)
         found["decision"] = f"{decision.clock} {decision.words}".strip()
+
+    def _sustained(
+        self,
+        found: dict[str, Any],
+        session: ReplaySession,
+        staged: list[dict[str, torch.Tensor]],
+        expected: list[dict[str, torch.Tensor]],
+        outputs: Shapes,
+    ) -> None:
+        mark = time.perf_counter()
+        try:
+            rotation = rotation_of(
+                session.tensors,
+                nodes=found["plan_nodes"],
+                l2_bytes=self.l2,
+                memory_bytes=COPIES_BYTES,
+            )
+            kept = list(range(len(rotation.offsets)))[: len(staged)]
+            sustained = sustained_in(session, rotation, kept, poison_bytes(len(kept), 2))
+        except NotRotatedError as error:
+            found["sustained"] = f"none: {error}"
+            return
+        came = [{n: values[n].cpu() for n in outputs} for values in staged[: len(kept)]]
+        check = check_outputs(came, expected[: len(kept)], same_bits)
+        found["sustained_us"] = round(sustained.call_ns / 1e3, 3)
+        found["sustained_wall_us"] = round(sustained.bound.mean_ns / 1e3, 3)
+        found["sustained_doubt"] = sustained.doubt
+        found["sustained_copies"] = f"{len(rotation.offsets)}, {rotation.touched_bytes >> 20} MiB"
+        found["sustained_equal"] = f"{check.checked - check.wrong} of {check.checked} {check.first}"
+        found["sustained_ms"] = _ms(mark)
 
     def _place(
         self, inputs: Shapes, outputs: Shapes

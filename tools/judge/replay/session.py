@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...messages.runner import (
-    Batch,
-    BatchDone,
     Flush,
     LoadPlan,
     MapMemory,
@@ -172,8 +170,8 @@ class ReplaySession:
     def __init__(
         self, mapped: MappedRunner, checked: CheckedPlan, tensors: Sequence[CallTensor]
     ) -> None:
-        self._runner, self._timeout_s = mapped.runner, mapped.timeout_s
-        self._base, self._tensors = mapped.staging_address, tuple(tensors)
+        self.runner, self.timeout_s = mapped.runner, mapped.timeout_s
+        self.staging_address, self.tensors = mapped.staging_address, tuple(tensors)
         self.staging = stage(tensors)
         self.records: dict[str, int] = {}
         """What CUPTI delivered to the runner so far: buffers, and records of each kind."""
@@ -181,7 +179,7 @@ class ReplaySession:
         fd = _file_of(checked.blobs)
         try:
             load = LoadPlan(plan=checked.plan)
-            self.loaded = self._runner.ask(load, PlanLoaded, self._timeout_s, (fd,))
+            self.loaded = self.runner.ask(load, PlanLoaded, self.timeout_s, (fd,))
         finally:
             os.close(fd)
 
@@ -200,18 +198,13 @@ class ReplaySession:
         """
         if len(poison) > self.most_calls:
             raise ValueError(f"The staging memory has room for {self.most_calls} calls")
-        calls = replay_calls(self._tensors, self.staging, self._base, poison)
+        calls = replay_calls(self.tensors, self.staging, self.staging_address, poison)
         request = Replay(
             calls=calls, flush=flush, held=held, drained=drained, scratch_byte=poison[0]
         )
-        answer = self._runner.ask(request, Replayed, self._timeout_s)
+        answer = self.runner.ask(request, Replayed, self.timeout_s)
         self.records, times = dict(answer.records), answer.times
         return times if len(times) == len(poison) else [ReplayTimes()] * len(poison)
-
-    def wall_ns(self, calls: int, *, with_call: bool) -> int:
-        """How long a batch of (flush + call), or of flushes alone, took by this process's clock."""
-        request = Batch(calls=calls, with_call=with_call)
-        return self._runner.timed_ask(request, BatchDone, self._timeout_s)[1]
 
 
 def batches(wall_ns: Callable[[bool], int], count: int) -> tuple[list[float], list[float]]:

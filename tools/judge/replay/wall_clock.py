@@ -7,6 +7,7 @@ clock sees of it beyond its span is what surrounds every call.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -18,9 +19,14 @@ from ...messages.runner import (
     Replay,
     ReplayCall,
     Replayed,
+    Rotate,
+    Rotated,
+    Sustain,
+    Sustained,
 )
 from ..processes.runner_process import RunnerProcess
-from .session import batches
+from .rotation import NotRotatedError, Rotation, rotated_calls
+from .session import ReplaySession, batches
 from .witness import Witness, standard_error, t_quantile, witness_of
 
 CALLS = 200
@@ -28,6 +34,9 @@ BATCHES = 6
 YARDSTICK_SPANS = 20
 MOST_GRAPH_NODES = 4_000
 ALIKE_RATIO = 1.03
+SUSTAINED_RATIO = 1.03
+LONGER_PASSES = 4
+SUSTAINED_BATCHES = 4
 ALIKE_SLACK_NS = 100.0
 """Spans are multiples of the device timer's step, 32 ns or more."""
 
@@ -61,6 +70,31 @@ class YardstickTimes:
         if len(known) < 3:
             return self.wall.error_ns
         return self.wall.error_ns + t_quantile(len(known) - 1) * standard_error(known)
+
+
+@dataclass(frozen=True)
+class SustainedTimes:
+    """Calls back to back over copies of their tensors.
+
+    Args:
+        call_ns: time of the pass whose outputs are kept, by events, for each of its calls.
+        bound: the same by the judge's clock, over more passes.
+        touched_bytes: of the tensors of all copies.
+    """
+
+    call_ns: float
+    bound: Witness
+    touched_bytes: int
+
+    @property
+    def doubt(self) -> str:
+        """Why the time is not to be believed, in words; empty where it is."""
+        if self.call_ns * SUSTAINED_RATIO >= self.bound.least_ns:
+            return ""
+        return (
+            f"events say {self.call_ns:.0f} ns a call; by the judge's clock it takes at least "
+            f"{self.bound.least_ns:.0f}"
+        )
 
 
 def yardstick_in(runner: RunnerProcess, timeout_s: float) -> YardstickTimes:
@@ -121,6 +155,53 @@ def witness_in(
         surplus_error_ns=yardstick.surplus_error_ns if yardstick else 0.0,
         note=note,
     )
+
+
+def sustained_in(
+    session: ReplaySession, rotation: Rotation, kept: Sequence[int], poison: Sequence[int]
+) -> SustainedTimes:
+    """Calls a session's plan on copies of its tensors, back to back.
+
+    The outputs of the first pass lie in the staging memory then, and are the caller's to check.
+    Afterwards the call's own tensors hold nothing of use.
+
+    Args:
+        session: the values of inputs lie in its staging memory, for as many calls as are kept.
+        rotation: the copies.
+        kept: copies whose outputs are copied out, in the order of their places in the staging
+            memory; best chosen by chance.
+        poison: for each of these, the byte that its outputs are filled with.
+
+    Raises:
+        RunnerLostError: when the runner fails.
+        NotRotatedError: when the calls cannot be timed so.
+    """
+    runner, timeout_s, copies = session.runner, session.timeout_s, len(rotation.offsets)
+    calls = rotated_calls(
+        session.tensors, session.staging, session.staging_address, rotation, kept, poison
+    )
+    rotate = Rotate(
+        nbytes=rotation.nbytes,
+        begin=rotation.begin,
+        end=rotation.end,
+        offsets=list(rotation.offsets),
+    )
+    if not runner.ask(rotate, Rotated, timeout_s).changed:
+        raise NotRotatedError("no address of its tensors stands in the plan's launches")
+    passed = runner.ask(Sustain(calls=calls, scratch_byte=poison[0]), Sustained, timeout_s)
+    if passed.events_ns is None:
+        raise NotRotatedError(passed.note or "the pass over the copies has no time")
+
+    def wall(longer: bool) -> int:
+        whole = copies * (LONGER_PASSES if longer else 1)
+        request = Batch(calls=whole, flush=False, with_call=True, program="copies", in_graph=copies)
+        return runner.timed_ask(request, BatchDone, timeout_s)[1]
+
+    wall(False)
+    bound = witness_of(
+        *batches(wall, SUSTAINED_BATCHES), copies * (LONGER_PASSES - 1), surplus_ns=0.0
+    )
+    return SustainedTimes(passed.events_ns / copies, bound, rotation.touched_bytes)
 
 
 def graph_calls(nodes: int, calls: int) -> int:
