@@ -78,11 +78,12 @@ WITHOUT_CALLER = {
         *("get_current_device", "get_current_stream", "get_current_target", "set_current_device"),
         *("get_active_torch_device", "get_benchmarker", "get_device_interface"),
         "get_empty_cache_for_benchmark",
+        *("elapsed_time", "query", "record", "record_event", "wait_event", "wait_stream"),
     },
 }
 """Public names that later work calls (neighbours on the device, export of
 solutions, packing of trials, replay of launch plans, which timing does not ask for yet), and those
-that Triton calls on a driver."""
+that Triton calls on a driver and candidates on streams and events."""
 
 HEAVY = ("torch", "triton", "scipy", "matplotlib", "git", "numpy", "jinja2")
 

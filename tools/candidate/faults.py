@@ -22,6 +22,31 @@ _INTERPRETER_LIMITS = (
     "'float' object has no attribute 'to'",
 )
 """What an exception says where a kernel is right and only Triton's interpreter cannot run it."""
+_NEEDS_GPU = (
+    "Torch not compiled with CUDA enabled",
+    "No CUDA GPUs are available",
+    "Found no NVIDIA driver",
+    "no CUDA-capable device",
+    "CUDA driver version is insufficient",
+    "Tried to instantiate dummy base class",
+    "NVTX functions not installed",
+    "Cannot access accelerator device when none is available",
+    "with arguments from the 'CUDA' backend",
+    "has no attribute '_cuda_",
+    "has no attribute '_CUDA",
+    "libcuda.so",
+    "libcudart.so",
+    "libtorch_cuda.so",
+    "libc10_cuda.so",
+)
+"""What torch and the loader say where there is no GPU or no CUDA build of torch."""
+_NO_TOOLKIT = ("CUDA_HOME environment variable is not set", "Failed to find C compiler")
+_PACKAGES = frozenset(
+    "apex causal_conv1d cuda cupy cutlass deep_gemm fla flash_attn flashinfer flash_mla helion "
+    "jax mamba_ssm nvmath numba pycuda quack sageattention sgl_kernel sglang tilelang "
+    "torchao transformer_engine tvm tvm_ffi vllm warp xformers".split()
+)
+"""Packages that kernels are written with and that a machine may lack; other names may be slips."""
 _ERROR_LINE = re.compile(
     r"\b(?:fatal )?error\b|undefined reference|undefined symbol", re.IGNORECASE
 )
@@ -103,9 +128,15 @@ def _kind_and_message(error: BaseException, source_dir: Path) -> tuple[str, str]
     name = type(error).__name__
     words = str(error)
     if "'FakeDriver' object has no attribute" in words:
-        return "interpreter_limit", f"It needs Triton's driver, as Gluon does: {words}"
+        return "interpreter_limit", f"it needs Triton's driver, as Gluon does: {words}"
     if isinstance(error, SyntaxError):
         return "syntax_error", _syntax_words(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _PACKAGES:
+        return "missing_package", f"the Python package {error.name} is not installed"
+    if any(lacking in words for lacking in _NEEDS_GPU):
+        return "needs_gpu", f"it needs a GPU: {name}: {words}"
+    if any(lacking in words for lacking in _NO_TOOLKIT):
+        return "toolchain", f"{name}: {words}"
     if isinstance(error, SystemExit):
         return "exit", f"The candidate called exit({error.code!r})"
     if name == "OutOfResources":
@@ -133,7 +164,7 @@ def _interpreted(error: BaseException, source_dir: Path) -> tuple[str, str]:
     kind, message = _kind_and_message(error, source_dir)
     of_device = bool(frames) and "libdevice." in (frames[-1].line or "")
     if of_device or any(words in str(error) for words in _INTERPRETER_LIMITS):
-        return "interpreter_limit", f"Triton's interpreter cannot run this: {message}{place}"
+        return "interpreter_limit", f"Triton's interpreter cannot run it: {message}{place}"
     return kind, f"{message}{place}"
 
 

@@ -184,7 +184,7 @@ def totals(results: Sequence[WorkloadResult]) -> Totals:
     workloads mix, so both are given; candidates rank by `objective`, the mean latency.
     """
     passed = [r for r in results if r.status is Status.PASSED]
-    not_run = [r for r in results if r.status is Status.NOT_RUN]
+    not_run = [r for r in results if r.status in (Status.NOT_RUN, Status.NOT_JUDGED)]
     failed = len(results) - len(passed) - len(not_run)
     counts = Totals(passed=len(passed), not_run=len(not_run), failed=failed)
     timed = [(r, r.latency_us) for r in passed if r.latency_us is not None]

@@ -235,7 +235,7 @@ def _ready(context: JudgeContext, seconds: float) -> Ready:
 
 def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
     """Answers requests until the server has none left."""
-    from .trial import prefetch_inputs
+    from .operators.input_sets import prefetch_inputs
 
     while True:
         message = inbox.next(IDLE_S)
@@ -250,7 +250,7 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             trial = _evaluate(message, context, channel, inbox)
             if trial is None:
                 continue
-            prefetch_inputs(trial, inbox.pending)
+            prefetch_inputs(trial.generator, trial.cases, inbox.pending)
             if not context.interpreted:
                 _drain(context)
                 channel.send(Drained(evaluation_id=message.evaluation_id))

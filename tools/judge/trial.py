@@ -6,25 +6,26 @@ record; an exception that leaves this module is a failure of the harness.
 
 from __future__ import annotations
 
-import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import DatasetError, InfrastructureError
+from ..errors import InfrastructureError
 from ..messages.candidate import Built
 from ..messages.judge import EvaluatePlan
 from ..schema.evaluation import (
     Evaluation,
+    Failure,
     Stage,
+    Status,
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
 from .calls.judged_call import JudgedCall, has_outputs
-from .checks.failures import NOTHING_RAN, build_failure, cuda_without_gpu, lost_failure
+from .checks.failures import build_failure, lost_failure
 from .checks.held_out_process import HeldOutProcess
+from .checks.not_judged import local_fault, not_judged, nothing_ran, with_checked
 from .checks.static_check import StaticChecker, with_local
 from .checks.time_budget import HOST_RATE, RATES, StageTimes, TimeBudget
 from .checks.workload_checks import Checking
@@ -32,7 +33,7 @@ from .evaluation_record import TrialResult, Verdict, write_record
 from .operators.held_out_cases import HeldOutCases, planned_held_out
 from .operators.input_sets import InputGenerator, InputSet, SeedBook, fresh_seed
 from .operators.operator_adapter import OperatorAdapter
-from .operators.reference_check import constant_outputs, require_repeatable
+from .operators.reference_check import check_reference
 from .processes.candidate_process import ProcessSession
 from .processes.context import JudgeContext
 from .processes.device import HOST
@@ -133,7 +134,10 @@ class Trial:
             self._reporter.step(Stage.COMPILE, "building")
             session.ask(self._build)
             with self._times.measured("inputs_ahead"):
-                self._check_reference()
+                known = self._context.checked_references
+                self._constant_outputs = check_reference(
+                    self.operator, self._runnable, self._context.device, known
+                )
                 if self._runnable:
                     self.generator.prepare(self._runnable[0])
             failed = self._built(session)
@@ -153,22 +157,6 @@ class Trial:
             with self._times.measured("close"):
                 process_pairs.save_kernels(session)
                 self._processes.end_with(process_pairs.close, judged_call.close)
-
-    def _check_reference(self) -> None:
-        """Finds out, once for each state of the operator, whether its reference can be judged by.
-
-        Raises:
-            DatasetError: when it cannot.
-        """
-        known, key = self._context.checked_references, self.operator.key
-        definition, device = self.operator.definition, self._context.device
-        cases = [case for case in self._runnable if has_outputs(definition, case)]
-        if key not in known and cases:
-            require_repeatable(self.operator, cases[0], device)
-            # Stored inputs are the same in every draw, so that nothing can be seen to depend.
-            drawn = [case for case in cases if not case.files]
-            known[key] = constant_outputs(self.operator, drawn, device)
-        self._constant_outputs = known.get(key, [])
 
     def _start_for_timing(self, process_pairs: ProcessPairs, rng: random.Random) -> None:
         """Starts the processes of the timing, so that they build while outputs are checked."""
@@ -221,7 +209,7 @@ class Trial:
         if built.fault is None:
             return None
         self._log = f"{session.log()}\n{built.log}".strip()
-        return build_failure(built.fault)
+        return build_failure(local_fault(built.fault, interpreted=self._context.interpreted))
 
     def _checked(self, judged_call: JudgedCall, rng: random.Random) -> Verdict | None:
         plan = self._plan
@@ -253,7 +241,10 @@ class Trial:
             checking.run(self._runnable, held_out, held_out_process)
         failed = checking.failed
         if failed is None:
-            return None if checking.anything_passed else NOTHING_RAN
+            if checking.anything_passed:
+                return None
+            building = self._times.seconds.get("candidate_build", 0.0)
+            return nothing_ran(plan.budget_s, building, interpreted=self._context.interpreted)
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 
@@ -323,10 +314,27 @@ class Trial:
             raise self._static.fault
         if self._static.failure is not None:
             return self._static.failure
-        if not needs_gpu:
-            return None if check.status == "built" else self._imported()
-        self._not_timed = NO_GPU
-        return cuda_without_gpu(check)
+        if needs_gpu:
+            self._not_timed = NO_GPU
+            return not_judged("needs_gpu", "CUDA C++ cannot run without a GPU")
+        if self._static.lacking is not None:
+            return self._static.lacking
+        return None if check.status == "built" else self._imported()
+
+    def _compiled_all_the_same(self, failure: Failure) -> Verdict:
+        """What compiling shows of a candidate that cannot run here; its own failure, if it has one.
+
+        The check is awaited to its end.
+        """
+        if self._static is None and self._runnable and self._plan.checks.static_targets:
+            self._static = self._static_checker()
+            self._static.start(self._sample_inputs())
+        if self._static is None:
+            return Status.NOT_JUDGED, failure
+        with self._times.measured("static"):
+            check = self._static.wait(2 * self._plan.build_timeout_s)
+        self._cancellation.check()
+        return self._static.failure or (Status.NOT_JUDGED, with_checked(failure, check))
 
     def _imported(self) -> Verdict | None:
         """Builds or imports here what could not be compiled for targets."""
@@ -354,6 +362,8 @@ class Trial:
         )
 
     def _evaluation(self, failed: Verdict | None) -> Evaluation:
+        if failed is not None and failed[0] is Status.NOT_JUDGED:
+            failed = self._compiled_all_the_same(failed[1])
         spent = time.monotonic() - self._started
         patience = min(max(self._plan.budget_s - spent, 2.0), STATIC_WAIT_S)
         if failed is not None:
@@ -386,12 +396,3 @@ class Trial:
                 not_timed=self._not_timed,
             )
         )
-
-
-def prefetch_inputs(trial: Trial, interrupted: Callable[[], bool]) -> None:
-    """Makes inputs for the next trial of the same workloads, until a request comes."""
-    for case in trial.cases:
-        if interrupted():
-            return
-        with contextlib.suppress(DatasetError):
-            trial.generator.prefetch(case)

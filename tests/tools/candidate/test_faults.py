@@ -53,6 +53,12 @@ def test_surrogates_do_not_break_the_frame():
         (type("CompilationError", (Exception,), {})("at 3:4"), "compile_error"),
         (AttributeError("'FakeDriver' object has no attribute 'x'"), "interpreter_limit"),
         (CandidateError("signature", "takes two"), "signature"),
+        (AssertionError("Torch not compiled with CUDA enabled"), "needs_gpu"),
+        (RuntimeError("Tried to instantiate dummy base class CUDAGraph"), "needs_gpu"),
+        (ImportError("libcudart.so.13: cannot open shared object file"), "needs_gpu"),
+        (OSError("CUDA_HOME environment variable is not set."), "toolchain"),
+        (ModuleNotFoundError("No module named 'cutlass'", name="cutlass.cute"), "missing_package"),
+        (ModuleNotFoundError("No module named 'cutlas'", name="cutlas"), "exception"),
     ],
 )
 def test_exceptions_have_kinds(error, kind):

@@ -60,13 +60,13 @@ class NoClock:
         candidate: LoadedCandidate,
     ) -> CallTiming:
         """Times the call on the host, or runs it with its kernels disabled."""
+        if request.disable_own_kernels:
+            with OnTheCpu(), disabled_kernels() as count:
+                result = call()
+            require_launches(count)
+            snapshot(result)
+            return CallTiming()
         with OnTheCpu():
-            if request.disable_own_kernels:
-                with disabled_kernels() as count:
-                    result = call()
-                require_launches(count)
-                snapshot(result)
-                return CallTiming()
             begin = _now()
             result = call()
             end = _now()

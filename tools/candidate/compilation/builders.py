@@ -74,6 +74,8 @@ def _check_syntax(request: BuildRequest) -> None:
 
 def _import_fault(error: ImportError, request: BuildRequest, source_dir: Path) -> CandidateError:
     fault = fault_of(error, source_dir)
+    if fault.kind != "exception":
+        return CandidateError(fault.kind, fault.message, excerpt=fault.excerpt)
     advice = ""
     siblings = {PurePosixPath(s["path"]).parts[0].removesuffix(".py") for s in request.sources}
     if error.name and error.name.split(".")[0] in siblings:

@@ -102,9 +102,9 @@ def _compile_triton(
     for target, facts in request.targets.items():
         seen = _CompiledLaunches(candidate.source_dir, facts.shared_bytes_per_block)
         use_fake_driver(facts)
-        answer_for_cuda(facts, available=True)
+        answer_for_cuda(facts)
         try:
-            with launches_compile_only(seen, deadline), OnTheCpu(claiming=True), torch.no_grad():
+            with launches_compile_only(seen, deadline), OnTheCpu(), torch.no_grad():
                 candidate.function(*arguments)
         except BaseException as error:
             if isinstance(error, _NotCompiledError) and error.__cause__ is not None:

@@ -10,6 +10,7 @@ It cannot make host code that reads results back behave as on a device of anothe
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -99,17 +100,19 @@ def take_first_configuration() -> None:
     autotuner.Autotuner._bench = untimed
 
 
+def interpret_unseen() -> None:
+    """Has Triton interpret, for good, without the variable by which host code could tell."""
+    from triton import knobs
+
+    knobs.runtime.interpret = True
+    os.environ.pop("TRITON_INTERPRET", None)  # noqa: TID251 - the candidate's own environment
+
+
 class OnTheCpu(TorchFunctionMode):
-    """Makes tensors on the CPU that are asked for on 'cuda'.
+    """Makes on the CPU what is asked for on 'cuda', and has tensors say that they are on a device.
 
-    Args:
-        claiming: whether tensors on the CPU say that they are on a CUDA device, so that host code
-            takes the way it takes there. Only for code that launches nothing.
+    So host code takes the way that it takes on a device: what is judged is what would run there.
     """
-
-    def __init__(self, *, claiming: bool = False) -> None:
-        super().__init__()
-        self._claims = _CLAIMS if claiming else {}
 
     def __torch_function__(
         self,
@@ -119,15 +122,16 @@ class OnTheCpu(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Rewrites the device of one call, or answers a question about a tensor's."""
-        if func in self._claims:
-            return self._claims[func]
+        if func in _CLAIMS:
+            return _CLAIMS[func]
+        if func in (torch.Tensor.cuda, torch.Tensor.pin_memory):
+            return args[0]
         kwargs = dict(kwargs or {})
+        kwargs.pop("pin_memory", None)
         if _is_cuda(kwargs.get("device")):
             kwargs["device"] = torch.device("cpu")
         if len(args) > 1 and any(_is_cuda(value) for value in args[1:]):
             args = [torch.device("cpu") if _is_cuda(value) else value for value in args]
-        if func is torch.Tensor.cuda:
-            return args[0]
         return func(*args, **kwargs)
 
 
@@ -136,6 +140,7 @@ _CLAIMS: dict[Any, Any] = {
     torch.Tensor.is_cpu.__get__: False,  # pyright: ignore[reportAttributeAccessIssue]
     torch.Tensor.device.__get__: torch.device("cuda", 0),  # pyright: ignore[reportAttributeAccessIssue]
     torch.Tensor.get_device: 0,
+    torch.Tensor.is_pinned: True,
 }
 
 
@@ -148,17 +153,73 @@ def _is_cuda(device: Any) -> bool:
 class _NoContext(contextlib.nullcontext[None]):
     """A device or stream that is entered and left without effect."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__()
 
 
-def answer_for_cuda(facts: DeviceFacts, *, available: bool = False) -> None:
-    """Has `torch.cuda` answer for a fake device, for good; `available` as `is_available()` says."""
+class FakeStream(_NoContext):
+    """A stream on which everything has happened when it is asked for."""
+
+    cuda_stream = 0
+    device = torch.device("cuda", 0)
+    device_index = 0
+    priority = 0
+
+    def wait_stream(self, stream: Any) -> None:
+        """Nothing is left to wait for."""
+
+    def wait_event(self, event: Any) -> None:
+        """Nothing is left to wait for."""
+
+    def record_event(self, event: Any = None) -> FakeEvent:
+        """An event that has happened."""
+        return event or FakeEvent()
+
+    def synchronize(self) -> None:
+        """Nothing is left to wait for."""
+
+    def query(self) -> bool:
+        """All work is done."""
+        return True
+
+
+class FakeEvent:
+    """An event that has happened; the time between two is 0."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        pass
+
+    def record(self, stream: Any = None) -> None:
+        """It has happened."""
+
+    def wait(self, stream: Any = None) -> None:
+        """Nothing is left to wait for."""
+
+    def synchronize(self) -> None:
+        """Nothing is left to wait for."""
+
+    def query(self) -> bool:
+        """It has happened."""
+        return True
+
+    def elapsed_time(self, event: Any) -> float:
+        """No time is measured on a CPU."""
+        return 0.0
+
+
+def answer_for_cuda(facts: DeviceFacts) -> None:
+    """Has `torch.cuda` answer for a fake device, for good.
+
+    `torch.compile` gives back what it was given: there is no device to compile for.
+    """
     major, minor = divmod(facts.capability, 10)
     properties = SimpleNamespace(
         name="fake device",
         major=major,
         minor=minor,
+        gcnArchName="",
+        is_integrated=False,
+        is_multi_gpu_board=False,
         multi_processor_count=facts.sm_count,
         total_memory=80 << 30,
         L2_cache_size=facts.l2_bytes,
@@ -169,8 +230,11 @@ def answer_for_cuda(facts: DeviceFacts, *, available: bool = False) -> None:
         regs_per_multiprocessor=facts.registers_per_sm,
         warp_size=facts.warp_size,
     )
-    stream = SimpleNamespace(cuda_stream=0, synchronize=lambda: None, device=torch.device("cpu"))
+    stream = FakeStream()
     for name, answer in {
+        "Event": FakeEvent,
+        "ExternalStream": FakeStream,
+        "Stream": FakeStream,
         "current_device": lambda: 0,
         "current_stream": lambda device=None: stream,
         "default_stream": lambda device=None: stream,
@@ -180,9 +244,20 @@ def answer_for_cuda(facts: DeviceFacts, *, available: bool = False) -> None:
         "get_device_capability": lambda device=None: (major, minor),
         "get_device_name": lambda device=None: properties.name,
         "get_device_properties": lambda device=None: properties,
-        "is_available": lambda: available,
+        "is_available": lambda: True,
+        "is_bf16_supported": lambda including_emulation=True: True,
+        "mem_get_info": lambda device=None: (70 << 30, 80 << 30),
+        "memory_allocated": lambda device=None: 0,
         "set_device": lambda device: None,
+        "set_stream": lambda stream: None,
         "stream": _NoContext,
         "synchronize": lambda device=None: None,
     }.items():
         setattr(torch.cuda, name, answer)
+    for name in ("mark", "range_end", "range_pop", "range_push", "range_start"):
+        setattr(torch.cuda.nvtx, name, lambda *words: 0)
+    torch.compile = _uncompiled
+
+
+def _uncompiled(model: Any = None, **options: Any) -> Any:
+    return (lambda function: function) if model is None else model

@@ -54,7 +54,13 @@ from ..calls.warm_up import warm_up
 from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
 from ..compile_only.targets import compile_for_targets
-from ..cpu.fake_device import OnTheCpu, answer_for_cuda, take_first_configuration, use_fake_driver
+from ..cpu.fake_device import (
+    OnTheCpu,
+    answer_for_cuda,
+    interpret_unseen,
+    take_first_configuration,
+    use_fake_driver,
+)
 from ..recording.recorder import CallRecorder, start_recording
 from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter
@@ -81,7 +87,7 @@ def become_candidate(
         _take_standard_streams(log)
         syscalls.close_descriptors_except({control, report, publish})
         private = Path(spawn.private_dir)
-        environment = _environment(spawn, private, interpret=interpret)
+        environment = _environment(spawn, private)
         confinement = candidate_confinement(
             spawn,
             environment,
@@ -263,14 +269,12 @@ def _take_standard_streams(log: int) -> None:
         faulthandler.enable(file=2)
 
 
-def _environment(spawn: Spawn, private: Path, *, interpret: bool) -> dict[str, str]:
+def _environment(spawn: Spawn, private: Path) -> dict[str, str]:
     environment = dict(spawn.environment)
     for name, folder in CACHE_FOLDERS.items():
         environment[name] = str(private / folder)
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     environment["USER"] = environment["LOGNAME"] = "candidate"
-    if interpret:
-        environment["TRITON_INTERPRET"] = "1"
     return environment
 
 
@@ -293,6 +297,7 @@ def _fake(device: DeviceFacts, *, interpret: bool) -> None:
     with contextlib.suppress(ImportError):
         use_fake_driver(device)
         if interpret:
+            interpret_unseen()
             take_first_configuration()
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ...messages.candidate import CandidateFault
 from ...schema.evaluation import Failure, Finding, OutputError, Severity, Stage, Status
 from ..calls.judged_call import CallOutcome
 from ..numerics.correctness import check_output
@@ -22,6 +23,7 @@ from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes.lost import ProcessLost
 from . import integrity
 from .failures import CLAIM_OF_FAULT, call_failure, lost_failure, mismatch_failure
+from .not_judged import local_fault
 
 WRONG_BY_A_FIGURE = ("wrong_values", "error_too_large")
 """Kinds of mismatch of which some are worse than others."""
@@ -59,7 +61,8 @@ def judge_call(
         return judge_lost(outcome, case, log)
     fault = outcome.called.fault
     if fault is not None:
-        return _faulted(operator, outcome, case)
+        interpreted = all(value.device.type == "cpu" for value in input_set.expected.values())
+        return _faulted(operator, local_fault(fault, interpreted=interpreted), case)
     findings = integrity.after_call(outcome, operator.policy.mutable_inputs)
     violation = integrity.worst(findings)
     if violation is not None:
@@ -77,9 +80,7 @@ def judge_lost(lost: ProcessLost, case: Case, log: str) -> CallVerdict:
     return CallVerdict(status, failure, [], findings)
 
 
-def _faulted(operator: OperatorAdapter, outcome: CallOutcome, case: Case) -> CallVerdict:
-    fault = outcome.called.fault
-    assert fault is not None
+def _faulted(operator: OperatorAdapter, fault: CandidateFault, case: Case) -> CallVerdict:
     names = list(operator.definition.outputs)
     position = fault.output_position
     output = names[position] if position is not None and 0 <= position < len(names) else None

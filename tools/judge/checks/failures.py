@@ -9,12 +9,14 @@ from __future__ import annotations
 import signal
 
 from ...messages.candidate import CandidateFault
-from ...schema.evaluation import Failure, Finding, Stage, StaticCheck, Status
+from ...schema.evaluation import Failure, Finding, Stage, Status
 from ...text import shorten
 from ..numerics.mismatch import Mismatch
 from ..operators.operator_adapter import Case
 from ..processes.lost import EXCERPT_CHARACTERS, ProcessLost
+from .not_judged import PREFIX, REMEDIES
 
+MACHINES = {kind: (Status.NOT_JUDGED, remedy) for kind, remedy in REMEDIES.items()}
 BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
     "syntax_error": (Status.COMPILE_ERROR, "Correct the line shown and evaluate again."),
     "import_error": (
@@ -23,12 +25,6 @@ BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
         "that the operator's policy.toml allows. Sources are one package: 'from .other import x'.",
     ),
     "compile_error": (Status.COMPILE_ERROR, "Correct what the compiler names and evaluate again."),
-    # A candidate that forges this gains nothing: it does not pass.
-    "toolchain": (
-        Status.INFRASTRUCTURE_ERROR,
-        "Install what the message names, or evaluate where it is installed: check_environment "
-        "lists what is here. The candidate was not judged.",
-    ),
     "entry_point": (
         Status.INVALID_CANDIDATE,
         "Set entry_point in candidate.toml to '<file>::<function>' of a function that exists.",
@@ -51,6 +47,7 @@ BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
         "Remove the exit call: an exit code is no evidence of anything.",
     ),
     "out_of_memory": (Status.RUNTIME_ERROR, "Allocate less at import."),
+    **MACHINES,
 }
 """By kind of fault at build: status and remedy. Other kinds are compile errors."""
 
@@ -125,16 +122,11 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
         "Run the sanitizer (scope 'full', or compute-sanitizer on the smallest workload): an "
         "illegal access or a bad launch was reported, perhaps by an earlier kernel.",
     ),
-    # Like "toolchain": whoever forges it has no pass, and no evidence of anything.
-    "interpreter_limit": (
-        Status.INFRASTRUCTURE_ERROR,
-        "Evaluate it on a machine with a GPU, or use scope 'static' to compile only. What Triton's "
-        "interpreter cannot run is no fault of the kernel, which was not judged.",
-    ),
     "exit": (Status.RUNTIME_ERROR, "Remove the exit call; return the outputs instead."),
     **dict.fromkeys(REFUSALS, _REFUSED),
     "import_error": (Status.RUNTIME_ERROR, BUILD_REMEDIES["import_error"][1]),
     "syntax_error": BUILD_REMEDIES["syntax_error"],
+    **MACHINES,
 }
 """By kind of fault during a call: status and remedy. Other kinds are runtime errors."""
 
@@ -159,17 +151,23 @@ def build_failure(fault: CandidateFault) -> tuple[Status, Failure]:
     return status, Failure(
         stage=Stage.COMPILE,
         kind=fault.kind,
-        message=shorten(fault.message, EXCERPT_CHARACTERS),
+        message=_words(fault, status),
         remedy=remedy,
         excerpt=shorten(fault.excerpt, EXCERPT_CHARACTERS) or None,
     )
+
+
+def _words(fault: CandidateFault, status: Status) -> str:
+    said = shorten(fault.message, EXCERPT_CHARACTERS)
+    return f"{PREFIX}{said}" if status is Status.NOT_JUDGED else said
 
 
 def call_failure(fault: CandidateFault, case: Case, output: str | None) -> tuple[Status, Failure]:
     """Status and failure of a fault reported during a call."""
     # A candidate could encode a held-out case in a kind of its own.
     kind = fault.kind if fault.kind in (*CALL_REMEDIES, *BUILD_REMEDIES) else "exception"
-    if fault.message.startswith(("ModuleNotFoundError", "ImportError")):
+    of_import = fault.message.startswith(("ModuleNotFoundError", "ImportError"))
+    if of_import and kind not in MACHINES:
         kind = "import_error"
     status, remedy = CALL_REMEDIES.get(
         kind,
@@ -185,8 +183,7 @@ def call_failure(fault: CandidateFault, case: Case, output: str | None) -> tuple
         Failure(
             stage=stage,
             kind=kind,
-            message=shorten(fault.message, EXCERPT_CHARACTERS)
-            or "The candidate failed without a message.",
+            message=_words(fault, status) or "The candidate failed without a message.",
             remedy=remedy,
             workload_uuid=case.uuid,
             axes=case.axes,
@@ -296,27 +293,3 @@ def _crash_remedy(exit_status: int | None) -> str:
     if exit_status == -signal.SIGSYS:
         return "It made a system call that the sandbox forbids; a kernel needs none."
     return "Read the end of its log in the excerpt."
-
-
-def cuda_without_gpu(check: StaticCheck) -> tuple[Status, Failure]:
-    """Status and failure of CUDA C++ on a machine without a GPU, compiled or not."""
-    state = {"built": "it compiles for the targets", "failed": "it does not compile"}
-    return Status.INFRASTRUCTURE_ERROR, Failure(
-        stage=Stage.REQUEST,
-        kind="needs_gpu",
-        message="CUDA C++ cannot run without a GPU; "
-        + state.get(check.status, f"it was not compiled ({check.reason})")
-        + ".",
-        remedy="Evaluate it on a machine with a GPU, or use scope 'static' to compile only.",
-    )
-
-
-NOTHING_RAN: tuple[Status, Failure] = (
-    Status.INFRASTRUCTURE_ERROR,
-    Failure(
-        stage=Stage.CORRECTNESS,
-        kind="nothing_ran",
-        message="No workload fitted into the budget of time, so nothing is known of the candidate.",
-        remedy="Raise the budget (cpu_budget_s), or evaluate on a machine with a GPU.",
-    ),
-)

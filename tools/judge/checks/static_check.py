@@ -10,7 +10,14 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from ...errors import HarnessError
-from ...messages.candidate import BuildRequest, Built, Compiled, CompiledKernel, CompileRequest
+from ...messages.candidate import (
+    BuildRequest,
+    Built,
+    CandidateFault,
+    Compiled,
+    CompiledKernel,
+    CompileRequest,
+)
 from ...schema.evaluation import Failure, Stage, StaticCheck, StaticKernel, Status
 from ...schema.flashinfer_trace import Solution
 from ...text import shorten
@@ -23,6 +30,7 @@ from ..processes.device import HOST, device_facts
 from ..processes.lost import EXCERPT_CHARACTERS, ProcessLost
 from ..processes.progress import Cancellation
 from .failures import build_failure, lost_failure
+from .not_judged import REMEDIES
 
 UNFINISHED = "it was not finished when the trial ended"
 NOTE_CHARACTERS = 1_200
@@ -60,6 +68,8 @@ class StaticChecker:
         self.failure: tuple[Status, Failure] | None = None
         self.fault: HarnessError | None = None
         """The failure of the harness that prevented the check, if any."""
+        self.lacking: tuple[Status, Failure] | None = None
+        """What this machine lacks for the check, if anything."""
 
     def start(self, input_set: InputSet) -> None:
         """Starts compiling; kernels are specialised on these inputs."""
@@ -107,10 +117,8 @@ class StaticChecker:
         if isinstance(built, ProcessLost):
             return self._lost(judged_call, built)
         if built.fault is not None:
-            if built.fault.kind == "toolchain":
-                return StaticCheck(
-                    status="unavailable", reason=shorten(built.fault.message, EXCERPT_CHARACTERS)
-                )
+            if built.fault.kind in REMEDIES:
+                return self._unavailable(built.fault)
             self.failure = build_failure(built.fault)
             return StaticCheck(status="failed", reason=shorten(built.fault.message, 600))
         lost = judged_call.map([input_set.case])
@@ -130,8 +138,8 @@ class StaticChecker:
         return self._check_of(compiled)
 
     def _check_of(self, compiled: Compiled) -> StaticCheck:
-        if compiled.fault is not None and compiled.fault.kind in ("toolchain", "out_of_order"):
-            return StaticCheck(status="unavailable", reason=shorten(compiled.fault.message, 600))
+        if compiled.fault is not None and compiled.fault.kind in ("out_of_order", *REMEDIES):
+            return self._unavailable(compiled.fault)
         failures = {
             target: shorten(text, EXCERPT_CHARACTERS)
             for target, text in sorted_targets(compiled.failures)
@@ -148,6 +156,11 @@ class StaticChecker:
             kernels=[static_kernel(kernel) for kernel in compiled.kernels],
             failures=failures,
         )
+
+    def _unavailable(self, fault: CandidateFault) -> StaticCheck:
+        if fault.kind in REMEDIES:
+            self.lacking = build_failure(fault)
+        return StaticCheck(status="unavailable", reason=shorten(fault.message, 600))
 
     def _lost(self, judged_call: JudgedCall, lost: ProcessLost) -> StaticCheck:
         self.failure = lost_failure(lost, Stage.COMPILE, None, judged_call.session.log())

@@ -9,14 +9,16 @@ A seed gives the same values on devices of one kind only: torch's generators dif
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
+from ...errors import HarnessError
 from ..numerics.fast_path import PreparedOutput
 from ..numerics.mismatch import BIT_VIEW
 from .generic_operator import Value
@@ -226,6 +228,17 @@ class InputGenerator:
         expected = self.operator.oracle(case, inputs)
         trusted = self.operator.trusted(case, inputs)
         return InputSet(case, family, seed, inputs, expected, trusted)
+
+
+def prefetch_inputs(
+    generator: InputGenerator, cases: Sequence[Case], interrupted: Callable[[], bool]
+) -> None:
+    """Makes inputs for the next trial of the same workloads, until a request comes."""
+    for case in cases:
+        if interrupted():
+            return
+        with contextlib.suppress(HarnessError):
+            generator.prefetch(case)
 
 
 def _perturbable(value: torch.Tensor) -> bool:

@@ -22,10 +22,10 @@ def _add(x, out, n, BLOCK: tl.constexpr):
     tl.store(out + i, tl.load(x + i, m) + BLOCK, m)
 
 def run(x, out):
-    assert not x.is_cuda and not torch.cuda.is_available()
+    assert x.is_cuda and torch.cuda.is_available()
     assert torch.cuda.get_device_properties(0).multi_processor_count > 100
     scratch = torch.empty(3, device=torch.device("cuda"))
-    assert scratch.to("cuda").cuda().device.type == "cpu"
+    assert scratch.to("cuda").cuda().device.type == "cuda"
     _add[lambda meta: (triton.cdiv(x.numel(), meta["BLOCK"]),)](x, out, x.numel())
 """
 
@@ -64,14 +64,70 @@ def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():
             torch.ones(2).to("cuda", torch.float16),
             torch.empty_like(torch.ones(2), device="cuda"),
         ]
-        assert [t.device.type for t in made] == ["cpu"] * 4
-        assert torch.ones(2).is_cuda is False
+    assert [t.device.type for t in made] == ["cpu"] * 4
 
 
-def test_where_nothing_is_launched_tensors_may_claim_to_be_on_the_device():
-    with OnTheCpu(claiming=True):
+def test_tensors_say_that_they_are_on_the_device():
+    with OnTheCpu():
         x = torch.ones(2)
         assert x.is_cuda and not x.is_cpu and x.device == torch.device("cuda", 0)
         assert x.get_device() == 0
         assert torch.equal(torch.zeros(2, device=x.device) + x, x)
     assert x.device.type == "cpu"
+
+
+HOST_CODE = """
+import os
+import torch
+
+@torch.compile(mode="max-autotune")
+def double(x):
+    return x + x
+
+def run(x, out):
+    assert x.is_cuda and x.device.type == "cuda" and torch.cuda.is_available()
+    assert "TRITON_INTERPRET" not in os.environ
+    side, done = torch.cuda.Stream(), torch.cuda.Event(enable_timing=True)
+    side.wait_stream(torch.cuda.current_stream())
+    torch.cuda.nvtx.range_push("work")
+    with torch.cuda.stream(side), torch.cuda.device(x.device), torch.cuda.nvtx.range("double"):
+        host = torch.empty(x.shape, pin_memory=True)
+        host.copy_(x, non_blocking=True)
+        out.copy_(torch.compile(lambda y: double(y))(host.pin_memory()))
+        done.record()
+    torch.cuda.nvtx.range_pop()
+    torch.cuda.current_stream().wait_event(done)
+    torch.cuda.current_stream().wait_stream(side)
+    done.synchronize()
+"""
+
+
+@pytest.mark.process
+def test_streams_events_ranges_pinned_memory_and_compile_have_an_answer(candidate):
+    assert candidate.build({"kernel.py": HOST_CODE}).fault is None
+    called, (snapshot,) = candidate.call([torch.ones(8)], [torch.zeros(8)])
+    assert called.fault is None, called.fault
+    assert torch.equal(snapshot, torch.full((8,), 2.0))
+
+
+@pytest.mark.process
+def test_host_code_that_asks_whether_it_is_interpreted_is_told_no(candidate):
+    source = """
+import torch
+
+ON_DEVICE = torch.cuda.is_available() and torch.zeros(1, device="cuda").is_cuda
+
+def run(x, out):
+    out.fill_(7.0 if ON_DEVICE and x.is_cuda else 3.0)
+"""
+    assert candidate.build({"kernel.py": source}).fault is None
+    called, (snapshot,) = candidate.call([torch.ones(2)], [torch.zeros(2)])
+    assert called.fault is None and torch.equal(snapshot, torch.full((2,), 7.0))
+
+
+@pytest.mark.process
+def test_what_only_a_gpu_can_do_is_told_as_the_machines_lack(candidate):
+    source = "import torch\n\ndef run(x, out):\n    torch.cuda.CUDAGraph()\n"
+    assert candidate.build({"kernel.py": source}).fault is None
+    called, _ = candidate.call([torch.ones(2)], [torch.zeros(2)])
+    assert called.fault is not None and called.fault.kind == "needs_gpu"

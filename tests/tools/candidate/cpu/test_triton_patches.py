@@ -138,5 +138,5 @@ def test_an_error_in_a_function_of_a_kernel_shows_the_function_s_line(tmp_path):
 def test_what_only_the_interpreter_cannot_do_is_called_its_limit(tmp_path, statement):
     fault = fault_in(tmp_path, statement)
     assert fault["kind"] == "interpreter_limit"
-    assert "Triton's interpreter cannot run this" in fault["message"]
+    assert "Triton's interpreter cannot run it" in fault["message"]
     assert "kernel.py:14" in fault["message"]

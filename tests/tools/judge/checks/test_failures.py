@@ -31,8 +31,8 @@ def test_every_build_fault_says_what_to_do(kind):
 
 def test_a_machine_without_a_compiler_is_not_the_candidate_s_fault():
     status, failure = build_failure(fault("toolchain", "nvcc was not found; install …"))
-    assert status is Status.INFRASTRUCTURE_ERROR
-    assert "nvcc was not found" in failure.message
+    assert status is Status.NOT_JUDGED
+    assert failure.message == "This machine cannot judge it: nvcc was not found; install …"
     assert "check_environment" in failure.remedy
 
 
@@ -45,7 +45,8 @@ def test_every_call_fault_says_what_to_do_and_on_what(kind):
 
 def test_what_the_interpreter_cannot_run_is_not_the_candidate_s_fault():
     status, failure = call_failure(fault("interpreter_limit", "inline_asm …"), CASE, None)
-    assert status is Status.INFRASTRUCTURE_ERROR and "GPU" in failure.remedy
+    assert status is Status.NOT_JUDGED and "GPU" in failure.remedy
+    assert failure.message.startswith("This machine cannot judge it: ")
 
 
 def test_a_library_that_is_missing_at_the_first_call_is_an_import_error():

@@ -1,0 +1,78 @@
+"""NOT_JUDGED in one wording: what this machine cannot judge, why, and what was still checked.
+
+Pure. A candidate that forges such a fault has no pass for it, and no evidence of anything.
+"""
+
+from __future__ import annotations
+
+from ...messages.candidate import CandidateFault
+from ...schema.evaluation import Failure, Stage, StaticCheck, Status
+
+GPU_REMEDY = (
+    "Evaluate it on a machine with an NVIDIA GPU. Scope 'static' compiles it here; changing it so "
+    "that it runs here may change what it does on its device."
+)
+REMEDIES: dict[str, str] = {
+    "needs_gpu": GPU_REMEDY,
+    "interpreter_limit": GPU_REMEDY,
+    "toolchain": "Install what the message names, or evaluate where it is installed: "
+    "check_environment lists what is here.",
+    "missing_package": "Install the package where candidates run, or do without it.",
+    "nothing_ran": "Raise the budget that the message names, or evaluate on a quicker machine or "
+    "one with a GPU.",
+}
+"""Kinds of failure that are this machine's, and what to do about each."""
+ONLY_WITHOUT_GPU = ("needs_gpu", "interpreter_limit")
+PREFIX = "This machine cannot judge it: "
+
+
+def local_fault(fault: CandidateFault, *, interpreted: bool) -> CandidateFault:
+    """The fault as it counts on this machine.
+
+    Without a GPU an error of CUDA is the machine's; with one, none is missing.
+    """
+    kind = fault.kind
+    if interpreted and kind == "cuda_error":
+        kind = "needs_gpu"
+    elif not interpreted and kind in ONLY_WITHOUT_GPU:
+        kind = "exception"
+    return fault if kind == fault.kind else fault.model_copy(update={"kind": kind})
+
+
+def not_judged(kind: str, why: str, stage: Stage = Stage.REQUEST) -> tuple[Status, Failure]:
+    """The status and failure of a candidate that this machine cannot judge.
+
+    Args:
+        kind: one of `REMEDIES`.
+        why: what is missing, as a clause without a full stop.
+    """
+    failure = Failure(stage=stage, kind=kind, message=f"{PREFIX}{why}.", remedy=REMEDIES[kind])
+    return Status.NOT_JUDGED, failure
+
+
+def nothing_ran(budget_s: float, building_s: float, *, interpreted: bool) -> tuple[Status, Failure]:
+    """The status and failure of a trial whose budget of time ended before any workload did."""
+    setting = "cpu_budget_s" if interpreted else "gpu_budget_s"
+    why = (
+        f"no workload fitted into the {budget_s:g} s of {setting}; building took "
+        f"{building_s:.1f} s of it"
+    )
+    return not_judged("nothing_ran", why, Stage.CORRECTNESS)
+
+
+def with_checked(failure: Failure, check: StaticCheck | None) -> Failure:
+    """The failure with what compiling for targets showed all the same."""
+    return failure.model_copy(
+        update={"message": f"{failure.message.rstrip(' .')}. {_checked_words(check)}"}
+    )
+
+
+def _checked_words(check: StaticCheck | None) -> str:
+    if check is None:
+        return "Nothing else was checked."
+    if check.status != "built":
+        return f"It was not compiled for targets: {(check.reason or 'no reason').rstrip('.')}."
+    found = {kernel.target for kernel in check.kernels}
+    targets = " and ".join(sorted(found, key=lambda target: (len(target), target)))
+    names = ", ".join(sorted({kernel.name for kernel in check.kernels})[:6])
+    return f"Checked here: it compiles for {targets} ({names})."
