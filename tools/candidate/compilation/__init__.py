@@ -6,4 +6,6 @@ object_cache   one object file per source, kept and found again
 compile_flags  headers, flags and libraries of each binding
 sources        sources on disk, and what every builder shares
 toolchain      compilers of this machine, and running them
+exports        what C++ sources export, read from their text; pure
+missing_headers  headers of libraries that this machine lacks; pure
 """

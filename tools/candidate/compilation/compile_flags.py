@@ -29,6 +29,8 @@ _LIGHT_NAME = re.compile(
     r"|empty|empty_like|full|ones|zeros|zeros_like|k[A-Z]\w*"
 )
 """What the light header declares in torch's namespace."""
+_DISPATCH = re.compile(r"\bAT_(?:DISPATCH|PRIVATE)_\w+")
+"""Macros that choose a type at run time; ATen's own headers alone have them."""
 _CAST_NAME = re.compile(
     r"\b(?:torch|at|c10)::(?:ScalarType|Device|IntArrayRef|ArrayRef|Scalar|Layout|Generator|Stream"
     r"|SymInt\w*|MemoryFormat|complex)\b"
@@ -177,7 +179,9 @@ def _missing_headers(include: Path, folders: Folders) -> tuple[str, ...]:
 
 
 def light_header_serves(request: BuildRequest) -> bool:
-    """Whether the sources name nothing of torch's namespace that the light header leaves out."""
+    """Whether the sources name nothing of torch that the light header leaves out."""
+    if any(_DISPATCH.search(s["content"]) for s in request.sources):
+        return False
     names = {n for s in request.sources for n in _TORCH_NAME.findall(s["content"])}
     return all(_LIGHT_NAME.fullmatch(name) for name in names)
 

@@ -18,6 +18,7 @@ from ..faults import CandidateError, compiler_excerpt
 from ..torch_shim import eligibility
 from . import toolchain
 from .compile_flags import CompileConfig
+from .missing_headers import refuse_missing_library
 from .sources import Folders
 from .toolchain import Toolchain
 
@@ -34,7 +35,9 @@ _REFUSED = "refused"
 _SUPPORT = "(torch)"
 OBJECT = "object.o"
 _NEEDS_STANDARD_HEADER = re.compile(r"error.*\bstd\b", re.IGNORECASE)
-_NEEDS_FULL_HEADER = re.compile(r"error.*(?:torch|\bat::|c10|pybind11|\bpy::)", re.IGNORECASE)
+_NEEDS_FULL_HEADER = re.compile(
+    r"error.*(?:torch|\bat::|c10|pybind11|\bpy::|\bAT_\w|\bscalar_t\b)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def compile_objects(
     if failed:
         names = ", ".join(m.source for m in failed)
         words = "\n".join(m.ran.output for m in failed if m.ran is not None)
+        refuse_missing_library(words, (s["path"] for s in request.sources))
         excerpt = compiler_excerpt(words, source_dir)
         raise CandidateError("compile_error", f"{names} did not compile", excerpt=excerpt)
     return [made[source] for source in (*sources, *made.keys() - set(sources))]

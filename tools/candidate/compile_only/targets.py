@@ -27,6 +27,7 @@ from ..calls.shared_memory import MappedArena
 from ..compilation import native as build_native
 from ..compilation import toolchain
 from ..compilation.builders import LoadedCandidate
+from ..compilation.missing_headers import refuse_missing_library
 from ..compilation.sources import Folders
 from ..cpu.fake_device import OnTheCpu, answer_for_cuda, use_fake_driver
 from ..faults import CandidateError, compiler_excerpt, cut, fault_of
@@ -312,6 +313,7 @@ def _compile_cuda(
         if ran.ok:
             kernels += _read_cuda(ran.output, texts.get(file, ("", ""))[1], target, _ptx_of(file))
         else:
+            refuse_missing_library(ran.output, (s["path"] for s in build.sources))
             excerpt = assembler_words(ran.output, candidate.source_dir)
             excerpt = excerpt or compiler_excerpt(ran.output, candidate.source_dir)
             failures[target] = cut(failures.get(target, "") + excerpt, EXCERPT_CHARACTERS)

@@ -128,13 +128,22 @@ class OnTheCpu(TorchFunctionMode):
             return args[0]
         kwargs = dict(kwargs or {})
         kwargs.pop("pin_memory", None)
-        if _is_cuda(kwargs.get("device")):
+        made_here = func in _FACTORIES and kwargs.get("device") is None
+        if made_here or _is_cuda(kwargs.get("device")):
             kwargs["device"] = torch.device("cpu")
         if len(args) > 1 and any(_is_cuda(value) for value in args[1:]):
             args = [torch.device("cpu") if _is_cuda(value) else value for value in args]
         return func(*args, **kwargs)
 
 
+_FACTORIES = frozenset(
+    {
+        *(torch.arange, torch.empty, torch.empty_strided, torch.eye, torch.full, torch.linspace),
+        *(torch.logspace, torch.ones, torch.rand, torch.randint, torch.randn, torch.randperm),
+        *(torch.tensor, torch.zeros),
+    }
+)
+"""Functions that make tensors on a default device, which may be 'cuda'."""
 _CLAIMS: dict[Any, Any] = {
     torch.Tensor.is_cuda.__get__: True,  # pyright: ignore[reportAttributeAccessIssue]
     torch.Tensor.is_cpu.__get__: False,  # pyright: ignore[reportAttributeAccessIssue]

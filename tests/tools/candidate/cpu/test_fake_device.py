@@ -64,7 +64,9 @@ def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():
             torch.ones(2).to("cuda", torch.float16),
             torch.empty_like(torch.ones(2), device="cuda"),
         ]
-    assert [t.device.type for t in made] == ["cpu"] * 4
+        with torch.device("cuda"):
+            made.append(torch.zeros(2))
+    assert [t.device.type for t in made] == ["cpu"] * 5
 
 
 def test_tensors_say_that_they_are_on_the_device():
