@@ -22,7 +22,6 @@ from ...messages.candidate import BuildRequest
 from ..faults import CandidateError, compiler_excerpt
 from . import toolchain
 from .compile_flags import EXTENSION, CompileConfig, binding_module, torch_config, tvm_config
-from .exports import check_exports
 from .object_cache import (
     DEVICE_FILES,
     compile_command,
@@ -83,8 +82,7 @@ class CompiledOnlyBuilder:
         return bound and request.cuda_arch is None and bool(device_files(request))
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
-        """Checks what is exported, and gives back a function that says why it cannot run."""
-        check_exports(request)
+        """Sees that it could be compiled, and gives back a function that says why it cannot run."""
         _config(request, folders)
         toolchain.find_toolchain(os.environ).require_nvcc()  # noqa: TID251 - the candidate's own
 

@@ -27,6 +27,7 @@ from ..calls.shared_memory import MappedArena
 from ..compilation import native as build_native
 from ..compilation import toolchain
 from ..compilation.builders import LoadedCandidate
+from ..compilation.exports import check_exports
 from ..compilation.missing_headers import refuse_missing_library
 from ..compilation.sources import Folders
 from ..cpu.fake_device import OnTheCpu, answer_for_cuda, use_fake_driver
@@ -317,6 +318,8 @@ def _compile_cuda(
             excerpt = assembler_words(ran.output, candidate.source_dir)
             excerpt = excerpt or compiler_excerpt(ran.output, candidate.source_dir)
             failures[target] = cut(failures.get(target, "") + excerpt, EXCERPT_CHARACTERS)
+    if not failures:
+        check_exports(build)
     return Compiled(kernels=kernels[:400], failures=failures)
 
 

@@ -164,7 +164,10 @@ def test_cuda_sources_are_compiled_for_both_targets_without_a_device(compiler):
         "}\n"
     )
     options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": "torch"}
-    answer = compiled(compiler, {"kernel.cu": source}, **options)
+    unbound = compiled(compiler, {"kernel.cu": source}, **options)
+    assert unbound.fault is not None and unbound.fault.kind == "entry_point"
+    binding = 'PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }\n'
+    answer = compiled(compiler, {"kernel.cu": source, "binding.cpp": binding}, **options)
     assert answer.fault is None and answer.failures == {}
     assert [(k.name, k.target) for k in answer.kernels] == [("twice", t) for t in TARGETS]
     assert all(k.registers and k.spill_bytes == 0 and k.opcodes for k in answer.kernels)
