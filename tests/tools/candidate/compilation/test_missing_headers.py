@@ -15,12 +15,15 @@ OWN = ("kernel.cu", "sub/tiles.h")
     [
         ("kernel.cu:2:10: fatal error: cublas_v2.h: No such file or directory", "cuBLAS"),
         ("kernel.cu:2:10: fatal error: cute/tensor.hpp: No such file or directory", "CUTLASS"),
-        ("/v/torch/include/ATen/cuda/CUDAContextLight.h:10:10: fatal error: cusparse.h: No such "
-         "file or directory", "CUDAContextLight.h wants"),
+        (
+            "/v/torch/include/ATen/cuda/CUDAContextLight.h:10:10: fatal error: cusparse.h: No such "
+            "file or directory",
+            "CUDAContextLight.h wants",
+        ),
         ("/v/include/lib.h:3:10: fatal error: inner.h: No such file or directory", "inner.h"),
         ('kernel.cu(4): catastrophic error: cannot open source file "curand_kernel.h"', "cuRAND"),
     ],
-)  # fmt: skip
+)
 def test_a_library_that_is_missing_is_named_with_its_package(line, words):
     with pytest.raises(CandidateError, match=words) as caught:
         refuse_missing_library(f"some words\n{line}\n", OWN)
