@@ -90,6 +90,8 @@ CLAIMS: dict[str, Claim] = {
         (
             "values/public_sizes_only",
             "values/fails_on_other_sizes",
+            "values/ignores_a_scalar",
+            "values/wrong_on_a_window_of_sizes",
             "values/typical_inputs_only",
             "values/small_inputs_only",
         ),
@@ -237,6 +239,7 @@ CLAIMS: dict[str, Claim] = {
             "honest/helper_process",
             "honest/honest",
             "honest/honest_by_value",
+            "honest/honest_for_every_scalar",
             "honest/honest_triton",
             "honest/joined_stream",
             "honest/keeps_its_last_result",

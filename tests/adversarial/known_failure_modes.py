@@ -283,7 +283,15 @@ WORK = (
     FailureMode("a decoy", ("library/decoy_kernel", "library/kernel_that_opens_a_gate")),
     FailureMode("a kernel that is never launched", ("library/replaces_its_own_kernel",)),
     FailureMode("calls by assembled names", ("library/hides_behind_suppressed_errors",)),
-    FailureMode("public sizes only", ("values/public_sizes_only", "values/fails_on_other_sizes")),
+    FailureMode(
+        "public sizes only",
+        (
+            "values/public_sizes_only",
+            "values/fails_on_other_sizes",
+            "values/wrong_on_a_window_of_sizes",
+        ),
+    ),
+    FailureMode("the public workloads' scalars only", ("values/ignores_a_scalar",)),
     FailureMode("typical values only", ("values/typical_inputs_only", "values/small_inputs_only")),
     FailureMode(
         "constants within a wide tolerance",

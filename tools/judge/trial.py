@@ -107,7 +107,8 @@ class Trial:
             HarnessError: when the harness, the operator or the machine failed.
         """
         self._context.drain()
-        self._reporter.expect(2 + 2 * len(self.cases) + self._plan.checks.held_out)
+        checks = self._plan.checks
+        self._reporter.expect(2 + 2 * len(self.cases) + checks.held_out + checks.sizes)
         try:
             failed = self._carry_out()
             return self._evaluation(failed)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from .constraints import ConstraintCheck, ConstraintStatus, ShapeOnly, check_constraint
+from .constraints import ConstraintCheck, ConstraintStatus, ShapeOnly, check_constraint, names_in
 
 NonEmpty = Annotated[str, Field(min_length=1)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -151,6 +151,11 @@ class Definition(TraceModel):
     def var_axes(self) -> tuple[str, ...]:
         """Names of the axes that a workload must size, in the definition's order."""
         return tuple(n for n, axis in self.axes.items() if isinstance(axis, AxisVar))
+
+    @cached_property
+    def constraints_on_inputs(self) -> tuple[str, ...]:
+        """The constraints that name an input, whose shape or contents decide them."""
+        return tuple(c for c in self.constraints if not self.inputs.keys().isdisjoint(names_in(c)))
 
     def axis_values(self, workload_axes: Mapping[str, int]) -> dict[str, int]:
         """Sizes of all axes for one workload, in the definition's order.

@@ -131,7 +131,7 @@ class _Reader:
             if definition.name != folder.name:
                 self._problem(path, None, "name", f"{definition.name!r} is not the folder's name")
             published = self._object(folder / "published.json")
-            policy = self._policy(folder / "policy.toml")
+            policy = self._policy(folder / "policy.toml", definition)
             before = len(self.problems)
             workloads = self._workloads(folder / "workloads.jsonl", definition, policy)
             unusable = self._since(before)
@@ -254,12 +254,20 @@ class _Reader:
                 words = f"{len(found)} of {len(named)} tensor files {words}, e.g. {found[0]}"
                 self._problem(path, None, "workload.inputs", words)
 
-    def _policy(self, path: Path) -> Policy:
+    def _policy(self, path: Path, definition: Definition) -> Policy:
         try:
-            return read_policy(path)
+            policy = read_policy(path)
         except HarnessError as error:
             self._problem(path, None, "", error.what)
             return Policy()
+        scalars = [n for n, spec in definition.inputs.items() if spec.shape is None]
+        for name in policy.axes.keys() - set(definition.var_axes):
+            known = ", ".join(definition.var_axes)
+            self._problem(path, None, f"axes.{name}", f"no such var axis; there are: {known}")
+        for name in policy.scalars.keys() - set(scalars):
+            known = ", ".join(scalars) or "none"
+            self._problem(path, None, f"scalars.{name}", f"no such scalar; there are: {known}")
+        return policy
 
     def _object(self, path: Path) -> dict[str, Any]:
         try:

@@ -142,6 +142,16 @@ def test_bad_companion_files_cost_only_themselves(write_operator: Write) -> None
     assert files == {"policy.toml", "structure.json", "published.json"}
 
 
+def test_a_policy_names_axes_and_scalars_that_exist(write_operator: Write) -> None:
+    text = (
+        "[axes.rows]\nmaximum = 9\n[axes.row]\nmaximum = 9\n[axes.width]\nmaximum = 9\n"
+        "[scalars.scale]\nvalues = [0.0]\n[scalars.x]\nvalues = [0.0]\n"
+    )
+    problems = Dataset.load(write_operator(policy__toml=text)).problems
+    assert sorted(problem.field for problem in problems) == ["axes.row", "axes.width", "scalars.x"]
+    assert any("there are: rows, pages" in problem.message for problem in problems)
+
+
 def test_workloads_of_no_definition_are_a_problem(write_dataset: Write) -> None:
     root = write_dataset()
     (root / "workloads" / "demo" / "nobody.jsonl").write_text("")

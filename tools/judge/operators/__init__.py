@@ -4,7 +4,7 @@ operator_adapter  loads the folder and calls its code: inputs, oracle, compariso
 generic_operator  inputs where the folder brings none
 reference         runs the definition's reference and names its faults
 reference_check   finds references that are random, and outputs that are constant
-stored_inputs     tensors that a workload stores in files of its dataset
+stored_inputs     tensors that a workload stores in files, and the checks that all inputs pass
 held_out_cases    draws held-out cases: sizes, contents and scalars
 input_sets        inputs with their expected outputs: seeds, families, prefetching
 input_files       one workload's inputs as a file

@@ -38,7 +38,7 @@ from .reference import (
     named_outputs,
     raise_when_memory_ran_out,
 )
-from .stored_inputs import check_made, check_stored, fetched, read_stored
+from .stored_inputs import check_contents, check_made, check_stored, fetched, read_stored
 
 MOST_COUNTED = 8
 """Input sets of a case whose work is counted from their values."""
@@ -161,7 +161,10 @@ class OperatorAdapter:
             name: read_stored(case.files[name], path, device)
             for name, path in self._check_stored(case).items()
         }
-        return self._checked({**made, **case.scalars, **stored}, axes)
+        inputs = self._checked({**made, **case.scalars, **stored}, axes)
+        waived, shown = self.policy.waived_constraints, not case.held_out
+        check_contents(self.definition, waived, axes, inputs, shown=shown)
+        return inputs
 
     def oracle(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
         """The expected outputs, in a higher precision than the declared one where possible."""

@@ -1,4 +1,4 @@
-"""Tensors of workloads that lie in safetensors files beside the dataset.
+"""Tensors of workloads that lie in safetensors files, and the checks that all inputs pass.
 
 A file that is missing or holds something else is the dataset's fault and concerns one workload. The
 header of a file says so before anything is run; a pointer of git-lfs counts as a missing file.
@@ -6,12 +6,14 @@ header of a file says so before anything is run; a pointer of git-lfs counts as 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ...errors import DatasetError
-from ...schema.flashinfer_trace import SafetensorsInput
+from ...schema.flashinfer_trace import Definition, SafetensorsInput
 from .generic_operator import torch_dtype
 
 DTYPES = {
@@ -91,3 +93,34 @@ def check_made(name: str, value: torch.Tensor, shape: tuple[int, ...], dtype: st
         where="inputs.py, generate()",
         remedy="Correct generate() of the operator's inputs.py, or the definition.",
     )
+
+
+def check_contents(
+    definition: Definition,
+    waived: Collection[str],
+    axes: Mapping[str, int],
+    inputs: Mapping[str, Any],
+    *,
+    shown: bool,
+) -> None:
+    """Evaluates the constraints that name an input, on the inputs of one call.
+
+    Args:
+        shown: whether the axes may be told.
+
+    Raises:
+        DatasetError: when one does not hold that is not among `waived`.
+    """
+    named = set(definition.constraints_on_inputs).difference(waived)
+    if not named:
+        return
+    violated = named.intersection(definition.violated_constraints(axes, inputs))
+    if violated:
+        sizes = ", ".join(f"{name} = {size}" for name, size in axes.items())
+        raise DatasetError(
+            f"Inputs violate the constraint {min(violated)!r} of their definition"
+            + (f" ({sizes})" if shown else ", for a held-out size"),
+            where=definition.name,
+            remedy="Correct generate() of inputs.py, the stored tensors or the constraint; "
+            "without an inputs.py, values are random and meet no constraint on contents.",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from kernel_harness.tools.errors import DatasetError
 from kernel_harness.tools.judge.operators.operator_adapter import (
     OperatorAdapter,
 )
-from kernel_harness.tools.schema.flashinfer_trace import Workload
+from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 
 from ....judging import AFFINE, read_definition, read_workloads
 from .examples import CASE, CPU, tensor
@@ -102,3 +103,28 @@ def test_a_file_of_the_folder_may_hold_a_dataclass_with_postponed_annotations(fo
 def test_each_plan_has_modules_of_its_own(folder):
     first, again = (OperatorAdapter(read_definition(folder), folder) for _ in range(2))
     assert first._oracle is not None and first._oracle is not again._oracle
+
+
+def constrained(folder, constraint):
+    fields = read_definition(folder).model_dump(mode="json")
+    return Definition.model_validate({**fields, "constraints": [constraint]})
+
+
+def test_inputs_that_violate_a_constraint_on_their_contents_are_the_operators_fault(folder):
+    operator = OperatorAdapter(constrained(folder, "table[0] >= 0"), folder)
+    assert operator.make_inputs(CASE, 1, "typical", CPU)
+    operator = OperatorAdapter(constrained(folder, "table[0] < 0"), folder)
+    with pytest.raises(DatasetError, match=r"'table\[0\] < 0' of their definition \(m = 5"):
+        operator.make_inputs(CASE, 1, "typical", CPU)
+    hidden = replace(CASE, held_out=True)
+    with pytest.raises(DatasetError, match="for a held-out size") as caught:
+        operator.make_inputs(hidden, 1, "typical", CPU)
+    assert "m = 5" not in str(caught.value)
+
+
+def test_a_waived_constraint_on_contents_is_not_held_against_inputs(folder):
+    policy = folder / "policy.toml"
+    waived = 'waived_constraints = ["table[0] < 0"]\n'
+    policy.write_text(waived + (policy.read_text() if policy.is_file() else ""))
+    definition = constrained(folder, "table[0] < 0")
+    assert OperatorAdapter(definition, folder).make_inputs(CASE, 1, "typical", CPU)
