@@ -24,6 +24,8 @@ from ..driver.library import (
 from ..driver.modules import LaunchShape, PreparedLaunch
 
 SOURCE = Path(__file__).with_name("kernels.ptx")
+CODE = SOURCE.read_bytes()
+"""Read as this module is imported: once the process is confined its files are out of sight."""
 YARDSTICK_CYCLES = 20_000
 """About 10 µs at 2 GHz."""
 MOST_CYCLES_PER_NS = 2.5
@@ -73,7 +75,7 @@ class DeviceKernels:
 
     def __init__(self, driver: Driver, device: int, stream: int) -> None:
         self._driver, self._stream = driver, stream
-        self._module = modules.load(driver, SOURCE.read_bytes())
+        self._module = modules.load(driver, CODE)
         self._multiprocessors = device_attribute(driver, device, MULTIPROCESSORS)
         self._memory = allocate(driver, COUNTER_BYTES)
         self._least_local = stack_bytes(driver)

@@ -55,6 +55,10 @@ class Measurement(RecordModel):
         description="Device spans of ordinary calls, told by the candidate's process: gaps between "
         "launches are in them. Beside sealed times only.",
     )
+    clean_ns: list[int] = Field(
+        default_factory=list,
+        description="Device span with a cold L2 that holds no line still to be written back.",
+    )
     block: list[int] = Field(default_factory=list, description="Process block of each cold sample.")
     set_aside: list[int] = Field(
         default_factory=list, description="Indices of cold samples taken under throttle."
@@ -80,8 +84,9 @@ class Measurement(RecordModel):
             said.pop("clock", None)
         if self.clock_reason is None:
             said.pop("clock_reason", None)
-        if not self.called_ns:
-            said.pop("called_ns", None)
+        for name in ("called_ns", "clean_ns"):
+            if not said[name]:
+                said.pop(name)
         return said
 
     @property

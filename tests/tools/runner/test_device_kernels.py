@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.driver.cubin import read_cubin
+from kernel_harness.tools.runner import device_kernels
 from kernel_harness.tools.runner.device_kernels import (
     LOCAL_SCRUBS,
     SCRUB_THREADS,
@@ -44,6 +45,15 @@ def test_each_frame_is_as_large_as_its_name_says():
         body = source[source.index(f".entry {name}(") :]
         assert f"frame[{nbytes}]" in body.split("}", 1)[0]
         assert f".maxntid {SCRUB_THREADS}," in body
+
+
+def test_their_file_is_read_before_the_process_is_confined(monkeypatch):
+    monkeypatch.setattr(device_kernels, "SOURCE", Path("/out/of/sight"))
+    monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("a confined process opens a file"))
+    driver = FakeDriver()
+    DeviceKernels(driver, 0, 5)
+    (image,) = (given[1] for name, given in driver.calls if name == "cuModuleLoadData")
+    assert image == device_kernels.CODE
 
 
 def compiler() -> str | None:

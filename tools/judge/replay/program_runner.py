@@ -15,8 +15,11 @@ from ..operators.input_sets import InputSet
 from ..processes.runner_process import RunnerProcess
 from .recorded_call import RecordedCall
 from .session import MappedRunner, ReplaySession, stage
+from .wall_clock import YardstickTimes, witness_in, yardstick_in
+from .witness import Witness
 
 REQUEST_S = 60.0
+WITNESS_CALLS = 40
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class ProgramRunner:
         self._mapped = MappedRunner(runner, arena, arena_address, staging, REQUEST_S)
         self._recorded: RecordedCall | None = None
         self._session: ReplaySession | None = None
-        self._layout: Layout | None = None
+        self._yardstick: YardstickTimes | None = None
 
     def load(self, recorded: RecordedCall) -> ReplaySession:
         """Loads a call's plan in place of the one before."""
@@ -81,6 +84,24 @@ class ProgramRunner:
         """How many calls fit into the staging memory at once."""
         assert self._session is not None
         return self._session.most_calls
+
+    @property
+    def yardstick(self) -> YardstickTimes:
+        """A kernel of the runner's own, timed by both clocks; once, when first asked for."""
+        if self._yardstick is None:
+            self._yardstick = yardstick_in(self._runner, REQUEST_S)
+        return self._yardstick
+
+    def witness(self) -> Witness:
+        """The bound of the loaded call's mean span by the judge's own clock."""
+        assert self._recorded is not None
+        return witness_in(
+            self._runner,
+            REQUEST_S,
+            nodes=len(self._recorded.checked.plan.nodes),
+            yardstick=self.yardstick,
+            calls=WITNESS_CALLS,
+        )
 
     def replay(
         self, input_sets: Sequence[InputSet], poison: Sequence[int], *, flush: Flush = "fill"

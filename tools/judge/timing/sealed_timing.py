@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from ...messages.candidate import Activity, Called
 from ...messages.judge import EvaluatePlan
 from ...messages.launch_plan import ARENA_BASE, KernelLaunch
+from ...messages.runner import Flush
 from ...schema.measurement import Measurement, TimeSource
 from ..calls.judged_call import CallOutcome, slots_of
 from ..checks.call_verdict import judge_call
@@ -31,6 +32,8 @@ from ..replay.decision import ReplayEvidence, decide
 from ..replay.output_checks import poison_bytes
 from ..replay.program_runner import ProgramRunner, ReplayedCall
 from ..replay.recorded_call import NotRecordedError
+from ..replay.wall_clock import unlike
+from ..replay.witness import Witness
 from .clock_monitor import ClockWatch
 from .recorders import RecordedProgram, Recorders
 from .samples import Samples, half_width, kernel_times, log_ratios
@@ -57,7 +60,10 @@ class _Program:
     samples: Samples = field(default_factory=Samples)
     spans: list[int | None] = field(default_factory=list)
     events: list[int | None] = field(default_factory=list)
+    clean_ns: list[int] = field(default_factory=list)
     checked: int = 0
+    kept: str = ""
+    witness: Witness | None = None
 
 
 class SealedTiming:
@@ -107,15 +113,19 @@ class SealedTiming:
                 theirs = self._program(sets, baseline=True) if self._plan.baseline else None
             with self._calls.times.measured("timing_replay"):
                 self._pairs(case, ours, theirs, sets, watch)
-                self._warm(ours, theirs, sets())
+                self._beside(ours, theirs, sets())
+            with self._calls.times.measured("timing_witness"):
+                differ = self._witness(ours, theirs)
         except NotRecordedError as error:
             self._not_recorded = str(error) if error.final else None
             raise NotSealedError(str(error)) from error
         except RunnerLostError as error:
             self.close()
+            # One that does not start does not start the next time either.
+            self._not_recorded = error.what if error.stage == "start" else None
             raise NotSealedError(error.what) from error
         for who, program in (("", ours), ("baseline: ", theirs)):
-            if program is not None and (words := _not_sealed(program)):
+            if program is not None and (words := _not_sealed(program, differ)):
                 raise NotSealedError(f"{who}{words}")
         timed = Timed(calls=ours.checked)
         timed.measurement = _measurement(ours, watch)
@@ -135,7 +145,7 @@ class SealedTiming:
             raise NotRecordedError(words)
         program = _Program(recorded, self._runners_of(baseline=baseline))
         for runner in program.runners:
-            runner.load(recorded.recorded)
+            program.kept = runner.load(recorded.recorded).loaded.kept
             if runner.most_calls < 1:
                 raise NotRecordedError("the values of one call do not fit into staging memory")
         return program
@@ -244,27 +254,42 @@ class SealedTiming:
             raise NotSealedError("a replay left no activity records")
         return outcome.claims
 
-    def _warm(self, ours: _Program, theirs: _Program | None, input_set: InputSet) -> None:
-        """Replays the same inputs at the same addresses with a warm cache."""
-        count = self._checks.warm_calls + 1
+    def _beside(self, ours: _Program, theirs: _Program | None, input_set: InputSet) -> None:
+        """Replays the same inputs with a warm cache, and with one that holds no dirty line."""
         for program in (ours, theirs):
-            if program is None:
-                continue
-            sets = [input_set] * min(count, program.runners[0].most_calls)
-            calls = program.runners[0].replay(sets, poison_bytes(len(sets), 0), flush="none")
-            judged = [self._judged(program, input_set, call) for call in calls]
-            # The first finds the cache as the flush left it.
-            spans = [one.called.span_ns for one in judged[1:]]
-            program.samples.warm_ns += [span for span in spans if span is not None]
+            if program is not None:
+                # The first warm one finds the cache as the flush before left it.
+                program.samples.warm_ns += self._spans(program, input_set, "none")[1:]
+                program.clean_ns += self._spans(program, input_set, "read")[1:]
+
+    def _spans(self, program: _Program, input_set: InputSet, flush: Flush) -> list[int]:
+        runner = program.runners[0]
+        sets = [input_set] * min(self._checks.warm_calls + 1, runner.most_calls)
+        calls = runner.replay(sets, poison_bytes(len(sets), 0), flush=flush)
+        judged = [self._judged(program, input_set, call) for call in calls]
+        return [one.called.span_ns for one in judged if one.called.span_ns is not None]
+
+    def _witness(self, ours: _Program, theirs: _Program | None) -> str:
+        """Bounds the mean spans by the judge's own clock; how the runners differ, in words."""
+        for program in (ours, theirs):
+            if program is not None:
+                program.witness = program.runners[0].witness()
+        if theirs is None:
+            return ""
+        pairs = zip(ours.runners, theirs.runners, strict=True)
+        return next(filter(None, (unlike(a.yardstick, b.yardstick) for a, b in pairs)), "")
 
 
-def _not_sealed(program: _Program) -> str:
+def _not_sealed(program: _Program, runners_differ: str) -> str:
     """Why the replays of a program prove nothing, or an empty string."""
     found = decide(
         ReplayEvidence(
             outputs_checked=program.checked,
             spans_ns=tuple(program.spans),
             events_ns=tuple(program.events),
+            witness=program.witness,
+            runners_differ=runners_differ,
+            memory_kept=program.kept,
         )
     )
     return "" if found.clock is TimeSource.SEALED else f"{found.reason}: {found.words}"
@@ -278,6 +303,7 @@ def _measurement(program: _Program, watch: ClockWatch) -> Measurement:
         warm_ns=samples.warm_ns,
         host_ns=list(program.recorded.host_ns),
         called_ns=list(program.recorded.called_ns),
+        clean_ns=program.clean_ns,
         block=samples.block,
         set_aside=[i for i, at in enumerate(samples.at_s) if watch.throttled(at)],
         kernels=kernel_times(samples.activities),

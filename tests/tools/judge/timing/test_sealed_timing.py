@@ -25,6 +25,8 @@ from kernel_harness.tools.judge.processes.runner_process import RunnerLostError
 from kernel_harness.tools.judge.replay.program_runner import ReplayedCall, pattern_of
 from kernel_harness.tools.judge.replay.recorded_call import NotRecordedError, RecordedCall
 from kernel_harness.tools.judge.replay.validation import CheckedPlan
+from kernel_harness.tools.judge.replay.wall_clock import YardstickTimes
+from kernel_harness.tools.judge.replay.witness import Witness
 from kernel_harness.tools.judge.timing import sealed_timing as sealed_module
 from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
@@ -68,10 +70,22 @@ class ScriptedRunner:
     poison: list[int] = field(default_factory=list)
     warm: int = 0
     mutated: tuple[str, ...] = ()
+    kept: str = ""
+    least_ns: float = 1_000.0
+    yardstick_ns: int = 10_000
     closed: bool = False
 
-    def load(self, recorded: RecordedCall) -> None:
+    def load(self, recorded: RecordedCall) -> Any:
         self.recorded = recorded
+        return SimpleNamespace(loaded=SimpleNamespace(kept=self.kept))
+
+    @property
+    def yardstick(self) -> YardstickTimes:
+        wall = Witness(self.yardstick_ns + 2_000.0, 100.0, 0.0, 40)
+        return YardstickTimes((self.yardstick_ns,) * 3, wall)
+
+    def witness(self) -> Witness:
+        return Witness(self.least_ns + 100.0, 100.0, 0.0, 40)
 
     def replay(self, input_sets: Any, poison: Any, *, flush: str = "fill") -> list[ReplayedCall]:
         if self.lost:
@@ -222,7 +236,7 @@ def test_right_replays_are_sealed_and_the_process_that_calls_tells_only_what_sta
     measurement, baseline = found.measurement, found.timed.baseline
     assert measurement.clock is TimeSource.SEALED and measurement.clock_reason is None
     assert measurement.cold_ns == [OURS] * 8 and measurement.block == [0] * 4 + [1] * 4
-    assert measurement.warm_ns == [OURS] * 2
+    assert measurement.warm_ns == measurement.clean_ns == [OURS] * 2
     assert measurement.called_ns == [70_000, 71_000] and measurement.host_ns == [90_000, 91_000]
     assert baseline is not None and baseline.cold_ns == [THEIRS] * 8
     assert baseline.clock is TimeSource.SEALED
@@ -254,6 +268,15 @@ CLAIMED = [
         {"candidate": lambda: ScriptedRunner(mutated=("x",))}, "changed its input", id="mutates"
     ),
     pytest.param({"candidate": lambda: ScriptedRunner(lost=True)}, "status -9", id="lost"),
+    pytest.param(
+        {"candidate": lambda: ScriptedRunner(least_ns=OURS + 1.0)}, "own clock", id="too-short"
+    ),
+    pytest.param(
+        {"candidate": lambda: ScriptedRunner(yardstick_ns=12_000)}, "yardstick", id="unlike"
+    ),
+    pytest.param(
+        {"candidate": lambda: ScriptedRunner(kept="device heap")}, "device heap", id="kept"
+    ),
     pytest.param({"candidate": lambda: ScriptedRunner(spans=[None])}, "no activity", id="no-span"),
     pytest.param(
         {"candidate": lambda: ScriptedRunner(events_more_ns=90_000)}, "events", id="two-clocks"
