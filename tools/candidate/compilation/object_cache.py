@@ -22,12 +22,13 @@ from .missing_headers import refuse_missing_library
 from .sources import Folders
 from .toolchain import Toolchain
 
-OBJECTS_VERSION = "2"
+OBJECTS_VERSION = "3"
 """Changes when flags here change, so that older objects are not taken for new ones."""
 HOST_FILES = (".cpp", ".cc", ".cxx", ".c++")
 DEVICE_FILES = (".cu",)
-_INCLUDED = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.MULTILINE)
-_INCLUDED_BY_MACRO = re.compile(r"^\s*#\s*include\s+[A-Za-z_]", re.MULTILINE)
+_INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^">\n]+)[">]', re.MULTILINE)
+_MAY_READ = re.compile(r"include|import|embed|incbin|\basm\b|__asm|%:|\?\?|\\\s*\n")
+"""What a source needs to read another: a directive, in any spelling, or the assembler's own."""
 _ASSEMBLER_FAILED = re.compile(r"^ptxas (?:error|fatal|.*; error)", re.MULTILINE)
 _REFUSAL = re.compile(r"^[^\n:]+:\d+:\d+: error: ", re.MULTILINE)
 """A compiler's word on the text itself; one that was stopped or had no memory left says others."""
@@ -257,9 +258,14 @@ def object_key(request: BuildRequest, source: str, config: CompileConfig, tools:
 
 
 def _may_include(texts: dict[str, str]) -> list[str]:
-    """The sources that another may include: headers, and whatever is named in an include."""
+    """The sources that another may include: headers, and whatever is named in an include.
+
+    All of them, where any source could read another in a way that is not an include as people write
+    it: a comment between `#` and `include`, a digraph, a spliced line, a name made by a macro,
+    `__has_include`, `#import`, `#embed`, or an assembler's `.incbin`.
+    """
     every = "\n".join(texts.values())
-    if _INCLUDED_BY_MACRO.search(every):
+    if _MAY_READ.search(_INCLUDED.sub("", every)):
         return list(texts)
     named = {PurePosixPath(name).name for name in _INCLUDED.findall(every)}
     compiled = DEVICE_FILES + HOST_FILES

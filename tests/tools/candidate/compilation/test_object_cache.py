@@ -173,3 +173,29 @@ def test_a_torch_that_the_support_does_not_know_is_remembered_and_an_accident_is
     assert [m.source for m in made] == ["kernel.cu"]
     _, ran = bench.build(kernel=TORCH + "int changed;")
     assert ran == again
+
+
+@pytest.mark.parametrize(
+    "hollow",
+    [
+        '#include "impl.cpp"\n',
+        '#/**/include "impl.cpp"\n',
+        '# /* x */ include "impl.cpp"\n',
+        '%:include "impl.cpp"\n',
+        '#import "impl.cpp"\n',
+        '#include_next "impl.cpp"\n',
+        '#incl\\\nude "impl.cpp"\n',
+        '#include \\\n"impl.cpp"\n',
+        '#define F "impl.cpp"\n#include F\n',
+        '#if __has_include("impl.cpp")\nint f;\n#endif\n',
+        '#embed "impl.cpp"\n',
+        'asm(".incbin \\"impl.cpp\\"");\n',
+        '__asm__(".inc" "bin \\"impl.cpp\\"");\n',
+        '_Pragma("include_alias(x, y)")\n',
+    ],
+)
+def test_whatever_a_source_may_read_is_in_its_key(tmp_path: Path, hollow: str) -> None:
+    bench = Bench(tmp_path)
+    bench.build(main=hollow, impl="int honest;\n")
+    _, compiled = bench.build(main=hollow, impl="int other;\n")
+    assert any(line.startswith("main ") for line in compiled), "an object of other sources was used"
