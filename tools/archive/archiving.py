@@ -19,6 +19,7 @@ from .search.anchors import BEGIN, check_change
 from .search.query import SearchRequest, SearchResult, recognise, search
 from .store.archive import Archive
 from .store.entry import Node
+from .store.normalise import normalised_hash
 
 log = logging.getLogger(__name__)
 MOST_PROFILE_BYTES = 1 << 20
@@ -110,6 +111,7 @@ class ArchiveService:
             return Recognition(
                 prior_run=recognise(self.archive, solution),
                 anchors=self._anchors_of(started_from, solution),
+                program=normalised_hash(solution),
             )
         except Exception:
             log.warning("The archive could not be asked for a candidate", exc_info=True)

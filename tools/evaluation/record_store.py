@@ -129,6 +129,11 @@ class RecordStore:
             return []
         return sorted((p.name for p in folder.iterdir()), reverse=True)
 
+    def of_program(self, program: str) -> list[str]:
+        """Ids of the trials of a program, whatever its comments: what was recognised names it."""
+        names = sorted((self._folder / "recognised").glob("ev-*.json"), reverse=True)
+        return [p.stem for p in names if program and self.recognition(p.stem).program == program]
+
     def _path(self, evaluation_id: str) -> Path:
         if not EVALUATION_ID.match(evaluation_id):
             raise RequestError(

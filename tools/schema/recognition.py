@@ -31,3 +31,4 @@ class Recognition(RecordModel):
 
     prior_run: PriorRun | None = None
     anchors: AnchorCheck | None = None
+    program: str = Field(default="", description="Digest without comments and formatting.")

@@ -14,21 +14,33 @@ compare-and-swap: of two promotions decided against the same best, the second is
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...errors import ArchiveError, RequestError
-from ...schema.evaluation import Evaluation
+from ...errors import ArchiveError, HarnessError, RequestError
+from ...evaluation.record_store import RecordStore
+from ...schema.evaluation import Evaluation, Status
 from ...text import one_line, printable
 from ..store.archive import Archive, best_branch
-from ..store.entry import Node
+from ..store.entry import Node, gpu_name
 from ..store.git_repository import ZERO, RefConflict, RefUpdate
 from ..store.manifest import read_trailers, ref_part
 from .rules import TIMED, VERIFIED, PromotionDecision
 
 _EVENT_KINDS = ("promoted", "verified", "rollback")
 _ATTEMPTS = 5
+_NUMBER = re.compile(r"[0-9]{1,9}")
+WRONG = frozenset(
+    {
+        Status.INCORRECT_NUMERICAL,
+        Status.INCORRECT_SHAPE,
+        Status.INCORRECT_DTYPE,
+        Status.INTEGRITY_VIOLATION,
+    }
+)
+"""What a program that gave wrong answers ends with."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ def events(
     found = []
     for record in text.split("\0\x01"):
         parts = record.lstrip("\n").split("\0")
-        if len(parts) == 4 and parts[1]:
+        if len(parts) == 4 and parts[1] and _NUMBER.fullmatch(parts[0].rsplit("/", 1)[-1]):
             found.append(_event(*parts))
     chosen = (e for e in found if gpu is None or e.gpu == gpu)
     return sorted(chosen, key=lambda e: (e.definition, e.gpu, e.number))
@@ -116,7 +128,7 @@ def _event(tag: str, commit: str, at: str, message: str) -> PromotionEvent:
         gpu=said.get("Gpu", [""])[0],
         number=int(tag.rsplit("/", 1)[-1]),
         commit="" if withdrawn else commit,
-        at=int(at or 0),
+        at=int(at) if at.isascii() and at.isdigit() else 0,
         tag=tag,
         message=message,
     )
@@ -133,14 +145,27 @@ def current_best(archive: Archive, definition: str, gpu: str) -> Node | None:
     return found[0] if found else None
 
 
-def past_failures(archive: Archive, content_hash: str) -> list[str]:
-    """Ids of the candidates of these very sources that gave wrong answers: that is final."""
+def past_failures(archive: Archive, records: RecordStore, node: Node, gpu: str) -> list[str]:
+    """Ids of candidates and evaluations in which this program gave wrong answers: that is final.
+
+    Comments and formatting make no other program. What failed without a GPU, where Triton's
+    interpreter may be at fault, counts there alone.
+    """
     rows = archive.synced.current().rows(
-        "SELECT id FROM candidates WHERE content_hash = ?"
-        " AND (status LIKE 'INCORRECT%' OR status = 'INTEGRITY_VIOLATION') ORDER BY at",
-        [content_hash],
+        "SELECT id FROM candidates WHERE (content_hash = ? OR normalised_hash = ?)"
+        f" AND status IN ({', '.join('?' * len(WRONG))}) AND (hardware != 'cpu' OR ?) ORDER BY at",
+        [node.content_hash, node.normalised_hash, *map(str, WRONG), gpu == "cpu"],
     )
-    return [row[0] for row in rows]
+    found = [row[0] for row in rows]
+    named = {*records.of_content(node.content_hash), *records.of_program(node.normalised_hash)}
+    for evaluation_id in sorted(named):
+        try:
+            record = records.get(evaluation_id)
+        except HarnessError:
+            continue
+        if record.status in WRONG and (gpu == "cpu" or gpu_name(record) != "cpu"):
+            found.append(evaluation_id)
+    return found
 
 
 def promote(
@@ -229,7 +254,7 @@ def _next_number(archive: Archive, definition: str, gpu: str | None) -> int:
     kinds = ("promoted", "rollback") if gpu else ("verified",)
     names = archive.repository.refs(*(f"refs/tags/{kind}/{path}/" for kind in kinds))
     numbers = (name.rsplit("/", 1)[-1] for name in names)
-    return 1 + max((int(number) for number in numbers if number.isdigit()), default=0)
+    return 1 + max((int(number) for number in numbers if _NUMBER.fullmatch(number)), default=0)
 
 
 def _write_evidence(archive: Archive, node: Node, verification: Sequence[Evaluation]) -> str:

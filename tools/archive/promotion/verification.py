@@ -22,7 +22,7 @@ from ...workloads.operators import Operator
 from ..store.archive import Archive
 from ..store.entry import Node, gpu_label
 from ..store.manifest import harness_version
-from .events import Promotion, current_best, past_failures, promote, rollback
+from .events import WRONG, Promotion, current_best, past_failures, promote, rollback
 from .rules import PromotionDecision, decide, early_refusal
 
 REPEATS = 2
@@ -55,12 +55,13 @@ class PromotionVerifier:
             with contextlib.suppress(InfrastructureError):
                 await self.profiling.pool.warm(self.device)
         best = current_best(self.archive, operator.name, self._gpu())
-        failures = past_failures(self.archive, node.content_hash)
+        failures = past_failures(self.archive, self.evaluations.records, node, self._gpu())
         if (refusal := early_refusal(node, best, failures)) is not None:
             return refusal
         against = self._baseline(operator, best)
         verification = await self._verify(operator, solution, against, progress)
         passed = all(record.status is Status.PASSED for record in verification)
+        self._archive_failures(node, solution, operator, verification)
         decision = decide(
             node,
             verification,
@@ -73,6 +74,21 @@ class PromotionVerifier:
         if decision.promoted:
             promote(self.archive, decision, verification)
         return decision
+
+    def _archive_failures(
+        self, node: Node, solution: Solution, operator: Operator, verification: list[Evaluation]
+    ) -> None:
+        """Archives each verification that gave wrong answers: promoting again is no new draw."""
+        for record in verification:
+            if record.status in WRONG:
+                self.archive.add(
+                    solution=solution,
+                    evaluation=record,
+                    definition=operator.definition,
+                    workloads=operator.workloads,
+                    hypothesis=f"Verification of {node.candidate_id} for its promotion.",
+                    parents=[node.candidate_id],
+                )
 
     def rollback(self, definition: str, reason: str, gpu: str | None = None) -> Promotion:
         """Returns an operator's best on a device, this one if None, to the one before it.

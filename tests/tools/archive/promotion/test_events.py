@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from kernel_harness.tools.archive.promotion.events import (
 from kernel_harness.tools.archive.promotion.rule_outcome import Rules
 from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.errors import ArchiveError, RequestError
+from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.schema.evaluation import Evaluation, Finding, Severity, Status
 
 LATER = "2026-02-01T00:00:00+00:00"
@@ -196,7 +198,7 @@ def test_a_wrong_answer_is_final_for_its_sources(verifier, archive):
     source = "def run(x, y):\n    y.copy_(x)\n"
     verifier.candidate(source=source, status=Status.INCORRECT_NUMERICAL)
     node = verifier.candidate(source=source)
-    failures = past_failures(archive, node.content_hash)
+    failures = past_failures(archive, RecordStore(Path("/nonexistent")), node, "H200")
     decision = judge(node, verifier.records(node), past_failures=failures)
     assert failed(decision) == ["never_wrong"]
 

@@ -10,8 +10,10 @@ import pytest
 from kernel_harness.tools.archive.promotion.verification import REPEATS, PromotionVerifier
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.entry import gpu_label
+from kernel_harness.tools.archive.store.normalise import normalised_hash
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.evaluation.plan import EvaluationRequest, promotion_checks
+from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.messages.judge import Ready
 from kernel_harness.tools.schema.evaluation import (
@@ -27,6 +29,7 @@ from kernel_harness.tools.schema.evaluation import (
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.schema.recognition import Recognition
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 
@@ -103,6 +106,7 @@ class Trials:
     asked: list[EvaluationRequest] = field(default_factory=list)
 
     executor = Executor.INTERPRETER
+    records: RecordStore = field(default_factory=lambda: RecordStore(Path("/nonexistent")))
 
     async def evaluate(self, request, wait_s, progress) -> Evaluated:
         self.asked.append(request)
@@ -197,10 +201,45 @@ def test_what_no_verification_could_change_is_refused_without_one(archive, opera
     assert len(trials.asked) == REPEATS
 
 
+def test_a_verification_that_failed_is_archived_and_bars_the_program_from_another(
+    archive, operator
+):
+    flaky = solution("2.0")
+    commented = solution("2.0  # once more\n    ")
+    trials = Trials([Status.INCORRECT_NUMERICAL, *[Status.PASSED] * REPEATS])
+    verifier = verifier_of(archive, operator, trials)
+    first = archived(archive, operator, record(1, flaky), flaky)
+    second = archived(archive, operator, record(2, commented), commented)
+    assert not promoted(verifier, first).promoted
+    (failed,) = archive.children(first)
+    assert failed.status == "INCORRECT_NUMERICAL"
+    for candidate in (first, second):
+        again = promoted(verifier, candidate)
+        assert "never_wrong" in again.words and failed.candidate_id in again.words
+    assert len(trials.asked) == 1
+
+
+@pytest.mark.parametrize("same_bytes", [True, False])
+def test_a_failure_that_was_recorded_and_never_archived_bars_a_promotion(
+    archive, operator, tmp_path, same_bytes
+):
+    wrong, right = solution("2.0  # a comment\n    "), solution("2.0")
+    records = RecordStore(tmp_path / "records")
+    failed = record(1, right if same_bytes else wrong, Status.INCORRECT_NUMERICAL)
+    records.write(failed)
+    program = Recognition(program=normalised_hash(wrong))
+    records.write_recognition(failed.evaluation_id, program)
+    trials = Trials([Status.PASSED] * REPEATS, records=records)
+    candidate = archived(archive, operator, record(2, right), right)
+    decision = promoted(verifier_of(archive, operator, trials), candidate)
+    assert not decision.promoted and failed.evaluation_id in decision.words
+    assert trials.asked == []
+
+
 def test_the_best_is_that_of_the_board_which_the_judge_sees(archive, operator, monkeypatch):
     """With CUDA_VISIBLE_DEVICES the first CUDA device need not be the driver's first."""
     verifier = replace(
-        verifier_of(archive, operator, Trials([])),
+        verifier_of(archive, operator, Trials([Status.INCORRECT_NUMERICAL])),
         device="cuda:0",
         profiling=Judges("NVIDIA B200"),
     )
