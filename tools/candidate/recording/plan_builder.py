@@ -10,10 +10,12 @@ from typing import Literal
 from ...driver.graphs import CapturedGraph, CopyNode, KernelNode, MemsetNode, Node, OtherNode
 from ...driver.modules import MAX_DYNAMIC_SHARED, NON_PORTABLE_CLUSTER, SHARED_CARVEOUT
 from ...messages.launch_plan import (
+    MOST_CONSTANT_BYTES,
     MOST_CONTENT_BYTES,
     RESERVATION_BASE,
     RESERVATION_BYTES,
     Blob,
+    ConstantCopy,
     DeviceCopy,
     Edge,
     GlobalImage,
@@ -85,6 +87,7 @@ def build_plan(
     regions: Sequence[RegionContent],
     globals_of_modules: Sequence[GlobalContent],
     memory_type: Callable[[int], str | None],
+    host_bytes: Callable[[int, int], bytes | None],
 ) -> BuiltPlan:
     """Makes the plan of one captured call.
 
@@ -95,6 +98,7 @@ def build_plan(
         regions: scratch memory that was allocated before or in the call.
         globals_of_modules: variables that host code or an earlier call has written.
         memory_type: what the driver knows of an address; None for a number that is none.
+        host_bytes: what host memory holds now; None where there is no such memory any more.
 
     Raises:
         NotReplayableError: when something of the call cannot be replayed.
@@ -103,7 +107,12 @@ def build_plan(
     for node in ordered.nodes:
         check_addresses(node, memory_type)
     modules, contents = _Blobs(), _Blobs()
-    nodes = [_plan_node(node, cubins, modules) for node in ordered.nodes]
+    nodes = [
+        _constant_copy(node, host_bytes, contents)
+        if isinstance(node, CopyNode) and node.source_memory == "host"
+        else _plan_node(node, cubins, modules)
+        for node in ordered.nodes
+    ]
     if not nodes:
         raise NotReplayableError("the call launches nothing")
     carried = sum(len(r.content or b"") for r in regions)
@@ -225,18 +234,39 @@ def check_addresses(node: Node, memory_type: Callable[[int], str | None]) -> Non
     elif isinstance(node, MemsetNode) and not is_inside(node.address):
         raise NotReplayableError(f"a memset writes {node.address:#x}, outside the reservation")
     elif isinstance(node, CopyNode):
-        _check_copy(node)
+        _check_copy(node, memory_type)
 
 
-def _check_copy(node: CopyNode) -> None:
+def _check_copy(node: CopyNode, memory_type: Callable[[int], str | None]) -> None:
     for what, kind, address in (
         ("reads", node.source_memory, node.source),
         ("writes", node.destination_memory, node.destination),
     ):
-        if kind not in ("device", "unified") or not is_inside(address):
+        if what == "reads" and kind == "host" and memory_type(address) is None:
+            _check_constant(node)
+        elif kind not in ("device", "unified") or not is_inside(address):
             raise NotReplayableError(f"a copy {what} {kind} memory at {address:#x}")
     if node.depth > 1:
         raise NotReplayableError("a copy has three dimensions")
+
+
+def _check_constant(node: CopyNode) -> None:
+    """A copy of few bytes from pageable memory can be carried; pinned memory may have changed."""
+    if node.height > 1 or node.width_bytes > MOST_CONSTANT_BYTES:
+        raise NotReplayableError(
+            f"a copy reads {node.height} rows of {node.width_bytes} bytes of host memory; one of "
+            f"at most {MOST_CONSTANT_BYTES} can be carried"
+        )
+
+
+def _constant_copy(
+    node: CopyNode, host_bytes: Callable[[int, int], bytes | None], contents: _Blobs
+) -> ConstantCopy:
+    """The copy with the bytes that it reads, in place of their address."""
+    content = host_bytes(node.source, node.width_bytes)
+    if content is None:
+        raise NotReplayableError("a copy reads host memory that the call has given back")
+    return ConstantCopy(destination=node.destination, content=contents.position(content))
 
 
 def _plan_node(node: Node, cubins: Mapping[int, bytes], modules: _Blobs) -> PlanNode:

@@ -103,6 +103,7 @@ class CallRecorder:
                 regions=regions,
                 globals_of_modules=self._globals(raw, cubins),
                 memory_type=lambda address: memory_type(self._driver, address),
+                host_bytes=host_bytes,
             )
         finally:
             graph.reset()
@@ -232,3 +233,16 @@ def write_plan(built: BuiltPlan) -> tuple[int, int]:
         for blob in built.blobs:
             file.write(blob)
     return fd, len(plan)
+
+
+def host_bytes(address: int, nbytes: int) -> bytes | None:
+    """What this process's memory holds; None where it is not mapped.
+
+    Reading that through a pointer would end the process.
+    """
+    try:
+        with open("/proc/self/mem", "rb", buffering=0) as memory:
+            found = os.pread(memory.fileno(), nbytes, address)
+    except (OSError, OverflowError):
+        return None
+    return found if len(found) == nbytes else None

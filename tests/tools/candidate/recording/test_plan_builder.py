@@ -1,5 +1,7 @@
 """Captured graphs become plans, or say why they cannot."""
 
+import ctypes
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from kernel_harness.tools.candidate.recording.plan_builder import (
     without_empty,
     words_of,
 )
+from kernel_harness.tools.candidate.recording.recorder import host_bytes
 from kernel_harness.tools.driver.graphs import (
     CapturedGraph,
     CopyNode,
@@ -22,7 +25,7 @@ from kernel_harness.tools.driver.graphs import (
     OtherNode,
 )
 from kernel_harness.tools.driver.modules import LaunchShape
-from kernel_harness.tools.messages.launch_plan import ARENA_BASE, RESERVATION_BASE
+from kernel_harness.tools.messages.launch_plan import ARENA_BASE, RESERVATION_BASE, ConstantCopy
 
 INSIDE = RESERVATION_BASE + 512
 OUTSIDE = 0x7F12_3456_7000
@@ -36,6 +39,9 @@ def kernel(*values: int, function: int = 1, name: str = "first") -> KernelNode:
     return KernelNode(function, 9, name, shape, packed, layout)
 
 
+HOST = {0x5555: b"constant"}
+
+
 def build(*nodes: Node, edges: tuple = (), regions: tuple = (), variables: tuple = ()):
     return build_plan(
         CapturedGraph(nodes, edges),
@@ -44,6 +50,7 @@ def build(*nodes: Node, edges: tuple = (), regions: tuple = (), variables: tuple
         regions=regions,
         globals_of_modules=variables,
         memory_type=lambda address: "device" if address >= 0x7F00_0000_0000 else None,
+        host_bytes=lambda address, nbytes: HOST.get(address, b"")[:nbytes] or None,
     )
 
 
@@ -68,7 +75,11 @@ def test_a_number_that_looks_like_an_address_is_no_pointer():
     [
         (OtherNode("a host function"), "a host function"),
         (MemsetNode(OUTSIDE, 0, 4, 8, 1, 0), "a memset writes"),
-        (CopyNode(0x5555, "host", 8, INSIDE, "device", 8, 8, 1, 1), "a copy reads host memory"),
+        (CopyNode(OUTSIDE, "host", 8, INSIDE, "device", 8, 8, 1, 1), "a copy reads host memory"),
+        (CopyNode(0x6666, "host", 8, INSIDE, "device", 8, 8, 1, 1), "has given back"),
+        (CopyNode(0x5555, "host", 8, INSIDE, "device", 8, 1 << 17, 1, 1), "can be carried"),
+        (CopyNode(0x5555, "host", 8, INSIDE, "device", 8, 4, 2, 1), "can be carried"),
+        (CopyNode(INSIDE, "device", 8, 0x5555, "host", 8, 8, 1, 1), "a copy writes host memory"),
         (CopyNode(INSIDE, "device", 8, OUTSIDE, "device", 8, 8, 1, 1), "a copy writes device"),
         (CopyNode(INSIDE, "device", 8, INSIDE, "device", 8, 8, 2, 2), "three dimensions"),
     ],
@@ -122,3 +133,21 @@ def test_every_aligned_word_of_a_parameter_is_looked_at(data, offset):
     aligned = range(8 * bool(offset), len(parameters) - 7, 8)
     values = [int.from_bytes(parameters[at : at + 8], "little") for at in aligned]
     assert [v for _, v in found] == [v for v in values if 1 << 32 <= v < 1 << 57]
+
+
+def test_a_small_copy_from_pageable_memory_carries_its_bytes_and_no_address():
+    copied = CopyNode(0x5555, "host", 0, INSIDE, "device", 0, 8, 1, 1)
+    region = RegionContent(INSIDE, 512, b"\0" * 512)
+    built = build(copied, kernel(INSIDE), regions=(region,))
+    node = built.plan.nodes[0]
+    assert isinstance(node, ConstantCopy) and node.destination == INSIDE
+    contents = built.blobs[len(built.plan.modules) :]
+    assert contents[node.content] == b"constant"
+    assert contents[built.plan.regions[0].content or 0] == b"\0" * 512
+
+
+def test_host_memory_is_read_where_there_is_some_and_missed_where_there_is_none():
+    held = ctypes.create_string_buffer(b"0123456789abcdef", 16)
+    assert host_bytes(ctypes.addressof(held), 16) == b"0123456789abcdef"
+    for nowhere in (0, 0x10, 1 << 56):
+        assert host_bytes(nowhere, 16) is None
