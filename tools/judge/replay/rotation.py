@@ -69,8 +69,8 @@ def rotation_of(
     base = begin // ALIGNMENT * ALIGNMENT
     stride = -(-(end - base) // ALIGNMENT) * ALIGNMENT
     each = sum(t.nbytes for t in filled)
-    wanted = max(LEAST_COPIES, math.ceil(L2_TIMES * l2_bytes / each))
-    count = min(wanted, MOST_CALLS, MOST_GRAPH_NODES // nodes, memory_bytes // stride)
+    enough = max(LEAST_COPIES, math.ceil(L2_TIMES * l2_bytes / each))
+    count = min(enough, MOST_CALLS, MOST_GRAPH_NODES // nodes, memory_bytes // stride)
     if count < 2:
         raise NotRotatedError(f"two copies of {stride} bytes and {nodes} launches are too many")
     offsets = tuple(COPIES_BASE - base + number * stride for number in range(count))
