@@ -5,7 +5,7 @@ Pure wording of a status, a scope and an interval; the verdict itself was reache
 
 from __future__ import annotations
 
-from ...tools.schema.evaluation import Evaluation, Scope, Status
+from ...tools.schema.evaluation import Evaluation, Executor, Scope, Status
 
 
 def next_steps(evaluation: Evaluation) -> list[str]:
@@ -59,6 +59,9 @@ def _after_failure(evaluation: Evaluation) -> list[str]:
 def _after_compiling(evaluation: Evaluation) -> list[str]:
     built = evaluation.static is not None and evaluation.static.status == "built"
     said = "It compiles" if built else "It imports, but no kernel was compiled"
+    device = evaluation.evidence.device
+    if evaluation.language == "cuda" and (device is None or device.executor is not Executor.CUDA):
+        return [f"{said}; nothing has run. CUDA C++ runs on a machine with an NVIDIA GPU only."]
     return [f"{said}; nothing has run. evaluate_kernel(scope='smoke') runs it."]
 
 

@@ -194,6 +194,8 @@ def test_a_small_scope_points_to_the_next() -> None:
     assert "scope='smoke'" in compiled.next_steps[0]
     assert "nothing has run" in compiled.summary and "passed" not in compiled.summary.lower()
     assert "scope='sample'" in answer_of(evaluation(scope=Scope.SMOKE)).next_steps[0]
+    cuda = answer_of(evaluation(scope=Scope.STATIC, status=Status.COMPILED, language="cuda"))
+    assert "smoke" not in cuda.next_steps[0] and "GPU" in cuda.next_steps[0]
 
 
 def test_a_violation_is_never_promoted_and_an_infrastructure_fault_is_not_the_kernels() -> None:

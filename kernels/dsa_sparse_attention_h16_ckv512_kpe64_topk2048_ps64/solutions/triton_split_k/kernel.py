@@ -90,12 +90,7 @@ def run(q_nope, q_pe, ckv_cache, kpe_cache, sparse_indices, sm_scale, output, ls
     topk = sparse_indices.shape[1]
     if tokens == 0:
         return
-    if q_nope.is_cuda:
-        splits, block, operand = (16 if tokens <= 16 else 4), 32, tl.bfloat16
-    else:
-        # An interpreted program costs the same whatever its size, so two large slices do; and
-        # Triton's interpreter multiplies the bit patterns of bfloat16 operands of tl.dot.
-        splits, block, operand = 2, min(topk // 2, 256), tl.float32
+    splits, block, operand = (16 if tokens <= 16 else 4), 32, tl.bfloat16
     scratch = {"dtype": torch.float32, "device": q_nope.device}
     mixed = torch.empty(tokens, splits, heads, latent, **scratch)
     top = torch.empty(tokens, splits, heads, **scratch)

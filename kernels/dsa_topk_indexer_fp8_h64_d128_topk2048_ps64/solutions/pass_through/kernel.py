@@ -70,8 +70,7 @@ def run(q_index_fp8, k_index_cache_fp8, weights, seq_lens, block_table, topk_ind
     topk, width, page = topk_indices.shape[1], block_table.shape[1], k_index_cache_fp8.shape[1]
     if batch == 0:
         return
-    # Triton's interpreter multiplies the bit patterns of bfloat16 operands of tl.dot.
-    block, operand = (512, tl.bfloat16) if q_index_fp8.is_cuda else (topk, tl.float32)
+    block, operand = 512, tl.bfloat16
     grid = (batch, topk // block)
     if width * page <= topk:
         _pass_through[grid](

@@ -54,7 +54,7 @@ def _gated_delta_step(
 def run(q, k, v, state, A_log, a, dt_bias, b, scale, output, new_state):
     """Writes output and new_state; every tensor is contiguous."""
     batch, _, heads, size = v.shape
-    block_h, block_v, warps = _tile(batch) if v.is_cuda else (heads, size, 4)
+    block_h, block_v, warps = _tile(batch)
     _gated_delta_step[(size // block_v, heads // block_h, batch)](
         q, k, v, state, A_log, a, dt_bias, b, output, new_state,
         scale or 1.0 / math.sqrt(size),

@@ -55,8 +55,7 @@ def run(q, k, v, state, A_log, a, dt_bias, b, cu_seqlens, scale, output, new_sta
     """Writes output and new_state; every tensor is contiguous."""
     _, heads, size = v.shape
     sequences = cu_seqlens.shape[0] - 1
-    # An interpreted program costs the same whatever its size, so there it takes a whole sequence.
-    block_h, block_v = (1, 8) if v.is_cuda else (heads, size)
+    block_h, block_v = 1, 8
     _gated_delta_rule[(sequences, heads // block_h, size // block_v)](
         q, k, v, state, A_log, a, dt_bias, b, cu_seqlens, output, new_state,
         scale or 1.0 / math.sqrt(size),
