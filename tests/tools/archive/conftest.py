@@ -28,7 +28,7 @@ from kernel_harness.tools.schema.evaluation import (
 )
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.schema.held_out import HeldOutResult
-from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement
+from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement, TimeSource
 
 REFERENCE = "import torch\n\n\ndef run(x):\n    return (x.float() * 2,)\n"
 
@@ -113,6 +113,8 @@ def make_evaluation(
     failure: Failure | None = None,
     baseline_hash: str = "ba5e",
     partial_reason: str | None = None,
+    clock: TimeSource = TimeSource.CLAIMED,
+    clock_reason: str | None = None,
     **changes: Any,
 ) -> Evaluation:
     """A record; `latency_us` of the small workload, twice that of the large one."""
@@ -135,9 +137,14 @@ def make_evaluation(
                 comparison=make_comparison(ratio) if timed else None,
                 floors_us={"H200": 1.0 * factor},
                 sol_percent=100 * factor / time if timed else None,
-                measurement=(
-                    Measurement(timer="cupti", cold_ns=[int(time * 1000)] * 5) if timed else None
-                ),
+                measurement=Measurement(
+                    timer="cupti",
+                    cold_ns=[int(time * 1000)] * 5,
+                    clock=clock,
+                    clock_reason=clock_reason,
+                )
+                if timed
+                else None,
             )
         )
     if failure is None and status not in UNFAILED:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from ...errors import ArchiveError, HarnessError, RequestError
 from ...evaluation.record_store import RecordStore
 from ...schema.evaluation import Evaluation, Status
+from ...schema.measurement import TimeSource
 from ...text import one_line, printable
 from ..store.archive import Archive, best_branch
 from ..store.entry import Node, gpu_name
@@ -62,6 +63,7 @@ class PromotionEvent:
     Attributes:
         kind: "promoted", "verified" or "rollback".
         commit: the promoted candidate, or the one that a rollback returned to; empty for none.
+        clock: of the times that decided a promotion; "claimed" where its tag names none.
     """
 
     kind: str
@@ -72,6 +74,7 @@ class PromotionEvent:
     at: int
     tag: str
     message: str
+    clock: str = TimeSource.CLAIMED
 
     @property
     def candidate_id(self) -> str:
@@ -102,16 +105,21 @@ def events(
     return sorted(chosen, key=lambda e: (e.definition, e.gpu, e.number))
 
 
-def promotion_stacks(found: Iterable[PromotionEvent]) -> dict[tuple[str, str], list[str]]:
-    """Promoted commits by definition and device, the current one last, without those rolled back.
+def promotion_stacks(
+    found: Iterable[PromotionEvent],
+) -> dict[tuple[str, str], list[PromotionEvent]]:
+    """Promotions by definition and device, the current one last, without those rolled back.
 
-    Takes events oldest first within each track.
+    Takes events oldest first within each track. Where a best was verified again its latest
+    promotion stands for all of them.
     """
-    stacks: dict[tuple[str, str], list[str]] = {}
+    stacks: dict[tuple[str, str], list[PromotionEvent]] = {}
     for event in found:
         stack = stacks.setdefault((event.definition, event.gpu), [])
         if event.kind != "rollback":
-            stack.append(event.commit)
+            if stack and stack[-1].commit == event.commit:
+                stack.pop()
+            stack.append(event)
         elif stack:
             stack.pop()
     return {key: stack for key, stack in stacks.items() if stack}
@@ -131,7 +139,15 @@ def _event(tag: str, commit: str, at: str, message: str) -> PromotionEvent:
         at=int(at) if at.isascii() and at.isdigit() else 0,
         tag=tag,
         message=message,
+        clock=said.get("Clock", [TimeSource.CLAIMED])[0],
     )
+
+
+def best_is_claimed(archive: Archive, definition: str, gpu: str) -> bool:
+    """Whether a device's best was promoted on claimed times and not verified again since."""
+    found = (e for e in events(archive, definition, gpu) if e.kind != "verified")
+    stack = next(iter(promotion_stacks(found).values()), [])
+    return bool(stack) and stack[-1].clock != TimeSource.SEALED
 
 
 def current_best(archive: Archive, definition: str, gpu: str) -> Node | None:
@@ -229,7 +245,7 @@ def rollback(archive: Archive, definition: str, gpu: str, reason: str) -> Promot
             f"Nothing is promoted for {definition} on {gpu}",
             remedy="See `kernel-harness best` for what is.",
         )
-    before = stack[-2] if len(stack) > 1 else None
+    before = stack[-2].commit if len(stack) > 1 else None
     back = before[:12] if before else "none"
     number = _next_number(archive, definition, gpu)
     tag = f"rollback/{_track_path(definition, gpu)}/{number}"
@@ -282,6 +298,7 @@ def _promotion_message(node: Node, decision: PromotionDecision, evidence: str) -
         f"Candidate: {node.candidate_id}",
         f"Previous: {decision.current_best or 'none'}",
         *(f"Evaluation: {one_line(name)}" for name in decision.evaluations),
+        *([f"Clock: {TimeSource.SEALED}"] if decision.track == TIMED else []),
         f"Evidence: {evidence}",
     ]
     blocks = [

@@ -8,15 +8,16 @@ business of whoever ran the verification.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...schema.evaluation import Evaluation, Executor, Scope, Severity, Status, WorkloadResult
+from ...schema.evaluation import Evaluation, Executor, Scope, Severity, Status
+from ...schema.time_source import evaluation_clock
 from ..store.entry import Node, gpu_name, noise_level, started_at
-from .held_out_rules import SPEED, sizes_called, speed_on_held_out
+from .held_out_rules import sizes_called
 from .rule_outcome import RuleOutcome, Rules
+from .time_rules import time_rules
 
 TIMED = "timed"
 VERIFIED = "verified"
@@ -54,10 +55,15 @@ class PromotionDecision:
 
 
 def early_refusal(
-    candidate: Node, current_best: Node | None, past_failures: Sequence[str]
+    candidate: Node,
+    current_best: Node | None,
+    past_failures: Sequence[str],
+    *,
+    best_claimed: bool = False,
 ) -> PromotionDecision | None:
     """The refusal that no verification could change; None when one is worth its time."""
-    outcomes = (_never_wrong(past_failures), _not_the_best(candidate, current_best))
+    is_new = _not_the_best(candidate, current_best, claimed=best_claimed)
+    outcomes = (_never_wrong(past_failures), is_new)
     if all(outcome.passed for outcome in outcomes):
         return None
     return PromotionDecision(
@@ -77,6 +83,7 @@ def decide(
     verification: Sequence[Evaluation],
     current_best: Node | None = None,
     *,
+    best_claimed: bool = False,
     noise: float | None = None,
     expected_workloads: Sequence[str] = (),
     harness_version: str = "",
@@ -89,6 +96,7 @@ def decide(
     Args:
         verification: independent records of the candidate, compared with the current best, or
             with the operator's baseline while nothing is promoted.
+        best_claimed: the current best was promoted on claimed times; it may then be verified again.
         noise: |ln ratio| to be exceeded; None: the recorded noise floor.
         expected_workloads: uuids of the operator's whole set; empty: those of the largest record.
         harness_version: of the running harness; empty: not compared.
@@ -114,10 +122,11 @@ def decide(
         sizes_called(verification, limits, timed=timed),
         _integrity(verification),
         _sanitizer(sanitizer, timed),
-        _not_the_best(candidate, current_best),
+        _not_the_best(candidate, current_best, claimed=best_claimed),
     ]
     floor = noise if noise is not None else _recorded_noise(verification)
-    outcomes += _clock_rules(verification, current_best, floor, limits, timed)
+    rival = None if is_best(candidate, current_best) else current_best
+    outcomes += time_rules(verification, rival, floor, limits, timed=timed)
     return PromotionDecision(
         promoted=all(outcome.passed for outcome in outcomes if outcome.applied),
         rules=tuple(outcomes),
@@ -135,30 +144,6 @@ def _recorded_noise(verification: Sequence[Evaluation]) -> float:
     return max((noise_level(e, e.totals.mean_latency_us) for e in verification), default=0.0)
 
 
-def _clock_rules(
-    verification: Sequence[Evaluation],
-    current_best: Node | None,
-    floor: float,
-    limits: Rules,
-    timed: bool,
-) -> list[RuleOutcome]:
-    if not timed:
-        names = (
-            *("compared_with_best", "ratio_beyond_noise", "mean_latency", "regimes", "outlier"),
-            SPEED,
-        )
-        words = "not applied: nothing was timed on this machine"
-        return [RuleOutcome(name, False, None, None, words, applied=False) for name in names]
-    return [
-        _compared_with(verification, current_best),
-        _ratio(verification, floor),
-        _mean_latency(verification),
-        _regimes(verification, max(limits.regime_bound, floor)),
-        _outlier(verification, limits),
-        speed_on_held_out(verification, limits, floor),
-    ]
-
-
 def _summary(verification: Sequence[Evaluation], floor: float) -> dict[str, Any]:
     return {
         "noise_floor": floor,
@@ -167,6 +152,7 @@ def _summary(verification: Sequence[Evaluation], floor: float) -> dict[str, Any]
                 "evaluation": e.evaluation_id,
                 "started_at": e.evidence.started_at,
                 "baseline": e.baseline,
+                "clock": clock.words if (clock := evaluation_clock(e)) else None,
                 "mean_latency_us": e.totals.mean_latency_us,
                 "baseline_mean_latency_us": e.totals.baseline_mean_latency_us,
                 "geometric_mean_ratio": e.totals.geometric_mean_ratio,
@@ -284,78 +270,14 @@ def _sanitizer(sanitizer: str | None, timed: bool) -> RuleOutcome:
     return RuleOutcome("sanitizer", clean, 0 if clean else 1, 0, sanitizer)
 
 
-def _not_the_best(candidate: Node, best: Node | None) -> RuleOutcome:
-    same = best is not None and best.content_hash == candidate.content_hash
+def is_best(candidate: Node, best: Node | None) -> bool:
+    """Whether the candidate has the current best's sources."""
+    return best is not None and best.content_hash == candidate.content_hash
+
+
+def _not_the_best(candidate: Node, best: Node | None, *, claimed: bool) -> RuleOutcome:
+    same = is_best(candidate, best)
     words = "it is the current best already" if same else "other sources than the current best"
-    return RuleOutcome("is_new", not same, float(same), 0, words)
-
-
-def _compared_with(verification: Sequence[Evaluation], best: Node | None) -> RuleOutcome:
-    if best is None:
-        bare = [e.evaluation_id for e in verification if e.baseline_hash is None]
-        words = f"{bare[0]} was compared with nothing" if bare else "with the operator's baseline"
-        return RuleOutcome("compared_with_best", not bare, len(bare), 0, words)
-    other = [e for e in verification if e.baseline_hash != best.content_hash]
-    words = (
-        f"{other[0].evaluation_id} was compared with {other[0].baseline}, the current best is"
-        f" {best.candidate_id}"
-        if other
-        else f"with the current best {best.candidate_id}"
-    )
-    return RuleOutcome("compared_with_best", not other, len(other), 0, words)
-
-
-def _ratio(verification: Sequence[Evaluation], floor: float) -> RuleOutcome:
-    limit = math.exp(floor)
-    intervals = [e.totals.ratio_interval for e in verification]
-    lows = [interval[0] for interval in intervals if interval is not None]
-    if len(lows) < len(verification) or not lows:
-        return RuleOutcome("ratio_beyond_noise", False, None, limit, "a repeat has no interval")
-    shown = ", ".join(f"[{i[0]:.4f}, {i[1]:.4f}]" for i in intervals if i is not None)
-    words = f"95 % intervals of the ratio {shown}; each must lie above {limit:.4f} (noise floor)"
-    return RuleOutcome("ratio_beyond_noise", min(lows) > limit, min(lows), limit, words)
-
-
-def _mean_latency(verification: Sequence[Evaluation]) -> RuleOutcome:
-    pairs = [(e.totals.mean_latency_us, e.totals.baseline_mean_latency_us) for e in verification]
-    known = [(ours, base) for ours, base in pairs if ours is not None and base is not None]
-    if not known or len(known) < len(pairs):
-        return RuleOutcome("mean_latency", False, None, None, "a repeat has no mean latency")
-    ours = sum(own for own, _ in known) / len(known)
-    base = sum(other for _, other in known) / len(known)
-    words = f"mean over repeats {ours:.4g} us, current best {base:.4g} us in the same trials"
-    return RuleOutcome("mean_latency", ours < base, ours, base, words)
-
-
-def _log_ratios(results: Iterable[WorkloadResult]) -> list[float]:
-    return [math.log(r.comparison.ratio) for r in results if r.comparison and r.comparison.ratio]
-
-
-def _regimes(verification: Sequence[Evaluation], bound: float) -> RuleOutcome:
-    groups: dict[str, list[WorkloadResult]] = {}
-    for evaluation in verification:
-        for result in evaluation.workloads:
-            groups.setdefault(result.regime or "all", []).append(result)
-    means = {name: _log_ratios(group) for name, group in groups.items()}
-    ratios = {name: math.exp(sum(m) / len(m)) for name, m in means.items() if m}
-    limit = 1 - bound
-    if not ratios:
-        return RuleOutcome("regimes", False, None, limit, "no regime was compared")
-    worst = min(ratios, key=lambda name: ratios[name])
-    words = f"worst regime {worst!r} at {ratios[worst]:.4f}; none may be below {limit:.4f}"
-    return RuleOutcome("regimes", ratios[worst] >= limit, ratios[worst], limit, words)
-
-
-def _outlier(verification: Sequence[Evaluation], limits: Rules) -> RuleOutcome:
-    by_workload: dict[str, list[WorkloadResult]] = {}
-    for evaluation in verification:
-        for result in evaluation.workloads:
-            by_workload.setdefault(result.uuid, []).append(result)
-    pooled = {uuid: _log_ratios(results) for uuid, results in by_workload.items()}
-    logs = sorted(sum(m) / len(m) for m in pooled.values() if m)
-    if len(logs) < limits.outlier_workloads:
-        words = f"not applied: {len(logs)} workloads"
-        return RuleOutcome("outlier", True, None, 1.0, words, applied=False)
-    rest = math.exp(sum(logs[:-1]) / (len(logs) - 1))
-    words = f"ratio without its best workload {rest:.4f}; the gain must not be one workload's"
-    return RuleOutcome("outlier", rest > 1, rest, 1.0, words)
+    if same and claimed:
+        words = "the current best, promoted on claimed times, is verified again"
+    return RuleOutcome("is_new", not same or claimed, float(same), 0, words)

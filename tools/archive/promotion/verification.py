@@ -22,8 +22,16 @@ from ...workloads.operators import Operator
 from ..store.archive import Archive
 from ..store.entry import Node, gpu_label
 from ..store.manifest import harness_version
-from .events import WRONG, Promotion, current_best, past_failures, promote, rollback
-from .rules import PromotionDecision, decide, early_refusal
+from .events import (
+    WRONG,
+    Promotion,
+    best_is_claimed,
+    current_best,
+    past_failures,
+    promote,
+    rollback,
+)
+from .rules import PromotionDecision, decide, early_refusal, is_best
 
 REPEATS = 2
 BUDGET_S = 3_000.0
@@ -55,10 +63,11 @@ class PromotionVerifier:
             with contextlib.suppress(InfrastructureError):
                 await self.profiling.pool.warm(self.device)
         best = current_best(self.archive, operator.name, self._gpu())
+        claimed = best is not None and best_is_claimed(self.archive, operator.name, self._gpu())
         failures = past_failures(self.archive, self.evaluations.records, node, self._gpu())
-        if (refusal := early_refusal(node, best, failures)) is not None:
+        if (refusal := early_refusal(node, best, failures, best_claimed=claimed)) is not None:
             return refusal
-        against = self._baseline(operator, best)
+        against = self._baseline(operator, None if is_best(node, best) else best)
         verification = await self._verify(operator, solution, against, progress)
         passed = all(record.status is Status.PASSED for record in verification)
         self._archive_failures(node, solution, operator, verification)
@@ -66,6 +75,7 @@ class PromotionVerifier:
             node,
             verification,
             best,
+            best_claimed=claimed,
             expected_workloads=[w.uuid for w in operator.workloads],
             harness_version=harness_version(),
             sanitizer=await self._sanitize(operator, solution, progress) if passed else None,
@@ -110,7 +120,7 @@ class PromotionVerifier:
         return gpu_label(found[index].name) if index < len(found) else "cpu"
 
     def _baseline(self, operator: Operator, best: Node | None) -> Solution | None:
-        """The solution that the candidate has to beat; the best itself is refused early."""
+        """What the candidate has to beat: the best of others, or the operator's baseline."""
         if best is not None:
             return self.archive.read(best).solution()
         return operator.baseline(cpu=self.device == "cpu")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ...schema.measurement import TimeSource
 from ..promotion.events import PromotionEvent, promotion_stacks
 from ..store.entry import CandidateStatus, Node
 
@@ -14,7 +15,10 @@ TREE_ROWS = 3_000
 
 @dataclass(frozen=True)
 class Board:
-    """An operator's candidates on one device, best first; `best` is the promoted or fastest one."""
+    """An operator's candidates on one device, sealed latencies before claimed, the least first.
+
+    `best` is the promoted candidate, or the first while none is.
+    """
 
     definition: str
     device: str
@@ -64,7 +68,7 @@ def boards(nodes: Sequence[Node], current_promotions: Mapping[tuple[str, str], s
             groups.setdefault((node.definition, node.hardware), []).append(node)
     found = []
     for (definition, device), group in sorted(groups.items()):
-        rows = sorted(group, key=lambda n: (n.latency_us or 0.0, n.at))
+        rows = sorted(group, key=lambda n: (n.rank, n.at))
         promoted = current_promotions.get((definition, device))
         found.append(
             Board(
@@ -81,7 +85,13 @@ def boards(nodes: Sequence[Node], current_promotions: Mapping[tuple[str, str], s
 
 def current_promotions(events: Sequence[PromotionEvent]) -> dict[tuple[str, str], str]:
     """Ids of the candidates promoted now, by definition and device, from the tags alone."""
-    return {key: stack[-1][:12] for key, stack in promotion_stacks(events).items()}
+    return {key: stack[-1].candidate_id for key, stack in promotion_stacks(events).items()}
+
+
+def claimed_promotions(events: Sequence[PromotionEvent]) -> set[str]:
+    """Ids of the bests that were promoted on claimed times and not verified again since."""
+    now = (stack[-1] for stack in promotion_stacks(events).values())
+    return {e.candidate_id for e in now if e.kind == "promoted" and e.clock != TimeSource.SEALED}
 
 
 def tree_rows(nodes: Sequence[Node], limit: int = TREE_ROWS) -> list[TreeRow]:
@@ -122,11 +132,11 @@ def tree_rows(nodes: Sequence[Node], limit: int = TREE_ROWS) -> list[TreeRow]:
 
 def _subtree_best(
     shown: Sequence[Node], children: Mapping[str, Sequence[Node]]
-) -> dict[str, tuple[float, int]]:
-    """Per candidate, the least latency in its subtree and minus the subtree's size."""
-    value: dict[str, tuple[float, int]] = {}
+) -> dict[str, tuple[tuple[bool, bool, float], int]]:
+    """Per candidate, the best `rank` in its subtree and minus the subtree's size."""
+    value: dict[str, tuple[tuple[bool, bool, float], int]] = {}
     order: list[str] = []
-    latency = {n.candidate_id: n.latency_us or float("inf") for n in shown}
+    rank = {n.candidate_id: n.rank for n in shown}
     born = {child.candidate_id for group in children.values() for child in group}
     stack = [n.candidate_id for n in shown if n.candidate_id not in born]
     while stack:
@@ -135,7 +145,7 @@ def _subtree_best(
         stack += [child.candidate_id for child in children.get(name, ())]
     for name in reversed(order):
         below = [value[child.candidate_id] for child in children.get(name, ())]
-        least = min([latency[name], *(b[0] for b in below)])
+        least = min([rank[name], *(b[0] for b in below)])
         value[name] = (least, -1 + sum(b[1] for b in below))
     return value
 

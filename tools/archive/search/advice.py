@@ -91,20 +91,26 @@ def advise(
 def rounds_without_gain(history: Sequence[Node]) -> tuple[int, float | None]:
     """Candidates since the running best last fell by more than the noise, and that best in µs.
 
-    Only timed candidates of the newest timed one's device count as rounds; failures count too.
+    Only timed candidates of the newest timed one's device count as rounds; failures count too. The
+    first sealed latency replaces a claimed best, however slow; a claimed one never a sealed best.
     """
     timed = [node for node in history if node.latency_us is not None]
     if not timed:
         return 0, None
     device = timed[-1].hardware
     best: float | None = None
+    best_sealed = False
     since = 0
     for node in history:
         if node.hardware != device:
             continue
         latency, floor = node.latency_us, max(node.noise, LEAST_EFFECT_ACROSS_EVALUATIONS)
-        if latency is not None and (best is None or math.log(best / latency) > floor):
-            best, since = latency, 0
+        if latency is not None and (
+            best is None
+            or (node.sealed and not best_sealed)
+            or (node.sealed == best_sealed and math.log(best / latency) > floor)
+        ):
+            best, best_sealed, since = latency, node.sealed, 0
         else:
             since += 1
     return since, best

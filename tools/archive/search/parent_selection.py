@@ -3,7 +3,8 @@
 Pure once the tree is read. After STARK (arXiv 2510.16996): epsilon-greedy with root throttling,
 dead-branch pruning and leaf-biased exploration; beside it best-first, a tournament over a
 quality-diversity grid (technique × regime, as MAP-Elites) and UCB1. Candidates rank by latency on
-one device, never by speedup; infrastructure faults count neither for nor against.
+one device, sealed latencies before claimed ones, never by speedup; infrastructure faults count
+neither for nor against.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...errors import RequestError, unknown_name
+from ...schema.measurement import TimeSource
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus
 from ..store.index import Index
@@ -31,7 +33,13 @@ ALTERNATIVES = 3
 
 @dataclass(frozen=True)
 class TreeNode:
-    """Facts of one candidate for a policy; `elite` is regime to latency in microseconds."""
+    """Facts of one candidate for a policy.
+
+    Attributes:
+        latency_us: on the device whose latencies rank.
+        claimed: the latency was told by the candidate's own process.
+        elite: regime to latency in microseconds.
+    """
 
     candidate_id: str
     outcome: CandidateStatus
@@ -40,6 +48,7 @@ class TreeNode:
     parents: tuple[str, ...] = ()
     technique: tuple[str, ...] = ()
     elite: Mapping[str, float] = field(default_factory=dict)
+    claimed: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,9 @@ class Tree:
     def describe(self, node: TreeNode) -> str:
         """A candidate in a few words: latency, outcome, children."""
         born = self.children.get(node.candidate_id, ())
-        time = f"{node.latency_us:.4g} us" if node.latency_us is not None else str(node.outcome)
+        time = str(node.outcome)
+        if node.latency_us is not None:
+            time = f"{node.latency_us:.4g} us" + (" claimed" if node.claimed else "")
         failed = sum(child.outcome is CandidateStatus.FAILED for child in born)
         return f"{time}, {len(born)} children" + (f", {failed} failed" if failed else "")
 
@@ -101,10 +112,10 @@ def grow(nodes: Sequence[TreeNode]) -> Tree:
     return Tree(nodes, sorted(allowed, key=_rank), children)
 
 
-def _rank(node: TreeNode) -> tuple[bool, bool, float, int, str]:
+def _rank(node: TreeNode) -> tuple[bool, bool, bool, float, int, str]:
     untimed = node.latency_us is None
     failed = node.outcome in (CandidateStatus.FAILED, CandidateStatus.UNDECIDED)
-    return failed, untimed, node.latency_us or 0.0, -node.at, node.candidate_id
+    return failed, untimed, node.claimed, node.latency_us or 0.0, -node.at, node.candidate_id
 
 
 def _expandable(node: TreeNode, children: Sequence[TreeNode], known: set[str]) -> bool:
@@ -134,49 +145,58 @@ def _epsilon_greedy(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
 
 def _best_first(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
     best = tree.open[0]
-    return best, f"the least latency of all that may be expanded: {tree.describe(best)}"
+    return best, (
+        f"the least latency of all that may be expanded, sealed before claimed:"
+        f" {tree.describe(best)}"
+    )
 
 
 def _tournament(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
     cells: dict[tuple[str, str], TreeNode] = {}
     records: dict[str, float] = {}
-    for node in tree.open:
-        for regime, latency in node.elite.items():
-            records[regime] = min(latency, records.get(regime, math.inf))
+    for regime in {regime for node in tree.open for regime in node.elite}:
+        timed = [node for node in tree.open if regime in node.elite]
+        timed.sort(key=lambda node: (node.claimed, node.elite[regime]))
+        records[regime] = timed[0].elite[regime]
+        for node in timed:
             for tag in node.technique or ("untagged",):
-                held = cells.get((tag, regime))
-                if held is None or latency < held.elite[regime]:
-                    cells[(tag, regime)] = node
+                cells.setdefault((tag, regime), node)
     if not cells:
         best, why = _best_first(tree, rng)
         return best, f"no cell is filled, so {why}"
     drawn = rng.sample(sorted(cells), min(TOURNAMENT_CELLS, (len(cells) + 1) // 2))
 
-    def strength(cell: tuple[str, str]) -> tuple[float, int, tuple[str, str]]:
+    def share(cell: tuple[str, str]) -> float:
+        return records[cell[1]] / cells[cell].elite[cell[1]]
+
+    def strength(cell: tuple[str, str]) -> tuple[bool, float, int, tuple[str, str]]:
         node = cells[cell]
-        share = records[cell[1]] / node.elite[cell[1]]
-        return -share, len(tree.children.get(node.candidate_id, ())), cell
+        return node.claimed, -share(cell), len(tree.children.get(node.candidate_id, ())), cell
 
     won = min(drawn, key=strength)
     node = cells[won]
-    share = -strength(won)[0]
     return node, (
         f"won {len(drawn)} of {len(cells)} cells: best {won[0]!r} in regime {won[1]!r} at"
-        f" {node.elite[won[1]]:.4g} us, {share:.0%} of that regime's record"
+        f" {node.elite[won[1]]:.4g} us{' claimed' if node.claimed else ''},"
+        f" {share(won):.0%} of that regime's record"
     )
 
 
 def _ucb(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
-    timed = [node.latency_us for node in tree.open if node.latency_us is not None]
-    best = min(timed, default=None)
+    timed = [node for node in tree.open if node.latency_us is not None]
+    sealed = [node for node in timed if not node.claimed]
+    latencies = [node.latency_us for node in sealed or timed if node.latency_us is not None]
+    best, worst = min(latencies, default=None), max(latencies, default=None)
     total = max(1, len(tree.nodes))
 
     def bound(node: TreeNode) -> float:
         tries = 1 + len(tree.children.get(node.candidate_id, ()))
         failed = node.outcome is CandidateStatus.FAILED
         value = 0.0 if failed else 0.5
-        if best is not None and node.latency_us is not None:
-            value = best / node.latency_us
+        if best is not None and worst is not None and node.latency_us is not None:
+            # Beside sealed latencies a claimed one counts as the slowest of them at most.
+            held = worst if sealed and node.claimed else 0.0
+            value = best / max(node.latency_us, held)
         return value + EXPLORATION * math.sqrt(math.log(total) / tries)
 
     bounds = [bound(node) for node in tree.open]
@@ -251,7 +271,7 @@ def read_tree(
     """
     index = archive.synced.current()
     rows = index.rows(
-        "SELECT seq, id, outcome, latency_us, at, hardware FROM candidates"
+        "SELECT seq, id, outcome, latency_us, at, hardware, clock FROM candidates"
         " WHERE definition = ? ORDER BY at, id",
         [definition],
     )
@@ -271,8 +291,9 @@ def read_tree(
             parents=tuple(parents.get(name, ())),
             technique=tuple(tags.get(seq, ())),
             elite=elites.get(seq, {}),
+            claimed=clock == TimeSource.CLAIMED,
         )
-        for seq, name, outcome, latency, at, on in rows
+        for seq, name, outcome, latency, at, on, clock in rows
     ]
 
 

@@ -16,6 +16,7 @@ from ...errors import unknown_name
 from ...text import one_line
 from ..store.archive import Archive
 from ..store.entry import Node
+from ..store.index import SEALED_FIRST
 
 CHARACTERS_PER_TOKEN = 3.5
 LEADERS = 3
@@ -121,7 +122,7 @@ def _related(archive: Archive, role: Role, node: Node) -> list[tuple[str, Node]]
 
 
 def _best_first(nodes: Sequence[Node]) -> list[Node]:
-    return sorted(nodes, key=lambda n: (n.latency_us is None, n.latency_us or 0.0, -n.at))
+    return sorted(nodes, key=lambda n: (n.rank, -n.at))
 
 
 def _root(archive: Archive, node: Node) -> Node | None:
@@ -141,12 +142,16 @@ def _siblings(archive: Archive, node: Node) -> list[Node]:
 
 
 def _leaders(archive: Archive, node: Node) -> list[Node]:
-    """The fastest candidates of the operator and device that do not descend from the node."""
+    """The fastest candidates of the operator and device that do not descend from the node.
+
+    Those with a sealed latency come before those with a claimed one.
+    """
     rows = archive.synced.index.rows(
         "WITH RECURSIVE down(id) AS (VALUES (?) UNION"
         " SELECT e.child FROM edges e JOIN down ON e.parent = down.id)"
         " SELECT id FROM candidates WHERE definition = ? AND hardware = ? AND status = 'PASSED'"
-        " AND latency_us IS NOT NULL AND id NOT IN down ORDER BY latency_us LIMIT ?",
+        " AND latency_us IS NOT NULL AND id NOT IN down"
+        f" ORDER BY {SEALED_FIRST}, latency_us LIMIT ?",
         [node.candidate_id, node.definition, node.hardware, LEADERS],
     )
     return archive.nodes(*(row[0] for row in rows))
@@ -164,7 +169,7 @@ def _entry(archive: Archive, relation: str, node: Node, caps: ContextLimits) -> 
         diff = "\n".join(lines[: caps.diff_lines])
         if len(lines) > caps.diff_lines:
             diff += f"\n… {len(lines) - caps.diff_lines} more lines"
-    time = f"{node.latency_us:.4g} us; " if node.latency_us is not None else ""
+    time = f"{node.latency_words}; " if node.latency_us is not None else ""
     return ContextEntry(
         candidate_id=node.candidate_id,
         relation=relation,

@@ -23,7 +23,7 @@ from ...text import printable
 from . import manifest as form
 from .entry import Node, facts_of
 from .git_repository import RefConflict, RefUpdate, Repository
-from .index import Index
+from .index import SEALED_FIRST, Index
 from .index_sync import CANDIDATES, SyncedIndex, read_record
 from .manifest import CandidateManifest, CandidateRecord
 
@@ -212,6 +212,7 @@ class Archive:
     def best(self, definition: str, gpu: str | None = None) -> Node | None:
         """The promoted candidate, else the one of least (estimated) latency over all workloads.
 
+        Of those not promoted a sealed latency comes before every claimed one.
         None when nothing was timed; without `gpu`, of the device timed most recently.
         """
         index = self.synced.current()
@@ -229,7 +230,8 @@ class Archive:
             return next(iter(self.nodes(promoted[:12])), None)
         where = "definition = ? AND hardware = ? AND status = 'PASSED' AND latency_us IS NOT NULL"
         full = f"scope IN ('{Scope.FULL}', '{Scope.OFFICIAL}')"
-        found = index.nodes(where, [definition, gpu], f"ORDER BY NOT {full}, latency_us LIMIT 1")
+        order = f"ORDER BY {SEALED_FIRST}, NOT {full}, latency_us LIMIT 1"
+        found = index.nodes(where, [definition, gpu], order)
         return found[0] if found else None
 
     def log_graph(self, definition: str | None = None, limit: int | None = None) -> str:

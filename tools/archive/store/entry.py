@@ -19,7 +19,8 @@ from typing import Any
 from ...devices.noise_floor import LEAST_EFFECT_ACROSS_EVALUATIONS, least_effect
 from ...errors import ArchiveError
 from ...schema.evaluation import UNDECIDED, Evaluation, Scope, Status, WorkloadResult
-from ...schema.measurement import Decision
+from ...schema.measurement import Decision, TimeSource
+from ...schema.time_source import evaluation_clock
 from ...text import one_line
 
 
@@ -52,6 +53,8 @@ class CandidateFacts:
         hardware: device as in refs, "cpu" without one.
         outcome_words: the outcome with its numbers and what it was compared to.
         latency_us: what it ranks by; None when untimed or failed.
+        clock: "sealed" or "claimed", of `latency_us`; empty without one.
+        clock_reason: why the latency is only claimed; empty otherwise.
         speedup: geometric mean of the ratios to the baseline.
         noise: |ln ratio| below which two latencies are the same.
         at: when the evaluation began, in seconds since the epoch.
@@ -75,6 +78,23 @@ class CandidateFacts:
     error_signature: str = ""
     seconds: float = 0.0
     baseline_hash: str = ""
+    clock: str = ""
+    clock_reason: str = ""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether it has a latency that its own process could not have changed."""
+        return self.clock == TimeSource.SEALED
+
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """Sort key on one device: sealed latencies, claimed ones, then none; the least first."""
+        return self.latency_us is None, not self.sealed, self.latency_us or 0.0
+
+    @property
+    def latency_words(self) -> str:
+        """The latency with its unit and its clock, e.g. "8.2 us claimed"; empty without one."""
+        return f"{number(self.latency_us)} us {self.clock}" if self.latency_us is not None else ""
 
     @property
     def decision(self) -> str:
@@ -111,7 +131,9 @@ def facts_of(
     """
     latency = ranked_latency_us(evaluation, workload_count)
     noise = noise_level(evaluation, latency)
-    outcome, words = _outcome(evaluation, latency, noise, parents)
+    clock = evaluation_clock(evaluation) if latency is not None else None
+    said = str(clock.source) if clock else ""
+    outcome, words = _outcome(evaluation, latency, said, noise, parents)
     failure, seconds = evaluation.failure, evaluation.evidence.seconds
     return CandidateFacts(
         evaluation_id=evaluation.evaluation_id,
@@ -131,6 +153,8 @@ def facts_of(
         error_signature=error_signature(evaluation),
         seconds=seconds["total"] if "total" in seconds else sum(seconds.values()),
         baseline_hash=evaluation.baseline_hash or "",
+        clock=said,
+        clock_reason=clock.reason if clock else "",
     )
 
 
@@ -185,12 +209,17 @@ def noise_level(evaluation: Evaluation, latency_us: float | None) -> float:
 
 
 def _outcome(
-    evaluation: Evaluation, latency: float | None, noise: float, parents: Sequence[Node]
+    evaluation: Evaluation,
+    latency: float | None,
+    clock: str,
+    noise: float,
+    parents: Sequence[Node],
 ) -> tuple[CandidateStatus, str]:
     """The outcome, and in words what it was compared to.
 
     A paired comparison with the parent, when the record holds one, outranks two latencies of
-    different evaluations; without a comparable parent the record's baseline decides.
+    different evaluations, which are compared only when both are sealed or both claimed; without a
+    comparable parent the record's baseline decides.
     """
     if (words := undecided_words(evaluation)) is not None:
         return CandidateStatus.UNDECIDED, words
@@ -212,16 +241,18 @@ def _outcome(
         if p.latency_us is not None and (p.hardware, p.definition) == (hardware, operator)
     ]
     paired = any(p.content_hash == evaluation.baseline_hash for _, p in timed)
-    if timed and not paired:
-        base, parent = min(timed, key=lambda pair: pair[0])
+    comparable = [(base, p) for base, p in timed if p.clock == clock]
+    mark = f", {clock}" if clock == TimeSource.CLAIMED else ""
+    if comparable and not paired:
+        base, parent = min(comparable, key=lambda pair: pair[0])
         ratio = base / latency
         floor = max(noise, parent.noise, LEAST_EFFECT_ACROSS_EVALUATIONS)
-        return _decide(ratio, ratio, ratio, floor, f"parent {parent.candidate_id}")
+        return _decide(ratio, ratio, ratio, floor, f"parent {parent.candidate_id}", mark)
     ratio = evaluation.totals.geometric_mean_ratio
     if ratio is None:
         return CandidateStatus.UNTIMED, "timed, compared with nothing"
     low, high = evaluation.totals.ratio_interval or (ratio, ratio)
-    return _decide(ratio, low, high, noise, evaluation.baseline or "the baseline")
+    return _decide(ratio, low, high, noise, evaluation.baseline or "the baseline", mark)
 
 
 _UNFAILED_RESULTS = (Status.PASSED, Status.NOT_RUN, Status.NOT_JUDGED)
@@ -245,9 +276,9 @@ def undecided_words(evaluation: Evaluation) -> str | None:
 
 
 def _decide(
-    ratio: float, low: float, high: float, floor: float, versus: str
+    ratio: float, low: float, high: float, floor: float, versus: str, mark: str
 ) -> tuple[CandidateStatus, str]:
-    words = f"{number(ratio)}x {versus}, noise floor {floor:.1%}"
+    words = f"{number(ratio)}x {versus}, noise floor {floor:.1%}{mark}"
     if low > 1 and math.log(ratio) > floor:
         return CandidateStatus.FASTER, words
     if high < 1 and -math.log(ratio) > floor:

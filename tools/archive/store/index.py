@@ -15,18 +15,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...schema.measurement import TimeSource
 from .entry import CandidateStatus, Node, RegimeFact
 
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, ref TEXT NOT NULL UNIQUE,
     definition TEXT NOT NULL, op_type TEXT, hardware TEXT, scope TEXT, status TEXT, outcome TEXT,
-    latency_us REAL, noise REAL, at INTEGER, evaluation_id TEXT, content_hash TEXT,
+    latency_us REAL, clock TEXT, noise REAL, at INTEGER, evaluation_id TEXT, content_hash TEXT,
     normalised_hash TEXT, language TEXT, error_signature TEXT, facts TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_definition ON candidates (definition, at);
 CREATE INDEX IF NOT EXISTS by_latency ON candidates (definition, hardware, status, latency_us);
@@ -51,6 +52,8 @@ CREATE TABLE IF NOT EXISTS note_files (path TEXT PRIMARY KEY, stamp TEXT) WITHOU
 CREATE VIRTUAL TABLE IF NOT EXISTS notes USING fts5 (
     path UNINDEXED, heading, body, tokenize = "porter unicode61");
 """
+SEALED_FIRST = f"clock <> '{TimeSource.SEALED}'"
+"""SQL to order by: candidates whose latency is sealed before all others."""
 _TABLES = ("meta", "candidates", "edges", "labels", "regimes", "words", "note_files", "notes")
 
 
@@ -216,8 +219,8 @@ def node_from_json(text: str) -> Node:
 def _insert(connection: sqlite3.Connection, node: Node) -> None:
     cursor = connection.execute(
         "INSERT OR IGNORE INTO candidates (id, ref, definition, op_type, hardware, scope, status,"
-        " outcome, latency_us, noise, at, evaluation_id, content_hash, normalised_hash, language,"
-        " error_signature, facts) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " outcome, latency_us, clock, noise, at, evaluation_id, content_hash, normalised_hash,"
+        " language, error_signature, facts) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             node.candidate_id,
             node.ref,
@@ -228,6 +231,7 @@ def _insert(connection: sqlite3.Connection, node: Node) -> None:
             node.status,
             str(node.outcome),
             node.latency_us,
+            node.clock,
             node.noise,
             node.at,
             node.evaluation_id,

@@ -18,6 +18,7 @@ from pydantic import Field
 from ...errors import ArchiveError
 from ...schema.evaluation import Evaluation, Status
 from ...schema.record_model import RecordModel
+from ...schema.time_source import UNSEALABLE
 from ...text import one_line, printable
 from .entry import CandidateFacts, Node, number, profile_bottlenecks, undecided_words
 
@@ -249,7 +250,8 @@ def _subject(manifest: CandidateManifest, facts: CandidateFacts, evaluation: Eva
     if facts.latency_us is not None:
         baseline = evaluation.baseline or "baseline"
         versus = f", {number(facts.speedup)}x {baseline}" if facts.speedup else ""
-        outcome = f"{number(facts.latency_us)} us{versus}"
+        clock = f" {said}" if (said := _clock_said(facts)) else ""
+        outcome = f"{number(facts.latency_us)} us{clock}{versus}"
     elif evaluation.failure is None and (words := undecided_words(evaluation)) is not None:
         outcome = words
     elif evaluation.status is Status.PASSED:
@@ -258,6 +260,14 @@ def _subject(manifest: CandidateManifest, facts: CandidateFacts, evaluation: Eva
         kind = evaluation.failure.kind if evaluation.failure else facts.stage
         outcome = f"{facts.status} ({kind})"
     return one_line(f"{manifest.name}: {outcome} on {facts.hardware}", 120)
+
+
+def _clock_said(facts: CandidateFacts) -> str:
+    """The clock as commits name it; empty for claims of records that say nothing of clocks.
+
+    Those are archived again as they were: a commit that names no clock means a claim.
+    """
+    return "" if facts.clock_reason == UNSEALABLE else facts.clock
 
 
 def _trailers(
@@ -276,6 +286,10 @@ def _trailers(
     ]
     if facts.latency_us is not None:
         lines.append(("Latency-us", number(facts.latency_us)))
+        if said := _clock_said(facts):
+            lines.append(("Clock", said))
+        if said and facts.clock_reason:
+            lines.append(("Clock-Reason", facts.clock_reason))
     if facts.speedup is not None:
         lines.append(("Speedup", number(facts.speedup)))
         if interval is not None:
@@ -298,6 +312,9 @@ def _notes(manifest: CandidateManifest, facts: CandidateFacts, evaluation: Evalu
     """NOTES.md: what the agent said, then what was measured."""
     totals = evaluation.totals
     latency = f"{number(facts.latency_us)} us" if facts.latency_us is not None else "none"
+    if said := _clock_said(facts):
+        reason = f": {one_line(facts.clock_reason, 500)}" if facts.clock_reason else ""
+        latency += f", {said}{reason}"
     lines = [f"# {one_line(manifest.name)}", "", "## Hypothesis", "", _plain(manifest.hypothesis)]
     lines += ["", "## Lesson", "", _plain(manifest.lesson), ""]
     lines += ["## Measured", "", "Generated from evaluation.json.", ""]

@@ -20,6 +20,7 @@ from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.schema.evaluation import Evaluation, Finding, Severity, Status
+from kernel_harness.tools.schema.measurement import TimeSource
 
 LATER = "2026-02-01T00:00:00+00:00"
 
@@ -43,6 +44,7 @@ class Verifier:
         record.setdefault("ratio", 1.2)
         record.setdefault("latency_us", 8.0)
         record.setdefault("at", LATER)
+        record.setdefault("clock", TimeSource.SEALED)
         if best is not None:
             record["baseline_hash"] = best.content_hash
         found = []

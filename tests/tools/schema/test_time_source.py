@@ -1,0 +1,90 @@
+"""One place says whether an evaluation is sealed, and its reason when it is not."""
+
+import pytest
+
+from kernel_harness.tools.schema.evaluation import (
+    Evaluation,
+    Evidence,
+    Scope,
+    Stage,
+    Status,
+    WorkloadResult,
+)
+from kernel_harness.tools.schema.measurement import Measurement, TimeSource
+from kernel_harness.tools.schema.time_source import (
+    BY_HOST,
+    NO_SAMPLES,
+    UNSEALABLE,
+    Clock,
+    evaluation_clock,
+    workload_clock,
+)
+
+SEALED = Measurement(timer="cupti", cold_ns=[1000], clock=TimeSource.SEALED)
+CLAIMED = Measurement(timer="cupti", cold_ns=[1000], clock_reason="it synchronises")
+OTHER = Measurement(timer="cupti", cold_ns=[1000], clock_reason="it uses textures")
+OLD = Measurement(timer="cupti", cold_ns=[1000])
+
+
+def result(measurement=None, baseline=None, **fields):
+    return WorkloadResult(
+        uuid="w",
+        axes={},
+        status=Status.PASSED,
+        measurement=measurement,
+        baseline_measurement=baseline,
+        **fields,
+    )
+
+
+def evaluation(*results):
+    return Evaluation(
+        evaluation_id="e",
+        definition="d",
+        solution_name="s",
+        language="triton",
+        content_hash="0",
+        workload_digest="w",
+        scope=Scope.FULL,
+        status=Status.PASSED,
+        stage=Stage.DONE,
+        workloads=list(results),
+        evidence=Evidence(started_at="2026-01-01T00:00:00+00:00"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("timed", "expected"),
+    [
+        (result(), None),
+        (result(SEALED), Clock(TimeSource.SEALED)),
+        (result(SEALED, SEALED), Clock(TimeSource.SEALED)),
+        (result(CLAIMED, SEALED), Clock(TimeSource.CLAIMED, "it synchronises")),
+        (result(SEALED, CLAIMED), Clock(TimeSource.CLAIMED, "it synchronises")),
+        (result(OLD, OLD), Clock(TimeSource.CLAIMED, UNSEALABLE)),
+        (
+            result(SEALED.model_copy(update={"by_host": True}), SEALED),
+            Clock(TimeSource.CLAIMED, BY_HOST),
+        ),
+        (result(latency_us=1.0), Clock(TimeSource.CLAIMED, NO_SAMPLES)),
+    ],
+)
+def test_a_workload_is_sealed_when_candidate_and_baseline_both_are(timed, expected):
+    assert workload_clock(timed) == expected
+
+
+def test_an_evaluation_is_sealed_only_when_every_timed_workload_is():
+    assert evaluation_clock(evaluation(result(SEALED), result(SEALED))) == Clock(TimeSource.SEALED)
+    assert evaluation_clock(evaluation(result(), result(SEALED))) == Clock(TimeSource.SEALED)
+    mixed = evaluation(result(SEALED), result(CLAIMED), result(OTHER))
+    assert evaluation_clock(mixed) == Clock(TimeSource.CLAIMED, "it synchronises")
+
+
+def test_an_evaluation_without_a_time_has_no_clock():
+    assert evaluation_clock(evaluation(result(), result())) is None
+    assert evaluation_clock(evaluation()) is None
+
+
+def test_a_clock_in_words_has_its_reason():
+    assert Clock(TimeSource.SEALED).words == "sealed"
+    assert Clock(TimeSource.CLAIMED, "it synchronises").words == "claimed: it synchronises"
