@@ -159,6 +159,7 @@ def with_statistics(result: WorkloadResult, calibrated: Mapping[str, float]) -> 
         "latency_interval_us": own[1],
         "warm_latency_us": _median_us(result.measurement.warm_ns),
         "host_latency_us": _median_us(result.measurement.host_ns),
+        "called_us": _median_us(result.measurement.called_ns),
     }
     floor = result.floors_us.get("device")
     if floor is not None:
@@ -166,6 +167,7 @@ def with_statistics(result: WorkloadResult, calibrated: Mapping[str, float]) -> 
     if result.baseline_measurement is not None:
         base = latency(result.baseline_measurement)
         found = compare(result.baseline_measurement, result.measurement, calibrated)
+        changes["baseline_called_us"] = _median_us(result.baseline_measurement.called_ns)
         if base is not None:
             changes["baseline_latency_us"] = base[0]
             changes["speedup"] = found.ratio if found else base[0] / own[0]

@@ -8,7 +8,6 @@ record_model      the base of every part of a record
 measurement       timed calls of one workload, and their comparison
 held_out          counts of held-out sizes that were called, and speed on them
 evaluation        the immutable record of one evaluation
-time_source       whether its times are sealed or claimed, and why
 recognition       what the archive knew of an evaluated program
 trace_export      that record as FlashInfer-Trace lines
 """

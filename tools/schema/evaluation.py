@@ -8,16 +8,12 @@ cannot hold a latency: the validators refuse to build one.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import (
-    Field,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from .held_out import HeldOutResult
-from .measurement import Comparison, Measurement
+from .measurement import NO_SAMPLES, Comparison, Measurement, Sealing, TimeSource, joint_sealing
 from .record_model import FiniteFloat, RecordModel
 
 SCHEMA_VERSION = 2
@@ -167,6 +163,8 @@ class OutputError(RecordModel):
 class WorkloadResult(RecordModel):
     """The outcome on one workload."""
 
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("called_us", "baseline_called_us")
+
     uuid: str
     axes: dict[str, int]
     status: Status
@@ -181,6 +179,12 @@ class WorkloadResult(RecordModel):
     warm_latency_us: FiniteFloat = None
     host_latency_us: FiniteFloat = None
     baseline_latency_us: FiniteFloat = None
+    called_us: FiniteFloat = Field(
+        default=None,
+        description="Beside a sealed latency: the call as the candidate's process makes it, with "
+        "the gaps between its launches, told by that process.",
+    )
+    baseline_called_us: FiniteFloat = None
     speedup: FiniteFloat = None
     comparison: Comparison | None = None
     floors_us: dict[str, float] = Field(
@@ -196,6 +200,15 @@ class WorkloadResult(RecordModel):
     )
     measurement: Measurement | None = None
     baseline_measurement: Measurement | None = None
+
+    @property
+    def sealing(self) -> Sealing | None:
+        """Whether the times of candidate and baseline are sealed; None when it was not timed."""
+        if self.measurement is None:
+            untimed = self.latency_us is None
+            return None if untimed else Sealing(TimeSource.CLAIMED, NO_SAMPLES)
+        other = self.baseline_measurement
+        return joint_sealing((self.measurement.sealing, other.sealing if other else None))
 
     @model_validator(mode="after")
     def _no_latency_without_a_pass(self) -> WorkloadResult:
@@ -332,6 +345,8 @@ class StaticCheck(RecordModel):
 class Evaluation(RecordModel):
     """The immutable record of one trial."""
 
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("partial_reason", "held_out")
+
     schema_version: int = SCHEMA_VERSION
     evaluation_id: str
     definition: str
@@ -371,11 +386,7 @@ class Evaluation(RecordModel):
             raise ValueError("a latency cannot be summarised without a pass")
         return self
 
-    @model_serializer(mode="wrap")
-    def _without_what_older_records_lack(self, serialize: Any) -> dict[str, Any]:
-        """Leaves out fields of later versions, so that old records are written as they were."""
-        said = serialize(self)
-        for name in ("partial_reason", "held_out"):
-            if getattr(self, name) is None:
-                said.pop(name, None)
-        return said
+    @property
+    def sealing(self) -> Sealing | None:
+        """Whether every timed workload is sealed, else the first that is not; None when untimed."""
+        return joint_sealing(result.sealing for result in self.workloads)

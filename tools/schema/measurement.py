@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import ClassVar
 
-from pydantic import (
-    Field,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from .record_model import FiniteFloat, RecordModel
 
@@ -42,8 +40,39 @@ class TimeSource(StrEnum):
     """Told by the candidate's own process."""
 
 
+UNSEALABLE = "it was timed before times could be sealed"
+"""The reason of records that give none."""
+BY_HOST = "it is ranked by host time, which the candidate's own process told"
+NO_SAMPLES = "the record holds a latency without the samples it was taken from"
+
+
+@dataclass(frozen=True)
+class Sealing:
+    """Whether times are sealed; `reason` says why they are only claimed, and is empty if not."""
+
+    source: TimeSource
+    reason: str = ""
+
+    @property
+    def words(self) -> str:
+        """`sealed`, or `claimed: ` and the reason."""
+        return f"{self.source}: {self.reason}" if self.reason else str(self.source)
+
+
+def joint_sealing(parts: Iterable[Sealing | None]) -> Sealing | None:
+    """Sealed when every part that was timed is, else the first that is only claimed.
+
+    None when no part was timed.
+    """
+    known = [part for part in parts if part is not None]
+    claimed = (part for part in known if part.source is TimeSource.CLAIMED)
+    return next(claimed, known[0] if known else None)
+
+
 class Measurement(RecordModel):
     """Timed calls of one solution on one workload; raw samples in nanoseconds, in call order."""
+
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("clock", "clock_reason", "called_ns", "clean_ns")
 
     timer: str = Field(description="'cupti', 'cuda_graph', 'cuda_events'.")
     by_host: bool = Field(default=False, description="Ranked by host_ns, which shows hidden work.")
@@ -76,18 +105,14 @@ class Measurement(RecordModel):
             raise ValueError("sealed times have no reason to be only claimed")
         return self
 
-    @model_serializer(mode="wrap")
-    def _without_what_version_one_lacks(self, serialize: Any) -> dict[str, Any]:
-        """Leaves out a clock that is the default, so that old records are written as they were."""
-        said = serialize(self)
+    @property
+    def sealing(self) -> Sealing:
+        """Whether these times are sealed."""
         if self.clock is TimeSource.CLAIMED:
-            said.pop("clock", None)
-        if self.clock_reason is None:
-            said.pop("clock_reason", None)
-        for name in ("called_ns", "clean_ns"):
-            if not said[name]:
-                said.pop(name)
-        return said
+            return Sealing(TimeSource.CLAIMED, self.clock_reason or UNSEALABLE)
+        if self.by_host:
+            return Sealing(TimeSource.CLAIMED, BY_HOST)
+        return Sealing(TimeSource.SEALED)
 
     @property
     def ranked_ns(self) -> list[int]:

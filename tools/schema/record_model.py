@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
 )
 
 from ..text import printable
@@ -30,10 +32,23 @@ class RecordModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ()
+    """Fields that the first version of records lacks, each with a default."""
+
     @field_validator("*")
     @classmethod
     def _shown_safely(cls, value: Any) -> Any:
         return _printable(value)
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves later fields out where they are the default: old records are written as read."""
+        said = serialize(self)
+        for name in self.LATER_FIELDS:
+            field = type(self).model_fields[name]
+            if getattr(self, name) == field.get_default(call_default_factory=True):
+                said.pop(name, None)
+        return said
 
 
 def _printable(value: Any) -> Any:

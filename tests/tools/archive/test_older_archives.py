@@ -24,8 +24,7 @@ from kernel_harness.tools.archive.report.page_data import (
 from kernel_harness.tools.archive.search.parent_selection import POLICIES, choose, read_tree
 from kernel_harness.tools.archive.search.role_context import get_context
 from kernel_harness.tools.archive.store.transfer import fetch
-from kernel_harness.tools.schema.measurement import TimeSource
-from kernel_harness.tools.schema.time_source import UNSEALABLE
+from kernel_harness.tools.schema.measurement import UNSEALABLE, TimeSource
 
 BUNDLE = Path(__file__).parents[2] / "fixtures" / "archive" / "claimed.bundle"
 ROOT, PROMOTED, FASTEST = "4b13d7b46626", "18094d9afbb2", "90181a5993be"

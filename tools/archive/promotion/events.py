@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from ...errors import ArchiveError, HarnessError, RequestError
 from ...evaluation.record_store import RecordStore
 from ...schema.evaluation import Evaluation, Status
-from ...schema.measurement import TimeSource
+from ...schema.measurement import Sealing, TimeSource, joint_sealing
 from ...text import one_line, printable
 from ..store.archive import Archive, best_branch
 from ..store.entry import Node, gpu_name
@@ -206,7 +206,8 @@ def promote(
         number = _next_number(archive, node.definition, gpu)
         evidence = _write_evidence(archive, node, verification)
         tag = f"{kind}/{path}/{number}"
-        message = _promotion_message(node, decision, evidence)
+        sealing = joint_sealing(record.sealing for record in verification)
+        message = _promotion_message(node, decision, evidence, sealing)
         target = archive.repository.write_tag(node.commit, tag, message, int(time.time()))
         steps = [RefUpdate(f"refs/tags/{tag}", target), RefUpdate(f"refs/evidence/{tag}", evidence)]
         if branch is not None:
@@ -283,7 +284,9 @@ def _write_evidence(archive: Archive, node: Node, verification: Sequence[Evaluat
     return archive.repository.write_commit(tree, [node.commit], message, int(time.time()))
 
 
-def _promotion_message(node: Node, decision: PromotionDecision, evidence: str) -> str:
+def _promotion_message(
+    node: Node, decision: PromotionDecision, evidence: str, sealing: Sealing | None
+) -> str:
     """Subject, the rules as a table, the decision as JSON, and trailers."""
     rules = [
         f"{'pass' if r.passed else 'n/a ' if not r.applied else 'FAIL'}  {r.name}: {r.words}"
@@ -298,7 +301,7 @@ def _promotion_message(node: Node, decision: PromotionDecision, evidence: str) -
         f"Candidate: {node.candidate_id}",
         f"Previous: {decision.current_best or 'none'}",
         *(f"Evaluation: {one_line(name)}" for name in decision.evaluations),
-        *([f"Clock: {TimeSource.SEALED}"] if decision.track == TIMED else []),
+        *([f"Clock: {sealing.source}"] if sealing else []),
         f"Evidence: {evidence}",
     ]
     blocks = [

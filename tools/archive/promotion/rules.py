@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...schema.evaluation import Evaluation, Executor, Scope, Severity, Status
-from ...schema.time_source import evaluation_clock
 from ..store.entry import Node, gpu_name, noise_level, started_at
 from .held_out_rules import sizes_called
 from .rule_outcome import RuleOutcome, Rules
@@ -152,7 +151,7 @@ def _summary(verification: Sequence[Evaluation], floor: float) -> dict[str, Any]
                 "evaluation": e.evaluation_id,
                 "started_at": e.evidence.started_at,
                 "baseline": e.baseline,
-                "clock": clock.words if (clock := evaluation_clock(e)) else None,
+                "clock": clock.words if (clock := e.sealing) else None,
                 "mean_latency_us": e.totals.mean_latency_us,
                 "baseline_mean_latency_us": e.totals.baseline_mean_latency_us,
                 "geometric_mean_ratio": e.totals.geometric_mean_ratio,

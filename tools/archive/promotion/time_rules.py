@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from ...schema.evaluation import Evaluation, WorkloadResult
 from ...schema.measurement import TimeSource
-from ...schema.time_source import evaluation_clock
 from ...text import one_line
 from ..store.entry import Node
 from .held_out_rules import SPEED, speed_on_held_out
@@ -61,7 +60,7 @@ def time_rules(
 
 
 def _sealed_times(verification: Sequence[Evaluation]) -> RuleOutcome:
-    clocks = [(e.evaluation_id, evaluation_clock(e)) for e in verification]
+    clocks = [(e.evaluation_id, e.sealing) for e in verification]
     claimed = [(i, c) for i, c in clocks if c is None or c.source is not TimeSource.SEALED]
     if claimed:
         identity, clock = claimed[0]

@@ -11,6 +11,8 @@ from ..promotion.events import PromotionEvent, promotion_stacks
 from ..store.entry import CandidateStatus, Node
 
 TREE_ROWS = 3_000
+TO_VERIFY = "on claimed times: promote_candidate verifies it again"
+"""What is said of a best that was promoted before its times were sealed."""
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ class TrajectoryPoint:
     latency_us: float | None
     promoted: bool = False
     failed: bool = False
+    sealed: bool = False
 
 
 @dataclass(frozen=True)
@@ -261,12 +262,16 @@ def trajectory_svg(
 def _running_best(
     timed: Sequence[tuple[TrajectoryPoint, float]], last: int
 ) -> tuple[list[int], list[float]]:
+    """Positions and latencies of the best so far: the first sealed one ends all claimed ones."""
     xs: list[int] = []
     ys: list[float] = []
+    sealed = False
     for point, latency in timed:
-        if not ys or latency < ys[-1]:
+        first_sealed = point.sealed and not sealed
+        if not ys or first_sealed or (point.sealed == sealed and latency < ys[-1]):
             xs.append(point.position)
             ys.append(latency)
+            sealed = sealed or point.sealed
     return [*xs, *([last + 1] if xs else [])], [*ys, *ys[-1:]]
 
 

@@ -19,7 +19,7 @@ from ..promotion.events import events
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
 from ..store.manifest import CandidateRecord
-from .page_data import boards, current_promotions
+from .page_data import TO_VERIFY, boards, claimed_promotions, current_promotions
 
 COLOURS = {
     CandidateStatus.FASTER: "green",
@@ -39,7 +39,9 @@ def log(archive: Archive, definition: str | None = None, limit: int = 200) -> Re
         return Text("Nothing was archived yet.", style="bright_black")
     lines = [(_LINE.match(line), line) for line in graph.split("\n")]
     nodes = {n.candidate_id: n for n in archive.nodes(*(m["id"] for m, _ in lines if m))}
-    promoted = set(current_promotions(events(archive, definition)).values())
+    history = events(archive, definition)
+    promoted = set(current_promotions(history).values())
+    claimed = claimed_promotions(history)
     text = Text()
     for match, line in lines:
         node = nodes.get(match["id"]) if match else None
@@ -52,18 +54,22 @@ def log(archive: Archive, definition: str | None = None, limit: int = 200) -> Re
         text.append(match["words"])
         if node.technique:
             text.append(f"  [{', '.join(node.technique)}]", style="blue")
-        text.append(" ★ promoted\n" if node.candidate_id in promoted else "\n", style="magenta")
+        star = " ★ promoted" if node.candidate_id in promoted else ""
+        star += f", {TO_VERIFY}" if node.candidate_id in claimed else ""
+        text.append(f"{star}\n", style="magenta")
     return text
 
 
 def best(archive: Archive, definition: str | None = None, count: int = 5) -> RenderableType:
-    """The best candidates of each operator and device, least latency first."""
+    """The best candidates of each operator and device, sealed before claimed, the least first."""
     table = Table(title="Best candidates", title_justify="left")
     for name in ("operator", "device", "candidate", "name", "technique", "scope"):
         table.add_column(name, overflow="fold")
     table.add_column("latency us", justify="right")
+    table.add_column("clock")
     table.add_column("speedup", justify="right")
-    promoted = current_promotions(events(archive, definition))
+    history = events(archive, definition)
+    promoted, claimed = current_promotions(history), claimed_promotions(history)
     found = boards(list(archive.iter(definition)), promoted)
     for board in found:
         chosen = promoted.get((board.definition, board.device))
@@ -78,16 +84,20 @@ def best(archive: Archive, definition: str | None = None, count: int = 5) -> Ren
                 Text(", ".join(node.technique)),
                 Text(node.scope),
                 _us(node.latency_us),
+                node.clock,
                 f"{number(node.speedup)}x" if node.speedup else "-",
                 style="bold" if row == 0 else "",
             )
         table.add_section()
-    verified = [event for event in events(archive, definition) if event.kind == "verified"]
+    verified = [event for event in history if event.kind == "verified"]
     lines: list[RenderableType] = [table] if found else [Text("Nothing was timed yet.")]
     lines += [
         Text(f"verified, not timed: {e.definition} {e.candidate_id} ({e.tag})", style="cyan")
         for e in verified
     ]
+    reasons = dict.fromkeys(n.clock_reason for b in found for n in b.rows[:count])
+    lines += [Text(f"claimed: {reason}", style="yellow") for reason in reasons if reason]
+    lines += [Text(f"{name} is promoted, {TO_VERIFY}", style="magenta") for name in sorted(claimed)]
     return Group(*lines)
 
 
@@ -115,7 +125,7 @@ def diff(archive: Archive, a: str, b: str) -> RenderableType:
     for sign, node in (("-", first), ("+", second)):
         head.append(f"{sign} {node.candidate_id} ", style="bold")
         head.append(f"{node.outcome}", style=COLOURS[node.outcome])
-        head.append(f" {_us(node.latency_us)} us  {node.outcome_words}\n")
+        head.append(f" {node.latency_words or '-'}  {node.outcome_words}\n")
     text = archive.diff(a, b)
     if not text:
         return Group(head, Text("The sources are the same.", style="bright_black"))
@@ -127,11 +137,12 @@ def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableTy
     table.add_column(style="bright_black")
     table.add_column(overflow="fold")
     colour = COLOURS[node.outcome]
+    reason = f": {node.clock_reason}" if node.clock_reason else ""
     outcome = Text.assemble((str(node.outcome), colour), f": {node.outcome_words}")
     born = (child.candidate_id for child in archive.children(node.candidate_id))
     rows = {
         "operator": f"{node.definition} on {node.hardware}, scope {node.scope}",
-        "latency": f"{_us(node.latency_us)} us",
+        "latency": f"{node.latency_words or '-'}{reason}",
         "technique": ", ".join(node.technique) or "-",
         "hypothesis": record.candidate.hypothesis or "-",
         "lesson": record.candidate.lesson or "-",
@@ -151,8 +162,9 @@ def _workloads(evaluation: Evaluation) -> Table:
     table = Table(title="Workloads", title_justify="left")
     for name in ("uuid", "axes", "regime", "status"):
         table.add_column(name, overflow="fold")
-    for name in ("latency us", "interval", "ratio", "SOL %"):
+    for name in ("latency us", "called us", "interval", "ratio", "SOL %"):
         table.add_column(name, justify="right")
+    table.add_column("clock")
     table.add_column("decision")
     for w in evaluation.workloads:
         interval = w.latency_interval_us
@@ -163,9 +175,11 @@ def _workloads(evaluation: Evaluation) -> Table:
             Text(w.regime or ""),
             Text(str(w.status), style="" if passed else "red"),
             _us(w.latency_us),
+            _us(w.called_us),
             f"{number(interval[0])}-{number(interval[1])}" if interval else "",
             f"{number(w.comparison.ratio)}x" if w.comparison and w.comparison.ratio else "",
             f"{w.sol_percent:.0f}" if w.sol_percent is not None else "",
+            str(w.sealing.source) if w.sealing else "",
             Text(str(w.comparison.decision) if w.comparison else (w.reason or "")),
         )
     return table

@@ -63,6 +63,7 @@ class _Site:
         self.by_id = {node.candidate_id: node for node in self.nodes}
         self.events = events(archive)
         self.current_promotions = pages.current_promotions(self.events)
+        self.to_verify = pages.claimed_promotions(self.events)
         self.seen = _ReadCandidates()
         self.charts = SiteCharts(self.nodes, dataset)
         self.born: dict[str, list[Node]] = {}
@@ -97,8 +98,12 @@ class _Site:
         return [node for node in self.nodes if node.definition == definition]
 
     def _render(self, template: str, **values: Any) -> str:
-        promoted = set(self.current_promotions.values())
-        shared = {"by_id": self.by_id, "promoted": promoted, "written": datetime.now(UTC)}
+        marks = dict.fromkeys(self.to_verify, pages.TO_VERIFY)
+        shared = {
+            "by_id": self.by_id,
+            "promoted": {i: marks.get(i, "") for i in self.current_promotions.values()},
+            "written": datetime.now(UTC),
+        }
         return self.templates.get_template(template).render(**shared, **values)
 
     def _records(self) -> Iterator[tuple[Node, CandidateRecord, str]]:
@@ -177,6 +182,7 @@ class _Site:
                     node.latency_us if node.hardware == board.device else None,
                     (node.candidate_id, board.device) in ever,
                     node.outcome is CandidateStatus.FAILED,
+                    node.sealed,
                 )
                 for position, node in enumerate(nodes, 1)
             ]

@@ -20,7 +20,6 @@ from ...devices.noise_floor import LEAST_EFFECT_ACROSS_EVALUATIONS, least_effect
 from ...errors import ArchiveError
 from ...schema.evaluation import UNDECIDED, Evaluation, Scope, Status, WorkloadResult
 from ...schema.measurement import Decision, TimeSource
-from ...schema.time_source import evaluation_clock
 from ...text import one_line
 
 
@@ -131,7 +130,7 @@ def facts_of(
     """
     latency = ranked_latency_us(evaluation, workload_count)
     noise = noise_level(evaluation, latency)
-    clock = evaluation_clock(evaluation) if latency is not None else None
+    clock = evaluation.sealing if latency is not None else None
     said = str(clock.source) if clock else ""
     outcome, words = _outcome(evaluation, latency, said, noise, parents)
     failure, seconds = evaluation.failure, evaluation.evidence.seconds

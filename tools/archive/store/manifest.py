@@ -17,8 +17,8 @@ from pydantic import Field
 
 from ...errors import ArchiveError
 from ...schema.evaluation import Evaluation, Status
+from ...schema.measurement import UNSEALABLE
 from ...schema.record_model import RecordModel
-from ...schema.time_source import UNSEALABLE
 from ...text import one_line, printable
 from .entry import CandidateFacts, Node, number, profile_bottlenecks, undecided_words
 

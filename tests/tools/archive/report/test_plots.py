@@ -93,3 +93,11 @@ def test_any_trajectory_can_be_drawn(points, baseline):
 def test_nothing_to_draw_is_drawn_without_an_error():
     ElementTree.fromstring(plots.floor_frame([]).svg)
     ElementTree.fromstring(plots.roofline_frame([], ROOF).svg)
+
+
+def test_the_first_sealed_latency_ends_the_line_of_claimed_bests():
+    claimed = [TrajectoryPoint(1, 10.0), TrajectoryPoint(2, 5.0)]
+    sealed = [TrajectoryPoint(3, 8.0, sealed=True), TrajectoryPoint(5, 7.0, sealed=True)]
+    points = [*claimed, *sealed, TrajectoryPoint(4, 1.0)]
+    timed = [(p, p.latency_us or 0.0) for p in sorted(points, key=lambda p: p.position)]
+    assert plots._running_best(timed, 6) == ([1, 2, 3, 5, 7], [10.0, 5.0, 8.0, 7.0, 7.0])

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from kernel_harness.tools.archive.report import terminal
 from kernel_harness.tools.schema.evaluation import Status
+from kernel_harness.tools.schema.measurement import TimeSource
 
 
 @pytest.fixture
@@ -46,6 +47,24 @@ def test_best_lists_the_least_latency_first(archive, pair, printed):
     root, child = pair
     assert text.index(child.candidate_id) < text.index(root.candidate_id)
     assert "H200" in text and "12" in text
+
+
+def test_best_shows_sealed_before_claimed_and_each_reason_once(bench, archive, pair, printed):
+    sealed = bench.add(latency_us=90.0, clock=TimeSource.SEALED)
+    bench.add(latency_us=9.0, clock_reason="it waits on the host")
+    bench.add(latency_us=9.5, clock_reason="it waits on the host")
+    text = printed(terminal.best(archive))
+    assert text.index(sealed.candidate_id) < text.index(pair[1].candidate_id)
+    rows = {line.split("│")[3].strip(): line for line in text.splitlines() if line.count("│") > 8}
+    assert " sealed " in rows[sealed.candidate_id] and " claimed " in rows[pair[1].candidate_id]
+    assert text.count("it waits on the host") == 1
+
+
+def test_show_says_that_a_latency_is_claimed_and_why(bench, archive, printed):
+    node = bench.add(latency_us=8.0, clock_reason="it waits on the host")
+    text = printed(terminal.show(archive, node.candidate_id))
+    assert "12 us claimed: it waits on the host" in text
+    assert "12 us claimed" in archive.log_graph()
 
 
 def test_show_quotes_words_as_they_are_and_lists_workloads(archive, pair, printed):

@@ -103,6 +103,7 @@ def test_the_index_ranks_by_latency_and_marks_the_promoted(site):
     text = index.read_text(encoding="utf-8")
     merged, root = ids["merged"].candidate_id, ids["root"].candidate_id
     assert text.index(merged) < text.index(root) and "★ promoted" in text
+    assert "★ promoted, on claimed times: promote_candidate verifies it again" in text
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,7 @@ def test_a_candidates_page_has_verdict_table_diff_profile_and_lineage(site):
     text = (out / "candidates" / f"{ids['merged'].candidate_id}.html").read_text(encoding="utf-8")
     for words in ("m=64", "Latency against floor", "speed of light", '<span class="add">+'):
         assert words in text
+    assert "Times are claimed: it was timed before times could be sealed." in text
     assert ids["a"].candidate_id in text and "promoted/scale_n64/H200/1" in text
 
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from kernel_harness.tools.archive.search.advice import AdviceKind, Budget, advice_on, advise
+import pytest
+
+from kernel_harness.tools.archive.search.advice import (
+    AdviceKind,
+    Budget,
+    advice_on,
+    advise,
+    rounds_without_gain,
+)
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
+from kernel_harness.tools.schema.measurement import TimeSource
 
 from ..conftest import Bench
 
@@ -91,3 +100,11 @@ def test_an_archive_with_a_budget_says_when_it_is_nearly_used(tmp_path):
     (advice,) = [a for a in found if a.kind is AdviceKind.BUDGET]
     assert "64 of 80 candidates" in advice.words
     archive.close()
+
+
+def test_a_claimed_latency_is_no_gain_over_a_sealed_one(bench):
+    bench.add(latency_us=5.0)
+    bench.add(latency_us=9.0, clock=TimeSource.SEALED)
+    for _ in range(3):
+        bench.add(latency_us=1.0)
+    assert rounds_without_gain(list(bench.archive.iter())) == (3, pytest.approx(13.5))

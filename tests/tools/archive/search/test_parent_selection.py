@@ -85,6 +85,13 @@ def test_ucb_prefers_the_untried_among_equals():
     assert choose(nodes, "ucb", 0).candidate_id == "b"
 
 
+def test_ucb_counts_a_claimed_latency_no_faster_than_the_slowest_sealed_one():
+    nodes = [node("a", 5.0), node("b", 10.0), node("told", 1.0, claimed=True)]
+    assert choose(nodes, "ucb", 0).candidate_id == "a"
+    alone = [choose(nodes[1:], "ucb", seed).candidate_id for seed in range(20)]
+    assert set(alone) == {"b", "told"}  # equals: either may be drawn
+
+
 def test_unknown_policies_and_empty_trees_are_refused():
     with pytest.raises(RequestError, match="epsilon_greedy"):
         choose(TREE, "epsilon", 0)

@@ -10,14 +10,13 @@ from kernel_harness.tools.schema.evaluation import (
     Status,
     WorkloadResult,
 )
-from kernel_harness.tools.schema.measurement import Measurement, TimeSource
-from kernel_harness.tools.schema.time_source import (
+from kernel_harness.tools.schema.measurement import (
     BY_HOST,
     NO_SAMPLES,
     UNSEALABLE,
-    Clock,
-    evaluation_clock,
-    workload_clock,
+    Measurement,
+    Sealing,
+    TimeSource,
 )
 
 SEALED = Measurement(timer="cupti", cold_ns=[1000], clock=TimeSource.SEALED)
@@ -57,34 +56,34 @@ def evaluation(*results):
     ("timed", "expected"),
     [
         (result(), None),
-        (result(SEALED), Clock(TimeSource.SEALED)),
-        (result(SEALED, SEALED), Clock(TimeSource.SEALED)),
-        (result(CLAIMED, SEALED), Clock(TimeSource.CLAIMED, "it synchronises")),
-        (result(SEALED, CLAIMED), Clock(TimeSource.CLAIMED, "it synchronises")),
-        (result(OLD, OLD), Clock(TimeSource.CLAIMED, UNSEALABLE)),
+        (result(SEALED), Sealing(TimeSource.SEALED)),
+        (result(SEALED, SEALED), Sealing(TimeSource.SEALED)),
+        (result(CLAIMED, SEALED), Sealing(TimeSource.CLAIMED, "it synchronises")),
+        (result(SEALED, CLAIMED), Sealing(TimeSource.CLAIMED, "it synchronises")),
+        (result(OLD, OLD), Sealing(TimeSource.CLAIMED, UNSEALABLE)),
         (
             result(SEALED.model_copy(update={"by_host": True}), SEALED),
-            Clock(TimeSource.CLAIMED, BY_HOST),
+            Sealing(TimeSource.CLAIMED, BY_HOST),
         ),
-        (result(latency_us=1.0), Clock(TimeSource.CLAIMED, NO_SAMPLES)),
+        (result(latency_us=1.0), Sealing(TimeSource.CLAIMED, NO_SAMPLES)),
     ],
 )
 def test_a_workload_is_sealed_when_candidate_and_baseline_both_are(timed, expected):
-    assert workload_clock(timed) == expected
+    assert timed.sealing == expected
 
 
 def test_an_evaluation_is_sealed_only_when_every_timed_workload_is():
-    assert evaluation_clock(evaluation(result(SEALED), result(SEALED))) == Clock(TimeSource.SEALED)
-    assert evaluation_clock(evaluation(result(), result(SEALED))) == Clock(TimeSource.SEALED)
+    assert evaluation(result(SEALED), result(SEALED)).sealing == Sealing(TimeSource.SEALED)
+    assert evaluation(result(), result(SEALED)).sealing == Sealing(TimeSource.SEALED)
     mixed = evaluation(result(SEALED), result(CLAIMED), result(OTHER))
-    assert evaluation_clock(mixed) == Clock(TimeSource.CLAIMED, "it synchronises")
+    assert mixed.sealing == Sealing(TimeSource.CLAIMED, "it synchronises")
 
 
 def test_an_evaluation_without_a_time_has_no_clock():
-    assert evaluation_clock(evaluation(result(), result())) is None
-    assert evaluation_clock(evaluation()) is None
+    assert evaluation(result(), result()).sealing is None
+    assert evaluation().sealing is None
 
 
 def test_a_clock_in_words_has_its_reason():
-    assert Clock(TimeSource.SEALED).words == "sealed"
-    assert Clock(TimeSource.CLAIMED, "it synchronises").words == "claimed: it synchronises"
+    assert Sealing(TimeSource.SEALED).words == "sealed"
+    assert Sealing(TimeSource.CLAIMED, "it synchronises").words == "claimed: it synchronises"
