@@ -42,6 +42,16 @@ def confined(folder: Path, name_or_path: str) -> Path:
     Raises:
         RequestError: when it lies elsewhere or does not exist.
     """
+    try:
+        return _within(folder, name_or_path)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RequestError(
+            f"{name_or_path[:200]!r} names no workspace: {error}",
+            remedy="open_workspace makes one; pass its path or name.",
+        ) from error
+
+
+def _within(folder: Path, name_or_path: str) -> Path:
     text = name_or_path.strip().rstrip("/")
     path = Path(text).expanduser()
     path = (path if path.is_absolute() else folder / path).resolve()

@@ -23,6 +23,7 @@ from ...errors import ArchiveError, CapabilityError
 
 ZERO = "0" * 40
 STALE_LOCK_S = 10.0
+MOST_LEVELS = 40
 _CONFIG = """[core]
 \trepositoryformatversion = 0
 \tfilemode = true
@@ -218,6 +219,12 @@ class Repository:
 
     def list_tree(self, name: str, prefix: str = "") -> dict[str, str]:
         """Paths of all files below a tree or commit, with the ids of their blobs."""
+        if prefix.count("/") > MOST_LEVELS:
+            raise ArchiveError(
+                f"Folders of a commit are nested more than {MOST_LEVELS} deep",
+                where=str(self.path),
+                remedy="No harness writes such a tree; delete its ref with git update-ref -d.",
+            )
         kind, content = self.read(name)
         if kind != "tree":
             kind, content = self.read(f"{name}^{{tree}}")

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from ...errors import ArchiveError
 from ...schema.evaluation import Evaluation
+from ...text import one_line
 from . import manifest as form
 from .entry import Node, facts_of
 from .git_repository import Repository
@@ -93,8 +94,9 @@ class SyncedIndex:
             if commit in unread:
                 try:
                     node = self._read_node(unread[commit], commit, parents, batch)
-                except ArchiveError as error:
-                    _log.warning("Left out of the index: %s", error)
+                except Exception as error:  # whoever wrote it: it hides no other candidate
+                    words = one_line(f"{type(error).__name__}: {error}", 400)
+                    _log.warning("Left out of the index: %s: %s", one_line(unread[commit]), words)
                     continue
                 batch[node.candidate_id] = node
             if len(batch) >= _BATCH:
@@ -106,6 +108,12 @@ class SyncedIndex:
         self, ref: str, commit: str, parents: Sequence[str], batch: Mapping[str, Node]
     ) -> Node:
         ids = [parent[:12] for parent in parents]
+        if ref.rsplit("/", 1)[-1] != commit[:12]:
+            raise ArchiveError(
+                "A candidate's ref is not named by its commit",
+                where=ref,
+                remedy="It was not written by the harness; delete it with git update-ref -d.",
+            )
         record = read_record(self.repository, ref, commit, ids)
         elsewhere = self.index.by_id(i for i in ids if i not in batch)
         known = elsewhere | {i: batch[i] for i in ids if i in batch}

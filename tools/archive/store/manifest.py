@@ -188,23 +188,29 @@ class CandidateRecord:
         from ...schema.flashinfer_trace import Solution
 
         manifest = self.candidate
-        return Solution.model_validate(
-            {
-                "name": manifest.name,
-                "definition": manifest.definition,
-                "author": manifest.author or "archive",
-                "description": manifest.description or None,
-                "spec": {
-                    "language": manifest.language,
-                    "target_hardware": manifest.target_hardware,
-                    "entry_point": manifest.entry_point,
-                    "dependencies": manifest.dependencies,
-                    "destination_passing_style": manifest.destination_passing_style,
-                    "binding": manifest.binding or None,
-                },
-                "sources": [{"path": p, "content": text} for p, text in self.sources.items()],
-            }
-        )
+        values = {
+            "name": manifest.name,
+            "definition": manifest.definition,
+            "author": manifest.author or "archive",
+            "description": manifest.description or None,
+            "spec": {
+                "language": manifest.language,
+                "target_hardware": manifest.target_hardware,
+                "entry_point": manifest.entry_point,
+                "dependencies": manifest.dependencies,
+                "destination_passing_style": manifest.destination_passing_style,
+                "binding": manifest.binding or None,
+            },
+            "sources": [{"path": p, "content": text} for p, text in self.sources.items()],
+        }
+        try:
+            return Solution.model_validate(values)
+        except ValueError as error:
+            raise ArchiveError(
+                f"The sources of a candidate are no solution: {one_line(str(error), 300)}",
+                where=self.ref,
+                remedy="It was not written by the harness; start from another candidate.",
+            ) from error
 
 
 def _prose(text: str) -> str:

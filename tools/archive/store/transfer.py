@@ -48,7 +48,7 @@ def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
     archive.repository.create()
     known = archive.repository.ref_names("refs/candidates")
     remote = f"refs/remotes/{name}"
-    options = ("--no-tags", "--no-write-fetch-head", "--quiet", "--end-of-options")
+    options = ("--no-prune", "--no-tags", "--no-write-fetch-head", "--quiet", "--end-of-options")
     copied = ("refs/candidates/*:refs/candidates/*", f"+refs/evidence/*:{remote}/evidence/*")
     moving = (f"+{_BEST}*:{remote}/best/*", f"+refs/tags/*:{remote}/tags/*")
     archive.repository.run("fetch", *options, where, *copied, *moving)

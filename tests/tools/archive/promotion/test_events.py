@@ -17,6 +17,7 @@ from kernel_harness.tools.archive.promotion.events import (
 )
 from kernel_harness.tools.archive.promotion.rule_outcome import Rules
 from kernel_harness.tools.archive.promotion.rules import decide
+from kernel_harness.tools.archive.store.git_repository import RefUpdate
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.schema.evaluation import Evaluation, Finding, Severity, Status
@@ -292,3 +293,12 @@ def test_without_a_gpu_a_candidate_is_verified_not_timed(verifier, archive):
 
 def test_no_records_promote_nothing(verifier):
     assert not judge(verifier.candidate(), []).promoted
+
+
+@pytest.mark.parametrize("number", ["²", "x", "1/latest", "99999999999999999999"])
+def test_a_tag_that_no_harness_wrote_ends_no_query(archive, bench, number):
+    node = bench.add()
+    name = f"promoted/scale_n64/H200/{number}"
+    tag = archive.repository.write_tag(node.commit, name, "x\n", 1)
+    archive.repository.update_refs([RefUpdate(f"refs/tags/{name}", tag)])
+    assert all(event.definition == "" for event in events(archive))

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from kernel_harness.tools.archive.store.git_repository import RefUpdate
 from kernel_harness.tools.archive.store.transfer import fetch
+from kernel_harness.tools.errors import ArchiveError
 
 FIXTURES = Path(__file__).parents[3] / "fixtures/archive"
 QUERIES = {
@@ -41,3 +45,49 @@ def test_an_index_that_was_deleted_is_made_again_however_long_ago_the_refs_were_
     fingerprint, listed_at = archive.synced._listed
     monkeypatch.setattr(archive.synced, "_listed", (fingerprint, listed_at - 60))
     assert len(list(archive.iter())) == 1
+
+
+def _replaced(archive, node, path: str, content: bytes) -> str:
+    """Another commit, whose tree is a candidate's with one file replaced or added."""
+    repository = archive.repository
+    oids = repository.list_tree(node.commit)
+    files = {name: repository.read(oid)[1] for name, oid in oids.items()} | {path: content}
+    return repository.write_commit(repository.write_tree(files), [], "x\n", 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("sources/kernel.py", b"\xff\xfe"),
+        ("candidate.toml", b"\xff"),
+        ("candidate.toml", b"a = " + b"[" * 20_000),
+        ("evaluation.json", b"[" * 100_000),
+        ("evaluation.json", b'{"totals": {"geometric_mean_ratio": -1}}'),
+        ("sources/" + "d/" * 300 + "k.py", b"x"),
+    ],
+)
+def test_a_commit_that_cannot_be_read_hides_no_other(archive, bench, path, content):
+    good = bench.add()
+    commit = _replaced(archive, good, path, content)
+    ref = f"refs/candidates/scale_n64/{commit[:12]}"
+    archive.repository.update_refs([RefUpdate(ref, commit)])
+    archive.rebuild_index()
+    assert [node.candidate_id for node in archive.iter()] == [good.candidate_id]
+
+
+def test_a_ref_cannot_take_over_another_candidates_id(archive, bench):
+    good = bench.add()
+    commit = _replaced(archive, good, "sources/kernel.py", b"def run(x, y): ...\n")
+    ref = f"refs/candidates/elsewhere/{good.candidate_id}"
+    archive.repository.update_refs([RefUpdate(ref, commit)])
+    archive.rebuild_index()
+    assert [node.commit for node in archive.iter()] == [good.commit]
+
+
+@pytest.mark.parametrize("path", [".mcp.json", "kernel/__init__.py", "CLAUDE.md"])
+def test_no_workspace_begins_with_sources_that_the_rule_refuses(archive, bench, path):
+    commit = _replaced(archive, bench.add(), f"sources/{path}", b"x\n")
+    ref = f"refs/candidates/scale_n64/{commit[:12]}"
+    archive.repository.update_refs([RefUpdate(ref, commit)])
+    with pytest.raises(ArchiveError, match="no solution"):
+        archive.get(commit[:12]).solution()
