@@ -3,7 +3,7 @@
 A candidate's kernel could leave something behind for its next call where no memory is defined: in
 shared memory, in local memory. Both are overwritten between replays. Device code sets no access
 policy window, and no stream here ever gets one; lines that it asked to persist in the L2 are reset
-before each call (`replayer`).
+before each call (`replayer`), and the priority of lines that it asked to be evicted last.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ READ_THREADS = 512
 READ_BLOCKS = 4
 """Blocks of the reading kernel on each multiprocessor."""
 COUNTER_BYTES = 256
+LINE_BYTES = 128
+"""Of the L2."""
 
 
 class Yardstick:
@@ -47,6 +49,7 @@ class Yardstick:
     local_bytes = 0
     holdable = True
     copied_bytes: frozenset[int] = frozenset()
+    scratch: tuple[tuple[int, int], ...] = ()
 
     def __init__(self, driver: Driver, launch: PreparedLaunch) -> None:
         self._driver, self._launch = driver, launch
@@ -83,6 +86,7 @@ class DeviceKernels:
         self._scrubs: dict[tuple[int, int], list[PreparedLaunch]] = {}
         self._reads: dict[tuple[int, int], PreparedLaunch] = {}
         self._spins: dict[int, PreparedLaunch] = {}
+        self._demotions: dict[tuple[int, int], PreparedLaunch] = {}
 
     def yardstick(self) -> Yardstick:
         """A program that is replayed as a plan is."""
@@ -99,6 +103,20 @@ class DeviceKernels:
             shape = _shape(READ_BLOCKS * self._multiprocessors, READ_THREADS)
             self._reads[address, nbytes] = self._prepared("read_buffer", shape, parameters)
         self._reads[address, nbytes].launch(self._driver)
+
+    def demote(self, begin: int, nbytes: int) -> None:
+        """Gives the lines of a buffer that are in the L2 their ordinary priority again.
+
+        A kernel that loads with `evict_last` keeps lines there that no flush of ordinary priority
+        drives out, and the next call's inputs lie in them.
+        """
+        first = begin // LINE_BYTES * LINE_BYTES
+        size = begin + nbytes - first
+        if (first, size) not in self._demotions:
+            shape = _shape(READ_BLOCKS * self._multiprocessors, READ_THREADS)
+            parameters = struct.pack("<QQ", first, size)
+            self._demotions[first, size] = self._prepared("demote_lines", shape, parameters)
+        self._demotions[first, size].launch(self._driver)
 
     def scrub(self, local_bytes: int, byte: int) -> None:
         """Overwrites all shared memory, and `local_bytes` of every thread's local memory.

@@ -117,6 +117,11 @@ class LoadedPlan:
         """Whether it has run: a first launch may have to wait for the device to load its code."""
 
     @property
+    def scratch(self) -> list[tuple[int, int]]:
+        """Address and bytes of the memory that was mapped for the plan."""
+        return [(begin, end - begin) for begin, end in self._scratch]
+
+    @property
     def count(self) -> int:
         """How many nodes a replay enqueues."""
         return len(self._steps)

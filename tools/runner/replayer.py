@@ -173,6 +173,8 @@ class Replayer:
         self._kernels.scrub(plan.local_bytes, request.scratch_byte)
         plan.restore(request.scratch_byte)  # before outputs that were returned, which lie in it
         self._bring(call)
+        for begin, nbytes in (*plan.scratch, *touched(call)):
+            self._kernels.demote(begin, nbytes)
 
     def _bring(self, call: ReplayCall) -> None:
         for move in call.before:
@@ -241,3 +243,9 @@ class Replayer:
 
     def _reset_persisting(self) -> None:
         self._driver.call("cuCtxResetPersistingL2Cache")
+
+
+def touched(call: ReplayCall) -> list[tuple[int, int]]:
+    """Address and bytes of every tensor of a call."""
+    inputs = [(move.destination, move.nbytes) for move in call.before]
+    return inputs + [(place.address, place.nbytes) for place in call.poison]

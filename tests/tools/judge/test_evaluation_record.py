@@ -74,6 +74,7 @@ class Checks:
     not_run: dict[str, str] = field(default_factory=dict)
     launched_nothing: bool = False
     determinism: None = None
+    held_out: None = None
 
 
 @dataclass

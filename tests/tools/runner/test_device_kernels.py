@@ -19,9 +19,12 @@ from kernel_harness.tools.runner.device_kernels import (
 
 from ..driver.fakes import FakeDriver
 
-PARAMETER_BYTES = {"spin": 8, "read_buffer": 24, "scrub_shared": 16} | dict.fromkeys(
-    LOCAL_SCRUBS.values(), 16
-)
+PARAMETER_BYTES = {
+    "spin": 8,
+    "read_buffer": 24,
+    "demote_lines": 16,
+    "scrub_shared": 16,
+} | dict.fromkeys(LOCAL_SCRUBS.values(), 16)
 
 
 def entries() -> dict[str, str]:
@@ -84,3 +87,13 @@ def test_what_waits_for_all_blocks_is_launched_as_one_that_fits_at_once():
     assert [(threads, shared) for _, _, threads, shared in asked] == [(1024, 232_448), (512, 0)]
     resets = [a for name, a in driver.calls if name == "cuMemsetD32Async"]
     assert len(resets) == len(driver.launched()) == 2, "the counter begins at nothing each time"
+
+
+def test_lines_are_demoted_from_the_beginning_of_the_first_one():
+    driver = FakeDriver()
+    kernels = DeviceKernels(driver, 0, 5)
+    kernels.demote(0x1000 + 40, 100)
+    kernels.demote(0x1000 + 40, 100)
+    ((begin, nbytes),) = kernels._demotions
+    assert begin == 0x1000 and begin + nbytes == 0x1000 + 140
+    assert driver.names().count("cuLaunchKernelEx") == 2

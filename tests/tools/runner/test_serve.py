@@ -219,7 +219,7 @@ def test_the_yardstick_is_timed_without_a_plan(judge, driver):
 def test_shared_and_local_memory_are_overwritten_before_each_replay(judge, driver):
     judge.load()
     judge.ask(Replay(calls=[ReplayCall()] * 2))
-    one = ["scrub_shared", "scrub_local_1k", "first"]
+    one = ["scrub_shared", "scrub_local_1k", "demote_lines", "first"]
     assert driver.launched() == one * 3
 
 

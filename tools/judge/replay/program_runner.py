@@ -89,7 +89,7 @@ class ProgramRunner:
     def yardstick(self) -> YardstickTimes:
         """A kernel of the runner's own, timed by both clocks; once, when first asked for."""
         if self._yardstick is None:
-            self._yardstick = yardstick_in(self._runner, REQUEST_S)
+            self._yardstick = yardstick_in(self._runner, REQUEST_S, WITNESS_CALLS)
         return self._yardstick
 
     def witness(self) -> Witness:

@@ -97,7 +97,7 @@ class SustainedTimes:
         )
 
 
-def yardstick_in(runner: RunnerProcess, timeout_s: float) -> YardstickTimes:
+def yardstick_in(runner: RunnerProcess, timeout_s: float, calls: int = CALLS) -> YardstickTimes:
     """Times the yardstick in a runner by both clocks; no plan needs to be loaded.
 
     Raises:
@@ -107,7 +107,7 @@ def yardstick_in(runner: RunnerProcess, timeout_s: float) -> YardstickTimes:
     replayed = runner.ask(request, Replayed, timeout_s)
     return YardstickTimes(
         tuple(times.span_ns for times in replayed.times),
-        witness_in(runner, timeout_s, nodes=1, program="yardstick"),
+        witness_in(runner, timeout_s, nodes=1, program="yardstick", calls=calls),
     )
 
 
