@@ -68,6 +68,7 @@ class Trial:
         self._reporter = reporter
         self._cancellation = cancellation
         self._started = time.monotonic()
+        self._deadline = self._started + plan.budget_s
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._times = StageTimes()
         self._solution = Solution.model_validate(plan.solution)
@@ -144,6 +145,7 @@ class Trial:
             failed = self._built(session)
         if failed is not None:
             return failed
+        self._deadline = time.monotonic() + self._plan.budget_s
         judged_call = self._judged_call(session, rng)
         try:
             if self._plan.checks.timed and not self._context.interpreted:
@@ -224,7 +226,7 @@ class Trial:
             self._static = self._static_checker()
             self._static.start(self._sample_inputs())
         time_budget = TimeBudget(
-            deadline=self._started + plan.budget_s,
+            deadline=self._deadline,
             call_timeout_s=plan.call_timeout_s,
             interpreted=self._context.interpreted,
             rate=RATES.get(self._solution.spec.language.value, HOST_RATE),
@@ -242,10 +244,9 @@ class Trial:
             checking.run(self._runnable, held_out, held_out_process)
         failed = checking.failed
         if failed is None:
-            if checking.anything_passed:
-                return None
             building = self._times.seconds.get("candidate_build", 0.0)
-            return nothing_ran(plan.budget_s, building, interpreted=self._context.interpreted)
+            none = nothing_ran(plan.budget_s, building, interpreted=self._context.interpreted)
+            return None if checking.anything_passed else none
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 
@@ -274,7 +275,7 @@ class Trial:
             self._reporter,
             self._cancellation,
             rng,
-            self._started + self._plan.budget_s,
+            self._deadline,
             self._recorders,
             self._claim or CLAIM,
         )
@@ -290,7 +291,7 @@ class Trial:
                 self.generator,
                 self._processes,
                 self._claim,
-                self._started + self._plan.budget_s,
+                self._deadline,
             )
             with self._times.measured("timing_held_out"):
                 failed = timing.run(checking, self._reporter, self._cancellation, rng)

@@ -77,7 +77,9 @@ class EvaluatePlan(Message):
     workload_digest: str
     targets: list[str] = Field(default_factory=list, description="Devices for floors, e.g. 'B200'.")
     hardware_file: str = ""
-    budget_s: float = Field(default=600.0, description="After it, what is left is NOT_RUN.")
+    budget_s: float = Field(
+        default=600.0, description="From the end of the build on; then what is left is NOT_RUN."
+    )
     build_timeout_s: float = 180.0
     call_timeout_s: float = 60.0
     sealed_clock: bool = Field(default=True, description="Replay recorded calls where it can be.")

@@ -90,6 +90,13 @@ def test_a_candidate_that_was_wrong_before_stays_wrong(judge, tmp_path):
     assert isinstance(answer, JudgeFault) and answer.of_dataset
 
 
+def test_building_takes_nothing_of_the_budget_of_time(judge, tmp_path):
+    body = f"import time\ntime.sleep(1.5)\n{TWICE}"
+    found = judge.evaluate(plan(operator(tmp_path), body, budget_s=1.2))
+    assert found.status is Status.PASSED
+    assert found.evidence.seconds["candidate_build"] > 1.4
+
+
 def test_an_output_that_does_not_depend_on_inputs_is_named(judge, tmp_path):
     source = "def run(x):\n    return x - x\n"
     for _ in range(2):

@@ -54,8 +54,8 @@ def nothing_ran(budget_s: float, building_s: float, *, interpreted: bool) -> tup
     """The status and failure of a trial whose budget of time ended before any workload did."""
     setting = "cpu_budget_s" if interpreted else "gpu_budget_s"
     why = (
-        f"no workload fitted into the {budget_s:g} s of {setting}; building took "
-        f"{building_s:.1f} s of it"
+        f"no workload fitted into the {budget_s:g} s of {setting}, after building, which has a "
+        f"limit of its own and took {building_s:.1f} s"
     )
     return not_judged("nothing_ran", why, Stage.CORRECTNESS)
 
