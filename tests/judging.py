@@ -114,6 +114,7 @@ def make_solution(
     *,
     definition: str,
     language: str = "python",
+    binding: str | None = None,
     style: str = "destination",
     entry_point: str = "kernel.py::run",
 ) -> Solution:
@@ -126,6 +127,7 @@ def make_solution(
             "author": "tests",
             "spec": {
                 "language": language,
+                "binding": binding,
                 "target_hardware": ["cuda"],
                 "entry_point": entry_point,
                 "destination_passing_style": style == "destination",

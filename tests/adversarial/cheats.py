@@ -7,7 +7,14 @@ the failure), `claim` (of a finding that must be there), `style` ('destination' 
 `language`, `checks` (fields of `Checks`), `words` (in the failure's message), `held_out`, `gone`
 (a mark that no process may be left with), `never_shown` (text that may stand nowhere in the
 record), `plan` (options of the plan), `latency_at_least_us` (with `or_no_latency`, where none will
-do) and `needs` ('cpu' or 'cuda': the only device it works on).
+do), `needs` ('cpu' or 'cuda': the only device it works on), `binding` (of CUDA C++) and `parts`
+(files beside it that it imports, whose names begin with an underscore).
+
+The family `clock` attacks the time alone. Its attacks have no `status` but say what they would
+`gain`, which honest candidate is their `twin` (it does the same work and is their baseline), which
+of the outcomes that `clock_outcome` tells are as good as a refusal (`refused`), and which samples
+they would make shorter (`told`, 'cold_ns' unless said otherwise). Its honest candidates say that
+their time is `sealed`. tests/gpu/test_clock.py holds them to it.
 
 A file of language 'cuda' holds CUDA C++ in `SOURCE`; only that is given to the judge.
 """
@@ -42,9 +49,21 @@ class Cheat:
     @property
     def sources(self) -> dict[str, str]:
         """What the judge is given, by file name."""
-        if self.expect.get("language") != "cuda":
-            return {"kernel.py": self.source}
-        return {"kernel.cu": literal(self.source, "SOURCE")}
+        if self.expect.get("language") == "cuda":
+            return {"kernel.cu": literal(self.source, "SOURCE")}
+        folder = (ROOT / self.name).parent
+        parts = {part: (folder / part).read_text("utf-8") for part in self.expect.get("parts", ())}
+        return {"kernel.py": self.source, **parts}
+
+    @property
+    def family(self) -> str:
+        """The folder that it lies in."""
+        return self.name.partition("/")[0]
+
+    @property
+    def is_honest(self) -> bool:
+        """Whether it is there to pass."""
+        return self.name.startswith(("honest/", "clock/honest_"))
 
     def works_on(self, device: str) -> bool:
         """Whether the attack can be tried there."""
@@ -74,6 +93,6 @@ def every_cheat() -> list[Cheat]:
         path
         for family in ROOT.iterdir()
         if family.is_dir() and family.name not in NOT_FAMILIES
-        for path in family.glob("*.py")
+        for path in family.glob("[!_]*.py")
     )
     return [read_cheat(path) for path in paths]

@@ -7,17 +7,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.tools.evaluation.comparison import latency
-from kernel_harness.tools.messages import judge as wire_judge
-from kernel_harness.tools.schema.evaluation import Evaluation
-from kernel_harness.tools.schema.measurement import Measurement
+import numpy as np
 
-from ..judging import JudgeProcess, make_plan, make_solution
+from kernel_harness.tools.evaluation.comparison import compare, latency
+from kernel_harness.tools.messages import judge as wire_judge
+from kernel_harness.tools.schema.evaluation import Evaluation, Status
+from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.schema.measurement import Measurement, TimeSource
+
+from ..judging import AFFINE, JudgeProcess, make_plan, make_solution, read_workloads
 from .cheats import Cheat
 
 CALL_TIMEOUT_S = 60.0
 """Long, for a busy machine is no fault of a cheat; those that hang ask for less."""
 GONE_WITHIN_S = 30.0
+LARGE = [{**read_workloads(AFFINE)[3], "uuid": "affine-large", "axes": {"m": 1 << 16}}]
+"""The workload on which attacks on time are timed: long enough for two per cent to be seen."""
+MOST_GAIN = 1.02
+OUTCOMES = ("claimed", "untimed", "no gain", "gain")
+CLOCK_CHECKS = wire_judge.Checks(
+    trials=1, families=0, pairs_per_block=12, max_pairs=24, half_width=0.005, warm_calls=7
+)
 
 
 def meets_its_header(cheat: Cheat, judge: JudgeProcess) -> None:
@@ -30,7 +40,7 @@ def meets_its_header(cheat: Cheat, judge: JudgeProcess) -> None:
     if expect.get("held_out"):
         _hides_the_case(evaluation)
     if "gone" in expect:
-        _is_gone(expect["gone"])
+        is_gone(expect["gone"])
     if "never_shown" in expect:
         assert not any(expect["never_shown"] in text for text in _texts(evaluation.model_dump()))
     if "latency_at_least_us" in expect:
@@ -57,15 +67,58 @@ def plan_for(cheat: Cheat) -> wire_judge.EvaluatePlan:
     checks = wire_judge.Checks(
         **{"trials": 1, "families": 0, "timed": False, **expect.get("checks", {})}
     )
-    solution = make_solution(
+    options = {"call_timeout_s": CALL_TIMEOUT_S, **expect.get("plan", {})}
+    return make_plan(solution_of(cheat), checks=checks, **options)
+
+
+def solution_of(cheat: Cheat) -> Solution:
+    """What a cheat hands in."""
+    expect = cheat.expect
+    return make_solution(
         cheat.sources,
         definition="affine_n64",
         style=expect.get("style", "destination"),
         language=expect.get("language", "python"),
+        binding=expect.get("binding"),
         entry_point=f"{next(iter(cheat.sources))}::run",
     )
-    options = {"call_timeout_s": CALL_TIMEOUT_S, **expect.get("plan", {})}
-    return make_plan(solution, checks=checks, **options)
+
+
+def clock_plan(cheat: Cheat, twin: Cheat | None = None) -> wire_judge.EvaluatePlan:
+    """A plan that times a candidate of the family `clock`, an attack beside its honest twin."""
+    return make_plan(
+        solution_of(cheat),
+        baseline=solution_of(twin) if twin else None,
+        checks=CLOCK_CHECKS,
+        workloads=LARGE,
+        **{"call_timeout_s": 10.0, "budget_s": 20.0, **cheat.expect.get("plan", {})},
+    )
+
+
+def clock_outcome(cheat: Cheat, evaluation: Evaluation) -> tuple[str, float | None]:
+    """What an attack on time came to: a status other than PASSED or one of `OUTCOMES`.
+
+    Returns:
+        The outcome, and how many times faster than its twin it was told to be, where both were
+        timed. A claimed time counts for nothing beside the sealed one that its twin has alone.
+    """
+    if evaluation.status is not Status.PASSED:
+        return evaluation.status.value, None
+    (workload,) = evaluation.workloads
+    ours, theirs = workload.measurement, workload.baseline_measurement
+    if ours is None or theirs is None:
+        return "untimed", None
+    told = cheat.expect.get("told", "cold_ns")
+    if told != "cold_ns":
+        ratio = float(np.median(getattr(theirs, told)) / np.median(getattr(ours, told)))
+    else:
+        found = compare(theirs, ours, {})
+        if found is None or found.ratio is None:
+            return "untimed", None
+        ratio = found.ratio
+    if ours.clock is not TimeSource.SEALED:
+        return "claimed", ratio
+    return ("no gain" if ratio <= MOST_GAIN else "gain"), ratio
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -86,7 +139,8 @@ def _hides_the_case(evaluation: Evaluation) -> None:
     assert not failure.axes and failure.index is None and failure.workload_uuid is None
 
 
-def _is_gone(mark: str) -> None:
+def is_gone(mark: str) -> None:
+    """Fails the test where a process with this mark is left."""
     deadline = time.monotonic() + GONE_WITHIN_S
     while _running(mark) and time.monotonic() < deadline:
         time.sleep(0.05)

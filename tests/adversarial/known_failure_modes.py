@@ -59,11 +59,6 @@ TIME = (
     FailureMode("a native thread that finishes later", ("memory/cuda_native_thread",)),
     FailureMode("work on the host before the first kernel", ("timing/host_work",)),
     FailureMode("clocks replaced", ("timing/patched_timers",)),
-    FailureMode(
-        "clocks replaced in native code",
-        untried="Native code can rewrite its own process: what it claims is bounded by the floor, "
-        "by a second clock and by the judge's own, whose tests are named at those claims.",
-    ),
     FailureMode("events without times", ("timing/patched_timers",)),
     FailureMode("the clock's own marks forged", ("timing/copies_like_the_harness",)),
     FailureMode("a warm-up recognised", ("timing/replay_after_the_checks", "values/call_counter")),
@@ -362,4 +357,95 @@ ACCIDENT = (
     ),
 )
 
-FAILURE_MODES = (*TIME, *VERDICT, *WORK, *ACCIDENT)
+SEALED_TIME = (
+    FailureMode(
+        "clocks replaced in the process that tells the time",
+        (
+            "clock/replaced_clock_functions",
+            "clock/replaced_bytecode",
+            "clock/cannot_be_recorded",
+        ),
+    ),
+    FailureMode("clocks replaced in native code", ("clock/overwritten_machine_code",)),
+    FailureMode(
+        "activity records left out",
+        (
+            "clock/paused_activity",
+            "clock/filtered_activity",
+            "clock/copies_like_the_runners",
+        ),
+    ),
+    FailureMode("times changed on their way to the judge", ("clock/proxy_on_the_socket",)),
+    FailureMode(
+        "a recorded call that is forged",
+        (
+            "clock/plan_without_a_launch",
+            "clock/plan_with_a_smaller_grid",
+            "clock/plan_with_other_parameters",
+            "clock/plan_with_forged_strides",
+            "clock/plan_with_forged_addresses",
+            "clock/plan_of_another_cubin",
+            "clock/replaced_graph",
+        ),
+    ),
+    FailureMode("a recorded call that carries its results", ("clock/plan_that_carries_results",)),
+    FailureMode(
+        "less work where a call is recorded",
+        (
+            "clock/plan_of_less_work",
+            "clock/plan_of_another_kernel",
+            "clock/plan_that_ends_early",
+            "clock/plan_with_the_same_names",
+            "clock/recorder_known_by_its_callers",
+            "clock/recorder_known_by_its_addresses",
+            "clock/recorder_known_by_its_allocator",
+        ),
+    ),
+    FailureMode(
+        "answers kept on the device",
+        (
+            "clock/memo_keyed_by_a_hash",
+            "clock/memo_keyed_by_address",
+            "clock/memo_in_a_device_variable",
+        ),
+    ),
+    FailureMode(
+        "work beside the call",
+        (
+            "clock/thread_that_works_ahead",
+            "clock/stream_that_is_not_joined",
+            "clock/kernel_behind_a_doorbell",
+        ),
+    ),
+    FailureMode(
+        "the cold cache made warm",
+        (
+            "clock/inputs_kept_in_the_l2",
+            "clock/window_that_persists",
+            "clock/flush_left_out",
+            "clock/flush_cleaned",
+        ),
+    ),
+    FailureMode(
+        "the device taken from the baseline",
+        (
+            "clock/work_left_on_the_device",
+            "clock/thread_that_takes_bandwidth",
+            "clock/thread_that_takes_power",
+            "clock/child_that_takes_bandwidth",
+            "clock/memory_that_is_not_freed",
+        ),
+    ),
+    FailureMode("the budget of time used up", ("clock/sleeps_until_the_budget_ends",)),
+    FailureMode(
+        "launches by kernels",
+        untried="Dynamic parallelism needs relocatable device code, for which no binding links.",
+    ),
+    FailureMode(
+        "clock rates set by the candidate",
+        untried="The driver asks for rights that a candidate's account lacks, and a test must not "
+        "change a machine's settings; samples next to a throttle are set aside.",
+    ),
+)
+
+FAILURE_MODES = (*TIME, *SEALED_TIME, *VERDICT, *WORK, *ACCIDENT)

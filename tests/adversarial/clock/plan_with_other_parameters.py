@@ -1,0 +1,40 @@
+"""Writes into the plan that only half of the rows are there; kernel and grid stay the same."""
+
+import dataclasses
+
+from ._inside import module, once
+from ._rows import launch
+
+EXPECT = {
+    "needs": "cuda",
+    "twin": "clock/honest_triton",
+    "gain": "half of the work",
+    "refused": ["claimed"],
+    "parts": ["_rows.py", "_inside.py"],
+}
+
+
+@once
+def mount():
+    recorded = module("candidate.process.recorded")
+    honest = recorded.write_plan
+
+    def forged(built):
+        nodes = [
+            n.model_copy(update={"parameters": fewer_rows(n.parameters)}) for n in built.plan.nodes
+        ]
+        plan = built.plan.model_copy(update={"nodes": nodes})
+        return honest(dataclasses.replace(built, plan=plan))
+
+    recorded.write_plan = forged
+
+
+def fewer_rows(parameters):
+    """The parameters' bytes with half of the count of rows, which is there once."""
+    count = (1 << 16).to_bytes(4, "little").hex()
+    return parameters.replace(count, (1 << 15).to_bytes(4, "little").hex())
+
+
+def run(x, w, table, alpha, y, row):
+    mount()
+    launch(x, w, table, alpha, y, row)
