@@ -90,6 +90,10 @@ class CandidatePart(Result):
     outcome: str
     outcome_words: Annotated[str, short(160)]
     latency_us: FiniteFloat = None
+    clock: str | None = Field(
+        default=None, description="'sealed' or 'claimed', of the latency; claimed ones rank last."
+    )
+    clock_reason: Annotated[str | None, short(200)] = None
     speedup: FiniteFloat = None
     technique: Annotated[list[str], first(6)] = Field(default_factory=list)
     parents: list[str] = Field(default_factory=list)
@@ -270,7 +274,7 @@ def _search_words(found: Found, definition: str | None, page: Sequence[Node]) ->
                 (
                     node.candidate_id,
                     str(node.outcome),
-                    number(node.latency_us),
+                    f"{number(node.latency_us)} {node.clock}".rstrip(),
                     ", ".join(node.technique[:3]),
                 )
                 for node in page[:8]

@@ -135,11 +135,15 @@ def _failure(failure: Failure | None, excerpt: int) -> FailurePart | None:
 def _totals(evaluation: Evaluation) -> TotalsPart:
     totals = evaluation.totals
     hidden: dict[str, None] = {}
-    if totals.mean_latency_us is None:
-        hidden["objective"] = None
     if not totals.wins + totals.ties + totals.losses + totals.inconclusive:
         hidden |= dict.fromkeys(("wins", "ties", "losses", "inconclusive"))
-    return TotalsPart.of(totals, **hidden)
+    sealing = evaluation.sealing
+    return TotalsPart.of(
+        totals,
+        clock=str(sealing.source) if sealing else None,
+        clock_reason=sealing.reason or None if sealing else None,
+        **hidden,
+    )
 
 
 def _workload(result: WorkloadResult, detail: Detail, failure: Failure | None) -> WorkloadVerdict:
@@ -154,6 +158,7 @@ def _workload(result: WorkloadResult, detail: Detail, failure: Failure | None) -
         result,
         reason=cut(reason, 300),
         errors=errors,
+        clock=str(result.sealing.source) if result.sealing else None,
         decision=result.comparison.decision if result.comparison else None,
         sol_percents=sol_percents(result),
         sol_exec_bench_score=sol_exec_bench(result),
@@ -212,6 +217,7 @@ def summary(
         _failure_words(evaluation.failure),
         _static_words(evaluation),
         _speed_words(evaluation),
+        _claim_words(evaluation),
         _held_out_words(evaluation),
         _rows(chosen[:TABLE_ROWS]) if evaluation.status in UNFAILED else None,
         shown,
@@ -270,7 +276,8 @@ def _speed_words(evaluation: Evaluation) -> str | None:
     if totals.mean_latency_us is None:
         reason = evaluation.not_timed_reason
         return f"No latency: {reason}" if reason and evaluation.status in UNFAILED else None
-    words = f"Mean latency {microseconds(totals.mean_latency_us)}"
+    clock = f" {sealing.source}" if (sealing := evaluation.sealing) else ""
+    words = f"Mean latency {microseconds(totals.mean_latency_us)}{clock}"
     if totals.estimated_full_mean_us is not None:
         words += f" (over all workloads about {microseconds(totals.estimated_full_mean_us)})"
     if totals.baseline_mean_latency_us is None:
@@ -304,17 +311,27 @@ def _held_out_words(evaluation: Evaluation) -> str | None:
     return f"{words}."
 
 
+def _claim_words(evaluation: Evaluation) -> str | None:
+    """Why times are only claimed; None for sealed ones and where nothing was timed."""
+    sealing = evaluation.sealing
+    if sealing is None or not sealing.reason:
+        return None
+    return f"Times are claimed: {cut(sealing.reason, 300)}. They never promote."
+
+
 def _rows(chosen: list[WorkloadResult]) -> str | None:
     timed = [result for result in chosen if result.latency_us is not None]
     if not timed:
         return None
     return table(
-        ("workload", "axes", "µs", "speedup", "decision", "SOL %"),
+        ("workload", "axes", "µs", "clock", "called µs", "speedup", "decision", "SOL %"),
         [
             (
                 result.uuid[:8],
                 axes_words(result.axes),
                 number(result.latency_us),
+                str(result.sealing.source) if result.sealing else "–",
+                number(result.called_us),
                 number(result.speedup),
                 result.comparison.decision.value if result.comparison else "–",
                 number(result.sol_percent),

@@ -218,8 +218,19 @@ class WorkloadVerdict(Result):
     regime: str | None = None
     errors: list[ErrorPart] = Field(default_factory=list)
     latency_us: FiniteFloat = None
+    clock: str | None = Field(
+        default=None,
+        description="'sealed': replayed where no host code of the candidate runs; 'claimed': told "
+        "by its own process, for the reason in `totals`.",
+    )
     latency_interval_us: list[float] | None = None
     baseline_latency_us: FiniteFloat = None
+    called_us: FiniteFloat = Field(
+        default=None,
+        description="Beside a sealed latency: the call as the candidate's process makes it, with "
+        "the gaps between its launches, as told by that process.",
+    )
+    baseline_called_us: FiniteFloat = None
     speedup: FiniteFloat = None
     decision: str | None = Field(
         default=None, description="FASTER, SLOWER, EQUAL or INCONCLUSIVE against the baseline."
@@ -244,6 +255,13 @@ class TotalsPart(Result):
     failed: int = 0
     not_run: int = 0
     objective: str | None = Field(default=None, description="The number candidates rank by.")
+    clock: str | None = Field(
+        default=None,
+        description="'sealed' when every latency is, else 'claimed': shown, never promoted.",
+    )
+    clock_reason: Annotated[str | None, short(400)] = Field(
+        default=None, description="Why the first claimed latency is not sealed."
+    )
     mean_latency_us: FiniteFloat = None
     estimated_full_mean_us: FiniteFloat = None
     baseline_mean_latency_us: FiniteFloat = None

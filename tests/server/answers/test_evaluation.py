@@ -33,7 +33,7 @@ from kernel_harness.tools.schema.evaluation import (
     Totals,
     WorkloadResult,
 )
-from kernel_harness.tools.schema.measurement import Comparison, Decision
+from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement, TimeSource
 
 from ..scripted import DEFINITION
 
@@ -310,3 +310,46 @@ def test_the_guarded_score_is_a_half_at_the_baseline_and_absent_below_the_floor(
     assert sol_exec_bench(on_floors()) == 0.6667
     assert sol_exec_bench(on_floors(latency_us=1.9)) is None
     assert sol_exec_bench(on_floors(baseline_latency_us=2.0)) is None
+
+
+def clocked(*clocks: str | None) -> EvaluationAnswer:
+    """The answer on workloads that are sealed, or claimed for a reason."""
+    workloads = [
+        timed(number, 10.0).model_copy(
+            update={
+                "called_us": None if reason else 40.0,
+                "measurement": Measurement(
+                    timer="cupti",
+                    cold_ns=[10_000],
+                    clock=TimeSource.CLAIMED if reason else TimeSource.SEALED,
+                    clock_reason=reason,
+                ),
+            }
+        )
+        for number, reason in enumerate(clocks)
+    ]
+    totals = Totals(passed=len(clocks), mean_latency_us=10.0)
+    return answer_of(evaluation(workloads=workloads, totals=totals))
+
+
+def test_a_sealed_latency_says_so_beside_what_the_call_costs_in_its_process():
+    answer = clocked(None, None)
+    assert (answer.totals.clock, answer.totals.clock_reason) == ("sealed", None)
+    assert [(w.clock, w.called_us) for w in answer.workloads] == [("sealed", 40.0)] * 2
+    assert "Mean latency 10 µs sealed" in answer.summary and "claimed" not in answer.summary
+    assert answer.summary.count("40") >= 2
+
+
+def test_a_claimed_latency_is_marked_and_its_reason_is_told_once():
+    answer = clocked(None, "it waits on the host", "it waits on the host")
+    assert answer.totals.clock == "claimed"
+    assert answer.totals.clock_reason == "it waits on the host"
+    assert [w.clock for w in answer.workloads] == ["sealed", "claimed", "claimed"]
+    assert "Mean latency 10 µs claimed" in answer.summary
+    assert answer.summary.count("it waits on the host") == 1
+    assert "never promote" in answer.summary
+
+
+def test_every_result_states_its_objective_and_an_untimed_one_no_clock():
+    answer = answer_of(evaluation())
+    assert answer.totals.objective and answer.totals.clock is None
