@@ -113,13 +113,7 @@ def build_plan(
         else _plan_node(node, cubins, modules)
         for node in ordered.nodes
     ]
-    if not nodes:
-        raise NotReplayableError("the call launches nothing")
-    carried = sum(len(r.content or b"") for r in regions)
-    if carried > MOST_CONTENT_BYTES:
-        raise NotReplayableError(
-            f"{carried >> 20} MiB were allocated before the call; {MOST_CONTENT_BYTES >> 20} fit"
-        )
+    _check_extent(nodes, regions)
     plan = LaunchPlan(
         architecture=architecture,
         nodes=nodes,
@@ -142,6 +136,16 @@ def build_plan(
         contents=contents.described,
     )
     return BuiltPlan(plan, (*modules.parts, *contents.parts))
+
+
+def _check_extent(nodes: Sequence[PlanNode], regions: Sequence[RegionContent]) -> None:
+    if not nodes:
+        raise NotReplayableError("the call launches nothing")
+    carried = sum(len(r.content or b"") for r in regions)
+    if carried > MOST_CONTENT_BYTES:
+        raise NotReplayableError(
+            f"{carried >> 20} MiB were allocated before the call; {MOST_CONTENT_BYTES >> 20} fit"
+        )
 
 
 def without_empty(graph: CapturedGraph) -> CapturedGraph:
