@@ -19,13 +19,26 @@ import numpy as np
 from scipy import stats
 
 from ..devices.noise_floor import least_effect
-from ..schema.evaluation import Evaluation, Status, Totals, WorkloadResult
+from ..schema.evaluation import (
+    Evaluation,
+    Finding,
+    Severity,
+    Status,
+    Totals,
+    WorkloadResult,
+)
 from ..schema.measurement import Comparison, Decision, Measurement
 
 RESAMPLES = 2_000
 DISPLAY_CONFIDENCE = 0.95
 DECISION_CONFIDENCE = 0.99
 SIGN_P = 0.01
+COLD_ONLY = "cold_only"
+"""Claim of the findings on gains that only a cold L2 shows."""
+_OTHER_STATES = {
+    "warm": "with a warm one",
+    "clean": "with one that holds no line still to be written back",
+}
 
 
 def kept(measurement: Measurement) -> list[int]:
@@ -244,4 +257,67 @@ def summarised(evaluation: Evaluation, calibrated: Mapping[str, float]) -> Evalu
     summary = totals(results)
     if evaluation.status is not Status.PASSED:
         summary = Totals(passed=summary.passed, failed=summary.failed, not_run=summary.not_run)
-    return evaluation.model_copy(update={"workloads": results, "totals": summary})
+    kept_findings = [f for f in evaluation.integrity.findings if f.claim != COLD_ONLY]
+    findings = [*kept_findings, *cold_only(results)]
+    integrity = evaluation.integrity.model_copy(update={"findings": findings})
+    changes = {"workloads": results, "totals": summary, "integrity": integrity}
+    return evaluation.model_copy(update=changes)
+
+
+def cold_only(results: Sequence[WorkloadResult]) -> list[Finding]:
+    """Findings on a gain with a cold L2 that is not there with a warm or a clean one.
+
+    One for each state of the L2: workloads that are FASTER with a cold L2 and whose ratio of
+    medians in that state is within the noise of 1 or below it.
+    """
+    found = []
+    for state, words in _OTHER_STATES.items():
+        lost: list[tuple[WorkloadResult, Comparison, float]] = []
+        for result in results:
+            ratio = _ratio_of_medians(result, state)
+            said = result.comparison
+            if ratio is None or said is None or said.decision is not Decision.FASTER:
+                continue
+            if ratio <= said.threshold:
+                lost.append((result, said, ratio))
+        if lost:
+            found.append(_cold_only_finding(lost, state, words))
+    return found
+
+
+def _cold_only_finding(
+    lost: Sequence[tuple[WorkloadResult, Comparison, float]], state: str, words: str
+) -> Finding:
+    def place(result: WorkloadResult) -> str:
+        axes = " ".join(f"{name}={size}" for name, size in result.axes.items())
+        return axes or result.uuid[:8]
+
+    shown = "; ".join(
+        f"{place(result)}: {said.ratio or 0:.3f}x cold, {ratio:.3f}x {state}"
+        for result, said, ratio in lost[:3]
+    )
+    return Finding(
+        claim=COLD_ONLY,
+        severity=Severity.WARNING,
+        message=f"Faster than the baseline with a cold L2 and not faster {words}, on "
+        f"{len(lost)} of the workloads: {shown}.",
+        evidence={
+            "state": state,
+            "ratios": {
+                result.uuid: {"cold": said.ratio, state: ratio} for result, said, ratio in lost
+            },
+        },
+    )
+
+
+def _ratio_of_medians(result: WorkloadResult, state: str) -> float | None:
+    """Baseline over candidate, of the samples taken with the L2 in a state; None without them."""
+    ours, base = result.measurement, result.baseline_measurement
+    if ours is None or base is None or ours.by_host:
+        return None
+    own, other = _median_us(_samples(ours, state)), _median_us(_samples(base, state))
+    return other / own if own and other else None
+
+
+def _samples(measurement: Measurement, state: str) -> list[int]:
+    return measurement.warm_ns if state == "warm" else measurement.clean_ns

@@ -75,3 +75,41 @@ def test_a_verdict_under_another_noise_floor_is_found():
     noisier = honest.evidence.model_copy(update={"noise_floor": {"0": 0.2}})
     found = recompute(honest.model_copy(update={"evidence": noisier}))
     assert any(d.where.endswith("comparison.threshold") for d in found.differences)
+
+
+def with_states(cold: float, warm: float, clean: float | None = None) -> Evaluation:
+    """A record whose baseline takes so many times as long in each state of the L2."""
+    plain = record([2_000] * 10, [int(2_000 * cold)] * 10)
+    result = plain.workloads[0]
+    ours, base = result.measurement, result.baseline_measurement
+    assert ours is not None and base is not None
+    own = {"warm_ns": [1_000] * 3, "clean_ns": [1_500] * 3 if clean else []}
+    other = {
+        "warm_ns": [int(1_000 * warm)] * 3,
+        "clean_ns": [int(1_500 * clean)] * 3 if clean else [],
+    }
+    result = result.model_copy(
+        update={
+            "measurement": ours.model_copy(update=own),
+            "baseline_measurement": base.model_copy(update=other),
+        }
+    )
+    return summarised(plain.model_copy(update={"workloads": [result]}), FLOOR)
+
+
+def test_a_gain_that_only_a_cold_cache_shows_is_a_finding_that_says_by_how_much():
+    (finding,) = with_states(1.5, 0.9).integrity.findings
+    assert finding.severity == "warning"
+    assert "rows=4: 1.500x cold, 0.900x warm" in finding.message
+    both = with_states(1.5, 1.0, clean=1.0).integrity.findings
+    assert [f.evidence["state"] for f in both] == ["warm", "clean"]
+
+
+@pytest.mark.parametrize(("cold", "warm"), [(1.5, 1.4), (0.9, 0.8), (1.0, 0.8)])
+def test_a_gain_in_every_state_and_no_gain_at_all_are_no_finding(cold, warm):
+    assert with_states(cold, warm, clean=warm).integrity.findings == []
+
+
+def test_a_finding_is_not_repeated_when_the_summaries_are_made_again():
+    once = with_states(1.5, 0.9)
+    assert summarised(once, FLOOR).integrity == once.integrity
