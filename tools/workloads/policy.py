@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import DatasetError
 
@@ -83,7 +83,10 @@ class Policy(PolicyModel):
 
     baseline: str | None = Field(default=None, description="A folder in solutions/ or peers/.")
     cpu_baseline: str | None = Field(default=None, description="The same, without a GPU.")
-    objective: str = Field(default="mean_latency_us", description="What candidates rank by.")
+    objective: str = Field(
+        default="mean_latency_us",
+        description="What candidates rank by: 'mean_latency_us', the mean span with a cold L2.",
+    )
     tolerance: Tolerance = Field(default_factory=Tolerance)
     strict: dict[str, StrictLimit] = Field(
         default_factory=dict, description="By output; outputs without an entry use the defaults."
@@ -102,6 +105,18 @@ class Policy(PolicyModel):
         default_factory=list, description="Constraints that published workloads break, as written."
     )
     interpreter_seconds: dict[str, float] | float | None = None  # accepted in old files, unread
+
+    @field_validator("objective")
+    @classmethod
+    def _objective_can_rank(cls, value: str) -> str:
+        if value in ("mean_latency_us", "cold"):
+            return "mean_latency_us"
+        if value in ("warm", "clean", "sustained"):
+            raise ValueError(
+                f"the objective {value!r} cannot rank candidates yet, for no evaluation takes "
+                "enough of such times to compare; write 'cold'"
+            )
+        raise ValueError(f"the objective {value!r} is not known; write 'cold'")
 
     def strict_limit(self, output: str) -> StrictLimit:
         """Our criterion for one output."""

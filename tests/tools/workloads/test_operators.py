@@ -146,3 +146,18 @@ def test_a_policy_with_a_name_nobody_knows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="Not TOML"):
         read_policy(path)
     assert read_policy(tmp_path / "none.toml") == Policy()
+
+
+@pytest.mark.parametrize("name", ["warm", "clean", "sustained", "fastest"])
+def test_an_objective_that_no_figures_can_rank_is_refused_in_words(tmp_path, name):
+    path = tmp_path / "policy.toml"
+    path.write_text(f'objective = "{name}"\n')
+    with pytest.raises(DatasetError, match=f"objective.*'{name}'.*write 'cold'"):
+        read_policy(path)
+
+
+@pytest.mark.parametrize("name", ["cold", "mean_latency_us"])
+def test_the_cold_objective_has_two_names(tmp_path, name):
+    path = tmp_path / "policy.toml"
+    path.write_text(f'objective = "{name}"\n')
+    assert read_policy(path).objective == "mean_latency_us"
