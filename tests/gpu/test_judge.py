@@ -9,7 +9,7 @@ import pytest
 from kernel_harness.tools.evaluation.comparison import compare, latency
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import Evaluation, Executor, Status
-from kernel_harness.tools.schema.measurement import Decision
+from kernel_harness.tools.schema.measurement import Decision, TimeSource
 
 from ..adversarial.cheats import Cheat, every_cheat
 from ..adversarial.expectations import meets_its_header
@@ -66,7 +66,9 @@ def test_a_candidate_is_timed_with_raw_samples_and_their_evidence(judge):
     evaluation = timed(judge, HONEST)
     measurement = evaluation.workloads[0].measurement
     assert measurement is not None
-    assert len(measurement.cold_ns) == len(measurement.host_ns) == len(measurement.block) == 24
+    assert measurement.clock is TimeSource.SEALED, measurement.clock_reason
+    assert len(measurement.cold_ns) == len(measurement.block) == 24
+    assert len(measurement.host_ns) == len(measurement.called_ns) > 0
     assert set(measurement.block) == {0, 1, 2} and len(measurement.warm_ns) == 3
     assert all(span > 0 for span in measurement.cold_ns)
     assert measurement.kernels and sum(k.share for k in measurement.kernels) == pytest.approx(1)

@@ -42,6 +42,8 @@ CLOCK_SLACK_NS = 2_000
 LIBRARY_SHARE = 0.1
 OWN_ORIGINS = ("candidate", "copy", "memset", "unknown")
 
+SEALED_HOST_WORK = "The sealed time does not hold it; who makes the call waits for it."
+
 REMEDIES: dict[str, str] = {
     INPUTS: "Leave inputs as they are; work on a copy where you need to change them.",
     BOUNDS: "Mask every store by the true size; check the last tile and pointer arithmetic.",
@@ -162,8 +164,14 @@ def not_faster_than_physics(
     ]
 
 
-def no_hidden_host_work(span_ns: float, host_ns: float, launches: float) -> list[Finding]:
-    """Host time beyond the device's span (medians of both) stays within what launching takes."""
+def no_hidden_host_work(
+    span_ns: float, host_ns: float, launches: float, *, sealed: bool = False
+) -> list[Finding]:
+    """Host time beyond the device's span (medians of both) stays within what launching takes.
+
+    Args:
+        sealed: whether the span is that of replays, in which no host code runs.
+    """
     allowance = HOST_ALLOWANCE_NS + HOST_ALLOWANCE_PER_LAUNCH_NS * launches
     if host_ns - span_ns <= allowance:
         return []
@@ -173,7 +181,8 @@ def no_hidden_host_work(span_ns: float, host_ns: float, launches: float) -> list
             severity=Severity.WARNING,
             message=f"The host takes {host_ns / 1e3:.1f} µs for a call whose device span is "
             f"{span_ns / 1e3:.1f} µs; {allowance / 1e3:.0f} µs are allowed beyond it for "
-            f"{launches:.0f} launches. It is ranked by the host time.",
+            f"{launches:.0f} launches. "
+            + (SEALED_HOST_WORK if sealed else "It is ranked by the host time."),
             evidence={"span_ns": span_ns, "host_ns": host_ns, "allowance_ns": allowance},
         )
     ]
@@ -191,10 +200,11 @@ def after_timing(
     """Every check of one workload's samples; arguments as in those checks."""
     span_ns = statistics.median(measurement.cold_ns)
     launches = sum(kernel.launches for kernel in measurement.kernels) / len(measurement.cold_ns)
+    sealed = measurement.clock is TimeSource.SEALED
     hidden: list[Finding] = []
-    if measurement.clock is not TimeSource.SEALED:  # in a replay there is no host to work on
+    if measurement.host_ns:
         host_ns = statistics.median(measurement.host_ns)
-        hidden = no_hidden_host_work(span_ns, host_ns, launches)
+        hidden = no_hidden_host_work(span_ns, host_ns, launches, sealed=sealed)
     return [
         *hidden,
         *not_faster_than_physics(span_ns / 1e3, floor_us, upper_bound=upper_bound, device=device),

@@ -26,6 +26,7 @@ import torch
 
 from ...messages.judge import EvaluatePlan
 from ...schema.evaluation import ClockSample, Finding, Stage, Status
+from ...schema.measurement import TimeSource
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
 from ..operators.input_sets import InputGenerator, InputSet
@@ -375,7 +376,8 @@ class PairedTiming:
             language=str(self._plan.solution["spec"]["language"]),
         )
         self._calls.add(found)
-        if any(finding.claim == integrity.HOST_WORK for finding in found):
+        claimed = measurement.clock is TimeSource.CLAIMED
+        if claimed and any(finding.claim == integrity.HOST_WORK for finding in found):
             timed.measurement, timed.baseline = by_host(measurement), by_host(timed.baseline)
         if (violation := integrity.worst(found)) is not None:
             timed.status = Status.INTEGRITY_VIOLATION

@@ -77,6 +77,9 @@ def test_host_time_beyond_launching_is_shown():
     assert integrity.no_hidden_host_work(5_000, 5_000 + allowance, 2) == []
     found = integrity.no_hidden_host_work(5_000, 5_001 + allowance, 2)
     assert severities(found) == [Severity.WARNING]
+    assert "ranked by the host time" in found[0].message
+    (sealed,) = integrity.no_hidden_host_work(5_000, 5_001 + allowance, 2, sealed=True)
+    assert integrity.SEALED_HOST_WORK in sealed.message and "ranked" not in sealed.message
 
 
 def test_a_second_clock_that_saw_more_is_shown():
