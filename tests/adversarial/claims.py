@@ -285,6 +285,7 @@ CLAIMS: dict[str, Claim] = {
             "clock/child_that_takes_bandwidth",
             "clock/copies_like_the_runners",
             "clock/filtered_activity",
+            "clock/forged_message",
             "clock/flush_cleaned",
             "clock/flush_left_out",
             "clock/inputs_kept_in_the_l2",

@@ -375,7 +375,10 @@ SEALED_TIME = (
             "clock/copies_like_the_runners",
         ),
     ),
-    FailureMode("times changed on their way to the judge", ("clock/proxy_on_the_socket",)),
+    FailureMode(
+        "times changed on their way to the judge",
+        ("clock/forged_message", "clock/proxy_on_the_socket"),
+    ),
     FailureMode(
         "a recorded call that is forged",
         (
