@@ -24,6 +24,7 @@ from ..schema.evaluation import (
 )
 from ..schema.flashinfer_trace import Solution
 from ..text import shorten
+from .calls.judged_call import has_outputs
 from .checks import integrity
 from .checks.call_verdict import CaseRecord
 from .checks.workload_checks import Checking
@@ -86,7 +87,9 @@ def write_record(trial: TrialResult) -> Evaluation:
     held_out = trial.checking.not_run.get(HELD_OUT, "") if trial.checking else ""
     missing = ""
     if status is Status.PASSED:
-        missing = not_run_words(results, plan.left_out, held_out, timed=trial.timing is not None)
+        full = {c.uuid for c in trial.cases if has_outputs(trial.operator.definition, c)}
+        due = [r for r in results if r.uuid in full] if trial.timing is not None else []
+        missing = not_run_words(results, plan.left_out, held_out, due)
     return Evaluation(
         evaluation_id=plan.evaluation_id,
         definition=trial.operator.definition.name,
@@ -112,26 +115,29 @@ def write_record(trial: TrialResult) -> Evaluation:
 
 
 def not_run_words(
-    results: Sequence[WorkloadResult], left_out: Sequence[str], held_out: str, *, timed: bool
+    results: Sequence[WorkloadResult],
+    left_out: Sequence[str],
+    held_out: str,
+    due: Sequence[WorkloadResult],
 ) -> str:
     """What the scope asks for and was not run, in words; empty when all of it was.
 
     Args:
         left_out: uuids of the scope's workloads that were not asked for.
         held_out: why held-out workloads were not run; empty when they were.
-        timed: whether the trial came to its timing.
+        due: those that the timing was to give times for; one without output elements has none.
     """
     parts = []
     if left_out:
-        due = len(left_out) + len(results)
-        parts.append(f"{len(left_out)} of the {due} workloads of the scope were not asked for")
+        whole = len(left_out) + len(results)
+        parts.append(f"{len(left_out)} of the {whole} workloads of the scope were not asked for")
     if left := [r for r in results if r.status is Status.NOT_RUN]:
         parts.append(f"{len(left)} of {len(results)} workloads were not run: {left[0].reason}")
     if held_out:
         parts.append(held_out)
-    untimed = [r for r in results if r.status is Status.PASSED and r.measurement is None]
-    if timed and untimed:
-        parts.append(f"{len(untimed)} of {len(results)} were not timed: {untimed[0].reason}")
+    untimed = [r for r in due if r.status is Status.PASSED and r.measurement is None]
+    if untimed:
+        parts.append(f"{len(untimed)} of {len(due)} were not timed: {untimed[0].reason}")
     return "; ".join(parts)
 
 

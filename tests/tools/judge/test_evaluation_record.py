@@ -56,7 +56,7 @@ LEFT = result(Status.NOT_RUN, reason="no time")
     ],
 )
 def test_only_what_ran_to_its_end_needs_no_words(results, left_out, held_out, timed, words):
-    assert not_run_words(results, left_out, held_out, timed=timed) == words
+    assert not_run_words(results, left_out, held_out, results if timed else []) == words
 
 
 CASES = [Case(f"affine-{m}", {"m": m}, scalars={"alpha": 0.5}) for m in (0, 3, 17, 64)]
@@ -154,6 +154,16 @@ def test_a_trial_that_left_something_out_is_partial_and_says_what():
     hidden = checked()
     hidden.not_run[HELD_OUT] = "no time for held-out cases"
     assert write_record(trial(checking=hidden)).partial_reason == "no time for held-out cases"
+
+
+def test_a_workload_without_elements_need_not_be_timed_and_any_other_must():
+    empty, *others = CASES
+    nothing = {empty.uuid: Timed(reason="no device activity in the call")}
+    assert write_record(trial(timed=timed() | nothing)).status is Status.PASSED
+    late = {others[0].uuid: Timed(reason="no device activity in the call")}
+    record = write_record(trial(timed=timed() | late))
+    assert record.status is Status.PARTIAL
+    assert record.partial_reason == "1 of 3 were not timed: no device activity in the call"
 
 
 def test_a_failed_trial_has_its_failure_and_is_never_partial():
