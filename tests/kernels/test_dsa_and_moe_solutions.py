@@ -13,11 +13,13 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
+from kernel_harness.tools.candidate.cpu.triton_patches import patch_interpreter
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.operators.operator_adapter import tolerance_limits
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.policy import read_policy
 
+patch_interpreter()  # as the process of a candidate does before any fork
 kernels, found = Path(sys.argv[1]), {}
 
 folder = kernels / "dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps64"
