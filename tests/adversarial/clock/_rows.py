@@ -36,8 +36,8 @@ def affine_rows(
 
 
 def launch(x, w, table, alpha, y, row, work=LONG, rows=None, **options):
-    """Computes the first `rows` rows, or all."""
-    m = x.shape[0] if rows is None else rows
+    """Computes the first `rows` rows of the table, or all."""
+    m = table.shape[0] if rows is None else rows
     if m:
         grid = (triton.cdiv(m, ROWS),)
         affine_rows[grid](

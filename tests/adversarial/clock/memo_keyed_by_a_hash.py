@@ -6,7 +6,7 @@ EXPECT = {
     "needs": "cuda",
     "twin": "clock/honest_triton",
     "gain": "the work of every call on known inputs",
-    "refused": ["no gain"],
+    "refused": ["no gain", "INCORRECT_NUMERICAL"],
     "told": "warm_ns",
     "parts": ["_rows.py", "_memo.py"],
 }
