@@ -153,12 +153,19 @@ def work_estimate(operator: Operator, uuid: str) -> float:
 
 
 def chosen_workloads(
-    operator: Operator, scope: Scope, sample: ShapeSample, only: Sequence[str] = ()
+    operator: Operator,
+    scope: Scope,
+    sample: ShapeSample,
+    only: Sequence[str] = (),
+    *,
+    on_cpu: bool = False,
 ) -> list[tuple[str, str | None, float | None]]:
     """The uuid, regime and weight of each workload that a scope runs, or that `only` names.
 
     Cheapest first, so that a wrong candidate is told so at once and a budget covers the most. Scope
-    static takes the regime that holds the most time: it runs nothing, and shows its kernels.
+    static takes the regime that holds the most time: it runs nothing, and shows its kernels. Scope
+    sample takes what estimates the mean latency; on a CPU, where nothing is timed and a program of
+    a Triton kernel takes milliseconds, the cheapest workload of each regime.
     """
     every = [w.uuid for w in operator.workloads]
     order = {uuid: work_estimate(operator, uuid) for uuid in every}
@@ -172,6 +179,12 @@ def chosen_workloads(
     if scope in (Scope.STATIC, Scope.SMOKE):
         uuids = sorted(every, key=lambda u: order[u])[:1]
         return [(u, sample.regime_of(u), None) for u in uuids]
+    if scope is Scope.SAMPLE and on_cpu:
+        cheapest = [(min(r.members, key=lambda u: order[u]), r) for r in sample.regimes]
+        cheapest.sort(key=lambda found: order[found[0]])
+        return [
+            (u, r.name, sum(sample.weights.get(m, 0.0) for m in r.members)) for u, r in cheapest
+        ]
     if scope is Scope.SAMPLE:
         uuids = sorted(sample.weights, key=lambda u: order[u])
         return [(u, sample.regime_of(u), sample.weights[u]) for u in uuids]
@@ -200,9 +213,12 @@ def make_plan(
         checks = interpreter_checks(checks)
     if on_cpu or request.scope is Scope.STATIC:
         checks = checks.model_copy(update={"static_targets": list(settings.static_targets)})
-    chosen = chosen_workloads(operator, request.scope, sample, request.only)
+    whole = chosen_workloads(operator, request.scope, sample, on_cpu=on_cpu)
+    chosen = whole
+    if request.only:
+        chosen = chosen_workloads(operator, request.scope, sample, request.only)
     asked = {uuid for uuid, _, _ in chosen}
-    due = [uuid for uuid, _, _ in chosen_workloads(operator, request.scope, sample)]
+    due = [uuid for uuid, _, _ in whole]
     by_uuid = {w.uuid: w.model_dump(mode="json") for w in operator.workloads}
     baseline = request.baseline if checks.timed else None
     return EvaluatePlan(

@@ -40,6 +40,21 @@ def test_scope_smoke_takes_the_cheapest_workload(indexer):
     )
 
 
+def test_a_sample_on_a_cpu_is_the_cheapest_workload_of_each_regime(indexer):
+    sample = sample_shapes(indexer)
+    chosen = chosen_workloads(indexer, Scope.SAMPLE, sample, on_cpu=True)
+    assert sorted(regime or "" for _, regime, _ in chosen) == sorted(r.name for r in sample.regimes)
+    costs = [work_estimate(indexer, uuid) for uuid, _, _ in chosen]
+    assert costs == sorted(costs)
+    members = {r.name: r.members for r in sample.regimes}
+    for uuid, regime, _ in chosen:
+        assert regime is not None
+        assert work_estimate(indexer, uuid) == min(
+            work_estimate(indexer, member) for member in members[regime]
+        )
+    assert sum(weight or 0.0 for _, _, weight in chosen) == pytest.approx(1.0)
+
+
 def test_named_workloads_are_taken_in_every_scope(indexer):
     sample = sample_shapes(indexer)
     wanted = [w.uuid for w in indexer.workloads[:2]]
