@@ -289,10 +289,10 @@ torch.save([call["outputs"] for call in calls], sys.argv[2])
 """
 
 RIGHT = [
-    (DECODE, "triton_baseline", [batch(1), batch(3)]),
-    (DECODE, "triton_split_v", [batch(1), batch(3)]),
-    (PREFILL, "triton_baseline", [prompts(6), prompts(0, 17, 0, 3, 0)]),
-    (FIXTURES / "operators" / "rmsnorm_h128", "triton_baseline", [batch(4), batch(1025)]),
+    (DECODE, "triton_baseline", [batch(1), batch(2)]),
+    (DECODE, "triton_split_v", [batch(1), batch(2)]),
+    (PREFILL, "triton_baseline", [prompts(2), prompts(0, 4, 0, 2, 0)]),
+    (FIXTURES / "operators" / "rmsnorm_h128", "triton_baseline", [batch(4), batch(130)]),
 ]
 WRONG_GATE = FIXTURES / "candidates" / "gdn_decode_wrong_gate" / "kernel.py"
 
@@ -327,6 +327,7 @@ def planned(operator: OperatorAdapter, case: Case, family: str, kernel: Path) ->
     return call | {"operator": operator, "case": case, "family": family, "named": inputs}
 
 
+@pytest.mark.timeout(400)
 def test_triton_solutions_are_right_in_every_family(interpreted: list[dict[str, Any]]) -> None:
     right = [call for call in interpreted if call["kernel"] != str(WRONG_GATE)]
     assert len(right) == 2 * (9 + 9 + 10 + 4)
@@ -338,6 +339,7 @@ def test_triton_solutions_are_right_in_every_family(interpreted: list[dict[str, 
     assert refused == {}
 
 
+@pytest.mark.timeout(400)
 def test_a_candidate_that_forgets_the_gate_is_refused(interpreted: list[dict[str, Any]]) -> None:
     call = next(call for call in interpreted if call["kernel"] == str(WRONG_GATE))
     refused = faults(call["operator"], call["case"], call["named"], call["outputs"])
