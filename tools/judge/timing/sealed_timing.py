@@ -13,12 +13,12 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...messages.candidate import Activity, Called
 from ...messages.judge import EvaluatePlan
-from ...messages.launch_plan import ARENA_BASE, KernelLaunch
+from ...messages.launch_plan import ARENA_BASE, KernelLaunch, PlanNode
 from ...messages.runner import Flush
 from ...schema.measurement import Measurement, TimeSource
 from ..calls.judged_call import CallOutcome, slots_of
@@ -42,6 +42,7 @@ from .timed_calls import Timed, TimedCalls
 STAGING_BYTES = 2 << 30
 STAGING_SLACK = 1.25
 """Returned outputs may be spread over more memory than their elements fill."""
+SHOWN_NAME = 400
 InputSets = Callable[[], InputSet]
 _Shape = tuple[str, tuple[int, ...], tuple[int, ...]]
 """A kernel's name, grid and block."""
@@ -312,29 +313,40 @@ def _measurement(program: _Program, watch: ClockWatch) -> Measurement:
 
 
 def _activities(program: RecordedProgram, call: ReplayedCall) -> list[Activity]:
-    """What a replay did, named by the plan's nodes: both are in the order of launches."""
+    """What a replay did, named by the plan's nodes: both are in the order of launches.
+
+    Raises:
+        NotSealedError: when it did more or less than the plan says; whose work it was, which the
+            operator's policy on libraries asks, cannot be told then.
+    """
     nodes = program.recorded.checked.plan.nodes
     times = call.times.activities
-    if len(nodes) != len(times):
-        return []
+    if call.times.span_ns is not None and len(nodes) != len(times):
+        raise NotSealedError(f"a replay of {len(nodes)} launches left {len(times)} activities")
     origins = {activity.name: activity.origin for activity in program.activities}
     return [
-        Activity(
-            name=node.function[:400] if isinstance(node, KernelLaunch) else node.kind,
-            start_ns=start,
-            end_ns=end,
-            origin=origins.get(node.function[:400], "unknown")
-            if isinstance(node, KernelLaunch)
-            else "copy",
-        )
-        for node, (start, end) in zip(nodes, times, strict=True)
+        _activity(node, origins, start, end)
+        for node, (start, end) in zip(nodes, times, strict=False)
     ]
+
+
+def _activity(node: PlanNode, origins: Mapping[str, str], start: int, end: int) -> Activity:
+    if not isinstance(node, KernelLaunch):
+        return Activity(name=node.kind, start_ns=start, end_ns=end, origin="copy")
+    name = _shown_name(node)
+    origin = origins.get(name, "unknown")
+    return Activity(name=name, start_ns=start, end_ns=end, origin=origin)
+
+
+def _shown_name(kernel: KernelLaunch) -> str:
+    """The name as an activity of the process that recorded has it."""
+    return kernel.function[:SHOWN_NAME]
 
 
 def _other_kernels(program: RecordedProgram) -> str | None:
     """How the kernels of an ordinary call differ from the recorded ones; None if they agree."""
     planned = Counter[_Shape](
-        (kernel.function[:400], kernel.grid, kernel.block)
+        (_shown_name(kernel), kernel.grid, kernel.block)
         for kernel in program.recorded.checked.plan.kernels
     )
     ordinary = Counter[_Shape](

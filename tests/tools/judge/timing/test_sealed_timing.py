@@ -73,6 +73,7 @@ class ScriptedRunner:
     kept: str = ""
     least_ns: float = 1_000.0
     yardstick_ns: int = 10_000
+    activities: int = 1
     closed: bool = False
 
     def load(self, recorded: RecordedCall) -> Any:
@@ -98,7 +99,9 @@ class ScriptedRunner:
     def _call(self, input_set: InputSet, byte: int) -> ReplayedCall:
         span = self.spans.pop(0) if len(self.spans) > 1 else self.spans[0]
         events = None if span is None else span + self.events_more_ns
-        times = ReplayTimes(span_ns=span, events_ns=events, activities=[(0, span or 0)])
+        times = ReplayTimes(
+            span_ns=span, events_ns=events, activities=[(0, span or 0)] * self.activities
+        )
         y, row = self.compute(*input_set.inputs.values())
         outputs: dict[str, torch.Tensor] = {"y": y, "row": row}
         slots = [s for s in self.recorded.layout.slots if s.name.startswith("out:")]
@@ -276,6 +279,9 @@ CLAIMED = [
     ),
     pytest.param(
         {"candidate": lambda: ScriptedRunner(kept="device heap")}, "device heap", id="kept"
+    ),
+    pytest.param(
+        {"candidate": lambda: ScriptedRunner(activities=2)}, "left 2 activities", id="more-work"
     ),
     pytest.param({"candidate": lambda: ScriptedRunner(spans=[None])}, "no activity", id="no-span"),
     pytest.param(
