@@ -1,5 +1,6 @@
 """What attacks find in the process that they run in. Nothing happens when it is imported."""
 
+import dataclasses
 import functools
 import gc
 import os
@@ -37,6 +38,30 @@ def once(mount):
             print(f"not mounted: {type(error).__name__}: {error}")  # noqa: T201 - into its log
 
     return mounted
+
+
+def halve_spans():
+    """Has the process's own clock tell half of each span."""
+    clock = module("candidate.calls.cuda_clock").DeviceClock
+    honest = clock._timing
+
+    def shorter(self, *arguments):
+        timing = honest(self, *arguments)
+        return dataclasses.replace(timing, span_ns=(timing.span_ns or 0) // 2)
+
+    clock._timing = shorter
+
+
+def forge_nodes(change):
+    """Has each node of a plan changed on its way to the judge."""
+    recorded = module("candidate.process.recorded")
+    honest = recorded.write_plan
+
+    def forged(built):
+        plan = built.plan.model_copy(update={"nodes": [change(node) for node in built.plan.nodes]})
+        return honest(dataclasses.replace(built, plan=plan))
+
+    recorded.write_plan = forged
 
 
 def sockets():

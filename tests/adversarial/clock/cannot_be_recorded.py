@@ -1,10 +1,8 @@
 """Waits for the device in every call, so that there is no plan, and halves the time told."""
 
-import dataclasses
-
 import torch
 
-from ._inside import module, once
+from ._inside import halve_spans, once
 from ._rows import launch
 
 EXPECT = {
@@ -18,14 +16,7 @@ EXPECT = {
 
 @once
 def mount():
-    clock = module("candidate.calls.cuda_clock").DeviceClock
-    honest = clock._timing
-
-    def shorter(self, *arguments):
-        timing = honest(self, *arguments)
-        return dataclasses.replace(timing, span_ns=(timing.span_ns or 0) // 2)
-
-    clock._timing = shorter
+    halve_spans()
 
 
 def run(x, w, table, alpha, y, row):

@@ -1,8 +1,6 @@
 """Replaces the method of the process's clock that makes a span of records, and halves the span."""
 
-import dataclasses
-
-from ._inside import module, once
+from ._inside import halve_spans, once
 from ._rows import launch
 
 EXPECT = {
@@ -16,14 +14,7 @@ EXPECT = {
 
 @once
 def mount():
-    clock = module("candidate.calls.cuda_clock").DeviceClock
-    honest = clock._timing
-
-    def shorter(self, *arguments):
-        timing = honest(self, *arguments)
-        return dataclasses.replace(timing, span_ns=(timing.span_ns or 0) // 2)
-
-    clock._timing = shorter
+    halve_spans()
 
 
 def run(x, w, table, alpha, y, row):
