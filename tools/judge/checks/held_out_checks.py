@@ -7,6 +7,7 @@ and the chance of meeting a fault is stated.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from ..operators.operator_adapter import Case
 from ..processes.progress import Reporter
 from .call_verdict import CallVerdict, CaseRecord
 from .time_budget import Estimate, TimeBudget
+
+logger = logging.getLogger(__name__)
 
 TIME_SHARE = 0.4
 """Of the time that public workloads took, for held-out ones, where that is more than stated."""
@@ -133,10 +136,12 @@ class HeldOutChecks:
         try:
             return self._generator.generate(case)
         # Whatever the operator's or the dataset's code raises on a size that it may not admit.
-        except Exception:
+        except Exception as error:
             operator = self._generator.operator
             if operator.policy.axes or operator.own_held_out(random.Random(), 0) is not None:
                 raise
+            # The size stays hidden: agents can read the judge's log.
+            logger.info("Inputs of a held-out size were refused: %s", type(error).__name__)
             return None
 
     def _fits(self, case: Case) -> bool:
