@@ -4,6 +4,7 @@ main               requests in, answers out; one trial at a time
 trial              the stages of one plan, in order
 trial_processes    the processes of a trial: what each builds, and their end
 evaluation_record  the record of a trial
+trial_parts        what every stage of a trial works with
 calibrate          measures a device's rates; started by name
 timing/            paired, verified calls with a cold cache
 replay/            launch plans replayed in a process without candidate code

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,7 @@ from .timing.process_pairs import ProcessPairs
 from .timing.recorders import Recorders
 from .timing.samples import CLAIM
 from .timing.sealed_timing import sealing_fault
+from .trial_parts import TrialParts
 from .trial_processes import TrialProcesses
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
@@ -68,7 +70,6 @@ class Trial:
         self._reporter = reporter
         self._cancellation = cancellation
         self._started = time.monotonic()
-        self._deadline = self._started + plan.budget_s
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._times = StageTimes()
         self._solution = Solution.model_validate(plan.solution)
@@ -84,6 +85,15 @@ class Trial:
         self._book = SeedBook(plan.replay_seeds, plan.replay_families)
         self.generator = InputGenerator(
             self.operator, context.device, self._book, context.prefetched
+        )
+        self._parts = TrialParts(
+            plan,
+            context,
+            self.generator,
+            reporter,
+            cancellation,
+            random.Random(secrets.randbits(64)),
+            self._started + plan.budget_s,
         )
         self.cases = [
             self.operator.case(Workload.model_validate(p.workload)) for p in plan.workloads
@@ -127,9 +137,12 @@ class Trial:
         with self._times.measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
             session = self._processes.spawn()
-            rng = random.Random(secrets.randbits(64))
             process_pairs = ProcessPairs(
-                self._plan, self._context, self.operator, rng, self._processes.spawn_for_timing
+                self._plan,
+                self._context,
+                self.operator,
+                self._parts.rng,
+                self._processes.spawn_for_timing,
             )
             process_pairs.restore_kernels(session)
         with self._times.measured("build"):
@@ -145,23 +158,23 @@ class Trial:
             failed = self._built(session)
         if failed is not None:
             return failed
-        self._deadline = time.monotonic() + self._plan.budget_s
-        judged_call = self._judged_call(session, rng)
+        self._parts = replace(self._parts, deadline=time.monotonic() + self._plan.budget_s)
+        judged_call = self._judged_call(session)
         try:
             if self._plan.checks.timed and not self._context.interpreted:
                 with self._times.measured("spawn"):
-                    self._start_for_timing(process_pairs, rng)
-            failed = self._checked(judged_call, rng)
+                    self._start_for_timing(process_pairs)
+            failed = self._checked(judged_call)
             if failed is None and self._checking is not None and self._checking.lost_process:
-                session, judged_call = self._replaced(judged_call, rng)
-            return failed or self._timed_all(judged_call, process_pairs, rng)
+                session, judged_call = self._replaced(judged_call)
+            return failed or self._timed_all(judged_call, process_pairs)
         finally:
             self._log = session.log()
             with self._times.measured("close"):
                 process_pairs.save_kernels(session)
                 self._processes.end_with(process_pairs.close, judged_call.close)
 
-    def _start_for_timing(self, process_pairs: ProcessPairs, rng: random.Random) -> None:
+    def _start_for_timing(self, process_pairs: ProcessPairs) -> None:
         """Starts the processes of the timing, so that they build while outputs are checked."""
         self._claim = sealing_fault(self._context, self._plan)
         self._context.sealed_lately = self._plan.sealed_clock
@@ -169,31 +182,28 @@ class Trial:
             process_pairs.start(self._runnable)
             return
         self._recorders = Recorders(
-            self._plan,
-            self._context,
-            self.operator,
-            rng,
+            self._parts,
             self._processes.spawn_to_record,
             lambda session, baseline: process_pairs.restore_kernels(session, baseline=baseline),
         )
         self._processes.end_with(self._recorders.close)
         self._recorders.start(self._runnable)
 
-    def _judged_call(self, session: ProcessSession, rng: random.Random) -> JudgedCall:
+    def _judged_call(self, session: ProcessSession) -> JudgedCall:
         return JudgedCall(
             session,
             self.operator.definition,
             self._context.device,
-            rng,
+            self._parts.rng,
             by_destination=self._build.destination_passing_style,
         )
 
-    def _replaced(self, lost: JudgedCall, rng: random.Random) -> tuple[ProcessSession, JudgedCall]:
+    def _replaced(self, lost: JudgedCall) -> tuple[ProcessSession, JudgedCall]:
         """A new process in place of one that was lost through no fault of the candidate."""
         lost.close()
         session = self._processes.spawn()
         session.ask(self._build)
-        judged_call = self._judged_call(session, rng)
+        judged_call = self._judged_call(session)
         if self._built(session) is not None or judged_call.map(self._runnable) is not None:
             raise InfrastructureError(
                 "A second process of the candidate did not come up as the first one did",
@@ -214,10 +224,10 @@ class Trial:
         self._log = f"{session.log()}\n{built.log}".strip()
         return build_failure(local_fault(built.fault, interpreted=self._context.interpreted))
 
-    def _checked(self, judged_call: JudgedCall, rng: random.Random) -> Verdict | None:
+    def _checked(self, judged_call: JudgedCall) -> Verdict | None:
         plan = self._plan
         held_out = planned_held_out(plan, self.operator, self._runnable, self._book)
-        held_out_process = self._start_held_out(held_out, rng) if held_out.cases else None
+        held_out_process = self._start_held_out(held_out) if held_out.cases else None
         lost = judged_call.map(self._runnable)
         self._cancellation.check()
         if lost is not None:
@@ -226,20 +236,12 @@ class Trial:
             self._static = self._static_checker()
             self._static.start(self._sample_inputs())
         time_budget = TimeBudget(
-            deadline=self._deadline,
+            deadline=self._parts.deadline,
             call_timeout_s=plan.call_timeout_s,
             interpreted=self._context.interpreted,
             rate=RATES.get(self._solution.spec.language.value, HOST_RATE),
         )
-        checking = self._checking = Checking(
-            judged_call,
-            self.generator,
-            plan.checks,
-            time_budget,
-            self._reporter,
-            self._cancellation,
-            rng,
-        )
+        checking = self._checking = Checking(judged_call, self._parts, time_budget)
         with self._times.measured("correctness"):
             checking.run(self._runnable, held_out, held_out_process)
         failed = checking.failed
@@ -250,14 +252,12 @@ class Trial:
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 
-    def _start_held_out(self, held_out: HeldOutCases, rng: random.Random) -> HeldOutProcess:
-        judged_call = self._judged_call(self._processes.spawn(), rng)
+    def _start_held_out(self, held_out: HeldOutCases) -> HeldOutProcess:
+        judged_call = self._judged_call(self._processes.spawn())
         self._processes.end_with(judged_call.close)
         return HeldOutProcess(judged_call, self._build, held_out.cases, self._plan.build_timeout_s)
 
-    def _timed_all(
-        self, judged_call: JudgedCall, process_pairs: ProcessPairs, rng: random.Random
-    ) -> Verdict | None:
+    def _timed_all(self, judged_call: JudgedCall, process_pairs: ProcessPairs) -> Verdict | None:
         checking = self._checking
         assert checking is not None
         if self._context.interpreted:
@@ -267,34 +267,16 @@ class Trial:
             self._not_timed = f"scope {self._plan.scope} does not time"
             return None
         cases = [c for c in self._runnable if checking.records[c.uuid].passed]
-        self._timing = PairedTiming(
-            self._plan,
-            self._context,
-            self.operator,
-            self.generator,
-            self._reporter,
-            self._cancellation,
-            rng,
-            self._deadline,
-            self._recorders,
-            self._claim or CLAIM,
-        )
+        self._timing = PairedTiming(self._parts, self._recorders, self._claim or CLAIM)
         self._processes.end_with(self._timing.close)
         with self._times.measured("timing"):
             self._timed = self._timing.run(cases, judged_call, process_pairs)
         self._times.seconds |= self._timing.seconds
         failed = next((t for t in self._timed.values() if t.failure is not None), None)
         if failed is None:
-            timing = HeldOutTiming(
-                self._plan,
-                self._context,
-                self.generator,
-                self._processes,
-                self._claim,
-                self._deadline,
-            )
+            timing = HeldOutTiming(self._parts, self._processes, self._claim)
             with self._times.measured("timing_held_out"):
-                failed = timing.run(checking, self._reporter, self._cancellation, rng)
+                failed = timing.run(checking)
         if failed is None:
             return None
         assert failed.status is not None and failed.failure is not None

@@ -13,14 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from ...messages.judge import Checks
 from ...schema.evaluation import Stage, Status
 from ...schema.held_out import HeldOutResult
 from ...workloads.held_out import TIMED, UNIFORM, chance_of_meeting
 from ..operators.held_out_cases import HeldOutCases
-from ..operators.input_sets import InputGenerator, InputSet
+from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
-from ..processes.progress import Reporter
+from ..trial_parts import TrialParts
 from .call_verdict import CallVerdict, CaseRecord
 from .time_budget import Estimate, TimeBudget
 
@@ -48,21 +47,19 @@ class HeldOutChecks:
         drawn: HeldOutCases,
         call: Call,
         work: Callable[[Case], float],
-        generator: InputGenerator,
-        checks: Checks,
+        parts: TrialParts,
         time_budget: TimeBudget,
         estimate: Estimate,
-        reporter: Reporter,
         began: float,
     ) -> None:
         self._drawn = drawn
         self._call = call
         self._work = work
-        self._generator = generator
-        self._checks = checks
+        self._generator = parts.generator
+        self._checks = parts.plan.checks
         self._time_budget = time_budget
         self._estimate = estimate
-        self._reporter = reporter
+        self._reporter = parts.reporter
         self._called: list[Case] = []
         self._left_out: list[Case] = []
         self._refused: list[Case] = []

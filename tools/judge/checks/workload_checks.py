@@ -9,21 +9,19 @@ what is run; the rest is NOT_RUN, never passed.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
 
 from ...errors import DatasetError
 from ...messages.candidate import CandidateFault
-from ...messages.judge import Checks
 from ...schema.evaluation import Finding, Stage, Status
 from ...schema.held_out import HeldOutResult
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall, has_outputs
 from ..operators.held_out_cases import HELD_OUT, HeldOutCases
-from ..operators.input_sets import DERIVED, InputGenerator, InputSet, pick_families
+from ..operators.input_sets import DERIVED, InputSet, pick_families
 from ..operators.operator_adapter import Case
 from ..processes.lost import ProcessLost
-from ..processes.progress import Cancellation, Reporter
+from ..trial_parts import TrialParts
 from . import integrity
 from .call_verdict import CallVerdict, CaseRecord, judge_call, merged
 from .failures import call_failure, lost_failure, shielded_finding
@@ -39,28 +37,23 @@ DEEP_CALL_S = 0.5
 
 
 class Checking:
-    """The correctness and integrity checks of one trial; `rng` chooses families and poisons."""
+    """The correctness and integrity checks of one trial."""
 
     def __init__(
         self,
         judged_call: JudgedCall,
-        generator: InputGenerator,
-        checks: Checks,
+        parts: TrialParts,
         time_budget: TimeBudget,
-        reporter: Reporter,
-        cancellation: Cancellation,
-        rng: random.Random,
     ) -> None:
         self._judged_call = judged_call
-        self._generator = generator
-        self._operator = generator.operator
-        self._checks = checks
+        self._parts = parts
+        self._generator, self._operator = parts.generator, parts.operator
+        self._checks = parts.plan.checks
         self._time_budget = time_budget
-        self._reporter = reporter
-        self._cancellation = cancellation
-        self._rng = rng
+        self._reporter, self._cancellation = parts.reporter, parts.cancellation
+        self._rng = parts.rng
         self._estimate = Estimate(time_budget.rate)
-        self._poison = rng.randint(0, 1)
+        self._poison = parts.rng.randint(0, 1)
         self._began = time.monotonic()
         self.records: dict[str, CaseRecord] = {}
         self.findings: list[Finding] = []
@@ -251,11 +244,9 @@ class Checking:
             drawn,
             call,
             self._work,
-            self._generator,
-            self._checks,
+            self._parts,
             self._time_budget,
             self._estimate,
-            self._reporter,
             self._began,
         )
         if (failed := checks.run()) is not None:

@@ -8,23 +8,19 @@ since it would tell the size.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Protocol
 
 from ...messages.candidate import BuildRequest
-from ...messages.judge import EvaluatePlan
 from ...schema.evaluation import Severity
 from ...schema.measurement import TimeSource
 from ..checks.failures import shielded_finding
 from ..checks.workload_checks import Checking
-from ..operators.input_sets import InputGenerator
 from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession
-from ..processes.context import JudgeContext
-from ..processes.progress import Cancellation, Reporter
+from ..trial_parts import TrialParts
 from .paired_timing import PairedTiming
 from .process_pairs import ProcessPairs
 from .recorders import Recorders
@@ -71,53 +67,26 @@ class HeldOutTiming:
 
     Args:
         claim: why times cannot be sealed; None where they can.
-        deadline: on the monotonic clock.
     """
 
-    def __init__(
-        self,
-        plan: EvaluatePlan,
-        context: JudgeContext,
-        generator: InputGenerator,
-        processes: Processes,
-        claim: str | None,
-        deadline: float,
-    ) -> None:
+    def __init__(self, parts: TrialParts, processes: Processes, claim: str | None) -> None:
         numbers = {"blocks": 1, "max_pairs": PAIRS, "half_width": HALF_WIDTH, "warm_calls": 0}
-        checks = plan.checks.model_copy(update=numbers)
-        self._plan = plan.model_copy(update={"checks": checks})
-        self._context = context
-        self._generator = generator
+        checks = parts.plan.checks.model_copy(update=numbers)
+        plan = parts.plan.model_copy(update={"checks": checks})
+        self._parts = replace(parts, plan=plan)
         self._processes = processes
         self._claim = claim
-        self._deadline = deadline
 
-    def run(
-        self,
-        checking: Checking,
-        reporter: Reporter,
-        cancellation: Cancellation,
-        rng: random.Random,
-    ) -> Timed | None:
+    def run(self, checking: Checking) -> Timed | None:
         """Adds the speed to the result of the held-out checks; returns what failed meanwhile."""
         cases, checked = checking.held_out_to_time, checking.held_out_call
-        if not cases or checked is None or self._plan.baseline is None:
+        parts, spawn = self._parts, self._processes.spawn_for_timing
+        if not cases or checked is None or parts.plan.baseline is None:
             return None
-        operator = self._generator.operator
-        spawn = self._processes.spawn_for_timing
-        pairs = ProcessPairs(self._plan, self._context, operator, rng, spawn, saves_kernels=False)
-        timing = PairedTiming(
-            self._plan,
-            self._context,
-            operator,
-            self._generator,
-            reporter,
-            cancellation,
-            rng,
-            self._deadline,
-            self._recorders(cases, rng),
-            self._claim or CLAIM,
+        pairs = ProcessPairs(
+            parts.plan, parts.context, parts.operator, parts.rng, spawn, saves_kernels=False
         )
+        timing = PairedTiming(parts, self._recorders(cases), self._claim or CLAIM)
         self._processes.end_with(timing.close, pairs.close)
         results = list(timing.run(cases, checked, pairs).values())
         checking.findings += [
@@ -131,16 +100,11 @@ class HeldOutTiming:
             checking.held_out = checking.held_out.model_copy(update=fields)
         return next((timed for timed in results if timed.failure is not None), None)
 
-    def _recorders(self, cases: Sequence[Case], rng: random.Random) -> Recorders | None:
+    def _recorders(self, cases: Sequence[Case]) -> Recorders | None:
         if self._claim is not None:
             return None
         recorders = Recorders(
-            self._plan,
-            self._context,
-            self._generator.operator,
-            rng,
-            self._processes.spawn_to_record,
-            lambda session, baseline: None,
+            self._parts, self._processes.spawn_to_record, lambda session, baseline: None
         )
         self._processes.end_with(recorders.close)
         recorders.start(cases)

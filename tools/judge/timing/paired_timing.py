@@ -15,7 +15,6 @@ how differences become decisions.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,15 +23,13 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ...messages.judge import EvaluatePlan
 from ...schema.evaluation import ClockSample, Finding, Stage, Status
 from ...schema.measurement import TimeSource
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
-from ..operators.input_sets import InputGenerator, InputSet
-from ..operators.operator_adapter import Case, OperatorAdapter
-from ..processes.context import JudgeContext
-from ..processes.progress import Cancellation, Reporter
+from ..operators.input_sets import InputSet
+from ..operators.operator_adapter import Case
+from ..trial_parts import TrialParts
 from .case_floors import DEVICE, CaseFloors
 from .clock_monitor import ClockWatch
 from .process_pairs import ProcessPair, ProcessPairs
@@ -65,39 +62,26 @@ class PairedTiming:
     """Times the candidate of one plan.
 
     Args:
-        deadline: on the monotonic clock; workloads left then are not timed.
+        parts: of the trial; workloads left at its deadline are not timed.
         recorders: started, for times that are sealed; None where none can be.
         claim: why times are only claimed where `recorders` is None.
     """
 
     def __init__(
         self,
-        plan: EvaluatePlan,
-        context: JudgeContext,
-        operator: OperatorAdapter,
-        generator: InputGenerator,
-        reporter: Reporter,
-        cancellation: Cancellation,
-        rng: random.Random,
-        deadline: float,
+        parts: TrialParts,
         recorders: Recorders | None = None,
         claim: str = CLAIM,
     ) -> None:
-        self._plan = plan
-        self._checks = plan.checks
-        self._context = context
-        self._operator = operator
-        self._generator = generator
-        self._reporter = reporter
-        self._cancellation = cancellation
-        self._rng = rng
-        self._deadline = deadline
-        self._floors = CaseFloors(plan, operator, context)
-        self._calls = calls = TimedCalls(plan, operator, cancellation, rng)
+        self._plan, self._checks = parts.plan, parts.plan.checks
+        self._context, self._operator = parts.context, parts.operator
+        self._generator, self._reporter = parts.generator, parts.reporter
+        self._cancellation, self._rng = parts.cancellation, parts.rng
+        self._deadline = parts.deadline
+        self._floors = CaseFloors(parts.plan, parts.operator, parts.context)
+        self._calls = TimedCalls(parts)
         self._claim = claim
-        self._sealed = recorders and SealedTiming(
-            plan, context, operator, recorders, cancellation, calls, rng, deadline
-        )
+        self._sealed = recorders and SealedTiming(parts, recorders, self._calls)
         self._joined: list[ProcessPair] = []
         self.clocks: list[ClockSample] = []
         self.done: list[str] = []

@@ -7,22 +7,20 @@ reason for times to be only claimed, never the candidate's failure.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...messages.candidate import Activity, BuildRequest, Built
-from ...messages.judge import EvaluatePlan
 from ...messages.launch_plan import ARENA_BASE
 from ...schema.evaluation import Status
 from ..calls.judged_call import CallOptions, JudgedCall
 from ..checks.call_verdict import judge_call
 from ..operators.input_sets import InputSet
-from ..operators.operator_adapter import Case, OperatorAdapter
+from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession
-from ..processes.context import JudgeContext
 from ..processes.lost import ProcessLost
 from ..replay.recorded_call import NotRecordedError, RecordedCall, record_call
+from ..trial_parts import TrialParts
 
 ORDINARY_CALLS = 3
 SCRATCH_SHARE = 0.25
@@ -57,15 +55,12 @@ class Recorders:
 
     def __init__(
         self,
-        plan: EvaluatePlan,
-        context: JudgeContext,
-        operator: OperatorAdapter,
-        rng: random.Random,
+        parts: TrialParts,
         spawn: Spawn,
         restore: Callable[[CandidateSession, bool], None],
     ) -> None:
-        self._plan, self._context, self._operator = plan, context, operator
-        self._rng, self._spawn, self._restore = rng, spawn, restore
+        self._plan, self._context, self._operator = parts.plan, parts.context, parts.operator
+        self._rng, self._spawn, self._restore = parts.rng, spawn, restore
         self._calls: dict[bool, JudgedCall] = {}
         self._built: dict[bool, str | None] = {}
 

@@ -10,7 +10,6 @@ Where a time cannot be sealed the answer is a reason, and `paired_timing` times 
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +23,8 @@ from ...schema.measurement import Measurement, TimeSource
 from ..calls.judged_call import CallOutcome, slots_of
 from ..checks.call_verdict import judge_call
 from ..operators.input_sets import InputSet
-from ..operators.operator_adapter import Case, OperatorAdapter
+from ..operators.operator_adapter import Case
 from ..processes.context import JudgeContext
-from ..processes.progress import Cancellation
 from ..processes.runner_process import RunnerLostError
 from ..replay.decision import ReplayEvidence, decide
 from ..replay.output_checks import poison_bytes
@@ -34,6 +32,7 @@ from ..replay.program_runner import ProgramRunner, ReplayedCall
 from ..replay.recorded_call import NotRecordedError
 from ..replay.wall_clock import unlike
 from ..replay.witness import Witness
+from ..trial_parts import TrialParts
 from .clock_monitor import ClockWatch
 from .recorders import RecordedProgram, Recorders
 from .samples import Samples, half_width, kernel_times, log_ratios
@@ -73,24 +72,13 @@ class SealedTiming:
     Args:
         recorders: started, for all of the cases.
         calls: gives the stage times and the count of verified calls.
-        deadline: on the monotonic clock.
     """
 
-    def __init__(
-        self,
-        plan: EvaluatePlan,
-        context: JudgeContext,
-        operator: OperatorAdapter,
-        recorders: Recorders,
-        cancellation: Cancellation,
-        calls: TimedCalls,
-        rng: random.Random,
-        deadline: float,
-    ) -> None:
-        self._plan, self._checks = plan, plan.checks
-        self._context, self._operator = context, operator
-        self._recorders, self._cancellation = recorders, cancellation
-        self._calls, self._rng, self._deadline = calls, rng, deadline
+    def __init__(self, parts: TrialParts, recorders: Recorders, calls: TimedCalls) -> None:
+        self._plan, self._checks = parts.plan, parts.plan.checks
+        self._context, self._operator = parts.context, parts.operator
+        self._recorders, self._cancellation = recorders, parts.cancellation
+        self._calls, self._rng, self._deadline = calls, parts.rng, parts.deadline
         self._runners: dict[bool, list[ProgramRunner]] = {}
         self._staging_bytes = 0
         self._not_recorded: str | None = None

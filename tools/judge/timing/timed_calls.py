@@ -6,12 +6,10 @@ than a short call; outputs are judged after every call all the same.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...messages.candidate import CallTimes, DeferredTimes
-from ...messages.judge import EvaluatePlan
 from ...schema.evaluation import Failure, Finding, Severity, Status
 from ...schema.measurement import Measurement
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
@@ -19,9 +17,9 @@ from ..checks import integrity
 from ..checks.call_verdict import judge_call, judge_lost
 from ..checks.time_budget import StageTimes
 from ..operators.input_sets import InputSet
-from ..operators.operator_adapter import Case, OperatorAdapter
+from ..operators.operator_adapter import Case
 from ..processes.lost import ProcessLost
-from ..processes.progress import Cancellation
+from ..trial_parts import TrialParts
 from .process_pairs import ProcessPair
 
 LATE_SHARE = 0.1
@@ -52,17 +50,11 @@ class WorkloadEndedError(Exception):
 class TimedCalls:
     """Makes the calls of one timing and collects findings about them."""
 
-    def __init__(
-        self,
-        plan: EvaluatePlan,
-        operator: OperatorAdapter,
-        cancellation: Cancellation,
-        rng: random.Random,
-    ) -> None:
-        self._timeout_s = plan.call_timeout_s
-        self._operator = operator
-        self._cancellation = cancellation
-        self._rng = rng
+    def __init__(self, parts: TrialParts) -> None:
+        self._timeout_s = parts.plan.call_timeout_s
+        self._operator = parts.operator
+        self._cancellation = parts.cancellation
+        self._rng = parts.rng
         self._number = 0
         self.timer: str | None = None
         self.timer_note: str | None = None

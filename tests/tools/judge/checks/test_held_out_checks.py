@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any
 
@@ -18,12 +19,13 @@ from kernel_harness.tools.judge.operators.input_sets import (
     SeedBook,
 )
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
-from kernel_harness.tools.judge.processes.progress import Reporter
+from kernel_harness.tools.judge.processes.progress import Cancellation, Reporter
+from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.messages.judge import Checks
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
 from kernel_harness.tools.workloads.held_out import TIMED, UNIFORM
 
-from ....judging import AFFINE, read_definition
+from ....judging import AFFINE, make_plan, make_solution, read_definition
 
 WRONG = Failure(stage=Stage.CORRECTNESS, kind="wrong_values", message="It is wrong.", remedy="r")
 PUBLIC = {"alpha": 0.5}
@@ -55,17 +57,27 @@ class Trial:
         estimate = Estimate(1.0)
         estimate.add(1.0, seconds_per_row)
         estimate.add(1000.0, 1000 * seconds_per_row)
+        context: Any = None
+        solution = make_solution("def run(): pass", definition="affine_n64")
+        checks = Checks(held_out=1, timed_held_out=2, size_seconds=size_seconds)
+        parts = TrialParts(
+            make_plan(solution, checks=checks),
+            context,
+            InputGenerator(
+                operator, torch.device("cpu"), SeedBook(replay or {}), PrefetchedInputs(1 << 20)
+            ),
+            Reporter(lambda message: None, "ev"),
+            Cancellation(),
+            random.Random(7),
+            time.monotonic() + left_s,
+        )
         self.checks = HeldOutChecks(
             HeldOutCases(tuple(cases), {c.uuid: dict(PUBLIC) for c in cases}, legal),
             self._call,
             lambda case: float(case.axes["m"]),
-            InputGenerator(
-                operator, torch.device("cpu"), SeedBook(replay or {}), PrefetchedInputs(1 << 20)
-            ),
-            Checks(held_out=1, timed_held_out=2, size_seconds=size_seconds),
+            parts,
             TimeBudget(time.monotonic() + left_s, 60.0, interpreted, 1.0),
             estimate,
-            Reporter(lambda message: None, "ev"),
             time.monotonic(),
         )
         self.failed = self.checks.run()

@@ -22,6 +22,7 @@ from kernel_harness.tools.judge.processes.progress import Cancellation, Reporter
 from kernel_harness.tools.judge.timing.held_out_timing import HeldOutTiming, aggregate
 from kernel_harness.tools.judge.timing.paired_timing import PairedTiming
 from kernel_harness.tools.judge.timing.timed_calls import Timed
+from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Failure, Stage, Status
@@ -108,16 +109,16 @@ def run(tmp_path: Path, compute=honest, *, baseline: bool = True, cases=CASES):
         info=H200, device=CPU, memory_mhz=None, interpreted=False, cache_dir=tmp_path
     )
     processes = Processes()
-    timing = HeldOutTiming(
+    parts = TrialParts(
         plan,
         context,
         InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(1 << 20)),
-        processes,
-        "no runner here",
+        Reporter(lambda message: None, plan.evaluation_id),
+        Cancellation(),
+        random.Random(7),
         time.monotonic() + 60,
     )
-    reporter = Reporter(lambda message: None, plan.evaluation_id)
-    failed = timing.run(checking, reporter, Cancellation(), random.Random(7))
+    failed = HeldOutTiming(parts, processes, "no runner here").run(checking)
     return failed, checking, processes
 
 

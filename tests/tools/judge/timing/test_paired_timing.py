@@ -27,6 +27,7 @@ from kernel_harness.tools.judge.processes.progress import (
 from kernel_harness.tools.judge.timing import paired_timing as timing_module
 from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
+from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Severity, Status
@@ -92,14 +93,15 @@ def run(
     )
     operator = affine()
     timing = PairedTiming(
-        plan,
-        ScriptedContext(H200),  # pyright: ignore[reportArgumentType]
-        operator,
-        InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(1 << 20)),
-        Reporter(lambda message: None, plan.evaluation_id),
-        cancellation or Cancellation(),
-        random.Random(7),
-        time.monotonic() + deadline_s,
+        TrialParts(
+            plan,
+            ScriptedContext(H200),  # pyright: ignore[reportArgumentType]
+            InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(1 << 20)),
+            Reporter(lambda message: None, plan.evaluation_id),
+            cancellation or Cancellation(),
+            random.Random(7),
+            time.monotonic() + deadline_s,
+        )
     )
     others: list[ScriptedSession | None] = [*(baselines or [None] * len(candidates))]
     pairs = [

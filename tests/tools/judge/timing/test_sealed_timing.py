@@ -32,6 +32,7 @@ from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
 from kernel_harness.tools.judge.timing.recorders import RecordedProgram
 from kernel_harness.tools.judge.timing.sealed_timing import sealing_fault
+from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.messages.runner import ReplayTimes
@@ -152,6 +153,9 @@ class ScriptedContext:
         return None
 
 
+H200 = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)
+
+
 @dataclass
 class ScriptedPairs:
     pairs: list[ProcessPair]
@@ -217,14 +221,15 @@ def run(monkeypatch):
         pairs = ScriptedPairs([ProcessPair(session, None)])
         recorders = recorders or ScriptedRecorders()
         timing = PairedTiming(
-            plan,
-            ScriptedContext(DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)),  # pyright: ignore[reportArgumentType]
-            operator,
-            InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(1 << 20)),
-            Reporter(lambda message: None, plan.evaluation_id),
-            Cancellation(),
-            random.Random(7),
-            time.monotonic() + 60,
+            TrialParts(
+                plan,
+                ScriptedContext(H200),  # pyright: ignore[reportArgumentType]
+                InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(1 << 20)),
+                Reporter(lambda message: None, plan.evaluation_id),
+                Cancellation(),
+                random.Random(7),
+                time.monotonic() + 60,
+            ),
             recorders,  # pyright: ignore[reportArgumentType]
         )
         results = timing.run([CASE], session, pairs)  # pyright: ignore[reportArgumentType]

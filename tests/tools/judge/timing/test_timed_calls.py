@@ -9,8 +9,17 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.judge.calls.judged_call import CallOptions, CallOutcome
+from kernel_harness.tools.judge.operators.input_sets import (
+    InputGenerator,
+    PrefetchedInputs,
+    SeedBook,
+)
 from kernel_harness.tools.judge.processes.lost import ProcessLost
-from kernel_harness.tools.judge.processes.progress import Cancellation, TrialCancelledError
+from kernel_harness.tools.judge.processes.progress import (
+    Cancellation,
+    Reporter,
+    TrialCancelledError,
+)
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
 from kernel_harness.tools.judge.timing.timed_calls import (
     BASELINE_SHARE,
@@ -19,10 +28,11 @@ from kernel_harness.tools.judge.timing.timed_calls import (
     TimedCalls,
     WorkloadEndedError,
 )
+from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.schema.evaluation import Finding, Severity, Status
 
 from ....judging import make_plan, make_solution
-from ..scripted import CASE, ScriptedSession, affine, honest, input_set, judged_call
+from ..scripted import CASE, CPU, ScriptedSession, affine, honest, input_set, judged_call
 
 WARM = CallOptions(time="warm")
 LOST = ProcessLost("crash", "It died.", -11)
@@ -35,7 +45,19 @@ def wrong(x, w, table, alpha):
 
 def timed_calls(cancellation: Cancellation | None = None, seed: int = 1) -> TimedCalls:
     plan = make_plan(make_solution("def run(): pass\n", definition="affine_n64"))
-    return TimedCalls(plan, affine(), cancellation or Cancellation(), random.Random(seed))
+    nowhere: Any = None
+    operator = affine()
+    return TimedCalls(
+        TrialParts(
+            plan,
+            nowhere,
+            InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(1 << 20)),
+            Reporter(lambda message: None, plan.evaluation_id),
+            cancellation or Cancellation(),
+            random.Random(seed),
+            deadline=0.0,
+        )
+    )
 
 
 def pair_of(compute: Callable[..., Any] = honest, **options: Any) -> ProcessPair:
