@@ -5,7 +5,7 @@ PY := .venv/bin/python
 WORKERS ?= auto
 GPU_WORKERS ?= 6
 
-.PHONY: help install demo test check format gpu-test bench docs conformance clean
+.PHONY: help install demo test test-long check format gpu-test bench docs conformance clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,10 @@ demo: .venv/.installed-base ## go round the whole loop with a real MCP client
 	@$(PY) scripts/demo.py
 
 test: .venv/.installed-test ## run every test that needs no GPU
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not gpu"
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not gpu and not long"
+
+test-long: .venv/.installed-test ## run the matrices and fuzzes that take minutes, without a GPU
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "long and not gpu"
 
 check: .venv/.installed-test,check ## lint, types, layers, spelling
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -14,6 +14,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.long
 def test_an_operator_of_ones_own(tmp_path, command_line):
     # Held-out sizes come last: what the page shows of them must fit into the budget.
     reader = Reader(tmp_path, command_line, budget_s=200)

@@ -38,6 +38,7 @@ def programs(tmp_path):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux")

@@ -297,17 +297,8 @@ RIGHT = [
 WRONG_GATE = FIXTURES / "candidates" / "gdn_decode_wrong_gate" / "kernel.py"
 
 
-@pytest.fixture(scope="module")
-def interpreted(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Calls of every Triton kernel, made in one process: Triton decides at import to interpret."""
-    calls: list[dict[str, Any]] = []
-    for folder, solution, cases in RIGHT:
-        operator = judged(folder)
-        kernel = folder / "solutions" / solution / "kernel.py"
-        for case, family in itertools.product(cases, operator.families):
-            calls.append(planned(operator, case, family, kernel))
-    calls.append(planned(judged(DECODE), batch(2), "typical", WRONG_GATE))
-    place = tmp_path_factory.mktemp("interpreted")
+def interpreted(calls: list[dict[str, Any]], place: Path) -> list[dict[str, Any]]:
+    """Makes the calls in one process, for Triton decides at import to interpret; their outputs."""
     slim = [{k: c[k] for k in ("kernel", "inputs", "outputs")} for c in calls]
     torch.save(slim, place / "calls.pt")
     command = [sys.executable, "-c", SCRIPT, str(place / "calls.pt"), str(place / "outputs.pt")]
@@ -327,20 +318,35 @@ def planned(operator: OperatorAdapter, case: Case, family: str, kernel: Path) ->
     return call | {"operator": operator, "case": case, "family": family, "named": inputs}
 
 
-@pytest.mark.timeout(400)
-def test_triton_solutions_are_right_in_every_family(interpreted: list[dict[str, Any]]) -> None:
-    right = [call for call in interpreted if call["kernel"] != str(WRONG_GATE)]
-    assert len(right) == 2 * (9 + 9 + 10 + 4)
+def refused_of(call: dict[str, Any]) -> list[str]:
+    return faults(call["operator"], call["case"], call["named"], call["outputs"])
+
+
+def planned_of(every: bool) -> list[dict[str, Any]]:
+    """One call of each solution, or each of its cases in each family of inputs."""
+    calls: list[dict[str, Any]] = []
+    for folder, solution, cases in RIGHT:
+        operator, kernel = judged(folder), folder / "solutions" / solution / "kernel.py"
+        chosen = itertools.product(cases, operator.families) if every else [(cases[0], "typical")]
+        calls += [planned(operator, case, family, kernel) for case, family in chosen]
+    return calls
+
+
+def test_triton_solutions_are_right_and_a_forgotten_gate_is_refused(tmp_path: Path) -> None:
+    wrong = planned(judged(DECODE), batch(1), "typical", WRONG_GATE)
+    *right, wrong = interpreted([*planned_of(every=False), wrong], tmp_path)
+    assert [refused_of(call) for call in right] == [[]] * len(RIGHT)
+    assert refused_of(wrong) == ["output", "new_state"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_triton_solutions_are_right_in_every_family(tmp_path: Path) -> None:
+    calls = interpreted(planned_of(every=True), tmp_path)
+    assert len(calls) == 2 * (9 + 9 + 10 + 4)
     refused = {
         (call["kernel"], call["family"], str(call["case"].axes)): names
-        for call in right
-        if (names := faults(call["operator"], call["case"], call["named"], call["outputs"]))
+        for call in calls
+        if (names := refused_of(call))
     }
     assert refused == {}
-
-
-@pytest.mark.timeout(400)
-def test_a_candidate_that_forgets_the_gate_is_refused(interpreted: list[dict[str, Any]]) -> None:
-    call = next(call for call in interpreted if call["kernel"] == str(WRONG_GATE))
-    refused = faults(call["operator"], call["case"], call["named"], call["outputs"])
-    assert refused == ["output", "new_state"]

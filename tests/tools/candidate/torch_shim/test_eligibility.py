@@ -123,6 +123,7 @@ def answers(module: ModuleType) -> list[str]:
     return told
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_function_behaves_as_if_torch_s_own_header_had_been_included(tmp_path):
