@@ -29,11 +29,13 @@ COPIES_BASE = ARENA_BASE + ARENA_BYTES // 2
 """Where a runner maps further copies of a call's inputs and outputs."""
 RESERVATION_BYTES = SCRATCH_BYTES + ARENA_BYTES
 
+POINTER_BYTES = 8
 MOST_NODES = 2_000
 MOST_EDGES = 8_000
 MOST_MODULES = 200
 MOST_REGIONS = 4_000
 MOST_GLOBALS = 2_000
+MOST_VARIABLE_ADDRESSES = 4_000
 MOST_PARAMETER_BYTES = 32_764
 MOST_MODULE_BYTES = 512 << 20
 MOST_CONTENT_BYTES = 256 << 20
@@ -168,6 +170,34 @@ class GlobalImage(Message):
     content: Position
 
 
+Part = Literal["address", "source", "destination", "parameter"]
+
+
+class VariableAddress(Message):
+    """An address in a node that lies in a variable of a module, and so is another in each process.
+
+    The node holds 0 in its place. It is known to whoever loads the module.
+    """
+
+    node: Position
+    part: Part = Field(description="The node's field, or 'parameter' for a kernel's.")
+    at: int = Field(
+        default=0,
+        ge=0,
+        lt=MOST_PARAMETER_BYTES,
+        multiple_of=POINTER_BYTES,
+        description="Byte of the parameter buffer.",
+    )
+    module: Position
+    name: Symbol
+    offset: int = Field(default=0, ge=0, le=1 << 40, description="Bytes into the variable.")
+
+    @property
+    def place(self) -> tuple[int, Part, int]:
+        """Which address of which node it is."""
+        return self.node, self.part, self.at
+
+
 class LaunchPlan(Message):
     """One call as data. Nodes are in an order that respects the edges."""
 
@@ -179,6 +209,9 @@ class LaunchPlan(Message):
     edges: list[Edge] = Field(default_factory=list, max_length=MOST_EDGES)
     regions: list[MemoryRegion] = Field(default_factory=list, max_length=MOST_REGIONS)
     globals: list[GlobalImage] = Field(default_factory=list, max_length=MOST_GLOBALS)
+    variables: list[VariableAddress] = Field(
+        default_factory=list, max_length=MOST_VARIABLE_ADDRESSES
+    )
 
     @model_validator(mode="after")
     def _holds_together(self) -> LaunchPlan:
@@ -186,6 +219,7 @@ class LaunchPlan(Message):
         _check_edges(self)
         _check_regions(self)
         _check_references(self)
+        _check_variables(self)
         return self
 
     @property
@@ -275,6 +309,39 @@ def _check_references(plan: LaunchPlan) -> None:
                     f"A copy of {nbytes} bytes from host memory; at most {MOST_CONSTANT_BYTES} are "
                     "carried"
                 )
+
+
+def _check_variables(plan: LaunchPlan) -> None:
+    seen: set[tuple[int, Part, int]] = set()
+    for variable in plan.variables:
+        words = f"An address in {variable.name[:80]}"
+        if variable.node >= len(plan.nodes) or variable.module >= len(plan.modules):
+            raise ValueError(f"{words} names a node or a module that is none")
+        if variable.place in seen:
+            raise ValueError(f"{words} is that of another variable, too")
+        seen.add(variable.place)
+        if held_address(plan.nodes[variable.node], variable) != 0:
+            raise ValueError(f"{words} has no place in node {variable.node} that holds 0")
+
+
+def held_address(node: PlanNode, variable: VariableAddress) -> int | None:
+    """What a node holds in the place of a variable's address; None where it has no such place."""
+    if isinstance(node, KernelLaunch):
+        word = node.parameter_bytes[variable.at : variable.at + POINTER_BYTES]
+        whole = variable.part == "parameter" and len(word) == POINTER_BYTES
+        return int.from_bytes(word, "little") if whole else None
+    return None if variable.at else getattr(node, variable.part, None)
+
+
+def with_address(node: PlanNode, variable: VariableAddress, address: int) -> PlanNode:
+    """The node with an address in the place of a variable's."""
+    if isinstance(node, KernelLaunch):
+        changed = bytearray(node.parameter_bytes)
+        changed[variable.at : variable.at + POINTER_BYTES] = address.to_bytes(
+            POINTER_BYTES, "little"
+        )
+        return node.model_copy(update={"parameters": changed.hex()})
+    return node.model_copy(update={variable.part: address})
 
 
 def _check_content(plan: LaunchPlan, content: int | None) -> None:

@@ -41,6 +41,7 @@ from ..messages.launch_plan import (
     LaunchPlan,
     Memset,
     PlanNode,
+    with_address,
 )
 from .device_kernels import MOST_LOCAL_BYTES
 from .memory import Range
@@ -90,14 +91,15 @@ class LoadedPlan:
             for node in plan.nodes
             if isinstance(node, ConstantCopy)
         }
+        variables = self._variables(plan, blobs[: len(plan.modules)])
         placed = place(len(plan.nodes), plan.edges)
-        self._nodes, self._placed = plan.nodes, placed
+        self._nodes, self._placed = _located(plan, variables), placed
         self._streams = [stream]
         while len(self._streams) <= max(p.stream for p in placed):
             self._streams.append(new_stream(driver))
         self._events = {n: new_event(driver, timed=False) for n in _recorded(placed)}
         self._begin = new_event(driver, timed=False) if len(self._streams) > 1 else 0
-        self._steps = self._made(plan.nodes)
+        self._steps = self._made(self._nodes)
         self.local_bytes = max(
             (modules.attribute(driver, f, modules.LOCAL_BYTES) for f in self._functions.values()),
             default=0,
@@ -107,7 +109,7 @@ class LoadedPlan:
         """In words, what its kernels can keep from one replay to the next; empty for nothing."""
         self.holdable = not self._constants
         """Whether its launches can be held back: a copy from host memory may wait for them."""
-        self._images = self._kept(plan, blobs[: len(plan.modules)], blobs[len(plan.modules) :])
+        self._images = self._kept(plan, variables, blobs[len(plan.modules) :])
         copies = (node for node in plan.nodes if isinstance(node, DeviceCopy))
         self.copied_bytes = {node.width_bytes * node.height for node in copies}
         self.copied_bytes |= {image.nbytes for image in self._images}
@@ -231,11 +233,11 @@ class LoadedPlan:
         return ""
 
     def _kept(
-        self, plan: LaunchPlan, cubins: Sequence[bytes], contents: Sequence[bytes]
+        self, plan: LaunchPlan, variables: _Variables, contents: Sequence[bytes]
     ) -> list[_Image]:
         """Copies the contents into memory at addresses that the plan does not know."""
         images = [(r.address, contents[r.content]) for r in plan.regions if r.content is not None]
-        variables = self._variables(plan, cubins)
+        variables = dict(variables)
         for image in plan.globals:
             place_of = variables.get((image.module, image.name))
             content = contents[image.content]
@@ -266,6 +268,17 @@ class LoadedPlan:
         address = allocate(self._driver, len(content))
         copy_to_device(self._driver, address, content)
         return address
+
+
+def _located(plan: LaunchPlan, variables: _Variables) -> list[PlanNode]:
+    """The plan's nodes with the addresses that its modules' variables have here."""
+    nodes = list(plan.nodes)
+    for address in plan.variables:
+        begin, content = variables.get((address.module, address.name), (0, b""))
+        if address.offset > len(content) or not begin:
+            raise InfrastructureError(f"Variable {address.name[:200]} is not in its module")
+        nodes[address.node] = with_address(nodes[address.node], address, begin + address.offset)
+    return nodes
 
 
 def _bound(function: Callable[..., None], *arguments: Any) -> Enqueue:

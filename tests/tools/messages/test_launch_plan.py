@@ -18,8 +18,10 @@ from kernel_harness.tools.messages.launch_plan import (
     LaunchPlan,
     MemoryRegion,
     Memset,
+    VariableAddress,
     blob_of,
     split_blobs,
+    with_address,
 )
 
 from .plans import kernel, plan_of, plan_with_scratch
@@ -108,6 +110,29 @@ REFUSED: dict[str, dict[str, Any]] = {
         "contents": [blob_of(b"1234")],
         "globals": [GlobalImage(module=1, name="counter", content=0)],
     },
+    "an address in a variable of no module": {
+        "variables": [VariableAddress(node=0, part="parameter", module=1, name="counter")]
+    },
+    "an address of no node": {
+        "variables": [VariableAddress(node=1, part="parameter", module=0, name="counter")]
+    },
+    "an address behind a kernel's parameters": {
+        "nodes": [kernel(parameters="00" * 12)],
+        "variables": [VariableAddress(node=0, part="parameter", at=8, module=0, name="counter")],
+    },
+    "an address that a kernel does not have": {
+        "variables": [VariableAddress(node=0, part="destination", module=0, name="counter")]
+    },
+    "an address in place of another": {
+        "nodes": [kernel(parameters="01" + "00" * 7)],
+        "variables": [VariableAddress(node=0, part="parameter", module=0, name="counter")],
+    },
+    "an address in two variables": {
+        "nodes": [kernel(parameters="00" * 8)],
+        "variables": [
+            VariableAddress(node=0, part="parameter", module=0, name=name) for name in ("a", "b")
+        ],
+    },
     "too much content": {
         "contents": [{"digest": "0" * 64, "nbytes": lp.MOST_CONTENT_BYTES}] * 2,
     },
@@ -153,3 +178,20 @@ def test_a_file_that_is_not_the_plans_is_refused(change):
     plan, file = plan_with_scratch(b"cubin")
     with pytest.raises(ValueError, match=r"file beside|digest"):
         split_blobs(plan.blobs, file + change if change else b"C" + file[1:])
+
+
+@pytest.mark.parametrize(
+    ("node", "part", "at"),
+    [
+        (kernel(parameters="11" * 8 + "00" * 8), "parameter", 8),
+        (Memset(address=0, value=0, element_bytes=1, width=1), "address", 0),
+        (DeviceCopy(source=0, destination=lp.ARENA_BASE, width_bytes=1), "source", 0),
+        (DeviceCopy(source=lp.ARENA_BASE, destination=0, width_bytes=1), "destination", 0),
+    ],
+)
+def test_an_address_in_a_variable_takes_the_place_that_is_kept_for_it(node, part, at):
+    variable = VariableAddress(node=0, part=part, at=at, module=0, name="counter")
+    plan = plan_of(b"cubin", nodes=[node], variables=[variable])[0]
+    located = with_address(plan.nodes[0], variable, 0x7F12_3456_7000)
+    assert lp.held_address(located, variable) == 0x7F12_3456_7000
+    assert with_address(located, variable, 0) == node

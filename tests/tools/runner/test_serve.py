@@ -14,6 +14,8 @@ from kernel_harness.tools.messages.launch_plan import (
     COPIES_BASE,
     RESERVATION_BASE,
     ConstantCopy,
+    DeviceCopy,
+    VariableAddress,
 )
 from kernel_harness.tools.messages.runner import (
     Batch,
@@ -61,12 +63,13 @@ class NoRecords:
 
 class RunnerDriver(FakeDriver):
     local_bytes = 0
+    variable = 0x7F0000000000
 
     def _cuFuncGetAttribute(self, value: Any, *rest: Any) -> None:
         give(value, self.local_bytes if rest[0].value == 3 else 0)
 
     def _cuModuleGetGlobal_v2(self, address: Any, size: Any, *_: Any) -> None:
-        give(address, 0x7F0000000000)
+        give(address, self.variable)
         give(size, 4)
 
 
@@ -296,6 +299,23 @@ def test_a_copy_from_host_memory_carries_the_plan_s_bytes_and_is_not_held_back(j
     (_, arguments), *_ = [c for c in driver.calls if c[0] == "cuMemcpyHtoDAsync_v2"]
     assert bytes(arguments[1]) == b"\x05" * 96 and arguments[2] == 96
     assert "cuStreamWaitValue32_v2" not in driver.names()
+
+
+def test_a_copy_to_a_variable_goes_to_its_place_in_the_loaded_module(judge, driver):
+    copied = DeviceCopy(source=ARENA_BASE, destination=0, width_bytes=2)
+    place = VariableAddress(node=0, part="destination", module=0, name="counter", offset=2)
+    judge.load(*plan_of(CUBIN, nodes=[copied, kernel()], variables=[place]))
+    judge.ask(Replay(calls=[ReplayCall()]))
+    copies = [given[:3] for name, given in driver.calls if name == "cuMemcpyDtoDAsync_v2"]
+    assert (driver.variable + 2, ARENA_BASE, 2) in copies
+
+
+def test_a_variable_that_its_module_does_not_have_is_a_fault(judge, driver):
+    driver.variable = 0
+    place = VariableAddress(node=0, part="destination", module=0, name="counter")
+    copied = DeviceCopy(source=ARENA_BASE, destination=0, width_bytes=2)
+    plan, file = plan_of(CUBIN, nodes=[copied, kernel()], variables=[place])
+    assert "not in its module" in judge.load(plan, file).message
 
 
 @pytest.mark.parametrize(

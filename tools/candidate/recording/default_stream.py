@@ -1,7 +1,7 @@
 """Launches on the default stream, enqueued on the stream that is captured as well.
 
 The default stream cannot be captured: what a call launches there runs while the rest is recorded.
-So each such launch, memset and copy within the device is enqueued a second time on the captured
+So each such launch, memset and copy to the device is enqueued a second time on the captured
 stream, in the driver's own callback before it happens; the host's order is the order of the graph.
 Waits for the device are seen in the same way, and are why a call cannot be replayed.
 
@@ -22,7 +22,7 @@ DEFAULT_STREAMS = (0, 1)
 """The handle that means it where nothing is said, and the one that names it."""
 LAUNCH, LAUNCH_COOPERATIVE, LAUNCH_EX = 307, 477, 652
 MEMSET_8, MEMSET_16, MEMSET_32 = 216, 218, 220
-COPY, COPY_ON_DEVICE = 306, 281
+COPY, COPY_ON_DEVICE, COPY_FROM_HOST = 306, 281, 277
 WAITS = {
     17: "cuCtxSynchronize",
     800: "cuCtxSynchronize",
@@ -118,6 +118,7 @@ class DefaultStreamMirror:
             LAUNCH_EX: self._launched_with_attributes,
             COPY: self._copied,
             COPY_ON_DEVICE: self._copied,
+            COPY_FROM_HOST: self._copied,
         }
         for number in _MEMSETS:
             self._handlers[number] = partial(self._filled, number)

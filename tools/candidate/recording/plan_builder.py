@@ -12,8 +12,7 @@ from ...driver.modules import MAX_DYNAMIC_SHARED, NON_PORTABLE_CLUSTER, SHARED_C
 from ...messages.launch_plan import (
     MOST_CONSTANT_BYTES,
     MOST_CONTENT_BYTES,
-    RESERVATION_BASE,
-    RESERVATION_BYTES,
+    POINTER_BYTES,
     Blob,
     ConstantCopy,
     DeviceCopy,
@@ -26,11 +25,15 @@ from ...messages.launch_plan import (
     PlanNode,
     blob_of,
 )
+from .variables import (
+    LEAST_ADDRESS,
+    MOST_ADDRESS,
+    ModuleVariable,
+    is_inside,
+    variable_at,
+    without_variables,
+)
 
-POINTER_BYTES = 8
-LEAST_ADDRESS = 1 << 32
-"""Parameters below it are taken for numbers: no device memory lies there."""
-MOST_ADDRESS = 1 << 57
 SHOWN_NAME = 120
 ELEMENTS: dict[int, Literal[1, 2, 4]] = {1: 1, 2: 2, 4: 4}
 
@@ -86,6 +89,7 @@ def build_plan(
     architecture: str,
     regions: Sequence[RegionContent],
     globals_of_modules: Sequence[GlobalContent],
+    variables: Sequence[ModuleVariable],
     memory_type: Callable[[int], str | None],
     host_bytes: Callable[[int, int], bytes | None],
 ) -> BuiltPlan:
@@ -97,6 +101,7 @@ def build_plan(
         architecture: the device's, e.g. 'sm_90'.
         regions: scratch memory that was allocated before or in the call.
         globals_of_modules: variables that host code or an earlier call has written.
+        variables: all variables of the modules, to which copies and memsets may go.
         memory_type: what the driver knows of an address; None for a number that is none.
         host_bytes: what host memory holds now; None where there is no such memory any more.
 
@@ -105,7 +110,7 @@ def build_plan(
     """
     ordered = in_order(without_empty(graph))
     for node in ordered.nodes:
-        check_addresses(node, memory_type)
+        check_addresses(node, memory_type, variables)
     modules, contents = _Blobs(), _Blobs()
     nodes = [
         _constant_copy(node, host_bytes, contents)
@@ -114,6 +119,7 @@ def build_plan(
         for node in ordered.nodes
     ]
     _check_extent(nodes, regions)
+    nodes, in_variables = without_variables(nodes, variables, modules.position)
     plan = LaunchPlan(
         architecture=architecture,
         nodes=nodes,
@@ -132,6 +138,7 @@ def build_plan(
             )
             for g in globals_of_modules
         ],
+        variables=in_variables,
         modules=modules.described,
         contents=contents.described,
     )
@@ -205,11 +212,6 @@ def in_topological_order(count: int, edges: Sequence[tuple[int, int, bool]]) -> 
     return order
 
 
-def is_inside(address: int) -> bool:
-    """Whether an address lies in what a runner maps at the same place."""
-    return RESERVATION_BASE <= address < RESERVATION_BASE + RESERVATION_BYTES
-
-
 def words_of(parameters: bytes, layout: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """(parameter, value) of every aligned eight-byte word that could be an address."""
     found: list[tuple[int, int]] = []
@@ -222,33 +224,45 @@ def words_of(parameters: bytes, layout: Sequence[tuple[int, int]]) -> list[tuple
     return found
 
 
-def check_addresses(node: Node, memory_type: Callable[[int], str | None]) -> None:
-    """Refuses a node that names memory which a runner cannot have at the same address.
+def check_addresses(
+    node: Node,
+    memory_type: Callable[[int], str | None],
+    variables: Sequence[ModuleVariable] = (),
+) -> None:
+    """Refuses a node that names memory which a runner cannot have.
+
+    It can have what lies in the reservation, at the same address, and variables of the modules.
 
     Raises:
         NotReplayableError: naming the node and the address.
     """
+
+    def known(address: int) -> bool:
+        return is_inside(address) or variable_at(address, variables) is not None
+
     if isinstance(node, KernelNode):
         for index, value in words_of(node.parameters, node.layout):
-            if not is_inside(value) and (kind := memory_type(value)) is not None:
+            if not known(value) and (kind := memory_type(value)) is not None:
                 raise NotReplayableError(
                     f"parameter {index} of {node.name[:SHOWN_NAME]} points to {kind} memory at "
                     f"{value:#x}, which another process cannot have at the same address"
                 )
-    elif isinstance(node, MemsetNode) and not is_inside(node.address):
+    elif isinstance(node, MemsetNode) and not known(node.address):
         raise NotReplayableError(f"a memset writes {node.address:#x}, outside the reservation")
     elif isinstance(node, CopyNode):
-        _check_copy(node, memory_type)
+        _check_copy(node, memory_type, known)
 
 
-def _check_copy(node: CopyNode, memory_type: Callable[[int], str | None]) -> None:
+def _check_copy(
+    node: CopyNode, memory_type: Callable[[int], str | None], known: Callable[[int], bool]
+) -> None:
     for what, kind, address in (
         ("reads", node.source_memory, node.source),
         ("writes", node.destination_memory, node.destination),
     ):
         if what == "reads" and kind == "host" and memory_type(address) is None:
             _check_constant(node)
-        elif kind not in ("device", "unified") or not is_inside(address):
+        elif kind not in ("device", "unified") or not known(address):
             raise NotReplayableError(f"a copy {what} {kind} memory at {address:#x}")
     if node.depth > 1:
         raise NotReplayableError("a copy has three dimensions")

@@ -31,6 +31,7 @@ from .plan_builder import (
     RegionContent,
     build_plan,
 )
+from .variables import ModuleVariable
 
 MOST_GLOBAL_BYTES = 1 << 20
 REASON_CHARACTERS = 400
@@ -94,6 +95,7 @@ class CallRecorder:
         graph, raw = self._captured(call)
         try:
             cubins = self._cubins(raw)
+            variables = self._variables(raw, cubins)
             regions = _regions(contents, self._allocator.blocks(), serial)
             major, minor = torch.cuda.get_device_capability(device_index)
             return build_plan(
@@ -101,7 +103,8 @@ class CallRecorder:
                 cubins,
                 architecture=f"sm_{major}{minor}",
                 regions=regions,
-                globals_of_modules=self._globals(raw, cubins),
+                globals_of_modules=self._changed(variables),
+                variables=variables,
                 memory_type=lambda address: memory_type(self._driver, address),
                 host_bytes=host_bytes,
             )
@@ -167,34 +170,35 @@ class CallRecorder:
             for number in range(7)
         )
 
-    def _globals(self, graph: CapturedGraph, cubins: dict[int, bytes]) -> list[GlobalContent]:
-        """Variables that differ from those of the same cubin loaded anew."""
+    def _variables(self, graph: CapturedGraph, cubins: dict[int, bytes]) -> list[ModuleVariable]:
+        """Every variable of the modules whose kernels are launched."""
         seen: set[int] = set()
-        found: list[GlobalContent] = []
+        found: list[ModuleVariable] = []
         for node in graph.nodes:
             if isinstance(node, KernelNode) and node.module not in seen:
                 seen.add(node.module)
-                found += self._changed_globals(node.module, cubins[node.function])
+                found += self._variables_of(node.module, cubins[node.function])
         return found
 
-    def _changed_globals(self, module: int, cubin: bytes) -> list[GlobalContent]:
+    def _variables_of(self, module: int, cubin: bytes) -> list[ModuleVariable]:
         tables = tables_of(cubin)
         names = tables.globals() if tables else {}
-        if not names:
-            return []
         if sum(names.values()) > MOST_GLOBAL_BYTES:
             raise NotReplayableError("a module has more than 1 MiB of variables")
-        fresh = modules.load(self._driver, cubin)
-        changed: list[GlobalContent] = []
-        for name in names:
-            mine = self._global(module, name)
-            if mine is not None and mine != self._global(fresh, name):
-                changed.append(GlobalContent(cubin, name, mine))
-        return changed
+        places = {name: modules.global_of(self._driver, module, name) for name in names}
+        return [ModuleVariable(cubin, name, *place) for name, place in places.items() if place]
 
-    def _global(self, module: int, name: str) -> bytes | None:
-        place = modules.global_of(self._driver, module, name)
-        return copy_to_host(self._driver, *place) if place else None
+    def _changed(self, variables: list[ModuleVariable]) -> list[GlobalContent]:
+        """Variables that differ from those of the same cubin loaded anew."""
+        changed: list[GlobalContent] = []
+        for cubin in dict.fromkeys(variable.cubin for variable in variables):
+            fresh = modules.load(self._driver, cubin)
+            for variable in (v for v in variables if v.cubin is cubin):
+                place = modules.global_of(self._driver, fresh, variable.name)
+                mine = copy_to_host(self._driver, variable.address, variable.nbytes)
+                if place is None or mine != copy_to_host(self._driver, *place):
+                    changed.append(GlobalContent(cubin, variable.name, mine))
+        return changed
 
 
 def _regions(before: list[RegionContent], blocks: list[Block], serial: int) -> list[RegionContent]:

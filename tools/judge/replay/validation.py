@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from ...messages.launch_plan import (
     DeviceCopy,
     LaunchPlan,
     Memset,
+    Part,
     PlanNode,
     split_blobs,
 )
@@ -31,7 +32,7 @@ class PlanFault(StrEnum):
     BLOBS = "blobs"
     """The file beside it is not what it says."""
     MODULE = "module"
-    """A module is no cubin for this device, or lacks a kernel or variable."""
+    """A module is no cubin for this device, or lacks a kernel, a variable, or a place in one."""
     MEMORY = "memory"
     """A copy or memset touches memory that is not the call's, or there is too much of it."""
 
@@ -80,8 +81,9 @@ def check_plan(
         blobs = split_blobs(plan.blobs, file)
     except ValueError as error:
         raise PlanError(PlanFault.BLOBS, str(error)) from error
-    _check_modules(plan, [_cubin(n, data) for n, data in enumerate(blobs[: len(plan.modules)])])
-    _check_memory(plan, arena, scratch_bytes)
+    cubins = [_cubin(n, data) for n, data in enumerate(blobs[: len(plan.modules)])]
+    _check_modules(plan, cubins)
+    _check_memory(plan, arena, scratch_bytes, _rooms(plan, cubins))
     return CheckedPlan(plan, tuple(blobs))
 
 
@@ -113,7 +115,24 @@ def _check_modules(plan: LaunchPlan, cubins: Sequence[Cubin]) -> None:
             raise PlanError(PlanFault.MODULE, words)
 
 
-def _check_memory(plan: LaunchPlan, arena: Sequence[Range], scratch_bytes: int) -> None:
+def _rooms(plan: LaunchPlan, cubins: Sequence[Cubin]) -> dict[tuple[int, Part], int]:
+    """How many bytes of its variable follow each address in one, by node and part."""
+    rooms: dict[tuple[int, Part], int] = {}
+    for variable in plan.variables:
+        nbytes = cubins[variable.module].globals().get(variable.name)
+        if nbytes is None or variable.offset > nbytes:
+            words = f"Module {variable.module} has no such place in {variable.name[:120]}"
+            raise PlanError(PlanFault.MODULE, words)
+        rooms[variable.node, variable.part] = nbytes - variable.offset
+    return rooms
+
+
+def _check_memory(
+    plan: LaunchPlan,
+    arena: Sequence[Range],
+    scratch_bytes: int,
+    rooms: Mapping[tuple[int, Part], int],
+) -> None:
     total = sum(region.nbytes for region in plan.regions)
     if total > scratch_bytes:
         words = f"The plan wants {total} bytes of scratch; {scratch_bytes} can be had"
@@ -123,25 +142,29 @@ def _check_memory(plan: LaunchPlan, arena: Sequence[Range], scratch_bytes: int) 
             raise ValueError(f"The arena at {begin:#x} is not in the part for shared memory")
     allowed = [*arena, *((r.address, r.address + r.nbytes) for r in plan.regions)]
     for number, node in enumerate(plan.nodes):
-        for begin, end in touched(node, plan):
-            if not any(a <= begin and end <= b for a, b in allowed):
+        for part, (begin, end) in touched(node, plan).items():
+            room = rooms.get((number, part))
+            inside = any(a <= begin and end <= b for a, b in allowed)
+            if not inside if room is None else end - begin > room:
                 words = f"Node {number}, a {node.kind}, touches {begin:#x}, which is not the call's"
                 raise PlanError(PlanFault.MEMORY, words)
 
 
-def touched(node: PlanNode, plan: LaunchPlan) -> list[Range]:
+def touched(node: PlanNode, plan: LaunchPlan) -> dict[Part, Range]:
     """The memory that a copy or memset reads and writes; what a kernel touches no one can say."""
     if isinstance(node, Memset):
         width = node.width * node.element_bytes
-        return [_rows(node.address, width, node.height, node.pitch)]
+        return {"address": _rows(node.address, width, node.height, node.pitch)}
     if isinstance(node, DeviceCopy):
-        return [
-            _rows(node.source, node.width_bytes, node.height, node.source_pitch),
-            _rows(node.destination, node.width_bytes, node.height, node.destination_pitch),
-        ]
+        width, height = node.width_bytes, node.height
+        return {
+            "source": _rows(node.source, width, height, node.source_pitch),
+            "destination": _rows(node.destination, width, height, node.destination_pitch),
+        }
     if isinstance(node, ConstantCopy):
-        return [_rows(node.destination, plan.contents[node.content].nbytes, 1, 0)]
-    return []
+        nbytes = plan.contents[node.content].nbytes
+        return {"destination": _rows(node.destination, nbytes, 1, 0)}
+    return {}
 
 
 def _rows(address: int, width: int, height: int, pitch: int) -> Range:

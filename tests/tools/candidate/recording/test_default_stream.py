@@ -70,10 +70,13 @@ def test_a_memset_on_the_default_stream_is_enqueued_too(number):
     assert driver.calls == [(name, (0x1000, 9, 33, CAPTURED))]
 
 
-def test_a_copy_on_the_default_stream_is_enqueued_too():
+@pytest.mark.parametrize(
+    "number", [default_stream.COPY, default_stream.COPY_ON_DEVICE, default_stream.COPY_FROM_HOST]
+)
+def test_a_copy_on_the_default_stream_is_enqueued_too(number):
     driver = FakeDriver()
     said = default_stream._Copy(0x2000, 0x1000, 64, None)
-    enter(DefaultStreamMirror(driver, CAPTURED), default_stream.COPY_ON_DEVICE, said)
+    enter(DefaultStreamMirror(driver, CAPTURED), number, said)
     assert driver.calls == [("cuMemcpyAsync", (0x2000, 0x1000, 64, CAPTURED))]
 
 

@@ -16,6 +16,7 @@ from kernel_harness.tools.candidate.recording.plan_builder import (
     words_of,
 )
 from kernel_harness.tools.candidate.recording.recorder import host_bytes
+from kernel_harness.tools.candidate.recording.variables import ModuleVariable
 from kernel_harness.tools.driver.graphs import (
     CapturedGraph,
     CopyNode,
@@ -25,7 +26,14 @@ from kernel_harness.tools.driver.graphs import (
     OtherNode,
 )
 from kernel_harness.tools.driver.modules import LaunchShape
-from kernel_harness.tools.messages.launch_plan import ARENA_BASE, RESERVATION_BASE, ConstantCopy
+from kernel_harness.tools.messages.launch_plan import (
+    ARENA_BASE,
+    RESERVATION_BASE,
+    ConstantCopy,
+    DeviceCopy,
+    KernelLaunch,
+    Memset,
+)
 
 INSIDE = RESERVATION_BASE + 512
 OUTSIDE = 0x7F12_3456_7000
@@ -42,13 +50,26 @@ def kernel(*values: int, function: int = 1, name: str = "first") -> KernelNode:
 HOST = {0x5555: b"constant"}
 
 
-def build(*nodes: Node, edges: tuple = (), regions: tuple = (), variables: tuple = ()):
+VARIABLES = (
+    ModuleVariable(b"one", "weights", OUTSIDE, 256),
+    ModuleVariable(b"two", "counter", OUTSIDE + 0x1000, 4),
+)
+
+
+def build(
+    *nodes: Node,
+    edges: tuple = (),
+    regions: tuple = (),
+    written: tuple = (),
+    variables: tuple[ModuleVariable, ...] = (),
+):
     return build_plan(
         CapturedGraph(nodes, edges),
         CUBINS,
         architecture="sm_90",
         regions=regions,
-        globals_of_modules=variables,
+        globals_of_modules=written,
+        variables=variables,
         memory_type=lambda address: "device" if address >= 0x7F00_0000_0000 else None,
         host_bytes=lambda address, nbytes: HOST.get(address, b"")[:nbytes] or None,
     )
@@ -98,7 +119,7 @@ def test_scratch_and_variables_are_carried_beside_the_plan():
     built = build(
         kernel(),
         regions=(RegionContent(INSIDE, 4, b"abcd"), RegionContent(INSIDE + 512, 4, None)),
-        variables=(GlobalContent(b"one", "counter", b"abcd"),),
+        written=(GlobalContent(b"one", "counter", b"abcd"),),
     )
     assert [r.content for r in built.plan.regions] == [0, None]
     assert built.plan.globals[0].content == 0
@@ -151,3 +172,42 @@ def test_host_memory_is_read_where_there_is_some_and_missed_where_there_is_none(
     assert host_bytes(ctypes.addressof(held), 16) == b"0123456789abcdef"
     for nowhere in (0, 0x10, 1 << 56):
         assert host_bytes(nowhere, 16) is None
+
+
+def test_copies_to_and_from_variables_of_modules_carry_their_names():
+    built = build(
+        CopyNode(INSIDE, "device", 8, OUTSIDE + 64, "device", 8, 128, 1, 1),
+        CopyNode(OUTSIDE + 0x1000, "unified", 8, INSIDE, "device", 8, 4, 1, 1),
+        CopyNode(0x5555, "host", 0, OUTSIDE, "device", 0, 8, 1, 1),
+        MemsetNode(OUTSIDE + 0x1000, 0, 4, 1, 1, 0),
+        kernel(),
+        kernel(function=2, name="other"),
+        variables=VARIABLES,
+    )
+    one, two = built.blobs[:2]
+    assert (one, two) == (b"one", b"two")
+    assert [(v.node, v.part, v.module, v.name, v.offset) for v in built.plan.variables] == [
+        (0, "destination", 0, "weights", 64),
+        (1, "source", 1, "counter", 0),
+        (2, "destination", 0, "weights", 0),
+        (3, "address", 1, "counter", 0),
+    ]
+    to, of, constant, memset = built.plan.nodes[:4]
+    assert isinstance(to, DeviceCopy) and (to.source, to.destination) == (INSIDE, 0)
+    assert isinstance(of, DeviceCopy) and (of.source, of.destination) == (0, INSIDE)
+    assert isinstance(constant, ConstantCopy) and constant.destination == 0
+    assert isinstance(memset, Memset) and memset.address == 0
+
+
+def test_a_parameter_that_points_into_a_variable_carries_its_name():
+    built = build(kernel(INSIDE, OUTSIDE + 8), variables=VARIABLES)
+    (found,) = built.plan.variables
+    assert (found.part, found.at, found.name, found.offset) == ("parameter", 8, "weights", 8)
+    (launch,) = built.plan.nodes
+    assert isinstance(launch, KernelLaunch)
+    assert launch.parameter_bytes == kernel(INSIDE, 0).parameters
+
+
+def test_what_lies_behind_a_variable_is_no_part_of_it():
+    with pytest.raises(NotReplayableError, match="a memset writes"):
+        build(kernel(), MemsetNode(OUTSIDE + 256, 0, 4, 1, 1, 0), variables=VARIABLES)

@@ -17,6 +17,7 @@ from kernel_harness.tools.messages.launch_plan import (
     DeviceCopy,
     LaunchPlan,
     Memset,
+    VariableAddress,
 )
 
 from ...driver.fakes import make_cubin
@@ -114,3 +115,36 @@ def test_memsets_and_copies_of_the_calls_own_memory_are_accepted():
     ]
     plan, file = plan_with_scratch(CUBIN)
     check(plan.model_copy(update={"nodes": nodes}), file)
+
+
+def in_counter(offset: int = 0, **changes: Any) -> VariableAddress:
+    said = {"node": 0, "part": "destination", "module": 0, "name": "counter", "offset": offset}
+    return VariableAddress.model_validate(said | changes)
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "variable", "fault"),
+    [
+        (4, in_counter(), None),
+        (2, in_counter(2), None),
+        (4, in_counter(1), PlanFault.MEMORY),
+        (8, in_counter(), PlanFault.MEMORY),
+        (4, in_counter(name="other"), PlanFault.MODULE),
+        (1, in_counter(5), PlanFault.MODULE),
+    ],
+)
+def test_a_copy_to_a_variable_stays_inside_it(nbytes, variable, fault):
+    copy = DeviceCopy(source=ARENA_BASE, destination=0, width_bytes=nbytes)
+    plan, file = plan_of(CUBIN, nodes=[copy, kernel()], variables=[variable])
+    if fault is None:
+        assert check(plan.model_dump(), file).plan.variables == [variable]
+        return
+    with pytest.raises(PlanError) as caught:
+        check(plan, file)
+    assert caught.value.fault is fault
+
+
+def test_a_copy_without_the_name_of_its_variable_is_refused():
+    copy = DeviceCopy(source=ARENA_BASE, destination=0, width_bytes=4)
+    with pytest.raises(PlanError, match="not the call's"):
+        check(*plan_of(CUBIN, nodes=[copy, kernel()]))
