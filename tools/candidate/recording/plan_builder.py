@@ -124,14 +124,7 @@ def build_plan(
         architecture=architecture,
         nodes=nodes,
         edges=[Edge(before=a, after=b, programmatic=p) for a, b, p in ordered.edges],
-        regions=[
-            MemoryRegion(
-                address=r.address,
-                nbytes=r.nbytes,
-                content=None if r.content is None else contents.position(r.content),
-            )
-            for r in regions
-        ],
+        regions=[_region(region, contents) for region in regions],
         globals=[
             GlobalImage(
                 module=modules.position(g.cubin), name=g.name, content=contents.position(g.content)
@@ -143,6 +136,11 @@ def build_plan(
         contents=contents.described,
     )
     return BuiltPlan(plan, (*modules.parts, *contents.parts))
+
+
+def _region(region: RegionContent, contents: _Blobs) -> MemoryRegion:
+    content = None if region.content is None else contents.position(region.content)
+    return MemoryRegion(address=region.address, nbytes=region.nbytes, content=content)
 
 
 def _check_extent(nodes: Sequence[PlanNode], regions: Sequence[RegionContent]) -> None:
