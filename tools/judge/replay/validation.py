@@ -83,7 +83,7 @@ def check_plan(
         raise PlanError(PlanFault.BLOBS, str(error)) from error
     cubins = [_cubin(n, data) for n, data in enumerate(blobs[: len(plan.modules)])]
     _check_modules(plan, cubins)
-    _check_memory(plan, arena, scratch_bytes, _rooms(plan, cubins))
+    _check_memory(plan, arena, scratch_bytes, _bytes_left(plan, cubins))
     return CheckedPlan(plan, tuple(blobs))
 
 
@@ -115,23 +115,23 @@ def _check_modules(plan: LaunchPlan, cubins: Sequence[Cubin]) -> None:
             raise PlanError(PlanFault.MODULE, words)
 
 
-def _rooms(plan: LaunchPlan, cubins: Sequence[Cubin]) -> dict[tuple[int, Part], int]:
+def _bytes_left(plan: LaunchPlan, cubins: Sequence[Cubin]) -> dict[tuple[int, Part], int]:
     """How many bytes of its variable follow each address in one, by node and part."""
-    rooms: dict[tuple[int, Part], int] = {}
+    left: dict[tuple[int, Part], int] = {}
     for variable in plan.variables:
         nbytes = cubins[variable.module].globals().get(variable.name)
         if nbytes is None or variable.offset > nbytes:
             words = f"Module {variable.module} has no such place in {variable.name[:120]}"
             raise PlanError(PlanFault.MODULE, words)
-        rooms[variable.node, variable.part] = nbytes - variable.offset
-    return rooms
+        left[variable.node, variable.part] = nbytes - variable.offset
+    return left
 
 
 def _check_memory(
     plan: LaunchPlan,
     arena: Sequence[Range],
     scratch_bytes: int,
-    rooms: Mapping[tuple[int, Part], int],
+    left: Mapping[tuple[int, Part], int],
 ) -> None:
     total = sum(region.nbytes for region in plan.regions)
     if total > scratch_bytes:
@@ -143,9 +143,9 @@ def _check_memory(
     allowed = [*arena, *((r.address, r.address + r.nbytes) for r in plan.regions)]
     for number, node in enumerate(plan.nodes):
         for part, (begin, end) in touched(node, plan).items():
-            room = rooms.get((number, part))
+            most = left.get((number, part))
             inside = any(a <= begin and end <= b for a, b in allowed)
-            if not inside if room is None else end - begin > room:
+            if not inside if most is None else end - begin > most:
                 words = f"Node {number}, a {node.kind}, touches {begin:#x}, which is not the call's"
                 raise PlanError(PlanFault.MEMORY, words)
 
