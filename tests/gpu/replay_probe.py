@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -33,7 +34,7 @@ from kernel_harness.tools.driver.cupti import ActivityRecorder, Cupti
 from kernel_harness.tools.driver.scratch_library import build_library
 from kernel_harness.tools.judge.processes.runner_process import RunnerProcess
 from kernel_harness.tools.judge.replay.decision import ReplayEvidence, decide
-from kernel_harness.tools.judge.replay.output_checks import check_outputs, poison_bytes, same_bits
+from kernel_harness.tools.judge.replay.output_checks import poison_bytes
 from kernel_harness.tools.judge.replay.rotation import NotRotatedError, rotation_of
 from kernel_harness.tools.judge.replay.session import (
     CallTensor,
@@ -66,6 +67,33 @@ Run = Callable[..., Any]
 def say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+@dataclass(frozen=True)
+class OutputCheck:
+    """What became of the outputs of some replays."""
+
+    checked: int
+    wrong: int
+    first: str = ""
+
+
+def check_outputs(
+    came: Sequence[Mapping[str, torch.Tensor]], expected: Sequence[Mapping[str, torch.Tensor]]
+) -> OutputCheck:
+    """Compares all outputs of all replays bit for bit, NaNs included."""
+    faults = [
+        f"replay {number}, output {name}: {count} bytes differ"
+        for number, (mine, theirs) in enumerate(zip(came, expected, strict=True))
+        for name in theirs
+        if (count := int((_bytes(mine[name]) != _bytes(theirs[name])).sum()))
+    ]
+    wrong = len({fault.partition(",")[0] for fault in faults})
+    return OutputCheck(len(came), wrong, faults[0] if faults else "")
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous().flatten().view(torch.uint8)
 
 
 class View:
@@ -320,7 +348,7 @@ class Probe:
         found["replays_ms"] = _ms(mark)
         came = [{n: values[n].cpu() for n in outputs} for values in staged]
         expected = [self._expected(values, inputs, outputs, call, views) for values in staged]
-        check = check_outputs(came, expected, same_bits)
+        check = check_outputs(came, expected)
         found["equal"] = f"{check.checked - check.wrong} of {check.checked}"
         found["first_difference"] = check.first
         found["span_us"] = _median([t.span_ns for t in times])
@@ -395,7 +423,7 @@ class Probe:
             found["sustained"] = f"none: {error}"
             return
         came = [{n: values[n].cpu() for n in outputs} for values in staged[: len(kept)]]
-        check = check_outputs(came, expected[: len(kept)], same_bits)
+        check = check_outputs(came, expected[: len(kept)])
         found["sustained_us"] = round(sustained.call_ns / 1e3, 3)
         found["sustained_wall_us"] = round(sustained.bound.mean_ns / 1e3, 3)
         found["sustained_doubt"] = sustained.doubt

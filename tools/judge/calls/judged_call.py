@@ -118,6 +118,22 @@ class CallOutcome:
         return replace(self, outputs={})
 
 
+@dataclass(frozen=True)
+class BegunCall:
+    """A call that was asked for and is not answered yet.
+
+    Args:
+        poisons: bit pattern that each output holds.
+        at_ns: when it was asked for, by the judge's clock.
+    """
+
+    input_set: InputSet
+    layout: Layout
+    options: CallOptions
+    poisons: dict[str, int]
+    at_ns: int
+
+
 def slots_of(definition: Definition, case: Case) -> list[Slot]:
     """The tensors that one call of the case needs in the arena."""
     axes = definition.axis_values(case.axes)
@@ -205,6 +221,12 @@ class JudgedCall:
         Args:
             at: layout of an earlier call, whose addresses are used again; None: fresh addresses.
         """
+        return self.finish(self.begin(input_set, options, at))
+
+    def begin(
+        self, input_set: InputSet, options: CallOptions, at: Layout | None = None
+    ) -> BegunCall:
+        """Asks for one call without waiting for its end."""
         assert self._arena is not None
         slots = self._slots_of(input_set.case)
         if at is None:
@@ -214,16 +236,22 @@ class JudgedCall:
         poisons = self._fill(layout, input_set, options)
         message = self.request_for(input_set, layout, options)
         self._synchronise()
-        began = time.perf_counter_ns()
-        answer = request(self.session, message, Called, options.timeout_s)
-        elapsed = time.perf_counter_ns() - began
+        begun = BegunCall(input_set, layout, options, poisons, time.perf_counter_ns())
+        self.session.ask(message)
+        return begun
+
+    def finish(self, begun: BegunCall) -> CallOutcome | ProcessLost:
+        """Waits for the end of a call and looks at what it left."""
+        options = begun.options
+        answer = self.session.answer(Called, options.timeout_s)
+        elapsed = time.perf_counter_ns() - begun.at_ns
         if isinstance(answer, ProcessLost):
             return answer
         if not options.examine:
             return CallOutcome(
-                answer, {}, poisons, layout, elapsed_ns=elapsed, number=options.defer
+                answer, {}, begun.poisons, begun.layout, elapsed_ns=elapsed, number=options.defer
             )
-        return self._look(input_set, layout, options, answer, poisons, elapsed)
+        return self._look(begun, answer, elapsed)
 
     def request_for(self, input_set: InputSet, layout: Layout, options: CallOptions) -> CallRequest:
         """The request for one call."""
@@ -300,15 +328,9 @@ class JudgedCall:
             ) from error
         return poisons
 
-    def _look(
-        self,
-        input_set: InputSet,
-        layout: Layout,
-        options: CallOptions,
-        called: Called,
-        poisons: dict[str, int],
-        elapsed_ns: int,
-    ) -> CallOutcome:
+    def _look(self, begun: BegunCall, called: Called, elapsed_ns: int) -> CallOutcome:
+        input_set, layout, options = begun.input_set, begun.layout, begun.options
+        poisons = begun.poisons
         outputs = {name: layout.tensor(f"snap:{name}").clone() for name in poisons}
         again = outputs if called.fault is None else {}
         pairs = {f"late:{name}": again[name] for name in again if options.late}

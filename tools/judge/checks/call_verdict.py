@@ -54,8 +54,15 @@ def judge_call(
     input_set: InputSet,
     outcome: CallOutcome | ProcessLost,
     log: str = "",
+    *,
+    outputs_are_right: bool = False,
 ) -> CallVerdict:
-    """The verdict on one call; `log` is the candidate's output so far, for a crash's excerpt."""
+    """The verdict on one call.
+
+    Args:
+        log: the candidate's output so far, for a crash's excerpt.
+        outputs_are_right: whether they were compared with ones that passed; memory is judged.
+    """
     case = input_set.case
     if isinstance(outcome, ProcessLost):
         return judge_lost(outcome, case, log)
@@ -68,6 +75,8 @@ def judge_call(
     if violation is not None:
         failure = integrity.violation_failure(violation, case)
         return CallVerdict(Status.INTEGRITY_VIOLATION, failure, [], findings)
+    if outputs_are_right:
+        return CallVerdict(Status.PASSED, None, [], findings)
     return _values(operator, input_set, outcome, findings)
 
 

@@ -1,58 +1,78 @@
-"""Every timed output against what was expected: which replays were wrong, and how the first was."""
+"""Every replayed output against what is expected of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 
+from ..calls.judged_call import CallOutcome, differing
+from ..checks.call_verdict import judge_call
+from ..operators.input_sets import InputSet
+from ..operators.operator_adapter import OperatorAdapter
+
 POISON_BYTES = (0xFF, 0xA5, 0x7E, 0x5A)
 """The first is NaN in every float format; two of them in turn show what a call left unwritten."""
-Compare = Callable[[str, torch.Tensor, torch.Tensor], str | None]
-"""Output name, what came, what was expected → None if it agrees, else how it does not."""
 
 
-@dataclass(frozen=True)
-class OutputCheck:
-    """What became of the outputs of some replays."""
+class ReplayDiffersError(Exception):
+    """Raised when a replay's outputs or memory are wrong; its text says how."""
 
-    checked: int
-    wrong: int
-    first: str = ""
+
+class RightOutputs:
+    """Judges the replays of one program.
+
+    Outputs with the same bits as ones that were right for the same inputs are right. Most programs
+    give the same bits in every replay, so that one of them is compared with the reference and the
+    others with it, all at once.
+    """
+
+    def __init__(self, operator: OperatorAdapter) -> None:
+        self._operator = operator
+        self._right: dict[int, tuple[InputSet, dict[str, torch.Tensor]]] = {}
+
+    def forget(self) -> None:
+        """Frees the outputs that are kept: other inputs follow."""
+        self._right.clear()
+
+    def require(self, input_sets: Sequence[InputSet], outcomes: Sequence[CallOutcome]) -> None:
+        """Judges calls, one for each of the input sets.
+
+        Raises:
+            ReplayDiffersError: when one is wrong.
+        """
+        others: list[tuple[InputSet, CallOutcome]] = []
+        for input_set, outcome in zip(input_sets, outcomes, strict=True):
+            if id(input_set) in self._right:
+                others.append((input_set, outcome))
+                continue
+            self._judge(input_set, outcome)
+            self._right[id(input_set)] = (input_set, outcome.outputs)
+        for (input_set, outcome), same in zip(others, self._same(others), strict=True):
+            self._judge(input_set, outcome, outputs_are_right=same)
+
+    def _judge(
+        self, input_set: InputSet, outcome: CallOutcome, *, outputs_are_right: bool = False
+    ) -> None:
+        verdict = judge_call(
+            self._operator, input_set, outcome, outputs_are_right=outputs_are_right
+        )
+        if verdict.failure is not None:
+            raise ReplayDiffersError(verdict.failure.message)
+
+    def _same(self, calls: Sequence[tuple[InputSet, CallOutcome]]) -> list[bool]:
+        """Which calls have the outputs that are kept for their inputs."""
+        names = [tuple(self._right[id(input_set)][1]) for input_set, _ in calls]
+        pairs = [
+            (outcome.outputs[name], self._right[id(input_set)][1][name])
+            for (input_set, outcome), outputs in zip(calls, names, strict=True)
+            for name in outputs
+        ]
+        differ, ends = differing(pairs), list(accumulate(len(outputs) for outputs in names))
+        return [not any(differ[b:e]) for b, e in zip([0, *ends], ends, strict=False)]
 
 
 def poison_bytes(calls: int, seed: int) -> list[int]:
     """A poison byte for each call: neighbours differ, and the order begins where `seed` says."""
     return [POISON_BYTES[(seed + number) % len(POISON_BYTES)] for number in range(calls)]
-
-
-def check_outputs(
-    came: Sequence[Mapping[str, torch.Tensor]],
-    expected: Sequence[Mapping[str, torch.Tensor]],
-    compare: Compare,
-) -> OutputCheck:
-    """Compares all outputs of all replays.
-
-    Args:
-        came: for each replay, its outputs by name.
-        expected: the same of what it must give.
-        compare: decides on one output.
-    """
-    wrong, first = 0, ""
-    for number, (mine, theirs) in enumerate(zip(came, expected, strict=True)):
-        faults = [
-            f"replay {number}, output {name}: {fault}"
-            for name, value in theirs.items()
-            if (fault := compare(name, mine[name], value)) is not None
-        ]
-        wrong += bool(faults)
-        first = first or (faults[0] if faults else "")
-    return OutputCheck(len(came), wrong, first)
-
-
-def same_bits(_name: str, came: torch.Tensor, expected: torch.Tensor) -> str | None:
-    """Demands equality bit for bit, NaNs included."""
-    mine, theirs = (t.contiguous().flatten().view(torch.uint8) for t in (came, expected))
-    differing = int((mine != theirs).sum())
-    return f"{differing} of {mine.numel()} bytes differ" if differing else None

@@ -55,29 +55,36 @@ class RecordedCall:
     strides: Mapping[str, tuple[int, ...]]
 
 
-def record_call(
+def begin_recording(judged_call: JudgedCall, input_set: InputSet) -> Layout:
+    """Asks for the record of one call, on inputs that are replayed by nobody; does not wait.
+
+    Args:
+        judged_call: of a process that records, whose arena lies at a fixed address.
+    """
+    layout = judged_call.placed(input_set)
+    request = judged_call.request_for(input_set, layout, CallOptions(late=False))
+    judged_call.session.ask(RecordRequest(arguments=request.arguments, outputs=request.outputs))
+    return layout
+
+
+def finish_recording(
     judged_call: JudgedCall,
-    input_set: InputSet,
+    layout: Layout,
     *,
     architecture: str,
     scratch_bytes: int,
     timeout_s: float,
 ) -> RecordedCall:
-    """Records one call on inputs that are replayed by nobody.
+    """The recorded call that `begin_recording` asked for.
 
     Args:
-        judged_call: of a process that records, whose arena lies at a fixed address.
         architecture: of the device, e.g. 'sm_90'.
         scratch_bytes: the most memory that the plan may want.
 
     Raises:
         NotRecordedError: when there is no plan, or it is not one that may be replayed.
     """
-    layout = judged_call.placed(input_set)
-    request = judged_call.request_for(input_set, layout, CallOptions(late=False))
-    session = judged_call.session
-    session.ask(RecordRequest(arguments=request.arguments, outputs=request.outputs))
-    answer = session.recorded(timeout_s)
+    answer = judged_call.session.recorded(timeout_s)
     if isinstance(answer, ProcessLost):
         words = f"its process was lost while it recorded: {answer.detail}"
         raise NotRecordedError(words, final=True)

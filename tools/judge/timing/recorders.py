@@ -7,8 +7,8 @@ reason for times to be only claimed, never the candidate's failure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ...messages.candidate import Activity, BuildRequest, Built
 from ...messages.launch_plan import ARENA_BASE
@@ -19,7 +19,12 @@ from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession
 from ..processes.lost import ProcessLost
-from ..replay.recorded_call import NotRecordedError, RecordedCall, record_call
+from ..replay.recorded_call import (
+    NotRecordedError,
+    RecordedCall,
+    begin_recording,
+    finish_recording,
+)
 from ..trial_parts import TrialParts
 
 ORDINARY_CALLS = 3
@@ -98,54 +103,76 @@ class Recorders:
             raise NotRecordedError(words, final=True)
         return judged_call
 
-    def record(self, input_sets: Callable[[], InputSet], *, baseline: bool) -> RecordedProgram:
-        """Records one call, and makes ordinary ones on other inputs.
+    def record(self, input_sets: Callable[[], InputSet]) -> dict[bool, RecordedProgram]:
+        """Records one call of each program, and makes ordinary ones on other inputs.
+
+        Both programs record side by side, on the same inputs; their ordinary calls, which tell
+        times, are made one after another. The baseline has the key True.
 
         Raises:
-            NotRecordedError: when the call is wrong here, or cannot be a plan.
+            NotRecordedError: when a call is wrong here, or cannot be a plan.
         """
-        judged_call, timeout_s = self.process(baseline=baseline), self._plan.call_timeout_s
-        self._ordinary(judged_call, input_sets(), CallOptions(late=False, timeout_s=timeout_s))
-        recorded = record_call(
-            judged_call,
-            input_sets(),
-            architecture=f"sm_{(self._context.arch or '').rstrip('af')}",
-            scratch_bytes=int(SCRATCH_SHARE * (self._context.info.memory_bytes or 0)),
-            timeout_s=timeout_s,
-        )
-        for number in range(ORDINARY_CALLS):
-            options = CallOptions(time="cold", late=False, timeout_s=timeout_s, defer=number)
-            self._ordinary(judged_call, input_sets(), options)
-        times = judged_call.collect()
-        if isinstance(times, ProcessLost):
-            raise NotRecordedError(f"its process was lost: {times.detail}", final=True)
-        called = list(times.values())
-        return RecordedProgram(
-            recorded,
-            called_ns=tuple(one.span_ns or 0 for one in called),
-            host_ns=tuple(one.host_ns or 0 for one in called),
-            activities=tuple(called[-1].activities) if called else (),
-        )
+        programs = {baseline: self.process(baseline=baseline) for baseline in self._calls}
+        if not programs:
+            raise NotRecordedError("no process that records was started", final=True)
+        self._ordinary(programs.values(), input_sets(), CallOptions(late=False))
+        recorded = self._recorded(programs, input_sets())
+        ordinary = [input_sets() for _ in range(ORDINARY_CALLS)]
+        found: dict[bool, RecordedProgram] = {}
+        for baseline, program in programs.items():
+            for number, input_set in enumerate(ordinary):
+                options = CallOptions(time="cold", late=False, defer=number)
+                self._ordinary([program], input_set, options)
+            found[baseline] = _with_times(recorded[baseline], program)
+        return found
 
     def close(self) -> None:
         """Ends both."""
         for judged_call in self._calls.values():
             judged_call.close()
+        self._calls = {}
 
-    def _ordinary(self, judged_call: JudgedCall, input_set: InputSet, options: CallOptions) -> None:
-        """One verified call of the process.
+    def _recorded(
+        self, programs: Mapping[bool, JudgedCall], input_set: InputSet
+    ) -> dict[bool, RecordedCall]:
+        """The recorded call of each; every answer is awaited before one of them is a reason."""
+        layouts = {b: begin_recording(program, input_set) for b, program in programs.items()}
+        found: dict[bool, RecordedCall] = {}
+        faults: list[NotRecordedError] = []
+        for baseline, program in programs.items():
+            try:
+                found[baseline] = finish_recording(
+                    program,
+                    layouts[baseline],
+                    architecture=f"sm_{(self._context.arch or '').rstrip('af')}",
+                    scratch_bytes=int(SCRATCH_SHARE * (self._context.info.memory_bytes or 0)),
+                    timeout_s=self._plan.call_timeout_s,
+                )
+            except NotRecordedError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
+        return found
+
+    def _ordinary(
+        self, programs: Collection[JudgedCall], input_set: InputSet, options: CallOptions
+    ) -> None:
+        """One verified call of each of the processes, side by side.
 
         Raises:
-            NotRecordedError: when it is wrong.
+            NotRecordedError: when one is wrong.
         """
-        outcome = judged_call.call(input_set, options)
-        verdict = judge_call(self._operator, input_set, outcome)
-        if isinstance(outcome, ProcessLost) or verdict.status is not Status.PASSED:
-            words = verdict.failure.message if verdict.failure else "it was lost"
-            raise NotRecordedError(
-                f"the call fails in the process that records: {words[:300]}",
-                final=isinstance(outcome, ProcessLost),
-            )
+        options = replace(options, timeout_s=self._plan.call_timeout_s)
+        begun = [program.begin(input_set, options) for program in programs]
+        outcomes = [p.finish(call) for p, call in zip(programs, begun, strict=True)]
+        for outcome in outcomes:
+            verdict = judge_call(self._operator, input_set, outcome)
+            if isinstance(outcome, ProcessLost) or verdict.status is not Status.PASSED:
+                words = verdict.failure.message if verdict.failure else "it was lost"
+                raise NotRecordedError(
+                    f"the call fails in the process that records: {words[:300]}",
+                    final=isinstance(outcome, ProcessLost),
+                )
 
     def _fault(self, judged_call: JudgedCall) -> str | None:
         built = judged_call.session.answer(Built, self._plan.build_timeout_s)
@@ -156,3 +183,21 @@ class Recorders:
             return built.fault.message
         log = judged_call.session.log().strip()
         return f"{lost.detail} {log[-200:]}" if lost else None
+
+
+def _with_times(recorded: RecordedCall, program: JudgedCall) -> RecordedProgram:
+    """The recorded call with what the ordinary calls before told.
+
+    Raises:
+        NotRecordedError: when the process was lost.
+    """
+    times = program.collect()
+    if isinstance(times, ProcessLost):
+        raise NotRecordedError(f"its process was lost: {times.detail}", final=True)
+    called = list(times.values())
+    return RecordedProgram(
+        recorded,
+        called_ns=tuple(one.span_ns or 0 for one in called),
+        host_ns=tuple(one.host_ns or 0 for one in called),
+        activities=tuple(called[-1].activities) if called else (),
+    )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ...messages.candidate import Activity, Called
@@ -21,13 +22,12 @@ from ...messages.launch_plan import ARENA_BASE, KernelLaunch, PlanNode
 from ...messages.runner import Flush
 from ...schema.measurement import Measurement, TimeSource
 from ..calls.judged_call import CallOutcome, slots_of
-from ..checks.call_verdict import judge_call
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..processes.context import JudgeContext
 from ..processes.runner_process import RunnerLostError
 from ..replay.decision import ReplayEvidence, decide
-from ..replay.output_checks import poison_bytes
+from ..replay.output_checks import ReplayDiffersError, RightOutputs, poison_bytes
 from ..replay.program_runner import ProgramRunner, ReplayedCall
 from ..replay.recorded_call import NotRecordedError
 from ..replay.wall_clock import unlike
@@ -57,6 +57,7 @@ class _Program:
 
     recorded: RecordedProgram
     runners: list[ProgramRunner]
+    right: RightOutputs
     samples: Samples = field(default_factory=Samples)
     spans: list[int | None] = field(default_factory=list)
     events: list[int | None] = field(default_factory=list)
@@ -98,8 +99,7 @@ class SealedTiming:
             raise NotSealedError(self._not_recorded)
         try:
             with self._calls.times.measured("timing_record"):
-                ours = self._program(sets, baseline=False)
-                theirs = self._program(sets, baseline=True) if self._plan.baseline else None
+                ours, theirs = self._programs(sets)
             with self._calls.times.measured("timing_replay"):
                 self._pairs(case, ours, theirs, sets, watch)
                 self._beside(ours, theirs, sets())
@@ -127,17 +127,21 @@ class SealedTiming:
             runner.close()
         self._runners = {}
 
-    def _program(self, sets: InputSets, *, baseline: bool) -> _Program:
-        """Records a call and loads its plan into every runner of the program."""
-        recorded = self._recorders.record(sets, baseline=baseline)
-        if (words := _other_kernels(recorded)) is not None:
-            raise NotRecordedError(words)
-        program = _Program(recorded, self._runners_of(baseline=baseline))
-        for runner in program.runners:
-            program.kept = runner.load(recorded.recorded).loaded.kept
-            if runner.most_calls < 1:
-                raise NotRecordedError("the values of one call do not fit into staging memory")
-        return program
+    def _programs(self, sets: InputSets) -> tuple[_Program, _Program | None]:
+        """Records a call of each program and loads its plan into every runner of the program."""
+        programs: dict[bool, _Program] = {}
+        for baseline, recorded in self._recorders.record(sets).items():
+            if (words := _other_kernels(recorded)) is not None:
+                raise NotRecordedError(words)
+            runners = self._runners_of(baseline=baseline)
+            programs[baseline] = _Program(recorded, runners, RightOutputs(self._operator))
+        loads = [(p, runner) for p in programs.values() for runner in p.runners]
+        with ThreadPoolExecutor(len(loads)) as threads:  # each waits for a process of its own
+            for (program, _), kept in zip(loads, threads.map(_loaded, loads), strict=True):
+                program.kept = kept
+        if any(runner.most_calls < 1 for _, runner in loads):
+            raise NotRecordedError("the values of one call do not fit into staging memory")
+        return programs[False], programs.get(True)
 
     def _runners_of(self, *, baseline: bool) -> list[ProgramRunner]:
         if baseline not in self._runners:
@@ -181,6 +185,8 @@ class SealedTiming:
         while len(ours.samples.cold_ns) < most:
             # A runner sees each set once; those of other pairs are other processes.
             drawn = [sets() for _ in range(asked)]
+            for program in filter(None, (ours, theirs)):
+                program.right.forget()
             for block in range(len(ours.runners)):
                 left = most - len(ours.samples.cold_ns)
                 for begin in range(0, min(asked, left), staged):
@@ -207,41 +213,41 @@ class SealedTiming:
         order = [ours] if theirs is None else [ours, theirs] if turn % 2 else [theirs, ours]
         for program in order:
             calls = program.runners[block].replay(input_sets, poison)
-            for input_set, call in zip(input_sets, calls, strict=True):
-                self._add(program, block, input_set, call, watch.now())
+            for call, outcome in zip(calls, self._judged(program, input_sets, calls), strict=True):
+                program.spans.append(call.times.span_ns)
+                program.events.append(call.times.events_ns)
+                program.samples.add(outcome, block, watch.now())
 
-    def _add(
-        self, program: _Program, block: int, input_set: InputSet, call: ReplayedCall, at_s: float
-    ) -> None:
-        """Judges a replay's outputs and adds its span."""
-        outcome = self._judged(program, input_set, call)
-        program.spans.append(call.times.span_ns)
-        program.events.append(call.times.events_ns)
-        program.samples.add(outcome, block, at_s)
-
-    def _judged(self, program: _Program, input_set: InputSet, call: ReplayedCall) -> CallOutcome:
-        """The replay as a call whose outputs are right.
+    def _judged(
+        self, program: _Program, input_sets: Sequence[InputSet], calls: Sequence[ReplayedCall]
+    ) -> list[CallOutcome]:
+        """The replays as calls whose outputs are right.
 
         Raises:
-            NotSealedError: when they are not, or nothing was recorded of it.
+            NotSealedError: when one's are not, or nothing was recorded of it.
         """
-        span = call.times.span_ns
-        outcome = CallOutcome(
-            called=Called(span_ns=span, activities=_activities(program.recorded, call)),
-            outputs=call.outputs,
-            poisons=call.poisons,
-            layout=program.recorded.recorded.layout,
-            mutated=list(call.mutated),
-            damage=list(call.damage),
-        )
+        outcomes = [
+            CallOutcome(
+                called=Called(
+                    span_ns=call.times.span_ns, activities=_activities(program.recorded, call)
+                ),
+                outputs=call.outputs,
+                poisons=call.poisons,
+                layout=program.recorded.recorded.layout,
+                mutated=list(call.mutated),
+                damage=list(call.damage),
+            )
+            for call in calls
+        ]
         with self._calls.times.measured("verdicts"):
-            verdict = judge_call(self._operator, input_set, outcome)
-        program.checked += 1
-        if verdict.failure is not None:
-            raise NotSealedError(f"replay differs: {verdict.failure.message[:300]}")
-        if span is None:
+            try:
+                program.right.require(input_sets, outcomes)
+            except ReplayDiffersError as error:
+                raise NotSealedError(f"replay differs: {str(error)[:300]}") from error
+        program.checked += len(calls)
+        if any(call.times.span_ns is None for call in calls):
             raise NotSealedError("a replay left no activity records")
-        return outcome.claims
+        return [outcome.claims for outcome in outcomes]
 
     def _beside(self, ours: _Program, theirs: _Program | None, input_set: InputSet) -> None:
         """Replays the same inputs with a warm cache, and with one that holds no dirty line."""
@@ -255,7 +261,7 @@ class SealedTiming:
         runner = program.runners[0]
         sets = [input_set] * min(self._checks.warm_calls + 1, runner.most_calls)
         calls = runner.replay(sets, poison_bytes(len(sets), 0), flush=flush)
-        judged = [self._judged(program, input_set, call) for call in calls]
+        judged = self._judged(program, sets, calls)
         return [one.called.span_ns for one in judged if one.called.span_ns is not None]
 
     def _witness(self, ours: _Program, theirs: _Program | None) -> str:
@@ -267,6 +273,12 @@ class SealedTiming:
             return ""
         pairs = zip(ours.runners, theirs.runners, strict=True)
         return next(filter(None, (unlike(a.yardstick, b.yardstick) for a, b in pairs)), "")
+
+
+def _loaded(load: tuple[_Program, ProgramRunner]) -> str:
+    """Loads the program's plan into the runner; what its kernels keep between replays."""
+    program, runner = load
+    return runner.load(program.recorded.recorded).loaded.kept
 
 
 def _not_sealed(program: _Program, runners_differ: str) -> str:

@@ -21,7 +21,8 @@ from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.judge.replay.recorded_call import (
     NotRecordedError,
     RecordedCall,
-    record_call,
+    begin_recording,
+    finish_recording,
     spanned_bytes,
 )
 from kernel_harness.tools.messages import candidate as wire
@@ -76,9 +77,10 @@ def record(answer: Any) -> RecordedCall:
         arena_address=ARENA_BASE,
     )
     assert judged_call.map([CASE]) is None
-    return record_call(
+    layout = begin_recording(judged_call, generator.generate(CASE))
+    return finish_recording(
         judged_call,
-        generator.generate(CASE),
+        layout,
         architecture="sm_90",
         scratch_bytes=1 << 30,
         timeout_s=5.0,

@@ -126,7 +126,10 @@ class ScriptedRecorders:
     asked: int = 0
     closed: bool = False
 
-    def record(self, sets: Any, *, baseline: bool) -> RecordedProgram:
+    def record(self, sets: Any) -> dict[bool, RecordedProgram]:
+        return {baseline: self._recorded() for baseline in (False, True)}
+
+    def _recorded(self) -> RecordedProgram:
         self.asked += 1
         if self.reason is not None:
             raise NotRecordedError(self.reason)

@@ -1,0 +1,175 @@
+"""Both programs are recorded side by side; what goes wrong is a reason."""
+
+from __future__ import annotations
+
+import random
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kernel_harness.tools.judge.operators.input_sets import (
+    InputGenerator,
+    InputSet,
+    PrefetchedInputs,
+    SeedBook,
+)
+from kernel_harness.tools.judge.processes.lost import ProcessLost
+from kernel_harness.tools.judge.processes.progress import Cancellation, Reporter
+from kernel_harness.tools.judge.replay.recorded_call import NotRecordedError
+from kernel_harness.tools.judge.timing.recorders import (
+    ORDINARY_CALLS,
+    RecordedProgram,
+    Recorders,
+)
+from kernel_harness.tools.judge.trial_parts import TrialParts
+from kernel_harness.tools.messages import candidate as wire
+
+from ....judging import make_plan, make_solution
+from ...driver.fakes import make_cubin
+from ...messages.plans import plan_with_scratch
+from ..replay.test_recorded_call import file_of
+from ..scripted import CASE, CPU, ScriptedSession, affine, honest
+
+PLAN, FILE = plan_with_scratch(make_cubin(("first",), {"counter": 4}))
+SOURCE = "def run(x, w, table, alpha, y, row):\n    pass\n"
+
+
+class Session(ScriptedSession):
+    """Answers in order, notes what happens when; records a plan, or says why not."""
+
+    def __init__(self, name: str, log: list[str], compute: Any = honest, reason: str = "") -> None:
+        super().__init__(compute)
+        self.name, self.events, self.reason = name, log, reason
+        self.answers: list[Any] = []
+        self.inputs: list[list[int]] = []
+
+    def ask(self, message: Any, fds: Any = ()) -> None:
+        if isinstance(message, wire.RecordRequest):
+            self.events.append(f"{self.name} records")
+            self.answers.append(self._recording())
+            return
+        if isinstance(message, wire.CallRequest):
+            self.events.append(f"{self.name} {'timed' if message.time != 'none' else 'called'}")
+        super().ask(message, fds)
+        self.answers.append(self._answer)
+
+    def answer(self, kind: Any, timeout_s: float) -> Any:
+        found = self.answers.pop(0)
+        assert isinstance(found, (kind, ProcessLost))
+        if kind is wire.Called:
+            self.events.append(f"{self.name} answered")
+        return found
+
+    def recorded(self, timeout_s: float) -> Any:
+        return self.answers.pop(0)
+
+    def _recording(self) -> Any:
+        if self.reason:
+            return wire.Recorded(reason=self.reason), []
+        fd, nbytes = file_of(PLAN, FILE)
+        return wire.Recorded(plan_bytes=nbytes), [fd]
+
+
+def wrong(x, w, table, alpha):
+    y, row = honest(x, w, table, alpha)
+    return y + 1.0, row
+
+
+class Recording:
+    """The recorders of two scripted programs, and how often inputs were drawn for them."""
+
+    def __init__(self, candidate: dict[str, Any], baseline: dict[str, Any]) -> None:
+        self.events: list[str] = []
+        self.sessions = {
+            False: Session("candidate", self.events, **candidate),
+            True: Session("baseline", self.events, **baseline),
+        }
+        solution = make_solution(SOURCE, definition="affine_n64")
+        plan = make_plan(solution, baseline=solution)
+        context = SimpleNamespace(
+            device=CPU, arch="90a", info=SimpleNamespace(memory_bytes=8 << 30)
+        )
+        self.generator = InputGenerator(affine(), CPU, SeedBook(), PrefetchedInputs(1 << 20))
+        self.drawn = 0
+        parts = TrialParts(
+            plan,
+            context,  # pyright: ignore[reportArgumentType]
+            self.generator,
+            Reporter(lambda message: None, plan.evaluation_id),
+            Cancellation(),
+            random.Random(3),
+            time.monotonic() + 60,
+        )
+        build = wire.BuildRequest.of(
+            solution.model_dump(mode="json"), content_hash="0", argument_count=6, output_count=2
+        )
+        self.recorders = Recorders(
+            parts, lambda baseline: (self.sessions[baseline], build), lambda *a: None
+        )
+        self.recorders.start([CASE])
+
+    def record(self) -> dict[bool, RecordedProgram]:
+        def drawn() -> InputSet:
+            self.drawn += 1
+            return self.generator.generate(CASE)
+
+        return self.recorders.record(drawn)
+
+    @property
+    def unread(self) -> int:
+        return sum(len(session.answers) for session in self.sessions.values())
+
+
+def test_both_are_recorded_side_by_side_and_timed_one_after_another():
+    found = Recording({}, {})
+    programs = found.record()
+    assert programs.keys() == {False, True}
+    assert [e for e in found.events if "timed" not in e][:6] == [
+        "candidate called",
+        "baseline called",
+        "candidate answered",
+        "baseline answered",
+        "candidate records",
+        "baseline records",
+    ]
+    timed = found.events[6:]
+    each = [
+        f"{name} {what}" for name in ("candidate", "baseline") for what in ("timed", "answered") * 3
+    ]
+    assert timed == each
+    assert [len(p.called_ns) for p in programs.values()] == [ORDINARY_CALLS] * 2
+    assert all(p.activities and p.recorded.checked.plan.kernels for p in programs.values())
+
+
+def test_both_see_the_same_inputs_each_once():
+    found = Recording({}, {})
+    found.record()
+    assert found.drawn == 2 + ORDINARY_CALLS
+    found.record()
+    assert found.drawn == 2 * (2 + ORDINARY_CALLS) and found.unread == 0
+
+
+WRONG = [
+    pytest.param({"reason": "it waits for the device"}, {}, "waits for the device", id="no-plan"),
+    pytest.param({}, {"reason": "it waits for the device"}, "waits for the device", id="baseline"),
+    pytest.param({"compute": wrong}, {}, "fails in the process that records", id="wrong"),
+    pytest.param({}, {"compute": wrong}, "fails in the process that records", id="wrong-baseline"),
+]
+
+
+@pytest.mark.parametrize(("candidate", "baseline", "words"), WRONG)
+def test_what_goes_wrong_is_a_reason_and_no_answer_is_left_unread(candidate, baseline, words):
+    found = Recording(candidate, baseline)
+    with pytest.raises(NotRecordedError, match=words):
+        found.record()
+    assert found.unread == 0
+
+
+def test_nothing_is_recorded_after_the_end():
+    found = Recording({}, {})
+    found.recorders.close()
+    assert all(session.closed for session in found.sessions.values())
+    with pytest.raises(NotRecordedError, match="no process that records"):
+        found.record()
