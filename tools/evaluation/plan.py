@@ -198,6 +198,14 @@ def axes_and_scalars(workload: Workload) -> dict[str, Any]:
     return workload.model_copy(update={"inputs": scalars}).model_dump(mode="json")
 
 
+def _is_the_operators(baseline: Solution | None, operator: Operator, *, on_cpu: bool) -> bool:
+    """Whether a baseline lies in the operator's folder, whose code the judge runs in any case."""
+    if baseline is None or operator.folder is None:
+        return False
+    own = operator.baseline(cpu=on_cpu)
+    return own is not None and own.content_hash() == baseline.content_hash()
+
+
 def make_plan(
     request: EvaluationRequest,
     evaluation_id: str,
@@ -230,6 +238,7 @@ def make_plan(
         content_hash=solution.content_hash(),
         baseline=baseline.model_dump(mode="json") if baseline else None,
         baseline_hash=baseline.content_hash() if baseline else None,
+        baseline_is_the_operators=_is_the_operators(baseline, operator, on_cpu=on_cpu),
         scope=request.scope.value,
         checks=checks,
         workloads=[

@@ -43,7 +43,7 @@ from ..messages.judge import (
     Shutdown,
     to_judge,
 )
-from .processes.cleanup import evict_builds, remove_stale_folders
+from .processes.cleanup import close_cache, evict_builds, remove_stale_folders
 
 if TYPE_CHECKING:
     from .processes.context import JudgeContext
@@ -153,22 +153,28 @@ def main(arguments: list[str]) -> int:
         gc.collect()
         gc.freeze()
         channel.send(_ready(context, time.monotonic() - began))
-        threading.Thread(
-            target=_clean_cache, args=(options.cache,), daemon=True, name="tidy"
-        ).start()
+        threading.Thread(target=_remove_stale, daemon=True, name="tidy").start()
+        _evict(options.cache)
         serve(context, channel, inbox)
     finally:
         context.close()
     return 0
 
 
-def _clean_cache(cache: Path) -> None:
-    """Evicts old builds and removes the folders of dead judges."""
+def _remove_stale() -> None:
+    """Removes the folders of dead judges."""
     try:
-        evict_builds(cache)
         remove_stale_folders()
     except OSError:
-        logger.exception("Old builds and folders could not be removed")
+        logger.exception("Old folders could not be removed")
+
+
+def _evict(cache: Path) -> None:
+    """Holds the build cache to its bound."""
+    try:
+        evict_builds(cache)
+    except OSError:
+        logger.exception("Old builds could not be removed")
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -191,7 +197,7 @@ def _open_context(device_name: str, cache: Path) -> JudgeContext:
 
     cpu = device_name == "cpu"
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        close_cache(cache)
     except OSError as error:
         raise InfrastructureError(
             f"The cache folder cannot be made: {error.strerror}", where=str(cache)
@@ -253,6 +259,9 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             prefetch_inputs(trial.generator, trial.cases, inbox.pending)
             if not context.interpreted:
                 _drain(context)
+            if not inbox.pending():
+                _evict(context.cache_dir)
+            if not context.interpreted:
                 channel.send(Drained(evaluation_id=message.evaluation_id))
 
 

@@ -144,7 +144,6 @@ class Trial:
                 self._parts.rng,
                 self._processes.spawn_for_timing,
             )
-            process_pairs.restore_kernels(session)
         with self._times.measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
             session.ask(self._build)
@@ -171,7 +170,6 @@ class Trial:
         finally:
             self._log = session.log()
             with self._times.measured("close"):
-                process_pairs.save_kernels(session)
                 self._processes.end_with(process_pairs.close, judged_call.close)
 
     def _start_for_timing(self, process_pairs: ProcessPairs) -> None:
@@ -184,9 +182,9 @@ class Trial:
         self._recorders = Recorders(
             self._parts,
             self._processes.spawn_to_record,
-            lambda session, baseline: process_pairs.restore_kernels(session, baseline=baseline),
+            lambda session, baseline: process_pairs.restore_kernels(session) if baseline else None,
         )
-        self._processes.end_with(self._recorders.close)
+        self._processes.end_with(process_pairs.save_kernels, self._recorders.close)
         self._recorders.start(self._runnable)
 
     def _judged_call(self, session: ProcessSession) -> JudgedCall:

@@ -12,6 +12,7 @@ fill its own log; the verdict is computed from memory that the judge reads itsel
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -124,6 +125,12 @@ class BuildRequest(Message):
             output_count=output_count,
             cuda_arch=cuda_arch,
         )
+
+    @property
+    def package(self) -> str:
+        """The package name of the candidate's sources, made of their content hash."""
+        digest = re.sub(r"[^0-9a-z]", "", self.content_hash.lower().removeprefix("sha256:"))
+        return f"candidate_{digest[:16] or 'unnamed'}"
 
 
 class CompileRequest(Message):

@@ -63,6 +63,9 @@ class EvaluatePlan(Message):
     content_hash: str
     baseline: dict[str, Any] | None = None
     baseline_hash: str | None = None
+    baseline_is_the_operators: bool = Field(
+        default=False, description="What Triton compiles of it is kept for later trials."
+    )
     scope: str
     checks: Checks
     workloads: list[PlannedWorkload]

@@ -40,7 +40,6 @@ class ProfileRun(Message):
     mode: Literal["counters", "timeline", "sanitizer"]
     build: BuildRequest
     private_dir: str
-    cache_dir: str | None = None
     inputs_file: str = Field(description="safetensors; scalars in its metadata as JSON.")
     input_order: list[str]
     outputs: list[OutputSpec]

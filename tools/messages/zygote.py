@@ -20,6 +20,10 @@ CACHE_FOLDERS = {
     "TVM_FFI_CACHE_DIR": "tvm_ffi",
 }
 """Environment variables of caches and scratch folders, and their places in a private folder."""
+BUILDS_FOLDER = "build"
+"""Place in a private folder of what compilers make."""
+FETCHED_FOLDER = "fetched"
+"""Place in a private folder of what was found in the cache of builds, one folder an entry."""
 
 
 class Spawn(Message):
@@ -31,7 +35,7 @@ class Spawn(Message):
     kind: Literal["spawn"] = "spawn"
     private_dir: str = Field(description="Empty folder for home, caches and build products.")
     cache_dir: str | None = Field(
-        default=None, description="Content-addressed folder of finished builds, read-only inside."
+        default=None, description="Finished builds, by content; hidden from the candidate."
     )
     environment: dict[str, str] = Field(description="The whole environment of the candidate.")
     memory_bytes: int | None = None

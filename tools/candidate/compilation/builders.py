@@ -26,7 +26,6 @@ from .sources import (
     Folders,
     Product,
     entry_function,
-    package_name,
     split_entry_point,
     write_sources,
 )
@@ -108,7 +107,7 @@ class LoadedCandidate:
 def build(request: BuildRequest, folders: Folders) -> tuple[Built, LoadedCandidate | None]:
     """Builds a candidate; its failure is part of the answer."""
     begin = _now()
-    source_dir = folders.sources / package_name(request)
+    source_dir = folders.sources / request.package
     try:
         source_dir = write_sources(request, folders)
         split_entry_point(request)

@@ -29,7 +29,7 @@ from .object_cache import (
     config_for,
     failed_for_headers,
 )
-from .sources import Folders, Product, entry_function, package_name, split_entry_point
+from .sources import Folders, Product, entry_function, split_entry_point
 from .toolchain import Toolchain
 
 BUILD_VERSION = "3"
@@ -189,13 +189,14 @@ def make_library(
     key = "native-" + toolchain.digest(
         BUILD_VERSION, request.content_hash, arch, tools.versions, *config.versions
     )
-    name = f"{package_name(request)}.so"
-    if folders.cache is not None and (folders.cache / key / name).is_file():
-        return folders.cache / key / name, True, ""
+    name = f"{request.package}.so"
+    kept = folders.fetch(key)
+    if kept is not None and (kept / name).is_file():
+        return kept / name, True, ""
     product = folders.builds / key
     product.mkdir(parents=True, exist_ok=True)
     log = _linked(request, source_dir, product / name, folders, config, tools)
-    folders.publish(key, product, "now")
+    folders.publish(key)
     return product / name, False, log
 
 

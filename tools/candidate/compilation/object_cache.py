@@ -9,7 +9,7 @@ compiled alone. Objects are handed over for keeping before any candidate code ha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,7 +22,7 @@ from .missing_headers import refuse_missing_library
 from .sources import Folders
 from .toolchain import Toolchain
 
-OBJECTS_VERSION = "3"
+OBJECTS_VERSION = "4"
 """Changes when flags here change, so that older objects are not taken for new ones."""
 HOST_FILES = (".cpp", ".cc", ".cxx", ".c++")
 DEVICE_FILES = (".cu",)
@@ -32,6 +32,8 @@ _MAY_READ = re.compile(r"include|import|embed|incbin|\basm\b|__asm|%:|\?\?|\\\s*
 _ASSEMBLER_FAILED = re.compile(r"^ptxas (?:error|fatal|.*; error)", re.MULTILINE)
 _REFUSAL = re.compile(r"^[^\n:]+:\d+:\d+: error: ", re.MULTILINE)
 """A compiler's word on the text itself; one that was stopped or had no memory left says others."""
+_HIDDEN = re.compile(r"Permission denied|No such file|[Cc]annot open|file not found")
+"""A compiler's word on a file that it may not have been shown."""
 _REFUSED = "refused"
 _SUPPORT = "(torch)"
 OBJECT = "object.o"
@@ -177,17 +179,30 @@ class _ObjectBuilder:
         return all(any(self._found(s, r) is not None for r in slower) for s in sources)
 
     def _found(self, source: str, config: CompileConfig) -> Path | None:
-        return _found(self.folders, object_key(self.request, source, config, self.tools))
+        return _found(self.folders, self._key(source, config))
 
     def _file(self, source: str, config: CompileConfig) -> Path:
-        key = object_key(self.request, source, config, self.tools)
-        return self.folders.builds / key / OBJECT
+        return self.folders.builds / self._key(source, config) / OBJECT
+
+    def _key(self, source: str, config: CompileConfig) -> str:
+        texts = _in_key(self.request, source, self.folders.private)
+        return object_key(self.request, source, texts, config, self.tools)
 
     def _command(self, source: str, config: CompileConfig) -> list[str]:
         file = self._file(source, config)
         file.parent.mkdir(parents=True, exist_ok=True)
         arch = self.request.cuda_arch or ""
         return compile_command((source, file), arch, self.source_dir, config, self.tools)
+
+    def _sight(self, source: str, config: CompileConfig) -> toolchain.Sight | None:
+        """What the compiler of a source sees: the texts that are in its object's key."""
+        private = self.folders.private
+        if not toolchain.can_hide(private):
+            return None
+        own = [*map(Path, config.include), *([config.support] if config.support else [])]
+        files = [self.source_dir / path for path in _in_key(self.request, source, private)]
+        product = self._file(source, config).parent
+        return toolchain.Sight(self.tools.roots, (*own, *files), product)
 
     def _compiled(
         self,
@@ -196,15 +211,22 @@ class _ObjectBuilder:
         said: list[toolchain.Ran] | None = None,
     ) -> dict[str, Made]:
         """Compiles, and publishes what compiled; what runs beside it answers in `said`."""
-        results = toolchain.run([*(self._command(*job) for job in jobs), *beside])
+        commands = [self._command(*job) for job in jobs]
+        sights = [self._sight(*job) for job in jobs]
+        results = toolchain.run([*commands, *beside], sights=sights)
         if said is not None:
             said += results[len(jobs) :]
         made: dict[str, Made] = {}
-        for (source, config), ran in zip(jobs, results, strict=False):
+        for (source, config), command, sight, ran in zip(
+            jobs, commands, sights, results, strict=False
+        ):
             file = self._file(source, config)
-            if ran.ok:
-                self.folders.publish(file.parent.name, file.parent, "now")
-            else:
+            if sight is not None and not ran.ok and _HIDDEN.search(ran.output):
+                # It reads what its key leaves out; so the object is for this candidate alone.
+                ran = toolchain.run([command])[0]
+            elif ran.ok:
+                self.folders.publish(file.parent.name)
+            if not ran.ok:
                 file.unlink(missing_ok=True)
             made[source] = Made(source, file, ran)
         return made
@@ -218,7 +240,7 @@ class _ObjectBuilder:
             (folder / OBJECT).unlink(missing_ok=True)
             (folder / _REFUSED).write_text(ran.output)
         if ran.ok or _REFUSAL.search(ran.output) is not None:
-            self.folders.publish(folder.name, folder, "now")
+            self.folders.publish(folder.name)
         return ran.ok
 
 
@@ -241,9 +263,14 @@ def support_command(config: CompileConfig, target: Path, tools: Toolchain) -> li
     return [tools.require_cxx(), *flags, "-c", str(config.support), "-o", str(target)]
 
 
-def object_key(request: BuildRequest, source: str, config: CompileConfig, tools: Toolchain) -> str:
-    """The cache key of an object, over everything that it depends on."""
-    texts = {s["path"]: s["content"] for s in request.sources}
+def object_key(
+    request: BuildRequest,
+    source: str,
+    texts: Mapping[str, str],
+    config: CompileConfig,
+    tools: Toolchain,
+) -> str:
+    """The cache key of an object, over everything that it depends on; `texts` are all it reads."""
     parts = [
         OBJECTS_VERSION,
         request.cuda_arch or "",
@@ -252,9 +279,20 @@ def object_key(request: BuildRequest, source: str, config: CompileConfig, tools:
         config.standard,
     ]
     parts += [*config.define, *config.nvcc]
-    for path in sorted({source, *_may_include(texts)}):
+    for path in sorted(texts):
         parts += [path, texts[path]]
     return "object-" + toolchain.digest(source, *parts)
+
+
+def _in_key(request: BuildRequest, source: str, private: Path) -> dict[str, str]:
+    """The texts that go into an object's key, by path; its compiler is shown no others.
+
+    They are all of them where nothing keeps a compiler from reading the others.
+    """
+    texts = {s["path"]: s["content"] for s in request.sources}
+    if not toolchain.can_hide(private):
+        return texts
+    return {path: texts[path] for path in sorted({source, *_may_include(texts)})}
 
 
 def _may_include(texts: dict[str, str]) -> list[str]:
@@ -262,7 +300,8 @@ def _may_include(texts: dict[str, str]) -> list[str]:
 
     All of them, where any source could read another in a way that is not an include as people write
     it: a comment between `#` and `include`, a digraph, a spliced line, a name made by a macro,
-    `__has_include`, `#import`, `#embed`, or an assembler's `.incbin`.
+    `__has_include`, `#import`, `#embed`, or an assembler's `.incbin`. Where the text deceives
+    this, the compiler does not find the file.
     """
     every = "\n".join(texts.values())
     if _MAY_READ.search(_INCLUDED.sub("", every)):
@@ -274,9 +313,9 @@ def _may_include(texts: dict[str, str]) -> list[str]:
 
 def _found(folders: Folders, key: str, name: str = OBJECT) -> Path | None:
     """The path of a file that this process or an earlier one made; None without."""
-    for place in (folders.builds, folders.cache):
-        if place is not None and (place / key / name).is_file():
-            return place / key / name
+    for entry in (folders.builds / key, folders.fetch(key)):
+        if entry is not None and (entry / name).is_file():
+            return entry / name
     return None
 
 

@@ -6,26 +6,27 @@ Sources are written under the process's private folder and nowhere else.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from ...messages.candidate import BuildRequest
+from ...messages.zygote import BUILDS_FOLDER
 from ..faults import CandidateError
 
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders of one candidate process, and that of finished builds."""
+    """The folders of one candidate process, and its way to the cache of finished builds."""
 
     private: Path
-    cache: Path | None = None
-    publish: Callable[[str, Path, str], None] = field(default=lambda key, folder, when: None)
-    """Asks the supervisor to keep a folder in the cache, 'now' or 'at_exit'."""
+    fetch: Callable[[str], Path | None] = field(default=lambda key: None)
+    """Asks for a copy of a cached entry; returns its folder, or None."""
+    publish: Callable[[str], object] = field(default=lambda key: None)
+    """Has the folder of that name in `builds` kept in the cache."""
     before_code: Callable[[], None] = field(default=lambda: None)
-    """Must be called before any candidate code is loaded: nothing is published after it."""
+    """Must be called before any candidate code is loaded: the cache is out of reach after it."""
 
     @property
     def sources(self) -> Path:
@@ -35,7 +36,7 @@ class Folders:
     @property
     def builds(self) -> Path:
         """Compilers' products."""
-        return self.private / "build"
+        return self.private / BUILDS_FOLDER
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,6 @@ class Builder(Protocol):
         ...
 
 
-def package_name(request: BuildRequest) -> str:
-    """The package name of a candidate's sources, made of their content hash."""
-    digest = re.sub(r"[^0-9a-z]", "", request.content_hash.lower().removeprefix("sha256:"))
-    return f"candidate_{digest[:16] or 'unnamed'}"
-
-
 def split_entry_point(request: BuildRequest) -> tuple[PurePosixPath, str]:
     """Splits 'kernel.py::run' into its file and its symbol.
 
@@ -94,7 +89,7 @@ def write_sources(request: BuildRequest, folders: Folders) -> Path:
     Raises:
         CandidateError: when a path would leave the folder.
     """
-    source_dir = folders.sources / package_name(request)
+    source_dir = folders.sources / request.package
     for source in request.sources:
         path = PurePosixPath(source["path"])
         if path.is_absolute() or ".." in path.parts or not path.parts:

@@ -14,6 +14,7 @@ import re
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from ...folders import remove_tree
 from ..faults import CandidateError
 from ..sandbox import landlock
 
@@ -38,6 +40,8 @@ _REACHABLE = (
 )
 """What a compiler may reach: no device but null, and no process's files. Listed when this is
 imported, for a confined process may not list it."""
+_TEMPORARY = Path(tempfile.gettempdir()).resolve()
+"""Where private folders lie."""
 _TOP = re.compile(r"^#\$ TOP=(.+)$", re.MULTILINE)
 
 
@@ -50,6 +54,12 @@ class Toolchain:
     cxx: str
     versions: str
     """What the compilers say of themselves; part of every build's key."""
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Folders of the compilers and of what is installed with them."""
+        found = [Path(tool).resolve().parent.parent for tool in (self.nvcc, self.cxx) if tool]
+        return (*found, Path(self.cuda_home)) if self.cuda_home else tuple(found)
 
     def require_cxx(self) -> str:
         """The C++ compiler.
@@ -75,6 +85,26 @@ class Toolchain:
                 "cuda-cudart-dev-13-0 libcublas-dev-13-0) or set CUDA_HOME",
             )
         return self.nvcc
+
+
+@dataclass(frozen=True)
+class Sight:
+    """All that one compiler sees, where the candidate's private folder is to be hidden.
+
+    Args:
+        tools: folders of the compilers.
+        files: what it may read in the private folder, files or folders.
+        product: the folder that it writes; a folder for temporary files is made in it.
+    """
+
+    tools: tuple[Path, ...]
+    files: tuple[Path, ...]
+    product: Path
+
+    @property
+    def temporary(self) -> Path:
+        """The compiler's own folder for temporary files, for as long as it runs."""
+        return self.product / ".tmp"
 
 
 @dataclass(frozen=True)
@@ -118,35 +148,59 @@ def _cuda_home(nvcc: str) -> str:
     return str(Path(nvcc).resolve().parent.parent)
 
 
-def run(commands: Sequence[Sequence[str]], cwd: Path | None = None) -> list[Ran]:
+def run(
+    commands: Sequence[Sequence[str]],
+    cwd: Path | None = None,
+    sights: Sequence[Sight | None] = (),
+) -> list[Ran]:
     """Runs commands in `cwd`, as many at once as there are processors.
+
+    Args:
+        sights: what each sees of the candidate; None, and where there are none: everything.
 
     Returns:
         What each printed, and whether it succeeded, in order.
     """
     at_once = min(len(commands), max(os.cpu_count() or 1, LEAST_AT_ONCE))
-    confine = functools.partial(_confine, _limits(max(at_once, 1)), _REACHABLE)
-    running: deque[tuple[subprocess.Popen[bytes], IO[bytes]]] = deque()
+    limits = _limits(max(at_once, 1))
+    running: deque[tuple[subprocess.Popen[bytes], IO[bytes], Sight | None]] = deque()
     results: list[Ran] = []
-    for command in commands:
+    for number, command in enumerate(commands):
         if len(running) == at_once:
             results.append(_ended(*running.popleft()))
+        sight = sights[number] if number < len(sights) else None
         log = tempfile.TemporaryFile(dir=cwd)
         process = subprocess.Popen(
             command,
             cwd=cwd,
+            env=_environment_of(sight),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=confine,
+            preexec_fn=functools.partial(_confine, limits, sight),
         )
-        running.append((process, log))
+        running.append((process, log, sight))
     return results + [_ended(*one) for one in running]
 
 
-def _ended(process: subprocess.Popen[bytes], log: IO[bytes]) -> Ran:
+def can_hide(private: Path) -> bool:
+    """Whether a compiler can be kept from files of a private folder."""
+    return landlock.abi() > 0 and private.resolve().is_relative_to(_TEMPORARY)
+
+
+def _environment_of(sight: Sight | None) -> dict[str, str] | None:
+    """The environment of a compiler, with its own folder for temporary files."""
+    if sight is None:
+        return None
+    sight.temporary.mkdir(parents=True, exist_ok=True)
+    return os.environ | {"TMPDIR": str(sight.temporary)}  # noqa: TID251 - the candidate's own
+
+
+def _ended(process: subprocess.Popen[bytes], log: IO[bytes], sight: Sight | None) -> Ran:
     with log:
         code = process.wait()
+        if sight is not None:
+            remove_tree(sight.temporary)
         log.seek(0)
         output = log.read(4 << 20).decode(errors="replace")
     if code < 0:
@@ -166,13 +220,22 @@ def _limits(at_once: int) -> dict[int, int]:
     }
 
 
-def _confine(limits: Mapping[int, int], reachable: Sequence[Path]) -> None:
+def _confine(limits: Mapping[int, int], sight: Sight | None) -> None:
     """Narrows what a compiler may do, in its process, before it is executed."""
     for name, value in limits.items():
         _, hard = resource.getrlimit(name)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(name, (bound, bound))
-    landlock.restrict((), reachable)
+    if sight is None:
+        landlock.restrict((), _REACHABLE)
+    else:
+        landlock.restrict((*_around(sight), *sight.files), (Path(os.devnull), sight.product))
+
+
+def _around(sight: Sight) -> list[Path]:
+    """What a compiler reads outside a private folder, which lies among temporary files."""
+    roots = {Path(sys.prefix), Path(sys.base_prefix), *sight.tools}
+    return [*(path for path in _REACHABLE if not _TEMPORARY.is_relative_to(path)), *roots]
 
 
 def digest(*parts: str) -> str:

@@ -1,7 +1,8 @@
 """The zygote, the supervisor and the server of one evaluation.
 
 zygote      imports torch once, then forks one candidate process for each trial
-supervisor  starts a candidate, publishes its build, and kills what it leaves
+supervisor  starts a candidate, and kills what it leaves
+build_cache  what compilers made, kept between candidates
 serve       inside the candidate process: answers the judge's requests
 recorded    answers a request to record a call as a launch plan
 """

@@ -45,7 +45,7 @@ from ...messages.frames import (
     WireError,
 )
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
-from ...messages.zygote import CACHE_FOLDERS, Spawn
+from ...messages.zygote import CACHE_FOLDERS, FETCHED_FOLDER, Spawn
 from ..calls.caller import Caller
 from ..calls.clock import Clock
 from ..calls.cuda_clock import clock_for
@@ -75,7 +75,7 @@ def become_candidate(
     control: int,
     log: int,
     report: int,
-    publish: int,
+    builds: int,
     *,
     interpret: bool,
     made: Namespaces,
@@ -85,7 +85,7 @@ def become_candidate(
     try:
         os.setsid()
         _take_standard_streams(log)
-        syscalls.close_descriptors_except({control, report, publish})
+        syscalls.close_descriptors_except({control, report, builds})
         private = Path(spawn.private_dir)
         environment = _environment(spawn, private)
         confinement = candidate_confinement(
@@ -102,7 +102,7 @@ def become_candidate(
         words = {"granted": steps.granted, "missing": steps.missing}
         os.write(report, json.dumps(words).encode() + b"\n")
         os.close(report)
-        CandidateServer(spawn, control, publish).serve()
+        CandidateServer(spawn, control, builds).serve()
         status = 0
     except WireClosedError:
         status = 0
@@ -118,12 +118,12 @@ def become_candidate(
 class CandidateServer:
     """Answers requests: one frame in, one frame out."""
 
-    def __init__(self, spawn: Spawn, control: int, publish: int) -> None:
+    def __init__(self, spawn: Spawn, control: int, builds: int) -> None:
         self._socket = socket.socket(fileno=control)
-        self._publish_fd: int | None = publish
+        self._build_cache: socket.socket | None = socket.socket(fileno=builds)
         self._cuda = spawn.cuda
-        cache = Path(spawn.cache_dir) if spawn.cache_dir else None
-        self._folders = Folders(Path(spawn.private_dir), cache, self._publish, self._close_publish)
+        private = Path(spawn.private_dir)
+        self._folders = Folders(private, self._fetch, self._publish, self._close_cache)
         self._arena: MappedArena | None = None
         self._clock: Clock | None = None
         self._candidate: LoadedCandidate | None = None
@@ -159,7 +159,7 @@ class CandidateServer:
         if isinstance(message, BuildRequest):
             with contextlib.nullcontext() if self._cuda else OnTheCpu():
                 built, self._candidate = build(message, self._folders)
-            self._close_publish()
+            self._close_cache()
             return built
         if isinstance(message, CompileRequest):
             return self._compile(message)
@@ -213,22 +213,32 @@ class CandidateServer:
     def _answer(self, message: Message) -> None:
         send_frame(self._socket, fitted(message), limit=CANDIDATE_FRAME_BYTES)
 
-    def _publish(self, key: str, folder: Path, when: str) -> None:
-        if self._publish_fd is None:
-            return
-        relative = str(folder.relative_to(self._folders.private))
-        line = json.dumps({"key": key, "folder": relative, "when": when}).encode() + b"\n"
-        with contextlib.suppress(OSError):
-            os.write(self._publish_fd, line)
+    def _fetch(self, key: str) -> Path | None:
+        if self._build_cache is None or not self._ask_cache("fetch", key):
+            return None
+        if self._build_cache.recv(1) != b"1":
+            return None
+        return self._folders.private / FETCHED_FOLDER / key
 
-    def _close_publish(self) -> None:
-        if self._publish_fd is None:
+    def _publish(self, key: str) -> None:
+        self._ask_cache("publish", key)
+
+    def _ask_cache(self, what: str, key: str) -> bool:
+        line = json.dumps({"do": what, "key": key}).encode() + b"\n"
+        with contextlib.suppress(OSError):
+            if self._build_cache is not None:
+                self._build_cache.sendall(line)
+                return True
+        return False
+
+    def _close_cache(self) -> None:
+        if self._build_cache is None:
             return
-        with socket.socket(fileno=self._publish_fd) as supervisor, contextlib.suppress(OSError):
-            supervisor.shutdown(socket.SHUT_WR)
-            # It closes its end when all is copied: code that runs could still change the files.
-            supervisor.recv(1)
-        self._publish_fd = None
+        with self._build_cache, contextlib.suppress(OSError):
+            self._build_cache.shutdown(socket.SHUT_WR)
+            # The supervisor closes its end when all is copied: code could still change the files.
+            self._build_cache.recv(1)
+        self._build_cache = None
 
 
 def fitted(message: Message) -> Message:

@@ -147,12 +147,12 @@ class Zygote:
                 cache=Path(spawn.cache_dir) if spawn.cache_dir else None,
                 own_processes=not spawn.cuda and "pid" not in skipped,
                 own_users=os.geteuid() != 0 and "userns" not in skipped,
-                candidate=lambda report, publish, made: become_candidate(
+                candidate=lambda report, builds, made: become_candidate(
                     spawn,
                     control,
                     log,
                     report,
-                    publish,
+                    builds,
                     interpret=self._interpret,
                     made=made,
                 ),

@@ -13,7 +13,6 @@ says of itself is true. No verdict and no latency comes from here.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +29,7 @@ from ...messages.profiler import (
     read_message,
     write_message,
 )
+from ...messages.zygote import FETCHED_FOLDER
 
 
 class _Run:
@@ -65,11 +65,8 @@ class _Run:
 
         from ..compilation.builders import Folders, build
 
-        cache = self._request.cache_dir
-        readable = cache is not None and os.access(cache, os.R_OK | os.X_OK)
-        folders = Folders(
-            Path(self._request.private_dir), Path(cache) if cache and readable else None
-        )
+        private = Path(self._request.private_dir)
+        folders = Folders(private, lambda key: private / FETCHED_FOLDER / key)
         order = _for_this_device(self._request)
         built, candidate = self._timed("build", lambda: build(order, folders))
         if candidate is None:

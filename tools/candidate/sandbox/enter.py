@@ -79,7 +79,6 @@ class Confinement:
         needed: every file and folder that its account must be able to read.
         limits: resource limits.
         left_out: steps that are not taken.
-        cache: finished builds, which it may read.
         user_namespace: whether its parent is in a user namespace made for it.
         own_processes: whether its parent is in a process namespace made for it.
         under_a_tool: whether it gets a loopback, and the account nobody.
@@ -90,7 +89,6 @@ class Confinement:
     needed: list[Path]
     limits: dict[int, int]
     left_out: frozenset[str] = frozenset()
-    cache: Path | None = None
     user_namespace: bool = False
     own_processes: bool = False
     under_a_tool: bool = False
@@ -122,7 +120,6 @@ def candidate_confinement(
         needed=needed_folders(spawn, environment),
         limits=limits,
         left_out=skipped_steps(environment),
-        cache=Path(spawn.cache_dir) if spawn.cache_dir else None,
         user_namespace=user_namespace,
         own_processes=own_processes,
     )
@@ -200,7 +197,6 @@ def skipped_steps(environment: dict[str, str]) -> frozenset[str]:
 def needed_folders(spawn: Spawn, environment: dict[str, str]) -> list[Path]:
     """Every folder that a candidate's tools read, as named and as resolved, where it exists."""
     named = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path, spawn.private_dir]
-    named += [spawn.cache_dir] if spawn.cache_dir else []
     for variable in _FOLDER_VARIABLES:
         named += environment.get(variable, "").split(os.pathsep)
     for tool in _TOOLS:
@@ -265,11 +261,9 @@ def _make_home(private: Path) -> bool:
 
 def _change_account(confinement: Confinement) -> bool:
     """Changes the account, which gets the private folder; False when it could not read enough."""
-    private, cache = confinement.private, confinement.cache
+    private = confinement.private
     if os.geteuid() != 0:
         return False
-    if cache is not None and cache.is_dir():
-        cache.chmod(0o755)
     others = [path for path in confinement.needed if path != private]
     if not all(map(_open_to_others, [*private.parents[:1], *others])):
         return False

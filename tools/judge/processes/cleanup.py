@@ -1,7 +1,7 @@
-"""Evicts old builds from the build cache and removes stale private folders of candidates.
+"""Evicts builds from the build cache and removes stale private folders of candidates.
 
-Builds are addressed by content and never change, so the oldest is evicted first; at worst it is
-made again. A build younger than a day is kept: another judge may be about to read it.
+Builds are addressed by content and never change; at worst one is made again. Each use sets a
+build's time, and the one that was used longest ago is evicted first.
 """
 
 from __future__ import annotations
@@ -17,40 +17,55 @@ from pathlib import Path
 
 from ...folders import remove_tree
 
-MOST_BYTES = 20 << 30
-YOUNG_S = 86_400.0
-COMPILED_KERNELS = "triton-kernels"
-"""Folder of compiled Triton kernels within the cache, one subfolder for each content hash."""
-_BUILDS = ("native-", "object-", ".draft-")
+MOST_BYTES = 8 << 30
+DRAFT_S = 3_600.0
+"""Age of a copy that was never finished."""
+BASELINE_KERNELS = "baseline-kernels"
+"""Folder of the kernels of operators' own baselines, one subfolder for each content hash."""
+_BUILDS = ("native-", "object-")
+_LEFT_OVER = (".draft-", ".evicted-")
+_UNTRUSTED = "triton-kernels"
+"""Where earlier versions kept what candidates' processes had written."""
 
 
 @dataclass(frozen=True)
 class _CachedBuild:
     folder: Path
-    cached_at: float
+    used_at: float
     nbytes: int
 
 
-def evict_builds(cache: Path, *, most_bytes: int = MOST_BYTES, young_s: float = YOUNG_S) -> int:
-    """Removes the oldest builds until `most_bytes` suffice; returns the bytes freed.
+def close_cache(cache: Path) -> None:
+    """Makes the cache if need be, and lets no other account than this one enter it."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):
+        cache.chmod(0o700)
+
+
+def evict_builds(cache: Path, *, most_bytes: int = MOST_BYTES) -> int:
+    """Removes the builds used longest ago until `most_bytes` suffice; returns the bytes freed.
 
     Args:
         cache: the build cache; it need not exist.
-        young_s: age in seconds below which nothing is removed.
     """
-    builds = sorted(_builds(cache), key=lambda build: build.cached_at)
+    _remove_left_over(cache)
+    builds = sorted(_builds(cache), key=lambda build: build.used_at)
     excess = sum(build.nbytes for build in builds) - most_bytes
     freed = 0
     for build in builds:
-        if freed >= excess or time.time() - build.cached_at < young_s:
+        if freed >= excess:
             break
-        remove_tree(build.folder)
-        freed += build.nbytes
+        # Whoever is copying it sees by its name that the copy may lack something.
+        gone = cache / f".evicted-{build.folder.name}-{os.getpid()}"
+        with contextlib.suppress(OSError):
+            build.folder.rename(gone)
+            freed += build.nbytes
+        remove_tree(gone)
     return freed
 
 
 def _builds(cache: Path) -> Iterator[_CachedBuild]:
-    for folder in (cache, cache / COMPILED_KERNELS):
+    for folder in (cache, cache / BASELINE_KERNELS):
         for entry in folder.iterdir() if folder.is_dir() else ():
             if folder == cache and not entry.name.startswith(_BUILDS):
                 continue
@@ -58,6 +73,15 @@ def _builds(cache: Path) -> Iterator[_CachedBuild]:
                 files = [path.lstat() for path in entry.rglob("*")]
                 nbytes = sum(state.st_size for state in files)
                 yield _CachedBuild(entry, entry.lstat().st_mtime, nbytes)
+
+
+def _remove_left_over(cache: Path) -> None:
+    """Removes what a process that was killed left, and what no version uses any more."""
+    for entry in cache.iterdir() if cache.is_dir() else ():
+        with contextlib.suppress(OSError):
+            old = time.time() - entry.lstat().st_mtime > DRAFT_S
+            if entry.name == _UNTRUSTED or (old and entry.name.startswith(_LEFT_OVER)):
+                remove_tree(entry)
 
 
 OLD_S = 4 * 3_600.0

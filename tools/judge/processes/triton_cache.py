@@ -2,10 +2,11 @@
 
 Every candidate process has a Triton cache of its own, so each would compile each kernel again: half
 a second a kernel, times the processes of a timing. Kernels that one process of a candidate compiled
-are copied to its other processes and to no other candidate, since a file that a candidate wrote is
-as untrusted as the candidate. Only Triton's driver stubs, compiled by a process that ran nothing
-but a kernel of ours, are given to all.
+are copied to its other processes of the same trial and to no others, since a file that a candidate
+wrote is as untrusted as the candidate. Only Triton's driver stubs, compiled by a process that ran
+nothing but a kernel of ours, are given to all.
 
+Only what Triton names as its own is copied: files of its stages, in folders named by a digest.
 Triton writes absolute paths into an entry's group file; they are rewritten. Nothing is opened
 through a link, on either side, since both folders belong to candidates.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -26,6 +28,8 @@ FOLDER = "triton"
 GROUP = "__grp__"
 MOST_FILES = 4_000
 MOST_BYTES = 256 << 20
+_ENTRY = re.compile(r"[A-Z2-7]{52}\Z|[0-9a-f]{64}\Z")
+_FILE = re.compile(r"[\w.-]{1,200}\.(?:json|source|ttir|ttgir|llir|ptx|cubin|so)\Z")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -44,6 +48,8 @@ def copy_kernels(source: Path, target: Path) -> int:
         for entry in sorted(os.listdir(reading)):
             if copied >= MOST_FILES or left <= 0:
                 break
+            if not _ENTRY.match(entry):
+                continue
             with contextlib.suppress(OSError):
                 files, spent = _copy_entry(reading, writing, entry, left, paths)
                 copied += files
@@ -90,6 +96,8 @@ def _copy_entry(
         with _opened(entry, writing) as target:
             _give(target, owner)
             for name in os.listdir(source)[:MOST_FILES]:
+                if not _FILE.match(name):
+                    continue
                 size = _copy_file(source, target, name, owner, left - spent, paths)
                 copied += size is not None
                 spent += size or 0

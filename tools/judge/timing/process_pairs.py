@@ -3,7 +3,9 @@
 Latency varies more between processes than within one (memory placement), so calls are timed in
 several pairs. They are started before the correctness checks, so that contexts and builds are ready
 by the time they are needed. Kernels compiled by one process are copied to the others with the same
-sources. A process that cannot be used costs its pair and is noted; the candidate is not blamed.
+sources, within this trial: what a candidate's process wrote is given to none of a later trial. Only
+those of the operator's own baseline are kept, from processes in which nothing else ran. A process
+that cannot be used costs its pair and is noted; the candidate is not blamed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from ..calls.judged_call import JudgedCall
 from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes import triton_cache
 from ..processes.candidate_process import CandidateSession
-from ..processes.cleanup import COMPILED_KERNELS
+from ..processes.cleanup import BASELINE_KERNELS
 from ..processes.context import JudgeContext
 from ..processes.lost import ProcessLost
 
@@ -62,6 +64,10 @@ class ProcessPairs:
         self._spawn = spawn
         self._started: list[tuple[bool, JudgedCall]] = []
         self._pairs: list[ProcessPair] = []
+        self._compiling: CandidateSession | None = None
+        self._kept: Path | None = None
+        if plan.baseline_is_the_operators and plan.baseline_hash:
+            self._kept = context.cache_dir / BASELINE_KERNELS / plan.baseline_hash
 
     def start(self, cases: Sequence[Case]) -> None:
         """Starts all processes, has each build and map its arena, without waiting; only once."""
@@ -72,7 +78,8 @@ class ProcessPairs:
             baselines += [True] * self._plan.checks.blocks
         for baseline in baselines:
             session, request = self._spawn(baseline)
-            self.restore_kernels(session, baseline=baseline)
+            if baseline:
+                self.restore_kernels(session)
             session.ask(request)
             judged_call = JudgedCall(
                 session,
@@ -84,18 +91,19 @@ class ProcessPairs:
             judged_call.begin_map(list(cases))
             self._started.append((baseline, judged_call))
 
-    def restore_kernels(self, session: CandidateSession, *, baseline: bool = False) -> None:
-        """Copies the kernels that earlier trials of the same sources compiled to a process."""
-        saved, own = self._kernel_folder(baseline=baseline), _cache_of(session)
-        if saved is not None and own is not None:
-            triton_cache.copy_kernels(saved, own)
+    def restore_kernels(self, session: CandidateSession) -> None:
+        """Copies the kernels that earlier trials compiled to a process of the baseline."""
+        own = _cache_of(session)
+        if self._kept is not None and own is not None:
+            triton_cache.copy_kernels(self._kept, own)
+            self._compiling = self._compiling or session
 
-    def save_kernels(self, session: CandidateSession, *, baseline: bool = False) -> None:
-        """Saves a process's compiled kernels for later trials of the same sources."""
-        saved, own = self._kernel_folder(baseline=baseline), _cache_of(session)
-        if saved is not None and own is not None:
-            saved.mkdir(parents=True, exist_ok=True)
-            triton_cache.copy_kernels(own, saved)
+    def save_kernels(self) -> None:
+        """Saves the compiled kernels of the baseline's first process for later trials."""
+        own = _cache_of(self._compiling) if self._compiling is not None else None
+        if self._kept is not None and self._saves_kernels and own is not None:
+            self._kept.mkdir(parents=True, exist_ok=True)
+            triton_cache.copy_kernels(own, self._kept)
 
     def ready(self, checked: JudgedCall, note: Note) -> list[ProcessPair]:
         """Waits for every process; the checked process is the candidate of the first pair."""
@@ -121,18 +129,11 @@ class ProcessPairs:
 
     def close(self) -> None:
         """Ends every process that was started here, in parallel."""
-        first = self._pairs[0].baseline if self._pairs else None
-        if first is not None and self._saves_kernels:
-            self.save_kernels(first.session, baseline=True)
         if self._started:
+            self.save_kernels()
             with ThreadPoolExecutor(len(self._started)) as pool:
                 list(pool.map(lambda started: started[1].close(), self._started))
         self._started = []
-
-    def _kernel_folder(self, *, baseline: bool) -> Path | None:
-        """The folder for the compiled kernels of one content hash between trials."""
-        digest = self._plan.baseline_hash if baseline else self._plan.content_hash
-        return self._context.cache_dir / COMPILED_KERNELS / digest if digest else None
 
     def _is_up(self, baseline: bool, judged_call: JudgedCall, note: Note) -> bool:
         built = judged_call.session.answer(Built, self._plan.build_timeout_s)

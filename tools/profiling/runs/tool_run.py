@@ -37,7 +37,7 @@ from ...messages.profiler import (
     read_message,
     write_message,
 )
-from ...messages.zygote import CACHE_FOLDERS
+from ...messages.zygote import CACHE_FOLDERS, FETCHED_FOLDER
 from ...schema.definition import Definition
 from ...schema.flashinfer_trace import Solution
 from ...settings import candidate_environment
@@ -118,7 +118,7 @@ class ProfileRunner:
     """Starts profiled runs on one device and can kill them all.
 
     Args:
-        cache_dir: finished builds, read only.
+        cache_dir: finished builds, by content.
     """
 
     device: str
@@ -237,7 +237,9 @@ class ProfileRunner:
             (folder / name).mkdir()
         inputs = folder / "inputs.safetensors"
         place_inputs(workload.inputs_file, inputs)
-        request = profile_run(subject, workload, mode, folder, self.device, self.cache_dir)
+        request = profile_run(subject, workload, mode, folder, self.device)
+        if self.cache_dir is not None:
+            place_builds(self.cache_dir, request.build.package, folder)
         request = request.model_copy(update={"warm_calls": warm_calls})
         write_message(request, folder / "request.json")
         return request
@@ -249,7 +251,6 @@ def profile_run(
     mode: Mode,
     folder: Path,
     device: str,
-    cache_dir: Path | None,
 ) -> ProfileRun:
     """Builds the request of one run.
 
@@ -275,7 +276,6 @@ def profile_run(
             output_count=len(definition.outputs),
         ),
         private_dir=str(folder),
-        cache_dir=str(cache_dir) if cache_dir and cache_dir.is_dir() else None,
         inputs_file=str(folder / "inputs.safetensors"),
         input_order=list(definition.inputs),
         outputs=outputs,
@@ -283,6 +283,14 @@ def profile_run(
         answer_file=str(folder / "answer.json"),
         trace_file=str(folder / "trace.json") if mode == "timeline" else None,
     )
+
+
+def place_builds(cache: Path, package: str, folder: Path) -> None:
+    """Copies the finished builds of one candidate, and of no other, out of the cache."""
+    for library in cache.glob(f"native-*/{package}.so"):
+        target = folder / FETCHED_FOLDER / library.parent.name
+        with contextlib.suppress(OSError):
+            shutil.copytree(library.parent, target)
 
 
 def place_inputs(source: Path, target: Path) -> None:

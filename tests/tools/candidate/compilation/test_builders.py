@@ -117,36 +117,62 @@ def test_a_compiled_library_is_kept_and_found_again(interpreting):
         assert sorted(p.name.partition("-")[0] for p in cache.iterdir()) == ["native", "object"]
 
 
-def test_candidate_code_can_publish_nothing(interpreting):
-    """Once any of its code runs, the way into the cache is shut and the cache is read-only."""
-    source = (
-        "import json, os\n"
-        "line = json.dumps({'key': 'native-stolen00', 'folder': 'tmp', 'when': 'now'}).encode()\n"
-        "for fd in range(3, 64):\n"
-        "    try:\n"
-        "        os.write(fd, line + b'\\n')\n"
-        "    except OSError:\n"
-        "        pass\n"
-        "def run(x, out): ...\n"
-    )
+def test_candidate_code_has_no_way_into_the_cache(interpreting):
+    """Once any of its code runs, its only socket is the judge's, and the cache is not there."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        cache = Path(folder, "cache")
+        (cache / "native-of-another").mkdir(parents=True)
+        (cache / "native-of-another" / "kernel.so").write_bytes(b"elf")
+        end = interpreting.spawn(Path(folder, "one"), cache_dir=str(cache))
+        source = (
+            "import os, stat\n"
+            "kinds = [os.fstat(int(fd)).st_mode for fd in os.listdir('/proc/self/fd')\n"
+            "         if os.path.exists(f'/proc/self/fd/{fd}')]\n"
+            "assert sum(map(stat.S_ISSOCK, kinds)) == 1, kinds\n"
+            "def run(x, out): ...\n"
+        )
+        built = end.build({"kernel.py": source})
+        assert built.fault is None, built.fault
+        for number, probe in enumerate(
+            (
+                f"open({str(cache / 'x')!r}, 'w')\n",
+                f"open({str(cache / 'native-of-another' / 'kernel.so')!r}, 'rb')\n",
+                f"import os; os.listdir({str(cache)!r})\n",
+            )
+        ):
+            source = f"{probe}def run(x, out): ...\n"
+            built = end.build({"kernel.py": source}, content_hash=f"{number:040x}")
+            assert built.fault is not None and built.fault.kind == "exception"
+            assert re.search("PermissionError|FileNotFoundError|Read-only", built.fault.message)
+        end.close()
+        assert [path.name for path in cache.iterdir()] == ["native-of-another"]
+
+
+ASSEMBLED = """
+#define PASTE_(a, b) a##b
+PASTE_(as, m)(".data\\n.globl carried\\ncarried: .inc" "bin \\"impl.cpp\\", 0, 1\\n.text");
+extern "C" char carried;
+"""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_a_source_that_is_read_unseen_is_never_an_earlier_candidate_s(interpreting):
+    """What names no file as any directive does is compiled where only its key's texts lie."""
+    main = ASSEMBLED + EXTENSION_SOURCE.replace('"i", 2', '"i", (int)carried')
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         cache = Path(folder, "cache")
         cache.mkdir()
-        guarded = source.replace("range(3, 64)", "PIPES").replace(
-            "import json, os\n",
-            "import json, os, stat\n"
-            "PIPES = [fd for fd in range(3, 64) if os.path.exists(f'/proc/self/fd/{fd}')\n"
-            "         and stat.S_ISFIFO(os.fstat(fd).st_mode)]\n",
-        )
-        end = interpreting.spawn(Path(folder, "one"), cache_dir=str(cache))
-        assert end.build({"kernel.py": guarded}).fault is None
-        probe = f"open({str(cache / 'x')!r}, 'w')\ndef run(x, out): ...\n"
-        built = end.build({"kernel.py": probe}, content_hash="ab" * 20)
-        assert built.fault is not None and built.fault.kind == "exception"
-        assert re.search("PermissionError|FileNotFoundError|Read-only", built.fault.message)
-        end.close()
-        assert list(cache.iterdir()) == []
+        for number, first in enumerate("/ "):
+            end = interpreting.spawn(Path(folder, str(number)), cache_dir=str(cache))
+            sources = {"main.cpp": main, "impl.cpp": f"{first}{'/' if first == '/' else ''}\n"}
+            built = end.build(sources, content_hash=f"{number:040x}", **TORCH)
+            assert built.fault is None, built.fault
+            called, (snapshot,) = end.call([torch.ones(3)], [torch.zeros(3)])
+            assert called.fault is None
+            assert torch.equal(snapshot, torch.full((3,), float(ord(first))))
+            end.close()
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")

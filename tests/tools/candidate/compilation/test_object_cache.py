@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.candidate.compilation import object_cache as objects
+from kernel_harness.tools.candidate.compilation import toolchain
 from kernel_harness.tools.candidate.compilation.compile_flags import CompileConfig, torch_config
 from kernel_harness.tools.candidate.compilation.sources import Folders, write_sources
 from kernel_harness.tools.candidate.compilation.toolchain import Toolchain
 from kernel_harness.tools.candidate.faults import CandidateError
-from kernel_harness.tools.candidate.process.supervisor import publish
+from kernel_harness.tools.candidate.process.build_cache import BuildCache
 from kernel_harness.tools.messages.candidate import BuildRequest
+from kernel_harness.tools.messages.zygote import FETCHED_FOLDER
 
 TORCH = "#include <torch/extension.h>\n"
 COMPILER = r"""#!/bin/sh
@@ -30,6 +32,13 @@ grep -q ASSEMBLER "$source" && {{ echo "ptxas k.ptx, line 1; error   : Bad"; exi
 [ -n "$shim$own" ] && grep -q DICT "$source" && fails 'no match for kernel_harness_torch::load'
 echo object > "$target"
 """
+
+
+@pytest.fixture(autouse=True)
+def hiding(monkeypatch):
+    """The compiler that takes notes writes them outside of what it would be allowed."""
+    monkeypatch.setattr(toolchain, "can_hide", lambda private: True)
+    monkeypatch.setattr(toolchain.landlock, "restrict", lambda readable, writable: True)
 
 
 class Bench:
@@ -60,10 +69,14 @@ class Bench:
             cuda_arch="90a",
         )
 
-        def keep(key: str, folder: Path, when: str) -> None:
-            publish(folder, self.cache, key)
-
-        folders = Folders(self.root / str(self.count), self.cache, keep)
+        private = self.root / str(self.count)
+        (private / FETCHED_FOLDER).mkdir(parents=True)
+        kept = BuildCache(self.cache, private)
+        folders = Folders(
+            private,
+            lambda key: private / FETCHED_FOLDER / key if kept.fetch(key) else None,
+            kept.publish,
+        )
         self.config: CompileConfig = torch_config(request, folders)
         self.source_dir = write_sources(request, folders)
         self.notes.write_text("")
@@ -199,3 +212,11 @@ def test_whatever_a_source_may_read_is_in_its_key(tmp_path: Path, hollow: str) -
     bench.build(main=hollow, impl="int honest;\n")
     _, compiled = bench.build(main=hollow, impl="int other;\n")
     assert any(line.startswith("main ") for line in compiled), "an object of other sources was used"
+
+
+def test_where_a_compiler_sees_every_source_every_source_is_in_the_key(tmp_path, monkeypatch):
+    monkeypatch.setattr(toolchain, "can_hide", lambda private: False)
+    bench = Bench(tmp_path)
+    bench.build(main="int x;", impl="int honest;")
+    _, compiled = bench.build(main="int x;", impl="int other;")
+    assert any(line.startswith("main ") for line in compiled)

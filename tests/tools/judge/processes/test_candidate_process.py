@@ -261,17 +261,20 @@ def test_only_a_candidate_without_a_gpu_is_told_of_a_device_that_is_not_there(
     assert session.exit_status == 3 and not private.exists()
 
 
+STUB = "7N2CIZV2LGANAB6T76XR46IHJLNIXWRUZIC2DRQU3EHOZCISHWIQ"
+
+
 def test_a_process_gets_the_driver_stubs_of_the_judge(monkeypatch, private, tmp_path):
     seed = tmp_path / "seed"
-    (seed / "stub").mkdir(parents=True)
-    (seed / "stub" / "driver.so").write_bytes(b"elf")
+    (seed / STUB).mkdir(parents=True)
+    (seed / STUB / "driver.so").write_bytes(b"elf")
     zygote = FakeZygote(UP)
     opened = handle(monkeypatch, zygote, triton_seed=seed)
     private.mkdir()
     (private / "triton").mkdir()
     monkeypatch.setattr(candidate_process, "private_folder", lambda: private)
     session = opened.spawn()
-    assert (session.triton_cache / "stub" / "driver.so").read_bytes() == b"elf"
+    assert (session.triton_cache / STUB / "driver.so").read_bytes() == b"elf"
     session.close()
 
 

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from kernel_harness.tools.judge.processes.cleanup import (
+    close_cache,
     evict_builds,
     private_folder,
     remove_stale_folders,
@@ -16,8 +17,8 @@ DAY = 86_400
 
 @pytest.fixture
 def cache(tmp_path):
-    """Three builds of 1000 bytes, one, two and three days old; the seed; somebody else's folder."""
-    names = ["native-a", "object-b", "triton-kernels/c", "triton-seed", "notes"]
+    """Three builds of 1000 bytes, used one, two and three days ago; the seed; other folders."""
+    names = ["native-a", "object-b", "baseline-kernels/c", "triton-seed", "notes"]
     for days, name in enumerate(names, start=1):
         folder = tmp_path / name
         (folder / "deep").mkdir(parents=True)
@@ -36,18 +37,39 @@ def test_nothing_goes_while_all_of_it_fits(cache):
     assert len(there(cache)) == 5
 
 
-def test_the_oldest_go_first_and_only_as_many_as_must(cache):
+def test_what_was_used_longest_ago_goes_first_and_only_as_much_as_must(cache):
     size = sum(p.lstat().st_size for p in (cache / "native-a").rglob("*"))
     assert evict_builds(cache, most_bytes=2 * size) == size
     assert there(cache) == {"native-a", "object-b", "triton-seed", "notes"}
+    os.utime(cache / "object-b")
+    assert evict_builds(cache, most_bytes=size) == size
+    assert there(cache) == {"object-b", "triton-seed", "notes"}
 
 
-def test_what_is_no_build_and_what_is_young_stays(cache):
-    evict_builds(cache, most_bytes=0)
-    assert there(cache) == {"triton-seed", "notes"}
+def test_what_is_no_build_stays_and_what_is_young_goes_when_it_must(cache):
     (cache / "native-new").mkdir()
+    (cache / "native-new" / "file").write_bytes(b"x" * 1000)
     evict_builds(cache, most_bytes=0)
-    assert (cache / "native-new").is_dir()
+    assert there(cache) == {"triton-seed", "notes"} and not (cache / "native-new").exists()
+
+
+def test_what_was_left_over_goes(cache):
+    for name in (".draft-native-a-1-2", ".evicted-native-b-1", ".draft-native-young-1-3"):
+        (cache / name).mkdir()
+        os.utime(cache / name, (1e9, 1e9))
+    os.utime(cache / ".draft-native-young-1-3")
+    (cache / "triton-kernels" / "what a candidate wrote").mkdir(parents=True)
+    evict_builds(cache)
+    left = {p.name for p in cache.iterdir()}
+    assert left == {*("native-a", "object-b", "baseline-kernels", "triton-seed", "notes")} | {
+        ".draft-native-young-1-3"
+    }
+
+
+def test_nobody_else_may_enter_the_cache(tmp_path):
+    (tmp_path / "cache").mkdir(mode=0o755)
+    close_cache(tmp_path / "cache")
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):

@@ -6,46 +6,48 @@ import os
 
 from kernel_harness.tools.judge.processes import triton_cache
 
+ENTRY = "7N2CIZV2LGANAB6T76XR46IHJLNIXWRUZIC2DRQU3EHOZCISHWIQ"
+
 
 def folders(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
-    (source / "entry").mkdir(parents=True)
+    (source / ENTRY).mkdir(parents=True)
     target.mkdir()
     return source, target
 
 
 def test_entries_are_copied_and_group_files_name_their_new_place(tmp_path):
     source, target = folders(tmp_path)
-    (source / "entry" / "kernel.cubin").write_bytes(b"code")
-    (source / "entry" / "__grp__kernel.json").write_text(f'{{"a": "{source}/entry/kernel.cubin"}}')
+    (source / ENTRY / "kernel.cubin").write_bytes(b"code")
+    (source / ENTRY / "__grp__kernel.json").write_text(f'{{"a": "{source}/{ENTRY}/kernel.cubin"}}')
     assert triton_cache.copy_kernels(source, target) == 2
-    assert (target / "entry" / "kernel.cubin").read_bytes() == b"code"
-    assert str(target) in (target / "entry" / "__grp__kernel.json").read_text()
+    assert (target / ENTRY / "kernel.cubin").read_bytes() == b"code"
+    assert str(target) in (target / ENTRY / "__grp__kernel.json").read_text()
     assert triton_cache.copy_kernels(source, target) == 0
 
 
 def test_links_and_pipes_are_left_out(tmp_path):
     source, target = folders(tmp_path)
     (tmp_path / "secret").write_text("secret")
-    (source / "entry" / "link").symlink_to(tmp_path / "secret")
+    (source / ENTRY / "link").symlink_to(tmp_path / "secret")
     (source / "linked").symlink_to(tmp_path)
-    os.mkfifo(source / "entry" / "pipe")
+    os.mkfifo(source / ENTRY / "pipe")
     assert triton_cache.copy_kernels(source, target) == 0
-    assert not list((target / "entry").iterdir()) and not (target / "linked").exists()
+    assert not list((target / ENTRY).iterdir()) and not (target / "linked").exists()
 
 
 def test_a_link_in_the_target_is_not_written_through(tmp_path):
     source, target = folders(tmp_path)
-    (source / "entry" / "kernel.cubin").write_bytes(b"code")
+    (source / ENTRY / "kernel.cubin").write_bytes(b"code")
     (tmp_path / "elsewhere").mkdir()
-    (target / "entry").symlink_to(tmp_path / "elsewhere")
+    (target / ENTRY).symlink_to(tmp_path / "elsewhere")
     assert triton_cache.copy_kernels(source, target) == 0
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_file_that_grows_while_it_is_read_is_copied_as_long_as_it_was(tmp_path, monkeypatch):
     source, target = folders(tmp_path)
-    growing = source / "entry" / "kernel.cubin"
+    growing = source / ENTRY / "kernel.cubin"
     growing.write_bytes(b"code")
     read, reads = os.read, []
 
@@ -59,4 +61,15 @@ def test_a_file_that_grows_while_it_is_read_is_copied_as_long_as_it_was(tmp_path
     monkeypatch.setattr(triton_cache.os, "read", read_and_grow)
     assert triton_cache.copy_kernels(source, target) == 1
     monkeypatch.undo()
-    assert (target / "entry" / "kernel.cubin").read_bytes() == b"code"
+    assert (target / ENTRY / "kernel.cubin").read_bytes() == b"code"
+
+
+def test_what_triton_does_not_write_is_left_out(tmp_path):
+    source, target = folders(tmp_path)
+    for name in ("kernel.json", "kernel.ptx", "kernel.py", "notes.txt", "notes"):
+        (source / ENTRY / name).write_text("seen: batch 4")
+    (source / "notes").mkdir()
+    (source / "notes" / "kernel.json").write_text("seen: batch 4")
+    assert triton_cache.copy_kernels(source, target) == 2
+    assert {p.name for p in (target / ENTRY).iterdir()} == {"kernel.json", "kernel.ptx"}
+    assert [p.name for p in target.iterdir()] == [ENTRY]

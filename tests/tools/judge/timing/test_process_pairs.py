@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from kernel_harness.tools.judge.processes.cleanup import COMPILED_KERNELS
+from kernel_harness.tools.judge.processes.cleanup import BASELINE_KERNELS
 from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPairs
 from kernel_harness.tools.messages import candidate as wire
@@ -19,6 +19,8 @@ from kernel_harness.tools.messages import judge as wire_judge
 from ....judging import make_plan, make_solution
 from ..scripted import CASE, CPU, ScriptedSession, affine, honest, judged_call
 
+OURS, THEIRS = "A" * 52, "B" * 52
+"""Folders of compiled kernels, named as Triton names them."""
 OTHER = "def run(x, w, table, alpha, y, row):\n    return None\n"
 
 
@@ -72,7 +74,12 @@ class Timing:
     """
 
     def __init__(
-        self, folder: Path, *, baseline: bool = True, fates: dict[int, Any] | None = None
+        self,
+        folder: Path,
+        *,
+        baseline: bool = True,
+        own_baseline: bool = False,
+        fates: dict[int, Any] | None = None,
     ) -> None:
         self.folder, self._fates = folder, fates or {}
         self.started: list[tuple[bool, Building]] = []
@@ -82,6 +89,8 @@ class Timing:
         self.plan = make_plan(
             solution, baseline=other if baseline else None, checks=wire_judge.Checks(blocks=3)
         )
+        update = {"baseline_is_the_operators": own_baseline}
+        self.plan = self.plan.model_copy(update=update)
         context: Any = Context(folder / "cache")
         self.pairs = ProcessPairs(self.plan, context, affine(), random.Random(1), self._spawn)
         self.checked = Building(folder / "checked")
@@ -146,32 +155,41 @@ def test_compiled_kernels_go_to_processes_of_the_same_sources_only(tmp_path):
     timing = Timing(tmp_path)
     timing.pairs.start([CASE])
     pairs = timing.ready()
-    timing.checked.compile("ours")
+    timing.checked.compile(OURS)
     baselines = [session for baseline, session in timing.started if baseline]
-    baselines[0].compile("theirs")
+    baselines[0].compile(THEIRS)
     for pair in pairs:
         timing.pairs.share_compiled(pair)
-    assert [s.compiled() for b, s in timing.started if not b] == [{"ours"}] * 2
-    assert [s.compiled() for s in baselines] == [{"theirs"}] * 3
-    assert timing.checked.compiled() == {"ours"}
+    assert [s.compiled() for b, s in timing.started if not b] == [{OURS}] * 2
+    assert [s.compiled() for s in baselines] == [{THEIRS}] * 3
+    assert timing.checked.compiled() == {OURS}
 
 
-def test_kernels_of_a_trial_are_there_for_the_next_of_the_same_sources(tmp_path):
-    first = Timing(tmp_path / "first")
+def compiled_at_the_start_of_the_next(tmp_path, *, own: bool) -> set[tuple[bool | str, ...]]:
+    """What a second trial's processes find: for each, whether of the baseline, and the kernels."""
+    first = Timing(tmp_path / "first", own_baseline=own)
     first.pairs.start([CASE])
     first.ready()
-    first.checked.compile("ours")
-    first.pairs.save_kernels(first.checked)
-    next(session for baseline, session in first.started if baseline).compile("theirs")
+    first.checked.compile(OURS)
+    next(session for baseline, session in first.started if baseline).compile(THEIRS)
+    next(session for baseline, session in first.started if not baseline).compile(OURS)
     first.pairs.close()
-    kept = tmp_path / "first" / "cache" / COMPILED_KERNELS
-    assert {p.name for p in kept.iterdir()} == {first.plan.content_hash, first.plan.baseline_hash}
-
     (tmp_path / "second").mkdir()
-    (tmp_path / "first" / "cache").rename(tmp_path / "second" / "cache")
-    second = Timing(tmp_path / "second")
+    if (tmp_path / "first" / "cache").exists():
+        (tmp_path / "first" / "cache").rename(tmp_path / "second" / "cache")
+    second = Timing(tmp_path / "second", own_baseline=own)
     second.pairs.start([CASE])
-    assert {(b, *s.compiled()) for b, s in second.started} == {(False, "ours"), (True, "theirs")}
+    return {(b, *s.compiled()) for b, s in second.started}
+
+
+def test_kernels_of_the_operator_s_own_baseline_are_there_for_the_next_trial(tmp_path):
+    found = compiled_at_the_start_of_the_next(tmp_path, own=True)
+    assert found == {(False,), (True, THEIRS)}
+
+
+def test_nothing_that_an_agent_s_code_wrote_is_there_for_the_next_trial_of_it(tmp_path):
+    assert compiled_at_the_start_of_the_next(tmp_path, own=False) == {(False,), (True,)}
+    assert not (tmp_path / "second" / "cache" / BASELINE_KERNELS).exists()
 
 
 def test_closing_ends_what_was_started_here_and_not_the_checked_process(tmp_path):
