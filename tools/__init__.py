@@ -9,6 +9,7 @@ evaluation/      asking for a verdict, in the server's process
 workloads/       what is measured: operators, workloads, regimes
 devices/         what is known about this machine and its targets
 schema/          FlashInfer-Trace's records and ours
+signing/         signatures of records, and whose count here
 messages/        everything that crosses a process boundary
 driver/          bindings of libcuda and CUPTI, for judge, runner and candidate
 judge/           a trusted process: inputs, reference outputs, checks and the verdict

@@ -23,6 +23,7 @@ from .profiling.service import ProfilingService
 from .progress import OnProgress, ignore_progress
 from .schema.evaluation import Isolation
 from .settings import Settings
+from .signing.keyring import Keyring
 from .workloads.dataset import Dataset
 
 
@@ -38,13 +39,16 @@ class Harness:
         self.device = chosen_device(settings)
         self.pool = JudgePool(settings)
         self.records = RecordStore(settings.evaluations_dir)
-        self.archive = Archive(settings.archive_dir)
+        self.keys = Keyring(
+            settings.signing_key, settings.archive_dir, settings.trusted_keys, _shipped_keys()
+        )
+        self.archive = Archive(settings.archive_dir, self.keys)
         self.lookup = Lookup(dataset, self.archive, settings, self.device)
         profiles = settings.profiles_dir
         budget = Budget.of_hours(settings.search_candidates, settings.search_hours)
         self.archiving = ArchiveService(self.archive, self.records, dataset, profiles, budget)
         self.evaluations = EvaluationService(
-            settings, self.pool, self.records, self.device, self.archiving.recognise
+            settings, self.pool, self.records, self.device, self.keys, self.archiving.recognise
         )
         latencies = self.evaluations.latencies
         self.profiling = ProfilingService(settings, self.device, self.pool, latencies)
@@ -60,7 +64,9 @@ class Harness:
         Raises:
             DatasetError: when a dataset folder is missing or empty.
         """
-        return cls(settings, Dataset.load(settings.kernels_dir, settings.dataset))
+        found = cls(settings, Dataset.load(settings.kernels_dir, settings.dataset))
+        found.keys.note_unsigned(found.archive.object_ids, settings.evaluations_dir)
+        return found
 
     async def warm(self) -> None:
         """Starts the device's judge early; a failure is left to the first evaluation to report."""
@@ -82,7 +88,13 @@ class Harness:
         ready = self.pool.ready(self.device)
         isolation = Isolation.model_validate(ready.isolation) if ready else None
         problems = [str(problem) for problem in self.dataset.problems]
-        return environment_report(self.settings, isolation, problems)
+        report = environment_report(self.settings, isolation, problems)
+        if self.keys.public() is None:
+            report.notes.append(
+                f"Records are not signed, and so rank nowhere: {self.keys.problem}. Correct that, "
+                "or set KERNEL_HARNESS_SIGNING_KEY to a file that can be written."
+            )
+        return report
 
     async def calibrate(self, progress: OnProgress = ignore_progress) -> list[Path]:
         """Measures the device's rates and its noise; returns the files written. Takes minutes.
@@ -95,3 +107,8 @@ class Harness:
         from .evaluation.noise_calibration import calibrate_noise
 
         return [rates, await calibrate_noise(self.settings, self.pool, self.device, progress)]
+
+
+def _shipped_keys() -> Path:
+    """The list of public keys that comes with the harness."""
+    return Path(__file__).with_name("signing") / "shipped_keys.txt"

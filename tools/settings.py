@@ -23,6 +23,8 @@ PREFIX = "KERNEL_HARNESS_"
 FILE_NAME = "kernel-harness.toml"
 CHECKOUT = Path(__file__).resolve().parents[1]
 
+_LISTS = ("dataset", "targets", "static_targets", "trusted_keys")
+"""Settings that a text gives as a list."""
 CANDIDATE_ENVIRONMENT = (
     "CC",
     "CUDA_HOME",
@@ -46,6 +48,12 @@ def _default_data_dir() -> Path:
         return CHECKOUT
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "kernel-harness"
+
+
+def _default_signing_key() -> Path:
+    """A file in the user's configuration, out of the checkout, which agents work in."""
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(base) / "kernel-harness" / "signing_key"
 
 
 def _default_kernels_dir() -> Path:
@@ -102,6 +110,16 @@ class Settings(BaseModel):
     )
     search_hours: float | None = Field(
         default=None, gt=0, description="Hours of evaluations that it may use; advice at 80 %."
+    )
+    signing_key: Path = Field(
+        default_factory=_default_signing_key,
+        description="File of the private key that this machine's records are signed with; made "
+        "when it is first needed. Keep it where neither candidates nor agents can read.",
+    )
+    trusted_keys: tuple[str, ...] = Field(
+        default=(),
+        description="Public keys of other machines whose signed records count here, as 'ed25519:… "
+        "name', by comma; beside those that `kernel-harness trust` accepted.",
     )
     log_level: str = Field(
         default="WARNING", description="DEBUG, INFO, WARNING or ERROR; logs go to stderr."
@@ -225,12 +243,12 @@ def _checked(values: Mapping[str, Any], source: str, base: Path) -> dict[str, An
     for name, value in values.items():
         if name not in Settings.model_fields:
             raise unknown_name(f"setting in {source}", name, Settings.model_fields)
-        if name in ("dataset", "targets", "static_targets") and isinstance(value, str):
+        if name in _LISTS and isinstance(value, str):
             separator = os.pathsep if name == "dataset" else ","
             checked[name] = tuple(p.strip() for p in value.split(separator) if p.strip())
         if name == "dataset" and isinstance(checked[name], list | tuple):
             checked[name] = tuple(_placed(path, name, base) for path in checked[name])
-        elif name in ("data_dir", "kernels_dir"):
+        elif name in ("data_dir", "kernels_dir", "signing_key"):
             checked[name] = _placed(value, name, base)
     return checked
 
@@ -242,7 +260,7 @@ def _placed(path: Any, name: str, base: Path) -> Any:
     if not str(path).strip():
         raise RequestError(
             f"Setting {name!r} is empty",
-            remedy="Name a folder, or leave the setting out for its default.",
+            remedy="Name a path, or leave the setting out for its default.",
         )
     try:
         return Path(os.path.abspath(base / Path(path).expanduser()))

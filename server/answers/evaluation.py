@@ -21,6 +21,7 @@ from ...tools.schema.evaluation import (
     WorkloadResult,
 )
 from ...tools.schema.measurement import Decision
+from ...tools.signing.keyring import Trust, Verification
 from ...tools.text import shorten
 from .archive import anchor_words, anchors_part
 from .models import (
@@ -79,8 +80,19 @@ def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> Evalu
         judged = evaluation.evidence.started_at
         earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
     outside = part.outside if (part := anchors_part(known.anchors)) else []
-    summary = lines(answer.summary, anchor_words(known.anchors), earlier)
-    return answer.model_copy(update={"summary": summary, "anchors": outside})
+    unverified, signed = _trust_words(evaluated.verification)
+    warning = f"UNVERIFIED, it ranks nowhere: {unverified}. It says:" if unverified else None
+    summary = lines(warning, answer.summary, anchor_words(known.anchors), earlier, signed)
+    changes = {"summary": summary, "anchors": outside, "unverified": unverified}
+    return answer.model_copy(update=changes)
+
+
+def _trust_words(verification: Verification | None) -> tuple[str | None, str | None]:
+    """Why a record does not count, and what is to be said of the signature of one that does."""
+    if verification is None or verification.trust is Trust.OWN:
+        return None, None
+    words = cut(verification.words, 300)
+    return (None, f"The record: {words}.") if verification.counts else (words, None)
 
 
 def _answer(

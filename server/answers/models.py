@@ -362,6 +362,9 @@ class EvaluationAnswer(Answer):
         default=None, description="Which are shown, when not all; the rest is in the record."
     )
     not_timed_reason: str | None = None
+    unverified: Annotated[str | None, short(300)] = Field(
+        default=None, description="Why its record counts nowhere; absent when it counts."
+    )
     partial_reason: str | None = Field(
         default=None, description="PARTIAL: what of its scope was not run."
     )

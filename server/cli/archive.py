@@ -43,7 +43,7 @@ def _add_transfers(command: Any) -> None:
     bundle.add_argument("file", type=Path, help="the file to write")
     fetch = command("fetch", "bring in another archive: a URL, a folder or a bundle", _fetch)
     fetch.add_argument("source", help="where the other archive is")
-    fetch.add_argument("--name", default="origin", help="the name of its best candidates here")
+    fetch.add_argument("--name", default="origin", help="what its refs are filed under here")
     push = command("push", "send the archive to another repository", _push)
     push.add_argument("target", help="a URL or a folder: a git repository")
     command("rebuild-index", "delete the index and read git again", _rebuild)
@@ -112,20 +112,30 @@ def _push(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 
 def _moved(transfer: Transfer, verb: str, where: str) -> CommandResult:
-    """Lists what moved; refs that differ must be settled by a person, so they fail the command."""
+    """Lists what moved; what a person must settle, or could not be read, fails the command."""
     from rich.text import Text
 
     count = transfer.candidates
     said = [f"{count} candidate{'' if count == 1 else 's'} {verb}."]
-    said += [f"  {ref}" for ref in _some(transfer.moved) if "refs/candidates/" not in ref]
+    if transfer.unverified:
+        said.append(
+            f"{transfer.unverified} of them are signed by no key that is trusted here: they are "
+            "shown as unverified and rank nowhere. `kernel-harness show ID` names the key, "
+            "`kernel-harness trust KEY` accepts it."
+        )
+    said += [f"  {ref}" for ref in _some(transfer.moved)]
+    if transfer.refused:
+        said.append("Left out, for they cannot be read:")
+        said += [f"  {words}" for words in _some(transfer.refused)]
     if transfer.differing:
         said.append(f"Left as they are {where}, for the two sides differ:")
         said += [f"  {ref}" for ref in _some(transfer.differing)]
-    return CommandResult(Text("\n".join(said)), EXIT_DIFFERING if transfer.differing else 0)
+    unsettled = transfer.differing or transfer.refused
+    return CommandResult(Text("\n".join(said)), EXIT_DIFFERING if unsettled else 0)
 
 
 def _some(refs: tuple[str, ...]) -> list[str]:
-    kept = [ref for ref in refs if "refs/candidates/" not in ref]
+    kept = [ref for ref in refs if "/candidates/" not in ref]
     left = len(kept) - REFS_SHOWN
     return kept if left <= 0 else [*kept[:REFS_SHOWN], f"… and {left} more"]
 

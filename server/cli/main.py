@@ -22,6 +22,7 @@ from ...tools.text import printable
 from . import archive as cli_archive
 from . import records as cli_records
 from . import setup as cli_setup
+from . import trust as cli_trust
 
 TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "check": ("check_environment", ()),
@@ -122,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
     _settings_options(serve)
-    for module in (cli_setup, cli_archive, cli_records):
+    for module in (cli_setup, cli_archive, cli_records, cli_trust):
         module.add_commands(commands, _settings_options, _settings)
     for name in TOOL_COMMANDS:
         commands.add_parser(name, help=f"the tool {TOOL_COMMANDS[name][0]}", add_help=False)
@@ -236,6 +237,6 @@ def _printed(result: Any, tool: str, as_json: bool) -> int:
             _say(str(content.get("text", "")))
         _say(str(content.get("summary", "")))
     status = content.get("status")
-    if status in UNDECIDED_STATUSES:
+    if status in UNDECIDED_STATUSES or content.get("unverified"):
         return EXIT_UNDECIDED
     return 0 if status in STATUSES_OF_SUCCESS else EXIT_FAILED

@@ -10,6 +10,7 @@ from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.errors import HarnessError, RequestError
 from kernel_harness.tools.lookup import Lookup
 from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.workspace import create
 
@@ -21,7 +22,8 @@ from .workloads.test_listing import operator
 def lookup(tmp_path: Path) -> Lookup:
     settings = Settings(data_dir=tmp_path)
     dataset = Dataset({"double": operator(3)}, ())
-    return Lookup(dataset, Archive(settings.archive_dir), settings, "cpu")
+    archive = Archive(settings.archive_dir, Keyring(settings.signing_key, settings.archive_dir))
+    return Lookup(dataset, archive, settings, "cpu")
 
 
 def workspace(lookup: Lookup, name: str) -> Path:

@@ -19,10 +19,10 @@ from .search.anchors import BEGIN, check_change
 from .search.query import SearchRequest, SearchResult, recognise, search
 from .store.archive import Archive
 from .store.entry import Node
+from .store.manifest import MOST_PROFILE_BYTES
 from .store.normalise import normalised_hash
 
 log = logging.getLogger(__name__)
-MOST_PROFILE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)

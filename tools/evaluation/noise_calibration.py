@@ -18,6 +18,7 @@ from ..progress import OnProgress, ignore_progress
 from ..schema.evaluation import Evaluation, Scope, Status
 from ..schema.flashinfer_trace import Definition, Solution, Workload
 from ..settings import Settings
+from ..signing.keyring import Keyring
 from ..workloads.operators import Operator
 from .judge_pool import JudgePool
 from .plan import CHECKS, EvaluationRequest
@@ -94,7 +95,8 @@ class SpinTrials:
     def __init__(self, settings: Settings, pool: JudgePool, device: str, folder: Path) -> None:
         own = settings.model_copy(update={"data_dir": folder})
         records = RecordStore(own.evaluations_dir)
-        self._evaluations = EvaluationService(own, pool, records, device)
+        keys = Keyring(own.signing_key, own.archive_dir)
+        self._evaluations = EvaluationService(own, pool, records, device, keys)
 
     async def compared(
         self, a: Solution, b: Solution, count: int, progress: OnProgress = ignore_progress

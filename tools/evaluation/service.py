@@ -31,6 +31,7 @@ from ..schema.evaluation import (
 from ..schema.flashinfer_trace import Solution
 from ..schema.recognition import Recognition
 from ..settings import Settings
+from ..signing.keyring import Keyring, Verification
 from ..workloads.operators import Operator
 from ..workloads.regimes import sample_shapes
 from .floors import with_floors
@@ -53,11 +54,13 @@ class Evaluated:
 
     Attributes:
         earlier: the record was there before it was asked for.
+        verification: what the record's signature is worth here; None while it is RUNNING.
     """
 
     evaluation: Evaluation
     recognition: Recognition = Recognition()
     earlier: bool = False
+    verification: Verification | None = None
 
 
 @dataclass
@@ -129,11 +132,13 @@ class EvaluationService:
         pool: JudgePool,
         records: RecordStore,
         device: str,
+        keys: Keyring,
         recognise: Callable[[Solution, str | None], Recognition] | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._recognise = recognise
+        self._keys = keys
         self.records = records
         self.device = device
         self.executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
@@ -208,7 +213,9 @@ class EvaluationService:
             recognition = await asyncio.shield(task)
         else:
             recognition = self.records.recognition(evaluation.evaluation_id)
-        return Evaluated(evaluation, recognition, earlier)
+        finished = evaluation.status is not Status.RUNNING
+        verification = self._keys.verify_record(evaluation) if finished else None
+        return Evaluated(evaluation, recognition, earlier, verification)
 
     async def _wait(
         self, pending: PendingEvaluation, wait_s: float | None, progress: OnProgress
@@ -227,6 +234,7 @@ class EvaluationService:
         judged_by = pending.request.operator.judged_by()
         try:
             evaluation = _with_operator(await self._judged(pending), judged_by)
+            evaluation = await asyncio.to_thread(self._keys.signed, evaluation)
             self.records.write(evaluation)
             self.latencies.note(evaluation)
             return evaluation
@@ -267,7 +275,7 @@ class EvaluationService:
         return with_floors(completed, operator, self._settings)
 
     def _earlier(self, request: EvaluationRequest) -> Evaluation | None:
-        """A finished record of the same bytes, command, operator and kind of device."""
+        """A finished record that counts, of the same bytes, command, operator and executor."""
         judged_by = request.operator.judged_by()
         for evaluation_id in self.records.of_content(request.solution.content_hash()):
             found = self.records.get(evaluation_id)
@@ -279,7 +287,7 @@ class EvaluationService:
                 and found.status not in TRANSIENT_STATUSES
                 and (ran_on is None or ran_on.executor is self.executor)
             )
-            if same:
+            if same and self._keys.verify_record(found).counts:
                 return found
         return None
 

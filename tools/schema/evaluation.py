@@ -345,7 +345,7 @@ class StaticCheck(RecordModel):
 class Evaluation(RecordModel):
     """The immutable record of one trial."""
 
-    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("partial_reason", "held_out")
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("partial_reason", "held_out", "signature")
 
     schema_version: int = SCHEMA_VERSION
     evaluation_id: str
@@ -372,6 +372,10 @@ class Evaluation(RecordModel):
     )
     partial_reason: str | None = Field(
         default=None, description="PARTIAL: what of its scope was not run."
+    )
+    signature: str | None = Field(
+        default=None,
+        description="Public key of the machine that judged, and its signature of everything else.",
     )
 
     @model_validator(mode="after")

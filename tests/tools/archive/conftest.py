@@ -29,6 +29,14 @@ from kernel_harness.tools.schema.evaluation import (
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.schema.held_out import HeldOutResult
 from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement, TimeSource
+from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.signing.keyring import BEFORE_SIGNING, Keyring, Verification
+
+
+def keys_of(root: Path) -> Keyring:
+    """This machine's keys, for the archive at a folder."""
+    return Keyring(Settings().signing_key, root)
+
 
 REFERENCE = "import torch\n\n\ndef run(x):\n    return (x.float() * 2,)\n"
 
@@ -197,9 +205,10 @@ def make_evaluation(
 
 @dataclass
 class Bench:
-    """An archive and a short way to add trials to it."""
+    """An archive and a short way to add trials to it; `keys` sign their records."""
 
     archive: Archive
+    keys: Keyring | None = None
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -233,6 +242,7 @@ class Bench:
         )
         record.setdefault("at", f"2026-01-01T{number // 60:02d}:{number % 60:02d}:00+00:00")
         evaluation = make_evaluation(solution, evaluation_id or f"e{number}", **record)
+        evaluation = (self.keys or self.archive.keys).signed(evaluation)
         return self.archive.add(
             solution=solution,
             evaluation=evaluation,
@@ -249,7 +259,7 @@ class Bench:
 @pytest.fixture
 def archive(tmp_path: Path) -> Iterator[Archive]:
     """An empty archive."""
-    found = Archive(tmp_path / "archive")
+    found = Archive(tmp_path / "archive", keys_of(tmp_path / "archive"))
     yield found
     found.close()
 
@@ -266,7 +276,8 @@ def trial() -> Callable[..., tuple[Solution, Evaluation]]:
 
     def make(evaluation_id: str = "e1", source: str | None = None, **record: Any):
         solution = make_solution(source) if source else make_solution()
-        return solution, make_evaluation(solution, evaluation_id, **record)
+        evaluation = make_evaluation(solution, evaluation_id, **record)
+        return solution, keys_of(Path("/nonexistent")).signed(evaluation)
 
     return make
 
@@ -287,3 +298,44 @@ def workloads() -> list[Workload]:
 def definition() -> Definition:
     """The operator of every made-up trial that names no other."""
     return make_definition()
+
+
+class EarlierVersion(Keyring):
+    """Signs nothing and takes everything for signed, as the versions before signatures."""
+
+    def sign(self, purpose: str, content: bytes) -> str | None:
+        return None
+
+    def verify(self, signature: str | None, purpose: str, content: bytes) -> Verification:
+        return BEFORE_SIGNING
+
+
+@pytest.fixture
+def keys() -> Callable[[Path], Keyring]:
+    """Makes the keys of this machine for the archive at a folder."""
+    return keys_of
+
+
+@pytest.fixture
+def earlier_version(tmp_path: Path) -> Keyring:
+    """Keys of a version that signs nothing."""
+    return EarlierVersion(tmp_path / "none", tmp_path)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[[str], Keyring]:
+    """Makes the keys of another machine by its name."""
+    return lambda name: Keyring(tmp_path / name / "signing_key", tmp_path / name / "archive")
+
+
+@pytest.fixture
+def opened_old(archive: Archive) -> Callable[[Path], Archive]:
+    """Fills an archive from a bundle as versions before signatures left it, and opens it."""
+
+    def open_old(bundle: Path) -> Archive:
+        archive.repository.create()
+        archive.repository.run("fetch", "-q", str(bundle), "refs/*:refs/*")
+        archive.keys.note_unsigned(archive.object_ids, archive.root / "evaluations")
+        return archive
+
+    return open_old

@@ -23,7 +23,6 @@ from kernel_harness.tools.archive.report.page_data import (
 )
 from kernel_harness.tools.archive.search.parent_selection import POLICIES, choose, read_tree
 from kernel_harness.tools.archive.search.role_context import get_context
-from kernel_harness.tools.archive.store.transfer import fetch
 from kernel_harness.tools.schema.measurement import UNSEALABLE, TimeSource
 
 BUNDLE = Path(__file__).parents[2] / "fixtures" / "archive" / "claimed.bundle"
@@ -33,9 +32,8 @@ LATER = "2026-02-01T00:00:00+00:00"
 
 
 @pytest.fixture
-def old(archive):
-    fetch(archive, str(BUNDLE))
-    return archive
+def old(opened_old):
+    return opened_old(BUNDLE)
 
 
 def verification(trial, node, baseline_hash="ba5e", clock=TimeSource.SEALED):

@@ -10,6 +10,7 @@ from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.workloads.operators import Operator
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_judge.py")))
@@ -40,7 +41,9 @@ def operator():
 def service(tmp_path):
     settings = Settings(data_dir=tmp_path)
     pool = JudgePool(settings, SCRIPTED)
-    made = EvaluationService(settings, pool, RecordStore(settings.evaluations_dir), "cpu")
+    keys = Keyring(settings.signing_key, settings.archive_dir)
+    records = RecordStore(settings.evaluations_dir)
+    made = EvaluationService(settings, pool, records, "cpu", keys)
     yield made
     pool.kill()
 

@@ -15,6 +15,7 @@ from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.schema.evaluation import Scope, Status
 from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.signing.keyring import Keyring
 
 from .test_service import named
 
@@ -29,9 +30,10 @@ def pool(tmp_path, scripted, monkeypatch):
 
 @pytest.fixture
 def judged(pool, operator, tmp_path):
-    service = EvaluationService(
-        Settings(data_dir=tmp_path), pool, RecordStore(tmp_path / "evaluations"), "cuda:0"
-    )
+    settings = Settings(data_dir=tmp_path)
+    keys = Keyring(settings.signing_key, tmp_path)
+    records = RecordStore(tmp_path / "evaluations")
+    service = EvaluationService(settings, pool, records, "cuda:0", keys)
 
     async def judge(part):
         request = EvaluationRequest(operator, named(part), Scope.FULL, force=True)

@@ -85,10 +85,17 @@ def test_what_the_archive_knew_of_a_program_is_told_by_a_later_server(service, o
         return KNOWN
 
     settings = Settings(data_dir=tmp_path)
-    first = EvaluationService(settings, service._pool, service.records, "cpu", recognise)
+    first = EvaluationService(
+        settings, service._pool, service.records, "cpu", service._keys, recognise
+    )
     evaluation = asyncio.run(judged(first, operator, named("fine")))
     later = EvaluationService(
-        settings, service._pool, RecordStore(settings.evaluations_dir), "cpu", recognise
+        settings,
+        service._pool,
+        RecordStore(settings.evaluations_dir),
+        "cpu",
+        service._keys,
+        recognise,
     )
     assert asyncio.run(later.get(evaluation.evaluation_id)).recognition == KNOWN
     assert asked == ["fine"]

@@ -7,32 +7,39 @@
     refs/evidence/<kind>/<definition>/…/<n>     the verification's records, child of the candidate
 
 Promotions and rollbacks of one track, a definition on a device, share the counter n, so that the
-tags alone give the order of events. All refs of one event move in one transaction, the branch by
-compare-and-swap: of two promotions decided against the same best, the second is refused.
+tags alone give the order of events, and say who is best: the branch is for people to check out. All
+refs of one event move in one transaction, the tag by compare-and-swap: of two promotions decided
+against the same best, the second is refused.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ...errors import ArchiveError, HarnessError, RequestError
 from ...evaluation.record_store import RecordStore
 from ...schema.evaluation import Evaluation, Status
 from ...schema.measurement import Sealing, TimeSource, joint_sealing
-from ...text import one_line, printable
+from ...signing.signature import PROMOTION
+from ...text import one_line
 from ..store.archive import Archive, best_branch
 from ..store.entry import Node, gpu_name
 from ..store.git_repository import ZERO, RefConflict, RefUpdate
-from ..store.manifest import read_trailers, ref_part
+from ..store.manifest import ref_part
+from ..store.promotion_tags import (
+    NUMBER,
+    PromotionEvent,
+    promotion_events,
+    promotion_stacks,
+    promotions_elsewhere,
+)
 from .rules import TIMED, VERIFIED, PromotionDecision
 
-_EVENT_KINDS = ("promoted", "verified", "rollback")
 _ATTEMPTS = 5
-_NUMBER = re.compile(r"[0-9]{1,9}")
 WRONG = frozenset(
     {
         Status.INCORRECT_NUMERICAL,
@@ -56,32 +63,6 @@ class Promotion:
     words: str
 
 
-@dataclass(frozen=True)
-class PromotionEvent:
-    """One promotion or rollback, read from its tag.
-
-    Attributes:
-        kind: "promoted", "verified" or "rollback".
-        commit: the promoted candidate, or the one that a rollback returned to; empty for none.
-        clock: of the times that decided a promotion; "claimed" where its tag names none.
-    """
-
-    kind: str
-    definition: str
-    gpu: str
-    number: int
-    commit: str
-    at: int
-    tag: str
-    message: str
-    clock: str = TimeSource.CLAIMED
-
-    @property
-    def candidate_id(self) -> str:
-        """Id of the candidate at `commit`."""
-        return self.commit[:12]
-
-
 def _track_path(definition: str, gpu: str | None) -> str:
     return ref_part(definition) + (f"/{ref_part(gpu)}" if gpu else "")
 
@@ -89,58 +70,18 @@ def _track_path(definition: str, gpu: str | None) -> str:
 def events(
     archive: Archive, definition: str | None = None, gpu: str | None = None
 ) -> list[PromotionEvent]:
-    """Promotions and rollbacks, oldest first within each track; by default of every track."""
-    if not archive.repository.exists:
-        return []
-    scope = f"/{ref_part(definition)}" if definition else ""
-    patterns = [f"refs/tags/{kind}{scope}/" for kind in _EVENT_KINDS]
-    form = "%(refname)%00%(*objectname)%00%(taggerdate:unix)%00%(contents)%00%01"
-    text = archive.repository.run("for-each-ref", f"--format={form}", *patterns)
-    found = []
-    for record in text.split("\0\x01"):
-        parts = record.lstrip("\n").split("\0")
-        if len(parts) == 4 and parts[1] and _NUMBER.fullmatch(parts[0].rsplit("/", 1)[-1]):
-            found.append(_event(*parts))
-    chosen = (e for e in found if gpu is None or e.gpu == gpu)
-    return sorted(chosen, key=lambda e: (e.definition, e.gpu, e.number))
+    """Promotions and rollbacks decided here, oldest first within each track; by default of all."""
+    return promotion_events(archive.repository, archive.keys, definition, gpu)
 
 
-def promotion_stacks(
-    found: Iterable[PromotionEvent],
-) -> dict[tuple[str, str], list[PromotionEvent]]:
-    """Promotions by definition and device, the current one last, without those rolled back.
-
-    Takes events oldest first within each track. Where a best was verified again its latest
-    promotion stands for all of them.
-    """
-    stacks: dict[tuple[str, str], list[PromotionEvent]] = {}
+def best_elsewhere(archive: Archive, definition: str | None = None) -> list[PromotionEvent]:
+    """What others promoted and did not roll back, as their fetched tags say; it decides nothing."""
+    found = promotions_elsewhere(archive.repository, archive.keys, definition)
+    by_signer: dict[str, list[PromotionEvent]] = {}
     for event in found:
-        stack = stacks.setdefault((event.definition, event.gpu), [])
-        if event.kind != "rollback":
-            if stack and stack[-1].commit == event.commit:
-                stack.pop()
-            stack.append(event)
-        elif stack:
-            stack.pop()
-    return {key: stack for key, stack in stacks.items() if stack}
-
-
-def _event(tag: str, commit: str, at: str, message: str) -> PromotionEvent:
-    message = printable(message)
-    said = read_trailers(message)
-    kind = tag.split("/")[2]
-    withdrawn = kind == "rollback" and said.get("To", [""])[0] == "none"
-    return PromotionEvent(
-        kind=kind,
-        definition=said.get("Definition", [""])[0],
-        gpu=said.get("Gpu", [""])[0],
-        number=int(tag.rsplit("/", 1)[-1]),
-        commit="" if withdrawn else commit,
-        at=int(at) if at.isascii() and at.isdigit() else 0,
-        tag=tag,
-        message=message,
-        clock=said.get("Clock", [TimeSource.CLAIMED])[0],
-    )
+        by_signer.setdefault(event.signer, []).append(event)
+    stacks = (stack for made in by_signer.values() for stack in promotion_stacks(made).values())
+    return [stack[-1] for stack in stacks]
 
 
 def best_is_claimed(archive: Archive, definition: str, gpu: str) -> bool:
@@ -156,7 +97,7 @@ def current_best(archive: Archive, definition: str, gpu: str) -> Node | None:
         verified = [e for e in events(archive, definition) if e.kind == "verified"]
         commit = verified[-1].commit if verified else None
     else:
-        commit = archive.repository.resolve(best_branch(definition, gpu))
+        commit = archive.promoted(definition, gpu)
     found = archive.nodes(commit[:12]) if commit else []
     return found[0] if found else None
 
@@ -179,7 +120,8 @@ def past_failures(archive: Archive, records: RecordStore, node: Node, gpu: str) 
             record = records.get(evaluation_id)
         except HarnessError:
             continue
-        if record.status in WRONG and (gpu == "cpu" or gpu_name(record) != "cpu"):
+        counts = archive.keys.verify_record(record).counts
+        if counts and record.status in WRONG and (gpu == "cpu" or gpu_name(record) != "cpu"):
             found.append(evaluation_id)
     return found
 
@@ -196,31 +138,37 @@ def promote(
         raise ArchiveError(
             decision.words, where=decision.candidate_id, remedy="Fix what the rules name."
         )
+    if archive.keys.public() is None:
+        raise ArchiveError(
+            f"A promotion must be signed, and {archive.keys.problem}",
+            remedy="Correct that, or set KERNEL_HARNESS_SIGNING_KEY to a file that can be written.",
+        )
     node = archive.node(decision.candidate_id)
     timed = decision.track == TIMED
     kind, gpu = ("promoted", decision.gpu) if timed else ("verified", None)
     branch = best_branch(node.definition, decision.gpu) if timed else None
     path = _track_path(node.definition, gpu)
-    before = archive.node(decision.current_best).commit if decision.current_best else ZERO
+    before = archive.node(decision.current_best).commit if decision.current_best else None
     for _ in range(_ATTEMPTS):
+        held = (archive.repository.resolve(branch) or ZERO) if branch else ZERO
+        if branch is not None and archive.promoted(node.definition, decision.gpu) != before:
+            raise ArchiveError(
+                "Another promotion came first",
+                where=branch,
+                remedy="Verify again, compared with the new best.",
+            )
         number = _next_number(archive, node.definition, gpu)
         evidence = _write_evidence(archive, node, verification)
         tag = f"{kind}/{path}/{number}"
         sealing = joint_sealing(record.sealing for record in verification)
         message = _promotion_message(node, decision, evidence, sealing)
-        target = archive.repository.write_tag(node.commit, tag, message, int(time.time()))
+        target = _write_tag(archive, node.commit, tag, message)
         steps = [RefUpdate(f"refs/tags/{tag}", target), RefUpdate(f"refs/evidence/{tag}", evidence)]
         if branch is not None:
-            steps.append(RefUpdate(branch, node.commit, before))
+            steps.append(RefUpdate(branch, node.commit, held))
         try:
             archive.repository.update_refs(steps)
         except RefConflict:
-            if branch is not None and (archive.repository.resolve(branch) or ZERO) != before:
-                raise ArchiveError(
-                    "Another promotion came first",
-                    where=branch,
-                    remedy="Verify again, compared with the new best.",
-                ) from None
             continue
         return Promotion(tag, number, node.commit, branch, evidence, decision.words)
     raise ArchiveError(
@@ -240,12 +188,12 @@ def rollback(archive: Archive, definition: str, gpu: str, reason: str) -> Promot
     found = (event for event in events(archive, definition, gpu) if event.kind != "verified")
     stack = next(iter(promotion_stacks(found).values()), [])
     branch = best_branch(definition, gpu)
-    current = archive.repository.resolve(branch)
-    if current is None or not stack:
+    if not stack:
         raise RequestError(
             f"Nothing is promoted for {definition} on {gpu}",
             remedy="See `kernel-harness best` for what is.",
         )
+    current = stack[-1].commit
     before = stack[-2].commit if len(stack) > 1 else None
     back = before[:12] if before else "none"
     number = _next_number(archive, definition, gpu)
@@ -259,9 +207,10 @@ def rollback(archive: Archive, definition: str, gpu: str, reason: str) -> Promot
     ]
     subject = f"Roll back {definition} on {gpu} from {current[:12]} to {back}"
     message = "\n\n".join([one_line(subject), said, "\n".join(trailers)]) + "\n"
-    target = archive.repository.write_tag(before or current, tag, message, int(time.time()))
+    target = _write_tag(archive, before or current, tag, message)
+    held = archive.repository.resolve(branch) or ZERO
     archive.repository.update_refs(
-        [RefUpdate(f"refs/tags/{tag}", target), RefUpdate(branch, before or ZERO, current)]
+        [RefUpdate(f"refs/tags/{tag}", target), RefUpdate(branch, before or ZERO, held)]
     )
     return Promotion(tag, number, before or "", branch, None, f"Rolled back to {back}: {said}")
 
@@ -269,9 +218,16 @@ def rollback(archive: Archive, definition: str, gpu: str, reason: str) -> Promot
 def _next_number(archive: Archive, definition: str, gpu: str | None) -> int:
     path = _track_path(definition, gpu)
     kinds = ("promoted", "rollback") if gpu else ("verified",)
-    names = archive.repository.refs(*(f"refs/tags/{kind}/{path}/" for kind in kinds))
+    names = (
+        name for kind in kinds for name in archive.repository.ref_names(f"refs/tags/{kind}/{path}")
+    )
     numbers = (name.rsplit("/", 1)[-1] for name in names)
-    return 1 + max((int(number) for number in numbers if _NUMBER.fullmatch(number)), default=0)
+    return 1 + max((int(number) for number in numbers if NUMBER.fullmatch(number)), default=0)
+
+
+def _write_tag(archive: Archive, commit: str, tag: str, message: str) -> str:
+    sign = partial(archive.keys.sign, PROMOTION)
+    return archive.repository.write_tag(commit, tag, message, int(time.time()), sign)
 
 
 def _write_evidence(archive: Archive, node: Node, verification: Sequence[Evaluation]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...schema.measurement import TimeSource
-from ..promotion.events import PromotionEvent, promotion_stacks
 from ..store.entry import CandidateStatus, Node
+from ..store.promotion_tags import PromotionEvent, promotion_stacks
 
 TREE_ROWS = 3_000
 TO_VERIFY = "on claimed times: promote_candidate verifies it again"

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...schema.evaluation import UNDECIDED, Evaluation, Status
-from ..promotion.events import events
+from ..promotion.events import best_elsewhere, events
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
 from ..store.manifest import CandidateRecord
@@ -98,6 +98,10 @@ def best(archive: Archive, definition: str | None = None, count: int = 5) -> Ren
     reasons = dict.fromkeys(n.clock_reason for b in found for n in b.rows[:count])
     lines += [Text(f"claimed: {reason}", style="yellow") for reason in reasons if reason]
     lines += [Text(f"{name} is promoted, {TO_VERIFY}", style="magenta") for name in sorted(claimed)]
+    lines += [
+        Text(f"promoted elsewhere: {e.definition} {e.gpu} {e.candidate_id} ({e.signer})")
+        for e in best_elsewhere(archive, definition)
+    ]
     return Group(*lines)
 
 
@@ -149,8 +153,16 @@ def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableTy
         "parents": ", ".join(node.parents) or "none: a root",
         "children": ", ".join(born) or "none",
         "evaluation": node.evaluation_id,
+        "signature": f"{node.trust}: {node.trust_words}",
         "ref": node.ref,
     }
+    elsewhere = [
+        f"on {event.gpu}, {event.signer}"
+        for event in best_elsewhere(archive, node.definition)
+        if event.candidate_id == node.candidate_id
+    ]
+    if elsewhere:
+        rows["promoted elsewhere"] = "; ".join(elsewhere)
     table.add_row("outcome", outcome)
     for name, words in rows.items():
         table.add_row(name, Text(words))

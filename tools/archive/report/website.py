@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..promotion.events import events
+from ..promotion.events import best_elsewhere, events
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
 from ..store.manifest import CandidateRecord, ref_part
@@ -90,6 +90,7 @@ class _Site:
             operators=[(d, pages.tally(self._of(d))) for d in definitions],
             recent=sorted(self.nodes, key=lambda n: -n.at)[:20],
             events=self.events[::-1][:20],
+            elsewhere=best_elsewhere(self.archive)[:20],
         )
         index.write_text(text, encoding="utf-8")
         return index

@@ -1,11 +1,13 @@
 """Candidates as git commits.
 
 archive         the archive itself: add, get, iterate, compare
-transfer        remotes and bundles
-index_sync      reads commits, and keeps the index up to git's refs
+transfer        remotes and bundles, and the quarantine of what is fetched
+index_sync      reads commits, and keeps the index up to git's refs and to the trusted keys
+promotion_tags  promotions and rollbacks, decided here or elsewhere, from tags
 index           search index (SQLite), derived from git
 manifest        manifest of a candidate; tree, message and notes of its commit
 entry           facts of a candidate, derived once from its evaluation
 normalise       sources without comments and formatting, to recognise a repeat
+git_objects     formats of trees, commits and tags, and their signature
 git_repository  git plumbing; the only file that knows GitPython
 """

@@ -13,19 +13,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import ArchiveError, RequestError, unknown_name
 from ...schema.evaluation import Evaluation, Scope, Status
 from ...schema.trace_export import to_traces
+from ...signing.keyring import Keyring
+from ...signing.signature import CANDIDATE
 from ...text import printable
 from . import manifest as form
 from .entry import Node, facts_of
 from .git_repository import RefConflict, RefUpdate, Repository
 from .index import SEALED_FIRST, Index
-from .index_sync import CANDIDATES, SyncedIndex, read_record
+from .index_sync import CANDIDATES, QUARANTINE, SyncedIndex, read_record
 from .manifest import CandidateManifest, CandidateRecord
+from .promotion_tags import promotion_events, promotion_stacks
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Definition, Solution, Workload
@@ -42,10 +46,11 @@ class StoredCandidate:
 class Archive:
     """Candidates of every operator in one git repository, created on first write, and its index."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, keys: Keyring) -> None:
         self.root = Path(root)
+        self.keys = keys
         self.repository = Repository(self.root / "repository.git")
-        self.synced = SyncedIndex(self.repository, Index(self.root / "index.sqlite"))
+        self.synced = SyncedIndex(self.repository, Index(self.root / "index.sqlite"), keys)
 
     def close(self) -> None:
         """Ends the helper process that reads git objects."""
@@ -54,6 +59,11 @@ class Archive:
     def rebuild_index(self) -> int:
         """Rebuilds the derived index from git alone; returns how many candidates there are."""
         return self.synced.rebuild()
+
+    def object_ids(self) -> list[str]:
+        """Ids of every candidate's commit and every promotion's tag that are not fetched."""
+        found = self.repository.refs(CANDIDATES) | self.repository.refs("refs/tags")
+        return list(found.values())
 
     def compact(self) -> None:
         """Packs loose objects and refs; safe while others write, and worth it after thousands."""
@@ -89,8 +99,10 @@ class Archive:
             RequestError: when a parent is unknown.
         """
         _refuse_mismatch(solution, evaluation, definition)
-        before = self.synced.current().nodes("evaluation_id = ?", [evaluation.evaluation_id])
-        if before:
+        verification = self.keys.verify_record(evaluation)
+        known = self.synced.current().nodes("evaluation_id = ?", [evaluation.evaluation_id])
+        # One that does not count must not keep one that does out of the archive.
+        if before := [node for node in known if node.verified == verification.counts]:
             return StoredCandidate(before[0], already=True)
         ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
         manifest = CandidateManifest.describe(
@@ -102,7 +114,7 @@ class Archive:
             tags=tags,
             workload_count=len(workloads),
         )
-        facts = facts_of(evaluation, len(workloads), ancestors)
+        facts = facts_of(evaluation, verification, len(workloads), ancestors)
         traces = to_traces(evaluation, definition, workloads)
         profiles = profiles or {}
         sources = {source.path: source.content for source in solution.sources}
@@ -123,7 +135,9 @@ class Archive:
         self.repository.create()
         tree = self.repository.write_tree(files)
         at = max([at, *(parent.at for parent in parents)])
-        return self.repository.write_commit(tree, [p.commit for p in parents], message, at)
+        commits = [parent.commit for parent in parents]
+        sign = partial(self.keys.sign, CANDIDATE)
+        return self.repository.write_commit(tree, commits, message, at, sign)
 
     def _publish(self, node: Node) -> bool:
         """Creates the ref; False when this very commit was already there."""
@@ -171,7 +185,7 @@ class Archive:
         Raises:
             ArchiveError: when the commit is not one of the harness's.
         """
-        return read_record(self.repository, node.ref, node.commit, node.parents)
+        return read_record(self.repository, node.ref, node.commit)
 
     def read_profile(self, candidate_id: str, name: str) -> bytes:
         """The content of one file under profile/."""
@@ -225,7 +239,7 @@ class Archive:
             if not rows:
                 return None
             gpu = str(rows[0][0])
-        promoted = self.repository.resolve(best_branch(definition, gpu))
+        promoted = self.promoted(definition, gpu)
         if promoted is not None:
             return next(iter(self.nodes(promoted[:12])), None)
         where = "definition = ? AND hardware = ? AND status = 'PASSED' AND latency_us IS NOT NULL"
@@ -234,15 +248,22 @@ class Archive:
         found = index.nodes(where, [definition, gpu], order)
         return found[0] if found else None
 
+    def promoted(self, definition: str, gpu: str) -> str | None:
+        """The commit that was promoted here last and not rolled back; None without one."""
+        found = promotion_events(self.repository, self.keys, definition, gpu)
+        timed = (event for event in found if event.kind != "verified")
+        stack = promotion_stacks(timed).get((definition, gpu))
+        return stack[-1].commit if stack else None
+
     def log_graph(self, definition: str | None = None, limit: int | None = None) -> str:
         """`git log --graph --oneline` over the candidate refs: the search tree as text."""
         if not self.repository.exists:
             return ""
         scope = f"{form.ref_part(definition)}/" if definition else ""
         cap = [f"--max-count={limit}"] if limit else []
-        glob = f"--glob={CANDIDATES}/{scope}*"
+        globs = [f"--glob={CANDIDATES}/{scope}*", f"--glob={QUARANTINE}/*/candidates/{scope}*"]
         options = ("--graph", "--abbrev=12", "--format=%h %s", *cap)
-        return printable(self.repository.run("log", *options, glob, "--"))
+        return printable(self.repository.run("log", *options, *globs, "--"))
 
     def diff(self, a: str, b: str) -> str:
         """The kernel change from one candidate to another, as a unified diff of their sources."""

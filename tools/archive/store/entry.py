@@ -2,7 +2,7 @@
 
 Pure. `facts_of` derives every figure from the evaluation's record, once; commit message, notes and
 index all take them from there. An infrastructure fault leaves a candidate UNDECIDED: it is never
-held against the kernel.
+held against the kernel. So does a record whose signature does not count here: nothing it says does.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ...devices.noise_floor import LEAST_EFFECT_ACROSS_EVALUATIONS, least_effect
 from ...errors import ArchiveError
 from ...schema.evaluation import UNDECIDED, Evaluation, Scope, Status, WorkloadResult
 from ...schema.measurement import Decision, TimeSource
+from ...signing.keyring import Trust, Verification
 from ...text import one_line
 
 
@@ -58,6 +59,8 @@ class CandidateFacts:
         noise: |ln ratio| below which two latencies are the same.
         at: when the evaluation began, in seconds since the epoch.
         seconds: wall time that the evaluation took.
+        trust: what the record's signature is worth here (`Trust`).
+        trust_words: who signed it, or why it does not count.
     """
 
     evaluation_id: str
@@ -79,6 +82,13 @@ class CandidateFacts:
     baseline_hash: str = ""
     clock: str = ""
     clock_reason: str = ""
+    trust: str = Trust.OWN
+    trust_words: str = ""
+
+    @property
+    def verified(self) -> bool:
+        """Whether what its record says counts here."""
+        return self.trust != Trust.UNVERIFIED
 
     @property
     def sealed(self) -> bool:
@@ -120,14 +130,23 @@ class Node(CandidateFacts):
     lesson: str = ""
 
 
+UNVERIFIED = "UNVERIFIED"
+"""Stands for the status of a record that does not count here."""
+
+
 def facts_of(
-    evaluation: Evaluation, workload_count: int = 0, parents: Sequence[Node] = ()
+    evaluation: Evaluation,
+    verification: Verification,
+    workload_count: int = 0,
+    parents: Sequence[Node] = (),
 ) -> CandidateFacts:
     """Derives a candidate's facts from its record and those of its parents that could be read.
 
     Raises:
         ArchiveError: when the record's time cannot be read.
     """
+    if not verification.counts:
+        return _unverified_facts(evaluation, verification)
     latency = ranked_latency_us(evaluation, workload_count)
     noise = noise_level(evaluation, latency)
     clock = evaluation.sealing if latency is not None else None
@@ -154,6 +173,31 @@ def facts_of(
         baseline_hash=evaluation.baseline_hash or "",
         clock=said,
         clock_reason=clock.reason if clock else "",
+        trust=verification.trust,
+        trust_words=verification.words,
+    )
+
+
+def _unverified_facts(evaluation: Evaluation, verification: Verification) -> CandidateFacts:
+    """Facts of a record that does not count: what it says is told in words, and nowhere else."""
+    said = f"it says {evaluation.status}"
+    if (latency := ranked_latency_us(evaluation)) is not None:
+        said += f", {number(latency)} us"
+    return CandidateFacts(
+        evaluation_id=evaluation.evaluation_id,
+        content_hash=evaluation.content_hash,
+        hardware=gpu_name(evaluation),
+        scope=str(evaluation.scope),
+        status=UNVERIFIED,
+        stage=str(evaluation.stage),
+        outcome=CandidateStatus.UNDECIDED,
+        outcome_words=one_line(f"unverified: {verification.words}; {said}", 300),
+        latency_us=None,
+        speedup=None,
+        noise=noise_level(evaluation, None),
+        at=started_at(evaluation),
+        trust=verification.trust,
+        trust_words=verification.words,
     )
 
 
@@ -304,7 +348,7 @@ def regime_facts(evaluation: Evaluation) -> tuple[RegimeFact, ...]:
     facts = []
     for name, members in groups.items():
         times = [w.latency_us for w in members if w.latency_us is not None]
-        ratios = [w.comparison.ratio for w in members if w.comparison and w.comparison.ratio]
+        ratios = [r for w in members if w.comparison and (r := w.comparison.ratio) and r > 0]
         decisions = {w.comparison.decision for w in members if w.comparison}
         failed = any(w.status not in _UNFAILED_RESULTS for w in members)
         mean = sum(times) / len(times) if times else None

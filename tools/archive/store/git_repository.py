@@ -9,6 +9,7 @@ power cut in the same second, which git itself does not promise either.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -20,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ArchiveError, CapabilityError
+from .git_objects import Sign, entry_fault, tree_entries, tree_entry, with_signature
 
 ZERO = "0" * 40
 STALE_LOCK_S = 10.0
-MOST_LEVELS = 40
+MOST_BYTES = 64 << 20
+"""Of one object: a small packed one can be gigabytes of zeros."""
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _CONFIG = """[core]
 \trepositoryformatversion = 0
 \tfilemode = true
@@ -166,23 +170,27 @@ class Repository:
                 folders.setdefault(head, {})[rest] = content
             else:
                 blob = self.write_object("blob", content)
-                entries.append((head.encode(), _entry(b"100644", head, blob)))
+                entries.append((head.encode(), tree_entry(b"100644", head, blob)))
         for name, inner in folders.items():
-            entry = _entry(b"40000", name, self.write_tree(inner))
+            entry = tree_entry(b"40000", name, self.write_tree(inner))
             entries.append((name.encode() + b"/", entry))
         return self.write_object("tree", b"".join(entry for _, entry in sorted(entries)))
 
-    def write_commit(self, tree: str, parents: Sequence[str], message: str, at: int) -> str:
-        """Stores a commit dated `at` (seconds since the epoch, UTC)."""
+    def write_commit(
+        self, tree: str, parents: Sequence[str], message: str, at: int, sign: Sign | None = None
+    ) -> str:
+        """Stores a commit dated `at` (seconds since the epoch, UTC), signed if `sign` is given."""
         who = self._who(at)
         head = [f"tree {tree}", *(f"parent {p}" for p in parents), f"author {who}"]
         text = "\n".join([*head, f"committer {who}"]) + f"\n\n{message}"
-        return self.write_object("commit", text.encode())
+        return self.write_object("commit", with_signature(text.encode(), sign))
 
-    def write_tag(self, commit: str, name: str, message: str, at: int) -> str:
-        """Stores an annotated tag object that names a commit."""
+    def write_tag(
+        self, commit: str, name: str, message: str, at: int, sign: Sign | None = None
+    ) -> str:
+        """Stores an annotated tag object that names a commit, signed if `sign` is given."""
         head = f"object {commit}\ntype commit\ntag {name}\ntagger {self._who(at)}"
-        return self.write_object("tag", f"{head}\n\n{message}".encode())
+        return self.write_object("tag", with_signature(f"{head}\n\n{message}".encode(), sign))
 
     def _who(self, at: int) -> str:
         if self._identity is None:
@@ -198,16 +206,23 @@ class Repository:
         except ArchiveError:
             return ""
 
-    def read(self, name: str) -> tuple[str, bytes]:
+    def read(self, name: str, most: int = MOST_BYTES) -> tuple[str, bytes]:
         """The kind and content of an object, e.g. "<commit>:evaluation.json".
 
         Raises:
-            ArchiveError: when there is no such object.
+            ArchiveError: when there is no such object, or it has more than `most` bytes.
         """
         try:
             if "\n" in name:
                 raise ValueError("a line break would be a second question to git")
             with self._lock:
+                size = self.git.get_object_header(name)[2]
+                if size > most:
+                    raise ArchiveError(
+                        f"The object {name!r} has {size} bytes, more than the {most} that are read",
+                        where=str(self.path),
+                        remedy="No harness writes one so large; plain git shows it.",
+                    )
                 _, kind, _, content = self.git.get_object_data(name)
         except ValueError as error:
             raise ArchiveError(
@@ -217,40 +232,49 @@ class Repository:
             ) from error
         return kind.decode() if isinstance(kind, bytes) else kind, content
 
-    def list_tree(self, name: str, prefix: str = "") -> dict[str, str]:
-        """Paths of all files below a tree or commit, with the ids of their blobs."""
-        if prefix.count("/") > MOST_LEVELS:
-            raise ArchiveError(
-                f"Folders of a commit are nested more than {MOST_LEVELS} deep",
-                where=str(self.path),
-                remedy="No harness writes such a tree; delete its ref with git update-ref -d.",
-            )
-        kind, content = self.read(name)
-        if kind != "tree":
-            kind, content = self.read(f"{name}^{{tree}}")
+    def list_tree(self, name: str) -> dict[str, str]:
+        """Paths of all files below a tree or commit, with the ids of their blobs.
+
+        Raises:
+            ArchiveError: when it holds what no harness writes: links, submodules, names of git's
+                own, too many files or levels.
+        """
+        kind, _ = self.read(name)
         found: dict[str, str] = {}
-        at = 0
-        while at < len(content):
-            space, end = content.index(b" ", at), content.index(b"\0", at)
-            path = prefix + content[space + 1 : end].decode("utf-8", "surrogateescape")
-            oid = content[end + 1 : end + 21].hex()
-            if content[at:space] == b"40000":
-                found |= self.list_tree(oid, f"{path}/")
-            else:
-                found[path] = oid
-            at = end + 21
+        folders = [("", name if kind == "tree" else f"{name}^{{tree}}")]
+        entries = 0
+        while folders:
+            prefix, tree = folders.pop()
+            kind, content = self.read(tree)
+            for mode, part, oid in tree_entries(content) if kind == "tree" else ():
+                entries += 1
+                fault = entry_fault(mode, part, prefix.count("/"), entries)
+                if fault is not None:
+                    raise ArchiveError(
+                        f"The tree of {name[:12]} holds {fault}",
+                        where=str(self.path),
+                        remedy="No harness writes such a tree; delete its ref: git update-ref -d.",
+                    )
+                path = prefix + part.decode("utf-8", "surrogateescape")
+                if mode == b"40000":
+                    folders.append((f"{path}/", oid))
+                else:
+                    found[path] = oid
         return found
 
     # --- refs ---------------------------------------------------------------------------------
 
-    def refs(self, *patterns: str) -> dict[str, str]:
-        """Refs under the patterns with the commits they name, tags peeled."""
-        if not self.exists:
-            return {}
-        form = "%(refname) %(objectname) %(*objectname)"
-        lines = self.run("for-each-ref", f"--format={form}", *patterns).splitlines()
-        parted = (line.split(" ") for line in lines)
-        return {part[0]: (part[2] if len(part) > 2 and part[2] else part[1]) for part in parted}
+    def refs(self, namespace: str) -> dict[str, str]:
+        """Refs below `namespace` with the ids that they hold, tags unpeeled; asks no object."""
+        found = {name: oid for name, oid in self._packed(namespace) if _OBJECT_ID.fullmatch(oid)}
+        for name in self._loose_names(namespace):
+            try:
+                oid = (self.path / name).read_text(encoding="ascii").strip()
+            except (OSError, UnicodeDecodeError):
+                continue
+            if _OBJECT_ID.fullmatch(oid):
+                found[name] = oid
+        return found
 
     def resolve(self, ref: str) -> str | None:
         """The commit a ref names, or None."""
@@ -294,40 +318,31 @@ class Repository:
             except FileNotFoundError:
                 continue
 
-    def ref_fingerprint(self, namespace: str) -> str:
-        """A text that changes whenever a ref below `namespace` appears or goes; a few stats."""
-        root = self.path / namespace
-        folders = [root, *(Path(e.path) for e in _scan(root) if e.is_dir())]
-        stats = [_stamp(folder) for folder in sorted(folders)]
+    def ref_fingerprint(self, *namespaces: str) -> str:
+        """A text that changes when a ref below the namespaces appears or goes; a few stats."""
+        folders = [folder for name in namespaces for folder, _, _ in os.walk(self.path / name)]
+        stats = [_stamp(Path(folder)) for folder in sorted(folders)]
         return ";".join([*stats, _stamp(self.path / "packed-refs")])
 
     def ref_names(self, namespace: str) -> set[str]:
-        """Names of all refs two levels below `namespace`, without reading what they hold."""
-        names: set[str] = set()
-        for folder in _scan(self.path / namespace):
-            if folder.is_dir():
-                base = f"{namespace}/{folder.name}"
-                names |= {
-                    f"{base}/{e.name}" for e in _scan(folder.path) if not e.name.endswith(".lock")
-                }
+        """Names of all refs below `namespace`, without reading what they hold."""
+        return {*self._loose_names(namespace), *(name for name, _ in self._packed(namespace))}
+
+    def _loose_names(self, namespace: str) -> list[str]:
+        return [
+            f"{os.path.relpath(folder, self.path)}/{name}"
+            for folder, _, names in os.walk(self.path / namespace)
+            for name in names
+            if not name.endswith(".lock")
+        ]
+
+    def _packed(self, namespace: str) -> list[tuple[str, str]]:
         try:
-            packed = (self.path / "packed-refs").read_text(encoding="utf-8")
+            lines = (self.path / "packed-refs").read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:
-            return names
-        words = (line.split(" ", 1) for line in packed.splitlines() if line[:1] not in "#^")
-        return names | {w[1] for w in words if len(w) == 2 and w[1].startswith(f"{namespace}/")}
-
-
-def _entry(mode: bytes, name: str, oid: str) -> bytes:
-    return mode + b" " + name.encode("utf-8", "surrogateescape") + b"\0" + bytes.fromhex(oid)
-
-
-def _scan(folder: Path | str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+            return []
+        parted = (line.split(" ", 1) for line in lines if line[:1] not in "#^")
+        return [(p[1], p[0]) for p in parted if len(p) == 2 and p[1].startswith(f"{namespace}/")]
 
 
 def _stamp(path: Path) -> str:

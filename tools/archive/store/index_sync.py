@@ -1,7 +1,8 @@
 """Reads commits into records and keeps the derived index up to git's refs.
 
 A candidate that another process archived, or a fetch brought, is found by comparing ref names with
-the index; only what is missing is read. Knows nothing of how a candidate is written.
+the index; only what is missing is read. Who signed a candidate decides what the index takes of it:
+when other keys are trusted, everything is read again. Knows nothing of how a candidate is written.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 
 from ...errors import ArchiveError
 from ...schema.evaluation import Evaluation
+from ...schema.source_tree import MAX_BYTES
+from ...signing.keyring import Keyring, Trust, Verification
+from ...signing.signature import CANDIDATE
 from ...text import one_line
 from . import manifest as form
 from .entry import Node, facts_of
+from .git_objects import GitObject, parse_object
 from .git_repository import Repository
 from .index import Index
 from .manifest import CandidateManifest, CandidateRecord
@@ -24,6 +30,10 @@ from .manifest import CandidateManifest, CandidateRecord
 _log = logging.getLogger(__name__)
 
 CANDIDATES = "refs/candidates"
+QUARANTINE = "refs/quarantine"
+"""Holds what was fetched, below the name it was fetched under: candidates that no trusted key
+signed, and all promotions. Nothing in it decides anything here."""
+MOST_RECORD_BYTES = 16 << 20
 _BATCH = 1_000
 _STAMP_LAG_S = 0.1
 """A folder that changed later than this may change again without its time stamp showing it; so
@@ -33,9 +43,10 @@ what another process does is seen at the latest this much later."""
 class SyncedIndex:
     """The index, brought up to git's refs before each question."""
 
-    def __init__(self, repository: Repository, index: Index) -> None:
+    def __init__(self, repository: Repository, index: Index, keys: Keyring) -> None:
         self.repository = repository
         self.index = index
+        self._keys = keys
         self._synchronising = threading.Lock()
         self._listed = ("", 0.0)
 
@@ -45,7 +56,7 @@ class SyncedIndex:
         Refs listed less than `_STAMP_LAG_S` ago are not listed again.
         """
         if self.repository.exists:
-            fingerprint = self.repository.ref_fingerprint(CANDIDATES)
+            fingerprint = self._fingerprint()
             known = self.index.recall("fingerprint")
             just_listed = (
                 known == f"unsettled {fingerprint}"
@@ -54,16 +65,19 @@ class SyncedIndex:
             )
             if fingerprint != known and not just_listed:
                 self.synchronise()
+        else:
+            self._drop_what_other_keys_gave()
         return self.index
 
     def synchronise(self) -> int:
         """Brings the index up to git's refs; returns how many candidates were added."""
         with self._synchronising:
-            at, fingerprint = time.time(), self.repository.ref_fingerprint(CANDIDATES)
-            refs, known = self.repository.ref_names(CANDIDATES), self.index.refs()
-            if known - refs:
-                self.index.remove(known - refs)
-            missing = refs - known
+            at, fingerprint = time.time(), self._fingerprint()
+            self._drop_what_other_keys_gave()
+            refs, known = self._candidate_refs(), self.index.refs()
+            if gone := known - set(refs):
+                self.index.remove(gone)
+            missing = {ref: oid for ref, oid in refs.items() if ref not in known}
             if missing:
                 self._read_missing(missing)
             newest = max((int(n) for n in re.findall(r"(\d+)\.\d+\.\d+", fingerprint)), default=0)
@@ -79,87 +93,167 @@ class SyncedIndex:
         self.index.delete()
         return self.synchronise() if self.repository.exists else 0
 
-    def _read_missing(self, missing: set[str]) -> None:
+    def _drop_what_other_keys_gave(self) -> None:
+        if self.index.recall("keys") != self._keys.fingerprint:
+            self.index.delete()
+            self.index.remember("keys", self._keys.fingerprint)
+
+    def _fingerprint(self) -> str:
+        refs = self.repository.ref_fingerprint(CANDIDATES, QUARANTINE)
+        return f"{self._keys.fingerprint} {refs}"
+
+    def _candidate_refs(self) -> dict[str, str]:
+        """Refs of candidates and what they hold; one in quarantine that is ours, too, left out."""
+        refs = self.repository.refs(CANDIDATES)
+        own = set(refs.values())
+        for ref, oid in self.repository.refs(QUARANTINE).items():
+            if ref.split("/")[3:4] == ["candidates"] and oid not in own:
+                refs[ref] = oid
+                own.add(oid)
+        return refs
+
+    def _read_missing(self, missing: Mapping[str, str]) -> None:
         """Reads candidates that the index lacks, parents first."""
-        everywhere = self.repository.refs(CANDIDATES)
-        unread = {oid: ref for ref, oid in everywhere.items() if ref in missing}
-        if not unread:
-            return
-        order = ("--topo-order", "--reverse", "--parents", "--stdin")
-        stdin = ("\n".join(unread) + "\n").encode()
-        walked = self.repository.run("rev-list", *order, stdin=stdin)
         batch: dict[str, Node] = {}
-        for line in walked.splitlines():
-            commit, *parents = line.split(" ")
-            if commit in unread:
-                try:
-                    node = self._read_node(unread[commit], commit, parents, batch)
-                except Exception as error:  # whoever wrote it: it hides no other candidate
-                    words = one_line(f"{type(error).__name__}: {error}", 400)
-                    _log.warning("Left out of the index: %s: %s", one_line(unread[commit]), words)
-                    continue
-                batch[node.candidate_id] = node
+        for ref, commit, found in self._parents_first(missing):
+            try:
+                node = self._read_node(ref, commit, found, batch)
+            except Exception as error:  # whoever wrote it: it hides no other candidate
+                self._leave_out(ref, error)
+                continue
+            batch[node.candidate_id] = node
             if len(batch) >= _BATCH:
                 self.index.add(batch.values())
                 batch = {}
         self.index.add(batch.values())
 
+    def _parents_first(self, missing: Mapping[str, str]) -> Iterator[tuple[str, str, GitObject]]:
+        """Ref, id and commit of each that can be read, in an order in which parents come first."""
+        read: dict[str, tuple[str, GitObject]] = {}
+        for ref, oid in missing.items():
+            try:
+                read[oid] = ref, read_commit(self.repository, oid)
+            except Exception as error:
+                self._leave_out(ref, error)
+        sorter = TopologicalSorter(
+            {
+                oid: [parent for parent in commit.ids("parent") if parent in read]
+                for oid, (_, commit) in read.items()
+            }
+        )
+        for oid in sorter.static_order():
+            ref, commit = read[oid]
+            yield ref, oid, commit
+
+    def _leave_out(self, ref: str, error: Exception) -> None:
+        words = one_line(f"{type(error).__name__}: {error}", 400)
+        _log.warning("Left out of the index: %s: %s", one_line(ref), words)
+
     def _read_node(
-        self, ref: str, commit: str, parents: Sequence[str], batch: Mapping[str, Node]
+        self, ref: str, commit: str, found: GitObject, batch: Mapping[str, Node]
     ) -> Node:
-        ids = [parent[:12] for parent in parents]
-        if ref.rsplit("/", 1)[-1] != commit[:12]:
-            raise ArchiveError(
-                "A candidate's ref is not named by its commit",
-                where=ref,
-                remedy="It was not written by the harness; delete it with git update-ref -d.",
-            )
-        record = read_record(self.repository, ref, commit, ids)
+        record = read_record(self.repository, ref, commit, found)
+        ids = record.parents
         elsewhere = self.index.by_id(i for i in ids if i not in batch)
         known = elsewhere | {i: batch[i] for i in ids if i in batch}
         profiles = {
-            name: self.repository.read(f"{commit}:{form.PROFILE}/{name}")[1]
+            name: self.repository.read(f"{commit}:{form.PROFILE}/{name}", form.MOST_PROFILE_BYTES)[
+                1
+            ]
             for name in record.profiles
             if name.endswith(".json")
         }
         manifest, above = record.candidate, [known[i] for i in ids if i in known]
-        facts = facts_of(record.evaluation, manifest.workload_count, above)
+        verification = verify_candidate(self._keys, record, found)
+        facts = facts_of(record.evaluation, verification, manifest.workload_count, above)
         return manifest.node(facts, ref, commit, ids, profiles)
 
 
+def read_commit(repository: Repository, oid: str) -> GitObject:
+    """Reads a commit.
+
+    Raises:
+        ArchiveError: when there is no such object or it is no commit.
+    """
+    kind, content = repository.read(oid, form.MOST_MESSAGE_BYTES)
+    if kind != "commit":
+        raise ArchiveError(
+            f"{oid[:12]} is a {kind}, no commit", remedy="Delete its ref with git update-ref -d."
+        )
+    return parse_object(content)
+
+
 def read_record(
-    repository: Repository, ref: str, commit: str, parents: Sequence[str]
+    repository: Repository, ref: str, oid: str, commit: GitObject | None = None
 ) -> CandidateRecord:
     """Reads one candidate's tree.
 
+    Args:
+        commit: what was read of it already.
+
     Raises:
-        ArchiveError: when the commit is not one of the harness's.
+        ArchiveError: when the commit is not one of the harness's, or its ref is not named by it.
     """
-    paths = repository.list_tree(commit)
+    commit = commit or read_commit(repository, oid)
+    paths = repository.list_tree(oid)
     missing = {form.MANIFEST, form.EVALUATION} - set(paths)
     if missing:
-        raise ArchiveError(
-            f"The commit {commit[:12]} lacks {', '.join(sorted(missing))}",
-            where=ref,
-            remedy="It was not written by the harness; delete its ref with git update-ref -d.",
-        )
+        raise _not_ours(ref, f"The commit {oid[:12]} lacks {', '.join(sorted(missing))}")
     own, profile = f"{form.SOURCES}/", f"{form.PROFILE}/"
-    sources = {
-        path.removeprefix(own): repository.read(oid)[1].decode()
-        for path, oid in paths.items()
-        if path.startswith(own)
-    }
-    manifest = repository.read(paths[form.MANIFEST])[1].decode()
-    evaluation = _read_evaluation(repository.read(paths[form.EVALUATION])[1], ref)
+    sources: dict[str, str] = {}
+    left = MAX_BYTES
+    for path, blob in paths.items():
+        if path.startswith(own):
+            content = repository.read(blob, left)[1]
+            left -= len(content)
+            sources[path.removeprefix(own)] = content.decode()
+    said = repository.read(paths[form.MANIFEST], form.MOST_MESSAGE_BYTES)[1].decode()
+    content = repository.read(paths[form.EVALUATION], MOST_RECORD_BYTES)[1]
+    manifest = CandidateManifest.from_toml(said)
+    if not ref.endswith(f"/{form.ref_part(manifest.definition)}/{oid[:12]}"):
+        raise _not_ours(ref, f"The ref is not named by its definition and commit, {oid[:12]}")
     return CandidateRecord(
-        candidate_id=commit[:12],
-        commit=commit,
+        candidate_id=oid[:12],
+        commit=oid,
         ref=ref,
-        parents=tuple(parents),
-        candidate=CandidateManifest.from_toml(manifest),
-        evaluation=evaluation,
+        parents=tuple(parent[:12] for parent in commit.ids("parent")),
+        candidate=manifest,
+        evaluation=_read_evaluation(content, ref),
         sources=sources,
         profiles=tuple(p.removeprefix(profile) for p in paths if p.startswith(profile)),
+    )
+
+
+def verify_candidate(keys: Keyring, record: CandidateRecord, commit: GitObject) -> Verification:
+    """What a candidate counts for here: by who archived it, who judged it, and what was judged."""
+    archived = keys.verify_object(record.commit, commit.signature, CANDIDATE, commit.signed)
+    if archived.trust is Trust.BEFORE_SIGNING:
+        return archived
+    if not archived.counts:
+        return Verification(archived.trust, f"{archived.words} (the commit)")
+    judged = keys.verify_record(record.evaluation)
+    if not judged.counts:
+        return Verification(judged.trust, f"{judged.words} (its evaluation)")
+    try:
+        content_hash = record.solution().content_hash()
+    except ArchiveError as error:
+        return Verification(Trust.UNVERIFIED, error.what)
+    evaluation, manifest = record.evaluation, record.candidate
+    same = (
+        evaluation.content_hash == manifest.content_hash == content_hash
+        and evaluation.evaluation_id == manifest.evaluation_id
+        and evaluation.definition == manifest.definition
+    )
+    if not same:
+        return Verification(Trust.UNVERIFIED, "its evaluation is of other sources")
+    return judged if archived.trust is Trust.OWN else archived
+
+
+def _not_ours(ref: str, words: str) -> ArchiveError:
+    return ArchiveError(
+        words,
+        where=ref,
+        remedy="It was not written by the harness; delete its ref with git update-ref -d.",
     )
 
 

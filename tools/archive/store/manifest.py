@@ -33,6 +33,10 @@ TRACE = "trace.jsonl"
 NOTES = "NOTES.md"
 PROFILE = "profile"
 PROSE_CHARACTERS = 20_000
+MOST_MESSAGE_BYTES = 1 << 20
+"""Of a commit, and of a manifest."""
+MOST_PROFILE_BYTES = 1 << 20
+"""Of one file under profile/."""
 
 _STRUCTURE = re.compile(r"^([^\S\n]*)(?=#|```|~~~|<|[=-]+[^\S\n]*$)", re.MULTILINE)
 """What begins a line that Markdown takes for a heading, a code fence, HTML or a ruler."""
@@ -253,7 +257,9 @@ def commit_message(
 
 
 def _subject(manifest: CandidateManifest, facts: CandidateFacts, evaluation: Evaluation) -> str:
-    if facts.latency_us is not None:
+    if not facts.verified:
+        outcome = "unverified"
+    elif facts.latency_us is not None:
         baseline = evaluation.baseline or "baseline"
         versus = f", {number(facts.speedup)}x {baseline}" if facts.speedup else ""
         clock = f" {said}" if (said := _clock_said(facts)) else ""
@@ -301,7 +307,7 @@ def _trailers(
         if interval is not None:
             lines.append(("Speedup-Interval", f"{number(interval[0])}..{number(interval[1])}"))
         lines.append(("Baseline", evaluation.baseline or "none"))
-    if evaluation.failure is not None:
+    if evaluation.failure is not None and facts.verified:
         lines.append(("Failure", f"{evaluation.failure.stage}/{evaluation.failure.kind}"))
     lines += [("Technique", tag) for tag in manifest.technique]
     lines += [

@@ -1,8 +1,9 @@
 """Copies the archive to and from remotes and bundle files.
 
-Candidates only ever add up. Two machines that promoted apart have different branches `best/…`,
-tags and evidence under the same names; none is overwritten: what the other side has lies under
-refs/remotes/<name>/, and the answer says where the two differ.
+What is fetched lands below refs/quarantine/<name>/, where it decides nothing. A candidate that can
+be read and that a trusted key signed is then named below refs/candidates/ as well; the others stay,
+and are shown as unverified. Tags, evidence and bests of the other side always stay: promotions are
+decided here.
 """
 
 from __future__ import annotations
@@ -11,75 +12,131 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import ArchiveError, RequestError
+from ...errors import ArchiveError, HarnessError, RequestError
+from ...text import one_line
 from .archive import Archive
 from .git_repository import RefConflict, RefUpdate
+from .index_sync import CANDIDATES, QUARANTINE, read_commit, read_record, verify_candidate
+from .promotion_tags import promotion_events
 
 _BEST = "refs/heads/best/"
+_OWN = (CANDIDATES, "refs/evidence", "refs/tags", "refs/heads/best")
+_PART = r"[A-Za-z0-9_+%-](?:\.?[A-Za-z0-9_+%-]){0,200}"
+_NUMBERED = rf"(?:promoted|rollback)/{_PART}/{_PART}/[0-9]{{1,9}}|verified/{_PART}/[0-9]{{1,9}}"
+_FETCHED = re.compile(
+    rf"refs/(?:(?P<candidate>candidates/{_PART}/[0-9a-f]{{12}})|heads/(?P<best>best/{_PART}/{_PART})"
+    rf"|(?P<event>(?:tags|evidence)/(?:{_NUMBERED})))"
+)
+"""Refs that harnesses write; all others of a remote are left there."""
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """Refs that were copied, and refs left alone because the two sides differ."""
+    """What was copied.
+
+    Attributes:
+        candidates: how many are new on the other side, or here.
+        moved: refs that were copied; of a fetch, those in quarantine.
+        differing: refs that were left alone because the two sides differ.
+        unverified: of the new candidates, those whose signature does not count here.
+        refused: candidates that cannot be read, each with the reason.
+    """
 
     candidates: int
-    moved: tuple[str, ...]
-    differing: tuple[str, ...]
+    moved: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
+    unverified: int = 0
+    refused: tuple[str, ...] = ()
 
 
 def write_bundle(archive: Archive, file: Path) -> Path:
-    """Writes everything into one file that `fetch` (or git clone) reads on another machine.
+    """Writes all that was archived here into one file that `fetch` reads on another machine.
 
     Raises:
         ArchiveError: when nothing was archived yet.
     """
     _refuse_empty(archive)
     file.parent.mkdir(parents=True, exist_ok=True)
-    archive.repository.run("bundle", "create", str(file.resolve()), "--all")
+    globs = [f"--glob={namespace}/*" for namespace in _OWN]
+    archive.repository.run("bundle", "create", str(file.resolve()), *globs)
     return file
 
 
 def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
-    """Fetches another archive's candidates, evidence, tags and bests.
+    """Fetches another archive's candidates, evidence, tags and bests into quarantine.
 
-    From a URL, a folder or a bundle file; its branches and tags are filed under `name`.
+    From a URL, a folder or a bundle file; they are filed under `name`. Candidates that count here
+    are admitted among those of this archive.
     """
     where, name = _checked(source), _slug(name)
     archive.repository.create()
-    known = archive.repository.ref_names("refs/candidates")
-    remote = f"refs/remotes/{name}"
-    options = ("--no-prune", "--no-tags", "--no-write-fetch-head", "--quiet", "--end-of-options")
-    copied = ("refs/candidates/*:refs/candidates/*", f"+refs/evidence/*:{remote}/evidence/*")
-    moving = (f"+{_BEST}*:{remote}/best/*", f"+refs/tags/*:{remote}/tags/*")
-    archive.repository.run("fetch", *options, where, *copied, *moving)
-    moved, differing = _adopt(archive, remote)
+    place = f"{QUARANTINE}/{name}"
+    before = archive.repository.refs(QUARANTINE) | archive.repository.refs(CANDIDATES)
+    listed = archive.repository.run("ls-remote", "--refs", "--end-of-options", where)
+    specs = []
+    for line in listed.splitlines():
+        ref = line.partition("\t")[2]
+        if (found := _FETCHED.fullmatch(ref)) and ".lock" not in ref:
+            specs.append(f"+{ref}:{place}/{found['candidate'] or found['best'] or found['event']}")
+    if specs:
+        _fetch_refs(archive, where, specs)
+    known = set(before.values())
+    fetched = archive.repository.refs(place)
+    refused, unverified = admit(archive)
     archive.synced.synchronise()
-    new = archive.repository.ref_names("refs/candidates") - known
-    return Transfer(len(new), tuple(moved), tuple(differing))
+    new = {
+        oid for ref, oid in fetched.items() if oid not in known and ref.startswith(f"{place}/cand")
+    }
+    moved = sorted(ref for ref, oid in fetched.items() if before.get(ref) != oid)
+    return Transfer(
+        len(new - set(refused)),
+        tuple(moved),
+        unverified=len(new & unverified),
+        refused=tuple(words for oid, words in refused.items() if oid in new),
+    )
 
 
-def _adopt(archive: Archive, remote: str) -> tuple[list[str], list[str]]:
-    """Copies tags, evidence and bests that are not here yet; returns those that differ."""
-    form = "--format=%(refname) %(objectname)"
-    patterns = (f"{remote}/", "refs/tags/", "refs/evidence/", _BEST)
-    listed = archive.repository.run("for-each-ref", form, *patterns)
-    here = dict(line.split(" ") for line in listed.splitlines())
-    moved: list[str] = []
-    differing: list[str] = []
-    for ref, oid in here.items():
-        if not ref.startswith(f"{remote}/"):
+def admit(archive: Archive) -> tuple[dict[str, str], set[str]]:
+    """Names the candidates in quarantine that count here among those of this archive.
+
+    Returns:
+        Commits that cannot be read, with the reason; and those that do not count.
+    """
+    refused: dict[str, str] = {}
+    unverified: set[str] = set()
+    own = set(archive.repository.refs(CANDIDATES).values())
+    for ref, oid in archive.repository.refs(QUARANTINE).items():
+        parts = ref.split("/")
+        if parts[3] != "candidates" or oid in own:
             continue
-        rest = ref.removeprefix(f"{remote}/")
-        own = f"refs/heads/{rest}" if rest.startswith("best/") else f"refs/{rest}"
-        if own not in here:
-            try:
-                archive.repository.update_refs([RefUpdate(own, oid)])
-                moved.append(own)
-            except RefConflict:
-                differing.append(own)
-        elif here[own] != oid:
-            differing.append(own)
-    return moved, differing
+        try:
+            commit = read_commit(archive.repository, oid)
+            record = read_record(archive.repository, ref, oid, commit)
+            if not verify_candidate(archive.keys, record, commit).counts:
+                unverified.add(oid)
+                continue
+            archive.repository.update_refs([RefUpdate(f"{CANDIDATES}/{'/'.join(parts[4:])}", oid)])
+        except RefConflict:
+            continue
+        except (HarnessError, ValueError, RecursionError) as error:
+            refused[oid] = one_line(f"{'/'.join(parts[4:])}: {error}", 300)
+    return refused, unverified
+
+
+def _fetch_refs(archive: Archive, where: str, specs: list[str]) -> None:
+    """Fetches refs; where git finds an object malformed, without that check.
+
+    One such object would keep all others out; whatever is read is checked by its reader.
+    """
+    options = ("--no-prune", "--no-tags", "--no-write-fetch-head", "--quiet", "--stdin")
+    stdin = "".join(f"{spec}\n" for spec in specs).encode()
+    try:
+        archive.repository.run("fetch", *options, "--end-of-options", where, stdin=stdin)
+    except ArchiveError as error:
+        if "fsck" not in error.what and "error: object" not in error.what:
+            raise
+        lenient = ("-c", "fetch.fsckObjects=false", "fetch")
+        archive.repository.run(*lenient, *options, "--end-of-options", where, stdin=stdin)
 
 
 def push(archive: Archive, target: str) -> Transfer:
@@ -92,10 +149,8 @@ def push(archive: Archive, target: str) -> Transfer:
     where = _checked(target)
     listed = archive.repository.run("ls-remote", "--refs", "--end-of-options", where)
     theirs = {ref: oid for oid, ref in (line.split("\t") for line in listed.splitlines())}
-    ours = archive.repository.refs("refs/candidates", "refs/evidence", _BEST)
-    tags = archive.repository.run("for-each-ref", "--format=%(refname) %(objectname)", "refs/tags/")
-    ours |= dict(line.split(" ") for line in tags.splitlines())
-    promoted = set(archive.repository.refs("refs/tags/promoted/").values())
+    ours = {ref: oid for name in _OWN for ref, oid in archive.repository.refs(name).items()}
+    promoted = {event.commit for event in promotion_events(archive.repository, archive.keys)}
     specs: list[str] = []
     leases: list[str] = []
     differing: list[str] = []
@@ -115,7 +170,7 @@ def push(archive: Archive, target: str) -> Transfer:
         archive.repository.run(
             "push", "--quiet", "--no-verify", *leases, "--end-of-options", where, *part
         )
-    sent = sum(spec.startswith("refs/candidates/") for spec in specs)
+    sent = sum(spec.startswith(f"{CANDIDATES}/") for spec in specs)
     moved = tuple(spec.lstrip("+").split(":")[0] for spec in specs)
     return Transfer(sent, moved, tuple(differing))
 

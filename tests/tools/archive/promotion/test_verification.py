@@ -30,6 +30,8 @@ from kernel_harness.tools.schema.evaluation import (
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.schema.recognition import Recognition
+from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 
@@ -74,7 +76,7 @@ def solution(by: str) -> Solution:
 
 def record(number: int, of: Solution, status: Status = Status.PASSED) -> Evaluation:
     passed = status is Status.PASSED
-    return Evaluation(
+    made = Evaluation(
         evaluation_id=f"ev-20261120-2215{number:02d}-00000000",
         definition="double",
         solution_name=of.name,
@@ -96,6 +98,7 @@ def record(number: int, of: Solution, status: Status = Status.PASSED) -> Evaluat
         ),
         integrity=Integrity(checks=["held_out", "determinism"]),
     )
+    return Keyring(Settings().signing_key, Path("/nonexistent")).signed(made)
 
 
 @dataclass
@@ -132,8 +135,8 @@ class Judges:
 
 
 @pytest.fixture
-def archive(tmp_path: Path):
-    made = Archive(tmp_path / "archive")
+def archive(tmp_path: Path, keys):
+    made = Archive(tmp_path / "archive", keys(tmp_path / "archive"))
     yield made
     made.close()
 

@@ -15,6 +15,8 @@ from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.archive.report import website as report
 from kernel_harness.tools.archive.report.website import write_site
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
+from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.signing.keyring import Keyring
 
 EVIL = "<script>document.title='owned'</script><img src=http://example.com/x>"
 
@@ -25,7 +27,8 @@ def module_bench(tmp_path_factory, request):
     from kernel_harness.tools.archive.store.archive import Archive
 
     bench_type = request.getfixturevalue("bench_class")
-    archive = Archive(tmp_path_factory.mktemp("report") / "archive")
+    root = tmp_path_factory.mktemp("report") / "archive"
+    archive = Archive(root, Keyring(Settings().signing_key, root))
     yield bench_type(archive)
     archive.close()
 

@@ -11,7 +11,6 @@ from kernel_harness.tools.archive.search.advice import (
     advise,
     rounds_without_gain,
 )
-from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
 from kernel_harness.tools.schema.measurement import TimeSource
 
@@ -85,8 +84,8 @@ def test_a_budget_is_announced_before_it_ends(bench, archive):
     assert "Stop" in advise(history, Budget(seconds=40))[0].next_step
 
 
-def test_an_archive_with_a_budget_says_when_it_is_nearly_used(tmp_path):
-    archive, budget = Archive(tmp_path / "archive"), Budget(candidates=80)
+def test_an_archive_with_a_budget_says_when_it_is_nearly_used(archive):
+    budget = Budget(candidates=80)
     bench = Bench(archive)
     for _ in range(3):
         bench.add(definition="other")

@@ -213,10 +213,10 @@ WRITER = """
 import sys
 sys.path.insert(0, {here!r})
 from pathlib import Path
-from conftest import Bench
+from conftest import Bench, keys_of
 from kernel_harness.tools.archive.store.archive import Archive
 import itertools
-bench = Bench(Archive(Path({root!r})))
+bench = Bench(Archive(Path({root!r}), keys_of(Path({root!r}))))
 bench._numbers = itertools.count({start})
 print("ready", flush=True); sys.stdin.readline()
 for _ in range({count}):

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.archive.store.git_repository import RefUpdate
-from kernel_harness.tools.archive.store.transfer import fetch
 from kernel_harness.tools.errors import ArchiveError
 
 FIXTURES = Path(__file__).parents[3] / "fixtures/archive"
@@ -26,13 +25,15 @@ QUERIES = {
 }
 
 
-def test_commits_of_an_earlier_version_give_the_same_rows(archive):
-    fetch(archive, str(FIXTURES / "archive.bundle"))
-    index = archive.synced.current()
+def test_commits_of_an_earlier_version_give_the_same_rows_and_are_marked(opened_old):
+    index = opened_old(FIXTURES / "archive.bundle").synced.current()
     rows = {name: [list(row) for row in index.rows(query)] for name, query in QUERIES.items()}
     expected = json.loads((FIXTURES / "index.json").read_text(encoding="utf-8"))
     for table in (rows, expected):  # the facts are an object, whose order says nothing
         table["candidates"] = [[*row[:-1], json.loads(row[-1])] for row in table["candidates"]]
+    for row in rows["candidates"]:
+        assert row[-1].pop("trust") == "before signing"
+        assert row[-1].pop("trust_words") == "recorded here before records were signed"
     assert rows == expected
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.manifest import NOTES, TRACE, read_trailers
-from kernel_harness.tools.archive.store.transfer import fetch
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Trace
 
 BUNDLE = Path(__file__).parents[3] / "fixtures/archive/archive.bundle"
@@ -30,13 +29,13 @@ def definition_of(name: str) -> Definition:
 
 
 def test_what_an_earlier_version_wrote_is_written_again_byte_for_byte(
-    archive, tmp_path, monkeypatch, workloads
+    opened_old, earlier_version, tmp_path, monkeypatch, workloads
 ):
     monkeypatch.setattr(
         "kernel_harness.tools.archive.store.manifest.harness_version", lambda: "0.1.0"
     )
-    fetch(archive, str(BUNDLE))
-    again = Archive(tmp_path / "again")
+    archive = opened_old(BUNDLE)
+    again = Archive(tmp_path / "again", earlier_version)
     again.repository.create()
     again.repository.run("config", "user.name", "Somebody")
     again.repository.run("config", "user.email", "somebody@example.org")

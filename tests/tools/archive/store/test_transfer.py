@@ -6,16 +6,17 @@ import subprocess
 
 import pytest
 
-from kernel_harness.tools.archive.promotion.events import promote
+from kernel_harness.tools.archive.promotion.events import events, promote
 from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.archive.store.archive import Archive
+from kernel_harness.tools.archive.store.promotion_tags import promotions_elsewhere
 from kernel_harness.tools.archive.store.transfer import fetch, push, write_bundle
 from kernel_harness.tools.errors import ArchiveError, RequestError
 
 
 @pytest.fixture
-def other(tmp_path):
-    found = Archive(tmp_path / "other")
+def other(tmp_path, keys):
+    found = Archive(tmp_path / "other", keys(tmp_path / "other"))
     yield found
     found.close()
 
@@ -29,16 +30,22 @@ def force_best(archive, node):
     promote(archive, type(decision)(**{**vars(decision), **chosen}), [])
 
 
-def test_a_bundle_carries_the_whole_archive(bench, archive, other, tmp_path):
+def test_a_bundle_of_this_machine_carries_candidates_and_shows_its_promotions(
+    bench, archive, other, tmp_path
+):
     root = bench.add()
-    child = bench.add(parents=[root.candidate_id], latency_us=5.0)
+    child = bench.add(parents=[root.candidate_id], latency_us=50.0)
     force_best(archive, archive.node(child.candidate_id))
     file = write_bundle(archive, tmp_path / "history.bundle")
     moved = fetch(other, str(file))
-    assert moved.candidates == 2 and not moved.differing
+    assert moved.candidates == 2 and not moved.unverified and not moved.refused
     assert list(other.iter()) == list(archive.iter())
-    assert other.best("scale_n64", "H200").candidate_id == child.candidate_id
     assert other.get(child.candidate_id) == archive.get(child.candidate_id)
+    assert other.best("scale_n64", "H200").candidate_id == root.candidate_id
+    assert events(other) == [] and other.repository.refs("refs/heads") == {}
+    (elsewhere,) = promotions_elsewhere(other.repository, other.keys)
+    assert elsewhere.candidate_id == child.candidate_id and elsewhere.number == 1
+    assert promotions_elsewhere(archive.repository, archive.keys) == []
 
 
 def test_two_archives_meet_in_a_remote(bench, archive, other, tmp_path):
@@ -67,8 +74,10 @@ def test_a_best_that_differs_is_left_alone_and_named(bench, archive, other, tmp_
     force_best(other, other.node(second.candidate_id))
     push(archive, remote)
     best = "refs/heads/best/scale_n64/H200"
-    assert best in fetch(other, remote).differing
+    fetched = fetch(other, remote)
+    assert "refs/quarantine/origin/best/scale_n64/H200" in fetched.moved
     assert other.repository.resolve(best) == second.commit
+    assert other.best("scale_n64", "H200").candidate_id == second.candidate_id
     assert best in push(other, remote).differing
     force_best(archive, archive.node(second.candidate_id))
     assert best in push(archive, remote).moved
