@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kernel_harness.tools.archive.report.website import write_site
@@ -49,6 +50,8 @@ from kernel_harness.tools.schema.evaluation import (
 )
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement
+from kernel_harness.tools.signing.keyring import Keyring
+from kernel_harness.tools.signing.signature import CANDIDATE
 
 OPERATORS = ("decode", "prefill", "attention", "indexer", "experts")
 TECHNIQUES = (
@@ -241,6 +244,8 @@ class _Hashing(Repository):
         oid = hashlib.sha1(f"{kind} {len(content)}\0".encode() + content).hexdigest()
         if kind == "blob":
             self.blobs[oid] = content
+        elif kind == "commit":
+            self.commit = content
         return oid
 
 
@@ -256,7 +261,7 @@ def build(archive: Archive, count: int, seed: int = 1) -> float:
         assert importer.stdin is not None
         for item in grow(count, seed):
             made[item.number] = item
-            importer.stdin.write(_commands(hashing, item, made, rng))
+            importer.stdin.write(_commands(hashing, archive.keys, item, made, rng))
         importer.stdin.close()
     last = made[count - 1]
     ref = f"refs/candidates/{form.ref_part(definition(last.operator).name)}/{last.commit[:12]}"
@@ -265,9 +270,11 @@ def build(archive: Archive, count: int, seed: int = 1) -> float:
     return time.perf_counter() - began
 
 
-def _commands(hashing: _Hashing, item: Made, made: dict[int, Made], rng: random.Random) -> bytes:
+def _commands(
+    hashing: _Hashing, keys: Keyring, item: Made, made: dict[int, Made], rng: random.Random
+) -> bytes:
     found = solution(item, rng)
-    record = evaluation(item, found, rng)
+    record = keys.signed(evaluation(item, found, rng))
     manifest = CandidateManifest.describe(
         found,
         record,
@@ -277,7 +284,7 @@ def _commands(hashing: _Hashing, item: Made, made: dict[int, Made], rng: random.
         tags=rng.sample(TECHNIQUES, rng.choice([1, 1, 2])),
         workload_count=WORKLOADS,
     )
-    facts = facts_of(record, WORKLOADS)
+    facts = facts_of(record, keys.verify_record(record), WORKLOADS)
     files = form.tree_files(
         manifest, facts, record, {"kernel.py": found.sources[0].content}, [], {}
     )
@@ -286,10 +293,11 @@ def _commands(hashing: _Hashing, item: Made, made: dict[int, Made], rng: random.
     parents = [made[n].commit for n in item.parents]
     message = form.commit_message(manifest, facts, record, [p[:12] for p in parents])
     at = facts.at
-    item.commit = hashing.write_commit(tree, parents, message, at)
+    sign = partial(keys.sign, CANDIDATE)
+    item.commit = hashing.write_commit(tree, parents, message, at, sign)
     ref = f"refs/candidates/{form.ref_part(manifest.definition)}/{item.commit[:12]}"
     who = f"kernel-harness <kernel-harness@localhost> {at} +0000"
-    data = message.encode()
+    data = hashing.commit.partition(b"\n\n")[2]
     lines = [b"blob\ndata %d\n%s\n" % (len(blob), blob) for blob in hashing.blobs.values()]
     head = f"commit {ref}\nmark :{item.number + 1}\nauthor {who}\ncommitter {who}\n"
     lines.append(f"{head}data {len(data)}\n".encode() + data)
@@ -369,7 +377,8 @@ def main() -> int:
     figures: dict[int, dict[str, tuple[float, float]]] = {}
     for count in sizes:
         with tempfile.TemporaryDirectory(prefix="archive-scale-") as folder:
-            archive = Archive(Path(folder) / "archive")
+            root = Path(folder) / "archive"
+            archive = Archive(root, Keyring(Path(folder) / "signing_key", root))
             seconds = build(archive, count)
             figures[count] = {"build (fast-import)": (seconds, seconds), **measure(archive, count)}
             archive.close()

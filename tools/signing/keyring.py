@@ -99,9 +99,9 @@ class Keyring:
 
     def signed(self, record: Record) -> Record:
         """The record as it will be read from its file, with this machine's signature."""
-        settled = type(record).model_validate_json(record.model_dump_json())
-        signature = self.sign(RECORD, canonical(settled))
-        return settled.model_copy(update={"signature": signature})
+        as_read = type(record).model_validate_json(record.model_dump_json())
+        signature = self.sign(RECORD, canonical(as_read))
+        return as_read.model_copy(update={"signature": signature})
 
     def _own(self) -> Ed25519PrivateKey | None:
         if self._private is None:

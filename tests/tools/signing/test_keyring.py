@@ -29,9 +29,7 @@ def theirs(tmp_path: Path) -> Keyring:
 
 def test_the_private_key_is_made_once_and_only_its_owner_may_read_it(ours):
     with ThreadPoolExecutor(8) as threads:
-        made = set(
-            threads.map(lambda _: Keyring(ours.private_file, Path("/a")).public(), range(8))
-        )
+        made = set(threads.map(lambda _: Keyring(ours.private_file, Path("/a")).public(), range(8)))
     assert len(made) == 1 and made == {ours.public()}
     assert stat.S_IMODE(ours.private_file.stat().st_mode) == 0o600
     assert [path.name for path in ours.private_file.parent.iterdir()] == ["signing_key"]
