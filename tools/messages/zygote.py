@@ -1,4 +1,4 @@
-"""Messages between the judge and a zygote: start a candidate process, end it."""
+"""Messages between the judge and a zygote: start a candidate process, end it, stop all of them."""
 
 from __future__ import annotations
 
@@ -71,14 +71,28 @@ class Reaped(Message):
     exit_status: int | None
 
 
-ToZygote = Annotated[Spawn | Reap, Field(discriminator="kind")]
+class Pause(Message):
+    """Stop every candidate and every process that descends from one, or let them go on."""
+
+    kind: Literal["pause"] = "pause"
+    stop: bool
 
 
-FromZygote = Annotated[Spawned | Reaped, Field(discriminator="kind")]
+class Paused(Message):
+    """How many processes were stopped, or let go on."""
+
+    kind: Literal["paused"] = "paused"
+    count: int
+
+
+ToZygote = Annotated[Spawn | Reap | Pause, Field(discriminator="kind")]
+
+
+FromZygote = Annotated[Spawned | Reaped | Paused, Field(discriminator="kind")]
 
 
 _LATER = ConfigDict(defer_build=True)
-to_zygote: TypeAdapter[Spawn | Reap] = TypeAdapter(ToZygote, config=_LATER)
+to_zygote: TypeAdapter[Spawn | Reap | Pause] = TypeAdapter(ToZygote, config=_LATER)
 
 
-from_zygote: TypeAdapter[Spawned | Reaped] = TypeAdapter(FromZygote, config=_LATER)
+from_zygote: TypeAdapter[Spawned | Reaped | Paused] = TypeAdapter(FromZygote, config=_LATER)

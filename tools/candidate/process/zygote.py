@@ -24,11 +24,11 @@ from typing import Any, NoReturn
 from ... import process_control
 from ...messages.frames import TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
-from ...messages.zygote import Reap, Reaped, Spawn, Spawned, to_zygote
+from ...messages.zygote import Pause, Paused, Reap, Reaped, Spawn, Spawned, to_zygote
 from ..cpu.triton_patches import patch_interpreter
 from ..sandbox import syscalls
 from ..sandbox.enter import skipped_steps
-from ..sandbox.process_tree import descendants, kill_all
+from ..sandbox.process_tree import descendants, kill_all, send_all, stop_descendants
 from .supervisor import SupervisorConfig, supervise
 
 START_S = 30.0
@@ -73,6 +73,7 @@ class Zygote:
         self._control = control
         self._interpret = interpret
         self._children: dict[int, _Child] = {}
+        self._stopped: list[int] = []
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -102,6 +103,8 @@ class Zygote:
         try:
             if isinstance(message, Spawn):
                 send_frame(self._control, self._spawn(message, fds))
+            elif isinstance(message, Pause):
+                send_frame(self._control, self._pause(message))
             else:
                 send_frame(self._control, self._reap(message))
         finally:
@@ -170,6 +173,14 @@ class Zygote:
         said = self._read_until(child, {"exit"}, REAP_S)
         self._discard(child)
         return Reaped(pid=request.pid, exit_status=said.get("exit"))
+
+    def _pause(self, request: Pause) -> Paused:
+        if request.stop:
+            self._stopped = stop_descendants(c.supervisor for c in self._children.values())
+            return Paused(count=len(self._stopped))
+        going, self._stopped = self._stopped, []
+        send_all(going, signal.SIGCONT)
+        return Paused(count=len(going))
 
     def _read_until(self, child: _Child, words: set[str], seconds: float) -> dict[str, Any]:
         """Collects reports of supervisor and candidate until they hold all `words` or end."""

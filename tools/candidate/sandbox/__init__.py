@@ -6,5 +6,5 @@ namespaces    namespaces, accounts, and the view of the file system
 landlock      allow-list of files
 seccomp       deny-list of system calls
 syscalls      unshare, mount, capset and others that Python lacks
-process_tree  finds and kills descendants
+process_tree  finds, stops and kills descendants
 """

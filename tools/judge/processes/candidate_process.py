@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -38,7 +38,7 @@ from ...messages.candidate import (
 )
 from ...messages.frames import CANDIDATE_FRAME_BYTES, TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, WireTimeoutError, close_all, recv_frame, send_frame
-from ...messages.zygote import Reap, Reaped, Spawn, Spawned, from_zygote
+from ...messages.zygote import Pause, Paused, Reap, Reaped, Spawn, Spawned, from_zygote
 from ...settings import candidate_environment
 from ...text import shorten
 from . import triton_cache
@@ -207,13 +207,27 @@ class ZygoteHandle:
         answer = self._request(Reap(pid=pid))
         return answer.exit_status if isinstance(answer, Reaped) else None
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stops every candidate and what descends from it meanwhile.
+
+        What one has enqueued on the device runs to its end all the same.
+        """
+        self._request(Pause(stop=True))
+        try:
+            yield
+        finally:
+            self._request(Pause(stop=False))
+
     def close(self) -> None:
         """Ends the zygote and with it its candidates."""
         self._socket.close()
         self._process.kill()
         self._process.wait()
 
-    def _request(self, message: Spawn | Reap, fds: Sequence[int] = ()) -> Spawned | Reaped:
+    def _request(
+        self, message: Spawn | Reap | Pause, fds: Sequence[int] = ()
+    ) -> Spawned | Reaped | Paused:
         with self._lock:
             try:
                 send_frame(self._socket, message, fds)

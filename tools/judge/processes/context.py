@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,6 +94,10 @@ class JudgeContext:
     def start_runner(self) -> RunnerProcess:
         """Starts a runner, or takes a prewarmed one."""
         return self.runners.take() or self._runner()
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Stops every candidate process meanwhile, so that none disturbs what is timed."""
+        return self.running.paused()
 
     def prewarm(self, *, wait: bool = True) -> None:
         """Starts the processes that the next trial will take, and waits for their contexts.

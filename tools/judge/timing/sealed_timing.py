@@ -100,11 +100,12 @@ class SealedTiming:
         try:
             with self._calls.times.measured("timing_record"):
                 ours, theirs = self._programs(sets)
-            with self._calls.times.measured("timing_replay"):
-                self._pairs(case, ours, theirs, sets, watch)
-                self._beside(ours, theirs, sets())
-            with self._calls.times.measured("timing_witness"):
-                differ = self._witness(ours, theirs)
+            with self._context.paused():
+                with self._calls.times.measured("timing_replay"):
+                    self._pairs(case, ours, theirs, sets, watch)
+                    self._beside(ours, theirs, sets())
+                with self._calls.times.measured("timing_witness"):
+                    differ = self._witness(ours, theirs)
         except NotRecordedError as error:
             self._not_recorded = str(error) if error.final else None
             raise NotSealedError(str(error)) from error

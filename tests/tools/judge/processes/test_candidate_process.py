@@ -26,7 +26,15 @@ from kernel_harness.tools.judge.processes.log_pipe import LogPipe
 from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages.sockets import WireClosedError, recv_frame, send_frame
-from kernel_harness.tools.messages.zygote import Reap, Reaped, Spawn, Spawned, to_zygote
+from kernel_harness.tools.messages.zygote import (
+    Pause,
+    Paused,
+    Reap,
+    Reaped,
+    Spawn,
+    Spawned,
+    to_zygote,
+)
 
 from ....judging import make_solution
 
@@ -189,7 +197,7 @@ class FakeZygote:
 
     def __init__(self, spawned: Spawned | None, said: bytes = b"") -> None:
         self._spawned, self._said = spawned, said
-        self.asked: list[Spawn | Reap] = []
+        self.asked: list[Spawn | Reap | Pause] = []
         self.command: list[str] = []
         self.ended = False
 
@@ -210,6 +218,8 @@ class FakeZygote:
                     os.close(fd)
                 if isinstance(message, Reap):
                     send_frame(self._socket, Reaped(pid=message.pid, exit_status=3))
+                elif isinstance(message, Pause):
+                    send_frame(self._socket, Paused(count=1))
                 elif self._spawned is None:
                     return
                 else:
@@ -305,3 +315,12 @@ def test_another_zygote_has_the_options_of_the_one_that_ended(monkeypatch, priva
     spawn = second.asked[0]
     assert isinstance(spawn, Spawn) and spawn.memory_bytes == 9
     assert second.command == [*first.command[:-2], second.command[-2], "--interpret"]
+
+
+def test_candidates_go_on_after_a_pause_whatever_happened_in_it(monkeypatch):
+    zygote = FakeZygote(UP)
+    opened = handle(monkeypatch, zygote)
+    with pytest.raises(KeyError), opened.paused():
+        assert zygote.asked == [Pause(stop=True)]
+        raise KeyError
+    assert zygote.asked == [Pause(stop=True), Pause(stop=False)]

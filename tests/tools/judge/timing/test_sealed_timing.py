@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -76,6 +78,8 @@ class ScriptedRunner:
     yardstick_ns: int = 10_000
     activities: int = 1
     closed: bool = False
+    others_stopped: ClassVar[bool] = False
+    """Whether every process of a candidate is stopped."""
 
     def load(self, recorded: RecordedCall) -> Any:
         self.recorded = recorded
@@ -90,6 +94,7 @@ class ScriptedRunner:
         return Witness(self.least_ns + 100.0, 100.0, 0.0, 40)
 
     def replay(self, input_sets: Any, poison: Any, *, flush: str = "fill") -> list[ReplayedCall]:
+        assert self.others_stopped
         if self.lost:
             raise RunnerLostError("replay", "it ended with status -9")
         self.seen += input_sets if flush == "fill" else []
@@ -154,6 +159,14 @@ class ScriptedContext:
 
     def start_runner(self) -> None:
         return None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        ScriptedRunner.others_stopped = True
+        try:
+            yield
+        finally:
+            ScriptedRunner.others_stopped = False
 
 
 H200 = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)
@@ -264,6 +277,11 @@ def test_candidate_and_baseline_see_the_same_fresh_inputs_and_poison(run):
         assert len({s.seed for s in ours.seen}) == len(ours.seen) == 4
         assert ours.poison == theirs.poison
         assert all(a != b for a, b in zip(ours.poison, ours.poison[1:], strict=False))
+
+
+def test_no_process_of_a_candidate_runs_while_runners_replay(run):
+    run()
+    assert not ScriptedRunner.others_stopped
 
 
 def test_runners_end_with_the_timing(run):

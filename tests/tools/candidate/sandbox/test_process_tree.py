@@ -1,0 +1,60 @@
+"""Every process below another is stopped, also one that is started meanwhile."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.candidate.sandbox.process_tree import (
+    descendants,
+    kill_all,
+    send_all,
+    stop_descendants,
+)
+
+TREE = r"""
+import os
+if os.fork() == 0:
+    os.setsid()
+    os.fork()
+    os.write(1, b"up\n")
+    while True:
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+os.write(1, b"up\n")
+os.read(0, 1)
+"""
+
+
+def state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
+
+
+@pytest.mark.process
+def test_processes_that_start_others_in_sessions_of_their_own_are_stopped_and_go_on():
+    command = [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])"]
+    root = subprocess.Popen(
+        [*command, sys.executable, "-c", TREE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert root.stdout is not None
+    try:
+        for _ in range(3):
+            assert root.stdout.readline() == b"up\n"
+        stopped = stop_descendants([root.pid])
+        assert len(stopped) >= 3
+        left = [pid for pid in descendants(root.pid) if state(pid) not in "TZX"]
+        assert not left, [(pid, state(pid)) for pid in left]
+        assert state(root.pid) in "SR"
+        send_all(stopped, signal.SIGCONT)
+        assert not [pid for pid in descendants(root.pid) if state(pid) == "T"]
+    finally:
+        kill_all([*descendants(root.pid), root.pid])
+        root.wait()
