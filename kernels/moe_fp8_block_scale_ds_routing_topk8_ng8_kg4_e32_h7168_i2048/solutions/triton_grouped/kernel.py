@@ -63,7 +63,6 @@ def _up_and_gate(
     hidden_ptr, hidden_scale_ptr, weight_ptr, scale_ptr, pair_ptr, first_tile_ptr, first_pair_ptr,
     inner_ptr, tokens, EXPERTS: tl.constexpr, HIDDEN: tl.constexpr, INNER: tl.constexpr,
     PER_TOKEN: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STEP: tl.constexpr,
-    UPCAST: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(1)
     if tile >= tl.load(first_tile_ptr + EXPERTS):
@@ -86,8 +85,6 @@ def _up_and_gate(
         left_scale = tl.load(hidden_scale_ptr + step * tokens + token, mask=exists, other=0.0)
         first = tl.load(weight_ptr + (base + column)[:, None] * HIDDEN + at[None, :])
         second = tl.load(weight_ptr + (base + INNER + column)[:, None] * HIDDEN + at[None, :])
-        if UPCAST:
-            left, first, second = left.to(tl.float32), first.to(tl.float32), second.to(tl.float32)
         up += tl.dot(left, tl.trans(first)) * (left_scale * tl.load(up_scale + step))[:, None]
         gate += tl.dot(left, tl.trans(second)) * (left_scale * tl.load(gate_scale + step))[:, None]
     inner = gate * tl.sigmoid(gate) * up
@@ -100,7 +97,6 @@ def _down(
     inner_ptr, weight_ptr, scale_ptr, pair_ptr, share_ptr, first_tile_ptr, first_pair_ptr,
     total_ptr, EXPERTS: tl.constexpr, HIDDEN: tl.constexpr, INNER: tl.constexpr,
     PER_TOKEN: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STEP: tl.constexpr,
-    UPCAST: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(1)
     if tile >= tl.load(first_tile_ptr + EXPERTS):
@@ -120,10 +116,7 @@ def _down(
             mask=exists[:, None], other=0.0,
         )  # fmt: skip
         right = tl.load(weight_ptr + (base + column)[:, None] * INNER + at[None, :])
-        if UPCAST:
-            left, right = left.to(tl.float32), right.to(tl.float32)
-        else:
-            right = right.to(tl.bfloat16)
+        right = right.to(tl.bfloat16)
         result += tl.dot(left, tl.trans(right)) * tl.load(block_scale + step)
     result *= tl.load(share_ptr + pair, mask=exists, other=0.0)[:, None]
     place = total_ptr + (pair // PER_TOKEN)[:, None] * HIDDEN + column[None, :]
@@ -166,18 +159,14 @@ def run(
         routing_logits, routing_bias, experts, shares, routed_scaling_factor,
         GROUPS=8, WIDTH=routing_logits.shape[1] // 8, KEPT=4, CHOSEN=TOPK, num_warps=1,
     )  # fmt: skip
-    # Triton's interpreter multiplies the bit patterns of bfloat16 operands of tl.dot, and costs
-    # the same for a program whatever its size.
-    on_gpu = output.is_cuda
-    rows = 64 if tokens > 256 and on_gpu else 16
-    columns = 64 if on_gpu else BLOCK
+    rows, columns = 64 if tokens > 256 else 16, 64
     pairs, first_pair, first_tile = _plan(experts, local_expert_offset, count, rows)
     tiles = min(tokens * TOPK, count) + tokens * TOPK // rows
     inner = torch.empty(tokens * TOPK, inner_size, dtype=torch.bfloat16, device=device)
     total = torch.zeros(tokens, hidden, dtype=torch.float32, device=device)
     shape = {
         "EXPERTS": count, "HIDDEN": hidden, "INNER": inner_size, "PER_TOKEN": TOPK, "ROWS": rows,
-        "COLUMNS": columns, "STEP": BLOCK, "UPCAST": not on_gpu, "num_warps": 4, "num_stages": 3,
+        "COLUMNS": columns, "STEP": BLOCK, "num_warps": 4, "num_stages": 3,
     }  # fmt: skip
     _up_and_gate[(inner_size // columns, tiles)](
         hidden_states, hidden_states_scale, gemm1_weights, gemm1_weights_scale, pairs, first_tile,
