@@ -3,6 +3,7 @@
 main               requests in, answers out; one trial at a time
 trial              the stages of one plan, in order
 trial_processes    the processes of a trial: what each builds, and their end
+trial_static       compiling for targets within a trial
 evaluation_record  the record of a trial
 trial_parts        what every stage of a trial works with
 calibrate          measures a device's rates; started by name

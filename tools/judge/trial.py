@@ -18,26 +18,23 @@ from ..messages.candidate import Built
 from ..messages.judge import EvaluatePlan
 from ..schema.evaluation import (
     Evaluation,
-    Failure,
     Stage,
     Status,
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
-from .calls.judged_call import JudgedCall, has_outputs
+from .calls.judged_call import JudgedCall
 from .checks.failures import build_failure, lost_failure
 from .checks.held_out_process import HeldOutProcess
-from .checks.not_judged import local_fault, not_judged, nothing_ran, with_checked
-from .checks.static_check import StaticChecker, with_local
+from .checks.not_judged import local_fault, nothing_ran
 from .checks.time_budget import HOST_RATE, RATES, StageTimes, TimeBudget
 from .checks.workload_checks import Checking
 from .evaluation_record import TrialResult, Verdict, write_record
 from .operators.held_out_cases import HeldOutCases, planned_held_out
-from .operators.input_sets import InputGenerator, InputSet, SeedBook, fresh_seed
-from .operators.operator_adapter import OperatorAdapter
+from .operators.input_sets import InputGenerator, SeedBook
+from .operators.operator_adapter import Case, OperatorAdapter
 from .operators.reference_check import check_reference
 from .processes.candidate_process import ProcessSession
 from .processes.context import JudgeContext
-from .processes.device import HOST
 from .processes.lost import ProcessLost
 from .processes.progress import Cancellation, Reporter
 from .timing.held_out_timing import HeldOutTiming
@@ -48,9 +45,10 @@ from .timing.samples import CLAIM
 from .timing.sealed_timing import sealing_fault
 from .trial_parts import TrialParts
 from .trial_processes import TrialProcesses
+from .trial_static import STATIC_WAIT_S, TrialStatic
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
-STATIC_WAIT_S = 20.0
+STATIC_ONLY = "scope static does not run the candidate"
 STATIC_WAIT_WHEN_FAILED_S = 1.5
 """From the trial's start: a failure is reported at once, but compiler errors explain many."""
 
@@ -103,7 +101,9 @@ class Trial:
         self._runnable = [case for case in self.cases if case.uuid not in self._unusable]
         self._constant_outputs: list[str] = []
         self._checking: Checking | None = None
-        self._static: StaticChecker | None = None
+        self._static = TrialStatic(
+            self._parts, self._solution, self._processes, self._runnable, self._times
+        )
         self._timed: dict[str, Timed] = {}
         self._timing: PairedTiming | None = None
         self._recorders: Recorders | None = None
@@ -130,10 +130,12 @@ class Trial:
         """Runs the plan's stages; the first failure ends it."""
         if self._unusable and not self._runnable:
             raise next(iter(self._unusable.values()))
-        if not self._plan.checks.execute:
-            return self._only_compiled(needs_gpu=False)
-        if self._context.interpreted and self._solution.spec.language.value == "cuda":
-            return self._only_compiled(needs_gpu=True)
+        needs_gpu = self._context.interpreted and self._solution.spec.language.value == "cuda"
+        if needs_gpu or not self._plan.checks.execute:
+            self._not_timed = NO_GPU if self._plan.checks.execute else STATIC_ONLY
+            self._reporter.step(Stage.COMPILE, "compiling for targets")
+            needs_gpu = needs_gpu and self._plan.checks.execute
+            return self._static.alone(needs_gpu=needs_gpu, built=self._built)
         with self._times.measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
             session = self._processes.spawn()
@@ -230,9 +232,7 @@ class Trial:
         self._cancellation.check()
         if lost is not None:
             return lost_failure(lost, Stage.CORRECTNESS, None, judged_call.session.log())
-        if plan.checks.static_targets and self._runnable:
-            self._static = self._static_checker()
-            self._static.start(self._sample_inputs())
+        self._static.start()
         time_budget = TimeBudget(
             deadline=self._parts.deadline,
             call_timeout_s=plan.call_timeout_s,
@@ -245,8 +245,12 @@ class Trial:
         failed = checking.failed
         if failed is None:
             building = self._times.seconds.get("candidate_build", 0.0)
-            none = nothing_ran(plan.budget_s, building, interpreted=self._context.interpreted)
-            return None if checking.anything_passed else none
+            interpreted = self._context.interpreted
+            if not checking.anything_passed:
+                return nothing_ran(plan.budget_s, building, interpreted=interpreted)
+            if interpreted:
+                return self._static.compare_launches(checking, self._opened_as)
+            return None
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 
@@ -280,80 +284,26 @@ class Trial:
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 
-    def _only_compiled(self, *, needs_gpu: bool) -> Verdict | None:
-        """Compiles without running: scope static, and CUDA C++ without a GPU."""
-        self._not_timed = "scope static does not run the candidate"
-        self._reporter.step(Stage.COMPILE, "compiling for targets")
-        self._static = self._static_checker()
-        if self._runnable and self._plan.checks.static_targets:
-            with self._times.measured("inputs"):
-                sample = self._sample_inputs()
-            self._static.start(sample)
-        with self._times.measured("static"):
-            check = self._static.wait(2 * self._plan.build_timeout_s)
-        self._cancellation.check()
-        if self._static.fault is not None:
-            raise self._static.fault
-        if self._static.failure is not None:
-            return self._static.failure
-        if needs_gpu:
-            self._not_timed = NO_GPU
-            return not_judged("needs_gpu", "CUDA C++ cannot run without a GPU")
-        if self._static.lacking is not None:
-            return self._static.lacking
-        return None if check.status == "built" else self._imported()
-
-    def _compiled_all_the_same(self, failure: Failure) -> Verdict:
-        """What compiling shows of a candidate that cannot run here; its own failure, if it has one.
-
-        The check is awaited to its end.
-        """
-        if self._static is None and self._runnable and self._plan.checks.static_targets:
-            self._static = self._static_checker()
-            self._static.start(self._sample_inputs())
-        if self._static is None:
-            return Status.NOT_JUDGED, failure
-        with self._times.measured("static"):
-            check = self._static.wait(2 * self._plan.build_timeout_s)
-        self._cancellation.check()
-        return self._static.failure or (Status.NOT_JUDGED, with_checked(failure, check))
-
-    def _imported(self) -> Verdict | None:
-        """Builds or imports here what could not be compiled for targets."""
-        session = self._processes.spawn()
+    def _opened_as(self, target: str, case: Case) -> JudgedCall | ProcessLost:
+        """A process of the candidate on a fake device of a target, built and mapped."""
+        session = self._processes.spawn(target)
         session.ask(self._build)
-        return self._built(session)
-
-    def _sample_inputs(self) -> InputSet:
-        """Inputs for compiling: kernels are specialised on their arguments."""
-        definition = self.operator.definition
-        case = next((c for c in self._runnable if has_outputs(definition, c)), self._runnable[0])
-        seed = fresh_seed()
-        inputs = self.operator.make_inputs(case, seed, self.operator.families[0], HOST)
-        return InputSet(case, "sample", seed, inputs, {}, {})
-
-    def _static_checker(self) -> StaticChecker:
-        return StaticChecker(
-            self._context,
-            self.operator,
-            self._solution,
-            self._build,
-            with_local(self._plan.checks.static_targets, self._context.info.compute_capability),
-            self._plan.build_timeout_s,
-            self._cancellation,
-        )
+        judged_call = self._judged_call(session)
+        built = session.answer(Built, self._plan.build_timeout_s)
+        if isinstance(built, ProcessLost):
+            return built
+        if built.fault is not None:
+            return ProcessLost("crash", built.fault.message)
+        return judged_call.map([case]) or judged_call
 
     def _evaluation(self, failed: Verdict | None) -> Evaluation:
         if failed is not None and failed[0] is Status.NOT_JUDGED:
-            failed = self._compiled_all_the_same(failed[1])
+            failed = self._static.all_the_same(failed[1])
         spent = time.monotonic() - self._started
         patience = min(max(self._plan.budget_s - spent, 2.0), STATIC_WAIT_S)
         if failed is not None:
             patience = max(STATIC_WAIT_WHEN_FAILED_S - spent, 0.0)
-        static = None
-        if self._static is not None:
-            with self._times.measured("static"):
-                static = self._static.wait(patience)
+        static = self._static.check(patience)
         self._times.seconds["total"] = round(time.monotonic() - self._started, 4)
         first = self._processes.first
         return write_record(

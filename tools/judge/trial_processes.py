@@ -10,6 +10,7 @@ from ..messages.judge import EvaluatePlan
 from ..schema.flashinfer_trace import Definition, Solution
 from .processes.candidate_process import ProcessSession
 from .processes.context import JudgeContext
+from .processes.device import FAKE_TARGET
 from .processes.progress import Cancellation
 
 logger = logging.getLogger(__name__)
@@ -36,9 +37,15 @@ class TrialProcesses:
         """The process that was started first."""
         return self._sessions[0] if self._sessions else None
 
-    def spawn(self) -> ProcessSession:
-        """Starts a process that runs a candidate, or takes a prewarmed one."""
-        return self._kept(self._context.spawn())
+    def spawn(self, target: str | None = None) -> ProcessSession:
+        """Starts a process that runs a candidate, or takes a prewarmed one.
+
+        Args:
+            target: architecture of the device that it finds where there is none; None: the first
+                that the plan compiles for.
+        """
+        first = next(iter(self._plan.checks.static_targets), FAKE_TARGET)
+        return self._kept(self._context.spawn(target or first))
 
     def spawn_for_timing(self, baseline: bool) -> tuple[ProcessSession, BuildRequest]:
         """A process to time calls in, and what it is to build."""

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from ..text import printable
 from .frames import EXCERPT_CHARACTERS, Message
+from .launches import CallLaunches
 
 
 class DeviceFacts(Message):
@@ -160,6 +161,9 @@ class CallRequest(Message):
         default=False, description="Run with its own kernels disabled."
     )
     noise: bool = Field(default=False, description="Occupy some SMs beside the call.")
+    configuration: int = Field(
+        default=0, ge=0, description="Without a GPU, which configuration autotuned kernels have."
+    )
     defer: int | None = Field(
         default=None, ge=0, description="Number under which the next `Collect` tells its times."
     )
@@ -258,6 +262,7 @@ class CompiledKernel(Message):
     opcodes: dict[Words, Count] = Field(
         default_factory=dict, max_length=2000, description="SASS opcode to count."
     )
+    binary: Words = Field(default="", max_length=400, description="As launches of it name it.")
 
 
 class Compiled(Message):
@@ -266,6 +271,9 @@ class Compiled(Message):
     kind: Literal["compiled"] = "compiled"
     kernels: list[CompiledKernel] = Field(default_factory=list, max_length=400)
     failures: dict[Words, Words] = Field(default_factory=dict, max_length=40)
+    launches: dict[Words, CallLaunches] = Field(
+        default_factory=dict, max_length=40, description="By target; none where the call failed."
+    )
     notes: list[Words] = Field(
         default_factory=list,
         max_length=40,
@@ -317,6 +325,9 @@ class Called(CallTimes):
     fault: CandidateFault | None = None
     returned: list[Words] = Field(default_factory=list, max_length=64)
     """For value-returning style: 'shape dtype device' of what came back, for error messages."""
+    interpreted: CallLaunches = Field(
+        default_factory=CallLaunches, description="Without a GPU: what Triton's interpreter ran."
+    )
 
 
 class ReturnedTensor(Message):

@@ -317,6 +317,8 @@ class Integrity(RecordModel):
 class StaticKernel(RecordModel):
     """One kernel of a candidate compiled for one target, without running it."""
 
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("grids",)
+
     name: str
     target: str = Field(description="'sm_90', 'sm_100a', …")
     config: dict[str, Any] = Field(default_factory=dict)
@@ -331,6 +333,9 @@ class StaticKernel(RecordModel):
         default_factory=dict, description="SASS counts by class: tensor, load_128, local, …"
     )
     notes: list[str] = Field(default_factory=list)
+    grids: dict[str, list[list[int]]] = Field(
+        default_factory=dict, description="By workload, programs of each launch along three axes."
+    )
 
 
 class StaticCheck(RecordModel):

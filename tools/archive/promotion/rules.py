@@ -20,6 +20,8 @@ from .time_rules import time_rules
 
 TIMED = "timed"
 VERIFIED = "verified"
+AS_COMPILED = "launches_as_compiled"
+"""The check without which a candidate that never ran on a GPU is not verified."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def decide(
         _checks_ran(verification, limits),
         sizes_called(verification, limits, timed=timed),
         _integrity(verification),
+        _as_compiled(verification, timed),
         _sanitizer(sanitizer, timed),
         _not_the_best(candidate, current_best, claimed=best_claimed),
     ]
@@ -259,6 +262,18 @@ def _integrity(verification: Sequence[Evaluation]) -> RuleOutcome:
     words = found[0] if found else "outputs differ from run to run" if flaky else "nothing found"
     number = len(found) + len(flaky)
     return RuleOutcome("integrity", number == 0, number, 0, words)
+
+
+def _as_compiled(verification: Sequence[Evaluation], timed: bool) -> RuleOutcome:
+    left = [
+        e.integrity.not_run.get(AS_COMPILED, "its launches were not compared with compiled ones")
+        for e in verification
+        if AS_COMPILED not in e.integrity.checks or AS_COMPILED in e.integrity.not_run
+    ]
+    words = left[0] if left else "what was interpreted is what is compiled for every target"
+    if timed:
+        words = "not applied: it ran on a GPU"
+    return RuleOutcome("judged_as_compiled", not left, len(left), 0, words, applied=not timed)
 
 
 def _sanitizer(sanitizer: str | None, timed: bool) -> RuleOutcome:

@@ -71,7 +71,7 @@ class Caller:
         finally:
             torch_guards.rehook(collecting)
             _flush_log()
-        return Called(**_times(timing), returned=returned)
+        return Called(**_times(timing), returned=returned, interpreted=timing.interpreted)
 
     @property
     def clock_buffers(self) -> list[int]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...messages.candidate import Activity, CallRequest
+from ...messages.launches import CallLaunches
 from ..compilation.builders import LoadedCandidate
 from ..cpu.fake_device import OnTheCpu
+from ..cpu.launches import interpreted_launches
 from .disabled_kernels import disabled_kernels, require_launches
 
 _now = time.perf_counter_ns
@@ -25,6 +27,7 @@ class CallTiming:
     host_ns: int | None = None
     activities: list[Activity] = field(default_factory=list)
     dropped: int = 0
+    interpreted: CallLaunches = field(default_factory=CallLaunches)
 
 
 class Clock(Protocol):
@@ -66,12 +69,12 @@ class NoClock:
             require_launches(count)
             snapshot(result)
             return CallTiming()
-        with OnTheCpu():
+        with OnTheCpu(), interpreted_launches(request.configuration) as log:
             begin = _now()
             result = call()
             end = _now()
         snapshot(result)
-        return CallTiming(host_ns=end - begin)
+        return CallTiming(host_ns=end - begin, interpreted=log.told())
 
     def buffers(self) -> list[int]:
         """None."""

@@ -1,6 +1,8 @@
 """Compiling for devices that are not here.
 
-targets         compiles every kernel that one call would launch
-compile_errors  compile errors at lines of the candidate's own files
-cubin           reads resources and instructions of a compiled kernel
+targets          compiles a candidate for targets
+triton_launches  compiles what one call launches by Triton, and describes each launch
+compile_errors   compile errors at lines of the candidate's own files
+cubin            reads resources and instructions of a compiled kernel
+dumps            prints them by NVIDIA's own tool
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 _FUNCTION = re.compile(r"^\s*Function\s+(?:: )?([^\s:]+)\s*:?\s*$")
 _RESOURCE = re.compile(r"\b(REG|STACK|SHARED|LOCAL):(\d+)")
@@ -99,3 +100,10 @@ def spilled_bytes(resources: Resources, opcodes: dict[str, int]) -> int | None:
         return None
     touched = any(opcode.split(".")[0] in ("LDL", "STL") for opcode in opcodes)
     return resources.stack_bytes if touched else 0
+
+
+def of_kernel(named: dict[str, Any], name: str, otherwise: Any) -> Any:
+    """A kernel's entry by name; the only entry where a cubin holds one kernel."""
+    if name in named:
+        return named[name]
+    return next(iter(named.values())) if len(named) == 1 else otherwise

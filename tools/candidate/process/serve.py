@@ -44,6 +44,7 @@ from ...messages.frames import (
     Message,
     WireError,
 )
+from ...messages.launches import CallLaunches
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ...messages.zygote import CACHE_FOLDERS, FETCHED_FOLDER, Spawn
 from ..calls.caller import Caller
@@ -53,7 +54,7 @@ from ..calls.shared_memory import MappedArena, map_arena
 from ..calls.warm_up import warm_up
 from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
-from ..compile_only.targets import compile_for_targets
+from ..compile_only.targets import TargetCompiler
 from ..cpu.fake_device import (
     OnTheCpu,
     answer_for_cuda,
@@ -128,6 +129,7 @@ class CandidateServer:
         self._clock: Clock | None = None
         self._candidate: LoadedCandidate | None = None
         self._caller: Caller | None = None
+        self._compiler: TargetCompiler | None = None
         self._recorder: CallRecorder | None = None
         self._not_recording = ""
 
@@ -159,6 +161,7 @@ class CandidateServer:
         if isinstance(message, BuildRequest):
             with contextlib.nullcontext() if self._cuda else OnTheCpu():
                 built, self._candidate = build(message, self._folders)
+            self._compiler = None
             self._close_cache()
             return built
         if isinstance(message, CompileRequest):
@@ -208,7 +211,8 @@ class CandidateServer:
     def _compile(self, request: CompileRequest) -> Compiled:
         if self._candidate is None:
             return Compiled(fault=_out_of_order("Nothing was built"))
-        return compile_for_targets(self._candidate, request, self._arena, self._folders)
+        self._compiler = self._compiler or TargetCompiler(self._candidate, self._folders)
+        return self._compiler.compile(request, self._arena)
 
     def _answer(self, message: Message) -> None:
         send_frame(self._socket, fitted(message), limit=CANDIDATE_FRAME_BYTES)
@@ -246,9 +250,14 @@ def fitted(message: Message) -> Message:
     while len(message.model_dump_json()) > CANDIDATE_FRAME_BYTES - 64:
         if isinstance(message, Called) and message.activities:
             message = _halved(message)
+        elif isinstance(message, Called) and message.interpreted.launches:
+            message = message.model_copy(update={"interpreted": CallLaunches(dropped=True)})
         elif isinstance(message, Collected) and any(t.activities for t in message.times):
             times = [_halved(times) for times in message.times]
             message = message.model_copy(update={"times": times})
+        elif isinstance(message, Compiled) and any(c.launches for c in message.launches.values()):
+            untold = dict.fromkeys(message.launches, CallLaunches(dropped=True))
+            message = message.model_copy(update={"launches": untold})
         elif isinstance(message, Compiled) and message.kernels:
             message = message.model_copy(
                 update={"kernels": message.kernels[: len(message.kernels) // 2]}

@@ -73,6 +73,7 @@ class CallOptions:
         examine: whether outputs and memory are read; for a baseline mostly not.
         late: whether a second copy is taken after a device-wide synchronisation.
         timeout_s: a longer call ends the candidate.
+        configuration: of autotuned kernels, where they are interpreted.
         defer: number by which `JudgedCall.collect` returns its times; None: with the answer.
     """
 
@@ -84,6 +85,7 @@ class CallOptions:
     examine: bool = True
     late: bool = True
     timeout_s: float = 60.0
+    configuration: int = 0
     defer: int | None = None
 
 
@@ -271,6 +273,7 @@ class JudgedCall:
             stream=options.stream,
             disable_own_kernels=options.disable_kernels,
             noise=options.noise,
+            configuration=options.configuration,
             defer=options.defer,
         )
 

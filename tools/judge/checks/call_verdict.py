@@ -249,3 +249,28 @@ class CaseRecord:
     def passed(self) -> bool:
         """Whether every call so far was right."""
         return self.status is Status.PASSED
+
+
+def not_ready(fault: ProcessLost | CandidateFault, case: Case) -> CaseRecord:
+    """A held-out case whose process could not be built, though the first one was."""
+    if isinstance(fault, ProcessLost):
+        status, failure = lost_failure(fault, Stage.CORRECTNESS, case, "")
+    else:
+        status, failure = call_failure(fault, case, None)
+    return CaseRecord(case, status, failure)
+
+
+def call_it_flaky(record: CaseRecord, runs: int) -> None:
+    """Says of a case that failed in a repeated call that it was right before."""
+    failure = record.failure
+    if failure is None or failure.held_out:
+        return
+    record.failure = failure.model_copy(
+        update={
+            "kind": "flaky",
+            "message": f"The same inputs gave a right and then a wrong result (run {runs}). "
+            + failure.message,
+            "remedy": "Look for a race: a missing barrier, an atomic that is not reset, reads of "
+            "memory that another block still writes, or scratch memory taken as zero.",
+        }
+    )

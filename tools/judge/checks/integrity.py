@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from ...schema.evaluation import Failure, Finding, Severity, Stage
 from ...schema.measurement import KernelTime, Measurement, TimeSource
+from ...text import shorten
 from ..calls.judged_call import CallOutcome, same_bits
 from ..operators.operator_adapter import Case
 from .failures import ALIAS_CLAIM, LAZY_CLAIM, shielded
@@ -27,6 +28,7 @@ DECOY = "own_kernels_do_the_work"
 LIBRARIES = "allowed_libraries_only"
 TURN = "speaks_only_when_asked"
 DEPENDS = "outputs_depend_on_inputs"
+LAUNCHES = "launches_as_compiled"
 
 LEAST_OF_FLOOR = 0.9
 HOST_ALLOWANCE_NS = 300_000
@@ -60,6 +62,8 @@ REMEDIES: dict[str, str] = {
     "right, so something else computed it.",
     LIBRARIES: "Write the kernel yourself, or use a library that the policy.toml allows.",
     TURN: "Leave the process's descriptors alone.",
+    LAUNCHES: "Let host code take one way: what it launches may depend on shapes and the device "
+    "alone, never on whether it is interpreted.",
     DEPENDS: "Tell the person who owns the definition: a constant would pass for this output.",
 }
 
@@ -345,5 +349,23 @@ def outputs_depend_on_inputs(constant: Sequence[str]) -> list[Finding]:
             message=f"The definition's output {_listed(list(constant))} does not depend on the "
             "inputs: it was the same for all that were tried, so a constant passes for it.",
             evidence={"outputs": list(constant)},
+        )
+    ]
+
+
+def launches_as_compiled(differences: Sequence[str]) -> list[Finding]:
+    """What was interpreted is what would be launched on each target.
+
+    A warning: host code that looks at results goes another way where nothing is computed.
+    """
+    if not differences:
+        return []
+    return [
+        Finding(
+            claim=LAUNCHES,
+            severity=Severity.WARNING,
+            message="What was judged is not what was compiled: "
+            f"{shorten('; '.join(differences), 600)}. It cannot be verified without a GPU.",
+            evidence={"differences": [shorten(words, 400) for words in differences[:16]]},
         )
     ]

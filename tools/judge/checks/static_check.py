@@ -1,13 +1,16 @@
 """Compiles a candidate for targets that need not be here, in a process of its own.
 
-Runs while correctness is checked: it needs neither the device nor the results.
+Runs while correctness is checked: it needs neither the device nor the results. The launches that it
+captures are what those of the interpreter are compared with.
 """
 
 from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ...errors import HarnessError
 from ...messages.candidate import (
@@ -18,66 +21,78 @@ from ...messages.candidate import (
     CompiledKernel,
     CompileRequest,
 )
+from ...messages.launches import CallLaunches
 from ...schema.evaluation import Failure, Stage, StaticCheck, StaticKernel, Status
 from ...schema.flashinfer_trace import Solution
 from ...text import shorten
 from ..calls.judged_call import CallOptions, JudgedCall
 from ..operators.input_sets import InputSet
-from ..operators.operator_adapter import OperatorAdapter
+from ..operators.operator_adapter import Case
 from ..processes.candidate_process import ProcessSession, request
-from ..processes.context import JudgeContext
 from ..processes.device import HOST, device_facts
 from ..processes.lost import EXCERPT_CHARACTERS, ProcessLost
-from ..processes.progress import Cancellation
+from ..trial_parts import TrialParts
 from .failures import build_failure, lost_failure
 from .not_judged import REMEDIES
 
 UNFINISHED = "it was not finished when the trial ended"
+STOPPED_WAIT_S = 5.0
 NOTE_CHARACTERS = 1_200
 PYTHON_REASON = "a Python candidate has no kernels of its own to compile"
 
 
+@dataclass(frozen=True)
+class _Compiler:
+    """One process that compiles, and the targets that it compiles for."""
+
+    judged_call: JudgedCall
+    targets: Sequence[str]
+
+
 class StaticChecker:
-    """Compiles one solution for targets, in a thread.
+    """Compiles one solution for targets, as it is called on each of some workloads, in a thread.
+
+    Triton and Python have a process for each target, for host code asks for the device when it is
+    imported, too; sources of CUDA C++ are compiled once.
 
     Args:
         targets: e.g. 'sm_90', 'sm_100'.
-        timeout_s: most seconds for building and for compiling, each.
     """
 
     def __init__(
-        self,
-        context: JudgeContext,
-        operator: OperatorAdapter,
-        solution: Solution,
-        build: BuildRequest,
-        targets: Sequence[str],
-        timeout_s: float,
-        cancellation: Cancellation,
+        self, parts: TrialParts, solution: Solution, build: BuildRequest, targets: Sequence[str]
     ) -> None:
-        self._context = context
-        self._operator = operator
+        self._context = parts.context
+        self._operator = parts.operator
         self._build = build
-        self._python = solution.spec.language.value == "python"
+        self._language = solution.spec.language.value
         self._targets = list(targets)
-        self._timeout_s = timeout_s
-        self._cancellation = cancellation
-        self._session: ProcessSession | None = None
+        self._timeout_s = parts.plan.build_timeout_s
+        self._cancellation = parts.cancellation
+        self._sessions: list[ProcessSession] = []
+        self._stopped = False
         self._thread: threading.Thread | None = None
+        self._kernels: dict[tuple[str, str], StaticKernel] = {}
+        self._failures: dict[str, str] = {}
+        self._notes: dict[str, None] = {}
         self.check = StaticCheck(status="unavailable", reason=UNFINISHED)
+        self.launches: dict[str, dict[str, CallLaunches]] = {}
+        """By target and workload."""
         self.failure: tuple[Status, Failure] | None = None
         self.fault: HarnessError | None = None
         """The failure of the harness that prevented the check, if any."""
         self.lacking: tuple[Status, Failure] | None = None
         """What this machine lacks for the check, if anything."""
 
-    def start(self, input_set: InputSet) -> None:
-        """Starts compiling; kernels are specialised on these inputs."""
-        if self._python:
-            self.check = StaticCheck(status="unavailable", reason=PYTHON_REASON)
-            return
+    def start(self, cases: Sequence[Case], seeds: Mapping[str, int]) -> None:
+        """Starts compiling.
+
+        Args:
+            cases: in the order in which they are compiled, while there is time.
+            seeds: by workload, that of the inputs that kernels are specialised on.
+        """
         self._context.start_compiler()
-        self._thread = threading.Thread(target=self._run, args=[input_set], daemon=True)
+        self._thread = threading.Thread(target=self._run, args=[cases, seeds], daemon=True)
         self._thread.start()
 
     def wait(self, seconds: float) -> StaticCheck:
@@ -86,41 +101,85 @@ class StaticChecker:
             self._thread.join(timeout=max(seconds, 0.0))
             if self._thread.is_alive():
                 self.stop()
+                self._thread.join(timeout=STOPPED_WAIT_S)
         return self.check
 
     def stop(self) -> None:
-        """Ends the process; the check stays unfinished."""
-        if self._session is not None:
-            self._session.close()
+        """Ends the processes; the check stays unfinished."""
+        self._stopped = True
+        for session in self._sessions:
+            session.close()
 
-    def _run(self, input_set: InputSet) -> None:
+    def _run(self, cases: Sequence[Case], seeds: Mapping[str, int]) -> None:
+        compilers: list[_Compiler] = []
         try:
-            self._session = self._context.spawn_compiler()
-            self._cancellation.watch(self._session)
-            judged_call = JudgedCall(
-                self._session,
-                self._operator.definition,
-                HOST,
-                random.Random(),
-                by_destination=self._build.destination_passing_style,
-            )
-            try:
-                self.check = self._compiled(judged_call, input_set)
-            finally:
-                judged_call.close()
+            compilers += [self._started(targets) for targets in self._groups()]
+            self.check = self._built(compilers) or self._compiled(compilers, cases, seeds)
         except HarnessError as error:
             self.fault = error
             self.check = StaticCheck(status="unavailable", reason=str(error)[:400])
+        finally:
+            for compiler in compilers:
+                compiler.judged_call.close()
 
-    def _compiled(self, judged_call: JudgedCall, input_set: InputSet) -> StaticCheck:
-        built = request(judged_call.session, self._build, Built, self._timeout_s)
-        if isinstance(built, ProcessLost):
-            return self._lost(judged_call, built)
-        if built.fault is not None:
+    def _groups(self) -> list[list[str]]:
+        """The targets of each process."""
+        if self._language in ("cuda", "cpp"):
+            return [self._targets]
+        return [[target] for target in self._targets]
+
+    def _started(self, targets: Sequence[str]) -> _Compiler:
+        session = self._context.spawn_compiler(targets[0])
+        self._sessions.append(session)
+        self._cancellation.watch(session)
+        judged_call = JudgedCall(
+            session,
+            self._operator.definition,
+            HOST,
+            random.Random(),
+            by_destination=self._build.destination_passing_style,
+        )
+        session.ask(self._build)
+        return _Compiler(judged_call, targets)
+
+    def _built(self, compilers: Sequence[_Compiler]) -> StaticCheck | None:
+        """Waits for every build; what ended one of them, if anything did."""
+        for compiler in compilers:
+            built = compiler.judged_call.session.answer(Built, self._timeout_s)
+            if isinstance(built, ProcessLost):
+                return self._lost(compiler.judged_call, built)
+            if built.fault is None:
+                continue
             if built.fault.kind in REMEDIES:
                 return self._unavailable(built.fault)
             self.failure = build_failure(built.fault)
             return StaticCheck(status="failed", reason=shorten(built.fault.message, 600))
+        return None
+
+    def _compiled(
+        self, compilers: Sequence[_Compiler], cases: Sequence[Case], seeds: Mapping[str, int]
+    ) -> StaticCheck:
+        deadline = time.monotonic() + self._timeout_s
+        for position, case in enumerate(cases):
+            if self._stopped or (position and time.monotonic() > deadline):
+                words = f"No time was left for {len(cases) - position} of {len(cases)} workloads."
+                self._notes[words] = None
+                break
+            inputs = self._operator.make_inputs(
+                case, seeds[case.uuid], self._operator.families[0], HOST
+            )
+            input_set = InputSet(case, "sample", seeds[case.uuid], inputs, {}, {})
+            for compiler in compilers:
+                ended = self._compiled_case(compiler, input_set)
+                if ended is not None:
+                    return ended
+            if self._failures or self._language in ("cuda", "cpp"):
+                break
+        return self._whole_check()
+
+    def _compiled_case(self, compiler: _Compiler, input_set: InputSet) -> StaticCheck | None:
+        """Compiles what is launched on one input set; what ends the check, if anything does."""
+        judged_call = compiler.judged_call
         lost = judged_call.map([input_set.case])
         if lost is not None:
             return self._lost(judged_call, lost)
@@ -128,41 +187,72 @@ class StaticChecker:
             input_set, judged_call.placed(input_set), CallOptions(late=False)
         )
         message = CompileRequest(
-            targets={target: device_facts(target) for target in self._targets},
+            targets={target: device_facts(target) for target in compiler.targets},
             arguments=call.arguments,
             outputs=call.outputs,
         )
         compiled = request(judged_call.session, message, Compiled, self._timeout_s)
         if isinstance(compiled, ProcessLost):
             return self._lost(judged_call, compiled)
-        return self._check_of(compiled)
+        return self._taken(compiled, input_set.case.uuid)
 
-    def _check_of(self, compiled: Compiled) -> StaticCheck:
-        if compiled.fault is not None and compiled.fault.kind in ("out_of_order", *REMEDIES):
-            return self._unavailable(compiled.fault)
+    def _taken(self, compiled: Compiled, uuid: str) -> StaticCheck | None:
+        """Adds what a process compiled; what ends the check, if anything does."""
+        for target, launches in compiled.launches.items():
+            self.launches.setdefault(target, {})[uuid] = launches
+        for kernel in compiled.kernels:
+            key = kernel.target, kernel.binary or kernel.name
+            self._kernels.setdefault(key, static_kernel(kernel))
+        for target, launches in compiled.launches.items():
+            self._add_grids(target, uuid, launches)
+        self._notes |= dict.fromkeys(compiled.notes)
+        self._failures = dict(compiled.failures) | self._failures
+        fault = compiled.fault
+        if fault is None:
+            return None
+        if fault.kind in REMEDIES:
+            return self._unavailable(fault)
+        if fault.kind == "out_of_order":
+            self._notes[shorten(fault.message, 600)] = None
+            return None
+        self.failure = build_failure(fault)
+        return StaticCheck(status="failed", reason=shorten(fault.message, 600))
+
+    def _add_grids(self, target: str, uuid: str, launches: CallLaunches) -> None:
+        for launch in launches.launches:
+            kernel = self._kernels.get((target, launch.binary))
+            known = kernel.grids.get(uuid, []) if kernel else []
+            if kernel is not None and launch.grid not in known:
+                grids = {**kernel.grids, uuid: [*known, list(launch.grid)]}
+                self._kernels[target, launch.binary] = kernel.model_copy(update={"grids": grids})
+
+    def _whole_check(self) -> StaticCheck:
+        reason = shorten(" ".join(self._notes), NOTE_CHARACTERS) or None
         failures = {
             target: shorten(text, EXCERPT_CHARACTERS)
-            for target, text in sorted_targets(compiled.failures)
+            for target, text in sorted_targets(self._failures)
         }
-        reason = shorten(" ".join(compiled.notes), NOTE_CHARACTERS) or None
-        if compiled.fault is not None:
-            reason = shorten(compiled.fault.message, 600)
-            self.failure = build_failure(compiled.fault)
-        elif failures:
+        if failures:
             self.failure = Status.COMPILE_ERROR, target_failure(failures)
+        if not self._kernels and not failures:
+            if self._language == "python":
+                reason = PYTHON_REASON
+            return StaticCheck(status="unavailable", reason=reason)
         return StaticCheck(
-            status="failed" if self.failure else "built",
+            status="failed" if failures else "built",
             reason=reason,
-            kernels=[static_kernel(kernel) for kernel in compiled.kernels],
+            kernels=sorted(self._kernels.values(), key=lambda k: (k.name, len(k.target), k.target)),
             failures=failures,
         )
 
     def _unavailable(self, fault: CandidateFault) -> StaticCheck:
-        if fault.kind in REMEDIES:
-            self.lacking = build_failure(fault)
+        self.lacking = build_failure(fault)
         return StaticCheck(status="unavailable", reason=shorten(fault.message, 600))
 
     def _lost(self, judged_call: JudgedCall, lost: ProcessLost) -> StaticCheck:
+        if self._stopped:
+            self._notes = {f"Not all workloads were compiled: {UNFINISHED}.": None} | self._notes
+            return self._whole_check() if self._kernels else self.check
         self.failure = lost_failure(lost, Stage.COMPILE, None, judged_call.session.log())
         return StaticCheck(status="failed", reason=lost.detail)
 

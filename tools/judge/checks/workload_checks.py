@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from ...errors import DatasetError
-from ...messages.candidate import CandidateFault
+from ...messages.launches import CallLaunches
 from ...schema.evaluation import Finding, Stage, Status
 from ...schema.held_out import HeldOutResult
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall, has_outputs
@@ -23,8 +23,8 @@ from ..operators.operator_adapter import Case
 from ..processes.lost import ProcessLost
 from ..trial_parts import TrialParts
 from . import integrity
-from .call_verdict import CallVerdict, CaseRecord, judge_call, merged
-from .failures import call_failure, lost_failure, shielded_finding
+from .call_verdict import CallVerdict, CaseRecord, call_it_flaky, judge_call, merged, not_ready
+from .failures import shielded_finding
 from .held_out_checks import HeldOutChecks
 from .held_out_process import HeldOutProcess
 from .time_budget import Estimate, TimeBudget
@@ -66,6 +66,8 @@ class Checking:
         """The process in which held-out cases were checked."""
         self.lost_process = False
         """Whether the process was lost through no fault of the candidate."""
+        self.launches: dict[str, CallLaunches] = {}
+        """By workload, what was interpreted in its first call."""
         self.launched_nothing = False
         """Whether no kernel of its own could be disabled in a call that was right."""
 
@@ -96,6 +98,15 @@ class Checking:
     def failed(self) -> CaseRecord | None:
         """The first case that failed."""
         return next((r for r in self.records.values() if r.failure is not None), None)
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds of the budget that are left."""
+        return self._time_budget.left_s
+
+    def passed(self, case: Case) -> bool:
+        """Whether the case was run and passed."""
+        return case.uuid in self.records and self.records[case.uuid].passed
 
     @property
     def anything_passed(self) -> bool:
@@ -157,6 +168,8 @@ class Checking:
     def _check(self, record: CaseRecord, *, first: bool) -> None:
         began = time.monotonic()
         verdict, outcome, input_set = self._fresh(record, self._generator.generate(record.case))
+        if isinstance(outcome, CallOutcome):
+            self.launches[record.case.uuid] = outcome.called.interpreted
         self._estimate.add(self._work(record.case), time.monotonic() - began)
         record.seconds_per_call = time.monotonic() - began
         for _ in range(self._checks.trials - 1):
@@ -194,6 +207,8 @@ class Checking:
                 base = self._generator.generate(record.case, family)
                 _, outcome, _ = self._fresh(record, base)
                 at = outcome if isinstance(outcome, CallOutcome) else None
+                if at is not None:
+                    self.launches.setdefault(record.case.uuid, at.called.interpreted)
 
     def _fresh(
         self, record: CaseRecord, input_set: InputSet
@@ -228,11 +243,34 @@ class Checking:
         if record.failure is None:
             record.status, record.failure = verdict.status, verdict.failure
 
+    def has_time_for(self, record: CaseRecord, times: float) -> bool:
+        """Whether a call of so many times the length of the record's fits into the budget."""
+        return times * record.seconds_per_call < self._time_budget.left_s
+
+    def call_again(
+        self, record: CaseRecord, options: CallOptions, judged_call: JudgedCall | None, words: str
+    ) -> CallLaunches | None:
+        """Calls on the workload's first inputs once more; returns what was interpreted, if right.
+
+        Args:
+            judged_call: another process; None: the one that was judged.
+            words: put before the message of a failure.
+        """
+        self._reporter.step(Stage.INTEGRITY, "interpreting what is launched on targets")
+        input_set = self._generator.repeated(record.case)
+        verdict, outcome, _ = self._call(record, input_set, options, judged_call=judged_call)
+        if verdict.passed and isinstance(outcome, CallOutcome):
+            return outcome.called.interpreted
+        if record.failure is not None:
+            message = f"{words}{record.failure.message}"
+            record.failure = record.failure.model_copy(update={"message": message})
+        return None
+
     def _held_out(self, drawn: HeldOutCases, held_out_process: HeldOutProcess) -> None:
         fault = held_out_process.ready(self._judged_call.session)
         self._cancellation.check()
         if fault is not None:
-            self.records[drawn.cases[0].uuid] = _not_ready(fault, drawn.cases[0])
+            self.records[drawn.cases[0].uuid] = not_ready(fault, drawn.cases[0])
             return
 
         def call(record: CaseRecord, input_set: InputSet) -> CallVerdict:
@@ -297,7 +335,7 @@ class Checking:
             verdict, outcome, _ = self._call(record, input_set, options)
             if isinstance(outcome, ProcessLost) or not verdict.passed:
                 if kept and verdict.status is Status.INCORRECT_NUMERICAL:
-                    _call_it_flaky(record, run + 1)
+                    call_it_flaky(record, run + 1)
                     return "flaky"
                 return "within_tolerance"
             kept.append(outcome)
@@ -346,27 +384,3 @@ class Checking:
 
 
 GRADES = ("bitwise", "within_tolerance", "flaky")
-
-
-def _not_ready(fault: ProcessLost | CandidateFault, case: Case) -> CaseRecord:
-    """A held-out case whose process could not be built, though the first one was."""
-    if isinstance(fault, ProcessLost):
-        status, failure = lost_failure(fault, Stage.CORRECTNESS, case, "")
-    else:
-        status, failure = call_failure(fault, case, None)
-    return CaseRecord(case, status, failure)
-
-
-def _call_it_flaky(record: CaseRecord, runs: int) -> None:
-    failure = record.failure
-    if failure is None or failure.held_out:
-        return
-    record.failure = failure.model_copy(
-        update={
-            "kind": "flaky",
-            "message": f"The same inputs gave a right and then a wrong result (run {runs}). "
-            + failure.message,
-            "remedy": "Look for a race: a missing barrier, an atomic that is not reset, reads of "
-            "memory that another block still writes, or scratch memory taken as zero.",
-        }
-    )

@@ -70,12 +70,17 @@ class SeedBook:
     replay_families: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seeds: dict[str, list[int]] = field(default_factory=dict)
     families: dict[str, list[str]] = field(default_factory=dict)
+    foreseen: dict[str, int] = field(default_factory=dict)
+    """By case, the seed that its next inputs will have."""
 
     def next(self, case: Case, family: str) -> int:
         """The seed of the case's next inputs: the recorded one, else a fresh one."""
         used = self.seeds.get(case.uuid, ())
         recorded = self.replay.get(case.uuid, ())
-        seed = recorded[len(used)] if len(used) < len(recorded) else fresh_seed()
+        foreseen = self.foreseen.pop(case.uuid, None)
+        seed = foreseen if foreseen is not None else fresh_seed()
+        if len(used) < len(recorded):
+            seed = recorded[len(used)]
         self.note(case, family, seed)
         return seed
 
@@ -131,6 +136,11 @@ class PrefetchedInputs:
             self._sets.popitem(last=False)
         return (operator_key, input_set.case.uuid) in self._sets
 
+    def seed(self, operator_key: str, case: Case) -> int | None:
+        """The seed of the case's inputs that are kept; None where none are."""
+        input_set = self._sets.get((operator_key, case.uuid))
+        return input_set.seed if input_set is not None and input_set.case == case else None
+
     def has(self, operator_key: str, case: Case) -> bool:
         """Whether inputs of the case are kept."""
         return (operator_key, case.uuid) in self._sets
@@ -163,6 +173,23 @@ class InputGenerator:
             self.book.note(case, family, prepared.seed)
             return prepared
         return self._generated(case, family, self.book.next(case, family))
+
+    def first_seed(self, case: Case) -> int:
+        """The seed that the next typical inputs of a case will have."""
+        used, recorded = self.book.seeds.get(case.uuid, ()), self.book.replay.get(case.uuid, ())
+        if len(used) < len(recorded):
+            return recorded[len(used)]
+        ready = self._prepared.get(case.uuid)
+        kept = ready.seed if ready else self._prefetched.seed(self.operator.key, case)
+        if kept is not None and not self.book.replay:
+            return kept
+        return self.book.foreseen.setdefault(case.uuid, fresh_seed())
+
+    def repeated(self, case: Case) -> InputSet:
+        """The first inputs of a case again."""
+        seed, family = self.book.seeds[case.uuid][0], self.book.families[case.uuid][0]
+        self.book.note(case, family, seed)
+        return self._generated(case, family, seed)
 
     def prepare(self, case: Case) -> None:
         """Makes the case's next typical inputs now, during a candidate's build."""

@@ -145,8 +145,11 @@ class ZygoteHandle:
         )
         theirs.close()
 
-    def spawn(self) -> ProcessSession:
+    def spawn(self, target: str = FAKE_TARGET) -> ProcessSession:
         """Forks one candidate process.
+
+        Args:
+            target: architecture of the device that it finds where there is none, e.g. 'sm_90'.
 
         Raises:
             InfrastructureError: when the zygote is gone or does not answer.
@@ -161,7 +164,7 @@ class ZygoteHandle:
             environment=candidate_environment(),
             memory_bytes=self._options.memory_bytes,
             cuda=self._options.cuda,
-            fake_device=None if self._options.cuda else device_facts(FAKE_TARGET),
+            fake_device=None if self._options.cuda else device_facts(target),
         )
         with theirs:
             try:

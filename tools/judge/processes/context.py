@@ -23,7 +23,7 @@ from ...settings import candidate_environment
 from ..operators.input_sets import PREFETCHED_BYTES, PrefetchedInputs
 from .candidate_process import ProcessSession, SpawnOptions, ZygoteGoneError, ZygoteHandle
 from .cleanup import private_folder
-from .device import host_memory, isolation
+from .device import FAKE_TARGET, host_memory, isolation
 from .prewarmed import (
     CHECKED_AND_HELD_OUT,
     RECORDERS,
@@ -83,9 +83,13 @@ class JudgeContext:
         """Whether there is no GPU to run on."""
         return self.device.type == "cpu"
 
-    def spawn(self) -> ProcessSession:
-        """Starts a process that runs a candidate, or takes a prewarmed one; main thread only."""
-        return self.prewarmed.take() or self._spawned()
+    def spawn(self, target: str = FAKE_TARGET) -> ProcessSession:
+        """Starts a process that runs a candidate, or takes a prewarmed one; main thread only.
+
+        Args:
+            target: architecture of the device that it finds where there is none.
+        """
+        return self.prewarmed.take() or self._forked("", target)
 
     def spawn_recorder(self) -> ProcessSession:
         """Starts a process that can record a candidate's calls, or takes a prewarmed one."""
@@ -126,14 +130,14 @@ class JudgeContext:
     def _recorder(self) -> ProcessSession:
         return self._forked(self.scratch_library)
 
-    def _forked(self, scratch_library: str) -> ProcessSession:
+    def _forked(self, scratch_library: str, target: str = FAKE_TARGET) -> ProcessSession:
         try:
-            session = self.running.spawn()
+            session = self.running.spawn(target)
         except ZygoteGoneError:
             self.prewarmed.close()
             self.recorders.close()
             self.running = self.running.another()
-            session = self.running.spawn()
+            session = self.running.spawn(target)
         if not self.interpreted:
             session.prepare(self.device.index or 0, scratch_library)
         return session
@@ -159,9 +163,9 @@ class JudgeContext:
                 spawn_options(self.device, self.cache_dir), interpret=False
             )
 
-    def spawn_compiler(self) -> ProcessSession:
-        """Starts a process that compiles for targets and never runs a kernel."""
-        return (self.compiling or self.running).spawn()
+    def spawn_compiler(self, target: str) -> ProcessSession:
+        """Starts a process that compiles for a target and never runs a kernel."""
+        return (self.compiling or self.running).spawn(target)
 
     def end_later(self, end: Callable[[], None]) -> None:
         """Ends a trial's processes in a thread, so that the report need not wait; see `drain`."""

@@ -54,7 +54,7 @@ class Verifier:
             _, evaluation = self.trial(f"verify{self.count}", **record)
             seeds = {"w-1": [10 * self.count], "w-64": [10 * self.count + 1]}
             evidence = evaluation.evidence.model_copy(update={"seeds": seeds})
-            checks = ["held_out", "determinism"]
+            checks = ["held_out", "determinism", "launches_as_compiled"]
             found.append(
                 evaluation.model_copy(
                     update={

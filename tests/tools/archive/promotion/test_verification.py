@@ -96,7 +96,7 @@ def record(number: int, of: Solution, status: Status = Status.PASSED) -> Evaluat
             seeds={"w4": [number], "w8": [number + 1]},
             device=DeviceInfo(name="cpu", executor=Executor.INTERPRETER),
         ),
-        integrity=Integrity(checks=["held_out", "determinism"]),
+        integrity=Integrity(checks=["held_out", "determinism", "launches_as_compiled"]),
     )
     return Keyring(Settings().signing_key, Path("/nonexistent")).signed(made)
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from kernel_harness.tools.candidate.compile_only.targets import (
-    real_architecture,
+from kernel_harness.tools.candidate.compile_only.targets import real_architecture
+from kernel_harness.tools.candidate.compile_only.triton_launches import (
     refuse_too_much_shared,
 )
 from kernel_harness.tools.candidate.faults import CandidateError

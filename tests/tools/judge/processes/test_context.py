@@ -50,7 +50,7 @@ class Zygote:
     spawned: list[Process] = field(default_factory=list)
     successor: Zygote | None = None
 
-    def spawn(self) -> Process:
+    def spawn(self, target: str = "") -> Process:
         if not self.alive:
             raise ZygoteGoneError("it was killed")
         self.spawned.append(Process())
@@ -193,7 +193,7 @@ def test_what_is_only_compiled_has_a_zygote_of_its_own_started_once(compilers):
     context, zygote = opened()
     context.start_compiler()
     context.start_compiler()
-    context.spawn_compiler()
+    context.spawn_compiler("sm_100")
     assert len(compilers) == 1 and len(compilers[0].spawned) == 1 and zygote.spawned == []
     context.close()
     assert compilers[0].closed and zygote.closed
@@ -210,7 +210,7 @@ def test_a_compiling_zygote_that_was_killed_is_started_again(compilers):
 def test_on_a_gpu_one_zygote_runs_and_compiles(compilers):
     context, zygote = opened(GPU)
     context.start_compiler()
-    context.spawn_compiler()
+    context.spawn_compiler("sm_100")
     assert compilers == [] and len(zygote.spawned) == 1
 
 

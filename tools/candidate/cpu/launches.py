@@ -1,0 +1,247 @@
+"""Describes launches of Triton kernels, alike where they compile and where they are interpreted.
+
+What is interpreted without a GPU is believed to be what a device would run only where both
+descriptions agree: kernel and code, grid, constants, types and values of the arguments, options.
+Host code can read it and could forge it; that the judge compares two processes makes it harder.
+
+An argument's address and alignment, and what a tensor holds, are not described.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType
+from typing import Any
+
+from ...messages.launches import MOST_LAUNCHES, CallLaunches, Launch
+
+WORD_CHARACTERS = 120
+_PLAIN = (bool, int, float, str, bytes, type(None))
+
+
+@dataclass
+class LaunchLog:
+    """The launches of one call, in order.
+
+    Args:
+        choice: which configuration of an autotuned kernel is interpreted, of those that are left
+            after pruning; the first again after the last.
+    """
+
+    choice: int = 0
+    launches: list[Launch] = field(default_factory=list)
+    dropped: bool = False
+
+    def add(self, launch: Launch) -> None:
+        """Keeps a launch, unless there are too many to tell."""
+        if launch.place < MOST_LAUNCHES:
+            self.launches.append(launch)
+        else:
+            self.dropped = True
+
+    def told(self) -> CallLaunches:
+        """The launches as a message."""
+        return CallLaunches(launches=self.launches, dropped=self.dropped)
+
+
+def describe_launch(
+    function: Any,
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
+    grid: Sequence[int],
+    *,
+    place: int,
+    choice: int | None = None,
+) -> Launch:
+    """Describes one launch.
+
+    Args:
+        function: Triton's own object for the kernel, compiled or interpreted.
+        arguments: positional ones.
+        options: named arguments of the kernel, and options of the launch.
+        grid: programs along up to three axes.
+        place: number of the launch within its call.
+        choice: which configuration of an autotuner it is; None where there was none to choose.
+    """
+    plain = function.fn
+    names, constant = _parameters(plain)
+    own = {name: value for name, value in options.items() if name in names}
+    bound: dict[str, Any] = own
+    with contextlib.suppress(TypeError):
+        binding = inspect.signature(plain).bind(*arguments, **own)
+        binding.apply_defaults()
+        bound = dict(binding.arguments)
+    said = {name: _value_words(value) for name, value in bound.items()}
+    return Launch(
+        kernel=str(getattr(plain, "__name__", "kernel"))[:200],
+        code=code_digest(plain),
+        place=place,
+        choice=choice,
+        grid=[*map(int, grid), 1, 1, 1][:3],
+        constants={name: words for name, words in said.items() if name in constant},
+        arguments={name: words for name, words in said.items() if name not in constant},
+        options={
+            str(name)[:WORD_CHARACTERS]: _value_words(value)
+            for name, value in options.items()
+            if name not in names and value is not None
+        },
+    )
+
+
+def evaluated_grid(
+    function: Any, arguments: Sequence[Any], options: Mapping[str, Any], grid: Any
+) -> Any:
+    """The grid of a launch, computed from its arguments where it is a function of them."""
+    if not callable(grid):
+        return grid
+    names, _ = _parameters(function.fn)
+    own = {name: value for name, value in options.items() if name in names}
+    binding = inspect.signature(function.fn).bind(*arguments, **own)
+    binding.apply_defaults()
+    return grid(dict(binding.arguments))
+
+
+def _parameters(plain: Any) -> tuple[set[str], set[str]]:
+    """The names of a kernel's parameters, and of those that are compile-time constants."""
+    parameters = inspect.signature(plain).parameters
+    constant = {
+        name for name, one in parameters.items() if "constexpr" in _annotation(one.annotation)
+    }
+    return set(parameters), constant
+
+
+def _annotation(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+
+
+def _value_words(value: Any) -> str:
+    """The type of a tensor, the value of a number, and what else a launch can be given."""
+    value = getattr(value, "value", value) if type(value).__name__ == "constexpr" else value
+    if isinstance(value, _PLAIN):
+        return f"{type(value).__name__} {value!r}"[:WORD_CHARACTERS]
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(_value_words, value))})"[:WORD_CHARACTERS]
+    if type(value).__name__ == "TensorDescriptor":
+        return f"descriptor of {_value_words(value.base)}, {list(value.block_shape)}"
+    if hasattr(value, "data_ptr") and hasattr(value, "dtype"):
+        return f"*{value.dtype}".replace("torch.", "")
+    plain = getattr(value, "fn", None)
+    if isinstance(plain, FunctionType):
+        return f"function {plain.__name__} {code_digest(plain)}"
+    return str(value)[:WORD_CHARACTERS] if " at 0x" not in str(value) else type(value).__name__
+
+
+def code_digest(plain: Any) -> str:
+    """A digest of a function's code, of what it calls outside Triton, and of constants it names."""
+    digest = hashlib.sha256()
+    _add_function(digest, plain, set())
+    return digest.hexdigest()[:16]
+
+
+def _add_function(digest: Any, plain: Any, seen: set[int]) -> None:
+    if not isinstance(plain, FunctionType) or id(plain) in seen:
+        return
+    seen.add(id(plain))
+    if (plain.__module__ or "").split(".")[0] == "triton":
+        digest.update(f"{plain.__module__}.{plain.__qualname__}".encode())
+        return
+    names = _add_code(digest, plain.__code__)
+    known = {name: plain.__globals__.get(name) for name in sorted(names)}
+    for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=False):
+        with contextlib.suppress(ValueError):
+            known[name] = cell.cell_contents
+    for name, value in known.items():
+        value = getattr(value, "value", value) if type(value).__name__ == "constexpr" else value
+        called = value if isinstance(value, FunctionType) else getattr(value, "fn", None)
+        if isinstance(called, FunctionType):
+            digest.update(name.encode())
+            _add_function(digest, called, seen)
+        elif isinstance(value, (*_PLAIN, tuple)) and value is not None:
+            digest.update(f"{name}={value!r}".encode())
+
+
+def _add_code(digest: Any, code: CodeType) -> set[str]:
+    """Adds a code object and those within it; returns the names that they look up."""
+    digest.update(code.co_code)
+    digest.update(repr((code.co_names, code.co_varnames)).encode())
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _add_code(digest, constant)
+        else:
+            digest.update(repr(constant).encode())
+    return names
+
+
+@contextlib.contextmanager
+def interpreted_launches(choice: int = 0) -> Iterator[LaunchLog]:
+    """Describes each launch that Triton interprets within the context, and picks configurations.
+
+    Nothing is described in a process where Triton compiles, or is not installed.
+    """
+    log = LaunchLog(choice)
+    try:
+        from triton.runtime import autotuner, interpreter
+    except ImportError:
+        yield log
+        return
+    interpreted, tuned = interpreter.InterpretedFunction, autotuner.Autotuner
+    run, prune = interpreted.run, tuned.prune_configs
+    chosen: list[int] = []
+
+    def run_described(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
+        if warmup:
+            return run(self, *arguments, grid=grid, warmup=warmup, **options)
+        which = chosen.pop() if chosen else None
+        place = len(log.launches)
+
+        def described(programs: Any) -> Any:
+            try:
+                launch = describe_launch(
+                    self, arguments, options, programs, place=place, choice=which
+                )
+            except Exception:
+                # What is wrong with it is told where it is launched.
+                log.dropped = True
+            else:
+                log.add(launch)
+            return programs
+
+        if callable(grid):
+            return run(
+                self,
+                *arguments,
+                grid=_then(grid, described),
+                warmup=warmup,
+                **options,
+            )
+        return run(self, *arguments, grid=described(grid), warmup=warmup, **options)
+
+    def prune_to_one(self: Any, *arguments: Any, **options: Any) -> Any:
+        left = list(prune(self, *arguments, **options))
+        at = log.choice % len(left) if left else 0
+        chosen.append(at)
+        return left[at : at + 1]
+
+    tune = tuned.run
+
+    def tune_afresh(self: Any, *arguments: Any, **options: Any) -> Any:
+        self.cache.clear()
+        chosen.clear()
+        if len(self.configs) == 1:
+            chosen.append(0)
+        return tune(self, *arguments, **options)
+
+    interpreted.run, tuned.prune_configs, tuned.run = run_described, prune_to_one, tune_afresh
+    try:
+        yield log
+    finally:
+        interpreted.run, tuned.prune_configs, tuned.run = run, prune, tune
+
+
+def _then(grid: Callable[[Any], Any], described: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda meta: described(grid(meta))

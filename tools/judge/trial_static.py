@@ -1,0 +1,151 @@
+"""Compiling for targets within a trial: beside its checks, or in their place.
+
+Without a GPU the launches that compiling captures are compared with those that were interpreted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..schema.evaluation import Failure, StaticCheck, Status
+from ..schema.flashinfer_trace import Solution
+from .calls.judged_call import JudgedCall, has_outputs
+from .checks import integrity
+from .checks.launch_check import LaunchChecks
+from .checks.not_judged import not_judged, with_checked
+from .checks.static_check import PYTHON_REASON, StaticChecker, with_local
+from .checks.time_budget import StageTimes
+from .checks.workload_checks import Checking
+from .evaluation_record import Verdict
+from .operators.operator_adapter import Case
+from .processes.candidate_process import ProcessSession
+from .processes.lost import ProcessLost
+from .trial_parts import TrialParts
+from .trial_processes import TrialProcesses
+
+STATIC_WAIT_S = 20.0
+HOST_CODE = (
+    "C++ ran on this machine's processor, where no tensor is on a device: on a GPU its host code "
+    "may go another way"
+)
+
+
+class TrialStatic:
+    """Compiles a trial's candidate for targets.
+
+    Args:
+        cases: the workloads that can be run, cheapest first.
+    """
+
+    def __init__(
+        self,
+        parts: TrialParts,
+        solution: Solution,
+        processes: TrialProcesses,
+        cases: Sequence[Case],
+        times: StageTimes,
+    ) -> None:
+        plan, context = parts.plan, parts.context
+        self._plan, self._generator = plan, parts.generator
+        self._processes = processes
+        definition = parts.operator.definition
+        self._called = [case for case in cases if has_outputs(definition, case)] or cases[:1]
+        """One without output elements may launch nothing."""
+        self._times = times
+        self._cancellation = parts.cancellation
+        self._language = solution.spec.language.value
+        self._names_triton = any("triton" in source.content for source in solution.sources)
+        self._targets = with_local(plan.checks.static_targets, context.info.compute_capability)
+        self._checker = StaticChecker(
+            parts, solution, processes.build_of(baseline=False), self._targets
+        )
+        self._started = False
+
+    def start(self) -> None:
+        """Starts compiling, where there is something to compile."""
+        if self._started or not self._called or not self._plan.checks.static_targets:
+            return
+        verified = self._plan.checks.correctness_budget > 0
+        if self._language == "python" and not (self._names_triton or verified):
+            self._checker.check = StaticCheck(status="unavailable", reason=PYTHON_REASON)
+            return
+        self._started = True
+        seeds = {case.uuid: self._generator.first_seed(case) for case in self._called}
+        self._checker.start(self._called, seeds)
+
+    def check(self, patience_s: float) -> StaticCheck | None:
+        """The check, awaited for so long; None where the plan asks for none."""
+        if not self._plan.checks.static_targets:
+            return None
+        with self._times.measured("static"):
+            return self._checker.wait(patience_s)
+
+    def _whole(self) -> StaticCheck:
+        with self._times.measured("static"):
+            check = self._checker.wait(2 * self._plan.build_timeout_s)
+        self._cancellation.check()
+        return check
+
+    def alone(
+        self, *, needs_gpu: bool, built: Callable[[ProcessSession], Verdict | None]
+    ) -> Verdict | None:
+        """Compiles without running: scope static, and CUDA C++ without a GPU.
+
+        Args:
+            built: waits for a build, and returns what failed.
+        """
+        self.start()
+        check, checker = self._whole(), self._checker
+        if checker.fault is not None:
+            raise checker.fault
+        if checker.failure is not None:
+            return checker.failure
+        if needs_gpu:
+            return not_judged("needs_gpu", "CUDA C++ cannot run without a GPU")
+        if checker.lacking is not None:
+            return checker.lacking
+        if check.status == "built":
+            return None
+        session = self._processes.spawn()
+        session.ask(self._processes.build_of(baseline=False))
+        return built(session)
+
+    def all_the_same(self, failure: Failure) -> Verdict:
+        """What compiling shows of a candidate that cannot run here; its own failure, if it has one.
+
+        The check is awaited to its end.
+        """
+        self.start()
+        if not self._started:
+            return Status.NOT_JUDGED, failure
+        check = self._whole()
+        return self._checker.failure or (Status.NOT_JUDGED, with_checked(failure, check))
+
+    def compare_launches(
+        self, checking: Checking, opened: Callable[[str, Case], JudgedCall | ProcessLost]
+    ) -> Verdict | None:
+        """Compares what was interpreted with what is compiled; the candidate's failure, if any.
+
+        Args:
+            opened: starts a process of the candidate as on a target, built and mapped for a case.
+        """
+        if self._language == "cpp":
+            checking.not_run[integrity.LAUNCHES] = HOST_CODE
+            return None
+        if not self._started:
+            return None
+        check = self.check(max(checking.seconds_left, STATIC_WAIT_S))
+        self._cancellation.check()
+        failed = set(check.failures) if check is not None else set[str]()
+        if failed and failed >= set(self._targets) and self._checker.failure is not None:
+            return self._checker.failure
+        if self._checker.failure is not None and not failed:
+            checking.not_run[integrity.LAUNCHES] = self._checker.failure[1].message
+            return None
+        passed = [case for case in self._called if checking.passed(case)]
+        LaunchChecks(checking, self._checker.launches, failed, self._targets, opened).run(
+            passed, interpret=self._plan.checks.determinism_runs > 1
+        )
+        if checking.failed is None or checking.failed.failure is None:
+            return None
+        return checking.failed.status or Status.RUNTIME_ERROR, checking.failed.failure
