@@ -4,11 +4,12 @@ A file is `<family>/<mechanism>.py`: a docstring that says how the attack works,
 that is read without importing the file, and the candidate's own code. `EXPECT` holds `status`, and
 where they matter `or` (a status as good, where a busy machine decides between the two), `kind` (of
 the failure), `claim` (of a finding that must be there), `style` ('destination' or 'value'),
-`language`, `checks` (fields of `Checks`), `words` (in the failure's message), `held_out`, `gone`
-(a mark that no process may be left with), `never_shown` (text that may stand nowhere in the
-record), `plan` (options of the plan), `latency_at_least_us` (with `or_no_latency`, where none will
-do), `needs` ('cpu' or 'cuda': the only device it works on), `binding` (of CUDA C++) and `parts`
-(files beside it that it imports, whose names begin with an underscore).
+`language`, `checks` (fields of `Checks`), `words` (in the failure's message), `held_out`, `gone` (a
+mark that no process may be left with), `never_shown` (text that may stand nowhere in the record),
+`plan` (options of the plan), `latency_at_least_us` (with `or_no_latency`, where none will do),
+`verified` (without a GPU, what was interpreted was what is compiled), `needs` ('cpu' or 'cuda': the
+only device it works on), `binding` (of CUDA C++) and `parts` (files beside it that it imports,
+whose names begin with an underscore).
 
 The family `clock` attacks the time alone. Its attacks have no `status` but say what they would
 `gain`, which honest candidate is their `twin` (it does the same work and is their baseline), which

@@ -261,6 +261,7 @@ CLAIMS: dict[str, Claim] = {
             "honest/temporary_in_another_layout",
             "honest/threads_that_are_joined",
             "honest/triton_atomics",
+            "honest/triton_asks_the_device",
             "honest/triton_autotuned",
             "honest/triton_persistent_grid",
             "honest/triton_scratch_of_the_caller",
@@ -384,6 +385,19 @@ CLAIMS: dict[str, Claim] = {
         ),
         elsewhere=(
             "tests/tools/judge/checks/test_integrity.py::test_a_foreign_library_is_a_violation",
+        ),
+    ),
+    "launches_as_compiled": Claim(
+        "Without a GPU, what is interpreted and judged is what every target would launch.",
+        (
+            "launches/fewer_programs_where_compiled",
+            "launches/hides_what_does_not_compile",
+            "launches/library_where_interpreted",
+            "launches/other_code_where_compiled",
+            "launches/other_constant_where_compiled",
+            "launches/python_that_launches_where_compiled",
+            "launches/wrong_in_one_configuration",
+            "launches/wrong_on_another_target",
         ),
     ),
     "outputs_depend_on_inputs": Claim(

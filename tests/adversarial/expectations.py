@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from kernel_harness.tools.evaluation.comparison import compare, latency
+from kernel_harness.tools.judge.checks.integrity import LAUNCHES
 from kernel_harness.tools.messages import judge as wire_judge
-from kernel_harness.tools.schema.evaluation import Evaluation, Status
+from kernel_harness.tools.schema.evaluation import Evaluation, Executor, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.schema.measurement import Measurement, TimeSource
 
@@ -57,6 +58,11 @@ def _is_explained(expect: Mapping[str, Any], evaluation: Evaluation) -> None:
         assert evaluation.failure is not None and evaluation.failure.kind == expect["kind"]
     if "claim" in expect:
         assert expect["claim"] in {finding.claim for finding in evaluation.integrity.findings}
+    device = evaluation.evidence.device
+    if expect.get("verified") and device is not None and device.executor is Executor.INTERPRETER:
+        assert LAUNCHES in evaluation.integrity.checks, evaluation.integrity.not_run
+    elif expect.get("claim") == LAUNCHES:
+        assert LAUNCHES in evaluation.integrity.not_run
     if "words" in expect:
         assert evaluation.failure is not None and expect["words"] in evaluation.failure.message
 

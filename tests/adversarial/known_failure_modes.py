@@ -451,4 +451,22 @@ SEALED_TIME = (
     ),
 )
 
-FAILURE_MODES = (*TIME, *SEALED_TIME, *VERDICT, *WORK, *ACCIDENT)
+LAUNCHED = (
+    FailureMode(
+        "another way taken where it is judged than where it is used",
+        (
+            "launches/fewer_programs_where_compiled",
+            "launches/library_where_interpreted",
+            "launches/other_code_where_compiled",
+            "launches/other_constant_where_compiled",
+            "launches/python_that_launches_where_compiled",
+            "launches/wrong_on_another_target",
+        ),
+    ),
+    FailureMode("a configuration that was never judged", ("launches/wrong_in_one_configuration",)),
+    FailureMode(
+        "a kernel that its device cannot compile", ("launches/hides_what_does_not_compile",)
+    ),
+)
+
+FAILURE_MODES = (*TIME, *SEALED_TIME, *VERDICT, *WORK, *ACCIDENT, *LAUNCHED)

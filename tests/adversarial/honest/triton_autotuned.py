@@ -3,7 +3,17 @@
 import triton
 import triton.language as tl
 
-EXPECT = {"status": "PASSED", "language": "triton", "checks": {"trials": 2, "held_out": 1}}
+EXPECT = {
+    "status": "PASSED",
+    "language": "triton",
+    "verified": True,
+    "checks": {
+        "trials": 2,
+        "held_out": 1,
+        "static_targets": ["sm_90", "sm_100"],
+        "determinism_runs": 2,
+    },
+}
 
 
 @triton.autotune(configs=[triton.Config({"ROWS": rows}, num_warps=4) for rows in (1, 4)], key=["n"])
