@@ -46,7 +46,8 @@ MAY_IMPORT = {
             "messages.candidate",
             "messages.zygote",
         ),
-        *("messages.frames", "messages.launch_plan", "messages.profiler", "messages.sockets"),
+        *("messages.frames", "messages.launch_plan", "messages.launches", "messages.profiler"),
+        "messages.sockets",
     },
     "judge": {
         *(

@@ -333,9 +333,7 @@ class StaticKernel(RecordModel):
         default_factory=dict, description="SASS counts by class: tensor, load_128, local, …"
     )
     notes: list[str] = Field(default_factory=list)
-    grids: dict[str, list[list[int]]] = Field(
-        default_factory=dict, description="By workload, programs of each launch along three axes."
-    )
+    grids: dict[str, list[list[int]]] = Field(default_factory=dict, description="By workload.")
 
 
 class StaticCheck(RecordModel):

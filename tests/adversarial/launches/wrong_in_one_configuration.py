@@ -1,5 +1,6 @@
 """Is wrong in a configuration that an autotuner would choose, for it does half of the work."""
 
+# pyright: reportArgumentType=false
 import triton
 import triton.language as tl
 

@@ -105,10 +105,8 @@ def decide(
         past_failures: ids of candidates of this content hash that gave wrong answers.
     """
     limits = rules or Rules()
-    timed = any(
-        e.evidence.device is not None and e.evidence.device.executor is Executor.CUDA
-        for e in verification
-    )
+    devices = [e.evidence.device for e in verification]
+    timed = any(d is not None and d.executor is Executor.CUDA for d in devices)
     expected = set(expected_workloads) or {
         w.uuid for e in verification for w in e.workloads if w.status is not Status.NOT_RUN
     }

@@ -74,7 +74,7 @@ class NoClock:
             result = call()
             end = _now()
         snapshot(result)
-        return CallTiming(host_ns=end - begin, interpreted=log.told())
+        return CallTiming(host_ns=end - begin, interpreted=log.message())
 
     def buffers(self) -> list[int]:
         """None."""

@@ -64,7 +64,7 @@ class _CompiledLaunches:
     def describe(
         self, function: Any, arguments: Sequence[Any], options: Mapping[str, Any], grid: Any
     ) -> bool:
-        """Remembers a launch before it is compiled; False for a configuration told before."""
+        """Remembers a launch before it is compiled; False for one that was tried before."""
         place = self.place
         if not self.trying:
             self.place += 1
@@ -76,7 +76,7 @@ class _CompiledLaunches:
                 function, arguments, options, programs, place=place, choice=self.choice
             )
         except Exception:
-            # What is wrong with it is told where it is launched.
+            # What is wrong with it is said where it is launched.
             self.log.dropped = True
         else:
             self.log.add(launch.model_copy(update={"compiles": False}))
@@ -104,7 +104,7 @@ def binary_name(kernel: Any) -> str:
 
 
 class TritonCompiler:
-    """Compiles the launches of calls, one call after another; tells each kernel once.
+    """Compiles the launches of calls, one call after another; describes each kernel once.
 
     Args:
         candidate: what was built.
@@ -114,7 +114,7 @@ class TritonCompiler:
     def __init__(self, candidate: LoadedCandidate, folders: Folders) -> None:
         self._candidate = candidate
         self._folders = folders
-        self._told: set[tuple[str, str]] = set()
+        self._known: set[tuple[str, str]] = set()
 
     def compile(self, request: CompileRequest, arena: MappedArena) -> Compiled:
         """Compiles what a call on the request's arguments launches, for each target."""
@@ -175,11 +175,11 @@ class TritonCompiler:
         return None
 
     def _described(self, seen: _CompiledLaunches, target: str) -> list[CompiledKernel]:
-        """Reads resources and instructions of the cubins that were not told before."""
+        """Reads resources and instructions of the cubins that were not described before."""
         new = {
-            name: entry for name, entry in seen.kernels.items() if (target, name) not in self._told
+            name: entry for name, entry in seen.kernels.items() if (target, name) not in self._known
         }
-        self._told |= {(target, name) for name in new}
+        self._known |= {(target, name) for name in new}
         place = self._folders.builds / f"cubin-{target}"
         place.mkdir(parents=True, exist_ok=True)
         files: list[Path] = []
@@ -222,7 +222,7 @@ def launches_compile_only(seen: _CompiledLaunches, deadline: float) -> Iterator[
     launch, tune = kept[:2]
 
     def compile_one(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
-        told = not warmup and seen.describe(self, arguments, options, grid)
+        is_new = not warmup and seen.describe(self, arguments, options, grid)
         try:
             kernel = launch(self, *arguments, grid=grid, warmup=True, **options)
             refuse_too_much_shared(kernel, seen.shared_bytes)
@@ -230,7 +230,7 @@ def launches_compile_only(seen: _CompiledLaunches, deadline: float) -> Iterator[
             raise _NotCompiledError(getattr(self, "__name__", "kernel")) from error
         if kernel is not None:
             seen.kernels[binary_name(kernel)] = (self, kernel)
-            if told:
+            if is_new:
                 seen.compiled(kernel)
         return kernel
 

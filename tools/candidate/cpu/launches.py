@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any
@@ -37,13 +37,13 @@ class LaunchLog:
     dropped: bool = False
 
     def add(self, launch: Launch) -> None:
-        """Keeps a launch, unless there are too many to tell."""
+        """Keeps a launch, unless there are too many."""
         if launch.place < MOST_LAUNCHES:
             self.launches.append(launch)
         else:
             self.dropped = True
 
-    def told(self) -> CallLaunches:
+    def message(self) -> CallLaunches:
         """The launches as a message."""
         return CallLaunches(launches=self.launches, dropped=self.dropped)
 
@@ -190,36 +190,14 @@ def interpreted_launches(choice: int = 0) -> Iterator[LaunchLog]:
         yield log
         return
     interpreted, tuned = interpreter.InterpretedFunction, autotuner.Autotuner
-    run, prune = interpreted.run, tuned.prune_configs
+    run, tune, prune = interpreted.run, tuned.run, tuned.prune_configs
     chosen: list[int] = []
 
     def run_described(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
-        if warmup:
-            return run(self, *arguments, grid=grid, warmup=warmup, **options)
-        which = chosen.pop() if chosen else None
-        place = len(log.launches)
-
-        def described(programs: Any) -> Any:
-            try:
-                launch = describe_launch(
-                    self, arguments, options, programs, place=place, choice=which
-                )
-            except Exception:
-                # What is wrong with it is told where it is launched.
-                log.dropped = True
-            else:
-                log.add(launch)
-            return programs
-
-        if callable(grid):
-            return run(
-                self,
-                *arguments,
-                grid=_then(grid, described),
-                warmup=warmup,
-                **options,
-            )
-        return run(self, *arguments, grid=described(grid), warmup=warmup, **options)
+        if not warmup:
+            which = chosen.pop() if chosen else None
+            grid = _described_grid(log, self, arguments, options, grid, which)
+        return run(self, *arguments, grid=grid, warmup=warmup, **options)
 
     def prune_to_one(self: Any, *arguments: Any, **options: Any) -> Any:
         left = list(prune(self, *arguments, **options))
@@ -227,13 +205,9 @@ def interpreted_launches(choice: int = 0) -> Iterator[LaunchLog]:
         chosen.append(at)
         return left[at : at + 1]
 
-    tune = tuned.run
-
     def tune_afresh(self: Any, *arguments: Any, **options: Any) -> Any:
         self.cache.clear()
-        chosen.clear()
-        if len(self.configs) == 1:
-            chosen.append(0)
+        chosen[:] = [0] if len(self.configs) == 1 else []
         return tune(self, *arguments, **options)
 
     interpreted.run, tuned.prune_configs, tuned.run = run_described, prune_to_one, tune_afresh
@@ -243,5 +217,27 @@ def interpreted_launches(choice: int = 0) -> Iterator[LaunchLog]:
         interpreted.run, tuned.prune_configs, tuned.run = run, prune, tune
 
 
-def _then(grid: Callable[[Any], Any], described: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda meta: described(grid(meta))
+def _described_grid(
+    log: LaunchLog,
+    function: Any,
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
+    grid: Any,
+    choice: int | None,
+) -> Any:
+    """The grid, or a function that computes it; when it is known, the launch is described."""
+    place = len(log.launches)
+
+    def described(programs: Any) -> Any:
+        try:
+            launch = describe_launch(
+                function, arguments, options, programs, place=place, choice=choice
+            )
+        except Exception:
+            # What is wrong with it is said where it is launched.
+            log.dropped = True
+        else:
+            log.add(launch)
+        return programs
+
+    return (lambda meta: described(grid(meta))) if callable(grid) else described(grid)

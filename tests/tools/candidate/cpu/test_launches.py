@@ -20,11 +20,21 @@ from kernel_harness.tools.messages.launches import MOST_LAUNCHES
 FACTOR = tl.constexpr(2)
 
 
-def _scaled(x, out, n, BLOCK: tl.constexpr = 64):
+def _scaled(
+    x,
+    out,
+    n,
+    BLOCK: tl.constexpr = 64,  # pyright: ignore[reportArgumentType]
+):
     tl.store(out + tl.arange(0, BLOCK), tl.load(x) * FACTOR)
 
 
-def _scaled_otherwise(x, out, n, BLOCK: tl.constexpr = 64):
+def _scaled_otherwise(
+    x,
+    out,
+    n,
+    BLOCK: tl.constexpr = 64,  # pyright: ignore[reportArgumentType]
+):
     tl.store(out + tl.arange(0, BLOCK), tl.load(x) * 3)
 
 
@@ -65,12 +75,12 @@ def test_the_digest_follows_functions_that_a_kernel_calls():
     assert code_digest(kernel_of(one)) != code_digest(kernel_of(other))
 
 
-def test_more_launches_than_can_be_told_are_said_to_be_missing():
+def test_more_launches_than_can_be_described_are_said_to_be_missing():
     log = LaunchLog()
     for place in range(MOST_LAUNCHES + 1):
         log.add(describe_launch(SCALED, (0, 0, 7), {}, (1,), place=place))
-    told = log.told()
-    assert told.dropped and len(told.launches) == MOST_LAUNCHES
+    message = log.message()
+    assert message.dropped and len(message.launches) == MOST_LAUNCHES
 
 
 TUNED = """
@@ -91,7 +101,7 @@ def run(x, out):
 
 @pytest.mark.process
 @pytest.mark.parametrize(("configuration", "block", "grid"), [(0, 64, 4), (1, 128, 2), (2, 64, 4)])
-def test_the_asked_for_configuration_is_interpreted_and_told(candidate, configuration, block, grid):
+def test_a_given_configuration_is_interpreted(candidate, configuration, block, grid):
     assert candidate.build({"kernel.py": TUNED}, language="triton").fault is None
     called, (snapshot,) = candidate.call(
         [torch.ones(256)], [torch.zeros(256)], configuration=configuration
