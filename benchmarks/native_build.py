@@ -21,8 +21,9 @@ from rich.table import Table
 from kernel_harness.tools.candidate.compilation.compile_flags import torch_config
 from kernel_harness.tools.candidate.compilation.native import make_library
 from kernel_harness.tools.candidate.compilation.sources import Folders
-from kernel_harness.tools.candidate.process.supervisor import publish
+from kernel_harness.tools.candidate.process.build_cache import BuildCache
 from kernel_harness.tools.messages.candidate import BuildRequest
+from kernel_harness.tools.messages.zygote import FETCHED_FOLDER
 
 KERNEL = """
 #include <cuda_runtime.h>
@@ -79,10 +80,10 @@ def build(name: str, files: dict[str, str], root: Path, cache: Path) -> tuple[fl
         cuda_arch="90a",
     )
 
-    def keep(key: str, folder: Path, when: str) -> None:
-        publish(folder, cache, key)
-
-    folders = Folders(private, cache, keep)
+    fetched = private / FETCHED_FOLDER
+    fetched.mkdir()
+    kept = BuildCache(cache, private)
+    folders = Folders(private, lambda key: fetched / key if kept.fetch(key) else None, kept.publish)
     began, before = time.perf_counter(), os.times()
     make_library(request, sources, folders, torch_config(request, folders))
     after = os.times()
