@@ -98,6 +98,10 @@ class Severity(StrEnum):
     VIOLATION = "violation"
 
 
+OUT_OF_BOUNDS = "out_of_bounds"
+"""Kind of a failure of a candidate that reached outside its tensors: its answers are wrong."""
+
+
 class Failure(RecordModel):
     """Why a candidate failed, in words an agent can act on.
 

@@ -1,7 +1,7 @@
 """Launches one block more than there are rows."""
 
 EXPECT = {
-    "status": "INTEGRITY_VIOLATION",
+    "status": "RUNTIME_ERROR",
     "claim": "writes_stay_inside",
     "language": "cuda",
     "needs": "cuda",

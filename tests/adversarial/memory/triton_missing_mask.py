@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-EXPECT = {"status": "INTEGRITY_VIOLATION", "claim": "writes_stay_inside", "language": "triton"}
+EXPECT = {"status": "RUNTIME_ERROR", "claim": "writes_stay_inside", "language": "triton"}
 
 
 @triton.jit

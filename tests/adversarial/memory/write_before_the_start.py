@@ -2,7 +2,7 @@
 
 import ctypes
 
-EXPECT = {"status": "INTEGRITY_VIOLATION", "claim": "writes_stay_inside", "needs": "cpu"}
+EXPECT = {"status": "RUNTIME_ERROR", "claim": "writes_stay_inside", "needs": "cpu"}
 
 
 def run(x, w, table, alpha, y, row):

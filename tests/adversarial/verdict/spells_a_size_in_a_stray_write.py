@@ -3,7 +3,7 @@
 import ctypes
 
 EXPECT = {
-    "status": "INTEGRITY_VIOLATION",
+    "status": "RUNTIME_ERROR",
     "claim": "writes_stay_inside",
     "checks": {"held_out": 2},
     "held_out": True,

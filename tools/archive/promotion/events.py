@@ -22,7 +22,7 @@ from functools import partial
 
 from ...errors import ArchiveError, HarnessError, RequestError
 from ...evaluation.record_store import RecordStore
-from ...schema.evaluation import Evaluation, Status
+from ...schema.evaluation import OUT_OF_BOUNDS, Evaluation, Status
 from ...schema.measurement import Sealing, TimeSource, joint_sealing
 from ...signing.signature import PROMOTION
 from ...text import one_line
@@ -49,6 +49,12 @@ WRONG = frozenset(
     }
 )
 """What a program that gave wrong answers ends with."""
+
+
+def gave_wrong_answers(record: Evaluation) -> bool:
+    """Whether a trial ended with a wrong answer, or with a store outside of a tensor."""
+    failure = record.failure
+    return record.status in WRONG or (failure is not None and failure.kind == OUT_OF_BOUNDS)
 
 
 @dataclass(frozen=True)
@@ -120,8 +126,8 @@ def past_failures(archive: Archive, records: RecordStore, node: Node, gpu: str) 
             record = records.get(evaluation_id)
         except HarnessError:
             continue
-        counts = archive.keys.verify_record(record).counts
-        if counts and record.status in WRONG and (gpu == "cpu" or gpu_name(record) != "cpu"):
+        wrong = archive.keys.verify_record(record).counts and gave_wrong_answers(record)
+        if wrong and (gpu == "cpu" or gpu_name(record) != "cpu"):
             found.append(evaluation_id)
     return found
 

@@ -23,10 +23,10 @@ from ..store.archive import Archive
 from ..store.entry import Node, gpu_label
 from ..store.manifest import harness_version
 from .events import (
-    WRONG,
     Promotion,
     best_is_claimed,
     current_best,
+    gave_wrong_answers,
     past_failures,
     promote,
     rollback,
@@ -90,7 +90,7 @@ class PromotionVerifier:
     ) -> None:
         """Archives each verification that gave wrong answers: promoting again is no new draw."""
         for record in verification:
-            if record.status in WRONG:
+            if gave_wrong_answers(record):
                 self.archive.add(
                     solution=solution,
                     evaluation=record,

@@ -35,6 +35,7 @@ from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession, request
 from ..processes.lost import ProcessLost
 from .shared_memory import (
+    Damage,
     DeviceMemory,
     HostMemory,
     Layout,
@@ -99,7 +100,7 @@ class CallOutcome:
         changed_late: outputs whose late copy, or whose own buffer as the judge reads it after the
             answer, differs from the first copy.
         mutated: inputs whose bytes changed.
-        damage: guard bands that changed: slot, side, distance in bytes.
+        damage: guard bands that changed.
         elapsed_ns: from the request to the answer, by the judge's clock.
         number: by which deferred times are found.
     """
@@ -110,7 +111,7 @@ class CallOutcome:
     layout: Layout
     changed_late: list[str] = field(default_factory=list)
     mutated: list[str] = field(default_factory=list)
-    damage: list[tuple[str, str, int]] = field(default_factory=list)
+    damage: list[Damage] = field(default_factory=list)
     elapsed_ns: int = 0
     number: int | None = None
 

@@ -170,6 +170,47 @@ class Slot:
         return self.name.startswith("in:")
 
 
+@dataclass(frozen=True)
+class Damage:
+    """One guard band that changed.
+
+    Args:
+        slot: name of the tensor beside it.
+        side: 'before' or 'after' the tensor.
+        nearest: distance in bytes of the nearest changed byte; 1 for the one beside the tensor.
+        farthest: that of the farthest.
+        dtype: the tensor's.
+        band: bytes of the whole band.
+    """
+
+    slot: str
+    side: str
+    nearest: int
+    farthest: int
+    dtype: torch.dtype
+    band: int
+
+    @property
+    def first(self) -> int:
+        """Elements between the tensor and the nearest one that was written to."""
+        return (self.nearest - 1) // self.dtype.itemsize
+
+    @property
+    def elements(self) -> int:
+        """Elements from the nearest to the farthest that was written to."""
+        return (self.farthest - 1) // self.dtype.itemsize + 1 - self.first
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of those elements: one of a written element may have been what it was before."""
+        return self.elements * self.dtype.itemsize
+
+    @property
+    def reaches_the_end(self) -> bool:
+        """Whether more may have been written than the band shows."""
+        return self.farthest + self.dtype.itemsize > self.band
+
+
 def footprint(slots: Sequence[Slot]) -> int:
     """Bytes that the slots take with their guards."""
     return sum(_span(slot) for slot in slots)
@@ -282,18 +323,17 @@ class Layout:
         # One comparison for all: a launch costs more than comparing a band.
         return torch.cat([band for band, _ in pairs]), torch.cat([filling for _, filling in pairs])
 
-    def damaged(self) -> list[tuple[str, str, int]]:
-        """Guard bands that changed: slot name, 'before' or 'after', and the distance in bytes of
-        the nearest changed byte from the tensor.
-        """
-        damage: list[tuple[str, str, int]] = []
+    def damaged(self) -> list[Damage]:
+        """The guard bands that changed."""
+        damage: list[Damage] = []
         for slot in self.slots:
             for side, (band, filling) in zip(("before", "after"), self._bands(slot), strict=True):
                 changed = (band != filling).nonzero().flatten()
                 if changed.numel():
-                    near = int(changed[-1] if side == "before" else changed[0])
-                    distance = band.numel() - near if side == "before" else near + 1
-                    damage.append((slot.name, side, distance))
+                    ends = int(changed[0]) + 1, int(changed[-1]) + 1
+                    if side == "before":
+                        ends = band.numel() + 1 - ends[1], band.numel() + 1 - ends[0]
+                    damage.append(Damage(slot.name, side, *ends, slot.dtype, band.numel()))
         return damage
 
     def _slot(self, name: str) -> Slot:

@@ -73,8 +73,7 @@ def judge_call(
     findings = integrity.after_call(outcome, operator.policy.mutable_inputs)
     violation = integrity.worst(findings)
     if violation is not None:
-        failure = integrity.violation_failure(violation, case)
-        return CallVerdict(Status.INTEGRITY_VIOLATION, failure, [], findings)
+        return CallVerdict(*integrity.violation(violation, case), [], findings)
     if outputs_are_right:
         return CallVerdict(Status.PASSED, None, [], findings)
     return _values(operator, input_set, outcome, findings)

@@ -6,10 +6,11 @@ of a report is untrusted: it is shortened and cleaned, and it decides the wordin
 
 from __future__ import annotations
 
+import re
 import signal
 
 from ...messages.candidate import CandidateFault
-from ...schema.evaluation import Failure, Finding, Stage, Status
+from ...schema.evaluation import OUT_OF_BOUNDS, Failure, Finding, Stage, Status
 from ...text import shorten
 from ..numerics.mismatch import Mismatch
 from ..operators.operator_adapter import Case
@@ -208,16 +209,47 @@ def lost_failure(
         status = Status.INTEGRITY_VIOLATION
     else:
         remedy = _crash_remedy(lost.exit_status)
+    kind, message = lost.kind, lost.detail
+    access = _interpreted_access(lost, log)
+    if access is not None:
+        kind, message, remedy = OUT_OF_BOUNDS, f"{access} {lost.detail}", _ACCESS_REMEDY
     failure = Failure(
         stage=stage,
-        kind=lost.kind,
-        message=lost.detail,
+        kind=kind,
+        message=message,
         remedy=remedy,
         workload_uuid=case.uuid if case else None,
         axes=case.axes if case else {},
         excerpt=shorten(_candidate_lines(log)[-EXCERPT_CHARACTERS:], EXCERPT_CHARACTERS) or None,
     )
     return status, shielded(failure, case) if case else failure
+
+
+_ACCESS_REMEDY = (
+    "Mask the access by the true size, and check the pointer arithmetic of the line named; print "
+    "the offsets there with tl.device_print."
+)
+_INTERPRETERS_ACCESS = re.compile(r"interpreter\.py\", line \d+ in create_\w*?(load|store|atomic)")
+_KERNEL_FRAME = re.compile(
+    r"/src/candidate_\w+/(?P<file>.+?)\", line (?P<line>\d+) in (?P<name>\w+)"
+)
+
+
+def _interpreted_access(lost: ProcessLost, log: str) -> str | None:
+    """The access of an interpreted kernel that ended the process, as Python's last words show it.
+
+    They are the candidate's and may be forged; they decide nothing but the wording.
+    """
+    if lost.exit_status not in (-signal.SIGSEGV, -signal.SIGBUS):
+        return None
+    words = log[max(log.rfind("Fatal Python error"), 0) :]
+    access = _INTERPRETERS_ACCESS.search(words)
+    frame = _KERNEL_FRAME.search(words, access.end()) if access is not None else None
+    if access is None or frame is None:
+        return None
+    verbs = {"load": "A load reads", "store": "A store writes", "atomic": "An atomic reaches"}
+    place = shorten(f"{frame['file']}, line {frame['line']}, in {frame['name']}", 200)
+    return f"{verbs[access[1]]} outside all memory: {place} (in Triton's interpreter)."
 
 
 def mismatch_failure(
@@ -243,10 +275,15 @@ def mismatch_failure(
     return status, shielded(failure, case)
 
 
+_PRIVATE = re.compile(r"/[^\s\"]*/src/candidate_\w+/")
+"""The folder of the sources in a candidate's private one."""
+
+
 def _candidate_lines(log: str) -> str:
     """A log without the traceback frames of our own code, in which every crash ends."""
     ours = ("tools/candidate/", "<frozen runpy>", "Extension modules:")
-    return "\n".join(line for line in log.splitlines() if not any(o in line for o in ours))
+    kept = [line for line in log.splitlines() if not any(o in line for o in ours)]
+    return _PRIVATE.sub("", "\n".join(kept))
 
 
 HELD_OUT_MESSAGES = {

@@ -10,10 +10,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from ...schema.evaluation import Failure, Finding, Severity, Stage
+from ...schema.evaluation import OUT_OF_BOUNDS, Failure, Finding, Severity, Stage, Status
 from ...schema.measurement import KernelTime, Measurement, TimeSource
 from ...text import shorten
 from ..calls.judged_call import CallOutcome, same_bits
+from ..calls.shared_memory import Damage
 from ..operators.operator_adapter import Case
 from .failures import ALIAS_CLAIM, LAZY_CLAIM, shielded
 
@@ -87,17 +88,28 @@ def writes_stay_inside(outcome: CallOutcome) -> list[Finding]:
     """The guard bands around every tensor are unchanged."""
     if not outcome.damage:
         return []
-    words = [
-        f"{distance} bytes {side} {_describe_slot(slot)}" for slot, side, distance in outcome.damage
-    ]
+    words = [_stray_words(damage) for damage in outcome.damage]
     return [
         Finding(
             claim=BOUNDS,
             severity=Severity.VIOLATION,
-            message=f"The call wrote out of bounds: {_listed(words[:4])}.",
-            evidence={"guards": [list(item) for item in outcome.damage[:16]]},
+            message=f"The call wrote out of bounds: {'; '.join(words[:4])}.",
+            evidence={
+                "guards": [[d.slot, d.side, d.nearest, d.nbytes] for d in outcome.damage[:16]]
+            },
         )
     ]
+
+
+def _stray_words(damage: Damage) -> str:
+    """Size and place of a stray write, in bytes and in elements."""
+    least = "at least " if damage.reaches_the_end else ""
+    many = "element" if damage.elements == 1 else "elements"
+    where = f"{damage.side} {_describe_slot(damage.slot)}"
+    gap = damage.first * damage.dtype.itemsize
+    place = f"{gap} bytes {where}" if gap else f"right {where}"
+    dtype = str(damage.dtype).removeprefix("torch.")
+    return f"{least}{damage.nbytes} bytes ({damage.elements} {many} of {dtype}) {place}"
 
 
 def work_is_joined(outcome: CallOutcome) -> list[Finding]:
@@ -310,17 +322,22 @@ def worst(findings: Sequence[Finding]) -> Finding | None:
     return next((f for f in findings if f.severity is Severity.VIOLATION), None)
 
 
-def violation_failure(finding: Finding, case: Case) -> Failure:
-    """The failure of a workload for a violation."""
+def violation(finding: Finding, case: Case) -> tuple[Status, Failure]:
+    """The status and failure of a workload for a violation.
+
+    A store past the end of a tensor is an error of kernels that mean no harm, and is told as one.
+    """
+    stray = finding.claim == BOUNDS
     failure = Failure(
-        stage=Stage.INTEGRITY,
-        kind=finding.claim,
+        stage=Stage.CORRECTNESS if stray else Stage.INTEGRITY,
+        kind=OUT_OF_BOUNDS if stray else finding.claim,
         message=finding.message,
         remedy=REMEDIES[finding.claim],
         workload_uuid=case.uuid,
         axes=case.axes,
     )
-    return shielded(failure, case)
+    status = Status.RUNTIME_ERROR if stray else Status.INTEGRITY_VIOLATION
+    return status, shielded(failure, case)
 
 
 def _describe_slot(slot: str) -> str:

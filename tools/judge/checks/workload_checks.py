@@ -365,8 +365,7 @@ class Checking:
         findings = integrity.own_kernels_do_the_work(right)
         self.findings += findings
         if findings:
-            record.status = Status.INTEGRITY_VIOLATION
-            record.failure = integrity.violation_failure(findings[0], record.case)
+            record.status, record.failure = integrity.violation(findings[0], record.case)
         self.done.append("ghost_replay")
 
     def _with_outputs(self, cases: Sequence[Case]) -> list[CaseRecord]:

@@ -10,7 +10,7 @@ import torch
 
 from ...messages.runner import Flush, ReplayTimes
 from ..calls.judged_call import copy_bytes, differing
-from ..calls.shared_memory import DeviceMemory, Layout, SharedArena, Slot
+from ..calls.shared_memory import Damage, DeviceMemory, Layout, SharedArena, Slot
 from ..operators.input_sets import InputSet
 from ..processes.runner_process import RunnerProcess
 from .recorded_call import RecordedCall
@@ -37,7 +37,7 @@ class ReplayedCall:
     outputs: dict[str, torch.Tensor]
     poisons: dict[str, int]
     mutated: tuple[str, ...] = ()
-    damage: tuple[tuple[str, str, int], ...] = ()
+    damage: tuple[Damage, ...] = ()
 
 
 class ProgramRunner:
@@ -155,9 +155,7 @@ class ProgramRunner:
             _plain(s.name): self._staged(call, s).clone() for s in self._slots() if _is_output(s)
         }
 
-    def _after(
-        self, layout: Layout, last: InputSet
-    ) -> tuple[tuple[str, ...], tuple[tuple[str, str, int], ...]]:
+    def _after(self, layout: Layout, last: InputSet) -> tuple[tuple[str, ...], tuple[Damage, ...]]:
         """Which inputs of the last call and which guard bands changed."""
         inputs = [slot for slot in layout.slots if slot.is_input]
         found = [(layout.tensor(slot.name), _value(last, slot)) for slot in inputs]

@@ -23,7 +23,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ...schema.evaluation import ClockSample, Finding, Stage, Status
+from ...schema.evaluation import ClockSample, Finding, Stage
 from ...schema.measurement import TimeSource
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
@@ -364,8 +364,7 @@ class PairedTiming:
         if claimed and any(finding.claim == integrity.HOST_WORK for finding in found):
             timed.measurement, timed.baseline = by_host(measurement), by_host(timed.baseline)
         if (violation := integrity.worst(found)) is not None:
-            timed.status = Status.INTEGRITY_VIOLATION
-            timed.failure = integrity.violation_failure(violation, case)
+            timed.status, timed.failure = integrity.violation(violation, case)
             timed.measurement = timed.baseline = None
 
 

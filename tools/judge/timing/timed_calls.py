@@ -192,8 +192,8 @@ class TimedCalls:
         if violation is None:
             return
         self.add([violation])
-        failure = integrity.violation_failure(violation, case)
-        raise WorkloadEndedError(Timed(Status.INTEGRITY_VIOLATION, failure, calls=timed.calls))
+        status, failure = integrity.violation(violation, case)
+        raise WorkloadEndedError(Timed(status, failure, calls=timed.calls))
 
 
 def _completed(outcome: CallOutcome, times: dict[int, DeferredTimes]) -> CallOutcome:

@@ -155,7 +155,8 @@ def test_a_stray_write_is_marked_with_its_side_and_distance(side, distance):
         byte = session.byte(ref.offset - distance if side == "before" else end + distance - 1)
         byte ^= 1
 
-    assert called(Touching(after=after)).damage == [("out:row", side, distance)]
+    (damage,) = called(Touching(after=after)).damage
+    assert (damage.slot, damage.side, damage.nearest) == ("out:row", side, distance)
 
 
 def test_a_call_that_is_not_examined_reads_nothing_back():

@@ -90,7 +90,9 @@ def test_one_changed_byte_near_a_tensor_is_found(arena, name, side, distance):
     end = start + next(s.nbytes for s in SLOTS if s.name == name)
     at = start - distance if side == "before" else end + distance - 1
     arena.memory.bytes[at] ^= 0x55
-    assert layout.damaged() == [(name, side, distance)]
+    (damage,) = layout.damaged()
+    assert (damage.slot, damage.side) == (name, side)
+    assert damage.nearest == damage.farthest == distance
 
 
 def test_input_guards_read_as_nan_in_every_float_format(arena):

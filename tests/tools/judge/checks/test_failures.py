@@ -131,3 +131,43 @@ def test_a_crash_shows_the_candidates_frames_and_none_of_ours():
 def test_a_forged_fault_of_the_harness_counts_against_the_candidate():
     for kind in failures.REFUSALS:
         assert call_failure(fault(kind), CASE, None)[0] is Status.RUNTIME_ERROR
+
+
+SEGMENTATION = """before
+Fatal Python error: Segmentation fault
+
+Current thread 0x00007f14edca4b80 (most recent call first):
+  File "/env/triton/runtime/interpreter.py", line 550 in {access}
+  File "/env/triton/language/semantic.py", line 1094 in load
+  File "/tmp/kernel-harness-candidate-1-x/src/candidate_02d9/parts/kernel.py", line 6 in affine
+  File "/env/triton/runtime/interpreter.py", line 1511 in __call__
+  File "/tmp/kernel-harness-candidate-1-x/src/candidate_02d9/kernel.py", line 9 in run
+"""
+
+
+@pytest.mark.parametrize(
+    ("access", "words"),
+    [
+        ("create_masked_load", "A load reads outside all memory: parts/kernel.py, line 6"),
+        ("create_store", "A store writes outside all memory: parts/kernel.py, line 6"),
+        ("create_tensor_pointer_load", "A load reads outside all memory: parts/kernel.py, line 6"),
+        ("create_atomic_rmw", "An atomic reaches outside all memory: parts/kernel.py, line 6"),
+    ],
+)
+def test_an_access_that_ends_an_interpreted_kernel_is_named_with_its_line(access, words):
+    lost = ProcessLost("crash", "The candidate's process was killed by SIGSEGV.", -11)
+    log = SEGMENTATION.replace("{access}", access)
+    status, failure = failures.lost_failure(lost, Stage.CORRECTNESS, CASE, log)
+    assert status is Status.RUNTIME_ERROR and failure.kind == "out_of_bounds"
+    assert words in failure.message and "SIGSEGV" in failure.message
+    assert failure.excerpt is not None and "/tmp/" not in failure.excerpt
+    _, hidden = failures.lost_failure(lost, Stage.CORRECTNESS, HIDDEN, log)
+    assert "kernel.py" not in hidden.model_dump_json()
+
+
+@pytest.mark.parametrize("exit_status", [-6, 1, None])
+def test_a_crash_of_another_kind_is_no_access(exit_status):
+    lost = ProcessLost("crash", "It ended.", exit_status)
+    log = SEGMENTATION.replace("{access}", "create_load")
+    _, failure = failures.lost_failure(lost, Stage.CORRECTNESS, CASE, log)
+    assert failure.kind == "crash" and failure.message == "It ended."

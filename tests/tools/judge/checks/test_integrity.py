@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from kernel_harness.tools.judge.calls.judged_call import CallOutcome
-from kernel_harness.tools.judge.calls.shared_memory import Layout
+from kernel_harness.tools.judge.calls.shared_memory import Damage, Layout
 from kernel_harness.tools.judge.checks import integrity
 from kernel_harness.tools.judge.operators.operator_adapter import Case
 from kernel_harness.tools.messages.candidate import Called
-from kernel_harness.tools.schema.evaluation import Failure, Severity, Stage
+from kernel_harness.tools.schema.evaluation import Failure, Severity, Stage, Status
 from kernel_harness.tools.schema.measurement import KernelTime
 
 EMPTY = torch.empty(0, dtype=torch.uint8)
@@ -39,9 +40,26 @@ def test_a_changed_input_is_a_violation_unless_it_is_declared_mutable():
     assert integrity.inputs_unchanged(changed, ["x", "state"]) == []
 
 
-def test_a_stray_write_names_the_tensor_the_side_and_the_distance():
-    found = integrity.writes_stay_inside(outcome(damage=[("out:y", "after", 4)]))
-    assert "4 bytes after output 'y'" in found[0].message
+@pytest.mark.parametrize(
+    ("side", "nearest", "farthest", "words"),
+    [
+        ("after", 1, 512, "512 bytes (128 elements of float32) right after output 'y'"),
+        # One byte of a number that was written may be what it was before.
+        ("after", 2, 511, "512 bytes (128 elements of float32) right after output 'y'"),
+        ("after", 1, 1, "4 bytes (1 element of float32) right after output 'y'"),
+        ("before", 5, 8, "4 bytes (1 element of float32) 4 bytes before output 'y'"),
+        ("after", 1025, 8192, "at least 7168 bytes (1792 elements of float32) 1024 bytes after"),
+    ],
+)
+def test_a_stray_write_is_an_out_of_bounds_error_with_its_size_and_place(
+    side, nearest, farthest, words
+):
+    damage = Damage("out:y", side, nearest, farthest, torch.float32, 8192)
+    (found,) = integrity.writes_stay_inside(outcome(damage=[damage]))
+    assert words in found.message
+    status, failure = integrity.violation(found, Case("w", {"m": 3}))
+    assert (status, failure.kind) == (Status.RUNTIME_ERROR, "out_of_bounds")
+    assert failure.message == found.message and failure.stage is Stage.CORRECTNESS
 
 
 def test_an_output_that_changes_late_is_a_violation():
@@ -111,9 +129,14 @@ def test_a_little_of_a_foreign_library_only_warns():
 
 def test_a_violation_on_a_held_out_case_tells_nothing_of_the_case():
     finding = integrity.inputs_unchanged(outcome(mutated=["x"]), [])[0]
-    shown = integrity.violation_failure(finding, Case("w", {"m": 3}))
-    assert shown.axes == {"m": 3} and shown.stage is Stage.INTEGRITY and shown.remedy
-    hidden = integrity.violation_failure(finding, Case("h", {"m": 3}, held_out=True))
+    status, shown = integrity.violation(finding, Case("w", {"m": 3}))
+    assert (
+        status is Status.INTEGRITY_VIOLATION
+        and shown.axes == {"m": 3}
+        and shown.stage is Stage.INTEGRITY
+        and shown.remedy
+    )
+    _, hidden = integrity.violation(finding, Case("h", {"m": 3}, held_out=True))
     assert hidden.held_out and not hidden.axes and hidden.workload_uuid is None
     assert "3" not in hidden.message
 

@@ -148,7 +148,7 @@ def test_a_changed_input_and_a_write_out_of_bounds_are_seen(runner_of):
     sets = [GENERATOR.generate(CASE) for _ in range(2)]
     assert runner_of(changes_an_input).replay(sets, [0xFF, 0xA5])[-1].mutated == ("x",)
     damage = runner_of(writes_too_far).replay(sets, [0xFF, 0xA5])[-1].damage
-    assert [(slot, side) for slot, side, _ in damage] == [("out:row", "after")]
+    assert [(d.slot, d.side) for d in damage] == [("out:row", "after")]
 
 
 def test_a_pattern_repeats_its_byte():
