@@ -1,4 +1,4 @@
-"""Judges and archives a folder of candidates of one operator, bundle in and bundle out.
+"""Judges and archives a folder of candidates, bundle in and bundle out.
 
     python benchmarks/search_round.py ROUNDS --bundle HISTORY --out FOLDER [--seconds 200]
 
@@ -117,6 +117,7 @@ class Round:
         self.ends = time.monotonic() + choices.seconds - TO_CLOSE_S
         self.took = dict(FIRST_GUESS_S)
         self.rows: list[Row] = []
+        self.candidates: dict[str, Candidate] = {}
 
     def left_s(self) -> float:
         """Seconds before the round has to close."""
@@ -130,6 +131,7 @@ class Round:
     async def judge_all(self, candidates: list[Candidate], reserve_s: float = 0.0) -> None:
         """Evaluates and archives every candidate that the archive does not hold."""
         done = {row.name for row in self.rows}
+        self.candidates |= {candidate.solution.name: candidate for candidate in candidates}
         for candidate in candidates:
             if candidate.solution.name in done:
                 continue
@@ -140,22 +142,29 @@ class Round:
             else:
                 await self.judge(candidate, Scope.SAMPLE)
 
-    async def judge_best(self, candidates: list[Candidate], count: int) -> None:
-        """Evaluates the best of the round on every workload, as long as there is time."""
-        by_name = {candidate.solution.name: candidate for candidate in candidates}
-        timed = [row for row in self.rows if row.mean_us is not None and row.scope == Scope.SAMPLE]
-        for row in sorted(timed, key=lambda row: row.mean_us or 0.0)[:count]:
-            if self.left_s() > self.took[Scope.FULL]:
-                await self.judge(by_name[row.name], Scope.FULL)
+    async def judge_best(self, count: int) -> None:
+        """Evaluates the best of each operator on every workload, as long as there is time."""
+        for names in self._ranked(Scope.SAMPLE):
+            for name in names[:count]:
+                if self.left_s() > self.took[Scope.FULL]:
+                    await self.judge(self.candidates[name], Scope.FULL)
 
-    async def promote_best(self, definition: str) -> None:
-        """Asks for the promotion of the best candidate that was judged on every workload."""
-        full = [row for row in self.rows if row.scope == Scope.FULL and row.mean_us is not None]
-        for row in sorted(full, key=lambda row: row.mean_us or 0.0)[:1]:
+    async def promote_best(self) -> None:
+        """Asks for the promotion of each operator's best that was judged on every workload."""
+        ids = {row.name: row.candidate_id for row in self.rows}
+        for names in self._ranked(Scope.FULL):
             async with asyncio.timeout(max(1.0, self.left_s())):
-                decision = await self.harness.promotions.promote(row.candidate_id)
-            verdict = "promoted" if decision.promoted else "refused"
-            console.print(f"{row.name}: {verdict} for {definition}: {decision}", markup=False)
+                decision = await self.harness.promotions.promote(ids[names[0]])
+            console.print(f"{names[0]}: {decision}", markup=False)
+
+    def _ranked(self, scope: Scope) -> list[list[str]]:
+        """The names of each operator's timed candidates, the fastest first."""
+        timed = [row for row in self.rows if row.mean_us is not None and row.scope == scope]
+        by_operator: dict[str, list[str]] = {}
+        for row in sorted(timed, key=lambda row: row.mean_us or 0.0):
+            definition = self.candidates[row.name].solution.definition
+            by_operator.setdefault(definition, []).append(row.name)
+        return list(by_operator.values())
 
     async def judge(self, candidate: Candidate, scope: Scope) -> None:
         """Evaluates one candidate and archives the trial; a fault of ours becomes a row."""
@@ -264,16 +273,14 @@ async def run(choices: argparse.Namespace) -> list[Row]:
             if choices.bundle.is_file():
                 moved = fetch(harness.archive, str(choices.bundle))
                 console.print(f"{moved.candidates} candidates came in from {choices.bundle}")
-            candidates = candidates_in(choices.rounds)
-            await work.judge_all(candidates, choices.reserve)
+            await work.judge_all(candidates_in(choices.rounds), choices.reserve)
             if choices.then:
                 write_results(harness, work.rows, choices.out)
                 add_candidates(choices)
-                candidates = candidates_in(choices.rounds)
-                await work.judge_all(candidates)
-            await work.judge_best(candidates, choices.full)
-            if choices.promote and candidates:
-                await work.promote_best(candidates[0].solution.definition)
+                await work.judge_all(candidates_in(choices.rounds))
+            await work.judge_best(choices.full)
+            if choices.promote:
+                await work.promote_best()
         except TimeoutError:
             console.print("The time is over.")
         finally:
@@ -305,7 +312,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="the archive so far, if any")
     parser.add_argument("--out", type=Path, required=True, help="receives the bundle and rows")
     parser.add_argument("--seconds", type=float, default=200.0, help="longest it may take")
-    parser.add_argument("--full", type=int, default=1, help="how many are judged in full")
+    parser.add_argument("--full", type=int, default=1, help="how many of an operator in full")
     parser.add_argument("--reserve", type=float, default=0.0, help="seconds kept for the end")
     parser.add_argument("--then", help="a command that may add candidates after the first pass")
     parser.add_argument("--promote", action="store_true", help="promote the best at the end")
