@@ -45,11 +45,10 @@ from kernel_harness.tools.schema.evaluation import (
     Scope,
     Stage,
     Status,
-    Totals,
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
-from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement
+from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement, Totals
 from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.signing.signature import CANDIDATE
 

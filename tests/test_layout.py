@@ -73,7 +73,6 @@ WITHOUT_CALLER = {
     "tools/archive/store/archive.py": {"compact"},
     "tools/driver/virtual_memory.py": {"allocate_shared"},
     "tools/judge/replay/output_checks.py": {"check_outputs"},
-    "tools/judge/replay/rotation.py": {"rotation_of"},
     "tools/judge/replay/wall_clock.py": {"sustained_in", "unlike", "yardstick_in"},
     "tools/candidate/cpu/fake_device.py": {
         *("get_current_device", "get_current_stream", "get_current_target", "set_current_device"),

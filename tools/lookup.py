@@ -14,6 +14,7 @@ from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.plan import EvaluationRequest
 from .schema.evaluation import Evaluation, Scope
 from .schema.flashinfer_trace import Solution
+from .schema.measurement import Objective
 from .settings import Settings
 from .workloads.dataset import Dataset
 from .workloads.operators import Operator
@@ -114,17 +115,21 @@ class Lookup:
         compare_to: str | None = None,
         targets: Sequence[str] | None = None,
         force: bool = False,
+        objective: str | None = None,
     ) -> EvaluationRequest:
         """Makes the request that a call of evaluate_kernel means.
 
         Args:
             compare_to: a solution, peer or candidate, or 'nothing'; None: the operator's baseline.
+            objective: the times that rank; None: those of the operator's policy.
 
         Raises:
             RequestError: when a name is unknown.
         """
         if scope not in list(Scope):
             raise unknown_name("scope", scope, list(Scope))
+        if objective is not None and objective not in list(Objective):
+            raise unknown_name("objective", objective, list(Objective))
         found = self.candidate(workspace=workspace, solution=solution)
         if compare_to == NOTHING:
             baseline = None
@@ -140,6 +145,7 @@ class Lookup:
             targets=devices_named(targets or (), self.settings.kernels_dir / "hardware.json"),
             force=force,
             started_from=found.started_from,
+            objective=Objective(objective) if objective is not None else None,
         )
 
     def sources(self, record: Evaluation, workspace: str | None = None) -> Iterator[Solution]:

@@ -20,7 +20,7 @@ from ...tools.schema.evaluation import (
     Status,
     WorkloadResult,
 )
-from ...tools.schema.measurement import Decision
+from ...tools.schema.measurement import Objective, TimeSource
 from ...tools.signing.keyring import Trust, Verification
 from ...tools.text import shorten
 from .archive import anchor_words, anchors_part
@@ -58,12 +58,13 @@ TABLE_ROWS = 10
 SUMMARY_CHARACTERS = 1_000
 EXCERPT_CHARACTERS = {"concise": 2_000, "detailed": 6_000}
 LOG_CHARACTERS = {"concise": 800, "detailed": 4_000}
-OUTCOMES = {
-    Decision.FASTER: "faster than",
-    Decision.SLOWER: "slower than",
-    Decision.EQUAL: "equal to",
-    Decision.INCONCLUSIVE: "not distinguishable from",
+_MEANINGS = {
+    Objective.COLD: "with a cold L2",
+    Objective.CLEAN: "with a cold L2 that holds nothing to be written back",
+    Objective.SUSTAINED: "of calls back to back over more data than the L2 holds",
+    Objective.WARM: "with inputs in the L2",
 }
+"""What an objective's latency is, in words."""
 
 
 def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> EvaluationAnswer:
@@ -152,6 +153,7 @@ def _totals(evaluation: Evaluation) -> TotalsPart:
     sealing = evaluation.sealing
     return TotalsPart.of(
         totals,
+        objective=str(evaluation.objective),
         clock=str(sealing.source) if sealing else None,
         clock_reason=sealing.reason or None if sealing else None,
         **hidden,
@@ -170,6 +172,7 @@ def _workload(result: WorkloadResult, detail: Detail, failure: Failure | None) -
         result,
         reason=cut(reason, 300),
         errors=errors,
+        warm_us=result.warm_latency_us,
         clock=str(result.sealing.source) if result.sealing else None,
         decision=result.comparison.decision if result.comparison else None,
         sol_percents=sol_percents(result),
@@ -289,7 +292,8 @@ def _speed_words(evaluation: Evaluation) -> str | None:
         reason = evaluation.not_timed_reason
         return f"No latency: {reason}" if reason and evaluation.status in UNFAILED else None
     clock = f" {sealing.source}" if (sealing := evaluation.sealing) else ""
-    words = f"Mean latency {microseconds(totals.mean_latency_us)}{clock}"
+    by = _MEANINGS[evaluation.objective]
+    words = f"Mean latency {microseconds(totals.mean_latency_us)}{clock}, {by}"
     if totals.estimated_full_mean_us is not None:
         words += f" (over all workloads about {microseconds(totals.estimated_full_mean_us)})"
     if totals.baseline_mean_latency_us is None:
@@ -319,7 +323,9 @@ def _held_out_words(evaluation: Evaluation) -> str | None:
     if found.left_out:
         words += f" (of sizes like these: {found.left_out} more were too slow here)"
     if found.ratio is not None:
-        words += f". Speedup on {counted(found.timed, 'held-out size')} {number(found.ratio)}x"
+        clock = TimeSource.SEALED if found.sealed else TimeSource.CLAIMED
+        sizes = counted(found.timed, "held-out size")
+        words += f". Speedup on {sizes} {number(found.ratio)}x ({clock})"
     return f"{words}."
 
 
@@ -335,20 +341,28 @@ def _rows(chosen: list[WorkloadResult]) -> str | None:
     timed = [result for result in chosen if result.latency_us is not None]
     if not timed:
         return None
+    others = {
+        "cold µs": [result.cold_us for result in timed],
+        "clean µs": [result.clean_us for result in timed],
+        "sustained µs": [result.sustained_us for result in timed],
+        "warm µs": [result.warm_latency_us for result in timed],
+        "called µs": [result.called_us for result in timed],
+    }
+    taken = {name: column for name, column in others.items() if any(column)}
     return table(
-        ("workload", "axes", "µs", "clock", "called µs", "speedup", "decision", "SOL %"),
+        ("workload", "axes", "µs", "clock", *taken, "speedup", "decision", "SOL %"),
         [
             (
                 result.uuid[:8],
                 axes_words(result.axes),
                 number(result.latency_us),
                 str(result.sealing.source) if result.sealing else "–",
-                number(result.called_us),
+                *(number(column[row]) for column in taken.values()),
                 number(result.speedup),
                 result.comparison.decision.value if result.comparison else "–",
                 number(result.sol_percent),
             )
-            for result in timed
+            for row, result in enumerate(timed)
         ],
     )
 

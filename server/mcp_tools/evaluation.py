@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ..answers.evaluation import evaluation_answer
-from ..answers.models import EvaluationAnswer, SliceAnswer
-from ..answers.workloads import slice_answer
+from ..answers.models import EvaluationAnswer
+from ..answers.workloads import SliceAnswer, slice_answer
 from ..requests.context import Call, harness_of, in_thread, progress_to, skills_of
 from ..resources.skills import SCHEME as SKILL_SCHEME
 from .fields import DetailLevel, Scope, SolutionJson, WaitSeconds, WorkspacePath
@@ -40,6 +40,15 @@ async def evaluate_kernel(
     targets: Annotated[
         list[str] | None, Field(description="Devices whose floors are reported, e.g. ['B200'].")
     ] = None,
+    objective: Annotated[
+        Literal["cold", "clean", "sustained", "warm"] | None,
+        Field(
+            description="The times that rank: a call's span with a cold L2 (cold), with one that "
+            "holds nothing to be written back (clean), its share of many calls back to back over "
+            "more data than the L2 holds (sustained), or with inputs in the L2 (warm). The "
+            "definition's choice if absent: cold unless its policy says otherwise."
+        ),
+    ] = None,
     detail: DetailLevel = "concise",
 ) -> EvaluationAnswer:
     """Judges one candidate: builds it, checks it on fresh inputs, times it against the baseline.
@@ -59,6 +68,7 @@ async def evaluate_kernel(
         compare_to=compare_to,
         targets=targets,
         force=force,
+        objective=objective,
     )
     async with progress_to(ctx) as progress:
         evaluated = await harness.evaluations.evaluate(request, wait_s, progress)

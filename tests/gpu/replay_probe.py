@@ -43,8 +43,9 @@ from kernel_harness.tools.judge.replay.session import (
 )
 from kernel_harness.tools.judge.replay.validation import check_plan
 from kernel_harness.tools.judge.replay.wall_clock import (
+    RotatedCall,
     YardstickTimes,
-    sustained_in,
+    sustained_doubt,
     unlike,
     witness_in,
     yardstick_in,
@@ -418,15 +419,17 @@ class Probe:
                 memory_bytes=COPIES_BYTES,
             )
             kept = list(range(len(rotation.offsets)))[: len(staged)]
-            sustained = sustained_in(session, rotation, kept, poison_bytes(len(kept), 2))
+            rotated = RotatedCall(session, rotation)
+            call_ns = rotated.once(kept, poison_bytes(len(kept), 2))
         except NotRotatedError as error:
             found["sustained"] = f"none: {error}"
             return
         came = [{n: values[n].cpu() for n in outputs} for values in staged[: len(kept)]]
         check = check_outputs(came, expected[: len(kept)])
-        found["sustained_us"] = round(sustained.call_ns / 1e3, 3)
-        found["sustained_wall_us"] = round(sustained.bound.mean_ns / 1e3, 3)
-        found["sustained_doubt"] = sustained.doubt
+        bound = rotated.bound()
+        found["sustained_us"] = round(call_ns / 1e3, 3)
+        found["sustained_wall_us"] = round(bound.mean_ns / 1e3, 3)
+        found["sustained_doubt"] = sustained_doubt(call_ns, bound)
         found["sustained_copies"] = f"{len(rotation.offsets)}, {rotation.touched_bytes >> 20} MiB"
         found["sustained_equal"] = f"{check.checked - check.wrong} of {check.checked} {check.first}"
         found["sustained_ms"] = _ms(mark)

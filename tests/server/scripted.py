@@ -20,9 +20,9 @@ from kernel_harness.tools.schema.evaluation import (
     Integrity,
     Stage,
     Status,
-    Totals,
     WorkloadResult,
 )
+from kernel_harness.tools.schema.measurement import Totals
 
 DEFINITION = "rmsnorm_h128"
 REFERENCE = """\

@@ -9,6 +9,7 @@ import pytest
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.errors import HarnessError, RequestError
 from kernel_harness.tools.lookup import Lookup
+from kernel_harness.tools.schema.measurement import Objective
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.workloads.dataset import Dataset
@@ -48,6 +49,15 @@ def test_an_unknown_scope_names_those_that_there_are(lookup):
     with pytest.raises(HarnessError, match="scope") as caught:
         lookup.evaluation_request(solution=solution(), scope="smple")
     assert "sample" in str(caught.value)
+
+
+def test_the_policy_chooses_the_objective_unless_the_call_does(lookup):
+    asked = lookup.evaluation_request(solution=solution(), objective="sustained")
+    assert asked.ranked_by is Objective.SUSTAINED and "objective=sustained" in asked.command
+    request = lookup.evaluation_request(solution=solution())
+    assert request.ranked_by is Objective.COLD and "objective" not in request.command
+    with pytest.raises(HarnessError, match="objective 'fastest'"):
+        lookup.evaluation_request(solution=solution(), objective="fastest")
 
 
 def test_a_candidate_for_an_unknown_definition_is_refused(lookup):

@@ -19,15 +19,8 @@ import numpy as np
 from scipy import stats
 
 from ..devices.noise_floor import least_effect
-from ..schema.evaluation import (
-    Evaluation,
-    Finding,
-    Severity,
-    Status,
-    Totals,
-    WorkloadResult,
-)
-from ..schema.measurement import Comparison, Decision, Measurement
+from ..schema.evaluation import Evaluation, Finding, Severity, Status, WorkloadResult
+from ..schema.measurement import Comparison, Decision, Measurement, Objective, Totals
 
 RESAMPLES = 2_000
 DISPLAY_CONFIDENCE = 0.95
@@ -36,8 +29,9 @@ SIGN_P = 0.01
 COLD_ONLY = "cold_only"
 """Claim of the findings on gains that only a cold L2 shows."""
 _OTHER_STATES = {
-    "warm": "with a warm one",
-    "clean": "with one that holds no line still to be written back",
+    Objective.WARM: "with a warm one",
+    Objective.CLEAN: "with one that holds no line still to be written back",
+    Objective.SUSTAINED: "in calls back to back over data larger than it",
 }
 
 
@@ -173,14 +167,23 @@ def with_statistics(result: WorkloadResult, calibrated: Mapping[str, float]) -> 
         "warm_latency_us": _median_us(result.measurement.warm_ns),
         "host_latency_us": _median_us(result.measurement.host_ns),
         "called_us": _median_us(result.measurement.called_ns),
+        "clean_us": _median_us(result.measurement.clean_ns),
+        "sustained_us": _median_us(result.measurement.sustained_ns),
     }
+    if result.measurement.ranked_by is not Objective.COLD:
+        changes["cold_us"] = _median_us(result.measurement.cold_ns)
     floor = result.floors_us.get("device")
     if floor is not None:
         changes["sol_percent"] = 100 * floor / own[0]
-    if result.baseline_measurement is not None:
-        base = latency(result.baseline_measurement)
-        found = compare(result.baseline_measurement, result.measurement, calibrated)
-        changes["baseline_called_us"] = _median_us(result.baseline_measurement.called_ns)
+    if (other := result.baseline_measurement) is not None:
+        base = latency(other)
+        found = compare(other, result.measurement, calibrated)
+        changes |= {
+            "baseline_called_us": _median_us(other.called_ns),
+            "baseline_clean_us": _median_us(other.clean_ns),
+            "baseline_sustained_us": _median_us(other.sustained_ns),
+            "baseline_warm_us": _median_us(other.warm_ns),
+        }
         if base is not None:
             changes["baseline_latency_us"] = base[0]
             changes["speedup"] = found.ratio if found else base[0] / own[0]
@@ -192,16 +195,19 @@ def _median_us(samples_ns: Sequence[int]) -> float | None:
     return float(np.median(samples_ns)) / 1e3 if samples_ns else None
 
 
-def totals(results: Sequence[WorkloadResult]) -> Totals:
+def totals(results: Sequence[WorkloadResult], objective: Objective = Objective.COLD) -> Totals:
     """Summaries over all results; latencies only when nothing failed.
 
     Mean of ratios (the contest's measure) and ratio of means differ widely when short and long
-    workloads mix, so both are given; candidates rank by `objective`, the mean latency.
+    workloads mix, so both are given; candidates rank by the mean latency, whose times `objective`
+    names.
     """
     passed = [r for r in results if r.status is Status.PASSED]
     not_run = [r for r in results if r.status in (Status.NOT_RUN, Status.NOT_JUDGED)]
     failed = len(results) - len(passed) - len(not_run)
     counts = Totals(passed=len(passed), not_run=len(not_run), failed=failed)
+    if objective is not Objective.COLD:
+        counts = counts.model_copy(update={"objective": str(objective)})
     timed = [(r, r.latency_us) for r in passed if r.latency_us is not None]
     if failed or not timed:
         return counts
@@ -254,9 +260,14 @@ def _ratios(timed: Sequence[WorkloadResult]) -> dict[str, object]:
 def summarised(evaluation: Evaluation, calibrated: Mapping[str, float]) -> Evaluation:
     """The same evaluation with every summary recomputed from its raw samples."""
     results = [with_statistics(r, calibrated) for r in evaluation.workloads]
-    summary = totals(results)
+    summary = totals(results, evaluation.objective)
     if evaluation.status is not Status.PASSED:
-        summary = Totals(passed=summary.passed, failed=summary.failed, not_run=summary.not_run)
+        summary = Totals(
+            passed=summary.passed,
+            failed=summary.failed,
+            not_run=summary.not_run,
+            objective=summary.objective,
+        )
     kept_findings = [f for f in evaluation.integrity.findings if f.claim != COLD_ONLY]
     findings = [*kept_findings, *cold_only(results)]
     integrity = evaluation.integrity.model_copy(update={"findings": findings})
@@ -265,10 +276,10 @@ def summarised(evaluation: Evaluation, calibrated: Mapping[str, float]) -> Evalu
 
 
 def cold_only(results: Sequence[WorkloadResult]) -> list[Finding]:
-    """Findings on a gain with a cold L2 that is not there with a warm or a clean one.
+    """Findings on a gain with a cold L2 that is not there otherwise; none where that does not rank.
 
-    One for each state of the L2: workloads that are FASTER with a cold L2 and whose ratio of
-    medians in that state is within the noise of 1 or below it.
+    One for each other way of timing: workloads that are FASTER with a cold L2 and whose ratio of
+    medians, timed that way, is within the noise of 1 or below it.
     """
     found = []
     for state, words in _OTHER_STATES.items():
@@ -286,7 +297,7 @@ def cold_only(results: Sequence[WorkloadResult]) -> list[Finding]:
 
 
 def _cold_only_finding(
-    lost: Sequence[tuple[WorkloadResult, Comparison, float]], state: str, words: str
+    lost: Sequence[tuple[WorkloadResult, Comparison, float]], state: Objective, words: str
 ) -> Finding:
     def place(result: WorkloadResult) -> str:
         axes = " ".join(f"{name}={size}" for name, size in result.axes.items())
@@ -302,22 +313,18 @@ def _cold_only_finding(
         message=f"Faster than the baseline with a cold L2 and not faster {words}, on "
         f"{len(lost)} of the workloads: {shown}.",
         evidence={
-            "state": state,
+            "state": str(state),
             "ratios": {
-                result.uuid: {"cold": said.ratio, state: ratio} for result, said, ratio in lost
+                result.uuid: {"cold": said.ratio, str(state): ratio} for result, said, ratio in lost
             },
         },
     )
 
 
-def _ratio_of_medians(result: WorkloadResult, state: str) -> float | None:
-    """Baseline over candidate, of the samples taken with the L2 in a state; None without them."""
+def _ratio_of_medians(result: WorkloadResult, state: Objective) -> float | None:
+    """Baseline over candidate, of the samples of a kind; None without them."""
     ours, base = result.measurement, result.baseline_measurement
-    if ours is None or base is None or ours.by_host:
+    if ours is None or base is None or ours.by_host or ours.ranked_by is not Objective.COLD:
         return None
-    own, other = _median_us(_samples(ours, state)), _median_us(_samples(base, state))
+    own, other = _median_us(ours.samples(state)), _median_us(base.samples(state))
     return other / own if own and other else None
-
-
-def _samples(measurement: Measurement, state: str) -> list[int]:
-    return measurement.warm_ns if state == "warm" else measurement.clean_ns

@@ -12,6 +12,7 @@ from typing import Any
 from ..messages.judge import Checks, EvaluatePlan, PlannedWorkload
 from ..schema.evaluation import Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import ScalarInput, Solution, Workload
+from ..schema.measurement import Objective
 from ..settings import Settings
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample
@@ -27,12 +28,12 @@ CHECKS: dict[Scope, Checks] = {
     Scope.FULL: Checks(
         trials=2, families=1, held_out=6, sizes=20, size_seconds=20.0, determinism_runs=4,
         ghost_replay=True, blocks=3, pairs_per_block=10, max_pairs=60, half_width=0.01,
-        sanitizer=True, timed_held_out=6,
+        sanitizer=True, timed_held_out=6, sustained_passes=6,
     ),
     Scope.OFFICIAL: Checks(
         trials=3, families=0, held_out=6, sizes=20, size_seconds=20.0, determinism_runs=4,
         ghost_replay=True, blocks=3, pairs_per_block=17, max_pairs=51, half_width=0.0,
-        warm_calls=10,
+        warm_calls=10, sustained_passes=6,
     ),
 }  # fmt: skip
 """What each scope means. The official one keeps the contest's three trials and 50 timed calls."""
@@ -113,6 +114,7 @@ class EvaluationRequest:
         targets: devices whose floors are reported; empty: those of the settings.
         force: judge again although the same bytes were judged before.
         checks: replace what the scope means.
+        objective: the times that rank; those of the operator's policy when None.
         only: uuids or beginnings of them, instead of those that the scope chooses.
         budget_s: replaces the settings' budget.
         replay: an earlier record of these sources; its seeds are used again before new ones.
@@ -130,6 +132,12 @@ class EvaluationRequest:
     budget_s: float | None = None
     replay: Evaluation | None = None
     started_from: str | None = None
+    objective: Objective | None = None
+
+    @property
+    def ranked_by(self) -> Objective:
+        """The times that rank."""
+        return self.objective or self.operator.policy.objective
 
     @property
     def command(self) -> str:
@@ -141,6 +149,7 @@ class EvaluationRequest:
             "targets": ",".join(self.targets),
             "workloads": ",".join(sorted(self.only)),
             "checks": self.checks.model_dump_json() if self.checks else None,
+            "objective": ranked if (ranked := self.ranked_by) is not Objective.COLD else None,
             "replay": self.replay.evaluation_id if self.replay else None,
         }
         return " ".join(["evaluate_kernel", *(f"{k}={v}" for k, v in parts.items() if v)])
@@ -219,6 +228,7 @@ def make_plan(
     checks = request.checks or CHECKS[request.scope]
     if on_cpu and request.checks is None:
         checks = interpreter_checks(checks)
+    checks = checks.model_copy(update={"objective": request.ranked_by.value})
     if on_cpu or request.scope is Scope.STATIC:
         checks = checks.model_copy(update={"static_targets": list(settings.static_targets)})
     whole = chosen_workloads(operator, request.scope, sample, on_cpu=on_cpu)

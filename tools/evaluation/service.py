@@ -18,17 +18,9 @@ from typing import Any
 from ..devices.noise_floor import load_noise_floor
 from ..errors import DatasetError, HarnessError, InfrastructureError
 from ..progress import OnProgress, ignore_progress
-from ..schema.evaluation import (
-    UNDECIDED,
-    Evaluation,
-    Evidence,
-    Executor,
-    Failure,
-    Stage,
-    Status,
-    Totals,
-)
+from ..schema.evaluation import UNDECIDED, Evaluation, Evidence, Executor, Failure, Stage, Status
 from ..schema.flashinfer_trace import Solution
+from ..schema.measurement import Totals
 from ..schema.recognition import Recognition
 from ..settings import Settings
 from ..signing.keyring import Keyring, Verification

@@ -37,6 +37,12 @@ class Checks(Message):
     correctness_budget: int = Field(default=0, ge=0, description="Checked calls before promotion.")
     sanitizer: bool = False
     static_targets: list[str] = Field(default_factory=list)
+    objective: Literal["cold", "clean", "sustained", "warm"] = Field(
+        default="cold", description="The times that rank."
+    )
+    sustained_passes: int = Field(
+        default=0, ge=0, description="Passes of calls back to back, beside what ranks."
+    )
     execute: bool = Field(default=True, description="False for scope static: build, never run.")
 
 

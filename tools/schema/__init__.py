@@ -5,7 +5,7 @@ source_tree       which paths a candidate's sources may have
 definition        its Definition alone, re-exported by the above
 constraints       decides a definition's constraints without running any of their text
 record_model      the base of every part of a record
-measurement       timed calls of one workload, and their comparison
+measurement       timed calls, their comparison and their sums
 held_out          counts of held-out sizes that were called, and speed on them
 evaluation        the immutable record of one evaluation
 recognition       what the archive knew of an evaluated program

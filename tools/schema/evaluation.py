@@ -13,7 +13,17 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from .held_out import HeldOutResult
-from .measurement import NO_SAMPLES, Comparison, Measurement, Sealing, TimeSource, joint_sealing
+from .measurement import (
+    NO_SAMPLES,
+    ClockSample,
+    Comparison,
+    Measurement,
+    Objective,
+    Sealing,
+    TimeSource,
+    Totals,
+    joint_sealing,
+)
 from .record_model import FiniteFloat, RecordModel
 
 SCHEMA_VERSION = 2
@@ -167,7 +177,16 @@ class OutputError(RecordModel):
 class WorkloadResult(RecordModel):
     """The outcome on one workload."""
 
-    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("called_us", "baseline_called_us")
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = (
+        "called_us",
+        "baseline_called_us",
+        "cold_us",
+        "clean_us",
+        "sustained_us",
+        "baseline_clean_us",
+        "baseline_sustained_us",
+        "baseline_warm_us",
+    )
 
     uuid: str
     axes: dict[str, int]
@@ -178,7 +197,9 @@ class WorkloadResult(RecordModel):
     calls_checked: int = 0
     errors: list[OutputError] = Field(default_factory=list)
     failure: Failure | None = None
-    latency_us: FiniteFloat = None
+    latency_us: FiniteFloat = Field(
+        default=None, description="The time that ranks: with objective 'cold', the cold span."
+    )
     latency_interval_us: tuple[float, float] | None = None
     warm_latency_us: FiniteFloat = None
     host_latency_us: FiniteFloat = None
@@ -189,6 +210,19 @@ class WorkloadResult(RecordModel):
         "the gaps between its launches, told by that process.",
     )
     baseline_called_us: FiniteFloat = None
+    cold_us: FiniteFloat = Field(
+        default=None, description="The cold span, where another objective ranks."
+    )
+    clean_us: FiniteFloat = Field(
+        default=None, description="Span with a cold L2 that holds no line to be written back."
+    )
+    sustained_us: FiniteFloat = Field(
+        default=None,
+        description="A call of many back to back over copies of their tensors larger than the L2.",
+    )
+    baseline_clean_us: FiniteFloat = None
+    baseline_sustained_us: FiniteFloat = None
+    baseline_warm_us: FiniteFloat = None
     speedup: FiniteFloat = None
     comparison: Comparison | None = None
     floors_us: dict[str, float] = Field(
@@ -220,41 +254,6 @@ class WorkloadResult(RecordModel):
         if timed and self.status is not Status.PASSED:
             raise ValueError(f"a workload that is {self.status} cannot hold a latency")
         return self
-
-
-class Totals(RecordModel):
-    """Summaries over the workloads that were timed; recomputed from the samples."""
-
-    passed: int = 0
-    failed: int = 0
-    not_run: int = 0
-    objective: str = Field(default="mean_latency_us", description="The number candidates rank by.")
-    mean_latency_us: FiniteFloat = None
-    estimated_full_mean_us: FiniteFloat = Field(
-        default=None, description="Weighted mean of the sample, an estimate of all workloads' mean."
-    )
-    baseline_mean_latency_us: FiniteFloat = None
-    mean_of_ratios: FiniteFloat = None
-    ratio_of_means: FiniteFloat = None
-    geometric_mean_ratio: FiniteFloat = None
-    ratio_interval: tuple[float, float] | None = Field(
-        default=None, description="95 % bootstrap interval of the geometric mean ratio."
-    )
-    wins: int = 0
-    ties: int = 0
-    losses: int = 0
-    inconclusive: int = 0
-
-
-class ClockSample(RecordModel):
-    """What NVML said at one moment."""
-
-    at_s: float
-    sm_mhz: int | None = None
-    memory_mhz: int | None = None
-    power_w: float | None = None
-    temperature_c: int | None = None
-    throttle: list[str] = Field(default_factory=list)
 
 
 class DeviceInfo(RecordModel):
@@ -396,6 +395,11 @@ class Evaluation(RecordModel):
         if self.status is not Status.PASSED and self.totals.mean_latency_us is not None:
             raise ValueError("a latency cannot be summarised without a pass")
         return self
+
+    @property
+    def objective(self) -> Objective:
+        """Which times rank."""
+        return Objective(self.evidence.checks.get("objective", Objective.COLD))
 
     @property
     def sealing(self) -> Sealing | None:

@@ -1,4 +1,4 @@
-"""Timed calls of one workload and their comparison, as a record holds them."""
+"""Timed calls, their comparison and their sums, as a record holds them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,19 @@ class KernelTime(RecordModel):
     share: float
     microseconds: float
     origin: str = Field(description="'candidate', 'torch', a library's name, 'copy' or 'unknown'.")
+
+
+class Objective(StrEnum):
+    """Which times of a call its latency is, and candidates rank by."""
+
+    COLD = "cold"
+    """Its span with a cold L2, emptied by writing: lines are written back during the call."""
+    CLEAN = "clean"
+    """Its span with a cold L2 that holds no line still to be written back."""
+    SUSTAINED = "sustained"
+    """Its share of many calls back to back over copies of its tensors larger than the L2."""
+    WARM = "warm"
+    """Its span with its inputs in the L2."""
 
 
 class TimeSource(StrEnum):
@@ -72,7 +85,14 @@ def joint_sealing(parts: Iterable[Sealing | None]) -> Sealing | None:
 class Measurement(RecordModel):
     """Timed calls of one solution on one workload; raw samples in nanoseconds, in call order."""
 
-    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("clock", "clock_reason", "called_ns", "clean_ns")
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = (
+        "clock",
+        "clock_reason",
+        "called_ns",
+        "clean_ns",
+        "sustained_ns",
+        "ranked_by",
+    )
 
     timer: str = Field(description="'cupti', 'cuda_graph', 'cuda_events'.")
     by_host: bool = Field(default=False, description="Ranked by host_ns, which shows hidden work.")
@@ -88,9 +108,19 @@ class Measurement(RecordModel):
         default_factory=list,
         description="Device span with a cold L2 that holds no line still to be written back.",
     )
-    block: list[int] = Field(default_factory=list, description="Process block of each cold sample.")
+    sustained_ns: list[int] = Field(
+        default_factory=list,
+        description="Time for each of many calls back to back, over copies of their tensors that "
+        "are together larger than the L2; one sample for each pass over all copies.",
+    )
+    ranked_by: Objective = Field(
+        default=Objective.COLD, description="Which of these samples the latency is taken from."
+    )
+    block: list[int] = Field(
+        default_factory=list, description="Process block of each sample that ranks."
+    )
     set_aside: list[int] = Field(
-        default_factory=list, description="Indices of cold samples taken under throttle."
+        default_factory=list, description="Indices of samples that rank, taken under throttle."
     )
     kernels: list[KernelTime] = Field(default_factory=list)
     clock: TimeSource = Field(
@@ -117,7 +147,16 @@ class Measurement(RecordModel):
     @property
     def ranked_ns(self) -> list[int]:
         """The samples that latency and ratio are taken from."""
-        return self.host_ns if self.by_host else self.cold_ns
+        return self.host_ns if self.by_host else self.samples(self.ranked_by)
+
+    def samples(self, objective: Objective) -> list[int]:
+        """The samples of one kind."""
+        return {
+            Objective.COLD: self.cold_ns,
+            Objective.CLEAN: self.clean_ns,
+            Objective.SUSTAINED: self.sustained_ns,
+            Objective.WARM: self.warm_ns,
+        }[objective]
 
 
 class Comparison(RecordModel):
@@ -131,3 +170,41 @@ class Comparison(RecordModel):
     sign_p: FiniteFloat
     threshold: float = Field(description="Ratio away from 1 that the noise floor demands.")
     decision: Decision
+
+
+class Totals(RecordModel):
+    """Summaries over the workloads that were timed; recomputed from the samples."""
+
+    passed: int = 0
+    failed: int = 0
+    not_run: int = 0
+    objective: str = Field(
+        default="mean_latency_us",
+        description="The times whose mean ranks; 'mean_latency_us' is the mean of cold spans.",
+    )
+    mean_latency_us: FiniteFloat = None
+    estimated_full_mean_us: FiniteFloat = Field(
+        default=None, description="Weighted mean of the sample, an estimate of all workloads' mean."
+    )
+    baseline_mean_latency_us: FiniteFloat = None
+    mean_of_ratios: FiniteFloat = None
+    ratio_of_means: FiniteFloat = None
+    geometric_mean_ratio: FiniteFloat = None
+    ratio_interval: tuple[float, float] | None = Field(
+        default=None, description="95 % bootstrap interval of the geometric mean ratio."
+    )
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
+    inconclusive: int = 0
+
+
+class ClockSample(RecordModel):
+    """What NVML said at one moment."""
+
+    at_s: float
+    sm_mhz: int | None = None
+    memory_mhz: int | None = None
+    power_w: float | None = None
+    temperature_c: int | None = None
+    throttle: list[str] = Field(default_factory=list)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import DatasetError
+from ..schema.measurement import Objective
 
 
 class PolicyModel(BaseModel):
@@ -83,9 +84,10 @@ class Policy(PolicyModel):
 
     baseline: str | None = Field(default=None, description="A folder in solutions/ or peers/.")
     cpu_baseline: str | None = Field(default=None, description="The same, without a GPU.")
-    objective: str = Field(
-        default="mean_latency_us",
-        description="What candidates rank by: 'mean_latency_us', the mean span with a cold L2.",
+    objective: Objective = Field(
+        default=Objective.COLD,
+        description="The times whose mean ranks candidates: 'cold', also called "
+        "'mean_latency_us', 'clean', 'sustained' or 'warm'.",
     )
     tolerance: Tolerance = Field(default_factory=Tolerance)
     strict: dict[str, StrictLimit] = Field(
@@ -106,17 +108,15 @@ class Policy(PolicyModel):
     )
     interpreter_seconds: dict[str, float] | float | None = None  # accepted in old files, unread
 
-    @field_validator("objective")
+    @field_validator("objective", mode="before")
     @classmethod
-    def _objective_can_rank(cls, value: str) -> str:
-        if value in ("mean_latency_us", "cold"):
-            return "mean_latency_us"
-        if value in ("warm", "clean", "sustained"):
-            raise ValueError(
-                f"the objective {value!r} cannot rank candidates yet, for no evaluation takes "
-                "enough of such times to compare; write 'cold'"
-            )
-        raise ValueError(f"the objective {value!r} is not known; write 'cold'")
+    def _known_objective(cls, value: object) -> object:
+        if value == "mean_latency_us":
+            return Objective.COLD
+        if value not in list(Objective):
+            known = ", ".join(repr(str(objective)) for objective in Objective)
+            raise ValueError(f"the objective {value!r} is not known; write one of {known}")
+        return value
 
     def strict_limit(self, output: str) -> StrictLimit:
         """Our criterion for one output."""

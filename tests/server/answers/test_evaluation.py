@@ -30,10 +30,16 @@ from kernel_harness.tools.schema.evaluation import (
     StaticCheck,
     StaticKernel,
     Status,
-    Totals,
     WorkloadResult,
 )
-from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement, TimeSource
+from kernel_harness.tools.schema.held_out import HeldOutResult
+from kernel_harness.tools.schema.measurement import (
+    Comparison,
+    Decision,
+    Measurement,
+    TimeSource,
+    Totals,
+)
 
 from ..scripted import DEFINITION
 
@@ -352,4 +358,34 @@ def test_a_claimed_latency_is_marked_and_its_reason_is_told_once():
 
 def test_every_result_states_its_objective_and_an_untimed_one_no_clock():
     answer = answer_of(evaluation())
-    assert answer.totals.objective and answer.totals.clock is None
+    assert answer.totals.objective == "cold" and answer.totals.clock is None
+
+
+def test_the_other_times_of_a_call_stand_beside_its_latency_where_they_were_taken():
+    beside = {"clean_us": 8.5, "sustained_us": 7.25, "baseline_sustained_us": 9.5}
+    sealed = Measurement(timer="cupti", cold_ns=[10_000], clock=TimeSource.SEALED)
+    changes = {**beside, "warm_latency_us": 6.5, "measurement": sealed}
+    workload = timed(0, 10.0).model_copy(update=changes)
+    found = evaluation(workloads=[workload], totals=Totals(passed=1, mean_latency_us=10.0))
+    answer = answer_of(found)
+    (row,) = answer.workloads
+    assert (row.clean_us, row.sustained_us, row.baseline_sustained_us) == (8.5, 7.25, 9.5)
+    assert (row.warm_us, row.cold_us) == (6.5, None)
+    for words in ("clean µs", "sustained µs", "warm µs", "7.25", "6.5", "with a cold L2"):
+        assert words in answer.summary
+    assert "called µs" not in answer.summary, "nothing was taken of it"
+
+
+def test_an_objective_other_than_cold_is_said_beside_the_latency():
+    evidence = evaluation().evidence.model_copy(update={"checks": {"objective": "sustained"}})
+    totals = Totals(passed=1, mean_latency_us=10.0, objective="sustained")
+    workload = timed(0, 10.0).model_copy(update={"cold_us": 11.5})
+    answer = answer_of(evaluation(workloads=[workload], totals=totals, evidence=evidence))
+    assert answer.totals.objective == "sustained" and answer.workloads[0].cold_us == 11.5
+    assert "back to back over more data than the L2 holds" in answer.summary
+
+
+def test_the_speed_on_held_out_sizes_says_whether_it_is_sealed():
+    for sealed, words in ((True, "1.25x (sealed)"), (False, "1.25x (claimed)")):
+        told = HeldOutResult(called=9, uniform=4, timed=3, ratio=1.25, sealed=sealed)
+        assert words in answer_of(evaluation(held_out=told)).summary

@@ -23,12 +23,17 @@ from kernel_harness.tools.schema.evaluation import (
     Scope,
     Stage,
     Status,
-    Totals,
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.schema.held_out import HeldOutResult
-from kernel_harness.tools.schema.measurement import Comparison, Decision, Measurement, TimeSource
+from kernel_harness.tools.schema.measurement import (
+    Comparison,
+    Decision,
+    Measurement,
+    TimeSource,
+    Totals,
+)
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import BEFORE_SIGNING, Keyring, Verification
 

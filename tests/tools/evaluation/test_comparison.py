@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kernel_harness.tools.evaluation import comparison
 from kernel_harness.tools.schema.evaluation import Status, WorkloadResult
-from kernel_harness.tools.schema.measurement import Decision, Measurement
+from kernel_harness.tools.schema.measurement import Decision, Measurement, Objective
 
 
 def measured(values_us, blocks=3, **more):
@@ -140,3 +140,43 @@ def test_sol_percent_is_floor_over_latency():
 def test_a_workload_without_a_pass_cannot_hold_a_latency():
     with pytest.raises(ValueError, match="cannot hold a latency"):
         WorkloadResult(uuid="a", axes={}, status=Status.TIMEOUT, latency_us=1.0)
+
+
+def workload(ours: Measurement, base: Measurement) -> WorkloadResult:
+    return WorkloadResult(
+        uuid="w",
+        axes={"m": 64},
+        status=Status.PASSED,
+        measurement=ours,
+        baseline_measurement=base,
+    )
+
+
+def test_a_gain_that_calls_back_to_back_do_not_show_is_found_with_its_figures():
+    ours = measured(noisy(1, 17.3), sustained_ns=[19_000] * 6, clean_ns=[15_000] * 4)
+    base = measured(noisy(2, 18.7), sustained_ns=[18_810] * 6, clean_ns=[18_000] * 4)
+    result = comparison.with_statistics(workload(ours, base), {})
+    assert (result.sustained_us, result.baseline_sustained_us) == (19.0, 18.81)
+    assert (result.clean_us, result.baseline_clean_us, result.cold_us) == (15.0, 18.0, None)
+    (finding,) = comparison.cold_only([result])
+    assert "m=64: 1.08" in finding.message and "0.990x sustained" in finding.message
+    assert "back to back" in finding.message and finding.evidence["state"] == "sustained"
+
+
+@pytest.mark.parametrize("objective", [o for o in Objective if o is not Objective.COLD])
+def test_the_objective_is_what_latency_ratio_and_decision_are_of(objective):
+    kind = f"{objective}_ns"
+    ours, base = (
+        measured(noisy(s, 20), ranked_by=objective).model_copy(
+            update={kind: measured(noisy(s, us)).cold_ns}
+        )
+        for s, us in ((1, 8), (2, 10))
+    )
+    result = comparison.with_statistics(workload(ours, base), {})
+    assert result.latency_us == pytest.approx(8, rel=0.01)
+    assert result.baseline_latency_us == pytest.approx(10, rel=0.01)
+    assert result.cold_us == pytest.approx(20, rel=0.01)
+    assert result.comparison is not None and result.comparison.decision is Decision.FASTER
+    assert comparison.cold_only([result]) == []
+    assert comparison.totals([result], objective).objective == objective
+    assert comparison.totals([result]).objective == "mean_latency_us"

@@ -62,9 +62,10 @@ class PromotionVerifier:
             # Only the judge knows which board a CUDA device is where some are hidden from it.
             with contextlib.suppress(InfrastructureError):
                 await self.profiling.pool.warm(self.device)
-        best = current_best(self.archive, operator.name, self._gpu())
-        claimed = best is not None and best_is_claimed(self.archive, operator.name, self._gpu())
-        failures = past_failures(self.archive, self.evaluations.records, node, self._gpu())
+        gpu = self._gpu(operator)
+        best = current_best(self.archive, operator.name, gpu)
+        claimed = best is not None and best_is_claimed(self.archive, operator.name, gpu)
+        failures = past_failures(self.archive, self.evaluations.records, node, gpu)
         if (refusal := early_refusal(node, best, failures, best_claimed=claimed)) is not None:
             return refusal
         against = self._baseline(operator, None if is_best(node, best) else best)
@@ -106,18 +107,19 @@ class PromotionVerifier:
         Raises:
             RequestError: when nothing is promoted there or no reason is given.
         """
-        name = self.dataset.operator(definition).name
-        return rollback(self.archive, name, gpu or self._gpu(), reason)
+        operator = self.dataset.operator(definition)
+        return rollback(self.archive, operator.name, gpu or self._gpu(operator), reason)
 
-    def _gpu(self) -> str:
-        """The device as the archive's refs name it."""
+    def _gpu(self, operator: Operator) -> str:
+        """The device as the archive's refs name it, for what the operator's candidates rank by."""
+        ranked_by = operator.policy.objective
         if self.device == "cpu":
             return "cpu"
         if (ready := self.profiling.pool.ready(self.device)) is not None:
-            return gpu_label(ready.device["name"])
+            return gpu_label(ready.device["name"], ranked_by)
         found = nvidia_devices()
         index = int(self.device.partition(":")[2] or 0)
-        return gpu_label(found[index].name) if index < len(found) else "cpu"
+        return gpu_label(found[index].name, ranked_by) if index < len(found) else "cpu"
 
     def _baseline(self, operator: Operator, best: Node | None) -> Solution | None:
         """What the candidate has to beat: the best of others, or the operator's baseline."""

@@ -174,11 +174,21 @@ def _workloads(evaluation: Evaluation) -> Table:
     table = Table(title="Workloads", title_justify="left")
     for name in ("uuid", "axes", "regime", "status"):
         table.add_column(name, overflow="fold")
-    for name in ("latency us", "called us", "interval", "ratio", "SOL %"):
+    others = {
+        name: column
+        for name, column in {
+            "cold us": [w.cold_us for w in evaluation.workloads],
+            "clean us": [w.clean_us for w in evaluation.workloads],
+            "sustained us": [w.sustained_us for w in evaluation.workloads],
+            "warm us": [w.warm_latency_us for w in evaluation.workloads],
+        }.items()
+        if any(column)
+    }
+    for name in ("latency us", "called us", *others, "interval", "ratio", "SOL %"):
         table.add_column(name, justify="right")
     table.add_column("clock")
     table.add_column("decision")
-    for w in evaluation.workloads:
+    for row, w in enumerate(evaluation.workloads):
         interval = w.latency_interval_us
         passed = w.status in {Status.PASSED, *UNDECIDED}
         table.add_row(
@@ -188,6 +198,7 @@ def _workloads(evaluation: Evaluation) -> Table:
             Text(str(w.status), style="" if passed else "red"),
             _us(w.latency_us),
             _us(w.called_us),
+            *(_us(column[row]) for column in others.values()),
             f"{number(interval[0])}-{number(interval[1])}" if interval else "",
             f"{number(w.comparison.ratio)}x" if w.comparison and w.comparison.ratio else "",
             f"{w.sol_percent:.0f}" if w.sol_percent is not None else "",

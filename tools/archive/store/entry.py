@@ -19,7 +19,7 @@ from typing import Any
 from ...devices.noise_floor import LEAST_EFFECT_ACROSS_EVALUATIONS, least_effect
 from ...errors import ArchiveError
 from ...schema.evaluation import UNDECIDED, Evaluation, Scope, Status, WorkloadResult
-from ...schema.measurement import Decision, TimeSource
+from ...schema.measurement import Decision, Objective, TimeSource
 from ...signing.keyring import Trust, Verification
 from ...text import one_line
 
@@ -50,7 +50,8 @@ class CandidateFacts:
     """Facts of one evaluation of a candidate.
 
     Attributes:
-        hardware: device as in refs, "cpu" without one.
+        hardware: device as in refs, "cpu" without one; with the objective behind it where other
+            times than cold spans rank, for those are compared with their like alone.
         outcome_words: the outcome with its numbers and what it was compared to.
         latency_us: what it ranks by; None when untimed or failed.
         clock: "sealed" or "claimed", of `latency_us`; empty without one.
@@ -238,12 +239,16 @@ def gpu_name(evaluation: Evaluation) -> str:
     device = evaluation.evidence.device
     if device is None or device.executor != "cuda":
         return "cpu"
-    return gpu_label(device.name)
+    return gpu_label(device.name, evaluation.objective)
 
 
-def gpu_label(device_name: str) -> str:
-    """A driver's name of a device as refs carry it, e.g. "H200" for "NVIDIA H200"."""
-    return "-".join(device_name.replace("NVIDIA", " ").split()) or "gpu"
+def gpu_label(device_name: str, objective: Objective = Objective.COLD) -> str:
+    """A driver's name of a device as refs carry it, e.g. "H200" for "NVIDIA H200".
+
+    With "sustained" it is "H200-by-sustained": a leaderboard, and a best, of its own.
+    """
+    label = "-".join(device_name.replace("NVIDIA", " ").split()) or "gpu"
+    return label if objective is Objective.COLD else f"{label}-by-{objective}"
 
 
 def noise_level(evaluation: Evaluation, latency_us: float | None) -> float:

@@ -8,5 +8,6 @@ output_checks    every timed output against what was expected
 rotation         copies of a call's tensors, which calls back to back take in turn (pure)
 wall_clock       batches by the judge's own clock: the witness of a plan, the yardstick
 witness          bounds of the mean span by the judge's own clock (pure)
+launched_work    what replays and ordinary calls launched, held against the plan (pure)
 decision         sealed or claimed, with the reason in words (pure)
 """

@@ -27,6 +27,10 @@ class ClaimReason(StrEnum):
     MEMORY_KEPT = "memory_kept"
 
 
+class NotSealedError(Exception):
+    """Raised where a workload's times cannot be sealed; its text is the reason."""
+
+
 @dataclass(frozen=True)
 class ReplayEvidence:
     """What is known of a candidate's replay; None and empty where it did not come that far.

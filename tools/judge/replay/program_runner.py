@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,8 +14,9 @@ from ..calls.shared_memory import Damage, DeviceMemory, Layout, SharedArena, Slo
 from ..operators.input_sets import InputSet
 from ..processes.runner_process import RunnerProcess
 from .recorded_call import RecordedCall
+from .rotation import rotation_of
 from .session import MappedRunner, ReplaySession, stage
-from .wall_clock import YardstickTimes, witness_in, yardstick_in
+from .wall_clock import RotatedCall, YardstickTimes, witness_in, yardstick_in
 from .witness import Witness
 
 REQUEST_S = 60.0
@@ -71,11 +72,12 @@ class ProgramRunner:
         self._mapped = MappedRunner(runner, arena, arena_address, staging, REQUEST_S)
         self._recorded: RecordedCall | None = None
         self._session: ReplaySession | None = None
+        self._rotated: RotatedCall | None = None
         self._yardstick: YardstickTimes | None = None
 
     def load(self, recorded: RecordedCall) -> ReplaySession:
         """Loads a call's plan in place of the one before."""
-        self._recorded = recorded
+        self._recorded, self._rotated = recorded, None
         self._session = self._mapped.load(recorded.checked, recorded.tensors)
         return self._session
 
@@ -114,28 +116,52 @@ class ProgramRunner:
         assert self._recorded is not None and self._session is not None
         recorded, session = self._recorded, self._session
         layout = self._arena.at(recorded.layout.slots, recorded.layout.offsets)
-        pairs = [
-            (self._staged(n, slot), _value(input_set, slot))
-            for n, input_set in enumerate(input_sets)
-            for slot in recorded.layout.slots
-            if slot.is_input
-        ]
-        copy_bytes(pairs)
-        if self._staging.is_cuda:
-            torch.cuda.synchronize(self._staging.device)
+        self._stage(input_sets)
         times = session.replay(poison, flush=flush)
         mutated, damage = self._after(layout, input_sets[-1])
-        last = len(input_sets) - 1
-        return [
-            ReplayedCall(
-                times=times[n],
-                outputs=self._outputs(n),
-                poisons={
-                    _plain(s.name): pattern_of(byte, s) for s in self._slots() if _is_output(s)
-                },
-                mutated=mutated if n == last else (),
-                damage=damage if n == last else (),
+        calls = [self._replayed(n, byte, times[n]) for n, byte in enumerate(poison)]
+        calls[-1] = replace(calls[-1], mutated=mutated, damage=damage)
+        return calls
+
+    def rotate(self, l2_bytes: int, memory_bytes: int) -> RotatedCall:
+        """Makes copies of the loaded call's tensors, for `sustain`, once.
+
+        Args:
+            l2_bytes: of the device.
+            memory_bytes: that the copies may take.
+
+        Raises:
+            NotRotatedError: when the call cannot be made on copies.
+        """
+        assert self._recorded is not None and self._session is not None
+        if self._rotated is None:
+            rotation = rotation_of(
+                self._recorded.tensors,
+                nodes=len(self._recorded.checked.plan.nodes),
+                l2_bytes=l2_bytes,
+                memory_bytes=memory_bytes,
             )
+            self._rotated = RotatedCall(self._session, rotation)
+        return self._rotated
+
+    def sustain(
+        self, input_sets: Sequence[InputSet], kept: Sequence[int], poison: Sequence[int]
+    ) -> tuple[float, list[ReplayedCall]]:
+        """Calls the plan on each copy once, back to back; `rotate` comes before.
+
+        Args:
+            input_sets: which the copies take in turn.
+            kept: for each set of inputs, a copy whose outputs are looked at.
+            poison: a byte for each of these copies.
+
+        Returns:
+            Nanoseconds a call, by events, and the calls that were looked at.
+        """
+        assert self._rotated is not None
+        self._stage(input_sets)
+        call_ns = self._rotated.once(kept, poison)
+        return call_ns, [
+            self._replayed(n, byte, ReplayTimes(span_ns=round(call_ns)))
             for n, byte in enumerate(poison)
         ]
 
@@ -145,6 +171,23 @@ class ProgramRunner:
         self._staging = torch.empty(0)
         for memory in self._memory:
             memory.close()
+
+    def _stage(self, input_sets: Sequence[InputSet]) -> None:
+        """Copies the values of each call's inputs to the staging memory."""
+        inputs = [slot for slot in self._slots() if slot.is_input]
+        copy_bytes(
+            [
+                (self._staged(n, slot), _value(input_set, slot))
+                for n, input_set in enumerate(input_sets)
+                for slot in inputs
+            ]
+        )
+        if self._staging.is_cuda:
+            torch.cuda.synchronize(self._staging.device)
+
+    def _replayed(self, call: int, byte: int, times: ReplayTimes) -> ReplayedCall:
+        poisons = {_plain(s.name): pattern_of(byte, s) for s in self._slots() if _is_output(s)}
+        return ReplayedCall(times=times, outputs=self._outputs(call), poisons=poisons)
 
     def _slots(self) -> tuple[Slot, ...]:
         assert self._recorded is not None

@@ -72,29 +72,76 @@ class YardstickTimes:
         return self.wall.error_ns + t_quantile(len(known) - 1) * standard_error(known)
 
 
-@dataclass(frozen=True)
-class SustainedTimes:
-    """Calls back to back over copies of their tensors.
+class RotatedCall:
+    """A session's plan, called back to back on copies of its tensors.
+
+    While it is used the call's own tensors hold nothing of use.
 
     Args:
-        call_ns: time of the pass whose outputs are kept, by events, for each of its calls.
-        bound: the same by the judge's clock, over more passes.
-        touched_bytes: of the tensors of all copies.
+        session: its plan is loaded.
+        rotation: where the copies lie.
+
+    Raises:
+        RunnerLostError: when the runner fails.
+        NotRotatedError: when the calls cannot be made so.
     """
 
-    call_ns: float
-    bound: Witness
-    touched_bytes: int
-
-    @property
-    def doubt(self) -> str:
-        """Why the time is not to be believed, in words; empty where it is."""
-        if self.call_ns * SUSTAINED_RATIO >= self.bound.least_ns:
-            return ""
-        return (
-            f"events say {self.call_ns:.0f} ns a call; by the judge's clock it takes at least "
-            f"{self.bound.least_ns:.0f}"
+    def __init__(self, session: ReplaySession, rotation: Rotation) -> None:
+        self._session, self._rotation = session, rotation
+        self.copies = len(rotation.offsets)
+        request = Rotate(
+            nbytes=rotation.nbytes,
+            begin=rotation.begin,
+            end=rotation.end,
+            offsets=list(rotation.offsets),
         )
+        if not session.runner.ask(request, Rotated, session.timeout_s).changed:
+            raise NotRotatedError("no address of its tensors stands in the plan's launches")
+
+    def once(self, kept: Sequence[int], poison: Sequence[int]) -> float:
+        """Calls the plan on each copy once; returns the time of all by events, in ns a call.
+
+        The outputs lie in the staging memory then, and are the caller's to check.
+
+        Args:
+            kept: copies whose outputs are copied out, in the order of their places in the staging
+                memory, where the values of their inputs lie; best chosen by chance.
+            poison: for each of these, the byte that its outputs are filled with.
+        """
+        session = self._session
+        calls = rotated_calls(
+            session.tensors, session.staging, session.staging_address, self._rotation, kept, poison
+        )
+        request = Sustain(calls=calls, scratch_byte=poison[0])
+        passed = session.runner.ask(request, Sustained, session.timeout_s)
+        if passed.events_ns is None:
+            raise NotRotatedError(passed.note or "the pass over the copies has no time")
+        return passed.events_ns / self.copies
+
+    def bound(self) -> Witness:
+        """What a call takes by the judge's clock, over more passes."""
+        session, copies = self._session, self.copies
+
+        def wall(longer: bool) -> int:
+            whole = copies * (LONGER_PASSES if longer else 1)
+            request = Batch(
+                calls=whole, flush=False, with_call=True, program="copies", in_graph=copies
+            )
+            return session.runner.timed_ask(request, BatchDone, session.timeout_s)[1]
+
+        wall(False)
+        measured = batches(wall, SUSTAINED_BATCHES)
+        return witness_of(*measured, copies * (LONGER_PASSES - 1), surplus_ns=0.0)
+
+
+def sustained_doubt(call_ns: float, bound: Witness) -> str:
+    """Why a sustained time is not to be believed, in words; empty where it is."""
+    if call_ns * SUSTAINED_RATIO >= bound.least_ns:
+        return ""
+    return (
+        f"events say {call_ns:.0f} ns a call; by the judge's clock it takes at least "
+        f"{bound.least_ns:.0f}"
+    )
 
 
 def yardstick_in(runner: RunnerProcess, timeout_s: float, calls: int = CALLS) -> YardstickTimes:
@@ -155,53 +202,6 @@ def witness_in(
         surplus_error_ns=yardstick.surplus_error_ns if yardstick else 0.0,
         note=note,
     )
-
-
-def sustained_in(
-    session: ReplaySession, rotation: Rotation, kept: Sequence[int], poison: Sequence[int]
-) -> SustainedTimes:
-    """Calls a session's plan on copies of its tensors, back to back.
-
-    The outputs of the first pass lie in the staging memory then, and are the caller's to check.
-    Afterwards the call's own tensors hold nothing of use.
-
-    Args:
-        session: the values of inputs lie in its staging memory, for as many calls as are kept.
-        rotation: the copies.
-        kept: copies whose outputs are copied out, in the order of their places in the staging
-            memory; best chosen by chance.
-        poison: for each of these, the byte that its outputs are filled with.
-
-    Raises:
-        RunnerLostError: when the runner fails.
-        NotRotatedError: when the calls cannot be timed so.
-    """
-    runner, timeout_s, copies = session.runner, session.timeout_s, len(rotation.offsets)
-    calls = rotated_calls(
-        session.tensors, session.staging, session.staging_address, rotation, kept, poison
-    )
-    rotate = Rotate(
-        nbytes=rotation.nbytes,
-        begin=rotation.begin,
-        end=rotation.end,
-        offsets=list(rotation.offsets),
-    )
-    if not runner.ask(rotate, Rotated, timeout_s).changed:
-        raise NotRotatedError("no address of its tensors stands in the plan's launches")
-    passed = runner.ask(Sustain(calls=calls, scratch_byte=poison[0]), Sustained, timeout_s)
-    if passed.events_ns is None:
-        raise NotRotatedError(passed.note or "the pass over the copies has no time")
-
-    def wall(longer: bool) -> int:
-        whole = copies * (LONGER_PASSES if longer else 1)
-        request = Batch(calls=whole, flush=False, with_call=True, program="copies", in_graph=copies)
-        return runner.timed_ask(request, BatchDone, timeout_s)[1]
-
-    wall(False)
-    bound = witness_of(
-        *batches(wall, SUSTAINED_BATCHES), copies * (LONGER_PASSES - 1), surplus_ns=0.0
-    )
-    return SustainedTimes(passed.events_ns / copies, bound, rotation.touched_bytes)
 
 
 def graph_calls(nodes: int, calls: int) -> int:

@@ -6,6 +6,7 @@ held_out_timing  compares speed on held-out sizes, of which only the aggregate i
 recorders        the processes of candidate and baseline that record calls
 process_pairs    the fresh processes of a timing
 timed_calls      one timed call: judged at once, its times read later
+sustained_timing  calls back to back over copies of their tensors
 samples          samples in order, and the interval that stops the sampling; pure
 clock_monitor    clocks, power and throttling through NVML
 case_floors      the least times of a case

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ...schema.evaluation import ClockSample
+from ...schema.measurement import ClockSample
 from ..processes.device import nvml_handle, open_nvml
 
 INTERVAL_S = 0.1

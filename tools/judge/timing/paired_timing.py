@@ -23,19 +23,20 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ...schema.evaluation import ClockSample, Finding, Stage
-from ...schema.measurement import TimeSource
+from ...schema.evaluation import Finding, Stage
+from ...schema.measurement import ClockSample, Objective, TimeSource
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
+from ..replay.decision import NotSealedError
 from ..trial_parts import TrialParts
 from .case_floors import DEVICE, CaseFloors
 from .clock_monitor import ClockWatch
 from .process_pairs import ProcessPair, ProcessPairs
 from .recorders import Recorders
 from .samples import CLAIM, Samples, by_host, half_width, log_ratios
-from .sealed_timing import NotSealedError, SealedTiming
+from .sealed_timing import SealedTiming
 from .timed_calls import Timed, TimedCalls, WorkloadEndedError
 
 PREHEAT_S = 0.2
@@ -80,7 +81,7 @@ class PairedTiming:
         self._deadline = parts.deadline
         self._floors = CaseFloors(parts.plan, parts.operator, parts.context)
         self._calls = TimedCalls(parts)
-        self._claim = claim
+        self._claim, self._objective = claim, Objective(self._checks.objective)
         self._sealed = recorders and SealedTiming(parts, recorders, self._calls)
         self._joined: list[ProcessPair] = []
         self.clocks: list[ClockSample] = []
@@ -180,6 +181,9 @@ class PairedTiming:
         self, case: Case, sets: Callable[[], InputSet], watch: ClockWatch, claim: str
     ) -> Timed:
         """Times calls in the processes of candidate and baseline, which tell the times."""
+        if self._objective in (Objective.CLEAN, Objective.SUSTAINED):
+            words = f"{self._objective} times are taken of sealed calls alone, and this one is not"
+            return Timed(reason=f"{words}: {claim}")
         pairs = self._pairs()
         timed = Timed()
         try:
@@ -195,9 +199,10 @@ class PairedTiming:
         except WorkloadEndedError as ended:
             return ended.timed
         assert self.timer is not None
-        timed.measurement = ours.measurement(self.timer, watch.throttled, claim)
-        if len(theirs.cold_ns) == len(ours.cold_ns):
-            timed.baseline = theirs.measurement(self.timer, watch.throttled, claim)
+        ranked = self._objective
+        timed.measurement = ours.measurement(self.timer, watch.throttled, claim, ranked)
+        if len(theirs.spans_ns) == len(ours.spans_ns):
+            timed.baseline = theirs.measurement(self.timer, watch.throttled, claim, ranked)
         self._bound(case, timed)
         return timed
 
@@ -260,9 +265,9 @@ class PairedTiming:
         """Pairs of calls, the process pairs in turn, until the interval is narrow."""
         ours, theirs = Samples(), Samples()
         count = self._checks.pairs_per_block
-        while len(ours.cold_ns) < self._checks.max_pairs:
+        while len(ours.spans_ns) < self._checks.max_pairs:
             for number, pair in enumerate(pairs):
-                left = self._checks.max_pairs - len(ours.cold_ns)
+                left = self._checks.max_pairs - len(ours.spans_ns)
                 made = [
                     self._call_pair(pair, sets(), turn % 2 == 0, timed, watch)
                     for turn in range(min(count, left))
@@ -317,7 +322,8 @@ class PairedTiming:
         """Times repeated calls on the same inputs at the same addresses, with a warm cache."""
         mine: CallOutcome | None = None
         base: CallOutcome | None = None
-        for _ in range(self._checks.warm_calls):
+        ranks = self._objective is Objective.WARM
+        for _ in range(self._checks.max_pairs if ranks else self._checks.warm_calls):
             options = CallOptions(time="warm", late=False)
             mine = self._calls.candidate(pair.candidate, input_set, options, timed, mine)
             if mine.called.span_ns is not None:
@@ -341,7 +347,7 @@ class PairedTiming:
             launches = float(np.median([len(a) for a in ours.activities]))
             self._calls.add(
                 integrity.two_clocks_agree(
-                    float(np.median(ours.cold_ns)), float(np.median(spans)), launches
+                    float(np.median(ours.spans_ns)), float(np.median(spans)), launches
                 )
             )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...messages.candidate import Activity
-from ...schema.measurement import KernelTime, Measurement
+from ...schema.measurement import KernelTime, Measurement, Objective
 from ..calls.judged_call import CallOutcome
 
 Z_99 = 2.576
@@ -22,9 +22,14 @@ CLAIM = "the candidate's own process told the times"
 
 @dataclass
 class Samples:
-    """Timed calls of one solution on one workload, in order."""
+    """Timed calls of one solution on one workload, in order.
 
-    cold_ns: list[int] = field(default_factory=list)
+    Args:
+        spans_ns: of the calls that are compared.
+        warm_ns: of calls beside them, with a warm cache.
+    """
+
+    spans_ns: list[int] = field(default_factory=list)
     warm_ns: list[int] = field(default_factory=list)
     host_ns: list[int] = field(default_factory=list)
     block: list[int] = field(default_factory=list)
@@ -32,25 +37,37 @@ class Samples:
     activities: list[list[Activity]] = field(default_factory=list)
 
     def add(self, outcome: CallOutcome, block: int, at_s: float) -> None:
-        """Adds one cold call."""
+        """Adds one call."""
         assert outcome.called.span_ns is not None
-        self.cold_ns.append(outcome.called.span_ns)
+        self.spans_ns.append(outcome.called.span_ns)
         self.host_ns.append(outcome.called.host_ns or 0)
         self.block.append(block)
         self.at_s.append(at_s)
         self.activities.append(outcome.called.activities)
 
+    def add_times(self, times_ns: Sequence[int], block: int, at_s: float) -> None:
+        """Adds times of which nothing else is known."""
+        self.spans_ns += times_ns
+        self.block += [block] * len(times_ns)
+        self.at_s += [at_s] * len(times_ns)
+
     def measurement(
-        self, timer: str, throttled: Callable[[float], bool], claim: str = CLAIM
+        self,
+        timer: str,
+        throttled: Callable[[float], bool],
+        claim: str = CLAIM,
+        ranked_by: Objective = Objective.COLD,
     ) -> Measurement:
         """The record of these samples; `claim` says why they are not sealed."""
+        cold = ranked_by is Objective.COLD
         return Measurement(
             timer=timer,
-            cold_ns=self.cold_ns,
+            cold_ns=self.spans_ns,
             warm_ns=self.warm_ns,
             host_ns=self.host_ns,
-            block=self.block,
-            set_aside=[i for i, at in enumerate(self.at_s) if throttled(at)],
+            ranked_by=ranked_by,
+            block=self.block if cold else [],
+            set_aside=[i for i, at in enumerate(self.at_s) if throttled(at)] if cold else [],
             kernels=kernel_times(self.activities),
             clock_reason=claim,
         )
@@ -63,10 +80,10 @@ def by_host(measurement: Measurement | None) -> Measurement | None:
 
 def log_ratios(ours: Samples, theirs: Samples) -> np.ndarray:
     """ln(baseline / candidate) of each pair of calls; ln(latency) without a baseline."""
-    own = np.log(np.maximum(np.array(ours.cold_ns, dtype=float), 1.0))
-    if len(theirs.cold_ns) != len(ours.cold_ns):
+    own = np.log(np.maximum(np.array(ours.spans_ns, dtype=float), 1.0))
+    if len(theirs.spans_ns) != len(ours.spans_ns):
         return own
-    return np.log(np.maximum(np.array(theirs.cold_ns, dtype=float), 1.0)) - own
+    return np.log(np.maximum(np.array(theirs.spans_ns, dtype=float), 1.0)) - own
 
 
 def half_width(values: np.ndarray) -> float:

@@ -11,22 +11,22 @@ Where a time cannot be sealed the answer is a reason, and `paired_timing` times 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from ...messages.candidate import Activity, Called
+from ...messages.candidate import Called
 from ...messages.judge import EvaluatePlan
-from ...messages.launch_plan import ARENA_BASE, KernelLaunch, PlanNode
+from ...messages.launch_plan import ARENA_BASE
 from ...messages.runner import Flush
-from ...schema.measurement import Measurement, TimeSource
+from ...schema.measurement import Measurement, Objective, TimeSource
 from ..calls.judged_call import CallOutcome, slots_of
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..processes.context import JudgeContext
 from ..processes.runner_process import RunnerLostError
-from ..replay.decision import ReplayEvidence, decide
+from ..replay.decision import NotSealedError, ReplayEvidence, decide
+from ..replay.launched_work import activities_of, other_kernels
 from ..replay.output_checks import ReplayDiffersError, RightOutputs, poison_bytes
 from ..replay.program_runner import ProgramRunner, ReplayedCall
 from ..replay.recorded_call import NotRecordedError
@@ -36,19 +36,19 @@ from ..trial_parts import TrialParts
 from .clock_monitor import ClockWatch
 from .recorders import RecordedProgram, Recorders
 from .samples import Samples, half_width, kernel_times, log_ratios
+from .sustained_timing import NotSustainedError, SustainedTiming
 from .timed_calls import Timed, TimedCalls
 
 STAGING_BYTES = 2 << 30
 STAGING_SLACK = 1.25
 """Returned outputs may be spread over more memory than their elements fill."""
-SHOWN_NAME = 400
+FLUSHES: dict[Objective, Flush] = {
+    Objective.COLD: "fill",
+    Objective.CLEAN: "read",
+    Objective.WARM: "none",
+}
+"""What comes before each call, by the times that are taken."""
 InputSets = Callable[[], InputSet]
-_Shape = tuple[str, tuple[int, ...], tuple[int, ...]]
-"""A kernel's name, grid and block."""
-
-
-class NotSealedError(Exception):
-    """Raised where a workload's times cannot be sealed; its text is the reason."""
 
 
 @dataclass
@@ -58,10 +58,11 @@ class _Program:
     recorded: RecordedProgram
     runners: list[ProgramRunner]
     right: RightOutputs
-    samples: Samples = field(default_factory=Samples)
+    samples: dict[Objective, Samples] = field(
+        default_factory=lambda: {objective: Samples() for objective in Objective}
+    )
     spans: list[int | None] = field(default_factory=list)
     events: list[int | None] = field(default_factory=list)
-    clean_ns: list[int] = field(default_factory=list)
     checked: int = 0
     kept: str = ""
     witness: Witness | None = None
@@ -80,6 +81,8 @@ class SealedTiming:
         self._context, self._operator = parts.context, parts.operator
         self._recorders, self._cancellation = recorders, parts.cancellation
         self._calls, self._rng, self._deadline = calls, parts.rng, parts.deadline
+        self._objective = Objective(self._checks.objective)
+        self._sustained = SustainedTiming(parts)
         self._runners: dict[bool, list[ProgramRunner]] = {}
         self._staging_bytes = 0
         self._not_recorded: str | None = None
@@ -102,10 +105,14 @@ class SealedTiming:
                 ours, theirs = self._programs(sets)
             with self._context.paused():
                 with self._calls.times.measured("timing_replay"):
-                    self._pairs(case, ours, theirs, sets, watch)
+                    self._pairs(Objective.COLD, case, ours, theirs, sets, watch)
+                    if self._objective in (Objective.CLEAN, Objective.WARM):
+                        self._pairs(self._objective, case, ours, theirs, sets, watch)
                     self._beside(ours, theirs, sets())
                 with self._calls.times.measured("timing_witness"):
                     differ = self._witness(ours, theirs)
+                with self._calls.times.measured("timing_sustained"):
+                    self._back_to_back(case, ours, theirs, sets, watch)
         except NotRecordedError as error:
             self._not_recorded = str(error) if error.final else None
             raise NotSealedError(str(error)) from error
@@ -118,8 +125,9 @@ class SealedTiming:
             if program is not None and (words := _not_sealed(program, differ)):
                 raise NotSealedError(f"{who}{words}")
         timed = Timed(calls=ours.checked)
-        timed.measurement = _measurement(ours, watch)
-        timed.baseline = _measurement(theirs, watch) if theirs is not None else None
+        timed.measurement = _measurement(ours, self._objective, watch)
+        if theirs is not None:
+            timed.baseline = _measurement(theirs, self._objective, watch)
         return timed
 
     def close(self) -> None:
@@ -132,7 +140,8 @@ class SealedTiming:
         """Records a call of each program and loads its plan into every runner of the program."""
         programs: dict[bool, _Program] = {}
         for baseline, recorded in self._recorders.record(sets).items():
-            if (words := _other_kernels(recorded)) is not None:
+            plan = recorded.recorded.checked.plan
+            if (words := other_kernels(plan, recorded.activities)) is not None:
                 raise NotRecordedError(words)
             runners = self._runners_of(baseline=baseline)
             programs[baseline] = _Program(recorded, runners, RightOutputs(self._operator))
@@ -173,34 +182,42 @@ class SealedTiming:
 
     def _pairs(
         self,
+        kind: Objective,
         case: Case,
         ours: _Program,
         theirs: _Program | None,
         sets: InputSets,
         watch: ClockWatch,
     ) -> None:
-        """Replays in turns until the interval of the ratio is narrow."""
-        most, turn = self._checks.max_pairs, 0
-        other = theirs.samples if theirs is not None else Samples()
-        asked, staged = self._checks.pairs_per_block, self._calls_for(case)
-        while len(ours.samples.cold_ns) < most:
+        """Takes times of a kind in turns until the interval of the ratio is narrow.
+
+        Of cold times that do not rank as many are taken as the evidence of a seal needs.
+        """
+        asked, staged, turn = self._checks.pairs_per_block, self._calls_for(case), 0
+        most = self._checks.max_pairs
+        if kind is not self._objective:
+            most = min(most, asked * len(ours.runners))
+        mine = ours.samples[kind]
+        other = theirs.samples[kind] if theirs is not None else Samples()
+        while len(mine.spans_ns) < most:
             # A runner sees each set once; those of other pairs are other processes.
             drawn = [sets() for _ in range(asked)]
             for program in filter(None, (ours, theirs)):
                 program.right.forget()
             for block in range(len(ours.runners)):
-                left = most - len(ours.samples.cold_ns)
+                left = most - len(mine.spans_ns)
                 for begin in range(0, min(asked, left), staged):
                     some = drawn[begin : min(begin + staged, left)]
-                    self._turn(block, ours, theirs, some, turn, watch)
+                    self._turn(kind, block, ours, theirs, some, turn, watch)
                     turn += 1
-            narrow = half_width(log_ratios(ours.samples, other)) <= self._checks.half_width
+            narrow = half_width(log_ratios(mine, other)) <= self._checks.half_width
             if narrow or time.monotonic() > self._deadline:
                 return
             asked = max(2, self._checks.pairs_per_block // 2)
 
     def _turn(
         self,
+        kind: Objective,
         block: int,
         ours: _Program,
         theirs: _Program | None,
@@ -213,11 +230,16 @@ class SealedTiming:
         poison = poison_bytes(len(input_sets), self._rng.randrange(256))
         order = [ours] if theirs is None else [ours, theirs] if turn % 2 else [theirs, ours]
         for program in order:
-            calls = program.runners[block].replay(input_sets, poison)
+            if kind is Objective.SUSTAINED:
+                times = self._passes(program, block, input_sets, len(input_sets))
+                program.samples[kind].add_times(times, block, watch.now())
+                continue
+            calls = program.runners[block].replay(input_sets, poison, flush=FLUSHES[kind])
             for call, outcome in zip(calls, self._judged(program, input_sets, calls), strict=True):
-                program.spans.append(call.times.span_ns)
-                program.events.append(call.times.events_ns)
-                program.samples.add(outcome, block, watch.now())
+                if kind is Objective.COLD:
+                    program.spans.append(call.times.span_ns)
+                    program.events.append(call.times.events_ns)
+                program.samples[kind].add(outcome, block, watch.now())
 
     def _judged(
         self, program: _Program, input_sets: Sequence[InputSet], calls: Sequence[ReplayedCall]
@@ -227,14 +249,17 @@ class SealedTiming:
         Raises:
             NotSealedError: when one's are not, or nothing was recorded of it.
         """
+        recorded = program.recorded
+        plan = recorded.recorded.checked.plan
         outcomes = [
             CallOutcome(
                 called=Called(
-                    span_ns=call.times.span_ns, activities=_activities(program.recorded, call)
+                    span_ns=call.times.span_ns,
+                    activities=activities_of(plan, recorded.activities, call.times),
                 ),
                 outputs=call.outputs,
                 poisons=call.poisons,
-                layout=program.recorded.recorded.layout,
+                layout=recorded.recorded.layout,
                 mutated=list(call.mutated),
                 damage=list(call.damage),
             )
@@ -253,10 +278,44 @@ class SealedTiming:
     def _beside(self, ours: _Program, theirs: _Program | None, input_set: InputSet) -> None:
         """Replays the same inputs with a warm cache, and with one that holds no dirty line."""
         for program in (ours, theirs):
-            if program is not None:
-                # The first warm one finds the cache as the flush before left it.
-                program.samples.warm_ns += self._spans(program, input_set, "none")[1:]
-                program.clean_ns += self._spans(program, input_set, "read")[1:]
+            for kind in (Objective.WARM, Objective.CLEAN):
+                if program is not None and kind is not self._objective:
+                    # The first warm one finds the cache as the flush before left it.
+                    spans = self._spans(program, input_set, FLUSHES[kind])[1:]
+                    program.samples[kind].spans_ns += spans
+
+    def _back_to_back(
+        self,
+        case: Case,
+        ours: _Program,
+        theirs: _Program | None,
+        sets: InputSets,
+        watch: ClockWatch,
+    ) -> None:
+        """Times calls back to back: until the interval is narrow if they rank, else a few."""
+        kind = Objective.SUSTAINED
+        try:
+            if self._objective is kind:
+                self._pairs(kind, case, ours, theirs, sets, watch)
+            elif count := self._checks.sustained_passes:
+                drawn = [sets() for _ in range(self._calls_for(case))]
+                for program in (ours, theirs):
+                    if program is not None:
+                        times = self._passes(program, 0, drawn, count)
+                        program.samples[kind].spans_ns += times
+        except NotSustainedError as error:
+            if self._objective is kind:
+                raise NotSealedError(f"sustained times: {error}") from error
+            for program in (ours, theirs):
+                if program is not None:
+                    program.samples[kind] = Samples()
+            self._calls.note("sustained", f"There is no sustained time here: {error}")
+
+    def _passes(
+        self, program: _Program, block: int, input_sets: Sequence[InputSet], count: int
+    ) -> list[int]:
+        layout = program.recorded.recorded.layout
+        return self._sustained.passes(program.runners[block], layout, input_sets, count)
 
     def _spans(self, program: _Program, input_set: InputSet, flush: Flush) -> list[int]:
         runner = program.runners[0]
@@ -297,71 +356,22 @@ def _not_sealed(program: _Program, runners_differ: str) -> str:
     return "" if found.clock is TimeSource.SEALED else f"{found.reason}: {found.words}"
 
 
-def _measurement(program: _Program, watch: ClockWatch) -> Measurement:
-    samples = program.samples
+def _measurement(program: _Program, objective: Objective, watch: ClockWatch) -> Measurement:
+    taken, ranked = program.samples, program.samples[objective]
     return Measurement(
         timer="cupti",
-        cold_ns=samples.cold_ns,
-        warm_ns=samples.warm_ns,
+        cold_ns=taken[Objective.COLD].spans_ns,
+        warm_ns=taken[Objective.WARM].spans_ns,
         host_ns=list(program.recorded.host_ns),
         called_ns=list(program.recorded.called_ns),
-        clean_ns=program.clean_ns,
-        block=samples.block,
-        set_aside=[i for i, at in enumerate(samples.at_s) if watch.throttled(at)],
-        kernels=kernel_times(samples.activities),
+        clean_ns=taken[Objective.CLEAN].spans_ns,
+        sustained_ns=taken[Objective.SUSTAINED].spans_ns,
+        ranked_by=objective,
+        block=ranked.block,
+        set_aside=[i for i, at in enumerate(ranked.at_s) if watch.throttled(at)],
+        kernels=kernel_times(taken[Objective.COLD].activities),
         clock=TimeSource.SEALED,
     )
-
-
-def _activities(program: RecordedProgram, call: ReplayedCall) -> list[Activity]:
-    """What a replay did, named by the plan's nodes: both are in the order of launches.
-
-    Raises:
-        NotSealedError: when it did more or less than the plan says; whose work it was, which the
-            operator's policy on libraries asks, cannot be told then.
-    """
-    nodes = program.recorded.checked.plan.nodes
-    times = call.times.activities
-    if call.times.span_ns is not None and len(nodes) != len(times):
-        raise NotSealedError(f"a replay of {len(nodes)} launches left {len(times)} activities")
-    origins = {activity.name: activity.origin for activity in program.activities}
-    return [
-        _activity(node, origins, start, end)
-        for node, (start, end) in zip(nodes, times, strict=False)
-    ]
-
-
-def _activity(node: PlanNode, origins: Mapping[str, str], start: int, end: int) -> Activity:
-    if not isinstance(node, KernelLaunch):
-        return Activity(name=node.kind, start_ns=start, end_ns=end, origin="copy")
-    name = _shown_name(node)
-    origin = origins.get(name, "unknown")
-    return Activity(name=name, start_ns=start, end_ns=end, origin=origin)
-
-
-def _shown_name(kernel: KernelLaunch) -> str:
-    """The name as an activity of the process that recorded has it."""
-    return kernel.function[:SHOWN_NAME]
-
-
-def _other_kernels(program: RecordedProgram) -> str | None:
-    """How the kernels of an ordinary call differ from the recorded ones; None if they agree."""
-    planned = Counter[_Shape](
-        (_shown_name(kernel), kernel.grid, kernel.block)
-        for kernel in program.recorded.checked.plan.kernels
-    )
-    ordinary = Counter[_Shape](
-        (a.name, tuple(a.grid), tuple(a.block)) for a in program.activities if a.grid
-    )
-    for more, less, words in ((ordinary, planned, "more"), (planned, ordinary, "fewer")):
-        if extra := more - less:
-            name, grid, _ = next(iter(extra))
-            times = "time" if extra.total() == 1 else "times"
-            return (
-                f"plan differs: an ordinary call launches {name[:120]} with grid {list(grid)} "
-                f"{extra.total()} {times} {words} often than the recorded one"
-            )
-    return None
 
 
 def sealing_fault(context: JudgeContext, plan: EvaluatePlan) -> str | None:

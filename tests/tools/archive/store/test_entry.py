@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kernel_harness.tools.archive.report.page_data import boards
 from kernel_harness.tools.archive.store.entry import (
     CandidateStatus,
     error_signature,
@@ -15,7 +16,8 @@ from kernel_harness.tools.archive.store.entry import (
 )
 from kernel_harness.tools.archive.store.manifest import ref_part
 from kernel_harness.tools.errors import ArchiveError
-from kernel_harness.tools.schema.evaluation import Failure, Scope, Stage, Status, Totals
+from kernel_harness.tools.schema.evaluation import Failure, Scope, Stage, Status
+from kernel_harness.tools.schema.measurement import Totals
 
 
 def test_a_record_of_some_workloads_only_has_no_rank(trial):
@@ -28,6 +30,20 @@ def test_a_record_of_some_workloads_only_has_no_rank(trial):
     assert ranked_latency_us(full.model_copy(update={"totals": left})) is None
     estimate = Totals(mean_latency_us=3.0, estimated_full_mean_us=9.0)
     assert ranked_latency_us(full.model_copy(update={"totals": estimate}), 54) == 9.0
+
+
+def test_other_times_than_cold_spans_have_a_leaderboard_of_their_own(trial, bench):
+    _, record = trial(latency_us=8.0)
+    checks = {"objective": "sustained"}
+    evidence = record.evidence.model_copy(update={"checks": checks})
+    assert gpu_name(record) == "H200"
+    assert gpu_name(record.model_copy(update={"evidence": evidence})) == "H200-by-sustained"
+    parent = bench.add(latency_us=9.0, ratio=1.5)
+    child = bench.add(latency_us=7.0, ratio=1.2, parents=[parent.candidate_id], evidence=evidence)
+    node = bench.archive.node(child.candidate_id)
+    assert parent.candidate_id not in node.decision, "a cold latency is no measure of it"
+    found = boards(list(bench.archive.iter()), {})
+    assert [(b.device, b.timed) for b in found] == [("H200", 1), ("H200-by-sustained", 1)]
 
 
 def test_noise_is_that_of_the_latencys_decade(trial):

@@ -10,7 +10,7 @@ from kernel_harness.tools.judge.timing.clock_monitor import (
     reason_names,
     throttled_at,
 )
-from kernel_harness.tools.schema.evaluation import ClockSample
+from kernel_harness.tools.schema.measurement import ClockSample
 
 
 def test_reasons_are_named_bit_by_bit():

@@ -10,7 +10,7 @@ from kernel_harness.tools.messages import candidate as wire
 
 
 def samples(*cold: int) -> Samples:
-    return Samples(cold_ns=list(cold))
+    return Samples(spans_ns=list(cold))
 
 
 def test_few_samples_bound_nothing():

@@ -26,6 +26,7 @@ from kernel_harness.tools.judge.processes.progress import Cancellation, Reporter
 from kernel_harness.tools.judge.processes.runner_process import RunnerLostError
 from kernel_harness.tools.judge.replay.program_runner import ReplayedCall, pattern_of
 from kernel_harness.tools.judge.replay.recorded_call import NotRecordedError, RecordedCall
+from kernel_harness.tools.judge.replay.rotation import NotRotatedError
 from kernel_harness.tools.judge.replay.validation import CheckedPlan
 from kernel_harness.tools.judge.replay.wall_clock import YardstickTimes
 from kernel_harness.tools.judge.replay.witness import Witness
@@ -39,7 +40,7 @@ from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.messages.runner import ReplayTimes
 from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Status
-from kernel_harness.tools.schema.measurement import Measurement, TimeSource
+from kernel_harness.tools.schema.measurement import Measurement, Objective, TimeSource
 
 from ....judging import AFFINE, make_plan, make_solution, read_definition
 from ...messages.plans import plan_of
@@ -71,13 +72,19 @@ class ScriptedRunner:
     lost: bool = False
     seen: list[InputSet] = field(default_factory=list)
     poison: list[int] = field(default_factory=list)
-    warm: int = 0
+    flushes: list[tuple[str, int]] = field(default_factory=list)
     mutated: tuple[str, ...] = ()
     kept: str = ""
     least_ns: float = 1_000.0
     yardstick_ns: int = 10_000
     activities: int = 1
     closed: bool = False
+    call_ns: float = 3_500.0
+    bound_ns: float = 3_400.0
+    not_rotated: str = ""
+    copies: int = 9
+    passes: int = 0
+    looked_at: list[list[int]] = field(default_factory=list)
     others_stopped: ClassVar[bool] = False
     """Whether every process of a candidate is stopped."""
 
@@ -99,7 +106,7 @@ class ScriptedRunner:
             raise RunnerLostError("replay", "it ended with status -9")
         self.seen += input_sets if flush == "fill" else []
         self.poison += poison if flush == "fill" else []
-        self.warm += flush == "none"
+        self.flushes.append((flush, len(input_sets)))
         return [self._call(s, byte) for s, byte in zip(input_sets, poison, strict=True)]
 
     def _call(self, input_set: InputSet, byte: int) -> ReplayedCall:
@@ -113,6 +120,21 @@ class ScriptedRunner:
         slots = [s for s in self.recorded.layout.slots if s.name.startswith("out:")]
         poisons = {s.name.partition(":")[2]: pattern_of(byte, s) for s in slots}
         return ReplayedCall(times, outputs, poisons, mutated=self.mutated)
+
+    def rotate(self, l2_bytes: int, memory_bytes: int) -> Any:
+        if self.not_rotated:
+            raise NotRotatedError(self.not_rotated)
+        return SimpleNamespace(
+            copies=self.copies, bound=lambda: Witness(self.bound_ns, 0.0, 0.0, 27)
+        )
+
+    def sustain(
+        self, input_sets: Any, kept: list[int], poison: list[int]
+    ) -> tuple[float, list[ReplayedCall]]:
+        self.passes += 1
+        self.looked_at.append(kept)
+        pairs = zip(input_sets, poison, strict=True)
+        return self.call_ns, [self._call(s, byte) for s, byte in pairs]
 
     def close(self) -> None:
         self.closed = True
@@ -212,6 +234,7 @@ def run(monkeypatch):
         recorders: ScriptedRecorders | None = None,
         blocks: int = 2,
         compute: Any = honest,
+        **more: Any,
     ) -> Outcome:
         made: list[ScriptedRunner] = []
 
@@ -221,9 +244,8 @@ def run(monkeypatch):
 
         monkeypatch.setattr(sealed_module, "ProgramRunner", start)
         solution = make_solution(HONEST, definition="affine_n64")
-        checks = wire_judge.Checks(
-            blocks=blocks, pairs_per_block=4, max_pairs=8, half_width=0.0, warm_calls=2
-        )
+        numbers = {"pairs_per_block": 4, "max_pairs": 8, "half_width": 0.0, "warm_calls": 2}
+        checks = wire_judge.Checks(blocks=blocks, **(numbers | more))
         plan = make_plan(solution, baseline=solution, checks=checks)
         operator = OperatorAdapter(read_definition(AFFINE), AFFINE)
         session = JudgedCall(
@@ -282,6 +304,74 @@ def test_candidate_and_baseline_see_the_same_fresh_inputs_and_poison(run):
 def test_no_process_of_a_candidate_runs_while_runners_replay(run):
     run()
     assert not ScriptedRunner.others_stopped
+
+
+def slower_back_to_back() -> ScriptedRunner:
+    return ScriptedRunner(spans=[THEIRS], call_ns=7_000.0, bound_ns=6_900.0)
+
+
+def test_calls_back_to_back_are_timed_beside_the_cold_ones_where_asked(run):
+    assert run().measurement.sustained_ns == []
+    found = run(baseline=slower_back_to_back, sustained_passes=3)
+    measurement, baseline = found.measurement, found.timed.baseline
+    assert measurement.sustained_ns == [3_500] * 3 and baseline.sustained_ns == [7_000] * 3
+    assert measurement.cold_ns == [OURS] * 8 and measurement.ranked_by is Objective.COLD
+    looked_at = found.candidates[0].looked_at
+    assert all(len(set(kept)) == 4 and set(kept) <= set(range(9)) for kept in looked_at)
+    assert len({tuple(kept) for kept in looked_at}) > 1, "the copies are chosen by chance"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [
+        (lambda: ScriptedRunner(not_rotated="no room for two copies"), "no room"),
+        (lambda: ScriptedRunner(bound_ns=9_000.0), "judge's clock"),
+    ],
+)
+def test_what_cannot_be_timed_back_to_back_is_noted_and_stays_sealed(run, candidate, words):
+    found = run(candidate=candidate, sustained_passes=2)
+    assert found.measurement.clock is TimeSource.SEALED
+    assert found.measurement.sustained_ns == found.timed.baseline.sustained_ns == []
+    assert [words in f.message for f in found.timing.findings if f.claim == "sustained"] == [True]
+    claimed = run(candidate=candidate, objective="sustained")
+    assert claimed.timed.measurement is None and words in claimed.timed.reason
+
+
+def test_a_wrong_call_on_a_copy_gives_no_sustained_time(run):
+    class WrongOnCopies(ScriptedRunner):
+        def sustain(
+            self, input_sets: Any, kept: Any, poison: Any
+        ) -> tuple[float, list[ReplayedCall]]:
+            self.compute = unscaled
+            return super().sustain(input_sets, kept, poison)
+
+    found = run(candidate=WrongOnCopies, sustained_passes=2)
+    assert found.measurement.clock is TimeSource.SEALED and not found.measurement.sustained_ns
+    assert any("a call on a copy differs" in f.message for f in found.timing.findings)
+
+
+@pytest.mark.parametrize(
+    ("objective", "flush"), [("clean", "read"), ("warm", "none"), ("sustained", None)]
+)
+def test_the_objective_ranks_paired_times_of_its_kind(run, objective, flush):
+    found = run(baseline=slower_back_to_back, objective=objective, max_pairs=20, half_width=-1.0)
+    measurement, baseline = found.measurement, found.timed.baseline
+    assert measurement.clock is TimeSource.SEALED and measurement.ranked_by == objective
+    ours, theirs = (3_500, 7_000) if objective == "sustained" else (OURS, THEIRS)
+    assert measurement.ranked_ns == [ours] * 20 and baseline.ranked_ns == [theirs] * 20
+    assert len(measurement.block) == 20 and len(set(measurement.block)) == 2
+    assert len(measurement.cold_ns) == 8, "what a seal needs, and no more"
+    calls = sum(n for how, n in found.candidates[0].flushes if how == flush)
+    assert found.candidates[0].passes == (10 if objective == "sustained" else 0)
+    assert calls == (0 if objective == "sustained" else 10)
+
+
+@pytest.mark.parametrize("objective", ["clean", "sustained"])
+def test_claimed_calls_have_no_times_of_some_kinds(run, objective):
+    reason = ScriptedRecorders(reason="the call waits for the device")
+    found = run(recorders=reason, objective=objective)
+    assert found.timed.measurement is None and found.timed.failure is None
+    assert objective in found.timed.reason and "waits for the device" in found.timed.reason
 
 
 def test_runners_end_with_the_timing(run):
