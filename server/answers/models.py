@@ -157,21 +157,6 @@ class ShapesAnswer(Answer):
     why: Annotated[str, short(800)]
 
 
-class WorkspaceAnswer(Answer):
-    """An opened workspace."""
-
-    workspace: str = Field(description="The folder; pass it to evaluate_kernel.")
-    definition: str
-    name: str
-    language: str
-    entry_point: str
-    files: list[str]
-    started_from: str
-    notes: Annotated[str, short(8_000)] = Field(
-        description="What an agent needs to know before writing the first line."
-    )
-
-
 class FailurePart(Result):
     """Why a candidate failed."""
 

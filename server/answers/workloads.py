@@ -20,7 +20,6 @@ from .models import (
     ToolPart,
     WorkloadPart,
     WorkloadsAnswer,
-    WorkspaceAnswer,
 )
 from .text import (
     BUDGET_CHARACTERS,
@@ -42,9 +41,11 @@ if TYPE_CHECKING:
     from ...tools.workloads.regimes import ShapeSample
     from ...tools.workloads.workspace import Workspace
 
+from typing import Annotated
+
 from pydantic import Field
 
-from .result import Answer
+from .result import Answer, short
 
 GIB = 1 << 30
 MEMBERS_SHOWN = {"concise": 3, "detailed": 30}
@@ -296,3 +297,18 @@ class SliceAnswer(Answer):
     next_offset: int | None = Field(default=None, description="Pass as `offset` for the rest.")
     total_characters: int
     sections: list[str] = Field(default_factory=list, description="Values that `section` takes.")
+
+
+class WorkspaceAnswer(Answer):
+    """An opened workspace."""
+
+    workspace: str = Field(description="The folder; pass it to evaluate_kernel.")
+    definition: str
+    name: str
+    language: str
+    entry_point: str
+    files: list[str]
+    started_from: str
+    notes: Annotated[str, short(8_000)] = Field(
+        description="What an agent needs to know before writing the first line."
+    )

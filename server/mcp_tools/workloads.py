@@ -8,8 +8,9 @@ from pydantic import Field
 
 from ...tools.workloads import listing, regimes
 from ...tools.workloads.workspace import create
-from ..answers.models import EnvironmentAnswer, ShapesAnswer, WorkloadsAnswer, WorkspaceAnswer
+from ..answers.models import EnvironmentAnswer, ShapesAnswer, WorkloadsAnswer
 from ..answers.workloads import (
+    WorkspaceAnswer,
     definitions_answer,
     environment_answer,
     shapes_answer,

@@ -50,8 +50,7 @@ class CandidateFacts:
     """Facts of one evaluation of a candidate.
 
     Attributes:
-        hardware: device as in refs, "cpu" without one; with the objective behind it where other
-            times than cold spans rank, for those are compared with their like alone.
+        hardware: device as in refs, with the objective; "cpu" without one.
         outcome_words: the outcome with its numbers and what it was compared to.
         latency_us: what it ranks by; None when untimed or failed.
         clock: "sealed" or "claimed", of `latency_us`; empty without one.
@@ -237,16 +236,12 @@ def started_at(evaluation: Evaluation) -> int:
 def gpu_name(evaluation: Evaluation) -> str:
     """The device as refs and leaderboards name it, e.g. "H200"; "cpu" without one."""
     device = evaluation.evidence.device
-    if device is None or device.executor != "cuda":
-        return "cpu"
-    return gpu_label(device.name, evaluation.objective)
+    on_gpu = device is not None and device.executor == "cuda"
+    return gpu_label(device.name, evaluation.objective) if on_gpu else "cpu"
 
 
 def gpu_label(device_name: str, objective: Objective = Objective.COLD) -> str:
-    """A driver's name of a device as refs carry it, e.g. "H200" for "NVIDIA H200".
-
-    With "sustained" it is "H200-by-sustained": a leaderboard, and a best, of its own.
-    """
+    """A device as refs carry it, e.g. "H200", or "H200-by-sustained": with a best of its own."""
     label = "-".join(device_name.replace("NVIDIA", " ").split()) or "gpu"
     return label if objective is Objective.COLD else f"{label}-by-{objective}"
 
