@@ -236,8 +236,8 @@ def started_at(evaluation: Evaluation) -> int:
 def gpu_name(evaluation: Evaluation) -> str:
     """The device as refs and leaderboards name it, e.g. "H200"; "cpu" without one."""
     device = evaluation.evidence.device
-    on_gpu = device is not None and device.executor == "cuda"
-    return gpu_label(device.name, evaluation.objective) if on_gpu else "cpu"
+    on_gpu = device if device is not None and device.executor == "cuda" else None
+    return gpu_label(on_gpu.name, evaluation.objective) if on_gpu else "cpu"
 
 
 def gpu_label(device_name: str, objective: Objective = Objective.COLD) -> str:
