@@ -178,14 +178,8 @@ class WorkloadResult(RecordModel):
     """The outcome on one workload."""
 
     LATER_FIELDS: ClassVar[tuple[str, ...]] = (
-        "called_us",
-        "baseline_called_us",
-        "cold_us",
-        "clean_us",
-        "sustained_us",
-        "baseline_clean_us",
-        "baseline_sustained_us",
-        "baseline_warm_us",
+        *("called_us", "cold_us", "clean_us", "sustained_us", "baseline_called_us"),
+        *("baseline_clean_us", "baseline_sustained_us", "baseline_warm_us"),
     )
 
     uuid: str
@@ -210,9 +204,7 @@ class WorkloadResult(RecordModel):
         "the gaps between its launches, told by that process.",
     )
     baseline_called_us: FiniteFloat = None
-    cold_us: FiniteFloat = Field(
-        default=None, description="The cold span, where another objective ranks."
-    )
+    cold_us: FiniteFloat = Field(default=None, description="The cold span, if another time ranks.")
     clean_us: FiniteFloat = Field(
         default=None, description="Span with a cold L2 that holds no line to be written back."
     )
