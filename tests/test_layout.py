@@ -60,7 +60,7 @@ MAY_IMPORT = {
             "driver",
             "messages",
         ),
-        *("schema", "workloads", "devices.hardware", "devices.roofline"),
+        *("schema", "workloads", "devices.hardware", "devices.roofline", "devices.targets"),
     },
     "runner": {"errors", "text", "driver", "messages", "process_control"},
     "applying": {"errors", "text", "messages"},

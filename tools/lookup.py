@@ -9,7 +9,7 @@ from typing import Any
 
 from .archive.search.query import seen
 from .archive.store.archive import Archive
-from .devices.hardware import devices_named
+from .devices.targets import targets_named
 from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.plan import EvaluationRequest
 from .schema.evaluation import Evaluation, Scope
@@ -142,7 +142,7 @@ class Lookup:
             solution=found.solution,
             scope=Scope(scope),
             baseline=baseline,
-            targets=devices_named(targets or (), self.settings.kernels_dir / "hardware.json"),
+            targets=targets_named(targets or (), self.settings.kernels_dir / "hardware.json"),
             force=force,
             started_from=found.started_from,
             objective=Objective(objective) if objective is not None else None,

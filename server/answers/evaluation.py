@@ -34,7 +34,7 @@ from .models import (
     WorkloadVerdict,
 )
 from .next_steps import next_steps
-from .static_check import static_note, static_parts, static_words
+from .static_check import STATIC_ROWS, static_note, static_parts, static_words
 from .text import (
     Detail,
     axes_words,
@@ -107,6 +107,7 @@ def _answer(
         f"all are in evaluation_uri: read_report(uri='{uri}', section='workloads').",
     )
     steps = next_steps(evaluation)
+    compiled = min(STATIC_ROWS, rows + 2) if detail == "concise" else 2 * rows
     return EvaluationAnswer.of(
         evaluation,
         summary=summary(evaluation, chosen, shown, steps, seen.words if seen else None),
@@ -116,8 +117,8 @@ def _answer(
         workloads=[_workload(w, detail, evaluation.failure) for w in chosen],
         workloads_shown=shown,
         integrity=_integrity(evaluation),
-        static=static_parts(evaluation.static),
-        static_note=static_note(evaluation.static),
+        static=static_parts(evaluation.static, compiled, _axes(evaluation)),
+        static_note=static_note(evaluation.static, compiled, uri),
         evidence=_evidence(evaluation.evidence, chosen),
         log=cut(evaluation.log, LOG_CHARACTERS[detail]),
         seen_before=seen,
@@ -246,8 +247,12 @@ def summary(
 def _static_words(evaluation: Evaluation) -> str | None:
     if evaluation.scope is not Scope.STATIC:
         return None
-    axes = evaluation.workloads[0].axes if evaluation.workloads else None
-    return static_words(evaluation.static, axes)
+    return static_words(evaluation.static, _axes(evaluation))
+
+
+def _axes(evaluation: Evaluation) -> dict[str, dict[str, int]]:
+    """The axes of each workload, by uuid."""
+    return {workload.uuid: workload.axes for workload in evaluation.workloads}
 
 
 def _verdict(evaluation: Evaluation) -> str:

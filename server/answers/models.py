@@ -328,6 +328,7 @@ class StaticPart(Result):
     occupancy: FiniteFloat = Field(default=None, description="Theoretical, 0 to 1.")
     occupancy_limit: str | None = None
     mix: str | None = Field(default=None, description="SASS instructions that decide speed.")
+    launched: str | None = Field(default=None, description="Its grids by workload.")
     notes: Annotated[list[str], first(3)] = Field(default_factory=list)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...tools.schema.evaluation import StaticCheck, StaticKernel
@@ -14,20 +14,46 @@ from .text import axes_words, lines, showing
 STATIC_ROWS = 12
 SUMMARY_ROWS = 6
 CONFIG_CHARACTERS = 200
+LAUNCHES_SHOWN = 4
+Axes = Mapping[str, int]
 _TENSOR = {"tensor_mma": "mma.sync", "tensor_wgmma": "wgmma", "tensor_tcgen05": "tcgen05"}
 
 
-def static_parts(check: StaticCheck | None) -> list[StaticPart]:
-    """The kernels that fit, each with what it takes of each target."""
+def static_parts(
+    check: StaticCheck | None, rows: int = STATIC_ROWS, axes: Mapping[str, Axes] | None = None
+) -> list[StaticPart]:
+    """The first kernels, each with what it takes of each target.
+
+    Args:
+        axes: of each workload, by uuid.
+    """
     return [
         StaticPart.of(
             kernel,
             kernel=kernel.name,
             config=config_words(kernel.config) or None,
             mix=mix_words(kernel.instructions) or None,
+            launched=launched_words(kernel, axes or {}),
         )
-        for kernel in (check.kernels[:STATIC_ROWS] if check else [])
+        for kernel in (check.kernels[:rows] if check else [])
     ]
+
+
+def launched_words(kernel: StaticKernel, axes: Mapping[str, Axes]) -> str | None:
+    """A kernel's grids by workload, e.g. '8x4 on n=64; 16x4 on n=128'; None where none is known."""
+    parts = []
+    for uuid, grids in kernel.grids.items():
+        words = " and ".join("x".join(map(str, _trimmed(grid))) for grid in grids)
+        parts.append(f"{words} on {axes_words(axes[uuid]) if uuid in axes else uuid}")
+    left = len(parts) - LAUNCHES_SHOWN
+    shown = "; ".join(parts[:LAUNCHES_SHOWN]) + (f"; {left} more" if left > 0 else "")
+    return shown or None
+
+
+def _trimmed(grid: Sequence[int]) -> Sequence[int]:
+    """The grid without the axes at its end that have one program."""
+    used = [axis for axis, programs in enumerate(grid) if programs != 1]
+    return grid[: used[-1] + 1] if used else grid[:1]
 
 
 def config_words(config: Mapping[str, Any]) -> str:
@@ -58,8 +84,13 @@ def mix_words(instructions: Mapping[str, int]) -> str:
     return "; ".join(parts)
 
 
-def static_note(check: StaticCheck | None) -> str | None:
-    """How the check ended, and what it could not show."""
+def static_note(check: StaticCheck | None, rows: int = STATIC_ROWS, uri: str = "") -> str | None:
+    """How the check ended, and what it could not show.
+
+    Args:
+        rows: of kernels that are shown.
+        uri: of the record, where the rest is read.
+    """
     if check is None:
         return None
     failed = "; ".join(
@@ -67,7 +98,10 @@ def static_note(check: StaticCheck | None) -> str | None:
         for target, words in check.failures.items()
     )
     left = showing(
-        min(len(check.kernels), STATIC_ROWS), len(check.kernels), "the rest is in the record."
+        min(len(check.kernels), rows),
+        len(check.kernels),
+        "detail='detailed' shows more; "
+        f"all: read_report(uri='{uri}', section='static'), then with its next_offset.",
     )
     return lines(
         f"Compile-only check: {check.status}." + (f" {check.reason}" if check.reason else ""),
@@ -76,8 +110,12 @@ def static_note(check: StaticCheck | None) -> str | None:
     )
 
 
-def static_words(check: StaticCheck | None, axes: Mapping[str, int] | None = None) -> str | None:
-    """The check as lines of a summary, one for each kernel and target, as called with `axes`."""
+def static_words(check: StaticCheck | None, axes: Mapping[str, Axes] | None = None) -> str | None:
+    """The check as lines of a summary, one for each kernel and target.
+
+    Args:
+        axes: of each workload that it was compiled as called on, by uuid.
+    """
     if check is None:
         return None
     alike = Counter((kernel.name, kernel.target) for kernel in check.kernels)
@@ -86,7 +124,10 @@ def static_words(check: StaticCheck | None, axes: Mapping[str, int] | None = Non
         for kernel in check.kernels[:SUMMARY_ROWS]
     ]
     if rows and axes:
-        rows.insert(0, f"Compiled as called on {axes_words(axes)}; other shapes may differ.")
+        called = {uuid for kernel in check.kernels for uuid in kernel.grids} or set(axes)
+        shown = [axes_words(sizes) for uuid, sizes in axes.items() if uuid in called]
+        words = ", ".join(shown[:LAUNCHES_SHOWN]) + (", …" if len(shown) > LAUNCHES_SHOWN else "")
+        rows.insert(0, f"Compiled as called on {words}; other shapes may differ.")
     more = len(check.kernels) - SUMMARY_ROWS
     if more > 0:
         rows.append(f"… {more} more in static and in the record")

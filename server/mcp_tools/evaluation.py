@@ -38,7 +38,11 @@ async def evaluate_kernel(
         ),
     ] = None,
     targets: Annotated[
-        list[str] | None, Field(description="Devices whose floors are reported, e.g. ['B200'].")
+        list[str] | None,
+        Field(
+            description="Devices and architectures whose floors are reported and for which it is "
+            "compiled, e.g. ['B200', 'sm_90a']."
+        ),
     ] = None,
     objective: Annotated[
         Literal["cold", "clean", "sustained", "warm"] | None,

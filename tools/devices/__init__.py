@@ -3,6 +3,7 @@
 calibration  measured rates of a device, in place of nominal ones
 environment  GPUs, compilers, profilers and libraries of this machine
 hardware     devices and architectures from kernels/hardware.json
+targets      devices and architectures by the names that people use
 noise_floor  noise of a device by decade of latency, and the least effect that counts
 occupancy    resident thread blocks from registers, shared memory and threads
 roofline     least time that a device needs for given work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import DatasetError, unknown_name
+from ..errors import DatasetError
 
 
 class Rate(BaseModel):
@@ -118,23 +118,6 @@ def load_hardware(path: Path) -> dict[str, Hardware]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise DatasetError(f"{where}: {first['msg']}", where=str(path)) from error
-
-
-def devices_named(names: Sequence[str], path: Path) -> tuple[str, ...]:
-    """The names of devices as the table writes them.
-
-    Args:
-        names: in any case; the table is not read when there are none.
-
-    Raises:
-        RequestError: for a device that is not in the table, naming those that are.
-    """
-    known = load_hardware(path) if names else {}
-    written = {name.casefold(): name for name in known}
-    for name in names:
-        if name.strip().casefold() not in written:
-            raise unknown_name("target", name, known)
-    return tuple(written[name.strip().casefold()] for name in names)
 
 
 @lru_cache(maxsize=1)

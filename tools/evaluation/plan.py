@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..devices.targets import compiled_targets, devices_of
 from ..messages.judge import Checks, EvaluatePlan, PlannedWorkload
 from ..schema.evaluation import Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import ScalarInput, Solution, Workload
@@ -111,7 +112,7 @@ class EvaluationRequest:
 
     Attributes:
         baseline: what the latencies are compared with; None: latencies alone.
-        targets: devices whose floors are reported; empty: those of the settings.
+        targets: devices and architectures, for floors and compiling; empty: those of the settings.
         force: judge again although the same bytes were judged before.
         checks: replace what the scope means.
         objective: the times that rank; those of the operator's policy when None.
@@ -171,10 +172,11 @@ def chosen_workloads(
 ) -> list[tuple[str, str | None, float | None]]:
     """The uuid, regime and weight of each workload that a scope runs, or that `only` names.
 
-    Cheapest first, so that a wrong candidate is told so at once and a budget covers the most. Scope
-    static takes the regime that holds the most time: it runs nothing, and shows its kernels. Scope
-    sample takes what estimates the mean latency; on a CPU, where nothing is timed and a program of
-    a Triton kernel takes milliseconds, the cheapest workload of each regime.
+    Cheapest first, so that a wrong candidate fails soon and a budget covers the most. Scope static
+    takes the representative of each regime, that with the most time first: it runs nothing, and
+    shows kernels as they are launched on each. Scope sample takes what estimates the mean latency;
+    on a CPU, where nothing is timed and a program of a Triton kernel takes milliseconds, the
+    cheapest workload of each regime.
     """
     every = [w.uuid for w in operator.workloads]
     order = {uuid: work_estimate(operator, uuid) for uuid in every}
@@ -182,9 +184,8 @@ def chosen_workloads(
         uuids = sorted({operator.workload(u).uuid for u in only}, key=lambda u: order[u])
         return [(u, sample.regime_of(u), None) for u in uuids]
     if scope is Scope.STATIC and sample.regimes:
-        # Kernels are compiled as this workload specialises them: a batch of one stands for none.
-        heaviest = max(sample.regimes, key=lambda regime: regime.latency_share or 0.0)
-        return [(heaviest.representative, heaviest.name, None)]
+        heaviest = sorted(sample.regimes, key=lambda regime: -(regime.latency_share or 0.0))
+        return [(regime.representative, regime.name, None) for regime in heaviest]
     if scope in (Scope.STATIC, Scope.SMOKE):
         uuids = sorted(every, key=lambda u: order[u])[:1]
         return [(u, sample.regime_of(u), None) for u in uuids]
@@ -224,13 +225,15 @@ def make_plan(
 ) -> EvaluatePlan:
     """Makes the judge's orders of a request."""
     operator, solution, replay = request.operator, request.solution, request.replay
-    on_cpu = executor is Executor.INTERPRETER
+    on_cpu, table = executor is Executor.INTERPRETER, settings.kernels_dir / "hardware.json"
     checks = request.checks or CHECKS[request.scope]
     if on_cpu and request.checks is None:
         checks = interpreter_checks(checks)
     checks = checks.model_copy(update={"objective": request.ranked_by.value})
     if on_cpu or request.scope is Scope.STATIC:
-        checks = checks.model_copy(update={"static_targets": list(settings.static_targets)})
+        hardware, default = solution.spec.target_hardware, settings.static_targets
+        targets = compiled_targets(request.targets, hardware, default)
+        checks = checks.model_copy(update={"static_targets": targets})
     whole = chosen_workloads(operator, request.scope, sample, on_cpu=on_cpu)
     chosen = whole
     if request.only:
@@ -258,8 +261,8 @@ def make_plan(
         public_workloads=[axes_and_scalars(w) for w in operator.workloads],
         left_out=[uuid for uuid in due if uuid not in asked],
         workload_digest=operator.digest,
-        targets=list(request.targets or settings.targets),
-        hardware_file=str(settings.kernels_dir / "hardware.json"),
+        targets=devices_of(request.targets, table) or list(settings.targets),
+        hardware_file=str(table),
         budget_s=request.budget_s or (settings.cpu_budget_s if on_cpu else settings.gpu_budget_s),
         build_timeout_s=settings.build_timeout_s,
         call_timeout_s=settings.call_timeout_s,

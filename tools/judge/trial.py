@@ -130,12 +130,13 @@ class Trial:
         """Runs the plan's stages; the first failure ends it."""
         if self._unusable and not self._runnable:
             raise next(iter(self._unusable.values()))
-        needs_gpu = self._context.interpreted and self._solution.spec.language.value == "cuda"
-        if needs_gpu or not self._plan.checks.execute:
-            self._not_timed = NO_GPU if self._plan.checks.execute else STATIC_ONLY
+        lack = self._lack()
+        if lack is not None or not self._plan.checks.execute:
+            self._not_timed = NO_GPU if lack else STATIC_ONLY
+            if lack is not None and not self._context.interpreted:
+                self._not_timed = lack[1]
             self._reporter.step(Stage.COMPILE, "compiling for targets")
-            needs_gpu = needs_gpu and self._plan.checks.execute
-            return self._static.alone(needs_gpu=needs_gpu, built=self._built)
+            return self._static.alone(lack, self._built)
         with self._times.measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
             session = self._processes.spawn()
@@ -173,6 +174,16 @@ class Trial:
             self._log = session.log()
             with self._times.measured("close"):
                 self._processes.end_with(process_pairs.close, judged_call.close)
+
+    def _lack(self) -> tuple[str, str] | None:
+        """Kind and words of what keeps the candidate from being run here, if it is to be run."""
+        if not self._plan.checks.execute:
+            return None
+        if self._static.not_here is not None:
+            return "other_device", self._static.not_here
+        if self._context.interpreted and self._solution.spec.language.value == "cuda":
+            return "needs_gpu", "CUDA C++ cannot run without a GPU"
+        return None
 
     def _start_for_timing(self, process_pairs: ProcessPairs) -> None:
         """Starts the processes of the timing, so that they build while outputs are checked."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..devices.targets import architectures_of
 from ..schema.evaluation import Failure, StaticCheck, Status
 from ..schema.flashinfer_trace import Solution
 from .calls.judged_call import JudgedCall, has_outputs
 from .checks import integrity
 from .checks.launch_check import LaunchChecks
-from .checks.not_judged import not_judged, with_checked
+from .checks.not_judged import not_judged, other_device, with_checked
 from .checks.static_check import PYTHON_REASON, StaticChecker, with_local
 from .checks.time_budget import StageTimes
 from .checks.workload_checks import Checking
@@ -55,7 +56,14 @@ class TrialStatic:
         self._cancellation = parts.cancellation
         self._language = solution.spec.language.value
         self._names_triton = any("triton" in source.content for source in solution.sources)
-        self._targets = with_local(plan.checks.static_targets, context.info.compute_capability)
+        capability = context.info.compute_capability
+        self.not_here = other_device(solution.spec.target_hardware, capability)
+        """Why the candidate cannot run on this device; None when it can."""
+        self._targets = plan.checks.static_targets
+        if self.not_here is None:
+            self._targets = with_local(self._targets, capability)
+        elif not self._targets:
+            self._targets = architectures_of(solution.spec.target_hardware)
         self._checker = StaticChecker(
             parts, solution, processes.build_of(baseline=False), self._targets
         )
@@ -63,7 +71,7 @@ class TrialStatic:
 
     def start(self) -> None:
         """Starts compiling, where there is something to compile."""
-        if self._started or not self._called or not self._plan.checks.static_targets:
+        if self._started or not self._called or not self._targets:
             return
         verified = self._plan.checks.correctness_budget > 0
         if self._language == "python" and not (self._names_triton or verified):
@@ -75,7 +83,7 @@ class TrialStatic:
 
     def check(self, patience_s: float) -> StaticCheck | None:
         """The check, awaited for so long; None where the plan asks for none."""
-        if not self._plan.checks.static_targets:
+        if not self._targets:
             return None
         with self._times.measured("static"):
             return self._checker.wait(patience_s)
@@ -87,11 +95,12 @@ class TrialStatic:
         return check
 
     def alone(
-        self, *, needs_gpu: bool, built: Callable[[ProcessSession], Verdict | None]
+        self, lack: tuple[str, str] | None, built: Callable[[ProcessSession], Verdict | None]
     ) -> Verdict | None:
-        """Compiles without running: scope static, and CUDA C++ without a GPU.
+        """Compiles without running: scope static, and what this machine cannot run.
 
         Args:
+            lack: kind and words of what is missing here; None at scope static.
             built: waits for a build, and returns what failed.
         """
         self.start()
@@ -100,8 +109,8 @@ class TrialStatic:
             raise checker.fault
         if checker.failure is not None:
             return checker.failure
-        if needs_gpu:
-            return not_judged("needs_gpu", "CUDA C++ cannot run without a GPU")
+        if lack is not None:
+            return not_judged(*lack)
         if checker.lacking is not None:
             return checker.lacking
         if check.status == "built":

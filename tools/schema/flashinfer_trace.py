@@ -216,8 +216,18 @@ class Solution(TraceModel):
             str(spec.destination_passing_style),
             str(len(spec.dependencies)),
             *spec.dependencies,
+            *(("target_hardware", *named) if (named := _named_hardware(spec)) else ()),
             *(p for s in sorted(self.sources, key=lambda s: s.path) for p in (s.path, s.content)),
         )
+
+
+GENERAL_HARDWARE = frozenset({"cuda", "gpu", "cpu", "nvidia", "any", "all"})
+
+
+def _named_hardware(spec: BuildSpec) -> list[str]:
+    """The hardware that a solution is for, where it names any: it decides what is compiled."""
+    names = {name.strip().casefold() for name in spec.target_hardware}
+    return [] if names <= GENERAL_HARDWARE else sorted(names)
 
 
 # --- trace ------------------------------------------------------------------------------------

@@ -47,7 +47,8 @@ def test_the_summary_tells_resources_tensor_cores_widths_and_local_memory():
 
 
 def test_the_summary_tells_for_which_workload_it_was_compiled():
-    said = static_words(StaticCheck(status="built", kernels=[kernel()]), {"batch_size": 64}) or ""
+    check, axes = StaticCheck(status="built", kernels=[kernel()]), {"w-1": {"batch_size": 64}}
+    said = static_words(check, axes) or ""
     assert said.splitlines()[0] == "Compiled as called on batch_size=64; other shapes may differ."
 
 
@@ -90,3 +91,22 @@ def test_a_kernel_whose_instructions_were_not_read_has_no_mix():
     assert (
         static_parts(StaticCheck(status="built", kernels=[kernel(instructions={})]))[0].mix is None
     )
+
+
+def test_each_kernel_says_on_which_grids_it_is_launched():
+    launched = kernel(
+        grids={"w-1": [[8, 4, 1]], "w-2": [[1, 1, 1], [16, 1, 2]], "w-3": [[2, 1, 1]]}
+    )
+    check = StaticCheck(status="built", kernels=[launched])
+    axes = {"w-1": {"n": 64}, "w-2": {"n": 128}, "w-9": {"n": 1}}
+    (part,) = static_parts(check, axes=axes)
+    assert part.launched == "8x4 on n=64; 1 and 16x1x2 on n=128; 2 on w-3"
+    assert "Compiled as called on n=64, n=128; other" in (static_words(check, axes) or "")
+
+
+def test_rows_that_are_not_shown_are_read_page_by_page():
+    many = StaticCheck(status="built", kernels=[kernel(name=f"k{i}") for i in range(40)])
+    assert len(static_parts(many, 25)) == 25
+    note = static_note(many, 25, "kernel-harness://evaluation/ev-1") or ""
+    assert "Showing 25 of 40" in note
+    assert "read_report(uri='kernel-harness://evaluation/ev-1', section='static')" in note

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.devices.hardware import (
-    devices_named,
     identify,
     load_hardware,
     shipped_hardware,
@@ -25,7 +23,7 @@ from kernel_harness.tools.devices.roofline import (
     sol_exec_bench_score_guarded,
     sol_percent,
 )
-from kernel_harness.tools.errors import DatasetError, RequestError
+from kernel_harness.tools.errors import DatasetError
 
 H200 = shipped_hardware()["H200"]
 B200 = shipped_hardware()["B200"]
@@ -221,11 +219,3 @@ def test_a_cost_that_cannot_be_is_refused() -> None:
         Cost(flops={"fp8": math.inf})
     with pytest.raises(ValueError, match="at least one kernel"):
         Cost(dependent_kernels=0)
-
-
-def test_a_device_is_named_in_any_case_and_an_unknown_one_is_refused() -> None:
-    table = Path(str(files("kernel_harness.kernels"))) / "hardware.json"
-    assert devices_named(["b200", " H200 "], table) == ("B200", "H200")
-    assert devices_named([], Path("/nowhere")) == ()
-    with pytest.raises(RequestError, match="B200"):
-        devices_named(["B300X"], table)

@@ -22,14 +22,35 @@ def indexer():
     return Dataset.load(load_settings({}).kernels_dir, []).operator("dsa_topk")
 
 
-def test_scope_static_compiles_as_the_regime_with_the_most_time_is_called(indexer):
+def test_scope_static_compiles_as_each_regime_is_called_the_most_time_first(indexer):
     sample = sample_shapes(indexer)
-    ((uuid, regime, weight),) = chosen_workloads(indexer, Scope.STATIC, sample)
+    chosen = chosen_workloads(indexer, Scope.STATIC, sample)
     shares = {r.name: r.latency_share or 0.0 for r in sample.regimes}
-    assert regime is not None
-    assert shares[regime] == max(shares.values())
-    assert max(indexer.structure[uuid]["seq_lens"]) > 2048
-    assert weight is None
+    listed = [shares[regime or ""] for _, regime, _ in chosen]
+    assert listed == sorted(shares.values(), reverse=True)
+    assert max(indexer.structure[chosen[0][0]]["seq_lens"]) > 2048
+    assert {uuid for uuid, _, _ in chosen} == {r.representative for r in sample.regimes}
+    assert {weight for _, _, weight in chosen} == {None}
+
+
+@pytest.mark.parametrize(
+    ("targets", "hardware", "compiled", "floors"),
+    [
+        ((), ["cuda"], ["sm_90", "sm_100"], ["B200", "H200"]),
+        (("sm_100",), ["cuda"], ["sm_100"], ["B200"]),
+        (("H200",), ["cuda"], ["sm_90"], ["H200"]),
+        ((), ["B200"], ["sm_100"], ["B200", "H200"]),
+    ],
+)
+def test_targets_decide_what_is_compiled_and_which_floors_are_shown(
+    indexer, targets, hardware, compiled, floors
+):
+    solution = next(iter(indexer.peers().values()))
+    spec = solution.spec.model_copy(update={"target_hardware": hardware})
+    solution = solution.model_copy(update={"spec": spec})
+    request = EvaluationRequest(indexer, solution, Scope.STATIC, targets=targets)
+    plan = make_plan(request, "ev", sample_shapes(indexer), Executor.CUDA, load_settings({}))
+    assert (plan.checks.static_targets, plan.targets) == (compiled, floors)
 
 
 def test_scope_smoke_takes_the_cheapest_workload(indexer):

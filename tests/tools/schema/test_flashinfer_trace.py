@@ -348,6 +348,7 @@ def edited(**changes: Any) -> str:
         {"binding": "torch"},
         {"destination_passing_style": False},
         {"dependencies": ["cublas"]},
+        {"target_hardware": ["B200"]},
         {"entry_point": "main.py::other"},
         {"sources": [{"path": "main.py", "content": "def run(x, alpha, y):\n    ... \n"}]},
     ],
@@ -356,7 +357,10 @@ def test_the_content_hash_covers_whatever_changes_behaviour(change: dict[str, An
     assert edited(**change) != edited()
 
 
-@pytest.mark.parametrize("change", [{"name": "n"}, {"author": "a"}, {"description": "d"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "n"}, {"author": "a"}, {"description": "d"}, {"target_hardware": ["cuda", "cpu"]}],
+)
 def test_the_content_hash_ignores_names(change: dict[str, Any]) -> None:
     assert edited(**change) == edited()
 

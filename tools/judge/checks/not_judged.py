@@ -5,6 +5,9 @@ Pure. A candidate that forges such a fault has no pass for it, and no evidence o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ...devices.targets import architectures_of
 from ...messages.candidate import CandidateFault
 from ...schema.evaluation import Failure, Stage, StaticCheck, Status
 
@@ -15,6 +18,8 @@ GPU_REMEDY = (
 REMEDIES: dict[str, str] = {
     "needs_gpu": GPU_REMEDY,
     "interpreter_limit": GPU_REMEDY,
+    "other_device": "Evaluate it on a device that its target_hardware names, or name this one "
+    "there and give it code of its own.",
     "toolchain": "Install what the message names, or evaluate where it is installed: "
     "check_environment lists what is here.",
     "missing_package": "Install the package where candidates run, or do without it.",
@@ -48,6 +53,20 @@ def not_judged(kind: str, why: str, stage: Stage = Stage.REQUEST) -> tuple[Statu
     """
     failure = Failure(stage=stage, kind=kind, message=f"{PREFIX}{why}.", remedy=REMEDIES[kind])
     return Status.NOT_JUDGED, failure
+
+
+def other_device(hardware: Sequence[str], capability: str | None) -> str | None:
+    """Why a candidate cannot run on a device, in words; None when it can, or there is no device.
+
+    Args:
+        hardware: what the candidate says that it is for.
+        capability: of the device, as '9.0'.
+    """
+    own = architectures_of(hardware)
+    here = architectures_of([capability]) if capability else []
+    if not own or not here or here[0] in own:
+        return None
+    return f"it is for {' and '.join(own)}, and this device is {here[0]}"
 
 
 def nothing_ran(budget_s: float, building_s: float, *, interpreted: bool) -> tuple[Status, Failure]:

@@ -10,6 +10,7 @@ from kernel_harness.tools.judge.checks.not_judged import (
     REMEDIES,
     local_fault,
     not_judged,
+    other_device,
     with_checked,
 )
 from kernel_harness.tools.judge.operators.operator_adapter import Case
@@ -55,3 +56,11 @@ def test_what_was_checked_all_the_same_is_said():
     lacking = StaticCheck(status="unavailable", reason="nvcc was not found.")
     assert with_checked(failure, lacking).message.endswith("for targets: nvcc was not found.")
     assert with_checked(failure, None).message.endswith("Nothing else was checked.")
+
+
+def test_a_candidate_for_other_devices_is_not_judged_on_this_one():
+    words = other_device(["B200"], "9.0")
+    assert words == "it is for sm_100, and this device is sm_90"
+    assert other_device(["B200", "NVIDIA H200"], "9.0") is None
+    assert other_device(["cuda"], "9.0") is None
+    assert other_device(["B200"], None) is None

@@ -1,0 +1,54 @@
+"""Targets are devices and architectures, by the names that people use."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.devices.targets import (
+    architectures_of,
+    compiled_targets,
+    devices_of,
+    targets_named,
+)
+from kernel_harness.tools.errors import RequestError
+
+TABLE = Path(str(files("kernel_harness.kernels"))) / "hardware.json"
+BOTH = ("sm_90", "sm_100")
+
+
+def test_devices_and_architectures_are_named_in_any_spelling():
+    names = ["b200", " NVIDIA_H200 ", "sm_100a", "SM90", "10.0", "100f"]
+    assert targets_named(names, TABLE) == ("B200", "H200", "sm_100", "sm_90", "sm_100", "sm_100")
+    assert targets_named([], Path("/nowhere")) == ()
+    with pytest.raises(RequestError, match="B200"):
+        targets_named(["B300X"], TABLE)
+
+
+def test_an_architecture_stands_for_its_devices_where_floors_are_asked_for():
+    assert devices_of(["sm_90"], TABLE) == ["H100-SXM", "H100-PCIe", "H200"]
+    assert devices_of(["B200", "sm_100"], TABLE) == ["B200"]
+    assert devices_of([], Path("/nowhere")) == []
+
+
+def test_general_words_name_no_architecture():
+    assert architectures_of(["cuda", "GPU", "whatever"]) == []
+    assert architectures_of(["H100", "NVIDIA B200", "sm_120"]) == ["sm_90", "sm_100", "sm_120"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "hardware", "targets"),
+    [
+        ((), ["cuda"], ["sm_90", "sm_100"]),
+        ((), ["B200"], ["sm_100"]),
+        ((), ["sm_100a"], ["sm_100"]),
+        (["B200"], ["cuda"], ["sm_100"]),
+        (["H200", "sm_80"], ["cuda"], ["sm_90", "sm_80"]),
+        (["H200"], ["B200"], ["sm_100"]),
+        (["H200", "B200"], ["B200", "A100-SXM-80GB"], ["sm_100"]),
+    ],
+)
+def test_a_candidate_is_compiled_for_what_is_asked_and_what_it_is_for(asked, hardware, targets):
+    assert compiled_targets(asked, hardware, BOTH) == targets
