@@ -22,7 +22,7 @@ _TENSOR = {"tensor_mma": "mma.sync", "tensor_wgmma": "wgmma", "tensor_tcgen05": 
 def static_parts(
     check: StaticCheck | None, rows: int = STATIC_ROWS, axes: Mapping[str, Axes] | None = None
 ) -> list[StaticPart]:
-    """The first kernels, each with what it takes of each target.
+    """The rows that fit, each a kernel with what it takes of one target.
 
     Args:
         axes: of each workload, by uuid.

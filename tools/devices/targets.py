@@ -65,11 +65,11 @@ def compiled_targets(
         asked: devices and architectures that the caller named; empty: `default`.
         hardware: what the candidate says that it is for; what it names is all that counts.
     """
-    wanted = architectures_of(asked or default) or list(default)
+    due = architectures_of(asked or default) or list(default)
     own = architectures_of(hardware)
     if not own:
-        return wanted
-    return [target for target in wanted if target in own] or own
+        return due
+    return [target for target in due if target in own] or own
 
 
 def _plain(name: str) -> str:
