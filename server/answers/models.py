@@ -349,8 +349,8 @@ class EvaluationAnswer(Answer):
     status: str = Field(
         description="PASSED, PARTIAL (right as far as it ran), COMPILED (built, never run), one of "
         "FlashInfer-Trace's failures, INVALID_CANDIDATE, INTEGRITY_VIOLATION, NOT_JUDGED (this "
-        "machine cannot), INVALID_REFERENCE (the definition's fault), INFRASTRUCTURE_ERROR, or "
-        "RUNNING."
+        "machine cannot), INVALID_REFERENCE (the definition's fault), INFRASTRUCTURE_ERROR, "
+        "INTERRUPTED (its server ended before the verdict), or RUNNING."
     )
     stage: str = Field(description="Where it stands or ended.")
     next_steps: list[str] = Field(default_factory=list)

@@ -19,6 +19,8 @@ def next_steps(evaluation: Evaluation) -> list[str]:
             "This was the harness's fault, not the candidate's: evaluate again unchanged; "
             "if it repeats, check_environment.",
         ]
+    if evaluation.status is Status.INTERRUPTED:
+        return ["Nothing was decided: evaluate_kernel again when you want the verdict."]
     if evaluation.status is Status.NOT_JUDGED:
         return _after_no_judgement(evaluation)
     if evaluation.status is Status.INVALID_REFERENCE:

@@ -7,7 +7,7 @@ judge_pool         starts, queues, cancels and restarts judges, one per device
 comparison         ratios, intervals, decisions and totals from raw samples
 floors             least possible times of each workload on the measured device
 static_resources   occupancy and instruction classes of what was compiled
-record_store       the write-once store of evaluations, and last latencies
+record_store       the write-once store of evaluations, notes of those under way, last latencies
 noise_calibration  the device's noise level, from kernels compared with themselves
 rejudge            a record judged again from its seeds, or recomputed from its samples
 """

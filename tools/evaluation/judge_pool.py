@@ -33,7 +33,7 @@ from ..messages.judge import (
     Shutdown,
     from_judge,
 )
-from ..progress import OnProgress
+from ..progress import OnProgress, ignore_progress
 from ..settings import Settings, candidate_environment
 
 JUDGE_COMMAND = (sys.executable, "-m", "kernel_harness.tools.judge")
@@ -41,6 +41,10 @@ START_TIMEOUT_S = 120.0
 CANCEL_GRACE_S = 3.0
 TELL_S = 1.5
 DRAIN_S = 15.0
+
+
+class JudgeStoppedError(InfrastructureError):
+    """Raised when a judge ended because this server ended it."""
 
 
 class Judge:
@@ -55,6 +59,7 @@ class Judge:
         self._process: asyncio.subprocess.Process | None = None
         self.ready: Ready | None = None
         self.pid: int | None = None
+        self._stopped = False
 
     @property
     def alive(self) -> bool:
@@ -117,6 +122,11 @@ class Judge:
             header = await self._process.stdout.readexactly(4)
             body = await self._process.stdout.readexactly(frame_length(header, TRUSTED_FRAME_BYTES))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
+            if self._stopped:
+                raise JudgeStoppedError(
+                    f"The judge for {self.device} was ended because its client left",
+                    remedy="Evaluate again.",
+                ) from error
             raise InfrastructureError(
                 f"The judge for {self.device} died: {self.log_tail() or 'it left no word'}",
                 where=str(self._log),
@@ -133,8 +143,9 @@ class Judge:
         except (BrokenPipeError, ConnectionError) as error:
             raise InfrastructureError(f"The judge for {self.device} has gone") from error
 
-    def kill(self) -> None:
+    def kill(self, *, stopped: bool = False) -> None:
         """Kills the judge's whole process group; its zygote and candidates die with it."""
+        self._stopped = self._stopped or stopped
         self.ready = None
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -142,6 +153,7 @@ class Judge:
 
     async def stop(self) -> None:
         """Asks the judge to end, then makes sure."""
+        self._stopped = True
         if self.alive:
             with contextlib.suppress(InfrastructureError, TimeoutError):
                 await self.send(Shutdown())
@@ -166,7 +178,7 @@ class JudgePool:
         self._settings = settings
         self._command = command
         self._judges: dict[str, Judge] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, tuple[asyncio.Lock, list[tuple[object, str]]]] = {}
         self._draining: set[asyncio.Task[None]] = set()
 
     def ready(self, device: str) -> Ready | None:
@@ -197,7 +209,9 @@ class JudgePool:
             DatasetError: when the operator or its data is at fault.
         """
         async with contextlib.AsyncExitStack() as held:
-            await held.enter_async_context(self.reserved(device, progress))
+            what = f"evaluation {plan.evaluation_id}"
+            await held.enter_async_context(self._in_turn(device, what, progress))
+            await held.enter_async_context(self._device_lock(device, progress))
             await progress(0, 1, "starting the judge" if not self.ready(device) else "judging")
             judge = await self._running(device)
             try:
@@ -222,7 +236,7 @@ class JudgePool:
         Raises:
             InfrastructureError: when they could not be made or written.
         """
-        async with self._turn(device):
+        async with self._in_turn(device, "a profile's inputs"):
             judge = await self._running(device)
             await judge.send(request)
             while True:
@@ -242,10 +256,28 @@ class JudgePool:
     def kill(self) -> None:
         """Kills every judge at once; safe to call from a signal's handler."""
         for judge in self._judges.values():
-            judge.kill()
+            judge.kill(stopped=True)
 
-    def _turn(self, device: str) -> asyncio.Lock:
-        return self._turns.setdefault(device, asyncio.Lock())
+    @contextlib.asynccontextmanager
+    async def _in_turn(
+        self, device: str, what: str, progress: OnProgress = ignore_progress
+    ) -> AsyncIterator[None]:
+        """Holds a device within this server; who waits is told behind what, and for how long."""
+        lock, queue = self._turns.setdefault(device, (asyncio.Lock(), []))
+        began = time.monotonic()
+        ticket = (object(), what)
+        queue.append(ticket)
+        turn = asyncio.ensure_future(lock.acquire())
+        try:
+            while not (await asyncio.wait({turn}, timeout=TELL_S))[0]:
+                before = [name for _, name in queue[: queue.index(ticket)]]
+                await progress(0, 1, queued_words(before, time.monotonic() - began))
+            yield
+        finally:
+            queue.remove(ticket)
+            if turn.done() and not turn.cancelled():
+                lock.release()
+            turn.cancel()
 
     async def _running(self, device: str) -> Judge:
         judge = self._judges.get(device)
@@ -299,7 +331,7 @@ class JudgePool:
     @contextlib.asynccontextmanager
     async def reserved(self, device: str, progress: OnProgress) -> AsyncIterator[None]:
         """Holds a device: first in turn within this server, then against other servers."""
-        async with self._turn(device), self._device_lock(device, progress):
+        async with self._in_turn(device, "another use of it"), self._device_lock(device, progress):
             yield
 
     @contextlib.asynccontextmanager
@@ -323,8 +355,15 @@ class JudgePool:
                 fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
 
+def queued_words(before: Sequence[str], seconds: float) -> str:
+    """What a waiting evaluation is behind in its server's queue, the one under way first."""
+    others = f" and {len(before) - 1} more" if len(before) > 1 else ""
+    first = before[0] if before else "another"
+    return f"queued for {seconds:.0f} s behind {first}{others}"
+
+
 async def _acquire(descriptor: int, progress: OnProgress) -> None:
-    reported = 0.0
+    began, reported = time.monotonic(), 0.0
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -333,5 +372,6 @@ async def _acquire(descriptor: int, progress: OnProgress) -> None:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
             if time.monotonic() - reported > TELL_S:
                 reported = time.monotonic()
-                await progress(0, 1, f"waiting for the device, held by process {holder}")
+                waited = f"for {reported - began:.0f} s"
+                await progress(0, 1, f"waiting {waited} for the device, held by process {holder}")
             await asyncio.sleep(0.1)

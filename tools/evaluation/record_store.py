@@ -7,6 +7,8 @@ same bytes, and can be rebuilt from the records.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -14,6 +16,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -87,6 +90,12 @@ class RecordStore:
             )
         return found[0] if found else text
 
+    def has(self, evaluation_id: str) -> bool:
+        """Whether there is a record of that id."""
+        return (
+            EVALUATION_ID.match(evaluation_id) is not None and self._path(evaluation_id).is_file()
+        )
+
     def get(self, evaluation_id: str) -> Evaluation:
         """Reads one record.
 
@@ -140,6 +149,55 @@ class RecordStore:
                 f"{evaluation_id!r} is no evaluation id",
                 remedy="Ids look like ev-20261120-221530-9f3a61c2; evaluate_kernel returns them.",
             )
+        return self._folder / f"{evaluation_id}.json"
+
+
+class EvaluationsUnderWay:
+    """Notes of the evaluations that have no verdict yet, in a folder created with the first.
+
+    The server that carries an evaluation out holds a lock on its note. The kernel lets go of it
+    when that process ends, however it does, so a note that can be locked is of a server that died.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: dict[str, IO[bytes]] = {}
+
+    def begin(self, evaluation: Evaluation) -> None:
+        """Notes an evaluation, and holds the note until `end` or the end of this process.
+
+        Raises:
+            OSError: when the disk refuses.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(evaluation.evaluation_id)
+        file = path.with_suffix(".part").open("wb")
+        self._held[evaluation.evaluation_id] = file
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(evaluation.model_dump_json().encode())
+        file.flush()
+        os.replace(path.with_suffix(".part"), path)
+
+    def end(self, evaluation_id: str) -> None:
+        """Removes a note, which need not be there."""
+        with contextlib.suppress(OSError):
+            self._path(evaluation_id).unlink(missing_ok=True)
+        if (file := self._held.pop(evaluation_id, None)) is not None:
+            file.close()
+
+    def find(self, evaluation_id: str) -> tuple[Evaluation, bool] | None:
+        """The evaluation as it was noted, and whether its server still runs; None: no note."""
+        with contextlib.suppress(OSError, ValidationError):
+            with self._path(evaluation_id).open("rb") as file:
+                evaluation = Evaluation.model_validate_json(file.read())
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return evaluation, True
+                return evaluation, False
+        return None
+
+    def _path(self, evaluation_id: str) -> Path:
         return self._folder / f"{evaluation_id}.json"
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..devices.noise_floor import load_noise_floor
-from ..errors import DatasetError, HarnessError, InfrastructureError
+from ..errors import DatasetError, HarnessError, InfrastructureError, RequestError
 from ..progress import OnProgress, ignore_progress
 from ..schema.evaluation import UNDECIDED, Evaluation, Evidence, Executor, Failure, Stage, Status
 from ..schema.flashinfer_trace import Solution
@@ -27,10 +27,10 @@ from ..signing.keyring import Keyring, Verification
 from ..workloads.operators import Operator
 from ..workloads.regimes import sample_shapes
 from .floors import with_floors
-from .judge_pool import JudgePool
+from .judge_pool import JudgePool, JudgeStoppedError
 from .plan import EvaluationRequest, make_plan
 from .precheck import precheck
-from .record_store import LastLatencies, RecordStore, new_evaluation_id
+from .record_store import EvaluationsUnderWay, LastLatencies, RecordStore, new_evaluation_id
 from .static_resources import explained_check
 
 OPERATOR = "operator"
@@ -136,6 +136,7 @@ class EvaluationService:
         self.executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
         self.latencies = LastLatencies(settings.evaluations_dir / "latencies")
         self._pending: dict[str, PendingEvaluation] = {}
+        self._under_way = EvaluationsUnderWay(settings.evaluations_dir / "under_way")
         self._recognising: dict[str, asyncio.Task[Recognition]] = {}
 
     async def evaluate(
@@ -158,6 +159,10 @@ class EvaluationService:
         pending.work = asyncio.create_task(self._run(pending))
         self._pending[pending.evaluation_id] = pending
         try:
+            self._under_way.begin(pending.running())
+        except OSError:  # the record will say what is wrong with the disk
+            log.warning("No note was made of %s", pending.evaluation_id, exc_info=True)
+        try:
             return await self._evaluated(await self._wait(pending, wait_s, progress))
         except asyncio.CancelledError:
             pending.work.cancel()
@@ -179,7 +184,25 @@ class EvaluationService:
         identity = self.records.resolve(evaluation_id)
         if (pending := self._pending.get(identity)) is not None:
             return await self._evaluated(await self._wait(pending, wait_s, progress))
+        noted = None if self.records.has(identity) else self._under_way.find(identity)
+        if noted is not None and noted[1]:
+            return await self._evaluated(noted[0])
+        if noted is not None and not self.records.has(identity):
+            with contextlib.suppress(RequestError):  # another reader wrote it
+                self._keep(self._interrupted(noted[0]))
         return await self._evaluated(self.records.get(identity))
+
+    def _interrupted(self, noted: Evaluation) -> Evaluation:
+        """The record of an evaluation whose server died before its verdict."""
+        failure = _interruption("Its server ended before there was a verdict.")
+        fields = {"status": Status.INTERRUPTED, "stage": failure.stage, "failure": failure}
+        evaluation = noted.model_copy(update={**fields, "not_timed_reason": None})
+        return self._keys.signed(evaluation)
+
+    def _keep(self, evaluation: Evaluation) -> Evaluation:
+        self.records.write(evaluation)
+        self._under_way.end(evaluation.evaluation_id)
+        return evaluation
 
     def _begin_recognising(self, evaluation_id: str, request: EvaluationRequest) -> None:
         if self._recognise is not None:
@@ -227,10 +250,17 @@ class EvaluationService:
         try:
             evaluation = _with_operator(await self._judged(pending), judged_by)
             evaluation = await asyncio.to_thread(self._keys.signed, evaluation)
-            self.records.write(evaluation)
+            self._keep(evaluation)
             self.latencies.note(evaluation)
             return evaluation
+        except asyncio.CancelledError:
+            failure = _interruption("Its client left or cancelled it before there was a verdict.")
+            cancelled = pending.failed(Status.INTERRUPTED, failure)
+            with contextlib.suppress(HarnessError):
+                self._keep(self._keys.signed(_with_operator(cancelled, judged_by)))
+            raise
         finally:
+            self._under_way.end(pending.evaluation_id)
             self._pending.pop(pending.evaluation_id, None)
 
     async def _judged(self, pending: PendingEvaluation) -> Evaluation:
@@ -246,6 +276,8 @@ class EvaluationService:
             report = await self._pool.evaluate(self.device, plan, pending.report)
             evaluation = Evaluation.model_validate(report.evaluation)
             evaluation = self._completed(evaluation, request.operator)
+        except JudgeStoppedError as error:
+            return pending.failed(Status.INTERRUPTED, _interruption(f"{error.what}."))
         except InfrastructureError as error:
             return pending.failed(Status.INFRASTRUCTURE_ERROR, _fault(error))
         except DatasetError as error:
@@ -298,6 +330,15 @@ def _fault(error: HarnessError) -> Failure:
         message=error.what,
         remedy=error.remedy or "Evaluate again; this was not the candidate's fault.",
         excerpt=error.where or None,
+    )
+
+
+def _interruption(message: str) -> Failure:
+    return Failure(
+        stage=Stage.REQUEST,
+        kind="interrupted",
+        message=message,
+        remedy="Evaluate again; nothing was decided.",
     )
 
 

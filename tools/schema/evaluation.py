@@ -51,6 +51,7 @@ class Status(StrEnum):
     INVALID_REFERENCE = "INVALID_REFERENCE"
     """The definition or its data is at fault, so that no candidate can be judged on it."""
     INFRASTRUCTURE_ERROR = "INFRASTRUCTURE_ERROR"
+    INTERRUPTED = "INTERRUPTED"
     RUNNING = "RUNNING"
     NOT_RUN = "NOT_RUN"
     """A workload that was not run, or not to its end; never the status of a whole evaluation."""
@@ -58,17 +59,13 @@ class Status(StrEnum):
 
 UNFAILED = frozenset({Status.PASSED, Status.COMPILED, Status.PARTIAL, Status.RUNNING})
 """Statuses of an evaluation in which nothing failed."""
-UNDECIDED = frozenset(
-    {
-        Status.COMPILED,
-        Status.PARTIAL,
-        Status.NOT_JUDGED,
-        Status.INVALID_REFERENCE,
-        Status.INFRASTRUCTURE_ERROR,
-        Status.RUNNING,
-        Status.NOT_RUN,
-    }
-)
+UNDECIDED = (UNFAILED - {Status.PASSED}) | {
+    Status.NOT_JUDGED,
+    Status.INVALID_REFERENCE,
+    Status.INFRASTRUCTURE_ERROR,
+    Status.INTERRUPTED,
+    Status.NOT_RUN,
+}
 """Statuses that say neither that the candidate is right nor that it is wrong."""
 
 

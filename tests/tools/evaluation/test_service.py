@@ -1,6 +1,9 @@
 import asyncio
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +12,7 @@ from kernel_harness.tools.errors import DatasetError, InfrastructureError, Reque
 from kernel_harness.tools.evaluation.judge_pool import Judge, JudgePool
 from kernel_harness.tools.evaluation.plan import EvaluationRequest, make_plan
 from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
-from kernel_harness.tools.evaluation.service import EvaluationService
+from kernel_harness.tools.evaluation.service import EvaluationService, PendingEvaluation
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.evaluation import Executor, Failure, Scope, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
@@ -215,6 +218,10 @@ def test_cancelling_the_call_stops_the_trial(service, operator, part, monkeypatc
 
     pid, alive = asyncio.run(cancelled())
     assert alive == (part == "hangs")
+    (identity,) = service.records.ids()
+    record = service.records.get(identity)
+    assert record.status is Status.INTERRUPTED and record.failure is not None
+    assert "client" in record.failure.message
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -294,3 +301,81 @@ def test_an_operator_without_a_workload_is_refused_at_every_scope(service, opera
     request = EvaluationRequest(empty, named("fine"), scope)
     with pytest.raises(DatasetError, match="no usable workload.*no size for m"):
         asyncio.run(service.evaluate(request, 5))
+
+
+def test_a_judge_that_ended_because_its_client_left_is_no_fault_of_the_harness(service, operator):
+    async def left():
+        request = EvaluationRequest(operator, named("hangs"), Scope.FULL)
+        early = (await service.evaluate(request, 2)).evaluation
+        service._pool.kill()
+        late = (await service.get(early.evaluation_id, 30)).evaluation
+        await service._pool.close()
+        return early, late
+
+    early, late = asyncio.run(left())
+    assert (early.status, late.status) == (Status.RUNNING, Status.INTERRUPTED)
+    assert late.failure is not None and "its client left" in late.failure.message
+
+
+DYING = """
+import asyncio, os, sys
+sys.path.insert(0, sys.argv[2])
+from kernel_harness.tools.evaluation.record_store import EvaluationsUnderWay
+from kernel_harness.tools.schema.evaluation import Evaluation
+notes = EvaluationsUnderWay(__import__("pathlib").Path(sys.argv[1]))
+notes.begin(Evaluation.model_validate_json(sys.stdin.read()))
+print("begun", flush=True)
+import time
+time.sleep(600)
+"""
+
+
+def test_an_evaluation_whose_server_was_killed_is_found_again_as_interrupted(service, operator):
+    request = EvaluationRequest(operator, named("slow"), Scope.FULL)
+    noted = PendingEvaluation("ev-20261128-120000-0123abcd", request).running()
+    folder = service._settings.evaluations_dir / "under_way"
+    server = subprocess.Popen(
+        [sys.executable, "-c", DYING, str(folder), str(Path(__file__).parents[3])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdin is not None and server.stdout is not None
+    server.stdin.write(noted.model_dump_json().encode())
+    server.stdin.close()
+    assert server.stdout.readline() == b"begun\n"
+    elsewhere = asyncio.run(service.get(noted.evaluation_id, 1)).evaluation
+    assert elsewhere.status is Status.RUNNING
+    server.kill()
+    server.wait()
+    server.stdout.close()
+    for _ in range(2):
+        found = asyncio.run(service.get(noted.evaluation_id, 1)).evaluation
+        assert found.status is Status.INTERRUPTED and found.failure is not None
+        assert found.content_hash == noted.content_hash and "server" in found.failure.message
+    assert list(folder.iterdir()) == []
+
+
+def test_no_note_is_left_of_what_has_a_verdict(service, operator):
+    asyncio.run(judged(service, operator, named("right")))
+    assert list((service._settings.evaluations_dir / "under_way").iterdir()) == []
+
+
+def test_who_is_queued_is_told_what_is_ahead_and_for_how_long(service, operator, monkeypatch):
+    monkeypatch.setattr("kernel_harness.tools.evaluation.judge_pool.TELL_S", 0.05)
+
+    async def queued():
+        told = []
+
+        async def heard(done, total, message):
+            told.append(message)
+
+        first = EvaluationRequest(operator, named("slow"), Scope.FULL)
+        second = EvaluationRequest(operator, named("slow", "def run(x, y): ...\n"), Scope.FULL)
+        early = (await service.evaluate(first, 0.05)).evaluation
+        later = (await service.evaluate(second, 30, heard)).evaluation
+        await service._pool.close()
+        return early, later, told
+
+    early, later, told = asyncio.run(queued())
+    assert later.status is Status.PASSED
+    assert f"queued for 0 s behind evaluation {early.evaluation_id}" in told
