@@ -27,7 +27,7 @@ from . import manifest as form
 from .entry import Node, facts_of
 from .git_repository import RefConflict, RefUpdate, Repository
 from .index import SEALED_FIRST, Index
-from .index_sync import CANDIDATES, QUARANTINE, SyncedIndex, read_record
+from .index_sync import CANDIDATES, SyncedIndex, read_record
 from .manifest import CandidateManifest, CandidateRecord
 from .promotion_tags import promotion_events, promotion_stacks
 
@@ -256,14 +256,23 @@ class Archive:
         return stack[-1].commit if stack else None
 
     def log_graph(self, definition: str | None = None, limit: int | None = None) -> str:
-        """`git log --graph --oneline` over the candidate refs: the search tree as text."""
-        if not self.repository.exists:
+        """`git log --graph --oneline` over the candidates: the search tree as text.
+
+        Where git cannot follow the ancestors of an unverified one, without those.
+        """
+        nodes = list(self.iter(definition))
+        try:
+            return self._log_graph(nodes, limit)
+        except ArchiveError:
+            return self._log_graph([node for node in nodes if node.verified], limit)
+
+    def _log_graph(self, nodes: Sequence[Node], limit: int | None) -> str:
+        if not nodes:
             return ""
-        scope = f"{form.ref_part(definition)}/" if definition else ""
         cap = [f"--max-count={limit}"] if limit else []
-        globs = [f"--glob={CANDIDATES}/{scope}*", f"--glob={QUARANTINE}/*/candidates/{scope}*"]
-        options = ("--graph", "--abbrev=12", "--format=%h %s", *cap)
-        return printable(self.repository.run("log", *options, *globs, "--"))
+        options = ("--graph", "--abbrev=12", "--format=%h %s", *cap, "--stdin")
+        stdin = "".join(f"{node.commit}\n" for node in nodes).encode()
+        return printable(self.repository.run("log", *options, stdin=stdin))
 
     def diff(self, a: str, b: str) -> str:
         """The kernel change from one candidate to another, as a unified diff of their sources."""
