@@ -83,6 +83,8 @@ class Judge:
                 self.device,
                 "--cache",
                 str(self._settings.cache_dir),
+                "--signing-key",
+                str(self._settings.signing_key),
                 "--log-level",
                 self._settings.log_level,
                 stdin=asyncio.subprocess.PIPE,

@@ -143,7 +143,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=options.log_level, stream=sys.stderr)
     channel, inbox = Channel(outgoing), Inbox(sys.stdin.buffer)
     try:
-        context = _open_context(options.device, options.cache)
+        context = _open_context(options.device, options.cache, options.signing_key)
     except HarnessError as error:
         logger.error("%s", error)
         return 1
@@ -181,6 +181,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="kernel_harness.tools.judge")
     parser.add_argument("--device", default="cpu", help="'cpu' or 'cuda:N'")
     parser.add_argument("--cache", type=Path, required=True, help="folder of finished builds")
+    parser.add_argument("--signing-key", type=Path, help="a file that no candidate may read")
     parser.add_argument("--log-level", default="WARNING")
     return parser.parse_args(arguments)
 
@@ -191,7 +192,7 @@ def _take_streams() -> BinaryIO:
     return outgoing
 
 
-def _open_context(device_name: str, cache: Path) -> JudgeContext:
+def _open_context(device_name: str, cache: Path, signing_key: Path | None) -> JudgeContext:
     from .processes import triton_cache
     from .processes.candidate_process import SpawnOptions, ZygoteHandle
 
@@ -203,7 +204,7 @@ def _open_context(device_name: str, cache: Path) -> JudgeContext:
             f"The cache folder cannot be made: {error.strerror}", where=str(cache)
         ) from error
     seed = None if cpu else cache / "triton-seed"
-    options = SpawnOptions(cache_dir=cache, cuda=not cpu, triton_seed=seed)
+    options = SpawnOptions(cache, cuda=not cpu, triton_seed=seed, signing_key=signing_key)
     running = ZygoteHandle(options, interpret=cpu)
     if seed is not None:
         triton_cache.start_seed(seed, device_name)
@@ -220,6 +221,7 @@ def _open_context(device_name: str, cache: Path) -> JudgeContext:
     return JudgeContext(
         device=device,
         cache_dir=cache,
+        signing_key=signing_key,
         running=running,
         info=device_facts.device_info(device),
         versions=device_facts.versions(device),

@@ -42,6 +42,9 @@ class Spawn(Message):
     max_processes: int = 256
     max_file_bytes: int = 2 << 30
     cuda: bool = Field(default=False, description="Leave what CUDA needs reachable.")
+    signing_key: str | None = Field(
+        default=None, description="File that the candidate must not be able to read."
+    )
     fake_device: DeviceFacts | None = Field(
         default=None, description="Without a GPU: what questions about the device are answered by."
     )

@@ -10,6 +10,7 @@ instant both succeed, and both candidates are true.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -258,13 +259,14 @@ class Archive:
     def log_graph(self, definition: str | None = None, limit: int | None = None) -> str:
         """`git log --graph --oneline` over the candidates: the search tree as text.
 
-        Where git cannot follow the ancestors of an unverified one, without those.
+        Without those that are unverified, or as a plain list, where git cannot follow ancestors.
         """
         nodes = list(self.iter(definition))
-        try:
-            return self._log_graph(nodes, limit)
-        except ArchiveError:
-            return self._log_graph([node for node in nodes if node.verified], limit)
+        for drawn in (nodes, [node for node in nodes if node.verified]):
+            with contextlib.suppress(ArchiveError):
+                return self._log_graph(drawn, limit)
+        newest = nodes[::-1][:limit]
+        return "\n".join(f"* {node.candidate_id} {node.name}: {node.decision}" for node in newest)
 
     def _log_graph(self, nodes: Sequence[Node], limit: int | None) -> str:
         if not nodes:

@@ -26,8 +26,8 @@ from ...messages.frames import TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ...messages.zygote import Pause, Paused, Reap, Reaped, Spawn, Spawned, to_zygote
 from ..cpu.triton_patches import patch_interpreter
-from ..sandbox import syscalls
-from ..sandbox.enter import skipped_steps
+from ..sandbox import namespaces, syscalls
+from ..sandbox.enter import SKIP_VARIABLE, skipped_steps
 from ..sandbox.process_tree import descendants, kill_all, send_all, stop_descendants
 from .supervisor import SupervisorConfig, supervise
 
@@ -50,6 +50,14 @@ WARM_MODULES = (
 tvm_ffi is not among them: importing it asks torch for its devices, after which torch refuses CUDA
 in every forked child.
 """
+
+
+_LEFT_OUT_IN_TURN = (
+    ("pid", "userns", "mount"),
+    ("net", "ipc", "uts", "uid"),
+    ("landlock", "not_dumpable", "seccomp"),
+)
+"""Steps that are left out, one group after another, until a candidate comes up."""
 
 
 @dataclass
@@ -111,8 +119,27 @@ class Zygote:
             close_all(fds)
 
     def _spawn(self, spawn: Spawn, fds: list[int]) -> Spawned:
+        """Starts a candidate; one that does not come up is started again with fewer steps.
+
+        No code of a candidate has run by then: it is a step of the sandbox that failed.
+        """
         if len(fds) != 2:
             return Spawned(pid=0, granted=[], missing=["spawn: two descriptors are needed"])
+        left_out: tuple[str, ...] = ()
+        spawned = self._spawn_once(spawn, fds)
+        for more in _LEFT_OUT_IN_TURN:
+            if spawned.pid:
+                break
+            left_out += more
+            skipped = ",".join([spawn.environment.get(SKIP_VARIABLE, ""), *left_out])
+            environment = spawn.environment | {SKIP_VARIABLE: skipped}
+            spawned = self._spawn_once(spawn.model_copy(update={"environment": environment}), fds)
+        return spawned
+
+    def _spawn_once(self, spawn: Spawn, fds: list[int]) -> Spawned:
+        skipped = skipped_steps(spawn.environment)
+        own_users = os.geteuid() != 0 and "userns" not in skipped
+        own_users = own_users and namespaces.user_namespace_possible()
         read, write = os.pipe()
         zygote = os.getpid()
         try:
@@ -121,7 +148,7 @@ class Zygote:
             close_all([read, write])
             return Spawned(pid=0, granted=[], missing=[f"spawn: {error}"])
         if supervisor == 0:
-            self._become_supervisor(zygote, spawn, fds[0], fds[1], write)
+            self._become_supervisor(zygote, spawn, (fds[0], fds[1]), write, own_users=own_users)
         os.close(write)
         child = _Child(supervisor, read)
         # Two processes write these, and on a busy machine the candidate may be the first.
@@ -134,12 +161,13 @@ class Zygote:
         return Spawned(pid=pid, granted=said["granted"], missing=said["missing"])
 
     def _become_supervisor(
-        self, zygote: int, spawn: Spawn, control: int, log: int, report: int
+        self, zygote: int, spawn: Spawn, fds: tuple[int, int], report: int, *, own_users: bool
     ) -> NoReturn:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         from .serve import become_candidate
 
+        control, log = fds
         syscalls.close_descriptors_except({control, log, report})
         skipped = skipped_steps(spawn.environment)
         supervise(
@@ -149,7 +177,7 @@ class Zygote:
                 private=Path(spawn.private_dir),
                 cache=Path(spawn.cache_dir) if spawn.cache_dir else None,
                 own_processes=not spawn.cuda and "pid" not in skipped,
-                own_users=os.geteuid() != 0 and "userns" not in skipped,
+                own_users=own_users,
                 candidate=lambda report, builds, made: become_candidate(
                     spawn,
                     control,

@@ -16,6 +16,9 @@ reported in these words and shown in every result; a step that is left out count
     landlock       allow-list of files (`landlock`)                      left out
     not_dumpable   its /proc entries belong to root                      left out
     seccomp        deny-list of system calls (`seccomp`)                 left out
+    signing_key    the key that records are signed with cannot be read   not tried
+
+A step that cannot be taken is undone, so that all others are taken as if it were left out.
 
 "Under a tool" is a profiler with the process that it profiles: it attaches by a preloaded library
 and over the loopback, and reads its own installation and this package. All capabilities are
@@ -83,6 +86,7 @@ class Confinement:
         own_processes: whether its parent is in a process namespace made for it.
         under_a_tool: whether it gets a loopback, and the account nobody.
         keep_counters: whether it keeps CAP_SYS_ADMIN.
+        signing_key: a file that it must not be able to read.
     """
 
     private: Path
@@ -93,6 +97,7 @@ class Confinement:
     own_processes: bool = False
     under_a_tool: bool = False
     keep_counters: bool = False
+    signing_key: Path | None = None
 
 
 def candidate_confinement(
@@ -122,6 +127,7 @@ def candidate_confinement(
         left_out=skipped_steps(environment),
         user_namespace=user_namespace,
         own_processes=own_processes,
+        signing_key=Path(spawn.signing_key) if spawn.signing_key else None,
     )
 
 
@@ -170,15 +176,13 @@ def enter(confinement: Confinement) -> SandboxReport:
     step("net", lambda: _own_network(loopback=confinement.under_a_tool))
     step("ipc", lambda: syscalls.unshare(syscalls.CLONE_NEWIPC) == 0)
     step("uts", _own_host_name)
-    step("mount", lambda: _new_view(needed, own_processes=confinement.own_processes))
+    step("mount", lambda: _new_view(confinement))
     step("private_home", lambda: _make_home(private))
     if confinement.keep_counters:
         syscalls.keep_capabilities_with_account()
     step("uid", lambda: _change_account(confinement))
-    if confinement.keep_counters and syscalls.keep_only_sys_admin():
-        report.note("capabilities (CAP_SYS_ADMIN is kept to read counters)", False)
-    else:
-        syscalls.drop_capabilities()
+    if (kept := _give_up_capabilities(confinement)) is not None:
+        report.note(f"capabilities ({kept})", False)
     step("no_new_privs", lambda: syscalls.forbid_new_privileges() == 0)
     step("rlimits", lambda: _limit(confinement.limits))
     scratch = "mount" in report.granted
@@ -186,6 +190,8 @@ def enter(confinement: Confinement) -> SandboxReport:
     process_control.die_with_parent(parent)
     step("not_dumpable", lambda: process_control.forbid_dumps() == 0)
     step("seccomp", seccomp.install)
+    if (key := confinement.signing_key) is not None:
+        report.note("signing_key", not _readable(key))
     return report
 
 
@@ -239,17 +245,25 @@ def _own_host_name() -> bool:
     return True
 
 
-def _new_view(needed: list[Path], *, own_processes: bool) -> bool:
+def _new_view(confinement: Confinement) -> bool:
     if syscalls.unshare(syscalls.CLONE_NEWNS) != 0:
         return False
+    needed, key = confinement.needed, confinement.signing_key
     covered = {Path(place).resolve() for place in namespaces.SCRATCH}
     covered |= {*namespaces.homes(), _own_root(), *namespaces.closed_to_others(needed)}
     existing = frozenset(path for path in covered if path.is_dir())
     plan = namespaces.plan_covers(covered, needed, is_dir=existing)
     granted = namespaces.cover_file_system(plan)
-    if own_processes:
-        namespaces.own_proc()
-    return granted
+    if key is not None:
+        namespaces.hide_file(key)
+    return granted and (namespaces.own_proc() if confinement.own_processes else True)
+
+
+def _readable(file: Path) -> bool:
+    """Whether this process can read anything of a file."""
+    with contextlib.suppress(OSError), file.open("rb") as stream:
+        return bool(stream.read(1))
+    return False
 
 
 def _make_home(private: Path) -> bool:
@@ -268,20 +282,59 @@ def _change_account(confinement: Confinement) -> bool:
     if not all(map(_open_to_others, [*private.parents[:1], *others])):
         return False
     user = namespaces.NOBODY
-    if not confinement.under_a_tool:
-        user = namespaces.give_to_lone_user(private)
-    for path in (private, *private.rglob("*")):
-        os.chown(path, user, user, follow_symlinks=False)
-    os.setgroups([])
-    os.setresgid(user, user, user)
-    os.setresuid(user, user, user)
+    given = [private, *private.rglob("*")]
+    try:
+        if not confinement.under_a_tool:
+            user = namespaces.give_to_lone_user(private)
+        for path in given:
+            os.chown(path, user, user, follow_symlinks=False)
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    except OSError:  # it stays who it was, and its folder with it
+        with contextlib.suppress(OSError):
+            os.setresgid(0, 0, 0)
+        for path in given:
+            with contextlib.suppress(OSError):
+                os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+        return False
     return True
 
 
 def _open_to_others(path: Path) -> bool:
-    """Whether any account can reach a file or enter a folder."""
+    """Whether any account can reach a file or enter a folder, and read what is installed in it."""
     folders = (path, *path.parents) if path.is_dir() else path.parents
-    return all(folder.stat().st_mode & 0o001 for folder in folders)
+    if not all(folder.stat().st_mode & 0o001 for folder in folders):
+        return False
+    return not path.name.endswith("-packages") or all(
+        (entry.stat().st_mode & wanted) == wanted
+        for entry in path.iterdir()
+        if not entry.is_symlink() and (wanted := 0o005 if entry.is_dir() else 0o004)
+    )
+
+
+def _give_up_capabilities(confinement: Confinement) -> str | None:
+    """Drops every capability that this process can do without; what it keeps, in words, or None."""
+    if confinement.keep_counters and syscalls.keep_only(syscalls.CAP_SYS_ADMIN):
+        return "CAP_SYS_ADMIN is kept to read counters"
+    if os.geteuid() == 0 and not all(map(_open_to_root, confinement.needed)):
+        # Folders of another user's, as those of a home that a container was given.
+        for name, number in syscalls.READ_ANYTHING.items():
+            if syscalls.keep_only(number):
+                return f"{name} is kept to read what others own"
+    return "they could not be dropped" if syscalls.drop_capabilities() != 0 else None
+
+
+def _open_to_root(path: Path) -> bool:
+    """Whether user 0 can enter a folder without any capability, by its modes alone."""
+    with contextlib.suppress(OSError):
+        for folder in (path, *path.parents):
+            found = folder.stat()
+            bit = 0o100 if found.st_uid == 0 else 0o010 if found.st_gid == 0 else 0o001
+            if not found.st_mode & bit:
+                return False
+        return True
+    return False
 
 
 def _limit(limits: dict[int, int]) -> bool:

@@ -15,6 +15,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ... import process_control
@@ -35,6 +36,22 @@ class Cover:
     place: Path
     shown: tuple[Path, ...]
     options: str
+
+
+@cache
+def user_namespace_possible() -> bool:
+    """Whether this user may make a user namespace and say who it is inside; tried in a child.
+
+    Where the first is allowed and not the second, a process would be nobody, for good.
+    """
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if enter_user_namespace() else 1
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def enter_user_namespace() -> bool:
@@ -130,13 +147,19 @@ def closed_to_others(paths: Iterable[Path]) -> set[Path]:
 
 
 def cover_file_system(covers: Iterable[Cover]) -> bool:
-    """Mounts the covers in a new mount namespace; False when any was refused."""
+    """Mounts the covers in a new mount namespace; False when one or more were refused."""
     if syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE) != 0:
         return False
     granted = True
     for cover in covers:
         granted &= _lay(cover)
     return granted
+
+
+def hide_file(file: Path) -> None:
+    """Lays the empty device over a file, where it can be seen and the kernel allows it."""
+    if file.is_file():
+        syscalls.mount("/dev/null", str(file.resolve()), "", syscalls.MS_BIND)
 
 
 def own_proc() -> bool:
@@ -146,20 +169,32 @@ def own_proc() -> bool:
 
 
 def _lay(cover: Cover) -> bool:
-    handles = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in cover.shown}
+    """Lays one cover; one in which something needed cannot be shown is taken away again."""
+    handles: dict[Path, int] = {}
     try:
+        for path in cover.shown:
+            handles[path] = os.open(path, os.O_PATH | os.O_CLOEXEC)
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
         if syscalls.mount("tmpfs", str(cover.place), "tmpfs", flags, cover.options) != 0:
             return False
-        granted = True
-        for path, handle in handles.items():
-            path.mkdir(parents=True, exist_ok=True)
-            bind = syscalls.MS_BIND | syscalls.MS_REC
-            granted &= syscalls.mount(f"/proc/self/fd/{handle}", str(path), "", bind) == 0
-        return granted
+        if all(_show(path, handle) for path, handle in handles.items()):
+            return True
+        syscalls.unmount(str(cover.place))
+        return False
+    except OSError:
+        return False
     finally:
         for handle in handles.values():
             os.close(handle)
+
+
+def _show(path: Path, handle: int) -> bool:
+    """Binds a folder back to its place in a cover."""
+    with contextlib.suppress(OSError):
+        path.mkdir(parents=True, exist_ok=True)
+        bind = syscalls.MS_BIND | syscalls.MS_REC
+        return syscalls.mount(f"/proc/self/fd/{handle}", str(path), "", bind) == 0
+    return False
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:

@@ -36,7 +36,10 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 SECCOMP_MODE_FILTER = 2
+READ_ANYTHING = {"CAP_DAC_READ_SEARCH": 2, "CAP_DAC_OVERRIDE": 1}
+"""Capabilities by which files of others can be read, the lesser first."""
 CAP_SYS_ADMIN = 21
+MNT_DETACH = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _LAST_CAPABILITY = 63
 
@@ -82,6 +85,11 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
     )
 
 
+def unmount(target: str) -> int:
+    """Takes the topmost mount away from a folder, even while it is in use."""
+    return result(_libc.umount2(target.encode(), ctypes.c_int(MNT_DETACH)))
+
+
 def drop_capabilities() -> int:
     """Drops every capability, held or obtainable, in this process's user namespace."""
     for capability in range(_LAST_CAPABILITY + 1):
@@ -94,11 +102,11 @@ def keep_capabilities_with_account() -> int:
     return prctl(PR_SET_KEEPCAPS, 1)
 
 
-def keep_only_sys_admin() -> bool:
-    """Reduces the capabilities to CAP_SYS_ADMIN, and lets exec keep it."""
-    if _set_capabilities(1 << CAP_SYS_ADMIN) != 0:
+def keep_only(capability: int) -> bool:
+    """Reduces the capabilities to one of the first 32, and lets exec keep it."""
+    if _set_capabilities(1 << capability) != 0:
         return False
-    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN) == 0
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability) == 0
 
 
 def _set_capabilities(bits: int) -> int:

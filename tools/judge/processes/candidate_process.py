@@ -113,12 +113,14 @@ class SpawnOptions:
         cache_dir: finished builds, by content.
         memory_bytes: most host memory; None: not limited.
         triton_seed: Triton's own driver stubs, compiled by a process of ours.
+        signing_key: a file that no candidate may read.
     """
 
     cache_dir: Path | None
     cuda: bool
     memory_bytes: int | None = None
     triton_seed: Path | None = None
+    signing_key: Path | None = None
 
 
 class ZygoteHandle:
@@ -164,6 +166,7 @@ class ZygoteHandle:
             environment=candidate_environment(),
             memory_bytes=self._options.memory_bytes,
             cuda=self._options.cuda,
+            signing_key=str(self._options.signing_key) if self._options.signing_key else None,
             fake_device=None if self._options.cuda else device_facts(target),
         )
         with theirs:

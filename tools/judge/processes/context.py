@@ -49,6 +49,7 @@ class JudgeContext:
         compiling: zygote of the candidates that are only compiled; made when first needed.
         not_sealed: why no time can be sealed here, or None.
         scratch_library: base64 of the compiled allocator of processes that record calls.
+        signing_key: the file that no candidate may read; this process does not read it either.
     """
 
     device: torch.device
@@ -61,6 +62,7 @@ class JudgeContext:
     compiling: ZygoteHandle | None = None
     not_sealed: str | None = NO_GPU
     scratch_library: str = ""
+    signing_key: Path | None = None
     sealed_lately: bool = True
     """Whether the last plan asked for sealed times: what is prewarmed for the next follows it."""
     prefetched: PrefetchedInputs = field(default_factory=lambda: PrefetchedInputs(PREFETCHED_BYTES))
@@ -160,7 +162,7 @@ class JudgeContext:
         """
         if self.interpreted and (self.compiling is None or not self.compiling.alive):
             self.compiling = ZygoteHandle(
-                spawn_options(self.device, self.cache_dir), interpret=False
+                spawn_options(self.device, self.cache_dir, self.signing_key), interpret=False
             )
 
     def spawn_compiler(self, target: str) -> ProcessSession:
@@ -195,9 +197,12 @@ def scratch_library(cache_dir: Path) -> tuple[str, str | None]:
         return "", str(error)
 
 
-def spawn_options(device: torch.device, cache_dir: Path) -> SpawnOptions:
+def spawn_options(
+    device: torch.device, cache_dir: Path, signing_key: Path | None = None
+) -> SpawnOptions:
     """Options of candidate processes on this device."""
     memory = None
     if device.type == "cpu":
         memory = int(host_memory() * HOST_MEMORY_SHARE)
-    return SpawnOptions(cache_dir=cache_dir, cuda=device.type == "cuda", memory_bytes=memory)
+    cuda = device.type == "cuda"
+    return SpawnOptions(cache_dir, cuda, memory_bytes=memory, signing_key=signing_key)
