@@ -40,9 +40,8 @@ from .processes.progress import Cancellation, Reporter
 from .timing.held_out_timing import HeldOutTiming
 from .timing.paired_timing import PairedTiming, Timed
 from .timing.process_pairs import ProcessPairs
-from .timing.recorders import Recorders
+from .timing.recorders import Recorders, sealing_fault
 from .timing.samples import CLAIM
-from .timing.sealed_timing import sealing_fault
 from .trial_parts import TrialParts
 from .trial_processes import TrialProcesses
 from .trial_static import STATIC_WAIT_S, TrialStatic

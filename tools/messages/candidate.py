@@ -316,6 +316,11 @@ class Collected(Message):
 
     kind: Literal["collected"] = "collected"
     times: list[DeferredTimes] = Field(default_factory=list, max_length=200)
+    kernels: list[Annotated[Words, Field(max_length=400)]] = Field(
+        default_factory=list,
+        max_length=1_000,
+        description="Names of all kernels that the process has launched, in calls of every kind.",
+    )
 
 
 class Called(CallTimes):

@@ -7,7 +7,7 @@ EXPECT = {
     "needs": "cuda",
     "twin": "clock/honest_two_launches",
     "gain": "half of the work unseen",
-    "refused": ["claimed"],
+    "refused": ["INTEGRITY_VIOLATION", "claimed"],
     "parts": ["_rows.py", "_inside.py"],
 }
 

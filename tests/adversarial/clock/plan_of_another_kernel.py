@@ -11,7 +11,7 @@ EXPECT = {
     "needs": "cuda",
     "twin": "clock/honest_triton",
     "gain": "most of the work",
-    "refused": ["claimed"],
+    "refused": ["INTEGRITY_VIOLATION", "claimed"],
     "parts": ["_rows.py", "_inside.py"],
 }
 

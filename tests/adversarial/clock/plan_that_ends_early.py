@@ -7,7 +7,7 @@ EXPECT = {
     "needs": "cuda",
     "twin": "clock/honest_triton",
     "gain": "all of the work",
-    "refused": ["claimed"],
+    "refused": ["INTEGRITY_VIOLATION", "claimed"],
     "parts": ["_rows.py", "_inside.py"],
 }
 

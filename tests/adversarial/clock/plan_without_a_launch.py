@@ -9,7 +9,7 @@ EXPECT = {
     "needs": "cuda",
     "twin": "clock/honest_two_launches",
     "gain": "half of the work",
-    "refused": ["claimed"],
+    "refused": ["INTEGRITY_VIOLATION", "claimed"],
     "parts": ["_rows.py", "_inside.py"],
 }
 

@@ -8,7 +8,7 @@ EXPECT = {
     "needs": "cuda",
     "twin": "clock/honest_triton",
     "gain": "half of the work",
-    "refused": ["claimed"],
+    "refused": ["INTEGRITY_VIOLATION", "claimed"],
     "parts": ["_rows.py"],
 }
 

@@ -67,6 +67,8 @@ class ScriptedSession:
         self.requests: list[wire.CallRequest] = []
         self.closed = False
         self.collects = 0
+        self.kernels: list[str] = []
+        """Names of the kernels that it says it launched."""
 
     def ask(self, message: Any, fds: Sequence[int] = ()) -> None:
         if isinstance(message, wire.MapArena):
@@ -77,7 +79,7 @@ class ScriptedSession:
             self._answer = wire.Built()
         elif isinstance(message, wire.Collect):
             self.collects += 1
-            self._answer = wire.Collected(times=self.deferred(self._deferred))
+            self._answer = wire.Collected(times=self.deferred(self._deferred), kernels=self.kernels)
             self._deferred = []
         else:
             self._answer = self._call(message)

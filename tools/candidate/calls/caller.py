@@ -82,7 +82,8 @@ class Caller:
         """The times of the calls that were deferred."""
         found = self._clock.collect(self._candidate)
         return Collected(
-            times=[DeferredTimes(number=n, **_times(timing)) for n, timing in found.items()]
+            times=[DeferredTimes(number=n, **_times(timing)) for n, timing in found.items()],
+            kernels=self._clock.kernels(),
         )
 
     def bound(

@@ -51,6 +51,10 @@ class Clock(Protocol):
         """Times of the calls deferred since the last `collect`, by number."""
         ...
 
+    def kernels(self) -> list[str]:
+        """Names of all kernels that this process has launched, as far as they were recorded."""
+        ...
+
 
 class NoClock:
     """Measures host time only, for a CPU; it is never shown as a kernel's time."""
@@ -83,3 +87,7 @@ class NoClock:
     def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """Returns an empty dict: nothing is deferred here."""
         return {}
+
+    def kernels(self) -> list[str]:
+        """None."""
+        return []

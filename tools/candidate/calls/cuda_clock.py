@@ -25,7 +25,7 @@ from ...messages.candidate import Activity, CallRequest
 from ..compilation.builders import LoadedCandidate
 from . import torch_guards
 from .clock import CallTiming, Clock, NoClock
-from .cupti_records import MARKER_BYTES, ActivityRecord, Recorder, Window
+from .cupti_records import MARKER_BYTES, SHOWN_NAME, ActivityRecord, Recorder, Window
 from .disabled_kernels import disabled_kernels, require_launches
 from .kernel_origin import origin_of
 
@@ -174,6 +174,10 @@ class DeviceClock:
         owned = (self._scratch, self._marker, self._noise_block)
         return [tensor.data_ptr() for tensor in owned if tensor is not None]
 
+    def kernels(self) -> list[str]:
+        """Names of all kernels that this process has launched, as far as they were recorded."""
+        return self._recorder.names() if self._recorder is not None else []
+
     def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """Reads the records of all deferred calls: a flush costs half a millisecond."""
         deferred, self._deferred = self._deferred, {}
@@ -196,7 +200,7 @@ class DeviceClock:
         end = max(record.end for record in records)
         activities = [
             Activity(
-                name=record.name[:400],
+                name=record.name[:SHOWN_NAME],
                 start_ns=record.start,
                 end_ns=record.end,
                 stream=record.stream,

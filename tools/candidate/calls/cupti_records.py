@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 MARKER_BYTES = 4_099
 """A prime that no sensible copy has."""
 BUFFER_BYTES = 256 << 10
+SHOWN_NAME = 400
+MOST_NAMES = 1_000
 SLACK_NS = 500_000
 """By which a device's timestamp may be ahead of the host's; the process is idle for longer."""
 
@@ -140,6 +142,7 @@ class Recorder:
         self._flush = _cupti.flush
         self.timestamp: Callable[[], int] = _cupti.timestamp
         self._delivered: list[Any] = []
+        self._names: dict[str, None] = {}
         self._kinds = {_cupti.kernel: "kernel", _cupti.memcpy: "memcpy", _cupti.memset: "memset"}
         _cupti.register(_request_buffer, self._completed)
         for kind in self._kinds:
@@ -149,11 +152,25 @@ class Recorder:
         """The records since the last call of this, as `calls_of` assigns them to the windows."""
         self._flush(1)
         delivered, self._delivered = self._delivered, []
-        return calls_of([self._read(raw) for raw in delivered], windows)
+        records = [self._read(raw) for raw in delivered]
+        self._name(record.name for record in records if record.kind == "kernel")
+        return calls_of(records, windows)
 
     def forget(self) -> None:
-        """Drops the records delivered so far."""
-        self._delivered.clear()
+        """Drops the records delivered so far, but for the names of kernels."""
+        delivered, self._delivered = self._delivered, []
+        self._name(raw.name for raw in delivered if self._kinds.get(raw.kind) == "kernel")
+
+    def names(self) -> list[str]:
+        """The names of the kernels of all calls so far; the device must be at rest."""
+        self._flush(1)
+        self.forget()
+        return list(self._names)
+
+    def _name(self, names: Iterable[str]) -> None:
+        for name in names:
+            if len(self._names) < MOST_NAMES:
+                self._names[str(name)[:SHOWN_NAME]] = None
 
     def _completed(self, activities: list[Any]) -> None:
         self._delivered.extend(activities)

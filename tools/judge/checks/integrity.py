@@ -28,6 +28,7 @@ TWO_CLOCKS = "two_clocks_agree"
 DECOY = "own_kernels_do_the_work"
 LIBRARIES = "allowed_libraries_only"
 TURN = "speaks_only_when_asked"
+SAME_KERNELS = "recorded_call_is_ordinary"
 DEPENDS = "outputs_depend_on_inputs"
 LAUNCHES = "launches_as_compiled"
 
@@ -65,6 +66,8 @@ REMEDIES: dict[str, str] = {
     TURN: "Leave the process's descriptors alone.",
     LAUNCHES: "Let host code take one way: what it launches may depend on shapes and the device "
     "alone, never on whether it is interpreted.",
+    SAME_KERNELS: "Launch the same kernels in every call of a workload, whether or not it is "
+    "captured, and in every process.",
     DEPENDS: "Tell the person who owns the definition: a constant would pass for this output.",
 }
 
@@ -257,6 +260,11 @@ def own_kernels_do_the_work(still_right: bool) -> list[Finding]:
             "right.",
         )
     ]
+
+
+def recorded_call_is_ordinary(words: str) -> Finding:
+    """Other kernels were recorded than ordinary calls launch."""
+    return Finding(claim=SAME_KERNELS, severity=Severity.VIOLATION, message=f"The {words}.")
 
 
 def launched_something(

@@ -1,9 +1,15 @@
-"""What replays and ordinary calls launched, held against the plan. Pure."""
+"""What replays and ordinary calls launched, held against the plan. Pure.
+
+In the process that recorded, an ordinary call launches the recorded kernels with the recorded grids
+and blocks. Another process of the same program may choose others, where it chooses by measuring
+them: but then it has launched those of the plan, too, to measure them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ...messages.candidate import Activity
 from ...messages.launch_plan import KernelLaunch, LaunchPlan, PlanNode
@@ -11,8 +17,17 @@ from ...messages.runner import ReplayTimes
 from .decision import NotSealedError
 
 SHOWN_NAME = 400
+"""Of a kernel's name, in an activity."""
+MOST_NAMES = 1_000
+"""A process that tells so many has launched more."""
 _Shape = tuple[str, tuple[int, ...], tuple[int, ...]]
 """A kernel's name, grid and block."""
+_OF_ONE_BUILD = re.compile(r"\d*(_GLOBAL__N__|_INTERNAL_)[0-9a-f]{8}_\d+_(\w+?)_[0-9a-f]{8}(_\d+)?")
+"""What nvcc puts into the names of a file's own kernels differs from build to build."""
+
+
+class OtherKernelsError(Exception):
+    """Raised where ordinary calls launch other kernels than the recorded one; says which."""
 
 
 def activities_of(
@@ -37,7 +52,7 @@ def activities_of(
     ]
 
 
-def other_kernels(plan: LaunchPlan, ordinary: Sequence[Activity]) -> str | None:
+def other_launches(plan: LaunchPlan, ordinary: Sequence[Activity]) -> str | None:
     """How the kernels of an ordinary call differ from the plan's, in words; None if they agree."""
     planned = Counter[_Shape](
         (_shown_name(kernel), kernel.grid, kernel.block) for kernel in plan.kernels
@@ -52,6 +67,29 @@ def other_kernels(plan: LaunchPlan, ordinary: Sequence[Activity]) -> str | None:
                 f"{extra.total()} {times} {words} often than the recorded one"
             )
     return None
+
+
+def unseen_kernels(plan: LaunchPlan, seen: Collection[str]) -> str | None:
+    """The kernel of a plan that a process never launched, in words; None if there is none.
+
+    Args:
+        seen: the names of all kernels that the process launched, in calls of every kind.
+    """
+    if len(seen) >= MOST_NAMES:
+        return None
+    known = {of_any_build(name) for name in seen}
+    for kernel in plan.kernels:
+        if of_any_build(_shown_name(kernel)) not in known:
+            return (
+                f"plan differs: the recorded call launches {kernel.function[:120]}, which no call "
+                "launched where correctness was checked"
+            )
+    return None
+
+
+def of_any_build(name: str) -> str:
+    """A kernel's name without what differs from build to build."""
+    return _OF_ONE_BUILD.sub(r"\1\2", name)
 
 
 def _activity(node: PlanNode, origins: Mapping[str, str], start: int, end: int) -> Activity:

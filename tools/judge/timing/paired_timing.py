@@ -30,6 +30,7 @@ from ..checks import integrity
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..replay.decision import NotSealedError
+from ..replay.launched_work import OtherKernelsError
 from ..trial_parts import TrialParts
 from .case_floors import DEVICE, CaseFloors
 from .clock_monitor import ClockWatch
@@ -120,7 +121,7 @@ class PairedTiming:
         results: dict[str, Timed] = {}
         self._checked, self._processes, self._cases = checked, pairs, cases
         if self._sealed is not None:
-            self._sealed.prepare(cases)
+            self._sealed.prepare(cases, checked)
         with ClockWatch(self._context.device) as watch:
             self._preheat()
             for position, case in enumerate(cases):
@@ -171,6 +172,8 @@ class PairedTiming:
                 timed = self._sealed.time(case, sets, watch)
             except NotSealedError as reason:
                 claim = str(reason)
+            except OtherKernelsError as words:
+                return self._calls.refused(integrity.recorded_call_is_ordinary(str(words)), case)
             else:
                 self._calls.timer = "cupti"
                 self._bound(case, timed)

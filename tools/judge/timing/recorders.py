@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ...messages.candidate import Activity, BuildRequest, Built
+from ...messages.candidate import Activity, BuildRequest, Built, CallTimes
+from ...messages.judge import EvaluatePlan
 from ...messages.launch_plan import ARENA_BASE
 from ...schema.evaluation import Status
 from ..calls.judged_call import CallOptions, JudgedCall
@@ -18,7 +19,9 @@ from ..checks.call_verdict import judge_call
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession
+from ..processes.context import JudgeContext
 from ..processes.lost import ProcessLost
+from ..replay.launched_work import other_launches, unseen_kernels
 from ..replay.recorded_call import (
     NotRecordedError,
     RecordedCall,
@@ -42,12 +45,30 @@ class RecordedProgram:
         called_ns: spans by the process's own clock, gaps between kernels in.
         host_ns: from the call to the visible result, by its host clock.
         activities: of the last ordinary call.
+        whole: whether these are all of its activities.
     """
 
     recorded: RecordedCall
     called_ns: tuple[int, ...]
     host_ns: tuple[int, ...]
     activities: tuple[Activity, ...]
+    whole: bool = True
+
+    def other_kernels(self, seen: Collection[str]) -> str | None:
+        """How the plan's kernels differ from those of ordinary calls; None if they do not.
+
+        Args:
+            seen: names of the kernels launched by another process of the program; empty when
+                nothing is known of one.
+
+        Raises:
+            NotRecordedError: when it is not known what an ordinary call launches.
+        """
+        if not self.whole:
+            raise NotRecordedError("not all that an ordinary call launches was recorded")
+        plan = self.recorded.checked.plan
+        words = other_launches(plan, self.activities)
+        return unseen_kernels(plan, seen) if words is None and seen else words
 
 
 class Recorders:
@@ -185,6 +206,18 @@ class Recorders:
         return f"{lost.detail} {log[-200:]}" if lost else None
 
 
+def sealing_fault(context: JudgeContext, plan: EvaluatePlan) -> str | None:
+    """Why no time of this plan is sealed, before anything was tried; None if it may be."""
+    if not plan.sealed_clock:
+        return "the setting sealed_clock is off"
+    return context.not_sealed
+
+
+def holds_all(times: CallTimes) -> bool:
+    """Whether the times of a call name all of its activities."""
+    return times.timer == "cupti" and not times.dropped_activities
+
+
 def _with_times(recorded: RecordedCall, program: JudgedCall) -> RecordedProgram:
     """The recorded call with what the ordinary calls before told.
 
@@ -200,4 +233,5 @@ def _with_times(recorded: RecordedCall, program: JudgedCall) -> RecordedProgram:
         called_ns=tuple(one.span_ns or 0 for one in called),
         host_ns=tuple(one.host_ns or 0 for one in called),
         activities=tuple(called[-1].activities) if called else (),
+        whole=bool(called) and holds_all(called[-1]),
     )

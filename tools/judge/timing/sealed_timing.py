@@ -16,17 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ...messages.candidate import Called
-from ...messages.judge import EvaluatePlan
 from ...messages.launch_plan import ARENA_BASE
 from ...messages.runner import Flush
 from ...schema.measurement import Measurement, Objective, TimeSource
-from ..calls.judged_call import CallOutcome, slots_of
-from ..operators.input_sets import InputSet
+from ..calls.judged_call import CallOutcome, JudgedCall, slots_of
+from ..operators.input_sets import InputSet, pick_families
 from ..operators.operator_adapter import Case
-from ..processes.context import JudgeContext
+from ..processes.lost import ProcessLost
 from ..processes.runner_process import RunnerLostError
 from ..replay.decision import NotSealedError, ReplayEvidence, decide
-from ..replay.launched_work import activities_of, other_kernels
+from ..replay.launched_work import OtherKernelsError, activities_of
 from ..replay.output_checks import ReplayDiffersError, RightOutputs, poison_bytes
 from ..replay.program_runner import ProgramRunner, ReplayedCall
 from ..replay.recorded_call import NotRecordedError
@@ -79,6 +78,7 @@ class SealedTiming:
     def __init__(self, parts: TrialParts, recorders: Recorders, calls: TimedCalls) -> None:
         self._plan, self._checks = parts.plan, parts.plan.checks
         self._context, self._operator = parts.context, parts.operator
+        self._generator = parts.generator
         self._recorders, self._cancellation = recorders, parts.cancellation
         self._calls, self._rng, self._deadline = calls, parts.rng, parts.deadline
         self._objective = Objective(self._checks.objective)
@@ -86,9 +86,12 @@ class SealedTiming:
         self._runners: dict[bool, list[ProgramRunner]] = {}
         self._staging_bytes = 0
         self._not_recorded: str | None = None
+        self._seen: frozenset[str] = frozenset()
 
-    def prepare(self, cases: Sequence[Case]) -> None:
-        """Notes how much memory the values of the largest workload's calls need."""
+    def prepare(self, cases: Sequence[Case], checked: JudgedCall) -> None:
+        """Notes how much memory calls need, and which kernels were launched in `checked`."""
+        if not isinstance(checked.collect(), ProcessLost):
+            self._seen = checked.kernels
         needed = [self._call_bytes(case) * self._calls_for(case) for case in cases]
         self._staging_bytes = max(needed, default=0)
 
@@ -97,6 +100,7 @@ class SealedTiming:
 
         Raises:
             NotSealedError: with the reason why they cannot be sealed.
+            OtherKernelsError: when ordinary calls launch other kernels than the recorded one.
         """
         if self._not_recorded is not None:
             raise NotSealedError(self._not_recorded)
@@ -105,6 +109,7 @@ class SealedTiming:
                 ours, theirs = self._programs(sets)
             with self._context.paused():
                 with self._calls.times.measured("timing_replay"):
+                    self._other_families(case, ours)
                     self._pairs(Objective.COLD, case, ours, theirs, sets, watch)
                     if self._objective in (Objective.CLEAN, Objective.WARM):
                         self._pairs(self._objective, case, ours, theirs, sets, watch)
@@ -140,9 +145,9 @@ class SealedTiming:
         """Records a call of each program and loads its plan into every runner of the program."""
         programs: dict[bool, _Program] = {}
         for baseline, recorded in self._recorders.record(sets).items():
-            plan = recorded.recorded.checked.plan
-            if (words := other_kernels(plan, recorded.activities)) is not None:
-                raise NotRecordedError(words)
+            words = recorded.other_kernels(frozenset() if baseline else self._seen)
+            if words is not None:
+                raise NotRecordedError(words) if baseline else OtherKernelsError(words)
             runners = self._runners_of(baseline=baseline)
             programs[baseline] = _Program(recorded, runners, RightOutputs(self._operator))
         loads = [(p, runner) for p in programs.values() for runner in p.runners]
@@ -275,6 +280,22 @@ class SealedTiming:
             raise NotSealedError("a replay left no activity records")
         return [outcome.claims for outcome in outcomes]
 
+    def _other_families(self, case: Case, program: _Program) -> None:
+        """Replays a call on inputs of families that are not timed.
+
+        A plan that is right for values as they are timed alone is one for show.
+
+        Raises:
+            NotSealedError: when a replay is wrong.
+        """
+        count = min(self._checks.families + 1, program.runners[0].most_calls)
+        families = pick_families(self._operator.families, count, self._rng)
+        if families:
+            drawn = [self._generator.generate(case, family) for family in families]
+            poison = poison_bytes(len(drawn), self._rng.randrange(256))
+            self._judged(program, drawn, program.runners[0].replay(drawn, poison))
+            program.right.forget()
+
     def _beside(self, ours: _Program, theirs: _Program | None, input_set: InputSet) -> None:
         """Replays the same inputs with a warm cache, and with one that holds no dirty line."""
         for program in (ours, theirs):
@@ -372,10 +393,3 @@ def _measurement(program: _Program, objective: Objective, watch: ClockWatch) -> 
         kernels=kernel_times(taken[Objective.COLD].activities),
         clock=TimeSource.SEALED,
     )
-
-
-def sealing_fault(context: JudgeContext, plan: EvaluatePlan) -> str | None:
-    """Why no time of this plan is sealed, before anything was tried; None if it may be."""
-    if not plan.sealed_clock:
-        return "the setting sealed_clock is off"
-    return context.not_sealed

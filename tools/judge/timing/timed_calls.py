@@ -174,6 +174,12 @@ class TimedCalls:
             if len(known) < 3 and all(f.message != finding.message for f in known):
                 self.findings.append(finding)
 
+    def refused(self, violation: Finding, case: Case, calls: int = 0) -> Timed:
+        """The result of a workload that ends with a violation, which is noted."""
+        self.add([violation])
+        status, failure = integrity.violation(violation, case)
+        return Timed(status, failure, calls=calls)
+
     def _lose_baseline(self, pair: ProcessPair, lost: ProcessLost) -> None:
         assert pair.baseline is not None
         self.note("baseline", f"The baseline's process was lost: {lost.detail}")
@@ -189,11 +195,8 @@ class TimedCalls:
 
     def _require_possible(self, outcome: CallOutcome, case: Case, timed: Timed) -> None:
         violation = integrity.worst(integrity.clock_agrees(outcome))
-        if violation is None:
-            return
-        self.add([violation])
-        status, failure = integrity.violation(violation, case)
-        raise WorkloadEndedError(Timed(status, failure, calls=timed.calls))
+        if violation is not None:
+            raise WorkloadEndedError(self.refused(violation, case, timed.calls))
 
 
 def _completed(outcome: CallOutcome, times: dict[int, DeferredTimes]) -> CallOutcome:

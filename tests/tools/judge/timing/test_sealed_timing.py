@@ -15,6 +15,7 @@ import torch
 
 from kernel_harness.tools.judge.calls.judged_call import JudgedCall, slots_of
 from kernel_harness.tools.judge.calls.shared_memory import Layout
+from kernel_harness.tools.judge.checks import integrity
 from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
     InputSet,
@@ -33,8 +34,7 @@ from kernel_harness.tools.judge.replay.witness import Witness
 from kernel_harness.tools.judge.timing import sealed_timing as sealed_module
 from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
-from kernel_harness.tools.judge.timing.recorders import RecordedProgram
-from kernel_harness.tools.judge.timing.sealed_timing import sealing_fault
+from kernel_harness.tools.judge.timing.recorders import RecordedProgram, sealing_fault
 from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
@@ -55,6 +55,10 @@ OURS, THEIRS = 4_000, 8_000
 def honest(x, w, table, alpha):
     y = x[table.long()] * w * alpha + 1.0
     return y, y.sum(dim=-1)
+
+
+def right_for_small_values(x, w, table, alpha):
+    return honest(x.clamp(-100.0, 100.0), w, table, alpha)
 
 
 def unscaled(x, w, table, alpha):
@@ -104,9 +108,11 @@ class ScriptedRunner:
         assert self.others_stopped
         if self.lost:
             raise RunnerLostError("replay", "it ended with status -9")
-        self.seen += input_sets if flush == "fill" else []
-        self.poison += poison if flush == "fill" else []
-        self.flushes.append((flush, len(input_sets)))
+        timed = flush == "fill" and input_sets[0].family == "typical"
+        self.seen += input_sets if timed else []
+        self.poison += poison if timed else []
+        if input_sets[0].family == "typical":
+            self.flushes.append((flush, len(input_sets)))
         return [self._call(s, byte) for s, byte in zip(input_sets, poison, strict=True)]
 
     def _call(self, input_set: InputSet, byte: int) -> ReplayedCall:
@@ -145,6 +151,7 @@ class ScriptedRecorders:
     """Gives one recording of each program, or the reason why there is none."""
 
     reason: str | None = None
+    whole: bool = True
     activities: tuple[wire.Activity, ...] = (
         wire.Activity(
             name="first", start_ns=0, end_ns=1, origin="candidate", grid=[1, 1, 1], block=[32, 1, 1]
@@ -165,7 +172,8 @@ class ScriptedRecorders:
         layout = Layout(nothing, slots, {}, nothing, nothing)
         plan, file = plan_of(b"a cubin")
         recorded = RecordedCall(CheckedPlan(plan, (file,)), layout, (), {})
-        return RecordedProgram(recorded, (70_000, 71_000), (90_000, 91_000), self.activities)
+        called, host = (70_000, 71_000), (90_000, 91_000)
+        return RecordedProgram(recorded, called, host, self.activities, self.whole)
 
     def process(self, *, baseline: bool) -> Any:
         return SimpleNamespace(arena_bytes=1 << 20)
@@ -234,6 +242,7 @@ def run(monkeypatch):
         recorders: ScriptedRecorders | None = None,
         blocks: int = 2,
         compute: Any = honest,
+        kernels: tuple[str, ...] = (),
         **more: Any,
     ) -> Outcome:
         made: list[ScriptedRunner] = []
@@ -248,8 +257,10 @@ def run(monkeypatch):
         checks = wire_judge.Checks(blocks=blocks, **(numbers | more))
         plan = make_plan(solution, baseline=solution, checks=checks)
         operator = OperatorAdapter(read_definition(AFFINE), AFFINE)
+        process = ScriptedSession(compute, [9_000])
+        process.kernels = list(kernels)
         session = JudgedCall(
-            ScriptedSession(compute, [9_000]),
+            process,
             operator.definition,
             CPU,
             random.Random(1),
@@ -413,7 +424,12 @@ CLAIMED = [
         id="not-recorded",
     ),
     pytest.param(
-        {"recorders": ScriptedRecorders(activities=())}, "plan differs", id="plan-for-show"
+        {"recorders": ScriptedRecorders(whole=False)}, "was recorded", id="ordinary-call-unknown"
+    ),
+    pytest.param(
+        {"candidate": lambda: ScriptedRunner(compute=right_for_small_values)},
+        "replay differs",
+        id="right-where-it-is-timed",
     ),
 ]
 
@@ -426,6 +442,31 @@ def test_what_cannot_be_sealed_is_claimed_with_the_reason_and_never_blamed(run, 
     assert words in (found.measurement.clock_reason or "")
     assert found.measurement.cold_ns == [9_000] * 8
     assert found.pairs.started == 1
+
+
+OTHER_KERNELS = [
+    pytest.param({"recorders": ScriptedRecorders(activities=())}, "fewer often", id="fewer"),
+    pytest.param(
+        {"recorders": ScriptedRecorders(activities=2 * ScriptedRecorders.activities)},
+        "more often",
+        id="more",
+    ),
+    pytest.param({"kernels": ("other",)}, "no call launched", id="in-other-processes"),
+]
+
+
+@pytest.mark.parametrize(("script", "words"), OTHER_KERNELS)
+def test_a_plan_of_other_kernels_than_ordinary_calls_launch_is_a_violation(run, script, words):
+    found = run(**script)
+    assert found.timed.status is Status.INTEGRITY_VIOLATION and found.timed.measurement is None
+    assert found.timed.failure is not None and words in found.timed.failure.message
+    assert [f.claim for f in found.timing.findings] == [integrity.SAME_KERNELS]
+    assert not found.pairs.started
+
+
+@pytest.mark.parametrize("kernels", [(), ("first", "other")])
+def test_kernels_that_were_launched_before_or_of_which_nothing_is_known_are_sealed(run, kernels):
+    assert run(kernels=kernels).measurement.clock is TimeSource.SEALED
 
 
 def test_a_candidate_that_is_wrong_in_ordinary_calls_fails(run):
