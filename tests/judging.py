@@ -91,6 +91,14 @@ class JudgeProcess:
         assert isinstance(answer, wire_judge.JudgeReport), answer
         return Evaluation.model_validate(answer.evaluation)
 
+    def evaluate_and_rest(self, plan: wire_judge.EvaluatePlan) -> Evaluation:
+        """Has a plan carried out, and waits until the trial's processes have ended."""
+        answer = self.ask(plan)
+        assert isinstance(answer, wire_judge.JudgeReport), answer
+        if answer.draining:
+            assert isinstance(self.read(), wire_judge.Drained)
+        return Evaluation.model_validate(answer.evaluation)
+
     def close(self) -> None:
         """Ends the judge by closing its stream."""
         assert self.process.stdin is not None

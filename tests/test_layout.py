@@ -68,7 +68,6 @@ MAY_IMPORT = {
 """All that a process of its own, or a part that must be importable alone, may know of `tools`."""
 
 WITHOUT_CALLER = {
-    "tools/judge/timing/clock_monitor.py": {"other_processes"},
     "tools/workloads/solution_folder.py": {"write_solution"},
     "tools/archive/store/archive.py": {"compact"},
     "tools/driver/virtual_memory.py": {"allocate_shared"},
@@ -81,7 +80,7 @@ WITHOUT_CALLER = {
         *("elapsed_time", "query", "record", "record_event", "wait_event", "wait_stream"),
     },
 }
-"""Public names that later work calls (neighbours on the device, export of
+"""Public names that later work calls (export of
 solutions, packing of trials, replay of launch plans, which timing does not ask for yet), and those
 that Triton calls on a driver and candidates on streams and events."""
 

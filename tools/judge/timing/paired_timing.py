@@ -18,10 +18,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-import torch
 
 from ...schema.evaluation import Finding, Stage
 from ...schema.measurement import ClockSample, Objective, TimeSource
@@ -33,21 +31,20 @@ from ..replay.decision import NotSealedError
 from ..replay.launched_work import OtherKernelsError
 from ..trial_parts import TrialParts
 from .case_floors import DEVICE, CaseFloors
-from .clock_monitor import ClockWatch
+from .clock_monitor import ClockWatch, MachineLoad
 from .process_pairs import ProcessPair, ProcessPairs
 from .recorders import Recorders
 from .samples import CLAIM, Samples, by_host, half_width, log_ratios
 from .sealed_timing import SealedTiming
 from .timed_calls import Timed, TimedCalls, WorkloadEndedError
 
-PREHEAT_S = 0.2
-STEADY_S = 0.04
-STEADY_SHARE = 0.05
 CHEAP_INPUTS_S = 0.15
 POOL_SECONDS = 3.0
 LEAST_POOL = 4
 ANEW = "every pair's inputs are drawn anew; of replays, for each runner"
 SECOND_CLOCK_CALLS = 3
+DISTURBED = "disturbed_machine"
+"""Claim of the note on work of others."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +81,7 @@ class PairedTiming:
         self._calls = TimedCalls(parts)
         self._claim, self._objective = claim, Objective(self._checks.objective)
         self._sealed = recorders and SealedTiming(parts, recorders, self._calls)
+        self._load = MachineLoad(parts.context.device)
         self._joined: list[ProcessPair] = []
         self.clocks: list[ClockSample] = []
         self.done: list[str] = []
@@ -130,6 +128,9 @@ class PairedTiming:
                 if results[case.uuid].failure is not None:
                     break
             self.clocks = watch.samples
+            self._load.look()
+        if words := self._load.disturbance:
+            self._calls.note(DISTURBED, f"While it was timed {words}.")
         self.done += [
             "timed_calls_verified",
             "fresh_inputs_per_pair",
@@ -142,18 +143,11 @@ class PairedTiming:
         return results
 
     def _preheat(self) -> None:
-        """Runs matrix products until the clocks are up and batches take a steady time.
-
-        An idle GPU runs at a fifth of its clock rate.
-        """
-        matrix = torch.randn(4096, 4096, device=self._context.device, dtype=torch.float16)
-        began = time.monotonic()
-        ends = [began]
-        while ends[-1] - began < PREHEAT_S and not _steady(ends):
-            for _ in range(20):
-                torch.mm(matrix, matrix)
-            torch.cuda.synchronize(self._context.device)
-            ends.append(time.monotonic())
+        """Brings the clocks up, and waits for a device that others use."""
+        context = self._context
+        self._load = MachineLoad(context.device, context.quiet_batch_s)
+        self._load.preheat()
+        context.quiet_batch_s = self._load.least_s
 
     def close(self) -> None:
         """Ends the runners that were started here."""
@@ -372,14 +366,9 @@ class PairedTiming:
         claimed = measurement.clock is TimeSource.CLAIMED
         if claimed and any(finding.claim == integrity.HOST_WORK for finding in found):
             timed.measurement, timed.baseline = by_host(measurement), by_host(timed.baseline)
+            if words := self._load.disturbance:
+                timed.measurement = timed.baseline = None
+                timed.reason = f"host time would rank it, and {words}; evaluate again when it rests"
         if (violation := integrity.worst(found)) is not None:
             timed.status, timed.failure = integrity.violation(violation, case)
             timed.measurement = timed.baseline = None
-
-
-def _steady(ends: Sequence[float]) -> bool:
-    """Whether batches with these end times took a steady time lately."""
-    lately = [b - a for a, b in pairwise(ends) if a >= ends[-1] - STEADY_S]
-    if len(lately) < 3 or ends[-1] - ends[0] < STEADY_S:
-        return False
-    return max(lately) <= (1 + STEADY_SHARE) * min(lately)

@@ -25,6 +25,7 @@ from kernel_harness.tools.judge.processes.progress import (
     TrialCancelledError,
 )
 from kernel_harness.tools.judge.timing import paired_timing as timing_module
+from kernel_harness.tools.judge.timing.clock_monitor import MachineLoad
 from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
 from kernel_harness.tools.judge.trial_parts import TrialParts
@@ -140,6 +141,18 @@ def test_work_hidden_on_the_host_is_ranked_by_the_host_time():
     assert {f.claim for f in timing.findings} == {integrity.HOST_WORK}
     assert timed.measurement is not None and timed.measurement.ranked_ns == [2_009_000] * 4
     assert timed.baseline is not None and timed.baseline.ranked_ns == [12_000] * 4
+
+
+def test_a_disturbed_machine_is_said_and_never_makes_host_time_rank(monkeypatch):
+    words = "the processor is used by others"
+    monkeypatch.setattr(MachineLoad, "disturbance", words)
+    quiet, timing = run([ScriptedSession(honest, [9_000])], [ScriptedSession(honest, [12_000])])
+    assert quiet.measurement is not None and set(quiet.measurement.ranked_ns) == {9_000}
+    assert [f.message for f in timing.findings] == [f"While it was timed {words}."]
+    candidate = ScriptedSession(honest, [9_000], host_extra_ns=2_000_000)
+    timed, _ = run([candidate], [ScriptedSession(honest, [12_000])], max_pairs=4)
+    assert timed.measurement is timed.baseline is timed.failure is None
+    assert timed.reason is not None and words in timed.reason and "again" in timed.reason
 
 
 def test_every_timed_call_has_inputs_of_its_own_at_addresses_of_their_own():
