@@ -1,0 +1,174 @@
+"""Latencies of every operator's candidates and peers side by side, in one run on one device.
+
+    python benchmarks/operators.py [OPERATOR ...] [--scope sample] [--bundle FILE] [--json FILE]
+
+Needs an NVIDIA GPU. For each operator it evaluates the shipped solutions, the promoted candidate of
+its history (`kernels/<operator>/history.bundle` or `--bundle`), and the peers. A peer whose
+package is missing says so. Means are over the operator's workloads, weighted where `sample` stands
+for all; they are sealed where every time of candidate and baseline is. `called` is the call as the
+candidate's process makes it, `clean` the call with an L2 that holds no modified lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from kernel_harness.tools.archive.store.transfer import fetch
+from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.schema.evaluation import Evaluation, Scope, WorkloadResult
+from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.settings import load_settings
+from kernel_harness.tools.workloads.operators import Operator
+
+KERNELS = Path(__file__).resolve().parents[1] / "kernels"
+HISTORY = "history.bundle"
+COLUMNS = ("candidate", "kind", "status", "times", "mean", "called", "clean", "ratio", "why")
+console = Console(width=150)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one candidate or peer took on one operator."""
+
+    operator: str
+    name: str
+    kind: str
+    status: str
+    times: str = ""
+    mean_us: float | None = None
+    called_us: float | None = None
+    clean_us: float | None = None
+    ratio: float | None = None
+    words: str = ""
+
+
+def contenders(harness: Harness, operator: Operator) -> Iterator[tuple[str, str, Solution]]:
+    """Yields name, kind and solution of all that is compared."""
+    for name, solution in operator.solutions().items():
+        yield name, "shipped", solution
+    for best in best_candidates(harness, operator):
+        yield best.name, "promoted", best
+    for name, solution in operator.peers().items():
+        yield name, "peer", solution
+
+
+def best_candidates(harness: Harness, operator: Operator) -> list[Solution]:
+    """The promoted candidate of an operator on any device, if there is one."""
+    best = harness.archive.best(operator.name)
+    return [harness.archive.read(best).solution()] if best is not None else []
+
+
+def row_of(operator: Operator, name: str, kind: str, evaluation: Evaluation) -> Row:
+    """The figures of one evaluation."""
+    totals, sealing = evaluation.totals, evaluation.sealing
+    words = evaluation.not_timed_reason or ""
+    if evaluation.failure is not None:
+        words = evaluation.failure.message
+    return Row(
+        operator=operator.name,
+        name=name,
+        kind=kind,
+        status=evaluation.status.value,
+        times=str(sealing.source) if sealing is not None else "",
+        mean_us=totals.estimated_full_mean_us or totals.mean_latency_us,
+        called_us=_mean(evaluation, lambda workload: workload.called_us),
+        clean_us=_mean(evaluation, _clean_us),
+        ratio=totals.geometric_mean_ratio,
+        words=words,
+    )
+
+
+def _mean(evaluation: Evaluation, value: Callable[[WorkloadResult], float | None]) -> float | None:
+    """The weighted mean of a value of the workloads that have it."""
+    known = [
+        (us, workload.weight or 1.0)
+        for workload in evaluation.workloads
+        if (us := value(workload)) is not None
+    ]
+    weights = sum(weight for _, weight in known)
+    return sum(us * weight for us, weight in known) / weights if known else None
+
+
+def _clean_us(workload: WorkloadResult) -> float | None:
+    measurement = workload.measurement
+    clean = measurement.clean_ns if measurement is not None else []
+    return statistics.median(clean) / 1e3 if clean else None
+
+
+def show(operator: str, rows: list[Row], baseline: str) -> None:
+    """Prints an operator's table, the fastest first."""
+    table = Table(title=f"{operator}: mean in microseconds; ratio to {baseline}")
+    for column in (
+        "candidate",
+        "kind",
+        "status",
+        "times",
+        "mean",
+        "called",
+        "clean",
+        "ratio",
+        "why",
+    ):
+        table.add_column(column)
+    for row in sorted(rows, key=lambda row: row.mean_us or float("inf")):
+        figures = [
+            f"{value:.2f}" if value is not None else "–"
+            for value in (row.mean_us, row.called_us, row.clean_us, row.ratio)
+        ]
+        table.add_row(row.name, row.kind, row.status, row.times, *figures, row.words[:80])
+    console.print(table)
+
+
+async def run(choices: argparse.Namespace) -> list[Row]:
+    """Evaluates and prints operator after operator; ends early when the time is over."""
+    ends = time.monotonic() + choices.seconds
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        harness = Harness.open(load_settings({"data_dir": folder}))
+        for name in choices.operators or sorted(p.parent.name for p in KERNELS.glob("*/oracle.py")):
+            operator = harness.dataset.operator(name)
+            bundle = choices.bundle or KERNELS / operator.name / HISTORY
+            if bundle.is_file():
+                fetch(harness.archive, str(bundle))
+            found: list[Row] = []
+            for name, kind, solution in contenders(harness, operator):
+                if time.monotonic() > ends:
+                    found.append(Row(operator.name, name, kind, "NOT_RUN", words="no time left"))
+                    continue
+                request = harness.lookup.evaluation_request(solution=solution, scope=choices.scope)
+                evaluated = await harness.evaluations.evaluate(request, choices.seconds)
+                found.append(row_of(operator, name, kind, evaluated.evaluation))
+            baseline = operator.baseline(cpu=harness.device == "cpu")
+            show(operator.name, found, baseline.name if baseline else "nothing")
+            rows += found
+        await harness.aclose()
+    return rows
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("operators", nargs="*", help="names or parts of them; all without any")
+    parser.add_argument("--scope", default="sample", choices=[Scope.SAMPLE, Scope.FULL])
+    parser.add_argument("--bundle", type=Path, help="an archive instead of the operators' own")
+    parser.add_argument("--seconds", type=float, default=1800.0, help="begin nothing after it")
+    parser.add_argument("--json", type=Path)
+    choices = parser.parse_args()
+    rows = asyncio.run(run(choices))
+    if choices.json:
+        choices.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The page on searches says what the records of a bundle say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from kernel_harness.tools.archive.store.archive import Archive
+from kernel_harness.tools.archive.store.transfer import write_bundle
+from kernel_harness.tools.schema.evaluation import Status
+from kernel_harness.tools.schema.measurement import TimeSource
+
+from ..tools.archive.conftest import Bench, keys_of
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+OPERATOR = "scale_n64"
+
+
+@pytest.fixture
+def searches(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import generate_searches  # pyright: ignore[reportMissingImports]
+
+    return generate_searches
+
+
+@pytest.fixture
+def kernels(tmp_path: Path) -> Iterator[Path]:
+    """A folder of operators, one of them with a history of five trials and a peer."""
+    archive = Archive(tmp_path / "archive", keys_of(tmp_path / "archive"))
+    bench = Bench(archive)
+    sealed = {"clock": TimeSource.SEALED}
+    root = bench.add(name="root", latency_us=10.0, **sealed)
+    parents = [root.candidate_id]
+    bench.add(name="wide", latency_us=8.0, parents=parents, hypothesis="Wider loads.", **sealed)
+    bench.add(name="slow", latency_us=9.0, parents=parents, lesson="Loads | wait.", **sealed)
+    bench.add(name="worse", latency_us=11.0, parents=parents, lesson="It spills.", **sealed)
+    bench.add(name="wrong", status=Status.INCORRECT_NUMERICAL, lesson="The tail is left out.")
+    bench.add(name="library", latency_us=16.0, technique=["peer"], **sealed)
+    write_bundle(archive, tmp_path / "kernels" / OPERATOR / "history.bundle")
+    yield tmp_path / "kernels"
+    archive.close()
+
+
+def rows(page: str, title: str) -> list[list[str]]:
+    """The cells of the table under a title."""
+    part = page.split(f"### {title}\n", 1)[1].split("###", 1)[0]
+    lines = [line for line in part.splitlines() if line.startswith("| ")][2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_the_page_tells_jumps_peers_and_losses_apart(
+    searches: ModuleType, kernels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys, "argv", ["x", "--kernels", str(kernels), "--out", str(tmp_path)])
+    assert searches.main() == 0
+    page = (tmp_path / "searches.md").read_text()
+    assert "5 candidates, 1 of them failed" in page
+    faster = rows(page, "What made it faster")
+    assert [row[:2] for row in faster] == [["root", "15"], ["wide", "12"]]
+    assert [row[:3] for row in rows(page, "Peers")] == [["library", "24", "2.00"]]
+    lost = rows(page, "What failed or was slower, and why")
+    assert [row[0] for row in lost] == ["worse", "wrong"]
+    assert lost[1][-1] == "The tail is left out."
+    picture = (tmp_path / f"images/search-{OPERATOR}-H200.svg").read_text()
+    assert picture.startswith("<svg") and "var(" not in picture
+
+
+def test_nothing_is_written_without_a_history(
+    searches: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys, "argv", ["x", "--kernels", str(tmp_path), "--out", str(tmp_path)])
+    assert searches.main() == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cell_cannot_end_its_row(searches: ModuleType):
+    assert searches.table(("a",), [("x | y\nz <b>",)]).splitlines()[2] == "| x \\| y z &lt;b> |"
