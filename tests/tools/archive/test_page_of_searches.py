@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.transfer import write_bundle
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.measurement import TimeSource
 
-from ..tools.archive.conftest import Bench, keys_of
+from .conftest import Bench
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 OPERATOR = "scale_n64"
 
 
@@ -30,10 +28,8 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
-def kernels(tmp_path: Path) -> Iterator[Path]:
+def kernels(tmp_path: Path, bench: Bench) -> Path:
     """A folder of operators, one of them with a history of five trials and a peer."""
-    archive = Archive(tmp_path / "archive", keys_of(tmp_path / "archive"))
-    bench = Bench(archive)
     sealed = {"clock": TimeSource.SEALED}
     root = bench.add(name="root", latency_us=10.0, **sealed)
     parents = [root.candidate_id]
@@ -42,9 +38,8 @@ def kernels(tmp_path: Path) -> Iterator[Path]:
     bench.add(name="worse", latency_us=11.0, parents=parents, lesson="It spills.", **sealed)
     bench.add(name="wrong", status=Status.INCORRECT_NUMERICAL, lesson="The tail is left out.")
     bench.add(name="library", latency_us=16.0, technique=["peer"], **sealed)
-    write_bundle(archive, tmp_path / "kernels" / OPERATOR / "history.bundle")
-    yield tmp_path / "kernels"
-    archive.close()
+    write_bundle(bench.archive, tmp_path / "kernels" / OPERATOR / "history.bundle")
+    return tmp_path / "kernels"
 
 
 def rows(page: str, title: str) -> list[list[str]]:
@@ -74,9 +69,10 @@ def test_the_page_tells_jumps_peers_and_losses_apart(
 def test_nothing_is_written_without_a_history(
     searches: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sys, "argv", ["x", "--kernels", str(tmp_path), "--out", str(tmp_path)])
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["x", "--kernels", str(tmp_path), "--out", str(out)])
     assert searches.main() == 1
-    assert not list(tmp_path.iterdir())
+    assert not out.exists()
 
 
 def test_a_cell_cannot_end_its_row(searches: ModuleType):
