@@ -41,7 +41,7 @@ def read_keys(file: Path, source: str) -> list[TrustedKey]:
         if file.stat().st_size > MOST_BYTES:
             raise OSError(f"it has more than {MOST_BYTES} bytes")
         lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise InfrastructureError(

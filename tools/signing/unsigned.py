@@ -7,6 +7,7 @@ count. The list lies beside the private key, out of reach of candidates.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -63,7 +64,7 @@ def write_list_once(
     found = {
         "archive": str(archive),
         "objects": sorted(objects()),
-        "records": sorted(_digest(path.read_bytes()) for path in records.glob("ev-*.json")),
+        "records": sorted(filter(None, map(_digest_of, records.glob("ev-*.json")))),
     }
     temporary = file.with_name(f".{secrets.token_hex(8)}")
     try:
@@ -75,8 +76,16 @@ def write_list_once(
     except OSError:
         return False
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return True
+
+
+def _digest_of(file: Path) -> str:
+    """The hash of a record's file; empty when it cannot be read."""
+    with contextlib.suppress(OSError):
+        return _digest(file.read_bytes())
+    return ""
 
 
 def _digest(record: bytes) -> str:

@@ -80,6 +80,20 @@ KNOWN = Recognition(
 )
 
 
+@pytest.mark.parametrize("forged", ["edited", "unsigned", "no record"])
+def test_a_record_that_does_not_count_is_no_answer_to_the_same_bytes(service, operator, forged):
+    solution = named("fine")
+    first = asyncio.run(judged(service, operator, solution))
+    path = service._settings.evaluations_dir / f"{first.evaluation_id}.json"
+    changed = {
+        "edited": first.model_copy(update={"log": "50x"}).model_dump_json(),
+        "unsigned": first.model_copy(update={"signature": None}).model_dump_json(),
+        "no record": "{}",
+    }
+    path.write_text(changed[forged])
+    assert asyncio.run(judged(service, operator, solution)).evaluation_id != first.evaluation_id
+
+
 def test_what_the_archive_knew_of_a_program_is_told_by_a_later_server(service, operator, tmp_path):
     asked: list[str] = []
 
