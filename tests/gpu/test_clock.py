@@ -59,6 +59,7 @@ def test_an_attack_on_time_is_refused_or_gains_nothing(cheat: Cheat, judge: Judg
     say(
         f"{cheat.name}: {outcome} {ratio or 0:.3f} {seconds} {evaluation.log[-120:]} {reason or ''}"
     )
+    assert "not mounted" not in evaluation.log, "it attacked nothing"
     assert outcome in cheat.expect["refused"], (outcome, ratio, reason, evaluation.log)
     if "gone" in cheat.expect:
         is_gone(cheat.expect["gone"])

@@ -1,4 +1,9 @@
-"""Loads its inputs so that the L2 keeps them longest, for the call after this one."""
+"""Loads its inputs so that the L2 keeps them longest, for the call after this one.
+
+No line of them survives what comes between two calls. Beside a flush that leaves dirty lines it is
+3 to 4 per cent faster all the same, on inputs that no call has read before as well: that gain lies
+within the call, and the clean span, which is compared here, does not have it.
+"""
 # pyright: reportArgumentType=false
 
 import triton
@@ -9,6 +14,7 @@ from ._rows import ROWS
 EXPECT = {
     "needs": "cuda",
     "twin": "clock/honest_short",
+    "told": "clean_ns",
     "gain": "the loads of inputs that the flush left in the L2",
     "refused": ["no gain"],
     "parts": ["_rows.py"],

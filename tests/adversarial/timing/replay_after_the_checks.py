@@ -1,9 +1,13 @@
-"""Works for more calls than any check makes, then repeats its last result while it is timed."""
+"""Works for more calls than any check makes, then repeats its last result while it is timed.
+
+Only where the candidate's own process is timed: a recorded call is one of the honest ones.
+"""
 
 EXPECT = {
     "status": "INCORRECT_NUMERICAL",
     "needs": "cuda",
     "words": "In timed call",
+    "plan": {"sealed_clock": False},
     "checks": {"timed": True, "pairs_per_block": 30, "max_pairs": 30, "half_width": 0.0},
 }
 HONEST_CALLS = 12
