@@ -49,6 +49,8 @@ from .trial_static import STATIC_WAIT_S, TrialStatic
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_ONLY = "scope static does not run the candidate"
 STATIC_WAIT_WHEN_FAILED_S = 1.5
+FIRST_CALL_BYTES = 128 << 20
+"""Inputs of workloads that are larger are not drawn before they are needed."""
 """From the trial's start: a failure is reported at once, but compiler errors explain many."""
 
 
@@ -198,6 +200,8 @@ class Trial:
         )
         self._processes.end_with(process_pairs.save_kernels, self._recorders.close)
         self._recorders.start(self._runnable)
+        cheap = [c for c in self._runnable if self.operator.input_bytes(c) <= FIRST_CALL_BYTES]
+        self._recorders.call_first([self.generator.unrecorded(case) for case in cheap])
 
     def _judged_call(self, session: ProcessSession) -> JudgedCall:
         return JudgedCall(

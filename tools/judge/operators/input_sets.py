@@ -208,6 +208,10 @@ class InputGenerator:
         input_set = self._generated(case, self.operator.families[0], fresh_seed())
         return self._prefetched.put(self.operator.key, input_set)
 
+    def unrecorded(self, case: Case) -> InputSet:
+        """Typical inputs whose seed is not recorded, for calls by which no verdict is reached."""
+        return self._generated(case, self.operator.families[0], fresh_seed())
+
     def _generated(self, case: Case, family: str, seed: int) -> InputSet:
         return self._judged(
             case, family, seed, self.operator.make_inputs(case, seed, family, self.device)

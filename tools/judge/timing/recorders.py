@@ -7,9 +7,13 @@ reason for times to be only claimed, never the candidate's failure.
 
 from __future__ import annotations
 
+import random
+import threading
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ...errors import HarnessError
 from ...messages.candidate import Activity, BuildRequest, Built, CallTimes
 from ...messages.judge import EvaluatePlan
 from ...messages.launch_plan import ARENA_BASE
@@ -89,6 +93,9 @@ class Recorders:
         self._rng, self._spawn, self._restore = parts.rng, spawn, restore
         self._calls: dict[bool, JudgedCall] = {}
         self._built: dict[bool, str | None] = {}
+        self._first: dict[str, NotRecordedError | None] = {}
+        self._first_calls: threading.Thread | None = None
+        self._ending = False
 
     def start(self, cases: Sequence[Case]) -> None:
         """Starts both, has each build and map its arena, without waiting."""
@@ -100,12 +107,24 @@ class Recorders:
                 session,
                 self._operator.definition,
                 self._context.device,
-                self._rng,
+                random.Random(self._rng.randbytes(16)),
                 by_destination=request.destination_passing_style,
                 arena_address=ARENA_BASE,
             )
             judged_call.begin_map(list(cases))
             self._calls[baseline] = judged_call
+
+    def call_first(self, input_sets: Sequence[InputSet]) -> None:
+        """Makes the first call of some workloads in both, in a thread, while outputs are checked.
+
+        At a first call kernels are compiled or loaded, which takes longer than all that follows.
+        `record` waits for the thread; what is wrong with such a call is its reason then.
+        """
+        pending = deque(input_sets)
+        self._first_calls = threading.Thread(
+            target=self._call_all, args=(pending,), name="first calls"
+        )
+        self._first_calls.start()
 
     def process(self, *, baseline: bool) -> JudgedCall:
         """The process, once it is up.
@@ -133,11 +152,15 @@ class Recorders:
         Raises:
             NotRecordedError: when a call is wrong here, or cannot be a plan.
         """
-        programs = {baseline: self.process(baseline=baseline) for baseline in self._calls}
-        if not programs:
-            raise NotRecordedError("no process that records was started", final=True)
-        self._ordinary(programs.values(), input_sets(), CallOptions(late=False))
-        recorded = self._recorded(programs, input_sets())
+        if self._first_calls is not None:
+            self._first_calls.join()
+        programs = self._programs()
+        recorded_set = input_sets()
+        if recorded_set.case.uuid not in self._first:
+            self._ordinary(programs.values(), input_sets(), CallOptions(late=False))
+        elif (fault := self._first[recorded_set.case.uuid]) is not None:
+            raise fault
+        recorded = self._recorded(programs, recorded_set)
         ordinary = [input_sets() for _ in range(ORDINARY_CALLS)]
         found: dict[bool, RecordedProgram] = {}
         for baseline, program in programs.items():
@@ -149,9 +172,37 @@ class Recorders:
 
     def close(self) -> None:
         """Ends both."""
+        self._ending = True
+        for judged_call in self._calls.values():
+            judged_call.session.close()
+        if self._first_calls is not None:
+            self._first_calls.join()  # it uses the arenas
         for judged_call in self._calls.values():
             judged_call.close()
         self._calls = {}
+
+    def _programs(self) -> dict[bool, JudgedCall]:
+        """The processes, once they are up.
+
+        Raises:
+            NotRecordedError: when one did not come up.
+        """
+        programs = {baseline: self.process(baseline=baseline) for baseline in self._calls}
+        if not programs:
+            raise NotRecordedError("no process that records was started", final=True)
+        return programs
+
+    def _call_all(self, pending: deque[InputSet]) -> None:
+        while pending and not self._ending:
+            input_set = pending.popleft()
+            try:
+                self._ordinary(self._programs().values(), input_set, CallOptions(late=False))
+            except NotRecordedError as fault:
+                self._first[input_set.case.uuid] = fault
+            except HarnessError:
+                return  # as `record` will find in the thread that can say so
+            else:
+                self._first[input_set.case.uuid] = None
 
     def _recorded(
         self, programs: Mapping[bool, JudgedCall], input_set: InputSet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -165,6 +166,41 @@ def test_what_goes_wrong_is_a_reason_and_no_answer_is_left_unread(candidate, bas
     with pytest.raises(NotRecordedError, match=words):
         found.record()
     assert found.unread == 0
+
+
+def test_first_calls_are_made_in_a_thread_that_a_record_waits_for():
+    found = Recording({}, {})
+    found.recorders.call_first([found.generator.unrecorded(CASE)])
+    found.record()
+    called = ["candidate called", "baseline called", "candidate answered", "baseline answered"]
+    assert found.events[:6] == [*called, "candidate records", "baseline records"]
+    assert found.drawn == 1 + ORDINARY_CALLS and found.unread == 0
+
+
+def test_a_wrong_first_call_is_the_reason_of_its_workload():
+    found = Recording({"compute": wrong}, {})
+    found.recorders.call_first([found.generator.unrecorded(CASE)])
+    with pytest.raises(NotRecordedError, match="fails in the process that records"):
+        found.record()
+    assert not [event for event in found.events if "records" in event]
+
+
+def test_the_end_waits_for_the_thread_whose_memory_it_frees():
+    found = Recording({}, {})
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        began.set()
+        assert go_on.wait(10)
+        return honest(*arguments)
+
+    session = found.sessions[False]
+    session._compute = slow
+    found.recorders.call_first([found.generator.unrecorded(CASE) for _ in range(3)])
+    assert began.wait(10)
+    session.close = lambda: (go_on.set(), setattr(session, "closed", True))[0]
+    found.recorders.close()
+    assert session.closed and found.events.count("candidate called") == 1
 
 
 def test_nothing_is_recorded_after_the_end():
