@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from ..answers.models import EvaluationAnswer
 from ..answers.workloads import SliceAnswer, slice_answer
 from ..requests.context import Call, harness_of, in_thread, progress_to, skills_of
 from ..resources.skills import SCHEME as SKILL_SCHEME
-from .fields import DetailLevel, Scope, SolutionJson, WaitSeconds, WorkspacePath
+from .fields import DetailLevel, RankedTimes, Scope, SolutionJson, WaitSeconds, WorkspacePath
 
 
 async def evaluate_kernel(
@@ -44,15 +44,7 @@ async def evaluate_kernel(
             "compiled, e.g. ['B200', 'sm_90a']."
         ),
     ] = None,
-    objective: Annotated[
-        Literal["cold", "clean", "sustained", "warm"] | None,
-        Field(
-            description="The times that rank: a call's span with a cold L2 (cold), with one that "
-            "holds nothing to be written back (clean), its share of many calls back to back over "
-            "more data than the L2 holds (sustained), or with inputs in the L2 (warm). The "
-            "definition's choice if absent: cold unless its policy says otherwise."
-        ),
-    ] = None,
+    objective: RankedTimes = None,
     detail: DetailLevel = "concise",
 ) -> EvaluationAnswer:
     """Judges one candidate: builds it, checks it on fresh inputs, times it against the baseline.

@@ -45,3 +45,12 @@ WaitSeconds = Annotated[
 
 
 Scope = Literal["static", "smoke", "sample", "full", "official"]
+RankedTimes = Annotated[
+    Literal["cold", "clean", "sustained", "warm"] | None,
+    Field(
+        description="The times that rank: a call's span with a cold L2 (cold), with one that "
+        "holds nothing to be written back (clean), its share of many calls back to back over "
+        "more data than the L2 holds (sustained), or with inputs in the L2 (warm). The "
+        "definition's choice if absent: cold unless its policy says otherwise."
+    ),
+]
