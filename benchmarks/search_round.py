@@ -135,8 +135,8 @@ class Round:
         for candidate in candidates:
             if candidate.solution.name in done:
                 continue
-            if list(seen(self.harness.archive, content_hash=candidate.solution.content_hash())):
-                self._skip(candidate, "archived before")
+            if ids := seen(self.harness.archive, content_hash=candidate.solution.content_hash()):
+                self._recall(self.harness.archive.nodes(*ids))
             elif self.left_s() - reserve_s < self.took[Scope.SAMPLE]:
                 self._skip(candidate, "no time left")
             else:
@@ -144,9 +144,10 @@ class Round:
 
     async def judge_best(self, count: int) -> None:
         """Evaluates the best of each operator on every workload, as long as there is time."""
+        full = {row.name for row in self.rows if row.scope == Scope.FULL}
         for names in self._ranked(Scope.SAMPLE):
             for name in names[:count]:
-                if self.left_s() > self.took[Scope.FULL]:
+                if name not in full and self.left_s() > self.took[Scope.FULL]:
                     await self.judge(self.candidates[name], Scope.FULL)
 
     async def promote_best(self) -> None:
@@ -212,6 +213,13 @@ class Round:
         elif evaluation.not_timed_reason:
             row.words = evaluation.not_timed_reason[:300]
 
+    def _recall(self, nodes: list[Node]) -> None:
+        """Notes what the archive has of a candidate, so that it is ranked with the others."""
+        for node in sorted(nodes, key=lambda node: node.at):
+            row = Row(node.name, node.scope, "ARCHIVED", node.latency_us, node.speedup)
+            row.candidate_id, row.evaluation_id = node.candidate_id, node.evaluation_id
+            self.rows.append(row)
+
     def _skip(self, candidate: Candidate, why: str) -> None:
         self.rows.append(Row(candidate.solution.name, Scope.SAMPLE.value, "SKIPPED", words=why))
 
@@ -272,7 +280,10 @@ async def run(choices: argparse.Namespace) -> list[Row]:
         try:
             if choices.bundle.is_file():
                 moved = fetch(harness.archive, str(choices.bundle))
-                console.print(f"{moved.candidates} candidates came in from {choices.bundle}")
+                console.print(
+                    f"{moved.candidates} candidates came in from {choices.bundle}, "
+                    f"{moved.unverified} of them signed by a key that is not trusted here"
+                )
             await work.judge_all(candidates_in(choices.rounds), choices.reserve)
             if choices.then:
                 write_results(harness, work.rows, choices.out)

@@ -69,7 +69,12 @@ def sections(bundle: Path, out: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness.open(load_settings({"data_dir": folder}))
         try:
-            fetch(harness.archive, str(bundle))
+            if fetch(harness.archive, str(bundle)).unverified:
+                sys.stderr.write(
+                    f"{bundle}: candidates are signed by a key that is not trusted here, and are left "
+                    "out. Accept it with `kernel-harness trust`, or name it in "
+                    "KERNEL_HARNESS_TRUSTED_KEYS.\n"
+                )
             return [
                 section(harness.archive, bundle.parent.name, device, out)
                 for device in devices(harness.archive, bundle.parent.name)
@@ -89,7 +94,7 @@ def section(archive: Archive, definition: str, device: str, out: Path) -> str:
     nodes = [
         node
         for node in archive.iter(definition)
-        if node.hardware == device or node.outcome is CandidateStatus.FAILED
+        if node.verified and (node.hardware == device or node.outcome is CandidateStatus.FAILED)
     ]
     tried = [node for node in nodes if PEER not in node.technique]
     peers = [node for node in nodes if PEER in node.technique]
