@@ -59,6 +59,11 @@ def main() -> int:
         sys.stderr.write(f"No {HISTORY} in a folder of {choices.kernels}: nothing was written.\n")
         return 1
     parts = [section for bundle in bundles for section in sections(bundle, choices.out)]
+    if not parts:
+        sys.stderr.write(
+            "No history has a candidate that was timed and counts: nothing was written.\n"
+        )
+        return 1
     (choices.out / PAGE).write_text("\n".join([HEAD, *parts]), encoding="utf-8")
     sys.stdout.write(f"Wrote {choices.out / PAGE}\n")
     return 0
@@ -71,8 +76,8 @@ def sections(bundle: Path, out: Path) -> list[str]:
         try:
             if fetch(harness.archive, str(bundle)).unverified:
                 sys.stderr.write(
-                    f"{bundle}: candidates are signed by a key that is not trusted here, and are left "
-                    "out. Accept it with `kernel-harness trust`, or name it in "
+                    f"{bundle}: candidates are signed by a key that is not trusted here, and are "
+                    "left out. Accept it with `kernel-harness trust`, or name it in "
                     "KERNEL_HARNESS_TRUSTED_KEYS.\n"
                 )
             return [

@@ -77,3 +77,13 @@ def test_nothing_is_written_without_a_history(
 
 def test_a_cell_cannot_end_its_row(searches: ModuleType):
     assert searches.table(("a",), [("x | y\nz <b>",)]).splitlines()[2] == "| x \\| y z &lt;b> |"
+
+
+def test_candidates_whose_signature_does_not_count_make_no_page(
+    searches: ModuleType, kernels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("KERNEL_HARNESS_SIGNING_KEY", str(tmp_path / "another" / "signing_key"))
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["x", "--kernels", str(kernels), "--out", str(out)])
+    assert searches.main() == 1
+    assert not out.exists()
