@@ -143,6 +143,7 @@ class ProfilingService:
         session = TimelineSession(self.runner, store, self.timeout_s)
         done: list[WorkloadTimeline] = []
         async with self._prepared(operator, workloads, progress) as inputs:
+            await session.trace_together(subject, inputs)
             for position, workload in enumerate(inputs):
                 await progress(position, len(inputs), f"tracing {workload.uuid[:8]}")
                 found = await session.trace(subject, workload)

@@ -103,6 +103,7 @@ class RunResult:
     finished: Finished
     answer: ProfileReply | None
     outcome: LaunchOutcome | None
+    trace: Path | None = None
 
     @property
     def failure(self) -> str | None:
@@ -147,7 +148,33 @@ class ProfileRunner:
         warm_calls: int = 3,
         variables: Mapping[str, str] | None = None,
     ) -> AsyncIterator[RunResult]:
-        """Runs one call of the subject under a profiler.
+        """Runs one call of the subject under a profiler; arguments as of `run_all`."""
+        async with self.run_all(
+            subject,
+            [workload],
+            mode,
+            wrap,
+            timeout_s=timeout_s,
+            keep_counters=keep_counters,
+            warm_calls=warm_calls,
+            variables=variables,
+        ) as (result,):
+            yield result
+
+    @contextlib.asynccontextmanager
+    async def run_all(
+        self,
+        subject: Subject,
+        workloads: Sequence[WorkloadInputs],
+        mode: Mode,
+        wrap: Wrap,
+        *,
+        timeout_s: float,
+        keep_counters: bool = False,
+        warm_calls: int = 3,
+        variables: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[list[RunResult]]:
+        """Runs one call on each workload under a profiler, all in one process.
 
         Args:
             timeout_s: most seconds; then the run is killed and `Finished.timed_out` is set.
@@ -159,10 +186,10 @@ class ProfileRunner:
         """
         folder = Path(tempfile.mkdtemp(prefix="kernel-harness-profile-"))
         try:
-            request = await anyio.to_thread.run_sync(
-                lambda: self._prepare(folder, subject, workload, mode, warm_calls)
+            requests = await anyio.to_thread.run_sync(
+                lambda: self._prepare(folder, subject, workloads, mode, warm_calls)
             )
-            target = [sys.executable, "-m", RUN, str(folder / "request.json")]
+            target = [sys.executable, "-m", RUN, *requests]
             launch = ProfileLaunch(
                 command=wrap(folder, target),
                 private_dir=str(folder),
@@ -173,12 +200,17 @@ class ProfileRunner:
             write_message(launch, folder / "launch.json")
             command = [sys.executable, "-m", LAUNCHER, str(folder / "launch.json")]
             finished = await self.execute(command, timeout_s=timeout_s)
-            yield RunResult(
-                folder=folder,
-                finished=finished,
-                answer=_read_back(ProfileReply, Path(request.answer_file)),
-                outcome=_read_back(LaunchOutcome, folder / "outcome.json"),
-            )
+            outcome = _read_back(LaunchOutcome, folder / "outcome.json")
+            yield [
+                RunResult(
+                    folder=folder,
+                    finished=finished,
+                    answer=_read_back(ProfileReply, Path(request.answer_file)),
+                    outcome=outcome,
+                    trace=Path(request.trace_file) if request.trace_file else None,
+                )
+                for request in requests.values()
+            ]
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(remove_tree, folder)
@@ -229,20 +261,25 @@ class ProfileRunner:
         self,
         folder: Path,
         subject: Subject,
-        workload: WorkloadInputs,
+        workloads: Sequence[WorkloadInputs],
         mode: Mode,
         warm_calls: int,
-    ) -> ProfileRun:
+    ) -> dict[str, ProfileRun]:
+        """Fills the folder; the requests by the names of their files."""
         for name in CACHE_FOLDERS.values():
             (folder / name).mkdir()
-        inputs = folder / "inputs.safetensors"
-        place_inputs(workload.inputs_file, inputs)
-        request = profile_run(subject, workload, mode, folder, self.device)
+        requests: dict[str, ProfileRun] = {}
+        for number, workload in enumerate(workloads):
+            request = profile_run(subject, workload, mode, folder, self.device, number)
+            place_inputs(workload.inputs_file, Path(request.inputs_file))
+            request = request.model_copy(update={"warm_calls": warm_calls})
+            name = folder / f"request-{number}.json"
+            write_message(request, name)
+            requests[str(name)] = request
         if self.cache_dir is not None:
-            place_builds(self.cache_dir, request.build.package, folder)
-        request = request.model_copy(update={"warm_calls": warm_calls})
-        write_message(request, folder / "request.json")
-        return request
+            (build,) = {request.build.package for request in requests.values()}
+            place_builds(self.cache_dir, build, folder)
+        return requests
 
 
 def profile_run(
@@ -251,8 +288,9 @@ def profile_run(
     mode: Mode,
     folder: Path,
     device: str,
+    number: int = 0,
 ) -> ProfileRun:
-    """Builds the request of one run.
+    """Builds the request of one call, whose files in the folder have the number in their names.
 
     Raises:
         InfrastructureError: when an output has no shape that could be allocated.
@@ -276,12 +314,12 @@ def profile_run(
             output_count=len(definition.outputs),
         ),
         private_dir=str(folder),
-        inputs_file=str(folder / "inputs.safetensors"),
+        inputs_file=str(folder / f"inputs-{number}.safetensors"),
         input_order=list(definition.inputs),
         outputs=outputs,
         device=device,
-        answer_file=str(folder / "answer.json"),
-        trace_file=str(folder / "trace.json") if mode == "timeline" else None,
+        answer_file=str(folder / f"answer-{number}.json"),
+        trace_file=str(folder / f"trace-{number}.json") if mode == "timeline" else None,
     )
 
 

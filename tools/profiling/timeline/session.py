@@ -63,6 +63,29 @@ class TimelineSession:
         self.store.keep(folder, RECORD, trace)
         return trace
 
+    async def trace_together(self, subject: Subject, workloads: Sequence[WorkloadInputs]) -> None:
+        """Traces several workloads in one process, for `trace` to find; what fails is left to it.
+
+        Loading torch, building and starting the profiler take most of a run's time.
+        """
+        folders = {
+            w.uuid: self.store.folder("timeline", subject, w, TORCH_PROFILER) for w in workloads
+        }
+        missing = [
+            w for w in workloads if self.store.kept(folders[w.uuid], RECORD, CallTrace) is None
+        ]
+        if len(missing) < 2:
+            return
+        async with self.runner.run_all(
+            subject, missing, "timeline", _alone, timeout_s=self.timeout_s
+        ) as results:
+            for workload, result in zip(missing, results, strict=True):
+                if result.answer is None or result.failure is not None or not _has_trace(result):
+                    return
+                text = await anyio.to_thread.run_sync(_trace_text, result)
+                trace = self._read(workload, result, text, folders[workload.uuid])
+                self.store.keep(folders[workload.uuid], RECORD, trace)
+
     async def profile(self, subject: Subject, workload: WorkloadInputs) -> WorkloadProfile:
         """A profile without counters, from a trace."""
         trace = await self.trace(subject, workload)
@@ -109,9 +132,13 @@ def _alone(folder: Path, target: Sequence[str]) -> list[str]:
     return list(target)
 
 
+def _has_trace(result: RunResult) -> bool:
+    trace = result.trace
+    return trace is not None and trace.is_file() and not trace.is_symlink()
+
+
 def _trace_text(result: RunResult) -> str:
-    trace = result.folder / TRACE
-    if result.answer is None or not trace.is_file() or trace.is_symlink():
+    if result.answer is None or not _has_trace(result):
         finished = result.finished
         tail = " ".join(finished.output.split())[-300:]
         ended = "did not finish in time" if finished.timed_out else f"ended with {finished.status}"
@@ -120,5 +147,6 @@ def _trace_text(result: RunResult) -> str:
             where="candidate.profile_run",
             remedy="Evaluate the candidate first: a fault that kills the process is named there.",
         )
-    with trace.open(encoding="utf-8", errors="replace") as file:
+    assert result.trace is not None
+    with result.trace.open(encoding="utf-8", errors="replace") as file:
         return file.read(TRACE_BYTES + 1)

@@ -57,7 +57,8 @@ async def test_a_candidate_is_built_loaded_warmed_up_and_called_once(subject, wo
         assert result.answer is not None, result.finished.output
         assert (result.answer.stage, result.failure) == ("done", None)
         assert len(result.answer.host_us) == 10
-        text = (result.folder / "trace.json").read_text()
+        assert result.trace is not None
+        text = result.trace.read_text()
         assert result.outcome is not None
         assert "no_new_privs" in result.outcome.granted
         assert "seccomp" in result.outcome.missing
@@ -155,7 +156,7 @@ async def test_what_a_candidate_prints_without_end_is_cut(subject, workload):
 
 async def test_an_answer_that_is_a_link_is_not_followed(subject, workload):
     def link(folder: Path, target) -> list[str]:
-        return ["/bin/ln", "-s", "/etc/hostname", str(folder / "answer.json")]
+        return ["/bin/ln", "-s", "/etc/hostname", str(folder / "answer-0.json")]
 
     async with ProfileRunner("cpu").run(
         subject, workload, "counters", link, timeout_s=60
