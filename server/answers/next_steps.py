@@ -50,7 +50,8 @@ def _after_failure(evaluation: Evaluation) -> list[str]:
             "index first, then evaluate_kernel(scope='smoke')."
         )
     else:
-        steps.append("Fix this one thing and call evaluate_kernel with scope='smoke'.")
+        scope = "static" if _runs_elsewhere(evaluation) else "smoke"
+        steps.append(f"Fix this one thing and call evaluate_kernel with scope='{scope}'.")
     steps.append(
         f"If you give this idea up, archive_candidate(evaluation_id="
         f"'{evaluation.evaluation_id}', hypothesis=…, lesson=…), so that it is not tried again."
@@ -58,11 +59,20 @@ def _after_failure(evaluation: Evaluation) -> list[str]:
     return steps
 
 
+def _on_a_gpu(evaluation: Evaluation) -> bool:
+    device = evaluation.evidence.device
+    return device is not None and device.executor is Executor.CUDA
+
+
+def _runs_elsewhere(evaluation: Evaluation) -> bool:
+    """Whether this machine can compile the candidate and cannot run it."""
+    return evaluation.language == "cuda" and not _on_a_gpu(evaluation)
+
+
 def _after_compiling(evaluation: Evaluation) -> list[str]:
     built = evaluation.static is not None and evaluation.static.status == "built"
     said = "It compiles" if built else "It imports, but no kernel was compiled"
-    device = evaluation.evidence.device
-    if evaluation.language == "cuda" and (device is None or device.executor is not Executor.CUDA):
+    if _runs_elsewhere(evaluation):
         return [f"{said}; nothing has run. CUDA C++ runs on a machine with an NVIDIA GPU only."]
     return [f"{said}; nothing has run. evaluate_kernel(scope='smoke') runs it."]
 
@@ -93,7 +103,8 @@ def _after_pass(evaluation: Evaluation) -> list[str]:
         "keeps it."
     )
     if evaluation.scope is Scope.SMOKE:
-        return ["Correct on few inputs; evaluate_kernel(scope='sample') checks and times it."]
+        does = "checks and times it" if _on_a_gpu(evaluation) else "checks it on more of them"
+        return [f"Correct on few inputs; evaluate_kernel(scope='sample') {does}."]
     if evaluation.totals.mean_latency_us is None:
         return [archive, "It has no latency: evaluate it on a machine with an NVIDIA GPU."]
     interval = evaluation.totals.ratio_interval

@@ -232,6 +232,21 @@ def test_what_ran_in_part_is_no_pass_and_says_what_is_missing() -> None:
         evaluation(status=Status.PARTIAL, partial_reason=reason, totals=Totals(mean_latency_us=1.0))
 
 
+def test_no_step_asks_for_what_this_machine_cannot_do() -> None:
+    """Without a GPU CUDA C++ is compiled and never run, and nothing is timed."""
+    failure = Failure(stage=Stage.COMPILE, kind="compile_error", message="m", remedy="Correct it.")
+    broken = evaluation(
+        language="cuda", scope=Scope.STATIC, status=Status.COMPILE_ERROR, failure=failure
+    )
+    compiled = evaluation(language="cuda", scope=Scope.STATIC, status=Status.COMPILED)
+    for record in (broken, compiled):
+        steps = " ".join(answer_of(record).next_steps)
+        assert "smoke" not in steps and "sample" not in steps
+    assert "scope='static'" in " ".join(answer_of(broken).next_steps)
+    small = answer_of(evaluation(scope=Scope.SMOKE)).next_steps
+    assert "scope='sample'" in small[0] and "times" not in small[0]
+
+
 @pytest.mark.parametrize("status", [Status.NOT_JUDGED, Status.INVALID_REFERENCE])
 def test_what_says_nothing_of_the_candidate_asks_for_no_change_to_it(status: Status) -> None:
     failure = Failure(stage=Stage.REQUEST, kind="k", message="m", remedy="Install nvcc.")
