@@ -230,6 +230,12 @@ CLAIMS: dict[str, Claim] = {
         (
             "honest/another_order_of_summation",
             "honest/branches_on_values",
+            "honest/triton_heuristics",
+            "honest/relative_imports",
+            "honest/probes_its_machine",
+            "honest/partial_application",
+            "honest/ctypes_library",
+            "honest/callable_object",
             "honest/copy_of_an_input_changed",
             "honest/counts_and_times_its_calls",
             "honest/cuda_extension",
