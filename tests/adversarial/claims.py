@@ -6,7 +6,11 @@ Some cheats need a GPU: tests/gpu runs those, and the others once more on the de
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,13 @@ class Claim:
     sentence: str
     cheats: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+
+
+def exists(test: str) -> bool:
+    """Whether a test given as 'path::name' is there."""
+    file, _, name = test.partition("::")
+    tree = ast.parse((CHECKOUT / file).read_text())
+    return name in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
 
 
 CLAIMS: dict[str, Claim] = {

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
 import pytest
 
 from kernel_harness.tools.judge.checks import integrity
@@ -12,10 +9,9 @@ from kernel_harness.tools.judge.checks.failures import CLAIM_OF_FAULT
 from kernel_harness.tools.schema.evaluation import Status
 
 from .cheats import every_cheat
-from .claims import CLAIMS
+from .claims import CLAIMS, exists
 from .known_failure_modes import FAILURE_MODES
 
-CHECKOUT = Path(__file__).parents[2]
 FIELDS = {"status", "kind", "claim", "style", "language", "checks", "words", "held_out", "gone"}
 FIELDS |= {"needs", "latency_at_least_us", "never_shown", "plan", "or", "or_no_latency"}
 FIELDS |= {"binding", "parts", "sealed", "verified"}
@@ -35,12 +31,6 @@ def test_every_claim_is_attacked(claim):
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_what_attacks_a_claim_elsewhere_exists(claim):
     assert all(exists(test) for test in CLAIMS[claim].elsewhere)
-
-
-def exists(test: str) -> bool:
-    file, _, name = test.partition("::")
-    tree = ast.parse((CHECKOUT / file).read_text())
-    return name in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
 
 
 @pytest.mark.parametrize("mode", FAILURE_MODES, ids=lambda mode: mode.description)

@@ -11,6 +11,7 @@ from kernel_harness.tools.schema.evaluation import Evaluation, Status, WorkloadR
 from kernel_harness.tools.schema.measurement import Measurement, TimeSource
 
 from .cheats import Cheat, every_cheat
+from .claims import exists
 from .expectations import OUTCOMES, clock_outcome, clock_plan
 
 FAMILY = {cheat.name: cheat for cheat in every_cheat() if cheat.family == "clock"}
@@ -59,6 +60,59 @@ def test_an_attack_is_timed_beside_its_twin():
     plan = clock_plan(cheat, FAMILY[cheat.expect["twin"]])
     assert plan.baseline is not None and plan.checks.timed
     assert {s["path"] for s in plan.solution["sources"]} == {"kernel.py", "_rows.py", "_inside.py"}
+
+
+# --- what is sealed, and what is only claimed ---------------------------------------------------
+
+RECORDING = "tests/tools/candidate/recording"
+SEALED_ROWS: dict[str, str] = {
+    "launches on the default stream": f"{RECORDING}/test_default_stream.py::"
+    "test_a_launch_on_the_default_stream_is_enqueued_on_the_captured_one",
+    "several streams that join": "clock/honest_two_streams",
+    "cooperative launches": "clock/honest_cooperative",
+    "dependent launches inside the plan": "clock/honest_dependent_launch",
+    "launches through the driver": "clock/honest_driver",
+    "memory of the library's workspaces": "clock/honest_workspace",
+    "copies to variables of modules": "clock/honest_torch_binding",
+    "library kernels": "clock/honest_library",
+    "kernels of torch": "clock/honest_torch",
+    "memsets": "clock/honest_memset_and_atomics",
+    "autotuned kernels": "clock/honest_autotuned",
+    "small copies from the host": f"{RECORDING}/test_plan_builder.py::"
+    "test_a_small_copy_from_pageable_memory_carries_its_bytes_and_no_address",
+}
+"""Kinds of calls whose times are sealed: a candidate of the family, or a test of the recorder."""
+SEALED_TIMING = "tests/tools/judge/timing/test_sealed_timing.py"
+CLAIMED_ROWS: dict[str, str] = {
+    "host synchronisation inside a call": "clock/cannot_be_recorded",
+    "every wait for the device": f"{RECORDING}/test_default_stream.py::"
+    "test_a_wait_for_the_device_is_why_the_call_cannot_be_replayed",
+    "host nodes, conditional nodes, graphs inside": f"{RECORDING}/test_plan_builder.py::"
+    "test_what_is_no_launch_copy_or_memset_is_refused_in_words",
+    "managed or mapped host memory, arrays": f"{RECORDING}/test_plan_builder.py::"
+    "test_memory_of_the_host_or_of_both_is_refused_by_its_kind",
+    "memory that no other process has": f"{RECORDING}/test_plan_builder.py::"
+    "test_a_pointer_that_only_this_process_has_is_refused_by_name",
+    "device malloc, and local memory that is not overwritten": "tests/tools/runner/test_serve.py::"
+    "test_a_plan_whose_kernels_call_malloc_says_what_they_can_keep",
+    "a replay that differs": f"{SEALED_TIMING}::"
+    "test_what_cannot_be_sealed_is_claimed_with_the_reason_and_never_blamed",
+    "a replay that differs on a held-out size": "tests/tools/judge/timing/test_held_out_timing.py::"
+    "test_times_beside_a_wrong_replay_of_another_size_are_claimed",
+}
+"""Kinds of calls whose times are only claimed, and what tries each."""
+
+
+@pytest.mark.parametrize("row", SEALED_ROWS)
+def test_what_is_to_be_sealed_is_tried(row):
+    tried = SEALED_ROWS[row]
+    assert exists(tried) if "::" in tried else FAMILY[tried].expect["sealed"]
+
+
+@pytest.mark.parametrize("row", CLAIMED_ROWS)
+def test_what_is_only_claimed_is_tried(row):
+    tried = CLAIMED_ROWS[row]
+    assert exists(tried) if "::" in tried else "claimed" in FAMILY[tried].expect["refused"]
 
 
 # --- outcomes ---------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ from .processes.candidate_process import ProcessSession
 from .processes.context import JudgeContext
 from .processes.lost import ProcessLost
 from .processes.progress import Cancellation, Reporter
-from .timing.held_out_timing import HeldOutTiming
+from .timing.held_out_timing import HeldOutTiming, as_claimed
 from .timing.paired_timing import PairedTiming, Timed
 from .timing.process_pairs import ProcessPairs
 from .timing.recorders import Recorders, sealing_fault
@@ -293,6 +293,8 @@ class Trial:
             timing = HeldOutTiming(self._parts, self._processes, self._claim)
             with self._times.measured("timing_held_out"):
                 failed = timing.run(checking)
+            if timing.replay_differs:
+                self._timed = {uuid: as_claimed(timed) for uuid, timed in self._timed.items()}
         if failed is None:
             return None
         assert failed.status is not None and failed.failure is not None

@@ -187,8 +187,6 @@ class JudgedCall:
         self._device = device
         self._rng = rng
         self._arena: SharedArena | None = None
-        self.kernels: frozenset[str] = frozenset()
-        """Names of the kernels that the process has launched, told with the last times."""
         self._slots: tuple[Case, list[Slot]] | None = None
 
     def map(self, cases: list[Case]) -> ProcessLost | None:
@@ -285,7 +283,6 @@ class JudgedCall:
         answer = request(self.session, Collect(), Collected, COLLECT_TIMEOUT_S)
         if isinstance(answer, ProcessLost):
             return answer
-        self.kernels = frozenset(answer.kernels)
         return {times.number: times for times in answer.times}
 
     @property

@@ -13,6 +13,10 @@ CLOCKS_SLACK_NS = 6_000.0
 """By which events may differ from activity records: they take in what lies around the kernels."""
 
 
+DIFFERS = "replay differs"
+"""How the reason of a claim begins where a replay's outputs were wrong."""
+
+
 class ClaimReason(StrEnum):
     """Why a latency is only claimed."""
 

@@ -20,6 +20,7 @@ from ..checks.failures import shielded_finding
 from ..checks.workload_checks import Checking
 from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession
+from ..replay.decision import DIFFERS
 from ..trial_parts import TrialParts
 from .paired_timing import PairedTiming
 from .process_pairs import ProcessPairs
@@ -28,6 +29,7 @@ from .samples import CLAIM
 from .timed_calls import Timed
 
 PAIRS = 16
+HELD_OUT_DIFFERS = f"{DIFFERS} on a held-out size, where the candidate's own call is right"
 HALF_WIDTH = 0.03
 """Of a single size's interval: the aggregate of several is narrower."""
 
@@ -76,6 +78,8 @@ class HeldOutTiming:
         self._parts = replace(parts, plan=plan)
         self._processes = processes
         self._claim = claim
+        self.replay_differs = False
+        """Whether a size that is right when called is wrong when replayed."""
 
     def run(self, checking: Checking) -> Timed | None:
         """Adds the speed to the result of the held-out checks; returns what failed meanwhile."""
@@ -98,6 +102,7 @@ class HeldOutTiming:
         if speed is not None and checking.held_out is not None:
             fields = {"timed": speed.timed, "ratio": speed.ratio, "sealed": speed.sealed}
             checking.held_out = checking.held_out.model_copy(update=fields)
+        self.replay_differs = any(map(_differs, results))
         return next((timed for timed in results if timed.failure is not None), None)
 
     def _recorders(self, cases: Sequence[Case]) -> Recorders | None:
@@ -109,6 +114,22 @@ class HeldOutTiming:
         self._processes.end_with(recorders.close)
         recorders.start(cases)
         return recorders
+
+
+def _differs(timed: Timed) -> bool:
+    reason = timed.measurement and timed.measurement.clock_reason
+    return bool(reason and reason.startswith(DIFFERS))
+
+
+def as_claimed(timed: Timed) -> Timed:
+    """The same times, only claimed: plans of other sizes of the candidate are wrong."""
+    changed = {"clock": TimeSource.CLAIMED, "clock_reason": HELD_OUT_DIFFERS}
+    ours, base = timed.measurement, timed.baseline
+    return replace(
+        timed,
+        measurement=ours and ours.model_copy(update=changed),
+        baseline=base and base.model_copy(update=changed),
+    )
 
 
 def aggregate(results: Sequence[Timed]) -> HeldOutSpeed | None:

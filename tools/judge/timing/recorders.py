@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...errors import HarnessError
-from ...messages.candidate import Activity, BuildRequest, Built, CallTimes
+from ...messages.candidate import Activity, BuildRequest, Built, CallTimes, Collect, Collected
 from ...messages.judge import EvaluatePlan
 from ...messages.launch_plan import ARENA_BASE
 from ...schema.evaluation import Status
@@ -22,7 +22,7 @@ from ..calls.judged_call import CallOptions, JudgedCall
 from ..checks.call_verdict import judge_call
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
-from ..processes.candidate_process import CandidateSession
+from ..processes.candidate_process import CandidateSession, request
 from ..processes.context import JudgeContext
 from ..processes.lost import ProcessLost
 from ..replay.launched_work import other_launches, unseen_kernels
@@ -262,6 +262,12 @@ def sealing_fault(context: JudgeContext, plan: EvaluatePlan) -> str | None:
     if not plan.sealed_clock:
         return "the setting sealed_clock is off"
     return context.not_sealed
+
+
+def launched_kernels(session: CandidateSession, timeout_s: float) -> frozenset[str]:
+    """The names of all kernels that a process has launched; empty when it does not know them."""
+    answer = request(session, Collect(), Collected, timeout_s)
+    return frozenset() if isinstance(answer, ProcessLost) else frozenset(answer.kernels)
 
 
 def holds_all(times: CallTimes) -> bool:

@@ -22,9 +22,8 @@ from ...schema.measurement import Measurement, Objective, TimeSource
 from ..calls.judged_call import CallOutcome, JudgedCall, slots_of
 from ..operators.input_sets import InputSet, pick_families
 from ..operators.operator_adapter import Case
-from ..processes.lost import ProcessLost
 from ..processes.runner_process import RunnerLostError
-from ..replay.decision import NotSealedError, ReplayEvidence, decide
+from ..replay.decision import DIFFERS, NotSealedError, ReplayEvidence, decide
 from ..replay.launched_work import OtherKernelsError, activities_of
 from ..replay.output_checks import ReplayDiffersError, RightOutputs, poison_bytes
 from ..replay.program_runner import ProgramRunner, ReplayedCall
@@ -33,7 +32,7 @@ from ..replay.wall_clock import unlike
 from ..replay.witness import Witness
 from ..trial_parts import TrialParts
 from .clock_monitor import ClockWatch
-from .recorders import RecordedProgram, Recorders
+from .recorders import RecordedProgram, Recorders, launched_kernels
 from .samples import Samples, half_width, kernel_times, log_ratios
 from .sustained_timing import NotSustainedError, SustainedTiming
 from .timed_calls import Timed, TimedCalls
@@ -90,8 +89,7 @@ class SealedTiming:
 
     def prepare(self, cases: Sequence[Case], checked: JudgedCall) -> None:
         """Notes how much memory calls need, and which kernels were launched in `checked`."""
-        if not isinstance(checked.collect(), ProcessLost):
-            self._seen = checked.kernels
+        self._seen = launched_kernels(checked.session, self._plan.call_timeout_s)
         needed = [self._call_bytes(case) * self._calls_for(case) for case in cases]
         self._staging_bytes = max(needed, default=0)
 
@@ -274,7 +272,7 @@ class SealedTiming:
             try:
                 program.right.require(input_sets, outcomes)
             except ReplayDiffersError as error:
-                raise NotSealedError(f"replay differs: {str(error)[:300]}") from error
+                raise NotSealedError(f"{DIFFERS}: {str(error)[:300]}") from error
         program.checked += len(calls)
         if any(call.times.span_ns is None for call in calls):
             raise NotSealedError("a replay left no activity records")

@@ -18,6 +18,7 @@ from kernel_harness.tools.candidate.recording.plan_builder import (
 from kernel_harness.tools.candidate.recording.recorder import host_bytes
 from kernel_harness.tools.candidate.recording.variables import ModuleVariable
 from kernel_harness.tools.driver.graphs import (
+    OTHER_NODES,
     CapturedGraph,
     CopyNode,
     KernelNode,
@@ -62,6 +63,7 @@ def build(
     regions: tuple = (),
     written: tuple = (),
     variables: tuple[ModuleVariable, ...] = (),
+    memory: str = "device",
 ):
     return build_plan(
         CapturedGraph(nodes, edges),
@@ -70,7 +72,7 @@ def build(
         regions=regions,
         globals_of_modules=written,
         variables=variables,
-        memory_type=lambda address: "device" if address >= 0x7F00_0000_0000 else None,
+        memory_type=lambda address: memory if address >= 0x7F00_0000_0000 else None,
         host_bytes=lambda address, nbytes: HOST.get(address, b"")[:nbytes] or None,
     )
 
@@ -85,6 +87,18 @@ def test_a_launch_keeps_its_parameters_and_its_module_is_carried_once():
 def test_a_pointer_that_only_this_process_has_is_refused_by_name():
     with pytest.raises(NotReplayableError, match="parameter 1 of first points to device memory"):
         build(kernel(INSIDE, OUTSIDE))
+
+
+@pytest.mark.parametrize("kind", ["host", "unified", "array"])
+def test_memory_of_the_host_or_of_both_is_refused_by_its_kind(kind):
+    with pytest.raises(NotReplayableError, match=f"points to {kind} memory"):
+        build(kernel(OUTSIDE), memory=kind)
+
+
+@pytest.mark.parametrize("number", OTHER_NODES)
+def test_what_is_no_launch_copy_or_memset_is_refused_in_words(number):
+    with pytest.raises(NotReplayableError, match=OTHER_NODES[number]):
+        build(kernel(), OtherNode(OTHER_NODES[number]))
 
 
 def test_a_number_that_looks_like_an_address_is_no_pointer():

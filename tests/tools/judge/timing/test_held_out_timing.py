@@ -19,7 +19,7 @@ from kernel_harness.tools.judge.operators.input_sets import (
 )
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.processes.progress import Cancellation, Reporter
-from kernel_harness.tools.judge.timing.held_out_timing import HeldOutTiming, aggregate
+from kernel_harness.tools.judge.timing.held_out_timing import HeldOutTiming, aggregate, as_claimed
 from kernel_harness.tools.judge.timing.paired_timing import PairedTiming
 from kernel_harness.tools.judge.timing.timed_calls import Timed
 from kernel_harness.tools.judge.trial_parts import TrialParts
@@ -68,6 +68,7 @@ class Processes:
     """Gives scripted processes and remembers what ends."""
 
     def __init__(self) -> None:
+        self.timing: Any = None
         self.asked: list[bool] = []
         self.endings: list[Any] = []
 
@@ -89,7 +90,14 @@ class Processes:
         self.endings += endings
 
 
-def run(tmp_path: Path, compute=honest, *, baseline: bool = True, cases=CASES):
+def run(
+    tmp_path: Path,
+    compute=honest,
+    *,
+    baseline: bool = True,
+    cases=CASES,
+    claim: str = "no runner here",
+):
     solution = make_solution("def run(): pass", definition="affine_n64")
     checks = wire_judge.Checks(pairs_per_block=4, timed_held_out=2)
     plan = make_plan(solution, baseline=solution if baseline else None, checks=checks)
@@ -118,7 +126,8 @@ def run(tmp_path: Path, compute=honest, *, baseline: bool = True, cases=CASES):
         random.Random(7),
         time.monotonic() + 60,
     )
-    failed = HeldOutTiming(parts, processes, "no runner here").run(checking)
+    processes.timing = HeldOutTiming(parts, processes, claim)
+    failed = processes.timing.run(checking)
     return failed, checking, processes
 
 
@@ -150,6 +159,22 @@ def measured(ours: int, theirs: int, **clock: Any) -> Timed:
         return Measurement(timer="cupti", cold_ns=[span, span, 9 * span], **clock)
 
     return Timed(measurement=measurement(ours), baseline=measurement(theirs))
+
+
+@pytest.mark.parametrize(
+    ("claim", "differs"), [("replay differs: 3 values", True), ("the call waits", False)]
+)
+def test_a_wrong_replay_of_a_size_that_is_right_when_called_is_noticed(tmp_path, claim, differs):
+    failed, _, processes = run(tmp_path, claim=claim)
+    assert failed is None and processes.timing.replay_differs is differs
+
+
+def test_times_beside_a_wrong_replay_of_another_size_are_claimed():
+    claimed = as_claimed(measured(1000, 2000, clock=TimeSource.SEALED))
+    for one in (claimed.measurement, claimed.baseline):
+        assert one is not None and one.clock is TimeSource.CLAIMED
+        assert "held-out" in (one.clock_reason or "") and one.cold_ns
+    assert as_claimed(Timed(reason="no time")) == Timed(reason="no time")
 
 
 def test_the_aggregate_is_the_geometric_mean_of_the_medians_ratios():
