@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ..answers.text import Detail
-
-if TYPE_CHECKING:
-    pass
-
 
 DefinitionName = Annotated[
     str, Field(description="A definition's name or a unique short form, e.g. 'gdn_decode'.")

@@ -307,9 +307,9 @@ def _open_to_others(path: Path) -> bool:
     if not all(folder.stat().st_mode & 0o001 for folder in folders):
         return False
     return not path.name.endswith("-packages") or all(
-        (entry.stat().st_mode & wanted) == wanted
+        (entry.stat().st_mode & needed_bits) == needed_bits
         for entry in path.iterdir()
-        if not entry.is_symlink() and (wanted := 0o005 if entry.is_dir() else 0o004)
+        if not entry.is_symlink() and (needed_bits := 0o005 if entry.is_dir() else 0o004)
     )
 
 

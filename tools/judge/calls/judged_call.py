@@ -232,10 +232,7 @@ class JudgedCall:
         """Asks for one call without waiting for its end."""
         assert self._arena is not None
         slots = self._slots_of(input_set.case)
-        if at is None:
-            layout = self._arena.layout(slots)
-        else:
-            layout = self._arena.at(slots, at.offsets)
+        layout = self._arena.layout(slots) if at is None else self._arena.at(slots, at.offsets)
         poisons = self._fill(layout, input_set, options)
         message = self.request_for(input_set, layout, options)
         self._synchronise()
