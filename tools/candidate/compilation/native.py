@@ -13,6 +13,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,7 @@ from typing import Any
 
 from ...messages.candidate import BuildRequest
 from ..faults import CandidateError, compiler_excerpt
+from ..torch_shim import eligibility
 from . import toolchain
 from .compile_flags import EXTENSION, CompileConfig, binding_module, torch_config, tvm_config
 from .object_cache import (
@@ -28,6 +30,7 @@ from .object_cache import (
     compile_objects,
     config_for,
     failed_for_headers,
+    find_support,
 )
 from .sources import Folders, Product, entry_function, split_entry_point
 from .toolchain import Toolchain
@@ -84,7 +87,12 @@ class CompiledOnlyBuilder:
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Sees that it could be compiled, and gives back a function that says why it cannot run."""
         _config(request, folders)
-        toolchain.find_toolchain(os.environ).require_nvcc()  # noqa: TID251 - the candidate's own
+        tools = toolchain.find_toolchain(os.environ)  # noqa: TID251 - the candidate's own environment
+        tools.require_nvcc()
+        stub = stub_config(request, folders) if folders.kept else None
+        if stub is not None:
+            # While the cache is within reach: it costs 20 s, and is the same for every candidate.
+            find_support(stub, folders, tools)
 
         def run(*arguments: Any) -> None:
             raise RuntimeError("CUDA sources run on a GPU only; here they are compiled for targets")
@@ -129,6 +137,19 @@ def _config(request: BuildRequest, folders: Folders) -> CompileConfig:
     if _binding(request) == "tvm-ffi":
         return tvm_config(binding_module("tvm_ffi", TVM_FFI_REMEDY))
     return torch_config(request, folders)
+
+
+def stub_config(request: BuildRequest, folders: Folders) -> CompileConfig | None:
+    """Flags for host code that is called without a device; None where the shim does not serve.
+
+    Its tensors say that they lie on a device.
+    """
+    if _binding(request) != "torch":
+        return None
+    config = torch_config(request, folders)
+    if not config.own_types:
+        return None
+    return replace(config, support_define=(*config.support_define, eligibility.FAKE_DEVICE))
 
 
 def compile_device_code(

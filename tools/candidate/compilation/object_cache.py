@@ -244,6 +244,25 @@ class _ObjectBuilder:
         return ran.ok
 
 
+def find_support(config: CompileConfig, folders: Folders, tools: Toolchain) -> Path | None:
+    """The object with what the config's headers only declare, compiled and kept if need be.
+
+    None where this torch refuses it.
+    """
+    folder = folders.builds / support_key(config, tools)
+    known = _found(folders, folder.name)
+    if known is not None or _found(folders, folder.name, _REFUSED) is not None:
+        return known
+    folder.mkdir(parents=True, exist_ok=True)
+    ran = toolchain.run([support_command(config, folder / OBJECT, tools)])[0]
+    if not ran.ok:
+        (folder / OBJECT).unlink(missing_ok=True)
+        (folder / _REFUSED).write_text(ran.output)
+        return None
+    folders.publish(folder.name)
+    return folder / OBJECT
+
+
 def support_key(config: CompileConfig, tools: Toolchain) -> str:
     """The cache key of the support; nothing of a candidate is in it."""
     words = support_command(config, Path(), tools)
@@ -258,7 +277,7 @@ def support_command(config: CompileConfig, target: Path, tools: Toolchain) -> li
     base = config.base
     flags = [f"-std={config.standard}", "-O1", "-w", "-fPIC", "-fdiagnostics-color=never"]
     flags += [f"-I{folder}" for folder in base.include]
-    flags += [f"-D{name}" for name in (*base.define, *base.support_define)]
+    flags += [f"-D{name}" for name in (*base.define, *config.support_define)]
     flags += [f"-I{tools.cuda_home}/include"] if tools.cuda_home else []
     return [tools.require_cxx(), *flags, "-c", str(config.support), "-o", str(target)]
 

@@ -27,6 +27,8 @@ class Folders:
     """Has the folder of that name in `builds` kept in the cache."""
     before_code: Callable[[], None] = field(default=lambda: None)
     """Must be called before any candidate code is loaded: the cache is out of reach after it."""
+    kept: bool = False
+    """Whether what is published is kept for later processes."""
 
     @property
     def sources(self) -> Path:

@@ -24,6 +24,7 @@ from ..faults import CandidateError, compiler_excerpt, cut, fault_of
 from . import cubin
 from .compile_errors import assembler_words, block_sizes
 from .dumps import dump
+from .host_call import call_host_function, link_with_stub
 from .triton_launches import TritonCompiler
 
 FIRST_WITH_FEATURES = 90
@@ -42,6 +43,9 @@ class TargetCompiler:
         self._candidate = candidate
         self._folders = folders
         self._triton = TritonCompiler(candidate, folders)
+        self._device_code_given = False
+        self._host_library: Path | None = None
+        self._names: dict[str, str] = {}
 
     def compile(self, request: CompileRequest, arena: MappedArena | None) -> Compiled:
         """Compiles for each target of the request.
@@ -51,7 +55,7 @@ class TargetCompiler:
         """
         try:
             if self._candidate.request.language in ("cuda", "cpp"):
-                return _compile_cuda(self._candidate, request, self._folders)
+                return self._cuda(request, arena)
             if arena is None:
                 raise CandidateError("out_of_order", "No arena was mapped")
             return self._triton.compile(request, arena)
@@ -62,6 +66,42 @@ class TargetCompiler:
             said = fault_of(error, self._candidate.source_dir).message
             words = cut(f"The check itself failed: {said}", 2_000)
             return Compiled(fault=CandidateFault(kind="out_of_order", message=words))
+
+    def _cuda(self, request: CompileRequest, arena: MappedArena | None) -> Compiled:
+        """Device code, given once, and a call of the host function on the arguments."""
+        compiled = Compiled()
+        if not self._device_code_given:
+            self._device_code_given = True
+            compiled = _compile_cuda(self._candidate, request, self._folders)
+            if compiled.fault is None and not compiled.failures:
+                self._host_library = self._linked(request)
+        if self._host_library is None or arena is None:
+            return compiled
+        arguments = arena.values(request.arguments)
+        if self._candidate.request.destination_passing_style:
+            arguments += [arena.tensor(ref) for ref in request.outputs]
+        call = call_host_function(self._host_library, self._candidate.request, arguments)
+        if call is None:
+            self._host_library = None
+            return compiled
+        named = [name for name in dict.fromkeys(call.kernels) if name not in self._names]
+        self._names |= dict(zip(named, _demangled(named), strict=True))
+        notes, fault = call.notes(self._names), call.fault(self._names)
+        return compiled.model_copy(update={"notes": [*compiled.notes, *notes], "fault": fault})
+
+    def _linked(self, request: CompileRequest) -> Path | None:
+        target, facts = next(iter(request.targets.items()))
+        if self._candidate.request.cuda_arch is not None:
+            return None
+        tools = toolchain.find_toolchain(os.environ)  # noqa: TID251 - the candidate's own environment
+        return link_with_stub(
+            self._candidate.request,
+            self._candidate.source_dir,
+            self._folders,
+            tools,
+            real_architecture(target),
+            facts,
+        )
 
 
 def _compile_cuda(

@@ -124,7 +124,13 @@ class CandidateServer:
         self._build_cache: socket.socket | None = socket.socket(fileno=builds)
         self._cuda = spawn.cuda
         private = Path(spawn.private_dir)
-        self._folders = Folders(private, self._fetch, self._publish, self._close_cache)
+        self._folders = Folders(
+            private,
+            self._fetch,
+            self._publish,
+            self._close_cache,
+            kept=spawn.cache_dir is not None,
+        )
         self._arena: MappedArena | None = None
         self._clock: Clock | None = None
         self._candidate: LoadedCandidate | None = None

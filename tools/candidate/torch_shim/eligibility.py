@@ -15,6 +15,8 @@ from .headers import CUDA_HEADERS, FILES, OWN_FILES, SUPPORT
 
 WITH_CUDA = "KERNEL_HARNESS_TORCH_CUDA"
 """Defined for the support where torch's own library for CUDA is there."""
+FAKE_DEVICE = "KERNEL_HARNESS_FAKE_DEVICE"
+"""Defined for the support where tensors in host memory are to say that they lie on a device."""
 TEXTS = (*FILES.values(), SUPPORT)
 """Everything that a build with the shim depends on."""
 SUPPORT_TEXTS = (*OWN_FILES.values(), SUPPORT)

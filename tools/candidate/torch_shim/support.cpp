@@ -58,12 +58,18 @@ static at::Scalar real(const Scalar& value) {
 const char* toString(ScalarType type) { return c10::toString(real(type)); }
 TensorOptions::TensorOptions() { new (storage_) c10::TensorOptions(); }
 TensorOptions::TensorOptions(ScalarType type) { new (storage_) c10::TensorOptions(real(type)); }
+#ifdef KERNEL_HARNESS_FAKE_DEVICE
+// There is no device: tensors lie in host memory and say otherwise.
+TensorOptions::TensorOptions(Device) { new (storage_) c10::TensorOptions(); }
+TensorOptions TensorOptions::device(Device) const { return *this; }
+#else
 TensorOptions::TensorOptions(Device device) { new (storage_) c10::TensorOptions(real(device)); }
-TensorOptions TensorOptions::dtype(ScalarType type) const {
-  return shim(real(*this).dtype(real(type)));
-}
 TensorOptions TensorOptions::device(Device device) const {
   return shim(real(*this).device(real(device)));
+}
+#endif
+TensorOptions TensorOptions::dtype(ScalarType type) const {
+  return shim(real(*this).dtype(real(type)));
 }
 
 Tensor::Tensor() { new (storage_) at::Tensor(); }
@@ -86,11 +92,18 @@ int64_t Tensor::stride(int64_t at) const { return real(this).stride(at); }
 IntArrayRef Tensor::sizes() const { return shim(real(this).sizes()); }
 IntArrayRef Tensor::strides() const { return shim(real(this).strides()); }
 bool Tensor::is_contiguous() const { return real(this).is_contiguous(); }
+ScalarType Tensor::scalar_type() const { return shim(real(this).scalar_type()); }
+#ifdef KERNEL_HARNESS_FAKE_DEVICE
+bool Tensor::is_cuda() const { return true; }
+bool Tensor::is_cpu() const { return false; }
+Device Tensor::device() const { return Device(DeviceType::CUDA, 0); }
+DeviceIndex Tensor::get_device() const { return 0; }
+#else
 bool Tensor::is_cuda() const { return real(this).is_cuda(); }
 bool Tensor::is_cpu() const { return real(this).is_cpu(); }
-ScalarType Tensor::scalar_type() const { return shim(real(this).scalar_type()); }
 Device Tensor::device() const { return shim(real(this).device()); }
 DeviceIndex Tensor::get_device() const { return real(this).get_device(); }
+#endif
 TensorOptions Tensor::options() const { return shim(real(this).options()); }
 size_t Tensor::element_size() const { return real(this).itemsize(); }
 size_t Tensor::nbytes() const { return real(this).nbytes(); }
@@ -176,7 +189,17 @@ void say(std::string& to, DeviceType type) { stream(to, static_cast<c10::DeviceT
 void say(std::string& to, const Device& device) { stream(to, real(device)); }
 void say(std::string& to, IntArrayRef list) { stream(to, real(list)); }
 
-#ifdef KERNEL_HARNESS_TORCH_CUDA
+#ifdef KERNEL_HARNESS_FAKE_DEVICE
+namespace cuda {
+CUDAStream getCurrentCUDAStream(DeviceIndex) { return CUDAStream(nullptr); }
+DeviceIndex exchange_device(DeviceIndex) { return 0; }
+void return_to_device(DeviceIndex) {}
+DeviceIndex CUDAGuard::checked(Device) { return 0; }
+void check(int error, const char* file, const char* function, uint32_t line) {
+  if (error != 0) fail(function, file, line, "CUDA error: invalid configuration argument");
+}
+}  // namespace cuda
+#elif defined(KERNEL_HARNESS_TORCH_CUDA)
 namespace cuda {
 CUDAStream getCurrentCUDAStream(DeviceIndex index) {
   return CUDAStream(c10::cuda::getCurrentCUDAStream(index).stream());

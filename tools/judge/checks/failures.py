@@ -48,6 +48,11 @@ BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
         "Remove the exit call: an exit code is no evidence of anything.",
     ),
     "out_of_memory": (Status.RUNTIME_ERROR, "Allocate less at import."),
+    "launch": (
+        Status.RUNTIME_ERROR,
+        "Compute the grid by rounding up, and launch blocks that a device takes; grant dynamic "
+        "shared memory by cudaFuncSetAttribute.",
+    ),
     **MACHINES,
 }
 """By kind of fault at build: status and remedy. Other kinds are compile errors."""

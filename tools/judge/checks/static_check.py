@@ -173,7 +173,7 @@ class StaticChecker:
                 ended = self._compiled_case(compiler, input_set)
                 if ended is not None:
                     return ended
-            if self._failures or self._language in ("cuda", "cpp"):
+            if self._failures:
                 break
         return self._whole_check()
 
