@@ -26,7 +26,7 @@ OF_OTHERS = set(
     "sm_scale q_nope q_pe hidden_states_scale block_table sparse_indices seq_len "
     "destination_passing_style entry_point candidate_uri cluster_dims wait_group commit_group "
     "long_scoreboard short_scoreboard math_pipe_throttle not_selected repeat_interleave data_ptr "
-    "sm_90 sm_90a sm_100 sm_100a".split()
+    "sm_90 sm_90a sm_100 sm_100a evict_last evict_first".split()
 )
 """Words of Triton, CUDA, the definitions and their inputs, which are not ours to define."""
 

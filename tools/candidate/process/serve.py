@@ -10,6 +10,7 @@ import os
 import random
 import socket
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -309,6 +310,7 @@ def _set_environment(environment: dict[str, str], private: Path) -> None:
     os.environ.clear()  # noqa: TID251 - the candidate's own environment, decided by the judge
     os.environ.update(environment)  # noqa: TID251 - the same
     os.chdir(private)
+    tempfile.tempdir = None  # decided before, of the environment that this one replaces
     random.seed()
     torch.seed()
     threads = environment.get("OMP_NUM_THREADS", "")

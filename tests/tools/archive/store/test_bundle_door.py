@@ -233,8 +233,9 @@ def attack(door: Door, count: int) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_what_lies_under_a_ref_hides_nothing_and_counts_for_nothing(door):
-    attack(door, 500)
+@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.long)])
+def test_what_lies_under_a_ref_hides_nothing_and_counts_for_nothing(door, count):
+    attack(door, count)
 
 
 @pytest.mark.long

@@ -340,3 +340,15 @@ def test_a_step_can_be_left_out_and_is_then_missing(interpreting):
         end = interpreting.spawn(Path(folder), environment=skip)
         end.close()
     assert {"landlock", "seccomp", "pid"} <= set(end.spawned.missing)
+
+
+@pytest.mark.parametrize("without", ["", "mount"])
+def test_there_is_a_place_for_temporary_files_with_and_without_mounts(interpreting, without):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        end = interpreting.spawn(Path(folder), environment={sandbox.SKIP_VARIABLE: without})
+        seen = seen_from_inside(
+            end, "import tempfile\nseen['made'] = attempt(tempfile.mkdtemp)[0]\n"
+        )
+        end.close()
+    assert seen["made"] == "done"
