@@ -87,3 +87,13 @@ def test_candidates_whose_signature_does_not_count_make_no_page(
     monkeypatch.setattr(sys, "argv", ["x", "--kernels", str(kernels), "--out", str(out)])
     assert searches.main() == 1
     assert not out.exists()
+
+
+def test_the_page_in_the_guide_is_what_the_shipped_histories_give(
+    searches: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "images").mkdir()
+    monkeypatch.setattr(sys, "argv", ["x", "--out", str(tmp_path)])
+    assert searches.main() == 0
+    docs = SCRIPTS.parent / "docs"
+    assert (tmp_path / "searches.md").read_text() == (docs / "searches.md").read_text()
