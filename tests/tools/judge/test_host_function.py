@@ -1,0 +1,59 @@
+"""Host functions of CUDA candidates are called where there is no GPU, and what they do is told."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from kernel_harness.tools.messages import judge as wire_judge
+from kernel_harness.tools.schema.evaluation import Evaluation, Status
+
+from ...judging import JudgeProcess, make_plan, make_solution
+
+HONEST = importlib.import_module("tests.adversarial.honest.cuda_extension").SOURCE
+STATIC = wire_judge.Checks(execute=False, timed=False, static_targets=["sm_90"])
+LAUNCH = "affine_kernel<<<m, n, 0, stream>>>("
+GUARD = "    if (m > 0)\n"
+
+
+def compiled(judge: JudgeProcess, source: str) -> Evaluation:
+    solution = make_solution(
+        {"kernel.cu": source},
+        definition="affine_n64",
+        language="cuda",
+        binding="torch",
+        entry_point="kernel.cu::run",
+    )
+    return judge.evaluate(make_plan(solution, checks=STATIC, scope="static"))
+
+
+CALLED = [
+    pytest.param("", "", Status.COMPILED, "", id="honest"),
+    pytest.param(
+        LAUNCH, LAUNCH.replace("m,", "m - m,"), Status.RUNTIME_ERROR, "grid is empty", id="empty"
+    ),
+    pytest.param(
+        LAUNCH, LAUNCH.replace("n,", "32 * n,"), Status.RUNTIME_ERROR, "1024 threads", id="block"
+    ),
+    pytest.param(
+        "table.data_ptr<int>()",
+        "(int*)table.data_ptr<int64_t>()",
+        Status.INVALID_CANDIDATE,
+        "expected scalar type",
+        id="dtype",
+    ),
+    pytest.param(GUARD, "    *(volatile int*)8 = 1;\n" + GUARD, Status.COMPILED, "", id="crash"),
+    pytest.param(GUARD, "    for (volatile int i = 0;; ++i) {}\n", Status.COMPILED, "", id="hang"),
+]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("old", "new", "status", "words"), CALLED)
+def test_a_host_function_is_called_against_a_stub_of_the_runtime(judge, old, new, status, words):
+    assert old in HONEST
+    evaluation = compiled(judge, HONEST.replace(old, new, 1) if old else HONEST)
+    assert evaluation.status is status, evaluation.failure
+    said = evaluation.failure.message if evaluation.failure else ""
+    assert words in said
