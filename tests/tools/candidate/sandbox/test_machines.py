@@ -138,7 +138,16 @@ def uncovered() -> str:
     return next(place for place in places if not Path(place).resolve().is_relative_to(above))
 
 
-@pytest.fixture(params=MACHINES)
+ALWAYS_TRIED = list(MACHINES)[1::3]
+"""The others are tried by `make test-long`."""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[] if name in ALWAYS_TRIED else [pytest.mark.long])
+        for name in MACHINES
+    ]
+)
 def on_machine(request):
     chosen = MACHINES[request.param]
     judge = JudgeEnd(interpret=True, prefix=(sys.executable, "-c", PREPARE + chosen.prepare))
