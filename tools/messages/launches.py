@@ -46,7 +46,9 @@ class Launch(Message):
 
 
 class CallLaunches(Message):
-    """The launches of one call in order; `dropped` where not all of them are told."""
+    """The launches of one call in order."""
 
     launches: list[Launch] = Field(default_factory=list, max_length=4 * MOST_LAUNCHES)
-    dropped: bool = False
+    dropped_for: Word = Field(
+        default="", description="Why not all of them are told; empty where they are."
+    )

@@ -1,27 +1,17 @@
 """Skips every other row where its kernel is an object that compiles, not one that interprets."""
 
 # pyright: reportArgumentType=false
-import triton
-import triton.language as tl
+
+from ._affine import affine_kernel
 
 EXPECT = {
     "status": "PASSED",
     "claim": "launches_as_compiled",
     "language": "triton",
     "needs": "cpu",
+    "parts": ["_affine.py"],
     "checks": {"static_targets": ["sm_90", "sm_100"], "determinism_runs": 2},
 }
-
-
-@triton.jit
-def affine_kernel(x, w, table, alpha, y, row, m, n: tl.constexpr, STEP: tl.constexpr):
-    at = tl.program_id(0) * STEP
-    if at < m:
-        columns = tl.arange(0, n)
-        source = tl.load(table + at)
-        value = tl.load(x + source * n + columns) * tl.load(w + columns) * alpha + 1.0
-        tl.store(y + at * n + columns, value)
-        tl.store(row + at, tl.sum(value, axis=0))
 
 
 INTERPRETED = type(affine_kernel).__name__ == "InterpretedFunction"

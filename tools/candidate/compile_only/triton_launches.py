@@ -24,7 +24,7 @@ from ...messages.candidate import (
     CompileRequest,
     DeviceFacts,
 )
-from ...messages.launches import CallLaunches
+from ...messages.launches import CallLaunches, Launch
 from ..calls.shared_memory import MappedArena
 from ..compilation.builders import LoadedCandidate
 from ..compilation.sources import Folders
@@ -70,16 +70,15 @@ class _CompiledLaunches:
             self.place += 1
             if self.tried:
                 return False
-        try:
+
+        def described() -> Launch:
             programs = evaluated_grid(function, arguments, options, grid)
             launch = describe_launch(
                 function, arguments, options, programs, place=place, choice=self.choice
             )
-        except Exception:
-            # What is wrong with it is said where it is launched.
-            self.log.dropped = True
-        else:
-            self.log.add(launch.model_copy(update={"compiles": False}))
+            return launch.model_copy(update={"compiles": False})
+
+        self.log.add_described(described)
         return True
 
     def compiled(self, kernel: Any) -> None:
@@ -138,8 +137,9 @@ class TritonCompiler:
                 stopped = _stopped(error, self._candidate.source_dir)
             launched |= bool(seen.kernels)
             kernels += self._described(seen, target)
-            dropped = seen.log.dropped or error is not None
-            launches[target] = CallLaunches(launches=seen.log.launches, dropped=dropped)
+            if error is not None:
+                seen.log.leave_out(_stopped(error, self._candidate.source_dir))
+            launches[target] = seen.log.message()
             for which in seen.refused.items():
                 refused.setdefault(which, []).append(target)
         fault = None

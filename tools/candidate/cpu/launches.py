@@ -12,15 +12,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any
 
 from ...messages.launches import MOST_LAUNCHES, CallLaunches, Launch
+from ...text import shorten
 
 WORD_CHARACTERS = 120
 _PLAIN = (bool, int, float, str, bytes, type(None))
+
+REASON_CHARACTERS = 300
 
 
 @dataclass
@@ -34,18 +37,34 @@ class LaunchLog:
 
     choice: int = 0
     launches: list[Launch] = field(default_factory=list)
-    dropped: bool = False
+    dropped_for: str = ""
+    """Why not all of them are kept; empty where they are."""
 
     def add(self, launch: Launch) -> None:
         """Keeps a launch, unless there are too many."""
         if launch.place < MOST_LAUNCHES:
             self.launches.append(launch)
         else:
-            self.dropped = True
+            self.leave_out(f"there are more than {MOST_LAUNCHES}")
+
+    def add_described(self, describe: Callable[[], Launch]) -> None:
+        """Keeps the launch that is described; where that fails, the reason why it is left out.
+
+        Arguments are the candidate's, of any kind. What is wrong with a launch is said where it is
+        launched.
+        """
+        try:
+            self.add(describe())
+        except Exception as error:
+            self.leave_out(f"{type(error).__name__}: {error}")
+
+    def leave_out(self, reason: str) -> None:
+        """Notes why not all launches are kept."""
+        self.dropped_for = shorten(reason, REASON_CHARACTERS)
 
     def message(self) -> CallLaunches:
         """The launches as a message."""
-        return CallLaunches(launches=self.launches, dropped=self.dropped)
+        return CallLaunches(launches=self.launches, dropped_for=self.dropped_for)
 
 
 def describe_launch(
@@ -229,15 +248,11 @@ def _described_grid(
     place = len(log.launches)
 
     def described(programs: Any) -> Any:
-        try:
-            launch = describe_launch(
+        log.add_described(
+            lambda: describe_launch(
                 function, arguments, options, programs, place=place, choice=choice
             )
-        except Exception:
-            # What is wrong with it is said where it is launched.
-            log.dropped = True
-        else:
-            log.add(launch)
+        )
         return programs
 
     return (lambda meta: described(grid(meta))) if callable(grid) else described(grid)

@@ -69,6 +69,7 @@ from ..sandbox.enter import candidate_confinement, enter
 from .recorded import record
 from .supervisor import Namespaces
 
+TOO_LONG = "the answer would be too long"
 Times = TypeVar("Times", bound=CallTimes)
 
 
@@ -258,12 +259,12 @@ def fitted(message: Message) -> Message:
         if isinstance(message, Called) and message.activities:
             message = _halved(message)
         elif isinstance(message, Called) and message.interpreted.launches:
-            message = message.model_copy(update={"interpreted": CallLaunches(dropped=True)})
+            message = message.model_copy(update={"interpreted": CallLaunches(dropped_for=TOO_LONG)})
         elif isinstance(message, Collected) and any(t.activities for t in message.times):
             times = [_halved(times) for times in message.times]
             message = message.model_copy(update={"times": times})
         elif isinstance(message, Compiled) and any(c.launches for c in message.launches.values()):
-            untold = dict.fromkeys(message.launches, CallLaunches(dropped=True))
+            untold = dict.fromkeys(message.launches, CallLaunches(dropped_for=TOO_LONG))
             message = message.model_copy(update={"launches": untold})
         elif isinstance(message, Compiled) and message.kernels:
             message = message.model_copy(

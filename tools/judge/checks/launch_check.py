@@ -229,10 +229,12 @@ def _incomparable(
     """Why launches cannot be compared; None when they can."""
     if compiled is None:
         return f"not every workload was compiled for {target}"
-    if interpreted is None or interpreted.dropped:
-        return "its launches where it is interpreted could not all be told"
-    if compiled.dropped:
-        return f"its launches for {target} could not all be captured, since nothing computes there"
+    if interpreted is None or interpreted.dropped_for:
+        why = f": {interpreted.dropped_for}" if interpreted else ""
+        return f"its launches where it is interpreted could not all be told{why}"
+    if compiled.dropped_for:
+        words = f"its launches for {target} could not all be captured, since nothing computes there"
+        return f"{words}: {compiled.dropped_for}"
     return None
 
 

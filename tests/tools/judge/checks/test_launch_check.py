@@ -29,8 +29,8 @@ def launch(place: int = 0, *, block: int = 64, grid: int = 4, **changes: Any) ->
     )
 
 
-def call(*launches: Launch, dropped: bool = False) -> CallLaunches:
-    return CallLaunches(launches=list(launches), dropped=dropped)
+def call(*launches: Launch, dropped_for: str = "") -> CallLaunches:
+    return CallLaunches(launches=list(launches), dropped_for=dropped_for)
 
 
 def test_equal_launches_do_not_differ():
@@ -121,8 +121,8 @@ def test_a_difference_is_a_finding_and_leaves_the_check_not_run():
 @pytest.mark.parametrize(
     ("interpreted", "compiled", "words"),
     [
-        (call(dropped=True), call(), "could not all be told"),
-        (call(), call(dropped=True), "could not all be captured"),
+        (call(dropped_for="ValueError: no"), call(), "could not all be told: ValueError: no"),
+        (call(), call(dropped_for="it ended"), "could not all be captured"),
     ],
 )
 def test_what_cannot_be_compared_is_no_finding_and_is_not_as_compiled(interpreted, compiled, words):
