@@ -105,10 +105,11 @@ def test_what_is_needed_below_a_cover_shows_through_once():
 
 def test_a_cover_inside_another_is_laid_only_where_it_can_be_seen():
     plan = covers(
-        ["/root", "/root/work", "/root/venv/site/kernel_harness"], ["/root/venv", "/root/work/.x"]
+        ["/root", "/root/checkout", "/root/venv/site/kernel_harness"],
+        ["/root/venv", "/root/checkout/.x"],
     )
     assert plan == {
-        "/root": ["/root/venv", "/root/work/.x"],
+        "/root": ["/root/venv", "/root/checkout/.x"],
         "/root/venv/site/kernel_harness": [],
     }
 
