@@ -18,7 +18,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from ...messages.launches import MOST_LAUNCHES, CallLaunches, Launch
-from ...text import shorten
+from ..faults import cut
 
 WORD_CHARACTERS = 120
 _PLAIN = (bool, int, float, str, bytes, type(None))
@@ -60,7 +60,7 @@ class LaunchLog:
 
     def leave_out(self, reason: str) -> None:
         """Notes why not all launches are kept."""
-        self.dropped_for = shorten(reason, REASON_CHARACTERS)
+        self.dropped_for = cut(reason, REASON_CHARACTERS)
 
     def message(self) -> CallLaunches:
         """The launches as a message."""

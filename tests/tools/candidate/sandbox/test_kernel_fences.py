@@ -105,11 +105,10 @@ def test_what_is_needed_below_a_cover_shows_through_once():
 
 def test_a_cover_inside_another_is_laid_only_where_it_can_be_seen():
     plan = covers(
-        ["/root", "/root/checkout", "/root/venv/site/kernel_harness"],
-        ["/root/venv", "/root/checkout/.x"],
+        ["/root", "/root/work", "/root/venv/site/kernel_harness"], ["/root/venv", "/root/work/.x"]
     )
     assert plan == {
-        "/root": ["/root/venv", "/root/checkout/.x"],
+        "/root": ["/root/venv", "/root/work/.x"],
         "/root/venv/site/kernel_harness": [],
     }
 
