@@ -18,12 +18,10 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from ...messages.launches import MOST_LAUNCHES, CallLaunches, Launch
-from ..faults import cut
 
 WORD_CHARACTERS = 120
-_PLAIN = (bool, int, float, str, bytes, type(None))
-
 REASON_CHARACTERS = 300
+_PLAIN = (bool, int, float, str, bytes, type(None))
 
 
 @dataclass
@@ -60,7 +58,7 @@ class LaunchLog:
 
     def leave_out(self, reason: str) -> None:
         """Notes why not all launches are kept."""
-        self.dropped_for = cut(reason, REASON_CHARACTERS)
+        self.dropped_for = reason[:REASON_CHARACTERS]
 
     def message(self) -> CallLaunches:
         """The launches as a message."""
