@@ -103,7 +103,7 @@ TIME = (
     FailureMode(
         "clocks and power of the device changed",
         (
-            f"{JUDGE}/timing/test_clock_monitor.py::test_a_throttle_next_to_a_call_sets_it_aside_and_one_far_off_does_not",
+            f"{JUDGE}/machine/test_clock_monitor.py::test_a_throttle_next_to_a_call_sets_it_aside_and_one_far_off_does_not",
         ),
     ),
     FailureMode("the baseline slowed down", ("verdict/flips_switches",)),

@@ -9,6 +9,7 @@ trial_parts        what every stage of a trial works with
 calibrate          measures a device's rates; started by name
 timing/            paired, verified calls with a cold cache
 replay/            launch plans replayed in a process without candidate code
+machine/           what the machine does while calls are timed
 checks/            is an output right, and was it computed honestly?
 calls/             one judged call and the memory shared for it
 processes/         candidate processes and runners, seen from the judge

@@ -8,6 +8,5 @@ process_pairs    the fresh processes of a timing
 timed_calls      one timed call: judged at once, its times read later
 sustained_timing  calls back to back over copies of their tensors
 samples          samples in order, and the interval that stops the sampling; pure
-clock_monitor    clocks, power and throttling through NVML; work of others on the machine
 case_floors      the least times of a case
 """

@@ -25,13 +25,14 @@ from ...schema.evaluation import Finding, Stage
 from ...schema.measurement import ClockSample, Objective, TimeSource
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks import integrity
+from ..machine.clock_monitor import ClockWatch
+from ..machine.machine_load import MachineLoad
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..replay.decision import NotSealedError
 from ..replay.launched_work import OtherKernelsError
 from ..trial_parts import TrialParts
 from .case_floors import DEVICE, CaseFloors
-from .clock_monitor import ClockWatch, MachineLoad
 from .process_pairs import ProcessPair, ProcessPairs
 from .recorders import Recorders
 from .samples import CLAIM, Samples, by_host, half_width, log_ratios

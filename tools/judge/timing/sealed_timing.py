@@ -20,6 +20,7 @@ from ...messages.launch_plan import ARENA_BASE
 from ...messages.runner import Flush
 from ...schema.measurement import Measurement, Objective, TimeSource
 from ..calls.judged_call import CallOutcome, JudgedCall, slots_of
+from ..machine.clock_monitor import ClockWatch
 from ..operators.input_sets import InputSet, pick_families
 from ..operators.operator_adapter import Case
 from ..processes.runner_process import RunnerLostError
@@ -31,7 +32,6 @@ from ..replay.recorded_call import NotRecordedError
 from ..replay.wall_clock import unlike
 from ..replay.witness import Witness
 from ..trial_parts import TrialParts
-from .clock_monitor import ClockWatch
 from .recorders import RecordedProgram, Recorders, launched_kernels
 from .samples import Samples, half_width, kernel_times, log_ratios
 from .sustained_timing import NotSustainedError, SustainedTiming

@@ -13,6 +13,7 @@ import torch
 
 from kernel_harness.tools.judge.calls.judged_call import JudgedCall
 from kernel_harness.tools.judge.checks import integrity
+from kernel_harness.tools.judge.machine.machine_load import MachineLoad
 from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
     PrefetchedInputs,
@@ -25,7 +26,6 @@ from kernel_harness.tools.judge.processes.progress import (
     TrialCancelledError,
 )
 from kernel_harness.tools.judge.timing import paired_timing as timing_module
-from kernel_harness.tools.judge.timing.clock_monitor import MachineLoad
 from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
 from kernel_harness.tools.judge.trial_parts import TrialParts

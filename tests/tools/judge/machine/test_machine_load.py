@@ -1,4 +1,4 @@
-"""What NVML says, in words, and which samples it sets aside."""
+"""Work of others is noticed, waited for and said."""
 
 from __future__ import annotations
 
@@ -7,35 +7,14 @@ import itertools
 import pytest
 import torch
 
-from kernel_harness.tools.judge.timing import clock_monitor
-from kernel_harness.tools.judge.timing.clock_monitor import (
-    INTERVAL_S,
+from kernel_harness.tools.judge.machine import machine_load
+from kernel_harness.tools.judge.machine.machine_load import (
     PREHEAT_S,
-    THROTTLES,
     WAIT_S,
     MachineLoad,
     disturbance,
-    reason_names,
     steady,
-    throttled_at,
 )
-from kernel_harness.tools.schema.measurement import ClockSample
-
-
-def test_reasons_are_named_bit_by_bit():
-    assert reason_names(0) == []
-    assert reason_names(0x4 | 0x40) == ["power_cap", "thermal_hardware"]
-
-
-@pytest.mark.parametrize("reason", sorted(THROTTLES))
-def test_a_throttle_next_to_a_call_sets_it_aside_and_one_far_off_does_not(reason):
-    samples = [ClockSample(at_s=5.0, throttle=[reason])]
-    assert throttled_at(samples, 5.0 + INTERVAL_S)
-    assert not throttled_at(samples, 5.0 + 10 * INTERVAL_S)
-
-
-def test_a_power_cap_is_only_noted():
-    assert not throttled_at([ClockSample(at_s=5.0, throttle=["power_cap", "idle"])], 5.0)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +56,8 @@ class Clock:
 @pytest.fixture
 def load_of(monkeypatch):
     def make(clock: Clock, least_s: float | None, waited: float = 0.0) -> MachineLoad:
-        monkeypatch.setattr(clock_monitor.time, "monotonic", clock.monotonic)
-        monkeypatch.setattr(clock_monitor, "waited_s", lambda: waited * (clock.now - 100.0))
+        monkeypatch.setattr(machine_load.time, "monotonic", clock.monotonic)
+        monkeypatch.setattr(machine_load, "waited_s", lambda: waited * (clock.now - 100.0))
         monkeypatch.setattr(torch, "randn", lambda *_, **__: torch.zeros(1))
         monkeypatch.setattr(MachineLoad, "_products", clock.work)
         return MachineLoad(torch.device("cpu"), least_s)
