@@ -259,6 +259,7 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             if trial is None:
                 continue
             prefetch_inputs(trial.generator, trial.cases, inbox.pending)
+            del trial
             if not context.interpreted:
                 _drain(context)
             if not inbox.pending():
@@ -271,6 +272,8 @@ def _drain(context: JudgeContext) -> None:
     """Waits for the trial's processes to end and prewarms those of the next."""
     try:
         context.drain()
+        # A trial's objects refer to one another; what they hold of the device's memory goes here.
+        gc.collect()
         context.prewarm()
     except HarnessError:
         logger.exception("Processes for the next trial could not be started")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import shutil
 import signal
 import textwrap
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import MagicMock
@@ -18,7 +20,9 @@ from safetensors import safe_open
 
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.evaluation.plan import replay_checks
+from kernel_harness.tools.judge import main as judge_main
 from kernel_harness.tools.judge.main import fault, serve
+from kernel_harness.tools.judge.operators import input_sets
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import Stage, Status
 
@@ -369,11 +373,43 @@ class Requests:
     def next(self, patience_s: float | None = None) -> Any:
         return self.left.pop(0)
 
+    def pending(self) -> bool:
+        return bool(self.left)
+
 
 def test_a_judge_without_work_ends_its_prewarmed_processes():
     context = MagicMock()
     serve(context, MagicMock(), Requests([None, wire_judge.Shutdown()]))  # pyright: ignore[reportArgumentType]
     context.end_prewarmed.assert_called_once_with()
+
+
+class LastingTrial:
+    """Refers to itself, as the objects of a trial do to one another."""
+
+    generator, cases = None, ()
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_nothing_of_a_trial_is_kept_when_processes_for_the_next_are_started(monkeypatch):
+    made: list[weakref.ref[LastingTrial]] = []
+
+    def evaluate(*arguments: Any) -> LastingTrial:
+        trial = LastingTrial()
+        made.append(weakref.ref(trial))
+        return trial
+
+    context, kept = MagicMock(interpreted=False), []
+    context.prewarm.side_effect = lambda: kept.append(made[0]())
+    monkeypatch.setattr(judge_main, "_evaluate", evaluate)
+    monkeypatch.setattr(input_sets, "prefetch_inputs", lambda *arguments: None)
+    gc.disable()  # or it may happen to run
+    try:
+        serve(context, MagicMock(), Requests([honest(), wire_judge.Shutdown()]))  # pyright: ignore[reportArgumentType]
+    finally:
+        gc.enable()
+    assert kept == [None]
 
 
 # --- the stream -------------------------------------------------------------------------------
