@@ -67,6 +67,8 @@ class JudgeContext:
     """Whether the last plan asked for sealed times: what is prewarmed for the next follows it."""
     quiet_batch_s: float | None = None
     """The least time that a batch of the judge's own work took on the device."""
+    yardstick_ns: float | None = None
+    """The span of a runner's yardstick at the device's usual clock rate."""
     prefetched: PrefetchedInputs = field(default_factory=lambda: PrefetchedInputs(PREFETCHED_BYTES))
     checked_references: dict[str, list[str]] = field(default_factory=dict)
     """By operator and state of its files, the outputs that do not depend on the inputs."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 import torch
 
-from ...messages.runner import Flush, ReplayTimes
+from ...messages.runner import Flush, Replay, ReplayCall, Replayed, ReplayTimes
 from ..calls.judged_call import copy_bytes, differing
 from ..calls.shared_memory import Damage, DeviceMemory, Layout, SharedArena, Slot
 from ..operators.input_sets import InputSet
@@ -21,6 +23,10 @@ from .witness import Witness
 
 REQUEST_S = 60.0
 WITNESS_CALLS = 40
+CLOCK_SPANS = 5
+CLOCK_WAIT_S = 0.5
+USUAL_RATIO = 1.015
+"""A step of the multiprocessors' clock is less than one per cent."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,30 @@ class ProgramRunner:
         if self._yardstick is None:
             self._yardstick = yardstick_in(self._runner, REQUEST_S, WITNESS_CALLS)
         return self._yardstick
+
+    def wait_for_clock(self, least_ns: float | None) -> float | None:
+        """Waits until the yardstick takes no longer than it has taken; its least span so far.
+
+        It takes a fixed number of cycles, so its span tells the clock rate. Work that draws much
+        power lowers the rate for some time after its end.
+
+        Args:
+            least_ns: of all runners before, where any were asked.
+
+        Returns:
+            Where the wait was in vain, the span that is usual now; None where none is recorded.
+        """
+        request = Replay(calls=[ReplayCall()] * CLOCK_SPANS, program="yardstick")
+        ends = time.monotonic() + CLOCK_WAIT_S
+        while True:
+            times = self._runner.ask(request, Replayed, REQUEST_S).times
+            if not (spans := [one.span_ns for one in times if one.span_ns]):
+                return least_ns
+            span = float(median(spans))
+            if least_ns is None or span <= USUAL_RATIO * least_ns:
+                return min(span, least_ns or span)
+            if time.monotonic() > ends:
+                return span
 
     def witness(self) -> Witness:
         """The bound of the loaded call's mean span by the judge's own clock."""

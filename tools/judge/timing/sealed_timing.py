@@ -107,6 +107,9 @@ class SealedTiming:
                 ours, theirs = self._programs(sets)
             with self._context.paused():
                 with self._calls.times.measured("timing_replay"):
+                    self._context.yardstick_ns = ours.runners[0].wait_for_clock(
+                        self._context.yardstick_ns
+                    )
                     self._other_families(case, ours)
                     self._pairs(Objective.COLD, case, ours, theirs, sets, watch)
                     if self._objective in (Objective.CLEAN, Objective.WARM):
@@ -196,7 +199,8 @@ class SealedTiming:
 
         Of cold times that do not rank as many are taken as the evidence of a seal needs.
         """
-        asked, staged, turn = self._checks.pairs_per_block, self._calls_for(case), 0
+        asked, staged = self._checks.pairs_per_block, self._calls_for(case)
+        turn = self._rng.randrange(2)  # nobody knows which program is the first
         most = self._checks.max_pairs
         if kind is not self._objective:
             most = min(most, asked * len(ours.runners))

@@ -23,7 +23,7 @@ from kernel_harness.tools.judge.replay.recorded_call import RecordedCall
 from kernel_harness.tools.judge.replay.session import CallTensor, stage
 from kernel_harness.tools.judge.replay.validation import CheckedPlan
 from kernel_harness.tools.messages.launch_plan import ARENA_BASE
-from kernel_harness.tools.messages.runner import ReplayTimes
+from kernel_harness.tools.messages.runner import Replay, Replayed, ReplayTimes
 
 from ....judging import AFFINE, read_definition
 from ...messages.plans import plan_of
@@ -154,3 +154,42 @@ def test_a_changed_input_and_a_write_out_of_bounds_are_seen(runner_of):
 def test_a_pattern_repeats_its_byte():
     (slot,) = [s for s in slots_of(OPERATOR.definition, CASE) if s.name == "out:row"]
     assert pattern_of(0x5A, slot) == 0x5A5A5A5A
+
+
+class Yardsticks:
+    """A runner whose yardstick takes these spans in turn, the last one from then on."""
+
+    def __init__(self, *spans: int | None) -> None:
+        self.spans, self.asked = list(spans), 0
+
+    def ask(self, request: Replay, *arguments: Any) -> Replayed:
+        assert request.program == "yardstick"
+        self.asked += 1
+        span = self.spans.pop(0) if len(self.spans) > 1 else self.spans[0]
+        return Replayed(times=[ReplayTimes(span_ns=span)] * len(request.calls), total_ns=1)
+
+
+@pytest.mark.parametrize(
+    ("spans", "least", "asked", "found"),
+    [
+        ((10_000,), None, 1, 10_000),
+        ((10_100,), 10_000, 1, 10_000),
+        ((9_900,), 10_000, 1, 9_900),
+        ((13_000, 11_000, 10_050), 10_000, 3, 10_000),
+        ((None,), 10_000, 1, 10_000),
+    ],
+)
+def test_a_clock_that_others_have_slowed_is_waited_for(runner_of, spans, least, asked, found):
+    runner = runner_of(honest)
+    runner._runner = scripted = Yardsticks(*spans)
+    assert runner.wait_for_clock(least) == found
+    assert scripted.asked == asked
+
+
+def test_a_clock_that_stays_slow_is_the_usual_one_from_then_on(runner_of, monkeypatch):
+    monkeypatch.setattr(program_runner, "CLOCK_WAIT_S", 0.01)
+    runner = runner_of(honest)
+    runner._runner = scripted = Yardsticks(12_000)
+    assert runner.wait_for_clock(10_000) == 12_000
+    assert scripted.asked > 1
+    assert runner.wait_for_clock(12_000) == 12_000

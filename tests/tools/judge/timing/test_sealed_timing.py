@@ -101,6 +101,10 @@ class ScriptedRunner:
         wall = Witness(self.yardstick_ns + 2_000.0, 100.0, 0.0, 40)
         return YardstickTimes((self.yardstick_ns,) * 3, wall)
 
+    def wait_for_clock(self, least_ns: float | None) -> float:
+        assert self.others_stopped
+        return float(self.yardstick_ns)
+
     def witness(self) -> Witness:
         return Witness(self.least_ns + 100.0, 100.0, 0.0, 40)
 
@@ -186,6 +190,7 @@ class ScriptedContext:
     memory_mhz: int | None = None
     interpreted: bool = False
     not_sealed: str | None = None
+    yardstick_ns: float | None = None
 
     def start_runner(self) -> None:
         return None
