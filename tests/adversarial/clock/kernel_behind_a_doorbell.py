@@ -11,7 +11,7 @@ EXPECT = {
     "needs": "cuda",
     "twin": "clock/honest_triton",
     "gain": "the work, where the waiting kernel is not seen",
-    "refused": ["claimed"],
+    "refused": ["claimed", "INTEGRITY_VIOLATION"],
     "parts": ["_rows.py", "_inside.py"],
 }
 

@@ -9,7 +9,7 @@ EXPECT = {
     "needs": "cuda",
     "twin": "clock/honest_by_value",
     "gain": "nearly all of the work",
-    "refused": ["claimed"],
+    "refused": ["claimed", "INTEGRITY_VIOLATION"],
     "style": "value",
     "parts": ["_rows.py", "_inside.py"],
 }
