@@ -75,13 +75,14 @@ def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> Evalu
     """
     evaluation, known = evaluated.evaluation, evaluated.recognition
     seen = SeenPart.of(known.prior_run) if known.prior_run else None
-    answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen), ROWS[detail])
+    unverified, signed = _trust_words(evaluated.verification)
+    steps = next_steps(evaluation, unverified)
+    answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen, steps), ROWS[detail])
     earlier = None
     if evaluated.earlier:
         judged = evaluation.evidence.started_at
         earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
     outside = part.outside if (part := anchors_part(known.anchors)) else []
-    unverified, signed = _trust_words(evaluated.verification)
     warning = f"UNVERIFIED, it ranks nowhere: {unverified}. It says:" if unverified else None
     summary = lines(warning, answer.summary, anchor_words(known.anchors), earlier, signed)
     changes = {"summary": summary, "anchors": outside, "unverified": unverified}
@@ -97,7 +98,7 @@ def _trust_words(verification: Verification | None) -> tuple[str | None, str | N
 
 
 def _answer(
-    evaluation: Evaluation, detail: Detail, rows: int, seen: SeenPart | None
+    evaluation: Evaluation, detail: Detail, rows: int, seen: SeenPart | None, steps: list[str]
 ) -> EvaluationAnswer:
     chosen = _worth_showing(evaluation.workloads, rows)
     uri = evaluation_uri(evaluation.evaluation_id)
@@ -106,7 +107,6 @@ def _answer(
         len(evaluation.workloads),
         f"all are in evaluation_uri: read_report(uri='{uri}', section='workloads').",
     )
-    steps = next_steps(evaluation)
     compiled = min(STATIC_ROWS, rows + 2) if detail == "concise" else 2 * rows
     return EvaluationAnswer.of(
         evaluation,

@@ -39,7 +39,9 @@ from ..settings import Settings, candidate_environment
 JUDGE_COMMAND = (sys.executable, "-m", "kernel_harness.tools.judge")
 START_TIMEOUT_S = 120.0
 CANCEL_GRACE_S = 3.0
+TELL_SOON_S = 0.05
 TELL_S = 1.5
+"""Who waits for a device is told so at once, and again this often."""
 DRAIN_S = 15.0
 
 
@@ -271,7 +273,9 @@ class JudgePool:
         queue.append(ticket)
         turn = asyncio.ensure_future(lock.acquire())
         try:
-            while not (await asyncio.wait({turn}, timeout=TELL_S))[0]:
+            patience = TELL_SOON_S
+            while not (await asyncio.wait({turn}, timeout=patience))[0]:
+                patience = TELL_S
                 before = [name for _, name in queue[: queue.index(ticket)]]
                 await progress(0, 1, queued_words(before, time.monotonic() - began))
             yield

@@ -165,10 +165,11 @@ def test_failures_are_shown_before_the_long_ones_and_those_before_the_rest() -> 
 
 
 def test_a_speedup_is_told_with_its_interval_and_its_baseline() -> None:
+    sealed = Measurement(timer="cupti", cold_ns=[4_000], clock=TimeSource.SEALED)
     answer = answer_of(
         evaluation(
             baseline="triton_baseline",
-            workloads=[timed(1, 4.0)],
+            workloads=[timed(1, 4.0).model_copy(update={"measurement": sealed})],
             totals=Totals(
                 passed=1,
                 mean_latency_us=4.0,

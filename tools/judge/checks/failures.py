@@ -125,8 +125,8 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
     ),
     "cuda_error": (
         Status.RUNTIME_ERROR,
-        "Run the sanitizer (scope 'full', or compute-sanitizer on the smallest workload): an "
-        "illegal access or a bad launch was reported, perhaps by an earlier kernel.",
+        "sanitize(workspace=…) names the line: an illegal access or a bad launch was reported, "
+        "perhaps by an earlier kernel.",
     ),
     "exit": (Status.RUNTIME_ERROR, "Remove the exit call; return the outputs instead."),
     **dict.fromkeys(REFUSALS, _REFUSED),

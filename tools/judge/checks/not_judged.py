@@ -12,8 +12,8 @@ from ...messages.candidate import CandidateFault
 from ...schema.evaluation import Failure, Stage, StaticCheck, Status
 
 GPU_REMEDY = (
-    "Evaluate it on a machine with an NVIDIA GPU. Scope 'static' compiles it here; changing it so "
-    "that it runs here may change what it does on its device."
+    "Evaluate it on a machine with an NVIDIA GPU; changing it so that it runs here may change what "
+    "it does on its device."
 )
 REMEDIES: dict[str, str] = {
     "needs_gpu": GPU_REMEDY,
@@ -21,10 +21,9 @@ REMEDIES: dict[str, str] = {
     "other_device": "Evaluate it on a device that its target_hardware names, or name this one "
     "there and give it code of its own.",
     "toolchain": "Install what the message names, or evaluate where it is installed: "
-    "check_environment lists what is here.",
+    "check_environment() lists what is here.",
     "missing_package": "Install the package where candidates run, or do without it.",
-    "nothing_ran": "Raise the budget that the message names, or evaluate on a quicker machine or "
-    "one with a GPU.",
+    "nothing_ran": "Raise the budget that the message names, or evaluate on a quicker machine.",
 }
 """Kinds of failure that are this machine's, and what to do about each."""
 ONLY_WITHOUT_GPU = ("needs_gpu", "interpreter_limit")
