@@ -85,6 +85,12 @@ class ProfiledWorkload(Result):
     uuid: str
     axes: dict[str, int]
     tool: str
+    replayed: bool = Field(
+        default=False, description="Recorded launches were profiled, without their host code."
+    )
+    not_replayed: Annotated[str | None, short(300)] = Field(
+        default=None, description="Why the candidate itself was called under ncu."
+    )
     total_us: FiniteFloat = None
     bottleneck: str | None = None
     level: str | None = Field(default=None, description="Where in the memory hierarchy, if it is.")
@@ -252,7 +258,10 @@ def _workload_words(workload: WorkloadProfile) -> str:
     limit = diagnosis.bottleneck.value.replace("_", " ") if diagnosis else "not told"
     level = f" at {diagnosis.level}" if diagnosis and diagnosis.level else ""
     hint = f" Try: {workload.hints[0].change}" if workload.hints else ""
-    return f"{head}: {microseconds(workload.total_us)} profiled, limited by {limit}{level}.{hint}"
+    how = "replayed" if workload.replayed else "profiled"
+    why = f" Not replayed: {cut(workload.not_replayed, 160)}." if workload.not_replayed else ""
+    total = microseconds(workload.total_us)
+    return f"{head}: {total} {how}, limited by {limit}{level}.{why}{hint}"
 
 
 def _workload(workload: WorkloadProfile, kernels: int) -> ProfiledWorkload:

@@ -49,8 +49,9 @@ async def profile_ncu(
     """Says why a correct candidate is as slow as it is, by Nsight Compute's counters.
 
     Use it before forming a hypothesis, on a candidate that passed: it names the bottleneck, the
-    figures that show it and ranked changes. About ten seconds of GPU per workload; where counters
-    are not permitted it falls back and says so. Profiled times are not latencies. Example:
+    figures that show it and ranked changes. Recorded launches are replayed under the profiler where
+    they can be, which takes seconds; else the candidate is called under it, which takes tens. Where
+    counters are not permitted it falls back and says so. Profiled times are not latencies. Example:
     profile_ncu(workspace='gdn-1', workloads=['3daa0974'], compare_to='triton_baseline'). Next: one
     hint becomes one hypothesis in a new workspace.
     """

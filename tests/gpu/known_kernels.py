@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from kernel_harness.tools.profiling.runs.tool_run import Subject, WorkloadInputs
+from kernel_harness.tools.profiling.runs.run_files import Subject, WorkloadInputs
 from kernel_harness.tools.schema.definition import Definition
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 

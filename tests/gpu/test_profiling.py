@@ -18,7 +18,12 @@ from kernel_harness.tools.devices.environment import find_tools
 from kernel_harness.tools.devices.hardware import Calibration
 from kernel_harness.tools.evaluation.record_store import LastLatencies
 from kernel_harness.tools.judge import calibrate as calibration
-from kernel_harness.tools.messages.judge import MaterialiseInputs
+from kernel_harness.tools.messages.judge import (
+    CallsRecorded,
+    Materialised,
+    MaterialiseInputs,
+    RecordedFile,
+)
 from kernel_harness.tools.profiling.runs.profiles import NCU, compare_profiles
 from kernel_harness.tools.profiling.sanitizer.findings import SanitizerTool
 from kernel_harness.tools.profiling.sanitizer.session import run_tool
@@ -57,9 +62,14 @@ class Pool:
     def ready(self, device: str) -> None:
         """No facts of the device, so no floors."""
 
-    async def materialise(self, device: str, request: MaterialiseInputs) -> None:
-        kernel = kernels.known(request.workload["uuid"])
-        shutil.copyfile(kernel.workload(self._folder).inputs_file, request.path)
+    async def ask(self, device, request, kind, progress) -> Materialised | CallsRecorded:
+        """No process records here: each call is the candidate's own."""
+        if isinstance(request, MaterialiseInputs):
+            kernel = kernels.known(request.workload["uuid"])
+            shutil.copyfile(kernel.workload(self._folder).inputs_file, request.path)
+            return Materialised(request_id=request.request_id)
+        calls = [RecordedFile(reason="nothing records here")] * len(request.workloads)
+        return CallsRecorded(request_id=request.request_id, calls=calls)
 
     @contextlib.asynccontextmanager
     async def reserved(self, device, progress):

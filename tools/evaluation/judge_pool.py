@@ -17,10 +17,12 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import DatasetError, InfrastructureError
 from ..messages.frames import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
 from ..messages.judge import (
+    CallsRecorded,
     Cancel,
     Drained,
     EvaluatePlan,
@@ -30,6 +32,7 @@ from ..messages.judge import (
     MaterialiseInputs,
     Progress,
     Ready,
+    RecordCalls,
     Shutdown,
     from_judge,
 )
@@ -43,6 +46,7 @@ TELL_SOON_S = 0.05
 TELL_S = 1.5
 """Who waits for a device is told so at once, and again this often."""
 DRAIN_S = 15.0
+A = TypeVar("A", Materialised, CallsRecorded)
 
 
 class JudgeStoppedError(InfrastructureError):
@@ -234,21 +238,26 @@ class JudgePool:
                 task.add_done_callback(self._draining.discard)
             return report
 
-    async def materialise(self, device: str, request: MaterialiseInputs) -> None:
-        """Has one workload's inputs written to a file.
+    async def ask(
+        self,
+        device: str,
+        request: MaterialiseInputs | RecordCalls,
+        kind: type[A],
+        progress: OnProgress,
+    ) -> A:
+        """Holds the device for a request of a profile's; its answer.
 
         Raises:
-            InfrastructureError: when they could not be made or written.
+            InfrastructureError: when the judge died.
         """
-        async with self._in_turn(device, "a profile's inputs"):
+        async with self.reserved(device, progress):
             judge = await self._running(device)
             await judge.send(request)
             while True:
+                # An answer to a request whose caller was cancelled may come before.
                 message = await judge.read()
-                if isinstance(message, Materialised):
-                    break
-        if message.error:
-            raise InfrastructureError(f"Inputs could not be written: {message.error}")
+                if isinstance(message, kind) and message.request_id == request.request_id:
+                    return message
 
     async def close(self) -> None:
         """Ends every judge."""

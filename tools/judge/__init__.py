@@ -8,6 +8,7 @@ evaluation_record  the record of a trial
 trial_parts        what every stage of a trial works with
 calibrate          measures a device's rates; started by name
 timing/            paired, verified calls with a cold cache
+profiled/          calls recorded for a profiler
 replay/            launch plans replayed in a process without candidate code
 machine/           what the machine does while calls are timed
 checks/            is an output right, and was it computed honestly?

@@ -32,6 +32,7 @@ from ..messages.frames import (
     recv_exactly,
 )
 from ..messages.judge import (
+    CallsRecorded,
     Cancel,
     Drained,
     EvaluatePlan,
@@ -40,6 +41,7 @@ from ..messages.judge import (
     Materialised,
     MaterialiseInputs,
     Ready,
+    RecordCalls,
     Shutdown,
     to_judge,
 )
@@ -254,6 +256,10 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
         if isinstance(message, MaterialiseInputs):
             channel.send(_materialise(message, context))
             continue
+        if isinstance(message, RecordCalls):
+            channel.send(_record(message, context))
+            _drain(context)
+            continue
         if isinstance(message, EvaluatePlan):
             trial = _evaluate(message, context, channel, inbox)
             if trial is None:
@@ -349,3 +355,14 @@ def _materialise(message: MaterialiseInputs, context: JudgeContext) -> Materiali
         logger.exception("Inputs for %s could not be written", message.path)
         return Materialised(request_id=message.request_id, error=str(error)[:1000])
     return Materialised(request_id=message.request_id)
+
+
+def _record(message: RecordCalls, context: JudgeContext) -> CallsRecorded:
+    from .profiled.recorded_calls import not_recorded, record_calls
+
+    try:
+        context.drain()
+        return record_calls(message, context)
+    except Exception as error:
+        logger.exception("Calls could not be recorded")
+        return not_recorded(message, str(error))

@@ -114,6 +114,33 @@ class MaterialiseInputs(Message):
     path: str = Field(description="A safetensors file; scalars travel in its metadata as JSON.")
 
 
+class SeededWorkload(Message):
+    """A workload, and the seed that its inputs are drawn with."""
+
+    workload: dict[str, Any] = Field(description="The Workload as FlashInfer-Trace dumps it.")
+    seed: int
+
+
+class RecordCalls(Message):
+    """Record one call of a solution on each workload, for a profiler that replays it.
+
+    What is recorded lies in `folder` afterwards: for each workload a `ReplayRun` named by its
+    position, and the files that it names. `folder` holds nothing before.
+    """
+
+    kind: Literal["record_calls"] = "record_calls"
+    request_id: str
+    definition: dict[str, Any]
+    operator_dir: str | None
+    dataset_root: str | None = None
+    solution: dict[str, Any]
+    content_hash: str
+    workloads: list[SeededWorkload] = Field(min_length=1)
+    folder: str
+    build_timeout_s: float = 180.0
+    call_timeout_s: float = 60.0
+
+
 class Cancel(Message):
     """Stop the named trial and kill its processes."""
 
@@ -128,7 +155,8 @@ class Shutdown(Message):
 
 
 ToJudge = Annotated[
-    EvaluatePlan | MaterialiseInputs | Cancel | Shutdown, Field(discriminator="kind")
+    EvaluatePlan | MaterialiseInputs | RecordCalls | Cancel | Shutdown,
+    Field(discriminator="kind"),
 ]
 
 
@@ -180,6 +208,22 @@ class Materialised(Message):
     error: str | None = None
 
 
+class RecordedFile(Message):
+    """The file of one recorded call, or why there is none."""
+
+    path: str | None = Field(default=None, description="A `ReplayRun`.")
+    reason: str | None = None
+
+
+class CallsRecorded(Message):
+    """What became of each workload of a `RecordCalls`, in its order."""
+
+    kind: Literal["calls_recorded"] = "calls_recorded"
+    request_id: str
+    calls: list[RecordedFile]
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
 class JudgeFault(Message):
     """The harness or the operator failed during a trial; never for a candidate's fault."""
 
@@ -192,15 +236,15 @@ class JudgeFault(Message):
 
 
 FromJudge = Annotated[
-    Ready | Progress | JudgeReport | Drained | Materialised | JudgeFault,
+    Ready | Progress | JudgeReport | Drained | Materialised | CallsRecorded | JudgeFault,
     Field(discriminator="kind"),
 ]
 
 
 _LATER = ConfigDict(defer_build=True)
-to_judge: TypeAdapter[EvaluatePlan | MaterialiseInputs | Cancel | Shutdown] = TypeAdapter(
-    ToJudge, config=_LATER
+to_judge: TypeAdapter[EvaluatePlan | MaterialiseInputs | RecordCalls | Cancel | Shutdown] = (
+    TypeAdapter(ToJudge, config=_LATER)
 )
-from_judge: TypeAdapter[Ready | Progress | JudgeReport | Drained | Materialised | JudgeFault] = (
-    TypeAdapter(FromJudge, config=_LATER)
-)
+from_judge: TypeAdapter[
+    Ready | Progress | JudgeReport | Drained | Materialised | CallsRecorded | JudgeFault
+] = TypeAdapter(FromJudge, config=_LATER)

@@ -3,6 +3,8 @@
     server → launcher   `ProfileLaunch`: enter the sandbox, become the profiler's command
     server → run        `ProfileRun`: build, load inputs, warm up, one call inside the range
     run → server        `ProfileReply`: believed in nothing but that it was said
+    judge → runner      `ReplayRun`: a recorded call and its inputs, replayed inside the range
+    runner → server     `ReplayReply`
 
 The profiler is the parent of the run, so neither a socket nor an inherited descriptor reaches it;
 each message is one JSON file in the run's private folder. The same rules hold as in `candidate`:
@@ -17,8 +19,9 @@ from typing import Literal, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import InfrastructureError
-from .candidate import BuildRequest, CandidateFault
-from .frames import Message
+from .candidate import BuildRequest, CandidateFault, Words
+from .frames import EXCERPT_CHARACTERS, Message
+from .launch_plan import Address, LaunchPlan, Size
 
 FILE_BYTES = 64 << 20
 ANSWER_BYTES = 1 << 20
@@ -86,6 +89,36 @@ class ProfileReply(Message):
         default_factory=list, max_length=1000, description="Call to end of the device's work."
     )
     seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class PlacedBytes(Message):
+    """Where a tensor of a recorded call lies."""
+
+    address: Address
+    nbytes: Size
+
+
+class ReplayRun(Message):
+    """One recorded call for a runner under a profiler; files lie beside this one.
+
+    The judge checks the plan before it writes this.
+    """
+
+    device_index: int = Field(ge=0)
+    plan: LaunchPlan
+    blobs_file: str = Field(description="The plan's blobs, one after another.")
+    arena_bytes: Size
+    inputs: list[PlacedBytes]
+    inputs_file: str = Field(description="The bytes of `inputs`, one after another.")
+    outputs: list[PlacedBytes] = Field(description="Poisoned before each replay.")
+    answer_file: str
+
+
+class ReplayReply(Message):
+    """What became of a `ReplayRun`; device code of a candidate ran in the process that says it."""
+
+    fault: Words | None = Field(default=None, max_length=EXCERPT_CHARACTERS)
+    seconds: dict[str, float] = Field(default_factory=dict, max_length=16)
 
 
 M = TypeVar("M", bound=Message)

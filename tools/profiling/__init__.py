@@ -2,6 +2,7 @@
 
     service          profiles, timelines, sanitizer runs and calibration of one harness's device
     calibration_run  starts the process that measures a device's rates
+    judge_files      what the judge writes for a profile: inputs, recorded calls
     ncu/             Nsight Compute: session, commands, report, counters
     timeline/        the torch profiler: session, trace, estimated bottleneck
     sanitizer/       compute-sanitizer: session and findings
@@ -9,6 +10,7 @@
     diagnosis/       bottleneck, hints and differences from kernel profiles; pure
 
 It runs in the server's process and imports neither torch nor numpy. Candidates are never run here:
-`tools/candidate/profiled/run.py` does that, in a process and under an account of its own. Nothing
+`tools/candidate/profiled/run.py` does that, and `tools/runner/profiled/run.py` replays what one
+launched, each in a process and under an account of its own. Nothing
 here changes a setting of the machine: no clock is locked, no permission is raised.
 """

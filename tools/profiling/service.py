@@ -10,12 +10,12 @@ workload's entry and nothing else.
 
 from __future__ import annotations
 
-import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from ..devices.roofline import Cost, Floors, floors
 from ..errors import CapabilityError, unknown_name
 from ..evaluation.judge_pool import JudgePool
 from ..evaluation.record_store import LastLatencies
-from ..messages.judge import MaterialiseInputs
 from ..progress import OnProgress, ignore_progress
 from ..schema.flashinfer_trace import Solution
 from ..settings import Settings
@@ -36,8 +35,9 @@ from ..workloads.operators import Operator
 from ..workloads.regimes import sample_shapes
 from .calibration_run import run_calibration
 from .diagnosis.bottleneck import WorkFloors
-from .ncu.command import ProfileSet, Refusal
-from .ncu.session import NcuSession
+from .judge_files import JudgeFiles
+from .ncu.command import OF_ONE_WORKLOAD, ProfileSet, Refusal
+from .ncu.session import NcuSession, Replays
 from .runs.profile_store import ProfileStore, device_name
 from .runs.profiles import (
     NCU,
@@ -47,7 +47,8 @@ from .runs.profiles import (
     WorkloadProfile,
     compare_profiles,
 )
-from .runs.tool_run import ProfileRunner, Subject, WorkloadInputs
+from .runs.run_files import Subject, WorkloadInputs
+from .runs.tool_run import ProfileRunner
 from .sanitizer.findings import SanitizerReport, SanitizerTool, ToolRun
 from .sanitizer.session import run_tool
 from .timeline.chrome_trace import Timeline, WorkloadTimeline
@@ -55,8 +56,6 @@ from .timeline.session import TimelineSession
 
 HEAVIEST = 2
 """Workloads profiled when none is named."""
-OF_ONE_WORKLOAD = frozenset({"timeout", "nothing", "unexplained"})
-"""Refusals after which the next workload is tried with counters all the same."""
 NO_GPU = (
     "There is no GPU: nothing can be profiled here. Scope 'static' shows registers, occupancy and "
     "instructions of every target."
@@ -113,11 +112,12 @@ class ProfilingService:
         chosen, subject = ProfileSet(profile_set), Subject(solution, operator.definition)
         if self.device == "cpu":
             return Profile(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
-        async with self._prepared(operator, workloads, progress) as inputs:
-            profile = await self._profile(subject, inputs, chosen, progress)
+        uuids = self._chosen(operator, workloads)
+        with self._files(operator) as files:
+            profile = await self._profile(subject, uuids, files, chosen, progress)
             if compare_to is not None:
                 other = Subject(compare_to, operator.definition)
-                others = await self._profile(other, inputs, chosen, progress)
+                others = await self._profile(other, uuids, files, chosen, progress)
                 profile = compare_profiles(profile, others)
         self._store().keep_latest(subject.content_hash, f"{profile.tool}-{chosen.value}", profile)
         return profile
@@ -142,7 +142,8 @@ class ProfilingService:
         store = self._store()
         session = TimelineSession(self.runner, store, self.timeout_s)
         done: list[WorkloadTimeline] = []
-        async with self._prepared(operator, workloads, progress) as inputs:
+        uuids = self._chosen(operator, workloads)
+        async with self._prepared(operator, uuids, progress) as inputs:
             await session.trace_together(subject, inputs)
             for position, workload in enumerate(inputs):
                 await progress(position, len(inputs), f"tracing {workload.uuid[:8]}")
@@ -218,7 +219,8 @@ class ProfilingService:
     async def _profile(
         self,
         subject: Subject,
-        workloads: Sequence[WorkloadInputs],
+        uuids: Sequence[str],
+        files: JudgeFiles,
         profile_set: ProfileSet,
         progress: OnProgress,
     ) -> Profile:
@@ -226,21 +228,30 @@ class ProfilingService:
         begin, store = time.monotonic(), self._store()
         tools = await anyio.to_thread.run_sync(self.find_tools)
         ncu = NcuSession(self.runner, store, tools, profile_set, self.timeout_s)
-        timeline = TimelineSession(self.runner, store, self.timeout_s)
         possible = tools.counters.found
         reason = None if possible else f"{tools.counters.reason} {tools.counters.remedy}"
-        done: list[WorkloadProfile] = []
-        for position, workload in enumerate(workloads):
-            await progress(position, len(workloads), f"profiling {workload.uuid[:8]}")
-            found: WorkloadProfile | Refusal | None = None
-            if possible:
-                found = await ncu.profile(subject, workload)
-            if isinstance(found, Refusal):
-                reason = f"{found.what}. {found.remedy}"
-                possible = found.kind in OF_ONE_WORKLOAD
-            if not isinstance(found, WorkloadProfile):
-                found = await timeline.profile(subject, workload)
-            done.append(found)
+        replays = Replays()
+        if possible:
+            replays = await self._replayed(ncu, subject, uuids, files, progress)
+        if replays.refusal is not None:
+            reason, possible = f"{replays.refusal.what}. {replays.refusal.remedy}", False
+        found = replays.profiles
+        left = [uuid for uuid in uuids if uuid not in found]
+        inputs = await files.inputs(left, progress)
+        if left:
+            timeline = TimelineSession(self.runner, store, self.timeout_s)
+            async with self.pool.reserved(self.device, progress):
+                for position, workload in enumerate(inputs):
+                    await progress(position, len(inputs), f"profiling {workload.uuid[:8]}")
+                    got = await ncu.profile(subject, workload) if possible else None
+                    if isinstance(got, Refusal):
+                        reason, possible = f"{got.what}. {got.remedy}", got.kind in OF_ONE_WORKLOAD
+                    if isinstance(got, WorkloadProfile):
+                        why = replays.reasons.get(workload.uuid)
+                        found[workload.uuid] = got.model_copy(update={"not_replayed": why})
+                    else:
+                        found[workload.uuid] = await timeline.profile(subject, workload)
+        done = [found[uuid] for uuid in uuids]
         by_ncu = any(workload.tool == NCU for workload in done)
         return Profile(
             **_facts(subject),
@@ -253,37 +264,52 @@ class ProfilingService:
             seconds=round(time.monotonic() - begin, 3),
         )
 
+    async def _replayed(
+        self,
+        ncu: NcuSession,
+        subject: Subject,
+        uuids: Sequence[str],
+        files: JudgeFiles,
+        progress: OnProgress,
+    ) -> Replays:
+        """Kept profiles, and those of recorded calls, which need no candidate under the tool."""
+        kept = {uuid: got for uuid in uuids if (got := ncu.kept(subject, uuid)) is not None}
+        missing = [uuid for uuid in uuids if uuid not in kept]
+        if not missing:
+            return Replays(kept)
+        if self.settings.sealed_clock == "off":
+            return Replays(kept, dict.fromkeys(missing, "the setting sealed_clock is off"))
+        recordings = await files.recorded(subject, missing, self.settings.build_timeout_s, progress)
+        if not recordings.workloads:
+            return Replays(kept, recordings.reasons)
+        async with self.pool.reserved(self.device, progress):
+            await progress(0, len(missing), "profiling recorded calls")
+            got = await ncu.profile_replays(subject, recordings.workloads)
+        return Replays(kept | got.profiles, recordings.reasons | got.reasons, got.refusal)
+
+    @contextmanager
+    def _files(self, operator: Operator) -> Iterator[JudgeFiles]:
+        with tempfile.TemporaryDirectory(prefix="kernel-harness-inputs-") as folder:
+            # So that a run's own account can read what lies in it, and need not be given a copy.
+            Path(folder).chmod(0o711)
+            floors_of = partial(self._floors_of, operator)
+            yield JudgeFiles(self.pool, self.device, operator, Path(folder), floors_of)
+
     @asynccontextmanager
     async def _prepared(
         self, operator: Operator, uuids: Sequence[str], progress: OnProgress
     ) -> AsyncIterator[list[WorkloadInputs]]:
         """Has the judge write the workloads' inputs, then holds the device while they are used."""
-        chosen = self._chosen(operator, uuids)
-        with tempfile.TemporaryDirectory(prefix="kernel-harness-inputs-") as folder:
-            inputs = []
-            for position, uuid in enumerate(chosen):
-                await progress(position, len(chosen), f"making inputs of {uuid[:8]}")
-                path = Path(folder) / f"{position}.safetensors"
-                inputs.append(await self._written(operator, uuid, path))
+        with self._files(operator) as files:
+            inputs = await files.inputs(uuids, progress)
             async with self.pool.reserved(self.device, progress):
                 yield inputs
 
-    async def _written(self, operator: Operator, uuid: str, path: Path) -> WorkloadInputs:
-        workload = operator.workload(uuid)
-        request = MaterialiseInputs(
-            request_id=secrets.token_hex(8),
-            definition=operator.definition.model_dump(mode="json"),
-            operator_dir=str(operator.folder) if operator.folder else None,
-            dataset_root=str(operator.root) if operator.root else None,
-            workload=workload.model_dump(mode="json"),
-            seed=secrets.randbits(62),
-            path=str(path),
-        )
-        await self.pool.materialise(self.device, request)
-        cost = operator.cost(workload.axes, structure=operator.structure.get(uuid))
+    def _floors_of(self, operator: Operator, uuid: str) -> WorkFloors:
+        axes = operator.workload(uuid).axes
+        cost = operator.cost(axes, structure=operator.structure.get(uuid))
         known = self._hardware()
-        least = work_floors(cost, floors(cost, known) if known else None)
-        return WorkloadInputs(uuid, dict(workload.axes), path, least)
+        return work_floors(cost, floors(cost, known) if known else None)
 
     def _chosen(self, operator: Operator, uuids: Sequence[str]) -> list[str]:
         if uuids:

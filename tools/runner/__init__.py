@@ -1,7 +1,7 @@
 """The trusted process that replays a launch plan and holds the clock; no candidate host code.
 
-Started by module name, one for each program and evaluation, and ended with it. It imports messages,
-driver and errors only, and no torch.
+Started by module name, one for each program and evaluation, and ended with it; or by a profiler,
+for one call. It imports messages, driver and errors only, and no torch.
 
     __main__        the command line: device and control socket
     serve           frames in, frames out, until the end
@@ -12,5 +12,6 @@ driver and errors only, and no torch.
     replayer        replays enqueued and timed by two clocks
     batches         many calls in one graph: for the judge's clock, and in steady state
     device_kernels  the runner's own: yardstick, reading flush, overwriting (kernels.ptx)
+    profiled/       a recorded call replayed under a profiler, without a judge
     spans           activity records turned into one span for each replay (pure)
 """

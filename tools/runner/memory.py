@@ -29,6 +29,7 @@ class RunnerMemory:
         self._mapped: list[Range] = []
         self._scratch: list[tuple[Range, int]] = []
         self._copies: list[tuple[Range, int]] = []
+        self._arena: list[tuple[Range, int]] = []
 
     def map(self, fd: int, nbytes: int, address: int) -> int:
         """Maps an allocation of the judge's, and closes its descriptor; returns where.
@@ -64,6 +65,11 @@ class RunnerMemory:
             for address, nbytes in [*places, *((p.address, p.nbytes) for p in call.poison)]:
                 if not self.holds(address, nbytes):
                     raise ValueError(f"{nbytes} bytes at {address:#x} are not mapped")
+
+    def map_arena(self, nbytes: int) -> None:
+        """Maps memory of this process's own where the judge's would lie, for a replay alone."""
+        end = ARENA_BASE + -(-nbytes // self._granule) * self._granule
+        self._map_own(ARENA_BASE, end, self._arena)
 
     def map_copies(self, nbytes: int) -> None:
         """Maps memory of this process's own at `COPIES_BASE`, in place of what was there.

@@ -40,6 +40,15 @@ def test_figures_are_rounded_and_lists_are_sizes():
     assert metrics == {"dram_percent": 81.235, "grid": "4x2x1", "registers": 64}
 
 
+def test_whether_launches_were_replayed_is_told_and_why_they_were_not():
+    replayed = WorkloadProfile(uuid="0123456789", total_us=3.0, replayed=True)
+    called = WorkloadProfile(uuid="abcdef0123", total_us=3.0, not_replayed="it waits")
+    answer = profile_answer(profiled(replayed, called), "concise")
+    assert [w.replayed for w in answer.workloads] == [True, False]
+    assert answer.workloads[1].not_replayed == "it waits"
+    assert "3 µs replayed" in answer.summary and "Not replayed: it waits." in answer.summary
+
+
 def test_how_the_profiled_process_was_confined_is_told_once():
     weak = Isolation(level="weaker", granted=["userns"], missing=["net"])
     bare, confined = WorkloadProfile(uuid="a"), WorkloadProfile(uuid="b", isolation=weak)

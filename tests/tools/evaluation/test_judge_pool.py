@@ -7,6 +7,8 @@ import pytest
 
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.evaluation.judge_pool import JudgePool
+from kernel_harness.tools.messages.judge import CallsRecorded, RecordCalls, SeededWorkload
+from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.settings import Settings
 
 
@@ -40,3 +42,24 @@ def test_no_judge_is_started_on_a_device_that_another_server_holds(pool, tmp_pat
         with pytest.raises(InfrastructureError, match="held by process"):
             warmed(pool, "cuda:0")
     assert pool.ready("cuda:0") is None
+
+
+def test_an_answer_is_that_to_the_request_and_not_to_one_before(pool):
+    request = RecordCalls(
+        request_id="mine",
+        definition={},
+        operator_dir=None,
+        solution={},
+        content_hash="",
+        workloads=[SeededWorkload(workload={}, seed=1)],
+        folder="",
+    )
+
+    async def record():
+        try:
+            return await pool.ask("cuda:0", request, CallsRecorded, ignore_progress)
+        finally:
+            await pool.close()
+
+    answer = asyncio.run(record())
+    assert (answer.request_id, answer.calls[0].reason) == ("mine", "scripted")

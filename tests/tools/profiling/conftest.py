@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.profiling.diagnosis.bottleneck import WorkFloors
-from kernel_harness.tools.profiling.runs.tool_run import Subject, WorkloadInputs
+from kernel_harness.tools.profiling.runs.run_files import Subject, WorkloadInputs
 from kernel_harness.tools.schema.definition import Definition
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 

@@ -1,8 +1,15 @@
-"""Profiles of known character, built by hand for the tests of profiling."""
+"""Profiles of known character and recorded calls, built by hand for the tests of profiling."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from kernel_harness.tools.messages.launch_plan import ARENA_BASE
+from kernel_harness.tools.messages.profiler import PlacedBytes, ReplayRun, write_message
 from kernel_harness.tools.profiling.diagnosis.kernel_profile import KernelProfile, Stall
+
+from ..driver.fakes import make_cubin
+from ..messages.plans import kernel, plan_of
 
 
 def stalled(**shares: float) -> list[Stall]:
@@ -47,3 +54,22 @@ def profile(**changes) -> KernelProfile:
         "stalls": stalled(wait=0.2, long_scoreboard=0.2),
     }
     return KernelProfile(**(values | changes))
+
+
+def recorded_call(folder: Path, number: int, launches: int = 1) -> Path:
+    """A call as the judge records it; its cubin has no code."""
+    plan, blobs = plan_of(make_cubin(), nodes=[kernel()] * launches)
+    (folder / f"call-{number}.blobs").write_bytes(blobs)
+    (folder / f"call-{number}.inputs").write_bytes(b"inputs")
+    run = ReplayRun(
+        device_index=0,
+        plan=plan,
+        blobs_file=f"call-{number}.blobs",
+        arena_bytes=1 << 20,
+        inputs=[PlacedBytes(address=ARENA_BASE, nbytes=6)],
+        inputs_file=f"call-{number}.inputs",
+        outputs=[],
+        answer_file=f"call-{number}.answer.json",
+    )
+    write_message(run, folder / f"call-{number}.json")
+    return folder / f"call-{number}.json"

@@ -18,14 +18,21 @@ from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.devices.roofline import Cost, Floors
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
 from kernel_harness.tools.evaluation.record_store import LastLatencies
-from kernel_harness.tools.messages.judge import MaterialiseInputs, Ready
+from kernel_harness.tools.messages.judge import (
+    CallsRecorded,
+    Materialised,
+    MaterialiseInputs,
+    Ready,
+    RecordCalls,
+    RecordedFile,
+)
 from kernel_harness.tools.profiling import calibration_run, service
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
 from kernel_harness.tools.profiling.ncu.command import Refusal
-from kernel_harness.tools.profiling.ncu.session import NcuSession
+from kernel_harness.tools.profiling.ncu.session import NcuSession, Replays
 from kernel_harness.tools.profiling.runs.profile_store import ProfileStore, device_name
 from kernel_harness.tools.profiling.runs.profiles import Profile, WorkloadProfile, compare_profiles
-from kernel_harness.tools.profiling.runs.tool_run import Subject, WorkloadInputs
+from kernel_harness.tools.profiling.runs.run_files import Subject, WorkloadInputs
 from kernel_harness.tools.profiling.sanitizer.findings import SanitizerTool, ToolRun
 from kernel_harness.tools.profiling.service import HEAVIEST, ProfilingService, work_floors
 from kernel_harness.tools.profiling.timeline.chrome_trace import WorkloadTimeline
@@ -34,7 +41,7 @@ from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, W
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.operators import Operator
 
-from .profiles import profile
+from .profiles import profile, recorded_call
 
 pytestmark = pytest.mark.anyio
 
@@ -91,16 +98,29 @@ class Pool:
     """A judge that writes inputs, and a device that is held while it is used."""
 
     asked: list[MaterialiseInputs] = field(default_factory=list)
+    recorded: list[RecordCalls] = field(default_factory=list)
+    recordable: frozenset[str] = frozenset()
     held: bool = False
 
     def ready(self, device: str) -> Ready | None:
         facts = {"name": "NVIDIA H200", "executor": "cuda", "sm_count": 132}
         return Ready(device=facts, versions={}, isolation={"level": "strong"}, seconds=0.0)
 
-    async def materialise(self, device: str, request: MaterialiseInputs) -> None:
-        assert not self.held, "the judge needs the device to make inputs"
-        self.asked.append(request)
-        await anyio.Path(request.path).write_bytes(b"inputs")
+    async def ask(self, device: str, request, kind, progress) -> Materialised | CallsRecorded:
+        assert not self.held, "the judge needs the device itself"
+        if isinstance(request, MaterialiseInputs):
+            self.asked.append(request)
+            await anyio.Path(request.path).write_bytes(b"inputs")
+            return Materialised(request_id=request.request_id)
+        self.recorded.append(request)
+        calls = []
+        for number, one in enumerate(request.workloads):
+            if one.workload["uuid"] in self.recordable:
+                path = recorded_call(Path(request.folder), number)
+                calls.append(RecordedFile(path=str(path)))
+            else:
+                calls.append(RecordedFile(reason="it waits for the device"))
+        return CallsRecorded(request_id=request.request_id, calls=calls)
 
     @contextlib.asynccontextmanager
     async def reserved(self, device, progress):
@@ -117,6 +137,7 @@ class Bench:
     pool: Pool
     seen: list[tuple[str, str]] = field(default_factory=list)
     by_ncu: list[str] = field(default_factory=list)
+    replayed: list[tuple[str, list[str]]] = field(default_factory=list)
     refusal: Refusal | None = None
 
     def look(self, subject: Subject, workload: WorkloadInputs) -> None:
@@ -151,6 +172,18 @@ def bench(tmp_path, monkeypatch):
             made.look(subject, workload)
             return WorkloadProfile(uuid=workload.uuid, axes=dict(workload.axes))
 
+        async def replay(self, subject, workloads):
+            assert pool.held
+            made.replayed.append((subject.solution.name, [w.uuid for w in workloads]))
+            if made.refusal is not None:
+                words = {w.uuid: made.refusal.what for w in workloads}
+                return Replays(reasons=words, refusal=made.refusal)
+            profiles = {
+                w.uuid: WorkloadProfile(uuid=w.uuid, axes=dict(w.axes), replayed=True)
+                for w in workloads
+            }
+            return Replays(profiles)
+
         async def trace(self, subject, workload):
             made.look(subject, workload)
             return WorkloadProfile(uuid=workload.uuid, tool="torch_profiler")
@@ -160,6 +193,7 @@ def bench(tmp_path, monkeypatch):
             return ToolRun(tool=tool, workload_uuid=workload.uuid, status="clean")
 
         monkeypatch.setattr(NcuSession, "profile", count)
+        monkeypatch.setattr(NcuSession, "profile_replays", replay)
         monkeypatch.setattr(TimelineSession, "profile", trace)
         monkeypatch.setattr(service, "run_tool", check)
         return made
@@ -194,6 +228,47 @@ async def test_two_candidates_are_compared_on_the_same_inputs(bench, operator):
     assert found.compared_to == "two"
     first, second = ([u for name, u in made.seen if name == who] for who in ("one", "two"))
     assert first == second and len(made.pool.asked) == len(first)
+
+
+async def test_recorded_calls_are_replayed_together_and_the_others_called_with_the_reason(
+    bench, operator
+):
+    made = bench()
+    made.pool.recordable = frozenset({"w1", "w64"})
+    names = ["w1", "w8", "w64"]
+    found = await made.service.profile_ncu(operator, solution(), workloads=names)
+    assert made.replayed == [("one", ["w1", "w64"])] and made.seen == [("one", "w8")]
+    assert [w.uuid for w in found.workloads] == names
+    assert [w.replayed for w in found.workloads] == [True, False, True]
+    assert [w.not_replayed for w in found.workloads] == [None, "it waits for the device", None]
+    assert [request.workload["uuid"] for request in made.pool.asked] == ["w8"]
+    assert not await anyio.Path(made.pool.recorded[0].folder).exists()
+
+
+async def test_recorded_and_called_candidates_have_the_same_inputs(bench, operator):
+    made = bench()
+    made.pool.recordable = frozenset({"w1"})
+    named = {"workloads": ["w1", "w8"], "compare_to": solution("two")}
+    await made.service.profile_ncu(operator, solution(), **named)
+    seeds = [[one.seed for one in request.workloads] for request in made.pool.recorded]
+    assert len(made.pool.recorded) == 2 and seeds[0] == seeds[1]
+    assert [request.seed for request in made.pool.asked] == [seeds[0][1]]
+
+
+async def test_counters_that_are_refused_to_a_replay_are_not_asked_for_again(bench, operator):
+    made = bench()
+    made.pool.recordable, made.refusal = frozenset({"w1"}), Refusal("permission", "No", "Ask.")
+    got = await made.service.profile_ncu(operator, solution(), workloads=["w1", "w8"])
+    assert len(made.replayed) == 1 and not made.by_ncu
+    assert (got.tool, got.reason) == ("torch_profiler", "No. Ask.")
+
+
+async def test_with_the_sealed_clock_off_nothing_is_recorded(bench, operator):
+    made = bench()
+    made.service.settings = made.service.settings.model_copy(update={"sealed_clock": "off"})
+    got = await made.service.profile_ncu(operator, solution(), workloads=["w1"])
+    assert not made.pool.recorded and made.by_ncu == ["w1"]
+    assert got.workloads[0].not_replayed == "the setting sealed_clock is off"
 
 
 async def test_an_unknown_set_is_answered_with_those_there_are(bench, operator):
@@ -232,7 +307,7 @@ async def test_without_counters_the_torch_profiler_is_used_and_the_reason_said(b
 
 async def test_a_kept_trace_is_diagnosed_without_another_run(tmp_path, subject, workload):
     store = ProfileStore(tmp_path, device_name("cuda:7"))
-    folder = store.folder("timeline", subject, workload, "torch_profiler")
+    folder = store.folder("timeline", subject, workload.uuid, "torch_profiler")
     timeline = WorkloadTimeline(uuid="w-1", launch_bound=True, busy_us=4, span_us=30, host_us=25)
     store.keep(folder, RECORD, CallTrace(timeline=timeline, kernels=[profile(duration_us=4.0)]))
     session = TimelineSession(None, store, 1.0)  # pyright: ignore[reportArgumentType]

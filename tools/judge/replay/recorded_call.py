@@ -23,6 +23,8 @@ from .session import CallTensor
 from .validation import CheckedPlan, PlanError, check_plan
 
 MOST_PLAN_BYTES = 64 << 20
+SCRATCH_SHARE = 0.25
+"""Of the device's memory, that a plan may want."""
 REASON_CHARACTERS = 300
 READ_BYTES = 64 << 20
 

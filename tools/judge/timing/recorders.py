@@ -27,6 +27,7 @@ from ..processes.context import JudgeContext
 from ..processes.lost import ProcessLost
 from ..replay.launched_work import other_launches, unseen_kernels
 from ..replay.recorded_call import (
+    SCRATCH_SHARE,
     NotRecordedError,
     RecordedCall,
     begin_recording,
@@ -35,8 +36,6 @@ from ..replay.recorded_call import (
 from ..trial_parts import TrialParts
 
 ORDINARY_CALLS = 3
-SCRATCH_SHARE = 0.25
-"""Of the device's memory, that a plan may want."""
 
 Spawn = Callable[[bool], tuple[CandidateSession, BuildRequest]]
 

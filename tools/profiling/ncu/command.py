@@ -19,7 +19,11 @@ from pathlib import Path
 from ...devices.environment import PERMISSION_REMEDY, PERMISSION_WORD
 
 MAX_LAUNCHES = 64
-"""Launches profiled in one call; each is replayed many times."""
+"""Launches profiled in one process; each is replayed many times."""
+
+
+OF_ONE_WORKLOAD = frozenset({"timeout", "nothing", "unexplained"})
+"""Kinds of refusal after which counters are tried for the next workload all the same."""
 
 
 class ProfileSet(StrEnum):

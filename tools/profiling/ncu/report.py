@@ -22,6 +22,10 @@ _NOT_METRICS = frozenset(
     | {"Stream", "Block Size", "Grid Size", "Device", "CC", "Section Name"}
 )
 _NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?(?:[eE][+-]?\d+)?(?![\w.,])")
+_LAUNCH = re.compile(
+    r"^  \S.*\(\d+, \d+, \d+\)x\(\d+, \d+, \d+\), Context \d+, Stream \d+,", re.MULTILINE
+)
+"""The line over each launch of the details page as text."""
 _UNIT = re.compile(r"([numKkMGT]?)(?:second|sec|s|byte|[Hh]z)(?:/.*)?")
 _PREFIXES = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3}
 _PREFIXES |= {"K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -40,6 +44,15 @@ def read_report(raw: str, rules: str) -> list[RawKernel]:
         RawKernel(k.name, k.metrics, k.grid, k.block, tuple(found.get(str(i), ())))
         for i, k in enumerate(_launches(raw))
     ]
+
+
+def launch_texts(details: str, count: int) -> list[str] | None:
+    """The details page cut into its launches; None where it has not so many."""
+    begins = [match.start() for match in _LAUNCH.finditer(details)]
+    if len(begins) != count:
+        return None
+    ends = [*begins[1:], len(details)]
+    return [details[begin:end] for begin, end in zip(begins, ends, strict=True)]
 
 
 def _launches(text: str) -> list[RawKernel]:

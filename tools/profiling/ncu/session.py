@@ -1,4 +1,7 @@
-"""Profiles one workload with Nsight Compute: runs, reads the report, diagnoses, keeps.
+"""Profiles workloads with Nsight Compute: runs, reads the report, diagnoses, keeps.
+
+Recorded calls are replayed under it, several in one process; a candidate of which no call could be
+recorded is called itself.
 
 Whether counters may be read shows only when they are: a refusal is a value, and the caller decides
 what to use instead.
@@ -6,18 +9,25 @@ what to use instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
+from typing import TypeVar
 
 from ...devices.environment import MachineTools
 from ...errors import InfrastructureError
+from ...messages.profiler import LaunchOutcome
 from ..diagnosis.bottleneck import diagnose_call
 from ..diagnosis.hints import hints_for
 from ..runs.profile_store import ProfileStore
 from ..runs.profiles import NCU, WorkloadProfile, isolation_of
-from ..runs.tool_run import ProfileRunner, RunResult, Subject, WorkloadInputs
+from ..runs.run_files import RecordedWorkload, Subject, WorkloadInputs
+from ..runs.tool_run import Finished, ProfileRunner
 from .command import (
+    MAX_LAUNCHES,
+    OF_ONE_WORKLOAD,
     ProfileSet,
     Refusal,
     import_command,
@@ -26,12 +36,29 @@ from .command import (
     rules_command,
 )
 from .kernel_profiles import RawKernel, kernel_profiles
-from .report import read_report
+from .report import launch_texts, read_report
 
 READ_S = 120.0
 READ_BYTES = 128 << 20
 RECORD = "profile.json"
 REPORT = "report.txt"
+WRITTEN = "report.ncu-rep"
+REPLAY_REMEDY = "The candidate itself is called under the profiler instead."
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Replays:
+    """What became of recorded calls under Nsight Compute, by uuid.
+
+    Attributes:
+        reasons: why a call has no profile.
+        refusal: why no other call would have one either.
+    """
+
+    profiles: dict[str, WorkloadProfile] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True)
@@ -44,56 +71,137 @@ class NcuSession:
     profile_set: ProfileSet
     timeout_s: float
 
+    def kept(self, subject: Subject, uuid: str) -> WorkloadProfile | None:
+        """The profile of a workload that was made before."""
+        found = self.store.kept(self._folder(subject, uuid), RECORD, WorkloadProfile)
+        return found and found.model_copy(update={"cached": True})
+
     async def profile(
         self, subject: Subject, workload: WorkloadInputs
     ) -> WorkloadProfile | Refusal:
-        """Profiles one workload, or takes a kept profile.
+        """Profiles a call of the candidate's on one workload, or takes a kept profile.
 
         Raises:
             InfrastructureError: when a run could not be started or its report not read.
         """
-        how = f"{self.tools.ncu.version} {self.profile_set.value}"
-        folder = self.store.folder("ncu", subject, workload, how)
-        kept = self.store.kept(folder, RECORD, WorkloadProfile)
+        kept = self.kept(subject, workload.uuid)
         if kept is not None:
-            return kept.model_copy(update={"cached": True})
-        administrator = self.tools.administrator
-        keep = self.tools.admin_only and administrator
-        found = await self._run(subject, workload, folder, keep=keep)
-        refused = isinstance(found, Refusal) and found.kind == "permission"
-        if refused and administrator and not keep:
-            found = await self._run(subject, workload, folder, keep=True)
+            return kept
+        folder = self._folder(subject, workload.uuid)
+        found = await self._permitted(lambda keep: self._run(subject, workload, folder, keep=keep))
         if isinstance(found, WorkloadProfile) and found.failure is None:
             self.store.keep(folder, RECORD, found)
         return found
 
+    async def profile_replays(
+        self, subject: Subject, workloads: Sequence[RecordedWorkload]
+    ) -> Replays:
+        """Profiles recorded calls, as many in one process as may be.
+
+        Raises:
+            InfrastructureError: when a run could not be started or its report not read.
+        """
+        found = Replays()
+        for group in groups(workloads):
+            got = await self._permitted(lambda keep, group=group: self._replay(group, keep=keep))
+            if isinstance(got, Refusal):
+                words = f"{got.what}. {got.remedy}"
+                found.reasons.update({workload.uuid: words for workload in group})
+                if got.kind not in OF_ONE_WORKLOAD:
+                    return replace(found, refusal=got)
+                continue
+            for workload, (profile, text) in zip(group, got, strict=True):
+                folder = self._folder(subject, workload.uuid)
+                path = self.store.keep_text(folder, REPORT, text)
+                kept = profile.model_copy(update={"report_path": str(path)})
+                self.store.keep(folder, RECORD, kept)
+                found.profiles[workload.uuid] = kept
+        return found
+
+    def _folder(self, subject: Subject, uuid: str) -> Path:
+        how = f"{self.tools.ncu.version} {self.profile_set.value}"
+        return self.store.folder("ncu", subject, uuid, how)
+
+    async def _permitted(self, run: Callable[[bool], Awaitable[T | Refusal]]) -> T | Refusal:
+        """Runs with what the driver demands for counters, where this account has it to give."""
+        administrator = self.tools.administrator
+        keep = self.tools.admin_only and administrator
+        found = await run(keep)
+        refused = isinstance(found, Refusal) and found.kind == "permission"
+        return await run(True) if refused and administrator and not keep else found
+
     async def _run(
         self, subject: Subject, workload: WorkloadInputs, folder: Path, *, keep: bool
     ) -> WorkloadProfile | Refusal:
-        ncu = self.tools.ncu.path
-        assert ncu is not None
-
-        def wrap(private: Path, target: Sequence[str]) -> list[str]:
-            return ncu_command(ncu, self.profile_set, private / "report.ncu-rep", target)
-
         async with self.runner.run(
-            subject, workload, "counters", wrap, timeout_s=self.timeout_s, keep_counters=keep
+            subject, workload, "counters", self._wrap, timeout_s=self.timeout_s, keep_counters=keep
         ) as result:
+            how = _How(result.outcome, result.finished.seconds)
             if result.failure is not None:
-                return _entry(workload, result, failure=result.failure)
-            refusal = refusal_of(result.finished.output) or _unexplained(result)
-            report = result.folder / "report.ncu-rep"
-            if not report.is_file() or report.is_symlink():
-                return refusal
-            raw = read_report(
-                await self._print(import_command(ncu, report, "raw")),
-                await self._print(rules_command(ncu, report)),
-            )
-            if not raw:
-                return refusal
-            text = await self._print(import_command(ncu, report, "details"))
-        path = self.store.keep_text(folder, REPORT, text)
-        return _entry(workload, result, raw=raw, report=path)
+                return _entry(workload, how, failure=result.failure)
+            report = await self._read(result.folder, result.finished)
+        if isinstance(report, Refusal):
+            return report
+        path = self.store.keep_text(folder, REPORT, report.text)
+        profile = _entry(workload, how, raw=report.launches)
+        return profile.model_copy(update={"report_path": str(path)})
+
+    async def _replay(
+        self, workloads: Sequence[RecordedWorkload], *, keep: bool
+    ) -> list[tuple[WorkloadProfile, str]] | Refusal:
+        """A profile of each, with the text of its launches."""
+        async with self.runner.replay_all(
+            workloads, self._wrap, timeout_s=self.timeout_s, keep_counters=keep
+        ) as result:
+            report = await self._read(result.folder, result.finished)
+            if result.failure is not None and not _of_the_machine(report):
+                return Refusal("unexplained", f"The replay failed: {result.failure}", REPLAY_REMEDY)
+        if isinstance(report, Refusal):
+            return report
+        counts = [_profiled(workload) for workload in workloads]
+        if len(report.launches) != sum(counts):
+            words = f"{len(report.launches)} of {sum(counts)} launches were profiled"
+            return Refusal("unexplained", words, REPLAY_REMEDY)
+        texts = launch_texts(report.text, sum(counts))
+        found: list[tuple[WorkloadProfile, str]] = []
+        how = _How(result.outcome, result.finished.seconds / len(workloads))
+        for workload, end, count in zip(workloads, accumulate(counts), counts, strict=True):
+            part = slice(end - count, end)
+            profile = _entry(workload, how, raw=report.launches[part])
+            text = report.text if texts is None else "".join(texts[part])
+            found.append((profile.model_copy(update={"replayed": True}), text))
+        return found
+
+    def _wrap(self, private: Path, target: Sequence[str]) -> list[str]:
+        return ncu_command(self._ncu, self.profile_set, private / WRITTEN, target)
+
+    @property
+    def _ncu(self) -> str:
+        assert self.tools.ncu.path is not None
+        return self.tools.ncu.path
+
+    async def _read(self, folder: Path, finished: Finished) -> _Report | Refusal:
+        """The report that a run left, or why there is none."""
+        refusal = refusal_of(finished.output) or _unexplained(finished)
+        written = folder / WRITTEN
+        if not written.is_file() or written.is_symlink():
+            return refusal
+        raw, rules, text = await self._printed(
+            import_command(self._ncu, written, "raw"),
+            rules_command(self._ncu, written),
+            import_command(self._ncu, written, "details"),
+        )
+        launches = read_report(raw, rules)
+        return _Report(launches, text) if launches else refusal
+
+    async def _printed(self, *commands: Sequence[str]) -> list[str]:
+        """What the commands print, run side by side: each takes about a second to start."""
+        runs = (self._print(command) for command in commands)
+        printed = await asyncio.gather(*runs, return_exceptions=True)
+        for one in printed:
+            if isinstance(one, BaseException):
+                raise one
+        return [one for one in printed if isinstance(one, str)]
 
     async def _print(self, command: Sequence[str]) -> str:
         done = await self.runner.execute(command, timeout_s=READ_S, keep_bytes=READ_BYTES)
@@ -106,17 +214,55 @@ class NcuSession:
         return done.output
 
 
+@dataclass(frozen=True)
+class _Report:
+    """Launches of a report, and its details as text."""
+
+    launches: list[RawKernel]
+    text: str
+
+
+@dataclass(frozen=True)
+class _How:
+    """What a run was granted, and how long it took."""
+
+    outcome: LaunchOutcome | None
+    seconds: float
+
+
+def groups(workloads: Sequence[RecordedWorkload]) -> list[list[RecordedWorkload]]:
+    """The workloads in groups of which one process profiles every launch that is to be."""
+    found: list[list[RecordedWorkload]] = []
+    left = 0
+    for workload in workloads:
+        count = _profiled(workload)
+        if count > left or not found:
+            found.append([])
+            left = MAX_LAUNCHES
+        found[-1].append(workload)
+        left -= count
+    return found
+
+
+def _profiled(workload: RecordedWorkload) -> int:
+    """How many of a call's launches are profiled."""
+    return min(len(workload.run.plan.kernels), MAX_LAUNCHES)
+
+
+def _of_the_machine(found: _Report | Refusal) -> bool:
+    return isinstance(found, Refusal) and found.kind not in OF_ONE_WORKLOAD
+
+
 def _entry(
-    workload: WorkloadInputs,
-    result: RunResult,
+    workload: WorkloadInputs | RecordedWorkload,
+    how: _How,
     *,
     raw: Sequence[RawKernel] = (),
-    report: Path | None = None,
     failure: str | None = None,
 ) -> WorkloadProfile:
     kernels = kernel_profiles(raw)
     diagnosis = diagnose_call(kernels, workload.floors)
-    outcome = result.outcome
+    outcome = how.outcome
     return WorkloadProfile(
         uuid=workload.uuid,
         axes=dict(workload.axes),
@@ -126,14 +272,12 @@ def _entry(
         hints=hints_for(kernels[0], diagnosis, workload.floors) if diagnosis else [],
         total_us=sum(kernel.duration_us or 0.0 for kernel in kernels) if kernels else None,
         failure=failure,
-        report_path=str(report) if report else None,
         isolation=isolation_of(outcome.granted, outcome.missing) if outcome else None,
-        seconds=round(result.finished.seconds, 3),
+        seconds=round(how.seconds, 3),
     )
 
 
-def _unexplained(result: RunResult) -> Refusal:
-    finished = result.finished
+def _unexplained(finished: Finished) -> Refusal:
     if finished.timed_out:
         return Refusal(
             "timeout",

@@ -17,7 +17,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from ...schema.record_model import RecordModel
-from .tool_run import Subject, WorkloadInputs
+from .run_files import Subject
 
 DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
 VERSION = "1"
@@ -33,9 +33,9 @@ class ProfileStore:
     root: Path
     device: str
 
-    def folder(self, kind: str, subject: Subject, workload: WorkloadInputs, how: str) -> Path:
-        """The folder of one profile; it need not exist."""
-        parts = [VERSION, kind, subject.content_hash, workload.uuid, how, self.device]
+    def folder(self, kind: str, subject: Subject, uuid: str, how: str) -> Path:
+        """The folder of one profile of a workload; it need not exist."""
+        parts = [VERSION, kind, subject.content_hash, uuid, how, self.device]
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         name = re.sub(r"[^A-Za-z0-9_.-]", "_", subject.definition.name)[:60]
         return self.root / f"{kind}-{name}-{digest}"

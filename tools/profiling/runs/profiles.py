@@ -24,6 +24,13 @@ class WorkloadProfile(RecordModel):
     uuid: str
     axes: dict[str, int] = Field(default_factory=dict)
     tool: str = Field(default=NCU, description="'ncu' or 'torch_profiler'.")
+    replayed: bool = Field(
+        default=False,
+        description="Whether recorded launches were profiled, without the candidate's host code.",
+    )
+    not_replayed: str | None = Field(
+        default=None, description="Why the candidate itself was called under ncu."
+    )
     kernels: list[KernelProfile] = Field(
         default_factory=list, description="Longest in total first; the candidate's range only."
     )

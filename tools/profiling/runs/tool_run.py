@@ -9,80 +9,56 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.abc
 
 from ...errors import InfrastructureError
 from ...folders import remove_tree
-from ...messages.candidate import BuildRequest
 from ...messages.frames import Message
 from ...messages.profiler import (
     ANSWER_BYTES,
     LaunchOutcome,
-    OutputSpec,
     ProfileLaunch,
     ProfileReply,
     ProfileRun,
+    ReplayReply,
     read_message,
     write_message,
 )
-from ...messages.zygote import CACHE_FOLDERS, FETCHED_FOLDER
-from ...schema.definition import Definition
-from ...schema.flashinfer_trace import Solution
+from ...messages.zygote import CACHE_FOLDERS
 from ...settings import candidate_environment
-from ..diagnosis.bottleneck import NO_FLOORS, WorkFloors
+from .run_files import (
+    Mode,
+    RecordedWorkload,
+    Subject,
+    WorkloadInputs,
+    call_requests,
+    replay_requests,
+)
 
 LAUNCHER = "kernel_harness.tools.candidate.profiled.launch"
 RUN = "kernel_harness.tools.candidate.profiled.run"
+REPLAY = "kernel_harness.tools.runner.profiled.run"
+REPLAY_VARIABLES = {"CUDA_MODULE_LOADING": "EAGER", "CUDA_CACHE_DISABLE": "1"}
+"""As a runner of the judge's has them."""
 OUTPUT_BYTES = 8 << 20
 GRACE_S = 5.0
 _LOCALE = {"LANG": "C", "LC_ALL": "C"}
 """Tools print numbers as this locale has them, whatever the user's is."""
 
-Mode = Literal["counters", "timeline", "sanitizer"]
 M = TypeVar("M", bound=Message)
 Wrap = Callable[[Path, Sequence[str]], list[str]]
 """From the private folder and the run's own command to the profiler's command around it."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The solution to profile and its definition."""
-
-    solution: Solution
-    definition: Definition
-
-    @property
-    def content_hash(self) -> str:
-        """Hash of everything in the solution that changes behaviour."""
-        return self.solution.content_hash()
-
-
-@dataclass(frozen=True)
-class WorkloadInputs:
-    """A workload to profile, with the file of its inputs.
-
-    Attributes:
-        axes: sizes of its variable axes.
-        inputs_file: safetensors written by the judge for `MaterialiseInputs`.
-        floors: what the cost model knows of the work.
-    """
-
-    uuid: str
-    axes: Mapping[str, int]
-    inputs_file: Path
-    floors: WorkFloors = NO_FLOORS
 
 
 @dataclass(frozen=True)
@@ -112,6 +88,26 @@ class RunResult:
             return None
         fault = self.answer.fault
         return f"{self.answer.stage}: {fault.message}"[:2000]
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """Files and exit of a run that replayed recorded calls; valid while its folder exists."""
+
+    folder: Path
+    finished: Finished
+    answers: tuple[ReplayReply | None, ...]
+    outcome: LaunchOutcome | None
+
+    @property
+    def failure(self) -> str | None:
+        """Why not all calls were replayed; None when they were."""
+        for answer in self.answers:
+            if answer is None:
+                return None if self.finished.timed_out else "the replaying process ended early"
+            if answer.fault is not None:
+                return answer.fault[:2000]
+        return None
 
 
 @dataclass
@@ -184,23 +180,30 @@ class ProfileRunner:
         Raises:
             InfrastructureError: when the run could not be started.
         """
-        folder = Path(tempfile.mkdtemp(prefix="kernel-harness-profile-"))
-        try:
-            requests = await anyio.to_thread.run_sync(
-                lambda: self._prepare(folder, subject, workloads, mode, warm_calls)
+
+        def prepare(folder: Path) -> dict[str, ProfileRun]:
+            requests.update(
+                call_requests(
+                    folder,
+                    subject,
+                    workloads,
+                    mode,
+                    self.device,
+                    warm_calls=warm_calls,
+                    cache=self.cache_dir,
+                )
             )
-            target = [sys.executable, "-m", RUN, *requests]
-            launch = ProfileLaunch(
-                command=wrap(folder, target),
-                private_dir=str(folder),
-                environment=_environment(folder) | dict(variables or {}),
-                outcome_file=str(folder / "outcome.json"),
-                keep_counters=keep_counters,
-            )
-            write_message(launch, folder / "launch.json")
-            command = [sys.executable, "-m", LAUNCHER, str(folder / "launch.json")]
-            finished = await self.execute(command, timeout_s=timeout_s)
-            outcome = _read_back(LaunchOutcome, folder / "outcome.json")
+            return requests
+
+        requests: dict[str, ProfileRun] = {}
+        async with self.launched(
+            RUN,
+            prepare,
+            wrap,
+            timeout_s=timeout_s,
+            keep_counters=keep_counters,
+            variables=variables,
+        ) as (folder, finished, outcome):
             yield [
                 RunResult(
                     folder=folder,
@@ -211,6 +214,65 @@ class ProfileRunner:
                 )
                 for request in requests.values()
             ]
+
+    @contextlib.asynccontextmanager
+    async def replay_all(
+        self,
+        workloads: Sequence[RecordedWorkload],
+        wrap: Wrap,
+        *,
+        timeout_s: float,
+        keep_counters: bool = False,
+    ) -> AsyncIterator[ReplayResult]:
+        """Replays the recorded calls under a profiler, all in one process without host code of
+        a candidate; arguments as of `run_all`.
+        """
+        async with self.launched(
+            REPLAY,
+            lambda folder: replay_requests(folder, workloads),
+            wrap,
+            timeout_s=timeout_s,
+            keep_counters=keep_counters,
+            variables=REPLAY_VARIABLES,
+        ) as (folder, finished, outcome):
+            answers = [
+                _read_back(ReplayReply, folder / workload.run.answer_file) for workload in workloads
+            ]
+            yield ReplayResult(folder, finished, tuple(answers), outcome)
+
+    @contextlib.asynccontextmanager
+    async def launched(
+        self,
+        module: str,
+        prepare: Callable[[Path], Iterable[str]],
+        wrap: Wrap,
+        *,
+        timeout_s: float,
+        keep_counters: bool = False,
+        variables: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[tuple[Path, Finished, LaunchOutcome | None]]:
+        """Runs a module under a profiler, in a folder that is gone afterwards.
+
+        Args:
+            prepare: fills the folder and returns the module's arguments.
+
+        Raises:
+            InfrastructureError: when the run could not be started.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="kernel-harness-profile-"))
+        try:
+            arguments = await anyio.to_thread.run_sync(prepare, folder)
+            launch = ProfileLaunch(
+                command=wrap(folder, [sys.executable, "-m", module, *arguments]),
+                private_dir=str(folder),
+                environment=_environment(folder) | dict(variables or {}),
+                outcome_file=str(folder / "outcome.json"),
+                keep_counters=keep_counters,
+            )
+            write_message(launch, folder / "launch.json")
+            command = [sys.executable, "-m", LAUNCHER, str(folder / "launch.json")]
+            finished = await self.execute(command, timeout_s=timeout_s)
+            yield folder, finished, _read_back(LaunchOutcome, folder / "outcome.json")
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(remove_tree, folder)
@@ -256,102 +318,6 @@ class ProfileRunner:
             timed_out=timed_out,
             seconds=time.monotonic() - begin,
         )
-
-    def _prepare(
-        self,
-        folder: Path,
-        subject: Subject,
-        workloads: Sequence[WorkloadInputs],
-        mode: Mode,
-        warm_calls: int,
-    ) -> dict[str, ProfileRun]:
-        """Fills the folder; the requests by the names of their files."""
-        for name in CACHE_FOLDERS.values():
-            (folder / name).mkdir()
-        requests: dict[str, ProfileRun] = {}
-        for number, workload in enumerate(workloads):
-            request = profile_run(subject, workload, mode, folder, self.device, number)
-            place_inputs(workload.inputs_file, Path(request.inputs_file))
-            request = request.model_copy(update={"warm_calls": warm_calls})
-            name = folder / f"request-{number}.json"
-            write_message(request, name)
-            requests[str(name)] = request
-        if self.cache_dir is not None:
-            (build,) = {request.build.package for request in requests.values()}
-            place_builds(self.cache_dir, build, folder)
-        return requests
-
-
-def profile_run(
-    subject: Subject,
-    workload: WorkloadInputs,
-    mode: Mode,
-    folder: Path,
-    device: str,
-    number: int = 0,
-) -> ProfileRun:
-    """Builds the request of one call, whose files in the folder have the number in their names.
-
-    Raises:
-        InfrastructureError: when an output has no shape that could be allocated.
-    """
-    solution, definition = subject.solution, subject.definition
-    axes = definition.axis_values(workload.axes)
-    outputs = [
-        OutputSpec(
-            name=name,
-            shape=[axes[axis] for axis in spec.shape or ()],
-            dtype=str(spec.dtype.value),
-        )
-        for name, spec in definition.outputs.items()
-    ]
-    return ProfileRun(
-        mode=mode,
-        build=BuildRequest.of(
-            solution.model_dump(mode="json"),
-            content_hash=subject.content_hash,
-            argument_count=len(definition.inputs),
-            output_count=len(definition.outputs),
-        ),
-        private_dir=str(folder),
-        inputs_file=str(folder / f"inputs-{number}.safetensors"),
-        input_order=list(definition.inputs),
-        outputs=outputs,
-        device=device,
-        answer_file=str(folder / f"answer-{number}.json"),
-        trace_file=str(folder / f"trace-{number}.json") if mode == "timeline" else None,
-    )
-
-
-def place_builds(cache: Path, package: str, folder: Path) -> None:
-    """Copies the finished builds of one candidate, and of no other, out of the cache."""
-    for library in cache.glob(f"native-*/{package}.so"):
-        target = folder / FETCHED_FOLDER / library.parent.name
-        with contextlib.suppress(OSError):
-            shutil.copytree(library.parent, target)
-
-
-def place_inputs(source: Path, target: Path) -> None:
-    """Links or copies the inputs to where the other account can read and not change them.
-
-    A link where everyone may read the file, else a copy.
-
-    Raises:
-        InfrastructureError: when the file is missing or cannot be copied.
-    """
-    try:
-        real = source.resolve(strict=True)
-        if real.stat().st_mode & 0o004 and all(p.stat().st_mode & 0o001 for p in real.parents):
-            target.symlink_to(real)
-        else:
-            shutil.copyfile(real, target)
-            target.chmod(0o644)
-    except OSError as error:
-        raise InfrastructureError(
-            f"The inputs could not be placed: {error}",
-            where=str(source),
-            remedy="Profile again: the judge writes them anew.",
-        ) from error
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..runs.tool_run import ProfileRunner, Subject, WorkloadInputs
+from ..runs.run_files import Subject, WorkloadInputs
+from ..runs.tool_run import ProfileRunner
 from .findings import (
     ERROR_EXIT,
     SanitizerTool,

@@ -15,7 +15,8 @@ from ..diagnosis.hints import hints_for
 from ..diagnosis.kernel_profile import KernelProfile
 from ..runs.profile_store import ProfileStore
 from ..runs.profiles import TORCH_PROFILER, WorkloadProfile, isolation_of
-from ..runs.tool_run import ProfileRunner, RunResult, Subject, WorkloadInputs
+from ..runs.run_files import Subject, WorkloadInputs
+from ..runs.tool_run import ProfileRunner, RunResult
 from .chrome_trace import TRACE_BYTES, WorkloadTimeline, kernel_profiles_of, read_timeline
 from .estimated_bottleneck import diagnose_timeline
 
@@ -49,7 +50,7 @@ class TimelineSession:
         Raises:
             InfrastructureError: when the run left no trace though the candidate did not fail.
         """
-        folder = self.store.folder("timeline", subject, workload, TORCH_PROFILER)
+        folder = self.store.folder("timeline", subject, workload.uuid, TORCH_PROFILER)
         kept = self.store.kept(folder, RECORD, CallTrace)
         if kept is not None:
             return kept
@@ -69,7 +70,8 @@ class TimelineSession:
         Loading torch, building and starting the profiler take most of a run's time.
         """
         folders = {
-            w.uuid: self.store.folder("timeline", subject, w, TORCH_PROFILER) for w in workloads
+            w.uuid: self.store.folder("timeline", subject, w.uuid, TORCH_PROFILER)
+            for w in workloads
         }
         missing = [
             w for w in workloads if self.store.kept(folders[w.uuid], RECORD, CallTrace) is None

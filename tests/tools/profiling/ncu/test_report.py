@@ -16,7 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.profiling.ncu.kernel_profiles import kernel_profiles
-from kernel_harness.tools.profiling.ncu.report import read_number, read_report, unit_factor
+from kernel_harness.tools.profiling.ncu.report import (
+    launch_texts,
+    read_number,
+    read_report,
+    unit_factor,
+)
 
 LEAD = ["ID", "Process ID", "Process Name", "Host Name", "Kernel Name", "Context", "Stream"]
 LEAD += ["Block Size", "Grid Size", "Device", "CC"]
@@ -147,3 +152,24 @@ def test_a_number_is_read_up_to_what_follows_it(text, expected):
 )
 def test_times_and_sizes_are_brought_to_their_base(unit, factor):
     assert unit_factor(unit) == pytest.approx(factor)
+
+
+DETAILS = """[42] python3@127.0.0.1
+  copy_kernel(const float4 *, float4 *, int) (132, 1, 1)x(256, 1, 1), Context 1, Stream 13, CC 9.0
+    Section: GPU Speed Of Light Throughput
+    note (1, 1, 1)x(2, 1, 1)
+
+  tiny (1, 1, 1)x(32, 1, 1), Context 1, Stream 13, Device 0, CC 9.0
+    Section: Occupancy
+"""
+
+
+def test_the_text_of_a_report_is_cut_at_its_launches():
+    first, second = launch_texts(DETAILS, 2) or []
+    assert first.startswith("  copy_kernel(") and "Speed Of Light" in first and "note" in first
+    assert second.startswith("  tiny ") and second.endswith("Occupancy\n")
+
+
+def test_a_text_with_another_number_of_launches_is_not_cut():
+    assert launch_texts(DETAILS, 3) is None
+    assert launch_texts("", 1) is None

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.devices.environment import MachineTools, Tool
+from kernel_harness.tools.messages.profiler import ReplayRun, read_message
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
-from kernel_harness.tools.profiling.ncu.command import ProfileSet, Refusal
-from kernel_harness.tools.profiling.ncu.session import NcuSession
+from kernel_harness.tools.profiling.ncu.command import MAX_LAUNCHES, ProfileSet, Refusal
+from kernel_harness.tools.profiling.ncu.session import NcuSession, groups
 from kernel_harness.tools.profiling.runs.profile_store import ProfileStore
 from kernel_harness.tools.profiling.runs.profiles import WorkloadProfile
+from kernel_harness.tools.profiling.runs.run_files import RecordedWorkload
 from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner
+
+from ..profiles import recorded_call
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +34,8 @@ else:
     print({says!r})
     if {writes}:
         pathlib.Path(words[words.index("--export") + 1]).write_text("report")
+    for call in map(pathlib.Path, (w for w in words if w.endswith(".json") and "call-" in w)):
+        call.with_suffix(".answer.json").write_text(json.dumps({answer}))
 '''
 RAW = """"ID","Kernel Name","Block Size","Grid Size","gpu__time_duration.sum",\
 "gpu__dram_throughput.avg.pct_of_peak_sustained_elapsed"
@@ -57,12 +63,23 @@ def bench(tmp_path: Path):
     (pages / "details.txt").write_text("the whole report")
     tmp_path.chmod(0o755)
 
-    def build(says: str = "==PROF== done", *, writes: bool = True, **able: bool) -> NcuSession:
+    def build(
+        says: str = "==PROF== done",
+        *,
+        writes: bool = True,
+        fault: str | None = None,
+        **able: bool,
+    ) -> NcuSession:
         ncu = tmp_path / "ncu"
         log = str(tmp_path / "log")
         ncu.write_text(
             SCRIPT.format(
-                python=sys.executable, log=log, pages=str(pages), says=says, writes=writes
+                python=sys.executable,
+                log=log,
+                pages=str(pages),
+                says=says,
+                writes=writes,
+                answer={"fault": fault},
             )
         )
         ncu.chmod(0o755)
@@ -135,3 +152,94 @@ async def test_a_profiler_that_dies_without_words_is_a_refusal_too(bench, subjec
 async def test_nothing_is_kept_of_a_refusal(bench, subject, workload, tmp_path):
     await bench("==WARNING== No kernels were profiled.", writes=False).profile(subject, workload)
     assert not (tmp_path / "profiles").exists()
+
+
+@pytest.fixture
+def recorded(tmp_path: Path):
+    """Builds workloads whose recorded calls have so many launches each."""
+
+    def build(*launches: int) -> list[RecordedWorkload]:
+        folder = tmp_path / "calls"
+        folder.mkdir()
+        files = [recorded_call(folder, number, count) for number, count in enumerate(launches)]
+        return [
+            RecordedWorkload(f"w{n}", {"m": n}, file, read_message(ReplayRun, file))
+            for n, file in enumerate(files)
+        ]
+
+    return build
+
+
+def pages_of(tmp_path: Path, launches: list[str]) -> None:
+    """The pages of a report in which each launch takes ten microseconds more than the last."""
+    head, units = RAW.splitlines()[:2]
+    rows = [
+        f'"{n}","{name}","(32, 1, 1)","(1, 1, 1)","{10_000 * (n + 1)}","50"'
+        for n, name in enumerate(launches)
+    ]
+    shapes = "(1, 1, 1)x(32, 1, 1), Context 1, Stream 7, Device 0, CC 9.0"
+    texts = [f"  {name} {shapes}\n    Section: of launch {n}\n" for n, name in enumerate(launches)]
+    (tmp_path / "pages" / "raw.csv").write_text("\n".join([head, units, *rows]))
+    (tmp_path / "pages" / "details.txt").write_text("[7] python\n" + "".join(texts))
+
+
+async def test_recorded_calls_share_a_process_and_each_gets_its_own_launches(
+    bench, subject, recorded, tmp_path
+):
+    session, workloads = bench(), recorded(2, 1)
+    pages_of(tmp_path, ["copy", "copy", "add"])
+    got = await session.profile_replays(subject, workloads)
+    assert not got.reasons and got.refusal is None
+    first, second = (got.profiles[w.uuid] for w in workloads)
+    assert [(k.name, k.launches, k.duration_us) for k in first.kernels] == [
+        ("copy", 2, pytest.approx(30.0))
+    ]
+    assert [(k.name, k.launches, k.duration_us) for k in second.kernels] == [
+        ("add", 1, pytest.approx(30.0))
+    ]
+    assert first.replayed and second.replayed and first.isolation is not None
+    assert "of launch 1" in text_of(first.report_path)
+    assert "of launch 2" not in text_of(first.report_path)
+    assert text_of(second.report_path).count("of launch") == 1
+    runs = [call for call in calls(tmp_path) if "--import" not in call]
+    assert len(runs) == 1 and "call-0.json" in runs[0] and "call-1.json" in runs[0]
+    assert "runner.profiled.run" in runs[0]
+    kept = session.kept(subject, "w1")
+    assert kept is not None and kept.cached and kept.kernels == second.kernels
+
+
+async def test_a_replay_that_fails_is_a_reason_and_no_profile(bench, subject, recorded):
+    got = await bench(fault="DriverError: 719").profile_replays(subject, recorded(1, 1))
+    assert not got.profiles and got.refusal is None
+    assert all("DriverError: 719" in got.reasons[uuid] for uuid in ("w0", "w1"))
+
+
+async def test_launches_that_are_not_those_recorded_are_no_profile(bench, subject, recorded):
+    got = await bench().profile_replays(subject, recorded(2, 1))
+    assert not got.profiles
+    assert "1 of 3 launches were profiled" in got.reasons["w0"]
+
+
+async def test_of_a_call_with_many_launches_the_first_are_profiled(
+    bench, subject, recorded, tmp_path
+):
+    pages_of(tmp_path, ["copy"] * MAX_LAUNCHES)
+    got = await bench().profile_replays(subject, recorded(MAX_LAUNCHES + 6))
+    assert got.profiles["w0"].kernels[0].launches == MAX_LAUNCHES
+
+
+async def test_a_missing_permission_ends_the_replays(bench, subject, recorded, tmp_path):
+    session = bench("==ERROR== ERR_NVGPUCTRPERM", writes=False)
+    got = await session.profile_replays(subject, recorded(MAX_LAUNCHES, MAX_LAUNCHES))
+    assert got.refusal is not None and got.refusal.kind == "permission"
+    assert len(calls(tmp_path)) == 1
+
+
+def test_calls_share_a_process_while_all_their_launches_are_profiled(recorded):
+    workloads = recorded(40, 24, 1, MAX_LAUNCHES + 1, 3)
+    assert [[w.uuid for w in group] for group in groups(workloads)] == [
+        ["w0", "w1"],
+        ["w2"],
+        ["w3"],
+        ["w4"],
+    ]

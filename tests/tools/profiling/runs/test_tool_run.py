@@ -12,12 +12,16 @@ import anyio
 import pytest
 
 from kernel_harness.tools.errors import InfrastructureError
-from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner, WorkloadInputs, place_inputs
+from kernel_harness.tools.messages.profiler import ReplayRun, read_message
+from kernel_harness.tools.profiling.runs.run_files import RecordedWorkload, WorkloadInputs
+from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner
 from kernel_harness.tools.profiling.timeline.chrome_trace import read_timeline
 
 from ..conftest import subject_of
+from ..profiles import recorded_call
 
 pytestmark = pytest.mark.anyio
+FAILED_REPLAY = 3
 
 TELL = """
 import json, os
@@ -164,17 +168,21 @@ async def test_an_answer_that_is_a_link_is_not_followed(subject, workload):
         assert result.answer is None
 
 
+@pytest.mark.process
+async def test_a_replay_is_a_process_of_its_own_that_says_what_it_lacks(tmp_path):
+    file = recorded_call(tmp_path, 0)
+    workload = RecordedWorkload("w", {}, file, read_message(ReplayRun, file))
+    async with ProfileRunner("cuda:0").replay_all([workload], alone, timeout_s=60) as result:
+        assert result.outcome is not None and "no_new_privs" in result.outcome.granted
+        # There is no driver here, or none that loads a cubin without code.
+        assert result.answers[0] is not None, result.finished.output
+        assert "Error: " in (result.failure or "")
+        assert result.finished.status == FAILED_REPLAY
+    assert not result.folder.exists()
+
+
 async def test_missing_inputs_are_a_fault_of_ours(subject, tmp_path):
     workload = WorkloadInputs("w", {"n": 4}, tmp_path / "none")
-    with pytest.raises(InfrastructureError, match="inputs could not be placed"):
+    with pytest.raises(InfrastructureError, match="could not be placed"):
         async with ProfileRunner("cpu").run(subject, workload, "counters", alone, timeout_s=5):
             pass
-
-
-def test_inputs_that_others_cannot_read_are_copied(tmp_path):
-    source = tmp_path / "closed"
-    source.write_bytes(b"abc")
-    source.chmod(0o600)
-    place_inputs(source, tmp_path / "copy")
-    assert not (tmp_path / "copy").is_symlink()
-    assert (tmp_path / "copy").read_bytes() == b"abc"

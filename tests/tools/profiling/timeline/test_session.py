@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.profiling.runs.profile_store import ProfileStore
-from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner, WorkloadInputs
+from kernel_harness.tools.profiling.runs.run_files import WorkloadInputs
+from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner
 from kernel_harness.tools.profiling.timeline.session import TimelineSession
 
 from ..conftest import subject_of, write_inputs
