@@ -297,12 +297,14 @@ CLAIMS: dict[str, Claim] = {
         ("timing/patched_timers", "timing/copies_like_the_harness"),
     ),
     "recorded_call_is_ordinary": Claim(
-        "A recorded call launches the kernels of ordinary calls, which are not announced.",
+        "A recorded call launches the kernels of ordinary calls, which are not announced, with the "
+        "same numbers.",
         (
             "clock/plan_of_another_kernel",
             "clock/plan_of_less_work",
             "clock/plan_that_ends_early",
             "clock/plan_with_a_smaller_grid",
+            "clock/plan_with_another_scalar",
             "clock/plan_without_a_launch",
             "clock/recorder_known_by_its_addresses",
             "clock/recorder_known_by_its_allocator",

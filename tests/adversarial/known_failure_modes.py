@@ -384,6 +384,7 @@ SEALED_TIME = (
         (
             "clock/plan_without_a_launch",
             "clock/plan_with_a_smaller_grid",
+            "clock/plan_with_another_scalar",
             "clock/plan_with_other_parameters",
             "clock/plan_with_forged_strides",
             "clock/plan_with_forged_addresses",

@@ -31,7 +31,6 @@ OTHER_NODES = {
     13: "a conditional node",
 }
 PROGRAMMATIC_EDGE = 1
-LAUNCH_BUFFER, LAUNCH_BYTES = 1, 2
 ON_HOST = 1
 MEMORY = {ON_HOST: "host", 2: "device", 3: "array", 4: "unified"}
 
@@ -171,7 +170,7 @@ def _kernel(driver: Driver, handle: int) -> KernelNode:
             cooperative=bool(_attribute(driver, handle, modules.COOPERATIVE).number),
             priority=_attribute(driver, handle, modules.PRIORITY).number,
         ),
-        parameters=_packed(raw, layout),
+        parameters=modules.packed_parameters(raw.parameters, raw.extra, layout),
         layout=layout,
         attributes=tuple(
             (number, modules.attribute(driver, function, number))
@@ -184,30 +183,6 @@ def _attribute(driver: Driver, handle: int, number: int) -> LaunchValue:
     value = LaunchValue()
     driver.call("cuGraphKernelNodeGetAttribute", c_void_p(handle), c_int(number), byref(value))
     return value
-
-
-def _packed(raw: KernelNodeParams, layout: tuple[tuple[int, int], ...]) -> bytes:
-    """The parameters as one buffer, however they were given."""
-    if not layout:
-        return b""
-    buffer = bytearray(max(offset + size for offset, size in layout))
-    if raw.parameters:
-        for index, (offset, size) in enumerate(layout):
-            buffer[offset : offset + size] = ctypes.string_at(raw.parameters[index] or 0, size)
-        return bytes(buffer)
-    pointer, nbytes = _extra(raw)
-    return ctypes.string_at(pointer, min(nbytes, len(buffer))).ljust(len(buffer), b"\0")
-
-
-def _extra(raw: KernelNodeParams) -> tuple[int, int]:
-    pointer = nbytes = at = 0
-    while raw.extra and (name := raw.extra[at]):
-        if name == LAUNCH_BUFFER:
-            pointer = raw.extra[at + 1] or 0
-        elif name == LAUNCH_BYTES:
-            nbytes = c_size_t.from_address(raw.extra[at + 1] or 0).value
-        at += 2
-    return pointer, nbytes
 
 
 def _three(values: tuple[int, ...] | ctypes.Array[c_uint]) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,41 @@ def parameter_layout(driver: Driver, function: int) -> list[tuple[int, int]]:
             raise
         layout.append((offset.value, size.value))
     return layout
+
+
+def packed_parameters(pointers: Any, extra: Any, layout: Sequence[tuple[int, int]]) -> bytes:
+    """The parameters of a launch as one buffer, however the launch gave them.
+
+    Args:
+        pointers: kernelParams of the driver's launch functions, a pointer to one per parameter.
+        extra: their other way, names and values in turn.
+    """
+    if not layout:
+        return b""
+    buffer = bytearray(max(offset + size for offset, size in layout))
+    if pointers:
+        for index, (offset, size) in enumerate(layout):
+            buffer[offset : offset + size] = ctypes.string_at(pointers[index] or 0, size)
+        return bytes(buffer)
+    begin = nbytes = at = 0
+    while extra and (name := extra[at]):
+        if name == PARAMETER_BUFFER:
+            begin = extra[at + 1] or 0
+        elif name == PARAMETER_BYTES:
+            nbytes = c_size_t.from_address(extra[at + 1] or 0).value
+        at += 2
+    return ctypes.string_at(begin, min(nbytes, len(buffer))).ljust(len(buffer), b"\0")
+
+
+def function_of_launch(driver: Driver, handle: int) -> int:
+    """The function that a launch names, which may be a kernel of a library instead."""
+    try:
+        name_of(driver, handle)
+    except DriverError:
+        found = c_void_p()
+        driver.call("cuKernelGetFunction", byref(found), c_void_p(handle))
+        return found.value or 0
+    return handle
 
 
 def attribute(driver: Driver, function: int, number: int) -> int:

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from ..text import printable
 from .frames import EXCERPT_CHARACTERS, Message
-from .launches import CallLaunches
+from .launches import CallLaunches, WatchedLaunches
 
 
 class DeviceFacts(Message):
@@ -167,6 +167,7 @@ class CallRequest(Message):
     defer: int | None = Field(
         default=None, ge=0, description="Number under which the next `Collect` tells its times."
     )
+    watched: bool = Field(default=False, description="Tell what its kernels were launched with.")
 
 
 class RecordRequest(Message):
@@ -333,6 +334,7 @@ class Called(CallTimes):
     interpreted: CallLaunches = Field(
         default_factory=CallLaunches, description="Without a GPU: what Triton's interpreter ran."
     )
+    watched: WatchedLaunches | None = None
 
 
 class ReturnedTensor(Message):

@@ -45,6 +45,27 @@ class Launch(Message):
         return self.kernel, self.code, tuple(constants), tuple(options)
 
 
+class PassedParameters(Message):
+    """A kernel of a candidate's that an ordinary call launched, and what it was launched with."""
+
+    kernel: Word = Field(description="Mangled name.")
+    grid: list[Small] = Field(min_length=3, max_length=3)
+    block: list[Small] = Field(min_length=3, max_length=3)
+    parameters: str = Field(max_length=65_528, pattern=r"^([0-9a-f]{2})*$")
+    layout: list[tuple[Small, Small]] = Field(
+        max_length=4_096, description="Offset and size of each parameter in the packed buffer."
+    )
+
+
+class WatchedLaunches(Message):
+    """The launches of one ordinary call in order, but for those of libraries."""
+
+    launches: list[PassedParameters] = Field(default_factory=list, max_length=4_000)
+    dropped_for: Word = Field(
+        default="", description="Why not all of them are told; empty where they are."
+    )
+
+
 class CallLaunches(Message):
     """The launches of one call in order."""
 

@@ -45,7 +45,7 @@ from ...messages.frames import (
     Message,
     WireError,
 )
-from ...messages.launches import CallLaunches
+from ...messages.launches import CallLaunches, WatchedLaunches
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ...messages.zygote import CACHE_FOLDERS, FETCHED_FOLDER, Spawn
 from ..calls.caller import Caller
@@ -66,7 +66,7 @@ from ..cpu.fake_device import (
 from ..recording.recorder import CallRecorder, start_recording
 from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter
-from .recorded import record
+from .recorded import record, watched_call
 from .supervisor import Namespaces
 
 TOO_LONG = "the answer would be too long"
@@ -214,6 +214,8 @@ class CandidateServer:
         caller = self._calling()
         if caller is None:
             return Called(fault=_out_of_order("Nothing was built, or no arena was mapped"))
+        if request.watched and self._recorder is not None and self._candidate is not None:
+            return watched_call(caller, self._recorder, request, self._candidate.kernel_names)
         return caller.call(request)
 
     def _compile(self, request: CompileRequest) -> Compiled:
@@ -258,6 +260,8 @@ def fitted(message: Message) -> Message:
     while len(message.model_dump_json()) > CANDIDATE_FRAME_BYTES - 64:
         if isinstance(message, Called) and message.activities:
             message = _halved(message)
+        elif isinstance(message, Called) and message.watched and message.watched.launches:
+            message = message.model_copy(update={"watched": WatchedLaunches(dropped_for=TOO_LONG)})
         elif isinstance(message, Called) and message.interpreted.launches:
             message = message.model_copy(update={"interpreted": CallLaunches(dropped_for=TOO_LONG)})
         elif isinstance(message, Collected) and any(t.activities for t in message.times):

@@ -17,10 +17,10 @@ from functools import partial
 
 from ...driver.library import Driver, DriverError
 from ...driver.structures import LaunchConfig
+from .launch_calls import LAUNCH, LAUNCH_COOPERATIVE, LAUNCH_EX, LaunchCall, LaunchExCall
 
 DEFAULT_STREAMS = (0, 1)
 """The handle that means it where nothing is said, and the one that names it."""
-LAUNCH, LAUNCH_COOPERATIVE, LAUNCH_EX = 307, 477, 652
 MEMSET_8, MEMSET_16, MEMSET_32 = 216, 218, 220
 COPY, COPY_ON_DEVICE, COPY_FROM_HOST = 306, 281, 277
 WAITS = {
@@ -33,27 +33,6 @@ WAITS = {
     305: "cuMemcpy",
 }
 """Driver calls, by CUPTI's number, after which host code may know what the device wrote."""
-
-
-class _Launch(ctypes.Structure):
-    _fields_ = [
-        ("function", c_void_p),
-        ("grid", c_uint * 3),
-        ("block", c_uint * 3),
-        ("shared_bytes", c_uint),
-        ("stream", c_void_p),
-        ("parameters", c_void_p),
-        ("extra", c_void_p),
-    ]
-
-
-class _LaunchEx(ctypes.Structure):
-    _fields_ = [
-        ("config", ctypes.POINTER(LaunchConfig)),
-        ("function", c_void_p),
-        ("parameters", c_void_p),
-        ("extra", c_void_p),
-    ]
 
 
 class _Memset8(ctypes.Structure):
@@ -139,7 +118,7 @@ class DefaultStreamMirror:
             self.fault = self.fault or f"a launch on the default stream cannot be recorded: {error}"
 
     def _launched(self, address: int, function: str) -> None:
-        said = _Launch.from_address(address)
+        said = LaunchCall.from_address(address)
         if (said.stream or 0) not in DEFAULT_STREAMS:
             return
         extra = () if function == "cuLaunchCooperativeKernel" else (c_void_p(said.extra),)
@@ -153,7 +132,7 @@ class DefaultStreamMirror:
         )
 
     def _launched_with_attributes(self, address: int) -> None:
-        said = _LaunchEx.from_address(address)
+        said = LaunchExCall.from_address(address)
         config = said.config.contents
         if (config.stream or 0) not in DEFAULT_STREAMS:
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ...driver.graphs import CapturedGraph, KernelNode, read_graph
 from ...driver.library import CudaDriver, Driver, DriverError, copy_to_host, memory_type
 from .allocator import Block, ScratchAllocator
 from .default_stream import DefaultStreamMirror
+from .launch_calls import LaunchWatch
 from .module_log import ModuleLog, tables_of
 from .plan_builder import (
     SHOWN_NAME,
@@ -81,6 +82,13 @@ class CallRecorder:
             words = " ".join(f"{type(error).__name__}: {error}".split())
             reason = f"the call cannot be recorded: {words}"[:REASON_CHARACTERS]
             return Recording(None, reason, broken=True)
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[LaunchWatch]:
+        """Keeps what is launched meanwhile; nothing is captured."""
+        watch = LaunchWatch(self._driver)
+        with self._callbacks.watching(watch.numbers, watch.entered):
+            yield watch
 
     def _record(
         self, call: Callable[[], Any], device_index: int, without: Collection[int]

@@ -76,6 +76,7 @@ class CallOptions:
         timeout_s: a longer call ends the candidate.
         configuration: of autotuned kernels, where they are interpreted.
         defer: number by which `JudgedCall.collect` returns its times; None: with the answer.
+        watched: whether the answer tells what its kernels were launched with.
     """
 
     poison: int = 0
@@ -88,6 +89,7 @@ class CallOptions:
     timeout_s: float = 60.0
     configuration: int = 0
     defer: int | None = None
+    watched: bool = False
 
 
 @dataclass(frozen=True)
@@ -273,6 +275,7 @@ class JudgedCall:
             noise=options.noise,
             configuration=options.configuration,
             defer=options.defer,
+            watched=options.watched,
         )
 
     def collect(self) -> dict[int, DeferredTimes] | ProcessLost:

@@ -66,8 +66,8 @@ REMEDIES: dict[str, str] = {
     TURN: "Leave the process's descriptors alone.",
     LAUNCHES: "Let host code take one way: what it launches may depend on shapes and the device "
     "alone, never on whether it is interpreted.",
-    SAME_KERNELS: "Launch the same kernels in every call of a workload, whether or not it is "
-    "captured, and in every process.",
+    SAME_KERNELS: "Launch the same kernels with the same numbers in every call of a workload, "
+    "whether or not it is captured, and in every process.",
     DEPENDS: "Tell the person who owns the definition: a constant would pass for this output.",
 }
 
@@ -263,7 +263,7 @@ def own_kernels_do_the_work(still_right: bool) -> list[Finding]:
 
 
 def recorded_call_is_ordinary(words: str) -> Finding:
-    """Other kernels were recorded than ordinary calls launch."""
+    """Other kernels, grids or parameters were recorded than ordinary calls launch."""
     return Finding(claim=SAME_KERNELS, severity=Severity.VIOLATION, message=f"The {words}.")
 
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 from ...messages.candidate import Recorded, RecordRequest, ReturnedTensor
 from ...messages.launch_plan import MOST_CONTENT_BYTES, MOST_MODULE_BYTES
+from ...messages.launches import WatchedLaunches
 from ...messages.sockets import close_all
 from ...text import shorten
-from ..calls.judged_call import CallOptions, JudgedCall
+from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..calls.shared_memory import Layout, Slot
 from ..operators.input_sets import InputSet
 from ..processes.lost import ProcessLost
+from .launched_work import TensorPlace, WatchedCall
 from .session import CallTensor
 from .validation import CheckedPlan, PlanError, check_plan
 
@@ -55,6 +57,21 @@ class RecordedCall:
     layout: Layout
     tensors: tuple[CallTensor, ...]
     strides: Mapping[str, tuple[int, ...]]
+
+    @property
+    def places(self) -> tuple[TensorPlace, ...]:
+        """Where the tensors lay when the call was recorded."""
+        return tuple((t.name, t.address, t.address + t.nbytes) for t in self.tensors)
+
+
+def watched_call(judged_call: JudgedCall, outcome: CallOutcome) -> WatchedCall:
+    """What an ordinary call's kernels were launched with, and where its tensors lay."""
+    base, layout = judged_call.arena_address, outcome.layout
+    placed = (s for s in layout.slots if s.name.startswith(("in:", "out:")))
+    return WatchedCall(
+        outcome.called.watched or WatchedLaunches(dropped_for="its process does not tell"),
+        tuple((s.name, at := base + layout.offsets[s.name], at + s.nbytes) for s in placed),
+    )
 
 
 def begin_recording(judged_call: JudgedCall, input_set: InputSet) -> Layout:

@@ -18,24 +18,32 @@ from ...messages.candidate import Activity, BuildRequest, Built, CallTimes, Coll
 from ...messages.judge import EvaluatePlan
 from ...messages.launch_plan import ARENA_BASE
 from ...schema.evaluation import Status
-from ..calls.judged_call import CallOptions, JudgedCall
+from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks.call_verdict import judge_call
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession, request
 from ..processes.context import JudgeContext
 from ..processes.lost import ProcessLost
-from ..replay.launched_work import other_launches, unseen_kernels
+from ..replay.launched_work import (
+    WatchedCall,
+    other_launches,
+    other_parameters,
+    unseen_kernels,
+)
 from ..replay.recorded_call import (
     SCRATCH_SHARE,
     NotRecordedError,
     RecordedCall,
     begin_recording,
     finish_recording,
+    watched_call,
 )
 from ..trial_parts import TrialParts
 
 ORDINARY_CALLS = 3
+WATCHED_CALLS = 2
+"""One after another: what differs between them is no sign of another call."""
 
 Spawn = Callable[[bool], tuple[CandidateSession, BuildRequest]]
 
@@ -48,6 +56,7 @@ class RecordedProgram:
         called_ns: spans by the process's own clock, gaps between kernels in.
         host_ns: from the call to the visible result, by its host clock.
         activities: of the last ordinary call.
+        watched: what ordinary calls passed to the program's kernels.
         whole: whether these are all of its activities.
     """
 
@@ -55,10 +64,11 @@ class RecordedProgram:
     called_ns: tuple[int, ...]
     host_ns: tuple[int, ...]
     activities: tuple[Activity, ...]
+    watched: tuple[WatchedCall, ...]
     whole: bool = True
 
-    def other_kernels(self, seen: Collection[str]) -> str | None:
-        """How the plan's kernels differ from those of ordinary calls; None if they do not.
+    def other_launches(self, seen: Collection[str]) -> str | None:
+        """How the plan's launches differ from those of ordinary calls; None if they do not.
 
         Args:
             seen: names of the kernels launched by another process of the program; empty when
@@ -70,8 +80,13 @@ class RecordedProgram:
         if not self.whole:
             raise NotRecordedError("not all that an ordinary call launches was recorded")
         plan = self.recorded.checked.plan
-        words = other_launches(plan, self.activities)
-        return unseen_kernels(plan, seen) if words is None and seen else words
+        if words := other_launches(plan, self.activities):
+            return words
+        origins = {activity.name: activity.origin for activity in self.activities}
+        other = other_parameters(plan, self.recorded.places, self.watched, origins)
+        if other is not None and not other.certain:
+            raise NotRecordedError(other.words)
+        return other.words if other else unseen_kernels(plan, seen) if seen else None
 
 
 class Recorders:
@@ -161,13 +176,10 @@ class Recorders:
             raise fault
         recorded = self._recorded(programs, recorded_set)
         ordinary = [input_sets() for _ in range(ORDINARY_CALLS)]
-        found: dict[bool, RecordedProgram] = {}
-        for baseline, program in programs.items():
-            for number, input_set in enumerate(ordinary):
-                options = CallOptions(time="cold", late=False, defer=number)
-                self._ordinary([program], input_set, options)
-            found[baseline] = _with_times(recorded[baseline], program)
-        return found
+        return {
+            baseline: self._with_ordinary(recorded[baseline], program, ordinary)
+            for baseline, program in programs.items()
+        }
 
     def close(self) -> None:
         """Ends both."""
@@ -225,9 +237,29 @@ class Recorders:
             raise faults[0]
         return found
 
+    def _with_ordinary(
+        self, recorded: RecordedCall, program: JudgedCall, input_sets: Sequence[InputSet]
+    ) -> RecordedProgram:
+        """Makes ordinary calls: of some the times count, of others what is launched.
+
+        Both are asked for alike, and which come first is drawn.
+        """
+        first = self._rng.randrange(len(input_sets) + 1)
+        turns = [*range(len(input_sets))]
+        turns[first:first] = [*range(WATCHED_CALLS)]
+        watched: list[WatchedCall] = []
+        for number, turn in enumerate(turns):
+            watches = first <= number < first + WATCHED_CALLS
+            defer = len(input_sets) + turn if watches else turn
+            options = CallOptions(time="cold", late=False, defer=defer, watched=watches)
+            (outcome,) = self._ordinary([program], input_sets[turn], options)
+            if watches:
+                watched.append(watched_call(program, outcome))
+        return _with_times(recorded, program, len(input_sets), tuple(watched))
+
     def _ordinary(
         self, programs: Collection[JudgedCall], input_set: InputSet, options: CallOptions
-    ) -> None:
+    ) -> list[CallOutcome]:
         """One verified call of each of the processes, side by side.
 
         Raises:
@@ -236,6 +268,7 @@ class Recorders:
         options = replace(options, timeout_s=self._plan.call_timeout_s)
         begun = [program.begin(input_set, options) for program in programs]
         outcomes = [p.finish(call) for p, call in zip(programs, begun, strict=True)]
+        right: list[CallOutcome] = []
         for outcome in outcomes:
             verdict = judge_call(self._operator, input_set, outcome)
             if isinstance(outcome, ProcessLost) or verdict.status is not Status.PASSED:
@@ -244,6 +277,8 @@ class Recorders:
                     f"the call fails in the process that records: {words[:300]}",
                     final=isinstance(outcome, ProcessLost),
                 )
+            right.append(outcome.claims)
+        return right
 
     def _fault(self, judged_call: JudgedCall) -> str | None:
         built = judged_call.session.answer(Built, self._plan.build_timeout_s)
@@ -274,8 +309,13 @@ def holds_all(times: CallTimes) -> bool:
     return times.timer == "cupti" and not times.dropped_activities
 
 
-def _with_times(recorded: RecordedCall, program: JudgedCall) -> RecordedProgram:
+def _with_times(
+    recorded: RecordedCall, program: JudgedCall, timed: int, watched: tuple[WatchedCall, ...]
+) -> RecordedProgram:
     """The recorded call with what the ordinary calls before told.
+
+    Args:
+        timed: calls with lower numbers count.
 
     Raises:
         NotRecordedError: when the process was lost.
@@ -283,11 +323,12 @@ def _with_times(recorded: RecordedCall, program: JudgedCall) -> RecordedProgram:
     times = program.collect()
     if isinstance(times, ProcessLost):
         raise NotRecordedError(f"its process was lost: {times.detail}", final=True)
-    called = list(times.values())
+    called = [one for number, one in sorted(times.items()) if number < timed]
     return RecordedProgram(
         recorded,
         called_ns=tuple(one.span_ns or 0 for one in called),
         host_ns=tuple(one.host_ns or 0 for one in called),
         activities=tuple(called[-1].activities) if called else (),
+        watched=watched,
         whole=bool(called) and holds_all(called[-1]),
     )

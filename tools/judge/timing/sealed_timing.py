@@ -146,7 +146,7 @@ class SealedTiming:
         """Records a call of each program and loads its plan into every runner of the program."""
         programs: dict[bool, _Program] = {}
         for baseline, recorded in self._recorders.record(sets).items():
-            words = recorded.other_kernels(frozenset() if baseline else self._seen)
+            words = recorded.other_launches(frozenset() if baseline else self._seen)
             if words is not None:
                 raise NotRecordedError(words) if baseline else OtherKernelsError(words)
             runners = self._runners_of(baseline=baseline)

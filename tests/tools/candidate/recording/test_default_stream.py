@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kernel_harness.tools.candidate.recording import default_stream
+from kernel_harness.tools.candidate.recording import default_stream, launch_calls
 from kernel_harness.tools.candidate.recording.default_stream import DefaultStreamMirror
 from kernel_harness.tools.driver.structures import LaunchConfig
 
@@ -22,7 +22,7 @@ def enter(mirror: DefaultStreamMirror, number: int, said: Any) -> None:
 
 
 def launch(stream: int | None) -> Any:
-    said = default_stream._Launch(function=0xF, shared_bytes=96, stream=stream)
+    said = launch_calls.LaunchCall(function=0xF, shared_bytes=96, stream=stream)
     said.parameters, said.extra = 0xAA0, 0
     said.grid[:], said.block[:] = (4, 2, 1), (128, 1, 1)
     return said
@@ -32,8 +32,8 @@ def launch(stream: int | None) -> Any:
 @pytest.mark.parametrize(
     ("number", "function"),
     [
-        (default_stream.LAUNCH, "cuLaunchKernel"),
-        (default_stream.LAUNCH_COOPERATIVE, "cuLaunchCooperativeKernel"),
+        (launch_calls.LAUNCH, "cuLaunchKernel"),
+        (launch_calls.LAUNCH_COOPERATIVE, "cuLaunchCooperativeKernel"),
     ],
 )
 def test_a_launch_on_the_default_stream_is_enqueued_on_the_captured_one(number, function, stream):
@@ -48,7 +48,7 @@ def test_a_launch_with_attributes_keeps_them_and_leaves_the_callers_own_alone():
     driver = FakeDriver()
     config = LaunchConfig(stream=None, shared_bytes=64, attribute_count=3)
     config.grid[:] = (7, 1, 1)
-    said = default_stream._LaunchEx(ctypes.pointer(config), 0xF, 0xAA0, 0)
+    said = launch_calls.LaunchExCall(ctypes.pointer(config), 0xF, 0xAA0, 0)
     seen: list[tuple[int, int, int]] = []
 
     def call(function: str, *arguments: Any) -> None:
@@ -56,7 +56,7 @@ def test_a_launch_with_attributes_keeps_them_and_leaves_the_callers_own_alone():
         seen.append((other.stream, other.attribute_count, other.grid[0]))
 
     driver.call = call  # pyright: ignore[reportAttributeAccessIssue]
-    enter(DefaultStreamMirror(driver, CAPTURED), default_stream.LAUNCH_EX, said)
+    enter(DefaultStreamMirror(driver, CAPTURED), launch_calls.LAUNCH_EX, said)
     assert seen == [(CAPTURED, 3, 7)]
     assert config.stream is None
 
@@ -83,8 +83,8 @@ def test_a_copy_on_the_default_stream_is_enqueued_too(number):
 def test_what_goes_to_another_stream_is_captured_or_not_without_this():
     driver = FakeDriver()
     mirror = DefaultStreamMirror(driver, CAPTURED)
-    enter(mirror, default_stream.LAUNCH, launch(OTHER))
-    enter(mirror, default_stream.LAUNCH, launch(CAPTURED))
+    enter(mirror, launch_calls.LAUNCH, launch(OTHER))
+    enter(mirror, launch_calls.LAUNCH, launch(CAPTURED))
     enter(mirror, default_stream.COPY, default_stream._Copy(0x2000, 0x1000, 64, OTHER))
     assert not driver.calls and mirror.fault is None
 
@@ -100,5 +100,5 @@ def test_a_wait_for_the_device_is_why_the_call_cannot_be_replayed(number):
 def test_a_launch_that_the_driver_refuses_is_a_reason_and_no_exception_in_its_callback():
     driver = FakeDriver(failing={"cuLaunchKernel": 1})
     mirror = DefaultStreamMirror(driver, CAPTURED)
-    enter(mirror, default_stream.LAUNCH, launch(None))
+    enter(mirror, launch_calls.LAUNCH, launch(None))
     assert mirror.fault and "cuLaunchKernel" in mirror.fault

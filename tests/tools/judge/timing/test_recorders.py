@@ -21,11 +21,13 @@ from kernel_harness.tools.judge.processes.progress import Cancellation, Reporter
 from kernel_harness.tools.judge.replay.recorded_call import NotRecordedError
 from kernel_harness.tools.judge.timing.recorders import (
     ORDINARY_CALLS,
+    WATCHED_CALLS,
     RecordedProgram,
     Recorders,
 )
 from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages.launch_plan import ARENA_BASE
 
 from ....judging import make_plan, make_solution
 from ...driver.fakes import make_cubin
@@ -137,11 +139,44 @@ def test_both_are_recorded_side_by_side_and_timed_one_after_another():
     ]
     timed = found.events[6:]
     each = [
-        f"{name} {what}" for name in ("candidate", "baseline") for what in ("timed", "answered") * 3
+        f"{name} {what}"
+        for name in ("candidate", "baseline")
+        for what in ("timed", "answered") * (ORDINARY_CALLS + WATCHED_CALLS)
     ]
     assert timed == each
     assert [len(p.called_ns) for p in programs.values()] == [ORDINARY_CALLS] * 2
     assert all(p.activities and p.recorded.checked.plan.kernels for p in programs.values())
+
+
+def test_calls_that_are_watched_follow_each_other_at_a_drawn_place_and_their_times_do_not_count():
+    found = Recording({}, {})
+    places = set()
+    for _ in range(20):
+        for session in found.sessions.values():
+            session.requests.clear()
+            session._spans = [1_000]
+        programs = found.record()
+        for baseline, session in found.sessions.items():
+            asked = [r for r in session.requests if r.time != "none"]
+            watched = [number for number, r in enumerate(asked) if r.watched]
+            assert watched == [*range(watched[0], watched[0] + WATCHED_CALLS)]
+            places.add(watched[0])
+            program = programs[baseline]
+            assert (
+                len(program.watched) == WATCHED_CALLS and len(program.called_ns) == ORDINARY_CALLS
+            )
+            assert {r.defer for r in asked if not r.watched} == {*range(ORDINARY_CALLS)}
+    assert places == {*range(ORDINARY_CALLS + 1)}
+
+
+def test_a_watched_call_says_where_its_tensors_lay():
+    found = Recording({}, {})
+    program = found.record()[False]
+    request = next(r for r in found.sessions[False].requests if r.watched)
+    places = {name: begin - ARENA_BASE for name, begin, _ in program.watched[0].tensors}
+    assert places["out:y"] == request.outputs[0].offset
+    assert places["in:x"] == getattr(request.arguments[0], "offset", None)
+    assert "does not tell" in program.watched[0].watched.dropped_for
 
 
 def test_both_see_the_same_inputs_each_once():

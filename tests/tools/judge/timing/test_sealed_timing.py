@@ -25,6 +25,7 @@ from kernel_harness.tools.judge.operators.input_sets import (
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.processes.progress import Cancellation, Reporter
 from kernel_harness.tools.judge.processes.runner_process import RunnerLostError
+from kernel_harness.tools.judge.replay.launched_work import WatchedCall
 from kernel_harness.tools.judge.replay.program_runner import ReplayedCall, pattern_of
 from kernel_harness.tools.judge.replay.recorded_call import NotRecordedError, RecordedCall
 from kernel_harness.tools.judge.replay.rotation import NotRotatedError
@@ -38,12 +39,13 @@ from kernel_harness.tools.judge.timing.recorders import RecordedProgram, sealing
 from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
+from kernel_harness.tools.messages.launches import PassedParameters, WatchedLaunches
 from kernel_harness.tools.messages.runner import ReplayTimes
 from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Status
 from kernel_harness.tools.schema.measurement import Measurement, Objective, TimeSource
 
 from ....judging import AFFINE, make_plan, make_solution, read_definition
-from ...messages.plans import plan_of
+from ...messages.plans import kernel, plan_of
 from ..scripted import ScriptedSession
 
 CPU = torch.device("cpu")
@@ -150,6 +152,23 @@ class ScriptedRunner:
         self.closed = True
 
 
+PASSED = "07000000"
+
+
+def launched_with(parameters: str) -> WatchedLaunches:
+    return WatchedLaunches(
+        launches=[
+            PassedParameters(
+                kernel="first",
+                grid=[1, 1, 1],
+                block=[32, 1, 1],
+                parameters=parameters,
+                layout=[(0, 4)],
+            )
+        ]
+    )
+
+
 @dataclass
 class ScriptedRecorders:
     """Gives one recording of each program, or the reason why there is none."""
@@ -161,6 +180,8 @@ class ScriptedRecorders:
             name="first", start_ns=0, end_ns=1, origin="candidate", grid=[1, 1, 1], block=[32, 1, 1]
         ),
     )
+    passed: tuple[str, str] = (PASSED, PASSED)
+    """What the two watched calls pass."""
     asked: int = 0
     closed: bool = False
 
@@ -174,10 +195,11 @@ class ScriptedRecorders:
         slots = tuple(slots_of(read_definition(AFFINE), CASE))
         nothing = torch.empty(0, dtype=torch.uint8)
         layout = Layout(nothing, slots, {}, nothing, nothing)
-        plan, file = plan_of(b"a cubin")
+        plan, file = plan_of(b"a cubin", nodes=[kernel(parameters=PASSED)])
         recorded = RecordedCall(CheckedPlan(plan, (file,)), layout, (), {})
         called, host = (70_000, 71_000), (90_000, 91_000)
-        return RecordedProgram(recorded, called, host, self.activities, self.whole)
+        watched = tuple(WatchedCall(launched_with(digits), ()) for digits in self.passed)
+        return RecordedProgram(recorded, called, host, self.activities, watched, self.whole)
 
     def process(self, *, baseline: bool) -> Any:
         return SimpleNamespace(arena_bytes=1 << 20)
@@ -432,6 +454,11 @@ CLAIMED = [
         {"recorders": ScriptedRecorders(whole=False)}, "was recorded", id="ordinary-call-unknown"
     ),
     pytest.param(
+        {"recorders": ScriptedRecorders(passed=(PASSED, "08000000"))},
+        "parameters of first differ from call to call",
+        id="numbers-of-the-hosts-own",
+    ),
+    pytest.param(
         {"candidate": lambda: ScriptedRunner(compute=right_for_small_values)},
         "replay differs",
         id="right-where-it-is-timed",
@@ -456,12 +483,17 @@ OTHER_KERNELS = [
         "more often",
         id="more",
     ),
+    pytest.param(
+        {"recorders": ScriptedRecorders(passed=("01000000", "01000000"))},
+        "is 0x7 in the recorded call and 0x1 in ordinary ones",
+        id="parameters",
+    ),
     pytest.param({"kernels": ("other",)}, "no call launched", id="in-other-processes"),
 ]
 
 
 @pytest.mark.parametrize(("script", "words"), OTHER_KERNELS)
-def test_a_plan_of_other_kernels_than_ordinary_calls_launch_is_a_violation(run, script, words):
+def test_a_plan_of_other_launches_than_ordinary_calls_make_is_a_violation(run, script, words):
     found = run(**script)
     assert found.timed.status is Status.INTEGRITY_VIOLATION and found.timed.measurement is None
     assert found.timed.failure is not None and words in found.timed.failure.message
