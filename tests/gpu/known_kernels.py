@@ -124,6 +124,33 @@ def run(x, y):
     beyond[(triton.cdiv(x.numel(), 1024),)](x, y, x.numel(), BLOCK=1024)
 """
 OUT_OF_BOUNDS_LINE = 9
+OVERRUNS = {
+    "of the input": "y[0] = x[n];",
+    "of the output": "y[n] = 1.0f;",
+    "of the scratch, read": "y[0] = s[n];",
+    "of the scratch, written": "s[n] = 1.0f;",
+    "before the input": "y[0] = x[-1];",
+    "before the output": "y[-1] = 1.0f;",
+}
+"""One access of four bytes beyond a tensor of n elements."""
+OVERRUN_N = 1000
+OVERRUN = '''
+import torch
+
+_SOURCE = """
+extern "C" __global__ void overrun_kernel(const float* x, float* y, float* s, int n) {{
+    for (int i = threadIdx.x; i < n; i += blockDim.x) {{ s[i] = x[i]; y[i] = s[i]; }}
+    __syncthreads();
+    if (threadIdx.x == 0) {{ {access} }}
+}}
+"""
+_KERNEL = torch.cuda._compile_kernel(_SOURCE, "overrun_kernel")
+
+
+def run(x, y):
+    s = torch.empty_like(x)
+    _KERNEL((1, 1, 1), (256, 1, 1), [x, y, s, x.numel()])
+'''
 
 
 @dataclass(frozen=True)
@@ -284,6 +311,20 @@ FAULTY = Known(
     "launch",
     language="triton",
 )
+
+
+def overrun(access: str) -> Known:
+    """A kernel that makes one access beside its work."""
+    return Known(
+        "overrun",
+        OVERRUN.format(access=access),
+        (OVERRUN_N,),
+        (OVERRUN_N,),
+        "float32",
+        "float32",
+        lambda: _uniform(OVERRUN_N),
+        "launch",
+    )
 
 
 def known(name: str) -> Known:

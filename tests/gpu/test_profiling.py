@@ -170,12 +170,14 @@ def test_a_gap_on_the_host_is_launch_bound_and_a_long_copy_is_not(profiling):
     assert json.loads(Path(copy.trace_path or "").read_text())["traceEvents"]
 
 
-def test_the_sanitizer_names_the_line_of_an_access_out_of_bounds(profiling, folder):
+@pytest.fixture
+def memcheck(profiling, folder):
+    """Runs a known kernel under memcheck, as `sanitize` does."""
     program = profiling.find_tools().compute_sanitizer
     if not program.found:
         pytest.skip("compute-sanitizer is missing")
 
-    def memcheck(kernel):
+    def run(kernel):
         checked = partial(
             run_tool,
             profiling.runner,
@@ -187,12 +189,23 @@ def test_the_sanitizer_names_the_line_of_an_access_out_of_bounds(profiling, fold
         )
         return anyio.run(checked)
 
+    return run
+
+
+def test_the_sanitizer_names_the_line_of_an_access_out_of_bounds(memcheck):
     run = memcheck(kernels.FAULTY)
     assert run.status == "findings", run
     assert run.findings[0].kind == "out_of_bounds"
     assert run.findings[0].line == kernels.OUT_OF_BOUNDS_LINE
     assert run.findings[0].file == "kernel.py"
     assert memcheck(kernels.known("chain_with_gap")).status == "clean"
+
+
+@pytest.mark.parametrize("place", kernels.OVERRUNS)
+def test_four_bytes_beyond_any_tensor_are_found(memcheck, place):
+    run = memcheck(kernels.overrun(kernels.OVERRUNS[place]))
+    assert run.status == "findings", run
+    assert {finding.kind for finding in run.findings} >= {"out_of_bounds"}
 
 
 def test_a_calibration_reads_as_the_models_and_is_plausible(folder):

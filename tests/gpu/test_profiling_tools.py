@@ -31,6 +31,7 @@ pytestmark = [
 DECODE = "gdn_decode_qk4_v8_d128_k_last"
 SOLUTION = "triton_split_v"
 NCU_S = 8.0
+SANITIZE_S = 8.0
 
 
 @pytest.fixture
@@ -147,3 +148,17 @@ async def test_a_replay_has_the_figures_of_the_call_itself(tmp_path, steps):
             assert one.duration_us == pytest.approx(other.duration_us, rel=0.15)
             assert one.dram_bytes == pytest.approx(other.dram_bytes, rel=0.15)
             assert one.instructions == pytest.approx(other.instructions, rel=0.02)
+
+
+async def test_all_sanitizers_of_a_candidate_end_within_eight_seconds(tmp_path, steps):
+    async with harness_in(tmp_path) as harness:
+        if not harness.profiling.find_tools().compute_sanitizer.found:
+            pytest.skip("compute-sanitizer is missing")
+        operator = harness.dataset.operator(DECODE)
+        solution = harness.lookup.solution(operator, SOLUTION)
+        begin = steps.seconds
+        report = await harness.profiling.sanitize(operator, solution, progress=steps.progress)
+        spent = steps.seconds - begin
+    steps.note(f"sanitize: {spent:.2f} s, each {[(r.tool.value, r.seconds) for r in report.runs]}")
+    assert report.clean, report
+    assert spent <= SANITIZE_S

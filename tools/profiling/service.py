@@ -48,8 +48,8 @@ from .runs.profiles import (
     compare_profiles,
 )
 from .runs.run_files import Subject, WorkloadInputs
-from .runs.tool_run import ProfileRunner
-from .sanitizer.findings import SanitizerReport, SanitizerTool, ToolRun
+from .runs.tool_run import ProfileRunner, side_by_side
+from .sanitizer.findings import SanitizerReport, SanitizerTool
 from .sanitizer.session import run_tool
 from .timeline.chrome_trace import Timeline, WorkloadTimeline
 from .timeline.session import TimelineSession
@@ -181,16 +181,16 @@ class ProfilingService:
             reason = f"{program.reason} {program.remedy}"
             return SanitizerReport(**_facts(subject), tool=UNAVAILABLE, reason=reason)
         smallest = min(operator.workloads, key=lambda w: sum(w.axes.values())).uuid
-        done: list[ToolRun] = []
         async with self._prepared(operator, [smallest], progress) as (workload,):
-            for tool in SanitizerTool:
-                name = f"{tool.value} on {workload.uuid[:8]}"
-                await progress(len(done), len(SanitizerTool), name)
-                done.append(
-                    await run_tool(
-                        self.runner, program.path, tool, subject, workload, timeout_s=self.timeout_s
-                    )
+            names = ", ".join(SanitizerTool)
+            await progress(0, 1, f"{names} on {workload.uuid[:8]}")
+            # Side by side: most of each is its start, and nothing is timed.
+            done = await side_by_side(
+                run_tool(
+                    self.runner, program.path, tool, subject, workload, timeout_s=self.timeout_s
                 )
+                for tool in SanitizerTool
+            )
         report = SanitizerReport(
             **_facts(subject),
             tool="compute-sanitizer",

@@ -285,6 +285,35 @@ async def test_the_sanitizer_runs_each_tool_on_the_smallest_workload(bench, oper
     assert report.clean and made.kept("sanitizer.json")["tool"] == "compute-sanitizer"
 
 
+async def test_the_sanitizers_run_side_by_side(bench, operator, monkeypatch):
+    made, running, most = bench(), 0, 0
+
+    async def check(runner, program, tool, subject, workload, *, timeout_s):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await anyio.sleep(0.01)
+        running -= 1
+        return ToolRun(tool=tool, workload_uuid=workload.uuid, status="clean")
+
+    monkeypatch.setattr(service, "run_tool", check)
+    report = await made.service.sanitize(operator, solution())
+    assert most == len(SanitizerTool)
+    assert [run.tool for run in report.runs] == list(SanitizerTool)
+
+
+async def test_a_sanitizer_that_cannot_be_started_is_a_fault_of_ours(bench, operator, monkeypatch):
+    async def check(runner, program, tool, subject, workload, *, timeout_s):
+        if tool is SanitizerTool.RACECHECK:
+            raise InfrastructureError("no room")
+        return ToolRun(tool=tool, workload_uuid=workload.uuid, status="clean")
+
+    made = bench()
+    monkeypatch.setattr(service, "run_tool", check)
+    with pytest.raises(InfrastructureError, match="no room"):
+        await made.service.sanitize(operator, solution())
+
+
 async def test_without_a_gpu_every_result_says_so_and_nothing_is_made_or_kept(bench, operator):
     made = bench("cpu")
     profiled = await made.service.profile_ncu(operator, solution())

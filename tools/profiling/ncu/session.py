@@ -9,7 +9,6 @@ what to use instead.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -24,7 +23,7 @@ from ..diagnosis.hints import hints_for
 from ..runs.profile_store import ProfileStore
 from ..runs.profiles import NCU, WorkloadProfile, isolation_of
 from ..runs.run_files import RecordedWorkload, Subject, WorkloadInputs
-from ..runs.tool_run import Finished, ProfileRunner
+from ..runs.tool_run import Finished, ProfileRunner, side_by_side
 from .command import (
     MAX_LAUNCHES,
     OF_ONE_WORKLOAD,
@@ -186,22 +185,14 @@ class NcuSession:
         written = folder / WRITTEN
         if not written.is_file() or written.is_symlink():
             return refusal
-        raw, rules, text = await self._printed(
+        pages = (
             import_command(self._ncu, written, "raw"),
             rules_command(self._ncu, written),
             import_command(self._ncu, written, "details"),
         )
+        raw, rules, text = await side_by_side(map(self._print, pages))
         launches = read_report(raw, rules)
         return _Report(launches, text) if launches else refusal
-
-    async def _printed(self, *commands: Sequence[str]) -> list[str]:
-        """What the commands print, run side by side: each takes about a second to start."""
-        runs = (self._print(command) for command in commands)
-        printed = await asyncio.gather(*runs, return_exceptions=True)
-        for one in printed:
-            if isinstance(one, BaseException):
-                raise one
-        return [one for one in printed if isinstance(one, str)]
 
     async def _print(self, command: Sequence[str]) -> str:
         done = await self.runner.execute(command, timeout_s=READ_S, keep_bytes=READ_BYTES)

@@ -7,6 +7,7 @@ candidate's account first and ends all that descends from it, on timeout, on can
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -57,6 +58,7 @@ _LOCALE = {"LANG": "C", "LC_ALL": "C"}
 """Tools print numbers as this locale has them, whatever the user's is."""
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 Wrap = Callable[[Path, Sequence[str]], list[str]]
 """From the private folder and the run's own command to the profiler's command around it."""
 
@@ -318,6 +320,21 @@ class ProfileRunner:
             timed_out=timed_out,
             seconds=time.monotonic() - begin,
         )
+
+
+async def side_by_side(runs: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of runs that are made at the same time, in their order.
+
+    Raises:
+        InfrastructureError: the first of any, once all have ended.
+    """
+    found = await asyncio.gather(*runs, return_exceptions=True)
+    results: list[T] = []
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+        results.append(one)
+    return results
 
 
 def _environment(folder: Path) -> dict[str, str]:

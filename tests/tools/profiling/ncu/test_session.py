@@ -25,8 +25,8 @@ SCRIPT = '''#!{python}
 """Stands in for ncu: "profiles" by writing a file, prints the pages that the test gives."""
 import json, pathlib, sys
 words = sys.argv
-log = pathlib.Path({log!r})
-log.write_text(log.read_text() + " ".join(words) + "\\n")
+with open({log!r}, "a") as log:  # pages are printed side by side
+    log.write(" ".join(words) + "\\n")
 if "--import" in words:
     page = words[words.index("--page") + 1]
     print(pathlib.Path({pages!r}, page + (".csv" if "--csv" in words else ".txt")).read_text())
