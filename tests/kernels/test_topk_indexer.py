@@ -1,8 +1,11 @@
 """The top-k indexer's folder: which selections are right, and which are not."""
 
+import importlib.util
 import json
 import random
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -53,9 +56,9 @@ def exact_scores(inputs, row):
     return (dots @ inputs["weights"][row].double())[:length], tokens[:length]
 
 
-def run_peer(inputs):
+def run_peer(inputs, name="torch_vectorised"):
     got = torch.full((inputs["seq_lens"].numel(), 2048), 12345, dtype=torch.int32)
-    kernel = load_by_path(FOLDER / "peers" / "torch_vectorised" / "kernel.py")
+    kernel = load_by_path(FOLDER / "peers" / name / "kernel.py")
     kernel.run(*inputs.values(), got)
     return got
 
@@ -72,6 +75,59 @@ def test_reference_trusted_and_peer_select_as_well_as_the_oracle(family):
         answer = verdict(inputs, got)
         assert answer["ok"], answer["message"]
         assert answer["matched_ratio"] == 1.0
+
+
+def stand_in_scorer(queries, cache, weights, lengths, table, schedule, width, *, clean_logits):
+    """DeepGEMM's scorer: garbage beyond a length, whatever the block table says there."""
+    assert cache.dtype is torch.uint8 and schedule == (lengths.shape, 64, 132) and not clean_logits
+    scores = torch.full((queries.shape[0], width), float("nan"))
+    for row, length in enumerate(lengths.flatten().tolist()):
+        if not length:
+            continue
+        pages = table[row, : -(-length // 64)].long()
+        keys = REFERENCE.unpack(cache[pages], 128).flatten(0, 1)[:length]
+        dots = torch.relu(keys @ queries[row, 0].float().T)
+        scores[row, :length] = dots @ weights[row]
+    return scores
+
+
+def stand_in_top_k(scores, tokens, lengths, topk):
+    """FlashInfer's top_k_page_table_transform: -1 where a row has fewer tokens than topk."""
+    chosen = torch.full((scores.shape[0], topk), -1, dtype=torch.int32)
+    for row, length in enumerate(lengths.tolist()):
+        best = torch.topk(scores[row, :length], min(topk, length)).indices
+        chosen[row, : best.numel()] = tokens[row, best]
+    return chosen
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, [5, 0, 640]])
+@pytest.mark.parametrize("name", ["deep_gemm", "flashinfer", "sglang"])
+def test_peers_hand_libraries_what_they_need(name, lengths, monkeypatch):
+    """The libraries need a GPU; stand-ins compute what those document, in PyTorch."""
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda _: SimpleNamespace(multi_processor_count=132)
+    )
+    deep_gemm = SimpleNamespace(
+        get_paged_mqa_logits_metadata=lambda lengths, page, blocks: (lengths.shape, page, blocks),
+        fp8_paged_mqa_logits=stand_in_scorer,
+    )
+    monkeypatch.setitem(sys.modules, "deep_gemm", deep_gemm)
+    flashinfer = SimpleNamespace(top_k_page_table_transform=stand_in_top_k)
+    monkeypatch.setitem(sys.modules, "flashinfer", flashinfer)
+
+    def fused(scores, lengths, out, tokens, starts, row_starts):
+        assert starts.tolist() == list(range(len(lengths) + 1)) and row_starts is None
+        out.copy_(stand_in_top_k(scores, tokens, lengths, out.shape[1]))
+
+    library = SimpleNamespace(fast_topk_transform_fused=fused)
+    monkeypatch.setattr(torch.ops, "sgl_kernel", library, raising=False)
+    monkeypatch.setattr(torch.ops, "load_library", lambda _: None)
+    package = SimpleNamespace(submodule_search_locations=[str(FOLDER / "nowhere")])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: package)
+    monkeypatch.setattr(Path, "glob", lambda self, _: [self / "common_ops.so"])
+    inputs = drawn("wild_table", lengths=lengths)
+    answer = verdict(inputs, run_peer(inputs, name))
+    assert answer["ok"], answer["message"]
 
 
 @settings(max_examples=15, deadline=None)
