@@ -31,6 +31,7 @@ from .checks.workload_checks import Checking
 from .operators.held_out_cases import HELD_OUT
 from .operators.input_sets import SeedBook
 from .operators.operator_adapter import Case, OperatorAdapter
+from .operators.sampled_draws import DISTRIBUTION
 from .processes import device as device_facts
 from .processes.candidate_process import CandidateSession
 from .processes.context import JudgeContext
@@ -84,12 +85,13 @@ def write_record(trial: TrialResult) -> Evaluation:
     results = [_result(trial, i, case, floors) for i, case in enumerate(trial.cases)]
     unfailed = Status.PASSED if plan.checks.execute else Status.COMPILED
     status, failure = trial.failed or (unfailed, None)
-    held_out = trial.checking.not_run.get(HELD_OUT, "") if trial.checking else ""
+    left = trial.checking.not_run if trial.checking else {}
+    unchecked = "; ".join(left[check] for check in (HELD_OUT, DISTRIBUTION) if check in left)
     missing = ""
     if status is Status.PASSED:
         full = {c.uuid for c in trial.cases if has_outputs(trial.operator.definition, c)}
         due = [r for r in results if r.uuid in full] if trial.timing is not None else []
-        missing = not_run_words(results, plan.left_out, held_out, due)
+        missing = not_run_words(results, plan.left_out, unchecked, due)
     return Evaluation(
         evaluation_id=plan.evaluation_id,
         definition=trial.operator.definition.name,
@@ -117,14 +119,14 @@ def write_record(trial: TrialResult) -> Evaluation:
 def not_run_words(
     results: Sequence[WorkloadResult],
     left_out: Sequence[str],
-    held_out: str,
+    unchecked: str,
     due: Sequence[WorkloadResult],
 ) -> str:
     """What the scope asks for and was not run, in words; empty when all of it was.
 
     Args:
         left_out: uuids of the scope's workloads that were not asked for.
-        held_out: why held-out workloads were not run; empty when they were.
+        unchecked: why held-out workloads or draws were not judged; empty when they were.
         due: those that the timing was to give times for; one without output elements has none.
     """
     parts = []
@@ -133,8 +135,8 @@ def not_run_words(
         parts.append(f"{len(left_out)} of the {whole} workloads of the scope were not asked for")
     if left := [r for r in results if r.status is Status.NOT_RUN]:
         parts.append(f"{len(left)} of {len(results)} workloads were not run: {left[0].reason}")
-    if held_out:
-        parts.append(held_out)
+    if unchecked:
+        parts.append(unchecked)
     untimed = [r for r in due if r.status is Status.PASSED and r.measurement is None]
     if untimed:
         parts.append(f"{len(untimed)} of {len(due)} were not timed: {untimed[0].reason}")

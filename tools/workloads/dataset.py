@@ -22,7 +22,7 @@ from ..errors import DatasetError, HarnessError, RequestError, unknown_name
 from ..schema.constraints import names_in
 from ..schema.flashinfer_trace import Definition, SafetensorsInput, Trace, Workload, interface_hash
 from .operators import Operator, read_json_object
-from .policy import Policy, read_policy
+from .policy import Policy, read_policy, sampling_faults
 
 LFS_MARK = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024
@@ -267,6 +267,8 @@ class _Reader:
         for name in policy.scalars.keys() - set(scalars):
             known = ", ".join(scalars) or "none"
             self._problem(path, None, f"scalars.{name}", f"no such scalar; there are: {known}")
+        for place, words in sampling_faults(definition, policy):
+            self._problem(path, None, place, words)
         return policy
 
     def _object(self, path: Path) -> dict[str, Any]:

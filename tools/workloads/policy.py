@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import DatasetError
+from ..schema.flashinfer_trace import Definition
 from ..schema.measurement import Objective
 
 
@@ -79,6 +80,25 @@ class ScalarRange(PolicyModel):
         return self
 
 
+ORACLE = "oracle.py"
+
+
+class Sampled(PolicyModel):
+    """An output whose elements are drawn at random: it is judged by how its draws lie."""
+
+    probabilities: str = Field(
+        description="The input whose last axis holds the probabilities of the values 0, 1, 2 and "
+        "so on, one row for each element; or 'oracle.py', whose function `probabilities` gives "
+        "them."
+    )
+    draws: int = Field(
+        default=2_000, ge=500, description="Draws over all calls; fewer are no verdict."
+    )
+    seeds: list[str] = Field(
+        default_factory=list, description="Scalar integer inputs that every call gets anew."
+    )
+
+
 class Policy(PolicyModel):
     """How one operator is judged; policy.toml, or defaults that suit any definition."""
 
@@ -92,6 +112,9 @@ class Policy(PolicyModel):
     tolerance: Tolerance = Field(default_factory=Tolerance)
     strict: dict[str, StrictLimit] = Field(
         default_factory=dict, description="By output; outputs without an entry use the defaults."
+    )
+    sampled: dict[str, Sampled] = Field(
+        default_factory=dict, description="By output, what is drawn at random."
     )
     libraries: Libraries = Field(default_factory=Libraries)
     mutable_inputs: list[str] = Field(
@@ -121,6 +144,40 @@ class Policy(PolicyModel):
     def strict_limit(self, output: str) -> StrictLimit:
         """Our criterion for one output."""
         return self.strict.get(output) or StrictLimit()
+
+
+def sampled_outputs(definition: Definition, policy: Policy) -> dict[str, Sampled]:
+    """The outputs that are drawn at random, as the policy says or the definition shows.
+
+    A definition shows it that is of type 'sampling' and draws its one output, of integers, by its
+    one input `probs`.
+    """
+    if policy.sampled or definition.op_type != "sampling" or list(definition.inputs) != ["probs"]:
+        return policy.sampled
+    drawn = [name for name, spec in definition.outputs.items() if "int" in spec.dtype]
+    shape = definition.inputs["probs"].shape or ()
+    if len(definition.outputs) != 1 or not drawn:
+        return {}
+    if list(shape[:-1]) != list(definition.outputs[drawn[0]].shape or ()):
+        return {}
+    return {drawn[0]: Sampled(probabilities="probs")}
+
+
+def sampling_faults(definition: Definition, policy: Policy) -> list[tuple[str, str]]:
+    """Place and words of what a policy says of samples and the definition does not have."""
+    found: list[tuple[str, str]] = []
+    integers = [n for n, s in definition.inputs.items() if s.shape is None and "int" in s.dtype]
+    for output, sampled in policy.sampled.items():
+        if output not in definition.outputs:
+            words = f"no such output; there are: {', '.join(definition.outputs)}"
+            found.append((f"sampled.{output}", words))
+        if sampled.probabilities not in (ORACLE, *definition.inputs):
+            words = f"neither an input nor '{ORACLE}'; inputs: {', '.join(definition.inputs)}"
+            found.append((f"sampled.{output}.probabilities", words))
+        if unknown := [name for name in sampled.seeds if name not in integers]:
+            words = f"no scalar integer input: {', '.join(unknown)}"
+            found.append((f"sampled.{output}.seeds", words))
+    return found
 
 
 def read_policy(path: Path) -> Policy:

@@ -20,11 +20,12 @@ from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall, has_output
 from ..operators.held_out_cases import HELD_OUT, HeldOutCases
 from ..operators.input_sets import DERIVED, InputSet, pick_families
 from ..operators.operator_adapter import Case
+from ..operators.sampled_draws import DISTRIBUTION, SampledDraws
 from ..processes.lost import ProcessLost
 from ..trial_parts import TrialParts
 from . import integrity
 from .call_verdict import CallVerdict, CaseRecord, call_it_flaky, judge_call, merged, not_ready
-from .failures import shielded_finding
+from .failures import mismatch_failure, shielded_finding
 from .held_out_checks import HeldOutChecks
 from .held_out_process import HeldOutProcess
 from .time_budget import Estimate, TimeBudget
@@ -39,12 +40,7 @@ DEEP_CALL_S = 0.5
 class Checking:
     """The correctness and integrity checks of one trial."""
 
-    def __init__(
-        self,
-        judged_call: JudgedCall,
-        parts: TrialParts,
-        time_budget: TimeBudget,
-    ) -> None:
+    def __init__(self, judged_call: JudgedCall, parts: TrialParts, time_budget: TimeBudget) -> None:
         self._judged_call = judged_call
         self._parts = parts
         self._generator, self._operator = parts.generator, parts.operator
@@ -68,6 +64,7 @@ class Checking:
         """Whether the process was lost through no fault of the candidate."""
         self.launches: dict[str, CallLaunches] = {}
         """By workload, what was interpreted in its first call."""
+        self._draws = SampledDraws(self._operator, parts.rng)
         self.launched_nothing = False
         """Whether no kernel of its own could be disabled in a call that was right."""
 
@@ -87,7 +84,7 @@ class Checking:
         self.done += ["correctness", "poisoned_outputs", *integrity.AFTER_CALL]
         if self.failed is None and held_out is not None and held_out_process is not None:
             self._held_out(held_out, held_out_process)
-        if self.failed is None and self._checks.correctness_budget:
+        if self.failed is None and (self._checks.correctness_budget or self._draws):
             self._many_calls(cases)
         if self.failed is None and self._checks.determinism_runs > 1:
             self._determinism(cases)
@@ -213,7 +210,10 @@ class Checking:
     def _fresh(
         self, record: CaseRecord, input_set: InputSet
     ) -> tuple[CallVerdict, CallOutcome | ProcessLost, InputSet]:
-        return self._call(record, input_set, CallOptions(poison=self._poison))
+        verdict, outcome, _ = self._call(record, input_set, CallOptions(poison=self._poison))
+        if verdict.passed and isinstance(outcome, CallOutcome):
+            self._draws.note(input_set.inputs, outcome.outputs)
+        return verdict, outcome, input_set
 
     def _call(
         self,
@@ -297,10 +297,11 @@ class Checking:
         self.done.append(HELD_OUT)
 
     def _many_calls(self, cases: Sequence[Case]) -> None:
-        """Checks random families of random workloads until the number of calls is reached."""
+        """Checks random families of random workloads until calls and draws are enough."""
         passed = self._with_outputs(cases)
         calls = sum(record.calls for record in self.records.values())
-        while passed and calls < self._checks.correctness_budget and self.failed is None:
+        due = self._checks.correctness_budget
+        while passed and self.failed is None and (calls < due or self._draws.missing):
             record = self._rng.choice(passed)
             if self._time_budget.left_s < 2 * record.seconds_per_call:
                 self.not_run["many_calls"] = f"the budget of time ended after {calls} calls"
@@ -310,6 +311,16 @@ class Checking:
             self._fresh(record, self._generator.generate(record.case, family))
             calls += 1
         self.done.append("many_calls")
+        if self._draws and passed and self.failed is None:
+            self._judge_draws(passed[0])
+
+    def _judge_draws(self, record: CaseRecord) -> None:
+        """Judges all draws together; what is wrong is noted with one of their workloads."""
+        self.done.append(DISTRIBUTION)
+        if (wrong := self._draws.wrong()) is not None:
+            record.status, record.failure = mismatch_failure(wrong[1], record.case, wrong[0])
+        elif missing := self._draws.missing:
+            self.not_run[DISTRIBUTION] = missing
 
     def _determinism(self, cases: Sequence[Case]) -> None:
         """Repeats calls on the same inputs at other addresses, poisons and streams, with noise."""
@@ -340,6 +351,9 @@ class Checking:
                 return "within_tolerance"
             kept.append(outcome)
         alike = all(integrity.same_outputs(kept[0], other) for other in kept[1:])
+        same = self._draws.repeated(input_set.inputs, kept[0].outputs) if alike else None
+        if same is not None:
+            record.status, record.failure = mismatch_failure(same[1], record.case, same[0])
         return "bitwise" if alike else "within_tolerance"
 
     def _with_kernels_disabled(self, cases: Sequence[Case]) -> None:

@@ -5,4 +5,5 @@ fast_path       accepts outputs that are clearly right in a few passes
 mismatch        describes mismatches: worst element, count, location
 symptoms        recognises the usual causes of a mismatch
 element_sample  the mismatched elements that a cause is tried on
+sampling        judges outputs that are drawn at random
 """

@@ -4,6 +4,7 @@ operator_adapter  loads the folder and calls its code: inputs, oracle, compariso
 generic_operator  inputs where the folder brings none
 reference         runs the definition's reference and names its faults
 reference_check   finds references that are random, and outputs that are constant
+sampled_draws    draws of outputs that are random, gathered and judged together
 stored_inputs     tensors that a workload stores in files, and the checks that all inputs pass
 held_out_cases    draws held-out cases: sizes, contents and scalars
 input_sets        inputs with their expected outputs: seeds, families, prefetching

@@ -7,7 +7,7 @@ is the reference itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
@@ -52,10 +52,12 @@ def generate_inputs(
     generator: torch.Generator,
     device: torch.device,
     family: str,
+    distributions: Collection[str] = (),
 ) -> dict[str, Value]:
     """Random values for every input of a definition.
 
     Args:
+        distributions: inputs whose last axis holds probabilities.
         scalars: values that the workload states, used as they are.
         generator: on `device`.
         family: one of `FAMILIES`; integers and booleans have one distribution in all of them.
@@ -67,7 +69,7 @@ def generate_inputs(
             inputs[name] = scalars[name]
         elif shape is None:
             inputs[name] = _tensor((), dtype, generator, device, "typical").item()
-        elif definition.op_type == "sampling" and name == "probs":
+        elif name in distributions or (definition.op_type == "sampling" and name == "probs"):
             logits = torch.randn(shape, generator=generator, device=device)
             inputs[name] = torch.softmax(logits, dim=-1).to(dtype)
         else:

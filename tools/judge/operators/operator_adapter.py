@@ -28,8 +28,9 @@ from ...schema.flashinfer_trace import (
     definition_hash,
 )
 from ...workloads.operators import generic_cost, load_anew, read_json_object
-from ...workloads.policy import Policy, read_policy
+from ...workloads.policy import ORACLE, Policy, read_policy, sampled_outputs
 from ..numerics.correctness import ToleranceLimits
+from ..numerics.sampling import as_probabilities, impossible_draws
 from . import generic_operator as generic
 from .generic_operator import Value, torch_dtype
 from .reference import (
@@ -83,6 +84,8 @@ class OperatorAdapter:
         self.key = f"{definition_hash(definition)} {_stamp(folder)}"
         self._folder = folder
         self.policy: Policy = read_policy(folder / "policy.toml") if folder else Policy()
+        self.sampled = sampled_outputs(definition, self.policy)
+        """The outputs that are drawn at random."""
         self._structure = read_json_object(folder / "structure.json") if folder else {}
         self._inputs = _module(folder, "inputs.py")
         self._oracle = _module(folder, "oracle.py")
@@ -143,7 +146,13 @@ class OperatorAdapter:
         axes = self.definition.axis_values(case.axes)
         if self._inputs is None:
             made = generic.generate_inputs(
-                self.definition, axes, case.scalars, generator, device, family
+                self.definition,
+                axes,
+                case.scalars,
+                generator,
+                device,
+                family,
+                {sampled.probabilities for sampled in self.sampled.values()},
             )
         else:
             made = self._guarded(
@@ -161,7 +170,9 @@ class OperatorAdapter:
             name: read_stored(case.files[name], path, device)
             for name, path in self._check_stored(case).items()
         }
-        inputs = self._checked({**made, **case.scalars, **stored}, axes)
+        seeds = {name for sampled in self.sampled.values() for name in sampled.seeds}
+        drawn = {name: random.Random(f"{seed} {name}").getrandbits(31) for name in seeds}
+        inputs = self._checked({**made, **case.scalars, **stored, **drawn}, axes)
         waived, shown = self.policy.waived_constraints, not case.held_out
         check_contents(self.definition, waived, axes, inputs, shown=shown)
         return inputs
@@ -199,8 +210,9 @@ class OperatorAdapter:
         return tolerance_limits(self.policy, output)
 
     def compares(self, output: str) -> bool:
-        """Whether the operator compares this output itself, e.g. an unordered set of indices."""
-        return self._compare is not None and self.policy.strict_limit(output).kind != "values"
+        """Whether this output is no plain values, but a set of indices, say, or drawn at random."""
+        own = self._compare is not None and self.policy.strict_limit(output).kind != "values"
+        return own or output in self.sampled
 
     def compare(
         self,
@@ -209,7 +221,9 @@ class OperatorAdapter:
         expected: torch.Tensor,
         got: torch.Tensor,
     ) -> dict[str, Any]:
-        """The answer of the operator's compare.py for one output."""
+        """The answer of the operator's compare.py for one output, or whether draws can occur."""
+        if output in self.sampled:
+            return dict(impossible_draws(output, got, self.probabilities(output, inputs, got)))
         strict = self.policy.strict_limit(output)
         limits = {**self.policy.tolerance.model_dump(), **strict.model_dump()}
         assert self._compare is not None
@@ -217,6 +231,19 @@ class OperatorAdapter:
             return dict(self._compare.compare(output, dict(inputs), expected, got, limits))
         except Exception as error:
             raise self._fault("compare.py", "compare", error) from error
+
+    def probabilities(
+        self, output: str, inputs: Mapping[str, Value], got: torch.Tensor
+    ) -> torch.Tensor:
+        """The probabilities by which an output is to be drawn, a row for each of its elements."""
+        named = self.sampled[output].probabilities
+        try:
+            own = getattr(self._oracle, "probabilities", None) if named == ORACLE else None
+            values = own(output, **inputs) if own is not None else inputs[named]
+            return as_probabilities(torch.as_tensor(values), tuple(got.shape))
+        except Exception as error:
+            words = f"{named} gives no probabilities for {output!r}: {error}"
+            raise DatasetError(words, where=str(self._folder or self.definition.name)) from error
 
     def input_bytes(self, case: Case) -> int:
         """Bytes of the case's input tensors."""

@@ -1,8 +1,12 @@
-"""Finds references that no candidate can be compared with: random ones, and constant ones."""
+"""Finds references that no candidate can be compared with: random ones, and constant ones.
+
+One that is said to draw at random is held to the probabilities that it is said to draw by.
+"""
 
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +16,7 @@ from ...errors import DatasetError
 from .generic_operator import Value
 from .input_sets import fresh_seed
 from .operator_adapter import Case, OperatorAdapter
+from .sampled_draws import SampledDraws
 
 MOST_CALLS = 4
 PATIENCE_S = 0.5
@@ -45,6 +50,7 @@ def check_reference(
     if operator.key not in known and cases:
         began = time.monotonic()
         require_repeatable(operator, cases[0], device)
+        require_right_draws(operator, cases[0], device)
         slow = time.monotonic() - began > SLOW_S
         # Stored inputs are the same in every draw, so that nothing can be seen to depend.
         drawn = [case for case in cases if not case.files]
@@ -68,17 +74,46 @@ def require_repeatable(operator: OperatorAdapter, case: Case, device: torch.devi
     first = operator.trusted(case, inputs)
     for _ in range(MOST_CALLS - 1):
         again = operator.trusted(case, inputs)
-        differing = [name for name in first if not _alike(operator, name, inputs, first, again)]
+        fixed = [name for name in first if name not in operator.sampled]
+        differing = [name for name in fixed if not _alike(operator, name, inputs, first, again)]
         if differing:
             raise DatasetError(
                 f"The reference is random: two calls on the same inputs gave another "
                 f"{differing[0]!r}, so that no candidate can be compared with it",
                 where=operator.reference_place,
-                remedy="Make it a function of its inputs: pass random numbers or a seed as an "
-                "input, or judge the operator by an oracle.py and compare.py of its own.",
+                remedy="Make it a function of its inputs, with random numbers or a seed among "
+                "them; or, where the output is a draw, say by which probabilities in policy.toml: "
+                f"[sampled.{differing[0]}].",
             )
         if time.monotonic() - began > PATIENCE_S:
             break
+
+
+def require_right_draws(operator: OperatorAdapter, case: Case, device: torch.device) -> None:
+    """Calls a reference that draws at random on fresh inputs, for as long as is usual here.
+
+    Raises:
+        DatasetError: when it does not draw by the probabilities that its policy names.
+    """
+    began, draws = time.monotonic(), SampledDraws(operator, random.Random(fresh_seed()))
+    while draws and time.monotonic() - began < PATIENCE_S:
+        inputs = operator.make_inputs(case, fresh_seed(), operator.families[0], device)
+        outputs = operator.trusted(case, inputs)
+        for name in operator.sampled:
+            answer = operator.compare(name, inputs, outputs[name], outputs[name])
+            if not answer["ok"]:
+                raise _wrong_draws(operator, str(answer["message"]))
+        draws.note(inputs, outputs)
+    if (wrong := draws.wrong()) is not None:
+        raise _wrong_draws(operator, wrong[1].message)
+
+
+def _wrong_draws(operator: OperatorAdapter, message: str) -> DatasetError:
+    return DatasetError(
+        f"The reference does not draw by the probabilities that it is said to: {message}",
+        where=operator.reference_place,
+        remedy="Correct the reference, or [sampled] in policy.toml.",
+    )
 
 
 def constant_outputs(

@@ -7,6 +7,7 @@ import pytest
 from kernel_harness.tools.errors import DatasetError
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.operators.reference_check import (
+    check_reference,
     constant_outputs,
     require_repeatable,
 )
@@ -83,3 +84,51 @@ def test_a_small_workload_that_has_but_one_answer_is_no_constant():
     assert constant_outputs(operator, cases[:1], CPU) == ["y"]
     assert constant_outputs(operator, cases, CPU) == []
     assert constant_outputs(operator, [], CPU) == []
+
+
+MULTINOMIAL = "torch.multinomial(x.float(), 1)[:, 0]"
+SAMPLE = {"y": {"shape": ["m"], "dtype": "int64"}}
+
+
+def sampler(tmp_path, body: str, policy: str = 'probabilities = "x"') -> OperatorAdapter:
+    (tmp_path / "policy.toml").write_text(f"[sampled.y]\n{policy}\n")
+    reference = f"{HEAD}    return {body}\n"
+    return OperatorAdapter(generic_definition(reference=reference, outputs=SAMPLE), tmp_path)
+
+
+def test_a_reference_that_is_said_to_draw_may_be_random_and_is_held_to_its_probabilities(tmp_path):
+    right = sampler(tmp_path, MULTINOMIAL)
+    case = Case("w", {"m": 64})
+    assert check_reference(right, [case], CPU, {}) == []
+    for body in ("x.float().argmax(-1)", "torch.multinomial(x.float() ** 4 + 1e-9, 1)[:, 0]"):
+        with pytest.raises(DatasetError, match="does not draw by the probabilities"):
+            check_reference(sampler(tmp_path, body), [case], CPU, {})
+    with pytest.raises(DatasetError, match="cannot occur"):
+        check_reference(sampler(tmp_path, f"{MULTINOMIAL} + 8"), [case], CPU, {})
+
+
+def test_probabilities_of_the_operators_own_and_seeds_of_each_call(tmp_path):
+    own = "def probabilities(output, x, s):\n    return (x.float() ** 4 + 1e-9)\n"
+    (tmp_path / "oracle.py").write_text(own)
+    said = 'probabilities = "oracle.py"\nseeds = ["s"]'
+    inputs = {**generic_definition().model_dump(mode="json")["inputs"]}
+    inputs["s"] = {"shape": None, "dtype": "int64"}
+    (tmp_path / "policy.toml").write_text(f"[sampled.y]\n{said}\n")
+    body = "torch.multinomial(x.float() ** 4 + 1e-9, 1)[:, 0]"
+    changes = {"reference": f"{HEAD}    return {body}\n", "outputs": SAMPLE, "inputs": inputs}
+    operator = OperatorAdapter(generic_definition(**changes), tmp_path)
+    case = Case("w", {"m": 64}, scalars={"s": 7})
+    assert check_reference(operator, [case], CPU, {}) == []
+    drawn = {operator.make_inputs(case, seed, "typical", CPU)["s"] for seed in range(5)}
+    assert len(drawn) == 5 and 7 not in drawn
+    assert operator.make_inputs(case, 1, "typical", CPU)["s"] in drawn
+
+
+def test_a_definition_of_type_sampling_with_nothing_but_probabilities_says_what_it_draws():
+    probs = {"probs": {"shape": ["m", "n"], "dtype": "float32"}}
+    reference = "import torch\ndef run(probs):\n    return torch.multinomial(probs, 1)[:, 0]\n"
+    fields = {"op_type": "sampling", "outputs": SAMPLE, "reference": reference}
+    told = OperatorAdapter(generic_definition(inputs=probs, **fields))
+    assert told.sampled["y"].probabilities == "probs"
+    more = {**probs, "top_k": {"shape": ["m"], "dtype": "int32"}}
+    assert not OperatorAdapter(generic_definition(inputs=more, **fields)).sampled
