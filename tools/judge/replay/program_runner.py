@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -25,8 +26,10 @@ REQUEST_S = 60.0
 WITNESS_CALLS = 40
 CLOCK_SPANS = 5
 CLOCK_WAIT_S = 0.5
-USUAL_RATIO = 1.015
-"""A step of the multiprocessors' clock is less than one per cent."""
+STEADY_S = 0.06
+"""A clock that comes back stays at a rate for up to 30 ms."""
+USUAL_RATIO = 1.02
+"""The spans themselves vary by one per cent."""
 
 
 @dataclass(frozen=True)
@@ -104,25 +107,28 @@ class ProgramRunner:
         """Waits until the yardstick takes no longer than it has taken; its least span so far.
 
         It takes a fixed number of cycles, so its span tells the clock rate. Work that draws much
-        power lowers the rate for some time after its end.
+        power lowers the rate for a tenth of a second after its end.
 
         Args:
-            least_ns: of all runners before, where any were asked.
+            least_ns: of all runners before; where none was asked, a steady span is waited for.
 
         Returns:
             Where the wait was in vain, the span that is usual now; None where none is recorded.
         """
+        usual_ns, best_ns, since = (least_ns or 0.0) * USUAL_RATIO, math.inf, time.monotonic()
         request = Replay(calls=[ReplayCall()] * CLOCK_SPANS, program="yardstick")
-        ends = time.monotonic() + CLOCK_WAIT_S
+        ends = since + CLOCK_WAIT_S
         while True:
             times = self._runner.ask(request, Replayed, REQUEST_S).times
             if not (spans := [one.span_ns for one in times if one.span_ns]):
                 return least_ns
-            span = float(median(spans))
-            if least_ns is None or span <= USUAL_RATIO * least_ns:
+            span, now = float(median(spans)), time.monotonic()
+            if span <= usual_ns:
                 return min(span, least_ns or span)
-            if time.monotonic() > ends:
-                return span
+            if span * USUAL_RATIO < best_ns:
+                best_ns, since = span, now
+            if now > ends or (least_ns is None and now - since > STEADY_S):
+                return min(span, best_ns)
 
     def witness(self) -> Witness:
         """The bound of the loaded call's mean span by the judge's own clock."""

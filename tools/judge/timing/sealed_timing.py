@@ -33,7 +33,7 @@ from ..replay.wall_clock import unlike
 from ..replay.witness import Witness
 from ..trial_parts import TrialParts
 from .recorders import RecordedProgram, Recorders, launched_kernels
-from .samples import Samples, half_width, kernel_times, log_ratios
+from .samples import Samples, half_width, kernel_times, log_ratios, more_pairs
 from .sustained_timing import NotSustainedError, SustainedTiming
 from .timed_calls import Timed, TimedCalls
 
@@ -181,8 +181,9 @@ class SealedTiming:
 
     def _calls_for(self, case: Case) -> int:
         """Calls that are staged at once."""
-        fitting = STAGING_BYTES // self._call_bytes(case)
-        return max(1, min(self._checks.pairs_per_block, fitting))
+        checks, fitting = self._checks, STAGING_BYTES // self._call_bytes(case)
+        of_a_block = max(checks.pairs_per_block, -(-checks.max_pairs // checks.blocks))
+        return max(1, min(of_a_block, fitting))
 
     # --- replays ------------------------------------------------------------------------------
 
@@ -217,10 +218,12 @@ class SealedTiming:
                     some = drawn[begin : min(begin + staged, left)]
                     self._turn(kind, block, ours, theirs, some, turn, watch)
                     turn += 1
-            narrow = half_width(log_ratios(mine, other)) <= self._checks.half_width
+            ratios = log_ratios(mine, other)
+            narrow = half_width(ratios) <= self._checks.half_width
             if narrow or time.monotonic() > self._deadline:
                 return
-            asked = max(2, self._checks.pairs_per_block // 2)
+            more = min(more_pairs(ratios, self._checks.half_width), most - len(mine.spans_ns))
+            asked = max(2, self._checks.pairs_per_block // 2, -(-more // len(ours.runners)))
 
     def _turn(
         self,

@@ -172,7 +172,6 @@ class Yardsticks:
 @pytest.mark.parametrize(
     ("spans", "least", "asked", "found"),
     [
-        ((10_000,), None, 1, 10_000),
         ((10_100,), 10_000, 1, 10_000),
         ((9_900,), 10_000, 1, 9_900),
         ((13_000, 11_000, 10_050), 10_000, 3, 10_000),
@@ -193,3 +192,11 @@ def test_a_clock_that_stays_slow_is_the_usual_one_from_then_on(runner_of, monkey
     assert runner.wait_for_clock(10_000) == 12_000
     assert scripted.asked > 1
     assert runner.wait_for_clock(12_000) == 12_000
+
+
+def test_a_first_runner_waits_for_a_steady_clock(runner_of, monkeypatch):
+    monkeypatch.setattr(program_runner, "STEADY_S", 0.01)
+    runner = runner_of(honest)
+    runner._runner = scripted = Yardsticks(*[13_000] * 5, 11_000, 10_050, 10_000)
+    assert runner.wait_for_clock(None) == 10_000
+    assert scripted.spans == [10_000]

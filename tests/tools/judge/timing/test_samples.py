@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kernel_harness.tools.judge.timing.samples import Samples, half_width, kernel_times, log_ratios
+from kernel_harness.tools.judge.timing.samples import (
+    Samples,
+    half_width,
+    kernel_times,
+    log_ratios,
+    more_pairs,
+)
 from kernel_harness.tools.messages import candidate as wire
 
 
@@ -20,6 +26,18 @@ def test_few_samples_bound_nothing():
 def test_more_samples_make_the_interval_narrower():
     rng = np.random.default_rng(2)
     assert half_width(rng.normal(size=400)) < half_width(rng.normal(size=20))
+
+
+def test_as_many_more_are_wanted_as_make_the_interval_narrow():
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=50)
+    more = more_pairs(values, half_width(values) / 2)
+    assert more == pytest.approx(150, abs=1)
+    whole = [half_width(rng.normal(size=50 + more)) for _ in range(50)]
+    assert np.median(whole) == pytest.approx(half_width(values) / 2, rel=0.35)
+    assert more_pairs(values, half_width(values)) == 0
+    assert more_pairs(values[:7], 0.1) == 0
+    assert more_pairs(np.zeros(20), 0.0) == 0
 
 
 def test_ratios_are_of_baseline_over_candidate():

@@ -339,6 +339,14 @@ def test_candidate_and_baseline_see_the_same_fresh_inputs_and_poison(run):
         assert all(a != b for a, b in zip(ours.poison, ours.poison[1:], strict=False))
 
 
+def test_pairs_that_are_wanted_are_taken_in_few_turns(run):
+    noisy = [OURS + 400 * (n % 5) for n in range(400)]
+    found = run(candidate=lambda: ScriptedRunner(spans=list(noisy)), max_pairs=60, half_width=0.001)
+    turns = [count for flush, count in found.candidates[0].flushes if flush == "fill"]
+    assert len(found.measurement.cold_ns) == 60
+    assert len(turns) <= 5
+
+
 def test_no_process_of_a_candidate_runs_while_runners_replay(run):
     run()
     assert not ScriptedRunner.others_stopped
