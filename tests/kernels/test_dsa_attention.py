@@ -3,6 +3,8 @@
 import json
 import math
 import random
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,27 @@ def test_reference_trusted_and_peer_agree_with_the_oracle(family):
     assert not verdicts(inputs, REFERENCE.run(*inputs.values()))
     assert not verdicts(inputs, ORACLE.trusted(**inputs).values())
     assert not verdicts(inputs, run_peer("torch_vectorised", inputs))
+
+
+def sparse_library(queries, cache, indices, scale, use_legacy, return_log2_lse):
+    """What FlashMLA documents of its sparse kernel; rows without a valid place give NaN."""
+    assert use_legacy and return_log2_lse and queries.shape[1] == 64
+    used = indices[:, 0] >= 0
+    rows = cache[:, 0][indices[:, 0].clamp_min(0)].float()
+    logits = scale * torch.einsum("thd,tkd->thk", queries.float(), rows)
+    logits = logits.masked_fill(~used[:, None], -math.inf)
+    mixed = torch.einsum("thk,tkd->thd", logits.softmax(-1), rows[..., :512])
+    return mixed.bfloat16(), logits.amax(-1), logits.logsumexp(-1) / math.log(2.0)
+
+
+@pytest.mark.parametrize("family", ["scattered_padding", "duplicated_rows", "empty_row"])
+def test_the_adaptor_to_flash_mla_hands_over_what_the_library_needs(family, monkeypatch):
+    """The library needs a GPU; wrong places, heads or units of the adaptor show with a stand-in."""
+    module = types.ModuleType("flash_mla")
+    monkeypatch.setattr(module, "flash_mla_sparse_fwd", sparse_library, raising=False)
+    monkeypatch.setitem(sys.modules, "flash_mla", module)
+    inputs = drawn(family, counts=[300, 17])
+    assert not verdicts(inputs, run_peer("flash_mla", inputs))
 
 
 @pytest.mark.parametrize("family", INPUTS.FAMILIES)

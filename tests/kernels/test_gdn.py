@@ -276,6 +276,36 @@ def test_fla_adaptors_hand_over_what_the_library_needs(monkeypatch: pytest.Monke
     assert bool((state[0] == 1).all() and (state[1] == 0).all())
 
 
+def test_the_flashinfer_adaptor_hands_over_a_copy_of_the_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The library changes the state in place; were it given the input, the input would change."""
+
+    oracle = load_by_path(DECODE / "oracle.py").oracle
+
+    def stand_in(q, k, v, state, A_log, a, dt_bias, b, *, scale, output, use_qk_l2norm):
+        assert not use_qk_l2norm and scale == pytest.approx(128**-0.5)
+        expected = oracle(q, k, v, state, A_log, a, dt_bias, b, scale)
+        output.copy_(expected["output"])
+        state.copy_(expected["new_state"])
+
+    module = types.ModuleType("flashinfer.gdn_decode")
+    module.gated_delta_rule_decode_pretranspose = stand_in  # type: ignore[attr-defined]
+    for name in ("cutlass", "flashinfer"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    inputs: dict[str, Any] = drawn(judged(DECODE), batch(2), 1, "typical")
+    inputs["scale"] = 0.0
+    before = inputs["state"].clone()
+    expected = oracle(**inputs)
+    output, state = torch.empty_like(inputs["v"]), torch.empty_like(before)
+    load_by_path(DECODE / "peers" / "flashinfer" / "kernel.py").run(*inputs.values(), output, state)
+    assert torch.equal(inputs["state"], before)
+    assert torch.equal(state, expected["new_state"].float())
+    assert torch.equal(output, expected["output"].bfloat16())
+
+
 # --- Triton, in the interpreter ---------------------------------------------------------------
 
 SCRIPT = """
