@@ -32,6 +32,7 @@ DECODE = "gdn_decode_qk4_v8_d128_k_last"
 SOLUTION = "triton_split_v"
 NCU_S = 8.0
 SANITIZE_S = 8.0
+TIMELINE_S = 4.0
 
 
 @pytest.fixture
@@ -162,3 +163,22 @@ async def test_all_sanitizers_of_a_candidate_end_within_eight_seconds(tmp_path, 
     steps.note(f"sanitize: {spent:.2f} s, each {[(r.tool.value, r.seconds) for r in report.runs]}")
     assert report.clean, report
     assert spent <= SANITIZE_S
+
+
+async def test_a_timeline_of_two_workloads_is_there_within_four_seconds(tmp_path, steps):
+    async with harness_in(tmp_path) as harness:
+        operator = harness.dataset.operator(DECODE)
+        solution = harness.lookup.solution(operator, SOLUTION)
+        begin = steps.seconds
+        found = await harness.profiling.profile_timeline(
+            operator, solution, workloads=two_workloads(operator), progress=steps.progress
+        )
+        spent = steps.seconds - begin
+    steps.note(f"profile_timeline of two workloads: {spent:.2f} s")
+    for workload in found.workloads:
+        kernels = [(e.name[:60], e.duration_us) for e in workload.events]
+        steps.note(f"{workload.axes} host {workload.host_us} busy {workload.busy_us} {kernels}")
+        assert workload.kernels >= 1 and workload.busy_us > 1
+        assert workload.host_us is not None and workload.host_us > 1
+        assert workload.host_calls, "launches are seen on the host, too"
+    assert spent <= TIMELINE_S

@@ -19,12 +19,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import process_control
 from ...messages.candidate import BuildRequest, CandidateFault
 from ...messages.profiler import (
-    CALL_MARK,
     SCALARS,
     ProfileReply,
     ProfileRun,
@@ -32,6 +31,9 @@ from ...messages.profiler import (
     write_message,
 )
 from ...messages.zygote import FETCHED_FOLDER
+
+if TYPE_CHECKING:
+    from .call_trace import HostTimes
 
 
 class _Run:
@@ -42,8 +44,7 @@ class _Run:
         self.candidate = candidate
         self._stage = "build"
         self._seconds: dict[str, float] = {}
-        self._host_us: list[float] = []
-        self._finished_us: list[float] = []
+        self._host: HostTimes | None = None
 
     def carry_out(self) -> ProfileReply:
         """Builds, loads, warms up and calls; returns the candidate's fault, if any."""
@@ -57,8 +58,8 @@ class _Run:
         return ProfileReply(
             stage=self._stage,
             fault=fault,
-            host_us=self._host_us,
-            finished_us=self._finished_us,
+            host_us=self._host.host_us if self._host else [],
+            finished_us=self._host.finished_us if self._host else [],
             seconds={name: round(value, 4) for name, value in self._seconds.items()},
             **_device_facts(self._request.device),
         )
@@ -98,16 +99,10 @@ class _Run:
         for _ in range(self._request.warm_calls):
             call()
         call.wait()
-        if self._request.mode != "timeline":
-            return
-        for _ in range(self._request.timed_calls):
-            begin = time.perf_counter_ns()
-            call()
-            returned = time.perf_counter_ns()
-            call.wait()
-            finished = time.perf_counter_ns()
-            self._host_us.append((returned - begin) / 1e3)
-            self._finished_us.append((finished - begin) / 1e3)
+        if self._request.mode == "timeline":
+            from .call_trace import host_times
+
+            self._host = host_times(call, call.wait, self._request.timed_calls)
 
 
 class _Call:
@@ -178,8 +173,11 @@ def _outputs(request: ProfileRun) -> list[Any]:
 
 def _profiled(call: _Call, request: ProfileRun) -> None:
     """Makes the one call that is profiled."""
-    if request.mode == "timeline":
-        _timeline(call, request)
+    if request.mode == "timeline" and request.trace_file:
+        from .call_trace import write_trace
+
+        on_device = request.device != "cpu"
+        write_trace(call, call.wait, request.trace_file, on_device=on_device)
     elif request.device == "cpu" or request.mode == "sanitizer":
         call()
         call.wait()
@@ -192,22 +190,6 @@ def _profiled(call: _Call, request: ProfileRun) -> None:
             call.wait()
         finally:
             torch.cuda.profiler.stop()
-
-
-def _timeline(call: _Call, request: ProfileRun) -> None:
-    import torch
-
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    if request.device != "cpu":
-        activities.append(torch.profiler.ProfilerActivity.CUDA)
-    with torch.profiler.profile(activities=activities) as profiler:
-        call()
-        call.wait()
-        with torch.profiler.record_function(CALL_MARK):
-            call()
-        call.wait()
-    if request.trace_file:
-        profiler.export_chrome_trace(request.trace_file)
 
 
 def _device_facts(device: str) -> dict[str, Any]:
