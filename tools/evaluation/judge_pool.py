@@ -23,6 +23,7 @@ from ..errors import DatasetError, InfrastructureError
 from ..messages.frames import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
 from ..messages.judge import (
     CallsRecorded,
+    CallsTraced,
     Cancel,
     Drained,
     EvaluatePlan,
@@ -30,9 +31,9 @@ from ..messages.judge import (
     JudgeReport,
     Materialised,
     MaterialiseInputs,
+    ProfiledSolution,
     Progress,
     Ready,
-    RecordCalls,
     Shutdown,
     from_judge,
 )
@@ -46,7 +47,7 @@ TELL_SOON_S = 0.05
 TELL_S = 1.5
 """Who waits for a device is told so at once, and again this often."""
 DRAIN_S = 15.0
-A = TypeVar("A", Materialised, CallsRecorded)
+A = TypeVar("A", Materialised, CallsRecorded, CallsTraced)
 
 
 class JudgeStoppedError(InfrastructureError):
@@ -241,7 +242,7 @@ class JudgePool:
     async def ask(
         self,
         device: str,
-        request: MaterialiseInputs | RecordCalls,
+        request: MaterialiseInputs | ProfiledSolution,
         kind: type[A],
         progress: OnProgress,
     ) -> A:

@@ -33,6 +33,7 @@ from ..messages.frames import (
 )
 from ..messages.judge import (
     CallsRecorded,
+    CallsTraced,
     Cancel,
     Drained,
     EvaluatePlan,
@@ -43,6 +44,7 @@ from ..messages.judge import (
     Ready,
     RecordCalls,
     Shutdown,
+    TraceCalls,
     to_judge,
 )
 from .processes.cleanup import close_cache, evict_builds, remove_stale_folders
@@ -260,6 +262,10 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             channel.send(_record(message, context))
             _drain(context)
             continue
+        if isinstance(message, TraceCalls):
+            channel.send(_trace(message, context))
+            _drain(context)
+            continue
         if isinstance(message, EvaluatePlan):
             trial = _evaluate(message, context, channel, inbox)
             if trial is None:
@@ -366,3 +372,14 @@ def _record(message: RecordCalls, context: JudgeContext) -> CallsRecorded:
     except Exception as error:
         logger.exception("Calls could not be recorded")
         return not_recorded(message, str(error))
+
+
+def _trace(message: TraceCalls, context: JudgeContext) -> CallsTraced:
+    from .profiled.traced_calls import not_traced, trace_calls
+
+    try:
+        context.drain()
+        return trace_calls(message, context)
+    except Exception as error:
+        logger.exception("Calls could not be traced")
+        return not_traced(message, str(error))

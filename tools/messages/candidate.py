@@ -178,6 +178,16 @@ class RecordRequest(Message):
     outputs: list[TensorRef]
 
 
+class TraceRequest(Message):
+    """Call the candidate, warm, under the torch profiler; nothing of it is judged."""
+
+    kind: Literal["trace"] = "trace"
+    arguments: list[Argument]
+    outputs: list[TensorRef]
+    warm_calls: int = Field(default=3, ge=0, le=100)
+    timed_calls: int = Field(default=10, ge=0, le=100, description="For the host's time.")
+
+
 class Collect(Message):
     """Tell the times of the calls that were deferred, read from the clock's records all at once."""
 
@@ -190,17 +200,17 @@ class Exit(Message):
     kind: Literal["exit"] = "exit"
 
 
-ToCandidate = Annotated[
+CandidateRequest = (
     Prepare
     | MapArena
     | BuildRequest
     | CompileRequest
     | CallRequest
     | RecordRequest
+    | TraceRequest
     | Collect
-    | Exit,
-    Field(discriminator="kind"),
-]
+)
+ToCandidate = Annotated[CandidateRequest | Exit, Field(discriminator="kind")]
 
 
 # --- candidate → judge (untrusted) ------------------------------------------------------------
@@ -360,25 +370,22 @@ class Recorded(Message):
     )
 
 
-FromCandidate = Annotated[
-    Prepared | Mapped | Built | Compiled | Called | Recorded | Collected,
-    Field(discriminator="kind"),
-]
+class Traced(Message):
+    """A call was traced; the descriptor of a file with the Chrome trace travels beside."""
+
+    kind: Literal["traced"] = "traced"
+    fault: CandidateFault | None = None
+    host_us: list[Annotated[float, Field(ge=0, le=1e12)]] = Field(
+        default_factory=list, max_length=100, description="Call to return, unprofiled."
+    )
+
+
+CandidateAnswer = Prepared | Mapped | Built | Compiled | Called | Recorded | Traced | Collected
+FromCandidate = Annotated[CandidateAnswer, Field(discriminator="kind")]
 
 
 # --- frames -----------------------------------------------------------------------------------
 
 _LATER = ConfigDict(defer_build=True)
-to_candidate: TypeAdapter[
-    Prepare
-    | MapArena
-    | BuildRequest
-    | CompileRequest
-    | CallRequest
-    | RecordRequest
-    | Collect
-    | Exit
-] = TypeAdapter(ToCandidate, config=_LATER)
-from_candidate: TypeAdapter[
-    Prepared | Mapped | Built | Compiled | Called | Recorded | Collected
-] = TypeAdapter(FromCandidate, config=_LATER)
+to_candidate: TypeAdapter[CandidateRequest | Exit] = TypeAdapter(ToCandidate, config=_LATER)
+from_candidate: TypeAdapter[CandidateAnswer] = TypeAdapter(FromCandidate, config=_LATER)

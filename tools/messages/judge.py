@@ -121,14 +121,9 @@ class SeededWorkload(Message):
     seed: int
 
 
-class RecordCalls(Message):
-    """Record one call of a solution on each workload, for a profiler that replays it.
+class ProfiledSolution(Message):
+    """A solution to call on workloads for a profile; files go into `folder`, which is empty."""
 
-    What is recorded lies in `folder` afterwards: for each workload a `ReplayRun` named by its
-    position, and the files that it names. `folder` holds nothing before.
-    """
-
-    kind: Literal["record_calls"] = "record_calls"
     request_id: str
     definition: dict[str, Any]
     operator_dir: str | None
@@ -139,6 +134,21 @@ class RecordCalls(Message):
     folder: str
     build_timeout_s: float = 180.0
     call_timeout_s: float = 60.0
+
+
+class RecordCalls(ProfiledSolution):
+    """Record one call on each workload, for a profiler that replays it.
+
+    For each workload a `ReplayRun` lies in the folder afterwards, and the files that it names.
+    """
+
+    kind: Literal["record_calls"] = "record_calls"
+
+
+class TraceCalls(ProfiledSolution):
+    """Trace one call on each workload with the torch profiler, each into a Chrome trace."""
+
+    kind: Literal["trace_calls"] = "trace_calls"
 
 
 class Cancel(Message):
@@ -155,7 +165,7 @@ class Shutdown(Message):
 
 
 ToJudge = Annotated[
-    EvaluatePlan | MaterialiseInputs | RecordCalls | Cancel | Shutdown,
+    EvaluatePlan | MaterialiseInputs | RecordCalls | TraceCalls | Cancel | Shutdown,
     Field(discriminator="kind"),
 ]
 
@@ -224,6 +234,25 @@ class CallsRecorded(Message):
     seconds: dict[str, float] = Field(default_factory=dict)
 
 
+class TracedCall(Message):
+    """The trace of one call, or why there is none."""
+
+    path: str | None = Field(default=None, description="A Chrome trace; untrusted.")
+    reason: str | None = None
+    host_us: list[float] = Field(default_factory=list, description="Of unprofiled calls.")
+
+
+class CallsTraced(Message):
+    """What became of each workload of a `TraceCalls`, in its order."""
+
+    kind: Literal["calls_traced"] = "calls_traced"
+    request_id: str
+    calls: list[TracedCall]
+    granted: list[str] = Field(default_factory=list, description="Steps of the sandbox.")
+    missing: list[str] = Field(default_factory=list)
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
 class JudgeFault(Message):
     """The harness or the operator failed during a trial; never for a candidate's fault."""
 
@@ -236,15 +265,29 @@ class JudgeFault(Message):
 
 
 FromJudge = Annotated[
-    Ready | Progress | JudgeReport | Drained | Materialised | CallsRecorded | JudgeFault,
+    Ready
+    | Progress
+    | JudgeReport
+    | Drained
+    | Materialised
+    | CallsRecorded
+    | CallsTraced
+    | JudgeFault,
     Field(discriminator="kind"),
 ]
 
 
 _LATER = ConfigDict(defer_build=True)
-to_judge: TypeAdapter[EvaluatePlan | MaterialiseInputs | RecordCalls | Cancel | Shutdown] = (
-    TypeAdapter(ToJudge, config=_LATER)
-)
+to_judge: TypeAdapter[
+    EvaluatePlan | MaterialiseInputs | RecordCalls | TraceCalls | Cancel | Shutdown
+] = TypeAdapter(ToJudge, config=_LATER)
 from_judge: TypeAdapter[
-    Ready | Progress | JudgeReport | Drained | Materialised | CallsRecorded | JudgeFault
+    Ready
+    | Progress
+    | JudgeReport
+    | Drained
+    | Materialised
+    | CallsRecorded
+    | CallsTraced
+    | JudgeFault
 ] = TypeAdapter(FromJudge, config=_LATER)

@@ -25,6 +25,7 @@ from .launch_plan import Address, LaunchPlan, Size
 
 FILE_BYTES = 64 << 20
 ANSWER_BYTES = 1 << 20
+TRACE_BYTES = 64 << 20
 CALL_MARK = "kernel_harness_call"
 """Name of the annotation around the one profiled call, in a timeline."""
 

@@ -1,4 +1,4 @@
-"""Files that the judge writes for one profile: inputs of workloads, and recorded calls on them.
+"""Files that the judge writes for one profile: inputs, recorded calls, traces of calls.
 
 The inputs of a workload are the same for every candidate of the profile, recorded or not.
 """
@@ -17,16 +17,18 @@ from ..errors import HarnessError, InfrastructureError
 from ..evaluation.judge_pool import JudgePool
 from ..messages.judge import (
     CallsRecorded,
+    CallsTraced,
     Materialised,
     MaterialiseInputs,
     RecordCalls,
     SeededWorkload,
+    TraceCalls,
 )
 from ..messages.profiler import ReplayRun, read_message
 from ..progress import OnProgress
 from ..workloads.operators import Operator
 from .diagnosis.bottleneck import WorkFloors
-from .runs.run_files import RecordedWorkload, Subject, WorkloadInputs
+from .runs.run_files import RecordedWorkload, Subject, TracedWorkload, WorkloadInputs
 
 SEED_BITS = 53
 
@@ -58,7 +60,7 @@ class JudgeFiles:
     ) -> None:
         self._pool, self._device, self._operator = pool, device, operator
         self._folder, self._floors_of = folder, floors_of
-        self._recorded_in: list[Path] = []
+        self._folders = 0
         self._seeds: dict[str, int] = {}
         self._inputs: dict[str, WorkloadInputs] = {}
 
@@ -83,26 +85,8 @@ class JudgeFiles:
             InfrastructureError: when the judge died.
         """
         await progress(0, len(uuids), "recording calls")
-        folder = self._folder / f"calls-{len(self._recorded_in)}"
-        self._recorded_in.append(folder)
-        await anyio.to_thread.run_sync(folder.mkdir, 0o711)
-        answer = await self._pool.ask(
-            self._device,
-            RecordCalls(
-                request_id=secrets.token_hex(8),
-                **self._place(),
-                solution=subject.solution.model_dump(mode="json"),
-                content_hash=subject.content_hash,
-                workloads=[
-                    SeededWorkload(workload=self._dumped(uuid), seed=self._seed(uuid))
-                    for uuid in uuids
-                ],
-                folder=str(folder),
-                build_timeout_s=build_timeout_s,
-            ),
-            CallsRecorded,
-            progress,
-        )
+        asked = RecordCalls(**await self._called(subject, uuids, build_timeout_s))
+        answer = await self._pool.ask(self._device, asked, CallsRecorded, progress)
         found = Recordings()
         for uuid, call in zip(uuids, answer.calls, strict=True):
             try:
@@ -114,6 +98,49 @@ class JudgeFiles:
                 reason = str(error)
             found.reasons[uuid] = reason
         return found
+
+    async def traced(
+        self, subject: Subject, uuids: Sequence[str], build_timeout_s: float, progress: OnProgress
+    ) -> list[TracedWorkload]:
+        """Traced calls of a subject, on the workloads on which one could be traced.
+
+        Raises:
+            InfrastructureError: when the judge died.
+        """
+        await progress(0, len(uuids), "tracing calls")
+        asked = TraceCalls(**await self._called(subject, uuids, build_timeout_s))
+        answer = await self._pool.ask(self._device, asked, CallsTraced, progress)
+        return [
+            TracedWorkload(
+                uuid,
+                dict(self._operator.workload(uuid).axes),
+                Path(call.path),
+                call.host_us,
+                answer.granted,
+                answer.missing,
+            )
+            for uuid, call in zip(uuids, answer.calls, strict=True)
+            if call.path is not None
+        ]
+
+    async def _called(
+        self, subject: Subject, uuids: Sequence[str], build_timeout_s: float
+    ) -> dict[str, Any]:
+        """The fields of a request to call a subject, with a folder of its own."""
+        folder = self._folder / f"calls-{self._folders}"
+        self._folders += 1
+        await anyio.to_thread.run_sync(folder.mkdir, 0o711)
+        return {
+            **self._place(),
+            "request_id": secrets.token_hex(8),
+            "solution": subject.solution.model_dump(mode="json"),
+            "content_hash": subject.content_hash,
+            "workloads": [
+                SeededWorkload(workload=self._dumped(uuid), seed=self._seed(uuid)) for uuid in uuids
+            ],
+            "folder": str(folder),
+            "build_timeout_s": build_timeout_s,
+        }
 
     async def _recorded(self, uuid: str, path: Path) -> RecordedWorkload:
         run = await anyio.to_thread.run_sync(read_message, ReplayRun, path)

@@ -141,20 +141,17 @@ class ProfilingService:
             return Timeline(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
         store = self._store()
         session = TimelineSession(self.runner, store, self.timeout_s)
-        done: list[WorkloadTimeline] = []
         uuids = self._chosen(operator, workloads)
-        async with self._prepared(operator, uuids, progress) as inputs:
-            await session.trace_together(subject, inputs)
-            for position, workload in enumerate(inputs):
-                await progress(position, len(inputs), f"tracing {workload.uuid[:8]}")
-                found = await session.trace(subject, workload)
-                if isinstance(found, str):
-                    raise CapabilityError(
-                        f"The candidate failed under the profiler: {found}",
-                        where=f"workload {workload.uuid}",
-                        remedy="Evaluate it first; profile what has passed.",
-                    )
-                done.append(found.timeline)
+        with self._files(operator) as files:
+            await self._traced(session, subject, uuids, files, progress)
+            left = [uuid for uuid in uuids if session.kept(subject, uuid) is None]
+            inputs = {w.uuid: w for w in await files.inputs(left, progress)}
+            done = [
+                await self._trace_alone(session, subject, inputs[uuid], progress)
+                if (kept := session.kept(subject, uuid)) is None
+                else kept.timeline
+                for uuid in uuids
+            ]
         timeline = Timeline(
             **_facts(subject),
             tool=TORCH_PROFILER,
@@ -164,6 +161,44 @@ class ProfilingService:
         )
         store.keep_latest(subject.content_hash, "timeline", timeline)
         return timeline
+
+    async def _traced(
+        self,
+        session: TimelineSession,
+        subject: Subject,
+        uuids: Sequence[str],
+        files: JudgeFiles,
+        progress: OnProgress,
+    ) -> None:
+        """Has the judge trace what is not kept, in a prewarmed process."""
+        missing = [uuid for uuid in uuids if session.kept(subject, uuid) is None]
+        if missing:
+            build_s = self.settings.build_timeout_s
+            traced = await files.traced(subject, missing, build_s, progress)
+            ready = self.pool.ready(self.device)
+            facts = ready.device if ready is not None else {}
+            for workload in traced:
+                sms, capability = facts.get("sm_count"), facts.get("compute_capability")
+                await session.keep_traced(subject, workload, sms, capability)
+
+    async def _trace_alone(
+        self,
+        session: TimelineSession,
+        subject: Subject,
+        workload: WorkloadInputs,
+        progress: OnProgress,
+    ) -> WorkloadTimeline:
+        """Traces a call in a process outside the judge, which names a candidate's fault."""
+        async with self.pool.reserved(self.device, progress):
+            await progress(0, 1, f"tracing {workload.uuid[:8]}")
+            found = await session.trace(subject, workload)
+        if isinstance(found, str):
+            raise CapabilityError(
+                f"The candidate failed under the profiler: {found}",
+                where=f"workload {workload.uuid}",
+                remedy="Evaluate it first; profile what has passed.",
+            )
+        return found.timeline
 
     async def sanitize(
         self, operator: Operator, solution: Solution, progress: OnProgress = ignore_progress

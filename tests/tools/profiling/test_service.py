@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -20,11 +21,14 @@ from kernel_harness.tools.errors import CapabilityError, InfrastructureError, Re
 from kernel_harness.tools.evaluation.record_store import LastLatencies
 from kernel_harness.tools.messages.judge import (
     CallsRecorded,
+    CallsTraced,
     Materialised,
     MaterialiseInputs,
     Ready,
     RecordCalls,
     RecordedFile,
+    TraceCalls,
+    TracedCall,
 )
 from kernel_harness.tools.profiling import calibration_run, service
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
@@ -99,6 +103,7 @@ class Pool:
 
     asked: list[MaterialiseInputs] = field(default_factory=list)
     recorded: list[RecordCalls] = field(default_factory=list)
+    traced: list[list[str]] = field(default_factory=list)
     recordable: frozenset[str] = frozenset()
     held: bool = False
 
@@ -106,12 +111,18 @@ class Pool:
         facts = {"name": "NVIDIA H200", "executor": "cuda", "sm_count": 132}
         return Ready(device=facts, versions={}, isolation={"level": "strong"}, seconds=0.0)
 
-    async def ask(self, device: str, request, kind, progress) -> Materialised | CallsRecorded:
+    async def ask(self, device: str, request, kind, progress) -> Any:
         assert not self.held, "the judge needs the device itself"
         if isinstance(request, MaterialiseInputs):
             self.asked.append(request)
             await anyio.Path(request.path).write_bytes(b"inputs")
             return Materialised(request_id=request.request_id)
+        if isinstance(request, TraceCalls):
+            self.traced.append([one.workload["uuid"] for one in request.workloads])
+            return CallsTraced(
+                request_id=request.request_id,
+                calls=[TracedCall(path="trace") for _ in request.workloads],
+            )
         self.recorded.append(request)
         calls = []
         for number, one in enumerate(request.workloads):
@@ -365,11 +376,52 @@ async def test_a_missing_sanitizer_is_unavailable_with_the_remedy(bench, operato
     assert not made.pool.asked
 
 
+async def test_the_judge_traces_all_workloads_at_once_and_what_is_kept_is_not_traced_again(
+    bench, operator, monkeypatch
+):
+    made = bench()
+
+    async def keep(self, subject, workload, sm_count, capability):
+        assert (sm_count, workload.file) == (132, Path("trace"))
+        timeline = WorkloadTimeline(uuid=workload.uuid, axes=dict(workload.axes), kernels=1)
+        folder = self.store.folder("timeline", subject, workload.uuid, "torch_profiler")
+        self.store.keep(folder, RECORD, CallTrace(timeline=timeline, kernels=[]))
+
+    monkeypatch.setattr(TimelineSession, "keep_traced", keep)
+    for _ in range(2):
+        found = await made.service.profile_timeline(operator, solution(), workloads=["w8", "w1"])
+        assert [w.uuid for w in found.workloads] == ["w8", "w1"]
+    assert made.pool.traced == [["w8", "w1"]] and not made.pool.asked
+
+
+async def test_what_the_judge_could_not_trace_is_traced_in_a_run_of_its_own(
+    bench, operator, monkeypatch
+):
+    made, alone = bench(), []
+
+    async def nothing(self, *_):
+        pass
+
+    async def trace(self, subject, workload):
+        made.look(subject, workload)
+        alone.append(workload.uuid)
+        return CallTrace(timeline=WorkloadTimeline(uuid=workload.uuid), kernels=[])
+
+    monkeypatch.setattr(TimelineSession, "keep_traced", nothing)
+    monkeypatch.setattr(TimelineSession, "trace", trace)
+    await made.service.profile_timeline(operator, solution(), workloads=["w1", "w8"])
+    assert made.pool.traced == [["w1", "w8"]] and alone == ["w1", "w8"]
+
+
 async def test_a_candidate_that_fails_under_the_profiler_is_named(bench, operator, monkeypatch):
     async def fails(self, subject, workload):
         return "call: it raised"
 
+    async def nothing(self, *_):
+        pass
+
     made = bench()
+    monkeypatch.setattr(TimelineSession, "keep_traced", nothing)
     monkeypatch.setattr(TimelineSession, "trace", fails)
     with pytest.raises(CapabilityError, match="it raised"):
         await made.service.profile_timeline(operator, solution(), workloads=["w1"])

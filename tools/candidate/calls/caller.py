@@ -16,6 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -72,6 +73,11 @@ class Caller:
             torch_guards.rehook(collecting)
             _flush_log()
         return Called(**_times(timing), returned=returned, interpreted=timing.interpreted)
+
+    @property
+    def source_dir(self) -> Path:
+        """Where the candidate's sources lie."""
+        return self._candidate.source_dir
 
     @property
     def clock_buffers(self) -> list[int]:

@@ -4,5 +4,6 @@ zygote      imports torch once, then forks one candidate process for each trial
 supervisor  starts a candidate, and kills what it leaves
 build_cache  what compilers made, kept between candidates
 serve       inside the candidate process: answers the judge's requests
+traced      answers a request to trace a call under the torch profiler
 recorded    answers a request to record a call as a launch plan
 """

@@ -36,6 +36,8 @@ from ...messages.candidate import (
     Prepared,
     Recorded,
     RecordRequest,
+    Traced,
+    TraceRequest,
     to_candidate,
 )
 from ...messages.frames import (
@@ -68,7 +70,9 @@ from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter
 from .recorded import record, watched_call
 from .supervisor import Namespaces
+from .traced import trace
 
+NOT_READY = "Nothing was built, or no arena was mapped"
 TOO_LONG = "the answer would be too long"
 Times = TypeVar("Times", bound=CallTimes)
 
@@ -150,7 +154,10 @@ class CandidateServer:
                 return
             if isinstance(message, RecordRequest):
                 close_all(fds)
-                self._record(message)
+                self._answer_with_file(*self._record(message))
+            elif isinstance(message, TraceRequest):
+                close_all(fds)
+                self._answer_with_file(*self._trace(message))
             else:
                 self._answer(self._handle(message, fds))
 
@@ -190,15 +197,22 @@ class CandidateServer:
                 self._not_recording = f"Calls cannot be recorded here: {error}"
         self._clock = warm_up(request.device_index, light=self._recorder is not None)
 
-    def _record(self, request: RecordRequest) -> None:
-        """Answers with the plan of a call, in a file beside the answer."""
+    def _record(self, request: RecordRequest) -> tuple[Message, list[int]]:
+        """The plan of a call, in a file beside the answer."""
         caller, recorder = self._calling(), self._recorder
-        fds: list[int] = []
         if caller is None or recorder is None or self._arena is None:
-            reason = self._not_recording if caller else "Nothing was built, or no arena was mapped"
-            answer = Recorded(reason=reason[:EXCERPT_CHARACTERS])
-        else:
-            answer, fds = record(caller, recorder, request, self._arena.device.index or 0)
+            reason = self._not_recording if caller else NOT_READY
+            return Recorded(reason=reason[:EXCERPT_CHARACTERS]), []
+        return record(caller, recorder, request, self._arena.device.index or 0)
+
+    def _trace(self, request: TraceRequest) -> tuple[Message, list[int]]:
+        """The trace of a call, in a file beside the answer."""
+        caller = self._calling()
+        if caller is None:
+            return Traced(fault=_out_of_order(NOT_READY)), []
+        return trace(caller, request, self._folders.private)
+
+    def _answer_with_file(self, answer: Message, fds: list[int]) -> None:
         try:
             send_frame(self._socket, answer, fds, limit=CANDIDATE_FRAME_BYTES)
         finally:
@@ -213,7 +227,7 @@ class CandidateServer:
     def _call(self, request: CallRequest) -> Called:
         caller = self._calling()
         if caller is None:
-            return Called(fault=_out_of_order("Nothing was built, or no arena was mapped"))
+            return Called(fault=_out_of_order(NOT_READY))
         if request.watched and self._recorder is not None and self._candidate is not None:
             return watched_call(caller, self._recorder, request, self._candidate.kernel_names)
         return caller.call(request)

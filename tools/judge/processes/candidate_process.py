@@ -22,18 +22,15 @@ from ...messages.candidate import (
     BuildRequest,
     Built,
     Called,
-    CallRequest,
-    Collect,
+    CandidateRequest,
     Collected,
     Compiled,
-    CompileRequest,
     Exit,
-    MapArena,
     Mapped,
     Prepare,
     Prepared,
     Recorded,
-    RecordRequest,
+    Traced,
     from_candidate,
 )
 from ...messages.frames import CANDIDATE_FRAME_BYTES, TRUSTED_FRAME_BYTES, WireError
@@ -53,8 +50,7 @@ SEND_TIMEOUT_S = 1.0
 SEND_SOURCES_TIMEOUT_S = 60.0
 PREPARE_TIMEOUT_S = 60.0
 
-Request = Prepare | MapArena | BuildRequest | CompileRequest | CallRequest | RecordRequest | Collect
-R = TypeVar("R", Prepared, Mapped, Built, Compiled, Called, Recorded, Collected)
+R = TypeVar("R", Prepared, Mapped, Built, Compiled, Called, Recorded, Traced, Collected)
 
 
 class CandidateSession(Protocol):
@@ -63,7 +59,7 @@ class CandidateSession(Protocol):
     granted: Sequence[str]
     missing: Sequence[str]
 
-    def ask(self, message: Request, fds: Sequence[int] = ()) -> None:
+    def ask(self, message: CandidateRequest, fds: Sequence[int] = ()) -> None:
         """Sends a request without waiting for its answer."""
         ...
 
@@ -91,7 +87,7 @@ def _protocol_error(error: WireError) -> str:
 
 def request(
     session: CandidateSession,
-    message: Request,
+    message: CandidateRequest,
     kind: type[R],
     timeout_s: float,
     fds: Sequence[int] = (),
@@ -302,7 +298,7 @@ class ProcessSession:
             self._preparing = False
             self.answer(Prepared, PREPARE_TIMEOUT_S)
 
-    def ask(self, message: Request, fds: Sequence[int] = ()) -> None:
+    def ask(self, message: CandidateRequest, fds: Sequence[int] = ()) -> None:
         """Sends a request; that the candidate is gone shows in `answer`."""
         if self._lost is not None:
             return
@@ -325,6 +321,10 @@ class ProcessSession:
     def recorded(self, timeout_s: float) -> tuple[Recorded, list[int]] | ProcessLost:
         """Waits for a recording; its descriptors are the caller's to close."""
         return self._received(Recorded, timeout_s)
+
+    def traced(self, timeout_s: float) -> tuple[Traced, list[int]] | ProcessLost:
+        """Waits for a trace; its descriptors are the caller's to close."""
+        return self._received(Traced, timeout_s)
 
     def _received(self, kind: type[R], timeout_s: float) -> tuple[R, list[int]] | ProcessLost:
         self._end_preparing()

@@ -1,4 +1,6 @@
 """Calls for a profiler, which runs outside the judge and judges nothing.
 
+called_solution  a solution in a process of its own, built and called
 recorded_calls  records one call of a solution on each workload and writes it to files
+traced_calls    traces one call of a solution on each workload with the torch profiler
 """

@@ -6,23 +6,17 @@ code derives from values is then right. Whether the call's outputs are right is 
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
 
-from ...messages.candidate import BuildRequest, Built
 from ...messages.judge import CallsRecorded, RecordCalls, RecordedFile
 from ...messages.launch_plan import ARENA_BASE
 from ...messages.profiler import PlacedBytes, ReplayRun, write_message
-from ...schema.flashinfer_trace import Definition, Workload
-from ..calls.judged_call import CallOptions, JudgedCall
-from ..checks.time_budget import StageTimes
+from ..calls.judged_call import CallOptions
 from ..operators.input_sets import InputSet
-from ..operators.operator_adapter import OperatorAdapter
 from ..processes.context import JudgeContext
 from ..processes.lost import ProcessLost
 from ..replay.recorded_call import (
@@ -32,6 +26,7 @@ from ..replay.recorded_call import (
     begin_recording,
     finish_recording,
 )
+from .called_solution import CalledSolution
 
 READABLE = 0o644
 
@@ -44,7 +39,7 @@ def record_calls(request: RecordCalls, context: JudgeContext) -> CallsRecorded:
     """
     if context.not_sealed is not None:
         return not_recorded(request, context.not_sealed)
-    recording = _Recording(request, context)
+    recording = _Recording(request, context, context.spawn_recorder(), ARENA_BASE)
     try:
         calls = recording.calls()
     finally:
@@ -54,42 +49,12 @@ def record_calls(request: RecordCalls, context: JudgeContext) -> CallsRecorded:
     )
 
 
-class _Recording:
+class _Recording(CalledSolution):
     """One process that records the calls of a request."""
-
-    def __init__(self, request: RecordCalls, context: JudgeContext) -> None:
-        self._request, self._context, self.times = request, context, StageTimes()
-        self._operator = OperatorAdapter(
-            Definition.model_validate(request.definition),
-            Path(request.operator_dir) if request.operator_dir else None,
-            Path(request.dataset_root) if request.dataset_root else None,
-        )
-        definition = self._operator.definition
-        self._build = BuildRequest.of(
-            request.solution,
-            content_hash=request.content_hash,
-            argument_count=len(definition.inputs),
-            output_count=len(definition.outputs),
-            cuda_arch=context.arch,
-        )
-        with self.times.measured("spawn"):
-            self._session = context.spawn_recorder()
-        self._judged_call = JudgedCall(
-            self._session,
-            definition,
-            context.device,
-            random.Random(),
-            by_destination=self._build.destination_passing_style,
-            arena_address=ARENA_BASE,
-        )
 
     def calls(self) -> list[RecordedFile]:
         """Builds, then records a call of each workload."""
-        self._session.ask(self._build)
-        with self.times.measured("inputs"):
-            input_sets = self._input_sets()
-        with self.times.measured("build"):
-            fault = self._not_built(input_sets)
+        input_sets, fault = self.built()
         if fault is not None:
             return [RecordedFile(reason=fault)] * len(input_sets)
         found: list[RecordedFile] = []
@@ -106,59 +71,36 @@ class _Recording:
             found.append(RecordedFile(path=str(path)))
         return found
 
-    def close(self) -> None:
-        """Ends the process."""
-        self._judged_call.close()
-
-    def _input_sets(self) -> list[InputSet]:
-        operator, device = self._operator, self._context.device
-        family = operator.families[0]
-        made: list[InputSet] = []
-        for one in self._request.workloads:
-            case = operator.case(Workload.model_validate(one.workload))
-            inputs = operator.make_inputs(case, one.seed, family, device)
-            made.append(InputSet(case, family, one.seed, inputs, {}, {}))
-        return made
-
-    def _not_built(self, input_sets: Sequence[InputSet]) -> str | None:
-        built = self._session.answer(Built, self._request.build_timeout_s)
-        if isinstance(built, ProcessLost):
-            return f"its process was lost: {built.detail}"
-        if built.fault is not None:
-            return f"it could not be built: {built.fault.message}"
-        lost = self._judged_call.map([one.case for one in input_sets])
-        return f"its process was lost: {lost.detail}" if lost is not None else None
-
     def _recorded(self, input_set: InputSet) -> RecordedCall:
         """The recorded call, after an ordinary one in which kernels are compiled and tuned.
 
         Raises:
             NotRecordedError: when there is no plan.
         """
-        timeout_s = self._request.call_timeout_s
+        timeout_s = self.request.call_timeout_s
         options = CallOptions(late=False, examine=False, timeout_s=timeout_s)
         with self.times.measured("first_call"):
-            outcome = self._judged_call.call(input_set, options)
+            outcome = self.judged_call.call(input_set, options)
         if isinstance(outcome, ProcessLost):
             raise NotRecordedError(f"its process was lost: {outcome.detail}", final=True)
         if outcome.called.fault is not None:
             raise NotRecordedError(f"the call fails: {outcome.called.fault.message}")
         with self.times.measured("record"):
             return finish_recording(
-                self._judged_call,
-                begin_recording(self._judged_call, input_set),
-                architecture=f"sm_{(self._context.arch or '').rstrip('af')}",
-                scratch_bytes=int(SCRATCH_SHARE * (self._context.info.memory_bytes or 0)),
+                self.judged_call,
+                begin_recording(self.judged_call, input_set),
+                architecture=f"sm_{(self.context.arch or '').rstrip('af')}",
+                scratch_bytes=int(SCRATCH_SHARE * (self.context.info.memory_bytes or 0)),
                 timeout_s=timeout_s,
             )
 
     def _written(self, number: int, recorded: RecordedCall, input_set: InputSet) -> Path:
-        files = CallFiles(Path(self._request.folder), number)
+        files = CallFiles(Path(self.request.folder), number)
         files.write(
             recorded,
             input_set,
-            device_index=self._context.device.index or 0,
-            arena_bytes=self._judged_call.arena_bytes,
+            device_index=self.context.device.index or 0,
+            arena_bytes=self.judged_call.arena_bytes,
         )
         return files.run
 

@@ -70,6 +70,26 @@ class RecordedWorkload:
     floors: WorkFloors = NO_FLOORS
 
 
+@dataclass(frozen=True)
+class TracedWorkload:
+    """A workload of which the judge had one call traced.
+
+    Attributes:
+        axes: sizes of its variable axes.
+        file: the Chrome trace; untrusted.
+        host_us: of unprofiled calls, to their return.
+        granted: steps that confined the process.
+        missing: those that did not.
+    """
+
+    uuid: str
+    axes: Mapping[str, int]
+    file: Path
+    host_us: Sequence[float]
+    granted: Sequence[str] = ()
+    missing: Sequence[str] = ()
+
+
 def call_requests(
     folder: Path,
     subject: Subject,

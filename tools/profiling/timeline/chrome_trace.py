@@ -21,11 +21,10 @@ from pydantic import Field
 from ...devices.hardware import architecture_of
 from ...devices.occupancy import theoretical_occupancy
 from ...errors import InfrastructureError
-from ...messages.profiler import CALL_MARK
+from ...messages.profiler import CALL_MARK, TRACE_BYTES
 from ...schema.record_model import FiniteFloat, RecordModel
 from ..diagnosis.kernel_profile import NAME_CHARACTERS, KernelProfile
 
-TRACE_BYTES = 64 << 20
 MOST_EVENTS = 200
 MOST_GAPS = 5
 GAP_SHARE = 0.25

@@ -9,15 +9,16 @@ from pathlib import Path
 import anyio
 
 from ...errors import InfrastructureError
+from ...messages.profiler import TRACE_BYTES
 from ...schema.evaluation import Isolation
 from ...schema.record_model import RecordModel
 from ..diagnosis.hints import hints_for
 from ..diagnosis.kernel_profile import KernelProfile
 from ..runs.profile_store import ProfileStore
 from ..runs.profiles import TORCH_PROFILER, WorkloadProfile, isolation_of
-from ..runs.run_files import Subject, WorkloadInputs
+from ..runs.run_files import Subject, TracedWorkload, WorkloadInputs
 from ..runs.tool_run import ProfileRunner, RunResult
-from .chrome_trace import TRACE_BYTES, WorkloadTimeline, kernel_profiles_of, read_timeline
+from .chrome_trace import WorkloadTimeline, kernel_profiles_of, read_timeline
 from .estimated_bottleneck import diagnose_timeline
 
 RECORD = "timeline.json"
@@ -50,10 +51,10 @@ class TimelineSession:
         Raises:
             InfrastructureError: when the run left no trace though the candidate did not fail.
         """
-        folder = self.store.folder("timeline", subject, workload.uuid, TORCH_PROFILER)
-        kept = self.store.kept(folder, RECORD, CallTrace)
+        kept = self.kept(subject, workload.uuid)
         if kept is not None:
             return kept
+        folder = self._folder(subject, workload.uuid)
         async with self.runner.run(
             subject, workload, "timeline", _alone, timeout_s=self.timeout_s
         ) as result:
@@ -64,29 +65,40 @@ class TimelineSession:
         self.store.keep(folder, RECORD, trace)
         return trace
 
-    async def trace_together(self, subject: Subject, workloads: Sequence[WorkloadInputs]) -> None:
-        """Traces several workloads in one process, for `trace` to find; what fails is left to it.
+    def kept(self, subject: Subject, uuid: str) -> CallTrace | None:
+        """The trace of a workload that was made before."""
+        return self.store.kept(self._folder(subject, uuid), RECORD, CallTrace)
 
-        Loading torch, building and starting the profiler take most of a run's time.
+    async def keep_traced(
+        self,
+        subject: Subject,
+        workload: TracedWorkload,
+        sm_count: int | None,
+        capability: str | None,
+    ) -> None:
+        """Keeps what the judge had traced; not a trace without the device's activities.
+
+        Args:
+            sm_count: of the device.
+            capability: of the device, e.g. '9.0'.
         """
-        folders = {
-            w.uuid: self.store.folder("timeline", subject, w.uuid, TORCH_PROFILER)
-            for w in workloads
-        }
-        missing = [
-            w for w in workloads if self.store.kept(folders[w.uuid], RECORD, CallTrace) is None
-        ]
-        if len(missing) < 2:
+        text = await anyio.to_thread.run_sync(_text_of, workload.file)
+        try:
+            timeline = read_timeline(
+                text, uuid=workload.uuid, axes=workload.axes, host_us=workload.host_us
+            )
+        except InfrastructureError:  # as a run of its own will say, if it is so again
             return
-        async with self.runner.run_all(
-            subject, missing, "timeline", _alone, timeout_s=self.timeout_s
-        ) as results:
-            for workload, result in zip(missing, results, strict=True):
-                if result.answer is None or result.failure is not None or not _has_trace(result):
-                    return
-                text = await anyio.to_thread.run_sync(_trace_text, result)
-                trace = self._read(workload, result, text, folders[workload.uuid])
-                self.store.keep(folders[workload.uuid], RECORD, trace)
+        if not timeline.events:
+            return
+        folder = self._folder(subject, workload.uuid)
+        path = self.store.keep_text(folder, TRACE, text)
+        trace = CallTrace(
+            timeline=timeline.model_copy(update={"trace_path": str(path)}),
+            kernels=kernel_profiles_of(timeline, sm_count=sm_count, compute_capability=capability),
+            isolation=isolation_of(workload.granted, workload.missing),
+        )
+        self.store.keep(folder, RECORD, trace)
 
     async def profile(self, subject: Subject, workload: WorkloadInputs) -> WorkloadProfile:
         """A profile without counters, from a trace."""
@@ -109,6 +121,9 @@ class TimelineSession:
             isolation=trace.isolation,
             seconds=trace.seconds,
         )
+
+    def _folder(self, subject: Subject, uuid: str) -> Path:
+        return self.store.folder("timeline", subject, uuid, TORCH_PROFILER)
 
     def _read(
         self, workload: WorkloadInputs, result: RunResult, text: str, folder: Path
@@ -150,5 +165,9 @@ def _trace_text(result: RunResult) -> str:
             remedy="Evaluate the candidate first: a fault that kills the process is named there.",
         )
     assert result.trace is not None
-    with result.trace.open(encoding="utf-8", errors="replace") as file:
+    return _text_of(result.trace)
+
+
+def _text_of(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
         return file.read(TRACE_BYTES + 1)

@@ -80,7 +80,7 @@ def test_a_call_of_each_workload_is_written_with_the_inputs_of_its_seed(tmp_path
     session = Session()
     answer = record_calls(asked(tmp_path), context_of(session))
     assert reasons(answer) == [None, None] and session.closed
-    assert set(answer.seconds) == {"spawn", "inputs", "build", "first_call", "record", "write"}
+    assert set(answer.seconds) == {"inputs", "build", "first_call", "record", "write"}
     operator = OperatorAdapter(read_definition(AFFINE), AFFINE)
     for call, said in zip(answer.calls, WORKLOADS, strict=True):
         run = read_message(ReplayRun, Path(call.path or ""))
