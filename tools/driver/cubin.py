@@ -14,6 +14,7 @@ KERNEL_PREFIX = ".text."
 GLOBAL_SECTIONS = (".nv.global", ".nv.constant3")
 MOST_SECTIONS = 200_000
 MOST_SYMBOLS = 1_000_000
+MOST_NAME_BYTES = 65_536
 OBJECT, FUNCTION = 1, 2
 SYMBOL_TABLE = 2
 _HEADER = struct.Struct("<4sBBBBB7xHHIQQQIHHHHHH")
@@ -63,7 +64,7 @@ class Cubin:
         }
         found: dict[str, int] = {}
         for table in (s for s in self.sections if s.kind == SYMBOL_TABLE):
-            names = self._content(self._linked(table))
+            names = bytes(self._content(self._linked(table)))
             for name, info, _, section, _, nbytes in _entries(self._content(table)):
                 if info & 15 == OBJECT and section in writable and nbytes:
                     found[_text(names, name)] = nbytes
@@ -71,12 +72,13 @@ class Cubin:
 
     def system_calls(self) -> set[str]:
         """Functions that the code calls and the driver supplies, as malloc, free, vprintf."""
-        return {
-            _text(self._content(self._linked(table)), name)
-            for table in (s for s in self.sections if s.kind == SYMBOL_TABLE)
-            for name, info, _, section, _, _ in _entries(self._content(table))
-            if info & 15 == FUNCTION and section == 0
-        }
+        found: set[str] = set()
+        for table in (s for s in self.sections if s.kind == SYMBOL_TABLE):
+            names = bytes(self._content(self._linked(table)))
+            for name, info, _, section, _, _ in _entries(self._content(table)):
+                if info & 15 == FUNCTION and section == 0:
+                    found.add(_text(names, name))
+        return found
 
     def _linked(self, section: Section) -> Section:
         if section.link >= len(self.sections):
@@ -87,12 +89,31 @@ class Cubin:
         return memoryview(self.data)[section.offset : section.offset + section.nbytes]
 
 
+def section_names(data: bytes) -> bytes:
+    """The names of a cubin's sections, each followed by a zero byte.
+
+    Raises:
+        CubinError: when the bytes are no cubin.
+    """
+    return _sections(data)[1]
+
+
 def read_cubin(data: bytes) -> Cubin:
     """Reads the tables of a cubin.
 
     Raises:
         CubinError: when the bytes are none.
     """
+    raw, names, flags = _sections(data)
+    sections = tuple(
+        Section(_text(names, name), kind, offset, nbytes, link, width)
+        for name, kind, _, _, offset, nbytes, link, _, _, width in raw
+    )
+    return Cubin(data, flags, sections)
+
+
+def _sections(data: bytes) -> tuple[list[tuple[int, ...]], bytes, int]:
+    """The section table, the names in it, and the file's flags."""
     if len(data) < _HEADER.size:
         raise CubinError("The bytes are too few for a cubin")
     magic, width, order, *_, machine, _, _, _, table, flags, _, _, _, entry, count, names = (
@@ -113,12 +134,8 @@ def read_cubin(data: bytes) -> Cubin:
     for _, kind, _, _, offset, nbytes, *_ in raw:
         if kind != 8 and offset + nbytes > len(data):
             raise CubinError("A section leads outside the cubin")
-    strings = memoryview(data)[raw[names][4] : raw[names][4] + raw[names][5]]
-    sections = tuple(
-        Section(_text(strings, name), kind, offset, nbytes, link, width)
-        for name, kind, _, _, offset, nbytes, link, _, _, width in raw
-    )
-    return Cubin(data, flags, sections)
+    begin, nbytes = raw[names][4:6]
+    return raw, data[begin : begin + nbytes], flags
 
 
 def _extended_count(data: bytes, table: int, entry: int, count: int) -> int:
@@ -138,10 +155,10 @@ def _entries(table: memoryview) -> list[tuple[int, int, int, int, int, int]]:
     return list(_SYMBOL.iter_unpack(table[: count * _SYMBOL.size]))
 
 
-def _text(strings: memoryview, at: int) -> str:
+def _text(strings: bytes, at: int) -> str:
     if at >= len(strings):
         raise CubinError("A name lies outside its table")
-    end = bytes(strings[at : at + 65_536]).find(b"\0")
+    end = strings.find(b"\0", at, at + MOST_NAME_BYTES)
     if end < 0:
         raise CubinError("A name has no end")
-    return bytes(strings[at : at + end]).decode("utf-8", "replace")
+    return strings[at:end].decode("utf-8", "replace")

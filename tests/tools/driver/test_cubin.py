@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.driver.cubin import CubinError, read_cubin
+from kernel_harness.tools.driver.cubin import CubinError, read_cubin, section_names
 
 from .fakes import make_cubin
 
@@ -21,6 +21,13 @@ def test_what_the_driver_supplies_is_told_from_what_the_module_holds():
     assert cubin.system_calls() == {"malloc", "vprintf"}
     assert cubin.globals() == {"counter": 4}
     assert read_cubin(make_cubin()).system_calls() == set()
+
+
+def test_the_names_of_sections_are_had_without_reading_them():
+    names = section_names(make_cubin(("first", "second")))
+    assert b".text.first\0" in names and b".text.second\0" in names
+    with pytest.raises(CubinError):
+        section_names(b"no cubin")
 
 
 @pytest.mark.parametrize(

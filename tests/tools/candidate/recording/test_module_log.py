@@ -28,3 +28,19 @@ def test_without_a_handle_every_library_cubin_with_the_name_is_a_candidate():
         log.add(cubin, None)
     log.add(LARGE, 0xB)
     assert log.candidates("step", 0xC) == [SMALL, LARGE]
+
+
+def test_what_is_loaded_after_a_search_is_found_by_the_next():
+    log = ModuleLog()
+    log.add(SMALL, None)
+    assert log.candidates("more", 0xA) == []
+    log.add(LARGE, None)
+    log.add(SMALL, 0xA)
+    assert log.candidates("more", 0xA) == [LARGE]
+    assert log.candidates("step", 0xA) == [SMALL]
+
+
+def test_a_name_inside_another_is_none_of_its_own():
+    log = ModuleLog()
+    log.add(make_cubin(("a_step_more",)), None)
+    assert log.candidates("step", 0xA) == []
