@@ -306,6 +306,62 @@ def test_the_flashinfer_adaptor_hands_over_a_copy_of_the_state(
     assert torch.equal(output, expected["output"].bfloat16())
 
 
+def _recurrence(q, k, v, decay, beta, scale, state, bounds) -> tuple[torch.Tensor, torch.Tensor]:
+    """The rule with gates that are given; a sequence without tokens keeps its state, as in fla."""
+    group = v.shape[1] // q.shape[1]
+    query, key = (x.float().repeat_interleave(group, dim=1) for x in (q, k))
+    output, memory = torch.zeros_like(v), state.clone()
+    for i, (start, end) in enumerate(itertools.pairwise(bounds.tolist())):
+        for t in range(start, end):
+            memory[i] *= decay[t, :, None, None]
+            recalled = torch.einsum("hvk,hk->hv", memory[i], key[t])
+            correction = beta[t, :, None] * (v[t].float() - recalled)
+            memory[i] += torch.einsum("hv,hk->hvk", correction, key[t])
+            output[t] = (scale * torch.einsum("hvk,hk->hv", memory[i], query[t])).to(v.dtype)
+    return output, memory
+
+
+@pytest.mark.parametrize(
+    ("peer", "module", "function"),
+    [
+        ("fla_recurrent", "fla.ops.gated_delta_rule", "fused_recurrent_gated_delta_rule"),
+        ("flashinfer", "flashinfer.gdn_prefill", "chunk_gated_delta_rule"),
+        ("flash_qla", "flash_qla", "chunk_gated_delta_rule"),
+    ],
+)
+def test_prefill_peers_are_right_when_their_library_is(
+    peer: str, module: str, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in keeps each library's contract on gates; wrong gates or a lost scale would show."""
+
+    def stand_in(q, k, v, g, beta, *, initial_state, cu_seqlens, scale, **named):
+        assert named["output_final_state"]
+        shape = v.shape
+        q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
+        g, beta = (x.reshape(-1, x.shape[-1]).float() for x in (g, beta))
+        if peer == "fla_recurrent":
+            assert named["use_gate_in_kernel"] and named["use_beta_sigmoid_in_kernel"]
+            rate = named["A_log"].exp() * torch.nn.functional.softplus(g + named["dt_bias"])
+            g, beta = torch.exp(-rate), torch.sigmoid(beta)
+        elif peer == "flash_qla":
+            assert not named["auto_cp"], "it would wait for the device"
+            g = g.exp()
+        assert peer == "flashinfer" or named["state_v_first"]
+        output, memory = _recurrence(q, k, v, g, beta, scale, initial_state, cu_seqlens)
+        return output.reshape(shape), memory
+
+    parts = module.split(".")
+    for n in range(1, len(parts) + 1):
+        name = ".".join(parts[:n])
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    setattr(sys.modules[module], function, stand_in)
+
+    operator, case = judged(PREFILL), prompts(3, 0, 2)
+    inputs = drawn(operator, case, 1, "typical")
+    answer = load_by_path(PREFILL / "peers" / peer / "kernel.py").run(*inputs.values())
+    assert faults(operator, case, inputs, answer) == []
+
+
 # --- Triton, in the interpreter ---------------------------------------------------------------
 
 SCRIPT = """
