@@ -33,6 +33,7 @@ MEMORY_SHARE = 0.5
 LEAST_MEMORY_BYTES = 2 << 30
 MOST_MEMORY_BYTES = 16 << 30
 CPU_SECONDS = 900
+MOST_OUTPUT_BYTES = 4 << 20
 FILE_BYTES = 1 << 30
 _REACHABLE = (
     *(path for path in Path("/").iterdir() if path.name not in ("dev", "proc", "sys")),
@@ -152,11 +153,13 @@ def run(
     commands: Sequence[Sequence[str]],
     cwd: Path | None = None,
     sights: Sequence[Sight | None] = (),
+    most_bytes: int = MOST_OUTPUT_BYTES,
 ) -> list[Ran]:
     """Runs commands in `cwd`, as many at once as there are processors.
 
     Args:
         sights: what each sees of the candidate; None, and where there are none: everything.
+        most_bytes: how much is kept of what each prints.
 
     Returns:
         What each printed, and whether it succeeded, in order.
@@ -167,7 +170,7 @@ def run(
     results: list[Ran] = []
     for number, command in enumerate(commands):
         if len(running) == at_once:
-            results.append(_ended(*running.popleft()))
+            results.append(_ended(*running.popleft(), most_bytes))
         sight = sights[number] if number < len(sights) else None
         log = tempfile.TemporaryFile(dir=cwd)
         process = subprocess.Popen(
@@ -180,7 +183,7 @@ def run(
             preexec_fn=functools.partial(_confine, limits, sight),
         )
         running.append((process, log, sight))
-    return results + [_ended(*one) for one in running]
+    return results + [_ended(*one, most_bytes) for one in running]
 
 
 def can_hide(private: Path) -> bool:
@@ -196,13 +199,15 @@ def _environment_of(sight: Sight | None) -> dict[str, str] | None:
     return os.environ | {"TMPDIR": str(sight.temporary)}  # noqa: TID251 - the candidate's own
 
 
-def _ended(process: subprocess.Popen[bytes], log: IO[bytes], sight: Sight | None) -> Ran:
+def _ended(
+    process: subprocess.Popen[bytes], log: IO[bytes], sight: Sight | None, most_bytes: int
+) -> Ran:
     with log:
         code = process.wait()
         if sight is not None:
             remove_tree(sight.temporary)
         log.seek(0)
-        output = log.read(4 << 20).decode(errors="replace")
+        output = log.read(most_bytes).decode(errors="replace")
     if code < 0:
         output += f"\nerror: the compiler was ended by signal {-code}"
     return Ran(code == 0, output)

@@ -10,6 +10,8 @@ from pathlib import Path
 from ..compilation import toolchain
 
 _SIDE_BY_SIDE = 8
+_MOST_BYTES = 64 << 20
+"""An instruction is printed in some 240 bytes: a cut dump would count too few, and no spills."""
 
 
 def dump(files: Sequence[Path]) -> list[tuple[str, str]]:
@@ -20,7 +22,8 @@ def dump(files: Sequence[Path]) -> list[tuple[str, str]]:
     commands = [[tool, how, str(file)] for file in files for how in ("-res-usage", "-sass")]
     outputs: list[str] = []
     for start in range(0, len(commands), _SIDE_BY_SIDE):
-        outputs += [ran.output for ran in toolchain.run(commands[start : start + _SIDE_BY_SIDE])]
+        part = commands[start : start + _SIDE_BY_SIDE]
+        outputs += [ran.output for ran in toolchain.run(part, most_bytes=_MOST_BYTES)]
     return list(zip(outputs[::2], outputs[1::2], strict=True))
 
 
