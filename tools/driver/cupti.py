@@ -29,6 +29,8 @@ DRIVER_DOMAIN, RESOURCE_DOMAIN = 1, 3
 MODULE_LOADED, MODULE_PROFILED = 6, 8
 MODULE_LOADS = {19: "cuModuleLoadData", 20: "cuModuleLoadDataEx", 21: "cuModuleLoadFatBinary"}
 """Driver calls, by CUPTI's number, whose first parameter points to the module that they give."""
+OBJECT_CREATIONS = {339: "a texture", 343: "a surface"}
+"""Driver calls, by CUPTI's number, whose first parameter points to the handle that they give."""
 SONAMES = ("libcupti.so.13", "libcupti.so.12", "libcupti.so")
 _KERNEL_FIELDS = struct.Struct("<16xQQ16xI24x16xI8xQ")
 _COPY_FIELDS = struct.Struct("<8xQQQ8xII")
@@ -234,11 +236,13 @@ class ModuleCallbacks:
         self._seen: set[tuple[int, int, int | None]] = set()
         self._entered: Callable[[int, int], None] | None = None
         self._callback = Callback(self._called)
+        self.objects: dict[int, str] = {}
+        """What textures and surfaces were made, by their handles."""
         self._subscriber = c_void_p()
         cupti.call("cuptiSubscribe", byref(self._subscriber), self._callback, None)
         for number in (MODULE_LOADED, MODULE_PROFILED):
             self._enable(RESOURCE_DOMAIN, number)
-        for number in MODULE_LOADS:
+        for number in (*MODULE_LOADS, *OBJECT_CREATIONS):
             self._enable(DRIVER_DOMAIN, number)
 
     def close(self) -> None:
@@ -252,7 +256,7 @@ class ModuleCallbacks:
         """Announces other driver calls as they begin, too.
 
         Args:
-            numbers: of the calls, as CUPTI counts them; none of `MODULE_LOADS`.
+            numbers: of the calls, as CUPTI counts them; none that is always announced.
             entered: called with a call's number and the address of its parameters.
         """
         self._entered = entered
@@ -274,6 +278,9 @@ class ModuleCallbacks:
             self._announced(data)
         elif number in MODULE_LOADS:
             self._load_call(data)
+        elif number in OBJECT_CREATIONS:
+            if (handle := _handle_given(data)) is not None:
+                self.objects[handle] = OBJECT_CREATIONS[number]
         elif self._entered is not None and c_int.from_address(data).value == 0:
             self._entered(number, c_void_p.from_address(data + 16).value or 0)
 
@@ -297,8 +304,15 @@ class ModuleCallbacks:
         if c_int.from_address(data).value == 0:
             self._pending[thread] = []
             return
-        parameters = c_void_p.from_address(data + 16).value or 0
-        target = c_void_p.from_address(parameters).value
-        handle = c_void_p.from_address(target).value if target else None
+        handle = _handle_given(data)
         for cubin in self._pending.pop(thread, []):
             self._loaded(cubin, handle)
+
+
+def _handle_given(data: int) -> int | None:
+    """What a driver call wrote to where its first parameter points; None before its end."""
+    if c_int.from_address(data).value == 0:
+        return None
+    parameters = c_void_p.from_address(data + 16).value or 0
+    target = c_void_p.from_address(parameters).value
+    return c_void_p.from_address(target).value if target else None

@@ -14,10 +14,11 @@ from .structures import (
     GraphEdgeData,
     KernelNodeParams,
     LaunchValue,
+    MemAllocNodeParams,
     MemsetNodeParams,
 )
 
-KERNEL, COPY, MEMSET, EMPTY = 0, 1, 2, 5
+KERNEL, COPY, MEMSET, EMPTY, ALLOCATION, DEALLOCATION = 0, 1, 2, 5, 10, 11
 OTHER_NODES = {
     3: "a host function",
     4: "a graph inside a graph",
@@ -25,8 +26,6 @@ OTHER_NODES = {
     7: "an event recorded for outside the call",
     8: "an external semaphore",
     9: "an external semaphore",
-    10: "stream-ordered allocation",
-    11: "stream-ordered deallocation",
     12: "a wait or write of a memory word",
     13: "a conditional node",
 }
@@ -82,13 +81,21 @@ class CopyNode:
 
 
 @dataclass(frozen=True)
+class AllocationNode:
+    """Memory that the call allocates in the stream's order; where it lies is known beforehand."""
+
+    address: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
 class OtherNode:
     """What cannot be replayed as data, in words; empty for a node that does nothing."""
 
     words: str
 
 
-Node = KernelNode | MemsetNode | CopyNode | OtherNode
+Node = KernelNode | MemsetNode | CopyNode | AllocationNode | OtherNode
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,11 @@ def _node(driver: Driver, handle: int) -> Node:
         return _memset(driver, handle)
     if kind.value == COPY:
         return _copy(driver, handle)
-    if kind.value == EMPTY:
+    if kind.value == ALLOCATION:
+        raw = MemAllocNodeParams()
+        driver.call("cuGraphMemAllocNodeGetParams", c_void_p(handle), byref(raw))
+        return AllocationNode(raw.address, raw.nbytes)
+    if kind.value in (EMPTY, DEALLOCATION):
         return OtherNode("")
     return OtherNode(OTHER_NODES.get(kind.value, f"a graph node of type {kind.value}"))
 

@@ -27,7 +27,8 @@ STACK_BYTES = 0
 """Of CUlimit."""
 INVALID_VALUE = 1
 NOT_FOUND = 500
-POINTER_MEMORY_TYPE = 2
+POINTER_MEMORY_TYPE, POINTER_IS_MANAGED, POINTER_RANGE_START, POINTER_RANGE_BYTES = 2, 8, 11, 12
+"""Of CUpointer_attribute."""
 MEMORY_TYPES = {1: "host", 2: "device", 3: "array", 4: "unified"}
 WAIT_AT_LEAST = 0
 HOST_MAPPED = 3
@@ -226,13 +227,27 @@ def fill(driver: Driver, address: int, byte: int, nbytes: int, stream: int) -> N
 
 def memory_type(driver: Driver, address: int) -> str | None:
     """What kind of memory the driver knows at an address; None when it knows nothing there."""
-    kind = c_uint()
+    kind, managed = c_uint(), c_uint()
     try:
-        driver.call(
-            "cuPointerGetAttribute", byref(kind), c_int(POINTER_MEMORY_TYPE), c_uint64(address)
-        )
+        _pointer_attribute(driver, kind, POINTER_MEMORY_TYPE, address)
     except DriverError as error:
         if error.code == INVALID_VALUE:
             return None
         raise
+    # Managed memory has the type of where it lies now.
+    _pointer_attribute(driver, managed, POINTER_IS_MANAGED, address)
+    if managed.value:
+        return "managed"
     return MEMORY_TYPES.get(kind.value, f"memory type {kind.value}")
+
+
+def allocation_of(driver: Driver, address: int) -> tuple[int, int]:
+    """Where the allocation that holds an address begins, and how many bytes it has."""
+    begin, nbytes = c_uint64(), c_size_t()
+    _pointer_attribute(driver, begin, POINTER_RANGE_START, address)
+    _pointer_attribute(driver, nbytes, POINTER_RANGE_BYTES, address)
+    return begin.value, nbytes.value
+
+
+def _pointer_attribute(driver: Driver, value: Any, number: int, address: int) -> None:
+    driver.call("cuPointerGetAttribute", byref(value), c_int(number), c_uint64(address))

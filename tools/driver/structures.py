@@ -99,6 +99,18 @@ class GraphEdgeData(ctypes.Structure):
     ]
 
 
+class MemAllocNodeParams(ctypes.Structure):
+    """CUDA_MEM_ALLOC_NODE_PARAMS_v1; the properties of its pool are not read."""
+
+    _fields_ = [
+        ("pool", c_uint64 * 11),
+        ("access", c_void_p),
+        ("access_count", c_size_t),
+        ("nbytes", c_size_t),
+        ("address", c_uint64),
+    ]
+
+
 class LaunchValue(ctypes.Union):
     """CUlaunchAttributeValue, the members used here."""
 

@@ -164,6 +164,18 @@ def test_other_driver_calls_are_announced_as_they_begin_and_only_while_watched()
     assert entered == [(307, 0x500)]
 
 
+@pytest.mark.parametrize(("number", "words"), cupti.OBJECT_CREATIONS.items())
+def test_textures_and_surfaces_are_known_by_the_handles_that_their_making_gave(number, words):
+    library = Library()
+    callbacks = ModuleCallbacks(Cupti(library), lambda *_: None)
+    handle = ctypes.c_uint64(0xABC)
+    parameters = ctypes.c_uint64(ctypes.addressof(handle))
+    driver_call(library, number, ctypes.addressof(parameters), leaving=False)
+    assert not callbacks.objects
+    driver_call(library, number, ctypes.addressof(parameters), leaving=True)
+    assert callbacks.objects == {0xABC: words}
+
+
 def test_a_refused_subscription_says_what_cupti_said():
     library = Library()
     library.code = 39

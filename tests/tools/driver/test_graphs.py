@@ -5,9 +5,20 @@ from ctypes import c_size_t, c_void_p
 from typing import Any
 
 from kernel_harness.tools.driver import graphs, modules
-from kernel_harness.tools.driver.graphs import CopyNode, KernelNode, MemsetNode, OtherNode
+from kernel_harness.tools.driver.graphs import (
+    AllocationNode,
+    CopyNode,
+    KernelNode,
+    MemsetNode,
+    OtherNode,
+)
 from kernel_harness.tools.driver.library import INVALID_VALUE, DriverError
-from kernel_harness.tools.driver.structures import Copy3D, KernelNodeParams, MemsetNodeParams
+from kernel_harness.tools.driver.structures import (
+    Copy3D,
+    KernelNodeParams,
+    MemAllocNodeParams,
+    MemsetNodeParams,
+)
 
 from .fakes import FakeDriver, give
 
@@ -18,7 +29,7 @@ PACKED = (0x100000000000).to_bytes(8, "little") + (7).to_bytes(4, "little") + b"
 class GraphDriver(FakeDriver):
     """A graph of a kernel, a memset, a copy and a host function, in a chain."""
 
-    kinds = (graphs.KERNEL, graphs.MEMSET, graphs.COPY, 3)
+    kinds: tuple[int, ...] = (graphs.KERNEL, graphs.MEMSET, graphs.COPY, 3)
     packed = False
 
     def _cuGraphGetNodes(self, _graph: Any, nodes: Any, count: Any) -> None:
@@ -67,6 +78,10 @@ class GraphDriver(FakeDriver):
         if number.value == modules.COOPERATIVE:
             value._obj.number = 1
 
+    def _cuGraphMemAllocNodeGetParams(self, _node: Any, target: Any) -> None:
+        raw: MemAllocNodeParams = target._obj
+        raw.address, raw.nbytes = 0x500, 640
+
     def _cuGraphMemsetNodeGetParams(self, _node: Any, target: Any) -> None:
         raw: MemsetNodeParams = target._obj
         raw.destination, raw.element_bytes, raw.width, raw.height = 0x200, 4, 16, 1
@@ -92,6 +107,12 @@ def test_every_kind_of_node_becomes_data():
     assert (copy.destination, copy.destination_memory) == (0x400 + 2 * 64 + 8, "device")
     assert host == OtherNode("a host function")
     assert read.edges == ((0, 1, True), (1, 2, False), (2, 3, False))
+
+
+def test_memory_that_a_call_allocates_is_told_and_its_end_does_nothing():
+    driver = GraphDriver()
+    driver.kinds = (graphs.ALLOCATION, graphs.DEALLOCATION)
+    assert graphs.read_graph(driver, 0x1).nodes == (AllocationNode(0x500, 640), OtherNode(""))
 
 
 def test_a_packed_buffer_gives_the_same_parameters():

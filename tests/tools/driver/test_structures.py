@@ -10,6 +10,7 @@ SIZES = {
     s.KernelNodeParams: 72,
     s.MemsetNodeParams: 40,
     s.Copy3D: 200,
+    s.MemAllocNodeParams: 120,
     s.LaunchConfig: 56,
     s.LaunchAttribute: 72,
     s.MemAllocationProp: 32,
@@ -30,4 +31,5 @@ def test_places_are_those_of_the_header():
     assert s.LaunchConfig.attributes.offset == 40
     assert s.Copy3D.destination.offset + s.CopySide.memory_type.offset == 120
     assert s.Copy3D.width_bytes.offset == 176
+    assert s.MemAllocNodeParams.nbytes.offset == 104
     assert s.LaunchAttribute.value.offset == 8

@@ -7,12 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ...driver.graphs import CapturedGraph, CopyNode, KernelNode, MemsetNode, Node, OtherNode
+from ...driver.graphs import (
+    AllocationNode,
+    CapturedGraph,
+    CopyNode,
+    KernelNode,
+    MemsetNode,
+    Node,
+    OtherNode,
+)
 from ...driver.modules import MAX_DYNAMIC_SHARED, NON_PORTABLE_CLUSTER, SHARED_CARVEOUT
 from ...messages.launch_plan import (
-    MOST_CONSTANT_BYTES,
     MOST_CONTENT_BYTES,
-    POINTER_BYTES,
     Blob,
     ConstantCopy,
     DeviceCopy,
@@ -25,21 +31,16 @@ from ...messages.launch_plan import (
     PlanNode,
     blob_of,
 )
+from .driver_memory import PlacedMemory, held_address, moved
+from .replayable import NotReplayableError, check_addresses
 from .variables import (
-    LEAST_ADDRESS,
-    MOST_ADDRESS,
     ModuleVariable,
-    is_inside,
-    variable_at,
     without_variables,
 )
 
-SHOWN_NAME = 120
+DOES_NOTHING = (OtherNode, AllocationNode)
+"""Nodes that need not be replayed: other ones that do something are refused."""
 ELEMENTS: dict[int, Literal[1, 2, 4]] = {1: 1, 2: 2, 4: 4}
-
-
-class NotReplayableError(Exception):
-    """Raised where a call cannot be a plan; its text is the reason that a result shows."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def build_plan(
     variables: Sequence[ModuleVariable],
     memory_type: Callable[[int], str | None],
     host_bytes: Callable[[int, int], bytes | None],
+    places: Sequence[PlacedMemory] = (),
 ) -> BuiltPlan:
     """Makes the plan of one captured call.
 
@@ -104,11 +106,14 @@ def build_plan(
         variables: all variables of the modules, to which copies and memsets may go.
         memory_type: what the driver knows of an address; None for a number that is none.
         host_bytes: what host memory holds now; None where there is no such memory any more.
+        places: of memory that the driver placed.
 
     Raises:
         NotReplayableError: when something of the call cannot be replayed.
     """
-    ordered = in_order(without_empty(graph))
+    moving = CapturedGraph(tuple(moved(node, places) for node in graph.nodes), graph.edges)
+    ordered = in_order(without_empty(moving))
+    regions = [*regions, *_driver_regions(regions, places)]
     for node in ordered.nodes:
         check_addresses(node, memory_type, variables)
     modules, contents = _Blobs(), _Blobs()
@@ -138,6 +143,24 @@ def build_plan(
     return BuiltPlan(plan, (*modules.parts, *contents.parts))
 
 
+def _driver_regions(
+    regions: Sequence[RegionContent], places: Sequence[PlacedMemory]
+) -> list[RegionContent]:
+    """The regions of memory that the driver placed.
+
+    Raises:
+        NotReplayableError: when an address of it stands in memory, where it is not exchanged.
+    """
+    own = [RegionContent(p.address, p.memory.nbytes, p.memory.content) for p in places]
+    for region in (*regions, *own):
+        address = held_address(region.content or b"", places)
+        if address is not None:
+            raise NotReplayableError(
+                f"memory of the call holds {address:#x}, an address that the driver chose"
+            )
+    return own
+
+
 def _region(region: RegionContent, contents: _Blobs) -> MemoryRegion:
     content = None if region.content is None else contents.position(region.content)
     return MemoryRegion(address=region.address, nbytes=region.nbytes, content=content)
@@ -163,15 +186,15 @@ def without_empty(graph: CapturedGraph) -> CapturedGraph:
     for a, b, programmatic in graph.edges:
         before[b][a] = programmatic
     for number in in_topological_order(len(graph.nodes), graph.edges):
-        if isinstance(node := graph.nodes[number], OtherNode):
-            if node.words:
+        if isinstance(node := graph.nodes[number], DOES_NOTHING):
+            if isinstance(node, OtherNode) and node.words:
                 raise NotReplayableError(f"the call holds {node.words}")
             for waiting in before.values():
                 if number in waiting:
                     del waiting[number]
                     for earlier in before[number]:
                         waiting.setdefault(earlier, False)
-    kept = [n for n, node in enumerate(graph.nodes) if not isinstance(node, OtherNode)]
+    kept = [n for n, node in enumerate(graph.nodes) if not isinstance(node, DOES_NOTHING)]
     place = {n: i for i, n in enumerate(kept)}
     edges = [(place[a], place[b], p) for b in kept for a, p in sorted(before[b].items())]
     return CapturedGraph(tuple(graph.nodes[n] for n in kept), tuple(edges))
@@ -208,71 +231,6 @@ def in_topological_order(count: int, edges: Sequence[tuple[int, int, bool]]) -> 
     if len(order) != count:
         raise NotReplayableError("the captured launches wait for each other in a circle")
     return order
-
-
-def words_of(parameters: bytes, layout: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """(parameter, value) of every aligned eight-byte word that could be an address."""
-    found: list[tuple[int, int]] = []
-    for index, (offset, size) in enumerate(layout):
-        begin = -(-offset // POINTER_BYTES) * POINTER_BYTES
-        for at in range(begin, offset + size - POINTER_BYTES + 1, POINTER_BYTES):
-            value = int.from_bytes(parameters[at : at + POINTER_BYTES], "little")
-            if LEAST_ADDRESS <= value < MOST_ADDRESS:
-                found.append((index, value))
-    return found
-
-
-def check_addresses(
-    node: Node,
-    memory_type: Callable[[int], str | None],
-    variables: Sequence[ModuleVariable] = (),
-) -> None:
-    """Refuses a node that names memory which a runner cannot have.
-
-    It can have what lies in the reservation, at the same address, and variables of the modules.
-
-    Raises:
-        NotReplayableError: naming the node and the address.
-    """
-
-    def known(address: int) -> bool:
-        return is_inside(address) or variable_at(address, variables) is not None
-
-    if isinstance(node, KernelNode):
-        for index, value in words_of(node.parameters, node.layout):
-            if not known(value) and (kind := memory_type(value)) is not None:
-                raise NotReplayableError(
-                    f"parameter {index} of {node.name[:SHOWN_NAME]} points to {kind} memory at "
-                    f"{value:#x}, which another process cannot have at the same address"
-                )
-    elif isinstance(node, MemsetNode) and not known(node.address):
-        raise NotReplayableError(f"a memset writes {node.address:#x}, outside the reservation")
-    elif isinstance(node, CopyNode):
-        _check_copy(node, memory_type, known)
-
-
-def _check_copy(
-    node: CopyNode, memory_type: Callable[[int], str | None], known: Callable[[int], bool]
-) -> None:
-    for what, kind, address in (
-        ("reads", node.source_memory, node.source),
-        ("writes", node.destination_memory, node.destination),
-    ):
-        if what == "reads" and kind == "host" and memory_type(address) is None:
-            _check_constant(node)
-        elif kind not in ("device", "unified") or not known(address):
-            raise NotReplayableError(f"a copy {what} {kind} memory at {address:#x}")
-    if node.depth > 1:
-        raise NotReplayableError("a copy has three dimensions")
-
-
-def _check_constant(node: CopyNode) -> None:
-    """A copy of few bytes from pageable memory can be carried; pinned memory may have changed."""
-    if node.height > 1 or node.width_bytes > MOST_CONSTANT_BYTES:
-        raise NotReplayableError(
-            f"a copy reads {node.height} rows of {node.width_bytes} bytes of host memory; one of "
-            f"at most {MOST_CONSTANT_BYTES} can be carried"
-        )
 
 
 def _constant_copy(

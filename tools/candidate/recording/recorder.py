@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,29 @@ import torch
 
 from ...driver import modules
 from ...driver.cupti import Cupti, ModuleCallbacks
-from ...driver.graphs import CapturedGraph, KernelNode, read_graph
-from ...driver.library import CudaDriver, Driver, DriverError, copy_to_host, memory_type
+from ...driver.graphs import AllocationNode, CapturedGraph, KernelNode, read_graph
+from ...driver.library import (
+    CudaDriver,
+    Driver,
+    DriverError,
+    allocation_of,
+    copy_to_host,
+    memory_type,
+)
+from ...messages.launch_plan import MOST_CONTENT_BYTES
 from .allocator import Block, ScratchAllocator
 from .default_stream import DefaultStreamMirror
+from .driver_memory import DriverMemory, addresses_in, placed
 from .launch_calls import LaunchWatch
 from .module_log import ModuleLog, tables_of
 from .plan_builder import (
-    SHOWN_NAME,
     BuiltPlan,
     GlobalContent,
-    NotReplayableError,
     RegionContent,
     build_plan,
 )
-from .variables import ModuleVariable
+from .replayable import SHOWN_NAME, NotReplayableError, require_own_data
+from .variables import LEAST_ADDRESS, MOST_ADDRESS, ModuleVariable, is_inside, variable_at
 
 MOST_GLOBAL_BYTES = 1 << 20
 REASON_CHARACTERS = 400
@@ -115,6 +123,7 @@ class CallRecorder:
                 variables=variables,
                 memory_type=lambda address: memory_type(self._driver, address),
                 host_bytes=host_bytes,
+                places=placed(self._driver_memory(raw, variables)),
             )
         finally:
             graph.reset()
@@ -124,8 +133,10 @@ class CallRecorder:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         mirror = DefaultStreamMirror(self._driver, stream.cuda_stream)
+        before = self._allocator.serial()
         with torch.cuda.stream(stream):
             graph.capture_begin(capture_error_mode="thread_local")
+            begun = range(before, self._allocator.serial())
             try:
                 with self._callbacks.watching(mirror.numbers, mirror.entered):
                     call()
@@ -137,7 +148,38 @@ class CallRecorder:
         torch.cuda.synchronize()
         if mirror.fault is not None:
             raise NotReplayableError(mirror.fault)
-        return graph, read_graph(self._driver, graph.raw_cuda_graph())
+        captured = read_graph(self._driver, graph.raw_cuda_graph())
+        fed = {b.address for b in self._allocator.blocks() if b.serial in begun}
+        require_own_data(captured, fed, self._callbacks.objects)
+        return graph, captured
+
+    def _driver_memory(
+        self, graph: CapturedGraph, variables: Sequence[ModuleVariable]
+    ) -> list[DriverMemory]:
+        """What the call uses of memory that the driver placed, as it is now.
+
+        What a call leaves is what the next one finds, should some of this one have run meanwhile.
+        """
+        found = {
+            node.address: DriverMemory(node.address, node.nbytes, None)
+            for node in graph.nodes
+            if isinstance(node, AllocationNode)
+        }
+        for address in dict.fromkeys(a for node in graph.nodes for a in addresses_in(node)):
+            known = any(one.holds(address) for one in found.values())
+            if known or is_inside(address) or not LEAST_ADDRESS <= address < MOST_ADDRESS:
+                continue
+            if variable_at(address, variables) or memory_type(self._driver, address) != "device":
+                continue
+            begin, nbytes = allocation_of(self._driver, address)
+            if nbytes > MOST_CONTENT_BYTES:
+                raise NotReplayableError(
+                    f"{nbytes >> 20} MiB at {begin:#x} were allocated before the call; "
+                    f"{MOST_CONTENT_BYTES >> 20} fit"
+                )
+            content = copy_to_host(self._driver, begin, nbytes)
+            found[begin] = DriverMemory(begin, nbytes, content)
+        return [*found.values()]
 
     def _contents(self, blocks: dict[int, Block]) -> list[RegionContent]:
         return [

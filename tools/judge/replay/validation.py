@@ -24,6 +24,10 @@ Range = tuple[int, int]
 """The first address, and the one after the last."""
 
 
+DEVICE_LAUNCH = "__cuda_syscall_cnp"
+"""How the names of the functions begin that dynamic parallelism calls."""
+
+
 class PlanFault(StrEnum):
     """What is wrong with a plan."""
 
@@ -104,6 +108,11 @@ def _cubin(number: int, data: bytes) -> Cubin:
 
 
 def _check_modules(plan: LaunchPlan, cubins: Sequence[Cubin]) -> None:
+    for number, cubin in enumerate(cubins):
+        if any(name.startswith(DEVICE_LAUNCH) for name in cubin.system_calls()):
+            # An activity of CUPTI ends with its own kernel, not with those that it launches.
+            words = f"Module {number} launches kernels from the device, whose time is not its own"
+            raise PlanError(PlanFault.MODULE, words)
     for node in plan.kernels:
         if node.function not in cubins[node.module].kernels:
             words = f"Module {node.module} has no kernel {node.function[:120]}"

@@ -1,24 +1,34 @@
 """Captured graphs become plans, or say why they cannot."""
 
 import ctypes
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernel_harness.tools.candidate.recording.driver_memory import (
+    DriverMemory,
+    PlacedMemory,
+    placed,
+)
 from kernel_harness.tools.candidate.recording.plan_builder import (
     GlobalContent,
-    NotReplayableError,
     RegionContent,
     build_plan,
     in_topological_order,
     without_empty,
-    words_of,
 )
 from kernel_harness.tools.candidate.recording.recorder import host_bytes
+from kernel_harness.tools.candidate.recording.replayable import (
+    NotReplayableError,
+    require_own_data,
+    words_of,
+)
 from kernel_harness.tools.candidate.recording.variables import ModuleVariable
 from kernel_harness.tools.driver.graphs import (
     OTHER_NODES,
+    AllocationNode,
     CapturedGraph,
     CopyNode,
     KernelNode,
@@ -64,6 +74,7 @@ def build(
     written: tuple = (),
     variables: tuple[ModuleVariable, ...] = (),
     memory: str = "device",
+    places: Sequence[PlacedMemory] = (),
 ):
     return build_plan(
         CapturedGraph(nodes, edges),
@@ -74,6 +85,7 @@ def build(
         variables=variables,
         memory_type=lambda address: memory if address >= 0x7F00_0000_0000 else None,
         host_bytes=lambda address, nbytes: HOST.get(address, b"")[:nbytes] or None,
+        places=places,
     )
 
 
@@ -89,7 +101,45 @@ def test_a_pointer_that_only_this_process_has_is_refused_by_name():
         build(kernel(INSIDE, OUTSIDE))
 
 
-@pytest.mark.parametrize("kind", ["host", "unified", "array"])
+def test_memory_that_the_driver_placed_becomes_a_region_of_the_plan():
+    places = placed([DriverMemory(OUTSIDE, 8, b"workspce"), DriverMemory(OUTSIDE + 4096, 64, None)])
+    built = build(
+        AllocationNode(OUTSIDE + 4096, 64),
+        kernel(OUTSIDE + 4, OUTSIDE + 4096),
+        MemsetNode(OUTSIDE + 4096, 0, 4, 8, 1, 0),
+        edges=((0, 1, False), (1, 2, False)),
+        places=places,
+    )
+    kept, made = (place.address for place in places)
+    assert built.plan.kernels[0].parameter_bytes == kernel(kept + 4, made).parameters
+    regions = {r.address: (r.nbytes, r.content) for r in built.plan.regions}
+    assert regions == {kept: (8, 0), made: (64, None)}
+    assert isinstance(built.plan.nodes[1], Memset) and built.plan.nodes[1].address == made
+    assert built.blobs == (b"one", b"workspce")
+
+
+def test_an_address_of_the_drivers_in_memory_is_refused():
+    places = placed([DriverMemory(OUTSIDE, 8, b"anything")])
+    pointers = RegionContent(INSIDE, 8, OUTSIDE.to_bytes(8, "little"))
+    with pytest.raises(NotReplayableError, match=f"memory of the call holds {OUTSIDE:#x}"):
+        build(kernel(OUTSIDE), regions=(pointers,), places=places)
+
+
+def test_a_texture_is_refused_where_it_is_passed():
+    graph = CapturedGraph((kernel(INSIDE, 3), kernel(4)), ())
+    require_own_data(graph, (), {5: "a texture"})
+    with pytest.raises(NotReplayableError, match="parameter 1 of first is a texture"):
+        require_own_data(graph, (), {3: "a texture"})
+
+
+def test_torchs_random_state_is_refused_where_it_is_read():
+    graph = CapturedGraph((kernel(5, INSIDE),), ())
+    require_own_data(graph, {INSIDE + 512}, {})
+    with pytest.raises(NotReplayableError, match="first reads torch's random state"):
+        require_own_data(graph, {INSIDE}, {})
+
+
+@pytest.mark.parametrize("kind", ["host", "unified", "array", "managed"])
 def test_memory_of_the_host_or_of_both_is_refused_by_its_kind(kind):
     with pytest.raises(NotReplayableError, match=f"points to {kind} memory"):
         build(kernel(OUTSIDE), memory=kind)

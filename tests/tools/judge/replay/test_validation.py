@@ -99,6 +99,13 @@ def test_a_plan_is_refused_for_its_fault(name):
     assert caught.value.words
 
 
+def test_a_module_that_launches_from_the_device_is_refused_in_words():
+    launching = make_cubin(calls=("__cuda_syscall_cnpv2LaunchDeviceV2",))
+    with pytest.raises(PlanError, match="launches kernels from the device"):
+        check(*plan_of(launching))
+    check(*plan_of(make_cubin(calls=("vprintf",))))
+
+
 def test_bytes_of_the_host_are_copied_into_the_calls_own_memory_alone():
     constant = ConstantCopy(destination=ARENA[0][1] - 4, content=0)
     with pytest.raises(PlanError, match="touches"):
