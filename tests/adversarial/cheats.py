@@ -14,8 +14,9 @@ whose names begin with an underscore).
 The family `clock` attacks the time alone. Its attacks have no `status` but say what they would
 `gain`, which honest candidate is their `twin` (it does the same work and is their baseline), which
 of the outcomes that `clock_outcome` tells are as good as a refusal (`refused`), and which samples
-they would make shorter (`told`, 'cold_ns' unless said otherwise). Its honest candidates say that
-their time is `sealed`. tests/gpu/test_clock.py holds them to it.
+they would make shorter (`told`, 'cold_ns' unless said otherwise). Its honest candidates say
+whether their time is `sealed`; where not, `reason` has words of why, and where that is not known
+before a device shows it, `or_claimed` says so. tests/gpu/test_clock.py holds them to it.
 
 A file of language 'cuda' holds CUDA C++ in `SOURCE`; only that is given to the judge.
 """
@@ -64,7 +65,7 @@ class Cheat:
     @property
     def is_honest(self) -> bool:
         """Whether it is there to pass."""
-        return self.name.startswith(("honest/", "clock/honest_"))
+        return self.name.startswith(("honest/", "clock/honest_", "clock/claimed_"))
 
     def works_on(self, device: str) -> bool:
         """Whether the attack can be tried there."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import shutil
+import subprocess
 
 import pytest
 
@@ -16,12 +18,28 @@ from .expectations import OUTCOMES, clock_outcome, clock_plan
 
 FAMILY = {cheat.name: cheat for cheat in every_cheat() if cheat.family == "clock"}
 HONEST = [cheat for cheat in FAMILY.values() if cheat.is_honest]
+CLAIMED = [cheat for cheat in HONEST if not cheat.expect["sealed"]]
+TWINS = [cheat for cheat in HONEST if cheat.expect["sealed"]]
 ATTACKS = [cheat for cheat in FAMILY.values() if not cheat.is_honest]
+CUDA = [c for c in HONEST if c.expect.get("language") == "cuda" and "binding" not in c.expect]
+NVCC = shutil.which("nvcc")
+TORCH = """
+#include <cuda_runtime.h>
+namespace torch {
+struct Tensor {
+    template <class T> T* data_ptr() const { return nullptr; }
+    int size(int) const { return 1; }
+};
+}
+struct Binding { template <class F> void def(const char*, F) {} };
+#define PYBIND11_MODULE(name, m) void bind(Binding& m)
+"""
+STREAM = "namespace c10::cuda { inline cudaStream_t getCurrentCUDAStream() { return 0; } }\n"
 FIELDS = {"needs", "parts", "style", "plan", "gone", "told", "gain", "twin", "refused"}
 
 
 def test_there_are_enough_attacks_and_honest_twins():
-    assert len(ATTACKS) >= 25 and len(HONEST) >= 12
+    assert len(ATTACKS) >= 25 and len(TWINS) >= 12
 
 
 @pytest.mark.parametrize("cheat", ATTACKS, ids=lambda cheat: cheat.name)
@@ -31,12 +49,15 @@ def test_an_attack_says_what_it_would_gain_and_how_it_is_refused(cheat: Cheat):
     assert set(expect) <= FIELDS and expect["gain"] and expect["needs"] == "cuda"
     assert set(expect["refused"]) <= {*Status, *OUTCOMES} - {"PASSED", "gain"}
     twin = FAMILY[expect["twin"]]
-    assert twin.is_honest and twin.expect.get("style") == expect.get("style")
+    assert twin in TWINS and "or_claimed" not in twin.expect
+    assert twin.expect.get("style") == expect.get("style")
 
 
 @pytest.mark.parametrize("cheat", HONEST, ids=lambda cheat: cheat.name)
-def test_an_honest_twin_must_be_sealed(cheat: Cheat):
-    assert cheat.expect["status"] == "PASSED" and cheat.expect["sealed"] is True
+def test_an_honest_call_says_whether_it_is_sealed_or_why_not(cheat: Cheat):
+    assert cheat.expect["status"] == "PASSED" and cheat.description.endswith(".")
+    assert cheat.name.startswith("clock/honest_" if cheat in TWINS else "clock/claimed_")
+    assert bool(cheat.expect.get("reason")) is (cheat in CLAIMED)
 
 
 @pytest.mark.parametrize("cheat", FAMILY.values(), ids=lambda cheat: cheat.name)
@@ -55,6 +76,22 @@ def test_nothing_happens_before_the_first_call(cheat: Cheat):
     assert callable(getattr(module, "run", None)) or cheat.expect["language"] == "cuda"
 
 
+@pytest.mark.long
+@pytest.mark.skipif(NVCC is None, reason="needs nvcc")
+@pytest.mark.parametrize("cheat", CUDA, ids=lambda cheat: cheat.name)
+def test_cuda_sources_compile(cheat: Cheat, tmp_path):
+    """A compiler and no device: what torch brings is a stub of a few lines."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "c10" / "cuda").mkdir(parents=True)
+    (tmp_path / "torch" / "extension.h").write_text(TORCH)
+    (tmp_path / "c10" / "cuda" / "CUDAStream.h").write_text(STREAM)
+    source, made = tmp_path / "kernel.cu", tmp_path / "kernel.o"
+    source.write_text(cheat.sources["kernel.cu"])
+    command = ["nvcc", "-arch=sm_90a", f"-I{tmp_path}", "-c", "-o", str(made), str(source)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+
+
 def test_an_attack_is_timed_beside_its_twin():
     cheat = FAMILY["clock/replaced_bytecode"]
     plan = clock_plan(cheat, FAMILY[cheat.expect["twin"]])
@@ -70,6 +107,17 @@ SEALED_ROWS: dict[str, str] = {
     "test_a_launch_on_the_default_stream_is_enqueued_on_the_captured_one",
     "several streams that join": "clock/honest_two_streams",
     "cooperative launches": "clock/honest_cooperative",
+    "cluster launches": "clock/honest_cluster",
+    "clusters that are compiled in": "clock/honest_compiled_cluster",
+    "tensor maps as parameters": "clock/honest_tensor_map",
+    "tensor maps of Triton as parameters": "clock/honest_triton_tensor_map",
+    "tensor maps in memory": "clock/honest_tensor_map_in_memory",
+    "tensor maps made on the device": "clock/honest_device_tensor_map",
+    "memory of cudaMalloc": "clock/honest_cuda_malloc",
+    "memory of cudaMallocAsync": "clock/honest_malloc_async",
+    "memory that an earlier call filled": "clock/honest_kept_content",
+    "printf on the device": "clock/honest_device_printf",
+    "function pointers in memory": "clock/honest_function_pointer",
     "dependent launches inside the plan": "clock/honest_dependent_launch",
     "launches through the driver": "clock/honest_driver",
     "memory of the library's workspaces": "clock/honest_workspace",
@@ -93,6 +141,16 @@ CLAIMED_ROWS: dict[str, str] = {
     "test_memory_of_the_host_or_of_both_is_refused_by_its_kind",
     "memory that no other process has": f"{RECORDING}/test_plan_builder.py::"
     "test_a_pointer_that_only_this_process_has_is_refused_by_name",
+    "dynamic parallelism": "clock/claimed_dynamic_parallelism",
+    "device malloc": "clock/claimed_device_malloc",
+    "textures": "clock/claimed_texture",
+    "surfaces": "clock/claimed_surface",
+    "managed memory": "clock/claimed_managed_memory",
+    "mapped host memory": "clock/claimed_mapped_memory",
+    "host nodes": "clock/claimed_host_function",
+    "conditional nodes": "clock/claimed_conditional_node",
+    "torch's random state": "clock/claimed_random_state",
+    "a seed that the host counts": "clock/claimed_seed_as_a_number",
     "device malloc, and local memory that is not overwritten": "tests/tools/runner/test_serve.py::"
     "test_a_plan_whose_kernels_call_malloc_says_what_they_can_keep",
     "a replay that differs": f"{SEALED_TIMING}::"
@@ -112,7 +170,11 @@ def test_what_is_to_be_sealed_is_tried(row):
 @pytest.mark.parametrize("row", CLAIMED_ROWS)
 def test_what_is_only_claimed_is_tried(row):
     tried = CLAIMED_ROWS[row]
-    assert exists(tried) if "::" in tried else "claimed" in FAMILY[tried].expect["refused"]
+    found = None if "::" in tried else FAMILY[tried]
+    if found is None:
+        assert exists(tried)
+    else:
+        assert found in CLAIMED or "claimed" in found.expect["refused"]
 
 
 # --- outcomes ---------------------------------------------------------------------------------

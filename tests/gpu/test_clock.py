@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.schema.evaluation import Status
-from kernel_harness.tools.schema.measurement import TimeSource
+from kernel_harness.tools.schema.measurement import Measurement, TimeSource
 
 from ..adversarial.cheats import Cheat, every_cheat
 from ..adversarial.expectations import clock_outcome, clock_plan, is_gone
@@ -17,6 +17,8 @@ from ..judging import JudgeProcess
 pytestmark = [pytest.mark.gpu, pytest.mark.alone, pytest.mark.process]
 FAMILY = {cheat.name: cheat for cheat in every_cheat() if cheat.family == "clock"}
 HONEST = [cheat for cheat in FAMILY.values() if cheat.is_honest]
+TWINS = [cheat for cheat in HONEST if cheat.expect["sealed"]]
+CLAIMED = [cheat for cheat in HONEST if not cheat.expect["sealed"]]
 ATTACKS = [cheat for cheat in FAMILY.values() if not cheat.is_honest]
 
 
@@ -38,15 +40,31 @@ def say(capsys: pytest.CaptureFixture[str]) -> Any:
     return said
 
 
-@pytest.mark.parametrize("cheat", HONEST, ids=lambda cheat: cheat.name)
+@pytest.mark.parametrize("cheat", TWINS, ids=lambda cheat: cheat.name)
 def test_an_honest_call_has_a_sealed_time(cheat: Cheat, judge: JudgeProcess, say):
+    measurement = measured(cheat, judge, say)
+    if not cheat.expect.get("or_claimed"):
+        assert measurement.clock is TimeSource.SEALED, measurement.clock_reason
+
+
+@pytest.mark.parametrize("cheat", CLAIMED, ids=lambda cheat: cheat.name)
+def test_an_honest_call_that_cannot_be_recorded_is_claimed_with_its_reason(
+    cheat: Cheat, judge: JudgeProcess, say
+):
+    measurement = measured(cheat, judge, say)
+    assert measurement.clock is TimeSource.CLAIMED
+    assert cheat.expect["reason"] in (measurement.clock_reason or "")
+
+
+def measured(cheat: Cheat, judge: JudgeProcess, say: Any) -> Measurement:
+    """The times of an honest candidate, which must pass."""
     evaluation = judge.evaluate(clock_plan(cheat))
     assert evaluation.status is Status.PASSED, evaluation.failure
     measurement = evaluation.workloads[0].measurement
     assert measurement is not None
-    reason = measurement.clock_reason
-    say(f"{cheat.name}: {measurement.clock} {reason or ''} {evaluation.evidence.seconds['total']}")
-    assert measurement.clock is TimeSource.SEALED, reason
+    seconds = evaluation.evidence.seconds["total"]
+    say(f"{cheat.name}: {measurement.clock} {measurement.clock_reason or ''} {seconds}")
+    return measurement
 
 
 @pytest.mark.parametrize("cheat", ATTACKS, ids=lambda cheat: cheat.name)
