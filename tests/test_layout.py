@@ -70,9 +70,6 @@ MAY_IMPORT = {
 WITHOUT_CALLER = {
     "tools/workloads/solution_folder.py": {"write_solution"},
     "tools/archive/store/archive.py": {"compact"},
-    "tools/driver/virtual_memory.py": {"allocate_shared"},
-    "tools/judge/replay/output_checks.py": {"check_outputs"},
-    "tools/judge/replay/wall_clock.py": {"sustained_in", "unlike", "yardstick_in"},
     "tools/candidate/cpu/fake_device.py": {
         *("get_current_device", "get_current_stream", "get_current_target", "set_current_device"),
         *("get_active_torch_device", "get_benchmarker", "get_device_interface"),
@@ -80,9 +77,8 @@ WITHOUT_CALLER = {
         *("elapsed_time", "query", "record", "record_event", "wait_event", "wait_stream"),
     },
 }
-"""Public names that later work calls (export of
-solutions, packing of trials, replay of launch plans, which timing does not ask for yet), and those
-that Triton calls on a driver and candidates on streams and events."""
+"""Public names that later work calls (export of solutions, packing of trials), and those that
+Triton calls on a driver and candidates on streams and events."""
 
 HEAVY = ("torch", "triton", "scipy", "matplotlib", "git", "numpy", "jinja2")
 

@@ -6,9 +6,7 @@ here at the same address, so that pointers inside parameters and memory hold on 
 
 from __future__ import annotations
 
-import ctypes
 from ctypes import byref, c_int, c_size_t, c_uint64, c_ulonglong, c_void_p
-from dataclasses import dataclass
 
 from ..errors import CapabilityError
 from .library import Driver
@@ -84,19 +82,6 @@ def map_at(driver: Driver, address: int, nbytes: int, handle: int, device_index:
     driver.call("cuMemSetAccess", c_uint64(address), c_size_t(nbytes), byref(access), c_size_t(1))
 
 
-def export(driver: Driver, handle: int) -> int:
-    """A file descriptor of an allocation; the caller closes it."""
-    fd = ctypes.c_int()
-    driver.call(
-        "cuMemExportToShareableHandle",
-        byref(fd),
-        c_ulonglong(handle),
-        c_int(POSIX_DESCRIPTOR),
-        c_ulonglong(0),
-    )
-    return fd.value
-
-
 def imported(driver: Driver, fd: int) -> int:
     """The handle of an allocation that arrived as a descriptor, which stays open."""
     handle = c_ulonglong()
@@ -114,32 +99,3 @@ def unmap(driver: Driver, address: int, nbytes: int) -> None:
 def release(driver: Driver, handle: int) -> None:
     """Gives an allocation back once it is mapped nowhere."""
     driver.call("cuMemRelease", c_ulonglong(handle))
-
-
-@dataclass(frozen=True)
-class SharedAllocation:
-    """Device memory mapped here, whose descriptor other processes can map it from."""
-
-    address: int
-    nbytes: int
-    handle: int
-    fd: int
-
-
-def allocate_shared(
-    driver: Driver, nbytes: int, device_index: int, address: int = 0
-) -> SharedAllocation:
-    """Allocates, maps and exports memory, rounded up to whole granules.
-
-    Args:
-        driver: libcuda.
-        nbytes: at least so many.
-        device_index: where.
-        address: inside a reservation of this process's; 0 reserves at any address.
-    """
-    granule = granularity(driver, device_index)
-    size = -(-max(nbytes, 1) // granule) * granule
-    handle = create(driver, size, device_index)
-    where = address or reserve(driver, size)
-    map_at(driver, where, size, handle, device_index)
-    return SharedAllocation(where, size, handle, export(driver, handle))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kernel_harness.tools.driver.virtual_memory import allocate_shared, reserve
+from kernel_harness.tools.driver.virtual_memory import reserve
 from kernel_harness.tools.errors import CapabilityError
 
 from .fakes import FakeDriver
@@ -15,8 +15,3 @@ def test_a_reservation_elsewhere_is_given_back_and_refused():
     with pytest.raises(CapabilityError):
         reserve(driver, 1 << 30, 0x1000_0000_0000)
     assert driver.names()[-1] == "cuMemAddressFree"
-
-
-def test_shared_memory_is_whole_granules():
-    shared = allocate_shared(FakeDriver(), (2 << 20) + 1, 0)
-    assert shared.nbytes == 4 << 20
