@@ -87,7 +87,8 @@ class Settings(BaseModel):
     cpu_budget_s: float = Field(
         default=40.0,
         gt=0,
-        description="Time for one evaluation without a GPU; the rest is NOT_RUN.",
+        description="Seconds for the candidate in one evaluation without a GPU, and as many for "
+        "the reference; building has a limit of its own. The rest is NOT_RUN.",
     )
     gpu_budget_s: float = Field(default=900.0, gt=0, description="The same with one.")
     build_timeout_s: float = Field(

@@ -38,6 +38,7 @@ from .static_check import STATIC_ROWS, static_note, static_parts, static_words
 from .text import (
     Detail,
     axes_words,
+    budget_words,
     counted,
     cut,
     fitted,
@@ -238,6 +239,7 @@ def summary(
         _rows(chosen[:TABLE_ROWS]) if evaluation.status in UNFAILED else None,
         shown,
         _findings_words(evaluation),
+        budget_words(evaluation.evidence.seconds, evaluation.evidence.budgets),
         seen,
         f"Next: {cut(steps[0], SUMMARY_CHARACTERS)}" if steps else None,
         f"evaluation_id {evaluation.evaluation_id}",

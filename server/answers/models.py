@@ -295,6 +295,9 @@ class EvidencePart(Result):
     fresh_values: Annotated[str | None, short(300)] = None
     started_at: str | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+    budgets: dict[str, float] = Field(
+        default_factory=dict, description="Seconds granted: the reference has its own."
+    )
 
 
 class FindingPart(Result):

@@ -18,6 +18,12 @@ BUDGET_CHARACTERS = 24_000
 letter of another script is about three bytes and about one token."""
 
 LONGEST_TEXT = 8_000
+NOTEWORTHY = 0.5
+"""Share of a budget of time from which the budgets are told."""
+BUDGETED = {"building": ("candidate_build", "build")} | {
+    who: (who, who) for who in ("reference", "candidate")
+}
+"""Who has a budget of time: the stage that it is spent in, and the name of the budget."""
 SHORTEST_TEXT = 60
 
 Detail = Literal["concise", "detailed"]
@@ -88,6 +94,23 @@ def axes_words(axes: Mapping[str, int]) -> str:
 def counted(number: int, thing: str) -> str:
     """A count with its noun: 1 workload, 2 workloads."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def budget_words(seconds: Mapping[str, float], budgets: Mapping[str, float]) -> str | None:
+    """Whose time was spent, of how much, when any of it came near its end; None otherwise.
+
+    Args:
+        seconds, budgets: of a record's evidence.
+    """
+    spent = [
+        (who, seconds[stage], budgets[name])
+        for who, (stage, name) in BUDGETED.items()
+        if stage in seconds and name in budgets
+    ]
+    if all(used < NOTEWORTHY * granted for _, used, granted in spent):
+        return None
+    said = ", ".join(f"{who} {used:.1f} s of {granted:g}" for who, used, granted in spent)
+    return f"Time, each of its own budget: {said}."
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -196,9 +196,15 @@ def _evidence(trial: TrialResult) -> Evidence:
         isolation=isolation,
         started_at=trial.started_at,
         seconds=trial.seconds,
+        budgets=_budgets(trial.plan),
         command=trial.plan.command,
         fresh_values=timing.fresh_values if timing else "",
     )
+
+
+def _budgets(plan: EvaluatePlan) -> dict[str, float]:
+    named = {"build": plan.build_timeout_s, "call": plan.call_timeout_s}
+    return {**named, "candidate": plan.budget_s, "reference": plan.budget_s}
 
 
 def _integrity(trial: TrialResult) -> Integrity:

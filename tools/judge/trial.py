@@ -102,6 +102,7 @@ class Trial:
         self._runnable = [case for case in self.cases if case.uuid not in self._unusable]
         self._constant_outputs: list[str] = []
         self._checking: Checking | None = None
+        self._reference_before = 0.0
         self._static = TrialStatic(
             self._parts, self._solution, self._processes, self._runnable, self._times
         )
@@ -247,21 +248,25 @@ class Trial:
         if lost is not None:
             return lost_failure(lost, Stage.CORRECTNESS, None, judged_call.session.log())
         self._static.start()
+        before = self._reference_before = self.generator.seconds
         time_budget = TimeBudget(
             deadline=self._parts.deadline,
             call_timeout_s=plan.call_timeout_s,
             interpreted=self._context.interpreted,
             rate=RATES.get(self._solution.spec.language.value, HOST_RATE),
+            budget_s=plan.budget_s,
+            reference_s=lambda: self.generator.seconds - before,
         )
         checking = self._checking = Checking(judged_call, self._parts, time_budget)
         with self._times.measured("correctness"):
             checking.run(self._runnable, held_out, held_out_process)
         failed = checking.failed
         if failed is None:
-            building = self._times.seconds.get("candidate_build", 0.0)
             interpreted = self._context.interpreted
             if not checking.anything_passed:
-                return nothing_ran(plan.budget_s, building, interpreted=interpreted)
+                reasons = [r.reason for r in checking.records.values() if r.reason]
+                reason = next(iter(reasons), "none was run")
+                return nothing_ran(plan.budget_s, reason, interpreted=interpreted)
             if interpreted:
                 return self._static.compare_launches(checking, self._opened_as)
             return None
@@ -282,6 +287,9 @@ class Trial:
         if not self._plan.checks.timed:
             self._not_timed = f"scope {self._plan.scope} does not time"
             return None
+        # What the reference took so far is taken from no time of the candidate.
+        deadline = self._parts.deadline + self.generator.seconds - self._reference_before
+        self._parts = replace(self._parts, deadline=deadline)
         cases = [c for c in self._runnable if checking.records[c.uuid].passed]
         self._timing = PairedTiming(self._parts, self._recorders, self._claim or CLAIM)
         self._processes.end_with(self._timing.close)
@@ -320,6 +328,7 @@ class Trial:
         if failed is not None:
             patience = max(STATIC_WAIT_WHEN_FAILED_S - spent, 0.0)
         static = self._static.check(patience)
+        self._times.shared(self.generator.seconds, self.generator.seconds - self._reference_before)
         self._times.seconds["total"] = round(time.monotonic() - self._started, 4)
         first = self._processes.first
         return write_record(

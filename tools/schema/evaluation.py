@@ -269,6 +269,8 @@ class Isolation(RecordModel):
 class Evidence(RecordModel):
     """Everything needed to repeat or doubt a result."""
 
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("budgets",)
+
     device: DeviceInfo | None = None
     timer: str | None = None
     timer_note: str | None = None
@@ -289,6 +291,7 @@ class Evidence(RecordModel):
     isolation: Isolation | None = None
     started_at: str = Field(description="UTC, ISO 8601.")
     seconds: dict[str, float] = Field(default_factory=dict, description="Wall time by part.")
+    budgets: dict[str, float] = Field(default_factory=dict, description="Seconds granted, by part.")
     command: str = ""
     fresh_values: str = Field(
         default="", description="How inputs changed between timed calls, in words."

@@ -233,6 +233,17 @@ def test_what_ran_in_part_is_no_pass_and_says_what_is_missing() -> None:
         evaluation(status=Status.PARTIAL, partial_reason=reason, totals=Totals(mean_latency_us=1.0))
 
 
+def test_a_budget_that_came_near_its_end_is_told_with_whose_it_was() -> None:
+    at = {"started_at": "2026-11-20T22:15:30+00:00"}
+    seconds = {"candidate_build": 1.2, "reference": 31.0, "candidate": 3.1}
+    budgets = {"build": 180.0, "reference": 40.0, "candidate": 40.0}
+    told = answer_of(evaluation(evidence=Evidence(**at, seconds=seconds, budgets=budgets))).summary
+    assert "building 1.2 s of 180, reference 31.0 s of 40, candidate 3.1 s of 40" in told
+    quick = {**seconds, "reference": 1.0}
+    answer = answer_of(evaluation(evidence=Evidence(**at, seconds=quick, budgets=budgets)))
+    assert "its own budget" not in answer.summary and answer.evidence.budgets == budgets
+
+
 def test_no_step_asks_for_what_this_machine_cannot_do() -> None:
     """Without a GPU CUDA C++ is compiled and never run, and nothing is timed."""
     failure = Failure(stage=Stage.COMPILE, kind="compile_error", message="m", remedy="Correct it.")

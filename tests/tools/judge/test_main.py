@@ -277,7 +277,38 @@ def test_a_trial_in_which_nothing_ran_is_never_a_pass(judge):
     evaluation = judge.evaluate(honest(budget_s=0.0))
     assert evaluation.status is Status.NOT_JUDGED and evaluation.failure is not None
     assert "cpu_budget_s" in evaluation.failure.message
+    assert "by the reference" in evaluation.failure.message
     assert {w.status for w in evaluation.workloads} == {Status.NOT_RUN}
+
+
+def slow_reference(seconds: float, **options: Any):
+    """A plan of the generic operator whose reference sleeps; inputs need it twice."""
+    definition = read_definition(AFFINE).model_dump(mode="json")
+    head = f"def run(x, w, table, alpha):\n    import time; time.sleep({seconds})\n"
+    body = "    y = x[table.long() % len(x)] * w * alpha + 1.0\n    return y, y.sum(dim=-1)\n"
+    definition["reference"] = head + body
+    source = HONEST.replace("table.long()", "table.long() % len(x)")
+    checks = wire_judge.Checks(trials=1, families=0, timed=False)
+    solution = make_solution(source, definition="affine_n64")
+    changes = {"generic": True, "definition": definition, "checks": checks, **options}
+    return make_plan(solution, **changes)
+
+
+def test_a_slow_reference_takes_nothing_of_the_candidates_time(judge):
+    one = [w for w in read_workloads(AFFINE) if w["axes"]["m"] == 17]
+    evaluation = judge.evaluate(slow_reference(0.5, workloads=one, budget_s=0.6))
+    assert evaluation.status is Status.PASSED, evaluation.failure
+    seconds, budgets = evaluation.evidence.seconds, evaluation.evidence.budgets
+    assert seconds["reference"] > budgets["candidate"] == budgets["reference"] == 0.6
+    assert seconds["candidate"] < seconds["reference"]
+
+
+def test_a_reference_that_is_too_slow_is_named_with_its_share_and_not_the_candidate(judge):
+    evaluation = judge.evaluate(slow_reference(0.3, budget_s=1.0))
+    assert evaluation.status is Status.PARTIAL and evaluation.failure is None
+    reason = evaluation.partial_reason or ""
+    assert "by the reference" in reason and "of its own budget of 1 s were left" in reason
+    assert "candidate" not in reason
 
 
 def test_scope_static_builds_and_runs_nothing(judge):

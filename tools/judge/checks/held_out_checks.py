@@ -100,7 +100,9 @@ class HeldOutChecks:
         if len(called) >= due:
             return None
         missing = len(required) - len(called)
-        return f"{missing} of {len(required)} held-out workloads did not fit into the budget"
+        slow = self._time_budget.reference_left_s <= 0
+        whose = "the reference's" if slow else "the"
+        return f"{missing} of {len(required)} held-out workloads did not fit into {whose} budget"
 
     @property
     def result(self) -> HeldOutResult:
@@ -145,6 +147,8 @@ class HeldOutChecks:
         now = time.monotonic()
         needed = self._estimate.seconds(self._work(case))
         left = self._time_budget.left_s
+        if self._time_budget.reference_left_s <= 0:
+            return False
         if left <= (needed if self._time_budget.interpreted else 0.0):
             return False
         if case.draw != UNIFORM and not (self._time_budget.interpreted and self._called):

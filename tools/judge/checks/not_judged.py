@@ -68,12 +68,16 @@ def other_device(hardware: Sequence[str], capability: str | None) -> str | None:
     return f"it is for {' and '.join(own)}, and this device is {here[0]}"
 
 
-def nothing_ran(budget_s: float, building_s: float, *, interpreted: bool) -> tuple[Status, Failure]:
-    """The status and failure of a trial whose budget of time ended before any workload did."""
+def nothing_ran(budget_s: float, reason: str, *, interpreted: bool) -> tuple[Status, Failure]:
+    """The status and failure of a trial whose budget of time ended before any workload did.
+
+    Args:
+        reason: why the first workload was not run.
+    """
     setting = "cpu_budget_s" if interpreted else "gpu_budget_s"
     why = (
-        f"no workload fitted into the {budget_s:g} s of {setting}, after building, which has a "
-        f"limit of its own and took {building_s:.1f} s"
+        f"no workload fitted into the {budget_s:g} s that the setting {setting} gives to the "
+        f"candidate, and as many to the reference: {reason}"
     )
     return not_judged("nothing_ran", why, Stage.CORRECTNESS)
 

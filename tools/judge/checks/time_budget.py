@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 HOST_RATE = 3e8
@@ -41,24 +42,53 @@ class Estimate:
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """The time budget of a trial.
+    """The time budget of a trial: the candidate's, and one of the same length for the reference.
 
     Args:
-        deadline: on the monotonic clock; cases that would end after it are not run.
+        deadline: on the monotonic clock; cases that would end after it are not run, but for the
+            time that the reference took.
         call_timeout_s: a longer call ends the candidate.
         interpreted: whether candidates run without a GPU.
         rate: bytes and FLOPs per second that are assumed at first.
+        budget_s: seconds of each of the two.
+        reference_s: gives the seconds that inputs and the reference took since the candidate's
+            time began.
     """
 
     deadline: float
     call_timeout_s: float
     interpreted: bool
     rate: float
+    budget_s: float = math.inf
+    reference_s: Callable[[], float] = lambda: 0.0
 
     @property
     def left_s(self) -> float:
-        """Seconds until the deadline."""
-        return self.deadline - time.monotonic()
+        """Seconds of the candidate's budget that are left; the reference takes none of them."""
+        return self.deadline + self.reference_s() - time.monotonic()
+
+    @property
+    def reference_left_s(self) -> float:
+        """Seconds that inputs and the reference may still take."""
+        return self.budget_s - self.reference_s()
+
+    def lacking(self, needed_s: float, reference_needed_s: float) -> str:
+        """Whose time does not suffice for a case, in words; empty when it can be run.
+
+        Args:
+            needed_s, reference_needed_s: estimates, which bound what is run without a GPU only.
+        """
+        where = "without a GPU" if self.interpreted else "here"
+        for who, needed, left in (
+            ("the reference", reference_needed_s, self.reference_left_s),
+            ("the candidate", needed_s, self.left_s),
+        ):
+            if left <= 0 or (self.interpreted and needed > left):
+                return (
+                    f"about {needed:.1f} s would be needed {where} by {who}; {max(left, 0):.1f} s "
+                    f"of its own budget of {self.budget_s:g} s were left"
+                )
+        return ""
 
 
 class StageTimes:
@@ -66,6 +96,17 @@ class StageTimes:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+
+    def shared(self, reference_s: float, meanwhile_s: float) -> None:
+        """Notes the reference's seconds, and the candidate's: its stages without the reference.
+
+        Args:
+            meanwhile_s: those of the reference that fell into the candidate's stages.
+        """
+        stages = ("correctness", "timing", "timing_held_out")
+        spent = sum(self.seconds.get(stage, 0.0) for stage in stages)
+        self.seconds["reference"] = round(reference_s, 4)
+        self.seconds["candidate"] = round(max(spent - meanwhile_s, 0.0), 4)
 
     @contextlib.contextmanager
     def measured(self, stage: str) -> Iterator[None]:

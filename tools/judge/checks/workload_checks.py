@@ -28,7 +28,7 @@ from .call_verdict import CallVerdict, CaseRecord, call_it_flaky, judge_call, me
 from .failures import mismatch_failure, shielded_finding
 from .held_out_checks import HeldOutChecks
 from .held_out_process import HeldOutProcess
-from .time_budget import Estimate, TimeBudget
+from .time_budget import HOST_RATE, Estimate, TimeBudget
 
 CHEAP_CALL_S = 0.2
 AFTER_FAILURE_S = 1.0
@@ -49,6 +49,7 @@ class Checking:
         self._reporter, self._cancellation = parts.reporter, parts.cancellation
         self._rng = parts.rng
         self._estimate = Estimate(time_budget.rate)
+        self._reference_estimate = Estimate(HOST_RATE)
         self._poison = parts.rng.randint(0, 1)
         self._began = time.monotonic()
         self.records: dict[str, CaseRecord] = {}
@@ -149,34 +150,31 @@ class Checking:
         )
 
     def _affordable(self, record: CaseRecord) -> bool:
-        if not self._time_budget.interpreted and self._time_budget.left_s > 0:
-            return True
-        needed = self._estimate.seconds(self._work(record.case)) * self._checks.trials
-        if needed <= max(self._time_budget.left_s, 0.0) and self._time_budget.left_s > 0:
-            return True
-        where = "without a GPU" if self._time_budget.interpreted else "here"
-        self._skip(
-            record,
-            f"about {needed:.1f} s would be needed {where}; "
-            f"{max(self._time_budget.left_s, 0):.1f} s of the budget were left",
+        work, trials = self._work(record.case), self._checks.trials
+        lacking = self._time_budget.lacking(
+            trials * self._estimate.seconds(work), trials * self._reference_estimate.seconds(work)
         )
-        return False
+        if lacking:
+            self._skip(record, lacking)
+        return not lacking
 
     def _check(self, record: CaseRecord, *, first: bool) -> None:
-        began = time.monotonic()
+        began, before = time.monotonic(), self._generator.seconds
         verdict, outcome, input_set = self._fresh(record, self._generator.generate(record.case))
         if isinstance(outcome, CallOutcome):
             self.launches[record.case.uuid] = outcome.called.interpreted
-        self._estimate.add(self._work(record.case), time.monotonic() - began)
-        record.seconds_per_call = time.monotonic() - began
+        elapsed, reference_s = time.monotonic() - began, self._generator.seconds - before
+        record.seconds_per_call = elapsed - reference_s
+        self._estimate.add(self._work(record.case), record.seconds_per_call)
+        self._reference_estimate.add(self._work(record.case), reference_s)
         for _ in range(self._checks.trials - 1):
             if not verdict.passed:
                 return
             verdict, outcome, input_set = self._fresh(record, self._generator.generate(record.case))
-        deep = first or not self._time_budget.interpreted or record.seconds_per_call < DEEP_CALL_S
+        deep = first or not self._time_budget.interpreted or elapsed < DEEP_CALL_S
         if not verdict.passed or self.failed is not None:
             return
-        if not deep or record.seconds_per_call > self._time_budget.left_s:
+        if not deep or not self.has_time_for(record, 1.0):
             self.not_run["twins_and_families"] = "left out on workloads that are slow without a GPU"
             return
         assert isinstance(outcome, CallOutcome)
@@ -245,7 +243,8 @@ class Checking:
 
     def has_time_for(self, record: CaseRecord, times: float) -> bool:
         """Whether a call of so many times the length of the record's fits into the budget."""
-        return times * record.seconds_per_call < self._time_budget.left_s
+        slow = self._time_budget.reference_left_s <= 0
+        return not slow and times * record.seconds_per_call < self._time_budget.left_s
 
     def call_again(
         self, record: CaseRecord, options: CallOptions, judged_call: JudgedCall | None, words: str
@@ -303,7 +302,7 @@ class Checking:
         due = self._checks.correctness_budget
         while passed and self.failed is None and (calls < due or self._draws.missing):
             record = self._rng.choice(passed)
-            if self._time_budget.left_s < 2 * record.seconds_per_call:
+            if not self.has_time_for(record, 2.0):
                 self.not_run["many_calls"] = f"the budget of time ended after {calls} calls"
                 break
             self._reporter.step(Stage.CORRECTNESS, f"checked {calls} calls")
@@ -329,7 +328,7 @@ class Checking:
         chosen = {record.case.uuid: record for record in ends}
         grades: list[str] = []
         for record in chosen.values():
-            if record.seconds_per_call * self._checks.determinism_runs > self._time_budget.left_s:
+            if not self.has_time_for(record, self._checks.determinism_runs):
                 self.not_run["determinism"] = "the budget of time was used up"
                 continue
             self._reporter.step(Stage.INTEGRITY, "repeating a call under other conditions")

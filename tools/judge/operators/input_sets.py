@@ -12,8 +12,9 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -161,6 +162,8 @@ class InputGenerator:
         self.book = book
         self._prefetched = prefetched
         self._prepared: dict[str, InputSet] = {}
+        self.seconds = 0.0
+        """That making inputs and running the reference took so far."""
 
     def generate(self, case: Case, family: str = "") -> InputSet:
         """A new input set, prepared or prefetched where there is one."""
@@ -213,9 +216,17 @@ class InputGenerator:
         return self._generated(case, self.operator.families[0], fresh_seed())
 
     def _generated(self, case: Case, family: str, seed: int) -> InputSet:
-        return self._judged(
-            case, family, seed, self.operator.make_inputs(case, seed, family, self.device)
-        )
+        with self._measured():
+            made = self.operator.make_inputs(case, seed, family, self.device)
+        return self._judged(case, family, seed, made)
+
+    @contextlib.contextmanager
+    def _measured(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - began
 
     def derived(self, input_set: InputSet, how: str) -> InputSet:
         """Inputs made from others in the recorded way, one of `DERIVED`."""
@@ -256,8 +267,9 @@ class InputGenerator:
     def _judged(self, case: Case, family: str, seed: int, inputs: dict[str, Value]) -> InputSet:
         if family in (self.operator.families[0], REWRITE):
             self.operator.count_work(case, inputs)
-        expected = self.operator.oracle(case, inputs)
-        trusted = self.operator.trusted(case, inputs)
+        with self._measured():
+            expected = self.operator.oracle(case, inputs)
+            trusted = self.operator.trusted(case, inputs)
         return InputSet(case, family, seed, inputs, expected, trusted)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from kernel_harness.tools.judge.checks.time_budget import Estimate
+from kernel_harness.tools.judge.checks.time_budget import Estimate, StageTimes, TimeBudget
 
 
 def test_nothing_seen_costs_nothing():
@@ -35,3 +37,35 @@ def test_a_larger_case_that_was_quicker_does_not_make_time_shrink():
     estimate.add(1e6, 2.0)
     estimate.add(2e6, 1.0)
     assert estimate.seconds(9e6) == pytest.approx(1.0)
+
+
+def budget(left_s: float, reference_s: float, *, interpreted: bool = True) -> TimeBudget:
+    deadline = time.monotonic() + left_s - reference_s
+    return TimeBudget(deadline, 60.0, interpreted, 1.0, 40.0, lambda: reference_s)
+
+
+@pytest.mark.parametrize(
+    ("left_s", "reference_s", "needed", "named"),
+    [
+        (30.0, 0.0, (5.0, 5.0), ""),
+        (30.0, 38.0, (5.0, 5.0), "the reference"),
+        (30.0, 100.0, (5.0, 0.0), "the reference"),
+        (3.0, 0.0, (5.0, 5.0), "the candidate"),
+        (-1.0, 0.0, (0.0, 0.0), "the candidate"),
+    ],
+)
+def test_whose_time_is_missing_is_named(left_s, reference_s, needed, named):
+    said = budget(left_s, reference_s).lacking(*needed)
+    assert (f"by {named};" in said and "of its own budget of 40 s" in said) if named else not said
+
+
+def test_with_a_gpu_what_is_estimated_holds_nothing_back():
+    assert not budget(3.0, 38.0, interpreted=False).lacking(500.0, 500.0)
+    assert "reference" in budget(3.0, 41.0, interpreted=False).lacking(0.0, 0.0)
+
+
+def test_the_time_of_the_reference_is_not_the_candidates():
+    times = StageTimes()
+    times.seconds |= {"correctness": 30.0, "timing": 5.0}
+    times.shared(reference_s=28.0, meanwhile_s=27.0)
+    assert times.seconds["reference"] == 28.0 and times.seconds["candidate"] == 8.0
