@@ -6,6 +6,7 @@ does not know verdicts, and its words only explain.
 
 from __future__ import annotations
 
+import linecache
 import re
 import traceback
 from pathlib import Path
@@ -34,12 +35,15 @@ _NEEDS_GPU = (
     "with arguments from the 'CUDA' backend",
     "has no attribute '_cuda_",
     "has no attribute '_CUDA",
-    "libcuda.so",
-    "libcudart.so",
-    "libtorch_cuda.so",
-    "libc10_cuda.so",
 )
-"""What torch and the loader say where there is no GPU or no CUDA build of torch."""
+"""What torch says where there is no GPU or no CUDA build of torch."""
+_CUDA_LIBRARY = re.compile(
+    r"lib(?:cuda|cudart|nvrtc|nvrtc-builtins|nvJitLink|nvToolsExt|cublas|cublasLt|cudnn|cufft|curand"
+    r"|cusolver|cusparse|nccl|torch_cuda|c10_cuda)(?![a-zA-Z_])[\w.-]*\.so"
+)
+"""A library of CUDA that the loader does not find."""
+_TORCHS_CUDA = "/torch/cuda/"
+"""Where torch compiles by NVRTC, and does whatever else needs CUDA."""
 _NO_TOOLKIT = ("CUDA_HOME environment variable is not set", "Failed to find C compiler")
 _PACKAGES = frozenset(
     "apex causal_conv1d cuda cupy cutlass deep_gemm fla flash_attn flashinfer flash_mla helion "
@@ -125,18 +129,12 @@ def compiler_excerpt(log: str, source_dir: Path, *, blocks: int = 4, context: in
 def _kind_and_message(error: BaseException, source_dir: Path) -> tuple[str, str]:
     if _is_interpreters(error) and error.__cause__ is not None:
         return _interpreted(error, source_dir)
-    name = type(error).__name__
-    words = str(error)
-    if "'FakeDriver' object has no attribute" in words:
-        return "interpreter_limit", f"it needs Triton's driver, as Gluon does: {words}"
+    if (lacking := _machines(error)) is not None:
+        return lacking
+    name, words = type(error).__name__, str(error)
+    said = f"{name}: {words}" if words else name
     if isinstance(error, SyntaxError):
         return "syntax_error", _syntax_words(error)
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _PACKAGES:
-        return "missing_package", f"the Python package {error.name} is not installed"
-    if any(lacking in words for lacking in _NEEDS_GPU):
-        return "needs_gpu", f"it needs a GPU: {name}: {words}"
-    if any(lacking in words for lacking in _NO_TOOLKIT):
-        return "toolchain", f"{name}: {words}"
     if isinstance(error, SystemExit):
         return "exit", f"The candidate called exit({error.code!r})"
     if name == "OutOfResources":
@@ -147,7 +145,29 @@ def _kind_and_message(error: BaseException, source_dir: Path) -> tuple[str, str]
         return "cuda_error", words.splitlines()[0] if words else name
     if name in ("CompilationError", "CompileTimeAssertionFailure", "PTXASError"):
         return "compile_error", words
-    return "exception", f"{name}: {words}" if words else name
+    if (function := _in_torchs_cuda(error)) is not None:
+        return "needs_gpu", f"it needs a GPU: {function} of torch.cuda raised {said}"
+    return "exception", said
+
+
+def _machines(error: BaseException) -> tuple[str, str] | None:
+    """Kind and message of an error by which a machine shows what it lacks; None for others."""
+    name, words = type(error).__name__, str(error)
+    if "'FakeDriver' object has no attribute" in words:
+        return "interpreter_limit", f"it needs Triton's driver, as Gluon does: {words}"
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _PACKAGES:
+        return "missing_package", f"the Python package {error.name} is not installed"
+    if any(lacking in words for lacking in _NEEDS_GPU) or _CUDA_LIBRARY.search(words):
+        return "needs_gpu", f"it needs a GPU: {name}: {words}"
+    if any(lacking in words for lacking in _NO_TOOLKIT):
+        return "toolchain", f"{name}: {words}"
+    return None
+
+
+def _in_torchs_cuda(error: BaseException) -> str | None:
+    """The function of torch.cuda that raised the error; None when another did."""
+    last = next(reversed(traceback.extract_tb(error.__traceback__)), None)
+    return last.name if last is not None and _TORCHS_CUDA in last.filename else None
 
 
 def _is_interpreters(error: BaseException) -> bool:
@@ -163,6 +183,11 @@ def _interpreted(error: BaseException, source_dir: Path) -> tuple[str, str]:
         error = error.__cause__
     kind, message = _kind_and_message(error, source_dir)
     of_device = bool(frames) and "libdevice." in (frames[-1].line or "")
+    # Those of triton.language.extra return None there, which a later line stumbles over.
+    if "NoneType" in str(error) and not of_device:
+        of_device = any(
+            "libdevice." in line for f in frames for line in linecache.getlines(f.filename)
+        )
     if of_device or any(words in str(error) for words in _INTERPRETER_LIMITS):
         return "interpreter_limit", f"Triton's interpreter cannot run it: {message}{place}"
     return kind, f"{message}{place}"

@@ -276,7 +276,13 @@ class Trial:
     def _start_held_out(self, held_out: HeldOutCases) -> HeldOutProcess:
         judged_call = self._judged_call(self._processes.spawn())
         self._processes.end_with(judged_call.close)
-        return HeldOutProcess(judged_call, self._build, held_out.cases, self._plan.build_timeout_s)
+        return HeldOutProcess(
+            judged_call,
+            self._build,
+            held_out.cases,
+            self._plan.build_timeout_s,
+            compiles=not self._context.interpreted,
+        )
 
     def _timed_all(self, judged_call: JudgedCall, process_pairs: ProcessPairs) -> Verdict | None:
         checking = self._checking

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,9 @@ def test_surrogates_do_not_break_the_frame():
         (AssertionError("Torch not compiled with CUDA enabled"), "needs_gpu"),
         (RuntimeError("Tried to instantiate dummy base class CUDAGraph"), "needs_gpu"),
         (ImportError("libcudart.so.13: cannot open shared object file"), "needs_gpu"),
+        (OSError("libnvrtc.so.12: cannot open shared object file"), "needs_gpu"),
+        (OSError("libcublasLt.so: cannot open shared object file"), "needs_gpu"),
+        (OSError("libcudax_of_mine.so: cannot open shared object file"), "exception"),
         (OSError("CUDA_HOME environment variable is not set."), "toolchain"),
         (ModuleNotFoundError("No module named 'cutlass'", name="cutlass.cute"), "missing_package"),
         (ModuleNotFoundError("No module named 'cutlas'", name="cutlas"), "exception"),
@@ -63,6 +67,18 @@ def test_surrogates_do_not_break_the_frame():
 )
 def test_exceptions_have_kinds(error, kind):
     assert fault_of(error, SOURCES).kind == kind
+
+
+def test_what_torchs_own_cuda_raises_is_the_machines():
+    code = compile("def split():\n    return None.split()\n", "/lib/torch/cuda/_utils.py", "exec")
+    space: dict[str, Any] = {}
+    exec(code, space)
+    with pytest.raises(AttributeError) as caught:
+        space["split"]()
+    fault = fault_of(caught.value, SOURCES)
+    assert (
+        fault.kind == "needs_gpu" and "split of torch.cuda raised AttributeError" in fault.message
+    )
 
 
 def test_a_syntax_error_shows_its_line_and_a_caret():

@@ -57,3 +57,30 @@ def test_a_host_function_is_called_against_a_stub_of_the_runtime(judge, old, new
     assert evaluation.status is status, evaluation.failure
     said = evaluation.failure.message if evaluation.failure else ""
     assert words in said
+
+
+TVM = """
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+__global__ void affine_kernel(float* y) { y[0] = 1; }
+void run(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
+  affine_kernel<<<1, 1>>>(static_cast<float*>(y.data_ptr()));
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(NAME, run);
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("run", "run takes 2 arguments"), ("other", "the sources export other")]
+)
+def test_exports_of_tvm_ffi_are_checked_whether_or_not_it_is_installed(judge, name, words):
+    solution = make_solution(
+        {"kernel.cu": TVM.replace("NAME", name)},
+        definition="affine_n64",
+        language="cuda",
+        binding="tvm-ffi",
+        entry_point="kernel.cu::run",
+    )
+    evaluation = judge.evaluate(make_plan(solution, checks=STATIC, scope="static"))
+    assert evaluation.status is Status.INVALID_CANDIDATE and evaluation.failure is not None
+    assert words in evaluation.failure.message

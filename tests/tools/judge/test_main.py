@@ -281,6 +281,30 @@ def test_a_trial_in_which_nothing_ran_is_never_a_pass(judge):
     assert {w.status for w in evaluation.workloads} == {Status.NOT_RUN}
 
 
+def test_nothing_that_a_process_leaves_among_its_kernels_reaches_the_held_out_cases(judge):
+    source = """
+import os
+import pathlib
+
+NOTE = pathlib.Path(os.environ["TRITON_CACHE_DIR"], "A" * 52, "note.json")
+TOKEN = os.urandom(8).hex()
+
+
+def run(x, w, table, alpha, y, row):
+    y.copy_(x[table.long()] * w * alpha + 1.0)
+    row.copy_(y.sum(dim=-1))
+    if NOTE.exists() and NOTE.read_text() != TOKEN:
+        y.zero_()
+    NOTE.parent.mkdir(parents=True, exist_ok=True)
+    if not NOTE.exists():
+        NOTE.write_text(TOKEN)
+"""
+    checks = wire_judge.Checks(trials=1, families=0, held_out=2, timed=False)
+    evaluation = evaluate(judge, source, checks=checks, public_workloads=read_workloads(AFFINE))
+    assert evaluation.status is Status.PASSED, evaluation.failure
+    assert "held_out" in evaluation.integrity.checks
+
+
 def slow_reference(seconds: float, **options: Any):
     """A plan of the generic operator whose reference sleeps; inputs need it twice."""
     definition = read_definition(AFFINE).model_dump(mode="json")

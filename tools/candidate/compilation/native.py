@@ -24,6 +24,7 @@ from ..faults import CandidateError, compiler_excerpt
 from ..torch_shim import eligibility
 from . import toolchain
 from .compile_flags import EXTENSION, CompileConfig, binding_module, torch_config, tvm_config
+from .exports import check_exports
 from .object_cache import (
     DEVICE_FILES,
     compile_command,
@@ -86,9 +87,13 @@ class CompiledOnlyBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Sees that it could be compiled, and gives back a function that says why it cannot run."""
-        _config(request, folders)
         tools = toolchain.find_toolchain(os.environ)  # noqa: TID251 - the candidate's own environment
-        tools.require_nvcc()
+        try:
+            _config(request, folders)
+            tools.require_nvcc()
+        except CandidateError:  # something is not installed; what the text shows needs nothing
+            check_exports(request)
+            raise
         stub = stub_config(request, folders) if folders.kept else None
         if stub is not None:
             # While the cache is within reach: it costs 20 s, and is the same for every candidate.

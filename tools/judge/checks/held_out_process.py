@@ -23,23 +23,36 @@ class HeldOutProcess:
     Args:
         judged_call: of a process that was just started.
         timeout_s: most seconds for the build.
+        compiles: whether kernels are compiled, and not interpreted.
     """
 
     def __init__(
-        self, judged_call: JudgedCall, build: BuildRequest, cases: Sequence[Case], timeout_s: float
+        self,
+        judged_call: JudgedCall,
+        build: BuildRequest,
+        cases: Sequence[Case],
+        timeout_s: float,
+        *,
+        compiles: bool,
     ) -> None:
         self.judged_call = judged_call
+        self._compiles = compiles
         self._timeout_s = timeout_s
         judged_call.session.ask(build)
         judged_call.begin_map(list(cases))
 
     def ready(self, first: CandidateSession) -> ProcessLost | CandidateFault | None:
-        """Waits for the build and copies the kernels that the first process has compiled."""
+        """Waits for the build and copies the kernels that the first process has compiled.
+
+        These are files that the candidate's process wrote, so what it knows can cross with them: of
+        public cases, which it is given in any case, and never back. Where nothing is compiled
+        nothing crosses.
+        """
         built = self.judged_call.session.answer(Built, self._timeout_s)
         lost = self.judged_call.mapped()
         there = getattr(first, "triton_cache", None)
         here = getattr(self.judged_call.session, "triton_cache", None)
-        if there is not None and here is not None:
+        if self._compiles and there is not None and here is not None:
             triton_cache.copy_kernels(there, here)
         if isinstance(built, ProcessLost):
             return built

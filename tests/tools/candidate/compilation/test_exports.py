@@ -63,6 +63,18 @@ def test_what_is_exported_as_it_is_called_or_cannot_be_read_is_accepted(text):
             "signature",
             "called with 3",
         ),
+        (
+            RUN.replace(", torch::Tensor out", "") + "TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);",
+            "kernel.cu::run",
+            "signature",
+            "takes 2",
+        ),
+        (
+            RUN + "TVM_FFI_DLL_EXPORT_TYPED_FUNC(decode, run);",
+            "kernel.cu::run",
+            "entry_point",
+            "the sources export decode",
+        ),
     ],
 )
 def test_what_is_not_exported_or_takes_other_arguments_is_refused(text, entry, kind, words):

@@ -103,8 +103,13 @@ except Exception as error:
 """
 
 
-def fault_in(folder: Path, statement: str, inner: str = "a") -> dict[str, str]:
-    (folder / "kernel.py").write_text(KERNEL.format(statement=statement, inner=inner))
+ASSIGNED = KERNEL.replace("a = {statement}", "b = {statement}\n        a = a + b")
+
+
+def fault_in(
+    folder: Path, statement: str, inner: str = "a", kernel: str = KERNEL
+) -> dict[str, str]:
+    (folder / "kernel.py").write_text(kernel.format(statement=statement, inner=inner))
     found = subprocess.run(
         [sys.executable, "-c", DRIVER, str(folder)], capture_output=True, text=True, check=True
     )
@@ -140,3 +145,10 @@ def test_what_only_the_interpreter_cannot_do_is_called_its_limit(tmp_path, state
     assert fault["kind"] == "interpreter_limit"
     assert "Triton's interpreter cannot run it" in fault["message"]
     assert "kernel.py:14" in fault["message"]
+
+
+def test_a_function_of_libdevice_that_a_later_line_stumbles_over_is_called_its_limit(tmp_path):
+    fault = fault_in(tmp_path, "libdevice.fma(a, 1.0, a)", kernel=ASSIGNED)
+    assert fault["kind"] == "interpreter_limit" and "NoneType" in fault["message"]
+    no_library = ASSIGNED.replace("from triton.language.extra import libdevice\n", "")
+    assert fault_in(tmp_path, "None", kernel=no_library)["kind"] == "exception"
