@@ -6,7 +6,9 @@ Opening is cheap: it loads no torch and starts no process. Callers use the servi
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from .archive.archiving import ArchiveService
 from .archive.promotion.verification import PromotionVerifier
@@ -16,9 +18,11 @@ from .devices.environment import EnvironmentReport, chosen_device, environment_r
 from .documents import Documents
 from .errors import HarnessError
 from .evaluation.judge_pool import JudgePool
+from .evaluation.plan import work_estimate
 from .evaluation.record_store import RecordStore
 from .evaluation.service import EvaluationService
 from .lookup import Lookup
+from .messages.judge import CheckOperator, OperatorChecked
 from .profiling.service import ProfilingService
 from .progress import OnProgress, ignore_progress
 from .schema.evaluation import Isolation
@@ -85,11 +89,15 @@ class Harness:
         self.pool.kill()
         self.profiling.kill()
 
-    def check_environment(self) -> EnvironmentReport:
-        """Reports what this machine has, and what each missing thing costs."""
+    def check_environment(self, more_problems: Sequence[str] = ()) -> EnvironmentReport:
+        """Reports what this machine has, and what each missing thing costs.
+
+        Args:
+            more_problems: of the dataset, told before those that are known.
+        """
         ready = self.pool.ready(self.device)
         isolation = Isolation.model_validate(ready.isolation) if ready else None
-        problems = [str(problem) for problem in self.dataset.problems]
+        problems = [*more_problems, *(str(problem) for problem in self.dataset.problems)]
         report = environment_report(self.settings, isolation, problems)
         if self.keys.public() is None:
             report.notes.append(
@@ -97,6 +105,28 @@ class Harness:
                 "or set KERNEL_HARNESS_SIGNING_KEY to a file that can be written."
             )
         return report
+
+    async def operator_problems(
+        self, definition: str, progress: OnProgress = ignore_progress
+    ) -> list[str]:
+        """What makes an operator unfit to judge candidates by, found by running its reference.
+
+        Raises:
+            RequestError: when there is no such definition.
+            InfrastructureError: when the judge died.
+        """
+        operator = self.dataset.operator(definition)
+        uuids = [w.uuid for w in operator.workloads]
+        uuids.sort(key=lambda uuid: work_estimate(operator, uuid))
+        request = CheckOperator(
+            request_id=uuid4().hex,
+            definition=operator.definition.model_dump(mode="json"),
+            operator_dir=str(operator.folder) if operator.folder else None,
+            dataset_root=str(operator.root) if operator.root else None,
+            workloads=[operator.workload(uuid).model_dump(mode="json") for uuid in uuids],
+        )
+        answer = await self.pool.ask(self.device, request, OperatorChecked, progress)
+        return [*operator.unusable, *answer.problems]
 
     async def calibrate(self, progress: OnProgress = ignore_progress) -> list[Path]:
         """Measures the device's rates and its noise; returns the files written. Takes minutes.

@@ -25,7 +25,7 @@ from . import setup as cli_setup
 from . import trust as cli_trust
 
 TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "check": ("check_environment", ()),
+    "check": ("check_environment", ("definition",)),
     "list": ("list_workloads", ("definition",)),
     "sample": ("sample_shapes", ("definition",)),
     "open": ("open_workspace", ("definition",)),

@@ -17,18 +17,30 @@ from ..answers.workloads import (
     workloads_answer,
     workspace_answer,
 )
-from ..requests.context import Call, background_of, harness_of, in_thread
+from ..requests.context import Call, background_of, harness_of, in_thread, progress_to
 from .fields import DefinitionName, DetailLevel
 
 
-async def check_environment(ctx: Call) -> EnvironmentAnswer:
+async def check_environment(
+    ctx: Call,
+    definition: Annotated[
+        str | None,
+        Field(description="An operator whose reference is run, too, to see that it can judge."),
+    ] = None,
+) -> EnvironmentAnswer:
     """Says what this machine can do: GPU or interpreter, toolchain, isolation, folders.
 
     Call it first in a session, and again when a tool answers that something is missing: each
     missing tool comes with what it costs and the command that fixes it. Takes under a second, no
-    GPU. Next: list_workloads.
+    GPU. With `definition`, for an operator that you add: a reference that fails, is random, or
+    gives an output that does not depend on the inputs is told in `dataset_problems`; that takes
+    seconds. Example: check_environment(definition='silu_mul'). Next: list_workloads.
     """
-    return environment_answer(await in_thread(harness_of(ctx).check_environment))
+    harness, found = harness_of(ctx), list[str]()
+    if definition is not None:
+        async with progress_to(ctx) as progress:
+            found = await harness.operator_problems(definition, progress)
+    return environment_answer(await in_thread(harness.check_environment, found))
 
 
 async def list_workloads(

@@ -25,12 +25,14 @@ from ..messages.judge import (
     CallsRecorded,
     CallsTraced,
     Cancel,
+    CheckOperator,
     Drained,
     EvaluatePlan,
     JudgeFault,
     JudgeReport,
     Materialised,
     MaterialiseInputs,
+    OperatorChecked,
     ProfiledSolution,
     Progress,
     Ready,
@@ -47,7 +49,7 @@ TELL_SOON_S = 0.05
 TELL_S = 1.5
 """Who waits for a device is told so at once, and again this often."""
 DRAIN_S = 15.0
-A = TypeVar("A", Materialised, CallsRecorded, CallsTraced)
+A = TypeVar("A", Materialised, CallsRecorded, CallsTraced, OperatorChecked)
 
 
 class JudgeStoppedError(InfrastructureError):
@@ -242,11 +244,11 @@ class JudgePool:
     async def ask(
         self,
         device: str,
-        request: MaterialiseInputs | ProfiledSolution,
+        request: MaterialiseInputs | ProfiledSolution | CheckOperator,
         kind: type[A],
         progress: OnProgress,
     ) -> A:
-        """Holds the device for a request of a profile's; its answer.
+        """Holds the device for a request other than an evaluation; its answer.
 
         Raises:
             InfrastructureError: when the judge died.

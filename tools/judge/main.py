@@ -35,12 +35,14 @@ from ..messages.judge import (
     CallsRecorded,
     CallsTraced,
     Cancel,
+    CheckOperator,
     Drained,
     EvaluatePlan,
     JudgeFault,
     JudgeReport,
     Materialised,
     MaterialiseInputs,
+    OperatorChecked,
     Ready,
     RecordCalls,
     Shutdown,
@@ -255,8 +257,10 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             context.end_prewarmed()
         if isinstance(message, Shutdown):
             return
-        if isinstance(message, MaterialiseInputs):
-            channel.send(_materialise(message, context))
+        if isinstance(message, MaterialiseInputs | CheckOperator):
+            inputs = isinstance(message, MaterialiseInputs)
+            answer = _materialise(message, context) if inputs else _check_operator(message, context)
+            channel.send(answer)
             continue
         if isinstance(message, RecordCalls):
             channel.send(_record(message, context))
@@ -361,6 +365,14 @@ def _materialise(message: MaterialiseInputs, context: JudgeContext) -> Materiali
         logger.exception("Inputs for %s could not be written", message.path)
         return Materialised(request_id=message.request_id, error=str(error)[:1000])
     return Materialised(request_id=message.request_id)
+
+
+def _check_operator(message: CheckOperator, context: JudgeContext) -> OperatorChecked:
+    from .operators.reference_check import problems_of
+
+    return OperatorChecked(
+        request_id=message.request_id, problems=problems_of(message, context.device)
+    )
 
 
 def _record(message: RecordCalls, context: JudgeContext) -> CallsRecorded:

@@ -114,6 +114,17 @@ class MaterialiseInputs(Message):
     path: str = Field(description="A safetensors file; scalars travel in its metadata as JSON.")
 
 
+class CheckOperator(Message):
+    """Run an operator's reference, and say what makes it unfit to judge candidates by."""
+
+    kind: Literal["check_operator"] = "check_operator"
+    request_id: str
+    definition: dict[str, Any]
+    operator_dir: str | None
+    dataset_root: str | None = None
+    workloads: list[dict[str, Any]] = Field(description="Smallest first.")
+
+
 class SeededWorkload(Message):
     """A workload, and the seed that its inputs are drawn with."""
 
@@ -165,7 +176,7 @@ class Shutdown(Message):
 
 
 ToJudge = Annotated[
-    EvaluatePlan | MaterialiseInputs | RecordCalls | TraceCalls | Cancel | Shutdown,
+    EvaluatePlan | MaterialiseInputs | CheckOperator | RecordCalls | TraceCalls | Cancel | Shutdown,
     Field(discriminator="kind"),
 ]
 
@@ -216,6 +227,14 @@ class Materialised(Message):
     kind: Literal["materialised"] = "materialised"
     request_id: str
     error: str | None = None
+
+
+class OperatorChecked(Message):
+    """What is wrong with an operator, in sentences; nothing when it is fit."""
+
+    kind: Literal["operator_checked"] = "operator_checked"
+    request_id: str
+    problems: list[str] = Field(default_factory=list)
 
 
 class RecordedFile(Message):
@@ -270,6 +289,7 @@ FromJudge = Annotated[
     | JudgeReport
     | Drained
     | Materialised
+    | OperatorChecked
     | CallsRecorded
     | CallsTraced
     | JudgeFault,
@@ -279,7 +299,7 @@ FromJudge = Annotated[
 
 _LATER = ConfigDict(defer_build=True)
 to_judge: TypeAdapter[
-    EvaluatePlan | MaterialiseInputs | RecordCalls | TraceCalls | Cancel | Shutdown
+    EvaluatePlan | MaterialiseInputs | CheckOperator | RecordCalls | TraceCalls | Cancel | Shutdown
 ] = TypeAdapter(ToJudge, config=_LATER)
 from_judge: TypeAdapter[
     Ready
@@ -287,6 +307,7 @@ from_judge: TypeAdapter[
     | JudgeReport
     | Drained
     | Materialised
+    | OperatorChecked
     | CallsRecorded
     | CallsTraced
     | JudgeFault

@@ -234,13 +234,15 @@ def test_what_ran_in_part_is_no_pass_and_says_what_is_missing() -> None:
 
 
 def test_a_budget_that_came_near_its_end_is_told_with_whose_it_was() -> None:
-    at = {"started_at": "2026-11-20T22:15:30+00:00"}
+    at = "2026-11-20T22:15:30+00:00"
     seconds = {"candidate_build": 1.2, "reference": 31.0, "candidate": 3.1}
     budgets = {"build": 180.0, "reference": 40.0, "candidate": 40.0}
-    told = answer_of(evaluation(evidence=Evidence(**at, seconds=seconds, budgets=budgets))).summary
+    told = answer_of(
+        evaluation(evidence=Evidence(started_at=at, seconds=seconds, budgets=budgets))
+    ).summary
     assert "building 1.2 s of 180, reference 31.0 s of 40, candidate 3.1 s of 40" in told
     quick = {**seconds, "reference": 1.0}
-    answer = answer_of(evaluation(evidence=Evidence(**at, seconds=quick, budgets=budgets)))
+    answer = answer_of(evaluation(evidence=Evidence(started_at=at, seconds=quick, budgets=budgets)))
     assert "its own budget" not in answer.summary and answer.evidence.budgets == budgets
 
 

@@ -305,6 +305,20 @@ def run(x, w, table, alpha, y, row):
     assert "held_out" in evaluation.integrity.checks
 
 
+def test_an_operator_can_be_checked_before_any_candidate(judge):
+    definition = read_definition(AFFINE).model_dump(mode="json")
+    head = "def run(x, w, table, alpha):\n"
+    definition["reference"] = head + "    return x * 0, x.sum(dim=-1)\n"
+    shown = read_workloads(AFFINE)
+    request = wire_judge.CheckOperator(
+        request_id="check-1", definition=definition, operator_dir=None, workloads=shown
+    )
+    judge.send(request)
+    answer = judge.read()
+    assert isinstance(answer, wire_judge.OperatorChecked) and answer.request_id == "check-1"
+    assert ["'y' of affine_n64 does not depend" in problem for problem in answer.problems] == [True]
+
+
 def slow_reference(seconds: float, **options: Any):
     """A plan of the generic operator whose reference sleeps; inputs need it twice."""
     definition = read_definition(AFFINE).model_dump(mode="json")

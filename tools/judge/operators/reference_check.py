@@ -9,10 +9,13 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 
-from ...errors import DatasetError
+from ...errors import DatasetError, HarnessError
+from ...messages.judge import CheckOperator
+from ...schema.flashinfer_trace import Definition, Workload
 from .generic_operator import Value
 from .input_sets import fresh_seed
 from .operator_adapter import Case, OperatorAdapter
@@ -56,6 +59,27 @@ def check_reference(
         drawn = [case for case in cases if not case.files]
         known[operator.key] = [] if slow else constant_outputs(operator, drawn, device)
     return known.get(operator.key, [])
+
+
+def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
+    """What makes an operator unfit to judge candidates by, in sentences; empty when it is fit."""
+    try:
+        operator = OperatorAdapter(
+            Definition.model_validate(message.definition),
+            Path(message.operator_dir) if message.operator_dir else None,
+            Path(message.dataset_root) if message.dataset_root else None,
+        )
+        cases = [operator.case(Workload.model_validate(w)) for w in message.workloads]
+        constant = check_reference(operator, cases, device, {})
+    except HarnessError as error:
+        return [str(error)[:1_000]]
+    except Exception as error:  # the operator's own code may raise anything
+        return [f"The operator's code failed: {type(error).__name__}: {error}"[:1_000]]
+    return [
+        f"Output {name!r} of {operator.definition.name} does not depend on the inputs: a constant "
+        "would pass for it"
+        for name in constant
+    ]
 
 
 def _has_outputs(operator: OperatorAdapter, case: Case) -> bool:

@@ -9,8 +9,10 @@ from kernel_harness.tools.judge.operators.operator_adapter import Case, Operator
 from kernel_harness.tools.judge.operators.reference_check import (
     check_reference,
     constant_outputs,
+    problems_of,
     require_repeatable,
 )
+from kernel_harness.tools.messages.judge import CheckOperator
 
 from ....judging import AFFINE, read_definition
 from .examples import CASE, CPU, generic_definition
@@ -132,3 +134,24 @@ def test_a_definition_of_type_sampling_with_nothing_but_probabilities_says_what_
     assert told.sampled["y"].probabilities == "probs"
     more = {**probs, "top_k": {"shape": ["m"], "dtype": "int32"}}
     assert not OperatorAdapter(generic_definition(inputs=more, **fields)).sampled
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return x * s", None),
+        ("return x - x", "Output 'y' of generic does not depend on the inputs"),
+        ("return torch.rand_like(x)", "The reference is random"),
+        ("return x @ x", "The reference failed with RuntimeError"),
+        ("return x[0]", "the shape"),
+    ],
+)
+def test_an_operator_that_is_admitted_is_told_what_makes_it_unfit(body, words):
+    definition = generic_definition(reference=f"{HEAD}    {body}\n").model_dump(mode="json")
+    inputs = {"x": {"type": "random"}, "s": {"type": "scalar", "value": 2.0}}
+    workload = {"uuid": "w", "axes": {"m": 4}, "inputs": inputs}
+    message = CheckOperator(
+        request_id="r", definition=definition, operator_dir=None, workloads=[workload]
+    )
+    problems = problems_of(message, CPU)
+    assert (len(problems) == 1 and words in problems[0]) if words else not problems
