@@ -117,7 +117,8 @@ def test_what_is_no_repository_is_refused(here: Path, capsys: pytest.CaptureFixt
 
 def test_the_index_is_rebuilt_from_git(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keep(archive=True)
-    (here / "data" / "archive" / "index.sqlite").write_bytes(b"")
+    (index,) = (here / "data" / "archive").glob("index-*.sqlite")
+    index.write_bytes(b"")
     assert cli.run(["rebuild-index"]) == 0
     assert "read from git: 1" in capsys.readouterr().out
 

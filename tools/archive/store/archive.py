@@ -27,7 +27,7 @@ from ...text import printable
 from . import manifest as form
 from .entry import Node, facts_of
 from .git_repository import RefConflict, RefUpdate, Repository
-from .index import SEALED_FIRST, Index
+from .index import SEALED_FIRST
 from .index_sync import CANDIDATES, SyncedIndex, read_record
 from .manifest import CandidateManifest, CandidateRecord
 from .promotion_tags import promotion_events, promotion_stacks
@@ -51,7 +51,7 @@ class Archive:
         self.root = Path(root)
         self.keys = keys
         self.repository = Repository(self.root / "repository.git")
-        self.synced = SyncedIndex(self.repository, Index(self.root / "index.sqlite"), keys)
+        self.synced = SyncedIndex(self.repository, self.root, keys)
 
     def close(self) -> None:
         """Ends the helper process that reads git objects."""

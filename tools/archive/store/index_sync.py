@@ -1,18 +1,21 @@
 """Reads commits into records and keeps the derived index up to git's refs.
 
 A candidate that another process archived, or a fetch brought, is found by comparing ref names with
-the index; only what is missing is read. Who signed a candidate decides what the index takes of it:
-when other keys are trusted, everything is read again. Knows nothing of how a candidate is written.
+the index; only what is missing is read. Who signed a candidate decides what an index takes of it,
+so there is one for each set of keys that counts: servers that trust different keys share an archive
+and no index. Knows nothing of how a candidate is written.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 from ...errors import ArchiveError
 from ...schema.evaluation import Evaluation
@@ -35,57 +38,75 @@ QUARANTINE = "refs/quarantine"
 signed, and all promotions. Nothing in it decides anything here."""
 MOST_RECORD_BYTES = 16 << 20
 _BATCH = 1_000
+_MOST_INDEXES = 4
+"""What each change of the trusted keys leaves behind is removed beyond this number."""
 _STAMP_LAG_S = 0.1
 """A folder that changed later than this may change again without its time stamp showing it; so
 what another process does is seen at the latest this much later."""
 
 
 class SyncedIndex:
-    """The index, brought up to git's refs before each question."""
+    """The index of what counts here, brought up to git's refs before each question.
 
-    def __init__(self, repository: Repository, index: Index, keys: Keyring) -> None:
+    Args:
+        folder: where indexes lie, one for each set of trusted keys that was used here.
+    """
+
+    def __init__(self, repository: Repository, folder: Path, keys: Keyring) -> None:
         self.repository = repository
-        self.index = index
+        self._folder = folder
         self._keys = keys
         self._synchronising = threading.Lock()
         self._listed = ("", 0.0)
+        self._index = Index(folder / "index.sqlite")
+
+    @property
+    def index(self) -> Index:
+        """The index as the keys that are trusted now would have it, however old."""
+        path = self._folder / f"index-{self._keys.fingerprint}.sqlite"
+        if path != self._index.path:
+            self._index = Index(path)
+            if not path.exists():
+                self._remove_oldest()
+        return self._index
 
     def current(self) -> Index:
         """The index, after adding what another process or a fetch brought to git.
 
         Refs listed less than `_STAMP_LAG_S` ago are not listed again.
         """
+        index = self.index
         if self.repository.exists:
             fingerprint = self._fingerprint()
-            known = self.index.recall("fingerprint")
+            known = index.recall("fingerprint")
             just_listed = (
                 known == f"unsettled {fingerprint}"
                 and self._listed[0] == fingerprint
                 and time.monotonic() - self._listed[1] < _STAMP_LAG_S
             )
             if fingerprint != known and not just_listed:
-                self.synchronise()
-        else:
-            self._drop_what_other_keys_gave()
-        return self.index
+                self._synchronise(index)
+        return index
 
     def synchronise(self) -> int:
         """Brings the index up to git's refs; returns how many candidates were added."""
+        return self._synchronise(self.index)
+
+    def _synchronise(self, index: Index) -> int:
         with self._synchronising:
             at, fingerprint = time.time(), self._fingerprint()
-            self._drop_what_other_keys_gave()
-            refs, known = self._candidate_refs(), self.index.refs()
+            refs, known = self._candidate_refs(), index.refs()
             if gone := known - set(refs):
-                self.index.remove(gone)
+                index.remove(gone)
             missing = {ref: oid for ref, oid in refs.items() if ref not in known}
             if missing:
-                self._read_missing(missing)
+                self._read_missing(index, missing)
             newest = max((int(n) for n in re.findall(r"(\d+)\.\d+\.\d+", fingerprint)), default=0)
             stable = at - newest / 1e9 > _STAMP_LAG_S
-            self.index.remember(
-                "fingerprint", fingerprint if stable else f"unsettled {fingerprint}"
-            )
+            index.remember("fingerprint", fingerprint if stable else f"unsettled {fingerprint}")
             self._listed = (fingerprint, time.monotonic())
+            if index is not self.index:  # keys changed meanwhile: some of it was read by others
+                index.delete()
             return len(missing)
 
     def rebuild(self) -> int:
@@ -93,14 +114,17 @@ class SyncedIndex:
         self.index.delete()
         return self.synchronise() if self.repository.exists else 0
 
-    def _drop_what_other_keys_gave(self) -> None:
-        if self.index.recall("keys") != self._keys.fingerprint:
-            self.index.delete()
-            self.index.remember("keys", self._keys.fingerprint)
+    def _remove_oldest(self) -> None:
+        """Leaves room for one more index; whoever still reads one that goes makes it again."""
+        found: list[tuple[float, Path]] = []
+        for path in self._folder.glob("index*.sqlite"):
+            with contextlib.suppress(OSError):
+                found.append((path.stat().st_mtime, path))
+        for _, path in sorted(found, reverse=True)[_MOST_INDEXES - 1 :]:
+            Index(path).delete()
 
     def _fingerprint(self) -> str:
-        refs = self.repository.ref_fingerprint(CANDIDATES, QUARANTINE)
-        return f"{self._keys.fingerprint} {refs}"
+        return self.repository.ref_fingerprint(CANDIDATES, QUARANTINE)
 
     def _candidate_refs(self) -> dict[str, str]:
         """Refs of candidates and what they hold; one in quarantine that is ours, too, left out."""
@@ -112,20 +136,20 @@ class SyncedIndex:
                 own.add(oid)
         return refs
 
-    def _read_missing(self, missing: Mapping[str, str]) -> None:
+    def _read_missing(self, index: Index, missing: Mapping[str, str]) -> None:
         """Reads candidates that the index lacks, parents first."""
         batch: dict[str, Node] = {}
         for ref, commit, found in self._parents_first(missing):
             try:
-                node = self._read_node(ref, commit, found, batch)
+                node = self._read_node(index, ref, commit, found, batch)
             except Exception as error:  # whoever wrote it: it hides no other candidate
                 self._leave_out(ref, error)
                 continue
             batch[node.candidate_id] = node
             if len(batch) >= _BATCH:
-                self.index.add(batch.values())
+                index.add(batch.values())
                 batch = {}
-        self.index.add(batch.values())
+        index.add(batch.values())
 
     def _parents_first(self, missing: Mapping[str, str]) -> Iterator[tuple[str, str, GitObject]]:
         """Ref, id and commit of each that can be read, in an order in which parents come first."""
@@ -150,11 +174,16 @@ class SyncedIndex:
         _log.warning("Left out of the index: %s: %s", one_line(ref), words)
 
     def _read_node(
-        self, ref: str, commit: str, found: GitObject, batch: Mapping[str, Node]
+        self,
+        index: Index,
+        ref: str,
+        commit: str,
+        found: GitObject,
+        batch: Mapping[str, Node],
     ) -> Node:
         record = read_record(self.repository, ref, commit, found)
         ids = record.parents
-        elsewhere = self.index.by_id(i for i in ids if i not in batch)
+        elsewhere = index.by_id(i for i in ids if i not in batch)
         known = elsewhere | {i: batch[i] for i in ids if i in batch}
         profiles = {
             name: self.repository.read(f"{commit}:{form.PROFILE}/{name}", form.MOST_PROFILE_BYTES)[

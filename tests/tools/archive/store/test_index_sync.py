@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools.archive.store import index_sync
+from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.git_repository import RefUpdate
+from kernel_harness.tools.archive.store.transfer import fetch, write_bundle
 from kernel_harness.tools.errors import ArchiveError
+from kernel_harness.tools.signing.keyring import Keyring
+from kernel_harness.tools.signing.trusted_keys import accept_key, remove_key
 
 FIXTURES = Path(__file__).parents[3] / "fixtures/archive"
 QUERIES = {
@@ -46,6 +51,68 @@ def test_an_index_that_was_deleted_is_made_again_however_long_ago_the_refs_were_
     fingerprint, listed_at = archive.synced._listed
     monkeypatch.setattr(archive.synced, "_listed", (fingerprint, listed_at - 60))
     assert len(list(archive.iter())) == 1
+
+
+def test_two_servers_that_trust_different_keys_read_each_candidate_once(
+    archive, bench, bench_class, machine, tmp_path, monkeypatch
+):
+    other = bench_class(Archive(tmp_path / "theirs" / "archive", machine("theirs")))
+    node = other.add(latency_us=2.0)
+    bundle = write_bundle(other.archive, tmp_path / "theirs.bundle")
+    key = other.archive.keys.public()
+    other.archive.close()
+    bench.add(latency_us=9.0)
+    fetch(archive, str(bundle), "theirs")
+    trusting = Archive(archive.root, Keyring(archive.keys.private_file, archive.root, [key]))
+    read = []
+
+    def counted(*given, kept=index_sync.read_record):
+        read.append(given)
+        return kept(*given)
+
+    monkeypatch.setattr(index_sync, "read_record", counted)
+    seen = []
+    for _ in range(3):
+        seen += [server.node(node.candidate_id).trust for server in (archive, trusting)]
+    trusting.close()
+    assert seen == ["unverified", "trusted"] * 3
+    assert len(read) == 2  # by the second server, of two candidates
+
+
+@pytest.fixture
+def mine(machine, bench_class):
+    """An archive whose keys no other test shares, with one candidate."""
+    keys = machine("mine")
+    found = Archive(keys.private_file.parent / "archive", keys)
+    bench_class(found).add()
+    yield found
+    found.close()
+
+
+def test_keys_that_change_while_candidates_are_read_leave_no_index_of_both(
+    mine, machine, monkeypatch
+):
+    before, key = mine.synced.current().path, machine("theirs").public()
+    mine.synced.index.delete()
+
+    def accepted_meanwhile(*given, kept=index_sync.read_record):
+        accept_key(mine.keys.accepted_file, key, "theirs")
+        return kept(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_sync, "read_record", accepted_meanwhile)
+        mine.synced.synchronise()
+    assert not before.exists()
+    assert len(list(mine.iter())) == 1
+
+
+def test_each_change_of_keys_leaves_a_bounded_number_of_indexes(mine, machine):
+    for number in range(6):
+        accept_key(mine.keys.accepted_file, machine(f"m{number}").public(), f"m{number}")
+        assert len(list(mine.iter())) == 1
+        assert len(list(mine.root.glob("index*.sqlite"))) <= 4
+    remove_key(mine.keys.accepted_file, "m0")
+    assert len(list(mine.iter())) == 1
 
 
 def _replaced(archive, node, path: str, content: bytes) -> str:
