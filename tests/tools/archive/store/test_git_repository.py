@@ -1,0 +1,41 @@
+"""Git's helper processes, held to what a hostile repository makes them do."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+
+from kernel_harness.tools.archive.store.git_repository import Repository
+from kernel_harness.tools.errors import ArchiveError
+
+
+@pytest.fixture
+def repository(tmp_path):
+    found = Repository(tmp_path / "repository.git")
+    found.create()
+    yield found
+    found.close()
+
+
+@pytest.mark.timeout(60)
+def test_what_git_complains_of_never_fills_its_pipe(repository):
+    """A helper that waits for a reader of its complaints would hold every query for ever."""
+    blob = repository.write_object("blob", b"x")
+    for _ in range(1_500):
+        with pytest.raises(ArchiveError):
+            repository.read(f"{blob}^{{tree}}")  # some 90 bytes of complaint, of 65,536 that fit
+    assert repository.read(blob) == ("blob", b"x")
+
+
+def test_a_damaged_object_is_refused_and_every_other_is_read_after_it(repository):
+    good = repository.write_object("blob", b"whole")
+    for damage in (zlib.compress(b"no object"), b"not compressed", b""):
+        bad = repository.write_object("blob", b"once whole" + damage)
+        file = repository.path / "objects" / bad[:2] / bad[2:]
+        file.chmod(0o644)
+        file.write_bytes(damage)
+        for _ in range(2):
+            with pytest.raises(ArchiveError, match="no object"):
+                repository.read(bad)
+            assert repository.read(good) == ("blob", b"whole")
