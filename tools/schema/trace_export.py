@@ -3,18 +3,19 @@
 Our own statuses do not exist there. A violation of integrity or an invalid candidate becomes
 RUNTIME_ERROR with the words in `log`. What decides nothing of the candidate leaves no line at all:
 a fault of the harness, of this machine or of the definition, a trial that is partial or unfinished,
-a candidate that was only compiled, a workload that was not run.
+a candidate that was only compiled, a workload that was not run, a pass that was not timed:
+readers of the format take a PASSED line without a latency for broken data.
 
 A line holds less than the record: the schema sanctions added facts in `Correctness.extra` alone.
 `reference_latency_ms` and `speedup_factor` are 0.0, the format's "not measured", for they speak of
 the definition's PyTorch code, which is not what we compare with; our baseline is in `extra`. An
-untimed pass has `latency_ms` 0.0 and says so in `extra` and `log`.
+error that was not measured is NaN.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .evaluation import UNDECIDED, Evaluation, Failure, OutputError, Status, WorkloadResult
@@ -37,7 +38,7 @@ def to_traces(
 ) -> list[Trace]:
     """Maps a finished evaluation to FlashInfer-Trace lines.
 
-    A workload without a result gets a line only when the whole trial ended before any workload
+    A workload that did not run gets a line only when the whole trial ended before any workload
     did, as a failed build does.
     """
     if evaluation.status in UNDECIDED:
@@ -62,18 +63,18 @@ def to_traces(
 
 def _verdict(evaluation: Evaluation, result: WorkloadResult | None) -> Status | None:
     """The status of one line, or None for no line."""
-    if result is None:
-        ended_early = not evaluation.workloads and evaluation.status is not Status.PASSED
-        return evaluation.status if ended_early else None
+    if result is None or result.status is Status.NOT_RUN:
+        none_ran = all(other.status is Status.NOT_RUN for other in evaluation.workloads)
+        return evaluation.status if none_ran and evaluation.status is not Status.PASSED else None
     if result.status in UNDECIDED:
         return None
     if evaluation.status in _CONDEMNS_ALL:
         return evaluation.status
-    if result.status is not Status.PASSED or evaluation.status is Status.PASSED:
-        return result.status
     # A failure that no workload shows, as on a held-out case, is the solution's on all of them.
     shown = any(other.status is evaluation.status for other in evaluation.workloads)
-    return result.status if shown else evaluation.status
+    if result.status is Status.PASSED and not shown:
+        return evaluation.status
+    return None if result.status is Status.PASSED and result.latency_us is None else result.status
 
 
 def _evaluation(
@@ -93,29 +94,24 @@ def _evaluation(
         ),
         timestamp=evidence.started_at or "unknown",
         log=_log(evaluation, result, verdict),
-        correctness=_correctness(evaluation, result, passed=passed) if compared else None,
-        performance=Performance(latency_ms=(latency_us or 0.0) / 1000.0) if passed else None,
+        correctness=_correctness(evaluation, result) if compared else None,
+        performance=Performance(latency_ms=latency_us / 1000.0) if passed and latency_us else None,
     )
 
 
-def _correctness(
-    evaluation: Evaluation, result: WorkloadResult | None, *, passed: bool
-) -> Correctness:
+def _correctness(evaluation: Evaluation, result: WorkloadResult | None) -> Correctness:
     errors = result.errors if result else []
     return Correctness(
-        max_absolute_error=_largest((error.max_absolute for error in errors), passed=passed),
-        max_relative_error=_largest((error.max_relative for error in errors), passed=passed),
+        max_absolute_error=_largest([error.max_absolute for error in errors]),
+        max_relative_error=_largest([error.max_relative for error in errors]),
         extra=_extra(evaluation, result, errors),
     )
 
 
-def _largest(errors: Iterable[float | None], *, passed: bool) -> float:
-    """The largest error; an unknown or non-finite one counts as NaN unless the workload passed."""
-    seen = list(errors)
-    known = [error for error in seen if error is not None]
-    if not passed and (not seen or len(known) < len(seen)):
-        return math.nan
-    return max(known, default=0.0)
+def _largest(errors: Sequence[float | None]) -> float:
+    """The largest error; NaN where one was not measured or is not finite."""
+    known = [error for error in errors if error is not None]
+    return max(known) if known and len(known) == len(errors) else math.nan
 
 
 def _extra(
@@ -131,7 +127,6 @@ def _extra(
     if ratios:
         extra["matched_ratio"] = min(ratios)
     if result is not None and result.status is Status.PASSED:
-        extra["timed"] = result.latency_us is not None
         if result.baseline_latency_us is not None:
             extra["baseline"] = evaluation.baseline
             extra["baseline_latency_ms"] = result.baseline_latency_us / 1000.0
@@ -142,9 +137,7 @@ def _extra(
 
 def _log(evaluation: Evaluation, result: WorkloadResult | None, verdict: Status) -> str:
     if verdict is Status.PASSED:
-        timed = result is not None and result.latency_us is not None
-        reason = (result.reason if result else None) or evaluation.not_timed_reason
-        return "" if timed else f"not timed: {reason or 'no reason was recorded'}"
+        return ""
     own = result.failure if result else None
     failure = own or evaluation.failure
     return f"{verdict}: {_words(failure)}" if failure else str(verdict)

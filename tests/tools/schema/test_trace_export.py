@@ -93,22 +93,35 @@ def test_a_timed_pass_carries_its_latency_and_our_facts_in_extra() -> None:
     assert seen.correctness.max_relative_error == 0.75
     assert seen.correctness.extra["matched_ratio"] == 0.99
     assert seen.correctness.extra["baseline"] == "base"
-    assert seen.correctness.extra["timed"] is True
     assert seen.log == ""
 
 
-def test_an_untimed_pass_says_so() -> None:
-    record = evaluation(Status.PASSED, result(0, Status.PASSED), not_timed_reason="there is no GPU")
+def test_an_untimed_pass_has_no_line() -> None:
+    """Reports of flashinfer-bench end with an error at a PASSED line without a latency."""
+    timed = result(1, Status.PASSED, latency_us=2.0)
+    record = evaluation(Status.PASSED, result(0, Status.PASSED), timed)
     (trace,) = to_traces(record, DEFINITION, WORKLOADS)
-    assert trace.evaluation and trace.evaluation.performance and trace.evaluation.correctness
-    assert trace.evaluation.performance.latency_ms == 0.0
-    assert trace.evaluation.log == "not timed: there is no GPU"
-    assert trace.evaluation.correctness.extra and not trace.evaluation.correctness.extra["timed"]
+    assert trace.workload == WORKLOADS[1]
+
+
+@pytest.mark.parametrize("status", [Status.COMPILE_ERROR, Status.TIMEOUT])
+def test_what_ended_before_any_workload_ran_has_a_line_for_each(status: Status) -> None:
+    not_run = [result(number, Status.NOT_RUN) for number in range(len(WORKLOADS))]
+    assert statuses(evaluation(status, *not_run)) == [status] * len(WORKLOADS)
+
+
+def test_an_error_that_was_not_measured_is_not_called_zero() -> None:
+    errors = [OutputError(output="y", max_absolute=0.02)]
+    record = evaluation(Status.PASSED, result(0, Status.PASSED, latency_us=1.0, errors=errors))
+    (trace,) = to_traces(record, DEFINITION, WORKLOADS)
+    assert trace.evaluation and trace.evaluation.correctness
+    assert trace.evaluation.correctness.max_absolute_error == 0.02
+    assert math.isnan(trace.evaluation.correctness.max_relative_error)
 
 
 def test_a_workload_keeps_its_own_verdict() -> None:
     wrong = result(1, Status.INCORRECT_NUMERICAL, failure=failure("off by one"))
-    record = evaluation(Status.INCORRECT_NUMERICAL, result(0, Status.PASSED), wrong)
+    record = evaluation(Status.INCORRECT_NUMERICAL, result(0, Status.PASSED, latency_us=1.0), wrong)
     passed, failed = to_traces(record, DEFINITION, WORKLOADS)
     assert passed.evaluation and passed.evaluation.status is EvaluationStatus.PASSED
     assert failed.evaluation and failed.evaluation.status is EvaluationStatus.INCORRECT_NUMERICAL
@@ -139,9 +152,8 @@ def test_what_decides_nothing_leaves_no_line(status: Status) -> None:
 
 
 def test_a_workload_that_was_not_run_has_no_line() -> None:
-    record = evaluation(
-        Status.PASSED, result(0, Status.PASSED), result(1, Status.NOT_RUN, reason="budget")
-    )
+    timed = result(0, Status.PASSED, latency_us=1.0)
+    record = evaluation(Status.PASSED, timed, result(1, Status.NOT_RUN, reason="budget"))
     assert statuses(record) == ["PASSED"]
 
 
