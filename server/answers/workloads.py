@@ -71,6 +71,7 @@ def environment_answer(report: EnvironmentReport) -> EnvironmentAnswer:
             ),
             f"On a machine with a GPU also wanted: {later} (`toolchain`)." if later else None,
             *(f"Dataset: {problem}" for problem in report.dataset_problems[:5]),
+            _untold(len(report.dataset_problems) - 5),
             "Next: list_workloads shows what there is to optimise.",
         ),
         devices=[
@@ -125,6 +126,12 @@ def definitions_answer(listing: DefinitionListing, cursor: int, limit: int) -> W
         )
 
     return fitted(build, limit)
+
+
+def _untold(count: int) -> str | None:
+    if count <= 0:
+        return None
+    return f"Dataset: {counted(count, 'more problem')}; `kernel-harness doctor` lists them all."
 
 
 def _unreadable(problems: Sequence[str]) -> str:

@@ -4,28 +4,46 @@ One bad file never hides the others: it is listed in `problems` with file, line 
 everything else loads. A folder that is missing or holds nothing is an error, for a misspelt path
 that gives an empty set costs more than a refusal.
 
-Reads definitions and workloads at once (milliseconds for hundreds), solutions when they
-are asked for; never a tensor file.
+A file of a FlashInfer-Trace dataset belongs to the definition that it names, wherever it lies. All
+but tensors is read at once: milliseconds for hundreds of files.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from ..errors import DatasetError, HarnessError, RequestError, unknown_name
 from ..schema.constraints import names_in
-from ..schema.flashinfer_trace import Definition, SafetensorsInput, Trace, Workload, interface_hash
+from ..schema.flashinfer_trace import (
+    Definition,
+    SafetensorsInput,
+    Solution,
+    Trace,
+    Workload,
+    interface_hash,
+    unknown_keys,
+)
 from .operators import Operator, read_json_object
 from .policy import Policy, read_policy, sampling_faults
 
 LFS_MARK = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024
+IGNORED = "the format has no such field; it is ignored, so the verdict does not follow it"
+_NAMED = re.compile(rb'"definition"\s*:\s*"([^"\\]+)"')
+
+
+class _Line(NamedTuple):
+    """One line of a file of workloads."""
+
+    path: Path
+    number: int
+    text: bytes
 
 
 @dataclass(frozen=True)
@@ -133,7 +151,8 @@ class _Reader:
             published = self._object(folder / "published.json")
             policy = self._policy(folder / "policy.toml", definition)
             before = len(self.problems)
-            workloads = self._workloads(folder / "workloads.jsonl", definition, policy)
+            lines = self._lines(folder / "workloads.jsonl")
+            workloads = self._workloads(lines, definition, policy)
             unusable = self._since(before)
             self._add(
                 Operator(
@@ -151,33 +170,57 @@ class _Reader:
             )
 
     def read_trace_dataset(self, root: Path) -> None:
-        lines = _by_stem((root / "workloads").rglob("*.jsonl"))
-        solutions: dict[str, list[Path]] = {}
-        for path in sorted((root / "solutions").rglob("*.json")):
-            solutions.setdefault(path.parent.name, []).append(path)
-        names = set()
-        for path in sorted((root / "definitions").rglob("*.json")):
-            definition = self._definition(path)
-            if definition is None:
-                continue
-            names.add(definition.name)
-            workloads: list[Workload] = []
+        paths = sorted((root / "definitions").rglob("*.json"))
+        found = [(path, d) for path in paths if (d := self._definition(path)) is not None]
+        names = {definition.name for _, definition in found}
+        lines = self._lines_by_definition(root / "workloads", names)
+        solutions = self._solutions_by_definition(root / "solutions", names)
+        for path, definition in found:
             before = len(self.problems)
-            for file in lines.get(definition.name, []):
-                workloads += self._workloads(file, definition, self._shipped_policy(definition))
-                self._files_exist(file, root, workloads)
+            own = lines.get(definition.name, [])
+            workloads = self._workloads(own, definition, self._shipped_policy(definition))
+            if own:
+                self._files_exist(own[0].path, root, workloads)
             self._add(
                 Operator(
                     definition=definition,
-                    workloads=tuple(workloads),
+                    workloads=workloads,
                     unusable=self._since(before),
                     root=root,
-                    solution_files=tuple(solutions.get(definition.name, ())),
+                    dataset_solutions=tuple(solutions.get(definition.name, ())),
                 ),
                 path,
             )
-        for name in sorted(lines.keys() - names):
-            self._problem(lines[name][0], None, "definition", f"no definition named {name!r}")
+
+    def _lines_by_definition(self, place: Path, names: Set[str]) -> dict[str, list[_Line]]:
+        """The lines of all files of workloads, by the definition that each names, else its file."""
+        found: dict[str, list[_Line]] = {}
+        for path in sorted(place.rglob("*.jsonl")):
+            first: dict[str, int | None] = {}
+            for line in self._lines(path):
+                named = _NAMED.search(line.text)
+                name = named[1].decode("utf-8", "replace") if named else path.stem
+                found.setdefault(name, []).append(line)
+                first.setdefault(name, line.number)
+            for name, number in (first or {path.stem: None}).items():
+                if name not in names:
+                    self._problem(path, number, "definition", f"no definition named {name!r}")
+        return found
+
+    def _solutions_by_definition(self, place: Path, names: Set[str]) -> dict[str, list[Solution]]:
+        """The solutions that can be read, by the definition that each names."""
+        found: dict[str, list[Solution]] = {}
+        for path in sorted(place.rglob("*.json")):
+            try:
+                solution = Solution.model_validate_json(path.read_bytes())
+            except (ValidationError, OSError) as error:
+                self._refused(path, None, error)
+                continue
+            found.setdefault(solution.definition, []).append(solution)
+            if solution.definition not in names:
+                words = f"no definition named {solution.definition!r}"
+                self._problem(path, None, "definition", words)
+        return found
 
     def _add(self, operator: Operator, path: Path) -> None:
         earlier = self.operators.get(operator.name)
@@ -200,10 +243,13 @@ class _Reader:
     def _definition(self, path: Path) -> Definition | None:
         self.seen.append(path)
         try:
-            return Definition.model_validate_json(path.read_bytes())
+            definition = Definition.model_validate_json(path.read_bytes())
         except (ValidationError, OSError) as error:
             self._refused(path, None, error)
             return None
+        for key in unknown_keys(definition):
+            self._problem(path, None, key, IGNORED)
+        return definition
 
     def _shipped_policy(self, definition: Definition) -> Policy:
         """The policy under which workloads of this definition will be judged."""
@@ -212,18 +258,20 @@ class _Reader:
             return Policy()
         return earlier.policy
 
-    def _workloads(
-        self, path: Path, definition: Definition, policy: Policy
-    ) -> tuple[Workload, ...]:
-        found: dict[str, Workload] = {}
+    def _lines(self, path: Path) -> list[_Line]:
         try:
             lines = path.read_bytes().splitlines()
         except OSError as error:
             self._problem(path, None, "", f"cannot be read: {error.strerror}")
-            return ()
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
+            return []
+        return [_Line(path, n, line) for n, line in enumerate(lines, start=1) if line.strip()]
+
+    def _workloads(
+        self, lines: Iterable[_Line], definition: Definition, policy: Policy
+    ) -> tuple[Workload, ...]:
+        found: dict[str, Workload] = {}
+        foreign: dict[tuple[Path, str], int] = {}
+        for path, number, line in lines:
             try:
                 trace = Trace.model_validate_json(line)
             except ValidationError as error:
@@ -234,6 +282,10 @@ class _Reader:
                 self._problem(path, number, *wrong)
             else:
                 found[trace.workload.uuid] = trace.workload
+                for key in unknown_keys(trace):
+                    foreign.setdefault((path, key), number)
+        for (path, key), number in foreign.items():
+            self._problem(path, number, key, IGNORED)
         return tuple(found.values())
 
     def _files_exist(self, path: Path, root: Path, workloads: Sequence[Workload]) -> None:
@@ -302,7 +354,7 @@ def _merged(shipped: Operator, dataset: Operator) -> Operator:
         workloads=workloads,
         root=dataset.root,
         digest=dataset.digest if dataset.workloads else shipped.digest,
-        solution_files=shipped.solution_files + dataset.solution_files,
+        dataset_solutions=shipped.dataset_solutions + dataset.dataset_solutions,
     )
 
 
@@ -345,10 +397,3 @@ def _is_lfs_pointer(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(LFS_MARK)) == LFS_MARK
-
-
-def _by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for path in sorted(paths):
-        found.setdefault(path.stem, []).append(path)
-    return found

@@ -3,7 +3,7 @@
 A folder of ours holds more than FlashInfer-Trace does: a policy, peers, a cost model. An operator
 from a plain dataset has defaults for all of it, so nobody has to ask which kind it is.
 
-Reads files only when asked for peers, solutions, cost or recorded latencies.
+Reads files only when asked for peers, shipped solutions, cost or recorded latencies.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-from pydantic import ValidationError
 
 from ..devices.roofline import Cost
 from ..errors import DatasetError, RequestError, unknown_name
@@ -64,7 +62,7 @@ class Operator:
     published_source: str = ""
     published_device: str = ""
     digest: str = ""
-    solution_files: tuple[Path, ...] = ()
+    dataset_solutions: tuple[Solution, ...] = ()
     unusable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -129,8 +127,7 @@ class Operator:
     def solutions(self) -> dict[str, Solution]:
         """Shipped solutions by folder name, and the dataset's by solution name."""
         found = self._folders("solutions")
-        for path in self.solution_files:
-            solution = read_solution_file(path)
+        for solution in self.dataset_solutions:
             found.setdefault(solution.name, solution)
         return found
 
@@ -197,20 +194,6 @@ class Operator:
 
 
 _AUTHORS = {"solutions": "kernel-harness", "peers": "peer"}
-
-
-def read_solution_file(path: Path) -> Solution:
-    """Reads a solution from a FlashInfer-Trace JSON file.
-
-    Raises:
-        DatasetError: when it is malformed, naming the field.
-    """
-    try:
-        return Solution.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DatasetError(f"{where}: {first['msg']}", where=str(path)) from error
 
 
 def generic_cost(

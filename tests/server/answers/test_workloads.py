@@ -82,6 +82,7 @@ def test_a_device_has_its_memory_in_gib_and_problems_are_bounded():
     (part,) = answer.devices
     assert (part.name, part.sm_count, part.memory_gib) == ("NVIDIA H200", 132, 141.0)
     assert len(answer.dataset_problems) == 20 and len(answer.dataset_problems[0]) <= 400
+    assert "25 more problems" in answer.summary
 
 
 def test_definitions_come_with_the_ranges_of_their_axes_a_page_at_a_time():

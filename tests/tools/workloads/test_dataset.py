@@ -159,6 +159,53 @@ def test_workloads_of_no_definition_are_a_problem(write_dataset: Write) -> None:
     assert "no definition named 'nobody'" in str(dataset.problems[0])
 
 
+SOLUTION = {
+    "name": "mine",
+    "definition": "scale_rows",
+    "author": "someone",
+    "spec": {"language": "python", "target_hardware": ["cuda"], "entry_point": "k.py::run"},
+    "sources": [{"path": "k.py", "content": "def run(x, cache, scale, y): ...\n"}],
+}
+
+
+def test_files_of_a_dataset_belong_to_the_definition_that_they_name(write_dataset: Write) -> None:
+    root = write_dataset(lines=[line("t-1", 1), line("t-2", 2, name="elsewhere")])
+    (root / "workloads" / "captured.jsonl").write_text(line("t-3", 3) + "\n")
+    (root / "solutions").mkdir()
+    (root / "solutions" / "example.json").write_text(json.dumps(SOLUTION))
+    strange = json.dumps(SOLUTION | {"definition": "nobody"})
+    (root / "solutions" / "strange.json").write_text(strange)
+    dataset = Dataset.load(root)
+    operator = dataset.operators["scale_rows"]
+    assert sorted(w.uuid for w in operator.workloads) == ["t-1", "t-3"]
+    assert list(operator.solutions()) == ["mine"]
+    told = {(Path(p.file).name, p.line, p.message) for p in dataset.problems}
+    assert told == {
+        ("scale_rows.jsonl", 2, "no definition named 'elsewhere'"),
+        ("strange.json", None, "no definition named 'nobody'"),
+    }
+
+
+def test_one_bad_solution_is_listed_and_hides_no_other(write_dataset: Write) -> None:
+    root = write_dataset()
+    place = root / "solutions" / "someone" / "demo" / "scale_rows"
+    place.mkdir(parents=True)
+    (place / "mine.json").write_text(json.dumps(SOLUTION))
+    (place / "cut_off.json").write_text(json.dumps(SOLUTION)[:20])
+    dataset = Dataset.load(root)
+    assert list(dataset.operators["scale_rows"].solutions()) == ["mine"]
+    assert "cut_off.json" in str(dataset.problems[0]) and len(dataset.problems) == 1
+
+
+def test_fields_that_the_format_does_not_have_are_named_once(write_dataset: Write) -> None:
+    """Other suites state a tolerance and inputs there, which no verdict here follows."""
+    lines = [line(f"t-{n}", n, tolerance={"max_atol": 1e-7}) for n in (1, 2)]
+    root = write_dataset(lines=lines, custom_inputs_entrypoint="make")
+    dataset = Dataset.load(root)
+    assert [p.field for p in dataset.problems] == ["custom_inputs_entrypoint", "workload.tolerance"]
+    assert len(dataset.operators["scale_rows"].workloads) == 2
+
+
 def test_missing_tensor_files_are_counted_in_one_line(write_dataset: Write) -> None:
     stored = {"x": {"type": "safetensors", "path": "./blob/x.safetensors", "tensor_key": "x"}}
     other = {"x": {"type": "safetensors", "path": "./blob/y.safetensors", "tensor_key": "x"}}
