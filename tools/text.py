@@ -30,6 +30,17 @@ def printable(text: str) -> str:
     )
 
 
+def visible(text: str) -> str:
+    """The text with each character that prints nothing as its escape, e.g. "\\u202e".
+
+    For sources: what reorders or hides code shows, and nothing of it is left out.
+    """
+    if text.isprintable():
+        return text
+    shown = (c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
+
+
 def one_line(text: str, limit: int = 200) -> str:
     """The printable text on one line, cut to `limit` characters with an ellipsis."""
     words = " ".join(printable(text).split())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.text import one_line, printable, shorten
+from kernel_harness.tools.text import one_line, printable, shorten, visible
 
 AWKWARD = st.text(st.sampled_from("ab \n\t\r\x1b[]0;m\x07\x9b\x00\u202e\u200b\u2028\u00a0é"))
 
@@ -33,6 +33,16 @@ def test_cleaned_text_is_printable_and_stays_as_it_is_when_cleaned_again(text):
     clean = printable(text)
     assert all(c.isprintable() or c in "\n\t" for c in clean)
     assert printable(clean) == clean
+
+
+@given(AWKWARD)
+def test_visible_text_prints_every_character(text):
+    assert all(c.isprintable() or c in "\n\t" for c in visible(text))
+    assert text.isprintable() == (visible(text) == text) or set(text) & set("\n\t")
+
+
+def test_what_reorders_or_hides_code_shows():
+    assert visible("if a:\n\tb\u202e\x1b[2J\x9b\r é") == "if a:\n\tb\\u202e\\x1b[2J\\x9b\\r é"
 
 
 @given(AWKWARD, st.integers(1, 12))

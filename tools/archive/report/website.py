@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...text import visible
 from ..promotion.events import best_elsewhere, events
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
@@ -218,11 +219,17 @@ def _environment() -> Any:
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {**figures(), "date": _date, "page": page_name}
     return environment
+
+
+def _visible(value: Any) -> Any:
+    """What a page shows of a value; markup is the harness's own and stays as it is."""
+    return visible(value) if type(value) is str else value
 
 
 def figures() -> dict[str, Callable[[float | None], str]]:

@@ -80,7 +80,7 @@ def recognise(
 
 
 def _constant(sample: ElementSample, known: Mapping[str, float]) -> Symptom | None:
-    value = float(sample.got[0])
+    value = float(sample.got[0]) + 0.0  # minus zero is told as zero
     same = bool((sample.got == value).all()) and sample.got.numel() >= 8
     if not same or sample.of_bools or not math.isfinite(value):
         return None

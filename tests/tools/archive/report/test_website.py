@@ -19,6 +19,7 @@ from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
 
 EVIL = "<script>document.title='owned'</script><img src=http://example.com/x>"
+HIDING = "def run(x, y):\n    y.copy_(x)  # \u202e return \x1b[2J\n"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,7 @@ def site(module_bench, tmp_path_factory):
         lesson=EVIL,
         name=EVIL,
         technique=[EVIL],
+        source=HIDING,
     )
     bench.add(status=Status.TIMEOUT, technique=["persistent"])
     bench.add(definition="a b/c", gpu=None)
@@ -99,6 +101,14 @@ def test_hostile_words_are_text_and_pages_forbid_requests(site):
         assert "default-src 'none'" in text
     shown = (out / "candidates" / f"{ids['bad'].candidate_id}.html").read_text()
     assert "&lt;script&gt;document" in shown
+
+
+def test_what_reorders_or_hides_code_shows_in_sources_and_changes(site):
+    out, _, ids = site
+    for text in pages(out).values():
+        assert all(c.isprintable() or c in "\n\t" for c in text)
+    shown = (out / "candidates" / f"{ids['bad'].candidate_id}.html").read_text()
+    assert shown.count(r"# \u202e return \x1b[2J") == 2
 
 
 def test_the_index_ranks_by_latency_and_marks_the_promoted(site):
