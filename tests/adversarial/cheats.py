@@ -8,8 +8,8 @@ the failure), `claim` (of a finding that must be there), `style` ('destination' 
 mark that no process may be left with), `never_shown` (text that may stand nowhere in the record),
 `plan` (options of the plan), `latency_at_least_us` (with `or_no_latency`, where none will do),
 `verified` (without a GPU, what was interpreted was what is compiled), `needs` ('cpu' or 'cuda': the
-only device it works on), `binding` (of CUDA C++) and `parts` (files beside it that it imports,
-whose names begin with an underscore).
+only device it works on), `long` (it builds for so long that `make test` leaves it out), `binding`
+(of CUDA C++) and `parts` (files beside it that it imports, whose names begin with an underscore).
 
 The family `clock` attacks the time alone. Its attacks have no `status` but say what they would
 `gain`, which honest candidate is their `twin` (it does the same work and is their baseline), which

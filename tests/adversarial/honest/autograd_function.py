@@ -1,0 +1,23 @@
+"""Wraps its work in an autograd function with a backward pass that nobody asks for."""
+
+import torch
+
+EXPECT = {"status": "PASSED", "style": "value", "checks": {"held_out": 1, "determinism_runs": 2}}
+
+
+class Affine(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, w, table, alpha):
+        ctx.save_for_backward(w, table)
+        ctx.alpha = alpha
+        y = x[table.long()] * w * alpha + 1.0
+        return y, y.sum(dim=-1)
+
+    @staticmethod
+    def backward(ctx, grad_y, grad_row):
+        w, _ = ctx.saved_tensors
+        return (grad_y + grad_row[:, None]) * w * ctx.alpha, None, None, None
+
+
+def run(x, w, table, alpha):
+    return Affine.apply(x, w, table, alpha)
