@@ -14,8 +14,9 @@ class Affine(torch.autograd.Function):
         return y, y.sum(dim=-1)
 
     @staticmethod
-    def backward(ctx, grad_y, grad_row):
+    def backward(ctx, *grad_outputs):
         w, _ = ctx.saved_tensors
+        grad_y, grad_row = grad_outputs
         return (grad_y + grad_row[:, None]) * w * ctx.alpha, None, None, None
 
 

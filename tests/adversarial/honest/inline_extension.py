@@ -1,5 +1,7 @@
 """Builds an extension out of a string with torch's own loader when the module is loaded."""
 
+from typing import Any
+
 import torch
 from torch.utils.cpp_extension import load_inline
 
@@ -17,7 +19,7 @@ void affine(torch::Tensor x, torch::Tensor w, torch::Tensor table, double alpha,
   row.copy_(y.sum(-1));
 }
 """
-EXTENSION = load_inline(name="honest_affine", cpp_sources=SOURCE, functions=["affine"])
+EXTENSION: Any = load_inline(name="honest_affine", cpp_sources=SOURCE, functions=["affine"])
 
 
 @torch.no_grad()
