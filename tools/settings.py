@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -63,7 +64,7 @@ def _default_kernels_dir() -> Path:
 class Settings(BaseModel):
     """Every choice a user can make about where things are and how long they may take."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data_dir: Path = Field(
         default_factory=_default_data_dir, description="Holds workspaces/ and archive/."
@@ -208,7 +209,8 @@ def load_settings(
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise RequestError(
-            f"Setting {name!r} cannot be {first.get('input')!r}: {first['msg']}",
+            f"Setting {name!r} cannot be {first.get('input')!r}: "
+            + first["msg"].removeprefix("Value error, "),
             remedy="See docs/settings.md for what each setting takes.",
         ) from error
     _refuse_unwritable(settings.data_dir)
@@ -218,9 +220,14 @@ def load_settings(
 def _refuse_unwritable(folder: Path) -> None:
     """Raises where the data folder cannot be made or written to."""
     nearest = next(place for place in (folder, *folder.parents) if place.exists())
-    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
-        return
-    problem = "cannot be written to" if nearest.is_dir() else "is not a folder"
+    problem = "is not a folder"
+    if nearest.is_dir():
+        try:
+            # Tried, for no permission tells it of /proc, a full disk or another machine's folder.
+            with tempfile.TemporaryDirectory(prefix=".kernel-harness-", dir=nearest):
+                return
+        except OSError as error:
+            problem = f"cannot be written to ({error.strerror})"
     raise RequestError(
         f"The data folder {folder} cannot be used: {nearest} {problem}",
         remedy=f"Set {PREFIX}DATA_DIR or --data-dir to a folder that you can write to.",
@@ -255,7 +262,8 @@ def _checked(values: Mapping[str, Any], source: str, base: Path) -> dict[str, An
 
 
 def _placed(path: Any, name: str, base: Path) -> Any:
-    """A path as it was meant: `~` is the home folder, and what is relative starts at `base`."""
+    """A path as it was meant: `~` is the home folder, `$NAME` a variable's value, and what is
+    relative starts at `base`."""
     if not isinstance(path, str | Path):
         return path
     if not str(path).strip():
@@ -263,8 +271,14 @@ def _placed(path: Any, name: str, base: Path) -> Any:
             f"Setting {name!r} is empty",
             remedy="Name a path, or leave the setting out for its default.",
         )
+    text = os.path.expandvars(path)
+    if "$" in text:
+        raise RequestError(
+            f"Setting {name!r} cannot be {str(path)!r}: no variable of that name is set",
+            remedy="Write the path in full.",
+        )
     try:
-        return Path(os.path.abspath(base / Path(path).expanduser()))
+        return Path(os.path.abspath(base / Path(text).expanduser()))
     except RuntimeError as error:
         raise RequestError(
             f"Setting {name!r} cannot be {str(path)!r}: {error}", remedy="Write the path in full."

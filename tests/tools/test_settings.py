@@ -1,6 +1,7 @@
 """Where a setting comes from, and what becomes of one that nothing knows."""
 
 import os
+import sys
 
 import pytest
 
@@ -66,7 +67,9 @@ def test_flashinfers_own_variable_names_a_dataset_unless_ours_does(elsewhere):
         ({}, {}, "device = \n", ["cannot be read", "line 1", "kernel-harness.toml"]),
         ({}, {"KERNEL_HARNESS_WAIT_S": "soon"}, "", ["'wait_s'", "'soon'"]),
         ({"search_hours": -1}, {}, "", ["'search_hours'", "greater than 0"]),
-        ({"device": "tpu"}, {}, "", ["'device'", "'tpu'", "cuda:N"]),
+        ({"device": "tpu"}, {}, "", ["'device'", "'tpu': it is", "cuda:N"]),
+        ({"cpu_budget_s": "inf"}, {}, "", ["'cpu_budget_s'", "finite"]),
+        ({"data_dir": "$NOT_SET_HERE/x"}, {}, "", ["'data_dir'", "$NOT_SET_HERE", "in full"]),
         ({"log_level": "loud"}, {}, "", ["'log_level'", "DEBUG"]),
         ({"data_dir": " "}, {}, "", ["'data_dir' is empty"]),
         ({"data_dir": "~nobody-at-all/x"}, {}, "", ["'data_dir'", "~nobody-at-all"]),
@@ -101,6 +104,7 @@ def test_a_path_is_absolute_from_where_it_was_written(elsewhere, monkeypatch):
     found = load_settings(environment=environment)
     assert found.data_dir == elsewhere / "home" / "x"
     assert found.dataset == (elsewhere / "home" / "a", elsewhere / "c")
+    assert load_settings({"data_dir": "${HOME}/y"}, {}).data_dir == elsewhere / "home" / "y"
     own = elsewhere / "share" / "kernel-harness"
     own.mkdir(parents=True)
     (own / "kernel-harness.toml").write_text('data_dir = "data"\n')
@@ -128,10 +132,16 @@ def test_a_data_folder_that_is_a_file_is_refused_in_words(elsewhere):
         load_settings({"data_dir": "file/data"}, {})
 
 
-def test_a_data_folder_that_cannot_be_written_to_is_refused_in_words(elsewhere, monkeypatch):
-    monkeypatch.setattr(settings_module.os, "access", lambda path, mode: False)
-    with pytest.raises(RequestError, match="cannot be written to.*DATA_DIR"):
-        load_settings({"data_dir": "mine"}, {})
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_data_folder_that_cannot_be_written_to_is_refused_in_words(elsewhere):
+    """Whoever may do everything is let in by every permission, and still writes nothing there."""
+    with pytest.raises(RequestError, match="/proc cannot be written to.*DATA_DIR"):
+        load_settings({"data_dir": "/proc/mine"}, {})
+
+
+def test_a_data_folder_that_can_be_written_to_is_left_as_it_was(elsewhere):
+    load_settings({"data_dir": "mine/deeper"}, {})
+    assert not list(elsewhere.iterdir())
 
 
 @pytest.mark.parametrize("name", ["CC", "CXX", "NVCC_CCBIN"])
