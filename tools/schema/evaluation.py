@@ -345,7 +345,7 @@ class Evaluation(RecordModel):
 
     LATER_FIELDS: ClassVar[tuple[str, ...]] = ("partial_reason", "held_out", "signature")
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
     evaluation_id: str
     definition: str
     solution_name: str

@@ -45,6 +45,14 @@ def test_records_of_version_one_load_and_their_times_are_claimed(old_records):
     assert timed
 
 
+@pytest.mark.parametrize("version", [0, False, -1, SCHEMA_VERSION + 1])
+def test_a_record_of_a_version_that_is_not_known_is_refused(old_records, version):
+    """What a later version means by its fields nobody knows here."""
+    said = json.loads(old_records[0]) | {"schema_version": version}
+    with pytest.raises(ValidationError, match="schema_version"):
+        Evaluation.model_validate_json(json.dumps(said))
+
+
 def test_records_of_version_one_are_written_as_they_were(old_records):
     for text in old_records:
         record = Evaluation.model_validate_json(text)
