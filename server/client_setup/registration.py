@@ -91,7 +91,7 @@ def server_command(arguments: Sequence[str] = ()) -> list[str]:
     elif script.exists():
         command = [str(script)]
     else:
-        command = [sys.executable, "-m", "kernel_harness.server"]
+        command = [sys.executable, "-P", "-m", "kernel_harness.server"]
     return [*command, "serve", *arguments]
 
 

@@ -42,7 +42,8 @@ from ..messages.judge import (
 from ..progress import OnProgress, ignore_progress
 from ..settings import Settings, candidate_environment
 
-JUDGE_COMMAND = (sys.executable, "-m", "kernel_harness.tools.judge")
+JUDGE_COMMAND = (sys.executable, "-P", "-m", "kernel_harness.tools.judge")
+"""With -P: what lies in the folder that a client started the server in is not imported."""
 START_TIMEOUT_S = 120.0
 CANCEL_GRACE_S = 3.0
 TELL_SOON_S = 0.05

@@ -31,7 +31,7 @@ async def run_calibration(settings: Settings, device: str, runner: ProfileRunner
     """
     folder = calibration_folder(settings)
     draft = folder / ".draft.json"
-    command = [sys.executable, "-m", PROCESS, "--out", str(draft), "--device", device]
+    command = [sys.executable, "-P", "-m", PROCESS, "--out", str(draft), "--device", device]
     finished = await runner.execute(command, timeout_s=TIMEOUT_S)
     document = await anyio.to_thread.run_sync(lambda: read_calibration(draft))
     if finished.status != 0 or document is None:

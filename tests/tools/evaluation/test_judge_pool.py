@@ -2,11 +2,15 @@
 
 import asyncio
 import fcntl
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from kernel_harness.tools.errors import InfrastructureError
-from kernel_harness.tools.evaluation.judge_pool import JudgePool
+from kernel_harness.tools.evaluation import judge_pool
+from kernel_harness.tools.evaluation.judge_pool import JUDGE_COMMAND, JudgePool
 from kernel_harness.tools.messages.judge import CallsRecorded, RecordCalls, SeededWorkload
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.settings import Settings
@@ -18,6 +22,21 @@ def pool(tmp_path, scripted, monkeypatch):
     made = JudgePool(Settings(data_dir=tmp_path), scripted)
     yield made
     made.kill()
+
+
+def test_a_judge_imports_nothing_from_the_folder_that_it_is_started_in(tmp_path):
+    """A client starts the server in a project's folder, where an agent writes what it likes."""
+    for name in ("argparse", "json", "torch", "kernel_harness"):
+        (tmp_path / f"{name}.py").write_text("open('imported', 'w')\nraise SystemExit(7)\n")
+    ran = subprocess.run([*JUDGE_COMMAND, "--help"], cwd=tmp_path, capture_output=True, check=False)
+    assert ran.returncode == 0 and not (tmp_path / "imported").exists()
+
+
+def test_no_process_of_the_harness_imports_from_the_folder_that_it_is_started_in():
+    tools = Path(judge_pool.__file__).parents[1]
+    for path in [*tools.rglob("*.py"), *(tools.parent / "server").rglob("*.py")]:
+        for words in re.findall(r"sys\.executable,\s*(\S+)", path.read_text(encoding="utf-8")):
+            assert words.startswith('"-P"'), path
 
 
 def warmed(pool, device):

@@ -129,6 +129,7 @@ class ZygoteHandle:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         command = [
             sys.executable,
+            "-P",
             "-m",
             "kernel_harness.tools.candidate",
             "--socket",

@@ -65,6 +65,7 @@ def start_seed(folder: Path, device: str) -> subprocess.Popen[bytes] | None:
     return subprocess.Popen(
         [
             sys.executable,
+            "-P",
             "-m",
             "kernel_harness.tools.candidate.calls.warm_up_kernel",
             "--device",

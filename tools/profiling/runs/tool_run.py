@@ -265,14 +265,14 @@ class ProfileRunner:
         try:
             arguments = await anyio.to_thread.run_sync(prepare, folder)
             launch = ProfileLaunch(
-                command=wrap(folder, [sys.executable, "-m", module, *arguments]),
+                command=wrap(folder, [sys.executable, "-P", "-m", module, *arguments]),
                 private_dir=str(folder),
                 environment=_environment(folder) | dict(variables or {}),
                 outcome_file=str(folder / "outcome.json"),
                 keep_counters=keep_counters,
             )
             write_message(launch, folder / "launch.json")
-            command = [sys.executable, "-m", LAUNCHER, str(folder / "launch.json")]
+            command = [sys.executable, "-P", "-m", LAUNCHER, str(folder / "launch.json")]
             finished = await self.execute(command, timeout_s=timeout_s)
             yield folder, finished, _read_back(LaunchOutcome, folder / "outcome.json")
         finally:
