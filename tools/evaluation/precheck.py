@@ -48,7 +48,7 @@ def _invalid(kind: str, message: str, remedy: str) -> tuple[Status, Failure]:
 
 def _syntax_fault(path: str, content: str) -> Failure | None:
     try:
-        ast.parse(content, filename=path)
+        ast.parse(content.removeprefix("\ufeff"), filename=path)
     except SyntaxError as error:
         line = (error.text or "").rstrip("\n")
         caret = " " * max((error.offset or 1) - 1, 0) + "^"
@@ -72,7 +72,7 @@ def _syntax_fault(path: str, content: str) -> Failure | None:
 def _entry_fault(
     file_name: str, symbol: str, content: str, solution: Solution, definition: Definition
 ) -> tuple[Status, Failure] | None:
-    tree = ast.parse(content)
+    tree = ast.parse(content.removeprefix("\ufeff"))
     function = next(
         (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == symbol), None
     )

@@ -9,12 +9,14 @@ What this cannot promise: a build compiles, it does not run; whether the kernel 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import Any
 
 from ...messages.candidate import BuildRequest, Built
@@ -57,18 +59,40 @@ class PythonBuilder:
             sys.path.insert(0, str(folders.sources))
         importlib.invalidate_caches()
         folders.before_code()
-        dotted = ".".join((source_dir.name, *entry_file.with_suffix("").parts))
         try:
-            module = importlib.import_module(dotted)
+            module = _import_source(source_dir, entry_file)
         except ImportError as error:
             raise _import_fault(error, request, source_dir) from error
         return Product(entry_function(module, symbol, request))
 
 
+def _import_source(source_dir: Path, file: PurePosixPath) -> ModuleType:
+    """Imports a source of the package, also one with a dot in its name, as "kernel.v2.py" has."""
+    *folders, stem = file.with_suffix("").parts
+    package, place = source_dir.name, source_dir
+    for folder in folders:
+        package, place = f"{package}.{folder.replace('.', '_')}", place / folder
+        if "." in folder:
+            parent = ModuleType(package)
+            parent.__path__ = [str(place)]
+            sys.modules[package] = parent
+    if "." not in stem:
+        return importlib.import_module(f"{package}.{stem}")
+    importlib.import_module(package)
+    name = f"{package}.{stem.replace('.', '_')}"
+    spec = importlib.util.spec_from_file_location(name, place / file.name)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 def _check_syntax(request: BuildRequest) -> None:
     for source in request.sources:
         if source["path"].endswith(".py"):
-            compile(source["content"], source["path"], "exec", dont_inherit=True)
+            text = source["content"].removeprefix("\ufeff")
+            compile(text, source["path"], "exec", dont_inherit=True)
 
 
 def _import_fault(error: ImportError, request: BuildRequest, source_dir: Path) -> CandidateError:

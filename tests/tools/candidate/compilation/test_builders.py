@@ -48,6 +48,17 @@ def test_sources_form_a_package_with_relative_imports(candidate):
     assert called.fault is None and torch.equal(snapshot, torch.full((2,), 2.0))
 
 
+@pytest.mark.parametrize("path", ["kernel.v2.py", "v1.0/k.py", "v1.0/try.2/kernel.v2.py"])
+def test_a_source_may_have_dots_in_its_name_and_a_byte_order_mark(candidate, path):
+    text = "from .base import TWO\ndef run(x, out):\n    out.copy_(x * TWO)\n"
+    beside = str(Path(path).parent / "base.py")
+    sources = {path: "\ufeff" + text, beside: "TWO = 2\n"}
+    built = candidate.build(sources, entry_point=f"{path}::run")
+    assert built.fault is None
+    _, (snapshot,) = candidate.call([torch.ones(2)], [torch.zeros(2)])
+    assert torch.equal(snapshot, torch.full((2,), 2.0))
+
+
 @pytest.mark.parametrize(
     ("sources", "options", "kind", "words"),
     [
