@@ -60,8 +60,9 @@ class RecordedCall:
 
     @property
     def places(self) -> tuple[TensorPlace, ...]:
-        """Where the tensors lay when the call was recorded."""
-        return tuple((t.name, t.address, t.address + t.nbytes) for t in self.tensors)
+        """Where the judge's tensors lay when the call was recorded; not those it returned."""
+        given = (t for t in self.tensors if t.name not in self.strides)
+        return tuple((t.name, t.address, t.address + t.nbytes) for t in given)
 
 
 def watched_call(judged_call: JudgedCall, outcome: CallOutcome) -> WatchedCall:

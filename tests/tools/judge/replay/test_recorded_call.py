@@ -123,6 +123,13 @@ def test_a_returned_output_lies_in_memory_of_the_plan_with_the_strides_that_it_h
     assert found.strides == {"out:y": (1, 17), "out:row": (1,)}
 
 
+def test_what_was_returned_has_no_place_that_another_call_must_have():
+    given = record(recording())
+    assert {name for name, _, _ in given.places} == {t.name for t in given.tensors}
+    returned = record(recording([place(4096, [1, 17]), place(20_480, [1])], wide_plan()))
+    assert {name for name, _, _ in returned.places} == {"in:x", "in:w", "in:table"}
+
+
 FORGED = [
     pytest.param([place(1 << 20, [64, 1]), place(20_480, [1])], "no plan can have", id="elsewhere"),
     pytest.param([place(4096, [1 << 40, 1]), place(20_480, [1])], "no plan can", id="strides"),
