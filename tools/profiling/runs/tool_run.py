@@ -38,6 +38,7 @@ from ...messages.profiler import (
 )
 from ...messages.zygote import CACHE_FOLDERS
 from ...settings import candidate_environment
+from ...text import shorten
 from .run_files import (
     Mode,
     RecordedWorkload,
@@ -50,6 +51,8 @@ from .run_files import (
 LAUNCHER = "kernel_harness.tools.candidate.profiled.launch"
 RUN = "kernel_harness.tools.candidate.profiled.run"
 REPLAY = "kernel_harness.tools.runner.profiled.run"
+LAST_CHARACTERS = 600
+"""Of the output of a process that ended early."""
 REPLAY_VARIABLES = {"CUDA_MODULE_LOADING": "EAGER", "CUDA_CACHE_DISABLE": "1"}
 """As a runner of the judge's has them."""
 OUTPUT_BYTES = 8 << 20
@@ -106,7 +109,10 @@ class ReplayResult:
         """Why not all calls were replayed; None when they were."""
         for answer in self.answers:
             if answer is None:
-                return None if self.finished.timed_out else "the replaying process ended early"
+                if self.finished.timed_out:
+                    return None
+                last = shorten(self.finished.output.strip(), LAST_CHARACTERS)
+                return f"the replaying process ended early (status {self.finished.status}): {last}"
             if answer.fault is not None:
                 return answer.fault[:2000]
         return None

@@ -14,7 +14,7 @@ import pytest
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.messages.profiler import ReplayRun, read_message
 from kernel_harness.tools.profiling.runs.run_files import RecordedWorkload, WorkloadInputs
-from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner
+from kernel_harness.tools.profiling.runs.tool_run import Finished, ProfileRunner, ReplayResult
 from kernel_harness.tools.profiling.timeline.chrome_trace import read_timeline
 
 from ..conftest import subject_of
@@ -186,3 +186,10 @@ async def test_missing_inputs_are_a_fault_of_ours(subject, tmp_path):
     with pytest.raises(InfrastructureError, match="could not be placed"):
         async with ProfileRunner("cpu").run(subject, workload, "counters", alone, timeout_s=5):
             pass
+
+
+def test_a_replay_that_ends_without_an_answer_tells_its_last_words(tmp_path):
+    words = "\n".join(["start", *["Traceback"] * 200, "OSError: no such file"])
+    ended = Finished(status=1, output=words, timed_out=False, seconds=0.5)
+    failure = ReplayResult(tmp_path, ended, (None,), None).failure or ""
+    assert "status 1" in failure and failure.endswith("no such file") and len(failure) < 800
