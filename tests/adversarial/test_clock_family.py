@@ -55,7 +55,8 @@ def test_an_attack_says_what_it_would_gain_and_how_it_is_refused(cheat: Cheat):
 
 @pytest.mark.parametrize("cheat", HONEST, ids=lambda cheat: cheat.name)
 def test_an_honest_call_says_whether_it_is_sealed_or_why_not(cheat: Cheat):
-    assert cheat.expect["status"] == "PASSED" and cheat.description.endswith(".")
+    least = {"PASSED"} if cheat in TWINS else {"PASSED", "PARTIAL"}
+    assert cheat.expect["status"] in least and cheat.description.endswith(".")
     assert cheat.name.startswith("clock/honest_" if cheat in TWINS else "clock/claimed_")
     assert bool(cheat.expect.get("reason")) is (cheat in CLAIMED)
 

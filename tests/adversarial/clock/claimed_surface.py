@@ -4,7 +4,7 @@ EXPECT = {
     "status": "PASSED",
     "needs": "cuda",
     "sealed": False,
-    "reason": "array memory",
+    "reason": "is a surface",
     "language": "cuda",
 }
 

@@ -78,7 +78,8 @@ void run(torch::Tensor x, torch::Tensor w, torch::Tensor table, double alpha, to
     cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
     static CUtensorMap* kept = nullptr;
     if (!kept) cudaMalloc(&kept, sizeof(CUtensorMap));
-    CUtensorMap map = map_of(x.data_ptr<float>(), m);
+    static CUtensorMap map;  // a captured copy reads it after the call
+    map = map_of(x.data_ptr<float>(), m);
     cudaMemcpyAsync(kept, &map, sizeof map, cudaMemcpyHostToDevice, stream);
     affine_tiles<<<(m + 15) / 16, 32, 0, stream>>>(
         kept, w.data_ptr<float>(), table.data_ptr<int>(), (float)alpha, y.data_ptr<float>(),
