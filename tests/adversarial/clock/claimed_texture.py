@@ -4,7 +4,7 @@ EXPECT = {
     "status": "PASSED",
     "needs": "cuda",
     "sealed": False,
-    "reason": "a texture",
+    "reason": "the call cannot be recorded",
     "language": "cuda",
 }
 

@@ -4,6 +4,7 @@ EXPECT = {
     "status": "PASSED",
     "needs": "cuda",
     "sealed": True,
+    "or_claimed": True,
     "language": "cuda",
 }
 
