@@ -127,7 +127,8 @@ def replay_requests(folder: Path, workloads: Sequence[RecordedWorkload]) -> list
         (folder / name).mkdir()
     for workload in workloads:
         source = workload.file.parent
-        for name in (workload.file.name, workload.run.blobs_file, workload.run.inputs_file):
+        write_message(workload.run, folder / workload.file.name)  # a message is never a link
+        for name in (workload.run.blobs_file, workload.run.inputs_file):
             place_file(source / name, folder / name)
     return [str(folder / workload.file.name) for workload in workloads]
 
