@@ -79,6 +79,10 @@ class Caller:
         """Where the candidate's sources lie."""
         return self._candidate.source_dir
 
+    def end_recording(self) -> None:
+        """Has the clock leave the device's activities to another profiler."""
+        self._clock.end_recording()
+
     @property
     def clock_buffers(self) -> list[int]:
         """Addresses of the clock's own device memory."""

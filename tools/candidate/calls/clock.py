@@ -47,6 +47,10 @@ class Clock(Protocol):
         """Addresses of its own device memory, which no call uses."""
         ...
 
+    def end_recording(self) -> None:
+        """Leaves the device's activities to another profiler of this process."""
+        ...
+
     def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """Times of the calls deferred since the last `collect`, by number."""
         ...
@@ -83,6 +87,9 @@ class NoClock:
     def buffers(self) -> list[int]:
         """None."""
         return []
+
+    def end_recording(self) -> None:
+        """Nothing: nothing is recorded here."""
 
     def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """Returns an empty dict: nothing is deferred here."""

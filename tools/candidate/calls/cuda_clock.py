@@ -178,6 +178,12 @@ class DeviceClock:
         """Names of all kernels that this process has launched, as far as they were recorded."""
         return self._recorder.names() if self._recorder is not None else []
 
+    def end_recording(self) -> None:
+        """Leaves CUPTI to another profiler; CUDA events stand in from here on."""
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder, self._note = None, "CUDA events: recording has ended"
+
     def collect(self, candidate: LoadedCandidate) -> dict[int, CallTiming]:
         """Reads the records of all deferred calls: a flush costs half a millisecond."""
         deferred, self._deferred = self._deferred, {}

@@ -124,6 +124,7 @@ def bound_cupti() -> SimpleNamespace | str:
         timestamp=cupti.get_timestamp,
         register=cupti.activity_register_callbacks,
         enable=cupti.activity_enable,
+        disable=cupti.activity_disable,
         kernel=cupti.ActivityKind.CONCURRENT_KERNEL,
         memcpy=cupti.ActivityKind.MEMCPY,
         memset=cupti.ActivityKind.MEMSET,
@@ -139,7 +140,7 @@ class Recorder:
     def __init__(self) -> None:
         if isinstance(_cupti, str):
             raise RuntimeError(_cupti)
-        self._flush = _cupti.flush
+        self._flush, self._disable = _cupti.flush, _cupti.disable
         self.timestamp: Callable[[], int] = _cupti.timestamp
         self._delivered: list[Any] = []
         self._names: dict[str, None] = {}
@@ -166,6 +167,17 @@ class Recorder:
         self._flush(1)
         self.forget()
         return list(self._names)
+
+    def close(self) -> None:
+        """Ends recording, and takes back the buffer that the next activity would be written to.
+
+        CUPTI gives a full buffer to whoever registered last: a profiler of this process would be
+        handed one that it does not know, and drop what is in it.
+        """
+        for kind in self._kinds:
+            self._disable(kind)
+        self._flush(1)
+        self.forget()
 
     def _name(self, names: Iterable[str]) -> None:
         for name in names:

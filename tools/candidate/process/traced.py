@@ -26,6 +26,8 @@ def trace(caller: Caller, request: TraceRequest, private: Path) -> tuple[Traced,
     on_device = torch.cuda.is_available()
     path = private / FILE
 
+    caller.end_recording()
+
     def wait() -> None:
         if on_device:
             torch.cuda.synchronize()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernel_harness.tools.candidate.calls import cupti_records
 from kernel_harness.tools.candidate.calls.cupti_records import (
     MARKER_BYTES,
     ActivityRecord,
+    Recorder,
     Window,
     calls_of,
 )
@@ -105,3 +109,22 @@ def test_without_a_call_there_is_nothing():
     stream = Stream()
     stream.launch()
     assert calls_of(stream.records, []) == []
+
+
+def test_a_recorder_that_is_closed_holds_no_buffer_that_a_later_profiler_would_be_given(
+    monkeypatch,
+):
+    said: list[object] = []
+    functions = {
+        "timestamp": lambda: 0,
+        "register": lambda *_: said.append("register"),
+        "enable": lambda kind: said.append(("on", kind)),
+        "disable": lambda kind: said.append(("off", kind)),
+        "flush": lambda forced: said.append(("flush", forced)),
+    }
+    bound = SimpleNamespace(**functions, kernel=10, memcpy=1, memset=2)
+    monkeypatch.setattr(cupti_records, "_cupti", bound)
+    recorder = Recorder()
+    said.clear()
+    recorder.close()
+    assert said == [("off", 10), ("off", 1), ("off", 2), ("flush", 1)]
