@@ -90,14 +90,13 @@ def row_of(operator: Operator, name: str, kind: str, evaluation: Evaluation) -> 
 
 
 def _mean(evaluation: Evaluation, value: Callable[[WorkloadResult], float | None]) -> float | None:
-    """The weighted mean of a value of the workloads that have it."""
-    known = [
-        (us, workload.weight or 1.0)
-        for workload in evaluation.workloads
-        if (us := value(workload)) is not None
-    ]
-    weights = sum(weight for _, weight in known)
-    return sum(us * weight for us, weight in known) / weights if known else None
+    """An estimate of a value's mean over all workloads; None where one has no such value."""
+    values = [value(workload) for workload in evaluation.workloads]
+    known = [us for us in values if us is not None]
+    if not known or len(known) < len(values):
+        return None
+    weights = [workload.weight or 1.0 / len(known) for workload in evaluation.workloads]
+    return sum(us * weight for us, weight in zip(known, weights, strict=True))
 
 
 def _clean_us(workload: WorkloadResult) -> float | None:

@@ -147,12 +147,13 @@ class ShapesAnswer(Answer):
     definition: str
     regimes: list[RegimePart]
     weights: dict[str, float] = Field(
-        description="uuid to weight; the weighted mean estimates the mean over all workloads."
+        description="uuid to weight; the weighted sum estimates the mean over all workloads."
     )
     workload_digest: str
     basis: str = Field(description="'measured', 'published' or 'estimated' latencies.")
     expected_error: FiniteFloat = Field(
-        default=None, description="Relative error expected of the weighted mean."
+        default=None,
+        description="Relative error of that estimate on latencies it was not made from.",
     )
     why: Annotated[str, short(800)]
 

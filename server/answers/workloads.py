@@ -224,7 +224,7 @@ def shapes_answer(definition: str, sample: ShapeSample, detail: Detail) -> Shape
                 f"{definition}: {len(sample.regimes)} regimes, {len(sample.weights)} workloads to "
                 f"measure; latencies {sample.basis}."
                 + (
-                    f" Expected error of the weighted mean: {sample.expected_error:.1%}."
+                    f" Error of the weighted sum on other latencies: {sample.expected_error:.1%}."
                     if sample.expected_error is not None
                     else ""
                 ),

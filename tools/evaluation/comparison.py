@@ -212,10 +212,10 @@ def totals(results: Sequence[WorkloadResult], objective: Objective = Objective.C
     if failed or not timed:
         return counts
     latencies = np.array([latency_us for _, latency_us in timed], dtype=float)
-    weights = np.array([r.weight or 0 for r, _ in timed], dtype=float)
+    weights = [r.weight for r in results if r.weight is not None]
     weighted = None
-    if all(r.weight is not None for r, _ in timed) and weights.sum() > 0:
-        weighted = float(np.average(latencies, weights=weights))
+    if len(weights) == len(results) == len(timed) and any(weights):
+        weighted = float(latencies @ np.array(weights, dtype=float))
     decisions = [r.comparison.decision for r, _ in timed if r.comparison]
     return counts.model_copy(
         update={

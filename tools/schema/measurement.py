@@ -184,7 +184,7 @@ class Totals(RecordModel):
     )
     mean_latency_us: FiniteFloat = None
     estimated_full_mean_us: FiniteFloat = Field(
-        default=None, description="Weighted mean of the sample, an estimate of all workloads' mean."
+        default=None, description="Weighted sum of the sample, an estimate of all workloads' mean."
     )
     baseline_mean_latency_us: FiniteFloat = None
     mean_of_ratios: FiniteFloat = None

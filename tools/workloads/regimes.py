@@ -66,13 +66,14 @@ class ShapeSample(BaseModel):
 
     regimes: list[Regime]
     weights: dict[str, float] = Field(
-        description="Sampled uuid to weight; they sum to 1, and the weighted mean of the sample's "
-        "latencies estimates the mean over all workloads."
+        description="Sampled uuid to weight; the weighted sum of the sample's latencies estimates "
+        "the mean over all workloads."
     )
     workload_digest: str
     basis: Basis
     expected_error: float | None = Field(
-        description="Estimate over true mean, minus 1, on the latencies known; null if estimated."
+        description="Estimate over true mean, minus 1, on latencies that the weights were not made "
+        "from: published ones, else floors; null where the weights rest on floors."
     )
     why: str
 
@@ -92,6 +93,8 @@ class _Known:
     latencies: dict[str, float]
     basis: Basis
     note: str
+    others: dict[str, float] | None = None
+    """Of all workloads too, from another source; to see how far a sample carries."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def sample_shapes(
         bands = [_Band(bands[0].members, "whole", bands[0].representative)]
     extras = _extras(bands, known.latencies, place)[: max(0, max_samples - len(outliers + bands))]
     everything = bands + outliers
-    weights = _weights(everything, extras)
+    weights = _weights(everything, extras, known.latencies)
     return ShapeSample(
         regimes=_described(everything, sizes, known, order),
         weights=weights,
@@ -172,7 +175,9 @@ def _known_latencies(
             said.append(f"{len(added)} {basis}" + _origin(operator, basis))
         found |= added
         if len(found) == len(uuids):
-            return _Known(found, basis, " and ".join(said))
+            others = next((o for _, o in sources if o.keys() >= found.keys() and o != found), None)
+            others = others or _estimates(operator, hardware)[0]
+            return _Known(found, basis, " and ".join(said), others)
     estimates, note = _estimates(operator, hardware)
     added = _fitted(estimates, found)
     said.append(f"{len(added)} estimated ({note})")
@@ -278,22 +283,30 @@ def _boundary(bands: Sequence[_Band], latencies: Mapping[str, float]) -> list[st
     return [above.members[0], below.members[-1]]
 
 
-def _weights(bands: Sequence[_Band], extras: Sequence[str]) -> dict[str, float]:
-    """Each extra stands for itself, each representative for the rest of its regime."""
+def _weights(
+    bands: Sequence[_Band], extras: Sequence[str], latencies: Mapping[str, float]
+) -> dict[str, float]:
+    """Each extra stands for itself, each representative for the rest of its regime.
+
+    A representative counts for the time of those it stands for, in multiples of its own: counted as
+    so many workloads of its own latency, two samples of one operator would rank a kernel apart by
+    which member happened to be drawn.
+    """
     count = sum(len(band.members) for band in bands)
     weights: dict[str, float] = {}
     for band in bands:
         own = [uuid for uuid in extras if uuid in band.members]
-        weights[band.representative] = (len(band.members) - len(own)) / count
+        for_these = math.fsum(latencies[uuid] for uuid in band.members if uuid not in own)
+        weights[band.representative] = for_these / latencies[band.representative] / count
         weights |= dict.fromkeys(own, 1.0 / count)
     return weights
 
 
 def _expected_error(weights: Mapping[str, float], known: _Known) -> float | None:
-    if known.basis == "estimated":
+    if known.others is None:
         return None
-    mean = math.fsum(known.latencies.values()) / len(known.latencies)
-    return math.fsum(w * known.latencies[uuid] for uuid, w in weights.items()) / mean - 1.0
+    mean = math.fsum(known.others.values()) / len(known.others)
+    return math.fsum(w * known.others[uuid] for uuid, w in weights.items()) / mean - 1.0
 
 
 # --- words ------------------------------------------------------------------------------------

@@ -127,6 +127,13 @@ def test_weights_estimate_the_mean_of_all_workloads():
     assert totals.estimated_full_mean_us == pytest.approx(11)
 
 
+def test_a_sample_that_lacks_a_workload_estimates_nothing():
+    ran = passed("a", 1, weight=0.9)
+    not_run = WorkloadResult(uuid="b", axes={"m": 1}, status=Status.NOT_RUN, weight=0.1)
+    assert comparison.totals([ran]).estimated_full_mean_us == pytest.approx(0.9)
+    assert comparison.totals([ran, not_run]).estimated_full_mean_us is None
+
+
 def test_one_failure_takes_every_latency_away():
     failed = WorkloadResult(uuid="b", axes={}, status=Status.RUNTIME_ERROR)
     totals = comparison.totals([passed("a", 1, 10), failed])
