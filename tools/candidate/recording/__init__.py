@@ -2,6 +2,7 @@
 
 allocator       torch's memory taken from a reservation that a runner can have, too
 module_log      every cubin that was loaded, and which of them a function comes from
+fresh_modules   cubins loaded once more: what functions and variables are like unused
 launch_calls    what an ordinary call launches: kernels, grids, parameters
 default_stream  launches on the default stream, enqueued on the captured stream as well
 driver_memory   memory that the driver placed, at addresses that a runner can have (pure)

@@ -22,7 +22,6 @@ from ...driver.graphs import AllocationNode, CapturedGraph, KernelNode, read_gra
 from ...driver.library import (
     CudaDriver,
     Driver,
-    DriverError,
     allocation_of,
     copy_to_host,
     memory_type,
@@ -31,6 +30,7 @@ from ...messages.launch_plan import MOST_CONTENT_BYTES
 from .allocator import Block, ScratchAllocator
 from .default_stream import DefaultStreamMirror
 from .driver_memory import DriverMemory, addresses_in, placed
+from .fresh_modules import FreshModules, attributes_of
 from .launch_calls import LaunchWatch
 from .module_log import ModuleLog, tables_of
 from .plan_builder import (
@@ -71,6 +71,8 @@ class CallRecorder:
     def __init__(self, driver: Driver, allocator: ScratchAllocator, cupti: Cupti) -> None:
         self._driver, self._allocator = driver, allocator
         self.log = ModuleLog()
+        self._fresh = FreshModules(driver)
+        self._stream: torch.cuda.Stream | None = None
         allocator.install()
         self._callbacks = ModuleCallbacks(cupti, self.log.add)
 
@@ -130,7 +132,8 @@ class CallRecorder:
 
     def _captured(self, call: Callable[[], Any]) -> tuple[torch.cuda.CUDAGraph, CapturedGraph]:
         graph = torch.cuda.CUDAGraph(keep_graph=True)
-        stream = torch.cuda.Stream()
+        # The same for every record: libraries keep 32 MiB for each stream that they were called on.
+        stream = self._stream = self._stream or torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         mirror = DefaultStreamMirror(self._driver, stream.cuda_stream)
         before = self._allocator.serial()
@@ -209,16 +212,8 @@ class CallRecorder:
 
     def _agrees(self, cubin: bytes, node: KernelNode) -> bool:
         """Whether the cubin, loaded anew, gives a function like the captured one."""
-        try:
-            module = modules.load(self._driver, cubin)
-        except DriverError:
-            return False
-        function = modules.function_of(self._driver, module, node.name)
-        return function is not None and all(
-            modules.attribute(self._driver, function, number)
-            == modules.attribute(self._driver, node.function, number)
-            for number in range(7)
-        )
+        found = self._fresh.attributes(cubin, node.name)
+        return found is not None and found == attributes_of(self._driver, node.function)
 
     def _variables(self, graph: CapturedGraph, cubins: dict[int, bytes]) -> list[ModuleVariable]:
         """Every variable of the modules whose kernels are launched."""
@@ -241,13 +236,10 @@ class CallRecorder:
     def _changed(self, variables: list[ModuleVariable]) -> list[GlobalContent]:
         """Variables that differ from those of the same cubin loaded anew."""
         changed: list[GlobalContent] = []
-        for cubin in dict.fromkeys(variable.cubin for variable in variables):
-            fresh = modules.load(self._driver, cubin)
-            for variable in (v for v in variables if v.cubin is cubin):
-                place = modules.global_of(self._driver, fresh, variable.name)
-                mine = copy_to_host(self._driver, variable.address, variable.nbytes)
-                if place is None or mine != copy_to_host(self._driver, *place):
-                    changed.append(GlobalContent(cubin, variable.name, mine))
+        for variable in variables:
+            mine = copy_to_host(self._driver, variable.address, variable.nbytes)
+            if mine != self._fresh.content(variable.cubin, variable.name):
+                changed.append(GlobalContent(variable.cubin, variable.name, mine))
         return changed
 
 
