@@ -26,7 +26,7 @@ from ...signing.signature import CANDIDATE
 from ...text import printable
 from . import manifest as form
 from .entry import Node, facts_of
-from .git_repository import RefConflict, RefUpdate, Repository
+from .git_repository import TRANSFER_DEADLINE_S, RefConflict, RefUpdate, Repository
 from .index import SEALED_FIRST
 from .index_sync import CANDIDATES, SyncedIndex, read_record
 from .manifest import CandidateManifest, CandidateRecord
@@ -70,7 +70,7 @@ class Archive:
         """Packs loose objects and refs; safe while others write, and worth it after thousands."""
         if self.repository.exists:
             self.repository.run("pack-refs", "--all")
-            self.repository.run("repack", "-d", "-q")
+            self.repository.run("repack", "-d", "-q", deadline_s=TRANSFER_DEADLINE_S)
 
     # --- writing ------------------------------------------------------------------------------
 

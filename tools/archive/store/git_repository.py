@@ -8,26 +8,37 @@ power cut in the same second, which git itself does not promise either.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from ...errors import ArchiveError, CapabilityError
-from .git_objects import Sign, entry_fault, tree_entries, tree_entry, with_signature
+from .git_objects import (
+    MOST_BYTES,
+    ObjectReader,
+    Sign,
+    end_process,
+    entry_fault,
+    tree_entries,
+    tree_entry,
+    with_signature,
+)
 
 ZERO = "0" * 40
 STALE_LOCK_S = 10.0
-MOST_BYTES = 64 << 20
-"""Of one object: a small packed one can be gigabytes of zeros."""
+COMMAND_DEADLINE_S = 120.0
+"""Of a git command on this machine."""
+TRANSFER_DEADLINE_S = 1_800.0
+"""Of one that copies or rewrites a whole archive."""
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _CONFIG = """[core]
 \trepositoryformatversion = 0
@@ -67,7 +78,7 @@ class Repository:
         self.path = path
         self._lock = threading.RLock()
         self._git: Any = None
-        self._drained: list[Any] = []
+        self._reader = ObjectReader(lambda: self.start("cat-file", ["--batch"], subprocess.PIPE))
         self._loose: Any = None
         self._identity: tuple[str, str] | None = None
 
@@ -98,9 +109,7 @@ class Repository:
     def close(self) -> None:
         """Ends the helper process that reads objects."""
         with self._lock:
-            if self._git is not None:
-                self._git.clear_cache()
-            self._drained.clear()
+            self._reader.close()
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -125,29 +134,56 @@ class Repository:
                 )
             return self._git
 
-    def run(self, command: str, *arguments: str, stdin: bytes | None = None) -> str:
+    def run(
+        self,
+        command: str,
+        *arguments: str,
+        stdin: bytes | None = None,
+        deadline_s: float = COMMAND_DEADLINE_S,
+    ) -> str:
         """Runs one git command and returns its output.
 
         Raises:
-            ArchiveError: with git's own words when it fails.
+            ArchiveError: with git's own words when it fails; when it has not ended in time.
         """
-        from git.exc import GitCommandError
-
-        words = ["git", command, *arguments]
-        try:
-            if stdin is None:
-                return self.git.execute(words)
-            with tempfile.TemporaryFile() as stream:
-                stream.write(stdin)
-                stream.seek(0)
-                return self.git.execute(words, istream=stream)
-        except GitCommandError as error:
-            said = str(error.stderr or error).strip().removeprefix("stderr: ").strip("' \n")
+        with tempfile.TemporaryFile() as given:
+            given.write(stdin or b"")
+            given.seek(0)
+            process = self.start(command, arguments, given)
+            try:
+                out, complaint = process.communicate(timeout=deadline_s)
+            except subprocess.TimeoutExpired as error:
+                raise ArchiveError(
+                    f"git {command} had not ended after {deadline_s:g} s and was stopped",
+                    where=str(self.path),
+                    remedy="Look whether the disk, or the other repository, answers at all; then "
+                    "try again. Plain git waits as long as you like.",
+                ) from error
+            finally:
+                end_process(process)
+        if process.returncode:
+            said = complaint.decode("utf-8", "replace").strip() or f"exit {process.returncode}"
             raise ArchiveError(
                 f"git {command} failed: {said[:600]}",
                 where=str(self.path),
                 remedy="Look at the repository with plain git; git fsck says whether it is whole.",
+            )
+        return out.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+    def start(self, command: str, arguments: Sequence[str], stdin: Any) -> subprocess.Popen[bytes]:
+        """A process of git, bound to this repository; its output is in pipes."""
+        from git.exc import GitCommandNotFound
+
+        try:
+            started = self.git.execute(["git", command, *arguments], istream=stdin, as_process=True)
+        except (GitCommandNotFound, OSError, ValueError) as error:
+            raise ArchiveError(
+                f"git {command} cannot be started: {error}",
+                where=str(self.path),
+                remedy="Install git ≥ 2.30, and look whether more processes may be started.",
             ) from error
+        process, started.proc = started.proc, None  # its own end would wait without a bound
+        return process
 
     # --- objects ------------------------------------------------------------------------------
 
@@ -216,44 +252,17 @@ class Repository:
             ArchiveError: when there is no such object, or it has more than `most` bytes.
         """
         try:
-            if "\n" in name:
-                raise ValueError("a line break would be a second question to git")
             with self._lock:
                 try:
-                    kind, content = self._ask(name, most)
+                    return self._reader.read(name, most)
                 except OSError:  # a damaged object ended the helper: that one was at fault
-                    self.close()
-                    kind, content = self._ask(name, most)
+                    return self._reader.read(name, most)
         except (ValueError, OSError) as error:
             raise ArchiveError(
                 f"The archive has no object {name!r}",
                 where=str(self.path),
                 remedy="If the candidate is listed, run git fsck and rebuild the index.",
             ) from error
-        return kind.decode() if isinstance(kind, bytes) else kind, content
-
-    def _ask(self, name: str, most: int) -> tuple[str, bytes]:
-        """Has GitPython's helpers read an object; what they complain of is read and dropped.
-
-        Nobody reads that otherwise: after 64 KiB of complaints a helper would wait for ever.
-        """
-        try:
-            size = self.git.get_object_header(name)[2]
-            if size > most:
-                raise ArchiveError(
-                    f"The object {name!r} has {size} bytes, more than the {most} that are read",
-                    where=str(self.path),
-                    remedy="No harness writes one so large; plain git shows it.",
-                )
-            _, kind, _, content = self.git.get_object_data(name)
-        finally:
-            for helper in (self.git.cat_file_header, self.git.cat_file_all):
-                if helper is not None and helper.stderr not in self._drained:
-                    self._drained.append(helper.stderr)
-                    threading.Thread(target=_drop, args=[helper.stderr], daemon=True).start()
-        if len(content) != size:
-            raise ValueError(f"{name!r} has {size} bytes, of which {len(content)} can be read")
-        return kind, content
 
     def list_tree(self, name: str) -> dict[str, str]:
         """Paths of all files below a tree or commit, with the ids of their blobs.
@@ -366,13 +375,6 @@ class Repository:
             return []
         parted = (line.split(" ", 1) for line in lines if line[:1] not in "#^")
         return [(p[1], p[0]) for p in parted if len(p) == 2 and p[1].startswith(f"{namespace}/")]
-
-
-def _drop(stream: BufferedReader) -> None:
-    """Reads a stream to its end and keeps nothing."""
-    with contextlib.suppress(OSError, ValueError):
-        while stream.read1(1 << 16):
-            pass
 
 
 def _stamp(path: Path) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ...errors import ArchiveError, HarnessError, RequestError
 from ...text import one_line
 from .archive import Archive
-from .git_repository import RefConflict, RefUpdate
+from .git_repository import TRANSFER_DEADLINE_S, RefConflict, RefUpdate
 from .index_sync import CANDIDATES, QUARANTINE, read_commit, read_record, verify_candidate
 from .promotion_tags import promotion_events
 
@@ -58,7 +59,8 @@ def write_bundle(archive: Archive, file: Path) -> Path:
     _refuse_empty(archive)
     file.parent.mkdir(parents=True, exist_ok=True)
     globs = [f"--glob={namespace}/*" for namespace in _OWN]
-    archive.repository.run("bundle", "create", str(file.resolve()), *globs)
+    create = ("bundle", "create", str(file.resolve()), *globs)
+    archive.repository.run(*create, deadline_s=TRANSFER_DEADLINE_S)
     return file
 
 
@@ -130,13 +132,13 @@ def _fetch_refs(archive: Archive, where: str, specs: list[str]) -> None:
     """
     options = ("--no-prune", "--no-tags", "--no-write-fetch-head", "--quiet", "--stdin")
     stdin = "".join(f"{spec}\n" for spec in specs).encode()
+    run = partial(archive.repository.run, stdin=stdin, deadline_s=TRANSFER_DEADLINE_S)
     try:
-        archive.repository.run("fetch", *options, "--end-of-options", where, stdin=stdin)
+        run("fetch", *options, "--end-of-options", where)
     except ArchiveError as error:
         if "fsck" not in error.what and "error: object" not in error.what:
             raise
-        lenient = ("-c", "fetch.fsckObjects=false", "fetch")
-        archive.repository.run(*lenient, *options, "--end-of-options", where, stdin=stdin)
+        run("-c", "fetch.fsckObjects=false", "fetch", *options, "--end-of-options", where)
 
 
 def push(archive: Archive, target: str) -> Transfer:
@@ -167,9 +169,8 @@ def push(archive: Archive, target: str) -> Transfer:
             differing.append(ref)
     for start in range(0, len(specs), 1_000):
         part = specs[start : start + 1_000]
-        archive.repository.run(
-            "push", "--quiet", "--no-verify", *leases, "--end-of-options", where, *part
-        )
+        options = ("--quiet", "--no-verify", *leases, "--end-of-options")
+        archive.repository.run("push", *options, where, *part, deadline_s=TRANSFER_DEADLINE_S)
     sent = sum(spec.startswith(f"{CANDIDATES}/") for spec in specs)
     moved = tuple(spec.lstrip("+").split(":")[0] for spec in specs)
     return Transfer(sent, moved, tuple(differing))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import zlib
 
 import pytest
 
+from kernel_harness.tools.archive.store.git_objects import ObjectReader
 from kernel_harness.tools.archive.store.git_repository import Repository
 from kernel_harness.tools.errors import ArchiveError
 
@@ -39,3 +42,29 @@ def test_a_damaged_object_is_refused_and_every_other_is_read_after_it(repository
             with pytest.raises(ArchiveError, match="no object"):
                 repository.read(bad)
             assert repository.read(good) == ("blob", b"whole")
+
+
+def test_an_object_that_cannot_be_read_in_time_is_said_and_every_other_is_read_after_it(
+    repository,
+):
+    """Opening a pipe that nobody writes to waits for ever, as a dead disk does."""
+    good, lost = repository.write_object("blob", b"whole"), "12" * 20
+    place = repository.path / "objects" / lost[:2]
+    place.mkdir(exist_ok=True)
+    os.mkfifo(place / lost[2:])
+    reader = ObjectReader(
+        lambda: repository.start("cat-file", ["--batch"], subprocess.PIPE), deadline_s=0.2
+    )
+    with pytest.raises(ArchiveError, match=r"had not read .* after 0\.2 s"):
+        reader.read(lost)
+    assert reader.read(good) == ("blob", b"whole")
+    reader.close()
+
+
+def test_a_command_that_does_not_end_is_stopped_and_said(repository, tmp_path):
+    blob = repository.write_object("blob", b"x")
+    os.mkfifo(tmp_path / "silent")
+    with pytest.raises(ArchiveError, match=r"git hash-object had not ended after 0\.2 s") as caught:
+        repository.run("hash-object", str(tmp_path / "silent"), deadline_s=0.2)
+    assert caught.value.where == str(repository.path)
+    assert repository.run("cat-file", "-t", blob) == "blob"
