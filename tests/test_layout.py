@@ -73,7 +73,7 @@ WITHOUT_CALLER = {
     "tools/candidate/cpu/fake_device.py": {
         *("get_current_device", "get_current_stream", "get_current_target", "set_current_device"),
         *("get_active_torch_device", "get_benchmarker", "get_device_interface"),
-        "get_empty_cache_for_benchmark",
+        *("get_empty_cache_for_benchmark", "clear_cache"),
         *("elapsed_time", "query", "record", "record_event", "wait_event", "wait_stream"),
     },
 }
