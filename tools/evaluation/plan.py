@@ -269,5 +269,6 @@ def make_plan(
         sealed_clock=settings.sealed_clock == "auto",
         replay_seeds=dict(replay.evidence.seeds) if replay else {},
         replay_families=dict(replay.evidence.families) if replay else {},
+        replay_generator=replay.evidence.input_source.generator.value if replay else "",
         command=request.command,
     )

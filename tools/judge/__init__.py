@@ -15,5 +15,6 @@ checks/            is an output right, and was it computed honestly?
 calls/             one judged call and the memory shared for it
 processes/         candidate processes and runners, seen from the judge
 operators/         what an operator's folder brings
+philox/            random values, the same on every device
 numerics/          comparison of values; pure
 """

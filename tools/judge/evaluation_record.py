@@ -190,6 +190,7 @@ def _evidence(trial: TrialResult) -> Evidence:
         timer_note=timing.timer_note if timing else None,
         seeds=trial.book.seeds,
         families=trial.book.families,
+        input_source=trial.book.source,
         checks=trial.plan.checks.model_dump(mode="json"),
         clocks=timing.clocks if timing else [],
         versions=trial.context.versions,

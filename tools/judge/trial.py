@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import InfrastructureError
 from ..messages.candidate import Built
 from ..messages.judge import EvaluatePlan
+from ..schema.drawn_inputs import InputSource, RandomGenerator
 from ..schema.evaluation import (
     Evaluation,
     Stage,
@@ -81,7 +82,10 @@ class Trial:
             plan, context, self.operator.definition, self._solution, cancellation
         )
         self._build = self._processes.build_of(baseline=False)
-        self._book = SeedBook(plan.replay_seeds, plan.replay_families)
+        source = self.operator.source_on(context.device)
+        if plan.replay_generator:
+            source = InputSource(generator=RandomGenerator(plan.replay_generator))
+        self._book = SeedBook(plan.replay_seeds, plan.replay_families, source=source)
         self.generator = InputGenerator(
             self.operator, context.device, self._book, context.prefetched
         )

@@ -98,6 +98,9 @@ class EvaluatePlan(Message):
     replay_families: dict[str, list[str]] = Field(
         default_factory=dict, description="The family made with each of `replay_seeds`."
     )
+    replay_generator: str = Field(
+        default="", description="What `replay_seeds` were given to; empty where none are."
+    )
     command: str = ""
 
 

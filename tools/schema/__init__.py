@@ -6,7 +6,7 @@ definition        its Definition alone, re-exported by the above
 constraints       decides a definition's constraints without running any of their text
 record_model      the base of every part of a record
 measurement       timed calls, their comparison and their sums
-held_out          counts of held-out sizes that were called, and speed on them
+drawn_inputs      what inputs were drawn by; counts of held-out sizes, and speed on them
 evaluation        the immutable record of one evaluation
 recognition       what the archive knew of an evaluated program
 trace_export      that record as FlashInfer-Trace lines

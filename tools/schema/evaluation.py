@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from .held_out import HeldOutResult
+from .drawn_inputs import HeldOutResult, InputSource
 from .measurement import (
     NO_SAMPLES,
     ClockSample,
@@ -269,7 +269,7 @@ class Isolation(RecordModel):
 class Evidence(RecordModel):
     """Everything needed to repeat or doubt a result."""
 
-    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("budgets",)
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("budgets", "input_source")
 
     device: DeviceInfo | None = None
     timer: str | None = None
@@ -280,6 +280,7 @@ class Evidence(RecordModel):
     families: dict[str, list[str]] = Field(
         default_factory=dict, description="Per workload, what was drawn with each of its seeds."
     )
+    input_source: InputSource = InputSource()
     checks: dict[str, Any] = Field(
         default_factory=dict, description="How hard the judge was asked to look."
     )

@@ -17,6 +17,7 @@ from kernel_harness.server.answers.evaluation import (
 from kernel_harness.server.answers.models import EvaluationAnswer
 from kernel_harness.server.answers.text import BUDGET_CHARACTERS
 from kernel_harness.tools.evaluation.service import Evaluated
+from kernel_harness.tools.schema.drawn_inputs import HeldOutResult
 from kernel_harness.tools.schema.evaluation import (
     Evaluation,
     Evidence,
@@ -32,7 +33,6 @@ from kernel_harness.tools.schema.evaluation import (
     Status,
     WorkloadResult,
 )
-from kernel_harness.tools.schema.held_out import HeldOutResult
 from kernel_harness.tools.schema.measurement import (
     Comparison,
     Decision,

@@ -12,6 +12,7 @@ import pytest
 
 from kernel_harness.tools.archive.store.archive import Archive, StoredCandidate
 from kernel_harness.tools.archive.store.entry import Node
+from kernel_harness.tools.schema.drawn_inputs import HeldOutResult
 from kernel_harness.tools.schema.evaluation import (
     UNFAILED,
     DeviceInfo,
@@ -26,7 +27,6 @@ from kernel_harness.tools.schema.evaluation import (
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
-from kernel_harness.tools.schema.held_out import HeldOutResult
 from kernel_harness.tools.schema.measurement import (
     Comparison,
     Decision,

@@ -14,7 +14,14 @@ from kernel_harness.tools.evaluation.plan import EvaluationRequest, make_plan
 from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
 from kernel_harness.tools.evaluation.service import EvaluationService, PendingEvaluation
 from kernel_harness.tools.progress import ignore_progress
-from kernel_harness.tools.schema.evaluation import Executor, Failure, Scope, Stage, Status
+from kernel_harness.tools.schema.drawn_inputs import InputSource, RandomGenerator
+from kernel_harness.tools.schema.evaluation import (
+    Executor,
+    Failure,
+    Scope,
+    Stage,
+    Status,
+)
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.schema.recognition import AnchorCheck, PriorRun, Recognition
 from kernel_harness.tools.settings import Settings
@@ -276,12 +283,20 @@ def test_a_precheck_failure_keeps_its_stage(service, operator):
 
 def test_recorded_seeds_reach_the_judge_and_the_replay_is_part_of_the_command(service, operator):
     first = asyncio.run(judged(service, operator, named("fine")))
-    seeded = first.evidence.model_copy(update={"seeds": {"w1": [7, 8]}})
+    seeded = first.evidence.model_copy(
+        update={
+            "seeds": {"w1": [7, 8]},
+            "input_source": InputSource(generator=RandomGenerator.PHILOX),
+        }
+    )
     record = first.model_copy(update={"evidence": seeded})
     request = EvaluationRequest(operator, named("fine"), Scope.FULL, replay=record)
     sample = sample_shapes(operator)
     plan = make_plan(request, "ev-1", sample, Executor.INTERPRETER, Settings())
     assert plan.replay_seeds == {"w1": [7, 8]}
+    assert plan.replay_generator == RandomGenerator.PHILOX.value
+    fresh = EvaluationRequest(operator, named("fine"), Scope.FULL)
+    assert not make_plan(fresh, "ev-2", sample, Executor.INTERPRETER, Settings()).replay_generator
     assert plan.command == f"evaluate_kernel scope=full replay={first.evaluation_id}"
 
 

@@ -24,6 +24,7 @@ from kernel_harness.tools.judge import main as judge_main
 from kernel_harness.tools.judge.main import fault, serve
 from kernel_harness.tools.judge.operators import input_sets
 from kernel_harness.tools.messages import judge as wire_judge
+from kernel_harness.tools.schema.drawn_inputs import InputSource, RandomGenerator
 from kernel_harness.tools.schema.evaluation import Stage, Status
 
 from ...judging import (
@@ -213,7 +214,13 @@ def test_an_operator_without_a_folder_is_judged_by_its_reference(judge):
     plan = make_plan(
         make_solution(source, definition="affine_n64"), generic=True, workloads=workloads
     ).model_copy(update={"definition": definition})
-    assert judge.evaluate(plan).status is Status.PASSED
+    evaluation = judge.evaluate(plan)
+    assert evaluation.status is Status.PASSED
+    assert evaluation.evidence.input_source == InputSource(generator=RandomGenerator.PHILOX)
+    earlier = {"replay_seeds": evaluation.evidence.seeds, "replay_generator": "torch"}
+    again = judge.evaluate(plan.model_copy(update=earlier))
+    assert again.status is Status.PASSED
+    assert again.evidence.input_source == InputSource()
     wrong = make_solution(source.replace("1.0", "1.1"), definition="affine_n64")
     plan = plan.model_copy(update={"solution": wrong.model_dump(mode="json")})
     assert judge.evaluate(plan).status is Status.INCORRECT_NUMERICAL

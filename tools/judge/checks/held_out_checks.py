@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from ...schema.drawn_inputs import HeldOutResult
 from ...schema.evaluation import Stage, Status
-from ...schema.held_out import HeldOutResult
 from ...workloads.held_out import TIMED, UNIFORM, chance_of_meeting
 from ..operators.held_out_cases import HeldOutCases
 from ..operators.input_sets import InputSet

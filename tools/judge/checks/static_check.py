@@ -63,7 +63,7 @@ class StaticChecker:
         self, parts: TrialParts, solution: Solution, build: BuildRequest, targets: Sequence[str]
     ) -> None:
         self._context = parts.context
-        self._operator = parts.operator
+        self._operator, self._source = parts.operator, parts.generator.book.source
         self._build = build
         self._language = solution.spec.language.value
         self._targets = list(targets)
@@ -166,7 +166,7 @@ class StaticChecker:
                 self._notes[words] = None
                 break
             inputs = self._operator.make_inputs(
-                case, seeds[case.uuid], self._operator.families[0], HOST
+                case, seeds[case.uuid], self._operator.families[0], HOST, self._source.generator
             )
             input_set = InputSet(case, "sample", seeds[case.uuid], inputs, {}, {})
             for compiler in compilers:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from ...errors import DatasetError
 from ...messages.launches import CallLaunches
+from ...schema.drawn_inputs import HeldOutResult
 from ...schema.evaluation import Finding, Stage, Status
-from ...schema.held_out import HeldOutResult
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall, has_outputs
 from ..operators.held_out_cases import HELD_OUT, HeldOutCases
 from ..operators.input_sets import DERIVED, InputSet, pick_families

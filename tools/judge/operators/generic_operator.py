@@ -13,6 +13,7 @@ import torch
 
 from ...errors import DatasetError
 from ...schema.flashinfer_trace import Definition, DType
+from ..philox.generator import RandomValues
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
@@ -49,8 +50,7 @@ def generate_inputs(
     definition: Definition,
     axes: Mapping[str, int],
     scalars: Mapping[str, Value],
-    generator: torch.Generator,
-    device: torch.device,
+    values: RandomValues,
     family: str,
     distributions: Collection[str] = (),
 ) -> dict[str, Value]:
@@ -59,7 +59,7 @@ def generate_inputs(
     Args:
         distributions: inputs whose last axis holds probabilities.
         scalars: values that the workload states, used as they are.
-        generator: on `device`.
+        values: what they are made of; they lie on its device.
         family: one of `FAMILIES`; integers and booleans have one distribution in all of them.
     """
     inputs: dict[str, Value] = {}
@@ -68,50 +68,44 @@ def generate_inputs(
         if name in scalars:
             inputs[name] = scalars[name]
         elif shape is None:
-            inputs[name] = _tensor((), dtype, generator, device, "typical").item()
+            inputs[name] = _tensor(name, (), dtype, values, "typical").item()
         elif name in distributions or (definition.op_type == "sampling" and name == "probs"):
-            logits = torch.randn(shape, generator=generator, device=device)
+            logits = values.normal(name, shape)
             inputs[name] = torch.softmax(logits, dim=-1).to(dtype)
         else:
-            inputs[name] = _tensor(shape, dtype, generator, device, family)
+            inputs[name] = _tensor(name, shape, dtype, values, family)
     return inputs
 
 
 def _tensor(
-    shape: tuple[int, ...],
-    dtype: torch.dtype,
-    generator: torch.Generator,
-    device: torch.device,
-    family: str,
+    name: str, shape: tuple[int, ...], dtype: torch.dtype, values: RandomValues, family: str
 ) -> torch.Tensor:
     if dtype == torch.bool:
-        return torch.randint(0, 2, shape, generator=generator, device=device).bool()
+        return values.integers(name, 0, 2, shape).bool()
     if not dtype.is_floating_point:
         low, high = (-128, 128) if dtype == torch.int8 else (-1024, 1025)
-        return torch.randint(low, high, shape, generator=generator, device=device).to(dtype)
-    values = _values(shape, generator, device, family)
+        return values.integers(name, low, high, shape).to(dtype)
+    drawn = _floats(name, shape, values, family)
     if dtype.itemsize == 1:
-        values = values.clamp(-2, 2)
-    return values.to(dtype)
+        drawn = drawn.clamp(-2, 2)
+    return drawn.to(dtype)
 
 
-def _values(
-    shape: tuple[int, ...], generator: torch.Generator, device: torch.device, family: str
-) -> torch.Tensor:
-    normal = torch.randn(shape, generator=generator, device=device)
+def _floats(name: str, shape: tuple[int, ...], values: RandomValues, family: str) -> torch.Tensor:
+    normal = values.normal(name, shape)
     if family == "uniform":
-        return torch.rand(shape, generator=generator, device=device)
+        return values.uniform(name, shape)
     if family == "wide":
-        exponent = torch.rand(shape, generator=generator, device=device) * 6 - 4
+        exponent = values.uniform(name, shape) * 6 - 4
         return normal.sign() * torch.pow(10.0, exponent)
     if family == "offset":
         return normal + 10
     if family == "zeros":
-        return torch.zeros(shape, device=device)
+        return torch.zeros_like(normal)
     if family == "equal":
         return normal.flatten()[:1].expand(normal.numel()).reshape(shape).clone()
     if family == "one_huge" and normal.dim() and normal.numel():
-        at = torch.randint(0, shape[-1], (*shape[:-1], 1), generator=generator, device=device)
+        at = values.integers(name, 0, shape[-1], (*shape[:-1], 1))
         return normal.scatter(-1, at, 50.0)
     return normal
 

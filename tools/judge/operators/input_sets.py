@@ -4,7 +4,8 @@ Seeds come from the operating system when inputs are made and are recorded, so a
 repeated but not foreseen. Expected outputs are computed once per input set. Input sets may be made
 while the judge is idle (prefetched); each is used once.
 
-A seed gives the same values on devices of one kind only: torch's generators differ.
+What Philox draws by a seed is the same on every device; what torch's generator draws is the same on
+devices of one kind only.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ...errors import HarnessError
+from ...schema.drawn_inputs import InputSource, RandomGenerator
 from ..numerics.fast_path import PreparedOutput
 from ..numerics.mismatch import BIT_VIEW
 from .generic_operator import Value
@@ -73,6 +75,8 @@ class SeedBook:
     families: dict[str, list[str]] = field(default_factory=dict)
     foreseen: dict[str, int] = field(default_factory=dict)
     """By case, the seed that its next inputs will have."""
+    source: InputSource = InputSource(generator=RandomGenerator.PHILOX)
+    """What every seed is given to."""
 
     def next(self, case: Case, family: str) -> int:
         """The seed of the case's next inputs: the recorded one, else a fresh one."""
@@ -161,6 +165,7 @@ class InputGenerator:
         self.device = device
         self.book = book
         self._prefetched = prefetched
+        self._key = f"{operator.key} {book.source.generator}"
         self._prepared: dict[str, InputSet] = {}
         self.seconds = 0.0
         """That making inputs and running the reference took so far."""
@@ -171,7 +176,7 @@ class InputGenerator:
         prepared = (
             self._prepared.pop(case.uuid, None) if family == self.operator.families[0] else None
         )
-        prepared = prepared or self._prefetched.take(self.operator.key, case, family)
+        prepared = prepared or self._prefetched.take(self._key, case, family)
         if prepared is not None and not self.book.replay:
             self.book.note(case, family, prepared.seed)
             return prepared
@@ -183,7 +188,7 @@ class InputGenerator:
         if len(used) < len(recorded):
             return recorded[len(used)]
         ready = self._prepared.get(case.uuid)
-        kept = ready.seed if ready else self._prefetched.seed(self.operator.key, case)
+        kept = ready.seed if ready else self._prefetched.seed(self._key, case)
         if kept is not None and not self.book.replay:
             return kept
         return self.book.foreseen.setdefault(case.uuid, fresh_seed())
@@ -196,7 +201,7 @@ class InputGenerator:
 
     def prepare(self, case: Case) -> None:
         """Makes the case's next typical inputs now, during a candidate's build."""
-        ready = case.uuid in self._prepared or self._prefetched.has(self.operator.key, case)
+        ready = case.uuid in self._prepared or self._prefetched.has(self._key, case)
         if not ready and not self.book.replay:
             self._prepared[case.uuid] = self._generated(
                 case, self.operator.families[0], fresh_seed()
@@ -204,12 +209,12 @@ class InputGenerator:
 
     def prefetch(self, case: Case) -> bool:
         """Makes typical inputs for a later trial, if they are small; whether it did."""
-        if self._prefetched.has(self.operator.key, case):
+        if self._prefetched.has(self._key, case):
             return False
         if self.operator.input_bytes(case) > LARGEST_PREFETCHED_BYTES:
             return False
         input_set = self._generated(case, self.operator.families[0], fresh_seed())
-        return self._prefetched.put(self.operator.key, input_set)
+        return self._prefetched.put(self._key, input_set)
 
     def unrecorded(self, case: Case) -> InputSet:
         """Typical inputs whose seed is not recorded, for calls by which no verdict is reached."""
@@ -217,8 +222,12 @@ class InputGenerator:
 
     def _generated(self, case: Case, family: str, seed: int) -> InputSet:
         with self._measured():
-            made = self.operator.make_inputs(case, seed, family, self.device)
+            made = self._made(case, family, seed)
         return self._judged(case, family, seed, made)
+
+    def _made(self, case: Case, family: str, seed: int) -> dict[str, Value]:
+        generator = self.book.source.generator
+        return self.operator.make_inputs(case, seed, family, self.device, generator)
 
     @contextlib.contextmanager
     def _measured(self) -> Iterator[None]:
@@ -246,9 +255,7 @@ class InputGenerator:
             if isinstance(value, torch.Tensor) and _perturbable(value)
         }
         if not changed:
-            fresh = self.operator.make_inputs(
-                input_set.case, seed, self.operator.families[0], self.device
-            )
+            fresh = self._made(input_set.case, self.operator.families[0], seed)
             return self._judged(input_set.case, PERTURBED, seed, fresh)
         return self._judged(input_set.case, PERTURBED, seed, {**input_set.inputs, **changed})
 

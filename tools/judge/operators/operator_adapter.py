@@ -13,13 +13,13 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 
 from ...devices.roofline import Cost, mean_cost
 from ...errors import DatasetError, HarnessError
+from ...schema.drawn_inputs import InputSource, RandomGenerator
 from ...schema.flashinfer_trace import (
     Definition,
     SafetensorsInput,
@@ -27,11 +27,13 @@ from ...schema.flashinfer_trace import (
     Workload,
     definition_hash,
 )
-from ...workloads.operators import generic_cost, load_anew, read_json_object
+from ...workloads.operators import generic_cost, read_json_object
 from ...workloads.policy import ORACLE, Policy, read_policy, sampled_outputs
 from ..numerics.correctness import ToleranceLimits
 from ..numerics.sampling import as_probabilities, impossible_draws
+from ..philox.generator import random_values, usable_source
 from . import generic_operator as generic
+from .folder_code import asks_philox, loaded, own_inputs, stamp
 from .generic_operator import Value, torch_dtype
 from .reference import (
     Reference,
@@ -81,16 +83,16 @@ class OperatorAdapter:
     ) -> None:
         self.definition = definition
         self.root = root
-        self.key = f"{definition_hash(definition)} {_stamp(folder)}"
+        self.key = f"{definition_hash(definition)} {stamp(folder)}"
         self._folder = folder
         self.policy: Policy = read_policy(folder / "policy.toml") if folder else Policy()
         self.sampled = sampled_outputs(definition, self.policy)
         """The outputs that are drawn at random."""
         self._structure = read_json_object(folder / "structure.json") if folder else {}
-        self._inputs = _module(folder, "inputs.py")
-        self._oracle = _module(folder, "oracle.py")
-        self._compare = _module(folder, "compare.py")
-        self._cost = _module(folder, "cost.py")
+        self._inputs = loaded(folder, "inputs.py")
+        self._oracle = loaded(folder, "oracle.py")
+        self._compare = loaded(folder, "compare.py")
+        self._cost = loaded(folder, "cost.py")
         place = definition_place(definition, folder, root)
         self._reference = Reference(definition, place, generic_inputs=self._inputs is None)
         self._flops: dict[str, float | None] = {}
@@ -134,37 +136,39 @@ class OperatorAdapter:
         except Exception as error:
             raise self._fault("inputs.py", "held_out", error) from error
 
+    def source_on(self, device: torch.device) -> InputSource:
+        """What new inputs are drawn by on a device."""
+        if self._inputs is not None and not asks_philox(self._inputs):
+            return InputSource()
+        return usable_source(device)
+
     def make_inputs(
-        self, case: Case, seed: int, family: str, device: torch.device
+        self,
+        case: Case,
+        seed: int,
+        family: str,
+        device: torch.device,
+        generator: RandomGenerator | None = None,
     ) -> dict[str, Value]:
         """Makes one set of inputs, in the definition's order.
+
+        Args:
+            generator: what the seed is given to; what is usual on the device when None.
 
         Raises:
             DatasetError: when the generator fails or makes what the definition does not declare.
         """
-        generator = torch.Generator(device=device).manual_seed(seed)
         axes = self.definition.axis_values(case.axes)
+        values = random_values(generator or self.source_on(device).generator, seed, device)
         if self._inputs is None:
+            probabilities = {sampled.probabilities for sampled in self.sampled.values()}
             made = generic.generate_inputs(
-                self.definition,
-                axes,
-                case.scalars,
-                generator,
-                device,
-                family,
-                {sampled.probabilities for sampled in self.sampled.values()},
+                self.definition, axes, case.scalars, values, family, probabilities
             )
         else:
+            facts = case.structure, case.scalars
             made = self._guarded(
-                "generate",
-                lambda module: module.generate(
-                    axes,
-                    structure=case.structure,
-                    scalars=dict(case.scalars),
-                    generator=generator,
-                    device=device,
-                    family=family,
-                ),
+                "generate", lambda own: own_inputs(own, axes, *facts, seed, family, values)
             )
         stored = {
             name: read_stored(case.files[name], path, device)
@@ -372,17 +376,6 @@ def _close(wide: torch.Tensor, exact: torch.Tensor, limits: ToleranceLimits) -> 
 
 def _plain(item: Any) -> dict[str, Any]:
     return dict(item) if isinstance(item, Mapping) else dict(vars(item))
-
-
-def _stamp(folder: Path | None) -> str:
-    """A text that changes whenever a file of the folder does."""
-    files = sorted(folder.glob("*.*")) if folder else []
-    return ",".join(f"{f.name}:{f.stat().st_mtime_ns}" for f in files)
-
-
-def _module(folder: Path | None, file: str) -> ModuleType | None:
-    path = folder / file if folder else None
-    return load_anew(path) if path is not None and path.is_file() else None
 
 
 def tolerance_limits(policy: Policy, output: str) -> ToleranceLimits:

@@ -8,8 +8,8 @@ import pytest
 
 from kernel_harness.tools.archive.promotion.held_out_rules import sizes_called, speed_on_held_out
 from kernel_harness.tools.archive.promotion.rule_outcome import Rules
+from kernel_harness.tools.schema.drawn_inputs import HeldOutResult
 from kernel_harness.tools.schema.evaluation import Evaluation
-from kernel_harness.tools.schema.held_out import HeldOutResult
 from kernel_harness.tools.schema.measurement import TimeSource
 
 ENOUGH = HeldOutResult(called=71, uniform=59, chance=0.9515)

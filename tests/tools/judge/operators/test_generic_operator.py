@@ -17,6 +17,7 @@ from kernel_harness.tools.judge.operators.operator_adapter import (
     Case,
     OperatorAdapter,
 )
+from kernel_harness.tools.schema.drawn_inputs import RandomGenerator
 from kernel_harness.tools.schema.flashinfer_trace import Workload
 
 from ....judging import AFFINE, read_definition
@@ -43,6 +44,25 @@ def test_generic_generated_every_dtype_can_be_drawn(dtype):
     operator = OperatorAdapter(generic_definition(inputs=inputs))
     made = operator.make_inputs(Case("w", {"m": 3}), 1, "typical", CPU)
     assert tensor(made["x"]).dtype == TORCH_DTYPES[dtype]
+
+
+def test_earlier_records_get_the_values_that_they_were_made_with():
+    inputs = {
+        "x": {"shape": ["m", "n"], "dtype": "float32"},
+        "i": {"shape": ["m"], "dtype": "int32"},
+        "b": {"shape": ["n"], "dtype": "bool"},
+        "s": {"shape": None, "dtype": "float32"},
+    }
+    operator = OperatorAdapter(generic_definition(inputs=inputs))
+    made = operator.make_inputs(Case("w", {"m": 3}), 9, "one_huge", CPU, RandomGenerator.TORCH)
+    generator = torch.Generator().manual_seed(9)
+    normal = torch.randn(3, 8, generator=generator)
+    at = torch.randint(0, 8, (3, 1), generator=generator)
+    assert torch.equal(tensor(made["x"]), normal.scatter(-1, at, 50.0))
+    integers = torch.randint(-1024, 1025, (3,), generator=generator)
+    assert torch.equal(tensor(made["i"]), integers.int())
+    assert torch.equal(tensor(made["b"]), torch.randint(0, 2, (8,), generator=generator).bool())
+    assert made["s"] == torch.randn((), generator=generator).item()
 
 
 def test_empty_workloads_can_be_drawn_and_expected():

@@ -17,6 +17,7 @@ from kernel_harness.tools.judge.operators.operator_adapter import (
     Case,
     OperatorAdapter,
 )
+from kernel_harness.tools.schema.drawn_inputs import InputSource, RandomGenerator
 
 from .examples import CASE, CPU, generic_definition, input_generator, tensor
 
@@ -36,6 +37,35 @@ def test_recorded_seeds_replay_the_same_inputs(operator):
     for before, family in zip(input_sets, ("typical", "large"), strict=True):
         after = second.generate(CASE, family)
         assert torch.equal(tensor(before.inputs["x"]), tensor(after.inputs["x"]))
+
+
+@pytest.mark.parametrize("generator", RandomGenerator)
+def test_a_seed_is_given_again_to_what_it_was_given_to(generator):
+    operator = OperatorAdapter(generic_definition())
+    first = input_generator(operator, source=InputSource(generator=generator))
+    input_sets = [first.generate(CASE), first.generate(CASE, "offset")]
+    seeds, families = first.book.seeds, first.book.families
+    again = input_generator(
+        operator, replay=seeds, replay_families=families, source=InputSource(generator=generator)
+    )
+    (other,) = set(RandomGenerator) - {generator}
+    with_other = input_generator(
+        operator, replay=seeds, replay_families=families, source=InputSource(generator=other)
+    )
+    for before in input_sets:
+        x = tensor(before.inputs["x"])
+        assert torch.equal(x, tensor(again.generate(CASE, before.family).inputs["x"]))
+        assert not torch.equal(x, tensor(with_other.generate(CASE, before.family).inputs["x"]))
+
+
+def test_what_one_generator_made_ahead_is_never_recorded_as_the_other_s():
+    operator, prefetched = OperatorAdapter(generic_definition()), PrefetchedInputs(1 << 20)
+    books = [SeedBook(source=InputSource(generator=generator)) for generator in RandomGenerator]
+    replaying, later = (InputGenerator(operator, CPU, book, prefetched) for book in books)
+    assert replaying.prefetch(CASE)
+    kept = prefetched.seed(f"{operator.key} {books[0].source.generator}", CASE)
+    assert kept is not None and later.first_seed(CASE) != kept
+    assert later.generate(CASE).seed != kept and replaying.generate(CASE).seed == kept
 
 
 def test_perturbed_inputs_differ_in_a_few_places_and_their_outputs_follow(operator):

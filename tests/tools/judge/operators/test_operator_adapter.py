@@ -13,6 +13,8 @@ from kernel_harness.tools.errors import DatasetError
 from kernel_harness.tools.judge.operators.operator_adapter import (
     OperatorAdapter,
 )
+from kernel_harness.tools.judge.philox.generator import PhiloxGenerator
+from kernel_harness.tools.schema.drawn_inputs import InputSource, RandomGenerator
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 
 from ....judging import AFFINE, read_definition, read_workloads
@@ -66,6 +68,43 @@ def test_inputs_that_are_not_as_defined_are_the_operators_fault(folder):
     (folder / "inputs.py").write_text(text.replace(".int()", ""))
     with pytest.raises(DatasetError, match=r"'table' was made as .*int64"):
         OperatorAdapter(read_definition(folder), folder).make_inputs(CASE, 1, "typical", CPU)
+
+
+ASKING = """
+import torch
+FAMILIES = ("typical",)
+def generate(axes, *, generator, device, philox=None, **_):
+    m, n = axes["m"], axes["n"]
+    x = torch.randn(m, n, generator=generator, device=device)
+    if philox is not None:
+        x = philox.normal("x", (m, n))
+    table = torch.zeros(m, dtype=torch.int32)
+    return {"x": x, "w": torch.ones(n), "table": table, "alpha": 1.0}
+"""
+
+
+def test_an_inputs_py_that_asks_for_philox_draws_by_it_and_by_torch_for_earlier_records(folder):
+    (folder / "inputs.py").write_text(ASKING)
+    operator = OperatorAdapter(read_definition(folder), folder)
+    assert operator.source_on(CPU) == InputSource(generator=RandomGenerator.PHILOX)
+    drawn = {
+        generator: tensor(operator.make_inputs(CASE, 7, "typical", CPU, generator)["x"])
+        for generator in (None, *RandomGenerator)
+    }
+    earlier = torch.randn(drawn[None].shape, generator=torch.Generator().manual_seed(7))
+    assert torch.equal(drawn[RandomGenerator.TORCH], earlier)
+    by_philox = PhiloxGenerator(7, CPU).normal("x", earlier.shape)
+    assert torch.equal(drawn[RandomGenerator.PHILOX], by_philox)
+    assert torch.equal(drawn[None], by_philox)
+
+
+def test_one_that_does_not_ask_draws_by_torch_and_its_records_say_so(operator):
+    assert operator.source_on(CPU) == InputSource()
+    drawn = [
+        tensor(operator.make_inputs(CASE, 7, "typical", CPU, generator)["x"])
+        for generator in (None, *RandomGenerator)
+    ]
+    assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
 
 
 def test_a_generator_that_raises_is_named_with_its_file(folder):

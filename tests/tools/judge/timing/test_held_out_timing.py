@@ -25,8 +25,8 @@ from kernel_harness.tools.judge.timing.timed_calls import Timed
 from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
+from kernel_harness.tools.schema.drawn_inputs import HeldOutResult
 from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Failure, Stage, Status
-from kernel_harness.tools.schema.held_out import HeldOutResult
 from kernel_harness.tools.schema.measurement import Measurement, TimeSource
 
 from ....judging import AFFINE, make_plan, make_solution, read_definition

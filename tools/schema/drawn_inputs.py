@@ -1,10 +1,26 @@
-"""What a record says of its held-out cases: how many and how well, never which."""
+"""What a record says of drawn inputs: by what, and of held-out sizes how many, never which."""
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from pydantic import Field
 
 from .record_model import FiniteFloat, RecordModel
+
+
+class RandomGenerator(StrEnum):
+    """What seeds are given to; a seed means nothing without it."""
+
+    TORCH = "torch"
+    PHILOX = "philox4x32-10"
+
+
+class InputSource(RecordModel):
+    """What inputs were drawn by; records from before Philox say nothing of it."""
+
+    generator: RandomGenerator = RandomGenerator.TORCH
+    note: str = Field(default="", description="Why it was not Philox, where it could have been.")
 
 
 class HeldOutResult(RecordModel):
