@@ -7,7 +7,8 @@ for two right kernels could then differ.
 
 Activations are quantised for real, one scale per token and 128 channels. Weights are what
 quantising normal weights gives: e4m3 values of the right spread, and scales around the block's
-largest value over 448. On a GPU each is drawn; on a CPU a run of four million is drawn and
+largest value over 448. They are drawn by Philox, which gives the same values on every device and
+fills a GPU's memory about as fast as it can be written. On a CPU a run of four million is drawn and
 repeated, since 1.4 billion would take a minute. Gate weights are scaled down so that SiLU works
 where it bends, up weights are not, so that outputs are in the thousands and the contest's absolute
 tolerance of 1 forgives nothing.
@@ -52,6 +53,8 @@ DISTINCT_VALUES = 1 << 22
 REWRITTEN_ROWS = 256
 _E4M3_MAX = 448.0
 _BLOCK_AMAX = 4.2
+_SPREAD = _E4M3_MAX / _BLOCK_AMAX
+"""Of quantised weights, whose blocks' largest value is 448."""
 _ACTIVATION = 2.0
 _REDRAWS = 200
 _BIAS_SPREAD = 0.1
@@ -66,6 +69,7 @@ def generate(
     generator: torch.Generator,
     device: torch.device | str,
     family: str = "typical",
+    philox: Any = None,
 ) -> dict[str, torch.Tensor | float | int]:
     """Draws one set of inputs.
 
@@ -73,9 +77,10 @@ def generate(
         axes: seq_len; the constants of the definition may be overridden.
         structure: not needed.
         scalars: local_expert_offset and routed_scaling_factor.
-        generator: all randomness comes from it.
+        generator: all randomness comes from it, but for what `philox` draws.
         device: where the tensors are to be.
         family: one of `FAMILIES`.
+        philox: draws the weights; without it the generator does, as for earlier records.
 
     Returns:
         The inputs by name, in the definition's order.
@@ -97,9 +102,11 @@ def generate(
         "routing_bias": bias,
         "hidden_states": hidden,
         "hidden_states_scale": hidden_scale,
-        "gemm1_weights": _weight_values((local, 2 * inner, width), generator),
+        "gemm1_weights": _weight_values(
+            "gemm1_weights", (local, 2 * inner, width), generator, philox
+        ),
         "gemm1_weights_scale": _first_scales(sizes, generator, family),
-        "gemm2_weights": _weight_values((local, width, inner), generator),
+        "gemm2_weights": _weight_values("gemm2_weights", (local, width, inner), generator, philox),
         "gemm2_weights_scale": _block_scales((local, width, inner), generator, family),
     }
     inputs: dict[str, torch.Tensor | float | int] = {
@@ -214,19 +221,26 @@ def _activations(
 def _fp8_normal(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     """What normal weights look like once quantised by blocks whose largest value is 448."""
     values = torch.empty(shape, device=generator.device)
-    values.normal_(0.0, _E4M3_MAX / _BLOCK_AMAX, generator=generator)
+    values.normal_(0.0, _SPREAD, generator=generator)
     return values.clamp_(-_E4M3_MAX, _E4M3_MAX).to(torch.float8_e4m3fn)
 
 
-def _weight_values(shape: tuple[int, int, int], generator: torch.Generator) -> torch.Tensor:
+def _weight_values(
+    name: str, shape: tuple[int, int, int], generator: torch.Generator, philox: Any
+) -> torch.Tensor:
     """fp8 weights; on a CPU a run of values repeated, out of step with the rows."""
-    weights = torch.empty(shape, dtype=torch.float8_e4m3fn, device=generator.device)
-    if generator.device.type != "cpu" or weights.numel() <= DISTINCT_VALUES:
+    place = generator.device
+    whole = place.type != "cpu" or math.prod(shape) <= DISTINCT_VALUES
+    if philox is not None and whole:
+        return philox.normal_e4m3(name, shape, _SPREAD)
+    weights = torch.empty(shape, dtype=torch.float8_e4m3fn, device=place)
+    if whole:
         for expert in weights:
             expert.copy_(_fp8_normal(tuple(expert.shape), generator))
         return weights
-    run = _fp8_normal((DISTINCT_VALUES,), generator).view(torch.uint8)
-    flat = weights.view(torch.uint8).flatten()
+    few = (DISTINCT_VALUES,)
+    run = philox.normal_e4m3(name, few, _SPREAD) if philox else _fp8_normal(few, generator)
+    flat, run = weights.view(torch.uint8).flatten(), run.view(torch.uint8)
     for start in range(0, flat.numel(), DISTINCT_VALUES):
         part = flat[start : start + DISTINCT_VALUES]
         part.copy_(run[: part.numel()])

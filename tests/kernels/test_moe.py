@@ -9,6 +9,7 @@ import torch
 
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.operators.operator_adapter import tolerance_limits
+from kernel_harness.tools.judge.philox.generator import PhiloxGenerator
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.policy import read_policy
 
@@ -25,7 +26,7 @@ POLICY = read_policy(FOLDER / "policy.toml")
 SMALL = {"hidden_size": 512, "intermediate_size": 256}
 
 
-def drawn(family="typical", seed=1, tokens=9, offset=32):
+def drawn(family="typical", seed=1, tokens=9, offset=32, philox=True):
     return INPUTS.generate(
         {"seq_len": tokens, **SMALL},
         structure={},
@@ -33,6 +34,7 @@ def drawn(family="typical", seed=1, tokens=9, offset=32):
         generator=torch.Generator().manual_seed(seed),
         device="cpu",
         family=family,
+        philox=PhiloxGenerator(seed, torch.device("cpu")) if philox else None,
     )
 
 
@@ -163,6 +165,30 @@ def test_the_same_seed_draws_the_same_inputs():
     )
 
 
+def test_weights_are_the_same_wherever_they_are_drawn():
+    here = drawn(seed=5)
+    philox = PhiloxGenerator(5, torch.device("cpu"))
+    for name in ("gemm1_weights", "gemm2_weights"):
+        weights = here[name].view(torch.uint8).flatten()
+        spread = 448.0 / 4.2
+        first = philox.normal_e4m3(name, (1_000,), spread).view(torch.uint8)
+        assert torch.equal(weights[:1_000], first)
+        assert float(here[name].float().std()) == pytest.approx(spread, rel=0.01)
+
+
+def test_earlier_records_get_the_weights_that_they_were_made_with():
+    inputs, generator = drawn(seed=5, philox=False), torch.Generator().manual_seed(5)
+    sizes = INPUTS.DIMENSIONS | SMALL | {"seq_len": 9}
+    INPUTS._routing(sizes, 32, generator, "typical")
+    INPUTS._activations(sizes, generator, "typical")
+    values = torch.empty(INPUTS.DISTINCT_VALUES)
+    values.normal_(0.0, 448.0 / 4.2, generator=generator)
+    first = values.clamp_(-448.0, 448.0).to(torch.float8_e4m3fn).view(torch.uint8)
+    weights = inputs["gemm1_weights"].view(torch.uint8).flatten()
+    assert torch.equal(weights[: len(first)], first)
+    assert not verdict(inputs, ORACLE.trusted(**inputs)["output"])
+
+
 def test_rewriting_keeps_addresses_and_changes_what_is_due():
     inputs = drawn()
     tensors = {name: v for name, v in inputs.items() if torch.is_tensor(v)}
@@ -180,7 +206,7 @@ def test_rewriting_keeps_addresses_and_changes_what_is_due():
 
 def test_repeated_weights_are_out_of_step_with_the_rows():
     generator = torch.Generator().manual_seed(1)
-    weights = INPUTS._weight_values((2, 640, 7168), generator)
+    weights = INPUTS._weight_values("w", (2, 640, 7168), generator, None)
     assert not torch.isnan(weights.float()).any()
     bytes_ = weights.view(torch.uint8).flatten(0, 1)
     assert bytes_.unique(dim=0).shape[0] == bytes_.shape[0]
