@@ -9,10 +9,11 @@ Each folder in ROUNDS is a solution (`candidate.toml` and sources) with a `round
     parent = "name of another candidate"       # or a list of names; optional
     techniques = ["evict-last"]
     regime = "what part of the workloads it aims at"   # optional
+    compare_to = "triton_split_k"              # optional; `--compare-to`, else the baseline
 
-They are evaluated in the order of their names through the services behind the MCP tools
+They are evaluated in the order of their folders' names through the services behind the MCP tools
 evaluate_kernel, archive_candidate and promote_candidate, failed ones too. Candidates that the
-bundle holds are skipped, so an interrupted round is continued by the same command. When `--seconds`
+bundle holds are skipped, unless they were only compiled, so an interrupted round is continued by the same command. When `--seconds`
 are nearly over no further candidate is begun; the bundle and `round.json` are written in any case.
 `--then COMMAND` is run with ROUNDS and `round.json` after the first pass and may add folders to
 ROUNDS, a merge of the best of each regime for instance; they are judged before the full
@@ -63,6 +64,7 @@ class Candidate:
     hypothesis: str
     parents: tuple[str, ...]
     techniques: tuple[str, ...]
+    compare_to: str | None = None
 
 
 @dataclass
@@ -103,6 +105,7 @@ def candidates_in(folder: Path) -> list[Candidate]:
                 said["hypothesis"] + (f" Expected: {expected}." if expected else ""),
                 (parents,) if isinstance(parents, str) else tuple(parents),
                 tuple(said.get("techniques", ())) + ((said["regime"],) if "regime" in said else ()),
+                said.get("compare_to"),
             )
         )
     return found
@@ -135,8 +138,8 @@ class Round:
         for candidate in candidates:
             if candidate.solution.name in done:
                 continue
-            if ids := seen(self.harness.archive, content_hash=candidate.solution.content_hash()):
-                self._recall(self.harness.archive.nodes(*ids))
+            if ran := self._judged(candidate):
+                self._recall(ran)
             elif self.left_s() - reserve_s < self.took[Scope.SAMPLE]:
                 self._skip(candidate, "no time left")
             else:
@@ -174,7 +177,9 @@ class Round:
         try:
             async with asyncio.timeout(max(1.0, self.left_s())):
                 request = self.harness.lookup.evaluation_request(
-                    solution=candidate.solution, scope=scope, compare_to=self.choices.compare_to
+                    solution=candidate.solution,
+                    scope=scope,
+                    compare_to=candidate.compare_to or self.choices.compare_to,
                 )
                 evaluated = await self.harness.evaluations.evaluate(request, self.left_s())
             self._note(row, evaluated.evaluation)
@@ -212,6 +217,12 @@ class Round:
             row.words = f"{evaluation.failure.stage}: {evaluation.failure.message}"[:600]
         elif evaluation.not_timed_reason:
             row.words = evaluation.not_timed_reason[:300]
+
+    def _judged(self, candidate: Candidate) -> list[Node]:
+        """What the archive has of these sources, but for trials that only compiled them."""
+        ids = seen(self.harness.archive, content_hash=candidate.solution.content_hash())
+        nodes = self.harness.archive.nodes(*ids)
+        return [node for node in nodes if node.status != Status.COMPILED]
 
     def _recall(self, nodes: list[Node]) -> None:
         """Notes what the archive has of a candidate, so that it is ranked with the others."""
