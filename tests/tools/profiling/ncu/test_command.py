@@ -13,6 +13,7 @@ from kernel_harness.tools.profiling.ncu.command import (
     refusal_of,
     rules_command,
 )
+from kernel_harness.tools.profiling.ncu.counters import NAMES
 
 
 def test_only_the_candidates_range_is_profiled_and_no_clock_is_touched():
@@ -22,6 +23,14 @@ def test_only_the_candidates_range_is_profiled_and_no_clock_is_touched():
     assert "--profile-from-start off" in joined
     assert "--set detailed" in joined
     assert joined.endswith("--export r.ncu-rep python -m x")
+
+
+def test_counters_beside_the_sections_are_those_that_a_figure_is_read_from():
+    command = ncu_command("ncu", ProfileSet.DETAILED, Path("r"), ["t"])
+    asked = command[command.index("--metrics") + 1].split(",")
+    read = {name for names in NAMES.values() for name in names}
+    assert asked and set(asked) <= read
+    assert "--metrics" not in ncu_command("ncu", ProfileSet.FULL, Path("r"), ["t"])
 
 
 @pytest.mark.parametrize("profile_set", list(ProfileSet))
