@@ -14,7 +14,7 @@ LIBRARIES = (
     (
         "torch",
         re.compile(
-            r"\bat::|\bc10::|_ZNK?2at|_ZNK?3c10|at_cuda_detail|^triton_(poi|red|per|tem|mm)_"
+            r"\bat::|\bc10::|NK?2at\d|NK?3c10\d|at_cuda_detail|^triton_(poi|red|per|tem|mm)_"
         ),
     ),
     ("cublas", re.compile(r"cublas|nvjet|^sm\d+_xmma|cutlass_\d+_|gemv2|splitKreduce", re.I)),

@@ -13,6 +13,12 @@ from kernel_harness.tools.candidate.calls.kernel_origin import origin_of
         ("void space::my_kernel<int, 4>(float const*, float*)", "candidate"),
         ("_ZN2at6native29vectorized_elementwise_kernelILi4ENS0_11FillFunctorIfEE", "torch"),
         (
+            "_ZN50_GLOBAL__N__fa15d16e_17_RangeFactories_cu_38772b0829elementwise_kernel_with_index"
+            "IiZZZN2at6native15arange_cuda_outERKN3c106ScalarES5_",
+            "torch",
+        ),
+        ("_Z6N2attoPf", "unknown"),
+        (
             "void at::native::vectorized_elementwise_kernel<4, at::native::FillFunctor>(int)",
             "torch",
         ),
