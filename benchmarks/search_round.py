@@ -13,8 +13,9 @@ Each folder in ROUNDS is a solution (`candidate.toml` and sources) with a `round
 
 They are evaluated in the order of their folders' names through the services behind the MCP tools
 evaluate_kernel, archive_candidate and promote_candidate, failed ones too. Candidates that the
-bundle holds are skipped, unless they were only compiled, so an interrupted round is continued by the same command. When `--seconds`
-are nearly over no further candidate is begun; the bundle and `round.json` are written in any case.
+bundle holds are skipped, unless they were only compiled, so an interrupted round is continued by
+the same command. When `--seconds` are nearly over no further candidate is begun; the bundle and
+`round.json` are written in any case.
 `--then COMMAND` is run with ROUNDS and `round.json` after the first pass and may add folders to
 ROUNDS, a merge of the best of each regime for instance; they are judged before the full
 evaluations. `--reserve` keeps seconds for both.

@@ -25,7 +25,9 @@ T_QUANTILES = {
 }  # fmt: skip
 """Of Student's t at 0.9995, by degrees of freedom: one false refusal in two thousand."""
 LEAST_BATCHES = 3
-LEAST_ERROR_SHARE = 0.01
+LEAST_ERROR_SHARE = 0.02
+"""Batches back to back draw more power than calls one by one, and the clock follows: calls of
+187 µs on an H200 took 1.5 % longer in them."""
 CLOCK_NS = 200.0
 """What one reading of the judge's clock and one passage through the socket scatter by, at least."""
 

@@ -41,6 +41,12 @@ def test_a_span_told_as_half_of_what_it_is_is_refused(span, seed):
     assert contradicts(witness, 0.5 * span)
 
 
+def test_a_clock_that_follows_the_power_of_batches_accuses_nobody():
+    witness = witness_of([40 * 192_043.0 + 1] * 6, [1.0] * 6, 40, surplus_ns=2_083.0)
+    assert not contradicts(witness, 187_176.0)
+    assert contradicts(witness, 185_900.0)
+
+
 @given(spans, st.floats(-1e7, 1e7))
 def test_what_drifts_from_pair_to_pair_falls_out(span, drift):
     flushes = [1e6 + n * drift for n in range(6)]
