@@ -28,11 +28,12 @@ install: .venv/.installed-base ## make .venv and install the server into it
 demo: .venv/.installed-base ## go round the whole loop with a real MCP client
 	@$(PY) scripts/demo.py
 
+# Bytecode of tests is kept, whatever the shell says: rewriting their assertions takes seconds.
 test: .venv/.installed-test ## run every test that needs no GPU
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not gpu and not long"
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not gpu and not long"
 
 test-long: .venv/.installed-test ## run the matrices and fuzzes that take minutes, without a GPU
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "long and not gpu"
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "long and not gpu"
 
 check: .venv/.installed-test,check ## lint, types, layers, spelling
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -1,6 +1,7 @@
 """Rules of the layout: layers, maps, sizes, callers, light imports, contents of the wheel."""
 
 import ast
+import functools
 import json
 import os
 import re
@@ -83,15 +84,29 @@ Triton calls on a driver and candidates on streams and events."""
 HEAVY = ("torch", "triton", "scipy", "matplotlib", "git", "numpy", "jinja2")
 
 
-def tracked(*patterns: str) -> list[Path]:
+@functools.cache
+def tracked(*patterns: str) -> tuple[Path, ...]:
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--", *patterns], cwd=ROOT, capture_output=True, check=True
     )
-    return [ROOT / name for name in listing.stdout.decode().split("\0") if name]
+    return tuple(ROOT / name for name in listing.stdout.decode().split("\0") if name)
 
 
-def modules() -> list[Path]:
-    return [p for p in tracked(*(f"{room}/*.py" for room in ROOMS)) if p.is_file()]
+@functools.cache
+def modules() -> tuple[Path, ...]:
+    return tuple(p for p in tracked(*(f"{room}/*.py" for room in ROOMS)) if p.is_file())
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """A module as parsed, once for all tests."""
+    return ast.parse(path.read_text("utf-8"))
+
+
+@functools.cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Everything in a module's tree."""
+    return tuple(ast.walk(tree_of(path)))
 
 
 def test_imports_go_one_way():
@@ -125,7 +140,7 @@ def packages() -> list[Path]:
 
 @pytest.mark.parametrize("package", packages(), ids=lambda p: str(p.parent.relative_to(ROOT)))
 def test_a_folder_has_a_map_of_what_is_in_it(package):
-    tree = ast.parse(package.read_text("utf-8"))
+    tree = tree_of(package)
     named = set(re.findall(r"^ *([\w]+/?)  +\S", ast.get_docstring(tree) or "", re.MULTILINE))
     here = {p.parent / p.stem for p in modules()} | {p.parent for p in packages()}
     there = {
@@ -142,7 +157,7 @@ def imported(path: Path) -> set[str]:
     """Dotted names below `kernel_harness` that a module imports, anywhere in it."""
     package = ["kernel_harness", *path.relative_to(ROOT).parts[:-1]]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             whole = ".".join([*base, *([node.module] if node.module else [])])
@@ -167,14 +182,14 @@ def test_judge_candidate_and_runner_are_started_and_never_imported():
 
 
 def test_a_public_function_has_a_caller():
-    trees = {p: ast.parse(p.read_text("utf-8")) for p in [*modules(), *tracked("scripts/*.py")]}
-    used = {name for tree in trees.values() for name in names_used(tree)}
+    sources = [*modules(), *tracked("scripts/*.py")]
+    used = {name for path in sources for name in names_used(path)}
     unused = []
-    for path, tree in trees.items():
+    for path in sources:
         place = str(path.relative_to(ROOT))
         if not place.startswith(("server/", "tools/")):
             continue
-        for node in ast.walk(tree):
+        for node in nodes_of(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 hidden = node.name.startswith("_") or registered(node)
                 if not hidden and node.name not in used | WITHOUT_CALLER.get(place, set()):
@@ -182,9 +197,9 @@ def test_a_public_function_has_a_caller():
     assert not unused, "\n".join(unused)
 
 
-def names_used(tree: ast.AST) -> Iterator[str]:
+def names_used(path: Path) -> Iterator[str]:
     """Every name that a module reads, by itself, as an attribute, or spelt in a string."""
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.Attribute):
@@ -233,7 +248,7 @@ def test_every_path_that_prose_names_exists():
 def test_a_function_fits_a_screen():
     long = []
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
                 if lines > LONGEST_FUNCTION:
@@ -246,7 +261,7 @@ def test_no_module_shadows_the_standard_library():
 
 
 def test_every_module_says_what_it_is_for():
-    silent = [p for p in modules() if not ast.get_docstring(ast.parse(p.read_text("utf-8")))]
+    silent = [p for p in modules() if not ast.get_docstring(tree_of(p))]
     shipped = [p for p in silent if "peers" not in p.parts and "solutions" not in p.parts]
     assert not [str(p.relative_to(ROOT)) for p in shipped if p.name != "reference.py"]
 
@@ -266,7 +281,7 @@ def test_nothing_but_settings_reads_the_environment():
 def private_names(path: Path) -> set[str]:
     """Attributes with a leading underscore of anything but self and cls, as they are written."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes_of(path):
         match node:
             case ast.Attribute(value=ast.Name(id="self" | "cls")):
                 pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_layout import ROOT, modules
+from .test_layout import ROOT, modules, nodes_of, tree_of
 
 CODE = ("server", "tools")
 
@@ -81,8 +82,13 @@ def words_of(identifier: str) -> Iterator[str]:
         yield from (w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", part))
 
 
+@functools.cache
+def forms_of(words: tuple[str, ...]) -> dict[str, str]:
+    return {word + ending: word for word in words for ending in FORMS}
+
+
 def banned(words: Iterator[str] | list[str], among: dict[str, str] | set[str]) -> list[str]:
-    forms = {word + ending: word for word in among for ending in FORMS}
+    forms = forms_of(tuple(among))
     return [forms[w] for w in words if w in forms]
 
 
@@ -90,11 +96,10 @@ def test_identifiers_use_the_words_of_the_field():
     found: dict[str, set[str]] = defaultdict(set)
     for path in product():
         source = io.StringIO(path.read_text("utf-8"))
-        for token in tokenize.generate_tokens(source.readline):
-            if token.type != tokenize.NAME or token.string in PERSISTENT:
-                continue
-            if banned(list(words_of(token.string)), NOT_IN_IDENTIFIERS):
-                found[str(path.relative_to(ROOT))].add(token.string)
+        tokens = tokenize.generate_tokens(source.readline)
+        for name in {t.string for t in tokens if t.type == tokenize.NAME} - set(PERSISTENT):
+            if banned(list(words_of(name)), NOT_IN_IDENTIFIERS):
+                found[str(path.relative_to(ROOT))].add(name)
     assert not found
 
 
@@ -118,7 +123,7 @@ def test_docstrings_and_messages_use_the_words_of_the_field():
 
 def prose(path: Path) -> Iterator[str]:
     """Docstrings and messages: every string of several words."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield node.value
 
@@ -126,7 +131,7 @@ def prose(path: Path) -> Iterator[str]:
 def test_no_public_class_name_is_used_twice():
     places: dict[str, list[str]] = defaultdict(list)
     for path in product():
-        for node in ast.parse(path.read_text("utf-8")).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(str(path.relative_to(ROOT)))
     assert not {name: found for name, found in places.items() if len(found) > 1}

@@ -6,10 +6,11 @@ where they matter `or` (a status as good, where a busy machine decides between t
 the failure), `claim` (of a finding that must be there), `style` ('destination' or 'value'),
 `language`, `checks` (fields of `Checks`), `words` (in the failure's message), `held_out`, `gone` (a
 mark that no process may be left with), `never_shown` (text that may stand nowhere in the record),
-`plan` (options of the plan), `latency_at_least_us` (with `or_no_latency`, where none will do),
-`verified` (without a GPU, what was interpreted was what is compiled), `needs` ('cpu' or 'cuda': the
-only device it works on), `long` (it builds for so long that `make test` leaves it out), `binding`
-(of CUDA C++) and `parts` (files beside it that it imports, whose names begin with an underscore).
+`plan` (options of the plan), `sizes` (of the workloads that it is tried on, where not on all),
+`latency_at_least_us` (with `or_no_latency`, where none will do), `verified` (without a GPU, what
+was interpreted was what is compiled), `needs` ('cpu' or 'cuda': the only device it works on),
+`long` (it builds for so long that `make test` leaves it out), `binding` (of CUDA C++) and `parts`
+(files beside it that it imports, whose names begin with an underscore).
 
 The family `clock` attacks the time alone. Its attacks have no `status` but say what they would
 `gain`, which honest candidate is their `twin` (it does the same work and is their baseline), which
@@ -24,6 +25,7 @@ A file of language 'cuda' holds CUDA C++ in `SOURCE`; only that is given to the 
 from __future__ import annotations
 
 import ast
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,8 @@ def literal(source: str, name: str) -> Any:
     raise KeyError(name)
 
 
-def every_cheat() -> list[Cheat]:
+@functools.cache
+def every_cheat() -> tuple[Cheat, ...]:
     """All cheats, by name."""
     paths = sorted(
         path
@@ -97,4 +100,4 @@ def every_cheat() -> list[Cheat]:
         if family.is_dir() and family.name not in NOT_FAMILIES
         for path in family.glob("[!_]*.py")
     )
-    return [read_cheat(path) for path in paths]
+    return tuple(read_cheat(path) for path in paths)

@@ -74,6 +74,9 @@ def plan_for(cheat: Cheat) -> wire_judge.EvaluatePlan:
         **{"trials": 1, "families": 0, "timed": False, **expect.get("checks", {})}
     )
     options = {"call_timeout_s": CALL_TIMEOUT_S, **expect.get("plan", {})}
+    if "sizes" in expect:
+        every = read_workloads(AFFINE)
+        options["workloads"] = [w for w in every if w["axes"]["m"] in expect["sizes"]]
     return make_plan(solution_of(cheat), checks=checks, **options)
 
 

@@ -14,7 +14,7 @@ from .known_failure_modes import FAILURE_MODES
 
 FIELDS = {"status", "kind", "claim", "style", "language", "checks", "words", "held_out", "gone"}
 FIELDS |= {"needs", "latency_at_least_us", "long", "never_shown", "plan", "or", "or_no_latency"}
-FIELDS |= {"binding", "parts", "sealed", "verified", "reason", "or_claimed"}
+FIELDS |= {"binding", "parts", "sealed", "verified", "reason", "or_claimed", "sizes"}
 ATTACKS_ON_TIME = [c for c in every_cheat() if c.family == "clock" and not c.is_honest]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from mcp import Client
 
 from kernel_harness.server.app import build_app
@@ -22,6 +24,22 @@ MODES = ("legacy", "auto")
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def schemas_checked_once() -> Iterator[None]:
+    """Every client checks the schemas of the tools' answers; here each of them is checked once."""
+    check, known = Draft202012Validator.check_schema, set[str]()
+
+    def checked(schema: Any, *arguments: Any, **options: Any) -> None:
+        text = json.dumps(schema, sort_keys=True)
+        if text not in known:
+            check(schema, *arguments, **options)
+            known.add(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Draft202012Validator, "check_schema", checked)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ EXPECT = {
     "status": "PASSED",
     "language": "triton",
     "verified": True,
+    "sizes": [17, 64],
     "checks": {"static_targets": ["sm_90", "sm_100"], "determinism_runs": 2},
 }
 

@@ -9,6 +9,7 @@ EXPECT = {
     "claim": "launches_as_compiled",
     "language": "triton",
     "needs": "cpu",
+    "sizes": [17],
     "checks": {"static_targets": ["sm_90", "sm_100"], "determinism_runs": 2},
 }
 

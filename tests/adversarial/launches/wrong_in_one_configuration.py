@@ -9,7 +9,8 @@ EXPECT = {
     "words": "configuration",
     "language": "triton",
     "needs": "cpu",
-    "checks": {"static_targets": ["sm_90", "sm_100"], "determinism_runs": 2},
+    "sizes": [17],
+    "checks": {"static_targets": ["sm_90"], "determinism_runs": 2},
 }
 
 

@@ -11,6 +11,7 @@ EXPECT = {
     "language": "triton",
     "needs": "cpu",
     "parts": ["_affine.py"],
+    "sizes": [17],
     "checks": {"static_targets": ["sm_90", "sm_100"], "determinism_runs": 2},
 }
 

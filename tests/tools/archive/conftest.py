@@ -275,6 +275,15 @@ def bench(archive: Archive) -> Bench:
     return Bench(archive)
 
 
+@pytest.fixture(scope="module")
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """An archive that is filled once for all tests of a module, which only read it."""
+    root = tmp_path_factory.mktemp("shared") / "archive"
+    shared = Archive(root, keys_of(root))
+    yield Bench(shared)
+    shared.close()
+
+
 @pytest.fixture
 def trial() -> Callable[..., tuple[Solution, Evaluation]]:
     """Makes a solution and its record."""

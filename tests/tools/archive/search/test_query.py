@@ -17,63 +17,63 @@ def names(directions):
     return [direction.technique for direction in directions]
 
 
-@pytest.fixture
-def history(bench):
+@pytest.fixture(scope="module")
+def history(shared_bench):
     """A root, a win, two losses, and a sibling operator with a win of its own."""
-    root = bench.add(latency_us=10.0, technique=["baseline"])
+    root = shared_bench.add(latency_us=10.0, technique=["baseline"])
     parent = [root.candidate_id]
     ids = {
         "root": root,
-        "win": bench.add(
+        "win": shared_bench.add(
             latency_us=8.0, parents=parent, technique=["split-k"], lesson="Two waves are enough."
         ),
-        "slow": bench.add(latency_us=12.0, parents=parent, technique=["persistent"]),
-        "broken": bench.add(
+        "slow": shared_bench.add(latency_us=12.0, parents=parent, technique=["persistent"]),
+        "broken": shared_bench.add(
             status=Status.COMPILE_ERROR,
             parents=parent,
             technique=["tma"],
             failure=fault("ptxas needs 229376 bytes of shared memory, 232448 allowed 'x'"),
         ),
-        "same": bench.add(latency_us=10.01, parents=parent, technique=["unroll"]),
+        "same": shared_bench.add(latency_us=10.01, parents=parent, technique=["unroll"]),
     }
-    other = bench.add(latency_us=4.0, definition="scale_n128", technique=["baseline"])
-    ids["sibling"] = bench.add(
+    other = shared_bench.add(latency_us=4.0, definition="scale_n128", technique=["baseline"])
+    ids["sibling"] = shared_bench.add(
         latency_us=3.0,
         definition="scale_n128",
         parents=[other.candidate_id],
         technique=["vectorise"],
     )
-    bench.add(definition="topk", op_type="topk", technique=["bitonic"], ratio=2.0)
+    shared_bench.add(definition="topk", op_type="topk", technique=["bitonic"], ratio=2.0)
     return ids
 
 
-def test_what_failed_or_was_slower_is_blocked_with_its_evidence(archive, history):
-    answer = search(archive, SearchRequest(definition="scale_n64"))
+def test_what_failed_or_was_slower_is_blocked_with_its_evidence(shared_bench, history):
+    answer = search(shared_bench.archive, SearchRequest(definition="scale_n64"))
     assert sorted(names(answer.blocked)) == ["persistent", "tma"]
     tma = next(d for d in answer.blocked if d.technique == "tma")
     assert tma.evidence == (history["broken"].candidate_id,)
     assert "ptxas" in tma.words and "1 failed" in tma.words
 
 
-def test_what_won_here_or_on_a_sibling_operator_is_recommended(archive, history):
-    answer = search(archive, SearchRequest(definition="scale_n64"))
+def test_what_won_here_or_on_a_sibling_operator_is_recommended(shared_bench, history):
+    answer = search(shared_bench.archive, SearchRequest(definition="scale_n64"))
     assert names(answer.recommended) == ["split-k", "vectorise"]
     assert "Two waves are enough." in answer.recommended[0].words
     assert answer.recommended[1].definition == "scale_n128"
 
 
-def test_an_operator_without_candidates_learns_from_its_family(archive, history):
-    answer = search(archive, SearchRequest(definition="scale_n256", op_type="scale"))
+def test_an_operator_without_candidates_learns_from_its_family(shared_bench, history):
+    answer = search(shared_bench.archive, SearchRequest(definition="scale_n256", op_type="scale"))
     assert names(answer.recommended) == ["split-k", "vectorise"] and answer.total == 0
-    assert not search(archive, SearchRequest(definition="scale_n256")).recommended
+    assert not search(shared_bench.archive, SearchRequest(definition="scale_n256")).recommended
 
 
-def test_a_family_can_be_searched_alone(archive, history):
-    assert search(archive, SearchRequest(op_type="topk")).total == 1
+def test_a_family_can_be_searched_alone(shared_bench, history):
+    assert search(shared_bench.archive, SearchRequest(op_type="topk")).total == 1
 
 
-def test_what_decided_nothing_is_open(archive, history):
-    answer = search(archive, SearchRequest(definition="scale_n64"))
+def test_what_decided_nothing_is_open(shared_bench, history):
+    answer = search(shared_bench.archive, SearchRequest(definition="scale_n64"))
     assert "unroll" in names(answer.open) and "bitonic" not in names(answer.open)
 
 
@@ -103,8 +103,8 @@ def test_untagged_failures_group_by_their_signature(bench, archive):
         ({"query": '"( AND NOT *'}, None),
     ],
 )
-def test_each_filter_finds_its_candidates(archive, history, filters, found):
-    answer = search(archive, SearchRequest(**filters))
+def test_each_filter_finds_its_candidates(shared_bench, history, filters, found):
+    answer = search(shared_bench.archive, SearchRequest(**filters))
     ids = {node.candidate_id for node in answer.candidates}
     if found is not None:
         assert ids == {history[name].candidate_id for name in found}
@@ -121,10 +121,10 @@ def test_bottlenecks_of_profiles_are_searched(bench, archive):
     assert search(archive, SearchRequest(bottleneck="launch")).total == 1
 
 
-def test_pages_follow_one_another_without_gap(archive, history):
+def test_pages_follow_one_another_without_gap(shared_bench, history):
     pages, cursor = [], None
     while True:
-        answer = search(archive, SearchRequest(limit=3, cursor=cursor))
+        answer = search(shared_bench.archive, SearchRequest(limit=3, cursor=cursor))
         pages += [node.candidate_id for node in answer.candidates]
         cursor = answer.next_cursor
         if cursor is None:
@@ -132,11 +132,11 @@ def test_pages_follow_one_another_without_gap(archive, history):
     assert len(pages) == len(set(pages)) == answer.total == 8
 
 
-def test_a_bad_cursor_and_a_bad_status_are_refused(archive, history):
+def test_a_bad_cursor_and_a_bad_status_are_refused(shared_bench, history):
     with pytest.raises(RequestError, match="Cursor"):
-        search(archive, SearchRequest(cursor="-1; DROP TABLE"))
+        search(shared_bench.archive, SearchRequest(cursor="-1; DROP TABLE"))
     with pytest.raises(RequestError, match="Unknown status"):
-        search(archive, SearchRequest(status="PASED"))
+        search(shared_bench.archive, SearchRequest(status="PASED"))
 
 
 def test_an_empty_archive_answers_with_nothing(archive):

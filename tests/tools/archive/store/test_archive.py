@@ -232,20 +232,24 @@ def start_writer(root: Path, start: int, count: int, parents: list[str]) -> subp
     )
 
 
-def test_ten_processes_archiving_at_once_lose_nothing(archive):
-    writers = [start_writer(archive.root, 100 * i, 3, []) for i in range(10)]
+@pytest.mark.parametrize("count", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_processes_archiving_at_once_lose_nothing(archive, count):
+    writers = [start_writer(archive.root, 100 * i, 3, []) for i in range(count)]
     for writer in writers:
         assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
     outputs = [writer.communicate("go\n")[0].split() for writer in writers]
     written = {name for output in outputs for name in output}
-    assert len(written) == 30
+    assert len(written) == 3 * count
     assert {node.candidate_id for node in archive.iter()} == written
-    assert git(archive, "for-each-ref", "refs/candidates").count("\n") == 30
+    assert git(archive, "for-each-ref", "refs/candidates").count("\n") == 3 * count
     git(archive, "fsck", "--strict", "--connectivity-only")
 
 
-def test_a_writer_killed_at_any_moment_leaves_no_half_candidate(archive):
-    for moment in range(6):
+@pytest.mark.parametrize(
+    "moments", [[0, 3], pytest.param(range(12), marks=pytest.mark.long)], ids=["two", "many"]
+)
+def test_a_writer_killed_at_any_moment_leaves_no_half_candidate(archive, moments):
+    for moment in moments:
         writer = start_writer(archive.root, 1000 * moment, 100, [])
         assert writer.stdout is not None and writer.stdin is not None
         writer.stdout.readline()

@@ -233,7 +233,7 @@ def attack(door: Door, count: int) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [30, pytest.param(500, marks=pytest.mark.long)])
 def test_what_lies_under_a_ref_hides_nothing_and_counts_for_nothing(door, count):
     attack(door, count)
 
@@ -263,7 +263,7 @@ def mutated(content: bytes, data: st.DataObject) -> bytes:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("count", [25, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [12, pytest.param(500, marks=pytest.mark.long)])
 def test_a_bundle_of_any_bytes_is_fetched_or_refused_in_words(
     door, tmp_path, machine, bench_class, count
 ):

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -91,42 +93,64 @@ def run(x):
 DRIVER = """
 import os, sys, pathlib
 os.environ["TRITON_INTERPRET"] = "1"
-import torch
+import torch, triton
 from kernel_harness.tools.candidate.faults import fault_of
-folder = pathlib.Path(sys.argv[1])
-sys.path.insert(0, str(folder))
-import kernel
-try:
-    kernel.run(torch.zeros(16))
-except Exception as error:
-    sys.stdout.write(fault_of(error, folder).model_dump_json())
+for line in sys.stdin:
+    if os.fork() == 0:
+        folder = pathlib.Path(line.rstrip())
+        sys.path.insert(0, str(folder))
+        import kernel
+        told = "{}"
+        try:
+            kernel.run(torch.zeros(16))
+        except Exception as error:
+            told = fault_of(error, folder).model_dump_json()
+        print(told, flush=True)
+        os._exit(0)
+    os.wait()
+os._exit(0)
 """
-
-
 ASSIGNED = KERNEL.replace("a = {statement}", "b = {statement}\n        a = a + b")
+FaultIn = Callable[..., dict[str, str]]
 
 
-def fault_in(
-    folder: Path, statement: str, inner: str = "a", kernel: str = KERNEL
-) -> dict[str, str]:
-    (folder / "kernel.py").write_text(kernel.format(statement=statement, inner=inner))
-    found = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(folder)], capture_output=True, text=True, check=True
-    )
-    return json.loads(found.stdout)
+@pytest.fixture(scope="module")
+def driver() -> Iterator[subprocess.Popen[str]]:
+    """A process where Triton interprets; it forks for each folder of a kernel that it is named."""
+    command = [sys.executable, "-c", DRIVER]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
 
 
-def test_an_error_in_an_interpreted_kernel_shows_the_kernel_s_line(tmp_path):
+@pytest.fixture
+def fault_in(driver: subprocess.Popen[str], tmp_path: Path) -> FaultIn:
+    """What is told of a kernel with this statement, called in a process of its own."""
+
+    def told(statement: str, inner: str = "a", kernel: str = KERNEL) -> dict[str, str]:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        (folder / "kernel.py").write_text(kernel.format(statement=statement, inner=inner))
+        assert driver.stdin and driver.stdout
+        driver.stdin.write(f"{folder}\n")
+        return json.loads(driver.stdout.readline())
+
+    return told
+
+
+def test_an_error_in_an_interpreted_kernel_shows_the_kernel_s_line(fault_in):
     statement = "a + tl.load(x + tl.arange(0, 2 * B))"
-    fault = fault_in(tmp_path, statement)
+    fault = fault_in(statement)
     assert fault["kind"] == "exception" and "InterpreterError" not in fault["message"]
     assert f"(kernel.py:14: a = {statement})" in fault["message"]
     assert "kernel[(1,)]" in fault["excerpt"] and statement in fault["excerpt"]
     assert "interpreter.py" not in fault["excerpt"]
 
 
-def test_an_error_in_a_function_of_a_kernel_shows_the_function_s_line(tmp_path):
-    fault = fault_in(tmp_path, "twice(a)", inner="tl.arange(0, 3)")
+def test_an_error_in_a_function_of_a_kernel_shows_the_function_s_line(fault_in):
+    fault = fault_in("twice(a)", inner="tl.arange(0, 3)")
     assert "(kernel.py:7: return a + tl.arange(0, 3))" in fault["message"]
     assert "a = twice(a)" in fault["excerpt"]
 
@@ -140,15 +164,15 @@ def test_an_error_in_a_function_of_a_kernel_shows_the_function_s_line(tmp_path):
         "is_pure=True, pack=1)",
     ],
 )
-def test_what_only_the_interpreter_cannot_do_is_called_its_limit(tmp_path, statement):
-    fault = fault_in(tmp_path, statement)
+def test_what_only_the_interpreter_cannot_do_is_called_its_limit(fault_in, statement):
+    fault = fault_in(statement)
     assert fault["kind"] == "interpreter_limit"
     assert "Triton's interpreter cannot run it" in fault["message"]
     assert "kernel.py:14" in fault["message"]
 
 
-def test_a_function_of_libdevice_that_a_later_line_stumbles_over_is_called_its_limit(tmp_path):
-    fault = fault_in(tmp_path, "libdevice.fma(a, 1.0, a)", kernel=ASSIGNED)
+def test_a_function_of_libdevice_that_a_later_line_stumbles_over_is_called_its_limit(fault_in):
+    fault = fault_in("libdevice.fma(a, 1.0, a)", kernel=ASSIGNED)
     assert fault["kind"] == "interpreter_limit" and "NoneType" in fault["message"]
     no_library = ASSIGNED.replace("from triton.language.extra import libdevice\n", "")
-    assert fault_in(tmp_path, "None", kernel=no_library)["kind"] == "exception"
+    assert fault_in("None", kernel=no_library)["kind"] == "exception"
