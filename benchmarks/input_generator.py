@@ -95,10 +95,14 @@ def experts(device: torch.device) -> dict[str, tuple[int, Callable[[], object]]]
             made[f"experts, {tokens} tokens, {generator}"] = (nbytes, draw)
         inputs = operator.make_inputs(case, SEED, "typical", device)
 
-        def expect(case: Case = case, inputs: dict = inputs) -> object:
+        def together(case: Case = case, inputs: dict = inputs) -> object:
+            return operator.expected_outputs(case, inputs)
+
+        def apart(case: Case = case, inputs: dict = inputs) -> object:
             return operator.oracle(case, inputs), operator.trusted(case, inputs)
 
-        made[f"experts, {tokens} tokens, expected outputs"] = (nbytes, expect)
+        made[f"experts, {tokens} tokens, expected outputs"] = (nbytes, together)
+        made[f"experts, {tokens} tokens, the two apart"] = (nbytes, apart)
     return made
 
 

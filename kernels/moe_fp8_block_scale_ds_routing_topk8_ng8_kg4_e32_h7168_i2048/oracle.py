@@ -8,7 +8,9 @@ off, as it is by default, and that no selection hangs on a rounding: inputs.py s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 
@@ -17,59 +19,17 @@ E4M3_MAX = 448.0
 
 
 @torch.no_grad()
-def oracle(
-    *,
-    routing_logits: torch.Tensor,
-    routing_bias: torch.Tensor,
-    hidden_states: torch.Tensor,
-    hidden_states_scale: torch.Tensor,
-    gemm1_weights: torch.Tensor,
-    gemm1_weights_scale: torch.Tensor,
-    gemm2_weights: torch.Tensor,
-    gemm2_weights_scale: torch.Tensor,
-    local_expert_offset: int,
-    routed_scaling_factor: float,
-) -> dict[str, torch.Tensor]:
-    """Computes the output in float32.
-
-    Args:
-        routing_logits: [tokens, experts] float32.
-        routing_bias: [experts] bfloat16, for selection only.
-        hidden_states: [tokens, hidden] e4m3.
-        hidden_states_scale: [hidden / 128, tokens] float32.
-        gemm1_weights: [local experts, 2 x intermediate, hidden] e4m3, up rows then gate rows.
-        gemm1_weights_scale: one float32 scale per 128 x 128 block of them.
-        gemm2_weights: [local experts, hidden, intermediate] e4m3.
-        gemm2_weights_scale: one float32 scale per 128 x 128 block of them.
-        local_expert_offset: global number of the first local expert.
-        routed_scaling_factor: factor on the normalised weights.
+def oracle(**inputs: Any) -> dict[str, torch.Tensor]:
+    """Computes the output in float32 from the operator's inputs.
 
     Returns:
         output [tokens, hidden] float32; zero for a token without a local expert.
     """
-    experts, shares = _route(routing_logits, routing_bias, float(routed_scaling_factor))
-    activations = _dequantised_rows(hidden_states, hidden_states_scale)
-    weights = (gemm1_weights, gemm1_weights_scale, gemm2_weights, gemm2_weights_scale)
-    output = _mixture(
-        experts, shares, activations, weights, int(local_expert_offset), lambda inner: inner
-    )
-    return {"output": output}
+    return {"output": _mixtures([_as_it_is], **inputs)[0]}
 
 
 @torch.no_grad()
-def trusted(
-    *,
-    routing_logits: torch.Tensor,
-    routing_bias: torch.Tensor,
-    hidden_states: torch.Tensor,
-    hidden_states_scale: torch.Tensor,
-    gemm1_weights: torch.Tensor,
-    gemm1_weights_scale: torch.Tensor,
-    gemm2_weights: torch.Tensor,
-    gemm2_weights_scale: torch.Tensor,
-    local_expert_offset: int,
-    routed_scaling_factor: float,
-) -> dict[str, torch.Tensor]:
+def trusted(**inputs: Any) -> dict[str, torch.Tensor]:
     """Computes what an honest fp8 kernel does; its error sets the strict limit.
 
     As `oracle`, but the gated product is stored as e4m3 with one float32 scale per token and 128
@@ -78,13 +38,16 @@ def trusted(
     Returns:
         output [tokens, hidden] bfloat16.
     """
-    experts, shares = _route(routing_logits, routing_bias, float(routed_scaling_factor))
-    activations = _dequantised_rows(hidden_states, hidden_states_scale)
-    weights = (gemm1_weights, gemm1_weights_scale, gemm2_weights, gemm2_weights_scale)
-    output = _mixture(
-        experts, shares, activations, weights, int(local_expert_offset), _through_e4m3
-    )
-    return {"output": output.to(torch.bfloat16)}
+    return {"output": _mixtures([_through_e4m3], **inputs)[0].to(torch.bfloat16)}
+
+
+@torch.no_grad()
+def oracle_and_trusted(
+    **inputs: Any,
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Computes what both do, which differs only behind the first product."""
+    exact, usual = _mixtures([_as_it_is, _through_e4m3], **inputs)
+    return {"output": exact}, {"output": usual.to(torch.bfloat16)}
 
 
 def _route(
@@ -116,7 +79,12 @@ def _dequantised_blocks(values: torch.Tensor, scales: torch.Tensor) -> torch.Ten
     """float32 weights from fp8 ones with a scale per 128 x 128 block."""
     rows, width = values.shape
     blocks = values.float().view(rows // BLOCK, BLOCK, width // BLOCK, BLOCK)
-    return (blocks * scales[:, None, :, None]).view(rows, width)
+    blocks *= scales[:, None, :, None]
+    return blocks.view(rows, width)
+
+
+def _as_it_is(inner: torch.Tensor) -> torch.Tensor:
+    return inner
 
 
 def _through_e4m3(inner: torch.Tensor) -> torch.Tensor:
@@ -126,26 +94,62 @@ def _through_e4m3(inner: torch.Tensor) -> torch.Tensor:
     return ((blocks / scales).to(torch.float8_e4m3fn).float() * scales).view(rows, width)
 
 
-def _mixture(
-    experts: torch.Tensor,
-    shares: torch.Tensor,
-    activations: torch.Tensor,
-    weights: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
-    offset: int,
-    stored: Callable[[torch.Tensor], torch.Tensor],
-) -> torch.Tensor:
-    """Sum over the selected local experts; `stored` is what happens to inner values."""
-    first, first_scale, second, second_scale = weights
-    output = torch.zeros_like(activations)
-    wanted = torch.unique(experts).tolist()
-    for expert in wanted:
-        local = expert - offset
-        if not 0 <= local < first.shape[0]:
-            continue
-        tokens, places = torch.nonzero(experts == expert, as_tuple=True)
-        joint = activations[tokens] @ _dequantised_blocks(first[local], first_scale[local]).T
-        up, gate = joint.chunk(2, dim=1)
-        inner = stored(gate * torch.sigmoid(gate) * up)
-        partial = inner @ _dequantised_blocks(second[local], second_scale[local]).T
-        output.index_add_(0, tokens, shares[tokens, places][:, None] * partial)
-    return output
+def _mixtures(
+    stored: Sequence[Callable[[torch.Tensor], torch.Tensor]],
+    *,
+    routing_logits: torch.Tensor,
+    routing_bias: torch.Tensor,
+    hidden_states: torch.Tensor,
+    hidden_states_scale: torch.Tensor,
+    gemm1_weights: torch.Tensor,
+    gemm1_weights_scale: torch.Tensor,
+    gemm2_weights: torch.Tensor,
+    gemm2_weights_scale: torch.Tensor,
+    local_expert_offset: int,
+    routed_scaling_factor: float,
+) -> list[torch.Tensor]:
+    """Sums over the selected local experts, one for each way in which inner values are stored.
+
+    Args:
+        stored: what becomes of the gated product before it is multiplied.
+        routing_logits: [tokens, experts] float32.
+        routing_bias: [experts] bfloat16, for selection only.
+        hidden_states: [tokens, hidden] e4m3.
+        hidden_states_scale: [hidden / 128, tokens] float32.
+        gemm1_weights: [local experts, 2 x intermediate, hidden] e4m3, up rows then gate rows.
+        gemm1_weights_scale: one float32 scale per 128 x 128 block of them.
+        gemm2_weights: [local experts, hidden, intermediate] e4m3.
+        gemm2_weights_scale: one float32 scale per 128 x 128 block of them.
+        local_expert_offset: global number of the first local expert.
+        routed_scaling_factor: factor on the normalised weights.
+
+    Returns:
+        Each [tokens, hidden] float32.
+    """
+    experts, shares = _route(routing_logits, routing_bias, float(routed_scaling_factor))
+    activations = _dequantised_rows(hidden_states, hidden_states_scale)
+    outputs = [torch.zeros_like(activations) for _ in stored]
+    local = experts - int(local_expert_offset)
+    for expert, places in _selections(local, gemm1_weights.shape[0]):
+        tokens, share = places // TOPK, shares.flatten()[places][:, None]
+        first = _dequantised_blocks(gemm1_weights[expert], gemm1_weights_scale[expert])
+        up, gate = (activations[tokens] @ first.T).chunk(2, dim=1)
+        product = gate * torch.sigmoid(gate) * up
+        second = _dequantised_blocks(gemm2_weights[expert], gemm2_weights_scale[expert])
+        inner = torch.cat([store(product) for store in stored])
+        partials = (inner @ second.T).chunk(len(stored))
+        for output, partial in zip(outputs, partials, strict=True):
+            output.index_add_(0, tokens, share * partial)
+    return outputs
+
+
+def _selections(local: torch.Tensor, count: int) -> Iterator[tuple[int, torch.Tensor]]:
+    """Each local expert that is selected, and where in the flattened selections it stands.
+
+    The device is waited for once, not once for each expert.
+    """
+    ordered, order = torch.sort(local.flatten(), stable=True)
+    numbers = torch.arange(count + 1, device=local.device)
+    for expert, (begin, end) in enumerate(pairwise(torch.searchsorted(ordered, numbers).tolist())):
+        if begin < end:
+            yield expert, order[begin:end]

@@ -13,6 +13,7 @@ import torch
 
 from ...errors import DatasetError
 from ...schema.flashinfer_trace import Definition, DType
+from ..numerics.correctness import ToleranceLimits
 from ..philox.generator import RandomValues
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
@@ -118,3 +119,12 @@ def widened(inputs: Mapping[str, Value]) -> dict[str, Value] | None:
         if isinstance(value, torch.Tensor) and value.dtype in WIDENED
     }
     return {**inputs, **changed} if changed else None
+
+
+def close(wide: torch.Tensor, exact: torch.Tensor, limits: ToleranceLimits) -> bool:
+    """Whether the reference computed the same on wider inputs."""
+    if not exact.dtype.is_floating_point:
+        return False
+    return torch.allclose(
+        wide.double(), exact.double(), rtol=10 * limits.rtol, atol=10 * limits.atol, equal_nan=True
+    )

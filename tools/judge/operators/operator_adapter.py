@@ -41,8 +41,11 @@ from .reference import (
     named_outputs,
     raise_when_memory_ran_out,
 )
-from .stored_inputs import check_contents, check_made, check_stored, fetched, read_stored
+from .stored_inputs import check_contents, check_made, read_stored, stored_files
 
+Outputs = dict[str, torch.Tensor]
+PAIR = "oracle_and_trusted"
+"""Of oracle.py: gives what its `oracle` and its `trusted` give, where both have much in common."""
 MOST_COUNTED = 8
 """Input sets of a case whose work is counted from their values."""
 
@@ -172,7 +175,7 @@ class OperatorAdapter:
             )
         stored = {
             name: read_stored(case.files[name], path, device)
-            for name, path in self._check_stored(case).items()
+            for name, path in self._stored(case).items()
         }
         seeds = {name for sampled in self.sampled.values() for name in sampled.seeds}
         drawn = {name: random.Random(f"{seed} {name}").getrandbits(31) for name in seeds}
@@ -181,13 +184,25 @@ class OperatorAdapter:
         check_contents(self.definition, waived, axes, inputs, shown=shown)
         return inputs
 
-    def oracle(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
+    def expected_outputs(self, case: Case, inputs: Mapping[str, Value]) -> tuple[Outputs, Outputs]:
+        """The outputs of `oracle` and of `trusted`; what both need is computed once."""
+        if (both := getattr(self._oracle, PAIR, None)) is not None:
+            exact, usual = self._own_outputs(case, both, inputs)
+            return exact, self._declared(usual)
+        if hasattr(self._oracle, "oracle") or hasattr(self._oracle, "trusted"):
+            return self.oracle(case, inputs), self.trusted(case, inputs)
+        outputs = self._run_reference(case, inputs)
+        return self._widened(case, inputs, outputs), self._declared(outputs)
+
+    def oracle(self, case: Case, inputs: Mapping[str, Value]) -> Outputs:
         """The expected outputs, in a higher precision than the declared one where possible."""
-        own = getattr(self._oracle, "oracle", None)
-        if own is not None:
-            return self._own_outputs(case, own, inputs)
+        if (own := getattr(self._oracle, "oracle", None)) is not None:
+            return self._own_outputs(case, own, inputs)[0]
+        return self._widened(case, inputs, self._run_reference(case, inputs))
+
+    def _widened(self, case: Case, inputs: Mapping[str, Value], exact: Outputs) -> Outputs:
+        """The reference's outputs on inputs in float32, those where it computes the same there."""
         wide = generic.widened(inputs)
-        exact = self._run_reference(case, inputs)
         if wide is None:
             return exact
         try:
@@ -196,14 +211,19 @@ class OperatorAdapter:
         except Exception:
             return exact
         return {
-            name: raised[name] if _close(raised[name], exact[name], self.limits(name)) else value
+            name: raised[name]
+            if generic.close(raised[name], exact[name], self.limits(name))
+            else value
             for name, value in exact.items()
         }
 
-    def trusted(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
+    def trusted(self, case: Case, inputs: Mapping[str, Value]) -> Outputs:
         """The outputs of a trusted implementation in the declared precision."""
-        own = getattr(self._oracle, "trusted", None)
-        outputs = self._own_outputs(case, own, inputs) if own else self._run_reference(case, inputs)
+        if (own := getattr(self._oracle, "trusted", None)) is not None:
+            return self._declared(self._own_outputs(case, own, inputs)[0])
+        return self._declared(self._run_reference(case, inputs))
+
+    def _declared(self, outputs: Outputs) -> Outputs:
         return {
             name: value.to(torch_dtype(self.definition.outputs[name].dtype))
             for name, value in outputs.items()
@@ -292,12 +312,12 @@ class OperatorAdapter:
     def stored_fault(self, case: Case) -> DatasetError | None:
         """Why a tensor that the workload stores cannot be used; None when all can."""
         try:
-            self._check_stored(case)
+            self._stored(case)
         except DatasetError as fault:
             return fault
         return None
 
-    def _run_reference(self, case: Case, inputs: Mapping[str, Value]) -> dict[str, torch.Tensor]:
+    def _run_reference(self, case: Case, inputs: Mapping[str, Value]) -> Outputs:
         counted = self._cost is None and case.uuid not in self._flops
         outputs, flops = self._reference.outputs(
             inputs,
@@ -311,28 +331,24 @@ class OperatorAdapter:
 
     def _own_outputs(
         self, case: Case, compute: Callable[..., Any], inputs: Mapping[str, Value]
-    ) -> dict[str, torch.Tensor]:
+    ) -> list[Outputs]:
+        """What a function of oracle.py computes: outputs, or a pair of them."""
         axes = self.definition.axis_values(case.axes)
         where = f"{self._folder}/oracle.py, {compute.__name__}()"
         try:
-            return named_outputs(self.definition, compute(**inputs), axes, where)
+            made = compute(**inputs)
+            kinds = made if compute.__name__ == PAIR else [made]
+            return [named_outputs(self.definition, outputs, axes, where) for outputs in kinds]
         except HarnessError:
             raise
         except Exception as error:
             raise_when_memory_ran_out(error, self.definition.name)
             raise self._fault("oracle.py", compute.__name__, error) from error
 
-    def _check_stored(self, case: Case) -> dict[str, Path]:
-        """The file of each stored input, without those that inputs.py stands in for."""
-        shapes = self.definition.input_shapes(self.definition.axis_values(case.axes))
-        found: dict[str, Path] = {}
-        for name, spec in case.files.items():
-            path = (self.root or Path()) / spec.path
-            if self._inputs is not None and not fetched(path):
-                continue
-            check_stored(name, spec, path, shapes[name], self.definition.inputs[name].dtype)
-            found[name] = path
-        return found
+    def _stored(self, case: Case) -> dict[str, Path]:
+        axes = self.definition.axis_values(case.axes)
+        others = self._inputs is not None
+        return stored_files(self.definition, axes, case.files, self.root, others_are_made=others)
 
     def _checked(self, made: Mapping[str, Any], axes: Mapping[str, int]) -> dict[str, Value]:
         inputs: dict[str, Value] = {}
@@ -363,15 +379,6 @@ class OperatorAdapter:
             where=str(self._folder / file) if self._folder else self.definition.name,
             remedy="This is a fault of the operator's folder, not of the candidate.",
         )
-
-
-def _close(wide: torch.Tensor, exact: torch.Tensor, limits: ToleranceLimits) -> bool:
-    """Whether the reference computes the same on wider inputs."""
-    if not exact.dtype.is_floating_point:
-        return False
-    return torch.allclose(
-        wide.double(), exact.double(), rtol=10 * limits.rtol, atol=10 * limits.atol, equal_nan=True
-    )
 
 
 def _plain(item: Any) -> dict[str, Any]:

@@ -33,6 +33,35 @@ def fetched(path: Path) -> bool:
         return not file.read(len(LFS_POINTER)).startswith(LFS_POINTER)
 
 
+def stored_files(
+    definition: Definition,
+    axes: Mapping[str, int],
+    files: Mapping[str, SafetensorsInput],
+    root: Path | None,
+    *,
+    others_are_made: bool,
+) -> dict[str, Path]:
+    """The file of each stored input, checked.
+
+    Args:
+        files: by name of the input.
+        root: folder that their paths are relative to.
+        others_are_made: whether an inputs.py stands in for those that were not fetched.
+
+    Raises:
+        DatasetError: when one cannot be used.
+    """
+    shapes = definition.input_shapes(axes)
+    found: dict[str, Path] = {}
+    for name, spec in files.items():
+        path = (root or Path()) / spec.path
+        if others_are_made and not fetched(path):
+            continue
+        check_stored(name, spec, path, shapes[name], definition.inputs[name].dtype)
+        found[name] = path
+    return found
+
+
 def check_stored(
     name: str, spec: SafetensorsInput, path: Path, shape: tuple[int, ...] | None, dtype: str
 ) -> None:

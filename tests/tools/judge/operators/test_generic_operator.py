@@ -83,6 +83,28 @@ def test_the_generic_oracle_is_finer_than_the_reference():
     ).abs().max()
 
 
+COUNTING = """
+import pathlib, torch
+def run(x, s):
+    with pathlib.Path(PLACE).open("a") as file:
+        file.write("x")
+    return (x.float() * s).to(x.dtype)
+"""
+
+
+def test_the_reference_runs_once_for_each_precision(tmp_path):
+    place = tmp_path / "runs"
+    source = COUNTING.replace("PLACE", repr(str(place)))
+    operator = OperatorAdapter(generic_definition(reference=source))
+    case = Case("w", {"m": 4}, scalars={"s": 0.3})
+    inputs = operator.make_inputs(case, 1, "typical", CPU)
+    expected, trusted = operator.expected_outputs(case, inputs)
+    assert place.read_text() == "xx"
+    assert torch.equal(expected["y"], operator.oracle(case, inputs)["y"])
+    assert torch.equal(trusted["y"], operator.trusted(case, inputs)["y"])
+    assert (expected["y"].dtype, trusted["y"].dtype) == (torch.float32, torch.bfloat16)
+
+
 def test_a_reference_that_refuses_wider_inputs_is_its_own_oracle():
     source = (
         "import torch\ndef run(x, s):\n    assert x.dtype == torch.bfloat16\n    return x * s\n"

@@ -107,6 +107,30 @@ def test_one_that_does_not_ask_draws_by_torch_and_its_records_say_so(operator):
     assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
 
 
+PAIR = """
+
+def oracle_and_trusted(**inputs):
+    both = oracle(**inputs), trusted(**inputs)
+    return WHAT
+"""
+
+
+def test_an_oracle_py_that_gives_both_outputs_together_is_asked_once(folder):
+    source = (folder / "oracle.py").read_text()
+    (folder / "oracle.py").write_text(source + PAIR.replace("WHAT", "both"))
+    operator = OperatorAdapter(read_definition(folder), folder)
+    inputs = operator.make_inputs(CASE, 7, "typical", CPU)
+    found = operator.expected_outputs(CASE, inputs)
+    for outputs, alone in zip(
+        found, (operator.oracle(CASE, inputs), operator.trusted(CASE, inputs)), strict=True
+    ):
+        assert all(torch.equal(outputs[name], alone[name]) for name in ("y", "row"))
+    (folder / "oracle.py").write_text(source + PAIR.replace("WHAT", "both[0], {}"))
+    with pytest.raises(DatasetError, match="0 values for 2 outputs") as caught:
+        OperatorAdapter(read_definition(folder), folder).expected_outputs(CASE, inputs)
+    assert "oracle_and_trusted()" in caught.value.where
+
+
 def test_a_generator_that_raises_is_named_with_its_file(folder):
     (folder / "inputs.py").write_text("def generate(axes, **_):\n    raise ValueError('too few')\n")
     with pytest.raises(DatasetError, match="too few") as caught:
