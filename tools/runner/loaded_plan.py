@@ -17,20 +17,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..driver import modules
-from ..driver.cubin import read_cubin
+from ..driver.cubin import Cubin, read_cubin
 from ..driver.library import (
     Driver,
     allocate,
     copy,
     copy_from_host,
     copy_to_device,
-    copy_to_host,
     fill,
     new_event,
     new_stream,
     record_event,
     wait_event,
 )
+from ..driver.module_variables import Stretch, VariablePlace, places_of, read_stretches
 from ..driver.modules import LaunchShape, PreparedLaunch
 from ..driver.structures import Copy3D
 from ..errors import InfrastructureError
@@ -51,8 +51,8 @@ from .streams import Placed, ends, place
 DEVICE_MEMORY = 2
 Enqueue = Callable[[], None]
 MOST_VARIABLE_BYTES = 16 << 20
-_Variables = dict[tuple[int, str], tuple[int, bytes]]
-"""Address and content, by module and name."""
+_Variables = dict[tuple[int, str], VariablePlace]
+"""By module and name."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,16 @@ class LoadedPlan:
         scratch: Sequence[Range],
     ) -> None:
         self._driver, self._stream, self._scratch = driver, stream, scratch
-        self._modules = [modules.load(driver, cubin) for cubin in blobs[: len(plan.modules)]]
+        code = blobs[: len(plan.modules)]
+        self._modules = [modules.load(driver, cubin) for cubin in code]
+        cubins = [read_cubin(cubin) for cubin in code]
         self._functions: dict[tuple[int, str], int] = {}
         self._constants = {
             node.content: blobs[len(plan.modules) + node.content]
             for node in plan.nodes
             if isinstance(node, ConstantCopy)
         }
-        variables = self._variables(plan, blobs[: len(plan.modules)])
+        variables = self._variables(cubins)
         placed = place(len(plan.nodes), plan.edges)
         self._nodes, self._placed = _located(plan, variables), placed
         self._streams = [stream]
@@ -105,7 +107,7 @@ class LoadedPlan:
             default=0,
         )
         """The most local memory that a thread of its kernels has."""
-        self.kept = self._kept_memory(blobs[: len(plan.modules)])
+        self.kept = self._kept_memory(cubins)
         """In words, what its kernels can keep from one replay to the next; empty for nothing."""
         self.holdable = not self._constants
         """Whether its launches can be held back: a copy from host memory may wait for them."""
@@ -222,46 +224,52 @@ class LoadedPlan:
                 modules.set_attribute(self._driver, function, number, value)
         return function
 
-    def _kept_memory(self, cubins: Sequence[bytes]) -> str:
+    def _kept_memory(self, cubins: Sequence[Cubin]) -> str:
         if self.local_bytes > MOST_LOCAL_BYTES:
             return (
                 f"a kernel has {self.local_bytes} bytes of local memory a thread; "
                 f"{MOST_LOCAL_BYTES} are overwritten between replays"
             )
-        if any("malloc" in read_cubin(cubin).system_calls() for cubin in cubins):
+        if any("malloc" in cubin.system_calls() for cubin in cubins):
             return "a kernel calls malloc, whose heap outlives a replay"
         return ""
 
     def _kept(
         self, plan: LaunchPlan, variables: _Variables, contents: Sequence[bytes]
     ) -> list[_Image]:
-        """Copies the contents into memory at addresses that the plan does not know."""
+        """Copies the contents into memory at addresses that the plan does not know.
+
+        All variables of the modules are among them, as they are now, just loaded: what a replay
+        leaves in them goes.
+        """
         images = [(r.address, contents[r.content]) for r in plan.regions if r.content is not None]
-        variables = dict(variables)
+        stretches: list[Stretch] = []
+        for number in range(len(plan.modules)):
+            places = [place for (module, _), place in variables.items() if module == number]
+            stretches += read_stretches(self._driver, places)
         for image in plan.globals:
             place_of = variables.get((image.module, image.name))
             content = contents[image.content]
-            if place_of is None or len(place_of[1]) != len(content):
+            if place_of is None or place_of.nbytes != len(content):
                 raise InfrastructureError(f"Variable {image.name[:200]} is not in its module")
-            variables[image.module, image.name] = (place_of[0], content)
-        images += variables.values()
+            number = next(n for n, one in enumerate(stretches) if one.holds(place_of))
+            stretches[number] = stretches[number].with_bytes(place_of, content)
+        images += [(stretch.address, stretch.content) for stretch in stretches]
         sources: dict[bytes, int] = {}
         for _, content in images:
             if content not in sources:
                 sources[content] = self._upload(content)
         return [_Image(sources[content], address, len(content)) for address, content in images]
 
-    def _variables(self, plan: LaunchPlan, cubins: Sequence[bytes]) -> _Variables:
-        """Every variable of the modules as it is now, just loaded: what a replay leaves goes."""
+    def _variables(self, cubins: Sequence[Cubin]) -> _Variables:
+        """Every variable of the modules."""
         found: _Variables = {}
-        for number in range(len(plan.modules)):
-            sizes = read_cubin(cubins[number]).globals()
+        for number, cubin in enumerate(cubins):
+            sizes = cubin.globals()
             if sum(sizes.values()) > MOST_VARIABLE_BYTES:
                 raise InfrastructureError(f"The variables of module {number} are too large")
-            for name in sizes:
-                place_of = modules.global_of(self._driver, self._modules[number], name)
-                if place_of is not None:
-                    found[number, name] = (place_of[0], copy_to_host(self._driver, *place_of))
+            places = places_of(self._driver, self._modules[number], sizes)
+            found |= {(number, place.name): place for place in places}
         return found
 
     def _upload(self, content: bytes) -> int:
@@ -274,10 +282,11 @@ def _located(plan: LaunchPlan, variables: _Variables) -> list[PlanNode]:
     """The plan's nodes with the addresses that its modules' variables have here."""
     nodes = list(plan.nodes)
     for address in plan.variables:
-        begin, content = variables.get((address.module, address.name), (0, b""))
-        if address.offset > len(content) or not begin:
+        place_of = variables.get((address.module, address.name))
+        if place_of is None or address.offset > place_of.nbytes or not place_of.address:
             raise InfrastructureError(f"Variable {address.name[:200]} is not in its module")
-        nodes[address.node] = with_address(nodes[address.node], address, begin + address.offset)
+        value = place_of.address + address.offset
+        nodes[address.node] = with_address(nodes[address.node], address, value)
     return nodes
 
 

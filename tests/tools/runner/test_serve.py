@@ -64,12 +64,13 @@ class NoRecords:
 class RunnerDriver(FakeDriver):
     local_bytes = 0
     variable = 0x7F0000000000
+    addresses: ClassVar[dict[str, int]] = {}
 
     def _cuFuncGetAttribute(self, value: Any, *rest: Any) -> None:
         give(value, self.local_bytes if rest[0].value == 3 else 0)
 
-    def _cuModuleGetGlobal_v2(self, address: Any, size: Any, *_: Any) -> None:
-        give(address, self.variable)
+    def _cuModuleGetGlobal_v2(self, address: Any, size: Any, *rest: Any) -> None:
+        give(address, self.addresses.get(rest[-1].decode(), self.variable))
         give(size, 4)
 
 
@@ -308,6 +309,18 @@ def test_a_copy_to_a_variable_goes_to_its_place_in_the_loaded_module(judge, driv
     judge.ask(Replay(calls=[ReplayCall()]))
     copies = [given[:3] for name, given in driver.calls if name == "cuMemcpyDtoDAsync_v2"]
     assert (driver.variable + 2, ARENA_BASE, 2) in copies
+
+
+def test_a_thousand_variables_side_by_side_are_restored_by_one_copy(judge, driver):
+    names = [f"constant_{n}" for n in range(1_000)]
+    cubin = make_cubin(("first",), dict.fromkeys(names, 4))
+    driver.addresses = {name: driver.variable + 4 * n for n, name in enumerate(names)}
+    plan, file = plan_of(cubin, nodes=[kernel()])
+    assert isinstance(judge.load(plan, file), PlanLoaded)
+    judge.ask(Replay(calls=[ReplayCall()]))
+    copies = [given for name, given in driver.calls if name == "cuMemcpyDtoDAsync_v2"]
+    restored = [nbytes for to, _, nbytes, *_ in copies if to in driver.addresses.values()]
+    assert set(restored) == {4_000}
 
 
 def test_a_variable_that_its_module_does_not_have_is_a_fault(judge, driver):

@@ -6,8 +6,11 @@ one of the candidate's own.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ...driver import modules
-from ...driver.library import Driver, DriverError, copy_to_host
+from ...driver.library import Driver, DriverError
+from ...driver.module_variables import contents_of, places_of
 
 ATTRIBUTES = range(7)
 """Of CUfunction_attribute, those that follow from the code."""
@@ -24,7 +27,7 @@ class FreshModules:
         self._driver = driver
         self._modules: dict[bytes, int | None] = {}
         self._attributes: dict[tuple[bytes, str], list[int] | None] = {}
-        self._contents: dict[tuple[bytes, str], bytes | None] = {}
+        self._contents: dict[bytes, dict[str, bytes]] = {}
 
     def attributes(self, cubin: bytes, name: str) -> list[int] | None:
         """The attributes of a kernel; None when the cubin does not load or has none of the name."""
@@ -35,14 +38,17 @@ class FreshModules:
             self._attributes[key] = attributes_of(self._driver, function) if function else None
         return self._attributes[key]
 
-    def content(self, cubin: bytes, name: str) -> bytes | None:
-        """The first content of a variable; None when the cubin has none of the name."""
-        key = (cubin, name)
-        if key not in self._contents:
+    def contents(self, cubin: bytes, names: Collection[str]) -> dict[str, bytes]:
+        """What variables hold at first, by name; those that the cubin has not are left out.
+
+        Args:
+            names: the same for every question about a cubin.
+        """
+        if cubin not in self._contents:
             module = self._module(cubin)
-            place = module and modules.global_of(self._driver, module, name)
-            self._contents[key] = copy_to_host(self._driver, *place) if place else None
-        return self._contents[key]
+            places = places_of(self._driver, module, names) if module else []
+            self._contents[cubin] = contents_of(self._driver, places)
+        return self._contents[cubin]
 
     def _module(self, cubin: bytes) -> int | None:
         if cubin not in self._modules:

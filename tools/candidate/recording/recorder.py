@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 
-from ...driver import modules
 from ...driver.cupti import Cupti, ModuleCallbacks
 from ...driver.graphs import AllocationNode, CapturedGraph, KernelNode, read_graph
 from ...driver.library import (
@@ -26,6 +25,7 @@ from ...driver.library import (
     copy_to_host,
     memory_type,
 )
+from ...driver.module_variables import contents_of, places_of
 from ...messages.launch_plan import MOST_CONTENT_BYTES
 from .allocator import Block, ScratchAllocator
 from .default_stream import DefaultStreamMirror
@@ -121,7 +121,11 @@ class CallRecorder:
                 cubins,
                 architecture=f"sm_{major}{minor}",
                 regions=regions,
-                globals_of_modules=self._changed(variables),
+                globals_of_modules=[
+                    GlobalContent(v.cubin, v.name, v.changed)
+                    for v in variables
+                    if v.changed is not None
+                ],
                 variables=variables,
                 memory_type=lambda address: memory_type(self._driver, address),
                 host_bytes=host_bytes,
@@ -216,7 +220,7 @@ class CallRecorder:
         return found is not None and found == attributes_of(self._driver, node.function)
 
     def _variables(self, graph: CapturedGraph, cubins: dict[int, bytes]) -> list[ModuleVariable]:
-        """Every variable of the modules whose kernels are launched."""
+        """Every variable of the modules whose kernels are launched, with what it holds."""
         seen: set[int] = set()
         found: list[ModuleVariable] = []
         for node in graph.nodes:
@@ -230,17 +234,18 @@ class CallRecorder:
         names = tables.globals() if tables else {}
         if sum(names.values()) > MOST_GLOBAL_BYTES:
             raise NotReplayableError("a module has more than 1 MiB of variables")
-        places = {name: modules.global_of(self._driver, module, name) for name in names}
-        return [ModuleVariable(cubin, name, *place) for name, place in places.items() if place]
-
-    def _changed(self, variables: list[ModuleVariable]) -> list[GlobalContent]:
-        """Variables that differ from those of the same cubin loaded anew."""
-        changed: list[GlobalContent] = []
-        for variable in variables:
-            mine = copy_to_host(self._driver, variable.address, variable.nbytes)
-            if mine != self._fresh.content(variable.cubin, variable.name):
-                changed.append(GlobalContent(variable.cubin, variable.name, mine))
-        return changed
+        places = places_of(self._driver, module, names)
+        held, fresh = contents_of(self._driver, places), self._fresh.contents(cubin, names)
+        return [
+            ModuleVariable(
+                cubin,
+                place.name,
+                place.address,
+                place.nbytes,
+                None if held[place.name] == fresh.get(place.name) else held[place.name],
+            )
+            for place in places
+        ]
 
 
 def _regions(before: list[RegionContent], blocks: list[Block], serial: int) -> list[RegionContent]:

@@ -25,12 +25,17 @@ MOST_ADDRESS = 1 << 57
 
 @dataclass(frozen=True)
 class ModuleVariable:
-    """A variable of a loaded module, and where it lies in this process."""
+    """A variable of a loaded module, and where it lies in this process.
+
+    Attributes:
+        changed: what it holds, where that is not what it held when the module was loaded.
+    """
 
     cubin: bytes
     name: str
     address: int
     nbytes: int
+    changed: bytes | None = None
 
 
 def is_inside(address: int) -> bool:

@@ -29,7 +29,7 @@ def test_a_cubin_is_loaded_once_for_all_that_is_asked_of_it():
     fresh = FreshModules(driver)
     for _ in range(3):
         assert fresh.attributes(CUBIN, "step") == [10, 11, 12, 13, 14, 15, 16]
-        assert len(fresh.content(CUBIN, "table") or b"") == 4
+        assert [len(held) for held in fresh.contents(CUBIN, ["table"]).values()] == [4]
     assert driver.names().count("cuModuleLoadData") == 1
     assert driver.names().count("cuModuleGetFunction") == 1
     assert driver.names().count("cuModuleGetGlobal_v2") == 1
@@ -39,7 +39,7 @@ def test_a_cubin_that_does_not_load_agrees_with_nothing():
     driver = Modules({"cuModuleLoadData": INVALID_IMAGE})
     fresh = FreshModules(driver)
     assert fresh.attributes(CUBIN, "step") is None
-    assert fresh.content(CUBIN, "table") is None
+    assert fresh.contents(CUBIN, ["table"]) == {}
     assert driver.names() == ["cuModuleLoadData"]
 
 
@@ -48,4 +48,4 @@ def test_what_a_cubin_has_not_is_none():
         Modules({"cuModuleGetFunction": NOT_FOUND, "cuModuleGetGlobal_v2": NOT_FOUND})
     )
     assert fresh.attributes(CUBIN, "other") is None
-    assert fresh.content(CUBIN, "other") is None
+    assert fresh.contents(CUBIN, ["other"]) == {}
