@@ -3,8 +3,9 @@
     python benchmarks/input_generator.py [--repeat 20] [--json FILE]
 
 Needs an NVIDIA GPU. The first rows fill memory; the others make inputs of the mixture of experts,
-whose weights are 1.4 GB, as the judge makes them: drawn, and with the outputs that are expected.
-Times are medians of CUDA events around each draw; what a first use costs is in the caption.
+whose weights are 1.4 GB, as the judge makes them: drawn, copied, compared with the copies, and the
+outputs that are expected. Times are medians of CUDA events around each; what a first use costs is
+in the caption.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from kernel_harness.tools.judge.calls.compared_bytes import copy_bytes, differing
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.philox.device_kernels import PhiloxKernels, kernels_on
 from kernel_harness.tools.judge.philox.generator import PhiloxGenerator, TorchGenerator
@@ -101,6 +103,9 @@ def experts(device: torch.device) -> dict[str, tuple[int, Callable[[], object]]]
         def apart(case: Case = case, inputs: dict = inputs) -> object:
             return operator.oracle(case, inputs), operator.trusted(case, inputs)
 
+        pairs = [(v.clone(), v) for v in inputs.values() if isinstance(v, torch.Tensor)]
+        made[f"experts, {tokens} tokens, placed"] = (nbytes, lambda pairs=pairs: copy_bytes(pairs))
+        made[f"experts, {tokens} tokens, compared"] = (nbytes, lambda pairs=pairs: differing(pairs))
         made[f"experts, {tokens} tokens, expected outputs"] = (nbytes, together)
         made[f"experts, {tokens} tokens, the two apart"] = (nbytes, apart)
     return made

@@ -1,5 +1,6 @@
 """One judged call and the memory shared for it.
 
-judged_call    place tensors, poison outputs, call, copy out, compare memory
-shared_memory  the arena: placement of tensors, guard bands
+judged_call     place tensors, poison outputs, call, copy out, compare memory
+compared_bytes  tensors copied and compared, many at once
+shared_memory   the arena: placement of tensors, guard bands
 """

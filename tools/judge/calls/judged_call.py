@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -34,6 +33,7 @@ from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession, request
 from ..processes.lost import ProcessLost
+from .compared_bytes import copy_bytes, differing
 from .shared_memory import (
     Damage,
     DeviceMemory,
@@ -370,31 +370,3 @@ def _fill_bits(tensor: torch.Tensor, pattern: int) -> None:
     signed = pattern if bits == 8 or pattern < 1 << (bits - 1) else pattern - (1 << bits)
     if tensor.numel():
         tensor.view(BIT_VIEW[tensor.element_size()]).fill_(signed)
-
-
-def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two tensors of one shape and dtype hold the same bytes."""
-    return torch.equal(_bits(one), _bits(other))
-
-
-def differing(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[bool]:
-    """Which pairs do not hold the same bytes, with one synchronisation."""
-    if not pairs or pairs[0][0].device.type == "cpu":
-        return [not same_bits(one, other) for one, other in pairs]
-    return torch.stack([(_bits(a) != _bits(b)).any() for a, b in pairs]).tolist()
-
-
-def copy_bytes(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
-    """Copies each second tensor over the first of the same shape, in one launch."""
-    flat = [(_bytes(t), _bytes(value.to(t.dtype))) for t, value in pairs if value.numel()]
-    if flat:
-        targets, values = zip(*flat, strict=True)
-        torch._foreach_copy_(targets, values)  # pyright: ignore[reportPrivateImportUsage]
-
-
-def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.contiguous().view(BIT_VIEW[tensor.element_size()])
-
-
-def _bytes(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.contiguous().flatten().view(torch.uint8)

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from ...schema.evaluation import OUT_OF_BOUNDS, Failure, Finding, Severity, Stage, Status
 from ...schema.measurement import KernelTime, Measurement, TimeSource
 from ...text import shorten
-from ..calls.judged_call import CallOutcome, same_bits
+from ..calls.compared_bytes import same_bits
+from ..calls.judged_call import CallOutcome
 from ..calls.shared_memory import Damage
 from ..operators.operator_adapter import Case
 from .failures import ALIAS_CLAIM, LAZY_CLAIM, shielded

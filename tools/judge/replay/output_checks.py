@@ -7,7 +7,8 @@ from itertools import accumulate
 
 import torch
 
-from ..calls.judged_call import CallOutcome, differing
+from ..calls.compared_bytes import differing
+from ..calls.judged_call import CallOutcome
 from ..checks.call_verdict import judge_call
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import OperatorAdapter

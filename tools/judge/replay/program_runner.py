@@ -12,7 +12,7 @@ from statistics import median
 import torch
 
 from ...messages.runner import Flush, Replay, ReplayCall, Replayed, ReplayTimes
-from ..calls.judged_call import copy_bytes, differing
+from ..calls.compared_bytes import copy_bytes, differing
 from ..calls.shared_memory import Damage, DeviceMemory, Layout, SharedArena, Slot
 from ..operators.input_sets import InputSet
 from ..processes.runner_process import RunnerProcess

@@ -11,14 +11,12 @@ import torch
 
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.judge.calls import judged_call as module
+from kernel_harness.tools.judge.calls.compared_bytes import same_bits
 from kernel_harness.tools.judge.calls.judged_call import (
     POISONS,
     CallOptions,
     CallOutcome,
-    copy_bytes,
-    differing,
     has_outputs,
-    same_bits,
 )
 from kernel_harness.tools.judge.numerics.mismatch import BIT_VIEW
 from kernel_harness.tools.judge.operators.operator_adapter import Case
@@ -252,24 +250,6 @@ def test_closing_ends_the_candidate_and_twice_does_no_harm():
 @pytest.mark.parametrize(("m", "has"), [(0, False), (1, True)])
 def test_only_a_case_with_elements_has_outputs(m, has):
     assert has_outputs(read_definition(AFFINE), Case("w", {"m": m})) is has
-
-
-def test_bits_are_compared_and_values_are_not():
-    zero, nan = torch.zeros(3), torch.full((3,), float("nan"))
-    assert not same_bits(zero, -zero) and same_bits(nan, nan.clone())
-    assert differing([(zero, zero.clone()), (zero, -zero), (nan, nan.clone())]) == [
-        False,
-        True,
-        False,
-    ]
-    assert differing([]) == []
-
-
-def test_values_are_copied_in_the_targets_dtype_and_empty_ones_are_skipped():
-    target, empty = torch.zeros(4, dtype=torch.bfloat16), torch.empty(0)
-    copy_bytes([(target, torch.arange(4.0)), (empty, torch.empty(0))])
-    assert target.tolist() == [0.0, 1.0, 2.0, 3.0]
-    copy_bytes([(empty, torch.empty(0))])
 
 
 class OnlySnapshots(ScriptedSession):
