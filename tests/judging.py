@@ -20,6 +20,7 @@ from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
 from kernel_harness.tools.settings import candidate_environment
 
 ANSWER_S = 90.0
+GONE_WITHIN_S = 5.0
 AFFINE = Path(__file__).parent / "adversarial" / "operators" / "affine"
 
 
@@ -99,11 +100,21 @@ class JudgeProcess:
             assert isinstance(self.read(), wire_judge.Drained)
         return Evaluation.model_validate(answer.evaluation)
 
+    def children(self) -> list[int]:
+        """Ids of the processes that it started: zygotes and runners."""
+        pid = self.process.pid
+        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def close(self) -> None:
-        """Ends the judge by closing its stream."""
+        """Ends the judge by closing its stream; an error where a process of its own is left."""
         assert self.process.stdin is not None
+        left = self.children()
         self.process.stdin.close()
         self.process.wait(20)
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while any(os.path.exists(f"/proc/{pid}") for pid in left) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not [pid for pid in left if os.path.exists(f"/proc/{pid}")]
 
 
 def read_definition(folder: Path) -> Definition:

@@ -112,6 +112,7 @@ def test_the_hooks_before_a_commit_run_what_is_installed():
             assert (ROOT / file).is_file()
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.timeout(600)
 def test_the_tour_of_the_readme_is_what_the_demo_prints(tmp_path):

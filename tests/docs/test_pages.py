@@ -21,6 +21,7 @@ def test_an_operator_of_ones_own(tmp_path, command_line):
     reader.follow(blocks(ROOT / "docs/how-to/own-operator.md"))
 
 
+@pytest.mark.long
 def test_a_dataset_of_ones_own(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/own-dataset.md"))
 

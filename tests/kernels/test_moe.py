@@ -23,7 +23,7 @@ ORACLE = load_by_path(FOLDER / "oracle.py")
 REFERENCE = load_by_path(FOLDER / "reference.py")
 COST = load_by_path(FOLDER / "cost.py")
 POLICY = read_policy(FOLDER / "policy.toml")
-SMALL = {"hidden_size": 512, "intermediate_size": 256}
+SMALL = {"hidden_size": 256, "intermediate_size": 128}
 
 
 def drawn(family="typical", seed=1, tokens=9, offset=32, philox=True):
@@ -198,7 +198,8 @@ def test_earlier_records_get_the_weights_that_they_were_made_with():
     values.normal_(0.0, 448.0 / 4.2, generator=generator)
     first = values.clamp_(-448.0, 448.0).to(torch.float8_e4m3fn).view(torch.uint8)
     weights = inputs["gemm1_weights"].view(torch.uint8).flatten()
-    assert torch.equal(weights[: len(first)], first)
+    count = min(len(weights), len(first))
+    assert count > 1 << 20 and torch.equal(weights[:count], first[:count])
     assert not verdict(inputs, ORACLE.trusted(**inputs)["output"])
 
 

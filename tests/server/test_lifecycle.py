@@ -35,7 +35,7 @@ def command(kernels_dir: Path, data: Path) -> tuple[list[str], dict[str, str]]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("mode", ["legacy", "auto"])
+@pytest.mark.parametrize("mode", [pytest.param("legacy", marks=pytest.mark.long), "auto"])
 async def test_a_stdio_client_calls_a_tool(mode: str, kernels_dir: Path, tmp_path: Path) -> None:
     words, environment = command(kernels_dir, tmp_path)
     server = StdioServerParameters(command=words[0], args=words[1:], env=environment)
@@ -48,7 +48,10 @@ async def test_a_stdio_client_calls_a_tool(mode: str, kernels_dir: Path, tmp_pat
     assert result.structured_content["total"] == 5
 
 
-@pytest.mark.parametrize("ending", ["eof", "SIGTERM", "SIGINT", "SIGHUP"])
+@pytest.mark.parametrize(
+    "ending",
+    ["eof", "SIGTERM", *(pytest.param(n, marks=pytest.mark.long) for n in ("SIGINT", "SIGHUP"))],
+)
 def test_the_server_leaves_at_once_however_it_is_asked_to(
     ending: str, kernels_dir: Path, tmp_path: Path
 ) -> None:

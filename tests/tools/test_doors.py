@@ -234,9 +234,12 @@ def pass_through(door: str, examples: int) -> None:
     tried()
 
 
+@pytest.mark.parametrize("examples", [150, pytest.param(500, marks=pytest.mark.long)])
 @pytest.mark.parametrize("door", DOORS)
-def test_what_is_let_in_is_right_and_what_is_not_is_refused_in_words(door: str) -> None:
-    pass_through(door, 500)
+def test_what_is_let_in_is_right_and_what_is_not_is_refused_in_words(
+    door: str, examples: int
+) -> None:
+    pass_through(door, examples)
 
 
 @pytest.mark.long

@@ -89,6 +89,7 @@ def test_candidates_whose_signature_does_not_count_make_no_page(
     assert not out.exists()
 
 
+@pytest.mark.long
 def test_the_page_in_the_guide_is_what_the_shipped_histories_give(
     searches: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

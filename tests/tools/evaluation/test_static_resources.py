@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.evaluation.static_resources import (
@@ -63,6 +63,7 @@ def test_without_a_block_size_the_note_says_what_registers_and_shared_memory_all
     assert alone.notes[0].endswith("registers allow 48 of 64 warps.")
 
 
+@settings(max_examples=30)
 @given(st.dictionaries(st.text(max_size=20), st.integers(0, 10_000), max_size=20))
 def test_every_instruction_is_counted_once_in_the_total(opcodes):
     assert classify_opcodes(opcodes).get("total", 0) == sum(opcodes.values())

@@ -582,10 +582,9 @@ def test_inputs_that_cannot_be_written_are_said_to_be_so(judge):
 
 def zygote_of(judge: JudgeProcess) -> int:
     """The process whose forks run candidates; another one's forks compile them."""
-    pid = judge.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    (found,) = [c for c in children if b"--interpret" in Path(f"/proc/{c}/cmdline").read_bytes()]
-    return int(found)
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in judge.children()}
+    (found,) = [pid for pid, command in commands.items() if b"--interpret" in command]
+    return found
 
 
 def test_a_zygote_that_is_killed_costs_one_trial_at_most(judge):
@@ -602,13 +601,8 @@ def test_a_zygote_that_is_killed_costs_one_trial_at_most(judge):
     assert judge.evaluate(honest()).status is Status.PASSED
 
 
+@pytest.mark.long
 def test_a_judge_whose_server_goes_away_leaves_nothing_behind(tmp_path):
     judge = JudgeProcess("cpu", tmp_path)
-    children = f"/proc/{judge.process.pid}/task/{judge.process.pid}/children"
-    zygotes = [int(pid) for pid in open(children).read().split()]
-    assert zygotes
-    judge.close()
-    deadline = time.monotonic() + 5
-    while any(os.path.exists(f"/proc/{pid}") for pid in zygotes) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in zygotes)
+    assert judge.children()
+    judge.close()  # fails where one of them is left, for every judge of these tests

@@ -75,7 +75,9 @@ async def test_a_candidate_is_built_loaded_warmed_up_and_called_once(subject, wo
 @pytest.mark.parametrize(
     ("source", "stage", "words"),
     [
-        ("def run(x, factor, y)\n    pass\n", "build", "expected ':'"),
+        pytest.param(
+            "def run(x, factor, y)\n    pass\n", "build", "expected ':'", marks=pytest.mark.long
+        ),
         ("def run(x, factor, y):\n    raise ValueError(f'no {factor}')\n", "warm_up", "no 2.0"),
     ],
 )
