@@ -130,7 +130,9 @@ class PhiloxKernels:
         if name not in self._functions:
             function = modules.function_of(self._driver, self._module, name)
             assert function is not None, f"there is no kernel {name}"
-            modules.set_attribute(self._driver, function, modules.MAX_DYNAMIC_SHARED, shared_bytes)
+            if shared_bytes:
+                most = modules.MAX_DYNAMIC_SHARED
+                modules.set_attribute(self._driver, function, most, shared_bytes)
             resident = modules.resident_blocks(self._driver, function, THREADS, shared_bytes)
             self._functions[name] = function, max(1, resident)
         return self._functions[name]

@@ -158,7 +158,7 @@ def test_a_size_whose_inputs_cannot_be_made_is_not_held_against_anyone():
         return make(case, *rest)
 
     operator.make_inputs = only_even  # pyright: ignore[reportAttributeAccessIssue]
-    operator.oracle = operator.trusted = lambda case, inputs: {}  # pyright: ignore[reportAttributeAccessIssue]
+    operator.expected_outputs = lambda case, inputs: ({}, {})  # pyright: ignore[reportAttributeAccessIssue]
     trial = Trial([case(0, 3), case(1, 4), case(2, 6, UNIFORM)], operator=operator)
     assert trial.called == ["held-out-1", "held-out-2"] and trial.checks.not_run is None
 
