@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .element_sample import wrong_along
+from .element_sample import coordinates, wrong_along
 from .symptoms import recognise
 
 BIT_VIEW = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -73,7 +73,7 @@ def _worst_index(got: torch.Tensor, expected: torch.Tensor, bad: torch.Tensor) -
     else:
         distance = torch.ones_like(bad, dtype=torch.float64)
     flat = int(torch.where(bad, distance, torch.full_like(distance, -1.0)).flatten().argmax())
-    return [int(i) for i in torch.unravel_index(torch.tensor(flat), got.shape)]
+    return [int(i) for i in coordinates(torch.tensor(flat), got.shape)]
 
 
 def _still_poison(got: torch.Tensor, poison: int | None) -> torch.Tensor:

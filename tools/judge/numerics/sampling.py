@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .element_sample import coordinates
 from .mismatch import Mismatch
 
 FALSE_ALARM = 1e-6
@@ -59,7 +60,7 @@ def impossible_draws(
     if not count:
         return {"ok": True, "matched_ratio": 1.0}
     at = int(bad.nonzero()[0])
-    index = [int(i) for i in torch.unravel_index(torch.tensor(at), got.shape)]
+    index = [int(i) for i in coordinates(torch.tensor(at), got.shape)]
     why = "whose probability is 0" if bool(inside[at]) else f"outside of 0 to {categories - 1}"
     return {
         "ok": False,

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import torch
 
-from .element_sample import ElementSample, wrong_along
+from .element_sample import ElementSample, coordinates, wrong_along
 
 
 class SymptomKind(StrEnum):
@@ -153,7 +153,7 @@ def _permuted(sample: ElementSample, axes: Sequence[str]) -> Symptom | None:
     shape = [sample.shape[d] for d in wide]
     for order in _orders(len(wide)):
         written = [shape[d] for d in order]
-        place = torch.unravel_index(sample.flat, written)
+        place = coordinates(sample.flat, written)
         source = sample.ravel([place[order.index(d)] for d in range(len(wide))], shape)
         if sample.explained_by_elements(source):
             names = ", ".join(axes[wide[d]] for d in order)
