@@ -15,6 +15,9 @@ from .processes.progress import Cancellation
 
 logger = logging.getLogger(__name__)
 
+COMPILE_SHARE = 0.9
+"""Of the time of a build, for its compilers: what they were doing can be told in the rest."""
+
 
 class TrialProcesses:
     """Starts the processes of a trial; a cancellation ends them, and so does `close`."""
@@ -68,6 +71,7 @@ class TrialProcesses:
             argument_count=len(self._definition.inputs),
             output_count=len(self._definition.outputs),
             cuda_arch=self._context.arch,
+            compile_s=COMPILE_SHARE * plan.build_timeout_s,
         )
 
     def end_with(self, *endings: Callable[[], None]) -> None:

@@ -22,6 +22,9 @@ from ..text import printable
 from .frames import EXCERPT_CHARACTERS, Message
 from .launches import CallLaunches, WatchedLaunches
 
+COMPILE_S = 160.0
+"""Seconds for compilers, where nothing else is said."""
+
 
 class DeviceFacts(Message):
     """What a program can ask of a device; of one that is not here, in a process without a GPU."""
@@ -95,6 +98,7 @@ class BuildRequest(Message):
     output_count: int
     cuda_arch: str | None = Field(default=None, description="e.g. '90a'; null without a GPU.")
 
+    compile_s: float = Field(default=COMPILE_S, description="What its compilers may take.")
     @classmethod
     def of(
         cls,
@@ -105,6 +109,7 @@ class BuildRequest(Message):
         output_count: int,
         cuda_arch: str | None = None,
     ) -> BuildRequest:
+        compile_s: float = COMPILE_S,
         """The request that builds a solution.
 
         Args:
@@ -114,6 +119,7 @@ class BuildRequest(Message):
             output_count: outputs of its definition.
             cuda_arch: what device code is built for; None without a GPU.
         """
+            compile_s: seconds that its compilers may take, all together.
         spec = solution["spec"]
         return cls(
             language=spec["language"],
@@ -126,6 +132,7 @@ class BuildRequest(Message):
             output_count=output_count,
             cuda_arch=cuda_arch,
         )
+            compile_s=compile_s,
 
     @property
     def package(self) -> str:
@@ -142,6 +149,7 @@ class CompileRequest(Message):
     arguments: list[Argument]
     outputs: list[TensorRef]
 
+    compile_s: float = Field(default=COMPILE_S, description="What compilers may take.")
 
 class CallRequest(Message):
     """Call the candidate once.

@@ -1,8 +1,9 @@
 """Finds the compilers of this machine and their versions, and runs several at once.
 
 It knows commands and files; it does not know candidates. A compiler is run on hostile text like
-any other file, inside the candidate's sandbox, and within limits of its own: memory, processor time
-and, where the kernel has Landlock, no device and no process's files to read.
+any other file, inside the candidate's sandbox, and within limits of its own: memory, time, sizes of
+files and, where the kernel has Landlock, no device and no process's files to read. Text that
+expands without end (macros, includes, templates) meets them, and is told as such.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +37,7 @@ LEAST_MEMORY_BYTES = 2 << 30
 MOST_MEMORY_BYTES = 16 << 30
 CPU_SECONDS = 900
 MOST_OUTPUT_BYTES = 4 << 20
-FILE_BYTES = 1 << 30
+FILE_BYTES = 256 << 20
 _REACHABLE = (
     *(path for path in Path("/").iterdir() if path.name not in ("dev", "proc", "sys")),
     Path("/dev/null"),
@@ -43,6 +46,15 @@ _REACHABLE = (
 imported, for a confined process may not list it."""
 _TEMPORARY = Path(tempfile.gettempdir()).resolve()
 """Where private folders lie."""
+EXPANDS = (
+    "what its text expands to is too much: macros that double, headers that include themselves, "
+    "templates that branch"
+)
+_NO_MEMORY = re.compile(
+    r"out of memory allocating|virtual memory exhausted|std::bad_alloc|cannot allocate memory",
+    re.IGNORECASE,
+)
+_TOO_LARGE = re.compile(r"File size limit exceeded|File too large")
 _TOP = re.compile(r"^#\$ TOP=(.+)$", re.MULTILINE)
 
 
@@ -116,6 +128,21 @@ class Ran:
     output: str
 
 
+@dataclass
+class _Patience:
+    """Until when compilers may run."""
+
+    until: float = float("inf")
+
+
+_patience = _Patience()
+
+
+def allow(seconds: float) -> None:
+    """Has compilers that run from now on end within so many seconds, all together."""
+    _patience.until = time.monotonic() + seconds
+
+
 def find_toolchain(environment: Mapping[str, str]) -> Toolchain:
     """Looks for nvcc and a C++ compiler as the environment directs.
 
@@ -180,6 +207,7 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            process_group=0,
             preexec_fn=functools.partial(_confine, limits, sight),
         )
         running.append((process, log, sight))
@@ -203,14 +231,30 @@ def _ended(
     process: subprocess.Popen[bytes], log: IO[bytes], sight: Sight | None, most_bytes: int
 ) -> Ran:
     with log:
-        code = process.wait()
+        left = max(_patience.until - time.monotonic(), 0)
+        try:
+            code, late = process.wait(None if left == float("inf") else left), False
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            code, late = process.wait(), True
         if sight is not None:
             remove_tree(sight.temporary)
         log.seek(0)
         output = log.read(most_bytes).decode(errors="replace")
-    if code < 0:
-        output += f"\nerror: the compiler was ended by signal {-code}"
-    return Ran(code == 0, output)
+    return Ran(code == 0, f"{_stopped_words(code, output, late=late)}{output}")
+
+
+def _stopped_words(code: int, output: str, *, late: bool) -> str:
+    """Why a compiler did not end by itself, as the first line of what it printed."""
+    if code == 0:
+        return ""
+    if late:
+        return f"error: the compiler was stopped when its time was used up; {EXPANDS}\n"
+    if _NO_MEMORY.search(output):
+        return f"error: the compiler had no memory left; {EXPANDS}\n"
+    if code in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ) or _TOO_LARGE.search(output):
+        return f"error: the compiler wrote a file of {FILE_BYTES >> 20} MiB; {EXPANDS}\n"
+    return f"error: the compiler was ended by signal {-code}\n" if code < 0 else ""
 
 
 def _limits(at_once: int) -> dict[int, int]:

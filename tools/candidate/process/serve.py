@@ -55,6 +55,7 @@ from ..calls.clock import Clock
 from ..calls.cuda_clock import clock_for
 from ..calls.shared_memory import MappedArena, map_arena
 from ..calls.warm_up import warm_up
+from ..compilation import toolchain
 from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
 from ..compile_only.targets import TargetCompiler
@@ -174,6 +175,7 @@ class CandidateServer:
                 self._prepare(message)
             return Prepared()
         if isinstance(message, BuildRequest):
+            toolchain.allow(message.compile_s)
             with contextlib.nullcontext() if self._cuda else OnTheCpu():
                 built, self._candidate = build(message, self._folders)
             self._compiler = None
@@ -235,6 +237,7 @@ class CandidateServer:
     def _compile(self, request: CompileRequest) -> Compiled:
         if self._candidate is None:
             return Compiled(fault=_out_of_order("Nothing was built"))
+        toolchain.allow(request.compile_s)
         self._compiler = self._compiler or TargetCompiler(self._candidate, self._folders)
         return self._compiler.compile(request, self._arena)
 

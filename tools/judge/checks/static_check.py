@@ -190,6 +190,7 @@ class StaticChecker:
             targets={target: device_facts(target) for target in compiler.targets},
             arguments=call.arguments,
             outputs=call.outputs,
+            compile_s=self._build.compile_s,
         )
         compiled = request(judged_call.session, message, Compiled, self._timeout_s)
         if isinstance(compiled, ProcessLost):
