@@ -84,3 +84,51 @@ def test_exports_of_tvm_ffi_are_checked_whether_or_not_it_is_installed(judge, na
     evaluation = judge.evaluate(make_plan(solution, checks=STATIC, scope="static"))
     assert evaluation.status is Status.INVALID_CANDIDATE and evaluation.failure is not None
     assert words in evaluation.failure.message
+
+
+TVM_AFFINE = """
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+using tvm::ffi::TensorView;
+__global__ void affine_kernel(const float* x, float* y) { y[0] = x[0]; }
+void run(TensorView x, TensorView w, TensorView table, double alpha, TensorView y, TensorView row) {
+  if (y.device().device_type != kDLCUDA || table.dtype().bits != 32)
+    TVM_FFI_THROW(ValueError) << "the tensors of a device are due";
+  int m = y.shape()[0];
+  if (m > 0)
+    affine_kernel<<<m, 64>>>((const float*)x.data_ptr(), (float*)y.data_ptr());
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("old", "new", "status", "words"),
+    [
+        pytest.param("", "", Status.COMPILED, "", id="honest"),
+        pytest.param("<<<m,", "<<<0,", Status.RUNTIME_ERROR, "its grid is empty", id="empty"),
+        pytest.param(
+            "TensorView table,", "int table,", Status.INVALID_CANDIDATE, "on argument #2", id="type"
+        ),
+    ],
+)
+def test_a_function_of_tvm_ffi_is_called_against_the_stub(judge, old, new, status, words):
+    pytest.importorskip("tvm_ffi")
+    source = TVM_AFFINE.replace(old, new, 1) if old else TVM_AFFINE
+    if "int table" in source:
+        source = source.replace("table.dtype().bits", "table")
+    solution = make_solution(
+        {"kernel.cu": source},
+        definition="affine_n64",
+        language="cuda",
+        binding="tvm-ffi",
+        entry_point="kernel.cu::run",
+    )
+    evaluation = judge.evaluate(make_plan(solution, checks=STATIC, scope="static"))
+    assert evaluation.status is status, evaluation.failure
+    assert evaluation.static is not None
+    notes = evaluation.static.reason or ""
+    assert "of a device are due" not in notes
+    assert words in (evaluation.failure.message if evaluation.failure else "")

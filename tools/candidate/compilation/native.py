@@ -49,7 +49,7 @@ class TvmFfiBuilder:
 
     def accepts(self, request: BuildRequest) -> bool:
         """Whether CUDA or C++ sources name this binding, or name none and include its headers."""
-        return _binding(request) == "tvm-ffi"
+        return is_tvm_ffi(request)
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and loads by tvm-ffi."""
@@ -95,7 +95,7 @@ class CompiledOnlyBuilder:
             check_exports(request)
             raise
         stub = stub_config(request, folders) if folders.kept else None
-        if stub is not None:
+        if stub is not None and stub.support is not None:
             # While the cache is within reach: it costs 20 s, and is the same for every candidate.
             find_support(stub, folders, tools)
 
@@ -138,8 +138,13 @@ def _binding(request: BuildRequest) -> str | None:
     return "torch" if _TORCH_MARKS.search(text) else None
 
 
+def is_tvm_ffi(request: BuildRequest) -> bool:
+    """Whether its functions are exported through tvm-ffi."""
+    return _binding(request) == "tvm-ffi"
+
+
 def _config(request: BuildRequest, folders: Folders) -> CompileConfig:
-    if _binding(request) == "tvm-ffi":
+    if is_tvm_ffi(request):
         return tvm_config(binding_module("tvm_ffi", TVM_FFI_REMEDY))
     return torch_config(request, folders)
 
@@ -147,8 +152,10 @@ def _config(request: BuildRequest, folders: Folders) -> CompileConfig:
 def stub_config(request: BuildRequest, folders: Folders) -> CompileConfig | None:
     """Flags for host code that is called without a device; None where the shim does not serve.
 
-    Its tensors say that they lie on a device.
+    Tensors of the shim say that they lie on a device.
     """
+    if is_tvm_ffi(request):
+        return _config(request, folders)
     if _binding(request) != "torch":
         return None
     config = torch_config(request, folders)

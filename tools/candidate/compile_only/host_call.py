@@ -1,27 +1,31 @@
 """Calls the host function of CUDA sources without a device, against a stub of CUDA's runtime.
 
 The stub launches nothing and remembers what would be launched, so that an argument of a wrong type,
-an empty grid or a block that is too large is found before anything runs. Sources are compiled with
-the torch shim, whose tensors say here that they lie on a device; sources that it does not serve are
-not called. The call is made in a fork, within a limit of time: what it does to its process is its
-own affair, and a crash says nothing of the candidate, whose kernels computed nothing.
+an empty grid or a block that is too large is found before anything runs. Sources with torch's
+binding are compiled with the torch shim, whose tensors say here that they lie on a device; those
+that it does not serve are not called. Functions of tvm-ffi get tensors that say so by DLPack. The
+call is made in a fork, within a limit of time: what it does to its process is its own affair, and a
+crash says nothing of the candidate, whose kernels computed nothing.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import select
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ...messages.candidate import BuildRequest, CandidateFault, DeviceFacts
 from ..compilation import toolchain
-from ..compilation.native import load_extension, stub_config
+from ..compilation.native import is_tvm_ffi, load_extension, stub_config
 from ..compilation.object_cache import (
     compile_command,
     config_for,
@@ -30,11 +34,18 @@ from ..compilation.object_cache import (
 from ..compilation.sources import Folders, split_entry_point
 from ..compilation.toolchain import Toolchain
 from ..faults import cut
+from . import device_tensors
 
 STUB = Path(__file__).with_name("stub_runtime.cpp").read_text(encoding="utf-8")
 CALL_S = 30.0
 REPORT_BYTES = 64 << 10
-_WRONG_TYPE = ("incompatible function arguments", "expected scalar type")
+_WRONG_TYPE = (
+    "incompatible function arguments",
+    "expected scalar type",
+    "Mismatched type on argument",
+    "Mismatched number of arguments",
+)
+"""Words of pybind11, torch and tvm-ffi on the arguments of a call."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +96,14 @@ def link_with_stub(
         facts: what the stub says of its device.
     """
     config = stub_config(request, folders) if folders.kept else None
-    support = find_support(config, folders, tools) if config is not None else None
-    if config is None or support is None:
+    if config is None:
         return None
+    objects: list[Path] = []
+    if config.support is not None:
+        support = find_support(config, folders, tools)
+        if support is None:
+            return None
+        objects.append(support)
     place = folders.builds / "host_call"
     place.mkdir(parents=True, exist_ok=True)
     stub = place / "stub_runtime.cpp"
@@ -103,16 +119,16 @@ def link_with_stub(
     names = [
         s["path"] for s in request.sources if s["path"].endswith((".cu", ".cpp", ".cc", ".cxx"))
     ]
-    objects = [place / f"{index}.o" for index in range(len(names))]
+    made = [place / f"{index}.o" for index in range(len(names))]
     commands = [
         compile_command((name, file), arch, source_dir, config_for(request, name, config), tools)
-        for name, file in zip(names, objects, strict=True)
+        for name, file in zip(names, made, strict=True)
     ]
     if not all(ran.ok for ran in toolchain.run([compile_stub, *commands])):
         return None
     library = place / "candidate_host.so"
-    link = [tools.require_cxx(), "-shared", "-o", str(library), *map(str, objects)]
-    link += [str(support), f"{stub}.o", "-Wl,-Bsymbolic", "-Wl,--as-needed", *config.libraries]
+    link = [tools.require_cxx(), "-shared", "-o", str(library), *map(str, [*made, *objects])]
+    link += [f"{stub}.o", "-Wl,-Bsymbolic", "-Wl,--as-needed", *config.libraries]
     return library if toolchain.run([link])[0].ok else None
 
 
@@ -149,11 +165,11 @@ def _report_call(
     error = ""
     report = b""
     try:
-        module = load_extension(library)
+        function, passed = _loaded(library, request, arguments)
         stub = ctypes.CDLL(str(library)).kernel_harness_stub_report
         stub.restype = ctypes.c_char_p
         try:
-            getattr(module, split_entry_point(request)[1])(*arguments)
+            function(*passed)
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
         report = stub() or b""
@@ -161,6 +177,21 @@ def _report_call(
         error = f"it could not be called: {type(raised).__name__}: {raised}"
     line = error.replace("\n", " ")[:2_000].encode("utf-8", "replace")
     os.write(write, report[: REPORT_BYTES // 2] + b"error\t" + line + b"\nend\n")
+
+
+def _loaded(
+    library: Path, request: BuildRequest, arguments: Sequence[Any]
+) -> tuple[Callable[..., Any], list[Any]]:
+    """The entry point and its arguments, tensors among them as tensors of a device."""
+    _, symbol = split_entry_point(request)
+    if not is_tvm_ffi(request):
+        return getattr(load_extension(library), symbol), list(arguments)
+    tvm_ffi: Any = importlib.import_module("tvm_ffi")
+    passed = [
+        tvm_ffi.from_dlpack(device_tensors.Lent(a)) if isinstance(a, torch.Tensor) else a
+        for a in arguments
+    ]
+    return tvm_ffi.load_module(str(library))[symbol], passed
 
 
 def _read_report(text: str) -> HostCall | None:
