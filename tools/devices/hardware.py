@@ -91,6 +91,8 @@ class Architecture(BaseModel):
 class TargetFacts:
     """Properties that a program can query, of a device that is compiled for and is not here."""
 
+    name: str
+    """As the driver says it, e.g. 'NVIDIA H200'."""
     capability: int
     """Compute capability times ten."""
     sm_count: int
@@ -148,8 +150,8 @@ def architecture_of(target: str) -> Architecture | None:
 def target_facts(target: str) -> TargetFacts | None:
     """Facts of a device of one architecture; None for an architecture that is not in the table.
 
-    Multiprocessors, L2 and memory clock are those of the first device of this architecture in the
-    table; else of this major version; else of Hopper's.
+    Name, multiprocessors, L2 and memory clock are those of the first device of this architecture in
+    the table; else of this major version; else of Hopper's.
 
     Args:
         target: an architecture, as `architecture_of` takes it.
@@ -167,6 +169,7 @@ def target_facts(target: str) -> TargetFacts | None:
     device = next(by_capability[key] for key in near if key in by_capability)
     low, high = device.identity.memory_mhz
     return TargetFacts(
+        name=f"NVIDIA {device.identity.names[0]}",
         capability=capability,
         sm_count=device.sm_count,
         warp_size=architecture.threads_per_warp,

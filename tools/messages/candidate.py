@@ -29,6 +29,7 @@ COMPILE_S = 160.0
 class DeviceFacts(Message):
     """What a program can ask of a device; of one that is not here, in a process without a GPU."""
 
+    name: str = Field(max_length=200, description="As the driver says it.")
     capability: int = Field(description="Compute capability times ten.")
     sm_count: int
     warp_size: int
@@ -97,8 +98,8 @@ class BuildRequest(Message):
     argument_count: int
     output_count: int
     cuda_arch: str | None = Field(default=None, description="e.g. '90a'; null without a GPU.")
-
     compile_s: float = Field(default=COMPILE_S, description="What its compilers may take.")
+
     @classmethod
     def of(
         cls,
@@ -108,8 +109,8 @@ class BuildRequest(Message):
         argument_count: int,
         output_count: int,
         cuda_arch: str | None = None,
-    ) -> BuildRequest:
         compile_s: float = COMPILE_S,
+    ) -> BuildRequest:
         """The request that builds a solution.
 
         Args:
@@ -118,8 +119,8 @@ class BuildRequest(Message):
             argument_count: inputs of its definition.
             output_count: outputs of its definition.
             cuda_arch: what device code is built for; None without a GPU.
-        """
             compile_s: seconds that its compilers may take, all together.
+        """
         spec = solution["spec"]
         return cls(
             language=spec["language"],
@@ -131,8 +132,8 @@ class BuildRequest(Message):
             argument_count=argument_count,
             output_count=output_count,
             cuda_arch=cuda_arch,
-        )
             compile_s=compile_s,
+        )
 
     @property
     def package(self) -> str:
@@ -148,8 +149,8 @@ class CompileRequest(Message):
     targets: dict[str, DeviceFacts] = Field(description="By name, e.g. 'sm_90', 'sm_100'.")
     arguments: list[Argument]
     outputs: list[TensorRef]
-
     compile_s: float = Field(default=COMPILE_S, description="What compilers may take.")
+
 
 class CallRequest(Message):
     """Call the candidate once.

@@ -37,6 +37,9 @@ class Launch(Message):
     options: dict[Word, Word] = Field(default_factory=dict, max_length=60)
     compiles: bool = Field(default=True, description="False: refused by the compiler.")
     binary: Word = Field(default="", description="Which compiled kernel it launches.")
+    before: Word = Field(
+        default="", description="What host code did by torch since the launch before."
+    )
 
     @property
     def variant(self) -> tuple[object, ...]:
@@ -72,4 +75,7 @@ class CallLaunches(Message):
     launches: list[Launch] = Field(default_factory=list, max_length=4 * MOST_LAUNCHES)
     dropped_for: Word = Field(
         default="", description="Why not all of them are told; empty where they are."
+    )
+    after: Word = Field(
+        default="", description="What host code did by torch after the last launch."
     )

@@ -31,6 +31,7 @@ from ...messages.candidate import (
     TensorRef,
 )
 from ..compilation.builders import LoadedCandidate
+from ..cpu.fake_memory import Memory, lay, memory_of
 from ..faults import CandidateError, fault_of
 from . import torch_guards
 from .clock import CallTiming, Clock, NoClock
@@ -124,6 +125,8 @@ class Caller:
         late = [self._arena.tensor(ref) for ref in request.late]
         passed = [*arguments, *handed] if self._by_destination else arguments
         produced: list[Any] = []
+        if not self._on_device:
+            lay([*arguments, *handed])
 
         def snapshot(result: Any) -> None:
             if self._by_destination:
@@ -276,8 +279,9 @@ def _value_fault(value: Any, ref: TensorRef, device: torch.device) -> tuple[str,
         return "wrong_shape", f"Shape {list(value.shape)} was returned, {expected} is defined"
     if str(value.dtype).removeprefix("torch.") != ref.dtype:
         return "wrong_dtype", f"{value.dtype} was returned, {ref.dtype} is defined"
-    if value.device != device:
-        return "wrong_device", f"The output lies on {value.device}, it must lie on {device}"
+    if value.device != device or memory_of(value) is Memory.HOST:
+        where = device if device.type == "cuda" else "cuda"
+        return "wrong_device", f"The output lies on {value.device}, it must lie on {where}"
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ...messages.candidate import Activity, CallRequest
 from ...messages.launches import CallLaunches
 from ..compilation.builders import LoadedCandidate
-from ..cpu.fake_device import OnTheCpu
+from ..cpu.fake_tensors import OnTheCpu
 from ..cpu.launches import interpreted_launches
 from .disabled_kernels import disabled_kernels, require_launches
 
@@ -77,7 +77,7 @@ class NoClock:
             require_launches(count)
             snapshot(result)
             return CallTiming()
-        with OnTheCpu(), interpreted_launches(request.configuration) as log:
+        with interpreted_launches(request.configuration) as log, OnTheCpu(log.note):
             begin = _now()
             result = call()
             end = _now()

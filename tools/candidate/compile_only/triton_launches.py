@@ -28,8 +28,11 @@ from ...messages.launches import CallLaunches, Launch
 from ..calls.shared_memory import MappedArena
 from ..compilation.builders import LoadedCandidate
 from ..compilation.sources import Folders
-from ..cpu.fake_device import OnTheCpu, answer_for_cuda, use_fake_driver
-from ..cpu.launches import LaunchLog, describe_launch, evaluated_grid
+from ..cpu.fake_device import answer_for_cuda, use_fake_driver
+from ..cpu.fake_memory import lay, without_devices
+from ..cpu.fake_tensors import OnTheCpu
+from ..cpu.host_work import HostWork
+from ..cpu.launches import LaunchLog, describe_launch, evaluated_grid, require_reach
 from ..faults import CandidateError, cut, fault_of
 from . import cubin
 from .compile_errors import launched_at, not_compiled
@@ -60,6 +63,18 @@ class _CompiledLaunches:
     trying: bool = False
     """Whether the autotuner tries a configuration; afterwards it launches the one it chose."""
     tried: int = 0
+    untuned: HostWork = field(default_factory=HostWork)
+    """What host code did before the autotuner began; each configuration is tried after it."""
+
+    def begin_tuning(self) -> None:
+        """Called before an autotuner tries configurations."""
+        self.choice, self.tried = 0, 0
+        self.untuned = self.log.host_work.copy()
+
+    def try_next(self) -> None:
+        """Called before each configuration, which is described as if it were the only one."""
+        self.choice, self.tried = self.tried, self.tried + 1
+        self.log.host_work = self.untuned.copy()
 
     def describe(
         self, function: Any, arguments: Sequence[Any], options: Mapping[str, Any], grid: Any
@@ -69,6 +84,7 @@ class _CompiledLaunches:
         if not self.trying:
             self.place += 1
             if self.tried:
+                self.log.host_words()
                 return False
 
         def described() -> Launch:
@@ -76,7 +92,8 @@ class _CompiledLaunches:
             launch = describe_launch(
                 function, arguments, options, programs, place=place, choice=self.choice
             )
-            return launch.model_copy(update={"compiles": False})
+            changes = {"compiles": False, "before": self.log.host_words()}
+            return launch.model_copy(update=changes)
 
         self.log.add_described(described)
         return True
@@ -120,6 +137,7 @@ class TritonCompiler:
         arguments = arena.values(request.arguments)
         if self._candidate.request.destination_passing_style:
             arguments += [arena.tensor(ref) for ref in request.outputs]
+        lay(arguments)
         deadline = time.monotonic() + BUDGET_S
         kernels: list[CompiledKernel] = []
         failures: dict[str, str] = {}
@@ -168,7 +186,7 @@ class TritonCompiler:
         use_fake_driver(facts)
         answer_for_cuda(facts)
         try:
-            with launches_compile_only(seen, deadline), OnTheCpu(), torch.no_grad():
+            with launches_compile_only(seen, deadline), OnTheCpu(seen.log.note), torch.no_grad():
                 self._candidate.function(*arguments)
         except BaseException as error:
             return error
@@ -222,9 +240,11 @@ def launches_compile_only(seen: _CompiledLaunches, deadline: float) -> Iterator[
     launch, tune = kept[:2]
 
     def compile_one(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
+        require_reach(self, arguments, options)
         is_new = not warmup and seen.describe(self, arguments, options, grid)
         try:
-            kernel = launch(self, *arguments, grid=grid, warmup=True, **options)
+            with without_devices():
+                kernel = launch(self, *arguments, grid=grid, warmup=True, **options)
             refuse_too_much_shared(kernel, seen.shared_bytes)
         except Exception as error:
             raise _NotCompiledError(getattr(self, "__name__", "kernel")) from error
@@ -236,7 +256,7 @@ def launches_compile_only(seen: _CompiledLaunches, deadline: float) -> Iterator[
 
     def compile_configuration(self: Any, *arguments: Any, config: Any, **meta: Any) -> list[float]:
         options = meta | config.all_kwargs()
-        seen.choice, seen.tried = seen.tried, seen.tried + 1
+        seen.try_next()
         if time.monotonic() > deadline and seen.kernels:
             return [float("inf")] * 3
         if config.pre_hook is not None:
@@ -255,7 +275,7 @@ def launches_compile_only(seen: _CompiledLaunches, deadline: float) -> Iterator[
 
     def tune_afresh(self: Any, *arguments: Any, **options: Any) -> Any:
         self.cache.clear()
-        seen.choice, seen.tried = 0, 0
+        seen.begin_tuning()
         try:
             return tune(self, *arguments, **options)
         finally:

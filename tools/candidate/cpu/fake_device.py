@@ -1,8 +1,8 @@
 """A fake device, for Triton's interpreter and for compiling without launching.
 
 Candidates ask for the current device, its streams and its number of multiprocessors before they
-launch anything. Without a GPU those questions are answered by facts that the judge sends, and
-tensors made on 'cuda' are made on the CPU. Nothing here runs on a GPU or is used where one is.
+launch anything. Without a GPU those questions are answered by facts that the judge sends. Nothing
+here runs on a GPU or is used where one is.
 
 It cannot make host code that reads results back behave as on a device of another size.
 """
@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from ...messages.candidate import DeviceFacts
+from .fake_tensors import see_devices_everywhere
+
+TOOLKIT = "13.0"
+"""The version of CUDA that a build of torch without CUDA says it was made for."""
 
 
 class FakeDriver:
@@ -108,57 +111,6 @@ def interpret_unseen() -> None:
     os.environ.pop("TRITON_INTERPRET", None)  # noqa: TID251 - the candidate's own environment
 
 
-class OnTheCpu(TorchFunctionMode):
-    """Makes on the CPU what is asked for on 'cuda', and has tensors say that they are on a device.
-
-    So host code takes the way that it takes on a device: what is judged is what would run there.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Rewrites the device of one call, or answers a question about a tensor's."""
-        if func in _CLAIMS:
-            return _CLAIMS[func]
-        if func in (torch.Tensor.cuda, torch.Tensor.pin_memory):
-            return args[0]
-        kwargs = dict(kwargs or {})
-        kwargs.pop("pin_memory", None)
-        made_here = func in _FACTORIES and kwargs.get("device") is None
-        if made_here or _is_cuda(kwargs.get("device")):
-            kwargs["device"] = torch.device("cpu")
-        if len(args) > 1 and any(_is_cuda(value) for value in args[1:]):
-            args = [torch.device("cpu") if _is_cuda(value) else value for value in args]
-        return func(*args, **kwargs)
-
-
-_FACTORIES = frozenset(
-    {
-        *(torch.arange, torch.empty, torch.empty_strided, torch.eye, torch.full, torch.linspace),
-        *(torch.logspace, torch.ones, torch.rand, torch.randint, torch.randn, torch.randperm),
-        *(torch.tensor, torch.zeros),
-    }
-)
-"""Functions that make tensors on a default device, which may be 'cuda'."""
-_CLAIMS: dict[Any, Any] = {
-    torch.Tensor.is_cuda.__get__: True,  # pyright: ignore[reportAttributeAccessIssue]
-    torch.Tensor.is_cpu.__get__: False,  # pyright: ignore[reportAttributeAccessIssue]
-    torch.Tensor.device.__get__: torch.device("cuda", 0),  # pyright: ignore[reportAttributeAccessIssue]
-    torch.Tensor.get_device: 0,
-    torch.Tensor.is_pinned: True,
-}
-
-
-def _is_cuda(device: Any) -> bool:
-    if isinstance(device, torch.device):
-        return device.type == "cuda"
-    return isinstance(device, str) and device.split(":")[0] == "cuda"
-
-
 class _NoContext(contextlib.nullcontext[None]):
     """A device or stream that is entered and left without effect."""
 
@@ -223,7 +175,7 @@ def answer_for_cuda(facts: DeviceFacts) -> None:
     """
     major, minor = divmod(facts.capability, 10)
     properties = SimpleNamespace(
-        name="fake device",
+        name=facts.name,
         major=major,
         minor=minor,
         gcnArchName="",
@@ -265,7 +217,23 @@ def answer_for_cuda(facts: DeviceFacts) -> None:
         setattr(torch.cuda, name, answer)
     for name in ("mark", "range_end", "range_pop", "range_push", "range_start"):
         setattr(torch.cuda.nvtx, name, lambda *words: 0)
+    _answer_for_accelerator(stream)
+    torch.backends.cuda.is_built = lambda: True
+    torch.version.cuda = torch.version.cuda or TOOLKIT
     torch.compile = _uncompiled
+    see_devices_everywhere()
+
+
+def _answer_for_accelerator(stream: FakeStream) -> None:
+    for name, answer in {
+        "current_accelerator": lambda check_available=False: torch.device("cuda"),
+        "current_device_index": lambda: 0,
+        "current_stream": lambda device=None: stream,
+        "device_count": lambda: 1,
+        "is_available": lambda: True,
+        "synchronize": lambda device=None: None,
+    }.items():
+        setattr(torch.accelerator, name, answer)
 
 
 def _uncompiled(model: Any = None, **options: Any) -> Any:

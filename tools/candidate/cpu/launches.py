@@ -18,6 +18,8 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from ...messages.launches import MOST_LAUNCHES, CallLaunches, Launch
+from .fake_memory import is_out_of_reach, with_devices, without_devices
+from .host_work import HostWork
 
 WORD_CHARACTERS = 120
 REASON_CHARACTERS = 300
@@ -35,6 +37,8 @@ class LaunchLog:
 
     choice: int = 0
     launches: list[Launch] = field(default_factory=list)
+    host_work: HostWork = field(default_factory=HostWork)
+    """Of the candidate's host code since the last launch."""
     dropped_for: str = ""
     """Why not all of them are kept; empty where they are."""
 
@@ -60,9 +64,35 @@ class LaunchLog:
         """Notes why not all launches are kept."""
         self.dropped_for = reason[:REASON_CHARACTERS]
 
+    def note(self, name: str, arguments: Sequence[Any]) -> None:
+        """Adds an operation of host code."""
+        self.host_work.note(name, arguments)
+
+    def host_words(self) -> str:
+        """What host code did since the last launch, which is then forgotten."""
+        words, self.host_work = self.host_work.words(), HostWork()
+        return words
+
     def message(self) -> CallLaunches:
         """The launches as a message."""
-        return CallLaunches(launches=self.launches, dropped_for=self.dropped_for)
+        return CallLaunches(
+            launches=self.launches, dropped_for=self.dropped_for, after=self.host_work.words()
+        )
+
+
+def require_reach(function: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+    """Checks that a device could read the tensors that a kernel is launched on.
+
+    Raises:
+        ValueError: as Triton does, when one lies in the host's memory.
+    """
+    for name, value in [*enumerate(arguments), *options.items()]:
+        if is_out_of_reach(getattr(value, "base", value)):
+            kernel = getattr(function.fn, "__name__", "kernel")
+            raise ValueError(
+                f"Pointer argument {name} of {kernel} cannot be accessed from Triton (cpu tensor?)"
+                ": a tensor that is made without device= lies in the host's memory"
+            )
 
 
 def describe_launch(
@@ -213,8 +243,10 @@ def interpreted_launches(choice: int = 0) -> Iterator[LaunchLog]:
     def run_described(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
         if not warmup:
             which = chosen.pop() if chosen else None
+            require_reach(self, arguments, options)
             grid = _described_grid(log, self, arguments, options, grid, which)
-        return run(self, *arguments, grid=grid, warmup=warmup, **options)
+        with without_devices():
+            return run(self, *arguments, grid=grid, warmup=warmup, **options)
 
     def prune_to_one(self: Any, *arguments: Any, **options: Any) -> Any:
         left = list(prune(self, *arguments, **options))
@@ -249,8 +281,13 @@ def _described_grid(
         log.add_described(
             lambda: describe_launch(
                 function, arguments, options, programs, place=place, choice=choice
-            )
+            ).model_copy(update={"before": log.host_words()})
         )
         return programs
 
-    return (lambda meta: described(grid(meta))) if callable(grid) else described(grid)
+    def computed(meta: Any) -> Any:
+        with with_devices():
+            programs = grid(meta)
+        return described(programs)
+
+    return computed if callable(grid) else described(grid)

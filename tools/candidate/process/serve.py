@@ -60,12 +60,12 @@ from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
 from ..compile_only.targets import TargetCompiler
 from ..cpu.fake_device import (
-    OnTheCpu,
     answer_for_cuda,
     interpret_unseen,
     take_first_configuration,
     use_fake_driver,
 )
+from ..cpu.fake_tensors import OnTheCpu
 from ..recording.recorder import CallRecorder, start_recording
 from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter

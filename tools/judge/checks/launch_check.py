@@ -27,10 +27,15 @@ SECONDS_ALLOWANCE = 2.0
 """How many times as long as before a call may be expected to take."""
 
 
-def difference(interpreted: CallLaunches, compiled: CallLaunches) -> str | None:
+def difference(
+    interpreted: CallLaunches, compiled: CallLaunches, *, host: bool = True
+) -> str | None:
     """How the launches of a call differ from those that a target would run; None when they agree.
 
     A launch agrees with any configuration of an autotuned kernel.
+
+    Args:
+        host: whether what host code did by torch before and after them must agree as well.
     """
     places: dict[int, list[Launch]] = {}
     for launch in compiled.launches:
@@ -44,6 +49,9 @@ def difference(interpreted: CallLaunches, compiled: CallLaunches) -> str | None:
             return f"launch {number}, {launch.kernel}, does not compile"
         if not alike:
             return f"launch {number}, {_differing(launch, choices)}"
+        if host and launch.before not in {choice.before for choice in choices}:
+            words = _host_words(launch.before, choices[0].before)
+            return f"before launch {number}, {launch.kernel}, {words}"
     if len(interpreted.launches) != len(due):
         words = f"{len(interpreted.launches)} launches are interpreted, {len(due)} compiled"
         longer = (
@@ -51,7 +59,14 @@ def difference(interpreted: CallLaunches, compiled: CallLaunches) -> str | None:
         )
         first = longer[min(len(interpreted.launches), len(due))]
         return f"{words}; the first that only one of them has is of {first.kernel}"
+    if host and interpreted.after != compiled.after:
+        where = "after the last launch" if due else "without a launch"
+        return f"{where} {_host_words(interpreted.after, compiled.after)}"
     return None
+
+
+def _host_words(interpreted: str, compiled: str) -> str:
+    return _both("what host code does by torch", interpreted or "none", compiled or "none")
 
 
 def _content(launch: Launch) -> tuple[object, ...]:
@@ -208,7 +223,8 @@ class LaunchChecks:
         launches = checking.call_again(record, options, process, f"{said}: ")
         if launches is None:
             return
-        found = difference(launches, compiled)
+        # It is not the process's first call: what host code does once it may have done before.
+        found = difference(launches, compiled, host=False)
         if found is not None:
             self._differences[f"{words}: {found}"] = None
         self._seen |= {launch.variant for launch in launches.launches}

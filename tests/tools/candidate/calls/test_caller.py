@@ -47,7 +47,7 @@ RETURNING = {"destination_passing_style": False}
 
 def returned(candidate, body: str, outputs=None, arguments=None):
     """Builds a value-returning candidate and calls it once."""
-    source = f"import torch\nkept = torch.zeros(3)\ndef run(x):\n    {body}\n"
+    source = f"import torch\nkept = torch.zeros(3, device='cuda')\ndef run(x):\n    {body}\n"
     built = candidate.build({"kernel.py": source}, **RETURNING, output_count=len(outputs or [1]))
     assert built.fault is None, built.fault
     return candidate.call(arguments or [torch.ones(3)], outputs or [torch.full((3,), torch.nan)])
@@ -76,9 +76,10 @@ def test_several_outputs_and_a_scalar_come_in_order(candidate):
         ("return (x * 2).unsqueeze(0)", "wrong_shape"),
         ("return x.half()", "wrong_dtype"),
         ("return torch.empty(3, device='meta')", "wrong_device"),
+        ("return (x * 2).cpu()", "wrong_device"),
         ("return torch.nn.Parameter(x * 2)", "lazy_tensor"),
         ("return (x * 2).to_sparse()", "lazy_tensor"),
-        ("return x.numpy()", "not_a_tensor"),
+        ("return x.cpu().numpy()", "not_a_tensor"),
         ("return x", "aliases_input"),
         ("return x.view(3)", "aliases_input"),
         ("return x * 2, x * 3", "wrong_output_count"),
@@ -112,7 +113,7 @@ def test_a_buffer_returned_twice_is_noticed_while_the_first_is_held(candidate):
 def test_a_ring_of_buffers_is_noticed_however_long_it_is(candidate, length):
     body = (
         "ring = globals().setdefault('ring', [])\n"
-        f"    if not ring: ring.extend(torch.empty(8) for _ in range({length}))\n"
+        f"    if not ring: ring.extend(x.new_empty(8) for _ in range({length}))\n"
         "    ring.append(ring.pop(0))\n"
         "    return ring[-1][:3].copy_(x)"
     )
@@ -130,7 +131,7 @@ def test_a_ring_of_buffers_is_noticed_however_long_it_is(candidate, length):
         "return x * 2",
         "global last; last = x * 2; return last",
         "return (x.repeat(2) * 2)[:3]",
-        "return torch.from_numpy(x.numpy() * 2)",
+        "return torch.from_numpy(x.cpu().numpy() * 2).cuda()",
     ],
 )
 def test_memory_that_is_given_up_may_come_back(candidate, body):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernel_harness.tools.candidate.cpu.fake_device import OnTheCpu
-
 AUTOTUNED = """
 import torch
 import triton
@@ -54,28 +52,6 @@ def test_a_replay_in_which_nothing_could_be_disabled_says_so(candidate):
     candidate.build({"kernel.py": "def run(x, out):\n    out.copy_(x)\n"})
     called, _ = candidate.call([torch.ones(2)], [torch.ones(2)], disable_own_kernels=True)
     assert called.fault is not None and called.fault.kind == "kernels_not_disabled"
-
-
-def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():
-    with OnTheCpu():
-        made = [
-            torch.ones(2, device="cuda:1"),
-            torch.ones(2).to(torch.device("cuda")),
-            torch.ones(2).to("cuda", torch.float16),
-            torch.empty_like(torch.ones(2), device="cuda"),
-        ]
-        with torch.device("cuda"):
-            made.append(torch.zeros(2))
-    assert [t.device.type for t in made] == ["cpu"] * 5
-
-
-def test_tensors_say_that_they_are_on_the_device():
-    with OnTheCpu():
-        x = torch.ones(2)
-        assert x.is_cuda and not x.is_cpu and x.device == torch.device("cuda", 0)
-        assert x.get_device() == 0
-        assert torch.equal(torch.zeros(2, device=x.device) + x, x)
-    assert x.device.type == "cpu"
 
 
 HOST_CODE = """

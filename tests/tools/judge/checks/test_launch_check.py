@@ -61,6 +61,21 @@ def test_a_launch_too_many_or_too_few_is_named():
     assert "0 launches are interpreted, 1 compiled" in (difference(call(), call(launch())) or "")
 
 
+def test_what_host_code_does_by_torch_must_agree_but_for_later_calls():
+    compiled = call(launch(before="1 operations (mul) ab"))
+    assert difference(compiled, compiled) is None
+    assert "before launch 1, _add, what host code does by torch is none where interpreted" in (
+        difference(call(launch()), compiled) or ""
+    )
+    after = CallLaunches(launches=[launch()], after="2 operations (copy_, add) cd")
+    assert "after the last launch what host code does by torch is 2 operations (copy_, add)" in (
+        difference(after, call(launch())) or ""
+    )
+    assert "without a launch" in (difference(CallLaunches(after="1 operations"), call()) or "")
+    assert difference(call(launch()), compiled, host=False) is None
+    assert difference(after, call(launch()), host=False) is None
+
+
 def test_any_configuration_of_an_autotuned_kernel_agrees():
     compiled = call(launch(choice=0), launch(choice=1, block=128, grid=2))
     assert difference(call(launch()), compiled) is None
