@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from kernel_harness.tools.judge.operators.input_sets import _perturbed_tensor
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.philox.blocks import blocks
 from kernel_harness.tools.judge.philox.device_kernels import kernels_on
@@ -129,3 +130,13 @@ def test_an_operator_without_inputs_py_has_the_same_inputs_on_every_device(famil
         one, other = here[name], there[name]
         assert isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)
         assert torch.equal(one.view(torch.uint8), other.cpu().view(torch.uint8)), name
+
+
+def test_perturbed_inputs_come_again_with_their_seed():
+    value = on_device().normal_e4m3("w", (50_000_000,), 100.0)
+    first, again = (
+        _perturbed_tensor(value, torch.Generator(CUDA).manual_seed(SEED)) for _ in range(2)
+    )
+    assert torch.equal(first.view(torch.uint8), again.view(torch.uint8))
+    share = float((first.view(torch.uint8) != value.view(torch.uint8)).float().mean())
+    assert 0.015 < share < 0.02

@@ -304,5 +304,17 @@ def _perturbed_tensor(value: torch.Tensor, generator: torch.Generator) -> torch.
     count = max(1, int(PERTURBED_SHARE * flat.numel()))
     at = torch.randint(0, flat.numel(), (count,), generator=generator, device=value.device)
     source = torch.randint(0, flat.numel(), (count,), generator=generator, device=value.device)
-    flat[at] = flat[source]
+    changed = _last_of_each(at)
+    flat[at[changed]] = flat[source[changed]]
     return flat.view(value.dtype).view(value.shape)
+
+
+def _last_of_each(places: torch.Tensor) -> torch.Tensor:
+    """Positions of the last occurrence of every place: a device writes a place twice in any order.
+
+    Without them a seed would not give the same values again.
+    """
+    ordered, order = torch.sort(places, stable=True)
+    ends = torch.ones_like(ordered, dtype=torch.bool)
+    ends[:-1] = ordered[1:] != ordered[:-1]
+    return order[ends]

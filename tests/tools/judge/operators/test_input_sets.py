@@ -11,6 +11,7 @@ from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
     PrefetchedInputs,
     SeedBook,
+    _perturbed_tensor,
     pick_families,
 )
 from kernel_harness.tools.judge.operators.operator_adapter import (
@@ -79,6 +80,18 @@ def test_perturbed_inputs_differ_in_a_few_places_and_their_outputs_follow(operat
     assert torch.equal(
         perturbed.expected["y"], operator.oracle(input_set.case, perturbed.inputs)["y"]
     )
+
+
+def test_an_element_that_is_replaced_twice_has_the_later_value():
+    value = torch.arange(2_000.0)
+    changed = _perturbed_tensor(value, torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(3)
+    at, source = (torch.randint(0, 2_000, (40,), generator=generator).tolist() for _ in range(2))
+    assert len(set(at)) < len(at), "one is"
+    expected = value.tolist()
+    for place, other in zip(at, source, strict=True):
+        expected[place] = float(other)
+    assert changed.tolist() == expected
 
 
 @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "bfloat16", "int32", "bool"])
