@@ -23,7 +23,9 @@ from .wall_clock import RotatedCall, YardstickTimes, witness_in, yardstick_in
 from .witness import Witness
 
 REQUEST_S = 60.0
-WITNESS_CALLS = 40
+WITNESS_CALLS, LEAST_WITNESS_CALLS = 40, 6
+WITNESS_BATCH_NS = 4e6
+"""Of calls in a batch of the witness: then a reading of its clock is less than 0.01 % of it."""
 CLOCK_SPANS = 5
 CLOCK_WAIT_S = 0.5
 STEADY_S = 0.06
@@ -82,11 +84,12 @@ class ProgramRunner:
         self._recorded: RecordedCall | None = None
         self._session: ReplaySession | None = None
         self._rotated: RotatedCall | None = None
+        self._span_ns = 0.0
         self._yardstick: YardstickTimes | None = None
 
     def load(self, recorded: RecordedCall) -> ReplaySession:
         """Loads a call's plan in place of the one before."""
-        self._recorded, self._rotated = recorded, None
+        self._recorded, self._rotated, self._span_ns = recorded, None, 0.0
         self._session = self._mapped.load(recorded.checked, recorded.tensors)
         return self._session
 
@@ -138,7 +141,7 @@ class ProgramRunner:
             REQUEST_S,
             nodes=len(self._recorded.checked.plan.nodes),
             yardstick=self.yardstick,
-            calls=WITNESS_CALLS,
+            calls=witness_calls(self._span_ns),
         )
 
     def replay(
@@ -154,6 +157,7 @@ class ProgramRunner:
         layout = self._arena.at(recorded.layout.slots, recorded.layout.offsets)
         self._stage(input_sets)
         times = session.replay(poison, flush=flush)
+        self._span_ns = max([self._span_ns, *(one.span_ns or 0.0 for one in times)])
         mutated, damage = self._after(layout, input_sets[-1])
         calls = [self._replayed(n, byte, times[n]) for n, byte in enumerate(poison)]
         calls[-1] = replace(calls[-1], mutated=mutated, damage=damage)
@@ -260,6 +264,16 @@ class ProgramRunner:
     def _nbytes(self, slot: Slot) -> int:
         assert self._recorded is not None
         return next(t.nbytes for t in self._recorded.tensors if t.name == slot.name)
+
+
+def witness_calls(span_ns: float) -> int:
+    """How many calls a batch of the witness makes: fewer of those that take long.
+
+    Args:
+        span_ns: what a call takes, as the runner tells it; 0 where nothing is known.
+    """
+    fitting = math.ceil(WITNESS_BATCH_NS / max(span_ns, 1.0))
+    return max(LEAST_WITNESS_CALLS, min(WITNESS_CALLS, fitting))
 
 
 def call_bytes(recorded: RecordedCall) -> int:

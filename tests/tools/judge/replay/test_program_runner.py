@@ -18,7 +18,11 @@ from kernel_harness.tools.judge.operators.input_sets import (
 )
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.replay import program_runner
-from kernel_harness.tools.judge.replay.program_runner import ProgramRunner, pattern_of
+from kernel_harness.tools.judge.replay.program_runner import (
+    ProgramRunner,
+    pattern_of,
+    witness_calls,
+)
 from kernel_harness.tools.judge.replay.recorded_call import RecordedCall
 from kernel_harness.tools.judge.replay.session import CallTensor, stage
 from kernel_harness.tools.judge.replay.validation import CheckedPlan
@@ -200,3 +204,10 @@ def test_a_first_runner_waits_for_a_steady_clock(runner_of, monkeypatch):
     runner._runner = scripted = Yardsticks(*[13_000] * 5, 11_000, 10_050, 10_000)
     assert runner.wait_for_clock(None) == 10_000
     assert scripted.spans == [10_000]
+
+
+@pytest.mark.parametrize(
+    ("span_us", "calls"), [(0, 40), (5, 40), (100, 40), (200, 20), (1_000, 6), (8_000, 6)]
+)
+def test_the_witness_makes_fewer_calls_of_those_that_take_long(span_us, calls):
+    assert witness_calls(1_000.0 * span_us) == calls
