@@ -1,11 +1,13 @@
 """Wall time of evaluations split into parts, and latencies beside a plain CUPTI measurement.
 
     python benchmarks/turnaround.py [--solution triton_baseline] [--json FILE]
+    python benchmarks/turnaround.py --definition moe --solution triton_grouped
 
 Needs an NVIDIA GPU. For the seven decode batch sizes it prints the latency that the harness reports
 with its interval, the median of a plain CUPTI measurement in another process, their difference, and
 where the wall time of a warm `sample` evaluation went. Between two evaluations it waits, as an
-agent would that writes the next kernel; `--pause 0` asks for the next one at once.
+agent would that writes the next kernel; `--pause 0` asks for the next one at once. Of another
+operator than decode it prints where the wall time goes, and what its inputs are drawn by.
 """
 
 from __future__ import annotations
@@ -87,6 +89,8 @@ def show_parts(rows: list[tuple[str, Evaluation, float]]) -> None:
         table.add_column(name)
     table.add_row("status", *(evaluation.status.value for _, evaluation, _ in rows))
     table.add_row("whole, as the caller waits", *(f"{whole:.2f}" for _, _, whole in rows))
+    sources = [evaluation.evidence.input_source for _, evaluation, _ in rows]
+    table.add_row("drawn by", *(" ".join((s.generator, s.note)).strip() for s in sources))
     for part in sorted({part for _, e, _ in rows for part in e.evidence.seconds}):
         table.add_row(part, *(f"{e.evidence.seconds.get(part, 0):.2f}" for _, e, _ in rows))
     console.print(table)
@@ -117,6 +121,18 @@ async def run(choices: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         )
         await harness.aclose()
     return seven[0], list(by_batch.values())
+
+
+async def samples(choices: argparse.Namespace) -> None:
+    """Evaluates a solution of any operator; prints where the time went."""
+    with tempfile.TemporaryDirectory() as folder:
+        harness = Harness.open(load_settings({"data_dir": folder}))
+        solution = harness.dataset.operator(choices.definition).solutions()[choices.solution]
+        rows = [("first, with start of the judge", "smoke")]
+        rows += [(f"sample, warm {i + 1}", "sample") for i in range(choices.repeat)]
+        found = [(n, *await timed(harness, solution, choices.pause, scope)) for n, scope in rows]
+        show_parts(found)
+        await harness.aclose()
 
 
 def show_latencies(solution: str, evaluation: Evaluation, uuids: list[str]) -> list[dict[str, Any]]:
@@ -154,8 +170,12 @@ def main() -> None:
     parser.add_argument("--solution", default="triton_baseline")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--pause", type=float, default=3.0, help="seconds between evaluations")
+    parser.add_argument("--definition", default=DEFINITION, help="its name or a part of it")
     parser.add_argument("--json")
     choices = parser.parse_args()
+    if choices.definition != DEFINITION:
+        asyncio.run(samples(choices))
+        return
     evaluation, uuids = asyncio.run(run(choices))
     report = show_latencies(choices.solution, evaluation, uuids)
     if choices.json:
