@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -11,11 +12,26 @@ import pytest
 
 from .judging import JudgeProcess
 
+LONG_S = 900
+"""Time for a long test that names none."""
+
 
 def pytest_configure(config) -> None:
     folder = tempfile.mkdtemp(prefix="kernel-harness-keys-")
     os.environ["XDG_CONFIG_HOME"] = folder  # noqa: TID251
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes may take minutes, on a busy machine most of all."""
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_S))
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests live to the end: no collection of garbage need walk them again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

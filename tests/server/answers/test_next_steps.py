@@ -140,7 +140,10 @@ def passing() -> Iterator[tuple[str, Evaluation]]:
             )
 
 
-RECORDS = [*failing(), *passing()]
+@functools.cache
+def records() -> tuple[tuple[str, Evaluation], ...]:
+    """All of them, made when a test of this file first needs them."""
+    return *failing(), *passing()
 
 
 def kind_of(evaluation: Evaluation) -> str:
@@ -197,7 +200,7 @@ def test_a_call_that_a_tool_refuses_is_told(tool: str, named: dict[str, Any]) ->
 
 
 def test_every_kind_of_record_has_next_steps_that_the_tools_accept() -> None:
-    for place, evaluation in RECORDS:
+    for place, evaluation in records():
         steps = next_steps(evaluation)
         assert steps and all(step.strip() for step in steps), place
         assert len(set(steps)) == len(steps), place
@@ -209,7 +212,7 @@ def test_every_kind_of_record_has_next_steps_that_the_tools_accept() -> None:
 
 
 def test_no_next_step_asks_for_what_the_machine_cannot_do() -> None:
-    for place, evaluation in RECORDS:
+    for place, evaluation in records():
         steps, device = next_steps(evaluation), evaluation.evidence.device
         told = " ".join(steps)
         called = [call for step in steps for call in calls_in(step)]
@@ -228,7 +231,7 @@ def test_no_next_step_asks_for_what_the_machine_cannot_do() -> None:
 
 def test_no_two_next_steps_of_an_answer_contradict_each_other() -> None:
     undecided = (Status.NOT_JUDGED, Status.INVALID_REFERENCE, Status.INFRASTRUCTURE_ERROR)
-    for place, evaluation in RECORDS:
+    for place, evaluation in records():
         steps = next_steps(evaluation)
         told = " ".join(steps)
         if evaluation.status in (*undecided, Status.INTERRUPTED, Status.PARTIAL, Status.COMPILED):
@@ -260,12 +263,12 @@ def test_a_gain_that_is_sealed_leads_to_promotion_and_a_claimed_one_does_not() -
 
 
 def test_a_record_that_counts_for_nothing_is_judged_again_and_neither_kept_nor_promoted() -> None:
-    for place, evaluation in RECORDS:
+    for place, evaluation in records():
         steps = next_steps(evaluation, "its key is not trusted here")
         called = [tool for step in steps for tool, _ in calls_in(step)]
         assert called == ["evaluate_kernel"], place
 
 
 def test_the_records_tried_hold_every_status_and_every_scope_of_a_plan() -> None:
-    assert {e.status for _, e in RECORDS} == set(STATUSES)
-    assert {e.scope for _, e in RECORDS} == set(plan.CHECKS)
+    assert {e.status for _, e in records()} == set(STATUSES)
+    assert {e.scope for _, e in records()} == set(plan.CHECKS)

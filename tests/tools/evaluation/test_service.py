@@ -335,8 +335,17 @@ def test_an_operator_without_a_workload_is_refused_at_every_scope(service, opera
 def test_a_judge_that_ended_because_its_client_left_is_no_fault_of_the_harness(service, operator):
     async def left():
         request = EvaluationRequest(operator, named("hangs"), Scope.FULL)
-        early = (await service.evaluate(request, 2)).evaluation
+        started = asyncio.Event()
+
+        async def heard(done, total, message):
+            if message == "built":
+                started.set()
+
+        early = (await service.evaluate(request, 0.05, heard)).evaluation
+        waiting = asyncio.create_task(service.get(early.evaluation_id, 30, heard))
+        await asyncio.wait_for(started.wait(), 20)
         service._pool.kill()
+        await waiting
         late = (await service.get(early.evaluation_id, 30)).evaluation
         await service._pool.close()
         return early, late
