@@ -52,7 +52,9 @@ async def round_of_the_loop(client: Client) -> None:
     listing = await good(client, "list_workloads")
     assert DEFINITION in str(listing)
     sample = await good(client, "sample_shapes", definition="gdn_decode")
-    assert abs(sum(sample["weights"].values()) - 1) < 1e-6
+    weights, regimes = sample["weights"], sample["regimes"]
+    assert {regime["representative"] for regime in regimes} <= set(weights)
+    assert all(weight > 0 for weight in weights.values())
     opened = await good(
         client, "open_workspace", definition=DEFINITION, name="first", start_from="torch_vectorised"
     )
