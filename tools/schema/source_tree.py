@@ -2,11 +2,12 @@
 
 A workspace, a Solution, an archived candidate and a fetched one are held to it alike: plain
 relative paths of regular text files, few and small, no dot files, no files that agents read as
-instructions, and no two sources of which one hides the other.
+instructions or that describe a workspace, and no two sources of which one hides the other.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -18,6 +19,8 @@ _MAX_NAME_BYTES = 200
 _MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
 _PLAIN_NOTES = ("readme.md", "notes.md")
 """Text in Markdown that no tool takes as instructions by its name."""
+CANDIDATE_FILE = "candidate.toml"
+"""What stands beside the sources in a folder and says how they are built and called."""
 
 
 def path_fault(path: str) -> str | None:
@@ -30,6 +33,8 @@ def path_fault(path: str) -> str | None:
     if "" in parts or "." in parts:
         plain = "/".join(part for part in parts if part not in ("", "."))
         return f"source path {path[:200]!r} must be written plainly, as {plain[:200]!r}"
+    if path == CANDIDATE_FILE:
+        return f"source path {path!r} is that of the file which describes a workspace"
     if len(path) > MAX_PATH_CHARACTERS or len(parts) > MAX_DEPTH:
         return (
             f"source path {path[:40]!r}… is too long: at most {MAX_PATH_CHARACTERS} characters and "
@@ -88,10 +93,14 @@ def _shadowed(paths: Iterable[str]) -> list[str]:
 
 
 def _module(path: PurePosixPath) -> str | None:
-    """The name by which Python finds a source, with slashes; None when it finds none."""
+    """The name by which Python finds a source, with slashes; None when it finds none.
+
+    Names in an import have compatible letters replaced, and dots in a source's name, which an
+    import cannot write, stand for underscores.
+    """
     if path.suffix not in _MODULE_SUFFIXES:
         return None
     # An extension module's name may hold the interpreter's: kernel.cpython-312-x86_64-linux-gnu.so
     name = path.name.split(".", 1)[0] if path.suffix != ".py" else path.stem
-    found = path.parent if name == "__init__" else path.parent / name
-    return str(found)
+    found = str(path.parent if name == "__init__" else path.parent / name)
+    return unicodedata.normalize("NFKC", found if found == "." else found.replace(".", "_"))

@@ -23,9 +23,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import DatasetError, HarnessError, RequestError, unknown_name
 from ..schema.flashinfer_trace import Binding, BuildSpec, Language, Solution, SourceFile
-from ..schema.source_tree import MAX_BYTES, MAX_DEPTH, MAX_FILES, is_instructions
+from ..schema.source_tree import (
+    CANDIDATE_FILE,
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_FILES,
+    is_instructions,
+)
 
-FILE_NAME = "candidate.toml"
+FILE_NAME = CANDIDATE_FILE
 NOT_SOURCES = frozenset({FILE_NAME, "NOTES.md", "README.md", "reference.py"})
 KEPT_NAMES = NOT_SOURCES - {FILE_NAME}
 """Files that the harness writes beside the sources, unless a source has that name."""
@@ -150,11 +156,7 @@ def write_solution(solution: Solution, folder: Path, *, technique: Sequence[str]
     """Writes a Solution as a folder that `read_solution` reads back to the same content hash.
 
     Existing files of the same names are replaced; others stay.
-
-    Raises:
-        DatasetError: when a source is named as the candidate file.
     """
-    refuse_candidate_file(solution)
     spec = solution.spec
     said = CandidateFile(
         name=solution.name,
@@ -180,16 +182,6 @@ def write_solution(solution: Solution, folder: Path, *, technique: Sequence[str]
 def also_sources(solution: Solution) -> list[str]:
     """Which sources have names that a folder keeps for the harness's own files."""
     return [source.path for source in solution.sources if source.path in KEPT_NAMES]
-
-
-def refuse_candidate_file(solution: Solution) -> None:
-    """Raises a DatasetError for a solution whose source would be read as the candidate file."""
-    if any(source.path == FILE_NAME for source in solution.sources):
-        raise DatasetError(
-            f"A source cannot be named {FILE_NAME!r} in a solution folder",
-            where=solution.name,
-            remedy="Give that source another name.",
-        )
 
 
 def _sources(folder: Path, also: Sequence[str]) -> Iterator[SourceFile]:

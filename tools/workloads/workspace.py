@@ -16,7 +16,7 @@ from ..schema.flashinfer_trace import Definition, Solution
 from ..schema.record_model import RecordModel
 from ..schema.source_tree import tree_faults
 from .operators import Operator
-from .solution_folder import FILE_NAME, also_sources, refuse_candidate_file
+from .solution_folder import FILE_NAME, also_sources
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 
@@ -90,8 +90,6 @@ def create(
         raise RequestError(
             f"Workspace {chosen!r} exists already", where=str(path), remedy="Choose another name."
         )
-    if start is not None:
-        refuse_candidate_file(start)
     sources = (
         {source.path: source.content for source in start.sources}
         if start

@@ -48,6 +48,7 @@ def test_sources_as_people_name_them_are_let_in(path: str) -> None:
         ".envrc",
         ".git/config",
         "CLAUDE.md",
+        "candidate.toml",
         "docs/agents.MD",
         ".cursor/rules/x.mdc",
         "__pycache__/k.py",
@@ -69,6 +70,9 @@ def test_no_other_path_is(path: str) -> None:
         (["kernel.py", "kernel.so"], "one module"),
         (["a/k.py", "a/k.cpython-312-x86_64-linux-gnu.so"], "one module"),
         (["k/__init__.py", "k/__init__.pyc"], "one module"),
+        (["kernel.v2.py", "kernel_v2.py"], "one module"),
+        (["v1.0/k.py", "v1_0/k.py"], "one module"),
+        (["fix.py", "\ufb01x.py"], "one module"),
         ([f"k{n}.py" for n in range(MAX_FILES + 1)], "at most"),
     ],
 )
@@ -80,6 +84,7 @@ def test_sources_that_hide_or_repeat_one_another_are_refused(paths: list[str], w
     "paths",
     [
         ["kernel.py", "kernel/impl.cu"],
+        ["kernel.py", "kernel.v2.py", "v1.0/kernel.py", "sub/candidate.toml"],
         ["kernel.py", "kernel.cu", "kernel.cuh"],
         ["a/__init__.py", "b/__init__.py", "a/k.py"],
     ],

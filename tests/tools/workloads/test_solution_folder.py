@@ -102,20 +102,6 @@ def test_links_binaries_and_crowds_are_refused(folder: Path) -> None:
         read_solution(folder)
 
 
-def test_a_source_named_as_the_candidate_file_cannot_be_written(tmp_path: Path) -> None:
-    solution = Solution(
-        name="n",
-        definition="d",
-        author="a",
-        spec=BuildSpec(
-            language=Language.PYTHON, target_hardware=["cuda"], entry_point="candidate.toml::run"
-        ),
-        sources=[SourceFile(path="candidate.toml", content="x")],
-    )
-    with pytest.raises(DatasetError, match=r"candidate\.toml"):
-        write_solution(solution, tmp_path)
-
-
 def _sparse(path: Path) -> None:
     with path.open("wb") as stream:
         stream.truncate(6 << 30)

@@ -103,7 +103,7 @@ def failed_for_headers(ran: toolchain.Ran | None, config: CompileConfig) -> bool
     A header with types of its own lacks so much, the standard headers that torch's include among
     it, that any word of the compiler may be due to it; only the assembler's cannot.
     """
-    if ran is None or ran.ok or config.retry is None:
+    if ran is None or ran.ok or ran.stopped or config.retry is None:
         return False
     if config.own_types:
         return _ASSEMBLER_FAILED.search(ran.output) is None

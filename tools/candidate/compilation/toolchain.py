@@ -122,10 +122,15 @@ class Sight:
 
 @dataclass(frozen=True)
 class Ran:
-    """One finished command."""
+    """One finished command.
+
+    Args:
+        stopped: whether it met a limit, so that other headers would change nothing.
+    """
 
     ok: bool
     output: str
+    stopped: bool = False
 
 
 @dataclass
@@ -241,7 +246,8 @@ def _ended(
             remove_tree(sight.temporary)
         log.seek(0)
         output = log.read(most_bytes).decode(errors="replace")
-    return Ran(code == 0, f"{_stopped_words(code, output, late=late)}{output}")
+    words = _stopped_words(code, output, late=late)
+    return Ran(code == 0, words + output, stopped=bool(words))
 
 
 def _stopped_words(code: int, output: str, *, late: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from kernel_harness.tools.candidate.compilation import object_cache as objects
 from kernel_harness.tools.candidate.compilation import toolchain
 from kernel_harness.tools.candidate.compilation.compile_flags import CompileConfig, torch_config
 from kernel_harness.tools.candidate.compilation.sources import Folders, write_sources
-from kernel_harness.tools.candidate.compilation.toolchain import Toolchain
+from kernel_harness.tools.candidate.compilation.toolchain import Ran, Toolchain
 from kernel_harness.tools.candidate.faults import CandidateError
 from kernel_harness.tools.candidate.process.build_cache import BuildCache
 from kernel_harness.tools.messages.candidate import BuildRequest
@@ -220,3 +221,10 @@ def test_where_a_compiler_sees_every_source_every_source_is_in_the_key(tmp_path,
     bench.build(main="int x;", impl="int honest;")
     _, compiled = bench.build(main="int x;", impl="int other;")
     assert any(line.startswith("main ") for line in compiled)
+
+
+def test_a_compiler_that_met_a_limit_is_not_run_again_with_other_headers():
+    config = CompileConfig(include=(), define=(), standard="c++17", libraries=(), own_types=True)
+    config = replace(config, retry=config)
+    assert objects.failed_for_headers(Ran(False, "error: no"), config)
+    assert not objects.failed_for_headers(Ran(False, "error: no", stopped=True), config)
