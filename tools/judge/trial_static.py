@@ -5,6 +5,7 @@ Without a GPU the launches that compiling captures are compared with those that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from ..devices.targets import architectures_of
@@ -25,6 +26,8 @@ from .trial_parts import TrialParts
 from .trial_processes import TrialProcesses
 
 STATIC_WAIT_S = 20.0
+DEVICE_CODE = re.compile(r"triton|_compile_kernel|cuda_sources|\.cu\b")
+"""Words of Python that brings device code; other Python has nothing to compile."""
 HOST_CODE = (
     "C++ ran on this machine's processor, where no tensor is on a device: on a GPU its host code "
     "may go another way"
@@ -55,7 +58,7 @@ class TrialStatic:
         self._times = times
         self._cancellation = parts.cancellation
         self._language = solution.spec.language.value
-        self._names_triton = any("triton" in source.content for source in solution.sources)
+        self._names_device_code = any(DEVICE_CODE.search(s.content) for s in solution.sources)
         capability = context.info.compute_capability
         self.not_here = other_device(solution.spec.target_hardware, capability)
         """Why the candidate cannot run on this device; None when it can."""
@@ -74,7 +77,7 @@ class TrialStatic:
         if self._started or not self._called or not self._targets:
             return
         verified = self._plan.checks.correctness_budget > 0
-        if self._language == "python" and not (self._names_triton or verified):
+        if self._language == "python" and not (self._names_device_code or verified):
             self._checker.check = StaticCheck(status="unavailable", reason=PYTHON_REASON)
             return
         self._started = True

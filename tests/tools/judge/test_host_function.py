@@ -132,3 +132,47 @@ def test_a_function_of_tvm_ffi_is_called_against_the_stub(judge, old, new, statu
     notes = evaluation.static.reason or ""
     assert "of a device are due" not in notes
     assert words in (evaluation.failure.message if evaluation.failure else "")
+
+
+INLINE = """
+import torch
+from torch.utils import cpp_extension
+
+ONE = 'extern "C" __global__ void one(float* y) { y[0] = FIRST; }'
+NVRTC = torch.cuda._compile_kernel(ONE, "one")
+INLINE = cpp_extension.load_inline(
+    name="two",
+    cpp_sources="void go(torch::Tensor y);",
+    cuda_sources="__global__ void two(float* y) { y[0] = VALUE; }"
+    "void go(torch::Tensor y) { two<<<1, 1>>>(y.data_ptr<float>()); }",
+    functions=["go"],
+    extra_cuda_cflags=["-O3", "-DVALUE=2"],
+)
+
+def run(x, w, table, alpha, y, row):
+    NVRTC((1, 1, 1), (1, 1, 1), (y,))
+    INLINE.go(y)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("first", "status", "scope"),
+    [
+        ("1", Status.COMPILED, "static"),
+        ("nowhere", Status.COMPILE_ERROR, "static"),
+        ("1", Status.NOT_JUDGED, "smoke"),
+    ],
+)
+def test_cuda_that_python_hands_to_a_compiler_is_compiled_for_targets(judge, first, status, scope):
+    solution = make_solution(INLINE.replace("FIRST", first), definition="affine_n64")
+    checks = STATIC.model_copy(update={"execute": scope != "static"})
+    evaluation = judge.evaluate(make_plan(solution, checks=checks, scope=scope))
+    assert evaluation.status is status, evaluation.failure
+    if status is Status.COMPILE_ERROR:
+        assert evaluation.failure is not None and "nowhere" in evaluation.failure.message
+    else:
+        assert evaluation.static is not None
+        names = {kernel.name.partition("(")[0] for kernel in evaluation.static.kernels}
+        assert names == {"one", "two"}

@@ -4,6 +4,7 @@ targets          compiles a candidate for targets
 triton_launches  compiles what one call launches by Triton, and describes each launch
 host_call        calls the host function of CUDA sources against a stub of the runtime
 device_tensors   gives that function tensors that say that they lie on a device
+inline_sources   collects CUDA that Python hands to a compiler when it runs
 compile_errors   compile errors at lines of the candidate's own files
 cubin            reads resources and instructions of a compiled kernel
 dumps            prints them by NVIDIA's own tool

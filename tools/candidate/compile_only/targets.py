@@ -1,17 +1,25 @@
 """Compiles a candidate for targets that need not be here.
 
-Triton: every kernel that one call would launch. CUDA: nvcc compiles each `.cu` file. What came out
-is read with NVIDIA's own tools. It says nothing of speed.
+Triton: every kernel that one call would launch. CUDA: nvcc compiles each `.cu` file, and each text
+that Python hands to a CUDA compiler. What came out is read with NVIDIA's own tools. It says nothing
+of speed.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...messages.candidate import CandidateFault, Compiled, CompiledKernel, CompileRequest
+from ...messages.candidate import (
+    BuildRequest,
+    CandidateFault,
+    Compiled,
+    CompiledKernel,
+    CompileRequest,
+)
 from ...messages.frames import EXCERPT_CHARACTERS
 from ..calls.shared_memory import MappedArena
 from ..compilation import native as build_native
@@ -21,7 +29,7 @@ from ..compilation.exports import check_exports
 from ..compilation.missing_headers import refuse_missing_library
 from ..compilation.sources import Folders
 from ..faults import CandidateError, compiler_excerpt, cut, fault_of
-from . import cubin
+from . import cubin, inline_sources
 from .compile_errors import assembler_words, block_sizes
 from .dumps import dump
 from .host_call import call_host_function, link_with_stub
@@ -29,6 +37,8 @@ from .triton_launches import TritonCompiler
 
 FIRST_WITH_FEATURES = 90
 """The first architecture with instructions that only it has."""
+_OF_THE_HOST = re.compile(r'has "C" linkage|cannot overload|conflicts with')
+"""A name that nvcc's headers of the host have taken, and NVRTC's may not have."""
 
 
 class TargetCompiler:
@@ -46,6 +56,7 @@ class TargetCompiler:
         self._device_code_given = False
         self._host_library: Path | None = None
         self._names: dict[str, str] = {}
+        self._inline_given = 0
 
     def compile(self, request: CompileRequest, arena: MappedArena | None) -> Compiled:
         """Compiles for each target of the request.
@@ -58,7 +69,7 @@ class TargetCompiler:
                 return self._cuda(request, arena)
             if arena is None:
                 raise CandidateError("out_of_order", "No arena was mapped")
-            return self._triton.compile(request, arena)
+            return self._with_inline(self._triton.compile(request, arena), request)
         except CandidateError as error:
             return Compiled(fault=error.fault)
         except Exception as error:
@@ -89,6 +100,37 @@ class TargetCompiler:
         notes, fault = call.notes(self._names), call.fault(self._names)
         return compiled.model_copy(update={"notes": [*compiled.notes, *notes], "fault": fault})
 
+    def _with_inline(self, compiled: Compiled, request: CompileRequest) -> Compiled:
+        """Adds the CUDA sources that the candidate's Python has handed to a compiler since."""
+        kernels, failures = list(compiled.kernels), dict(compiled.failures)
+        notes: dict[str, None] = {}
+        fault = compiled.fault
+        if inline_sources.collected() and fault is not None and fault.kind == "out_of_order":
+            fault = None  # a call that reaches no Triton launch reaches others
+        for number in range(self._inline_given, len(inline_sources.collected())):
+            build = inline_sources.request_for(self._candidate.request, number)
+            folder = self._folders.builds / f"inline_{number}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (file,) = build.sources
+            (folder / file["path"]).write_text(file["content"], encoding="utf-8")
+            made = _compile_device_code(build, folder, request, self._folders)
+            self._inline_given = number + 1
+            fault = fault or made.fault
+            kernels += made.kernels
+            for target, text in made.failures.items():
+                if _OF_THE_HOST.search(text) and build.binding is None:
+                    notes[f"{file['path']} was not checked: {text.splitlines()[0]}"] = None
+                else:
+                    failures[target] = failures.get(target, "") + text
+        return compiled.model_copy(
+            update={
+                "kernels": kernels[:400],
+                "failures": failures,
+                "notes": [*compiled.notes, *(cut(note, 400) for note in notes)],
+                "fault": fault,
+            }
+        )
+
     def _linked(self, request: CompileRequest) -> Path | None:
         target, facts = next(iter(request.targets.items()))
         if self._candidate.request.cuda_arch is not None:
@@ -108,17 +150,30 @@ def _compile_cuda(
     candidate: LoadedCandidate, request: CompileRequest, folders: Folders
 ) -> Compiled:
     build = candidate.request
-    sources = build_native.device_files(build)
-    if not sources:
+    if not build_native.device_files(build):
         return Compiled(fault=CandidateFault(kind="toolchain", message="There is no .cu file"))
+    compiled = _compile_device_code(build, candidate.source_dir, request, folders)
+    if not compiled.failures:
+        check_exports(build)
+    return compiled
+
+
+def _compile_device_code(
+    build: BuildRequest, source_dir: Path, request: CompileRequest, folders: Folders
+) -> Compiled:
+    """Compiles every .cu file for every target."""
+    sources = build_native.device_files(build)
     tools = toolchain.find_toolchain(os.environ)  # noqa: TID251 - the candidate's own environment
     tools.require_nvcc()
     pairs = [(source, target) for target in request.targets for source in sources]
-    files = [folders.builds / f"{index}-{target}.cubin" for index, (_, target) in enumerate(pairs)]
+    files = [
+        folders.builds / f"{Path(source).stem}-{index}-{target}.cubin"
+        for index, (source, target) in enumerate(pairs)
+    ]
     folders.builds.mkdir(parents=True, exist_ok=True)
     results = build_native.compile_device_code(
         build,
-        candidate.source_dir,
+        source_dir,
         folders,
         tools,
         [(s, real_architecture(t), f) for (s, t), f in zip(pairs, files, strict=True)],
@@ -132,11 +187,9 @@ def _compile_cuda(
             kernels += _read_cuda(ran.output, texts.get(file, ("", ""))[1], target, _ptx_of(file))
         else:
             refuse_missing_library(ran.output, (s["path"] for s in build.sources))
-            excerpt = assembler_words(ran.output, candidate.source_dir)
-            excerpt = excerpt or compiler_excerpt(ran.output, candidate.source_dir)
+            excerpt = assembler_words(ran.output, source_dir)
+            excerpt = excerpt or compiler_excerpt(ran.output, source_dir)
             failures[target] = cut(failures.get(target, "") + excerpt, EXCERPT_CHARACTERS)
-    if not failures:
-        check_exports(build)
     return Compiled(kernels=kernels[:400], failures=failures)
 
 

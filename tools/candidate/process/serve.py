@@ -58,6 +58,7 @@ from ..calls.warm_up import warm_up
 from ..compilation import toolchain
 from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
+from ..compile_only.inline_sources import collect_inline_sources
 from ..compile_only.targets import TargetCompiler
 from ..cpu.fake_device import (
     answer_for_cuda,
@@ -343,6 +344,8 @@ def _set_environment(environment: dict[str, str], private: Path) -> None:
 def _fake(device: DeviceFacts, *, interpret: bool) -> None:
     """Makes a fake device answer questions about the current device."""
     answer_for_cuda(device)
+    if not interpret:
+        collect_inline_sources()
     with contextlib.suppress(ImportError):
         use_fake_driver(device)
         if interpret:
