@@ -1,7 +1,7 @@
 """Judging a record again from its recorded seeds, and recomputing its summaries from its samples.
 
-A repetition draws the same inputs, by seed and family, on a like device. Latencies are not taken
-again, nor what depends on streams, times or chance.
+A repetition draws the same inputs by seed, family and the generator that the record names, on a
+like device. Latencies are not taken again, nor what depends on streams, times or chance.
 """
 
 from __future__ import annotations
