@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +25,9 @@ TOLERANCES = {
     torch.float8_e5m2: 0.2,
 }
 """How far from a hypothesis an element may be, relative to it and to the typical element."""
+SHARPER = (100.0, 10.0, 1.0)
+"""By how much the tolerance is divided, in the order that is tried. Values that lie close together,
+as those of a logsumexp, agree by chance unless they are compared more exactly."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,12 @@ class ElementSample:
         """The same elements of the output seen as one axis."""
         return ElementSample(**{**vars(self), "shape": (self.expected.numel(),)})
 
-    @property
-    def distinct_from_expected(self) -> bool:
-        """Whether the errors are large enough to tell one explanation from another."""
-        return float(self._agree(self.got, self.due).double().mean()) <= 0.2
+    def from_fine_to_coarse(self) -> Iterator[ElementSample]:
+        """The same elements, compared ever less exactly while errors can be told from agreement."""
+        for divisor in SHARPER if self.tolerance else (1.0,):
+            sharper = ElementSample(**{**vars(self), "tolerance": self.tolerance / divisor})
+            if float(sharper._agree(self.got, self.due).double().mean()) <= 0.2:
+                yield sharper
 
     def places(self) -> list[torch.Tensor]:
         """The coordinates of the elements, axis by axis."""
@@ -122,6 +127,13 @@ class ElementSample:
             return None
         ratio = float((self.got[usable] / self.due[usable]).median())
         return ratio if math.isfinite(ratio) and ratio != 0 else None
+
+    def typical_difference(self) -> float | None:
+        """The median of what is there less what is due; None where there is no such number."""
+        usable = torch.isfinite(self.got) & torch.isfinite(self.due)
+        if not bool(usable.any()):
+            return None
+        return float((self.got - self.due)[usable].median()) or None
 
     def likely_shift(self, axis: int) -> int | None:
         """The distance along an axis at which most of some elements are found again."""

@@ -2,8 +2,9 @@
 
 Pure. Each hypothesis says what every mismatched element would be if it held (the expected value
 times a constant, the expected value of another element), or which elements would be wrong. It is
-told when it explains nearly all of the mismatch and chance would not. Only a sample of the
-mismatched elements is looked at, so that large outputs cost no more than small ones.
+told when it explains nearly all of the mismatch and chance would not; of two, the one that explains
+it more exactly. Only a sample of the mismatched elements is looked at, so that large outputs cost
+no more than small ones.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class SymptomKind(StrEnum):
     """What a pattern of mismatches points to."""
 
     FACTOR = "factor"
+    SUMMAND = "summand"
     EXPONENT_BASE = "exponent_base"
     SIGN = "sign"
     CONSTANT = "constant"
@@ -68,9 +70,8 @@ def recognise(
         return None
     axes = [axis_names[d] if d < len(axis_names) else f"axis {d}" for d in range(got.dim())]
     known = {**(constants or {}), **dict(zip(axes, got.shape, strict=True))}
-    sample = ElementSample.of(got, expected, bad)
-    if sample.distinct_from_expected:
-        for hypothesis in (_constant, _sign, _factor):
+    for sample in ElementSample.of(got, expected, bad).from_fine_to_coarse():
+        for hypothesis in (_constant, _sign, _factor, _added):
             if (symptom := hypothesis(sample, known)) is not None:
                 return symptom
         for elsewhere in (_permuted, _shifted, _grouped, _accumulated):
@@ -127,6 +128,18 @@ def _factor(sample: ElementSample, known: Mapping[str, float]) -> Symptom | None
         + (f", which is {name}" if explained else ""),
         "Look for a scale that is forgotten, applied twice or inverted.",
         ratio,
+    )
+
+
+def _added(sample: ElementSample, known: Mapping[str, float]) -> Symptom | None:
+    summand = sample.typical_difference()
+    if summand is None or not sample.explained_by(sample.due + summand):
+        return None
+    return Symptom(
+        SymptomKind.SUMMAND,
+        f"every mismatched element is what is due {'+' if summand > 0 else '-'} {abs(summand):.4g}",
+        "Look for a bias, a maximum or an epsilon that is added or left out.",
+        summand,
     )
 
 

@@ -87,6 +87,35 @@ def test_the_base_of_an_exponent_is_found(seed, shape, dtype, factor):
     assert due in symptom.words
 
 
+few_elements = st.tuples(st.just(torch.float32), st.sampled_from([(37,), (4, 8)]))
+more_elements = st.tuples(dtypes, st.just((16, 32)))
+
+
+@given(seeds, few_elements | more_elements)
+@settings(max_examples=20, deadline=None)
+def test_the_base_of_values_that_lie_close_together_is_found(seed, output):
+    """A logsumexp over many values is nearly the same everywhere: by chance all agree roughly."""
+    dtype, shape = output
+    lse = values(seed, (*shape, 256)).logsumexp(-1)
+    found(symptom_of(lse / math.log(2), lse, dtype), SymptomKind.EXPONENT_BASE)
+
+
+@given(seeds, st.sampled_from([math.log(128), -0.5, 1.0]))
+@settings(max_examples=20, deadline=None)
+def test_a_summand_is_found_and_not_taken_for_a_factor(seed, summand):
+    lse = values(seed, (16, 32, 256)).logsumexp(-1)
+    symptom = found(symptom_of(lse + summand, lse), SymptomKind.SUMMAND)
+    assert symptom.figure == pytest.approx(summand, rel=1e-3)
+
+
+@given(seeds)
+@settings(max_examples=20, deadline=None)
+def test_a_factor_close_to_one_is_found(seed):
+    expected = values(seed, (5, 9, 33))
+    symptom = found(symptom_of(1.1 * expected, expected), SymptomKind.FACTOR)
+    assert symptom.figure == pytest.approx(1.1, rel=1e-3)
+
+
 @given(seeds, shapes, dtypes)
 @settings(max_examples=20, deadline=None)
 def test_an_opposite_sign_is_found(seed, shape, dtype):
