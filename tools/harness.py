@@ -124,6 +124,7 @@ class Harness:
             operator_dir=str(operator.folder) if operator.folder else None,
             dataset_root=str(operator.root) if operator.root else None,
             workloads=[operator.workload(uuid).model_dump(mode="json") for uuid in uuids],
+            limit_s=self.settings.budget_s(self.device),
         )
         answer = await self.pool.ask(self.device, request, OperatorChecked, progress)
         return [*operator.unusable, *answer.problems]

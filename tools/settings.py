@@ -147,6 +147,10 @@ class Settings(BaseModel):
             raise ValueError("it is DEBUG, INFO, WARNING or ERROR")
         return name
 
+    def budget_s(self, device: str) -> float:
+        """Seconds for the candidate in one evaluation, and as many for the reference."""
+        return self.cpu_budget_s if device == "cpu" else self.gpu_budget_s
+
     @property
     def workspaces_dir(self) -> Path:
         """Where agents write candidates, one folder each."""

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import DatasetError, InfrastructureError
+from ..errors import DatasetError, HarnessError, InfrastructureError
 from ..messages.frames import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
 from ..messages.judge import (
     CallsRecorded,
@@ -39,6 +39,7 @@ from ..messages.judge import (
     Shutdown,
     from_judge,
 )
+from ..messages.last_words import death_of_judge, last_line, said_since
 from ..progress import OnProgress, ignore_progress
 from ..settings import Settings, candidate_environment
 
@@ -70,6 +71,7 @@ class Judge:
         self.ready: Ready | None = None
         self.pid: int | None = None
         self._stopped = False
+        self._log_bytes = 0
 
     @property
     def alive(self) -> bool:
@@ -87,6 +89,7 @@ class Judge:
         self._settings.cache_dir.mkdir(parents=True, exist_ok=True)
         self._log = logs / f"judge-{self.device.replace(':', '')}.log"
         with self._log.open("ab") as log:
+            self._log_bytes = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 "--device",
@@ -110,8 +113,9 @@ class Judge:
         except (TimeoutError, InfrastructureError) as error:
             self.kill()
             await self._process.wait()
+            said = last_line(said_since(self._log, self._log_bytes))
             raise InfrastructureError(
-                f"The judge for {self.device} did not start: {self.log_tail() or error}",
+                f"The judge for {self.device} did not start: {said or error}",
                 where=str(self._log),
                 remedy="Run check_environment; the log has the details.",
             ) from error
@@ -139,21 +143,27 @@ class Judge:
                     f"The judge for {self.device} was ended because its client left",
                     remedy="Evaluate again.",
                 ) from error
-            raise InfrastructureError(
-                f"The judge for {self.device} died: {self.log_tail() or 'it left no word'}",
-                where=str(self._log),
-                remedy="Evaluate again: a new judge is started.",
-            ) from error
+            raise await self._death() from error
         return decode(from_judge, body)
+
+    async def _death(self) -> HarnessError:
+        """Why it ended; the next request starts another."""
+        assert self._process is not None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), CANCEL_GRACE_S)
+        self.kill()
+        return death_of_judge(self.device, self._log, self._log_bytes, self._process.returncode)
 
     async def send(self, message: Message) -> None:
         """Writes one message to the judge."""
         assert self._process is not None and self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._log_bytes = self._log.stat().st_size
         try:
             self._process.stdin.write(encode(message))
             await self._process.stdin.drain()
         except (BrokenPipeError, ConnectionError) as error:
-            raise InfrastructureError(f"The judge for {self.device} has gone") from error
+            raise await self._death() from error
 
     def kill(self, *, stopped: bool = False) -> None:
         """Kills the judge's whole process group; its zygote and candidates die with it."""
@@ -174,13 +184,6 @@ class Judge:
         self.kill()
         if self._process is not None:
             await self._process.wait()
-
-    def log_tail(self) -> str:
-        """The last line of the judge's log that says something."""
-        with contextlib.suppress(OSError):
-            lines = self._log.read_text(errors="replace").strip().splitlines()
-            return lines[-1][:400] if lines else ""
-        return ""
 
 
 class JudgePool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -148,6 +149,7 @@ def main(arguments: list[str]) -> int:
         return 0
     logging.basicConfig(level=options.log_level, stream=sys.stderr)
     channel, inbox = Channel(outgoing), Inbox(sys.stdin.buffer)
+    faulthandler.enable()  # to the log, where the server reads whose code ended the judge
     try:
         context = _open_context(options.device, options.cache, options.signing_key)
     except HarnessError as error:

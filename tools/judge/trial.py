@@ -77,6 +77,7 @@ class Trial:
             Definition.model_validate(plan.definition),
             Path(plan.operator_dir) if plan.operator_dir else None,
             Path(plan.dataset_root) if plan.dataset_root else None,
+            plan.budget_s,
         )
         self._processes = TrialProcesses(
             plan, context, self.operator.definition, self._solution, cancellation

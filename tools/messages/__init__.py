@@ -8,5 +8,6 @@ launches     launches of Triton kernels as they are compiled and interpreted
 launch_plan  the launches that a candidate recorded, as data
 runner       judge and runner
 profiler     server, launcher and profiled process, as files
+last_words   what a judge that ended says of whose fault it was
 sockets      frames over a Unix socket, with descriptors beside them
 """

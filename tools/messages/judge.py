@@ -126,6 +126,7 @@ class CheckOperator(Message):
     operator_dir: str | None
     dataset_root: str | None = None
     workloads: list[dict[str, Any]] = Field(description="Smallest first.")
+    limit_s: float = Field(gt=0, description="Of one call of the reference.")
 
 
 class SeededWorkload(Message):

@@ -29,6 +29,7 @@ from ..schema.flashinfer_trace import (
     interface_hash,
     unknown_keys,
 )
+from .dataset_problem import DatasetProblem
 from .operators import Operator, read_json_object
 from .policy import Policy, read_policy, sampling_faults
 
@@ -44,22 +45,6 @@ class _Line(NamedTuple):
     path: Path
     number: int
     text: bytes
-
-
-@dataclass(frozen=True)
-class DatasetProblem:
-    """A file, or a line of one, that could not be used or is doubtful."""
-
-    file: str
-    line: int | None
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return (
-            f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
-        )
 
 
 @dataclass(frozen=True)
@@ -106,10 +91,18 @@ class Dataset:
 
         Raises:
             RequestError: when none or several fit, naming the nearest.
+            DatasetError: when its own file cannot be used.
         """
         short = name.strip().strip("/").strip()
         if short in self.operators:
             return self.operators[short]
+        for problem in self.problems:
+            if short == problem.definition:
+                raise DatasetError(
+                    f"Definition {short!r} cannot be used: {problem.field or problem.message}",
+                    where=str(problem),
+                    remedy="Correct that file; no change to the candidate helps.",
+                )
         known = list(self.operators)
         lowered = short.lower()
         for fits in (str.startswith, str.__contains__, _has_parts):

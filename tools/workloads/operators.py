@@ -267,7 +267,7 @@ def load_anew(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DatasetError(
             f"It cannot be imported: {type(error).__name__}: {error}", where=str(path)
         ) from error

@@ -306,3 +306,19 @@ def test_an_operator_without_a_usable_workload_says_why(
     operator = Dataset.load(write_operator(lines=lines)).operators["scale_rows"]
     with pytest.raises(DatasetError, match=said):
         operator.require_workloads()
+
+
+@pytest.mark.parametrize("reference", ["def run(x:\n", "def ran(x): ..."])
+def test_a_definition_that_cannot_be_used_is_told_with_its_file_and_field(
+    write_operator: Write, write_dataset: Write, reference: str
+) -> None:
+    """Never as unknown, and never as another whose name is like it."""
+    root = write_dataset("rescale", reference="def run(x, scale): return x")
+    file = root / "definitions" / "misc" / "scale.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**definition("scale"), "reference": reference}))
+    dataset = Dataset.load(write_operator(), [root])
+    with pytest.raises(DatasetError, match="'scale' cannot be used: reference") as caught:
+        dataset.operator("scale")
+    assert caught.value.where.startswith(f"{file}: reference: ")
+    assert dataset.operator("rescale").definition.name == "rescale"

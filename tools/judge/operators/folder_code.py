@@ -1,17 +1,78 @@
-"""The code in an operator's folder: loaded anew, and its `generate` called."""
+"""The code in an operator's folder: loaded anew, its `generate` called, and every call bounded.
+
+That code may end the process, or never end itself. Neither may take the judge along, for others
+wait for it. What a call into C does in the meantime cannot be stopped so; the server's own words on
+a judge that died name the code then.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
-from collections.abc import Mapping
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 from ...workloads.operators import load_anew
 from ..philox.generator import PhiloxGenerator, TorchGenerator
+
+P = ParamSpec("P")
+R = TypeVar("R")
+AGAIN_S = 1.0
+"""A call that swallows being stopped is stopped again this often."""
+
+
+class StoppedError(Exception):
+    """Raised in place of an exit of an operator's code, and when it was stopped."""
+
+    def __init__(self, words: str, remedy: str = "") -> None:
+        super().__init__(words)
+        self.remedy = remedy
+
+
+_OVERDUE = (
+    "Make it faster, or raise the setting cpu_budget_s (with a GPU gpu_budget_s), which is granted "
+    "to it as to the candidate."
+)
+
+
+class _OverdueError(BaseException):
+    """Raised inside the call; no `except Exception` of an operator's holds it."""
+
+
+def bounded(call: Callable[P, R], limit_s: float) -> Callable[P, R]:
+    """The same call, which raises `StoppedError` where it would exit, or has taken too long."""
+
+    @functools.wraps(call)
+    def called(*positional: P.args, **named: P.kwargs) -> R:
+        try:
+            with _alarm(limit_s):
+                return call(*positional, **named)
+        except _OverdueError:
+            raise StoppedError(f"it had not returned after {limit_s:g} s", _OVERDUE) from None
+        except SystemExit as ended:
+            raise StoppedError(f"it called exit({ended.code!r})") from ended
+
+    return called
+
+
+class OperatorModule:
+    """A Python file of an operator's folder, whose functions are bounded."""
+
+    def __init__(self, module: ModuleType, limit_s: float) -> None:
+        self._module = module
+        self._limit_s = limit_s
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        return bounded(value, self._limit_s) if callable(value) else value
 
 
 def stamp(folder: Path | None) -> str:
@@ -20,20 +81,20 @@ def stamp(folder: Path | None) -> str:
     return ",".join(f"{f.name}:{f.stat().st_mtime_ns}" for f in files)
 
 
-def loaded(folder: Path | None, file: str) -> ModuleType | None:
-    """A module of the folder; None where there is none of that name."""
+def loaded(folder: Path | None, file: str, limit_s: float) -> OperatorModule | None:
+    """A module of the folder, its calls bounded; None where there is none of that name."""
     path = folder / file if folder else None
-    return load_anew(path) if path is not None and path.is_file() else None
+    return OperatorModule(load_anew(path), limit_s) if path and path.is_file() else None
 
 
-def asks_philox(inputs: ModuleType) -> bool:
+def asks_philox(inputs: OperatorModule) -> bool:
     """Whether an inputs.py draws by Philox: its `generate` has an argument of that name."""
     generate = getattr(inputs, "generate", None)
     return callable(generate) and "philox" in inspect.signature(generate).parameters
 
 
 def own_inputs(
-    inputs: ModuleType,
+    inputs: OperatorModule,
     axes: Mapping[str, int],
     structure: Mapping[str, Any] | None,
     scalars: Mapping[str, Any],
@@ -55,3 +116,22 @@ def own_inputs(
         family=family,
         **({"philox": values} if given else {}),
     )
+
+
+@contextlib.contextmanager
+def _alarm(limit_s: float) -> Iterator[None]:
+    """Raises `_OverdueError` in the main thread after a time; elsewhere nothing can be raised."""
+    if not math.isfinite(limit_s) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def overdue(number: int, frame: Any) -> None:
+        raise _OverdueError
+
+    before = signal.signal(signal.SIGALRM, overdue)
+    signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

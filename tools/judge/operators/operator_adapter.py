@@ -35,12 +35,7 @@ from ..philox.generator import random_values, usable_source
 from . import generic_operator as generic
 from .folder_code import asks_philox, loaded, own_inputs, stamp
 from .generic_operator import Value, torch_dtype
-from .reference import (
-    Reference,
-    definition_place,
-    named_outputs,
-    raise_when_memory_ran_out,
-)
+from .reference import Reference, definition_place, named_outputs, raise_when_memory_ran_out
 from .stored_inputs import check_contents, check_made, read_stored, stored_files
 
 Outputs = dict[str, torch.Tensor]
@@ -76,13 +71,18 @@ class OperatorAdapter:
 
     Args:
         root: folder that safetensors paths are relative to.
+        limit_s: of one call of the operator's code.
 
     Raises:
         DatasetError: when a file of the folder cannot be used.
     """
 
     def __init__(
-        self, definition: Definition, folder: Path | None = None, root: Path | None = None
+        self,
+        definition: Definition,
+        folder: Path | None = None,
+        root: Path | None = None,
+        limit_s: float = math.inf,
     ) -> None:
         self.definition = definition
         self.root = root
@@ -92,12 +92,13 @@ class OperatorAdapter:
         self.sampled = sampled_outputs(definition, self.policy)
         """The outputs that are drawn at random."""
         self._structure = read_json_object(folder / "structure.json") if folder else {}
-        self._inputs = loaded(folder, "inputs.py")
-        self._oracle = loaded(folder, "oracle.py")
-        self._compare = loaded(folder, "compare.py")
-        self._cost = loaded(folder, "cost.py")
+        self._inputs = loaded(folder, "inputs.py", limit_s)
+        self._oracle = loaded(folder, "oracle.py", limit_s)
+        self._compare = loaded(folder, "compare.py", limit_s)
+        self._cost = loaded(folder, "cost.py", limit_s)
         place = definition_place(definition, folder, root)
-        self._reference = Reference(definition, place, generic_inputs=self._inputs is None)
+        drawn = self._inputs is None
+        self._reference = Reference(definition, place, generic_inputs=drawn, limit_s=limit_s)
         self._flops: dict[str, float | None] = {}
         """By case, counted with the reference, where the operator has no cost.py."""
         self._counted: dict[str, list[Cost]] = {}
@@ -302,11 +303,10 @@ class OperatorAdapter:
 
     def rewrite(self, case: Case, inputs: dict[str, Value], generator: torch.Generator) -> bool:
         """Overwrites inputs in place by the operator's `rewrite`; False when it has none."""
-        own = getattr(self._inputs, "rewrite", None)
-        if own is None:
+        if getattr(self._inputs, "rewrite", None) is None:
             return False
-        axes = self.definition.axis_values(case.axes)
-        own(inputs, generator, axes=axes, structure=case.structure)
+        facts = {"axes": self.definition.axis_values(case.axes), "structure": case.structure}
+        self._guarded("rewrite", lambda own: own.rewrite(inputs, generator, **facts) or {})
         return True
 
     def stored_fault(self, case: Case) -> DatasetError | None:

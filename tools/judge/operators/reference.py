@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import math
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 
 from ...errors import DatasetError, HarnessError, InfrastructureError
 from ...schema.flashinfer_trace import Definition
+from .folder_code import StoppedError, bounded
 from .generic_operator import Value
 
 T = TypeVar("T")
@@ -30,9 +32,18 @@ class Reference:
     Args:
         place: the definition's file or dataset, for messages.
         generic_inputs: whether inputs are drawn at random, by no inputs.py.
+        limit_s: of one call.
     """
 
-    def __init__(self, definition: Definition, place: str, *, generic_inputs: bool) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        place: str,
+        *,
+        generic_inputs: bool,
+        limit_s: float = math.inf,
+    ) -> None:
+        self._limit_s = limit_s
         self._definition = definition
         self.place = place
         self._generic_inputs = generic_inputs
@@ -55,7 +66,7 @@ class Reference:
             InfrastructureError: when memory ran out.
         """
         try:
-            run = self._run = self._run or self._loaded()
+            run = self._run = self._run or bounded(self._loaded, self._limit_s)()
 
             def call() -> Any:
                 copies = [v.clone() if isinstance(v, torch.Tensor) else v for v in inputs.values()]
@@ -77,7 +88,7 @@ class Reference:
         linecache.cache[self._file] = (len(source), None, source.splitlines(True), self._file)
         namespace: dict[str, Any] = {"__name__": self._file.strip("<>").replace(" ", "_")}
         exec(compile(source, self._file, "exec"), namespace)
-        return namespace["run"]
+        return bounded(namespace["run"], self._limit_s)
 
     def _fault(self, error: Exception, axes: Mapping[str, int], *, shown: bool) -> DatasetError:
         frames = traceback.extract_tb(error.__traceback__)
@@ -85,12 +96,14 @@ class Reference:
         if isinstance(error, SyntaxError):
             lines = [error.lineno]
         said = f": {str(error)[:400]}" if shown else ", on a held-out workload"
+        if isinstance(error, StoppedError):
+            said = f": {error}"  # words of ours, which tell nothing of the workload
         sizes = ", ".join(f"{name}={size}" for name, size in axes.items())
         return DatasetError(
             f"The reference failed with {type(error).__name__}{said}"
             + (f" (for {sizes})" if shown and sizes else ""),
             where=f"{self.place}, field reference" + (f", line {lines[-1]}" if lines else ""),
-            remedy=self._remedy(),
+            remedy=getattr(error, "remedy", "") or self._remedy(),
         )
 
     def _remedy(self) -> str:
@@ -116,6 +129,8 @@ def counting_flops(run: Callable[[], T]) -> tuple[T, float | None]:
     try:
         with counter:
             result = run()
+    except StoppedError:
+        raise
     except Exception:
         return run(), None
     return result, float(counter.get_total_flops())
@@ -150,6 +165,9 @@ def named_outputs(
     shapes = definition.output_shapes(axes)
     for name, value in zip(names, values, strict=True):
         tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+        if tensor.is_complex() or tensor.is_meta or tensor.layout is not torch.strided:
+            kind = f"{tensor.dtype}, {tensor.layout}, on {tensor.device}"
+            raise _not_as_defined(f"gave {name!r} as no plain numbers ({kind})", where)
         due = shapes[name] or ()
         if tuple(tensor.shape) != tuple(due):
             words = f"gave {name!r} the shape {list(tensor.shape)}, not {list(due)}"

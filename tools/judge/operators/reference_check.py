@@ -68,6 +68,7 @@ def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
             Definition.model_validate(message.definition),
             Path(message.operator_dir) if message.operator_dir else None,
             Path(message.dataset_root) if message.dataset_root else None,
+            message.limit_s,
         )
         cases = [operator.case(Workload.model_validate(w)) for w in message.workloads]
         constant = check_reference(operator, cases, device, {})

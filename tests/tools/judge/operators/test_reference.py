@@ -33,6 +33,9 @@ def run(source: str, *, shown: bool = True, generic: bool = True, **changes):
         ("    return x, x", "2 values for 1 outputs", ""),
         ("    return x[:1]", r"the shape \[1, 8\], not \[2, 8\]", ""),
         ("    return {'z': x}", "0 values for 1 outputs", ""),
+        ("    return (x + 0j)", "no plain numbers .*complex", ""),
+        ("    return x.to_sparse()", "no plain numbers .*sparse", ""),
+        ("    return x.to('meta')", "no plain numbers .*meta", ""),
     ],
 )
 def test_a_reference_at_fault_is_named_with_field_and_line(body, words, line):
