@@ -353,7 +353,7 @@ def test_a_reference_that_is_too_slow_is_named_with_its_share_and_not_the_candid
     evaluation = judge.evaluate(slow_reference(0.15, budget_s=0.5))
     assert evaluation.status is Status.PARTIAL and evaluation.failure is None
     reason = evaluation.partial_reason or ""
-    assert "by the reference" in reason and "of its own budget of 0.5 s were left" in reason
+    assert "the reference" in reason and "its own budget of 0.5 s" in reason
     assert "candidate" not in reason
 
 

@@ -182,16 +182,20 @@ class Caller:
             raise CandidateError(
                 "wrong_output_count", f"{len(values)} outputs came back, {len(refs)} are defined"
             )
-        for position, (value, ref) in enumerate(zip(values, refs, strict=True)):
-            self._check(value, ref, position)
+        faults = [self._fault_of(value, ref) for value, ref in zip(values, refs, strict=True)]
+        found = [(position, fault) for position, fault in enumerate(faults) if fault is not None]
+        if found:
+            (first, (kind, message)), *others = found
+            more = [f" Output {at + 1} of {len(refs)}: {fault[1]}." for at, fault in others]
+            message += "." + "".join(more) if more else ""
+            raise CandidateError(kind, message, output_position=first)
         return values
 
-    def _check(self, value: Any, ref: TensorRef, position: int) -> None:
+    def _fault_of(self, value: Any, ref: TensorRef) -> tuple[str, str] | None:
         fault = _value_fault(value, ref, self._arena.device)
         if fault is None and isinstance(value, torch.Tensor):
             fault = self._alias_fault(value)
-        if fault is not None:
-            raise CandidateError(fault[0], fault[1], output_position=position)
+        return fault
 
     def _alias_fault(self, value: torch.Tensor) -> tuple[str, str] | None:
         if self._arena.holds(value):

@@ -46,6 +46,8 @@ def _words(pair: Pair) -> Pair:
 
 
 def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.numel():  # whose strides may be such that no bytes can be seen in it
+        return tensor.new_empty(0, dtype=torch.uint8)
     return tensor.contiguous().flatten().view(torch.uint8)
 
 

@@ -206,9 +206,15 @@ def lost_failure(
     """Status and failure of a lost process."""
     status = Status.TIMEOUT if lost.kind == "timeout" else Status.RUNTIME_ERROR
     if lost.kind == "timeout" and stage is Stage.COMPILE:
-        remedy = "Build less: fewer template instances or autotune configurations."
+        remedy = (
+            "Build less: fewer template instances or autotune configurations. The setting "
+            "build_timeout_s allows more, as a slow or busy machine may need."
+        )
     elif lost.kind == "timeout":
-        remedy = "Look for an endless loop, a lock never released, or work far beyond the due."
+        remedy = (
+            "Look for an endless loop, a lock never released, or work far beyond the due. The "
+            "setting call_timeout_s allows a call more."
+        )
     elif lost.kind == "protocol":
         remedy = "Leave the process's descriptors alone; print to stdout or stderr only."
         status = Status.INTEGRITY_VIOLATION
@@ -326,9 +332,10 @@ def shielded_finding(finding: Finding, case: Case) -> Finding:
 def _crash_remedy(exit_status: int | None) -> str:
     if exit_status is not None and exit_status >= 0:
         return "Remove calls that end the process: a candidate returns its outputs."
-    if exit_status == -signal.SIGSEGV:
+    if exit_status in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS):
         return (
-            "Look for host code that reads or writes outside its memory, or a wrong pointer type."
+            "Look for an access outside its memory: of host code, of a wrong pointer type, or of "
+            "an interpreted kernel's store without a mask, which overwrites what lies beside it."
         )
     if exit_status == -signal.SIGKILL:
         return "It was killed, most likely for memory: allocate less."

@@ -83,9 +83,11 @@ class TimeBudget:
             ("the reference", reference_needed_s, self.reference_left_s),
             ("the candidate", needed_s, self.left_s),
         ):
-            if left <= 0 or (self.interpreted and needed > left):
+            if left <= 0:
+                return f"{who} had used up its own budget of {self.budget_s:g} s {where}"
+            if self.interpreted and needed > left:
                 return (
-                    f"about {needed:.1f} s would be needed {where} by {who}; {max(left, 0):.1f} s "
+                    f"about {needed:.1f} s would be needed {where} by {who}; {left:.1f} s "
                     f"of its own budget of {self.budget_s:g} s were left"
                 )
         return ""

@@ -78,8 +78,13 @@ class ElementSample:
         """The same elements, compared ever less exactly while errors can be told from agreement."""
         for divisor in SHARPER if self.tolerance else (1.0,):
             sharper = ElementSample(**{**vars(self), "tolerance": self.tolerance / divisor})
-            if float(sharper._agree(self.got, self.due).double().mean()) <= 0.2:
+            if sharper.distinct_from_expected:
                 yield sharper
+
+    @property
+    def distinct_from_expected(self) -> bool:
+        """Whether the errors are large enough to tell one explanation from another."""
+        return float(self._agree(self.got, self.due).double().mean()) <= 0.2
 
     def places(self) -> list[torch.Tensor]:
         """The coordinates of the elements, axis by axis."""

@@ -95,6 +95,14 @@ def test_each_breach_of_the_convention_has_its_name(candidate, body, kind):
     assert torch.isnan(snapshot).all()
 
 
+def test_every_output_that_breaks_the_convention_is_told(candidate):
+    outputs = [torch.zeros(3), torch.zeros(3), torch.zeros(())]
+    called, _ = returned(candidate, "return x[:1] * 1, x * 2, x.half().sum()", outputs)
+    assert called.fault.kind == "wrong_shape" and called.fault.output_position == 0
+    assert "Output 3 of 3: torch.float16 was returned" in called.fault.message
+    assert "Output 2" not in called.fault.message
+
+
 def test_a_tensor_subclass_that_computes_late_is_refused(candidate):
     body = "class Lazy(torch.Tensor): pass\n    return (x * 2).as_subclass(Lazy)"
     called, _ = returned(candidate, body)

@@ -59,7 +59,7 @@ def test_a_library_that_is_missing_at_the_first_call_is_an_import_error():
 @pytest.mark.parametrize(
     ("lost", "status", "words"),
     [
-        (ProcessLost("timeout", "It did not answer within 3 s."), Status.TIMEOUT, "endless loop"),
+        (ProcessLost("timeout", "It did not answer within 3 s."), Status.TIMEOUT, "call_timeout_s"),
         (
             ProcessLost("crash", "It died.", -signal.SIGSEGV),
             Status.RUNTIME_ERROR,
