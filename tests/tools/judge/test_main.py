@@ -319,7 +319,7 @@ def test_an_operator_can_be_checked_before_any_candidate(judge):
     definition["reference"] = head + "    return x * 0, x.sum(dim=-1)\n"
     shown = read_workloads(AFFINE)
     request = wire_judge.CheckOperator(
-        request_id="check-1", definition=definition, operator_dir=None, workloads=shown
+        request_id="check-1", definition=definition, operator_dir=None, workloads=shown, limit_s=9
     )
     judge.send(request)
     answer = judge.read()
