@@ -151,7 +151,11 @@ def test_an_operator_that_is_admitted_is_told_what_makes_it_unfit(body, words):
     inputs = {"x": {"type": "random"}, "s": {"type": "scalar", "value": 2.0}}
     workload = {"uuid": "w", "axes": {"m": 4}, "inputs": inputs}
     message = CheckOperator(
-        request_id="r", definition=definition, operator_dir=None, workloads=[workload]
+        request_id="r",
+        definition=definition,
+        operator_dir=None,
+        workloads=[workload],
+        limit_s=9,
     )
     problems = problems_of(message, CPU)
     assert (len(problems) == 1 and words in problems[0]) if words else not problems
