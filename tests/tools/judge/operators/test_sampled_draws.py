@@ -73,12 +73,12 @@ def test_a_right_sampler_passes_and_the_check_is_named(judge, folder, body):
         ("return probs.argmax(-1)", "wrong_distribution"),
         ("return torch.multinomial(probs**2, 1)[:, 0]", "wrong_distribution"),
         ("return torch.multinomial(probs, 1)[:, 0] + 1", "impossible_sample"),
-        ("return torch.full((len(probs),), -1)", "impossible_sample"),
+        ("return torch.full((len(probs),), -1, device=probs.device)", "impossible_sample"),
     ],
 )
 def test_a_wrong_sampler_is_caught(judge, folder, body, kind):
     evaluation = evaluate(judge, folder, body)
-    assert evaluation.status is Status.INCORRECT_NUMERICAL, evaluation
+    assert evaluation.status is Status.INCORRECT_NUMERICAL, evaluation.failure
     assert evaluation.failure is not None and evaluation.failure.kind == kind
 
 
