@@ -13,7 +13,7 @@ venv=${VENV:-.venv}
 umask 022
 # pip's own settings may send packages elsewhere than into the environment that is made here.
 export PIP_USER=0
-unset PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME
+unset PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_DRY_RUN PIP_REQUIRE_HASHES PYTHONHOME PYTHONPATH
 
 has_pip() { "$venv/bin/python" -m pip --version >/dev/null 2>&1; }
 if ! has_pip; then "$venv/bin/python" -m ensurepip >/dev/null 2>&1 || true; fi
@@ -56,4 +56,9 @@ extras=$(IFS=,; echo "$*")
 echo "Installing kernel-harness${extras:+ with $extras} into $venv"
 pip install ${constraint[@]+"${constraint[@]}"} --editable ".${extras:+[$extras]}"
 if has_gpu; then pip install --editable ".[gpu]" || echo "cupti-python was not installed: latencies come from CUDA events" >&2; fi
+if ! "$venv/bin/python" -c 'import mcp, kernel_harness.server.cli.main' 2>/dev/null; then
+    echo "pip reported no error, but what it installed is not in $venv. Look at its settings:" \
+        "'$venv/bin/python -m pip config list', and variables that begin with PIP_." >&2
+    exit 1
+fi
 touch "$venv/.installed-${extras:-base}"

@@ -7,6 +7,7 @@ misspelt setting that is ignored costs an afternoon.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -138,6 +139,15 @@ class Settings(BaseModel):
         if index is None:
             raise ValueError("it is 'auto', 'cpu' or 'cuda:N'")
         return f"cuda:{int(index.group(1) or 0)}"
+
+    @field_validator("static_targets")
+    @classmethod
+    def _architectures(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        """Architectures alone: device names are for the argument `targets` of an evaluation."""
+        for target in targets:
+            if re.fullmatch(r"sm_[0-9]{2,3}[af]?", target) is None:
+                raise ValueError(f"{target!r} is no architecture, such as 'sm_90' or 'sm_100a'")
+        return targets
 
     @field_validator("log_level")
     @classmethod
@@ -282,10 +292,15 @@ def _placed(path: Any, name: str, base: Path) -> Any:
             remedy="Write the path in full.",
         )
     try:
-        return Path(os.path.abspath(base / Path(text).expanduser()))
-    except RuntimeError as error:
+        place = Path(os.path.abspath(base / Path(text).expanduser()))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            place.lstat()
+        return place
+    except (RuntimeError, OSError, ValueError) as error:
         raise RequestError(
-            f"Setting {name!r} cannot be {str(path)!r}: {error}", remedy="Write the path in full."
+            f"Setting {name!r} cannot be {str(path)[:200]!r}: "
+            f"{getattr(error, 'strerror', None) or error}",
+            remedy="Write the path in full, and look whether it can be reached.",
         ) from error
 
 

@@ -57,7 +57,12 @@ def environment_answer(report: EnvironmentReport) -> EnvironmentAnswer:
     """What this machine can do, what is missing, and what each missing thing costs."""
     later = ", ".join(report.needed_with_a_gpu())
     names = ", ".join(device.name for device in report.devices) or "no device"
-    if report.executor is Executor.CUDA:
+    if report.lacks_its_device:
+        first = (
+            f"Nothing can be judged: the setting device names {report.device}, which is not here. "
+            "Set it to auto."
+        )
+    elif report.executor is Executor.CUDA:
         first = f"Candidates run and are timed on {report.device} ({names})."
     else:
         first = "No usable NVIDIA GPU: candidates are judged here, but latencies are null."

@@ -23,6 +23,7 @@ from . import archive as cli_archive
 from . import records as cli_records
 from . import setup as cli_setup
 from . import trust as cli_trust
+from .local_arguments import SOLUTION_FORMS, meant_here
 
 TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "check": ("check_environment", ("definition",)),
@@ -76,8 +77,21 @@ def run(argv: Sequence[str]) -> int:
     except HarnessError as error:
         _say(str(error), sys.stderr)
         return EXIT_ERROR
+    except BaseExceptionGroup as group:
+        # Of a server's start, which tasks wait for, what is raised comes in groups.
+        if (ours := _first(group)) is None:
+            raise
+        _say(str(ours), sys.stderr)
+        return EXIT_ERROR
     except KeyboardInterrupt:
         return 130
+
+
+def _first(error: BaseException) -> HarnessError | None:
+    """The first error of the harness in a group, or in groups of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := _first(inner))), None)
+    return error if isinstance(error, HarnessError) else None
 
 
 def _say(text: str, stream: Any = None) -> None:
@@ -169,6 +183,7 @@ def _tool(command: str, argv: Sequence[str]) -> int:
     }
     if "wait_s" in schema.get("properties", {}):
         given.setdefault("wait_s", DEFAULT_WAIT_S)
+    given = meant_here(given)
     # The process ends with this call: a judge started ahead would be of no use.
     settings = _settings(arguments).model_copy(update={"warm_ahead": False})
     app = build_app(settings)
@@ -190,6 +205,8 @@ def _tool_parser(
     required = schema.get("required", ())
     for name, spec in schema.get("properties", {}).items():
         help_text = str(spec.get("description", "")).replace("%", "%%")
+        if name == "solution":
+            help_text = help_text.rstrip(".") + SOLUTION_FORMS
         if name in positional:
             parser.add_argument(name, nargs=None if name in required else "?", help=help_text)
         elif spec.get("type") == "boolean":

@@ -22,7 +22,10 @@ mkdir -p "$folder/bin" && touch "$folder/pyvenv.cfg" && cp "{here}/venv-python" 
 touch "$folder/has-pip"
 """
 VENV_PYTHON = """#!/bin/bash
-[ "$1" = -c ] && exit 0
+if [ "$1" = -c ]; then
+    case "$2" in *kernel_harness*) [ -z "$PUT_ELSEWHERE$PIP_NO_DEPS$PYTHONPATH" ]; exit;; esac
+    exit 0
+fi
 [ -e "$(dirname "$0")/../has-pip" ] || { echo "No module named pip" >&2; exit 1; }
 echo "user=$PIP_USER target=$PIP_TARGET umask=$(umask) $*" >> "$(dirname "$0")/../asked"
 """
@@ -114,3 +117,14 @@ def test_what_is_installed_can_be_read_by_the_sandbox_under_a_strict_umask(check
     assert ran.returncode == 0, ran.stderr
     assert stat.S_IMODE((checkout / ".venv").stat().st_mode) & 0o055 == 0o055
     assert "umask=0022" in asked(checkout)
+
+
+def test_what_pip_put_elsewhere_is_not_called_installed(checkout):
+    ran = install(checkout, PUT_ELSEWHERE="1")
+    assert ran.returncode != 0 and "pip config list" in ran.stderr
+    assert not (checkout / ".venv" / ".installed-base").exists()
+
+
+@pytest.mark.parametrize("name", ["PIP_NO_DEPS", "PYTHONPATH"])
+def test_variables_that_leave_packages_out_have_no_say(checkout, name):
+    assert install(checkout, **{name: "1"}).returncode == 0

@@ -107,6 +107,13 @@ class EnvironmentReport(RecordModel):
     dataset_problems: list[str]
     notes: list[str]
 
+    @property
+    def lacks_its_device(self) -> bool:
+        """Whether trials are to run on a GPU of a number that this machine has not."""
+        usable = sum(device.executor is Executor.CUDA for device in self.devices)
+        kind, _, number = self.device.partition(":")
+        return kind == "cuda" and int(number or 0) >= usable
+
     def missing(self) -> list[Tool]:
         """Tools that this machine could use and does not have."""
         useless = OF_A_GPU if self.executor is Executor.INTERPRETER else frozenset[str]()

@@ -50,6 +50,15 @@ def environment(**changes: object) -> EnvironmentReport:
     return EnvironmentReport.model_validate(fields | changes)
 
 
+@pytest.mark.parametrize(("device", "here"), [("cuda:0", True), ("cuda:1", False)])
+def test_a_device_that_is_not_here_is_never_said_to_be_timed_on(device, here):
+    gpu = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA)
+    report = environment(devices=[gpu], executor=Executor.CUDA, device=device)
+    first = environment_answer(report).summary.splitlines()[0]
+    assert first.startswith("Candidates run" if here else "Nothing can be judged: the setting")
+    assert device in first
+
+
 def test_only_a_tool_that_is_missing_has_a_cost_and_a_remedy():
     costs = {"costs": "no CUDA sources", "remedy": "Install it."}
     tools = [

@@ -31,6 +31,15 @@ def test_a_tools_command_prints_its_summary(here: Path, capsys: pytest.CaptureFi
     assert DEFINITION in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", [["list"], ["log"], ["serve"]])
+def test_what_a_start_refuses_is_told_in_words(
+    here: Path, capfd: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert cli.run([*command, "--dataset", str(here / "nowhere")]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("The dataset folder does not exist") and len(said.splitlines()) == 1
+
+
 def test_json_is_the_whole_result(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["list", "rmsnorm", "--limit", "2", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["workloads"]) == 2
