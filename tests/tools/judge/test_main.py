@@ -403,7 +403,7 @@ def test_determinism_is_graded(judge):
     checks = wire_judge.Checks(trials=1, determinism_runs=3, timed=False)
     assert judge.evaluate(honest(checks=checks)).integrity.determinism == "bitwise"
     noisy = HONEST.replace("def run(", "import torch\n\n\ndef run(").replace(
-        "+ 1.0)", "+ 1.0 + 3e-7 * torch.randint(2, (1,)))"
+        "+ 1.0)", "+ 1.0 + 3e-7 * torch.randint(2, (1,), device=x.device))"
     )
     evaluation = evaluate(judge, noisy, checks=wire_judge.Checks(determinism_runs=8, timed=False))
     assert evaluation.integrity.determinism == "within_tolerance"
