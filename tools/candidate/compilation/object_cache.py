@@ -89,6 +89,7 @@ def compile_objects(
     builder.without_support(sources, config.base, made)
     failed = [m for m in made.values() if not m.ok]
     if failed:
+        toolchain.refuse_late([m.ran for m in failed if m.ran is not None])
         names = ", ".join(m.source for m in failed)
         words = "\n".join(m.ran.output for m in failed if m.ran is not None)
         refuse_missing_library(words, (s["path"] for s in request.sources))

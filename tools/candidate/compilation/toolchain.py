@@ -126,11 +126,13 @@ class Ran:
 
     Args:
         stopped: whether it met a limit, so that other headers would change nothing.
+        late: whether that was the limit of time.
     """
 
     ok: bool
     output: str
     stopped: bool = False
+    late: bool = False
 
 
 @dataclass
@@ -146,6 +148,16 @@ _patience = _Patience()
 def allow(seconds: float) -> None:
     """Has compilers that run from now on end within so many seconds, all together."""
     _patience.until = time.monotonic() + seconds
+
+
+def refuse_late(results: Sequence[Ran]) -> None:
+    """Raises CandidateError ('build_timeout') when time ended a compiler, which may be honest."""
+    if any(ran.late for ran in results):
+        raise CandidateError(
+            "build_timeout",
+            "Its compilers were stopped when the time of a build was used up: this machine is slow "
+            f"or busy, or {EXPANDS}",
+        )
 
 
 def find_toolchain(environment: Mapping[str, str]) -> Toolchain:
@@ -247,7 +259,7 @@ def _ended(
         log.seek(0)
         output = log.read(most_bytes).decode(errors="replace")
     words = _stopped_words(code, output, late=late)
-    return Ran(code == 0, words + output, stopped=bool(words))
+    return Ran(code == 0, words + output, stopped=bool(words), late=late)
 
 
 def _stopped_words(code: int, output: str, *, late: bool) -> str:

@@ -178,6 +178,7 @@ def _compile_device_code(
         tools,
         [(s, real_architecture(t), f) for (s, t), f in zip(pairs, files, strict=True)],
     )
+    toolchain.refuse_late(results)
     made = [file for file in files if file.is_file()]
     texts = dict(zip(made, dump(made), strict=True))
     kernels: list[CompiledKernel] = []

@@ -19,6 +19,10 @@ from .not_judged import PREFIX, REMEDIES
 
 MACHINES = {kind: (Status.NOT_JUDGED, remedy) for kind, remedy in REMEDIES.items()}
 BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
+    "build_timeout": (
+        Status.TIMEOUT,
+        "Build less: fewer template instances, fewer headers; or set build_timeout_s higher.",
+    ),
     "syntax_error": (Status.COMPILE_ERROR, "Correct the line shown and evaluate again."),
     "import_error": (
         Status.COMPILE_ERROR,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.candidate.compilation import toolchain
+from kernel_harness.tools.candidate.faults import CandidateError
 from kernel_harness.tools.candidate.sandbox import landlock
 
 CXX = shutil.which("g++")
@@ -80,6 +81,11 @@ def test_a_command_that_is_late_is_ended_with_all_that_it_started(monkeypatch):
     child = [sys.executable, "-c", "import time; time.sleep(97)"]
     ran = toolchain.run([python(f"import subprocess; subprocess.run({child})"), python("print(1)")])
     assert "time was used up" in ran[0].output and ran[1].output == "1\n"
+    assert (ran[0].late, ran[1].late) == (True, False)
+    toolchain.refuse_late(ran[1:])
+    with pytest.raises(CandidateError) as refused:
+        toolchain.refuse_late(ran)
+    assert refused.value.fault.kind == "build_timeout"
     listed = [Path(f"/proc/{p}/cmdline") for p in os.listdir("/proc") if p.isdigit()]
     for path in listed:
         with contextlib.suppress(OSError):
