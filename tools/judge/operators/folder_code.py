@@ -13,6 +13,7 @@ import inspect
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -128,10 +129,13 @@ def _alarm(limit_s: float) -> Iterator[None]:
     def overdue(number: int, frame: Any) -> None:
         raise _OverdueError
 
-    before = signal.signal(signal.SIGALRM, overdue)
-    signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
+    before, began = signal.signal(signal.SIGALRM, overdue), time.monotonic()
+    left_s, again_s = signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if left_s:  # an alarm of somebody else's
+            left_s = max(left_s - (time.monotonic() - began), 1e-3)
+            signal.setitimer(signal.ITIMER_REAL, left_s, again_s)

@@ -65,6 +65,11 @@ def test_a_library_that_is_missing_at_the_first_call_is_an_import_error():
             Status.RUNTIME_ERROR,
             "outside its memory",
         ),
+        (
+            ProcessLost("crash", "It died.", -signal.SIGABRT),
+            Status.RUNTIME_ERROR,
+            "store without a mask",
+        ),
         (ProcessLost("crash", "It died.", -signal.SIGKILL), Status.RUNTIME_ERROR, "memory"),
         (ProcessLost("crash", "It died.", 0), Status.RUNTIME_ERROR, "end the process"),
         (ProcessLost("protocol", "It wrote nonsense."), Status.INTEGRITY_VIOLATION, "descriptors"),

@@ -63,7 +63,21 @@ def test_code_that_does_not_return_is_the_operators_fault(tmp_path, file, body, 
     with pytest.raises(DatasetError, match=words) as caught:
         used(made(tmp_path, file, body))
     assert file in caught.value.where
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_alarm_of_somebody_elses_comes_when_it_is_due():
+    came: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: came.append(number))
+    held = signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(StoppedError):
+            bounded(time.sleep, 0.05)(1)
+        assert not came and 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 0.15
+        time.sleep(0.3)
+        assert came == [signal.SIGALRM]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *held)
 
 
 def test_code_that_exits_when_it_is_loaded_is_the_operators_fault(tmp_path):
