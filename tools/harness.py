@@ -15,8 +15,9 @@ from .archive.promotion.verification import PromotionVerifier
 from .archive.search.advice import Budget
 from .archive.store.archive import Archive
 from .devices.environment import EnvironmentReport, chosen_device, environment_report
+from .devices.targets import targets_named
 from .documents import Documents
-from .errors import HarnessError
+from .errors import HarnessError, RequestError
 from .evaluation.judge_pool import JudgePool
 from .evaluation.plan import work_estimate
 from .evaluation.record_store import RecordStore
@@ -67,7 +68,9 @@ class Harness:
 
         Raises:
             DatasetError: when a dataset folder is missing or empty.
+            RequestError: when a setting names a target that nobody knows.
         """
+        _require_known_targets(settings)
         found = cls(settings, Dataset.load(settings.kernels_dir, settings.dataset))
         if not settings.signing_key.exists():
             found.keys.public()  # so that it is there to be hidden from the first candidate
@@ -140,6 +143,21 @@ class Harness:
         from .evaluation.noise_calibration import calibrate_noise
 
         return [rates, await calibrate_noise(self.settings, self.pool, self.device, progress)]
+
+
+def _require_known_targets(settings: Settings) -> None:
+    """Refuses targets of the settings that are no device and no architecture, in words."""
+    table = settings.kernels_dir / "hardware.json"
+    if not table.is_file():
+        return
+    for name, targets in (
+        ("targets", settings.targets),
+        ("static_targets", settings.static_targets),
+    ):
+        try:
+            targets_named(targets, table)
+        except RequestError as error:
+            raise RequestError(f"Setting {name!r}: {error.what}", remedy=error.remedy) from None
 
 
 def _shipped_keys() -> Path:

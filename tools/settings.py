@@ -140,15 +140,6 @@ class Settings(BaseModel):
             raise ValueError("it is 'auto', 'cpu' or 'cuda:N'")
         return f"cuda:{int(index.group(1) or 0)}"
 
-    @field_validator("static_targets")
-    @classmethod
-    def _architectures(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
-        """Architectures alone: device names are for the argument `targets` of an evaluation."""
-        for target in targets:
-            if re.fullmatch(r"sm_[0-9]{2,3}[af]?", target) is None:
-                raise ValueError(f"{target!r} is no architecture, such as 'sm_90' or 'sm_100a'")
-        return targets
-
     @field_validator("log_level")
     @classmethod
     def _level_is_known(cls, level: str) -> str:

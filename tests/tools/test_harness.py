@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.settings import load_settings
@@ -26,6 +27,14 @@ def harness(tmp_path):
     made.pool._command = JUDGE
     yield made
     made.kill_children()
+
+
+@pytest.mark.parametrize("setting", ["targets", "static_targets"])
+def test_a_target_that_nobody_knows_is_refused_at_the_start(tmp_path, setting):
+    given = {"data_dir": str(tmp_path), "device": "cpu", setting: "B200,hoper"}
+    with pytest.raises(RequestError, match=f"Setting '{setting}': Unknown target 'hoper'"):
+        Harness.open(load_settings(given))
+    Harness.open(load_settings({**given, setting: "H200, sm_100a"}))
 
 
 def test_a_candidate_is_judged_and_its_record_is_found_again(harness):

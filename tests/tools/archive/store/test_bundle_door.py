@@ -286,7 +286,6 @@ def test_a_bundle_of_any_bytes_is_fetched_or_refused_in_words(
 
     fetched()
     assert door.slowest_s < 1
-    assert door.slowest_s < 1
 
 
 def test_one_malformed_object_keeps_no_other_candidate_of_a_bundle_out(
