@@ -11,9 +11,11 @@ slower, with the lesson. Every figure is a record's.
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -205,8 +207,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(words: str) -> str:
-    one_line = " ".join(words.split())
-    cut = one_line if len(one_line) <= WORDS else one_line[: WORDS - 1] + "…"
+    one_line = re.sub(r"\s\S*…$", " …", " ".join(words.split()))  # the archive cuts in a word
+    cut = textwrap.shorten(one_line, WORDS, placeholder=" …")
     return cut.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
 
 

@@ -1,7 +1,6 @@
 """Sparse attention, indexer and experts on a GPU: every implementation agrees at full width."""
 
 import random
-from contextlib import nullcontext, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from kernel_harness.tools.judge.operators.held_out_cases import draw_held_out
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Trace
 from kernel_harness.tools.workloads.operators import load_by_path
+
+from .missing_packages import skips_without_its_packages
 
 pytestmark = pytest.mark.gpu
 
@@ -77,25 +78,39 @@ def test_reference_and_trusted_agree_with_the_oracle(name, position):
     assert not faults(operator, case, inputs, operator.trusted(case, inputs))
 
 
-@pytest.mark.parametrize(("name", "position"), CASES)
-@pytest.mark.parametrize("shelf", ["peers", "solutions"])
-def test_peers_and_solutions_agree_with_the_oracle_in_every_family(name, position, shelf):
+def shelf_of(name, shelf):
+    """The implementations in Python; those in CUDA C++ are judged in `test_shipped_solutions`."""
+    return sorted(place.parent for place in (KERNELS / name / shelf).glob("*/kernel.py"))
+
+
+def agrees_in_every_family(name, position, place):
     device, operator = torch.device("cuda"), judged(name)
-    case = case_of(operator, position)
-    places = KERNELS / name / shelf
-    kernels = [p for p in sorted(places.iterdir()) if p.is_dir()] if places.is_dir() else []
-    for place in kernels:
-        try:
-            kernel = load_by_path(place / "kernel.py")
-        except ModuleNotFoundError:
-            continue
-        for family in operator.families:
-            inputs = operator.make_inputs(case, SEED, family, device)
-            outputs = poisoned(operator, case, device)
-            with suppress(ModuleNotFoundError) if shelf == "peers" else nullcontext():
-                kernel.run(*inputs.values(), *outputs.values())
-                torch.cuda.synchronize()
-                assert not faults(operator, case, inputs, outputs), (place.name, family)
+    case, kernel = case_of(operator, position), load_by_path(place / "kernel.py")
+    for family in operator.families:
+        inputs = operator.make_inputs(case, SEED, family, device)
+        outputs = poisoned(operator, case, device)
+        kernel.run(*inputs.values(), *outputs.values())
+        torch.cuda.synchronize()
+        assert not faults(operator, case, inputs, outputs), family
+
+
+@pytest.mark.parametrize(
+    ("name", "position", "place"),
+    [(name, at, place) for name, at in CASES for place in shelf_of(name, "solutions")],
+    ids=lambda value: value.name if isinstance(value, Path) else None,
+)
+def test_a_solution_agrees_with_the_oracle_in_every_family(name, position, place):
+    agrees_in_every_family(name, position, place)
+
+
+@pytest.mark.parametrize(
+    ("name", "position", "place"),
+    [(name, at, place) for name, at in CASES for place in shelf_of(name, "peers")],
+    ids=lambda value: value.name if isinstance(value, Path) else None,
+)
+def test_a_peer_agrees_with_the_oracle_in_every_family(name, position, place):
+    with skips_without_its_packages():
+        agrees_in_every_family(name, position, place)
 
 
 @pytest.mark.parametrize("name", [ATTENTION, INDEXER, EXPERTS])
