@@ -250,6 +250,7 @@ CLAIMS: dict[str, Claim] = {
             "honest/streams_and_events",
             "honest/branches_on_values",
             "honest/triton_heuristics",
+            "honest/triton_between_torch",
             "honest/relative_imports",
             "honest/probes_its_machine",
             "honest/partial_application",
@@ -448,6 +449,10 @@ CLAIMS: dict[str, Claim] = {
     "launches_as_compiled": Claim(
         "Without a GPU, what is interpreted and judged is what every target would launch.",
         (
+            "launches/corrected_where_interpreted",
+            "launches/prepared_where_interpreted",
+            "launches/weights_on_the_host",
+            "launches/written_to_a_copy_on_the_host",
             "launches/fewer_programs_where_compiled",
             "launches/hides_what_does_not_compile",
             "launches/library_where_interpreted",

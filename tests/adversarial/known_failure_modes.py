@@ -456,6 +456,10 @@ LAUNCHED = (
     FailureMode(
         "another way taken where it is judged than where it is used",
         (
+            "launches/corrected_where_interpreted",
+            "launches/prepared_where_interpreted",
+            "launches/weights_on_the_host",
+            "launches/written_to_a_copy_on_the_host",
             "launches/fewer_programs_where_compiled",
             "launches/library_where_interpreted",
             "launches/other_code_where_compiled",
