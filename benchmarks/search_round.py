@@ -54,6 +54,7 @@ ROUND_FILE = "round.toml"
 FIRST_GUESS_S = {Scope.SAMPLE: 12.0, Scope.FULL: 60.0}
 """Seconds that the first evaluation of a scope is expected to take, start of the judge included."""
 TO_CLOSE_S = 6.0
+NOTHING_RAN = (Status.COMPILED, Status.NOT_JUDGED)
 console = Console(width=170)
 
 
@@ -220,10 +221,10 @@ class Round:
             row.words = evaluation.not_timed_reason[:300]
 
     def _judged(self, candidate: Candidate) -> list[Node]:
-        """What the archive has of these sources, but for trials that only compiled them."""
+        """What the archive has of these sources, but for trials in which nothing ran."""
         ids = seen(self.harness.archive, content_hash=candidate.solution.content_hash())
         nodes = self.harness.archive.nodes(*ids)
-        return [node for node in nodes if node.status != Status.COMPILED]
+        return [node for node in nodes if node.status not in NOTHING_RAN]
 
     def _recall(self, nodes: list[Node]) -> None:
         """Notes what the archive has of a candidate, so that it is ranked with the others."""
