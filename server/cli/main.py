@@ -177,7 +177,7 @@ def _tool(command: str, argv: Sequence[str]) -> int:
     parser = _tool_parser(command, tool, description, schema, positional)
     arguments = parser.parse_args(argv)
     given = {
-        name: value
+        name: value[0] if isinstance(value, list) and len(value) == 1 else value
         for name in schema.get("properties", {})
         if (value := getattr(arguments, name, None)) is not None
     }
@@ -212,10 +212,21 @@ def _tool_parser(
         elif spec.get("type") == "boolean":
             parser.add_argument(_flag(name), action="store_const", const=True, help=help_text)
         else:
-            parser.add_argument(_flag(name), dest=name, help=help_text, required=name in required)
+            parser.add_argument(
+                _flag(name),
+                dest=name,
+                action="append" if _takes_several(spec) else "store",
+                help=help_text,
+                required=name in required,
+            )
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
     _settings_options(parser)
     return parser
+
+
+def _takes_several(spec: Mapping[str, Any]) -> bool:
+    """Whether an argument is a list, which may be given as one or by repeating its option."""
+    return any(kind.get("type") == "array" for kind in (spec, *spec.get("anyOf", ())))
 
 
 def _flag(name: str) -> str:

@@ -81,7 +81,9 @@ def _value(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], value:
         if isinstance(parsed, list):
             return parsed
         if "string" not in kinds:
-            return [part.strip() for part in text.split(",") if part.strip()]
+            # A list as Python prints one, too: descriptions show it so.
+            parts = text.removeprefix("[").removesuffix("]").split(",")
+            return [found for part in parts if (found := part.strip().strip("'\"").strip())]
     if "string" not in kinds:
         return text
     if isinstance(parsed, str):

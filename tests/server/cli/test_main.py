@@ -151,6 +151,28 @@ def test_only_a_pass_is_success_and_no_verdict_is_no_failure(
     assert cli.run(["evaluate", "--solution", json.dumps(solution())]) == exit_status
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--targets", "H200", "--targets", "B200"],
+        ["--targets", "['H200', 'B200']"],
+        ["--targets", '["H200", "B200"]'],
+    ],
+)
+def test_a_list_is_given_whole_or_by_repeating_its_option(
+    here: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    asked: list[Any] = []
+
+    async def evaluate(self: Any, request: Any, *_: Any) -> Evaluated:
+        asked.append(request.targets)
+        return Evaluated(record_of(request, Status.PASSED))
+
+    monkeypatch.setattr(EvaluationService, "evaluate", evaluate)
+    assert cli.run(["evaluate", "--solution", json.dumps(solution()), *words]) == 0
+    assert [list(targets) for targets in asked] == [["H200", "B200"]]
+
+
 def record_of(request: Any, status: Status) -> Evaluation:
     failure = Failure(stage=Stage.DONE, kind="k", message="m", remedy="r")
     return Evaluation(
