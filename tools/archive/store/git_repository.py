@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -299,7 +299,20 @@ class Repository:
     def refs(self, namespace: str) -> dict[str, str]:
         """Refs below `namespace` with the ids that they hold, tags unpeeled; asks no object."""
         found = {name: oid for name, oid in self._packed(namespace) if _OBJECT_ID.fullmatch(oid)}
-        for name in self._loose_names(namespace):
+        return found | self._held_loose(self._loose_names(namespace))
+
+    def held_by(self, names: Set[str]) -> dict[str, str]:
+        """The ids that some refs hold, those that are still there; asks no object."""
+        found = self._held_loose(names)
+        if len(found) < len(names):
+            packed = {name: oid for name, oid in self._packed("refs") if _OBJECT_ID.fullmatch(oid)}
+            found |= {name: packed[name] for name in names - set(found) if name in packed}
+        return found
+
+    def _held_loose(self, names: Iterable[str]) -> dict[str, str]:
+        """What refs hold that lie in files of their own."""
+        found: dict[str, str] = {}
+        for name in names:
             try:
                 oid = (self.path / name).read_text(encoding="ascii").strip()
             except (OSError, UnicodeDecodeError):
@@ -362,8 +375,9 @@ class Repository:
 
     def _loose_names(self, namespace: str) -> list[str]:
         return [
-            f"{os.path.relpath(folder, self.path)}/{name}"
+            f"{inside}/{name}"
             for folder, _, names in os.walk(self.path / namespace)
+            if (inside := os.path.relpath(folder, self.path))
             for name in names
             if not name.endswith(".lock")
         ]

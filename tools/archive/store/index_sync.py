@@ -13,7 +13,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -95,10 +95,10 @@ class SyncedIndex:
     def _synchronise(self, index: Index) -> int:
         with self._synchronising:
             at, fingerprint = time.time(), self._fingerprint()
-            refs, known = self._candidate_refs(), index.refs()
-            if gone := known - set(refs):
+            known = index.refs()
+            present, missing = self._candidate_refs(known)
+            if gone := known - present:
                 index.remove(gone)
-            missing = {ref: oid for ref, oid in refs.items() if ref not in known}
             if missing:
                 self._read_missing(index, missing)
             newest = max((int(n) for n in re.findall(r"(\d+)\.\d+\.\d+", fingerprint)), default=0)
@@ -126,15 +126,22 @@ class SyncedIndex:
     def _fingerprint(self) -> str:
         return self.repository.ref_fingerprint(CANDIDATES, QUARANTINE)
 
-    def _candidate_refs(self) -> dict[str, str]:
-        """Refs of candidates and what they hold; one in quarantine that is ours, too, left out."""
+    def _candidate_refs(self, known: Set[str]) -> tuple[Set[str], dict[str, str]]:
+        """The names of all candidates' refs, and what those that are not known hold.
+
+        One in quarantine that is ours, too, is left out. Where there is none, only the names are
+        listed: each ref that was never packed is a file of its own.
+        """
+        if not self.repository.ref_names(QUARANTINE):
+            present = self.repository.ref_names(CANDIDATES)
+            return present, self.repository.held_by(present - known)
         refs = self.repository.refs(CANDIDATES)
         own = set(refs.values())
         for ref, oid in self.repository.refs(QUARANTINE).items():
             if ref.split("/")[3:4] == ["candidates"] and oid not in own:
                 refs[ref] = oid
                 own.add(oid)
-        return refs
+        return set(refs), {ref: oid for ref, oid in refs.items() if ref not in known}
 
     def _read_missing(self, index: Index, missing: Mapping[str, str]) -> None:
         """Reads candidates that the index lacks, parents first."""

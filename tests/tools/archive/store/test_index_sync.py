@@ -53,6 +53,35 @@ def test_an_index_that_was_deleted_is_made_again_however_long_ago_the_refs_were_
     assert len(list(archive.iter())) == 1
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_only_refs_that_are_new_are_read(bench, archive, monkeypatch, packed):
+    for latency in (3.0, 2.0, 1.0):
+        bench.add(latency_us=latency)
+    if packed:
+        archive.repository.run("pack-refs", "--all")
+    assert len(list(archive.iter())) == 3
+    asked: list[set[str]] = []
+    held_by = type(archive.repository).held_by
+    monkeypatch.setattr(
+        type(archive.repository),
+        "held_by",
+        lambda self, names: asked.append(set(names)) or held_by(self, names),
+    )
+    added = bench.add(latency_us=4.0)
+    assert added.candidate_id in {node.candidate_id for node in archive.iter()}
+    assert len(list(archive.iter())) == 4
+    assert asked and max(len(names) for names in asked) <= 1
+
+
+def test_refs_are_found_in_files_of_their_own_and_packed(bench, archive):
+    first = bench.add(latency_us=2.0)
+    archive.repository.run("pack-refs", "--all")
+    second = bench.add(latency_us=1.0)
+    held = archive.repository.held_by({first.ref, second.ref, "refs/candidates/none/0"})
+    assert held == archive.repository.refs("refs/candidates")
+    assert set(held) == {first.ref, second.ref}
+
+
 def test_two_servers_that_trust_different_keys_read_each_candidate_once(
     archive, bench, bench_class, machine, tmp_path, monkeypatch
 ):
