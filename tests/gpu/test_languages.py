@@ -1,7 +1,5 @@
 """Candidates in every language pass on a GPU, and a second build of the same sources is kept."""
 
-import asyncio
-
 import pytest
 
 from kernel_harness.tools.harness import Harness
@@ -111,13 +109,6 @@ def operator() -> Operator:
         for n in (1000, 100_000)
     )
     return Operator(definition=definition, workloads=workloads)
-
-
-@pytest.fixture(scope="module")
-def loop():
-    made = asyncio.new_event_loop()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

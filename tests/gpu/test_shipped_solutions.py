@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from kernel_harness.tools.harness import Harness
@@ -21,13 +19,6 @@ SHIPPED = [
     for name, solution in operator.solutions().items()
     if solution.spec.language is Language.CUDA
 ]
-
-
-@pytest.fixture(scope="module")
-def loop():
-    made = asyncio.new_event_loop()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ _COUNTERS: dict[ProfileSet, tuple[str, ...]] = {
     ),
 }
 """Counters that a diagnosis needs of the section MemoryWorkloadAnalysis_Tables, which as a whole
-takes 13 passes of 33 on an H200, and twice the time of all others."""
+takes 13 passes of 33 on an H200, and as long as all others together."""
 
 
 @dataclass(frozen=True)
