@@ -139,13 +139,14 @@ def test_a_lost_process_stays_lost_and_is_ended_once(ends):
 
 
 def test_descriptors_that_a_candidate_sends_are_closed(ends):
-    before = len(os.listdir("/proc/self/fd"))
     read, write = os.pipe()
-    send_frame(ends.theirs, wire.Mapped(), [read, write])
+    send_frame(ends.theirs, wire.Mapped(), [read, read])
     os.close(read)
-    os.close(write)
+    assert os.write(write, b"x") == 1, "those on their way can still be read from"
     assert ends.session.answer(wire.Mapped, 5.0) == wire.Mapped()
-    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(BrokenPipeError):
+        os.write(write, b"x")
+    os.close(write)
 
 
 def test_ending_asks_it_to_leave_first(ends):
