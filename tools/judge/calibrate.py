@@ -14,7 +14,6 @@ the table or the measurement may be wrong.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import statistics
 import sys
@@ -29,6 +28,7 @@ import torch
 from torch._C._autograd import DeviceType
 
 from ..devices.hardware import Calibration, identify
+from .processes.device import driver_version, memory_clock, nvml_handle, open_nvml
 
 BUDGET_S = 55.0
 SIZES = (1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20, 1 << 30)
@@ -326,36 +326,24 @@ def device_facts(device: torch.device) -> dict[str, Any]:
         "l2_bytes": int(getattr(properties, "L2_cache_size", 0)) or None,
         "uuid": str(getattr(properties, "uuid", "")) or None,
     }
-    return facts | {name: value for name, value in _nvml(device).items() if name in _FACTS}
+    told = {"memory_mhz": memory_clock(device), "driver": driver_version()}
+    return facts | {name: value for name, value in told.items() if value is not None}
 
 
 def clocks(device: torch.device) -> dict[str, Any]:
     """Clocks, power and temperature now, where NVML tells."""
-    return {name: value for name, value in _nvml(device).items() if name not in _FACTS}
-
-
-_FACTS = ("memory_mhz", "driver")
-
-
-def _nvml(device: torch.device) -> dict[str, Any]:
-    with contextlib.suppress(Exception):
-        import pynvml
-
-        pynvml.nvmlInit()
-        try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(device.index or 0)
-            return {
-                "memory_mhz": pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_MEM),
-                "driver": str(pynvml.nvmlSystemGetDriverVersion()),
-                "sm_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
-                "power_w": pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,
-                "temperature_c": pynvml.nvmlDeviceGetTemperature(
-                    handle, pynvml.NVML_TEMPERATURE_GPU
-                ),
-            }
-        finally:
-            pynvml.nvmlShutdown()
-    return {}
+    nvml = open_nvml()
+    if nvml is None:
+        return {}
+    try:
+        handle = nvml_handle(nvml, device)
+        return {
+            "sm_mhz": nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+            "power_w": nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+            "temperature_c": nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+        }
+    except nvml.NVMLError:
+        return {}
 
 
 def main(arguments: list[str]) -> int:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 from torch._C._autograd import DeviceType
 
 from kernel_harness.tools.devices.hardware import Calibration
 from kernel_harness.tools.judge import calibrate as calibration
-from kernel_harness.tools.judge.calibrate import Findings, document, is_separator, plausibility
+from kernel_harness.tools.judge.calibrate import (
+    Findings,
+    clocks,
+    document,
+    is_separator,
+    plausibility,
+)
 
 H200 = {"name": "NVIDIA H200", "sm_count": 132, "memory_mhz": 3201}
 FILL = "void at::native::vectorized_elementwise_kernel<16, at::native::FillFunctor<unsigned char>>"
@@ -79,3 +88,41 @@ def test_without_a_device_it_says_so_and_writes_nothing(tmp_path, monkeypatch, c
     assert calibration.main(["--out", str(out)]) == 1
     assert not out.exists()
     assert "no CUDA device" in capsys.readouterr().err
+
+
+class NumberedTheOtherWay:
+    """NVML where the device at CUDA's index 0 is known by its UUID alone."""
+
+    NVML_CLOCK_SM = 1
+    NVML_TEMPERATURE_GPU = 0
+
+    class NVMLError(Exception):
+        """What NVML raises."""
+
+    def nvmlInit(self) -> None:
+        pass
+
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:
+        return name
+
+    def nvmlDeviceGetClockInfo(self, handle: str, kind: int) -> int:
+        return {"GPU-b": 1_980}[handle]
+
+    def nvmlDeviceGetPowerUsage(self, handle: str) -> int:
+        return {"GPU-b": 120_000}[handle]
+
+    def nvmlDeviceGetTemperature(self, handle: str, sensor: int) -> int:
+        return {"GPU-b": 41}[handle]
+
+
+def test_clocks_are_those_of_the_device_that_is_calibrated(monkeypatch):
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="b")
+    )
+    nvml: Any = NumberedTheOtherWay()
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    assert clocks(torch.device("cuda:0")) == {
+        "sm_mhz": 1_980,
+        "power_w": 120.0,
+        "temperature_c": 41,
+    }

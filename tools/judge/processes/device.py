@@ -70,7 +70,7 @@ def device_info(device: torch.device) -> DeviceInfo:
         sm_count=facts.multi_processor_count,
         memory_bytes=facts.total_memory,
         l2_bytes=getattr(facts, "L2_cache_size", None),
-        driver=_driver(),
+        driver=driver_version(),
         uuid=str(getattr(facts, "uuid", "")) or None,
     )
 
@@ -86,7 +86,8 @@ def open_nvml() -> Any:
     return pynvml
 
 
-def _driver() -> str | None:
+def driver_version() -> str | None:
+    """The NVIDIA driver's version; None without a driver."""
     nvml = open_nvml()
     if nvml is None:
         return None
@@ -129,7 +130,7 @@ def versions(device: torch.device) -> dict[str, str]:
     found["torch"] = torch.__version__
     if torch.version.cuda:
         found["cuda"] = torch.version.cuda
-    if device.type == "cuda" and (driver := _driver()):
+    if device.type == "cuda" and (driver := driver_version()):
         found["driver"] = driver
     return found
 
