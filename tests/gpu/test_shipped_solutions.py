@@ -11,7 +11,7 @@ from kernel_harness.tools.schema.measurement import TimeSource
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
 
-pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.gpu, pytest.mark.alone, pytest.mark.timeout(300)]
 OPERATORS = Dataset.load(load_settings().kernels_dir).operators
 SHIPPED = [
     (operator.name, name)

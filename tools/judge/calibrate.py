@@ -326,8 +326,8 @@ def device_facts(device: torch.device) -> dict[str, Any]:
         "l2_bytes": int(getattr(properties, "L2_cache_size", 0)) or None,
         "uuid": str(getattr(properties, "uuid", "")) or None,
     }
-    told = {"memory_mhz": memory_clock(device), "driver": driver_version()}
-    return facts | {name: value for name, value in told.items() if value is not None}
+    known = {"memory_mhz": memory_clock(device), "driver": driver_version()}
+    return facts | {name: value for name, value in known.items() if value is not None}
 
 
 def clocks(device: torch.device) -> dict[str, Any]:

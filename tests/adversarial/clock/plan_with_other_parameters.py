@@ -7,7 +7,7 @@ EXPECT = {
     "needs": "cuda",
     "twin": "clock/honest_triton",
     "gain": "half of the work",
-    "refused": ["claimed"],
+    "refused": ["claimed", "INTEGRITY_VIOLATION"],
     "parts": ["_rows.py", "_inside.py"],
 }
 

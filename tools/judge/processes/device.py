@@ -37,7 +37,9 @@ def device_facts(target: str) -> DeviceFacts:
 
     One that the table of devices lacks grants what `FAKE_TARGET` does.
     """
-    facts = asdict(target_facts(target) or target_facts(FAKE_TARGET))  # pyright: ignore[reportArgumentType]
+    known = target_facts(target) or target_facts(FAKE_TARGET)
+    assert known is not None, f"the table of devices lacks {FAKE_TARGET}"
+    facts: dict[str, Any] = asdict(known)
     return DeviceFacts(**facts | {"capability": int(re.sub(r"\D", "", target))})
 
 
