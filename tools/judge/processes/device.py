@@ -40,7 +40,8 @@ def device_facts(target: str) -> DeviceFacts:
     known = target_facts(target) or target_facts(FAKE_TARGET)
     assert known is not None, f"the table of devices lacks {FAKE_TARGET}"
     facts: dict[str, Any] = asdict(known)
-    return DeviceFacts(**facts | {"capability": int(re.sub(r"\D", "", target))})
+    facts["capability"] = int(re.sub(r"\D", "", target))
+    return DeviceFacts(**facts)
 
 
 def host_memory() -> int:
