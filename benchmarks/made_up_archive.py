@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kernel_harness.tools.archive.git.repository import Repository
 from kernel_harness.tools.archive.store import manifest as form
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.entry import facts_of
-from kernel_harness.tools.archive.store.git_repository import Repository
 from kernel_harness.tools.archive.store.manifest import CandidateManifest
 from kernel_harness.tools.schema.evaluation import (
     DeviceInfo,

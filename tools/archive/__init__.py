@@ -7,4 +7,5 @@ Git is the only truth: whatever else lies beside the repository can be deleted.
     promotion/  rules, verification and git events of a promotion
     search/     queries, choice of parents, contexts for roles, advice
     store/      candidates as git commits, and an index derived from them
+    git/        git itself: objects, refs, commands
 """

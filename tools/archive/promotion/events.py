@@ -26,9 +26,9 @@ from ...schema.evaluation import OUT_OF_BOUNDS, Evaluation, Status
 from ...schema.measurement import Sealing, TimeSource, joint_sealing
 from ...signing.signature import PROMOTION
 from ...text import one_line
+from ..git.repository import ZERO, RefConflict, RefUpdate
 from ..store.archive import Archive, best_branch
 from ..store.entry import Node, gpu_name
-from ..store.git_repository import ZERO, RefConflict, RefUpdate
 from ..store.manifest import ref_part
 from ..store.promotion_tags import (
     NUMBER,

@@ -8,6 +8,4 @@ index           search index (SQLite), derived from git
 manifest        manifest of a candidate; tree, message and notes of its commit
 entry           facts of a candidate, derived once from its evaluation
 normalise       sources without comments and formatting, to recognise a repeat
-git_objects     formats of trees, commits and tags, and their signature
-git_repository  git plumbing; the only file that knows GitPython
 """

@@ -24,9 +24,9 @@ from ...schema.trace_export import to_traces
 from ...signing.keyring import Keyring
 from ...signing.signature import CANDIDATE
 from ...text import printable
+from ..git.repository import TRANSFER_DEADLINE_S, RefConflict, RefUpdate, Repository
 from . import manifest as form
 from .entry import Node, facts_of
-from .git_repository import TRANSFER_DEADLINE_S, RefConflict, RefUpdate, Repository
 from .index import SEALED_FIRST
 from .index_sync import CANDIDATES, SyncedIndex, read_record
 from .manifest import CandidateManifest, CandidateRecord

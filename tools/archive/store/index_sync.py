@@ -23,10 +23,10 @@ from ...schema.source_tree import MAX_BYTES
 from ...signing.keyring import Keyring, Trust, Verification
 from ...signing.signature import CANDIDATE
 from ...text import one_line
+from ..git.objects import GitObject, parse_object
+from ..git.repository import Repository
 from . import manifest as form
 from .entry import Node, facts_of
-from .git_objects import GitObject, parse_object
-from .git_repository import Repository
 from .index import Index
 from .manifest import CandidateManifest, CandidateRecord
 

@@ -15,8 +15,8 @@ from ...schema.measurement import TimeSource
 from ...signing.keyring import Keyring, Trust, Verification
 from ...signing.signature import PROMOTION
 from ...text import one_line, printable
-from .git_objects import GitObject, parse_object
-from .git_repository import Repository
+from ..git.objects import GitObject, parse_object
+from ..git.repository import Repository
 from .index_sync import QUARANTINE
 from .manifest import MOST_MESSAGE_BYTES, read_trailers, ref_part
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ...errors import ArchiveError, HarnessError, RequestError
 from ...text import one_line
+from ..git.repository import TRANSFER_DEADLINE_S, RefConflict, RefUpdate
 from .archive import Archive
-from .git_repository import TRANSFER_DEADLINE_S, RefConflict, RefUpdate
 from .index_sync import CANDIDATES, QUARANTINE, read_commit, read_record, verify_candidate
 from .promotion_tags import promotion_events
 

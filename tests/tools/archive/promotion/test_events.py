@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kernel_harness.tools.archive.git.repository import RefUpdate
 from kernel_harness.tools.archive.promotion.events import (
     current_best,
     events,
@@ -17,7 +18,6 @@ from kernel_harness.tools.archive.promotion.events import (
 )
 from kernel_harness.tools.archive.promotion.rule_outcome import Rules
 from kernel_harness.tools.archive.promotion.rules import decide
-from kernel_harness.tools.archive.store.git_repository import RefUpdate
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.schema.evaluation import Evaluation, Finding, Severity, Status

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kernel_harness.tools.archive.git.objects import with_signature
 from kernel_harness.tools.archive.promotion.events import best_elsewhere, events, promote
 from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.archive.store.git_objects import with_signature
 from kernel_harness.tools.archive.store.transfer import admit, fetch, write_bundle
 from kernel_harness.tools.errors import HarnessError
 from kernel_harness.tools.schema.evaluation import Evaluation

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools.archive.git.repository import RefUpdate
 from kernel_harness.tools.archive.store import index_sync
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.archive.store.git_repository import RefUpdate
 from kernel_harness.tools.archive.store.transfer import fetch, write_bundle
 from kernel_harness.tools.errors import ArchiveError
 from kernel_harness.tools.signing.keyring import Keyring

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from kernel_harness.tools.archive.git.repository import RefUpdate
 from kernel_harness.tools.archive.promotion.events import (
     best_elsewhere,
     current_best,
@@ -19,7 +20,6 @@ from kernel_harness.tools.archive.report.page_data import boards
 from kernel_harness.tools.archive.search.parent_selection import read_tree
 from kernel_harness.tools.archive.search.query import SearchRequest, search
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.archive.store.git_repository import RefUpdate
 from kernel_harness.tools.archive.store.manifest import read_trailers
 from kernel_harness.tools.archive.store.transfer import admit, fetch, write_bundle
 from kernel_harness.tools.errors import ArchiveError

@@ -8,8 +8,8 @@ import zlib
 
 import pytest
 
-from kernel_harness.tools.archive.store.git_objects import ObjectReader
-from kernel_harness.tools.archive.store.git_repository import Repository
+from kernel_harness.tools.archive.git.objects import ObjectReader
+from kernel_harness.tools.archive.git.repository import Repository
 from kernel_harness.tools.errors import ArchiveError
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ArchiveError, CapabilityError
-from .git_objects import (
+from .objects import (
     MOST_BYTES,
     ObjectReader,
     Sign,
