@@ -42,6 +42,18 @@ CANDIDATE_ENVIRONMENT = (
     "TZ",
 )
 """All of this process's environment that a candidate may see: an allow-list, never a deny-list."""
+_GIT_ACCESS = (
+    "GIT_ALLOW_PROTOCOL",
+    "GIT_ASKPASS",
+    "GIT_EXEC_PATH",
+    "GIT_HTTP_",
+    "GIT_PROTOCOL_FROM_USER",
+    "GIT_PROXY_",
+    "GIT_SSH",
+    "GIT_SSL_",
+)
+_GIT_CONFIGURATION = "GIT_CONFIG_"
+"""How git's variables begin by which a user reaches other machines, and by which they set it."""
 
 
 def _default_data_dir() -> Path:
@@ -298,6 +310,21 @@ def _placed(path: Any, name: str, base: Path) -> Any:
 def candidate_environment() -> dict[str, str]:
     """The part of this process's environment that a candidate may see."""
     return {name: os.environ[name] for name in CANDIDATE_ENVIRONMENT if name in os.environ}
+
+
+def git_environment(*, configuration: bool = False) -> dict[str, str]:
+    """This process's environment for git, in English, without what points git elsewhere.
+
+    Args:
+        configuration: with what the user has set for git.
+    """
+    kept = (*_GIT_ACCESS, _GIT_CONFIGURATION) if configuration else _GIT_ACCESS
+    found = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith(kept)
+    }
+    return found | {"LANGUAGE": "C", "LC_ALL": "C"}
 
 
 def home_of(client_variable: str) -> Path | None:

@@ -1,5 +1,7 @@
 """Git itself, which knows nothing of candidates.
 
-repository  git plumbing on one bare repository; the only file that knows GitPython
-objects     formats of trees, commits and tags, and their signature
+repository     git plumbing on one bare repository
+commands       processes of git; all are started here
+configuration  what git may read of the user's and the machine's configuration: hardly anything
+objects        formats of trees, commits and tags, and their signature
 """

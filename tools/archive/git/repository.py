@@ -1,9 +1,9 @@
 """Git plumbing on the archive's bare repository: objects first, then a compare-and-swap on a ref.
 
-The only file that knows GitPython. Knows nothing of candidates. There is no work tree and no index,
-so nothing is locked between agents but the one ref that is being written; a process killed at any
-moment leaves at most objects that no ref names. What it cannot promise: that objects survive a
-power cut in the same second, which git itself does not promise either.
+Knows nothing of candidates. There is no work tree and no index, so nothing is locked between agents
+but the one ref that is being written; a process killed at any moment leaves at most objects that no
+ref names. What it cannot promise: that objects survive a power cut in the same second, which git
+itself does not promise either.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ...errors import ArchiveError, CapabilityError
+from ...errors import ArchiveError
+from .commands import Commands
 from .objects import (
     MOST_BYTES,
     ObjectReader,
     Sign,
-    end_process,
     entry_fault,
     tree_entries,
     tree_entry,
@@ -35,10 +35,6 @@ from .objects import (
 
 ZERO = "0" * 40
 STALE_LOCK_S = 10.0
-COMMAND_DEADLINE_S = 120.0
-"""Of a git command on this machine."""
-TRANSFER_DEADLINE_S = 1_800.0
-"""Of one that copies or rewrites a whole archive."""
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _CONFIG = """[core]
 \trepositoryformatversion = 0
@@ -71,16 +67,14 @@ class RefConflict(ArchiveError):
     """Raised when a ref was not where the writer thought it was."""
 
 
-class Repository:
+class Repository(Commands):
     """A bare git repository, created on first write."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._lock = threading.RLock()
-        self._git: Any = None
         self._reader = ObjectReader(lambda: self.start("cat-file", ["--batch"], subprocess.PIPE))
         self._loose: Any = None
-        self._identity: tuple[str, str] | None = None
 
     @property
     def exists(self) -> bool:
@@ -110,80 +104,6 @@ class Repository:
         """Ends the helper process that reads objects."""
         with self._lock:
             self._reader.close()
-
-    # --- commands -----------------------------------------------------------------------------
-
-    @property
-    def git(self) -> Any:
-        """GitPython's command object, bound to this repository whatever the environment says."""
-        with self._lock:
-            if self._git is None:
-                try:
-                    from git import Git
-                except ImportError as error:
-                    raise CapabilityError(
-                        "Git cannot be started", where=str(error), remedy="Install git ≥ 2.30."
-                    ) from error
-                self._git = Git(str(self.path))
-                self._git.update_environment(
-                    GIT_DIR=str(self.path),
-                    GIT_OBJECT_DIRECTORY=str(self.path / "objects"),
-                    GIT_NAMESPACE="",
-                    GIT_TERMINAL_PROMPT="0",
-                    GIT_OPTIONAL_LOCKS="0",
-                )
-            return self._git
-
-    def run(
-        self,
-        command: str,
-        *arguments: str,
-        stdin: bytes | None = None,
-        deadline_s: float = COMMAND_DEADLINE_S,
-    ) -> str:
-        """Runs one git command and returns its output.
-
-        Raises:
-            ArchiveError: with git's own words when it fails; when it has not ended in time.
-        """
-        with tempfile.TemporaryFile() as given:
-            given.write(stdin or b"")
-            given.seek(0)
-            process = self.start(command, arguments, given)
-            try:
-                out, complaint = process.communicate(timeout=deadline_s)
-            except subprocess.TimeoutExpired as error:
-                raise ArchiveError(
-                    f"git {command} had not ended after {deadline_s:g} s and was stopped",
-                    where=str(self.path),
-                    remedy="Look whether the disk, or the other repository, answers at all; then "
-                    "try again. Plain git waits as long as you like.",
-                ) from error
-            finally:
-                end_process(process)
-        if process.returncode:
-            said = complaint.decode("utf-8", "replace").strip() or f"exit {process.returncode}"
-            raise ArchiveError(
-                f"git {command} failed: {said[:600]}",
-                where=str(self.path),
-                remedy="Look at the repository with plain git; git fsck says whether it is whole.",
-            )
-        return out.decode("utf-8", "surrogateescape").removesuffix("\n")
-
-    def start(self, command: str, arguments: Sequence[str], stdin: Any) -> subprocess.Popen[bytes]:
-        """A process of git, bound to this repository; its output is in pipes."""
-        from git.exc import GitCommandNotFound
-
-        try:
-            started = self.git.execute(["git", command, *arguments], istream=stdin, as_process=True)
-        except (GitCommandNotFound, OSError, ValueError) as error:
-            raise ArchiveError(
-                f"git {command} cannot be started: {error}",
-                where=str(self.path),
-                remedy="Install git ≥ 2.30, and look whether more processes may be started.",
-            ) from error
-        process, started.proc = started.proc, None  # its own end would wait without a bound
-        return process
 
     # --- objects ------------------------------------------------------------------------------
 
@@ -232,18 +152,9 @@ class Repository:
         return self.write_object("tag", with_signature(f"{head}\n\n{message}".encode(), sign))
 
     def _who(self, at: int) -> str:
-        if self._identity is None:
-            name = self._configured("user.name") or "kernel-harness"
-            email = self._configured("user.email") or "kernel-harness@localhost"
-            self._identity = (name, email)
-        name, email = ("".join(c for c in part if c not in "<>\n\0") for part in self._identity)
+        identity = self.user_configuration().identity
+        name, email = ("".join(c for c in part if c not in "<>\n\0") for part in identity)
         return f"{name} <{email}> {at} +0000"
-
-    def _configured(self, key: str) -> str:
-        try:
-            return self.run("config", "--get", key).strip()
-        except ArchiveError:
-            return ""
 
     def read(self, name: str, most: int = MOST_BYTES) -> tuple[str, bytes]:
         """The kind and content of an object, e.g. "<commit>:evaluation.json".

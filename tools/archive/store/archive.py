@@ -24,7 +24,8 @@ from ...schema.trace_export import to_traces
 from ...signing.keyring import Keyring
 from ...signing.signature import CANDIDATE
 from ...text import printable
-from ..git.repository import TRANSFER_DEADLINE_S, RefConflict, RefUpdate, Repository
+from ..git.commands import TRANSFER_DEADLINE_S
+from ..git.repository import RefConflict, RefUpdate, Repository
 from . import manifest as form
 from .entry import Node, facts_of
 from .index import SEALED_FIRST
@@ -279,7 +280,14 @@ class Archive:
     def diff(self, a: str, b: str) -> str:
         """The kernel change from one candidate to another, as a unified diff of their sources."""
         first, second = self.node(a), self.node(b)
-        options = ("--no-color", "--no-ext-diff", "-M", first.commit, second.commit)
+        options = (
+            "--no-color",
+            "--no-ext-diff",
+            "--no-textconv",
+            "-M",
+            first.commit,
+            second.commit,
+        )
         return printable(self.repository.run("diff", *options, "--", form.SOURCES))
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ...errors import ArchiveError, HarnessError, RequestError
 from ...text import one_line
-from ..git.repository import TRANSFER_DEADLINE_S, RefConflict, RefUpdate
+from ..git.commands import TRANSFER_DEADLINE_S
+from ..git.repository import RefConflict, RefUpdate
 from .archive import Archive
 from .index_sync import CANDIDATES, QUARANTINE, read_commit, read_record, verify_candidate
 from .promotion_tags import promotion_events
@@ -74,7 +75,7 @@ def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
     archive.repository.create()
     place = f"{QUARANTINE}/{name}"
     before = archive.repository.refs(QUARANTINE) | archive.repository.refs(CANDIDATES)
-    listed = archive.repository.run("ls-remote", "--refs", "--end-of-options", where)
+    listed = archive.repository.reach(where, "ls-remote", "--refs", "--end-of-options", where)
     specs = []
     for line in listed.splitlines():
         ref = line.partition("\t")[2]
@@ -132,7 +133,7 @@ def _fetch_refs(archive: Archive, where: str, specs: list[str]) -> None:
     """
     options = ("--no-prune", "--no-tags", "--no-write-fetch-head", "--quiet", "--stdin")
     stdin = "".join(f"{spec}\n" for spec in specs).encode()
-    run = partial(archive.repository.run, stdin=stdin, deadline_s=TRANSFER_DEADLINE_S)
+    run = partial(archive.repository.reach, where, stdin=stdin, deadline_s=TRANSFER_DEADLINE_S)
     try:
         run("fetch", *options, "--end-of-options", where)
     except ArchiveError as error:
@@ -149,7 +150,7 @@ def push(archive: Archive, target: str) -> Transfer:
     """
     _refuse_empty(archive)
     where = _checked(target)
-    listed = archive.repository.run("ls-remote", "--refs", "--end-of-options", where)
+    listed = archive.repository.reach(where, "ls-remote", "--refs", "--end-of-options", where)
     theirs = {ref: oid for oid, ref in (line.split("\t") for line in listed.splitlines())}
     ours = {ref: oid for name in _OWN for ref, oid in archive.repository.refs(name).items()}
     promoted = {event.commit for event in promotion_events(archive.repository, archive.keys)}
@@ -169,8 +170,10 @@ def push(archive: Archive, target: str) -> Transfer:
             differing.append(ref)
     for start in range(0, len(specs), 1_000):
         part = specs[start : start + 1_000]
-        options = ("--quiet", "--no-verify", *leases, "--end-of-options")
-        archive.repository.run("push", *options, where, *part, deadline_s=TRANSFER_DEADLINE_S)
+        options = ("--quiet", "--no-verify", "--no-signed", *leases, "--end-of-options")
+        archive.repository.reach(
+            where, "push", *options, where, *part, deadline_s=TRANSFER_DEADLINE_S
+        )
     sent = sum(spec.startswith(f"{CANDIDATES}/") for spec in specs)
     moved = tuple(spec.lstrip("+").split(":")[0] for spec in specs)
     return Transfer(sent, moved, tuple(differing))
