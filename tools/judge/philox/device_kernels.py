@@ -23,7 +23,7 @@ from ...driver.modules import LaunchShape, PreparedLaunch
 from ...errors import HarnessError
 from .blocks import ROUNDS, round_keys, words_by_part
 from .kernel_source import THREADS, source
-from .tables import QUANTILES, e4m3_quantiles, normal_coefficients, normal_values
+from .tables import QUANTILES, e4m3_quantiles, normal_coefficients, normal_values, uniform_values
 
 CHUNK = 16
 """Bytes that a thread computes at a time."""
@@ -68,6 +68,12 @@ class PhiloxKernels:
         self._launch("philox_words", out, 0, stream)
         return out[:count]
 
+    def uniforms(self, stream: Stream, count: int) -> torch.Tensor:
+        """Values in [0, 1), multiples of 2^-24: float32 [count]."""
+        out = self._empty(count, torch.float32)
+        self._launch("philox_uniforms", out, 0, stream)
+        return out[:count]
+
     def normals(self, stream: Stream, count: int) -> torch.Tensor:
         """Standard normal values: float32 [count]."""
         out = self._empty(count, torch.float32)
@@ -91,6 +97,7 @@ class PhiloxKernels:
         halves = defined.view(np.uint16)
         compared: dict[str, tuple[torch.Tensor, NDArray[Any]]] = {
             "words": (self.words(stream, COMPARED), defined),
+            "uniform values": (self.uniforms(stream, COMPARED), uniform_values(defined)),
             "normal values": (self.normals(stream, COMPARED), normal_values(defined)),
             "e4m3 values": (
                 self.e4m3_normals(stream, len(halves), spread),

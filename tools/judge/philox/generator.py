@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 from ...schema.drawn_inputs import InputSource, RandomGenerator
 from .blocks import WORD, words_by_part
 from .device_kernels import PhiloxKernels, Stream, kernels_on
-from .tables import FRACTION, e4m3_quantiles, normal_values
+from .tables import e4m3_quantiles, normal_values, uniform_values
 
 Shape = Sequence[int]
 
@@ -87,8 +87,10 @@ class PhiloxGenerator:
 
     def uniform(self, name: str, shape: Shape) -> torch.Tensor:
         """Values in [0, 1) in float32, multiples of 2^-24."""
-        words = self._words(name, shape)
-        return ((words >> 8) & 0xFFFFFF).float() * FRACTION
+        stream, count = self._next(name), math.prod(shape)
+        if self._kernels is not None:
+            return self._kernels.uniforms(stream, count).view(tuple(shape))
+        return self._there(_computed(stream, count, np.float32, uniform_values)).view(tuple(shape))
 
     def integers(self, name: str, low: int, high: int, shape: Shape) -> torch.Tensor:
         """Integers in [low, high) in int64.

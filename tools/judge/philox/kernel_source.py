@@ -1,6 +1,7 @@
 """The kernels in PTX, which the driver compiles for its device: no compiler is needed.
 
     philox_words      random words
+    philox_uniforms   values in [0, 1) in float32
     philox_normals    standard normal values in float32
     philox_quantiles  bytes out of a table of 65,536
 
@@ -82,6 +83,16 @@ _ROUND = """\
     mov.u32 %{c}1, %q_low;
     mov.u32 %{c}3, %p_low;
 """
+_UNIFORM_REGISTERS = """\
+    .reg .u32 %bits;
+    .reg .f32 %value;
+"""
+_UNIFORM = """\
+    shr.u32 %bits, %a{i}, 8;
+    cvt.rn.f32.u32 %value, %bits;
+    mul.rn.f32 %value, %value, 0f33800000;
+    mov.b32 %v{i}, %value;
+"""
 _NORMAL_REGISTERS = """\
     .reg .u32 %tail, %zeros, %segment, %row, %bits, %sign;
     .reg .f32 %place, %value, %c0, %c1, %c2, %c3;
@@ -144,13 +155,19 @@ _PACK = """\
 
 def source() -> bytes:
     """All kernels, as the driver takes them."""
-    return "\n".join((_HEADER, _words(), _normals(), _quantiles())).encode()
+    return "\n".join((_HEADER, _words(), _uniforms(), _normals(), _quantiles())).encode()
 
 
 def _words() -> str:
     block = "    mov.u64 %position, %chunk;\n" + _block("a")
     stored = "".join(f"    mov.u32 %v{i}, %a{i};\n" for i in range(4))
     return _begin("philox_words") + _LOOP + block + stored + _END
+
+
+def _uniforms() -> str:
+    block = "    mov.u64 %position, %chunk;\n" + _block("a")
+    values = "".join(_UNIFORM.format(i=i) for i in range(4))
+    return _begin("philox_uniforms") + _UNIFORM_REGISTERS + _LOOP + block + values + _END
 
 
 def _normals() -> str:

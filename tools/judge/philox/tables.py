@@ -1,4 +1,4 @@
-"""What random words become: normal values, and normal values in e4m3.
+"""What random words become: uniform and normal values, and normal values in e4m3.
 
 Everything is a table and float32 products and sums in a fixed order, each rounded by itself, so
 that every device gives the same bits. No logarithm, root or sine is computed where values are
@@ -50,6 +50,11 @@ def _quantile(tail: float) -> tuple[float, float]:
     """The value above which half of `tail` lies, and how fast it changes with the tail."""
     value = -_NORMAL.inv_cdf(tail / 2)
     return value, -0.5 / _NORMAL.pdf(value)
+
+
+def uniform_values(words: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """Values in [0, 1), multiples of 2^-24, one of each random word: its upper 24 bits."""
+    return (words >> np.uint32(8)).astype(np.float32) * np.float32(FRACTION)
 
 
 def normal_values(words: NDArray[np.uint32]) -> NDArray[np.float32]:
