@@ -459,8 +459,11 @@ CLAIMS: dict[str, Claim] = {
             "launches/other_code_where_compiled",
             "launches/other_constant_where_compiled",
             "launches/python_that_launches_where_compiled",
+            "launches/reads_by_address",
+            "launches/wrong_for_old_types",
             "launches/wrong_in_one_configuration",
             "launches/wrong_on_another_target",
+            "launches/wrong_where_the_driver_is",
         ),
     ),
     "outputs_depend_on_inputs": Claim(

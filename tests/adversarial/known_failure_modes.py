@@ -468,6 +468,14 @@ LAUNCHED = (
             "launches/wrong_on_another_target",
         ),
     ),
+    FailureMode(
+        "another way taken where there is a GPU",
+        (
+            "launches/reads_by_address",
+            "launches/wrong_for_old_types",
+            "launches/wrong_where_the_driver_is",
+        ),
+    ),
     FailureMode("a configuration that was never judged", ("launches/wrong_in_one_configuration",)),
     FailureMode(
         "a kernel that its device cannot compile", ("launches/hides_what_does_not_compile",)

@@ -79,3 +79,9 @@ class CallLaunches(Message):
     after: Word = Field(
         default="", description="What host code did by torch after the last launch."
     )
+    signs: list[Word] = Field(
+        default_factory=list,
+        max_length=16,
+        description="What host code has looked at that is not the same on a machine with a GPU, in "
+        "words that follow 'host code'.",
+    )

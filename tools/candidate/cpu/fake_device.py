@@ -219,9 +219,15 @@ def answer_for_cuda(facts: DeviceFacts) -> None:
         setattr(torch.cuda.nvtx, name, lambda *words: 0)
     _answer_for_accelerator(stream)
     torch.backends.cuda.is_built = lambda: True
-    torch.version.cuda = torch.version.cuda or TOOLKIT
+    if torch.version.cuda is None:
+        torch.version.cuda = TOOLKIT
+        torch.__version__ = _of_a_build_with_cuda(torch.__version__)
     torch.compile = _uncompiled
     see_devices_everywhere()
+
+
+def _of_a_build_with_cuda(version: Any) -> Any:
+    return type(version)(str(version).replace("+cpu", f"+cu{TOOLKIT.replace('.', '')}"))
 
 
 def _answer_for_accelerator(stream: FakeStream) -> None:

@@ -6,7 +6,7 @@ device, which lie in the host's memory there, too. So what is judged here fails 
 on a device.
 
 It sees calls of torch's Python functions in threads that were started by `threading`; what reads a
-tensor's memory by its address sees where the tensor lies.
+tensor's memory by its address sees where the tensor lies, and that it was asked for is noted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from . import legacy_types
+from .device_signs import note_address
 from .fake_memory import (
     DEVICE,
     HOST_DEVICE,
@@ -81,10 +83,12 @@ class OnTheCpu(TorchFunctionMode):
 def see_devices_everywhere() -> None:
     """Has answers be those of a device where a mode of torch's does not reach, for good.
 
-    That is in threads that are started from now on, for storages, and for what NumPy made.
+    That is in threads that are started from now on, for storages, for torch's types of tensors, and
+    for what NumPy made.
     """
     _start_threads_alike()
     _storages_say_where_they_lie()
+    legacy_types.tell_devices_apart()
     for name in ("from_numpy", "frombuffer"):
         setattr(torch, name, _made_on_the_host(getattr(torch, name)))
     for name in ("save", "load"):
@@ -109,12 +113,18 @@ def _start_threads_alike() -> None:
 
 def _storages_say_where_they_lie() -> None:
     storage: Any = torch.UntypedStorage
-    device = storage.device
+    device, data_ptr = storage.device, storage.data_ptr
+
+    def address(self: Any) -> int:
+        if not calls.ignoring:
+            note_address()
+        return data_ptr(self)
 
     def of(self: Any) -> torch.device:
         return device.__get__(self) if calls.ignoring or self.is_host else DEVICE
 
     storage.is_host = False
+    storage.data_ptr = address
     storage.device = property(of)
     storage.is_cuda = property(lambda self: of(self).type == "cuda")
 
@@ -168,7 +178,10 @@ def _moved(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
 
 
 def _pinned(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    if memory_of(args[0]) is not Memory.HOST:
+    if memory_of(args[0]) is Memory.DEVICE:
+        name = _typed(_TENSOR.type, args[:1], {})
+        raise RuntimeError(f"cannot pin '{name}' only dense CPU tensors can be pinned")
+    if memory_of(args[0]) is None:
         return args[0]
     copy = args[0].clone()
     lay([copy], Memory.PINNED)
@@ -190,13 +203,22 @@ def _printed(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, An
 
 
 def _typed(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """`Tensor.type`: names of types on a device hold 'cuda'."""
-    if len(args) > 1 or kwargs:
-        args = [a.replace("cuda.", "") if isinstance(a, str) else a for a in args]
+    """`Tensor.type`: names of types on a device hold 'cuda', and move to it."""
+    tensor, *rest = args
+    host = memory_of(tensor) is Memory.HOST
+    asked = rest[0] if rest else kwargs.get("dtype")
+    if asked is None:
+        name = func(tensor)
+        return name if host else name.replace("torch.", "torch.cuda.")
+    name = legacy_types.name_of(asked)
+    if name is None:
         return generic_call(func, args, kwargs)
-    name = func(*args)
-    host = memory_of(args[0]) is Memory.HOST
-    return name if host else name.replace("torch.", "torch.cuda.")
+    memory = Memory.DEVICE if ".cuda." in name else Memory.HOST
+    result = func(tensor, name.replace("cuda.", ""))
+    if result is tensor and host is (memory is Memory.DEVICE):
+        result = tensor.clone()
+    mark_made(result, [tensor], memory)
+    return result
 
 
 def _storage(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -216,6 +238,7 @@ def _array_interface(func: Callable[..., Any], args: Sequence[Any], kwargs: dict
     tensor = args[0]
     if memory_of(tensor) is Memory.HOST:
         return func(*args, **kwargs)
+    note_address()
     kind = "f" if tensor.is_floating_point() else "i"
     return {
         "shape": tuple(tensor.shape),
@@ -235,7 +258,12 @@ def _claim(answer: Any) -> Callable[..., Any]:
 
 
 def _is_pinned(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    return place_of(args[0]) is not Memory.HOST
+    return place_of(args[0]) is Memory.PINNED
+
+
+def _address(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    note_address()
+    return func(*args, **kwargs)
 
 
 _TENSOR: Any = torch.Tensor
@@ -248,7 +276,9 @@ _SPECIAL: Mapping[Any, Callable[..., Any]] = {
     _TENSOR.__dlpack_device__: _claim((2, 0)),
     _TENSOR.__cuda_array_interface__.__get__: _array_interface,
     _TENSOR.__dlpack__: _dlpack,
+    _TENSOR.data_ptr: _address,
     _TENSOR.is_pinned: _is_pinned,
+    _TENSOR.is_shared: _claim(True),
     _TENSOR.pin_memory: _pinned,
     _TENSOR.to: _moved,
     _TENSOR.cpu: _moved,

@@ -18,6 +18,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from ...messages.launches import MOST_LAUNCHES, CallLaunches, Launch
+from . import device_signs
 from .fake_memory import is_out_of_reach, with_devices, without_devices
 from .host_work import HostWork
 
@@ -76,7 +77,10 @@ class LaunchLog:
     def message(self) -> CallLaunches:
         """The launches as a message."""
         return CallLaunches(
-            launches=self.launches, dropped_for=self.dropped_for, after=self.host_work.words()
+            launches=self.launches,
+            dropped_for=self.dropped_for,
+            after=self.host_work.words(),
+            signs=device_signs.noted(),
         )
 
 

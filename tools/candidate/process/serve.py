@@ -60,6 +60,7 @@ from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
 from ..compile_only.inline_sources import collect_inline_sources
 from ..compile_only.targets import TargetCompiler
+from ..cpu import device_signs
 from ..cpu.fake_device import (
     answer_for_cuda,
     interpret_unseen,
@@ -344,7 +345,9 @@ def _set_environment(environment: dict[str, str], private: Path) -> None:
 def _fake(device: DeviceFacts, *, interpret: bool) -> None:
     """Makes a fake device answer questions about the current device."""
     answer_for_cuda(device)
-    if not interpret:
+    if interpret:
+        device_signs.watch()
+    else:
         collect_inline_sources()
     with contextlib.suppress(ImportError):
         use_fake_driver(device)

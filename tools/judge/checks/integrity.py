@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from ...schema.evaluation import OUT_OF_BOUNDS, Failure, Finding, Severity, Stage, Status
 from ...schema.measurement import KernelTime, Measurement, TimeSource
-from ...text import shorten
 from ..calls.compared_bytes import same_bits
 from ..calls.judged_call import CallOutcome
 from ..calls.shared_memory import Damage
@@ -375,23 +374,5 @@ def outputs_depend_on_inputs(constant: Sequence[str]) -> list[Finding]:
             message=f"The definition's output {_listed(list(constant))} does not depend on the "
             "inputs: it was the same for all that were tried, so a constant passes for it.",
             evidence={"outputs": list(constant)},
-        )
-    ]
-
-
-def launches_as_compiled(differences: Sequence[str]) -> list[Finding]:
-    """What was interpreted is what would be launched on each target.
-
-    A warning: host code that looks at results goes another way where nothing is computed.
-    """
-    if not differences:
-        return []
-    return [
-        Finding(
-            claim=LAUNCHES,
-            severity=Severity.WARNING,
-            message="What was judged is not what was compiled: "
-            f"{shorten('; '.join(differences), 600)}. It cannot be verified without a GPU.",
-            evidence={"differences": [shorten(words, 400) for words in differences[:16]]},
         )
     ]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...messages.launches import CallLaunches, Launch
+from ...schema.evaluation import Finding, Severity
 from ...text import shorten
 from ..calls.judged_call import CallOptions, JudgedCall
 from ..operators.operator_adapter import Case
@@ -137,6 +138,7 @@ class LaunchChecks:
         self._seen: set[tuple[object, ...]] = set()
         self._processes: dict[str, JudgedCall] = {}
         self._differences: dict[str, None] = {}
+        self._signs: dict[str, None] = {}
         self._unknown = {f"it does not compile for {target}": None for target in sorted(failed)}
 
     def run(self, cases: Sequence[Case], *, interpret: bool) -> None:
@@ -162,9 +164,10 @@ class LaunchChecks:
 
     def _conclude(self) -> None:
         checking = self._checking
-        if self._differences:
-            checking.findings += integrity.launches_as_compiled(list(self._differences))
-        reasons = [*self._differences, *self._unknown]
+        checking.findings += _launch_findings(list(self._differences))
+        checking.findings += _sign_findings(list(self._signs))
+        looked = [f"host code {sign}" for sign in self._signs]
+        reasons = [*self._differences, *looked, *self._unknown]
         if reasons:
             checking.not_run[integrity.LAUNCHES] = shorten("; ".join(reasons), WORDS_CHARACTERS)
         else:
@@ -176,6 +179,7 @@ class LaunchChecks:
         alike: set[tuple[object, ...]] = set()
         for case in cases:
             interpreted = self._checking.launches.get(case.uuid)
+            self._signs |= dict.fromkeys(interpreted.signs if interpreted else ())
             for target in self._targets:
                 compiled = self._compiled.get(target, {}).get(case.uuid)
                 why = _incomparable(interpreted, compiled, target)
@@ -237,6 +241,46 @@ class LaunchChecks:
         if isinstance(process, JudgedCall):
             self._processes[gap.target] = process
         return process
+
+
+def _launch_findings(differences: Sequence[str]) -> list[Finding]:
+    """What was interpreted is what would be launched on each target.
+
+    A warning: host code that looks at results goes another way where nothing is computed.
+    """
+    if not differences:
+        return []
+    return [
+        Finding(
+            claim=integrity.LAUNCHES,
+            severity=Severity.WARNING,
+            message="What was judged is not what was compiled: "
+            f"{shorten('; '.join(differences), 600)}. It cannot be verified without a GPU.",
+            evidence={"differences": [shorten(words, 400) for words in differences[:16]]},
+        )
+    ]
+
+
+def _sign_findings(signs: Sequence[str]) -> list[Finding]:
+    """Host code asks torch and Triton alone what machine it is on.
+
+    A warning: honest host code asks the machine for tools and versions, too.
+
+    Args:
+        signs: what it looked at, in words that follow 'host code'.
+    """
+    if not signs:
+        return []
+    return [
+        Finding(
+            claim=integrity.LAUNCHES,
+            severity=Severity.WARNING,
+            message="What was judged is perhaps not what runs on a GPU: host code "
+            f"{shorten(', '.join(signs), 400)}, which is not the same there. It cannot be verified "
+            "without a GPU.",
+            evidence={"signs": list(signs[:16])},
+        )
+    ]
 
 
 def _incomparable(

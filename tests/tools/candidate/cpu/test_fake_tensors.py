@@ -17,13 +17,15 @@ from kernel_harness.tools.candidate.cpu.fake_memory import Memory, lay, memory_o
 from kernel_harness.tools.candidate.cpu.fake_tensors import OnTheCpu
 
 DEVICE = torch.device("cuda", 0)
+LEGACY_TYPES = [name for name in vars(torch.cuda) if name.endswith("Tensor") and name[0].isupper()]
 
 
 @pytest.fixture
 def everywhere(monkeypatch):
     """Devices are seen in threads and elsewhere, for one test."""
     kept = [(torch, name) for name in ("from_numpy", "frombuffer", "save", "load")]
-    kept += [(torch.UntypedStorage, name) for name in ("device", "is_cuda")]
+    kept += [(torch.UntypedStorage, name) for name in ("data_ptr", "device", "is_cuda")]
+    kept += [(place, name) for place in (torch, torch.cuda) for name in LEGACY_TYPES]
     for place, name in [*kept, (threading.Thread, "start")]:
         monkeypatch.setattr(place, name, getattr(place, name))
     fake_tensors.see_devices_everywhere()
@@ -149,6 +151,32 @@ def test_questions_by_other_ways_have_the_answers_of_a_device(everywhere):
         interface: Any = x.__cuda_array_interface__
         assert interface["data"] == (x.data_ptr(), False)
         assert not hasattr(host, "__cuda_array_interface__")
+
+
+def test_old_types_of_tensors_tell_a_device_from_the_host(everywhere):
+    x = given(2)
+    with OnTheCpu():
+        host = torch.ones(2)
+        assert isinstance(x, torch.cuda.FloatTensor) and not isinstance(x, torch.FloatTensor)
+        assert isinstance(host, torch.FloatTensor) and not isinstance(host, torch.cuda.FloatTensor)
+        assert not isinstance(x, torch.cuda.HalfTensor) and not isinstance(2.0, torch.FloatTensor)
+        made = torch.cuda.FloatTensor([1.0, 2.0])
+        assert made.is_cuda and made.tolist() == [1, 2] and not torch.FloatTensor(2).is_cuda
+        moved = x.type(torch.FloatTensor)
+        assert not moved.is_cuda and moved.data_ptr() != x.data_ptr()
+        assert (
+            host.type(torch.cuda.FloatTensor).is_cuda and host.type("torch.cuda.IntTensor").is_cuda
+        )
+        assert x.type(torch.float16).is_cuda and x.type("torch.cuda.FloatTensor") is x
+
+
+def test_memory_of_a_device_is_shared_and_never_pinned(everywhere):
+    x = given(2)
+    with OnTheCpu():
+        assert x.is_shared() and not torch.ones(2).is_shared()
+        assert not x.is_pinned()
+        with pytest.raises(RuntimeError, match="cannot pin 'torch.cuda.FloatTensor'"):
+            x.pin_memory()
 
 
 def test_threads_see_devices_as_the_thread_that_starts_them_does(everywhere):

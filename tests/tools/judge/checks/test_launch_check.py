@@ -147,6 +147,17 @@ def test_what_cannot_be_compared_is_no_finding_and_is_not_as_compiled(interprete
     assert "not every workload was compiled" in missing.not_run[LAUNCHES]
 
 
+def test_what_host_code_looks_at_is_a_finding_and_leaves_the_check_not_run():
+    same = call(launch())
+    looked = same.model_copy(update={"signs": ["looks at '/dev/nvidia0'", "starts 'ls'"]})
+    found = run(Checks({"small": same, "large": looked}), {"sm_90": both(same)})
+    (finding,) = found.findings
+    assert finding.claim == LAUNCHES and not found.done
+    assert "host code looks at '/dev/nvidia0', starts 'ls'" in finding.message
+    assert finding.message.endswith("It cannot be verified without a GPU.")
+    assert found.not_run[LAUNCHES] == "host code looks at '/dev/nvidia0'; host code starts 'ls'"
+
+
 def test_each_configuration_is_interpreted_once_on_the_smallest_workload():
     compiled = both(call(launch(choice=0), launch(choice=1, block=128, grid=2)))
     again = call(launch(choice=1, block=128, grid=2))
