@@ -1,5 +1,6 @@
 """Reads a tensor by its address, as only host code without a device can, to choose its launch."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 import ctypes
 
 from ._affine import affine_kernel

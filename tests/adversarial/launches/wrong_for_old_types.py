@@ -1,5 +1,6 @@
 """Asks torch's old types of tensors whether it is on a device, and skips rows there."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 import torch
 
 from ._affine import affine_kernel

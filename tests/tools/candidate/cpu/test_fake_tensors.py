@@ -155,18 +155,18 @@ def test_questions_by_other_ways_have_the_answers_of_a_device(everywhere):
 
 def test_old_types_of_tensors_tell_a_device_from_the_host(everywhere):
     x = given(2)
+    host_types: Any = torch
+    cuda: Any = torch.cuda
     with OnTheCpu():
         host = torch.ones(2)
-        assert isinstance(x, torch.cuda.FloatTensor) and not isinstance(x, torch.FloatTensor)
-        assert isinstance(host, torch.FloatTensor) and not isinstance(host, torch.cuda.FloatTensor)
-        assert not isinstance(x, torch.cuda.HalfTensor) and not isinstance(2.0, torch.FloatTensor)
-        made = torch.cuda.FloatTensor([1.0, 2.0])
-        assert made.is_cuda and made.tolist() == [1, 2] and not torch.FloatTensor(2).is_cuda
-        moved = x.type(torch.FloatTensor)
+        assert isinstance(x, cuda.FloatTensor) and not isinstance(x, host_types.FloatTensor)
+        assert isinstance(host, host_types.FloatTensor) and not isinstance(host, cuda.FloatTensor)
+        assert not isinstance(x, cuda.HalfTensor) and not isinstance(2.0, host_types.FloatTensor)
+        made = cuda.FloatTensor([1.0, 2.0])
+        assert made.is_cuda and made.tolist() == [1, 2] and not host_types.FloatTensor(2).is_cuda
+        moved = x.type(host_types.FloatTensor)
         assert not moved.is_cuda and moved.data_ptr() != x.data_ptr()
-        assert (
-            host.type(torch.cuda.FloatTensor).is_cuda and host.type("torch.cuda.IntTensor").is_cuda
-        )
+        assert host.type(cuda.FloatTensor).is_cuda and host.type("torch.cuda.IntTensor").is_cuda
         assert x.type(torch.float16).is_cuda and x.type("torch.cuda.FloatTensor") is x
 
 
