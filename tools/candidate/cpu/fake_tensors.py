@@ -88,7 +88,7 @@ def see_devices_everywhere() -> None:
     """
     _start_threads_alike()
     _storages_say_where_they_lie()
-    legacy_types.tell_devices_apart()
+    legacy_types.replace_legacy_types()
     for name in ("from_numpy", "frombuffer"):
         setattr(torch, name, _made_on_the_host(getattr(torch, name)))
     for name in ("save", "load"):

@@ -36,7 +36,7 @@ class _LegacyType(type):
         return made
 
 
-def tell_devices_apart() -> None:
+def replace_legacy_types() -> None:
     """Puts types that do in the place of torch's, for good."""
     for name in (f"{number}Tensor" for number in _NAMES):
         plain = getattr(torch, name)
