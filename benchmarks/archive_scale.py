@@ -25,7 +25,8 @@ from made_up_archive import OPERATORS, Made, build, definition, evaluation, solu
 
 from kernel_harness.tools.archive.report.website import write_site
 from kernel_harness.tools.archive.search.advice import Budget, advice_on
-from kernel_harness.tools.archive.search.parent_selection import POLICIES, select_parent
+from kernel_harness.tools.archive.search.parent_selection import select_parent
+from kernel_harness.tools.archive.search.policies import POLICIES
 from kernel_harness.tools.archive.search.query import SearchRequest, search
 from kernel_harness.tools.archive.search.role_context import get_context
 from kernel_harness.tools.archive.store.archive import Archive

@@ -13,6 +13,7 @@ from uuid import uuid4
 from .archive.archiving import ArchiveService
 from .archive.promotion.verification import PromotionVerifier
 from .archive.search.advice import Budget
+from .archive.search.tree import SearchRules
 from .archive.store.archive import Archive
 from .devices.environment import EnvironmentReport, chosen_device, environment_report
 from .devices.targets import targets_named
@@ -51,7 +52,16 @@ class Harness:
         self.lookup = Lookup(dataset, self.archive, settings, self.device)
         profiles = settings.profiles_dir
         budget = Budget.of_hours(settings.search_candidates, settings.search_hours)
-        self.archiving = ArchiveService(self.archive, self.records, dataset, profiles, budget)
+        rules = SearchRules(
+            settings.search_epsilon,
+            settings.search_root_children,
+            settings.search_dead_children,
+            settings.search_leaders,
+            settings.search_window,
+        )
+        self.archiving = ArchiveService(
+            self.archive, self.records, dataset, profiles, budget, rules
+        )
         self.evaluations = EvaluationService(
             settings, self.pool, self.records, self.device, self.keys, self.archiving.recognise
         )

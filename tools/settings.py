@@ -126,6 +126,23 @@ class Settings(BaseModel):
     search_hours: float | None = Field(
         default=None, gt=0, description="Hours of evaluations that it may use; advice at 80 %."
     )
+    search_epsilon: float = Field(
+        default=0.3, ge=0, le=1, description="Share of choices of a parent that explore."
+    )
+    search_root_children: int = Field(
+        default=5, ge=1, description="Candidates after which the reference is begun from no more."
+    )
+    search_dead_children: int = Field(
+        default=3,
+        ge=0,
+        description="A candidate with more children than these, all failing, is left alone.",
+    )
+    search_leaders: int = Field(
+        default=2, ge=0, description="Fastest programs of other branches that a planner may see."
+    )
+    search_window: int = Field(
+        default=5, ge=1, description="How many children and leaders it does see, drawn at random."
+    )
     signing_key: Path = Field(
         default_factory=_default_signing_key,
         description="File of the private key that this machine's records are signed with; made "

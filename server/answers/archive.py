@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ...tools.documents import candidate_uri
+from ...tools.archive.search.tree import ROOT
+from ...tools.documents import candidate_uri, definition_uri
 from ...tools.schema.record_model import FiniteFloat
 from ...tools.text import shorten
 from ..resources.skills import SCHEME as SKILL_SCHEME
@@ -137,9 +138,11 @@ class AlternativePart(Result):
 class SelectionAnswer(Answer):
     """The candidate to expand next."""
 
-    candidate_id: str
+    candidate_id: str = Field(description="'reference': begin from the definition's template.")
     why: str
-    role: str = Field(description="'plan': improve it; 'debug': it failed, fix it.")
+    role: str = Field(
+        description="'plan': improve it; 'debug': it failed, fix it; 'single': one agent does all."
+    )
     policy: str
     seed: int = Field(description="Give it again for the same choice on the same archive.")
     alternatives: list[AlternativePart] = Field(default_factory=list)
@@ -161,6 +164,9 @@ class ContextPart(Result):
     )
     diff: Annotated[str | None, short(4_000)] = Field(
         default=None, description="Against its first parent, cut."
+    )
+    source: Annotated[str | None, short(8_000)] = Field(
+        default=None, description="Of the reference, which is the root."
     )
 
 
@@ -302,15 +308,21 @@ def _candidate(node: Node, detail: Detail) -> CandidatePart:
     return CandidatePart.of(node, **{k: shorten(text, WORDS[detail]) for k, text in texts.items()})
 
 
-def selection_answer(selection: Selection) -> SelectionAnswer:
-    """The candidate to expand next, and why."""
+def selection_answer(selection: Selection, definition: str) -> SelectionAnswer:
+    """The node to expand next, and why."""
     identity = selection.candidate_id
-    act = (
-        f"Next: get_context(role='debug', candidate_id='{identity}'), then fix this one thing."
-        if selection.role == "debug"
-        else f"Next: get_context(role='plan', candidate_id='{identity}'), then "
-        f"open_workspace(definition=…, start_from='{identity}')."
-    )
+    at_root = identity == ROOT
+    if at_root:
+        act = f"Next: open_workspace(definition='{definition}', start_from='template')."
+    elif selection.role == "debug":
+        act = (
+            f"Next: get_context(role='debug', candidate_id='{identity}'), then fix this one thing."
+        )
+    else:
+        act = (
+            f"Next: get_context(role='{selection.role}', candidate_id='{identity}'), then "
+            f"open_workspace(definition='{definition}', start_from='{identity}')."
+        )
     return SelectionAnswer.of(
         selection,
         summary=lines(
@@ -318,7 +330,7 @@ def selection_answer(selection: Selection) -> SelectionAnswer:
             *(f"Not {other.candidate_id}: {other.why}" for other in selection.alternatives[:3]),
             act,
         ),
-        candidate_uri=candidate_uri(identity),
+        candidate_uri=definition_uri(definition) if at_root else candidate_uri(identity),
     )
 
 
@@ -327,6 +339,7 @@ PARTS = {
     "(<<<IMPROVE BEGIN>>> and <<<IMPROVE END>>> in comments)",
     "code": "implement the idea inside the marked regions only",
     "debug": "find the cause in the error and make the smallest change that fixes it",
+    "single": "choose one idea, or the cause of the failure, and make that change",
 }
 """The task of each role in a sentence; the prompts of the roles have it at length."""
 

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ...tools.archive.promotion.rules import PromotionDecision
-from ...tools.archive.search import parent_selection, role_context
 from ...tools.archive.search.query import SearchRequest
 from ...tools.progress import OnProgress
 from ..answers import archive as answers
@@ -33,8 +32,18 @@ CandidateId = Annotated[
         "search_archive or select_parent."
     ),
 ]
-Policy = Literal["epsilon_greedy", "best_first", "tournament", "ucb"]
-Role = Literal["plan", "code", "debug"]
+Policy = Literal[
+    "epsilon_greedy",
+    "best_first",
+    "tournament",
+    "ucb",
+    "mcts",
+    "best_of_k",
+    "reflexion",
+    "search_only",
+    "multi_agent_only",
+]
+Role = Literal["plan", "code", "debug", "single"]
 
 
 async def archive_candidate(
@@ -139,7 +148,10 @@ async def select_parent(
         Policy,
         Field(
             description="epsilon_greedy explores now and then; best_first never; tournament keeps "
-            "techniques and regimes apart; ucb weighs how often a branch was visited."
+            "techniques and regimes apart; ucb weighs how often a candidate was expanded, mcts "
+            "how often a branch was; best_of_k begins anew each time; reflexion goes on from the "
+            "newest with one agent, multi_agent_only with three; search_only is epsilon_greedy "
+            "with one."
         ),
     ] = "epsilon_greedy",
     seed: Annotated[
@@ -148,32 +160,39 @@ async def select_parent(
 ) -> SelectionAnswer:
     """Chooses the archived candidate to expand next, and says why and why not others.
 
-    Use it at the start of each round instead of always taking the best: dead branches and worn-out
-    roots are left out. Needs an archive with a candidate. Example:
-    select_parent(definition='gdn_decode'). Next: get_context for that candidate, then
-    open_workspace(start_from=its id).
+    Use it at the start of each round instead of always taking the best: dead branches are left out,
+    and so is the reference once enough began from it. `candidate_id` 'reference' means: begin from
+    the template. Example: select_parent(definition='gdn_decode'). Next: get_context for that
+    candidate, then open_workspace(start_from=its id).
     """
     harness = harness_of(ctx)
     name = harness.dataset.operator(definition).name
-    selection = await in_thread(parent_selection.select_parent, harness.archive, name, policy, seed)
-    return answers.selection_answer(selection)
+    selection = await in_thread(harness.archiving.select_parent, name, policy, seed)
+    return answers.selection_answer(selection, name)
 
 
 async def get_context(
     ctx: Call,
     role: Annotated[
-        Role, Field(description="plan: choose an idea. code: implement it. debug: fix a failure.")
+        Role,
+        Field(
+            description="plan: choose an idea. code: implement it. debug: fix a failure. single: "
+            "all of these."
+        ),
     ],
     candidate_id: CandidateId,
+    seed: Annotated[
+        int, Field(description="A planner's window is drawn when more belongs in it.")
+    ] = 0,
 ) -> ContextAnswer:
     """Shows what one role needs of the search around a candidate: diffs, outcomes, lessons.
 
     Use it at the start of a sub-agent's work, or before planning a change. A window of a few
-    candidates, never whole files; read_report(uri=candidate_uri) has the sources. Example:
+    candidates and the reference; read_report(uri=candidate_uri) has their sources. Example:
     get_context(role='plan', candidate_id='4f2a9c01d3be'). Next: the role's part, in `summary`.
     """
     return answers.context_answer(
-        await in_thread(role_context.get_context, harness_of(ctx).archive, role, candidate_id)
+        await in_thread(harness_of(ctx).archiving.context, role, candidate_id, seed)
     )
 
 

@@ -16,7 +16,10 @@ from ..text import one_line
 from ..workloads.dataset import Dataset
 from .search.advice import Advice, Budget, advice_on
 from .search.anchors import BEGIN, check_change
+from .search.parent_selection import Selection, select_parent
 from .search.query import SearchRequest, SearchResult, recognise, search
+from .search.role_context import RoleContext, get_context
+from .search.tree import SearchRules
 from .store.archive import Archive
 from .store.entry import Node
 from .store.manifest import MOST_PROFILE_BYTES
@@ -49,6 +52,7 @@ class ArchiveService:
     dataset: Dataset
     profiles_dir: Path
     budget: Budget = Budget()
+    rules: SearchRules = SearchRules()
 
     def archive_candidate(
         self,
@@ -100,6 +104,20 @@ class ArchiveService:
             op_type = request.op_type or operator.definition.op_type
             request = replace(request, definition=operator.name, op_type=op_type)
         return search(self.archive, request, Path(str(files("kernel_harness.skills"))))
+
+    def select_parent(self, definition: str, policy: str, seed: int | None = None) -> Selection:
+        """Chooses the node of an operator's search tree to expand next."""
+        name = self.dataset.operator(definition).name
+        return select_parent(self.archive, name, policy, seed, rules=self.rules)
+
+    def context(self, role: str, candidate_id: str, seed: int = 0) -> RoleContext:
+        """Collects a role's window around one candidate, with the operator's reference."""
+        operators = self.dataset.operators
+        operator = operators.get(self.archive.node(candidate_id).definition)
+        reference = operator.definition.reference if operator is not None else ""
+        return get_context(
+            self.archive, role, candidate_id, reference=reference, seed=seed, rules=self.rules
+        )
 
     def recognise(self, solution: Solution, started_from: str | None = None) -> Recognition:
         """Looks up a judged program in the archive.

@@ -119,10 +119,17 @@ def test_more_is_said_of_a_direction_when_details_are_asked_for():
 @pytest.mark.parametrize(("role", "tool"), [("plan", "open_workspace("), ("debug", "then fix")])
 def test_the_chosen_parent_comes_with_the_reasons_against_others(role: str, tool: str):
     others = (Alternative("c2", "slower"),)
-    answer = selection_answer(Selection("c1", "the best", others, "best_first", 7, role))
+    answer = selection_answer(Selection("c1", "the best", others, "best_first", 7, role), "d1")
     assert "c1: the best." in answer.summary and "Not c2: slower" in answer.summary
     assert tool in answer.summary and answer.seed == 7
     assert answer.candidate_uri.endswith("candidate/c1")
+
+
+def test_a_search_that_begins_anew_opens_the_template():
+    answer = selection_answer(Selection("reference", "anew", (), "best_of_k", 7, "single"), "d1")
+    assert "open_workspace(definition='d1', start_from='template')" in answer.summary
+    assert "get_context" not in answer.summary
+    assert answer.candidate_uri.endswith("definition/d1")
 
 
 def test_entries_that_a_context_had_to_leave_out_are_counted():

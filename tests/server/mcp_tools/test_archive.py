@@ -95,16 +95,17 @@ async def test_a_parent_is_selected_and_its_context_shown(connect: Any) -> None:
             client, "get_context", role="planner", candidate_id=child["candidate_id"]
         )
     assert chosen["candidate_id"] == again["candidate_id"]
-    assert chosen["candidate_id"] in {root["candidate_id"], child["candidate_id"]}
+    assert chosen["candidate_id"] in {root["candidate_id"], child["candidate_id"], "reference"}
     assert window["role"] == "plan"
     assert {entry["relation"] for entry in window["entries"]} >= {"node", "root"}
+    assert "def run(" in next(e["source"] for e in window["entries"] if e["relation"] == "root")
     assert any("+" in entry.get("diff", "") for entry in window["entries"])
 
 
-async def test_selecting_from_an_empty_archive_says_what_to_do(connect: Any) -> None:
+async def test_selecting_from_an_empty_archive_begins_at_the_reference(connect: Any) -> None:
     async with connect() as client:
-        said = await refused(client, "select_parent", definition=DEFINITION)
-    assert "archive" in said.lower()
+        chosen = await good(client, "select_parent", definition=DEFINITION)
+    assert chosen["candidate_id"] == "reference" and "start_from='template'" in chosen["summary"]
 
 
 async def test_pages_of_a_search_add_up(connect: Any) -> None:

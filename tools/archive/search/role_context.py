@@ -1,13 +1,16 @@
 """The context of a role: the candidates around one that it should see, never all.
 
-After STARK (arXiv 2510.16996), for an agent outside: a planner sees the node, its root, its
-children and the leaders of other subtrees; a writer the node, root, children and its siblings'
-children; a debugger the node, root and siblings. Entries carry a diff, the outcome, an error
-excerpt and the lesson, never whole files. Caps are in entries and in estimated tokens.
+After STARK (arXiv 2510.16996), for an agent outside. Everyone sees the node and the root, which is
+the operator's reference, with its source. A planner sees of the children and of the fastest
+distinct programs outside the subtree as many as the window has, drawn at random when there are more
+(our reading of the paper's appendix B); a writer the children and its siblings' children; a
+debugger the siblings; an agent that does all alone no more. Entries carry a diff, the outcome, an
+error excerpt and the lesson, never whole files. Caps are in entries and in estimated tokens.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -17,9 +20,9 @@ from ...text import one_line
 from ..store.archive import Archive
 from ..store.entry import Node
 from ..store.index import SEALED_FIRST
+from .tree import ROOT, SearchRules
 
 CHARACTERS_PER_TOKEN = 3.5
-LEADERS = 3
 
 
 class Role(StrEnum):
@@ -28,6 +31,7 @@ class Role(StrEnum):
     PLAN = "plan"
     CODE = "code"
     DEBUG = "debug"
+    SINGLE = "single"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class ContextLimits:
     nodes: int = 12
     tokens: int = 6_000
     diff_lines: int = 60
+    source_lines: int = 200
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,9 @@ class ContextEntry:
 
     Attributes:
         relation: "node", "root", "child", "sibling", "sibling's child" or "leader".
-        diff: against its first parent, cut; empty for a root.
+        diff: against its first parent, cut; empty for one without.
         error: excerpt of its failure.
+        source: of the root, cut; empty for a candidate.
     """
 
     candidate_id: str
@@ -57,6 +63,7 @@ class ContextEntry:
     lesson: str
     error: str
     diff: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,20 @@ class RoleContext:
 
 
 def get_context(
-    archive: Archive, role: str, candidate_id: str, limits: ContextLimits | None = None
+    archive: Archive,
+    role: str,
+    candidate_id: str,
+    limits: ContextLimits | None = None,
+    *,
+    reference: str = "",
+    seed: int = 0,
+    rules: SearchRules | None = None,
 ) -> RoleContext:
-    """Collects a role's window around one candidate, which itself is always in it.
+    """Collects a role's window around one candidate; itself and the root are always in it.
+
+    Args:
+        reference: source of the operator's reference; empty where it is not known.
+        seed: of what a planner's window draws; the same archive and seed give the same window.
 
     Raises:
         RequestError: when the role or the candidate is unknown.
@@ -82,39 +100,42 @@ def get_context(
         raise unknown_name("role", role, list(Role))
     caps = limits or ContextLimits()
     node = archive.node(candidate_id)
-    related = _related(archive, Role(role), node)
-    entries: list[ContextEntry] = []
-    used = 0
-    for relation, found in related[: caps.nodes]:
+    entries = [_entry(archive, "node", node, caps), _root_entry(reference, caps)]
+    used = sum(map(_tokens, entries))
+    related = _related(archive, Role(role), node, seed, rules or SearchRules())
+    for relation, found in related[: max(0, caps.nodes - len(entries))]:
         entry = _entry(archive, relation, found, caps)
         cost = _tokens(entry)
-        if entries and used + cost > caps.tokens:
+        if used + cost > caps.tokens:
             entry = replace(entry, diff="")
             cost = _tokens(entry)
-        if entries and used + cost > caps.tokens:
+        if used + cost > caps.tokens:
             break
         entries.append(entry)
         used += cost
-    return RoleContext(
-        Role(role), node.candidate_id, tuple(entries), len(related) - len(entries), used
-    )
+    omitted = len(related) + 2 - len(entries)
+    return RoleContext(Role(role), node.candidate_id, tuple(entries), omitted, used)
 
 
-def _related(archive: Archive, role: Role, node: Node) -> list[tuple[str, Node]]:
-    """The role's candidates, most relevant first, none twice."""
-    found: list[tuple[str, Node]] = [("node", node)]
-    root = _root(archive, node)
-    found += [("root", root)] if root is not None else []
-    siblings = _siblings(archive, node) if role is not Role.PLAN else []
-    if role is not Role.DEBUG:
-        found += [("child", child) for child in archive.children(node.candidate_id)]
+def _related(
+    archive: Archive, role: Role, node: Node, seed: int, rules: SearchRules
+) -> list[tuple[str, Node]]:
+    """The role's candidates beside the node, most relevant first, none twice."""
+    children = [("child", child) for child in archive.children(node.candidate_id)]
+    if role is Role.SINGLE:
+        return []
     if role is Role.PLAN:
-        found += [("leader", leader) for leader in _leaders(archive, node)]
-    elif role is Role.CODE:
-        nephews = [n for s in siblings for n in archive.children(s.candidate_id)]
-        found += [("sibling's child", nephew) for nephew in _best_first(nephews)]
-    else:
-        found += [("sibling", sibling) for sibling in _best_first(siblings)]
+        found = [*children, *(("leader", n) for n in _leaders(archive, node, rules.leaders))]
+        if len(found) > rules.window:
+            rng = random.Random(f"{node.candidate_id}:{seed}")
+            drawn = sorted(rng.sample(range(len(found)), rules.window))
+            found = [found[place] for place in drawn]
+        return found
+    siblings = _siblings(archive, node)
+    if role is Role.DEBUG:
+        return [("sibling", sibling) for sibling in _best_first(siblings)]
+    nephews = [n for s in siblings for n in archive.children(s.candidate_id)]
+    found = [*children, *(("sibling's child", nephew) for nephew in _best_first(nephews))]
     unique: dict[str, tuple[str, Node]] = {}
     for relation, other in found:
         unique.setdefault(other.candidate_id, (relation, other))
@@ -125,24 +146,23 @@ def _best_first(nodes: Sequence[Node]) -> list[Node]:
     return sorted(nodes, key=lambda n: (n.rank, -n.at))
 
 
-def _root(archive: Archive, node: Node) -> Node | None:
-    rows = archive.synced.index.rows(
-        "WITH RECURSIVE up(id) AS (VALUES (?) UNION"
-        " SELECT e.parent FROM edges e JOIN up ON e.child = up.id)"
-        " SELECT c.id FROM up JOIN candidates c ON c.id = up.id WHERE up.id <> ? AND NOT EXISTS"
-        " (SELECT 1 FROM edges e WHERE e.child = up.id) ORDER BY c.at LIMIT 1",
-        [node.candidate_id, node.candidate_id],
-    )
-    return archive.nodes(rows[0][0])[0] if rows else None
-
-
 def _siblings(archive: Archive, node: Node) -> list[Node]:
-    born = [child for parent in node.parents for child in archive.children(parent)]
-    return [child for child in born if child.candidate_id != node.candidate_id]
+    """Other children of its parents; of one without, the others that began at the root."""
+    if node.parents:
+        born = [child for parent in node.parents for child in archive.children(parent)]
+    else:
+        rows = archive.synced.index.rows(
+            "SELECT id FROM candidates WHERE definition = ? AND NOT EXISTS"
+            " (SELECT 1 FROM edges e WHERE e.child = id) ORDER BY at, id",
+            [node.definition],
+        )
+        born = archive.nodes(*(row[0] for row in rows))
+    others = {child.candidate_id: child for child in born}
+    return [child for name, child in others.items() if name != node.candidate_id]
 
 
-def _leaders(archive: Archive, node: Node) -> list[Node]:
-    """The fastest candidates of the operator and device that do not descend from the node.
+def _leaders(archive: Archive, node: Node, count: int) -> list[Node]:
+    """The fastest distinct programs of the operator and device that do not descend from the node.
 
     Those with a sealed latency come before those with a claimed one.
     """
@@ -151,10 +171,25 @@ def _leaders(archive: Archive, node: Node) -> list[Node]:
         " SELECT e.child FROM edges e JOIN down ON e.parent = down.id)"
         " SELECT id FROM candidates WHERE definition = ? AND hardware = ? AND status = 'PASSED'"
         " AND latency_us IS NOT NULL AND id NOT IN down"
-        f" ORDER BY {SEALED_FIRST}, latency_us LIMIT ?",
-        [node.candidate_id, node.definition, node.hardware, LEADERS],
+        f" ORDER BY {SEALED_FIRST}, latency_us",
+        [node.candidate_id, node.definition, node.hardware],
     )
-    return archive.nodes(*(row[0] for row in rows))
+    found: dict[str, Node] = {}
+    for (name,) in rows:
+        if len(found) == count:
+            break
+        for leader in archive.nodes(name):
+            found.setdefault(leader.normalised_hash, leader)
+    return list(found.values())
+
+
+def _root_entry(reference: str, caps: ContextLimits) -> ContextEntry:
+    lines = reference.strip().splitlines()
+    source = "\n".join(lines[: caps.source_lines])
+    if len(lines) > caps.source_lines:
+        source += f"\n… {len(lines) - caps.source_lines} more lines"
+    words = "the operator's reference, where every search begins"
+    return ContextEntry(ROOT, "root", words, (), "", "", "", "", source)
 
 
 def _entry(archive: Archive, relation: str, node: Node, caps: ContextLimits) -> ContextEntry:
@@ -183,6 +218,6 @@ def _entry(archive: Archive, relation: str, node: Node, caps: ContextLimits) -> 
 
 
 def _tokens(entry: ContextEntry) -> int:
-    text = (entry.outcome, entry.hypothesis, entry.lesson, entry.error, entry.diff)
+    text = (entry.outcome, entry.hypothesis, entry.lesson, entry.error, entry.diff, entry.source)
     words = sum(map(len, text)) + sum(map(len, entry.technique)) + 60
     return round(words / CHARACTERS_PER_TOKEN)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.archive.search.parent_selection import (
-    EPSILON,
-    POLICIES,
-    TreeNode,
-    choose,
-    grow,
-    select_parent,
-)
+from kernel_harness.tools.archive.search.parent_selection import choose, select_parent
+from kernel_harness.tools.archive.search.policies import POLICIES
+from kernel_harness.tools.archive.search.tree import ROOT, SearchRules, TreeNode, grow
 from kernel_harness.tools.archive.store.entry import CandidateStatus
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import Status
+
+RULES = SearchRules()
 
 
 def node(name: str, latency: float | None = None, parent: str = "", **more) -> TreeNode:
@@ -41,24 +39,49 @@ def test_best_first_takes_the_least_latency():
     assert [other.candidate_id for other in chosen.alternatives] == ["a", "b", "root"]
 
 
-def test_epsilon_greedy_exploits_and_explores_in_its_proportion():
-    chosen = [choose(TREE, "epsilon_greedy", seed) for seed in range(400)]
-    explored = sum("explores" in c.why for c in chosen) / 400
-    assert abs(explored - EPSILON) < 0.07
-    picked = Counter(c.candidate_id for c in chosen if "explores" in c.why)
-    assert picked["b"] > picked["root"]  # a leaf three times as likely as an inner node
+def test_the_numbers_are_the_papers():
+    assert RULES == SearchRules(epsilon=0.3, dead_children=3, leaders=2, window=5)
+
+
+def test_epsilon_greedy_explores_in_its_proportion_and_otherwise_takes_the_best():
+    chosen = [choose(TREE, "epsilon_greedy", seed) for seed in range(1_000)]
+    explored = [c for c in chosen if "explores" in c.why]
+    assert abs(len(explored) / 1_000 - 0.3) < 0.05
+    assert {c.candidate_id for c in chosen if c not in explored} == {"a1"}
     assert all(c.role == "debug" for c in chosen if c.candidate_id == "f")
 
 
+def test_exploration_is_uniform_over_open_leaves():
+    """Failed ones as often as others, and none that has children."""
+    rules = SearchRules(epsilon=1.0)
+    picked = Counter(choose(TREE, "epsilon_greedy", s, rules).candidate_id for s in range(1_500))
+    assert set(picked) == {"a1", "b", "f"}
+    assert all(abs(count - 500) < 85 for count in picked.values())  # 4.6 standard deviations
+
+
+def test_after_failed_first_attempts_the_root_is_offered_again():
+    nodes = [node(f"f{i}", None) for i in range(3)]
+    picked = Counter(choose(nodes, "epsilon_greedy", seed).candidate_id for seed in range(500))
+    assert 300 < picked[ROOT] < 400  # what exploits; the failures are leaves to explore
+
+
 def test_a_root_with_five_children_is_throttled():
-    nodes = [node("root", 1.0), *(node(f"c{i}", 5.0 + i, "root") for i in range(5))]
-    assert {choose(nodes, "best_first", 0).candidate_id} == {"c0"}
-    assert choose(nodes[:-1], "best_first", 0).candidate_id == "root"
+    nodes = [node(f"f{i}", None) for i in range(5)]
+    assert ROOT not in {n.candidate_id for n in grow(nodes).open}
+    assert ROOT in {n.candidate_id for n in grow(nodes[:-1]).open}
+    inner = [node("a", 1.0), *(node(f"c{i}", 5.0 + i, "a") for i in range(9))]
+    assert choose(inner, "best_first", 0).candidate_id == "a"  # only the root is throttled
 
 
-def test_a_branch_with_three_failing_children_is_dead():
+def test_an_empty_archive_offers_the_root():
+    assert {choose([], policy, 0).candidate_id for policy in POLICIES} == {ROOT}
+
+
+def test_a_branch_with_more_than_three_children_all_failing_is_dead():
     nodes = [node("root", 9.0), node("a", 1.0, "root")]
     nodes += [node(f"f{i}", None, "a") for i in range(3)]
+    assert "a" in {n.candidate_id for n in grow(nodes).open}
+    nodes.append(node("f3", None, "a"))
     assert "a" not in {n.candidate_id for n in grow(nodes).open}
     nodes.append(node("ok", 2.0, "a"))
     assert "a" in {n.candidate_id for n in grow(nodes).open}
@@ -66,8 +89,8 @@ def test_a_branch_with_three_failing_children_is_dead():
 
 def test_infrastructure_faults_prune_nothing_and_are_never_chosen():
     nodes = [node("root", 9.0)]
-    nodes += [node(f"u{i}", None, "root", outcome=CandidateStatus.UNDECIDED) for i in range(4)]
-    assert [n.candidate_id for n in grow(nodes).open] == ["root"]
+    nodes += [node(f"u{i}", None, "root", outcome=CandidateStatus.UNDECIDED) for i in range(6)]
+    assert [n.candidate_id for n in grow(nodes).open] == ["root", ROOT]
 
 
 def test_the_tournament_draws_from_the_grid_of_techniques_and_regimes():
@@ -78,6 +101,34 @@ def test_the_tournament_draws_from_the_grid_of_techniques_and_regimes():
     won = {choose(nodes, "tournament", seed).candidate_id for seed in range(40)}
     assert won == {"small", "large"}
     assert "regime" in choose(nodes, "tournament", 3).why
+
+
+def test_sampling_begins_anew_and_reflexion_goes_on_from_the_newest():
+    timed = [replace(n, at=i) for i, n in enumerate(TREE)]
+    assert choose(timed, "best_of_k", 0).candidate_id == ROOT
+    for policy, role in (("reflexion", "single"), ("multi_agent_only", "debug")):
+        chosen = choose(timed, policy, 0)
+        assert (chosen.candidate_id, chosen.role) == ("f", role)
+    undecided = [*timed, node("u", outcome=CandidateStatus.UNDECIDED)]
+    assert choose(undecided, "reflexion", 0).candidate_id == "f"
+
+
+def test_search_alone_searches_as_with_three_agents():
+    for seed in range(50):
+        found = [choose(TREE, p, seed) for p in ("search_only", "epsilon_greedy")]
+        assert found[0].role == "single"
+    alone = Counter(choose(TREE, "search_only", s).candidate_id for s in range(1_000))
+    assert abs(alone["a1"] - 800) < 60  # 0.7, and a third of the 0.3 that explore
+
+
+def test_mcts_goes_down_the_better_branch_and_widens_with_visits():
+    nodes = [node("a", 10.0), node("b", 2.0), node("a1", 10.0, "a"), node("b1", 1.0, "b")]
+    nodes += [node("c", 9.0), node("c1", None, "c")]
+    picked = {choose(nodes, "mcts", seed).candidate_id for seed in range(20)}
+    assert picked == {"b"}  # seven visits allow the root three children, two allow b two
+    nodes += [node("b2", None, "b")]
+    assert choose(nodes, "mcts", 0).candidate_id != "b"  # three visits allow two
+    assert choose(nodes[:1], "mcts", 0).candidate_id == ROOT  # two visits allow two children
 
 
 def test_ucb_prefers_the_untried_among_equals():
@@ -92,11 +143,9 @@ def test_ucb_counts_a_claimed_latency_no_faster_than_the_slowest_sealed_one():
     assert set(alone) == {"b", "told"}  # equals: either may be drawn
 
 
-def test_unknown_policies_and_empty_trees_are_refused():
+def test_unknown_policies_are_refused():
     with pytest.raises(RequestError, match="epsilon_greedy"):
         choose(TREE, "epsilon", 0)
-    with pytest.raises(RequestError, match="no candidate"):
-        choose([], "ucb", 0)
 
 
 @st.composite
@@ -118,8 +167,44 @@ def trees(draw):
 def test_the_same_tree_policy_and_seed_give_the_same_choice(nodes, policy, seed):
     chosen = choose(nodes, policy, seed)
     assert choose(list(nodes), policy, seed) == chosen
-    assert chosen.candidate_id in {n.candidate_id for n in nodes}
+    assert chosen.candidate_id in {ROOT, *(n.candidate_id for n in nodes)}
     assert chosen.candidate_id not in {a.candidate_id for a in chosen.alternatives}
+
+
+def model(nodes, rules):
+    """Who may be expanded, in the paper's words: all but throttled roots and dead branches."""
+    names = {n.candidate_id for n in nodes}
+    allowed = set()
+    for name in [ROOT, *names]:
+        born = [n for n in nodes if name in n.parents or (name == ROOT and not n.parents)]
+        born = [n for n in born if n.outcome is not CandidateStatus.UNDECIDED]
+        failing = [n for n in born if n.outcome is CandidateStatus.FAILED]
+        throttled = name == ROOT and len(born) >= rules.root_children
+        dead = name != ROOT and len(born) > rules.dead_children and len(failing) == len(born)
+        if not throttled and not dead:
+            allowed.add(name)
+    undecided = {n.candidate_id for n in nodes if n.outcome is CandidateStatus.UNDECIDED}
+    leaves = {name for name in allowed - undecided if not any(name in n.parents for n in nodes)}
+    if any(not n.parents for n in nodes):
+        leaves.discard(ROOT)
+    return allowed - undecided, leaves
+
+
+@given(trees(), st.integers(1, 6), st.integers(0, 4), st.integers(0, 2**31))
+def test_the_search_is_that_of_the_papers_text(nodes, root_children, dead_children, seed):
+    rules = SearchRules(1.0, root_children, dead_children)
+    allowed, leaves = model(nodes, rules)
+    if not allowed:
+        return
+    assert {n.candidate_id for n in grow(nodes, rules).open} == allowed
+    explored = choose(nodes, "epsilon_greedy", seed, rules).candidate_id
+    assert explored in (leaves or allowed)
+    best = choose(nodes, "epsilon_greedy", seed, replace(rules, epsilon=0.0)).candidate_id
+    timed = [n.latency_us for n in nodes if n.candidate_id in allowed and n.latency_us]
+    if timed:
+        assert next(n for n in nodes if n.candidate_id == best).latency_us == min(timed)
+    elif ROOT in allowed:  # nothing was timed: what has not failed, before what has
+        assert best == ROOT or grow(nodes).open[0].outcome is not CandidateStatus.FAILED
 
 
 def test_the_archive_is_read_for_one_device(bench, archive):

@@ -1,0 +1,130 @@
+"""The search tree as STARK (arXiv 2510.16996) has it: one root, and who may be expanded.
+
+Pure. The root is the operator's reference; a candidate that was derived from none hangs under it.
+Infrastructure faults count neither for nor against, and are not expanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..store.entry import CandidateStatus
+
+ROOT = "reference"
+"""Stands for the id of the root, which is no candidate: the definition's PyTorch program."""
+
+
+@dataclass(frozen=True)
+class SearchRules:
+    """The numbers of the search; as the paper has them unless set otherwise.
+
+    Attributes:
+        epsilon: share of choices that explore.
+        root_children: with so many children the root is expanded no more.
+        dead_children: with more children than these, all failing, a candidate is not, either.
+        leaders: fastest distinct programs outside a candidate's subtree that its planner may see.
+        window: how many children and leaders it does see.
+    """
+
+    epsilon: float = 0.3
+    root_children: int = 5
+    dead_children: int = 3
+    leaders: int = 2
+    window: int = 5
+
+
+@dataclass(frozen=True)
+class TreeNode:
+    """Facts of one candidate for a policy.
+
+    Attributes:
+        latency_us: on the device whose latencies rank.
+        claimed: the latency was told by the candidate's own process.
+        elite: regime to latency in microseconds.
+    """
+
+    candidate_id: str
+    outcome: CandidateStatus
+    latency_us: float | None
+    at: int
+    parents: tuple[str, ...] = ()
+    technique: tuple[str, ...] = ()
+    elite: Mapping[str, float] = field(default_factory=dict)
+    claimed: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was judged and found wrong."""
+        return self.outcome is CandidateStatus.FAILED
+
+    @property
+    def decided(self) -> bool:
+        """Whether it was judged at all."""
+        return self.outcome is not CandidateStatus.UNDECIDED
+
+
+THE_ROOT = TreeNode(ROOT, CandidateStatus.UNTIMED, None, at=0)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The root and all candidates, those that may be expanded best first, and their children."""
+
+    nodes: Sequence[TreeNode]
+    open: Sequence[TreeNode]
+    children: Mapping[str, Sequence[TreeNode]]
+    rules: SearchRules = SearchRules()
+
+    def born(self, node: TreeNode) -> Sequence[TreeNode]:
+        """The children of a node."""
+        return self.children.get(node.candidate_id, ())
+
+    @property
+    def open_leaves(self) -> list[TreeNode]:
+        """Those that may be expanded and were not yet."""
+        return [node for node in self.open if not self.born(node)]
+
+    def describe(self, node: TreeNode) -> str:
+        """A node in a few words: latency, outcome, children."""
+        born = self.born(node)
+        time = "the reference" if node is THE_ROOT else str(node.outcome)
+        if node.latency_us is not None:
+            time = f"{node.latency_us:.4g} us" + (" claimed" if node.claimed else "")
+        failed = sum(child.failed for child in born)
+        return f"{time}, {len(born)} children" + (f", {failed} failed" if failed else "")
+
+
+def grow(nodes: Sequence[TreeNode], rules: SearchRules | None = None) -> Tree:
+    """Hangs the candidates under the root and leaves out those that must not be expanded.
+
+    Where that is all of them, every one that has not failed may be.
+    """
+    kept = rules or SearchRules()
+    known = {node.candidate_id for node in nodes}
+    children: dict[str, list[TreeNode]] = {}
+    for node in nodes:
+        parents = [parent for parent in node.parents if parent in known]
+        for parent in parents or [ROOT]:
+            children.setdefault(parent, []).append(node)
+    every = [THE_ROOT, *nodes]
+    allowed = [n for n in every if _expandable(n, children.get(n.candidate_id, ()), kept)]
+    if not allowed:
+        allowed = [node for node in every if node.decided and not node.failed]
+    return Tree(every, sorted(allowed, key=rank), children, kept)
+
+
+def rank(node: TreeNode) -> tuple[bool, bool, bool, float, int, str]:
+    """Orders candidates: the best, by latency, first; the root after all that are timed."""
+    untimed = node.latency_us is None
+    failed = node.failed or not node.decided
+    return failed, untimed, node.claimed, node.latency_us or 0.0, -node.at, node.candidate_id
+
+
+def _expandable(node: TreeNode, children: Sequence[TreeNode], rules: SearchRules) -> bool:
+    decided = [child for child in children if child.decided]
+    if node is THE_ROOT:
+        return len(decided) < rules.root_children
+    if not node.decided:
+        return False
+    return len(decided) <= rules.dead_children or not all(child.failed for child in decided)
