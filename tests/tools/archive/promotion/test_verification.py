@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,6 +30,7 @@ from kernel_harness.tools.schema.evaluation import (
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.schema.measurement import TimeSource
 from kernel_harness.tools.schema.recognition import Recognition
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
@@ -132,6 +134,25 @@ class Judges:
 
     def ready(self, device: str) -> Ready | None:
         return self._is if self._warm else None
+
+    async def sanitize(self, *asked: object) -> SimpleNamespace:
+        return SimpleNamespace(tool="compute-sanitizer", clean=True, runs=[])
+
+
+class TimedTrials(Trials):
+    """Ends each trial as passed on a GPU, sealed and faster; `of` makes the record of one."""
+
+    executor = Executor.CUDA
+
+    def __init__(self, of, records: RecordStore) -> None:
+        super().__init__([], records=records)
+        self._of = of
+
+    async def evaluate(self, request, wait_s, progress) -> Evaluated:
+        self.asked.append(request)
+        number = len(self.asked)
+        evidence = {"seeds": {"w-1": [number], "w-64": [-number]}}
+        return Evaluated(self._of(f"ev-20260201-00000{number}-00000000", evidence))
 
 
 @pytest.fixture
@@ -237,6 +258,41 @@ def test_a_failure_that_was_recorded_and_never_archived_bars_a_promotion(
     decision = promoted(verifier_of(archive, operator, trials), candidate)
     assert not decision.promoted and failed.evaluation_id in decision.words
     assert trials.asked == []
+
+
+def test_a_failure_without_a_gpu_bars_no_promotion_on_one(bench, trial, definition, tmp_path):
+    """Triton's interpreter may be at fault; on a CPU the same failure is final."""
+    source = "def run(x, y):\n    y.copy_(x + x)\n"
+    folder = tmp_path / "kernels" / definition.name
+    folder.mkdir(parents=True)
+    (folder / "definition.json").write_text(definition.model_dump_json())
+    lines = [{"definition": definition.name, "workload": {"uuid": f"w-{m}", "axes": {"m": m},
+              "inputs": {"x": {"type": "random"}}}} for m in (1, 64)]  # fmt: skip
+    (folder / "workloads.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    operator = Dataset.load(tmp_path / "kernels", ()).operator(definition.name)
+    wrong = {"status": Status.INCORRECT_NUMERICAL, "gpu": None}
+    records = RecordStore(tmp_path / "records")
+    _, failed = trial("ev-20251231-000000-00000000", source, **wrong)
+    records.write(failed)
+    archived_failure = bench.add(source, **wrong)
+    candidate = bench.add(source).candidate_id
+
+    def of(evaluation_id, changes):
+        at, clock = "2026-02-01T00:00:00+00:00", TimeSource.SEALED
+        _, made = trial(evaluation_id, source, ratio=1.2, latency_us=8.0, at=at, clock=clock)
+        checks = ["held_out", "determinism"]
+        integrity = made.integrity.model_copy(update={"checks": checks})
+        evidence = made.evidence.model_copy(update=changes)
+        return made.model_copy(update={"integrity": integrity, "evidence": evidence})
+
+    trials = TimedTrials(of, records)
+    here = verifier_of(bench.archive, operator, trials)
+    barred = promoted(here, candidate)
+    assert "never_wrong" in barred.words and trials.asked == []
+    assert archived_failure.candidate_id in barred.words
+    decision = promoted(replace(here, device="cuda:0", profiling=Judges("NVIDIA H200")), candidate)
+    assert decision.promoted and decision.track == "timed", decision.words
+    assert len(trials.asked) == REPEATS
 
 
 def test_the_best_is_that_of_the_board_which_the_judge_sees(archive, operator, monkeypatch):
