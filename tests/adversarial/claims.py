@@ -466,6 +466,12 @@ CLAIMS: dict[str, Claim] = {
             "launches/wrong_where_the_driver_is",
         ),
     ),
+    "set_is_whole": Claim(
+        "A whole set is judged whole, or it is told which of its workloads cannot be used.",
+        elsewhere=(
+            "tests/tools/evaluation/test_whole_sets.py::test_what_a_full_set_leaves_out_is_told",
+        ),
+    ),
     "outputs_depend_on_inputs": Claim(
         "An output that a constant would pass for is named, as the definition's fault.",
         elsewhere=(

@@ -39,6 +39,8 @@ CHECKS: dict[Scope, Checks] = {
 }  # fmt: skip
 """What each scope means. The official one keeps the contest's three trials and 50 timed calls."""
 
+WHOLE_SETS = (Scope.FULL, Scope.OFFICIAL)
+"""Scopes of every workload that an operator has."""
 PROMOTION_CALLS = 200
 """Checked calls before promotion: 1 - (1 - 0.015)^200 = 95.1 % chance to meet a 1.5 % fault."""
 
@@ -260,6 +262,7 @@ def make_plan(
         ],
         public_workloads=[axes_and_scalars(w) for w in operator.workloads],
         left_out=[uuid for uuid in due if uuid not in asked],
+        unusable=list(operator.left_out) if request.scope in WHOLE_SETS else [],
         workload_digest=operator.digest,
         targets=devices_of(request.targets, table) or list(settings.targets),
         hardware_file=str(table),

@@ -231,6 +231,7 @@ def _integrity(trial: TrialResult) -> Integrity:
         violated = status is Status.INTEGRITY_VIOLATION
         findings += integrity.spoke_when_asked(failure if violated else None)
     findings += integrity.outputs_depend_on_inputs(trial.constant_outputs)
+    findings += integrity.set_is_whole(trial.plan.unusable)
     if trial.plan.checks.sanitizer:
         not_run["sanitizer"] = "runs in a process of its own, for promote_candidate"
     return Integrity(

@@ -83,6 +83,9 @@ class EvaluatePlan(Message):
     left_out: list[str] = Field(
         default_factory=list, description="Workloads of the scope that were not asked for."
     )
+    unusable: list[str] = Field(
+        default_factory=list, description="Lines of the set that are no workloads, and why."
+    )
     workload_digest: str
     targets: list[str] = Field(default_factory=list, description="Devices for floors, e.g. 'B200'.")
     hardware_file: str = ""

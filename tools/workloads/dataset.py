@@ -145,13 +145,14 @@ class _Reader:
             policy = self._policy(folder / "policy.toml", definition)
             before = len(self.problems)
             lines = self._lines(folder / "workloads.jsonl")
-            workloads = self._workloads(lines, definition, policy)
+            workloads, left_out = self._workloads(lines, definition, policy)
             unusable = self._since(before)
             self._add(
                 Operator(
                     definition=definition,
                     workloads=workloads,
                     unusable=unusable,
+                    left_out=left_out,
                     folder=folder,
                     policy=policy,
                     structure=self._object(folder / "structure.json"),
@@ -171,7 +172,8 @@ class _Reader:
         for path, definition in found:
             before = len(self.problems)
             own = lines.get(definition.name, [])
-            workloads = self._workloads(own, definition, self._shipped_policy(definition))
+            policy = self._shipped_policy(definition)
+            workloads, left_out = self._workloads(own, definition, policy)
             if own:
                 self._files_exist(own[0].path, root, workloads)
             self._add(
@@ -179,6 +181,7 @@ class _Reader:
                     definition=definition,
                     workloads=workloads,
                     unusable=self._since(before),
+                    left_out=left_out,
                     root=root,
                     dataset_solutions=tuple(solutions.get(definition.name, ())),
                 ),
@@ -261,25 +264,29 @@ class _Reader:
 
     def _workloads(
         self, lines: Iterable[_Line], definition: Definition, policy: Policy
-    ) -> tuple[Workload, ...]:
+    ) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
+        """The workloads of lines, and which lines are not used, each with the reason."""
         found: dict[str, Workload] = {}
+        left_out: dict[str, str] = {}
         foreign: dict[tuple[Path, str], int] = {}
         for path, number, line in lines:
             try:
                 trace = Trace.model_validate_json(line)
             except ValidationError as error:
                 self._refused(path, number, error)
+                left_out[f"{path.name}:{number}"] = self.problems[-1].message
                 continue
             wrong = _fault_of(trace, definition, found) or _violated(trace, definition, policy)
             if wrong:
                 self._problem(path, number, *wrong)
+                left_out[f"{path.name}:{number}"] = wrong[1]
             else:
                 found[trace.workload.uuid] = trace.workload
                 for key in unknown_keys(trace):
                     foreign.setdefault((path, key), number)
         for (path, key), number in foreign.items():
             self._problem(path, number, key, IGNORED)
-        return tuple(found.values())
+        return tuple(found.values()), tuple(f"{line}: {why}" for line, why in left_out.items())
 
     def _files_exist(self, path: Path, root: Path, workloads: Sequence[Workload]) -> None:
         """Lists, in one line, the tensor files that workloads name and the dataset lacks."""
@@ -347,6 +354,7 @@ def _merged(shipped: Operator, dataset: Operator) -> Operator:
         workloads=workloads,
         root=dataset.root,
         digest=dataset.digest if dataset.workloads else shipped.digest,
+        left_out=dataset.left_out if dataset.workloads else shipped.left_out + dataset.left_out,
         dataset_solutions=shipped.dataset_solutions + dataset.dataset_solutions,
     )
 

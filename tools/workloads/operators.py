@@ -50,6 +50,7 @@ class Operator:
         structure: per workload uuid, facts about input contents that axes do not tell.
         published: per workload uuid, a latency that others published, in microseconds.
         unusable: what is wrong with lines and files of its workloads, each with its place.
+        left_out: which lines of its workloads are not used, and why.
     """
 
     definition: Definition
@@ -64,6 +65,7 @@ class Operator:
     digest: str = ""
     dataset_solutions: tuple[Solution, ...] = ()
     unusable: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.digest:

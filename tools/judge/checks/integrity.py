@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from ...schema.evaluation import OUT_OF_BOUNDS, Failure, Finding, Severity, Stage, Status
 from ...schema.measurement import KernelTime, Measurement, TimeSource
+from ...text import shorten
 from ..calls.compared_bytes import same_bits
 from ..calls.judged_call import CallOutcome
 from ..calls.shared_memory import Damage
@@ -31,6 +32,7 @@ TURN = "speaks_only_when_asked"
 SAME_KERNELS = "recorded_call_is_ordinary"
 DEPENDS = "outputs_depend_on_inputs"
 LAUNCHES = "launches_as_compiled"
+WHOLE_SET = "set_is_whole"
 
 LEAST_OF_FLOOR = 0.9
 HOST_ALLOWANCE_NS = 300_000
@@ -69,6 +71,7 @@ REMEDIES: dict[str, str] = {
     SAME_KERNELS: "Launch the same kernels with the same numbers in every call of a workload, "
     "whether or not it is captured, and in every process.",
     DEPENDS: "Tell the person who owns the definition: a constant would pass for this output.",
+    WHOLE_SET: "Tell the person who owns the workloads, or correct the lines named.",
 }
 
 
@@ -374,5 +377,20 @@ def outputs_depend_on_inputs(constant: Sequence[str]) -> list[Finding]:
             message=f"The definition's output {_listed(list(constant))} does not depend on the "
             "inputs: it was the same for all that were tried, so a constant passes for it.",
             evidence={"outputs": list(constant)},
+        )
+    ]
+
+
+def set_is_whole(unusable: Sequence[str]) -> list[Finding]:
+    """Every line of the operator's workloads is one that can be judged."""
+    if not unusable:
+        return []
+    return [
+        Finding(
+            claim=WHOLE_SET,
+            severity=Severity.WARNING,
+            message=f"{len(unusable)} of the set's workloads cannot be used, so nothing was judged "
+            f"on them: {shorten('; '.join(unusable[:3]), 400)}.",
+            evidence={"lines": [shorten(words, 400) for words in unusable[:16]]},
         )
     ]
