@@ -266,8 +266,10 @@ def test_a_failure_without_a_gpu_bars_no_promotion_on_one(bench, trial, definiti
     folder = tmp_path / "kernels" / definition.name
     folder.mkdir(parents=True)
     (folder / "definition.json").write_text(definition.model_dump_json())
-    lines = [{"definition": definition.name, "workload": {"uuid": f"w-{m}", "axes": {"m": m},
-              "inputs": {"x": {"type": "random"}}}} for m in (1, 64)]  # fmt: skip
+    workloads = [
+        {"uuid": f"w-{m}", "axes": {"m": m}, "inputs": {"x": {"type": "random"}}} for m in (1, 64)
+    ]
+    lines = [{"definition": definition.name, "workload": workload} for workload in workloads]
     (folder / "workloads.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     operator = Dataset.load(tmp_path / "kernels", ()).operator(definition.name)
     wrong = {"status": Status.INCORRECT_NUMERICAL, "gpu": None}
