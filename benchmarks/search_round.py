@@ -18,7 +18,8 @@ the same command. When `--seconds` are nearly over no further candidate is begun
 `round.json` are written in any case.
 `--then COMMAND` is run with ROUNDS and `round.json` after the first pass and may add folders to
 ROUNDS, a merge of the best of each regime for instance; they are judged before the full
-evaluations. `--reserve` keeps seconds for both.
+evaluations. `--reserve` keeps seconds for both. A sample that is not over after `--each`
+seconds is given up.
 """
 
 from __future__ import annotations
@@ -174,23 +175,34 @@ class Round:
 
     async def judge(self, candidate: Candidate, scope: Scope) -> None:
         """Evaluates one candidate and archives the trial; a fault of ours becomes a row."""
-        began = time.monotonic()
+        began, last = time.monotonic(), ""
+
+        async def note(_done: float, _total: float, words: str) -> None:
+            nonlocal last
+            last = words
+
         row = Row(candidate.solution.name, scope.value, "NOT_RUN")
+        most_s = max(1.0, self.left_s())
+        if scope is Scope.SAMPLE:
+            most_s = min(most_s, self.choices.each)
         try:
-            async with asyncio.timeout(max(1.0, self.left_s())):
+            async with asyncio.timeout(most_s):
                 request = self.harness.lookup.evaluation_request(
                     solution=candidate.solution,
                     scope=scope,
                     compare_to=candidate.compare_to or self.choices.compare_to,
                 )
-                evaluated = await self.harness.evaluations.evaluate(request, self.left_s())
+                evaluated = await self.harness.evaluations.evaluate(request, most_s + 60, note)
             self._note(row, evaluated.evaluation)
             if evaluated.evaluation.status is not Status.RUNNING:
                 row.candidate_id = self._archive(candidate, evaluated.evaluation)
-        except (HarnessError, TimeoutError) as error:
+        except TimeoutError:
+            row.words = f"not over after {most_s:.0f} s: {last}"
+        except HarnessError as error:
             row.words = f"{type(error).__name__}: {error}"
         row.seconds = round(time.monotonic() - began, 2)
-        self.took[scope] = 1.3 * row.seconds + 1.0
+        if row.evaluation_id:
+            self.took[scope] = 1.3 * row.seconds + 1.0
         self.rows.append(row)
         console.print(_line(row), markup=False, highlight=False)
 
@@ -336,6 +348,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="the archive so far, if any")
     parser.add_argument("--out", type=Path, required=True, help="receives the bundle and rows")
     parser.add_argument("--seconds", type=float, default=200.0, help="longest it may take")
+    parser.add_argument("--each", type=float, default=60.0, help="seconds that a sample may take")
     parser.add_argument("--full", type=int, default=1, help="how many of an operator in full")
     parser.add_argument("--reserve", type=float, default=0.0, help="seconds kept for the end")
     parser.add_argument("--then", help="a command that may add candidates after the first pass")
