@@ -76,7 +76,7 @@ def say(line: str) -> None:
 
 def main() -> int:
     """Runs every policy on every landscape and prints both tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Compares policies of select_parent.")
     parser.add_argument("--attempts", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=1_000)
     given = parser.parse_args()

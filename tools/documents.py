@@ -139,7 +139,8 @@ class Documents:
 
     def _candidate(self, candidate_id: str) -> dict[str, str]:
         record = self.archive.get(candidate_id)
-        texts = {"notes": record.candidate.model_dump_json(indent=1)}
+        said = {"candidate": record.candidate.model_dump(), "said later": record.notes}
+        texts = {"notes": json.dumps(said if record.notes else said["candidate"], indent=1)}
         for path, content in record.sources.items():
             texts[f"source {path}"] = f"--- {path}\n{content}"
         for parent in record.parents[:2]:

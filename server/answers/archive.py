@@ -60,11 +60,29 @@ class ArchivedAnswer(Answer):
     ref: str
     decision: str = Field(description="What became of it, with the number and against what.")
     already: bool = Field(description="True: this evaluation was archived before.")
+    amended: bool = Field(
+        default=False, description="True: it was, with other words, which were added to it."
+    )
     advice: list[AdvicePart] = Field(default_factory=list)
     anchors: AnchorsPart | None = Field(
         default=None, description="Absent when no parent's sources mark where they may change."
     )
     candidate_uri: str = Field(description="Sources, notes and diff; read with read_report.")
+
+
+class AmendedAnswer(Answer):
+    """What holds of a candidate after it was amended."""
+
+    candidate_id: str
+    decision: str
+    hypothesis: Annotated[str | None, short(600)] = None
+    lesson: Annotated[str | None, short(600)] = None
+    technique: list[str] = Field(default_factory=list)
+    parents: list[str] = Field(default_factory=list)
+    notes: list[Annotated[str, short(600)]] = Field(
+        default_factory=list, description="What was said of it later, with who said it."
+    )
+    candidate_uri: str
 
 
 class DirectionPart(Result):
@@ -184,6 +202,7 @@ def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
     """An archived candidate, and advice on the search after it."""
     node = archived.node
     already = "was archived before as" if archived.already else "archived as"
+    added = "Your other words were added to it." if archived.amended else None
     identity = node.candidate_id
     failed = node.decision.startswith("failed")
     follow = (
@@ -197,13 +216,32 @@ def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
         node,
         summary=lines(
             f"The trial {already} {identity}: {node.decision}",
+            added,
             anchor_words(archived.anchors),
             *(f"{advice.kind}: {advice.words}. {advice.next_step}" for advice in archived.advice),
             None if archived.advice else follow,
         ),
         already=archived.already,
+        amended=archived.amended,
         advice=archived.advice,
         anchors=anchors_part(archived.anchors),
+        candidate_uri=candidate_uri(identity),
+    )
+
+
+def amended_answer(node: Node) -> AmendedAnswer:
+    """A candidate as it is after an amendment."""
+    identity = node.candidate_id
+    return AmendedAnswer.of(
+        node,
+        summary=lines(
+            f"{identity} {node.name}: {node.decision}",
+            f"Lesson: {cut(node.lesson, 240)}" if node.lesson else None,
+            f"Parents: {', '.join(node.parents) or 'none'}. Tags: {', '.join(node.technique)}.",
+            *(f"Note: {cut(note, 240)}" for note in node.notes[-5:]),
+            "The commit is as it was: what was said first stays in it.",
+        ),
+        notes=list(node.notes[-20:]),
         candidate_uri=candidate_uri(identity),
     )
 

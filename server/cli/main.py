@@ -39,6 +39,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "floors": ("plot_floors", ("evaluation_id",)),
     "roofline": ("plot_roofline", ("definition",)),
     "archive": ("archive_candidate", ("workspace",)),
+    "amend": ("amend_candidate", ("candidate_id",)),
     "search": ("search_archive", ("definition",)),
     "select": ("select_parent", ("definition",)),
     "context": ("get_context", ("role", "candidate_id")),

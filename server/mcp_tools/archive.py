@@ -8,9 +8,11 @@ from pydantic import Field
 
 from ...tools.archive.promotion.rules import PromotionDecision
 from ...tools.archive.search.query import SearchRequest
+from ...tools.archive.store.amendments import AmendmentWords
 from ...tools.progress import OnProgress
 from ..answers import archive as answers
 from ..answers.archive import (
+    AmendedAnswer,
     ArchivedAnswer,
     ContextAnswer,
     SearchAnswer,
@@ -76,10 +78,11 @@ async def archive_candidate(
     """Keeps one trial in the archive for good, failed ones too, with its lesson.
 
     Call it after every evaluation that ends an idea, won or lost: what is not archived is tried
-    again. Append-only; the same evaluation archived twice gives the same candidate. Refused when
-    the evaluation is not of these sources. Example: archive_candidate(workspace='gdn-1',
-    evaluation_id='ev-…', hypothesis='16-byte loads', lesson='1.2x at 64, none at 1',
-    parent=['4f2a9c01d3be']). Next: `advice` in the result, or select_parent.
+    again. Append-only; the same evaluation archived twice gives the same candidate, and other words
+    are added to it. Refused when the evaluation is not of these sources. Example:
+    archive_candidate(workspace='gdn-1', evaluation_id='ev-…', hypothesis='16-byte loads',
+    lesson='1.2x at 64, none at 1', parent=['4f2a9c01d3be']). Next: `advice` in the
+    result, or select_parent.
     """
     harness = harness_of(ctx)
     found = await in_thread(harness.lookup.candidate, workspace=workspace, solution=solution)
@@ -93,6 +96,35 @@ async def archive_candidate(
         tags or (),
     )
     return answers.archived_answer(archived)
+
+
+async def amend_candidate(
+    ctx: Call,
+    candidate_id: CandidateId,
+    note: Annotated[
+        str | None, Field(max_length=4_000, description="A remark, by whoever makes it.")
+    ] = None,
+    lesson: Annotated[
+        str | None, Field(max_length=4_000, description="What is known now, for the old lesson.")
+    ] = None,
+    tags: Annotated[
+        list[str] | None, Field(description="All techniques, for the old ones.")
+    ] = None,
+    parent: Annotated[
+        list[str] | None,
+        Field(description="All ids it was derived from, for the old ones; [] for the reference."),
+    ] = None,
+) -> AmendedAnswer:
+    """Adds a note to an archived candidate, or another lesson, tags or parents.
+
+    Use it when a parent was forgotten, a lesson was wrong, or something was learnt later. Nothing
+    is overwritten: each amendment is kept with its author, and the newest holds. Example:
+    amend_candidate(candidate_id='4f2a9c01d3be', parent=['1b0c55e2a917']). Next: search_archive
+    finds the new words.
+    """
+    words = AmendmentWords(lesson=lesson, tags=tags, parents=parent, note=note)
+    archive = harness_of(ctx).archive
+    return answers.amended_answer(await in_thread(archive.amend, candidate_id, words))
 
 
 async def search_archive(

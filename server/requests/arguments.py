@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from ...tools.errors import RequestError
 
-FREE_TEXT = frozenset({"hypothesis", "lesson", "query", "reason"})
+FREE_TEXT = frozenset({"hypothesis", "lesson", "note", "query", "reason"})
 """Arguments that are prose: not unquoted, split or stripped of slashes."""
 LEAST_PREFIX = 3
 

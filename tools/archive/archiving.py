@@ -33,7 +33,8 @@ class ArchivedCandidate:
     """A candidate in the archive, and what the search says after it.
 
     Attributes:
-        already: its evaluation was archived before; nothing was written.
+        already: its evaluation was archived before.
+        amended: it was, with other words; they were added to it.
         anchors: None when no parent's sources mark where they may change.
     """
 
@@ -41,6 +42,7 @@ class ArchivedCandidate:
     already: bool
     advice: tuple[Advice, ...]
     anchors: AnchorCheck | None
+    amended: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class ArchiveService:
             stored.already,
             () if stored.already else advice_on(self.archive, node.definition, self.budget),
             next((check for check in found if check is not None), None),
+            stored.amended,
         )
 
     def search(self, request: SearchRequest) -> SearchResult:

@@ -24,6 +24,7 @@ ALGORITHM = "ed25519:"
 RECORD = "kernel-harness evaluation"
 CANDIDATE = "kernel-harness candidate"
 PROMOTION = "kernel-harness promotion"
+AMENDMENT = "kernel-harness amendment"
 FIELD = "signature"
 """Field of a record that holds its signature, which does not cover itself."""
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 64

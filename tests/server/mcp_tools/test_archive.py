@@ -200,3 +200,23 @@ async def test_leaving_the_regions_of_what_it_began_from_is_told_with_the_verdic
     assert kept.get("anchors", []) == [] and "regions" not in kept["summary"]
     assert any("return x" in place for place in left["anchors"])
     assert f"left the regions that {begun} marks" in left["summary"]
+
+
+async def test_a_candidate_is_amended_and_archived_again_with_other_words(connect: Any) -> None:
+    async with connect() as client:
+        root = await archived(client, "root")
+        child = await archived(client, "child")
+        name, parent = child["candidate_id"], root["candidate_id"]
+        amended = await good(
+            client, "amend_candidate", candidate_id=name, parent=[parent], note="Seen twice."
+        )
+        window = await good(client, "get_context", role="plan", candidate_id=parent)
+        said = await refused(client, "amend_candidate", candidate_id=name)
+        unknown = await refused(
+            client, "amend_candidate", candidate_id=name, parent=["ffffffffffff"]
+        )
+        report = await good(client, "read_report", uri=child["candidate_uri"], section="notes")
+    assert amended["parents"] == [parent] and amended["notes"][0].startswith("Seen twice. (")
+    assert name in {e["candidate_id"] for e in window["entries"] if e["relation"] == "child"}
+    assert "says nothing" in said and "ffffffffffff" in unknown
+    assert "Seen twice." in report["text"]

@@ -48,10 +48,12 @@ def judged(service, trial):
 def test_a_record_is_archived_once_by_the_end_of_its_id(service, judged):
     solution, name = judged()
     first = service.archive_candidate(solution, name[-8:], "Fewer bytes.", "It was so.")
-    again = service.archive_candidate(solution, name, "Other words.")
-    assert not first.already and again.already
-    assert again.node.candidate_id == first.node.candidate_id
-    assert again.node.hypothesis == "Fewer bytes." and again.advice == ()
+    again = service.archive_candidate(solution, name, "Fewer bytes.")
+    assert not first.already and again.already and not again.amended
+    assert again.node == first.node and again.advice == ()
+    other = service.archive_candidate(solution, name, "Other words.")
+    assert other.already and other.amended and other.node.commit == first.node.commit
+    assert other.node.hypothesis == "Other words." and other.node.lesson == "It was so."
 
 
 @pytest.mark.parametrize("hypothesis", ["", " \n"])

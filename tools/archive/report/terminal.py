@@ -150,6 +150,7 @@ def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableTy
         "technique": ", ".join(node.technique) or "-",
         "hypothesis": record.candidate.hypothesis or "-",
         "lesson": record.candidate.lesson or "-",
+        **({"notes": "\n".join(record.notes)} if record.notes else {}),
         "parents": ", ".join(node.parents) or "none: a root",
         "children": ", ".join(born) or "none",
         "evaluation": node.evaluation_id,

@@ -20,7 +20,7 @@ from ...schema.recognition import PriorRun
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node
 from ..store.index import Index, match_expression
-from ..store.manifest import technique_tags
+from ..store.prose import technique_tags
 from .skill_notes import SkillNote, search_notes
 
 if TYPE_CHECKING:

@@ -211,7 +211,7 @@ def _entry(archive: Archive, relation: str, node: Node, caps: ContextLimits) -> 
         outcome=f"{node.outcome}: {time}{node.outcome_words}",
         technique=node.technique,
         hypothesis=node.hypothesis,
-        lesson=node.lesson,
+        lesson=" ".join(filter(None, [node.lesson, *node.notes])),
         error=error,
         diff=diff,
     )

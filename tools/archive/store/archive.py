@@ -27,9 +27,10 @@ from ...text import printable
 from ..git.commands import TRANSFER_DEADLINE_S
 from ..git.repository import RefConflict, RefUpdate, Repository
 from . import manifest as form
+from .amendments import AMENDMENTS, Amendment, AmendmentWords, read_amendments, write_amendment
 from .entry import Node, facts_of
 from .index import SEALED_FIRST
-from .index_sync import CANDIDATES, SyncedIndex, read_record
+from .index_sync import CANDIDATES, SyncedIndex, amended_record, read_record
 from .manifest import CandidateManifest, CandidateRecord
 from .promotion_tags import promotion_events, promotion_stacks
 
@@ -39,10 +40,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredCandidate:
-    """A candidate in the archive; `already`: its evaluation was there, nothing was written."""
+    """A candidate in the archive.
+
+    Attributes:
+        already: its evaluation was there.
+        amended: it was, with other words, which were added as an amendment.
+    """
 
     node: Node
     already: bool = False
+    amended: bool = False
 
 
 class Archive:
@@ -103,10 +110,14 @@ class Archive:
         _refuse_mismatch(solution, evaluation, definition)
         verification = self.keys.verify_record(evaluation)
         known = self.synced.current().nodes("evaluation_id = ?", [evaluation.evaluation_id])
+        ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
         # One that does not count must not keep one that does out of the archive.
         if before := [node for node in known if node.verified == verification.counts]:
-            return StoredCandidate(before[0], already=True)
-        ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
+            ids = [parent.candidate_id for parent in ancestors]
+            words = AmendmentWords(
+                hypothesis=hypothesis, lesson=lesson, tags=list(tags) or None, parents=ids or None
+            )
+            return self._archived_again(before[0], words)
         manifest = CandidateManifest.describe(
             solution,
             evaluation,
@@ -129,6 +140,59 @@ class Archive:
         already = not self._publish(node)
         self.synced.index.add([node])
         return StoredCandidate(node, already)
+
+    def _archived_again(self, node: Node, words: AmendmentWords) -> StoredCandidate:
+        """A candidate whose evaluation was archived before, amended where other words are given."""
+        record = self.read(node)
+        said = {
+            "hypothesis": record.candidate.hypothesis,
+            "lesson": record.candidate.lesson,
+            "tags": record.candidate.technique,
+            "parents": list(record.parents),
+        }
+        given = words.printable().model_dump(exclude_none=True, exclude={"number"})
+        other = {name: value for name, value in given.items() if value and value != said[name]}
+        if not other:
+            return StoredCandidate(node, already=True)
+        amended = self.amend(node.candidate_id, AmendmentWords.model_validate(other))
+        return StoredCandidate(amended, already=True, amended=True)
+
+    def amend(self, candidate_id: str, words: AmendmentWords) -> Node:
+        """Adds other words, tags or parents, or a note, to a candidate; its commit stays as it is.
+
+        Raises:
+            RequestError: when nothing is said, or a parent is unknown or descends from it.
+        """
+        node = self.node(candidate_id)
+        if words.empty:
+            raise RequestError(
+                "The amendment says nothing", remedy="Give a note, lesson, tags or parents."
+            )
+        if words.parents is not None:
+            parents = list(dict.fromkeys(self.resolve(parent) for parent in words.parents))
+            self._refuse_descendants(node, parents)
+            words = words.model_copy(update={"parents": parents})
+        write_amendment(self.repository, self.keys, node.commit, words)
+        self.synced.synchronise()
+        return self.node(node.candidate_id)
+
+    def _refuse_descendants(self, node: Node, parents: Sequence[str]) -> None:
+        rows = self.synced.current().rows(
+            "WITH RECURSIVE down(id) AS (VALUES (?) UNION"
+            " SELECT e.child FROM edges e JOIN down ON e.parent = down.id) SELECT id FROM down",
+            [node.candidate_id],
+        )
+        if below := {row[0] for row in rows} & set(parents):
+            raise RequestError(
+                f"{', '.join(sorted(below))} descends from {node.candidate_id}, or is the same",
+                where="parents",
+                remedy="Name candidates that it was derived from.",
+            )
+
+    def amendments(self, candidate_id: str) -> list[Amendment]:
+        """All that was said of a candidate after it was archived, oldest first."""
+        refs = self.repository.refs(AMENDMENTS)
+        return read_amendments(self.repository, self.keys, self.resolve(candidate_id), refs)
 
     def _write(
         self, files: Mapping[str, bytes], message: str, at: int, parents: Sequence[Node]
@@ -182,12 +246,16 @@ class Archive:
         return self.read(self.node(candidate_id))
 
     def read(self, node: Node) -> CandidateRecord:
-        """Reads a candidate's commit from git.
+        """Reads a candidate's commit from git, and what was said of it later.
 
         Raises:
             ArchiveError: when the commit is not one of the harness's.
         """
-        return read_record(self.repository, node.ref, node.commit)
+        record = read_record(self.repository, node.ref, node.commit)
+        first = f"{AMENDMENTS}/{node.candidate_id}-"
+        refs = self.synced.index.amendments(first, f"{first}g")
+        held = self.repository.held_by(refs) if refs else {}
+        return amended_record(self.repository, self.keys, record, held)
 
     def read_profile(self, candidate_id: str, name: str) -> bytes:
         """The content of one file under profile/."""

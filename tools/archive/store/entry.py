@@ -128,6 +128,7 @@ class Node(CandidateFacts):
     bottlenecks: tuple[str, ...] = ()
     hypothesis: str = ""
     lesson: str = ""
+    notes: tuple[str, ...] = ()
 
 
 UNVERIFIED = "UNVERIFIED"
@@ -229,8 +230,7 @@ def started_at(evaluation: Evaluation) -> int:
             where=f"evaluation {evaluation.evaluation_id}",
             remedy="Evaluate again; a record without a time is no evidence.",
         ) from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(moment.timestamp())
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def gpu_name(evaluation: Evaluation) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ from .entry import CandidateStatus, Node, RegimeFact
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 5
+INDEX_VERSION = 6
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (
@@ -36,6 +36,8 @@ CREATE INDEX IF NOT EXISTS by_content ON candidates (content_hash);
 CREATE INDEX IF NOT EXISTS by_normalised ON candidates (normalised_hash);
 CREATE INDEX IF NOT EXISTS by_op_type ON candidates (op_type);
 CREATE INDEX IF NOT EXISTS by_outcome ON candidates (definition, outcome, at);
+CREATE TABLE IF NOT EXISTS amendments (ref TEXT PRIMARY KEY, seq INTEGER) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS amendments_of ON amendments (seq);
 CREATE TABLE IF NOT EXISTS edges (
     child TEXT, parent TEXT, definition TEXT, PRIMARY KEY (child, parent)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_parent ON edges (parent);
@@ -54,7 +56,10 @@ CREATE VIRTUAL TABLE IF NOT EXISTS notes USING fts5 (
 """
 SEALED_FIRST = f"clock <> '{TimeSource.SEALED}'"
 """SQL to order by: candidates whose latency is sealed before all others."""
-_TABLES = ("meta", "candidates", "edges", "labels", "regimes", "words", "note_files", "notes")
+_TABLES = (
+    *("meta", "candidates", "amendments", "edges", "labels", "regimes", "words"),
+    *("note_files", "notes"),
+)
 
 
 class Index:
@@ -107,25 +112,35 @@ class Index:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def add(self, nodes: Iterable[Node]) -> None:
-        """Adds candidates in one transaction; those already there stay as they are."""
+    def add(
+        self,
+        nodes: Iterable[Node],
+        amendments: Mapping[str, Iterable[str]] | None = None,
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Adds candidates in one transaction.
+
+        Args:
+            amendments: by candidate id, the refs of those that the nodes were read with.
+            replace: those already there are replaced; otherwise they stay as they are.
+        """
         with self.connect() as connection, transaction(connection):
             for node in nodes:
-                _insert(connection, node)
+                if replace:
+                    _delete(connection, node.ref)
+                _insert(connection, node, (amendments or {}).get(node.candidate_id, ()))
 
     def remove(self, refs: Iterable[str]) -> None:
         """Deletes candidates whose refs are gone from git."""
         with self.connect() as connection, transaction(connection):
             for ref in refs:
-                row = connection.execute(
-                    "SELECT seq, id FROM candidates WHERE ref = ?", (ref,)
-                ).fetchone()
-                if row is not None:
-                    connection.execute("DELETE FROM labels WHERE seq = ?", (row[0],))
-                    connection.execute("DELETE FROM regimes WHERE seq = ?", (row[0],))
-                    connection.execute("DELETE FROM words WHERE rowid = ?", (row[0],))
-                    connection.execute("DELETE FROM edges WHERE child = ?", (row[1],))
-                    connection.execute("DELETE FROM candidates WHERE seq = ?", (row[0],))
+                _delete(connection, ref)
+
+    def amendments(self, first: str = "", end: str = "~") -> set[str]:
+        """The refs of the amendments that rows were read with, of a range of names."""
+        query = "SELECT ref FROM amendments WHERE ref >= ? AND ref < ?"
+        return {row[0] for row in self.rows(query, (first, end))}
 
     def remember(self, key: str, value: str) -> None:
         """Stores one fact about the index itself."""
@@ -211,12 +226,22 @@ def node_from_json(text: str) -> Node:
     facts = json.loads(text)
     facts["outcome"] = CandidateStatus(facts["outcome"])
     facts["regimes"] = tuple(RegimeFact(**fact) for fact in facts["regimes"])
-    for name in ("parents", "technique", "bottlenecks"):
+    for name in ("parents", "technique", "bottlenecks", "notes"):
         facts[name] = tuple(facts[name])
     return Node(**facts)
 
 
-def _insert(connection: sqlite3.Connection, node: Node) -> None:
+def _delete(connection: sqlite3.Connection, ref: str) -> None:
+    row = connection.execute("SELECT seq, id FROM candidates WHERE ref = ?", (ref,)).fetchone()
+    if row is None:
+        return
+    for table in ("labels", "regimes", "amendments", "candidates"):
+        connection.execute(f"DELETE FROM {table} WHERE seq = ?", (row[0],))
+    connection.execute("DELETE FROM words WHERE rowid = ?", (row[0],))
+    connection.execute("DELETE FROM edges WHERE child = ?", (row[1],))
+
+
+def _insert(connection: sqlite3.Connection, node: Node, amendments: Iterable[str]) -> None:
     cursor = connection.execute(
         "INSERT OR IGNORE INTO candidates (id, ref, definition, op_type, hardware, scope, status,"
         " outcome, latency_us, clock, noise, at, evaluation_id, content_hash, normalised_hash,"
@@ -250,6 +275,9 @@ def _insert(connection: sqlite3.Connection, node: Node) -> None:
             "INSERT OR IGNORE INTO edges VALUES (?, ?, ?)",
             (node.candidate_id, parent, node.definition),
         )
+    connection.executemany(
+        "INSERT OR REPLACE INTO amendments VALUES (?, ?)", [(ref, seq) for ref in amendments]
+    )
     labels = [("technique", tag) for tag in node.technique]
     labels += [("bottleneck", name) for name in node.bottlenecks]
     connection.executemany(
@@ -267,7 +295,7 @@ def _insert(connection: sqlite3.Connection, node: Node) -> None:
             node.name,
             " ".join(node.technique),
             node.hypothesis,
-            node.lesson,
+            " ".join([node.lesson, *node.notes]),
             f"{node.error_signature} {node.failure}",
             f"{node.definition} {node.op_type} {' '.join(node.bottlenecks)}".replace("_", " "),
         ),

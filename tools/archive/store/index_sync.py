@@ -14,6 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Set
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from ...text import one_line
 from ..git.objects import GitObject, parse_object
 from ..git.repository import Repository
 from . import manifest as form
+from .amendments import AMENDMENTS, amended, amended_candidate, amended_parents, read_amendments
 from .entry import Node, facts_of
 from .index import Index
 from .manifest import CandidateManifest, CandidateRecord
@@ -100,7 +102,8 @@ class SyncedIndex:
             if gone := known - present:
                 index.remove(gone)
             if missing:
-                self._read_missing(index, missing)
+                self._read_missing(index, missing, self.repository.refs(AMENDMENTS))
+            self._read_amended(index)
             newest = max((int(n) for n in re.findall(r"(\d+)\.\d+\.\d+", fingerprint)), default=0)
             stable = at - newest / 1e9 > _STAMP_LAG_S
             index.remember("fingerprint", fingerprint if stable else f"unsettled {fingerprint}")
@@ -124,7 +127,23 @@ class SyncedIndex:
             Index(path).delete()
 
     def _fingerprint(self) -> str:
-        return self.repository.ref_fingerprint(CANDIDATES, QUARANTINE)
+        return self.repository.ref_fingerprint(CANDIDATES, QUARANTINE, AMENDMENTS)
+
+    def _read_amended(self, index: Index) -> None:
+        """Reads candidates again whose rows were made without an amendment.
+
+        Asked again after each time, for another process may have written a row meanwhile that knew
+        less; what cannot be read is tried once.
+        """
+        tried: Mapping[str, str] = {}
+        while (found := self.repository.refs(AMENDMENTS)) != tried:
+            differing = index.amendments() ^ set(found)
+            changed = index.by_id({amended_candidate(ref) for ref in differing} - {""})
+            if not changed:
+                return
+            tried = found
+            stale = {node.ref: node.commit for node in changed.values()}
+            self._read_missing(index, stale, found, replace=True)
 
     def _candidate_refs(self, known: Set[str]) -> tuple[Set[str], dict[str, str]]:
         """The names of all candidates' refs, and what those that are not known hold.
@@ -143,20 +162,31 @@ class SyncedIndex:
                 own.add(oid)
         return set(refs), {ref: oid for ref, oid in refs.items() if ref not in known}
 
-    def _read_missing(self, index: Index, missing: Mapping[str, str]) -> None:
-        """Reads candidates that the index lacks, parents first."""
+    def _read_missing(
+        self,
+        index: Index,
+        missing: Mapping[str, str],
+        amendments: Mapping[str, str],
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Reads candidates that the index lacks, or has as they were, parents first."""
         batch: dict[str, Node] = {}
+        of_each: dict[str, dict[str, str]] = {}
+        for ref, oid in amendments.items():
+            of_each.setdefault(amended_candidate(ref), {})[ref] = oid
         for ref, commit, found in self._parents_first(missing):
             try:
-                node = self._read_node(index, ref, commit, found, batch)
+                said = of_each.get(commit[:12], {})
+                node = self._read_node(index, ref, commit, found, batch, said)
             except Exception as error:  # whoever wrote it: it hides no other candidate
                 self._leave_out(ref, error)
                 continue
             batch[node.candidate_id] = node
             if len(batch) >= _BATCH:
-                index.add(batch.values())
+                index.add(batch.values(), of_each, replace=replace)
                 batch = {}
-        index.add(batch.values())
+        index.add(batch.values(), of_each, replace=replace)
 
     def _parents_first(self, missing: Mapping[str, str]) -> Iterator[tuple[str, str, GitObject]]:
         """Ref, id and commit of each that can be read, in an order in which parents come first."""
@@ -187,8 +217,11 @@ class SyncedIndex:
         commit: str,
         found: GitObject,
         batch: Mapping[str, Node],
+        amendments: Mapping[str, str],
     ) -> Node:
         record = read_record(self.repository, ref, commit, found)
+        verification = verify_candidate(self._keys, record, found)
+        record = amended_record(self.repository, self._keys, record, amendments)
         ids = record.parents
         elsewhere = index.by_id(i for i in ids if i not in batch)
         known = elsewhere | {i: batch[i] for i in ids if i in batch}
@@ -200,9 +233,8 @@ class SyncedIndex:
             if name.endswith(".json")
         }
         manifest, above = record.candidate, [known[i] for i in ids if i in known]
-        verification = verify_candidate(self._keys, record, found)
         facts = facts_of(record.evaluation, verification, manifest.workload_count, above)
-        return manifest.node(facts, ref, commit, ids, profiles)
+        return manifest.node(facts, ref, commit, ids, profiles, record.notes)
 
 
 def read_commit(repository: Repository, oid: str) -> GitObject:
@@ -257,6 +289,19 @@ def read_record(
         evaluation=_read_evaluation(content, ref),
         sources=sources,
         profiles=tuple(p.removeprefix(profile) for p in paths if p.startswith(profile)),
+    )
+
+
+def amended_record(
+    repository: Repository, keys: Keyring, record: CandidateRecord, amendments: Mapping[str, str]
+) -> CandidateRecord:
+    """A candidate with what was said of it later, by refs of amendments with their ids."""
+    found = read_amendments(repository, keys, record.candidate_id, amendments)
+    return replace(
+        record,
+        candidate=amended(record.candidate, found),
+        parents=amended_parents(record.parents, found),
+        notes=tuple(amendment.note for amendment in found if amendment.note),
     )
 
 

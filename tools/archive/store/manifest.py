@@ -21,6 +21,7 @@ from ...schema.measurement import UNSEALABLE
 from ...schema.record_model import RecordModel
 from ...text import one_line, printable
 from .entry import CandidateFacts, Node, number, profile_bottlenecks, undecided_words
+from .prose import prose, technique_tags
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Definition, Solution, Trace
@@ -32,7 +33,6 @@ EVALUATION = "evaluation.json"
 TRACE = "trace.jsonl"
 NOTES = "NOTES.md"
 PROFILE = "profile"
-PROSE_CHARACTERS = 20_000
 MOST_MESSAGE_BYTES = 1 << 20
 """Of a commit, and of a manifest."""
 MOST_PROFILE_BYTES = 1 << 20
@@ -105,10 +105,10 @@ class CandidateManifest(RecordModel):
             binding=str(spec.binding or ""),
             dependencies=list(spec.dependencies),
             target_hardware=list(spec.target_hardware),
-            description=_prose(solution.description or ""),
+            description=prose(solution.description or ""),
             technique=technique_tags(tags),
-            hypothesis=_prose(hypothesis),
-            lesson=_prose(lesson),
+            hypothesis=prose(hypothesis),
+            lesson=prose(lesson),
             evaluation_id=evaluation.evaluation_id,
             content_hash=evaluation.content_hash,
             normalised_hash=normalised_hash(solution),
@@ -124,6 +124,7 @@ class CandidateManifest(RecordModel):
         commit: str,
         parents: Sequence[str],
         profiles: Mapping[str, bytes],
+        notes: Sequence[str] = (),
     ) -> Node:
         """The candidate's line of the index, once it has a commit."""
         return Node(
@@ -141,6 +142,7 @@ class CandidateManifest(RecordModel):
             bottlenecks=profile_bottlenecks(profiles),
             hypothesis=one_line(self.hypothesis, 300),
             lesson=one_line(self.lesson, 400),
+            notes=tuple(notes),
         )
 
     def to_toml(self) -> str:
@@ -176,6 +178,7 @@ class CandidateRecord:
         candidate_id: first twelve hex digits of the commit.
         sources: path to text, paths relative to the solution.
         profiles: names of the files under profile/, readable with `Archive.read_profile`.
+        notes: what was said of it later, each in a line with its author.
     """
 
     candidate_id: str
@@ -186,6 +189,7 @@ class CandidateRecord:
     evaluation: Evaluation
     sources: Mapping[str, str]
     profiles: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     def solution(self) -> Solution:
         """The FlashInfer-Trace Solution that was judged, rebuilt from the manifest and sources."""
@@ -217,11 +221,6 @@ class CandidateRecord:
             ) from error
 
 
-def _prose(text: str) -> str:
-    """An author's text, printable and cut to a length that a reviewer can read."""
-    return printable(text)[:PROSE_CHARACTERS].strip()
-
-
 def ref_part(name: str) -> str:
     """A name as one component of a ref; what git forbids is percent-encoded."""
     text = _UNSAFE_IN_REF.sub(lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), name)
@@ -231,12 +230,6 @@ def ref_part(name: str) -> str:
     if text.endswith(".lock"):
         text = text.removesuffix(".lock") + "%2Elock"
     return text.removesuffix(".") + ("%2E" if text.endswith(".") else "")
-
-
-def technique_tags(tags: Sequence[str]) -> list[str]:
-    """Techniques as they are stored: lower case, words joined by hyphens, first use kept."""
-    joined = (re.sub(r"[\s_]+", "-", one_line(tag, 80).lower()) for tag in tags)
-    return list(dict.fromkeys(tag for tag in joined if tag))
 
 
 def commit_message(

@@ -8,6 +8,7 @@ decided here.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -17,16 +18,17 @@ from ...errors import ArchiveError, HarnessError, RequestError
 from ...text import one_line
 from ..git.commands import TRANSFER_DEADLINE_S
 from ..git.repository import RefConflict, RefUpdate
+from .amendments import AMENDMENTS, amended_candidate, read_amendment
 from .archive import Archive
 from .index_sync import CANDIDATES, QUARANTINE, read_commit, read_record, verify_candidate
 from .promotion_tags import promotion_events
 
 _BEST = "refs/heads/best/"
-_OWN = (CANDIDATES, "refs/evidence", "refs/tags", "refs/heads/best")
+_OWN = (CANDIDATES, AMENDMENTS, "refs/evidence", "refs/tags", "refs/heads/best")
 _PART = r"[A-Za-z0-9_+%-](?:\.?[A-Za-z0-9_+%-]){0,200}"
 _NUMBERED = rf"(?:promoted|rollback)/{_PART}/{_PART}/[0-9]{{1,9}}|verified/{_PART}/[0-9]{{1,9}}"
 _FETCHED = re.compile(
-    rf"refs/(?:(?P<candidate>candidates/{_PART}/[0-9a-f]{{12}})|heads/(?P<best>best/{_PART}/{_PART})"
+    rf"refs/(?:(?P<said>candidates/{_PART}/[0-9a-f]{{12}}|amendments/[0-9a-f]{{12}}-[0-9a-f]{{12}})|heads/(?P<best>best/{_PART}/{_PART})"
     rf"|(?P<event>(?:tags|evidence)/(?:{_NUMBERED})))"
 )
 """Refs that harnesses write; all others of a remote are left there."""
@@ -80,7 +82,7 @@ def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
     for line in listed.splitlines():
         ref = line.partition("\t")[2]
         if (found := _FETCHED.fullmatch(ref)) and ".lock" not in ref:
-            specs.append(f"+{ref}:{place}/{found['candidate'] or found['best'] or found['event']}")
+            specs.append(f"+{ref}:{place}/{found['said'] or found['best'] or found['event']}")
     if specs:
         _fetch_refs(archive, where, specs)
     known = set(before.values())
@@ -123,7 +125,21 @@ def admit(archive: Archive) -> tuple[dict[str, str], set[str]]:
             continue
         except (HarnessError, ValueError, RecursionError) as error:
             refused[oid] = one_line(f"{'/'.join(parts[4:])}: {error}", 300)
+    _admit_amendments(archive)
     return refused, unverified
+
+
+def _admit_amendments(archive: Archive) -> None:
+    """Names the amendments in quarantine that a trusted key signed among those of this archive."""
+    repository = archive.repository
+    own = set(repository.refs(AMENDMENTS).values())
+    for ref, oid in repository.refs(QUARANTINE).items():
+        parts = ref.split("/")
+        if parts[3] != "amendments" or oid in own:
+            continue
+        if read_amendment(repository, archive.keys, oid, amended_candidate(ref)) is not None:
+            with contextlib.suppress(RefConflict):
+                repository.update_refs([RefUpdate(f"{AMENDMENTS}/{parts[4]}", oid)])
 
 
 def _fetch_refs(archive: Archive, where: str, specs: list[str]) -> None:
