@@ -5,7 +5,7 @@ models            models of the answers on workloads, workspaces and evaluations
 text              what all answers share: budgets, numbers, tables
 workloads         environment, definitions, workloads, shapes, workspaces, slices
 evaluation        verdicts
-static_check      what compiling for a target showed
+static_check      what compiling for a target showed, and anchors that a change kept or left
 next_steps        what to do after a verdict
 archive           archived candidates, search, parents, contexts of roles
 promotion         promotions and rollbacks

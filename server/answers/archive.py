@@ -16,6 +16,7 @@ from ...tools.schema.record_model import FiniteFloat
 from ...tools.text import shorten
 from ..resources.skills import SCHEME as SKILL_SCHEME
 from .result import Answer, Result, first, short
+from .static_check import AnchorsPart, anchor_words, anchors_part
 from .text import Detail, counted, cut, fitted, lines, number, showing, table
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from ...tools.archive.search.query import SearchResult as Found
     from ...tools.archive.search.role_context import RoleContext
     from ...tools.archive.store.entry import Node
-    from ...tools.schema.recognition import AnchorCheck
 
-ANCHOR_PROBLEMS = 8
 WORDS = {"concise": 240, "detailed": 700}
 DIRECTIONS = {"concise": 5, "detailed": 12}
 
@@ -39,17 +38,6 @@ class AdvicePart(Result):
     words: str
     next_step: str
     evidence: list[str] = Field(default_factory=list, description="Candidate ids.")
-
-
-class AnchorsPart(Result):
-    """Whether the change stayed inside the marked regions of a parent's sources."""
-
-    parent: str
-    kept: bool
-    regions: int
-    outside: list[str] = Field(
-        default_factory=list, description="What changed elsewhere, by line of the parent's file."
-    )
 
 
 class ArchivedAnswer(Answer):
@@ -243,25 +231,6 @@ def amended_answer(node: Node) -> AmendedAnswer:
         ),
         notes=list(node.notes[-20:]),
         candidate_uri=candidate_uri(identity),
-    )
-
-
-def anchors_part(check: AnchorCheck | None) -> AnchorsPart | None:
-    """Whether a change stayed in the marked regions, by line of the parent's files."""
-    if check is None:
-        return None
-    said = check.outside[:ANCHOR_PROBLEMS]
-    left = len(check.outside) - len(said)
-    return AnchorsPart.of(check, outside=[*said, f"… and {left} more"] if left else said)
-
-
-def anchor_words(check: AnchorCheck | None) -> str | None:
-    """A sentence on a change that left the regions marked for it; None where it did not."""
-    if check is None or check.kept:
-        return None
-    return (
-        f"The change left the regions that {check.parent} marks, at {len(check.outside)} "
-        "places (`anchors`): if it had to, say so in the next plan; if not, take it back."
     )
 
 

@@ -23,7 +23,7 @@ from ...tools.schema.evaluation import (
 from ...tools.schema.measurement import Objective, TimeSource
 from ...tools.signing.keyring import Trust, Verification
 from ...tools.text import shorten
-from .archive import anchor_words, anchors_part
+from . import static_check
 from .models import (
     EvaluationAnswer,
     EvidencePart,
@@ -34,7 +34,6 @@ from .models import (
     WorkloadVerdict,
 )
 from .next_steps import next_steps
-from .static_check import STATIC_ROWS, static_note, static_parts, static_words
 from .text import (
     Detail,
     axes_words,
@@ -83,9 +82,10 @@ def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> Evalu
     if evaluated.earlier:
         judged = evaluation.evidence.started_at
         earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
-    outside = part.outside if (part := anchors_part(known.anchors)) else []
+    outside = part.outside if (part := static_check.anchors_part(known.anchors)) else []
     warning = f"UNVERIFIED, it ranks nowhere: {unverified}. It says:" if unverified else None
-    summary = lines(warning, answer.summary, anchor_words(known.anchors), earlier, signed)
+    left = static_check.anchor_words(known.anchors)
+    summary = lines(warning, answer.summary, left, earlier, signed)
     changes = {"summary": summary, "anchors": outside, "unverified": unverified}
     return answer.model_copy(update=changes)
 
@@ -108,7 +108,7 @@ def _answer(
         len(evaluation.workloads),
         f"all are in evaluation_uri: read_report(uri='{uri}', section='workloads').",
     )
-    compiled = min(STATIC_ROWS, rows + 2) if detail == "concise" else 2 * rows
+    compiled = min(static_check.STATIC_ROWS, rows + 2) if detail == "concise" else 2 * rows
     return EvaluationAnswer.of(
         evaluation,
         summary=summary(evaluation, chosen, shown, steps, seen.words if seen else None),
@@ -118,8 +118,8 @@ def _answer(
         workloads=[_workload(w, detail, evaluation.failure) for w in chosen],
         workloads_shown=shown,
         integrity=_integrity(evaluation),
-        static=static_parts(evaluation.static, compiled, _axes(evaluation)),
-        static_note=static_note(evaluation.static, compiled, uri),
+        static=static_check.static_parts(evaluation.static, compiled, _axes(evaluation)),
+        static_note=static_check.static_note(evaluation.static, compiled, uri),
         evidence=_evidence(evaluation.evidence, chosen),
         log=cut(evaluation.log, LOG_CHARACTERS[detail]),
         seen_before=seen,
@@ -249,7 +249,7 @@ def summary(
 def _static_words(evaluation: Evaluation) -> str | None:
     if evaluation.scope is not Scope.STATIC:
         return None
-    return static_words(evaluation.static, _axes(evaluation))
+    return static_check.static_words(evaluation.static, _axes(evaluation))
 
 
 def _axes(evaluation: Evaluation) -> dict[str, dict[str, int]]:

@@ -1,22 +1,59 @@
-"""Words a compile-only check: resources, instructions, what was left out."""
+"""What is known without a run: a compile-only check, and whether a change kept to its anchors."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
 
 from ...tools.schema.evaluation import StaticCheck, StaticKernel
 from ...tools.text import shorten
 from .models import StaticPart
+from .result import Result
 from .text import axes_words, lines, showing
 
+if TYPE_CHECKING:
+    from ...tools.schema.recognition import AnchorCheck
+
+ANCHOR_PROBLEMS = 8
 STATIC_ROWS = 12
 SUMMARY_ROWS = 6
 CONFIG_CHARACTERS = 200
 LAUNCHES_SHOWN = 4
 Axes = Mapping[str, int]
 _TENSOR = {"tensor_mma": "mma.sync", "tensor_wgmma": "wgmma", "tensor_tcgen05": "tcgen05"}
+
+
+class AnchorsPart(Result):
+    """Whether the change stayed inside the marked regions of a parent's sources."""
+
+    parent: str
+    kept: bool
+    regions: int
+    outside: list[str] = Field(
+        default_factory=list, description="What changed elsewhere, by line of the parent's file."
+    )
+
+
+def anchors_part(check: AnchorCheck | None) -> AnchorsPart | None:
+    """Whether a change stayed in the marked regions, by line of the parent's files."""
+    if check is None:
+        return None
+    said = check.outside[:ANCHOR_PROBLEMS]
+    left = len(check.outside) - len(said)
+    return AnchorsPart.of(check, outside=[*said, f"… and {left} more"] if left else said)
+
+
+def anchor_words(check: AnchorCheck | None) -> str | None:
+    """A sentence on a change that left the regions marked for it; None where it did not."""
+    if check is None or check.kept:
+        return None
+    return (
+        f"The change left the regions that {check.parent} marks, at {len(check.outside)} "
+        "places (`anchors`): if it had to, say so in the next plan; if not, take it back."
+    )
 
 
 def static_parts(
