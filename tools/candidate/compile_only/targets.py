@@ -28,6 +28,7 @@ from ..compilation.builders import LoadedCandidate
 from ..compilation.exports import check_exports
 from ..compilation.missing_headers import refuse_missing_library
 from ..compilation.sources import Folders
+from ..cpu import kernel_libraries
 from ..faults import CandidateError, compiler_excerpt, cut, fault_of
 from . import cubin, inline_sources
 from .compile_errors import assembler_words, block_sizes
@@ -37,6 +38,11 @@ from .triton_launches import TritonCompiler
 
 FIRST_WITH_FEATURES = 90
 """The first architecture with instructions that only it has."""
+UNCALLED = (
+    "{what} was not called against a stub of the driver, so the grids, blocks and arguments of its "
+    "launches were not checked"
+)
+"""What compiling alone leaves open."""
 _OF_THE_HOST = re.compile(r'has "C" linkage|cannot overload|conflicts with')
 """A name that nvcc's headers of the host have taken, and NVRTC's may not have."""
 
@@ -86,6 +92,9 @@ class TargetCompiler:
             compiled = _compile_cuda(self._candidate, request, self._folders)
             if compiled.fault is None and not compiled.failures:
                 self._host_library = self._linked(request)
+                if self._host_library is None:
+                    words = f"{UNCALLED.format(what='The host function')}: it could not be linked."
+                    return compiled.model_copy(update={"notes": [*compiled.notes, words]})
         if self._host_library is None or arena is None:
             return compiled
         arguments = arena.values(request.arguments)
@@ -94,7 +103,8 @@ class TargetCompiler:
         call = call_host_function(self._host_library, self._candidate.request, arguments)
         if call is None:
             self._host_library = None
-            return compiled
+            words = f"{UNCALLED.format(what='The host function')}: the call did not come to an end."
+            return compiled.model_copy(update={"notes": [*compiled.notes, words]})
         named = [name for name in dict.fromkeys(call.kernels) if name not in self._names]
         self._names |= dict(zip(named, _demangled(named), strict=True))
         notes, fault = call.notes(self._names), call.fault(self._names)
@@ -104,6 +114,9 @@ class TargetCompiler:
         """Adds the CUDA sources that the candidate's Python has handed to a compiler since."""
         kernels, failures = list(compiled.kernels), dict(compiled.failures)
         notes: dict[str, None] = {}
+        for name in kernel_libraries.loaded():
+            words = f"{name}, which it loads, holds CUDA kernels. {UNCALLED.format(what='It')}."
+            notes[words] = None
         fault = compiled.fault
         if inline_sources.collected() and fault is not None and fault.kind == "out_of_order":
             fault = None  # a call that reaches no Triton launch reaches others
@@ -115,6 +128,7 @@ class TargetCompiler:
             (folder / file["path"]).write_text(file["content"], encoding="utf-8")
             made = _compile_device_code(build, folder, request, self._folders)
             self._inline_given = number + 1
+            notes[f"{UNCALLED.format(what='What Python compiles')}."] = None
             fault = fault or made.fault
             kernels += made.kernels
             for target, text in made.failures.items():

@@ -14,14 +14,14 @@ import functools
 import inspect
 import os
 import re
-import site
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
 import torch
+
+from . import kernel_libraries
 
 MOST_SIGNS = 12
 NAME_CHARACTERS = 80
@@ -53,8 +53,9 @@ def note_address() -> None:
 
 
 def watch() -> None:
-    """Notes from now on what host code looks at, for good."""
+    """Notes from now on what host code looks at, for good; a library of kernels is not loaded."""
     sys.addaudithook(_audited)
+    kernel_libraries.watch(refuse=True)
     for name in ("access", "lstat", "stat"):
         _watch_question(name)
     _watch_torch()
@@ -84,9 +85,9 @@ def _started(program: Any) -> str:
 
 def _loaded(path: Any) -> str:
     """Of an extension module: those that are installed are libraries, others a candidate's own."""
-    if path is None or _name(path, whole=True).startswith(_installed()):
+    if path is None or kernel_libraries.is_installed(path):
         return ""
-    return f"loads compiled code of its own, {os.path.basename(_name(path, whole=True))!r}"
+    return f"loads compiled code of its own, {os.path.basename(_name(path))!r}"
 
 
 _WORDS: dict[str, Callable[[Sequence[Any]], str]] = {
@@ -107,16 +108,9 @@ _WORDS: dict[str, Callable[[Sequence[Any]], str]] = {
 """By audit event, what its arguments tell; empty where they tell nothing."""
 
 
-def _name(path: Any, *, whole: bool = False) -> str:
+def _name(path: Any) -> str:
     name = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
-    return name if whole else name[:NAME_CHARACTERS]
-
-
-@functools.cache
-def _installed() -> tuple[str, ...]:
-    """The folders of Python and its packages."""
-    places = {sys.prefix, sys.base_prefix, *site.getsitepackages(), *sysconfig.get_paths().values()}
-    return tuple(os.path.join(place, "") for place in places)
+    return name[-NAME_CHARACTERS:]
 
 
 def _watch_question(name: str) -> None:

@@ -60,7 +60,7 @@ from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
 from ..compile_only.inline_sources import collect_inline_sources
 from ..compile_only.targets import TargetCompiler
-from ..cpu import device_signs
+from ..cpu import device_signs, kernel_libraries
 from ..cpu.fake_device import (
     answer_for_cuda,
     interpret_unseen,
@@ -348,6 +348,7 @@ def _fake(device: DeviceFacts, *, interpret: bool) -> None:
     if interpret:
         device_signs.watch()
     else:
+        kernel_libraries.watch(refuse=False)
         collect_inline_sources()
     with contextlib.suppress(ImportError):
         use_fake_driver(device)

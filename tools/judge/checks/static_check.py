@@ -214,7 +214,8 @@ class StaticChecker:
         if fault.kind in REMEDIES:
             return self._unavailable(fault)
         if fault.kind == "out_of_order":
-            self._notes[shorten(fault.message, 600)] = None
+            if self._language != "python":
+                self._notes[shorten(fault.message, 600)] = None
             return None
         self.failure = build_failure(fault)
         return StaticCheck(status="failed", reason=shorten(fault.message, 600))
@@ -237,7 +238,7 @@ class StaticChecker:
             self.failure = Status.COMPILE_ERROR, target_failure(failures)
         if not self._kernels and not failures:
             if self._language == "python":
-                reason = PYTHON_REASON
+                reason = reason or PYTHON_REASON
             return StaticCheck(status="unavailable", reason=reason)
         return StaticCheck(
             status="failed" if failures else "built",

@@ -206,3 +206,44 @@ def test_cuda_assembly_is_placed_and_launch_bounds_give_the_block_size(compiler)
     answer = compiled(compiler, {"kernel.cu": source}, **options)
     assert [(k.target, k.threads) for k in answer.kernels] == [("sm_90", 192)]
     assert answer.failures["sm_100"].startswith("kernel.cu:2: Instruction 'wgmma.fence'")
+
+
+LOADS_KERNELS = """
+import ctypes, pathlib
+pathlib.Path("k.so").write_bytes(b"\\x7fELF" + bytes(600) + b"\\0.nv_fatbin\\0")
+try:
+    ctypes.CDLL("./k.so")
+except OSError:
+    pass
+
+def run(x, out):
+    out.copy_(x)
+"""
+
+
+def test_what_is_loaded_with_kernels_and_never_called_is_told(compiler):
+    answer = compiled(compiler, {"kernel.py": LOADS_KERNELS})
+    assert answer.notes == [
+        "k.so, which it loads, holds CUDA kernels. It was not called against a stub of the driver, "
+        "so the grids, blocks and arguments of its launches were not checked."
+    ]
+
+
+INLINE = """
+import torch
+
+KERNEL = torch.cuda._compile_kernel("__global__ void twice(float* x) { x[0] *= 2; }", "twice")
+
+def run(x, out):
+    KERNEL(grid=(1, 1, 1), block=(1, 1, 1), args=[x])
+"""
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+def test_what_python_compiles_and_never_calls_is_told(compiler):
+    answer = compiled(compiler, {"kernel.py": INLINE})
+    assert {kernel.target for kernel in answer.kernels} == set(TARGETS)
+    assert answer.notes == [
+        "What Python compiles was not called against a stub of the driver, so the grids, blocks "
+        "and arguments of its launches were not checked."
+    ]
