@@ -197,6 +197,7 @@ CLAIMS: dict[str, Claim] = {
             "process/poisons_the_build_cache",
             "process/links_into_the_judges_files",
             "process/cuda_illegal_address",
+            "process/cuda_kernel_that_never_ends",
             "timing/cuda_kernel_that_stays",
         ),
     ),

@@ -247,6 +247,7 @@ VERDICT = (
             "process/segmentation_fault",
             "process/aborts",
             "process/cuda_illegal_address",
+            "process/cuda_kernel_that_never_ends",
         ),
     ),
     FailureMode(
