@@ -29,6 +29,7 @@ _LISTS = ("dataset", "targets", "static_targets", "trusted_keys")
 """Settings that a text gives as a list."""
 CANDIDATE_ENVIRONMENT = (
     "CC",
+    "CUDA_DEVICE_ORDER",
     "CUDA_HOME",
     "CUDA_PATH",
     "CUDA_VISIBLE_DEVICES",

@@ -1,6 +1,7 @@
 """What is known about this machine, its devices and the targets that are compiled for.
 
 calibration  measured rates of a device, in place of nominal ones
+device_lock  holds a GPU against the other servers of this machine
 environment  GPUs, compilers, profilers and libraries of this machine
 hardware     devices and architectures from kernels/hardware.json
 targets      devices and architectures by the names that people use

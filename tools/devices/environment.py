@@ -18,10 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from ..schema.evaluation import DeviceInfo, Executor, Isolation
 from ..schema.record_model import RecordModel
-from ..settings import Settings
+from ..settings import Settings, candidate_environment
 
 PERMISSION_WORD = "ERR_NVGPUCTRPERM"
 PERMISSION_REMEDY = (
@@ -127,7 +128,7 @@ class EnvironmentReport(RecordModel):
 
 @lru_cache(maxsize=1)
 def nvidia_devices() -> tuple[DeviceInfo, ...]:
-    """The GPUs that the driver shows through NVML; empty without a driver."""
+    """The GPUs that CUDA shows, in its numbering, as NVML tells them; empty without a driver."""
     try:
         import pynvml
 
@@ -135,24 +136,51 @@ def nvidia_devices() -> tuple[DeviceInfo, ...]:
     except Exception:  # no library, no driver or no permission all mean: no device for us
         return ()
     try:
-        driver = str(pynvml.nvmlSystemGetDriverVersion())
-        found = []
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-            found.append(
-                DeviceInfo(
-                    name=str(pynvml.nvmlDeviceGetName(handle)),
-                    executor=Executor.CUDA,
-                    compute_capability=f"{major}.{minor}",
-                    memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-                    driver=driver,
-                    uuid=str(pynvml.nvmlDeviceGetUUID(handle)),
-                )
-            )
-        return tuple(found)
+        return tuple(_described(pynvml, handle) for handle in _visible(pynvml))
     finally:
         pynvml.nvmlShutdown()
+
+
+def _visible(nvml: Any) -> list[Any]:
+    """Handles of the GPUs that CUDA shows, in its numbering.
+
+    As CUDA reads CUDA_VISIBLE_DEVICES: numbers, or UUIDs that may be cut short; nothing after the
+    first that names no device counts. Unequal GPUs are numbered as NVML does only where
+    CUDA_DEVICE_ORDER is PCI_BUS_ID.
+    """
+    every = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
+    said = candidate_environment().get("CUDA_VISIBLE_DEVICES")  # as the judge has it
+    if said is None:
+        return every
+    uuids = [str(nvml.nvmlDeviceGetUUID(handle)) for handle in every]
+    found: list[Any] = []
+    for entry in map(str.strip, said.split(",")):
+        if entry.isdecimal() and int(entry) < len(every):
+            found.append(every[int(entry)])
+        elif entry.startswith("MIG-"):
+            try:
+                found.append(nvml.nvmlDeviceGetHandleByUUID(entry))
+            except nvml.NVMLError:
+                break
+        elif entry and (
+            named := [h for h, u in zip(every, uuids, strict=True) if u.startswith(entry)]
+        ):
+            found.append(named[0])
+        else:
+            break
+    return found
+
+
+def _described(nvml: Any, handle: Any) -> DeviceInfo:
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return DeviceInfo(
+        name=str(nvml.nvmlDeviceGetName(handle)),
+        executor=Executor.CUDA,
+        compute_capability=f"{major}.{minor}",
+        memory_bytes=int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        driver=str(nvml.nvmlSystemGetDriverVersion()),
+        uuid=str(nvml.nvmlDeviceGetUUID(handle)),
+    )
 
 
 @lru_cache(maxsize=1)

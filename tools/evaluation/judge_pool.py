@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
+from ..devices.device_lock import held_device
 from ..errors import DatasetError, HarnessError, InfrastructureError
 from ..messages.frames import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
 from ..messages.judge import (
@@ -226,7 +224,7 @@ class JudgePool:
         async with contextlib.AsyncExitStack() as held:
             what = f"evaluation {plan.evaluation_id}"
             await held.enter_async_context(self._in_turn(device, what, progress))
-            await held.enter_async_context(self._device_lock(device, progress))
+            await held.enter_async_context(held_device(device, progress))
             await progress(0, 1, "starting the judge" if not self.ready(device) else "judging")
             judge = await self._running(device)
             try:
@@ -353,28 +351,8 @@ class JudgePool:
     @contextlib.asynccontextmanager
     async def reserved(self, device: str, progress: OnProgress) -> AsyncIterator[None]:
         """Holds a device: first in turn within this server, then against other servers."""
-        async with self._in_turn(device, "another use of it"), self._device_lock(device, progress):
+        async with self._in_turn(device, "another use of it"), held_device(device, progress):
             yield
-
-    @contextlib.asynccontextmanager
-    async def _device_lock(self, device: str, progress: OnProgress) -> AsyncIterator[None]:
-        """Holds a GPU against other servers of this machine, whatever their data folders."""
-        if device == "cpu":
-            yield
-            return
-        path = Path(tempfile.gettempdir()) / f"kernel-harness-{device.replace(':', '')}.lock"
-        with path.open("a+") as file:
-            with contextlib.suppress(PermissionError):
-                path.chmod(0o666)
-            await _acquire(file.fileno(), progress)
-            try:
-                file.seek(0)
-                file.truncate()
-                file.write(str(os.getpid()))
-                file.flush()
-                yield
-            finally:
-                fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
 
 def queued_words(before: Sequence[str], seconds: float) -> str:
@@ -382,18 +360,3 @@ def queued_words(before: Sequence[str], seconds: float) -> str:
     others = f" and {len(before) - 1} more" if len(before) > 1 else ""
     first = before[0] if before else "another"
     return f"queued for {seconds:.0f} s behind {first}{others}"
-
-
-async def _acquire(descriptor: int, progress: OnProgress) -> None:
-    began, reported = time.monotonic(), 0.0
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-            if time.monotonic() - reported > TELL_S:
-                reported = time.monotonic()
-                waited = f"for {reported - began:.0f} s"
-                await progress(0, 1, f"waiting {waited} for the device, held by process {holder}")
-            await asyncio.sleep(0.1)

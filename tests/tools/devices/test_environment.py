@@ -37,16 +37,29 @@ def machine(monkeypatch):
             if refuses:
                 raise RuntimeError("Driver/library version mismatch")
 
+        class NoDeviceError(Exception):
+            """What NVML raises."""
+
+        def slice_of(uuid: str) -> str:
+            if uuid != "MIG-0a":
+                raise NoDeviceError(uuid)
+            return uuid
+
+        def name_of(handle: int | str) -> str:
+            return names[handle] if isinstance(handle, int) else "a slice"
+
         driver = SimpleNamespace(
+            NVMLError=NoDeviceError,
             nvmlInit=start,
+            nvmlDeviceGetHandleByUUID=slice_of,
             nvmlShutdown=lambda: None,
             nvmlSystemGetDriverVersion=lambda: "580.1",
             nvmlDeviceGetCount=lambda: len(names),
             nvmlDeviceGetHandleByIndex=lambda index: index,
             nvmlDeviceGetCudaComputeCapability=lambda index: (10, 0),
-            nvmlDeviceGetName=lambda index: names[index],
+            nvmlDeviceGetName=name_of,
             nvmlDeviceGetMemoryInfo=lambda index: SimpleNamespace(total=183 << 30),
-            nvmlDeviceGetUUID=lambda index: f"GPU-{index}",
+            nvmlDeviceGetUUID=lambda at: f"GPU-{at}" if isinstance(at, int) else at,
         )
         monkeypatch.setitem(sys.modules, "pynvml", driver)
         nvidia_devices.cache_clear()
@@ -65,6 +78,29 @@ def test_the_first_gpu_is_chosen_unless_the_settings_name_another(machine, tmp_p
     assert [device.name for device in report.devices] == ["NVIDIA B200"] * 2
     assert report.executor is Executor.CUDA and report.devices[0].compute_capability == "10.0"
     assert report.devices[1].uuid == "GPU-1" and not report.needed_with_a_gpu()
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (None, ["GPU-0", "GPU-1", "GPU-2"]),
+        ("2,0", ["GPU-2", "GPU-0"]),
+        ("GPU-1", ["GPU-1"]),
+        (" 1 , GPU-0", ["GPU-1", "GPU-0"]),
+        ("1,7,0", ["GPU-1"]),
+        ("1,-1,0", ["GPU-1"]),
+        ("MIG-0a", ["MIG-0a"]),
+        ("MIG-gone,0", []),
+        ("", []),
+    ],
+)
+def test_gpus_are_those_that_cuda_shows_in_its_numbering(machine, monkeypatch, said, shown):
+    machine("NVIDIA H200", "NVIDIA H200", "NVIDIA H200")
+    if said is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", said)
+    assert [device.uuid for device in nvidia_devices()] == shown
 
 
 def test_a_gpu_that_torch_cannot_use_is_named_with_its_remedy(machine, tmp_path):
