@@ -2,7 +2,8 @@
 
 It keeps bfloat16 and the float8 types as raw integers, and adds, multiplies, compares, reduces and
 converts those integers. Every such operation is computed here in float32 instead and rounded to
-nearest even, as GPUs do; values beyond the range of float8 saturate, as Triton's conversions do.
+nearest even, as GPUs do; values beyond the range of float8 saturate, as Triton's conversions do. A
+sum rounds after each addition, of float16 too: NumPy adds in float32 and would be more exact.
 Triton has no public means for this: methods of the interpreter are replaced, in the process that
 interprets only. Seen in Triton 3.6 and 3.9; a version without these methods is left as it is.
 """
@@ -71,7 +72,8 @@ def patch_interpreter() -> bool:
         builder, handle = interpreter.InterpreterBuilder, interpreter.TensorHandle
         _patch_operators(builder, handle, language)
         _patch_conversions(builder, handle, language)
-        _patch_reductions(interpreter.ReduceOps, ("sum", "min_max"), handle, language)
+        _patch_reductions(interpreter.ReduceOps, ("min_max",), handle, language)
+        _patch_sums(interpreter.ReduceOps)
         _patch_reductions(interpreter.ScanOps, ("cumsum", "cumprod"), handle, language)
         _patch_atomics(builder, handle, language)
     except (ImportError, AttributeError):
@@ -164,6 +166,37 @@ def _patch_reductions(reductions: Any, names: tuple[str, ...], handle: Any, lang
 
     for name in names:
         setattr(reductions, name, in_float32(getattr(reductions, name)))
+
+
+def _patch_sums(reductions: Any) -> None:
+    plain = reductions.sum
+
+    def sum_up(self: Any, tensor: Any) -> Any:
+        dtype, data = tensor.dtype.scalar, tensor.handle.data
+        if not is_small(dtype) and data.dtype != np.float16:
+            return plain(self, tensor)
+        axes = tuple(range(data.ndim)) if self.axis is None else (self.axis,)
+        values = data if self.axis is not None else data.reshape(-1)
+        total = sum_of(np.moveaxis(values, axes[0], 0), dtype)
+        return self.to_tensor(np.expand_dims(total, axes) if self.keep_dims else total, dtype)
+
+    reductions.sum = sum_up
+
+
+def sum_of(data: np.ndarray, dtype: Any) -> np.ndarray:
+    """The sum along the first axis, rounded after each addition.
+
+    Halves are added to each other, as threads do by shuffles; a device may add in another order.
+    """
+    while len(data) > 1:
+        half = len(data) // 2
+        if data.dtype == np.float16:
+            added = data[:half] + data[half : 2 * half]
+        else:
+            sums = decoded(data[:half], dtype) + decoded(data[half : 2 * half], dtype)
+            added = encoded(sums, dtype)
+        data = np.concatenate([added, data[2 * half :]])
+    return data[0]
 
 
 def _patch_atomics(builder: Any, handle: Any, language: Any) -> None:

@@ -14,7 +14,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.candidate.cpu.triton_patches import decoded, encoded, rounded, widened
+from kernel_harness.tools.candidate.cpu.triton_patches import (
+    decoded,
+    encoded,
+    rounded,
+    sum_of,
+    widened,
+)
 
 PROGRAM = Path(__file__).with_name("interpreted_operations.py")
 TOLERANCES = {"float32": 1e-5, "float16": 0.02, "bfloat16": 0.04}
@@ -59,6 +65,25 @@ def test_an_operation_gives_what_torch_gives_in_every_dtype(errors, operation):
         if isinstance(error, str) or error > TOLERANCES.get(name.split()[-1], 0.0)
     }
     assert not wrong
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_a_sum_rounds_after_each_addition_as_a_device_does(kind):
+    """256 + 1 is 256 in bfloat16, and 2048 + 1 is 2048 in float16: a sum in float32 sees each 1."""
+    least = 256.0 if kind is torch.bfloat16 else 2048.0
+    values = torch.tensor([least, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]).to(kind)
+    apart = torch.tensor([least, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]).to(kind)
+    dtype = SimpleNamespace(name="bf16" if kind is torch.bfloat16 else "fp16")
+
+    def total(of: torch.Tensor) -> float:
+        bits = of.view(torch.int16).numpy().astype(np.int16)
+        data = bits.view(np.float16 if kind is torch.float16 else np.uint16)
+        return float(torch.from_numpy(sum_of(data, dtype).reshape(1).view(np.int16)).view(kind)[0])
+
+    assert total(apart) == least
+    assert total(values) == least + 2.0
+    tree = values[:4] + values[4:]
+    assert total(values) == float(tree[0] + tree[2] + (tree[1] + tree[3]))
 
 
 @pytest.mark.parametrize("name", ["fp8e4nv", "fp8e5"])
