@@ -65,16 +65,16 @@ def _opened(name: str) -> Iterator[IO[str]]:
         yield file
 
 
-async def _acquire(wanted: IO[str], holding: IO[str], began: float, progress: OnProgress) -> None:
-    told = 0.0
+async def _acquire(turn: IO[str], holding: IO[str], began: float, progress: OnProgress) -> None:
+    spoke = 0.0
     while True:
         try:
-            fcntl.flock(wanted, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             now = time.monotonic()
-            if now - told > TELL_S:
-                told = now
+            if now - spoke > TELL_S:
+                spoke = now
                 holder = os.pread(holding.fileno(), 20, 0).decode(errors="replace").strip()
                 words = f"waiting for {now - began:.0f} s for the device"
                 await progress(0, 1, f"{words}, held by process {holder or 'unknown'}")
