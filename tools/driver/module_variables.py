@@ -25,6 +25,10 @@ class VariablePlace:
     address: int
     nbytes: int
 
+    def holds(self, address: int) -> bool:
+        """Whether an address lies in the variable."""
+        return self.address <= address < self.address + self.nbytes
+
 
 @dataclass(frozen=True)
 class Stretch:

@@ -122,7 +122,7 @@ class CallRecorder:
                 architecture=f"sm_{major}{minor}",
                 regions=regions,
                 globals_of_modules=[
-                    GlobalContent(v.cubin, v.name, v.changed)
+                    GlobalContent(v.cubin, v.place.name, v.changed)
                     for v in variables
                     if v.changed is not None
                 ],
@@ -239,9 +239,7 @@ class CallRecorder:
         return [
             ModuleVariable(
                 cubin,
-                place.name,
-                place.address,
-                place.nbytes,
+                place,
                 None if held[place.name] == fresh.get(place.name) else held[place.name],
             )
             for place in places

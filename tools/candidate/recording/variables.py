@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ...driver.module_variables import VariablePlace
 from ...messages.launch_plan import (
     POINTER_BYTES,
     RESERVATION_BASE,
@@ -28,13 +29,12 @@ class ModuleVariable:
     """A variable of a loaded module, and where it lies in this process.
 
     Attributes:
+        cubin: of the module.
         changed: what it holds, where that is not what it held when the module was loaded.
     """
 
     cubin: bytes
-    name: str
-    address: int
-    nbytes: int
+    place: VariablePlace
     changed: bytes | None = None
 
 
@@ -47,7 +47,7 @@ def variable_at(address: int, variables: Sequence[ModuleVariable]) -> ModuleVari
     """The variable that an address lies in; None where it lies in none."""
     if not LEAST_ADDRESS <= address < MOST_ADDRESS or is_inside(address):
         return None
-    return next((v for v in variables if v.address <= address < v.address + v.nbytes), None)
+    return next((v for v in variables if v.place.holds(address)), None)
 
 
 def without_variables(
@@ -71,8 +71,8 @@ def without_variables(
                     part=part,
                     at=at,
                     module=position(variable.cubin),
-                    name=variable.name,
-                    offset=address - variable.address,
+                    name=variable.place.name,
+                    offset=address - variable.place.address,
                 )
                 without = with_address(without, place, 0)
                 found.append(place)

@@ -36,6 +36,7 @@ from kernel_harness.tools.driver.graphs import (
     Node,
     OtherNode,
 )
+from kernel_harness.tools.driver.module_variables import VariablePlace
 from kernel_harness.tools.driver.modules import LaunchShape
 from kernel_harness.tools.messages.launch_plan import (
     ARENA_BASE,
@@ -62,8 +63,8 @@ HOST = {0x5555: b"constant"}
 
 
 VARIABLES = (
-    ModuleVariable(b"one", "weights", OUTSIDE, 256),
-    ModuleVariable(b"two", "counter", OUTSIDE + 0x1000, 4),
+    ModuleVariable(b"one", VariablePlace("weights", OUTSIDE, 256)),
+    ModuleVariable(b"two", VariablePlace("counter", OUTSIDE + 0x1000, 4)),
 )
 
 
