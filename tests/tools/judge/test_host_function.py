@@ -59,6 +59,29 @@ def test_a_host_function_is_called_against_a_stub_of_the_runtime(judge, old, new
     assert words in said
 
 
+TILES = (
+    importlib.import_module("tests.adversarial.clock.honest_tensor_map")
+    .SOURCE.replace(
+        "    reinterpret_cast<decltype", "    CUresult made = reinterpret_cast<decltype", 1
+    )
+    .replace(
+        "    return map;", '    TORCH_CHECK(made == CUDA_SUCCESS, "no such map");\n    return map;'
+    )
+)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("stride", "words"), [("256", ""), ("250", "no such map")])
+def test_a_tensor_map_is_made_as_the_driver_would(judge, stride, words):
+    assert TILES.count("CUresult made") == TILES.count("no such map") == 1
+    evaluation = compiled(judge, TILES.replace("strides[1] = {256}", f"strides[1] = {{{stride}}}"))
+    assert evaluation.status is Status.COMPILED, evaluation.failure
+    assert evaluation.static is not None
+    said = evaluation.static.reason or ""
+    assert words in said and ("raised" in said) == bool(words), said
+
+
 TVM = """
 #include <tvm/ffi/container/tensor.h>
 #include <tvm/ffi/function.h>

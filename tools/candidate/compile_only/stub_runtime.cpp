@@ -2,6 +2,7 @@
 // It launches nothing: it remembers what would be launched, and refuses what a device would refuse.
 // Memory of the device is memory of the host. What is missing here does not load, and is then not
 // checked.
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <cstdio>
 #include <cstdlib>
@@ -57,6 +58,18 @@ cudaError_t launch(const void* kernel, const Configuration& c) {
     now.launches += std::string("launched\t") + name + line;
   }
   return *why ? cudaErrorInvalidConfiguration : cudaSuccess;
+}
+
+// What the driver refuses of a tensor map, whatever its swizzle.
+bool is_tensor_map(cuuint32_t rank, const void* address, const cuuint64_t* sizes,
+                   const cuuint64_t* strides, const cuuint32_t* box, const cuuint32_t* steps) {
+  if (rank < 1 || rank > 5 || !address || reinterpret_cast<size_t>(address) % 16) return false;
+  for (cuuint32_t at = 0; at < rank; ++at) {
+    if (!sizes[at] || sizes[at] > 1ull << 32 || !box[at] || box[at] > 256) return false;
+    if (!steps[at] || steps[at] > 8) return false;
+    if (at && (strides[at - 1] % 16 || strides[at - 1] >= 1ull << 40)) return false;
+  }
+  return true;
 }
 }  // namespace
 
@@ -140,6 +153,23 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 const char* cudaGetErrorName(cudaError_t error) {
   return error == cudaSuccess ? "cudaSuccess" : "cudaErrorInvalidConfiguration";
+}
+CUresult cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType, cuuint32_t rank,
+                                void* address, const cuuint64_t* sizes, const cuuint64_t* strides,
+                                const cuuint32_t* box, const cuuint32_t* steps,
+                                CUtensorMapInterleave, CUtensorMapSwizzle,
+                                CUtensorMapL2promotion, CUtensorMapFloatOOBfill) {
+  std::memset(map, 0, sizeof *map);
+  return is_tensor_map(rank, address, sizes, strides, box, steps) ? CUDA_SUCCESS
+                                                                  : CUDA_ERROR_INVALID_VALUE;
+}
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned,
+                                             unsigned long long,
+                                             cudaDriverEntryPointQueryResult* found) {
+  bool known = !std::strcmp(symbol, "cuTensorMapEncodeTiled");
+  *function = known ? reinterpret_cast<void*>(&cuTensorMapEncodeTiled) : nullptr;
+  if (found) *found = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+  return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
