@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .tree import THE_ROOT, Tree, TreeNode
+from .tree import ROOT, THE_ROOT, Tree, TreeNode
 
 TOURNAMENT_CELLS = 4
 EXPLORATION = 0.7
@@ -161,25 +161,32 @@ def _mcts(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
 def _subtrees(
     tree: Tree, value: Callable[[TreeNode], float]
 ) -> tuple[dict[str, int], dict[str, float]]:
-    """Size and sum of values of each node's subtree; a crossover counts at its first parent."""
-    known = {node.candidate_id for node in tree.nodes}
-    above = {
-        node.candidate_id: next((p for p in node.parents if p in known), THE_ROOT.candidate_id)
-        for node in tree.nodes
-        if node is not THE_ROOT
-    }
-    visits = {node.candidate_id: 0 for node in tree.nodes}
-    sums = dict.fromkeys(visits, 0.0)
-    for node in tree.nodes:
-        if not node.decided:
-            continue
-        worth, name, passed = value(node), node.candidate_id, set[str]()
-        while name not in passed:
-            passed.add(name)
-            visits[name] += 1
-            sums[name] += worth
-            name = above.get(name, name)
+    """Size and sum of values of each node's subtree; a crossover counts at its first parent.
+
+    Of what hangs on no root, for two machines amended parents to a circle, nothing counts.
+    """
+    below = _first_children(tree)
+    order = [THE_ROOT]
+    for node in order:  # grows while it is walked: parents first
+        order += below.get(node.candidate_id, ())
+    visits = {node.candidate_id: int(node.decided) for node in order}
+    sums = {node.candidate_id: value(node) if node.decided else 0.0 for node in order}
+    for node in reversed(order):
+        for child in below.get(node.candidate_id, ()):
+            visits[node.candidate_id] += visits[child.candidate_id]
+            sums[node.candidate_id] += sums[child.candidate_id]
     return visits, sums
+
+
+def _first_children(tree: Tree) -> dict[str, list[TreeNode]]:
+    """The children of each node of which it is the first parent."""
+    known = {node.candidate_id for node in tree.nodes}
+    below: dict[str, list[TreeNode]] = {}
+    for node in tree.nodes:
+        if node is not THE_ROOT:
+            parent = next((name for name in node.parents if name in known), ROOT)
+            below.setdefault(parent, []).append(node)
+    return below
 
 
 POLICIES: Mapping[str, SearchPolicy] = {

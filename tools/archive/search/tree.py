@@ -122,9 +122,9 @@ def rank(node: TreeNode) -> tuple[bool, bool, bool, float, int, str]:
 
 
 def _expandable(node: TreeNode, children: Sequence[TreeNode], rules: SearchRules) -> bool:
+    if not children or not node.decided:
+        return node.decided
     decided = [child for child in children if child.decided]
     if node is THE_ROOT:
         return len(decided) < rules.root_children
-    if not node.decided:
-        return False
     return len(decided) <= rules.dead_children or not all(child.failed for child in decided)

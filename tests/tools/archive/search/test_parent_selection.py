@@ -216,3 +216,15 @@ def test_the_archive_is_read_for_one_device(bench, archive):
     chosen = select_parent(archive, "scale_n64", "best_first", 7, hardware="H200")
     assert chosen.candidate_id == quick.candidate_id and chosen.seed == 7
     assert select_parent(archive, "scale_n64").policy == "epsilon_greedy"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_circle_of_amended_parents_ends_no_policy(policy):
+    """Two machines that amend at once can make one."""
+    nodes = [node("a", 3.0, "b"), node("b", 2.0, "a"), node("c", 4.0)]
+    assert choose(nodes, policy, 1).candidate_id in {ROOT, "a", "b", "c"}
+
+
+def test_mcts_counts_a_long_line_in_no_time():
+    nodes = [node(f"n{i}", 5.0, f"n{i - 1}" if i else "") for i in range(20_000)]
+    assert choose(nodes, "mcts", 1).candidate_id == ROOT  # many visits, one child
