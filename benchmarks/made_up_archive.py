@@ -15,6 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kernel_harness.tools.archive.git.configuration import (
+    NOBODY,
+    UserConfiguration,
+    our_environment,
+)
 from kernel_harness.tools.archive.git.repository import Repository
 from kernel_harness.tools.archive.store import manifest as form
 from kernel_harness.tools.archive.store.archive import Archive
@@ -218,9 +223,11 @@ class _Hashing(Repository):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._identity = ("kernel-harness", "kernel-harness@localhost")
         self.blobs: dict[str, bytes] = {}
         self.commit = b""
+
+    def user_configuration(self) -> UserConfiguration:
+        return NOBODY
 
     def write_object(self, kind: str, content: bytes) -> str:
         oid = hashlib.sha1(f"{kind} {len(content)}\0".encode() + content).hexdigest()
@@ -239,7 +246,8 @@ def build(archive: Archive, count: int, seed: int = 1) -> float:
     hashing = _Hashing(archive.repository.path)
     rng = random.Random(seed)
     made: dict[int, Made] = {}
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as importer:
+    environment = our_environment()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as importer:
         assert importer.stdin is not None
         for item in grow(count, seed):
             made[item.number] = item
