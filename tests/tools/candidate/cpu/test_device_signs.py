@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 
@@ -84,3 +86,29 @@ def test_what_shows_nothing_of_the_machine_is_not_told(candidate):
     called, (snapshot,) = candidate.call([torch.ones(8)], [torch.zeros(8)])
     assert called.fault is None, called.fault
     assert torch.equal(snapshot, torch.ones(8)) and called.interpreted.signs == []
+
+
+EXTENSION = """
+import importlib.util, pathlib, subprocess, sysconfig
+pathlib.Path("own.c").write_text(
+    "#include <Python.h>\\n"
+    "static struct PyModuleDef own = {PyModuleDef_HEAD_INIT, \\"own\\", 0, -1, 0};\\n"
+    "PyMODINIT_FUNC PyInit_own(void) { return PyModule_Create(&own); }\\n"
+)
+include = "-I" + sysconfig.get_paths()["include"]
+subprocess.run(["cc", "-shared", "-fPIC", include, "own.c", "-o", "own.so"], check=True)
+spec = importlib.util.spec_from_file_location("own", pathlib.Path("own.so").absolute())
+OWN = importlib.util.module_from_spec(spec)
+
+def run(x, out):
+    out.copy_(x)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_compiled_code_of_its_own_is_told_and_installed_code_is_not(candidate):
+    built = candidate.build({"kernel.py": EXTENSION})
+    assert built.fault is None, built.fault
+    called, _ = candidate.call([torch.ones(2)], [torch.zeros(2)])
+    assert called.interpreted.signs == ["starts 'cc'", "loads compiled code of its own, 'own.so'"]
