@@ -63,8 +63,9 @@ async def list_workloads(
     harness = harness_of(ctx)
     if definition is not None:
         operator = harness.dataset.operator(definition)
-        latencies = harness.evaluations.latencies.get(operator.name)
-        page = listing.list_workloads(operator, latencies, cursor, limit)
+        last = harness.evaluations.latencies
+        known, whole = last.get(operator.name), last.of_one_program(operator.name)
+        page = listing.list_workloads(operator, known, whole, cursor, limit)
         return workloads_answer(page, int(cursor or 0), detail)
     known = listing.list_definitions(harness.dataset)
     start = listing.page_start(cursor, len(known.definitions))
@@ -88,7 +89,7 @@ async def sample_shapes(
     """
     harness = harness_of(ctx)
     operator = harness.dataset.operator(definition)
-    latencies = harness.evaluations.latencies.get(operator.name) or None
+    latencies = harness.evaluations.latencies.of_one_program(operator.name) or None
     sample = regimes.sample_shapes(operator, latencies, max_samples or regimes.MOST_SAMPLES)
     return shapes_answer(operator.name, sample, detail)
 

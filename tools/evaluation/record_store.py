@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from ..errors import InfrastructureError, RequestError, unknown_name
 from ..schema.evaluation import Evaluation, Status
 from ..schema.recognition import Recognition
+from .plan import WHOLE_SETS
 
 EVALUATION_ID = re.compile(r"^ev-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}$")
 LEAST_PART = 6
@@ -202,18 +203,27 @@ class EvaluationsUnderWay:
 
 
 class LastLatencies:
-    """Reads and merges last latencies."""
+    """Latencies that were measured last, by operator.
+
+    Args:
+        folder: of the files, made when something is noted.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def get(self, definition: str) -> dict[str, float]:
-        """Workload uuid to the last measured cold latency in microseconds."""
-        path = self._folder / f"{definition}.json"
-        try:
-            return {str(k): float(v) for k, v in json.loads(path.read_text()).items()}
-        except (OSError, ValueError):
-            return {}
+        """Workload uuid to the last measured cold latency in microseconds, of any program each."""
+        return self._read(f"{definition}.json")
+
+    def of_one_program(self, definition: str) -> dict[str, float]:
+        """Those of the last evaluation that timed every workload; empty before there is one.
+
+        A sample is drawn and weighted by these: those of several programs would draw other
+        workloads after every evaluation, with weights that compare a slow program's time on one
+        with a fast one's on another.
+        """
+        return self._read(f"{definition}.whole.json")
 
     def note(self, evaluation: Evaluation) -> None:
         """Merges a passed, timed evaluation."""
@@ -225,8 +235,19 @@ class LastLatencies:
         if evaluation.status is not Status.PASSED or not measured:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{evaluation.definition}.json"
-        _replace(path, json.dumps(self.get(evaluation.definition) | measured))
+        name = evaluation.definition
+        self._write(f"{name}.json", self.get(name) | measured)
+        if evaluation.scope in WHOLE_SETS and len(measured) == len(evaluation.workloads):
+            self._write(f"{name}.whole.json", measured)
+
+    def _read(self, name: str) -> dict[str, float]:
+        try:
+            return {k: float(v) for k, v in json.loads((self._folder / name).read_text()).items()}
+        except (OSError, ValueError):
+            return {}
+
+    def _write(self, name: str, latencies: dict[str, float]) -> None:
+        _replace(self._folder / name, json.dumps(latencies))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -269,7 +269,7 @@ class EvaluationService:
         fault = await asyncio.to_thread(precheck, request.solution, definition)
         if fault is not None:
             return pending.failed(*fault)
-        latencies = self.latencies.get(request.operator.name)
+        latencies = self.latencies.of_one_program(request.operator.name)
         try:
             sample = sample_shapes(request.operator, latencies or None)
             plan = make_plan(request, pending.evaluation_id, sample, self.executor, self._settings)

@@ -349,7 +349,7 @@ class ProfilingService:
     def _chosen(self, operator: Operator, uuids: Sequence[str]) -> list[str]:
         if uuids:
             return [operator.workload(uuid).uuid for uuid in uuids]
-        sample = sample_shapes(operator, self.latencies.get(operator.name) or None)
+        sample = sample_shapes(operator, self.latencies.of_one_program(operator.name) or None)
         regimes = sorted(sample.regimes, key=lambda r: -(r.latency_share or 0))
         return [regime.representative for regime in regimes[:HEAVIEST]]
 

@@ -104,19 +104,24 @@ def _ranges(operator: Operator) -> list[AxisRange]:
 
 
 def list_workloads(
-    operator: Operator, latencies: Mapping[str, float], cursor: str | None, limit: int
+    operator: Operator,
+    latencies: Mapping[str, float],
+    of_one_program: Mapping[str, float],
+    cursor: str | None,
+    limit: int,
 ) -> WorkloadListing:
     """One operator's contract and a page of its workloads.
 
     Args:
         latencies: last measured cold latency in microseconds by uuid; may be empty.
+        of_one_program: the same of one program on all workloads, by which regimes are found.
 
     Raises:
         RequestError: for a cursor that no page gave.
     """
     start = page_start(cursor, len(operator.workloads))
     limit = max(1, min(limit, MOST))
-    sample = sample_shapes(operator, latencies or None)
+    sample = sample_shapes(operator, of_one_program or None)
     page = operator.workloads[start : start + limit]
     definition = operator.definition
     end = start + len(page)

@@ -106,7 +106,7 @@ def test_definitions_come_with_the_ranges_of_their_axes_a_page_at_a_time():
 
 
 def test_descriptions_and_kinds_of_inputs_are_shown_when_asked_for():
-    listing = list_workloads(operator(3), {}, None, 30)
+    listing = list_workloads(operator(3), {}, {}, None, 30)
     concise = workloads_answer(listing, 0, "concise")
     assert all(not workload.inputs for workload in concise.workloads)
     assert [(t.name, t.shape, t.dtype) for t in concise.inputs] == [
@@ -120,14 +120,14 @@ def test_descriptions_and_kinds_of_inputs_are_shown_when_asked_for():
 
 
 def test_a_listing_counts_the_members_of_a_regime_and_names_none():
-    listing = list_workloads(operator(30), {}, None, 30)
+    listing = list_workloads(operator(30), {}, {}, None, 30)
     answer = workloads_answer(listing, 0, "concise")
     assert sum(regime.count for regime in answer.regimes) == 30
     assert all(not regime.members and not regime.axes for regime in answer.regimes)
 
 
 def test_a_page_that_had_to_be_cut_continues_where_it_ended():
-    listing = list_workloads(operator(190), {}, None, 200)
+    listing = list_workloads(operator(190), {}, {}, None, 200)
     answer = workloads_answer(listing, 0, "detailed")
     shown = len(answer.workloads)
     assert 0 < shown < 190 and answer.next_cursor == str(shown)

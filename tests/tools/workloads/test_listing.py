@@ -35,7 +35,7 @@ def operator(count: int) -> Operator:
 
 
 def page(made: Operator, cursor: str | None = None, limit: int = 50, **known: float):
-    return list_workloads(made, known, cursor, limit)
+    return list_workloads(made, known, known, cursor, limit)
 
 
 def pages(made: Operator, limit: int) -> list[WorkloadListing]:
