@@ -2,7 +2,7 @@
 
 main             the command `kernel-harness`: serve, and every tool as a command
 commands         shared parts of commands that open the Harness
-local_arguments  paths of the current folder, and a Solution that lies in a file
+local_arguments  paths of the current folder, and a Solution that lies in a folder or a file
 setup            install, uninstall, doctor
 archive          log, best, show, diff, report; bundle, fetch, push, rebuild-index
 records          recompute, calibrate

@@ -1,8 +1,8 @@
 """Arguments of a tool's command as they are meant in the folder that it is given in.
 
 A tool knows no current folder and takes a Solution as a value. On a command line `.` and a relative
-path are of the current folder, and a Solution may lie in a file: one of the system's arguments
-holds 128 KiB at most.
+path are of the current folder, and a Solution may lie in a folder, as a workspace does, or in a
+file: one of the system's arguments holds 128 KiB at most.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from ...tools.errors import RequestError
+from ...tools.workloads.solution_folder import read_solution
 
+AUTHOR = "command line"
+"""Of a Solution that is read from a folder."""
 MOST_BYTES = 64 << 20
-SOLUTION_FORMS = "; @FILE reads it from a file, - from standard input"
+SOLUTION_FORMS = "; a folder with candidate.toml, @FILE, or - for standard input"
 
 
 def meant_here(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with a workspace's path made absolute and a Solution's file read.
+    """The arguments with a workspace's path made absolute and a Solution's folder or file read.
 
     Raises:
         RequestError: when the file cannot be read.
+        DatasetError: when the folder is none of a candidate.
     """
     meant = dict(given)
     workspace, solution = meant.get("workspace"), meant.get("solution")
@@ -42,6 +46,8 @@ def _read(named: str) -> str:
             content = sys.stdin.buffer.read(MOST_BYTES + 1)
         else:
             path = Path(named.removeprefix("@")).expanduser()
+            if named and path.is_dir():
+                return read_solution(path, author=AUTHOR).model_dump_json()
             mode = path.stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
                 raise OSError(0, "it is neither a file nor a pipe")
@@ -54,5 +60,6 @@ def _read(named: str) -> str:
         raise RequestError(
             f"The solution {named[:200]!r} cannot be read: "
             f"{getattr(error, 'strerror', None) or error}",
-            remedy="Give a FlashInfer-Trace Solution as JSON, @FILE, or - for standard input.",
+            remedy="Give a FlashInfer-Trace Solution as JSON, a folder, @FILE, or - for standard "
+            "input.",
         ) from error

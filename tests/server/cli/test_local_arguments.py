@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from kernel_harness.server.cli.local_arguments import meant_here
-from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.errors import DatasetError, RequestError
 
 TEXT = json.dumps({"name": "s", "sources": [{"path": "k.py", "content": "#" * 300_000}]})
 
@@ -50,11 +50,28 @@ def test_a_solution_is_read_from_a_file_or_from_standard_input(here, monkeypatch
     assert meant_here({"solution": named}) == {"solution": TEXT}
 
 
+@pytest.mark.parametrize("named", ["mine", "@./mine/"])
+def test_a_solution_is_read_from_a_folder(here, named):
+    (here / "mine").mkdir()
+    (here / "mine" / "candidate.toml").write_text(
+        'name = "s"\ndefinition = "d"\nlanguage = "python"\nentry_point = "k.py::run"\n'
+        'target_hardware = ["cpu"]\n'
+    )
+    (here / "mine" / "k.py").write_text("def run(): ...\n")
+    read = json.loads(meant_here({"solution": named})["solution"])
+    assert read["name"] == "s" and read["sources"][0]["content"] == "def run(): ...\n"
+
+
+def test_a_folder_without_a_candidate_is_refused_in_words(here):
+    with pytest.raises(DatasetError, match=r"candidate\.toml"):
+        meant_here({"solution": "workspaces"})
+
+
 def test_a_solution_that_is_written_out_is_taken_as_it_is(here):
     assert meant_here({"solution": ' {"name": "s"}'}) == {"solution": ' {"name": "s"}'}
 
 
-@pytest.mark.parametrize("named", ["@none.json", "none", "@workspaces", "@/dev/zero", "a\0b", ""])
+@pytest.mark.parametrize("named", ["@none.json", "none", "@/dev/zero", "a\0b", ""])
 def test_a_file_that_cannot_be_read_is_refused_in_words(here, named):
     with pytest.raises(RequestError, match=r"cannot be read: .*Give a FlashInfer-Trace"):
         meant_here({"solution": named})
