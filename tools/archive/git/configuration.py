@@ -118,9 +118,10 @@ def _line(key: str, value: str) -> str:
     section, _, rest = key.partition(".")
     name, _, key = rest.rpartition(".")
     head = f"{section} {_quoted(name)}" if name else section
-    return f"[{head}]\n\t{key} = {_quoted(value)}\n"
+    # Only a value has names for white space; in a section's name `\\t` is the letter t.
+    text = _quoted(value).replace("\n", "\\n").replace("\t", "\\t")
+    return f"[{head}]\n\t{key} = {text}\n"
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + escaped.replace("\n", "\\n").replace("\t", "\\t") + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.archive.git.configuration import (
@@ -36,6 +36,8 @@ def test_a_name_the_way_to_other_machines_and_the_owners_of_folders_are_taken_ov
 
 @settings(max_examples=15, deadline=None)
 @given(sub=VALUES.filter(lambda text: "\n" not in text), value=VALUES)
+@example(sub="\t", value="\t")
+@example(sub='\\t"', value='\\t\n"')
 def test_git_reads_in_the_file_what_the_user_has_set(sub, value):
     pairs = [(f"url.{sub}.insteadof" if sub else "http.proxy", value), ("core.askpass", "x y")]
     with access_file(pairs) as file:
