@@ -32,8 +32,8 @@ demo: .venv/.installed-base ## go round the whole loop with a real MCP client
 test: .venv/.installed-test ## run every test that needs no GPU
 	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not gpu and not long"
 
-test-long: .venv/.installed-test ## run the matrices and fuzzes that take minutes, without a GPU
-	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "long and not gpu"
+test-long: .venv/.installed-test ## run the matrices that take minutes, and every fuzz on new inputs, without a GPU
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal --hypothesis-profile=random -m "(long or fuzz) and not gpu"
 
 check: .venv/.installed-test,check ## lint, types, layers, spelling
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -9,11 +9,16 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import is_hypothesis_test, settings
 
 from .judging import JudgeProcess
 
 LONG_S = 900
 """Time for a long test that names none."""
+
+# Without deadlines: these tests also run on machines that others keep busy.
+settings.register_profile("repeated", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None)
 
 
 def pytest_configure(config) -> None:
@@ -23,8 +28,10 @@ def pytest_configure(config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes may take minutes, on a busy machine most of all."""
+    """Fuzzes are marked; what takes minutes may take minutes, on a busy machine most of all."""
     for item in items:
+        if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+            item.add_marker(pytest.mark.fuzz)
         if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LONG_S))
 
