@@ -23,6 +23,8 @@ from kernel_harness.tools.archive.git.configuration import (
 from kernel_harness.tools.archive.git.repository import Repository
 from kernel_harness.tools.archive.store import manifest as form
 from kernel_harness.tools.archive.store.archive import Archive
+from kernel_harness.tools.archive.store.commit.message import commit_message
+from kernel_harness.tools.archive.store.commit.tree import tree_files
 from kernel_harness.tools.archive.store.entry import facts_of
 from kernel_harness.tools.archive.store.manifest import CandidateManifest
 from kernel_harness.tools.schema.evaluation import (
@@ -275,13 +277,11 @@ def _commands(
         workload_count=WORKLOADS,
     )
     facts = facts_of(record, keys.verify_record(record), WORKLOADS)
-    files = form.tree_files(
-        manifest, facts, record, {"kernel.py": found.sources[0].content}, [], {}
-    )
+    files = tree_files(manifest, facts, record, {"kernel.py": found.sources[0].content}, [], {})
     hashing.blobs.clear()
     tree = hashing.write_tree(files)
     parents = [made[n].commit for n in item.parents]
-    message = form.commit_message(manifest, facts, record, [p[:12] for p in parents])
+    message = commit_message(manifest, facts, record, [p[:12] for p in parents])
     at = facts.at
     sign = partial(keys.sign, CANDIDATE)
     item.commit = hashing.write_commit(tree, parents, message, at, sign)

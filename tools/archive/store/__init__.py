@@ -6,7 +6,8 @@ index_sync      reads commits, and keeps the index up to git's refs and to the t
 promotion_tags  promotions and rollbacks, decided here or elsewhere, from tags
 index           search index (SQLite), derived from git
 amendments      what was said of a candidate after it was archived
-manifest        manifest of a candidate; tree, message and notes of its commit
+commit/         what the commit of a candidate holds
+manifest        manifest of a candidate, and the candidate as read
 prose           an author's words as they are stored
 entry           facts of a candidate, derived once from its evaluation
 normalise       sources without comments and formatting, to recognise a repeat

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import ArchiveError, RequestError, unknown_name
-from ...schema.evaluation import Evaluation, Scope, Status
+from ...schema.evaluation import Evaluation, Scope
 from ...schema.trace_export import to_traces
 from ...signing.keyring import Keyring
 from ...signing.signature import CANDIDATE
@@ -28,6 +28,9 @@ from ..git.commands import TRANSFER_DEADLINE_S
 from ..git.repository import RefConflict, RefUpdate, Repository
 from . import manifest as form
 from .amendments import AMENDMENTS, Amendment, AmendmentWords, read_amendments, write_amendment
+from .commit.agreement import refuse_mismatch
+from .commit.message import commit_message
+from .commit.tree import tree_files
 from .entry import Node, facts_of
 from .index import SEALED_FIRST
 from .index_sync import CANDIDATES, SyncedIndex, amended_record, read_record
@@ -107,7 +110,7 @@ class Archive:
             ArchiveError: when the evaluation is not of this solution and definition, or not over.
             RequestError: when a parent is unknown.
         """
-        _refuse_mismatch(solution, evaluation, definition)
+        refuse_mismatch(solution, evaluation, definition)
         verification = self.keys.verify_record(evaluation)
         known = self.synced.current().nodes("evaluation_id = ?", [evaluation.evaluation_id])
         ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
@@ -131,9 +134,9 @@ class Archive:
         traces = to_traces(evaluation, definition, workloads)
         profiles = profiles or {}
         sources = {source.path: source.content for source in solution.sources}
-        files = form.tree_files(manifest, facts, evaluation, sources, traces, profiles)
+        files = tree_files(manifest, facts, evaluation, sources, traces, profiles)
         ids = [parent.candidate_id for parent in ancestors]
-        message = form.commit_message(manifest, facts, evaluation, ids)
+        message = commit_message(manifest, facts, evaluation, ids)
         commit = self._write(files, message, facts.at, ancestors)
         ref = f"{CANDIDATES}/{form.ref_part(manifest.definition)}/{commit[:12]}"
         node = manifest.node(facts, ref, commit, ids, profiles)
@@ -362,34 +365,3 @@ class Archive:
 def best_branch(definition: str, gpu: str) -> str:
     """The branch that a promotion moves."""
     return f"refs/heads/best/{form.ref_part(definition)}/{form.ref_part(gpu)}"
-
-
-def _refuse_mismatch(solution: Solution, evaluation: Evaluation, definition: Definition) -> None:
-    where = f"evaluation {evaluation.evaluation_id}"
-    if evaluation.status is Status.RUNNING:
-        raise ArchiveError(
-            "The evaluation is still running",
-            where=where,
-            remedy="Ask get_evaluation until it has a verdict, then archive.",
-        )
-    ran = [w for w in evaluation.workloads if w.status is Status.PASSED]
-    if evaluation.status is Status.PASSED and evaluation.scope is not Scope.STATIC and not ran:
-        raise ArchiveError(
-            "The evaluation passed on no workload, which shows nothing",
-            where=where,
-            remedy="See that the operator has workloads (list_workloads), then evaluate again.",
-        )
-    names = {solution.definition, evaluation.definition, definition.name}
-    if len(names) > 1:
-        raise ArchiveError(
-            f"Solution, evaluation and definition name different operators: {', '.join(names)}",
-            where=where,
-            remedy="Archive a solution with its own evaluation.",
-        )
-    if evaluation.content_hash != solution.content_hash():
-        raise ArchiveError(
-            f"The evaluation judged sources {evaluation.content_hash[:12]}, these are"
-            f" {solution.content_hash()[:12]}",
-            where=where,
-            remedy="The sources changed since; evaluate them again, then archive.",
-        )

@@ -1,7 +1,6 @@
-"""The manifest of an archived candidate, and the tree, message and notes of its commit.
+"""The manifest of an archived candidate, and the candidate as read from git.
 
-Knows neither git nor the index. Every number in a message or a note comes from the evaluation; what
-the agent says is quoted, never counted.
+Knows neither git nor the index.
 """
 
 from __future__ import annotations
@@ -16,15 +15,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ...errors import ArchiveError
-from ...schema.evaluation import Evaluation, Status
-from ...schema.measurement import UNSEALABLE
+from ...schema.evaluation import Evaluation
 from ...schema.record_model import RecordModel
-from ...text import one_line, printable
-from .entry import CandidateFacts, Node, number, profile_bottlenecks, undecided_words
+from ...text import one_line
+from .entry import CandidateFacts, Node, profile_bottlenecks
 from .prose import prose, technique_tags
 
 if TYPE_CHECKING:
-    from ...schema.flashinfer_trace import Definition, Solution, Trace
+    from ...schema.flashinfer_trace import Definition, Solution
 
 MANIFEST_VERSION = 1
 MANIFEST = "candidate.toml"
@@ -38,8 +36,6 @@ MOST_MESSAGE_BYTES = 1 << 20
 MOST_PROFILE_BYTES = 1 << 20
 """Of one file under profile/."""
 
-_STRUCTURE = re.compile(r"^([^\S\n]*)(?=#|```|~~~|<|[=-]+[^\S\n]*$)", re.MULTILINE)
-"""What begins a line that Markdown takes for a heading, a code fence, HTML or a ruler."""
 _UNSAFE_IN_REF = re.compile(r"[^A-Za-z0-9_.+-]")
 
 
@@ -230,163 +226,3 @@ def ref_part(name: str) -> str:
     if text.endswith(".lock"):
         text = text.removesuffix(".lock") + "%2Elock"
     return text.removesuffix(".") + ("%2E" if text.endswith(".") else "")
-
-
-def commit_message(
-    manifest: CandidateManifest,
-    facts: CandidateFacts,
-    evaluation: Evaluation,
-    parents: Sequence[str],
-) -> str:
-    """Subject, the agent's hypothesis and lesson, and the trailers as the last paragraph."""
-    paragraphs = [_subject(manifest, facts, evaluation)]
-    if manifest.hypothesis:
-        paragraphs.append(f"Hypothesis: {one_line(manifest.hypothesis, 1_000)}")
-    if manifest.lesson:
-        paragraphs.append(f"Lesson: {one_line(manifest.lesson, 1_000)}")
-    block = _trailers(manifest, facts, evaluation, parents)
-    paragraphs.append("\n".join(f"{key}: {one_line(value) or 'none'}" for key, value in block))
-    return "\n\n".join(paragraphs) + "\n"
-
-
-def _subject(manifest: CandidateManifest, facts: CandidateFacts, evaluation: Evaluation) -> str:
-    if not facts.verified:
-        outcome = "unverified"
-    elif facts.latency_us is not None:
-        baseline = evaluation.baseline or "baseline"
-        versus = f", {number(facts.speedup)}x {baseline}" if facts.speedup else ""
-        clock = f" {said}" if (said := _clock_said(facts)) else ""
-        outcome = f"{number(facts.latency_us)} us{clock}{versus}"
-    elif evaluation.failure is None and (words := undecided_words(evaluation)) is not None:
-        outcome = words
-    elif evaluation.status is Status.PASSED:
-        outcome = "passed untimed"
-    else:
-        kind = evaluation.failure.kind if evaluation.failure else facts.stage
-        outcome = f"{facts.status} ({kind})"
-    return one_line(f"{manifest.name}: {outcome} on {facts.hardware}", 120)
-
-
-def _clock_said(facts: CandidateFacts) -> str:
-    """The clock as commits name it; empty for claims of records that say nothing of clocks.
-
-    Those are archived again as they were: a commit that names no clock means a claim.
-    """
-    return "" if facts.clock_reason == UNSEALABLE else facts.clock
-
-
-def _trailers(
-    manifest: CandidateManifest,
-    facts: CandidateFacts,
-    evaluation: Evaluation,
-    parents: Sequence[str],
-) -> list[tuple[str, str]]:
-    device, interval = evaluation.evidence.device, evaluation.totals.ratio_interval
-    lines = [
-        ("Definition", manifest.definition),
-        ("Language", manifest.language),
-        ("Hardware", device.name if device else "none"),
-        ("Status", facts.status),
-        ("Scope", facts.scope),
-    ]
-    if facts.latency_us is not None:
-        lines.append(("Latency-us", number(facts.latency_us)))
-        if said := _clock_said(facts):
-            lines.append(("Clock", said))
-        if said and facts.clock_reason:
-            lines.append(("Clock-Reason", facts.clock_reason))
-    if facts.speedup is not None:
-        lines.append(("Speedup", number(facts.speedup)))
-        if interval is not None:
-            lines.append(("Speedup-Interval", f"{number(interval[0])}..{number(interval[1])}"))
-        lines.append(("Baseline", evaluation.baseline or "none"))
-    if evaluation.failure is not None and facts.verified:
-        lines.append(("Failure", f"{evaluation.failure.stage}/{evaluation.failure.kind}"))
-    lines += [("Technique", tag) for tag in manifest.technique]
-    lines += [
-        ("Evaluation", facts.evaluation_id),
-        ("Content-Hash", facts.content_hash),
-        ("Workload-Digest", evaluation.workload_digest),
-    ]
-    lines += [("Parent-Candidate", parent) for parent in parents]
-    lines.append(("Harness", manifest.harness_version or "unknown"))
-    return lines
-
-
-def _notes(manifest: CandidateManifest, facts: CandidateFacts, evaluation: Evaluation) -> str:
-    """NOTES.md: what the agent said, then what was measured."""
-    totals = evaluation.totals
-    latency = f"{number(facts.latency_us)} us" if facts.latency_us is not None else "none"
-    if said := _clock_said(facts):
-        reason = f": {one_line(facts.clock_reason, 500)}" if facts.clock_reason else ""
-        latency += f", {said}{reason}"
-    lines = [f"# {one_line(manifest.name)}", "", "## Hypothesis", "", _plain(manifest.hypothesis)]
-    lines += ["", "## Lesson", "", _plain(manifest.lesson), ""]
-    lines += ["## Measured", "", "Generated from evaluation.json.", ""]
-    lines += [
-        f"- status: {facts.status} at {facts.stage}, scope {facts.scope}",
-        f"- workloads: {totals.passed} passed, {totals.failed} failed, {totals.not_run} not run",
-        f"- latency: {latency}",
-    ]
-    if evaluation.not_timed_reason:
-        lines.append(f"- not timed: {one_line(evaluation.not_timed_reason)}")
-    if facts.speedup is not None:
-        lines.append(f"- speedup over {evaluation.baseline}: {number(facts.speedup)}")
-    if evaluation.failure is not None:
-        lines.append(f"- failure: {one_line(evaluation.failure.message, 500)}")
-    return "\n".join(lines) + "\n"
-
-
-def _plain(prose: str) -> str:
-    """An author's words in Markdown, none of which is a heading, a fence or HTML of the notes."""
-    return _STRUCTURE.sub(r"\1\\", prose) or "None given."
-
-
-def read_trailers(message: str) -> dict[str, list[str]]:
-    """The trailers of a commit message written by `commit_message`."""
-    found: dict[str, list[str]] = {}
-    for line in message.rstrip("\n").rsplit("\n\n", 1)[-1].splitlines():
-        key, separator, value = line.partition(": ")
-        if separator:
-            found.setdefault(key, []).append(value)
-    return found
-
-
-def tree_files(
-    manifest: CandidateManifest,
-    facts: CandidateFacts,
-    evaluation: Evaluation,
-    sources: Mapping[str, str],
-    traces: Sequence[Trace],
-    profiles: Mapping[str, bytes],
-) -> dict[str, bytes]:
-    """Every file of the commit's tree, by path.
-
-    Raises:
-        ArchiveError: when a path would leave its folder.
-    """
-    files = {
-        MANIFEST: manifest.to_toml().encode(),
-        EVALUATION: (evaluation.model_dump_json(indent=1) + "\n").encode(),
-        TRACE: "".join(f"{trace.model_dump_json()}\n" for trace in traces).encode(),
-        NOTES: _notes(manifest, facts, evaluation).encode(),
-    }
-    for path, text in sources.items():
-        files[f"{SOURCES}/{path}"] = text.encode()
-    for path, content in profiles.items():
-        files[f"{PROFILE}/{path}"] = content
-    for path in files:
-        _check_path(path, files)
-    return files
-
-
-def _check_path(path: str, files: Mapping[str, bytes]) -> None:
-    parts = path.split("/")
-    bad = any(p in ("", ".", "..") or p.lower().startswith(".git") or "\\" in p for p in parts)
-    folders = ("/".join(parts[:count]) for count in range(1, len(parts)))
-    if bad or printable(path) != path or "\n" in path or any(f in files for f in folders):
-        raise ArchiveError(
-            f"The path {path!r} cannot be stored",
-            where="sources and profiles",
-            remedy="Use plain relative paths, without './', '..' or a '.git…' part.",
-        )

@@ -17,8 +17,9 @@ from ...signing.signature import PROMOTION
 from ...text import one_line, printable
 from ..git.objects import GitObject, parse_object
 from ..git.repository import Repository
+from .commit.message import read_trailers
 from .index_sync import QUARANTINE
-from .manifest import MOST_MESSAGE_BYTES, read_trailers, ref_part
+from .manifest import MOST_MESSAGE_BYTES, ref_part
 
 EVENT_KINDS = ("promoted", "verified", "rollback")
 TAGS = "refs/tags"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.archive.store.manifest import read_trailers
+from kernel_harness.tools.archive.store.commit.message import read_trailers
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.schema.evaluation import Status
 

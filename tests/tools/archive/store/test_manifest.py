@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.archive.store.manifest import NOTES, TRACE, read_trailers
+from kernel_harness.tools.archive.store.commit.message import read_trailers
+from kernel_harness.tools.archive.store.manifest import NOTES, TRACE
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Trace
 
 BUNDLE = Path(__file__).parents[3] / "fixtures/archive/archive.bundle"

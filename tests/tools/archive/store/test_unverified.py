@@ -20,7 +20,7 @@ from kernel_harness.tools.archive.report.page_data import boards
 from kernel_harness.tools.archive.search.parent_selection import read_tree
 from kernel_harness.tools.archive.search.query import SearchRequest, search
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.archive.store.manifest import read_trailers
+from kernel_harness.tools.archive.store.commit.message import read_trailers
 from kernel_harness.tools.archive.store.transfer import admit, fetch, write_bundle
 from kernel_harness.tools.errors import ArchiveError
 from kernel_harness.tools.evaluation.record_store import RecordStore

@@ -1,0 +1,6 @@
+"""The commit of a candidate: what may be in one, its message, and the files of its tree.
+
+agreement  whether sources, record and definition belong together
+message    subject, words and trailers, which plain git can list
+tree       every file of the tree, and the notes for a reader
+"""
