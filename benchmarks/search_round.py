@@ -41,7 +41,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kernel_harness.tools.archive.search.query import seen
+from kernel_harness.tools.archive.retrieval.repeats import seen
 from kernel_harness.tools.archive.store.entry import Node
 from kernel_harness.tools.archive.store.transfer import fetch, write_bundle
 from kernel_harness.tools.errors import HarnessError

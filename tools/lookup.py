@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .archive.search.query import seen
+from .archive.retrieval.repeats import seen
 from .archive.store.archive import Archive
 from .devices.targets import targets_named
 from .errors import HarnessError, RequestError, unknown_name

@@ -21,9 +21,9 @@ from .text import Detail, counted, cut, fitted, lines, number, showing, table
 
 if TYPE_CHECKING:
     from ...tools.archive.archiving import ArchivedCandidate
+    from ...tools.archive.retrieval.query import Direction
+    from ...tools.archive.retrieval.query import SearchResult as Found
     from ...tools.archive.search.parent_selection import Selection
-    from ...tools.archive.search.query import Direction
-    from ...tools.archive.search.query import SearchResult as Found
     from ...tools.archive.search.role_context import RoleContext
     from ...tools.archive.store.entry import Node
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ...tools.archive.promotion.rules import PromotionDecision
-from ...tools.archive.search.query import SearchRequest
+from ...tools.archive.retrieval.query import SearchRequest
 from ...tools.archive.store.amendments import AmendmentWords
 from ...tools.progress import OnProgress
 from ..answers import archive as answers

@@ -14,10 +14,11 @@ from ..schema.flashinfer_trace import Solution
 from ..schema.recognition import AnchorCheck, Recognition
 from ..text import one_line
 from ..workloads.dataset import Dataset
+from .retrieval.query import SearchRequest, SearchResult, search
+from .retrieval.repeats import recognise
 from .search.advice import Advice, Budget, advice_on
 from .search.anchors import BEGIN, check_change
 from .search.parent_selection import Selection, select_parent
-from .search.query import SearchRequest, SearchResult, recognise, search
 from .search.role_context import RoleContext, get_context
 from .search.tree import SearchRules
 from .store.archive import Archive

@@ -1,11 +1,9 @@
-"""Queries, choice of parents, contexts for roles, advice.
+"""Choice of parents, contexts for roles, advice.
 
-query             what is blocked, recommended and open; whether a program was tried before
 parent_selection  which node of the search tree to expand next
 policies          the ways to choose it: STARK's, its ablations, and others
 tree              the search tree: one root, and who may be expanded
 role_context      what a planner, a writer and a debugger should see of the search tree
 advice            advice after each candidate
 anchors           where a plan allows a change, and whether the change stayed there
-skill_notes       humans' notes under skills/, searched together with the archive
 """

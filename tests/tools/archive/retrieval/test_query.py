@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_harness.tools.archive.search.query import SearchRequest, recognise, search, seen
+from kernel_harness.tools.archive.retrieval.query import SearchRequest, search
+from kernel_harness.tools.archive.retrieval.repeats import recognise, seen
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
 
