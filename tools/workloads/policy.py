@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -62,6 +63,11 @@ class ScalarRange(PolicyModel):
     maximum: float | None = None
     values: list[bool | int | float] = Field(
         default_factory=list, description="Drawn often, such as one that stands for a default."
+    )
+    literal_zero: list[str] = Field(
+        default_factory=list,
+        description="Outputs that are multiples of it. Where a value of 0 stands for a default, "
+        "zeros are right as well: kernels may take it at its word.",
     )
 
     @property
@@ -144,6 +150,13 @@ class Policy(PolicyModel):
     def strict_limit(self, output: str) -> StrictLimit:
         """Our criterion for one output."""
         return self.strict.get(output) or StrictLimit()
+
+    def may_be_zero(self, output: str, scalars: Mapping[str, object]) -> bool:
+        """Whether zeros are right too, for a scalar that is 0 and may be taken at its word."""
+        return any(
+            output in allowed.literal_zero and scalars.get(name) == 0
+            for name, allowed in self.scalars.items()
+        )
 
 
 def sampled_outputs(definition: Definition, policy: Policy) -> dict[str, Sampled]:

@@ -112,7 +112,10 @@ def _values(
     for name, spec in operator.definition.outputs.items():
         got, mismatch = outcome.outputs[name], None
         error = accepted.get(name)
-        if error is None and operator.compares(name):
+        zero = error is None and operator.policy.may_be_zero(name, input_set.case.scalars)
+        if zero and not got.any():
+            error = OutputError(output=name, matched_ratio=1.0, compatible=True, strict=True)
+        elif error is None and operator.compares(name):
             error, mismatch = _own_comparison(operator, input_set, name, got)
         elif error is None:
             error, mismatch = check_output(

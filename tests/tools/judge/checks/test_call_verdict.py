@@ -12,6 +12,7 @@ from kernel_harness.tools.judge.operators.operator_adapter import Case, Operator
 from kernel_harness.tools.messages.candidate import Called
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.flashinfer_trace import Definition
+from kernel_harness.tools.workloads.policy import Policy
 
 REFERENCE = "def run(x):\n    return x, x, x\n"
 DEFINITION = Definition.model_validate(
@@ -29,18 +30,20 @@ DEFINITION = Definition.model_validate(
 CASE = Case("w-1", {"rows": 6})
 
 
-def verdict_on(**factors: float):
+def verdict_on(case: Case = CASE, policy: Policy | None = None, **factors: float):
     due = torch.randn(6, 128, generator=torch.Generator().manual_seed(0))
     expected = {name: due.double() for name in DEFINITION.outputs}
     trusted = dict.fromkeys(DEFINITION.outputs, due)
-    input_set = InputSet(CASE, "typical", 0, {"x": due}, expected, trusted)
+    input_set = InputSet(case, "typical", 0, {"x": due}, expected, trusted)
     outputs = {name: factors.get(name, 1.0) * due for name in DEFINITION.outputs}
     empty = torch.empty(0, dtype=torch.uint8)
     layout = Layout(empty, (), {}, empty, empty)
     outcome = CallOutcome(
         called=Called(), outputs=outputs, poisons=dict.fromkeys(outputs, 0), layout=layout
     )
-    return judge_call(OperatorAdapter(DEFINITION), input_set, outcome)
+    operator = OperatorAdapter(DEFINITION)
+    operator.policy = policy or operator.policy
+    return judge_call(operator, input_set, outcome)
 
 
 def test_right_outputs_pass():
@@ -63,3 +66,15 @@ def test_a_factor_is_explained_by_an_axis_of_the_definition():
 def test_outputs_that_are_wrong_alike_are_told_in_the_definition_s_order():
     failure = verdict_on(b=3.0, c=3.0).failure
     assert failure is not None and failure.output == "b"
+
+
+def test_a_scalar_that_is_zero_may_be_taken_at_its_word():
+    """Where 0 stands for a default, a kernel that multiplies by it is no cheat and not wrong."""
+    policy = Policy.model_validate({"scalars": {"s": {"values": [0.0], "literal_zero": ["b"]}}})
+    zero = Case("w-1", {"rows": 6}, scalars={"s": 0.0})
+    assert verdict_on(zero, policy, b=0.0).passed
+    assert verdict_on(zero, policy).passed
+    assert not verdict_on(zero, policy, b=0.5).passed
+    assert not verdict_on(zero, policy, a=0.0, b=0.0).passed
+    assert not verdict_on(Case("w-1", {"rows": 6}, scalars={"s": 0.1}), policy, b=0.0).passed
+    assert not verdict_on(zero, b=0.0).passed
