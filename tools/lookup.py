@@ -17,7 +17,7 @@ from .schema.flashinfer_trace import Solution
 from .schema.measurement import Objective
 from .settings import Settings
 from .workloads.dataset import Dataset
-from .workloads.operators import Operator
+from .workloads.operators import REFERENCE, Operator
 from .workloads.solution_folder import given_solution, read_candidate_file, read_solution
 from .workloads.workspace import confined
 
@@ -78,7 +78,7 @@ class Lookup:
         return NamedCandidate(self.dataset.operator(found.definition), found, started_from)
 
     def solution(self, operator: Operator, name: str) -> Solution:
-        """Returns a shipped solution, a peer or an archived candidate.
+        """Returns a shipped solution, a peer, an archived candidate, or the definition's own code.
 
         Raises:
             RequestError: when none has that name.
@@ -86,10 +86,12 @@ class Lookup:
         shipped = operator.solutions() | operator.peers()
         if name in shipped:
             return shipped[name]
+        if name == REFERENCE:
+            return operator.reference()
         try:
             return self.archive.get(name).solution()
         except HarnessError as error:
-            names = [*shipped, TEMPLATE]
+            names = [*shipped, TEMPLATE, REFERENCE]
             raise unknown_name("solution, peer or candidate", name, names) from error
 
     def start(self, operator: Operator, name: str) -> Solution | None:
@@ -120,7 +122,8 @@ class Lookup:
         """Makes the request that a call of evaluate_kernel means.
 
         Args:
-            compare_to: a solution, peer or candidate, or 'nothing'; None: the operator's baseline.
+            compare_to: a solution, peer or candidate, 'reference' or 'nothing'; None: the
+                operator's baseline.
             objective: the times that rank; None: those of the operator's policy.
 
         Raises:

@@ -34,7 +34,7 @@ async def evaluate_kernel(
         str | None,
         Field(
             description="A peer, solution or candidate id; the definition's baseline if absent; "
-            "'nothing' for latencies alone, in half the time."
+            "'reference' for its PyTorch code; 'nothing' for latencies alone, in half the time."
         ),
     ] = None,
     targets: Annotated[

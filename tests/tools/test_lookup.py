@@ -40,6 +40,13 @@ def test_compared_with_nothing_there_is_no_baseline(lookup):
     assert request.baseline is None
 
 
+def test_the_definitions_own_code_can_be_compared_with(lookup):
+    request = lookup.evaluation_request(solution=solution(), compare_to="reference")
+    assert request.baseline is not None
+    assert request.baseline.sources[0].content == request.operator.definition.reference
+    assert not request.baseline.spec.destination_passing_style
+
+
 def test_an_unknown_name_to_compare_with_is_refused(lookup):
     with pytest.raises(HarnessError, match="solution, peer or candidate"):
         lookup.evaluation_request(solution=solution(), compare_to="trition_baseline")

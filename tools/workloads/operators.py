@@ -26,6 +26,8 @@ from .policy import Policy
 from .solution_folder import FILE_NAME, read_solution
 
 BASELINE_AUTHOR = "baseline"
+REFERENCE = "reference"
+"""Names the definition's own code where a solution is asked for, and is its author."""
 
 
 JUDGED_BY = (
@@ -132,6 +134,24 @@ class Operator:
         for solution in self.dataset_solutions:
             found.setdefault(solution.name, solution)
         return found
+
+    def reference(self) -> Solution:
+        """The definition's own PyTorch code as a solution, which returns its outputs."""
+        return Solution.model_validate(
+            {
+                "name": f"{self.name}_{REFERENCE}",
+                "definition": self.name,
+                "author": REFERENCE,
+                "spec": {
+                    "language": "python",
+                    "target_hardware": ["cuda"],
+                    "entry_point": "main.py::run",
+                    "destination_passing_style": False,
+                },
+                "sources": [{"path": "main.py", "content": self.definition.reference}],
+                "description": "The definition's reference.",
+            }
+        )
 
     def baseline(self, *, cpu: bool = False) -> Solution | None:
         """What results are compared to: the policy's choice, else the dataset's only baseline.
