@@ -21,6 +21,7 @@ from kernel_harness.tools.schema.evaluation import (
     Executor,
     Failure,
     Integrity,
+    OutputError,
     Scope,
     Stage,
     Status,
@@ -128,6 +129,7 @@ def make_evaluation(
     partial_reason: str | None = None,
     clock: TimeSource = TimeSource.CLAIMED,
     clock_reason: str | None = None,
+    errors: Sequence[OutputError] = (),
     **changes: Any,
 ) -> Evaluation:
     """A record; `latency_us` of the small workload, twice that of the large one."""
@@ -143,6 +145,7 @@ def make_evaluation(
                 status=status,
                 regime=regime,
                 calls_checked=100,
+                errors=list(errors),
                 latency_us=time if timed else None,
                 latency_interval_us=(time * 0.99, time * 1.01) if timed else None,
                 baseline_latency_us=time * ratio if timed else None,

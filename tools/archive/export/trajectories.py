@@ -1,0 +1,259 @@
+"""State, action and outcome of every archived candidate, one JSON line each, for training models.
+
+A line needs no other: it holds the problem's reference, what the candidate was derived from, what
+its author tried and why, and what was measured. Failures are lines as wins are. Records that count
+here are told, and no others. Numbers that are not finite are null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...errors import RequestError
+from ...schema.evaluation import Failure, WorkloadResult
+from ..store.archive import Archive
+from ..store.entry import Node
+from ..store.manifest import CandidateRecord
+
+if TYPE_CHECKING:
+    from ...workloads.dataset import Dataset
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class RegimeOutcome(_Line):
+    """One band of workloads of one candidate."""
+
+    name: str
+    latency_us: float | None
+    ratio: float | None = Field(description="Baseline over candidate, geometric mean.")
+    decision: str
+
+
+class ParentState(_Line):
+    """A candidate that another one was derived from, as it was known then."""
+
+    candidate_id: str
+    outcome: str
+    outcome_words: str
+    latency_us: float | None
+    regimes: list[RegimeOutcome]
+    bottlenecks: list[str]
+    lesson: str
+
+
+class State(_Line):
+    """What was known before the trial."""
+
+    definition: str
+    definition_digest: str
+    reference: str | None = Field(description="The definition's code; null: not here any more.")
+    hardware: str
+    parents: list[ParentState]
+    sources: dict[str, str] = Field(description="Of the first parent; empty for a root.")
+    candidates_before: int = Field(description="Of the operator.")
+    best_before_us: float | None = Field(description="Least latency of the operator so far, here.")
+
+
+class Action(_Line):
+    """What was tried, in its author's words and code."""
+
+    author: str
+    hypothesis: str
+    technique: list[str]
+    language: str
+    entry_point: str
+    destination_passing_style: bool
+    binding: str
+    dependencies: list[str]
+    sources: dict[str, str]
+
+
+class WorkloadOutcome(_Line):
+    """One workload of a trial."""
+
+    uuid: str
+    axes: dict[str, int]
+    regime: str | None
+    status: str
+    latency_us: float | None
+    latency_interval_us: tuple[float, float] | None
+    ratio: float | None = Field(description="Baseline over candidate, paired.")
+    ratio_interval: tuple[float, float] | None
+    sol_percent: float | None
+
+
+class Outcome(_Line):
+    """What was found."""
+
+    status: str
+    stage: str
+    scope: str
+    outcome: str
+    outcome_words: str
+    failure: Failure | None
+    latency_us: float | None = Field(description="Mean over the workloads, as candidates rank.")
+    clock: str = Field(description="'sealed' or 'claimed'; empty without a latency.")
+    baseline: str | None
+    ratio: float | None = Field(description="Baseline over candidate, geometric mean.")
+    ratio_interval: tuple[float, float] | None
+    regimes: list[RegimeOutcome]
+    workloads: list[WorkloadOutcome]
+    bottlenecks: list[str]
+    lesson: str
+    notes: list[str]
+    seconds: float
+
+
+class Step(_Line):
+    """One line: a candidate of the search tree."""
+
+    candidate_id: str
+    evaluation_id: str
+    at: str = Field(description="When its evaluation began; UTC, ISO 8601.")
+    state: State
+    action: Action
+    outcome: Outcome
+
+
+def export_trajectories(
+    archive: Archive, dataset: Dataset, out: Path, definitions: Sequence[str] = ()
+) -> int:
+    """Writes the steps of operators into a file and returns how many there are.
+
+    Args:
+        archive: whose candidates are written, in the order in which they were tried.
+        dataset: knows the operators' references.
+        out: a file that does not exist yet.
+        definitions: names of operators; all that the archive has when empty.
+
+    Raises:
+        RequestError: when the file exists, or an operator is unknown.
+    """
+    if out.exists():
+        raise RequestError(f"{out} exists", remedy="Name a file that does not exist yet.")
+    names = [dataset.operator(name).name for name in definitions] or archive.definitions()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with out.open("w", encoding="utf-8") as file:
+        for name in names:
+            operator = dataset.operators.get(name)
+            reference = operator.definition.reference if operator else None
+            for step in steps(archive, name, reference):
+                file.write(f"{step.model_dump_json()}\n")
+                count += 1
+    return count
+
+
+def steps(archive: Archive, definition: str, reference: str | None) -> Iterator[Step]:
+    """The candidates of one operator as steps, oldest first."""
+    nodes: dict[str, Node] = {}
+    best: dict[str, float] = {}
+    for node in archive.iter(definition):
+        if not node.verified:
+            continue
+        record = archive.read(node)
+        parents = [nodes[parent] for parent in node.parents if parent in nodes]
+        yield Step(
+            candidate_id=node.candidate_id,
+            evaluation_id=node.evaluation_id,
+            at=datetime.fromtimestamp(node.at, UTC).isoformat(),
+            state=State(
+                definition=definition,
+                definition_digest=record.candidate.definition_digest,
+                reference=reference,
+                hardware=node.hardware,
+                parents=[_parent(parent) for parent in parents],
+                sources=_sources(archive, parents),
+                candidates_before=len(nodes),
+                best_before_us=best.get(node.hardware),
+            ),
+            action=_action(record),
+            outcome=_outcome(node, record),
+        )
+        nodes[node.candidate_id] = node
+        if node.latency_us is not None:
+            best[node.hardware] = min(best.get(node.hardware, node.latency_us), node.latency_us)
+
+
+def _sources(archive: Archive, parents: Sequence[Node]) -> dict[str, str]:
+    return dict(archive.read(parents[0]).sources) if parents else {}
+
+
+def _parent(node: Node) -> ParentState:
+    return ParentState(
+        candidate_id=node.candidate_id,
+        outcome=str(node.outcome),
+        outcome_words=node.outcome_words,
+        latency_us=node.latency_us,
+        regimes=_regimes(node),
+        bottlenecks=list(node.bottlenecks),
+        lesson=node.lesson,
+    )
+
+
+def _regimes(node: Node) -> list[RegimeOutcome]:
+    return [
+        RegimeOutcome(name=r.name, latency_us=r.latency_us, ratio=r.ratio, decision=r.decision)
+        for r in node.regimes
+    ]
+
+
+def _action(record: CandidateRecord) -> Action:
+    said = record.candidate
+    return Action(
+        author=said.author,
+        hypothesis=said.hypothesis,
+        technique=said.technique,
+        language=said.language,
+        entry_point=said.entry_point,
+        destination_passing_style=said.destination_passing_style,
+        binding=said.binding,
+        dependencies=said.dependencies,
+        sources=dict(record.sources),
+    )
+
+
+def _outcome(node: Node, record: CandidateRecord) -> Outcome:
+    evaluation = record.evaluation
+    return Outcome(
+        status=node.status,
+        stage=node.stage,
+        scope=node.scope,
+        outcome=str(node.outcome),
+        outcome_words=node.outcome_words,
+        failure=evaluation.failure,
+        latency_us=node.latency_us,
+        clock=node.clock,
+        baseline=evaluation.baseline,
+        ratio=node.speedup,
+        ratio_interval=evaluation.totals.ratio_interval,
+        regimes=_regimes(node),
+        workloads=[_workload(result) for result in evaluation.workloads],
+        bottlenecks=list(node.bottlenecks),
+        lesson=record.candidate.lesson,
+        notes=list(record.notes),
+        seconds=node.seconds,
+    )
+
+
+def _workload(result: WorkloadResult) -> WorkloadOutcome:
+    comparison = result.comparison
+    return WorkloadOutcome(
+        uuid=result.uuid,
+        axes=result.axes,
+        regime=result.regime,
+        status=str(result.status),
+        latency_us=result.latency_us,
+        latency_interval_us=result.latency_interval_us,
+        ratio=comparison.ratio if comparison else None,
+        ratio_interval=comparison.interval if comparison else None,
+        sol_percent=result.sol_percent,
+    )
