@@ -8,6 +8,7 @@ record_model      the base of every part of a record
 measurement       timed calls, their comparison and their sums
 drawn_inputs      what inputs were drawn by; counts of held-out sizes, and speed on them
 evaluation        the immutable record of one evaluation
+search/           plans, and who made what
 recognition       what the archive knew of an evaluated program
 trace_export      that record as FlashInfer-Trace lines
 """

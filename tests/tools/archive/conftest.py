@@ -35,6 +35,7 @@ from kernel_harness.tools.schema.measurement import (
     TimeSource,
     Totals,
 )
+from kernel_harness.tools.schema.search.made_by import NOBODY, MadeBy
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import BEFORE_SIGNING, Keyring, Verification
 
@@ -240,6 +241,8 @@ class Bench:
         name: str | None = None,
         language: str = "triton",
         path: str = "kernel.py",
+        plan: str = "",
+        made_by: MadeBy = NOBODY,
         **record: Any,
     ) -> StoredCandidate:
         """Archives one made-up trial; each is dated a minute after the one before."""
@@ -261,6 +264,8 @@ class Bench:
             parents=parents,
             tags=technique,
             profiles=profiles,
+            plan=plan,
+            made_by=made_by,
         )
 
 

@@ -59,6 +59,7 @@ class SearchRequest:
         hardware: device, e.g. "H200".
         technique, regime, bottleneck: the beginning of the name.
         error: words of the failure.
+        client, model: who made it, the beginning of the name.
         op_type: operator family; beside a definition, the family whose wins are recommended,
             which needs saying only while the definition has no candidate of its own.
         cursor: `next_cursor` of the page before.
@@ -72,6 +73,8 @@ class SearchRequest:
     regime: str | None = None
     bottleneck: str | None = None
     error: str | None = None
+    client: str | None = None
+    model: str | None = None
     op_type: str | None = None
     limit: int = 20
     cursor: str | None = None
@@ -102,6 +105,8 @@ def search(
     filters.label("technique", technique[0] if technique else None)
     filters.regime(request.regime)
     filters.label("bottleneck", request.bottleneck)
+    filters.label("client", request.client)
+    filters.label("model", request.model)
     filters.words(request.query, request.error)
     siblings = filters.copy()
     filters.equal("c.definition", request.definition)

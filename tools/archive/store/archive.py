@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ArchiveError, RequestError, unknown_name
 from ...schema.evaluation import Evaluation, Scope
+from ...schema.search.made_by import NOBODY, MadeBy
 from ...schema.trace_export import to_traces
 from ...signing.keyring import Keyring
 from ...signing.signature import CANDIDATE
@@ -97,6 +98,8 @@ class Archive:
         parents: Sequence[str] = (),
         tags: Sequence[str] = (),
         profiles: Mapping[str, bytes] | None = None,
+        plan: str = "",
+        made_by: MadeBy = NOBODY,
     ) -> StoredCandidate:
         """Archives one trial.
 
@@ -114,9 +117,9 @@ class Archive:
         verification = self.keys.verify_record(evaluation)
         known = self.synced.current().nodes("evaluation_id = ?", [evaluation.evaluation_id])
         ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
+        ids = [parent.candidate_id for parent in ancestors]
         # One that does not count must not keep one that does out of the archive.
         if before := [node for node in known if node.verified == verification.counts]:
-            ids = [parent.candidate_id for parent in ancestors]
             words = AmendmentWords(
                 hypothesis=hypothesis, lesson=lesson, tags=list(tags) or None, parents=ids or None
             )
@@ -129,17 +132,17 @@ class Archive:
             lesson=lesson or "",
             tags=tags,
             workload_count=len(workloads),
+            plan=plan,
+            made_by=made_by,
         )
         facts = facts_of(evaluation, verification, len(workloads), ancestors)
         traces = to_traces(evaluation, definition, workloads)
-        profiles = profiles or {}
         sources = {source.path: source.content for source in solution.sources}
-        files = tree_files(manifest, facts, evaluation, sources, traces, profiles)
-        ids = [parent.candidate_id for parent in ancestors]
+        files = tree_files(manifest, facts, evaluation, sources, traces, profiles or {})
         message = commit_message(manifest, facts, evaluation, ids)
         commit = self._write(files, message, facts.at, ancestors)
         ref = f"{CANDIDATES}/{form.ref_part(manifest.definition)}/{commit[:12]}"
-        node = manifest.node(facts, ref, commit, ids, profiles)
+        node = manifest.node(facts, ref, commit, ids, profiles or {})
         already = not self._publish(node)
         self.synced.index.add([node])
         return StoredCandidate(node, already)

@@ -7,14 +7,12 @@ held against the kernel. So does a record whose signature does not count here: n
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 from ...devices.noise_floor import LEAST_EFFECT_ACROSS_EVALUATIONS, least_effect
 from ...errors import ArchiveError
@@ -113,7 +111,12 @@ class CandidateFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Node(CandidateFacts):
-    """One candidate of the search tree: its facts, its place, and what its author said."""
+    """One candidate of the search tree: its facts, its place, and what its author said.
+
+    Attributes:
+        plan: id of the plan that it was written to.
+        client, model: with the version and the effort.
+    """
 
     candidate_id: str
     commit: str
@@ -129,6 +132,10 @@ class Node(CandidateFacts):
     hypothesis: str = ""
     lesson: str = ""
     notes: tuple[str, ...] = ()
+    plan: str = ""
+    client: str = ""
+    model: str = ""
+    session: str = ""
 
 
 UNVERIFIED = "UNVERIFIED"
@@ -365,34 +372,6 @@ def _regime_decision(failed: bool, decisions: set[Decision]) -> str:
     if Decision.FASTER in decisions:
         return "faster"
     return "equal" if decisions else "untimed"
-
-
-def profile_bottlenecks(profiles: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Bottleneck classes that JSON profiles name under a key "bottleneck"."""
-    found: list[str] = []
-    for name, content in profiles.items():
-        if name.endswith(".json"):
-            try:
-                found += _bottlenecks(json.loads(content))
-            except (ValueError, RecursionError):
-                continue
-    return tuple(dict.fromkeys(found))
-
-
-def _bottlenecks(value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [name for item in value for name in _bottlenecks(item)]
-    if not isinstance(value, dict):
-        return []
-    found: list[str] = []
-    for key, inner in value.items():
-        if key == "bottleneck" and isinstance(inner, dict):
-            inner = inner.get("kind") or inner.get("name") or inner.get("class")
-        if key == "bottleneck" and isinstance(inner, str):
-            found.append(one_line(inner, 60).lower().replace("_", " "))
-        else:
-            found += _bottlenecks(inner)
-    return found
 
 
 def number(value: float) -> str:

@@ -21,7 +21,7 @@ from .entry import CandidateStatus, Node, RegimeFact
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 6
+INDEX_VERSION = 7
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (
@@ -278,10 +278,8 @@ def _insert(connection: sqlite3.Connection, node: Node, amendments: Iterable[str
     connection.executemany(
         "INSERT OR REPLACE INTO amendments VALUES (?, ?)", [(ref, seq) for ref in amendments]
     )
-    labels = [("technique", tag) for tag in node.technique]
-    labels += [("bottleneck", name) for name in node.bottlenecks]
     connection.executemany(
-        "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)", [(*label, seq) for label in labels]
+        "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)", [(*label, seq) for label in _labels(node)]
     )
     connection.executemany(
         "INSERT OR IGNORE INTO regimes VALUES (?, ?, ?, ?, ?)",
@@ -300,6 +298,14 @@ def _insert(connection: sqlite3.Connection, node: Node, amendments: Iterable[str
             f"{node.definition} {node.op_type} {' '.join(node.bottlenecks)}".replace("_", " "),
         ),
     )
+
+
+def _labels(node: Node) -> list[tuple[str, str]]:
+    """What candidates are filtered by: kind and label, in lower case."""
+    labels = [("technique", tag) for tag in node.technique]
+    labels += [("bottleneck", name) for name in node.bottlenecks]
+    said = {kind: getattr(node, kind) for kind in ("plan", "client", "model", "session")}
+    return labels + [(kind, label.lower()) for kind, label in said.items() if label]
 
 
 def match_expression(query: str, *, every: bool = True) -> str:

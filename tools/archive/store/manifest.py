@@ -10,15 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from ...errors import ArchiveError
 from ...schema.evaluation import Evaluation
 from ...schema.record_model import RecordModel
+from ...schema.search.made_by import NOBODY, MadeBy
 from ...text import one_line
-from .entry import CandidateFacts, Node, profile_bottlenecks
+from .commit.profiles import profile_bottlenecks
+from .entry import CandidateFacts, Node
 from .prose import prose, technique_tags
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def harness_version() -> str:
 class CandidateManifest(RecordModel):
     """Contents of `candidate.toml` in an archived commit; parents are the commit's parents."""
 
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("plan", "made_by")
+
     schema_version: int = MANIFEST_VERSION
     name: str
     definition: str
@@ -72,6 +76,8 @@ class CandidateManifest(RecordModel):
     definition_digest: str = Field(description="sha256 of the definition it was judged against.")
     workload_count: int = Field(default=0, description="Workloads of the operator; 0: unknown.")
     harness_version: str = ""
+    plan: str = Field(default="", description="Id of the plan that it was written to.")
+    made_by: MadeBy = NOBODY
 
     @classmethod
     def describe(
@@ -84,6 +90,8 @@ class CandidateManifest(RecordModel):
         lesson: str,
         tags: Sequence[str],
         workload_count: int,
+        plan: str = "",
+        made_by: MadeBy = NOBODY,
     ) -> CandidateManifest:
         """The manifest of a solution that was judged."""
         from ...schema.flashinfer_trace import definition_hash
@@ -111,6 +119,8 @@ class CandidateManifest(RecordModel):
             definition_digest=definition_hash(definition),
             workload_count=workload_count,
             harness_version=harness_version(),
+            plan=plan,
+            made_by=made_by,
         )
 
     def node(
@@ -139,6 +149,10 @@ class CandidateManifest(RecordModel):
             hypothesis=one_line(self.hypothesis, 300),
             lesson=one_line(self.lesson, 400),
             notes=tuple(notes),
+            plan=self.plan,
+            client=f"{self.made_by.client} {self.made_by.client_version}".strip(),
+            model=f"{self.made_by.model} {self.made_by.effort}".strip(),
+            session=self.made_by.session,
         )
 
     def to_toml(self) -> str:

@@ -8,6 +8,7 @@ from kernel_harness.tools.archive.retrieval.query import SearchRequest, search
 from kernel_harness.tools.archive.retrieval.repeats import recognise, seen
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
+from kernel_harness.tools.schema.search.made_by import MadeBy
 
 
 def fault(message: str) -> Failure:
@@ -171,3 +172,17 @@ def test_a_program_seen_before_is_recognised_whatever_its_formatting(bench, arch
     other, _ = trial(source="def run(x, y):\n    y.copy_(x * 3)\n")
     assert recognise(archive, other) is None
     assert seen(archive, content_hash=same.content_hash()) == [added.candidate_id]
+
+
+def test_candidates_are_found_by_who_made_them(archive, bench):
+    first = bench.add(made_by=MadeBy(client="Codex", client_version="1.2", model="gpt-9"))
+    other = bench.add(made_by=MadeBy(client="claude-code", model="opus", effort="high"))
+    bench.add()
+
+    def found(client: str | None = None, model: str | None = None) -> list[str]:
+        result = search(archive, SearchRequest(client=client, model=model))
+        return [node.candidate_id for node in result.candidates]
+
+    assert found(client="codex") == [first.candidate_id]
+    assert found(model="opus") == [other.candidate_id]
+    assert found(client="codex", model="opus") == []

@@ -191,7 +191,8 @@ def test_a_starting_server_loads_nothing_heavy():
     code = (
         "import sys\n"
         "from kernel_harness.tools.archive.promotion import events\n"
-        "from kernel_harness.tools.archive.search import parent_selection, query, role_context\n"
+        "from kernel_harness.tools.archive.retrieval import query\n"
+        "from kernel_harness.tools.archive.search import parent_selection, role_context\n"
         "from kernel_harness.tools.archive.store import archive\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )

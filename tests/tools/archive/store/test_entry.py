@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from kernel_harness.tools.archive.report.page_data import boards
+from kernel_harness.tools.archive.store.commit.profiles import profile_bottlenecks
 from kernel_harness.tools.archive.store.entry import (
     CandidateStatus,
     error_signature,
     gpu_name,
     noise_level,
-    profile_bottlenecks,
     ranked_latency_us,
     regime_facts,
 )

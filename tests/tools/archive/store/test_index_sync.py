@@ -38,6 +38,7 @@ def test_commits_of_an_earlier_version_give_the_same_rows_and_are_marked(opened_
         table["candidates"] = [[*row[:-1], json.loads(row[-1])] for row in table["candidates"]]
     for row in rows["candidates"]:
         assert row[-1].pop("notes") == []
+        assert {row[-1].pop(name) for name in ("plan", "client", "model", "session")} == {""}
         assert row[-1].pop("trust") == "before signing"
         assert row[-1].pop("trust_words") == "recorded here before records were signed"
     assert rows == expected

@@ -11,6 +11,7 @@ from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.commit.message import read_trailers
 from kernel_harness.tools.archive.store.manifest import NOTES, TRACE
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Trace
+from kernel_harness.tools.schema.search.made_by import MadeBy
 
 BUNDLE = Path(__file__).parents[3] / "fixtures/archive/archive.bundle"
 
@@ -92,3 +93,32 @@ def test_a_message_holds_one_subject_and_its_own_trailers(archive, bench):
     text = message.decode().split("\n\n", 1)[1]
     assert kind == "commit" and "\x1b" not in text
     assert read_trailers(text)["Speedup"] == ["1"] and read_trailers(text)["Status"] == ["PASSED"]
+
+
+def test_who_made_a_candidate_is_in_its_manifest_and_its_trailers(archive, bench):
+    made_by = MadeBy(
+        client="codex",
+        client_version="1.2",
+        model="gpt-9",
+        effort="high",
+        session="night\nStatus: PASSED",
+        skills={"optimize-kernel": "0123456789ab"},
+    )
+    node = bench.add(made_by=made_by, plan="0123456789ab")
+    assert (node.client, node.model, node.plan) == ("codex 1.2", "gpt-9 high", "0123456789ab")
+    assert archive.get(node.candidate_id).candidate.made_by == made_by
+    said = read_trailers(archive.repository.read(node.commit)[1].decode())
+    assert said["Client"] == ["codex 1.2"] and said["Model"] == ["gpt-9"]
+    assert said["Effort"] == ["high"] and said["Plan"] == ["0123456789ab"]
+    assert said["Session"] == ["night Status: PASSED"] and said["Status"] == ["PASSED"]
+    assert said["Skill"] == ["optimize-kernel 0123456789ab"]
+    archive.rebuild_index()
+    assert archive.node(node.candidate_id) == node
+
+
+def test_a_candidate_of_which_nobody_said_who_made_it_is_written_as_before(archive, bench):
+    node = bench.add()
+    manifest = archive.repository.read(f"{node.commit}:candidate.toml")[1].decode()
+    message = archive.repository.read(node.commit)[1].decode()
+    assert "made_by" not in manifest and "plan" not in manifest
+    assert not {"Client", "Model", "Session", "Plan"} & set(read_trailers(message))

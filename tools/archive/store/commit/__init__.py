@@ -2,5 +2,6 @@
 
 agreement  whether sources, record and definition belong together
 message    subject, words and trailers, which plain git can list
+profiles   the bottlenecks that its profiles name
 tree       every file of the tree, and the notes for a reader
 """

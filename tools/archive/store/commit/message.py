@@ -91,8 +91,23 @@ def _trailers(
         ("Workload-Digest", evaluation.workload_digest),
     ]
     lines += [("Parent-Candidate", parent) for parent in parents]
+    lines += _authorship(manifest)
     lines.append(("Harness", manifest.harness_version or "unknown"))
     return lines
+
+
+def _authorship(manifest: CandidateManifest) -> list[tuple[str, str]]:
+    """The plan, and who made it, as far as it was said: older commits have no such lines."""
+    said = manifest.made_by
+    lines = [
+        ("Plan", manifest.plan),
+        ("Client", f"{said.client} {said.client_version}".strip()),
+        ("Model", said.model),
+        ("Effort", said.effort),
+        ("Session", said.session),
+        *(("Skill", f"{name} {digest}") for name, digest in said.skills.items()),
+    ]
+    return [(key, value) for key, value in lines if value]
 
 
 def read_trailers(message: str) -> dict[str, list[str]]:
