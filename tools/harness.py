@@ -63,7 +63,13 @@ class Harness:
             self.archive, self.records, dataset, profiles, budget, rules
         )
         self.evaluations = EvaluationService(
-            settings, self.pool, self.records, self.device, self.keys, self.archiving.recognise
+            settings,
+            self.pool,
+            self.records,
+            self.device,
+            self.keys,
+            self.archiving.recognise,
+            self.archiving.keep_trial,
         )
         latencies = self.evaluations.latencies
         self.profiling = ProfilingService(settings, self.device, self.pool, latencies)

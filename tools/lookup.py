@@ -9,6 +9,7 @@ from typing import Any
 
 from .archive.retrieval.repeats import seen
 from .archive.store.archive import Archive
+from .archive.store.trials.lineage import named
 from .devices.targets import targets_named
 from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.plan import EvaluationRequest
@@ -72,13 +73,13 @@ class Lookup:
             said = read_candidate_file(folder)
             found, started_from = read_solution(folder, said=said), said.started_from
         elif candidate is not None:
-            found = self.archive.get(candidate).solution()
+            found = named(self.archive, candidate)[1].solution()
         else:
             found = solution if isinstance(solution, Solution) else given_solution(solution)
         return NamedCandidate(self.dataset.operator(found.definition), found, started_from)
 
     def solution(self, operator: Operator, name: str) -> Solution:
-        """Returns a shipped solution, a peer, an archived candidate, or the definition's own code.
+        """Returns a solution, peer, archived candidate or trial, or the definition's own code.
 
         Raises:
             RequestError: when none has that name.
@@ -89,7 +90,7 @@ class Lookup:
         if name == REFERENCE:
             return operator.reference()
         try:
-            return self.archive.get(name).solution()
+            return named(self.archive, name)[1].solution()
         except HarnessError as error:
             names = [*shipped, TEMPLATE, REFERENCE]
             raise unknown_name("solution, peer or candidate", name, names) from error

@@ -47,6 +47,7 @@ class ArchivedAnswer(Answer):
     commit: str
     ref: str
     decision: str = Field(description="What became of it, with the number and against what.")
+    parents: list[str] = Field(default_factory=list, description="What it was derived from.")
     already: bool = Field(description="True: this evaluation was archived before.")
     amended: bool = Field(
         default=False, description="True: it was, with other words, which were added to it."
@@ -205,6 +206,7 @@ def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
         summary=lines(
             f"The trial {already} {identity}: {node.decision}",
             added,
+            archived.parent_words or None,
             anchor_words(archived.anchors),
             *(f"{advice.kind}: {advice.words}. {advice.next_step}" for advice in archived.advice),
             None if archived.advice else follow,

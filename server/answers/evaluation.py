@@ -33,7 +33,7 @@ from .models import (
     TotalsPart,
     WorkloadVerdict,
 )
-from .next_steps import next_steps
+from .next_steps import next_steps, not_committed_words
 from .text import (
     Detail,
     axes_words,
@@ -85,7 +85,8 @@ def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> Evalu
     outside = part.outside if (part := static_check.anchors_part(known.anchors)) else []
     warning = f"UNVERIFIED, it ranks nowhere: {unverified}. It says:" if unverified else None
     left = static_check.anchor_words(known.anchors)
-    summary = lines(warning, answer.summary, left, earlier, signed)
+    commit = not_committed_words(evaluated.not_committed)
+    summary = lines(warning, answer.summary, left, earlier, signed, commit)
     changes = {"summary": summary, "anchors": outside, "unverified": unverified}
     return answer.model_copy(update=changes)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ...tools.devices.targets import architectures_of
 from ...tools.schema.evaluation import Evaluation, Executor, Scope, Status
 from ...tools.schema.measurement import TimeSource
+from .text import cut
 
 WRONG_VALUES = (Status.INCORRECT_NUMERICAL, Status.INCORRECT_SHAPE, Status.INCORRECT_DTYPE)
 COMPILES_ALL_THE_SAME = ("needs_gpu", "interpreter_limit", "other_device")
@@ -188,3 +189,13 @@ def _not_faster(evaluation: Evaluation) -> str:
         return f"Not shown to be faster. {profile}"
     compared = _evaluate(evaluation.scope, ", compare_to=…")
     return f"It was compared with nothing: {compared} compares it. {profile}"
+
+
+def not_committed_words(reason: str) -> str | None:
+    """Why a verdict is in no commit and what changes that; None where there is no reason."""
+    if not reason:
+        return None
+    return (
+        f"In no commit yet: {cut(reason, 300)}. The record is on disk; the same call commits it "
+        "when git works again, and so does archive_candidate."
+    )

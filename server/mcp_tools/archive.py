@@ -68,7 +68,10 @@ async def archive_candidate(
     ] = None,
     parent: Annotated[
         list[str] | None,
-        Field(description="Ids of the candidates it was derived from; two for a crossover."),
+        Field(
+            description="Ids of the candidates it was derived from: what the workspace was opened "
+            "from when left out, two for a crossover, [] for none."
+        ),
     ] = None,
     tags: Annotated[
         list[str] | None,
@@ -81,8 +84,7 @@ async def archive_candidate(
     again. Append-only; the same evaluation archived twice gives the same candidate, and other words
     are added to it. Refused when the evaluation is not of these sources. Example:
     archive_candidate(workspace='gdn-1', evaluation_id='ev-…', hypothesis='16-byte loads',
-    lesson='1.2x at 64, none at 1', parent=['4f2a9c01d3be']). Next: `advice` in the
-    result, or select_parent.
+    lesson='1.2x at 64, none at 1'). Next: `advice` in the result, or select_parent.
     """
     harness = harness_of(ctx)
     found = await in_thread(harness.lookup.candidate, workspace=workspace, solution=solution)
@@ -92,8 +94,9 @@ async def archive_candidate(
         evaluation_id,
         hypothesis,
         lesson,
-        parent or (),
+        parent,
         tags or (),
+        found.started_from,
     )
     return answers.archived_answer(archived)
 

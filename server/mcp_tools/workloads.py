@@ -104,7 +104,7 @@ async def open_workspace(
         str,
         Field(
             description="'template', a shipped solution or peer that list_workloads names, or a "
-            "candidate id from search_archive or select_parent."
+            "candidate id from search_archive or select_parent, or the id of an evaluation, 'ev-…'."
         ),
     ] = "template",
 ) -> WorkspaceAnswer:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import ArchiveError, HarnessError
 from ..evaluation.record_store import RecordStore
+from ..schema.evaluation import Evaluation
 from ..schema.flashinfer_trace import Solution
 from ..schema.recognition import AnchorCheck, Recognition
 from ..text import one_line
@@ -25,6 +26,8 @@ from .store.archive import Archive
 from .store.entry import Node
 from .store.manifest import MOST_PROFILE_BYTES
 from .store.normalise import normalised_hash
+from .store.trials.commits import is_trial
+from .store.trials.lineage import NO_PARENT, DerivedFrom, derived_from, start_of
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class ArchivedCandidate:
         already: its evaluation was archived before.
         amended: it was, with other words; they were added to it.
         anchors: None when no parent's sources mark where they may change.
+        parent_words: how its parents were found where none were named; empty otherwise.
     """
 
     node: Node
@@ -44,6 +48,7 @@ class ArchivedCandidate:
     advice: tuple[Advice, ...]
     anchors: AnchorCheck | None
     amended: bool = False
+    parent_words: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,16 @@ class ArchiveService:
         evaluation_id: str,
         hypothesis: str,
         lesson: str | None = None,
-        parents: Sequence[str] = (),
+        parents: Sequence[str] | None = None,
         tags: Sequence[str] = (),
+        started_from: str | None = None,
     ) -> ArchivedCandidate:
         """Archives one trial, failed ones too, with the profiles taken of the same sources.
+
+        Args:
+            parents: ids of what it was derived from, none at a root; what its workspace was
+                opened from where it is None.
+            started_from: what the workspace says of that, for evaluations without a trial.
 
         Raises:
             ArchiveError: when the evaluation is not of these sources or not over, or there is no
@@ -80,6 +91,7 @@ class ArchiveService:
                 "A candidate without a hypothesis teaches nothing",
                 remedy="Say in a sentence what was changed and what it should have improved.",
             )
+        found = self._parents(evaluation.evaluation_id, parents, started_from)
         stored = self.archive.add(
             solution=solution,
             evaluation=evaluation,
@@ -87,19 +99,53 @@ class ArchiveService:
             workloads=operator.workloads,
             hypothesis=hypothesis,
             lesson=lesson,
-            parents=parents,
+            parents=found.parents,
             tags=tags,
             profiles=self._profiles(evaluation.content_hash),
         )
         node = stored.node
-        found = (self._check_anchors(parent, solution) for parent in node.parents)
+        checks = (self._check_anchors(parent, solution) for parent in node.parents)
         return ArchivedCandidate(
             node,
             stored.already,
             () if stored.already else advice_on(self.archive, node.definition, self.budget),
-            next((check for check in found if check is not None), None),
+            next((check for check in checks if check is not None), None),
             stored.amended,
+            "" if stored.already else found.words,
         )
+
+    def _parents(
+        self, evaluation_id: str, parents: Sequence[str] | None, started_from: str | None
+    ) -> DerivedFrom:
+        """The parents that are named, or else those that the workspace's start means."""
+        if parents is not None:
+            names = [name.strip() for name in parents]
+            return DerivedFrom(tuple(n for n in names if n.lower() not in NO_PARENT))
+        if self.archive.synced.current().nodes("evaluation_id = ?", [evaluation_id]):
+            return DerivedFrom()  # it is archived: what was said of its parents stays
+        return derived_from(self.archive, evaluation_id, started_from)
+
+    def keep_trial(
+        self, solution: Solution, evaluation: Evaluation, started_from: str | None = None
+    ) -> str:
+        """Commits what was judged, unless it is archived; says in words why it could not.
+
+        Never raises: a verdict must not be lost to git. `started_from` is what the workspace was
+        opened from.
+        """
+        try:
+            archived = "evaluation_id = ?", [evaluation.evaluation_id]
+            judged = is_trial(evaluation) and solution.definition == evaluation.definition
+            if judged and not self.archive.synced.current().nodes(*archived):
+                operator = self.dataset.operator(evaluation.definition)
+                start = start_of(self.archive, started_from)
+                self.archive.trials.write(
+                    solution, evaluation, operator.definition, start, len(operator.workloads)
+                )
+        except Exception as error:
+            log.warning("No commit of %s was made", evaluation.evaluation_id, exc_info=True)
+            return one_line(str(error), 300) or type(error).__name__
+        return ""
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Searches candidates and skills; the definition may be given by a part of its name."""

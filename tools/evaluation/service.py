@@ -37,7 +37,10 @@ OPERATOR = "operator"
 """Key among a record's versions: the digest of the operator that judged it."""
 TRANSIENT_STATUSES = (UNDECIDED | {Status.TIMEOUT}) - {Status.COMPILED}
 """Ends that may be another one the next time: the same bytes are judged again when asked for."""
+TRIAL_PATIENCE_S = 20.0
+"""How long a verdict waits for its commit."""
 log = logging.getLogger(__name__)
+KeepTrial = Callable[[Solution, Evaluation, str | None], str]
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,14 @@ class Evaluated:
     Attributes:
         earlier: the record was there before it was asked for.
         verification: what the record's signature is worth here; None while it is RUNNING.
+        not_committed: why what was judged is in no commit; empty when it is, or need not be.
     """
 
     evaluation: Evaluation
     recognition: Recognition = Recognition()
     earlier: bool = False
     verification: Verification | None = None
+    not_committed: str = ""
 
 
 @dataclass
@@ -116,6 +121,8 @@ class EvaluationService:
     Args:
         recognise: called once for each evaluation, in a thread, with the solution and what its
             workspace was opened from; must not raise.
+        keep_trial: commits what was judged before the verdict is told; called in a thread, with
+            what its workspace was opened from. Returns why it could not; must not raise.
     """
 
     def __init__(
@@ -126,10 +133,13 @@ class EvaluationService:
         device: str,
         keys: Keyring,
         recognise: Callable[[Solution, str | None], Recognition] | None = None,
+        keep_trial: KeepTrial | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._recognise = recognise
+        self._keep_trial = keep_trial
+        self._not_committed: dict[str, str] = {}
         self._keys = keys
         self.records = records
         self.device = device
@@ -153,6 +163,7 @@ class EvaluationService:
         request.operator.require_workloads()
         if not request.force and (earlier := self._earlier(request)):
             self._begin_recognising(earlier.evaluation_id, request)
+            await self._commit(request, earlier)
             return await self._evaluated(earlier, earlier=True)
         pending = PendingEvaluation(new_evaluation_id(), request)
         self._begin_recognising(pending.evaluation_id, request)
@@ -230,7 +241,23 @@ class EvaluationService:
             recognition = self.records.recognition(evaluation.evaluation_id)
         finished = evaluation.status is not Status.RUNNING
         verification = self._keys.verify_record(evaluation) if finished else None
-        return Evaluated(evaluation, recognition, earlier, verification)
+        not_committed = self._not_committed.get(evaluation.evaluation_id, "")
+        return Evaluated(evaluation, recognition, earlier, verification, not_committed)
+
+    async def _commit(self, request: EvaluationRequest, evaluation: Evaluation) -> None:
+        """Has a trial committed; a git that fails or hangs costs words, never the verdict."""
+        if self._keep_trial is None:
+            return
+        work = asyncio.to_thread(
+            self._keep_trial, request.solution, evaluation, request.started_from
+        )
+        done, _ = await asyncio.wait({asyncio.create_task(work)}, timeout=TRIAL_PATIENCE_S)
+        said = f"git had not ended after {TRIAL_PATIENCE_S:g} s"
+        for task in done:
+            said = task.result()
+        self._not_committed.pop(evaluation.evaluation_id, None)
+        if said:
+            self._not_committed[evaluation.evaluation_id] = said
 
     async def _wait(
         self, pending: PendingEvaluation, wait_s: float | None, progress: OnProgress
@@ -252,6 +279,7 @@ class EvaluationService:
             evaluation = await asyncio.to_thread(self._keys.signed, evaluation)
             self._keep(evaluation)
             self.latencies.note(evaluation)
+            await self._commit(pending.request, evaluation)
             return evaluation
         except asyncio.CancelledError:
             failure = _interruption("Its client left or cancelled it before there was a verdict.")

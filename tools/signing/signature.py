@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ALGORITHM = "ed25519:"
 RECORD = "kernel-harness evaluation"
 CANDIDATE = "kernel-harness candidate"
+TRIAL = "kernel-harness trial"
 PROMOTION = "kernel-harness promotion"
 AMENDMENT = "kernel-harness amendment"
 FIELD = "signature"

@@ -220,3 +220,49 @@ async def test_a_candidate_is_amended_and_archived_again_with_other_words(connec
     assert name in {e["candidate_id"] for e in window["entries"] if e["relation"] == "child"}
     assert "says nothing" in said and "ffffffffffff" in unknown
     assert "Seen twice." in report["text"]
+
+
+async def judged_workspace(client: Client, start_from: str, body: str) -> dict[str, Any]:
+    """Opens a workspace, writes a kernel into it and has it judged; the verdict and its path."""
+    opened = await good(client, "open_workspace", definition=DEFINITION, start_from=start_from)
+    source = Path(opened["workspace"]) / opened["entry_point"].partition("::")[0]
+    source.write_text(f"def run(x, weight, y):\n    {body}\n")
+    verdict = await good(client, "evaluate_kernel", workspace=opened["workspace"])
+    return {**verdict, "workspace": opened["workspace"]}
+
+
+def words(verdict: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The arguments that archive a verdict."""
+    asked = {name: verdict[name] for name in ("workspace", "evaluation_id")}
+    return {**asked, "hypothesis": "faster", **more}
+
+
+async def test_every_verdict_is_a_commit_and_a_forgotten_parent_cuts_no_tree(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    async with connect() as client:
+        first = await judged_workspace(client, "template", "y.copy_(x + 0)")
+        root = await good(client, "archive_candidate", **words(first))
+        second = await judged_workspace(client, root["candidate_id"], "y.copy_(x + 1)")
+        third = await judged_workspace(client, second["evaluation_id"], "y.copy_(x + 2)")
+        child = await good(client, "archive_candidate", **words(third))
+        apart = await judged_workspace(client, child["candidate_id"], "y.copy_(x + 3)")
+        other = await good(client, "archive_candidate", **words(apart, parent=[]))
+    assert "parents" not in root and child["parents"] == [root["candidate_id"]]
+    assert "nearest archived ancestor" in child["summary"]
+    assert "parents" not in other
+    trials = harness.archive.trials
+    names = {ref.rpartition("/")[2] for ref in trials.refs()}
+    verdicts = (first, second, third, apart)
+    assert names == {verdict["evaluation_id"] for verdict in verdicts}
+    assert trials.read(third["evaluation_id"]).parents == (second["evaluation_id"],)
+
+
+async def test_a_verdict_outlives_a_repository_that_cannot_be_written(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    (harness.settings.archive_dir).mkdir(parents=True)
+    (harness.settings.archive_dir / "repository.git").write_text("in the way")
+    async with connect() as client:
+        verdict = await good(client, "evaluate_kernel", solution=solution())
+    assert verdict["status"] == "PASSED" and "In no commit yet" in verdict["summary"]

@@ -130,3 +130,56 @@ def test_a_search_takes_a_part_of_the_definitions_name(service, judged):
     assert [c.candidate_id for c in found.candidates] == [node.candidate_id]
     with pytest.raises(RequestError, match="Unknown definition"):
         service.search(SearchRequest(definition="softmax"))
+
+
+def test_the_parent_is_the_candidate_that_the_workspace_was_opened_from(service, judged):
+    parent = service.archive_candidate(*judged(), "A root.").node.candidate_id
+    solution, name = judged("def run(x, y):\n    y.copy_(x + x)\n")
+    assert service.keep_trial(solution, service.records.get(name), parent) == ""
+    kept = service.archive_candidate(solution, name, "Adds.")
+    assert kept.node.parents == (parent,) and parent in kept.parent_words
+    again = service.archive_candidate(solution, name, "Adds.")
+    assert not again.amended and again.node.parents == (parent,) and again.parent_words == ""
+
+
+def test_the_workspace_says_its_start_where_no_trial_was_kept(service, judged):
+    parent = service.archive_candidate(*judged(), "A root.").node.candidate_id
+    mine = judged("def run(x, y):\n    y.copy_(x + x)\n")
+    kept = service.archive_candidate(*mine, "Adds.", started_from=parent)
+    assert kept.node.parents == (parent,)
+
+
+@pytest.mark.parametrize("named", [[], ["none"], ["reference"]])
+def test_a_root_is_named_as_one(service, judged, named):
+    parent = service.archive_candidate(*judged(), "A root.").node.candidate_id
+    mine = judged("def run(x, y):\n    y.copy_(x + x)\n")
+    kept = service.archive_candidate(*mine, "Anew.", parents=named, started_from=parent)
+    assert kept.node.parents == () and kept.parent_words == ""
+
+
+def test_an_unknown_parent_is_an_error_and_nothing_is_archived(service, judged):
+    with pytest.raises(RequestError, match="Unknown candidate"):
+        service.archive_candidate(*judged(), "A root.", parents=["0123456789ab"])
+    assert list(service.archive.iter()) == []
+
+
+def test_what_is_archived_needs_no_trial(service, judged):
+    solution, name = judged()
+    service.archive_candidate(solution, name, "A root.")
+    assert service.keep_trial(solution, service.records.get(name)) == ""
+    assert service.archive.trials.refs() == {}
+
+
+def test_a_git_that_fails_is_told_and_raises_nothing(service, judged, monkeypatch, caplog):
+    solution, name = judged()
+
+    def full(*_: object) -> str:
+        raise ArchiveError("No space left on device")
+
+    monkeypatch.setattr(service.archive.repository, "write_tree", full)
+    with caplog.at_level(logging.WARNING):
+        said = service.keep_trial(solution, service.records.get(name))
+    assert "No space left" in said and f"No commit of {name}" in caplog.text
+    monkeypatch.undo()
+    assert service.keep_trial(solution, service.records.get(name)) == ""
+    assert len(service.archive.trials.refs()) == 1

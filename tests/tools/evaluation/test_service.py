@@ -2,6 +2,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -420,3 +421,56 @@ def test_who_is_queued_is_told_at_once_what_is_ahead_and_for_how_long(
     early, later, told = asyncio.run(queued())
     assert later.status is Status.PASSED
     assert f"queued for 0 s behind evaluation {early.evaluation_id}" in told
+
+
+def keeping(service, keep):
+    """The same service with what keeps trials."""
+    settings, pool, records = service._settings, service._pool, service.records
+    return EvaluationService(settings, pool, records, "cpu", service._keys, lambda *_: KNOWN, keep)
+
+
+def test_what_was_judged_is_kept_before_the_verdict_is_told(service, operator):
+    kept: list[tuple[str, str | None]] = []
+
+    def keep(solution, evaluation, started_from):
+        assert service.records.get(evaluation.evaluation_id) == evaluation
+        assert threading.current_thread() is not threading.main_thread()
+        kept.append((evaluation.evaluation_id, started_from))
+        return ""
+
+    made = keeping(service, keep)
+    evaluation = asyncio.run(judged(made, operator, named("fine"), started_from="p"))
+    assert kept == [(evaluation.evaluation_id, "p")]
+    broken = asyncio.run(judged(made, operator, named("broken", "def run(x, y:\n  pass\n")))
+    assert kept[1] == (broken.evaluation_id, None)
+
+
+def test_a_verdict_says_that_it_is_in_no_commit_until_it_is(service, operator):
+    said = ["disk full", ""]
+    made = keeping(service, lambda *_: said.pop(0))
+
+    async def twice():
+        request = EvaluationRequest(operator, named("fine"), Scope.FULL)
+        found = [await made.evaluate(request, 30) for _ in range(2)]
+        await made._pool.close()
+        return found
+
+    first, second = asyncio.run(twice())
+    assert first.not_committed == "disk full" and second.not_committed == ""
+    assert second.earlier and second.evaluation == first.evaluation
+
+
+def test_a_git_that_hangs_delays_no_verdict(service, operator, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr("kernel_harness.tools.evaluation.service.TRIAL_PATIENCE_S", 0.05)
+    made = keeping(service, lambda *_: str(release.wait(30)))
+
+    async def once():
+        request = EvaluationRequest(operator, named("fine"), Scope.FULL)
+        found = await made.evaluate(request, 30)
+        release.set()
+        await made._pool.close()
+        return found
+
+    found = asyncio.run(once())
+    assert found.evaluation.status is Status.PASSED and "had not ended" in found.not_committed

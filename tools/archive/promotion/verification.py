@@ -69,7 +69,7 @@ class PromotionVerifier:
         if (refusal := early_refusal(node, best, failures, best_claimed=claimed)) is not None:
             return refusal
         against = self._baseline(operator, None if is_best(node, best) else best)
-        verification = await self._verify(operator, solution, against, progress)
+        verification = await self._verify(operator, solution, node.candidate_id, against, progress)
         passed = all(record.status is Status.PASSED for record in verification)
         self._archive_failures(node, solution, operator, verification)
         decision = decide(
@@ -128,7 +128,12 @@ class PromotionVerifier:
         return operator.baseline(cpu=self.device == "cpu")
 
     async def _verify(
-        self, operator: Operator, solution: Solution, against: Solution | None, progress: OnProgress
+        self,
+        operator: Operator,
+        solution: Solution,
+        candidate_id: str,
+        against: Solution | None,
+        progress: OnProgress,
     ) -> list[Evaluation]:
         done: list[Evaluation] = []
         for _ in range(REPEATS):
@@ -138,6 +143,7 @@ class PromotionVerifier:
                 scope=Scope.FULL,
                 baseline=against,
                 force=True,
+                started_from=candidate_id,
                 checks=promotion_checks(self.evaluations.executor),
                 budget_s=BUDGET_S,
             )

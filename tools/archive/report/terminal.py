@@ -19,6 +19,7 @@ from ..promotion.events import best_elsewhere, events
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
 from ..store.manifest import CandidateRecord
+from ..store.trials.lineage import named
 from .page_data import TO_VERIFY, boards, claimed_promotions, current_promotions
 
 COLOURS = {
@@ -106,9 +107,8 @@ def best(archive: Archive, definition: str | None = None, count: int = 5) -> Ren
 
 
 def show(archive: Archive, candidate_id: str) -> RenderableType:
-    """One candidate: verdict, lineage, words, failure and a table of its workloads."""
-    record = archive.get(candidate_id)
-    node = archive.node(record.candidate_id)
+    """One candidate or trial: verdict, lineage, words, failure and a table of its workloads."""
+    node, record = named(archive, candidate_id)
     parts: list[RenderableType] = [_head(archive, node, record)]
     failure = record.evaluation.failure
     if failure is not None:
@@ -124,7 +124,7 @@ def show(archive: Archive, candidate_id: str) -> RenderableType:
 
 def diff(archive: Archive, a: str, b: str) -> RenderableType:
     """The kernel change between two candidates, with both outcomes above it."""
-    first, second = archive.node(a), archive.node(b)
+    first, second = named(archive, a)[0], named(archive, b)[0]
     head = Text()
     for sign, node in (("-", first), ("+", second)):
         head.append(f"{sign} {node.candidate_id} ", style="bold")
@@ -143,7 +143,9 @@ def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableTy
     colour = COLOURS[node.outcome]
     reason = f": {node.clock_reason}" if node.clock_reason else ""
     outcome = Text.assemble((str(node.outcome), colour), f": {node.outcome_words}")
-    born = (child.candidate_id for child in archive.children(node.candidate_id))
+    of_trial = node.candidate_id == node.evaluation_id
+    children = () if of_trial else archive.children(node.candidate_id)
+    born = (child.candidate_id for child in children)
     rows = {
         "operator": f"{node.definition} on {node.hardware}, scope {node.scope}",
         "latency": f"{node.latency_words or '-'}{reason}",

@@ -37,6 +37,7 @@ from .index import SEALED_FIRST
 from .index_sync import CANDIDATES, SyncedIndex, amended_record, read_record
 from .manifest import CandidateManifest, CandidateRecord
 from .promotion_tags import promotion_events, promotion_stacks
+from .trials.commits import TrialStore
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Definition, Solution, Workload
@@ -64,6 +65,7 @@ class Archive:
         self.keys = keys
         self.repository = Repository(self.root / "repository.git")
         self.synced = SyncedIndex(self.repository, self.root, keys)
+        self.trials = TrialStore(self.repository, keys)
 
     def close(self) -> None:
         """Ends the helper process that reads git objects."""
@@ -352,15 +354,19 @@ class Archive:
         return printable(self.repository.run("log", *options, stdin=stdin))
 
     def diff(self, a: str, b: str) -> str:
-        """The kernel change from one candidate to another, as a unified diff of their sources."""
-        first, second = self.node(a), self.node(b)
+        """The kernel change from one candidate or trial to another, as a diff of their sources."""
+        trials = [self.trials.find(name) for name in (a, b)]
+        first, second = (
+            trial[1] if trial else self.node(name).commit
+            for name, trial in zip((a, b), trials, strict=True)
+        )
         options = (
             "--no-color",
             "--no-ext-diff",
             "--no-textconv",
             "-M",
-            first.commit,
-            second.commit,
+            first,
+            second,
         )
         return printable(self.repository.run("diff", *options, "--", form.SOURCES))
 

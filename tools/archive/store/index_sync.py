@@ -262,7 +262,18 @@ def read_record(
     Raises:
         ArchiveError: when the commit is not one of the harness's, or its ref is not named by it.
     """
-    commit = commit or read_commit(repository, oid)
+    record = read_judged(repository, ref, oid, commit or read_commit(repository, oid))
+    if not ref.endswith(f"/{form.ref_part(record.candidate.definition)}/{oid[:12]}"):
+        raise _not_ours(ref, f"The ref is not named by its definition and commit, {oid[:12]}")
+    return record
+
+
+def read_judged(repository: Repository, ref: str, oid: str, commit: GitObject) -> CandidateRecord:
+    """Reads the tree of a commit that holds sources with their record, whatever its ref.
+
+    Raises:
+        ArchiveError: when the commit is not one of the harness's.
+    """
     paths = repository.list_tree(oid)
     missing = {form.MANIFEST, form.EVALUATION} - set(paths)
     if missing:
@@ -278,8 +289,6 @@ def read_record(
     said = repository.read(paths[form.MANIFEST], form.MOST_MESSAGE_BYTES)[1].decode()
     content = repository.read(paths[form.EVALUATION], MOST_RECORD_BYTES)[1]
     manifest = CandidateManifest.from_toml(said)
-    if not ref.endswith(f"/{form.ref_part(manifest.definition)}/{oid[:12]}"):
-        raise _not_ours(ref, f"The ref is not named by its definition and commit, {oid[:12]}")
     return CandidateRecord(
         candidate_id=oid[:12],
         commit=oid,
@@ -305,9 +314,11 @@ def amended_record(
     )
 
 
-def verify_candidate(keys: Keyring, record: CandidateRecord, commit: GitObject) -> Verification:
+def verify_candidate(
+    keys: Keyring, record: CandidateRecord, commit: GitObject, purpose: str = CANDIDATE
+) -> Verification:
     """What a candidate counts for here: by who archived it, who judged it, and what was judged."""
-    archived = keys.verify_object(record.commit, commit.signature, CANDIDATE, commit.signed)
+    archived = keys.verify_object(record.commit, commit.signature, purpose, commit.signed)
     if archived.trust is Trust.BEFORE_SIGNING:
         return archived
     if not archived.counts:

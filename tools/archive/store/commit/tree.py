@@ -33,16 +33,31 @@ def tree_files(
     Raises:
         ArchiveError: when a path would leave its folder.
     """
-    files = {
-        MANIFEST: manifest.to_toml().encode(),
-        EVALUATION: (evaluation.model_dump_json(indent=1) + "\n").encode(),
+    files = judged_files(manifest, evaluation, sources) | {
         TRACE: "".join(f"{trace.model_dump_json()}\n" for trace in traces).encode(),
         NOTES: _notes(manifest, facts, evaluation).encode(),
     }
-    for path, text in sources.items():
-        files[f"{SOURCES}/{path}"] = text.encode()
     for path, content in profiles.items():
         files[f"{PROFILE}/{path}"] = content
+    for path in files:
+        _check_path(path, files)
+    return files
+
+
+def judged_files(
+    manifest: CandidateManifest, evaluation: Evaluation, sources: Mapping[str, str]
+) -> dict[str, bytes]:
+    """The sources that were judged, the record of it and the manifest, by path.
+
+    Raises:
+        ArchiveError: when a path would leave its folder.
+    """
+    files = {
+        MANIFEST: manifest.to_toml().encode(),
+        EVALUATION: (evaluation.model_dump_json(indent=1) + "\n").encode(),
+    }
+    for path, text in sources.items():
+        files[f"{SOURCES}/{path}"] = text.encode()
     for path in files:
         _check_path(path, files)
     return files

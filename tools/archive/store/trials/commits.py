@@ -1,0 +1,171 @@
+"""Commits of trials: the sources that were judged, their candidate.toml, and the signed record.
+
+A trial is named by its evaluation, below the day of its start, so that no folder of refs grows for
+ever. Its blobs are those that a candidate of the same evaluation has, and git stores each once. A
+trial decides nothing: neither search nor promotion reads one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ....errors import ArchiveError, unknown_name
+from ....evaluation.record_store import EVALUATION_ID, LEAST_PART
+from ....schema.evaluation import Evaluation, Status
+from ....signing.keyring import Keyring, Verification
+from ....signing.signature import TRIAL
+from ...git.repository import RefConflict, RefUpdate, Repository
+from ..commit.agreement import refuse_mismatch
+from ..commit.message import commit_message, read_trailers
+from ..commit.tree import judged_files
+from ..entry import Node, facts_of
+from ..index_sync import read_commit, read_judged, verify_candidate
+from ..manifest import CandidateManifest, CandidateRecord, ref_part
+
+if TYPE_CHECKING:
+    from ....schema.flashinfer_trace import Definition, Solution
+
+TRIALS = "refs/trials"
+"""Holds refs that are called DEFINITION/DAY/EVALUATION."""
+TRIAL_NAME = "ev-"
+"""Begins the name of every trial, and of no candidate."""
+_NOT_JUDGED = frozenset(
+    {
+        Status.RUNNING,
+        Status.NOT_RUN,
+        Status.NOT_JUDGED,
+        Status.INVALID_REFERENCE,
+        Status.INFRASTRUCTURE_ERROR,
+        Status.INTERRUPTED,
+    }
+)
+
+
+def is_trial(evaluation: Evaluation) -> bool:
+    """Whether a record says something of its candidate: it was built, run or found wrong unrun."""
+    ran = any(w.status not in _NOT_JUDGED for w in evaluation.workloads)
+    return evaluation.status not in _NOT_JUDGED or ran
+
+
+class TrialStore:
+    """The trials of one archive's repository."""
+
+    def __init__(self, repository: Repository, keys: Keyring) -> None:
+        self._repository = repository
+        self._keys = keys
+
+    def write(
+        self,
+        solution: Solution,
+        evaluation: Evaluation,
+        definition: Definition,
+        start: Sequence[tuple[str, str]] = (),
+        workload_count: int = 0,
+    ) -> str:
+        """Commits one trial; returns the name of its ref, which may have been there.
+
+        Args:
+            start: name and commit of what its workspace was opened from.
+            workload_count: of the operator.
+
+        Raises:
+            ArchiveError: when the record is not of this solution, or git fails.
+        """
+        refuse_mismatch(solution, evaluation, definition)
+        ref = trial_ref(evaluation.definition, evaluation.evaluation_id)
+        if self._repository.exists and self._repository.held_by({ref}):
+            return ref
+        manifest = CandidateManifest.describe(
+            solution,
+            evaluation,
+            definition,
+            hypothesis="",
+            lesson="",
+            tags=(),
+            workload_count=workload_count,
+        )
+        facts = facts_of(evaluation, self._keys.verify_record(evaluation), workload_count)
+        sources = {source.path: source.content for source in solution.sources}
+        files = judged_files(manifest, evaluation, sources)
+        message = commit_message(manifest, facts, evaluation, [name for name, _ in start])
+        self._repository.create()
+        tree = self._repository.write_tree(files)
+        commits = [commit for _, commit in start]
+        sign = partial(self._keys.sign, TRIAL)
+        commit = self._repository.write_commit(tree, commits, message, facts.at, sign)
+        with contextlib.suppress(RefConflict):  # another process kept this very trial
+            self._repository.update_refs([RefUpdate(ref, commit)])
+        return ref
+
+    def refs(self, definition: str | None = None) -> dict[str, str]:
+        """The refs of all trials, or of one operator's, with the commits that they hold."""
+        scope = f"{TRIALS}/{ref_part(definition)}" if definition else TRIALS
+        return self._repository.refs(scope) if self._repository.exists else {}
+
+    def find(self, name: str) -> tuple[str, str] | None:
+        """The ref and commit of a trial by its evaluation's id or a unique part; else None."""
+        text = name.strip()
+        if not text.startswith(TRIAL_NAME) or len(text) < LEAST_PART:
+            return None
+        refs = self.refs()
+        names = {ref.rpartition("/")[2]: ref for ref in refs}
+        fitting = [names[text]] if text in names else [r for n, r in names.items() if text in n]
+        return (fitting[0], refs[fitting[0]]) if len(fitting) == 1 else None
+
+    def read(self, name: str) -> CandidateRecord:
+        """Reads a trial as a candidate that nobody said anything of; its id is its evaluation's.
+
+        Raises:
+            RequestError: when there is none of that name.
+            ArchiveError: when its commit is not one of the harness's.
+        """
+        ref, commit = self._found(name)
+        return self.read_at(ref, commit)
+
+    def read_at(self, ref: str, commit: str) -> CandidateRecord:
+        """Reads the trial at a commit."""
+        found = read_commit(self._repository, commit)
+        record = read_judged(self._repository, ref, commit, found)
+        started = tuple(read_trailers(found.message).get("Parent-Candidate", ()))
+        identity = record.evaluation.evaluation_id
+        if ref and ref != trial_ref(record.candidate.definition, identity):
+            raise ArchiveError(
+                f"The ref is not named by its definition and evaluation, {identity}",
+                where=ref,
+                remedy="It was not written by the harness; delete its ref: git update-ref -d.",
+            )
+        return replace(record, candidate_id=identity, parents=started)
+
+    def verify(self, record: CandidateRecord) -> Verification:
+        """What a trial counts for here: by who committed it, who judged it, and what was judged."""
+        found = read_commit(self._repository, record.commit)
+        return verify_candidate(self._keys, record, found, TRIAL)
+
+    def node(self, name: str) -> Node:
+        """A trial in the form of a candidate's line of the index."""
+        return self.node_of(self.read(name))
+
+    def node_of(self, record: CandidateRecord) -> Node:
+        """A trial that was read, in the form of a candidate's line of the index."""
+        manifest = record.candidate
+        facts = facts_of(record.evaluation, self.verify(record), manifest.workload_count)
+        node = manifest.node(facts, record.ref, record.commit, record.parents, {})
+        return replace(node, candidate_id=record.candidate_id)
+
+    def _found(self, name: str) -> tuple[str, str]:
+        found = self.find(name)
+        if found is None:
+            known = [ref.rpartition("/")[2] for ref in sorted(self.refs(), reverse=True)[:50]]
+            remedy = "kernel-harness log --trials lists those that are kept."
+            raise unknown_name("trial", name, known, remedy=remedy)
+        return found
+
+
+def trial_ref(definition: str, evaluation_id: str) -> str:
+    """The ref of the trial that an evaluation of an operator's candidate was."""
+    day = evaluation_id[3:11] if EVALUATION_ID.match(evaluation_id) else "other"
+    return f"{TRIALS}/{ref_part(definition)}/{day}/{ref_part(evaluation_id)}"
