@@ -3,7 +3,8 @@
 It keeps bfloat16 and the float8 types as raw integers, and adds, multiplies, compares, reduces and
 converts those integers. Every such operation is computed here in float32 instead and rounded to
 nearest even, as GPUs do; values beyond the range of float8 saturate, as Triton's conversions do. A
-sum rounds after each addition, of float16 too: NumPy adds in float32 and would be more exact.
+sum, running ones too, rounds after each addition, of float16 too: NumPy adds in float32 and would
+be more exact.
 Triton has no public means for this: methods of the interpreter are replaced, in the process that
 interprets only. Seen in Triton 3.6 and 3.9; a version without these methods is left as it is.
 """
@@ -74,7 +75,7 @@ def patch_interpreter() -> bool:
         _patch_conversions(builder, handle, language)
         _patch_reductions(interpreter.ReduceOps, ("min_max",), handle, language)
         _patch_sums(interpreter.ReduceOps)
-        _patch_reductions(interpreter.ScanOps, ("cumsum", "cumprod"), handle, language)
+        _patch_scans(interpreter.ScanOps)
         _patch_atomics(builder, handle, language)
     except (ImportError, AttributeError):
         return False
@@ -183,6 +184,27 @@ def _patch_sums(reductions: Any) -> None:
     reductions.sum = sum_up
 
 
+def _patch_scans(scans: Any) -> None:
+    def replaced(plain: Callable[..., Any], combine: np.ufunc) -> Callable[..., Any]:
+        def scan(self: Any, tensor: Any) -> Any:
+            dtype, data = tensor.dtype.scalar, tensor.handle.data
+            if not is_small(dtype) and data.dtype != np.float16:
+                return plain(self, tensor)
+            found = scan_of(np.moveaxis(data, self.axis, 0), dtype, combine)
+            return [self.to_tensor(np.moveaxis(found, 0, self.axis), tensor.dtype.scalar)]
+
+        return scan
+
+    scans.cumsum = replaced(scans.cumsum, np.add)
+    scans.cumprod = replaced(scans.cumprod, np.multiply)
+
+
+def _combined(combine: np.ufunc, a: np.ndarray, b: np.ndarray, dtype: Any) -> np.ndarray:
+    if a.dtype == np.float16:
+        return combine(a, b)
+    return encoded(combine(decoded(a, dtype), decoded(b, dtype)), dtype)
+
+
 def sum_of(data: np.ndarray, dtype: Any) -> np.ndarray:
     """The sum along the first axis, rounded after each addition.
 
@@ -190,13 +212,21 @@ def sum_of(data: np.ndarray, dtype: Any) -> np.ndarray:
     """
     while len(data) > 1:
         half = len(data) // 2
-        if data.dtype == np.float16:
-            added = data[:half] + data[half : 2 * half]
-        else:
-            sums = decoded(data[:half], dtype) + decoded(data[half : 2 * half], dtype)
-            added = encoded(sums, dtype)
+        added = _combined(np.add, data[:half], data[half : 2 * half], dtype)
         data = np.concatenate([added, data[2 * half :]])
     return data[0]
+
+
+def scan_of(data: np.ndarray, dtype: Any, combine: np.ufunc) -> np.ndarray:
+    """All sums (or products) of first elements along the first axis, rounded at each step.
+
+    By doubling distances, as threads do by shuffles; a device may combine in another order.
+    """
+    data, distance = data.copy(), 1
+    while distance < len(data):
+        data[distance:] = _combined(combine, data[:-distance], data[distance:], dtype)
+        distance *= 2
+    return data
 
 
 def _patch_atomics(builder: Any, handle: Any, language: Any) -> None:

@@ -107,9 +107,16 @@ def reduction(x, z, OP: tl.constexpr):
 
 
 @triton.jit
-def scan(x, z):
+def scan(x, z, OP: tl.constexpr):
     i = tl.arange(0, 16)[:, None] * 16 + tl.arange(0, 16)[None, :]
-    tl.store(z + i, tl.cumsum(tl.load(x + i), 1))
+    a = tl.load(x + i)
+    if OP == "cumsum":
+        c = tl.cumsum(a, 1)
+    elif OP == "backwards":
+        c = tl.cumsum(a, 1, reverse=True)
+    else:
+        c = tl.cumprod(a, 1)
+    tl.store(z + i, c)
 
 
 @triton.jit
@@ -199,7 +206,10 @@ def reductions() -> None:
             expected = getattr(distinct.double(), name)(1)
             note(name, expected, reduction, torch.empty(16, dtype=torch.int32), distinct, OP=name)
         if dtype.is_floating_point:
-            note("cumsum", wide.cumsum(1), scan, torch.empty_like(x), x)
+            running = {"cumsum": wide.cumsum(1), "cumprod": wide.cumprod(1)}
+            running["backwards"] = wide.flip(1).cumsum(1).flip(1)
+            for name, expected in running.items():
+                note(name, expected, scan, torch.empty_like(x), x, OP=name, floor=4.0)
 
 
 def casts() -> None:

@@ -18,6 +18,7 @@ from kernel_harness.tools.candidate.cpu.triton_patches import (
     decoded,
     encoded,
     rounded,
+    scan_of,
     sum_of,
     widened,
 )
@@ -48,8 +49,9 @@ def errors() -> dict[str, float | str]:
 
 @pytest.mark.parametrize(
     "operation",
-    "add sub mul div neg abs maximum minimum where relu fma clamp less greater_equal equal both "
-    "exp log sqrt rsqrt exp2 sum max min argmax argmin cumsum cast dot atomic".split(),
+    "add sub mul div neg abs maximum minimum where relu fma clamp less greater_equal equal "
+    "both exp log sqrt rsqrt exp2 sum max min argmax argmin cumsum backwards cumprod cast dot "
+    "atomic".split(),
 )
 def test_an_operation_gives_what_torch_gives_in_every_dtype(errors, operation):
     tried = {name: error for name, error in errors.items() if name.split()[0] == operation}
@@ -84,6 +86,18 @@ def test_a_sum_rounds_after_each_addition_as_a_device_does(kind):
     assert total(values) == least + 2.0
     tree = values[:4] + values[4:]
     assert total(values) == float(tree[0] + tree[2] + (tree[1] + tree[3]))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_a_running_sum_rounds_after_each_addition_as_a_device_does(kind):
+    least = 256.0 if kind is torch.bfloat16 else 2048.0
+    values = torch.tensor([least, 1.0, 1.0, 1.0, 2.0]).to(kind)
+    dtype = SimpleNamespace(name="bf16" if kind is torch.bfloat16 else "fp16")
+    data = values.view(torch.int16).numpy().view(np.float16 if dtype.name == "fp16" else np.uint16)
+    found = scan_of(data[:, None], dtype, np.add)[:, 0]
+    due = [least, least, least + 2, least + 2, least + 4]
+    assert torch.from_numpy(found.view(np.int16)).view(kind).tolist() == due
+    assert data.tobytes() == values.view(torch.int16).numpy().tobytes()
 
 
 @pytest.mark.parametrize("name", ["fp8e4nv", "fp8e5"])
