@@ -294,11 +294,10 @@ class Compiled(Message):
     launches: dict[Words, CallLaunches] = Field(
         default_factory=dict, max_length=40, description="By target; none where the call failed."
     )
-    notes: list[Words] = Field(
-        default_factory=list,
-        max_length=40,
-        description="What was left out: configurations refused, a call that ended early.",
-    )
+    grids: dict[Words, list[list[Count]]] = Field(default_factory=dict, max_length=400)
+    """Of the launches of a CUDA host function by the kernel's name, the same on every target."""
+    notes: list[Words] = Field(default_factory=list, max_length=40)
+    """What was left out: configurations refused, a call that ended early."""
     fault: CandidateFault | None = None
 
 

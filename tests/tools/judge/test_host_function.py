@@ -57,6 +57,10 @@ def test_a_host_function_is_called_against_a_stub_of_the_runtime(judge, old, new
     assert evaluation.status is status, evaluation.failure
     said = evaluation.failure.message if evaluation.failure else ""
     assert words in said
+    if not old:
+        assert evaluation.static is not None
+        (kernel,) = evaluation.static.kernels
+        assert kernel.name == "affine_kernel" and any(kernel.grids.values())
 
 
 TILES = (

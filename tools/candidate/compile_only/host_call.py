@@ -50,20 +50,25 @@ _WRONG_TYPE = (
 
 @dataclass(frozen=True)
 class HostCall:
-    """What a call against the stub showed; `kernels` and `launches` are as the stub names them.
+    """What a call against the stub showed; kernels are as the stub names them.
 
     Args:
+        grids: by kernel, those it is launched on.
         refused: kernel and words of each launch that a device would refuse.
         error: what the call raised, or why it was not finished; empty when it returned.
     """
 
     kernels: Sequence[str]
-    launches: Sequence[str]
+    grids: Mapping[str, list[list[int]]]
     refused: Sequence[tuple[str, str]]
     error: str = ""
 
     def fault(self, names: Mapping[str, str]) -> CandidateFault | None:
-        """What is surely wrong, whatever the kernels compute; `names` as for `notes`."""
+        """What is surely wrong, whatever the kernels compute.
+
+        Args:
+            names: the kernels' names as people write them.
+        """
         if self.refused:
             name, words = self.refused[0]
             message = f"{names.get(name, name)} is launched on {words}"
@@ -73,12 +78,11 @@ class HostCall:
             return CandidateFault(kind="signature", message=cut(message, 2_000))
         return None
 
-    def notes(self, names: Mapping[str, str]) -> list[str]:
-        """What else is worth saying; `names` are the kernels' as people write them."""
-        if self.error:
-            return [cut(f"Called against a stub of the driver, it raised: {self.error}", 600)]
-        idle = [names.get(name, name) for name in self.kernels if name not in self.launches]
-        return [f"Not launched on one of the workloads: {', '.join(idle[:6])}."] if idle else []
+    def notes(self) -> list[str]:
+        """What else is worth saying."""
+        if not self.error:
+            return []
+        return [cut(f"Called against a stub of the driver, it raised: {self.error}", 600)]
 
 
 def link_with_stub(
@@ -210,4 +214,9 @@ def _read_report(text: str) -> HostCall | None:
         if why
     ]
     error = next((line[1] for line in lines if line[0] == "error" and len(line) == 2), "")
-    return HostCall(kernels, [line[1] for line in launches], refused, error)
+    grids: dict[str, list[list[int]]] = {}
+    for _, name, grid, *_ in launches:
+        sizes = [int(size) for size in grid.split()]
+        if sizes not in grids.setdefault(name, []):
+            grids[name].append(sizes)
+    return HostCall(kernels, grids, refused, error)

@@ -107,8 +107,10 @@ class TargetCompiler:
             return compiled.model_copy(update={"notes": [*compiled.notes, words]})
         named = [name for name in dict.fromkeys(call.kernels) if name not in self._names]
         self._names |= dict(zip(named, _demangled(named), strict=True))
-        notes, fault = call.notes(self._names), call.fault(self._names)
-        return compiled.model_copy(update={"notes": [*compiled.notes, *notes], "fault": fault})
+        fault = call.fault(self._names)
+        grids = {self._names.get(name, name)[:500]: found for name, found in call.grids.items()}
+        notes = [*compiled.notes, *call.notes()]
+        return compiled.model_copy(update={"notes": notes, "fault": fault, "grids": grids})
 
     def _with_inline(self, compiled: Compiled, request: CompileRequest) -> Compiled:
         """Adds the CUDA sources that the candidate's Python has handed to a compiler since."""
@@ -242,8 +244,13 @@ def _read_cuda(log: str, sass: str, target: str, ptx: str) -> list[CompiledKerne
 
 
 def _demangled(names: Sequence[str]) -> list[str]:
+    """The names as people write them: without parameters, but where two would be the same."""
     tool = shutil.which("c++filt")
     if not tool or not names:
         return list(names)
-    plain = toolchain.run([[tool, *names]])[0].output.splitlines()
-    return plain if len(plain) == len(names) else list(names)
+    short, whole = (
+        ran.output.splitlines() for ran in toolchain.run([[tool, "-p", *names], [tool, *names]])
+    )
+    if not len(short) == len(whole) == len(names):
+        return list(names)
+    return [s if short.count(s) == 1 else w for s, w in zip(short, whole, strict=True)]

@@ -205,7 +205,10 @@ class StaticChecker:
             key = kernel.target, kernel.binary or kernel.name
             self._kernels.setdefault(key, static_kernel(kernel))
         for target, launches in compiled.launches.items():
-            self._add_grids(target, uuid, launches)
+            for launch in launches.launches:
+                self._add_grids((target, launch.binary), uuid, [list(launch.grid)])
+        for key in self._kernels:
+            self._add_grids(key, uuid, compiled.grids.get(key[1], []))
         self._notes |= dict.fromkeys(compiled.notes)
         self._failures = dict(compiled.failures) | self._failures
         fault = compiled.fault
@@ -220,16 +223,25 @@ class StaticChecker:
         self.failure = build_failure(fault)
         return StaticCheck(status="failed", reason=shorten(fault.message, 600))
 
-    def _add_grids(self, target: str, uuid: str, launches: CallLaunches) -> None:
-        for launch in launches.launches:
-            kernel = self._kernels.get((target, launch.binary))
-            known = kernel.grids.get(uuid, []) if kernel else []
-            if kernel is not None and launch.grid not in known:
-                grids = {**kernel.grids, uuid: [*known, list(launch.grid)]}
-                self._kernels[target, launch.binary] = kernel.model_copy(update={"grids": grids})
+    def _add_grids(self, key: tuple[str, str], uuid: str, grids: Sequence[list[int]]) -> None:
+        kernel = self._kernels.get(key)
+        known = kernel.grids.get(uuid, []) if kernel else []
+        new = [grid for grid in grids if grid not in known]
+        if kernel is not None and new:
+            update = {"grids": {**kernel.grids, uuid: [*known, *new]}}
+            self._kernels[key] = kernel.model_copy(update=update)
+
+    def _idle(self) -> str:
+        """The kernels of CUDA sources that none of the workloads launches, in words."""
+        kernels = self._kernels.values() if self._language in ("cuda", "cpp") else ()
+        if not any(kernel.grids for kernel in kernels):
+            return ""  # no call came to its launches
+        idle = list(dict.fromkeys(kernel.name for kernel in kernels if not kernel.grids))
+        return f"Launched on none of these workloads: {', '.join(idle[:6])}." if idle else ""
 
     def _whole_check(self) -> StaticCheck:
-        reason = shorten(" ".join(self._notes), NOTE_CHARACTERS) or None
+        notes = " ".join([*self._notes, self._idle()]).strip()
+        reason = shorten(notes, NOTE_CHARACTERS) or None
         failures = {
             target: shorten(text, EXCERPT_CHARACTERS)
             for target, text in sorted_targets(self._failures)

@@ -10,9 +10,10 @@ def report(*lines: str) -> HostCall | None:
 
 
 def test_a_report_says_what_would_be_launched_and_what_not():
-    call = report("kernel\tone", "kernel\ttwo", "launched\tone\t4 1 1\t256 1 1\t0\t", "error\t")
-    assert call is not None and call.fault({}) is None
-    assert call.notes({"two": "two(int)"}) == ["Not launched on one of the workloads: two(int)."]
+    launched = [f"launched\tone\t{grid} 1 1\t256 1 1\t0\t" for grid in (4, 8, 4)]
+    call = report("kernel\tone", "kernel\ttwo", *launched, "error\t")
+    assert call is not None and call.fault({}) is None and call.notes() == []
+    assert call.kernels == ["one", "two"] and call.grids == {"one": [[4, 1, 1], [8, 1, 1]]}
 
 
 def test_a_launch_that_a_device_refuses_is_a_fault_by_the_kernel_s_own_name():
@@ -30,7 +31,7 @@ def test_only_an_argument_s_type_is_held_against_what_raises():
     assert fault is not None and fault.kind == "signature"
     other = report("error\tRuntimeError: no such tile")
     assert other is not None and other.fault({}) is None
-    assert "no such tile" in other.notes({})[0]
+    assert "no such tile" in other.notes()[0]
 
 
 def test_a_report_that_was_cut_short_says_nothing():
