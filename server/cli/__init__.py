@@ -5,6 +5,7 @@ commands         shared parts of commands that open the Harness
 local_arguments  paths of the current folder, and a Solution that lies in a folder or a file
 setup            install, uninstall, doctor
 archive          log, best, show, diff, report; bundle, fetch, push, rebuild-index
+dispatch         dispatch: the child that chooses between the record holders
 export           export, pack, trajectories
 records          recompute, calibrate
 trust            trust: whose signed records count here

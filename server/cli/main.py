@@ -20,6 +20,7 @@ from ...tools.errors import HarnessError
 from ...tools.settings import Settings, load_settings
 from ...tools.text import printable
 from . import archive as cli_archive
+from . import dispatch as cli_dispatch
 from . import export as cli_export
 from . import records as cli_records
 from . import setup as cli_setup
@@ -141,7 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
     _settings_options(serve)
-    for module in (cli_setup, cli_archive, cli_export, cli_records, cli_trust):
+    for module in (cli_setup, cli_archive, cli_dispatch, cli_export, cli_records, cli_trust):
         module.add_commands(commands, _settings_options, _settings)
     for name in TOOL_COMMANDS:
         commands.add_parser(name, help=f"the tool {TOOL_COMMANDS[name][0]}", add_help=False)

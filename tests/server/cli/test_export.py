@@ -1,4 +1,4 @@
-"""Commands that take the archive's knowledge out, and what they say."""
+"""Commands that take out or join what the archive knows, and what they say."""
 
 from __future__ import annotations
 
@@ -50,3 +50,10 @@ def test_trajectories_of_an_empty_archive_are_an_empty_file(
     assert cli.run(["trajectories", "--out", "steps.jsonl"]) == 0
     assert "0 steps" in capsys.readouterr().out
     assert Path("steps.jsonl").read_text() == ""
+
+
+def test_dispatch_says_that_nothing_was_timed(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["dispatch", DEFINITION]) == cli.EXIT_ERROR
+    assert f"No candidate of {DEFINITION} was timed" in capsys.readouterr().err

@@ -1,9 +1,11 @@
-"""Choice of parents, contexts for roles, advice.
+"""Choice of parents, contexts for roles, record holders and their child, advice.
 
-parent_selection  which node of the search tree to expand next
-policies          the ways to choose it: STARK's, its ablations, and others
-tree              the search tree: one root, and who may be expanded
-role_context      what a planner, a writer and a debugger should see of the search tree
-advice            advice after each candidate
-anchors           where a plan allows a change, and whether the change stayed there
+parent_selection   which node of the search tree to expand next
+policies           the ways to choose it: STARK's, its ablations, and others
+tree               the search tree: one root, and who may be expanded
+role_context       what a planner, a writer and a debugger should see of the search tree
+record_holders     who is fastest at which size, and what choosing by size would gain
+dispatching_child  a child of several candidates that chooses between them by size
+advice             advice after each candidate
+anchors            where a plan allows a change, and whether the change stayed there
 """
