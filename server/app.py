@@ -39,6 +39,7 @@ from .mcp_tools import plots as tools_plots
 from .mcp_tools import profiling as tools_profile
 from .mcp_tools import workloads as tools_workloads
 from .requests import arguments as call_arguments
+from .requests.authorship import ServedSkills
 from .requests.background import BackgroundTasks
 from .requests.context import with_tool_errors
 from .requests.legacy_clients import LegacyClients
@@ -117,6 +118,8 @@ class HarnessServer(MCPServer[Harness]):
     skills: SkillRegistry
     """The skills, read from disk on every request."""
     legacy_clients: LegacyClients
+    served_skills: ServedSkills
+    """What each client was served, for the candidates that it archives."""
 
     async def list_resources(self) -> list[Resource]:
         """Lists the files of the skills as they are now; everything else is found by template."""
@@ -129,6 +132,8 @@ class HarnessServer(MCPServer[Harness]):
         """Reads a file of a skill, or the resource of that address."""
         text = self.skills.read(str(uri)) if str(uri).startswith(SKILL_SCHEME) else None
         if text is not None:
+            if context is not None:
+                self.served_skills.note(context, str(uri).removeprefix(SKILL_SCHEME), text)
             return [ReadResourceContents(content=text, mime_type="text/markdown")]
         return await super().read_resource(uri, context)
 
@@ -153,6 +158,8 @@ class HarnessServer(MCPServer[Harness]):
         if missing:
             message = f"The prompt {name} needs {', '.join(missing)}."
             raise MCPError(code=INVALID_PARAMS, message=message)
+        if context is not None and (skill := self.skills.skill(name)):
+            self.served_skills.note(context, name, skill.text)
         return await super().get_prompt(name, arguments, context)
 
     async def call_tool(
@@ -258,6 +265,7 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
     )
     app.skills = skills
     app.legacy_clients = legacy_clients
+    app.served_skills = ServedSkills()
     resources.register(app)
     resources.register_completion(app, lambda: app.harness)
     prompts.register(app, skills)

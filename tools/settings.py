@@ -144,6 +144,15 @@ class Settings(BaseModel):
     search_window: int = Field(
         default=5, ge=1, description="How many children and leaders it does see, drawn at random."
     )
+    model: str = Field(
+        default="",
+        description="Model that writes the candidates; kept with each. An agent may "
+        "declare it itself.",
+    )
+    effort: str = Field(default="", description="How hard it was told to think; kept likewise.")
+    session: str = Field(
+        default="", description="Label of this session or experiment; kept with each candidate."
+    )
     signing_key: Path = Field(
         default_factory=_default_signing_key,
         description="File of the private key that this machine's records are signed with; made "

@@ -109,6 +109,8 @@ class CandidatePart(Result):
     hypothesis: str | None = None
     lesson: str | None = None
     evaluation_id: str
+    client: str | None = Field(default=None, description="Who made it, as far as it was said.")
+    model: str | None = None
 
 
 class NotePart(Result):

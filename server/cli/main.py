@@ -237,7 +237,10 @@ def _flag(name: str) -> str:
 
 
 async def _call(app: Any, tool: str, given: dict[str, Any]) -> Any:
+    from importlib.metadata import version
+
     from mcp import Client
+    from mcp.types import Implementation
 
     from ..lifecycle import reaping
 
@@ -245,7 +248,8 @@ async def _call(app: Any, tool: str, given: dict[str, Any]) -> Any:
         if sys.stderr.isatty():
             _say(f"[{progress:.0f}/{total or 0:.0f}] {message or ''}", sys.stderr)
 
-    async with reaping(app.kill_children), Client(app) as client:
+    me = Implementation(name="kernel-harness", version=version("kernel-harness"))
+    async with reaping(app.kill_children), Client(app, client_info=me) as client:
         return await client.call_tool(tool, given, progress_callback=show)
 
 

@@ -32,6 +32,9 @@ PASSED_ON = (
     "KERNEL_HARNESS_DATASET",
     "KERNEL_HARNESS_DATA_DIR",
     "KERNEL_HARNESS_DEVICE",
+    "KERNEL_HARNESS_EFFORT",
+    "KERNEL_HARNESS_MODEL",
+    "KERNEL_HARNESS_SESSION",
     "LD_LIBRARY_PATH",
 )
 """Environment variables for Codex to pass to the server: without a list it passes hardly any."""

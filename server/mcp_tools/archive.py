@@ -24,8 +24,22 @@ from ..answers.promotion import (
     promotion_answer,
     rollback_answer,
 )
-from ..requests.context import Call, background_of, harness_of, in_thread, progress_to
-from .fields import DefinitionName, DetailLevel, SolutionJson, WaitSeconds, WorkspacePath
+from ..requests.context import (
+    Call,
+    background_of,
+    harness_of,
+    in_thread,
+    made_by_of,
+    progress_to,
+)
+from .fields import (
+    DefinitionName,
+    DetailLevel,
+    MadeByWords,
+    SolutionJson,
+    WaitSeconds,
+    WorkspacePath,
+)
 
 CandidateId = Annotated[
     str,
@@ -77,6 +91,7 @@ async def archive_candidate(
         list[str] | None,
         Field(description="Techniques in a few words each, e.g. ['split-k', 'vectorised loads']."),
     ] = None,
+    made_by: MadeByWords = None,
 ) -> ArchivedAnswer:
     """Keeps one trial in the archive for good, failed ones too, with its lesson.
 
@@ -97,6 +112,7 @@ async def archive_candidate(
         parent,
         tags or (),
         found.started_from,
+        made_by=made_by_of(ctx, made_by),
     )
     return answers.archived_answer(archived)
 
@@ -147,6 +163,8 @@ async def search_archive(
     regime: Annotated[str | None, Field(description="Beginning of a regime's name.")] = None,
     bottleneck: Annotated[str | None, Field(description="Beginning of a bottleneck.")] = None,
     error: Annotated[str | None, Field(description="Words of a failure.")] = None,
+    client: Annotated[str | None, Field(description="Beginning of who made it.")] = None,
+    model: Annotated[str | None, Field(description="Beginning of the model's name.")] = None,
     op_type: Annotated[str | None, Field(description="Operator family, e.g. 'gdn'.")] = None,
     limit: Annotated[int, Field(ge=1, le=100, description="Candidates on a page.")] = 10,
     cursor: Annotated[str | None, Field(description="`next_cursor` of the previous page.")] = None,
@@ -168,6 +186,8 @@ async def search_archive(
         regime=regime,
         bottleneck=bottleneck,
         error=error,
+        client=client,
+        model=model,
         op_type=op_type,
         limit=limit,
         cursor=cursor,

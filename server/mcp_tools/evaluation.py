@@ -9,7 +9,14 @@ from pydantic import Field
 from ..answers.evaluation import evaluation_answer
 from ..answers.models import EvaluationAnswer
 from ..answers.workloads import SliceAnswer, slice_answer
-from ..requests.context import Call, harness_of, in_thread, progress_to, skills_of
+from ..requests.context import (
+    Call,
+    harness_of,
+    in_thread,
+    note_served_skill,
+    progress_to,
+    skills_of,
+)
 from ..resources.skills import SCHEME as SKILL_SCHEME
 from .fields import DetailLevel, RankedTimes, Scope, SolutionJson, WaitSeconds, WorkspacePath
 
@@ -108,4 +115,6 @@ async def read_report(
     of_skill = uri.strip().startswith(SKILL_SCHEME)
     read = skills_of(ctx).slice if of_skill else harness_of(ctx).documents.read
     piece = await in_thread(read, uri, section, offset)
+    if of_skill:
+        note_served_skill(ctx, piece.uri)
     return slice_answer(piece)

@@ -24,6 +24,15 @@ SolutionJson = Annotated[
 ]
 
 
+MadeByWords = Annotated[
+    dict[str, str] | None,
+    Field(
+        description="Your model, effort and session label, unless the server's settings say them: "
+        "{'model': …, 'effort': …}."
+    ),
+]
+
+
 DetailLevel = Annotated[
     Detail, Field(description="'detailed' shows more rows and longer excerpts, at more tokens.")
 ]

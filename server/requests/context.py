@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -22,10 +22,13 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from ...tools.errors import HarnessError
 from ...tools.progress import OnProgress
+from ..resources.skills import SCHEME as SKILL_SCHEME
+from .authorship import made_by
 from .legacy_clients import log_to_client
 
 if TYPE_CHECKING:
     from ...tools.harness import Harness
+    from ...tools.schema.search.made_by import MadeBy
     from ..resources.skills import SkillRegistry
     from .background import BackgroundTasks
 
@@ -92,6 +95,19 @@ def skills_of(ctx: Call) -> SkillRegistry:
     """Returns the skills of this server."""
     app: Any = ctx.mcp_server
     return app.skills
+
+
+def made_by_of(ctx: Call, declared: Mapping[str, str] | None) -> MadeBy:
+    """Returns who makes what a call asks for; `declared` is its own word on the model."""
+    app: Any = ctx.mcp_server
+    return made_by(ctx, harness_of(ctx).settings, app.served_skills, declared)
+
+
+def note_served_skill(ctx: Call, address: str) -> None:
+    """Notes that the client was served the file of a skill, for the candidates it archives."""
+    app: Any = ctx.mcp_server
+    if text := skills_of(ctx).read(address):
+        app.served_skills.note(ctx, address.removeprefix(SKILL_SCHEME), text)
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

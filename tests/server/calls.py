@@ -12,7 +12,7 @@ def words(result: Any) -> str:
     return " ".join(block.text for block in result.content)
 
 
-async def good(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+async def good(client: Client, tool: str, /, **arguments: Any) -> dict[str, Any]:
     """The structured content of a call that succeeds; its first field is the summary."""
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, words(result)
@@ -21,7 +21,7 @@ async def good(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     return result.structured_content
 
 
-async def refused(client: Client, tool: str, **arguments: Any) -> str:
+async def refused(client: Client, tool: str, /, **arguments: Any) -> str:
     """The words of a refusal."""
     result = await client.call_tool(tool, arguments)
     assert result.is_error

@@ -13,6 +13,7 @@ from ..evaluation.record_store import RecordStore
 from ..schema.evaluation import Evaluation
 from ..schema.flashinfer_trace import Solution
 from ..schema.recognition import AnchorCheck, Recognition
+from ..schema.search.made_by import NOBODY, MadeBy
 from ..text import one_line
 from ..workloads.dataset import Dataset
 from .retrieval.query import SearchRequest, SearchResult, search
@@ -71,6 +72,7 @@ class ArchiveService:
         parents: Sequence[str] | None = None,
         tags: Sequence[str] = (),
         started_from: str | None = None,
+        made_by: MadeBy = NOBODY,
     ) -> ArchivedCandidate:
         """Archives one trial, failed ones too, with the profiles taken of the same sources.
 
@@ -102,6 +104,7 @@ class ArchiveService:
             parents=found.parents,
             tags=tags,
             profiles=self._profiles(evaluation.content_hash),
+            made_by=made_by,
         )
         node = stored.node
         checks = (self._check_anchors(parent, solution) for parent in node.parents)

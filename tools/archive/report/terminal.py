@@ -156,6 +156,7 @@ def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableTy
         "parents": ", ".join(node.parents) or "none: a root",
         "children": ", ".join(born) or "none",
         "evaluation": node.evaluation_id,
+        "made by": _authorship(record),
         "signature": f"{node.trust}: {node.trust_words}",
         "ref": node.ref,
     }
@@ -171,6 +172,15 @@ def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableTy
         table.add_row(name, Text(words))
     title = Text(f"{node.candidate_id} {node.name}")
     return Panel(table, title=title, title_align="left", border_style=colour)
+
+
+def _authorship(record: CandidateRecord) -> str:
+    """Who made a candidate, and which skills they had read."""
+    said = record.candidate.made_by
+    parts = [said.agent or "nobody said"]
+    parts += [f"session {said.session}"] if said.session else []
+    parts += [f"read {', '.join(said.skills)}"] if said.skills else []
+    return "; ".join(parts)
 
 
 def _workloads(evaluation: Evaluation) -> Table:

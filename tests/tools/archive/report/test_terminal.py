@@ -10,6 +10,7 @@ from rich.console import Console
 from kernel_harness.tools.archive.report import terminal
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.measurement import TimeSource
+from kernel_harness.tools.schema.search.made_by import MadeBy
 
 
 @pytest.fixture
@@ -40,6 +41,13 @@ def test_log_draws_the_tree_with_outcomes_and_techniques(archive, pair, printed)
     lines = printed(terminal.log(archive)).splitlines()
     assert lines[0].startswith(f"* {child.candidate_id} faster") and "[split-k]" in lines[0]
     assert root.candidate_id in lines[1]
+
+
+def test_show_says_who_made_it(archive, bench, printed):
+    said = MadeBy(client="codex", model="gpt-9", session="night", skills={"write-triton": "ab"})
+    node = bench.add(made_by=said)
+    text = printed(terminal.show(archive, node.candidate_id))
+    assert "codex / gpt-9; session night; read write-triton" in text
 
 
 def test_best_lists_the_least_latency_first(archive, pair, printed):

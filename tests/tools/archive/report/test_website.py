@@ -15,6 +15,7 @@ from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.archive.report import website as report
 from kernel_harness.tools.archive.report.website import write_site
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
+from kernel_harness.tools.schema.search.made_by import MadeBy
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
 
@@ -40,7 +41,13 @@ def site(module_bench, tmp_path_factory):
     bench, archive = module_bench, module_bench.archive
     root = bench.add(latency_us=10.0, technique=["plain"])
     a = bench.add(latency_us=8.0, parents=[root.candidate_id], technique=["split-k"])
-    b = bench.add(latency_us=9.0, parents=[root.candidate_id], profiles={"ncu.json": b'{"a": 1}'})
+    said = MadeBy(client="codex", client_version="1", model="gpt-9", skills={"write-triton": "ab"})
+    b = bench.add(
+        made_by=said,
+        latency_us=9.0,
+        parents=[root.candidate_id],
+        profiles={"ncu.json": b'{"a": 1}'},
+    )
     merged = bench.add(latency_us=7.0, parents=[a.candidate_id, b.candidate_id])
     failure = Failure(stage=Stage.COMPILE, kind="error", message=EVIL, remedy="Stop.", excerpt=EVIL)
     bad = bench.add(
@@ -61,7 +68,16 @@ def site(module_bench, tmp_path_factory):
     promote(archive, type(decision)(**{**vars(decision), "promoted": True}), [])
     out = tmp_path_factory.mktemp("site")
     index = write_site(archive, out)
-    return out, index, {"root": root, "a": a, "merged": merged, "bad": bad, "named": named}
+    return out, index, {"root": root, "a": a, "b": b, "merged": merged, "bad": bad, "named": named}
+
+
+def test_boards_and_pages_say_who_made_a_candidate(site):
+    out, index, nodes = site
+    assert "codex 1 / gpt-9" in index.read_text("utf-8")
+    page = (out / "candidates" / f"{nodes['b'].candidate_id}.html").read_text("utf-8")
+    assert "codex 1 / gpt-9; read write-triton <code>ab</code>" in page
+    other = (out / "candidates" / f"{nodes['root'].candidate_id}.html").read_text("utf-8")
+    assert "nobody said" in other
 
 
 class Links(HTMLParser):
