@@ -4,15 +4,15 @@
 
 A history is `kernels/<operator>/history.bundle`, an archive in one file. For each the page has the
 latencies of all candidates in the order of their trials, the changes that made the best faster,
-the peers that were judged beside them (candidates with the tag `peer`), and what failed or was
-slower, with the lesson. Every figure is a record's.
+who is fastest at which size, what others wrote (candidates with the tag `peer`, peers, baselines
+and references that were timed), and what failed or was slower, with the lesson. Every figure is a
+record's.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import statistics
 import sys
 import tempfile
 import textwrap
@@ -20,8 +20,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kernel_harness.tools.archive.promotion.events import events
-from kernel_harness.tools.archive.report import plots
+from kernel_harness.tools.archive.report import board_rows
 from kernel_harness.tools.archive.report.page_data import current_promotions
+from kernel_harness.tools.archive.report.trajectory import (
+    Against,
+    Over,
+    trajectory_points,
+    trajectory_svg,
+)
+from kernel_harness.tools.archive.search.record_holders import (
+    VirtualBest,
+    candidate_times,
+    virtual_best,
+)
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.entry import CandidateStatus, Node, number
 from kernel_harness.tools.archive.store.transfer import fetch
@@ -83,7 +94,7 @@ def sections(bundle: Path, out: Path) -> list[str]:
                     "KERNEL_HARNESS_TRUSTED_KEYS.\n"
                 )
             return [
-                section(harness.archive, bundle.parent.name, device, out)
+                section(harness, bundle.parent.name, device, out)
                 for device in devices(harness.archive, bundle.parent.name)
             ]
         finally:
@@ -96,8 +107,9 @@ def devices(archive: Archive, definition: str) -> list[str]:
     return sorted({node.hardware for node in timed})
 
 
-def section(archive: Archive, definition: str, device: str, out: Path) -> str:
+def section(harness: Harness, definition: str, device: str, out: Path) -> str:
     """One operator's search on one device as Markdown; writes its picture."""
+    archive = harness.archive
     nodes = [
         node
         for node in archive.iter(definition)
@@ -105,10 +117,19 @@ def section(archive: Archive, definition: str, device: str, out: Path) -> str:
     ]
     tried = [node for node in nodes if PEER not in node.technique]
     peers = [node for node in nodes if PEER in node.technique]
+    operator = harness.dataset.operators.get(definition)
+    others = board_rows.OtherTimes(board_rows.known_programs(operator))
+    contents = {node.content_hash for node in nodes}
+    times = []
+    for node in nodes:
+        evaluation = archive.read(node).evaluation
+        others.gather(node, evaluation, contents)
+        if node in tried and (found := candidate_times(node, evaluation)) is not None:
+            times.append(found)
     promoted = current_promotions(events(archive, definition)).get((definition, device))
     image = f"images/search-{definition}-{device}.svg"
     (out / image).parent.mkdir(parents=True, exist_ok=True)
-    (out / image).write_text(picture(tried, baseline_us(archive, nodes), device, promoted))
+    (out / image).write_text(picture(tried, others, device, promoted))
     techniques = {name for node in tried for name in node.technique}
     failed = sum(node.outcome is CandidateStatus.FAILED for node in tried)
     return "\n".join(
@@ -118,8 +139,10 @@ def section(archive: Archive, definition: str, device: str, out: Path) -> str:
             f"![Latency of candidates over time]({image})\n",
             "### What made it faster\n",
             table(("candidate", "mean µs", "hypothesis", "techniques"), jumps(tried)),
-            "### Peers\n",
-            table(("peer", "mean µs", "times the best", "outcome"), beside(peers, tried)),
+            "### Fastest at each size\n",
+            records(virtual_best(times)),
+            "### Peers, baselines and references\n",
+            table(("program", "mean µs", "times the best", "what"), beside(peers, others, tried)),
             "### What failed or was slower, and why\n",
             table(("candidate", "outcome", "mean µs", "hypothesis", "lesson"), losses(tried)),
         ]
@@ -127,30 +150,34 @@ def section(archive: Archive, definition: str, device: str, out: Path) -> str:
 
 
 def picture(
-    nodes: Sequence[Node], baseline: float | None, device: str, promoted: str | None
+    nodes: Sequence[Node], others: board_rows.OtherTimes, device: str, promoted: str | None
 ) -> str:
     """The latencies in the order of the trials, as an SVG with colours of its own."""
-    points = [
-        plots.TrajectoryPoint(
-            position,
-            node.latency_us,
-            node.candidate_id == promoted,
-            node.outcome is CandidateStatus.FAILED,
-            node.sealed,
-        )
-        for position, node in enumerate(nodes, 1)
-    ]
-    svg = plots.trajectory_svg(points, baseline, device)
+    first = next(iter(others.programs()), None)
+    against = Against(first.latency_us, first.name) if first else None
+    points = trajectory_points(nodes, device, Over.CANDIDATES, [promoted] if promoted else ())
+    svg = trajectory_svg(points, against, device)
     for variable, colour in COLOURS.items():
         svg = svg.replace(variable, colour)
     return svg
 
 
-def baseline_us(archive: Archive, nodes: Iterable[Node]) -> float | None:
-    """The median of the baseline's means in the records."""
-    totals = (archive.read(node).evaluation.totals for node in nodes)
-    means = [t.baseline_mean_latency_us for t in totals if t.baseline_mean_latency_us is not None]
-    return statistics.median(means) if means else None
+def records(found: VirtualBest | None) -> str:
+    """Who holds the record at which size, and what choosing between them would gain."""
+    if found is None:
+        return "None.\n"
+    rows = [
+        (band.words, band.holder.name, number(band.latency_us), number(band.best_us))
+        for band in found.bands
+    ]
+    said = f"Dispatched: {number(found.latency_us)} instead of {number(found.best_us)} µs.\n"
+    alone = "One candidate is the fastest at every size, or within the noise of it.\n"
+    return "\n".join(
+        [
+            table((found.axis, "holder", "mean µs", "best over all"), rows),
+            said if len(found.holders) > 1 else alone,
+        ]
+    )
 
 
 def ranked(nodes: Iterable[Node]) -> list[Node]:
@@ -170,17 +197,24 @@ def jumps(nodes: Sequence[Node]) -> list[tuple[str, ...]]:
     return rows
 
 
-def beside(peers: Sequence[Node], tried: Sequence[Node]) -> list[tuple[str, ...]]:
-    """Each peer's mean over the best candidate's."""
+def beside(
+    peers: Sequence[Node], others: board_rows.OtherTimes, tried: Sequence[Node]
+) -> list[tuple[str, ...]]:
+    """Mean of each program by others, over the best candidate's."""
     best = min((node.latency_us or 0.0 for node in ranked(tried)), default=0.0)
+    rows = [
+        (node.name, node.latency_us, node.outcome_words if node.latency_us is None else PEER)
+        for node in peers
+    ]
+    rows += [(o.name, o.latency_us, str(o.origin)) for o in others.programs()]
     return [
         (
-            node.name,
-            number(node.latency_us) if node.latency_us else "–",
-            f"{node.latency_us / best:.2f}" if node.latency_us and best else "–",
-            node.outcome_words if node.latency_us is None else str(node.outcome),
+            name,
+            number(latency) if latency else "–",
+            f"{latency / best:.2f}" if latency and best else "–",
+            words,
         )
-        for node in peers
+        for name, latency, words in rows
     ]
 
 

@@ -98,6 +98,7 @@ ENTRIES = (
     Entry(tools_profile.sanitize, "Run sanitizers", IDEMPOTENT),
     Entry(tools_plots.plot_floors, "Plot latencies against floors", READ_ONLY, structured=False),
     Entry(tools_plots.plot_roofline, "Plot the roofline", READ_ONLY, structured=False),
+    Entry(tools_plots.plot_progress, "Plot the search", READ_ONLY, structured=False),
     Entry(tools_archive.archive_candidate, "Archive a candidate", IDEMPOTENT),
     Entry(tools_archive.amend_candidate, "Amend a candidate", ADDITIVE),
     Entry(tools_archive.search_archive, "Search the archive", READ_ONLY),

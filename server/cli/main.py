@@ -40,6 +40,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sanitize": ("sanitize", ("workspace",)),
     "floors": ("plot_floors", ("evaluation_id",)),
     "roofline": ("plot_roofline", ("definition",)),
+    "progress": ("plot_progress", ("definition",)),
     "archive": ("archive_candidate", ("workspace",)),
     "amend": ("amend_candidate", ("candidate_id",)),
     "search": ("search_archive", ("definition",)),

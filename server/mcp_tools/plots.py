@@ -1,4 +1,4 @@
-"""The MCP tools plot_floors and plot_roofline; docstrings are for agents.
+"""The MCP tools plot_floors, plot_roofline and plot_progress; docstrings are for agents.
 
 A picture has a tool of its own, without structured output: beside structured content some clients
 drop it.
@@ -6,7 +6,7 @@ drop it.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from mcp.server.mcpserver import Image
 from pydantic import Field
@@ -63,5 +63,40 @@ async def plot_roofline(
         from ...tools.archive.report.charts import roofline_chart
 
         return roofline_chart(harness.archive, operator, gpu)
+
+    return Image(data=await in_thread(draw), format="png")
+
+
+async def plot_progress(
+    ctx: Call,
+    definition: DefinitionName,
+    over: Annotated[
+        Literal["candidates", "gpu_seconds", "wall_time"],
+        Field(description="What the candidates are drawn over."),
+    ] = "candidates",
+    scale: Annotated[
+        Literal["latency", "speedup"],
+        Field(description="Upwards; speed-ups are over the reference, else the baseline."),
+    ] = "latency",
+    gpu: Annotated[
+        str | None,
+        Field(description="Device, e.g. 'H200'; the one timed most recently if absent."),
+    ] = None,
+) -> Image:
+    """Draws the course of a definition's search: every archived candidate and the best so far.
+
+    Use it to see whether a search still gains: a long flat line asks for another direction. Needs
+    an archived candidate that was timed. Example: plot_progress(definition='gdn_decode',
+    over='gpu_seconds'). Next: select_parent, or search_archive for what was tried.
+    """
+    harness = harness_of(ctx)
+    operator = harness.dataset.operator(definition)
+
+    def draw() -> bytes:
+        from ...tools.archive.report.trajectory import Over, Scale, trajectory_chart
+
+        return trajectory_chart(
+            harness.archive, operator.name, gpu, Over(over), Scale(scale), operator
+        )
 
     return Image(data=await in_thread(draw), format="png")

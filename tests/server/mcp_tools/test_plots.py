@@ -107,6 +107,26 @@ async def test_a_roofline_is_drawn_of_the_archived_candidates(
     assert drawn.startswith(b"\x89PNG") and both != drawn
 
 
+async def test_the_course_of_a_search_is_drawn_over_and_up_as_asked(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    harness.verdict = timed
+    mine = solution()
+    async with connect() as client:
+        nothing = await refused(client, "plot_progress", definition=DEFINITION)
+        verdict = await good(client, "evaluate_kernel", solution=mine)
+        identity = verdict["evaluation_id"]
+        await good(
+            client, "archive_candidate", solution=mine, evaluation_id=identity, hypothesis="Fast."
+        )
+        drawn = await picture(client, "plot_progress", definition="rmsnorm")
+        spent = await picture(client, "plot_progress", definition="rmsnorm", over="gpu_seconds")
+        elsewhere = await refused(client, "plot_progress", definition="rmsnorm", gpu="B200")
+        other = await refused(client, "plot_progress", definition="rmsnorm", over="weeks")
+    assert "archive_candidate" in nothing and "B200" in elsewhere and "wall_time" in other
+    assert drawn.startswith(b"\x89PNG") and spent != drawn
+
+
 async def test_work_without_operations_has_no_roofline(
     connect: Any, harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Draws charts: latency against floor, roofline, trajectory; SVG for pages, PNG for tools.
+"""Draws charts: latency against floor, roofline; SVG for pages, PNG for tools.
 
 Matplotlib draws the axes; points of one candidate are laid over them as SVG circles, so that a
 thousand pages share one drawing of the axes and every page of an operator has the same scale. Pure:
@@ -26,9 +26,9 @@ PROMOTED = "#c2410c"
 GREY = "#8a8f98"
 GRID = "#d5d8dd"
 TEXT = "#222428"
-_BOX = (0.11, 0.14, 0.86, 0.74)
+BOX = (0.11, 0.14, 0.86, 0.74)
 _SIZE = (7.2, 4.2)
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "kernel-harness",
     "font.family": "sans-serif",
@@ -43,7 +43,7 @@ _STYLE: Any = {
     "grid.color": GRID,
     "grid.linewidth": 0.6,
 }
-_SMALL: Any = {"ha": "right", "va": "bottom", "fontsize": 8}
+SMALL: Any = {"ha": "right", "va": "bottom", "fontsize": 8}
 _NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 _THEME = {TEXT: "currentColor", GRID: "var(--line)", GREY: "var(--muted)", POINT: "var(--accent)"}
 _THEME[PROMOTED] = "var(--promoted)"
@@ -68,17 +68,6 @@ class Roof:
 
 
 @dataclass(frozen=True)
-class TrajectoryPoint:
-    """One candidate in the order of its trial; `latency_us` is None when it has none."""
-
-    position: int
-    latency_us: float | None
-    promoted: bool = False
-    failed: bool = False
-    sealed: bool = False
-
-
-@dataclass(frozen=True)
 class Frame:
     """Axes drawn once, with logarithmic limits, for points to be laid over."""
 
@@ -88,7 +77,7 @@ class Frame:
 
     def with_points(self, points: Sequence[PlotPoint]) -> str:
         """The drawing with a circle for each point; one outside the limits sits on the rim."""
-        left, bottom, width, height = _BOX
+        left, bottom, width, height = BOX
         wide, high = _SIZE[0] * 72, _SIZE[1] * 72
         circles = []
         for point in points:
@@ -106,7 +95,8 @@ def _share(value: float, limits: tuple[float, float]) -> float:
     return min(1.0, max(0.0, (math.log10(max(value, 1e-300)) - low) / (high - low)))
 
 
-def _limits(values: Sequence[float], margin: float = 1.6) -> tuple[float, float]:
+def log_limits(values: Sequence[float], margin: float = 1.6) -> tuple[float, float]:
+    """Limits of a logarithmic axis that hold all of the values, with a margin."""
     low, high = min(values), max(values)
     return low / margin, high * margin
 
@@ -129,8 +119,8 @@ def floor_points(evaluation: Evaluation, device: str = "device") -> list[PlotPoi
 def floor_frame(points: Sequence[PlotPoint], device: str = "device") -> Frame:
     """Axes for time against floor that hold all of the points."""
     x, y = _floor_limits(points)
-    with mpl.rc_context(_STYLE):
-        return Frame(_svg(_floor_figure(x, y, device), f"Latency against {device} floor"), x, y)
+    with mpl.rc_context(STYLE):
+        return Frame(svg_text(_floor_figure(x, y, device), f"Latency against {device} floor"), x, y)
 
 
 def floor_png(
@@ -140,7 +130,7 @@ def floor_png(
     title: str = "",
 ) -> bytes:
     """The same as a PNG on white; `estimates`, the latency-aware floors, are drawn as bars."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         x, y = _floor_limits([*points, *estimates])
         figure = _floor_figure(x, y, device)
         layers = [_Layer("latency", points, POINT)]
@@ -150,13 +140,13 @@ def floor_png(
 
 
 def _floor_limits(points: Sequence[PlotPoint]) -> tuple[tuple[float, float], tuple[float, float]]:
-    x = _limits([p.x for p in points] or [1.0])
-    y = _limits([p.y for p in points] + [p.x for p in points] or [1.0])
+    x = log_limits([p.x for p in points] or [1.0])
+    y = log_limits([p.y for p in points] + [p.x for p in points] or [1.0])
     return x, y
 
 
 def _floor_figure(x: tuple[float, float], y: tuple[float, float], device: str) -> Figure:
-    figure, axes = _figure(x, y)
+    figure, axes = log_figure(x, y)
     for share, style in ((1.0, "-"), (0.5, "--"), (0.1, ":")):
         axes.plot(x, [v / share for v in x], color=GREY, linewidth=1, linestyle=style)
         name = "speed of light" if share == 1 else f"{share:.0%} of it"
@@ -174,9 +164,9 @@ def _floor_figure(x: tuple[float, float], y: tuple[float, float], device: str) -
 def roofline_frame(points: Sequence[PlotPoint], roof: Roof) -> Frame:
     """Axes with a device's roof that hold all of the points."""
     x, y = _roofline_limits(points, roof)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = _roofline_figure(x, y, roof)
-        return Frame(_svg(figure, f"Roofline of {roof.device}"), x, y)
+        return Frame(svg_text(figure, f"Roofline of {roof.device}"), x, y)
 
 
 def roofline_png(
@@ -187,7 +177,7 @@ def roofline_png(
     name: str = "best",
 ) -> bytes:
     """The same as a PNG on white, with the workloads of `others` in grey."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = _roofline_figure(*_roofline_limits([*points, *others], roof), roof)
         layers = [_Layer(name, points, POINT)]
         if others:
@@ -200,22 +190,20 @@ def _roofline_limits(
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     peak = max(roof.peaks.values(), default=1e12)
     ridge = peak / roof.bytes_per_s
-    x = _limits([p.x for p in points if p.x > 0] + [ridge])
-    y = _limits([p.y for p in points if p.y > 0] + [peak])
+    x = log_limits([p.x for p in points if p.x > 0] + [ridge])
+    y = log_limits([p.y for p in points if p.y > 0] + [peak])
     return x, y
 
 
 def _roofline_figure(x: tuple[float, float], y: tuple[float, float], roof: Roof) -> Figure:
-    figure, axes = _figure(x, y)
+    figure, axes = log_figure(x, y)
     top = max(roof.peaks.values(), default=y[1])
     ridge = top / roof.bytes_per_s
     axes.plot([x[0], ridge], [x[0] * roof.bytes_per_s, top], color=GREY, linewidth=1.2)
     for name, peak in roof.peaks.items():
         start = max(x[0], peak / roof.bytes_per_s)
         axes.plot([start, x[1]], [peak, peak], color=GREY, linewidth=1)
-        axes.annotate(
-            f"{name} {peak / 1e12:.4g} TFLOP/s", (x[1] / 1.05, peak), **_SMALL, color=GREY
-        )
+        axes.annotate(f"{name} {peak / 1e12:.4g} TFLOP/s", (x[1] / 1.05, peak), **SMALL, color=GREY)
     start = 1.1 * max(x[0], y[0] / roof.bytes_per_s)
     if start < ridge:
         words = f"memory {roof.bytes_per_s / 1e12:.3g} TB/s"
@@ -225,98 +213,56 @@ def _roofline_figure(x: tuple[float, float], y: tuple[float, float], roof: Roof)
     return figure
 
 
-# --- trajectory -------------------------------------------------------------------------------
-
-
-def trajectory_svg(
-    points: Sequence[TrajectoryPoint], baseline_us: float | None = None, device: str = ""
-) -> str:
-    """All candidates grey, the running best, the baseline as a line, promotions marked."""
-    timed = [(p, p.latency_us) for p in points if p.latency_us is not None]
-    latencies = [latency for _, latency in timed]
-    y = _limits([*latencies, *([baseline_us] if baseline_us else [])] or [1.0], 1.15)
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(None, y)
-        last = max((p.position for p in points), default=1)
-        axes.set_xlim(0, last + 1)
-        axes.plot(
-            [p.position for p, _ in timed], latencies, "o", color=GREY, markersize=3.5, alpha=0.7
-        )
-        failed = [p.position for p in points if p.failed]
-        axes.plot(failed, [y[0] * 1.02] * len(failed), "|", color=GREY, markersize=7)
-        best = _running_best(timed, last)
-        axes.step(*best, where="post", color=POINT, linewidth=1.6)
-        if baseline_us:
-            axes.axhline(baseline_us, color=TEXT, linewidth=0.9, linestyle="--")
-            words = f"- - baseline {number(baseline_us)} µs"
-            axes.annotate(words, (1, 1.02), xycoords="axes fraction", **_SMALL)
-        marked = [(p.position, latency) for p, latency in timed if p.promoted]
-        axes.plot(
-            [x for x, _ in marked], [v for _, v in marked], "*", color=PROMOTED, markersize=12
-        )
-        axes.set_xlabel("candidate, in order of evaluation (ticks below: failed)")
-        axes.set_ylabel("mean latency (µs)")
-        return _svg(figure, f"Latency of candidates over time on {device}")
-
-
-def _running_best(
-    timed: Sequence[tuple[TrajectoryPoint, float]], last: int
-) -> tuple[list[int], list[float]]:
-    """Positions and latencies of the best so far: the first sealed one ends all claimed ones."""
-    xs: list[int] = []
-    ys: list[float] = []
-    sealed = False
-    for point, latency in timed:
-        first_sealed = point.sealed and not sealed
-        if not ys or first_sealed or (point.sealed == sealed and latency < ys[-1]):
-            xs.append(point.position)
-            ys.append(latency)
-            sealed = sealed or point.sealed
-    return [*xs, *([last + 1] if xs else [])], [*ys, *ys[-1:]]
-
-
 # --- drawing ----------------------------------------------------------------------------------
 
 
-def _figure(x: tuple[float, float] | None, y: tuple[float, float]) -> tuple[Figure, Any]:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
+def log_figure(x: tuple[float, float] | None, y: tuple[float, float]) -> tuple[Figure, Any]:
+    """A figure with logarithmic axes; the one of x is linear and without limits when None."""
     figure = Figure(figsize=_SIZE)
-    axes = figure.add_axes(_BOX)
-    sides = [(axes.yaxis, y)] + ([(axes.xaxis, x)] if x else [])
-    axes.set_yscale("log")
+    axes = figure.add_axes(BOX)
     axes.set_ylim(y)
+    log_side(axes, axes.yaxis, y)
     if x:
-        axes.set_xscale("log")
         axes.set_xlim(x)
-    for side, limits in sides:
-        decades = math.log10(limits[1] / limits[0])
-        subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
-        subs = (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9) if decades < 0.9 else subs
-        side.set_major_locator(LogLocator(base=10, subs=subs))
-        side.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
-        side.set_minor_formatter(NullFormatter())
+        log_side(axes, axes.xaxis, x)
     axes.grid(visible=True)
     axes.set_axisbelow(True)
     return figure, axes
 
 
+def log_side(axes: Any, side: Any, limits: tuple[float, float]) -> None:
+    """Makes one side of axes logarithmic, with as many ticks in words as fit its limits."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    if side.axis_name == "x":
+        axes.set_xscale("log")
+    else:
+        axes.set_yscale("log")
+    decades = abs(math.log10(limits[1] / limits[0]))
+    subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
+    subs = (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9) if decades < 0.9 else subs
+    side.set_major_locator(LogLocator(base=10, subs=subs))
+    side.set_major_formatter(FuncFormatter(lambda value, _: tick_words(value)))
+    side.set_minor_formatter(NullFormatter())
+
+
 def _along(axes: Any, words: str, at: tuple[float, float], limits: Sequence[Any]) -> None:
     """Writes above a line of slope one on logarithmic axes, from `at` on."""
-    across, up = (_SIZE[i] * _BOX[2 + i] / math.log10(limits[i][1] / limits[i][0]) for i in (0, 1))
+    across, up = (_SIZE[i] * BOX[2 + i] / math.log10(limits[i][1] / limits[i][0]) for i in (0, 1))
     turned = {"rotation": math.degrees(math.atan2(up, across)), "rotation_mode": "anchor"}
-    style = _SMALL | turned | {"ha": "left", "color": GREY}
+    style = SMALL | turned | {"ha": "left", "color": GREY}
     axes.annotate(words, at, xytext=(0, 2), textcoords="offset points", **style)
 
 
-def _tick(value: float) -> str:
+def tick_words(value: float) -> str:
+    """A figure at an axis."""
     for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= size:
             return f"{value / (1e3 if unit == 'k' else size):g} {unit}"
     return f"{value:g}"
 
 
-def _svg(figure: Figure, label: str) -> str:
+def svg_text(figure: Figure, label: str) -> str:
     """The figure without what a browser need not know, its colours replaced by the page's."""
     out = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -360,6 +306,11 @@ def _png(figure: Figure, layers: Sequence[_Layer], title: str) -> bytes:
         axes.set_title(title, loc="left", fontsize=9)
     if len(layers) > 1:
         figure.legend(loc="upper right", fontsize=8, frameon=False, ncols=len(layers))
+    return png_bytes(figure)
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure on white, as a PNG."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=120, facecolor="white")
     return out.getvalue()

@@ -7,8 +7,7 @@ policy forbids every request, so that a hostile archive shows text and does noth
 
 from __future__ import annotations
 
-import statistics
-from collections import Counter
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from ...text import visible
 from ..promotion.events import best_elsewhere, events
+from ..search.record_holders import CandidateTimes, VirtualBest, candidate_times, virtual_best
 from ..store.archive import Archive
-from ..store.entry import CandidateStatus, Node, number
+from ..store.entry import Node, number
 from ..store.manifest import CandidateRecord, ref_part
+from . import board_rows
 from . import page_data as pages
-from . import plots
 from .charts import SiteCharts
+from .trajectory import Against, Over, trajectory_points, trajectory_svg
 
 if TYPE_CHECKING:
+    from ...schema.evaluation import Evaluation
     from ...workloads.dataset import Dataset
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -32,19 +34,33 @@ _PROFILE_CHARACTERS = 20_000
 _CHUNK = 200
 
 
+@dataclass(frozen=True)
+class _BoardView:
+    """A board as a page shows it.
+
+    Attributes:
+        columns: programs of others that each row is compared with.
+        records: who is fastest at which size.
+    """
+
+    board: pages.Board
+    rows: list[board_rows.Row]
+    columns: list[board_rows.OtherProgram]
+    records: VirtualBest | None
+
+
 @dataclass
-class _ReadCandidates:
-    """Baselines found while the candidates' pages were written, for the operators' pages."""
+class _DeviceTimes:
+    """Latencies of one operator on one device, found while the candidates' pages were written."""
 
-    baselines: dict[tuple[str, str], list[tuple[str, float]]] = field(default_factory=dict)
+    others: board_rows.OtherTimes
+    candidates: list[CandidateTimes] = field(default_factory=list[CandidateTimes])
 
-    def baseline_us(self, definition: str, device: str) -> float | None:
-        """The median latency of the baseline used most often on this device."""
-        found = self.baselines.get((definition, device), [])
-        if not found:
-            return None
-        name, _ = Counter(name for name, _ in found).most_common(1)[0]
-        return statistics.median(latency for other, latency in found if other == name)
+    @property
+    def against(self) -> Against | None:
+        """What speed-ups are over: the reference, else a baseline."""
+        first = next(iter(self.others.programs()), None)
+        return Against(first.latency_us, first.name) if first else None
 
 
 def write_site(archive: Archive, out_dir: Path, dataset: Dataset | None = None) -> Path:
@@ -61,11 +77,13 @@ class _Site:
     def __init__(self, archive: Archive, out_dir: Path, dataset: Dataset | None) -> None:
         self.archive, self.out_dir = archive, out_dir
         self.nodes = list(archive.iter())
+        self.contents = {node.content_hash for node in self.nodes}
         self.by_id = {node.candidate_id: node for node in self.nodes}
         self.events = events(archive)
         self.current_promotions = pages.current_promotions(self.events)
         self.to_verify = pages.claimed_promotions(self.events)
-        self.seen = _ReadCandidates()
+        self.times: dict[tuple[str, str], _DeviceTimes] = {}
+        self.operators = dataset.operators if dataset else {}
         self.charts = SiteCharts(self.nodes, dataset)
         self.born: dict[str, list[Node]] = {}
         for node in self.nodes:
@@ -86,7 +104,7 @@ class _Site:
         text = self._render(
             "index.html",
             root=".",
-            boards=pages.boards(self.nodes, self.current_promotions),
+            views=self._views(self.nodes, 5),
             tally=pages.tally(self.nodes),
             operators=[(d, pages.tally(self._of(d))) for d in definitions],
             recent=sorted(self.nodes, key=lambda n: -n.at)[:20],
@@ -143,11 +161,7 @@ class _Site:
 
     def _write_candidate(self, node: Node, record: CandidateRecord, diff: str) -> None:
         evaluation = record.evaluation
-        totals = evaluation.totals
-        if totals.baseline_mean_latency_us and evaluation.baseline and node.latency_us:
-            key = (node.definition, node.hardware)
-            pair = (evaluation.baseline, totals.baseline_mean_latency_us)
-            self.seen.baselines.setdefault(key, []).append(pair)
+        self._note_times(node, evaluation)
         text = self._render(
             "candidate.html",
             root="..",
@@ -172,31 +186,40 @@ class _Site:
             found.append((name, text if printable else f"{len(content)} bytes, not text"))
         return found
 
+    def _note_times(self, node: Node, evaluation: Evaluation) -> None:
+        if not node.verified:
+            return
+        key = (node.definition, node.hardware)
+        if key not in self.times:
+            known = board_rows.known_programs(self.operators.get(node.definition))
+            self.times[key] = _DeviceTimes(board_rows.OtherTimes(known))
+        self.times[key].others.gather(node, evaluation, self.contents)
+        if (times := candidate_times(node, evaluation)) is not None:
+            self.times[key].candidates.append(times)
+
+    def _views(self, nodes: Sequence[Node], limit: int) -> list[_BoardView]:
+        views = []
+        for board in pages.boards(nodes, self.current_promotions):
+            times = self.times[(board.definition, board.device)]
+            views.append(
+                _BoardView(
+                    board,
+                    board_rows.rows(board, times.others, limit),
+                    board_rows.columns(times.others.programs()),
+                    virtual_best(times.candidates),
+                )
+            )
+        return views
+
     def _write_operator(self, definition: str) -> None:
         nodes = self._of(definition)
-        boards = pages.boards(nodes, self.current_promotions)
-        ever = {(e.candidate_id, e.gpu) for e in self.events if e.kind == "promoted"}
-        trajectories = []
-        for board in boards:
-            points = [
-                plots.TrajectoryPoint(
-                    position,
-                    node.latency_us if node.hardware == board.device else None,
-                    (node.candidate_id, board.device) in ever,
-                    node.outcome is CandidateStatus.FAILED,
-                    node.sealed,
-                )
-                for position, node in enumerate(nodes, 1)
-            ]
-            baseline = self.seen.baseline_us(definition, board.device)
-            svg = plots.trajectory_svg(points, baseline, board.device)
-            trajectories.append((board.device, svg))
+        views = self._views(nodes, 20)
         text = self._render(
             "operator.html",
             root="..",
             definition=definition,
-            boards=boards,
-            trajectories=trajectories,
+            views=views,
+            trajectories=[(v.board.device, self._courses(nodes, v.board)) for v in views],
             tally=pages.tally(nodes),
             tree=pages.tree_rows(nodes),
             failures=pages.failures(nodes),
@@ -205,6 +228,19 @@ class _Site:
         )
         path = self.out_dir / "operators" / f"{page_name(definition)}.html"
         path.write_text(text, encoding="utf-8", errors="replace")
+
+    def _courses(self, nodes: Sequence[Node], board: pages.Board) -> list[tuple[str, str]]:
+        """The search over trials, over GPU time and over wall time, each with its title."""
+        ever = {
+            e.candidate_id for e in self.events if e.kind == "promoted" and e.gpu == board.device
+        }
+        against = self.times[(board.definition, board.device)].against
+        found = []
+        for over in Over:
+            points = trajectory_points(nodes, board.device, over, ever)
+            svg = trajectory_svg(points, against, board.device, over)
+            found.append((f"over {over.replace('_', ' ')}", svg))
+        return found
 
 
 def page_name(definition: str) -> str:
@@ -224,12 +260,25 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters |= {**figures(), "date": _date, "page": page_name}
+    environment.filters |= {"breaks": _breaks, "made_by": _made_by}
     return environment
 
 
 def _visible(value: Any) -> Any:
     """What a page shows of a value; markup is the harness's own and stays as it is."""
     return visible(value) if type(value) is str else value
+
+
+def _breaks(name: str) -> Any:
+    """A long name that may be broken after each of its parts."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([_/.-])", r"\1<wbr>", str(escape(visible(name)))))
+
+
+def _made_by(node: Node) -> str:
+    """Client and model that wrote a candidate; empty where nobody said it."""
+    return " / ".join(name for name in (node.client, node.model) if name)
 
 
 def figures() -> dict[str, Callable[[float | None], str]]:

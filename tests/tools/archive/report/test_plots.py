@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from kernel_harness.tools.archive.report import plots
-from kernel_harness.tools.archive.report.plots import PlotPoint, Roof, TrajectoryPoint
+from kernel_harness.tools.archive.report.plots import PlotPoint, Roof
 
 ROOF = Roof("H200", 4.8e12, {"bf16": 989e12, "fp32": 67e12})
 
@@ -43,11 +40,6 @@ def test_plots_take_their_colours_from_the_page_and_ask_for_nothing():
     assert all(link.startswith("#") for link in links)
 
 
-def test_the_same_values_give_the_same_drawing():
-    points = [TrajectoryPoint(1, 10.0), TrajectoryPoint(2, None, failed=True)]
-    assert plots.trajectory_svg(points, 12.0) == plots.trajectory_svg(points, 12.0)
-
-
 def test_pictures_for_tools_are_png():
     points = [PlotPoint(1.0, 2.0, "")]
     assert plots.floor_png(points).startswith(b"\x89PNG")
@@ -72,32 +64,6 @@ def test_lines_are_named_along_their_slope_and_rates_in_their_units():
         assert words in roof
 
 
-@settings(max_examples=15, deadline=None)
-@given(
-    st.lists(
-        st.builds(
-            TrajectoryPoint,
-            position=st.integers(1, 50),
-            latency_us=st.none() | st.floats(0.01, 1e6),
-            promoted=st.booleans(),
-            failed=st.booleans(),
-        ),
-        max_size=6,
-    ),
-    st.none() | st.floats(0.01, 1e6),
-)
-def test_any_trajectory_can_be_drawn(points, baseline):
-    ElementTree.fromstring(plots.trajectory_svg(points, baseline, "H200"))
-
-
 def test_nothing_to_draw_is_drawn_without_an_error():
     ElementTree.fromstring(plots.floor_frame([]).svg)
     ElementTree.fromstring(plots.roofline_frame([], ROOF).svg)
-
-
-def test_the_first_sealed_latency_ends_the_line_of_claimed_bests():
-    claimed = [TrajectoryPoint(1, 10.0), TrajectoryPoint(2, 5.0)]
-    sealed = [TrajectoryPoint(3, 8.0, sealed=True), TrajectoryPoint(5, 7.0, sealed=True)]
-    points = [*claimed, *sealed, TrajectoryPoint(4, 1.0)]
-    timed = [(p, p.latency_us or 0.0) for p in sorted(points, key=lambda p: p.position)]
-    assert plots._running_best(timed, 6) == ([1, 2, 3, 5, 7], [10.0, 5.0, 8.0, 7.0, 7.0])
