@@ -24,7 +24,8 @@ from pathlib import Path
 from made_up_archive import OPERATORS, Made, build, definition, evaluation, solution, workloads
 
 from kernel_harness.tools.archive.report.website import write_site
-from kernel_harness.tools.archive.retrieval.query import SearchRequest, search
+from kernel_harness.tools.archive.retrieval.filters import SearchRequest
+from kernel_harness.tools.archive.retrieval.query import search
 from kernel_harness.tools.archive.search.advice import Budget, advice_on
 from kernel_harness.tools.archive.search.parent_selection import select_parent
 from kernel_harness.tools.archive.search.policies import POLICIES

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from ...tools.archive.retrieval.directions import gain_words
 from ...tools.archive.search.tree import ROOT
 from ...tools.documents import candidate_uri, definition_uri
 from ...tools.schema.record_model import FiniteFloat
@@ -21,12 +22,14 @@ from .text import Detail, counted, cut, fitted, lines, number, showing, table
 
 if TYPE_CHECKING:
     from ...tools.archive.archiving import ArchivedCandidate
-    from ...tools.archive.retrieval.query import Direction
+    from ...tools.archive.retrieval.directions import Direction
     from ...tools.archive.retrieval.query import SearchResult as Found
     from ...tools.archive.search.parent_selection import Selection
     from ...tools.archive.search.role_context import RoleContext
     from ...tools.archive.store.entry import Node
 
+TECHNIQUES_WIDTH = 44
+"""With the columns before it a table of 80."""
 WORDS = {"concise": 240, "detailed": 700}
 DIRECTIONS = {"concise": 5, "detailed": 12}
 
@@ -79,8 +82,21 @@ class DirectionPart(Result):
 
     technique: Annotated[str, short(120)]
     definition: str
-    words: str = Field(description="Counts, the newest outcome, and its lesson.")
-    tried: int
+    words: str = Field(
+        description="Measured ratio with its interval, counts, the newest outcome, its lesson."
+    )
+    tried: int = Field(description="Candidates that introduced it.")
+    ratio: FiniteFloat = Field(
+        default=None,
+        description="Geometric mean against what it was tried on, above 1 faster; null: never "
+        "measured.",
+    )
+    interval: list[float] | None = Field(
+        default=None, description="Of `ratio`: 95 %, from five measurements on."
+    )
+    why: Annotated[str | None, short(200)] = Field(
+        default=None, description="What blocks it, or how its operator is similar."
+    )
     evidence: Annotated[list[str], first(4)] = Field(
         default_factory=list, description="Candidate ids."
     )
@@ -125,13 +141,21 @@ class SearchAnswer(Answer):
     """What the archive knows about a question."""
 
     blocked: list[DirectionPart] = Field(
-        default_factory=list, description="Only ever failed or slower: do not repeat unchanged."
+        default_factory=list,
+        description="Measured slower, or failed three times independently (`why`), and never "
+        "faster: do not repeat unchanged.",
     )
     recommended: list[DirectionPart] = Field(
-        default_factory=list, description="Made something faster, here or on a sibling."
+        default_factory=list,
+        description="Made something faster, here or on a similar operator; best guess first.",
     )
-    open: list[DirectionPart] = Field(default_factory=list, description="Nobody knows yet.")
+    open: list[DirectionPart] = Field(
+        default_factory=list, description="Not decided; a failure or two may be of the code."
+    )
     candidates: list[CandidatePart] = Field(default_factory=list)
+    elsewhere: list[CandidatePart] = Field(
+        default_factory=list, description="Of similar operators, with words of the query."
+    )
     total: int
     next_cursor: str | None = Field(default=None, description="Pass as `cursor` for the rest.")
     skill_notes: list[NotePart] = Field(default_factory=list)
@@ -247,7 +271,7 @@ def search_answer(found: Found, definition: str | None, detail: Detail) -> Searc
     """
 
     def build(rows: int) -> SearchAnswer:
-        page = found.candidates[:rows]
+        page, beside = found.candidates[:rows], found.elsewhere[:rows]
         return SearchAnswer.of(
             found,
             summary=_search_words(found, definition, page),
@@ -255,6 +279,7 @@ def search_answer(found: Found, definition: str | None, detail: Detail) -> Searc
             recommended=_directions(found.recommended, detail),
             open=_directions(found.open, detail),
             candidates=[_candidate(node, detail) for node in page],
+            elsewhere=[_candidate(node, "concise") for node in beside],
             next_cursor=found.next_cursor if len(page) == len(found.candidates) else None,
             skill_notes=[
                 NotePart.of(
@@ -271,7 +296,8 @@ def search_answer(found: Found, definition: str | None, detail: Detail) -> Searc
 
 def _search_words(found: Found, definition: str | None, page: Sequence[Node]) -> str:
     where = f" for {definition}" if definition else ""
-    if not found.total:
+    known = len(found.recommended) + len(found.blocked) + len(found.open)
+    if not found.total and not known:
         return lines(
             f"Nothing in the archive{where} answers this.",
             *_notes_words(found),
@@ -283,23 +309,40 @@ def _search_words(found: Found, definition: str | None, page: Sequence[Node]) ->
         f"{counted(found.total, 'candidate')}{where}; "
         f"{counted(len(found.recommended), 'technique')} recommended, "
         f"{len(found.blocked)} blocked, {len(found.open)} open.",
-        *(f"Recommended: {d.technique} ({cut(d.words, 160)})" for d in found.recommended[:3]),
-        *(f"Blocked: {d.technique} ({cut(d.words, 160)})" for d in found.blocked[:3]),
-        table(
-            ("candidate", "outcome", "µs", "technique"),
-            [
-                (
-                    node.candidate_id,
-                    str(node.outcome),
-                    f"{number(node.latency_us)} {node.clock}".rstrip(),
-                    ", ".join(node.technique[:3]),
-                )
-                for node in page[:8]
-            ],
-        ),
+        *(f"Recommended: {_direction_words(d, definition)}" for d in found.recommended[:3]),
+        *(f"Blocked: {_direction_words(d, definition)}" for d in found.blocked[:3]),
+        _page_table(page[:8]),
         left,
+        "Of similar operators:" if found.elsewhere else None,
+        _page_table(found.elsewhere[:3]),
         *_notes_words(found),
         "Next: select_parent chooses what to expand; get_context shows one candidate's family.",
+    )
+
+
+def _direction_words(direction: Direction, definition: str | None) -> str:
+    """A technique in a line: what blocks it or where it helped, and what was measured."""
+    elsewhere = direction.definition != definition
+    place = f", on {direction.definition}" if elsewhere else ""
+    why = f", {direction.why}" if direction.why and not elsewhere else ""
+    gain = f", {gain_words(direction.gain)}" if direction.gain else ""
+    return f"{direction.technique}{place}{why}{gain}; e.g. {direction.evidence[0]}"
+
+
+def _page_table(page: Sequence[Node]) -> str | None:
+    if not page:
+        return None
+    return table(
+        ("candidate", "outcome", "µs", "technique"),
+        [
+            (
+                node.candidate_id,
+                str(node.outcome),
+                f"{number(node.latency_us)} {node.clock}".rstrip(),
+                cut(", ".join(node.technique[:3]), TECHNIQUES_WIDTH) or "",
+            )
+            for node in page
+        ],
     )
 
 
@@ -309,9 +352,19 @@ def _notes_words(found: Found) -> list[str]:
 
 def _directions(directions: Sequence[Direction], detail: Detail) -> list[DirectionPart]:
     return [
-        DirectionPart.of(direction, words=shorten(direction.words, WORDS[detail]))
+        DirectionPart.of(
+            direction,
+            words=shorten(direction.words, WORDS[detail]),
+            why=direction.why or None,
+            ratio=_rounded(direction.gain.ratio) if direction.gain else None,
+            interval=[_rounded(end) for end in direction.gain.interval] if direction.gain else None,
+        )
         for direction in directions[: DIRECTIONS[detail]]
     ]
+
+
+def _rounded(ratio: float) -> float:
+    return round(ratio, 3)
 
 
 def _candidate(node: Node, detail: Detail) -> CandidatePart:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ...tools.archive.promotion.rules import PromotionDecision
-from ...tools.archive.retrieval.query import SearchRequest
+from ...tools.archive.retrieval.filters import SearchRequest
 from ...tools.archive.store.amendments import AmendmentWords
 from ...tools.progress import OnProgress
 from ..answers import archive as answers
@@ -152,7 +152,8 @@ async def search_archive(
         str | None, Field(description="Name or short form; without it, all definitions.")
     ] = None,
     query: Annotated[
-        str | None, Field(description="Words of techniques, hypotheses, lessons and failures.")
+        str | None,
+        Field(description="Words of techniques, hypotheses, lessons, failures; any counts."),
     ] = None,
     status: Annotated[
         str | None,
@@ -161,21 +162,29 @@ async def search_archive(
     hardware: Annotated[str | None, Field(description="Device, e.g. 'H200'.")] = None,
     technique: Annotated[str | None, Field(description="Beginning of a tag.")] = None,
     regime: Annotated[str | None, Field(description="Beginning of a regime's name.")] = None,
-    bottleneck: Annotated[str | None, Field(description="Beginning of a bottleneck.")] = None,
+    bottleneck: Annotated[
+        str | None,
+        Field(description="Beginning of a bottleneck: what was tried on parents so bound."),
+    ] = None,
     error: Annotated[str | None, Field(description="Words of a failure.")] = None,
     client: Annotated[str | None, Field(description="Beginning of who made it.")] = None,
     model: Annotated[str | None, Field(description="Beginning of the model's name.")] = None,
     op_type: Annotated[str | None, Field(description="Operator family, e.g. 'gdn'.")] = None,
+    parent: Annotated[
+        str | None,
+        Field(description="Id of a candidate to go on from: what it has is not recommended."),
+    ] = None,
     limit: Annotated[int, Field(ge=1, le=100, description="Candidates on a page.")] = 10,
     cursor: Annotated[str | None, Field(description="`next_cursor` of the previous page.")] = None,
     detail: DetailLevel = "concise",
 ) -> SearchAnswer:
     """Looks through everything that was tried, failed candidates and human notes too.
 
-    Call it before writing: `blocked` names what only ever failed or was slower, `recommended` what
-    made something faster here or on a sibling operator, `open` what nobody knows. Example:
-    search_archive(definition='gdn_decode', query='vectorised loads'). Next: select_parent, or
-    open_workspace with a candidate id.
+    Call it before writing: `blocked` names what was only ever slower or kept failing, `recommended`
+    what made something faster here or on a similar operator and by how much, `open` what nobody
+    knows. With the bottleneck that profile_ncu found, it says what helped candidates so bound.
+    Example: search_archive(definition='gdn_decode', query='vectorised loads'). Next: select_parent,
+    or open_workspace with a candidate id.
     """
     request = SearchRequest(
         definition,
@@ -189,6 +198,7 @@ async def search_archive(
         client=client,
         model=model,
         op_type=op_type,
+        parent=parent,
         limit=limit,
         cursor=cursor,
     )

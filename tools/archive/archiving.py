@@ -16,7 +16,8 @@ from ..schema.recognition import AnchorCheck, Recognition
 from ..schema.search.made_by import NOBODY, MadeBy
 from ..text import one_line
 from ..workloads.dataset import Dataset
-from .retrieval.query import SearchRequest, SearchResult, search
+from .retrieval.filters import SearchRequest
+from .retrieval.query import SearchResult, search
 from .retrieval.repeats import recognise
 from .search.advice import Advice, Budget, advice_on
 from .search.anchors import BEGIN, check_change
@@ -156,7 +157,9 @@ class ArchiveService:
             operator = self.dataset.operator(request.definition)
             op_type = request.op_type or operator.definition.op_type
             request = replace(request, definition=operator.name, op_type=op_type)
-        return search(self.archive, request, Path(str(files("kernel_harness.skills"))))
+        definitions = {name: found.definition for name, found in self.dataset.operators.items()}
+        skills = Path(str(files("kernel_harness.skills")))
+        return search(self.archive, request, skills, definitions)
 
     def select_parent(self, definition: str, policy: str, seed: int | None = None) -> Selection:
         """Chooses the node of an operator's search tree to expand next."""

@@ -15,7 +15,8 @@ from kernel_harness.server.answers.archive import (
 )
 from kernel_harness.server.answers.text import BUDGET_CHARACTERS
 from kernel_harness.tools.archive.archiving import ArchivedCandidate
-from kernel_harness.tools.archive.retrieval.query import Direction, SearchResult
+from kernel_harness.tools.archive.retrieval.directions import Direction
+from kernel_harness.tools.archive.retrieval.query import SearchResult
 from kernel_harness.tools.archive.search.advice import Advice, AdviceKind
 from kernel_harness.tools.archive.search.parent_selection import Alternative, Selection
 from kernel_harness.tools.archive.search.role_context import ContextEntry, Role, RoleContext

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from kernel_harness.tools.archive.archiving import MOST_PROFILE_BYTES, ArchiveService
-from kernel_harness.tools.archive.retrieval.query import SearchRequest
+from kernel_harness.tools.archive.retrieval.filters import SearchRequest
 from kernel_harness.tools.archive.search.advice import AdviceKind, Budget
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id

@@ -1,6 +1,11 @@
 """Finding what was tried: before writing, and when a program comes again.
 
-query        candidates that answer a question, and what is blocked, recommended and open
-repeats      whether a program was archived before
-skill_notes  humans' notes under skills/, searched together with the archive
+query              candidates that answer a question, and its directions
+filters            a question, and its conditions as SQL
+directions         what is blocked, recommended and open
+transitions        what each technique did to what it was tried on
+operator_features  how alike two operators are
+words              free text as a ranked question
+repeats            whether a program was archived before
+skill_notes        humans' notes under skills/, searched together with the archive
 """

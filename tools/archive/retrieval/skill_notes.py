@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..store.index import Index, match_expression, transaction
+from ..store.index import Index, transaction
+from .words import any_of, terms
 
 _HEADING = re.compile(r"^#{1,4}\s+(.*)$")
 
@@ -43,7 +44,7 @@ def sections(text: str) -> Iterator[tuple[str, str]]:
 def search_notes(index: Index, skills_dir: Path, query: str, limit: int = 5) -> list[SkillNote]:
     """Finds notes whose heading or text has the words of the query, best first."""
     _refresh(index, skills_dir)
-    if not (expression := match_expression(query, every=False)):
+    if not (expression := any_of(terms(query))):
         return []
     rows = index.rows(
         "SELECT path, heading, snippet(notes, 2, '', '', '…', 40) FROM notes WHERE notes MATCH ?"

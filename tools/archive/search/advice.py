@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ...devices.noise_floor import LEAST_EFFECT_ACROSS_EVALUATIONS
+from ..retrieval.directions import independent
+from ..retrieval.transitions import introduced
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node
 
@@ -147,11 +149,11 @@ def _cycle(history: Sequence[Node]) -> Advice | None:
             (same[-1].candidate_id, newest.candidate_id),
         )
     recent = history[-CYCLE_WINDOW:]
-    for tag in newest.technique:
-        tried = [n for n in recent if tag in n.technique]
-        if len(tried) >= CYCLE_REPEATS and all(
-            n.outcome is not CandidateStatus.FASTER for n in tried
-        ):
+    by_id = {node.candidate_id: node for node in history}
+    for tag in _introduced(newest, by_id):
+        tried = [n for n in recent if tag in _introduced(n, by_id)]
+        won = any(n.outcome is CandidateStatus.FASTER for n in tried)
+        if not won and _attempts(tried) >= CYCLE_REPEATS:
             return Advice(
                 AdviceKind.CYCLE,
                 f"Technique {tag!r} was tried {len(tried)} times in the last {len(recent)}"
@@ -160,6 +162,20 @@ def _cycle(history: Sequence[Node]) -> Advice | None:
                 tuple(n.candidate_id for n in tried),
             )
     return None
+
+
+def _introduced(node: Node, by_id: Mapping[str, Node]) -> list[str]:
+    """What a candidate tried that no parent of it had that was measured."""
+    parents = [by_id[name] for name in node.parents if name in by_id]
+    return introduced(node, [parent for parent in parents if parent.latency_us is not None])
+
+
+def _attempts(tried: Sequence[Node]) -> int:
+    """How often a technique was tried: repairs of one failure are one attempt."""
+    failed = [node for node in tried if node.outcome is CandidateStatus.FAILED]
+    repairs = [(node.candidate_id, parent) for node in failed for parent in node.parents]
+    programs = {node.candidate_id: node.normalised_hash for node in failed}
+    return len(tried) - len(failed) + independent(programs, repairs)
 
 
 def _tail(history: Sequence[Node], outcome: CandidateStatus) -> list[Node]:

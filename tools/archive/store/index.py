@@ -8,7 +8,6 @@ found by comparing ref names, not by reading commits.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from .entry import CandidateStatus, Node, RegimeFact
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 7
+INDEX_VERSION = 8
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (
@@ -34,7 +33,7 @@ CREATE INDEX IF NOT EXISTS by_latency ON candidates (definition, hardware, statu
 CREATE INDEX IF NOT EXISTS by_evaluation ON candidates (evaluation_id);
 CREATE INDEX IF NOT EXISTS by_content ON candidates (content_hash);
 CREATE INDEX IF NOT EXISTS by_normalised ON candidates (normalised_hash);
-CREATE INDEX IF NOT EXISTS by_op_type ON candidates (op_type);
+CREATE INDEX IF NOT EXISTS by_op_type ON candidates (op_type, definition);
 CREATE INDEX IF NOT EXISTS by_outcome ON candidates (definition, outcome, at);
 CREATE TABLE IF NOT EXISTS amendments (ref TEXT PRIMARY KEY, seq INTEGER) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS amendments_of ON amendments (seq);
@@ -48,6 +47,18 @@ CREATE INDEX IF NOT EXISTS labels_of ON labels (seq);
 CREATE TABLE IF NOT EXISTS regimes (
     seq INTEGER, name TEXT, latency_us REAL, ratio REAL, decision TEXT,
     PRIMARY KEY (seq, name)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_regime ON regimes (name, seq);
+CREATE TABLE IF NOT EXISTS underived (seq INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS attempts (
+    definition TEXT, technique TEXT, outcome TEXT, seq INTEGER, parent INTEGER, log_ratio REAL,
+    noise REAL, together INTEGER, PRIMARY KEY (definition, technique, outcome, seq)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS attempts_of ON attempts (seq);
+CREATE TABLE IF NOT EXISTS transitions (
+    definition TEXT, regime TEXT, technique TEXT, seq INTEGER, parent INTEGER, log_ratio REAL,
+    noise REAL, together INTEGER, PRIMARY KEY (definition, regime, technique, seq)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS transitions_of ON transitions (seq);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (
     name, technique, hypothesis, lesson, failure, operator, tokenize = "porter unicode61");
 CREATE TABLE IF NOT EXISTS note_files (path TEXT PRIMARY KEY, stamp TEXT) WITHOUT ROWID;
@@ -58,8 +69,27 @@ SEALED_FIRST = f"clock <> '{TimeSource.SEALED}'"
 """SQL to order by: candidates whose latency is sealed before all others."""
 _TABLES = (
     *("meta", "candidates", "amendments", "edges", "labels", "regimes", "words"),
-    *("note_files", "notes"),
+    *("underived", "attempts", "transitions", "note_files", "notes"),
 )
+_OF_CANDIDATES = ("labels", "regimes", "amendments", "underived", "attempts", "transitions")
+"""Tables whose rows belong to a candidate, by its number."""
+
+
+class Reader:
+    """Questions on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Runs one read-only query."""
+        return self._connection.execute(query, values).fetchall()
+
+    def keep(self, name: str, query: str, values: Sequence[Any] = ()) -> None:
+        """Keeps the numbers that a query gives in a table of this connection, as `seq`."""
+        self._connection.execute("PRAGMA temp_store = MEMORY")
+        self._connection.execute(f"CREATE TEMP TABLE {name} (seq INTEGER PRIMARY KEY)")
+        self._connection.execute(f"INSERT INTO {name} {query}", values)
 
 
 class Index:
@@ -155,10 +185,16 @@ class Index:
 
     # --- reading ------------------------------------------------------------------------------
 
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """One connection for several questions."""
+        with self.connect() as connection:
+            yield Reader(connection)
+
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Runs one read-only query."""
-        with self.connect() as connection:
-            return connection.execute(query, values).fetchall()
+        with self.reading() as reader:
+            return reader.rows(query, values)
 
     def refs(self) -> set[str]:
         """The refs of all candidates in the index."""
@@ -235,7 +271,8 @@ def _delete(connection: sqlite3.Connection, ref: str) -> None:
     row = connection.execute("SELECT seq, id FROM candidates WHERE ref = ?", (ref,)).fetchone()
     if row is None:
         return
-    for table in ("labels", "regimes", "amendments", "candidates"):
+    _underive_children(connection, row[1])
+    for table in (*_OF_CANDIDATES, "candidates"):
         connection.execute(f"DELETE FROM {table} WHERE seq = ?", (row[0],))
     connection.execute("DELETE FROM words WHERE rowid = ?", (row[0],))
     connection.execute("DELETE FROM edges WHERE child = ?", (row[1],))
@@ -270,6 +307,8 @@ def _insert(connection: sqlite3.Connection, node: Node, amendments: Iterable[str
     if not cursor.rowcount:
         return
     seq = cursor.lastrowid
+    connection.execute("INSERT OR IGNORE INTO underived VALUES (?)", (seq,))
+    _underive_children(connection, node.candidate_id)
     for parent in node.parents:
         connection.execute(
             "INSERT OR IGNORE INTO edges VALUES (?, ?, ?)",
@@ -308,7 +347,10 @@ def _labels(node: Node) -> list[tuple[str, str]]:
     return labels + [(kind, label.lower()) for kind, label in said.items() if label]
 
 
-def match_expression(query: str, *, every: bool = True) -> str:
-    """A free-text question as an FTS5 expression: words as prefixes, no operator of FTS5's own."""
-    words = re.findall(r"[^\W_]+", query.lower())
-    return (" " if every else " OR ").join(f'"{word}"*' for word in words[:24])
+def _underive_children(connection: sqlite3.Connection, candidate_id: str) -> None:
+    """Has what follows from a candidate's children derived again: their parent is another now."""
+    connection.execute(
+        "INSERT OR IGNORE INTO underived SELECT c.seq FROM edges e JOIN candidates c"
+        " ON c.id = e.child WHERE e.parent = ?",
+        (candidate_id,),
+    )

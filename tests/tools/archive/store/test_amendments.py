@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from kernel_harness.tools.archive.git.repository import RefUpdate
-from kernel_harness.tools.archive.retrieval.query import SearchRequest, search
+from kernel_harness.tools.archive.retrieval.filters import SearchRequest
+from kernel_harness.tools.archive.retrieval.query import search
 from kernel_harness.tools.archive.search.parent_selection import read_tree
 from kernel_harness.tools.archive.search.role_context import get_context
 from kernel_harness.tools.archive.store.amendments import AMENDMENTS, AmendmentWords

@@ -17,7 +17,8 @@ from kernel_harness.tools.archive.promotion.events import (
 from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.archive.report import terminal
 from kernel_harness.tools.archive.report.page_data import boards
-from kernel_harness.tools.archive.retrieval.query import SearchRequest, search
+from kernel_harness.tools.archive.retrieval.filters import SearchRequest
+from kernel_harness.tools.archive.retrieval.query import search
 from kernel_harness.tools.archive.search.parent_selection import read_tree
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.commit.message import read_trailers

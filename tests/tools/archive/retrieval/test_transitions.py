@@ -1,0 +1,99 @@
+"""What is derived from a candidate and what it came from."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from kernel_harness.tools.archive.retrieval.transitions import (
+    ALL,
+    Sums,
+    expected_gains,
+    introduced,
+    ratios,
+    refresh,
+)
+from kernel_harness.tools.schema.evaluation import Status
+from kernel_harness.tools.schema.measurement import TimeSource
+
+
+def sums(*values: float, noise: float = 0.02) -> Sums:
+    total = Sums()
+    for value in values:
+        total += Sums(1, value, value * value, noise, value, value)
+    return total
+
+
+def test_one_measurement_is_as_wide_as_its_noise_floor():
+    gain = sums(math.log(1.25)).gain()
+    assert gain is not None and gain.ratio == pytest.approx(1.25)
+    assert gain.interval == pytest.approx((1.25 * math.exp(-0.02), 1.25 * math.exp(0.02)))
+
+
+def test_a_few_measurements_reach_from_the_least_to_the_greatest():
+    gain = sums(math.log(0.9), math.log(1.6)).gain()
+    assert gain is not None and gain.interval == pytest.approx((0.9, 1.6)) and gain.measured == 2
+
+
+def test_many_measurements_give_the_interval_of_students_t():
+    logs = [0.1, 0.2, 0.15, 0.05, 0.25]
+    gain = sums(*logs).gain()
+    # scipy.stats.t.interval(0.95, 4, loc=0.15, scale=sem(logs))
+    assert gain is not None
+    assert [math.log(end) for end in gain.interval] == pytest.approx([0.05184, 0.24816], abs=1e-4)
+    assert Sums().gain() is None
+
+
+def test_only_what_no_measured_ancestor_has_is_introduced(bench):
+    root = bench.add(technique=["plain"])
+    child = bench.add(technique=["plain", "tma"], parents=[root.candidate_id])
+    assert introduced(child, [root]) == ["tma"] and introduced(root, []) == ["plain"]
+
+
+def test_ratios_are_to_the_fastest_ancestor_on_the_same_device_and_clock(bench):
+    slow, fast = bench.add(latency_us=20.0), bench.add(latency_us=10.0)
+    sealed = bench.add(latency_us=1.0, clock=TimeSource.SEALED)
+    other = bench.add(latency_us=1.0, gpu="NVIDIA B200")
+    child = bench.add(latency_us=5.0)
+    parent, found = ratios(child, [slow, fast, sealed, other])
+    assert parent == fast
+    assert {r.regime: round(math.exp(r.log_ratio), 3) for r in found} == {
+        ALL: 2.0,
+        "small": 2.0,
+        "large": 2.0,
+    }
+    assert ratios(child, [sealed, other]) == (None, [])
+    assert ratios(bench.add(status=Status.TIMEOUT), [fast]) == (None, [])
+
+
+def test_a_paired_comparison_outranks_two_latencies(bench):
+    fast, baseline = bench.add(latency_us=1.0), bench.add(latency_us=10.0)
+    child = bench.add(latency_us=9.0, ratio=1.3, baseline_hash=baseline.content_hash)
+    parent, found = ratios(child, [fast, baseline])
+    assert parent == baseline
+    assert {round(math.exp(r.log_ratio), 3) for r in found} == {1.3}
+
+
+def test_what_is_derived_is_derived_once(bench, archive):
+    root = bench.add(technique=["plain"])
+    bench.add(technique=["tma"], parents=[root.candidate_id])
+    index = archive.synced.current()
+    assert refresh(index) == 2 and refresh(index) == 0
+    index.delete()
+    assert refresh(archive.synced.current()) == 2
+
+
+def test_ten_small_gains_outrank_a_lucky_one_and_failures_count_little(bench, archive):
+    root = bench.add(latency_us=10.0, technique=["plain"])
+    for _ in range(10):
+        bench.add(latency_us=8.0, parents=[root.candidate_id], technique=["steady"])
+    bench.add(latency_us=7.5, parents=[root.candidate_id], technique=["lucky"])
+    for _ in range(8):
+        bench.add(status=Status.TIMEOUT, parents=[root.candidate_id], technique=["lucky"])
+    bench.add(latency_us=7.5, parents=[root.candidate_id], technique=["luckier"])
+    index = archive.synced.current()
+    refresh(index)
+    with index.reading() as reader:
+        gains = expected_gains(reader, {"scale_n64": 1.0})
+    assert gains["steady"] > gains["luckier"] > gains["lucky"] > 0

@@ -1,0 +1,155 @@
+"""A question to the archive, and its conditions as SQL on the index."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import RequestError, unknown_name
+from ...schema.evaluation import Status
+from ..store.entry import CandidateStatus
+from ..store.prose import technique_tags
+from .words import all_of, terms
+
+AFTER = "\U0010ffff"
+"""Sorts after every label that begins alike."""
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A question about all candidates, failed ones too; answered in pages of `limit`.
+
+    Attributes:
+        definition: one operator; None: all of them.
+        query: free text over names, techniques, hypotheses, lessons and failures; any word counts.
+        status: a status ("TIMEOUT") or an outcome ("failed", "slower", "equal", "faster", …).
+        hardware: device, e.g. "H200".
+        technique, regime: the beginning of the name.
+        bottleneck: the beginning of a bottleneck of the parent: what was tried on those so bound.
+        error: words of the failure, all of them.
+        client, model: who made it, the beginning of the name.
+        op_type: operator family; beside a definition, the family whose wins are recommended,
+            which needs saying only while the definition has no candidate of its own.
+        parent: a candidate to go on from: what it has is not recommended, and what helped
+            parents that were bound as it is comes first.
+        cursor: `next_cursor` of the page before.
+    """
+
+    definition: str | None = None
+    query: str | None = None
+    status: str | None = None
+    hardware: str | None = None
+    technique: str | None = None
+    regime: str | None = None
+    bottleneck: str | None = None
+    error: str | None = None
+    client: str | None = None
+    model: str | None = None
+    op_type: str | None = None
+    parent: str | None = None
+    limit: int = 20
+    cursor: str | None = None
+
+    @property
+    def start(self) -> int:
+        """How many candidates the pages before had.
+
+        Raises:
+            RequestError: when the cursor is not one of ours.
+        """
+        if not self.cursor:
+            return 0
+        if not re.fullmatch(r"o\d{1,9}", self.cursor):
+            raise RequestError(
+                f"Cursor {self.cursor!r} is not one of ours",
+                remedy="Use next_cursor of the answer before, or leave it out.",
+            )
+        return int(self.cursor[1:])
+
+
+class Filters:
+    """SQL conditions on `candidates c`, with their values."""
+
+    def __init__(self) -> None:
+        self.conditions: list[str] = []
+        self.values: list[Any] = []
+
+    @property
+    def where(self) -> str:
+        """All conditions as one."""
+        return " AND ".join(self.conditions) or "1"
+
+    def also(self, condition: str, *values: Any) -> Filters:
+        """These conditions and one more."""
+        other = Filters()
+        other.conditions, other.values = [*self.conditions], [*self.values]
+        other.add(condition, *values)
+        return other
+
+    def add(self, condition: str, *values: Any) -> None:
+        """Adds a condition."""
+        self.conditions.append(condition)
+        self.values.extend(values)
+
+
+def filters_of(request: SearchRequest) -> Filters:
+    """All conditions of a question but its words and its operator.
+
+    Raises:
+        RequestError: when the status is unknown.
+    """
+    found = Filters()
+    if request.status:
+        _status(found, request.status)
+    if request.hardware:
+        device = device_label(request.hardware)
+        found.add("(upper(c.hardware) = ? OR upper(c.hardware) GLOB ?)", device, f"{device}-*")
+    technique = technique_tags([request.technique]) if request.technique else []
+    labels = {
+        "technique": technique[0] if technique else None,
+        "client": request.client,
+        "model": request.model,
+    }
+    for kind, label in labels.items():
+        if label:
+            begins = label.lower()
+            found.add(
+                "c.seq IN (SELECT seq FROM labels WHERE kind = ? AND label >= ? AND label < ?)",
+                *(kind, begins, begins + AFTER),
+            )
+    if request.regime:
+        found.add(
+            "c.seq IN (SELECT seq FROM regimes WHERE name >= ? AND name < ?)",
+            *(request.regime, request.regime + AFTER),
+        )
+    if request.bottleneck:
+        named = bottleneck_label(request.bottleneck)
+        found.add(
+            "c.id IN (SELECT e.child FROM labels l JOIN candidates p ON p.seq = l.seq"
+            " JOIN edges e ON e.parent = p.id"
+            " WHERE l.kind = 'bottleneck' AND l.label >= ? AND l.label < ?)",
+            *(named, named + AFTER),
+        )
+    if request.error and (words := all_of(terms(request.error))):
+        found.add("c.seq IN (SELECT rowid FROM words WHERE words MATCH ?)", f"failure : ({words})")
+    return found
+
+
+def _status(found: Filters, value: str) -> None:
+    if value.upper() in Status.__members__:
+        found.add("c.status = ?", value.upper())
+    elif value.lower() in list(CandidateStatus):
+        found.add("c.outcome = ?", value.lower())
+    else:
+        raise unknown_name("status", value, [*Status, *CandidateStatus])
+
+
+def device_label(name: str) -> str:
+    """A device as it is compared: in capitals, without its maker."""
+    return "-".join(name.upper().replace("NVIDIA", " ").replace("-", " ").split())
+
+
+def bottleneck_label(name: str) -> str:
+    """A bottleneck as labels have it, whether a profile's name or words are given."""
+    return " ".join(name.lower().replace("_", " ").split())
