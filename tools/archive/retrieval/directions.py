@@ -265,17 +265,17 @@ def independent(programs: Mapping[str, str], repairs: Iterable[tuple[str, str]])
 
 def _deciding(reader: Reader, directions: Sequence[_Found]) -> dict[int, Node]:
     """The candidates that the words of some directions are of, by their rows."""
-    wanted = list({found.tally.deciding for found in directions})
-    marks = ",".join("?" * len(wanted))
-    rows = reader.rows(f"SELECT seq, facts FROM candidates WHERE seq IN ({marks})", wanted)
+    numbers = list({found.tally.deciding for found in directions})
+    marks = ",".join("?" * len(numbers))
+    rows = reader.rows(f"SELECT seq, facts FROM candidates WHERE seq IN ({marks})", numbers)
     return {seq: node_from_json(facts) for seq, facts in rows}
 
 
 def _newest_ids(reader: Reader, directions: Sequence[_Found]) -> dict[int, str]:
     """The ids of the newest candidate of each outcome of some directions, by row."""
-    wanted = list({n for found in directions for _, n in found.tally.outcomes.values()})
-    marks = ",".join("?" * len(wanted))
-    return dict(reader.rows(f"SELECT seq, id FROM candidates WHERE seq IN ({marks})", wanted))
+    numbers = list({n for found in directions for _, n in found.tally.outcomes.values()})
+    marks = ",".join("?" * len(numbers))
+    return dict(reader.rows(f"SELECT seq, id FROM candidates WHERE seq IN ({marks})", numbers))
 
 
 def _direction(found: _Found, nodes: Mapping[int, Node], ids: Mapping[int, str]) -> Direction:

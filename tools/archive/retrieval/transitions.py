@@ -205,9 +205,9 @@ def _measured_ancestors(
 ) -> list[tuple[int, Node]]:
     """The nearest ancestors that have a latency; what is read goes into `known`."""
     found: list[tuple[int, Node]] = []
-    met, ahead = {node.candidate_id}, list(node.parents)
-    while ahead:
-        identity = ahead.pop(0)
+    met, queue = {node.candidate_id}, list(node.parents)
+    while queue:
+        identity = queue.pop(0)
         if identity in met:
             continue
         met.add(identity)
@@ -222,7 +222,7 @@ def _measured_ancestors(
         if entry[1].latency_us is not None:
             found.append(entry)
         else:
-            ahead += entry[1].parents
+            queue += entry[1].parents
     return found
 
 
