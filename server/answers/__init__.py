@@ -7,7 +7,8 @@ workloads         environment, definitions, workloads, shapes, workspaces, slice
 evaluation        verdicts
 static_check      what compiling for a target showed, and anchors that a change kept or left
 next_steps        what to do after a verdict
-archive           archived candidates, search, parents, contexts of roles
+archive           archived candidates, parents, contexts of roles
+retrieval/        what a search of the archive found
 promotion         promotions and rollbacks
 profiling         profiles, timelines, sanitizer reports
 """

@@ -15,7 +15,6 @@ from ..answers.archive import (
     AmendedAnswer,
     ArchivedAnswer,
     ContextAnswer,
-    SearchAnswer,
     SelectionAnswer,
 )
 from ..answers.promotion import (
@@ -24,6 +23,7 @@ from ..answers.promotion import (
     promotion_answer,
     rollback_answer,
 )
+from ..answers.retrieval.search import SearchAnswer, search_answer
 from ..requests.context import (
     Call,
     background_of,
@@ -203,7 +203,7 @@ async def search_archive(
         cursor=cursor,
     )
     found = await in_thread(harness_of(ctx).archiving.search, request)
-    return answers.search_answer(found, definition, detail)
+    return search_answer(found, definition, detail)
 
 
 async def select_parent(

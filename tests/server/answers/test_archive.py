@@ -10,9 +10,9 @@ import pytest
 from kernel_harness.server.answers.archive import (
     archived_answer,
     context_answer,
-    search_answer,
     selection_answer,
 )
+from kernel_harness.server.answers.retrieval.search import search_answer
 from kernel_harness.server.answers.text import BUDGET_CHARACTERS
 from kernel_harness.tools.archive.archiving import ArchivedCandidate
 from kernel_harness.tools.archive.retrieval.directions import Direction

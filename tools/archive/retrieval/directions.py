@@ -71,7 +71,7 @@ class Directions:
 
 
 @dataclass
-class Tally:
+class Outcomes:
     """Outcomes of one direction on one operator: by outcome how often and the newest row."""
 
     outcomes: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Tally:
         return sum(count for count, _ in self.outcomes.values())
 
 
-def verdict(tally: Tally, attempts: Callable[[], int]) -> tuple[Verdict, str]:
+def verdict(tally: Outcomes, attempts: Callable[[], int]) -> tuple[Verdict, str]:
     """Blocked, recommended or open, and for blocked what blocks it.
 
     Args:
@@ -136,7 +136,7 @@ class _Found:
 
     tag: str
     place: Place
-    tally: Tally
+    tally: Outcomes
     why: str
     order: tuple[float, ...]
 
@@ -189,7 +189,7 @@ def directions(
     )
 
 
-def _tallies(reader: Reader, place: Place) -> dict[str, Tally]:
+def _tallies(reader: Reader, place: Place) -> dict[str, Outcomes]:
     """What came of each technique where it was introduced, and of failures that introduced none."""
     source, values = _source(place)
     outcome, ratio, noise = "a.outcome", "a.log_ratio", "a.noise"
@@ -206,13 +206,13 @@ def _tallies(reader: Reader, place: Place) -> dict[str, Tally]:
             " THEN 'faster' WHEN t.log_ratio < -t.noise THEN 'slower' ELSE 'equal' END"
         )
         ratio, noise = "t.log_ratio", "t.noise"
-    found: dict[str, Tally] = {}
+    found: dict[str, Outcomes] = {}
     for tag, said, count, newest, *sums in reader.rows(
         f"SELECT a.technique, {outcome}, count(*), max(a.seq), count({ratio}), sum({ratio}),"
         f" sum({ratio} * {ratio}), sum({noise}), min({ratio}), max({ratio}) {source} GROUP BY 1, 2",
         values,
     ):
-        tally = found.setdefault(tag, Tally())
+        tally = found.setdefault(tag, Outcomes())
         tally.outcomes[said] = (count, newest)
         if sums[0]:
             tally.sums += Sums(*sums)

@@ -238,8 +238,8 @@ def expected_gains(
     The mean of all measured ratios, each weighed by how like its operator is and by whether its
     parent was bound alike, and drawn to zero as if one more had gained nothing: so a lucky trial
     does not outrank ten. Techniques that came together share what they gained. A failure counts as
-    a part of one that gained nothing, and no ratio for more than `MOST_LOG_RATIO`: a first kernel
-    against a plain baseline says little of the next.
+    a part of one that gained nothing, and no ratio for more than `MOST_LOG_RATIO`: what beats a
+    plain baseline many times says little of the next change.
 
     Args:
         weights: by operator, the one at hand first.

@@ -1,0 +1,4 @@
+"""Answers of searches.
+
+search  techniques by verdict, and a page of candidates
+"""
