@@ -10,13 +10,16 @@ into tables of the index as candidates come, and again when a parent is amended.
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...devices.noise_floor import LEAST_EFFECT_ACROSS_EVALUATIONS
 from ..store.entry import CandidateStatus, Node
 from ..store.index import Index, Reader, node_from_json, transaction
+
+if TYPE_CHECKING:
+    import sqlite3
 
 FAILURE_MARK = "! "
 """Begins the name of what failed without introducing a technique: its failure's signature."""
