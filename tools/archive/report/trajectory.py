@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SECONDS_AN_HOUR = 3600.0
 MOST_READ = 60
 """Newest candidates whose records are read for what they were compared with."""
-RIGHT_WORDS = 0.07
+RIGHT_WORDS = 0.08
 """Share of the width that the scale on the right needs for its words."""
 
 
@@ -237,5 +237,5 @@ def _right_scale(axes: Any, base_us: float, y: tuple[float, float], upwards: boo
         side.set_position((left, bottom, width - RIGHT_WORDS, height))
     plots.log_side(right, right.yaxis, (base_us / y[0], base_us / y[1]))
     right.set_ylim(base_us / y[0], base_us / y[1])
-    right.set_ylabel("mean latency (µs)" if upwards else "speed-up")
+    right.set_ylabel("mean latency (µs)" if upwards else "speed-up", labelpad=9)
     right.spines["right"].set_visible(True)
