@@ -41,7 +41,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     pack.add_argument("--name", help="of the solution; its own when left out")
     pack.add_argument("--author", help="of the solutions, as a team's name")
     steps = command(
-        "trajectories", "write state, action and outcome of every candidate as JSON lines", _steps
+        "trajectories", "write state, action and outcome of every trial as JSON lines", _steps
     )
     steps.add_argument("definition", nargs="*", help=WHICH)
     steps.add_argument("--out", type=Path, required=True, help="a new file")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -27,7 +27,8 @@ from ...schema.flashinfer_trace import (
 )
 from ...workloads.operators import BASELINE_AUTHOR, Operator
 from ..store.archive import Archive
-from ..store.entry import Node
+from ..store.entry import Node, gpu_name
+from ..store.manifest import CandidateRecord
 from . import readme
 from .reference_times import ReferenceKind, ReferenceTimes
 from .trace_lines import TraceLines
@@ -181,7 +182,9 @@ def _gathered(
     lines = TraceLines(operator.definition, operator.workloads, ReferenceTimes(hashes), left_out)
     found = {solution.content_hash(): solution for solution in shipped}
     digest = definition_hash(operator.definition)
+    archived: set[str] = set()
     for node in archive.iter(operator.name):
+        archived.add(node.evaluation_id)
         if reason := _unfit(node, gpu):
             left_out[reason] += 1
             continue
@@ -194,7 +197,22 @@ def _gathered(
             found[node.content_hash] = solution
         else:
             left_out[UNDECIDED] += 1
+    for record in _other_trials(archive, operator.name, archived):
+        judged = record.evaluation
+        solution = found.get(judged.content_hash)
+        here = gpu_name(judged) == gpu and record.candidate.definition_digest == digest
+        if solution is not None and here and archive.trials.verify(record).counts:
+            lines.add(judged, solution.name, record.candidate_id)
     return lines, list(found.values())
+
+
+def _other_trials(
+    archive: Archive, definition: str, archived: Container[str]
+) -> Iterator[CandidateRecord]:
+    """Trials that were not archived: of a program in the dataset they are more evidence."""
+    for ref, commit in archive.trials.refs(definition).items():
+        if ref.rpartition("/")[2] not in archived:
+            yield archive.trials.read_at(ref, commit)
 
 
 def _unfit(node: Node, gpu: str | None) -> str | None:

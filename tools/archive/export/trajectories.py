@@ -1,8 +1,9 @@
-"""State, action and outcome of every archived candidate, one JSON line each, for training models.
+"""State, action and outcome of every trial, archived or not, one JSON line each, to train models.
 
-A line needs no other: it holds the problem's reference, what the candidate was derived from, what
-its author tried and why, and what was measured. Failures are lines as wins are. Records that count
-here are told, and no others. Numbers that are not finite are null.
+A line needs no other: it holds the problem's reference, what the program was derived from, what its
+author tried and why, and what was measured. Failures are lines as wins are; of what was judged and
+not archived nobody said why. Records that count here are told, and no others. Numbers that are not
+finite are null.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...errors import RequestError
 from ...schema.evaluation import Failure, WorkloadResult
+from ...schema.search.made_by import MadeBy
 from ..store.archive import Archive
 from ..store.entry import Node
 from ..store.manifest import CandidateRecord
+from ..store.trials.lineage import named
 
 if TYPE_CHECKING:
     from ...workloads.dataset import Dataset
@@ -38,7 +41,7 @@ class RegimeOutcome(_Line):
 
 
 class ParentState(_Line):
-    """A candidate that another one was derived from, as it was known then."""
+    """A candidate or trial that another one was derived from, as it was known then."""
 
     candidate_id: str
     outcome: str
@@ -66,6 +69,8 @@ class Action(_Line):
     """What was tried, in its author's words and code."""
 
     author: str
+    made_by: MadeBy = Field(description="Client, model and session, as far as they were said.")
+    plan: str = Field(description="Id of the plan that it was written to; empty without one.")
     hypothesis: str
     technique: list[str]
     language: str
@@ -113,9 +118,10 @@ class Outcome(_Line):
 
 
 class Step(_Line):
-    """One line: a candidate of the search tree."""
+    """One line: a candidate of the search tree, or a trial that was not archived."""
 
-    candidate_id: str
+    candidate_id: str = Field(description="Of a trial that was not archived: its evaluation's.")
+    archived: bool
     evaluation_id: str
     at: str = Field(description="When its evaluation began; UTC, ISO 8601.")
     state: State
@@ -153,16 +159,15 @@ def export_trajectories(
 
 
 def steps(archive: Archive, definition: str, reference: str | None) -> Iterator[Step]:
-    """The candidates of one operator as steps, oldest first."""
+    """The trials of one operator as steps, oldest first."""
     nodes: dict[str, Node] = {}
     best: dict[str, float] = {}
-    for node in archive.iter(definition):
-        if not node.verified:
-            continue
-        record = archive.read(node)
+    for node in _trials(archive, definition):
+        _, record = named(archive, node.candidate_id)
         parents = [nodes[parent] for parent in node.parents if parent in nodes]
         yield Step(
             candidate_id=node.candidate_id,
+            archived=node.candidate_id != node.evaluation_id,
             evaluation_id=node.evaluation_id,
             at=datetime.fromtimestamp(node.at, UTC).isoformat(),
             state=State(
@@ -183,8 +188,19 @@ def steps(archive: Archive, definition: str, reference: str | None) -> Iterator[
             best[node.hardware] = min(best.get(node.hardware, node.latency_us), node.latency_us)
 
 
+def _trials(archive: Archive, definition: str) -> list[Node]:
+    """Candidates and trials that were not archived, oldest first, of those that count here."""
+    found = {node.evaluation_id: node for node in archive.iter(definition)}
+    for ref, commit in archive.trials.refs(definition).items():
+        if ref.rpartition("/")[2] not in found:
+            node = archive.trials.node_of(archive.trials.read_at(ref, commit))
+            found.setdefault(node.evaluation_id, node)
+    counted = [node for node in found.values() if node.verified]
+    return sorted(counted, key=lambda node: (node.at, node.evaluation_id))
+
+
 def _sources(archive: Archive, parents: Sequence[Node]) -> dict[str, str]:
-    return dict(archive.read(parents[0]).sources) if parents else {}
+    return dict(named(archive, parents[0].candidate_id)[1].sources) if parents else {}
 
 
 def _parent(node: Node) -> ParentState:
@@ -210,6 +226,8 @@ def _action(record: CandidateRecord) -> Action:
     said = record.candidate
     return Action(
         author=said.author,
+        made_by=said.made_by,
+        plan=said.plan,
         hypothesis=said.hypothesis,
         technique=said.technique,
         language=said.language,

@@ -133,6 +133,20 @@ def test_what_another_trial_found_wrong_has_no_pass(bench, operators, tmp_path) 
     assert done.left_out[WRONG_ELSEWHERE] == 2
 
 
+def test_a_trial_that_was_not_archived_can_find_it_wrong(
+    bench, operators, tmp_path, trial, definition
+) -> None:
+    source = "def run(x, y):\n    y.copy_(x)\n"
+    bench.add(source, latency_us=1.0, **SEALED)
+    bench.add(latency_us=9.0, name="right", **SEALED)
+    identity = "ev-20260101-000500-0badcafe"
+    solution, wrong = trial(identity, source, status=Status.INCORRECT_NUMERICAL)
+    bench.archive.trials.write(solution, wrong, definition)
+    done = exported(bench, operators, tmp_path)
+    assert {name.split("_")[0] for name, _ in passes(done)} == {"right"}
+    assert done.left_out[WRONG_ELSEWHERE] == 2
+
+
 def test_untimed_passes_have_no_line_and_are_counted(bench, operators, tmp_path) -> None:
     bench.add(latency_us=9.0, **SEALED)
     bench.add(latency_us=None)

@@ -66,3 +66,22 @@ def test_a_file_that_exists_is_left_alone(bench, operators, tmp_path) -> None:
     with pytest.raises(RequestError, match="exists"):
         export_trajectories(bench.archive, operators, tmp_path / "steps.jsonl")
     assert (tmp_path / "steps.jsonl").read_text() == "mine"
+
+
+def test_a_trial_that_was_not_archived_is_a_step_and_one_that_was_is_one(
+    bench, operators, tmp_path, trial, definition
+) -> None:
+    kept = bench.add(latency_us=10.0)
+    record = bench.archive.get(kept.candidate_id)
+    bench.archive.trials.write(record.solution(), record.evaluation, definition)
+    start = [(kept.candidate_id, kept.commit)]
+    solution, evaluation = trial(
+        "ev-20260101-000500-0badcafe", latency_us=4.0, at="2026-01-01T00:05:00+00:00"
+    )
+    bench.archive.trials.write(solution, evaluation, definition, start)
+    first, second = lines(bench, operators, tmp_path / "steps.jsonl")
+    assert (first["candidate_id"], first["archived"]) == (kept.candidate_id, True)
+    assert (second["candidate_id"], second["archived"]) == (evaluation.evaluation_id, False)
+    assert second["state"]["parents"][0]["candidate_id"] == kept.candidate_id
+    assert second["state"]["sources"] == first["action"]["sources"]
+    assert (second["action"]["hypothesis"], second["outcome"]["latency_us"]) == ("", 6.0)
