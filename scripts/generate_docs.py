@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.server.app import build_app, tool_schemas
+from kernel_harness.server.app import build_app, result_schemas, tool_schemas
 from kernel_harness.server.cli import main as cli
 from kernel_harness.tools.schema.source_tree import MAX_BYTES, MAX_FILES
 from kernel_harness.tools.settings import CANDIDATE_ENVIRONMENT, PREFIX, Settings
@@ -109,11 +109,11 @@ def settings_page() -> str:
 
 def tools_page() -> str:
     """Every MCP tool: when to call it, its arguments, its result."""
-    tools = asyncio.run(build_app().list_tools())
+    tools, results = asyncio.run(build_app().list_tools()), result_schemas()
     parts: list[str] = []
     seen: dict[str, str] = {}
     for tool in tools:
-        schema, result = tool.input_schema, tool.output_schema
+        schema, result = tool.input_schema, results.get(tool.name)
         hints = tool.annotations
         kind = "only reads" if hints and hints.read_only_hint else "adds or runs something"
         if hints and hints.destructive_hint:
@@ -130,8 +130,9 @@ def tools_page() -> str:
             parts.append("The result is a picture.")
     return _page(
         "MCP tools",
-        "Names, arguments and results, as clients receive them. Every result is one object whose "
-        "first field, `summary`, is a screen of text; fields that hold nothing are left out. Every "
+        "Names, arguments and results. The list that clients read tells a result's own fields "
+        "only, to save tokens. Every result is one object whose first field, `summary`, is a "
+        "screen of text; fields that hold nothing are left out. Every "
         "field that ends in `_uri` is an address for `read_report`. A field without a description "
         "is what its name says; units stand in names, as in `latency_us`.",
         *parts,

@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.server.app import build_app
+from kernel_harness.server.app import build_app, result_schemas
 
 SNAPSHOT = Path(__file__).resolve().parents[1] / "tests" / "server" / "snapshots" / "contract.json"
 
 
 async def contract() -> dict[str, Any]:
-    """All names, descriptions, schemas and annotations, as clients see them."""
+    """All names, descriptions, schemas and annotations, as clients see them, and whole results."""
     app = build_app()
     tools = [tool.model_dump(mode="json", exclude_none=True) for tool in await app.list_tools()]
     templates = [
@@ -31,6 +31,7 @@ async def contract() -> dict[str, Any]:
     return {
         "instructions": app.instructions,
         "tools": {tool.pop("name"): tool for tool in tools},
+        "results": result_schemas(),
         "templates": templates,
         "prompts": prompts,
     }

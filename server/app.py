@@ -38,6 +38,7 @@ from .mcp_tools import evaluation as tools_evaluation
 from .mcp_tools import plots as tools_plots
 from .mcp_tools import profiling as tools_profile
 from .mcp_tools import workloads as tools_workloads
+from .mcp_tools.listing import listed_input, listed_output, without_titles
 from .requests import arguments as call_arguments
 from .requests.authorship import ServedSkills
 from .requests.background import BackgroundTasks
@@ -201,22 +202,19 @@ def _tool(entry: Entry) -> Tool:
         annotations=entry.hints,
         structured_output=entry.structured,
     )
-    tool.parameters = _without_titles(tool.parameters) | {"additionalProperties": False}
+    tool.parameters = listed_input(tool.parameters)
     if tool.fn_metadata.output_schema is not None:
-        tool.fn_metadata.output_schema = _without_titles(tool.fn_metadata.output_schema)
+        tool.fn_metadata.output_schema = listed_output(tool.fn_metadata.output_schema)
     return tool
 
 
-def _without_titles(schema: Any) -> Any:
-    """Returns a schema without the titles that pydantic derives from names, to save tokens."""
-    if isinstance(schema, list):
-        return [_without_titles(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
+def result_schemas() -> dict[str, dict[str, Any]]:
+    """Returns the whole schema of every structured result; clients are given it in short."""
+    models = {tool.name: tool.fn_metadata.output_model for tool in registered_tools()}
     return {
-        name: _without_titles(part)
-        for name, part in schema.items()
-        if name != "title" or not isinstance(part, str)
+        name: without_titles(model.model_json_schema())
+        for name, model in models.items()
+        if model is not None
     }
 
 

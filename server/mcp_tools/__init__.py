@@ -5,5 +5,6 @@ evaluation  evaluate_kernel, get_evaluation, read_report
 profiling   profile_ncu, profile_timeline, sanitize
 plots       plot_floors, plot_roofline, plot_progress
 archive     candidates kept and amended, search_archive, select_parent, get_context, promotions
+listing     their schemas as clients are given them
 fields      types of arguments that several tools share
 """

@@ -114,11 +114,11 @@ def fields_of(schema: Any) -> set[str]:
 
 
 def test_every_term_in_a_description_is_a_field_an_argument_or_a_tool(
-    tools: dict[str, Any],
+    tools: dict[str, Any], written: dict[str, Any]
 ) -> None:
-    known = set(tools)
+    known = set(tools) | fields_of(list(written["results"].values()))
     for tool in tools.values():
-        known |= fields_of(tool["input_schema"]) | fields_of(tool.get("output_schema", {}))
+        known |= fields_of(tool["input_schema"])
     for name, tool in tools.items():
         arguments = tool["input_schema"].get("properties", {}).values()
         words = [tool["description"], *(argument["description"] for argument in arguments)]
@@ -127,6 +127,16 @@ def test_every_term_in_a_description_is_a_field_an_argument_or_a_tool(
         assert unknown == [], name
 
 
+def test_the_list_tells_every_field_that_a_result_itself_has(written: dict[str, Any]) -> None:
+    """A client checks results by the list: what is required there, and of which kind."""
+    for name, whole in written["results"].items():
+        listed = written["tools"][name]["output_schema"]
+        assert list(listed["properties"]) == list(whole["properties"]), name
+        assert listed["required"] == whole.get("required", []), name
+        assert fields_of(listed) == set(listed["properties"]), name
+
+
 def test_the_tools_fit_a_clients_window(tools: dict[str, Any]) -> None:
-    inputs = sum(len(t["description"]) + len(json.dumps(t["input_schema"])) for t in tools.values())
-    assert inputs < 28_000
+    """The list is read at the start of every conversation; a token is about four characters."""
+    compact = json.dumps(list(tools.items()), separators=(",", ":"))
+    assert len(compact) < 4 * 9_000

@@ -47,17 +47,22 @@ def names(schema: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def tools() -> dict[str, Any]:
+def contract() -> dict[str, Any]:
     snapshot = ROOT / "tests" / "server" / "snapshots" / "contract.json"
-    return json.loads(snapshot.read_text(encoding="utf-8"))["tools"]
+    return json.loads(snapshot.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def known(tools: dict[str, Any]) -> set[str]:
+def tools(contract: dict[str, Any]) -> dict[str, Any]:
+    return contract["tools"]
+
+
+@pytest.fixture(scope="module")
+def known(tools: dict[str, Any], contract: dict[str, Any]) -> set[str]:
     """Every tool, argument, field and value of the contract, and the words of the records."""
-    words = set(tools)
+    words = set(tools) | set(names(list(contract["results"].values())))
     for tool in tools.values():
-        words |= set(names(tool["input_schema"])) | set(names(tool.get("output_schema", {})))
+        words |= set(names(tool["input_schema"]))
     for members in (Status, Scope, Decision, Bottleneck):
         words |= {member.value for member in members}
     words |= set(KernelProfile.model_fields) | set(StaticKernel.model_fields) | {"shared_memory"}
