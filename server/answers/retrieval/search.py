@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ....tools.archive.retrieval.query import SearchResult as Found
     from ....tools.archive.store.entry import Node
 
-TECHNIQUES_WIDTH = 44
+TECHNIQUES_WIDTH = 42
 """With the columns before it a table of 80."""
 WORDS = {"concise": 240, "detailed": 700}
 DIRECTIONS = {"concise": 5, "detailed": 12}
@@ -172,9 +172,8 @@ def _search_words(found: Found, definition: str | None, page: Sequence[Node]) ->
 
 def _direction_words(direction: Direction, definition: str | None) -> str:
     """A technique in a line: what blocks it or where it helped, and what was measured."""
-    elsewhere = direction.definition != definition
-    place = f", on {direction.definition}" if elsewhere else ""
-    why = f", {direction.why}" if direction.why and not elsewhere else ""
+    place = f", on {direction.definition}" if direction.elsewhere or not definition else ""
+    why = f", {direction.why}" if direction.why and not direction.elsewhere else ""
     gain = f", {gain_words(direction.gain)}" if direction.gain else ""
     return f"{direction.technique}{place}{why}{gain}; e.g. {direction.evidence[0]}"
 

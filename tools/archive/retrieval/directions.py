@@ -47,9 +47,10 @@ class Direction:
     Attributes:
         definition: the operator where the evidence is from; a similar one's name for its wins.
         words: what was measured, the counts, and the newest lesson or failure.
-        evidence: ids of candidates that show it.
+        evidence: ids of candidates that show it, the most telling first.
         gain: what was measured where it was introduced; None when nothing was.
         why: what blocks it, or makes its operator similar; empty otherwise.
+        elsewhere: its evidence is of a similar operator.
     """
 
     technique: str
@@ -59,6 +60,7 @@ class Direction:
     tried: int
     gain: Gain | None = None
     why: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -281,6 +283,7 @@ def _newest_ids(reader: Reader, directions: Sequence[_Found]) -> dict[int, str]:
 def _direction(found: _Found, nodes: Mapping[int, Node], ids: Mapping[int, str]) -> Direction:
     tally, definitions = found.tally, found.place.definitions
     newest = sorted((n for _, n in tally.outcomes.values()), reverse=True)
+    rows = dict.fromkeys([tally.deciding, *newest])
     listed = [f"{tally.outcomes[o][0]} {o}" for o in _LISTED if o in tally.outcomes]
     node = nodes[tally.deciding]
     gain = tally.sums.gain()
@@ -297,10 +300,11 @@ def _direction(found: _Found, nodes: Mapping[int, Node], ids: Mapping[int, str])
         technique=found.tag.removeprefix(FAILURE_MARK),
         definition=node.definition,
         words=words,
-        evidence=tuple(ids[n] for n in newest),
+        evidence=tuple(ids[n] for n in rows),
         tried=tally.tried,
         gain=gain,
         why=found.why,
+        elsewhere=bool(found.place.why),
     )
 
 
