@@ -9,6 +9,9 @@ import re
 
 _MARK_CHARACTERS = 40
 """Room for the words that stand for what was cut out."""
+_ELLIPSIS = " … "
+_COUNTED_FROM = 400
+"""Characters that a text may have, from which it says how many were left out."""
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
     r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, links
@@ -48,13 +51,18 @@ def one_line(text: str, limit: int = 200) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """The printable text in at most `limit` characters: its head and its end, if it is longer."""
+    """The printable text in at most `limit` characters: its head and its end, if it is longer.
+
+    A text that was cut to a few lines says where with an ellipsis, a longer one how much is gone.
+    """
     plain = printable(text)
     if len(plain) <= limit:
         return plain
     if limit < 2 * _MARK_CHARACTERS:
         return plain[: limit - 1] + "…"
-    kept = limit - _MARK_CHARACTERS
+    kept = limit - (len(_ELLIPSIS) if limit < _COUNTED_FROM else _MARK_CHARACTERS)
     tail = kept * 3 // 10
-    left_out = len(plain) - kept
-    return f"{plain[: kept - tail]}\n… {left_out} characters left out …\n{plain[-tail:]}"
+    mark = _ELLIPSIS
+    if limit >= _COUNTED_FROM:
+        mark = f"\n… {len(plain) - kept:,} characters left out …\n"
+    return f"{plain[: kept - tail]}{mark}{plain[-tail:]}"

@@ -1,11 +1,18 @@
-"""Shared parts of commands that open the Harness, ask it once and print the answer in colour."""
+"""Shared parts of commands that open the Harness, ask it once and print the answer in colour.
+
+A terminal breaks a long line anywhere, an id too; so lines are broken between words before. What
+goes to a file or another program is left as it is: there a line is a line.
+"""
 
 from __future__ import annotations
 
 import argparse
+import re
+import shutil
+import textwrap
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ...tools.harness import Harness
@@ -16,6 +23,9 @@ SettingsOptions = Callable[[argparse.ArgumentParser], None]
 SettingsOf = Callable[[argparse.Namespace], "Settings"]
 Act = Callable[["Harness", argparse.Namespace], Any]
 T = TypeVar("T")
+_GAP = re.compile(r"\S {2,}(?=\S)")
+INDENT = 2
+NARROWEST = 40
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ def command_factory(
 
 def _run(act: Act, settings: Settings, arguments: argparse.Namespace) -> int:
     from rich.console import Console
+    from rich.text import Text
 
     from ...tools.harness import Harness
 
@@ -60,7 +71,14 @@ def _run(act: Act, settings: Settings, arguments: argparse.Namespace) -> int:
         harness.archive.close()
     if not isinstance(result, CommandResult):
         result = CommandResult(result, 0)
-    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(result.answer)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    answer = result.answer
+    if isinstance(answer, str):
+        console.file.write(f"{fitted_to(console.file, answer)}\n")
+    elif isinstance(answer, Text) and not console.is_terminal:
+        console.file.write(f"{answer.plain}\n")  # as it is: rich would turn tabs into blanks
+    else:
+        console.print(answer)
     return result.exit_status
 
 
@@ -99,3 +117,35 @@ def run_async(harness: Harness, work: Callable[[OnProgress], Awaitable[T]]) -> T
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def fitted_to(stream: IO[str], text: str) -> str:
+    """The text as the stream shows it best: wrapped where that is a terminal."""
+    if not stream.isatty():
+        return text
+    return wrapped(text, shutil.get_terminal_size().columns)
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text with every line that is longer than the width broken between words.
+
+    What is broken off hangs below the last column of a row, or two blanks in. No word is broken.
+    """
+    width = max(width, NARROWEST)
+    return "\n".join(_wrapped_line(line, width) for line in text.split("\n"))
+
+
+def _wrapped_line(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    columns = [match.end() for match in _GAP.finditer(line)]
+    hanging = columns[-1] if columns and columns[-1] <= width // 2 else INDENT
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        expand_tabs=False,
+    )

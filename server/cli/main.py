@@ -12,7 +12,7 @@ import base64
 import gc
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from . import export as cli_export
 from . import records as cli_records
 from . import setup as cli_setup
 from . import trust as cli_trust
+from .commands import fitted_to
 from .local_arguments import SOLUTION_FORMS, meant_here
 
 TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -98,25 +99,35 @@ def _first(error: BaseException) -> HarnessError | None:
     return error if isinstance(error, HarnessError) else None
 
 
-def _say(text: str, stream: Any = None) -> None:
+def _say(text: str, stream: Any = None, *, wrap: bool = True) -> None:
     stream = stream or sys.stdout
-    stream.write(printable(text).rstrip("\n") + "\n")
+    said = printable(text).rstrip("\n")
+    stream.write((fitted_to(stream, said) if wrap else said) + "\n")
     stream.flush()
 
 
-def _settings_options(parser: argparse.ArgumentParser) -> None:
+_SETTINGS = {
+    "data_dir": "holds workspaces/ and archive/",
+    "dataset": "a FlashInfer-Trace dataset beside the shipped operators",
+    "device": "auto, cpu or cuda:N",
+    "log_level": "DEBUG, INFO, WARNING or ERROR; logs go to stderr",
+}
+_FOLDERS = ("data_dir", "dataset")
+
+
+def _settings_options(parser: argparse.ArgumentParser, taken: Collection[str] = ()) -> None:
+    """Adds the settings, those aside whose names the tool's own arguments have taken."""
     group = parser.add_argument_group("settings")
-    group.add_argument("--data-dir", metavar="DIR", help="holds workspaces/ and archive/")
-    group.add_argument(
-        "--dataset", metavar="DIR", help="a FlashInfer-Trace dataset beside the shipped operators"
+    for name, help_text in _SETTINGS.items():
+        if name not in taken:
+            metavar = "DIR" if name in _FOLDERS else None
+            group.add_argument(_flag(name), metavar=metavar, help=help_text)
+
+
+def _settings(arguments: argparse.Namespace, taken: Collection[str] = ()) -> Settings:
+    return load_settings(
+        {name: getattr(arguments, name) for name in _SETTINGS if name not in taken}
     )
-    group.add_argument("--device", help="auto, cpu or cuda:N")
-    group.add_argument("--log-level", help="DEBUG, INFO, WARNING or ERROR; logs go to stderr")
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    names = ("data_dir", "dataset", "device", "log_level")
-    return load_settings({name: getattr(arguments, name) for name in names})
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -189,7 +200,8 @@ def _tool(command: str, argv: Sequence[str]) -> int:
         given.setdefault("wait_s", DEFAULT_WAIT_S)
     given = meant_here(given)
     # The process ends with this call: a judge started ahead would be of no use.
-    settings = _settings(arguments).model_copy(update={"warm_ahead": False})
+    taken = schema.get("properties", {})
+    settings = _settings(arguments, taken).model_copy(update={"warm_ahead": False})
     app = build_app(settings)
     result = anyio.run(_call, app, tool, given)
     return _printed(result, tool, bool(arguments.json))
@@ -224,7 +236,7 @@ def _tool_parser(
                 required=name in required,
             )
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
-    _settings_options(parser)
+    _settings_options(parser, schema.get("properties", {}))
     return parser
 
 
@@ -269,10 +281,10 @@ def _printed(result: Any, tool: str, as_json: bool) -> int:
     if content is None:
         return 0
     if as_json:
-        _say(json.dumps(content, indent=1))
+        _say(json.dumps(content, indent=1), wrap=False)
     else:
         if tool == "read_report":
-            _say(str(content.get("text", "")))
+            _say(str(content.get("text", "")), wrap=False)
         _say(str(content.get("summary", "")))
     status = content.get("status")
     if status in UNDECIDED_STATUSES or content.get("unverified"):

@@ -60,4 +60,10 @@ def test_a_shortened_text_has_its_length_and_says_that_it_was_cut(text, limit):
 
 def test_a_long_text_keeps_its_head_and_its_end():
     short = shorten("head" + "x" * 10_000 + "tail", 500)
-    assert short.startswith("head") and short.endswith("tail") and "9548 characters" in short
+    assert short.startswith("head") and short.endswith("tail") and "9,548 characters" in short
+
+
+def test_a_sentence_that_is_cut_stays_a_line():
+    short = shorten("head " + "x" * 300 + " tail", 200)
+    assert len(short) == 200 and "\n" not in short and " … " in short
+    assert short.startswith("head") and short.endswith("tail")

@@ -3,6 +3,8 @@
 website     a static site
 board_rows  rows of a board: candidates, and what others wrote among them
 terminal    log, show, diff and best as coloured text
+listing     rows of figures and words, at any width
+tree_graph  the search tree as git draws it, as it was amended
 charts      charts of candidates: which points, on which axes
 trajectory  the course of a search: over trials, GPU time and wall time
 plots       draws charts as SVG and PNG

@@ -6,12 +6,10 @@ that are `Text`: none is read as rich's markup, whichever console prints it.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
-from rich.panel import Panel
-from rich.syntax import Syntax
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
 from ...schema.evaluation import UNDECIDED, Evaluation, Status
@@ -20,7 +18,9 @@ from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
 from ..store.manifest import CandidateRecord
 from ..store.trials.lineage import named
+from .listing import GAP, Column, Listing, hanging
 from .page_data import TO_VERIFY, boards, claimed_promotions, current_promotions
+from .tree_graph import TreeLine, tree_lines
 
 COLOURS = {
     CandidateStatus.FASTER: "green",
@@ -30,68 +30,135 @@ COLOURS = {
     CandidateStatus.UNTIMED: "cyan",
     CandidateStatus.UNDECIDED: "bright_black",
 }
-_LINE = re.compile(r"^(?P<rails>[^0-9a-f]*)(?P<id>[0-9a-f]{12}) (?P<words>.*)$")
+_BEST_COLUMNS = (
+    Column("candidate"),
+    Column(""),
+    Column("latency us", right=True),
+    Column("clock"),
+    Column("speedup", right=True),
+    Column("scope"),
+    Column("name", words=True),
+    Column("technique", words=True),
+)
+_WORKLOAD_COLUMNS = (
+    *(Column("uuid"), Column("status"), Column("latency us", right=True)),
+    *(Column("interval", right=True), Column("ratio", right=True), Column("decision")),
+    *(Column("SOL %", right=True), Column("clock")),
+    *(
+        Column(f"{name} us", right=True)
+        for name in ("called", "cold", "clean", "sustained", "warm")
+    ),
+    *(Column("regime", words=True), Column("axes", words=True)),
+)
+_LEAST_WIDTH = 14
+"""For an id beside rails of any width."""
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+_HEAD_STYLES = ("+++", "---", "diff ", "index ", "similarity ", "rename ", "new file", "deleted ")
 
 
-def log(archive: Archive, definition: str | None = None, limit: int = 200) -> RenderableType:
-    """The search tree as `git log --graph` draws it, each candidate in its outcome's colour."""
-    graph = archive.log_graph(definition, limit)
-    if not graph:
-        return Text("Nothing was archived yet.", style="bright_black")
-    lines = [(_LINE.match(line), line) for line in graph.split("\n")]
-    nodes = {n.candidate_id: n for n in archive.nodes(*(m["id"] for m, _ in lines if m))}
+@dataclass(frozen=True)
+class TreeDrawing:
+    """The search tree for rich to print: in a terminal wrapped beside its rails, else a line each.
+
+    Attributes:
+        omitted: older candidates that are not drawn.
+    """
+
+    lines: Sequence[tuple[TreeLine, Text]]
+    omitted: int = 0
+
+    @property
+    def plain(self) -> str:
+        """The tree as text, a candidate a line."""
+        return "\n".join(line.plain for line in self._whole())
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """The lines, as wide as the console is where that is a terminal."""
+        if not console.is_terminal:
+            yield from self._whole()
+            return
+        for line, words in self.lines:
+            rails = Text(line.rails, "bright_black")
+            if line.candidate_id is None:
+                yield rails
+            space = max(options.max_width - rails.cell_len - GAP, _LEAST_WIDTH)
+            for part in hanging(console, words, space, Text()) if line.candidate_id else ():
+                yield Text.assemble(rails, part)
+                rails = Text(f"{line.below}{' ' * GAP}", "bright_black")
+        yield from self._end()
+
+    def _whole(self) -> Iterator[Text]:
+        for line, words in self.lines:
+            yield Text.assemble(Text(line.rails, "bright_black"), words)
+        yield from self._end()
+
+    def _end(self) -> Iterator[Text]:
+        if not self.lines:
+            yield Text("Nothing was archived yet.", "bright_black")
+        if self.omitted:
+            yield Text(f"… and {self.omitted} older; --limit shows more", "bright_black")
+
+
+def log(archive: Archive, definition: str | None = None, limit: int = 200) -> TreeDrawing:
+    """The search tree with the parents that hold now, each candidate in its outcome's colour."""
+    known = list(archive.iter(definition))
+    nodes = {node.candidate_id: node for node in known[-limit:]}
     history = events(archive, definition)
     promoted = set(current_promotions(history).values())
     claimed = claimed_promotions(history)
-    text = Text()
-    for match, line in lines:
-        node = nodes.get(match["id"]) if match else None
-        if match is None or node is None:
-            text.append(f"{line}\n", style="bright_black")
-            continue
-        text.append(match["rails"], style="bright_black")
-        text.append(f"{node.candidate_id} ", style="bold")
-        text.append(f"{node.outcome} ", style=COLOURS[node.outcome])
-        text.append(match["words"])
-        if node.technique:
-            text.append(f"  [{', '.join(node.technique)}]", style="blue")
-        star = " ★ promoted" if node.candidate_id in promoted else ""
-        star += f", {TO_VERIFY}" if node.candidate_id in claimed else ""
-        text.append(f"{star}\n", style="magenta")
-    return text
+    drawn: list[tuple[TreeLine, Text]] = []
+    of_shown = {parent for node in nodes.values() for parent in node.parents}
+    older = [node for node in known[:-limit] if node.candidate_id in of_shown]
+    for line in tree_lines([*older, *nodes.values()]):
+        text = Text()
+        if line.candidate_id is not None and line.candidate_id not in nodes:
+            text.append(f"{line.candidate_id} older", style="bright_black")
+        elif line.candidate_id is not None:
+            node = nodes[line.candidate_id]
+            text.append(f"{node.candidate_id} ", style="bold")
+            text.append(f"{node.outcome} ", style=COLOURS[node.outcome])
+            text.append(f"{node.name}: {_found(node)}")
+            if node.technique:
+                text.append(f"  [{', '.join(node.technique)}]", style="blue")
+            star = " ★ promoted" if node.candidate_id in promoted else ""
+            star += f", {TO_VERIFY}" if node.candidate_id in claimed else ""
+            text.append(star, style="magenta")
+        drawn.append((line, text))
+    return TreeDrawing(drawn, len(known) - len(nodes))
+
+
+def _found(node: Node) -> str:
+    """What was found of a candidate, in a few words."""
+    if node.latency_us is None:
+        return f"{node.outcome_words} on {node.hardware}"
+    versus = f", {number(node.speedup)}x its baseline" if node.speedup else ""
+    return f"{node.latency_words}{versus} on {node.hardware}"
 
 
 def best(archive: Archive, definition: str | None = None, count: int = 5) -> RenderableType:
     """The best candidates of each operator and device, sealed before claimed, the least first."""
-    table = Table(title="Best candidates", title_justify="left")
-    for name in ("operator", "device", "candidate", "name", "technique", "scope"):
-        table.add_column(name, overflow="fold")
-    table.add_column("latency us", justify="right")
-    table.add_column("clock")
-    table.add_column("speedup", justify="right")
     history = events(archive, definition)
     promoted, claimed = current_promotions(history), claimed_promotions(history)
     found = boards(list(archive.iter(definition)), promoted)
+    lines: list[RenderableType] = [] if found else [Text("Nothing was timed yet.")]
     for board in found:
         chosen = promoted.get((board.definition, board.device))
-        for row, node in enumerate(board.rows[:count]):
-            star = " ★" if chosen == node.candidate_id else ""
-            candidate = Text.assemble((node.candidate_id, "bold"), (star, "magenta"))
-            table.add_row(
-                Text(board.definition if row == 0 else ""),
-                Text(board.device if row == 0 else ""),
-                candidate,
+        rows = [
+            (
+                Text(node.candidate_id, "bold"),
+                Text("★" if chosen == node.candidate_id else "", "magenta"),
+                Text(_us(node.latency_us)),
+                Text(node.clock),
+                Text(f"{number(node.speedup)}x" if node.speedup else "-"),
+                Text(node.scope),
                 Text(node.name),
                 Text(", ".join(node.technique)),
-                Text(node.scope),
-                _us(node.latency_us),
-                node.clock,
-                f"{number(node.speedup)}x" if node.speedup else "-",
-                style="bold" if row == 0 else "",
             )
-        table.add_section()
+            for node in board.rows[:count]
+        ]
+        title = Text(f"{board.definition} on {board.device}", "bold")
+        lines += [title, Listing(_BEST_COLUMNS, rows), Text()]
     verified = [event for event in history if event.kind == "verified"]
-    lines: list[RenderableType] = [table] if found else [Text("Nothing was timed yet.")]
     lines += [
         Text(f"verified, not timed: {e.definition} {e.candidate_id} ({e.tag})", style="cyan")
         for e in verified
@@ -112,37 +179,54 @@ def show(archive: Archive, candidate_id: str) -> RenderableType:
     parts: list[RenderableType] = [_head(archive, node, record)]
     failure = record.evaluation.failure
     if failure is not None:
-        said = f"{failure.kind}: {failure.message}\n{failure.remedy}"
-        if failure.excerpt:
-            said += f"\n\n{failure.excerpt}"
-        # A console that wraps nothing, as for diffs, would cut what does not fit the frame.
-        words = Text(said, no_wrap=False, overflow="fold")
-        parts.append(Panel(words, title="failure", border_style="red", title_align="left"))
-    parts.append(_workloads(record.evaluation))
+        said = {
+            "failure": Text(f"{failure.kind}: {failure.message}"),
+            "remedy": Text(failure.remedy),
+        }
+        parts += [Text(), Fields(said)]
+        parts += [Text(f"\n{failure.excerpt}")] if failure.excerpt else []
+    parts += [Text(), Text("Workloads", "bold"), _workloads(record.evaluation)]
     return Group(*parts)
 
 
-def diff(archive: Archive, a: str, b: str) -> RenderableType:
-    """The kernel change between two candidates, with both outcomes above it."""
-    first, second = named(archive, a)[0], named(archive, b)[0]
-    head = Text()
-    for sign, node in (("-", first), ("+", second)):
-        head.append(f"{sign} {node.candidate_id} ", style="bold")
-        head.append(f"{node.outcome}", style=COLOURS[node.outcome])
-        head.append(f" {node.latency_words or '-'}  {node.outcome_words}\n")
+def diff(archive: Archive, a: str, b: str) -> Text:
+    """The kernel change between two candidates, whole, with both outcomes above it."""
+    shown = Text()
+    for sign, node in (("-", named(archive, a)[0]), ("+", named(archive, b)[0])):
+        shown.append(f"{sign} {node.candidate_id} ", style="bold")
+        shown.append(f"{node.outcome}", style=COLOURS[node.outcome])
+        shown.append(f" {node.latency_words or '-'}  {node.outcome_words}\n")
     text = archive.diff(a, b)
     if not text:
-        return Group(head, Text("The sources are the same.", style="bright_black"))
-    return Group(head, Syntax(text, "diff", word_wrap=True, background_color="default"))
+        return shown.append("The sources are the same.", style="bright_black")
+    for line in text.rstrip("\n").split("\n"):
+        bold = line.startswith(_HEAD_STYLES)
+        shown.append(f"\n{line}", style="bold" if bold else _DIFF_STYLES.get(line[:1]))
+    return shown
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Names and what is said under each for rich to print, wrapped beside the names."""
+
+    rows: Mapping[str, Text]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """The lines, as wide as the console is."""
+        width = max(map(len, self.rows)) + GAP
+        for name, words in self.rows.items():
+            indent = Text(name.ljust(width), "bright_black")
+            space = max(options.max_width - width, _LEAST_WIDTH)
+            if any(len(word) > space for word in words.plain.split()):
+                words = Text("/\n").join(words.split("/"))  # a path breaks between its parts
+            for line in hanging(console, words, space, Text()):
+                yield Text.assemble(indent, line)
+                indent = Text(" " * width)
 
 
 def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bright_black")
-    table.add_column(overflow="fold")
-    colour = COLOURS[node.outcome]
     reason = f": {node.clock_reason}" if node.clock_reason else ""
-    outcome = Text.assemble((str(node.outcome), colour), f": {node.outcome_words}")
+    outcome = Text.assemble((str(node.outcome), COLOURS[node.outcome]), f": {node.outcome_words}")
     of_trial = node.candidate_id == node.evaluation_id
     children = () if of_trial else archive.children(node.candidate_id)
     born = (child.candidate_id for child in children)
@@ -167,11 +251,8 @@ def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableTy
     ]
     if elsewhere:
         rows["promoted elsewhere"] = "; ".join(elsewhere)
-    table.add_row("outcome", outcome)
-    for name, words in rows.items():
-        table.add_row(name, Text(words))
-    title = Text(f"{node.candidate_id} {node.name}")
-    return Panel(table, title=title, title_align="left", border_style=colour)
+    fields = {"outcome": outcome} | {name: Text(words) for name, words in rows.items()}
+    return Group(Text(f"{node.candidate_id} {node.name}", "bold"), Fields(fields))
 
 
 def _authorship(record: CandidateRecord) -> str:
@@ -183,42 +264,27 @@ def _authorship(record: CandidateRecord) -> str:
     return "; ".join(parts)
 
 
-def _workloads(evaluation: Evaluation) -> Table:
-    table = Table(title="Workloads", title_justify="left")
-    for name in ("uuid", "axes", "regime", "status"):
-        table.add_column(name, overflow="fold")
-    others = {
-        name: column
-        for name, column in {
-            "cold us": [w.cold_us for w in evaluation.workloads],
-            "clean us": [w.clean_us for w in evaluation.workloads],
-            "sustained us": [w.sustained_us for w in evaluation.workloads],
-            "warm us": [w.warm_latency_us for w in evaluation.workloads],
-        }.items()
-        if any(column)
-    }
-    for name in ("latency us", "called us", *others, "interval", "ratio", "SOL %"):
-        table.add_column(name, justify="right")
-    table.add_column("clock")
-    table.add_column("decision")
-    for row, w in enumerate(evaluation.workloads):
+def _workloads(evaluation: Evaluation) -> Listing:
+    rows: list[list[Text]] = []
+    for w in evaluation.workloads:
         interval = w.latency_interval_us
         passed = w.status in {Status.PASSED, *UNDECIDED}
-        table.add_row(
+        ratio = w.comparison.ratio if w.comparison else None
+        cells = [
             Text(w.uuid[:8]),
-            Text(" ".join(f"{k}={v}" for k, v in w.axes.items())),
-            Text(w.regime or ""),
             Text(str(w.status), style="" if passed else "red"),
-            _us(w.latency_us),
-            _us(w.called_us),
-            *(_us(column[row]) for column in others.values()),
-            f"{number(interval[0])}-{number(interval[1])}" if interval else "",
-            f"{number(w.comparison.ratio)}x" if w.comparison and w.comparison.ratio else "",
-            f"{w.sol_percent:.0f}" if w.sol_percent is not None else "",
-            str(w.sealing.source) if w.sealing else "",
+            Text(_us(w.latency_us)),
+            Text(f"{number(interval[0])}-{number(interval[1])}" if interval else ""),
+            Text(f"{number(ratio)}x" if ratio else ""),
             Text(str(w.comparison.decision) if w.comparison else (w.reason or "")),
-        )
-    return table
+            Text(f"{w.sol_percent:.0f}" if w.sol_percent is not None else ""),
+            Text(str(w.sealing.source) if w.sealing else ""),
+        ]
+        others = (w.called_us, w.cold_us, w.clean_us, w.sustained_us, w.warm_latency_us)
+        cells += [Text(number(value) if value else "") for value in others]
+        axes = " ".join(f"{name}={value}" for name, value in w.axes.items())
+        rows.append([*cells, Text(w.regime or ""), Text(axes)])
+    return Listing(_WORKLOAD_COLUMNS, rows)
 
 
 def _us(value: float | None) -> str:

@@ -10,7 +10,6 @@ instant both succeed, and both candidates are true.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import ArchiveError, RequestError, unknown_name
+from ...errors import RequestError, unknown_name
 from ...schema.evaluation import Evaluation, Scope
 from ...schema.search.made_by import NOBODY, MadeBy
 from ...schema.trace_export import to_traces
@@ -332,26 +331,6 @@ class Archive:
         timed = (event for event in found if event.kind != "verified")
         stack = promotion_stacks(timed).get((definition, gpu))
         return stack[-1].commit if stack else None
-
-    def log_graph(self, definition: str | None = None, limit: int | None = None) -> str:
-        """`git log --graph --oneline` over the candidates: the search tree as text.
-
-        Without those that are unverified, or as a plain list, where git cannot follow ancestors.
-        """
-        nodes = list(self.iter(definition))
-        for drawn in (nodes, [node for node in nodes if node.verified]):
-            with contextlib.suppress(ArchiveError):
-                return self._log_graph(drawn, limit)
-        newest = nodes[::-1][:limit]
-        return "\n".join(f"* {node.candidate_id} {node.name}: {node.decision}" for node in newest)
-
-    def _log_graph(self, nodes: Sequence[Node], limit: int | None) -> str:
-        if not nodes:
-            return ""
-        cap = [f"--max-count={limit}"] if limit else []
-        options = ("--graph", "--abbrev=12", "--format=%h %s", *cap, "--stdin")
-        stdin = "".join(f"{node.commit}\n" for node in nodes).encode()
-        return printable(self.repository.run("log", *options, stdin=stdin))
 
     def diff(self, a: str, b: str) -> str:
         """The kernel change from one candidate or trial to another, as a diff of their sources."""

@@ -18,6 +18,7 @@ from kernel_harness.tools.archive import git as git_folder
 from kernel_harness.tools.archive.git.repository import Repository
 from kernel_harness.tools.archive.promotion.events import promote
 from kernel_harness.tools.archive.promotion.rules import decide
+from kernel_harness.tools.archive.report.terminal import log
 from kernel_harness.tools.archive.report.website import write_site
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.transfer import fetch, push, write_bundle
@@ -277,7 +278,7 @@ def session(root: Path, traps: Path, bench_class: Any, own: str = "") -> dict[st
         "counts": [archive.rebuild_index() for archive in archives],
         "refs": [undated(archive.repository) for archive in archives],
         "remote": undated(remote),
-        "graph": mine.log_graph("scale_n64"),
+        "graph": log(mine, "scale_n64").plain,
         "diff": mine.diff(first.candidate_id, second.candidate_id),
         "page": page.partition('<pre class="diff">')[2].partition("</pre>")[0],
         "sources": dict(other.get(second.candidate_id).sources),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from kernel_harness.tools.archive.report import terminal
+from kernel_harness.tools.archive.report.listing import Column, Listing
+from kernel_harness.tools.archive.report.tree_graph import tree_lines
+from kernel_harness.tools.archive.store.amendments import AmendmentWords
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.measurement import TimeSource
 from kernel_harness.tools.schema.search.made_by import MadeBy
@@ -63,7 +68,7 @@ def test_best_shows_sealed_before_claimed_and_each_reason_once(bench, archive, p
     bench.add(latency_us=9.5, clock_reason="it waits on the host")
     text = printed(terminal.best(archive))
     assert text.index(sealed.candidate_id) < text.index(pair[1].candidate_id)
-    rows = {line.split("│")[3].strip(): line for line in text.splitlines() if line.count("│") > 8}
+    rows = {line[:12]: line for line in text.splitlines()}
     assert " sealed " in rows[sealed.candidate_id] and " claimed " in rows[pair[1].candidate_id]
     assert text.count("it waits on the host") == 1
 
@@ -72,7 +77,7 @@ def test_show_says_that_a_latency_is_claimed_and_why(bench, archive, printed):
     node = bench.add(latency_us=8.0, clock_reason="it waits on the host")
     text = printed(terminal.show(archive, node.candidate_id))
     assert "12 us claimed: it waits on the host" in text
-    assert "12 us claimed" in archive.log_graph()
+    assert "12 us claimed" in terminal.log(archive).plain
 
 
 def test_show_quotes_words_as_they_are_and_lists_workloads(archive, pair, printed):
@@ -96,11 +101,85 @@ def test_a_long_failure_is_shown_whole_where_nothing_is_wrapped(bench, archive):
         assert "".join(c for c in words if c.isalnum()) in shown
 
 
-def test_diff_shows_the_change_under_both_outcomes(archive, pair, printed):
-    text = printed(terminal.diff(archive, pair[0].candidate_id, pair[1].candidate_id))
-    assert "-    a" in text and "+    b" in text and "10" in text
-    same = printed(terminal.diff(archive, pair[0].candidate_id, pair[0].candidate_id))
-    assert "the same" in same
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_diff_shows_the_whole_change_at_any_width(bench, archive, width):
+    long = "x = " + " + ".join(str(n) for n in range(60))
+    old = bench.add(source=f"def run(x, y):\n\tone\n    {long}\n")
+    new = bench.add(source=f"def run(x, y):\n\ttwo\n    {long} + 60\n")
+    shown = terminal.diff(archive, old.candidate_id, new.candidate_id)
+    assert archive.diff(old.candidate_id, new.candidate_id).rstrip() in shown.plain
+    assert old.candidate_id in shown.plain and new.candidate_id in shown.plain
+    console = Console(width=width, record=True, file=io.StringIO(), soft_wrap=True)
+    console.print(shown)
+    assert f"-    {long}\n" in console.export_text()
+    same = terminal.diff(archive, old.candidate_id, old.candidate_id)
+    assert "the same" in same.plain
+
+
+def test_log_draws_the_parents_that_hold_now(bench, archive):
+    first, second = bench.add(), bench.add()
+    child = bench.add(parents=[first.candidate_id])
+    archive.amend(child.candidate_id, AmendmentWords(parents=[second.candidate_id]))
+    lines = terminal.log(archive).plain.splitlines()
+    assert [line.split()[1] for line in lines] == [
+        child.candidate_id,
+        second.candidate_id,
+        first.candidate_id,
+    ]
+    archive.amend(
+        child.candidate_id, AmendmentWords(parents=[second.candidate_id, first.candidate_id])
+    )
+    assert "|\\" in terminal.log(archive).plain
+
+
+def test_log_says_what_it_leaves_out_and_draws_the_parents_of_what_it_shows(bench, archive):
+    root = bench.add()
+    hidden = [bench.add(parents=[root.candidate_id]) for _ in range(2)]
+    last = bench.add(parents=[hidden[0].candidate_id])
+    text = terminal.log(archive, limit=1).plain
+    assert text.splitlines()[1] == f"* {hidden[0].candidate_id} older"
+    assert last.candidate_id in text and hidden[1].candidate_id not in text
+    assert text.endswith("… and 3 older; --limit shows more")
+
+
+def test_a_circle_of_amended_parents_is_drawn_all_the_same(bench):
+    first, second = bench.add(), bench.add()
+    circle = [
+        replace(first, parents=(second.candidate_id,)),
+        replace(second, parents=(first.candidate_id,)),
+    ]
+    drawn = {line.candidate_id for line in tree_lines(circle)}
+    assert drawn == {first.candidate_id, second.candidate_id}
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 200])
+def test_a_tree_in_a_terminal_is_wrapped_beside_its_rails(bench, archive, width):
+    root = bench.add(technique=["a-technique-of-some-length", "another-one", "and-a-third-one"])
+    for _ in range(3):
+        bench.add(parents=[root.candidate_id], technique=["one-more-technique"] * 3)
+    stream = io.StringIO()
+    console = Console(width=width, file=stream, force_terminal=True, color_system=None)
+    console.print(terminal.log(archive), soft_wrap=True)
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert all(line[0] in "*|" for line in lines)
+    ids = {word for line in lines for word in line.split() if len(word) == 12}
+    assert {node.candidate_id for node in archive.iter()} <= ids
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_figures_are_never_broken_and_words_go_below(width):
+    listing = Listing(
+        (Column("candidate"), Column("latency us", right=True), Column("technique", words=True)),
+        [[Text("0123456789ab"), Text("12.25"), Text("split-k and much more, " * 3)]],
+    )
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(listing)
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[1].split()[:2] == ["0123456789ab", "12.25"]
+    assert ("technique" in lines[0]) == (width == 200)
+    assert " ".join(" ".join(lines).split()).count("split-k and much more") == 3
 
 
 def test_an_empty_archive_says_so(archive, printed):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kernel_harness.tools.archive.report.terminal import log
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.commit.message import read_trailers
 from kernel_harness.tools.errors import ArchiveError, RequestError
@@ -76,7 +77,7 @@ def test_parents_are_commits_and_a_crossover_is_a_merge(bench, archive):
         b.candidate_id,
     ]
     assert [n.candidate_id for n in archive.children(a.candidate_id)] == [c.candidate_id]
-    graph = archive.log_graph("scale_n64")
+    graph = log(archive, "scale_n64").plain
     assert all(x.candidate_id in graph for x in (a, b, c)) and "|\\" in graph
 
 
@@ -126,7 +127,7 @@ def test_failed_candidates_are_kept_with_their_failure(bench, archive):
     failed = bench.add(status=Status.INCORRECT_NUMERICAL)
     assert failed.decision.startswith("failed")
     assert archive.get(failed.candidate_id).evaluation.failure.index is None
-    assert "INCORRECT_NUMERICAL" in archive.log_graph()
+    assert "INCORRECT_NUMERICAL" in log(archive).plain
 
 
 def test_names_that_git_forbids_become_refs_all_the_same(bench, archive):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from kernel_harness.tools.archive.git.objects import with_signature
 from kernel_harness.tools.archive.promotion.events import best_elsewhere, events, promote
 from kernel_harness.tools.archive.promotion.rules import decide
+from kernel_harness.tools.archive.report.terminal import log
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.transfer import admit, fetch, write_bundle
 from kernel_harness.tools.errors import HarnessError
@@ -187,7 +188,7 @@ class Door:
         assert archive.best(OPERATOR, "H200") == self.good
         assert [event.candidate_id for event in events(archive)] == [self.good.candidate_id]
         best_elsewhere(archive)
-        assert self.good.candidate_id in archive.log_graph()
+        assert self.good.candidate_id in log(archive).plain
         for name in found:
             with contextlib.suppress(HarnessError):
                 archive.get(name).solution()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernel_harness.tools.archive.report.page_data import boards
+from kernel_harness.tools.archive.report.terminal import log
 from kernel_harness.tools.archive.store.commit.profiles import profile_bottlenecks
 from kernel_harness.tools.archive.store.entry import (
     CandidateStatus,
@@ -101,8 +102,8 @@ def test_what_was_only_compiled_is_neither_a_pass_nor_a_failure(bench, status):
     node = bench.add(scope=Scope.STATIC, status=status, latency_us=None)
     kept = bench.archive.node(node.candidate_id)
     assert (kept.outcome, kept.outcome_words) == (CandidateStatus.UNDECIDED, "compiled, never run")
-    assert "compiled, never run" in bench.archive.log_graph()
-    assert "passed" not in bench.archive.log_graph()
+    assert "compiled, never run" in log(bench.archive).plain
+    assert "passed" not in log(bench.archive).plain
 
 
 def test_what_ran_in_part_neither_ranks_nor_fails(bench):

@@ -17,6 +17,7 @@ from kernel_harness.tools.archive.promotion.events import (
 from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.archive.report import terminal
 from kernel_harness.tools.archive.report.page_data import boards
+from kernel_harness.tools.archive.report.terminal import log
 from kernel_harness.tools.archive.retrieval.filters import SearchRequest
 from kernel_harness.tools.archive.retrieval.query import search
 from kernel_harness.tools.archive.search.parent_selection import read_tree
@@ -77,7 +78,7 @@ def test_a_record_written_by_hand_is_shown_and_ranks_nowhere(archive, bench, tri
     assert names(board.rows) == {honest.candidate_id}
     times = {n.candidate_id: n.latency_us for n in read_tree(archive, OPERATOR)}
     assert times == {honest.candidate_id: 15.0, forged.candidate_id: None}
-    assert "unverified" in archive.log_graph()
+    assert "unverified" in log(archive).plain
     assert names(search(archive, SearchRequest(definition=OPERATOR)).candidates) == set(times)
 
 
@@ -145,7 +146,7 @@ def test_a_foreign_bundle_is_kept_apart_shown_and_used_for_nothing(archive, benc
     assert archive.repository.resolve(f"refs/heads/best/{OPERATOR}/{GPU}") is None
     assert [e.candidate_id for e in best_elsewhere(archive)] == [child.candidate_id]
     shown = str(archive.get(child.candidate_id).sources)
-    assert "copy_" in shown and child.candidate_id in archive.log_graph()
+    assert "copy_" in shown and child.candidate_id in log(archive).plain
 
 
 def test_an_accepted_key_lets_its_bundle_rank_and_promotes_nothing(archive, bench, bundle, theirs):
