@@ -20,6 +20,7 @@ from ..text import Detail, counted, cut, fitted, lines, number, showing, table
 if TYPE_CHECKING:
     from ....tools.archive.retrieval.directions import Direction
     from ....tools.archive.retrieval.query import SearchResult as Found
+    from ....tools.archive.retrieval.transitions import Gain
     from ....tools.archive.store.entry import Node
 
 TECHNIQUES_WIDTH = 42
@@ -33,9 +34,7 @@ class DirectionPart(Result):
 
     technique: Annotated[str, short(120)]
     definition: str
-    words: str = Field(
-        description="Measured ratio with its interval, counts, the newest outcome, its lesson."
-    )
+    words: str = Field(description="Counts, the newest outcome, and its lesson.")
     tried: int = Field(description="Candidates that introduced it.")
     ratio: FiniteFloat = Field(
         default=None,
@@ -43,8 +42,10 @@ class DirectionPart(Result):
         "measured.",
     )
     interval: list[float] | None = Field(
-        default=None, description="Of `ratio`: 95 %, from five measurements on."
+        default=None,
+        description="Of `ratio`: 95 %; of fewer than five measurements the least and greatest.",
     )
+    measured: int | None = Field(default=None, description="Candidates that `ratio` rests on.")
     why: Annotated[str | None, short(200)] = Field(
         default=None, description="What blocks it, or how its operator is similar."
     )
@@ -150,6 +151,7 @@ def _search_words(found: Found, definition: str | None, page: Sequence[Node]) ->
     if not found.total and not known:
         return lines(
             f"Nothing in the archive{where} answers this.",
+            *found.unknown,
             *_notes_words(found),
             "Next: leave filters out, one by one. If the archive is empty, evaluate the baseline "
             "with scope 'sample' and archive it as the root.",
@@ -188,11 +190,22 @@ def _page_table(page: Sequence[Node]) -> str | None:
                 node.candidate_id,
                 str(node.outcome),
                 f"{number(node.latency_us)} {node.clock}".rstrip(),
-                cut(", ".join(node.technique[:3]), TECHNIQUES_WIDTH) or "",
+                _tags(node.technique),
             )
             for node in page
         ],
     )
+
+
+def _tags(technique: Sequence[str]) -> str:
+    """As many tags as fit the last column, each whole."""
+    shown = ""
+    for number_of_tag, tag in enumerate(technique):
+        longer = f"{shown}, {tag}" if shown else tag
+        if len(longer) > TECHNIQUES_WIDTH - 3:
+            return f"{shown}, …" if number_of_tag else cut(tag, TECHNIQUES_WIDTH) or ""
+        shown = longer
+    return shown
 
 
 def _notes_words(found: Found) -> list[str]:
@@ -205,15 +218,18 @@ def _directions(directions: Sequence[Direction], detail: Detail) -> list[Directi
             direction,
             words=shorten(direction.words, WORDS[detail]),
             why=direction.why or None,
-            ratio=_rounded(direction.gain.ratio) if direction.gain else None,
-            interval=[_rounded(end) for end in direction.gain.interval] if direction.gain else None,
+            **_gain(direction.gain),
         )
         for direction in directions[: DIRECTIONS[detail]]
     ]
 
 
-def _rounded(ratio: float) -> float:
-    return round(ratio, 3)
+def _gain(gain: Gain | None) -> dict[str, object]:
+    """What was measured, as fields; none without a measurement."""
+    if gain is None:
+        return {}
+    interval = [round(end, 3) for end in gain.interval]
+    return {"ratio": round(gain.ratio, 3), "interval": interval, "measured": gain.measured}
 
 
 def _candidate(node: Node, detail: Detail) -> CandidatePart:

@@ -46,7 +46,7 @@ class Direction:
 
     Attributes:
         definition: the operator where the evidence is from; a similar one's name for its wins.
-        words: what was measured, the counts, and the newest lesson or failure.
+        words: the counts, and the newest lesson or failure.
         evidence: ids of candidates that show it, the most telling first.
         gain: what was measured where it was introduced; None when nothing was.
         why: what blocks it, or makes its operator similar; empty otherwise.
@@ -288,7 +288,6 @@ def _direction(found: _Found, nodes: Mapping[int, Node], ids: Mapping[int, str])
     node = nodes[tally.deciding]
     gain = tally.sums.gain()
     words = f"tried {tally.tried}: {', '.join(listed)}"
-    words = f"{gain_words(gain)}; {words}" if gain else words
     words += f"; {node.candidate_id} {node.outcome_words}"
     if found.place.why or len(definitions) > 1:
         words += f" on {node.definition}"

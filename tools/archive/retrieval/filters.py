@@ -9,9 +9,12 @@ from typing import Any
 from ...errors import RequestError, unknown_name
 from ...schema.evaluation import Status
 from ..store.entry import CandidateStatus
+from ..store.index import Reader
 from ..store.prose import technique_tags
 from .words import all_of, terms
 
+MOST_NAMED = 12
+_LABELS = "SELECT DISTINCT label FROM labels WHERE kind = ?"
 AFTER = "\U0010ffff"
 """Sorts after every label that begins alike."""
 
@@ -134,6 +137,24 @@ def filters_of(request: SearchRequest) -> Filters:
     if request.error and (words := all_of(terms(request.error))):
         found.add("c.seq IN (SELECT rowid FROM words WHERE words MATCH ?)", f"failure : ({words})")
     return found
+
+
+def unknown_names(reader: Reader, request: SearchRequest) -> tuple[str, ...]:
+    """Sentences on filters that name what no candidate has, each with what is known instead."""
+    asked = {
+        "technique": (technique_tags([request.technique or ""]), _LABELS, ["technique"]),
+        "bottleneck": ([bottleneck_label(request.bottleneck or "")], _LABELS, ["bottleneck"]),
+        "regime": ([request.regime or ""], "SELECT DISTINCT name FROM regimes", []),
+    }
+    said: list[str] = []
+    for kind, (begins, query, values) in asked.items():
+        if getattr(request, kind):
+            known = sorted(row[0] for row in reader.rows(query, values))
+            if not any(name.startswith(tuple(begins)) for name in known):
+                listed = ", ".join(known[:MOST_NAMED]) or "none"
+                more = ", …" if len(known) > MOST_NAMED else ""
+                said.append(f"No {kind} begins with {getattr(request, kind)!r}: {listed}{more}.")
+    return tuple(said)
 
 
 def _status(found: Filters, value: str) -> None:

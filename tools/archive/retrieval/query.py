@@ -16,7 +16,7 @@ from ..store.archive import Archive
 from ..store.entry import Node
 from ..store.index import Index, Reader, node_from_json
 from .directions import ASKED, Direction, Directions, Place, directions
-from .filters import AFTER, Filters, SearchRequest, filters_of
+from .filters import AFTER, Filters, SearchRequest, filters_of, unknown_names
 from .operator_features import SimilarOperator, similar_operators
 from .skill_notes import SkillNote, search_notes
 from .transitions import FAILURE_MARK, expected_gains, refresh
@@ -31,6 +31,7 @@ _RELEVANT = 100
 """Candidates that words find first: what they introduced is what the words are about."""
 _FEW = 20
 """A word that no more candidates have than this is never too common."""
+_ASKED = f"c.seq IN (SELECT seq FROM {ASKED})"
 _WEIGHTS = "2.0, 5.0, 2.0, 3.0, 1.5, 1.0"
 """Of the columns of `words`: name, technique, hypothesis, lesson, failure, operator."""
 
@@ -42,6 +43,8 @@ class SearchResult:
     Attributes:
         elsewhere: candidates of similar operators that have the words.
         similar: the operators whose evidence is in the directions, too.
+        unknown: where nothing was found, which filters name what no candidate has, and what is
+            known instead.
     """
 
     blocked: tuple[Direction, ...]
@@ -53,6 +56,7 @@ class SearchResult:
     notes: tuple[SkillNote, ...] = field(default=())
     elsewhere: tuple[Node, ...] = field(default=())
     similar: tuple[SimilarOperator, ...] = field(default=())
+    unknown: tuple[str, ...] = field(default=())
 
 
 def search(
@@ -107,6 +111,7 @@ def search_index(
             page, total = _newest(reader, here, limit, start)
         found = _directions(reader, request, filters, similar, among, parent)
         candidates = tuple(_nodes(reader, page))
+        unknown = () if total else unknown_names(reader, request)
     return SearchResult(
         blocked=found.blocked,
         recommended=found.recommended,
@@ -116,6 +121,7 @@ def search_index(
         next_cursor=f"o{start + limit}" if start + limit < total else None,
         elsewhere=elsewhere,
         similar=similar,
+        unknown=unknown,
     )
 
 
@@ -125,7 +131,7 @@ def _kept(reader: Reader, filters: Filters) -> Filters:
         return filters
     query = f"SELECT c.seq FROM candidates c WHERE {filters.where}"
     reader.keep(ASKED, query, filters.values)
-    return Filters().also(f"c.seq IN (SELECT seq FROM {ASKED})")
+    return Filters().also(_ASKED)
 
 
 def _here(filters: Filters, request: SearchRequest) -> Filters:
@@ -217,6 +223,8 @@ def _ranked(
             found = [(score, -seq) for seq, score in scores]
         else:
             query = f"SELECT c.seq FROM candidates c WHERE {meant.where}"
+            if meant.conditions == [_ASKED]:
+                query = f"SELECT seq FROM {ASKED}"
             rows = {row[0] for row in reader.rows(query, meant.values)}
             found = [(score, -seq) for seq, score in scores if seq in rows]
         return [-seq for _, seq in sorted(found)[:most]]

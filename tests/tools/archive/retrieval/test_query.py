@@ -359,3 +359,14 @@ def test_candidates_are_found_by_who_made_them(archive, bench):
     assert found(client="codex") == [first.candidate_id]
     assert found(model="opus") == [other.candidate_id]
     assert found(client="codex", model="opus") == []
+
+
+def test_where_nothing_is_found_the_names_that_exist_are_told(bench, archive):
+    bench.add(technique=["split-k"], profiles={"ncu.json": b'{"bottleneck": "launch"}'})
+    request = SearchRequest(technique="tma", bottleneck="memory_bandwidth", regime="huge")
+    assert search(archive, request).unknown == (
+        "No technique begins with 'tma': split-k.",
+        "No bottleneck begins with 'memory_bandwidth': launch.",
+        "No regime begins with 'huge': large, small.",
+    )
+    assert search(archive, SearchRequest(technique="split", status="failed")).unknown == ()
