@@ -113,8 +113,6 @@ def _push(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 def _moved(transfer: Transfer, verb: str, where: str) -> CommandResult:
     """Lists what moved; what a person must settle, or could not be read, fails the command."""
-    from rich.text import Text
-
     count = transfer.candidates
     said = [f"{count} candidate{'' if count == 1 else 's'} {verb}."]
     if transfer.unverified:
@@ -131,7 +129,7 @@ def _moved(transfer: Transfer, verb: str, where: str) -> CommandResult:
         said.append(f"Left as they are {where}, for the two sides differ:")
         said += [f"  {ref}" for ref in _some(transfer.differing)]
     unsettled = transfer.differing or transfer.refused
-    return CommandResult(Text("\n".join(said)), EXIT_DIFFERING if unsettled else 0)
+    return CommandResult("\n".join(said), EXIT_DIFFERING if unsettled else 0)
 
 
 def _some(refs: tuple[str, ...]) -> list[str]:

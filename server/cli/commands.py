@@ -63,6 +63,7 @@ def _run(act: Act, settings: Settings, arguments: argparse.Namespace) -> int:
     from rich.text import Text
 
     from ...tools.harness import Harness
+    from ...tools.text import printable
 
     harness = Harness.open(settings)
     try:
@@ -74,9 +75,10 @@ def _run(act: Act, settings: Settings, arguments: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     answer = result.answer
     if isinstance(answer, str):
-        console.file.write(f"{fitted_to(console.file, answer)}\n")
+        console.file.write(f"{fitted_to(console.file, printable(answer))}\n")
     elif isinstance(answer, Text) and not console.is_terminal:
-        console.file.write(f"{answer.plain}\n")  # as it is: rich would turn tabs into blanks
+        # Written as it is: rich would turn tabs into blanks.
+        console.file.write(f"{printable(answer.plain)}\n")
     else:
         console.print(answer)
     return result.exit_status

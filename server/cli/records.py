@@ -30,8 +30,6 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 
 
 def _recompute(harness: Harness, arguments: argparse.Namespace) -> CommandResult:
-    from rich.text import Text
-
     from ...tools.evaluation.rejudge import recompute, rejudge
 
     record = harness.records.get(arguments.evaluation_id.strip())
@@ -47,7 +45,7 @@ def _recompute(harness: Harness, arguments: argparse.Namespace) -> CommandResult
         )
         said += _verdicts(rejudged)
         status = status if rejudged.same_verdict else EXIT_DIFFERENT
-    return CommandResult(Text("\n".join(said)), status)
+    return CommandResult("\n".join(said), status)
 
 
 def _summaries(found: Recomputation) -> list[str]:
