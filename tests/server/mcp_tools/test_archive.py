@@ -66,6 +66,21 @@ async def test_an_archive_without_an_answer_says_where_to_begin(connect: Any) ->
     assert "baseline" in found["summary"]
 
 
+async def test_a_bottleneck_that_no_parent_had_is_told_with_those_that_are_known(
+    connect: Any,
+) -> None:
+    async with connect() as client:
+        kept = await archived(client, "mine", tags=["tma"])
+        asked = {"definition": DEFINITION, "parent": kept["candidate_id"]}
+        found = await good(client, "search_archive", **asked, bottleneck="launch")
+        plain = await good(client, "search_archive", **asked)
+        message = await refused(client, "search_archive", parent="ffffffffffff")
+    assert found["total"] == 0
+    assert "No bottleneck begins with 'launch': none." in found["summary"]
+    assert plain["total"] == 1 and [d["technique"] for d in plain["open"]] == ["tma"]
+    assert "ffffffffffff" in message
+
+
 async def test_a_search_leads_to_the_skill_that_knows(connect: Any) -> None:
     async with connect() as client:
         found = await good(client, "search_archive", query="INCONCLUSIVE interval")
