@@ -8,8 +8,9 @@ finite are null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,12 @@ from ...schema.search.made_by import MadeBy
 from ..store.archive import Archive
 from ..store.entry import Node
 from ..store.manifest import CandidateRecord
-from ..store.trials.lineage import named
 
 if TYPE_CHECKING:
     from ...workloads.dataset import Dataset
+
+PARENTS_KEPT = 256
+"""Sources of as many parents are kept while an operator is written: siblings are often close."""
 
 
 class _Line(BaseModel):
@@ -162,8 +165,13 @@ def steps(archive: Archive, definition: str, reference: str | None) -> Iterator[
     """The trials of one operator as steps, oldest first."""
     nodes: dict[str, Node] = {}
     best: dict[str, float] = {}
+
+    @lru_cache(maxsize=PARENTS_KEPT)
+    def sources_of(candidate_id: str) -> Mapping[str, str]:
+        return _read(archive, nodes[candidate_id]).sources
+
     for node in _trials(archive, definition):
-        _, record = named(archive, node.candidate_id)
+        record = _read(archive, node)
         parents = [nodes[parent] for parent in node.parents if parent in nodes]
         yield Step(
             candidate_id=node.candidate_id,
@@ -176,7 +184,7 @@ def steps(archive: Archive, definition: str, reference: str | None) -> Iterator[
                 reference=reference,
                 hardware=node.hardware,
                 parents=[_parent(parent) for parent in parents],
-                sources=_sources(archive, parents),
+                sources=dict(sources_of(parents[0].candidate_id)) if parents else {},
                 candidates_before=len(nodes),
                 best_before_us=best.get(node.hardware),
             ),
@@ -199,8 +207,11 @@ def _trials(archive: Archive, definition: str) -> list[Node]:
     return sorted(counted, key=lambda node: (node.at, node.evaluation_id))
 
 
-def _sources(archive: Archive, parents: Sequence[Node]) -> dict[str, str]:
-    return dict(named(archive, parents[0].candidate_id)[1].sources) if parents else {}
+def _read(archive: Archive, node: Node) -> CandidateRecord:
+    """The record of a candidate, or of a trial that was not archived."""
+    if node.candidate_id == node.evaluation_id:
+        return archive.trials.read_at(node.ref, node.commit)
+    return archive.read(node)
 
 
 def _parent(node: Node) -> ParentState:

@@ -7,7 +7,7 @@ workloads as the candidates' means do; of several trials the median counts. Pure
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -89,7 +89,7 @@ class OtherTimes:
     found: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     names: dict[str, tuple[str, Origin]] = field(default_factory=dict[str, tuple[str, Origin]])
 
-    def gather(self, node: Node, evaluation: Evaluation, candidates: Iterable[str] = ()) -> None:
+    def gather(self, node: Node, evaluation: Evaluation, candidates: Container[str] = ()) -> None:
         """Adds what a candidate's record holds of others.
 
         Args:
@@ -99,7 +99,7 @@ class OtherTimes:
             self._add(node.content_hash, node.latency_us, self.known[node.content_hash])
         content = evaluation.baseline_hash
         mean = _baseline_mean(evaluation)
-        if content and mean and (content in self.known or content not in set(candidates)):
+        if content and mean and (content in self.known or content not in candidates):
             named = (evaluation.baseline or "baseline", Origin.BASELINE)
             self._add(content, mean, self.known.get(content, named))
 
