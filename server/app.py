@@ -35,6 +35,7 @@ from ..tools.harness import Harness
 from ..tools.settings import Settings, load_settings
 from .mcp_tools import archive as tools_archive
 from .mcp_tools import evaluation as tools_evaluation
+from .mcp_tools import plans as tools_plans
 from .mcp_tools import plots as tools_plots
 from .mcp_tools import profiling as tools_profile
 from .mcp_tools import workloads as tools_workloads
@@ -91,6 +92,7 @@ ENTRIES = (
     Entry(tools_workloads.list_workloads, "List definitions and workloads", READ_ONLY),
     Entry(tools_workloads.sample_shapes, "Sample the shapes", READ_ONLY),
     Entry(tools_workloads.open_workspace, "Open a workspace", ADDITIVE),
+    Entry(tools_plans.record_plan, "Record a plan", ADDITIVE),
     Entry(tools_evaluation.evaluate_kernel, "Evaluate a kernel", IDEMPOTENT),
     Entry(tools_evaluation.get_evaluation, "Get an evaluation", READ_ONLY),
     Entry(tools_evaluation.read_report, "Read a report", READ_ONLY),

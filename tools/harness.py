@@ -58,6 +58,7 @@ class Harness:
             settings.search_dead_children,
             settings.search_leaders,
             settings.search_window,
+            60 * settings.search_plan_rest_min if settings.search_open_plans == "offer" else None,
         )
         self.archiving = ArchiveService(
             self.archive, self.records, dataset, profiles, budget, rules

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .archive.retrieval.repeats import seen
+from .archive.search.plans import inherited_plan, plan_notes, record_plan
 from .archive.store.archive import Archive
+from .archive.store.plans.commits import StoredPlan
 from .archive.store.trials.lineage import named
 from .devices.targets import targets_named
 from .errors import HarnessError, RequestError, unknown_name
@@ -16,11 +18,12 @@ from .evaluation.plan import EvaluationRequest
 from .schema.evaluation import Evaluation, Scope
 from .schema.flashinfer_trace import Solution
 from .schema.measurement import Objective
+from .schema.search.made_by import NOBODY, MadeBy
 from .settings import Settings
 from .workloads.dataset import Dataset
 from .workloads.operators import REFERENCE, Operator
 from .workloads.solution_folder import given_solution, read_candidate_file, read_solution
-from .workloads.workspace import confined
+from .workloads.workspace import confined, name_plan
 
 NOTHING = "nothing"
 """Compared with this, latencies are taken alone."""
@@ -33,11 +36,29 @@ class NamedCandidate:
 
     Attributes:
         started_from: what its workspace was opened from; None when it is in no workspace.
+        plan: id of the plan that the workspace names.
     """
 
     operator: Operator
     solution: Solution
     started_from: str | None = None
+    plan: str | None = None
+
+
+@dataclass(frozen=True)
+class WorkspaceStart:
+    """What a new workspace starts from.
+
+    Attributes:
+        solution: None for the template.
+        plan: id of the plan that it is to carry out; empty without one.
+        plan_notes: what the plan says, for whoever writes it.
+    """
+
+    solution: Solution | None
+    started_from: str
+    plan: str = ""
+    plan_notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,16 +88,17 @@ class Lookup:
                 "It is not said which candidate" if not given else "Several candidates are named",
                 remedy="Pass exactly one of workspace, solution, or candidate where it is taken.",
             )
-        started_from = None
+        started_from = plan = None
         if workspace is not None:
             folder = confined(self.settings.workspaces_dir, workspace)
             said = read_candidate_file(folder)
-            found, started_from = read_solution(folder, said=said), said.started_from
+            found = read_solution(folder, said=said)
+            started_from, plan = said.started_from, said.plan
         elif candidate is not None:
             found = named(self.archive, candidate)[1].solution()
         else:
             found = solution if isinstance(solution, Solution) else given_solution(solution)
-        return NamedCandidate(self.dataset.operator(found.definition), found, started_from)
+        return NamedCandidate(self.dataset.operator(found.definition), found, started_from, plan)
 
     def solution(self, operator: Operator, name: str) -> Solution:
         """Returns a solution, peer, archived candidate or trial, or the definition's own code.
@@ -108,6 +130,65 @@ class Lookup:
                 remedy="Start from 'template' or from a solution of this operator.",
             )
         return start
+
+    def workspace_start(self, operator: Operator, name: str, plan: str | None) -> WorkspaceStart:
+        """Returns what a new workspace starts from, by a name or by a plan.
+
+        What starts from a failed candidate is to fix it, and carries the same plan out.
+
+        Raises:
+            RequestError: when there is none of that name, it is another operator's, or a start is
+                named beside the plan.
+        """
+        if plan is None:
+            inherited = inherited_plan(self.archive, name)
+            found = self.archive.plans.find(inherited) if inherited else None
+            notes = plan_notes(self.archive.plans.read(found.plan_id)) if found else ""
+            start = self.start(operator, name)
+            return WorkspaceStart(start, name, found.plan_id if found else "", notes)
+        if name != TEMPLATE:
+            raise RequestError(
+                "A plan says what it starts from", remedy="Leave start_from out, or plan."
+            )
+        chosen = self.archive.plans.read(plan)
+        definition = chosen.record.definition
+        if definition != operator.name:
+            raise RequestError(f"Plan {plan} is for {definition}, not {operator.name}")
+        parent = chosen.record.parent or TEMPLATE
+        return WorkspaceStart(chosen.solution(), parent, chosen.plan_id, plan_notes(chosen))
+
+    def record_plan(
+        self,
+        hypothesis: str,
+        *,
+        workspace: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
+        expected_gain: float,
+        confidence: float,
+        regimes: Sequence[str] = (),
+        tags: Sequence[str] = (),
+        made_by: MadeBy = NOBODY,
+    ) -> StoredPlan:
+        """Stores an idea with its anchored sources; a workspace that is named then carries it out.
+
+        Raises:
+            RequestError: when anchors are malformed, or the forecast is none.
+        """
+        found = self.candidate(workspace=workspace, solution=solution)
+        plan = record_plan(
+            self.archive,
+            found.solution,
+            found.started_from,
+            hypothesis,
+            expected_gain=expected_gain,
+            confidence=confidence,
+            regimes=regimes,
+            tags=tags,
+            made_by=made_by,
+        )
+        if workspace is not None:
+            name_plan(confined(self.settings.workspaces_dir, workspace), plan.plan_id)
+        return plan
 
     def evaluation_request(
         self,
@@ -149,6 +230,7 @@ class Lookup:
             targets=targets_named(targets or (), self.settings.kernels_dir / "hardware.json"),
             force=force,
             started_from=found.started_from,
+            plan=found.plan,
             objective=Objective(objective) if objective is not None else None,
         )
 

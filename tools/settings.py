@@ -144,6 +144,13 @@ class Settings(BaseModel):
     search_window: int = Field(
         default=5, ge=1, description="How many children and leaders it does see, drawn at random."
     )
+    search_open_plans: Literal["offer", "ignore"] = Field(
+        default="offer",
+        description="Whether select_parent names a plan for its candidate that nobody tried yet.",
+    )
+    search_plan_rest_min: float = Field(
+        default=30, ge=0, description="Minutes for which such a plan is left to who recorded it."
+    )
     model: str = Field(
         default="",
         description="Model that writes the candidates; kept with each. An agent may "

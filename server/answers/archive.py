@@ -45,7 +45,7 @@ class ArchivedAnswer(Answer):
     )
     advice: list[AdvicePart] = Field(default_factory=list)
     anchors: AnchorsPart | None = Field(
-        default=None, description="Absent when no parent's sources mark where they may change."
+        default=None, description="Absent without a plan that marks where the sources may change."
     )
     candidate_uri: str = Field(description="Sources, notes and diff; read with read_report.")
 
@@ -78,8 +78,10 @@ class SelectionAnswer(Answer):
     candidate_id: str = Field(description="'reference': begin from the definition's template.")
     why: str
     role: str = Field(
-        description="'plan': improve it; 'debug': it failed, fix it; 'single': one agent does all."
+        description="'plan': improve it; 'code': write `plan`; 'debug': it failed, fix it; "
+        "'single': one agent does all."
     )
+    plan: str | None = Field(default=None, description="An idea for it that nobody tried yet.")
     policy: str
     seed: int = Field(description="Give it again for the same choice on the same archive.")
     alternatives: list[AlternativePart] = Field(default_factory=list)
@@ -170,7 +172,9 @@ def selection_answer(selection: Selection, definition: str) -> SelectionAnswer:
     """The node to expand next, and why."""
     identity = selection.candidate_id
     at_root = identity == ROOT
-    if at_root:
+    if selection.plan:
+        act = f"Next: open_workspace(definition='{definition}', plan='{selection.plan}')."
+    elif at_root:
         act = f"Next: open_workspace(definition='{definition}', start_from='template')."
     elif selection.role == "debug":
         act = (

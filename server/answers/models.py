@@ -387,7 +387,7 @@ class EvaluationAnswer(Answer):
         default=None, description="The same program in the archive; absent when it is new."
     )
     anchors: list[str] = Field(
-        default_factory=list, description="Changes outside the regions that its parent marks."
+        default_factory=list, description="Changes outside the regions that its plan marks."
     )
     content_hash: str
     evaluation_uri: str = Field(description="The whole record; read with read_report.")

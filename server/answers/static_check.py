@@ -1,4 +1,4 @@
-"""What is known without a run: a compile-only check, and whether a change kept to its anchors."""
+"""What is known without a run: a compile-only check, plans, and whether a change kept to one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from ...tools.archive.search.plans import regions_of
 from ...tools.schema.evaluation import StaticCheck, StaticKernel
 from ...tools.text import shorten
 from .models import StaticPart
-from .result import Result
+from .result import Answer, Result
 from .text import axes_words, lines, showing
 
 if TYPE_CHECKING:
+    from ...tools.archive.store.plans.commits import StoredPlan
     from ...tools.schema.recognition import AnchorCheck
 
 ANCHOR_PROBLEMS = 8
@@ -27,18 +29,48 @@ _TENSOR = {"tensor_mma": "mma.sync", "tensor_wgmma": "wgmma", "tensor_tcgen05": 
 
 
 class AnchorsPart(Result):
-    """Whether the change stayed inside the marked regions of a parent's sources."""
+    """Whether the change stayed inside the regions that its plan marks."""
 
     parent: str
+    plan: str | None = None
     kept: bool
     regions: int
     outside: list[str] = Field(
-        default_factory=list, description="What changed elsewhere, by line of the parent's file."
+        default_factory=list, description="What changed elsewhere, by line of the plan's file."
+    )
+
+
+class PlanAnswer(Answer):
+    """A plan that was recorded."""
+
+    plan_id: str
+    definition: str
+    parent: str | None = Field(default=None, description="What its sources were begun from.")
+    forecast: str
+    regions: int = Field(description="Marked places that may change; 0: everything may.")
+    ref: str
+
+
+def plan_answer(plan: StoredPlan, workspace: str | None) -> PlanAnswer:
+    """A recorded plan, and how it is carried out."""
+    record, regions = plan.record, regions_of(plan.sources)
+    may = f"may change {regions} marked regions" if regions else "marks no region: all may change"
+    here = f"The workspace {workspace} now names it: write it there, or " if workspace else "Next: "
+    return PlanAnswer.of(
+        record,
+        summary=lines(
+            f"Plan {plan.plan_id} for {record.definition}: {record.forecast}; it {may}.",
+            f"{here}open_workspace(definition='{record.definition}', plan='{plan.plan_id}').",
+            "The forecast is compared with what is measured of the plan's first timed candidate.",
+        ),
+        plan_id=plan.plan_id,
+        regions=regions,
+        ref=plan.ref,
     )
 
 
 def anchors_part(check: AnchorCheck | None) -> AnchorsPart | None:
-    """Whether a change stayed in the marked regions, by line of the parent's files."""
+    """Whether a change stayed in the regions of its plan, by line of the plan's files."""
     if check is None:
         return None
     said = check.outside[:ANCHOR_PROBLEMS]
@@ -51,7 +83,7 @@ def anchor_words(check: AnchorCheck | None) -> str | None:
     if check is None or check.kept:
         return None
     return (
-        f"The change left the regions that {check.parent} marks, at {len(check.outside)} "
+        f"The change left the regions that plan {check.plan} marks, at {len(check.outside)} "
         "places (`anchors`): if it had to, say so in the next plan; if not, take it back."
     )
 

@@ -269,6 +269,9 @@ def workspace_answer(workspace: Workspace) -> WorkspaceAnswer:
             f"Edit {workspace.entry_point.split('::')[0]} (language {workspace.language}, entry "
             f"point {workspace.entry_point}); candidate.toml says how it is built and called. "
             "reference.py is for reading: it is not part of the candidate.",
+            f"It carries out plan {workspace.plan}, which NOTES.md has in full."
+            if workspace.plan
+            else None,
             f"Next: write the kernel, then evaluate_kernel(workspace='{workspace.name}', "
             "scope='smoke').",
         ),
@@ -321,6 +324,7 @@ class WorkspaceAnswer(Answer):
     entry_point: str
     files: list[str]
     started_from: str
+    plan: str | None = Field(default=None, description="Plan that it is to carry out.")
     notes: Annotated[str, short(8_000)] = Field(
         description="What an agent needs to know before writing the first line."
     )

@@ -33,6 +33,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "list": ("list_workloads", ("definition",)),
     "sample": ("sample_shapes", ("definition",)),
     "open": ("open_workspace", ("definition",)),
+    "plan": ("record_plan", ("workspace",)),
     "evaluate": ("evaluate_kernel", ("workspace",)),
     "get": ("get_evaluation", ("evaluation_id",)),
     "read": ("read_report", ("uri",)),

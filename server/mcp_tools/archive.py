@@ -112,6 +112,7 @@ async def archive_candidate(
         parent,
         tags or (),
         found.started_from,
+        found.plan,
         made_by=made_by_of(ctx, made_by),
     )
     return answers.archived_answer(archived)

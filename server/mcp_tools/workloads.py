@@ -107,18 +107,31 @@ async def open_workspace(
             "candidate id from search_archive or select_parent, or the id of an evaluation, 'ev-…'."
         ),
     ] = "template",
+    plan: Annotated[
+        str | None, Field(description="Id of a recorded plan to carry out, instead of start_from.")
+    ] = None,
 ) -> WorkspaceAnswer:
     """Makes a new folder for one candidate: candidate.toml, sources, the reference, notes.
 
     Use one workspace per idea. Start from the best known candidate, not from the template, once
-    there is one. Example: open_workspace(definition='gdn_decode', start_from='triton_baseline').
+    there is one; one that starts from a failed candidate carries its plan on. Example:
+    open_workspace(definition='gdn_decode', start_from='triton_baseline').
     Next: edit the sources with your own file tools, then evaluate_kernel(scope='smoke').
     """
     harness = harness_of(ctx)
     operator = harness.dataset.operator(definition)
-    start = await in_thread(harness.lookup.start, operator, start_from)
+    start = await in_thread(harness.lookup.workspace_start, operator, start_from, plan)
     folder = harness.settings.workspaces_dir
-    workspace = await in_thread(create, folder, operator, name, start, start_from)
+    workspace = await in_thread(
+        create,
+        folder,
+        operator,
+        name,
+        start.solution,
+        start.started_from,
+        start.plan,
+        start.plan_notes,
+    )
     if harness.settings.warm_ahead:
         background_of(ctx).start(harness.warm)
     return workspace_answer(workspace)

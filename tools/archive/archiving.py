@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from ..errors import ArchiveError, HarnessError
+from ..errors import ArchiveError, RequestError
 from ..evaluation.record_store import RecordStore
 from ..schema.evaluation import Evaluation
 from ..schema.flashinfer_trace import Solution
@@ -20,8 +20,8 @@ from .retrieval.filters import SearchRequest
 from .retrieval.query import SearchResult, search
 from .retrieval.repeats import recognise
 from .search.advice import Advice, Budget, advice_on
-from .search.anchors import BEGIN, check_change
 from .search.parent_selection import Selection, select_parent
+from .search.plans import check_plan
 from .search.role_context import RoleContext, get_context
 from .search.tree import SearchRules
 from .store.archive import Archive
@@ -41,7 +41,7 @@ class ArchivedCandidate:
     Attributes:
         already: its evaluation was archived before.
         amended: it was, with other words; they were added to it.
-        anchors: None when no parent's sources mark where they may change.
+        anchors: None without a plan, and when it does not mark where the sources may change.
         parent_words: how its parents were found where none were named; empty otherwise.
     """
 
@@ -73,6 +73,7 @@ class ArchiveService:
         parents: Sequence[str] | None = None,
         tags: Sequence[str] = (),
         started_from: str | None = None,
+        plan: str | None = None,
         made_by: MadeBy = NOBODY,
     ) -> ArchivedCandidate:
         """Archives one trial, failed ones too, with the profiles taken of the same sources.
@@ -81,11 +82,12 @@ class ArchiveService:
             parents: ids of what it was derived from, none at a root; what its workspace was
                 opened from where it is None.
             started_from: what the workspace says of that, for evaluations without a trial.
+            plan: id of the plan that the workspace names.
 
         Raises:
             ArchiveError: when the evaluation is not of these sources or not over, or there is no
                 hypothesis.
-            RequestError: when a parent is unknown.
+            RequestError: when a parent or the plan is unknown.
         """
         evaluation = self.records.get(self.records.resolve(evaluation_id))
         operator = self.dataset.operator(evaluation.definition)
@@ -94,6 +96,7 @@ class ArchiveService:
                 "A candidate without a hypothesis teaches nothing",
                 remedy="Say in a sentence what was changed and what it should have improved.",
             )
+        held = self.archive.plans.read(plan).plan_id if plan else ""
         found = self._parents(evaluation.evaluation_id, parents, started_from)
         stored = self.archive.add(
             solution=solution,
@@ -105,15 +108,15 @@ class ArchiveService:
             parents=found.parents,
             tags=tags,
             profiles=self._profiles(evaluation.content_hash),
+            plan=held,
             made_by=made_by,
         )
         node = stored.node
-        checks = (self._check_anchors(parent, solution) for parent in node.parents)
         return ArchivedCandidate(
             node,
             stored.already,
             () if stored.already else advice_on(self.archive, node.definition, self.budget),
-            next((check for check in checks if check is not None), None),
+            check_plan(self.archive, held, solution) if held else None,
             stored.amended,
             "" if stored.already else found.words,
         )
@@ -130,12 +133,16 @@ class ArchiveService:
         return derived_from(self.archive, evaluation_id, started_from)
 
     def keep_trial(
-        self, solution: Solution, evaluation: Evaluation, started_from: str | None = None
+        self,
+        solution: Solution,
+        evaluation: Evaluation,
+        started_from: str | None = None,
+        plan: str | None = None,
     ) -> str:
         """Commits what was judged, unless it is archived; says in words why it could not.
 
         Never raises: a verdict must not be lost to git. `started_from` is what the workspace was
-        opened from.
+        opened from, `plan` the plan that it names.
         """
         try:
             archived = "evaluation_id = ?", [evaluation.evaluation_id]
@@ -144,7 +151,12 @@ class ArchiveService:
                 operator = self.dataset.operator(evaluation.definition)
                 start = start_of(self.archive, started_from)
                 self.archive.trials.write(
-                    solution, evaluation, operator.definition, start, len(operator.workloads)
+                    solution,
+                    evaluation,
+                    operator.definition,
+                    start,
+                    len(operator.workloads),
+                    plan or "",
                 )
         except Exception as error:
             log.warning("No commit of %s was made", evaluation.evaluation_id, exc_info=True)
@@ -175,42 +187,28 @@ class ArchiveService:
             self.archive, role, candidate_id, reference=reference, seed=seed, rules=self.rules
         )
 
-    def recognise(self, solution: Solution, started_from: str | None = None) -> Recognition:
+    def recognise(self, solution: Solution, plan: str | None = None) -> Recognition:
         """Looks up a judged program in the archive.
 
         Empty also when the archive cannot be asked: a verdict must not be lost to it.
-        `started_from` is what its workspace was opened from.
+        `plan` is the plan that its workspace names.
         """
         try:
             return Recognition(
                 prior_run=recognise(self.archive, solution),
-                anchors=self._anchors_of(started_from, solution),
+                anchors=self._held_to(plan, solution),
                 program=normalised_hash(solution),
             )
         except Exception:
             log.warning("The archive could not be asked for a candidate", exc_info=True)
             return Recognition()
 
-    def _anchors_of(self, started_from: str | None, solution: Solution) -> AnchorCheck | None:
-        """The check against a workspace's start; None for a template or a shipped solution."""
+    def _held_to(self, plan: str | None, solution: Solution) -> AnchorCheck | None:
+        """The check against a workspace's plan; None for a plan that is not known here."""
         try:
-            parent = self.archive.resolve(started_from) if started_from else None
-        except HarnessError:
+            return check_plan(self.archive, plan, solution) if plan else None
+        except RequestError:
             return None
-        return self._check_anchors(parent, solution) if parent else None
-
-    def _check_anchors(self, parent: str, solution: Solution) -> AnchorCheck | None:
-        plan = self.archive.get(parent).sources
-        if not any(BEGIN in text for text in plan.values()):
-            return None
-        child = {source.path: source.content for source in solution.sources}
-        report = check_change(plan, child)
-        return AnchorCheck(
-            parent=parent,
-            kept=report.ok,
-            regions=len(report.regions),
-            outside=[f"{p.path}:{p.line}: {one_line(p.words)}" for p in report.problems],
-        )
 
     def _profiles(self, content_hash: str) -> dict[str, bytes]:
         folder = self.profiles_dir / content_hash[:64]

@@ -122,6 +122,7 @@ class EvaluationRequest:
         budget_s: replaces the settings' budget.
         replay: an earlier record of these sources; its seeds are used again before new ones.
         started_from: what the candidate's workspace was opened from.
+        plan: id of the plan that the workspace names.
     """
 
     operator: Operator
@@ -135,6 +136,7 @@ class EvaluationRequest:
     budget_s: float | None = None
     replay: Evaluation | None = None
     started_from: str | None = None
+    plan: str | None = None
     objective: Objective | None = None
 
     @property

@@ -40,7 +40,7 @@ TRANSIENT_STATUSES = (UNDECIDED | {Status.TIMEOUT}) - {Status.COMPILED}
 TRIAL_PATIENCE_S = 20.0
 """How long a verdict waits for its commit."""
 log = logging.getLogger(__name__)
-KeepTrial = Callable[[Solution, Evaluation, str | None], str]
+KeepTrial = Callable[[Solution, Evaluation, str | None, str | None], str]
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,11 @@ class EvaluationService:
     """Evaluates on one device and keeps the records.
 
     Args:
-        recognise: called once for each evaluation, in a thread, with the solution and what its
-            workspace was opened from; must not raise.
+        recognise: called once for each evaluation, in a thread, with the solution and the plan
+            that its workspace names; must not raise.
         keep_trial: commits what was judged before the verdict is told; called in a thread, with
-            what its workspace was opened from. Returns why it could not; must not raise.
+            what its workspace was opened from and the plan that it names. Returns why it could
+            not; must not raise.
     """
 
     def __init__(
@@ -227,7 +228,7 @@ class EvaluationService:
         evaluation_id: str,
         request: EvaluationRequest,
     ) -> Recognition:
-        found = recognise(request.solution, request.started_from)
+        found = recognise(request.solution, request.plan)
         try:
             self.records.write_recognition(evaluation_id, found)
         except OSError:  # a verdict must not be lost to it
@@ -249,7 +250,7 @@ class EvaluationService:
         if self._keep_trial is None:
             return
         work = asyncio.to_thread(
-            self._keep_trial, request.solution, evaluation, request.started_from
+            self._keep_trial, request.solution, evaluation, request.started_from, request.plan
         )
         done, _ = await asyncio.wait({asyncio.create_task(work)}, timeout=TRIAL_PATIENCE_S)
         said = f"git had not ended after {TRIAL_PATIENCE_S:g} s"

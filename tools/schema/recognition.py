@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from .record_model import RecordModel
@@ -16,13 +18,16 @@ class PriorRun(RecordModel):
 
 
 class AnchorCheck(RecordModel):
-    """Whether a change stayed inside the regions that its parent's sources mark."""
+    """Whether a change stayed inside the regions that its plan marks."""
 
-    parent: str = Field(description="Candidate id.")
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("plan",)
+
+    parent: str = Field(description="What the plan's scaffold was begun from.")
+    plan: str = Field(default="", description="Plan id; empty in records that held to a parent.")
     kept: bool
     regions: int
     outside: list[str] = Field(
-        description="Changes elsewhere and malformed marks, as 'path:line: words' of the parent."
+        description="Changes elsewhere and malformed marks, as 'path:line: words' of the plan."
     )
 
 

@@ -26,6 +26,7 @@ CANDIDATE = "kernel-harness candidate"
 TRIAL = "kernel-harness trial"
 PROMOTION = "kernel-harness promotion"
 AMENDMENT = "kernel-harness amendment"
+PLAN = "kernel-harness plan"
 FIELD = "signature"
 """Field of a record that holds its signature, which does not cover itself."""
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 64

@@ -61,10 +61,14 @@ class CandidateFile(BaseModel):
         description="Files of kept names, as 'reference.py', that are sources.",
     )
     started_from: str | None = Field(
-        default=None, description="What it was begun from; regions that a candidate marks hold."
+        default=None, description="What it was begun from; its parent when nothing else is said."
+    )
+    plan: str | None = Field(
+        default=None,
+        description="Plan that it carries out; the regions that it marks hold.",
     )
 
-    @field_validator("binding", mode="before")
+    @field_validator("binding", "plan", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return value or None

@@ -6,17 +6,18 @@ on the operator. Paths are confined to the workspaces folder; nothing outside it
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import tomli_w
 
-from ..errors import RequestError, unknown_name
+from ..errors import DatasetError, RequestError, unknown_name
 from ..schema.flashinfer_trace import Definition, Solution
 from ..schema.record_model import RecordModel
 from ..schema.source_tree import tree_faults
 from .operators import Operator
-from .solution_folder import FILE_NAME, also_sources
+from .solution_folder import FILE_NAME, also_sources, read_candidate_file
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 
@@ -32,6 +33,7 @@ class Workspace(RecordModel):
     files: list[str]
     started_from: str
     notes: str
+    plan: str = ""
 
 
 def confined(folder: Path, name_or_path: str) -> Path:
@@ -71,9 +73,19 @@ def _within(folder: Path, name_or_path: str) -> Path:
 
 
 def create(
-    folder: Path, operator: Operator, name: str | None, start: Solution | None, started_from: str
+    folder: Path,
+    operator: Operator,
+    name: str | None,
+    start: Solution | None,
+    started_from: str,
+    plan: str = "",
+    plan_notes: str = "",
 ) -> Workspace:
     """Makes a workspace that begins with `start`, or with the template.
+
+    Args:
+        plan: id of the plan that it is to carry out.
+        plan_notes: what the plan says; goes above the notes on the operator.
 
     Raises:
         RequestError: when the name is taken or malformed.
@@ -97,8 +109,8 @@ def create(
     )
     if faults := tree_faults(list(sources)):
         raise RequestError(f"{started_from!r} cannot be laid into a workspace: {faults[0]}")
-    manifest = _manifest(chosen, definition, start, started_from)
-    notes = describe(operator)
+    manifest = _manifest(chosen, definition, start, started_from, plan)
+    notes = "\n\n".join(filter(None, [plan_notes, describe(operator)]))
     own = {FILE_NAME: tomli_w.dumps(manifest), "reference.py": definition.reference}
     files = own | {"NOTES.md": notes} | sources
     for relative, content in files.items():
@@ -114,6 +126,7 @@ def create(
         files=sorted(files),
         started_from=started_from,
         notes=notes,
+        plan=plan,
     )
 
 
@@ -126,7 +139,7 @@ def _free_name(folder: Path, definition: str) -> str:
 
 
 def _manifest(
-    name: str, definition: Definition, start: Solution | None, started_from: str
+    name: str, definition: Definition, start: Solution | None, started_from: str, plan: str
 ) -> dict[str, object]:
     spec = start.spec if start else None
     return {
@@ -142,7 +155,31 @@ def _manifest(
         "technique": [],
         "also_sources": also_sources(start) if start else [],
         "started_from": started_from,
+        "plan": plan,
     }
+
+
+def name_plan(workspace: Path, plan: str) -> None:
+    """Writes into a workspace's candidate.toml which plan it carries out; all else stays as it is.
+
+    Raises:
+        DatasetError: when the file would not be read as it was.
+    """
+    file = workspace / FILE_NAME
+    said = read_candidate_file(workspace)
+    text = file.read_text(encoding="utf-8")
+    line = f"plan = {json.dumps(plan)}"
+    # The key of the file itself stands above its first table, if there is any.
+    found = re.compile(r"^plan[ \t]*=.*$", re.MULTILINE)
+    changed = found.sub(line, text, count=1) if found.search(text) else f"{line}\n{text}"
+    file.write_text(changed, encoding="utf-8")
+    if read_candidate_file(workspace) != said.model_copy(update={"plan": plan}):
+        file.write_text(text, encoding="utf-8")
+        raise DatasetError(
+            "The plan cannot be named in candidate.toml",
+            where=str(file),
+            remedy=f"Write the line {line} there yourself.",
+        )
 
 
 def template(definition: Definition) -> str:

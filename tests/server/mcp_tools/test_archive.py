@@ -165,58 +165,6 @@ async def test_a_broken_memory_costs_no_verdict(
     assert verdict["status"] == "PASSED" and verdict.get("seen_before") is None
 
 
-MARKED = "# <<<IMPROVE BEGIN>>>\n    y = x  # slow\n    # <<<IMPROVE END>>>\n    return y"
-
-
-@pytest.mark.parametrize(
-    ("body", "kept"),
-    [("y = x * 1\n    return y", True), ("y = x * 1\n    return y + weight", False)],
-)
-async def test_a_change_is_held_to_the_regions_that_its_parent_marks(
-    connect: Any, body: str, kept: bool
-) -> None:
-    plan, child = solution("plan", MARKED), solution("child", body)
-    asked: dict[str, Any] = {"hypothesis": "only the marked line"}
-    async with connect() as client:
-        first = await good(client, "evaluate_kernel", solution=plan)
-        asked |= {"solution": plan, "evaluation_id": first["evaluation_id"]}
-        parent = await good(client, "archive_candidate", **asked)
-        second = await good(client, "evaluate_kernel", solution=child)
-        asked |= {"solution": child, "evaluation_id": second["evaluation_id"]}
-        asked["parent"] = parent["candidate_id"]
-        answer = await good(client, "archive_candidate", **asked)
-    assert parent.get("anchors") is None
-    assert answer["anchors"]["parent"] == parent["candidate_id"]
-    assert (answer["anchors"]["kept"], answer["anchors"]["regions"]) == (kept, 1)
-    assert bool(answer["anchors"].get("outside")) is not kept
-    assert ("left the regions" in answer["summary"]) is not kept
-
-
-async def test_leaving_the_regions_of_what_it_began_from_is_told_with_the_verdict(
-    connect: Any,
-) -> None:
-    marked = "# <<<IMPROVE BEGIN>>>\nBLOCK = 64\n# <<<IMPROVE END>>>\n"
-    plan = solution("plan", "return x")
-    plan["sources"][0]["content"] = marked + plan["sources"][0]["content"]
-    async with connect() as client:
-        verdict = await good(client, "evaluate_kernel", solution=plan)
-        asked = {"evaluation_id": verdict["evaluation_id"], "hypothesis": "larger blocks"}
-        parent = await good(client, "archive_candidate", solution=plan, **asked)
-        begun = parent["candidate_id"]
-        opened = await good(
-            client, "open_workspace", definition=DEFINITION, name="child", start_from=begun
-        )
-        source = Path(opened["workspace"]) / plan["sources"][0]["path"]
-        inside = source.read_text().replace("64", "128")
-        source.write_text(inside)
-        kept = await good(client, "evaluate_kernel", workspace="child")
-        source.write_text(inside.replace("return x", "return x * 1"))
-        left = await good(client, "evaluate_kernel", workspace="child")
-    assert kept.get("anchors", []) == [] and "regions" not in kept["summary"]
-    assert any("return x" in place for place in left["anchors"])
-    assert f"left the regions that {begun} marks" in left["summary"]
-
-
 async def test_a_candidate_is_amended_and_archived_again_with_other_words(connect: Any) -> None:
     async with connect() as client:
         root = await archived(client, "root")

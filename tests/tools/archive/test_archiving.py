@@ -10,8 +10,11 @@ import pytest
 from kernel_harness.tools.archive.archiving import MOST_PROFILE_BYTES, ArchiveService
 from kernel_harness.tools.archive.retrieval.filters import SearchRequest
 from kernel_harness.tools.archive.search.advice import AdviceKind, Budget
+from kernel_harness.tools.archive.search.plans import inherited_plan, record_plan
+from kernel_harness.tools.archive.store.normalise import normalised_hash
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
+from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 from kernel_harness.tools.schema.recognition import Recognition
 from kernel_harness.tools.workloads.dataset import Dataset
@@ -22,6 +25,15 @@ MARKED = """def run(x, y):
     y.copy_(x * 2)
     # <<<IMPROVE END>>>
     return None
+"""
+
+
+UNMARKED = "def run(x, y):\n    y.copy_(x * 2)\n    return None\n"
+REOPENED = """def run(x, y):
+    y.copy_(x * 2)
+    # <<<IMPROVE BEGIN>>>
+    return 1
+    # <<<IMPROVE END>>>
 """
 
 
@@ -90,25 +102,93 @@ def test_advice_on_the_budget_comes_with_the_candidate(service, judged):
     assert service.archive_candidate(*judged(MARKED), "Fewer bytes.").advice == ()
 
 
-def test_a_change_is_held_to_the_regions_that_its_parent_marks(service, judged):
-    parent = service.archive_candidate(*judged(MARKED), "Marked.").node.candidate_id
+@pytest.fixture
+def told(service, trial):
+    """Records a plan whose scaffold is a source."""
+
+    def record(source: str, started_from: str | None = None) -> str:
+        scaffold, _ = trial(source=source)
+        archive, words = service.archive, "An idea."
+        return record_plan(
+            archive, scaffold, started_from, words, expected_gain=1.2, confidence=0.6
+        ).plan_id
+
+    return record
+
+
+def test_a_change_is_held_to_the_regions_that_its_plan_marks(service, judged, told):
+    plan = told(MARKED)
     inside = judged(MARKED.replace("x * 2", "x + x"))
-    kept = service.archive_candidate(*inside, "Inside.", parents=[parent]).anchors
-    assert kept.parent == parent and kept.kept
+    kept = service.archive_candidate(*inside, "Inside.", plan=plan)
+    assert kept.anchors.plan == plan and kept.anchors.kept and kept.node.plan == plan
     outside = judged(MARKED.replace("return None", "limit = 3"))
-    left = service.archive_candidate(*outside, "Outside.", parents=[parent]).anchors
+    left = service.archive_candidate(*outside, "Outside.", plan=plan).anchors
     assert not left.kept and "return None" in left.outside[0]
-    assert service.archive_candidate(*judged(), "A root.").anchors is None
+    assert service.archive_candidate(*judged(), "No plan.").anchors is None
 
 
-def test_a_program_is_recognised_with_its_regions_however_it_is_formatted(service, judged, trial):
+def test_a_plan_without_anchors_holds_to_nothing_and_an_unknown_one_is_refused(
+    service, judged, told
+):
+    free = told(UNMARKED)
+    archived = service.archive_candidate(*judged(), "Free.", plan=free)
+    assert archived.anchors is None and archived.node.plan == free
+    with pytest.raises(RequestError, match="plan"):
+        service.archive_candidate(*judged(MARKED), "Unknown.", plan="0123456789ab")
+
+
+def test_a_departure_is_seen_in_its_own_round_and_obedience_is_none_in_the_next(
+    service, judged, told, trial
+):
+    """The sequence in which a parent's marks, taken for the plan, gave two wrong answers."""
+    root = service.archive_candidate(*judged(UNMARKED), "The root.").node.candidate_id
+    first = told(MARKED, root)
+    departed = MARKED.replace("return None", "return 1")
+    solution, name = judged(departed)
+    # Its parent marks nothing, so that a departure from the parent's marks was none.
+    assert not service.recognise(solution, first).anchors.kept
+    child = service.archive_candidate(solution, name, "Departs.", parents=[root], plan=first)
+    assert not child.anchors.kept
+    # The next plan opens what the first one closed, and its candidate keeps to it.
+    second = told(REOPENED, child.node.candidate_id)
+    solution, name = judged(REOPENED.replace("return 1", "return 2"))
+    assert service.recognise(solution, second).anchors.kept
+    obedient = service.archive_candidate(
+        solution, name, "Obeys.", parents=[child.node.candidate_id], plan=second
+    )
+    assert obedient.anchors.kept and obedient.anchors.plan == second
+
+
+def test_a_debug_child_inherits_the_plan_of_what_failed_and_no_other_child_does(
+    service, judged, told
+):
+    plan = told(MARKED)
+    failing = judged(MARKED.replace("x * 2", "x + 2"), status=Status.INCORRECT_NUMERICAL)
+    failed = service.archive_candidate(*failing, "Wrong.", plan=plan).node
+    fine = service.archive_candidate(
+        *judged(MARKED.replace("x * 2", "x + x")), "Right.", plan=plan
+    ).node
+    assert inherited_plan(service.archive, failed.candidate_id) == plan
+    assert inherited_plan(service.archive, fine.candidate_id) == ""
+    assert inherited_plan(service.archive, "template") == ""
+
+
+def test_a_trial_that_failed_hands_its_plan_on_though_nobody_archived_it(service, judged, told):
+    plan = told(MARKED)
+    solution, name = judged(MARKED.replace("x * 2", "x + 2"), status=Status.RUNTIME_ERROR)
+    assert service.keep_trial(solution, service.records.get(name), None, plan) == ""
+    assert inherited_plan(service.archive, name) == plan
+
+
+def test_a_program_is_recognised_however_it_is_formatted(service, judged, trial, told):
     parent = service.archive_candidate(*judged(MARKED), "Marked.").node.candidate_id
     spaced, _ = trial(source=MARKED.replace("x * 2)", "x  *  2)  # doubled"))
-    found = service.recognise(spaced, started_from=parent)
+    found = service.recognise(spaced, told(MARKED))
     assert not found.prior_run.exact and found.prior_run.candidates == [parent]
     assert found.anchors.kept
     new, _ = trial(source="def run(x, y):\n    y.copy_(x + x)\n")
-    assert service.recognise(new, started_from="template").prior_run is None
+    assert service.recognise(new) == Recognition(program=normalised_hash(new))
+    assert service.recognise(new, "0123456789ab").anchors is None
 
 
 def test_an_archive_that_cannot_be_read_costs_no_verdict(service, judged, monkeypatch, caplog):

@@ -430,19 +430,19 @@ def keeping(service, keep):
 
 
 def test_what_was_judged_is_kept_before_the_verdict_is_told(service, operator):
-    kept: list[tuple[str, str | None]] = []
+    kept: list[tuple[str, str | None, str | None]] = []
 
-    def keep(solution, evaluation, started_from):
+    def keep(solution, evaluation, started_from, plan):
         assert service.records.get(evaluation.evaluation_id) == evaluation
         assert threading.current_thread() is not threading.main_thread()
-        kept.append((evaluation.evaluation_id, started_from))
+        kept.append((evaluation.evaluation_id, started_from, plan))
         return ""
 
     made = keeping(service, keep)
-    evaluation = asyncio.run(judged(made, operator, named("fine"), started_from="p"))
-    assert kept == [(evaluation.evaluation_id, "p")]
+    evaluation = asyncio.run(judged(made, operator, named("fine"), started_from="p", plan="q"))
+    assert kept == [(evaluation.evaluation_id, "p", "q")]
     broken = asyncio.run(judged(made, operator, named("broken", "def run(x, y:\n  pass\n")))
-    assert kept[1] == (broken.evaluation_id, None)
+    assert kept[1] == (broken.evaluation_id, None, None)
 
 
 def test_a_verdict_says_that_it_is_in_no_commit_until_it_is(service, operator):

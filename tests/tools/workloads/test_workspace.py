@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.errors import DatasetError, RequestError
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.workloads.operators import Operator
-from kernel_harness.tools.workloads.solution_folder import read_solution
-from kernel_harness.tools.workloads.workspace import confined, create
+from kernel_harness.tools.workloads.solution_folder import read_candidate_file, read_solution
+from kernel_harness.tools.workloads.workspace import confined, create, name_plan
 
 
 @pytest.fixture
@@ -120,3 +120,32 @@ def test_nothing_outside_the_folder_is_a_workspace(folder, operator, tmp_path):
             confined(folder, way)
     with pytest.raises(RequestError, match="mine"):
         confined(folder, "mime")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_plan_is_named_in_a_workspace_and_nothing_else_changes(folder, operator, kept):
+    path = Path(create(folder, operator, "w", None, "template").path)
+    toml = path / "candidate.toml"
+    if not kept:  # as workspaces of earlier versions are, with a comment of the agent's
+        lines = [line for line in toml.read_text().splitlines() if not line.startswith("plan")]
+        toml.write_text("\n".join([*lines, "# mine"]) + "\n")
+    before = read_candidate_file(path)
+    for plan in ("0123456789ab", "ba9876543210"):
+        name_plan(path, plan)
+        assert read_candidate_file(path) == before.model_copy(update={"plan": plan})
+    assert kept or "# mine" in toml.read_text()
+
+
+def test_a_line_that_only_looks_like_the_plan_is_left_alone(folder, operator):
+    path = Path(create(folder, operator, "w", None, "template").path)
+    toml = path / "candidate.toml"
+    text = toml.read_text().replace('plan = ""\n', "")
+    toml.write_text(text.replace('description = "', 'description = """\nplan = 1\n""" # "'))
+    with pytest.raises(DatasetError, match="plan"):
+        name_plan(path, "0123456789ab")
+    assert "plan = 1" in toml.read_text()
+
+
+def test_the_plan_of_a_workspace_stands_above_its_notes(folder, operator):
+    made = create(folder, operator, "w", None, "template", "0123456789ab", "# Plan 0123456789ab")
+    assert made.plan == "0123456789ab" and made.notes.startswith("# Plan 0123456789ab\n\n# double")

@@ -8,4 +8,5 @@ record_holders     who is fastest at which size, and what choosing by size would
 dispatching_child  a child of several candidates that chooses between them by size
 advice             advice after each candidate
 anchors            where a plan allows a change, and whether the change stayed there
+plans             plans that are told, inherited and held to
 """

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import random
+import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 
 from ...errors import unknown_name
 from ...schema.measurement import TimeSource
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus
 from ..store.index import Index
+from ..store.plans.commits import StoredPlan
+from ..store.trials.commits import TRIAL_NAME
 from .policies import POLICIES
-from .tree import SearchRules, TreeNode, grow
+from .tree import ROOT, SearchRules, TreeNode, grow
 
 ALTERNATIVES = 3
-PLAN, DEBUG, SINGLE = "plan", "debug", "single"
+PLAN, CODE, DEBUG, SINGLE = "plan", "code", "debug", "single"
+_CANDIDATE_ID = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -33,10 +39,11 @@ class Selection:
 
     Attributes:
         candidate_id: "reference" for the root: begin from the definition itself.
-        role: "plan" to improve it, "debug" when it failed and is to be fixed, "single" where the
-            policy has one agent do all.
+        role: "plan" to improve it, "code" to write an idea for it that is there, "debug" when it
+            failed and is to be fixed, "single" where the policy has one agent do all.
         seed: give it again with the same archive and get the same choice.
         pruned: how many candidates were out of the question, and throttled or dead.
+        plan: id of an idea for it that was told and nobody tried; the role is "code" then.
     """
 
     candidate_id: str
@@ -46,6 +53,7 @@ class Selection:
     seed: int
     role: str = PLAN
     pruned: int = 0
+    plan: str = ""
 
 
 def choose(
@@ -83,11 +91,48 @@ def select_parent(
     """Chooses the node of an operator's search tree to expand next.
 
     Latencies of one device rank, by default the one timed most recently; a seed that is drawn is
-    named in the answer.
+    named in the answer. An idea for the node that was told and not tried comes with it.
     """
     chosen = secrets.randbelow(2**31) if seed is None else seed
     nodes = read_tree(archive, definition, hardware, grid=policy == "tournament")
-    return choose(nodes, policy, chosen, rules)
+    selection = choose(nodes, policy, chosen, rules)
+    if selection.role != PLAN:
+        return selection
+    known = {node.candidate_id for node in nodes}
+    plans = archive.plans.untried(definition)
+    of_node = [plan for plan in plans if _place(plan, known) == selection.candidate_id]
+    return with_open_idea(selection, of_node, time.time(), rules or SearchRules())
+
+
+def with_open_idea(
+    selection: Selection, plans: Sequence[StoredPlan], now: float, rules: SearchRules
+) -> Selection:
+    """The selection with the best of its node's untried plans, if any has rested long enough.
+
+    The policy alone chooses the node: an idea that is there already spares planning another. The
+    best is the one that gains most, weighted by its confidence; a younger one than the rules' rest
+    is left to whoever told it, who is likely to be writing it.
+    """
+    if rules.plan_rest_s is None:
+        return selection
+    rested = [plan for plan in plans if now - plan.at >= rules.plan_rest_s]
+    if not rested:
+        return selection
+
+    def promise(plan: StoredPlan) -> float:
+        return plan.record.confidence * math.log(plan.record.expected_gain)
+
+    best = max(rested, key=lambda plan: (promise(plan), -plan.at, plan.plan_id))
+    words = f"plan {best.plan_id} for it was told and nobody tried it ({best.record.forecast})"
+    return replace(selection, why=f"{selection.why}; {words}", role=CODE, plan=best.plan_id)
+
+
+def _place(plan: StoredPlan, known: Set[str]) -> str | None:
+    """The node that a plan is for: the root, unless it was begun from a candidate or a trial."""
+    parent = plan.record.parent
+    if parent in known:
+        return parent
+    return None if parent.startswith(TRIAL_NAME) or _CANDIDATE_ID.fullmatch(parent) else ROOT
 
 
 def read_tree(

@@ -25,6 +25,7 @@ class SearchRules:
         dead_children: with more children than these, all failing, a candidate is not, either.
         leaders: fastest distinct programs outside a candidate's subtree that its planner may see.
         window: how many children and leaders it does see.
+        plan_rest_s: seconds after which a plan that nobody tried is offered; None: none ever is.
     """
 
     epsilon: float = 0.3
@@ -32,6 +33,7 @@ class SearchRules:
     dead_children: int = 3
     leaders: int = 2
     window: int = 5
+    plan_rest_s: float | None = 1_800.0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ index_sync      reads commits, and keeps the index up to git's refs and to the t
 promotion_tags  promotions and rollbacks, decided here or elsewhere, from tags
 index           search index (SQLite), derived from git
 trials/         what was judged, archived or not, as commits of their own
+plans/          ideas that were told before they were written
 amendments      what was said of a candidate after it was archived
 commit/         what the commit of a candidate holds
 manifest        manifest of a candidate, and the candidate as read

@@ -35,6 +35,7 @@ from .entry import Node, facts_of
 from .index import SEALED_FIRST
 from .index_sync import CANDIDATES, SyncedIndex, amended_record, read_record
 from .manifest import CandidateManifest, CandidateRecord
+from .plans.listing import PlanListing
 from .promotion_tags import promotion_events, promotion_stacks
 from .trials.commits import TrialStore
 
@@ -65,6 +66,7 @@ class Archive:
         self.repository = Repository(self.root / "repository.git")
         self.synced = SyncedIndex(self.repository, self.root, keys)
         self.trials = TrialStore(self.repository, keys)
+        self.plans = PlanListing(self.repository, keys, self.synced)
 
     def close(self) -> None:
         """Ends the helper process that reads git objects."""

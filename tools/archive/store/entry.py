@@ -89,6 +89,11 @@ class CandidateFacts:
         return self.trust != Trust.UNVERIFIED
 
     @property
+    def failed(self) -> bool:
+        """Whether it was judged and found wrong."""
+        return self.outcome is CandidateStatus.FAILED
+
+    @property
     def sealed(self) -> bool:
         """Whether it has a latency that its own process could not have changed."""
         return self.clock == TimeSource.SEALED

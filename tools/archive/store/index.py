@@ -20,7 +20,7 @@ from .entry import CandidateStatus, Node, RegimeFact
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 8
+INDEX_VERSION = 12
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (
@@ -44,6 +44,9 @@ CREATE INDEX IF NOT EXISTS edges_of ON edges (definition);
 CREATE TABLE IF NOT EXISTS labels (
     kind TEXT, label TEXT, seq INTEGER, PRIMARY KEY (kind, label, seq)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS labels_of ON labels (seq);
+CREATE TABLE IF NOT EXISTS plans (
+    id TEXT PRIMARY KEY, oid TEXT, ref TEXT, definition TEXT, at INTEGER, record TEXT);
+CREATE INDEX IF NOT EXISTS plans_of ON plans (definition, at);
 CREATE TABLE IF NOT EXISTS regimes (
     seq INTEGER, name TEXT, latency_us REAL, ratio REAL, decision TEXT,
     PRIMARY KEY (seq, name)) WITHOUT ROWID;
@@ -69,7 +72,7 @@ SEALED_FIRST = f"clock <> '{TimeSource.SEALED}'"
 """SQL to order by: candidates whose latency is sealed before all others."""
 _TABLES = (
     *("meta", "candidates", "amendments", "edges", "labels", "regimes", "words"),
-    *("underived", "attempts", "transitions", "note_files", "notes"),
+    *("plans", "underived", "attempts", "transitions", "note_files", "notes"),
 )
 _OF_CANDIDATES = ("labels", "regimes", "amendments", "underived", "attempts", "transitions")
 """Tables whose rows belong to a candidate, by its number."""

@@ -21,14 +21,16 @@ from ..git.repository import RefConflict, RefUpdate
 from .amendments import AMENDMENTS, amended_candidate, read_amendment
 from .archive import Archive
 from .index_sync import CANDIDATES, QUARANTINE, read_commit, read_record, verify_candidate
+from .plans.commits import PLANS, read_plan
 from .promotion_tags import promotion_events
 
 _BEST = "refs/heads/best/"
-_OWN = (CANDIDATES, AMENDMENTS, "refs/evidence", "refs/tags", "refs/heads/best")
+_OWN = (CANDIDATES, AMENDMENTS, PLANS, "refs/evidence", "refs/tags", "refs/heads/best")
 _PART = r"[A-Za-z0-9_+%-](?:\.?[A-Za-z0-9_+%-]){0,200}"
 _NUMBERED = rf"(?:promoted|rollback)/{_PART}/{_PART}/[0-9]{{1,9}}|verified/{_PART}/[0-9]{{1,9}}"
 _FETCHED = re.compile(
-    rf"refs/(?:(?P<said>candidates/{_PART}/[0-9a-f]{{12}}|amendments/[0-9a-f]{{12}}-[0-9a-f]{{12}})|heads/(?P<best>best/{_PART}/{_PART})"
+    rf"refs/(?:(?P<said>(?:candidates|plans)/{_PART}/[0-9a-f]{{12}}"
+    rf"|amendments/[0-9a-f]{{12}}-[0-9a-f]{{12}})|heads/(?P<best>best/{_PART}/{_PART})"
     rf"|(?P<event>(?:tags|evidence)/(?:{_NUMBERED})))"
 )
 """Refs that harnesses write; all others of a remote are left there."""
@@ -126,6 +128,7 @@ def admit(archive: Archive) -> tuple[dict[str, str], set[str]]:
         except (HarnessError, ValueError, RecursionError) as error:
             refused[oid] = one_line(f"{'/'.join(parts[4:])}: {error}", 300)
     _admit_amendments(archive)
+    _admit_plans(archive)
     return refused, unverified
 
 
@@ -140,6 +143,19 @@ def _admit_amendments(archive: Archive) -> None:
         if read_amendment(repository, archive.keys, oid, amended_candidate(ref)) is not None:
             with contextlib.suppress(RefConflict):
                 repository.update_refs([RefUpdate(f"{AMENDMENTS}/{parts[4]}", oid)])
+
+
+def _admit_plans(archive: Archive) -> None:
+    """Names the plans in quarantine that a trusted key signed among those of this archive."""
+    repository = archive.repository
+    own = set(repository.refs(PLANS).values())
+    for ref, oid in repository.refs(QUARANTINE).items():
+        parts = ref.split("/")
+        if parts[3] != "plans" or oid in own:
+            continue
+        if read_plan(repository, archive.keys, ref, oid) is not None:
+            with contextlib.suppress(RefConflict):
+                repository.update_refs([RefUpdate(f"{PLANS}/{'/'.join(parts[4:])}", oid)])
 
 
 def _fetch_refs(archive: Archive, where: str, specs: list[str]) -> None:

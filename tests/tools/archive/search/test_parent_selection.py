@@ -9,12 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.archive.search.parent_selection import choose, select_parent
+from kernel_harness.tools.archive.search.parent_selection import (
+    Selection,
+    choose,
+    select_parent,
+    with_open_idea,
+)
 from kernel_harness.tools.archive.search.policies import POLICIES
 from kernel_harness.tools.archive.search.tree import ROOT, SearchRules, TreeNode, grow
 from kernel_harness.tools.archive.store.entry import CandidateStatus
+from kernel_harness.tools.archive.store.plans.commits import StoredPlan
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import Status
+from kernel_harness.tools.schema.search.plan import SearchPlan
 
 RULES = SearchRules()
 
@@ -228,3 +235,54 @@ def test_a_circle_of_amended_parents_ends_no_policy(policy):
 def test_mcts_counts_a_long_line_in_no_time():
     nodes = [node(f"n{i}", 5.0, f"n{i - 1}" if i else "") for i in range(20_000)]
     assert choose(nodes, "mcts", 1).candidate_id == ROOT  # many visits, one child
+
+
+def told(plan_id: str, gain: float, confidence: float, at: int = 0, parent: str = "") -> StoredPlan:
+    record = SearchPlan(
+        definition="scale_n64",
+        parent=parent,
+        hypothesis="An idea.",
+        expected_gain=gain,
+        confidence=confidence,
+        spec={"language": "triton", "entry_point": "kernel.py::run", "target_hardware": ["cuda"]},
+    )
+    return StoredPlan(plan_id, plan_id, f"refs/plans/scale_n64/{plan_id}", at, record)
+
+
+CHOSEN = Selection("0123456789ab", "the best", (), "best_first", 1)
+
+
+def test_the_idea_that_gains_most_by_its_own_confidence_comes_with_the_node():
+    plans = [told("a", 3.0, 0.1), told("b", 1.3, 0.9), told("c", 1.3, 0.8)]
+    chosen = with_open_idea(CHOSEN, plans, 1e6, SearchRules())
+    assert (chosen.plan, chosen.role, chosen.candidate_id) == ("b", "code", CHOSEN.candidate_id)
+    assert "nobody tried" in chosen.why
+
+
+def test_a_young_idea_is_left_to_whoever_told_it_and_none_is_offered_where_none_may_be():
+    plans = [told("a", 2.0, 0.9, at=1_000), told("b", 1.1, 0.5, at=0)]
+    rules = SearchRules(plan_rest_s=600)
+    assert with_open_idea(CHOSEN, plans, 1_599, rules).plan == "b"
+    assert with_open_idea(CHOSEN, plans, 1_600, rules).plan == "a"
+    assert with_open_idea(CHOSEN, plans, 599, rules) == CHOSEN
+    assert with_open_idea(CHOSEN, plans, 1e9, SearchRules(plan_rest_s=None)) == CHOSEN
+
+
+def test_an_idea_is_offered_for_the_node_that_it_is_for_until_somebody_tries_it(bench, archive):
+    at_once = SearchRules(plan_rest_s=0)
+    node = bench.add(latency_us=10.0)
+
+    def chosen() -> Selection:
+        return select_parent(archive, "scale_n64", "best_first", 1, rules=at_once)
+
+    elsewhere = told("x", 2.0, 0.9, parent="template").record
+    archive.plans.write(elsewhere, {"kernel.py": ""})
+    assert chosen().candidate_id == node.candidate_id and not chosen().plan
+    single = select_parent(archive, "scale_n64", "best_of_k", 1, rules=at_once)
+    assert single.candidate_id == "reference" and not single.plan and single.role == "single"
+    for_it = told("x", 1.2, 0.5, parent=node.candidate_id).record
+    plan = archive.plans.write(for_it, {"kernel.py": ""}, [node.commit])
+    assert (chosen().plan, chosen().role) == (plan.plan_id, "code")
+    assert not select_parent(archive, "scale_n64", "best_first", 1).plan  # it is a second old
+    bench.add(plan=plan.plan_id, parents=[node.candidate_id], latency_us=20.0)
+    assert not chosen().plan

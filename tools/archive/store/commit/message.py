@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ....schema.evaluation import Evaluation, Status
 from ....schema.measurement import UNSEALABLE
+from ....schema.search.made_by import MadeBy
 from ....text import one_line
 from ..entry import CandidateFacts, number, undecided_words
 from ..manifest import CandidateManifest
@@ -91,16 +92,15 @@ def _trailers(
         ("Workload-Digest", evaluation.workload_digest),
     ]
     lines += [("Parent-Candidate", parent) for parent in parents]
-    lines += _authorship(manifest)
+    lines += [("Plan", manifest.plan)] if manifest.plan else []
+    lines += authorship(manifest.made_by)
     lines.append(("Harness", manifest.harness_version or "unknown"))
     return lines
 
 
-def _authorship(manifest: CandidateManifest) -> list[tuple[str, str]]:
-    """The plan, and who made it, as far as it was said: older commits have no such lines."""
-    said = manifest.made_by
+def authorship(said: MadeBy) -> list[tuple[str, str]]:
+    """Who made something, as far as it was said: older commits have no such lines."""
     lines = [
-        ("Plan", manifest.plan),
         ("Client", f"{said.client} {said.client_version}".strip()),
         ("Model", said.model),
         ("Effort", said.effort),

@@ -65,12 +65,14 @@ class TrialStore:
         definition: Definition,
         start: Sequence[tuple[str, str]] = (),
         workload_count: int = 0,
+        plan: str = "",
     ) -> str:
         """Commits one trial; returns the name of its ref, which may have been there.
 
         Args:
             start: name and commit of what its workspace was opened from.
             workload_count: of the operator.
+            plan: id of the plan that its workspace names.
 
         Raises:
             ArchiveError: when the record is not of this solution, or git fails.
@@ -87,6 +89,7 @@ class TrialStore:
             lesson="",
             tags=(),
             workload_count=workload_count,
+            plan=plan,
         )
         facts = facts_of(evaluation, self._keys.verify_record(evaluation), workload_count)
         sources = {source.path: source.content for source in solution.sources}

@@ -1,0 +1,102 @@
+"""Plans as commits: written once, signed, listed from the index, taken along."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from kernel_harness.tools.archive.git.repository import RefUpdate, Repository
+from kernel_harness.tools.archive.store.archive import Archive
+from kernel_harness.tools.archive.store.commit.message import read_trailers
+from kernel_harness.tools.archive.store.plans.commits import PLANS
+from kernel_harness.tools.archive.store.transfer import fetch, push, write_bundle
+from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.schema.search.made_by import MadeBy
+from kernel_harness.tools.schema.search.plan import SearchPlan
+
+SPEC = {"language": "triton", "entry_point": "kernel.py::run", "target_hardware": ["cuda"]}
+SOURCES = {"kernel.py": "def run(x, y):\n    y.copy_(x)  # \u202e kept as it is\n"}
+
+
+def idea(hypothesis: str = "Fewer bytes.", definition: str = "scale_n64") -> SearchPlan:
+    return SearchPlan(
+        definition=definition,
+        hypothesis=hypothesis,
+        technique=["tma"],
+        expected_gain=1.3,
+        confidence=0.6,
+        regimes=["small"],
+        spec=SPEC,
+        made_by=MadeBy(client="codex", model="gpt-9"),
+    )
+
+
+@pytest.fixture
+def other(tmp_path, keys):
+    """An archive of the same machine, whose keys count."""
+    found = Archive(tmp_path / "other", keys(tmp_path / "other"))
+    yield found
+    found.close()
+
+
+def test_a_plan_is_read_back_with_its_scaffold_bit_for_bit(bench, archive):
+    parent = bench.add()
+    before = int(time.time())
+    told = archive.plans.write(idea(), SOURCES, [parent.commit])
+    assert archive.plans.read(told.plan_id[:6]) == told
+    assert told.sources == SOURCES and before <= told.at <= time.time()
+    assert told.record.made_by.agent == "codex / gpt-9"
+    assert told.solution().sources[0].content == SOURCES["kernel.py"]
+    said = read_trailers(archive.repository.read(told.commit)[1].decode())
+    assert said["Expected-Gain"] == ["1.3"] and said["Confidence"] == ["0.6"]
+    assert said["Regime"] == ["small"] and said["Client"] == ["codex"]
+    assert archive.repository.run("rev-parse", f"{told.commit}^").strip() == parent.commit
+
+
+def test_plans_are_listed_by_operator_oldest_first_and_which_of_them_nobody_tried(bench, archive):
+    first, second = (archive.plans.write(idea(words), SOURCES) for words in ("One.", "Two."))
+    archive.plans.write(idea(definition="other"), SOURCES)
+    assert {p.plan_id for p in archive.plans.of("scale_n64")} == {first.plan_id, second.plan_id}
+    assert len(archive.plans.of()) == 3
+    bench.add(plan=first.plan_id)
+    assert [p.plan_id for p in archive.plans.untried("scale_n64")] == [second.plan_id]
+    archive.rebuild_index()
+    assert [p.plan_id for p in archive.plans.untried("scale_n64")] == [second.plan_id]
+
+
+def test_a_plan_of_another_process_is_seen_and_one_that_is_gone_is_not(archive, keys):
+    archive.plans.of()
+    writer = Archive(archive.root, keys(archive.root))
+    told = writer.plans.write(idea(), SOURCES)
+    writer.close()
+    assert [p.plan_id for p in archive.plans.of()] == [told.plan_id]
+    archive.repository.run("update-ref", "-d", told.ref)
+    assert archive.plans.of() == []
+    with pytest.raises(RequestError, match="plan"):
+        archive.plans.read(told.plan_id)
+
+
+def test_what_nobody_here_signed_is_no_plan(archive):
+    told = archive.plans.write(idea(), SOURCES)
+    tree = archive.repository.run("rev-parse", f"{told.commit}^{{tree}}").strip()
+    forged = archive.repository.write_commit(tree, [], "Plan: sure to win\n", 1)
+    ref = f"{PLANS}/scale_n64/{forged[:12]}"
+    archive.repository.update_refs([RefUpdate(ref, forged)])
+    assert [p.plan_id for p in archive.plans.of()] == [told.plan_id]
+    renamed = f"{PLANS}/other/{told.plan_id}"
+    archive.repository.update_refs([RefUpdate(renamed, told.commit)])
+    assert archive.plans.of("other") == []
+
+
+@pytest.mark.parametrize("way", ["bundle", "push"])
+def test_plans_are_taken_along(bench, archive, other, tmp_path, way):
+    bench.add(plan=archive.plans.write(idea(), SOURCES).plan_id)
+    if way == "bundle":
+        source = write_bundle(archive, tmp_path / "a.bundle")
+    else:
+        source = tmp_path / "remote.git"
+        Repository(source).create()
+        push(archive, str(source))
+    fetch(other, str(source))
+    assert other.plans.of() == archive.plans.of() != []
