@@ -63,7 +63,9 @@ def _log(harness: Harness, arguments: argparse.Namespace) -> Any:
 def _best(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.archive.report import terminal
 
-    return terminal.best(harness.archive, _name(harness, arguments), arguments.count)
+    return terminal.best(
+        harness.archive, _name(harness, arguments), arguments.count, harness.dataset.operators
+    )
 
 
 def _show(harness: Harness, arguments: argparse.Namespace) -> Any:

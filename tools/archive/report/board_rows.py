@@ -18,7 +18,10 @@ from .page_data import Board
 
 if TYPE_CHECKING:
     from ...workloads.operators import Operator
+    from ..store.archive import Archive
 
+MOST_READ = 60
+"""Newest candidates whose records are read where pages are not written for all of them."""
 MOST_COLUMNS = 4
 """Programs of others that every row is compared with; the fastest of them where there are more."""
 
@@ -122,6 +125,15 @@ class OtherTimes:
     def _add(self, content: str, latency_us: float, named: tuple[str, Origin]) -> None:
         self.names[content] = named
         self.found.setdefault(content, []).append(latency_us)
+
+
+def others_on(archive: Archive, board: Board, operator: Operator | None) -> OtherTimes:
+    """What others wrote, as the newest records of a board's candidates have it."""
+    others = OtherTimes(known_programs(operator))
+    contents = {node.content_hash for node in board.rows}
+    for node in sorted(board.rows, key=lambda node: node.at)[-MOST_READ:]:
+        others.gather(node, archive.read(node).evaluation, contents)
+    return others
 
 
 def _baseline_mean(evaluation: Evaluation) -> float | None:

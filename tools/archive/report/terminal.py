@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
@@ -18,9 +19,14 @@ from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
 from ..store.manifest import CandidateRecord
 from ..store.trials.lineage import named
+from .board_rows import Row, columns, others_on
+from .board_rows import rows as board_rows
 from .listing import GAP, Column, Listing, hanging
 from .page_data import TO_VERIFY, boards, claimed_promotions, current_promotions
 from .tree_graph import TreeLine, tree_lines
+
+if TYPE_CHECKING:
+    from ...workloads.operators import Operator
 
 COLOURS = {
     CandidateStatus.FASTER: "green",
@@ -135,28 +141,30 @@ def _found(node: Node) -> str:
     return f"{node.latency_words}{versus} on {node.hardware}"
 
 
-def best(archive: Archive, definition: str | None = None, count: int = 5) -> RenderableType:
-    """The best candidates of each operator and device, sealed before claimed, the least first."""
+def best(
+    archive: Archive,
+    definition: str | None = None,
+    count: int = 5,
+    operators: Mapping[str, Operator] | None = None,
+) -> RenderableType:
+    """The best candidates of each operator and device, sealed before claimed, the least first.
+
+    Between them, without an id, stands what others wrote: the reference, baselines and peers, which
+    `operators` name.
+    """
     history = events(archive, definition)
     promoted, claimed = current_promotions(history), claimed_promotions(history)
     found = boards(list(archive.iter(definition)), promoted)
     lines: list[RenderableType] = [] if found else [Text("Nothing was timed yet.")]
     for board in found:
         chosen = promoted.get((board.definition, board.device))
-        rows = [
-            (
-                Text(node.candidate_id, "bold"),
-                Text("★" if chosen == node.candidate_id else "", "magenta"),
-                Text(_us(node.latency_us)),
-                Text(node.clock),
-                Text(f"{number(node.speedup)}x" if node.speedup else "-"),
-                Text(node.scope),
-                Text(node.name),
-                Text(", ".join(node.technique)),
-            )
-            for node in board.rows[:count]
-        ]
+        others = others_on(archive, board, (operators or {}).get(board.definition))
+        against = next(iter(columns(others.programs())), None)
+        over = against.name if against else ""
+        rows = [_best_row(row, over, chosen) for row in board_rows(board, others, count)]
         title = Text(f"{board.definition} on {board.device}", "bold")
+        if over:
+            title.append(f", speed-ups over {over}", "not bold")
         lines += [title, Listing(_BEST_COLUMNS, rows), Text()]
     verified = [event for event in history if event.kind == "verified"]
     lines += [
@@ -171,6 +179,26 @@ def best(archive: Archive, definition: str | None = None, count: int = 5) -> Ren
         for e in best_elsewhere(archive, definition)
     ]
     return Group(*lines)
+
+
+def _best_row(row: Row, over: str, promoted: str | None) -> tuple[Text, ...]:
+    """The cells of a line; of what others wrote its origin stands for the scope."""
+    ratio = row.over.get(over)
+    speedup = Text(f"{number(ratio)}x" if ratio else "-")
+    if (node := row.node) is None:
+        said = (str(row.other.origin), row.other.name) if row.other else ("", "")
+        name = (Text(said[0]), Text(said[1]), Text())
+        return (Text(), Text(), Text(_us(row.latency_us)), Text(), speedup, *name)
+    return (
+        Text(node.candidate_id, "bold"),
+        Text("★" if promoted == node.candidate_id else "", "magenta"),
+        Text(_us(node.latency_us)),
+        Text(node.clock),
+        speedup,
+        Text(node.scope),
+        Text(node.name),
+        Text(", ".join(node.technique)),
+    )
 
 
 def show(archive: Archive, candidate_id: str) -> RenderableType:

@@ -18,15 +18,14 @@ from ...errors import RequestError
 from ..promotion.events import events
 from ..store.entry import CandidateStatus, Node, gpu_label, number
 from . import plots
-from .board_rows import OtherTimes, known_programs
+from .board_rows import others_on
+from .page_data import boards
 
 if TYPE_CHECKING:
     from ...workloads.operators import Operator
     from ..store.archive import Archive
 
 SECONDS_AN_HOUR = 3600.0
-MOST_READ = 60
-"""Newest candidates whose records are read for what they were compared with."""
 RIGHT_WORDS = 0.08
 """Share of the width that the scale on the right needs for its words."""
 
@@ -133,10 +132,8 @@ def trajectory_chart(
         )
     nodes = list(archive.iter(definition))
     device = best.hardware
-    others = OtherTimes(known_programs(operator))
-    contents = {node.content_hash for node in nodes}
-    for node in [n for n in nodes if n.hardware == device and n.latency_us][-MOST_READ:]:
-        others.gather(node, archive.read(node).evaluation, contents)
+    (board,) = boards([node for node in nodes if node.hardware == device], {})
+    others = others_on(archive, board, operator)
     first = next(iter(others.programs()), None)
     if first is None and scale is Scale.SPEEDUP:
         raise RequestError(

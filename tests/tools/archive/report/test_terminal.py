@@ -73,6 +73,16 @@ def test_best_shows_sealed_before_claimed_and_each_reason_once(bench, archive, p
     assert text.count("it waits on the host") == 1
 
 
+def test_best_has_rows_of_what_others_wrote_and_speedups_over_them(bench, archive, printed):
+    bench.add(latency_us=10.0, ratio=3.0, clock=TimeSource.SEALED)
+    fast = bench.add(latency_us=5.0, ratio=6.0, clock=TimeSource.SEALED)
+    lines = printed(terminal.best(archive)).splitlines()
+    assert "H200, speed-ups over plain" in lines[0]
+    rows = {line.split()[0]: line.split() for line in lines[2:] if line.strip()}
+    assert rows[fast.candidate_id][3] == "6x"
+    assert rows["45"][1:] == ["1x", "baseline", "plain"]
+
+
 def test_show_says_that_a_latency_is_claimed_and_why(bench, archive, printed):
     node = bench.add(latency_us=8.0, clock_reason="it waits on the host")
     text = printed(terminal.show(archive, node.candidate_id))
