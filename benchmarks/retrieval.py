@@ -9,7 +9,8 @@ fail, and every ratio has noise. Asked are parents that the archive has never se
 that it knows well, a little, and not at all. What should be found are the five techniques of the
 greatest true gain; what was tried most, and chance, are told beside it. The shipped histories are
 replayed in the order of their trials: for each that was faster than its parent, the archive as it
-was before is asked.
+was before is asked. Their candidates are also looked for by words: four of what was said of one,
+and one that nobody said of it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -193,31 +195,67 @@ def made_up(seed: int, folder: Path) -> dict[str, dict[str, float]]:
     return {kind: {n: statistics.mean(v) for n, v in row.items()} for kind, row in hits.items()}
 
 
-def shipped(folder: Path) -> tuple[int, int, int]:
-    """Improvements of the shipped histories, those by a technique tried before, and those found."""
+@dataclass(frozen=True)
+class Shipped:
+    """The shipped histories, with the definitions of their operators."""
+
+    nodes: list[Node]
+    definitions: Mapping[str, Definition]
+
+
+def shipped(folder: Path) -> Shipped:
+    """Reads the shipped histories, in the order of their trials."""
     harness = Harness.open(load_settings({"data_dir": str(folder), "device": "cpu"}))
     for bundle in sorted(harness.settings.kernels_dir.glob("*/history.bundle")):
         fetch(harness.archive, str(bundle))
     definitions = {name: found.definition for name, found in harness.dataset.operators.items()}
     nodes = sorted(harness.archive.iter(), key=lambda node: node.at)
     harness.archive.close()
+    return Shipped(nodes, definitions)
+
+
+def replayed(histories: Shipped, folder: Path) -> tuple[int, int, int]:
+    """Improvements, those by a technique tried before, and those that were recommended."""
     index = Index(folder / "replayed.sqlite")
     by_id: dict[str, Node] = {}
     met: set[str] = set()
     improvements = possible = found = 0
-    for node in nodes:
+    for node in histories.nodes:
         parents = [by_id[p] for p in node.parents if p in by_id and by_id[p].latency_us is not None]
         if node.outcome is CandidateStatus.FASTER and parents:
             improvements += 1
             if known := set(introduced(node, parents)) & met:
                 possible += 1
                 request = SearchRequest(node.definition, op_type=node.op_type)
-                answer = search_index(index, request, parents[0], definitions)
+                answer = search_index(index, request, parents[0], histories.definitions)
                 found += bool(known & {d.technique for d in answer.recommended[:FOUND]})
         index.add([node])
         by_id[node.candidate_id] = node
         met |= set(node.technique)
     return improvements, possible, found
+
+
+def looked_for(histories: Shipped, folder: Path) -> tuple[float, float]:
+    """Shares of the candidates that are found first, and among the first five, by words."""
+    rng = random.Random(1)
+    index = Index(folder / "words.sqlite")
+    index.add(histories.nodes)
+    said = {n.candidate_id: _words(f"{n.hypothesis} {n.lesson}") for n in histories.nodes}
+    every = sorted({word for words in said.values() for word in words})
+    places: list[int | None] = []
+    for node in histories.nodes:
+        own = said[node.candidate_id]
+        foreign = rng.choice([word for word in every if word not in own])
+        query = " ".join([*rng.sample(sorted(own), min(4, len(own))), foreign])
+        page = search_index(index, SearchRequest(node.definition, query=query)).candidates
+        ids = [found.candidate_id for found in page]
+        places.append(ids.index(node.candidate_id) if node.candidate_id in ids else None)
+    first = statistics.mean(place == 0 for place in places)
+    return first, statistics.mean(place is not None and place < FOUND for place in places)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]{4,}", text.lower()))
 
 
 def main() -> int:
@@ -227,7 +265,9 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="retrieval-") as name:
         rows = [made_up(seed, Path(name)) for seed in range(arguments.seeds)]
-        improvements, possible, found = shipped(Path(name) / "data")
+        histories = shipped(Path(name) / "data")
+        improvements, possible, found = replayed(histories, Path(name))
+        first, soon = looked_for(histories, Path(name))
     print("| recall at 5, mean ± 1.96 SE | " + " | ".join(rows[0]["well"]) + " | chance |")  # noqa: T201
     print("|---|" + "---:|" * 4)  # noqa: T201
     for kind in KNOWN:
@@ -239,7 +279,8 @@ def main() -> int:
         print(f"| operator known {kind} | {' | '.join(cells)} | {FOUND / len(TECHNIQUES):.2f} |")  # noqa: T201
     print(  # noqa: T201
         f"Shipped histories: of {improvements} improvements {possible} used a technique that had "
-        f"been tried before; {found} of these were among the first {FOUND} recommended."
+        f"been tried before; {found} of these were among the first {FOUND} recommended.\n"
+        f"By words {first:.0%} of {len(histories.nodes)} are found first, {soon:.0%} in {FOUND}."
     )
     return 0
 
