@@ -162,7 +162,9 @@ async def search_archive(
     ] = None,
     hardware: Annotated[str | None, Field(description="Device, e.g. 'H200'.")] = None,
     technique: Annotated[str | None, Field(description="Beginning of a tag.")] = None,
-    regime: Annotated[str | None, Field(description="Beginning of a regime's name.")] = None,
+    regime: Annotated[
+        str | None, Field(description="A regime, or a range: 'batch_size 48-64'.")
+    ] = None,
     bottleneck: Annotated[
         str | None,
         Field(description="Beginning of a bottleneck: what was tried on parents so bound."),

@@ -194,7 +194,7 @@ def directions(
 def _tallies(reader: Reader, place: Place) -> dict[str, Outcomes]:
     """What came of each technique where it was introduced, and of failures that introduced none."""
     source, values = _source(place)
-    outcome, ratio, noise = "a.outcome", "a.log_ratio", "a.noise"
+    outcome, ratio, noise, tried = "a.outcome", "a.log_ratio", "a.noise", "count(*)"
     if place.regimes:
         marks = ",".join("?" * len(place.regimes))
         source = source.replace(
@@ -207,10 +207,10 @@ def _tallies(reader: Reader, place: Place) -> dict[str, Outcomes]:
             "CASE WHEN t.log_ratio IS NULL THEN a.outcome WHEN t.log_ratio > t.noise"
             " THEN 'faster' WHEN t.log_ratio < -t.noise THEN 'slower' ELSE 'equal' END"
         )
-        ratio, noise = "t.log_ratio", "t.noise"
+        ratio, noise, tried = "t.log_ratio", "t.noise", "count(DISTINCT a.seq)"
     found: dict[str, Outcomes] = {}
     for tag, said, count, newest, *sums in reader.rows(
-        f"SELECT a.technique, {outcome}, count(*), max(a.seq), count({ratio}), sum({ratio}),"
+        f"SELECT a.technique, {outcome}, {tried}, max(a.seq), count({ratio}), sum({ratio}),"
         f" sum({ratio} * {ratio}), sum({noise}), min({ratio}), max({ratio}) {source} GROUP BY 1, 2",
         values,
     ):

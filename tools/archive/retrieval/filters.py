@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from .words import all_of, terms
 
 MOST_NAMED = 12
 _LABELS = "SELECT DISTINCT label FROM labels WHERE kind = ?"
+_RANGE = re.compile(r"(?P<axis>\S+) (?P<low>\d+)(?:-(?P<high>\d+))?")
 AFTER = "\U0010ffff"
 """Sorts after every label that begins alike."""
 
@@ -28,7 +31,8 @@ class SearchRequest:
         query: free text over names, techniques, hypotheses, lessons and failures; any word counts.
         status: a status ("TIMEOUT") or an outcome ("failed", "slower", "equal", "faster", …).
         hardware: device, e.g. "H200".
-        technique, regime: the beginning of the name.
+        technique: the beginning of the name.
+        regime: the beginning of the name, or a range of an axis: "batch_size 48-64".
         bottleneck: the beginning of a bottleneck of the parent: what was tried on those so bound.
         error: words of the failure, all of them.
         client, model: who made it, the beginning of the name.
@@ -96,8 +100,35 @@ class Filters:
         self.values.extend(values)
 
 
-def filters_of(request: SearchRequest) -> Filters:
+def regimes_meant(known: Iterable[str], asked: str) -> tuple[str, ...]:
+    """The regimes that a name means: those that begin with it, and those that are much the same.
+
+    Each sample draws the borders of its regimes anew, so "m 48-64" also means "m 64": of two on one
+    axis the middle of one lies in the other.
+    """
+    own, names = _RANGE.fullmatch(asked), list(known)
+    begins = asked not in names  # "m 1" means no "m 16" where there is an "m 1"
+    return tuple(
+        name
+        for name in names
+        if (name.startswith(asked) if begins else name == asked)
+        or (own and (other := _RANGE.fullmatch(name)) and _much_the_same(own, other))
+    )
+
+
+def _much_the_same(one: re.Match[str], other: re.Match[str]) -> bool:
+    (low, high), (first, last) = (
+        (int(found["low"]), int(found["high"] or found["low"])) for found in (one, other)
+    )
+    within = first <= math.sqrt(low * high) <= last or low <= math.sqrt(first * last) <= high
+    return one["axis"] == other["axis"] and within
+
+
+def filters_of(request: SearchRequest, regimes: Sequence[str] = ()) -> Filters:
     """All conditions of a question but its words and its operator.
+
+    Args:
+        regimes: those that the question means.
 
     Raises:
         RequestError: when the status is unknown.
@@ -122,10 +153,8 @@ def filters_of(request: SearchRequest) -> Filters:
                 *(kind, begins, begins + AFTER),
             )
     if request.regime:
-        found.add(
-            "c.seq IN (SELECT seq FROM regimes WHERE name >= ? AND name < ?)",
-            *(request.regime, request.regime + AFTER),
-        )
+        marks = ",".join("?" * len(regimes))
+        found.add(f"c.seq IN (SELECT seq FROM regimes WHERE name IN ({marks}))", *regimes)
     if request.bottleneck:
         named = bottleneck_label(request.bottleneck)
         found.add(

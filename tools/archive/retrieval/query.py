@@ -16,7 +16,7 @@ from ..store.archive import Archive
 from ..store.entry import Node
 from ..store.index import Index, Reader, node_from_json
 from .directions import ASKED, Direction, Directions, Place, directions
-from .filters import AFTER, Filters, SearchRequest, filters_of, unknown_names
+from .filters import Filters, SearchRequest, filters_of, regimes_meant, unknown_names
 from .operator_features import SimilarOperator, similar_operators
 from .skill_notes import SkillNote, search_notes
 from .transitions import FAILURE_MARK, expected_gains, refresh
@@ -93,11 +93,12 @@ def search_index(
         parent: the candidate that the request names.
         definitions: as for `search`.
     """
-    start, filters = request.start, filters_of(request)
+    start = request.start
     limit = max(1, min(request.limit, MOST_ON_A_PAGE))
     refresh(index)
     with index.reading() as reader:
-        filters = _kept(reader, filters)
+        regimes = _regimes(reader, request)
+        filters = _kept(reader, filters_of(request, regimes))
         similar = _similar(reader, request, definitions or {})
         here = _here(filters, request)
         among, elsewhere = None, ()
@@ -109,7 +110,8 @@ def search_index(
             elsewhere = tuple(_nodes(reader, beside))
         else:
             page, total = _newest(reader, here, limit, start)
-        found = _directions(reader, request, filters, similar, among, parent)
+        places = _places(reader, request, similar, regimes, bool(filters.conditions))
+        found = _directions(reader, places, similar, among, parent)
         candidates = tuple(_nodes(reader, page))
         unknown = () if total else unknown_names(reader, request)
     return SearchResult(
@@ -150,46 +152,51 @@ def _similar(
     return similar_operators(request.definition, request.op_type, definitions, dict(archived))
 
 
-def _directions(
+def _places(
     reader: Reader,
     request: SearchRequest,
-    filters: Filters,
+    similar: Sequence[SimilarOperator],
+    regimes: tuple[str, ...],
+    asked: bool,
+) -> list[Place]:
+    """The operators whose candidates are evidence: those asked for, then each similar one."""
+    names = (request.definition or "",)
+    if not request.definition:
+        every = "SELECT DISTINCT definition FROM candidates WHERE ? IN ('', op_type)"
+        names = tuple(row[0] for row in reader.rows(every, [request.op_type or ""]))
+    return [
+        Place(names, asked, regimes),
+        *(
+            Place((s.definition,), asked, (), f"similar operator ({s.similarity:g}: {s.shared})")
+            for s in similar
+        ),
+    ]
+
+
+def _directions(
+    reader: Reader,
+    places: Sequence[Place],
     similar: Sequence[SimilarOperator],
     among: Sequence[str] | None,
     parent: Node | None,
 ) -> Directions:
     """The directions of a question; what the parent at hand has already is not recommended."""
-    definition, regimes = request.definition, _regimes(reader, request)
-    asked = bool(filters.conditions)
-    if definition is not None:
-        names = (definition,)
-    else:
-        op_type = request.op_type or ""
-        every = "SELECT DISTINCT definition FROM candidates WHERE ? IN ('', op_type)"
-        names = tuple(row[0] for row in reader.rows(every, [op_type]))
-    places = [Place(names, asked, regimes)]
-    places += [
-        Place((s.definition,), asked, (), f"similar operator ({s.similarity:g}: {s.shared})")
-        for s in similar
-    ]
+    here = places[0]
     expected: Mapping[str, float] = {}
-    if definition is not None:
-        weights = {definition: 1.0} | {s.definition: s.similarity for s in similar}
+    if len(here.definitions) == 1:
+        weights = {here.definitions[0]: 1.0} | {s.definition: s.similarity for s in similar}
         bound = parent.bottlenecks if parent else ()
-        expected = expected_gains(reader, weights, regimes=regimes, bottlenecks=bound)
+        expected = expected_gains(reader, weights, regimes=here.regimes, bottlenecks=bound)
     has = parent.technique if parent else ()
     return directions(reader, places, expected, among=among, has=has)
 
 
 def _regimes(reader: Reader, request: SearchRequest) -> tuple[str, ...]:
-    """The names of the regimes that were asked for, in full."""
+    """The names of the regimes that the question means."""
     if not request.regime:
         return ()
-    rows = reader.rows(
-        "SELECT DISTINCT name FROM regimes WHERE name >= ? AND name < ?",
-        [request.regime, request.regime + AFTER],
-    )
-    return tuple(row[0] for row in rows)
+    known = (row[0] for row in reader.rows("SELECT DISTINCT name FROM regimes"))
+    return regimes_meant(known, request.regime)
 
 
 def _expression(reader: Reader, query: str | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kernel_harness.tools.archive.retrieval.filters import SearchRequest
+from kernel_harness.tools.archive.retrieval.filters import SearchRequest, regimes_meant
 from kernel_harness.tools.archive.retrieval.query import search
 from kernel_harness.tools.archive.retrieval.repeats import recognise, seen
 from kernel_harness.tools.archive.store.amendments import AmendmentWords
@@ -370,3 +370,19 @@ def test_where_nothing_is_found_the_names_that_exist_are_told(bench, archive):
         "No regime begins with 'huge': large, small.",
     )
     assert search(archive, SearchRequest(technique="split", status="failed")).unknown == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("m 48-64", {"m 48-64", "m 64", "m 40-70"}),
+        ("m 1", {"m 1", "m 1-4"}),
+        ("m", {"m 1", "m 1-4", "m 16", "m 32-48", "m 48-64", "m 64", "m 40-70"}),
+        ("n 48-64", {"n 64"}),
+        ("m 4", {"m 40-70", "m 48-64", "m 1-4"}),
+        ("none", set()),
+    ],
+)
+def test_a_regime_means_those_that_are_much_the_same(asked, meant):
+    known = ["m 1", "m 1-4", "m 16", "m 32-48", "m 48-64", "m 64", "m 40-70", "n 64"]
+    assert set(regimes_meant(known, asked)) == meant
