@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from ...tools.archive.search.advice import AdviceKind
 from ...tools.archive.search.tree import ROOT
 from ...tools.documents import candidate_uri, definition_uri
 from .result import Answer, Result, short
@@ -141,7 +142,7 @@ def archived_answer(archived: ArchivedCandidate) -> ArchivedAnswer:
             archived.parent_words or None,
             anchor_words(archived.anchors),
             *(f"{advice.kind}: {advice.words}. {advice.next_step}" for advice in archived.advice),
-            None if archived.advice else follow,
+            follow if all(a.kind is AdviceKind.FORECAST for a in archived.advice) else None,
         ),
         already=archived.already,
         amended=archived.amended,

@@ -33,6 +33,9 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     diff = command("diff", "the kernel change from one candidate to another", _diff)
     diff.add_argument("candidate", help="its id, or a beginning of it")
     diff.add_argument("other", nargs="?", help="its first parent when left out")
+    plans = command("plans", "ideas told before they were written, and what came of them", _plans)
+    plans.add_argument("definition", nargs="?", help=WHICH)
+    plans.add_argument("--limit", type=int, default=50, help="most plans shown; 50")
     report = command("report", "write the archive as pages that open from a file", _report)
     report.add_argument("--out", type=Path, help="the folder; report/ in the data folder")
     _add_transfers(command)
@@ -84,6 +87,14 @@ def _diff(harness: Harness, arguments: argparse.Namespace) -> Any:
     if not parents:
         return f"{arguments.candidate} has no parent to differ from."
     return terminal.diff(harness.archive, parents[0], arguments.candidate)
+
+
+def _plans(harness: Harness, arguments: argparse.Namespace) -> Any:
+    from ...tools.archive.report import forecast_tables
+    from ...tools.archive.search.forecasts import forecast_report
+
+    report = forecast_report(harness.archive, _name(harness, arguments))
+    return forecast_tables.plans(report, arguments.limit)
 
 
 def _report(harness: Harness, arguments: argparse.Namespace) -> Any:

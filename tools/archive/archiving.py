@@ -19,7 +19,7 @@ from ..workloads.dataset import Dataset
 from .retrieval.filters import SearchRequest
 from .retrieval.query import SearchResult, search
 from .retrieval.repeats import recognise
-from .search.advice import Advice, Budget, advice_on
+from .search.advice import Advice, Budget, advice_on, advice_on_forecast
 from .search.parent_selection import Selection, select_parent
 from .search.plans import check_plan
 from .search.role_context import RoleContext, get_context
@@ -115,11 +115,17 @@ class ArchiveService:
         return ArchivedCandidate(
             node,
             stored.already,
-            () if stored.already else advice_on(self.archive, node.definition, self.budget),
+            () if stored.already else self._advice(node),
             check_plan(self.archive, held, solution) if held else None,
             stored.amended,
             "" if stored.already else found.words,
         )
+
+    def _advice(self, node: Node) -> tuple[Advice, ...]:
+        """Advice on the search, then what became of the forecast of the candidate's plan."""
+        forecast = advice_on_forecast(self.archive, node)
+        found = advice_on(self.archive, node.definition, self.budget)
+        return (*found, forecast) if forecast else found
 
     def _parents(
         self, evaluation_id: str, parents: Sequence[str] | None, started_from: str | None

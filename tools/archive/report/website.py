@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...text import visible
 from ..promotion.events import best_elsewhere, events
+from ..search.forecasts import forecast_report
 from ..search.record_holders import CandidateTimes, VirtualBest, candidate_times, virtual_best
 from ..store.archive import Archive
 from ..store.entry import Node, number
@@ -110,6 +111,7 @@ class _Site:
             recent=sorted(self.nodes, key=lambda n: -n.at)[:20],
             events=self.events[::-1][:20],
             elsewhere=best_elsewhere(self.archive)[:20],
+            agents=forecast_report(self.archive).agents,
         )
         index.write_text(text, encoding="utf-8")
         return index
@@ -225,6 +227,7 @@ class _Site:
             failures=pages.failures(nodes),
             nodes=sorted(nodes, key=lambda n: -n.at),
             events=[e for e in self.events if e.definition == definition][::-1],
+            forecasts=forecast_report(self.archive, definition),
         )
         path = self.out_dir / "operators" / f"{page_name(definition)}.html"
         path.write_text(text, encoding="utf-8", errors="replace")

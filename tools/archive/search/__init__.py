@@ -9,4 +9,5 @@ dispatching_child  a child of several candidates that chooses between them by si
 advice             advice after each candidate
 anchors            where a plan allows a change, and whether the change stayed there
 plans             plans that are told, inherited and held to
+forecasts          what plans forecast, compared with what was measured
 """

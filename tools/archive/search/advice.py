@@ -15,9 +15,12 @@ from ..retrieval.directions import independent
 from ..retrieval.transitions import introduced
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node
+from .forecasts import agent_of, forecast_report
 
 HISTORY = 60
 """Newest candidates that advice is drawn from."""
+NEWEST_PLANS = 200
+"""Newest plans that an agent's forecasts are judged by."""
 PLATEAU_ROUNDS = 5
 STREAK = 3
 CYCLE_WINDOW = 8
@@ -32,6 +35,7 @@ class AdviceKind(StrEnum):
     REGRESSION = "regression_streak"
     FAILURES = "failure_streak"
     BUDGET = "budget"
+    FORECAST = "forecast"
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,31 @@ def advice_on(archive: Archive, definition: str, budget: Budget) -> tuple[Advice
     index = archive.synced.index
     spent = Spent(*index.spent(definition)) if budget != Budget() else None
     return tuple(advise(index.newest(definition, HISTORY), budget, spent))
+
+
+def advice_on_forecast(archive: Archive, node: Node) -> Advice | None:
+    """What became of the forecast of a candidate's plan, and how its agent's are to be corrected.
+
+    None for a candidate without a plan, and for one that did not decide it.
+    """
+    if not node.plan:
+        return None
+    report = forecast_report(archive, node.definition, NEWEST_PLANS)
+    own = next((f for f in report.forecasts if f.plan.plan_id == node.plan), None)
+    if own is None or not own.decided or own.candidate_id != node.candidate_id:
+        return None
+    agent = agent_of(own.plan)
+    known = next((c for c in report.agents if c.label == agent), None)
+    words = f"{own.plan.record.forecast} was forecast and {own.status}: {own.words}"
+    correction = known.correction if known else ""
+    if known and known.decided >= STREAK:
+        words += f". Plans of {agent}: {known.words}"
+    return Advice(
+        AdviceKind.FORECAST,
+        words,
+        f"{correction or 'Forecast the next plan, too'}.",
+        (node.candidate_id,),
+    )
 
 
 def advise(

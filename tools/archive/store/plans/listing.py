@@ -17,6 +17,7 @@ from .commits import PLANS, StoredPlan, is_plan_ref, read_plan, write_plan
 _STAMP_LAG_S = 0.1
 """A folder that changed later than this may change again without its time stamp showing it."""
 _KEY = "plans"
+MOST_UNTRIED = 200
 
 
 class PlanListing:
@@ -33,17 +34,22 @@ class PlanListing:
         """Stores a plan, dated now; `parents` are the commits that its scaffold was begun from."""
         return write_plan(self._repository, self._keys, record, sources, parents)
 
-    def of(self, definition: str | None = None) -> list[StoredPlan]:
-        """The plans of one operator, or all, oldest first, without their sources."""
+    def of(self, definition: str | None = None, limit: int = -1) -> list[StoredPlan]:
+        """The plans of one operator, or all, oldest first, without their sources.
+
+        With a limit the newest of them.
+        """
         where, values = ("definition = ?", [definition]) if definition else ("1", [])
-        rows = self._current().rows(f"{_COLUMNS} WHERE {where} ORDER BY at, id", values)
-        return [_listed(row) for row in rows]
+        tail = f"WHERE {where} ORDER BY at DESC, id DESC LIMIT {int(limit)}"
+        rows = self._current().rows(f"{_COLUMNS} {tail}", values)
+        return [_listed(row) for row in reversed(rows)]
 
     def untried(self, definition: str) -> list[StoredPlan]:
-        """An operator's plans that no candidate names yet, oldest first, without their sources."""
+        """An operator's newest plans that no candidate names yet, without their sources."""
         rows = self._current().rows(
             f"{_COLUMNS} WHERE definition = ? AND NOT EXISTS (SELECT 1 FROM labels l"
-            " WHERE l.kind = 'plan' AND l.label = plans.id) ORDER BY at, id",
+            " WHERE l.kind = 'plan' AND l.label = plans.id) ORDER BY at DESC, id DESC"
+            f" LIMIT {MOST_UNTRIED}",
             [definition],
         )
         return [_listed(row) for row in rows]
