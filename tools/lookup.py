@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .archive.retrieval.repeats import seen
+from .archive.search.dispatching_child import MOST_PARENTS, dispatching_child, records_of
 from .archive.search.plans import inherited_plan, plan_notes, record_plan
 from .archive.store.archive import Archive
 from .archive.store.plans.commits import StoredPlan
@@ -28,6 +29,8 @@ from .workloads.workspace import confined, name_plan
 NOTHING = "nothing"
 """Compared with this, latencies are taken alone."""
 TEMPLATE = "template"
+DISPATCH = "dispatch"
+"""Names the child that chooses by size between an operator's record holders."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +140,13 @@ class Lookup:
         What starts from a failed candidate is to fix it, and carries the same plan out.
 
         Raises:
-            RequestError: when there is none of that name, it is another operator's, or a start is
-                named beside the plan.
+            RequestError: when there is none of that name, it is another operator's, a start is
+                named beside the plan, or one candidate holds the record at every size.
         """
+        if plan is None and name == DISPATCH:
+            records = records_of(self.archive, operator.name, most=MOST_PARENTS)
+            child = dispatching_child(self.archive, operator.definition, records)
+            return WorkspaceStart(child, records.best.candidate_id)
         if plan is None:
             inherited = inherited_plan(self.archive, name)
             found = self.archive.plans.find(inherited) if inherited else None

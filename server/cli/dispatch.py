@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ...tools.harness import Harness
 
 MOST_PARENTS = 3
+"""As for a workspace that an agent opens from 'dispatch'."""
 
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:

@@ -104,7 +104,8 @@ async def open_workspace(
         str,
         Field(
             description="'template', a shipped solution or peer that list_workloads names, or a "
-            "candidate id from search_archive or select_parent, or the id of an evaluation, 'ev-…'."
+            "candidate id from search_archive or select_parent, the id of an evaluation, 'ev-…', "
+            "or 'dispatch': a child that chooses by size between the fastest candidates."
         ),
     ] = "template",
     plan: Annotated[

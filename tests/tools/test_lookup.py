@@ -105,3 +105,9 @@ def test_sources_of_a_record_are_looked_for_in_every_workspace_that_can_be_read(
     found = [s.content_hash() for s in lookup.sources(Record())]  # pyright: ignore[reportArgumentType]
     assert found == [Record.content_hash]
     assert [s.name for s in lookup.sources(Record(), "mine")]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_workspace_that_dispatches_needs_candidates_that_were_timed(lookup):
+    operator = lookup.dataset.operator("double")
+    with pytest.raises(RequestError, match="No candidate of double was timed"):
+        lookup.workspace_start(operator, "dispatch", None)

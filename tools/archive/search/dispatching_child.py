@@ -144,7 +144,8 @@ def _entry(
     fills = all(solutions[name].spec.destination_passing_style for name in modules)
     names = [*definition.inputs, *(definition.outputs if fills else ())]
     lines = [f'"""Chooses by {found.axis} between candidates of the archive, each in its own file.']
-    lines += ["", *(_described(found, modules)), '"""', ""]
+    lines += ["", *(_described(found, modules)), "Archive it with all of them as its parents."]
+    lines += ['"""', ""]
     for name, module in modules.items():
         solution = solutions[name]
         where = _module(solution, module)
