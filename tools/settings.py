@@ -160,6 +160,16 @@ class Settings(BaseModel):
     session: str = Field(
         default="", description="Label of this session or experiment; kept with each candidate."
     )
+    trial_days: float = Field(
+        default=30.0,
+        ge=0,
+        description="Trials younger than this stay when an archive is tidied up.",
+    )
+    trial_megabytes: float = Field(
+        default=1_024.0,
+        ge=0,
+        description="What trials may weigh beside the candidates; older ones go beyond it.",
+    )
     signing_key: Path = Field(
         default_factory=_default_signing_key,
         description="File of the private key that this machine's records are signed with; made "

@@ -25,11 +25,12 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     log = command("log", "the search tree, coloured by outcome", _log)
     log.add_argument("definition", nargs="?", help=WHICH)
     log.add_argument("--limit", type=int, default=200, help="most candidates shown; 200")
+    log.add_argument("--trials", action="store_true", help="all that was judged, archived or not")
     best = command("best", "the best candidates of each operator and device", _best)
     best.add_argument("definition", nargs="?", help=WHICH)
     best.add_argument("--count", type=int, default=5, help="how many of each; 5")
     show = command("show", "one candidate: verdict, lineage, workloads", _show)
-    show.add_argument("candidate", help="its id, or a beginning of it")
+    show.add_argument("candidate", help="its id, or a beginning of it; of a trial, 'ev-…'")
     diff = command("diff", "the kernel change from one candidate to another", _diff)
     diff.add_argument("candidate", help="its id, or a beginning of it")
     diff.add_argument("other", nargs="?", help="its first parent when left out")
@@ -46,9 +47,14 @@ def _add_transfers(command: Any) -> None:
     bundle.add_argument("file", type=Path, help="the file to write")
     fetch = command("fetch", "bring in another archive: a URL, a folder or a bundle", _fetch)
     fetch.add_argument("source", help="where the other archive is")
+    for carrying in (bundle, fetch):
+        carrying.add_argument("--trials", action="store_true", help="with those not archived")
     fetch.add_argument("--name", default="origin", help="what its refs are filed under here")
     push = command("push", "send the archive to another repository", _push)
     push.add_argument("target", help="a URL or a folder: a git repository")
+    push.add_argument("--trials", action="store_true", help="with those not archived")
+    tidy = command("tidy", "say what trials weigh, drop old ones by rule, pack the archive", _tidy)
+    tidy.add_argument("--dry-run", action="store_true", help="only say what would go")
     command("rebuild-index", "delete the index and read git again", _rebuild)
 
 
@@ -59,7 +65,10 @@ def _name(harness: Harness, arguments: argparse.Namespace) -> str | None:
 
 def _log(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.archive.report import terminal
+    from ...tools.archive.store.trials.words import trial_list
 
+    if arguments.trials:
+        return trial_list(harness.archive, _name(harness, arguments), arguments.limit)
     return terminal.log(harness.archive, _name(harness, arguments), arguments.limit)
 
 
@@ -79,11 +88,12 @@ def _show(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 def _diff(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.archive.report import terminal
+    from ...tools.archive.store.trials.lineage import named
 
     other = arguments.other
     if other is not None:
         return terminal.diff(harness.archive, arguments.candidate, other)
-    parents = harness.archive.node(arguments.candidate).parents
+    parents = named(harness.archive, arguments.candidate)[0].parents
     if not parents:
         return f"{arguments.candidate} has no parent to differ from."
     return terminal.diff(harness.archive, parents[0], arguments.candidate)
@@ -107,7 +117,7 @@ def _report(harness: Harness, arguments: argparse.Namespace) -> Any:
 def _bundle(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.archive.store.transfer import write_bundle
 
-    file = write_bundle(harness.archive, arguments.file)
+    file = write_bundle(harness.archive, arguments.file, trials=arguments.trials)
     size = file.stat().st_size / 1024
     return f"Wrote {file} ({size:.0f} KiB); on another machine: kernel-harness fetch {file}"
 
@@ -115,19 +125,36 @@ def _bundle(harness: Harness, arguments: argparse.Namespace) -> Any:
 def _fetch(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.archive.store.transfer import fetch
 
-    return _moved(fetch(harness.archive, arguments.source, arguments.name), "came in", "here")
+    archive, name = harness.archive, arguments.name
+    found = fetch(archive, arguments.source, name, trials=arguments.trials)
+    return _moved(found, "came in", "here")
 
 
 def _push(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.archive.store.transfer import push
 
-    return _moved(push(harness.archive, arguments.target), "went out", "there")
+    found = push(harness.archive, arguments.target, trials=arguments.trials)
+    return _moved(found, "went out", "there")
+
+
+def _tidy(harness: Harness, arguments: argparse.Namespace) -> Any:
+
+    from ...tools.archive.store.trials.tidying import TidyRules, tidy
+    from ...tools.archive.store.trials.words import tidied
+    from ...tools.workloads.workspace import starts
+
+    settings = harness.settings
+    rules = TidyRules(settings.trial_days, settings.trial_megabytes)
+    in_use = starts(settings.workspaces_dir)
+    found = tidy(harness.archive, rules, in_use, dry_run=arguments.dry_run)
+    return tidied(found, dry_run=arguments.dry_run)
 
 
 def _moved(transfer: Transfer, verb: str, where: str) -> CommandResult:
     """Lists what moved; what a person must settle, or could not be read, fails the command."""
     count = transfer.candidates
-    said = [f"{count} candidate{'' if count == 1 else 's'} {verb}."]
+    also = f", and {transfer.trials} of the trials" if transfer.trials else ""
+    said = [f"{count} candidate{'' if count == 1 else 's'} {verb}{also}."]
     if transfer.unverified:
         said.append(
             f"{transfer.unverified} of them are signed by no key that is trusted here: they are "
@@ -146,7 +173,7 @@ def _moved(transfer: Transfer, verb: str, where: str) -> CommandResult:
 
 
 def _some(refs: tuple[str, ...]) -> list[str]:
-    kept = [ref for ref in refs if "/candidates/" not in ref]
+    kept = [ref for ref in refs if "/candidates/" not in ref and "/trials/" not in ref]
     left = len(kept) - REFS_SHOWN
     return kept if left <= 0 else [*kept[:REFS_SHOWN], f"… and {left} more"]
 

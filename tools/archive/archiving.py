@@ -177,7 +177,8 @@ class ArchiveService:
             request = replace(request, definition=operator.name, op_type=op_type)
         definitions = {name: found.definition for name, found in self.dataset.operators.items()}
         skills = Path(str(files("kernel_harness.skills")))
-        return search(self.archive, request, skills, definitions)
+        found = search(self.archive, request, skills, definitions)
+        return replace(found, open_trials=self.archive.trials.table.count_open(request.definition))
 
     def select_parent(self, definition: str, policy: str, seed: int | None = None) -> Selection:
         """Chooses the node of an operator's search tree to expand next."""

@@ -6,13 +6,14 @@ on the operator. Paths are confined to the workspaces folder; nothing outside it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
 
 import tomli_w
 
-from ..errors import DatasetError, RequestError, unknown_name
+from ..errors import DatasetError, HarnessError, RequestError, unknown_name
 from ..schema.flashinfer_trace import Definition, Solution
 from ..schema.record_model import RecordModel
 from ..schema.source_tree import tree_faults
@@ -128,6 +129,15 @@ def create(
         notes=notes,
         plan=plan,
     )
+
+
+def starts(folder: Path) -> set[str]:
+    """What the workspaces in a folder were opened from, those that can be read."""
+    found: set[str] = set()
+    for manifest in folder.glob(f"*/{FILE_NAME}"):
+        with contextlib.suppress(HarnessError):
+            found.add(read_candidate_file(manifest.parent).started_from or "")
+    return found - {""}
 
 
 def _free_name(folder: Path, definition: str) -> str:

@@ -109,6 +109,7 @@ class SearchAnswer(Answer):
         default_factory=list, description="Of similar operators, with words of the query."
     )
     total: int
+    open_trials: int = Field(default=0, description="Judged and not archived, beside the total.")
     next_cursor: str | None = Field(default=None, description="Pass as `cursor` for the rest.")
     skill_notes: list[NotePart] = Field(default_factory=list)
 
@@ -152,6 +153,7 @@ def _search_words(found: Found, definition: str | None, page: Sequence[Node]) ->
         return lines(
             f"Nothing in the archive{where} answers this.",
             *found.unknown,
+            _open_words(found),
             *_notes_words(found),
             "Next: leave filters out, one by one. If the archive is empty, evaluate the baseline "
             "with scope 'sample' and archive it as the root.",
@@ -161,6 +163,7 @@ def _search_words(found: Found, definition: str | None, page: Sequence[Node]) ->
         f"{counted(found.total, 'candidate')}{where}; "
         f"{counted(len(found.recommended), 'technique')} recommended, "
         f"{len(found.blocked)} blocked, {len(found.open)} open.",
+        _open_words(found),
         *(f"Recommended: {_direction_words(d, definition)}" for d in found.recommended[:3]),
         *(f"Blocked: {_direction_words(d, definition)}" for d in found.blocked[:3]),
         _page_table(page[:8]),
@@ -170,6 +173,12 @@ def _search_words(found: Found, definition: str | None, page: Sequence[Node]) ->
         *_notes_words(found),
         "Next: select_parent chooses what to expand; get_context shows one candidate's family.",
     )
+
+
+def _open_words(found: Found) -> str | None:
+    if not found.open_trials:
+        return None
+    return f"{counted(found.open_trials, 'trial')} not archived: their lessons are in no search."
 
 
 def _direction_words(direction: Direction, definition: str | None) -> str:

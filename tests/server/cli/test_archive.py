@@ -225,3 +225,59 @@ def test_profiling_without_a_gpu_says_so_and_is_no_error(
     for command in ("profile", "timeline", "sanitize"):
         assert cli.run([command, "w1"]) == 0
         assert "GPU" in capsys.readouterr().out
+
+
+def judged() -> str:
+    """Commits the trial of `MINE`, which nobody archived; returns its name."""
+    harness = Harness.open(load_settings())
+    record = harness.keys.signed(evaluation())
+    harness.records.write(record)
+    assert harness.archiving.keep_trial(MINE, record) == ""
+    harness.archive.close()
+    return ID
+
+
+def test_trials_are_listed_shown_and_tidied_up(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.run(["tidy"]) == 0
+    assert "nothing to tidy up" in capsys.readouterr().out
+    name = judged()
+    assert cli.run(["log", "--trials"]) == 0
+    assert f"{name} {DEFINITION} PASSED sample" in capsys.readouterr().out
+    assert cli.run(["log"]) == 0
+    assert name not in capsys.readouterr().out
+    assert cli.run(["show", name]) == 0
+    assert "own: signed on this machine" in capsys.readouterr().out
+    assert cli.run(["tidy", "--dry-run"]) == 0
+    assert "1 trial weighs" in capsys.readouterr().out
+    monkeypatch.setenv("KERNEL_HARNESS_TRIAL_DAYS", "0")
+    monkeypatch.setenv("KERNEL_HARNESS_TRIAL_MEGABYTES", "0")
+    assert cli.run(["tidy", "--dry-run"]) == 0
+    assert "1 would go: trials weigh too much." in capsys.readouterr().out
+    assert cli.run(["tidy"]) == 0
+    assert "1 went: trials weigh too much." in capsys.readouterr().out
+    assert cli.run(["log", "--trials"]) == 0
+    assert "No trial is kept." in capsys.readouterr().out
+
+
+def test_trials_travel_only_where_they_are_asked_for(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(archive=True)
+    harness = Harness.open(load_settings())
+    other = "ev-20261120-221531-00000000"
+    harness.archiving.keep_trial(MINE, harness.keys.signed(evaluation(other)))
+    harness.archive.close()
+    assert cli.run(["bundle", "few.bundle"]) == 0
+    assert cli.run(["bundle", "all.bundle", "--trials"]) == 0
+    shutil.rmtree(here / "data")
+    for arguments in (["few.bundle", "--trials"], ["all.bundle"]):
+        assert cli.run(["fetch", *arguments]) == 0
+        assert "trials" not in capsys.readouterr().out.splitlines()[-1]
+        assert cli.run(["log", "--trials"]) == 0
+        assert "No trial is kept." in capsys.readouterr().out
+    assert cli.run(["fetch", "all.bundle", "--trials"]) == 0
+    assert "and 1 of the trials" in capsys.readouterr().out
+    assert cli.run(["log", "--trials"]) == 0
+    assert other in capsys.readouterr().out

@@ -34,7 +34,7 @@ Sign = Callable[[bytes], str | None]
 _FILE_MODES = (b"100644", b"100755")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _HEADER = re.compile(rb"[0-9a-f]{40} (commit|tree|blob|tag) ([0-9]{1,18})")
-_TAGGED_AT = re.compile(r"> ([0-9]{1,12}) [+-][0-9]{4}\Z")
+_MADE_AT = re.compile(r"> ([0-9]{1,12}) [+-][0-9]{4}\Z")
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,17 @@ class GitObject:
     @property
     def tagged_at(self) -> int:
         """Seconds since the epoch at which a tag was made; 0 when it does not say."""
-        found = _TAGGED_AT.search(self.header("tagger"))
-        return int(found[1]) if found else 0
+        return _made_at(self.header("tagger"))
+
+    @property
+    def committed_at(self) -> int:
+        """Seconds since the epoch that a commit is dated; 0 when it does not say."""
+        return _made_at(self.header("committer"))
+
+
+def _made_at(person: str) -> int:
+    found = _MADE_AT.search(person)
+    return int(found[1]) if found else 0
 
 
 def parse_object(content: bytes) -> GitObject:

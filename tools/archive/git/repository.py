@@ -8,6 +8,7 @@ itself does not promise either.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -32,6 +33,7 @@ from .objects import (
     tree_entry,
     with_signature,
 )
+from .packing import Packing
 
 ZERO = "0" * 40
 STALE_LOCK_S = 10.0
@@ -75,6 +77,8 @@ class Repository(Commands):
         self._lock = threading.RLock()
         self._reader = ObjectReader(lambda: self.start("cat-file", ["--batch"], subprocess.PIPE))
         self._loose: Any = None
+        self.packing = Packing(self)
+        self._packed_refs: tuple[str, dict[str, dict[str, str]]] = ("", {})
 
     @property
     def exists(self) -> bool:
@@ -116,8 +120,10 @@ class Repository(Commands):
                 from gitdb.db import LooseObjectDB
 
                 self._loose = LooseObjectDB(str(self.path / "objects"))
-        stored = self._loose.store(IStream(kind, len(content), BytesIO(content)))
-        return stored.hexsha.decode()
+        oid = self._loose.store(IStream(kind, len(content), BytesIO(content))).hexsha.decode()
+        with contextlib.suppress(OSError):  # one that was there stays as if it were written now
+            os.utime(self.path / "objects" / oid[:2] / oid[2:])
+        return oid
 
     def write_tree(self, files: Mapping[str, bytes]) -> str:
         """Stores files by path as blobs and trees; returns the root tree's id."""
@@ -209,15 +215,17 @@ class Repository(Commands):
 
     def refs(self, namespace: str) -> dict[str, str]:
         """Refs below `namespace` with the ids that they hold, tags unpeeled; asks no object."""
-        found = {name: oid for name, oid in self._packed(namespace) if _OBJECT_ID.fullmatch(oid)}
-        return found | self._held_loose(self._loose_names(namespace))
+        # Packing writes the file before it removes what is loose: read in that order, all is seen.
+        loose = self._held_loose(self.loose_names(namespace))
+        return self._packed(namespace) | loose
 
     def held_by(self, names: Set[str]) -> dict[str, str]:
         """The ids that some refs hold, those that are still there; asks no object."""
         found = self._held_loose(names)
         if len(found) < len(names):
-            packed = {name: oid for name, oid in self._packed("refs") if _OBJECT_ID.fullmatch(oid)}
-            found |= {name: packed[name] for name in names - set(found) if name in packed}
+            for name in names - set(found):
+                if oid := self._packed("/".join(name.split("/")[:2])).get(name):
+                    found[name] = oid
         return found
 
     def _held_loose(self, names: Iterable[str]) -> dict[str, str]:
@@ -253,6 +261,7 @@ class Repository(Commands):
         for attempt in range(3):
             try:
                 self.run("update-ref", "--stdin", stdin=script.encode())
+                self.packing.note_write()
                 return
             except ArchiveError as error:
                 if "File exists" in error.what and attempt < 2:
@@ -261,6 +270,20 @@ class Repository(Commands):
                 raise RefConflict(
                     error.what, where=error.where, remedy="Read the ref again, then decide again."
                 ) from error
+
+    def delete_refs(self, refs: Mapping[str, str]) -> None:
+        """Removes refs, each only if it still holds the id given; a thousand at once.
+
+        Raises:
+            RefConflict: when one of a thousand does not; those are all left.
+        """
+        lines = [f"delete {ref} {oid}" for ref, oid in refs.items()]
+        for start in range(0, len(lines), 1_000):
+            script = "\n".join(["start", *lines[start : start + 1_000], "commit"]) + "\n"
+            try:
+                self.run("update-ref", "--stdin", stdin=script.encode())
+            except ArchiveError as error:
+                raise RefConflict(error.what, where=error.where, remedy="Try again.") from error
 
     def _remove_stale_locks(self, steps: Sequence[RefUpdate]) -> None:
         """Deletes lock files of killed writers, for which git would refuse the ref for ever."""
@@ -282,9 +305,27 @@ class Repository(Commands):
 
     def ref_names(self, namespace: str) -> set[str]:
         """Names of all refs below `namespace`, without reading what they hold."""
-        return {*self._loose_names(namespace), *(name for name, _ in self._packed(namespace))}
+        return {*self.loose_names(namespace), *self._packed(namespace)}
 
-    def _loose_names(self, namespace: str) -> list[str]:
+    def loose_in(self, folder: str) -> list[str]:
+        """Names of the refs in one folder that lie in files of their own."""
+        try:
+            with os.scandir(self.path / folder) as entries:
+                names = [entry.name for entry in entries]
+        except OSError:
+            return []
+        return [f"{folder}/{name}" for name in names if not name.endswith(".lock")]
+
+    def packed_stamp(self) -> str:
+        """A text that changes when git packs refs, or removes packed ones."""
+        return _stamp(self.path / "packed-refs")
+
+    def packed_names(self, namespace: str) -> Set[str]:
+        """Names of the refs below `namespace` that lie in git's one file of packed refs."""
+        return self._packed(namespace).keys()
+
+    def loose_names(self, namespace: str) -> list[str]:
+        """Names of all refs below `namespace` that lie in files of their own."""
         return [
             f"{inside}/{name}"
             for folder, _, names in os.walk(self.path / namespace)
@@ -293,13 +334,34 @@ class Repository(Commands):
             if not name.endswith(".lock")
         ]
 
-    def _packed(self, namespace: str) -> list[tuple[str, str]]:
+    def _packed(self, namespace: str) -> dict[str, str]:
+        """Packed refs below a namespace with their ids; the file is read when it changed."""
+        stamp = _stamp(self.path / "packed-refs")
+        known, parsed = self._packed_refs
+        if stamp != known:
+            parsed = {}
+            self._packed_refs = stamp, parsed
+        if namespace not in parsed:
+            parsed[namespace] = self._read_packed(f"{namespace}/")
+        return parsed[namespace]
+
+    def _read_packed(self, prefix: str) -> dict[str, str]:
         try:
-            lines = (self.path / "packed-refs").read_text("utf-8", "replace").splitlines()
+            content = (self.path / "packed-refs").read_bytes()
         except FileNotFoundError:
-            return []
-        parted = (line.split(" ", 1) for line in lines if line[:1] not in "#^")
-        return [(p[1], p[0]) for p in parted if len(p) == 2 and p[1].startswith(f"{namespace}/")]
+            return {}
+        # Between the first and the last of the namespace, which lie together where it is sorted.
+        mark = f" {prefix}".encode()
+        first, last = content.find(mark), content.rfind(mark)
+        if first < 0:
+            return {}
+        block = content[max(first - 40, 0) : content.find(b"\n", last) + 1 or None]
+        parted = (line.split(" ", 1) for line in block.decode("utf-8", "replace").splitlines())
+        return {
+            p[1]: p[0]
+            for p in parted
+            if len(p) == 2 and p[1].startswith(prefix) and _OBJECT_ID.fullmatch(p[0])
+        }
 
 
 def _stamp(path: Path) -> str:

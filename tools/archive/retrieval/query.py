@@ -45,6 +45,7 @@ class SearchResult:
         similar: the operators whose evidence is in the directions, too.
         unknown: where nothing was found, which filters name what no candidate has, and what is
             known instead.
+        open_trials: of what was judged and never archived, how many; of the definition, if one.
     """
 
     blocked: tuple[Direction, ...]
@@ -57,6 +58,7 @@ class SearchResult:
     elsewhere: tuple[Node, ...] = field(default=())
     similar: tuple[SimilarOperator, ...] = field(default=())
     unknown: tuple[str, ...] = field(default=())
+    open_trials: int = 0
 
 
 def search(

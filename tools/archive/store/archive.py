@@ -24,7 +24,6 @@ from ...schema.trace_export import to_traces
 from ...signing.keyring import Keyring
 from ...signing.signature import CANDIDATE
 from ...text import printable
-from ..git.commands import TRANSFER_DEADLINE_S
 from ..git.repository import RefConflict, RefUpdate, Repository
 from . import manifest as form
 from .amendments import AMENDMENTS, Amendment, AmendmentWords, read_amendments, write_amendment
@@ -65,7 +64,7 @@ class Archive:
         self.keys = keys
         self.repository = Repository(self.root / "repository.git")
         self.synced = SyncedIndex(self.repository, self.root, keys)
-        self.trials = TrialStore(self.repository, keys)
+        self.trials = TrialStore(self.repository, self.synced, keys)
         self.plans = PlanListing(self.repository, keys, self.synced)
 
     def close(self) -> None:
@@ -84,8 +83,7 @@ class Archive:
     def compact(self) -> None:
         """Packs loose objects and refs; safe while others write, and worth it after thousands."""
         if self.repository.exists:
-            self.repository.run("pack-refs", "--all")
-            self.repository.run("repack", "-d", "-q", deadline_s=TRANSFER_DEADLINE_S)
+            self.repository.packing.pack()
 
     # --- writing ------------------------------------------------------------------------------
 

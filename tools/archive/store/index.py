@@ -20,7 +20,7 @@ from .entry import CandidateStatus, Node, RegimeFact
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 12
+INDEX_VERSION = 13
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (
@@ -62,6 +62,25 @@ CREATE TABLE IF NOT EXISTS transitions (
     noise REAL, together INTEGER, PRIMARY KEY (definition, regime, technique, seq)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS transitions_of ON transitions (seq);
+CREATE TABLE IF NOT EXISTS trials (
+    name TEXT NOT NULL, ref TEXT PRIMARY KEY, oid TEXT, definition TEXT, content_hash TEXT,
+    hardware TEXT, scope TEXT, status TEXT, latency_us REAL, started_from TEXT, at INTEGER,
+    state TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS trials_open ON trials (definition) WHERE state = 'open';
+CREATE INDEX IF NOT EXISTS trials_by_name ON trials (name);
+CREATE INDEX IF NOT EXISTS trials_by_content ON trials (content_hash);
+CREATE TRIGGER IF NOT EXISTS new_candidate AFTER INSERT ON candidates
+    WHEN NEW.status <> 'UNVERIFIED' BEGIN UPDATE trials SET state = 'archived'
+    WHERE content_hash = NEW.content_hash AND state = 'open'; END;
+CREATE TRIGGER IF NOT EXISTS gone_candidate AFTER DELETE ON candidates BEGIN
+    UPDATE trials SET state = 'open' WHERE content_hash = OLD.content_hash AND state = 'archived'
+    AND NOT EXISTS (SELECT 1 FROM candidates
+    WHERE content_hash = OLD.content_hash AND status <> 'UNVERIFIED'); END;
+CREATE TRIGGER IF NOT EXISTS new_trial AFTER INSERT ON trials WHEN NEW.state = 'open'
+    AND EXISTS (SELECT 1 FROM candidates
+    WHERE content_hash = NEW.content_hash AND status <> 'UNVERIFIED')
+    BEGIN UPDATE trials SET state = 'archived' WHERE ref = NEW.ref; END;
+CREATE TABLE IF NOT EXISTS trial_folders (folder TEXT PRIMARY KEY, stamp TEXT) WITHOUT ROWID;
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (
     name, technique, hypothesis, lesson, failure, operator, tokenize = "porter unicode61");
 CREATE TABLE IF NOT EXISTS note_files (path TEXT PRIMARY KEY, stamp TEXT) WITHOUT ROWID;
@@ -71,6 +90,7 @@ CREATE VIRTUAL TABLE IF NOT EXISTS notes USING fts5 (
 SEALED_FIRST = f"clock <> '{TimeSource.SEALED}'"
 """SQL to order by: candidates whose latency is sealed before all others."""
 _TABLES = (
+    *("trials", "trial_folders"),
     *("meta", "candidates", "amendments", "edges", "labels", "regimes", "words"),
     *("plans", "underived", "attempts", "transitions", "note_files", "notes"),
 )
@@ -199,9 +219,17 @@ class Index:
         with self.reading() as reader:
             return reader.rows(query, values)
 
-    def refs(self) -> set[str]:
-        """The refs of all candidates in the index."""
-        return {row[0] for row in self.rows("SELECT ref FROM candidates")}
+    def refs(self, among: Sequence[str] | None = None) -> set[str]:
+        """The refs of all candidates in the index, or those of some names."""
+        if among is None:
+            return {row[0] for row in self.rows("SELECT ref FROM candidates")}
+        names = json.dumps(list(among))
+        query = "SELECT ref FROM candidates WHERE ref IN (SELECT value FROM json_each(?))"
+        return {row[0] for row in self.rows(query, (names,))}
+
+    def count(self) -> int:
+        """How many candidates the index has."""
+        return self.rows("SELECT COUNT(*) FROM candidates")[0][0]
 
     def nodes(self, where: str = "1", values: Sequence[Any] = (), tail: str = "") -> list[Node]:
         """Nodes that fulfil an SQL condition on `candidates`, e.g. "definition = ?"."""

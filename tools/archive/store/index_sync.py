@@ -42,7 +42,7 @@ MOST_RECORD_BYTES = 16 << 20
 _BATCH = 1_000
 _MOST_INDEXES = 4
 """What each change of the trusted keys leaves behind is removed beyond this number."""
-_STAMP_LAG_S = 0.1
+STAMP_LAG_S = 0.1
 """A folder that changed later than this may change again without its time stamp showing it; so
 what another process does is seen at the latest this much later."""
 
@@ -75,7 +75,7 @@ class SyncedIndex:
     def current(self) -> Index:
         """The index, after adding what another process or a fetch brought to git.
 
-        Refs listed less than `_STAMP_LAG_S` ago are not listed again.
+        Refs listed less than `STAMP_LAG_S` ago are not listed again.
         """
         index = self.index
         if self.repository.exists:
@@ -84,7 +84,7 @@ class SyncedIndex:
             just_listed = (
                 known == f"unsettled {fingerprint}"
                 and self._listed[0] == fingerprint
-                and time.monotonic() - self._listed[1] < _STAMP_LAG_S
+                and time.monotonic() - self._listed[1] < STAMP_LAG_S
             )
             if fingerprint != known and not just_listed:
                 self._synchronise(index)
@@ -97,15 +97,18 @@ class SyncedIndex:
     def _synchronise(self, index: Index) -> int:
         with self._synchronising:
             at, fingerprint = time.time(), self._fingerprint()
-            known = index.refs()
-            present, missing = self._candidate_refs(known)
-            if gone := known - present:
-                index.remove(gone)
+            missing = self._missing_alone(index)
+            if missing is None:
+                packed, known = self.repository.packed_stamp(), index.refs()
+                present, missing = self._candidate_refs(known)
+                if gone := known - present:
+                    index.remove(gone)
+                index.remember("packed", packed)
             if missing:
                 self._read_missing(index, missing, self.repository.refs(AMENDMENTS))
             self._read_amended(index)
             newest = max((int(n) for n in re.findall(r"(\d+)\.\d+\.\d+", fingerprint)), default=0)
-            stable = at - newest / 1e9 > _STAMP_LAG_S
+            stable = at - newest / 1e9 > STAMP_LAG_S
             index.remember("fingerprint", fingerprint if stable else f"unsettled {fingerprint}")
             self._listed = (fingerprint, time.monotonic())
             if index is not self.index:  # keys changed meanwhile: some of it was read by others
@@ -144,6 +147,21 @@ class SyncedIndex:
             tried = found
             stale = {node.ref: node.commit for node in changed.values()}
             self._read_missing(index, stale, found, replace=True)
+
+    def _missing_alone(self, index: Index) -> dict[str, str] | None:
+        """What the index lacks where candidates were only added; None where all are compared.
+
+        Packed ones were compared before, so that only those in files of their own are looked up.
+        """
+        packed = self.repository.packed_names(CANDIDATES)
+        unpacked = index.recall("packed") != self.repository.packed_stamp()
+        if unpacked or self.repository.ref_names(QUARANTINE):
+            return None
+        loose = set(self.repository.loose_names(CANDIDATES))
+        missing = loose - index.refs(sorted(loose))
+        if index.count() + len(missing) != len(packed) + len(loose - packed):
+            return None
+        return self.repository.held_by(missing)
 
     def _candidate_refs(self, known: Set[str]) -> tuple[Set[str], dict[str, str]]:
         """The names of all candidates' refs, and what those that are not known hold.

@@ -23,6 +23,7 @@ from .archive import Archive
 from .index_sync import CANDIDATES, QUARANTINE, read_commit, read_record, verify_candidate
 from .plans.commits import PLANS, read_plan
 from .promotion_tags import promotion_events
+from .trials.table import TRIALS
 
 _BEST = "refs/heads/best/"
 _OWN = (CANDIDATES, AMENDMENTS, PLANS, "refs/evidence", "refs/tags", "refs/heads/best")
@@ -34,6 +35,7 @@ _FETCHED = re.compile(
     rf"|(?P<event>(?:tags|evidence)/(?:{_NUMBERED})))"
 )
 """Refs that harnesses write; all others of a remote are left there."""
+_FETCHED_TRIAL = re.compile(rf"refs/(?P<said>trials/{_PART}/[0-9]{{8}}/ev-[0-9a-f-]{{1,60}})")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Transfer:
         differing: refs that were left alone because the two sides differ.
         unverified: of the new candidates, those whose signature does not count here.
         refused: candidates that cannot be read, each with the reason.
+        trials: how many were copied, where they were asked for.
     """
 
     candidates: int
@@ -53,27 +56,31 @@ class Transfer:
     differing: tuple[str, ...] = ()
     unverified: int = 0
     refused: tuple[str, ...] = ()
+    trials: int = 0
 
 
-def write_bundle(archive: Archive, file: Path) -> Path:
+def write_bundle(archive: Archive, file: Path, *, trials: bool = False) -> Path:
     """Writes all that was archived here into one file that `fetch` reads on another machine.
+
+    Args:
+        trials: with those that were not archived.
 
     Raises:
         ArchiveError: when nothing was archived yet.
     """
     _refuse_empty(archive)
     file.parent.mkdir(parents=True, exist_ok=True)
-    globs = [f"--glob={namespace}/*" for namespace in _OWN]
+    globs = [f"--glob={namespace}/*" for namespace in _own(trials)]
     create = ("bundle", "create", str(file.resolve()), *globs)
     archive.repository.run(*create, deadline_s=TRANSFER_DEADLINE_S)
     return file
 
 
-def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
+def fetch(archive: Archive, source: str, name: str = "origin", *, trials: bool = False) -> Transfer:
     """Fetches another archive's candidates, evidence, tags and bests into quarantine.
 
     From a URL, a folder or a bundle file; they are filed under `name`. Candidates that count here
-    are admitted among those of this archive.
+    are admitted among those of this archive, and so are trials where they are asked for.
     """
     where, name = _checked(source), _slug(name)
     archive.repository.create()
@@ -83,7 +90,9 @@ def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
     specs = []
     for line in listed.splitlines():
         ref = line.partition("\t")[2]
-        if (found := _FETCHED.fullmatch(ref)) and ".lock" not in ref:
+        if trials and (trial := _FETCHED_TRIAL.fullmatch(ref)):
+            specs.append(f"+{ref}:{place}/{trial['said']}")
+        elif (found := _FETCHED.fullmatch(ref)) and ".lock" not in ref:
             specs.append(f"+{ref}:{place}/{found['said'] or found['best'] or found['event']}")
     if specs:
         _fetch_refs(archive, where, specs)
@@ -100,6 +109,7 @@ def fetch(archive: Archive, source: str, name: str = "origin") -> Transfer:
         tuple(moved),
         unverified=len(new & unverified),
         refused=tuple(words for oid, words in refused.items() if oid in new),
+        trials=_admit_trials(archive) if trials else 0,
     )
 
 
@@ -158,6 +168,26 @@ def _admit_plans(archive: Archive) -> None:
                 repository.update_refs([RefUpdate(f"{PLANS}/{'/'.join(parts[4:])}", oid)])
 
 
+def _admit_trials(archive: Archive) -> int:
+    """Names the trials in quarantine that count here among those of this archive; counts them."""
+    repository, own = archive.repository, archive.trials.refs()
+    admitted = 0
+    for ref, oid in repository.refs(QUARANTINE).items():
+        parts = ref.split("/")
+        name = "/".join(["refs", *parts[3:]])
+        if parts[3] != "trials" or name in own:
+            continue
+        with contextlib.suppress(HarnessError, ValueError, RecursionError):
+            if archive.trials.verify(archive.trials.read_at(name, oid)).counts:
+                repository.update_refs([RefUpdate(name, oid)])
+                admitted += 1
+    return admitted
+
+
+def _own(trials: bool) -> tuple[str, ...]:
+    return (*_OWN, TRIALS) if trials else _OWN
+
+
 def _fetch_refs(archive: Archive, where: str, specs: list[str]) -> None:
     """Fetches refs; where git finds an object malformed, without that check.
 
@@ -174,8 +204,8 @@ def _fetch_refs(archive: Archive, where: str, specs: list[str]) -> None:
         run("-c", "fetch.fsckObjects=false", "fetch", *options, "--end-of-options", where)
 
 
-def push(archive: Archive, target: str) -> Transfer:
-    """Sends candidates, evidence, tags and bests to another repository.
+def push(archive: Archive, target: str, *, trials: bool = False) -> Transfer:
+    """Sends candidates, evidence, tags and bests to another repository, trials where asked for.
 
     A best of the other side is replaced only when it is a candidate that was promoted here before;
     otherwise it is left alone and listed.
@@ -184,7 +214,7 @@ def push(archive: Archive, target: str) -> Transfer:
     where = _checked(target)
     listed = archive.repository.reach(where, "ls-remote", "--refs", "--end-of-options", where)
     theirs = {ref: oid for oid, ref in (line.split("\t") for line in listed.splitlines())}
-    ours = {ref: oid for name in _OWN for ref, oid in archive.repository.refs(name).items()}
+    ours = {ref: oid for name in _own(trials) for ref, oid in archive.repository.refs(name).items()}
     promoted = {event.commit for event in promotion_events(archive.repository, archive.keys)}
     specs: list[str] = []
     leases: list[str] = []
@@ -208,7 +238,8 @@ def push(archive: Archive, target: str) -> Transfer:
         )
     sent = sum(spec.startswith(f"{CANDIDATES}/") for spec in specs)
     moved = tuple(spec.lstrip("+").split(":")[0] for spec in specs)
-    return Transfer(sent, moved, tuple(differing))
+    also = sum(ref.startswith(f"{TRIALS}/") for ref in moved)
+    return Transfer(sent, moved, tuple(differing), trials=also)
 
 
 def _refuse_empty(archive: Archive) -> None:

@@ -12,6 +12,7 @@ from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.promotion_tags import promotions_elsewhere
 from kernel_harness.tools.archive.store.transfer import fetch, push, write_bundle
 from kernel_harness.tools.errors import ArchiveError, RequestError
+from kernel_harness.tools.evaluation.record_store import new_evaluation_id
 
 
 @pytest.fixture
@@ -89,3 +90,18 @@ def test_hostile_addresses_and_empty_archives_are_refused(archive):
             fetch(archive, source)
     with pytest.raises(ArchiveError, match="empty"):
         push(archive, "elsewhere")
+
+
+def test_a_stranger_s_trials_stay_in_quarantine(
+    archive, bench, bench_class, machine, trial, definition
+):
+    bench.add()
+    stranger = Archive(archive.root.parent / "elsewhere", machine("stranger"))
+    bench_class(stranger).add()
+    solution, evaluation = trial(new_evaluation_id())
+    stranger.trials.write(solution, evaluation, definition)
+    found = fetch(archive, str(stranger.repository.path), trials=True)
+    stranger.close()
+    assert found.trials == 0 and archive.trials.refs() == {}
+    assert archive.trials.table.count_open() == 0
+    assert any("/trials/" in ref for ref in archive.repository.refs("refs/quarantine"))

@@ -8,7 +8,7 @@ trial decides nothing: neither search nor promotion reads one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,14 +23,13 @@ from ..commit.agreement import refuse_mismatch
 from ..commit.message import commit_message, read_trailers
 from ..commit.tree import judged_files
 from ..entry import Node, facts_of
-from ..index_sync import read_commit, read_judged, verify_candidate
+from ..index_sync import SyncedIndex, read_commit, read_judged, verify_candidate
 from ..manifest import CandidateManifest, CandidateRecord, ref_part
+from .table import TRIALS, Trial, TrialTable, trial_of
 
 if TYPE_CHECKING:
     from ....schema.flashinfer_trace import Definition, Solution
 
-TRIALS = "refs/trials"
-"""Holds refs that are called DEFINITION/DAY/EVALUATION."""
 TRIAL_NAME = "ev-"
 """Begins the name of every trial, and of no candidate."""
 _NOT_JUDGED = frozenset(
@@ -54,9 +53,11 @@ def is_trial(evaluation: Evaluation) -> bool:
 class TrialStore:
     """The trials of one archive's repository."""
 
-    def __init__(self, repository: Repository, keys: Keyring) -> None:
+    def __init__(self, repository: Repository, synced: SyncedIndex, keys: Keyring) -> None:
         self._repository = repository
+        self._synced = synced
         self._keys = keys
+        self.table = TrialTable(repository, synced, keys)
 
     def write(
         self,
@@ -102,6 +103,8 @@ class TrialStore:
         commit = self._repository.write_commit(tree, commits, message, facts.at, sign)
         with contextlib.suppress(RefConflict):  # another process kept this very trial
             self._repository.update_refs([RefUpdate(ref, commit)])
+        written = read_commit(self._repository, commit)
+        self.table.add(self._synced.index, [trial_of(self._keys, ref, commit, written)])
         return ref
 
     def refs(self, definition: str | None = None) -> dict[str, str]:
@@ -114,10 +117,10 @@ class TrialStore:
         text = name.strip()
         if not text.startswith(TRIAL_NAME) or len(text) < LEAST_PART:
             return None
-        refs = self.refs()
-        names = {ref.rpartition("/")[2]: ref for ref in refs}
-        fitting = [names[text]] if text in names else [r for n, r in names.items() if text in n]
-        return (fitting[0], refs[fitting[0]]) if len(fitting) == 1 else None
+        found = self.table.rows("name = ?", [text])
+        if not found:
+            found = self.table.rows("name >= ? AND name < ?", [text, f"{text}~"], "LIMIT 2")
+        return (found[0].ref, found[0].oid) if len(found) == 1 else None
 
     def read(self, name: str) -> CandidateRecord:
         """Reads a trial as a candidate that nobody said anything of; its id is its evaluation's.
@@ -143,6 +146,10 @@ class TrialStore:
             )
         return replace(record, candidate_id=identity, parents=started)
 
+    def drop(self, trials: Iterable[Trial]) -> None:
+        """Removes the refs of trials, those that are still what they were."""
+        self._repository.delete_refs({trial.ref: trial.oid for trial in trials})
+
     def verify(self, record: CandidateRecord) -> Verification:
         """What a trial counts for here: by who committed it, who judged it, and what was judged."""
         found = read_commit(self._repository, record.commit)
@@ -162,7 +169,7 @@ class TrialStore:
     def _found(self, name: str) -> tuple[str, str]:
         found = self.find(name)
         if found is None:
-            known = [ref.rpartition("/")[2] for ref in sorted(self.refs(), reverse=True)[:50]]
+            known = [trial.name for trial in self.table.rows(tail="ORDER BY name DESC LIMIT 50")]
             remedy = "kernel-harness log --trials lists those that are kept."
             raise unknown_name("trial", name, known, remedy=remedy)
         return found

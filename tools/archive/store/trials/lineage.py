@@ -41,11 +41,14 @@ class DerivedFrom:
 def named(archive: Archive, name: str) -> tuple[Node, CandidateRecord]:
     """An archived candidate by its id, or a trial by that of its evaluation.
 
+    A trial whose evaluation was archived is the candidate.
+
     Raises:
         RequestError: when there is none of that name.
     """
-    if not name.strip().startswith(TRIAL_NAME):
-        node = archive.node(name)
+    of_evaluation = _candidate_of(archive, name) if name.strip().startswith(TRIAL_NAME) else None
+    if of_evaluation or not name.strip().startswith(TRIAL_NAME):
+        node = of_evaluation or archive.node(name)
         return node, archive.read(node)
     record = archive.trials.read(name)
     return archive.trials.node_of(record), record
@@ -55,6 +58,8 @@ def start_of(archive: Archive, started_from: str | None) -> list[tuple[str, str]
     """Name and commit of the candidate or trial that a workspace was opened from, if it was one."""
     if not started_from:
         return []
+    if candidate := _candidate_of(archive, started_from):
+        return [(candidate.candidate_id, candidate.commit)]
     if trial := archive.trials.find(started_from):
         return [(trial[0].rpartition("/")[2], trial[1])]
     try:
@@ -81,6 +86,9 @@ def derived_from(archive: Archive, evaluation_id: str, started_from: str | None)
         except HarnessError:
             known = _CANDIDATE_ID.fullmatch(started_from) is None
             return DerivedFrom(words="" if known else f"No parent: {opened}, is not archived.")
+    if candidate := _candidate_of(archive, started_from):
+        name = candidate.candidate_id
+        return DerivedFrom((name,), f"Parent: {name}, the candidate of {opened}.")
     trial = archive.trials.find(started_from)
     found = nearest_archived(archive, *trial) if trial else None
     if found is None:
@@ -91,6 +99,12 @@ def derived_from(archive: Archive, evaluation_id: str, started_from: str | None)
     candidate_id, own_trial = found
     how = "the candidate of" if own_trial else "the nearest archived ancestor of"
     return DerivedFrom((candidate_id,), f"Parent: {candidate_id}, {how} {opened}.")
+
+
+def _candidate_of(archive: Archive, evaluation_id: str) -> Node | None:
+    """The candidate of an evaluation, one that counts."""
+    known = archive.synced.current().nodes("evaluation_id = ?", [evaluation_id.strip()])
+    return next((node for node in known if node.verified), None)
 
 
 def nearest_archived(archive: Archive, ref: str, commit: str) -> tuple[str, bool] | None:

@@ -1,0 +1,135 @@
+"""Which trials go: never one that something needs, and a candidate never."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from kernel_harness.tools.archive.store.archive import Archive
+from kernel_harness.tools.archive.store.trials.lineage import named, start_of
+from kernel_harness.tools.archive.store.trials.table import Trial
+from kernel_harness.tools.archive.store.trials.tidying import DAY_S, Reason, TidyRules, drops, tidy
+from kernel_harness.tools.evaluation.record_store import new_evaluation_id
+from kernel_harness.tools.schema.evaluation import Status
+
+NOW = 1_800_000_000
+
+
+def row(name: str, *, days: float = 100, status: str = "PASSED", **changes) -> Trial:
+    """A trial of some days ago."""
+    fields = {
+        "ref": f"refs/trials/op/day/{name}",
+        "oid": "0" * 40,
+        "definition": "op",
+        "content_hash": name,
+        "hardware": "H200",
+        "scope": "full",
+        "latency_us": None,
+        "started_from": "",
+        "at": int(NOW - days * DAY_S),
+    }
+    return Trial(name=name, status=status, **{**fields, **changes})
+
+
+def going(*trials: Trial, archived=(), in_use=(), megabytes=1.0, weight=0) -> dict[str, Reason]:
+    rules = TidyRules(30, megabytes)
+    newest = sorted(trials, key=lambda trial: -trial.at)
+    return {t.name: why for t, why in drops(newest, archived, in_use, rules, weight, NOW)}
+
+
+def test_a_trial_whose_evaluation_is_archived_goes_at_any_age():
+    assert going(row("a", days=0), archived={"a"}) == {"a": Reason.SAME}
+
+
+def test_old_failures_go_and_young_ones_stay():
+    old, young = row("old", status="TIMEOUT"), row("young", days=29, status="TIMEOUT")
+    assert going(old, young, row("passed")) == {"old": Reason.FAILED}
+
+
+def test_old_ones_whose_bytes_are_archived_go():
+    assert going(row("a", state="archived")) == {"a": Reason.OTHER}
+
+
+def test_what_one_that_stays_began_from_stays():
+    chain = [
+        row("a", days=103, status="TIMEOUT"),
+        row("b", days=102, status="TIMEOUT", started_from="a"),
+        row("c", days=101, started_from="b"),
+    ]
+    assert going(*chain) == {}
+    failed = row("c", days=101, status="TIMEOUT", started_from="b")
+    assert set(going(*chain[:2], failed)) == {"a", "b", "c"}
+
+
+def test_what_a_workspace_was_opened_from_stays():
+    assert going(row("a", status="TIMEOUT"), in_use={"a"}) == {}
+
+
+def test_beyond_the_weight_the_oldest_that_nothing_needs_go_and_the_fastest_stays():
+    trials = [
+        row("fastest", days=200, latency_us=1.0),
+        row("oldest", days=190, latency_us=2.0),
+        row("old", days=180, latency_us=3.0),
+        row("young", days=1),
+    ]
+    assert going(*trials, weight=4 << 20, megabytes=3) == {"oldest": Reason.WEIGHT}
+    assert set(going(*trials, weight=4 << 20, megabytes=0)) == {"oldest", "old"}
+
+
+def test_what_does_not_count_is_left_alone():
+    assert going(row("a", status="TIMEOUT", state="unverified"), archived={"a"}) == {}
+
+
+@pytest.fixture
+def kept(archive: Archive, trial, definition):
+    def keep(number: int, started_from: str | None = None, **record):
+        text = f"def run(x, y):\n    y[:] = {number}\n"
+        solution, evaluation = trial(new_evaluation_id(), text, **record)
+        archive.trials.write(solution, evaluation, definition, start_of(archive, started_from))
+        return solution, evaluation
+
+    return keep
+
+
+def test_tidying_drops_from_git_what_a_dry_run_named_and_keeps_every_candidate(
+    archive, kept, definition
+):
+    solution, first = kept(1)
+    node = archive.add(
+        solution=solution, evaluation=first, definition=definition, hypothesis="So."
+    ).node
+    _, failed = kept(2, status=Status.TIMEOUT)
+    _, passed = kept(3, first.evaluation_id)
+    rules = TidyRules(days=30)
+    said = tidy(archive, rules, dry_run=True)
+    assert said.dropped == {
+        Reason.SAME: [first.evaluation_id],
+        Reason.FAILED: [failed.evaluation_id],
+    }
+    assert len(archive.trials.refs()) == 3 and said.weight > 0 and not said.packed
+    done = tidy(archive, rules)
+    assert done.dropped == said.dropped and done.packed and done.weight_after < done.weight
+    assert [ref.rpartition("/")[2] for ref in archive.trials.refs()] == [passed.evaluation_id]
+    assert [found.candidate_id for found in archive.iter()] == [node.candidate_id]
+    assert archive.get(node.candidate_id).evaluation == first
+    assert named(archive, first.evaluation_id)[0] == node
+    archive.repository.run("fsck", "--strict", "--no-dangling")
+    assert tidy(archive, rules).dropped == {}
+
+
+def test_nothing_to_tidy_up(archive):
+    found = tidy(archive, TidyRules())
+    assert found.weight == 0 and found.dropped == {}
+
+
+def test_what_was_dropped_can_be_judged_and_archived_again(archive, kept, definition, trial):
+    """Git still has the objects, unnamed: naming them again is no loss."""
+    solution, failed = kept(1, status=Status.TIMEOUT)
+    tidy(archive, TidyRules(days=0))
+    assert archive.trials.refs() == {}
+    again = archive.add(
+        solution=solution, evaluation=failed, definition=definition, hypothesis="Once more."
+    ).node
+    assert archive.get(again.candidate_id).solution().content_hash() == solution.content_hash()
+    assert time.time() > again.at

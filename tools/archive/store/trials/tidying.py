@@ -1,0 +1,172 @@
+"""What trials weigh, and which of them go by rule; a candidate never does.
+
+A trial whose evaluation is archived goes: its candidate holds the same bytes and the same record.
+Of those older than some days the failed ones go, and those whose bytes another evaluation archived;
+the others only while trials weigh too much, the oldest first. What a trial that stays or a
+workspace began from stays, and so does the fastest of each operator and device.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ....schema.evaluation import UNFAILED
+from ...git.commands import TRANSFER_DEADLINE_S
+from .table import ARCHIVED, OPEN, TRIALS, UNVERIFIED, Trial
+
+if TYPE_CHECKING:
+    from ..archive import Archive
+
+DAY_S = 86_400
+UNREACHABLE_SINCE = "2.days.ago"
+"""Objects that nothing names are removed when they are older: a writer may be about to name one."""
+
+
+@dataclass(frozen=True)
+class TidyRules:
+    """When trials go.
+
+    Attributes:
+        days: younger ones stay.
+        megabytes: what trials may weigh beside the candidates.
+    """
+
+    days: float = 30.0
+    megabytes: float = 1_024.0
+
+
+class Reason(StrEnum):
+    """Why a trial goes."""
+
+    SAME = "its evaluation is archived"
+    FAILED = "it failed"
+    OTHER = "another evaluation of its bytes is archived"
+    WEIGHT = "trials weigh too much"
+
+
+@dataclass(frozen=True)
+class Tidied:
+    """What trials weighed, and what became of them.
+
+    Attributes:
+        counts: trials by state: open, archived, unverified.
+        weight: bytes on disk that only trials need.
+        dropped: how many went, by the reason; with a dry run, would.
+        packed: whether refs and objects were packed; False for a dry run.
+    """
+
+    counts: Counter[str]
+    weight: int
+    dropped: dict[Reason, list[str]] = field(default_factory=dict)
+    packed: bool = False
+    weight_after: int | None = None
+
+
+def tidy(
+    archive: Archive, rules: TidyRules, in_use: Collection[str] = (), *, dry_run: bool = False
+) -> Tidied:
+    """Drops trials by the rules and packs the archive; a dry run only says what would go.
+
+    Args:
+        in_use: names of candidates and trials that workspaces were opened from.
+    """
+    if not archive.repository.exists:
+        return Tidied(Counter(), 0)
+    trials = archive.trials.table.rows(tail="ORDER BY at DESC, name DESC")
+    counts, weight = Counter(trial.state for trial in trials), weight_of(archive)
+    archived = {
+        row[0]
+        for row in archive.synced.current().rows(
+            "SELECT evaluation_id FROM candidates WHERE status <> 'UNVERIFIED'"
+        )
+    }
+    dropped: dict[Reason, list[str]] = {}
+    going: list[Trial] = []
+    for trial, reason in drops(trials, archived, in_use, rules, weight, time.time()):
+        dropped.setdefault(reason, []).append(trial.name)
+        going.append(trial)
+    if dry_run:
+        return Tidied(counts, weight, dropped)
+    archive.trials.drop(going)
+    packed = archive.repository.packing.pack()
+    if packed and going:
+        since = f"--unpack-unreachable={UNREACHABLE_SINCE}"
+        run = archive.repository.run
+        run("repack", "-A", "-d", "-q", since, deadline_s=TRANSFER_DEADLINE_S)
+        run("prune", f"--expire={UNREACHABLE_SINCE}", deadline_s=TRANSFER_DEADLINE_S)
+    after = weight_of(archive) if going else weight
+    return Tidied(counts, weight, dropped, packed, after)
+
+
+def drops(
+    trials: Sequence[Trial],
+    archived: Collection[str],
+    in_use: Collection[str],
+    rules: TidyRules,
+    weight: int,
+    now: float,
+) -> Iterator[tuple[Trial, Reason]]:
+    """The trials that go, with the reason.
+
+    Args:
+        trials: the newest first.
+        archived: evaluations that are archived.
+        in_use: names that workspaces were opened from.
+        weight: bytes that trials need now.
+    """
+    known = [trial for trial in trials if trial.state != UNVERIFIED]
+    protected = {trial.name for trial in fastest(known)}
+    needed = set(in_use)
+    kept: list[Trial] = []
+    for trial in known:
+        reason = _reason(trial, archived, trial.name in needed | protected, rules, now)
+        if reason is None:
+            kept.append(trial)
+            needed.add(trial.started_from)
+        else:
+            yield trial, reason
+    each = weight / len(trials) if trials else 0.0
+    excess = len(kept) * each - rules.megabytes * (1 << 20)
+    for trial in reversed(kept):
+        old = trial.at < now - rules.days * DAY_S
+        if excess > 0 and old and trial.name not in needed | protected:
+            excess -= each
+            yield trial, Reason.WEIGHT
+
+
+def _reason(
+    trial: Trial, archived: Collection[str], protected: bool, rules: TidyRules, now: float
+) -> Reason | None:
+    if trial.name in archived:
+        return Reason.SAME
+    if protected or trial.at >= now - rules.days * DAY_S:
+        return None
+    if trial.state == ARCHIVED:
+        return Reason.OTHER
+    return None if trial.status in UNFAILED else Reason.FAILED
+
+
+def fastest(trials: Sequence[Trial]) -> list[Trial]:
+    """The open trial of least latency of each operator and device."""
+    best: dict[tuple[str, str], Trial] = {}
+    for trial in trials:
+        if trial.state != OPEN or trial.latency_us is None:
+            continue
+        key = trial.definition, trial.hardware
+        if key not in best or trial.latency_us < (best[key].latency_us or 0.0):
+            best[key] = trial
+    return list(best.values())
+
+
+def weight_of(archive: Archive) -> int:
+    """Bytes on disk of the objects that trials alone need."""
+    of_trials = (f"--glob={TRIALS}/*", "--not", f"--exclude={TRIALS}/*", "--all")
+    listed = archive.repository.run(
+        "rev-list", "--disk-usage", "--objects", *of_trials, deadline_s=TRANSFER_DEADLINE_S
+    )
+    return int(listed or 0)
