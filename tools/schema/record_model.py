@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -44,11 +45,19 @@ class RecordModel(BaseModel):
     def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leaves later fields out where they are the default: old records are written as read."""
         said = serialize(self)
-        for name in self.LATER_FIELDS:
-            field = type(self).model_fields[name]
-            if getattr(self, name) == field.get_default(call_default_factory=True):
+        for name, default in _later_defaults(type(self)).items():
+            if getattr(self, name) == default:
                 said.pop(name, None)
         return said
+
+
+@cache
+def _later_defaults(kind: type[RecordModel]) -> dict[str, Any]:
+    """The defaults of a record's later fields, made once: a record has hundreds of parts."""
+    return {
+        name: kind.model_fields[name].get_default(call_default_factory=True)
+        for name in kind.LATER_FIELDS
+    }
 
 
 def _printable(value: Any) -> Any:
