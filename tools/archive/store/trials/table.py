@@ -91,7 +91,7 @@ class TrialTable:
         return index
 
     def _synchronise(self, index: Index, changed: set[str], stamps: dict[str, str]) -> None:
-        settled = time.time_ns() - int(STAMP_LAG_S * 1e9)
+        newest = time.time_ns() - int(STAMP_LAG_S * 1e9)
         packed = self._repository.packed_names(TRIALS)
         whole = _PACKED in changed
         folders = {f for f in {*stamps, *changed} if f != _PACKED and (whole or f in changed)}
@@ -110,7 +110,7 @@ class TrialTable:
             )
             connection.executemany(
                 "INSERT OR REPLACE INTO trial_folders VALUES (?, ?)",
-                [(f, _settled(stamps[f], settled)) for f in changed if f in stamps],
+                [(f, _believed(stamps[f], newest)) for f in changed if f in stamps],
             )
         held = self._repository.held_by(missing) if missing else {}
         for batch in _batches(self._read(held), _BATCH):
@@ -167,9 +167,9 @@ def trial_of(keys: Keyring, ref: str, oid: str, commit: GitObject) -> Trial:
     )
 
 
-def _settled(stamp: str, before: int) -> str:
+def _believed(stamp: str, before: int) -> str:
     """A stamp that is old enough to be believed; one that no folder has where it is not."""
-    return stamp if int(stamp.partition(".")[0]) < before else "unsettled"
+    return stamp if int(stamp.partition(".")[0]) < before else "too new"
 
 
 def _known_in(index: Index, folder: str) -> list[str]:
