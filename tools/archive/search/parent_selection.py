@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import random
 import re
 import secrets
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from ...errors import unknown_name
 from ...schema.measurement import TimeSource
@@ -21,6 +24,7 @@ from .policies import POLICIES
 from .tree import ROOT, SearchRules, TreeNode, grow
 
 ALTERNATIVES = 3
+NO_LATENCIES: Mapping[str, float] = MappingProxyType({})
 PLAN, CODE, DEBUG, SINGLE = "plan", "code", "debug", "single"
 _CANDIDATE_ID = re.compile(r"[0-9a-f]{12}")
 
@@ -94,12 +98,12 @@ def select_parent(
     named in the answer. An idea for the node that was told and not tried comes with it.
     """
     chosen = secrets.randbelow(2**31) if seed is None else seed
-    nodes = read_tree(archive, definition, hardware, grid=policy == "tournament")
-    selection = choose(nodes, policy, chosen, rules)
-    if selection.role != PLAN:
+    with _uncollected():
+        nodes = read_tree(archive, definition, hardware, grid=policy == "tournament")
+        selection = choose(nodes, policy, chosen, rules)
+    if selection.role != PLAN or not (plans := archive.plans.untried(definition)):
         return selection
     known = {node.candidate_id for node in nodes}
-    plans = archive.plans.untried(definition)
     of_node = [plan for plan in plans if _place(plan, known) == selection.candidate_id]
     return with_open_idea(selection, of_node, time.time(), rules or SearchRules())
 
@@ -135,6 +139,21 @@ def _place(plan: StoredPlan, known: Set[str]) -> str | None:
     return None if parent.startswith(TRIAL_NAME) or _CANDIDATE_ID.fullmatch(parent) else ROOT
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keeps Python's collector of cycles off what is made here: a large tree holds none.
+
+    It would go through all of a hundred thousand nodes again and again while they are made.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def read_tree(
     archive: Archive, definition: str, hardware: str | None = None, *, grid: bool = True
 ) -> list[TreeNode]:
@@ -144,30 +163,42 @@ def read_tree(
     techniques and regimes, which only the tournament needs.
     """
     index = archive.synced.current()
-    rows = index.rows(
-        "SELECT seq, id, outcome, latency_us, at, hardware, clock FROM candidates"
-        " WHERE definition = ? ORDER BY at, id",
-        [definition],
+    device = hardware or next(
+        (
+            row[0]
+            for row in index.rows(
+                "SELECT hardware FROM candidates WHERE definition = ? AND latency_us IS NOT NULL"
+                " ORDER BY at DESC, id DESC LIMIT 1",
+                [definition],
+            )
+        ),
+        "",
     )
-    device = hardware or next((row[5] for row in reversed(rows) if row[3] is not None), "")
+    rows = index.rows(
+        "SELECT seq, id, outcome, CASE WHEN hardware = ? THEN latency_us END, at, clock = ?"
+        " FROM candidates WHERE definition = ? ORDER BY at, id",
+        [device, TimeSource.CLAIMED, definition],
+    )
     parents: dict[str, list[str]] = {}
     for child, parent in index.rows(
         "SELECT child, parent FROM edges WHERE definition = ?", [definition]
     ):
         parents.setdefault(child, []).append(parent)
     tags, elites = _grid(index, definition, device) if grid else ({}, {})
+    outcomes = {str(outcome): outcome for outcome in CandidateStatus}
+    # By position: names would double the time of a tree of a hundred thousand.
     return [
         TreeNode(
-            candidate_id=name,
-            outcome=CandidateStatus(outcome),
-            latency_us=latency if on == device else None,
-            at=at,
-            parents=tuple(parents.get(name, ())),
-            technique=tuple(tags.get(seq, ())),
-            elite=elites.get(seq, {}),
-            claimed=clock == TimeSource.CLAIMED,
+            name,
+            outcomes[outcome],
+            latency,
+            at,
+            tuple(parents.get(name, ())),
+            tuple(tags.get(seq, ())),
+            elites.get(seq, NO_LATENCIES),
+            bool(claimed),
         )
-        for seq, name, outcome, latency, at, on, clock in rows
+        for seq, name, outcome, latency, at, claimed in rows
     ]
 
 

@@ -7,7 +7,9 @@ Infrastructure faults count neither for nor against, and are not expanded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ..store.entry import CandidateStatus
 
@@ -36,9 +38,8 @@ class SearchRules:
     plan_rest_s: float | None = 1_800.0
 
 
-@dataclass(frozen=True)
-class TreeNode:
-    """Facts of one candidate for a policy.
+class TreeNode(NamedTuple):
+    """Facts of one candidate for a policy; a tuple, for a large tree has a hundred thousand.
 
     Attributes:
         latency_us: on the device whose latencies rank.
@@ -52,7 +53,7 @@ class TreeNode:
     at: int
     parents: tuple[str, ...] = ()
     technique: tuple[str, ...] = ()
-    elite: Mapping[str, float] = field(default_factory=dict)
+    elite: Mapping[str, float] = MappingProxyType({})
     claimed: bool = False
 
     @property
@@ -66,6 +67,7 @@ class TreeNode:
         return self.outcome is not CandidateStatus.UNDECIDED
 
 
+_FAILED_OR_UNDECIDED = (CandidateStatus.FAILED, CandidateStatus.UNDECIDED)
 THE_ROOT = TreeNode(ROOT, CandidateStatus.UNTIMED, None, at=0)
 
 
@@ -106,11 +108,21 @@ def grow(nodes: Sequence[TreeNode], rules: SearchRules | None = None) -> Tree:
     known = {node.candidate_id for node in nodes}
     children: dict[str, list[TreeNode]] = {}
     for node in nodes:
-        parents = [parent for parent in node.parents if parent in known]
-        for parent in parents or [ROOT]:
-            children.setdefault(parent, []).append(node)
+        hung = False
+        for parent in node.parents:
+            if parent in known:
+                children.setdefault(parent, []).append(node)
+                hung = True
+        if not hung:
+            children.setdefault(ROOT, []).append(node)
     every = [THE_ROOT, *nodes]
-    allowed = [n for n in every if _expandable(n, children.get(n.candidate_id, ()), kept)]
+    undecided = CandidateStatus.UNDECIDED
+    allowed = [
+        n
+        for n in every
+        if n.outcome is not undecided
+        and (n.candidate_id not in children or _expandable(n, children[n.candidate_id], kept))
+    ]
     if not allowed:
         allowed = [node for node in every if node.decided and not node.failed]
     return Tree(every, sorted(allowed, key=rank), children, kept)
@@ -118,14 +130,13 @@ def grow(nodes: Sequence[TreeNode], rules: SearchRules | None = None) -> Tree:
 
 def rank(node: TreeNode) -> tuple[bool, bool, bool, float, int, str]:
     """Orders candidates: the best, by latency, first; the root after all that are timed."""
-    untimed = node.latency_us is None
-    failed = node.failed or not node.decided
-    return failed, untimed, node.claimed, node.latency_us or 0.0, -node.at, node.candidate_id
+    name, outcome, latency, at, *_, claimed = node
+    failed = outcome in _FAILED_OR_UNDECIDED
+    return failed, latency is None, claimed, latency or 0.0, -at, name
 
 
 def _expandable(node: TreeNode, children: Sequence[TreeNode], rules: SearchRules) -> bool:
-    if not children or not node.decided:
-        return node.decided
+    """Whether a node that was judged and has children may have more."""
     decided = [child for child in children if child.decided]
     if node is THE_ROOT:
         return len(decided) < rules.root_children

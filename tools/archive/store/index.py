@@ -20,7 +20,7 @@ from .entry import CandidateStatus, Node, RegimeFact
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 13
+INDEX_VERSION = 14
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (
@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS candidates (
     latency_us REAL, clock TEXT, noise REAL, at INTEGER, evaluation_id TEXT, content_hash TEXT,
     normalised_hash TEXT, language TEXT, error_signature TEXT, facts TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_definition ON candidates (definition, at);
+CREATE INDEX IF NOT EXISTS tree_of ON candidates (
+    definition, at, id, outcome, latency_us, hardware, clock);
 CREATE INDEX IF NOT EXISTS by_latency ON candidates (definition, hardware, status, latency_us);
 CREATE INDEX IF NOT EXISTS by_evaluation ON candidates (evaluation_id);
 CREATE INDEX IF NOT EXISTS by_content ON candidates (content_hash);
@@ -138,6 +140,8 @@ class Index:
                 self.delete()
                 connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
                 self._prepare(connection)
+            # What a power cut takes is read from git again; damaged the file cannot be.
+            connection.execute("PRAGMA synchronous=NORMAL")
             yield connection
         finally:
             connection.close()

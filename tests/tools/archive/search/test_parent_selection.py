@@ -111,7 +111,7 @@ def test_the_tournament_draws_from_the_grid_of_techniques_and_regimes():
 
 
 def test_sampling_begins_anew_and_reflexion_goes_on_from_the_newest():
-    timed = [replace(n, at=i) for i, n in enumerate(TREE)]
+    timed = [n._replace(at=i) for i, n in enumerate(TREE)]
     assert choose(timed, "best_of_k", 0).candidate_id == ROOT
     for policy, role in (("reflexion", "single"), ("multi_agent_only", "debug")):
         chosen = choose(timed, policy, 0)
