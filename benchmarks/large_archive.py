@@ -34,7 +34,7 @@ from kernel_harness.tools.archive.store.commit.tree import judged_files
 from kernel_harness.tools.archive.store.entry import Node, facts_of
 from kernel_harness.tools.archive.store.manifest import CandidateManifest
 from kernel_harness.tools.archive.store.trials.commits import trial_ref
-from kernel_harness.tools.archive.store.trials.table import Trial
+from kernel_harness.tools.archive.store.trials.table import TrialRow
 
 PATTERNS = 12
 """Of each operator, and as many that failed."""
@@ -109,9 +109,9 @@ def _batches(
     seed: int,
     patterns: dict[tuple[str, bool], list[Pattern]],
     rng: random.Random,
-) -> Iterator[tuple[bytes, list[Node], list[Trial]]]:
+) -> Iterator[tuple[bytes, list[Node], list[TrialRow]]]:
     commits: dict[int, str] = {}
-    commands, nodes, trials = bytearray(), list[Node](), list[Trial]()
+    commands, nodes, trials = bytearray(), list[Node](), list[TrialRow]()
     for made in grow(count, seed):
         pattern = rng.choice(patterns[made.operator, made.latency_us is None])
         message = f"{made.operator} {made.number}\n".encode()
@@ -172,10 +172,10 @@ def _node(pattern: Node, made: Made, oid: str, parents: list[str], rng: random.R
     )
 
 
-def _trial(node: Node, oid: str, at: int, number: int) -> Trial:
+def _trial(node: Node, oid: str, at: int, number: int) -> TrialRow:
     day = time.strftime("%Y%m%d-%H%M%S", time.gmtime(at))
     name = f"ev-{day}-{number:08x}"
-    return Trial(
+    return TrialRow(
         name=name,
         ref=trial_ref(node.definition, name),
         oid=oid,

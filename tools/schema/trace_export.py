@@ -7,8 +7,8 @@ a candidate that was only compiled, a workload that was not run, a pass that was
 readers of the format take a PASSED line without a latency for broken data.
 
 A line holds less than the record: the schema sanctions added facts in `Correctness.extra` alone.
-`reference_latency_ms` and `speedup_factor` are 0.0, the format's "not measured", for one record does
-not know them: they speak of the definition's PyTorch code, which is not what we compare with; our
+`reference_latency_ms` and `speedup_factor` are 0.0, the format's "not measured": one record does
+not know them, they speak of the definition's PyTorch code, which is not what we compare with; our
 baseline is in `extra`. A dataset of many records fills them (`archive/export`). An error that was
 not measured is NaN.
 """

@@ -25,7 +25,7 @@ from ..commit.tree import judged_files
 from ..entry import Node, facts_of
 from ..index_sync import SyncedIndex, read_commit, read_judged, verify_candidate
 from ..manifest import CandidateManifest, CandidateRecord, ref_part
-from .table import TRIALS, Trial, TrialTable, trial_of
+from .table import TRIALS, TrialRow, TrialTable, trial_of
 
 if TYPE_CHECKING:
     from ....schema.flashinfer_trace import Definition, Solution
@@ -146,7 +146,7 @@ class TrialStore:
             )
         return replace(record, candidate_id=identity, parents=started)
 
-    def drop(self, trials: Iterable[Trial]) -> None:
+    def drop(self, trials: Iterable[TrialRow]) -> None:
         """Removes the refs of trials, those that are still what they were."""
         self._repository.delete_refs({trial.ref: trial.oid for trial in trials})
 

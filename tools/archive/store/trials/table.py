@@ -33,7 +33,7 @@ OPEN, ARCHIVED, UNVERIFIED = "open", "archived", "unverified"
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialRow:
     """One trial in a row.
 
     Attributes:
@@ -57,7 +57,7 @@ class Trial:
     state: str = OPEN
 
 
-_COLUMNS = ", ".join(field.name for field in fields(Trial))
+_COLUMNS = ", ".join(field.name for field in fields(TrialRow))
 
 
 class TrialTable:
@@ -68,10 +68,12 @@ class TrialTable:
         self._synced = synced
         self._keys = keys
 
-    def rows(self, where: str = "1", values: Sequence[object] = (), tail: str = "") -> list[Trial]:
+    def rows(
+        self, where: str = "1", values: Sequence[object] = (), tail: str = ""
+    ) -> list[TrialRow]:
         """Trials that fulfil an SQL condition, e.g. "definition = ?"."""
         query = f"SELECT {_COLUMNS} FROM trials WHERE {where} {tail}"
-        return [Trial(*row) for row in self.current().rows(query, values)]
+        return [TrialRow(*row) for row in self.current().rows(query, values)]
 
     def count_open(self, definition: str | None = None) -> int:
         """How many trials are of bytes that are in no candidate."""
@@ -116,20 +118,20 @@ class TrialTable:
         for batch in _batches(self._read(held), _BATCH):
             self.add(index, batch)
 
-    def add(self, index: Index, trials: Iterable[Trial]) -> None:
+    def add(self, index: Index, trials: Iterable[TrialRow]) -> None:
         """Adds rows; the index itself sees which are of bytes that a candidate has."""
-        marks = ", ".join("?" for _ in fields(Trial))
+        marks = ", ".join("?" for _ in fields(TrialRow))
         with index.connect() as connection, transaction(connection):
             for trial in trials:
-                row = [getattr(trial, field.name) for field in fields(Trial)]
+                row = [getattr(trial, field.name) for field in fields(TrialRow)]
                 connection.execute(f"INSERT OR REPLACE INTO trials VALUES ({marks})", row)
 
-    def _read(self, held: dict[str, str]) -> Iterator[Trial]:
+    def _read(self, held: dict[str, str]) -> Iterator[TrialRow]:
         for ref, oid in held.items():
             try:
                 yield trial_of(self._keys, ref, oid, read_commit(self._repository, oid))
             except (ArchiveError, ValueError, IndexError):
-                yield Trial(
+                yield TrialRow(
                     *(ref.rpartition("/")[2], ref, oid, "", "", "", "", "", None, "", 0),
                     state=UNVERIFIED,
                 )
@@ -145,13 +147,13 @@ class TrialTable:
         return {folder: stamp for folder, stamp in found.items() if stamp}
 
 
-def trial_of(keys: Keyring, ref: str, oid: str, commit: GitObject) -> Trial:
+def trial_of(keys: Keyring, ref: str, oid: str, commit: GitObject) -> TrialRow:
     """The row of a trial, from the trailers of its commit."""
     said = {key: values[0] for key, values in read_trailers(commit.message).items()}
     counts = keys.verify(commit.signature, TRIAL, commit.signed).counts
     counts = counts and ref.rpartition("/")[2] == said.get("Evaluation")
     latency = said.get("Latency-us")
-    return Trial(
+    return TrialRow(
         name=ref.rpartition("/")[2],
         ref=ref,
         oid=oid,
@@ -193,8 +195,8 @@ def _stamp(path: str) -> str:
     return f"{found.st_mtime_ns}.{found.st_ino}.{found.st_size}"
 
 
-def _batches(trials: Iterator[Trial], size: int) -> Iterator[list[Trial]]:
-    batch: list[Trial] = []
+def _batches(trials: Iterator[TrialRow], size: int) -> Iterator[list[TrialRow]]:
+    batch: list[TrialRow] = []
     for trial in trials:
         batch.append(trial)
         if len(batch) >= size:

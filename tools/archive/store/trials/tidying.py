@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ....schema.evaluation import UNFAILED
 from ...git.commands import TRANSFER_DEADLINE_S
-from .table import ARCHIVED, OPEN, TRIALS, UNVERIFIED, Trial
+from .table import ARCHIVED, OPEN, TRIALS, UNVERIFIED, TrialRow
 
 if TYPE_CHECKING:
     from ..archive import Archive
@@ -86,7 +86,7 @@ def tidy(
         )
     }
     dropped: dict[Reason, list[str]] = {}
-    going: list[Trial] = []
+    going: list[TrialRow] = []
     for trial, reason in drops(trials, archived, in_use, rules, weight, time.time()):
         dropped.setdefault(reason, []).append(trial.name)
         going.append(trial)
@@ -104,13 +104,13 @@ def tidy(
 
 
 def drops(
-    trials: Sequence[Trial],
+    trials: Sequence[TrialRow],
     archived: Collection[str],
     in_use: Collection[str],
     rules: TidyRules,
     weight: int,
     now: float,
-) -> Iterator[tuple[Trial, Reason]]:
+) -> Iterator[tuple[TrialRow, Reason]]:
     """The trials that go, with the reason.
 
     Args:
@@ -122,7 +122,7 @@ def drops(
     known = [trial for trial in trials if trial.state != UNVERIFIED]
     protected = {trial.name for trial in fastest(known)}
     needed = set(in_use)
-    kept: list[Trial] = []
+    kept: list[TrialRow] = []
     for trial in known:
         reason = _reason(trial, archived, trial.name in needed | protected, rules, now)
         if reason is None:
@@ -140,7 +140,7 @@ def drops(
 
 
 def _reason(
-    trial: Trial, archived: Collection[str], protected: bool, rules: TidyRules, now: float
+    trial: TrialRow, archived: Collection[str], protected: bool, rules: TidyRules, now: float
 ) -> Reason | None:
     if trial.name in archived:
         return Reason.SAME
@@ -151,9 +151,9 @@ def _reason(
     return None if trial.status in UNFAILED else Reason.FAILED
 
 
-def fastest(trials: Sequence[Trial]) -> list[Trial]:
+def fastest(trials: Sequence[TrialRow]) -> list[TrialRow]:
     """The open trial of least latency of each operator and device."""
-    best: dict[tuple[str, str], Trial] = {}
+    best: dict[tuple[str, str], TrialRow] = {}
     for trial in trials:
         if trial.state != OPEN or trial.latency_us is None:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..entry import number
-from .table import ARCHIVED, OPEN, UNVERIFIED, Trial
+from .table import ARCHIVED, OPEN, UNVERIFIED, TrialRow
 from .tidying import Tidied
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def trial_list(archive: Archive, definition: str | None = None, limit: int = 200
     return "\n".join(f"{trial.name} {_said(trial)}" for trial in reversed(found))
 
 
-def _said(trial: Trial) -> str:
+def _said(trial: TrialRow) -> str:
     parts = [trial.definition, trial.status, trial.scope]
     if trial.latency_us is not None:
         parts.append(f"{number(trial.latency_us)} us")

@@ -8,7 +8,7 @@ import pytest
 
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.trials.lineage import named, start_of
-from kernel_harness.tools.archive.store.trials.table import Trial
+from kernel_harness.tools.archive.store.trials.table import TrialRow
 from kernel_harness.tools.archive.store.trials.tidying import DAY_S, Reason, TidyRules, drops, tidy
 from kernel_harness.tools.evaluation.record_store import new_evaluation_id
 from kernel_harness.tools.schema.evaluation import Status
@@ -16,7 +16,7 @@ from kernel_harness.tools.schema.evaluation import Status
 NOW = 1_800_000_000
 
 
-def row(name: str, *, days: float = 100, status: str = "PASSED", **changes) -> Trial:
+def row(name: str, *, days: float = 100, status: str = "PASSED", **changes) -> TrialRow:
     """A trial of some days ago."""
     fields = {
         "ref": f"refs/trials/op/day/{name}",
@@ -29,10 +29,10 @@ def row(name: str, *, days: float = 100, status: str = "PASSED", **changes) -> T
         "started_from": "",
         "at": int(NOW - days * DAY_S),
     }
-    return Trial(name=name, status=status, **{**fields, **changes})
+    return TrialRow(name=name, status=status, **{**fields, **changes})
 
 
-def going(*trials: Trial, archived=(), in_use=(), megabytes=1.0, weight=0) -> dict[str, Reason]:
+def going(*trials: TrialRow, archived=(), in_use=(), megabytes=1.0, weight=0) -> dict[str, Reason]:
     rules = TidyRules(30, megabytes)
     newest = sorted(trials, key=lambda trial: -trial.at)
     return {t.name: why for t, why in drops(newest, archived, in_use, rules, weight, NOW)}
