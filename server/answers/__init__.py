@@ -4,9 +4,8 @@ result            base of all answers: declared fields filled from records
 models            models of the answers on workloads, workspaces and evaluations
 text              what all answers share: budgets, numbers, tables
 workloads         environment, definitions, workloads, shapes, workspaces, slices
-evaluation        verdicts
-static_check      what compiling for a target showed, and anchors that a change kept or left
-next_steps        what to do after a verdict
+evaluation/       verdicts, what compiling showed, what to do next
+plans             plans, and whether a change kept to one
 archive           archived candidates, parents, contexts of roles
 retrieval/        what a search of the archive found
 promotion         promotions and rollbacks

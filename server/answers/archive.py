@@ -12,8 +12,8 @@ from pydantic import Field
 from ...tools.archive.search.advice import AdviceKind
 from ...tools.archive.search.tree import ROOT
 from ...tools.documents import candidate_uri, definition_uri
+from .plans import AnchorsPart, anchor_words, anchors_part
 from .result import Answer, Result, short
-from .static_check import AnchorsPart, anchor_words, anchors_part
 from .text import counted, cut, fitted, lines
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..answers.evaluation import evaluation_answer
+from ..answers.evaluation.answer import evaluation_answer
 from ..answers.models import EvaluationAnswer
 from ..answers.workloads import SliceAnswer, slice_answer
 from ..requests.context import (

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..answers.static_check import PlanAnswer, plan_answer
+from ..answers.plans import PlanAnswer, plan_answer
 from ..requests.context import Call, harness_of, in_thread, made_by_of
 from .fields import MadeByWords, SolutionJson, WorkspacePath
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.server.answers.evaluation import evaluation_answer
+from kernel_harness.server.answers.evaluation.answer import evaluation_answer
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
 from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.harness import Harness

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from kernel_harness.server.answers.next_steps import next_steps
+from kernel_harness.server.answers.evaluation.next_steps import next_steps
 from kernel_harness.server.app import ENTRIES
 from kernel_harness.tools.evaluation import plan
 from kernel_harness.tools.judge.checks import failures, integrity, not_judged

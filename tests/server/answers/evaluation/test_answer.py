@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from kernel_harness.server.answers.evaluation import (
+from kernel_harness.server.answers.evaluation.answer import (
     evaluation_answer,
     sol_exec_bench,
     sol_percents,
@@ -41,7 +41,7 @@ from kernel_harness.tools.schema.measurement import (
     Totals,
 )
 
-from ..scripted import DEFINITION
+from ...scripted import DEFINITION
 
 
 def answer_of(record: Evaluation, detail: Any = "concise") -> EvaluationAnswer:

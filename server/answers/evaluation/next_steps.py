@@ -7,10 +7,10 @@ for opposite things: `tests/server/answers/test_next_steps.py` tries every kind 
 
 from __future__ import annotations
 
-from ...tools.devices.targets import architectures_of
-from ...tools.schema.evaluation import Evaluation, Executor, Scope, Status
-from ...tools.schema.measurement import TimeSource
-from .text import cut
+from ....tools.devices.targets import architectures_of
+from ....tools.schema.evaluation import Evaluation, Executor, Scope, Status
+from ....tools.schema.measurement import TimeSource
+from ..text import cut
 
 WRONG_VALUES = (Status.INCORRECT_NUMERICAL, Status.INCORRECT_SHAPE, Status.INCORRECT_DTYPE)
 COMPILES_ALL_THE_SAME = ("needs_gpu", "interpreter_limit", "other_device")

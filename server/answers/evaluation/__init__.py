@@ -1,0 +1,7 @@
+"""Verdicts as answers.
+
+answer        one evaluation: what decides, or all of it
+summary       its screen of text
+static_check  what compiling for targets showed
+next_steps    what to do after a verdict
+"""

@@ -1,0 +1,218 @@
+"""Evaluations in words: the verdict first, then why, then what to do.
+
+Pure; it words an `Evaluation` and decides nothing. Which of many workloads are shown is its only
+choice: those that failed, then those that cost the most time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ....tools.documents import evaluation_uri
+from ....tools.schema.evaluation import (
+    UNDECIDED,
+    Evaluation,
+    Evidence,
+    Failure,
+    Severity,
+    Status,
+    WorkloadResult,
+)
+from ....tools.signing.keyring import Trust, Verification
+from .. import plans
+from ..models import (
+    EvaluationAnswer,
+    EvidencePart,
+    FailurePart,
+    IntegrityPart,
+    SeenPart,
+    TotalsPart,
+    WorkloadVerdict,
+)
+from ..text import (
+    Detail,
+    cut,
+    fitted,
+    lines,
+    showing,
+)
+from . import static_check, summary
+from .next_steps import next_steps, not_committed_words
+
+if TYPE_CHECKING:
+    from ....tools.evaluation.service import Evaluated
+
+from ....tools.devices.roofline import sol_exec_bench_score_guarded, sol_percent
+
+ROWS: dict[str, int] = {"concise": 10, "detailed": 60}
+TABLE_ROWS = 10
+SUMMARY_CHARACTERS = 1_000
+EXCERPT_CHARACTERS = {"concise": 2_000, "detailed": 6_000}
+LOG_CHARACTERS = {"concise": 800, "detailed": 4_000}
+
+
+def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> EvaluationAnswer:
+    """Words an evaluation, and what the archive knows of its program.
+
+    Args:
+        detail: 'concise' shows what decides; 'detailed' more workloads and longer excerpts.
+    """
+    evaluation, known = evaluated.evaluation, evaluated.recognition
+    seen = SeenPart.of(known.prior_run) if known.prior_run else None
+    unverified, signed = _trust_words(evaluated.verification)
+    steps = next_steps(evaluation, unverified)
+    answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen, steps), ROWS[detail])
+    earlier = None
+    if evaluated.earlier:
+        judged = evaluation.evidence.started_at
+        earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
+    outside = part.outside if (part := plans.anchors_part(known.anchors)) else []
+    warning = f"UNVERIFIED, it ranks nowhere: {unverified}. It says:" if unverified else None
+    left = plans.anchor_words(known.anchors)
+    commit = not_committed_words(evaluated.not_committed)
+    screen = lines(warning, answer.summary, left, earlier, signed, commit)
+    changes = {"summary": screen, "anchors": outside, "unverified": unverified}
+    return answer.model_copy(update=changes)
+
+
+def _trust_words(verification: Verification | None) -> tuple[str | None, str | None]:
+    """Why a record does not count, and what is to be said of the signature of one that does."""
+    if verification is None or verification.trust is Trust.OWN:
+        return None, None
+    words = cut(verification.words, 300)
+    return (None, f"The record: {words}.") if verification.counts else (words, None)
+
+
+def _answer(
+    evaluation: Evaluation, detail: Detail, rows: int, seen: SeenPart | None, steps: list[str]
+) -> EvaluationAnswer:
+    chosen = _worth_showing(evaluation.workloads, rows)
+    uri = evaluation_uri(evaluation.evaluation_id)
+    shown = showing(
+        len(chosen),
+        len(evaluation.workloads),
+        f"all are in evaluation_uri: read_report(uri='{uri}', section='workloads').",
+    )
+    compiled = min(static_check.STATIC_ROWS, rows + 2) if detail == "concise" else 2 * rows
+    return EvaluationAnswer.of(
+        evaluation,
+        summary=summary.summary(evaluation, chosen, shown, steps, seen.words if seen else None),
+        next_steps=steps,
+        failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail]),
+        totals=_totals(evaluation),
+        workloads=[_workload(w, detail, evaluation.failure) for w in chosen],
+        workloads_shown=shown,
+        integrity=_integrity(evaluation),
+        static=static_check.static_parts(evaluation.static, compiled, summary.axes_of(evaluation)),
+        static_note=static_check.static_note(evaluation.static, compiled, uri),
+        evidence=_evidence(evaluation.evidence, chosen),
+        log=cut(evaluation.log, LOG_CHARACTERS[detail]),
+        seen_before=seen,
+        evaluation_uri=uri,
+    )
+
+
+def _worth_showing(workloads: list[WorkloadResult], rows: int) -> list[WorkloadResult]:
+    """The rows that decide, in their own order: failures, then the longest, then the rest."""
+
+    def weight(result: WorkloadResult) -> tuple[int, float]:
+        failed = result.status not in {Status.PASSED, *UNDECIDED}
+        cost = (result.latency_us or 0.0) * (result.weight or 1.0)
+        return (0 if failed else 1, -cost)
+
+    kept = {id(result) for result in sorted(workloads, key=weight)[:rows]}
+    return [result for result in workloads if id(result) in kept]
+
+
+def _failure(failure: Failure | None, excerpt: int) -> FailurePart | None:
+    if failure is None:
+        return None
+    return FailurePart.of(
+        failure, held_out=failure.held_out or None, excerpt=cut(failure.excerpt, excerpt)
+    )
+
+
+def _totals(evaluation: Evaluation) -> TotalsPart:
+    totals = evaluation.totals
+    hidden: dict[str, None] = {}
+    if not totals.wins + totals.ties + totals.losses + totals.inconclusive:
+        hidden |= dict.fromkeys(("wins", "ties", "losses", "inconclusive"))
+    sealing = evaluation.sealing
+    return TotalsPart.of(
+        totals,
+        objective=str(evaluation.objective),
+        clock=str(sealing.source) if sealing else None,
+        clock_reason=sealing.reason or None if sealing else None,
+        **hidden,
+    )
+
+
+def _workload(result: WorkloadResult, detail: Detail, failure: Failure | None) -> WorkloadVerdict:
+    failed = result.status is not Status.PASSED
+    errors = result.errors if detail == "detailed" or failed else []
+    reason = result.reason
+    if reason is None and result.failure is not None:
+        reason = result.failure.message
+    if failure is not None and reason == failure.message:
+        reason = None  # it is the trial's failure, told once
+    return WorkloadVerdict.of(
+        result,
+        reason=cut(reason, 300),
+        errors=errors,
+        warm_us=result.warm_latency_us,
+        clock=str(result.sealing.source) if result.sealing else None,
+        decision=result.comparison.decision if result.comparison else None,
+        sol_percents=sol_percents(result),
+        sol_exec_bench_score=sol_exec_bench(result),
+    )
+
+
+def _integrity(evaluation: Evaluation) -> IntegrityPart:
+    integrity = evaluation.integrity
+    order = [Severity.VIOLATION, Severity.WARNING, Severity.NOTE]
+    findings = sorted(integrity.findings, key=lambda finding: order.index(finding.severity))
+    return IntegrityPart.of(
+        integrity,
+        not_run={name: reason[:160] for name, reason in list(integrity.not_run.items())[:20]},
+        findings=findings[:8],
+    )
+
+
+def _evidence(evidence: Evidence, chosen: list[WorkloadResult]) -> EvidencePart:
+    uuids = [result.uuid for result in chosen[:5]]
+    device = evidence.device
+    return EvidencePart.of(
+        evidence,
+        device=device.name if device else None,
+        executor=device.executor if device else None,
+        clocks=_clocks(evidence),
+        seeds={uuid: evidence.seeds[uuid][:3] for uuid in uuids if uuid in evidence.seeds},
+        seconds={name: round(seconds, 2) for name, seconds in evidence.seconds.items()},
+    )
+
+
+def _clocks(evidence: Evidence) -> str | None:
+    clocks = [sample.sm_mhz for sample in evidence.clocks if sample.sm_mhz is not None]
+    if not clocks:
+        return None
+    reasons = sorted({reason for sample in evidence.clocks for reason in sample.throttle})
+    throttled = f"throttled by {', '.join(reasons)}" if reasons else "no throttling seen"
+    return f"SM {min(clocks)} to {max(clocks)} MHz, {throttled}"
+
+
+def sol_percents(result: WorkloadResult) -> dict[str, float]:
+    """Each floor over the latency, in percent; nothing for a workload without a latency."""
+    found = {
+        kind: sol_percent(floor, result.latency_us)
+        for kind, floor in result.device_floors_us.items()
+    }
+    return {kind: round(percent, 1) for kind, percent in found.items() if percent is not None}
+
+
+def sol_exec_bench(result: WorkloadResult) -> float | None:
+    """SOL-ExecBench's number against the baseline; None where its formula has no meaning."""
+    floor = result.device_floors_us.get("nominal")
+    if floor is None or result.latency_us is None or result.baseline_latency_us is None:
+        return None
+    score = sol_exec_bench_score_guarded(result.latency_us, result.baseline_latency_us, floor).value
+    return None if score is None else round(score, 4)

@@ -1,0 +1,202 @@
+"""An evaluation as one screen of text: the verdict, why, the numbers, the next step."""
+
+from __future__ import annotations
+
+from ....tools.schema.evaluation import (
+    UNFAILED,
+    Evaluation,
+    Failure,
+    Scope,
+    Severity,
+    Status,
+    WorkloadResult,
+)
+from ....tools.schema.measurement import Objective, TimeSource
+from ....tools.text import shorten
+from ..text import (
+    axes_words,
+    budget_words,
+    counted,
+    cut,
+    lines,
+    microseconds,
+    number,
+    table,
+)
+from . import static_check
+
+TABLE_ROWS = 10
+SUMMARY_CHARACTERS = 1_000
+_MEANINGS = {
+    Objective.COLD: "with a cold L2",
+    Objective.CLEAN: "with a cold L2 that holds nothing to be written back",
+    Objective.SUSTAINED: "of calls back to back over more data than the L2 holds",
+    Objective.WARM: "with inputs in the L2",
+}
+"""What an objective's latency is, in words."""
+
+
+def summary(
+    evaluation: Evaluation,
+    chosen: list[WorkloadResult],
+    shown: str | None,
+    steps: list[str],
+    seen: str | None = None,
+) -> str:
+    """One screen: verdict, numbers, the rows that matter, the next step."""
+    if evaluation.status is Status.RUNNING:
+        return lines(
+            f"RUNNING: {evaluation.not_timed_reason or evaluation.stage.value}. The work goes on.",
+            f"Next: {steps[0]}",
+            f"evaluation_id {evaluation.evaluation_id}",
+        )
+    return lines(
+        _verdict(evaluation),
+        _failure_words(evaluation.failure),
+        _static_words(evaluation),
+        _speed_words(evaluation),
+        _claim_words(evaluation),
+        _held_out_words(evaluation),
+        _rows(chosen[:TABLE_ROWS]) if evaluation.status in UNFAILED else None,
+        shown,
+        _findings_words(evaluation),
+        budget_words(evaluation.evidence.seconds, evaluation.evidence.budgets),
+        seen,
+        f"Next: {cut(steps[0], SUMMARY_CHARACTERS)}" if steps else None,
+        f"evaluation_id {evaluation.evaluation_id}",
+    )
+
+
+def _static_words(evaluation: Evaluation) -> str | None:
+    if evaluation.scope is not Scope.STATIC:
+        return None
+    return static_check.static_words(evaluation.static, axes_of(evaluation))
+
+
+def axes_of(evaluation: Evaluation) -> dict[str, dict[str, int]]:
+    """The axes of each workload, by uuid."""
+    return {workload.uuid: workload.axes for workload in evaluation.workloads}
+
+
+def _verdict(evaluation: Evaluation) -> str:
+    totals = evaluation.totals
+    if evaluation.status is Status.COMPILED:
+        return f"COMPILED at scope {evaluation.scope}: nothing has run."
+    counts = f"{counted(totals.passed, 'workload')} passed, {totals.failed} failed"
+    if totals.not_run:
+        counts += f", {totals.not_run} not run (never counted as passed)"
+    reason = f" {cut(reason, 600)}." if (reason := evaluation.partial_reason) else ""
+    return f"{evaluation.status} at scope {evaluation.scope}: {counts}.{reason}"
+
+
+def _failure_words(failure: Failure | None) -> str | None:
+    if failure is None:
+        return None
+    place = f", {axes_words(failure.axes)}" if failure.axes else ""
+    said = (cut(failure.message, SUMMARY_CHARACTERS) or failure.kind).rstrip(". ")
+    return f"{failure.stage}{place}: " + " ".join(f"{part}." for part in (said, *_unsaid(failure)))
+
+
+def _unsaid(failure: Failure) -> list[str]:
+    """What the failure's fields know and its message does not say, in sentences."""
+    parts = []
+    output, index, total = failure.output, failure.index, failure.total
+    if output and repr(output) not in failure.message:
+        parts.append(f"Output {output!r}")
+    if index is not None and str(index) not in failure.message:
+        got = "a value that is not finite" if failure.got is None else failure.got
+        parts.append(f"At {index}: expected {failure.expected}, got {got}")
+    spread = f"{failure.mismatched} of {total} elements"
+    if failure.mismatched is not None and total and spread not in failure.message:
+        parts.append(f"{spread} differ")
+    if failure.cluster and failure.cluster not in failure.message:
+        parts.append(shorten(failure.cluster, 300))
+    return parts
+
+
+def _speed_words(evaluation: Evaluation) -> str | None:
+    totals = evaluation.totals
+    if totals.mean_latency_us is None:
+        reason = evaluation.not_timed_reason
+        return f"No latency: {reason}" if reason and evaluation.status in UNFAILED else None
+    clock = f" {sealing.source}" if (sealing := evaluation.sealing) else ""
+    by = _MEANINGS[evaluation.objective]
+    words = f"Mean latency {microseconds(totals.mean_latency_us)}{clock}, {by}"
+    if totals.estimated_full_mean_us is not None:
+        words += f" (over all workloads about {microseconds(totals.estimated_full_mean_us)})"
+    if totals.baseline_mean_latency_us is None:
+        return f"{words}; there is no baseline to compare to."
+    ratio = number(totals.geometric_mean_ratio or totals.mean_of_ratios)
+    interval = totals.ratio_interval
+    between = f", 95 % interval {number(interval[0])} to {number(interval[1])}" if interval else ""
+    counts = (
+        f"{totals.wins} faster, {totals.ties} equal, {totals.losses} slower, "
+        f"{totals.inconclusive} undecided"
+    )
+    return (
+        f"{words}; baseline {evaluation.baseline}: "
+        f"{microseconds(totals.baseline_mean_latency_us)}. "
+        f"Geometric mean speedup {ratio}x{between}; workloads: {counts}."
+    )
+
+
+def _held_out_words(evaluation: Evaluation) -> str | None:
+    """How many held-out sizes were called, what that shows, and the speed on them."""
+    found = evaluation.held_out
+    if found is None or evaluation.status not in UNFAILED or not found.called:
+        return None
+    words = f"Held out: {counted(found.called, 'size')} called"
+    if found.chance:
+        words += f"; a fault on 5 % of the sizes would be met with {100 * found.chance:.0f} %"
+    if found.left_out:
+        words += f" (of sizes like these: {found.left_out} more were too slow here)"
+    if found.ratio is not None:
+        clock = TimeSource.SEALED if found.sealed else TimeSource.CLAIMED
+        sizes = counted(found.timed, "held-out size")
+        words += f". Speedup on {sizes} {number(found.ratio)}x ({clock})"
+    return f"{words}."
+
+
+def _claim_words(evaluation: Evaluation) -> str | None:
+    """Why times are only claimed; None for sealed ones and where nothing was timed."""
+    sealing = evaluation.sealing
+    if sealing is None or not sealing.reason:
+        return None
+    return f"Times are claimed: {cut(sealing.reason, 300)}. They never promote."
+
+
+def _rows(chosen: list[WorkloadResult]) -> str | None:
+    timed = [result for result in chosen if result.latency_us is not None]
+    if not timed:
+        return None
+    others = {
+        "cold µs": [result.cold_us for result in timed],
+        "clean µs": [result.clean_us for result in timed],
+        "sustained µs": [result.sustained_us for result in timed],
+        "warm µs": [result.warm_latency_us for result in timed],
+        "called µs": [result.called_us for result in timed],
+    }
+    taken = {name: column for name, column in others.items() if any(column)}
+    return table(
+        ("workload", "axes", "µs", "clock", *taken, "speedup", "decision", "SOL %"),
+        [
+            (
+                result.uuid[:8],
+                axes_words(result.axes),
+                number(result.latency_us),
+                str(result.sealing.source) if result.sealing else "–",
+                *(number(column[row]) for column in taken.values()),
+                number(result.speedup),
+                result.comparison.decision.value if result.comparison else "–",
+                number(result.sol_percent),
+            )
+            for row, result in enumerate(timed)
+        ],
+    )
+
+
+def _findings_words(evaluation: Evaluation) -> str | None:
+    loud = [f for f in evaluation.integrity.findings if f.severity is not Severity.NOTE]
+    if not loud:
+        return None
+    return "Integrity: " + " ".join(f"[{f.claim}] {cut(f.message, 300)}" for f in loud[:3])
