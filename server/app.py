@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from mcp.types import (
     GetPromptResult,
     InputRequiredResult,
     Resource,
+    TextContent,
     ToolAnnotations,
 )
 from pydantic import AnyUrl, ValidationError
@@ -182,12 +184,17 @@ class HarnessServer(MCPServer[Harness]):
         except RequestError as error:
             raise ToolError(str(error)) from error
         try:
-            return await super().call_tool(name, understood, context)
+            result = await super().call_tool(name, understood, context)
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 raise ToolError(call_arguments.validation_message(name, error.__cause__)) from None
             message = str(error).removeprefix(f"Error executing tool {name}: ")
             raise ToolError(message) from error.__cause__
+        if isinstance(result, CallToolResult) and result.structured_content is not None:
+            # The same once more for clients that read text alone, without the SDK's indentation.
+            words = json.dumps(result.structured_content, separators=(",", ":"), ensure_ascii=False)
+            return result.model_copy(update={"content": [TextContent(text=words)]})
+        return result
 
 
 @functools.cache

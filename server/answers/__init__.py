@@ -1,7 +1,7 @@
 """Domain records as models and sentences for clients.
 
 result            base of all answers: declared fields filled from records
-models            models of the answers on workloads, workspaces and evaluations
+models            models of the answers on the machine, workloads and workspaces
 text              what all answers share: budgets, numbers, tables
 workloads         environment, definitions, workloads, shapes, workspaces, slices
 evaluation/       verdicts, what compiling showed, what to do next

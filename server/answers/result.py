@@ -2,8 +2,8 @@
 
 Clients were seen to drop text beside structured content, and links and images too; so everything a
 model needs is a field, links are `…_uri` strings for `read_report`, and nothing else is sent. Empty
-fields are left out of the answer. A number that is not finite is null: the domain's own types see
-to that before anything arrives here.
+fields are left out of the answer, and measured numbers have four digits; the record has them all. A
+number that is not finite is null: the domain's own types see to that before anything arrives here.
 
 Fields are declared one by one, so that nothing internal is shown; `Result.of` fills them from a
 domain record. Limits of texts and lists stand with their fields.
@@ -11,7 +11,7 @@ domain record. Limits of texts and lists stand with their fields.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -36,9 +36,22 @@ def first(most: int) -> BeforeValidator:
     return BeforeValidator(lambda items: list(items)[:most])
 
 
+def _rounded(value: Any, held: Any, digits: int) -> Any:
+    """A written value with its numbers rounded; parts that are results have rounded theirs."""
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}")
+    if isinstance(value, list) and len(value) == len(held):
+        return [_rounded(part, own, digits) for part, own in zip(value, held, strict=True)]
+    if isinstance(value, dict) and isinstance(held, dict):
+        return {name: _rounded(part, held.get(name), digits) for name, part in value.items()}
+    return value
+
+
 class Result(BaseModel):
     """Base of every result and part of one: frozen, exact, without empty optional fields."""
 
+    digits: ClassVar[int] = 4
+    """Significant ones of numbers that are no integers."""
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @classmethod
@@ -56,7 +69,7 @@ class Result(BaseModel):
     def _without_empty_fields(self, serialise: SerializerFunctionWrapHandler) -> Any:
         fields = type(self).model_fields
         return {
-            name: value
+            name: _rounded(value, getattr(self, name), self.digits)
             for name, value in serialise(self).items()
             if fields[name].is_required() or (value is not None and value not in ([], {}, ""))
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...tools.documents import definition_uri
 from ...tools.schema.evaluation import Executor, Isolation
@@ -49,7 +49,7 @@ from .result import Answer, short
 
 GIB = 1 << 30
 MEMBERS_SHOWN = {"concise": 3, "detailed": 30}
-DESCRIPTION_CHARACTERS = {"concise": 160, "detailed": 600}
+DESCRIPTION_CHARACTERS = {"concise": 320, "detailed": 600}
 ROWS_SHOWN = 10
 
 
@@ -148,9 +148,14 @@ def _unreadable(problems: Sequence[str]) -> str:
 def workloads_answer(listing: WorkloadListing, cursor: int, detail: Detail) -> WorkloadsAnswer:
     """One definition: its contract, and a page of its workloads that begins at `cursor`.
 
-    'detailed' adds the descriptions of tensors and the kinds of inputs.
+    'detailed' adds the descriptions of tensors, the kinds of inputs, each workload's regime, and
+    why a workload stands for its regime.
     """
-    hidden = {} if detail == "detailed" else {"inputs": {}}
+    concise = detail == "concise"
+    of_workload = {"inputs": {}, "regime": None} if concise else {}
+    of_regime: dict[str, Any] = {"axes": {}, "members": [], "kind": None}
+    if concise:
+        of_regime["why"] = None
 
     def build(rows: int) -> WorkloadsAnswer:
         page = listing.workloads[:rows]
@@ -161,10 +166,9 @@ def workloads_answer(listing: WorkloadListing, cursor: int, detail: Detail) -> W
             description=cut(listing.description, DESCRIPTION_CHARACTERS[detail]),
             inputs=_tensors(listing.inputs, detail),
             outputs=_tensors(listing.outputs, detail),
-            workloads=[WorkloadPart.of(w, **hidden) for w in page],
-            regimes=[
-                RegimePart.of(r, axes={}, members=[], kind=None) for r in listing.regimes[:20]
-            ],
+            workloads=[WorkloadPart.of(w, **of_workload) for w in page],
+            workload_digest=None if concise else listing.workload_digest,
+            regimes=[RegimePart.of(r, **of_regime) for r in listing.regimes[:20]],
             next_cursor=str(end) if end < listing.total else None,
             definition_uri=definition_uri(listing.definition),
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..answers.evaluation.answer import evaluation_answer
-from ..answers.models import EvaluationAnswer
+from ..answers.evaluation.models import EvaluationAnswer
 from ..answers.workloads import SliceAnswer, slice_answer
 from ..requests.context import (
     Call,

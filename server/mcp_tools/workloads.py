@@ -50,7 +50,7 @@ async def list_workloads(
         Field(description="Name or short form, e.g. 'gdn_decode'; without it, all definitions."),
     ] = None,
     cursor: Annotated[str | None, Field(description="`next_cursor` of the previous page.")] = None,
-    limit: Annotated[int, Field(ge=1, le=200, description="Rows on a page.")] = 30,
+    limit: Annotated[int, Field(ge=1, le=200, description="Rows on a page.")] = 10,
     detail: DetailLevel = "concise",
 ) -> WorkloadsAnswer:
     """Lists the definitions (operators), or one definition's contract and its workloads.

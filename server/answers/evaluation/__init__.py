@@ -1,5 +1,6 @@
 """Verdicts as answers.
 
+models        models of the answers
 answer        one evaluation: what decides, or all of it
 summary       its screen of text
 static_check  what compiling for targets showed

@@ -20,15 +20,6 @@ from ....tools.schema.evaluation import (
 )
 from ....tools.signing.keyring import Trust, Verification
 from .. import plans
-from ..models import (
-    EvaluationAnswer,
-    EvidencePart,
-    FailurePart,
-    IntegrityPart,
-    SeenPart,
-    TotalsPart,
-    WorkloadVerdict,
-)
 from ..text import (
     Detail,
     cut,
@@ -37,6 +28,15 @@ from ..text import (
     showing,
 )
 from . import static_check, summary
+from .models import (
+    EvaluationAnswer,
+    EvidencePart,
+    FailurePart,
+    IntegrityPart,
+    SeenPart,
+    TotalsPart,
+    WorkloadVerdict,
+)
 from .next_steps import next_steps, not_committed_words
 
 if TYPE_CHECKING:
@@ -100,12 +100,15 @@ def _answer(
         next_steps=steps,
         failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail]),
         totals=_totals(evaluation),
-        workloads=[_workload(w, detail, evaluation.failure) for w in chosen],
+        workloads=[_workload(w, detail, evaluation) for w in chosen],
         workloads_shown=shown,
-        integrity=_integrity(evaluation),
-        static=static_check.static_parts(evaluation.static, compiled, summary.axes_of(evaluation)),
+        integrity=_integrity(evaluation, detail),
+        static=static_check.static_parts(
+            evaluation.static, compiled, summary.axes_of(evaluation), whole=detail == "detailed"
+        ),
         static_note=static_check.static_note(evaluation.static, compiled, uri),
-        evidence=_evidence(evaluation.evidence, chosen),
+        evidence=_evidence(evaluation.evidence, chosen, detail),
+        content_hash=evaluation.content_hash if detail == "detailed" else None,
         log=cut(evaluation.log, LOG_CHARACTERS[detail]),
         seen_before=seen,
         evaluation_uri=uri,
@@ -147,14 +150,15 @@ def _totals(evaluation: Evaluation) -> TotalsPart:
     )
 
 
-def _workload(result: WorkloadResult, detail: Detail, failure: Failure | None) -> WorkloadVerdict:
+def _workload(result: WorkloadResult, detail: Detail, evaluation: Evaluation) -> WorkloadVerdict:
     failed = result.status is not Status.PASSED
     errors = result.errors if detail == "detailed" or failed else []
     reason = result.reason
     if reason is None and result.failure is not None:
         reason = result.failure.message
-    if failure is not None and reason == failure.message:
-        reason = None  # it is the trial's failure, told once
+    failure = evaluation.failure
+    if reason in (failure.message if failure else None, evaluation.not_timed_reason):
+        reason = None  # it is the trial's, told once
     return WorkloadVerdict.of(
         result,
         reason=cut(reason, 300),
@@ -167,25 +171,35 @@ def _workload(result: WorkloadResult, detail: Detail, failure: Failure | None) -
     )
 
 
-def _integrity(evaluation: Evaluation) -> IntegrityPart:
+def _integrity(evaluation: Evaluation, detail: Detail) -> IntegrityPart:
+    """The findings and what could not be checked; the checks that ran only where all is shown."""
     integrity = evaluation.integrity
     order = [Severity.VIOLATION, Severity.WARNING, Severity.NOTE]
     findings = sorted(integrity.findings, key=lambda finding: order.index(finding.severity))
+    known = evaluation.not_timed_reason if detail == "concise" else None
+    left = {name: why[:160] for name, why in integrity.not_run.items() if why != known}
     return IntegrityPart.of(
         integrity,
-        not_run={name: reason[:160] for name, reason in list(integrity.not_run.items())[:20]},
+        checks=integrity.checks if detail == "detailed" else [],
+        not_run=dict(list(left.items())[:20]),
         findings=findings[:8],
     )
 
 
-def _evidence(evidence: Evidence, chosen: list[WorkloadResult]) -> EvidencePart:
-    uuids = [result.uuid for result in chosen[:5]]
+def _evidence(evidence: Evidence, chosen: list[WorkloadResult], detail: Detail) -> EvidencePart:
+    """On what it ran and by which clock; with what repeats it where all is shown."""
     device = evidence.device
+    shown = {
+        "device": device.name if device else None,
+        "executor": device.executor if device else None,
+        "clocks": _clocks(evidence),
+    }
+    if detail == "concise":
+        return EvidencePart(**shown, timer=evidence.timer)
+    uuids = [result.uuid for result in chosen[:5]]
     return EvidencePart.of(
         evidence,
-        device=device.name if device else None,
-        executor=device.executor if device else None,
-        clocks=_clocks(evidence),
+        **shown,
         seeds={uuid: evidence.seeds[uuid][:3] for uuid in uuids if uuid in evidence.seeds},
         seconds={name: round(seconds, 2) for name, seconds in evidence.seconds.items()},
     )

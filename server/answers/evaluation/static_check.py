@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ....tools.schema.evaluation import StaticCheck, StaticKernel
 from ....tools.text import shorten
-from ..models import StaticPart
 from ..text import axes_words, lines, showing
+from .models import StaticPart
 
 if TYPE_CHECKING:
     pass
@@ -23,14 +23,20 @@ _TENSOR = {"tensor_mma": "mma.sync", "tensor_wgmma": "wgmma", "tensor_tcgen05": 
 
 
 def static_parts(
-    check: StaticCheck | None, rows: int = STATIC_ROWS, axes: Mapping[str, Axes] | None = None
+    check: StaticCheck | None,
+    rows: int = STATIC_ROWS,
+    axes: Mapping[str, Axes] | None = None,
+    *,
+    whole: bool = False,
 ) -> list[StaticPart]:
     """The rows that fit, each a kernel with what it takes of one target.
 
     Args:
         axes: of each workload, by uuid.
+        whole: whether a row repeats what the one before it says of constants, grids and notes.
     """
-    return [
+    kernels = check.kernels[:rows] if check else []
+    parts = [
         StaticPart.of(
             kernel,
             kernel=kernel.name,
@@ -38,8 +44,16 @@ def static_parts(
             mix=mix_words(kernel.instructions) or None,
             launched=launched_words(kernel, axes or {}),
         )
-        for kernel in (check.kernels[:rows] if check else [])
+        for kernel in kernels
     ]
+    return parts if whole else [*parts[:1], *map(_unlike, parts, parts[1:])]
+
+
+def _unlike(before: StaticPart, part: StaticPart) -> StaticPart:
+    """The row without what it has in common with the row before it."""
+    names = ("config", "launched", "mix", "notes")
+    alike = [name for name in names if getattr(part, name) == getattr(before, name)]
+    return part.model_copy(update={name: [] if name == "notes" else None for name in alike})
 
 
 def launched_words(kernel: StaticKernel, axes: Mapping[str, Axes]) -> str | None:
@@ -88,7 +102,7 @@ def mix_words(instructions: Mapping[str, int]) -> str:
 
 
 def static_note(check: StaticCheck | None, rows: int = STATIC_ROWS, uri: str = "") -> str | None:
-    """How the check ended, and what it could not show.
+    """How the check ended, and what it could not show; nothing where all kernels were built.
 
     Args:
         rows: of kernels that are shown.
@@ -106,10 +120,16 @@ def static_note(check: StaticCheck | None, rows: int = STATIC_ROWS, uri: str = "
         "detail='detailed' shows more; "
         f"all: read_report(uri='{uri}', section='static'), then with its next_offset.",
     )
-    return lines(
-        f"Compile-only check: {check.status}." + (f" {check.reason}" if check.reason else ""),
-        f"Did not compile for {failed}" if failed else None,
-        left,
+    plain = check.status == "built" and not check.reason
+    return (
+        lines(
+            None
+            if plain and check.kernels
+            else f"Compile-only check: {check.status}. {check.reason or ''}".rstrip(),
+            f"Did not compile for {failed}" if failed else None,
+            left,
+        )
+        or None
     )
 
 

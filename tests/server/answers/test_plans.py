@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from kernel_harness.server.answers.plans import ANCHOR_PROBLEMS, anchor_words, anchors_part
+from kernel_harness.tools.schema.recognition import AnchorCheck
+
+
+def check(outside: int, *, kept: bool = False) -> AnchorCheck:
+    said = [f"kernel.py:{n}: changed" for n in range(outside)]
+    return AnchorCheck(parent="c0", kept=kept, regions=2, outside=said)
 
 
 def test_changes_outside_the_regions_are_named_up_to_a_limit_and_counted():

@@ -37,7 +37,7 @@ def test_figures_are_rounded_and_lists_are_sizes():
     kernel = KernelProfile(name="k", dram_percent=81.234567, grid=[4, 2, 1], registers=64)
     answer = profile_answer(profiled(WorkloadProfile(uuid="w", kernels=[kernel])), "concise")
     metrics = answer.workloads[0].kernels[0].metrics
-    assert metrics == {"dram_percent": 81.235, "grid": "4x2x1", "registers": 64}
+    assert metrics == {"dram_percent": 81.23, "grid": "4x2x1", "registers": 64}
 
 
 def test_whether_launches_were_replayed_is_told_and_why_they_were_not():

@@ -56,3 +56,25 @@ def test_changes_come_before_attributes_and_must_be_declared() -> None:
     assert RecordPart.of(record, name="y").name == "y"
     with pytest.raises(ValidationError):
         RecordPart.of(record, secret="hidden")
+
+
+class Exact(Result):
+    digits = 17
+    due: float
+
+
+class Measured(Result):
+    latency_us: float
+    floors: dict[str, float] = Field(default_factory=dict)
+    rows: list[float | Exact] = Field(default_factory=list)
+
+
+def test_measured_numbers_have_four_digits_unless_a_part_says_otherwise() -> None:
+    part = Measured(
+        latency_us=12.345678, floors={"H200": 0.21975333}, rows=[1e9 / 3, Exact(due=1 / 3)]
+    )
+    assert part.model_dump() == {
+        "latency_us": 12.35,
+        "floors": {"H200": 0.2198},
+        "rows": [333300000.0, {"due": 1 / 3}],
+    }

@@ -128,8 +128,9 @@ async def test_a_workspace_is_opened_evaluated_and_read_back(connect: Any) -> No
 
 async def test_a_solution_may_come_as_an_object_or_as_json_in_a_string(connect: Any) -> None:
     async with connect() as client:
-        one = await good(client, "evaluate_kernel", solution=solution())
-        two = await good(client, "evaluate_kernel", solution=json.dumps(solution()))
+        whole = {"detail": "detailed"}
+        one = await good(client, "evaluate_kernel", solution=solution(), **whole)
+        two = await good(client, "evaluate_kernel", solution=json.dumps(solution()), **whole)
     assert one["content_hash"] == two["content_hash"]
 
 

@@ -80,7 +80,7 @@ async def test_a_profile_names_the_limit_and_what_to_change(
         found = await good(client, "profile_ncu", solution=solution(), workloads="0000")
     assert found["workloads"][0]["bottleneck"] == "memory_bandwidth"
     assert "limited by memory bandwidth at DRAM" in found["summary"]
-    assert found["workloads"][0]["kernels"][0]["metrics"]["dram_percent"] == 81.235
+    assert found["workloads"][0]["kernels"][0]["metrics"]["dram_percent"] == 81.23
     assert found["isolation"]["level"] == "weaker"
     assert harness.asked["profile_ncu"]["workloads"] == ["0000"]
 

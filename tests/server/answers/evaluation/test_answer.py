@@ -14,7 +14,7 @@ from kernel_harness.server.answers.evaluation.answer import (
     sol_exec_bench,
     sol_percents,
 )
-from kernel_harness.server.answers.models import EvaluationAnswer
+from kernel_harness.server.answers.evaluation.models import EvaluationAnswer
 from kernel_harness.server.answers.text import BUDGET_CHARACTERS
 from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.schema.drawn_inputs import HeldOutResult
@@ -242,8 +242,24 @@ def test_a_budget_that_came_near_its_end_is_told_with_whose_it_was() -> None:
     ).summary
     assert "building 1.2 s of 180, reference 31.0 s of 40, candidate 3.1 s of 40" in told
     quick = {**seconds, "reference": 1.0}
-    answer = answer_of(evaluation(evidence=Evidence(started_at=at, seconds=quick, budgets=budgets)))
+    record = evaluation(evidence=Evidence(started_at=at, seconds=quick, budgets=budgets))
+    answer = answer_of(record, "detailed")
     assert "its own budget" not in answer.summary and answer.evidence.budgets == budgets
+
+
+def test_what_repeats_a_result_is_told_where_all_is_asked_for() -> None:
+    """Seeds, versions and hashes fill half an answer, and the record has them."""
+    reason = "no GPU"
+    record = evaluation(
+        evidence=Evidence(started_at="2026-11-20T22:15:30+00:00", versions={"torch": "2"}),
+        integrity=Integrity(checks=["correctness"], not_run={"timed": reason, "twins": "slow"}),
+        not_timed_reason=reason,
+    )
+    concise, whole = answer_of(record), answer_of(record, "detailed")
+    assert not concise.evidence.versions and whole.evidence.versions == {"torch": "2"}
+    assert concise.content_hash is None and whole.content_hash == record.content_hash
+    assert concise.integrity.not_run == {"twins": "slow"} and not concise.integrity.checks
+    assert set(whole.integrity.not_run) == {"timed", "twins"} and whole.integrity.checks
 
 
 def test_no_step_asks_for_what_this_machine_cannot_do() -> None:

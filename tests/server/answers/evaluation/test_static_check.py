@@ -112,6 +112,13 @@ def test_rows_that_are_not_shown_are_read_page_by_page():
     assert "read_report(uri='kernel-harness://evaluation/ev-1', section='static')" in note
 
 
-def check(outside: int, *, kept: bool = False) -> AnchorCheck:
-    said = [f"kernel.py:{n}: changed" for n in range(outside)]
-    return AnchorCheck(parent="c0", kept=kept, regions=2, outside=said)
+def test_a_row_repeats_nothing_of_the_row_before_it_unless_all_is_asked_for():
+    grids = {"w": [[8, 1, 1]]}
+    check = StaticCheck(
+        status="built",
+        kernels=[kernel(grids=grids), kernel(target="sm_100", grids=grids, registers=48)],
+    )
+    first, second = static_parts(check)
+    assert first.config == "BLOCK=64, num_warps=4" and first.launched == "8 on w"
+    assert second.config is None and second.launched is None and second.registers == 48
+    assert static_parts(check, whole=True)[1].config == first.config

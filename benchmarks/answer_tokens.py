@@ -1,0 +1,113 @@
+"""Tokens of what an agent reads in one round of the loop, through a real client, without a GPU.
+
+Plays the round on GDN decode: the machine, the workloads, a workspace, three evaluations, seven
+archived candidates, the search. A token is counted as four characters of compact JSON, for no
+client's tokeniser is public.
+
+    python benchmarks/answer_tokens.py [--server .venv/bin/kernel-harness]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mcp import Client, StdioServerParameters
+
+DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
+CHARACTERS = 4
+MORE = 6
+"""Candidates beside the first."""
+
+
+def say(words: str) -> None:
+    """Prints a line at once."""
+    sys.stdout.write(words + "\n")
+    sys.stdout.flush()
+
+
+def tokens(content: Any) -> int:
+    """Tokens of plain data as a client receives it."""
+    return len(json.dumps(content, separators=(",", ":"), ensure_ascii=False)) // CHARACTERS
+
+
+class Round:
+    """A connected client that prints what each answer costs."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.total = 0
+
+    async def call(self, tool: str, note: str = "", /, **arguments: Any) -> dict[str, Any]:
+        """Calls a tool and returns its structured content."""
+        result = await self.client.call_tool(tool, arguments)
+        content = result.structured_content
+        if result.is_error or content is None:
+            raise SystemExit(f"{tool} failed: {result.content}")
+        text = sum(len(getattr(block, "text", "")) for block in result.content) // CHARACTERS
+        cost = tokens(content)
+        self.total += cost
+        say(f"{tool:18} {note:34} {cost:6} {text:6}")
+        return content
+
+
+async def play(client: Client, data: Path) -> None:
+    """Plays the round."""
+    listed = await client.list_tools()
+    tools = [tool.model_dump(mode="json", exclude_none=True) for tool in listed.tools]
+    say(f"{'call':18} {'':34} {'tokens':>6} {'text':>6}")
+    say(f"{'tools/list':18} {f'{len(tools)} tools':34} {tokens(tools):6}")
+    now = Round(client)
+    await now.call("check_environment")
+    await now.call("list_workloads", "all definitions")
+    await now.call("list_workloads", "one definition", definition=DEFINITION)
+    await now.call("sample_shapes", definition=DEFINITION)
+    await now.call(
+        "open_workspace", definition=DEFINITION, name="round", start_from="triton_baseline"
+    )
+    for scope in ("static", "smoke", "sample"):
+        judged = await now.call("evaluate_kernel", scope, workspace="round", scope=scope)
+    first = await now.call(
+        "archive_candidate",
+        workspace="round",
+        evaluation_id=judged["evaluation_id"],
+        hypothesis="The shipped kernel as it is, to have something to compare with.",
+    )
+    kernel = data / "workspaces" / "round" / "kernel.py"
+    for number in range(MORE):
+        kernel.write_text(f"{kernel.read_text()}\nVARIANT_{number} = {number}\n")
+        judged = await now.call("evaluate_kernel", "smoke", workspace="round", scope="smoke")
+        await now.call(
+            "archive_candidate",
+            workspace="round",
+            evaluation_id=judged["evaluation_id"],
+            hypothesis=f"Variant {number} should do as well as its parent.",
+            lesson="It did.",
+            tags=["vectorise"],
+        )
+    await now.call("search_archive", f"{MORE + 1} candidates", definition=DEFINITION)
+    await now.call("select_parent", definition=DEFINITION)
+    await now.call("get_context", candidate_id=first["candidate_id"], role="plan")
+    say(f"{'all answers':18} {'':34} {now.total:6}")
+
+
+async def main(server: str) -> None:
+    """Starts the server on a new data folder and plays the round."""
+    with tempfile.TemporaryDirectory() as folder:
+        program, *words = server.split()
+        command = StdioServerParameters(
+            command=program, args=[*words, "serve", "--data-dir", folder]
+        )
+        async with Client(command) as client:
+            await play(client, Path(folder))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--server", default=f"{sys.executable} -m kernel_harness.server")
+    asyncio.run(main(parser.parse_args().server))
