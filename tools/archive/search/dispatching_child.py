@@ -68,7 +68,7 @@ def dispatching_child(archive: Archive, definition: Definition, found: VirtualBe
             remedy="Look for another program that is faster at some sizes.",
         )
     solutions = {node.candidate_id: archive.read(node).solution() for node in holders}
-    _require_callable(holders, solutions)
+    _require_callable(found, solutions)
     modules = {node.candidate_id: f"part_{n}" for n, node in enumerate(holders, 1)}
     sources = [
         {"path": ENTRY_FILE, "content": _entry(definition, found, solutions, modules)},
@@ -102,14 +102,19 @@ def _named(holders: Sequence[Node]) -> str:
     return ", ".join(f"{one_line(node.name, 60)} ({node.candidate_id})" for node in holders)
 
 
-def _require_callable(holders: Sequence[Node], solutions: Mapping[str, Solution]) -> None:
-    specs = {node: solutions[node.candidate_id].spec for node in holders}
-    by_hand = "Write the choice by hand, in a workspace opened from one of the holders."
-    for node, spec in specs.items():
-        if spec.language not in CALLABLE:
+def _require_callable(found: VirtualBest, solutions: Mapping[str, Solution]) -> None:
+    holders = found.holders
+    specs = {node.candidate_id: solutions[node.candidate_id].spec for node in holders}
+    bands = "; ".join(
+        f"{band.holder.candidate_id} at a {found.axis} of {band.words}" for band in found.bands
+    )
+    by_hand = f"Write the choice by hand, in a workspace opened from one of the holders: {bands}."
+    for node in holders:
+        language = specs[node.candidate_id].language
+        if language not in CALLABLE:
             raise RequestError(
-                f"{node.name} ({node.candidate_id}), a record holder, is written in"
-                f" {spec.language}, which the choice, being Python, cannot call",
+                f"{node.name} ({node.candidate_id}), a record holder, is written in {language},"
+                " which the choice, being Python, cannot call",
                 remedy=by_hand,
             )
     if len({spec.destination_passing_style for spec in specs.values()}) > 1:

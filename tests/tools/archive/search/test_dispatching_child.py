@@ -82,8 +82,9 @@ def test_one_holder_of_every_record_needs_no_choice(bench, definition) -> None:
 def test_compiled_parents_are_refused_by_name(bench, definition) -> None:
     one = bench.add(SAYS.format(word="a"), language="python")
     other = bench.add("int run();", language="cuda", path="kernel.cu")
-    with pytest.raises(RequestError, match=r"v2 \(.*is written in cuda"):
-        dispatching_child(bench.archive, definition, between((1, 1, one), (64, 64, other)))
+    with pytest.raises(RequestError, match=r"v2 \(.*is written in cuda") as refused:
+        dispatching_child(bench.archive, definition, between((1, 8, one), (64, 64, other)))
+    assert f"{one.candidate_id} at a m of 1 to 8" in str(refused.value)
 
 
 def test_records_are_those_of_one_device(bench) -> None:
