@@ -74,6 +74,17 @@ class Listing:
         return line
 
 
+@dataclass(frozen=True)
+class Sentence:
+    """Words for rich to print, wrapped between words."""
+
+    words: Text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """The lines, as wide as the console is."""
+        return hanging(console, self.words, options.max_width, Text())
+
+
 def hanging(console: Console, words: Text, width: int, indent: Text) -> Iterator[Text]:
     """Words wrapped to a width, each line behind the same indent."""
     space = max(width - indent.cell_len, 1)

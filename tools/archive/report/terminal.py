@@ -21,7 +21,7 @@ from ..store.manifest import CandidateRecord
 from ..store.trials.lineage import named
 from .board_rows import Row, columns, others_on
 from .board_rows import rows as board_rows
-from .listing import GAP, Column, Listing, hanging
+from .listing import GAP, Column, Listing, Sentence, hanging
 from .page_data import TO_VERIFY, boards, claimed_promotions, current_promotions
 from .tree_graph import TreeLine, tree_lines
 
@@ -165,19 +165,20 @@ def best(
         title = Text(f"{board.definition} on {board.device}", "bold")
         if over:
             title.append(f", speed-ups over {over}", "not bold")
-        lines += [title, Listing(_BEST_COLUMNS, rows), Text()]
+        lines += [Sentence(title), Listing(_BEST_COLUMNS, rows), Text()]
     verified = [event for event in history if event.kind == "verified"]
-    lines += [
+    said = [
         Text(f"verified, not timed: {e.definition} {e.candidate_id} ({e.tag})", style="cyan")
         for e in verified
     ]
     reasons = dict.fromkeys(n.clock_reason for b in found for n in b.rows[:count])
-    lines += [Text(f"claimed: {reason}", style="yellow") for reason in reasons if reason]
-    lines += [Text(f"{name} is promoted, {TO_VERIFY}", style="magenta") for name in sorted(claimed)]
-    lines += [
+    said += [Text(f"claimed: {reason}", style="yellow") for reason in reasons if reason]
+    said += [Text(f"{name} is promoted, {TO_VERIFY}", style="magenta") for name in sorted(claimed)]
+    said += [
         Text(f"promoted elsewhere: {e.definition} {e.gpu} {e.candidate_id} ({e.signer})")
         for e in best_elsewhere(archive, definition)
     ]
+    lines += map(Sentence, said)
     return Group(*lines)
 
 
