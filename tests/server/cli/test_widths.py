@@ -32,6 +32,9 @@ COMMANDS = {
     "select": ["select", "gdn_prefill", "--seed", "1"],
     "context": ["context", "plan", CHILD],
     "list": ["list"],
+    "sample": ["sample", "gdn_prefill"],
+    "plans": ["plans"],
+    "trust": ["trust"],
     "check": ["check"],
 }
 UNBROKEN = ("diff",)
