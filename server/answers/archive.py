@@ -183,8 +183,10 @@ def selection_answer(selection: Selection, definition: str) -> SelectionAnswer:
         )
     else:
         act = (
-            f"Next: get_context(role='{selection.role}', candidate_id='{identity}'), then "
-            f"open_workspace(definition='{definition}', start_from='{identity}')."
+            f"Next: get_context(role='{selection.role}', candidate_id='{identity}'), "
+            f"search_archive(definition='{definition}', parent='{identity}') for what helped "
+            f"parents like it, then open_workspace(definition='{definition}', "
+            f"start_from='{identity}')."
         )
     return SelectionAnswer.of(
         selection,

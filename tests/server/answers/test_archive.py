@@ -99,6 +99,7 @@ def test_the_chosen_parent_comes_with_the_reasons_against_others(role: str, tool
     answer = selection_answer(Selection("c1", "the best", others, "best_first", 7, role), "d1")
     assert "c1: the best." in answer.summary and "Not c2: slower" in answer.summary
     assert tool in answer.summary and answer.seed == 7
+    assert ("search_archive(definition='d1', parent='c1')" in answer.summary) == (role == "plan")
     assert answer.candidate_uri.endswith("candidate/c1")
 
 
