@@ -263,18 +263,18 @@ def expected_gains(
         named = regimes if not place else ()
         table = "transitions" if named else "attempts"
         within = f" AND regime IN ({','.join('?' * len(named))})" if named else ""
-        measured = reader.rows(
+        rows = reader.rows(
             f"SELECT technique, sum(w), sum(w * x) FROM (SELECT technique, {scale} AS w,"
             f" {clipped} AS x FROM {table} WHERE definition = ?{within}"
             " AND log_ratio IS NOT NULL) GROUP BY 1",
             [*bottlenecks, definition, *named],
         )
-        failed = reader.rows(
+        rows += reader.rows(
             f"SELECT technique, {_FAILURE} * count(*), 0.0 FROM attempts"
             " WHERE definition = ? AND outcome = 'failed' GROUP BY 1",
             [definition],
         )
-        for technique, count, total in [*measured, *failed]:
+        for technique, count, total in rows:
             entry = totals.setdefault(technique, [1.0, 0.0])
             entry[0] += weight * count
             entry[1] += weight * total
