@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from ...errors import ArchiveError
@@ -193,7 +193,7 @@ class SyncedIndex:
         of_each: dict[str, dict[str, str]] = {}
         for ref, oid in amendments.items():
             of_each.setdefault(amended_candidate(ref), {})[ref] = oid
-        for ref, commit, found in self._parents_first(missing):
+        for ref, commit, found in self._parents_first(missing, of_each):
             try:
                 said = of_each.get(commit[:12], {})
                 node = self._read_node(index, ref, commit, found, batch, said)
@@ -206,21 +206,34 @@ class SyncedIndex:
                 batch = {}
         index.add(batch.values(), of_each, replace=replace)
 
-    def _parents_first(self, missing: Mapping[str, str]) -> Iterator[tuple[str, str, GitObject]]:
-        """Ref, id and commit of each that can be read, in an order in which parents come first."""
+    def _parents_first(
+        self, missing: Mapping[str, str], amendments: Mapping[str, Mapping[str, str]]
+    ) -> Iterator[tuple[str, str, GitObject]]:
+        """Ref, id and commit of each that can be read, in an order in which parents come first.
+
+        Those that hold now: an amended parent's time decides the outcome, too.
+        """
         read: dict[str, tuple[str, GitObject]] = {}
         for ref, oid in missing.items():
             try:
                 read[oid] = ref, read_commit(self.repository, oid)
             except Exception as error:
                 self._leave_out(ref, error)
-        sorter = TopologicalSorter(
-            {
-                oid: [parent for parent in commit.ids("parent") if parent in read]
-                for oid, (_, commit) in read.items()
-            }
-        )
-        for oid in sorter.static_order():
+        ids = {oid[:12]: oid for oid in read}
+        archived: dict[str, list[str]] = {}
+        amended: dict[str, list[str]] = {}
+        for oid, (_, commit) in read.items():
+            names = tuple(parent[:12] for parent in commit.ids("parent"))
+            archived[oid] = [ids[name] for name in names if name in ids]
+            if said := amendments.get(oid[:12]):
+                found = read_amendments(self.repository, self._keys, oid[:12], said)
+                names = amended_parents(names, found)
+            amended[oid] = [ids[name] for name in names if name in ids]
+        try:
+            order = list(TopologicalSorter(amended).static_order())
+        except CycleError:  # two machines' amendments; commits have no circle
+            order = list(TopologicalSorter(archived).static_order())
+        for oid in order:
             ref, commit = read[oid]
             yield ref, oid, commit
 

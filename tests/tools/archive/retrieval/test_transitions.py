@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import random
 
 import pytest
 
@@ -14,6 +16,8 @@ from kernel_harness.tools.archive.retrieval.transitions import (
     ratios,
     refresh,
 )
+from kernel_harness.tools.archive.store.amendments import AmendmentWords
+from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.measurement import TimeSource
 
@@ -97,3 +101,49 @@ def test_ten_small_gains_outrank_a_lucky_one_and_failures_count_little(bench, ar
     with index.reading() as reader:
         gains = expected_gains(reader, {"scale_n64": 1.0})
     assert gains["steady"] > gains["luckier"] > gains["lucky"] > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_derived_as_candidates_come_is_what_a_rebuilt_index_derives(bench, archive, seed):
+    rng = random.Random(seed)
+    nodes = []
+    for _ in range(12):
+        parents = [n.candidate_id for n in rng.sample(nodes, min(len(nodes), rng.randrange(3)))]
+        failed = rng.random() < 0.4
+        nodes.append(
+            bench.add(
+                latency_us=None if failed else rng.uniform(5, 20),
+                status=Status.TIMEOUT if failed else Status.PASSED,
+                parents=parents,
+                technique=rng.sample(["a", "b", "c", "d"], rng.randrange(3)),
+            )
+        )
+        refresh(archive.synced.current())
+        if rng.random() < 0.4:
+            tags = rng.sample(["a", "b", "c", "d"], 2)
+            archive.amend(rng.choice(nodes).candidate_id, AmendmentWords(tags=tags))
+        if len(nodes) > 2 and rng.random() < 0.4:
+            older, younger = sorted(rng.sample(range(len(nodes)), 2))
+            words = AmendmentWords(parents=[nodes[older].candidate_id])
+            with contextlib.suppress(RequestError):  # it may descend from it by an amendment
+                archive.amend(nodes[younger].candidate_id, words)
+    came = derived(archive)
+    archive.synced.rebuild()
+    assert came and derived(archive) == came
+
+
+def derived(archive):
+    """All that is derived, by candidates in place of rows."""
+    index = archive.synced.current()
+    refresh(index)
+    return {
+        table: sorted(
+            index.rows(
+                f"SELECT c.id, t.technique, {columns}, p.id, t.log_ratio, t.noise, t.together"
+                f" FROM {table} t JOIN candidates c ON c.seq = t.seq"
+                " LEFT JOIN candidates p ON p.seq = t.parent"
+            ),
+            key=repr,
+        )
+        for table, columns in (("attempts", "t.outcome"), ("transitions", "t.regime"))
+    }

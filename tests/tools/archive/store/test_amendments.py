@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -182,3 +183,14 @@ def test_words_that_end_no_line_and_no_tag(bench, archive):
     (said,) = archive.amendments(node.candidate_id)
     assert "\x1b" not in said.words.note and "Signature: x" in said.words.note
     assert noted.parents == node.parents and len(noted.notes) == 1
+
+
+def test_a_rebuilt_index_compares_with_the_parents_that_hold_now(bench, archive):
+    nodes = [bench.add(latency_us=float(10 + n)) for n in range(6)]
+    for child, parent in pairwise(nodes):
+        words = AmendmentWords(parents=[parent.candidate_id])
+        amended = archive.amend(child.candidate_id, words)
+        assert amended.outcome_words.endswith("noise floor 2.0%, claimed")
+    before = list(archive.iter())
+    archive.synced.rebuild()
+    assert sorted(archive.iter(), key=lambda n: n.at) == before
