@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ...tools.archive.search.plans import regions_of
 from .result import Answer, Result
-from .text import lines
+from .text import counted, lines
 
 if TYPE_CHECKING:
     from ...tools.archive.store.plans.commits import StoredPlan
@@ -43,7 +43,8 @@ class PlanAnswer(Answer):
 def plan_answer(plan: StoredPlan, workspace: str | None) -> PlanAnswer:
     """A recorded plan, and how it is carried out."""
     record, regions = plan.record, regions_of(plan.sources)
-    may = f"may change {regions} marked regions" if regions else "marks no region: all may change"
+    marked = counted(regions, "marked region")
+    may = f"may change {marked}" if regions else "marks no region: all may change"
     here = f"The workspace {workspace} now names it: write it there, or " if workspace else "Next: "
     return PlanAnswer.of(
         record,
@@ -72,6 +73,7 @@ def anchor_words(check: AnchorCheck | None) -> str | None:
     if check is None or check.kept:
         return None
     return (
-        f"The change left the regions that plan {check.plan} marks, at {len(check.outside)} "
-        "places (`anchors`): if it had to, say so in the next plan; if not, take it back."
+        f"The change left the regions that plan {check.plan} marks, at "
+        f"{counted(len(check.outside), 'place')} (`anchors`): if it had to, say so in the next "
+        "plan; if not, take it back."
     )

@@ -270,6 +270,7 @@ def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableTy
         "children": ", ".join(born) or "none",
         "evaluation": node.evaluation_id,
         "made by": _authorship(record),
+        **({"plan": _plan(archive, node)} if node.plan else {}),
         "signature": f"{node.trust}: {node.trust_words}",
         "ref": node.ref,
     }
@@ -282,6 +283,12 @@ def _head(archive: Archive, node: Node, record: CandidateRecord) -> RenderableTy
         rows["promoted elsewhere"] = "; ".join(elsewhere)
     fields = {"outcome": outcome} | {name: Text(words) for name, words in rows.items()}
     return Group(Text(f"{node.candidate_id} {node.name}", "bold"), Fields(fields))
+
+
+def _plan(archive: Archive, node: Node) -> str:
+    """The plan that a candidate carries out, with its forecast."""
+    found = archive.plans.find(node.plan)
+    return f"{node.plan} ({found.record.forecast})" if found else f"{node.plan}, not known here"
 
 
 def _authorship(record: CandidateRecord) -> str:

@@ -175,6 +175,7 @@ class _Site:
             events=[e for e in self.events if e.candidate_id == node.candidate_id],
             charts=self.charts.of(node, record),
             profiles=self._profiles(record),
+            plan=self.archive.plans.find(node.plan) if node.plan else None,
         )
         path = self.out_dir / "candidates" / f"{node.candidate_id}.html"
         path.write_text(text, encoding="utf-8", errors="replace")

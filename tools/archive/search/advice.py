@@ -96,7 +96,7 @@ def advice_on_forecast(archive: Archive, node: Node) -> Advice | None:
     return Advice(
         AdviceKind.FORECAST,
         words,
-        f"{correction or 'Forecast the next plan, too'}.",
+        f"{correction or 'Record the next idea with record_plan before it is written'}.",
         (node.candidate_id,),
     )
 

@@ -2,8 +2,8 @@
 
 A forecast says that a plan gains at least so much, with a probability. It is decided by the first
 candidate of the plan that was timed: later ones do not count, for whoever tries often enough gets
-there. While all of them failed it counts as missed, and a fix may still overturn that. A plan that
-was recorded after its trial began forecast nothing.
+there. While all of them failed, where they could have been timed, it counts as missed, and a fix
+may still overturn that. A plan that was recorded after its trial began forecast nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from ..store.plans.commits import StoredPlan
 from ..store.trials.commits import TRIAL_NAME
 
 UNSAID = "nobody said"
+NO_DEVICE = "cpu"
+"""Stands for the hardware of trials that had no GPU."""
 LATE_S = 1
 """Records and commits are dated in whole seconds."""
 LEAST_DECIDED = 5
@@ -185,7 +187,8 @@ def compare(plan: StoredPlan, candidates: Sequence[Node], known: Mapping[str, No
             )
             said = f"{number(gain)}x {words}"
             return Forecast(plan, status, said, gain, node.candidate_id)
-    if failed := [node for node in counted if node.failed]:
+    # Where nothing can be timed no plan can win, so that none may lose there either.
+    if failed := [node for node in counted if node.failed and node.hardware != NO_DEVICE]:
         last = failed[-1]
         return Forecast(plan, ForecastStatus.FAILED, last.outcome_words, None, last.candidate_id)
     return Forecast(plan, ForecastStatus.UNCLEAR, words, None, counted[-1].candidate_id)

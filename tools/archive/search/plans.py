@@ -100,7 +100,7 @@ def plan_notes(plan: StoredPlan) -> str:
         "",
         f"- forecast: {record.forecast}, against {record.parent or 'the baseline'}",
         *([f"- techniques: {', '.join(record.technique)}"] if record.technique else []),
-        f"- change only what lies between {BEGIN} and {END}, {marked} regions; anything else is "
+        f"- change only what lies between {BEGIN} and {END}, {marked} of them; anything else is "
         "reported as a departure from the plan"
         if marked
         else "- no region is marked: anything may change",

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from kernel_harness.tools.archive.report import forecast_tables
+from kernel_harness.tools.archive.report import forecast_tables, terminal
 from kernel_harness.tools.archive.report.website import write_site
 from kernel_harness.tools.archive.search.forecasts import forecast_report
 from kernel_harness.tools.schema.search.made_by import MadeBy
@@ -51,6 +51,13 @@ def test_plans_are_listed_with_what_came_of_them_at_any_width(searched, width):
     assert "[bold]wide tiles[/bold]" in said
 
 
+def test_show_names_the_plan_with_its_forecast(searched):
+    (node,) = (node for node in searched.iter() if node.plan)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal.show(searched, node.candidate_id))
+    assert f"{node.plan} (≥ 1.5x with 70 %)" in console.export_text()
+
+
 def test_an_archive_without_plans_says_how_to_make_one(archive):
     console = Console(record=True, file=io.StringIO())
     console.print(forecast_tables.plans(forecast_report(archive)))
@@ -63,4 +70,6 @@ def test_pages_have_plans_and_calibrations(searched, tmp_path):
     text = page.read_text("utf-8")
     assert "Fewer bytes." in text and "<script>x</script>" not in text
     assert "0.49" in text and "missed: 1.25x" in text
+    pages = [p.read_text("utf-8") for p in (tmp_path / "candidates").glob("*.html")]
+    assert sum("Fewer bytes. (≥ 1.5x with 70 %)" in page for page in pages) == 1
     assert "Forecasts" in index.read_text("utf-8")

@@ -85,6 +85,8 @@ def test_a_failure_is_a_miss_until_its_fix_is_timed(bench, planned):
     wrong = {"status": Status.INCORRECT_NUMERICAL}
     failed = planned(idea(1.2, parent=parent), wrong)
     fixed = planned(idea(1.1, parent=parent), wrong, {"latency_us": 8.0})
+    untimed = planned(idea(1.3, parent=parent), wrong | {"gpu": None})
+    assert untimed.status is ForecastStatus.UNCLEAR
     assert failed.status is ForecastStatus.FAILED and failed.decided and not failed.reached
     assert fixed.reached and fixed.gain == pytest.approx(1.25)
 
