@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.types import Implementation
 
 from kernel_harness.server import lifecycle
 from kernel_harness.server.app import build_app
@@ -159,6 +160,34 @@ async def test_a_call_that_its_client_leaves_over_http_stops_its_work(
             await harness.cancelled.wait()
         harness.hold = None
         assert (await good(client, "evaluate_kernel", solution=solution()))["status"] == "PASSED"
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_candidates_of_two_clients_over_http_say_which_of_them_made_each(
+    harness: ScriptedHarness, mode: Any
+) -> None:
+    """Two of one name are two sessions before 2026-07-28; from then on only names tell them."""
+    legacy = mode == "legacy"
+    names = ("codex", "codex" if legacy else "claude-code")
+    infos = [Implementation(name=name, version="1") for name in names]
+    async with (
+        listening(harness, TOKEN) as url,
+        client_of(url, TOKEN, mode, client_info=infos[0]) as first,
+        client_of(url, TOKEN, mode, client_info=infos[1]) as second,
+    ):
+        await first.read_resource("skill://write-triton/SKILL.md")
+        made = []
+        for client, label in ((first, "a"), (second, "b")):
+            mine = solution(label, f"return x  # {label}")
+            verdict = await good(client, "evaluate_kernel", solution=mine)
+            asked = {"evaluation_id": verdict["evaluation_id"], "hypothesis": "faster"}
+            kept = await good(
+                client, "archive_candidate", solution=mine, made_by={"session": label}, **asked
+            )
+            made.append(harness.archive.get(kept["candidate_id"]).candidate.made_by)
+    assert tuple(m.client for m in made) == names
+    assert [m.session for m in made] == ["a", "b"]
+    assert [list(m.skills) for m in made] == [["write-triton"], []]
 
 
 async def test_a_client_without_the_token_learns_nothing(harness: ScriptedHarness) -> None:
