@@ -45,7 +45,7 @@ class PlanListing:
         return [_listed(row) for row in reversed(rows)]
 
     def untried(self, definition: str) -> list[StoredPlan]:
-        """An operator's newest plans that no candidate names yet, without their sources."""
+        """An operator's newest plans that no candidate of the index names, without sources."""
         rows = self._current().rows(
             f"{_COLUMNS} WHERE definition = ? AND NOT EXISTS (SELECT 1 FROM labels l"
             " WHERE l.kind = 'plan' AND l.label = plans.id) ORDER BY at DESC, id DESC"
@@ -79,7 +79,7 @@ class PlanListing:
 
     def _current(self) -> Index:
         """The index, after adding the plans that it lacks and removing those that are gone."""
-        index = self._synced.current()
+        index = self._synced.index  # of candidates whoever asks has brought it up to date
         if not self._repository.exists:
             return index
         at, stamp = time.time(), self._repository.ref_fingerprint(PLANS)
