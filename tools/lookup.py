@@ -207,6 +207,7 @@ class Lookup:
         targets: Sequence[str] | None = None,
         force: bool = False,
         objective: str | None = None,
+        made_by: MadeBy = NOBODY,
     ) -> EvaluationRequest:
         """Makes the request that a call of evaluate_kernel means.
 
@@ -238,6 +239,7 @@ class Lookup:
             force=force,
             started_from=found.started_from,
             plan=found.plan,
+            made_by=made_by,
             objective=Objective(objective) if objective is not None else None,
         )
 

@@ -13,6 +13,7 @@ from ..requests.context import (
     Call,
     harness_of,
     in_thread,
+    made_by_of,
     note_served_skill,
     progress_to,
     skills_of,
@@ -72,6 +73,7 @@ async def evaluate_kernel(
         targets=targets,
         force=force,
         objective=objective,
+        made_by=made_by_of(ctx, None),
     )
     async with progress_to(ctx) as progress:
         evaluated = await harness.evaluations.evaluate(request, wait_s, progress)

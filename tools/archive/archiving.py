@@ -144,6 +144,7 @@ class ArchiveService:
         evaluation: Evaluation,
         started_from: str | None = None,
         plan: str | None = None,
+        made_by: MadeBy = NOBODY,
     ) -> str:
         """Commits what was judged, unless it is archived; says in words why it could not.
 
@@ -163,6 +164,7 @@ class ArchiveService:
                     start,
                     len(operator.workloads),
                     plan or "",
+                    made_by,
                 )
         except Exception as error:
             log.warning("No commit of %s was made", evaluation.evaluation_id, exc_info=True)

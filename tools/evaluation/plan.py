@@ -14,6 +14,7 @@ from ..messages.judge import Checks, EvaluatePlan, PlannedWorkload
 from ..schema.evaluation import Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import ScalarInput, Solution, Workload
 from ..schema.measurement import Objective
+from ..schema.search.made_by import NOBODY, MadeBy
 from ..settings import Settings
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample
@@ -123,6 +124,7 @@ class EvaluationRequest:
         replay: an earlier record of these sources; its seeds are used again before new ones.
         started_from: what the candidate's workspace was opened from.
         plan: id of the plan that the workspace names.
+        made_by: who asks, as far as it was said.
     """
 
     operator: Operator
@@ -137,6 +139,7 @@ class EvaluationRequest:
     replay: Evaluation | None = None
     started_from: str | None = None
     plan: str | None = None
+    made_by: MadeBy = NOBODY
     objective: Objective | None = None
 
     @property

@@ -22,6 +22,7 @@ from ..schema.evaluation import UNDECIDED, Evaluation, Evidence, Executor, Failu
 from ..schema.flashinfer_trace import Solution
 from ..schema.measurement import Totals
 from ..schema.recognition import Recognition
+from ..schema.search.made_by import MadeBy
 from ..settings import Settings
 from ..signing.keyring import Keyring, Verification
 from ..workloads.operators import Operator
@@ -40,7 +41,7 @@ TRANSIENT_STATUSES = (UNDECIDED | {Status.TIMEOUT}) - {Status.COMPILED}
 TRIAL_PATIENCE_S = 20.0
 """How long a verdict waits for its commit."""
 log = logging.getLogger(__name__)
-KeepTrial = Callable[[Solution, Evaluation, str | None, str | None], str]
+KeepTrial = Callable[[Solution, Evaluation, str | None, str | None, MadeBy], str]
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ class EvaluationService:
         recognise: called once for each evaluation, in a thread, with the solution and the plan
             that its workspace names; must not raise.
         keep_trial: commits what was judged before the verdict is told; called in a thread, with
-            what its workspace was opened from and the plan that it names. Returns why it could
-            not; must not raise.
+            what its workspace was opened from, the plan that it names and who made it. Returns
+            why it could not; must not raise.
     """
 
     def __init__(
@@ -249,9 +250,8 @@ class EvaluationService:
         """Has a trial committed; a git that fails or hangs costs words, never the verdict."""
         if self._keep_trial is None:
             return
-        work = asyncio.to_thread(
-            self._keep_trial, request.solution, evaluation, request.started_from, request.plan
-        )
+        came = request.started_from, request.plan, request.made_by
+        work = asyncio.to_thread(self._keep_trial, request.solution, evaluation, *came)
         done, _ = await asyncio.wait({asyncio.create_task(work)}, timeout=TRIAL_PATIENCE_S)
         said = f"git had not ended after {TRIAL_PATIENCE_S:g} s"
         for task in done:

@@ -77,6 +77,15 @@ async def test_settings_declare_the_model_unless_the_call_does(
     assert [node.session for node in said] == ["run-7", "run-7"]
 
 
+async def test_a_trial_that_nobody_archives_says_who_made_it(harness: ScriptedHarness) -> None:
+    async with Client(build_app(harness=harness), client_info=CODEX) as client:
+        await client.read_resource("skill://write-triton/SKILL.md")
+        verdict = await good(client, "evaluate_kernel", solution=solution())
+    trial = harness.archive.trials.read(verdict["evaluation_id"])
+    assert trial.candidate.made_by.agent == "codex 1.2.3"
+    assert list(trial.candidate.made_by.skills) == ["write-triton"]
+
+
 async def test_two_clients_of_one_server_are_told_apart(harness: ScriptedHarness) -> None:
     app = build_app(harness=harness)
     other = Implementation(name="claude-code", version="2")

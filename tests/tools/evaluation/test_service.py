@@ -25,6 +25,7 @@ from kernel_harness.tools.schema.evaluation import (
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.schema.recognition import AnchorCheck, PriorRun, Recognition
+from kernel_harness.tools.schema.search.made_by import NOBODY, MadeBy
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.regimes import sample_shapes
 
@@ -429,20 +430,25 @@ def keeping(service, keep):
     return EvaluationService(settings, pool, records, "cpu", service._keys, lambda *_: KNOWN, keep)
 
 
-def test_what_was_judged_is_kept_before_the_verdict_is_told(service, operator):
-    kept: list[tuple[str, str | None, str | None]] = []
+MADE = MadeBy(client="codex")
 
-    def keep(solution, evaluation, started_from, plan):
+
+def test_what_was_judged_is_kept_before_the_verdict_is_told(service, operator):
+    kept: list[tuple[str, str | None, str | None, MadeBy]] = []
+
+    def keep(solution, evaluation, started_from, plan, made_by):
         assert service.records.get(evaluation.evaluation_id) == evaluation
         assert threading.current_thread() is not threading.main_thread()
-        kept.append((evaluation.evaluation_id, started_from, plan))
+        kept.append((evaluation.evaluation_id, started_from, plan, made_by))
         return ""
 
     made = keeping(service, keep)
-    evaluation = asyncio.run(judged(made, operator, named("fine"), started_from="p", plan="q"))
-    assert kept == [(evaluation.evaluation_id, "p", "q")]
+    evaluation = asyncio.run(
+        judged(made, operator, named("fine"), started_from="p", plan="q", made_by=MADE)
+    )
+    assert kept == [(evaluation.evaluation_id, "p", "q", MADE)]
     broken = asyncio.run(judged(made, operator, named("broken", "def run(x, y:\n  pass\n")))
-    assert kept[1] == (broken.evaluation_id, None, None)
+    assert kept[1] == (broken.evaluation_id, None, None, NOBODY)
 
 
 def test_a_verdict_says_that_it_is_in_no_commit_until_it_is(service, operator):

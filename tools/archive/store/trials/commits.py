@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ....errors import ArchiveError, unknown_name
 from ....evaluation.record_store import EVALUATION_ID, LEAST_PART
 from ....schema.evaluation import Evaluation, Status
+from ....schema.search.made_by import NOBODY, MadeBy
 from ....signing.keyring import Keyring, Verification
 from ....signing.signature import TRIAL
 from ...git.repository import RefConflict, RefUpdate, Repository
@@ -67,6 +68,7 @@ class TrialStore:
         start: Sequence[tuple[str, str]] = (),
         workload_count: int = 0,
         plan: str = "",
+        made_by: MadeBy = NOBODY,
     ) -> str:
         """Commits one trial; returns the name of its ref, which may have been there.
 
@@ -91,6 +93,7 @@ class TrialStore:
             tags=(),
             workload_count=workload_count,
             plan=plan,
+            made_by=made_by,
         )
         facts = facts_of(evaluation, self._keys.verify_record(evaluation), workload_count)
         sources = {source.path: source.content for source in solution.sources}
