@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..retrieval.filters import regimes_meant
 from ..store.archive import Archive
 from ..store.entry import Node, number
 from ..store.index import node_from_json
@@ -204,14 +205,17 @@ def _parent(plan: StoredPlan, node: Node, known: Mapping[str, Node]) -> Node | N
 def measured_gain(plan: StoredPlan, node: Node, parent: Node | None) -> tuple[float | None, str]:
     """The gain in the regimes of a plan, and against what; or None and why there is none.
 
-    The record's own comparison decides where it was with the parent, or where there is none.
+    The record's own comparison decides where it was with the parent, or where there is none. A
+    regime means those that are much the same, for each sample draws their borders anew.
     """
     regimes = plan.record.regimes
+    names = [fact.name for fact in node.regimes]
+    meant = {name for asked in regimes for name in regimes_meant(names, asked)}
     if parent is None or node.baseline_hash == parent.content_hash:
         versus = "the baseline" if parent is None else f"{parent.candidate_id}, in pairs"
         if not regimes:
             return node.speedup, f"against {versus}" if node.speedup else "compared with nothing"
-        ratios = [f.ratio for f in node.regimes if f.name in regimes and f.ratio]
+        ratios = [f.ratio for f in node.regimes if f.name in meant and f.ratio]
         if ratios:
             return _mean(ratios), f"against {versus}"
         return None, f"not measured in {', '.join(regimes)}"
@@ -224,7 +228,7 @@ def measured_gain(plan: StoredPlan, node: Node, parent: Node | None) -> tuple[fl
     ratios = [
         before[f.name] / f.latency_us
         for f in node.regimes
-        if f.name in regimes and f.name in before and f.latency_us
+        if f.name in meant and f.name in before and f.latency_us
     ]
     if ratios:
         return _mean(ratios), f"against {parent.candidate_id}"

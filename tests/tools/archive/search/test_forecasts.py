@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +13,9 @@ from kernel_harness.tools.archive.search.forecasts import (
     ForecastStatus,
     calibrations,
     forecast_report,
+    measured_gain,
 )
+from kernel_harness.tools.archive.store.entry import RegimeFact
 from kernel_harness.tools.archive.store.plans.commits import StoredPlan
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.search.made_by import MadeBy
@@ -163,3 +166,11 @@ def test_advice_says_what_became_of_the_candidates_forecast_once(bench, archive)
     assert "≥ 1.5x with 60 %" in said.words and "missed: 1.25x" in said.words
     assert advice_on_forecast(archive, second) is None
     assert advice_on_forecast(archive, bench.add()) is None
+
+
+def test_a_regime_means_those_of_another_sample_that_are_much_the_same(archive, bench):
+    plan = archive.plans.write(idea(1.2, regimes=["m 48-64"]), {"kernel.py": ""})
+    node = bench.add(latency_us=8.0, ratio=1.1)
+    drawn = (RegimeFact("m 64", 8.0, 1.4, "faster"), RegimeFact("m 1", 2.0, 0.5, "slower"))
+    gain, words = measured_gain(plan, replace(node, regimes=drawn), None)
+    assert gain == pytest.approx(1.4) and "baseline" in words
