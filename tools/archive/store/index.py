@@ -20,7 +20,7 @@ from .entry import CandidateStatus, Node, RegimeFact
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 14
+INDEX_VERSION = 15
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (
@@ -68,7 +68,7 @@ CREATE TABLE IF NOT EXISTS trials (
     name TEXT NOT NULL, ref TEXT PRIMARY KEY, oid TEXT, definition TEXT, content_hash TEXT,
     hardware TEXT, scope TEXT, status TEXT, latency_us REAL, started_from TEXT, at INTEGER,
     state TEXT) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS trials_open ON trials (definition) WHERE state = 'open';
+CREATE INDEX IF NOT EXISTS trials_by_state ON trials (state, definition);
 CREATE INDEX IF NOT EXISTS trials_by_name ON trials (name);
 CREATE INDEX IF NOT EXISTS trials_by_content ON trials (content_hash);
 CREATE TRIGGER IF NOT EXISTS new_candidate AFTER INSERT ON candidates

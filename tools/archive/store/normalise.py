@@ -11,6 +11,7 @@ import ast
 import io
 import re
 import tokenize
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,12 @@ _C_TOKEN = re.compile(
 )
 
 
+@lru_cache(maxsize=32)
 def normalised_source(path: str, text: str) -> str:
-    """One file without comments and formatting; of an unknown suffix, without trailing space."""
+    """One file without comments and formatting; of an unknown suffix, without trailing space.
+
+    A program is looked up when it is judged, committed and archived: the last few are remembered.
+    """
     suffix = PurePosixPath(path).suffix.lower()
     if suffix == ".py":
         return _normalised_python(text)
