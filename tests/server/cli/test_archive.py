@@ -254,9 +254,9 @@ def test_trials_are_listed_shown_and_tidied_up(
     monkeypatch.setenv("KERNEL_HARNESS_TRIAL_DAYS", "0")
     monkeypatch.setenv("KERNEL_HARNESS_TRIAL_MEGABYTES", "0")
     assert cli.run(["tidy", "--dry-run"]) == 0
-    assert "1 would go: trials weigh too much." in capsys.readouterr().out
+    assert "1 would go: the oldest, for trials weigh too much." in capsys.readouterr().out
     assert cli.run(["tidy"]) == 0
-    assert "1 went: trials weigh too much." in capsys.readouterr().out
+    assert "1 went: the oldest, for trials weigh too much." in capsys.readouterr().out
     assert cli.run(["log", "--trials"]) == 0
     assert "No trial is kept." in capsys.readouterr().out
 

@@ -93,8 +93,8 @@ def derived_from(archive: Archive, evaluation_id: str, started_from: str | None)
     found = nearest_archived(archive, *trial) if trial else None
     if found is None:
         return DerivedFrom(
-            words=f"No parent: {opened}, was not archived, nor was anything before it. Archive it "
-            "first where it matters, and name it as parent."
+            words=f"No parent: {opened}, was not archived, nor was anything before it. Where that "
+            "matters, archive it, then amend_candidate(parent=[its id])."
         )
     candidate_id, own_trial = found
     how = "the candidate of" if own_trial else "the nearest archived ancestor of"

@@ -43,10 +43,10 @@ class TidyRules:
 class Reason(StrEnum):
     """Why a trial goes."""
 
-    SAME = "its evaluation is archived"
-    FAILED = "it failed"
-    OTHER = "another evaluation of its bytes is archived"
-    WEIGHT = "trials weigh too much"
+    SAME = "evaluations that are archived"
+    FAILED = "failures that are old"
+    OTHER = "old, of bytes that another evaluation archived"
+    WEIGHT = "the oldest, for trials weigh too much"
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def tidied(found: Tidied, *, dry_run: bool = False) -> str:
         ARCHIVED: "of bytes that are archived",
         UNVERIFIED: "that no key which counts signed, left alone",
     }
-    counted = [f"{found.counts[state]:,} {said}" for state, said in states.items()]
+    counted = [f"{n:,} {said}" for state, said in states.items() if (n := found.counts[state])]
     heading = f"{total:,} {'trial weighs' if total == 1 else 'trials weigh'} {_bytes(found.weight)}"
     lines = [f"{heading} beside the candidates: {', '.join(counted)}."]
     verb = "would go" if dry_run else "went"
