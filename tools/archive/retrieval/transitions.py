@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...devices.noise_floor import LEAST_EFFECT_ACROSS_EVALUATIONS
 from ..store.entry import CandidateStatus, Node
@@ -26,6 +26,8 @@ FAILURE_MARK = "! "
 MOST_LOG_RATIO = 0.5
 _FAILURE = 0.25
 """What a failure weighs against an idea: most are of the code."""
+_WHOLE = 0.5
+"""Weight of a ratio over all workloads where a regime is asked for."""
 _BOUND_UNKNOWN, _BOUND_OTHERWISE = 0.25, 0.1
 """Weights of parents whose bottleneck is not that of the parent at hand."""
 ALL = ""
@@ -246,7 +248,7 @@ def expected_gains(
 
     Args:
         weights: by operator, the one at hand first.
-        regimes: of the operator at hand; others are taken over all workloads.
+        regimes: of the operator at hand; what was gained over all workloads weighs less then.
         bottlenecks: of the parent at hand; without any, no parent weighs more than another.
     """
     marks = ",".join("?" * len(bottlenecks))
@@ -260,15 +262,18 @@ def expected_gains(
     clipped = f"max(-{MOST_LOG_RATIO}, min({MOST_LOG_RATIO}, log_ratio)) / together"
     totals: dict[str, list[float]] = {}
     for place, (definition, weight) in enumerate(weights.items()):
-        named = regimes if not place else ()
-        table = "transitions" if named else "attempts"
-        within = f" AND regime IN ({','.join('?' * len(named))})" if named else ""
-        rows = reader.rows(
-            f"SELECT technique, sum(w), sum(w * x) FROM (SELECT technique, {scale} AS w,"
-            f" {clipped} AS x FROM {table} WHERE definition = ?{within}"
-            " AND log_ratio IS NOT NULL) GROUP BY 1",
-            [*bottlenecks, definition, *named],
-        )
+        within = f"regime IN ({','.join('?' * len(regimes))})"
+        sources = [("attempts", "1", [], _WHOLE if regimes else 1.0)]
+        if regimes and not place:
+            sources.append(("transitions", within, [*regimes], 1.0))
+        rows: list[tuple[Any, ...]] = []
+        for table, condition, values, share in sources:
+            rows += reader.rows(
+                f"SELECT technique, {share} * sum(w), {share} * sum(w * x)"
+                f" FROM (SELECT technique, {scale} AS w, {clipped} AS x FROM {table}"
+                f" WHERE definition = ? AND {condition} AND log_ratio IS NOT NULL) GROUP BY 1",
+                [*bottlenecks, definition, *values],
+            )
         rows += reader.rows(
             f"SELECT technique, {_FAILURE} * count(*), 0.0 FROM attempts"
             " WHERE definition = ? AND outcome = 'failed' GROUP BY 1",

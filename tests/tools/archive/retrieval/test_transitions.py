@@ -103,6 +103,24 @@ def test_ten_small_gains_outrank_a_lucky_one_and_failures_count_little(bench, ar
     assert gains["steady"] > gains["luckier"] > gains["lucky"] > 0
 
 
+def test_a_regime_decides_before_all_workloads_and_these_where_it_was_not_compared(bench, archive):
+    root = bench.add(latency_us=10.0)
+    for tag, small in (("here", 5.0), ("there", 20.0)):
+        bench.add(
+            latency_us=8.0,
+            parents=[root.candidate_id],
+            technique=[tag],
+            regime_latencies={"small": small, "large": 16.0},
+        )
+    index = archive.synced.current()
+    refresh(index)
+    with index.reading() as reader:
+        small = expected_gains(reader, {"scale_n64": 1.0}, regimes=["small"])
+        none = expected_gains(reader, {"scale_n64": 1.0}, regimes=["unheard of"])
+    assert small["here"] > 0 > small["there"]
+    assert none["here"] == pytest.approx(none["there"]) and none["here"] > 0
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_derived_as_candidates_come_is_what_a_rebuilt_index_derives(bench, archive, seed):
     rng = random.Random(seed)
