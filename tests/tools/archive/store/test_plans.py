@@ -14,6 +14,7 @@ from kernel_harness.tools.archive.store.transfer import fetch, push, write_bundl
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.search.made_by import MadeBy
 from kernel_harness.tools.schema.search.plan import SearchPlan
+from kernel_harness.tools.signing.keyring import Keyring
 
 SPEC = {"language": "triton", "entry_point": "kernel.py::run", "target_hardware": ["cuda"]}
 SOURCES = {"kernel.py": "def run(x, y):\n    y.copy_(x)  # \u202e kept as it is\n"}
@@ -100,3 +101,15 @@ def test_plans_are_taken_along(bench, archive, other, tmp_path, way):
         push(archive, str(source))
     fetch(other, str(source))
     assert other.plans.of() == archive.plans.of() != []
+
+
+def test_a_strangers_plans_stay_in_quarantine(archive, tmp_path, bench_class):
+    root = tmp_path / "stranger"
+    stranger = Archive(root, Keyring(tmp_path / "key" / "theirs.pem", root))
+    plan = stranger.plans.write(idea(), SOURCES)
+    bench_class(stranger).add(plan=plan.plan_id)
+    fetch(archive, str(write_bundle(stranger, tmp_path / "theirs.bundle")))
+    stranger.close()
+    assert archive.plans.of() == [] and archive.plans.find(plan.plan_id) is None
+    assert archive.repository.refs("refs/quarantine/origin/plans")
+    assert not archive.repository.refs(PLANS)
