@@ -1,6 +1,7 @@
 """The command line.
 
 main             the command `kernel-harness`: serve, and every tool as a command
+groups           the commands as --help lists them
 commands         shared parts of commands that open the Harness
 local_arguments  paths of the current folder, and a Solution that lies in a folder or a file
 setup            install, uninstall, doctor

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...tools.errors import HarnessError
+from ...tools.errors import HarnessError, unknown_name
 from ...tools.settings import Settings, load_settings
 from ...tools.text import printable
 from . import archive as cli_archive
@@ -26,6 +26,7 @@ from . import records as cli_records
 from . import setup as cli_setup
 from . import trust as cli_trust
 from .commands import fitted_to
+from .groups import NAMES, TOOL_HELP, CommandParsers, listing
 from .local_arguments import SOLUTION_FORMS, meant_here
 
 TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -53,6 +54,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Tool of each command, with the arguments that are given by position."""
 
+PURPOSE = "Turns a GPU operator into a faster, proven kernel, through MCP."
 DEFAULT_WAIT_S = 3600.0
 STATUSES_OF_SUCCESS = (None, "PASSED", "COMPILED", "RUNNING", "promoted")
 UNDECIDED_STATUSES = (
@@ -78,6 +80,9 @@ def run(argv: Sequence[str]) -> int:
     try:
         if command in TOOL_COMMANDS and argv[0] == command:
             return _tool(command, argv[1:])
+        if command is not None and argv[0] == command and command not in NAMES:
+            remedy = "kernel-harness --help lists all of them."
+            raise unknown_name("command", command, NAMES, remedy=remedy)
         arguments = build_parser().parse_args(argv)
         return int(arguments.run(arguments))
     except HarnessError as error:
@@ -135,10 +140,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands; those of tools are parsed by their own."""
     parser = argparse.ArgumentParser(
         prog="kernel-harness",
-        description="Turns a GPU operator into a faster, proven kernel, through MCP.",
-        epilog="The command of a tool takes its arguments: kernel-harness evaluate --help.",
+        usage="%(prog)s COMMAND ...",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = CommandParsers(parser.add_subparsers(required=True, help=argparse.SUPPRESS))
     help_text = "serve MCP on standard input and output, or over HTTP"
     serve = commands.add_parser("serve", help=help_text, description=help_text)
     serve.add_argument(
@@ -158,7 +163,9 @@ def build_parser() -> argparse.ArgumentParser:
     for module in (cli_setup, cli_archive, cli_dispatch, cli_export, cli_records, cli_trust):
         module.add_commands(commands, _settings_options, _settings)
     for name in TOOL_COMMANDS:
-        commands.add_parser(name, help=f"the tool {TOOL_COMMANDS[name][0]}", add_help=False)
+        commands.add_parser(name, help=TOOL_HELP[name], add_help=False)
+    parser.description = f"{PURPOSE}\n\n{listing(commands.helps)}"
+    parser.epilog = "What a command takes: kernel-harness evaluate --help."
     return parser
 
 

@@ -1,0 +1,48 @@
+"""The help lists every command once, with what it does."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from kernel_harness.server.cli import main as cli
+from kernel_harness.server.cli.groups import NAMES, TOOL_HELP, CommandParsers, listing
+
+
+def test_every_command_is_in_one_group_with_what_it_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    assert set(TOOL_HELP) == set(cli.TOOL_COMMANDS)
+    with pytest.raises(SystemExit, match="0"):
+        cli.run(["--help"])
+    said = capsys.readouterr().out
+    for title in ("Set up", "Look", "Try", "Remember", "Carry"):
+        assert f"\n{title}:\n" in said
+    for name in NAMES:
+        assert f"\n  {name} " in said, name
+    assert max(map(len, said.splitlines())) < 80
+
+
+def test_every_command_that_there_is_can_be_found_in_the_help() -> None:
+    added = CommandParsers(_Parsers())
+    for module in (cli.cli_setup, cli.cli_archive, cli.cli_dispatch, cli.cli_export):
+        module.add_commands(added, lambda parser: None, lambda arguments: None)
+    for module in (cli.cli_records, cli.cli_trust):
+        module.add_commands(added, lambda parser: None, lambda arguments: None)
+    assert {*added.helps, *TOOL_HELP, "serve"} == set(NAMES)
+    assert "Carry:" in listing({**dict.fromkeys(NAMES, "does"), **added.helps})
+
+
+class _Parsers:
+    def add_parser(self, name: str, **options: object) -> object:
+        return argparse.ArgumentParser(name)
+
+
+def test_a_command_that_is_none_is_refused_with_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["evaluatee"]) == cli.EXIT_ERROR
+    said = capsys.readouterr().err
+    assert "evaluate" in said and "--help" in said
