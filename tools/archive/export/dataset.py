@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -27,8 +27,7 @@ from ...schema.flashinfer_trace import (
 )
 from ...workloads.operators import BASELINE_AUTHOR, Operator
 from ..store.archive import Archive
-from ..store.entry import Node, gpu_name
-from ..store.manifest import CandidateRecord
+from ..store.entry import Node
 from . import readme
 from .reference_times import ReferenceKind, ReferenceTimes
 from .trace_lines import TraceLines
@@ -197,22 +196,13 @@ def _gathered(
             found[node.content_hash] = solution
         else:
             left_out[UNDECIDED] += 1
-    for record in _other_trials(archive, operator.name, archived):
-        judged = record.evaluation
-        solution = found.get(judged.content_hash)
-        here = gpu_name(judged) == gpu and record.candidate.definition_digest == digest
-        if solution is not None and here and archive.trials.verify(record).counts:
-            lines.add(judged, solution.name, record.candidate_id)
+    # Trials that were not archived are more evidence on a program that is in the dataset.
+    for record, node in archive.trials.counted(operator.name, archived):
+        solution = found.get(node.content_hash)
+        here = node.hardware == gpu and record.candidate.definition_digest == digest
+        if solution is not None and here:
+            lines.add(record.evaluation, solution.name, record.candidate_id)
     return lines, list(found.values())
-
-
-def _other_trials(
-    archive: Archive, definition: str, archived: Container[str]
-) -> Iterator[CandidateRecord]:
-    """Trials that were not archived: of a program in the dataset they are more evidence."""
-    for ref, commit in archive.trials.refs(definition).items():
-        if ref.rpartition("/")[2] not in archived:
-            yield archive.trials.read_at(ref, commit)
 
 
 def _unfit(node: Node, gpu: str | None) -> str | None:

@@ -199,10 +199,8 @@ def steps(archive: Archive, definition: str, reference: str | None) -> Iterator[
 def _trials(archive: Archive, definition: str) -> list[Node]:
     """Candidates and trials that were not archived, oldest first, of those that count here."""
     found = {node.evaluation_id: node for node in archive.iter(definition)}
-    for ref, commit in archive.trials.refs(definition).items():
-        if ref.rpartition("/")[2] not in found:
-            node = archive.trials.node_of(archive.trials.read_at(ref, commit))
-            found.setdefault(node.evaluation_id, node)
+    for _, node in archive.trials.counted(definition, set(found)):
+        found.setdefault(node.evaluation_id, node)
     counted = [node for node in found.values() if node.verified]
     return sorted(counted, key=lambda node: (node.at, node.evaluation_id))
 

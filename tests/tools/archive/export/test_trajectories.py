@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kernel_harness.tools.archive.export.dataset import export_dataset
 from kernel_harness.tools.archive.export.trajectories import export_trajectories
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import Status
@@ -85,3 +86,15 @@ def test_a_trial_that_was_not_archived_is_a_step_and_one_that_was_is_one(
     assert second["state"]["parents"][0]["candidate_id"] == kept.candidate_id
     assert second["state"]["sources"] == first["action"]["sources"]
     assert (second["action"]["hypothesis"], second["outcome"]["latency_us"]) == ("", 6.0)
+
+
+def test_a_trial_that_cannot_be_read_ends_no_export(
+    bench, operators, tmp_path, trial, definition
+) -> None:
+    bench.add(latency_us=10.0)
+    solution, evaluation = trial("ev-20260101-000500-0badcafe", latency_us=4.0)
+    ref = bench.archive.trials.write(solution, evaluation, definition)
+    bad = bench.archive.repository.path / f"{ref.rpartition('/')[0]}/ev-20260101-000600-0badcafe"
+    bad.write_text("12" * 20 + "\n", encoding="ascii")
+    assert len(lines(bench, operators, tmp_path / "steps.jsonl")) == 2
+    assert export_dataset(bench.archive, operators, tmp_path / "out").counts["definition"] == 1

@@ -8,12 +8,12 @@ trial decides nothing: neither search nor promotion reads one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ....errors import ArchiveError, unknown_name
+from ....errors import ArchiveError, HarnessError, unknown_name
 from ....evaluation.record_store import EVALUATION_ID, LEAST_PART
 from ....schema.evaluation import Evaluation, Status
 from ....schema.search.made_by import NOBODY, MadeBy
@@ -26,7 +26,7 @@ from ..commit.tree import judged_files
 from ..entry import Node, facts_of
 from ..index_sync import SyncedIndex, read_commit, read_judged, verify_candidate
 from ..manifest import CandidateManifest, CandidateRecord, ref_part
-from .table import TRIALS, TrialRow, TrialTable, trial_of
+from .table import TRIALS, UNVERIFIED, TrialRow, TrialTable, trial_of
 
 if TYPE_CHECKING:
     from ....schema.flashinfer_trace import Definition, Solution
@@ -122,7 +122,9 @@ class TrialStore:
             return None
         found = self.table.rows("name = ?", [text])
         if not found:
-            found = self.table.rows("name >= ? AND name < ?", [text, f"{text}~"], "LIMIT 2")
+            found = self.table.rows("name >= ? AND name < ?", [text, f"{text}~"], "LIMIT 9")
+        # Whoever else wrote a ref of that name hides none that counts.
+        found = [trial for trial in found if trial.state != UNVERIFIED] or found
         return (found[0].ref, found[0].oid) if len(found) == 1 else None
 
     def read(self, name: str) -> CandidateRecord:
@@ -149,6 +151,26 @@ class TrialStore:
             )
         return replace(record, candidate_id=identity, parents=started)
 
+    def counted(
+        self, definition: str, but: Container[str] = ()
+    ) -> Iterator[tuple[CandidateRecord, Node]]:
+        """One operator's trials that count here; what cannot be read is left out.
+
+        Args:
+            but: names of trials that are left out.
+        """
+        for ref, commit in self.refs(definition).items():
+            if ref.rpartition("/")[2] in but:
+                continue
+            try:
+                record = self.read_at(ref, commit)
+                found = self.verify(record)
+                node = self._node(record, found) if found.counts else None
+            except (HarnessError, ValueError, RecursionError):
+                continue
+            if node is not None:
+                yield record, node
+
     def drop(self, trials: Iterable[TrialRow]) -> None:
         """Removes the refs of trials, those that are still what they were."""
         self._repository.delete_refs({trial.ref: trial.oid for trial in trials})
@@ -164,8 +186,11 @@ class TrialStore:
 
     def node_of(self, record: CandidateRecord) -> Node:
         """A trial that was read, in the form of a candidate's line of the index."""
+        return self._node(record, self.verify(record))
+
+    def _node(self, record: CandidateRecord, found: Verification) -> Node:
         manifest = record.candidate
-        facts = facts_of(record.evaluation, self.verify(record), manifest.workload_count)
+        facts = facts_of(record.evaluation, found, manifest.workload_count)
         node = manifest.node(facts, record.ref, record.commit, record.parents, {})
         return replace(node, candidate_id=record.candidate_id)
 

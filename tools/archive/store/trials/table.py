@@ -7,6 +7,7 @@ are not listed again, so that a question costs a look at each folder however man
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -28,6 +29,9 @@ TRIALS = "refs/trials"
 """Holds refs that are called DEFINITION/DAY/EVALUATION."""
 _PACKED = "packed-refs"
 _BATCH = 1_000
+MOST_CHARACTERS = 200
+"""Of one trailer: anybody may have written the commit."""
+_FIGURE = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?(e[+-][0-9]{1,2})?")
 OPEN, ARCHIVED, UNVERIFIED = "open", "archived", "unverified"
 """Of a trial: its bytes are in no candidate, they are, or no key that counts signed it."""
 
@@ -149,7 +153,8 @@ class TrialTable:
 
 def trial_of(keys: Keyring, ref: str, oid: str, commit: GitObject) -> TrialRow:
     """The row of a trial, from the trailers of its commit."""
-    said = {key: values[0] for key, values in read_trailers(commit.message).items()}
+    trailers = read_trailers(commit.message)
+    said = {key: one_line(values[0], MOST_CHARACTERS) for key, values in trailers.items()}
     counts = keys.verify(commit.signature, TRIAL, commit.signed).counts
     counts = counts and ref.rpartition("/")[2] == said.get("Evaluation")
     latency = said.get("Latency-us")
@@ -157,12 +162,12 @@ def trial_of(keys: Keyring, ref: str, oid: str, commit: GitObject) -> TrialRow:
         name=ref.rpartition("/")[2],
         ref=ref,
         oid=oid,
-        definition=one_line(said.get("Definition", "")),
+        definition=said.get("Definition", ""),
         content_hash=said.get("Content-Hash", ""),
         hardware=said.get("Hardware", ""),
         scope=said.get("Scope", ""),
         status=said.get("Status", ""),
-        latency_us=float(latency) if latency else None,
+        latency_us=float(latency) if latency and _FIGURE.fullmatch(latency) else None,
         started_from=said.get("Parent-Candidate", ""),
         at=commit.committed_at,
         state=OPEN if counts else UNVERIFIED,

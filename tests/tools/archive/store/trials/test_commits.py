@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
-from kernel_harness.tools.archive.git.repository import Repository
+from kernel_harness.tools.archive.git.repository import RefUpdate, Repository
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.trials.commits import TRIALS, is_trial, trial_ref
+from kernel_harness.tools.archive.store.trials.words import trial_list
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.evaluation.record_store import new_evaluation_id
 from kernel_harness.tools.schema.evaluation import Stage, Status
+from kernel_harness.tools.signing.signature import TRIAL
 
 
 @pytest.fixture
@@ -186,3 +189,46 @@ def test_no_ref_names_a_trial_that_git_did_not_store(archive, trial, definition,
     with pytest.raises(OSError, match="full"):
         archive.trials.write(*trial(new_evaluation_id()), definition)
     assert archive.trials.refs() == {}
+
+
+def test_a_trial_that_cannot_be_read_hides_no_other(archive, kept):
+    """Refs that another program wrote: no commit, no object, no tree of ours, no text."""
+    _, evaluation, ref = kept()
+    repository = archive.repository
+    files = {p: repository.read(o)[1] for p, o in repository.list_tree(ref).items()}
+    sign = partial(archive.keys.sign, TRIAL)
+    commits = [
+        repository.write_object("blob", b"no commit"),
+        repository.write_commit(repository.write_tree({"a": b"x"}), [], "no trial\n", 5, sign),
+        repository.write_commit(
+            repository.write_tree(files | {"sources/kernel.py": b"\xff"}), [], "no text\n", 5, sign
+        ),
+    ]
+    for number, oid in enumerate(["12" * 20, *commits]):
+        path = repository.path / f"{ref.rpartition('/')[0]}/ev-20260101-00000{number}-0badcafe"
+        path.write_text(f"{oid}\n", encoding="ascii")
+    counted = list(archive.trials.counted("scale_n64"))
+    assert [record.evaluation for record, _ in counted] == [evaluation]
+    assert counted[0][1].latency_us == 15.0
+    assert list(archive.trials.counted("scale_n64", but={evaluation.evaluation_id})) == []
+
+
+def test_a_ref_of_the_same_name_that_nobody_here_signed_hides_no_trial(archive, kept):
+    _, evaluation, ref = kept()
+    repository = archive.repository
+    forged = repository.write_commit(repository.write_tree({}), [], "Status: PASSED\n", 5)
+    name = evaluation.evaluation_id
+    repository.update_refs([RefUpdate(f"{TRIALS}/another/20260101/{name}", forged)])
+    assert archive.trials.find(name) == (ref, repository.refs(TRIALS)[ref])
+
+
+def test_words_of_a_commit_that_others_wrote_are_printable_and_short(archive):
+    repository = archive.repository
+    repository.create()
+    name = "ev-20260101-000000-0badcafe"
+    said = f"Evaluation: {name}\nStatus: \x1b[2JPASSED\nScope: {'s' * 9_000}\nLatency-us: inf\n"
+    oid = repository.write_commit(repository.write_tree({}), [], f"x\n\n{said}", 5)
+    repository.update_refs([RefUpdate(f"{TRIALS}/scale_n64/20260101/{name}", oid)])
+    listed = trial_list(archive)
+    assert listed.isprintable() and len(listed) < 400 and listed.endswith("(unverified)")
+    assert "inf" not in listed
