@@ -22,6 +22,8 @@ from kernel_harness.tools.archive.report.terminal import log
 from kernel_harness.tools.archive.report.website import write_site
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.transfer import fetch, push, write_bundle
+from kernel_harness.tools.archive.store.trials.tidying import weight_of
+from kernel_harness.tools.schema.search.plan import SearchPlan
 from kernel_harness.tools.signing.keyring import Keyring
 
 IDENTITY = "[user]\n\tname = Ada\n\temail = ada@example.org\n"
@@ -284,6 +286,13 @@ def session(root: Path, traps: Path, bench_class: Any, own: str = "") -> dict[st
         "sources": dict(other.get(second.candidate_id).sources),
         "identity": [line for line in author(mine, first.commit) if line],
     }
+    # Of no trial, so that no setting of compression tells.
+    found["weight"] = weight_of(mine)
+    plan = SearchPlan(
+        definition="scale_n64", hypothesis="h", expected_gain=2, confidence=0, spec={}
+    )
+    written = mine.plans.write(plan, {"kernel.py": source}, [first.commit])
+    found["scaffold"] = dict(mine.plans.read(written.plan_id).sources)
     for archive in archives:
         archive.close()
     return found
