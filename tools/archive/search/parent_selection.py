@@ -179,11 +179,11 @@ def read_tree(
         " FROM candidates WHERE definition = ? ORDER BY at, id",
         [device, TimeSource.CLAIMED, definition],
     )
-    parents: dict[str, list[str]] = {}
+    parents: dict[str, tuple[str, ...]] = {}
     for child, parent in index.rows(
         "SELECT child, parent FROM edges WHERE definition = ?", [definition]
     ):
-        parents.setdefault(child, []).append(parent)
+        parents[child] = (*parents[child], parent) if child in parents else (parent,)
     tags, elites = _grid(index, definition, device) if grid else ({}, {})
     outcomes = {str(outcome): outcome for outcome in CandidateStatus}
     # By position: names would double the time of a tree of a hundred thousand.
@@ -193,8 +193,8 @@ def read_tree(
             outcomes[outcome],
             latency,
             at,
-            tuple(parents.get(name, ())),
-            tuple(tags.get(seq, ())),
+            parents.get(name, ()),
+            tuple(tags[seq]) if seq in tags else (),
             elites.get(seq, NO_LATENCIES),
             bool(claimed),
         )
