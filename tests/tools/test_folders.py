@@ -24,7 +24,7 @@ def nest(folder: Path, depth: int, *, files: bool = False) -> None:
     os.close(here)
 
 
-@pytest.mark.parametrize("files", [False, True])
+@pytest.mark.parametrize("files", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_folders_nested_deeper_than_any_path_or_stack_are_removed(tmp_path, files):
     folder = tmp_path / "private"
     folder.mkdir()

@@ -37,7 +37,7 @@ SOURCES = st.lists(st.fixed_dictionaries({"path": TEXT, "content": TEXT}), max_s
 
 
 @given(st.dictionaries(FIELDS, JSON, max_size=3), SOURCES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_solution_is_read_or_refused_in_words(
     changes: dict[str, Any], sources: list[Any]
 ) -> None:
@@ -47,7 +47,7 @@ def test_a_solution_is_read_or_refused_in_words(
 
 
 @given(st.binary(max_size=200) | TEXT.map(lambda t: t.encode(errors="replace")), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_folder_is_read_or_refused_in_words(toml: bytes, data: st.DataObject) -> None:
     head = b'name="n"\ndefinition="d"\nlanguage="python"\nentry_point="kernel.py::run"\n'
     with tempfile.TemporaryDirectory() as name:
@@ -59,14 +59,14 @@ def test_a_folder_is_read_or_refused_in_words(toml: bytes, data: st.DataObject) 
 
 
 @given(TEXT | st.sampled_from(["x" * 5_000, "/" * 300, "a\nb", "~nobody-of-this-name/x"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_workspace_is_named_or_refused_in_words(named: str) -> None:
     with tempfile.TemporaryDirectory() as name, contextlib.suppress(HarnessError):
         assert Path(name) in confined(Path(name), named).parents
 
 
 @given(JSON | st.binary(max_size=100))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_record_is_read_or_refused_in_words(content: Any) -> None:
     known = "ev-20261120-221530-9f3a61c2"
     with tempfile.TemporaryDirectory() as name:
