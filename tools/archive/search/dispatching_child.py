@@ -7,6 +7,7 @@ and called alike; between programs in CUDA C++ a person or an agent has to write
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -117,6 +118,13 @@ def _require_callable(found: VirtualBest, solutions: Mapping[str, Solution]) -> 
                 " which the choice, being Python, cannot call",
                 remedy=by_hand,
             )
+    for name, solution in solutions.items():
+        parts = (*_module(solution, "part").split("."), solution.entry_function)
+        if not all(map(_is_name, parts)):
+            raise RequestError(
+                f"Python cannot import {specs[name].entry_point!r}, the entry of {name}",
+                remedy=by_hand,
+            )
     if len({spec.destination_passing_style for spec in specs.values()}) > 1:
         raise RequestError(
             f"Of {_named(holders)} some fill their outputs and some return them", remedy=by_hand
@@ -147,8 +155,9 @@ def _entry(
 ) -> str:
     """The source that chooses."""
     fills = all(solutions[name].spec.destination_passing_style for name in modules)
-    names = [*definition.inputs, *(definition.outputs if fills else ())]
-    lines = [f'"""Chooses by {found.axis} between candidates of the archive, each in its own file.']
+    names = _arguments([*definition.inputs, *(definition.outputs if fills else ())], modules)
+    axis = _in_docstring(found.axis)
+    lines = [f'"""Chooses by {axis} between candidates of the archive, each in its own file.']
     lines += ["", *(_described(found, modules)), "Archive it with all of them as its parents."]
     lines += ['"""', ""]
     for name, module in modules.items():
@@ -156,8 +165,8 @@ def _entry(
         where = _module(solution, module)
         lines.append(f"from .{where} import {solution.entry_function} as {module}")
     lines += ["", "", f"def run({', '.join(names)}):"]
-    lines.append(f'    """Calls the candidate that was the fastest at this {found.axis}."""')
-    lines.append(f"    size = {_size_of(definition, found.axis)}")
+    lines.append(f'    """Calls the candidate that was the fastest at this {axis}."""')
+    lines.append(f"    size = {_size_of(definition, found.axis, names)}")
     call = f"({', '.join(names)})"
     for band, below in zip(found.bands, found.bands[1:], strict=False):
         bound = max(band.high, math.isqrt(band.high * below.low))
@@ -171,16 +180,32 @@ def _described(found: VirtualBest, modules: Mapping[str, str]) -> list[str]:
     lines = []
     for band in found.bands:
         holder = band.holder
-        name = _UNSAFE_IN_DOCSTRING.sub("_", one_line(holder.name, 40))
+        name = _in_docstring(holder.name)
         lines.append(f"{modules[holder.candidate_id]}: {name} ({holder.candidate_id}),")
-        took = f"{number(band.latency_us)} us at a {found.axis} of {band.words}"
+        took = f"{number(band.latency_us)} us at a {_in_docstring(found.axis)} of {band.words}"
         lines.append(f"    {took}; the best over all sizes {number(band.best_us)}.")
     return lines
 
 
-def _size_of(definition: Definition, axis: str) -> str:
-    """How host code reads an axis: the first input that has it."""
-    for name, spec in definition.inputs.items():
+def _in_docstring(name: str) -> str:
+    """A name that anybody chose, as words that end no docstring."""
+    return _UNSAFE_IN_DOCSTRING.sub("_", one_line(name, 40))
+
+
+def _is_name(word: str) -> bool:
+    return word.isidentifier() and not keyword.iskeyword(word)
+
+
+def _arguments(names: Sequence[str], modules: Mapping[str, str]) -> list[str]:
+    """What `run` calls its arguments: as the definition does, or numbers where it cannot."""
+    own = {"size", *modules.values()}
+    plain = all(_is_name(name) and name not in own for name in names)
+    return list(names) if plain else [f"argument_{n}" for n in range(1, len(names) + 1)]
+
+
+def _size_of(definition: Definition, axis: str, names: Sequence[str]) -> str:
+    """How host code reads an axis: the first input that has it, by the name of its argument."""
+    for name, spec in zip(names, definition.inputs.values(), strict=False):
         if spec.shape is not None and axis in spec.shape:
             return f"{name}.shape[{list(spec.shape).index(axis)}]"
     raise RequestError(

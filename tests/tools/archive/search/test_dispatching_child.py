@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from kernel_harness.tools.archive.search.dispatching_child import dispatching_ch
 from kernel_harness.tools.archive.search.record_holders import Band, VirtualBest
 from kernel_harness.tools.archive.store.entry import Node
 from kernel_harness.tools.errors import RequestError
-from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
 from kernel_harness.tools.schema.measurement import TimeSource
 
 SAYS = "def run(x, y):\n    y.append({word!r})\n"
@@ -71,6 +72,71 @@ def test_files_of_a_parent_still_find_each_other(bench, definition, tmp_path, tr
     assert child.spec.language == "triton"
     assert called(child, tmp_path / "a", 1) == "plain"
     assert called(child, tmp_path / "b", 64) == "inner"
+
+
+AXIS = 'm"""\nraise SystemExit\n"""'
+
+
+@pytest.mark.parametrize(
+    ("names", "axis"),
+    [
+        (("size", "part_1"), "m"),
+        (("part_2", "size"), "m"),
+        (("lambda", "a b"), "m"),
+        (("a-b", "a.b"), "m"),
+        (("x", "y"), AXIS),
+        (("x", "y):\n    raise SystemExit\n#"), "m"),
+    ],
+)
+def test_names_of_a_definition_are_no_code_and_hide_nothing(bench, tmp_path, names, axis) -> None:
+    """A definition of somebody's dataset may call its axes, inputs and outputs anything."""
+    entry, out = names
+    definition = Definition.model_validate(
+        {
+            "name": "scale_n64",
+            "op_type": "scale",
+            "axes": {axis: {"type": "var"}, "n": {"type": "const", "value": 64}},
+            "inputs": {entry: {"shape": [axis, "n"], "dtype": "bfloat16"}},
+            "outputs": {out: {"shape": [axis, "n"], "dtype": "float32"}},
+            "reference": "import torch\n\n\ndef run(x):\n    return (x,)\n",
+        }
+    )
+    small = bench.add(SAYS.format(word="small"), language="python")
+    large = bench.add(SAYS.format(word="large"), language="python")
+    found = replace(between((1, 4, small), (32, 64, large)), axis=axis)
+    child = dispatching_child(bench.archive, definition, found)
+    assert called(child, tmp_path / f"{tmp_path.name}_small", 1) == "small"
+    assert called(child, tmp_path / f"{tmp_path.name}_large", 64) == "large"
+
+
+@pytest.mark.parametrize(
+    ("entry", "extra", "words"),
+    [
+        ("my-kernel.py::run", "lib/inner.py", "my-kernel.py::run"),
+        ("class/kernel.py::run", "lib/inner.py", "class/kernel.py::run"),
+        ("kernel.py::run as part_1, os", None, "kernel.py::run as part_1, os"),
+    ],
+)
+def test_a_parent_that_no_import_can_name_is_refused(
+    bench, definition, trial, entry, extra, words
+) -> None:
+    plain = bench.add(SAYS.format(word="plain"), language="python")
+    solution, record = trial("e-odd")
+    paths = [path for path in (entry.partition("::")[0], extra) if path]
+    files = [{"path": path, "content": SAYS.format(word="odd")} for path in paths]
+    changed = solution.model_dump() | {"sources": files}
+    changed["spec"] |= {"entry_point": entry, "language": "python"}
+    odd = Solution.model_validate(changed)
+    update = {"content_hash": odd.content_hash(), "signature": None}
+    node = bench.archive.add(
+        solution=odd,
+        evaluation=bench.archive.keys.signed(record.model_copy(update=update)),
+        definition=definition,
+        hypothesis="Odd.",
+    ).node
+    with pytest.raises(RequestError, match="cannot import") as refused:
+        dispatching_child(bench.archive, definition, between((1, 1, plain), (64, 64, node)))
+    assert words in str(refused.value) and "by hand" in str(refused.value)
 
 
 def test_one_holder_of_every_record_needs_no_choice(bench, definition) -> None:
