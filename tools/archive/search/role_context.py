@@ -149,7 +149,8 @@ def _best_first(nodes: Sequence[Node]) -> list[Node]:
 def _siblings(archive: Archive, node: Node) -> list[Node]:
     """Other children of its parents; of one without, the others that began at the root."""
     if node.parents:
-        born = [child for parent in node.parents for child in archive.children(parent)]
+        here = [parent.candidate_id for parent in archive.nodes(*node.parents)]
+        born = [child for parent in here for child in archive.children(parent)]
     else:
         rows = archive.synced.index.rows(
             "SELECT id FROM candidates WHERE definition = ? AND NOT EXISTS"

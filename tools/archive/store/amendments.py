@@ -29,6 +29,7 @@ AMENDMENTS = "refs/amendments"
 """Holds refs that are called CANDIDATE-TAG, both by twelve hexadecimal digits."""
 MOST_AMENDMENT_BYTES = 1 << 18
 _REF = re.compile(r"(?P<candidate>[0-9a-f]{12})-[0-9a-f]{12}")
+_CANDIDATE_ID = re.compile(r"[0-9a-f]{12}")
 _TAGGER = re.compile(r"(?P<who>.*) [0-9]{1,12} [+-][0-9]{4}")
 
 
@@ -144,8 +145,9 @@ def amended(manifest: CandidateManifest, amendments: Iterable[Amendment]) -> Can
 
 
 def amended_parents(parents: tuple[str, ...], amendments: Iterable[Amendment]) -> tuple[str, ...]:
-    """The newest parents, by candidate id."""
+    """The newest parents, by candidate id; what can be none is left out."""
     for amendment in amendments:
         if amendment.words.parents is not None:
-            parents = tuple(name[:12] for name in amendment.words.parents)
+            names = (name[:12] for name in amendment.words.parents)
+            parents = tuple(name for name in names if _CANDIDATE_ID.fullmatch(name))
     return parents

@@ -8,6 +8,7 @@ import pytest
 
 from kernel_harness.tools.archive.search.role_context import ContextLimits, Role, get_context
 from kernel_harness.tools.archive.search.tree import SearchRules
+from kernel_harness.tools.archive.store.amendments import AmendmentWords, write_amendment
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import Status
 
@@ -117,3 +118,18 @@ def test_caps_hold_and_say_what_they_left_out(shared_bench, family):
 def test_an_unknown_role_is_refused(shared_bench, family):
     with pytest.raises(RequestError, match="plan"):
         get_context(shared_bench.archive, "planner", family["a"])
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_parent_that_is_not_here_hides_nothing_else(bench, archive, role):
+    """Another machine may have amended a candidate by a parent that was never fetched."""
+    here = bench.add(latency_us=9.0)
+    node = bench.add(latency_us=8.0)
+    parents = [here.candidate_id, "0123456789ab", "../../\x1b[2J"]
+    write_amendment(archive.repository, archive.keys, node.commit, AmendmentWords(parents=parents))
+    sibling = bench.add(latency_us=7.0, parents=[here.candidate_id])
+    found = get_context(archive, role, node.candidate_id)
+    ids = {entry.candidate_id for entry in found.entries}
+    assert node.candidate_id in ids
+    assert (sibling.candidate_id in ids) == (role in (Role.DEBUG, Role.PLAN))
+    assert archive.node(node.candidate_id).parents == (here.candidate_id, "0123456789ab")
