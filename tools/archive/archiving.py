@@ -24,6 +24,7 @@ from .search.parent_selection import Selection, select_parent
 from .search.plans import check_plan
 from .search.role_context import RoleContext, get_context
 from .search.tree import SearchRules
+from .store.amendments import AmendmentWords
 from .store.archive import Archive
 from .store.entry import Node
 from .store.manifest import MOST_PROFILE_BYTES
@@ -111,13 +112,16 @@ class ArchiveService:
             plan=held,
             made_by=made_by,
         )
-        node = stored.node
+        node, amended = stored.node, stored.amended
+        if stored.already and parents is not None and not found.parents and node.parents:
+            node = self.archive.amend(node.candidate_id, AmendmentWords(parents=[]))
+            amended = True  # its author says that it is a root
         return ArchivedCandidate(
             node,
             stored.already,
             () if stored.already else self._advice(node),
             check_plan(self.archive, held, solution) if held else None,
-            stored.amended,
+            amended,
             "" if stored.already else found.words,
         )
 

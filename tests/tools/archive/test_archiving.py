@@ -263,3 +263,13 @@ def test_a_git_that_fails_is_told_and_raises_nothing(service, judged, monkeypatc
     monkeypatch.undo()
     assert service.keep_trial(solution, service.records.get(name)) == ""
     assert len(service.archive.trials.refs()) == 1
+
+
+@pytest.mark.parametrize("named", [[], ["none"]])
+def test_archived_again_as_a_root_it_is_one(service, judged, named):
+    parent = service.archive_candidate(*judged(), "A root.", parents=[]).node.candidate_id
+    mine = judged("def run(x, y):\n    y.copy_(x + x)\n")
+    assert service.archive_candidate(*mine, "Anew.", parents=[parent]).node.parents == (parent,)
+    again = service.archive_candidate(*mine, "Anew.", parents=named)
+    assert again.amended and again.node.parents == ()
+    assert not service.archive_candidate(*mine, "Anew.", parents=named).amended
