@@ -34,6 +34,8 @@ Sign = Callable[[bytes], str | None]
 _FILE_MODES = (b"100644", b"100755")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _HEADER = re.compile(rb"[0-9a-f]{40} (commit|tree|blob|tag) ([0-9]{1,18})")
+LATEST = 253_370_764_800
+"""Begins the year 9999; no calendar here has later ones, so what is dated later does not say."""
 _MADE_AT = re.compile(r"> ([0-9]{1,12}) [+-][0-9]{4}\Z")
 
 
@@ -67,7 +69,8 @@ class GitObject:
 
 def _made_at(person: str) -> int:
     found = _MADE_AT.search(person)
-    return int(found[1]) if found else 0
+    at = int(found[1]) if found else 0
+    return at if at < LATEST else 0
 
 
 def parse_object(content: bytes) -> GitObject:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -15,6 +17,7 @@ from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.search.made_by import MadeBy
 from kernel_harness.tools.schema.search.plan import SearchPlan
 from kernel_harness.tools.signing.keyring import Keyring
+from kernel_harness.tools.signing.signature import PLAN
 
 SPEC = {"language": "triton", "entry_point": "kernel.py::run", "target_hardware": ["cuda"]}
 SOURCES = {"kernel.py": "def run(x, y):\n    y.copy_(x)  # \u202e kept as it is\n"}
@@ -113,3 +116,14 @@ def test_a_strangers_plans_stay_in_quarantine(archive, tmp_path, bench_class):
     assert archive.plans.of() == [] and archive.plans.find(plan.plan_id) is None
     assert archive.repository.refs("refs/quarantine/origin/plans")
     assert not archive.repository.refs(PLANS)
+
+
+def test_a_plan_of_a_year_that_no_calendar_has_can_be_shown(archive):
+    told = archive.plans.write(idea(), SOURCES)
+    tree = archive.repository.run("rev-parse", f"{told.commit}^{{tree}}").strip()
+    sign = partial(archive.keys.sign, PLAN)
+    late = archive.repository.write_commit(tree, [], "Plan: late\n", 999_999_999_999, sign)
+    archive.repository.update_refs([RefUpdate(f"{PLANS}/scale_n64/{late[:12]}", late)])
+    plans = archive.plans.of()
+    assert {plan.plan_id for plan in plans} == {told.plan_id, late[:12]}
+    assert all(datetime.fromtimestamp(plan.at, UTC).year < 9999 for plan in plans)

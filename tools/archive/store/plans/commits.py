@@ -34,7 +34,6 @@ PLANS = "refs/plans"
 RECORD = "plan.json"
 MOST_PLAN_BYTES = 1 << 18
 _REF = re.compile(rf"{PLANS}/[^/]+/(?P<plan>[0-9a-f]{{12}})")
-_COMMITTER = re.compile(r".* (?P<at>[0-9]{1,12}) [+-][0-9]{4}")
 
 
 @dataclass(frozen=True)
@@ -149,9 +148,7 @@ def read_plan(repository: Repository, keys: Keyring, ref: str, oid: str) -> Stor
                 sources[path.removeprefix(f"{SOURCES}/")] = content.decode()
     except (ArchiveError, ValueError, KeyError, RecursionError):
         return None
-    committed = _COMMITTER.fullmatch(commit.header("committer"))
-    at = int(committed["at"]) if committed else 0
-    return StoredPlan(oid[:12], oid, ref, at, record, sources)
+    return StoredPlan(oid[:12], oid, ref, commit.committed_at, record, sources)
 
 
 def is_plan_ref(ref: str) -> bool:

@@ -73,7 +73,10 @@ class PlanListing:
         read = found and read_plan(self._repository, self._keys, found.ref, found.commit)
         if not read:
             known = [plan.plan_id for plan in self.of()[-50:]]
-            remedy = "record_plan makes one; kernel-harness plans lists them."
+            remedy = (
+                "record_plan makes one; kernel-harness plans lists them. A workspace names its plan"
+                " in candidate.toml: take that line out where the plan was left on another machine."
+            )
             raise unknown_name("plan", name, known, remedy=remedy)
         return read
 

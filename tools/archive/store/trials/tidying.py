@@ -2,8 +2,8 @@
 
 A trial whose evaluation is archived goes: its candidate holds the same bytes and the same record.
 Of those older than some days the failed ones go, and those whose bytes another evaluation archived;
-the others only while trials weigh too much, the oldest first. What a trial that stays or a
-workspace began from stays, and so does the fastest of each operator and device.
+the others only while trials weigh too much, the oldest first. What a trial that stays, a
+workspace or a plan began from stays, and so does the fastest of each operator and device.
 """
 
 from __future__ import annotations
@@ -85,9 +85,11 @@ def tidy(
             "SELECT evaluation_id FROM candidates WHERE status <> 'UNVERIFIED'"
         )
     }
+    begun = {plan.record.parent for plan in archive.plans.of()}
+    needed = begun.union(in_use)
     dropped: dict[Reason, list[str]] = {}
     going: list[TrialRow] = []
-    for trial, reason in drops(trials, archived, in_use, rules, weight, time.time()):
+    for trial, reason in drops(trials, archived, needed, rules, weight, time.time()):
         dropped.setdefault(reason, []).append(trial.name)
         going.append(trial)
     if dry_run:

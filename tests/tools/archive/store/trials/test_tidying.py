@@ -12,6 +12,7 @@ from kernel_harness.tools.archive.store.trials.table import TrialRow
 from kernel_harness.tools.archive.store.trials.tidying import DAY_S, Reason, TidyRules, drops, tidy
 from kernel_harness.tools.evaluation.record_store import new_evaluation_id
 from kernel_harness.tools.schema.evaluation import Status
+from kernel_harness.tools.schema.search.plan import SearchPlan
 
 NOW = 1_800_000_000
 
@@ -134,3 +135,23 @@ def test_what_was_dropped_can_be_judged_and_archived_again(archive, kept, defini
     ).node
     assert archive.get(again.candidate_id).solution().content_hash() == solution.content_hash()
     assert time.time() > again.at
+
+
+def test_what_a_plan_was_begun_from_stays(archive, trial, definition):
+    solution, evaluation = trial(
+        new_evaluation_id(), status=Status.TIMEOUT, at="2026-01-01T00:00:00+00:00"
+    )
+    archive.trials.write(solution, evaluation, definition)
+    name = evaluation.evaluation_id
+    plan = SearchPlan(
+        definition=solution.definition,
+        parent=name,
+        hypothesis="Mend it.",
+        expected_gain=1.2,
+        confidence=0.5,
+        spec=solution.spec.model_dump(mode="json"),
+    )
+    old = TidyRules(days=0.0)
+    assert tidy(archive, old, dry_run=True).dropped == {Reason.FAILED: [name]}
+    archive.plans.write(plan, {"kernel.py": "x"})
+    assert tidy(archive, old, dry_run=True).dropped == {}
