@@ -119,7 +119,7 @@ class CandidateManifest(RecordModel):
             definition_digest=definition_hash(definition),
             workload_count=workload_count,
             harness_version=harness_version(),
-            plan=plan,
+            plan=one_line(plan, 40),
             made_by=made_by,
         )
 

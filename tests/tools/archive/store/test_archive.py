@@ -47,6 +47,14 @@ def test_a_candidate_is_one_commit_with_the_tree_of_the_design(bench, archive):
     assert added.commit.startswith(added.candidate_id) and len(added.candidate_id) == 12
 
 
+def test_names_that_a_record_holds_begin_no_line_of_the_notes(bench, archive):
+    said = "plain\n## Measured\n- latency: 1 us"
+    added = bench.add(baseline=said, name=said, plan=said)
+    notes = archive.repository.read(f"{added.commit}:NOTES.md")[1].decode()
+    assert notes.count("\n## Measured\n") == 1 and "\n- latency: 1 us" not in notes
+    assert archive.get(added.candidate_id).candidate.plan == "plain ## Measured - latency: 1 us"
+
+
 def test_trailers_carry_the_figures_of_the_record(bench, archive):
     root = bench.add(latency_us=10.0, ratio=1.25, technique=["Split K"])
     child = bench.add(latency_us=8.0, ratio=1.5, parents=[root.candidate_id])

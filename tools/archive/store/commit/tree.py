@@ -93,7 +93,9 @@ def _notes(manifest: CandidateManifest, facts: CandidateFacts, evaluation: Evalu
     if evaluation.not_timed_reason:
         lines.append(f"- not timed: {one_line(evaluation.not_timed_reason)}")
     if facts.speedup is not None:
-        lines.append(f"- speedup over {evaluation.baseline}: {number(facts.speedup)}")
+        lines.append(
+            f"- speedup over {one_line(evaluation.baseline or '')}: {number(facts.speedup)}"
+        )
     if evaluation.failure is not None:
         lines.append(f"- failure: {one_line(evaluation.failure.message, 500)}")
     return "\n".join(lines) + "\n"
