@@ -7,7 +7,6 @@ another would be recommended on this one.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from ...workloads.operators import BASELINE_AUTHOR, Operator
 from ..store.archive import Archive
 from ..store.entry import Node
 from . import readme
+from .names import FileNames, file_part, new_folder
 from .reference_times import ReferenceKind, ReferenceTimes
 from .trace_lines import TraceLines
 
@@ -45,9 +45,10 @@ NO_FILE = "tensor files that workloads name and the dataset lacks"
 
 @dataclass
 class OperatorPart:
-    """What of one operator is in a dataset."""
+    """What of one operator is in a dataset, in files of a name of its own."""
 
     operator: Operator
+    name: str
     solutions: list[Solution] = field(default_factory=list[Solution])
     traces: list[Trace] = field(default_factory=list[Trace])
 
@@ -125,34 +126,17 @@ def export_dataset(
     if not definitions:
         every = sum(1 for _ in archive.iter())
         left_out[NO_OPERATOR] = every - len(nodes)
-    parts = []
+    parts: list[OperatorPart] = []
+    files, names = FileNames(), FileNames()
     for operator in operators:
-        lines, solutions = _gathered(archive, operator, gpu, left_out)
+        lines, solutions = _gathered(archive, operator, gpu, left_out, names)
         traces = lines.traces(claimed=claimed, norm_errors=norm_errors)
-        parts.append(OperatorPart(operator, solutions, traces))
+        parts.append(OperatorPart(operator, files.take(operator.name), solutions, traces))
     for part in parts:
         _write(part, out, left_out)
     done = ExportedDataset(out, gpu, tuple(parts), +left_out)
     (out / "README.md").write_text(readme.page(done), encoding="utf-8")
     return done
-
-
-def new_folder(out: Path) -> None:
-    """Makes a folder to write to.
-
-    Raises:
-        RequestError: when something is there.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RequestError(
-            f"{out} is in use", remedy="Name a folder that does not exist yet, or is empty."
-        )
-    out.mkdir(parents=True, exist_ok=True)
-
-
-def file_part(name: str) -> str:
-    """A name as one component of a path, for FlashInfer-Bench refuses others."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.") or "unnamed"
 
 
 def _chosen_gpu(nodes: Sequence[Node], gpu: str | None) -> str | None:
@@ -170,10 +154,14 @@ def _chosen_gpu(nodes: Sequence[Node], gpu: str | None) -> str | None:
 
 
 def _gathered(
-    archive: Archive, operator: Operator, gpu: str | None, left_out: Counter[str]
+    archive: Archive,
+    operator: Operator,
+    gpu: str | None,
+    left_out: Counter[str],
+    names: FileNames,
 ) -> tuple[TraceLines, list[Solution]]:
     """The lines of an operator's candidates on a device, and its solutions, shipped and judged."""
-    shipped = _shipped(operator)
+    shipped = _shipped(operator, names)
     baseline = operator.baseline()
     hashes = {ReferenceKind.DEFINITION: _hashed(operator.reference())}
     if baseline is not None:
@@ -215,7 +203,7 @@ def _hashed(solution: Solution) -> tuple[str, str]:
     return solution.content_hash(), solution.name
 
 
-def _shipped(operator: Operator) -> list[Solution]:
+def _shipped(operator: Operator, names: FileNames) -> list[Solution]:
     """The operator's own solutions and peers; its baseline by the author that says so."""
     baseline = operator.baseline()
     chosen = baseline.content_hash() if baseline else ""
@@ -223,8 +211,8 @@ def _shipped(operator: Operator) -> list[Solution]:
     for solution in (operator.solutions() | operator.peers()).values():
         content = solution.content_hash()
         author = BASELINE_AUTHOR if content == chosen else file_part(solution.author)
-        name = file_part(solution.name)
         if content not in found:
+            name = names.take(solution.name, content)
             found[content] = solution.model_copy(update={"author": author, "name": name})
     return list(found.values())
 
@@ -241,7 +229,7 @@ def _named(solution: Solution, node: Node) -> Solution:
 
 def _write(part: OperatorPart, out: Path, left_out: Counter[str]) -> None:
     definition = part.operator.definition
-    group, name = file_part(definition.op_type), file_part(definition.name)
+    group, name = file_part(definition.op_type), part.name
     _write_json(out / "definitions" / group / f"{name}.json", definition)
     workloads = [Trace(definition=definition.name, workload=w) for w in part.operator.workloads]
     _write_lines(out / "workloads" / group / f"{name}.jsonl", workloads)

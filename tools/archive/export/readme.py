@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ...text import one_line
 from ..store.manifest import harness_version
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def _row(part: OperatorPart) -> str:
         over or "–",
         made,
     ]
-    return f"| {' | '.join(cells)} |"
+    plain = (one_line(cell, 400).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(plain)} |"
 
 
 def _made_by_code(part: OperatorPart) -> bool:

@@ -15,7 +15,7 @@ import tomli_w
 
 from ...errors import RequestError
 from ...schema.flashinfer_trace import Language, Solution
-from .dataset import file_part, new_folder
+from .names import FileNames, new_folder
 
 LANGUAGES = (Language.TRITON, Language.CUDA, Language.PYTHON)
 PACKED_SUFFIXES = frozenset(
@@ -61,9 +61,10 @@ def pack_submission(
             remedy="Change that in a workspace, evaluate it again, and pack the workspace.",
         )
     new_folder(out)
-    packed = []
+    packed: list[PackedSolution] = []
+    folders = FileNames()
     for solution in named:
-        folder = out if len(named) == 1 else out / file_part(solution.definition)
+        folder = out if len(named) == 1 else out / folders.take(solution.definition)
         _write(solution, folder)
         packed.append(PackedSolution(folder, solution))
     return packed

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...errors import RequestError
 from ...schema.evaluation import Failure, WorkloadResult
 from ...schema.search.made_by import MadeBy
 from ..store.archive import Archive
 from ..store.entry import Node
 from ..store.manifest import CandidateRecord
+from .names import new_file
 
 if TYPE_CHECKING:
     from ...workloads.dataset import Dataset
@@ -146,12 +146,9 @@ def export_trajectories(
     Raises:
         RequestError: when the file exists, or an operator is unknown.
     """
-    if out.exists():
-        raise RequestError(f"{out} exists", remedy="Name a file that does not exist yet.")
     names = [dataset.operator(name).name for name in definitions] or archive.definitions()
-    out.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with out.open("w", encoding="utf-8") as file:
+    with new_file(out) as file:
         for name in names:
             operator = dataset.operators.get(name)
             reference = operator.definition.reference if operator else None

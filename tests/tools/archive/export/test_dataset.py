@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from kernel_harness.tools.archive.export import dataset as export
 from kernel_harness.tools.archive.export.dataset import ExportedDataset, export_dataset
@@ -16,10 +21,12 @@ from kernel_harness.tools.archive.export.trace_lines import (
     UNTIMED_PASS,
     WRONG_ELSEWHERE,
 )
+from kernel_harness.tools.archive.export.trajectories import export_trajectories
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.evaluation import OutputError, Status
 from kernel_harness.tools.schema.flashinfer_trace import (
     Correctness,
+    Definition,
     Performance,
     Solution,
     Trace,
@@ -252,3 +259,57 @@ def test_the_readme_says_what_speedups_are_over(bench, operators, tmp_path) -> N
     text = (exported(bench, operators, tmp_path).folder / "README.md").read_text("utf-8")
     assert "| scale_n64 | 2 | 3 | 2 | slowest (2) | as the format says |" in text
     assert "one device: H200" in text
+
+
+def copied(operators: Path, definition: Definition, name: str, solutions: Sequence[str]) -> None:
+    """An operator of another name beside the first, with some solutions."""
+    folder = operators / hashlib.sha256(name.encode()).hexdigest()[:8]
+    other = definition.model_copy(update={"name": name})
+    for number, called in enumerate(solutions):
+        place = folder / "solutions" / f"s{number}"
+        place.mkdir(parents=True)
+        said = {"name": called, "definition": name, "language": "python"}
+        manifest = tomli_w.dumps(said | {"entry_point": "main.py::run"})
+        (place / "candidate.toml").write_text(manifest, encoding="utf-8")
+        (place / "main.py").write_text(f"def run(x, y):\n    y[:] = {number}\n", encoding="utf-8")
+    (folder / "definition.json").write_text(other.model_dump_json(), encoding="utf-8")
+    shutil.copyfile(operators / definition.name / "workloads.jsonl", folder / "workloads.jsonl")
+
+
+def test_names_that_differ_in_what_no_file_can_have_keep_their_own_files(
+    bench, operators, tmp_path, definition
+) -> None:
+    """Two operators, and solutions of one and of both, that would share a file; and long names."""
+    names = ["a/b", "a b", "../../A-b", "d" * 300, "a|b\n# c"]
+    for name in names:
+        copied(tmp_path / "operators", definition, name, ["x y", "x/y", "X-Y", "plain", "s" * 300])
+    done = exported(bench, Dataset.load(tmp_path / "operators"), tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"operators", "out", "archive"}
+    for kind in ("definitions", "workloads"):
+        assert len(list((done.folder / kind).rglob("*.json*"))) == 6
+    paths = list((done.folder / "solutions").rglob("*.json"))
+    assert len(paths) == done.counts["solution"] == 2 + 5 * 5
+    found = [Solution.model_validate_json(path.read_bytes()) for path in paths]
+    assert len({solution.name.lower() for solution in found}) == len(found)
+    for path, solution in zip(paths, found, strict=True):
+        assert path.stem == solution.name and len(path.name) < 200
+    page = (done.folder / "README.md").read_text("utf-8")
+    rows = [re.findall(r"(?<!\\)\|", line) for line in page.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 6 and {len(row) for row in rows} == {7} and "\n# c" not in page
+
+
+@pytest.mark.parametrize("kind", ["link to nothing", "file", "below a file", "name too long"])
+def test_a_folder_that_cannot_be_made_is_refused_in_words(bench, operators, tmp_path, kind) -> None:
+    out = tmp_path / "out"
+    if kind == "link to nothing":
+        out.symlink_to(tmp_path / "elsewhere")
+    elif kind == "name too long":
+        out = tmp_path / ("o" * 300)
+    else:
+        out.write_text("mine", encoding="utf-8")
+        out = out / "below" if kind == "below a file" else out
+    with pytest.raises(RequestError, match="in use|cannot be made"):
+        export_dataset(bench.archive, operators, out)
+    with pytest.raises(RequestError, match="exists|cannot be made"):
+        export_trajectories(bench.archive, operators, out)
+    assert not (tmp_path / "elsewhere").exists()

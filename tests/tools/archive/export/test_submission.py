@@ -55,6 +55,14 @@ def test_several_have_a_folder_each(tmp_path) -> None:
     assert all((p.folder / "config.toml").is_file() for p in packed)
 
 
+def test_definitions_that_would_share_a_folder_have_their_own(tmp_path) -> None:
+    packed = pack_submission([solution("a/b"), solution("a b")], tmp_path / "out")
+    assert len({p.folder for p in packed}) == 2
+    for p in packed:
+        read = Solution.model_validate_json((p.folder / "solution.json").read_bytes())
+        assert read.definition == p.solution.definition and p.folder.parent == tmp_path / "out"
+
+
 def test_two_of_one_definition_are_refused(tmp_path) -> None:
     with pytest.raises(RequestError, match="Two solutions are of scale_n64"):
         pack_submission([solution(), solution()], tmp_path / "out")
