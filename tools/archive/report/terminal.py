@@ -33,6 +33,7 @@ COLOURS = {
     CandidateStatus.SLOWER: "yellow",
     CandidateStatus.EQUAL: "white",
     CandidateStatus.FAILED: "red",
+    CandidateStatus.UNCOMPARED: "cyan",
     CandidateStatus.UNTIMED: "cyan",
     CandidateStatus.UNDECIDED: "bright_black",
 }

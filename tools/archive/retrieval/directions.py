@@ -29,7 +29,13 @@ _DECIDING = (
     CandidateStatus.FAILED,
     CandidateStatus.EQUAL,
 )
-_LISTED = (*_DECIDING, CandidateStatus.UNTIMED, CandidateStatus.UNDECIDED)
+_OPEN = (CandidateStatus.EQUAL, CandidateStatus.UNCOMPARED, CandidateStatus.UNTIMED)
+_LISTED = (
+    *_DECIDING,
+    CandidateStatus.UNCOMPARED,
+    CandidateStatus.UNTIMED,
+    CandidateStatus.UNDECIDED,
+)
 
 
 class Verdict(StrEnum):
@@ -103,7 +109,7 @@ def verdict(tally: Outcomes, attempts: Callable[[], int]) -> tuple[Verdict, str]
     """
     if tally.of(CandidateStatus.FASTER):
         return Verdict.RECOMMENDED, ""
-    if tally.of(CandidateStatus.EQUAL, CandidateStatus.UNTIMED):
+    if tally.of(*_OPEN):
         return Verdict.OPEN, ""
     if slower := tally.of(CandidateStatus.SLOWER):
         times = "once" if slower == 1 else f"{slower} times"

@@ -29,6 +29,8 @@ class CandidateStatus(StrEnum):
     SLOWER = "slower"
     EQUAL = "equal"
     FASTER = "faster"
+    UNCOMPARED = "uncompared"
+    """Timed, where no parent was and nothing else was asked for."""
     UNTIMED = "untimed"
     UNDECIDED = "undecided"
 
@@ -305,7 +307,7 @@ def _outcome(
         return _decide(ratio, ratio, ratio, floor, f"parent {parent.candidate_id}", mark)
     ratio = evaluation.totals.geometric_mean_ratio
     if ratio is None:
-        return CandidateStatus.UNTIMED, "timed, compared with nothing"
+        return CandidateStatus.UNCOMPARED, "timed, compared with nothing"
     low, high = evaluation.totals.ratio_interval or (ratio, ratio)
     return _decide(ratio, low, high, noise, evaluation.baseline or "the baseline", mark)
 

@@ -20,7 +20,7 @@ from .entry import CandidateStatus, Node, RegimeFact
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 15
+INDEX_VERSION = 16
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (

@@ -68,6 +68,15 @@ def test_a_root_is_compared_with_its_baseline(bench):
     assert outcome(bench, bench.add(ratio=1.001)) is CandidateStatus.EQUAL
 
 
+def test_what_was_timed_alone_is_not_called_untimed(bench):
+    """A search that compares with nothing has its fastest candidates there."""
+    parent = bench.add(latency_us=None)
+    alone = Totals(passed=2, mean_latency_us=4.5)
+    child = bench.add(latency_us=3.0, totals=alone, parents=[parent.candidate_id])
+    assert outcome(bench, child) is CandidateStatus.UNCOMPARED and child.latency_us == 4.5
+    assert outcome(bench, parent) is CandidateStatus.UNTIMED
+
+
 def test_a_child_is_compared_with_its_best_parent(bench):
     a, b = bench.add(latency_us=10.0, ratio=5.0), bench.add(latency_us=8.0, ratio=5.0)
     both = [a.candidate_id, b.candidate_id]
