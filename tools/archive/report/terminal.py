@@ -295,7 +295,7 @@ def _plan(archive: Archive, node: Node) -> str:
 def _authorship(record: CandidateRecord) -> str:
     """Who made a candidate, and which skills they had read."""
     said = record.candidate.made_by
-    parts = [said.agent or "nobody said"]
+    parts = [said.agent or "not stated"]
     parts += [f"session {said.session}"] if said.session else []
     parts += [f"read {', '.join(said.skills)}"] if said.skills else []
     return "; ".join(parts)

@@ -79,7 +79,7 @@ def test_boards_and_pages_say_who_made_a_candidate(site):
     page = (out / "candidates" / f"{nodes['b'].candidate_id}.html").read_text("utf-8")
     assert "codex 1 / gpt-9; read write-triton <code>ab</code>" in page
     other = (out / "candidates" / f"{nodes['root'].candidate_id}.html").read_text("utf-8")
-    assert "nobody said" in other
+    assert "not stated" in other
 
 
 class Links(HTMLParser):
