@@ -273,3 +273,15 @@ def test_archived_again_as_a_root_it_is_one(service, judged, named):
     again = service.archive_candidate(*mine, "Anew.", parents=named)
     assert again.amended and again.node.parents == ()
     assert not service.archive_candidate(*mine, "Anew.", parents=named).amended
+
+
+def test_an_evaluation_s_id_names_its_candidate_and_one_without_says_what_to_do(service, judged):
+    root = judged()
+    parent = service.archive_candidate(*root, "A root.", parents=[]).node.candidate_id
+    mine = judged("def run(x, y):\n    y.copy_(x + x)\n")
+    service.keep_trial(mine[0], service.records.get(mine[1]))
+    with pytest.raises(RequestError, match="was not archived.*archive_candidate"):
+        service.archive_candidate(*root, "A root.", parents=[mine[1]])
+    found = service.archive_candidate(*mine, "Anew.", parents=[root[1]])
+    assert found.node.parents == (parent,)
+    assert service.context("debug", root[1]).candidate_id == parent

@@ -36,7 +36,7 @@ from .index_sync import CANDIDATES, SyncedIndex, amended_record, read_record
 from .manifest import CandidateManifest, CandidateRecord
 from .plans.listing import PlanListing
 from .promotion_tags import promotion_events, promotion_stacks
-from .trials.commits import TrialStore
+from .trials.commits import TRIAL_NAME, TrialStore
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Definition, Solution, Workload
@@ -225,7 +225,7 @@ class Archive:
     # --- reading ------------------------------------------------------------------------------
 
     def resolve(self, name: str) -> str:
-        """The full candidate id for an id, a unique prefix or a commit id.
+        """The full candidate id for an id, a unique prefix, a commit id or that of its evaluation.
 
         Raises:
             RequestError: when none or several match.
@@ -241,12 +241,26 @@ class Archive:
                     f"Candidate {name!r} could be any of {', '.join(found)}",
                     remedy="Give more digits.",
                 )
+        elif name.strip().startswith(TRIAL_NAME):
+            return self._candidate_of(name.strip())
         known = [
             row[0] for row in index.rows("SELECT id FROM candidates ORDER BY at DESC LIMIT 50")
         ]
         raise unknown_name(
             "candidate", name, known, remedy="search_archive lists candidates with their ids."
         )
+
+    def _candidate_of(self, evaluation_id: str) -> str:
+        """The candidate that an evaluation was archived as, one that counts if there is one."""
+        index = self.synced.current()
+        known = index.nodes("evaluation_id = ?", [evaluation_id])
+        if not known:
+            raise RequestError(
+                f"{evaluation_id!r} is an evaluation; what it judged was not archived, or is not "
+                "known here",
+                remedy="archive_candidate keeps it and gives a candidate's id.",
+            )
+        return min(known, key=lambda node: not node.verified).candidate_id
 
     def get(self, candidate_id: str) -> CandidateRecord:
         """Reads one candidate from git by its id, a unique prefix, or a commit id."""
