@@ -160,7 +160,10 @@ class Lookup:
         chosen = self.archive.plans.read(plan)
         definition = chosen.record.definition
         if definition != operator.name:
-            raise RequestError(f"Plan {plan} is for {definition}, not {operator.name}")
+            raise RequestError(
+                f"Plan {plan} is for {definition}, not {operator.name}",
+                remedy=f"open_workspace(definition={definition!r}, plan={plan!r}).",
+            )
         parent = chosen.record.parent or TEMPLATE
         return WorkspaceStart(chosen.solution(), parent, chosen.plan_id, plan_notes(chosen))
 

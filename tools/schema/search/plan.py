@@ -12,6 +12,8 @@ from .made_by import NOBODY, MadeBy
 
 PLAN_VERSION = 1
 MOST_HYPOTHESIS = 4_000
+MOST_NAMES = 32
+"""Of regimes and of techniques."""
 
 
 class SearchPlan(RecordModel):
@@ -50,7 +52,8 @@ class SearchPlan(RecordModel):
     @field_validator("regimes", "technique")
     @classmethod
     def _few_in_lines(cls, names: list[str]) -> list[str]:
-        return [one_line(name, 80) for name in names[:32] if name.strip()]
+        lines = (one_line(name, 80) for name in names[:MOST_NAMES])
+        return list(dict.fromkeys(line for line in lines if line))
 
     @property
     def forecast(self) -> str:

@@ -127,3 +127,9 @@ def test_a_plan_of_a_year_that_no_calendar_has_can_be_shown(archive):
     plans = archive.plans.of()
     assert {plan.plan_id for plan in plans} == {told.plan_id, late[:12]}
     assert all(datetime.fromtimestamp(plan.at, UTC).year < 9999 for plan in plans)
+
+
+def test_a_regime_is_named_once_and_in_a_line():
+    said = ["small", "small ", "\x1b[2J", "a\nb"]
+    plan = idea().model_validate(idea().model_dump() | {"regimes": said, "technique": said})
+    assert plan.regimes == plan.technique == ["small", "a b"]
