@@ -256,8 +256,8 @@ class Archive:
         known = index.nodes("evaluation_id = ?", [evaluation_id])
         if not known:
             raise RequestError(
-                f"{evaluation_id!r} is an evaluation; what it judged was not archived, or is not "
-                "known here",
+                f"Unknown candidate {evaluation_id!r}: that is an evaluation, and what it judged "
+                "was not archived here",
                 remedy="archive_candidate keeps it and gives a candidate's id.",
             )
         return min(known, key=lambda node: not node.verified).candidate_id
