@@ -37,6 +37,7 @@ from .packing import Packing
 
 ZERO = "0" * 40
 STALE_LOCK_S = 10.0
+_WRITES = 20
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _CONFIG = """[core]
 \trepositoryformatversion = 0
@@ -112,18 +113,39 @@ class Repository(Commands):
     # --- objects ------------------------------------------------------------------------------
 
     def write_object(self, kind: str, content: bytes) -> str:
-        """Stores one object and returns its id; storing it twice is harmless."""
-        from gitdb.base import IStream
+        """Stores one object and returns its id; storing it twice is harmless.
 
+        Raises:
+            ArchiveError: when it cannot be written.
+        """
         with self._lock:
             if self._loose is None:
                 from gitdb.db import LooseObjectDB
 
                 self._loose = LooseObjectDB(str(self.path / "objects"))
-        oid = self._loose.store(IStream(kind, len(content), BytesIO(content))).hexsha.decode()
+        oid = self._stored(kind, content)
         with contextlib.suppress(OSError):  # one that was there stays as if it were written now
             os.utime(self.path / "objects" / oid[:2] / oid[2:])
         return oid
+
+    def _stored(self, kind: str, content: bytes) -> str:
+        """Writes an object; again where git packed the last one of its folder and removed that."""
+        from gitdb.base import IStream
+
+        said = ""
+        for _ in range(_WRITES):
+            try:
+                stream = IStream(kind, len(content), BytesIO(content))
+                return self._loose.store(stream).hexsha.decode()
+            except FileNotFoundError as error:
+                said, draft = error.strerror, Path(error.filename or "")
+                if draft.parent == self.path / "objects":  # an object itself is never removed
+                    draft.unlink(missing_ok=True)
+        raise ArchiveError(
+            f"An object cannot be written: {said}",
+            where=str(self.path / "objects"),
+            remedy="See whether the folder is there and can be written to.",
+        )
 
     def write_tree(self, files: Mapping[str, bytes]) -> str:
         """Stores files by path as blobs and trees; returns the root tree's id."""

@@ -7,6 +7,7 @@ import subprocess
 import zlib
 
 import pytest
+from gitdb.db import loose
 
 from kernel_harness.tools.archive.git.objects import ObjectReader
 from kernel_harness.tools.archive.git.repository import Repository
@@ -68,3 +69,33 @@ def test_a_command_that_does_not_end_is_stopped_and_said(repository, tmp_path):
         repository.run("hash-object", str(tmp_path / "silent"), deadline_s=0.2)
     assert caught.value.where == str(repository.path)
     assert repository.run("cat-file", "-t", blob) == "blob"
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_object_is_written_where_packing_removed_its_empty_folder(
+    repository, monkeypatch, times
+):
+    """Git removes a folder whose last object it packed, perhaps just as one is moved there."""
+    move, removed = loose.rename, []
+
+    def after_packing(source, target):
+        if len(removed) < times:
+            removed.append(os.path.dirname(target))
+            os.rmdir(removed[-1])
+        move(source, target)
+
+    monkeypatch.setattr(loose, "rename", after_packing)
+    oid = repository.write_object("blob", b"x")
+    assert len(removed) == times and repository.read(oid) == ("blob", b"x")
+    assert [
+        entry.name for entry in (repository.path / "objects").iterdir() if entry.is_file()
+    ] == []
+
+
+def test_an_object_that_cannot_be_written_is_said(repository, monkeypatch):
+    def refuse(source, target):
+        raise FileNotFoundError(2, "No such file or directory", source)
+
+    monkeypatch.setattr(loose, "rename", refuse)
+    with pytest.raises(ArchiveError, match="cannot be written"):
+        repository.write_object("blob", b"x")
