@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 TRIAL_NAME = "ev-"
 """Begins the name of every trial, and of no candidate."""
+_DROPS = 10
 _NOT_JUDGED = frozenset(
     {
         Status.RUNNING,
@@ -172,8 +173,20 @@ class TrialStore:
                 yield record, node
 
     def drop(self, trials: Iterable[TrialRow]) -> None:
-        """Removes the refs of trials, those that are still what they were."""
-        self._repository.delete_refs({trial.ref: trial.oid for trial in trials})
+        """Removes the refs of trials, those that are still what they were.
+
+        Raises:
+            RefConflict: when other processes change them all the while.
+        """
+        going = {trial.ref: trial.oid for trial in trials}
+        for attempt in range(_DROPS):
+            held = self._repository.held_by(set(going))
+            going = {ref: oid for ref, oid in going.items() if held.get(ref) == oid}
+            try:
+                return self._repository.delete_refs(going)
+            except RefConflict:  # another process tidies up, too
+                if attempt == _DROPS - 1:
+                    raise
 
     def verify(self, record: CandidateRecord) -> Verification:
         """What a trial counts for here: by who committed it, who judged it, and what was judged."""

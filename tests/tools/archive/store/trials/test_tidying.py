@@ -155,3 +155,23 @@ def test_what_a_plan_was_begun_from_stays(archive, trial, definition):
     assert tidy(archive, old, dry_run=True).dropped == {Reason.FAILED: [name]}
     archive.plans.write(plan, {"kernel.py": "x"})
     assert tidy(archive, old, dry_run=True).dropped == {}
+
+
+def test_two_that_tidy_up_at_once_both_succeed(archive, trial, definition, monkeypatch):
+    """The other one removes a ref after this one looked at what is there."""
+    for number in range(3):
+        source = f"def run(x, y):\n    y[:] = {number}\n"
+        archive.trials.write(*trial(new_evaluation_id(), source), definition)
+    rows = archive.trials.table.rows()
+    delete, other = archive.repository.delete_refs, [rows[0]]
+
+    def after_another(refs):
+        for row in other:
+            other.remove(row)
+            delete({row.ref: row.oid})
+        delete(refs)
+
+    monkeypatch.setattr(archive.repository, "delete_refs", after_another)
+    archive.trials.drop(rows)
+    assert other == [] and archive.trials.refs() == {}
+    archive.trials.drop(rows)
