@@ -45,13 +45,21 @@ class Packing:
             self._work = threading.Thread(target=self._in_background, daemon=True)
             self._work.start()
 
-    def pack(self) -> bool:
-        """Packs refs and objects; False where another process does."""
+    def pack(self, prune_since: str | None = None) -> bool:
+        """Packs refs and objects; False where another process does.
+
+        Args:
+            prune_since: objects that nothing names and that are older go, too, in git's words.
+        """
         with self._alone() as alone:
             if alone:
                 self._remove_stale_lock()
                 self._git.run("pack-refs", "--all", deadline_s=REFS_DEADLINE_S)
                 self._git.run("repack", "-d", "-q", deadline_s=TRANSFER_DEADLINE_S)
+            if alone and prune_since:
+                unpack = f"--unpack-unreachable={prune_since}"
+                self._git.run("repack", "-A", "-d", "-q", unpack, deadline_s=TRANSFER_DEADLINE_S)
+                self._git.run("prune", f"--expire={prune_since}", deadline_s=TRANSFER_DEADLINE_S)
             return alone
 
     def finish(self) -> None:

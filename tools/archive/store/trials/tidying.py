@@ -95,12 +95,7 @@ def tidy(
     if dry_run:
         return Tidied(counts, weight, dropped)
     archive.trials.drop(going)
-    packed = archive.repository.packing.pack()
-    if packed and going:
-        since = f"--unpack-unreachable={UNREACHABLE_SINCE}"
-        run = archive.repository.run
-        run("repack", "-A", "-d", "-q", since, deadline_s=TRANSFER_DEADLINE_S)
-        run("prune", f"--expire={UNREACHABLE_SINCE}", deadline_s=TRANSFER_DEADLINE_S)
+    packed = archive.repository.packing.pack(UNREACHABLE_SINCE if going else None)
     after = weight_of(archive) if going else weight
     return Tidied(counts, weight, dropped, packed, after)
 

@@ -175,3 +175,21 @@ def test_two_that_tidy_up_at_once_both_succeed(archive, trial, definition, monke
     archive.trials.drop(rows)
     assert other == [] and archive.trials.refs() == {}
     archive.trials.drop(rows)
+
+
+def test_nobody_else_packs_while_objects_are_removed(archive, trial, definition, monkeypatch, keys):
+    solution, evaluation = trial(
+        new_evaluation_id(), status=Status.TIMEOUT, at="2026-01-01T00:00:00+00:00"
+    )
+    archive.trials.write(solution, evaluation, definition)
+    run, other, packed = archive.repository.run, Archive(archive.root, keys(archive.root)), []
+
+    def beside_another(command, *words, **options):
+        if command == "prune" or "-A" in words:
+            packed.append(other.repository.packing.pack())
+        return run(command, *words, **options)
+
+    monkeypatch.setattr(archive.repository, "run", beside_another)
+    assert tidy(archive, TidyRules(days=0.0)).packed and packed == [False, False]
+    assert other.repository.packing.pack()
+    other.close()
