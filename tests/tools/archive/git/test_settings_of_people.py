@@ -293,6 +293,7 @@ def session(root: Path, traps: Path, bench_class: Any, own: str = "") -> dict[st
     )
     written = mine.plans.write(plan, {"kernel.py": source}, [first.commit])
     found["scaffold"] = dict(mine.plans.read(written.plan_id).sources)
+    assert mine.repository.packing.pack(prune_since="2.weeks.ago")
     for archive in archives:
         archive.close()
     return found
