@@ -59,13 +59,14 @@ def test_a_planners_window_is_drawn_where_more_belong_in_it(bench, archive):
     bench.add("def run(x, y):\n    y.copy_(x + x)\n", latency_us=2.0)
     bench.add("def run(x, y):\n    # again\n    y.copy_(x + x)\n", latency_us=1.5)
     seen = Counter()
-    for seed in range(20):
+    for seed in range(60):
         entries = get_context(archive, "plan", root.candidate_id, seed=seed).entries
         assert [entry.relation for entry in entries[:2]] == ["node", "root"]
         assert len(entries) == 7
-        assert entries == get_context(archive, "plan", root.candidate_id, seed=seed).entries
+        if seed < 3:
+            assert entries == get_context(archive, "plan", root.candidate_id, seed=seed).entries
         seen.update(entry.candidate_id for entry in entries[2:])
-    assert len(seen) == 10 and min(seen.values()) > 3  # eight children, two leaders: 10 each
+    assert len(seen) == 10 and min(seen.values()) > 10  # eight children, two leaders: 30 each
 
 
 def test_every_window_has_the_source_of_the_reference(shared_bench, family):
