@@ -24,7 +24,6 @@ from .search.parent_selection import Selection, select_parent
 from .search.plans import check_plan
 from .search.role_context import RoleContext, get_context
 from .search.tree import SearchRules
-from .store.amendments import AmendmentWords
 from .store.archive import Archive
 from .store.entry import Node
 from .store.manifest import MOST_PROFILE_BYTES
@@ -106,22 +105,19 @@ class ArchiveService:
             workloads=operator.workloads,
             hypothesis=hypothesis,
             lesson=lesson,
-            parents=found.parents,
+            parents=found.parents if parents is not None else found.parents or None,
             tags=tags,
             profiles=self._profiles(evaluation.content_hash),
             plan=held,
             made_by=made_by,
         )
-        node, amended = stored.node, stored.amended
-        if stored.already and parents is not None and not found.parents and node.parents:
-            node = self.archive.amend(node.candidate_id, AmendmentWords(parents=[]))
-            amended = True  # its author says that it is a root
+        node = stored.node
         return ArchivedCandidate(
             node,
             stored.already,
             () if stored.already else self._advice(node),
             check_plan(self.archive, held, solution) if held else None,
-            amended,
+            stored.amended,
             "" if stored.already else found.words,
         )
 

@@ -231,7 +231,7 @@ class Bench:
         self,
         source: str | None = None,
         *,
-        parents: Sequence[str] = (),
+        parents: Sequence[str] | None = None,
         technique: Sequence[str] = (),
         hypothesis: str = "Fewer bytes.",
         lesson: str | None = None,

@@ -96,7 +96,7 @@ class Archive:
         workloads: Sequence[Workload] = (),
         hypothesis: str,
         lesson: str | None = None,
-        parents: Sequence[str] = (),
+        parents: Sequence[str] | None = None,
         tags: Sequence[str] = (),
         profiles: Mapping[str, bytes] | None = None,
         plan: str = "",
@@ -107,6 +107,7 @@ class Archive:
         Args:
             workloads: of the operator, in the traces that are written.
             parents: ids (or unique prefixes) of what it was derived from; two for a crossover.
+                Where it is archived again, none say that it is a root, and None says nothing.
             tags: techniques that were tried, in a few words each.
             profiles: file name to content.
 
@@ -117,14 +118,13 @@ class Archive:
         refuse_mismatch(solution, evaluation, definition)
         verification = self.keys.verify_record(evaluation)
         known = self.synced.current().nodes("evaluation_id = ?", [evaluation.evaluation_id])
-        ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents))
+        ancestors = self.nodes(*dict.fromkeys(self.resolve(parent) for parent in parents or ()))
         ids = [parent.candidate_id for parent in ancestors]
         # One that does not count must not keep one that does out of the archive.
         if before := [node for node in known if node.verified == verification.counts]:
-            words = AmendmentWords(
-                hypothesis=hypothesis, lesson=lesson, tags=list(tags) or None, parents=ids or None
-            )
-            return self._archived_again(before[0], words)
+            words = AmendmentWords(hypothesis=hypothesis, lesson=lesson, tags=list(tags) or None)
+            said = {} if parents is None else {"parents": ids}
+            return self._archived_again(before[0], words.model_copy(update=said))
         manifest = CandidateManifest.describe(
             solution,
             evaluation,
@@ -158,7 +158,11 @@ class Archive:
             "parents": list(record.parents),
         }
         given = words.printable().model_dump(exclude_none=True, exclude={"number"})
-        other = {name: value for name, value in given.items() if value and value != said[name]}
+        other = {
+            name: value
+            for name, value in given.items()
+            if value != said[name] and (value or name == "parents")
+        }
         if not other:
             return StoredCandidate(node, already=True)
         amended = self.amend(node.candidate_id, AmendmentWords.model_validate(other))

@@ -89,7 +89,7 @@ def tidy(
     needed = begun.union(in_use)
     dropped: dict[Reason, list[str]] = {}
     going: list[TrialRow] = []
-    for trial, reason in drops(trials, archived, needed, rules, weight, time.time()):
+    for trial, reason in trials_to_drop(trials, archived, needed, rules, weight, time.time()):
         dropped.setdefault(reason, []).append(trial.name)
         going.append(trial)
     if dry_run:
@@ -100,7 +100,7 @@ def tidy(
     return Tidied(counts, weight, dropped, packed, after)
 
 
-def drops(
+def trials_to_drop(
     trials: Sequence[TrialRow],
     archived: Collection[str],
     in_use: Collection[str],

@@ -9,7 +9,13 @@ import pytest
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.trials.lineage import named, start_of
 from kernel_harness.tools.archive.store.trials.table import TrialRow
-from kernel_harness.tools.archive.store.trials.tidying import DAY_S, Reason, TidyRules, drops, tidy
+from kernel_harness.tools.archive.store.trials.tidying import (
+    DAY_S,
+    Reason,
+    TidyRules,
+    tidy,
+    trials_to_drop,
+)
 from kernel_harness.tools.evaluation.record_store import new_evaluation_id
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.search.plan import SearchPlan
@@ -36,7 +42,7 @@ def row(name: str, *, days: float = 100, status: str = "PASSED", **changes) -> T
 def going(*trials: TrialRow, archived=(), in_use=(), megabytes=1.0, weight=0) -> dict[str, Reason]:
     rules = TidyRules(30, megabytes)
     newest = sorted(trials, key=lambda trial: -trial.at)
-    return {t.name: why for t, why in drops(newest, archived, in_use, rules, weight, NOW)}
+    return {t.name: why for t, why in trials_to_drop(newest, archived, in_use, rules, weight, NOW)}
 
 
 def test_a_trial_whose_evaluation_is_archived_goes_at_any_age():
