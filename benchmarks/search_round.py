@@ -46,6 +46,7 @@ from kernel_harness.tools.archive.store.entry import Node
 from kernel_harness.tools.archive.store.transfer import fetch, write_bundle
 from kernel_harness.tools.errors import HarnessError
 from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.lookup import NOTHING
 from kernel_harness.tools.schema.evaluation import Evaluation, Scope, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import load_settings
@@ -190,7 +191,7 @@ class Round:
                 request = self.harness.lookup.evaluation_request(
                     solution=candidate.solution,
                     scope=scope,
-                    compare_to=candidate.compare_to or self.choices.compare_to,
+                    compare_to=self._compared_to(candidate, scope),
                 )
                 evaluated = await self.harness.evaluations.evaluate(request, most_s + 60, note)
             self._note(row, evaluated.evaluation)
@@ -205,6 +206,12 @@ class Round:
             self.took[scope] = 1.3 * row.seconds + 1.0
         self.rows.append(row)
         console.print(_line(row), markup=False, highlight=False)
+
+    def _compared_to(self, candidate: Candidate, scope: Scope) -> str | None:
+        """What a trial is timed beside: a promotion needs a baseline, a sweep's samples do not."""
+        if scope is Scope.FULL and candidate.compare_to == NOTHING:
+            return self.choices.compare_to
+        return candidate.compare_to or self.choices.compare_to
 
     def _archive(self, candidate: Candidate, evaluation: Evaluation) -> str:
         known = self.known(evaluation.definition)
