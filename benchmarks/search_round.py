@@ -49,6 +49,7 @@ from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.lookup import NOTHING
 from kernel_harness.tools.schema.evaluation import Evaluation, Scope, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.schema.measurement import TimeSource
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.solution_folder import read_solution
 
@@ -80,6 +81,7 @@ class Row:
     status: str
     mean_us: float | None = None
     ratio: float | None = None
+    sealed: bool = False
     by_workload: dict[str, Any] = field(default_factory=dict)
     words: str = ""
     candidate_id: str = ""
@@ -158,16 +160,19 @@ class Round:
                     await self.judge(self.candidates[name], Scope.FULL)
 
     async def promote_best(self) -> None:
-        """Asks for the promotion of each operator's best that was judged on every workload."""
+        """Asks for the promotion of each operator's best, of those judged in full if any are.
+
+        A promotion judges on every workload itself, twice.
+        """
         ids = {row.name: row.candidate_id for row in self.rows}
-        for names in self._ranked(Scope.FULL):
+        for names in self._ranked(Scope.FULL) or self._ranked(Scope.SAMPLE):
             async with asyncio.timeout(max(1.0, self.left_s())):
                 decision = await self.harness.promotions.promote(ids[names[0]])
             console.print(f"{names[0]}: {decision}", markup=False)
 
     def _ranked(self, scope: Scope) -> list[list[str]]:
-        """The names of each operator's timed candidates, the fastest first."""
-        timed = [row for row in self.rows if row.mean_us is not None and row.scope == scope]
+        """The names of each operator's candidates with sealed times, the fastest first."""
+        timed = [row for row in self.rows if row.sealed and row.scope == scope]
         by_operator: dict[str, list[str]] = {}
         for row in sorted(timed, key=lambda row: row.mean_us or 0.0):
             definition = self.candidates[row.name].solution.definition
@@ -232,6 +237,9 @@ class Round:
         totals = evaluation.totals
         row.mean_us = totals.estimated_full_mean_us or totals.mean_latency_us
         row.ratio = totals.geometric_mean_ratio
+        row.sealed = (
+            evaluation.sealing is not None and evaluation.sealing.source is TimeSource.SEALED
+        )
         for workload in evaluation.workloads:
             row.by_workload[workload.uuid] = workload.model_dump(mode="json")
         if evaluation.failure is not None:
@@ -248,7 +256,7 @@ class Round:
     def _recall(self, nodes: list[Node]) -> None:
         """Notes what the archive has of a candidate, so that it is ranked with the others."""
         for node in sorted(nodes, key=lambda node: node.at):
-            row = Row(node.name, node.scope, "ARCHIVED", node.latency_us, node.speedup)
+            row = Row(node.name, node.scope, "ARCHIVED", node.latency_us, node.speedup, node.sealed)
             row.candidate_id, row.evaluation_id = node.candidate_id, node.evaluation_id
             self.rows.append(row)
 
@@ -282,6 +290,7 @@ def _latencies(evaluation: Evaluation) -> Iterator[tuple[str, float]]:
 
 def _line(row: Row) -> str:
     mean = f"{row.mean_us:8.2f}" if row.mean_us is not None else "       –"
+    mean += " sealed" if row.sealed else "       "
     return f"{row.name:40} {row.scope:6} {row.status:20} {mean}  {row.seconds:5.1f} s  {row.words}"
 
 
@@ -359,7 +368,7 @@ def main() -> None:
     parser.add_argument("--full", type=int, default=1, help="how many of an operator in full")
     parser.add_argument("--reserve", type=float, default=0.0, help="seconds kept for the end")
     parser.add_argument("--then", help="a command that may add candidates after the first pass")
-    parser.add_argument("--promote", action="store_true", help="promote the best at the end")
+    parser.add_argument("--promote", action="store_true", help="promote the best sealed one")
     parser.add_argument("--compare-to", help="the operator's baseline if absent")
     choices = parser.parse_args()
     show(asyncio.run(run(choices)))

@@ -35,6 +35,7 @@ from ..driver.modules import LaunchShape, PreparedLaunch
 from ..driver.structures import Copy3D
 from ..errors import InfrastructureError
 from ..messages.launch_plan import (
+    MOST_VARIABLE_BYTES,
     ConstantCopy,
     DeviceCopy,
     KernelLaunch,
@@ -50,7 +51,6 @@ from .streams import Placed, ends, place
 
 DEVICE_MEMORY = 2
 Enqueue = Callable[[], None]
-MOST_VARIABLE_BYTES = 16 << 20
 _Variables = dict[tuple[int, str], VariablePlace]
 """By module and name."""
 

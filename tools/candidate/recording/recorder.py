@@ -26,7 +26,7 @@ from ...driver.library import (
     memory_type,
 )
 from ...driver.module_variables import contents_of, places_of
-from ...messages.launch_plan import MOST_CONTENT_BYTES
+from ...messages.launch_plan import MOST_CONTENT_BYTES, MOST_VARIABLE_BYTES
 from .allocator import Block, ScratchAllocator
 from .default_stream import DefaultStreamMirror
 from .driver_memory import DriverMemory, addresses_in, placed
@@ -42,7 +42,6 @@ from .plan_builder import (
 from .replayable import SHOWN_NAME, NotReplayableError, require_own_data
 from .variables import LEAST_ADDRESS, MOST_ADDRESS, ModuleVariable, is_inside, variable_at
 
-MOST_GLOBAL_BYTES = 1 << 20
 REASON_CHARACTERS = 400
 
 
@@ -232,8 +231,9 @@ class CallRecorder:
     def _variables_of(self, module: int, cubin: bytes) -> list[ModuleVariable]:
         tables = tables_of(cubin)
         names = tables.globals() if tables else {}
-        if sum(names.values()) > MOST_GLOBAL_BYTES:
-            raise NotReplayableError("a module has more than 1 MiB of variables")
+        if sum(names.values()) > MOST_VARIABLE_BYTES:
+            most = MOST_VARIABLE_BYTES >> 20
+            raise NotReplayableError(f"a module has more than {most} MiB of variables")
         places = places_of(self._driver, module, names)
         held, fresh = contents_of(self._driver, places), self._fresh.contents(cubin, names)
         return [

@@ -53,3 +53,17 @@ def test_nothing_timed_seals_nothing():
 def test_a_span_longer_than_the_events_around_it_is_not_believed():
     found = decide(replace(RIGHT, spans_ns=(30_000, 10_000, 10_000)))
     assert found.reason is ClaimReason.CLOCKS_DISAGREE
+
+
+def test_one_replay_in_twenty_that_was_interrupted_does_not_cost_the_seal():
+    spans, events = (4_200,) * 40, (5_200,) * 40
+    of_forty = replace(RIGHT, outputs_checked=40, spans_ns=spans, witness=None)
+    for interrupted, clock in ((2, TimeSource.SEALED), (3, TimeSource.CLAIMED)):
+        apart = (14_144,) * interrupted + events[interrupted:]
+        assert decide(replace(of_forty, events_ns=apart)).clock is clock
+
+
+def test_a_single_span_outside_its_events_is_never_taken_for_an_interruption():
+    spans, events = (30_000,) + (4_200,) * 39, (5_200,) * 40
+    many = replace(RIGHT, outputs_checked=40, spans_ns=spans, events_ns=events, witness=None)
+    assert decide(many).reason is ClaimReason.CLOCKS_DISAGREE
