@@ -72,7 +72,7 @@ def choose(
         raise unknown_name("policy", policy, POLICIES)
     tree, chosen = grow(nodes, rules), POLICIES[policy]
     found, why = chosen.choose(tree, random.Random(f"{policy}:{seed}"))
-    others = [node for node in tree.open if node is not found][:ALTERNATIVES]
+    others = [node for node in tree.best(ALTERNATIVES + 1) if node is not found][:ALTERNATIVES]
     return Selection(
         candidate_id=found.candidate_id,
         why=why,
@@ -175,15 +175,10 @@ def read_tree(
         "",
     )
     rows = index.rows(
-        "SELECT seq, id, outcome, CASE WHEN hardware = ? THEN latency_us END, at, clock = ?"
-        " FROM candidates WHERE definition = ? ORDER BY at, id",
+        "SELECT seq, id, outcome, CASE WHEN hardware = ? THEN latency_us END, at, parents,"
+        " clock = ? FROM candidates WHERE definition = ? ORDER BY at, id",
         [device, TimeSource.CLAIMED, definition],
     )
-    parents: dict[str, tuple[str, ...]] = {}
-    for child, parent in index.rows(
-        "SELECT child, parent FROM edges WHERE definition = ?", [definition]
-    ):
-        parents[child] = (*parents[child], parent) if child in parents else (parent,)
     tags, elites = _grid(index, definition, device) if grid else ({}, {})
     outcomes = {str(outcome): outcome for outcome in CandidateStatus}
     # By position: names would double the time of a tree of a hundred thousand.
@@ -193,30 +188,30 @@ def read_tree(
             outcomes[outcome],
             latency,
             at,
-            parents.get(name, ()),
+            tuple(parents.split()),
             tuple(tags[seq]) if seq in tags else (),
             elites.get(seq, NO_LATENCIES),
             bool(claimed),
         )
-        for seq, name, outcome, latency, at, claimed in rows
+        for seq, name, outcome, latency, at, parents, claimed in rows
     ]
 
 
 def _grid(
     index: Index, definition: str, device: str
 ) -> tuple[dict[int, list[str]], dict[int, dict[str, float]]]:
-    """Techniques, and latency by regime on the device, by row of the index."""
+    """Techniques, and latency by regime, of those that rank on the device, by row of the index."""
+    ranked = "seq IN (SELECT seq FROM candidates WHERE definition = ? AND hardware = ?"
+    ranked += " AND latency_us IS NOT NULL)"
     tags: dict[int, list[str]] = {}
     for seq, label in index.rows(
-        "SELECT l.seq, l.label FROM labels l JOIN candidates c ON c.seq = l.seq"
-        " WHERE l.kind = 'technique' AND c.definition = ?",
-        [definition],
+        f"SELECT seq, label FROM labels WHERE kind = 'technique' AND {ranked}",
+        [definition, device],
     ):
         tags.setdefault(seq, []).append(label)
     elites: dict[int, dict[str, float]] = {}
     for seq, name, latency in index.rows(
-        "SELECT r.seq, r.name, r.latency_us FROM regimes r JOIN candidates c ON c.seq = r.seq"
-        " WHERE c.definition = ? AND c.hardware = ? AND r.latency_us IS NOT NULL",
+        f"SELECT seq, name, latency_us FROM regimes WHERE latency_us IS NOT NULL AND {ranked}",
         [definition, device],
     ):
         elites.setdefault(seq, {})[name] = latency

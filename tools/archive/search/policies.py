@@ -39,7 +39,7 @@ class SearchPolicy:
 def _epsilon_greedy(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
     roll, epsilon = rng.random(), tree.rules.epsilon
     if roll >= epsilon:
-        best = tree.open[0]
+        (best,) = tree.best(1)
         return best, f"exploits (drew {roll:.2f} ≥ ε {epsilon}): the best, {tree.describe(best)}"
     leaves = tree.open_leaves
     found = rng.choice(leaves or tree.open)
@@ -48,7 +48,7 @@ def _epsilon_greedy(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
 
 
 def _best_first(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
-    best = tree.open[0]
+    (best,) = tree.best(1)
     return best, (
         f"the least latency of all that may be expanded, sealed before claimed:"
         f" {tree.describe(best)}"
@@ -150,7 +150,7 @@ def _mcts(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
         ties = [c for c, bound in zip(going, bounds, strict=True) if bound >= top - 1e-12]
         node, depth = rng.choice(ties), depth + 1
     if node.candidate_id not in may:
-        node = tree.open[0]
+        (node,) = tree.best(1)
         return node, f"the way down ends at a dead branch, so the best: {tree.describe(node)}"
     return node, (
         f"{depth} steps down by upper bounds of subtrees, {visits[node.candidate_id]} visits: "
@@ -161,32 +161,23 @@ def _mcts(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
 def _subtrees(
     tree: Tree, value: Callable[[TreeNode], float]
 ) -> tuple[dict[str, int], dict[str, float]]:
-    """Size and sum of values of each node's subtree; a crossover counts at its first parent.
+    """Size and sum of values of each node's subtree; a crossover counts where it is met first.
 
     Of what hangs on no root, for two machines amended parents to a circle, nothing counts.
     """
-    below = _first_children(tree)
-    order = [THE_ROOT]
+    order, above = [THE_ROOT], {ROOT: ""}
     for node in order:  # grows while it is walked: parents first
-        order += below.get(node.candidate_id, ())
+        for child in tree.born(node):
+            if child.candidate_id not in above:
+                above[child.candidate_id] = node.candidate_id
+                order.append(child)
     visits = {node.candidate_id: int(node.decided) for node in order}
     sums = {node.candidate_id: value(node) if node.decided else 0.0 for node in order}
-    for node in reversed(order):
-        for child in below.get(node.candidate_id, ()):
-            visits[node.candidate_id] += visits[child.candidate_id]
-            sums[node.candidate_id] += sums[child.candidate_id]
+    for node in reversed(order[1:]):
+        name = node.candidate_id
+        visits[above[name]] += visits[name]
+        sums[above[name]] += sums[name]
     return visits, sums
-
-
-def _first_children(tree: Tree) -> dict[str, list[TreeNode]]:
-    """The children of each node of which it is the first parent."""
-    known = {node.candidate_id for node in tree.nodes}
-    below: dict[str, list[TreeNode]] = {}
-    for node in tree.nodes:
-        if node is not THE_ROOT:
-            parent = next((name for name in node.parents if name in known), ROOT)
-            below.setdefault(parent, []).append(node)
-    return below
 
 
 POLICIES: Mapping[str, SearchPolicy] = {

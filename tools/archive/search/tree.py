@@ -6,6 +6,7 @@ Infrastructure faults count neither for nor against, and are not expanded.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -73,7 +74,7 @@ THE_ROOT = TreeNode(ROOT, CandidateStatus.UNTIMED, None, at=0)
 
 @dataclass(frozen=True)
 class Tree:
-    """The root and all candidates, those that may be expanded best first, and their children."""
+    """The root and all candidates, those of them that may be expanded, and the children of each."""
 
     nodes: Sequence[TreeNode]
     open: Sequence[TreeNode]
@@ -83,6 +84,10 @@ class Tree:
     def born(self, node: TreeNode) -> Sequence[TreeNode]:
         """The children of a node."""
         return self.children.get(node.candidate_id, ())
+
+    def best(self, count: int) -> list[TreeNode]:
+        """The best of those that may be expanded, the very best first."""
+        return heapq.nsmallest(count, self.open, key=rank)
 
     @property
     def open_leaves(self) -> list[TreeNode]:
@@ -105,6 +110,7 @@ def grow(nodes: Sequence[TreeNode], rules: SearchRules | None = None) -> Tree:
     Where that is all of them, every one that has not failed may be.
     """
     kept = rules or SearchRules()
+    few = min(kept.root_children - 1, kept.dead_children)
     known = {node.candidate_id for node in nodes}
     children: dict[str, list[TreeNode]] = {}
     for node in nodes:
@@ -116,16 +122,17 @@ def grow(nodes: Sequence[TreeNode], rules: SearchRules | None = None) -> Tree:
         if not hung:
             children.setdefault(ROOT, []).append(node)
     every = [THE_ROOT, *nodes]
-    undecided = CandidateStatus.UNDECIDED
+    undecided, none = CandidateStatus.UNDECIDED, ()
+    # Most have few children, and need no look at them.
     allowed = [
         n
         for n in every
         if n.outcome is not undecided
-        and (n.candidate_id not in children or _expandable(n, children[n.candidate_id], kept))
+        and (len(born := children.get(n.candidate_id, none)) <= few or _expandable(n, born, kept))
     ]
     if not allowed:
         allowed = [node for node in every if node.decided and not node.failed]
-    return Tree(every, sorted(allowed, key=rank), children, kept)
+    return Tree(every, allowed, children, kept)
 
 
 def rank(node: TreeNode) -> tuple[bool, bool, bool, float, int, str]:
@@ -136,7 +143,7 @@ def rank(node: TreeNode) -> tuple[bool, bool, bool, float, int, str]:
 
 
 def _expandable(node: TreeNode, children: Sequence[TreeNode], rules: SearchRules) -> bool:
-    """Whether a node that was judged and has children may have more."""
+    """Whether a node that was judged may have more children than these."""
     decided = [child for child in children if child.decided]
     if node is THE_ROOT:
         return len(decided) < rules.root_children

@@ -20,17 +20,18 @@ from .entry import CandidateStatus, Node, RegimeFact
 if TYPE_CHECKING:
     import sqlite3
 
-INDEX_VERSION = 16
+INDEX_VERSION = 17
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS candidates (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, ref TEXT NOT NULL UNIQUE,
     definition TEXT NOT NULL, op_type TEXT, hardware TEXT, scope TEXT, status TEXT, outcome TEXT,
     latency_us REAL, clock TEXT, noise REAL, at INTEGER, evaluation_id TEXT, content_hash TEXT,
-    normalised_hash TEXT, language TEXT, error_signature TEXT, facts TEXT NOT NULL);
+    normalised_hash TEXT, language TEXT, error_signature TEXT, parents TEXT NOT NULL,
+    facts TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_definition ON candidates (definition, at);
 CREATE INDEX IF NOT EXISTS tree_of ON candidates (
-    definition, at, id, outcome, latency_us, hardware, clock);
+    definition, at, id, outcome, latency_us, hardware, clock, parents);
 CREATE INDEX IF NOT EXISTS by_latency ON candidates (definition, hardware, status, latency_us);
 CREATE INDEX IF NOT EXISTS by_evaluation ON candidates (evaluation_id);
 CREATE INDEX IF NOT EXISTS by_content ON candidates (content_hash);
@@ -40,9 +41,8 @@ CREATE INDEX IF NOT EXISTS by_outcome ON candidates (definition, outcome, at);
 CREATE TABLE IF NOT EXISTS amendments (ref TEXT PRIMARY KEY, seq INTEGER) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS amendments_of ON amendments (seq);
 CREATE TABLE IF NOT EXISTS edges (
-    child TEXT, parent TEXT, definition TEXT, PRIMARY KEY (child, parent)) WITHOUT ROWID;
+    child TEXT, parent TEXT, PRIMARY KEY (child, parent)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_parent ON edges (parent);
-CREATE INDEX IF NOT EXISTS edges_of ON edges (definition);
 CREATE TABLE IF NOT EXISTS labels (
     kind TEXT, label TEXT, seq INTEGER, PRIMARY KEY (kind, label, seq)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS labels_of ON labels (seq);
@@ -317,7 +317,8 @@ def _insert(connection: sqlite3.Connection, node: Node, amendments: Iterable[str
     cursor = connection.execute(
         "INSERT OR IGNORE INTO candidates (id, ref, definition, op_type, hardware, scope, status,"
         " outcome, latency_us, clock, noise, at, evaluation_id, content_hash, normalised_hash,"
-        " language, error_signature, facts) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " language, error_signature, parents, facts)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             node.candidate_id,
             node.ref,
@@ -336,6 +337,7 @@ def _insert(connection: sqlite3.Connection, node: Node, amendments: Iterable[str
             node.normalised_hash,
             node.language,
             node.error_signature,
+            " ".join(node.parents),
             json.dumps(asdict(node), separators=(",", ":")),
         ),
     )
@@ -345,10 +347,7 @@ def _insert(connection: sqlite3.Connection, node: Node, amendments: Iterable[str
     connection.execute("INSERT OR IGNORE INTO underived VALUES (?)", (seq,))
     _underive_children(connection, node.candidate_id)
     for parent in node.parents:
-        connection.execute(
-            "INSERT OR IGNORE INTO edges VALUES (?, ?, ?)",
-            (node.candidate_id, parent, node.definition),
-        )
+        connection.execute("INSERT OR IGNORE INTO edges VALUES (?, ?)", (node.candidate_id, parent))
     connection.executemany(
         "INSERT OR REPLACE INTO amendments VALUES (?, ?)", [(ref, seq) for ref in amendments]
     )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kernel_harness.tools.archive.search.parent_selection import (
     Selection,
     choose,
+    read_tree,
     select_parent,
     with_open_idea,
 )
@@ -97,7 +98,7 @@ def test_a_branch_with_more_than_three_children_all_failing_is_dead():
 def test_infrastructure_faults_prune_nothing_and_are_never_chosen():
     nodes = [node("root", 9.0)]
     nodes += [node(f"u{i}", None, "root", outcome=CandidateStatus.UNDECIDED) for i in range(6)]
-    assert [n.candidate_id for n in grow(nodes).open] == ["root", ROOT]
+    assert [n.candidate_id for n in grow(nodes).best(9)] == ["root", ROOT]
 
 
 def test_the_tournament_draws_from_the_grid_of_techniques_and_regimes():
@@ -211,7 +212,7 @@ def test_the_search_is_that_of_the_papers_text(nodes, root_children, dead_childr
     if timed:
         assert next(n for n in nodes if n.candidate_id == best).latency_us == min(timed)
     elif ROOT in allowed:  # nothing was timed: what has not failed, before what has
-        assert best == ROOT or grow(nodes).open[0].outcome is not CandidateStatus.FAILED
+        assert best == ROOT or grow(nodes, rules).best(1)[0].outcome is not CandidateStatus.FAILED
 
 
 def test_the_archive_is_read_for_one_device(bench, archive):
@@ -223,6 +224,26 @@ def test_the_archive_is_read_for_one_device(bench, archive):
     chosen = select_parent(archive, "scale_n64", "best_first", 7, hardware="H200")
     assert chosen.candidate_id == quick.candidate_id and chosen.seed == 7
     assert select_parent(archive, "scale_n64").policy == "epsilon_greedy"
+
+
+def test_the_tournament_is_of_candidates_that_rank(bench, archive, trial):
+    """One that fails at one workload has latencies of the others, and wins nothing by them."""
+    bench.add(latency_us=10.0, technique=["sound"])
+    timed = trial(latency_us=1.0)[1].workloads
+    bench.add(status=Status.INCORRECT_NUMERICAL, workloads=timed)
+    nodes = read_tree(archive, "scale_n64")
+    assert [sorted(n.elite) for n in nodes] == [["large", "small"], []]
+
+
+def test_parents_keep_their_order(bench, archive):
+    """A subtree's value goes to the first of them."""
+    a, b = bench.add(latency_us=10.0), bench.add(latency_us=9.0)
+    for parents in ([a, b], [b, a]):
+        child = bench.add(parents=[parent.candidate_id for parent in parents])
+        (node,) = [
+            n for n in read_tree(archive, "scale_n64") if n.candidate_id == child.candidate_id
+        ]
+        assert node.parents == tuple(parent.candidate_id for parent in parents)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
