@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .archive.retrieval.repeats import seen
-from .archive.search.dispatching_child import MOST_PARENTS, dispatching_child, records_of
+from .archive.search.dispatch.child import MOST_PARENTS, dispatching_child, records_of
 from .archive.search.plans import inherited_plan, plan_notes, record_plan
 from .archive.store.archive import Archive
 from .archive.store.plans.commits import StoredPlan

@@ -30,7 +30,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 
 
 def _dispatch(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ...tools.archive.search.dispatching_child import dispatching_child, records_of
+    from ...tools.archive.search.dispatch.child import dispatching_child, records_of
     from ...tools.workloads.workspace import create
 
     operator = harness.dataset.operator(arguments.definition)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kernel_harness.tools.archive.search.dispatching_child import dispatching_child, records_of
+from kernel_harness.tools.archive.search.dispatch.child import dispatching_child, records_of
 from kernel_harness.tools.archive.search.record_holders import Band, VirtualBest
 from kernel_harness.tools.archive.store.entry import Node
 from kernel_harness.tools.errors import RequestError
@@ -145,7 +145,7 @@ def test_one_holder_of_every_record_needs_no_choice(bench, definition) -> None:
         dispatching_child(bench.archive, definition, records_of(bench.archive, "scale_n64"))
 
 
-def test_compiled_parents_are_refused_by_name(bench, definition) -> None:
+def test_a_compiled_parent_beside_one_in_python_is_refused_by_name(bench, definition) -> None:
     one = bench.add(SAYS.format(word="a"), language="python")
     other = bench.add("int run();", language="cuda", path="kernel.cu")
     with pytest.raises(RequestError, match=r"v2 \(.*is written in cuda") as refused:
