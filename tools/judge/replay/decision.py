@@ -120,10 +120,10 @@ def _clocks(evidence: ReplayEvidence) -> str | None:
         if span is not None and events is not None
     ]
     outside = [(s, e) for s, e in both if s > e + CLOCKS_SLACK_NS]
-    apart = [(s, e) for s, e in both if e > CLOCKS_RATIO * s + CLOCKS_SLACK_NS]
-    if not outside and len(apart) <= len(both) // INTERRUPTED:
+    differing = [(s, e) for s, e in both if e > CLOCKS_RATIO * s + CLOCKS_SLACK_NS]
+    if not outside and len(differing) <= len(both) // INTERRUPTED:
         return None
-    span, events = (outside or apart)[0]
+    span, events = (outside or differing)[0]
     return f"Activity records say {span} ns of a replay, events {events} ns"
 
 
