@@ -20,7 +20,8 @@ QUERIES = {
     "candidates": "SELECT id, ref, definition, op_type, hardware, scope, status, outcome,"
     " latency_us, noise, at, evaluation_id, content_hash, normalised_hash, language,"
     " error_signature, facts FROM candidates ORDER BY id",
-    "edges": "SELECT child, parent, definition FROM edges ORDER BY 1, 2",
+    "edges": "SELECT child, parent, definition FROM edges JOIN candidates ON id = child"
+    " ORDER BY 1, 2",
     "labels": "SELECT kind, label, c.id FROM labels l JOIN candidates c ON c.seq = l.seq"
     " ORDER BY 1, 2, 3",
     "regimes": "SELECT c.id, name, r.latency_us, ratio, decision FROM regimes r"
