@@ -19,7 +19,7 @@ they would make shorter (`told`, 'cold_ns' unless said otherwise). Its honest ca
 whether their time is `sealed`; where not, `reason` has words of why, and where that is not known
 before a device shows it, `or_claimed` says so. tests/gpu/test_clock.py holds them to it.
 
-A file of language 'cuda' holds CUDA C++ in `SOURCE`; only that is given to the judge.
+A file of language 'cuda' or 'cpp' holds its C++ in `SOURCE`; only that is given to the judge.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ class Cheat:
     @property
     def sources(self) -> dict[str, str]:
         """What the judge is given, by file name."""
-        if self.expect.get("language") == "cuda":
-            return {"kernel.cu": literal(self.source, "SOURCE")}
+        file = {"cuda": "kernel.cu", "cpp": "kernel.cpp"}.get(self.expect.get("language", ""))
+        if file is not None:
+            return {file: literal(self.source, "SOURCE")}
         folder = (ROOT / self.name).parent
         parts = {part: (folder / part).read_text("utf-8") for part in self.expect.get("parts", ())}
         return {"kernel.py": self.source, **parts}

@@ -258,6 +258,7 @@ CLAIMS: dict[str, Claim] = {
             "honest/ctypes_library",
             "honest/callable_object",
             "honest/copy_of_an_input_changed",
+            "honest/cpp_guards_its_device",
             "honest/counts_and_times_its_calls",
             "honest/cuda_extension",
             "honest/cuda_own_kernel",
@@ -451,6 +452,7 @@ CLAIMS: dict[str, Claim] = {
         "Without a GPU, what is interpreted and judged is what every target would launch.",
         (
             "launches/corrected_where_interpreted",
+            "launches/cpp_that_branches_on_the_device",
             "launches/prepared_where_interpreted",
             "launches/weights_on_the_host",
             "launches/written_to_a_copy_on_the_host",

@@ -458,6 +458,7 @@ LAUNCHED = (
         "another way taken where it is judged than where it is used",
         (
             "launches/corrected_where_interpreted",
+            "launches/cpp_that_branches_on_the_device",
             "launches/prepared_where_interpreted",
             "launches/weights_on_the_host",
             "launches/written_to_a_copy_on_the_host",

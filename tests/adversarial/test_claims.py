@@ -53,7 +53,7 @@ def test_cheats_and_honest_ones_come_in_every_language():
             for cheat in every_cheat()
             if cheat.is_honest is honest
         }
-        assert languages == {"python", "triton", "cuda"}
+        assert languages == {"python", "triton", "cuda", "cpp"}
 
 
 def test_every_claim_that_the_judge_names_is_listed():

@@ -29,8 +29,8 @@ STATIC_WAIT_S = 20.0
 DEVICE_CODE = re.compile(r"triton|_compile_kernel|cuda_sources|\.cu\b")
 """Words of Python that brings device code; other Python has nothing to compile."""
 HOST_CODE = (
-    "C++ ran on this machine's processor, where no tensor is on a device: on a GPU its host code "
-    "may go another way"
+    "C++ ran on this machine's processor: its tensors said that they lie on a device, but what it "
+    "reads by their addresses, or asks of the machine itself, is not the same on a GPU"
 )
 
 

@@ -15,6 +15,7 @@ EXPECT = {
 SOURCE = r"""
 void affine(torch::Tensor x, torch::Tensor w, torch::Tensor table, double alpha,
             torch::Tensor y, torch::Tensor row) {
+  TORCH_CHECK(x.is_cuda() && y.device() == x.device(), "expected tensors on a GPU");
   y.copy_(x.index_select(0, table.to(torch::kLong)) * w * alpha + 1.0);
   row.copy_(y.sum(-1));
 }

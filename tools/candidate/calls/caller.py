@@ -136,7 +136,7 @@ class Caller:
             _copy_all(produced, snapshots)
 
         timing = self._clock.measure(request, lambda: self._run(passed), snapshot, self._candidate)
-        if replaced := torch_guards.replaced():
+        if replaced := torch_guards.replaced(on_device=self._on_device):
             raise CandidateError(
                 "replaced_torch", f"Torch's own {', '.join(replaced)} was replaced by another"
             )

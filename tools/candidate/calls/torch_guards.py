@@ -76,9 +76,26 @@ def _stop_monitoring() -> None:
             _monitoring.free_tool_id(tool)
 
 
-def replaced() -> list[str]:
-    """Names of the operations above that were overridden in torch's dispatcher."""
-    return [name for name in _OPERATIONS if _registered(name) != _AT_FIRST[name]]
+def replaced(*, on_device: bool) -> list[str]:
+    """Names of the operations above that were overridden in torch's dispatcher.
+
+    Args:
+        on_device: whether tensors lie on a device; where not, what is registered for one, as by us
+            for tensors that only say so, copies none of them.
+    """
+    return [
+        name
+        for name in _OPERATIONS
+        if _rows(_registered(name), on_device) != _rows(_AT_FIRST[name], on_device)
+    ]
+
+
+def _rows(registered: str, on_device: bool) -> list[str]:
+    return [
+        row
+        for row in registered.splitlines()
+        if on_device or not row.startswith(("CUDA:", "CUDA "))
+    ]
 
 
 def _without_modes(operation: Any, *arguments: Any) -> None:

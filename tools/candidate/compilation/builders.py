@@ -22,6 +22,7 @@ from typing import Any
 from ...messages.candidate import BuildRequest, Built
 from ...messages.frames import EXCERPT_CHARACTERS
 from ..faults import CandidateError, cut, fault_of
+from .extensions import lend_tensors
 from .native import CompiledOnlyBuilder, TorchBuilder, TvmFfiBuilder, UnboundBuilder
 from .sources import (
     Builder,
@@ -58,6 +59,7 @@ class PythonBuilder:
         if str(folders.sources) not in sys.path:
             sys.path.insert(0, str(folders.sources))
         importlib.invalidate_caches()
+        lend_tensors(request, folders)
         folders.before_code()
         try:
             module = _import_source(source_dir, entry_file)

@@ -84,8 +84,8 @@ def tvm_config(tvm_ffi: Any) -> CompileConfig:
     )
 
 
-def torch_config(request: BuildRequest, folders: Folders) -> CompileConfig:
-    """For sources that include torch\'s headers.
+def torch_flags(folders: Folders) -> CompileConfig:
+    """For sources that include torch\'s own headers, whichever.
 
     Raises:
         CandidateError: of kind \'toolchain\' when Python\'s own headers are missing.
@@ -102,12 +102,9 @@ def torch_config(request: BuildRequest, folders: Folders) -> CompileConfig:
         python_headers,
     )
     include += _missing_headers(root / "include", folders)
-    light = folders.builds / "light"
-    (light / "torch").mkdir(parents=True, exist_ok=True)
-    (light / "torch" / "extension.h").write_text(LIGHT_EXTENSION_HEADER)
     names = ["c10", "torch_cpu", "torch", "torch_python"]
     names += [n for n in ("c10_cuda", "torch_cuda") if (root / "lib" / f"lib{n}.so").is_file()]
-    full = CompileConfig(
+    return CompileConfig(
         include=include,
         define=(
             f"TORCH_EXTENSION_NAME={EXTENSION}",
@@ -126,19 +123,31 @@ def torch_config(request: BuildRequest, folders: Folders) -> CompileConfig:
         ),
         versions=("torch", torch.__version__, sys.version),
     )
+
+
+def torch_config(request: BuildRequest, folders: Folders) -> CompileConfig:
+    """For sources that include torch's headers, the quickest that may serve.
+
+    Raises:
+        CandidateError: of kind 'toolchain' when Python's own headers are missing.
+    """
+    full = torch_flags(folders)
     if not light_header_serves(request):
         return full
+    light = folders.builds / "light"
+    (light / "torch").mkdir(parents=True, exist_ok=True)
+    (light / "torch" / "extension.h").write_text(LIGHT_EXTENSION_HEADER)
     every = needs_every_caster(request)
     served = replace(
         full,
-        include=(str(light), *include),
+        include=(str(light), *full.include),
         define=(*full.define, *((EVERY_CASTER,) if every else ())),
         retry=full,
         versions=(*full.versions, LIGHT_EXTENSION_HEADER),
     )
     if every or not eligibility.serves_binding(request):
         return served
-    cuda = (eligibility.WITH_CUDA,) if "c10_cuda" in names else ()
+    cuda = (eligibility.WITH_CUDA,) if "-lc10_cuda" in full.libraries else ()
     return _shim_config(request, replace(served, support_define=cuda), folders)
 
 

@@ -9,22 +9,20 @@ versions, before it is loaded; afterwards nothing from this process is published
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ...messages.candidate import BuildRequest
 from ..faults import CandidateError, compiler_excerpt
 from ..torch_shim import eligibility
 from . import toolchain
-from .compile_flags import EXTENSION, CompileConfig, binding_module, torch_config, tvm_config
+from .compile_flags import CompileConfig, binding_module, torch_config, tvm_config
 from .exports import check_exports
+from .extensions import lend_tensors, load_extension
 from .object_cache import (
     DEVICE_FILES,
     compile_command,
@@ -71,6 +69,7 @@ class TorchBuilder:
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and imports the extension module."""
         library, cached, log = make_library(request, source_dir, folders, _config(request, folders))
+        lend_tensors(request, folders)
         folders.before_code()
         module = _loaded(lambda: load_extension(library))
         _, symbol = split_entry_point(request)
@@ -273,16 +272,6 @@ _CUDA_LIBRARIES = ("cudart", "cublas", "cublasLt", "cuda", "nvrtc")
 
 def _has(folder: Path, name: str) -> bool:
     return (folder / f"lib{name}.so").exists() or (folder / "stubs" / f"lib{name}.so").exists()
-
-
-def load_extension(library: Path) -> ModuleType:
-    """Imports a candidate's extension module from its file."""
-    loader = ExtensionFileLoader(EXTENSION, str(library))
-    spec = importlib.util.spec_from_loader(EXTENSION, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
 
 
 def _loaded(load: Any) -> Any:

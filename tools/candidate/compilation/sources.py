@@ -29,6 +29,8 @@ class Folders:
     """Must be called before any candidate code is loaded: the cache is out of reach after it."""
     kept: bool = False
     """Whether what is published is kept for later processes."""
+    faked: bool = False
+    """Whether a fake device answers, for there is none."""
 
     @property
     def sources(self) -> Path:

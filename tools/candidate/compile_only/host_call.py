@@ -25,7 +25,8 @@ import torch
 
 from ...messages.candidate import BuildRequest, CandidateFault, DeviceFacts
 from ..compilation import toolchain
-from ..compilation.native import is_tvm_ffi, load_extension, stub_config
+from ..compilation.extensions import load_extension
+from ..compilation.native import is_tvm_ffi, stub_config
 from ..compilation.object_cache import (
     compile_command,
     config_for,

@@ -10,12 +10,13 @@ here. Code that wants to stay unseen can.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -33,6 +34,8 @@ _OF_A_DEVICE = re.compile(
 _QUIET = frozenset({"empty_cache", "init", "manual_seed", "manual_seed_all", "seed", "seed_all"})
 """Functions of `torch.cuda` that show nothing."""
 _signs: dict[str, None] = {}
+_unnoted = 0
+"""Above 0 while what is done is ours."""
 
 
 def noted() -> list[str]:
@@ -42,8 +45,19 @@ def noted() -> list[str]:
 
 def note(words: str) -> None:
     """Adds a sign, in words that follow 'host code'; only the first few are kept."""
-    if len(_signs) < MOST_SIGNS:
+    if len(_signs) < MOST_SIGNS and not _unnoted:
         _signs[words] = None
+
+
+@contextlib.contextmanager
+def unnoted() -> Iterator[None]:
+    """What is done within it adds no sign."""
+    global _unnoted
+    _unnoted += 1
+    try:
+        yield
+    finally:
+        _unnoted -= 1
 
 
 def note_address() -> None:

@@ -139,6 +139,7 @@ class CandidateServer:
             self._publish,
             self._close_cache,
             kept=spawn.cache_dir is not None,
+            faked=spawn.fake_device is not None,
         )
         self._arena: MappedArena | None = None
         self._clock: Clock | None = None
