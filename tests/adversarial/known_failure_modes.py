@@ -457,6 +457,11 @@ LAUNCHED = (
     FailureMode(
         "another way taken where it is judged than where it is used",
         (
+            "launches/asks_below_a_call",
+            "launches/asks_by_torchscript",
+            "launches/asks_how_torch_was_built",
+            "launches/goes_on_where_torch_refuses",
+            "launches/operator_with_two_kernels",
             "launches/corrected_where_interpreted",
             "launches/cpp_that_branches_on_the_device",
             "launches/prepared_where_interpreted",

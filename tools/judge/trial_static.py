@@ -19,6 +19,7 @@ from .checks.static_check import PYTHON_REASON, StaticChecker, with_local
 from .checks.time_budget import StageTimes
 from .checks.workload_checks import Checking
 from .evaluation_record import Verdict
+from .host_code import unanswered
 from .operators.operator_adapter import Case
 from .processes.candidate_process import ProcessSession
 from .processes.lost import ProcessLost
@@ -58,7 +59,8 @@ class TrialStatic:
         self._times = times
         self._cancellation = parts.cancellation
         self._language = solution.spec.language.value
-        self._names_device_code = any(DEVICE_CODE.search(s.content) for s in solution.sources)
+        self._sources = {source.path: source.content for source in solution.sources}
+        self._names_device_code = any(map(DEVICE_CODE.search, self._sources.values()))
         capability = context.info.compute_capability
         self.not_here = other_device(solution.spec.target_hardware, capability)
         """Why the candidate cannot run on this device; None when it can."""
@@ -155,7 +157,8 @@ class TrialStatic:
             checking.not_run[integrity.LAUNCHES] = self._checker.failure[1].message
             return None
         passed = [case for case in self._called if checking.passed(case)]
-        LaunchChecks(checking, self._checker.launches, failed, self._targets, opened).run(
+        signs = unanswered(self._sources)
+        LaunchChecks(checking, self._checker.launches, failed, self._targets, opened, signs).run(
             passed, interpret=self._plan.checks.determinism_runs > 1
         )
         if checking.failed is None or checking.failed.failure is None:

@@ -62,7 +62,7 @@ def unnoted() -> Iterator[None]:
 
 def note_address() -> None:
     """Adds that a tensor's address was asked for, unless torch, Triton or we did."""
-    if _asked_by_host_code():
+    if asked_by_host_code():
         note("takes the address of a tensor")
 
 
@@ -158,14 +158,14 @@ def _watch_torch() -> None:
 def _noting(words: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def noting(*arguments: Any, **options: Any) -> Any:
-        if _asked_by_host_code():
+        if asked_by_host_code():
             note(words)
         return function(*arguments, **options)
 
     return noting
 
 
-def _asked_by_host_code() -> bool:
+def asked_by_host_code() -> bool:
     """Whether the innermost caller is neither ours, nor torch's or Triton's."""
     frame = inspect.currentframe()
     while frame is not None:

@@ -18,14 +18,15 @@ from typing import Any
 import torch
 
 from ...messages.candidate import DeviceFacts
+from .fake_memory import DEVICE
 from .fake_tensors import see_devices_everywhere
 
 TOOLKIT = "13.0"
 """The version of CUDA that a build of torch without CUDA says it was made for."""
 
 
-class FakeDriver:
-    """Stands in for Triton's driver.
+class CudaDriver:
+    """Stands in for Triton's driver, and is called as that one is.
 
     The device's number is its capability, by which Triton keeps its compiled kernels apart.
     """
@@ -67,8 +68,8 @@ class FakeDriver:
         return divmod(self._capability, 10)
 
     def get_active_torch_device(self) -> torch.device:
-        """The device that holds the tensors."""
-        return torch.device("cpu")
+        """The device that holds the tensors, as far as host code can see."""
+        return DEVICE
 
     def get_device_interface(self) -> Any:
         """The module that torch would have for the device."""
@@ -90,7 +91,7 @@ def use_fake_driver(facts: DeviceFacts) -> None:
     """Makes a fake driver Triton's active one, for good."""
     from triton.runtime import driver
 
-    driver.set_active(FakeDriver(facts))  # pyright: ignore[reportArgumentType]
+    driver.set_active(CudaDriver(facts))  # pyright: ignore[reportArgumentType]
 
 
 def take_first_configuration() -> None:
@@ -122,7 +123,7 @@ class FakeStream(_NoContext):
     """A stream on which everything has happened when it is asked for."""
 
     cuda_stream = 0
-    device = torch.device("cuda", 0)
+    device = DEVICE
     device_index = 0
     priority = 0
 

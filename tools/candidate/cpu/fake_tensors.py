@@ -20,7 +20,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from . import legacy_types
-from .device_signs import note_address
+from .device_signs import asked_by_host_code, note, note_address
 from .fake_memory import (
     DEVICE,
     HOST_DEVICE,
@@ -73,8 +73,12 @@ class OnTheCpu(TorchFunctionMode):
         if calls.ignoring:
             return func(*args, **kwargs)
         with without_devices():
-            special = _SPECIAL.get(func)
-            result = special(func, args, kwargs) if special else generic_call(func, args, kwargs)
+            special = _SPECIAL.get(func, generic_call)
+            try:
+                result = special(func, args, kwargs)
+            except Exception:
+                note(f"has torch refuse {name_of(func)}, and may go on")
+                raise
             if self._note is not None and _changes(func, result):
                 self._note(name_of(func), [*args, *kwargs.values()])
         return result
@@ -83,11 +87,13 @@ class OnTheCpu(TorchFunctionMode):
 def see_devices_everywhere() -> None:
     """Has answers be those of a device where a mode of torch's does not reach, for good.
 
-    That is in threads that are started from now on, for storages, for torch's types of tensors, and
-    for what NumPy made.
+    That is in threads that are started from now on, in code of a candidate that torch calls, for
+    storages, for torch's types of tensors, and for what NumPy made.
     """
     _start_threads_alike()
+    _tensors_say_where_they_lie()
     _storages_say_where_they_lie()
+    _operators_have_kernels_of_a_device()
     legacy_types.replace_legacy_types()
     for name in ("from_numpy", "frombuffer"):
         setattr(torch, name, _made_on_the_host(getattr(torch, name)))
@@ -111,6 +117,21 @@ def _start_threads_alike() -> None:
     threading.Thread.start = start_alike
 
 
+def _tensors_say_where_they_lie() -> None:
+    """Has host code be answered that torch calls below a call, where no mode is."""
+
+    def answered(ask: Callable[..., Any], answer: Any) -> Callable[..., Any]:
+        def said(tensor: Any) -> Any:
+            of_device = memory_of(tensor) is not Memory.HOST and asked_by_host_code()
+            return answer if of_device else ask(tensor)
+
+        return said
+
+    for name, answer in (("device", DEVICE), ("is_cpu", False), ("is_cuda", True)):
+        setattr(_TENSOR, name, property(answered(getattr(_TENSOR, name).__get__, answer)))
+    _TENSOR.get_device = answered(_TENSOR.get_device, 0)
+
+
 def _storages_say_where_they_lie() -> None:
     storage: Any = torch.UntypedStorage
     device, data_ptr = storage.device, storage.data_ptr
@@ -127,6 +148,31 @@ def _storages_say_where_they_lie() -> None:
     storage.data_ptr = address
     storage.device = property(of)
     storage.is_cuda = property(lambda self: of(self).type == "cuda")
+
+
+def _operators_have_kernels_of_a_device() -> None:
+    """Has a candidate's own operators call their kernels for CUDA, and none for the host."""
+    library: Any = torch.library.Library
+    implement, make = library.impl, library.__init__
+    of_torch = {name.split("::")[0] for name in torch._C._dispatch_get_all_op_names()}
+
+    @functools.wraps(make)
+    def made(self: Any, ns: str, kind: str, dispatch_key: str = "") -> None:
+        here = {"CPU": "", "CUDA": ""}.get(dispatch_key, dispatch_key)
+        make(self, ns, kind, dispatch_key if ns in of_torch else here)
+        self.dispatch_key = dispatch_key
+
+    @functools.wraps(implement)
+    def implemented(
+        self: Any, op_name: Any, fn: Any, dispatch_key: str = "", **options: Any
+    ) -> None:
+        key = dispatch_key or self.dispatch_key
+        if self.ns in of_torch:
+            implement(self, op_name, fn, dispatch_key, **options)
+        elif key != "CPU":
+            implement(self, op_name, fn, "CPU" if key == "CUDA" else key, **options)
+
+    library.impl, library.__init__ = implemented, made
 
 
 def _made_on_the_host(make: Callable[..., Any]) -> Callable[..., Any]:

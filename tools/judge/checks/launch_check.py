@@ -120,6 +120,7 @@ class LaunchChecks:
         failed: targets that it does not compile for.
         targets: the first is that of the device which the candidate found.
         opened: starts a process of the candidate as on a target, mapped for a case.
+        signs: what the text of its host code names that shows whether a GPU is there.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class LaunchChecks:
         failed: Collection[str],
         targets: Sequence[str],
         opened: Callable[[str, Case], JudgedCall | ProcessLost],
+        signs: Sequence[str] = (),
     ) -> None:
         self._checking = checking
         self._compiled = compiled
@@ -138,7 +140,7 @@ class LaunchChecks:
         self._seen: set[tuple[object, ...]] = set()
         self._processes: dict[str, JudgedCall] = {}
         self._differences: dict[str, None] = {}
-        self._signs: dict[str, None] = {}
+        self._signs = dict.fromkeys(signs)
         self._unknown = {f"it does not compile for {target}": None for target in sorted(failed)}
 
     def run(self, cases: Sequence[Case], *, interpret: bool) -> None:
@@ -276,8 +278,8 @@ def _sign_findings(signs: Sequence[str]) -> list[Finding]:
             claim=integrity.LAUNCHES,
             severity=Severity.WARNING,
             message="What was judged is perhaps not what runs on a GPU: host code "
-            f"{shorten(', '.join(signs), 400)}, which is not the same there. It cannot be verified "
-            "without a GPU.",
+            f"{shorten(', '.join(signs), 400)}, which may not be the same there. It cannot be "
+            "verified without a GPU.",
             evidence={"signs": list(signs[:16])},
         )
     ]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernel_harness.tools.candidate.cpu import fake_tensors
 from kernel_harness.tools.candidate.cpu.fake_memory import Memory, lay, memory_of
@@ -25,6 +26,8 @@ def everywhere(monkeypatch):
     """Devices are seen in threads and elsewhere, for one test."""
     kept = [(torch, name) for name in ("from_numpy", "frombuffer", "save", "load")]
     kept += [(torch.UntypedStorage, name) for name in ("data_ptr", "device", "is_cuda")]
+    kept += [(torch.Tensor, name) for name in ("device", "get_device", "is_cpu", "is_cuda")]
+    kept += [(torch.library.Library, name) for name in ("impl", "__init__")]
     kept += [(place, name) for place in (torch, torch.cuda) for name in LEGACY_TYPES]
     for place, name in [*kept, (threading.Thread, "start")]:
         monkeypatch.setattr(place, name, getattr(place, name))
@@ -248,3 +251,52 @@ def test_an_output_in_the_memory_of_the_host_is_refused(candidate):
     candidate.build({"kernel.py": source}, destination_passing_style=False)
     called, _ = candidate.call([torch.ones(8)], [torch.zeros(8)])
     assert called.fault is not None and called.fault.kind == "wrong_device"
+
+
+def test_host_code_that_torch_calls_sees_devices(everywhere):
+    seen: list[bool] = []
+
+    class Size:
+        def __index__(self) -> int:
+            seen.append(tensor.is_cuda and not tensor.is_cpu and tensor.get_device() == 0)
+            return 2
+
+    class Seeing(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(args[0].device == DEVICE)
+            return func(*args, **(kwargs or {}))
+
+    tensor = given(4)
+    with OnTheCpu():
+        torch.ones(1).expand(Size())  # pyright: ignore[reportCallIssue, reportArgumentType]
+        with Seeing():
+            tensor.sum()
+        with torch._C.DisableTorchFunction():
+            seen.append(tensor.is_cuda)
+    assert len(seen) >= 3 and all(seen)
+
+
+def test_an_operator_of_ones_own_calls_its_kernel_for_cuda(everywhere):
+    where: list[str] = []
+
+    @torch.library.custom_op("kh_tests::own", mutates_args=(), device_types="cpu")
+    def own(x: torch.Tensor) -> torch.Tensor:
+        where.append("cpu")
+        return x + 1
+
+    @own.register_kernel("cuda")
+    def _(x: torch.Tensor) -> torch.Tensor:
+        assert x.is_cuda and x.device == DEVICE
+        where.append("cuda")
+        return x + 2
+
+    library = torch.library.Library("kh_tests_plain", "DEF")
+    library.define("own(Tensor x) -> Tensor")
+    library.impl("own", lambda x: x + 2, "CUDA")
+    library.impl("own", lambda x: x + 1, "CPU")
+    cuda = torch.library.Library("kh_tests_plain", "IMPL", "CUDA")
+    cuda.impl("own", lambda x: x + 3)
+    with OnTheCpu():
+        assert own(given(1)).item() == 3
+        assert torch.ops.kh_tests_plain.own(given(1)).item() == 4
+    assert where == ["cuda"]
