@@ -27,6 +27,7 @@ PRIVATE_NAMES = {
     "torch._C._set_grad_enabled": "torch.set_grad_enabled is Python, which a candidate replaces",
     "torch._C._DisableTorchDispatch": "no public way past a dispatch mode of the candidate",
     "torch._C._dispatch_dump": "nothing public lists the operators that were overridden",
+    "torch._C._dispatch_get_all_op_names": "nothing public tells torch's namespaces from others",
     "torch._C._autograd": "the enumeration that profiler events carry has no public module",
     "torch._foreach_copy_": "one launch for many copies; no public function does it",
     "torch._scaled_mm": "the only fp8 matrix product of torch",
