@@ -25,8 +25,8 @@ TOOLKIT = "13.0"
 """The version of CUDA that a build of torch without CUDA says it was made for."""
 
 
-class CudaDriver:
-    """Stands in for Triton's driver, and is called as that one is.
+class FakeDriver:
+    """Stands in for Triton's driver.
 
     The device's number is its capability, by which Triton keeps its compiled kernels apart.
     """
@@ -87,11 +87,14 @@ class CudaDriver:
         """Does nothing: there is no cache."""
 
 
+FakeDriver.__name__ = FakeDriver.__qualname__ = "CudaDriver"  # as Triton's own, if asked
+
+
 def use_fake_driver(facts: DeviceFacts) -> None:
     """Makes a fake driver Triton's active one, for good."""
     from triton.runtime import driver
 
-    driver.set_active(CudaDriver(facts))  # pyright: ignore[reportArgumentType]
+    driver.set_active(FakeDriver(facts))  # pyright: ignore[reportArgumentType]
 
 
 def take_first_configuration() -> None:
