@@ -46,3 +46,6 @@ class HeldOutResult(RecordModel):
     sealed: bool = Field(
         default=False, description="Whether no host code of the candidate told these times."
     )
+    claimed_because: str = Field(
+        default="", description="Why they are only claimed, without the sizes and figures of it."
+    )

@@ -56,12 +56,14 @@ def speed_on_held_out(
     if len(held_out) < len(asked) or len(public) < len(asked):
         words = "a repeat has no ratio on held-out sizes"
         return RuleOutcome(SPEED, False, None, None, words)
-    claimed = [
-        e.evaluation_id for e in asked if _sealed(e) and e.held_out and not e.held_out.sealed
-    ]
-    if claimed:
-        words = f"{claimed[0]} has sealed times on public sizes and claimed ones on held-out sizes"
-        return RuleOutcome(SPEED, False, None, None, words)
+    for evaluation in asked:
+        speed = evaluation.held_out
+        if speed is not None and not speed.sealed and _sealed(evaluation):
+            words = (
+                f"{evaluation.evaluation_id} has sealed times on public sizes and claimed ones on "
+                f"held-out sizes{': ' * bool(speed.claimed_because)}{speed.claimed_because}"
+            )
+            return RuleOutcome(SPEED, False, None, None, words)
     ratio, on_public = _mean(held_out), _mean(public)
     tolerated = 1 - max(limits.regime_bound, noise)
     limit = tolerated * max(on_public, 1.0) ** limits.held_out_share

@@ -8,6 +8,7 @@ since it would tell the size.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -56,12 +57,12 @@ class HeldOutSpeed:
 
     Args:
         ratio: geometric mean of baseline over candidate.
-        sealed: whether no candidate's process told any of the times.
+        claimed_because: why a candidate's process told some of the times; empty where none did.
     """
 
     timed: int
     ratio: float
-    sealed: bool
+    claimed_because: str = ""
 
 
 class HeldOutTiming:
@@ -100,7 +101,12 @@ class HeldOutTiming:
         ]
         speed = aggregate(results)
         if speed is not None and checking.held_out is not None:
-            fields = {"timed": speed.timed, "ratio": speed.ratio, "sealed": speed.sealed}
+            fields = {
+                "timed": speed.timed,
+                "ratio": speed.ratio,
+                "sealed": not speed.claimed_because,
+                "claimed_because": speed.claimed_because,
+            }
             checking.held_out = checking.held_out.model_copy(update=fields)
         self.replay_differs = any(map(_differs, results))
         return next((timed for timed in results if timed.failure is not None), None)
@@ -135,7 +141,7 @@ def as_claimed(timed: Timed) -> Timed:
 def aggregate(results: Sequence[Timed]) -> HeldOutSpeed | None:
     """The speed on all sizes that were timed with both; None when one failed or none was."""
     logs: list[float] = []
-    sealed = True
+    claims: list[str] = []
     for timed in results:
         if timed.failure is not None:
             return None
@@ -143,7 +149,16 @@ def aggregate(results: Sequence[Timed]) -> HeldOutSpeed | None:
         if ours is None or base is None or not ours.ranked_ns or not base.ranked_ns:
             continue
         logs.append(math.log(max(median(base.ranked_ns), 1) / max(median(ours.ranked_ns), 1)))
-        sealed &= TimeSource.CLAIMED not in (ours.clock, base.clock)
+        if TimeSource.CLAIMED in (ours.clock, base.clock):
+            claims.append(_shielded(ours.clock_reason or base.clock_reason or CLAIM))
     if not logs:
         return None
-    return HeldOutSpeed(len(logs), round(math.exp(sum(logs) / len(logs)), 4), sealed)
+    ratio = round(math.exp(sum(logs) / len(logs)), 4)
+    return HeldOutSpeed(len(logs), ratio, next(iter(claims), ""))
+
+
+def _shielded(reason: str) -> str:
+    """How a reason begins: what follows can hold times, shapes or the candidate's own words."""
+    who, _, rest = reason.partition(": ")
+    begins = f"{who}: {rest.partition(': ')[0]}" if who == "baseline" else who
+    return re.sub(r"[0-9]+", "#", begins)[:120]

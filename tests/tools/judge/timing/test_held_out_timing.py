@@ -134,7 +134,9 @@ def run(
 def test_the_ratio_over_all_sizes_is_added_to_the_counts(tmp_path):
     failed, checking, processes = run(tmp_path)
     assert failed is None and not checking.findings
-    assert checking.held_out == HeldOutResult(called=9, uniform=4, timed=2, ratio=1.5)
+    assert checking.held_out == HeldOutResult(
+        called=9, uniform=4, timed=2, ratio=1.5, claimed_because="no runner here"
+    )
     assert processes.asked == [True], "the candidate's process is the one that checked the cases"
     assert len(processes.endings) == 2
 
@@ -180,14 +182,35 @@ def test_times_beside_a_wrong_replay_of_another_size_are_claimed():
 def test_the_aggregate_is_the_geometric_mean_of_the_medians_ratios():
     speed = aggregate([measured(1000, 4000), measured(2000, 2000), Timed(reason="no time")])
     assert speed is not None
-    assert (speed.timed, speed.ratio, speed.sealed) == (2, 2.0, False)
+    assert (speed.timed, speed.ratio) == (2, 2.0) and speed.claimed_because
 
 
 def test_the_aggregate_is_sealed_when_every_time_is():
     sealed = measured(1000, 2000, clock=TimeSource.SEALED)
     both = aggregate([sealed, sealed])
     mixed = aggregate([sealed, measured(1000, 2000)])
-    assert both is not None and both.sealed and mixed is not None and not mixed.sealed
+    assert both is not None and not both.claimed_because
+    assert mixed is not None and mixed.claimed_because
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("clocks_disagree: Activity records say 4193 ns", "clocks_disagree"),
+        ("baseline: below_witness: The runner tells 4193 ns", "baseline: below_witness"),
+        ("parameters of k33 differ from call to call", "parameters of k# differ from call to call"),
+        (
+            "the call fails in the process that records: m was 33",
+            "the call fails in the process that records",
+        ),
+    ],
+)
+def test_why_held_out_times_are_claimed_is_told_without_sizes_times_or_foreign_words(reason, told):
+    claimed = measured(1000, 2000)
+    assert claimed.measurement is not None
+    claimed.measurement = claimed.measurement.model_copy(update={"clock_reason": reason})
+    speed = aggregate([claimed])
+    assert speed is not None and speed.claimed_because == told
 
 
 def test_there_is_no_aggregate_of_nothing_or_of_a_failure():
