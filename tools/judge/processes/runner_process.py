@@ -86,12 +86,15 @@ class RunnerProcess:
     def ask(
         self, request: Message, expected: type[Answer], timeout_s: float, fds: Sequence[int] = ()
     ) -> Answer:
-        """Sends a request and waits for its answer; descriptors stay the caller's to close.
+        """Sends a request once the runner is up, and waits for its answer.
+
+        Descriptors stay the caller's to close.
 
         Raises:
             RunnerLostError: when the answer is a fault, is late, or is not the expected one. The
                 runner is of no further use then.
         """
+        self.ready()  # its first frame says so, and is no answer to a request
         stage = str(getattr(request, "kind", "request"))
         try:
             send_frame(self._socket, request, fds, timeout_s=timeout_s)

@@ -74,6 +74,14 @@ def waiting(monkeypatch, folder):
     return {**os.environ, "PYTHONPATH": str(place)}  # noqa: TID251
 
 
+def test_a_runner_that_is_asked_before_it_is_up_is_waited_for(waiting, folder):
+    (folder.parent / "site-packages" / "tests_waiting_runner.py").write_text(SLOW)
+    found = RunnerProcess(0, waiting, folder)
+    assert found.ask(Batch(calls=1, with_call=False), BatchDone, 5.0).enqueue_ns == 7
+    assert found.ask(Batch(calls=1, with_call=False), BatchDone, 5.0).enqueue_ns == 7
+    found.close()
+
+
 def test_a_runner_is_confined_as_a_candidate_is(waiting, folder):
     found = RunnerProcess(0, waiting, folder)
     facts = dict(
@@ -123,4 +131,18 @@ def main():
     with open("/proc/self/status") as status:
         os.write(int(sys.argv[-1]), status.read().encode())
     time.sleep(600)
+"""
+
+SLOW = """
+import socket, sys, time
+from kernel_harness.tools.messages.frames import TRUSTED_FRAME_BYTES
+from kernel_harness.tools.messages.runner import BatchDone, EndRunner, RunnerReady, to_runner
+from kernel_harness.tools.messages.sockets import recv_frame, send_frame
+
+def main():
+    judge = socket.socket(fileno=int(sys.argv[-1]))
+    time.sleep(0.2)
+    send_frame(judge, RunnerReady(context_ns=1))
+    while not isinstance(recv_frame(judge, to_runner, TRUSTED_FRAME_BYTES)[0], EndRunner):
+        send_frame(judge, BatchDone(enqueue_ns=7))
 """
