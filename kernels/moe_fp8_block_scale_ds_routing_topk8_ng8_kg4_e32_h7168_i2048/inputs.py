@@ -1,9 +1,10 @@
 """Inputs of the mixture of experts: routing, quantised activations and block-scaled fp8 weights.
 
-For the judge only. Which experts the published workloads' tokens select is not known; here every
-expert is equally likely, so that a token selects one local expert on average, and at least one
-token does. No selection hangs on a rounding: tokens whose choice is nearly tied are drawn again,
-for two right kernels could then differ.
+For the judge only. Which experts the published workloads' tokens select is not known; here the
+local ones are as likely as all others, so that a token selects one of them on average, and at least
+one token does. The typical bias makes some experts popular with all tokens; even_routing has none,
+so that more local experts are selected, by few tokens each. No selection hangs on a rounding:
+tokens whose choice is nearly tied are drawn again, for two right kernels could then differ.
 
 Activations are quantised for real, one scale per token and 128 channels. Weights are what
 quantising normal weights gives: e4m3 values of the right spread, and scales around the block's
@@ -30,11 +31,13 @@ FAMILIES = (
     "one_busy_expert",
     "negative_selection",
     "heavy_activations",
+    "even_routing",
 )
 """How inputs are drawn; the first is what workloads are timed on.
 
 signed_scales is what FlashInfer-Trace draws for a random scale: normal, so of either sign. The gate
-is then not scaled down.
+is then not scaled down. even_routing has no bias: every expert is equally likely, as in a model
+whose load is balanced.
 """
 
 REWRITE_PARTLY = ("gemm1_weights", "gemm2_weights")
@@ -164,7 +167,9 @@ def _routing(
     tokens, experts, place = sizes["seq_len"], sizes["num_experts"], generator.device
     bias = _BIAS_SPREAD * torch.randn(experts, generator=generator, device=place)
     local = slice(offset, min(offset + sizes["num_local_experts"], experts))
-    if family == "all_local":
+    if family == "even_routing":
+        bias.zero_()
+    elif family == "all_local":
         bias[local] += 1.0
     elif family == "none_local":
         bias[local] -= 3.0

@@ -92,6 +92,7 @@ def test_no_selection_hangs_on_a_rounding(family):
     [
         ("typical", 1, 1, 8),
         ("typical", 400, 300, 500),
+        ("even_routing", 400, 330, 470),
         ("all_local", 20, 150, 160),
         ("none_local", 20, 0, 0),
         ("one_busy_expert", 20, 20, 70),
@@ -101,6 +102,18 @@ def test_families_select_the_local_experts_that_they_promise(family, tokens, lea
     inputs = drawn(family, tokens=tokens)
     _, selected = INPUTS._selection(inputs["routing_logits"], inputs["routing_bias"])
     assert least <= int(((selected >= 32) & (selected < 64)).sum()) <= most
+
+
+def test_even_routing_spreads_tokens_over_more_experts_than_the_typical_bias_does():
+    rows = {}
+    for family in ("typical", "even_routing"):
+        inputs = drawn(family, tokens=400)
+        _, selected = INPUTS._selection(inputs["routing_logits"], inputs["routing_bias"])
+        rows[family] = torch.bincount(selected.flatten(), minlength=256)
+    # 12.5 tokens an expert: no count drawn evenly is six deviations away.
+    assert rows["even_routing"].max() < 35
+    assert rows["even_routing"].min() > 0
+    assert rows["typical"].max() > 45
 
 
 def test_typical_outputs_are_large_enough_for_the_published_tolerance_to_mean_something():
