@@ -2,7 +2,9 @@
 
 import json
 import math
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -46,9 +48,9 @@ def verdict(inputs, got):
     return "" if mismatch is None else mismatch.message
 
 
-def run_peer(inputs):
+def run_peer(inputs, name="torch_vectorised"):
     output = torch.full(inputs["hidden_states"].shape, math.nan, dtype=torch.bfloat16)
-    kernel = load_by_path(FOLDER / "peers" / "torch_vectorised" / "kernel.py")
+    kernel = load_by_path(FOLDER / "peers" / name / "kernel.py")
     kernel.run(*inputs.values(), output)
     return output
 
@@ -60,6 +62,50 @@ def test_reference_trusted_and_peer_agree_with_the_oracle(family, offset):
     assert not verdict(inputs, REFERENCE.run(*inputs.values()))
     assert not verdict(inputs, ORACLE.trusted(**inputs)["output"])
     assert not verdict(inputs, run_peer(inputs))
+
+
+def block_product(values, scales, weights, weight_scales):
+    rows = ORACLE._dequantised_rows(values, scales.T)
+    return (rows @ ORACLE._dequantised_blocks(weights, weight_scales).T).bfloat16()
+
+
+def stand_in_grouped(left, right, out, layout):
+    """Rows of each group times its weights; what belongs to no group becomes NaN."""
+    (values, scales), (weights, weight_scales) = left, right
+    assert layout.dtype == torch.int32 and layout.shape == (len(values),) == (len(out),)
+    assert len(values) % 128 == 0 and scales.T.is_contiguous()
+    out.fill_(math.nan)
+    for block in layout.view(-1, 128):
+        assert ((block == block[0]) | (block == -1)).all() and (block.diff() <= 0).all()
+    for expert in layout.unique().tolist():
+        mine = layout == expert
+        if expert >= 0:
+            out[mine] = block_product(
+                values[mine], scales[mine], weights[expert], weight_scales[expert]
+            )
+
+
+def stand_in_scaled_mm(left, right, *, scale_a, scale_b, out_dtype):
+    assert out_dtype == torch.bfloat16 and len(left) % 16 == 0
+    assert scale_a.T.is_contiguous() and right.T.is_contiguous()
+    return block_product(left, scale_a, right.T, scale_b.T)
+
+
+@pytest.mark.parametrize(
+    ("family", "tokens"),
+    [("typical", 0), ("typical", 1), ("signed_scales", 40), ("all_local", 33), ("none_local", 2)],
+)
+@pytest.mark.parametrize("name", ["deep_gemm", "torch_scaled_mm"])
+def test_peers_hand_libraries_what_they_need(name, family, tokens, monkeypatch):
+    """The libraries need a GPU; stand-ins compute what those document, in PyTorch."""
+    deep_gemm = SimpleNamespace(
+        get_mk_alignment_for_contiguous_layout=lambda: 128,
+        m_grouped_fp8_gemm_nt_contiguous=stand_in_grouped,
+    )
+    monkeypatch.setitem(sys.modules, "deep_gemm", deep_gemm)
+    monkeypatch.setattr(torch, "_scaled_mm", stand_in_scaled_mm)
+    inputs = drawn(family, tokens=tokens, offset=45)
+    assert not verdict(inputs, run_peer(inputs, name))
 
 
 @pytest.mark.parametrize("family", ["typical", "none_local"])

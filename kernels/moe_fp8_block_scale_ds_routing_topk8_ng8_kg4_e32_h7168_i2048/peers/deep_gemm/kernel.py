@@ -1,0 +1,93 @@
+"""DeepGEMM's grouped products of fp8 (package sgl-deep-gemm), the rest in PyTorch.
+
+Rows are sorted by expert and each expert's are filled up to the alignment that the library names.
+There is room for the most rows that so many tokens can need, and the library skips what is not
+used, so that nothing waits for the device. All but the two products is PyTorch's and counts: a
+timeline shows the products alone.
+"""
+
+import torch
+
+NUM_GROUPS, KEPT_GROUPS, TOPK, BLOCK = 8, 4, 8, 128
+E4M3_MAX = 448.0
+
+
+def _route(logits, bias, factor):
+    affinity = torch.sigmoid(logits)
+    biased = (affinity + bias.float()).unflatten(1, (NUM_GROUPS, -1))
+    worth = biased.topk(2, dim=2).values.sum(dim=2)
+    kept = torch.zeros_like(worth, dtype=torch.bool)
+    kept.scatter_(1, worth.topk(KEPT_GROUPS, dim=1).indices, True)
+    candidates = biased.masked_fill(~kept[:, :, None], torch.finfo(torch.float32).min)
+    experts = candidates.flatten(1).topk(TOPK, dim=1).indices
+    shares = affinity.gather(1, experts)
+    return experts, shares / (shares.sum(dim=1, keepdim=True) + 1e-20) * factor
+
+
+def _rows(experts, offset, count, alignment):
+    """Token and share's place of each row, and its expert, -1 where it only fills up."""
+    local = experts.flatten() - offset
+    local = torch.where((local >= 0) & (local < count), local, count)
+    pairs, device = local.numel(), local.device
+    held = (local[:, None] == torch.arange(count + 1, device=device)).sum(dim=0)
+    padded = (held + alignment - 1) // alignment * alignment
+    room = (pairs + min(pairs, count) * (alignment - 1)) // alignment * alignment
+    order = torch.argsort(local, stable=True)
+    expert = local[order]
+    inside = torch.arange(pairs, device=device) - (held.cumsum(0) - held)[expert]
+    row = (padded.cumsum(0) - padded)[expert] + inside
+    row = torch.where(expert < count, row, room)
+    place = torch.zeros(room + 1, dtype=torch.int64, device=device).scatter_(0, row, order)
+    layout = torch.full((room + 1,), -1, dtype=torch.int32, device=device)
+    layout.scatter_(0, row, expert.int())
+    return place[:-1], layout[:-1]
+
+
+def _gated(both):
+    """SwiGLU of up and gate columns as e4m3, and a scale per row and 128 columns, rows first."""
+    up, gate = both.float().chunk(2, dim=1)
+    inner = (torch.nn.functional.silu(gate) * up).unflatten(1, (-1, BLOCK))
+    scales = inner.abs().amax(dim=2, keepdim=True).clamp_min(1e-30) / E4M3_MAX
+    values = (inner / scales).to(torch.float8_e4m3fn).flatten(1)
+    return values, scales.squeeze(2).T.contiguous().T
+
+
+@torch.no_grad()
+def run(
+    routing_logits,
+    routing_bias,
+    hidden_states,
+    hidden_states_scale,
+    gemm1_weights,
+    gemm1_weights_scale,
+    gemm2_weights,
+    gemm2_weights_scale,
+    local_expert_offset,
+    routed_scaling_factor,
+    output,
+):
+    """Writes output; rows that only fill up add nothing to it."""
+    # Imported here, so that a machine without the package learns its name at the call.
+    import deep_gemm  # pyright: ignore[reportMissingImports]
+
+    if hidden_states.shape[0] == 0:
+        return
+    experts, shares = _route(routing_logits, routing_bias, routed_scaling_factor)
+    alignment = deep_gemm.get_mk_alignment_for_contiguous_layout()
+    place, layout = _rows(experts, local_expert_offset, gemm1_weights.shape[0], alignment)
+    token = place // TOPK
+    values = hidden_states.view(torch.uint8)[token].view(torch.float8_e4m3fn)
+    scales = hidden_states_scale[:, token].contiguous().T
+    both = values.new_empty(len(token), gemm1_weights.shape[1], dtype=torch.bfloat16)
+    deep_gemm.m_grouped_fp8_gemm_nt_contiguous(
+        (values, scales), (gemm1_weights, gemm1_weights_scale), both, layout
+    )
+    parts = both.new_empty(len(token), gemm2_weights.shape[1])
+    deep_gemm.m_grouped_fp8_gemm_nt_contiguous(
+        _gated(both), (gemm2_weights, gemm2_weights_scale), parts, layout
+    )
+    share = shares.flatten()[place][:, None]
+    # What was never computed may be anything, and zero times it may be NaN.
+    weighted = torch.where(layout[:, None] >= 0, share * parts.float(), 0.0)
+    total = torch.zeros(output.shape, device=output.device).index_add_(0, token, weighted)
+    output.copy_(total)
