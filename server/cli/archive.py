@@ -137,8 +137,7 @@ def _push(harness: Harness, arguments: argparse.Namespace) -> Any:
     return _moved(found, "went out", "there")
 
 
-def _tidy(harness: Harness, arguments: argparse.Namespace) -> Any:
-
+def _tidy(harness: Harness, arguments: argparse.Namespace) -> CommandResult:
     from ...tools.archive.store.trials.tidying import TidyRules, tidy
     from ...tools.archive.store.trials.words import tidied
     from ...tools.workloads.workspace import starts
@@ -147,7 +146,8 @@ def _tidy(harness: Harness, arguments: argparse.Namespace) -> Any:
     rules = TidyRules(settings.trial_days, settings.trial_megabytes)
     in_use = starts(settings.workspaces_dir)
     found = tidy(harness.archive, rules, in_use, dry_run=arguments.dry_run)
-    return tidied(found, dry_run=arguments.dry_run)
+    said = tidied(found, dry_run=arguments.dry_run)
+    return CommandResult(said, EXIT_DIFFERING if found.damaged else 0)
 
 
 def _moved(transfer: Transfer, verb: str, where: str) -> CommandResult:

@@ -3,7 +3,9 @@
 A trial whose evaluation is archived goes: its candidate holds the same bytes and the same record.
 Of those older than some days the failed ones go, and those whose bytes another evaluation archived;
 the others only while trials weigh too much, the oldest first. What a trial that stays, a
-workspace or a plan began from stays, and so does the fastest of each operator and device.
+workspace or a plan began from stays, and so does the fastest of each operator and device. Where git
+has lost something, no trial goes for its weight or because something else has its bytes, and
+nothing leaves the disk.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ....schema.evaluation import UNFAILED
 from ...git.commands import TRANSFER_DEADLINE_S
+from ...git.damage import damaged_refs
 from .table import ARCHIVED, OPEN, TRIALS, UNVERIFIED, TrialRow
 
 if TYPE_CHECKING:
@@ -49,22 +52,28 @@ class Reason(StrEnum):
     WEIGHT = "the oldest, for trials weigh too much"
 
 
+_IN_ANOTHER = (Reason.SAME, Reason.OTHER)
+"""Reasons that are none where the other one may be damaged."""
+
+
 @dataclass(frozen=True)
 class Tidied:
     """What trials weighed, and what became of them.
 
     Attributes:
         counts: trials by state: open, archived, unverified.
-        weight: bytes on disk that only trials need.
+        weight: bytes on disk that only trials need; None where git has lost something.
         dropped: how many went, by the reason; with a dry run, would.
         packed: whether refs and objects were packed; False for a dry run.
+        damaged: refs that lead to an object that git has lost.
     """
 
     counts: Counter[str]
-    weight: int
+    weight: int | None
     dropped: dict[Reason, list[str]] = field(default_factory=dict)
     packed: bool = False
     weight_after: int | None = None
+    damaged: Sequence[str] = ()
 
 
 def tidy(
@@ -78,7 +87,9 @@ def tidy(
     if not archive.repository.exists:
         return Tidied(Counter(), 0)
     trials = archive.trials.table.rows(tail="ORDER BY at DESC, name DESC")
-    counts, weight = Counter(trial.state for trial in trials), weight_of(archive)
+    counts = Counter(trial.state for trial in trials)
+    damaged = damaged_refs(archive.repository)
+    weight = None if damaged else weight_of(archive)
     archived = {
         row[0]
         for row in archive.synced.current().rows(
@@ -89,15 +100,18 @@ def tidy(
     needed = begun.union(in_use)
     dropped: dict[Reason, list[str]] = {}
     going: list[TrialRow] = []
-    for trial, reason in trials_to_drop(trials, archived, needed, rules, weight, time.time()):
+    for trial, reason in trials_to_drop(trials, archived, needed, rules, weight or 0, time.time()):
+        if damaged and reason in _IN_ANOTHER:
+            continue
         dropped.setdefault(reason, []).append(trial.name)
         going.append(trial)
     if dry_run:
-        return Tidied(counts, weight, dropped)
+        return Tidied(counts, weight, dropped, damaged=damaged)
     archive.trials.drop(going)
-    packed = archive.repository.packing.pack(UNREACHABLE_SINCE if going else None)
-    after = weight_of(archive) if going else weight
-    return Tidied(counts, weight, dropped, packed, after)
+    since = UNREACHABLE_SINCE if going else None
+    packed = not damaged and archive.repository.packing.pack(since)
+    after = weight_of(archive) if going and not damaged else weight
+    return Tidied(counts, weight, dropped, packed, after, damaged)
 
 
 def trials_to_drop(

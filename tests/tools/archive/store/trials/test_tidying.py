@@ -16,6 +16,7 @@ from kernel_harness.tools.archive.store.trials.tidying import (
     tidy,
     trials_to_drop,
 )
+from kernel_harness.tools.archive.store.trials.words import tidied
 from kernel_harness.tools.evaluation.record_store import new_evaluation_id
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.search.plan import SearchPlan
@@ -124,6 +125,37 @@ def test_tidying_drops_from_git_what_a_dry_run_named_and_keeps_every_candidate(
     assert named(archive, first.evaluation_id)[0] == node
     archive.repository.run("fsck", "--strict", "--no-dangling")
     assert tidy(archive, rules).dropped == {}
+
+
+@pytest.mark.parametrize("lost", ["its commit", "its source", "the candidate", "the ref's words"])
+def test_where_git_has_lost_something_that_is_named_and_the_rest_goes_on(
+    archive, kept, definition, lost
+):
+    """The trial of a candidate stays then: it may be the only whole copy."""
+    solution, first = kept(1)
+    node = archive.add(
+        solution=solution, evaluation=first, definition=definition, hypothesis="So."
+    ).node
+    _, failed = kept(2, status=Status.TIMEOUT)
+    _, passed = kept(3, first.evaluation_id)
+    git = archive.repository
+    ref, commit = archive.trials.find(passed.evaluation_id) or ("", "")
+    gone = {
+        "its commit": commit,
+        "its source": git.list_tree(commit)["sources/kernel.py"],
+        "the candidate": node.commit,
+    }
+    if oid := gone.get(lost):
+        (git.path / "objects" / oid[:2] / oid[2:]).unlink()
+    else:
+        (git.path / ref).write_text("")
+    archive.close()
+    found = tidy(archive, TidyRules(days=30))
+    assert (node.ref if lost == "the candidate" else ref) in found.damaged
+    assert found.dropped == {Reason.FAILED: [failed.evaluation_id]} and not found.packed
+    said = tidied(found)
+    assert ref in said and "update-ref -d" in said and "packed." not in said
+    assert "1 went: failures that are old." in said
 
 
 def test_nothing_to_tidy_up(archive):
