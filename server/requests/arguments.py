@@ -20,6 +20,8 @@ from ...tools.errors import RequestError
 
 FREE_TEXT = frozenset({"hypothesis", "lesson", "note", "query", "reason"})
 """Arguments that are prose: not unquoted, split or stripped of slashes."""
+NEVER_EMPTY = frozenset({"plan"})
+"""Arguments that mean something else when they are left out: an empty one is told to its tool."""
 LEAST_PREFIX = 3
 
 
@@ -39,7 +41,7 @@ def understand(
     understood: dict[str, Any] = {}
     for name, value in arguments.items():
         meant = _value(name, known[name], schema, value)
-        absent = meant is None or meant == ""
+        absent = meant is None or (meant == "" and name not in NEVER_EMPTY)
         if absent and name not in required:
             continue
         understood[name] = meant

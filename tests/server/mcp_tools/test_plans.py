@@ -91,6 +91,15 @@ async def test_another_workspace_is_opened_from_a_plan_with_its_words(connect: A
     assert "start_from" in both
 
 
+async def test_an_empty_plan_is_none_that_anybody_recorded(connect: Any) -> None:
+    """Left out it means that there is none; an empty one is a plan that got lost on the way."""
+    async with connect() as client:
+        for plan in ("", " ", '""'):
+            said = await refused(client, "open_workspace", definition=DEFINITION, plan=plan)
+            assert "Unknown plan ''" in said and "record_plan" in said
+        assert await good(client, "open_workspace", definition=DEFINITION, plan=None)
+
+
 async def test_what_fixes_a_failure_is_held_to_the_plan_that_failed(
     connect: Any, harness: ScriptedHarness
 ) -> None:

@@ -248,8 +248,8 @@ class _Site:
 
 
 def page_name(definition: str) -> str:
-    """A definition's name as a file name that is also safe in a relative link."""
-    return ref_part(definition).replace("%", "_")
+    """A definition's name as that of a file and in a relative link; no two have the same."""
+    return ref_part(definition).replace("%", "~")
 
 
 def _environment() -> Any:

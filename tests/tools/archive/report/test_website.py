@@ -11,11 +11,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from kernel_harness.tools.archive.promotion.events import promote, rollback
 from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.archive.report import website as report
-from kernel_harness.tools.archive.report.website import write_site
+from kernel_harness.tools.archive.report.website import page_name, write_site
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
 from kernel_harness.tools.schema.search.made_by import MadeBy
 from kernel_harness.tools.settings import Settings
@@ -177,6 +179,14 @@ def test_a_site_is_written_anew_after_a_rollback(site, module_bench, tmp_path):
     rollback(module_bench.archive, "scale_n64", "H200", "For a test.")
     text = write_site(module_bench.archive, tmp_path).read_text(encoding="utf-8")
     assert "★ promoted" not in text and "For a test." in text
+
+
+@given(st.text(min_size=1, max_size=6), st.text(min_size=1, max_size=6))
+@example("a b", "a_20b")
+@example("a b", "a~20b")
+def test_no_two_operators_share_a_page(one, other):
+    assert (page_name(one) == page_name(other)) == (one == other)
+    assert re.fullmatch(r"[A-Za-z0-9_.+~-]+", page_name(one))
 
 
 def test_an_empty_archive_has_a_page_that_says_so(archive, tmp_path):
