@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import ArchiveError, RequestError
+from ..evaluation.plan import EvaluationRequest
 from ..evaluation.record_store import RecordStore
 from ..schema.evaluation import Evaluation
 from ..schema.flashinfer_trace import Solution
@@ -138,33 +139,24 @@ class ArchiveService:
             return DerivedFrom()  # it is archived: what was said of its parents stays
         return derived_from(self.archive, evaluation_id, started_from)
 
-    def keep_trial(
-        self,
-        solution: Solution,
-        evaluation: Evaluation,
-        started_from: str | None = None,
-        plan: str | None = None,
-        made_by: MadeBy = NOBODY,
-    ) -> str:
+    def keep_trial(self, request: EvaluationRequest, evaluation: Evaluation) -> str:
         """Commits what was judged, unless it is archived; says in words why it could not.
 
-        Never raises: a verdict must not be lost to git. `started_from` is what the workspace was
-        opened from, `plan` the plan that it names.
+        Never raises: a verdict must not be lost to git.
         """
         try:
             archived = "evaluation_id = ?", [evaluation.evaluation_id]
-            judged = is_trial(evaluation) and solution.definition == evaluation.definition
+            operator = request.operator
+            judged = is_trial(evaluation) and request.solution.definition == operator.name
             if judged and not self.archive.synced.current().nodes(*archived):
-                operator = self.dataset.operator(evaluation.definition)
-                start = start_of(self.archive, started_from)
                 self.archive.trials.write(
-                    solution,
+                    request.solution,
                     evaluation,
                     operator.definition,
-                    start,
+                    start_of(self.archive, request.started_from),
                     len(operator.workloads),
-                    plan or "",
-                    made_by,
+                    request.plan or "",
+                    request.made_by,
                 )
         except Exception as error:
             log.warning("No commit of %s was made", evaluation.evaluation_id, exc_info=True)
@@ -196,16 +188,16 @@ class ArchiveService:
             self.archive, role, candidate_id, reference=reference, seed=seed, rules=self.rules
         )
 
-    def recognise(self, solution: Solution, plan: str | None = None) -> Recognition:
-        """Looks up a judged program in the archive.
+    def recognise(self, request: EvaluationRequest) -> Recognition:
+        """Looks up a program that is to be judged in the archive.
 
         Empty also when the archive cannot be asked: a verdict must not be lost to it.
-        `plan` is the plan that its workspace names.
         """
+        solution = request.solution
         try:
             return Recognition(
                 prior_run=recognise(self.archive, solution),
-                anchors=self._held_to(plan, solution),
+                anchors=self._held_to(request.plan, solution),
                 program=normalised_hash(solution),
             )
         except Exception:

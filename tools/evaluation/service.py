@@ -19,10 +19,8 @@ from ..devices.noise_floor import load_noise_floor
 from ..errors import DatasetError, HarnessError, InfrastructureError, RequestError
 from ..progress import OnProgress, ignore_progress
 from ..schema.evaluation import UNDECIDED, Evaluation, Evidence, Executor, Failure, Stage, Status
-from ..schema.flashinfer_trace import Solution
 from ..schema.measurement import Totals
 from ..schema.recognition import Recognition
-from ..schema.search.made_by import MadeBy
 from ..settings import Settings
 from ..signing.keyring import Keyring, Verification
 from ..workloads.operators import Operator
@@ -41,7 +39,8 @@ TRANSIENT_STATUSES = (UNDECIDED | {Status.TIMEOUT}) - {Status.COMPILED}
 TRIAL_PATIENCE_S = 20.0
 """How long a verdict waits for its commit."""
 log = logging.getLogger(__name__)
-KeepTrial = Callable[[Solution, Evaluation, str | None, str | None, MadeBy], str]
+Recognise = Callable[[EvaluationRequest], Recognition]
+KeepTrial = Callable[[EvaluationRequest, Evaluation], str]
 
 
 @dataclass(frozen=True)
@@ -120,10 +119,8 @@ class EvaluationService:
     """Evaluates on one device and keeps the records.
 
     Args:
-        recognise: called once for each evaluation, in a thread, with the solution and the plan
-            that its workspace names; must not raise.
-        keep_trial: commits what was judged before the verdict is told; called in a thread, with
-            what its workspace was opened from, the plan that it names and who made it. Returns
+        recognise: called once for each evaluation, in a thread; must not raise.
+        keep_trial: commits what was judged before the verdict is told; called in a thread. Returns
             why it could not; must not raise.
     """
 
@@ -134,7 +131,7 @@ class EvaluationService:
         records: RecordStore,
         device: str,
         keys: Keyring,
-        recognise: Callable[[Solution, str | None], Recognition] | None = None,
+        recognise: Recognise | None = None,
         keep_trial: KeepTrial | None = None,
     ) -> None:
         self._settings = settings
@@ -224,12 +221,9 @@ class EvaluationService:
             task.add_done_callback(lambda _: self._recognising.pop(evaluation_id, None))
 
     def _recognised(
-        self,
-        recognise: Callable[[Solution, str | None], Recognition],
-        evaluation_id: str,
-        request: EvaluationRequest,
+        self, recognise: Recognise, evaluation_id: str, request: EvaluationRequest
     ) -> Recognition:
-        found = recognise(request.solution, request.plan)
+        found = recognise(request)
         try:
             self.records.write_recognition(evaluation_id, found)
         except OSError:  # a verdict must not be lost to it
@@ -250,8 +244,7 @@ class EvaluationService:
         """Has a trial committed; a git that fails or hangs costs words, never the verdict."""
         if self._keep_trial is None:
             return
-        came = request.started_from, request.plan, request.made_by
-        work = asyncio.to_thread(self._keep_trial, request.solution, evaluation, *came)
+        work = asyncio.to_thread(self._keep_trial, request, evaluation)
         done, _ = await asyncio.wait({asyncio.create_task(work)}, timeout=TRIAL_PATIENCE_S)
         said = f"git had not ended after {TRIAL_PATIENCE_S:g} s"
         for task in done:

@@ -227,12 +227,17 @@ def test_profiling_without_a_gpu_says_so_and_is_no_error(
         assert "GPU" in capsys.readouterr().out
 
 
+def asked(harness: Harness) -> EvaluationRequest:
+    """The request that `MINE` was judged by."""
+    return EvaluationRequest(harness.dataset.operator(DEFINITION), MINE, Scope.SAMPLE)
+
+
 def judged() -> str:
     """Commits the trial of `MINE`, which nobody archived; returns its name."""
     harness = Harness.open(load_settings())
     record = harness.keys.signed(evaluation())
     harness.records.write(record)
-    assert harness.archiving.keep_trial(MINE, record) == ""
+    assert harness.archiving.keep_trial(asked(harness), record) == ""
     harness.archive.close()
     return ID
 
@@ -267,7 +272,7 @@ def test_trials_travel_only_where_they_are_asked_for(
     keep(archive=True)
     harness = Harness.open(load_settings())
     other = "ev-20261120-221531-00000000"
-    harness.archiving.keep_trial(MINE, harness.keys.signed(evaluation(other)))
+    harness.archiving.keep_trial(asked(harness), harness.keys.signed(evaluation(other)))
     harness.archive.close()
     assert cli.run(["bundle", "few.bundle"]) == 0
     assert cli.run(["bundle", "all.bundle", "--trials"]) == 0

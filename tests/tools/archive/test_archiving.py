@@ -13,9 +13,10 @@ from kernel_harness.tools.archive.search.advice import AdviceKind, Budget
 from kernel_harness.tools.archive.search.plans import inherited_plan, record_plan
 from kernel_harness.tools.archive.store.normalise import normalised_hash
 from kernel_harness.tools.errors import ArchiveError, RequestError
+from kernel_harness.tools.evaluation.plan import EvaluationRequest
 from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
-from kernel_harness.tools.schema.evaluation import Status
-from kernel_harness.tools.schema.flashinfer_trace import Definition
+from kernel_harness.tools.schema.evaluation import Scope, Status
+from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
 from kernel_harness.tools.schema.recognition import Recognition
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
@@ -53,6 +54,18 @@ def judged(service, trial):
         solution, evaluation = trial(new_evaluation_id(), source, **record)
         service.records.write(evaluation)
         return solution, evaluation.evaluation_id
+
+    return make
+
+
+@pytest.fixture
+def asked(service):
+    """Makes the request that a solution was judged by."""
+
+    def make(solution: Solution, **said) -> EvaluationRequest:
+        return EvaluationRequest(
+            service.dataset.operator("scale_n64"), solution, Scope.FULL, **said
+        )
 
     return make
 
@@ -138,7 +151,7 @@ def test_a_plan_without_anchors_holds_to_nothing_and_an_unknown_one_is_refused(
 
 
 def test_a_departure_is_seen_in_its_own_round_and_obedience_is_none_in_the_next(
-    service, judged, told, trial
+    service, judged, asked, told, trial
 ):
     """The sequence in which a parent's marks, taken for the plan, gave two wrong answers."""
     root = service.archive_candidate(*judged(UNMARKED), "The root.").node.candidate_id
@@ -146,13 +159,13 @@ def test_a_departure_is_seen_in_its_own_round_and_obedience_is_none_in_the_next(
     departed = MARKED.replace("return None", "return 1")
     solution, name = judged(departed)
     # Its parent marks nothing, so that a departure from the parent's marks was none.
-    assert not service.recognise(solution, first).anchors.kept
+    assert not service.recognise(asked(solution, plan=first)).anchors.kept
     child = service.archive_candidate(solution, name, "Departs.", parents=[root], plan=first)
     assert not child.anchors.kept
     # The next plan opens what the first one closed, and its candidate keeps to it.
     second = told(REOPENED, child.node.candidate_id)
     solution, name = judged(REOPENED.replace("return 1", "return 2"))
-    assert service.recognise(solution, second).anchors.kept
+    assert service.recognise(asked(solution, plan=second)).anchors.kept
     obedient = service.archive_candidate(
         solution, name, "Obeys.", parents=[child.node.candidate_id], plan=second
     )
@@ -173,25 +186,29 @@ def test_a_debug_child_inherits_the_plan_of_what_failed_and_no_other_child_does(
     assert inherited_plan(service.archive, "template") == ""
 
 
-def test_a_trial_that_failed_hands_its_plan_on_though_nobody_archived_it(service, judged, told):
+def test_a_trial_that_failed_hands_its_plan_on_though_nobody_archived_it(
+    service, judged, asked, told
+):
     plan = told(MARKED)
     solution, name = judged(MARKED.replace("x * 2", "x + 2"), status=Status.RUNTIME_ERROR)
-    assert service.keep_trial(solution, service.records.get(name), None, plan) == ""
+    assert service.keep_trial(asked(solution, plan=plan), service.records.get(name)) == ""
     assert inherited_plan(service.archive, name) == plan
 
 
-def test_a_program_is_recognised_however_it_is_formatted(service, judged, trial, told):
+def test_a_program_is_recognised_however_it_is_formatted(service, judged, asked, trial, told):
     parent = service.archive_candidate(*judged(MARKED), "Marked.").node.candidate_id
     spaced, _ = trial(source=MARKED.replace("x * 2)", "x  *  2)  # doubled"))
-    found = service.recognise(spaced, told(MARKED))
+    found = service.recognise(asked(spaced, plan=told(MARKED)))
     assert not found.prior_run.exact and found.prior_run.candidates == [parent]
     assert found.anchors.kept
     new, _ = trial(source="def run(x, y):\n    y.copy_(x + x)\n")
-    assert service.recognise(new) == Recognition(program=normalised_hash(new))
-    assert service.recognise(new, "0123456789ab").anchors is None
+    assert service.recognise(asked(new)) == Recognition(program=normalised_hash(new))
+    assert service.recognise(asked(new, plan="0123456789ab")).anchors is None
 
 
-def test_an_archive_that_cannot_be_read_costs_no_verdict(service, judged, monkeypatch, caplog):
+def test_an_archive_that_cannot_be_read_costs_no_verdict(
+    service, judged, asked, monkeypatch, caplog
+):
     solution, name = judged()
     service.archive_candidate(solution, name, "Fewer bytes.")
 
@@ -200,7 +217,7 @@ def test_an_archive_that_cannot_be_read_costs_no_verdict(service, judged, monkey
 
     monkeypatch.setattr(service.archive.synced, "current", broken)
     with caplog.at_level(logging.WARNING):
-        assert service.recognise(solution) == Recognition()
+        assert service.recognise(asked(solution)) == Recognition()
     assert "could not be asked" in caplog.text
 
 
@@ -212,10 +229,10 @@ def test_a_search_takes_a_part_of_the_definitions_name(service, judged):
         service.search(SearchRequest(definition="softmax"))
 
 
-def test_the_parent_is_the_candidate_that_the_workspace_was_opened_from(service, judged):
+def test_the_parent_is_the_candidate_that_the_workspace_was_opened_from(service, judged, asked):
     parent = service.archive_candidate(*judged(), "A root.").node.candidate_id
     solution, name = judged("def run(x, y):\n    y.copy_(x + x)\n")
-    assert service.keep_trial(solution, service.records.get(name), parent) == ""
+    assert service.keep_trial(asked(solution, started_from=parent), service.records.get(name)) == ""
     kept = service.archive_candidate(solution, name, "Adds.")
     assert kept.node.parents == (parent,) and parent in kept.parent_words
     again = service.archive_candidate(solution, name, "Adds.")
@@ -243,14 +260,14 @@ def test_an_unknown_parent_is_an_error_and_nothing_is_archived(service, judged):
     assert list(service.archive.iter()) == []
 
 
-def test_what_is_archived_needs_no_trial(service, judged):
+def test_what_is_archived_needs_no_trial(service, judged, asked):
     solution, name = judged()
     service.archive_candidate(solution, name, "A root.")
-    assert service.keep_trial(solution, service.records.get(name)) == ""
+    assert service.keep_trial(asked(solution), service.records.get(name)) == ""
     assert service.archive.trials.refs() == {}
 
 
-def test_a_git_that_fails_is_told_and_raises_nothing(service, judged, monkeypatch, caplog):
+def test_a_git_that_fails_is_told_and_raises_nothing(service, judged, asked, monkeypatch, caplog):
     solution, name = judged()
 
     def full(*_: object) -> str:
@@ -258,10 +275,10 @@ def test_a_git_that_fails_is_told_and_raises_nothing(service, judged, monkeypatc
 
     monkeypatch.setattr(service.archive.repository, "write_tree", full)
     with caplog.at_level(logging.WARNING):
-        said = service.keep_trial(solution, service.records.get(name))
+        said = service.keep_trial(asked(solution), service.records.get(name))
     assert "No space left" in said and f"No commit of {name}" in caplog.text
     monkeypatch.undo()
-    assert service.keep_trial(solution, service.records.get(name)) == ""
+    assert service.keep_trial(asked(solution), service.records.get(name)) == ""
     assert len(service.archive.trials.refs()) == 1
 
 
@@ -275,11 +292,13 @@ def test_archived_again_as_a_root_it_is_one(service, judged, named):
     assert not service.archive_candidate(*mine, "Anew.", parents=named).amended
 
 
-def test_an_evaluation_s_id_names_its_candidate_and_one_without_says_what_to_do(service, judged):
+def test_an_evaluation_s_id_names_its_candidate_and_one_without_says_what_to_do(
+    service, judged, asked
+):
     root = judged()
     parent = service.archive_candidate(*root, "A root.", parents=[]).node.candidate_id
     mine = judged("def run(x, y):\n    y.copy_(x + x)\n")
-    service.keep_trial(mine[0], service.records.get(mine[1]))
+    service.keep_trial(asked(mine[0]), service.records.get(mine[1]))
     with pytest.raises(RequestError, match="was not archived.*archive_candidate"):
         service.archive_candidate(*root, "A root.", parents=[mine[1]])
     found = service.archive_candidate(*mine, "Anew.", parents=[root[1]])

@@ -17,6 +17,7 @@ from kernel_harness.tools.evaluation.service import EvaluationService, PendingEv
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.drawn_inputs import InputSource, RandomGenerator
 from kernel_harness.tools.schema.evaluation import (
+    Evaluation,
     Executor,
     Failure,
     Scope,
@@ -106,8 +107,8 @@ def test_a_record_that_does_not_count_is_no_answer_to_the_same_bytes(service, op
 def test_what_the_archive_knew_of_a_program_is_told_by_a_later_server(service, operator, tmp_path):
     asked: list[str] = []
 
-    def recognise(solution: Solution, _started_from: str | None) -> Recognition:
-        asked.append(solution.name)
+    def recognise(request: EvaluationRequest) -> Recognition:
+        asked.append(request.solution.name)
         return KNOWN
 
     settings = Settings(data_dir=tmp_path)
@@ -436,10 +437,11 @@ MADE = MadeBy(client="codex")
 def test_what_was_judged_is_kept_before_the_verdict_is_told(service, operator):
     kept: list[tuple[str, str | None, str | None, MadeBy]] = []
 
-    def keep(solution, evaluation, started_from, plan, made_by):
+    def keep(request: EvaluationRequest, evaluation: Evaluation) -> str:
         assert service.records.get(evaluation.evaluation_id) == evaluation
         assert threading.current_thread() is not threading.main_thread()
-        kept.append((evaluation.evaluation_id, started_from, plan, made_by))
+        name = evaluation.evaluation_id
+        kept.append((name, request.started_from, request.plan, request.made_by))
         return ""
 
     made = keeping(service, keep)
