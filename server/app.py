@@ -45,7 +45,7 @@ from .mcp_tools.listing import listed_input, listed_output, without_titles
 from .requests import arguments as call_arguments
 from .requests.authorship import ServedSkills
 from .requests.background import BackgroundTasks
-from .requests.context import with_tool_errors
+from .requests.context import note_served_skill, with_tool_errors
 from .requests.legacy_clients import LegacyClients
 from .resources import prompts
 from .resources import templates as resources
@@ -138,8 +138,7 @@ class HarnessServer(MCPServer[Harness]):
         """Reads a file of a skill, or the resource of that address."""
         text = self.skills.read(str(uri)) if str(uri).startswith(SKILL_SCHEME) else None
         if text is not None:
-            if context is not None:
-                self.served_skills.note(context, str(uri).removeprefix(SKILL_SCHEME), text)
+            note_served_skill(context, str(uri), text)
             return [ReadResourceContents(content=text, mime_type="text/markdown")]
         return await super().read_resource(uri, context)
 
@@ -164,8 +163,8 @@ class HarnessServer(MCPServer[Harness]):
         if missing:
             message = f"The prompt {name} needs {', '.join(missing)}."
             raise MCPError(code=INVALID_PARAMS, message=message)
-        if context is not None and (skill := self.skills.skill(name)):
-            self.served_skills.note(context, name, skill.text)
+        if skill := self.skills.skill(name):
+            note_served_skill(context, name, skill.text)
         return await super().get_prompt(name, arguments, context)
 
     async def call_tool(

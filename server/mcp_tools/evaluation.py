@@ -118,5 +118,5 @@ async def read_report(
     read = skills_of(ctx).slice if of_skill else harness_of(ctx).documents.read
     piece = await in_thread(read, uri, section, offset)
     if of_skill:
-        note_served_skill(ctx, piece.uri)
+        note_served_skill(ctx, piece.uri, skills_of(ctx).read(piece.uri))
     return slice_answer(piece)

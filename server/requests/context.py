@@ -103,10 +103,10 @@ def made_by_of(ctx: Call, declared: Mapping[str, str] | None) -> MadeBy:
     return made_by(ctx, harness_of(ctx).settings, app.served_skills, declared)
 
 
-def note_served_skill(ctx: Call, address: str) -> None:
-    """Notes that the client was served the file of a skill, for the candidates it archives."""
-    app: Any = ctx.mcp_server
-    if text := skills_of(ctx).read(address):
+def note_served_skill(ctx: Context[Any, Any] | None, address: str, text: str | None) -> None:
+    """Notes what the client was served of a skill, for the candidates that it archives."""
+    if ctx is not None and text:
+        app: Any = ctx.mcp_server
         app.served_skills.note(ctx, address.removeprefix(SKILL_SCHEME), text)
 
 
