@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .archive.store.archive import Archive
-from .archive.store.trials.lineage import named
+from .archive.store.trials.lineage import candidate_or_trial
 from .errors import RequestError, unknown_name
 from .evaluation.record_store import RecordStore
 from .schema.record_model import RecordModel
@@ -139,7 +139,7 @@ class Documents:
         return texts
 
     def _candidate(self, candidate_id: str) -> dict[str, str]:
-        record = named(self.archive, candidate_id)[1]
+        record = candidate_or_trial(self.archive, candidate_id)[1]
         said = {"candidate": record.candidate.model_dump(), "said later": record.notes}
         texts = {"notes": json.dumps(said if record.notes else said["candidate"], indent=1)}
         for path, content in record.sources.items():

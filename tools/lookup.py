@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from .archive.retrieval.repeats import seen
-from .archive.search.dispatch.child import MOST_PARENTS, dispatching_child, records_of
 from .archive.search.plans import inherited_plan, plan_notes, record_plan
 from .archive.store.archive import Archive
 from .archive.store.plans.commits import StoredPlan
-from .archive.store.trials.lineage import named
+from .archive.store.trials.lineage import candidate_or_trial
 from .devices.targets import targets_named
 from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.plan import EvaluationRequest
@@ -98,7 +97,7 @@ class Lookup:
             found = read_solution(folder, said=said)
             started_from, plan = said.started_from, said.plan
         elif candidate is not None:
-            found = named(self.archive, candidate)[1].solution()
+            found = candidate_or_trial(self.archive, candidate)[1].solution()
         else:
             found = solution if isinstance(solution, Solution) else given_solution(solution)
         return NamedCandidate(self.dataset.operator(found.definition), found, started_from, plan)
@@ -115,7 +114,7 @@ class Lookup:
         if name == REFERENCE:
             return operator.reference()
         try:
-            return named(self.archive, name)[1].solution()
+            return candidate_or_trial(self.archive, name)[1].solution()
         except HarnessError as error:
             names = [*shipped, TEMPLATE, REFERENCE]
             raise unknown_name("solution, peer or candidate", name, names) from error
@@ -144,9 +143,7 @@ class Lookup:
                 named beside the plan, or one candidate holds the record at every size.
         """
         if plan is None and name == DISPATCH:
-            records = records_of(self.archive, operator.name, most=MOST_PARENTS)
-            child = dispatching_child(self.archive, operator.definition, records)
-            return WorkspaceStart(child, records.best.candidate_id)
+            return self._dispatching(operator)
         if plan is None:
             inherited = inherited_plan(self.archive, name)
             found = self.archive.plans.find(inherited) if inherited else None
@@ -166,6 +163,14 @@ class Lookup:
             )
         parent = chosen.record.parent or TEMPLATE
         return WorkspaceStart(chosen.solution(), parent, chosen.plan_id, plan_notes(chosen))
+
+    def _dispatching(self, operator: Operator) -> WorkspaceStart:
+        # Hardly a server is ever asked for it: its start need not wait for the modules.
+        from .archive.search.dispatch.child import MOST_PARENTS, dispatching_child, records_of
+
+        records = records_of(self.archive, operator.name, most=MOST_PARENTS)
+        child = dispatching_child(self.archive, operator.definition, records)
+        return WorkspaceStart(child, records.best.candidate_id)
 
     def record_plan(
         self,

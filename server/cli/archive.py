@@ -140,11 +140,11 @@ def _push(harness: Harness, arguments: argparse.Namespace) -> Any:
 def _tidy(harness: Harness, arguments: argparse.Namespace) -> CommandResult:
     from ...tools.archive.store.trials.tidying import TidyRules, tidy
     from ...tools.archive.store.trials.words import tidied
-    from ...tools.workloads.workspace import starts
+    from ...tools.workloads.workspace import workspace_starts
 
     settings = harness.settings
     rules = TidyRules(settings.trial_days, settings.trial_megabytes)
-    in_use = starts(settings.workspaces_dir)
+    in_use = workspace_starts(settings.workspaces_dir)
     found = tidy(harness.archive, rules, in_use, dry_run=arguments.dry_run)
     said = tidied(found, dry_run=arguments.dry_run)
     return CommandResult(said, EXIT_DIFFERING if found.damaged else 0)

@@ -131,7 +131,7 @@ def create(
     )
 
 
-def starts(folder: Path) -> set[str]:
+def workspace_starts(folder: Path) -> set[str]:
     """What the workspaces in a folder were opened from, those that can be read."""
     found: set[str] = set()
     for manifest in folder.glob(f"*/{FILE_NAME}"):

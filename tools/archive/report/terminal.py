@@ -18,7 +18,7 @@ from ..promotion.events import best_elsewhere, events
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
 from ..store.manifest import CandidateRecord
-from ..store.trials.lineage import named
+from ..store.trials.lineage import candidate_or_trial
 from .board_rows import Row, columns, others_on
 from .board_rows import rows as board_rows
 from .listing import GAP, Column, Listing, Sentence, hanging
@@ -205,7 +205,7 @@ def _best_row(row: Row, over: str, promoted: str | None) -> tuple[Text, ...]:
 
 def show(archive: Archive, candidate_id: str) -> RenderableType:
     """One candidate or trial: verdict, lineage, words, failure and a table of its workloads."""
-    node, record = named(archive, candidate_id)
+    node, record = candidate_or_trial(archive, candidate_id)
     parts: list[RenderableType] = [_head(archive, node, record)]
     failure = record.evaluation.failure
     if failure is not None:
@@ -222,7 +222,10 @@ def show(archive: Archive, candidate_id: str) -> RenderableType:
 def diff(archive: Archive, a: str, b: str) -> Text:
     """The kernel change between two candidates, whole, with both outcomes above it."""
     shown = Text()
-    for sign, node in (("-", named(archive, a)[0]), ("+", named(archive, b)[0])):
+    for sign, node in (
+        ("-", candidate_or_trial(archive, a)[0]),
+        ("+", candidate_or_trial(archive, b)[0]),
+    ):
         shown.append(f"{sign} {node.candidate_id} ", style="bold")
         shown.append(f"{node.outcome}", style=COLOURS[node.outcome])
         shown.append(f" {node.latency_words or '-'}  {node.outcome_words}\n")

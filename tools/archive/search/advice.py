@@ -15,7 +15,6 @@ from ..retrieval.directions import independent
 from ..retrieval.transitions import introduced
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node
-from .forecasts import agent_of, forecast_report
 
 HISTORY = 60
 """Newest candidates that advice is drawn from."""
@@ -83,6 +82,9 @@ def advice_on_forecast(archive: Archive, node: Node) -> Advice | None:
     """
     if not node.plan:
         return None
+    # Most candidates have no plan: a server's start need not wait for the module.
+    from .forecasts import agent_of, forecast_report
+
     report = forecast_report(archive, node.definition, NEWEST_PLANS)
     own = next((f for f in report.forecasts if f.plan.plan_id == node.plan), None)
     if own is None or not own.decided or own.candidate_id != node.candidate_id:

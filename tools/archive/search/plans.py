@@ -17,7 +17,7 @@ from ...text import one_line
 from ..store.archive import Archive
 from ..store.plans.commits import StoredPlan
 from ..store.prose import technique_tags
-from ..store.trials.lineage import named, start_of
+from ..store.trials.lineage import candidate_or_trial, start_of
 from .anchors import BEGIN, END, check_change, find_regions
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def inherited_plan(archive: Archive, started_from: str) -> str:
     To fix a failure is to carry its plan out. What begins from one that did not fail is a new idea.
     """
     try:
-        node, _ = named(archive, started_from)
+        node, _ = candidate_or_trial(archive, started_from)
     except HarnessError:
         return ""
     return node.plan if node.failed else ""

@@ -38,7 +38,7 @@ class DerivedFrom:
     words: str = ""
 
 
-def named(archive: Archive, name: str) -> tuple[Node, CandidateRecord]:
+def candidate_or_trial(archive: Archive, name: str) -> tuple[Node, CandidateRecord]:
     """An archived candidate by its id, or a trial by that of its evaluation.
 
     A trial whose evaluation was archived is the candidate.

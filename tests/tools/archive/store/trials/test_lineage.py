@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.archive.store.trials.lineage import derived_from, named, start_of
+from kernel_harness.tools.archive.store.trials.lineage import (
+    candidate_or_trial,
+    derived_from,
+    start_of,
+)
 from kernel_harness.tools.evaluation.record_store import new_evaluation_id
 
 OTHER = "def run(x, y):\n    y[:] = {}\n"
@@ -105,8 +109,8 @@ def test_a_stranger_s_trial_makes_no_parent(archive, bench, kept, machine, trial
 def test_candidates_and_trials_are_read_by_name(archive, bench, kept):
     node = bench.add()
     solution, evaluation = kept(1)
-    assert named(archive, node.candidate_id[:8])[0] == node
-    found, record = named(archive, evaluation.evaluation_id)
+    assert candidate_or_trial(archive, node.candidate_id[:8])[0] == node
+    found, record = candidate_or_trial(archive, evaluation.evaluation_id)
     assert found.candidate_id == evaluation.evaluation_id == record.candidate_id
     assert record.solution().content_hash() == solution.content_hash()
     assert "+    y[:] = 1" in archive.diff(node.candidate_id, evaluation.evaluation_id)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.archive.store.trials.lineage import named, start_of
+from kernel_harness.tools.archive.store.trials.lineage import candidate_or_trial, start_of
 from kernel_harness.tools.archive.store.trials.table import TrialRow
 from kernel_harness.tools.archive.store.trials.tidying import (
     DAY_S,
@@ -115,14 +115,14 @@ def test_tidying_drops_from_git_what_a_dry_run_named_and_keeps_every_candidate(
         Reason.SAME: [first.evaluation_id],
         Reason.FAILED: [failed.evaluation_id],
     }
-    assert len(archive.trials.refs()) == 3 and said.weight > 0 and not said.packed
+    assert len(archive.trials.refs()) == 3 and said.weight and not said.packed
     done = tidy(archive, rules)
     assert done.dropped == said.dropped and done.packed
-    assert done.weight_after is not None and done.weight_after < done.weight
+    assert done.weight_after is not None and done.weight_after < said.weight
     assert [ref.rpartition("/")[2] for ref in archive.trials.refs()] == [passed.evaluation_id]
     assert [found.candidate_id for found in archive.iter()] == [node.candidate_id]
     assert archive.get(node.candidate_id).evaluation == first
-    assert named(archive, first.evaluation_id)[0] == node
+    assert candidate_or_trial(archive, first.evaluation_id)[0] == node
     archive.repository.run("fsck", "--strict", "--no-dangling")
     assert tidy(archive, rules).dropped == {}
 
