@@ -88,12 +88,12 @@ def _show(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 def _diff(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.archive.report import terminal
-    from ...tools.archive.store.trials.lineage import named
+    from ...tools.archive.store.trials.lineage import candidate_or_trial
 
     other = arguments.other
     if other is not None:
         return terminal.diff(harness.archive, arguments.candidate, other)
-    parents = named(harness.archive, arguments.candidate)[0].parents
+    parents = candidate_or_trial(harness.archive, arguments.candidate)[0].parents
     if not parents:
         return f"{arguments.candidate} has no parent to differ from."
     return terminal.diff(harness.archive, parents[0], arguments.candidate)

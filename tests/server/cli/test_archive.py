@@ -242,6 +242,14 @@ def judged() -> str:
     return ID
 
 
+def test_a_candidate_without_a_parent_has_nothing_to_differ_from(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = keep(archive=True)
+    assert cli.run(["diff", candidate]) == 0
+    assert f"{candidate} has no parent" in capsys.readouterr().out
+
+
 def test_trials_are_listed_shown_and_tidied_up(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
