@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -25,6 +26,8 @@ class InputSource(RecordModel):
 
 class HeldOutResult(RecordModel):
     """Counts of the held-out sizes that were called, and speed on those that were timed."""
+
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("claimed_because",)
 
     called: int = Field(default=0, description="Distinct held-out sizes, each called once.")
     uniform: int = Field(default=0, description="Of these, drawn uniformly from the legal sizes.")
