@@ -40,6 +40,7 @@ from .mcp_tools import evaluation as tools_evaluation
 from .mcp_tools import plans as tools_plans
 from .mcp_tools import plots as tools_plots
 from .mcp_tools import profiling as tools_profile
+from .mcp_tools import tuning as tools_tuning
 from .mcp_tools import workloads as tools_workloads
 from .mcp_tools.listing import listed_input, listed_output, without_titles
 from .requests import arguments as call_arguments
@@ -72,21 +73,15 @@ class Entry:
     structured: bool | None = None
 
 
-READ_ONLY = ToolAnnotations(
-    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-)
-"""Changes nothing."""
-ADDITIVE = ToolAnnotations(
-    read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False
-)
+READ_ONLY = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+"""Changes nothing; the other hints say something only of tools that do."""
+ADDITIVE = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
 """Adds something new each time; changes and removes nothing."""
 IDEMPOTENT = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
 """Runs in isolation or appends; the same call again returns what is there."""
-DESTRUCTIVE = ToolAnnotations(
-    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
-)
+DESTRUCTIVE = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
 """Undoes a decision; a headless client asks a person first."""
 
 ENTRIES = (
@@ -96,6 +91,7 @@ ENTRIES = (
     Entry(tools_workloads.open_workspace, "Open a workspace", ADDITIVE),
     Entry(tools_plans.record_plan, "Record a plan", ADDITIVE),
     Entry(tools_evaluation.evaluate_kernel, "Evaluate a kernel", IDEMPOTENT),
+    Entry(tools_tuning.evaluate_variants, "Evaluate variants", IDEMPOTENT),
     Entry(tools_evaluation.get_evaluation, "Get an evaluation", READ_ONLY),
     Entry(tools_evaluation.read_report, "Read a report", READ_ONLY),
     Entry(tools_profile.profile_ncu, "Profile with counters", IDEMPOTENT),

@@ -3,6 +3,7 @@
 harness          the services of one server, opened together
 lookup           operators, candidates and solutions by the names that callers use
 documents        long texts by their address, a slice at a time
+tuning/          many variants of one program, compiled, raced and put together
 archive/         what was learnt: candidates in git, search, promotion, report
 profiling/       why a kernel is slow
 evaluation/      asking for a verdict, in the server's process

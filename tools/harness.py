@@ -30,6 +30,7 @@ from .progress import OnProgress, ignore_progress
 from .schema.evaluation import Isolation
 from .settings import Settings
 from .signing.keyring import Keyring
+from .tuning.service import TuningService
 from .workloads.dataset import Dataset
 
 
@@ -74,6 +75,7 @@ class Harness:
         )
         latencies = self.evaluations.latencies
         self.profiling = ProfilingService(settings, self.device, self.pool, latencies)
+        self.tuning = TuningService(self.evaluations, self.pool, self.archive)
         self.promotions = PromotionVerifier(
             self.archive, dataset, self.evaluations, self.profiling, self.device
         )

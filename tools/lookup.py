@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from .schema.flashinfer_trace import Solution
 from .schema.measurement import Objective
 from .schema.search.made_by import NOBODY, MadeBy
 from .settings import Settings
+from .tuning.service import TuningRequest
+from .tuning.variants import MOST_VARIANTS, Variant, distinct, grid_variants, repeated_name
 from .workloads.dataset import Dataset
 from .workloads.operators import REFERENCE, Operator
 from .workloads.solution_folder import given_solution, read_candidate_file, read_solution
@@ -39,12 +41,14 @@ class NamedCandidate:
     Attributes:
         started_from: what its workspace was opened from; None when it is in no workspace.
         plan: id of the plan that the workspace names.
+        tune: constants to try other values of, as the workspace names them.
     """
 
     operator: Operator
     solution: Solution
     started_from: str | None = None
     plan: str | None = None
+    tune: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,17 +94,18 @@ class Lookup:
                 "It is not said which candidate" if not given else "Several candidates are named",
                 remedy="Pass exactly one of workspace, solution, or candidate where it is taken.",
             )
-        started_from = plan = None
+        started_from, plan, tune = None, None, {}
         if workspace is not None:
             folder = confined(self.settings.workspaces_dir, workspace)
             said = read_candidate_file(folder)
             found = read_solution(folder, said=said)
-            started_from, plan = said.started_from, said.plan
+            started_from, plan, tune = said.started_from, said.plan, said.tune
         elif candidate is not None:
             found = candidate_or_trial(self.archive, candidate)[1].solution()
         else:
             found = solution if isinstance(solution, Solution) else given_solution(solution)
-        return NamedCandidate(self.dataset.operator(found.definition), found, started_from, plan)
+        operator = self.dataset.operator(found.definition)
+        return NamedCandidate(operator, found, started_from, plan, tune)
 
     def solution(self, operator: Operator, name: str) -> Solution:
         """Returns a solution, peer, archived candidate or trial, or the definition's own code.
@@ -142,8 +147,8 @@ class Lookup:
             RequestError: when there is none of that name, it is another operator's, a start is
                 named beside the plan, or one candidate holds the record at every size.
         """
-        if plan is None and name == DISPATCH:
-            return self._dispatching(operator)
+        if plan is None and name.partition(":")[0] == DISPATCH:
+            return self._dispatching(operator, name.partition(":")[2])
         if plan is None:
             inherited = inherited_plan(self.archive, name)
             found = self.archive.plans.find(inherited) if inherited else None
@@ -164,13 +169,27 @@ class Lookup:
         parent = chosen.record.parent or TEMPLATE
         return WorkspaceStart(chosen.solution(), parent, chosen.plan_id, plan_notes(chosen))
 
-    def _dispatching(self, operator: Operator) -> WorkspaceStart:
+    def _dispatching(self, operator: Operator, named: str) -> WorkspaceStart:
+        """The child of an operator's record holders, or of the candidates and trials named."""
         # Hardly a server is ever asked for it: its start need not wait for the modules.
-        from .archive.search.dispatch.child import MOST_PARENTS, dispatching_child, records_of
+        from .archive.search.dispatch.child import (
+            MOST_PARENTS,
+            dispatching_child,
+            holders_among,
+            records_of,
+        )
 
-        records = records_of(self.archive, operator.name, most=MOST_PARENTS)
-        child = dispatching_child(self.archive, operator.definition, records)
-        return WorkspaceStart(child, records.best.candidate_id)
+        if named:
+            found = holders_among(self.archive, [name.strip() for name in named.split(",")])
+            if found is None or found.best.definition != operator.name:
+                raise RequestError(
+                    f"None of {named!r} ranks among the candidates of {operator.name}",
+                    remedy="Name candidates or evaluations that were timed on a whole sample.",
+                )
+        else:
+            found = records_of(self.archive, operator.name, most=MOST_PARENTS)
+        child = dispatching_child(self.archive, operator.definition, found)
+        return WorkspaceStart(child, found.best.candidate_id)
 
     def record_plan(
         self,
@@ -250,6 +269,51 @@ class Lookup:
             made_by=made_by,
             objective=Objective(objective) if objective is not None else None,
         )
+
+    def tuning_request(
+        self,
+        workspace: str | None = None,
+        workspaces: Sequence[str] = (),
+        variants: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        interpret: bool = False,
+        **asked: Any,
+    ) -> TuningRequest:
+        """Makes the request that a call of evaluate_variants means.
+
+        Args:
+            workspace: whose constants vary, as `variants` says or else its own table [tune].
+            workspaces: further programs of the same operator, each as it is.
+            variants: by name, a grid of constants and their values.
+            asked: as for `evaluation_request`.
+
+        Raises:
+            RequestError: when nothing varies, a constant cannot be changed, or a name is unknown.
+        """
+        if (name := repeated_name([*([workspace] if workspace else []), *workspaces])) is not None:
+            raise RequestError(f"Workspace {name!r} is named twice", remedy="Name each once.")
+        first = workspace or next(iter(workspaces), None)
+        base = self.evaluation_request(workspace=first, **asked)
+        found: list[Variant] = []
+        if workspace is not None:
+            grids = variants or {"": self.candidate(workspace=workspace).tune}
+            found += grid_variants(base.solution, grids)
+            came = {"started_from": base.started_from, "plan": base.plan}
+            found = [replace(variant, **came) for variant in found]
+        elif variants:
+            raise RequestError("Variants are of a workspace", remedy="Pass workspace, too.")
+        for name in workspaces:
+            other = self.candidate(workspace=name)
+            if other.operator.name != base.operator.name:
+                raise RequestError(
+                    f"{name!r} is for {other.operator.name}, not {base.operator.name}",
+                    remedy="Name workspaces of one operator.",
+                )
+            found.append(Variant(name, other.solution, {}, other.started_from, other.plan))
+        if len(found) > MOST_VARIANTS:
+            raise RequestError(f"{len(found)} variants; at most {MOST_VARIANTS} are tried at once")
+        kept, repeated = distinct(found)
+        return TuningRequest(kept, base, repeated, interpret)
 
     def sources(self, record: Evaluation, workspace: str | None = None) -> Iterator[Solution]:
         """Yields the solutions that a record may have judged: the workspace alone if one is named.

@@ -8,6 +8,7 @@ evaluation/       verdicts, what compiling showed, what to do next
 plans             plans, and whether a change kept to one
 archive           archived candidates, parents, contexts of roles
 retrieval/        what a search of the archive found
+tuning            many variants in one table
 promotion         promotions and rollbacks
 profiling         profiles, timelines, sanitizer reports
 """

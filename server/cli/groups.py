@@ -10,7 +10,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust"),
     "Look": ("list", "sample", "floors", "roofline", "search", "best", "show", "diff", "log")
     + ("progress", "report", "read"),
-    "Try": ("open", "plan", "evaluate", "get", "profile", "timeline", "sanitize"),
+    "Try": ("open", "plan", "evaluate", "tune", "get", "profile", "timeline", "sanitize"),
     "Remember": ("archive", "amend", "plans", "select", "context", "dispatch", "promote")
     + ("rollback", "recompute", "tidy", "rebuild-index"),
     "Carry": ("bundle", "fetch", "push", "export", "pack", "trajectories"),
@@ -23,6 +23,7 @@ TOOL_HELP = {
     "open": "begin a candidate in a folder of its own",
     "plan": "write down an idea and its forecast before the code",
     "evaluate": "judge a candidate: build it, check it, time it",
+    "tune": "try many variants of a candidate, and find the fastest",
     "get": "an evaluation that is under way or done",
     "read": "a part of a long report, log, diff or profile",
     "profile": "what limits each kernel, by counters",

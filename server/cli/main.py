@@ -36,6 +36,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "open": ("open_workspace", ("definition",)),
     "plan": ("record_plan", ("workspace",)),
     "evaluate": ("evaluate_kernel", ("workspace",)),
+    "tune": ("evaluate_variants", ("workspace",)),
     "get": ("get_evaluation", ("evaluation_id",)),
     "read": ("read_report", ("uri",)),
     "profile": ("profile_ncu", ("workspace",)),
@@ -56,7 +57,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 PURPOSE = "Turns a GPU operator into a faster, proven kernel, through MCP."
 DEFAULT_WAIT_S = 3600.0
-STATUSES_OF_SUCCESS = (None, "PASSED", "COMPILED", "RUNNING", "promoted")
+STATUSES_OF_SUCCESS = (None, "PASSED", "COMPILED", "RUNNING", "DONE", "promoted")
 UNDECIDED_STATUSES = (
     *("PARTIAL", "NOT_JUDGED", "INVALID_REFERENCE", "INFRASTRUCTURE_ERROR", "INTERRUPTED"),
 )

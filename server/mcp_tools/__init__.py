@@ -2,6 +2,7 @@
 
 workloads   check_environment, list_workloads, sample_shapes, open_workspace
 evaluation  evaluate_kernel, get_evaluation, read_report
+tuning      evaluate_variants
 profiling   profile_ncu, profile_timeline, sanitize
 plans       ideas that are recorded before they are written
 plots       plot_floors, plot_roofline, plot_progress

@@ -43,10 +43,7 @@ from .fields import (
 
 CandidateId = Annotated[
     str,
-    Field(
-        description="A candidate's id or a unique beginning of it, from archive_candidate, "
-        "search_archive or select_parent."
-    ),
+    Field(description="A candidate's id or a unique beginning of it."),
 ]
 Policy = Literal[
     "epsilon_greedy",
@@ -96,10 +93,10 @@ async def archive_candidate(
     """Keeps one trial in the archive for good, failed ones too, with its lesson.
 
     Call it after every evaluation that ends an idea, won or lost: what is not archived is tried
-    again. Append-only; the same evaluation archived twice gives the same candidate, and other words
-    are added to it. Refused when the evaluation is not of these sources. Example:
-    archive_candidate(workspace='gdn-1', evaluation_id='ev-…', hypothesis='16-byte loads',
-    lesson='1.2x at 64, none at 1'). Next: `advice` in the result, or select_parent.
+    again. The same evaluation archived twice gives the same candidate, with the new words. Refused
+    when the evaluation is not of these sources. Example: archive_candidate(workspace='gdn-1',
+    evaluation_id='ev-…', hypothesis='16-byte loads', lesson='1.2x at 64, none at 1'). Next:
+    `advice` in the result, or select_parent.
     """
     harness = harness_of(ctx)
     found = await in_thread(harness.lookup.candidate, workspace=workspace, solution=solution)
@@ -215,11 +212,10 @@ async def select_parent(
     policy: Annotated[
         Policy,
         Field(
-            description="epsilon_greedy explores now and then; best_first never; tournament keeps "
-            "techniques and regimes apart; ucb weighs how often a candidate was expanded, mcts "
-            "how often a branch was; best_of_k begins anew each time; reflexion goes on from the "
-            "newest with one agent, multi_agent_only with three; search_only is epsilon_greedy "
-            "with one."
+            description="epsilon_greedy explores now and then, best_first never; tournament keeps "
+            "techniques and regimes apart; ucb weighs how often a candidate was expanded, mcts a "
+            "branch; best_of_k begins anew; reflexion goes on from the newest with one agent, "
+            "multi_agent_only with three; search_only is epsilon_greedy with one."
         ),
     ] = "epsilon_greedy",
     seed: Annotated[
@@ -271,9 +267,9 @@ async def promote_candidate(
 
     Call it for a candidate whose full evaluation is FASTER and which someone else has reviewed. It
     checks again by itself: every workload, hidden cases, fresh processes, a sanitizer; minutes of
-    GPU. A refusal names each rule with its number. RUNNING: call it again with the same id, the
-    work goes on. Example: promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal fix
-    what the rule names, else report the promotion.
+    GPU. A refusal names each rule with its number. RUNNING: the same call again waits. Example:
+    promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal fix what the rule names, else
+    report the promotion.
     """
     harness = harness_of(ctx)
     patience = harness.settings.wait_s if wait_s is None else wait_s

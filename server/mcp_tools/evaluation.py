@@ -29,9 +29,8 @@ async def evaluate_kernel(
     scope: Annotated[
         Scope,
         Field(
-            description="static: compile only. smoke: one workload, correctness, seconds. sample: "
-            "every regime, timed. full: every workload. official: full, three trials and "
-            "50 timed calls each, as the contest had it."
+            description="static: compile only. smoke: one workload. sample: every regime, timed. "
+            "full: every workload. official: full, three trials of 50 timed calls."
         ),
     ] = "sample",
     wait_s: WaitSeconds = None,
@@ -41,15 +40,15 @@ async def evaluate_kernel(
     compare_to: Annotated[
         str | None,
         Field(
-            description="A peer, solution or candidate id; the definition's baseline if absent; "
-            "'reference' for its PyTorch code; 'nothing' for latencies alone, in half the time."
+            description="A peer, solution or candidate id; the baseline if absent; 'reference' for "
+            "the PyTorch code; 'nothing' for latencies alone, in half the time."
         ),
     ] = None,
     targets: Annotated[
         list[str] | None,
         Field(
-            description="Devices and architectures whose floors are reported and for which it is "
-            "compiled, e.g. ['B200', 'sm_90a']."
+            description="Devices and architectures for floors and compiling, e.g. ['B200', "
+            "'sm_90a']."
         ),
     ] = None,
     objective: RankedTimes = None,

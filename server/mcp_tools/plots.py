@@ -25,8 +25,6 @@ async def plot_floors(
 ) -> Image:
     """Draws one evaluation's latencies against their floors, a point for each workload.
 
-    Bars show the least that launch and serial steps leave: an estimate, on the device measured on.
-
     Use it to see at a glance which workloads are far from the speed of light; the numbers are in
     the evaluation. Needs a GPU's latencies. Example: plot_floors(evaluation_id='ev-…'). Next:
     profile_ncu on the workload farthest from the line.

@@ -22,7 +22,7 @@ from .fields import DetailLevel, SolutionJson, WorkspacePath
 
 CandidateName = Annotated[
     str | None,
-    Field(description="An archived candidate's id, instead of `workspace` or `solution`."),
+    Field(description="An archived candidate's id instead."),
 ]
 Workloads = Annotated[
     list[str] | None,
@@ -49,11 +49,10 @@ async def profile_ncu(
     """Says why a correct candidate is as slow as it is, by Nsight Compute's counters.
 
     Use it before forming a hypothesis, on a candidate that passed: it names the bottleneck, the
-    figures that show it and ranked changes. Recorded launches are replayed under the profiler where
-    they can be, which takes seconds; else the candidate is called under it, which takes tens. Where
-    counters are not permitted it falls back and says so. Profiled times are not latencies. Example:
-    profile_ncu(workspace='gdn-1', workloads=['3daa0974'], compare_to='triton_baseline'). Next: one
-    hint becomes one hypothesis in a new workspace.
+    figures that show it and ranked changes. Seconds where recorded launches can be replayed, else
+    tens. Where counters are not permitted it falls back and says so. Profiled times are not
+    latencies. Example: profile_ncu(workspace='gdn-1', workloads=['3daa0974'],
+    compare_to='triton_baseline'). Next: one hint becomes one hypothesis in a new workspace.
     """
     harness = harness_of(ctx)
     found = await in_thread(

@@ -31,10 +31,10 @@ async def check_environment(
     """Says what this machine can do: GPU or interpreter, toolchain, isolation, folders.
 
     Call it first in a session, and again when a tool answers that something is missing: each
-    missing tool comes with what it costs and the command that fixes it. Takes under a second, no
-    GPU. With `definition`, for an operator that you add: a reference that fails, is random, or
-    gives an output that does not depend on the inputs is told in `dataset_problems`; that takes
-    seconds. Example: check_environment(definition='silu_mul'). Next: list_workloads.
+    missing tool comes with what it costs and the command that fixes it. Under a second, no GPU.
+    With `definition`, of an operator that you add, its reference is run (seconds): what makes it
+    unfit to judge is in `dataset_problems`. Example: check_environment(definition='silu_mul').
+    Next: list_workloads.
     """
     harness, found = harness_of(ctx), list[str]()
     if definition is not None:
@@ -103,9 +103,9 @@ async def open_workspace(
     start_from: Annotated[
         str,
         Field(
-            description="'template', a shipped solution or peer that list_workloads names, or a "
-            "candidate id from search_archive or select_parent, the id of an evaluation, 'ev-…', "
-            "or 'dispatch': a child that chooses by size between the fastest candidates."
+            description="'template', a solution or peer that list_workloads names, a candidate's "
+            "id, an evaluation's, or 'dispatch': a child that chooses by size between the fastest "
+            "candidates ('dispatch:id,id' between these)."
         ),
     ] = "template",
     plan: Annotated[

@@ -26,6 +26,11 @@ def test_a_dataset_of_ones_own(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/own-dataset.md"))
 
 
+@pytest.mark.long
+def test_many_variants(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/variants.md"))
+
+
 def test_taking_results_elsewhere(tmp_path, command_line):
     (tmp_path / "kernels").symlink_to(ROOT / "kernels")
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/take-out.md"))

@@ -243,6 +243,21 @@ class JudgePool:
                 task.add_done_callback(self._draining.discard)
             return report
 
+    @contextlib.asynccontextmanager
+    async def judge_of(self, device: str, what: str, progress: OnProgress) -> AsyncIterator[Judge]:
+        """Holds a device with its judge; a use that is cancelled, or that a fault ends, ends it.
+
+        Raises:
+            InfrastructureError: when the judge does not start.
+        """
+        async with self._in_turn(device, what, progress), held_device(device, progress):
+            judge = await self._running(device)
+            try:
+                yield judge
+            except (asyncio.CancelledError, InfrastructureError):
+                judge.kill()
+                raise
+
     async def ask(
         self,
         device: str,
@@ -316,8 +331,7 @@ class JudgePool:
             elif isinstance(message, JudgeReport) and message.evaluation_id == evaluation_id:
                 return message
             elif isinstance(message, JudgeFault) and message.evaluation_id == evaluation_id:
-                error = DatasetError if message.of_dataset else InfrastructureError
-                raise error(message.what, where=message.where, remedy=message.remedy)
+                raise error_of(message)
 
     async def _drain(
         self, judge: Judge, evaluation_id: str, held: contextlib.AsyncExitStack
@@ -353,6 +367,12 @@ class JudgePool:
         """Holds a device: first in turn within this server, then against other servers."""
         async with self._in_turn(device, "another use of it"), held_device(device, progress):
             yield
+
+
+def error_of(fault: JudgeFault) -> HarnessError:
+    """A judge's fault as the error that it is here."""
+    kind = DatasetError if fault.of_dataset else InfrastructureError
+    return kind(fault.what, where=fault.where, remedy=fault.remedy)
 
 
 def queued_words(before: Sequence[str], seconds: float) -> str:

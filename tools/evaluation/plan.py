@@ -125,6 +125,8 @@ class EvaluationRequest:
         started_from: what the candidate's workspace was opened from.
         plan: id of the plan that the workspace names.
         made_by: who asks, as far as it was said.
+        sealed: times are sealed where they can be; else the candidate's process tells them, which
+            is sooner, and enough to tell variants of one program apart before they are judged.
     """
 
     operator: Operator
@@ -141,6 +143,7 @@ class EvaluationRequest:
     plan: str | None = None
     made_by: MadeBy = NOBODY
     objective: Objective | None = None
+    sealed: bool = True
 
     @property
     def ranked_by(self) -> Objective:
@@ -158,6 +161,7 @@ class EvaluationRequest:
             "workloads": ",".join(sorted(self.only)),
             "checks": self.checks.model_dump_json() if self.checks else None,
             "objective": ranked if (ranked := self.ranked_by) is not Objective.COLD else None,
+            "clock": None if self.sealed else "claimed",
             "replay": self.replay.evaluation_id if self.replay else None,
         }
         return " ".join(["evaluate_kernel", *(f"{k}={v}" for k, v in parts.items() if v)])
@@ -274,7 +278,7 @@ def make_plan(
         budget_s=request.budget_s or (settings.cpu_budget_s if on_cpu else settings.gpu_budget_s),
         build_timeout_s=settings.build_timeout_s,
         call_timeout_s=settings.call_timeout_s,
-        sealed_clock=settings.sealed_clock == "auto",
+        sealed_clock=request.sealed and settings.sealed_clock == "auto",
         replay_seeds=dict(replay.evidence.seeds) if replay else {},
         replay_families=dict(replay.evidence.families) if replay else {},
         replay_generator=replay.evidence.input_source.generator.value if replay else "",

@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from ..devices.noise_floor import load_noise_floor
 from ..errors import DatasetError, HarnessError, InfrastructureError, RequestError
+from ..messages.judge import EvaluatePlan, JudgeReport
 from ..progress import OnProgress, ignore_progress
 from ..schema.evaluation import UNDECIDED, Evaluation, Evidence, Executor, Failure, Stage, Status
 from ..schema.measurement import Totals
@@ -39,6 +41,7 @@ TRANSIENT_STATUSES = (UNDECIDED | {Status.TIMEOUT}) - {Status.COMPILED}
 TRIAL_PATIENCE_S = 20.0
 """How long a verdict waits for its commit."""
 log = logging.getLogger(__name__)
+CarryOut = Callable[[EvaluatePlan, OnProgress], Awaitable[JudgeReport]]
 Recognise = Callable[[EvaluationRequest], Recognition]
 KeepTrial = Callable[[EvaluationRequest, Evaluation], str]
 
@@ -73,6 +76,7 @@ class PendingEvaluation:
     total: float = 1.0
     message: str = "queued"
     listeners: list[OnProgress] = field(default_factory=list)
+    carry_out: CarryOut | None = None
 
     async def report(self, done: float, total: float, message: str) -> None:
         """Notes a step and reports it to every call that waits; one that fails is dropped."""
@@ -153,8 +157,12 @@ class EvaluationService:
         request: EvaluationRequest,
         wait_s: float | None = None,
         progress: OnProgress = ignore_progress,
+        carry_out: CarryOut | None = None,
     ) -> Evaluated:
         """Begins an evaluation and waits at most `wait_s` for it; then the status is RUNNING.
+
+        Args:
+            carry_out: has the plan carried out by the device's judge, in place of the pool's own.
 
         Raises:
             DatasetError: when the operator has no workload.
@@ -164,7 +172,7 @@ class EvaluationService:
             self._begin_recognising(earlier.evaluation_id, request)
             await self._commit(request, earlier)
             return await self._evaluated(earlier, earlier=True)
-        pending = PendingEvaluation(new_evaluation_id(), request)
+        pending = PendingEvaluation(new_evaluation_id(), request, carry_out=carry_out)
         self._begin_recognising(pending.evaluation_id, request)
         pending.work = asyncio.create_task(self._run(pending))
         self._pending[pending.evaluation_id] = pending
@@ -295,7 +303,8 @@ class EvaluationService:
         try:
             sample = sample_shapes(request.operator, latencies or None)
             plan = make_plan(request, pending.evaluation_id, sample, self.executor, self._settings)
-            report = await self._pool.evaluate(self.device, plan, pending.report)
+            carry_out = pending.carry_out or partial(self._pool.evaluate, self.device)
+            report = await carry_out(plan, pending.report)
             evaluation = Evaluation.model_validate(report.evaluation)
             evaluation = self._completed(evaluation, request.operator)
         except JudgeStoppedError as error:

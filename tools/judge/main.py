@@ -8,13 +8,10 @@ main thread. The zygote is started before torch is imported here: the two import
 from __future__ import annotations
 
 import argparse
-import contextlib
 import faulthandler
 import gc
 import logging
 import os
-import queue
-import signal
 import sys
 import threading
 import time
@@ -22,24 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from .. import process_control
-from ..errors import DatasetError, HarnessError, InfrastructureError
-from ..messages.frames import (
-    TRUSTED_FRAME_BYTES,
-    Message,
-    WireError,
-    decode,
-    encode,
-    frame_length,
-    recv_exactly,
-)
+from ..errors import HarnessError, InfrastructureError
 from ..messages.judge import (
     CallsRecorded,
     CallsTraced,
-    Cancel,
     CheckOperator,
     Drained,
     EvaluatePlan,
-    JudgeFault,
     JudgeReport,
     Materialised,
     MaterialiseInputs,
@@ -48,94 +34,17 @@ from ..messages.judge import (
     RecordCalls,
     Shutdown,
     TraceCalls,
-    to_judge,
 )
+from .channel import Channel, Inbox, fault
 from .processes.cleanup import close_cache, evict_builds, remove_stale_folders
 
 if TYPE_CHECKING:
     from .processes.context import JudgeContext
-    from .processes.progress import Cancellation
     from .trial import Trial
 
 logger = logging.getLogger(__name__)
 IDLE_S = 900.0
 """After this long without a request, prewarmed processes end and free the device's memory."""
-
-
-class Channel:
-    """Writes messages as frames; safe from several threads."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
-
-    def send(self, message: Message) -> None:
-        """Writes one message; ends this process when the server is gone."""
-        frame = encode(message)
-        with self._lock:
-            try:
-                self._stream.write(frame)
-                self._stream.flush()
-            except (BrokenPipeError, ValueError):
-                os.kill(os.getpid(), signal.SIGTERM)
-
-
-class Inbox:
-    """Reads messages in a thread of its own and queues them; a `Cancel` takes effect at once."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._queue: queue.Queue[Message] = queue.Queue()
-        self._lock = threading.Lock()
-        self._running: tuple[str, Cancellation] | None = None
-        self._cancelled: set[str] = set()
-        threading.Thread(target=self._read, daemon=True, name="inbox").start()
-
-    def next(self, patience_s: float | None = None) -> Message | None:
-        """Waits for the next request; None when none came in time."""
-        with contextlib.suppress(queue.Empty):
-            return self._queue.get(timeout=patience_s)
-        return None
-
-    def pending(self) -> bool:
-        """Whether a request is queued."""
-        return not self._queue.empty()
-
-    def running(self, evaluation_id: str, cancellation: Cancellation) -> None:
-        """Registers the running trial, so that it can be cancelled."""
-        with self._lock:
-            self._running = (evaluation_id, cancellation)
-            stop = evaluation_id in self._cancelled
-        if stop:
-            cancellation.cancel()
-
-    def idle(self) -> None:
-        """Says that no trial runs any more."""
-        with self._lock:
-            self._running = None
-            self._cancelled.clear()
-
-    def _read(self) -> None:
-        try:
-            while header := recv_exactly(self._stream.read, 4):
-                length = frame_length(header, TRUSTED_FRAME_BYTES)
-                message = decode(to_judge, recv_exactly(self._stream.read, length))
-                if isinstance(message, Cancel):
-                    self._cancel(message.evaluation_id)
-                else:
-                    self._queue.put(message)
-        except WireError:
-            logger.exception("The server's stream cannot be read")
-        self._cancel(None)
-        self._queue.put(Shutdown())
-
-    def _cancel(self, evaluation_id: str | None) -> None:
-        with self._lock:
-            if evaluation_id is not None:
-                self._cancelled.add(evaluation_id)
-            running = self._running
-        if running is not None and evaluation_id in (None, running[0]):
-            running[1].cancel()
 
 
 def main(arguments: list[str]) -> int:
@@ -253,8 +162,10 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
     """Answers requests until the server has none left."""
     from .operators.input_sets import prefetch_inputs
 
+    unanswered = None
     while True:
-        message = inbox.next(IDLE_S)
+        message = unanswered or inbox.next(IDLE_S)
+        unanswered = None
         if message is None:
             context.end_prewarmed()
         if isinstance(message, Shutdown):
@@ -264,13 +175,15 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             answer = _materialise(message, context) if inputs else _check_operator(message, context)
             channel.send(answer)
             continue
-        if isinstance(message, RecordCalls):
-            channel.send(_record(message, context))
+        if isinstance(message, RecordCalls | TraceCalls):
+            recorded = isinstance(message, RecordCalls)
+            channel.send(_record(message, context) if recorded else _trace(message, context))
             _drain(context)
             continue
-        if isinstance(message, TraceCalls):
-            channel.send(_trace(message, context))
-            _drain(context)
+        if isinstance(message, EvaluatePlan) and message.side_by_side:
+            from .static_trials import StaticTrials
+
+            unanswered = StaticTrials(context, channel, inbox).run(message)
             continue
         if isinstance(message, EvaluatePlan):
             trial = _evaluate(message, context, channel, inbox)
@@ -324,38 +237,7 @@ def _evaluate(
         channel.send(fault(plan.evaluation_id, error, cancelled=cancellation.requested))
         return None
     finally:
-        inbox.idle()
-
-
-def fault(evaluation_id: str, error: Exception, *, cancelled: bool) -> JudgeFault:
-    """The message for a failure of the harness or of the operator, not of the candidate."""
-    if cancelled:
-        return JudgeFault(
-            evaluation_id=evaluation_id,
-            what="The evaluation was cancelled",
-            remedy="Evaluate again when you want its result.",
-        )
-    if isinstance(error, HarnessError):
-        return JudgeFault(
-            evaluation_id=evaluation_id,
-            of_dataset=isinstance(error, DatasetError),
-            what=error.what,
-            where=error.where,
-            remedy=error.remedy,
-        )
-    if isinstance(error, OSError):
-        return JudgeFault(
-            evaluation_id=evaluation_id,
-            what=f"The system refused: {error.strerror or error}",
-            where=str(error.filename or ""),
-            remedy="Free disk space, memory or processes and evaluate again.",
-        )
-    return JudgeFault(
-        evaluation_id=evaluation_id,
-        what=f"The judge failed: {type(error).__name__}: {str(error)[:400]}",
-        where="tools.judge",
-        remedy="This is a fault of the harness; its log has the traceback.",
-    )
+        inbox.ended(plan.evaluation_id)
 
 
 def _materialise(message: MaterialiseInputs, context: JudgeContext) -> Materialised:

@@ -118,6 +118,11 @@ class Trial:
         self._not_timed: str | None = None
         self._log = ""
 
+    def start_compilers(self) -> None:
+        """Starts the compilers of a plan that runs nothing; `run` then waits for them."""
+        if self._runnable and not self._plan.checks.execute:
+            self._static.start()
+
     def run(self) -> Evaluation:
         """Returns the record.
 

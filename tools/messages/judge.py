@@ -105,6 +105,9 @@ class EvaluatePlan(Message):
         default="", description="What `replay_seeds` were given to; empty where none are."
     )
     command: str = ""
+    side_by_side: bool = Field(
+        default=False, description="It only compiles, and may be carried out beside others."
+    )
 
 
 class MaterialiseInputs(Message):

@@ -68,6 +68,11 @@ class CandidateFile(BaseModel):
         description="Plan that it carries out; the regions that it marks hold.",
     )
 
+    tune: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Constants of the sources, and lists of values to try of each.",
+    )
+
     @field_validator("binding", "plan", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
@@ -175,7 +180,7 @@ def write_solution(solution: Solution, folder: Path, *, technique: Sequence[str]
         technique=list(technique),
         also_sources=also_sources(solution),
     )
-    values = {k: v for k, v in said.model_dump(mode="json").items() if v is not None}
+    values = {k: v for k, v in said.model_dump(mode="json").items() if v not in (None, {})}
     for source in solution.sources:
         path = folder / source.path
         path.parent.mkdir(parents=True, exist_ok=True)

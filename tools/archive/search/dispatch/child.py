@@ -15,6 +15,7 @@ from ....schema.flashinfer_trace import Binding, Definition, Language, Solution
 from ....text import one_line
 from ...store.archive import Archive
 from ...store.entry import Node
+from ...store.trials.lineage import named
 from ..record_holders import VirtualBest, candidate_times, virtual_best
 from . import cuda_entry, python_entry
 from .parts import Part, choice_between
@@ -53,6 +54,22 @@ def records_of(
     return found
 
 
+def holders_among(archive: Archive, names: Sequence[str]) -> VirtualBest | None:
+    """Who holds the records among these candidates and trials; None when none ranks.
+
+    Raises:
+        RequestError: when there is none of a name, or they are of several operators.
+    """
+    judged = [named(archive, name) for name in names]
+    if len({node.definition for node, _ in judged}) > 1:
+        raise RequestError(
+            "A choice by size is between programs of one operator",
+            remedy="Name candidates or evaluations of one definition.",
+        )
+    times = [candidate_times(node, record.evaluation) for node, record in judged]
+    return virtual_best([t for t in times if t is not None], MOST_PARENTS)
+
+
 def dispatching_child(archive: Archive, definition: Definition, found: VirtualBest) -> Solution:
     """A solution that calls the holder of each size.
 
@@ -66,10 +83,10 @@ def dispatching_child(archive: Archive, definition: Definition, found: VirtualBe
             f" timed, or as good as it: a choice by {found.axis} would gain nothing",
             remedy="Look for another program that is faster at some sizes.",
         )
-    solutions = [archive.read(node).solution() for node in holders]
+    solutions = [named(archive, node.candidate_id)[1].solution() for node in holders]
     compiled = all(solution.spec.language in COMPILED for solution in solutions)
     parts = [
-        Part(f"part_{node.candidate_id}" if compiled else f"part_{number}", node, solution)
+        Part(f"part_{_identifier(node)}" if compiled else f"part_{number}", node, solution)
         for number, (node, solution) in enumerate(zip(holders, solutions, strict=True), 1)
     ]
     if words := _why_not(parts, compiled=compiled):
@@ -82,6 +99,11 @@ def dispatching_child(archive: Archive, definition: Definition, found: VirtualBe
     if compiled:
         return _child(parts, f"by {choice.axis}", cuda_entry.cuda_files(choice, parts))
     return _child(parts, f"by {choice.axis}", python_entry.python_files(definition, choice, parts))
+
+
+def _identifier(node: Node) -> str:
+    """A candidate's id, or a trial's, as part of a name of C++."""
+    return node.candidate_id.replace("-", "_")
 
 
 def _why_not(parts: Sequence[Part], *, compiled: bool) -> str:

@@ -1,0 +1,104 @@
+"""A planted optimum of several variants is found on a GPU, and the winner has a sealed verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.schema.evaluation import Status
+from kernel_harness.tools.schema.measurement import TimeSource
+from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.tuning.service import Tuned, TuningRequest, VariantState
+from kernel_harness.tools.tuning.variants import grid_variants
+
+pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
+DEFINITION = {
+    "name": "spin_twice",
+    "op_type": "test",
+    "axes": {"n": {"type": "var"}},
+    "inputs": {"x": {"shape": ["n"], "dtype": "float32"}},
+    "outputs": {"y": {"shape": ["n"], "dtype": "float32"}},
+    "reference": "def run(x):\n    return x * 2\n",
+}
+SOURCE = """
+import triton
+import triton.language as tl
+
+TURNS = 0
+WRONG = 0
+
+
+@triton.jit
+def spin(x, y, steps, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.load(x + at)
+    turning = value
+    for _ in range(steps):
+        turning = turning * 0.5 + 1.0
+    tl.store(y + at, value * 2 + turning * 0.0)
+
+
+def run(x, y):
+    spin[(x.numel() // 128,)](x, y, 1_000 + 400 * abs(TURNS - 3), BLOCK=128)
+    if WRONG:
+        y.zero_()
+"""
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    home = tmp_path_factory.mktemp("variants")
+    folder = home / "operators" / "spin_twice"
+    folder.mkdir(parents=True)
+    (folder / "definition.json").write_text(json.dumps(DEFINITION))
+    workload = {"uuid": "spin", "axes": {"n": 8_192}, "inputs": {"x": {"type": "random"}}}
+    line = json.dumps({"definition": "spin_twice", "workload": workload})
+    (folder / "workloads.jsonl").write_text(line + "\n")
+    return asyncio.run(_tuned(home))
+
+
+async def _tuned(home: Path) -> Tuned:
+    harness = Harness.open(Settings(data_dir=home / "data", dataset=(home / "operators",)))
+    try:
+        base = harness.lookup.evaluation_request(
+            solution={
+                "name": "spin",
+                "definition": "spin_twice",
+                "author": "test",
+                "spec": {
+                    "language": "triton",
+                    "target_hardware": ["cuda"],
+                    "entry_point": "main.py::run",
+                },
+                "sources": [{"path": "main.py", "content": SOURCE}],
+            }
+        )
+        grids = {"turns": {"TURNS": [0, 1, 2, 3, 4, 5, 6]}, "wrong": {"TURNS": 3, "WRONG": 1}}
+        variants = grid_variants(base.solution, grids)
+        return await harness.tuning.tune(TuningRequest(variants, base))
+    finally:
+        await harness.aclose()
+
+
+def test_the_planted_optimum_wins_and_its_verdict_is_sealed(tuned: Tuned) -> None:
+    assert set(tuned.winners.values()) == {"turns TURNS=3"}
+    winner = next(r for r in tuned.results if r.state is VariantState.FASTEST)
+    assert winner.judged is not None and winner.judged.status is Status.PASSED
+    sealing = winner.judged.sealing
+    assert sealing is not None and sealing.source is TimeSource.SEALED
+
+
+def test_a_wrong_variant_is_out_whatever_its_time(tuned: Tuned) -> None:
+    wrong = next(r for r in tuned.results if r.variant.name == "wrong")
+    assert wrong.state is VariantState.FAILED
+
+
+def test_the_race_orders_the_others_by_their_distance(tuned: Tuned) -> None:
+    times = {r.variant.name: r.times for r in tuned.results if r.times}
+    (regime,) = tuned.winners
+    us = [times[f"turns TURNS={n}"][regime].us for n in (3, 4, 5, 6)]
+    assert us == sorted(us)

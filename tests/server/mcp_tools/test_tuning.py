@@ -1,0 +1,314 @@
+"""Many variants in one call, through a client: the table, the winners, what combines them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+
+from kernel_harness.server.app import build_app
+from kernel_harness.tools.messages.judge import Progress, Ready
+from kernel_harness.tools.progress import ignore_progress
+from kernel_harness.tools.schema.evaluation import (
+    DeviceInfo,
+    Evidence,
+    Executor,
+    Failure,
+    Stage,
+    StaticCheck,
+    StaticKernel,
+    Status,
+    WorkloadResult,
+)
+from kernel_harness.tools.schema.measurement import Measurement, TimeSource
+
+from ..calls import good, refused
+from ..scripted import DEFINITION, ScriptedHarness, passed, wrong
+
+pytestmark = pytest.mark.anyio
+H200 = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)
+SOURCE = "BLOCK = 64\nSTAGES = 1\n\n\ndef run(x, weight):\n    return x * BLOCK * STAGES\n"
+GRID = {"tile": {"BLOCK": [16, 32, 64, 128]}}
+
+
+def values(plan: Any) -> tuple[int, int]:
+    text = plan.solution["sources"][0]["content"]
+    found = re.search(r"BLOCK = (\d+)\nSTAGES = (\d+)", text)
+    assert found is not None, text
+    return int(found[1]), int(found[2])
+
+
+def kernel(block: int) -> StaticKernel:
+    return StaticKernel(
+        name="step", target="sm_90", registers=block, spill_bytes=512 if block == 128 else 0,
+        shared_bytes=16 * block, threads=128,
+    )  # fmt: skip
+
+
+def compiled(plan: Any) -> dict[str, Any]:
+    block, _ = values(plan)
+    check = StaticCheck(status="built", kernels=[kernel(block)])
+    return {"status": Status.COMPILED, "stage": Stage.DONE, "static": check}
+
+
+def on_gpu(plan: Any) -> dict[str, Any]:
+    """Small blocks are the fastest on few rows, large ones on many; two stages are slower."""
+    if not plan.checks.execute:
+        return compiled(plan)
+    block, stages = values(plan)
+    results = []
+    for planned in plan.workloads:
+        rows = planned.workload["axes"]["rows"]
+        best = 16 if rows <= 4 else 64
+        time = round(1_000 * (1 + rows / 16) * (1 + abs(block - best) / 32) * stages)
+        clock = TimeSource.SEALED if plan.sealed_clock else TimeSource.CLAIMED
+        measurement = Measurement(timer="cupti", cold_ns=[time] * 10, clock=clock)
+        results.append(
+            WorkloadResult(
+                uuid=planned.uuid,
+                axes={"rows": rows},
+                status=Status.PASSED,
+                measurement=measurement,
+                regime=planned.regime,
+                weight=planned.weight,
+            )
+        )
+    evidence = Evidence(started_at="2026-11-20T22:15:30+00:00", device=H200, command=plan.command)
+    return {
+        "status": Status.PASSED,
+        "stage": Stage.DONE,
+        "workloads": results,
+        "evidence": evidence,
+    }
+
+
+class Judge:
+    """Answers plans that only compile, by the harness's verdict."""
+
+    def __init__(self, harness: ScriptedHarness) -> None:
+        self._harness, self._plans = harness, list[Any]()
+
+    async def send(self, plan: Any) -> None:
+        self._plans.append(plan)
+
+    async def read(self) -> Any:
+        if len(self._plans) > 1 and self._plans[0] is not None:
+            plan = self._plans[0]
+            self._plans.insert(0, None)
+            return Progress(
+                evaluation_id=plan.evaluation_id, done=1, total=2, stage="compile", message="-"
+            )
+        self._plans = [plan for plan in self._plans if plan is not None]
+        return await self._harness._judged("cpu", self._plans.pop(0), ignore_progress)
+
+
+@pytest.fixture
+def connect(harness: ScriptedHarness) -> Any:
+    """Opens a client; the eras of the protocol are no matter of variants."""
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Client]:
+        async with Client(build_app(harness=harness)) as client:
+            yield client
+
+    return opened
+
+
+@pytest.fixture
+def harness(harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch) -> ScriptedHarness:
+    @contextlib.asynccontextmanager
+    async def judge_of(*given: Any) -> AsyncIterator[Judge]:
+        yield Judge(harness)
+
+    async def warm(device: str) -> Ready:
+        capable = {"compute_capability": "9.0"}
+        return Ready(device=capable, versions={}, isolation={}, seconds=0.0)
+
+    monkeypatch.setattr(harness.pool, "judge_of", judge_of)
+    monkeypatch.setattr(harness.pool, "warm", warm)
+    harness.verdict = lambda plan: compiled(plan) if not plan.checks.execute else passed(plan)
+    return harness
+
+
+@pytest.fixture
+def gpu(harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch) -> ScriptedHarness:
+    monkeypatch.setattr(harness.evaluations, "executor", Executor.CUDA)
+    harness.verdict = on_gpu
+    return harness
+
+
+async def opened(client: Any, name: str = "mine", source: str = SOURCE) -> Path:
+    workspace = await good(client, "open_workspace", definition=DEFINITION, name=name)
+    folder = Path(workspace["workspace"])
+    (folder / "kernel.py").write_text(source)
+    file = folder / "candidate.toml"
+    said = file.read_text("utf-8")
+    file.write_text(
+        said.replace("destination_passing_style = true", "destination_passing_style = false")
+    )
+    return folder
+
+
+async def test_without_a_gpu_all_are_compiled_and_listed_and_it_is_said_that_none_ran(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    async with connect() as client:
+        await opened(client)
+        found = await good(client, "evaluate_variants", workspace="mine", variants=GRID)
+    assert found["counts"] == {"compiled": 3, "pruned": 1} and "winners" not in found
+    assert "no GPU" in found["summary"] and "spills 512 bytes" in found["summary"]
+    assert "64 0 1024" in found["summary"], "registers, spills and shared memory"
+    assert len(harness.archive.trials.refs()) == 4, "each is a trial in git"
+
+
+async def test_the_interpreter_judges_each_when_it_is_asked_to(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    harness.verdict = lambda plan: (
+        compiled(plan) if not plan.checks.execute
+        else wrong(plan) if values(plan)[0] == 32 else passed(plan)
+    )  # fmt: skip
+    async with connect() as client:
+        await opened(client)
+        found = await good(
+            client, "evaluate_variants", workspace="mine", variants=GRID, interpret=True
+        )
+    assert found["counts"] == {"passed": 2, "pruned": 1, "failed": 1}
+    assert "40 of 128 elements differ" in found["summary"]
+
+
+async def test_a_table_in_the_candidate_file_names_the_constants(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    async with connect() as client:
+        folder = await opened(client)
+        nothing = await refused(client, "evaluate_variants", workspace="mine", scope="static")
+        with (folder / "candidate.toml").open("a") as file:
+            file.write("\n[tune]\nBLOCK = [16, 32]\n")
+        found = await good(client, "evaluate_variants", workspace="mine", scope="static")
+    assert "[tune]" in nothing
+    assert found["counts"] == {"compiled": 2} and "BLOCK=16" in found["summary"]
+
+
+async def test_on_a_gpu_each_regime_has_its_winner_and_a_child_chooses_between_them(
+    connect: Any, gpu: ScriptedHarness
+) -> None:
+    async with connect() as client:
+        await opened(client)
+        found = await good(client, "evaluate_variants", workspace="mine", variants=GRID)
+        again = await good(client, "evaluate_variants", workspace="mine", variants=GRID)
+        winner = await good(
+            client, "get_evaluation", evaluation_id=found["winners"][0]["evaluation_id"]
+        )
+        child = await good(
+            client, "open_workspace", definition=DEFINITION, start_from=found["start_from"]
+        )
+    names = {part["variant"] for part in found["winners"]}
+
+    assert names == {"tile BLOCK=16", "tile BLOCK=64"}
+    assert found["counts"]["fastest"] == 2 and found["counts"]["slower"] == 2
+    assert winner["status"] == "PASSED" and winner["scope"] == "sample"
+    assert "Chosen by rows" in found["summary"]
+    main = (Path(child["workspace"]) / "main.py").read_text("utf-8")
+    parts = [(Path(child["workspace"]) / f"part_{n}.py").read_text("utf-8") for n in (1, 2)]
+    assert "if size <=" in main
+    assert {part.splitlines()[0] for part in parts} == {"BLOCK = 16", "BLOCK = 64"}
+    assert again["winners"] == found["winners"], "what was judged is not judged again"
+
+
+async def test_a_winner_that_fails_when_it_is_judged_gives_its_place_to_the_next(
+    connect: Any, gpu: ScriptedHarness
+) -> None:
+    failure = Failure(stage=Stage.CORRECTNESS, kind="wrong", message="held-out", remedy="-")
+
+    def verdict(plan: Any) -> dict[str, Any]:
+        if plan.sealed_clock and values(plan) == (16, 1):
+            return {
+                "status": Status.INCORRECT_NUMERICAL,
+                "stage": Stage.CORRECTNESS,
+                "failure": failure,
+            }
+        return on_gpu(plan)
+
+    gpu.verdict = verdict
+    async with connect() as client:
+        await opened(client)
+        found = await good(client, "evaluate_variants", workspace="mine", variants=GRID)
+    winners = {part["variant"] for part in found["winners"]}
+    assert winners == {"tile BLOCK=32", "tile BLOCK=64"}
+    assert found["counts"]["failed"] == 1 and "held-out" in found["summary"]
+
+
+async def test_when_none_is_right_there_is_no_winner(connect: Any, gpu: ScriptedHarness) -> None:
+    gpu.verdict = wrong
+    async with connect() as client:
+        await opened(client)
+        found = await good(client, "evaluate_variants", workspace="mine", variants=GRID)
+    assert found["counts"] == {"failed": 4} and "winners" not in found
+    assert "start_from" not in found and "get_evaluation" in found["summary"]
+
+
+async def test_workspaces_race_as_they_are(connect: Any, gpu: ScriptedHarness) -> None:
+    async with connect() as client:
+        await opened(client, "one", SOURCE.replace("64", "16"))
+        await opened(client, "two")
+        await opened(client, "three", SOURCE.replace("STAGES = 1", "STAGES = 2"))
+        await opened(client, "same")
+        found = await good(client, "evaluate_variants", workspaces=["one", "two", "three", "same"])
+        twice = await refused(client, "evaluate_variants", workspaces=["one", "one"])
+        alone = await refused(client, "evaluate_variants", variants=GRID)
+    assert {part["variant"] for part in found["winners"]} == {"one", "two"}
+    assert "same (as two)" in found["summary"]
+    assert "named twice" in twice and "workspace" in alone
+
+
+async def test_a_call_that_ends_too_soon_is_answered_by_the_same_call(
+    connect: Any, gpu: ScriptedHarness
+) -> None:
+    gpu.hold = anyio.Event()
+    asked = {"workspace": "mine", "variants": GRID}
+    async with connect() as client:
+        await opened(client)
+        running = await good(client, "evaluate_variants", **asked, wait_s=0)
+        gpu.hold.set()
+        done = await good(client, "evaluate_variants", **asked)
+    assert running["status"] == "RUNNING" and "same call" in running["summary"]
+    assert done["status"] == "DONE" and done["winners"]
+
+
+@pytest.mark.parametrize(
+    ("variants", "words"),
+    [
+        ({"a": {"BLOCK": list(range(200)), "STAGES": list(range(50))}}, "10000 variants"),
+        ({"a": {"BLOKC": [1]}}, "cannot be changed"),
+        ({"a": {"run": [1]}}, "entry point"),
+        ({"a": {"BLOCK": [{"x": [[[[[1]]]]]}]}}, "too large"),
+        ({}, "No constant"),
+    ],
+)
+async def test_hostile_constants_are_refused_in_words(
+    connect: Any, harness: ScriptedHarness, variants: Any, words: str
+) -> None:
+    async with connect() as client:
+        await opened(client)
+        assert words in await refused(
+            client, "evaluate_variants", workspace="mine", variants=variants
+        )
+
+
+@pytest.mark.long
+async def test_a_long_table_keeps_to_the_budget(connect: Any, harness: ScriptedHarness) -> None:
+    grid = {"tile": {"BLOCK": list(range(1, 129)), "STAGES": [1, 2]}}
+    async with connect() as client:
+        await opened(client)
+        found = await good(
+            client, "evaluate_variants", workspace="mine", variants=grid, scope="static"
+        )
+    assert found["counts"]["compiled"] + found["counts"]["pruned"] == 256
+    assert "Showing 40 of 256" in found["summary"] and len(found["summary"]) < 6_000

@@ -1,0 +1,102 @@
+"""Plans that only compile are carried out several at once, and each has its own answer."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from kernel_harness.tools.messages import judge as wire_judge
+from kernel_harness.tools.schema.evaluation import Evaluation, Status
+
+from ...judging import JudgeProcess, make_plan, make_solution
+
+NUMBERS = itertools.count(1)
+pytestmark = pytest.mark.process
+STATIC = wire_judge.Checks(execute=False, timed=False, trials=1, static_targets=["sm_90"])
+PYTHON = "def run(x, w, table, alpha, y, row):\n    y.zero_()\n"
+TRITON = """
+import triton
+import triton.language as tl
+
+WIDE = 64
+
+
+@triton.jit
+def kernel(x, y, n: tl.constexpr):
+    at = tl.arange(0, n)
+    tl.store(y + at, tl.load(x + at) * tl.no_such_word if n == 32 else tl.load(x + at))
+
+
+def run(x, w, table, alpha, y, row):
+    kernel[(1,)](x, y, WIDE)
+"""
+
+
+def static(source: str, language: str = "python") -> wire_judge.EvaluatePlan:
+    solution = make_solution(source, definition="affine_n64", language=language)
+    plan = make_plan(solution, checks=STATIC, scope="static")
+    changes = {"side_by_side": True, "evaluation_id": f"ev-20260101-000000-{next(NUMBERS):08x}"}
+    return plan.model_copy(update=changes)
+
+
+def answers(judge: JudgeProcess, plans: list[Any]) -> dict[str, Any]:
+    for plan in plans:
+        judge.send(plan)
+    found: dict[str, Any] = {}
+    while len(found) < len(plans):
+        message = judge.read()
+        if isinstance(message, wire_judge.JudgeReport | wire_judge.JudgeFault):
+            found[message.evaluation_id] = message
+    return found
+
+
+def records(judge: JudgeProcess, plans: list[wire_judge.EvaluatePlan]) -> list[Evaluation]:
+    found = answers(judge, plans)
+    return [Evaluation.model_validate(found[plan.evaluation_id].evaluation) for plan in plans]
+
+
+def test_each_plan_is_reported_on_and_others_go_on_after_them(judge):
+    raising = "raise RuntimeError('at import')\n" + PYTHON
+    plans = [static(PYTHON), static(raising), static(PYTHON + "\n")]
+    whole = make_plan(make_solution(PYTHON, definition="affine_n64"))
+    fine, failed, again, judged = records(judge, [*plans, whole])
+    assert fine.status is again.status is Status.COMPILED
+    assert failed.status is not Status.COMPILED and failed.failure is not None
+    assert judged.status is Status.INCORRECT_NUMERICAL
+
+
+def test_a_plan_that_cannot_be_begun_is_a_fault_of_its_own(judge, tmp_path):
+    broken = static(PYTHON).model_copy(update={"operator_dir": str(tmp_path / "nowhere")})
+    definition = {**broken.definition, "reference": "this is no Python"}
+    broken = broken.model_copy(update={"definition": definition})
+    plan = static(PYTHON)
+    found = answers(judge, [broken, plan])
+    assert isinstance(found[plan.evaluation_id], wire_judge.JudgeReport)
+
+
+@pytest.mark.long
+def test_kernels_are_compiled_side_by_side_and_a_refusal_is_of_one(judge):
+    plans = [static(TRITON.replace("WIDE = 64", f"WIDE = {n}"), "triton") for n in (16, 32, 64)]
+    sixteen, refused, sixty_four = records(judge, plans)
+    for built in (sixteen, sixty_four):
+        assert built.status is Status.COMPILED
+        assert built.static is not None and built.static.kernels[0].registers
+    assert refused.status is Status.COMPILE_ERROR
+
+
+@pytest.mark.long
+def test_a_cancelled_one_ends_and_the_others_do_not(judge):
+    hanging = static(TRITON + "\n\nimport time\ntime.sleep(60)\n", "triton")
+    plan = static(TRITON, "triton")
+    judge.send(hanging)
+    judge.send(plan)
+    judge.send(wire_judge.Cancel(evaluation_id=hanging.evaluation_id))
+    found = answers(judge, [])
+    while len(found) < 2:
+        message = judge.read()
+        if isinstance(message, wire_judge.JudgeReport | wire_judge.JudgeFault):
+            found[message.evaluation_id] = message
+    assert "cancelled" in found[hanging.evaluation_id].what
+    assert isinstance(found[plan.evaluation_id], wire_judge.JudgeReport)

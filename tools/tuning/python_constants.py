@@ -1,0 +1,239 @@
+"""Where Python sources hold a constant: assignments, tables, launches; and how it is replaced.
+
+It parses and never imports. An assignment counts at the top level of a module, where it is the only
+one of its name; whoever rebinds a name elsewhere computes it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..errors import RequestError
+from .places import Edit, Place, edited, moved
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_OWN_TARGETS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_BOM = "\ufeff"
+
+
+def places(text: str, constant: str) -> list[Place] | str:
+    """The places of a constant's value, or why there are none; empty when nothing is so called."""
+    try:
+        tree = ast.parse(text.removeprefix(_BOM))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"cannot be looked for, for the source is no Python ({type(error).__name__})"
+    owner, _, key = constant.rpartition(".")
+    found = _of_table(tree, owner, key) if owner else _of_module(tree, constant)
+    if isinstance(found, str) and (owner or not found):
+        launched = _of_launches(tree, owner, key)
+        found = launched if not isinstance(launched, str) else found or launched
+    return found if isinstance(found, str) else [_placed(text, node) for node in found]
+
+
+def literal(name: str, value: Any, place: Place) -> str:
+    """The value as Python writes it; a list that a function is to answer becomes a tuple."""
+    if place.answers:
+        answer = tuple(value) if isinstance(value, list) else value
+        return f"return {answer!r}"
+    return repr(value)
+
+
+def replaced(text: str, edits: Sequence[Edit]) -> str:
+    """The source with each place's value replaced.
+
+    Raises:
+        RequestError: when the result is not the old source with those values in it.
+    """
+    changed = edited(text, edits)
+    if _blanked(text, [place for place, _ in edits]) != _blanked(changed, moved(edits)):
+        raise RequestError(
+            "The values cannot be put into the source without changing more of it",
+            remedy="Give each constant a line of its own, with nothing else on it.",
+        )
+    return changed
+
+
+def _blanked(text: str, at: Sequence[Place]) -> str:
+    """The tree of a source, each of these places being exactly one node of it, left out."""
+    spans = {(place.start, place.end) for place in at}
+    lines = _Lines(text)
+    tree = ast.parse(text.removeprefix(_BOM))
+    blanked = 0
+    for parent in ast.walk(tree):
+        if isinstance(parent, ast.FunctionDef) and lines.body(parent) in spans:
+            parent.body = [ast.Pass()]
+            blanked += 1
+            continue
+        for field, child in ast.iter_fields(parent):
+            if isinstance(child, ast.expr) and lines.span(child, child) in spans:
+                setattr(parent, field, ast.Constant(0))
+                blanked += 1
+            elif isinstance(child, list):
+                hits = [isinstance(c, ast.expr) and lines.span(c, c) in spans for c in child]
+                new = [ast.Constant(0) if hit else c for hit, c in zip(hits, child, strict=True)]
+                setattr(parent, field, new)
+                blanked += sum(hits)
+    return f"{blanked} {ast.dump(tree)}" if blanked == len(spans) else f"not found: {text}"
+
+
+def _of_module(tree: ast.Module, name: str) -> list[ast.AST] | str:
+    """The value of a module's only assignment to a name, or a function's body."""
+    node = _assigned(tree, name)
+    if isinstance(node, str) or isinstance(node, ast.FunctionDef):
+        return node if isinstance(node, str) else [node]
+    return [node] if _is_literal(node) else f"is computed, in line {node.lineno}"
+
+
+def _assigned(tree: ast.Module, name: str) -> ast.expr | ast.FunctionDef | str:
+    """What a module binds a name to, if it does so once; else why that is no constant."""
+    bound = list(_bindings(tree, name))
+    if not bound:
+        return ""
+    lines = ", ".join(str(node.lineno) for node in bound)
+    if len(bound) > 1:
+        return f"is bound several times, in lines {lines}"
+    if any(isinstance(n, ast.Global) and name in n.names for n in ast.walk(tree)):
+        return "is rebound by a function that calls it global"
+    (node,) = bound
+    if node not in tree.body:
+        return f"is bound in line {lines}, not at the top level"
+    if isinstance(node, ast.FunctionDef):
+        return "is a decorated function, no constant" if node.decorator_list else node
+    alone = (
+        isinstance(node, ast.Assign)
+        and len(node.targets) == 1
+        and isinstance(node.targets[0], ast.Name)
+    )
+    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+        if alone or isinstance(node, ast.AnnAssign):
+            return _in_constexpr(node.value)
+    return f"is not assigned alone, in line {lines}"
+
+
+def _of_table(tree: ast.Module, owner: str, key: str) -> list[ast.AST] | str:
+    """The value at a key of a table that is assigned once, at the top level of a module."""
+    table = _assigned(tree, owner)
+    if not isinstance(table, ast.Dict):
+        return ""  # a kernel, perhaps: its launches are looked at next
+    if None in table.keys:
+        return f"may be overwritten by what ** adds to the table {owner}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            if isinstance(node.value, ast.Name) and node.value.id == owner:
+                return f"may be overwritten: line {node.lineno} changes the table {owner}"
+    pairs = zip(table.keys, table.values, strict=True)
+    found = [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == key]
+    if len(found) != 1:
+        return f"is {'not a key' if not found else 'a repeated key'} of the table {owner}"
+    return list(found) if _is_literal(found[0]) else f"is computed, in line {found[0].lineno}"
+
+
+def _of_launches(tree: ast.Module, kernel: str, keyword: str) -> list[ast.AST] | str:
+    """The values that launches of a kernel, `kernel[grid](…)`, give a keyword."""
+    launches: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript):
+            name = ast.unparse(node.func.value)
+            given = [k.value for k in node.keywords if k.arg == keyword]
+            if given and kernel in ("", name):
+                launches.setdefault(name, []).extend(given)
+    if not launches:
+        return f"is passed by no launch of {kernel}" if kernel else ""
+    if len(launches) > 1:
+        names = " or ".join(f"{name}.{keyword}" for name in launches)
+        return f"is passed by launches of several kernels; name {names}"
+    ((name, values),) = launches.items()
+    computed = [str(value.lineno) for value in values if not _is_literal(value)]
+    if computed:
+        return f"is passed to {name} as an expression, in line {', '.join(computed)}"
+    return list(values)
+
+
+def _bindings(tree: ast.Module, name: str) -> Iterator[ast.stmt]:
+    """Every statement of a module that binds a name of the module, at any depth of blocks."""
+    for statement in _statements(tree.body):
+        if name in _bound_by(statement):
+            yield statement
+
+
+def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in body:
+        yield statement
+        if isinstance(statement, _SCOPES):
+            continue
+        for block in ("body", "orelse", "finalbody"):
+            yield from _statements(getattr(statement, block, []))
+        for handler in [*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]:
+            yield from _statements(handler.body)
+
+
+def _bound_by(statement: ast.stmt) -> set[str]:
+    """The names that a statement itself binds, those of blocks in it aside."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {a.asname or a.name.partition(".")[0] for a in statement.names}
+    names: set[str] = set()
+    edge: list[ast.AST] = list(ast.iter_child_nodes(statement))
+    while edge:
+        node = edge.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            names.add(node.id)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            names.add(node.name)
+        if not isinstance(node, ast.stmt | ast.Lambda | ast.comprehension):
+            edge += ast.iter_child_nodes(node)
+    return names
+
+
+def _in_constexpr(value: ast.expr) -> ast.expr:
+    """What `tl.constexpr(…)` wraps, or the value itself."""
+    if isinstance(value, ast.Call) and len(value.args) == 1 and not value.keywords:
+        if ast.unparse(value.func).rpartition(".")[2] == "constexpr":
+            return value.args[0]
+    return value
+
+
+def _is_literal(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return False
+    return not isinstance(value, ast.JoinedStr)
+
+
+def _placed(text: str, node: ast.AST) -> Place:
+    lines = _Lines(text)
+    if isinstance(node, ast.FunctionDef):
+        start, end = lines.body(node)
+        return Place(start, end, "a function", answers=True)
+    start, end = lines.span(node, node)
+    return Place(start, end, text[start:end])
+
+
+class _Lines:
+    """Where the nodes of a source's tree lie in it, in characters: the parser counts in bytes."""
+
+    def __init__(self, text: str) -> None:
+        bom = len(_BOM) if text.startswith(_BOM) else 0
+        self._starts = [bom, *(found.end() for found in _LINE_END.finditer(text))]
+        self._text = text
+
+    def span(self, first: ast.AST, last: ast.AST) -> tuple[int, int]:
+        """From the beginning of a node to the end of a later one, or of itself."""
+        start = self._offset(getattr(first, "lineno", 1), getattr(first, "col_offset", 0))
+        end = self._offset(getattr(last, "end_lineno", 1), getattr(last, "end_col_offset", 0))
+        return start, end
+
+    def body(self, function: ast.FunctionDef) -> tuple[int, int]:
+        """The statements of a function."""
+        return self.span(function.body[0], function.body[-1])
+
+    def _offset(self, line: int, column: int) -> int:
+        start = self._starts[line - 1]
+        text = self._text[start : start + column]  # a character takes a byte or more
+        return start + (column if text.isascii() else len(text.encode()[:column].decode()))
