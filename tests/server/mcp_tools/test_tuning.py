@@ -286,7 +286,7 @@ async def test_a_call_that_ends_too_soon_is_answered_by_the_same_call(
     ("variants", "words"),
     [
         ({"a": {"BLOCK": list(range(200)), "STAGES": list(range(50))}}, "10000 variants"),
-        ({"a": {"BLOKC": [1]}}, "cannot be changed"),
+        ({"a": {"TURNS": [1]}}, "cannot be changed"),
         ({"a": {"run": [1]}}, "entry point"),
         ({"a": {"BLOCK": [{"x": [[[[[1]]]]]}]}}, "too large"),
         ({}, "No constant"),
