@@ -1,8 +1,7 @@
 """The trusted process of one device: makes inputs, owns the shared memory, decides the verdict.
 
 main               requests in, answers out; one trial at a time
-channel            the stream to and from the server
-static_trials      trials that only compile, several at once
+serving/           the stream to and from the server; plans that only compile
 trial              the stages of one plan, in order
 trial_processes    the processes of a trial: what each builds, and their end
 trial_static       compiling for targets within a trial

@@ -35,8 +35,8 @@ from ..messages.judge import (
     Shutdown,
     TraceCalls,
 )
-from .channel import Channel, Inbox, fault
 from .processes.cleanup import close_cache, evict_builds, remove_stale_folders
+from .serving.channel import Channel, Inbox, fault
 
 if TYPE_CHECKING:
     from .processes.context import JudgeContext
@@ -181,7 +181,7 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             _drain(context)
             continue
         if isinstance(message, EvaluatePlan) and message.side_by_side:
-            from .static_trials import StaticTrials
+            from .serving.static_trials import StaticTrials
 
             unanswered = StaticTrials(context, channel, inbox).run(message)
             continue

@@ -12,12 +12,12 @@ import os
 from collections import deque
 from dataclasses import dataclass
 
-from ..messages.frames import Message
-from ..messages.judge import EvaluatePlan, JudgeReport
+from ...messages.frames import Message
+from ...messages.judge import EvaluatePlan, JudgeReport
+from ..processes.context import JudgeContext
+from ..processes.progress import Cancellation, Reporter
+from ..trial import Trial
 from .channel import Channel, Inbox, fault
-from .processes.context import JudgeContext
-from .processes.progress import Cancellation, Reporter
-from .trial import Trial
 
 logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 8

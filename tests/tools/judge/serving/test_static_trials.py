@@ -10,7 +10,7 @@ import pytest
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import Evaluation, Status
 
-from ...judging import JudgeProcess, make_plan, make_solution
+from ....judging import JudgeProcess, make_plan, make_solution
 
 NUMBERS = itertools.count(1)
 pytestmark = pytest.mark.process

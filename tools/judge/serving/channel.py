@@ -10,8 +10,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..errors import DatasetError, HarnessError
-from ..messages.frames import (
+from ...errors import DatasetError, HarnessError
+from ...messages.frames import (
     TRUSTED_FRAME_BYTES,
     Message,
     WireError,
@@ -20,10 +20,10 @@ from ..messages.frames import (
     frame_length,
     recv_exactly,
 )
-from ..messages.judge import Cancel, JudgeFault, Shutdown, to_judge
+from ...messages.judge import Cancel, JudgeFault, Shutdown, to_judge
 
 if TYPE_CHECKING:
-    from .processes.progress import Cancellation
+    from ..processes.progress import Cancellation
 
 logger = logging.getLogger(__name__)
 
