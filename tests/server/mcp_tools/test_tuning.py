@@ -46,9 +46,13 @@ def values(plan: Any) -> tuple[int, int]:
 
 def kernel(block: int) -> StaticKernel:
     return StaticKernel(
-        name="step", target="sm_90", registers=block, spill_bytes=512 if block == 128 else 0,
-        shared_bytes=16 * block, threads=128,
-    )  # fmt: skip
+        name="step",
+        target="sm_90",
+        registers=block,
+        spill_bytes=512 if block == 128 else 0,
+        shared_bytes=16 * block,
+        threads=128,
+    )
 
 
 def compiled(plan: Any) -> dict[str, Any]:
@@ -171,9 +175,12 @@ async def test_the_interpreter_judges_each_when_it_is_asked_to(
     connect: Any, harness: ScriptedHarness
 ) -> None:
     harness.verdict = lambda plan: (
-        compiled(plan) if not plan.checks.execute
-        else wrong(plan) if values(plan)[0] == 32 else passed(plan)
-    )  # fmt: skip
+        compiled(plan)
+        if not plan.checks.execute
+        else wrong(plan)
+        if values(plan)[0] == 32
+        else passed(plan)
+    )
     async with connect() as client:
         await opened(client)
         found = await good(

@@ -22,8 +22,9 @@ from safetensors import safe_open
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.evaluation.plan import replay_checks
 from kernel_harness.tools.judge import main as judge_main
-from kernel_harness.tools.judge.main import fault, serve
+from kernel_harness.tools.judge.main import serve
 from kernel_harness.tools.judge.operators import input_sets
+from kernel_harness.tools.judge.serving.channel import fault
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.drawn_inputs import InputSource, RandomGenerator
 from kernel_harness.tools.schema.evaluation import Stage, Status
