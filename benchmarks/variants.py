@@ -32,7 +32,7 @@ from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Executor, Scope
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import Settings, load_settings
-from kernel_harness.tools.tuning.halving import Timed, race
+from kernel_harness.tools.tuning.halving import RaceTime, race
 from kernel_harness.tools.tuning.service import TuningRequest
 from kernel_harness.tools.tuning.variants import grid_variants
 
@@ -166,7 +166,7 @@ async def scripted(counts: Sequence[int]) -> None:
     rng, seconds = random.Random(1), 0.0
     by_name = {variant.name: variant.values for variant in variants}
 
-    async def measure(name: str, regimes: Sequence[str], calls: int) -> dict[str, Timed]:
+    async def measure(name: str, regimes: Sequence[str], calls: int) -> dict[str, RaceTime]:
         nonlocal seconds
         seconds += SCRIPTED_EVALUATION_S + SCRIPTED_CALL_S * calls * len(regimes)
         found = {}
@@ -177,7 +177,7 @@ async def scripted(counts: Sequence[int]) -> None:
             true_us = 1.0 + 0.002 * (steps + 50 * value["THIRD"])
             spread = SCRIPTED_NOISE / calls**0.5
             us = true_us * rng.gauss(1, spread)
-            found[regime] = Timed(us, us * (1 - 2 * spread), us * (1 + 2 * spread))
+            found[regime] = RaceTime(us, us * (1 - 2 * spread), us * (1 + 2 * spread))
         return found
 
     course = await race(list(by_name), [str(size) for size in SIZES], measure)

@@ -16,7 +16,7 @@ from ..errors import RequestError
 from ..schema.flashinfer_trace import Solution, SourceFile
 from ..text import one_line
 from . import macros, python_constants
-from .places import Place
+from .places import ValuePlace
 
 MOST_CHARACTERS = 64 << 10
 """Of a source that is searched: the server parses it, and must go on answering."""
@@ -33,7 +33,7 @@ class _Held:
 
     name: str
     path: str
-    places: Sequence[Place]
+    places: Sequence[ValuePlace]
 
 
 class Constants:

@@ -18,11 +18,11 @@ FEWEST = 3
 NEAR = 1.05
 """Who took at most so many times the fastest's time may be the fastest."""
 CALLS = (10, 30)
-"""Timed calls of each rung; the last is that of all that follow."""
+"""RaceTime calls of each rung; the last is that of all that follow."""
 
 
 @dataclass(frozen=True)
-class Timed:
+class RaceTime:
     """A contestant's time in one regime: median and interval, in µs."""
 
     us: float
@@ -30,7 +30,7 @@ class Timed:
     high: float
 
 
-Measure = Callable[[str, Sequence[str], int], Awaitable[Mapping[str, Timed] | None]]
+Measure = Callable[[str, Sequence[str], int], Awaitable[Mapping[str, RaceTime] | None]]
 """Takes a contestant, regimes and calls; returns its times, or None when it is out of the race."""
 
 
@@ -45,7 +45,7 @@ class Course:
         measured: how often a contestant was measured.
     """
 
-    times: dict[str, dict[str, Timed]] = field(default_factory=dict)
+    times: dict[str, dict[str, RaceTime]] = field(default_factory=dict)
     rungs: dict[str, dict[str, int]] = field(default_factory=dict)
     out: set[str] = field(default_factory=set)
     measured: int = 0

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import RequestError
 from ..text import one_line
-from .places import Edit, Place, edited
+from .places import Edit, ValuePlace, edited
 
 _HIDDEN = re.compile(
     r'R"(?P<mark>[^()\\\s]{0,16})\(.*?\)(?P=mark)"'  # raw text
@@ -29,7 +29,7 @@ _NAME_ONLY = re.compile(_NAME)
 _CONSTANT = re.compile(r"[A-Za-z_]\w*")
 
 
-def places(text: str, constant: str) -> list[Place] | str:
+def places(text: str, constant: str) -> list[ValuePlace] | str:
     """The place of a constant's value, or why there is none; empty when none is so called."""
     if not _CONSTANT.fullmatch(constant):
         return ""
@@ -61,10 +61,10 @@ def places(text: str, constant: str) -> list[Place] | str:
     if not _VALUE.fullmatch(stripped) or (defined and not written[:1].isspace()):
         return f"is no plain number or name, in line {lines}"
     start = match.start(group) + len(written) - len(written.lstrip())
-    return [Place(start, start + len(stripped), text[start : start + len(stripped)])]
+    return [ValuePlace(start, start + len(stripped), text[start : start + len(stripped)])]
 
 
-def literal(name: str, value: Any, place: Place) -> str:
+def literal(name: str, value: Any, place: ValuePlace) -> str:
     """The value as C++ writes it.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Place:
+class ValuePlace:
     """A constant's value in a source.
 
     Attributes:
@@ -22,7 +22,7 @@ class Place:
     answers: bool = False
 
 
-Edit = tuple[Place, str]
+Edit = tuple[ValuePlace, str]
 """A place, and what is to be written there."""
 
 
@@ -33,11 +33,11 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
     return text
 
 
-def moved(edits: Sequence[Edit]) -> list[Place]:
+def moved(edits: Sequence[Edit]) -> list[ValuePlace]:
     """The places in the edited text."""
     found, shift = [], 0
     for place, new in sorted(edits, key=lambda edit: edit[0].start):
         start = place.start + shift
-        found.append(Place(start, start + len(new), new, place.answers))
+        found.append(ValuePlace(start, start + len(new), new, place.answers))
         shift += len(new) - (place.end - place.start)
     return found

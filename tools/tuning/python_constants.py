@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import RequestError
-from .places import Edit, Place, edited, moved
+from .places import Edit, ValuePlace, edited, moved
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -20,7 +20,7 @@ _OWN_TARGETS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _BOM = "\ufeff"
 
 
-def places(text: str, constant: str) -> list[Place] | str:
+def places(text: str, constant: str) -> list[ValuePlace] | str:
     """The places of a constant's value, or why there are none; empty when nothing is so called."""
     try:
         tree = ast.parse(text.removeprefix(_BOM))
@@ -34,7 +34,7 @@ def places(text: str, constant: str) -> list[Place] | str:
     return found if isinstance(found, str) else [_placed(text, node) for node in found]
 
 
-def literal(name: str, value: Any, place: Place) -> str:
+def literal(name: str, value: Any, place: ValuePlace) -> str:
     """The value as Python writes it; a list that a function is to answer becomes a tuple."""
     if place.answers:
         answer = tuple(value) if isinstance(value, list) else value
@@ -57,7 +57,7 @@ def replaced(text: str, edits: Sequence[Edit]) -> str:
     return changed
 
 
-def _blanked(text: str, at: Sequence[Place]) -> str:
+def _blanked(text: str, at: Sequence[ValuePlace]) -> str:
     """The tree of a source, each of these places being exactly one node of it, left out."""
     spans = {(place.start, place.end) for place in at}
     lines = _Lines(text)
@@ -206,13 +206,13 @@ def _is_literal(value: ast.expr) -> bool:
     return not isinstance(value, ast.JoinedStr)
 
 
-def _placed(text: str, node: ast.AST) -> Place:
+def _placed(text: str, node: ast.AST) -> ValuePlace:
     lines = _Lines(text)
     if isinstance(node, ast.FunctionDef):
         start, end = lines.body(node)
-        return Place(start, end, "a function", answers=True)
+        return ValuePlace(start, end, "a function", answers=True)
     start, end = lines.span(node, node)
-    return Place(start, end, text[start:end])
+    return ValuePlace(start, end, text[start:end])
 
 
 class _Lines:

@@ -16,7 +16,7 @@ from ..messages.judge import Checks
 from ..progress import OnProgress, ignore_progress
 from ..schema.evaluation import UNFAILED, Evaluation, Scope
 from ..workloads.regimes import Regime
-from .halving import Course, Timed, race
+from .halving import Course, RaceTime, race
 from .variants import Variant
 
 NO_LIMIT_S = 86_400.0
@@ -52,7 +52,9 @@ class DeviceRace:
         by_name = {variant.name: variant for variant in variants}
         uuids = {regime.name: regime.representative for regime in self.regimes}
 
-        async def measure(name: str, names: Sequence[str], calls: int) -> dict[str, Timed] | None:
+        async def measure(
+            name: str, names: Sequence[str], calls: int
+        ) -> dict[str, RaceTime] | None:
             evaluation = await self._evaluated(by_name[name], [uuids[n] for n in names], calls)
             return times_of(evaluation, {uuids[n]: n for n in names})
 
@@ -77,7 +79,7 @@ class DeviceRace:
         return evaluated.evaluation
 
 
-def times_of(evaluation: Evaluation, regimes: Mapping[str, str]) -> dict[str, Timed] | None:
+def times_of(evaluation: Evaluation, regimes: Mapping[str, str]) -> dict[str, RaceTime] | None:
     """The times by regime; None for a variant that failed.
 
     Args:
@@ -89,5 +91,5 @@ def times_of(evaluation: Evaluation, regimes: Mapping[str, str]) -> dict[str, Ti
     for result in evaluation.workloads:
         if result.latency_us is not None and result.uuid in regimes:
             low, high = result.latency_interval_us or (result.latency_us, result.latency_us)
-            found[regimes[result.uuid]] = Timed(result.latency_us, low, high)
+            found[regimes[result.uuid]] = RaceTime(result.latency_us, low, high)
     return found

@@ -24,7 +24,7 @@ from ..schema.evaluation import UNDECIDED, UNFAILED, Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import Definition, Language
 from ..workloads.regimes import Regime, sample_shapes
 from .compiling import compile_together
-from .halving import Course, Timed
+from .halving import Course, RaceTime
 from .pruning import pruned
 from .races import NO_LIMIT_S, DeviceRace
 from .variants import Variant
@@ -89,7 +89,7 @@ class VariantResult:
     state: VariantState = VariantState.UNDECIDED
     words: str = ""
     static: StaticCheck | None = None
-    times: dict[str, Timed] = field(default_factory=dict)
+    times: dict[str, RaceTime] = field(default_factory=dict)
     evaluations: list[str] = field(default_factory=list)
     judged: Evaluation | None = None
 

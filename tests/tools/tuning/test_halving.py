@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from kernel_harness.tools.tuning.halving import CALLS, Course, Timed, race
+from kernel_harness.tools.tuning.halving import CALLS, Course, RaceTime, race
 
 
 def raced(
@@ -21,7 +21,7 @@ def raced(
             return None
         spread = noise / calls**0.5
         times = {r: truth[name][r] * rng.gauss(1, spread) for r in regimes if r in truth[name]}
-        return {r: Timed(t, t * (1 - spread), t * (1 + spread)) for r, t in times.items()}
+        return {r: RaceTime(t, t * (1 - spread), t * (1 + spread)) for r, t in times.items()}
 
     regimes = list(dict.fromkeys(r for times in truth.values() for r in times))
     return asyncio.run(race(list(truth), regimes, measure)), calls_of

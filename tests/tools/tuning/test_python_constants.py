@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.errors import RequestError
-from kernel_harness.tools.tuning.places import Place
+from kernel_harness.tools.tuning.places import ValuePlace
 from kernel_harness.tools.tuning.python_constants import literal, places, replaced
 
 SOURCE = '''"""Größe µ."""
@@ -138,11 +138,11 @@ def test_line_ends_and_marks_move_nothing(end, mark):
 def test_an_edit_that_says_more_than_a_value_is_refused():
     source = "X = 1\nY = 2\n"
     with pytest.raises(RequestError, match="without changing more"):
-        replaced(source, [(Place(4, 5, "1"), "1\nZ = 3")])
+        replaced(source, [(ValuePlace(4, 5, "1"), "1\nZ = 3")])
     with pytest.raises(RequestError, match="without changing more"):
-        replaced(source, [(Place(4, 5, "1"), "1; import os")])
+        replaced(source, [(ValuePlace(4, 5, "1"), "1; import os")])
     with pytest.raises(RequestError, match="without changing more"):
-        replaced(source, [(Place(0, 5, "X = 1"), "W = 1")])
+        replaced(source, [(ValuePlace(0, 5, "X = 1"), "W = 1")])
 
 
 VALUES = st.recursive(
