@@ -6,8 +6,10 @@ Opening is cheap: it loads no torch and starts no process. Callers use the servi
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from .archive.archiving import ArchiveService
@@ -30,8 +32,10 @@ from .progress import OnProgress, ignore_progress
 from .schema.evaluation import Isolation
 from .settings import Settings
 from .signing.keyring import Keyring
-from .tuning.service import TuningService
 from .workloads.dataset import Dataset
+
+if TYPE_CHECKING:
+    from .tuning.service import TuningService
 
 
 class Harness:
@@ -75,11 +79,17 @@ class Harness:
         )
         latencies = self.evaluations.latencies
         self.profiling = ProfilingService(settings, self.device, self.pool, latencies)
-        self.tuning = TuningService(self.evaluations, self.pool, self.archive)
         self.promotions = PromotionVerifier(
             self.archive, dataset, self.evaluations, self.profiling, self.device
         )
         self.documents = Documents(dataset, self.records, self.archive, profiles)
+
+    @functools.cached_property
+    def tuning(self) -> TuningService:
+        """Evaluates many variants; loaded when it is first asked for, as hardly any server is."""
+        from .tuning.service import TuningService
+
+        return TuningService(self.evaluations, self.pool, self.archive)
 
     @classmethod
     def open(cls, settings: Settings) -> Harness:

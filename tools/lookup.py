@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .archive.retrieval.repeats import seen
 from .archive.search.plans import inherited_plan, plan_notes, record_plan
@@ -20,12 +20,13 @@ from .schema.flashinfer_trace import Solution
 from .schema.measurement import Objective
 from .schema.search.made_by import NOBODY, MadeBy
 from .settings import Settings
-from .tuning.service import TuningRequest
-from .tuning.variants import MOST_VARIANTS, Variant, distinct, grid_variants, repeated_name
 from .workloads.dataset import Dataset
 from .workloads.operators import REFERENCE, Operator
 from .workloads.solution_folder import given_solution, read_candidate_file, read_solution
 from .workloads.workspace import confined, name_plan
+
+if TYPE_CHECKING:
+    from .tuning.service import TuningRequest
 
 NOTHING = "nothing"
 """Compared with this, latencies are taken alone."""
@@ -290,6 +291,16 @@ class Lookup:
         Raises:
             RequestError: when nothing varies, a constant cannot be changed, or a name is unknown.
         """
+        # As above: few calls ask for variants.
+        from .tuning.service import TuningRequest
+        from .tuning.variants import (
+            MOST_VARIANTS,
+            Variant,
+            distinct,
+            grid_variants,
+            repeated_name,
+        )
+
         if (name := repeated_name([*([workspace] if workspace else []), *workspaces])) is not None:
             raise RequestError(f"Workspace {name!r} is named twice", remedy="Name each once.")
         first = workspace or next(iter(workspaces), None)

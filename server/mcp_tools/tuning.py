@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from ...tools.progress import OnProgress
-from ...tools.tuning.service import Tuned
 from ..answers.tuning import VariantsAnswer, variants_answer
 from ..requests.context import Call, background_of, harness_of, in_thread, made_by_of, progress_to
 from .fields import WaitSeconds
+
+if TYPE_CHECKING:
+    from ...tools.tuning.service import Tuned
 
 
 async def evaluate_variants(

@@ -15,7 +15,7 @@ from ....schema.flashinfer_trace import Binding, Definition, Language, Solution
 from ....text import one_line
 from ...store.archive import Archive
 from ...store.entry import Node
-from ...store.trials.lineage import named
+from ...store.trials.lineage import candidate_or_trial
 from ..record_holders import VirtualBest, candidate_times, virtual_best
 from . import cuda_entry, python_entry
 from .parts import Part, choice_between
@@ -60,7 +60,7 @@ def holders_among(archive: Archive, names: Sequence[str]) -> VirtualBest | None:
     Raises:
         RequestError: when there is none of a name, or they are of several operators.
     """
-    judged = [named(archive, name) for name in names]
+    judged = [candidate_or_trial(archive, name) for name in names]
     if len({node.definition for node, _ in judged}) > 1:
         raise RequestError(
             "A choice by size is between programs of one operator",
@@ -83,7 +83,7 @@ def dispatching_child(archive: Archive, definition: Definition, found: VirtualBe
             f" timed, or as good as it: a choice by {found.axis} would gain nothing",
             remedy="Look for another program that is faster at some sizes.",
         )
-    solutions = [named(archive, node.candidate_id)[1].solution() for node in holders]
+    solutions = [candidate_or_trial(archive, node.candidate_id)[1].solution() for node in holders]
     compiled = all(solution.spec.language in COMPILED for solution in solutions)
     parts = [
         Part(f"part_{_identifier(node)}" if compiled else f"part_{number}", node, solution)
