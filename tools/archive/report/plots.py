@@ -31,6 +31,7 @@ _SIZE = (7.2, 4.2)
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "kernel-harness",
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": TEXT,

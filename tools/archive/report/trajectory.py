@@ -2,19 +2,23 @@
 
 Chooses what stands where and draws it, as SVG for pages and PNG for tools. One curve has two
 scales: what is left is latency, what is right is the speed-up over the reference or the baseline.
+A search is long flat stretches between few steps, so the best and the greatest steps are named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from ...errors import RequestError
+from ...text import one_line
 from ..promotion.events import events
 from ..store.entry import CandidateStatus, Node, gpu_label, number
 from . import plots
@@ -26,8 +30,12 @@ if TYPE_CHECKING:
     from ..store.archive import Archive
 
 SECONDS_AN_HOUR = 3600.0
-RIGHT_WORDS = 0.08
-"""Share of the width that the scale on the right needs for its words."""
+STEPS_NAMED = 3
+LEAST_STEP = 1.05
+"""Ratio of a step that is worth a name."""
+NAME_CHARACTERS = 18
+RIGHT_WORDS, STEP_WORDS = 0.08, 0.05
+"""Shares of the picture: of its width for the words on the right, of its height for the steps."""
 
 
 class Over(StrEnum):
@@ -61,6 +69,7 @@ class TrajectoryPoint:
     promoted: bool = False
     failed: bool = False
     sealed: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,7 @@ def trajectory_points(
                 node.candidate_id in promoted,
                 node.outcome is CandidateStatus.FAILED,
                 node.sealed,
+                node.name,
             )
         )
     return points
@@ -173,20 +183,31 @@ def trajectory_png(
         return plots.png_bytes(figure)
 
 
-def running_best(
-    timed: Sequence[tuple[TrajectoryPoint, float]], last: float
-) -> tuple[list[float], list[float]]:
-    """Positions and latencies of the best so far: the first sealed one ends all claimed ones."""
-    xs: list[float] = []
-    ys: list[float] = []
+def running_best(timed: Sequence[TrajectoryPoint]) -> list[tuple[TrajectoryPoint, float]]:
+    """The points that were the best when they came: the first sealed one ends all claimed ones."""
+    found: list[tuple[TrajectoryPoint, float]] = []
     sealed = False
-    for point, latency in timed:
+    for point in timed:
+        latency = point.latency_us
+        if latency is None:
+            continue
         first_sealed = point.sealed and not sealed
-        if not ys or first_sealed or (point.sealed == sealed and latency < ys[-1]):
-            xs.append(point.position)
-            ys.append(latency)
+        if not found or first_sealed or (point.sealed == sealed and latency < found[-1][1]):
+            found.append((point, latency))
             sealed = sealed or point.sealed
-    return [*xs, *([last] if xs else [])], [*ys, *ys[-1:]]
+    return found
+
+
+def greatest_steps(
+    best: Sequence[tuple[TrajectoryPoint, float]],
+) -> list[tuple[TrajectoryPoint, float]]:
+    """Those of the best so far that gained most over the one before, in their order."""
+    gains = [
+        (before / after, number)
+        for number, ((old, before), (new, after)) in enumerate(pairwise(best), 1)
+        if old.sealed == new.sealed and before / after >= LEAST_STEP
+    ]
+    return [best[number] for _, number in sorted(sorted(gains)[-STEPS_NAMED:], key=itemgetter(1))]
 
 
 def _figure(
@@ -200,9 +221,12 @@ def _figure(
 
     ordered = sorted(points, key=lambda p: p.position)
     timed = [(p, p.latency_us) for p in ordered if p.latency_us]
+    best = running_best(ordered)
     heights = [height(latency) for _, latency in timed]
     y = plots.log_limits([*heights, *([height(base)] if base else [])] or [1.0], 1.15)
     figure, axes = plots.log_figure(None, y)
+    left, bottom, width, tall = plots.BOX
+    axes.set_position((left, bottom, width - (RIGHT_WORDS if against else 0), tall - STEP_WORDS))
     end = max((p.position for p in ordered), default=1.0)
     end = end + 1 if over is Over.CANDIDATES else end * 1.02 or 1.0
     axes.set_xlim(0, end)
@@ -210,9 +234,11 @@ def _figure(
     axes.plot([p.position for p, _ in timed], heights, "o", **style)
     failed = [p.position for p in ordered if p.failed]
     axes.plot(failed, [y[0] * 1.02] * len(failed), "|", color=plots.GREY, markersize=7)
-    xs, best = running_best(timed, end)
-    ys = [height(latency) for latency in best]
-    axes.step(xs, ys, where="post", color=plots.POINT, linewidth=1.6)
+    xs, ys = [p.position for p, _ in best], [height(latency) for _, latency in best]
+    if best:
+        line = {"color": plots.POINT, "linewidth": 1.6}
+        axes.step([*xs, end], [*ys, ys[-1]], where="post", **line)
+        _name_steps(axes, best, height, base)
     if against and base:
         axes.axhline(height(base), color=plots.TEXT, linewidth=0.9, linestyle="--")
         words = f"- - {against.name} {number(base)} µs"
@@ -226,12 +252,33 @@ def _figure(
     return figure
 
 
+def _name_steps(
+    axes: Any,
+    best: Sequence[tuple[TrajectoryPoint, float]],
+    height: Callable[[float], float],
+    base_us: float | None,
+) -> None:
+    """Numbers the greatest steps, and says above the axes what they and the best are."""
+    style = plots.SMALL | {"ha": "left", "color": plots.POINT}
+    said: list[str] = []
+    for count, (point, latency) in enumerate(greatest_steps(best), 1):
+        beside = {"xytext": (4, 3), "textcoords": "offset points"}
+        axes.annotate(str(count), (point.position, height(latency)), **beside, **style)
+        said.append(f"{count} {_words_of(point, latency)}")
+    point, latency = best[-1]
+    ratio = f", {number(base_us / latency)}×" if base_us else ""
+    rows = (f"best {_words_of(point, latency)}{ratio}", "   ".join(said))
+    for row, words in enumerate(rows):
+        axes.annotate(words, (0, 1.02 + 0.05 * row), xycoords="axes fraction", **style)
+
+
+def _words_of(point: TrajectoryPoint, latency_us: float) -> str:
+    return f"{one_line(point.name, NAME_CHARACTERS)} {number(latency_us)} µs".strip()
+
+
 def _right_scale(axes: Any, base_us: float, y: tuple[float, float], upwards: bool) -> None:
     """The other scale: each is the compared latency over the other one, so it runs downwards."""
-    left, bottom, width, height = plots.BOX
     right = axes.twinx()
-    for side in (axes, right):
-        side.set_position((left, bottom, width - RIGHT_WORDS, height))
     plots.log_side(right, right.yaxis, (base_us / y[0], base_us / y[1]))
     right.set_ylim(base_us / y[0], base_us / y[1])
     right.set_ylabel("mean latency (µs)" if upwards else "speed-up", labelpad=9)

@@ -14,6 +14,7 @@ from kernel_harness.tools.archive.report.trajectory import (
     Over,
     Scale,
     TrajectoryPoint,
+    greatest_steps,
     running_best,
     trajectory_chart,
     trajectory_png,
@@ -52,8 +53,22 @@ def test_the_first_sealed_latency_ends_the_line_of_claimed_bests():
     claimed = [TrajectoryPoint(1, 10.0), TrajectoryPoint(2, 5.0)]
     sealed = [TrajectoryPoint(3, 8.0, sealed=True), TrajectoryPoint(5, 7.0, sealed=True)]
     points = [*claimed, *sealed, TrajectoryPoint(4, 1.0)]
-    timed = [(p, p.latency_us or 0.0) for p in sorted(points, key=lambda p: p.position)]
-    assert running_best(timed, 6) == ([1, 2, 3, 5, 6], [10.0, 5.0, 8.0, 7.0, 7.0])
+    best = running_best(sorted(points, key=lambda p: p.position))
+    assert [(p.position, latency) for p, latency in best] == [(1, 10), (2, 5), (3, 8), (5, 7)]
+    # From a claimed latency to a sealed one is no step of the search.
+    assert [p.position for p, _ in greatest_steps(best)] == [2, 5]
+
+
+def test_the_three_greatest_steps_and_the_best_are_named():
+    """Most candidates change little, and a name of each would hide the ones that did."""
+    latencies = (100.0, 50.0, 49.0, 30.0, 29.9, 10.0, 9.0)
+    points = [TrajectoryPoint(n, us, name=f"v{n}") for n, us in enumerate(latencies, 1)]
+    assert [p.name for p, _ in greatest_steps(running_best(points))] == ["v2", "v4", "v6"]
+    svg = trajectory_svg(points, Against(90.0), "H200")
+    assert "best v7 9 µs, 10×" in svg and "1 v2 50 µs   2 v4 30 µs   3 v6 10 µs" in svg
+    hostile = [TrajectoryPoint(1, 9.0, name="$\\frac{<b>&\n"), TrajectoryPoint(2, 1.0, name="$")]
+    ElementTree.fromstring(trajectory_svg(hostile, Against(10.0, "$\\x$")))
+    assert "µs" in trajectory_svg([TrajectoryPoint(1, 9.0)])
 
 
 def test_candidates_stand_at_their_number_their_gpu_time_or_the_clock(bench):
