@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ...schema.measurement import TimeSource
-from .witness import Witness, contradicts
+from .witness import SecondLook, Witness, contradicts
 
 CLOCKS_RATIO = 1.25
 CLOCKS_SLACK_NS = 6_000.0
@@ -49,6 +49,7 @@ class ReplayEvidence:
         spans_ns: by activity records; None where a replay had none.
         events_ns: by events, of the same replays.
         witness: the bound by the judge's own clock.
+        again: a second look, where the mean span lies below the bound.
         runners_differ: how the yardstick differs between the runners of candidate and baseline.
         memory_kept: what the kernels can keep from one replay to the next.
     """
@@ -62,6 +63,7 @@ class ReplayEvidence:
     spans_ns: tuple[int | None, ...] = ()
     events_ns: tuple[int | None, ...] = ()
     witness: Witness | None = None
+    again: SecondLook | None = None
     runners_differ: str = ""
     memory_kept: str = ""
 
@@ -132,7 +134,7 @@ def _bound(evidence: ReplayEvidence) -> str | None:
     if evidence.witness is None or not spans:
         return None
     mean = sum(spans) / len(spans)
-    if not contradicts(evidence.witness, mean):
+    if not contradicts(evidence.witness, mean) or (evidence.again and evidence.again.agrees):
         return None
     found = evidence.witness
     return (

@@ -28,6 +28,8 @@ LEAST_BATCHES = 3
 LEAST_ERROR_SHARE = 0.02
 """Batches back to back draw more power than calls one by one, and the clock follows: calls of
 187 µs on an H200 took 1.5 % longer in them."""
+SAME_SHARE = 0.05
+"""By which one cold call on the same inputs may be shorter than others."""
 CLOCK_NS = 200.0
 """What one reading of the judge's clock and one passage through the socket scatter by, at least."""
 
@@ -53,6 +55,33 @@ class Witness:
     def least_ns(self) -> float:
         """No honest mean span lies below it."""
         return max(0.0, self.mean_ns - self.surplus_ns - self.error_ns)
+
+
+@dataclass(frozen=True)
+class SecondLook:
+    """A timed call drawn by chance, its inputs replayed again and the bound on these very inputs.
+
+    What a call takes may depend on its inputs: routed tokens, lengths. Then the mean over many
+    inputs and the bound on a single one say nothing of each other. The call that was drawn ties
+    them: device code that shortens what is told of timed calls does not know which is drawn.
+
+    Args:
+        reported_ns: the span that was told of it when it was timed.
+        again_ns: spans of replays of its inputs since.
+        witness: of calls on its inputs.
+    """
+
+    reported_ns: float
+    again_ns: tuple[float, ...]
+    witness: Witness
+
+    @property
+    def agrees(self) -> bool:
+        """Whether what was told of it is what it takes, and that is no less than the bound."""
+        if not self.again_ns:
+            return False
+        mean = fmean(self.again_ns)
+        return self.reported_ns >= (1.0 - SAME_SHARE) * mean and not contradicts(self.witness, mean)
 
 
 def witness_of(

@@ -2,6 +2,7 @@
 
 paired_timing    times candidate and baseline, workload by workload: sealed where that can be
 sealed_timing    by replays of recorded calls, in runners
+replayed_program  what was seen of one program's replays, and what it proves
 held_out_timing  compares speed on held-out sizes, of which only the aggregate is told
 recorders        the processes of candidate and baseline that record calls
 process_pairs    the fresh processes of a timing

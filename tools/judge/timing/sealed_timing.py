@@ -13,30 +13,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 from ...messages.candidate import Called
 from ...messages.launch_plan import ARENA_BASE
 from ...messages.runner import Flush
-from ...schema.measurement import Measurement, Objective, TimeSource
+from ...schema.measurement import Objective
 from ..calls.judged_call import CallOutcome, JudgedCall, slots_of
 from ..machine.clock_monitor import ClockWatch
 from ..operators.input_sets import InputSet, pick_families
 from ..operators.operator_adapter import Case
 from ..processes.runner_process import RunnerLostError
-from ..replay.decision import DIFFERS, NotSealedError, ReplayEvidence, decide
+from ..replay.decision import DIFFERS, NotSealedError
 from ..replay.launched_work import OtherKernelsError, activities_of
 from ..replay.output_checks import ReplayDiffersError, RightOutputs, poison_bytes
 from ..replay.program_runner import ProgramRunner, ReplayedCall
 from ..replay.recorded_call import NotRecordedError
 from ..replay.wall_clock import unlike
-from ..replay.witness import Witness
+from ..replay.witness import SecondLook
 from ..trial_parts import TrialParts
-from .recorders import RecordedProgram, Recorders, launched_kernels
-from .samples import Samples, half_width, kernel_times, log_ratios, more_pairs
+from .recorders import Recorders, launched_kernels
+from .replayed_program import ReplayedProgram
+from .samples import Samples, half_width, log_ratios, more_pairs
 from .sustained_timing import NotSustainedError, SustainedTiming
 from .timed_calls import Timed, TimedCalls
 
+AGAIN = 3
+"""Replays of a second look."""
 STAGING_BYTES = 2 << 30
 STAGING_SLACK = 1.25
 """Returned outputs may be spread over more memory than their elements fill."""
@@ -47,23 +49,6 @@ FLUSHES: dict[Objective, Flush] = {
 }
 """What comes before each call, by the times that are taken."""
 InputSets = Callable[[], InputSet]
-
-
-@dataclass
-class _Program:
-    """One program on one workload: its recording, its runners, and what was seen of its replays."""
-
-    recorded: RecordedProgram
-    runners: list[ProgramRunner]
-    right: RightOutputs
-    samples: dict[Objective, Samples] = field(
-        default_factory=lambda: {objective: Samples() for objective in Objective}
-    )
-    spans: list[int | None] = field(default_factory=list)
-    events: list[int | None] = field(default_factory=list)
-    checked: int = 0
-    kept: str = ""
-    witness: Witness | None = None
 
 
 class SealedTiming:
@@ -128,12 +113,12 @@ class SealedTiming:
             self._not_recorded = error.what if error.stage == "start" else None
             raise NotSealedError(error.what) from error
         for who, program in (("", ours), ("baseline: ", theirs)):
-            if program is not None and (words := _not_sealed(program, differ)):
+            if program is not None and (words := program.not_sealed(differ)):
                 raise NotSealedError(f"{who}{words}")
         timed = Timed(calls=ours.checked)
-        timed.measurement = _measurement(ours, self._objective, watch)
+        timed.measurement = ours.measurement(self._objective, watch)
         if theirs is not None:
-            timed.baseline = _measurement(theirs, self._objective, watch)
+            timed.baseline = theirs.measurement(self._objective, watch)
         return timed
 
     def close(self) -> None:
@@ -142,15 +127,15 @@ class SealedTiming:
             runner.close()
         self._runners = {}
 
-    def _programs(self, sets: InputSets) -> tuple[_Program, _Program | None]:
+    def _programs(self, sets: InputSets) -> tuple[ReplayedProgram, ReplayedProgram | None]:
         """Records a call of each program and loads its plan into every runner of the program."""
-        programs: dict[bool, _Program] = {}
+        programs: dict[bool, ReplayedProgram] = {}
         for baseline, recorded in self._recorders.record(sets).items():
             words = recorded.other_launches(frozenset() if baseline else self._seen)
             if words is not None:
                 raise NotRecordedError(words) if baseline else OtherKernelsError(words)
             runners = self._runners_of(baseline=baseline)
-            programs[baseline] = _Program(recorded, runners, RightOutputs(self._operator))
+            programs[baseline] = ReplayedProgram(recorded, runners, RightOutputs(self._operator))
         loads = [(p, runner) for p in programs.values() for runner in p.runners]
         with ThreadPoolExecutor(len(loads)) as threads:  # each waits for a process of its own
             for (program, _), kept in zip(loads, threads.map(_loaded, loads), strict=True):
@@ -191,8 +176,8 @@ class SealedTiming:
         self,
         kind: Objective,
         case: Case,
-        ours: _Program,
-        theirs: _Program | None,
+        ours: ReplayedProgram,
+        theirs: ReplayedProgram | None,
         sets: InputSets,
         watch: ClockWatch,
     ) -> None:
@@ -229,8 +214,8 @@ class SealedTiming:
         self,
         kind: Objective,
         block: int,
-        ours: _Program,
-        theirs: _Program | None,
+        ours: ReplayedProgram,
+        theirs: ReplayedProgram | None,
         input_sets: Sequence[InputSet],
         turn: int,
         watch: ClockWatch,
@@ -245,14 +230,17 @@ class SealedTiming:
                 program.samples[kind].add_times(times, block, watch.now())
                 continue
             calls = program.runners[block].replay(input_sets, poison, flush=FLUSHES[kind])
-            for call, outcome in zip(calls, self._judged(program, input_sets, calls), strict=True):
+            outcomes = self._judged(program, input_sets, calls)
+            for input_set, call, outcome in zip(input_sets, calls, outcomes, strict=True):
                 if kind is Objective.COLD:
-                    program.spans.append(call.times.span_ns)
-                    program.events.append(call.times.events_ns)
+                    program.note(input_set, call.times, self._rng)
                 program.samples[kind].add(outcome, block, watch.now())
 
     def _judged(
-        self, program: _Program, input_sets: Sequence[InputSet], calls: Sequence[ReplayedCall]
+        self,
+        program: ReplayedProgram,
+        input_sets: Sequence[InputSet],
+        calls: Sequence[ReplayedCall],
     ) -> list[CallOutcome]:
         """The replays as calls whose outputs are right.
 
@@ -285,7 +273,7 @@ class SealedTiming:
             raise NotSealedError("a replay left no activity records")
         return [outcome.claims for outcome in outcomes]
 
-    def _other_families(self, case: Case, program: _Program) -> None:
+    def _other_families(self, case: Case, program: ReplayedProgram) -> None:
         """Replays a call on inputs of families that are not timed.
 
         A plan that is right for values as they are timed alone is one for show.
@@ -301,7 +289,9 @@ class SealedTiming:
             self._judged(program, drawn, program.runners[0].replay(drawn, poison))
             program.right.forget()
 
-    def _beside(self, ours: _Program, theirs: _Program | None, input_set: InputSet) -> None:
+    def _beside(
+        self, ours: ReplayedProgram, theirs: ReplayedProgram | None, input_set: InputSet
+    ) -> None:
         """Replays the same inputs with a warm cache, and with one that holds no dirty line."""
         for program in (ours, theirs):
             for kind in (Objective.WARM, Objective.CLEAN):
@@ -313,8 +303,8 @@ class SealedTiming:
     def _back_to_back(
         self,
         case: Case,
-        ours: _Program,
-        theirs: _Program | None,
+        ours: ReplayedProgram,
+        theirs: ReplayedProgram | None,
         sets: InputSets,
         watch: ClockWatch,
     ) -> None:
@@ -338,63 +328,45 @@ class SealedTiming:
             self._calls.note("sustained", f"There is no sustained time here: {error}")
 
     def _passes(
-        self, program: _Program, block: int, input_sets: Sequence[InputSet], count: int
+        self, program: ReplayedProgram, block: int, input_sets: Sequence[InputSet], count: int
     ) -> list[int]:
         layout = program.recorded.recorded.layout
         return self._sustained.passes(program.runners[block], layout, input_sets, count)
 
-    def _spans(self, program: _Program, input_set: InputSet, flush: Flush) -> list[int]:
+    def _spans(self, program: ReplayedProgram, input_set: InputSet, flush: Flush) -> list[int]:
         runner = program.runners[0]
         sets = [input_set] * min(self._checks.warm_calls + 1, runner.most_calls)
         calls = runner.replay(sets, poison_bytes(len(sets), 0), flush=flush)
         judged = self._judged(program, sets, calls)
         return [one.called.span_ns for one in judged if one.called.span_ns is not None]
 
-    def _witness(self, ours: _Program, theirs: _Program | None) -> str:
-        """Bounds the mean spans by the judge's own clock; how the runners differ, in words."""
+    def _witness(self, ours: ReplayedProgram, theirs: ReplayedProgram | None) -> str:
+        """Bounds the mean spans by the judge's own clock; how the runners differ, in words.
+
+        The bound is of the inputs that lie in place. Where what a call takes depends on its
+        inputs, the mean of all may lie below it; then one of the timed calls is looked at again.
+        """
         for program in (ours, theirs):
             if program is not None:
                 program.witness = program.runners[0].witness()
+                if program.doubted:
+                    self._look_again(program)
         if theirs is None:
             return ""
         pairs = zip(ours.runners, theirs.runners, strict=True)
         return next(filter(None, (unlike(a.yardstick, b.yardstick) for a, b in pairs)), "")
 
+    def _look_again(self, program: ReplayedProgram) -> None:
+        runner, (chosen, reported_ns) = program.runners[0], program.chosen
+        spans: list[int | None] = []
+        for _ in range(AGAIN):
+            calls = runner.replay([chosen], poison_bytes(1, self._rng.randrange(256)))
+            spans += [one.called.span_ns for one in self._judged(program, [chosen], calls)]
+        again = tuple(float(span) for span in spans if span is not None)
+        program.again = SecondLook(reported_ns, again, runner.witness())
 
-def _loaded(load: tuple[_Program, ProgramRunner]) -> str:
+
+def _loaded(load: tuple[ReplayedProgram, ProgramRunner]) -> str:
     """Loads the program's plan into the runner; what its kernels keep between replays."""
     program, runner = load
     return runner.load(program.recorded.recorded).loaded.kept
-
-
-def _not_sealed(program: _Program, runners_differ: str) -> str:
-    """Why the replays of a program prove nothing, or an empty string."""
-    found = decide(
-        ReplayEvidence(
-            outputs_checked=program.checked,
-            spans_ns=tuple(program.spans),
-            events_ns=tuple(program.events),
-            witness=program.witness,
-            runners_differ=runners_differ,
-            memory_kept=program.kept,
-        )
-    )
-    return "" if found.clock is TimeSource.SEALED else f"{found.reason}: {found.words}"
-
-
-def _measurement(program: _Program, objective: Objective, watch: ClockWatch) -> Measurement:
-    taken, ranked = program.samples, program.samples[objective]
-    return Measurement(
-        timer="cupti",
-        cold_ns=taken[Objective.COLD].spans_ns,
-        warm_ns=taken[Objective.WARM].spans_ns,
-        host_ns=list(program.recorded.host_ns),
-        called_ns=list(program.recorded.called_ns),
-        clean_ns=taken[Objective.CLEAN].spans_ns,
-        sustained_ns=taken[Objective.SUSTAINED].spans_ns,
-        ranked_by=objective,
-        block=ranked.block,
-        set_aside=[i for i, at in enumerate(ranked.at_s) if watch.throttled(at)],
-        kernels=kernel_times(taken[Objective.COLD].activities),
-        clock=TimeSource.SEALED,
-    )

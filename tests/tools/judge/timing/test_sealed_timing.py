@@ -484,6 +484,53 @@ def test_what_cannot_be_sealed_is_claimed_with_the_reason_and_never_blamed(run, 
     assert found.pairs.started == 1
 
 
+@dataclass
+class InputsDecide(ScriptedRunner):
+    """Every second set of inputs takes 9 µs instead of 4; the judge's clock sees the last replayed.
+
+    Args:
+        told: what is told, by the number of times that a set was replayed and its true span.
+    """
+
+    told: Any = lambda times, true: true
+    true_ns: dict[int, int] = field(default_factory=dict)
+    times: dict[int, int] = field(default_factory=dict)
+    in_place: int = 9_000
+
+    def _call(self, input_set: InputSet, byte: int) -> ReplayedCall:
+        key = id(input_set)
+        true = self.true_ns.setdefault(key, 4_000 + 5_000 * (len(self.true_ns) % 2))
+        self.times[key] = self.times.get(key, 0) + 1
+        self.in_place = true if self.times[key] > 1 and len(self.flushes) > 4 else 9_000
+        self.spans = [self.told(self.times[key], true)]
+        return super()._call(input_set, byte)
+
+    def witness(self) -> Witness:
+        return Witness(self.in_place + 100.0, 100.0, 0.0, 40)
+
+
+@pytest.mark.parametrize(
+    ("told", "clock"),
+    [
+        pytest.param(lambda times, true: true, TimeSource.SEALED, id="honest"),
+        pytest.param(lambda times, true: true // 2, TimeSource.CLAIMED, id="all-shortened"),
+        pytest.param(
+            lambda times, true: true if times > 1 else true // 2,
+            TimeSource.CLAIMED,
+            id="shortened-when-new",
+        ),
+    ],
+)
+def test_calls_that_take_what_their_inputs_say_are_bounded_on_inputs_of_their_own(run, told, clock):
+    found = run(candidate=lambda: InputsDecide(told=told), blocks=1)
+    measurement = found.measurement
+    assert measurement.clock is clock
+    if clock is TimeSource.SEALED:
+        assert sorted(set(measurement.cold_ns)) == [4_000, 9_000]
+    else:
+        assert "own clock" in (measurement.clock_reason or "")
+
+
 OTHER_KERNELS = [
     pytest.param({"recorders": ScriptedRecorders(activities=())}, "fewer often", id="fewer"),
     pytest.param(
