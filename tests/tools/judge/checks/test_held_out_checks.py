@@ -121,11 +121,12 @@ def test_what_is_wrong_with_public_scalars_too_is_no_matter_of_scalars(alpha):
     assert trial.failed is not None and trial.failed.failure == WRONG
 
 
-def test_uniform_cases_end_with_their_time_and_chosen_ones_do_not():
+@pytest.mark.parametrize("interpreted", [True, False])
+def test_uniform_cases_but_one_end_with_their_time_and_chosen_ones_do_not(interpreted):
     cases = [case(0, 3), case(1, 4), case(2, 5, UNIFORM), case(3, 6, UNIFORM)]
-    trial = Trial(cases, size_seconds=0.0, seconds_per_row=0.5)
-    assert trial.called == ["held-out-0", "held-out-1"]
-    assert trial.checks.result.left_out == 2 and trial.checks.not_run is None
+    trial = Trial(cases, size_seconds=0.0, seconds_per_row=0.5, interpreted=interpreted)
+    assert trial.called == ["held-out-0", "held-out-1", "held-out-2"]
+    assert trial.checks.result.left_out == 1 and trial.checks.not_run is None
 
 
 def test_without_a_gpu_a_large_size_is_left_out_and_smaller_ones_behind_it_are_called():
