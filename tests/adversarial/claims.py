@@ -60,6 +60,9 @@ CLAIMS: dict[str, Claim] = {
     "every_element_is_right": Claim(
         "Every element of every output is written, and as exact as the declared precision allows.",
         (
+            "values/right_where_outputs_hold_a_pattern",
+            "values/triton_needs_an_order_of_programs",
+            "values/triton_products_in_tf32",
             "values/zeros",
             "values/mean_everywhere",
             "values/copied_input",
@@ -463,6 +466,7 @@ CLAIMS: dict[str, Claim] = {
             "launches/written_to_a_copy_on_the_host",
             "launches/fewer_programs_where_compiled",
             "launches/hides_what_does_not_compile",
+            "launches/interprets_another_kernel",
             "launches/library_where_interpreted",
             "launches/other_code_where_compiled",
             "launches/other_constant_where_compiled",

@@ -77,6 +77,14 @@ TIME = (
     FailureMode("several calls' work put into one", ("values/deferred_to_a_later_call",)),
     FailureMode("a graph over a known sequence of inputs", ("values/result_of_the_last_call",)),
     FailureMode(
+        "a simulator that is more orderly and more exact than a device",
+        ("values/triton_needs_an_order_of_programs", "values/triton_products_in_tf32"),
+    ),
+    FailureMode(
+        "a judged call known by what outputs hold before it",
+        ("values/right_where_outputs_hold_a_pattern",),
+    ),
+    FailureMode(
         "inputs still in the L2 cache",
         (
             f"{JUDGE}/timing/test_paired_timing.py::test_every_timed_call_has_inputs_of_its_own_at_addresses_of_their_own",
@@ -468,6 +476,7 @@ LAUNCHED = (
             "launches/weights_on_the_host",
             "launches/written_to_a_copy_on_the_host",
             "launches/fewer_programs_where_compiled",
+            "launches/interprets_another_kernel",
             "launches/library_where_interpreted",
             "launches/other_code_where_compiled",
             "launches/other_constant_where_compiled",

@@ -79,11 +79,18 @@ _FRAMES = frozenset(
 )
 _ELSEWHERE = frozenset(["apply_", "map_", "format_map", "vformat"])
 """Methods by which Python code runs inside of torch, or attributes are reached by a text."""
+_OF_KERNELS = frozenset(
+    "add_pre_run_hook arg_names device_caches fn params pre_run_hooks raw_src rewrite rewriter "
+    "rewritten_fn src used_global_vals".split()
+)
+"""What a Triton kernel is made of; changed, another may be interpreted than is compiled."""
+_NAMED = _FRAMES | _ELSEWHERE | _OF_KERNELS
 _OWN_METHODS = frozenset(
     "__call__ __enter__ __exit__ __init__ __init_subclass__ __len__ __new__ __post_init__".split()
 )
 _HOOKS = frozenset(["__torch_dispatch__", "__torch_function__"])
-_OF_SELF = frozenset(["self", "cls"])
+_SETTINGS = "torch.backends."
+_OF_SELF = frozenset(["cls", "ctx", "self"])
 _PRIVATE = {
     name
     for place in (torch, torch.Tensor, torch.cuda, torch.nn)
@@ -151,12 +158,14 @@ class _Reader:
 
     def _attribute(self, node: ast.Attribute) -> Iterator[str]:
         name = node.attr
-        if name in _FRAMES or name in _ELSEWHERE:
+        if name in _NAMED:
             yield f"names {name!r}"
         elif name == "format" and not _is_plain_text(node.value):
             yield "formats by a text that it makes"
         elif name.startswith("_") and not self._is_own(node):
             yield f"names {name!r}"
+        elif not isinstance(node.ctx, ast.Load) and not self._may_set(node):
+            yield f"sets {name!r} of what is not its own"
         elif node not in self._within:
             place = self._place(node)
             if place and (not _is_answered(place) or _is_module(place)):
@@ -173,7 +182,7 @@ class _Reader:
 
     def _asked(self, function: str, asked: ast.expr) -> Iterator[str]:
         match asked:
-            case ast.Constant(value=str(name)) if not name.startswith("_"):
+            case ast.Constant(value=str(name)) if not name.startswith("_") and name not in _NAMED:
                 return
             case _:
                 yield f"calls {function} with a name of its own making"
@@ -186,6 +195,11 @@ class _Reader:
             return False
         base = node.value.id
         return base in self._own or (base in _OF_SELF and node.attr not in _PRIVATE)
+
+    def _may_set(self, node: ast.Attribute) -> bool:
+        """Whether an attribute is the candidate's own, or a setting of torch's that is answered."""
+        base = node.value.id if isinstance(node.value, ast.Name) else ""
+        return base in _OF_SELF or base in self._own or self._place(node).startswith(_SETTINGS)
 
     def _place(self, node: ast.Attribute) -> str:
         """The dotted name of what a chain of attributes reaches; empty for other values."""

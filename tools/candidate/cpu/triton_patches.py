@@ -1,10 +1,13 @@
-"""Replaces operations that Triton's interpreter computes wrongly in small floating-point types.
+"""Replaces operations that Triton's interpreter computes otherwise than a device does.
 
 It keeps bfloat16 and the float8 types as raw integers, and adds, multiplies, compares, reduces and
 converts those integers. Every such operation is computed here in float32 instead and rounded to
 nearest even, as GPUs do; values beyond the range of float8 saturate, as Triton's conversions do. A
 sum, running ones too, rounds after each addition, of float16 too: NumPy adds in float32 and would
-be more exact.
+be more exact. Matrix products of float32 see the bits of TF32, where they are asked for or nothing
+is said. Programs of a grid run in an order drawn at random, since on a device they have none; those
+that may wait for each other run one after another.
+
 Triton has no public means for this: methods of the interpreter are replaced, in the process that
 interprets only. Seen in Triton 3.6 and 3.9; a version without these methods is left as it is.
 """
@@ -13,15 +16,26 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
+import math
+import random
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from .device_signs import note
+
 QUIET_NAN = np.uint16(0x7FC0)
 FLOAT8 = {"fp8e4nv": torch.float8_e4m3fn, "fp8e5": torch.float8_e5m2}
 """Triton's names of the float8 types to torch's."""
+TF32_BITS = np.uint32(0xFFFFE000)
+"""What of a float32 the units for TF32 read."""
+_WAITS = re.compile(r"\bwhile\b")
+_SHARES = re.compile(r"\batomic_\w+|\bvolatile\b|\basm\b")
+IN_ORDER = "launches programs that may wait for others, and ran in the order of their numbers"
 
 
 def widened(bits: np.ndarray) -> np.ndarray:
@@ -35,6 +49,40 @@ def rounded(values: np.ndarray) -> np.ndarray:
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     carried = (bits.astype(np.uint64) + np.uint64(0x7FFF) + odd) >> np.uint64(16)
     return np.where(np.isnan(values), QUIET_NAN, carried.astype(np.uint16)).reshape(values.shape)
+
+
+def as_tf32(values: np.ndarray) -> np.ndarray:
+    """float32 values as the units for TF32 read them: their last 13 bits cut off."""
+    return (np.ascontiguousarray(values).view(np.uint32) & TF32_BITS).view(np.float32)
+
+
+def order_of(count: int, draw: random.Random) -> Callable[[int], int]:
+    """An order of so many programs, in which the first is never the first, where there are two."""
+    steps = [step for step in range(1, min(count, 64)) if math.gcd(step, count) == 1]
+    step, first = draw.choice(steps or [1]), draw.randrange(1, max(count, 2))
+    return lambda number: (first + number * step) % count
+
+
+def may_wait(function: Any) -> bool:
+    """Whether programs of a kernel may wait for others: it, or what it calls, loops for memory."""
+    text = "".join(_sources(function, {}).values())
+    return bool(_WAITS.search(text) and _SHARES.search(text))
+
+
+def _sources(function: Any, found: dict[int, str]) -> dict[int, str]:
+    """The text of a kernel and of those that it names."""
+    plain = getattr(function, "fn", function)
+    if not inspect.isfunction(plain) or id(plain) in found:
+        return found
+    try:
+        found[id(plain)] = inspect.getsource(plain)
+    except (OSError, TypeError):
+        found[id(plain)] = "while volatile"  # nothing is known of it
+    for name in plain.__code__.co_names:
+        called = plain.__globals__.get(name)
+        if hasattr(called, "rewriter"):
+            _sources(called, found)
+    return found
 
 
 @functools.cache
@@ -77,6 +125,7 @@ def patch_interpreter() -> bool:
         _patch_sums(interpreter.ReduceOps)
         _patch_scans(interpreter.ScanOps)
         _patch_atomics(builder, handle, language)
+        _patch_order(builder, interpreter.GridExecutor)
     except (ImportError, AttributeError):
         return False
     return True
@@ -104,6 +153,9 @@ def _patch_operators(builder: Any, handle: Any, language: Any) -> None:
             else t
             for t in (a, b)
         ]
+        precision = options.get("input_precision", rest[0] if rest else None)
+        if str(precision).endswith("TF32") and all(t.data.dtype == np.float32 for t in (a, b)):
+            wide = [handle(as_tf32(t.data), language.float32) for t in wide]
         return dot(self, *wide, d, *rest, **options)
 
     dot = builder.create_dot
@@ -250,3 +302,27 @@ def _patch_atomics(builder: Any, handle: Any, language: Any) -> None:
         return handle(before, dtype)
 
     builder.create_atomic_rmw = create_atomic_rmw
+
+
+def _patch_order(builder: Any, executor: Any) -> None:
+    place, size, execute = builder.set_grid_idx, builder.set_grid_dim, executor.__call__
+    drawn: list[Callable[[int], int]] = []
+
+    def call(self: Any, *arguments: Any, **options: Any) -> Any:
+        waits = may_wait(self.fn)
+        if waits:
+            note(IN_ORDER)
+        drawn[:] = [lambda number: number] if waits else []
+        return execute(self, *arguments, **options)
+
+    def set_grid_dim(self: Any, *sizes: int) -> Any:
+        if not drawn:
+            drawn.append(order_of(math.prod(sizes), random.Random()))
+        return size(self, *sizes)
+
+    def set_grid_idx(self: Any, x: int, y: int, z: int) -> Any:
+        _, rows, layers = self.grid_dim
+        number = drawn[0]((x * rows + y) * layers + z)
+        return place(self, number // (rows * layers), number // layers % rows, number % layers)
+
+    executor.__call__, builder.set_grid_dim, builder.set_grid_idx = call, set_grid_dim, set_grid_idx

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -69,6 +70,8 @@ class CallOptions:
 
     Args:
         poison: which of the two patterns outputs hold before it.
+        worn: whether they hold bits drawn at random instead, as memory that was used before does;
+            what works on patterns alone is seen.
         noise: whether other work occupies part of the device.
         disable_kernels: whether the candidate's own kernels do nothing.
         examine: whether outputs and memory are read; for a baseline mostly not.
@@ -80,6 +83,7 @@ class CallOptions:
     """
 
     poison: int = 0
+    worn: bool = False
     time: Literal["none", "cold", "warm", "events"] = "none"
     stream: Literal["default", "side"] = "default"
     noise: bool = False
@@ -98,7 +102,7 @@ class CallOutcome:
 
     Args:
         called: the candidate's answer: its fault, and times, which are claims.
-        poisons: bit pattern that each output held before the call.
+        poisons: bit pattern that each output held before the call; None where it had none.
         changed_late: outputs whose late copy, or whose own buffer as the judge reads it after the
             answer, differs from the first copy.
         mutated: inputs whose bytes changed.
@@ -109,7 +113,7 @@ class CallOutcome:
 
     called: Called
     outputs: dict[str, torch.Tensor]
-    poisons: dict[str, int]
+    poisons: Mapping[str, int | None]
     layout: Layout
     changed_late: list[str] = field(default_factory=list)
     mutated: list[str] = field(default_factory=list)
@@ -128,14 +132,14 @@ class BegunCall:
     """A call that was asked for and is not answered yet.
 
     Args:
-        poisons: bit pattern that each output holds.
+        poisons: bit pattern that each output holds; None where it has none.
         at_ns: when it was asked for, by the judge's clock.
     """
 
     input_set: InputSet
     layout: Layout
     options: CallOptions
-    poisons: dict[str, int]
+    poisons: Mapping[str, int | None]
     at_ns: int
 
 
@@ -314,17 +318,22 @@ class JudgedCall:
             return HostMemory(nbytes)
         return DeviceMemory(nbytes, self._device.index or 0)
 
-    def _fill(self, layout: Layout, input_set: InputSet, options: CallOptions) -> dict[str, int]:
-        poisons: dict[str, int] = {}
+    def _fill(
+        self, layout: Layout, input_set: InputSet, options: CallOptions
+    ) -> dict[str, int | None]:
+        poisons: dict[str, int | None] = {}
         roles = ("out", "snap", "late") if options.late else ("out", "snap")
         try:
             inputs = {n: v for n, v in input_set.inputs.items() if isinstance(v, torch.Tensor)}
             copy_bytes([(layout.tensor(f"in:{n}"), value) for n, value in inputs.items()])
             for name in self._definition.outputs:
                 own = POISONS[layout.tensor(f"out:{name}").dtype]
-                poisons[name] = own[options.poison % 2]
+                pattern = own[options.poison % 2]
                 for role in roles:
-                    _fill_bits(layout.tensor(f"{role}:{name}"), poisons[name])
+                    _fill_bits(layout.tensor(f"{role}:{name}"), pattern)
+                if options.worn:
+                    _wear(layout.tensor(f"out:{name}"))
+                poisons[name] = None if options.worn else pattern
         except RuntimeError as error:
             raise InfrastructureError(
                 f"Inputs could not be placed: {str(error).splitlines()[0]}",
@@ -370,3 +379,10 @@ def _fill_bits(tensor: torch.Tensor, pattern: int) -> None:
     signed = pattern if bits == 8 or pattern < 1 << (bits - 1) else pattern - (1 << bits)
     if tensor.numel():
         tensor.view(BIT_VIEW[tensor.element_size()]).fill_(signed)
+
+
+def _wear(tensor: torch.Tensor) -> None:
+    """Fills with bits drawn at random."""
+    if tensor.numel():
+        values = tensor.view(BIT_VIEW[tensor.element_size()]).view(torch.uint8)
+        values.random_(0, 2 if tensor.dtype == torch.bool else 256)

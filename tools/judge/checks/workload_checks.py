@@ -273,7 +273,7 @@ class Checking:
             return
 
         def call(record: CaseRecord, input_set: InputSet) -> CallVerdict:
-            options = CallOptions(poison=self._poison)
+            options = CallOptions(poison=self._poison, worn=True)
             process = held_out_process.judged_call
             return self._call(record, input_set, options, judged_call=process)[0]
 
@@ -341,7 +341,8 @@ class Checking:
         input_set = self._generator.generate(record.case)
         kept: list[CallOutcome] = []
         for run in range(self._checks.determinism_runs):
-            options = CallOptions(stream="side" if run % 4 == 1 else "default", noise=run % 4 == 2)
+            stream = "side" if run % 4 == 1 else "default"
+            options = CallOptions(stream=stream, noise=run % 4 == 2, worn=run % 2 == 1)
             verdict, outcome, _ = self._call(record, input_set, options)
             if isinstance(outcome, ProcessLost) or not verdict.passed:
                 if kept and verdict.status is Status.INCORRECT_NUMERICAL:

@@ -128,7 +128,7 @@ def cast(x, z):
 @triton.jit
 def dot(x, y, z):
     i = tl.arange(0, 16)[:, None] * 16 + tl.arange(0, 16)[None, :]
-    tl.store(z + i, tl.dot(tl.load(x + i), tl.load(y + i)))
+    tl.store(z + i, tl.dot(tl.load(x + i), tl.load(y + i), input_precision="ieee"))
 
 
 @triton.jit

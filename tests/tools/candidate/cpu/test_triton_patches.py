@@ -1,6 +1,7 @@
 """The interpreter computes in small types as hardware does, once patched."""
 
 import json
+import random
 import subprocess
 import sys
 import tempfile
@@ -15,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.candidate.cpu.triton_patches import (
+    as_tf32,
     decoded,
     encoded,
+    order_of,
     rounded,
     scan_of,
     sum_of,
@@ -215,3 +218,16 @@ def test_a_function_of_libdevice_that_a_later_line_stumbles_over_is_called_its_l
     assert fault["kind"] == "interpreter_limit" and "NoneType" in fault["message"]
     no_library = ASSIGNED.replace("from triton.language.extra import libdevice\n", "")
     assert fault_in("None", kernel=no_library)["kind"] == "exception"
+
+
+def test_products_of_float32_see_the_bits_of_tf32():
+    values = np.array([1.0 + 2**-10, 1.0 + 2**-11, -3.0], dtype=np.float32)
+    assert as_tf32(values).tolist() == [1.0 + 2**-10, 1.0, -3.0]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 64, 1000])
+def test_every_program_runs_once_in_another_order(count):
+    order = order_of(count, random.Random(3))
+    ran = [order(number) for number in range(count)]
+    assert sorted(ran) == list(range(count))
+    assert count < 2 or ran[0] != 0
