@@ -97,4 +97,5 @@ def _checked_words(check: StaticCheck | None) -> str:
     found = {kernel.target for kernel in check.kernels}
     targets = " and ".join(sorted(found, key=lambda target: (len(target), target)))
     names = ", ".join(sorted({kernel.name for kernel in check.kernels})[:6])
-    return f"Checked here: it compiles for {targets} ({names})."
+    words = f"Checked here: it compiles for {targets} ({names})."
+    return f"{words} {check.reason}" if check.reason else words

@@ -208,6 +208,25 @@ def test_cuda_assembly_is_placed_and_launch_bounds_give_the_block_size(compiler)
     assert answer.failures["sm_100"].startswith("kernel.cu:2: Instruction 'wgmma.fence'")
 
 
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_a_host_function_that_the_shim_does_not_serve_is_told_as_not_called(compiler):
+    source = (
+        "namespace torch { inline void softmax() {} }\n"  # a name that the shim lacks
+        "__global__ void one(float* out) { out[threadIdx.x] = 1.0f; }\n"
+        "void run() { torch::softmax(); one<<<1, 1>>>(nullptr); }\n"
+        "struct Module { template <class F> void def(const char*, F) {} };\n"
+        "#define PYBIND11_MODULE(name, module) void made(Module module)\n"
+        'PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }\n'
+    )
+    options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": "torch"}
+    answer = compiled(compiler, {"kernel.cu": source}, **options)
+    assert answer.notes == [
+        "The host function was not called against a stub of the driver, so the grids, blocks and "
+        "arguments of its launches were not checked: it could not be linked."
+    ]
+
+
 LOADS_KERNELS = """
 import ctypes, pathlib
 pathlib.Path("k.so").write_bytes(b"\\x7fELF" + bytes(600) + b"\\0.nv_fatbin\\0")

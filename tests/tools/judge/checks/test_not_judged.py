@@ -53,6 +53,8 @@ def test_what_was_checked_all_the_same_is_said():
     assert built.message == (
         f"{PREFIX}it calls PTX. Checked here: it compiles for sm_90 and sm_100 (k)."
     )
+    uncalled = StaticCheck(status="built", kernels=kernels, reason="It was not called.")
+    assert with_checked(failure, uncalled).message == f"{built.message} It was not called."
     lacking = StaticCheck(status="unavailable", reason="nvcc was not found.")
     assert with_checked(failure, lacking).message.endswith("for targets: nvcc was not found.")
     assert with_checked(failure, None).message.endswith("Nothing else was checked.")
