@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.archive import git as git_folder
+from kernel_harness.tools.archive.git.damage import damaged_refs
 from kernel_harness.tools.archive.git.repository import Repository
 from kernel_harness.tools.archive.promotion.events import promote
 from kernel_harness.tools.archive.promotion.rules import decide
@@ -288,6 +289,8 @@ def session(root: Path, traps: Path, bench_class: Any, own: str = "") -> dict[st
     }
     # Of no trial, so that no setting of compression tells.
     found["weight"] = weight_of(mine)
+    found["damaged"] = damaged_refs(mine.repository)
+    assert found["damaged"] == []
     plan = SearchPlan(
         definition="scale_n64", hypothesis="h", expected_gain=2, confidence=0, spec={}
     )
