@@ -1,5 +1,6 @@
 """The mixture of experts' folder, at reduced widths: routing rules, and mistakes caught."""
 
+import importlib.util
 import json
 import math
 import sys
@@ -91,11 +92,27 @@ def stand_in_scaled_mm(left, right, *, scale_a, scale_b, out_dtype):
     return block_product(left, scale_a, right.T, scale_b.T)
 
 
+def stand_in_es(out, values, weights, scales, weight_scales, a, b, c, sizes, first, workspace):
+    """Rows of each expert times its weights; rows of none become NaN."""
+    terms, width = weights.shape[1:]
+    assert sizes.dtype == first.dtype == torch.int32 and sizes[:, 1:].unique(dim=0).tolist() == [
+        [width, terms]
+    ]
+    assert a.tolist() == b.tolist() == [terms] * len(weights) and c.tolist() == [width] * len(a)
+    assert scales.is_contiguous() and workspace.dtype == torch.uint8
+    out.fill_(math.nan)
+    for expert, (start, count) in enumerate(zip(first.tolist(), sizes[:, 0].tolist(), strict=True)):
+        mine = slice(start, start + count)
+        out[mine] = block_product(
+            values[mine], scales[mine], weights[expert].T, weight_scales[expert].T
+        )
+
+
 @pytest.mark.parametrize(
     ("family", "tokens"),
     [("typical", 0), ("typical", 1), ("signed_scales", 40), ("all_local", 33), ("none_local", 2)],
 )
-@pytest.mark.parametrize("name", ["deep_gemm", "torch_scaled_mm"])
+@pytest.mark.parametrize("name", ["deep_gemm", "sglang", "torch_scaled_mm"])
 def test_peers_hand_libraries_what_they_need(name, family, tokens, monkeypatch):
     """The libraries need a GPU; stand-ins compute what those document, in PyTorch."""
     deep_gemm = SimpleNamespace(
@@ -104,6 +121,12 @@ def test_peers_hand_libraries_what_they_need(name, family, tokens, monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "deep_gemm", deep_gemm)
     monkeypatch.setattr(torch, "_scaled_mm", stand_in_scaled_mm)
+    library = SimpleNamespace(es_fp8_blockwise_scaled_grouped_mm=stand_in_es)
+    monkeypatch.setattr(torch.ops, "sgl_kernel", library, raising=False)
+    monkeypatch.setattr(torch.ops, "load_library", lambda _: None)
+    package = SimpleNamespace(submodule_search_locations=[str(FOLDER / "nowhere")])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: package)
+    monkeypatch.setattr(Path, "glob", lambda self, _: [self / "common_ops.so"])
     inputs = drawn(family, tokens=tokens, offset=45)
     assert not verdict(inputs, run_peer(inputs, name))
 
