@@ -97,6 +97,7 @@ ENTRIES = (
     Entry(tools_profile.profile_ncu, "Profile with counters", IDEMPOTENT),
     Entry(tools_profile.profile_timeline, "Profile over time", IDEMPOTENT),
     Entry(tools_profile.sanitize, "Run sanitizers", IDEMPOTENT),
+    Entry(tools_profile.inspect_call, "Look into a call", IDEMPOTENT),
     Entry(tools_plots.plot_floors, "Plot latencies against floors", READ_ONLY, structured=False),
     Entry(tools_plots.plot_roofline, "Plot the roofline", READ_ONLY, structured=False),
     Entry(tools_plots.plot_progress, "Plot the search", READ_ONLY, structured=False),

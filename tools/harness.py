@@ -35,6 +35,7 @@ from .signing.keyring import Keyring
 from .workloads.dataset import Dataset
 
 if TYPE_CHECKING:
+    from .profiling.inspection import InspectionService
     from .tuning.service import TuningService
 
 
@@ -83,6 +84,13 @@ class Harness:
             self.archive, dataset, self.evaluations, self.profiling, self.device
         )
         self.documents = Documents(dataset, self.records, self.archive, profiles)
+
+    @functools.cached_property
+    def inspections(self) -> InspectionService:
+        """Looks into calls; loaded as `tuning` is."""
+        from .profiling.inspection import InspectionService
+
+        return InspectionService(self.settings, self.device, self.pool)
 
     @functools.cached_property
     def tuning(self) -> TuningService:

@@ -236,6 +236,7 @@ class Lookup:
         force: bool = False,
         objective: str | None = None,
         made_by: MadeBy = NOBODY,
+        workloads: Sequence[str | Mapping[str, int]] | None = None,
     ) -> EvaluationRequest:
         """Makes the request that a call of evaluate_kernel means.
 
@@ -243,6 +244,7 @@ class Lookup:
             compare_to: a solution, peer or candidate, 'reference' or 'nothing'; None: the
                 operator's baseline.
             objective: the times that rank; None: those of the operator's policy.
+            workloads: only these, by uuid or by sizes of some axes.
 
         Raises:
             RequestError: when a name is unknown.
@@ -269,6 +271,7 @@ class Lookup:
             plan=found.plan,
             made_by=made_by,
             objective=Objective(objective) if objective is not None else None,
+            only=_named_workloads(found.operator, workloads or ()),
         )
 
     def tuning_request(
@@ -345,3 +348,27 @@ class Lookup:
                 yield read_solution(manifest.parent)
             except HarnessError:
                 continue
+
+
+def _named_workloads(
+    operator: Operator, named: Sequence[str | Mapping[str, int]]
+) -> tuple[str, ...]:
+    """The uuids of the workloads that are named, or that have these sizes.
+
+    Raises:
+        RequestError: when there is none such.
+    """
+    found: dict[str, None] = {}
+    for one in named:
+        if isinstance(one, str):
+            found[operator.workload(one).uuid] = None
+            continue
+        alike = [w.uuid for w in operator.workloads if one.items() <= dict(w.axes).items()]
+        if not alike or not one:
+            raise RequestError(
+                f"No workload of {operator.name} has {dict(one)}",
+                remedy="list_workloads names their axes; inspect_call takes sizes of your own, "
+                "without a verdict.",
+            )
+        found |= dict.fromkeys(alike)
+    return tuple(found)

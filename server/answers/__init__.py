@@ -10,5 +10,6 @@ archive           archived candidates, parents, contexts of roles
 retrieval/        what a search of the archive found
 tuning            many variants in one table
 promotion         promotions and rollbacks
+inspection        one call looked into
 profiling         profiles, timelines, sanitizer reports
 """

@@ -10,7 +10,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust"),
     "Look": ("list", "sample", "floors", "roofline", "search", "best", "show", "diff", "log")
     + ("progress", "report", "read"),
-    "Try": ("open", "plan", "evaluate", "tune", "get", "profile", "timeline", "sanitize"),
+    "Try": ("open", "plan", "evaluate", "tune", "get", "profile", "timeline", "sanitize")
+    + ("inspect",),
     "Remember": ("archive", "amend", "plans", "select", "context", "dispatch", "promote")
     + ("rollback", "recompute", "tidy", "rebuild-index"),
     "Carry": ("bundle", "fetch", "push", "export", "pack", "trajectories"),
@@ -29,6 +30,7 @@ TOOL_HELP = {
     "profile": "what limits each kernel, by counters",
     "timeline": "kernels, gaps and host time of a call",
     "sanitize": "look for races and stray accesses",
+    "inspect": "one call's tensors beside the reference's; no verdict",
     "floors": "a picture of latencies against what the device allows",
     "roofline": "a picture of an operator's workloads under the roofline",
     "progress": "a picture of a search's course",

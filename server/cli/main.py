@@ -42,6 +42,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "profile": ("profile_ncu", ("workspace",)),
     "timeline": ("profile_timeline", ("workspace",)),
     "sanitize": ("sanitize", ("workspace",)),
+    "inspect": ("inspect_call", ("workspace",)),
     "floors": ("plot_floors", ("evaluation_id",)),
     "roofline": ("plot_roofline", ("definition",)),
     "progress": ("plot_progress", ("definition",)),

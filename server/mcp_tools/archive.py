@@ -80,8 +80,8 @@ async def archive_candidate(
     parent: Annotated[
         list[str] | None,
         Field(
-            description="Ids of the candidates it was derived from: what the workspace was opened "
-            "from when left out, two for a crossover, [] for none."
+            description="Ids of what it was derived from; the workspace's start if absent, [] for "
+            "none."
         ),
     ] = None,
     tags: Annotated[
@@ -93,10 +93,9 @@ async def archive_candidate(
     """Keeps one trial in the archive for good, failed ones too, with its lesson.
 
     Call it after every evaluation that ends an idea, won or lost: what is not archived is tried
-    again. The same evaluation archived twice gives the same candidate, with the new words. Refused
-    when the evaluation is not of these sources. Example: archive_candidate(workspace='gdn-1',
-    evaluation_id='ev-…', hypothesis='16-byte loads', lesson='1.2x at 64, none at 1'). Next:
-    `advice` in the result, or select_parent.
+    again. The same evaluation archived twice gives the same candidate, with the new words. Example:
+    archive_candidate(workspace='gdn-1', evaluation_id='ev-…', hypothesis='16-byte loads',
+    lesson='1.2x at 64, none at 1'). Next: `advice` in the result, or select_parent.
     """
     harness = harness_of(ctx)
     found = await in_thread(harness.lookup.candidate, workspace=workspace, solution=solution)
@@ -134,8 +133,8 @@ async def amend_candidate(
 ) -> AmendedAnswer:
     """Adds a note to an archived candidate, or another lesson, tags or parents.
 
-    Use it when a parent was forgotten, a lesson was wrong, or something was learnt later. Nothing
-    is overwritten: each amendment is kept with its author, and the newest holds. Example:
+    Use it when a parent was forgotten, a lesson was wrong, or something was learnt later. Each
+    amendment is kept with its author; the newest holds. Example:
     amend_candidate(candidate_id='4f2a9c01d3be', parent=['1b0c55e2a917']). Next: search_archive
     finds the new words.
     """
@@ -182,9 +181,9 @@ async def search_archive(
 
     Call it before writing: `blocked` names what was only ever slower or kept failing, `recommended`
     what made something faster here or on a similar operator and by how much, `open` what nobody
-    knows. With the bottleneck that profile_ncu found, it says what helped candidates so bound.
-    Example: search_archive(definition='gdn_decode', query='vectorised loads'). Next: select_parent,
-    or open_workspace with a candidate id.
+    knows. With a bottleneck it says what helped there. Example:
+    search_archive(definition='gdn_decode', query='vectorised loads'). Next: select_parent, or
+    open_workspace with a candidate id.
     """
     request = SearchRequest(
         definition,
@@ -224,10 +223,10 @@ async def select_parent(
 ) -> SelectionAnswer:
     """Chooses the archived candidate to expand next, and says why and why not others.
 
-    Use it at the start of each round instead of always taking the best: dead branches are left out,
-    and so is the reference once enough began from it. `candidate_id` 'reference' means: begin from
-    the template. Example: select_parent(definition='gdn_decode'). Next: get_context for that
-    candidate, then open_workspace(start_from=its id).
+    Use it at the start of each round instead of always taking the best: dead branches are left out.
+    `candidate_id` 'reference' means: begin from the template. Example:
+    select_parent(definition='gdn_decode'). Next: get_context for that candidate, then
+    open_workspace(start_from=its id).
     """
     harness = harness_of(ctx)
     name = harness.dataset.operator(definition).name
@@ -251,9 +250,9 @@ async def get_context(
 ) -> ContextAnswer:
     """Shows what one role needs of the search around a candidate: diffs, outcomes, lessons.
 
-    Use it at the start of a sub-agent's work, or before planning a change. A window of a few
-    candidates and the reference; read_report(uri=candidate_uri) has their sources. Example:
-    get_context(role='plan', candidate_id='4f2a9c01d3be'). Next: the role's part, in `summary`.
+    Use it at the start of a sub-agent's work, or before planning a change.
+    read_report(uri=candidate_uri) has the sources. Example: get_context(role='plan',
+    candidate_id='4f2a9c01d3be'). Next: the role's part, in `summary`.
     """
     return answers.context_answer(
         await in_thread(harness_of(ctx).archiving.context, role, candidate_id, seed)
@@ -266,8 +265,8 @@ async def promote_candidate(
     """Verifies an archived candidate afresh and makes it the best when every rule holds.
 
     Call it for a candidate whose full evaluation is FASTER and which someone else has reviewed. It
-    checks again by itself: every workload, hidden cases, fresh processes, a sanitizer; minutes of
-    GPU. A refusal names each rule with its number. RUNNING: the same call again waits. Example:
+    checks every workload and hidden cases again, with a sanitizer; minutes of GPU. A refusal names
+    each rule with its number. RUNNING: the same call again waits. Example:
     promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal fix what the rule names, else
     report the promotion.
     """
@@ -295,10 +294,9 @@ async def rollback_promotion(
 ) -> RollbackAnswer:
     """Withdraws the best candidate of a definition and returns to the one before it.
 
-    Use it only when a promoted candidate was found wrong or dishonest, and a person agrees. The
-    withdrawn candidate stays in the archive; the reason is kept in a tag. Example:
-    rollback_promotion(definition='gdn_decode', reason='reads past seq_len'). Next: archive what was
-    learnt, then search_archive.
+    Use it only when a promoted candidate was found wrong or dishonest, and a person agrees. It
+    stays in the archive. Example: rollback_promotion(definition='gdn_decode', reason='reads past
+    seq_len'). Next: archive what was learnt, then search_archive.
     """
     rolled = await in_thread(harness_of(ctx).promotions.rollback, definition, reason, gpu)
     return rollback_answer(definition, rolled)

@@ -34,9 +34,7 @@ async def evaluate_kernel(
         ),
     ] = "sample",
     wait_s: WaitSeconds = None,
-    force: Annotated[
-        bool, Field(description="Judge again although these bytes were judged before.")
-    ] = False,
+    force: Annotated[bool, Field(description="Judge these bytes again.")] = False,
     compare_to: Annotated[
         str | None,
         Field(
@@ -51,16 +49,20 @@ async def evaluate_kernel(
             "'sm_90a']."
         ),
     ] = None,
+    workloads: Annotated[
+        list[str | dict[str, int]] | None,
+        Field(description="Only these, by uuid or axes; PARTIAL at best."),
+    ] = None,
     objective: RankedTimes = None,
     detail: DetailLevel = "concise",
 ) -> EvaluationAnswer:
     """Judges one candidate: builds it, checks it on fresh inputs, times it against the baseline.
 
-    Go up the scopes: 'smoke' after each edit (seconds), 'sample' once it is correct (timed,
-    a minute or so of GPU), 'full' before promotion. The candidate's code runs in an isolated
-    process. A failure names stage, axes, output and index; fix that one thing. RUNNING means the
-    work goes on: call get_evaluation. Example: evaluate_kernel(workspace='gdn-1', scope='smoke').
-    Next: `next_steps` in the result, usually archive_candidate.
+    Go up the scopes: 'smoke' after each edit (seconds), 'sample' once it is correct (timed, a
+    minute or so of GPU), 'full' before promotion. A failure names stage, axes, output and index;
+    fix that one thing. RUNNING means the work goes on: call get_evaluation. Example:
+    evaluate_kernel(workspace='gdn-1', scope='smoke'). Next: `next_steps` in the result, usually
+    archive_candidate.
     """
     harness = harness_of(ctx)
     request = await in_thread(
@@ -71,6 +73,7 @@ async def evaluate_kernel(
         compare_to=compare_to,
         targets=targets,
         force=force,
+        workloads=workloads,
         objective=objective,
         made_by=made_by_of(ctx, None),
     )
@@ -87,9 +90,8 @@ async def get_evaluation(
 ) -> EvaluationAnswer:
     """Gets a verdict by its id, waiting for one that is still RUNNING.
 
-    Use it after evaluate_kernel answered RUNNING, or to read an earlier verdict again; records
-    outlive the client. Example: get_evaluation(evaluation_id='ev-20261120-221530-9f3a61c2',
-    wait_s=240). Next: `next_steps` in the result.
+    Use it after evaluate_kernel answered RUNNING, or to read an earlier verdict again. Example:
+    get_evaluation(evaluation_id='ev-…', wait_s=240). Next: `next_steps` in the result.
     """
     async with progress_to(ctx) as progress:
         evaluated = await harness_of(ctx).evaluations.get(evaluation_id, wait_s, progress)

@@ -1,4 +1,4 @@
-"""The MCP tools profile_ncu, profile_timeline and sanitize; docstrings are for agents.
+"""The MCP tools profile_ncu, profile_timeline, sanitize, inspect_call; docstrings are for agents.
 
 One function per tool, named as the tool, and nothing behind it but a call on the Harness.
 """
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ..answers.inspection import InspectionAnswer, inspection_answer
 from ..answers.profiling import (
     ProfileAnswer,
     SanitizerAnswer,
@@ -22,11 +23,11 @@ from .fields import DetailLevel, SolutionJson, WorkspacePath
 
 CandidateName = Annotated[
     str | None,
-    Field(description="An archived candidate's id instead."),
+    Field(description="An archived id instead."),
 ]
 Workloads = Annotated[
     list[str] | None,
-    Field(description="uuids or beginnings of them; those with the most time if absent."),
+    Field(description="uuids or beginnings; the costliest if absent."),
 ]
 
 
@@ -50,9 +51,9 @@ async def profile_ncu(
 
     Use it before forming a hypothesis, on a candidate that passed: it names the bottleneck, the
     figures that show it and ranked changes. Seconds where recorded launches can be replayed, else
-    tens. Where counters are not permitted it falls back and says so. Profiled times are not
-    latencies. Example: profile_ncu(workspace='gdn-1', workloads=['3daa0974'],
-    compare_to='triton_baseline'). Next: one hint becomes one hypothesis in a new workspace.
+    tens. Profiled times are not latencies. Example: profile_ncu(workspace='gdn-1',
+    workloads=['3daa0974'], compare_to='triton_baseline'). Next: one hint becomes one hypothesis in
+    a new workspace.
     """
     harness = harness_of(ctx)
     found = await in_thread(
@@ -104,9 +105,9 @@ async def sanitize(
 ) -> SanitizerAnswer:
     """Runs a candidate under compute-sanitizer: bad addresses, races, uninitialised reads.
 
-    Use it when results are flaky, when a candidate crashes, or before promotion of CUDA code; each
-    finding names a source line. About half a minute of GPU, on the smallest workload. Example:
-    sanitize(workspace='gdn-1'). Next: fix the first finding, then evaluate_kernel.
+    Use it when results are flaky, when a candidate crashes, or before promotion of CUDA code. About
+    half a minute of GPU, on the smallest workload. Example: sanitize(workspace='gdn-1'). Next: fix
+    the first finding, then evaluate_kernel.
     """
     harness = harness_of(ctx)
     found = await in_thread(
@@ -115,3 +116,43 @@ async def sanitize(
     async with progress_to(ctx) as progress:
         report = await harness.profiling.sanitize(found.operator, found.solution, progress)
     return sanitizer_answer(report)
+
+
+async def inspect_call(
+    ctx: Call,
+    workspace: WorkspacePath = None,
+    candidate: CandidateName = None,
+    solution: SolutionJson = None,
+    workload: Annotated[str | None, Field(description="A uuid; the smallest if absent.")] = None,
+    axes: Annotated[
+        dict[str, int] | None,
+        Field(description="Sizes of your own."),
+    ] = None,
+    family: Annotated[str | None, Field(description="Of inputs; the typical if absent.")] = None,
+    pairs: Annotated[
+        dict[str, str] | None,
+        Field(description="Your names to the reference's."),
+    ] = None,
+) -> InspectionAnswer:
+    """Calls a candidate once and shows its tensors beside the reference's; never a verdict.
+
+    Use it when values are wrong: tensors that variables of your host code hold are compared with
+    the reference's of the same name. Also for sizes that no workload has. Example:
+    inspect_call(workspace='gdn-1', axes={'batch_size': 3}). Next: correct the first tensor that
+    differs, then evaluate_kernel.
+    """
+    harness = harness_of(ctx)
+    found = await in_thread(
+        harness.lookup.candidate, workspace=workspace, solution=solution, candidate=candidate
+    )
+    async with progress_to(ctx) as progress:
+        inspected = await harness.inspections.inspect(
+            found.operator,
+            found.solution,
+            progress,
+            workload=workload,
+            axes=axes,
+            family=family or "",
+            pairs=pairs,
+        )
+    return inspection_answer(found.operator.name, inspected)

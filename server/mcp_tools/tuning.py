@@ -36,9 +36,7 @@ async def evaluate_variants(
     compare_to: Annotated[
         str | None, Field(description="As in evaluate_kernel, for winners.")
     ] = None,
-    targets: Annotated[
-        list[str] | None, Field(description="Devices and architectures to compile for.")
-    ] = None,
+    targets: Annotated[list[str] | None, Field(description="As in evaluate_kernel.")] = None,
     interpret: Annotated[
         bool, Field(description="Without a GPU, judge each in the interpreter.")
     ] = False,

@@ -55,10 +55,9 @@ async def list_workloads(
 ) -> WorkloadsAnswer:
     """Lists the definitions (operators), or one definition's contract and its workloads.
 
-    Without arguments: what there is to optimise. With `definition`: inputs and outputs in call
-    order, tolerance, workloads with their axes, last latency and share of the time. Example:
-    list_workloads(definition='gdn_decode'). Next: sample_shapes for the few workloads that stand
-    for all, or open_workspace to begin a candidate.
+    With `definition`: inputs and outputs in call order, tolerance, workloads with axes, last
+    latency and share. Example: list_workloads(definition='gdn_decode'). Next: sample_shapes for the
+    few workloads that stand for all, or open_workspace to begin a candidate.
     """
     harness = harness_of(ctx)
     if definition is not None:
@@ -83,9 +82,9 @@ async def sample_shapes(
     """Groups a definition's workloads into regimes and picks one representative of each.
 
     Use it before deciding what to optimise: `latency_share` says where the time goes, `why` says
-    why a band is one regime, `weights` turn the few into an estimate of all. Milliseconds, no GPU.
-    Example: sample_shapes(definition='gdn_prefill'). Next: evaluate_kernel(scope='sample')
-    measures exactly these.
+    why a band is one regime, `weights` turn the few into an estimate of all. Example:
+    sample_shapes(definition='gdn_prefill'). Next: evaluate_kernel(scope='sample') measures exactly
+    these.
     """
     harness = harness_of(ctx)
     operator = harness.dataset.operator(definition)
@@ -115,8 +114,7 @@ async def open_workspace(
     """Makes a new folder for one candidate: candidate.toml, sources, the reference, notes.
 
     Use one workspace per idea. Start from the best known candidate, not from the template, once
-    there is one; one that starts from a failed candidate carries its plan on. Example:
-    open_workspace(definition='gdn_decode', start_from='triton_baseline').
+    there is one. Example: open_workspace(definition='gdn_decode', start_from='triton_baseline').
     Next: edit the sources with your own file tools, then evaluate_kernel(scope='smoke').
     """
     harness = harness_of(ctx)

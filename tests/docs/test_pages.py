@@ -31,6 +31,11 @@ def test_many_variants(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/variants.md"))
 
 
+@pytest.mark.long
+def test_a_call_looked_into(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/look-into-a-call.md"))
+
+
 def test_taking_results_elsewhere(tmp_path, command_line):
     (tmp_path / "kernels").symlink_to(ROOT / "kernels")
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/take-out.md"))

@@ -111,3 +111,17 @@ def test_a_workspace_that_dispatches_needs_candidates_that_were_timed(lookup):
     operator = lookup.dataset.operator("double")
     with pytest.raises(RequestError, match="No candidate of double was timed"):
         lookup.workspace_start(operator, "dispatch", None)
+
+
+def test_workloads_are_named_by_uuid_or_by_sizes(lookup):
+    first, second, *_ = lookup.dataset.operator("double").workloads
+    request = lookup.evaluation_request(
+        solution=solution(), workloads=[first.uuid, dict(second.axes), first.uuid]
+    )
+    assert request.only == (first.uuid, second.uuid)
+
+
+@pytest.mark.parametrize("sizes", [{"m": 12_345}, {}, {"nowhere": 1}])
+def test_sizes_that_no_workload_has_are_refused_with_what_takes_them(lookup, sizes):
+    with pytest.raises(RequestError, match="inspect_call"):
+        lookup.evaluation_request(solution=solution(), workloads=[sizes])

@@ -20,6 +20,7 @@ from ..devices.device_lock import held_device
 from ..errors import DatasetError, HarnessError, InfrastructureError
 from ..messages.frames import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
 from ..messages.judge import (
+    CallInspected,
     CallsRecorded,
     CallsTraced,
     Cancel,
@@ -49,7 +50,7 @@ TELL_SOON_S = 0.05
 TELL_S = 1.5
 """Who waits for a device is told so at once, and again this often."""
 DRAIN_S = 15.0
-A = TypeVar("A", Materialised, CallsRecorded, CallsTraced, OperatorChecked)
+A = TypeVar("A", Materialised, CallsRecorded, CallsTraced, CallInspected, OperatorChecked)
 
 
 class JudgeStoppedError(InfrastructureError):

@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .. import process_control
 from ..errors import HarnessError, InfrastructureError
+from ..messages.frames import Message
 from ..messages.judge import (
+    CallInspected,
     CallsRecorded,
     CallsTraced,
     CheckOperator,
     Drained,
     EvaluatePlan,
+    InspectCall,
     JudgeReport,
     Materialised,
     MaterialiseInputs,
@@ -175,9 +178,8 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             answer = _materialise(message, context) if inputs else _check_operator(message, context)
             channel.send(answer)
             continue
-        if isinstance(message, RecordCalls | TraceCalls):
-            recorded = isinstance(message, RecordCalls)
-            channel.send(_record(message, context) if recorded else _trace(message, context))
+        if isinstance(message, RecordCalls | TraceCalls | InspectCall):
+            channel.send(_profiled(message, context))
             _drain(context)
             continue
         if isinstance(message, EvaluatePlan) and message.side_by_side:
@@ -257,6 +259,24 @@ def _check_operator(message: CheckOperator, context: JudgeContext) -> OperatorCh
     return OperatorChecked(
         request_id=message.request_id, problems=problems_of(message, context.device)
     )
+
+
+def _profiled(message: RecordCalls | TraceCalls | InspectCall, context: JudgeContext) -> Message:
+    if isinstance(message, InspectCall):
+        return _inspect(message, context)
+    recorded = isinstance(message, RecordCalls)
+    return _record(message, context) if recorded else _trace(message, context)
+
+
+def _inspect(message: InspectCall, context: JudgeContext) -> CallInspected:
+    from .profiled.inspected_calls import inspect_call, not_inspected
+
+    try:
+        context.drain()
+        return inspect_call(message, context)
+    except Exception as error:
+        logger.exception("A call could not be looked into")
+        return not_inspected(message, str(error))
 
 
 def _record(message: RecordCalls, context: JudgeContext) -> CallsRecorded:

@@ -188,13 +188,14 @@ class RecordRequest(Message):
 
 
 class TraceRequest(Message):
-    """Call the candidate, warm, under the torch profiler; nothing of it is judged."""
+    """Call the candidate, warm, under the torch profiler, or once for its tensors; not judged."""
 
     kind: Literal["trace"] = "trace"
     arguments: list[Argument]
     outputs: list[TensorRef]
     warm_calls: int = Field(default=3, ge=0, le=100)
     timed_calls: int = Field(default=10, ge=0, le=100, description="For the host's time.")
+    tensors: bool = Field(default=False, description="Named by host code, into a safetensors file.")
 
 
 class Collect(Message):
@@ -379,7 +380,7 @@ class Recorded(Message):
 
 
 class Traced(Message):
-    """A call was traced; the descriptor of a file with the Chrome trace travels beside."""
+    """A call was traced; the descriptor of the file with what was asked for travels beside."""
 
     kind: Literal["traced"] = "traced"
     fault: CandidateFault | None = None

@@ -172,6 +172,21 @@ class TraceCalls(ProfiledSolution):
     kind: Literal["trace_calls"] = "trace_calls"
 
 
+class InspectCall(ProfiledSolution):
+    """Call a solution and the reference once on the same inputs, and compare what they name.
+
+    It is of one workload; files of both go into the folder.
+    """
+
+    kind: Literal["inspect_call"] = "inspect_call"
+    reference: dict[str, Any] = Field(description="The definition's own code, as a Solution.")
+    reference_hash: str
+    family: str = Field(default="", description="Of the inputs; empty: the typical one.")
+    pairs: dict[str, str] = Field(
+        default_factory=dict, description="The solution's name to the reference's, if they differ."
+    )
+
+
 class Cancel(Message):
     """Stop the named trial and kill its processes."""
 
@@ -186,7 +201,14 @@ class Shutdown(Message):
 
 
 ToJudge = Annotated[
-    EvaluatePlan | MaterialiseInputs | CheckOperator | RecordCalls | TraceCalls | Cancel | Shutdown,
+    EvaluatePlan
+    | MaterialiseInputs
+    | CheckOperator
+    | RecordCalls
+    | TraceCalls
+    | InspectCall
+    | Cancel
+    | Shutdown,
     Field(discriminator="kind"),
 ]
 
@@ -282,6 +304,36 @@ class CallsTraced(Message):
     seconds: dict[str, float] = Field(default_factory=dict)
 
 
+class ComparedTensor(Message):
+    """A tensor of a call, and that of the reference which is called so; one of them may be none."""
+
+    name: str = ""
+    shape: list[int] = Field(default_factory=list)
+    dtype: str = ""
+    not_finite: int = 0
+    rms: float | None = None
+    reference: str = ""
+    reference_shape: list[int] = Field(default_factory=list)
+    reference_dtype: str = ""
+    equal: bool | None = Field(default=None, description="In every value; null: not compared.")
+    max_absolute: float | None = None
+    rms_relative: float | None = None
+    worst_index: list[int] = Field(default_factory=list)
+    got: str = ""
+    expected: str = ""
+
+
+class CallInspected(Message):
+    """What one call showed; no verdict."""
+
+    kind: Literal["call_inspected"] = "call_inspected"
+    request_id: str
+    fault: str | None = None
+    reference_fault: str | None = None
+    compared: list[ComparedTensor] = Field(default_factory=list)
+    left_out: list[str] = Field(default_factory=list, description="For want of place.")
+
+
 class JudgeFault(Message):
     """The harness or the operator failed during a trial; never for a candidate's fault."""
 
@@ -302,6 +354,7 @@ FromJudge = Annotated[
     | OperatorChecked
     | CallsRecorded
     | CallsTraced
+    | CallInspected
     | JudgeFault,
     Field(discriminator="kind"),
 ]
@@ -309,7 +362,14 @@ FromJudge = Annotated[
 
 _LATER = ConfigDict(defer_build=True)
 to_judge: TypeAdapter[
-    EvaluatePlan | MaterialiseInputs | CheckOperator | RecordCalls | TraceCalls | Cancel | Shutdown
+    EvaluatePlan
+    | MaterialiseInputs
+    | CheckOperator
+    | RecordCalls
+    | TraceCalls
+    | InspectCall
+    | Cancel
+    | Shutdown
 ] = TypeAdapter(ToJudge, config=_LATER)
 from_judge: TypeAdapter[
     Ready
@@ -320,5 +380,6 @@ from_judge: TypeAdapter[
     | OperatorChecked
     | CallsRecorded
     | CallsTraced
+    | CallInspected
     | JudgeFault
 ] = TypeAdapter(FromJudge, config=_LATER)

@@ -26,6 +26,11 @@ from .launch_plan import Address, LaunchPlan, Size
 FILE_BYTES = 64 << 20
 ANSWER_BYTES = 1 << 20
 TRACE_BYTES = 64 << 20
+TENSOR_BYTES = 48 << 20
+"""Of the tensors of one call that is looked into."""
+MOST_TENSORS = 64
+OUTPUT_NAME = "output "
+"""Begins the name of an output among those tensors; its position follows."""
 CALL_MARK = "kernel_harness_call"
 """Name of the annotation around the one profiled call, in a timeline."""
 

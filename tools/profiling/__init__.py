@@ -1,6 +1,7 @@
 """Why a kernel is slow: hardware counters, a timeline, a sanitizer, a diagnosis.
 
     service          profiles, timelines, sanitizer runs and calibration of one harness's device
+    inspection       one call looked into, beside the reference's
     calibration_run  starts the process that measures a device's rates
     judge_files      what the judge writes for a profile: inputs, recorded calls
     ncu/             Nsight Compute: session, commands, report, counters

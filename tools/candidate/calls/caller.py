@@ -80,6 +80,23 @@ class Caller:
         """Where the candidate's sources lie."""
         return self._candidate.source_dir
 
+    @property
+    def on_device(self) -> bool:
+        """Whether calls are made on a GPU, and not on what stands in for one."""
+        return self._on_device
+
+    @property
+    def entry(self) -> str:
+        """Name of the function that is called."""
+        return self._candidate.request.entry_point.rpartition("::")[2]
+
+    def handed(
+        self, arguments: Sequence[Argument], outputs: Sequence[TensorRef]
+    ) -> list[torch.Tensor]:
+        """The tensors that a call is made with, as they are now."""
+        given = [v for v in self._arena.values(arguments) if isinstance(v, torch.Tensor)]
+        return [*given, *map(self._arena.tensor, outputs)]
+
     def end_recording(self) -> None:
         """Has the clock leave the device's activities to another profiler."""
         self._clock.end_recording()
@@ -106,6 +123,8 @@ class Caller:
         """
         values = self._arena.values(arguments)
         passed = [*values, *map(self._arena.tensor, outputs)] if self._by_destination else values
+        if not self._on_device:
+            lay(passed)
         returned: list[torch.Tensor] = []
 
         def call() -> None:

@@ -71,6 +71,7 @@ from ..cpu.fake_tensors import OnTheCpu
 from ..recording.recorder import CallRecorder, start_recording
 from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter
+from .inspected import inspect
 from .recorded import record, watched_call
 from .supervisor import Namespaces
 from .traced import trace
@@ -215,7 +216,8 @@ class CandidateServer:
         caller = self._calling()
         if caller is None:
             return Traced(fault=_out_of_order(NOT_READY)), []
-        return trace(caller, request, self._folders.private)
+        answer = inspect if request.tensors else trace
+        return answer(caller, request, self._folders.private)
 
     def _answer_with_file(self, answer: Message, fds: list[int]) -> None:
         try:

@@ -2,5 +2,6 @@
 
 called_solution  a solution in a process of its own, built and called
 recorded_calls  records one call of a solution on each workload and writes it to files
+inspected_calls  one call of a solution and one of the reference, tensor beside tensor
 traced_calls    traces one call of a solution on each workload with the torch profiler
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from ...errors import DatasetError
 from ...messages.candidate import BuildRequest, Built
 from ...messages.judge import ProfiledSolution
 from ...schema.flashinfer_trace import Definition, Workload
@@ -19,6 +20,9 @@ from ..processes.lost import ProcessLost
 
 class CalledSolution:
     """The process, and the inputs that it is called on.
+
+    Attributes:
+        family: of the inputs; empty: the typical one.
 
     Args:
         session: fresh, or prewarmed.
@@ -37,6 +41,7 @@ class CalledSolution:
     ) -> None:
         self.request, self.context, self.session = request, context, session
         self.times = StageTimes()
+        self.family = ""
         self._operator = OperatorAdapter(
             Definition.model_validate(request.definition),
             Path(request.operator_dir) if request.operator_dir else None,
@@ -73,7 +78,12 @@ class CalledSolution:
 
     def _input_sets(self) -> list[InputSet]:
         operator, device = self._operator, self.context.device
-        family = operator.families[0]
+        family = self.family or operator.families[0]
+        if family not in operator.families:
+            raise DatasetError(
+                f"The operator has no input family {family!r}",
+                remedy=f"Its families are {', '.join(operator.families)}.",
+            )
         made: list[InputSet] = []
         for one in self.request.workloads:
             case = operator.case(Workload.model_validate(one.workload))
