@@ -20,7 +20,7 @@ CLOSE = 1e-2
 """Share of a tensor's norm by which rounding in 16 bits may part two ways of computing it."""
 
 
-class TensorPart(Result):
+class InspectedPart(Result):
     """A tensor of the candidate's call beside the reference's."""
 
     name: str
@@ -44,7 +44,7 @@ class InspectionAnswer(Answer):
     workload: str
     axes: dict[str, int] = Field(default_factory=dict)
     fault: str | None = None
-    tensors: list[TensorPart] = Field(default_factory=list)
+    tensors: list[InspectedPart] = Field(default_factory=list)
 
 
 def inspection_answer(definition: str, inspected: InspectedCall) -> InspectionAnswer:
@@ -78,7 +78,7 @@ def _answer(definition: str, inspected: InspectedCall, rows: int) -> InspectionA
         axes=dict(case.axes),
         fault=found.fault or found.reference_fault,
         tensors=[
-            TensorPart.of(
+            InspectedPart.of(
                 row,
                 reference=row.reference or None,
                 dtype=row.dtype or None,
