@@ -12,22 +12,20 @@
 #include "gated_delta.h"
 
 #define STAGES 3
-#define LONGEST_FIRST 1
-#define SHORT_TOKENS 160
+#define SHORT_TOKENS 112
 #define DEPENDENT 1
-#define MOST_BY_HEAD 264
+#define MOST_BY_HEAD 396
 #define PREFETCH 1
-#define PREPARE_WARPS 8
 #define ONE_KNOWN 1
 #define USE_WGMMA 1
 
 constexpr int kChunk = 64, kSize = 128, kHeads = 8, kQkHeads = 4, kThreads = 128;
-constexpr int kPrepareThreads = 32 * PREPARE_WARPS;
 constexpr int kRows = 64;  // rows of V of a block of the chain
 constexpr int kTile = kChunk * kSize * 2, kHalf = kChunk * 128;
-constexpr int kImage = 2 * kHalf + 2 * kChunk * 4;  // T, P, exp(G), exp(G_end - G)
-constexpr int kStage = (2 * kTile + kHalf + kImage + 1023) / 1024 * 1024;
+constexpr int kImage = 2 * kHalf + kChunk * 4;  // T, P, G / log 2
+constexpr int kStage = 2 * kTile + kHalf + kImage;
 constexpr int kMostRanked = 128;
+constexpr unsigned kProcessors = 132;
 
 __device__ __forceinline__ float widened(uint16_t x) {
     return __uint_as_float(static_cast<uint32_t>(x) << 16);
@@ -47,6 +45,7 @@ __device__ __forceinline__ int swizzled(int row, int column) {
 // Asks L2 for `bytes` of each of `rows` rows, 128 of them a line, before anybody knows whose they are.
 template <int THREADS>
 __device__ __forceinline__ void prefetch_rows(bf16_ptr from, int stride, int rows, int lines) {
+#pragma unroll 1
     for (int i = threadIdx.x; i < rows * lines; i += THREADS)
         prefetch_line(from + static_cast<long long>(i / lines) * stride + i % lines * 64);
 }
@@ -58,7 +57,7 @@ __device__ __forceinline__ void bring_tile(uint32_t to, bf16_ptr from, int strid
     const int thread = threadIdx.x % THREADS, piece = thread % kPieces, row = thread / kPieces;
     bf16_ptr source = from + static_cast<long long>(row) * stride + piece * 8;
     const uint32_t base = to + (piece / 8) * kHalf;
-#pragma unroll
+#pragma unroll 1
     for (int i = 0; i < (16 * BLOCKS + kEach - 1) / kEach; ++i) {
         const int r = row + i * kEach;
         if (16 * BLOCKS % kEach != 0 && r >= 16 * BLOCKS) break;
@@ -107,22 +106,30 @@ struct Scratch {
     float warp_sum[GROUP];
 };
 
+// What the gates of a thread's head need, whatever its token: asked for before anybody knows that.
+template <int GROUP>
+__device__ __forceinline__ float2 head_of(const Inputs& in, int head0) {
+    const int head = head0 + min(static_cast<int>(threadIdx.x) / kChunk, GROUP - 1);
+    return make_float2(in.A_log[head], in.dt_bias[head]);
+}
+
 // Running log decays and update gates of a chunk for GROUP heads; ends with a barrier.
 template <int GROUP>
 __device__ __forceinline__ void compute_gates(const Inputs& in, Scratch<GROUP>& s, long long first,
-                                              int rows, int head0) {
+                                              int rows, int head0, float2 of_head) {
     const int group = threadIdx.x / kChunk, token = threadIdx.x % kChunk, lane = threadIdx.x & 31;
     float sum = 0.0f;
     if (group < GROUP) {
-        const int head = head0 + group;
         float beta = 0.0f;
         if (token < rows) {
-            const long long at = (first + token) * kHeads + head;
-            const float x = widened(in.a[at]) + in.dt_bias[head];
+            const long long at = (first + token) * kHeads + head0 + group;
+            // Both at once: a second trip to memory costs as much as the first.
+            const uint16_t a = load_now(in.a + at), b = load_now(in.b + at);
+            const float x = widened(a) + of_head.y;
             const float softplus = fmaxf(x, 0.0f) + log1pf(__expf(-fabsf(x)));
             // The bound keeps differences of running sums finite.
-            sum = fmaxf(-__expf(in.A_log[head]) * softplus, -1e30f);
-            beta = __fdividef(1.0f, 1.0f + __expf(-widened(in.b[at])));
+            sum = fmaxf(-__expf(of_head.x) * softplus, -1e30f);
+            beta = __fdividef(1.0f, 1.0f + __expf(-widened(b)));
         }
         s.beta[group][token] = beta;
 #pragma unroll
@@ -149,31 +156,33 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
     const int warp = threadIdx.x >> 5 & 3, part = threadIdx.x >> 7;
     const bool inner = part == 0, outer = WARPS == 4 || part == 1;
     const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
-    float kk[8][4] = {}, qk[8][4] = {};
+    // Of eight warps each has one product, of four both.
+    constexpr bool kBoth = WARPS == 4;
+    float kk[8][4] = {}, other[kBoth ? 8 : 1][4] = {};
+    float(*qk)[4] = kBoth ? other : kk;
     const uint32_t k_tile = shared_address(keys), q_tile = shared_address(queries);
-#pragma unroll
+    // Code that runs once costs its fetch: what can be a loop is one.
+#pragma unroll 1
     for (int step = 0; step < 8; ++step) {
         if (warp >= BLOCKS) break;
-        uint32_t left_k[4], left_q[4];
-        if (inner) ldmatrix(left_k, left_address(k_tile, warp, step));
-        if (outer) ldmatrix(left_q, left_address(q_tile, warp, step));
+        uint32_t left[4], left_q[4];
+        ldmatrix(left, left_address(kBoth || inner ? k_tile : q_tile, warp, step));
+        if (kBoth) ldmatrix(left_q, left_address(q_tile, warp, step));
 #pragma unroll
         for (int pair = 0; pair < BLOCKS; ++pair) {
             if (pair > warp) continue;
             uint32_t right[4];
             ldmatrix(right, rows_address(k_tile, pair, step));
-            if (inner) {
-                mma_bf16(kk[2 * pair], left_k, right[0], right[1]);
-                mma_bf16(kk[2 * pair + 1], left_k, right[2], right[3]);
-            }
-            if (outer) {
+            mma_bf16(kk[2 * pair], left, right[0], right[1]);
+            mma_bf16(kk[2 * pair + 1], left, right[2], right[3]);
+            if (kBoth) {
                 mma_bf16(qk[2 * pair], left_q, right[0], right[1]);
                 mma_bf16(qk[2 * pair + 1], left_q, right[2], right[3]);
             }
         }
     }
     __syncthreads();
-#pragma unroll
+#pragma unroll 1
     for (int group = 0; group < GROUP; ++group) {
         if (warp >= BLOCKS) break;
         char* image = images + group * kImage;
@@ -298,6 +307,7 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
     }
 #if USE_WGMMA
     // A group's product reads the whole tile: zeros above the blocks on the diagonal.
+#pragma unroll 1
     for (int i = threadIdx.x; i < GROUP * 2 * 6 * 32; i += 32 * WARPS) {
         const int above = i / 32 % 6, piece = i % 32;
         const int row = above < 3 ? 0 : above < 5 ? 1 : 2;
@@ -309,9 +319,8 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
 #endif
     if (const int group = threadIdx.x / kChunk; group < GROUP) {
         const int token = threadIdx.x % kChunk;
-        float* factors = reinterpret_cast<float*>(images + group * kImage + 2 * kHalf);
-        factors[token] = __expf(s.running[group][token]);
-        factors[kChunk + token] = __expf(s.running[group][kChunk - 1] - s.running[group][token]);
+        reinterpret_cast<float*>(images + group * kImage + 2 * kHalf)[token] =
+            1.44269504f * s.running[group][token];
     }
     __syncthreads();
 }
@@ -337,10 +346,11 @@ constexpr int prepare_shared(int group) {
 
 // A block prepares a chunk for GROUP heads that share a query and key head.
 template <int GROUP, int WARPS>
-__global__ void __launch_bounds__(32 * WARPS) prepare(const Inputs in) {
+__global__ void __launch_bounds__(32 * WARPS, 3) prepare(const Inputs in) {
     launch_dependents();
     char* shared = dynamic_shared();
     const int slot = blockIdx.x, head = blockIdx.y * GROUP, qk_head = head / 2;
+    const float2 of_head = head_of<GROUP>(in, head);
     if (PREFETCH && !(ONE_KNOWN && in.sequences == 1)) {
         // Blocks share out all tokens while the bounds of the sequences are on their way.
         const long long token = static_cast<long long>(slot) * kChunk;
@@ -349,6 +359,9 @@ __global__ void __launch_bounds__(32 * WARPS) prepare(const Inputs in) {
         const long long at = (token * kQkHeads + qk_head) * kSize;
         prefetch_rows<32 * WARPS>(in.k + at, kQkHeads * kSize, count, 2);
         prefetch_rows<32 * WARPS>(in.q + at, kQkHeads * kSize, count, 2);
+        // The gates of eight tokens lie in a line.
+        if (threadIdx.x < 16 && threadIdx.x % 8 * 8 < count)
+            prefetch_line((threadIdx.x < 8 ? in.a : in.b) + (token + threadIdx.x % 8 * 8) * kHeads);
     }
     const int sequence = sequence_of(in, slot);
     if (sequence < 0) return;
@@ -363,13 +376,14 @@ __global__ void __launch_bounds__(32 * WARPS) prepare(const Inputs in) {
     copy_commit();
     char* images = shared + 2 * kTile;
     Scratch<GROUP>& scratch = *reinterpret_cast<Scratch<GROUP>*>(images + GROUP * kImage);
-    compute_gates<GROUP>(in, scratch, first, rows, head);
+    compute_gates<GROUP>(in, scratch, first, rows, head, of_head);
     copy_wait<0>();
     __syncthreads();
     prepare_chunk<GROUP, 4, WARPS>(scratch, shared, shared + kTile, images, shared + kTile, shared,
                      shared + 4 * GROUP * kBlockBytes, in.scale);
     uint4* to = reinterpret_cast<uint4*>(
         in.images + (static_cast<long long>(slot) * kHeads + head) * kImage);
+#pragma unroll 3
     for (int i = threadIdx.x; i < GROUP * kImage / 16; i += 32 * WARPS)
         to[i] = reinterpret_cast<const uint4*>(images)[i];
 }
@@ -423,6 +437,16 @@ __device__ __forceinline__ void multiply_lower(float (&d)[8][4], const uint32_t 
         }
 }
 
+// exp(G), or exp(last - G), of two neighbouring tokens; G lies in powers of two.
+__device__ __forceinline__ float2 reach_of(const float* running) {
+    const float2 g = *reinterpret_cast<const float2*>(running);
+    return make_float2(power_of_two(g.x), power_of_two(g.y));
+}
+__device__ __forceinline__ float2 remain_of(const float* running, float last) {
+    const float2 g = *reinterpret_cast<const float2*>(running);
+    return make_float2(power_of_two(last - g.x), power_of_two(last - g.y));
+}
+
 // One chunk: K, Q, V and the image lie in `stage`; O goes to `output`, S is carried on.
 template <int BLOCKS>
 __device__ __forceinline__ void walk_chunk(State& s, char* stage, uint16_t* output, int rows,
@@ -430,7 +454,7 @@ __device__ __forceinline__ void walk_chunk(State& s, char* stage, uint16_t* outp
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, t = lane & 3;
     const uint32_t keys = shared_address(stage), queries = keys + kTile, values = keys + 2 * kTile;
     const uint32_t inverse = values + kHalf, attention = inverse + kHalf;
-    const float* factors = reinterpret_cast<const float*>(stage + 2 * kTile + 3 * kHalf);
+    const float* running = reinterpret_cast<const float*>(stage + 2 * kTile + 3 * kHalf);
     float u[8][4] = {}, o[8][4] = {};
 #pragma unroll
     for (int step = 0; step < 8; ++step) {
@@ -456,7 +480,7 @@ __device__ __forceinline__ void walk_chunk(State& s, char* stage, uint16_t* outp
 #pragma unroll
         for (int n = 0; n < 2; ++n) {
             const int tile = 2 * pair + n;
-            const float2 reach = *reinterpret_cast<const float2*>(factors + tile * 8 + 2 * t);
+            const float2 reach = reach_of(running + tile * 8 + 2 * t);
 #pragma unroll
             for (int i = 0; i < 2; ++i) {
                 const uint32_t both = v[2 * n + i];
@@ -474,14 +498,13 @@ __device__ __forceinline__ void walk_chunk(State& s, char* stage, uint16_t* outp
 #pragma unroll
     for (int pair = 0; pair < BLOCKS; ++pair) as_left(left[pair], n[2 * pair], n[2 * pair + 1]);
     multiply_lower<BLOCKS>(o, left, attention);
-    const float kept = factors[kChunk - 1];
+    const float last = running[kChunk - 1], kept = power_of_two(last);
 #pragma unroll
     for (int pair = 0; pair < BLOCKS; ++pair) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             const int tile = 2 * pair + half;
-            const float2 remain =
-                *reinterpret_cast<const float2*>(factors + kChunk + tile * 8 + 2 * t);
+            const float2 remain = remain_of(running + tile * 8 + 2 * t, last);
 #pragma unroll
             for (int i = 0; i < 2; ++i) {
                 n[tile][2 * i] *= remain.x;
@@ -558,9 +581,8 @@ struct Item {
 };
 
 // A sequence of many chunks is cut where walking its segments at once pays for combining them.
-constexpr int kLeastCut = 20;
-__device__ __forceinline__ int segments_of(int chunks) {
-    return chunks < kLeastCut ? 1 : static_cast<int>(sqrtf(static_cast<float>(chunks)));
+__device__ __forceinline__ int segments_of(int chunks, int least) {
+    return chunks < least ? 1 : static_cast<int>(sqrtf(static_cast<float>(chunks)));
 }
 
 // Item `index` of those of all sequences, the longest first; at most 128 sequences have an order.
@@ -575,7 +597,7 @@ __device__ __forceinline__ Item item_of(const Inputs& in, int index, bool inner,
     if (mine < in.sequences) {
         const int length = static_cast<int>(start_of(in, mine + 1) - start_of(in, mine));
         lengths[mine] = length;
-        segments[mine] = in.split ? segments_of((length + kChunk - 1) / kChunk) : 1;
+        segments[mine] = in.split ? segments_of((length + kChunk - 1) / kChunk, in.least_cut) : 1;
     }
     if (mine == 0) found[0] = -1;
     __syncthreads();
@@ -600,34 +622,33 @@ __device__ __forceinline__ Item item_of(const Inputs& in, int index, bool inner,
     return item;
 }
 
-constexpr int kChainShared = STAGES * kStage + kHalf + 128;
-// The first four warps compute; the last has one thread that asks for what they compute with.
-constexpr int kChainThreads = kThreads + 32;
+// A stage of a walk: K, Q, V, T and P, or K, V and T; G of each stage and barriers lie behind.
+// With two stages two blocks share a processor, to the last kilobyte.
+constexpr int kWalkStage = 2 * kTile + 3 * kHalf, kEndStage = kTile + 2 * kHalf;
+constexpr int walk_shared(int stage, int stages) { return stages * (stage + kChunk * 4) + 96; }
 // A piece of a segment's end: 64 rows of what it makes of zeros, or the upper or lower 16 bits of
 // what it makes of the identity.
 constexpr int kEnd = 32768;
-// A stage of a walk to a segment's end: K, V, T and the factors.
-constexpr int kEndStage = (kTile + 2 * kHalf + 2 * kChunk * 4 + 1023) / 1024 * 1024;
-constexpr int kEndShared = STAGES * kEndStage + 64;
-
 #if USE_WGMMA && HAS_WGMMA
-// The output of a chunk, packed, through `buffer` to memory.
-__device__ __forceinline__ void store_output(const uint32_t (&x)[4][4], char* buffer,
-                                             uint16_t* output, int rows) {
+// The output of a chunk, packed, as rows of 16 bytes; through this warp's columns of V.
+__device__ __forceinline__ void turn_output(uint4 (&y)[4], const uint32_t (&x)[4][4], char* values) {
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-    __syncwarp();
 #pragma unroll
     for (int pair = 0; pair < 4; ++pair)
-        stmatrix_transposed(rows_address(shared_address(buffer), pair, warp), x[pair]);
+        stmatrix_transposed(rows_address(shared_address(values), pair, warp), x[pair]);
     __syncwarp();
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        const int token = i * 16 + (lane >> 1), column = warp * 16 + (lane & 1) * 8;
-        const uint4 y = *reinterpret_cast<const uint4*>(buffer + swizzled(token, column));
-        if (token < rows)
-            *reinterpret_cast<uint4*>(output + static_cast<long long>(token) * kHeads * kSize +
-                                      column) = y;
-    }
+    for (int i = 0; i < 4; ++i)
+        y[i] = *reinterpret_cast<const uint4*>(
+            values + swizzled(i * 16 + (lane >> 1), warp * 16 + (lane & 1) * 8));
+}
+__device__ __forceinline__ void store_output(const uint4 (&y)[4], uint16_t* output, int rows) {
+    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+    output += (lane >> 1) * kHeads * kSize + warp * 16 + (lane & 1) * 8;
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+        if (i * 16 + (lane >> 1) < rows)
+            *reinterpret_cast<uint4*>(output + i * 16 * kHeads * kSize) = y[i];
 }
 
 // Zeros in the rows of a tile that belong to no token of this sequence: what lies there could be
@@ -642,17 +663,16 @@ __device__ __forceinline__ void clear_rows(char* tile, int rows) {
 // the segment's end, whatever its beginning will be: zeros with the values (B, parts 0 and 1), the
 // identity without (M, parts 2 and 3), and no queries; end = beginning M + B. Otherwise the
 // beginning is the sequence's, carried through the ends of the segments before.
-template <bool ENDS>
+template <bool ENDS, int DEPTH>
 __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
-    constexpr int kStageBytes = ENDS ? kEndStage : kStage;
+    constexpr int kStageBytes = ENDS ? kEndStage : kWalkStage;
     constexpr int kValuesAt = ENDS ? kTile : 2 * kTile, kInverseAt = kValuesAt + kHalf;
-    constexpr int kFactorsAt = kInverseAt + (ENDS ? kHalf : 2 * kHalf);
     constexpr int kParts = ENDS ? 4 : 2;
     char* shared = dynamic_shared();
     const int head = blockIdx.x / kParts % kHeads, part = blockIdx.x % kParts;
     const int row0 = part % 2 * kRows;
     const bool identity = ENDS && part >= 2;
-    if (threadIdx.x == kThreads) {
+    if (threadIdx.x == 0) {
         prefetch_map(&maps.k);
         prefetch_map(&maps.v);
         if (!ENDS) prefetch_map(&maps.q);
@@ -679,11 +699,12 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
         return static_cast<int>(min(static_cast<long long>(kChunk),
                                     end - first_token - static_cast<long long>(chunk) * kChunk));
     };
-    const uint32_t full = stages + STAGES * kStageBytes + (ENDS ? 0 : kHalf);
-    const uint32_t empty = full + 8 * STAGES, came = empty + 8 * STAGES, went = came + 24;
-    if (threadIdx.x == 0) {
+    const uint32_t gates = stages + DEPTH * kStageBytes, full = gates + DEPTH * kChunk * 4;
+    const uint32_t empty = full + 8 * DEPTH, came = empty + 8 * DEPTH, went = came + 24;
+    const bool first_thread = threadIdx.x == 0;
+    if (first_thread) {
 #pragma unroll
-        for (int i = 0; i < STAGES; ++i) {
+        for (int i = 0; i < DEPTH; ++i) {
             barrier_init(full + 8 * i, 1);
             barrier_init(empty + 8 * i, 4);
         }
@@ -697,66 +718,31 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
     }
     __syncthreads();
     const int lane = threadIdx.x & 31;
-    if (threadIdx.x >= kThreads) {
-        // One thread asks for everything; the copies themselves say when they are there.
-        if (threadIdx.x > kThreads) return;
-        auto tokens = [&](int chunk) {
-            const uint32_t stage = stages + chunk % STAGES * kStageBytes;
-            const uint32_t barrier = full + chunk % STAGES * 8;
-            const int first = static_cast<int>(first_token) + chunk * kChunk;
-            barrier_expect(barrier, kTile + (ENDS ? 0 : kTile + kHalf) + (identity ? 0 : kHalf) +
-                                        kHalf + 2 * kChunk * 4);
-            copy_tile(stage, &maps.k, head / 2 * kSize, first, barrier);
-            copy_tile(stage + kHalf, &maps.k, head / 2 * kSize + 64, first, barrier);
-            if (!identity)
-                copy_tile(stage + kValuesAt, &maps.v, head * kSize + row0, first, barrier);
-            if (!ENDS) {
-                copy_tile(stage + kTile, &maps.q, head / 2 * kSize, first, barrier);
-                copy_tile(stage + kTile + kHalf, &maps.q, head / 2 * kSize + 64, first, barrier);
-            }
-        };
-        const char* images = in.images + (static_cast<long long>(slot) * kHeads + head) * kImage;
-        auto image = [&](int chunk) {
-            const uint32_t stage = stages + chunk % STAGES * kStageBytes;
-            const uint32_t barrier = full + chunk % STAGES * 8;
-            const char* from = images + static_cast<long long>(chunk) * kHeads * kImage;
-            copy_bytes(stage + kInverseAt, from, ENDS ? kHalf : kImage, barrier);
-            if (ENDS) copy_bytes(stage + kFactorsAt, from + 2 * kHalf, 2 * kChunk * 4, barrier);
-        };
-        // Behind the first stage lies what the ends of the segments before are brought to.
-        const int ahead = ENDS || item.segment == 0 ? min(STAGES, chunks) : 1;
+    // The first thread asks for everything; the copies themselves say when they are there.
+    auto tokens = [&](int chunk) {
+        const uint32_t stage = stages + chunk % DEPTH * kStageBytes, barrier = full + chunk % DEPTH * 8;
+        const int first = static_cast<int>(first_token) + chunk * kChunk;
+        barrier_expect(barrier, kTile + (ENDS ? 0 : kTile + kHalf) + (identity ? 0 : kHalf) + kHalf +
+                                    kChunk * 4);
+        copy_tile(stage, &maps.k, head / 2 * kSize, first, barrier);
+        copy_tile(stage + kHalf, &maps.k, head / 2 * kSize + 64, first, barrier);
+        if (!identity) copy_tile(stage + kValuesAt, &maps.v, head * kSize + row0, first, barrier);
+        if (!ENDS) {
+            copy_tile(stage + kTile, &maps.q, head / 2 * kSize, first, barrier);
+            copy_tile(stage + kTile + kHalf, &maps.q, head / 2 * kSize + 64, first, barrier);
+        }
+    };
+    const char* images = in.images + (static_cast<long long>(slot) * kHeads + head) * kImage;
+    auto image = [&](int chunk) {
+        const uint32_t stage = stages + chunk % DEPTH * kStageBytes, barrier = full + chunk % DEPTH * 8;
+        const char* from = images + static_cast<long long>(chunk) * kHeads * kImage;
+        copy_bytes(stage + kInverseAt, from, ENDS ? kHalf : 2 * kHalf, barrier);
+        copy_bytes(gates + chunk % DEPTH * kChunk * 4, from + 2 * kHalf, kChunk * 4, barrier);
+    };
+    // Where the ends of the segments before are brought to, chunks come later.
+    const int ahead = ENDS || item.segment == 0 ? min(DEPTH, chunks) : 0;
+    if (first_thread)
         for (int c = 0; c < ahead; ++c) tokens(c);
-        if (DEPENDENT) dependency_wait();
-        proxy_fence();
-        for (int c = 0; c < ahead; ++c) image(c);
-        if (!ENDS && item.segment > 0) {
-#pragma unroll 1
-            for (int i = 0; i < item.segment; ++i)
-#pragma unroll 1
-                for (int piece = 0; piece < 3; ++piece) {
-                    if (i > 0) barrier_wait(went + 8 * piece, (i - 1) & 1);
-                    barrier_expect(came + 8 * piece, kEnd);
-                    const int which = piece == 0 ? part : piece + 1;
-                    copy_bytes(stages + kStage + piece * kEnd,
-                               in.ends + ((static_cast<long long>(item.ends + i) * kHeads + head) * 4 +
-                                          which) * kEnd,
-                               kEnd, came + 8 * piece);
-                }
-            for (int piece = 0; piece < 3; ++piece)
-                barrier_wait(went + 8 * piece, (item.segment - 1) & 1);
-            for (int c = 1; c < min(STAGES, chunks); ++c) {
-                tokens(c);
-                image(c);
-            }
-        }
-#pragma unroll 1
-        for (int c = STAGES; c < chunks; ++c) {
-            barrier_wait(empty + c % STAGES * 8, (c / STAGES - 1) & 1);
-            tokens(c);
-            image(c);
-        }
-        return;
-    }
     const int warp = threadIdx.x >> 5, t = threadIdx.x & 3;
     State s;
     if (ENDS || !in.state) {
@@ -768,58 +754,74 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
     } else {
         load_state(s, in.state + place + warp * 16 * kSize);
     }
-    if (!ENDS) {
+    if (DEPENDENT) dependency_wait();
+    if (first_thread) {
+        proxy_fence();
+        for (int c = 0; c < ahead; ++c) image(c);
+    }
+    if (!ENDS && item.segment > 0) {
+        // Beginning of the next segment = S M + B.
+        auto end_of = [&](int i, int which) {
+            return in.ends + ((static_cast<long long>(item.ends + i) * kHeads + head) * 4 + which) * kEnd;
+        };
+        auto bring_end = [&](int i) {
+            barrier_expect(came + i % 3 * 8, kEnd);
+            copy_bytes(stages + i % 3 * kEnd, end_of(i, 2), kEnd, came + i % 3 * 8);
+        };
+        if (first_thread)
+            for (int i = 0; i < min(3, item.segment); ++i) bring_end(i);
+        float4 made[16];
+        auto load_made = [&](int i) {
+            const float4* from = reinterpret_cast<const float4*>(end_of(i, part)) + warp * 512 + lane;
+#pragma unroll
+            for (int tile = 0; tile < 16; ++tile) made[tile] = from[tile * 32];
+        };
+        load_made(0);
 #pragma unroll 1
         for (int i = 0; i < item.segment; ++i) {
-            // Beginning of the next segment = S M + B, S and M as sums of two bf16 each.
-            uint32_t upper[8][4], lower[8][4];
+            uint32_t left[8][4];
 #pragma unroll
-            for (int step = 0; step < 8; ++step) {
-                as_left(upper[step], s[2 * step], s[2 * step + 1]);
-                float rest[2][4];
-#pragma unroll
-                for (int e = 0; e < 8; ++e) {
-                    const uint32_t both = upper[step][e / 2];
-                    rest[e / 4][e % 4] =
-                        s[2 * step + e / 4][e % 4] -
-                        __uint_as_float(e % 2 ? both & 0xffff0000u : both << 16);
-                }
-                as_left(lower[step], rest[0], rest[1]);
-            }
-            barrier_wait(came, i & 1);
-            const float4* from = reinterpret_cast<const float4*>(shared + kStage) + warp * 512 + lane;
-#pragma unroll
-            for (int tile = 0; tile < 16; ++tile) {
-                const float4 x = from[tile * 32];
-                s[tile][0] = x.x, s[tile][1] = x.y, s[tile][2] = x.z, s[tile][3] = x.w;
-            }
-            barrier_wait(came + 8, i & 1);
-            barrier_wait(came + 16, i & 1);
+            for (int step = 0; step < 8; ++step) as_left(left[step], s[2 * step], s[2 * step + 1]);
+            barrier_wait(came + i % 3 * 8, i / 3 & 1);
             group_fence();
 #pragma unroll
-            for (int step = 0; step < 8; ++step) {
-                const uint32_t high = stages + kStage + kEnd + step * 2048, low = high + kEnd;
-                group_columns(s, upper[step], right_operand(high, kEnd / 2, 1024), 1);
-                group_columns(s, lower[step], right_operand(high, kEnd / 2, 1024), 1);
-                group_columns(s, upper[step], right_operand(low, kEnd / 2, 1024), 1);
-            }
+            for (int step = 0; step < 8; ++step)
+                group_columns(s, left[step],
+                              right_operand(stages + i % 3 * kEnd + step * 2048, kEnd / 2, 1024), step > 0);
             group_commit();
             group_wait<0>();
             __syncwarp();
-            if (lane == 0)
+            if (lane == 0) barrier_arrive(went + i % 3 * 8);
+            if (first_thread && i + 3 < item.segment) {
+                barrier_wait(went + i % 3 * 8, i / 3 & 1);
+                bring_end(i + 3);
+            }
+            __syncwarp();
 #pragma unroll
-                for (int piece = 0; piece < 3; ++piece) barrier_arrive(went + 8 * piece);
+            for (int tile = 0; tile < 16; ++tile) {
+                s[tile][0] += made[tile].x, s[tile][1] += made[tile].y;
+                s[tile][2] += made[tile].z, s[tile][3] += made[tile].w;
+            }
+            if (i + 1 < item.segment) load_made(i + 1);
         }
+        if (first_thread) {
+            for (int i = max(0, item.segment - 3); i < item.segment; ++i)
+                barrier_wait(went + i % 3 * 8, i / 3 & 1);
+            for (int c = 0; c < min(DEPTH, chunks); ++c) {
+                tokens(c);
+                image(c);
+            }
+        }
+        __syncwarp();
     }
     uint16_t* output = in.output + (first_token * kHeads + head) * kSize + row0;
-    char* buffer = shared + STAGES * kStageBytes;
     uint32_t left[8][4], packed[4][4];
 #pragma unroll
     for (int step = 0; step < 8; ++step) as_left(left[step], s[2 * step], s[2 * step + 1]);
 #pragma unroll 1
     for (int chunk = 0; chunk < chunks; ++chunk) {
-        barrier_wait(full + chunk % STAGES * 8, (chunk / STAGES) & 1);
-        char* stage = shared + chunk % STAGES * kStageBytes;
+        barrier_wait(full + chunk % DEPTH * 8, (chunk / DEPTH) & 1);
+        char* stage = shared + chunk % DEPTH * kStageBytes;
         if (const int rows = rows_of(chunk); !ENDS && rows < kChunk) {
             clear_rows(stage, rows);
             clear_rows(stage + kHalf, rows);
@@ -829,7 +831,8 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
         }
         const uint32_t keys = shared_address(stage), queries = keys + kTile;
         const uint32_t values = keys + kValuesAt, inverse = keys + kInverseAt;
-        const float* factors = reinterpret_cast<const float*>(stage + kFactorsAt);
+        const float* running =
+            reinterpret_cast<const float*>(shared + DEPTH * kStageBytes) + chunk % DEPTH * kChunk;
         float u[8][4], o[8][4];
         group_fence();
 #pragma unroll
@@ -851,21 +854,32 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
         // All that the products' results meet is in registers before they are.
         uint32_t values_of[4][4];
         float2 reaches[8], remains[8];
-        const float kept = factors[kChunk - 1];
+        const float last = running[kChunk - 1], kept = power_of_two(last);
 #pragma unroll
         for (int pair = 0; pair < 4; ++pair) ldmatrix_transposed(values_of[pair], rows_address(values, pair, warp));
 #pragma unroll
         for (int tile = 0; tile < 8; ++tile)
-            reaches[tile] = *reinterpret_cast<const float2*>(factors + tile * 8 + 2 * t);
-        // While these run: the last chunk's output.
-        if (!ENDS && chunk > 0)
-            store_output(packed, buffer,
-                         output + static_cast<long long>(chunk - 1) * kChunk * kHeads * kSize,
-                         kChunk);
+            reaches[tile] = reach_of(running + tile * 8 + 2 * t);
 #pragma unroll
-        for (int tile = 0; tile < 8; ++tile)
-            if (!ENDS)
-                remains[tile] = *reinterpret_cast<const float2*>(factors + kChunk + tile * 8 + 2 * t);
+        for (int tile = 0; tile < 8; ++tile) remains[tile] = remain_of(running + tile * 8 + 2 * t, last);
+        // While these run: the last chunk's output, and what comes into its place.
+        if (chunk > 0) {
+            if (!ENDS) {
+                uint4 rows[4];
+                turn_output(rows, packed, shared + (chunk - 1) % DEPTH * kStageBytes + kValuesAt);
+                async_fence();
+                __syncwarp();
+                if (lane == 0) barrier_arrive(empty + (chunk - 1) % DEPTH * 8);
+                store_output(rows, output + static_cast<long long>(chunk - 1) * kChunk * kHeads * kSize,
+                             kChunk);
+            }
+            if (first_thread && chunk - 1 + DEPTH < chunks) {
+                barrier_wait(empty + (chunk - 1) % DEPTH * 8, (chunk - 1) / DEPTH & 1);
+                tokens(chunk - 1 + DEPTH);
+                image(chunk - 1 + DEPTH);
+            }
+            __syncwarp();
+        }
         group_wait<ENDS ? 0 : 1>();
         uint32_t mid[4][4];
 #pragma unroll
@@ -892,10 +906,7 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
 #pragma unroll
                 for (int half = 0; half < 2; ++half) {
                     const int tile = 2 * pair + half;
-                    // Two blocks of ends share a processor and have fewer registers to wait in.
-                    const float2 remain =
-                        ENDS ? *reinterpret_cast<const float2*>(factors + kChunk + tile * 8 + 2 * t)
-                             : remains[tile];
+                    const float2 remain = remains[tile];
 #pragma unroll
                     for (int i = 0; i < 2; ++i) {
                         n[tile][2 * i] *= remain.x;
@@ -945,7 +956,7 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
             group_wait<2>();
 #pragma unroll
             for (int tile = 0; tile < 8; ++tile) {
-                const float2 reach = *reinterpret_cast<const float2*>(factors + tile * 8 + 2 * t);
+                const float2 reach = reach_of(running + tile * 8 + 2 * t);
 #pragma unroll
                 for (int i = 0; i < 2; ++i) {
                     o[tile][2 * i] *= in.scale * reach.x;
@@ -962,9 +973,11 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
 #pragma unroll
         for (int step = 0; step < 8; ++step) as_left(left[step], s[2 * step], s[2 * step + 1]);
         if (!ENDS) group_wait<0>();
-        __syncwarp();
-        if (lane == 0) barrier_arrive(empty + chunk % STAGES * 8);
-        if (ENDS) continue;
+        if (ENDS) {
+            __syncwarp();
+            if (lane == 0) barrier_arrive(empty + chunk % DEPTH * 8);
+            continue;
+        }
 #pragma unroll
         for (int pair = 0; pair < 4; ++pair)
 #pragma unroll
@@ -990,36 +1003,35 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
             for (int i = 0; i < 2; ++i) {
                 const int row = row0 + warp * 16 + (lane >> 2) + 8 * i;
                 const float low = s[tile][2 * i], high = s[tile][2 * i + 1];
-                const uint32_t both = pack_bf16(low, high);
-                char* at = to + tile / 8 * (kEnd / 2) + swizzled(row, tile % 8 * 8 + 2 * t);
-                *reinterpret_cast<uint32_t*>(at) = both;
-                *reinterpret_cast<uint32_t*>(at + kEnd) = pack_bf16(
-                    low - __uint_as_float(both << 16), high - __uint_as_float(both & 0xffff0000u));
+                *reinterpret_cast<uint32_t*>(to + tile / 8 * (kEnd / 2) +
+                                             swizzled(row, tile % 8 * 8 + 2 * t)) = pack_bf16(low, high);
             }
         return;
     }
-    store_output(packed, buffer,
-                 output + static_cast<long long>(chunks - 1) * kChunk * kHeads * kSize,
+    uint4 rows[4];
+    turn_output(rows, packed, shared + (chunks - 1) % DEPTH * kStageBytes + kValuesAt);
+    store_output(rows, output + static_cast<long long>(chunks - 1) * kChunk * kHeads * kSize,
                  rows_of(chunks - 1));
     if (item.segment + 1 == item.segments) store_state(s, in.new_state + place + warp * 16 * kSize);
 }
 
-__global__ void __launch_bounds__(kChainThreads) chain(const Inputs in,
-                                                       const __grid_constant__ Maps maps) {
-    walk<false>(in, maps);
+template <int DEPTH>
+__global__ void __launch_bounds__(kThreads, 4 - DEPTH) chain(const Inputs in,
+                                                             const __grid_constant__ Maps maps) {
+    walk<false, DEPTH>(in, maps);
 }
-__global__ void __launch_bounds__(kChainThreads, 2) ends(const Inputs in,
-                                                         const __grid_constant__ Maps maps) {
+__global__ void __launch_bounds__(kThreads, 2) ends(const Inputs in,
+                                                    const __grid_constant__ Maps maps) {
     launch_dependents();
-    walk<true>(in, maps);
+    walk<true, STAGES>(in, maps);
 }
 #else
 __global__ void ends(const Inputs, const __grid_constant__ Maps) {
     launch_dependents();
     dependency_wait();
 }
-__global__ void __launch_bounds__(kChainThreads) chain(const Inputs in,
-                                                       const __grid_constant__ Maps) {
+template <int>
+__global__ void __launch_bounds__(kThreads) chain(const Inputs in, const __grid_constant__ Maps) {
     char* shared = dynamic_shared();
     const int head = blockIdx.x / 2 % kHeads, row0 = blockIdx.x % 2 * kRows;
     const int sequence = blockIdx.x / (2 * kHeads);
@@ -1030,7 +1042,6 @@ __global__ void __launch_bounds__(kChainThreads) chain(const Inputs in,
         store_zeros(in.new_state + place);
         return;
     }
-    if (threadIdx.x >= kThreads) return;
     const int chunks = static_cast<int>((end - start + kChunk - 1) / kChunk);
     const int slot = static_cast<int>(start / kChunk) + sequence;
     const uint32_t stages = shared_address(shared);
@@ -1040,14 +1051,14 @@ __global__ void __launch_bounds__(kChainThreads) chain(const Inputs in,
             min(static_cast<long long>(kChunk), end - start - static_cast<long long>(chunk) * kChunk));
     };
     auto tokens = [&](int chunk) {
-        bring_tokens<4, kThreads>(in, stages + chunk % STAGES * kStage,
+        bring_tokens<4, kThreads>(in, stages + chunk % 2 * kStage,
                      start + static_cast<long long>(chunk) * kChunk, rows_of(chunk), head, row0);
     };
     auto image = [&](int chunk) {
-        bring_image(stages + chunk % STAGES * kStage + 2 * kTile + kHalf,
+        bring_image(stages + chunk % 2 * kStage + 2 * kTile + kHalf,
                     images + static_cast<long long>(chunk) * kHeads * kImage);
     };
-    for (int c = 0; c < STAGES - 1 && c < chunks; ++c) tokens(c);
+    for (int c = 0; c < 2 - 1 && c < chunks; ++c) tokens(c);
     const int warp = threadIdx.x >> 5;
     State s;
     if (in.state)
@@ -1056,21 +1067,21 @@ __global__ void __launch_bounds__(kChainThreads) chain(const Inputs in,
 #pragma unroll
         for (int i = 0; i < 64; ++i) s[i / 4][i % 4] = 0.0f;
     if (DEPENDENT) dependency_wait();
-    for (int c = 0; c < STAGES - 1; ++c) {
+    for (int c = 0; c < 2 - 1; ++c) {
         if (c < chunks) image(c);
         copy_commit();
     }
     uint16_t* output = in.output + (start * kHeads + head) * kSize + row0;
 #pragma unroll 1
     for (int chunk = 0; chunk < chunks; ++chunk) {
-        copy_wait<STAGES - 2>();
+        copy_wait<2 - 2>();
         __syncthreads();
-        if (const int next = chunk + STAGES - 1; next < chunks) {
+        if (const int next = chunk + 2 - 1; next < chunks) {
             tokens(next);
             image(next);
         }
         copy_commit();
-        walk_chunk<4>(s, shared + chunk % STAGES * kStage,
+        walk_chunk<4>(s, shared + chunk % 2 * kStage,
                    output + static_cast<long long>(chunk) * kChunk * kHeads * kSize, rows_of(chunk),
                    in.scale);
     }
@@ -1110,7 +1121,7 @@ __device__ __forceinline__ void mix_sixteen(uint32_t keys, uint32_t queries, con
                                             const float* beta, Four* fours, int first, float scale) {
     const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     float kk[2][4] = {}, qk[2][4] = {};
-#pragma unroll
+#pragma unroll 2
     for (int step = 0; step < 8; ++step) {
         uint32_t left[4], asked[4], right[4];
         const int row = first + (((lane >> 3) & 1) << 3) + (lane & 7);
@@ -1156,6 +1167,22 @@ __global__ void __launch_bounds__(kThreads) recur(const Inputs in) {
     const int sequence = blockIdx.x / (kSize / kRecurRows * kHeads);
     const int row = tile * kRecurRows + warp * 2 + (lane >> 4);
     const long long place = state_at(sequence, head, row) + piece * 8;
+    if (!(ONE_KNOWN && in.sequences == 1)) {
+        // All tokens of this head are asked for while the bounds of the sequences are on their way.
+        const int all = static_cast<int>(in.tokens);
+#pragma unroll 1
+        for (int i = threadIdx.x; i < 2 * all; i += kThreads) {
+            const long long at = (static_cast<long long>(i / 2) * kQkHeads + head / 2) * kSize + i % 2 * 64;
+            prefetch_line(in.k + at);
+            prefetch_line(in.q + at);
+        }
+#pragma unroll 1
+        for (int i = threadIdx.x; i < all; i += kThreads) {
+            prefetch_line(in.v + (static_cast<long long>(i) * kHeads + head) * kSize + tile * kRecurRows);
+            if (i % 8 == 0) prefetch_line(in.a + static_cast<long long>(i) * kHeads);
+            if (i % 8 == 4) prefetch_line(in.b + static_cast<long long>(i) * kHeads);
+        }
+    }
     float s[8] = {};
     if (in.state) {
         const float4 low = *reinterpret_cast<const float4*>(in.state + place);
@@ -1321,9 +1348,11 @@ static cudaError_t launch(Kernel* kernel, dim3 grid, int threads, int shared, bo
 
 long long plan_segments(Inputs& in) {
     const long long chunks = in.tokens / kChunk + in.sequences;
-    in.split = in.tokens > (kLeastCut - 1) * kChunk && in.sequences <= kMostRanked;
-    // No count of chunks gives more ends a chunk than 25, which are cut into 5.
-    in.most_ends = in.split ? static_cast<int>(chunks * 4 / 25) : 0;
+    // Up to 3,500 tokens there are processors to spare for short segments.
+    in.least_cut = in.tokens <= 3500 ? 12 : 20;
+    in.split = in.tokens > (in.least_cut - 1) * kChunk && in.sequences <= kMostRanked;
+    // No count of chunks gives more ends a chunk than 16, which are cut into 4.
+    in.most_ends = in.split ? static_cast<int>(chunks * 3 / 16) : 0;
     return static_cast<long long>(in.most_ends) * kHeads * 4 * kEnd;
 }
 
@@ -1335,15 +1364,21 @@ int launch_gated_delta(const Inputs& in, const Maps& maps, long long tokens, voi
         return launch(recur, dim3(kSize / kRecurRows * kHeads * in.sequences), kThreads,
                       recur_shared(static_cast<int>(tokens)), false, stream, in);
     const unsigned chunks = static_cast<unsigned>(tokens / kChunk + in.sequences);
-    const bool by_head = chunks * kHeads <= MOST_BY_HEAD;
+    // Four warps where blocks share a processor; with one each, eight are done sooner.
+    const unsigned prepared = chunks * kHeads;
     if (cudaError_t error =
-            by_head ? launch(prepare<1, PREPARE_WARPS>, dim3(chunks, kHeads), kPrepareThreads, prepare_shared(1), false, stream, in)
-                    : launch(prepare<2, 4>, dim3(chunks, kQkHeads), kThreads, prepare_shared(2), false, stream, in))
+            prepared <= kProcessors  ? launch(prepare<1, 8>, dim3(chunks, kHeads), 256, prepare_shared(1), false, stream, in)
+            : prepared <= MOST_BY_HEAD ? launch(prepare<1, 4>, dim3(chunks, kHeads), 128, prepare_shared(1), false, stream, in)
+            : tokens <= 5000         ? launch(prepare<2, 4>, dim3(chunks, kQkHeads), 128, prepare_shared(2), false, stream, in)
+                                     : launch(prepare<2, 8>, dim3(chunks, kQkHeads), 256, prepare_shared(2), false, stream, in))
         return error;
     if (in.split)
-        if (cudaError_t error = launch(ends, dim3(4 * kHeads * in.most_ends), kChainThreads, kEndShared,
-                                       DEPENDENT, stream, in, maps))
+        if (cudaError_t error = launch(ends, dim3(4 * kHeads * in.most_ends), kThreads,
+                                       walk_shared(kEndStage, STAGES), DEPENDENT, stream, in, maps))
             return error;
-    return launch(chain, dim3(2 * kHeads * (in.sequences + in.most_ends)), kChainThreads, kChainShared,
-                  DEPENDENT, stream, in, maps);
+    // Where there are more blocks than processors two share one, each with a stage less.
+    const dim3 blocks(2 * kHeads * (in.sequences + in.most_ends));
+    if (blocks.x > kProcessors)
+        return launch(chain<2>, blocks, kThreads, walk_shared(kWalkStage, 2), DEPENDENT, stream, in, maps);
+    return launch(chain<3>, blocks, kThreads, walk_shared(kWalkStage, 3), DEPENDENT, stream, in, maps);
 }

@@ -19,6 +19,7 @@ struct Inputs {
     char* images;  // [T / 64 + N + 1, 8, kImage]
     char* ends;    // [most_ends, 8, 4, kEnd]
     int split;      // whether long sequences are cut into segments
+    int least_cut;  // chunks of a sequence that is cut
     int most_ends;  // no call has more segments that are not the last of their sequence
     float scale;
     int sequences;

@@ -62,6 +62,18 @@ __device__ __forceinline__ void copy_async16(uint32_t to, const void* from, bool
 __device__ __forceinline__ void prefetch_line(const void* p) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 }
+// 2^x; stays where it is written, in the shadow of a product.
+__device__ __forceinline__ float power_of_two(float x) {
+    float y;
+    asm volatile("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+// A load that stays where it is written.
+__device__ __forceinline__ uint16_t load_now(const uint16_t* p) {
+    uint16_t x;
+    asm volatile("ld.global.nc.u16 %0, [%1];" : "=h"(x) : "l"(p));
+    return x;
+}
 __device__ __forceinline__ void copy_commit() {
     asm volatile("cp.async.commit_group;" ::: "memory");
 }

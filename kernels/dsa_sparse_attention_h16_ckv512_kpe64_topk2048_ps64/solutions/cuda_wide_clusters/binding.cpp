@@ -4,7 +4,7 @@
 
 #include "sparse_attention.h"
 
-constexpr int MOST_CLUSTERED = 6;  // tokens
+constexpr int MOST_CLUSTERED = 8;  // tokens
 constexpr double LOG2_E = 1.4426950408889634;
 
 static const unsigned short* bf16(const torch::Tensor& x) {

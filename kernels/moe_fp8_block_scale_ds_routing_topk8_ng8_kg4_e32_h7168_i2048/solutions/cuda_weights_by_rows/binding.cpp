@@ -1,0 +1,80 @@
+// The function that is called: allocates scratch and describes the weights to the copies.
+#include <c10/cuda/CUDAStream.h>
+#include <cuda.h>
+#include <cuda_runtime.h>
+#include <torch/extension.h>
+
+#include "moe.h"
+
+typedef decltype(&cuTensorMapEncodeTiled) Encode;
+
+static Encode encoder() {
+    static Encode found = [] {
+        void* entry = nullptr;
+        cudaDriverEntryPointQueryResult result;
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault,
+                                         &result);
+        return reinterpret_cast<Encode>(entry);
+    }();
+    TORCH_CHECK(found, "the driver makes no tensor maps");
+    return found;
+}
+
+// Tiles of 128 rows and 128 columns of bytes, in the 128-byte swizzle.
+static CUtensorMap map_of(const torch::Tensor& x, cuuint64_t rows, cuuint64_t columns) {
+    CUtensorMap map = {};
+    const cuuint64_t sizes[2] = {columns, rows}, strides[1] = {columns};
+    const cuuint32_t box[2] = {128, 128}, steps[2] = {1, 1};
+    const CUresult error = encoder()(
+        &map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, x.data_ptr(), sizes, strides, box, steps,
+        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    TORCH_CHECK(error == CUDA_SUCCESS, "a tensor map failed with driver error ", int(error));
+    return map;
+}
+
+template <class T>
+static T* data_of(const torch::Tensor& x) {
+    return static_cast<T*>(x.data_ptr());
+}
+
+void run(torch::Tensor routing_logits, torch::Tensor routing_bias, torch::Tensor hidden_states,
+         torch::Tensor hidden_states_scale, torch::Tensor gemm1_weights,
+         torch::Tensor gemm1_weights_scale, torch::Tensor gemm2_weights,
+         torch::Tensor gemm2_weights_scale, int64_t local_expert_offset,
+         double routed_scaling_factor, torch::Tensor output) {
+    const int64_t tokens = hidden_states.size(0);
+    if (tokens == 0) return;
+    Inputs in = {};
+    in.logits = data_of<float>(routing_logits), in.bias = data_of<uint16_t>(routing_bias);
+    in.hidden = data_of<uint8_t>(hidden_states), in.hidden_scale = data_of<float>(hidden_states_scale);
+    in.first_scale = data_of<float>(gemm1_weights_scale), in.second_scale = data_of<float>(gemm2_weights_scale);
+    in.output = data_of<uint16_t>(output);
+    in.offset = static_cast<int>(local_expert_offset), in.tokens = static_cast<int>(tokens);
+    in.factor = static_cast<float>(routed_scaling_factor);
+    const auto here = torch::TensorOptions().device(output.device());
+    const auto ints = here.dtype(torch::kInt32), floats = here.dtype(torch::kFloat32);
+    const auto bytes = here.dtype(torch::kUInt8), halves = here.dtype(torch::kBFloat16);
+    torch::Tensor counts = needs_zeros(in.tokens) ? torch::zeros({kLocal}, ints)
+                                                  : torch::empty({kLocal}, ints);
+    torch::Tensor list = torch::empty({kLocal, tokens}, ints);
+    torch::Tensor places = torch::empty({tokens, kTop}, ints);
+    torch::Tensor shares = torch::empty({tokens, kTop}, floats);
+    torch::Tensor inner = torch::empty({kTop * tokens, kInner}, bytes);
+    torch::Tensor inner_scale = torch::empty({kInner / 128, kTop * tokens}, floats);
+    torch::Tensor parts = torch::empty({kTop * tokens, kHidden}, halves);
+    in.counts = data_of<int>(counts), in.list = data_of<int>(list);
+    in.places = data_of<int>(places), in.shares = data_of<float>(shares);
+    in.inner = data_of<uint8_t>(inner), in.inner_scale = data_of<float>(inner_scale);
+    in.parts = data_of<uint16_t>(parts);
+    Maps maps = {};
+    maps.first = map_of(gemm1_weights, kLocal * 2 * kInner, kHidden);
+    maps.second = map_of(gemm2_weights, kLocal * kHidden, kInner);
+    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    int error = launch_route(in, stream);
+    if (!error) error = launch_products(in, maps, stream);
+    if (!error) error = launch_combine(in, stream);
+    TORCH_CHECK(error == 0, "a launch failed with CUDA error ", error);
+}
+
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }
