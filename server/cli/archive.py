@@ -115,11 +115,17 @@ def _report(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 
 def _bundle(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ...tools.archive.store.transfer import write_bundle
+    from ...tools.archive.store.transfer import left_in_quarantine, write_bundle
 
     file = write_bundle(harness.archive, arguments.file, trials=arguments.trials)
     size = file.stat().st_size / 1024
-    return f"Wrote {file} ({size:.0f} KiB); on another machine: kernel-harness fetch {file}"
+    wrote = f"Wrote {file} ({size:.0f} KiB); on another machine: kernel-harness fetch {file}"
+    if not (left := left_in_quarantine(harness.archive)):
+        return wrote
+    return (
+        f"{wrote}\nNot in it: {left} candidate{'' if left == 1 else 's'} from elsewhere, signed by "
+        "no key that is trusted here. `kernel-harness trust KEY` accepts one."
+    )
 
 
 def _fetch(harness: Harness, arguments: argparse.Namespace) -> Any:

@@ -58,8 +58,14 @@ def test_a_foreign_bundle_ranks_once_its_key_is_accepted(here, theirs, capsys, m
     fetched = said(capsys, "fetch", "theirs.bundle")
     assert "1 candidate came in." in fetched and "rank nowhere" in fetched
     assert "unverified" in said(capsys, "show", node.candidate_id)
+    harness = Harness.open(load_settings())
+    harness.records.write(harness.keys.signed(evaluation()))
+    harness.archiving.archive_candidate(MINE, ID, "identity is fast here, too")
+    harness.archive.close()
+    assert "Not in it: 1 candidate from elsewhere" in said(capsys, "bundle", "all.bundle")
     accepted = said(capsys, "trust", str(theirs.public()), "--name", "them")
     assert "still count nowhere: 0" in accepted
+    assert "Not in it" not in said(capsys, "bundle", "all.bundle")
     shown = said(capsys, "show", node.candidate_id)
     assert "trusted: signed by them" in shown and "refs/candidates/" in shown
 

@@ -113,6 +113,14 @@ def fetch(archive: Archive, source: str, name: str = "origin", *, trials: bool =
     )
 
 
+def left_in_quarantine(archive: Archive) -> int:
+    """How many fetched candidates do not count here, so that a bundle or a push leaves them out."""
+    own = set(archive.repository.refs(CANDIDATES).values())
+    fetched = archive.repository.refs(QUARANTINE)
+    kinds = {oid for ref, oid in fetched.items() if ref.split("/")[3] == "candidates"}
+    return len(kinds - own)
+
+
 def admit(archive: Archive) -> tuple[dict[str, str], set[str]]:
     """Names the candidates in quarantine that count here among those of this archive.
 
