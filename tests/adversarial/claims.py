@@ -60,6 +60,7 @@ CLAIMS: dict[str, Claim] = {
     "every_element_is_right": Claim(
         "Every element of every output is written, and as exact as the declared precision allows.",
         (
+            "values/new_memory_taken_for_zero",
             "values/right_where_outputs_hold_a_pattern",
             "values/triton_needs_an_order_of_programs",
             "values/triton_products_in_tf32",

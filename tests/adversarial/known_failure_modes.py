@@ -78,7 +78,11 @@ TIME = (
     FailureMode("a graph over a known sequence of inputs", ("values/result_of_the_last_call",)),
     FailureMode(
         "a simulator that is more orderly and more exact than a device",
-        ("values/triton_needs_an_order_of_programs", "values/triton_products_in_tf32"),
+        (
+            "values/new_memory_taken_for_zero",
+            "values/triton_needs_an_order_of_programs",
+            "values/triton_products_in_tf32",
+        ),
     ),
     FailureMode(
         "a judged call known by what outputs hold before it",

@@ -116,8 +116,20 @@ def generic_call(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str
     if memory is None and not tensors:
         memory = Memory.HOST
     memory = Memory.PINNED if pinned and memory is Memory.HOST else memory
+    if func in _UNWRITTEN and isinstance(result, torch.Tensor):
+        _wear(result)
     mark_made(result, tensors, memory)
     return result
+
+
+def _wear(made: torch.Tensor) -> None:
+    """Fills new memory, which is often zero on a host and seldom on a device."""
+    if made.dtype.is_floating_point or made.dtype.is_complex:
+        value = 0xFF  # a NaN
+    else:
+        value = 1 if made.dtype is torch.bool else 0x7F
+    storage: Any = made.untyped_storage()
+    storage.fill_(value)
 
 
 def _named(*names: str) -> dict[Any, str]:
@@ -134,6 +146,10 @@ _FACTORIES = _named(
     *("triu_indices", "vander", "zeros"),
 )
 """Functions that make tensors on a default device, which may be 'cuda'."""
+_UNWRITTEN = _named(
+    *("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"),
+)
+"""Functions that promise nothing of what a tensor holds."""
 _MIX = _named(
     *("copy_", "expand_as", "index_put", "index_put_", "is_same_size", "resize_as_", "result_type"),
     *("reshape_as", "set_", "tensor_split", "to", "type_as", "view_as", "__getitem__"),

@@ -300,3 +300,16 @@ def test_an_operator_of_ones_own_calls_its_kernel_for_cuda(everywhere):
         assert own(given(1)).item() == 3
         assert torch.ops.kh_tests_plain.own(given(1)).item() == 4
     assert where == ["cuda"]
+
+
+def test_new_memory_is_not_zero():
+    with OnTheCpu():
+        floats = [
+            torch.empty(1 << 20, device="cuda"),
+            torch.empty_like(given(3)),
+            given(2).new_empty(5, dtype=torch.float8_e4m3fn),
+        ]
+        numbers = torch.empty(4, dtype=torch.int64, device="cuda")
+        truths = torch.empty(3, dtype=torch.bool)
+    assert all(bool(made.float().isnan().all()) for made in floats)
+    assert bool((numbers > 1 << 60).all()) and bool(truths.all())
