@@ -332,7 +332,7 @@ class JudgedCall:
                 for role in roles:
                     _fill_bits(layout.tensor(f"{role}:{name}"), pattern)
                 if options.worn:
-                    _wear(layout.tensor(f"out:{name}"))
+                    wear(layout.tensor(f"out:{name}"))
                 poisons[name] = None if options.worn else pattern
         except RuntimeError as error:
             raise InfrastructureError(
@@ -381,8 +381,8 @@ def _fill_bits(tensor: torch.Tensor, pattern: int) -> None:
         tensor.view(BIT_VIEW[tensor.element_size()]).fill_(signed)
 
 
-def _wear(tensor: torch.Tensor) -> None:
+def wear(tensor: torch.Tensor) -> None:
     """Fills with bits drawn at random."""
     if tensor.numel():
-        values = tensor.view(BIT_VIEW[tensor.element_size()]).view(torch.uint8)
+        values = tensor.view(-1).view(BIT_VIEW[tensor.element_size()]).view(torch.uint8)
         values.random_(0, 2 if tensor.dtype == torch.bool else 256)

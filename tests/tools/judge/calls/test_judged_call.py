@@ -17,6 +17,7 @@ from kernel_harness.tools.judge.calls.judged_call import (
     CallOptions,
     CallOutcome,
     has_outputs,
+    wear,
 )
 from kernel_harness.tools.judge.numerics.mismatch import BIT_VIEW
 from kernel_harness.tools.judge.operators.operator_adapter import Case
@@ -101,6 +102,16 @@ def test_one_pattern_is_a_nan_and_the_other_a_large_number(dtype):
     nan, large = (torch.tensor([p], dtype=bits).view(dtype).double() for p in POISONS[dtype])
     assert nan.isnan().all()
     assert large.isfinite().all() and large > torch.finfo(dtype).max / 1e9
+
+
+@pytest.mark.parametrize("dtype", POISONS, ids=str)
+@pytest.mark.parametrize("shape", [(), (0,), (300, 2)], ids=str)
+def test_worn_memory_holds_no_pattern(dtype, shape):
+    tensor = torch.zeros(shape, dtype=dtype)
+    wear(tensor)
+    raw = tensor.reshape(-1).view(torch.uint8)
+    assert dtype == torch.bool or len(raw) < 100 or len(raw.unique()) > 50
+    assert dtype != torch.bool or bool((raw <= 1).all())
 
 
 def test_outputs_are_those_at_the_end_of_the_call_whatever_is_written_later():
