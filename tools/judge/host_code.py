@@ -21,7 +21,7 @@ import torch
 
 MODULES = frozenset(
     "__future__ abc collections concurrent dataclasses enum functools itertools math numbers "
-    "threading typing torch triton".split()
+    "struct threading typing torch triton".split()
 )
 """What may be imported, as far as what is named of it is answered."""
 _INNER_MODULES = frozenset(
