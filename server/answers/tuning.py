@@ -163,8 +163,7 @@ def _next(tuned: Tuned, winners: Sequence[WinnerPart], start: str | None) -> str
         passed = best.status == Status.PASSED
         way = "archive it, or a finer grid around it" if passed else "see why it did not pass"
         return f"get_evaluation(evaluation_id='{best.evaluation_id}'): {way}."
-    compiled = any(result.state == "compiled" for result in tuned.results)
-    if compiled:
+    if any(result.state in ("compiled", "passed") for result in tuned.results):
         return (
             "open_workspace(start_from=…) with the id of a variant's evaluation, or write its "
             "values into the source; then evaluate_kernel."

@@ -6,6 +6,7 @@ to be judged in the interpreter, too. Every evaluation on the way is a record an
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,7 +97,8 @@ class VariantResult:
     def take(self, evaluation: Evaluation) -> None:
         """Notes a record, and how far it shows that the variant came."""
         self.evaluations.insert(0, evaluation.evaluation_id)
-        self.static = evaluation.static or self.static
+        if evaluation.static is not None and evaluation.static.kernels:
+            self.static = evaluation.static
         failure = evaluation.failure
         if evaluation.status in UNFAILED:
             ran = evaluation.scope is not Scope.STATIC
@@ -228,9 +230,15 @@ class _Tuning:
             self._results[name].state, self._results[name].words = VariantState.PRUNED, words
 
     async def _architecture(self) -> str | None:
-        """That of the device at hand."""
-        ready = await self._pool.warm(self._evaluations.device)
-        capability = ready.device.get("compute_capability")
+        """That of the device at hand; its judge is started where it does not run."""
+        device = self._evaluations.device
+        ready = self._pool.ready(device)
+        if ready is None:
+            async with self._pool.judge_of(
+                device, "the start of its judge", self._progress
+            ) as judge:
+                ready = judge.ready
+        capability = ready.device.get("compute_capability") if ready else None
         return f"sm_{str(capability).replace('.', '')}" if capability else None
 
     def _for(self, variant: Variant, **changes: Any) -> EvaluationRequest:
@@ -270,11 +278,9 @@ class _Tuning:
                 result.state = VariantState.SLOWER if timed else VariantState.UNDECIDED
         winners = await self._judge_winners(course, regimes)
         judged = [result.judged for result in self._results.values() if result.judged]
-        dispatch = dispatch_of(
-            self._archive,
-            self._base.operator.definition,
-            [evaluation.evaluation_id for evaluation in judged if evaluation.status in UNFAILED],
-        )
+        trials = [found.evaluation_id for found in judged if found.status in UNFAILED]
+        definition = self._base.operator.definition
+        dispatch = await asyncio.to_thread(dispatch_of, self._archive, definition, trials)
         return self._tuned(regimes=regimes, winners=winners, dispatch=dispatch, runs=race.runs)
 
     def _regimes(self) -> list[Regime]:

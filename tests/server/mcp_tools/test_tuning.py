@@ -27,6 +27,7 @@ from kernel_harness.tools.schema.evaluation import (
     WorkloadResult,
 )
 from kernel_harness.tools.schema.measurement import Measurement, TimeSource
+from kernel_harness.tools.tuning import service as tuning_service
 
 from ..calls import good, refused
 from ..scripted import DEFINITION, ScriptedHarness, passed, wrong
@@ -95,6 +96,8 @@ def on_gpu(plan: Any) -> dict[str, Any]:
 class Judge:
     """Answers plans that only compile, by the harness's verdict."""
 
+    ready = Ready(device={"compute_capability": "9.0"}, versions={}, isolation={}, seconds=0.0)
+
     def __init__(self, harness: ScriptedHarness) -> None:
         self._harness, self._plans = harness, list[Any]()
 
@@ -130,12 +133,7 @@ def harness(harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch) -> Script
     async def judge_of(*given: Any) -> AsyncIterator[Judge]:
         yield Judge(harness)
 
-    async def warm(device: str) -> Ready:
-        capable = {"compute_capability": "9.0"}
-        return Ready(device=capable, versions={}, isolation={}, seconds=0.0)
-
     monkeypatch.setattr(harness.pool, "judge_of", judge_of)
-    monkeypatch.setattr(harness.pool, "warm", warm)
     harness.verdict = lambda plan: compiled(plan) if not plan.checks.execute else passed(plan)
     return harness
 
@@ -174,13 +172,13 @@ async def test_without_a_gpu_all_are_compiled_and_listed_and_it_is_said_that_non
 async def test_the_interpreter_judges_each_when_it_is_asked_to(
     connect: Any, harness: ScriptedHarness
 ) -> None:
-    harness.verdict = lambda plan: (
-        compiled(plan)
-        if not plan.checks.execute
-        else wrong(plan)
-        if values(plan)[0] == 32
-        else passed(plan)
-    )
+    def verdict(plan: Any) -> dict[str, Any]:
+        if not plan.checks.execute:
+            return compiled(plan)
+        nothing = {"static": StaticCheck(status="unavailable")}
+        return wrong(plan) | nothing if values(plan)[0] == 32 else passed(plan)
+
+    harness.verdict = verdict
     async with connect() as client:
         await opened(client)
         found = await good(
@@ -188,6 +186,8 @@ async def test_the_interpreter_judges_each_when_it_is_asked_to(
         )
     assert found["counts"] == {"passed": 2, "pruned": 1, "failed": 1}
     assert "40 of 128 elements differ" in found["summary"]
+    assert "32 0 512" in found["summary"], "what compiling showed is not forgotten"
+    assert "open_workspace" in found["summary"]
 
 
 async def test_a_table_in_the_candidate_file_names_the_constants(
@@ -273,6 +273,17 @@ async def test_workspaces_race_as_they_are(connect: Any, gpu: ScriptedHarness) -
     assert {part["variant"] for part in found["winners"]} == {"one", "two"}
     assert "same (as two)" in found["summary"]
     assert "named twice" in twice and "workspace" in alone
+
+
+async def test_many_variants_are_compiled_for_the_device_before_they_race(
+    connect: Any, gpu: ScriptedHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning_service, "COMPILED_FIRST", 4)
+    async with connect() as client:
+        await opened(client)
+        found = await good(client, "evaluate_variants", workspace="mine", variants=GRID)
+    assert found["counts"] == {"fastest": 2, "slower": 1, "pruned": 1}
+    assert "spills 512 bytes" in found["summary"] and "without compiling" not in found["summary"]
 
 
 async def test_a_call_that_ends_too_soon_is_answered_by_the_same_call(
