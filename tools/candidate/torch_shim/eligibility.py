@@ -32,6 +32,8 @@ _REOPENED = re.compile(r"(?<!using )\bnamespace\s+(?:torch|at|c10)\b")
 _NAME = re.compile(r"\b(?:torch|at|c10)::(\w+)(?:::(\w+))?")
 _PYTHON_NAME = re.compile(r"\b(?:py|pybind11)::(\w+)")
 _MACRO = re.compile(r"\b(?:TORCH|AT|C10|PYBIND11|CAFFE2|THP)_\w+")
+_GIVEN_A_VALUE = re.compile(r"\b((?:TORCH|AT|C10|CAFFE2|THP)_\w+)\s*=(?!=)")
+"""A constant of the source that is called as a macro of torch's might be."""
 _NAMES = frozenset(
     "Tensor TensorOptions ScalarType Device DeviceType DeviceIndex IntArrayRef ArrayRef Scalar "
     "Half BFloat16 Float8_e4m3fn Float8_e5m2 toString dtype device cuda "
@@ -69,7 +71,7 @@ def serves(request: BuildRequest) -> bool:
     for name, inner in _NAME.findall(text):
         if name not in _NAMES or (name == "cuda" and inner not in _CUDA_NAMES):
             return False
-    return set(_MACRO.findall(text)) <= _MACROS
+    return set(_MACRO.findall(text)) - set(_GIVEN_A_VALUE.findall(text)) <= _MACROS
 
 
 def _text(request: BuildRequest) -> str:

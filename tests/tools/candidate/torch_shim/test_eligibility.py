@@ -195,6 +195,8 @@ INCLUDE = "#include <torch/extension.h>\n"
         ("#include <c10/cuda/CUDAStream.h>\nauto s = c10::cuda::getCurrentCUDAStream();", True),
         ("#include <ATen/cuda/CUDAContext.h>\nat::cuda::CUDAGuard guard(x.device());", True),
         ("using namespace torch;", True),
+        ("constexpr int AT_PARTS = 4; int at = AT_PARTS;", True),
+        ("bool same = AT_PARALLEL_OPENMP == 1;", False),
         ("auto h = at::cuda::getCurrentCUDABlasHandle();", False),
         ("#include <ATen/ATen.h>", False),
         ('#include "../torch/csrc/utils.h"', False),
