@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,9 +20,27 @@ class PolicyModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Tolerance(PolicyModel):
-    """FlashInfer-Trace's criterion: an element fails when both of its errors are too large."""
+class ToleranceForm(StrEnum):
+    """When an element is outside a tolerance."""
 
+    EITHER = "either"
+    """Its absolute error exceeds atol, and its relative error rtol: FlashInfer-Trace's form."""
+    ALLCLOSE = "allclose"
+    """Its absolute error exceeds atol + rtol * |expected|: that of torch.allclose."""
+
+
+class Criterion(StrEnum):
+    """Which of the two criteria an output must meet."""
+
+    BOTH = "both"
+    PUBLISHED = "published"
+    """The tolerance alone; whether the strict criterion is met is recorded, and decides nothing."""
+
+
+class Tolerance(PolicyModel):
+    """The published criterion: FlashInfer-Trace's, or another benchmark's that is judged by it."""
+
+    form: ToleranceForm = ToleranceForm.EITHER
     atol: float = Field(default=1e-2, ge=0)
     rtol: float = Field(default=1e-2, ge=0)
     required_matched_ratio: float = Field(default=1.0, gt=0, le=1)
@@ -114,6 +133,10 @@ class Policy(PolicyModel):
         default=Objective.COLD,
         description="The times whose mean ranks candidates: 'cold', also called "
         "'mean_latency_us', 'clean', 'sustained' or 'warm'.",
+    )
+    criterion: Criterion = Field(
+        default=Criterion.BOTH,
+        description="'both' the tolerance and the strict limits decide, or what is 'published'.",
     )
     tolerance: Tolerance = Field(default_factory=Tolerance)
     strict: dict[str, StrictLimit] = Field(

@@ -18,6 +18,7 @@ from ..schema.flashinfer_trace import Definition, Solution
 from ..schema.record_model import RecordModel
 from ..schema.source_tree import tree_faults
 from .operators import Operator
+from .policy import Criterion, Tolerance, ToleranceForm
 from .solution_folder import FILE_NAME, also_sources, read_candidate_file
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
@@ -234,11 +235,11 @@ def describe(operator: Operator) -> str:
         "",
         "## What decides",
         "",
-        f"- Compatible with FlashInfer-Trace: an element fails when its absolute error exceeds "
-        f"{tolerance.atol} and its relative error exceeds {tolerance.rtol}; "
-        f"{tolerance.required_matched_ratio:.0%} must pass.",
+        f"- {_published(tolerance)}; {tolerance.required_matched_ratio:.0%} must pass.",
         "- The verdict is stricter: the error is compared with that of a trusted implementation in "
-        "the same precision, scaled to the data, on values and shapes you have not seen.",
+        "the same precision, scaled to the data, on values and shapes you have not seen."
+        if operator.policy.criterion is Criterion.BOTH
+        else "- That decides alone, on values and shapes you have not seen.",
         "- Inputs are positional, in the order above, then the outputs (destination passing). "
         "Inputs are read-only. Values and addresses change on every call.",
         "",
@@ -246,3 +247,16 @@ def describe(operator: Operator) -> str:
         "code, for reading only.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _published(tolerance: Tolerance) -> str:
+    """The published criterion in words, for a criterion that an element fails."""
+    if tolerance.form is ToleranceForm.ALLCLOSE:
+        return (
+            f"As torch.allclose: an element fails when its absolute error exceeds {tolerance.atol} "
+            f"+ {tolerance.rtol} times the expected magnitude"
+        )
+    return (
+        "Compatible with FlashInfer-Trace: an element fails when its absolute error exceeds "
+        f"{tolerance.atol} and its relative error exceeds {tolerance.rtol}"
+    )

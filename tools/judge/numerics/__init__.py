@@ -3,6 +3,7 @@
 correctness     compares one output with the oracle's
 fast_path       accepts outputs that are clearly right in a few passes
 mismatch        describes mismatches: worst element, count, location
+mismatch_words  tells a mismatch: its kind, its figures, what to do
 symptoms        recognises the usual causes of a mismatch
 element_sample  the mismatched elements that a cause is tried on
 sampling        judges outputs that are drawn at random

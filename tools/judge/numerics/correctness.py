@@ -2,8 +2,9 @@
 
 Pure: tensors in, error statistics and at most one `Mismatch` out. Two criteria are computed:
 
-compatible  FlashInfer-Trace's: an element fails when its absolute and its relative error are both
-            too large, and a stated share of the elements must not fail.
+compatible  The published one. FlashInfer-Trace's: an element fails when its absolute and its
+            relative error are both too large, and a stated share of the elements must not fail. An
+            operator may state `torch.allclose`'s form, and that this criterion decides alone.
 strict      Decides. The error against an oracle of higher precision may be at most a few times that
             of a trusted implementation in the declared precision: in root mean square, in the worst
             row and at the worst element. It scales with the data, so zeros do not pass for small
@@ -23,7 +24,9 @@ from dataclasses import dataclass
 import torch
 
 from ...schema.evaluation import OutputError
+from ...workloads.policy import ToleranceForm
 from .mismatch import Mismatch, mismatch_of, shape_mismatch
+from .mismatch_words import outside_message, values_message
 
 REL_EPSILON = 1e-8
 ROW_MINIMUM = 1e-3
@@ -45,7 +48,8 @@ class ToleranceLimits:
     """How far an output may be from the oracle.
 
     Args:
-        atol, rtol, required_matched_ratio: FlashInfer-Trace's criterion.
+        atol, rtol, required_matched_ratio, form: the published criterion.
+        strict_decides: whether the strict criterion must be met, too.
         rms_factor, max_factor: times the trusted implementation's error.
         rms_minimum, max_minimum: least bounds, relative to the oracle's rms; None: by dtype.
     """
@@ -57,6 +61,18 @@ class ToleranceLimits:
     max_factor: float = 4.0
     rms_minimum: float | None = None
     max_minimum: float | None = None
+    form: ToleranceForm = ToleranceForm.EITHER
+    strict_decides: bool = True
+
+    def allowed(self, magnitude: torch.Tensor) -> torch.Tensor:
+        """The largest absolute error of each element by the published criterion.
+
+        Args:
+            magnitude: absolute values of the oracle's elements.
+        """
+        if self.form is ToleranceForm.ALLCLOSE:
+            return magnitude.mul(self.rtol).add_(self.atol)
+        return magnitude.add(REL_EPSILON).mul_(self.rtol).clamp_min_(self.atol)
 
     def minima(self, dtype: torch.dtype) -> tuple[float, float]:
         """The least bounds on rms and worst element for an output declared as `dtype`."""
@@ -148,12 +164,13 @@ def check_output(
         compatible=found.ratio >= limits.required_matched_ratio,
         strict=found.strict,
     )
+    alone = not limits.strict_decides
     # The compatible criterion is ignored where the trusted implementation does not meet it.
-    decides = published and found.attainable >= limits.required_matched_ratio
-    if error.strict and (error.compatible or not decides):
+    ignored = not published or found.attainable < limits.required_matched_ratio
+    if (error.strict or alone) and (error.compatible or (ignored and not alone)):
         return error, None
-    words = _values_message(found.classes, error)
-    bad = found.bad()
+    classes, bad = found.classes, found.failing if alone else found.bad()
+    words = _outside_words(classes, error, limits) if alone else values_message(classes, error)
     return error, mismatch_of(name, words, got, expected, bad, poison, axis_names, constants)
 
 
@@ -239,9 +256,8 @@ def _class_mismatch(ours: torch.Tensor, oracle: torch.Tensor) -> torch.Tensor:
 
 
 def _outside(ours: torch.Tensor, oracle: torch.Tensor, limits: ToleranceLimits) -> torch.Tensor:
-    """bool: absolute and relative error are both too large (FlashInfer-Trace's criterion)."""
-    absolute = (ours - oracle).abs()
-    return (absolute > limits.atol) & (absolute > limits.rtol * (oracle.abs() + REL_EPSILON))
+    """bool: the error is larger than the published criterion allows."""
+    return (ours - oracle).abs() > limits.allowed(oracle.abs())
 
 
 def spread_of(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
@@ -325,37 +341,11 @@ def _worst(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) -> to
     return absolute == absolute.max()
 
 
-def _values_message(classes: int, error: OutputError) -> tuple[str, str, str]:
-    if classes:
-        return (
-            "wrong_nonfinite",
-            f"{classes} elements are NaN or infinite where the reference is not, or the reverse",
-            "Check for division by zero, overflow, uninitialised reads, and rows that are fully "
-            "masked; NaN and infinities must stand exactly where the reference has them.",
-        )
-    numbers = (
-        f"relative rms error {_number(error.rms_relative)} "
-        f"(limit {_number(error.limit_rms_relative)}), worst element "
-        f"{_number(error.max_scaled)} of the output's rms (limit {_number(error.limit_max_scaled)})"
-    )
-    if error.compatible:
-        return (
-            "error_too_large",
-            f"within the published tolerance, but far less exact than a trusted implementation in "
-            f"the same precision: {numbers}",
-            "Look for a skipped part of the work, a missing term or an accumulator of too low "
-            "precision; accumulate in float32.",
-        )
-    return (
-        "wrong_values",
-        numbers,
-        "Compare the worst element with the reference by hand; the place of the mismatches "
-        "usually names the faulty index computation.",
-    )
-
-
-def _number(value: float | str | None) -> str:
-    return f"{value:.3g}" if isinstance(value, int | float) else "unbounded"
+def _outside_words(
+    classes: int, error: OutputError, limits: ToleranceLimits
+) -> tuple[str, str, str]:
+    due = limits.required_matched_ratio
+    return outside_message(classes, error, limits.atol, limits.rtol, due)
 
 
 def _check_exact(

@@ -16,7 +16,6 @@ import torch
 
 from ...schema.evaluation import OutputError
 from .correctness import (
-    REL_EPSILON,
     ROW_MINIMUM,
     StrictBounds,
     ToleranceLimits,
@@ -120,7 +119,7 @@ def _prepared(
     limits = output.limits
     return PreparedOutput(
         exact=draft.exact,
-        allowed=draft.exact.abs().add_(REL_EPSILON).mul_(limits.rtol).clamp_min_(limits.atol),
+        allowed=limits.allowed(draft.exact.abs()),
         rows=draft.rows,
         scale=scale,
         bounds=strict_bounds(base, limits, output.dtype),

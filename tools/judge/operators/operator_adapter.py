@@ -28,7 +28,7 @@ from ...schema.flashinfer_trace import (
     definition_hash,
 )
 from ...workloads.operators import generic_cost, read_json_object
-from ...workloads.policy import ORACLE, Policy, read_policy, sampled_outputs
+from ...workloads.policy import ORACLE, Criterion, Policy, read_policy, sampled_outputs
 from ..numerics.correctness import ToleranceLimits
 from ..numerics.sampling import as_probabilities, impossible_draws
 from ..philox.generator import random_values, usable_source
@@ -136,7 +136,7 @@ class OperatorAdapter:
         if choose is None:
             return None
         try:
-            return [_plain(item) for item in choose(rng, count)]
+            return [_fields(item) for item in choose(rng, count)]
         except Exception as error:
             raise self._fault("inputs.py", "held_out", error) from error
 
@@ -246,7 +246,7 @@ class OperatorAdapter:
         expected: torch.Tensor,
         got: torch.Tensor,
     ) -> dict[str, Any]:
-        """The answer of the operator's compare.py for one output, or whether draws can occur."""
+        """The answer of compare.py for one output, or whether draws can occur."""
         if output in self.sampled:
             return dict(impossible_draws(output, got, self.probabilities(output, inputs, got)))
         strict = self.policy.strict_limit(output)
@@ -381,15 +381,15 @@ class OperatorAdapter:
         )
 
 
-def _plain(item: Any) -> dict[str, Any]:
-    return dict(item) if isinstance(item, Mapping) else dict(vars(item))
+def _fields(item: Any) -> dict[str, Any]:
+    return dict(item if isinstance(item, Mapping) else vars(item))
 
 
 def tolerance_limits(policy: Policy, output: str) -> ToleranceLimits:
     """The published and the strict tolerances of an output, as a policy states them."""
-    published = policy.tolerance.model_dump()
-    strict = policy.strict.get(output)
-    if strict is None:
+    both = policy.criterion is Criterion.BOTH
+    published = {**policy.tolerance.model_dump(), "strict_decides": both}
+    if (strict := policy.strict.get(output)) is None:
         return ToleranceLimits(**published)
     return ToleranceLimits(
         **published,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kernel_harness.tools.judge.calls.judged_call import POISONS
 from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
+from kernel_harness.tools.workloads.policy import ToleranceForm
 
 SHAPE = (3, 4, 5)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
@@ -230,3 +231,44 @@ def test_the_published_criterion_decides_only_on_the_inputs_that_it_was_made_for
         )
         assert error.strict and not error.compatible
         assert (mismatch is not None) == published
+
+
+def allclose_limits(**options):
+    return ToleranceLimits(atol=1e-4, rtol=1e-4, form=ToleranceForm.ALLCLOSE, **options)
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+@pytest.mark.parametrize("value", [0.0, 1.0, -30.0])
+def test_the_allclose_form_allows_the_sum_of_both_bounds(value, factor):
+    expected = torch.full(SHAPE, value)
+    got = expected + factor * 1e-4 * (1 + abs(value))
+    limits = allclose_limits(strict_decides=False)
+    error, mismatch = verdict(got, expected, expected, limits)
+    assert error.compatible == (mismatch is None) == torch.allclose(got, expected, 1e-4, 1e-4)
+    assert error.compatible == (factor < 1)
+
+
+def test_the_published_criterion_alone_passes_what_the_strict_one_does_not_and_says_so():
+    expected = 1e-5 * oracle().float()
+    zeros = torch.zeros_like(expected)
+    error, mismatch = verdict(zeros, expected, expected, allclose_limits(strict_decides=False))
+    assert mismatch is None and error.compatible and not error.strict
+    error, mismatch = verdict(zeros, expected, expected, allclose_limits())
+    assert mismatch is not None and mismatch.kind == "error_too_large"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_the_published_criterion_alone_refuses_what_is_not_finite(bad):
+    expected = oracle().float()
+    got = expected.clone()
+    got.view(-1)[7] = bad
+    error, mismatch = verdict(got, expected, expected, allclose_limits(strict_decides=False))
+    assert mismatch is not None and mismatch.kind == "wrong_nonfinite" and not error.compatible
+
+
+def test_a_mismatch_of_the_published_criterion_tells_its_own_figures():
+    expected = oracle().float()
+    limits = allclose_limits(strict_decides=False)
+    _, mismatch = verdict(expected + 0.5, expected, expected, limits)
+    assert mismatch is not None and mismatch.mismatched == expected.numel()
+    assert "atol 0.0001" in mismatch.message and "0.5" in mismatch.message
