@@ -123,6 +123,11 @@ class Trial:
         if self._runnable and not self._plan.checks.execute:
             self._static.start()
 
+    @property
+    def compiling(self) -> bool:
+        """Whether the compilers that were started are at work."""
+        return self._static.running
+
     def run(self) -> Evaluation:
         """Returns the record.
 

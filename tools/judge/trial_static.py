@@ -74,6 +74,11 @@ class TrialStatic:
         )
         self._started = False
 
+    @property
+    def running(self) -> bool:
+        """Whether it compiles."""
+        return self._checker.running
+
     def start(self) -> None:
         """Starts compiling, where there is something to compile."""
         if self._started or not self._called or not self._targets:

@@ -84,6 +84,11 @@ class StaticChecker:
         self.lacking: tuple[Status, Failure] | None = None
         """What this machine lacks for the check, if anything."""
 
+    @property
+    def running(self) -> bool:
+        """Whether it compiles."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self, cases: Sequence[Case], seeds: Mapping[str, int]) -> None:
         """Starts compiling.
 

@@ -1,7 +1,7 @@
 """Trials that only compile, several at once: one waits for its compilers while others start theirs.
 
 They need no device. Each compiles in processes of its own, as a trial beside its checks does; only
-how many there are at once is decided here. They end in the order in which they came.
+how many there are at once is decided here. One whose compiler hangs holds up no other.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections import deque
+import time
 from dataclasses import dataclass
 
 from ...messages.frames import Message
@@ -22,10 +22,12 @@ from .channel import Channel, Inbox, fault
 logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 8
 """Each of them has a process a target, and each process may start compilers of its own."""
+POLL_S = 0.02
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Started:
+    evaluation_id: str
     trial: Trial
     cancellation: Cancellation
     ticking: contextlib.AbstractContextManager[None]
@@ -41,19 +43,29 @@ class StaticTrials:
 
     def run(self, first: EvaluatePlan) -> Message | None:
         """Reports on each plan; returns the message that is none of them, if one came."""
-        started: deque[tuple[str, _Started]] = deque()
+        started: list[_Started] = []
         message: Message | None = first
         while True:
-            while isinstance(message, EvaluatePlan) and message.side_by_side:
-                if (begun := self._begun(message)) is not None:
-                    started.append((message.evaluation_id, begun))
-                fits = len(started) < self._most and self._inbox.pending()
-                message = self._inbox.next() if fits else None
-            if not started:
-                return message
-            self._finish(*started.popleft())
-            if message is None and self._inbox.pending():
+            fits = len(started) < self._most
+            if fits and isinstance(message, EvaluatePlan) and message.side_by_side:
+                begun = self._begun(message)
+                started += [begun] if begun is not None else []
+                message = None
+            elif fits and message is None and self._inbox.pending():
                 message = self._inbox.next()
+            elif started:
+                self._end_one(started)
+            else:
+                return message
+
+    def _end_one(self, started: list[_Started]) -> None:
+        """Ends the first that has compiled; where none has, it waits a moment."""
+        ready = next((one for one in started if not one.trial.compiling), None)
+        if ready is None:
+            time.sleep(POLL_S)
+            return
+        started.remove(ready)
+        self._finish(ready)
 
     def _begun(self, plan: EvaluatePlan) -> _Started | None:
         cancellation = Cancellation()
@@ -68,9 +80,10 @@ class StaticTrials:
             self._inbox.ended(plan.evaluation_id)
             return None
         ticking.__enter__()
-        return _Started(trial, cancellation, ticking)
+        return _Started(plan.evaluation_id, trial, cancellation, ticking)
 
-    def _finish(self, evaluation_id: str, started: _Started) -> None:
+    def _finish(self, started: _Started) -> None:
+        evaluation_id = started.evaluation_id
         try:
             evaluation = started.trial.run()
             report = evaluation.model_dump(mode="json")

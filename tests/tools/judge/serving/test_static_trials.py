@@ -87,6 +87,17 @@ def test_kernels_are_compiled_side_by_side_and_a_refusal_is_of_one(judge):
 
 
 @pytest.mark.long
+def test_one_that_hangs_holds_up_no_other(judge):
+    hanging = static(TRITON + "\n\nimport time\ntime.sleep(60)\n", "triton")
+    hanging = hanging.model_copy(update={"build_timeout_s": 15.0})
+    plans = [hanging, *(static(f"{TRITON}\n# {n}\n", "triton") for n in range(3))]
+    found = answers(judge, plans)
+    assert list(found)[-1] == hanging.evaluation_id
+    (late,) = [Evaluation.model_validate(found[hanging.evaluation_id].evaluation)]
+    assert late.status is Status.TIMEOUT
+
+
+@pytest.mark.long
 def test_a_cancelled_one_ends_and_the_others_do_not(judge):
     hanging = static(TRITON + "\n\nimport time\ntime.sleep(60)\n", "triton")
     plan = static(TRITON, "triton")
