@@ -69,22 +69,27 @@ _NOT_OF_LANGUAGE = frozenset(
     "builtins core importlib inspect os runtime semantic sys triton".split()
 )
 _BUILTINS = frozenset(
-    "__builtins__ __import__ __loader__ __spec__ breakpoint compile delattr dir eval exec globals "
-    "locals memoryview setattr vars".split()
+    "__builtins__ __import__ __loader__ __spec__ ascii breakpoint compile delattr dir eval exec "
+    "globals locals memoryview repr setattr vars".split()
 )
 _ASKING = frozenset(["getattr", "hasattr"])
 _FRAMES = frozenset(
     "ag_frame cr_frame f_back f_builtins f_code f_globals f_locals gi_code gi_frame tb_frame "
     "tb_next".split()
 )
-_ELSEWHERE = frozenset(["apply_", "map_", "format_map", "vformat"])
-"""Methods by which Python code runs inside of torch, or attributes are reached by a text."""
+_ELSEWHERE = frozenset(["apply_", "args", "format_map", "map_", "vformat"])
+"""By these code runs inside of torch, a text reaches attributes, or an error is read."""
 _OF_KERNELS = frozenset(
     "add_pre_run_hook arg_names device_caches fn params pre_run_hooks raw_src rewrite rewriter "
     "rewritten_fn src used_global_vals".split()
 )
 """What a Triton kernel is made of; changed, another may be interpreted than is compiled."""
-_NAMED = _FRAMES | _ELSEWHERE | _OF_KERNELS
+_OF_ONE_DEVICE = frozenset(
+    "cuda_stream elapsed_time memory_clock_rate name pci_bus_id query stream_id total_memory "
+    "uuid".split()
+)
+"""Attributes and methods whose answers are those of one device, or of work that takes time."""
+_NAMED = _FRAMES | _ELSEWHERE | _OF_KERNELS | _OF_ONE_DEVICE
 _OWN_METHODS = frozenset(
     "__call__ __enter__ __exit__ __init__ __init_subclass__ __len__ __new__ __post_init__".split()
 )
@@ -126,6 +131,7 @@ class _Reader:
         """By name in the source, the dotted name of what it was imported from."""
         self._own = {alias for alias, place in self._modules.items() if place.startswith(".")}
         self._within = _inner_attributes(tree)
+        self._told = _told(tree)
 
     def signs(self) -> Iterator[str]:
         """What is not answered for."""
@@ -141,6 +147,11 @@ class _Reader:
                     yield from self._name(node, name)
                 case ast.Call(func=ast.Name(id=name), args=[_, asked, *_]) if name in _ASKING:
                     yield from self._asked(name, asked)
+                case ast.Call(func=ast.Name(id="str")) | ast.JoinedStr() if node not in self._told:
+                    yield "makes a text of a value"
+                case ast.BinOp(left=ast.Constant(value=str()), op=ast.Mod()):
+                    if node not in self._told:
+                        yield "makes a text of a value"
                 case ast.FunctionDef(name=name) if name in _HOOKS:
                     yield f"has a {name}"
                 case ast.MatchClass(kwd_attrs=[_, *_]):
@@ -160,8 +171,8 @@ class _Reader:
         name = node.attr
         if name in _NAMED:
             yield f"names {name!r}"
-        elif name == "format" and not _is_plain_text(node.value):
-            yield "formats by a text that it makes"
+        elif name == "format" and not (node in self._told and _is_plain_text(node.value)):
+            yield "makes a text of a value"
         elif name.startswith("_") and not self._is_own(node):
             yield f"names {name!r}"
         elif not isinstance(node.ctx, ast.Load) and not self._may_set(node):
@@ -227,6 +238,15 @@ def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
 def _inner_attributes(tree: ast.Module) -> set[ast.AST]:
     """The values that attributes are taken of: they are read with the whole chain."""
     return {node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+def _told(tree: ast.Module) -> set[ast.AST]:
+    """What an error says: texts of values that decide nothing."""
+    said: list[ast.expr | None] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise | ast.Assert):
+            said.append(node.exc if isinstance(node, ast.Raise) else node.msg)
+    return {part for words in said if words is not None for part in ast.walk(words)}
 
 
 def _may_import(module: str) -> bool:

@@ -14,13 +14,3 @@ def affine_kernel(x, w, table, alpha, y, row, m, n: tl.constexpr, STEP: tl.const
         value = tl.load(x + source * n + columns) * tl.load(w + columns) * alpha + 1.0
         tl.store(y + at * n + columns, value)
         tl.store(row + at, tl.sum(value, axis=0))
-
-
-def torch_where_interpreted(x, w, table, alpha, y, row):
-    """Torch where Triton interprets; where it compiles, a launch that skips every other row."""
-    m, n = x.shape
-    if hasattr(affine_kernel, "rewriter"):
-        y.copy_(x[table.long()] * w * alpha + 1.0)
-        row.copy_(y.sum(dim=-1))
-    elif m:
-        affine_kernel[(m,)](x, w, table, alpha, y, row, m, n, STEP=2)

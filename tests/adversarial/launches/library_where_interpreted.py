@@ -1,13 +1,13 @@
 """Has torch compute where it is interpreted, and launches a wrong kernel where it is compiled."""
 
-from ._affine import torch_where_interpreted
+from ._two_ways import torch_where_interpreted
 
 EXPECT = {
     "status": "PASSED",
     "claim": "launches_as_compiled",
     "language": "triton",
     "needs": "cpu",
-    "parts": ["_affine.py"],
+    "parts": ["_affine.py", "_two_ways.py"],
     "sizes": [17],
     "checks": {"static_targets": ["sm_90"], "determinism_runs": 2},
 }

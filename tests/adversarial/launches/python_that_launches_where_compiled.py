@@ -1,13 +1,13 @@
 """Says that it is Python, and launches a kernel only where Triton does not interpret."""
 
-from ._affine import torch_where_interpreted
+from ._two_ways import torch_where_interpreted
 
 EXPECT = {
     "status": "PASSED",
     "claim": "launches_as_compiled",
     "language": "python",
     "needs": "cpu",
-    "parts": ["_affine.py"],
+    "parts": ["_affine.py", "_two_ways.py"],
     "sizes": [17],
     "checks": {"static_targets": ["sm_90"], "determinism_runs": 2},
 }

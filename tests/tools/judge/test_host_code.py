@@ -34,6 +34,8 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         assert x.is_cuda and hasattr(x, "shape"), "expected {} {:.1f}".format(1, 2.0)
+        if x.dtype != torch.float32:
+            raise TypeError(f"expected float32, got {x.dtype} " + str(x.shape))
         helpers._launch[(triton.cdiv(x.numel(), 64),)](x)
         return self._kept.setdefault(1, F.silu(x) * math.pi)
 
@@ -54,8 +56,10 @@ def test_ordinary_host_code_names_only_what_is_answered():
 )
 def test_the_shipped_solutions_name_only_what_is_answered(folder):
     sources = {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*.py")}
-    needs_a_gpu = any("_compile_kernel" in text for text in sources.values())
-    assert unanswered(sources) == (["names '_compile_kernel'"] if needs_a_gpu else [])
+    if any("_compile_kernel" in text for text in sources.values()):
+        assert "names '_compile_kernel'" in unanswered(sources)
+    else:
+        assert unanswered(sources) == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,16 @@ def test_the_shipped_solutions_name_only_what_is_answered(folder):
         ("def f(k): k.grid = 1", "sets 'grid' of what is not its own"),
         ("eval('1')", "calls eval"),
         ("f = vars", "calls vars"),
-        ("'{0._C}'.format(x)", "formats by a text that it makes"),
+        ("raise ValueError('{0._C}'.format(x))", "makes a text of a value"),
+        ("'{}'.format(x)", "makes a text of a value"),
+        ("a = 'Fake' in str(x)", "makes a text of a value"),
+        ("a = 'Fake' in f'{x}'", "makes a text of a value"),
+        ("a = 'Fake' in '%s' % x", "makes a text of a value"),
+        ("repr(x)", "calls repr"),
+        ("assert 'Fake' in f'{x}'", "makes a text of a value"),
+        ("try: f()\nexcept E as e: a = e.args", "names 'args'"),
+        ("import torch\ntorch.cuda.get_device_properties(0).name", "names 'name'"),
+        ("start.elapsed_time(end)", "names 'elapsed_time'"),
         ("def f(g): return g.gi_frame", "names 'gi_frame'"),
         ("x.apply_(f)", "names 'apply_'"),
         ("match x:\n    case A(b=c): pass", "matches attributes of a value"),
