@@ -242,10 +242,11 @@ def _inner_attributes(tree: ast.Module) -> set[ast.AST]:
 
 def _told(tree: ast.Module) -> set[ast.AST]:
     """What an error says: texts of values that decide nothing."""
-    said: list[ast.expr | None] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Raise | ast.Assert):
-            said.append(node.exc if isinstance(node, ast.Raise) else node.msg)
+    said = [
+        node.exc if isinstance(node, ast.Raise) else node.msg
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise | ast.Assert)
+    ]
     return {part for words in said if words is not None for part in ast.walk(words)}
 
 
