@@ -131,7 +131,7 @@ class _Reader:
         """By name in the source, the dotted name of what it was imported from."""
         self._own = {alias for alias, place in self._modules.items() if place.startswith(".")}
         self._within = _inner_attributes(tree)
-        self._told = _told(tree)
+        self._error_parts = _error_parts(tree)
 
     def signs(self) -> Iterator[str]:
         """What is not answered for."""
@@ -147,10 +147,12 @@ class _Reader:
                     yield from self._name(node, name)
                 case ast.Call(func=ast.Name(id=name), args=[_, asked, *_]) if name in _ASKING:
                     yield from self._asked(name, asked)
-                case ast.Call(func=ast.Name(id="str")) | ast.JoinedStr() if node not in self._told:
+                case ast.Call(func=ast.Name(id="str")) | ast.JoinedStr() if (
+                    node not in self._error_parts
+                ):
                     yield "makes a text of a value"
                 case ast.BinOp(left=ast.Constant(value=str()), op=ast.Mod()):
-                    if node not in self._told:
+                    if node not in self._error_parts:
                         yield "makes a text of a value"
                 case ast.FunctionDef(name=name) if name in _HOOKS:
                     yield f"has a {name}"
@@ -171,7 +173,7 @@ class _Reader:
         name = node.attr
         if name in _NAMED:
             yield f"names {name!r}"
-        elif name == "format" and not (node in self._told and _is_plain_text(node.value)):
+        elif name == "format" and not (node in self._error_parts and _is_plain_text(node.value)):
             yield "makes a text of a value"
         elif name.startswith("_") and not self._is_own(node):
             yield f"names {name!r}"
@@ -240,7 +242,7 @@ def _inner_attributes(tree: ast.Module) -> set[ast.AST]:
     return {node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
-def _told(tree: ast.Module) -> set[ast.AST]:
+def _error_parts(tree: ast.Module) -> set[ast.AST]:
     """What an error says: texts of values that decide nothing."""
     said = [
         node.exc if isinstance(node, ast.Raise) else node.msg
