@@ -153,7 +153,7 @@ def _kind_and_message(error: BaseException, source_dir: Path) -> tuple[str, str]
 def _machines(error: BaseException) -> tuple[str, str] | None:
     """Kind and message of an error by which a machine shows what it lacks; None for others."""
     name, words = type(error).__name__, str(error)
-    if "'FakeDriver' object has no attribute" in words:
+    if "'CudaDriver' object has no attribute" in words:
         return "interpreter_limit", f"it needs Triton's driver, as Gluon does: {words}"
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _PACKAGES:
         return "missing_package", f"the Python package {error.name} is not installed"

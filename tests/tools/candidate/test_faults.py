@@ -52,7 +52,7 @@ def test_surrogates_do_not_break_the_frame():
         (RuntimeError("CUDA error: device-side assert triggered"), "cuda_error"),
         (type("OutOfResources", (Exception,), {})("shared memory"), "out_of_resources"),
         (type("CompilationError", (Exception,), {})("at 3:4"), "compile_error"),
-        (AttributeError("'FakeDriver' object has no attribute 'x'"), "interpreter_limit"),
+        (AttributeError("'CudaDriver' object has no attribute 'x'"), "interpreter_limit"),
         (CandidateError("signature", "takes two"), "signature"),
         (AssertionError("Torch not compiled with CUDA enabled"), "needs_gpu"),
         (RuntimeError("Tried to instantiate dummy base class CUDAGraph"), "needs_gpu"),
