@@ -21,9 +21,9 @@ async def evaluate_variants(
     variants: Annotated[
         dict[str, dict[str, Any]] | None,
         Field(
-            description="Grids of constants by name; the table [tune] of candidate.toml if absent. "
-            "A constant is a module's, 'table.key', a launch's keyword (num_warps), or in CUDA a "
-            "#define or constexpr."
+            description="Named grids, {'tile': {'BLOCK': [8, 16]}}; [tune] of candidate.toml if "
+            "absent. A constant is a module's, 'table.key', a launch's keyword (num_warps), or in "
+            "CUDA a #define or constexpr."
         ),
     ] = None,
     workspaces: Annotated[
