@@ -22,6 +22,8 @@ PRIVATE_NAMES = {
     # attribute accessed → why its owner's public interface does not do
     "os._exit": "documented: ends a forked process without its parent's clean-up",
     "torch._C": "holds the functions listed here",
+    "torch._C._nn": "holds the function listed here",
+    "torch._C._nn._parse_to": "how Module.to reads its arguments, which a mode sees as a call",
     "torch._C._cuda_synchronize": "the public synchronize costs microseconds inside a timed call",
     "torch._C._CudaEventBase": "a candidate can replace torch.cuda.Event, which derives from it",
     "torch._C._set_grad_enabled": "torch.set_grad_enabled is Python, which a candidate replaces",

@@ -313,8 +313,11 @@ def _address(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, An
 
 
 _TENSOR: Any = torch.Tensor
+_MODULE_ARGUMENTS: Any = torch._C._nn._parse_to  # pyright: ignore[reportAttributeAccessIssue]
+"""Reads the arguments of `Module.to`: the device there is one to move to."""
 _SPECIAL: Mapping[Any, Callable[..., Any]] = {
     torch.device: lambda func, args, kwargs: func(*args, **kwargs),
+    _MODULE_ARGUMENTS: lambda func, args, kwargs: func(*args, **kwargs),
     _TENSOR.is_cuda.__get__: _claim(True),
     _TENSOR.is_cpu.__get__: _claim(False),
     _TENSOR.device.__get__: _claim(DEVICE),

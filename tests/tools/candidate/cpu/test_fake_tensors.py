@@ -64,6 +64,18 @@ def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():
     assert all(t.device.type == "cpu" for t in made)
 
 
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", torch.device("cuda", 0)])
+def test_a_module_that_is_moved_has_its_buffers_there(device):
+    with OnTheCpu():
+        norm = torch.nn.BatchNorm1d(3).to(device)
+        assert norm(given(2, 3)).is_cuda
+        assert {memory_of(buffer) for buffer in norm.buffers()} == {Memory.DEVICE}
+        norm.to("cpu", torch.float64)
+        assert {memory_of(buffer) for buffer in norm.buffers()} == {Memory.HOST}
+        with pytest.raises(RuntimeError, match="two devices"):
+            norm(given(2, 3, dtype=torch.float64))
+
+
 def test_tensors_made_without_a_device_lie_in_the_memory_of_the_host(everywhere):
     with OnTheCpu():
         made = [
