@@ -72,7 +72,6 @@ MAY_IMPORT = {
 """All that a process of its own, or a part that must be importable alone, may know of `tools`."""
 
 WITHOUT_CALLER = {
-    "tools/workloads/solution_folder.py": {"write_solution"},
     "tools/archive/store/archive.py": {"compact"},
     "tools/candidate/cpu/fake_device.py": {
         *("get_current_device", "get_current_stream", "get_current_target", "set_current_device"),
@@ -81,7 +80,7 @@ WITHOUT_CALLER = {
         *("elapsed_time", "query", "record", "record_event", "wait_event", "wait_stream"),
     },
 }
-"""Public names that later work calls (export of solutions, packing of trials), and those that
+"""Public names that later work calls (packing of trials), and those that
 Triton calls on a driver and candidates on streams and events."""
 
 HEAVY = ("torch", "triton", "scipy", "matplotlib", "git", "numpy", "jinja2")

@@ -5,6 +5,7 @@ lookup           operators, candidates and solutions by the names that callers u
 documents        long texts by their address, a slice at a time
 tuning/          many variants of one program, compiled, raced and put together
 archive/         what was learnt: candidates in git, search, promotion, report
+suites/          other people's benchmarks: tasks as operators, and scores
 profiling/       why a kernel is slow
 evaluation/      asking for a verdict, in the server's process
 workloads/       what is measured: operators, workloads, regimes

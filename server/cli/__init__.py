@@ -8,6 +8,6 @@ setup            install, uninstall, doctor
 archive          log, best, show, diff, report; bundle, fetch, push, rebuild-index
 dispatch         dispatch: the child that chooses between the record holders
 export           export, pack, trajectories
-records          recompute, calibrate
-trust            trust: whose signed records count here
+records          recompute, calibrate; trust: whose signed records count here
+suites           import, score: other people's benchmarks
 """

@@ -8,6 +8,7 @@ from typing import Any
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust"),
+    "Benchmarks": ("import", "score"),
     "Look": ("list", "sample", "floors", "roofline", "search", "best", "show", "diff", "log")
     + ("progress", "report", "read"),
     "Try": ("open", "plan", "evaluate", "tune", "get", "profile", "timeline", "sanitize")

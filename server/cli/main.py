@@ -24,7 +24,7 @@ from . import dispatch as cli_dispatch
 from . import export as cli_export
 from . import records as cli_records
 from . import setup as cli_setup
-from . import trust as cli_trust
+from . import suites as cli_suites
 from .commands import fitted_to
 from .groups import NAMES, TOOL_HELP, CommandParsers, listing
 from .local_arguments import SOLUTION_FORMS, meant_here
@@ -162,7 +162,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
     _settings_options(serve)
-    for module in (cli_setup, cli_archive, cli_dispatch, cli_export, cli_records, cli_trust):
+    for module in (cli_setup, cli_archive, cli_dispatch, cli_export, cli_records, cli_suites):
         module.add_commands(commands, _settings_options, _settings)
     for name in TOOL_COMMANDS:
         commands.add_parser(name, help=TOOL_HELP[name], add_help=False)

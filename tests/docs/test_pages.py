@@ -27,6 +27,11 @@ def test_a_dataset_of_ones_own(tmp_path, command_line):
 
 
 @pytest.mark.long
+def test_tasks_of_kernelbench(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/kernelbench.md"))
+
+
+@pytest.mark.long
 def test_many_variants(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/variants.md"))
 

@@ -1,0 +1,96 @@
+"""Commands import and score: other people's benchmarks as operators, and their scores."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .commands import SettingsOf, SettingsOptions, command_factory
+
+if TYPE_CHECKING:
+    from ...tools.harness import Harness
+    from ...tools.suites.kernelbench import Imported
+
+SUITE = "whose form the tasks have: kernelbench"
+PICKS = ("best", "first", "last")
+
+
+def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
+    """Adds the commands to a parser."""
+    command = command_factory(commands, settings_options, settings_of)
+    bring = command("import", "write the tasks of a benchmark as operators", _import)
+    bring.add_argument("suite", help=SUITE)
+    bring.add_argument("folder", type=Path, help="its checkout; its tasks' code is run")
+    bring.add_argument("--out", type=Path, required=True, help="the folder of operators")
+    bring.add_argument(
+        "--level", type=int, action="append", default=[], help="import this level; all without any"
+    )
+    bring.add_argument(
+        "--candidates",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="also write its files, level_1_problem_2_sample_0_kernel.py, beside their operators",
+    )
+    bring.add_argument(
+        "--published-only",
+        action="store_true",
+        help="let the benchmark's tolerance decide alone, without the strict criterion",
+    )
+    score = command("score", "score of a benchmark, by what was evaluated here", _score)
+    score.add_argument("suite", help=SUITE)
+    score.add_argument("folder", type=Path, help="the folder of operators that import wrote")
+    score.add_argument(
+        "--pick", choices=PICKS, default="best", help="which verdict of a task counts"
+    )
+    score.add_argument("--solution", default="", help="a part of the solutions' names that count")
+    score.add_argument("--gpu", default="", help="a part of the device's name: H200")
+    score.add_argument(
+        "--missing-fail", action="store_true", help="count tasks without a verdict as failed"
+    )
+    score.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def _import(harness: Harness, arguments: argparse.Namespace) -> Any:
+    from ...tools.suites.table import suite_named
+
+    imported = suite_named(arguments.suite).bring(
+        arguments.folder,
+        arguments.out,
+        levels=arguments.level,
+        candidates=arguments.candidates,
+        published_only=arguments.published_only,
+    )
+    return "\n".join(_said(imported))
+
+
+def _said(imported: Imported) -> list[str]:
+    count = len(imported.operators)
+    said = [f"Wrote {imported.folder}: {count} operator{'s' * (count != 1)}."]
+    if imported.candidates:
+        said.append(f"Candidates written beside them: {len(imported.candidates)}.")
+    said += [f"Not imported: {name}: {why}." for name, why in imported.left_out.items()]
+    return [*said, f"Use them with --dataset {imported.folder}, or KERNEL_HARNESS_DATASET."]
+
+
+def _score(harness: Harness, arguments: argparse.Namespace) -> Any:
+    from ...tools.suites.outcomes import Pick
+    from ...tools.suites.score_table import score_lines
+    from ...tools.suites.table import suite_named
+
+    suite = suite_named(arguments.suite)
+    score = suite.score(
+        suite.name,
+        arguments.folder,
+        (harness.records.get(name) for name in harness.records.ids()),
+        pick=Pick(arguments.pick),
+        solution=arguments.solution,
+        device=arguments.gpu,
+        missing_fail=arguments.missing_fail,
+    )
+    if arguments.json:
+        return json.dumps(score.as_json(), indent=1)
+    return "\n".join(score_lines(score, suite.title))

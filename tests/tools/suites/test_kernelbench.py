@@ -1,0 +1,222 @@
+"""Tasks in KernelBench's form become operators, and what cannot is listed with its reason."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
+from kernel_harness.tools.suites import kernelbench, task_probe
+from kernel_harness.tools.suites.kernelbench import Imported, import_kernelbench
+from kernel_harness.tools.suites.origin import read_origin
+from kernel_harness.tools.suites.probing import TaskFacts, facts_from
+from kernel_harness.tools.workloads.dataset import Dataset
+from kernel_harness.tools.workloads.operators import Operator
+from kernel_harness.tools.workloads.policy import Criterion
+from kernel_harness.tools.workloads.solution_folder import read_solution
+
+from .checkout import LEFT_OUT, TASKS, as_candidate, write_candidate, write_checkout
+
+CPU = torch.device("cpu")
+IN_PROCESS = [name for name in TASKS if "os._exit" not in TASKS[name]]
+NUMBER = "level1/2_Times_a_number.py"
+NORM = "level2/1_Linear_and_norm.py"
+STATE = "level3/1_Recurrent_with_state.py"
+
+
+def probed_here(files: list[Path]) -> Iterator[TaskFacts | str]:
+    """What the probing process would answer, without starting one."""
+    for file in files:
+        yield facts_from(task_probe.facts_of(file))
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
+    """Every task that ends no process, with two candidates."""
+    folder = tmp_path_factory.mktemp("kernelbench")
+    write_checkout(folder / "checkout", *IN_PROCESS)
+    runs = folder / "runs" / "mine"
+    write_candidate(runs, 2, 1, as_candidate(NORM))
+    write_candidate(runs, 1, 1, "import triton\n", sample=3)
+    write_candidate(runs, 1, 99, "x = 1\n")
+    write_candidate(runs, 1, 2, "")
+    (runs / "helpers.py").write_text("x = 1\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernelbench, "probe", probed_here)
+        return import_kernelbench(
+            folder / "checkout", folder / "operators", candidates=[folder / "runs" / "mine"]
+        )
+
+
+@pytest.fixture(scope="module")
+def dataset(imported: Imported) -> Dataset:
+    return Dataset.load(imported.folder)
+
+
+def operator_of(dataset: Dataset, name: str) -> Operator:
+    level, number = name[5], name.split("/")[1].split("_")[0]
+    return dataset.operator(f"kernelbench_l{level}_{number}_")
+
+
+def adapter_of(operator: Operator) -> OperatorAdapter:
+    return OperatorAdapter(operator.definition, operator.folder)
+
+
+def called(operator: Operator, seed: int = 7) -> tuple[dict, dict]:
+    """The inputs of a draw, and what the reference makes of them."""
+    adapter = adapter_of(operator)
+    case = adapter.case(operator.workloads[0])
+    inputs = adapter.make_inputs(case, seed, adapter.families[0], CPU)
+    return inputs, dict(adapter.trusted(case, inputs))
+
+
+def test_every_task_is_an_operator_or_left_out_with_its_reason(
+    imported: Imported, dataset: Dataset
+) -> None:
+    assert not dataset.problems
+    assert set(dataset.operators) == set(imported.operators)
+    left = {n: why for n, why in imported.left_out.items() if n.startswith("level")}
+    assert len(left) + len(dataset.operators) == len(IN_PROCESS)
+    for name, words in LEFT_OUT.items():
+        assert name == "level3/4_Ends_the_process" or words in left[name]
+
+
+@pytest.mark.parametrize("name", [n for n in IN_PROCESS if n.removesuffix(".py") not in LEFT_OUT])
+def test_a_reference_gives_what_the_definition_says_for_inputs_as_the_task_makes_them(
+    name: str, dataset: Dataset
+) -> None:
+    operator = operator_of(dataset, name)
+    inputs, outputs = called(operator)
+    assert list(inputs) == list(operator.definition.inputs)
+    assert list(outputs) == list(operator.definition.outputs)
+    again, _ = called(operator)
+    other, _ = called(operator, seed=8)
+    for value, same, different in zip(inputs.values(), again.values(), other.values(), strict=True):
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            assert torch.equal(value, same) and not torch.equal(value, different)
+
+
+def test_a_number_among_the_inputs_is_a_scalar_that_does_not_vary(dataset: Dataset) -> None:
+    operator = operator_of(dataset, NUMBER)
+    inputs, outputs = called(operator)
+    assert (inputs["factor"], inputs["turns"], inputs["negate"]) == (3.25, 2, True)
+    assert torch.allclose(outputs["out0"], -(inputs["x"] * 3.25 + 2))
+    assert {n: r.values for n, r in operator.policy.scalars.items()} == {
+        **{"factor": [3.25], "turns": [2], "negate": [True]},
+    }
+
+
+def test_weights_are_those_of_the_seed_in_train_mode(dataset: Dataset) -> None:
+    inputs, outputs = called(operator_of(dataset, NORM))
+    torch.manual_seed(42)
+    linear, norm = torch.nn.Linear(24, 20), torch.nn.BatchNorm1d(20)
+    scale = torch.randn(20)
+    assert torch.allclose(outputs["out0"], norm(linear(inputs["x"])) * scale, atol=1e-6)
+
+
+def test_a_model_that_keeps_state_begins_every_call_anew(dataset: Dataset) -> None:
+    operator = operator_of(dataset, STATE)
+    adapter = adapter_of(operator)
+    case = adapter.case(operator.workloads[0])
+    inputs = adapter.make_inputs(case, 1, "typical", CPU)
+    first, second = (adapter.trusted(case, inputs) for _ in range(2))
+    assert list(first) == ["out0", "out1"]
+    assert torch.equal(first["out0"], second["out0"])
+
+
+def test_the_policy_is_the_published_criterion(dataset: Dataset) -> None:
+    policy = operator_of(dataset, NORM).policy
+    assert policy.tolerance.form == "allclose"
+    assert (policy.tolerance.atol, policy.tolerance.rtol) == (1e-4, 1e-4)
+    assert policy.criterion is Criterion.BOTH
+    half = operator_of(dataset, "level1/6_Half_precision_sum.py").policy.tolerance
+    assert (half.atol, half.rtol) == (1e-2, 1e-2)
+
+
+def test_the_published_criterion_decides_alone_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernelbench, "probe", probed_here)
+    write_checkout(tmp_path / "checkout", NUMBER)
+    import_kernelbench(tmp_path / "checkout", tmp_path / "out", published_only=True)
+    (operator,) = Dataset.load(tmp_path / "out").operators.values()
+    assert operator.policy.criterion is Criterion.PUBLISHED
+
+
+def test_an_operator_says_where_it_is_from(imported: Imported, dataset: Dataset) -> None:
+    operator = operator_of(dataset, NORM)
+    origin = read_origin(operator.folder)
+    assert origin is not None
+    assert (origin.suite, origin.level, origin.number) == ("kernelbench", 2, 1)
+    assert origin.file == f"KernelBench/{NORM}"
+    assert operator.workloads[0].uuid.endswith(origin.sha256[:12])
+
+
+def test_a_candidate_is_taken_as_it_is_behind_an_entry_point(imported: Imported) -> None:
+    names = [folder.name for folder in imported.candidates]
+    assert sorted(names) == ["mine-sample-0", "mine-sample-3"]
+    folder = next(f for f in imported.candidates if f.name == "mine-sample-0")
+    solution = read_solution(folder)
+    assert solution.spec.language == "python" and not solution.spec.destination_passing_style
+    sources = {source.path: source.content for source in solution.sources}
+    assert sources["model_new.py"] == as_candidate(NORM)
+    assert "INIT = (24, 20, (20,),)" in sources["kernel.py"]
+    triton = next(f for f in imported.candidates if f.name == "mine-sample-3")
+    assert read_solution(triton).spec.language == "triton"
+
+
+def test_candidates_that_fit_nothing_are_listed(imported: Imported) -> None:
+    left = imported.left_out
+    assert "named" in left["mine/helpers.py"]
+    assert "no task" in left["mine/level_1_problem_99_sample_0_kernel.py"]
+    assert "empty" in left["mine/level_1_problem_2_sample_0_kernel.py"]
+
+
+def test_the_baseline_is_the_model_in_eager_mode(dataset: Dataset) -> None:
+    baseline = operator_of(dataset, NORM).baseline(cpu=True)
+    assert baseline is not None and baseline.name == "torch_eager"
+
+
+def test_what_is_written_is_python_and_toml(imported: Imported) -> None:
+    for path in imported.folder.rglob("*"):
+        if path.suffix == ".py" and "mine-sample-3" not in path.parts:
+            ast.parse(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".toml":
+            tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_folder_without_tasks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no task of KernelBench"):
+        import_kernelbench(tmp_path, tmp_path / "out")
+
+
+def test_levels_are_found_in_a_checkout_in_its_folder_of_levels_and_alone(tmp_path: Path) -> None:
+    write_checkout(tmp_path, NUMBER, NORM)
+    inner = tmp_path / "KernelBench"
+    for folder in (tmp_path, inner):
+        assert [t.label for t in kernelbench.find_tasks(folder)] == [
+            *("level1/2_Times_a_number", "level2/1_Linear_and_norm"),
+        ]
+    assert [t.level for t in kernelbench.find_tasks(inner / "level2")] == [2]
+    assert [t.level for t in kernelbench.find_tasks(tmp_path, [1])] == [1]
+
+
+@pytest.mark.long
+@pytest.mark.process
+def test_a_task_that_ends_its_process_or_never_ends_costs_only_itself(tmp_path: Path) -> None:
+    from kernel_harness.tools.suites.probing import probe
+
+    checkout = write_checkout(tmp_path)
+    endless = checkout / "KernelBench" / "level1" / "7_Endless.py"
+    endless.write_text("while True:\n    pass\n", encoding="utf-8")
+    files = [task.file for task in kernelbench.find_tasks(checkout)]
+    found = dict(zip((f.stem for f in files), probe(files, limit_s=20.0), strict=True))
+    assert "ended the process with 3" in str(found["4_Ends_the_process"])
+    assert "had not ended after 20 s" in str(found["7_Endless"])
+    assert sum(isinstance(facts, TaskFacts) for facts in found.values()) == 11

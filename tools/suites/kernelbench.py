@@ -1,0 +1,296 @@
+"""KernelBench: the tasks of a checkout as operator folders, and candidates for them.
+
+A task is `level<N>/<number>_<name>.py` with `Model`, `get_inputs` and `get_init_inputs`; a
+candidate is one file with `ModelNew`. What cannot be imported is listed with its reason, and costs
+nothing else. Nothing of the suite is part of this project: a person brings the folder.
+
+| KernelBench                          | operator folder                                           |
+| ------------------------------------ | --------------------------------------------------------- |
+| the file                             | reference.py and the definition's reference, with `run`   |
+| get_inputs                           | inputs.py, called under a seed of the judge's             |
+| numbers among the inputs             | scalars of the workload, fixed in policy.toml             |
+| get_init_inputs, seed 42             | written into the entry point of each candidate            |
+| allclose, 1e-4 (1e-2 in half)        | policy.toml, `[tolerance]`                                |
+| Model in eager mode, as the baseline | peers/torch_eager                                         |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import ValidationError
+
+from ..errors import RequestError
+from ..schema.flashinfer_trace import BuildSpec, Definition, Language, Solution, SourceFile
+from ..workloads.solution_folder import write_solution
+from .operator_texts import inputs_text, reference_text, wrapper_text
+from .origin import TaskOrigin
+from .probing import TaskFacts, TensorFacts, probe
+
+SUITE = "kernelbench"
+LEVELS = (1, 2, 3, 4)
+BASELINE = "torch_eager"
+CANDIDATES = "candidates"
+ENTRY = "kernel.py"
+LIBRARIES = ("torch", "cublas", "cudnn")
+"""Whose kernels a candidate may launch: those that eager PyTorch has."""
+TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-2}
+"""atol and rtol by the outputs' dtype, as KernelBench has them."""
+TASK_FILE = re.compile(r"^(\d+)_(.+)\.py$")
+CANDIDATE_FILE = re.compile(
+    r"^level_(?P<level>\d+)_problem_(?P<number>\d+)(?:_sample_(?P<sample>\d+))?(?:_kernel)?\.py$"
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task's file."""
+
+    level: int
+    number: int
+    name: str
+    file: Path
+
+    @property
+    def label(self) -> str:
+        """Level and name, as people speak of it."""
+        return f"level{self.level}/{self.number}_{self.name}"
+
+    @property
+    def operator(self) -> str:
+        """The name of its operator."""
+        words = re.sub(r"\W+", "_", self.name.lower()).strip("_")
+        return f"kernelbench_l{self.level}_{self.number}_{words}"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import wrote, and what it did not.
+
+    Args:
+        operators: names of the operators that were written.
+        candidates: folders of the candidates that were written.
+        left_out: what was not imported, by its file, and why.
+    """
+
+    folder: Path
+    operators: tuple[str, ...]
+    candidates: tuple[Path, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_tasks(folder: Path, levels: Sequence[int] = ()) -> list[Task]:
+    """The tasks of a checkout, of its folder of levels, or of one level's folder.
+
+    Args:
+        levels: which levels; all of them when empty.
+
+    Raises:
+        RequestError: when there is none.
+    """
+    tasks = []
+    for level in levels or LEVELS:
+        name = f"level{level}"
+        places = [folder / name, folder / "KernelBench" / name]
+        places += [folder] if folder.name == name else []
+        place = next((p for p in places if p.is_dir()), None)
+        tasks += [
+            Task(level, int(found[1]), found[2].strip("_"), file)
+            for file in (place.iterdir() if place else ())
+            if (found := TASK_FILE.match(file.name))
+        ]
+    if not tasks:
+        raise RequestError(
+            "There is no task of KernelBench",
+            where=str(folder),
+            remedy="Give its checkout: a folder with level1 to level4, or KernelBench/level1 to "
+            "level4, that hold files as 1_name.py.",
+        )
+    return sorted(tasks, key=lambda task: (task.level, task.number))
+
+
+def import_kernelbench(
+    folder: Path,
+    out: Path,
+    *,
+    levels: Sequence[int] = (),
+    candidates: Sequence[Path] = (),
+    published_only: bool = False,
+) -> Imported:
+    """Writes an operator folder for each task, and a candidate's folder for each candidate.
+
+    Args:
+        out: the folder of operators; those of the same names are written anew.
+        candidates: folders of files with ModelNew, named as KernelBench names them.
+        published_only: whether KernelBench's tolerance decides alone.
+
+    Raises:
+        RequestError: when there is no task, or a folder of candidates is missing.
+    """
+    tasks = find_tasks(folder, levels)
+    if missing := [str(place) for place in candidates if not place.is_dir()]:
+        raise RequestError("The folder of candidates does not exist", where=missing[0])
+    left_out: dict[str, str] = {}
+    known: dict[tuple[int, int], tuple[Task, TaskFacts]] = {}
+    for task, facts in zip(tasks, probe([task.file for task in tasks]), strict=True):
+        if isinstance(facts, TaskFacts):
+            facts = _write_operator(task, facts, folder, out, published_only=published_only)
+        if isinstance(facts, TaskFacts):
+            known[task.level, task.number] = task, facts
+        else:
+            left_out[task.label] = facts
+    written = list(_write_candidates(candidates, known, out, left_out))
+    operators = tuple(task.operator for task, _ in known.values())
+    return Imported(out, operators, tuple(written), left_out)
+
+
+def _write_operator(
+    task: Task, facts: TaskFacts, root: Path, out: Path, *, published_only: bool
+) -> TaskFacts | str:
+    """Writes a task's operator folder; its facts again, or why it cannot be an operator."""
+    source = task.file.read_bytes()
+    text = reference_text(source.decode(), keeps_state=facts.keeps_state)
+    try:
+        definition = _definition(task, facts, text)
+    except ValidationError as error:
+        return error.errors()[0]["msg"].removeprefix("Value error, ")
+    place = out / task.operator
+    place.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(source).hexdigest()
+    scalars = {name: spec for name, spec in facts.inputs.items() if spec.shape is None}
+    workload = {
+        # The file's hash is in it, so that no verdict on another state of it counts here.
+        "uuid": f"inputs-{digest[:12]}",
+        "axes": {},
+        "inputs": {
+            name: {"type": "scalar", "value": spec.value} if name in scalars else {"type": "random"}
+            for name, spec in facts.inputs.items()
+        },
+    }
+    files = {
+        "definition.json": definition.model_dump_json(indent=1, exclude_none=False),
+        "workloads.jsonl": json.dumps({"definition": definition.name, "workload": workload}),
+        "reference.py": text,
+        "inputs.py": inputs_text(list(facts.inputs)),
+        "policy.toml": tomli_w.dumps(_policy(facts, scalars, published_only=published_only)),
+    }
+    for name, content in files.items():
+        (place / name).write_text(content.rstrip("\n") + "\n", encoding="utf-8")
+    origin = TaskOrigin(
+        suite=SUITE,
+        level=task.level,
+        number=task.number,
+        task=task.name,
+        file=task.file.relative_to(root).as_posix(),
+        sha256=digest,
+    )
+    origin.write(place)
+    eager = _solution(task, facts, BASELINE, source.decode(), "Model", "task_model")
+    _write(eager, place / "peers" / BASELINE)
+    return facts
+
+
+def _definition(task: Task, facts: TaskFacts, reference: str) -> Definition:
+    """The definition: a constant axis for each size that occurs."""
+    inputs = facts.inputs
+    outputs = {f"out{i}": spec for i, spec in enumerate(facts.outputs)}
+    sizes = {size for spec in (*inputs.values(), *outputs.values()) for size in spec.shape or ()}
+
+    def tensor(spec: TensorFacts) -> dict[str, Any]:
+        shape = None if spec.shape is None else [f"n{size}" for size in spec.shape]
+        return {"shape": shape, "dtype": spec.dtype}
+
+    return Definition.model_validate(
+        {
+            "name": task.operator,
+            "op_type": SUITE,
+            "description": f"KernelBench, level {task.level}, task {task.number}: "
+            f"{task.name.replace('_', ' ')}.",
+            "axes": {f"n{size}": {"type": "const", "value": size} for size in sorted(sizes)},
+            "inputs": {name: tensor(spec) for name, spec in inputs.items()},
+            "outputs": {name: tensor(spec) for name, spec in outputs.items()},
+            "reference": reference,
+        }
+    )
+
+
+def _policy(
+    facts: TaskFacts, scalars: Mapping[str, TensorFacts], *, published_only: bool
+) -> dict[str, Any]:
+    tolerance = max((TOLERANCES.get(spec.dtype, 0.0) for spec in facts.outputs), default=0.0)
+    bound = tolerance or TOLERANCES["float32"]
+    policy: dict[str, Any] = {
+        "baseline": BASELINE,
+        "criterion": "published" if published_only else "both",
+        "tolerance": {"form": "allclose", "atol": bound, "rtol": bound},
+        "libraries": {"allowed": list(LIBRARIES)},
+    }
+    if scalars:
+        policy["scalars"] = {name: {"values": [spec.value]} for name, spec in scalars.items()}
+    return policy
+
+
+def _write_candidates(
+    places: Sequence[Path],
+    known: Mapping[tuple[int, int], tuple[Task, TaskFacts]],
+    out: Path,
+    left_out: dict[str, str],
+) -> Iterator[Path]:
+    """Writes the candidates of folders, each beside its operator; notes those that it does not."""
+    for place in places:
+        for file in sorted(place.glob("*.py")):
+            label = f"{place.name}/{file.name}"
+            named = CANDIDATE_FILE.match(file.name)
+            if named is None:
+                left_out[label] = "it is not named as level_1_problem_2_sample_0_kernel.py is"
+                continue
+            found = known.get((int(named["level"]), int(named["number"])))
+            if found is None:
+                left_out[label] = "no task of that level and number was imported"
+                continue
+            task, facts = found
+            name = f"{place.name}-sample-{named['sample'] or 0}"
+            try:
+                source = file.read_text(encoding="utf-8")
+                solution = _solution(task, facts, name, source, "ModelNew", "model_new")
+            except (UnicodeDecodeError, ValidationError):
+                left_out[label] = "it is empty, or no UTF-8 text"
+                continue
+            folder = out / task.operator / CANDIDATES / name
+            _write(solution, folder)
+            yield folder
+
+
+def _solution(
+    task: Task, facts: TaskFacts, name: str, source: str, class_name: str, module: str
+) -> Solution:
+    """A file with a class of KernelBench's form, as it is, behind an entry point of ours."""
+    entry = wrapper_text(module, class_name, facts.init, keeps_state=facts.keeps_state)
+    is_triton = re.search(r"^\s*(?:import|from) +triton\b", source, re.MULTILINE)
+    return Solution(
+        name=name,
+        definition=task.operator,
+        author=SUITE,
+        spec=BuildSpec(
+            language=Language.TRITON if is_triton else Language.PYTHON,
+            target_hardware=["cuda"],
+            entry_point=f"{ENTRY}::run",
+            destination_passing_style=False,
+        ),
+        sources=[
+            SourceFile(path=ENTRY, content=entry),
+            SourceFile(path=f"{module}.py", content=source),
+        ],
+    )
+
+
+def _write(solution: Solution, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_solution(solution, folder)
