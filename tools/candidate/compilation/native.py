@@ -23,8 +23,10 @@ from . import toolchain
 from .compile_flags import CompileConfig, binding_module, torch_config, tvm_config
 from .exports import check_exports
 from .extensions import lend_tensors, load_extension
+from .missing_headers import refuse_missing_library
 from .object_cache import (
     DEVICE_FILES,
+    HOST_FILES,
     compile_command,
     compile_objects,
     config_for,
@@ -201,6 +203,36 @@ def compile_device_code(
         for index, ran in zip(again, toolchain.run([command(i) for i in again]), strict=True):
             results[index] = ran
     return results
+
+
+def require_host_code(
+    request: BuildRequest, source_dir: Path, folders: Folders, tools: Toolchain
+) -> None:
+    """Reads C++ sources as the compiler does, with all of torch's headers where it must.
+
+    Raises:
+        CandidateError: of kind 'compile_error' when one does not compile, of another when this
+            machine cannot say.
+    """
+    names = [s["path"] for s in request.sources if s["path"].endswith(HOST_FILES)]
+    for name in names:
+        config = _config(request, folders)
+        ran = _read_by_compiler(name, source_dir, config, tools)
+        while failed_for_headers(ran, config) and config.retry is not None:
+            config = config.retry
+            ran = _read_by_compiler(name, source_dir, config, tools)
+        toolchain.refuse_late([ran])
+        if not ran.ok:
+            refuse_missing_library(ran.output, (s["path"] for s in request.sources))
+            excerpt = compiler_excerpt(ran.output, source_dir)
+            raise CandidateError("compile_error", f"{name} did not compile", excerpt=excerpt)
+
+
+def _read_by_compiler(
+    source: str, source_dir: Path, config: CompileConfig, tools: Toolchain
+) -> toolchain.Ran:
+    command = compile_command((source, Path(os.devnull)), "", source_dir, config, tools)
+    return toolchain.run([["-fsyntax-only" if word == "-c" else word for word in command]])[0]
 
 
 def steps_of(cubin: Path) -> Path:

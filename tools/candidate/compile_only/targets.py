@@ -93,6 +93,7 @@ class TargetCompiler:
             if compiled.fault is None and not compiled.failures:
                 self._host_library = self._linked(request)
                 if self._host_library is None:
+                    self._require_host_code()
                     words = f"{UNCALLED.format(what='The host function')}: it could not be linked."
                     return compiled.model_copy(update={"notes": [*compiled.notes, words]})
         if self._host_library is None or arena is None:
@@ -146,6 +147,19 @@ class TargetCompiler:
                 "fault": fault,
             }
         )
+
+    def _require_host_code(self) -> None:
+        """Raises where C++ that nothing has compiled yet does not compile.
+
+        Where this machine lacks a header for it, what is said of the host function is enough.
+        """
+        candidate, folders = self._candidate, self._folders
+        tools = toolchain.find_toolchain(os.environ)  # noqa: TID251 - the candidate's own environment
+        try:
+            build_native.require_host_code(candidate.request, candidate.source_dir, folders, tools)
+        except CandidateError as error:
+            if error.fault.kind == "compile_error":
+                raise
 
     def _linked(self, request: CompileRequest) -> Path | None:
         target, facts = next(iter(request.targets.items()))

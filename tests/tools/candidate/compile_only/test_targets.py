@@ -227,6 +227,34 @@ def test_a_host_function_that_the_shim_does_not_serve_is_told_as_not_called(comp
     ]
 
 
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+@pytest.mark.parametrize("name", ["data_of", "at"])
+def test_a_binding_that_the_shim_does_not_serve_is_compiled_with_torchs_own_headers(compiler, name):
+    binding = (
+        "#include <torch/extension.h>\n"
+        "void launch(float*);\n"
+        f"template <class T> static T* {name}(const torch::Tensor& x)"
+        " { return static_cast<T*>(x.data_ptr()); }\n"
+        "void run(torch::Tensor x, torch::Tensor y) {\n"
+        "  auto made = [](torch::ScalarType type) { return torch::TensorOptions().dtype(type); };\n"
+        f"  torch::empty({{1}}, made(torch::kFloat32)); launch({name}<float>(x));\n"
+        "}\n"
+        'PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }\n'
+    )
+    kernel = (
+        "__global__ void one(float* out) { out[threadIdx.x] = 1.0f; }\n"
+        "void launch(float* out) { one<<<1, 1>>>(out); }\n"
+    )
+    options = {"language": "cuda", "entry_point": "binding.cpp::run", "binding": "torch"}
+    answer = compiled(compiler, {"binding.cpp": binding, "kernel.cu": kernel}, **options)
+    if name == "data_of":
+        assert answer.fault is None
+        return
+    assert answer.fault is not None and answer.fault.message == "binding.cpp did not compile"
+    assert "redeclared as different kind of entity" in (answer.fault.excerpt or "")
+
+
 LOADS_KERNELS = """
 import ctypes, pathlib
 pathlib.Path("k.so").write_bytes(b"\\x7fELF" + bytes(600) + b"\\0.nv_fatbin\\0")
