@@ -40,6 +40,13 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         action="store_true",
         help="let the benchmark's tolerance decide alone, without the strict criterion",
     )
+    bring.add_argument(
+        "--reduce-by",
+        type=int,
+        default=1,
+        metavar="N",
+        help="divide the tasks' sizes by N, or by less where that does not fit; for the CPU",
+    )
     score = command("score", "score of a benchmark, by what was evaluated here", _score)
     score.add_argument("suite", help=SUITE)
     score.add_argument("folder", type=Path, help="the folder of operators that import wrote")
@@ -63,6 +70,7 @@ def _import(harness: Harness, arguments: argparse.Namespace) -> Any:
         levels=arguments.level,
         candidates=arguments.candidates,
         published_only=arguments.published_only,
+        reduce_by=arguments.reduce_by,
     )
     return "\n".join(_said(imported))
 

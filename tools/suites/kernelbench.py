@@ -16,11 +16,13 @@ nothing else. Nothing of the suite is part of this project: a person brings the 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from ..workloads.solution_folder import write_solution
 from .operator_texts import inputs_text, reference_text, wrapper_text
 from .origin import TaskOrigin
 from .probing import TaskFacts, TensorFacts, probe
+from .reduced_sizes import factors_down_from, reduced
 
 SUITE = "kernelbench"
 LEVELS = (1, 2, 3, 4)
@@ -57,6 +60,9 @@ class Task:
     number: int
     name: str
     file: Path
+    text: str = ""
+    """What is imported of it: the file's text, or that text with smaller sizes."""
+    reduced_by: int = 1
 
     @property
     def label(self) -> str:
@@ -123,6 +129,7 @@ def import_kernelbench(
     levels: Sequence[int] = (),
     candidates: Sequence[Path] = (),
     published_only: bool = False,
+    reduce_by: int = 1,
 ) -> Imported:
     """Writes an operator folder for each task, and a candidate's folder for each candidate.
 
@@ -130,6 +137,7 @@ def import_kernelbench(
         out: the folder of operators; those of the same names are written anew.
         candidates: folders of files with ModelNew, named as KernelBench names them.
         published_only: whether KernelBench's tolerance decides alone.
+        reduce_by: by what sizes are divided, or less where that does not fit together.
 
     Raises:
         RequestError: when there is no task, or a folder of candidates is missing.
@@ -139,7 +147,7 @@ def import_kernelbench(
         raise RequestError("The folder of candidates does not exist", where=missing[0])
     left_out: dict[str, str] = {}
     known: dict[tuple[int, int], tuple[Task, TaskFacts]] = {}
-    for task, facts in zip(tasks, probe([task.file for task in tasks]), strict=True):
+    for task, facts in _probed(tasks, reduce_by):
         if isinstance(facts, TaskFacts):
             facts = _write_operator(task, facts, folder, out, published_only=published_only)
         if isinstance(facts, TaskFacts):
@@ -151,22 +159,49 @@ def import_kernelbench(
     return Imported(out, operators, tuple(written), left_out)
 
 
+def _probed(tasks: Sequence[Task], reduce_by: int) -> Iterator[tuple[Task, TaskFacts | str]]:
+    """Each task with its text and facts, at the smallest sizes of the factors that work."""
+    left = list(tasks)
+    with tempfile.TemporaryDirectory(prefix="kernel-harness-import-") as place:
+        for factor in factors_down_from(reduce_by):
+            texts = [_with_text(task, factor) for task in left]
+            readable = [text for text in texts if isinstance(text, Task)]
+            yield from (pair for pair in texts if not isinstance(pair, Task))
+            copies = [Path(place) / f"{task.operator}.py" for task in readable]
+            for task, copy in zip(readable, copies, strict=True):
+                copy.write_text(task.text, encoding="utf-8")
+            left = []
+            for task, facts in zip(readable, probe(copies), strict=True):
+                if factor == 1 or isinstance(facts, TaskFacts):
+                    yield task, facts
+                else:
+                    left.append(task)
+
+
+def _with_text(task: Task, factor: int) -> Task | tuple[Task, str]:
+    try:
+        whole = task.file.read_text(encoding="utf-8")
+        text = reduced(whole, factor)
+    except (OSError, UnicodeDecodeError, SyntaxError) as error:
+        return task, f"{type(error).__name__}: {error}"
+    return replace(task, text=text, reduced_by=factor if text != whole else 1)
+
+
 def _write_operator(
     task: Task, facts: TaskFacts, root: Path, out: Path, *, published_only: bool
 ) -> TaskFacts | str:
     """Writes a task's operator folder; its facts again, or why it cannot be an operator."""
-    source = task.file.read_bytes()
-    text = reference_text(source.decode(), keeps_state=facts.keeps_state)
+    text = reference_text(task.text, keeps_state=facts.keeps_state)
     try:
         definition = _definition(task, facts, text)
     except ValidationError as error:
         return error.errors()[0]["msg"].removeprefix("Value error, ")
     place = out / task.operator
     place.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(source).hexdigest()
+    digest = hashlib.sha256(task.text.encode()).hexdigest()
     scalars = {name: spec for name, spec in facts.inputs.items() if spec.shape is None}
     workload = {
-        # The file's hash is in it, so that no verdict on another state of it counts here.
+        # The text's hash is in it, so that no verdict on another state of it counts here.
         "uuid": f"inputs-{digest[:12]}",
         "axes": {},
         "inputs": {
@@ -189,10 +224,11 @@ def _write_operator(
         number=task.number,
         task=task.name,
         file=task.file.relative_to(root).as_posix(),
-        sha256=digest,
+        sha256=hashlib.sha256(task.file.read_bytes()).hexdigest(),
+        reduced_by=task.reduced_by,
     )
     origin.write(place)
-    eager = _solution(task, facts, BASELINE, source.decode(), "Model", "task_model")
+    eager = _solution(task, facts, BASELINE, task.text, "Model", "task_model")
     _write(eager, place / "peers" / BASELINE)
     return facts
 
@@ -259,6 +295,9 @@ def _write_candidates(
             name = f"{place.name}-sample-{named['sample'] or 0}"
             try:
                 source = file.read_text(encoding="utf-8")
+                if _is_the_model(source):
+                    left_out[label] = "its ModelNew is a Model of its own file and has no forward"
+                    continue
                 solution = _solution(task, facts, name, source, "ModelNew", "model_new")
             except (UnicodeDecodeError, ValidationError):
                 left_out[label] = "it is empty, or no UTF-8 text"
@@ -266,6 +305,23 @@ def _write_candidates(
             folder = out / task.operator / CANDIDATES / name
             _write(solution, folder)
             yield folder
+
+
+def _is_the_model(source: str) -> bool:
+    """Whether a file's ModelNew is another class of it by another name."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:  # for the judge to say
+        return False
+    for node in body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            if any(isinstance(to, ast.Name) and to.id == "ModelNew" for to in node.targets):
+                return True
+        elif isinstance(node, ast.ClassDef) and node.name == "ModelNew":
+            own = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+            bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+            return "Model" in bases and not own & {"forward", "__call__", "_call_impl"}
+    return False
 
 
 def _solution(

@@ -25,6 +25,8 @@ class TaskOrigin(BaseModel):
     """Of the task, from the folder that was imported."""
     sha256: str
     """Of that file."""
+    reduced_by: int = 1
+    """By what the sizes in the file were divided."""
 
     def write(self, folder: Path) -> None:
         """Writes the file of an operator's folder."""

@@ -41,6 +41,7 @@ class TaskOutcome:
         candidates: how many programs were judged on it.
         speedup: time of the suite's baseline over the candidate's; None where it was not timed.
         sealed: whether both times were taken where no code of a candidate runs.
+        reduced_by: by what the task's sizes were divided.
         constant: whether the task's outputs do not depend on its inputs: a constant is right.
         published_only: right by the published criterion alone: the strict one was not met.
         reason: why there is no verdict, or how the candidate failed.
@@ -52,6 +53,7 @@ class TaskOutcome:
     evaluation_id: str = ""
     solution: str = ""
     candidates: int = 0
+    reduced_by: int = 1
     compiled: bool = False
     speedup: float | None = None
     sealed: bool = False
@@ -145,6 +147,7 @@ def _outcome(
         status=record.status,
         evaluation_id=record.evaluation_id,
         solution=record.solution_name,
+        reduced_by=origin.reduced_by,
         candidates=len({record.content_hash for record in ordered}),
         compiled=record.status not in (*UNBUILT, *UNDECIDED) and not _ended_early(record),
         speedup=_speedup(record, operator),

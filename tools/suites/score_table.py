@@ -86,6 +86,8 @@ def _notes(score: FastPScore) -> Iterator[str]:
         yield f"Times that the candidate's own process took: {_named(claimed)}."
     if fast := [task for task in right if (task.speedup or 0.0) > SUSPICIOUS]:
         yield f"More than {SUSPICIOUS:g} times as fast, which asks for a look: {_named(fast)}."
+    if smaller := [task for task in tasks if task.reduced_by > 1]:
+        yield f"At reduced sizes, so comparable with nobody's score: {_named(smaller)}."
     if constant := [task for task in tasks if task.constant]:
         yield f"A constant is right, since no output depends on the inputs: {_named(constant)}."
     missing = [task for task in tasks if not task.judged]

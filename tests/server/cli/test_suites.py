@@ -28,7 +28,7 @@ def checkout(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def probed(files: list[Path]) -> Iterator[TaskFacts | str]:
         square = TensorFacts((4, 4), "float32")
         for file in files:
-            lacks = "Has_no" in file.name
+            lacks = "has_no" in file.name
             yield "it has no inputs" if lacks else TaskFacts({"x": square}, (square,), (), False)
 
     monkeypatch.setattr(kernelbench, "probe", probed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,14 @@ def test_a_speed_up_that_is_seldom_honest_is_named(folder: Path, operators: list
     said = text(scored(folder, verdict(operators[0], speedup=11.0)))
     assert "More than 10 times as fast" in said
     assert "the candidate's own process took: level1/1_task" in said
+
+
+def test_reduced_sizes_are_told(folder: Path, operators: list[Operator], tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "smaller")
+    path = tmp_path / "smaller" / operators[0].name / "origin.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "reduced_by": 4}))
+    assert "reduced sizes" in text(scored(tmp_path / "smaller", verdict(operators[0])))
+    assert "reduced sizes" not in text(scored(folder, verdict(operators[0])))
 
 
 def test_a_folder_of_other_operators_is_refused(kernels_dir: Path) -> None:

@@ -25,6 +25,7 @@ from .checkout import LEFT_OUT, TASKS, as_candidate, write_candidate, write_chec
 
 CPU = torch.device("cpu")
 IN_PROCESS = [name for name in TASKS if "os._exit" not in TASKS[name]]
+PRODUCT = "level1/1_Scaled_product.py"
 NUMBER = "level1/2_Times_a_number.py"
 NORM = "level2/1_Linear_and_norm.py"
 STATE = "level3/1_Recurrent_with_state.py"
@@ -189,6 +190,42 @@ def test_what_is_written_is_python_and_toml(imported: Imported) -> None:
             ast.parse(path.read_text(encoding="utf-8"))
         elif path.suffix == ".toml":
             tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def test_sizes_are_reduced_as_far_as_they_fit_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernelbench, "probe", probed_here)
+    inner = write_checkout(tmp_path / "checkout", PRODUCT, NORM) / "KernelBench"
+    task = inner / PRODUCT
+    wide = task.read_text().replace("M, K, N = 24, 32, 16", "M, K, N = 4096, 2048, 32")
+    task.write_text(wide + "\nassert M >= 1000  # at most by four\n")
+    (inner / "level1" / "9_Latin.py").write_bytes(b"x = '\xe9'\n")
+    imported = import_kernelbench(tmp_path / "checkout", tmp_path / "out", reduce_by=16)
+    dataset = Dataset.load(imported.folder)
+    product, norm = (operator_of(dataset, name) for name in (PRODUCT, NORM))
+    assert product.definition.const_axes == {"n8": 8, "n512": 512, "n1024": 1024}
+    origins = [read_origin(operator.folder) for operator in (product, norm)]
+    assert [origin.reduced_by for origin in origins if origin] == [4, 1]
+    assert "UnicodeDecodeError" in imported.left_out["level1/9_Latin"]
+
+
+@pytest.mark.parametrize(
+    "ending", ["ModelNew = Model", "class ModelNew(Model):\n    pass", "x = 1", "class ModelNew(:"]
+)
+def test_a_candidate_that_is_the_model_by_another_name_is_left_out(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernelbench, "probe", probed_here)
+    source = as_candidate(NUMBER).replace("ModelNew", "Model")
+    write_candidate(tmp_path / "mine", 1, 2, f"{source}\n\n{ending}\n")
+    write_checkout(tmp_path / "checkout", NUMBER)
+    imported = import_kernelbench(
+        tmp_path / "checkout", tmp_path / "out", candidates=[tmp_path / "mine"]
+    )
+    wraps = "= Model" in ending or "pass" in ending
+    assert len(imported.candidates) == (not wraps)
+    assert any("has no forward" in why for why in imported.left_out.values()) is wraps
 
 
 def test_a_folder_without_tasks_is_refused(tmp_path: Path) -> None:
