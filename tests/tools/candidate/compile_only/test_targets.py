@@ -166,7 +166,11 @@ def test_cuda_sources_are_compiled_for_both_targets_without_a_device(compiler):
     options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": "torch"}
     unbound = compiled(compiler, {"kernel.cu": source}, **options)
     assert unbound.fault is not None and unbound.fault.kind == "entry_point"
-    binding = 'PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }\n'
+    binding = (
+        "#include <torch/extension.h>\n"
+        "void run(torch::Tensor x, torch::Tensor out) {}\n"
+        'PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }\n'
+    )
     answer = compiled(compiler, {"kernel.cu": source, "binding.cpp": binding}, **options)
     assert answer.fault is None and answer.failures == {}
     assert [(k.name, k.target) for k in answer.kernels] == [("twice", t) for t in TARGETS]
