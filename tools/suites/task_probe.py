@@ -2,8 +2,8 @@
 
 A program: a JSON line with `files` and `limit_s` comes in, a JSON line for each file goes out, in
 order. A task that fails, ends its process or takes too long costs only itself. Code runs on tensors
-that have no memory (`FakeTensorMode`); where it asks for values, on real ones, of no more memory
-than the machine has.
+that have no memory (`FakeTensorMode`); where it asks for values, on real ones, in at most half of
+the machine's memory.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def main() -> None:
     os.dup2(2, 1)
     asked = json.loads(sys.stdin.readline())
     torch.set_num_threads(1)
+    with FakeTensorMode():  # loads what every fork would load anew
+        torch.nn.BatchNorm1d(2)(torch.rand(2, 2))
     for file in asked["files"]:
         answers.write(json.dumps(_facts_in_a_fork(Path(file), float(asked["limit_s"]))) + "\n")
         answers.flush()
@@ -89,7 +91,7 @@ def facts_of(file: Path) -> Facts:
 
 
 def _bound_memory() -> None:
-    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
