@@ -46,7 +46,7 @@ def probe(files: Sequence[Path], limit_s: float = LIMIT_S) -> Iterator[TaskFacts
     """For each file its facts, or why it cannot be imported, as they become known."""
     asked = json.dumps({"files": [str(file.resolve()) for file in files], "limit_s": limit_s})
     with subprocess.Popen(
-        [sys.executable, "-m", PROBE],
+        [sys.executable, "-P", "-m", PROBE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
