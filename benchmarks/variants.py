@@ -28,6 +28,7 @@ from typing import Any
 
 from rich.console import Console
 
+from kernel_harness.tools.evaluation.noise_calibration import SPIN
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Executor, Scope
 from kernel_harness.tools.schema.flashinfer_trace import Solution
@@ -45,23 +46,10 @@ SCRIPTED_CALL_S = 0.0055
 SCRIPTED_SAMPLE_S = 4.0
 """As docs/measured.md has them: an evaluation that is not sealed, a call, a sealed sample."""
 SCRIPTED_NOISE = 0.012
-SOURCE = """
-import triton
-import triton.language as tl
-
+SOURCE = f"""{SPIN}
 FIRST = 0
 SECOND = 0
 THIRD = 0
-
-
-@triton.jit
-def spin(x, y, steps, BLOCK: tl.constexpr):
-    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    value = tl.load(x + at)
-    turning = value
-    for _ in range(steps):
-        turning = turning * 0.5 + 1.0
-    tl.store(y + at, value * 2 + turning * 0.0)
 
 
 def run(x, y):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools.evaluation.noise_calibration import SPIN
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.measurement import TimeSource
@@ -24,22 +25,9 @@ DEFINITION = {
     "outputs": {"y": {"shape": ["n"], "dtype": "float32"}},
     "reference": "def run(x):\n    return x * 2\n",
 }
-SOURCE = """
-import triton
-import triton.language as tl
-
+SOURCE = f"""{SPIN}
 TURNS = 0
 WRONG = 0
-
-
-@triton.jit
-def spin(x, y, steps, BLOCK: tl.constexpr):
-    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    value = tl.load(x + at)
-    turning = value
-    for _ in range(steps):
-        turning = turning * 0.5 + 1.0
-    tl.store(y + at, value * 2 + turning * 0.0)
 
 
 def run(x, y):

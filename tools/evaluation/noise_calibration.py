@@ -34,7 +34,7 @@ LEAST_FLOOR = 0.003
 PROBES = (100, 2_100)
 PATIENCE_S = 3_000.0
 
-SOURCE = """
+SPIN = """
 import triton
 import triton.language as tl
 
@@ -46,7 +46,9 @@ def spin(x, y, steps, BLOCK: tl.constexpr):
     for _ in range(steps):
         turning = turning * 0.5 + 1.0
     tl.store(y + at, value * 2 + turning * 0.0)
-
+"""
+"""A Triton kernel that writes 2 x, `steps` dependent steps of arithmetic later."""
+_RUN = """
 def run(x, y):
     spin[(x.numel() // 128,)](x, y, STEPS, BLOCK=128)
 """
@@ -55,7 +57,7 @@ def run(x, y):
 def spinning(name: str, steps: int) -> Solution:
     """A kernel that takes a number of dependent steps."""
     spec = {"language": "triton", "target_hardware": ["cuda"], "entry_point": "main.py::run"}
-    sources = [{"path": "main.py", "content": f"STEPS = {steps}\n{SOURCE}"}]
+    sources = [{"path": "main.py", "content": f"STEPS = {steps}\n{SPIN}{_RUN}"}]
     return Solution.model_validate(
         {
             "name": name,

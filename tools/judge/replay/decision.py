@@ -11,7 +11,7 @@ from .witness import SecondLook, Witness, contradicts
 CLOCKS_RATIO = 1.25
 CLOCKS_SLACK_NS = 6_000.0
 """By which events may differ from activity records: they take in what lies around the kernels."""
-INTERRUPTED = 20
+ONE_INTERRUPTED_IN = 20
 """One replay in so many may have events far apart: the device was interrupted between them. Times
 are ranked by medians, which so few cannot move."""
 
@@ -123,7 +123,7 @@ def _clocks(evidence: ReplayEvidence) -> str | None:
     ]
     outside = [(s, e) for s, e in both if s > e + CLOCKS_SLACK_NS]
     differing = [(s, e) for s, e in both if e > CLOCKS_RATIO * s + CLOCKS_SLACK_NS]
-    if not outside and len(differing) <= len(both) // INTERRUPTED:
+    if not outside and len(differing) <= len(both) // ONE_INTERRUPTED_IN:
         return None
     span, events = (outside or differing)[0]
     return f"Activity records say {span} ns of a replay, events {events} ns"

@@ -37,8 +37,8 @@ from .samples import Samples, half_width, log_ratios, more_pairs
 from .sustained_timing import NotSustainedError, SustainedTiming
 from .timed_calls import Timed, TimedCalls
 
-AGAIN = 3
-"""Replays of a second look."""
+REPLAYS_AGAIN = 3
+"""Of the inputs that a second look is at."""
 STAGING_BYTES = 2 << 30
 STAGING_SLACK = 1.25
 """Returned outputs may be spread over more memory than their elements fill."""
@@ -359,7 +359,7 @@ class SealedTiming:
     def _look_again(self, program: ReplayedProgram) -> None:
         runner, (chosen, reported_ns) = program.runners[0], program.chosen
         spans: list[int | None] = []
-        for _ in range(AGAIN):
+        for _ in range(REPLAYS_AGAIN):
             calls = runner.replay([chosen], poison_bytes(1, self._rng.randrange(256)))
             spans += [one.called.span_ns for one in self._judged(program, [chosen], calls)]
         again = tuple(float(span) for span in spans if span is not None)

@@ -496,9 +496,11 @@ class InputsDecide(ScriptedRunner):
     true_ns: dict[int, int] = field(default_factory=dict)
     times: dict[int, int] = field(default_factory=dict)
     in_place: int = 9_000
+    held: list[InputSet] = field(default_factory=list)
 
     def _call(self, input_set: InputSet, byte: int) -> ReplayedCall:
         key = id(input_set)
+        self.held.append(input_set)  # or another could have its id
         true = self.true_ns.setdefault(key, 4_000 + 5_000 * (len(self.true_ns) % 2))
         self.times[key] = self.times.get(key, 0) + 1
         self.in_place = true if self.times[key] > 1 and len(self.flushes) > 4 else 9_000
