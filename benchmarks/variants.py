@@ -55,7 +55,7 @@ THIRD = 0
 def run(x, y):
     best = SMALL if x.numel() < 100_000 else LARGE
     steps = 600 + 150 * abs(FIRST - best) + 80 * abs(SECOND - 4) + 50 * THIRD
-    spin[(x.numel() // 128,)](x, y, steps, BLOCK=128)
+    spin(x, y, steps)
 """
 console = Console(width=120)
 

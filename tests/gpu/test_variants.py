@@ -31,7 +31,7 @@ WRONG = 0
 
 
 def run(x, y):
-    spin[(x.numel() // 128,)](x, y, 1_000 + 400 * abs(TURNS - 3), BLOCK=128)
+    spin(x, y, 1_000 + 400 * abs(TURNS - 3))
     if WRONG:
         y.zero_()
 """

@@ -39,18 +39,26 @@ import triton
 import triton.language as tl
 
 @triton.jit
-def spin(x, y, steps, BLOCK: tl.constexpr):
+def turn(x, y, count, steps, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    value = tl.load(x + at)
-    turning = value
+    value = tl.load(x + at, mask=at < count)
+    turning = at.to(tl.float32)
     for _ in range(steps):
         turning = turning * 0.5 + 1.0
-    tl.store(y + at, value * 2 + turning * 0.0)
+    tl.store(y + at, value * 2 + turning * 0.0, mask=at < count)
+
+
+def spin(x, y, steps):
+    turn[(triton.cdiv(x.numel(), 128),)](x, y, x.numel(), steps, BLOCK=128)
 """
-"""A Triton kernel that writes 2 x, `steps` dependent steps of arithmetic later."""
+"""Sources of `spin(x, y, steps)`: a Triton kernel writes 2 x, so many dependent steps later.
+
+What turns is no input: an infinite one would become NaN.
+"""
 _RUN = """
+
 def run(x, y):
-    spin[(x.numel() // 128,)](x, y, STEPS, BLOCK=128)
+    spin(x, y, STEPS)
 """
 
 

@@ -11,8 +11,12 @@ from kernel_harness.tools.evaluation.judge_pool import JudgePool
 from kernel_harness.tools.evaluation.noise_calibration import (
     SpinTrials,
     calibrate_noise,
+    spin_operator,
     spinning,
 )
+from kernel_harness.tools.evaluation.plan import EvaluationRequest
+from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.schema.evaluation import Scope, Status
 from kernel_harness.tools.settings import Settings
 
 DEVICE = "cuda:7"
@@ -64,3 +68,19 @@ def test_what_cannot_be_timed_is_said_so(tmp_path, pool):
         asyncio.run(compared())
     with pytest.raises(CapabilityError, match="no GPU"):
         asyncio.run(calibrate_noise(Settings(data_dir=tmp_path), pool, "cpu"))
+
+
+@pytest.mark.long
+def test_the_spinning_kernel_is_right_whatever_it_is_given(tmp_path):
+    """Held-out sizes are no multiples of its block, and some inputs are infinite."""
+
+    async def judged():
+        harness = Harness.open(Settings(data_dir=tmp_path, device="cpu"))
+        request = EvaluationRequest(spin_operator(1), spinning("spin", 2), Scope.SAMPLE)
+        try:
+            return (await harness.evaluations.evaluate(request)).evaluation
+        finally:
+            await harness.aclose()
+
+    evaluation = asyncio.run(judged())
+    assert evaluation.status is Status.PASSED, evaluation.failure
