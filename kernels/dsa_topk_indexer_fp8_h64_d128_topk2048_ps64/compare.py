@@ -60,14 +60,16 @@ def compare(
     fault = _malformed(got, ours, due)
     if fault is not None:
         return _verdict(*fault, 0.0)
-    best = _positions(expected, table, seq_lens, num_pages, page_size)
-    differing = (ours.sort(dim=1).values != best.sort(dim=1).values).any(dim=1)
-    rows = torch.nonzero(differing).flatten().tolist()
+    # A well-formed selection of a sequence of at most topk tokens holds all of them.
+    scored = torch.nonzero(seq_lens > topk).flatten()
+    best = _positions(expected[scored], table[scored], seq_lens[scored], num_pages, page_size)
+    differing = (ours[scored].sort(dim=1).values != best.sort(dim=1).values).any(dim=1)
     tolerance = float((limits or {}).get("tie_tolerance", TIE_TOLERANCE))
     exchanged = wrong = 0
     first: tuple[str, list[int]] | None = None
-    for row in rows:
-        found = _row_faults(inputs, row, ours[row], best[row], topk, tolerance)
+    for at in torch.nonzero(differing).flatten().tolist():
+        row = int(scored[at])
+        found = _row_faults(inputs, row, ours[row], best[at], topk, tolerance)
         exchanged += found["exchanged"]
         wrong += found["wrong"]
         if first is None and found["wrong"]:

@@ -62,18 +62,23 @@ def _select(
     *,
     dtype: torch.dtype,
 ) -> dict[str, torch.Tensor]:
-    page_size, device = cache.shape[1], queries.device
-    chosen = torch.full((queries.shape[0], TOPK), -1, dtype=torch.int32, device=device)
+    page_size = cache.shape[1]
+    chosen = _all_tokens(seq_lens, table, page_size)
     for row, length in enumerate(seq_lens.tolist()):
-        pages = table[row, : -(-length // page_size)].long()
-        if length <= TOPK:
-            best = torch.arange(length, device=device)
-        else:
+        if length > TOPK:
+            pages = table[row, : -(-length // page_size)].long()
             scores = _scores(queries[row], cache, weights[row], pages, dtype)[:length]
             best = torch.topk(scores, TOPK).indices
-        tokens = pages[best // page_size] * page_size + best % page_size
-        chosen[row, : tokens.numel()] = tokens.to(torch.int32)
+            chosen[row] = pages[best // page_size] * page_size + best % page_size
     return {"topk_indices": chosen}
+
+
+def _all_tokens(seq_lens: torch.Tensor, table: torch.Tensor, page_size: int) -> torch.Tensor:
+    """The first `TOPK` tokens of each sequence [batch, 2048] int32, -1 beyond its length."""
+    place = torch.arange(TOPK, device=table.device)
+    slot = (place // page_size).clamp_max(table.shape[1] - 1)
+    tokens = table[:, slot] * page_size + place % page_size
+    return torch.where(place < seq_lens[:, None], tokens, -1).to(torch.int32)
 
 
 def _scores(
