@@ -9,6 +9,7 @@ host_code          what host code names that no stand-in for a GPU answers; pure
 evaluation_record  the record of a trial
 trial_parts        what every stage of a trial works with
 calibrate          measures a device's rates; started by name
+microbenchmarks/   what a device does with the simplest code
 timing/            paired, verified calls with a cold cache
 profiled/          calls recorded for a profiler
 replay/            launch plans replayed in a process without candidate code

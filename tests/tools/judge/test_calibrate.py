@@ -6,52 +6,18 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import torch
-from torch._C._autograd import DeviceType
 
 from kernel_harness.tools.devices.hardware import Calibration
 from kernel_harness.tools.judge import calibrate as calibration
-from kernel_harness.tools.judge.calibrate import (
-    Findings,
-    clocks,
-    document,
-    is_separator,
-    plausibility,
-)
+from kernel_harness.tools.judge.calibrate import clocks, document, plausibility
+from kernel_harness.tools.judge.microbenchmarks.findings import Findings
 
 H200 = {"name": "NVIDIA H200", "sm_count": 132, "memory_mhz": 3201}
-FILL = "void at::native::vectorized_elementwise_kernel<16, at::native::FillFunctor<unsigned char>>"
-SPIN = "at::cuda::(anonymous namespace)::spin_kernel(long)"
 
 
 def rate(value: float) -> dict[str, object]:
     return {"value": value, "source": "measured"}
-
-
-def event(name: str, start: float, end: float, device: DeviceType = DeviceType.CUDA):
-    span = SimpleNamespace(start=start, end=end)
-    return SimpleNamespace(name=name, time_range=span, device_type=device)
-
-
-@pytest.mark.parametrize("name", [FILL, SPIN, "Memset (Device)"])
-def test_what_stands_between_samples_is_not_measured(name):
-    assert is_separator(name)
-    assert not is_separator("empty_kernel")
-
-
-def test_samples_are_told_apart_by_what_stands_between_them():
-    rows = [
-        event(FILL, 0, 5),
-        event("a", 10, 12),
-        event("b", 14, 20),
-        event("cudaLaunchKernel", 11, 19, DeviceType.CPU),
-        event(FILL, 30, 35),
-        event(SPIN, 36, 40),
-        event("a", 41, 44),
-    ]
-    groups = list(calibration._groups(SimpleNamespace(events=lambda: rows)))
-    assert groups == [[(10, 12), (14, 20)], [(41, 44)]]
 
 
 def test_the_file_reads_as_the_models_calibration_and_keeps_its_samples():
