@@ -65,6 +65,7 @@ MAY_IMPORT = {
             "messages",
         ),
         *("schema", "workloads", "devices.hardware", "devices.roofline", "devices.targets"),
+        "devices.measurements",
     },
     "runner": {"errors", "text", "driver", "messages", "process_control"},
     "applying": {"errors", "text", "messages"},

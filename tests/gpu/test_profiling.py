@@ -9,13 +9,15 @@ import sys
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 import torch
 
 from kernel_harness.tools.devices.environment import find_tools
-from kernel_harness.tools.devices.hardware import Calibration
+from kernel_harness.tools.devices.hardware import Calibration, identify
+from kernel_harness.tools.devices.measurements import Microbenchmark, parts_of
 from kernel_harness.tools.evaluation.record_store import LastLatencies
 from kernel_harness.tools.judge import calibrate as calibration
 from kernel_harness.tools.messages.judge import (
@@ -208,12 +210,16 @@ def test_four_bytes_beyond_any_tensor_are_found(memcheck, place):
     assert {finding.kind for finding in run.findings} >= {"out_of_bounds"}
 
 
-def test_a_calibration_reads_as_the_models_and_is_plausible(folder):
-    out = folder / "calibration.json"
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("calibration") / "calibration.json"
     assert calibration.main(["--out", str(out)]) == 0
-    found = json.loads(out.read_text())
-    model = Calibration.model_validate(found["calibration"])
-    assert found["skipped"] == {}
+    return json.loads(out.read_text())
+
+
+def test_a_calibration_reads_as_the_models_and_is_plausible(measured):
+    model = Calibration.model_validate(measured["calibration"])
+    assert measured["skipped"] == {}
     assert model.memory_bytes_per_s is not None
     assert model.memory_bytes_per_s.value > 1e12
     assert model.flops["bf16"].value > 1e14
@@ -223,4 +229,32 @@ def test_a_calibration_reads_as_the_models_and_is_plausible(folder):
     assert 0.1 < model.dependent_kernel_us.value < 10
     assert model.memory_latency_us is not None
     assert 0.2 < model.memory_latency_us.value < 3
-    assert found["device"]["name"] == torch.cuda.get_device_name()
+    assert measured["device"]["name"] == torch.cuda.get_device_name()
+
+
+def test_microbenchmarks_order_what_a_device_orders(measured):
+    parts = parts_of(measured)
+    assert set(parts) == set(Microbenchmark)
+    named = {
+        what: {(f.name, *f.at.values()): f.value for f in part.figures}
+        for what, part in parts.items()
+    }
+    latency = {name: value for (name,), value in named[Microbenchmark.LATENCY].items()}
+    assert 5 < latency["shared memory"] < latency["L2"] < latency["device memory"] < 3_000
+    assert latency["L1"] < latency["L2"]
+    barrier = named[Microbenchmark.BARRIER]
+    assert 1 < barrier["barrier of a block", 128] < barrier["barrier of a block", 1024] < 1_000
+    nominal = identify(measured["device"]["name"], measured["device"]["sm_count"], None)
+    assert nominal is not None
+    copies = {
+        key: value for key, value in named[Microbenchmark.COPY].items() if int(key[1]) >= 1 << 28
+    }
+    assert max(copies.values()) * 1e12 < 1.02 * nominal.memory_bytes_per_s.value
+    rates = {key[0]: 0.0 for key in named[Microbenchmark.TENSOR]}
+    for key, value in named[Microbenchmark.TENSOR].items():
+        if "fp8" not in key:
+            rates[key[0]] = max(rates[key[0]], value)
+    assert rates["mma.sync"] * 1e12 < 1.05 * nominal.flops["bf16"].value
+    if torch.cuda.get_device_capability() == (9, 0):
+        assert 0.6 < rates["wgmma"] * 1e12 / nominal.flops["bf16"].value < 1.1
+        assert barrier["barrier of a cluster", 128, 2] > barrier["barrier of a block", 128]

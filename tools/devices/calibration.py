@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from .hardware import Calibration, Hardware, identify
 def calibration_folder(settings: Settings) -> Path:
     """Folder of the calibrations, one file for each device."""
     return settings.archive_dir / "calibration"
+
+
+def calibration_file(settings: Settings, device_name: str) -> Path:
+    """Path of the calibration of a device, by the name that its driver says."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", device_name).strip("-").lower()
+    return calibration_folder(settings) / f"{name}.json"
 
 
 def with_calibration(hardware: Hardware, folder: Path) -> Hardware:

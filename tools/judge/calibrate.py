@@ -1,8 +1,8 @@
-"""Measures a device's bandwidth, latencies and matrix rates, in under a minute.
+"""Measures a device's bandwidth, latencies, barriers and matrix rates, in under a minute.
 
-    python -m kernel_harness.tools.judge.calibrate --out FILE [--device cuda:0]
+    python -m kernel_harness.tools.judge.calibrate --out FILE [--device cuda:0] [--what copy ...]
 
-Run once by the user. Calibrated floors are computed from its results, which are kept with the raw
+Calibrated floors are computed from its results, which are kept with the raw
 samples. Kernel times are CUPTI's, through the torch profiler, with the L2 cache overwritten before
 every sample. Matrices are random: on zeros a product draws less power and runs faster.
 
@@ -14,9 +14,11 @@ the table or the measurement may be wrong.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import sys
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,22 +26,38 @@ from typing import Any
 import torch
 
 from ..devices.hardware import Calibration, identify
+from ..devices.measurements import MeasuredPart, Microbenchmark
+from .microbenchmarks.barriers import measure_barriers
 from .microbenchmarks.findings import Findings
 from .microbenchmarks.launches import measure_launches
-from .microbenchmarks.memory import measure_bandwidth, measure_load_latency
+from .microbenchmarks.memory import measure_copies, measure_load_latency
 from .microbenchmarks.stopwatch import Stopwatch
-from .microbenchmarks.tensor_cores import measure_products
+from .microbenchmarks.tensor_cores import measure_instructions, measure_products
 from .processes.device import driver_version, memory_clock, nvml_handle, open_nvml
 
 BUDGET_S = 55.0
+MEASURES = (
+    (Microbenchmark.COPY, measure_copies),
+    (Microbenchmark.LAUNCH, measure_launches),
+    (Microbenchmark.LATENCY, measure_load_latency),
+    (Microbenchmark.BARRIER, measure_barriers),
+    (Microbenchmark.TENSOR, measure_instructions),
+    (Microbenchmark.TENSOR, measure_products),
+)
+"""In the order in which they are made: the most useful and the quickest first."""
 PLAUSIBLE = (0.70, 0.98)
 
 
-def calibrate(device: torch.device, budget_s: float = BUDGET_S) -> dict[str, Any]:
+def calibrate(
+    device: torch.device,
+    budget_s: float = BUDGET_S,
+    what: Collection[Microbenchmark] = tuple(Microbenchmark),
+) -> dict[str, Any]:
     """Measures what the budget allows, the most useful first.
 
     Args:
         device: a CUDA device.
+        what: the microbenchmarks to run.
         budget_s: seconds after which nothing further is begun; what is left out is named.
 
     Returns:
@@ -51,21 +69,19 @@ def calibrate(device: torch.device, budget_s: float = BUDGET_S) -> dict[str, Any
     before = clocks(device)
     watch = Stopwatch(device)
     with torch.no_grad():
-        for measure in (
-            measure_bandwidth,
-            measure_launches,
-            measure_products,
-            measure_load_latency,
-        ):
-            name = measure.__name__.removeprefix("measure_")
-            if time.monotonic() - begin > budget_s:
-                found.skipped[name] = f"the budget of {budget_s:.0f} s was used up"
+        for name, measure in MEASURES:
+            if name not in what:
+                continue
+            started = time.monotonic()
+            if started - begin > budget_s:
+                found.skip(name, name, f"the budget of {budget_s:.0f} s was used up")
                 continue
             try:
                 measure(watch, device, found)
             except (RuntimeError, AttributeError) as error:
-                found.skipped[name] = " ".join(str(error).split())[:200]
+                found.skip(name, measure.__name__.removeprefix("measure_"), error)
             torch.cuda.empty_cache()
+            found.seconds[name] = found.seconds.get(name, 0.0) + time.monotonic() - started
     return document(found, device_facts(device), before, clocks(device), time.monotonic() - begin)
 
 
@@ -79,18 +95,29 @@ def document(
     """The calibration file's content; `calibration` validates as `hardware.Calibration`."""
     calibration = Calibration.model_validate({**found.rates, "flops": found.flops})
     found.notes += plausibility(calibration, facts)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    parts = {
+        name: MeasuredPart(
+            measured_at=now,
+            seconds=round(taken, 2),
+            figures=found.figures.get(name, []),
+            skipped=found.skipped.get(name, {}),
+        )
+        for name, taken in found.seconds.items()
+    }
     return {
-        "schema": 1,
+        "schema": 2,
         "device": facts,
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "harness": importlib.metadata.version("kernel-harness"),
+        "measured_at": now,
         "timer": "CUPTI, by torch.profiler",
         "seconds": round(seconds, 2),
         "versions": {"torch": torch.__version__, "cuda": torch.version.cuda},
         "clocks": {"before": before, "after": after},
         "calibration": calibration.model_dump(mode="json", exclude_none=True),
-        "bandwidth": found.bandwidth,
+        "measured": {name.value: part.model_dump(mode="json") for name, part in parts.items()},
         "samples": found.samples,
-        "skipped": found.skipped,
+        "skipped": {why: words for part in found.skipped.values() for why, words in part.items()},
         "notes": found.notes,
     }
 
@@ -149,13 +176,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--budget-s", type=float, default=BUDGET_S)
+    names = [one.value for one in Microbenchmark]
+    parser.add_argument("--what", nargs="+", choices=names, default=names)
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         sys.stderr.write("There is no CUDA device to calibrate; floors stay at data-sheet rates.\n")
         return 1
     device = torch.device(options.device)
     torch.cuda.set_device(device)
-    found = calibrate(device, options.budget_s)
+    found = calibrate(device, options.budget_s, [Microbenchmark(name) for name in options.what])
     options.out.parent.mkdir(parents=True, exist_ok=True)
     draft = options.out.with_suffix(".part")
     draft.write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,7 @@ import anyio
 from ..devices.calibration import calibration_folder, with_calibration
 from ..devices.environment import MachineTools, find_tools
 from ..devices.hardware import Hardware, identify, load_hardware
+from ..devices.measurements import Microbenchmark
 from ..devices.roofline import Cost, Floors, floors
 from ..errors import CapabilityError, unknown_name
 from ..evaluation.judge_pool import JudgePool
@@ -236,8 +237,12 @@ class ProfilingService:
         self._store().keep_latest(subject.content_hash, "sanitizer", report)
         return report
 
-    async def calibrate(self, progress: OnProgress = ignore_progress) -> Path:
-        """Measures the device's rates and keeps them; about a minute with the device to itself.
+    async def calibrate(
+        self,
+        progress: OnProgress = ignore_progress,
+        what: Collection[Microbenchmark] = tuple(Microbenchmark),
+    ) -> Path:
+        """Measures the device and keeps the figures; in under a minute, with it to itself.
 
         Raises:
             CapabilityError: when there is no GPU.
@@ -249,7 +254,7 @@ class ProfilingService:
             )
         async with self.pool.reserved(self.device, progress):
             await progress(0, 1, f"measuring {self.device}")
-            return await run_calibration(self.settings, self.device, self.runner)
+            return await run_calibration(self.settings, self.device, self.runner, what)
 
     async def _profile(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from kernel_harness.tools.devices.hardware import Calibration
+from kernel_harness.tools.devices.measurements import Microbenchmark, parts_of
 from kernel_harness.tools.judge import calibrate as calibration
 from kernel_harness.tools.judge.calibrate import clocks, document, plausibility
 from kernel_harness.tools.judge.microbenchmarks.findings import Findings
@@ -21,7 +22,10 @@ def rate(value: float) -> dict[str, object]:
 
 
 def test_the_file_reads_as_the_models_calibration_and_keeps_its_samples():
-    found = Findings(samples={"copy_1_us": [1.0, 1.1]}, skipped={"fp8": "not supported"})
+    found = Findings(samples={"copy_1_us": [1.0, 1.1]})
+    found.skip(Microbenchmark.TENSOR, "fp8", "not\nsupported")
+    found.add(Microbenchmark.TENSOR, "mma.sync", 612.34567, "TFLOP/s", shape="m16n8k16")
+    found.seconds = {Microbenchmark.TENSOR: 1.234}
     found.rates = {"memory_bytes_per_s": rate(4.3e12), "launch_us": rate(2.1)}
     found.flops = {"bf16": rate(780e12)}
     got = document(found, H200, {}, {}, 12.3)
@@ -32,6 +36,37 @@ def test_the_file_reads_as_the_models_calibration_and_keeps_its_samples():
     assert got["samples"] == {"copy_1_us": [1.0, 1.1]}
     assert got["skipped"] == {"fp8": "not supported"}
     assert got["notes"] == []
+    part = parts_of(got)[Microbenchmark.TENSOR]
+    assert part.seconds == 1.23 and part.skipped == {"fp8": "not supported"}
+    (figure,) = part.figures
+    assert (figure.value, figure.at) == (612.3, {"shape": "m16n8k16"})
+
+
+def test_what_is_not_asked_for_is_not_measured_and_a_failure_ends_nothing(monkeypatch):
+    made: list[str] = []
+
+    def fails(watch: Any, device: Any, found: Findings) -> None:
+        raise RuntimeError("no such instruction")
+
+    def succeeds(watch: Any, device: Any, found: Findings) -> None:
+        made.append("launch")
+        found.add(Microbenchmark.LAUNCH, "one empty kernel", 1.2, "µs")
+
+    benchmarks = (
+        (Microbenchmark.COPY, fails),
+        (Microbenchmark.LATENCY, succeeds),
+        (Microbenchmark.LAUNCH, succeeds),
+    )
+    monkeypatch.setattr(calibration, "MEASURES", benchmarks)
+    monkeypatch.setattr(calibration, "Stopwatch", lambda device: None)
+    monkeypatch.setattr(calibration, "device_facts", lambda device: H200)
+    monkeypatch.setattr(calibration, "clocks", lambda device: {})
+    asked = [Microbenchmark.COPY, Microbenchmark.LAUNCH]
+    got = parts_of(calibration.calibrate(torch.device("cpu"), what=asked))
+    assert set(got) == set(asked) and made == ["launch"]
+    assert got[Microbenchmark.COPY].skipped == {"fails": "no such instruction"}
+    late = calibration.calibrate(torch.device("cpu"), budget_s=-1.0, what=asked)
+    assert "used up" in late["skipped"]["launch"] and made == ["launch"]
 
 
 def test_a_rate_that_no_such_device_has_is_noted():

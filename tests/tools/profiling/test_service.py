@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,14 @@ from typing import Any
 import anyio
 import pytest
 
-from kernel_harness.tools.devices.calibration import calibration_folder, with_calibration
+from kernel_harness.tools.devices.calibration import (
+    calibration_file,
+    calibration_folder,
+    with_calibration,
+)
 from kernel_harness.tools.devices.environment import MachineTools, Tool
 from kernel_harness.tools.devices.hardware import shipped_hardware
+from kernel_harness.tools.devices.measurements import Microbenchmark, parts_of
 from kernel_harness.tools.devices.roofline import Cost, Floors
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
 from kernel_harness.tools.evaluation.record_store import LastLatencies
@@ -55,7 +61,7 @@ FOUND = Tool(name="found", found=True, path="/bin/true", version="1")
 SCRIPT = """
 import json, sys
 path = sys.argv[sys.argv.index("--out") + 1]
-open(path, "w").write(json.dumps({document!r}))
+open(path, "w").write(json.dumps({document!r} | {{"arguments": sys.argv}}))
 sys.exit({status})
 """
 
@@ -441,6 +447,17 @@ async def test_a_calibration_is_kept_under_its_devices_name(bench, tmp_path, mon
     assert with_calibration(shipped_hardware()["H200"], got.parent).calibrated.flops
 
 
+async def test_figures_that_were_not_measured_again_stay(bench, tmp_path, monkeypatch):
+    part = {"measured_at": "now", "seconds": 1.0, "figures": []}
+    kept = document() | {"measured": {"launch": part}}
+    path = await calibrated(
+        bench, tmp_path, monkeypatch, status=0, what=[Microbenchmark.COPY], kept=kept
+    )
+    written = json.loads(path.read_text())
+    assert set(parts_of(written)) == {Microbenchmark.LAUNCH}
+    assert written["arguments"][-2:] == ["--what", "copy"]
+
+
 async def test_a_failed_calibration_is_named_and_not_kept(bench, tmp_path, monkeypatch):
     with pytest.raises(InfrastructureError, match="ended with 3"):
         await calibrated(bench, tmp_path, monkeypatch, status=3)
@@ -451,15 +468,26 @@ async def test_without_a_gpu_there_is_nothing_to_calibrate(bench):
         await bench("cpu").service.calibrate()
 
 
-async def calibrated(bench, tmp_path: Path, monkeypatch, *, status: int) -> Path:
+async def calibrated(
+    bench,
+    tmp_path: Path,
+    monkeypatch,
+    *,
+    status: int,
+    what: Sequence[Microbenchmark] = tuple(Microbenchmark),
+    kept: dict | None = None,
+) -> Path:
     package = tmp_path / "package"
     package.mkdir()
     (package / "scripted.py").write_text(SCRIPT.format(document=document(), status=status))
     monkeypatch.setattr(calibration_run, "PROCESS", "scripted")
     monkeypatch.setenv("PYTHONPATH", str(package))
     made = bench("cuda:0")
-    calibration_folder(made.service.settings).mkdir(parents=True)
-    return await made.service.calibrate()
+    settings = made.service.settings
+    calibration_folder(settings).mkdir(parents=True)
+    if kept is not None:
+        calibration_file(settings, "NVIDIA H200").write_text(json.dumps(kept))
+    return await made.service.calibrate(what=what)
 
 
 def whole(name: str, *workloads: WorkloadProfile) -> Profile:
