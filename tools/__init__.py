@@ -4,6 +4,7 @@ harness          the services of one server, opened together
 lookup           operators, candidates and solutions by the names that callers use
 documents        long texts by their address, a slice at a time
 tuning/          many variants of one program, compiled, raced and put together
+datasets/        FlashInfer-Trace datasets as FlashInfer-Bench uses them: run, rank, validate
 archive/         what was learnt: candidates in git, search, promotion, report
 suites/          other people's benchmarks: tasks as operators, and scores
 profiling/       why a kernel is slow

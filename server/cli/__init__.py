@@ -5,9 +5,10 @@ groups           the commands as --help lists them
 commands         shared parts of commands that open the Harness
 local_arguments  paths of the current folder, and a Solution that lies in a folder or a file
 setup            install, uninstall, doctor
-archive          log, best, show, diff, report; bundle, fetch, push, rebuild-index
+archive          log, best, show, diff; bundle, fetch, push, rebuild-index
 dispatch         dispatch: the child that chooses between the record holders
 export           export, pack, trajectories
 records          recompute, calibrate; trust: whose signed records count here
 suites           import, score: other people's benchmarks
+datasets/        report: FlashInfer-Trace datasets as FlashInfer-Bench uses them
 """

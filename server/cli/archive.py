@@ -1,4 +1,4 @@
-"""Commands on the archive: log, best, show, diff, report, and its transfer between machines."""
+"""Commands on the archive: log, best, show, diff, and its transfer between machines."""
 
 from __future__ import annotations
 
@@ -37,8 +37,6 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     plans = command("plans", "ideas told before they were written, and what came of them", _plans)
     plans.add_argument("definition", nargs="?", help=WHICH)
     plans.add_argument("--limit", type=int, default=50, help="most plans shown; 50")
-    report = command("report", "write the archive as pages that open from a file", _report)
-    report.add_argument("--out", type=Path, help="the folder; report/ in the data folder")
     _add_transfers(command)
 
 
@@ -105,13 +103,6 @@ def _plans(harness: Harness, arguments: argparse.Namespace) -> Any:
 
     report = forecast_report(harness.archive, _name(harness, arguments))
     return forecast_tables.plans(report, arguments.limit)
-
-
-def _report(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ...tools.archive.report.website import write_site
-
-    folder = arguments.out or harness.settings.data_dir / "report"
-    return f"Open {write_site(harness.archive, folder, harness.dataset)}"
 
 
 def _bundle(harness: Harness, arguments: argparse.Namespace) -> Any:

@@ -26,6 +26,7 @@ from . import records as cli_records
 from . import setup as cli_setup
 from . import suites as cli_suites
 from .commands import fitted_to
+from .datasets import reports as cli_reports
 from .groups import NAMES, TOOL_HELP, CommandParsers, listing
 from .local_arguments import SOLUTION_FORMS, meant_here
 
@@ -55,6 +56,11 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rollback": ("rollback_promotion", ("definition", "reason")),
 }
 """Tool of each command, with the arguments that are given by position."""
+
+COMMAND_MODULES = (
+    *(cli_setup, cli_archive, cli_dispatch, cli_export, cli_records, cli_suites, cli_reports),
+)
+"""Those that add commands which are no tools."""
 
 PURPOSE = "Turns a GPU operator into a faster, proven kernel, through MCP."
 DEFAULT_WAIT_S = 3600.0
@@ -162,7 +168,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
     _settings_options(serve)
-    for module in (cli_setup, cli_archive, cli_dispatch, cli_export, cli_records, cli_suites):
+    for module in COMMAND_MODULES:
         module.add_commands(commands, _settings_options, _settings)
     for name in TOOL_COMMANDS:
         commands.add_parser(name, help=TOOL_HELP[name], add_help=False)

@@ -27,9 +27,7 @@ def test_every_command_is_in_one_group_with_what_it_does(
 
 def test_every_command_that_there_is_can_be_found_in_the_help() -> None:
     added = CommandParsers(_Parsers())
-    for module in (cli.cli_setup, cli.cli_archive, cli.cli_dispatch, cli.cli_export):
-        module.add_commands(added, lambda parser: None, lambda arguments: None)
-    for module in (cli.cli_records, cli.cli_suites):
+    for module in cli.COMMAND_MODULES:
         module.add_commands(added, lambda parser: None, lambda arguments: None)
     assert {*added.helps, *TOOL_HELP, "serve"} == set(NAMES)
     assert "Carry:" in listing({**dict.fromkeys(NAMES, "does"), **added.helps})
