@@ -2,6 +2,7 @@
 
 calibration   measured rates of a device, in place of nominal ones
 device_lock   holds a GPU against the other servers of this machine
+device_turns  turns at a device within one server
 environment   GPUs, compilers, profilers and libraries of this machine
 hardware      devices and architectures from kernels/hardware.json
 targets       devices and architectures by the names that people use

@@ -12,11 +12,12 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from ..devices.device_lock import held_device
+from ..devices.device_turns import DeviceTurns
 from ..errors import DatasetError, HarnessError, InfrastructureError
 from ..messages.frames import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
 from ..messages.judge import (
@@ -27,6 +28,7 @@ from ..messages.judge import (
     CheckOperator,
     Drained,
     EvaluatePlan,
+    Hurry,
     JudgeFault,
     JudgeReport,
     Materialised,
@@ -46,9 +48,6 @@ JUDGE_COMMAND = (sys.executable, "-P", "-m", "kernel_harness.tools.judge")
 """With -P: what lies in the folder that a client started the server in is not imported."""
 START_TIMEOUT_S = 120.0
 CANCEL_GRACE_S = 3.0
-TELL_SOON_S = 0.05
-TELL_S = 1.5
-"""Who waits for a device is told so at once, and again this often."""
 DRAIN_S = 15.0
 A = TypeVar("A", Materialised, CallsRecorded, CallsTraced, CallInspected, OperatorChecked)
 
@@ -192,7 +191,7 @@ class JudgePool:
         self._settings = settings
         self._command = command
         self._judges: dict[str, Judge] = {}
-        self._turns: dict[str, tuple[asyncio.Lock, list[tuple[object, str]]]] = {}
+        self._turns: dict[str, DeviceTurns] = {}
         self._draining: set[asyncio.Task[None]] = set()
 
     def ready(self, device: str) -> Ready | None:
@@ -292,28 +291,10 @@ class JudgePool:
         for judge in self._judges.values():
             judge.kill(stopped=True)
 
-    @contextlib.asynccontextmanager
-    async def _in_turn(
+    def _in_turn(
         self, device: str, what: str, progress: OnProgress = ignore_progress
-    ) -> AsyncIterator[None]:
-        """Holds a device within this server; who waits is told behind what, and for how long."""
-        lock, queue = self._turns.setdefault(device, (asyncio.Lock(), []))
-        began = time.monotonic()
-        ticket = (object(), what)
-        queue.append(ticket)
-        turn = asyncio.ensure_future(lock.acquire())
-        try:
-            patience = TELL_SOON_S
-            while not (await asyncio.wait({turn}, timeout=patience))[0]:
-                patience = TELL_S
-                before = [name for _, name in queue[: queue.index(ticket)]]
-                await progress(0, 1, queued_words(before, time.monotonic() - began))
-            yield
-        finally:
-            queue.remove(ticket)
-            if turn.done() and not turn.cancelled():
-                lock.release()
-            turn.cancel()
+    ) -> AbstractAsyncContextManager[None]:
+        return self._turns.setdefault(device, DeviceTurns()).turn(what, progress)
 
     async def _running(self, device: str) -> Judge:
         judge = self._judges.get(device)
@@ -339,6 +320,7 @@ class JudgePool:
     ) -> None:
         """Holds the device while the judge makes ready for its next trial; nobody waits for it."""
         async with held:
+            hurrying = asyncio.create_task(self._hurry(judge, evaluation_id))
             try:
                 async with asyncio.timeout(DRAIN_S):
                     while True:
@@ -350,6 +332,14 @@ class JudgePool:
             except asyncio.CancelledError:
                 judge.kill()
                 raise
+            finally:
+                hurrying.cancel()
+
+    async def _hurry(self, judge: Judge, evaluation_id: str) -> None:
+        """Tells the judge as soon as another use waits for its device."""
+        await self._turns[judge.device].waited_for.wait()
+        with contextlib.suppress(InfrastructureError):
+            await judge.send(Hurry(evaluation_id=evaluation_id))
 
     async def _cancel(self, judge: Judge, evaluation_id: str) -> None:
         """Asks the judge to stop the trial; kills it when it does not answer in time."""
@@ -374,10 +364,3 @@ def error_of(fault: JudgeFault) -> HarnessError:
     """A judge's fault as the error that it is here."""
     kind = DatasetError if fault.of_dataset else InfrastructureError
     return kind(fault.what, where=fault.where, remedy=fault.remedy)
-
-
-def queued_words(before: Sequence[str], seconds: float) -> str:
-    """What a waiting evaluation is behind in its server's queue, the one under way first."""
-    others = f" and {len(before) - 1} more" if len(before) > 1 else ""
-    first = before[0] if before else "another"
-    return f"queued for {seconds:.0f} s behind {first}{others}"

@@ -15,6 +15,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -68,7 +70,8 @@ def main(arguments: list[str]) -> int:
         logger.error("%s", error)
         return 1
     try:
-        context.prewarm(wait=False)
+        context.begin()
+        context.prewarmed.settle()
         # A full collection takes a tenth of a second, and would fall between timed calls.
         gc.collect()
         gc.freeze()
@@ -180,7 +183,7 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             continue
         if isinstance(message, RecordCalls | TraceCalls | InspectCall):
             channel.send(_profiled(message, context))
-            _drain(context)
+            _drain(context, inbox.pending)
             continue
         if isinstance(message, EvaluatePlan) and message.side_by_side:
             from .serving.static_trials import StaticTrials
@@ -194,20 +197,20 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             prefetch_inputs(trial.generator, trial.cases, inbox.pending)
             del trial
             if not context.interpreted:
-                _drain(context)
+                _drain(context, partial(inbox.hurried, message.evaluation_id))
             if not inbox.pending():
                 _evict(context.cache_dir)
             if not context.interpreted:
                 channel.send(Drained(evaluation_id=message.evaluation_id))
 
 
-def _drain(context: JudgeContext) -> None:
+def _drain(context: JudgeContext, hurried: Callable[[], bool]) -> None:
     """Waits for the trial's processes to end and prewarms those of the next."""
     try:
         context.drain()
         # A trial's objects refer to one another; what they hold of the device's memory goes here.
         gc.collect()
-        context.prewarm()
+        context.prewarm(hurried)
     except HarnessError:
         logger.exception("Processes for the next trial could not be started")
 

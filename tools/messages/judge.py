@@ -187,6 +187,13 @@ class InspectCall(ProfiledSolution):
     )
 
 
+class Hurry(Message):
+    """Something waits for the device: wait for nothing that is made ready after this trial."""
+
+    kind: Literal["hurry"] = "hurry"
+    evaluation_id: str
+
+
 class Cancel(Message):
     """Stop the named trial and kill its processes."""
 
@@ -207,6 +214,7 @@ ToJudge = Annotated[
     | RecordCalls
     | TraceCalls
     | InspectCall
+    | Hurry
     | Cancel
     | Shutdown,
     Field(discriminator="kind"),
@@ -247,7 +255,7 @@ class JudgeReport(Message):
 
 
 class Drained(Message):
-    """The trial's processes have ended and those of the next are prewarmed: the device is free."""
+    """The trial's processes have ended and the next one's were started: the device is free."""
 
     kind: Literal["drained"] = "drained"
     evaluation_id: str
@@ -368,6 +376,7 @@ to_judge: TypeAdapter[
     | RecordCalls
     | TraceCalls
     | InspectCall
+    | Hurry
     | Cancel
     | Shutdown
 ] = TypeAdapter(ToJudge, config=_LATER)

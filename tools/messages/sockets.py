@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 import time
 from collections.abc import Sequence
@@ -118,6 +119,11 @@ def recv_frame(
         raise
     finally:
         sock.settimeout(None)
+
+
+def readable(sock: socket.socket) -> bool:
+    """Whether a frame has begun to arrive, or the other end is gone."""
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 def close_all(fds: Sequence[int]) -> None:

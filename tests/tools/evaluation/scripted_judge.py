@@ -100,7 +100,7 @@ def play(plan):
         return
     if part == "deaf":
         time.sleep(60)
-    drains = part in ("drains", "never_drains")
+    drains = part in ("drains", "never_drains", "drains_when_hurried")
     say(
         wire_judge.JudgeReport(
             evaluation_id=plan.evaluation_id, evaluation=evaluation(plan), draining=drains
@@ -108,6 +108,10 @@ def play(plan):
     )
     if part == "drains":
         time.sleep(0.5)
+        say(wire_judge.Drained(evaluation_id=plan.evaluation_id))
+    if part == "drains_when_hurried":
+        hurry = read()
+        assert isinstance(hurry, wire_judge.Hurry) and hurry.evaluation_id == plan.evaluation_id
         say(wire_judge.Drained(evaluation_id=plan.evaluation_id))
 
 

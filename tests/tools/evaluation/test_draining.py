@@ -91,6 +91,19 @@ def test_a_judge_that_does_not_drain_is_replaced(pool, judged, tmp_path, monkeyp
     assert not held(tmp_path)
 
 
+def test_a_judge_is_hurried_when_another_evaluation_waits(pool, judged):
+    async def thrice():
+        first = await judged("drains_when_hurried")
+        before = pool._judges["cuda:0"].pid
+        rest = await asyncio.gather(judged("drains_when_hurried"), judged("fine"))
+        after = pool._judges["cuda:0"].pid
+        await pool.close()
+        return [first, *rest], before == after
+
+    evaluations, same_judge = asyncio.run(thrice())
+    assert [e.status for e in evaluations] == [Status.PASSED] * 3 and same_judge
+
+
 def test_closing_does_not_wait_for_a_judge_to_drain(pool, judged, tmp_path):
     async def close_at_once():
         await judged("never_drains")

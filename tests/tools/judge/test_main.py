@@ -455,6 +455,9 @@ class Requests:
     def pending(self) -> bool:
         return bool(self.left)
 
+    def hurried(self, evaluation_id: str) -> bool:
+        return False
+
 
 def test_a_judge_without_work_ends_its_prewarmed_processes():
     context = MagicMock()
@@ -480,7 +483,7 @@ def test_nothing_of_a_trial_is_kept_when_processes_for_the_next_are_started(monk
         return trial
 
     context, kept = MagicMock(interpreted=False), []
-    context.prewarm.side_effect = lambda: kept.append(made[0]())
+    context.prewarm.side_effect = lambda hurried: kept.append(made[0]())
     monkeypatch.setattr(judge_main, "_evaluate", evaluate)
     monkeypatch.setattr(input_sets, "prefetch_inputs", lambda *arguments: None)
     gc.disable()  # or it may happen to run

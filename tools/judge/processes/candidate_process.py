@@ -34,7 +34,14 @@ from ...messages.candidate import (
     from_candidate,
 )
 from ...messages.frames import CANDIDATE_FRAME_BYTES, TRUSTED_FRAME_BYTES, WireError
-from ...messages.sockets import WireClosedError, WireTimeoutError, close_all, recv_frame, send_frame
+from ...messages.sockets import (
+    WireClosedError,
+    WireTimeoutError,
+    close_all,
+    readable,
+    recv_frame,
+    send_frame,
+)
 from ...messages.zygote import Pause, Paused, Reap, Reaped, Spawn, Spawned, from_zygote
 from ...settings import candidate_environment
 from ...text import shorten
@@ -280,6 +287,10 @@ class ProcessSession:
         """
         self.ask(Prepare(device_index=device_index, scratch_library=scratch_library))
         self._preparing = True
+
+    def answered(self) -> bool:
+        """Whether `prepared` need not wait."""
+        return not self._preparing or readable(self._socket)
 
     def prepared(self) -> bool:
         """Waits for its CUDA context; False when the process is gone or has sent anything else."""

@@ -109,20 +109,28 @@ class JudgeContext:
         """Stops every candidate process meanwhile, so that none disturbs what is timed."""
         return self.running.paused()
 
-    def prewarm(self, *, wait: bool = True) -> None:
+    def prewarm(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """Starts the processes that the next trial will take, and waits for their contexts.
 
         Args:
-            wait: for those too that only its timing takes.
+            hurried: whether something waits for the device; it does not wait for contexts then.
         """
+        self.begin()
+        self.settle(hurried)
+
+    def begin(self) -> None:
+        """Starts the processes that the next trial will take; the first that it takes are up."""
         sealed = self.sealed_lately and self.not_sealed is None
         most = None if sealed else 0
-        self.runners.begin(most)
+        count = CHECKED_AND_HELD_OUT if sealed else None
+        self.prewarmed.begin(count)
         self.recorders.begin(most)
-        self.prewarmed.fill(CHECKED_AND_HELD_OUT if sealed else None)
-        if wait:
-            self.recorders.fill(most)
-            self.runners.fill(most)
+        self.runners.begin(most)
+
+    def settle(self, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Waits until no process makes a context, which would disturb what is timed meanwhile."""
+        for pool in (self.prewarmed, self.recorders, self.runners):
+            pool.settle(hurried)
 
     def end_prewarmed(self) -> None:
         """Ends the processes that wait, which frees the device's memory."""

@@ -8,6 +8,7 @@ used is never used again.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
@@ -25,10 +26,15 @@ RUNNERS = 6
 CONTEXT_BYTES = 700 << 20
 """Device memory of one process: a context, CUPTI, and the clock's buffer of twice the L2."""
 SHARE = 0.05
+POLL_S = 0.02
 
 
 class Prewarmed(Protocol):
     """A process that makes its context after it was started."""
+
+    def answered(self) -> bool:
+        """Whether `prepared` need not wait."""
+        ...
 
     def prepared(self) -> bool:
         """Waits for the context; False when the process is gone."""
@@ -79,7 +85,15 @@ class PrewarmedPool(Generic[Process]):
     def fill(self, most: int | None = None) -> None:
         """Starts missing processes and waits for every context."""
         self.begin(most)
+        self.settle()
+
+    def settle(self, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Waits for the context of every process that was started, until it is `hurried`."""
         for session in list(self._sessions):
+            while not session.answered():
+                if hurried():
+                    return
+                time.sleep(POLL_S)
             if not session.prepared():
                 self._sessions.remove(session)
                 session.close()

@@ -17,7 +17,7 @@ from ...errors import InfrastructureError
 from ...folders import remove_tree
 from ...messages.frames import Message, WireError
 from ...messages.runner import EndRunner, RunnerFault, RunnerReady, from_runner
-from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
+from ...messages.sockets import WireClosedError, close_all, readable, recv_frame, send_frame
 
 MODULE = "kernel_harness.tools.runner.__main__"
 LAUNCHER = "kernel_harness.tools.candidate.sandbox.confined"
@@ -74,6 +74,10 @@ class RunnerProcess:
         if self._ready is None:
             self._ready = self._answer("start", RunnerReady, START_S)
         return self._ready
+
+    def answered(self) -> bool:
+        """Whether `prepared` need not wait."""
+        return self._ready is not None or readable(self._socket)
 
     def prepared(self) -> bool:
         """Waits for the context; False when there is none, or the process has ended since."""

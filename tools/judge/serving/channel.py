@@ -20,7 +20,7 @@ from ...messages.frames import (
     frame_length,
     recv_exactly,
 )
-from ...messages.judge import Cancel, JudgeFault, Shutdown, to_judge
+from ...messages.judge import Cancel, Hurry, JudgeFault, Shutdown, to_judge
 
 if TYPE_CHECKING:
     from ..processes.progress import Cancellation
@@ -55,6 +55,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._running: dict[str, Cancellation] = {}
         self._cancelled: set[str] = set()
+        self._hurried = ""
         threading.Thread(target=self._read, daemon=True, name="inbox").start()
 
     def next(self, patience_s: float | None = None) -> Message | None:
@@ -66,6 +67,10 @@ class Inbox:
     def pending(self) -> bool:
         """Whether a request is queued."""
         return not self._queue.empty()
+
+    def hurried(self, evaluation_id: str) -> bool:
+        """Whether something waits for the device that this trial, which has ended, had."""
+        return self._hurried == evaluation_id
 
     def running(self, evaluation_id: str, cancellation: Cancellation) -> None:
         """Registers a running trial, so that it can be cancelled."""
@@ -88,6 +93,8 @@ class Inbox:
                 message = decode(to_judge, recv_exactly(self._stream.read, length))
                 if isinstance(message, Cancel):
                     self._cancel(message.evaluation_id)
+                elif isinstance(message, Hurry):
+                    self._hurried = message.evaluation_id
                 else:
                     self._queue.put(message)
         except WireError:

@@ -29,10 +29,14 @@ class Process:
     prepared_on: list[int] = field(default_factory=list)
     scratch_library: str = ""
     closed: bool = False
+    up: bool = True
 
     def prepare(self, device_index: int, scratch_library: str = "") -> None:
         self.prepared_on.append(device_index)
         self.scratch_library = scratch_library
+
+    def answered(self) -> bool:
+        return self.up
 
     def prepared(self) -> bool:
         return True
@@ -234,3 +238,11 @@ def test_only_without_a_gpu_is_host_memory_limited_and_not_to_all_of_it():
     limited = spawn_options(CPU, Path("/c"))
     assert not limited.cuda and limited.memory_bytes is not None
     assert 0 < limited.memory_bytes < host_memory()
+
+
+def test_what_waits_for_the_device_does_not_wait_for_contexts(runners, monkeypatch):
+    monkeypatch.setattr(Process, "up", False)
+    context, zygote = opened(GPU, memory=1 << 40, **SEALED)
+    context.prewarm(lambda: True)
+    assert len(runners) == RUNNERS and zygote.spawned
+    assert context.start_runner() is runners[0]

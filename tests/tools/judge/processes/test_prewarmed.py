@@ -25,6 +25,11 @@ class Process:
     gone: bool = False
     asked: int = 0
     closed: bool = False
+    polls_until_up: int = 0
+
+    def answered(self) -> bool:
+        self.polls_until_up -= 1
+        return self.polls_until_up < 0
 
     def prepared(self) -> bool:
         self.asked += 1
@@ -83,6 +88,22 @@ def test_one_that_does_not_come_up_is_not_kept():
     pool.fill()
     assert pool.take() is spawner.made[1]
     assert pool.take() is None
+
+
+def test_it_waits_for_every_context_unless_it_is_hurried():
+    spawner = Spawner(fate=[Process(polls_until_up=2), Process(polls_until_up=10)])
+    pool = PrewarmedPool(2, spawner)
+    pool.begin()
+    calls: list[int] = []
+
+    def hurried() -> bool:
+        calls.append(1)
+        return len(calls) == 4
+
+    pool.settle(hurried)
+    assert [process.asked for process in spawner.made] == [1, 0]
+    pool.settle()
+    assert [process.asked for process in spawner.made] == [2, 1]
 
 
 def test_closing_ends_them_all_even_where_the_zygote_is_gone():
