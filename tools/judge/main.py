@@ -71,7 +71,6 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         context.begin()
-        context.prewarmed.settle()
         # A full collection takes a tenth of a second, and would fall between timed calls.
         gc.collect()
         gc.freeze()

@@ -119,11 +119,13 @@ class JudgeContext:
         self.settle(hurried)
 
     def begin(self) -> None:
-        """Starts the processes that the next trial will take; the first that it takes are up."""
+        """Starts the processes that the next trial will take; those that it takes first are up.
+
+        The driver makes one context after another, so that all at once are all late.
+        """
         sealed = self.sealed_lately and self.not_sealed is None
         most = None if sealed else 0
-        count = CHECKED_AND_HELD_OUT if sealed else None
-        self.prewarmed.begin(count)
+        self.prewarmed.fill(CHECKED_AND_HELD_OUT if sealed else None)
         self.recorders.begin(most)
         self.runners.begin(most)
 

@@ -122,10 +122,14 @@ class SealedTiming:
         return timed
 
     def close(self) -> None:
-        """Ends the runners."""
-        for runner in [r for runners in self._runners.values() for r in runners]:
-            runner.close()
+        """Ends the runners, all at once."""
+        started = [runner for runners in self._runners.values() for runner in runners]
         self._runners = {}
+        if started:
+            with ThreadPoolExecutor(len(started)) as threads:
+                list(threads.map(lambda runner: runner.end(), started))
+        for runner in started:
+            runner.free()
 
     def _programs(self, sets: InputSets) -> tuple[ReplayedProgram, ReplayedProgram | None]:
         """Records a call of each program and loads its plan into every runner of the program."""

@@ -84,6 +84,7 @@ class ScriptedRunner:
     least_ns: float = 1_000.0
     yardstick_ns: int = 10_000
     activities: int = 1
+    ended: bool = False
     closed: bool = False
     call_ns: float = 3_500.0
     bound_ns: float = 3_400.0
@@ -148,7 +149,11 @@ class ScriptedRunner:
         pairs = zip(input_sets, poison, strict=True)
         return self.call_ns, [self._call(s, byte) for s, byte in pairs]
 
-    def close(self) -> None:
+    def end(self) -> None:
+        self.ended = True
+
+    def free(self) -> None:
+        assert self.ended, "the runner still uses the memory"
         self.closed = True
 
 
