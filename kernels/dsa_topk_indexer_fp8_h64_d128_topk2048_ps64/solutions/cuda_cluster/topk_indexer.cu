@@ -10,19 +10,19 @@ typedef unsigned long long u64;
 #define PAGE 64
 #define VALUE_BYTES 8192
 #define PAGE_BYTES 8448
-#define BIN_BITS 12
+#define BIN_BITS 11
 #define BINS (1 << BIN_BITS)
 #define LISTED 512  // most tokens of the border's bin that are ranked pair by pair
 #define ALL 0xffffffffu
 #define SHORT_THREADS 256
 #define CLUSTER 16
-// Pages that a block scores at a time. Only device code may use it: on the host it is always the
+// Most pages that a block scores at a time. Only device code may use it: on the host it is always the
 // second, so that a launch asks the kernel how many threads it was compiled for.
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define WGMMA 1
-#define GROUPS 6
+#define MOST_GROUPS 6
 #else
-#define GROUPS 4  // mma.sync needs 128 registers a thread
+#define MOST_GROUPS 4  // mma.sync needs 128 registers a thread
 #endif
 
 __device__ __forceinline__ u32 address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
@@ -41,6 +41,9 @@ __device__ __forceinline__ void group_sync(int group) {
     asm volatile("bar.sync %0, 128;" ::"r"(group + 1) : "memory");
 }
 __device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
+// Relaxed: all that peers must see is a barrier that was initialised, which a fence of its own makes
+// known; a release would be a fence of all memory by every thread.
+__device__ __forceinline__ void cluster_arrive_first() { asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory"); }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 __device__ __forceinline__ u32 in_leader(const void* p) {
     u32 there;
@@ -253,24 +256,24 @@ __device__ __noinline__ void split_large_bin(const float* scores, int length, u3
 
 // Puts the tokens of the best `most` scores into out; all threads of the block call it, hist holds
 // zeros and border->selected, listed are zero. Behind the scores
-// lie -inf up to a multiple of eight. Loops stay rolled: code is cold when the kernel starts.
+// lie -inf up to a multiple of four. Loops stay rolled: code is cold when the kernel starts.
 template <int N>
 __device__ __forceinline__ void select_best(const float* scores, int length, int most, u32* hist, Border* border,
                                           float2* list, const int* table, int* out) {
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
-    for (int first = tid * 8; first < length; first += N * 8) {
-        float x[8];
+#pragma unroll 1
+    for (int first = tid * 4; first < length; first += N * 4) {
+        float x[4];
         *(float4*)x = *(const float4*)(scores + first);
-        *(float4*)(x + 4) = *(const float4*)(scores + first + 4);
 #pragma unroll
-        for (int i = 0; i < 8; i += 2) {
+        for (int i = 0; i < 4; i += 2) {
             const u32 two = two_ordered(x[i], x[i + 1]);
             atomicAdd(hist + ((two & 0xffffu) >> (16 - BIN_BITS)), 1u);
             atomicAdd(hist + (two >> (32 - BIN_BITS)), 1u);
         }
     }
     __syncthreads();
-    constexpr int SCANNERS = 512, EACH = BINS / SCANNERS;
+    constexpr int SCANNERS = N >= 512 ? 512 : 256, EACH = BINS / SCANNERS;
     u32 h[EACH], sum = 0, before = 0;
     const int lowest = BINS - EACH * (tid + 1);
     if (tid < SCANNERS) {
@@ -309,15 +312,14 @@ __device__ __forceinline__ void select_best(const float* scores, int length, int
     const float some = least_of(bin), all = count == need ? some : least_of(bin + 1);
     const bool lists = count != need && count <= LISTED;
 #pragma unroll 1
-    for (int base = 0; base < length; base += N * 8) {
-        const int first = base + tid * 8;
-        float x[8];
+    for (int base = 0; base < length; base += N * 4) {
+        const int first = base + tid * 4;
+        float x[4];
         u32 taken = 0, doubtful = 0;
         if (first < length) {
             *(float4*)x = *(const float4*)(scores + first);
-            *(float4*)(x + 4) = *(const float4*)(scores + first + 4);
 #pragma unroll
-            for (int i = 0; i < 8; ++i) {
+            for (int i = 0; i < 4; ++i) {
                 taken |= (u32)(x[i] >= all) << i;
                 doubtful |= (u32)(x[i] >= some) << i;
             }
@@ -333,7 +335,7 @@ __device__ __forceinline__ void select_best(const float* scores, int length, int
         u32 start = 0;
         if (lane == 31 && to) start = atomicAdd(&border->selected, to);
         to += __shfl_sync(ALL, start, 31) - mine;
-        const int name = first < length ? token(table, first) : 0;  // eight tokens share a page
+        const int name = first < length ? token(table, first) : 0;  // four tokens share a page
 #pragma unroll 1
         for (; taken; taken &= taken - 1) out[to++] = name + __ffs(taken) - 1;
 #pragma unroll 1
@@ -457,7 +459,6 @@ __global__ void __launch_bounds__(1024, 1) select_rows(ARGUMENTS, const float* s
     select_best<1024>(scores + row * width * PAGE, tokens, TOPK, hist, &border, list, table, out + row * TOPK);
 }
 
-#define THREADS (GROUPS * 128)
 __device__ __forceinline__ float2 score_rows(const u8* keys, const u8* query, const float* weight, float s0, float s1) {
     float d[32];
     products(d, keys, query);
@@ -467,7 +468,10 @@ __device__ __forceinline__ float2 score_rows(const u8* keys, const u8* query, co
 // Clusters of blocks take the rows of more than 2048 tokens in turn, a block every CLUSTER-th page;
 // scores go to the shared memory of the cluster's first block, which selects. Blocks of clusters
 // without such a row copy the tables of the others.
-__global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 1) index_rows(ARGUMENTS) {
+template <int WANTED>
+__global__ void __cluster_dims__(CLUSTER, 1, 1)
+    __launch_bounds__((WANTED < MOST_GROUPS ? WANTED : MOST_GROUPS) * 128, 1) index_rows(ARGUMENTS) {
+    constexpr int GROUPS = WANTED < MOST_GROUPS ? WANTED : MOST_GROUPS, THREADS = GROUPS * 128;
     extern __shared__ __align__(1024) u8 shared[];
     u8* const tiles = shared;
     u8* const query = tiles + GROUPS * VALUE_BYTES;
@@ -494,7 +498,7 @@ __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 1) in
         }
         __syncwarp();
     }
-    cluster_arrive();
+    cluster_arrive_first();
     bool waited = false;
     u32 parity = 0;
     int found = 0;
@@ -602,8 +606,11 @@ static cudaError_t launch_short(const Arguments& in, cudaStream_t stream) {
 }
 
 // One launch: a cluster of blocks a long row, clusters without one take the short rows.
+// As many groups of warps as a row has pages for each block: fewer threads start sooner and are in
+// step sooner.
+template <int WANTED>
 static cudaError_t launch_cluster(const Arguments& in, cudaStream_t stream) {
-    const void* kernel = (const void*)index_rows;
+    const void* kernel = (const void*)index_rows<WANTED>;
     cudaFuncAttributes compiled;
     if (cudaError_t error = cudaFuncGetAttributes(&compiled, kernel)) return error;
     const int groups = compiled.maxThreadsPerBlock / 128;
@@ -615,10 +622,13 @@ static cudaError_t launch_cluster(const Arguments& in, cudaStream_t stream) {
     if (cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1))
         return error;
     const int most = processors / CLUSTER > 1 ? processors / CLUSTER : 1;
-    const int clusters = in.batch < most ? in.batch : most;
+    // One for a long row and one for every thirty-two rows: a cluster starts when a whole group of
+    // processors has room, so that fewer start sooner and leave sooner.
+    const int wanted = 1 + (in.batch + 31) / 32;
+    const int clusters = wanted < most ? wanted : most;
     const int shared = (groups + 1) * VALUE_BYTES + BINS * 4 + 64 * 4 + (int)sizeof(Border) + 2 * 8 +
                        (in.width + 3) / 4 * 16 + in.width * PAGE * 4;
-    index_rows<<<clusters * CLUSTER, groups * 128, shared, stream>>>(
+    index_rows<WANTED><<<clusters * CLUSTER, groups * 128, shared, stream>>>(
         in.queries, in.cache, in.weights, in.seq_lens, in.tables, in.out, in.batch, in.width);
     return cudaGetLastError();
 }
@@ -642,5 +652,6 @@ int launch_topk_indexer(const Arguments& in, void* stream) {
     const cudaStream_t on = (cudaStream_t)stream;
     if (in.batch == 0) return cudaSuccess;
     if (in.width * PAGE <= TOPK) return launch_short(in, on);
-    return in.width <= WIDEST ? launch_cluster(in, on) : launch_wide(in, on);
+    if (in.width > WIDEST) return launch_wide(in, on);
+    return in.width <= 3 * CLUSTER ? launch_cluster<3>(in, on) : launch_cluster<6>(in, on);
 }
