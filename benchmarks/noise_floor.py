@@ -1,11 +1,12 @@
 """A/A and known-difference comparisons through the whole pipeline, at three durations.
 
-    python benchmarks/noise_floor.py [--comparisons 100]
+    python benchmarks/noise_floor.py [--comparisons 100] [--alike-only]
 
 Needs an NVIDIA GPU. A Triton kernel that spins for about 3, 30 and 300 µs is compared with itself,
 and with a copy of itself that spins 3 % longer. Each comparison is one workload of one evaluation,
 so it goes through the very code that judges candidates. Prints how often a difference is claimed
-where there is none, and found where there is one. `kernel-harness calibrate` keeps a floor.
+where there is none, and found where there is one; each duration's rows appear as it is over, and
+`--alike-only` leaves the copy out. `kernel-harness calibrate` keeps a floor.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def row(duration_us: float, case: str, evaluation: Evaluation) -> list[str]:
     ]
 
 
-async def measure(count: int) -> tuple[dict[str, float], Table, str]:
+async def measure(count: int, alike_only: bool) -> tuple[dict[str, float], Table, str]:
     """Runs every comparison; returns the noise floors, the table and the device's name."""
     table = Table(title=f"{count} comparisons each, through the whole pipeline")
     for column in ("duration", "case", "latency µs", "FASTER", "SLOWER", "EQUAL", "INCONCLUSIVE",
@@ -75,10 +76,14 @@ async def measure(count: int) -> tuple[dict[str, float], Table, str]:
             slower = round(steps * SLOWER)
             same, other = spinning("a", steps), spinning("b", slower)
             alike = await trials.compared(same, same, count)
-            apart = await trials.compared(same, other, count)
             floors |= [floor_of(alike)]
-            table.add_row(*row(duration_us, "A/A", alike))
-            table.add_row(*row(duration_us, f"+{slower / steps - 1:.1%}", apart))
+            rows = [row(duration_us, "A/A", alike)]
+            if not alike_only:
+                apart = await trials.compared(same, other, count)
+                rows.append(row(duration_us, f"+{slower / steps - 1:.1%}", apart))
+            for cells in rows:
+                table.add_row(*cells)
+                console.print(*cells)
             device = alike.evidence.device.name if alike.evidence.device else ""
         await pool.close()
     return floors, table, device
@@ -88,8 +93,9 @@ def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--comparisons", type=int, default=100)
+    parser.add_argument("--alike-only", action="store_true")
     choices = parser.parse_args()
-    floors, table, device = asyncio.run(measure(choices.comparisons))
+    floors, table, device = asyncio.run(measure(choices.comparisons, choices.alike_only))
     console.print(table)
     console.print({"device": device, "floors": floors})
 

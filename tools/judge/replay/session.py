@@ -207,7 +207,7 @@ class ReplaySession:
         return times if len(times) == len(poison) else [ReplayTimes()] * len(poison)
 
 
-def batches(wall_ns: Callable[[bool], int], count: int) -> tuple[list[float], list[float]]:
+def alternating(wall_ns: Callable[[bool], int], count: int) -> tuple[list[float], list[float]]:
     """Batches with and without calls, alternating so that drift falls on both alike."""
     with_calls: list[float] = []
     flushes: list[float] = []

@@ -7,6 +7,7 @@ clock sees of it beyond its span is what surrounds every call.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -26,7 +27,7 @@ from ...messages.runner import (
 )
 from ..processes.runner_process import RunnerProcess
 from .rotation import NotRotatedError, Rotation, rotated_calls
-from .session import ReplaySession, batches
+from .session import ReplaySession, alternating
 from .witness import Witness, standard_error, t_quantile, witness_of
 
 CALLS = 200
@@ -39,6 +40,21 @@ LONGER_PASSES = 4
 SUSTAINED_BATCHES = 4
 ALIKE_SLACK_NS = 100.0
 """Spans are multiples of the device timer's step, 32 ns or more."""
+
+
+@dataclass(frozen=True)
+class WitnessBatches:
+    """The batches that a bound is taken from.
+
+    Args:
+        calls: in each batch, rounded to whole graphs.
+        count: of batches of each kind, at least three.
+        pause_s: before each, in which the device rests.
+    """
+
+    calls: int = CALLS
+    count: int = BATCHES
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +146,7 @@ class RotatedCall:
             return session.runner.timed_ask(request, BatchDone, session.timeout_s)[1]
 
         wall(False)
-        measured = batches(wall, SUSTAINED_BATCHES)
+        measured = alternating(wall, SUSTAINED_BATCHES)
         return witness_of(*measured, copies * (LONGER_PASSES - 1), surplus_ns=0.0)
 
 
@@ -154,7 +170,7 @@ def yardstick_in(runner: RunnerProcess, timeout_s: float, calls: int = CALLS) ->
     replayed = runner.ask(request, Replayed, timeout_s)
     return YardstickTimes(
         tuple(times.span_ns for times in replayed.times),
-        witness_in(runner, timeout_s, nodes=1, program="yardstick", calls=calls),
+        witness_in(runner, timeout_s, nodes=1, program="yardstick", batches=WitnessBatches(calls)),
     )
 
 
@@ -165,8 +181,7 @@ def witness_in(
     nodes: int,
     program: Program = "plan",
     yardstick: YardstickTimes | None = None,
-    calls: int = CALLS,
-    count: int = BATCHES,
+    batches: WitnessBatches = WitnessBatches(),
 ) -> Witness:
     """The bound of a call's mean span by batches in a runner.
 
@@ -176,19 +191,19 @@ def witness_in(
         nodes: that one call enqueues.
         program: what is called.
         yardstick: of the same runner; without it the surplus is taken for nothing.
-        calls: in each batch, rounded to whole graphs.
-        count: of batches of each kind, at least three.
+        batches: how many, and of how many calls.
 
     Raises:
         RunnerLostError: when the runner fails.
     """
-    each = graph_calls(nodes, calls)
-    whole = max(1, calls // each) * each
+    each = graph_calls(nodes, batches.calls)
+    whole = max(1, batches.calls // each) * each
     note = ""
 
     def wall(with_call: bool) -> int:
         nonlocal note
         request = Batch(calls=whole, with_call=with_call, program=program, in_graph=each)
+        time.sleep(batches.pause_s)
         done, spent = runner.timed_ask(request, BatchDone, timeout_s)
         note = note or done.note
         return spent
@@ -196,7 +211,7 @@ def witness_in(
     for with_call in (True, False):
         wall(with_call)  # the first of each captures its graph
     return witness_of(
-        *batches(wall, count),
+        *alternating(wall, batches.count),
         whole,
         surplus_ns=yardstick.surplus_ns if yardstick else 0.0,
         surplus_error_ns=yardstick.surplus_error_ns if yardstick else 0.0,

@@ -21,7 +21,7 @@ from kernel_harness.tools.judge.replay import program_runner
 from kernel_harness.tools.judge.replay.program_runner import (
     ProgramRunner,
     pattern_of,
-    witness_calls,
+    witness_batches,
 )
 from kernel_harness.tools.judge.replay.recorded_call import RecordedCall
 from kernel_harness.tools.judge.replay.session import CallTensor, stage
@@ -207,7 +207,13 @@ def test_a_first_runner_waits_for_a_steady_clock(runner_of, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("span_us", "calls"), [(0, 40), (5, 40), (100, 40), (200, 20), (1_000, 6), (8_000, 6)]
+    ("span_us", "calls"), [(0, 40), (5, 40), (100, 40), (200, 20), (490, 9), (500, 1), (8_000, 1)]
 )
 def test_the_witness_makes_fewer_calls_of_those_that_take_long(span_us, calls):
-    assert witness_calls(1_000.0 * span_us) == calls
+    assert witness_batches(1_000.0 * span_us).calls == calls
+
+
+def test_calls_that_take_very_long_are_made_one_by_one_with_pauses_as_they_are_timed():
+    short, long = witness_batches(400_000.0), witness_batches(1_500_000.0)
+    assert short.pause_s == 0.0 and long.pause_s > 0.0
+    assert long.count > short.count

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from kernel_harness.tools.judge.replay.session import (
     CallTensor,
-    batches,
+    alternating,
     replay_calls,
     stage,
 )
@@ -58,6 +58,6 @@ def test_batches_alternate_so_that_drift_falls_on_both_alike():
         order.append(with_call)
         return len(order)
 
-    with_calls, flushes = batches(wall, 4)
+    with_calls, flushes = alternating(wall, 4)
     assert len(with_calls) == len(flushes) == 4
     assert sum(with_calls) == sum(flushes)

@@ -5,9 +5,11 @@ from typing import Any, cast
 import pytest
 
 from kernel_harness.tools.judge.processes.runner_process import RunnerProcess
+from kernel_harness.tools.judge.replay import wall_clock
 from kernel_harness.tools.judge.replay.wall_clock import (
     MOST_GRAPH_NODES,
     YARDSTICK_SPANS,
+    WitnessBatches,
     YardstickTimes,
     graph_calls,
     unlike,
@@ -68,11 +70,21 @@ def test_why_there_is_no_graph_is_in_the_witness():
 @pytest.mark.parametrize("calls", [1, 7, 200, 5_000])
 def test_batches_are_whole_graphs_of_few_enough_nodes(nodes, calls):
     runner = Runner(9_000)
-    witness = witness_in(of(runner), 1.0, nodes=nodes, calls=calls)
+    witness = witness_in(of(runner), 1.0, nodes=nodes, batches=WitnessBatches(calls))
     each = graph_calls(nodes, calls)
     assert each == 1 or each * (nodes + 1) <= MOST_GRAPH_NODES
     assert {b.in_graph for b in runner.asked} == {each}
     assert 1 <= witness.calls <= calls and witness.calls % each == 0
+
+
+def test_the_device_rests_before_each_batch_that_wants_it(monkeypatch):
+    slept: list[float] = []
+    monkeypatch.setattr(wall_clock.time, "sleep", slept.append)
+    runner = Runner(1_500_000)
+    witness = witness_in(of(runner), 1.0, nodes=3, batches=WitnessBatches(1, 4, 0.01))
+    assert witness.calls == 1 and witness.batches == 4
+    assert slept == [0.01] * len(runner.asked) and len(slept) == 10
+    assert witness.mean_ns == pytest.approx(1_500_000 + GAP)
 
 
 def times(span: int | None, wall: float, error: float = 0.0) -> YardstickTimes:
