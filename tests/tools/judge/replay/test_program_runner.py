@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -189,6 +190,14 @@ def test_a_clock_that_others_have_slowed_is_waited_for(runner_of, spans, least, 
     assert scripted.asked == asked
 
 
+@pytest.fixture
+def ticking(monkeypatch) -> None:
+    """Time passes by a millisecond each time that somebody looks, however busy the machine is."""
+    milliseconds = itertools.count()
+    monkeypatch.setattr(program_runner.time, "monotonic", lambda: next(milliseconds) / 1e3)
+
+
+@pytest.mark.usefixtures("ticking")
 def test_a_clock_that_stays_slow_is_the_usual_one_from_then_on(runner_of, monkeypatch):
     monkeypatch.setattr(program_runner, "CLOCK_WAIT_S", 0.01)
     runner = runner_of(honest)
@@ -198,6 +207,7 @@ def test_a_clock_that_stays_slow_is_the_usual_one_from_then_on(runner_of, monkey
     assert runner.wait_for_clock(12_000) == 12_000
 
 
+@pytest.mark.usefixtures("ticking")
 def test_a_first_runner_waits_for_a_steady_clock(runner_of, monkeypatch):
     monkeypatch.setattr(program_runner, "STEADY_S", 0.01)
     runner = runner_of(honest)
