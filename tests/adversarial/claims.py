@@ -399,6 +399,7 @@ CLAIMS: dict[str, Claim] = {
         "Honest calls that cannot be recorded pass, and their claimed times have the reason.",
         (
             "clock/claimed_conditional_node",
+            "clock/claimed_device_graph_launch",
             "clock/claimed_device_malloc",
             "clock/claimed_dynamic_parallelism",
             "clock/claimed_host_function",

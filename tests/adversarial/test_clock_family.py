@@ -143,6 +143,7 @@ CLAIMED_ROWS: dict[str, str] = {
     "memory that no other process has": f"{RECORDING}/test_plan_builder.py::"
     "test_a_pointer_that_only_this_process_has_is_refused_by_name",
     "dynamic parallelism": "clock/claimed_dynamic_parallelism",
+    "device graph launch": "clock/claimed_device_graph_launch",
     "device malloc": "clock/claimed_device_malloc",
     "textures": "clock/claimed_texture",
     "surfaces": "clock/claimed_surface",

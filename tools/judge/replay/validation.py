@@ -24,8 +24,8 @@ Range = tuple[int, int]
 """The first address, and the one after the last."""
 
 
-DEVICE_LAUNCH = "__cuda_syscall_cnp"
-"""How the names of the functions begin that dynamic parallelism calls."""
+DEVICE_LAUNCH = ("__cuda_syscall_cnp", "cudaGraph")
+"""How the names of the functions begin by which a kernel launches another, or a whole graph."""
 
 
 class PlanFault(StrEnum):

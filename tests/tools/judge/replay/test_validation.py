@@ -99,8 +99,9 @@ def test_a_plan_is_refused_for_its_fault(name):
     assert caught.value.words
 
 
-def test_a_module_that_launches_from_the_device_is_refused_in_words():
-    launching = make_cubin(calls=("__cuda_syscall_cnpv2LaunchDeviceV2",))
+@pytest.mark.parametrize("call", ["__cuda_syscall_cnpv2LaunchDeviceV2", "cudaGraphLaunch"])
+def test_a_module_that_launches_from_the_device_is_refused_in_words(call):
+    launching = make_cubin(calls=(call,))
     with pytest.raises(PlanError, match="launches kernels from the device"):
         check(*plan_of(launching))
     check(*plan_of(make_cubin(calls=("vprintf",))))
