@@ -19,7 +19,8 @@ the same command. When `--seconds` are nearly over no further candidate is begun
 `--then COMMAND` is run with ROUNDS and `round.json` after the first pass and may add folders to
 ROUNDS, a merge of the best of each regime for instance; they are judged before the full
 evaluations. `--reserve` keeps seconds for both. A sample that is not over after `--each`
-seconds is given up.
+seconds is given up. `--by-ratio` ranks by the ratio to what all of a round are compared with: what
+a call takes may depend on the inputs that were drawn, which are others in each evaluation.
 """
 
 from __future__ import annotations
@@ -174,10 +175,15 @@ class Round:
         """The names of each operator's candidates with sealed times, the fastest first."""
         timed = [row for row in self.rows if row.sealed and row.scope == scope]
         by_operator: dict[str, list[str]] = {}
-        for row in sorted(timed, key=lambda row: row.mean_us or 0.0):
+        for row in sorted(timed, key=self._slowness):
             definition = self.candidates[row.name].solution.definition
             by_operator.setdefault(definition, []).append(row.name)
         return list(by_operator.values())
+
+    def _slowness(self, row: Row) -> float:
+        if self.choices.by_ratio:
+            return -(row.ratio or 0.0)
+        return row.mean_us or 0.0
 
     async def judge(self, candidate: Candidate, scope: Scope) -> None:
         """Evaluates one candidate and archives the trial; a fault of ours becomes a row."""
@@ -369,6 +375,7 @@ def main() -> None:
     parser.add_argument("--reserve", type=float, default=0.0, help="seconds kept for the end")
     parser.add_argument("--then", help="a command that may add candidates after the first pass")
     parser.add_argument("--promote", action="store_true", help="promote the best sealed one")
+    parser.add_argument("--by-ratio", action="store_true", help="rank by it, not by the mean")
     parser.add_argument("--compare-to", help="the operator's baseline if absent")
     choices = parser.parse_args()
     show(asyncio.run(run(choices)))
