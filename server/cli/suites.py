@@ -85,8 +85,8 @@ def _said(imported: Imported) -> list[str]:
 
 
 def _score(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ...tools.suites.outcomes import Pick
-    from ...tools.suites.score_table import score_lines
+    from ...tools.suites.scores.outcomes import Pick
+    from ...tools.suites.scores.score_table import score_lines
     from ...tools.suites.table import suite_named
 
     suite = suite_named(arguments.suite)

@@ -32,10 +32,10 @@ from pydantic import ValidationError
 from ..errors import RequestError
 from ..schema.flashinfer_trace import BuildSpec, Definition, Language, Solution, SourceFile
 from ..workloads.solution_folder import write_solution
-from .operator_texts import inputs_text, reference_text, wrapper_text
 from .origin import TaskOrigin
-from .probing import TaskFacts, TensorFacts, probe
-from .reduced_sizes import factors_down_from, reduced
+from .probing.client import TaskFacts, TensorFacts, probe
+from .texts.kernelbench import inputs_text, reference_text, wrapper_text
+from .texts.reduced_sizes import factors_down_from, reduced
 
 SUITE = "kernelbench"
 LEVELS = (1, 2, 3, 4)

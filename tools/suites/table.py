@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import unknown_name
-from .fast_p import FastPScore, fast_p_score
 from .kernelbench import SUITE, Imported, import_kernelbench
+from .scores.fast_p import FastPScore, fast_p_score
 
 
 @dataclass(frozen=True)

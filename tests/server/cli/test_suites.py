@@ -12,7 +12,7 @@ from kernel_harness.server.cli import main as cli
 from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.suites import kernelbench
-from kernel_harness.tools.suites.probing import TaskFacts, TensorFacts
+from kernel_harness.tools.suites.probing.client import TaskFacts, TensorFacts
 from kernel_harness.tools.workloads.dataset import Dataset
 
 from ...tools.suites.checkout import write_candidate, write_checkout

@@ -12,10 +12,11 @@ import torch
 
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
-from kernel_harness.tools.suites import kernelbench, task_probe
+from kernel_harness.tools.suites import kernelbench
 from kernel_harness.tools.suites.kernelbench import Imported, import_kernelbench
 from kernel_harness.tools.suites.origin import read_origin
-from kernel_harness.tools.suites.probing import TaskFacts, facts_from
+from kernel_harness.tools.suites.probing import task_probe
+from kernel_harness.tools.suites.probing.client import TaskFacts, facts_from
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 from kernel_harness.tools.workloads.policy import Criterion
@@ -247,7 +248,7 @@ def test_levels_are_found_in_a_checkout_in_its_folder_of_levels_and_alone(tmp_pa
 @pytest.mark.long
 @pytest.mark.process
 def test_a_task_that_ends_its_process_or_never_ends_costs_only_itself(tmp_path: Path) -> None:
-    from kernel_harness.tools.suites.probing import probe
+    from kernel_harness.tools.suites.probing.client import probe
 
     checkout = write_checkout(tmp_path)
     endless = checkout / "KernelBench" / "level1" / "7_Endless.py"

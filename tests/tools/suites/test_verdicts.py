@@ -14,9 +14,9 @@ import pytest
 
 from kernel_harness.tools.messages.judge import Checks, JudgeReport
 from kernel_harness.tools.schema.evaluation import Evaluation
-from kernel_harness.tools.suites.fast_p import fast_p_score
 from kernel_harness.tools.suites.kernelbench import Imported, find_tasks, import_kernelbench
-from kernel_harness.tools.suites.score_table import score_lines
+from kernel_harness.tools.suites.scores.fast_p import fast_p_score
+from kernel_harness.tools.suites.scores.score_table import score_lines
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.solution_folder import read_solution
 

@@ -11,14 +11,14 @@ import pytest
 
 from kernel_harness.tools.errors import DatasetError
 from kernel_harness.tools.schema.evaluation import Evaluation
-from kernel_harness.tools.suites.fast_p import FastPScore, fast_p_score
 from kernel_harness.tools.suites.origin import TaskOrigin
-from kernel_harness.tools.suites.outcomes import Pick
-from kernel_harness.tools.suites.score_table import score_lines
+from kernel_harness.tools.suites.scores.fast_p import FastPScore, fast_p_score
+from kernel_harness.tools.suites.scores.outcomes import Pick
+from kernel_harness.tools.suites.scores.score_table import score_lines
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 
-from .verdicts import verdict
+from ..verdicts import verdict
 
 LEVELS = (1, 1, 1, 1, 2, 2)
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..schema.evaluation import UNDECIDED, Evaluation, Scope, Stage, Status
-from ..schema.measurement import TimeSource
-from ..workloads.operators import Operator
-from .origin import TaskOrigin
+from ...schema.evaluation import UNDECIDED, Evaluation, Scope, Stage, Status
+from ...schema.measurement import TimeSource
+from ...workloads.operators import Operator
+from ..origin import TaskOrigin
 
 UNBUILT = (Status.COMPILE_ERROR, Status.INVALID_CANDIDATE)
 CONSTANT = "outputs_depend_on_inputs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_harness.tools.suites.reduced_sizes import factors_down_from, reduced
+from kernel_harness.tools.suites.texts.reduced_sizes import factors_down_from, reduced
 
 TEXT = """import torch
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..settings import candidate_environment
+from ...settings import candidate_environment
 
-PROBE = "kernel_harness.tools.suites.task_probe"
+PROBE = "kernel_harness.tools.suites.probing.task_probe"
 LIMIT_S = 60.0
 """Of one task's code."""
 

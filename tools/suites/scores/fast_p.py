@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import DatasetError
-from ..schema.evaluation import Evaluation
-from ..workloads.dataset import Dataset
-from .origin import read_origin
+from ...errors import DatasetError
+from ...schema.evaluation import Evaluation
+from ...workloads.dataset import Dataset
+from ..origin import read_origin
 from .outcomes import Pick, TaskOutcome, TaskOutcomes, outcomes_of
 
 THRESHOLDS = (0.0, 0.5, 0.8, 1.0, 1.5, 2.0)

@@ -1,0 +1,5 @@
+"""Texts of the Python files that imported operators and candidates consist of.
+
+kernelbench    KernelBench's: the reference, the inputs and the entry point of a candidate
+reduced_sizes  a task's text with smaller sizes
+"""
