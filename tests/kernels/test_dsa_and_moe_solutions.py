@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from kernel_harness.tools.candidate.cpu.triton_patches import patch_interpreter
 from kernel_harness.tools.judge.numerics.correctness import check_output
-from kernel_harness.tools.judge.operators.operator_adapter import tolerance_limits
+from kernel_harness.tools.judge.numerics.limits import tolerance_limits
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.policy import read_policy
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.judge.numerics.correctness import check_output
-from kernel_harness.tools.judge.operators.operator_adapter import tolerance_limits
+from kernel_harness.tools.judge.numerics.limits import tolerance_limits
 from kernel_harness.tools.workloads.operators import load_by_path
 from kernel_harness.tools.workloads.policy import read_policy
 

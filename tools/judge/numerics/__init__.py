@@ -2,6 +2,7 @@
 
 correctness     compares one output with the oracle's
 fast_path       accepts outputs that are clearly right in a few passes
+limits          how far an output may be from the oracle, as a policy states it
 mismatch        describes mismatches: worst element, count, location
 mismatch_words  tells a mismatch: its kind, its figures, what to do
 symptoms        recognises the usual causes of a mismatch

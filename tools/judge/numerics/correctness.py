@@ -24,63 +24,14 @@ from dataclasses import dataclass
 import torch
 
 from ...schema.evaluation import OutputError
-from ...workloads.policy import ToleranceForm
+from .limits import REL_EPSILON, ToleranceLimits
 from .mismatch import Mismatch, mismatch_of, shape_mismatch
 from .mismatch_words import outside_message, values_message
 
-REL_EPSILON = 1e-8
 ROW_MINIMUM = 1e-3
 """Least rms of a row, as a share of the output's: a row of zeros is not divided by."""
 ZERO_TOLERANCE = 1e-6
 """Largest absolute error where the oracle is zero everywhere."""
-DTYPE_MINIMA = {
-    torch.float64: (1e-6, 1e-5),
-    torch.float32: (1e-4, 1e-3),
-    torch.float16: (4e-3, 4e-2),
-    torch.bfloat16: (1.6e-2, 1.6e-1),
-}
-"""Least bounds on rms and worst element by declared dtype, where an operator states none."""
-LOW_PRECISION_MINIMA = (0.12, 1.0)
-
-
-@dataclass(frozen=True)
-class ToleranceLimits:
-    """How far an output may be from the oracle.
-
-    Args:
-        atol, rtol, required_matched_ratio, form: the published criterion.
-        strict_decides: whether the strict criterion must be met, too.
-        rms_factor, max_factor: times the trusted implementation's error.
-        rms_minimum, max_minimum: least bounds, relative to the oracle's rms; None: by dtype.
-    """
-
-    atol: float = 1e-2
-    rtol: float = 1e-2
-    required_matched_ratio: float = 1.0
-    rms_factor: float = 2.0
-    max_factor: float = 4.0
-    rms_minimum: float | None = None
-    max_minimum: float | None = None
-    form: ToleranceForm = ToleranceForm.EITHER
-    strict_decides: bool = True
-
-    def allowed(self, magnitude: torch.Tensor) -> torch.Tensor:
-        """The largest absolute error of each element by the published criterion.
-
-        Args:
-            magnitude: absolute values of the oracle's elements.
-        """
-        if self.form is ToleranceForm.ALLCLOSE:
-            return magnitude.mul(self.rtol).add_(self.atol)
-        return magnitude.add(REL_EPSILON).mul_(self.rtol).clamp_min_(self.atol)
-
-    def minima(self, dtype: torch.dtype) -> tuple[float, float]:
-        """The least bounds on rms and worst element for an output declared as `dtype`."""
-        rms, largest = DTYPE_MINIMA.get(dtype, LOW_PRECISION_MINIMA)
-        return (
-            rms if self.rms_minimum is None else self.rms_minimum,
-            largest if self.max_minimum is None else self.max_minimum,
-        )
 
 
 @dataclass(frozen=True)

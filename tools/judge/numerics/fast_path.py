@@ -18,11 +18,11 @@ from ...schema.evaluation import OutputError
 from .correctness import (
     ROW_MINIMUM,
     StrictBounds,
-    ToleranceLimits,
     norm_of,
     read_spread,
     strict_bounds,
 )
+from .limits import ToleranceLimits
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 
 from ...errors import DatasetError
 from ...schema.flashinfer_trace import Definition, DType
-from ..numerics.correctness import ToleranceLimits
+from ..numerics.limits import ToleranceLimits
 from ..philox.generator import RandomValues
 
 TORCH_DTYPES: dict[str, torch.dtype] = {

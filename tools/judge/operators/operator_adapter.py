@@ -28,8 +28,8 @@ from ...schema.flashinfer_trace import (
     definition_hash,
 )
 from ...workloads.operators import generic_cost, read_json_object
-from ...workloads.policy import ORACLE, Criterion, Policy, read_policy, sampled_outputs
-from ..numerics.correctness import ToleranceLimits
+from ...workloads.policy import ORACLE, Policy, read_policy, sampled_outputs
+from ..numerics.limits import ToleranceLimits, tolerance_limits
 from ..numerics.sampling import as_probabilities, impossible_draws
 from ..philox.generator import random_values, usable_source
 from . import generic_operator as generic
@@ -383,18 +383,3 @@ class OperatorAdapter:
 
 def _fields(item: Any) -> dict[str, Any]:
     return dict(item if isinstance(item, Mapping) else vars(item))
-
-
-def tolerance_limits(policy: Policy, output: str) -> ToleranceLimits:
-    """The published and the strict tolerances of an output, as a policy states them."""
-    both = policy.criterion is Criterion.BOTH
-    published = {**policy.tolerance.model_dump(), "strict_decides": both}
-    if (strict := policy.strict.get(output)) is None:
-        return ToleranceLimits(**published)
-    return ToleranceLimits(
-        **published,
-        rms_factor=strict.rms_factor,
-        max_factor=strict.max_factor,
-        rms_minimum=strict.rms_floor,
-        max_minimum=strict.max_floor,
-    )

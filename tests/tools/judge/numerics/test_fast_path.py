@@ -9,12 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
+from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.numerics.fast_path import (
     ExpectedOutput,
     accepted_outputs,
     prepare_outputs,
 )
+from kernel_harness.tools.judge.numerics.limits import ToleranceLimits
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 STRICT = ToleranceLimits(rms_minimum=1e-6, max_minimum=1e-4)

@@ -9,7 +9,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kernel_harness.tools.judge.numerics.correctness import ToleranceLimits, check_output
+from kernel_harness.tools.judge.numerics.correctness import check_output
+from kernel_harness.tools.judge.numerics.limits import ToleranceLimits
 from kernel_harness.tools.judge.numerics.symptoms import Symptom, SymptomKind, recognise
 
 NAMES = ("batch_size", "num_heads", "head_dim")
