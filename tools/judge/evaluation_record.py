@@ -39,6 +39,7 @@ from .timing.case_floors import CaseFloors
 from .timing.paired_timing import PairedTiming, Timed
 
 LOG_CHARACTERS = 8_000
+CORRECTNESS_ALONE = "the operator's policy has it checked for correctness alone"
 
 Verdict = tuple[Status, Failure]
 
@@ -90,6 +91,7 @@ def write_record(trial: TrialResult) -> Evaluation:
     missing = ""
     if status is Status.PASSED:
         full = {c.uuid for c in trial.cases if has_outputs(trial.operator.definition, c)}
+        full.difference_update(trial.operator.policy.untimed)
         due = [r for r in results if r.uuid in full] if trial.timing is not None else []
         missing = not_run_words(results, plan.left_out, unchecked, due)
     return Evaluation(
@@ -155,6 +157,8 @@ def _result(trial: TrialResult, position: int, case: Case, floors: CaseFloors) -
     reason = record.reason
     if passed and (timed is None or timed.measurement is None):
         reason = (timed.reason if timed else None) or trial.not_timed
+        if timed is None and case.uuid in trial.operator.policy.untimed:
+            reason = CORRECTNESS_ALONE
     return WorkloadResult(
         uuid=case.uuid,
         axes=case.axes,

@@ -61,6 +61,16 @@ class _Undecided(Exception):
     """The expression asks for contents that are not there."""
 
 
+MOST_BITS = 64
+"""Of the numbers that an expression may raise others to: sizes are small."""
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if abs(exponent) > MOST_BITS or abs(base) > 2**MOST_BITS:
+        raise _Unevaluable(f"{base} ** {exponent} is too large")
+    return base**exponent
+
+
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -68,6 +78,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
+    ast.Pow: _power,
 }
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.UAdd: operator.pos,
@@ -82,6 +93,21 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+
+
+def value_of(text: str, axes: Mapping[str, int]) -> float:
+    """The number that an arithmetic expression over axes gives.
+
+    Raises:
+        ValueError: when it is none, or names what is no axis.
+    """
+    try:
+        value = _evaluate(ast.parse(text.strip(), mode="eval").body, axes)
+    except (SyntaxError, ArithmeticError, _Unevaluable) as error:
+        raise ValueError(f"the expression {text!r} has no value: {error}") from error
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"the expression {text!r} is no number")
+    return value
 
 
 def check_constraint(text: str, names: Mapping[str, Any]) -> ConstraintCheck:

@@ -30,8 +30,9 @@ class TraceModel(BaseModel):
 
 
 class DType(StrEnum):
-    """Every element type the format has; nothing else loads."""
+    """Every element type the format has, with float64 and uint8, which other suites have."""
 
+    FLOAT64 = "float64"
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     BFLOAT16 = "bfloat16"
@@ -42,6 +43,7 @@ class DType(StrEnum):
     INT32 = "int32"
     INT16 = "int16"
     INT8 = "int8"
+    UINT8 = "uint8"
     BOOL = "bool"
 
     @property
@@ -51,6 +53,7 @@ class DType(StrEnum):
 
 
 _BITS = {
+    DType.FLOAT64: 64,
     DType.FLOAT32: 32,
     DType.FLOAT16: 16,
     DType.BFLOAT16: 16,
@@ -61,6 +64,7 @@ _BITS = {
     DType.INT32: 32,
     DType.INT16: 16,
     DType.INT8: 8,
+    DType.UINT8: 8,
     DType.BOOL: 8,
 }
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..schema.constraints import names_in
+from ..schema.constraints import names_in, value_of
 from ..schema.flashinfer_trace import Definition, DType
 from .policy import Policy, ScalarRange
 
@@ -34,7 +34,7 @@ COUNTED_SIZES = 512
 TRIES = 60
 """Draws for one size before it is given up: constraints may leave few."""
 FAULTY_SHARE = 0.05
-INTEGERS = (DType.INT64, DType.INT32, DType.INT16, DType.INT8)
+INTEGERS = (DType.INT64, DType.INT32, DType.INT16, DType.INT8, DType.UINT8)
 
 Scalar = bool | int | float
 
@@ -141,7 +141,7 @@ class SizeSpace:
         """All axes for the free ones; None when that is not legal."""
         axes = dict(free)
         for name, expression in self._following.items():
-            value = _value(expression, {**self._definition.const_axes, **axes})
+            value = _whole_value(expression, {**self._definition.const_axes, **axes})
             if value is None or value < 0:
                 return None
             axes[name] = value
@@ -227,26 +227,13 @@ def _uses(following: Mapping[str, ast.expr], name: str) -> bool:
     return any(isinstance(node, ast.Name) and node.id == name for node in nodes)
 
 
-def _value(node: ast.expr, axes: Mapping[str, int]) -> int | None:
+def _whole_value(node: ast.expr, axes: Mapping[str, int]) -> int | None:
     """The whole number that arithmetic on axes gives; None for anything else."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, int):
-        return node.value
-    if isinstance(node, ast.Name):
-        return axes.get(node.id)
-    if not isinstance(node, ast.BinOp):
+    try:
+        value = value_of(ast.unparse(node), axes)
+    except ValueError:
         return None
-    left, right = _value(node.left, axes), _value(node.right, axes)
-    if left is None or right is None:
-        return None
-    if isinstance(node.op, ast.Add):
-        return left + right
-    if isinstance(node.op, ast.Sub):
-        return left - right
-    if isinstance(node.op, ast.Mult):
-        return left * right
-    if isinstance(node.op, ast.FloorDiv) and right:
-        return left // right
-    return None
+    return int(value) if math.isfinite(value) and value == int(value) else None
 
 
 def draw_scalars(

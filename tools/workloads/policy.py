@@ -37,6 +37,14 @@ class Criterion(StrEnum):
     """The tolerance alone; whether the strict criterion is met is recorded, and decides nothing."""
 
 
+class Nonfinite(StrEnum):
+    """Which values that are no finite numbers the reference may give; others are its fault."""
+
+    ANY = "any"
+    NEGATIVE_INFINITY = "negative_infinity"
+    NONE = "none"
+
+
 class Tolerance(PolicyModel):
     """The published criterion: FlashInfer-Trace's, or another benchmark's that is judged by it."""
 
@@ -44,6 +52,14 @@ class Tolerance(PolicyModel):
     atol: float = Field(default=1e-2, ge=0)
     rtol: float = Field(default=1e-2, ge=0)
     required_matched_ratio: float = Field(default=1.0, gt=0, le=1)
+    max_error: float | None = Field(
+        default=None, ge=0, description="No absolute error may exceed it, whatever share matches."
+    )
+    zeros: bool = Field(
+        default=True,
+        description="Whether zeros alone may pass for other values that are within the tolerance.",
+    )
+    nonfinite: Nonfinite = Nonfinite.ANY
 
 
 class StrictLimit(PolicyModel):
@@ -139,6 +155,12 @@ class Policy(PolicyModel):
         description="'both' the tolerance and the strict limits decide, or what is 'published'.",
     )
     tolerance: Tolerance = Field(default_factory=Tolerance)
+    workload_tolerance: dict[str, Tolerance] = Field(
+        default_factory=dict, description="By uuid, instead of `tolerance` on that workload."
+    )
+    untimed: list[str] = Field(
+        default_factory=list, description="Uuids of workloads that are for correctness alone."
+    )
     strict: dict[str, StrictLimit] = Field(
         default_factory=dict, description="By output; outputs without an entry use the defaults."
     )
@@ -169,6 +191,10 @@ class Policy(PolicyModel):
             known = ", ".join(repr(str(objective)) for objective in Objective)
             raise ValueError(f"the objective {value!r} is not known; write one of {known}")
         return value
+
+    def tolerance_of(self, uuid: str) -> Tolerance:
+        """The published criterion on one workload."""
+        return self.workload_tolerance.get(uuid, self.tolerance)
 
     def strict_limit(self, output: str) -> StrictLimit:
         """Our criterion for one output."""

@@ -252,3 +252,14 @@ def test_a_sanitizer_that_was_asked_for_is_said_to_run_elsewhere():
 def test_a_long_log_is_cut():
     record = write_record(trial(log="x" * (3 * LOG_CHARACTERS)))
     assert 0 < len(record.log) <= LOG_CHARACTERS + 100
+
+
+def test_a_workload_for_correctness_alone_has_no_time_and_makes_nothing_partial():
+    operator = affine()
+    operator.policy = operator.policy.model_copy(update={"untimed": ["affine-17"]})
+    without = {uuid: found for uuid, found in timed().items() if uuid != "affine-17"}
+    record = write_record(trial(operator=operator, timed=without))
+    assert record.status is Status.PASSED
+    (alone,) = [r for r in record.workloads if r.measurement is None]
+    assert (alone.uuid, alone.status) == ("affine-17", Status.PASSED)
+    assert alone.reason is not None and "correctness alone" in alone.reason

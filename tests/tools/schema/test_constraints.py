@@ -9,7 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.schema.constraints import ConstraintStatus, ShapeOnly, check_constraint
+from kernel_harness.tools.schema.constraints import (
+    ConstraintStatus,
+    ShapeOnly,
+    check_constraint,
+    value_of,
+)
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 
 NAMES: dict[str, Any] = {"a": 8, "b": 3, "x": ShapeOnly((8, 4)), "scale": ShapeOnly(None)}
@@ -117,3 +122,22 @@ def test_contents_of_inputs_decide_once_they_are_there() -> None:
 def test_a_violation_of_the_axes_alone_is_seen() -> None:
     axes = {"total": 7, "seqs": 3, "bounds": 3}
     assert prefill().violated_constraints(axes) == ["bounds == seqs + 1"]
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        *(("hidden // heads", 128), ("(tokens + 3) * 2 - 1", 21), ("2 ** tokens % 7", 4)),
+        *(("-tokens + 9", 1), ("hidden / heads", 128.0)),
+    ],
+)
+def test_an_expression_over_axes_has_a_value(text: str, value: float) -> None:
+    assert value_of(text, {"hidden": 4096, "heads": 32, "tokens": 8}) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["hidden // 0", "width", "10 ** 99999", "hidden > 3", "open('x')", "hidden +", "x.y"]
+)
+def test_an_expression_without_a_value_says_so(text: str) -> None:
+    with pytest.raises(ValueError, match="expression"):
+        value_of(text, {"hidden": 4096})

@@ -298,7 +298,7 @@ def test_unknown_keys_are_kept_and_named() -> None:
         ({"reference": "async def run(x): ..."}, "no top-level function"),
         ({"outputs": {"x": {"shape": [], "dtype": "bool"}}}, "both input and output"),
         ({"outputs": {"y": {"shape": ["q"], "dtype": "bool"}}}, "undefined axis 'q'"),
-        ({"outputs": {"y": {"shape": ["m"], "dtype": "uint8"}}}, "float32"),
+        ({"outputs": {"y": {"shape": ["m"], "dtype": "complex64"}}}, "float32"),
         ({"constraints": ["m >="]}, "not an expression"),
         ({"tags": None}, "valid list"),
     ],

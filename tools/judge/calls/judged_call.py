@@ -47,6 +47,7 @@ from .shared_memory import (
 )
 
 POISONS: dict[torch.dtype, tuple[int, int]] = {
+    torch.float64: (0x7FFCA5A5A5A5A5A5, 0x7E37E43C8800759C),
     torch.float32: (0x7FE5A5A5, 0x7149F2CA),
     torch.float16: (0x7EA5, 0x7BFF),
     torch.bfloat16: (0x7FE5, 0x7149),
@@ -56,6 +57,7 @@ POISONS: dict[torch.dtype, tuple[int, int]] = {
     torch.int32: (0xA5A5A5A5, 0x5A3C5A3C),
     torch.int16: (0xA5A5, 0x5A3C),
     torch.int8: (0xA5, 0x5A),
+    torch.uint8: (0xA5, 0x5A),
     torch.bool: (0x01, 0x00),
 }
 """Two bit patterns for outputs before a call: a NaN with a payload of ours, and a value near the

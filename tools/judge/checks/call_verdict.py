@@ -7,8 +7,9 @@ wrong values, not the reverse. Pure but for the operator's own comparison.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -109,12 +110,16 @@ def _values(
     wrong: list[tuple[OutputError, Mismatch]] = []
     constants = _constants(operator, input_set.case)
     accepted = _accepted(operator, input_set, outcome)
+    together = _compared_together(operator, input_set, outcome)
     for name, spec in operator.definition.outputs.items():
         got, mismatch = outcome.outputs[name], None
         error = accepted.get(name)
         zero = error is None and operator.policy.may_be_zero(name, input_set.case.scalars)
         if zero and not got.any():
             error = OutputError(output=name, matched_ratio=1.0, compatible=True, strict=True)
+        elif error is None and together is not None:
+            error, mismatch = _answered(name, together, got)
+            together = {**together, "ok": True}  # its words are those of one output
         elif error is None and operator.compares(name):
             error, mismatch = _own_comparison(operator, input_set, name, got)
         elif error is None:
@@ -123,7 +128,7 @@ def _values(
                 got,
                 input_set.expected[name],
                 input_set.trusted[name],
-                operator.limits(name),
+                operator.limits(name, input_set.case.uuid),
                 poison=outcome.poisons[name],
                 axis_names=spec.shape or (),
                 published=input_set.family in (operator.families[0], *DERIVED),
@@ -167,7 +172,7 @@ def _accepted(
                     name: ExpectedOutput(
                         input_set.expected[name],
                         input_set.trusted[name],
-                        operator.limits(name),
+                        operator.limits(name, input_set.case.uuid),
                         value.dtype,
                     )
                     for name, value in got.items()
@@ -192,6 +197,22 @@ def _own_comparison(
     operator: OperatorAdapter, input_set: InputSet, name: str, got: torch.Tensor
 ) -> tuple[OutputError, Mismatch | None]:
     answer = operator.compare(name, input_set.inputs, input_set.expected[name], got)
+    return _answered(name, answer, got)
+
+
+def _compared_together(
+    operator: OperatorAdapter, input_set: InputSet, outcome: CallOutcome
+) -> dict[str, Any] | None:
+    """The operator's own answer on all outputs of a call; None where it has none."""
+    if not operator.compares_together:
+        return None
+    return operator.compare_together(input_set.inputs, input_set.expected, dict(outcome.outputs))
+
+
+def _answered(
+    name: str, answer: Mapping[str, Any], got: torch.Tensor
+) -> tuple[OutputError, Mismatch | None]:
+    """Error and mismatch of an output as an operator's own comparison tells them."""
     ratio = answer.get("matched_ratio")
     right = bool(answer["ok"])
     error = OutputError(output=name, matched_ratio=ratio, compatible=right, strict=right)

@@ -26,7 +26,7 @@ import torch
 from ...schema.evaluation import OutputError
 from .limits import REL_EPSILON, ToleranceLimits
 from .mismatch import Mismatch, mismatch_of, shape_mismatch
-from .mismatch_words import outside_message, values_message
+from .mismatch_words import capped_message, outside_message, values_message, zeros_message
 
 ROW_MINIMUM = 1e-3
 """Least rms of a row, as a share of the output's: a row of zeros is not divided by."""
@@ -101,6 +101,8 @@ def check_output(
     if not got.dtype.is_floating_point:
         return _check_exact(name, got, expected, poison, axis_names, constants)
     found = _compare(got, expected, trusted, limits)
+    zeros = not limits.zeros and not bool(got.any()) and bool(expected.any())
+    within = found.ratio >= limits.required_matched_ratio and not zeros
     error = OutputError(
         output=name,
         max_absolute=found.spread.max_absolute,
@@ -112,7 +114,7 @@ def check_output(
         trusted_rms_relative=found.base.rms_relative if found.base else None,
         limit_rms_relative=found.bounds.rms,
         limit_max_scaled=found.bounds.element,
-        compatible=found.ratio >= limits.required_matched_ratio,
+        compatible=within and not limits.capped(found.spread.max_absolute),
         strict=found.strict,
     )
     alone = not limits.strict_decides
@@ -120,8 +122,8 @@ def check_output(
     ignored = not published or found.attainable < limits.required_matched_ratio
     if (error.strict or alone) and (error.compatible or (ignored and not alone)):
         return error, None
-    classes, bad = found.classes, found.failing if alone else found.bad()
-    words = _outside_words(classes, error, limits) if alone else values_message(classes, error)
+    bad = found.failing if alone and bool(found.failing.any()) else found.bad()
+    words = _words(found.classes, error, limits, zeros=zeros)
     return error, mismatch_of(name, words, got, expected, bad, poison, axis_names, constants)
 
 
@@ -292,9 +294,15 @@ def _worst(ours: torch.Tensor, oracle: torch.Tensor, finite: torch.Tensor) -> to
     return absolute == absolute.max()
 
 
-def _outside_words(
-    classes: int, error: OutputError, limits: ToleranceLimits
+def _words(
+    classes: int, error: OutputError, limits: ToleranceLimits, *, zeros: bool
 ) -> tuple[str, str, str]:
+    if zeros and not classes:
+        return zeros_message()
+    if limits.strict_decides:
+        return values_message(classes, error)
+    if not classes and limits.capped(float(error.max_absolute or 0)):
+        return capped_message(error, limits.max_error or 0.0)
     due = limits.required_matched_ratio
     return outside_message(classes, error, limits.atol, limits.rtol, due)
 

@@ -143,6 +143,8 @@ def _accepted(
     # A NaN makes every comparison false, so nothing non-finite passes here.
     if not (prepared.bounds.admit(rms, element, row) and missed <= most_missed):
         return None
+    if prepared.limits.capped(largest) or (rms >= 1 and not prepared.limits.zeros):
+        return None
     return OutputError(
         output=name,
         max_absolute=largest,

@@ -25,6 +25,7 @@ class ToleranceLimits:
 
     Args:
         atol, rtol, required_matched_ratio, form: the published criterion.
+        max_error, zeros: the rest of it, which no share of the elements makes up for.
         strict_decides: whether the strict criterion must be met, too.
         rms_factor, max_factor: times the trusted implementation's error.
         rms_minimum, max_minimum: least bounds, relative to the oracle's rms; None: by dtype.
@@ -39,6 +40,12 @@ class ToleranceLimits:
     max_minimum: float | None = None
     form: ToleranceForm = ToleranceForm.EITHER
     strict_decides: bool = True
+    max_error: float | None = None
+    zeros: bool = True
+
+    def capped(self, largest: float) -> bool:
+        """Whether the largest absolute error is more than any element may have."""
+        return self.max_error is not None and not largest <= self.max_error
 
     def allowed(self, magnitude: torch.Tensor) -> torch.Tensor:
         """The largest absolute error of each element by the published criterion.
@@ -59,10 +66,11 @@ class ToleranceLimits:
         )
 
 
-def tolerance_limits(policy: Policy, output: str) -> ToleranceLimits:
-    """The published and the strict tolerances of an output, as a policy states them."""
+def tolerance_limits(policy: Policy, output: str, uuid: str = "") -> ToleranceLimits:
+    """The published and the strict tolerances of an output on a workload, as a policy has them."""
     both = policy.criterion is Criterion.BOTH
-    published = {**policy.tolerance.model_dump(), "strict_decides": both}
+    published = policy.tolerance_of(uuid).model_dump(exclude={"nonfinite"})
+    published["strict_decides"] = both
     if (strict := policy.strict.get(output)) is None:
         return ToleranceLimits(**published)
     return ToleranceLimits(

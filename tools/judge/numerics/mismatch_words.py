@@ -26,6 +26,25 @@ def outside_message(
     )
 
 
+def zeros_message() -> tuple[str, str, str]:
+    """Kind, message and remedy of zeros where the reference has other values."""
+    return (
+        "wrong_values",
+        "every element is zero, which passes for nothing however small the expected values are",
+        "Look for outputs that no kernel writes.",
+    )
+
+
+def capped_message(error: OutputError, most: float) -> tuple[str, str, str]:
+    """Kind, message and remedy of an error that is larger than any element may have."""
+    return (
+        "wrong_values",
+        f"the largest absolute error is {_number(error.max_absolute)}; no element may have more "
+        f"than {most:g}",
+        BY_HAND,
+    )
+
+
 def _nonfinite_message(classes: int) -> tuple[str, str, str]:
     return (
         "wrong_nonfinite",

@@ -17,6 +17,7 @@ from ..numerics.limits import ToleranceLimits
 from ..philox.generator import RandomValues
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
+    "float64": torch.float64,
     "float32": torch.float32,
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
@@ -26,8 +27,10 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
     "int32": torch.int32,
     "int16": torch.int16,
     "int8": torch.int8,
+    "uint8": torch.uint8,
     "bool": torch.bool,
 }
+BYTES = {torch.int8: (-128, 128), torch.uint8: (0, 256)}
 WIDENED = (torch.float16, torch.bfloat16)
 FAMILIES = ("typical", "uniform", "wide", "offset", "zeros", "equal", "one_huge")
 """Distributions of float inputs; the first is flashinfer-bench's."""
@@ -84,7 +87,7 @@ def _tensor(
     if dtype == torch.bool:
         return values.integers(name, 0, 2, shape).bool()
     if not dtype.is_floating_point:
-        low, high = (-128, 128) if dtype == torch.int8 else (-1024, 1025)
+        low, high = BYTES.get(dtype, (-1024, 1025))
         return values.integers(name, low, high, shape).to(dtype)
     drawn = _floats(name, shape, values, family)
     if dtype.itemsize == 1:

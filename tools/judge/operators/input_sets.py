@@ -26,6 +26,7 @@ from ..numerics.fast_path import PreparedOutput
 from ..numerics.mismatch import BIT_VIEW
 from .generic_operator import Value
 from .operator_adapter import Case, OperatorAdapter
+from .reference import require_allowed_values
 
 PERTURBED, REWRITE = "twin", "rewrite"
 DERIVED = (PERTURBED, REWRITE)
@@ -276,6 +277,9 @@ class InputGenerator:
             self.operator.count_work(case, inputs)
         with self._measured():
             expected, trusted = self.operator.expected_outputs(case, inputs)
+            allowed = self.operator.policy.tolerance_of(case.uuid).nonfinite
+            place = self.operator.reference_place
+            require_allowed_values({**expected, **trusted}, allowed, place)
         return InputSet(case, family, seed, inputs, expected, trusted)
 
 

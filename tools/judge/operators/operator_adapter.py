@@ -41,6 +41,8 @@ from .stored_inputs import check_contents, check_made, read_stored, stored_files
 Outputs = dict[str, torch.Tensor]
 PAIR = "oracle_and_trusted"
 """Of oracle.py: gives what its `oracle` and its `trusted` give, where both have much in common."""
+TOGETHER = "compare_all"
+"""Of compare.py: judges all outputs of a call at once."""
 MOST_COUNTED = 8
 """Input sets of a case whose work is counted from their values."""
 
@@ -136,7 +138,8 @@ class OperatorAdapter:
         if choose is None:
             return None
         try:
-            return [_fields(item) for item in choose(rng, count)]
+            sizes = choose(rng, count)
+            return [dict(item if isinstance(item, Mapping) else vars(item)) for item in sizes]
         except Exception as error:
             raise self._fault("inputs.py", "held_out", error) from error
 
@@ -213,7 +216,7 @@ class OperatorAdapter:
             return exact
         return {
             name: raised[name]
-            if generic.close(raised[name], exact[name], self.limits(name))
+            if generic.close(raised[name], exact[name], self.limits(name, case.uuid))
             else value
             for name, value in exact.items()
         }
@@ -230,14 +233,32 @@ class OperatorAdapter:
             for name, value in outputs.items()
         }
 
-    def limits(self, output: str) -> ToleranceLimits:
-        """The tolerances of an output."""
-        return tolerance_limits(self.policy, output)
+    def limits(self, output: str, uuid: str = "") -> ToleranceLimits:
+        """The tolerances of an output on a workload."""
+        return tolerance_limits(self.policy, output, uuid)
 
     def compares(self, output: str) -> bool:
         """Whether this output is no plain values, but a set of indices, say, or drawn at random."""
         own = self._compare is not None and self.policy.strict_limit(output).kind != "values"
-        return own or output in self.sampled
+        return own or self.compares_together or output in self.sampled
+
+    @property
+    def compares_together(self) -> bool:
+        """Whether compare.py judges all outputs of a call at once."""
+        return getattr(self._compare, TOGETHER, None) is not None
+
+    def compare_together(
+        self, inputs: Mapping[str, Value], expected: Outputs, got: Outputs
+    ) -> dict[str, Any]:
+        """The answer of compare.py for all outputs of a call."""
+        limits = self.policy.tolerance.model_dump()
+        return self._compared(TOGETHER, dict(inputs), expected, got, limits)
+
+    def _compared(self, function: str, *given: Any) -> dict[str, Any]:
+        try:
+            return dict(getattr(self._compare, function)(*given))
+        except Exception as error:
+            raise self._fault("compare.py", function, error) from error
 
     def compare(
         self,
@@ -251,11 +272,7 @@ class OperatorAdapter:
             return dict(impossible_draws(output, got, self.probabilities(output, inputs, got)))
         strict = self.policy.strict_limit(output)
         limits = {**self.policy.tolerance.model_dump(), **strict.model_dump()}
-        assert self._compare is not None
-        try:
-            return dict(self._compare.compare(output, dict(inputs), expected, got, limits))
-        except Exception as error:
-            raise self._fault("compare.py", "compare", error) from error
+        return self._compared("compare", output, dict(inputs), expected, got, limits)
 
     def probabilities(
         self, output: str, inputs: Mapping[str, Value], got: torch.Tensor
@@ -379,7 +396,3 @@ class OperatorAdapter:
             where=str(self._folder / file) if self._folder else self.definition.name,
             remedy="This is a fault of the operator's folder, not of the candidate.",
         )
-
-
-def _fields(item: Any) -> dict[str, Any]:
-    return dict(item if isinstance(item, Mapping) else vars(item))

@@ -19,11 +19,12 @@ import torch
 
 from ...errors import DatasetError, HarnessError, InfrastructureError
 from ...schema.flashinfer_trace import Definition
+from ...workloads.policy import Nonfinite
 from .folder_code import StoppedError, bounded
 from .generic_operator import Value
 
 T = TypeVar("T")
-INTEGERS = ("int64", "int32", "int16", "int8")
+INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
 
 
 class Reference:
@@ -174,6 +175,31 @@ def named_outputs(
             raise _not_as_defined(words, where)
         outputs[name] = tensor
     return outputs
+
+
+def require_allowed_values(
+    outputs: Mapping[str, torch.Tensor], allowed: Nonfinite, where: str
+) -> None:
+    """Refuses expected outputs with NaN, or infinities that are not allowed.
+
+    Raises:
+        DatasetError: when there are some.
+    """
+    if allowed is Nonfinite.ANY:
+        return
+    for name, value in outputs.items():
+        if not value.dtype.is_floating_point:
+            continue
+        wrong = ~torch.isfinite(value)
+        if allowed is Nonfinite.NEGATIVE_INFINITY:
+            wrong &= ~torch.isneginf(value)
+        if bool(wrong.any()):
+            raise DatasetError(
+                f"The reference gives NaN or an infinity in {int(wrong.sum())} elements of "
+                f"{name!r}, which no candidate can be compared with",
+                where=where,
+                remedy="Correct the reference or the inputs; no change to the candidate helps.",
+            )
 
 
 def _not_as_defined(words: str, where: str) -> DatasetError:

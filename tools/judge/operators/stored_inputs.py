@@ -19,7 +19,7 @@ from .generic_operator import torch_dtype
 DTYPES = {
     "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
-    "BOOL": "bool",
+    "BOOL": "bool", "F64": "float64", "U8": "uint8",
 }  # fmt: skip
 """Names of dtypes in the header of a safetensors file, as a definition names them."""
 LFS_POINTER = b"version https://git-lfs"

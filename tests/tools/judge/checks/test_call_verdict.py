@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from kernel_harness.tools.judge.calls.judged_call import CallOutcome
@@ -30,7 +32,9 @@ DEFINITION = Definition.model_validate(
 CASE = Case("w-1", {"rows": 6})
 
 
-def verdict_on(case: Case = CASE, policy: Policy | None = None, **factors: float):
+def verdict_on(
+    case: Case = CASE, policy: Policy | None = None, folder: Path | None = None, **factors: float
+):
     due = torch.randn(6, 128, generator=torch.Generator().manual_seed(0))
     expected = {name: due.double() for name in DEFINITION.outputs}
     trusted = dict.fromkeys(DEFINITION.outputs, due)
@@ -41,7 +45,7 @@ def verdict_on(case: Case = CASE, policy: Policy | None = None, **factors: float
     outcome = CallOutcome(
         called=Called(), outputs=outputs, poisons=dict.fromkeys(outputs, 0), layout=layout
     )
-    operator = OperatorAdapter(DEFINITION)
+    operator = OperatorAdapter(DEFINITION, folder)
     operator.policy = policy or operator.policy
     return judge_call(operator, input_set, outcome)
 
@@ -78,3 +82,30 @@ def test_a_scalar_that_is_zero_may_be_taken_at_its_word():
     assert not verdict_on(zero, policy, a=0.0, b=0.0).passed
     assert not verdict_on(Case("w-1", {"rows": 6}, scalars={"s": 0.1}), policy, b=0.0).passed
     assert not verdict_on(zero, b=0.0).passed
+
+
+TOGETHER = """
+def compare_all(inputs, expected, got, limits):
+    total = got["a"] + got["b"]
+    due = inputs["x"] * 2
+    wrong = int((total - due).abs().gt(1e-3).sum())
+    return {"ok": not wrong, "message": f"{wrong} sums are wrong"}
+"""
+
+
+def test_all_outputs_of_a_call_can_be_judged_together(tmp_path):
+    (tmp_path / "compare.py").write_text(TOGETHER)
+    assert verdict_on(folder=tmp_path, a=0.5, b=1.5, c=9.0).passed
+    verdict = verdict_on(folder=tmp_path, a=0.5, b=1.0)
+    assert verdict.status is Status.INCORRECT_NUMERICAL and verdict.failure is not None
+    assert verdict.failure.message.endswith(" sums are wrong")
+    assert not verdict.errors[0].strict
+
+
+def test_a_workload_can_have_a_tolerance_of_its_own():
+    loose = {"form": "allclose", "atol": 1.0, "rtol": 1.0}
+    given = {"criterion": "published", "workload_tolerance": {"w-1": loose}}
+    policy = Policy.model_validate(given)
+    assert verdict_on(policy=policy, a=1.5).passed
+    other = verdict_on(Case("w-2", {"rows": 6}), policy, a=1.5)
+    assert other.status is Status.INCORRECT_NUMERICAL

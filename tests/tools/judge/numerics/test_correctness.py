@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -273,3 +274,26 @@ def test_a_mismatch_of_the_published_criterion_tells_its_own_figures():
     _, mismatch = verdict(expected + 0.5, expected, expected, limits)
     assert mismatch is not None and mismatch.mismatched == expected.numel()
     assert "atol 0.0001" in mismatch.message and "0.5" in mismatch.message
+
+
+def test_one_element_beyond_the_cap_is_wrong_whatever_share_matches():
+    expected = oracle().float()
+    got = expected.clone()
+    got.view(-1)[7] += 3.0
+    share = allclose_limits(strict_decides=False, required_matched_ratio=0.9)
+    assert verdict(got, expected, expected, share)[1] is None
+    capped = replace(share, max_error=1.0)
+    error, mismatch = verdict(got, expected, expected, capped)
+    assert mismatch is not None and "no element may have more than 1" in mismatch.message
+    assert mismatch.mismatched == 1 and not error.compatible
+    assert verdict(got, expected, expected, replace(share, max_error=4.0))[1] is None
+
+
+def test_zeros_can_be_refused_however_small_the_expected_values_are():
+    expected = 1e-5 * oracle().float()
+    zeros = torch.zeros_like(expected)
+    refusing = allclose_limits(strict_decides=False, zeros=False)
+    _, mismatch = verdict(zeros, expected, expected, refusing)
+    assert mismatch is not None and "every element is zero" in mismatch.message
+    assert verdict(zeros, zeros, zeros, refusing)[1] is None
+    assert verdict(expected * 0.5, expected, expected, refusing)[1] is None

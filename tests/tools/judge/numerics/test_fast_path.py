@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -105,3 +106,15 @@ def test_a_quick_yes_is_a_thorough_yes(shape, seed, dtype, exponent, faults, dat
     quick, mismatch = both(got, expected)
     if quick is not None:
         assert mismatch is None
+
+
+def test_a_cap_and_refused_zeros_hold_on_the_fast_path():
+    expected = 1e-5 * torch.randn(64, 64, generator=torch.Generator().manual_seed(3))
+    loose: dict[str, Any] = {"rms_minimum": 9.0, "max_minimum": 99.0, "required_matched_ratio": 0.5}
+    for limits, passes in (
+        (ToleranceLimits(**loose), True),
+        (ToleranceLimits(**loose, zeros=False), False),
+        (ToleranceLimits(**loose, max_error=1e-9), False),
+    ):
+        fast, slow = both(torch.zeros_like(expected), expected, limits)
+        assert (fast is not None) == (slow is None) == passes

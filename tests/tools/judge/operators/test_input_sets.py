@@ -7,6 +7,7 @@ import random
 import pytest
 import torch
 
+from kernel_harness.tools.errors import DatasetError
 from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
     PrefetchedInputs,
@@ -142,3 +143,26 @@ def test_families_are_picked_without_the_typical_one_and_without_repeats():
     assert sorted(pick_families(("typical", "a", "b"), 2, rng)) == ["a", "b"]
     assert pick_families(("typical",), 2, rng) == []
     assert len(pick_families(("typical", "a"), 3, rng)) == 3
+
+
+@pytest.mark.parametrize(
+    "value, allowed, refused",
+    [
+        *(("nan", "none", True), ("nan", "negative_infinity", True), ("nan", "any", False)),
+        *(("-inf", "none", True), ("-inf", "negative_infinity", False)),
+        *(("inf", "negative_infinity", True), ("1", "none", False)),
+    ],
+)
+def test_a_reference_gives_no_values_that_the_policy_does_not_allow(
+    value, allowed, refused, tmp_path
+):
+    (tmp_path / "policy.toml").write_text(f"[tolerance]\nnonfinite = '{allowed}'\n")
+    body = f"x = x.clone(); x.view(-1)[0] = float('{value}'); return x"
+    reference = f"import torch\ndef run(x, s):\n    {body}\n"
+    operator = OperatorAdapter(generic_definition(reference=reference), tmp_path)
+    generator = InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(0))
+    if not refused:
+        generator.generate(Case("w", {"m": 4}))
+        return
+    with pytest.raises(DatasetError, match="NaN or an infinity in 1 elements of 'y'"):
+        generator.generate(Case("w", {"m": 4}))

@@ -159,3 +159,18 @@ def test_an_operator_that_is_admitted_is_told_what_makes_it_unfit(body, words):
     )
     problems = problems_of(message, CPU)
     assert (len(problems) == 1 and words in problems[0]) if words else not problems
+
+
+@pytest.mark.parametrize("noise, random", [(0.1, True), (0.001, False)])
+def test_a_comparison_of_all_outputs_says_whether_a_reference_is_random(tmp_path, noise, random):
+    (tmp_path / "compare.py").write_text(
+        "def compare_all(inputs, expected, got, limits):\n"
+        "    return {'ok': bool((expected['y'] - got['y']).abs().max() < 0.01)}\n"
+    )
+    reference = f"{HEAD}    return x + {noise} * torch.rand_like(x)\n"
+    operator = OperatorAdapter(generic_definition(reference=reference), tmp_path)
+    if not random:
+        require_repeatable(operator, Case("w", {"m": 32}), CPU)
+        return
+    with pytest.raises(DatasetError, match="random"):
+        require_repeatable(operator, Case("w", {"m": 32}), CPU)

@@ -41,7 +41,8 @@ def test_a_tensor_as_declared_is_read_in_every_dtype(tmp_path, dtype):
     ("content", "key", "words"),
     [
         (torch.ones(9), "x", r"stored as \[9\] float32; the definition declares \[8\] float32"),
-        (torch.ones(8).double(), "x", "F64"),
+        (torch.ones(8).double(), "x", "float64"),
+        (torch.ones(8, dtype=torch.uint16), "x", "U16"),
         (torch.ones(8).long(), "x", "int64"),
         (torch.ones(8), "y", "cannot be read"),
     ],
