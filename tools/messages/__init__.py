@@ -4,7 +4,7 @@ frames       length-prefixed frames of plain data, and their size limits
 candidate    judge and candidate
 zygote       judge and zygote
 judge        server and judge
-launches     launches of Triton kernels as they are compiled and interpreted
+launches     launches and times of calls, as a candidate tells them
 launch_plan  the launches that a candidate recorded, as data
 runner       judge and runner
 profiler     server, launcher and profiled process, as files

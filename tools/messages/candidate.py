@@ -16,11 +16,18 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
-from ..text import printable
 from .frames import EXCERPT_CHARACTERS, Message
-from .launches import CallLaunches, WatchedLaunches
+from .launches import (
+    CallLaunches,
+    CallTimes,
+    Count,
+    DeferredTimes,
+    Nanoseconds,
+    WatchedLaunches,
+    Words,
+)
 
 COMPILE_S = 160.0
 """Seconds for compilers, where nothing else is said."""
@@ -226,13 +233,6 @@ ToCandidate = Annotated[CandidateRequest | Exit, Field(discriminator="kind")]
 # --- candidate → judge (untrusted) ------------------------------------------------------------
 
 
-Words = Annotated[str, AfterValidator(printable)]
-"""A candidate's own words: shown to people and agents, believed by nobody."""
-Count = Annotated[int, Field(ge=0, le=1 << 53)]
-Nanoseconds = Annotated[int, Field(ge=-(1 << 62), le=1 << 62)]
-"""Bounded, so that no number of a candidate's overflows in the judge's statistics."""
-
-
 class CandidateFault(Message):
     """What went wrong, in the candidate's own words."""
 
@@ -300,35 +300,6 @@ class Compiled(Message):
     notes: list[Words] = Field(default_factory=list, max_length=40)
     """What was left out: configurations refused, a call that ended early."""
     fault: CandidateFault | None = None
-
-
-class Activity(Message):
-    """One kernel, copy or memset that CUPTI saw during a call."""
-
-    name: Words = Field(max_length=400)
-    start_ns: Nanoseconds
-    end_ns: Nanoseconds
-    stream: Count = 0
-    origin: Words = Field(default="unknown", max_length=80)
-    grid: list[Count] = Field(default_factory=list, max_length=3)
-    block: list[Count] = Field(default_factory=list, max_length=3)
-
-
-class CallTimes(Message):
-    """What a clock in the candidate's process saw of one call: claims, cross-checked elsewhere."""
-
-    timer: Words | None = Field(default=None, max_length=40)
-    timer_note: Words | None = Field(default=None, max_length=400)
-    span_ns: Nanoseconds | None = None
-    host_ns: Nanoseconds | None = None
-    activities: list[Activity] = Field(default_factory=list, max_length=2000)
-    dropped_activities: Count = 0
-
-
-class DeferredTimes(CallTimes):
-    """Times of a call that was answered before they were read."""
-
-    number: Count
 
 
 class Collected(Message):

@@ -1,4 +1,4 @@
-"""Launches of Triton kernels as a candidate's process describes them, compiled or interpreted.
+"""Launches and times of calls as a candidate's process describes them.
 
 Untrusted like all that comes from there: the judge compares the descriptions of two processes.
 """
@@ -14,6 +14,11 @@ from .frames import Message
 
 MOST_LAUNCHES = 300
 """Of one call; a call with more is not compared."""
+Words = Annotated[str, AfterValidator(printable)]
+"""A candidate's own words: shown to people and agents, believed by nobody."""
+Count = Annotated[int, Field(ge=0, le=1 << 53)]
+Nanoseconds = Annotated[int, Field(ge=-(1 << 62), le=1 << 62)]
+"""Bounded, so that no number of a candidate's overflows in the judge's statistics."""
 Word = Annotated[str, Field(max_length=400), AfterValidator(printable)]
 Small = Annotated[int, Field(ge=0, le=1 << 53)]
 
@@ -85,3 +90,32 @@ class CallLaunches(Message):
         description="What host code has looked at that is not the same on a machine with a GPU, in "
         "words that follow 'host code'.",
     )
+
+
+class Activity(Message):
+    """One kernel, copy or memset that CUPTI saw during a call."""
+
+    name: Words = Field(max_length=400)
+    start_ns: Nanoseconds
+    end_ns: Nanoseconds
+    stream: Count = 0
+    origin: Words = Field(default="unknown", max_length=80)
+    grid: list[Count] = Field(default_factory=list, max_length=3)
+    block: list[Count] = Field(default_factory=list, max_length=3)
+
+
+class CallTimes(Message):
+    """What a clock in the candidate's process saw of one call: claims, cross-checked elsewhere."""
+
+    timer: Words | None = Field(default=None, max_length=40)
+    timer_note: Words | None = Field(default=None, max_length=400)
+    span_ns: Nanoseconds | None = None
+    host_ns: Nanoseconds | None = None
+    activities: list[Activity] = Field(default_factory=list, max_length=2000)
+    dropped_activities: Count = 0
+
+
+class DeferredTimes(CallTimes):
+    """Times of a call that was answered before they were read."""
+
+    number: Count

@@ -19,9 +19,10 @@ from typing import Literal, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import InfrastructureError
-from .candidate import BuildRequest, CandidateFault, Words
+from .candidate import BuildRequest, CandidateFault
 from .frames import EXCERPT_CHARACTERS, Message
 from .launch_plan import Address, LaunchPlan, Size
+from .launches import Words
 
 FILE_BYTES = 64 << 20
 ANSWER_BYTES = 1 << 20

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
-from .candidate import Count, Nanoseconds, Words
 from .frames import EXCERPT_CHARACTERS, Message
 from .launch_plan import Address, LaunchPlan, Size
+from .launches import Count, Nanoseconds, Words
 
 MOST_CALLS = 1_000
 MOST_MOVES = 256

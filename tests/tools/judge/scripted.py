@@ -26,6 +26,7 @@ from kernel_harness.tools.judge.operators.input_sets import (
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages.launches import Activity
 
 from ...judging import AFFINE, read_definition
 
@@ -118,7 +119,7 @@ class ScriptedSession:
         if request.time != "none" and self._spans is not None:
             span = self._spans.pop(0) if len(self._spans) > 1 else self._spans[0]
         timer = "cupti" if span is not None else None
-        activity = wire.Activity(name="k", start_ns=0, end_ns=span or 0, origin="candidate")
+        activity = Activity(name="k", start_ns=0, end_ns=span or 0, origin="candidate")
         time.sleep(self._host_extra_ns / 1e9)
         host = None if span is None else span + self._host_extra_ns
         times: dict[str, Any] = {"timer": timer, "span_ns": span, "host_ns": host}

@@ -22,14 +22,8 @@ from typing import Any
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from ...messages.candidate import (
-    Argument,
-    Called,
-    CallRequest,
-    Collected,
-    DeferredTimes,
-    TensorRef,
-)
+from ...messages.candidate import Argument, Called, CallRequest, Collected, TensorRef
+from ...messages.launches import DeferredTimes
 from ..compilation.builders import LoadedCandidate
 from ..cpu.fake_memory import Memory, lay, memory_of
 from ..faults import CandidateError, fault_of

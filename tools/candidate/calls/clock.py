@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ...messages.candidate import Activity, CallRequest
-from ...messages.launches import CallLaunches
+from ...messages.candidate import CallRequest
+from ...messages.launches import Activity, CallLaunches
 from ..compilation.builders import LoadedCandidate
 from ..cpu.fake_tensors import OnTheCpu
 from ..cpu.launches import interpreted_launches

@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from ...messages.candidate import Activity, CallRequest
+from ...messages.candidate import CallRequest
+from ...messages.launches import Activity
 from ..compilation.builders import LoadedCandidate
 from . import torch_guards
 from .clock import CallTiming, Clock, NoClock

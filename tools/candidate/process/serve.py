@@ -22,7 +22,6 @@ from ...messages.candidate import (
     BuildRequest,
     Called,
     CallRequest,
-    CallTimes,
     CandidateFault,
     Collect,
     Collected,
@@ -47,7 +46,7 @@ from ...messages.frames import (
     Message,
     WireError,
 )
-from ...messages.launches import CallLaunches, WatchedLaunches
+from ...messages.launches import CallLaunches, CallTimes, WatchedLaunches
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ...messages.zygote import CACHE_FOLDERS, FETCHED_FOLDER, Spawn
 from ..calls.caller import Caller

@@ -22,11 +22,11 @@ from ...messages.candidate import (
     CallRequest,
     Collect,
     Collected,
-    DeferredTimes,
     MapArena,
     Mapped,
     ScalarValue,
 )
+from ...messages.launches import DeferredTimes
 from ...schema.flashinfer_trace import Definition
 from ..numerics.mismatch import BIT_VIEW
 from ..operators.generic_operator import torch_dtype

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...messages.candidate import Activity
 from ...messages.launch_plan import (
     POINTER_BYTES,
     RESERVATION_BASE,
@@ -24,7 +23,7 @@ from ...messages.launch_plan import (
     LaunchPlan,
     PlanNode,
 )
-from ...messages.launches import PassedParameters, WatchedLaunches
+from ...messages.launches import Activity, PassedParameters, WatchedLaunches
 from ...messages.runner import ReplayTimes
 from .decision import NotSealedError
 

@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...errors import HarnessError
-from ...messages.candidate import Activity, BuildRequest, Built, CallTimes, Collect, Collected
+from ...messages.candidate import BuildRequest, Built, Collect, Collected
 from ...messages.judge import EvaluatePlan
 from ...messages.launch_plan import ARENA_BASE
+from ...messages.launches import Activity, CallTimes
 from ...schema.evaluation import Status
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks.call_verdict import judge_call

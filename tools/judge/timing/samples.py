@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...messages.candidate import Activity
+from ...messages.launches import Activity
 from ...schema.measurement import KernelTime, Measurement, Objective
 from ..calls.judged_call import CallOutcome
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...messages.candidate import CallTimes, DeferredTimes
+from ...messages.launches import CallTimes, DeferredTimes
 from ...schema.evaluation import Failure, Finding, Severity, Status
 from ...schema.measurement import Measurement
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall

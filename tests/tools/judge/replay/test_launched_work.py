@@ -11,14 +11,13 @@ from kernel_harness.tools.judge.replay.launched_work import (
     other_parameters,
     unseen_kernels,
 )
-from kernel_harness.tools.messages.candidate import Activity
 from kernel_harness.tools.messages.launch_plan import (
     ARENA_BASE,
     RESERVATION_BASE,
     LaunchPlan,
     VariableAddress,
 )
-from kernel_harness.tools.messages.launches import PassedParameters, WatchedLaunches
+from kernel_harness.tools.messages.launches import Activity, PassedParameters, WatchedLaunches
 
 from ...messages.plans import kernel, plan_of
 

@@ -12,7 +12,7 @@ from kernel_harness.tools.judge.timing.samples import (
     log_ratios,
     more_pairs,
 )
-from kernel_harness.tools.messages import candidate as wire
+from kernel_harness.tools.messages.launches import Activity
 
 
 def samples(*cold: int) -> Samples:
@@ -48,8 +48,8 @@ def test_ratios_are_of_baseline_over_candidate():
 
 
 def test_kernel_times_add_up_by_name_and_origin():
-    def seen(name: str, spent: int, origin: str = "candidate") -> wire.Activity:
-        return wire.Activity(name=name, start_ns=10, end_ns=10 + spent, origin=origin)
+    def seen(name: str, spent: int, origin: str = "candidate") -> Activity:
+        return Activity(name=name, start_ns=10, end_ns=10 + spent, origin=origin)
 
     found = kernel_times([[seen("a", 100), seen("b", 300, "torch")], [seen("a", 200)]])
     assert [(k.name, k.launches, k.share, k.origin) for k in found] == [

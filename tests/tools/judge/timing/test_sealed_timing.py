@@ -37,9 +37,8 @@ from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
 from kernel_harness.tools.judge.timing.recorders import RecordedProgram, sealing_fault
 from kernel_harness.tools.judge.trial_parts import TrialParts
-from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
-from kernel_harness.tools.messages.launches import PassedParameters, WatchedLaunches
+from kernel_harness.tools.messages.launches import Activity, PassedParameters, WatchedLaunches
 from kernel_harness.tools.messages.runner import ReplayTimes
 from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Status
 from kernel_harness.tools.schema.measurement import Measurement, Objective, TimeSource
@@ -180,8 +179,8 @@ class ScriptedRecorders:
 
     reason: str | None = None
     whole: bool = True
-    activities: tuple[wire.Activity, ...] = (
-        wire.Activity(
+    activities: tuple[Activity, ...] = (
+        Activity(
             name="first", start_ns=0, end_ns=1, origin="candidate", grid=[1, 1, 1], block=[32, 1, 1]
         ),
     )
