@@ -35,6 +35,7 @@ PRIVATE_NAMES = {
     "torch._scaled_mm": "the only fp8 matrix product of torch",
     "torch.cuda._compile_kernel": "the only way to compile CUDA source without a toolchain",
     "torch.cuda._sleep": "the only way to keep a device busy for a number of cycles",
+    "sys._current_frames": "documented: which code each thread is in; nothing else tells",
     "Autotuner._bench": "Triton has no setting to choose a config without timing it",
     "autotuner.Autotuner._bench": "as above",
 }

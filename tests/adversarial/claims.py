@@ -480,6 +480,17 @@ CLAIMS: dict[str, Claim] = {
             "launches/wrong_where_the_driver_is",
         ),
     ),
+    "process_is_left_alone": Claim(
+        "Threads that outlive a call and clocks that were replaced are told, or refused where an "
+        "operator's policy says so.",
+        elsewhere=(
+            "tests/tools/candidate/process/test_process_signs.py::"
+            "test_a_thread_of_the_candidate_that_goes_on_is_found_and_a_pool_at_rest_is_not",
+            "tests/tools/candidate/process/test_process_signs.py::test_a_replaced_clock_is_found",
+            "tests/tools/judge/checks/test_call_verdict.py::"
+            "test_what_a_candidate_leaves_in_its_process_is_told_or_refused",
+        ),
+    ),
     "set_is_whole": Claim(
         "A whole set is judged whole, or it is told which of its workloads cannot be used.",
         elsewhere=(

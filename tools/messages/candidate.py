@@ -325,6 +325,8 @@ class Called(CallTimes):
         default_factory=CallLaunches, description="Without a GPU: what Triton's interpreter ran."
     )
     watched: WatchedLaunches | None = None
+    signs: list[Words] = Field(default_factory=list, max_length=16)
+    """What its code left in the process: threads that go on, clocks that it replaced."""
 
 
 class ReturnedTensor(Message):

@@ -37,6 +37,13 @@ class Criterion(StrEnum):
     """The tolerance alone; whether the strict criterion is met is recorded, and decides nothing."""
 
 
+class ProcessChanges(StrEnum):
+    """What becomes of a candidate that leaves threads running or replaces clocks."""
+
+    TOLD = "told"
+    REFUSED = "refused"
+
+
 class Nonfinite(StrEnum):
     """Which values that are no finite numbers the reference may give; others are its fault."""
 
@@ -166,6 +173,11 @@ class Policy(PolicyModel):
     )
     sampled: dict[str, Sampled] = Field(
         default_factory=dict, description="By output, what is drawn at random."
+    )
+    process: ProcessChanges = Field(
+        default=ProcessChanges.TOLD,
+        description="Whether threads that outlive a call and replaced clocks are 'told' or "
+        "'refused'.",
     )
     libraries: Libraries = Field(default_factory=Libraries)
     mutable_inputs: list[str] = Field(

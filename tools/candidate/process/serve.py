@@ -71,11 +71,13 @@ from ..recording.recorder import CallRecorder, start_recording
 from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter
 from .inspected import inspect
+from .process_signs import ProcessSigns
 from .recorded import record, watched_call
 from .supervisor import Namespaces
 from .traced import trace
 
 NOT_READY = "Nothing was built, or no arena was mapped"
+MOST_SIGNS = 8
 TOO_LONG = "the answer would be too long"
 Times = TypeVar("Times", bound=CallTimes)
 
@@ -148,6 +150,7 @@ class CandidateServer:
         self._compiler: TargetCompiler | None = None
         self._recorder: CallRecorder | None = None
         self._not_recording = ""
+        self._signs = ProcessSigns()
 
     def serve(self) -> None:
         """Answers until `Exit` or the end of the socket."""
@@ -236,7 +239,9 @@ class CandidateServer:
             return Called(fault=_out_of_order(NOT_READY))
         if request.watched and self._recorder is not None and self._candidate is not None:
             return watched_call(caller, self._recorder, request, self._candidate.kernel_names)
-        return caller.call(request)
+        called = caller.call(request)
+        signs = self._signs.found(caller.source_dir)[:MOST_SIGNS]
+        return called.model_copy(update={"signs": signs})
 
     def _compile(self, request: CompileRequest) -> Compiled:
         if self._candidate is None:

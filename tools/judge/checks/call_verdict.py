@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from ...messages.candidate import CandidateFault
 from ...schema.evaluation import Failure, Finding, OutputError, Severity, Stage, Status
+from ...text import shorten
+from ...workloads.policy import ProcessChanges
 from ..calls.judged_call import CallOutcome
 from ..numerics.correctness import check_output
 from ..numerics.fast_path import ExpectedOutput, accepted_outputs, prepare_outputs
@@ -23,9 +25,16 @@ from ..operators.input_sets import DERIVED, InputSet
 from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes.lost import ProcessLost
 from . import integrity
-from .failures import CLAIM_OF_FAULT, call_failure, lost_failure, mismatch_failure
+from .failures import (
+    CLAIM_OF_FAULT,
+    PROCESS_CLAIM,
+    call_failure,
+    lost_failure,
+    mismatch_failure,
+)
 from .not_judged import local_fault
 
+SIGNS_CHARACTERS = 400
 WRONG_BY_A_FIGURE = ("wrong_values", "error_too_large")
 """Kinds of mismatch of which some are worse than others."""
 
@@ -75,9 +84,28 @@ def judge_call(
     violation = integrity.worst(findings)
     if violation is not None:
         return CallVerdict(*integrity.violation(violation, case), [], findings)
-    if outputs_are_right:
-        return CallVerdict(Status.PASSED, None, [], findings)
-    return _values(operator, input_set, outcome, findings)
+    verdict = CallVerdict(Status.PASSED, None, [], findings)
+    if not outputs_are_right:
+        verdict = _values(operator, input_set, outcome, findings)
+    return _with_signs(operator, case, outcome, verdict)
+
+
+def _with_signs(
+    operator: OperatorAdapter, case: Case, outcome: CallOutcome, verdict: CallVerdict
+) -> CallVerdict:
+    """The verdict with what the candidate left in its process; wrong values stay the verdict."""
+    if not outcome.called.signs:
+        return verdict
+    refused = operator.policy.process is ProcessChanges.REFUSED
+    finding = Finding(
+        claim=PROCESS_CLAIM,
+        severity=Severity.VIOLATION if refused else Severity.WARNING,
+        message=shorten(f"After a call {'; '.join(outcome.called.signs)}.", SIGNS_CHARACTERS),
+    )
+    findings = [*verdict.findings, finding]
+    if refused and verdict.passed:
+        return CallVerdict(*integrity.violation(finding, case), verdict.errors, findings)
+    return replace(verdict, findings=findings)
 
 
 def judge_lost(lost: ProcessLost, case: Case, log: str) -> CallVerdict:

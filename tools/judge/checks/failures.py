@@ -142,6 +142,7 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
 
 ALIAS_CLAIM = "outputs_own_memory"
 LAZY_CLAIM = "outputs_exist_on_return"
+PROCESS_CLAIM = "process_is_left_alone"
 CLAIM_OF_FAULT = {
     "aliases_input": ALIAS_CLAIM,
     "aliases_earlier_output": ALIAS_CLAIM,

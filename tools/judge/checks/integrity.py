@@ -17,7 +17,7 @@ from ..calls.compared_bytes import same_bits
 from ..calls.judged_call import CallOutcome
 from ..calls.shared_memory import Damage
 from ..operators.operator_adapter import Case
-from .failures import ALIAS_CLAIM, LAZY_CLAIM, shielded
+from .failures import ALIAS_CLAIM, LAZY_CLAIM, PROCESS_CLAIM, shielded
 
 INPUTS = "inputs_unchanged"
 BOUNDS = "writes_stay_inside"
@@ -57,6 +57,7 @@ REMEDIES: dict[str, str] = {
     "torch.cuda.current_stream().wait_stream(side).",
     ALIAS_CLAIM: "Write results to memory of their own.",
     LAZY_CLAIM: "Return plain torch.Tensor objects whose values exist when the call returns.",
+    PROCESS_CLAIM: "Leave clocks alone, and join every thread before the call returns.",
     PHYSICS: "Change nothing if the time is honest: report the operator's cost model. Otherwise "
     "do all of the work inside the call.",
     TWO_CLOCKS: "Leave clocks and profiling tools alone; await all work before the call returns.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from kernel_harness.tools.judge.checks.call_verdict import judge_call
 from kernel_harness.tools.judge.operators.input_sets import InputSet
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.messages.candidate import Called
-from kernel_harness.tools.schema.evaluation import Status
+from kernel_harness.tools.schema.evaluation import Severity, Status
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 from kernel_harness.tools.workloads.policy import Policy
 
@@ -33,7 +34,11 @@ CASE = Case("w-1", {"rows": 6})
 
 
 def verdict_on(
-    case: Case = CASE, policy: Policy | None = None, folder: Path | None = None, **factors: float
+    case: Case = CASE,
+    policy: Policy | None = None,
+    folder: Path | None = None,
+    signs: Sequence[str] = (),
+    **factors: float,
 ):
     due = torch.randn(6, 128, generator=torch.Generator().manual_seed(0))
     expected = {name: due.double() for name in DEFINITION.outputs}
@@ -43,7 +48,10 @@ def verdict_on(
     empty = torch.empty(0, dtype=torch.uint8)
     layout = Layout(empty, (), {}, empty, empty)
     outcome = CallOutcome(
-        called=Called(), outputs=outputs, poisons=dict.fromkeys(outputs, 0), layout=layout
+        called=Called(signs=list(signs)),
+        outputs=outputs,
+        poisons=dict.fromkeys(outputs, 0),
+        layout=layout,
     )
     operator = OperatorAdapter(DEFINITION, folder)
     operator.policy = policy or operator.policy
@@ -109,3 +117,19 @@ def test_a_workload_can_have_a_tolerance_of_its_own():
     assert verdict_on(policy=policy, a=1.5).passed
     other = verdict_on(Case("w-2", {"rows": 6}), policy, a=1.5)
     assert other.status is Status.INCORRECT_NUMERICAL
+
+
+def test_what_a_candidate_leaves_in_its_process_is_told_or_refused():
+    signs = ["time.time was replaced", "a thread of its own is left running, in kernel.py, line 3"]
+    verdict = verdict_on(signs=signs)
+    assert verdict.passed
+    (finding,) = verdict.findings
+    assert finding.claim == "process_is_left_alone" and finding.severity is Severity.WARNING
+    assert all(sign in finding.message for sign in signs)
+    refusing = Policy.model_validate({"process": "refused"})
+    verdict = verdict_on(policy=refusing, signs=signs)
+    assert verdict.status is Status.INTEGRITY_VIOLATION and verdict.failure is not None
+    assert verdict.failure.kind == "process_is_left_alone"
+    wrong = verdict_on(policy=refusing, signs=signs, a=2.0)
+    assert wrong.status is Status.INCORRECT_NUMERICAL
+    assert verdict_on(policy=refusing).findings == []
