@@ -52,6 +52,7 @@ class CompileConfig:
     standard: str
     libraries: tuple[str, ...]
     nvcc: tuple[str, ...] = ()
+    cxx: tuple[str, ...] = ()
     retry: CompileConfig | None = None
     """Slower flags to try where a compile under these failed for want of declarations."""
     support: Path | None = None

@@ -33,6 +33,7 @@ from .object_cache import (
     failed_for_headers,
     find_support,
 )
+from .own_flags import own_flags
 from .sources import Folders, Product, entry_function, split_entry_point
 from .toolchain import Toolchain
 
@@ -145,9 +146,10 @@ def is_tvm_ffi(request: BuildRequest) -> bool:
 
 
 def _config(request: BuildRequest, folders: Folders) -> CompileConfig:
+    flags = own_flags(request)
     if is_tvm_ffi(request):
-        return tvm_config(binding_module("tvm_ffi", TVM_FFI_REMEDY))
-    return torch_config(request, folders)
+        return flags.added_to(tvm_config(binding_module("tvm_ffi", TVM_FFI_REMEDY)))
+    return flags.added_to(torch_config(request, folders))
 
 
 def stub_config(request: BuildRequest, folders: Folders) -> CompileConfig | None:
@@ -159,7 +161,7 @@ def stub_config(request: BuildRequest, folders: Folders) -> CompileConfig | None
         return _config(request, folders)
     if _binding(request) != "torch":
         return None
-    config = torch_config(request, folders)
+    config = _config(request, folders)
     if not config.own_types:
         return None
     return replace(config, support_define=(*config.support_define, eligibility.FAKE_DEVICE))

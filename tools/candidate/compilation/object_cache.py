@@ -298,7 +298,7 @@ def object_key(
         *config.versions,
         config.standard,
     ]
-    parts += [*config.define, *config.nvcc]
+    parts += [*config.define, *config.nvcc, *config.cxx]
     for path in sorted(texts):
         parts += [path, texts[path]]
     return "object-" + toolchain.digest(source, *parts)
@@ -360,5 +360,6 @@ def compile_command(
         code = f"arch=compute_{arch},code=sm_{arch}"
         device = [f"-gencode={code}", "-Xcompiler=-fPIC", "-lineinfo", "-Xptxas=-v", *config.nvcc]
         return [tools.require_nvcc(), *flags, *device, *tail]
+    flags += config.cxx
     cuda = [f"-I{tools.cuda_home}/include"] if tools.cuda_home else []
     return [tools.require_cxx(), *flags, *cuda, "-fPIC", "-fdiagnostics-color=never", *tail]
