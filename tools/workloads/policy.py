@@ -40,7 +40,7 @@ class Criterion(StrEnum):
 class ProcessChanges(StrEnum):
     """What becomes of a candidate that leaves threads running or replaces clocks."""
 
-    TOLD = "told"
+    REPORTED = "reported"
     REFUSED = "refused"
 
 
@@ -175,9 +175,9 @@ class Policy(PolicyModel):
         default_factory=dict, description="By output, what is drawn at random."
     )
     process: ProcessChanges = Field(
-        default=ProcessChanges.TOLD,
-        description="Whether threads that outlive a call and replaced clocks are 'told' or "
-        "'refused'.",
+        default=ProcessChanges.REPORTED,
+        description="Whether threads that outlive a call and replaced clocks are "
+        "'reported' or 'refused'.",
     )
     libraries: Libraries = Field(default_factory=Libraries)
     mutable_inputs: list[str] = Field(
