@@ -316,7 +316,7 @@ class Trial:
         self._timing = PairedTiming(self._parts, self._recorders, self._claim or CLAIM)
         self._processes.end_with(self._timing.close)
         with self._times.measured("timing"):
-            self._context.settle()
+            self._context.wait_for_contexts()
             self._timed = self._timing.run(cases, judged_call, process_pairs)
         self._times.seconds |= self._timing.seconds
         failed = next((t for t in self._timed.values() if t.failure is not None), None)

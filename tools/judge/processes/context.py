@@ -116,7 +116,7 @@ class JudgeContext:
             hurried: whether something waits for the device; it does not wait for contexts then.
         """
         self.begin()
-        self.settle(hurried)
+        self.wait_for_contexts(hurried)
 
     def begin(self) -> None:
         """Starts the processes that the next trial will take; those that it takes first are up.
@@ -129,10 +129,10 @@ class JudgeContext:
         self.recorders.begin(most)
         self.runners.begin(most)
 
-    def settle(self, hurried: Callable[[], bool] = lambda: False) -> None:
+    def wait_for_contexts(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """Waits until no process makes a context, which would disturb what is timed meanwhile."""
         for pool in (self.prewarmed, self.recorders, self.runners):
-            pool.settle(hurried)
+            pool.wait_for_contexts(hurried)
 
     def end_prewarmed(self) -> None:
         """Ends the processes that wait, which frees the device's memory."""

@@ -85,9 +85,9 @@ class PrewarmedPool(Generic[Process]):
     def fill(self, most: int | None = None) -> None:
         """Starts missing processes and waits for every context."""
         self.begin(most)
-        self.settle()
+        self.wait_for_contexts()
 
-    def settle(self, hurried: Callable[[], bool] = lambda: False) -> None:
+    def wait_for_contexts(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """Waits for the context of every process that was started, until it is `hurried`."""
         for session in list(self._sessions):
             while not session.answered():

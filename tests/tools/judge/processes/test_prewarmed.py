@@ -100,9 +100,9 @@ def test_it_waits_for_every_context_unless_it_is_hurried():
         calls.append(1)
         return len(calls) == 4
 
-    pool.settle(hurried)
+    pool.wait_for_contexts(hurried)
     assert [process.asked for process in spawner.made] == [1, 0]
-    pool.settle()
+    pool.wait_for_contexts()
     assert [process.asked for process in spawner.made] == [2, 1]
 
 
