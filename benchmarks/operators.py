@@ -1,10 +1,12 @@
 """Latencies of every operator's candidates and peers side by side, in one run on one device.
 
-    python benchmarks/operators.py [OPERATOR ...] [--scope sample] [--bundle FILE] [--json FILE]
+    python benchmarks/operators.py [OPERATOR ...] [--only NAME ...] [--scope sample]
+                                   [--bundle FILE] [--json FILE]
 
 Needs an NVIDIA GPU. For each operator it evaluates the shipped solutions, the promoted candidate of
 its history (`kernels/<operator>/history.bundle` or `--bundle`), and the peers. A peer whose
-package is missing says so. Means are over the operator's workloads, weighted where `sample` stands
+package is missing says so. `--only` evaluates those alone that it names, by name or by kind
+(shipped, promoted, peer). Means are over the operator's workloads, weighted where `sample` stands
 for all; they are sealed where every time of candidate and baseline is. `called` is the call as the
 candidate's process makes it, `clean` the call with an L2 that holds no modified lines.
 """
@@ -51,6 +53,22 @@ class Row:
     clean_us: float | None = None
     ratio: float | None = None
     words: str = ""
+
+
+def chosen(
+    harness: Harness, operator: Operator, only: list[str] | None
+) -> list[tuple[str, str, Solution]]:
+    """Name, kind and solution of those whose name or kind is in `only`; of all without it.
+
+    Raises:
+        SystemExit: when none is named so.
+    """
+    known = list(contenders(harness, operator))
+    found = [one for one in known if only is None or {one[0], one[1]} & set(only)]
+    if known and not found:
+        names = ", ".join(f"{name} ({kind})" for name, kind, _ in known)
+        raise SystemExit(f"{operator.name} has none of {only}. It has: {names}.")
+    return found
 
 
 def contenders(harness: Harness, operator: Operator) -> Iterator[tuple[str, str, Solution]]:
@@ -141,7 +159,7 @@ async def run(choices: argparse.Namespace) -> list[Row]:
             if bundle.is_file():
                 fetch(harness.archive, str(bundle))
             found: list[Row] = []
-            for name, kind, solution in contenders(harness, operator):
+            for name, kind, solution in chosen(harness, operator, choices.only):
                 if time.monotonic() > ends:
                     found.append(Row(operator.name, name, kind, "NOT_RUN", words="no time left"))
                     continue
@@ -159,6 +177,7 @@ def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("operators", nargs="*", help="names or parts of them; all without any")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="names or kinds to evaluate")
     parser.add_argument("--scope", default="sample", choices=[Scope.SAMPLE, Scope.FULL])
     parser.add_argument("--bundle", type=Path, help="an archive instead of the operators' own")
     parser.add_argument("--seconds", type=float, default=1800.0, help="begin nothing after it")
