@@ -22,6 +22,7 @@ TIMED = "timed"
 VERIFIED = "verified"
 AS_COMPILED = "launches_as_compiled"
 """The check without which a candidate that never ran on a GPU is not verified."""
+MOST_FAILURE_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,8 @@ def _all_passed(verification: Sequence[Evaluation], expected: set[str]) -> RuleO
         if evaluation.status is not Status.PASSED or count < len(expected) or not wide:
             complete = False
             worst = f"; {evaluation.evaluation_id} ({evaluation.scope}) is {evaluation.status}"
+            if evaluation.failure is not None:
+                worst += f": {evaluation.failure.message[:MOST_FAILURE_CHARACTERS]}"
         least = min(least, count)
     words = f"{least} of {len(expected)} workloads passed in every repeat{worst}"
     return RuleOutcome("all_workloads_passed", complete, least, len(expected), words)

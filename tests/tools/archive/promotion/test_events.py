@@ -20,7 +20,14 @@ from kernel_harness.tools.archive.promotion.rule_outcome import Rules
 from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.evaluation.record_store import RecordStore
-from kernel_harness.tools.schema.evaluation import Evaluation, Finding, Severity, Status
+from kernel_harness.tools.schema.evaluation import (
+    Evaluation,
+    Failure,
+    Finding,
+    Severity,
+    Stage,
+    Status,
+)
 from kernel_harness.tools.schema.measurement import TimeSource
 
 LATER = "2026-02-01T00:00:00+00:00"
@@ -142,6 +149,20 @@ def test_a_workload_that_was_not_run_is_not_a_pass(verifier):
     records = verifier.records(node)
     decision = decide(node, records, sanitizer="clean", expected_workloads=["w-1", "w-64", "w-128"])
     assert failed(decision) == ["all_workloads_passed"] and "2 of 3" in decision.words
+
+
+def test_why_a_verification_did_not_end_is_said(verifier):
+    node = verifier.candidate()
+    failure = Failure(
+        stage=Stage.TIMING, kind="harness", message="The disk is full. " * 40, remedy="Free some."
+    )
+    records = [
+        r.model_copy(update={"status": Status.INFRASTRUCTURE_ERROR, "failure": failure})
+        for r in verifier.records(node)
+    ]
+    decision = decide(node, records, sanitizer="clean", expected_workloads=["w-1", "w-64"])
+    words = next(r.words for r in decision.rules if r.name == "all_workloads_passed")
+    assert "is INFRASTRUCTURE_ERROR: The disk is full. The" in words and len(words) < 500
 
 
 def test_nothing_of_nothing_is_not_all(verifier):
