@@ -99,7 +99,7 @@ class JudgeContext:
 
     def spawn_recorder(self) -> ProcessSession:
         """Starts a process that can record a candidate's calls, or takes a prewarmed one."""
-        return self.recorders.take() or self._recorder()
+        return self.recorders.take(wait=False) or self._recorder()
 
     def start_runner(self) -> RunnerProcess:
         """Starts a runner, or takes a prewarmed one."""

@@ -66,10 +66,16 @@ class PrewarmedPool(Generic[Process]):
         """Peeks at the next process."""
         return self._sessions[0] if self._sessions else None
 
-    def take(self) -> Process | None:
-        """Removes and returns the oldest live process; None when there is none."""
+    def take(self, *, wait: bool = True) -> Process | None:
+        """Removes and returns the oldest live process; None when there is none.
+
+        Args:
+            wait: for its context; otherwise the first answer of one that still makes it waits.
+        """
         while self._sessions:
             session = self._sessions.popleft()
+            if not wait and not session.answered():
+                return session
             with contextlib.suppress(InfrastructureError):
                 if session.prepared():
                     return session

@@ -106,6 +106,14 @@ def test_it_waits_for_every_context_unless_it_is_hurried():
     assert [process.asked for process in spawner.made] == [2, 1]
 
 
+def test_one_that_still_makes_its_context_is_taken_by_who_does_not_wait():
+    spawner = Spawner(fate=[Process(polls_until_up=5), Process(gone=True), Process()])
+    pool = PrewarmedPool(3, spawner)
+    pool.begin()
+    assert pool.take(wait=False) is spawner.made[0] and spawner.made[0].asked == 0
+    assert pool.take(wait=False) is spawner.made[2], "one that is gone is passed over"
+
+
 def test_closing_ends_them_all_even_where_the_zygote_is_gone():
     spawner = Spawner()
     pool = PrewarmedPool(2, spawner)
