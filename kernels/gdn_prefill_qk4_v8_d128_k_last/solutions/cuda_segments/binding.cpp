@@ -22,13 +22,14 @@ static Encode encoder() {
     return found;
 }
 
-// Tiles of 64 tokens and 64 columns of [tokens, columns].
-static CUtensorMap map_of(const torch::Tensor& x, cuuint64_t columns) {
+// `tiles` neighbouring tiles of 64 tokens and 64 columns of [tokens, columns].
+static CUtensorMap map_of(const torch::Tensor& x, cuuint64_t columns, cuuint32_t tiles) {
     CUtensorMap map = {};
-    const cuuint64_t sizes[2] = {columns, static_cast<cuuint64_t>(x.size(0))}, strides[1] = {2 * columns};
-    const cuuint32_t box[2] = {64, 64}, steps[2] = {1, 1};
+    const cuuint64_t sizes[3] = {64, static_cast<cuuint64_t>(x.size(0)), columns / 64};
+    const cuuint64_t strides[2] = {2 * columns, 128};
+    const cuuint32_t box[3] = {64, 64, tiles}, steps[3] = {1, 1, 1};
     const CUresult error = encoder()(
-        &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, x.data_ptr(), sizes, strides, box, steps,
+        &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, x.data_ptr(), sizes, strides, box, steps,
         CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
         CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     TORCH_CHECK(error == CUDA_SUCCESS, "a tensor map failed with driver error ", int(error));
@@ -60,7 +61,7 @@ void run(torch::Tensor q, torch::Tensor k, torch::Tensor v, torch::Tensor state,
     in.ends = static_cast<char*>(ends.data_ptr());
     Maps maps = {};
     if (needs_maps(tokens))
-        maps.k = map_of(k, 512), maps.q = map_of(q, 512), maps.v = map_of(v, 1024);
+        maps.k = map_of(k, 512, 2), maps.q = map_of(q, 512, 2), maps.v = map_of(v, 1024, 1);
     const int error = launch_gated_delta(in, maps, tokens, c10::cuda::getCurrentCUDAStream().stream());
     TORCH_CHECK(error == 0, "the launch failed with CUDA error ", error);
 }

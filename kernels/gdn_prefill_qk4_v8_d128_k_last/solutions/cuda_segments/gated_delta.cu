@@ -1,7 +1,7 @@
 // The gated delta rule over prompts, in chunks of 64 tokens on tensor cores.
 //
 // A chunk that starts from state S leaves, with G the running sum of its log decays,
-//     W = V - exp(G) * (K S^T)      N = T W       T = (I + A)^-1 diag(beta)
+//     W = beta * (V - exp(G) * (K S^T))      N = T W       T = (I + A)^-1
 //     O = scale * exp(G) * (Q S^T) + P N          S' = exp(G_end) S + (exp(G_end - G) * N)^T K
 //     A[i,j] = beta_i exp(G_i - G_j) k_i.k_j, j < i      P[i,j] = scale exp(G_i - G_j) q_i.k_j, j <= i
 // `prepare` computes T and P of every chunk at once, `chain` walks the state through the chunks of a
@@ -22,7 +22,8 @@
 constexpr int kChunk = 64, kSize = 128, kHeads = 8, kQkHeads = 4, kThreads = 128;
 constexpr int kRows = 64;  // rows of V of a block of the chain
 constexpr int kTile = kChunk * kSize * 2, kHalf = kChunk * 128;
-constexpr int kImage = 2 * kHalf + kChunk * 4;  // T, P, G / log 2
+// T and P. T's rows 0 .. 31 need none of their columns 32 .. 63: factors lie there.
+constexpr int kImage = 2 * kHalf;
 constexpr int kStage = 2 * kTile + kHalf + kImage;
 constexpr int kMostRanked = 128;
 constexpr unsigned kProcessors = 132;
@@ -41,6 +42,12 @@ __device__ __forceinline__ long long start_of(const Inputs& in, int sequence) {
 __device__ __forceinline__ int swizzled(int row, int column) {
     return row * 128 + ((((column >> 3) ^ row) & 7) << 4) + (column & 7) * 2;
 }
+
+// Byte of the factors of tokens 2 * pair and 2 * pair + 1 in a tile of T: exp(G) of both, then
+// exp(G_end - G) of both; one piece further their update gates. With these outside T its diagonal is
+// exactly 1, where rounding a gate to bf16 would be the largest error of all.
+__device__ __forceinline__ int factors_at(int pair) { return pair * 128 + (((4 ^ pair) & 7) << 4); }
+__device__ __forceinline__ int gates_at(int pair) { return pair * 128 + (((5 ^ pair) & 7) << 4); }
 
 // Asks L2 for `bytes` of each of `rows` rows, 128 of them a line, before anybody knows whose they are.
 template <int THREADS>
@@ -146,9 +153,11 @@ __device__ __forceinline__ void compute_gates(const Inputs& in, Scratch<GROUP>& 
 
 // T and P of a chunk into images of shared memory. `mixing` holds GROUP tiles of 64 columns,
 // `blocks` GROUP x 4 x (16 x 20 floats), `inverses` GROUP x 4 x (16 x 16 bf16).
-// What the first barrier comes before may overlay K and Q. Ends with a barrier.
+// What the first barrier comes before may overlay K and Q. COMPACT needs 44 KB for two heads: images
+// overlay K and Q, the blocks of A below the diagonal wait above that of T's tile, (i, j) where (j, i)
+// is, inverses lie where their blocks were. Ends with a barrier.
 constexpr int kBlockBytes = 16 * 20 * 4, kInverseBytes = 16 * 32;
-template <int GROUP, int BLOCKS, int WARPS>
+template <int GROUP, int BLOCKS, int WARPS, bool COMPACT>
 __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* keys, char* queries,
                                               char* images, char* mixing, char* blocks,
                                               char* inverses, float scale) {
@@ -156,6 +165,7 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
     const int warp = threadIdx.x >> 5 & 3, part = threadIdx.x >> 7;
     const bool inner = part == 0, outer = WARPS == 4 || part == 1;
     const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+    constexpr int kInverseStep = COMPACT ? kBlockBytes : kInverseBytes;
     // Of eight warps each has one product, of four both.
     constexpr bool kBoth = WARPS == 4;
     float kk[8][4] = {}, other[kBoth ? 8 : 1][4] = {};
@@ -216,8 +226,9 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
                     place[0] = mix0;
                     place[20] = mix1;
                 } else {
-                    *reinterpret_cast<uint32_t*>(mixing + group * kHalf + at) =
-                        pack_bf16(mix0, mix1);
+                    *reinterpret_cast<uint32_t*>(
+                        COMPACT ? image + swizzled(tile / 2 * 16 + (row & 15), warp * 16 + (column & 15))
+                                : mixing + group * kHalf + at) = pack_bf16(mix0, mix1);
                 }
             }
         }
@@ -228,8 +239,7 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
         const int column = lane & 15;
         const float* block = reinterpret_cast<float*>(blocks + (group * 4 + warp) * kBlockBytes);
         uint16_t* inverse = reinterpret_cast<uint16_t*>(inverses + (group * 4 + warp) *
-                                                        kInverseBytes);
-        const float beta = s.beta[group][warp * 16 + column];
+                                                        kInverseStep);
         float x[16];
 #pragma unroll
         for (int i = 0; i < 16; ++i) x[i] = i == column ? 1.0f : 0.0f;
@@ -244,12 +254,14 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
                     if (i4 * 4 + i > j) x[i4 * 4 + i] -= each[i] * x[j];
             }
         }
+        // All lanes have read what the inverse takes the place of.
+        if (COMPACT) __syncwarp(GROUP == 2 ? 0xffffffffu : 0xffffu);
         char* image = images + group * kImage;
 #pragma unroll
         for (int i = 0; i < 16; ++i) {
             inverse[i * 16 + column] = narrowed(x[i]);
             *reinterpret_cast<uint16_t*>(image + swizzled(warp * 16 + i, warp * 16 + column)) =
-                narrowed(x[i] * beta);
+                narrowed(x[i]);
         }
     }
     __syncthreads();
@@ -264,13 +276,13 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
                                     : each;
         if (j >= BLOCKS - 1) continue;
         char* image = images + group * kImage;
-        const uint32_t mix = shared_address(mixing) + group * kHalf;
-        const uint32_t inv = shared_address(inverses) + group * 4 * kInverseBytes;
+        const uint32_t mix = COMPACT ? shared_address(image) : shared_address(mixing) + group * kHalf;
+        const uint32_t inv = shared_address(inverses) + group * 4 * kInverseStep;
         uint32_t left[3][4];
 #pragma unroll
         for (int m = 0; m < BLOCKS - 1; ++m)
             if (m == j)
-                ldmatrix_transposed(left[m], inv + m * kInverseBytes +
+                ldmatrix_transposed(left[m], inv + m * kInverseStep +
                                                  (((lane >> 4) << 3) + (lane & 7)) * 32 +
                                                  ((lane >> 3) & 1) * 16);
 #pragma unroll
@@ -281,14 +293,14 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
 #pragma unroll
             for (int m = 0; m < i; ++m) {
                 if (m < j) continue;
-                ldmatrix(right, rows_address(mix, i, m));
+                ldmatrix(right, COMPACT ? rows_address(mix, m, i) : rows_address(mix, i, m));
                 mma_bf16(sum[0], left[m], right[0], right[1]);
                 mma_bf16(sum[1], left[m], right[2], right[3]);
             }
             uint32_t a[4];
             as_left(a, sum[0], sum[1]);
             float found[2][4] = {};
-            ldmatrix(right, inv + i * kInverseBytes + (((lane >> 4) << 3) + (lane & 7)) * 32 +
+            ldmatrix(right, inv + i * kInverseStep + (((lane >> 4) << 3) + (lane & 7)) * 32 +
                                 ((lane >> 3) & 1) * 16);
             mma_bf16(found[0], a, right[0], right[1]);
             mma_bf16(found[1], a, right[2], right[3]);
@@ -300,27 +312,33 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
                     const int column = j * 16 + g + 8 * (e >> 1);
                     *reinterpret_cast<uint16_t*>(
                         image + swizzled(i * 16 + n * 8 + 2 * t + (e & 1), column)) =
-                        narrowed(found[n][e] * s.beta[group][column]);
+                        narrowed(found[n][e]);
                 }
             if (i < 3) as_left(left[i < 3 ? i : 0], found[0], found[1]);
         }
     }
+    if (COMPACT) __syncthreads();
 #if USE_WGMMA
-    // A group's product reads the whole tile: zeros above the blocks on the diagonal.
+    // A group's product reads all of P's tile and T's rows by halves: zeros above the diagonal.
 #pragma unroll 1
-    for (int i = threadIdx.x; i < GROUP * 2 * 6 * 32; i += 32 * WARPS) {
-        const int above = i / 32 % 6, piece = i % 32;
+    for (int i = threadIdx.x; i < GROUP * 8 * 32; i += 32 * WARPS) {
+        const int which = i / 32 % 8, above = which < 6 ? which : which == 6 ? 0 : 5, piece = i % 32;
         const int row = above < 3 ? 0 : above < 5 ? 1 : 2;
         const int column = above < 3 ? above + 1 : above < 5 ? above - 1 : 3;
-        *reinterpret_cast<uint4*>(images + i / 384 * kImage + i / 192 % 2 * kHalf +
+        *reinterpret_cast<uint4*>(images + i / 256 * kImage + (which < 6 ? kHalf : 0) +
                                   swizzled(row * 16 + piece / 2, column * 16 + piece % 2 * 8)) =
             make_uint4(0, 0, 0, 0);
     }
 #endif
     if (const int group = threadIdx.x / kChunk; group < GROUP) {
         const int token = threadIdx.x % kChunk;
-        reinterpret_cast<float*>(images + group * kImage + 2 * kHalf)[token] =
-            1.44269504f * s.running[group][token];
+        const float own = s.running[group][token];
+        float* factors =
+            reinterpret_cast<float*>(images + group * kImage + factors_at(token / 2)) + (token & 1);
+        factors[0] = __expf(own);
+        factors[2] = __expf(s.running[group][kChunk - 1] - own);
+        *(reinterpret_cast<float*>(images + group * kImage + gates_at(token / 2)) + (token & 1)) =
+            s.beta[group][token];
     }
     __syncthreads();
 }
@@ -340,13 +358,13 @@ __device__ __forceinline__ int sequence_of(const Inputs& in, int slot) {
     return count - 1;
 }
 
-constexpr int prepare_shared(int group) {
-    return 2 * kTile + group * kImage + (group == 2 ? sizeof(Scratch<2>) : sizeof(Scratch<1>));
+constexpr int prepare_shared(int group, bool compact = false) {
+    return 2 * kTile + group * (compact ? 4 * kBlockBytes : kImage) + (group == 2 ? sizeof(Scratch<2>) : sizeof(Scratch<1>));
 }
 
 // A block prepares a chunk for GROUP heads that share a query and key head.
-template <int GROUP, int WARPS>
-__global__ void __launch_bounds__(32 * WARPS, 3) prepare(const Inputs in) {
+template <int GROUP, int WARPS, bool COMPACT>
+__global__ void __launch_bounds__(32 * WARPS, COMPACT ? 5 : 3) prepare(const Inputs in) {
     launch_dependents();
     char* shared = dynamic_shared();
     const int slot = blockIdx.x, head = blockIdx.y * GROUP, qk_head = head / 2;
@@ -374,13 +392,16 @@ __global__ void __launch_bounds__(32 * WARPS, 3) prepare(const Inputs in) {
     bring_tile<kSize, 4, 32 * WARPS>(shared_address(shared), in.k + at, kQkHeads * kSize, rows);
     bring_tile<kSize, 4, 32 * WARPS>(shared_address(shared) + kTile, in.q + at, kQkHeads * kSize, rows);
     copy_commit();
-    char* images = shared + 2 * kTile;
-    Scratch<GROUP>& scratch = *reinterpret_cast<Scratch<GROUP>*>(images + GROUP * kImage);
+    char* behind = shared + 2 * kTile;
+    char* images = COMPACT ? shared : behind;
+    char* blocks = COMPACT ? behind : shared;
+    Scratch<GROUP>& scratch = *reinterpret_cast<Scratch<GROUP>*>(
+        behind + GROUP * (COMPACT ? 4 * kBlockBytes : kImage));
     compute_gates<GROUP>(in, scratch, first, rows, head, of_head);
     copy_wait<0>();
     __syncthreads();
-    prepare_chunk<GROUP, 4, WARPS>(scratch, shared, shared + kTile, images, shared + kTile, shared,
-                     shared + 4 * GROUP * kBlockBytes, in.scale);
+    prepare_chunk<GROUP, 4, WARPS, COMPACT>(scratch, shared, shared + kTile, images, shared + kTile, blocks,
+                     COMPACT ? blocks : shared + 4 * GROUP * kBlockBytes, in.scale);
     uint4* to = reinterpret_cast<uint4*>(
         in.images + (static_cast<long long>(slot) * kHeads + head) * kImage);
 #pragma unroll 3
@@ -437,14 +458,18 @@ __device__ __forceinline__ void multiply_lower(float (&d)[8][4], const uint32_t 
         }
 }
 
-// exp(G), or exp(last - G), of two neighbouring tokens; G lies in powers of two.
-__device__ __forceinline__ float2 reach_of(const float* running) {
-    const float2 g = *reinterpret_cast<const float2*>(running);
-    return make_float2(power_of_two(g.x), power_of_two(g.y));
+// Of two neighbouring tokens exp(G), or exp(G_end - G), out of a tile of T.
+__device__ __forceinline__ float2 reach_of(const char* inverse, int pair) {
+    return *reinterpret_cast<const float2*>(inverse + factors_at(pair));
 }
-__device__ __forceinline__ float2 remain_of(const float* running, float last) {
-    const float2 g = *reinterpret_cast<const float2*>(running);
-    return make_float2(power_of_two(last - g.x), power_of_two(last - g.y));
+__device__ __forceinline__ float2 remain_of(const char* inverse, int pair) {
+    return *reinterpret_cast<const float2*>(inverse + factors_at(pair) + 8);
+}
+__device__ __forceinline__ float2 gates_of(const char* inverse, int pair) {
+    return *reinterpret_cast<const float2*>(inverse + gates_at(pair));
+}
+__device__ __forceinline__ float4 factors_of(const char* inverse, int pair) {
+    return *reinterpret_cast<const float4*>(inverse + factors_at(pair));
 }
 
 // One chunk: K, Q, V and the image lie in `stage`; O goes to `output`, S is carried on.
@@ -454,7 +479,7 @@ __device__ __forceinline__ void walk_chunk(State& s, char* stage, uint16_t* outp
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, t = lane & 3;
     const uint32_t keys = shared_address(stage), queries = keys + kTile, values = keys + 2 * kTile;
     const uint32_t inverse = values + kHalf, attention = inverse + kHalf;
-    const float* running = reinterpret_cast<const float*>(stage + 2 * kTile + 3 * kHalf);
+    const char* factors = stage + 2 * kTile + kHalf;
     float u[8][4] = {}, o[8][4] = {};
 #pragma unroll
     for (int step = 0; step < 8; ++step) {
@@ -480,13 +505,13 @@ __device__ __forceinline__ void walk_chunk(State& s, char* stage, uint16_t* outp
 #pragma unroll
         for (int n = 0; n < 2; ++n) {
             const int tile = 2 * pair + n;
-            const float2 reach = reach_of(running + tile * 8 + 2 * t);
+            const float2 reach = reach_of(factors, tile * 4 + t), gate = gates_of(factors, tile * 4 + t);
 #pragma unroll
             for (int i = 0; i < 2; ++i) {
                 const uint32_t both = v[2 * n + i];
-                u[tile][2 * i] = __uint_as_float(both << 16) - reach.x * u[tile][2 * i];
+                u[tile][2 * i] = gate.x * (__uint_as_float(both << 16) - reach.x * u[tile][2 * i]);
                 u[tile][2 * i + 1] =
-                    __uint_as_float(both & 0xffff0000u) - reach.y * u[tile][2 * i + 1];
+                    gate.y * (__uint_as_float(both & 0xffff0000u) - reach.y * u[tile][2 * i + 1]);
                 o[tile][2 * i] *= scale * reach.x;
                 o[tile][2 * i + 1] *= scale * reach.y;
             }
@@ -498,13 +523,13 @@ __device__ __forceinline__ void walk_chunk(State& s, char* stage, uint16_t* outp
 #pragma unroll
     for (int pair = 0; pair < BLOCKS; ++pair) as_left(left[pair], n[2 * pair], n[2 * pair + 1]);
     multiply_lower<BLOCKS>(o, left, attention);
-    const float last = running[kChunk - 1], kept = power_of_two(last);
+    const float kept = reach_of(factors, kChunk / 2 - 1).y;
 #pragma unroll
     for (int pair = 0; pair < BLOCKS; ++pair) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             const int tile = 2 * pair + half;
-            const float2 remain = remain_of(running + tile * 8 + 2 * t, last);
+            const float2 remain = remain_of(factors, tile * 4 + t);
 #pragma unroll
             for (int i = 0; i < 2; ++i) {
                 n[tile][2 * i] *= remain.x;
@@ -622,10 +647,10 @@ __device__ __forceinline__ Item item_of(const Inputs& in, int index, bool inner,
     return item;
 }
 
-// A stage of a walk: K, Q, V, T and P, or K, V and T; G of each stage and barriers lie behind.
+// A stage of a walk: K, Q, V, T and P, or K, V and T; barriers lie behind.
 // With two stages two blocks share a processor, to the last kilobyte.
 constexpr int kWalkStage = 2 * kTile + 3 * kHalf, kEndStage = kTile + 2 * kHalf;
-constexpr int walk_shared(int stage, int stages) { return stages * (stage + kChunk * 4) + 96; }
+constexpr int walk_shared(int stage, int stages) { return stages * stage + 96; }
 // A piece of a segment's end: 64 rows of what it makes of zeros, or the upper or lower 16 bits of
 // what it makes of the identity.
 constexpr int kEnd = 32768;
@@ -699,7 +724,7 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
         return static_cast<int>(min(static_cast<long long>(kChunk),
                                     end - first_token - static_cast<long long>(chunk) * kChunk));
     };
-    const uint32_t gates = stages + DEPTH * kStageBytes, full = gates + DEPTH * kChunk * 4;
+    const uint32_t full = stages + DEPTH * kStageBytes;
     const uint32_t empty = full + 8 * DEPTH, came = empty + 8 * DEPTH, went = came + 24;
     const bool first_thread = threadIdx.x == 0;
     if (first_thread) {
@@ -722,14 +747,11 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
     auto tokens = [&](int chunk) {
         const uint32_t stage = stages + chunk % DEPTH * kStageBytes, barrier = full + chunk % DEPTH * 8;
         const int first = static_cast<int>(first_token) + chunk * kChunk;
-        barrier_expect(barrier, kTile + (ENDS ? 0 : kTile + kHalf) + (identity ? 0 : kHalf) + kHalf +
-                                    kChunk * 4);
-        copy_tile(stage, &maps.k, head / 2 * kSize, first, barrier);
-        copy_tile(stage + kHalf, &maps.k, head / 2 * kSize + 64, first, barrier);
-        if (!identity) copy_tile(stage + kValuesAt, &maps.v, head * kSize + row0, first, barrier);
+        barrier_expect(barrier, kTile + (ENDS ? 0 : kTile + kHalf) + (identity ? 0 : kHalf) + kHalf);
+        copy_tiles(stage, &maps.k, head / 2 * 2, first, barrier);
+        if (!identity) copy_tiles(stage + kValuesAt, &maps.v, head * 2 + row0 / 64, first, barrier);
         if (!ENDS) {
-            copy_tile(stage + kTile, &maps.q, head / 2 * kSize, first, barrier);
-            copy_tile(stage + kTile + kHalf, &maps.q, head / 2 * kSize + 64, first, barrier);
+            copy_tiles(stage + kTile, &maps.q, head / 2 * 2, first, barrier);
         }
     };
     const char* images = in.images + (static_cast<long long>(slot) * kHeads + head) * kImage;
@@ -737,7 +759,6 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
         const uint32_t stage = stages + chunk % DEPTH * kStageBytes, barrier = full + chunk % DEPTH * 8;
         const char* from = images + static_cast<long long>(chunk) * kHeads * kImage;
         copy_bytes(stage + kInverseAt, from, ENDS ? kHalf : 2 * kHalf, barrier);
-        copy_bytes(gates + chunk % DEPTH * kChunk * 4, from + 2 * kHalf, kChunk * 4, barrier);
     };
     // Where the ends of the segments before are brought to, chunks come later.
     const int ahead = ENDS || item.segment == 0 ? min(DEPTH, chunks) : 0;
@@ -782,12 +803,11 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
             uint32_t left[8][4];
 #pragma unroll
             for (int step = 0; step < 8; ++step) as_left(left[step], s[2 * step], s[2 * step + 1]);
+            const uint64_t end = right_operand(stages + i % 3 * kEnd, kEnd / 2, 1024);
             barrier_wait(came + i % 3 * 8, i / 3 & 1);
             group_fence();
 #pragma unroll
-            for (int step = 0; step < 8; ++step)
-                group_columns(s, left[step],
-                              right_operand(stages + i % 3 * kEnd + step * 2048, kEnd / 2, 1024), step > 0);
+            for (int step = 0; step < 8; ++step) group_columns(s, left[step], end + step * 128, step > 0);
             group_commit();
             group_wait<0>();
             __syncwarp();
@@ -829,39 +849,33 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
             async_fence();
             named_barrier(1, kThreads);
         }
-        const uint32_t keys = shared_address(stage), queries = keys + kTile;
-        const uint32_t values = keys + kValuesAt, inverse = keys + kInverseAt;
-        const float* running =
-            reinterpret_cast<const float*>(shared + DEPTH * kStageBytes) + chunk % DEPTH * kChunk;
+        const uint32_t keys = shared_address(stage), values = keys + kValuesAt;
+        const char* factors = stage + kInverseAt;
+        // One addition away from every operand: an address in pieces of 16 bytes is its lowest part.
+        const uint64_t by_rows = right_operand(keys, 16, 1024), asked = by_rows + (kTile >> 4);
+        const uint64_t by_columns = right_operand(keys, kHalf, 1024);
+        const uint64_t solve = by_rows + (kInverseAt >> 4);
         float u[8][4], o[8][4];
         group_fence();
 #pragma unroll
         for (int step = 0; step < 8; ++step)
-            group_rows(u, left[step],
-                       right_operand(keys + (step >> 2) * kHalf + (step & 3) * 32, 16, 1024),
-                       step > 0);
+            group_rows(u, left[step], by_rows + (step >> 2) * (kHalf >> 4) + (step & 3) * 2, step > 0);
         group_commit();
         auto ask = [&](int from, int to) {
 #pragma unroll
             for (int step = from; step < to; ++step)
-                group_rows(o, left[step],
-                           right_operand(queries + (step >> 2) * kHalf + (step & 3) * 32, 16, 1024),
-                           step > 0);
+                group_rows(o, left[step], asked + (step >> 2) * (kHalf >> 4) + (step & 3) * 2, step > 0);
             group_commit();
         };
         // The second half of the queries' product waits for the gap behind the inverse's.
         if (!ENDS) ask(0, 4);
         // All that the products' results meet is in registers before they are.
         uint32_t values_of[4][4];
-        float2 reaches[8], remains[8];
-        const float last = running[kChunk - 1], kept = power_of_two(last);
+        float4 both_of[8];
 #pragma unroll
         for (int pair = 0; pair < 4; ++pair) ldmatrix_transposed(values_of[pair], rows_address(values, pair, warp));
 #pragma unroll
-        for (int tile = 0; tile < 8; ++tile)
-            reaches[tile] = reach_of(running + tile * 8 + 2 * t);
-#pragma unroll
-        for (int tile = 0; tile < 8; ++tile) remains[tile] = remain_of(running + tile * 8 + 2 * t, last);
+        for (int tile = 0; tile < 8; ++tile) both_of[tile] = factors_of(factors, tile * 4 + t);
         // While these run: the last chunk's output, and what comes into its place.
         if (chunk > 0) {
             if (!ENDS) {
@@ -887,12 +901,14 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
 #pragma unroll
             for (int n = 0; n < 2; ++n) {
                 const int tile = 2 * pair + n;
+                const float2 gate = gates_of(factors, tile * 4 + t);
 #pragma unroll
                 for (int i = 0; i < 2; ++i) {
                     const uint32_t both = identity ? 0 : values_of[pair][2 * n + i];
-                    u[tile][2 * i] = __uint_as_float(both << 16) - reaches[tile].x * u[tile][2 * i];
-                    u[tile][2 * i + 1] =
-                        __uint_as_float(both & 0xffff0000u) - reaches[tile].y * u[tile][2 * i + 1];
+                    u[tile][2 * i] =
+                        gate.x * (__uint_as_float(both << 16) - both_of[tile].x * u[tile][2 * i]);
+                    u[tile][2 * i + 1] = gate.y * (__uint_as_float(both & 0xffff0000u) -
+                                                   both_of[tile].y * u[tile][2 * i + 1]);
                 }
             }
             as_left(mid[pair], u[2 * pair], u[2 * pair + 1]);
@@ -906,11 +922,10 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
 #pragma unroll
                 for (int half = 0; half < 2; ++half) {
                     const int tile = 2 * pair + half;
-                    const float2 remain = remains[tile];
 #pragma unroll
                     for (int i = 0; i < 2; ++i) {
-                        n[tile][2 * i] *= remain.x;
-                        n[tile][2 * i + 1] *= remain.y;
+                        n[tile][2 * i] *= both_of[tile].z;
+                        n[tile][2 * i + 1] *= both_of[tile].w;
                     }
                 }
                 as_left(late[pair], n[2 * pair], n[2 * pair + 1]);
@@ -919,10 +934,11 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
         auto carry = [&](int from, int to) {
 #pragma unroll
             for (int step = from; step < to; ++step)
-                group_columns(s, late[step], right_operand(keys + step * 2048, kHalf, 1024), 1);
+                group_columns(s, late[step], by_columns + step * 128, 1);
             group_commit();
         };
         auto decay_state = [&] {
+            const float kept = read_now(shared_address(factors) + factors_at(kChunk / 2 - 1) + 4);
 #pragma unroll
             for (int tile = 0; tile < 16; ++tile)
 #pragma unroll
@@ -934,12 +950,12 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
                                 {mid[1][0], mid[1][1], mid[1][2], mid[1][3]}};
 #pragma unroll
         for (int step = 0; step < 2; ++step)
-            group_half_rows(n, first[step], right_operand(inverse + step * 32, 16, 1024), step > 0);
+            group_half_rows(n, first[step], solve + step * 2, step > 0);
         group_commit();
 #pragma unroll
         for (int step = 0; step < 4; ++step)
             group_half_rows(n + 4, step < 2 ? first[step & 1] : mid[step],
-                            right_operand(inverse + 4096 + step * 32, 16, 1024), step > 0);
+                            solve + (4096 >> 4) + step * 2, step > 0);
         group_commit();
         if (!ENDS) ask(4, 8);
         decay_state();
@@ -956,7 +972,7 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
             group_wait<2>();
 #pragma unroll
             for (int tile = 0; tile < 8; ++tile) {
-                const float2 reach = reach_of(running + tile * 8 + 2 * t);
+                const float2 reach = reach_of(factors, tile * 4 + t);
 #pragma unroll
                 for (int i = 0; i < 2; ++i) {
                     o[tile][2 * i] *= in.scale * reach.x;
@@ -966,7 +982,7 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
             group_fence();
 #pragma unroll
             for (int step = 0; step < 4; ++step)
-                group_rows(o, mid[step], right_operand(inverse + kHalf + step * 32, 16, 1024), 1);
+                group_rows(o, mid[step], solve + (kHalf >> 4) + step * 2, 1);
             group_commit();
         }
         group_wait<ENDS ? 0 : 1>();
@@ -1367,10 +1383,12 @@ int launch_gated_delta(const Inputs& in, const Maps& maps, long long tokens, voi
     // Four warps where blocks share a processor; with one each, eight are done sooner.
     const unsigned prepared = chunks * kHeads;
     if (cudaError_t error =
-            prepared <= kProcessors  ? launch(prepare<1, 8>, dim3(chunks, kHeads), 256, prepare_shared(1), false, stream, in)
-            : prepared <= MOST_BY_HEAD ? launch(prepare<1, 4>, dim3(chunks, kHeads), 128, prepare_shared(1), false, stream, in)
-            : tokens <= 5000         ? launch(prepare<2, 4>, dim3(chunks, kQkHeads), 128, prepare_shared(2), false, stream, in)
-                                     : launch(prepare<2, 8>, dim3(chunks, kQkHeads), 256, prepare_shared(2), false, stream, in))
+            prepared <= kProcessors  ? launch(prepare<1, 8, false>, dim3(chunks, kHeads), 256, prepare_shared(1), false, stream, in)
+            : prepared <= MOST_BY_HEAD ? launch(prepare<1, 4, false>, dim3(chunks, kHeads), 128, prepare_shared(1), false, stream, in)
+            : tokens <= 5000         ? launch(prepare<2, 4, false>, dim3(chunks, kQkHeads), 128, prepare_shared(2), false, stream, in)
+            : prepared / 2 <= 3 * kProcessors ? launch(prepare<2, 8, false>, dim3(chunks, kQkHeads), 256, prepare_shared(2), false, stream, in)
+                                     // More blocks than run at once, three a processor: five of half the size do.
+                                     : launch(prepare<2, 4, true>, dim3(chunks, kQkHeads), 128, prepare_shared(2, true), false, stream, in))
         return error;
     if (in.split)
         if (cudaError_t error = launch(ends, dim3(4 * kHeads * in.most_ends), kThreads,

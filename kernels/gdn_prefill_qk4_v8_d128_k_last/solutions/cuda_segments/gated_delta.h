@@ -26,7 +26,7 @@ struct Inputs {
     long long tokens;
 };
 
-// How a copy finds a tile of 64 tokens and 64 columns.
+// How a copy finds tiles of 64 tokens and 64 columns: two of k and q, one of v.
 struct Maps {
     CUtensorMap k, q, v;
 };

@@ -62,11 +62,11 @@ __device__ __forceinline__ void copy_async16(uint32_t to, const void* from, bool
 __device__ __forceinline__ void prefetch_line(const void* p) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 }
-// 2^x; stays where it is written, in the shadow of a product.
-__device__ __forceinline__ float power_of_two(float x) {
-    float y;
-    asm volatile("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
+// A read of shared memory that stays where it is written.
+__device__ __forceinline__ float read_now(uint32_t address) {
+    float x;
+    asm volatile("ld.volatile.shared.f32 %0, [%1];" : "=f"(x) : "r"(address) : "memory");
+    return x;
 }
 // A load that stays where it is written.
 __device__ __forceinline__ uint16_t load_now(const uint16_t* p) {
@@ -124,13 +124,14 @@ __device__ __forceinline__ void proxy_fence() { asm volatile("fence.proxy.async;
 __device__ __forceinline__ void prefetch_map(const CUtensorMap* map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
-// Copies that one thread asks for; their bytes count at the barrier.
-__device__ __forceinline__ void copy_tile(uint32_t to, const CUtensorMap* map, int column, int row,
-                                          uint32_t barrier) {
+// Copies that one thread asks for; their bytes count at the barrier. As many neighbouring tiles of
+// 64 columns as the map says, one after the other.
+__device__ __forceinline__ void copy_tiles(uint32_t to, const CUtensorMap* map, int tile, int row,
+                                           uint32_t barrier) {
     asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], "
-        "[%1, {%2, %3}], [%4];" ::"r"(to),
-        "l"(map), "r"(column), "r"(row), "r"(barrier)
+        "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], "
+        "[%1, {%2, %3, %4}], [%5];" ::"r"(to),
+        "l"(map), "r"(0), "r"(row), "r"(tile), "r"(barrier)
         : "memory");
 }
 __device__ __forceinline__ void copy_bytes(uint32_t to, const void* from, uint32_t bytes,
