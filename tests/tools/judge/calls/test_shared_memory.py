@@ -20,6 +20,7 @@ from kernel_harness.tools.judge.calls.shared_memory import (
     Slot,
     arena_bytes,
     footprint,
+    make_room,
     place,
 )
 
@@ -127,3 +128,14 @@ def test_nobody_can_change_the_size_of_the_shared_memory(arena):
     for size in (0, arena.nbytes + 4096):
         with pytest.raises(PermissionError):
             os.ftruncate(arena.memory.fd, size)
+
+
+@pytest.mark.parametrize(("free", "given_back"), [(100 << 30, 0), (36 << 30, 1), (1 << 30, 1)])
+def test_memory_that_torch_keeps_unused_is_given_back_where_little_is_free(
+    monkeypatch, free, given_back
+):
+    calls: list[int] = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 141 << 30))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append(1))
+    make_room(2 << 30, 0)
+    assert len(calls) == given_back
