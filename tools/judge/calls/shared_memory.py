@@ -136,8 +136,8 @@ class DeviceMemory:
 def make_room(nbytes: int, device_index: int) -> None:
     """Gives back the device memory that torch keeps unused, unless enough is free without it.
 
-    Other processes of a trial need memory, too, and torch gives back only where an allocation of its
-    own fails. Seen with inputs of 1.4 GB: a whole set ended for want of memory that nobody used.
+    Other processes of a trial need memory, too, and torch gives back only where an allocation of
+    its own fails.
     """
     free, total = torch.cuda.mem_get_info(device_index)
     if free < nbytes + FREE_SHARE * total:
