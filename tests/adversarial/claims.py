@@ -411,6 +411,14 @@ CLAIMS: dict[str, Claim] = {
             "clock/claimed_texture",
         ),
     ),
+    "used_as_frameworks_use_it": Claim(
+        "A right program that no graph can hold, that torch.compile cannot call, in whose calls "
+        "the host waits or that takes much memory is told so.",
+        elsewhere=(
+            "tests/tools/judge/deployment/test_checks.py::test_each_fault_is_one_warning_and_the_rest_is_checked",
+            "tests/gpu/test_deployment.py::test_each_planted_fault_is_found_and_honest_programs_have_none",
+        ),
+    ),
     "clock_agrees_with_judge": Claim(
         "No claimed time exceeds what the judge saw pass.",
         elsewhere=(

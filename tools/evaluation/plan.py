@@ -30,7 +30,7 @@ CHECKS: dict[Scope, Checks] = {
     Scope.FULL: Checks(
         trials=2, families=1, held_out=6, sizes=20, size_seconds=20.0, determinism_runs=4,
         ghost_replay=True, blocks=3, pairs_per_block=10, max_pairs=60, half_width=0.01,
-        sanitizer=True, timed_held_out=6, sustained_passes=6,
+        sanitizer=True, timed_held_out=6, sustained_passes=6, deployment=True,
     ),
     Scope.OFFICIAL: Checks(
         trials=3, families=0, held_out=6, sizes=20, size_seconds=20.0, determinism_runs=4,
@@ -105,6 +105,7 @@ def replay_checks(record: Evaluation) -> Checks:
             "determinism_runs": 0,
             "correctness_budget": 0,
             "sanitizer": False,
+            "deployment": False,
         }
     )
 

@@ -11,6 +11,7 @@ trial_parts        what every stage of a trial works with
 calibrate          measures a device's rates; started by name
 microbenchmarks/   what a device does with the simplest code
 timing/            paired, verified calls with a cold cache
+deployment/        can what is right be used as frameworks use it?
 profiled/          calls recorded for a profiler
 replay/            launch plans replayed in a process without candidate code
 machine/           what the machine does while calls are timed

@@ -28,6 +28,7 @@ from .calls.judged_call import has_outputs
 from .checks import integrity
 from .checks.call_verdict import CaseRecord
 from .checks.workload_checks import Checking
+from .deployment.checks import DeploymentChecks
 from .operators.held_out_cases import HELD_OUT
 from .operators.input_sets import SeedBook
 from .operators.operator_adapter import Case, OperatorAdapter
@@ -67,6 +68,7 @@ class TrialResult:
     constant_outputs: Sequence[str]
     failed: Verdict | None
     checking: Checking | None
+    deployment: DeploymentChecks | None
     timing: PairedTiming | None
     timed: Mapping[str, Timed]
     static: StaticCheck | None
@@ -225,6 +227,10 @@ def _integrity(trial: TrialResult) -> Integrity:
             interpreted=trial.context.interpreted,
             launched_nothing=checking.launched_nothing,
         )
+    if (deployment := trial.deployment) is not None:
+        findings += deployment.findings
+        done += deployment.done
+        not_run |= deployment.not_run
     if timing is not None:
         findings += timing.findings
         done += timing.done

@@ -29,6 +29,7 @@ from .checks.held_out_process import HeldOutProcess
 from .checks.not_judged import local_fault, nothing_ran
 from .checks.time_budget import HOST_RATE, RATES, StageTimes, TimeBudget
 from .checks.workload_checks import Checking
+from .deployment.checks import DeploymentChecks
 from .evaluation_record import TrialResult, Verdict, write_record
 from .operators.held_out_cases import HeldOutCases, planned_held_out
 from .operators.input_sets import InputGenerator, SeedBook
@@ -50,9 +51,11 @@ from .trial_static import STATIC_WAIT_S, TrialStatic
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_ONLY = "scope static does not run the candidate"
 STATIC_WAIT_WHEN_FAILED_S = 1.5
+"""From the trial's start: a failure is reported at once, but compiler errors explain many."""
 FIRST_CALL_BYTES = 128 << 20
 """Inputs of workloads that are larger are not drawn before they are needed."""
-"""From the trial's start: a failure is reported at once, but compiler errors explain many."""
+DEPLOYMENT_S = 20.0
+"""For the calls as frameworks make them, where the budget was spent on sizes."""
 
 
 class Trial:
@@ -113,6 +116,7 @@ class Trial:
         )
         self._timed: dict[str, Timed] = {}
         self._timing: PairedTiming | None = None
+        self._deployment: DeploymentChecks | None = None
         self._recorders: Recorders | None = None
         self._claim: str | None = None
         self._not_timed: str | None = None
@@ -186,7 +190,10 @@ class Trial:
             failed = self._checked(judged_call)
             if failed is None and self._checking is not None and self._checking.lost_process:
                 session, judged_call = self._replaced(judged_call)
-            return failed or self._timed_all(judged_call, process_pairs)
+            failed = failed or self._timed_all(judged_call, process_pairs)
+            if failed is None:
+                self._deploy(session)
+            return failed
         finally:
             self._log = session.log()
             with self._times.measured("close"):
@@ -331,6 +338,19 @@ class Trial:
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
 
+    def _deploy(self, session: ProcessSession) -> None:
+        """Has the program called as frameworks call it, where the plan asks for that."""
+        checking = self._checking
+        if checking is None or not self._plan.checks.deployment:
+            return
+        judged_call = self._judged_call(self._processes.spawn())
+        self._processes.end_with(judged_call.close)
+        deadline = max(self._parts.deadline, time.monotonic() + DEPLOYMENT_S)
+        parts = replace(self._parts, deadline=deadline)
+        self._deployment = DeploymentChecks(judged_call, self._build, parts)
+        with self._times.measured("deployment"):
+            self._deployment.run([c for c in self._runnable if checking.passed(c)], session)
+
     def _opened_as(self, target: str, case: Case) -> JudgedCall | ProcessLost:
         """A process of the candidate on a fake device of a target, built and mapped."""
         session = self._processes.spawn(target)
@@ -365,6 +385,7 @@ class Trial:
                 constant_outputs=self._constant_outputs,
                 failed=failed,
                 checking=self._checking,
+                deployment=self._deployment,
                 timing=self._timing,
                 timed=self._timed,
                 static=static,

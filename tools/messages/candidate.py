@@ -21,11 +21,13 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from .frames import EXCERPT_CHARACTERS, Message
 from .launches import (
     CallLaunches,
+    CallOnHost,
     CallTimes,
     Count,
     DeferredTimes,
     Nanoseconds,
     WatchedLaunches,
+    Way,
     Words,
 )
 
@@ -184,6 +186,7 @@ class CallRequest(Message):
         default=None, ge=0, description="Number under which the next `Collect` tells its times."
     )
     watched: bool = Field(default=False, description="Tell what its kernels were launched with.")
+    way: Way = "called"
 
 
 class RecordRequest(Message):
@@ -217,15 +220,9 @@ class Exit(Message):
     kind: Literal["exit"] = "exit"
 
 
+Preparation = Prepare | MapArena | BuildRequest
 CandidateRequest = (
-    Prepare
-    | MapArena
-    | BuildRequest
-    | CompileRequest
-    | CallRequest
-    | RecordRequest
-    | TraceRequest
-    | Collect
+    Preparation | CompileRequest | CallRequest | RecordRequest | TraceRequest | Collect
 )
 ToCandidate = Annotated[CandidateRequest | Exit, Field(discriminator="kind")]
 
@@ -327,6 +324,7 @@ class Called(CallTimes):
     watched: WatchedLaunches | None = None
     signs: list[Words] = Field(default_factory=list, max_length=16)
     """What its code left in the process: threads that go on, clocks that it replaced."""
+    on_host: CallOnHost | None = None
 
 
 class ReturnedTensor(Message):

@@ -43,6 +43,7 @@ class Checks(Message):
     sustained_passes: int = Field(
         default=0, ge=0, description="Passes of calls back to back, beside what ranks."
     )
+    deployment: bool = Field(default=False, description="Call it as frameworks do, at the end.")
     execute: bool = Field(default=True, description="False for scope static: build, never run.")
 
 

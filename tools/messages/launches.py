@@ -5,7 +5,7 @@ Untrusted like all that comes from there: the judge compares the descriptions of
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -119,3 +119,19 @@ class DeferredTimes(CallTimes):
     """Times of a call that was answered before they were read."""
 
     number: Count
+
+
+Way = Literal["called", "watched", "captured", "replayed", "compiled"]
+"""How a call is made: as any function; seen for waits of the host and for memory; while a graph is
+captured, which is then launched; by that graph again; as an operator that `torch.compile` calls."""
+
+
+class CallOnHost(Message):
+    """What one watched call made the host and torch's memory do: a claim."""
+
+    waits: list[Word] | None = Field(
+        default=None, max_length=20, description="Calls in which the host waited; null: unseen."
+    )
+    peak_bytes: Small | None = Field(
+        default=None, description="Of torch's memory, beyond what was held before the call."
+    )

@@ -124,6 +124,7 @@ def trial(**changes: Any) -> TrialResult:
         "constant_outputs": [],
         "failed": None,
         "checking": checked(),
+        "deployment": None,
         "timing": Timing(),
         "timed": timed(),
         "static": None,

@@ -80,6 +80,11 @@ class Caller:
         return self._on_device
 
     @property
+    def device(self) -> torch.device:
+        """Where outputs must lie."""
+        return self._arena.device
+
+    @property
     def entry(self) -> str:
         """Name of the function that is called."""
         return self._candidate.request.entry_point.rpartition("::")[2]
@@ -115,18 +120,33 @@ class Caller:
 
         The list stays empty where outputs are passed as arguments.
         """
-        values = self._arena.values(arguments)
-        passed = [*values, *map(self._arena.tensor, outputs)] if self._by_destination else values
+        passed, _ = self.passed(arguments, outputs)
         if not self._on_device:
             lay(passed)
         returned: list[torch.Tensor] = []
 
         def call() -> None:
-            result = self._run(passed)
-            if not self._by_destination:
-                returned.extend(self._taken(result, outputs, []))
+            returned.extend(self.made_with(passed, outputs))
 
         return call, returned
+
+    def passed(
+        self, arguments: Sequence[Argument], outputs: Sequence[TensorRef]
+    ) -> tuple[list[Any], int]:
+        """What a call is made with, and how many of these, the last ones, are to be written."""
+        values = self._arena.values(arguments)
+        if not self._by_destination:
+            return values, 0
+        return [*values, *map(self._arena.tensor, outputs)], len(outputs)
+
+    def made_with(self, passed: Sequence[Any], outputs: Sequence[TensorRef]) -> list[torch.Tensor]:
+        """Makes a call with these very values; what it returns, nothing where outputs are passed.
+
+        Raises:
+            CandidateError: when something else came back than is defined.
+        """
+        result = self._run(passed)
+        return [] if self._by_destination else self._taken(result, outputs, [])
 
     def _call(self, request: CallRequest, returned: list[str]) -> CallTiming:
         arguments = self._arena.values(request.arguments)

@@ -7,5 +7,6 @@ serve       inside the candidate process: answers the judge's requests
 process_signs  what a candidate leaves in its process that computes nothing
 traced      answers a request to trace a call under the torch profiler
 inspected   answers a request for the tensors that a call's host code names
+deployed    makes a call as those will who put the program into theirs
 recorded    answers a request to record a call as a launch plan
 """

@@ -70,6 +70,7 @@ from ..cpu.fake_tensors import OnTheCpu
 from ..recording.recorder import CallRecorder, start_recording
 from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter
+from .deployed import DeployedCalls
 from .inspected import inspect
 from .process_signs import ProcessSigns
 from .recorded import record, watched_call
@@ -147,6 +148,7 @@ class CandidateServer:
         self._clock: Clock | None = None
         self._candidate: LoadedCandidate | None = None
         self._caller: Caller | None = None
+        self._deployed: DeployedCalls | None = None
         self._compiler: TargetCompiler | None = None
         self._recorder: CallRecorder | None = None
         self._not_recording = ""
@@ -237,6 +239,9 @@ class CandidateServer:
         caller = self._calling()
         if caller is None:
             return Called(fault=_out_of_order(NOT_READY))
+        if request.way != "called":
+            self._deployed = self._deployed or DeployedCalls(caller)
+            return self._deployed.call(request)
         if request.watched and self._recorder is not None and self._candidate is not None:
             return watched_call(caller, self._recorder, request, self._candidate.kernel_names)
         called = caller.call(request)

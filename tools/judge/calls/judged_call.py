@@ -26,7 +26,7 @@ from ...messages.candidate import (
     Mapped,
     ScalarValue,
 )
-from ...messages.launches import DeferredTimes
+from ...messages.launches import DeferredTimes, Way
 from ...schema.flashinfer_trace import Definition
 from ..numerics.mismatch import BIT_VIEW
 from ..operators.generic_operator import torch_dtype
@@ -82,6 +82,7 @@ class CallOptions:
         configuration: of autotuned kernels, where they are interpreted.
         defer: number by which `JudgedCall.collect` returns its times; None: with the answer.
         watched: whether the answer tells what its kernels were launched with.
+        way: how the program is used in it.
     """
 
     poison: int = 0
@@ -96,6 +97,7 @@ class CallOptions:
     configuration: int = 0
     defer: int | None = None
     watched: bool = False
+    way: Way = "called"
 
 
 @dataclass(frozen=True)
@@ -282,6 +284,7 @@ class JudgedCall:
             configuration=options.configuration,
             defer=options.defer,
             watched=options.watched,
+            way=options.way,
         )
 
     def collect(self) -> dict[int, DeferredTimes] | ProcessLost:
