@@ -14,6 +14,7 @@ from .archive.store.plans.commits import StoredPlan
 from .archive.store.trials.lineage import candidate_or_trial
 from .devices.targets import targets_named
 from .errors import HarnessError, RequestError, unknown_name
+from .evaluation.ladder.rungs import LADDER
 from .evaluation.plan import EvaluationRequest
 from .schema.evaluation import Evaluation, Scope
 from .schema.flashinfer_trace import Solution
@@ -242,7 +243,7 @@ class Lookup:
 
         Args:
             compare_to: a solution, peer or candidate, 'reference' or 'nothing'; None: the
-                operator's baseline.
+                operator's baseline; 'ladder': it, and all else that computes the operator.
             objective: the times that rank; None: those of the operator's policy.
             workloads: only these, by uuid or by sizes of some axes.
 
@@ -254,9 +255,11 @@ class Lookup:
         if objective is not None and objective not in list(Objective):
             raise unknown_name("objective", objective, list(Objective))
         found = self.candidate(workspace=workspace, solution=solution)
+        if compare_to == LADDER and scope == Scope.STATIC:
+            raise RequestError("Scope static times nothing", remedy="Ask for scope 'sample'.")
         if compare_to == NOTHING:
             baseline = None
-        elif compare_to:
+        elif compare_to and compare_to != LADDER:
             baseline = self.solution(found.operator, compare_to)
         else:
             baseline = found.operator.baseline(cpu=self.device == "cpu")
@@ -270,6 +273,7 @@ class Lookup:
             started_from=found.started_from,
             plan=found.plan,
             made_by=made_by,
+            ladder=compare_to == LADDER,
             objective=Objective(objective) if objective is not None else None,
             only=_named_workloads(found.operator, workloads or ()),
         )
@@ -308,6 +312,8 @@ class Lookup:
             raise RequestError(f"Workspace {name!r} is named twice", remedy="Name each once.")
         first = workspace or next(iter(workspaces), None)
         base = self.evaluation_request(workspace=first, **asked)
+        if base.ladder:
+            raise RequestError("Variants have no ladder", remedy="Ask for it with the winner.")
         found: list[Variant] = []
         if workspace is not None:
             grids = variants or {"": self.candidate(workspace=workspace).tune}

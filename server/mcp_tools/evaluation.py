@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ...tools.evaluation.ladder import climb
 from ..answers.evaluation.answer import evaluation_answer
 from ..answers.evaluation.models import EvaluationAnswer
 from ..answers.workloads import SliceAnswer, slice_answer
@@ -39,7 +40,8 @@ async def evaluate_kernel(
         str | None,
         Field(
             description="A peer, solution or candidate id; the baseline if absent; 'reference' for "
-            "the PyTorch code; 'nothing' for latencies alone, in half the time."
+            "the PyTorch code; 'ladder': it eager and compiled and every peer, too; 'nothing' for "
+            "latencies alone, in half the time."
         ),
     ] = None,
     targets: Annotated[
@@ -78,7 +80,7 @@ async def evaluate_kernel(
         made_by=made_by_of(ctx, None),
     )
     async with progress_to(ctx) as progress:
-        evaluated = await harness.evaluations.evaluate(request, wait_s, progress)
+        evaluated = await climb.evaluate(harness.evaluations, request, wait_s, progress)
     return evaluation_answer(evaluated, detail)
 
 

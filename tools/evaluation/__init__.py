@@ -6,6 +6,7 @@ precheck           faults that need no process: syntax, a missing entry point
 judge_pool         starts, queues, cancels and restarts judges, one per device
 comparison         ratios, intervals, decisions and totals from raw samples
 floors             least possible times of each workload on the measured device
+ladder/            what else computes the operator, and how many times faster a candidate is
 static_resources   occupancy and instruction classes of what was compiled
 record_store       the write-once store of evaluations, notes of those under way, last latencies
 noise_calibration  the device's noise level, from kernels compared with themselves

@@ -120,6 +120,7 @@ class EvaluationRequest:
         force: judge again although the same bytes were judged before.
         checks: replace what the scope means.
         objective: the times that rank; those of the operator's policy when None.
+        ladder: compare with everything else that computes the operator, too.
         only: uuids or beginnings of them, instead of those that the scope chooses.
         budget_s: replaces the settings' budget.
         replay: an earlier record of these sources; its seeds are used again before new ones.
@@ -144,6 +145,7 @@ class EvaluationRequest:
     plan: str | None = None
     made_by: MadeBy = NOBODY
     objective: Objective | None = None
+    ladder: bool = False
     sealed: bool = True
 
     @property

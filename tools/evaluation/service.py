@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..devices.noise_floor import load_noise_floor
 from ..errors import DatasetError, HarnessError, InfrastructureError, RequestError
@@ -33,6 +33,9 @@ from .plan import EvaluationRequest, make_plan
 from .precheck import precheck
 from .record_store import EvaluationsUnderWay, LastLatencies, RecordStore, new_evaluation_id
 from .static_resources import explained_check
+
+if TYPE_CHECKING:
+    from .ladder.climb import RungTime
 
 OPERATOR = "operator"
 """Key among a record's versions: the digest of the operator that judged it."""
@@ -54,6 +57,7 @@ class Evaluated:
         earlier: the record was there before it was asked for.
         verification: what the record's signature is worth here; None while it is RUNNING.
         not_committed: why what was judged is in no commit; empty when it is, or need not be.
+        ladder: how other programs compare, where that was asked for.
     """
 
     evaluation: Evaluation
@@ -61,6 +65,7 @@ class Evaluated:
     earlier: bool = False
     verification: Verification | None = None
     not_committed: str = ""
+    ladder: Sequence[RungTime] = ()
 
 
 @dataclass
@@ -151,6 +156,11 @@ class EvaluationService:
         self._pending: dict[str, PendingEvaluation] = {}
         self._under_way = EvaluationsUnderWay(settings.evaluations_dir / "under_way")
         self._recognising: dict[str, asyncio.Task[Recognition]] = {}
+
+    @property
+    def patience_s(self) -> float:
+        """How long a call waits for a verdict where it does not say."""
+        return self._settings.wait_s
 
     async def evaluate(
         self,
@@ -267,7 +277,7 @@ class EvaluationService:
         assert pending.work is not None
         pending.listeners.append(progress)
         try:
-            timeout = self._settings.wait_s if wait_s is None else wait_s
+            timeout = self.patience_s if wait_s is None else wait_s
             done, _ = await asyncio.wait({pending.work}, timeout=timeout)
             return pending.work.result() if done else pending.running()
         finally:

@@ -33,6 +33,7 @@ from .models import (
     EvidencePart,
     FailurePart,
     IntegrityPart,
+    RungPart,
     SeenPart,
     TotalsPart,
     WorkloadVerdict,
@@ -70,8 +71,17 @@ def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> Evalu
     warning = f"UNVERIFIED, it ranks nowhere: {unverified}. It says:" if unverified else None
     left = plans.anchor_words(known.anchors)
     commit = not_committed_words(evaluated.not_committed)
-    screen = lines(warning, answer.summary, left, earlier, signed, commit)
-    changes = {"summary": screen, "anchors": outside, "unverified": unverified}
+    screen = lines(
+        warning,
+        answer.summary,
+        summary.ladder_words(evaluated.ladder),
+        left,
+        earlier,
+        signed,
+        commit,
+    )
+    rungs = [RungPart.of(r, workloads=r.workloads or None) for r in evaluated.ladder]
+    changes = {"summary": screen, "anchors": outside, "unverified": unverified, "ladder": rungs}
     return answer.model_copy(update=changes)
 
 

@@ -207,6 +207,20 @@ class SeenPart(Result):
     )
 
 
+class RungPart(Result):
+    """Another program that computes the operator."""
+
+    rung: str
+    times: FiniteFloat = Field(
+        default=None, description="How many times faster the candidate is, geometric mean."
+    )
+    mean_us: FiniteFloat = None
+    workloads: int | None = Field(default=None, description="Timed of both.")
+    clock: str | None = None
+    reason: Annotated[str | None, short(200)] = Field(default=None, description="Why no time.")
+    evaluation_id: str | None = None
+
+
 class EvaluationAnswer(Answer):
     """One trial of one candidate."""
 
@@ -229,6 +243,9 @@ class EvaluationAnswer(Answer):
     workloads: list[WorkloadVerdict] = Field(default_factory=list)
     workloads_shown: str | None = Field(
         default=None, description="Which are shown, when not all; the rest is in the record."
+    )
+    ladder: list[RungPart] = Field(
+        default_factory=list, description="Of compare_to='ladder'; each was timed on its own."
     )
     not_timed_reason: str | None = None
     unverified: Annotated[str | None, short(300)] = Field(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from ....tools.schema.evaluation import (
     UNFAILED,
     Evaluation,
@@ -24,6 +27,9 @@ from ..text import (
     table,
 )
 from . import static_check
+
+if TYPE_CHECKING:
+    from ....tools.evaluation.ladder.climb import RungTime
 
 TABLE_ROWS = 10
 SUMMARY_CHARACTERS = 1_000
@@ -138,6 +144,26 @@ def _speed_words(evaluation: Evaluation) -> str | None:
         f"{microseconds(totals.baseline_mean_latency_us)}. "
         f"Geometric mean speedup {ratio}x{between}; workloads: {counts}."
     )
+
+
+def ladder_words(rungs: Sequence[RungTime]) -> str | None:
+    """How many times faster than each other program, one a row; None without a ladder."""
+    if not rungs:
+        return None
+    if all(rung.times is None for rung in rungs) and len({rung.reason for rung in rungs}) == 1:
+        return f"Ladder: {', '.join(rung.rung for rung in rungs)}: {rungs[0].reason}."
+    rows = [
+        (
+            rung.rung,
+            f"{number(rung.times)}x" if rung.times is not None else "–",
+            number(rung.mean_us),
+            f"{rung.clock}, {counted(rung.workloads, 'workload')}"
+            if rung.times is not None
+            else cut(rung.reason, 100) or "–",
+        )
+        for rung in rungs
+    ]
+    return lines("Ladder:", table(("program", "faster", "mean µs", "timed"), rows))
 
 
 def _held_out_words(evaluation: Evaluation) -> str | None:

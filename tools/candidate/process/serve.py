@@ -336,6 +336,8 @@ def _environment(spawn: Spawn, private: Path) -> dict[str, str]:
     for name, folder in CACHE_FOLDERS.items():
         environment[name] = str(private / folder)
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    # Torch's compiler starts no pool of processes then, which the sandbox would refuse.
+    environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     environment["USER"] = environment["LOGNAME"] = "candidate"
     return environment
 

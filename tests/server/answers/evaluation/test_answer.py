@@ -16,6 +16,7 @@ from kernel_harness.server.answers.evaluation.answer import (
 )
 from kernel_harness.server.answers.evaluation.models import EvaluationAnswer
 from kernel_harness.server.answers.text import BUDGET_CHARACTERS
+from kernel_harness.tools.evaluation.ladder.climb import RungTime
 from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.schema.drawn_inputs import HeldOutResult
 from kernel_harness.tools.schema.evaluation import (
@@ -434,3 +435,21 @@ def test_the_speed_on_held_out_sizes_says_whether_it_is_sealed():
     for sealed, words in ((True, "1.25x (sealed)"), (False, "1.25x (claimed)")):
         told = HeldOutResult(called=9, uniform=4, timed=3, ratio=1.25, sealed=sealed)
         assert words in answer_of(evaluation(held_out=told)).summary
+
+
+def test_a_ladder_is_a_table_of_how_many_times_faster_each_is():
+    rungs = (
+        RungTime("PyTorch eager", 12.345678, 240.5, 3, "sealed", evaluation_id="ev-1"),
+        RungTime("peer fla", reason="COMPILE_ERROR: fla is not installed"),
+    )
+    answer = evaluation_answer(Evaluated(evaluation(), ladder=rungs))
+    assert "PyTorch eager  12.3x   240      sealed, 3 workloads" in answer.summary
+    assert "fla is not installed" in answer.summary
+    assert [rung.times for rung in answer.ladder] == [12.345678, None]
+    assert answer.ladder[1].workloads is None
+
+
+def test_a_ladder_that_was_not_climbed_is_one_line():
+    rungs = (RungTime("PyTorch eager", reason="no GPU"), RungTime("peer fla", reason="no GPU"))
+    answer = evaluation_answer(Evaluated(evaluation(), ladder=rungs))
+    assert "Ladder: PyTorch eager, peer fla: no GPU." in answer.summary
