@@ -94,7 +94,8 @@ class Settings(BaseModel):
         default=("B200", "H200"), description="Devices whose floors every evaluation reports."
     )
     static_targets: tuple[str, ...] = Field(
-        default=("sm_90", "sm_100"), description="Architectures a candidate is compiled for."
+        default=("sm_100", "sm_90"),
+        description="Architectures a candidate is compiled for, in the order of the rows.",
     )
     wait_s: float = Field(
         default=240.0, gt=0, le=3600, description="Longest a call blocks before it answers RUNNING."

@@ -20,7 +20,7 @@ async def plot_floors(
     evaluation_id: Annotated[str, Field(description="A timed evaluation, 'ev-…'.")],
     device: Annotated[
         str | None,
-        Field(description="Whose floors, e.g. 'B200'; those of the device measured on if absent."),
+        Field(description="Whose floors, as a target; those of the device measured on if absent."),
     ] = None,
 ) -> Image:
     """Draws one evaluation's latencies against their floors, a point for each workload.

@@ -41,6 +41,16 @@ def devices_of(targets: Sequence[str], path: Path) -> list[str]:
     return list(found)
 
 
+def meant(name: str, among: Iterable[str]) -> str | None:
+    """The first of some devices that a name of a device or an architecture means; None: none."""
+    known = shipped_hardware()
+    for one in among:
+        arch = known[one].arch if one in known else ""
+        if _plain(one) == _plain(name) or (arch and _architecture(arch) == _architecture(name)):
+            return one
+    return None
+
+
 def architectures_of(names: Iterable[str]) -> list[str]:
     """The architectures that names of devices and architectures mean; what is neither is left out.
 

@@ -244,7 +244,8 @@ def make_plan(
     if on_cpu and request.checks is None:
         checks = interpreter_checks(checks)
     checks = checks.model_copy(update={"objective": request.ranked_by.value})
-    if on_cpu or request.scope is Scope.STATIC:
+    beside = request.checks is None and request.scope is not Scope.SMOKE
+    if on_cpu or request.scope is Scope.STATIC or beside:
         hardware, default = solution.spec.target_hardware, settings.static_targets
         targets = compiled_targets(request.targets, hardware, default)
         checks = checks.model_copy(update={"static_targets": targets})

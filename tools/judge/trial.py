@@ -171,6 +171,8 @@ class Trial:
         with self._times.measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
             session.ask(self._build)
+            if not self._context.interpreted and self._plan.checks.static_targets:
+                self._static.start()
             with self._times.measured("inputs_ahead"):
                 known = self._context.checked_references
                 self._constant_outputs = check_reference(
@@ -315,6 +317,8 @@ class Trial:
         if not self._plan.checks.timed:
             self._not_timed = f"scope {self._plan.scope} does not time"
             return None
+        # Compilers must not share the machine with a clock.
+        self._static.check(STATIC_WAIT_S if self._plan.checks.deployment else 0.0)
         # What the reference took so far is taken from no time of the candidate.
         deadline = self._parts.deadline + self.generator.seconds - self._reference_before
         self._parts = replace(self._parts, deadline=deadline)

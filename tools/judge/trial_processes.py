@@ -44,11 +44,12 @@ class TrialProcesses:
         """Starts a process that runs a candidate, or takes a prewarmed one.
 
         Args:
-            target: architecture of the device that it finds where there is none; None: the first
-                that the plan compiles for.
+            target: architecture of the device that it finds where there is none; None: the usual
+                one where the plan compiles for it, else the first.
         """
-        first = next(iter(self._plan.checks.static_targets), FAKE_TARGET)
-        return self._kept(self._context.spawn(target or first))
+        compiled = self._plan.checks.static_targets or [FAKE_TARGET]
+        usual = FAKE_TARGET if FAKE_TARGET in compiled else compiled[0]
+        return self._kept(self._context.spawn(target or usual))
 
     def spawn_for_timing(self, baseline: bool) -> tuple[ProcessSession, BuildRequest]:
         """A process to time calls in, and what it is to build."""

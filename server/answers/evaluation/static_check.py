@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ....tools.devices.hardware import shipped_hardware
+from ....tools.devices.targets import meant
 from ....tools.schema.evaluation import StaticCheck, StaticKernel
 from ....tools.text import shorten
 from ..text import axes_words, lines, showing
 from .models import StaticPart
-
-if TYPE_CHECKING:
-    pass
 
 STATIC_ROWS = 12
 SUMMARY_ROWS = 6
@@ -133,6 +132,30 @@ def static_note(check: StaticCheck | None, rows: int = STATIC_ROWS, uri: str = "
     )
 
 
+def build_words(check: StaticCheck | None) -> str | None:
+    """One line on the build for the first target, which need not be here; None where none is known.
+
+    The kernel that takes the most registers stands for the others.
+    """
+    if check is None or check.status == "unavailable":
+        return None
+    if check.failures:
+        target, words = next(iter(check.failures.items()))
+        return (
+            f"It does not build for {target}: {shorten(words.strip().partition(chr(10))[0], 200)}"
+        )
+    if not check.kernels:
+        return None
+    first = check.kernels[0].target
+    kernels = [kernel for kernel in check.kernels if kernel.target == first]
+    heaviest = max(kernels, key=lambda kernel: kernel.registers or 0)
+    names = len({kernel.name for kernel in kernels})
+    among = f" (of {names} kernels the one with the most registers)" if names > 1 else ""
+    device = meant(first, shipped_hardware())
+    figures = ", ".join(_figures(heaviest))
+    return f"Built for {device or first} ({first}): {heaviest.name[:60]} {figures}{among}."
+
+
 def static_words(check: StaticCheck | None, axes: Mapping[str, Axes] | None = None) -> str | None:
     """The check as lines of a summary, one for each kernel and target.
 
@@ -161,13 +184,21 @@ def static_words(check: StaticCheck | None, axes: Mapping[str, Axes] | None = No
 
 def _row(kernel: StaticKernel, *, tuned: bool) -> str:
     parts = [
-        f"({config_words(kernel.config)})" if tuned else None,
+        *([f"({config_words(kernel.config)})"] if tuned else []),
+        *_figures(kernel),
+        *filter(None, [mix_words(kernel.instructions)]),
+    ]
+    return f"{kernel.name[:60]} {kernel.target}: {', '.join(parts)}"
+
+
+def _figures(kernel: StaticKernel) -> list[str]:
+    """What a kernel takes, in words."""
+    parts = [
         None if kernel.registers is None else f"{kernel.registers} registers",
         None if kernel.shared_bytes is None else f"{kernel.shared_bytes} B shared",
         f"{kernel.spill_bytes} B spilled" if kernel.spill_bytes else None,
         None
         if kernel.occupancy is None
         else f"occupancy {kernel.occupancy:.0%} ({kernel.occupancy_limit})",
-        mix_words(kernel.instructions) or None,
     ]
-    return f"{kernel.name[:60]} {kernel.target}: {', '.join(part for part in parts if part)}"
+    return [part for part in parts if part]

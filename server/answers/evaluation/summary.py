@@ -60,6 +60,7 @@ def summary(
         _verdict(evaluation),
         _failure_words(evaluation.failure),
         _static_words(evaluation),
+        _other_build_words(evaluation),
         _speed_words(evaluation),
         _claim_words(evaluation),
         _held_out_words(evaluation),
@@ -77,6 +78,13 @@ def _static_words(evaluation: Evaluation) -> str | None:
     if evaluation.scope is not Scope.STATIC:
         return None
     return static_check.static_words(evaluation.static, axes_of(evaluation))
+
+
+def _other_build_words(evaluation: Evaluation) -> str | None:
+    """What the build for the first target takes, beside a run of it elsewhere."""
+    if evaluation.scope is Scope.STATIC or evaluation.status is Status.COMPILED:
+        return None
+    return static_check.build_words(evaluation.static)
 
 
 def axes_of(evaluation: Evaluation) -> dict[str, dict[str, int]]:
@@ -201,6 +209,10 @@ def _rows(chosen: list[WorkloadResult]) -> str | None:
         "sustained µs": [result.sustained_us for result in timed],
         "warm µs": [result.warm_latency_us for result in timed],
         "called µs": [result.called_us for result in timed],
+    }
+    others |= {
+        f"{target} floor µs": [result.floors_us.get(target) for result in timed]
+        for target in [t for result in timed for t in result.floors_us if t != "device"][:1]
     }
     taken = {name: column for name, column in others.items() if any(column)}
     return table(

@@ -11,6 +11,7 @@ from kernel_harness.tools.devices.targets import (
     architectures_of,
     compiled_targets,
     devices_of,
+    meant,
     targets_named,
 )
 from kernel_harness.tools.errors import RequestError
@@ -52,3 +53,13 @@ def test_general_words_name_no_architecture():
 )
 def test_a_candidate_is_compiled_for_what_is_asked_and_what_it_is_for(asked, hardware, targets):
     assert compiled_targets(asked, hardware, BOTH) == targets
+
+
+def test_a_name_of_a_target_finds_the_device_that_is_meant():
+    known = ["device", "H200", "B200"]
+    assert [meant(name, known) for name in ("b200", "sm_100a", "NVIDIA H200")] == [
+        "B200",
+        "B200",
+        "H200",
+    ]
+    assert meant("B300X", known) is None

@@ -11,6 +11,7 @@ from kernel_harness.tools.evaluation.plan import (
     make_plan,
     work_estimate,
 )
+from kernel_harness.tools.messages.judge import Checks
 from kernel_harness.tools.schema.evaluation import Executor, Scope
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
@@ -36,7 +37,7 @@ def test_scope_static_compiles_as_each_regime_is_called_the_most_time_first(inde
 @pytest.mark.parametrize(
     ("targets", "hardware", "compiled", "floors"),
     [
-        ((), ["cuda"], ["sm_90", "sm_100"], ["B200", "H200"]),
+        ((), ["cuda"], ["sm_100", "sm_90"], ["B200", "H200"]),
         (("sm_100",), ["cuda"], ["sm_100"], ["B200"]),
         (("H200",), ["cuda"], ["sm_90"], ["H200"]),
         ((), ["B200"], ["sm_100"], ["B200", "H200"]),
@@ -102,3 +103,21 @@ def test_a_plan_says_which_workloads_of_its_scope_were_not_asked_for(indexer):
 
 def test_every_scope_that_ranks_has_held_out_workloads():
     assert all(CHECKS[s].held_out for s in (Scope.SAMPLE, Scope.FULL, Scope.OFFICIAL))
+
+
+@pytest.mark.parametrize(
+    ("scope", "checks", "compiled"),
+    [
+        (Scope.SAMPLE, None, ["sm_100", "sm_90"]),
+        (Scope.FULL, None, ["sm_100", "sm_90"]),
+        (Scope.SMOKE, None, []),
+        (Scope.SAMPLE, Checks(), []),
+    ],
+)
+def test_beside_a_whole_run_on_a_gpu_the_build_for_the_first_target_is_looked_at(
+    indexer, scope, checks, compiled
+):
+    solution = next(iter(indexer.peers().values()))
+    request = EvaluationRequest(indexer, solution, scope, checks=checks)
+    plan = make_plan(request, "ev", sample_shapes(indexer), Executor.CUDA, load_settings({}))
+    assert plan.checks.static_targets == compiled

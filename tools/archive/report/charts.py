@@ -111,8 +111,11 @@ def floor_chart(evaluation: Evaluation, device: str | None = None) -> bytes:
     Raises:
         RequestError: when no workload has both a latency and such a floor.
     """
+    from ...devices.targets import meant
+
     known = list(dict.fromkeys(name for w in evaluation.workloads for name in w.floors_us))
-    chosen = device or (MEASURED_ON if MEASURED_ON in known else next(iter(known), ""))
+    chosen = (meant(device, known) or device) if device else ""
+    chosen = chosen or (MEASURED_ON if MEASURED_ON in known else next(iter(known), ""))
     points = floor_points(evaluation, chosen)
     if not points:
         raise RequestError(

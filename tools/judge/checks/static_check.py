@@ -249,7 +249,7 @@ class StaticChecker:
         reason = shorten(notes, NOTE_CHARACTERS) or None
         failures = {
             target: shorten(text, EXCERPT_CHARACTERS)
-            for target, text in sorted_targets(self._failures)
+            for target, text in in_order(self._failures, self._targets)
         }
         if failures:
             self.failure = Status.COMPILE_ERROR, target_failure(failures)
@@ -260,9 +260,14 @@ class StaticChecker:
         return StaticCheck(
             status="failed" if failures else "built",
             reason=reason,
-            kernels=sorted(self._kernels.values(), key=lambda k: (k.name, len(k.target), k.target)),
+            kernels=sorted(self._kernels.values(), key=self._place),
             failures=failures,
         )
+
+    def _place(self, kernel: StaticKernel) -> tuple[str, int, str]:
+        """A sort key: by name, then in the order of the targets."""
+        order = {target: place for place, target in enumerate(self._targets)}
+        return kernel.name, order.get(kernel.target.rstrip("af"), len(order)), kernel.target
 
     def _unavailable(self, fault: CandidateFault) -> StaticCheck:
         self.lacking = build_failure(fault)
@@ -283,9 +288,10 @@ def with_local(targets: Sequence[str], capability: str | None) -> list[str]:
     return [*targets, *([local] if local and known and local not in known else [])]
 
 
-def sorted_targets(failures: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Targets and compiler messages, oldest architecture first."""
-    return sorted(failures.items(), key=lambda item: (len(item[0]), item[0]))
+def in_order(failures: Mapping[str, str], targets: Sequence[str]) -> list[tuple[str, str]]:
+    """Targets and compiler messages, in the order in which the targets were asked for."""
+    order = {target: place for place, target in enumerate(targets)}
+    return sorted(failures.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
 
 
 def target_failure(failures: Mapping[str, str]) -> Failure:

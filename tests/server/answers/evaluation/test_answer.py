@@ -453,3 +453,27 @@ def test_a_ladder_that_was_not_climbed_is_one_line():
     rungs = (RungTime("PyTorch eager", reason="no GPU"), RungTime("peer fla", reason="no GPU"))
     answer = evaluation_answer(Evaluated(evaluation(), ladder=rungs))
     assert "Ladder: PyTorch eager, peer fla: no GPU." in answer.summary
+
+
+def test_a_run_says_what_the_build_for_the_first_target_takes():
+    kernels = [
+        StaticKernel(name="k", target="sm_100", registers=96, spill_bytes=16, shared_bytes=1024),
+        StaticKernel(name="small", target="sm_100", registers=20),
+        StaticKernel(name="k", target="sm_90", registers=255),
+    ]
+    words = "Built for B200 (sm_100): k 96 registers, 1024 B shared, 16 B spilled (of 2 kernels"
+    built = StaticCheck(status="built", kernels=kernels)
+    assert words in answer_of(evaluation(static=built)).summary
+    failed = StaticCheck(status="failed", failures={"sm_100": "kernel.py:7: no wgmma\n  x"})
+    summary = answer_of(evaluation(static=failed)).summary
+    assert "It does not build for sm_100: kernel.py:7: no wgmma" in summary
+    unknown = StaticCheck(status="unavailable", reason="not finished")
+    assert "uil" not in answer_of(evaluation(static=unknown)).summary
+
+
+def test_the_floor_of_the_first_target_stands_beside_each_latency():
+    result = timed(1, 8.0).model_copy(
+        update={"floors_us": {"device": 3.0, "B200": 1.25, "H200": 2}}
+    )
+    summary = answer_of(evaluation(workloads=[result])).summary
+    assert "B200 floor µs" in summary and "1.25" in summary and "H200 floor" not in summary

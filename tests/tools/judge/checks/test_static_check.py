@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernel_harness.tools.judge.checks.static_check import (
-    sorted_targets,
+    in_order,
     target_failure,
     with_local,
 )
@@ -12,8 +12,9 @@ PLACE = "kernel.py:7: no such op\n    z = tl.nosuch(i)"
 
 
 def test_the_message_says_which_line_and_for_which_targets():
-    failure = target_failure(dict(sorted_targets({"sm_100": PLACE, "sm_90": PLACE})))
-    assert failure.message == "It does not compile for sm_90 and sm_100: kernel.py:7: no such op"
+    told = in_order({"sm_90": PLACE, "sm_100": PLACE}, ["sm_100", "sm_90"])
+    failure = target_failure(dict(told))
+    assert failure.message == "It does not compile for sm_100 and sm_90: kernel.py:7: no such op"
 
 
 def test_equal_words_of_two_targets_are_shown_once():
