@@ -54,8 +54,6 @@ STATIC_WAIT_WHEN_FAILED_S = 1.5
 """From the trial's start: a failure is reported at once, but compiler errors explain many."""
 FIRST_CALL_BYTES = 128 << 20
 """Inputs of workloads that are larger are not drawn before they are needed."""
-DEPLOYMENT_S = 20.0
-"""For the calls as frameworks make them, where the budget was spent on sizes."""
 
 
 class Trial:
@@ -349,9 +347,7 @@ class Trial:
             return
         judged_call = self._judged_call(self._processes.spawn())
         self._processes.end_with(judged_call.close)
-        deadline = max(self._parts.deadline, time.monotonic() + DEPLOYMENT_S)
-        parts = replace(self._parts, deadline=deadline)
-        self._deployment = DeploymentChecks(judged_call, self._build, parts)
+        self._deployment = DeploymentChecks(judged_call, self._build, self._parts)
         with self._times.measured("deployment"):
             self._deployment.run([c for c in self._runnable if checking.passed(c)], session)
 

@@ -30,6 +30,8 @@ MEMORY = "takes_little_memory"
 CLAIMS = (WAITS, MEMORY, COMPILED, GRAPH)
 
 NEEDS_DEVICE = "needs a GPU"
+LEAST_S = 20.0
+"""For these calls, where the budget was spent on sizes."""
 LITTLE_BYTES = 64 << 20
 """Of extra memory, where the tensors of a call are smaller."""
 
@@ -45,6 +47,7 @@ class DeploymentChecks:
     def __init__(self, judged_call: JudgedCall, build: BuildRequest, parts: TrialParts) -> None:
         self._judged_call, self._build = judged_call, build
         self._parts, self._operator = parts, parts.operator
+        self._deadline = max(parts.deadline, time.monotonic() + LEAST_S)
         self._on_device = not parts.context.interpreted
         self.findings: list[Finding] = []
         self.done: list[str] = []
@@ -147,7 +150,7 @@ class DeploymentChecks:
         """
         parts = self._parts
         parts.cancellation.check()
-        if time.monotonic() > parts.deadline:
+        if time.monotonic() > self._deadline:
             raise _EndedError("the budget of time was used up")
         timeout_s = parts.plan.call_timeout_s
         asked = CallOptions(**{**vars(options), "late": False, "timeout_s": timeout_s})
