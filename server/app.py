@@ -104,6 +104,7 @@ ENTRIES = (
     Entry(tools_archive.archive_candidate, "Archive a candidate", IDEMPOTENT),
     Entry(tools_archive.amend_candidate, "Amend a candidate", ADDITIVE),
     Entry(tools_archive.search_archive, "Search the archive", READ_ONLY),
+    Entry(tools_archive.search_knowledge, "Search what is known", READ_ONLY),
     Entry(tools_archive.select_parent, "Select a parent", READ_ONLY),
     Entry(tools_archive.get_context, "Get a role's context", READ_ONLY),
     Entry(tools_archive.promote_candidate, "Promote a candidate", ADDITIVE),
@@ -237,12 +238,13 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
         harness: an open Harness, or a substitute in tests; the caller closes it.
     """
 
-    skills = SkillRegistry.shipped()
+    chosen = harness.settings if harness else settings or load_settings()
+    skills = SkillRegistry(*chosen.skills_dirs)
     bus, legacy_clients = InMemorySubscriptionBus(), LegacyClients()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncIterator[Harness]:
-        opened = harness or Harness.open(settings or load_settings())
+        opened = harness or Harness.open(chosen)
         app.harness = opened
         try:
             async with (

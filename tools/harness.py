@@ -35,6 +35,7 @@ from .signing.keyring import Keyring
 from .workloads.dataset import Dataset
 
 if TYPE_CHECKING:
+    from .archive.retrieval.knowledge import Knowledge
     from .profiling.inspection import InspectionService
     from .tuning.service import TuningService
 
@@ -67,7 +68,7 @@ class Harness:
             60 * settings.search_plan_rest_min if settings.search_open_plans == "offer" else None,
         )
         self.archiving = ArchiveService(
-            self.archive, self.records, dataset, profiles, budget, rules
+            self.archive, self.records, dataset, profiles, budget, rules, settings.skills_dirs
         )
         self.evaluations = EvaluationService(
             settings,
@@ -91,6 +92,20 @@ class Harness:
         from .profiling.inspection import InspectionService
 
         return InspectionService(self.settings, self.device, self.pool)
+
+    @functools.cached_property
+    def knowledge(self) -> Knowledge:
+        """Searches what is known; loaded as `tuning` is."""
+        from .archive.retrieval.knowledge import Knowledge
+
+        settings = self.settings
+        shipped = [*settings.kernels_dir.glob("*/peers"), *settings.kernels_dir.glob("*/solutions")]
+        return Knowledge(
+            self.archive,
+            settings.skills_dirs,
+            (*sorted(shipped), *settings.source_dirs),
+            settings.cache_dir / "sources.sqlite",
+        )
 
     @functools.cached_property
     def tuning(self) -> TuningService:

@@ -25,7 +25,8 @@ PREFIX = "KERNEL_HARNESS_"
 FILE_NAME = "kernel-harness.toml"
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-_LISTS = ("dataset", "targets", "static_targets", "trusted_keys")
+_LISTS = ("dataset", "source_dirs", "targets", "static_targets", "trusted_keys")
+_PATH_LISTS = ("dataset", "source_dirs")
 """Settings that a text gives as a list."""
 CANDIDATE_ENVIRONMENT = (
     "CC",
@@ -88,6 +89,15 @@ class Settings(BaseModel):
     )
     dataset: tuple[Path, ...] = Field(
         default=(), description="FlashInfer-Trace dataset folders beside the shipped operators."
+    )
+    skills_dir: Path | None = Field(
+        default=None,
+        description="Folder of your own skills, served and searched beside the shipped ones; one "
+        "of the same name replaces a shipped one. `<data_dir>/skills` if there is such a folder.",
+    )
+    source_dirs: tuple[Path, ...] = Field(
+        default=(),
+        description="Folders of code that search_knowledge reads beside installed packages.",
     )
     device: str = Field(default="auto", description="'auto', 'cpu' or 'cuda:N'.")
     targets: tuple[str, ...] = Field(
@@ -210,6 +220,14 @@ class Settings(BaseModel):
         return self.cpu_budget_s if device == "cpu" else self.gpu_budget_s
 
     @property
+    def skills_dirs(self) -> tuple[Path, ...]:
+        """The folders of skills: the shipped one, then the user's own."""
+        shipped = Path(str(files("kernel_harness.skills")))
+        own = self.skills_dir or self.data_dir / "skills"
+        same = own.is_dir() and own.resolve() == shipped.resolve()
+        return (shipped,) if same or not own.is_dir() else (shipped, own)
+
+    @property
     def workspaces_dir(self) -> Path:
         """Where agents write candidates, one folder each."""
         return self.data_dir / "workspaces"
@@ -314,11 +332,11 @@ def _checked(values: Mapping[str, Any], source: str, base: Path) -> dict[str, An
         if name not in Settings.model_fields:
             raise unknown_name(f"setting in {source}", name, Settings.model_fields)
         if name in _LISTS and isinstance(value, str):
-            separator = os.pathsep if name == "dataset" else ","
+            separator = os.pathsep if name in _PATH_LISTS else ","
             checked[name] = tuple(p.strip() for p in value.split(separator) if p.strip())
-        if name == "dataset" and isinstance(checked[name], list | tuple):
+        if name in _PATH_LISTS and isinstance(checked[name], list | tuple):
             checked[name] = tuple(_placed(path, name, base) for path in checked[name])
-        elif name in ("data_dir", "kernels_dir", "signing_key"):
+        elif name in ("data_dir", "kernels_dir", "signing_key", "skills_dir"):
             checked[name] = _placed(value, name, base)
     return checked
 

@@ -9,8 +9,8 @@ from typing import Any
 GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust"),
     "Benchmarks": ("import", "score"),
-    "Look": ("list", "sample", "floors", "roofline", "search", "best", "show", "diff", "log")
-    + ("progress", "report", "read"),
+    "Look": ("list", "sample", "floors", "roofline", "search", "know", "best", "show", "diff")
+    + ("log", "progress", "report", "read"),
     "Try": ("open", "plan", "evaluate", "tune", "get", "profile", "timeline", "sanitize")
     + ("inspect",),
     "Remember": ("archive", "amend", "plans", "select", "context", "dispatch", "promote")
@@ -38,6 +38,7 @@ TOOL_HELP = {
     "archive": "keep a candidate, with what it was to show and did",
     "amend": "add words, tags, parents or a note to a candidate",
     "search": "what was tried, what helped, what is blocked",
+    "know": "skills, lessons and others' sources that have some words",
     "select": "the candidate to go on from",
     "context": "what a planner, coder or debugger should read",
     "promote": "make a candidate the best, if every rule holds",

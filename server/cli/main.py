@@ -50,6 +50,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "archive": ("archive_candidate", ("workspace",)),
     "amend": ("amend_candidate", ("candidate_id",)),
     "search": ("search_archive", ("definition",)),
+    "know": ("search_knowledge", ("query",)),
     "select": ("select_parent", ("definition",)),
     "context": ("get_context", ("role", "candidate_id")),
     "promote": ("promote_candidate", ("candidate_id",)),

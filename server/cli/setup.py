@@ -89,7 +89,9 @@ def _install(arguments: argparse.Namespace, settings: Settings) -> int:
     command = registration.server_command(_server_arguments(arguments))
     can_register = registration.has_command(where)
     commands = registration.register_commands(where, command) if can_register else []
-    plan = skill_files.plan_install(where, SkillRegistry.shipped(), receipts.get(where) or {})
+    plan = skill_files.plan_install(
+        where, SkillRegistry(*settings.skills_dirs), receipts.get(where) or {}
+    )
     if not can_register and not registration.is_registered(where, command):
         _say(registration.by_hand(where, command))
     _show(commands, plan, arguments.dry_run)
@@ -160,7 +162,7 @@ def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
 
     harness = Harness.open(settings)
     report = harness.check_environment()
-    names = [skill.name for skill in SkillRegistry.shipped().skills()]
+    names = [skill.name for skill in SkillRegistry(*settings.skills_dirs).skills()]
     states = [
         doctor.client_state(_where(arguments, client, scope), names)
         for client in CLIENTS

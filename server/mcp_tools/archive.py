@@ -23,6 +23,7 @@ from ..answers.promotion import (
     promotion_answer,
     rollback_answer,
 )
+from ..answers.retrieval.knowledge import KnowledgeAnswer, knowledge_answer
 from ..answers.retrieval.search import SearchAnswer, search_answer
 from ..requests.context import (
     Call,
@@ -203,6 +204,20 @@ async def search_archive(
     )
     found = await in_thread(harness_of(ctx).archiving.search, request)
     return search_answer(found, definition, detail)
+
+
+async def search_knowledge(
+    ctx: Call,
+    query: Annotated[str, Field(min_length=1, description="Words; any counts.")],
+    limit: Annotated[int, Field(ge=1, le=20, description="Passages of each kind.")] = 4,
+) -> KnowledgeAnswer:
+    """Searches skills, lessons of all operators, and sources of installed packages, with lines.
+
+    Use it to read what others did before you write. Example: search_knowledge(query='mbarrier
+    try_wait'). Next: read_report of a `uri`, or the file at `place`.
+    """
+    found = await in_thread(lambda: harness_of(ctx).knowledge.search(query, limit))
+    return knowledge_answer(found)
 
 
 async def select_parent(

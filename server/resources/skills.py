@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -106,19 +105,17 @@ class Skill:
 
 
 class SkillRegistry:
-    """All skills of a folder."""
+    """All skills of some folders; one of a later folder replaces one of the same name."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @classmethod
-    def shipped(cls) -> SkillRegistry:
-        """Returns the skills that come with the harness."""
-        return cls(Path(str(files("kernel_harness.skills"))))
+    def __init__(self, *folders: Path) -> None:
+        self._folders = folders
 
     def skills(self) -> list[Skill]:
         """Lists every skill, ordered by name."""
-        return [Skill(path.parent) for path in sorted(self._folder.glob(f"*/{MANIFEST}"))]
+        found: dict[str, Skill] = {}
+        for folder in self._folders:
+            found |= {path.parent.name: Skill(path.parent) for path in folder.glob(f"*/{MANIFEST}")}
+        return [found[name] for name in sorted(found)]
 
     def skill(self, name: str) -> Skill | None:
         """Returns a skill by its name; None when there is none."""
@@ -160,10 +157,11 @@ class SkillRegistry:
     def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
         """Returns a value that differs after a file is added, removed or edited."""
         found = []
-        for path in sorted(self._folder.rglob("*.md")):
-            status = path.stat()
-            name = path.relative_to(self._folder).as_posix()
-            found.append((name, status.st_mtime_ns, status.st_size))
+        for folder in self._folders:
+            for path in sorted(folder.rglob("*.md")):
+                status = path.stat()
+                name = path.relative_to(folder).as_posix()
+                found.append((name, status.st_mtime_ns, status.st_size))
         return tuple(found)
 
 

@@ -151,3 +151,16 @@ def test_a_data_folder_that_can_be_written_to_is_left_as_it_was(elsewhere):
 def test_the_compilers_that_advice_names_reach_a_candidate(monkeypatch, name):
     monkeypatch.setenv(name, "/opt/compiler")
     assert candidate_environment()[name] == "/opt/compiler"
+
+
+def test_a_folder_of_ones_own_skills_is_found_beside_the_data(tmp_path):
+    settings = load_settings({"data_dir": str(tmp_path)}, {})
+    assert len(settings.skills_dirs) == 1
+    (tmp_path / "skills").mkdir()
+    assert settings.skills_dirs[1:] == (tmp_path / "skills",)
+    other = tmp_path / "other"
+    other.mkdir()
+    chosen = load_settings({"data_dir": str(tmp_path), "skills_dir": str(other)}, {})
+    assert chosen.skills_dirs[1:] == (other,)
+    shipped = chosen.skills_dirs[0]
+    assert load_settings({"skills_dir": str(shipped)}, {}).skills_dirs == (shipped,)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 
 from ..errors import ArchiveError, RequestError
@@ -64,6 +63,7 @@ class ArchiveService:
     profiles_dir: Path
     budget: Budget = Budget()
     rules: SearchRules = SearchRules()
+    skills_dirs: tuple[Path, ...] = ()
 
     def archive_candidate(
         self,
@@ -170,8 +170,7 @@ class ArchiveService:
             op_type = request.op_type or operator.definition.op_type
             request = replace(request, definition=operator.name, op_type=op_type)
         definitions = {name: found.definition for name, found in self.dataset.operators.items()}
-        skills = Path(str(files("kernel_harness.skills")))
-        found = search(self.archive, request, skills, definitions)
+        found = search(self.archive, request, self.skills_dirs, definitions)
         return replace(found, open_trials=self.archive.trials.table.count_open(request.definition))
 
     def select_parent(self, definition: str, policy: str, seed: int | None = None) -> Selection:

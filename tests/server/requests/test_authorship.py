@@ -13,7 +13,7 @@ from mcp.types import Implementation
 from kernel_harness.server.app import build_app
 from kernel_harness.server.resources.skills import SkillRegistry
 from kernel_harness.tools.archive.store.commit.message import read_trailers
-from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.settings import Settings, load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
 
 from ..calls import good, refused
@@ -34,7 +34,7 @@ async def archived(client: Client, name: str = "mine", **more: Any) -> dict[str,
 
 def digest(path: str) -> str:
     """The beginning of the sha256 of a skill's file."""
-    text = SkillRegistry.shipped().read(f"skill://{path}")
+    text = SkillRegistry(*load_settings({}).skills_dirs).read(f"skill://{path}")
     assert text is not None
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

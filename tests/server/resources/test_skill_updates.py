@@ -52,7 +52,7 @@ async def test_a_client_of_the_2025_revisions_hears_that_resources_changed(
     (tmp_path / "tune").mkdir()
     manifest = tmp_path / "tune" / "SKILL.md"
     manifest.write_text("---\nname: tune\ndescription: first\n---\n")
-    monkeypatch.setattr(SkillRegistry, "shipped", lambda: SkillRegistry(tmp_path))
+    harness.settings = harness.settings.model_copy(update={"skills_dir": tmp_path})
     monkeypatch.setattr(skill_updates, "EVERY_S", 0.02)
     heard = anyio.Event()
 

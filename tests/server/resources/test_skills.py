@@ -12,13 +12,15 @@ import pytest
 
 from kernel_harness.server.resources.prompts import ROLES, role_text, roles_folder
 from kernel_harness.server.resources.skills import Skill, SkillRegistry, problems
+from kernel_harness.tools.judge.deployment.checks import CLAIMS
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
 from kernel_harness.tools.profiling.diagnosis.kernel_profile import KernelProfile
 from kernel_harness.tools.schema.evaluation import Scope, StaticKernel, Status
 from kernel_harness.tools.schema.measurement import Decision
+from kernel_harness.tools.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[3]
-SHELF = SkillRegistry.shipped()
+SHELF = SkillRegistry(*load_settings({}).skills_dirs)
 CALL = re.compile(r"\b([a-z]+(?:_[a-z]+)*)\(([^()]*)\)")
 TICKED = re.compile(r"`([A-Za-z_][A-Za-z0-9_.]*)`")
 OF_OTHERS = set(
@@ -65,7 +67,12 @@ def known(tools: dict[str, Any], contract: dict[str, Any]) -> set[str]:
         words |= set(names(tool["input_schema"]))
     for members in (Status, Scope, Decision, Bottleneck):
         words |= {member.value for member in members}
-    words |= set(KernelProfile.model_fields) | set(StaticKernel.model_fields) | {"shared_memory"}
+    words |= (
+        set(CLAIMS)
+        | set(KernelProfile.model_fields)
+        | set(StaticKernel.model_fields)
+        | {"shared_memory"}
+    )
     for folder in (ROOT / "kernels").glob("*/*/*"):
         words |= {folder.name, folder.parents[1].name}
     return words | {skill.name for skill in SHELF.skills()} | OF_OTHERS
@@ -180,3 +187,21 @@ def test_a_dead_link_and_a_file_too_deep_are_found(tmp_path: Path) -> None:
     (tmp_path / "tune" / "SKILL.md").write_text(manifest)
     found = " ".join(problems(Skill(tmp_path / "tune")))
     assert "gone.md" in found and "too deep" in found and "'x'" not in found
+
+
+def test_a_skill_of_ones_own_stands_beside_the_shipped_ones_and_replaces_one_of_its_name(tmp_path):
+    shipped, own = tmp_path / "shipped", tmp_path / "own"
+    for folder, name, text in (
+        (shipped, "a", "shipped a"),
+        (shipped, "b", "shipped b"),
+        (own, "b", "my b"),
+        (own, "c", "my c"),
+    ):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "SKILL.md").write_text(text)
+    registry = SkillRegistry(shipped, own)
+    assert [skill.name for skill in registry.skills()] == ["a", "b", "c"]
+    assert registry.read("skill://b/SKILL.md") == "my b"
+    before = registry.fingerprint()
+    (own / "c" / "SKILL.md").write_text("my new c")
+    assert registry.fingerprint() != before

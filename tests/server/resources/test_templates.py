@@ -16,6 +16,7 @@ from mcp.types import (
 from kernel_harness.server.app import INSTRUCTIONS
 from kernel_harness.server.resources import templates as resources
 from kernel_harness.server.resources.skills import SkillRegistry
+from kernel_harness.tools.settings import load_settings
 
 from ..calls import good
 from ..scripted import DEFINITION, REFERENCE, solution
@@ -124,7 +125,7 @@ async def test_skills_are_resources_under_their_own_names(connect: Any) -> None:
 
 
 def test_the_digests_of_a_skill_are_of_the_files_that_are_served() -> None:
-    skills = SkillRegistry.shipped()
+    skills = SkillRegistry(*load_settings({}).skills_dirs)
     for skill in skills.skills():
         for entry in skill.entry()["resources"]:
             text = skills.read(entry["uri"])

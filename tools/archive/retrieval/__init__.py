@@ -7,5 +7,7 @@ transitions        what each technique did to what it was tried on
 operator_features  how alike two operators are
 words              free text as a ranked question
 repeats            whether a program was archived before
+knowledge          skills, lessons and sources, asked together
+sources            code of others that lies here, by its words
 skill_notes        humans' notes under skills/, searched together with the archive
 """

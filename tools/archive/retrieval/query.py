@@ -71,10 +71,10 @@ class SearchResult:
 def search(
     archive: Archive,
     request: SearchRequest,
-    skills_dir: Path | None = None,
+    skills_dirs: Sequence[Path] = (),
     definitions: Mapping[str, Definition] | None = None,
 ) -> SearchResult:
-    """Searches the candidates, and the notes under `skills_dir` for the same free text.
+    """Searches the candidates, and the notes in `skills_dirs` for the same free text.
 
     Args:
         definitions: of the operators that are known here, by name; they tell which are similar.
@@ -85,8 +85,8 @@ def search(
     parent = archive.node(request.parent) if request.parent else None
     index = archive.synced.current()
     found = search_index(index, request, parent, definitions or {})
-    if skills_dir and request.query:
-        return replace(found, notes=tuple(search_notes(index, skills_dir, request.query)))
+    if skills_dirs and request.query:
+        return replace(found, notes=tuple(search_notes(index, skills_dirs, request.query)))
     return found
 
 

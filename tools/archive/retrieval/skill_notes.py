@@ -6,7 +6,7 @@ Each heading of a Markdown file is one note. Files are read again when their tim
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,12 @@ _HEADING = re.compile(r"^#{1,4}\s+(.*)$")
 
 @dataclass(frozen=True)
 class SkillNote:
-    """One passage of a human's note: file below the skills folder, heading, and the words found."""
+    """One passage of a human's note: file below its folder of skills, heading, words found."""
 
     path: str
     heading: str
     excerpt: str
+    line: int = 1
 
 
 def sections(text: str) -> Iterator[tuple[str, str]]:
@@ -41,9 +42,16 @@ def sections(text: str) -> Iterator[tuple[str, str]]:
         yield heading, "\n".join(body).strip()
 
 
-def search_notes(index: Index, skills_dir: Path, query: str, limit: int = 5) -> list[SkillNote]:
-    """Finds notes whose heading or text has the words of the query, best first."""
-    _refresh(index, skills_dir)
+def search_notes(
+    index: Index, skills_dirs: Sequence[Path], query: str, limit: int = 5
+) -> list[SkillNote]:
+    """Finds notes whose heading or text has the words of the query, best first.
+
+    Args:
+        skills_dirs: a skill of a later folder stands for one of the same name before.
+    """
+    present = _files_of(skills_dirs)
+    _refresh(index, present)
     if not (expression := any_of(terms(query))):
         return []
     rows = index.rows(
@@ -51,16 +59,33 @@ def search_notes(index: Index, skills_dir: Path, query: str, limit: int = 5) -> 
         " ORDER BY bm25(notes, 0, 4, 1) LIMIT ?",
         [expression, limit],
     )
-    return [SkillNote(path, heading, " ".join(excerpt.split())) for path, heading, excerpt in rows]
+    return [
+        SkillNote(path, heading, " ".join(excerpt.split()), _line_of(present[path][0], heading))
+        for path, heading, excerpt in rows
+    ]
 
 
-def _refresh(index: Index, skills_dir: Path) -> None:
-    files = sorted(skills_dir.rglob("*.md")) if skills_dir.is_dir() else []
+def _line_of(file: Path, heading: str) -> int:
+    """The line of a heading in a file; the first where it has none."""
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = (number for number, line in enumerate(lines, 1) if line.lstrip("# ") == heading)
+    return next(found, 1) if heading else 1
+
+
+def _files_of(skills_dirs: Sequence[Path]) -> dict[str, tuple[Path, str]]:
+    """Every Markdown file by its path below its folder, with a stamp that an edit changes."""
     present: dict[str, tuple[Path, str]] = {}
-    for file in files:
-        stat = file.stat()
-        path = file.relative_to(skills_dir).as_posix()
-        present[path] = (file, f"{stat.st_mtime_ns}.{stat.st_size}")
+    for folder in skills_dirs:
+        own = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else ()
+        present = {path: at for path, at in present.items() if path.split("/")[0] not in own}
+        for file in sorted(folder.rglob("*.md")) if folder.is_dir() else []:
+            stat = file.stat()
+            path = file.relative_to(folder).as_posix()
+            present[path] = (file, f"{file}.{stat.st_mtime_ns}.{stat.st_size}")
+    return present
+
+
+def _refresh(index: Index, present: Mapping[str, tuple[Path, str]]) -> None:
     known = dict(index.rows("SELECT path, stamp FROM note_files"))
     stale = [path for path in known if path not in present or present[path][1] != known[path]]
     fresh = [path for path in present if path not in known or path in stale]

@@ -326,10 +326,10 @@ def test_humans_notes_are_searched_too_and_read_again_when_they_change(archive, 
     note.write_text(
         "# Hopper\n\n## TMA\n\nLoad tiles with cp.async.bulk.\n```\n# no heading\n```\n"
     )
-    found = search(archive, SearchRequest(query="bulk tiles"), tmp_path / "skills").notes
+    found = search(archive, SearchRequest(query="bulk tiles"), [tmp_path / "skills"]).notes
     assert [(n.path, n.heading) for n in found] == [("hopper/SKILL.md", "TMA")]
     note.write_text("# Hopper\n\nNothing of the kind.\n")
-    assert not search(archive, SearchRequest(query="bulk"), tmp_path / "skills").notes
+    assert not search(archive, SearchRequest(query="bulk"), [tmp_path / "skills"]).notes
 
 
 def test_a_program_seen_before_is_recognised_whatever_its_formatting(bench, archive, trial):
