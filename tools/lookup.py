@@ -24,6 +24,7 @@ from .settings import Settings
 from .workloads.dataset import Dataset
 from .workloads.operators import REFERENCE, Operator
 from .workloads.solution_folder import given_solution, read_candidate_file, read_solution
+from .workloads.templates.kinds import template_solution
 from .workloads.workspace import confined, name_plan
 
 if TYPE_CHECKING:
@@ -140,8 +141,10 @@ class Lookup:
             )
         return start
 
-    def workspace_start(self, operator: Operator, name: str, plan: str | None) -> WorkspaceStart:
-        """Returns what a new workspace starts from, by a name or by a plan.
+    def workspace_start(
+        self, operator: Operator, name: str, plan: str | None, template: str | None = None
+    ) -> WorkspaceStart:
+        """Returns what a new workspace starts from, by a name, a template or a plan.
 
         What starts from a failed candidate is to fix it, and carries the same plan out.
 
@@ -149,6 +152,10 @@ class Lookup:
             RequestError: when there is none of that name, it is another operator's, a start is
                 named beside the plan, or one candidate holds the record at every size.
         """
+        if template is not None:
+            if plan is not None or name != TEMPLATE:
+                raise RequestError("Both a template and another start are named")
+            return WorkspaceStart(template_solution(operator.definition, template), TEMPLATE)
         if plan is None and name.partition(":")[0] == DISPATCH:
             return self._dispatching(operator, name.partition(":")[2])
         if plan is None:

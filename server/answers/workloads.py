@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...tools.documents import definition_uri
 from ...tools.schema.evaluation import Executor, Isolation
 from ...tools.text import printable, shorten
+from ..resources.skills import SCHEME as SKILL_SCHEME
 from .models import (
     DefinitionPart,
     DevicePart,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ...tools.devices.environment import EnvironmentReport
     from ...tools.documents import ReportSlice
     from ...tools.schema.flashinfer_trace import TensorSpec
-    from ...tools.workloads.listing import DefinitionListing, WorkloadListing
+    from ...tools.workloads.listing import DefinitionListing, Starts, WorkloadListing
     from ...tools.workloads.regimes import ShapeSample
     from ...tools.workloads.workspace import Workspace
 
@@ -192,6 +193,7 @@ def _workloads_words(listing: WorkloadListing, cursor: int, end: int) -> str:
         f"FlashInfer-Trace tolerance: atol {tolerance.get('atol')}, rtol {tolerance.get('rtol')}, "
         f"{share:.0%} of elements; the verdict is stricter.",
         f"Latencies: {listing.latency_basis or 'unknown'}.",
+        _starts_words(listing.starts),
         _page_words(listing, end - cursor)
         if cursor or listing.total <= ROWS_SHOWN
         else _regimes_words(listing),
@@ -200,6 +202,18 @@ def _workloads_words(listing: WorkloadListing, cursor: int, end: int) -> str:
         "Next: sample_shapes gives the few workloads that stand for all; open_workspace starts a "
         "candidate; it puts the reference beside your sources.",
     )
+
+
+def _starts_words(starts: Starts) -> str:
+    """What to start from and compare with, and the page on the operator."""
+    parts = [
+        f"Baseline: {starts.baseline}" if starts.baseline else None,
+        f"solutions: {', '.join(starts.solutions)}" if starts.solutions else None,
+        f"peers: {', '.join(starts.peers)}" if starts.peers else None,
+        f"page: {SKILL_SCHEME}{starts.skill}" if starts.skill else None,
+    ]
+    words = "; ".join(part for part in parts if part)
+    return f"{words[:1].upper()}{words[1:]}." if words else "Nothing to start from but templates."
 
 
 def _regimes_words(listing: WorkloadListing) -> str:

@@ -44,7 +44,7 @@ from .fields import (
 
 CandidateId = Annotated[
     str,
-    Field(description="A candidate's id or a unique beginning of it."),
+    Field(description="Id, or a unique beginning of it."),
 ]
 Policy = Literal[
     "epsilon_greedy",
@@ -68,8 +68,7 @@ async def archive_candidate(
         Field(
             min_length=1,
             max_length=4_000,
-            description="One sentence: what was changed and what it should have improved, by how "
-            "much.",
+            description="One sentence: the change, and what it should gain.",
         ),
     ],
     workspace: WorkspacePath = None,
@@ -80,14 +79,11 @@ async def archive_candidate(
     ] = None,
     parent: Annotated[
         list[str] | None,
-        Field(
-            description="Ids of what it was derived from; the workspace's start if absent, [] for "
-            "none."
-        ),
+        Field(description="Ids it was derived from; the workspace's start if absent, [] for none."),
     ] = None,
     tags: Annotated[
         list[str] | None,
-        Field(description="Techniques in a few words each, e.g. ['split-k', 'vectorised loads']."),
+        Field(description="Techniques, e.g. ['split-k', 'vectorised loads']."),
     ] = None,
     made_by: MadeByWords = None,
 ) -> ArchivedAnswer:
@@ -211,10 +207,10 @@ async def search_knowledge(
     query: Annotated[str, Field(min_length=1, description="Words; any counts.")],
     limit: Annotated[int, Field(ge=1, le=20, description="Passages of each kind.")] = 4,
 ) -> KnowledgeAnswer:
-    """Searches skills, lessons of all operators, and sources of installed packages, with lines.
+    """Searches skills, lessons of all operators, and sources of installed packages.
 
-    Use it to read what others did before you write. Example: search_knowledge(query='mbarrier
-    try_wait'). Next: read_report of a `uri`, or the file at `place`.
+    Use it before you write. Example: search_knowledge(query='mbarrier try_wait'). Next: read_report
+    of a `uri`, or the file at `place`.
     """
     found = await in_thread(lambda: harness_of(ctx).knowledge.search(query, limit))
     return knowledge_answer(found)
@@ -226,15 +222,12 @@ async def select_parent(
     policy: Annotated[
         Policy,
         Field(
-            description="epsilon_greedy explores now and then, best_first never; tournament keeps "
-            "techniques and regimes apart; ucb weighs how often a candidate was expanded, mcts a "
-            "branch; best_of_k begins anew; reflexion goes on from the newest with one agent, "
-            "multi_agent_only with three; search_only is epsilon_greedy with one."
+            description="epsilon_greedy explores now and then, best_first never; ucb and mcts "
+            "weigh visits; best_of_k begins anew; reflexion goes on from the newest; the last two "
+            "leave a part of the method out."
         ),
     ] = "epsilon_greedy",
-    seed: Annotated[
-        int | None, Field(description="Repeats a choice; drawn and reported when left out.")
-    ] = None,
+    seed: Annotated[int | None, Field(description="Repeats a choice.")] = None,
 ) -> SelectionAnswer:
     """Chooses the archived candidate to expand next, and says why and why not others.
 
@@ -259,9 +252,7 @@ async def get_context(
         ),
     ],
     candidate_id: CandidateId,
-    seed: Annotated[
-        int, Field(description="A planner's window is drawn when more belongs in it.")
-    ] = 0,
+    seed: Annotated[int, Field(description="Repeats a draw.")] = 0,
 ) -> ContextAnswer:
     """Shows what one role needs of the search around a candidate: diffs, outcomes, lessons.
 

@@ -39,8 +39,8 @@ async def evaluate_kernel(
     compare_to: Annotated[
         str | None,
         Field(
-            description="A peer, solution or candidate id; the baseline if absent; 'reference' for "
-            "the PyTorch code; 'ladder': it eager and compiled and every peer, too; 'nothing' for "
+            description="A peer, solution or candidate id; the baseline if absent; 'reference': "
+            "the PyTorch code; 'ladder': it eager and compiled, and every peer, too; 'nothing': "
             "latencies alone, in half the time."
         ),
     ] = None,

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..answers.text import Detail
 
-DefinitionName = Annotated[str, Field(description="Name or short form, e.g. 'gdn_decode'.")]
+DefinitionName = Annotated[str, Field(description="Name or short form.")]
 
 
 WorkspacePath = Annotated[str | None, Field(description="From open_workspace.")]
@@ -22,11 +22,11 @@ SolutionJson = Annotated[
 
 MadeByWords = Annotated[
     dict[str, str] | None,
-    Field(description="Your {'model': …, 'effort': …, 'session': …}, unless settings say."),
+    Field(description="Your 'model', 'effort', 'session', unless settings say."),
 ]
 
 
-DetailLevel = Annotated[Detail, Field(description="'detailed': more rows, longer excerpts.")]
+DetailLevel = Annotated[Detail, Field(description="'detailed' shows more.")]
 
 
 WaitSeconds = Annotated[
@@ -34,7 +34,7 @@ WaitSeconds = Annotated[
     Field(
         ge=0,
         le=3600,
-        description="Seconds until RUNNING is answered; 240 unless set.",
+        description="Seconds until RUNNING; 240 unless set.",
     ),
 ]
 
@@ -43,7 +43,7 @@ Scope = Literal["static", "smoke", "sample", "full", "official"]
 RankedTimes = Annotated[
     Literal["cold", "clean", "sustained", "warm"] | None,
     Field(
-        description="Times that rank: with a cold L2, with one that holds nothing to write back "
-        "(clean), of calls back to back (sustained), or warm. The definition's choice if absent."
+        description="Times that rank: a cold L2, one that holds nothing to write back (clean), "
+        "calls back to back (sustained), warm. The definition's if absent."
     ),
 ]

@@ -45,7 +45,7 @@ async def plot_roofline(
     definition: DefinitionName,
     gpu: Annotated[
         str | None,
-        Field(description="Device, e.g. 'H200'; the one timed most recently if absent."),
+        Field(description="Device; the one timed last if absent."),
     ] = None,
 ) -> Image:
     """Draws a definition's archived candidates under the device's roofline, the best in colour.
@@ -78,7 +78,7 @@ async def plot_progress(
     ] = "latency",
     gpu: Annotated[
         str | None,
-        Field(description="Device, e.g. 'H200'; the one timed most recently if absent."),
+        Field(description="Device; the one timed last if absent."),
     ] = None,
 ) -> Image:
     """Draws the course of a definition's search: every archived candidate and the best so far.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -64,7 +64,9 @@ async def list_workloads(
         operator = harness.dataset.operator(definition)
         last = harness.evaluations.latencies
         known, whole = last.get(operator.name), last.of_one_program(operator.name)
-        page = listing.list_workloads(operator, known, whole, cursor, limit)
+        page = listing.list_workloads(
+            operator, known, whole, cursor, limit, harness.settings.skills_dirs
+        )
         return workloads_answer(page, int(cursor or 0), detail)
     known = listing.list_definitions(harness.dataset)
     start = listing.page_start(cursor, len(known.definitions))
@@ -102,11 +104,14 @@ async def open_workspace(
     start_from: Annotated[
         str,
         Field(
-            description="'template', a solution or peer that list_workloads names, a candidate's "
-            "id, an evaluation's, or 'dispatch': a child that chooses by size between the fastest "
-            "candidates ('dispatch:id,id' between these)."
+            description="'template', a solution, peer, candidate or evaluation, or 'dispatch': a "
+            "child that chooses by size between the fastest ('dispatch:id,id' between these)."
         ),
     ] = "template",
+    template: Annotated[
+        Literal["triton", "torch", "tvm_ffi", "nvrtc"] | None,
+        Field(description="With kernels, launches and binding of this kind."),
+    ] = None,
     plan: Annotated[
         str | None, Field(description="Id of a recorded plan to carry out, instead of start_from.")
     ] = None,
@@ -119,7 +124,7 @@ async def open_workspace(
     """
     harness = harness_of(ctx)
     operator = harness.dataset.operator(definition)
-    start = await in_thread(harness.lookup.workspace_start, operator, start_from, plan)
+    start = await in_thread(harness.lookup.workspace_start, operator, start_from, plan, template)
     folder = harness.settings.workspaces_dir
     workspace = await in_thread(
         create,
@@ -130,6 +135,7 @@ async def open_workspace(
         start.started_from,
         start.plan,
         start.plan_notes,
+        listing.starts_of(operator, harness.settings.skills_dirs),
     )
     if harness.settings.warm_ahead:
         background_of(ctx).start(harness.warm)

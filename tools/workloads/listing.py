@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ..errors import RequestError
 from ..schema.flashinfer_trace import TensorSpec, Workload
@@ -53,6 +54,15 @@ class WorkloadEntry(RecordModel):
     regime: str | None = None
 
 
+class Starts(RecordModel):
+    """What a candidate may start from or be compared with, by name, and where to read of it."""
+
+    baseline: str | None
+    solutions: list[str]
+    peers: list[str]
+    skill: str | None = None
+
+
 class WorkloadListing(RecordModel):
     """One operator's contract and a page of its workloads."""
 
@@ -69,6 +79,27 @@ class WorkloadListing(RecordModel):
     total: int
     next_cursor: str | None
     workload_digest: str
+    starts: Starts
+
+
+def starts_of(operator: Operator, skills_dirs: Sequence[Path] = ()) -> Starts:
+    """The baseline, solutions and peers of an operator, and its page among some skills."""
+    return Starts(
+        baseline=operator.policy.baseline,
+        solutions=sorted(operator.solutions()),
+        peers=sorted(operator.peers()),
+        skill=skill_page(skills_dirs, operator.name),
+    )
+
+
+def skill_page(skills_dirs: Sequence[Path], definition: str) -> str | None:
+    """The page whose first heading names a definition, below its folder; None without one."""
+    for folder in reversed(skills_dirs):
+        for path in sorted(folder.glob("*/references/*.md")):
+            with path.open(encoding="utf-8", errors="replace") as file:
+                if definition in file.readline().split():
+                    return path.relative_to(folder).as_posix()
+    return None
 
 
 def list_definitions(dataset: Dataset) -> DefinitionListing:
@@ -109,12 +140,14 @@ def list_workloads(
     of_one_program: Mapping[str, float],
     cursor: str | None,
     limit: int,
+    skills_dirs: Sequence[Path] = (),
 ) -> WorkloadListing:
     """One operator's contract and a page of its workloads.
 
     Args:
         latencies: last measured cold latency in microseconds by uuid; may be empty.
         of_one_program: the same of one program on all workloads, by which regimes are found.
+        skills_dirs: where the operator may have a page.
 
     Raises:
         RequestError: for a cursor that no page gave.
@@ -144,6 +177,7 @@ def list_workloads(
         total=len(operator.workloads),
         next_cursor=str(end) if end < len(operator.workloads) else None,
         workload_digest=operator.digest,
+        starts=starts_of(operator, skills_dirs),
     )
 
 

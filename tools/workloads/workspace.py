@@ -17,9 +17,11 @@ from ..errors import DatasetError, HarnessError, RequestError, unknown_name
 from ..schema.flashinfer_trace import Definition, Solution
 from ..schema.record_model import RecordModel
 from ..schema.source_tree import tree_faults
+from .listing import Starts
 from .operators import Operator
 from .policy import Criterion, Tolerance, ToleranceForm
 from .solution_folder import FILE_NAME, also_sources, read_candidate_file
+from .templates.python import plain_source
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 
@@ -82,12 +84,14 @@ def create(
     started_from: str,
     plan: str = "",
     plan_notes: str = "",
+    starts: Starts | None = None,
 ) -> Workspace:
     """Makes a workspace that begins with `start`, or with the template.
 
     Args:
         plan: id of the plan that it is to carry out.
         plan_notes: what the plan says; goes above the notes on the operator.
+        starts: what else there is of the operator, for the notes.
 
     Raises:
         RequestError: when the name is taken or malformed.
@@ -107,12 +111,12 @@ def create(
     sources = (
         {source.path: source.content for source in start.sources}
         if start
-        else {"kernel.py": template(definition)}
+        else {"kernel.py": plain_source(definition)}
     )
     if faults := tree_faults(list(sources)):
         raise RequestError(f"{started_from!r} cannot be laid into a workspace: {faults[0]}")
     manifest = _manifest(chosen, definition, start, started_from, plan)
-    notes = "\n\n".join(filter(None, [plan_notes, describe(operator)]))
+    notes = "\n\n".join(filter(None, [plan_notes, describe(operator), _start_notes(starts)]))
     own = {FILE_NAME: tomli_w.dumps(manifest), "reference.py": definition.reference}
     files = own | {"NOTES.md": notes} | sources
     for relative, content in files.items():
@@ -193,27 +197,6 @@ def name_plan(workspace: Path, plan: str) -> None:
         )
 
 
-def template(definition: Definition) -> str:
-    """A first source: the signature with every shape and dtype, and a body to be replaced."""
-    inputs, outputs = definition.inputs, definition.outputs
-    names = ", ".join([*inputs, *outputs])
-    lines = [
-        f'"""{definition.name}: fill the outputs in place (destination passing)."""',
-        "",
-        "import torch",
-        "",
-        "",
-        f"def run({names}):",
-    ]
-    for kind, specs in (("input", inputs), ("output", outputs)):
-        for name, spec in specs.items():
-            shape = "scalar" if spec.shape is None else f"[{', '.join(spec.shape)}]"
-            lines.append(f"    # {kind} {name}: {shape} {spec.dtype.value}")
-    first = next(iter(outputs))
-    lines.append(f"    raise RuntimeError('nothing written to {first} yet: write the kernel here')")
-    return "\n".join(lines) + "\n"
-
-
 def describe(operator: Operator) -> str:
     """The notes an agent needs: shapes, constraints, tolerances, where to look next."""
     definition = operator.definition
@@ -247,6 +230,24 @@ def describe(operator: Operator) -> str:
         "code, for reading only.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _start_notes(starts: Starts | None) -> str:
+    """What is there already: to read, to start from, to be compared with."""
+    if starts is None:
+        return ""
+    page = f"`skill://{starts.skill}`" if starts.skill else "none"
+    return "\n".join(
+        [
+            "## What is there",
+            "",
+            f"- Baseline: {starts.baseline or 'none'}",
+            f"- Solutions (`start_from`): {', '.join(starts.solutions) or 'none'}",
+            f"- Peers: {', '.join(starts.peers) or 'none'}",
+            f"- Page on this operator (read_report): {page}",
+            "",
+        ]
+    )
 
 
 def _published(tolerance: Tolerance) -> str:

@@ -17,6 +17,8 @@ STATIC_ROWS = 12
 SUMMARY_ROWS = 6
 CONFIG_CHARACTERS = 200
 LAUNCHES_SHOWN = 4
+EMPTY = 16
+"""Instructions of a kernel that only returns: what is padded to a cache line."""
 Axes = Mapping[str, int]
 _TENSOR = {"tensor_mma": "mma.sync", "tensor_wgmma": "wgmma", "tensor_tcgen05": "tcgen05"}
 
@@ -153,7 +155,16 @@ def build_words(check: StaticCheck | None) -> str | None:
     among = f" (of {names} kernels the one with the most registers)" if names > 1 else ""
     device = meant(first, shipped_hardware())
     figures = ", ".join(_figures(heaviest))
-    return f"Built for {device or first} ({first}): {heaviest.name[:60]} {figures}{among}."
+    words = f"Built for {device or first} ({first}): {heaviest.name[:60]} {figures}{among}."
+    return " ".join(filter(None, [words, empty_words(kernels)]))
+
+
+def empty_words(kernels: Sequence[StaticKernel]) -> str | None:
+    """The kernels that hold no code: it was left out for their architecture."""
+    empty = [k for k in kernels if 0 < k.instructions.get("total", 0) <= EMPTY]
+    named = dict.fromkeys(f"{k.name.partition('<')[0]} ({k.target})" for k in empty)
+    names = ", ".join([*named][:4])
+    return f"EMPTY, as if left out by the preprocessor: {names}." if names else None
 
 
 def static_words(check: StaticCheck | None, axes: Mapping[str, Axes] | None = None) -> str | None:
@@ -165,6 +176,7 @@ def static_words(check: StaticCheck | None, axes: Mapping[str, Axes] | None = No
     if check is None:
         return None
     alike = Counter((kernel.name, kernel.target) for kernel in check.kernels)
+    empty = empty_words(check.kernels)
     rows = [
         _row(kernel, tuned=alike[kernel.name, kernel.target] > 1)
         for kernel in check.kernels[:SUMMARY_ROWS]
@@ -174,6 +186,7 @@ def static_words(check: StaticCheck | None, axes: Mapping[str, Axes] | None = No
         shown = [axes_words(sizes) for uuid, sizes in axes.items() if uuid in called]
         words = ", ".join(shown[:LAUNCHES_SHOWN]) + (", …" if len(shown) > LAUNCHES_SHOWN else "")
         rows.insert(0, f"Compiled as called on {words}; other shapes may differ.")
+    rows += [empty] if empty else []
     more = len(check.kernels) - SUMMARY_ROWS
     if more > 0:
         rows.append(f"… {more} more in static and in the record")

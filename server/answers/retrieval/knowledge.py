@@ -49,7 +49,6 @@ class KnowledgeAnswer(Answer):
     notes: list[NotePart]
     lessons: list[LessonPart]
     sources: list[SourcePart]
-    packages: list[str] = Field(description="Installed ones whose sources were searched.")
 
 
 def knowledge_answer(known: Known) -> KnowledgeAnswer:
@@ -59,7 +58,6 @@ def knowledge_answer(known: Known) -> KnowledgeAnswer:
         notes=[_note(note) for note in known.notes],
         lessons=[_lesson(node) for node in known.lessons],
         sources=[_source(source) for source in known.sources],
-        packages=list(known.packages),
     )
 
 

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
+from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.listing import (
     MOST,
     WorkloadListing,
     list_definitions,
     list_workloads,
+    skill_page,
 )
 from kernel_harness.tools.workloads.operators import Operator
 
@@ -86,3 +88,20 @@ def test_a_definition_is_listed_with_the_ranges_of_its_axes():
     (entry,) = list_definitions(Dataset({"double": operator(7)}, ())).definitions
     assert entry.workloads == 7
     assert [(a.name, a.least, a.most, a.distinct) for a in entry.varying_axes] == [("m", 1, 7, 7)]
+
+
+def test_a_definition_is_listed_with_what_to_start_from_and_its_page(tmp_path):
+    page = tmp_path / "operators" / "references" / "double.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("# Twice its input: double\n")
+    assert skill_page([tmp_path], "double") == "operators/references/double.md"
+    assert skill_page([tmp_path], "doubl") is None
+    found = list_workloads(operator(7), {}, {}, None, 10, [tmp_path]).starts
+    assert found.skill == "operators/references/double.md"
+    assert (found.baseline, found.solutions, found.peers) == (None, [], [])
+
+
+def test_every_shipped_operator_has_a_page():
+    settings = Settings()
+    for name in Dataset.load(settings.kernels_dir).operators:
+        assert skill_page(settings.skills_dirs, name), name

@@ -42,11 +42,11 @@ _DEVICE_KERNEL_NAME = re.compile(
 
 
 class PythonBuilder:
-    """Python and Triton: the entry file is imported, its function taken."""
+    """Python, Triton and TileLang: the entry file is imported, its function taken."""
 
     def accepts(self, request: BuildRequest) -> bool:
         """Whether Python itself runs the language."""
-        return request.language in ("python", "triton")
+        return request.language in ("python", "triton", "tilelang")
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Imports the entry module as part of the package that the sources form."""

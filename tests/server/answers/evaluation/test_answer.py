@@ -477,3 +477,18 @@ def test_the_floor_of_the_first_target_stands_beside_each_latency():
     )
     summary = answer_of(evaluation(workloads=[result])).summary
     assert "B200 floor µs" in summary and "1.25" in summary and "H200 floor" not in summary
+
+
+def test_a_kernel_that_is_empty_on_a_target_is_named():
+    kernels = [
+        StaticKernel(name="ends<2>", target="sm_100", registers=4, instructions={"total": 16}),
+        StaticKernel(name="chain", target="sm_100", registers=220, instructions={"total": 1312}),
+        StaticKernel(name="ends<2>", target="sm_90", registers=168, instructions={"total": 900}),
+    ]
+    built = StaticCheck(status="built", kernels=kernels)
+    words = "EMPTY, as if left out by the preprocessor: ends (sm_100)."
+    assert words in answer_of(evaluation(static=built)).summary
+    static = evaluation(static=built, scope=Scope.STATIC, status=Status.COMPILED)
+    assert words in answer_of(static).summary
+    whole = StaticCheck(status="built", kernels=kernels[1:])
+    assert "EMPTY" not in answer_of(evaluation(static=whole)).summary

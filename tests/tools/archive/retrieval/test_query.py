@@ -292,7 +292,7 @@ def test_an_operator_of_another_family_teaches_by_what_it_computes(bench, archiv
             technique=[tag],
         )
     known = {d.name: d for d in (definition, alike, foreign)}
-    answer = search(archive, SearchRequest(definition=definition.name), None, known)
+    answer = search(archive, SearchRequest(definition=definition.name), (), known)
     assert "tma" in names(answer.recommended) and "bitonic" not in names(answer.recommended)
 
 
