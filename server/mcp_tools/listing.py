@@ -22,9 +22,12 @@ def listed_input(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def listed_output(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of a tool's result: its fields by kind, and which of them are always there."""
+    """The schema of a tool's result: its fields by kind.
+
+    The summary alone is called required: which others are always there is in the documentation.
+    """
     fields = {name: _kind(field, schema) for name, field in schema["properties"].items()}
-    return {"type": "object", "properties": fields, "required": list(schema.get("required", ()))}
+    return {"type": "object", "properties": fields, "required": ["summary"]}
 
 
 def without_titles(schema: Any) -> Any:

@@ -128,11 +128,12 @@ def test_every_term_in_a_description_is_a_field_an_argument_or_a_tool(
 
 
 def test_the_list_tells_every_field_that_a_result_itself_has(written: dict[str, Any]) -> None:
-    """A client checks results by the list: what is required there, and of which kind."""
+    """A client checks results by the list: the kind of each field, and that there is a summary."""
     for name, whole in written["results"].items():
         listed = written["tools"][name]["output_schema"]
         assert list(listed["properties"]) == list(whole["properties"]), name
-        assert listed["required"] == whole.get("required", []), name
+        assert listed["required"] == ["summary"], name
+        assert "summary" in whole["required"], name
         assert fields_of(listed) == set(listed["properties"]), name
 
 
