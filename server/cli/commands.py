@@ -7,8 +7,10 @@ goes to a file or another program is left as it is: there a line is a line.
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -51,6 +53,7 @@ def command_factory(
 
     def command(name: str, help_text: str, act: Act) -> argparse.ArgumentParser:
         parser = commands.add_parser(name, help=help_text, description=help_text)
+        parser.add_argument("--json", action="store_true", help="print the answer as JSON")
         settings_options(parser)
         parser.set_defaults(run=lambda arguments: _run(act, settings_of(arguments), arguments))
         return parser
@@ -72,6 +75,9 @@ def _run(act: Act, settings: Settings, arguments: argparse.Namespace) -> int:
         harness.archive.close()
     if not isinstance(result, CommandResult):
         result = CommandResult(result, 0)
+    if arguments.json:
+        _print_json(result)
+        return result.exit_status
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     answer = result.answer
     if isinstance(answer, str):
@@ -82,6 +88,47 @@ def _run(act: Act, settings: Settings, arguments: argparse.Namespace) -> int:
     else:
         console.print(answer)
     return result.exit_status
+
+
+def _print_json(result: CommandResult) -> None:
+    """Prints an answer as JSON: itself, where it is JSON already, else its parts."""
+    import json
+
+    answer = result.answer
+    try:
+        data = json.loads(answer) if isinstance(answer, str) else None
+    except ValueError:
+        data = None
+    if not isinstance(data, dict | list):
+        data = {"exit_status": result.exit_status, "answer": answer_data(answer)}
+    sys.stdout.write(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+
+
+def answer_data(answer: Any) -> Any:
+    """An answer as plain data: the lines of a text, the rows of a table, the parts of a group."""
+    from rich.console import Console, Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from ...tools.text import printable
+
+    if isinstance(answer, str | Text):
+        return [printable(line) for line in str(answer).splitlines()]
+    if isinstance(answer, Group):
+        return [answer_data(part) for part in answer.renderables]
+    if isinstance(answer, Table):
+        names = [str(column.header) for column in answer.columns]
+        cells = zip(*(column.cells for column in answer.columns), strict=True)
+        return [dict(zip(names, map(_cell, row), strict=True)) for row in cells]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(answer)
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def _cell(value: Any) -> str:
+    from ...tools.text import printable
+
+    return printable(str(value))
 
 
 def run_async(harness: Harness, work: Callable[[OnProgress], Awaitable[T]]) -> T:

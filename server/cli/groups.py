@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust"),
+    "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust")
+    + ("completion",),
     "Benchmarks": ("import", "score"),
     "Look": ("list", "sample", "floors", "roofline", "search", "know", "best", "show", "diff")
     + ("log", "progress", "report", "read"),

@@ -145,14 +145,20 @@ def _settings(arguments: argparse.Namespace, taken: Collection[str] = ()) -> Set
     )
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Returns the parser of all commands; those of tools are parsed by their own."""
+def build_parser(*, whole: bool = False) -> argparse.ArgumentParser:
+    """Returns the parser of all commands; those of tools are parsed by their own.
+
+    Args:
+        whole: with the arguments of tools, too.
+    """
     parser = argparse.ArgumentParser(
         prog="kernel-harness",
         usage="%(prog)s COMMAND ...",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = CommandParsers(parser.add_subparsers(required=True, help=argparse.SUPPRESS))
+    commands = CommandParsers(
+        parser.add_subparsers(required=True, help=None if whole else argparse.SUPPRESS)
+    )
     help_text = "serve MCP on standard input and output, or over HTTP"
     serve = commands.add_parser("serve", help=help_text, description=help_text)
     serve.add_argument(
@@ -172,7 +178,9 @@ def build_parser() -> argparse.ArgumentParser:
     for module in COMMAND_MODULES:
         module.add_commands(commands, _settings_options, _settings)
     for name in TOOL_COMMANDS:
-        commands.add_parser(name, help=TOOL_HELP[name], add_help=False)
+        parsed = commands.add_parser(name, help=TOOL_HELP[name], add_help=False)
+        if whole:
+            _add_tool_arguments(parsed, name)
     parser.description = f"{PURPOSE}\n\n{listing(commands.helps)}"
     parser.epilog = "What a command takes: kernel-harness evaluate --help."
     return parser
@@ -204,10 +212,9 @@ def _tool(command: str, argv: Sequence[str]) -> int:
 
     from ..app import build_app, tool_schemas
 
-    tool, positional = TOOL_COMMANDS[command]
-    schema, description = tool_schemas()[tool]
-    parser = _tool_parser(command, tool, description, schema, positional)
-    arguments = parser.parse_args(argv)
+    tool = TOOL_COMMANDS[command][0]
+    schema = tool_schemas()[tool][0]
+    arguments = _tool_parser(command).parse_args(argv)
     given = {
         name: value[0] if isinstance(value, list) and len(value) == 1 else value
         for name in schema.get("properties", {})
@@ -224,17 +231,24 @@ def _tool(command: str, argv: Sequence[str]) -> int:
     return _printed(result, tool, bool(arguments.json))
 
 
-def _tool_parser(
-    command: str,
-    tool: str,
-    description: str,
-    schema: Mapping[str, Any],
-    positional: tuple[str, ...],
-) -> argparse.ArgumentParser:
+def _tool_parser(command: str) -> argparse.ArgumentParser:
     """Returns a parser whose options are the tool's arguments."""
+    from ..app import tool_schemas
+
+    tool = TOOL_COMMANDS[command][0]
     parser = argparse.ArgumentParser(
-        prog=f"kernel-harness {command}", description=f"{description} (MCP tool: {tool})"
+        prog=f"kernel-harness {command}",
+        description=f"{tool_schemas()[tool][1]} (MCP tool: {tool})",
     )
+    _add_tool_arguments(parser, command)
+    return parser
+
+
+def _add_tool_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+    from ..app import tool_schemas
+
+    tool, positional = TOOL_COMMANDS[command]
+    schema: Mapping[str, Any] = tool_schemas()[tool][0]
     required = schema.get("required", ())
     for name, spec in schema.get("properties", {}).items():
         help_text = str(spec.get("description", "")).replace("%", "%%")
@@ -254,7 +268,6 @@ def _tool_parser(
             )
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
     _settings_options(parser, schema.get("properties", {}))
-    return parser
 
 
 def _takes_several(spec: Mapping[str, Any]) -> bool:

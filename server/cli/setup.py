@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from ..client_setup.skill_files import CopyPlan, Receipts
 
 CLIENTS = ("claude", "codex")
+SHELLS = ("bash", "zsh", "tcsh")
 
 
 def add_commands(
@@ -39,13 +43,50 @@ def add_commands(
             "--project", dest="scope", action="store_const", const="project", help="this folder"
         )
         parser.add_argument("--directory", type=Path, default=Path(), help="the project's folder")
+        parser.add_argument("--json", action="store_true", help="print what is said as JSON")
         parser.add_argument("--dry-run", action="store_true", help="only show commands and files")
         settings_options(parser)
-        parser.set_defaults(run=lambda arguments, act=act: act(arguments, settings_of(arguments)))
+        parser.set_defaults(
+            run=lambda arguments, act=act: _as_asked(act, arguments, settings_of(arguments))
+        )
     doctor = commands.add_parser("doctor", help="say what is missing and which command provides it")
     doctor.add_argument("--directory", type=Path, default=Path(), help="the project's folder")
+    doctor.add_argument("--json", action="store_true", help="print what is said as JSON")
     settings_options(doctor)
-    doctor.set_defaults(run=lambda arguments: _doctor(arguments, settings_of(arguments)))
+    doctor.set_defaults(run=lambda arguments: _as_asked(_doctor, arguments, settings_of(arguments)))
+    help_text = "print a script that has a shell complete commands and options"
+    completion = commands.add_parser("completion", help=help_text, description=help_text)
+    completion.add_argument("shell", choices=SHELLS, help="for which shell")
+    completion.set_defaults(run=_completion)
+
+
+def _as_asked(
+    act: Callable[[argparse.Namespace, Settings], int],
+    arguments: argparse.Namespace,
+    settings: Settings,
+) -> int:
+    """Runs a command; with --json what it says is printed as one object."""
+    if not arguments.json:
+        return act(arguments, settings)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        status = act(arguments, settings)
+    _say(json.dumps({"exit_status": status, "answer": said.getvalue().splitlines()}, indent=1))
+    return status
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    from ...tools.errors import CapabilityError
+    from .main import build_parser
+
+    try:
+        import shtab  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise CapabilityError(
+            "Completion needs the package shtab", remedy="pip install 'kernel-harness[completion]'"
+        ) from error
+    _say(shtab.complete(build_parser(whole=True), shell=arguments.shell))
+    return 0
 
 
 def _say(text: str) -> None:

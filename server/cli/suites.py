@@ -58,7 +58,6 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     score.add_argument(
         "--missing-fail", action="store_true", help="count tasks without a verdict as failed"
     )
-    score.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def _import(harness: Harness, arguments: argparse.Namespace) -> Any:

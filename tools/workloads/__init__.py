@@ -10,4 +10,5 @@ segmentation     the arithmetic of the bands
 listing          an operator's contract and a page of its workloads
 solution_folder  a solution as a folder with candidate.toml
 workspace        the folders in which candidates are written
+templates/       first sources of a candidate, by language and binding
 """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ....tools.archive.store.entry import Node
 
 
-class NotePart(Result):
+class SkillPassagePart(Result):
     """A passage of a skill."""
 
     uri: str
@@ -46,7 +46,7 @@ class SourcePart(Result):
 class KnowledgeAnswer(Answer):
     """What is known of a subject here."""
 
-    notes: list[NotePart]
+    notes: list[SkillPassagePart]
     lessons: list[LessonPart]
     sources: list[SourcePart]
 
@@ -80,9 +80,9 @@ def _searched(known: Known) -> str:
     return f"Installed packages searched: {read}. Folders of the setting source_dirs, too."
 
 
-def _note(note: SkillNote) -> NotePart:
+def _note(note: SkillNote) -> SkillPassagePart:
     uri = f"{SKILL_SCHEME}{note.path}"
-    return NotePart(uri=uri, line=note.line, heading=note.heading, excerpt=note.excerpt)
+    return SkillPassagePart(uri=uri, line=note.line, heading=note.heading, excerpt=note.excerpt)
 
 
 def _lesson(node: Node) -> LessonPart:

@@ -42,7 +42,6 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         "--max-abs-error", type=float, metavar="E", help="passes with larger errors are no best"
     )
     report.add_argument("--max-rel-error", type=float, metavar="E", help="likewise")
-    report.add_argument("--json", action="store_true", help="print summary or best as JSON")
 
 
 def _report(harness: Harness, arguments: argparse.Namespace) -> Any:

@@ -35,8 +35,8 @@ static cudaError_t launch(void (*kernel)(Expected...), dim3 grid, dim3 block, si
 
 def _kernels(definition: Definition) -> str:
     parameters = _parameters(definition)
-    told = "\n".join(f"// {a.words}" for a in arguments_of(definition))
-    return f"""{told}
+    described = "\n".join(f"// {a.words}" for a in arguments_of(definition))
+    return f"""{described}
 // Write the kernels here: these two write nothing.
 __global__ void __launch_bounds__(256) first_step({parameters}) {{
     const long long at = blockIdx.x * 256ll + threadIdx.x;
@@ -62,8 +62,8 @@ def _parameters(definition: Definition) -> str:
 
 
 def _constants(definition: Definition) -> str:
-    lines = [f"constexpr int {name} = {value};" for name, value in constants_of(definition).items()]
-    return "\n".join(lines) + "\n"
+    values = [f"{name} = {value}" for name, value in constants_of(definition).items()]
+    return f"enum Sizes : int {{ {', '.join(values)} }};\n" if values else ""
 
 
 def _first_output(definition: Definition) -> Argument:
@@ -199,7 +199,7 @@ def nvrtc_sources(definition: Definition) -> dict[str, str]:
     ]
     numbers = [f"int {name}" for name in [*(s.axis for s in sizes), "count"]]
     parameters = ", ".join([*(a.parameter for a in plain), *numbers])
-    told = "\n".join(f"// {a.words}" for a in arguments)
+    described = "\n".join(f"// {a.words}" for a in arguments)
     read = "\n".join(f"    {s.axis} = {s.tensor}.shape[{s.dimension}]" for s in sizes)
     passed = [*(a.name for a in arguments), *(s.axis for s in sizes), "count"]
     constants = "\n".join(f"#define {n} {v}" for n, v in constants_of(definition).items())
@@ -212,7 +212,7 @@ import torch
 
 SOURCE = r"""
 {constants}
-{told}
+{described}
 // bfloat16, float16 and float8 come as their bits. Write the kernel here: this one writes nothing.
 extern "C" __global__ void __launch_bounds__(256) step({parameters}) {{
     const long long at = blockIdx.x * 256ll + threadIdx.x;

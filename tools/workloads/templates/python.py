@@ -34,7 +34,7 @@ def triton_source(definition: Definition) -> str:
     tensors = [f"{a.name}_ptr" if a.axes is not None else a.name for a in arguments]
     given = [*tensors, *(size.axis for size in sizes), "count"]
     passed = [*(a.name for a in arguments), *(size.axis for size in sizes), "count"]
-    told = "\n".join(f"    # {a.words}" for a in arguments)
+    described = "\n".join(f"    # {a.words}" for a in arguments)
     read = "\n".join(f"    {s.axis} = {s.tensor}.shape[{s.dimension}]" for s in sizes)
     return f'''"""{definition.name}: fill the outputs in place (destination passing)."""
 
@@ -44,7 +44,7 @@ import triton.language as tl
 
 @triton.jit
 def step({", ".join(given)}, BLOCK: tl.constexpr):
-{told}
+{described}
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     # Write the kernel here; this one reads what {first.name} holds and puts it back.
