@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kernel_harness.server.app import tool_schemas
 from kernel_harness.server.cli import main as cli
 
 from . import test_pages, test_tutorial
@@ -24,12 +23,7 @@ def understood(words: list[str]) -> bool:
     """Whether the command line accepts the words; they are not acted on."""
     name, *rest = (NUMBER if PLACEHOLDER.match(word) else word for word in words)
     try:
-        if name in cli.TOOL_COMMANDS:
-            tool, positional = cli.TOOL_COMMANDS[name]
-            schema, description = tool_schemas()[tool]
-            cli._tool_parser(name, tool, description, schema, positional).parse_args(rest)
-        else:
-            cli.build_parser().parse_args([name, *rest])
+        cli.build_parser(whole=True).parse_args([name, *rest])
     except SystemExit as end:
         return end.code == 0
     return True

@@ -41,6 +41,11 @@ def test_a_call_looked_into(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/look-into-a-call.md"))
 
 
+@pytest.mark.long
+def test_what_is_known_and_where_to_start(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/start-and-compare.md"))
+
+
 def test_taking_results_elsewhere(tmp_path, command_line):
     (tmp_path / "kernels").symlink_to(ROOT / "kernels")
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/take-out.md"))

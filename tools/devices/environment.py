@@ -12,8 +12,10 @@ import importlib.util
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -29,6 +31,8 @@ PERMISSION_REMEDY = (
     "Ask the machine's administrator to load the NVIDIA driver with "
     "NVreg_RestrictProfilingToAdminUsers=0, or give the container CAP_SYS_ADMIN."
 )
+PIP = f"{shlex.quote(sys.executable)} -m pip"
+"""Of the interpreter that runs the harness: another one's installs elsewhere."""
 COUNTERS = "permission for counters"
 OF_A_GPU = frozenset({"ncu", COUNTERS, "compute-sanitizer", "cupti-python"})
 """Tools that do nothing without a GPU; where there is none, nobody misses them."""
@@ -232,16 +236,16 @@ def find_tools(places: Places | None = None) -> MachineTools:
             "cupti-python",
             "cupti",
             "latencies come from CUDA events, about 2.4 µs too long",
-            "pip install cupti-python cuda-bindings",
+            f"{PIP} install cupti-python cuda-bindings",
         ),
         triton=_package(
-            "triton", "triton", "Triton candidates cannot run", "pip install triton (Linux)."
+            "triton", "triton", "Triton candidates cannot run", f"{PIP} install triton (Linux)."
         ),
         tvm_ffi=_package(
             "apache-tvm-ffi",
             "tvm_ffi",
             "CUDA C++ candidates with the tvm-ffi binding cannot be built",
-            "pip install apache-tvm-ffi",
+            f"{PIP} install apache-tvm-ffi",
         ),
         admin_only=restricted,
         administrator=administrator,

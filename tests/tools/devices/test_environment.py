@@ -1,5 +1,6 @@
 """What a machine has, told from drivers and files that a test puts there."""
 
+import shlex
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -223,3 +224,12 @@ def test_a_program_outside_the_path_is_found_in_the_toolkits_folder(tmp_path):
         )
     )
     assert got.ncu.path == str(program)
+
+
+def test_packages_are_to_be_installed_by_the_pip_of_the_interpreter_that_runs(tmp_path):
+    got = find_tools(places(tmp_path, present=()))
+    by_pip = [tool.remedy or "" for tool in (got.cupti, got.triton, got.tvm_ffi) if not tool.found]
+    assert by_pip
+    for remedy in by_pip:
+        words = shlex.split(remedy)
+        assert Path(words[0]) == Path(sys.executable) and words[1:4] == ["-m", "pip", "install"]
