@@ -164,7 +164,11 @@ def empty_words(kernels: Sequence[StaticKernel]) -> str | None:
     empty = [k for k in kernels if 0 < k.instructions.get("total", 0) <= EMPTY]
     named = dict.fromkeys(f"{k.name.partition('<')[0]} ({k.target})" for k in empty)
     names = ", ".join([*named][:4])
-    return f"EMPTY, as if left out by the preprocessor: {names}." if names else None
+    return (
+        f"EMPTY (it writes nothing, or is left out by the preprocessor): {names}."
+        if names
+        else None
+    )
 
 
 def static_words(check: StaticCheck | None, axes: Mapping[str, Axes] | None = None) -> str | None:

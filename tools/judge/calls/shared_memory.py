@@ -101,7 +101,7 @@ class DeviceMemory:
             )
         )
         self.nbytes = -(-nbytes // granularity) * granularity
-        make_room(self.nbytes, device_index)
+        free_for(self.nbytes, device_index)
         self._handle = self._call(driver.cuMemCreate(self.nbytes, properties, 0))
         self._pointer = self._call(driver.cuMemAddressReserve(self.nbytes, 0, 0, 0))
         self._call(driver.cuMemMap(self._pointer, self.nbytes, 0, self._handle, 0))
@@ -133,7 +133,7 @@ class DeviceMemory:
         return values[0] if values else None
 
 
-def make_room(nbytes: int, device_index: int) -> None:
+def free_for(nbytes: int, device_index: int) -> None:
     """Gives back the device memory that torch keeps unused, unless enough is free without it.
 
     Other processes of a trial need memory, too, and torch gives back only where an allocation of

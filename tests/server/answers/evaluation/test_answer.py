@@ -486,7 +486,7 @@ def test_a_kernel_that_is_empty_on_a_target_is_named():
         StaticKernel(name="ends<2>", target="sm_90", registers=168, instructions={"total": 900}),
     ]
     built = StaticCheck(status="built", kernels=kernels)
-    words = "EMPTY, as if left out by the preprocessor: ends (sm_100)."
+    words = "EMPTY (it writes nothing, or is left out by the preprocessor): ends (sm_100)."
     assert words in answer_of(evaluation(static=built)).summary
     static = evaluation(static=built, scope=Scope.STATIC, status=Status.COMPILED)
     assert words in answer_of(static).summary

@@ -20,7 +20,7 @@ from kernel_harness.tools.judge.calls.shared_memory import (
     Slot,
     arena_bytes,
     footprint,
-    make_room,
+    free_for,
     place,
 )
 
@@ -137,5 +137,5 @@ def test_memory_that_torch_keeps_unused_is_given_back_where_little_is_free(
     calls: list[int] = []
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 141 << 30))
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append(1))
-    make_room(2 << 30, 0)
+    free_for(2 << 30, 0)
     assert len(calls) == given_back
