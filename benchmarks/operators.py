@@ -3,10 +3,10 @@
     python benchmarks/operators.py [OPERATOR ...] [--only NAME ...] [--scope sample]
                                    [--bundle FILE] [--json FILE]
 
-Needs an NVIDIA GPU. For each operator it evaluates the shipped solutions, the promoted candidate of
+Needs an NVIDIA GPU. For each operator it evaluates the shipped solutions, the fastest candidate of
 its history (`kernels/<operator>/history.bundle` or `--bundle`), and the peers. A peer whose
 package is missing says so. `--only` evaluates those alone that it names, by name or by kind
-(shipped, promoted, peer). Means are over the operator's workloads, weighted where `sample` stands
+(shipped, fastest, peer). Means are over the operator's workloads, weighted where `sample` stands
 for all; they are sealed where every time of candidate and baseline is. `called` is the call as the
 candidate's process makes it, `clean` the call with an L2 that holds no modified lines.
 """
@@ -76,13 +76,16 @@ def contenders(harness: Harness, operator: Operator) -> Iterator[tuple[str, str,
     for name, solution in operator.solutions().items():
         yield name, "shipped", solution
     for best in best_candidates(harness, operator):
-        yield best.name, "promoted", best
+        yield best.name, "fastest", best
     for name, solution in operator.peers().items():
         yield name, "peer", solution
 
 
 def best_candidates(harness: Harness, operator: Operator) -> list[Solution]:
-    """The promoted candidate of an operator on any device, if there is one."""
+    """The candidate of the least sealed latency, if there is one.
+
+    A promotion in a history that is fetched is another archive's decision and does not count here.
+    """
     best = harness.archive.best(operator.name)
     return [harness.archive.read(best).solution()] if best is not None else []
 

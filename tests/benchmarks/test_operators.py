@@ -9,7 +9,7 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "operators.py"
 
 
 class FewCandidates:
-    """An operator and a harness with a solution, a promoted candidate and two peers."""
+    """An operator and a harness with a solution and two peers."""
 
     name = "rmsnorm"
     archive = None
