@@ -46,7 +46,7 @@ from .timing.recorders import Recorders, sealing_fault
 from .timing.samples import CLAIM
 from .trial_parts import TrialParts
 from .trial_processes import TrialProcesses
-from .trial_static import STATIC_WAIT_S, TrialStatic
+from .trial_static import BESIDE_WAIT_S, STATIC_WAIT_S, TrialStatic
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_ONLY = "scope static does not run the candidate"
@@ -316,7 +316,7 @@ class Trial:
             self._not_timed = f"scope {self._plan.scope} does not time"
             return None
         # Compilers must not share the machine with a clock.
-        self._static.check(STATIC_WAIT_S if self._plan.checks.deployment else 0.0)
+        self._static.check(BESIDE_WAIT_S if self._plan.checks.deployment else 0.0)
         # What the reference took so far is taken from no time of the candidate.
         deadline = self._parts.deadline + self.generator.seconds - self._reference_before
         self._parts = replace(self._parts, deadline=deadline)

@@ -27,6 +27,10 @@ from .trial_parts import TrialParts
 from .trial_processes import TrialProcesses
 
 STATIC_WAIT_S = 20.0
+BESIDE_WAIT_S = 8.0
+"""For compilers beside a run on a device, at scopes of every workload."""
+MOST_BESIDE_BYTES = 256 << 20
+"""Of inputs, which are made on the host to be compiled with."""
 DEVICE_CODE = re.compile(r"triton|_compile_kernel|cuda_sources|\.cu\b")
 """Words of Python that brings device code; other Python has nothing to compile."""
 HOST_CODE = (
@@ -57,7 +61,9 @@ class TrialStatic:
         self._called = [case for case in cases if has_outputs(definition, case)] or cases[:1]
         """One without output elements may launch nothing."""
         if plan.checks.execute and not context.interpreted:
-            self._called = self._called[:1]  # shown beside a run, and never waited for long
+            # Shown beside a run: what would keep the device waiting is left out.
+            nbytes = parts.operator.input_bytes
+            self._called = [c for c in self._called[:1] if nbytes(c) <= MOST_BESIDE_BYTES]
         self._times = times
         self._cancellation = parts.cancellation
         self._language = solution.spec.language.value
