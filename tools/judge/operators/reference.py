@@ -7,9 +7,13 @@ candidate may cause, is a fault of the machine.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import linecache
 import math
+import os
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +28,8 @@ from .folder_code import StoppedError, bounded
 from .generic_operator import Value
 
 T = TypeVar("T")
+_TRITON = re.compile(r"^\s*(?:import|from) +triton\b", re.MULTILINE)
+_INTERPRET = "TRITON_INTERPRET"
 INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
 
 
@@ -86,6 +92,8 @@ class Reference:
 
     def _loaded(self) -> Callable[..., Any]:
         source = self._definition.reference
+        if _TRITON.search(source) and not torch.cuda.is_available():
+            _interpret_triton()
         linecache.cache[self._file] = (len(source), None, source.splitlines(True), self._file)
         namespace: dict[str, Any] = {"__name__": self._file.strip("<>").replace(" ", "_")}
         exec(compile(source, self._file, "exec"), namespace)
@@ -117,6 +125,21 @@ class Reference:
                 "workloads that store them. Otherwise correct the reference."
             )
         return "Correct the reference; no change to the candidate helps."
+
+
+def _interpret_triton() -> None:
+    """Has Triton's kernels in references run in its interpreter, as there is no device.
+
+    Triton's own functions are made for it as they are imported, by a variable that is taken back:
+    processes that are started later compile.
+    """
+    os.environ[_INTERPRET] = "1"  # noqa: TID251 - read by triton as it is imported
+    try:
+        with contextlib.suppress(ImportError):
+            knobs = importlib.import_module("triton.knobs")
+            knobs.runtime.interpret = True
+    finally:
+        os.environ.pop(_INTERPRET)  # noqa: TID251 - the same
 
 
 def counting_flops(run: Callable[[], T]) -> tuple[T, float | None]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -111,3 +116,52 @@ def test_a_reference_that_cannot_be_counted_is_run_all_the_same():
         return "result"
 
     assert counting_flops(run) == ("result", None)
+
+
+TRITON = """
+import torch
+import triton
+import triton.language as tl
+
+@triton.jit
+def add_rows(x, out, width, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    row = tl.load(x + tl.program_id(0) * width + at, mask=at < width, other=0.0)
+    tl.store(out + tl.program_id(0), tl.sum(row, axis=0))
+
+def run(x):
+    out = torch.empty(len(x))
+    add_rows[(len(x),)](x, out, x.shape[1], BLOCK=triton.next_power_of_2(x.shape[1]))
+    return out
+"""
+
+
+def test_a_reference_may_be_a_triton_kernel_without_a_device(tmp_path):
+    code = (
+        "import json, sys, torch\n"
+        "from kernel_harness.tools.judge.operators.reference import Reference\n"
+        "from kernel_harness.tools.schema.flashinfer_trace import Definition\n"
+        "definition = Definition.model_validate_json(sys.stdin.read())\n"
+        "run = Reference(definition, 'here', generic_inputs=True)\n"
+        "x = torch.arange(12.0).reshape(3, 4)\n"
+        "made, _ = run.outputs({'x': x}, {'m': 3, 'n': 4}, shown=True, counted=True)\n"
+        "print(json.dumps(made['y'].tolist()))\n"
+        "import os; assert 'TRITON_INTERPRET' not in os.environ\n"
+    )
+    definition = generic_definition(
+        axes={"m": {"type": "var"}, "n": {"type": "var"}},
+        inputs={"x": {"shape": ["m", "n"], "dtype": "float32"}},
+        outputs={"y": {"shape": ["m"], "dtype": "float32"}},
+        reference=TRITON,
+    )
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}  # noqa: TID251
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        input=definition.model_dump_json(),
+        capture_output=True,
+        text=True,
+        env=hidden,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert json.loads(found.stdout) == [6.0, 22.0, 38.0]
