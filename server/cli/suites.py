@@ -11,9 +11,9 @@ from .commands import SettingsOf, SettingsOptions, command_factory
 
 if TYPE_CHECKING:
     from ...tools.harness import Harness
-    from ...tools.suites.kernelbench import Imported
+    from ...tools.suites.operator_folder import Imported
 
-SUITE = "whose form the tasks have: kernelbench"
+SUITE = "whose form the tasks have: kernelbench, sol-execbench"
 PICKS = ("best", "first", "last")
 
 
@@ -43,7 +43,6 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     bring.add_argument(
         "--reduce-by",
         type=int,
-        default=1,
         metavar="N",
         help="divide the tasks' sizes by N, or by less where that does not fit; for the CPU",
     )
@@ -58,19 +57,22 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     score.add_argument(
         "--missing-fail", action="store_true", help="count tasks without a verdict as failed"
     )
+    score.add_argument(
+        "--picture", type=Path, metavar="FILE", help="also draw its curve: .svg, .png or .pdf"
+    )
 
 
 def _import(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.suites.table import suite_named
 
-    imported = suite_named(arguments.suite).bring(
-        arguments.folder,
-        arguments.out,
-        levels=arguments.level,
-        candidates=arguments.candidates,
-        published_only=arguments.published_only,
-        reduce_by=arguments.reduce_by,
-    )
+    options = {
+        "levels": arguments.level,
+        "candidates": arguments.candidates,
+        "published_only": arguments.published_only,
+        "reduce_by": arguments.reduce_by,
+    }
+    suite = suite_named(arguments.suite)
+    imported = suite.import_folder(arguments.folder, arguments.out, options)
     return "\n".join(_said(imported))
 
 
@@ -84,8 +86,8 @@ def _said(imported: Imported) -> list[str]:
 
 
 def _score(harness: Harness, arguments: argparse.Namespace) -> Any:
+    from ...tools.suites.scores.curve_plot import draw_curves
     from ...tools.suites.scores.outcomes import Pick
-    from ...tools.suites.scores.score_table import score_lines
     from ...tools.suites.table import suite_named
 
     suite = suite_named(arguments.suite)
@@ -98,6 +100,8 @@ def _score(harness: Harness, arguments: argparse.Namespace) -> Any:
         device=arguments.gpu,
         missing_fail=arguments.missing_fail,
     )
+    if arguments.picture is not None:
+        draw_curves(score.curves(), arguments.picture, suite.title, suite.threshold)
     if arguments.json:
         return json.dumps(score.as_json(), indent=1)
-    return "\n".join(score_lines(score, suite.title))
+    return "\n".join(suite.lines(score, suite.title))

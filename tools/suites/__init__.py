@@ -1,9 +1,11 @@
 """Other people's benchmarks: their tasks as operators, and their scores.
 
-table        the suites by name: how each is imported and scored
-kernelbench  KernelBench: tasks and candidates of a checkout, written as operator folders
-origin       where an operator was imported from, kept beside it
-probing/     what a task's code takes and gives
-texts/       texts of the files that are written
-scores/      what evaluations say of each task, and the scores made of it
+table            the suites by name: how each is imported and scored
+kernelbench      KernelBench: tasks and candidates of a checkout, written as operator folders
+sol_execbench    SOL-ExecBench: problems and solutions
+operator_folder  writes an operator's folder, and candidates beside it
+origin           where an operator was imported from, kept beside it
+probing/         what a task's code takes and gives
+texts/           texts of the files that are written
+scores/          what evaluations say of each task, and the scores made of it
 """

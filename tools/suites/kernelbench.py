@@ -18,20 +18,25 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 from pydantic import ValidationError
 
 from ..errors import RequestError
-from ..schema.flashinfer_trace import BuildSpec, Definition, Language, Solution, SourceFile
-from ..workloads.solution_folder import write_solution
+from ..schema.flashinfer_trace import BuildSpec, Definition, Solution, SourceFile
+from .operator_folder import (
+    CANDIDATES,
+    LIBRARIES,
+    Imported,
+    OperatorFiles,
+    python_language,
+    write_candidate,
+)
 from .origin import TaskOrigin
 from .probing.client import TaskFacts, TensorFacts, probe
 from .texts.kernelbench import inputs_text, reference_text, wrapper_text
@@ -40,10 +45,7 @@ from .texts.reduced_sizes import factors_down_from, reduced
 SUITE = "kernelbench"
 LEVELS = (1, 2, 3, 4)
 BASELINE = "torch_eager"
-CANDIDATES = "candidates"
 ENTRY = "kernel.py"
-LIBRARIES = ("torch", "cublas", "cudnn")
-"""Whose kernels a candidate may launch: those that eager PyTorch has."""
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-2}
 """atol and rtol by the outputs' dtype, as KernelBench has them."""
 TASK_FILE = re.compile(r"^(\d+)_(.+)\.py$")
@@ -74,22 +76,6 @@ class Task:
         """The name of its operator."""
         words = re.sub(r"\W+", "_", self.name.lower()).strip("_")
         return f"kernelbench_l{self.level}_{self.number}_{words}"
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What an import wrote, and what it did not.
-
-    Args:
-        operators: names of the operators that were written.
-        candidates: folders of the candidates that were written.
-        left_out: what was not imported, by its file, and why.
-    """
-
-    folder: Path
-    operators: tuple[str, ...]
-    candidates: tuple[Path, ...] = ()
-    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_tasks(folder: Path, levels: Sequence[int] = ()) -> list[Task]:
@@ -196,8 +182,6 @@ def _write_operator(
         definition = _definition(task, facts, text)
     except ValidationError as error:
         return error.errors()[0]["msg"].removeprefix("Value error, ")
-    place = out / task.operator
-    place.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(task.text.encode()).hexdigest()
     scalars = {name: spec for name, spec in facts.inputs.items() if spec.shape is None}
     workload = {
@@ -209,15 +193,6 @@ def _write_operator(
             for name, spec in facts.inputs.items()
         },
     }
-    files = {
-        "definition.json": definition.model_dump_json(indent=1, exclude_none=False),
-        "workloads.jsonl": json.dumps({"definition": definition.name, "workload": workload}),
-        "reference.py": text,
-        "inputs.py": inputs_text(list(facts.inputs)),
-        "policy.toml": tomli_w.dumps(_policy(facts, scalars, published_only=published_only)),
-    }
-    for name, content in files.items():
-        (place / name).write_text(content.rstrip("\n") + "\n", encoding="utf-8")
     origin = TaskOrigin(
         suite=SUITE,
         level=task.level,
@@ -227,9 +202,14 @@ def _write_operator(
         sha256=hashlib.sha256(task.file.read_bytes()).hexdigest(),
         reduced_by=task.reduced_by,
     )
-    origin.write(place)
-    eager = _solution(task, facts, BASELINE, task.text, "Model", "task_model")
-    _write(eager, place / "peers" / BASELINE)
+    OperatorFiles(
+        definition=definition,
+        workloads=[workload],
+        policy=_policy(facts, scalars, published_only=published_only),
+        origin=origin,
+        python={"inputs.py": inputs_text(list(facts.inputs))},
+        peers={BASELINE: _solution(task, facts, BASELINE, task.text, "Model", "task_model")},
+    ).write(out)
     return facts
 
 
@@ -302,9 +282,7 @@ def _write_candidates(
             except (UnicodeDecodeError, ValidationError):
                 left_out[label] = "it is empty, or no UTF-8 text"
                 continue
-            folder = out / task.operator / CANDIDATES / name
-            _write(solution, folder)
-            yield folder
+            yield write_candidate(solution, out / task.operator / CANDIDATES / name)
 
 
 def _is_the_model(source: str) -> bool:
@@ -329,13 +307,12 @@ def _solution(
 ) -> Solution:
     """A file with a class of KernelBench's form, as it is, behind an entry point of ours."""
     entry = wrapper_text(module, class_name, facts.init, keeps_state=facts.keeps_state)
-    is_triton = re.search(r"^\s*(?:import|from) +triton\b", source, re.MULTILINE)
     return Solution(
         name=name,
         definition=task.operator,
         author=SUITE,
         spec=BuildSpec(
-            language=Language.TRITON if is_triton else Language.PYTHON,
+            language=python_language(source),
             target_hardware=["cuda"],
             entry_point=f"{ENTRY}::run",
             destination_passing_style=False,
@@ -345,8 +322,3 @@ def _solution(
             SourceFile(path=f"{module}.py", content=source),
         ],
     )
-
-
-def _write(solution: Solution, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    write_solution(solution, folder)

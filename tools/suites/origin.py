@@ -17,8 +17,9 @@ class TaskOrigin(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     suite: str
-    level: int
-    number: int
+    level: int = 0
+    """Of suites that have levels; 0 otherwise."""
+    number: int = 0
     task: str
     """The task's name, as the suite has it."""
     file: str
@@ -27,6 +28,17 @@ class TaskOrigin(BaseModel):
     """Of that file."""
     reduced_by: int = 1
     """By what the sizes in the file were divided."""
+    ranked_by: str = ""
+    """Which mean of the times the suite ranks by, where it says so for each task."""
+    times_us: dict[str, dict[str, float]] = {}
+    """By workload, times that come with the suite: of its `baseline`, and of the bound `sol`."""
+    warnings: list[str] = []
+    """What makes the task a weak one."""
+
+    @property
+    def label(self) -> str:
+        """The task's name, as people speak of it."""
+        return f"level{self.level}/{self.number}_{self.task}" if self.level else self.task
 
     def write(self, folder: Path) -> None:
         """Writes the file of an operator's folder."""

@@ -6,25 +6,77 @@ suite becomes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from ..errors import unknown_name
-from .kernelbench import SUITE, Imported, import_kernelbench
-from .scores.fast_p import FastPScore, fast_p_score
+from ..errors import RequestError, unknown_name
+from . import kernelbench, sol_execbench
+from .operator_folder import Imported
+from .scores.fast_p import fast_p_score
+from .scores.score_table import score_lines
+from .scores.sol_score import sol_lines, sol_score
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite of tasks by other people."""
+    """A suite of tasks by other people.
+
+    Args:
+        bring: imports a folder into a folder of operators.
+        score: what evaluations say of such a folder.
+        lines: that score as text.
+        threshold: what its picture has on the horizontal axis.
+        options: what else `bring` takes, by name.
+    """
 
     name: str
     title: str
     bring: Callable[..., Imported]
-    score: Callable[..., FastPScore]
+    score: Callable[..., Any] = fast_p_score
+    lines: Callable[[Any, str], list[str]] = score_lines
+    threshold: str = "p: times as fast as the baseline"
+    options: frozenset[str] = frozenset({"candidates", "published_only"})
+
+    def import_folder(self, folder: Path, out: Path, options: Mapping[str, Any]) -> Imported:
+        """Writes the suite's tasks as operators.
+
+        Args:
+            options: those that were given; unset ones are left to the suite.
+
+        Raises:
+            RequestError: when one is given that the suite does not have.
+        """
+        given = {name: value for name, value in options.items() if value}
+        if foreign := sorted(given.keys() - self.options):
+            raise RequestError(
+                f"{self.title} has no {', '.join(foreign)}",
+                where=self.name,
+                remedy=f"It takes: {', '.join(sorted(self.options))}.",
+            )
+        return self.bring(folder, out, **given)
 
 
-SUITES = {SUITE: Suite(SUITE, "KernelBench", import_kernelbench, fast_p_score)}
+SUITES = {
+    suite.name: suite
+    for suite in (
+        Suite(
+            kernelbench.SUITE,
+            "KernelBench",
+            kernelbench.import_kernelbench,
+            options=frozenset({"levels", "candidates", "published_only", "reduce_by"}),
+        ),
+        Suite(
+            sol_execbench.SUITE,
+            "SOL-ExecBench",
+            sol_execbench.import_sol_execbench,
+            sol_score,
+            sol_lines,
+            "score S",
+        ),
+    )
+}
 
 
 def suite_named(name: str) -> Suite:

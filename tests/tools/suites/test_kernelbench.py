@@ -13,7 +13,8 @@ import torch
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.suites import kernelbench
-from kernel_harness.tools.suites.kernelbench import Imported, import_kernelbench
+from kernel_harness.tools.suites.kernelbench import import_kernelbench
+from kernel_harness.tools.suites.operator_folder import Imported
 from kernel_harness.tools.suites.origin import read_origin
 from kernel_harness.tools.suites.probing import task_probe
 from kernel_harness.tools.suites.probing.client import TaskFacts, facts_from

@@ -12,17 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.messages.judge import Checks, JudgeReport
 from kernel_harness.tools.schema.evaluation import Evaluation
-from kernel_harness.tools.suites.kernelbench import Imported, find_tasks, import_kernelbench
+from kernel_harness.tools.suites.kernelbench import find_tasks, import_kernelbench
+from kernel_harness.tools.suites.operator_folder import Imported
 from kernel_harness.tools.suites.scores.fast_p import fast_p_score
 from kernel_harness.tools.suites.scores.score_table import score_lines
 from kernel_harness.tools.workloads.dataset import Dataset
-from kernel_harness.tools.workloads.solution_folder import read_solution
 
-from ...judging import JudgeProcess, make_plan
 from .checkout import HEAD, as_candidate, write_candidate, write_checkout
-from .verdicts import FAILURE, verdict
+from .judged import judge_all
 
 pytestmark = [pytest.mark.long, pytest.mark.process, pytest.mark.timeout(600)]
 
@@ -127,41 +125,6 @@ class Judged:
     records: dict[tuple[str, str], Evaluation]
 
 
-def judge_all(imported: Imported, cache: Path) -> dict[tuple[str, str], Evaluation]:
-    """The record of every candidate that was imported, by operator and name."""
-    judge = JudgeProcess("cpu", cache)
-    dataset = Dataset.load(imported.folder)
-    found = {}
-    try:
-        for number, folder in enumerate(imported.candidates):
-            solution = read_solution(folder)
-            operator = dataset.operators[solution.definition]
-            plan = make_plan(
-                solution,
-                operator.folder or Path(),
-                checks=Checks(trials=3, families=0, timed=False),
-                baseline=operator.baseline(cpu=True),
-                workload_digest=operator.digest,
-                evaluation_id=f"ev-20260101-{number:06}-00000000",
-            )
-            answer = judge.ask(plan)
-            if isinstance(answer, JudgeReport):
-                record = Evaluation.model_validate(answer.evaluation)
-            else:  # the service makes such a record of it
-                assert answer.of_dataset
-                record = verdict(
-                    operator,
-                    "INVALID_REFERENCE",
-                    solution=solution.name,
-                    failure={**FAILURE, "message": answer.what},
-                    evidence={"started_at": "2026-01-01T00:00:00Z"},
-                )
-            found[operator.name, folder.name.split("-")[0]] = record
-    finally:
-        judge.close()
-    return found
-
-
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
     folder = tmp_path_factory.mktemp("kernelbench")
@@ -180,7 +143,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
     runs = [folder / kind for kind in (*KINDS, *OTHERS, *UNBUILT)]
     imported = import_kernelbench(folder / "checkout", folder / "operators", candidates=runs)
     assert not imported.left_out
-    yield Judged(imported, judge_all(imported, folder / "cache"))
+    found = judge_all(imported, folder / "cache")
+    records = {(name, run.split("-")[0]): record for (name, run), record in found.items()}
+    yield Judged(imported, records)
 
 
 def record(judged: Judged, name: str, kind: str) -> Evaluation:

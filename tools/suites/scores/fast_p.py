@@ -14,27 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import DatasetError
 from ...schema.evaluation import Evaluation
-from ...workloads.dataset import Dataset
-from ..origin import read_origin
-from .outcomes import Pick, TaskOutcome, TaskOutcomes, outcomes_of
+from .intervals import Curve, Share, geometric_interval, share_of
+from .outcomes import Pick, TaskOutcome, TaskOutcomes, imported_operators, outcomes_of
 
 THRESHOLDS = (0.0, 0.5, 0.8, 1.0, 1.5, 2.0)
 SUSPICIOUS = 10.0
 """A speed-up that KernelBench flags, since it is seldom honest."""
-CONFIDENCE = 0.95
-RESAMPLES = 2_000
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of tasks, with Wilson's interval; of no task there is none."""
-
-    count: int
-    of: int
-    share: float | None
-    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -74,6 +60,17 @@ class FastPScore:
         """Whether any right candidate was timed beside the baseline."""
         return self.total.timed > 0
 
+    def curves(self) -> list[Curve]:
+        """The speed-ups of right candidates among the tasks that count, of all and by level."""
+        parts = [*self.levels, self.total] if len(self.levels) > 1 else [self.total]
+        return [self._curve(part) for part in parts]
+
+    def _curve(self, part: LevelScore) -> Curve:
+        tasks = [task for task in self.outcomes.tasks if part.level in (None, task.level)]
+        values = [t.speedup for t in tasks if t.correct and t.speedup is not None]
+        name = "all" if part.level is None else f"level {part.level}"
+        return Curve(name, tuple(values), part.correct.of)
+
     def as_json(self) -> dict[str, Any]:
         """Everything of it as JSON has it."""
         return asdict(self)
@@ -97,16 +94,7 @@ def fast_p_score(
     Raises:
         DatasetError: when the folder holds no operator that was imported from the suite.
     """
-    found = Dataset.load(folder).operators.values()
-    operators = [(o, origin) for o in found if (origin := read_origin(o.folder))]
-    operators = [(o, origin) for o, origin in operators if origin.suite == suite]
-    if not operators:
-        raise DatasetError(
-            f"No operator there was imported from {suite}",
-            where=str(folder),
-            remedy=f"kernel-harness import {suite} FOLDER --out {folder} makes them.",
-        )
-    operators.sort(key=lambda pair: (pair[1].level, pair[1].number))
+    operators = imported_operators(suite, folder)
     outcomes = outcomes_of(operators, records, pick=pick, solution=solution, device=device)
     levels = sorted({task.level for task in outcomes.tasks})
 
@@ -123,7 +111,7 @@ def _level_score(
     counted = [task for task in tasks if task.judged or missing_fail]
 
     def rate(holds: Callable[[TaskOutcome], bool]) -> Share:
-        return _rate(sum(map(holds, counted)), len(counted))
+        return share_of(sum(map(holds, counted)), len(counted))
 
     speedups = [t.speedup for t in counted if t.correct and t.speedup is not None]
     untimed = [task for task in counted if task.correct and task.speedup is None]
@@ -143,27 +131,5 @@ def _level_score(
         geometric_mean=math.exp(math.fsum(map(math.log, speedups)) / len(speedups))
         if speedups
         else None,
-        mean_interval=_mean_interval(speedups),
+        mean_interval=geometric_interval(speedups),
     )
-
-
-def _rate(count: int, of: int) -> Share:
-    from scipy.stats import binomtest
-
-    if not of:
-        return Share(count, of, None, None)
-    interval = binomtest(count, of).proportion_ci(CONFIDENCE, method="wilson")
-    return Share(count, of, count / of, (float(interval.low), float(interval.high)))
-
-
-def _mean_interval(speedups: Sequence[float]) -> tuple[float, float] | None:
-    """The bootstrap interval of a geometric mean, by percentiles; the same for the same values."""
-    import numpy as np
-
-    if len(speedups) < 2:
-        return None
-    logs = np.log(np.asarray(speedups))
-    drawn = np.random.default_rng(0).integers(len(logs), size=(RESAMPLES, len(logs)))
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.exp(np.percentile(logs[drawn].mean(axis=1), (tail, 100 - tail)))
-    return float(low), float(high)

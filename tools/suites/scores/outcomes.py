@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
+from ...errors import DatasetError
 from ...schema.evaluation import UNDECIDED, Evaluation, Scope, Stage, Status
 from ...schema.measurement import TimeSource
+from ...workloads.dataset import Dataset
 from ...workloads.operators import Operator
-from ..origin import TaskOrigin
+from ..origin import TaskOrigin, read_origin
 
 UNBUILT = (Status.COMPILE_ERROR, Status.INVALID_CANDIDATE)
 CONSTANT = "outputs_depend_on_inputs"
@@ -88,6 +91,24 @@ class TaskOutcomes:
     stale: int = 0
 
 
+def imported_operators(suite: str, folder: Path) -> list[tuple[Operator, TaskOrigin]]:
+    """The operators of a folder that were imported from a suite, in the suite's order.
+
+    Raises:
+        DatasetError: when there is none.
+    """
+    found = Dataset.load(folder).operators.values()
+    operators = [(o, origin) for o in found if (origin := read_origin(o.folder))]
+    operators = [(o, origin) for o, origin in operators if origin.suite == suite]
+    if not operators:
+        raise DatasetError(
+            f"No operator there was imported from {suite}",
+            where=str(folder),
+            remedy=f"kernel-harness import {suite} FOLDER --out {folder} makes them.",
+        )
+    return sorted(operators, key=lambda pair: (pair[1].level, pair[1].number, pair[1].task))
+
+
 def outcomes_of(
     operators: Sequence[tuple[Operator, TaskOrigin]],
     records: Iterable[Evaluation],
@@ -132,7 +153,7 @@ def _device(record: Evaluation) -> str:
 def _outcome(
     operator: Operator, origin: TaskOrigin, records: list[Evaluation], pick: Pick
 ) -> TaskOutcome:
-    label = f"level{origin.level}/{origin.number}_{origin.task}"
+    label = origin.label
     if not records:
         return TaskOutcome(label, origin.level, reason="no candidate was judged")
     ordered = sorted(records, key=lambda record: record.evaluation_id)

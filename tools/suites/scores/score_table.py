@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from .fast_p import SUSPICIOUS, FastPScore, LevelScore, Share
+from .fast_p import SUSPICIOUS, FastPScore, LevelScore
+from .intervals import Share
 from .outcomes import Pick, TaskOutcome
 
 MOST_NAMED = 5
