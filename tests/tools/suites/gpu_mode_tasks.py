@@ -1,0 +1,370 @@
+"""Tasks of our own in gpu-mode's problem form, and the verdict that each submission must get.
+
+Written from the form's description: a folder with task.yml, reference.py, task.py and what its
+files name, and `custom_kernel(data)` in a submission. Statuses are those without a GPU.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import yaml
+
+TYPES = """
+    import torch
+    from typing import TypeVar, TypedDict
+
+    input_t = TypeVar("input_t")
+    output_t = TypeVar("output_t")
+
+    class TestSpec(TypedDict):
+        seed: int
+    """
+MATCH = """
+    import torch
+
+    def match(reference, rtol=1e-5, atol=1e-8):
+        def check(data, output):
+            due = reference(data)
+            parts = zip(due, output) if isinstance(due, tuple) else [(due, output)]
+            for one, other in parts:
+                if one.shape != other.shape or one.dtype != other.dtype:
+                    return False, "another shape or dtype"
+                if not torch.allclose(other, one, rtol=rtol, atol=atol, equal_nan=True):
+                    return False, "values differ"
+            return True, ""
+        return check
+    """
+SEEDED = """
+    import torch
+    from task import input_t, output_t
+    from utils import match
+
+    def numbers(seed, *sizes):
+        drawn = torch.Generator(device="cuda").manual_seed(seed)
+        return torch.randn(*sizes, device="cuda", generator=drawn)
+    """
+REFERENCES = {
+    "vectoradd": SEEDED
+    + """
+    def generate_input(size: int, seed: int) -> input_t:
+        out = torch.empty(size, device="cuda")
+        return numbers(seed, size), numbers(seed + 1, size), out
+
+    def ref_kernel(data: input_t) -> output_t:
+        a, b, out = data
+        out[...] = a + b
+        return out
+
+    check_implementation = match(ref_kernel)
+    """,
+    "histogram": SEEDED
+    + """
+    def generate_input(size: int, bins: int, seed: int) -> input_t:
+        drawn = torch.Generator(device="cuda").manual_seed(seed)
+        values = torch.randint(0, bins, (size,), device="cuda", generator=drawn)
+        return values.to(torch.uint8), bins
+
+    def ref_kernel(data: input_t) -> output_t:
+        values, bins = data
+        return torch.bincount(values.long(), minlength=bins)[:bins]
+
+    def check_implementation(data, output):
+        due = ref_kernel(data)
+        if due.shape != output.shape or not torch.equal(due, output.long()):
+            return False, "counts differ"
+        return True, ""
+    """,
+    "qr": SEEDED
+    + """
+    def generate_input(n: int, seed: int) -> input_t:
+        return numbers(seed, n, n)
+
+    def ref_kernel(data: input_t) -> output_t:
+        return torch.linalg.qr(data)
+
+    def check_implementation(data, output):
+        q, r = output
+        if not torch.allclose(q @ r, data, atol=1e-3):
+            return False, "the product of the factors differs"
+        if not torch.allclose(q.T @ q, torch.eye(len(q), device=q.device), atol=1e-3):
+            return False, "the first factor is not orthogonal"
+        return True, ""
+    """,
+    "cholesky": SEEDED
+    + """
+    def generate_input(n: int, seed: int) -> input_t:
+        a = numbers(seed, n, n)
+        return a @ a.T + n * torch.eye(n, device="cuda")
+
+    def ref_kernel(data: input_t) -> output_t:
+        return torch.linalg.cholesky(data)
+
+    check_implementation = match(ref_kernel, rtol=1e-3, atol=1e-3)
+    """,
+    "gated": SEEDED
+    + """
+    def generate_input(rows: int, width: int, seed: int) -> input_t:
+        weights = {"up": numbers(seed + 1, width, width), "bias": numbers(seed + 2, width)}
+        return numbers(seed, rows, width), weights, {"scale": 0.5, "act": "relu"}
+
+    def ref_kernel(data: input_t) -> output_t:
+        x, weights, config = data
+        assert config["act"] == "relu"
+        return torch.relu(x @ weights["up"] + weights["bias"]) * config["scale"]
+
+    def check_implementation(data, output):
+        # The older form: words where something is wrong.
+        due = ref_kernel(data)
+        return "" if torch.allclose(due, output, rtol=1e-3, atol=1e-3) else "values differ"
+    """,
+    "masked": SEEDED
+    + """
+    def generate_input(n: int, seed: int) -> input_t:
+        return (numbers(seed, n, n),)
+
+    def ref_kernel(data: input_t) -> output_t:
+        (x,) = data
+        return x.masked_fill(x < 0, float("-inf"))
+
+    check_implementation = match(ref_kernel)
+    """,
+}
+FILES = [
+    {"name": "submission.py", "source": "@SUBMISSION@"},
+    {"name": "task.py", "source": "task.py"},
+    {"name": "utils.py", "source": "../utils.py"},
+    {"name": "reference.py", "source": "reference.py"},
+    {"name": "eval.py", "source": "../eval.py"},
+]
+
+
+def described(tests: list[dict[str, int]], benchmarks: list[dict[str, int]], **more: Any) -> str:
+    """A task.yml."""
+    said = {
+        "lang": "py",
+        "files": FILES,
+        "description": "A task of our own.",
+        "config": {"main": "eval.py"},
+        "tests": tests,
+        "benchmarks": benchmarks,
+        "test_timeout": 60,
+        **more,
+    }
+    return yaml.safe_dump(said, sort_keys=False)
+
+
+TASKS = {
+    "vectoradd": described(
+        [{"size": 33, "seed": 1}, {"size": 100, "seed": 2}],
+        [{"size": 1024, "seed": 3}, {"size": 4096, "seed": 4}],
+        ranking_by="geom",
+    ),
+    "histogram": described(
+        [{"size": 200, "bins": 16, "seed": 1}], [{"size": 900, "bins": 16, "seed": 3}]
+    ),
+    "qr": described([{"n": 6, "seed": 1}], [{"n": 12, "seed": 5}], ranking_by="geom"),
+    "cholesky": described([{"n": 5, "seed": 1}], [{"n": 9, "seed": 5}], ranking_by="last"),
+    "gated": described([{"rows": 3, "width": 8, "seed": 1}], [{"rows": 6, "width": 8, "seed": 9}]),
+    "masked": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}]),
+    "several": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}], multi_gpu=True),
+    "another_language": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}], lang="cu"),
+    "no_check": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}]),
+}
+REFERENCES |= {
+    "several": REFERENCES["masked"],
+    "another_language": REFERENCES["masked"],
+    "no_check": "def generate_input(n, seed):\n    return n\n\ndef ref_kernel(data):\n    return n\n",
+}
+LEFT_OUT = {
+    "several": "several GPUs",
+    "another_language": "'cu'",
+    "no_check": "check_implementation",
+}
+"""The tasks that no operator can be made of, and a part of the reason."""
+P, WRONG, HACK = "PASSED", "INCORRECT_NUMERICAL", "INTEGRITY_VIOLATION"
+HEAD = """
+    #!POPCORN leaderboard NAME
+    import torch
+    from task import input_t, output_t
+    """
+SUBMISSIONS: dict[tuple[str, str], tuple[str, str]] = {
+    ("vectoradd", "same"): (
+        """
+        def custom_kernel(data):
+            a, b, out = data
+            torch.add(a, b, out=out)
+            return out
+        """,
+        P,
+    ),
+    ("vectoradd", "new_memory"): (
+        """
+        def custom_kernel(data):
+            a, b, _ = data
+            return a + b
+        """,
+        P,
+    ),
+    ("vectoradd", "empty"): (
+        """
+        def custom_kernel(data):
+            return data[-1]
+        """,
+        WRONG,
+    ),
+    ("vectoradd", "lazy"): (
+        """
+        class Later(torch.Tensor):
+            pass
+
+        def custom_kernel(data):
+            return (data[0] + data[1]).as_subclass(Later)
+        """,
+        HACK,
+    ),
+    ("vectoradd", "kept"): (
+        """
+        kept = {}
+
+        def custom_kernel(data):
+            key = data[0].shape
+            if key not in kept:
+                kept[key] = data[0] + data[1]
+            return kept[key]
+        """,
+        HACK,
+    ),
+    ("vectoradd", "alias"): (
+        """
+        def custom_kernel(data):
+            return data[0].add_(data[1])
+        """,
+        HACK,
+    ),
+    ("vectoradd", "half"): (
+        """
+        def custom_kernel(data):
+            return (data[0].half() + data[1].half()).float()
+        """,
+        WRONG,
+    ),
+    ("histogram", "same"): (
+        """
+        def custom_kernel(data):
+            values, bins = data
+            return torch.bincount(values.int(), minlength=bins)
+        """,
+        P,
+    ),
+    ("histogram", "zeros"): (
+        """
+        def custom_kernel(data):
+            return torch.zeros(data[1], dtype=torch.int64)
+        """,
+        WRONG,
+    ),
+    ("histogram", "narrow"): (
+        """
+        def custom_kernel(data):
+            return torch.bincount(data[0].int(), minlength=data[1]).int()
+        """,
+        "INCORRECT_DTYPE",
+    ),
+    ("qr", "other_signs"): (
+        """
+        def custom_kernel(data):
+            q, r = torch.linalg.qr(data)
+            return -q, -r
+        """,
+        P,
+    ),
+    ("qr", "only_one_scaled"): (
+        """
+        def custom_kernel(data):
+            q, r = torch.linalg.qr(data)
+            return q, 2 * r
+        """,
+        WRONG,
+    ),
+    ("cholesky", "same"): (
+        """
+        def custom_kernel(data):
+            return torch.linalg.cholesky(data)
+        """,
+        P,
+    ),
+    ("cholesky", "upper"): (
+        """
+        def custom_kernel(data):
+            return torch.linalg.cholesky(data).T.contiguous()
+        """,
+        WRONG,
+    ),
+    ("gated", "same"): (
+        """
+        def custom_kernel(data):
+            x, weights, config = data
+            made = torch.addmm(weights["bias"], x, weights["up"])
+            return made.clamp_min(0) * config["scale"]
+        """,
+        P,
+    ),
+    ("gated", "without_bias"): (
+        """
+        def custom_kernel(data):
+            x, weights, config = data
+            return torch.relu(x @ weights["up"]) * config["scale"]
+        """,
+        WRONG,
+    ),
+    ("masked", "same"): (
+        """
+        def custom_kernel(data):
+            return torch.where(data[0] < 0, float("-inf"), data[0])
+        """,
+        P,
+    ),
+    ("masked", "large_number"): (
+        """
+        def custom_kernel(data):
+            return torch.where(data[0] < 0, -1e30, data[0])
+        """,
+        WRONG,
+    ),
+    ("masked", "another_shape"): (
+        """
+        def custom_kernel(data):
+            return torch.where(data[0] < 0, float("-inf"), data[0])[:1]
+        """,
+        "INCORRECT_SHAPE",
+    ),
+}
+"""By task and name: the submission, and its verdict."""
+
+
+def write_problems(folder: Path) -> Path:
+    """Writes the tasks as a checkout has them."""
+    group = folder / "problems" / "mine"
+    for name, text in TASKS.items():
+        place = group / name
+        place.mkdir(parents=True)
+        (place / "task.yml").write_text(text, encoding="utf-8")
+        (place / "task.py").write_text(dedent(TYPES).lstrip("\n"), encoding="utf-8")
+        reference = dedent(REFERENCES[name]).lstrip("\n")
+        (place / "reference.py").write_text(reference, encoding="utf-8")
+    (group / "utils.py").write_text(dedent(MATCH).lstrip("\n"), encoding="utf-8")
+    (group / "eval.py").write_text("raise SystemExit('not for this judge')\n", encoding="utf-8")
+    (folder / "problems" / "mine.yaml").write_text("name: mine\nproblems: []\n", encoding="utf-8")
+    return folder
+
+
+def write_submissions(folder: Path) -> Path:
+    """Writes the submissions, each with the name of its leaderboard."""
+    folder.mkdir(parents=True)
+    for (task, name), (body, _) in SUBMISSIONS.items():
+        text = dedent(HEAD).lstrip("\n").replace("NAME", task) + dedent(body)
+        (folder / f"{task}__{name}.py").write_text(text, encoding="utf-8")
+    return folder
