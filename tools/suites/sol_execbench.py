@@ -71,12 +71,12 @@ TOLERANCE = {
 """The suite's criterion, where a workload states none."""
 
 
-class NotImportableError(Exception):
+class UnfitProblemError(Exception):
     """A problem has no form that an operator can have; the words say why."""
 
 
 @dataclass
-class Problem:
+class SolProblem:
     """A problem's folder as read."""
 
     folder: Path
@@ -120,7 +120,7 @@ def import_sol_execbench(
         try:
             problem = _read(place, label)
             files = _operator(problem, folder, published_only=published_only)
-        except NotImportableError as error:
+        except UnfitProblemError as error:
             left_out[label] = str(error)
             continue
         known = written.setdefault(files.definition.name, files.definition)
@@ -138,33 +138,33 @@ def _is_problem(folder: Path) -> bool:
     return (folder / WORKLOADS).is_file()
 
 
-def _read(folder: Path, label: str) -> Problem:
+def _read(folder: Path, label: str) -> SolProblem:
     try:
         definition = json.loads((folder / DEFINITION).read_text(encoding="utf-8"))
         lines = (folder / WORKLOADS).read_text(encoding="utf-8").splitlines()
         workloads = [json.loads(line) for line in lines if line.strip()]
     except (OSError, ValueError) as error:
-        raise NotImportableError(f"it cannot be read: {error}") from error
+        raise UnfitProblemError(f"it cannot be read: {error}") from error
     if not isinstance(definition, dict) or not all(isinstance(w, dict) for w in workloads):
-        raise NotImportableError("its files hold no JSON objects")
+        raise UnfitProblemError("its files hold no JSON objects")
     workloads = [w.get("workload", w) for w in workloads]
-    return Problem(folder, label, definition, workloads, sorted(folder.glob(SOLUTIONS)))
+    return SolProblem(folder, label, definition, workloads, sorted(folder.glob(SOLUTIONS)))
 
 
-def _operator(problem: Problem, root: Path, *, published_only: bool) -> OperatorFiles:
+def _operator(problem: SolProblem, root: Path, *, published_only: bool) -> OperatorFiles:
     """What a problem's operator folder is made of.
 
     Raises:
-        NotImportableError: when no operator can be made of it.
+        UnfitProblemError: when no operator can be made of it.
     """
     definition = _definition(problem)
     entry = problem.definition.get("custom_inputs_entrypoint")
     if entry and not _has_function(definition.reference, entry):
-        raise NotImportableError(f"its reference has no function {entry!r} that makes inputs")
+        raise UnfitProblemError(f"its reference has no function {entry!r} that makes inputs")
     sizes = definition.var_axes
     workloads = [_workload(problem, given, root, sizes) for given in problem.workloads]
     if not workloads:
-        raise NotImportableError("it has no workload")
+        raise UnfitProblemError("it has no workload")
     inputs = custom_inputs_text(entry) if entry else inputs_text(definition)
     raw = (problem.folder / DEFINITION).read_text(encoding="utf-8")
     origin = TaskOrigin(
@@ -184,12 +184,12 @@ def _operator(problem: Problem, root: Path, *, published_only: bool) -> Operator
     )
 
 
-def _definition(problem: Problem) -> Definition:
+def _definition(problem: SolProblem) -> Definition:
     given = problem.definition
     for name, spec in {**given.get("inputs", {}), **given.get("outputs", {})}.items():
         dtype = spec.get("dtype")
         if dtype not in list(DType) or dtype in NOT_JUDGED:
-            raise NotImportableError(f"{name!r} has the dtype {dtype}, which cannot be compared")
+            raise UnfitProblemError(f"{name!r} has the dtype {dtype}, which cannot be compared")
     axes, constraints = _axes(given)
     known = ("name", "description", "inputs", "outputs", "reference", "tags")
     fields = {key: given[key] for key in known if given.get(key) is not None}
@@ -206,7 +206,7 @@ def _definition(problem: Problem) -> Definition:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         words = first["msg"].removeprefix("Value error, ")
-        raise NotImportableError(f"{place}: {words}" if place else words) from error
+        raise UnfitProblemError(f"{place}: {words}" if place else words) from error
 
 
 def _axes(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -220,7 +220,7 @@ def _axes(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         names = _names(axis.get("expression", ""))
         if unknown := names - set(axes):
             text = axis.get("expression")
-            raise NotImportableError(f"axis {name!r} is {text!r}: no axis {', '.join(unknown)}")
+            raise UnfitProblemError(f"axis {name!r} is {text!r}: no axis {', '.join(unknown)}")
         if names <= set(constants):
             size = _size(name, axis["expression"], constants)
             axes[name] = {"type": "const", "value": size}
@@ -235,7 +235,7 @@ def _names(expression: str) -> set[str]:
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except SyntaxError as error:
-        raise NotImportableError(f"the expression {expression!r} cannot be read") from error
+        raise UnfitProblemError(f"the expression {expression!r} cannot be read") from error
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
@@ -243,18 +243,18 @@ def _size(name: str, expression: str, axes: Mapping[str, int]) -> int:
     try:
         value = value_of(expression, axes)
     except ValueError as error:
-        raise NotImportableError(f"axis {name!r}: {error}") from error
+        raise UnfitProblemError(f"axis {name!r}: {error}") from error
     if value != int(value) or value < 0:
-        raise NotImportableError(f"axis {name!r} is {expression!r} = {value}, which is no size")
+        raise UnfitProblemError(f"axis {name!r} is {expression!r} = {value}, which is no size")
     return int(value)
 
 
 def _workload(
-    problem: Problem, given: Mapping[str, Any], root: Path, variable: Sequence[str]
+    problem: SolProblem, given: Mapping[str, Any], root: Path, variable: Sequence[str]
 ) -> dict[str, Any]:
     """A workload with sizes for all axes that are variable, and inputs as the format has."""
     if not given.get("uuid"):
-        raise NotImportableError("a workload has no uuid")
+        raise UnfitProblemError("a workload has no uuid")
     axes = dict(given.get("axes", {}))
     declared = problem.definition["axes"]
     constants = {n: a["value"] for n, a in declared.items() if a.get("type") == "const"}
@@ -262,7 +262,7 @@ def _workload(
     while left:
         ready = [n for n, text in left.items() if _names(text) <= {*constants, *axes}]
         if not ready:
-            raise NotImportableError(f"workload {given['uuid']} has no size for {', '.join(left)}")
+            raise UnfitProblemError(f"workload {given['uuid']} has no size for {', '.join(left)}")
         for name in ready:
             axes[name] = _size(name, left.pop(name), {**constants, **axes})
     sizes = {name: size for name, size in axes.items() if name in variable}
@@ -303,7 +303,7 @@ def _times(given: Mapping[str, Any]) -> dict[str, float]:
 TIMES = {"baseline": ("t_b", "baseline"), "sol": ("t_sol", "sol")}
 
 
-def _policy(problem: Problem, *, published_only: bool) -> dict[str, Any]:
+def _policy(problem: SolProblem, *, published_only: bool) -> dict[str, Any]:
     policy: dict[str, Any] = {
         "baseline": BASELINE,
         "criterion": "published" if published_only else "both",
