@@ -255,7 +255,7 @@ class InputGenerator:
             for name, value in input_set.inputs.items()
             if isinstance(value, torch.Tensor) and _perturbable(value)
         }
-        if not changed:
+        if not changed or self.operator.draws_whole:
             fresh = self._made(input_set.case, self.operator.families[0], seed)
             return self._judged(input_set.case, PERTURBED, seed, fresh)
         return self._judged(input_set.case, PERTURBED, seed, {**input_set.inputs, **changed})

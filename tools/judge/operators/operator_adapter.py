@@ -95,6 +95,8 @@ class OperatorAdapter:
         """The outputs that are drawn at random."""
         self._structure = read_json_object(folder / "structure.json") if folder else {}
         self._inputs = loaded(folder, "inputs.py", limit_s)
+        self.draws_whole = bool(getattr(self._inputs, "WHOLE", False))
+        """Whether inputs, as matrices of a kind are, must be drawn anew and not be changed."""
         self._oracle = loaded(folder, "oracle.py", limit_s)
         self._compare = loaded(folder, "compare.py", limit_s)
         self._cost = loaded(folder, "cost.py", limit_s)

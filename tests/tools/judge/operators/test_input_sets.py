@@ -166,3 +166,20 @@ def test_a_reference_gives_no_values_that_the_policy_does_not_allow(
         return
     with pytest.raises(DatasetError, match="NaN or an infinity in 1 elements of 'y'"):
         generator.generate(Case("w", {"m": 4}))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_inputs_that_are_right_only_as_a_whole_are_drawn_anew(whole, tmp_path):
+    (tmp_path / "inputs.py").write_text(
+        f"import torch\nWHOLE = {whole}\n"
+        "def generate(axes, *, structure, scalars, generator, device, family):\n"
+        "    a = torch.randn(axes['m'], 8, generator=generator).bfloat16()\n"
+        "    a[:, 4:] = a[:, :4]\n"
+        "    return {'x': a, 's': 2.0}\n"
+    )
+    operator = OperatorAdapter(generic_definition(), tmp_path)
+    generator = InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(0))
+    first = generator.generate(Case("w", {"m": 64}))
+    other = tensor(generator.perturbed(first).inputs["x"])
+    assert torch.equal(other[:, 4:], other[:, :4]) is whole
+    assert not torch.equal(other, tensor(first.inputs["x"]))
