@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError, unknown_name
-from . import kernelbench, sol_execbench
+from . import gpu_mode, kernelbench, sol_execbench
 from .operator_folder import Imported
 from .scores.fast_p import fast_p_score
+from .scores.leaderboard import leaderboard, leaderboard_lines
 from .scores.score_table import score_lines
 from .scores.sol_score import sol_lines, sol_score
 
@@ -74,6 +75,14 @@ SUITES = {
             sol_score,
             sol_lines,
             "score S",
+        ),
+        Suite(
+            gpu_mode.SUITE,
+            "gpu-mode",
+            gpu_mode.import_gpu_mode,
+            leaderboard,
+            leaderboard_lines,
+            options=frozenset({"candidates"}),
         ),
     )
 }

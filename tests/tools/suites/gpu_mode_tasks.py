@@ -176,7 +176,7 @@ TASKS = {
 REFERENCES |= {
     "several": REFERENCES["masked"],
     "another_language": REFERENCES["masked"],
-    "no_check": "def generate_input(n, seed):\n    return n\n\ndef ref_kernel(data):\n    return n\n",
+    "no_check": "def generate_input(n, seed): return n\n\ndef ref_kernel(data): return n\n",
 }
 LEFT_OUT = {
     "several": "several GPUs",
@@ -262,7 +262,7 @@ SUBMISSIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("histogram", "zeros"): (
         """
         def custom_kernel(data):
-            return torch.zeros(data[1], dtype=torch.int64)
+            return torch.zeros(data[1], dtype=torch.int64, device=data[0].device)
         """,
         WRONG,
     ),

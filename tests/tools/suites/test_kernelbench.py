@@ -16,7 +16,7 @@ from kernel_harness.tools.suites import kernelbench
 from kernel_harness.tools.suites.kernelbench import import_kernelbench
 from kernel_harness.tools.suites.operator_folder import Imported
 from kernel_harness.tools.suites.origin import read_origin
-from kernel_harness.tools.suites.probing import task_probe
+from kernel_harness.tools.suites.probing import kernelbench_facts
 from kernel_harness.tools.suites.probing.client import TaskFacts, facts_from
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
@@ -36,7 +36,7 @@ STATE = "level3/1_Recurrent_with_state.py"
 def probed_here(files: list[Path]) -> Iterator[TaskFacts | str]:
     """What the probing process would answer, without starting one."""
     for file in files:
-        yield facts_from(task_probe.facts_of(file))
+        yield facts_from(kernelbench_facts.facts_of({"file": str(file)}))
 
 
 @pytest.fixture(scope="module")

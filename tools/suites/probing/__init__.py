@@ -1,5 +1,8 @@
 """What the code of tasks takes and gives, asked of a process of its own.
 
-client      asks that process
-task_probe  that process: runs each task's file in a fork, on tensors without memory
+client             asks that process
+task_probe         that process: runs each task's code in a fork
+task_code          loads a task's code there, and says why that failed
+kernelbench_facts  of a task of KernelBench
+gpu_mode_facts     of a task of gpu-mode
 """

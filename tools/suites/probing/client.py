@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,17 @@ class TaskFacts:
 
 
 def probe(files: Sequence[Path], limit_s: float = LIMIT_S) -> Iterator[TaskFacts | str]:
-    """For each file its facts, or why it cannot be imported, as they become known."""
-    asked = json.dumps({"files": [str(file.resolve()) for file in files], "limit_s": limit_s})
+    """For each file of KernelBench its facts, or why it cannot be imported, as they are known."""
+    tasks = [{"file": str(file.resolve())} for file in files]
+    for answer in ask("kernelbench", tasks, limit_s):
+        yield facts_from(answer)
+
+
+def ask(
+    kind: str, tasks: Sequence[Mapping[str, Any]], limit_s: float = LIMIT_S
+) -> Iterator[dict[str, Any]]:
+    """For each task of a suite its facts, or `{"reason": …}`, as they become known."""
+    asked = json.dumps({"kind": kind, "tasks": list(tasks), "limit_s": limit_s})
     with subprocess.Popen(
         [sys.executable, "-P", "-m", PROBE],
         stdin=subprocess.PIPE,
@@ -56,9 +65,10 @@ def probe(files: Sequence[Path], limit_s: float = LIMIT_S) -> Iterator[TaskFacts
         assert child.stdin is not None and child.stdout is not None
         child.stdin.write(asked + "\n")
         child.stdin.close()
-        for _ in files:
+        for _ in tasks:
             line = child.stdout.readline()
-            yield facts_from(json.loads(line)) if line else "the process that looks at tasks ended"
+            ended = {"reason": "the process that looks at tasks ended"}
+            yield dict(json.loads(line)) if line else ended
 
 
 def facts_from(answer: dict[str, Any]) -> TaskFacts | str:
