@@ -1,0 +1,206 @@
+"""Tasks of our own in robust-kbench's form, and the verdict that each of their kernels must get.
+
+Written from the form's description: a folder with func_forward.py and config_forward.json, and
+kernels as CUDA files. Kernels in Python stand for those without a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+HEAD = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n\n\n"
+NORM = """
+    def forward_fn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float):
+        assert x.is_cuda, f"x is on {x.device}"
+        return F.layer_norm(x, weight.shape, weight, bias, eps)
+
+
+    class Model(nn.Module):
+        def __init__(self, features, eps=1e-5, init_method="standard", device: str = "cuda"):
+            super().__init__()
+            self.eps = eps
+            made = torch.ones if init_method == "standard" else torch.randn
+            self.weight = nn.Parameter(made(features, device=device))
+            other = torch.zeros if init_method == "standard" else torch.randn
+            self.bias = nn.Parameter(other(features, device=device))
+
+        def forward(self, x, fn=forward_fn):
+            return fn(x, self.weight, self.bias, self.eps)
+
+
+    def get_inputs(batch_size: int = 8, features: int = 16):
+        return [torch.randn(batch_size, features)]
+
+
+    input_names = ["x"]
+    """
+RESIDUAL = """
+    def forward_fn(x, shortcut, scale):
+        return F.relu(x * scale) if shortcut is None else F.relu(x * scale + shortcut)
+
+
+    class Model(nn.Module):
+        def __init__(self, scale=2):
+            super().__init__()
+            self.scale = scale
+
+        def forward(self, x, fn=forward_fn):
+            return fn(x, None, self.scale)
+
+
+    def get_inputs(rows=6):
+        return [torch.randn(rows, 5)]
+
+
+    input_names = ["x"]
+    """
+CONSTANT = """
+    def forward_fn(x):
+        return (x - x) + 1.0
+
+
+    class Model(nn.Module):
+        def forward(self, x, fn=forward_fn):
+            return fn(x)
+
+
+    def get_inputs(rows=6):
+        return [torch.randn(rows, 5)]
+
+
+    input_names = ["x"]
+    """
+NO_FN = CONSTANT.replace("fn=forward_fn", "other=None").replace("fn(x)", "x")
+TASKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "norm": (
+        NORM,
+        {
+            "single_input_configs": [{"batch_size": 8}],
+            "single_init_configs": [{"init_method": "standard"}],
+            "single_shared_configs": [{"features": 16}],
+            "multi_input_configs": [{"batch_size": 4}, {"batch_size": 9}],
+            "multi_init_configs": [{"init_method": "standard"}, {"init_method": "random"}],
+            "multi_shared_configs": [{"features": 16}, {"features": 24}],
+        },
+    ),
+    "residual": (
+        RESIDUAL,
+        {
+            "single_input_configs": [{"rows": 7}],
+            "single_init_configs": [{"scale": 3}],
+            "single_shared_configs": [{}],
+        },
+    ),
+    "constant": (
+        CONSTANT,
+        {"single_input_configs": [{}], "single_init_configs": [{}], "single_shared_configs": [{}]},
+    ),
+    "no_fn": (
+        NO_FN,
+        {"single_input_configs": [{}], "single_init_configs": [{}], "single_shared_configs": [{}]},
+    ),
+}
+LEFT_OUT = {"no_fn": "fn"}
+"""The tasks that no operator can be made of, and a part of the reason."""
+WEAK = {"constant": "spread of its outputs"}
+"""The tasks that the suite's own filters drop, and a part of the warning."""
+CUDA = r"""
+    #include <torch/extension.h>
+
+    __global__ void normed(const float* x, const float* w, const float* b, float* y, int n,
+                           float eps) {
+      const float* row = x + blockIdx.x * n;
+      float mean = 0, square = 0;
+      for (int i = 0; i < n; ++i) mean += row[i];
+      mean /= n;
+      for (int i = 0; i < n; ++i) square += (row[i] - mean) * (row[i] - mean);
+      float scale = rsqrtf(square / n + eps);
+      for (int i = threadIdx.x; i < n; i += blockDim.x)
+        y[blockIdx.x * n + i] = (row[i] - mean) * scale * w[i] + b[i];
+    }
+
+    torch::Tensor forward(torch::Tensor x, torch::Tensor w, torch::Tensor b, double eps) {
+      auto y = torch::empty_like(x);
+      int n = x.size(1);
+      normed<<<x.size(0), 32>>>(x.data_ptr<float>(), w.data_ptr<float>(), b.data_ptr<float>(),
+                                y.data_ptr<float>(), n, eps);
+      return y;
+    }
+
+    PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("forward", &forward); }
+    """
+P, WRONG = "PASSED", "INCORRECT_NUMERICAL"
+KERNELS: dict[tuple[str, str], tuple[str, str]] = {
+    ("norm", "forward.cu"): (CUDA, "NOT_JUDGED"),
+    ("norm", "no_semicolon.cu"): (CUDA.replace("return y;", "return y"), "COMPILE_ERROR"),
+    ("norm", "same.py"): (
+        """
+        import torch
+
+        def forward(x, weight, bias, eps):
+            centred = x - x.mean(-1, keepdim=True)
+            scale = torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps)
+            return centred * scale * weight + bias
+        """,
+        P,
+    ),
+    ("norm", "without_weights.py"): (
+        """
+        import torch
+
+        def forward(x, weight, bias, eps):
+            return torch.nn.functional.layer_norm(x, x.shape[-1:], eps=eps)
+        """,
+        WRONG,
+    ),
+    ("norm", "zeros.py"): (
+        """
+        import torch
+
+        def forward(x, weight, bias, eps):
+            return torch.zeros_like(x)
+        """,
+        WRONG,
+    ),
+    ("residual", "same.py"): (
+        """
+        def forward(x, shortcut, scale):
+            assert shortcut is None
+            return (x * scale).clamp_min(0)
+        """,
+        P,
+    ),
+    ("residual", "half.py"): (
+        """
+        def forward(x, shortcut, scale):
+            return (x.half() * scale).clamp_min(0).float()
+        """,
+        WRONG,
+    ),
+    ("constant", "ones.py"): (
+        """
+        import torch
+
+        def forward(x):
+            return torch.ones_like(x)
+        """,
+        P,
+    ),
+}
+"""By task and file: the kernel, and its verdict without a GPU."""
+
+
+def write_tasks(folder: Path) -> Path:
+    """Writes the tasks and their kernels as a checkout has them."""
+    for name, (body, config) in TASKS.items():
+        place = folder / "tasks" / name
+        place.mkdir(parents=True)
+        (place / "func_forward.py").write_text(HEAD + dedent(body).lstrip("\n"), encoding="utf-8")
+        (place / "config_forward.json").write_text(json.dumps(config), encoding="utf-8")
+    for (name, file), (source, _) in KERNELS.items():
+        path = folder / "tasks" / name / file
+        path.write_text(dedent(source).lstrip("\n"), encoding="utf-8")
+    return folder
