@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...tools.harness import Harness
     from ...tools.suites.operator_folder import Imported
 
-SUITE = "whose form the tasks have: kernelbench, sol-execbench, gpu-mode"
+SUITE = "whose form the tasks have: kernelbench, sol-execbench, gpu-mode, robust-kbench"
 PICKS = ("best", "first", "last")
 
 
@@ -81,6 +81,7 @@ def _said(imported: Imported) -> list[str]:
     said = [f"Wrote {imported.folder}: {count} operator{'s' * (count != 1)}."]
     if imported.candidates:
         said.append(f"Candidates written beside them: {len(imported.candidates)}.")
+    said += [f"A weak task: {name}: {why}." for name, why in imported.warnings.items()]
     said += [f"Not imported: {name}: {why}." for name, why in imported.left_out.items()]
     return [*said, f"Use them with --dataset {imported.folder}, or KERNEL_HARNESS_DATASET."]
 

@@ -42,6 +42,11 @@ def test_tasks_of_gpu_mode(tmp_path, command_line):
 
 
 @pytest.mark.long
+def test_tasks_of_robust_kbench(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/robust-kbench.md"))
+
+
+@pytest.mark.long
 def test_many_variants(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/variants.md"))
 

@@ -4,6 +4,7 @@ table            the suites by name: how each is imported and scored
 kernelbench      KernelBench: tasks and candidates of a checkout, written as operator folders
 sol_execbench    SOL-ExecBench: problems and solutions
 gpu_mode         gpu-mode: tasks and submissions
+robust_kbench    robust-kbench: tasks and kernels
 axes             axes for tensors whose sizes are known for several cases
 operator_folder  writes an operator's folder, and candidates beside it
 origin           where an operator was imported from, kept beside it

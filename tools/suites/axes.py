@@ -38,6 +38,19 @@ class AxisTable:
             raise ValueError("its number of dimensions changes from case to case")
         return [self._axis(column) for column in zip(*shapes, strict=True)]
 
+    def spec(self, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """An input or output of a definition, by its shape and dtype in each case.
+
+        Raises:
+            ValueError: when its dtype, or its number of dimensions, is not the same in all cases.
+        """
+        dtypes = {case["dtype"] for case in cases}
+        if len(dtypes) > 1:
+            raise ValueError(f"a tensor is of several dtypes: {', '.join(sorted(dtypes))}")
+        shapes = [case["shape"] for case in cases]
+        shape = None if None in shapes else self.shape(shapes)
+        return {"shape": shape, "dtype": cases[0]["dtype"]}
+
     def _axis(self, column: Column) -> str:
         for name, known in self._columns.items():
             if known == column:

@@ -229,9 +229,9 @@ def _operator(
     keys = {key for uuid in usable for key in task.cases[uuid]} - {"seed"}
     named = {key: [task.cases[uuid].get(key) for uuid in usable] for key in sorted(keys)}
     axes = AxisTable(named, taken=names)
-    inputs = {name: _spec(axes, [case["inputs"][name] for case in cases]) for name in names}
+    inputs = {name: axes.spec([case["inputs"][name] for case in cases]) for name in names}
     outputs = {
-        f"out{i}": _spec(axes, [case["outputs"][i] for case in cases])
+        f"out{i}": axes.spec([case["outputs"][i] for case in cases])
         for i in range(len(cases[0]["outputs"]))
     }
     buffers = {name: _buffer(name, cases, inputs) for name in fresh}
@@ -249,17 +249,6 @@ def _operator(
     )
     form = TaskForm(task, facts["tree"], buffers, names)
     return _files(task, definition, usable, axes, form, single=facts["single"]), form
-
-
-def _spec(axes: AxisTable, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """An input or output of a definition, by what it is in each case."""
-    dtypes = {case["dtype"] for case in cases}
-    if len(dtypes) > 1:
-        raise ValueError(f"one of its tensors is of several dtypes: {', '.join(sorted(dtypes))}")
-    shapes = [case["shape"] for case in cases]
-    if None in shapes:
-        return {"shape": None, "dtype": cases[0]["dtype"]}
-    return {"shape": axes.shape(shapes), "dtype": cases[0]["dtype"]}
 
 
 def _buffer(

@@ -54,7 +54,7 @@ class OperatorFiles:
 
     definition: Definition
     workloads: Sequence[Mapping[str, Any]]
-    policy: Mapping[str, Any]
+    policy: dict[str, Any]
     origin: TaskOrigin
     python: Mapping[str, str] = field(default_factory=dict)
     peers: Mapping[str, Solution] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError, unknown_name
-from . import gpu_mode, kernelbench, sol_execbench
+from . import gpu_mode, kernelbench, robust_kbench, sol_execbench
 from .operator_folder import Imported
 from .scores.fast_p import fast_p_score
 from .scores.leaderboard import leaderboard, leaderboard_lines
@@ -84,6 +84,7 @@ SUITES = {
             leaderboard_lines,
             options=frozenset({"candidates"}),
         ),
+        Suite(robust_kbench.SUITE, "robust-kbench", robust_kbench.import_robust_kbench),
     )
 }
 

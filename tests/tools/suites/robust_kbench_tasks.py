@@ -73,7 +73,7 @@ CONSTANT = """
 
     input_names = ["x"]
     """
-NO_FN = CONSTANT.replace("fn=forward_fn", "other=None").replace("fn(x)", "x")
+NO_FN = CONSTANT.replace("fn=forward_fn", "other=None").replace("return fn(x)", "return x")
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "norm": (
         NORM,

@@ -5,4 +5,5 @@ task_probe         that process: runs each task's code in a fork
 task_code          loads a task's code there, and says why that failed
 kernelbench_facts  of a task of KernelBench
 gpu_mode_facts     of a task of gpu-mode
+robust_kbench_facts  of a task of robust-kbench
 """
