@@ -53,7 +53,7 @@ def _described(file: ModuleType, case: Facts) -> tuple[Facts, Any]:
     """Inputs and outputs of a case, and the tree of its data."""
     data = file.kh_task().generate_input(**case)
     try:
-        tree, leaves = file._kh_tree(data, "data")
+        tree, leaves = file.kh_tree(data, "data")
     except TypeError as error:
         raise NotImportableError(str(error)) from error
     inputs = {name: _leaf(value) for name, value in leaves.items()}
@@ -74,7 +74,7 @@ def _leaf(value: Any) -> Facts:
 
 def _buffers(file: ModuleType, tree: Any, data: Any, outputs: list[Facts]) -> list[str]:
     """Names of the last tensors of the data that an output is written to."""
-    _, leaves = file._kh_tree(data, "data")
+    _, leaves = file.kh_tree(data, "data")
     found: list[str] = []
     for name in reversed(list(leaves)):
         value = leaves[name]
@@ -106,7 +106,7 @@ def _outputs_with(
     }
     if ones:
         copies[ones] = torch.ones_like(copies[ones])
-    result = file.kh_task().ref_kernel(file._kh_value(tree, copies))
+    result = file.kh_task().ref_kernel(file.kh_value(tree, copies))
     values = list(result) if isinstance(result, tuple | list) else [result]
     return [value.clone() for value in values]
 

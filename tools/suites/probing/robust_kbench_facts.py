@@ -48,7 +48,7 @@ def _described(task: ModuleType, config: Facts) -> tuple[Facts, Any]:
         raise NotImportableError("its Model calls no function that is given to it as fn")
     trees, leaves = [], {}
     for name, value in handed.items():
-        tree, found = task._kh_tree(value, name)
+        tree, found = task.kh_tree(value, name)
         trees.append(tree)
         leaves.update(found)
     outputs = _outputs(task, handed)

@@ -75,7 +75,7 @@ def kh_data(inputs):
     leaves = dict(inputs)
     for name, (like, dtype) in _KH_FRESH.items():
         leaves[name] = torch.empty(_kh_sizes(like, inputs), dtype=dtype, device=device)
-    return _kh_value(_KH_TREE, leaves)
+    return kh_value(_KH_TREE, leaves)
 
 
 def _kh_sizes(like, inputs):
@@ -122,7 +122,7 @@ def generate(axes, *, structure, scalars, generator, device, family="typical"):
     with torch.random.fork_rng(devices=others):
         torch.manual_seed(seed)
         made = make(**case)
-    _, leaves = _file._kh_tree(made, "data")
+    _, leaves = _file.kh_tree(made, "data")
     return {
         name: value.to(device).contiguous() if isinstance(value, torch.Tensor) else value
         for name, value in leaves.items()
@@ -179,7 +179,7 @@ def run(@NAMES@):
     for name, (like, dtype) in FRESH.items():
         sizes = [inputs[of].shape[axis] if of else axis for of, axis in like]
         leaves[name] = torch.empty(sizes, dtype=dtype, device=device)
-    result = custom_kernel(_kh_value(TREE, leaves))
+    result = custom_kernel(kh_value(TREE, leaves))
     return tuple(result) if isinstance(result, tuple | list) else result
 '''
 REFERENCE_SUBMISSION = '''"""The task's reference as a submission."""

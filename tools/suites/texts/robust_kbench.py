@@ -62,7 +62,7 @@ def kh_handed(init, given):
 
 def run(@NAMES@):
     inputs = {@PAIRS@}
-    made = forward_fn(*_kh_value(_KH_TREE, inputs))
+    made = forward_fn(*kh_value(_KH_TREE, inputs))
     return tuple(made) if isinstance(made, tuple | list) else made
 '''
 
@@ -93,7 +93,7 @@ def generate(axes, *, structure, scalars, generator, device, family="typical"):
         handed = _task.kh_handed(structure["init"], structure["input"])
     made = {}
     for name, value in handed.items():
-        made.update(_task._kh_tree(value, name)[1])
+        made.update(_task.kh_tree(value, name)[1])
     return {
         name: value.to(device).contiguous() if isinstance(value, torch.Tensor) else value
         for name, value in made.items()
@@ -110,7 +110,7 @@ TREE = @TREE@
 
 def run(@NAMES@):
     inputs = {@PAIRS@}
-    made = _function(*_kh_value(TREE, inputs))
+    made = _function(*kh_value(TREE, inputs))
     return tuple(made) if isinstance(made, tuple | list) else made
 '''
 

@@ -6,7 +6,7 @@ What it works on is a tree, written as plain Python values: ("tensor", name), ("
 """
 
 HELPERS = '''
-def _kh_tree(value, name):
+def kh_tree(value, name):
     """The tree of a value, and its leaves by name."""
     import torch
 
@@ -25,7 +25,7 @@ def _kh_tree(value, name):
     for key, part in parts:
         word = "".join(c if c.isalnum() else "_" for c in str(key))
         between = "_" if isinstance(value, dict) else ""
-        tree, found = _kh_tree(part, f"{name}{between}{word}")
+        tree, found = kh_tree(part, f"{name}{between}{word}")
         trees.append((key, tree))
         leaves.update(found)
     if isinstance(value, dict):
@@ -34,15 +34,15 @@ def _kh_tree(value, name):
     return (kind, [tree for _, tree in trees]), leaves
 
 
-def _kh_value(tree, leaves):
+def kh_value(tree, leaves):
     """The value of a tree whose leaves have these values."""
     kind, what = tree
     if kind == "constant":
         return what
     if kind == "dict":
-        return {key: _kh_value(part, leaves) for key, part in what.items()}
+        return {key: kh_value(part, leaves) for key, part in what.items()}
     if kind in ("tuple", "list"):
-        parts = [_kh_value(part, leaves) for part in what]
+        parts = [kh_value(part, leaves) for part in what]
         return tuple(parts) if kind == "tuple" else parts
     return leaves[what]
 '''
