@@ -77,3 +77,22 @@ def test_a_suite_or_folder_that_is_none_is_refused(
     assert "Nearest: kernelbench" in words
     words = said(capsys, "import", "kernelbench", "nowhere", "--out", "y", status=cli.EXIT_ERROR)
     assert "level1" in words
+
+
+def test_an_option_that_a_suite_does_not_have_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["import", "gpu-mode", "x", "--out", "y", "--level", "2", "--reduce-by", "4"]
+    words = said(capsys, *command, status=cli.EXIT_ERROR)
+    assert "gpu-mode has no levels, reduce_by" in words and "It takes: candidates" in words
+
+
+def test_score_draws_its_curve(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "import", "kernelbench", str(checkout), "--out", "ops")
+    words = ["score", "kernelbench", "ops", "--picture", "fast.svg"]
+    assert "no curve to draw" in said(capsys, *words, status=cli.EXIT_ERROR)
+    records = RecordStore(load_settings().evaluations_dir)
+    for operator in Dataset.load(Path("ops")).operators.values():
+        records.write(verdict(operator, speedup=1.6))
+    assert "2 of 2 tasks" in said(capsys, *words)
+    assert "<svg" in Path("fast.svg").read_text()
