@@ -345,9 +345,10 @@ class Trial:
         checking = self._checking
         if checking is None or not self._plan.checks.deployment:
             return
-        judged_call = self._judged_call(self._processes.spawn())
-        self._processes.end_with(judged_call.close)
-        self._deployment = DeploymentChecks(judged_call, self._build, self._parts)
+        self._deployment = DeploymentChecks(
+            lambda: self._judged_call(self._processes.spawn()), self._build, self._parts
+        )
+        self._processes.end_with(self._deployment.close)
         with self._times.measured("deployment"):
             self._deployment.run([c for c in self._runnable if checking.passed(c)], session)
 

@@ -8,9 +8,9 @@ where the program cannot be used; what the process says of waits and memory is a
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from ...errors import InfrastructureError
+from ...errors import HarnessError
 from ...messages.candidate import BuildRequest, Built
 from ...schema.evaluation import Finding, Severity, Stage
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall, has_outputs, slots_of
@@ -40,12 +40,15 @@ class DeploymentChecks:
     """The calls of one program.
 
     Args:
-        judged_call: of a process that was just started.
+        start: starts a process that has no program yet; its calls.
         build: what the process is to build.
     """
 
-    def __init__(self, judged_call: JudgedCall, build: BuildRequest, parts: TrialParts) -> None:
-        self._judged_call, self._build = judged_call, build
+    def __init__(
+        self, start: Callable[[], JudgedCall], build: BuildRequest, parts: TrialParts
+    ) -> None:
+        self._start_process, self._build = start, build
+        self._started: JudgedCall | None = None
         self._parts, self._operator = parts, parts.operator
         self._deadline = max(parts.deadline, time.monotonic() + LEAST_S)
         self._on_device = not parts.context.interpreted
@@ -72,13 +75,19 @@ class DeploymentChecks:
                 return
             self._compiled(ends[0])
             self._captured(ends[0])
-        except (_EndedError, InfrastructureError, RuntimeError) as ended:
+        except (_EndedError, HarnessError, RuntimeError) as ended:
             # What is done here decides nothing: it must not cost a verdict that was reached.
             undone = set(CLAIMS) - {*self.done, *self.not_run} - {f.claim for f in self.findings}
             self.not_run |= dict.fromkeys(sorted(undone), str(ended))
 
+    def close(self) -> None:
+        """Frees the memory of the calls, if any were made."""
+        if self._started is not None:
+            self._started.close()
+
     def _start(self, cases: Sequence[Case], first: CandidateSession) -> None:
-        session = self._judged_call.session
+        self._started = self._start_process()
+        session = self._started.session
         session.ask(self._build)
         built = session.answer(Built, self._parts.plan.build_timeout_s)
         if isinstance(built, ProcessLost):
@@ -88,7 +97,7 @@ class DeploymentChecks:
         here, there = (getattr(s, "triton_cache", None) for s in (session, first))
         if self._on_device and here is not None and there is not None:
             triton_cache.copy_kernels(there, here)
-        if (lost := self._judged_call.map(list(cases))) is not None:
+        if (lost := self._started.map(list(cases))) is not None:
             raise _EndedError(f"its process was lost: {lost.detail[:200]}")
 
     def _watched(self, cases: Sequence[Case]) -> None:
@@ -154,7 +163,8 @@ class DeploymentChecks:
             raise _EndedError("the budget of time was used up")
         timeout_s = parts.plan.call_timeout_s
         asked = CallOptions(**{**vars(options), "late": False, "timeout_s": timeout_s})
-        outcome = self._judged_call.call(input_set, asked, at.layout if at else None)
+        assert self._started is not None
+        outcome = self._started.call(input_set, asked, at.layout if at else None)
         parts.cancellation.check()
         if isinstance(outcome, ProcessLost) and options.way in ("called", "watched"):
             raise _EndedError(f"its process was lost: {outcome.detail[:200]}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from kernel_harness.tools.errors import InfrastructureError
+from kernel_harness.tools.errors import CapabilityError, InfrastructureError
 from kernel_harness.tools.judge.calls.judged_call import JudgedCall
 from kernel_harness.tools.judge.deployment import checks
 from kernel_harness.tools.judge.deployment.checks import (
@@ -82,7 +83,12 @@ class Deployed(ScriptedSession):
         return called
 
 
-def checked(session: ScriptedSession, *, interpreted: bool = False) -> DeploymentChecks:
+def checked(
+    session: ScriptedSession,
+    start: Callable[[], JudgedCall] | None = None,
+    *,
+    interpreted: bool = False,
+) -> DeploymentChecks:
     plan = make_plan(make_solution(HONEST, definition="affine_n64"))
     generator = InputGenerator(affine(), CPU, SeedBook(), PrefetchedInputs(1 << 20))
     context: Any = SimpleNamespace(interpreted=interpreted)
@@ -96,7 +102,7 @@ def checked(session: ScriptedSession, *, interpreted: bool = False) -> Deploymen
         time.monotonic() + 60,
     )
     build = wire.BuildRequest.of(plan.solution, content_hash="0", argument_count=4, output_count=2)
-    made = DeploymentChecks(judged_call(session), build, parts)
+    made = DeploymentChecks(start or (lambda: judged_call(session)), build, parts)
     made.run([CASE], session)
     return made
 
@@ -147,6 +153,16 @@ def test_what_fails_around_the_calls_costs_no_verdict(monkeypatch):
     monkeypatch.setattr(JudgedCall, "call", no_memory)
     made = checked(Deployed(waits=[]))
     assert not made.findings and "could not be placed" in made.not_run[WAITS]
+
+
+@pytest.mark.parametrize("error", [InfrastructureError, CapabilityError])
+def test_that_no_process_can_be_started_costs_no_verdict(error):
+    def none_left() -> JudgedCall:
+        raise error("No process could be started")
+
+    made = checked(Deployed(waits=[]), none_left)
+    made.close()
+    assert not made.findings and "could be started" in made.not_run[GRAPH]
 
 
 def test_waits_that_cannot_be_seen_are_not_called_none():
