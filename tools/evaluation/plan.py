@@ -244,7 +244,8 @@ def make_plan(
     if on_cpu and request.checks is None:
         checks = interpreter_checks(checks)
     checks = checks.model_copy(update={"objective": request.ranked_by.value})
-    beside = request.checks is None and request.scope is not Scope.SMOKE
+    # Beside a run on a device compilers take processors: only where somebody asked for targets.
+    beside = request.checks is None and bool(request.targets) and request.scope is not Scope.SMOKE
     if on_cpu or request.scope is Scope.STATIC or beside:
         hardware, default = solution.spec.target_hardware, settings.static_targets
         targets = compiled_targets(request.targets, hardware, default)

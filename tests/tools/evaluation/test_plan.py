@@ -106,18 +106,19 @@ def test_every_scope_that_ranks_has_held_out_workloads():
 
 
 @pytest.mark.parametrize(
-    ("scope", "checks", "compiled"),
+    ("scope", "targets", "checks", "compiled"),
     [
-        (Scope.SAMPLE, None, ["sm_100", "sm_90"]),
-        (Scope.FULL, None, ["sm_100", "sm_90"]),
-        (Scope.SMOKE, None, []),
-        (Scope.SAMPLE, Checks(), []),
+        (Scope.SAMPLE, ["sm_100"], None, ["sm_100"]),
+        (Scope.FULL, ["sm_100", "sm_90"], None, ["sm_100", "sm_90"]),
+        (Scope.FULL, [], None, []),
+        (Scope.SMOKE, ["sm_100"], None, []),
+        (Scope.SAMPLE, ["sm_100"], Checks(), []),
     ],
 )
-def test_beside_a_whole_run_on_a_gpu_the_build_for_the_first_target_is_looked_at(
-    indexer, scope, checks, compiled
+def test_beside_a_whole_run_on_a_gpu_the_targets_that_were_asked_for_are_compiled(
+    indexer, scope, targets, checks, compiled
 ):
     solution = next(iter(indexer.peers().values()))
-    request = EvaluationRequest(indexer, solution, scope, checks=checks)
+    request = EvaluationRequest(indexer, solution, scope, targets=targets, checks=checks)
     plan = make_plan(request, "ev", sample_shapes(indexer), Executor.CUDA, load_settings({}))
     assert plan.checks.static_targets == compiled
