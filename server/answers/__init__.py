@@ -10,6 +10,5 @@ archive           archived candidates, parents, contexts of roles
 retrieval/        what a search of the archive found
 tuning            many variants in one table
 promotion         promotions and rollbacks
-inspection        one call looked into
-profiling         profiles, timelines, sanitizer reports
+profiling/        profiles and what else was measured or looked into
 """

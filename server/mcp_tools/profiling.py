@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..answers.inspection import InspectionAnswer, inspection_answer
-from ..answers.profiling import (
+from ..answers.profiling.inspection import InspectionAnswer, inspection_answer
+from ..answers.profiling.profiles import (
     ProfileAnswer,
     SanitizerAnswer,
     TimelineAnswer,

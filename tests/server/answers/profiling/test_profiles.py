@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernel_harness.server.answers.profiling import (
+from kernel_harness.server.answers.profiling.profiles import (
     profile_answer,
     sanitizer_answer,
     timeline_answer,

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ...tools.schema.record_model import FiniteFloat
-from .result import Answer, Result
-from .text import axes_words, fitted, lines, number, showing, table
+from ....tools.schema.record_model import FiniteFloat
+from ..result import Answer, Result
+from ..text import axes_words, fitted, lines, number, showing, table
 
 if TYPE_CHECKING:
-    from ...tools.messages.judge import CallInspected, ComparedTensor
-    from ...tools.profiling.inspection import InspectedCall
+    from ....tools.messages.judge import CallInspected, ComparedTensor
+    from ....tools.profiling.inspection import InspectedCall
 
 ROWS = 40
 NO_VERDICT = "One call, looked into: no verdict, and no evidence of one."

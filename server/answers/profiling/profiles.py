@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from ...tools.documents import profile_uri
-from ...tools.schema.evaluation import FiniteFloat
-from .models import IsolationPart
-from .result import Answer, Result, first, short
-from .text import (
+from ....tools.documents import profile_uri
+from ....tools.schema.evaluation import FiniteFloat
+from ..models import IsolationPart
+from ..result import Answer, Result, first, short
+from ..text import (
     Detail,
     axes_words,
     cut,
@@ -26,10 +26,10 @@ from .text import (
 )
 
 if TYPE_CHECKING:
-    from ...tools.profiling.diagnosis.kernel_profile import KernelProfile
-    from ...tools.profiling.runs.profiles import Profile, WorkloadProfile
-    from ...tools.profiling.sanitizer.findings import SanitizerReport
-    from ...tools.profiling.timeline.chrome_trace import Timeline, WorkloadTimeline
+    from ....tools.profiling.diagnosis.kernel_profile import KernelProfile
+    from ....tools.profiling.runs.profiles import Profile, WorkloadProfile
+    from ....tools.profiling.sanitizer.findings import SanitizerReport
+    from ....tools.profiling.timeline.chrome_trace import Timeline, WorkloadTimeline
 
 KERNELS = {"concise": 3, "detailed": 10}
 OWN_FIELDS = {"name", "launches", "share", "duration_us", "stalls", "rules"}
