@@ -98,6 +98,8 @@ ENTRIES = (
     Entry(tools_profile.profile_timeline, "Profile over time", IDEMPOTENT),
     Entry(tools_profile.sanitize, "Run sanitizers", IDEMPOTENT),
     Entry(tools_profile.inspect_call, "Look into a call", IDEMPOTENT),
+    Entry(tools_profile.show_code, "Show the code", IDEMPOTENT),
+    Entry(tools_profile.measure_device, "Measure the device", IDEMPOTENT),
     Entry(tools_plots.plot_floors, "Plot latencies against floors", READ_ONLY, structured=False),
     Entry(tools_plots.plot_roofline, "Plot the roofline", READ_ONLY, structured=False),
     Entry(tools_plots.plot_progress, "Plot the search", READ_ONLY, structured=False),
@@ -197,10 +199,12 @@ class HarnessServer(MCPServer[Harness]):
 @functools.cache
 def registered_tools() -> tuple[Tool, ...]:
     """Returns every tool with its schemas; made once, for they hold no state of a server."""
-    return tuple(_tool(entry) for entry in ENTRIES)
+    known: set[Any] = set()
+    return tuple(_tool(entry, known) for entry in ENTRIES)
 
 
-def _tool(entry: Entry) -> Tool:
+def _tool(entry: Entry, known: set[Any]) -> Tool:
+    """A tool as clients are given it; `known` are the results that were listed before it."""
     tool = Tool.from_function(
         with_tool_errors(entry.function),
         title=entry.title,
@@ -209,8 +213,11 @@ def _tool(entry: Entry) -> Tool:
         structured_output=entry.structured,
     )
     tool.parameters = listed_input(tool.parameters)
+    result = tool.fn_metadata.output_model
     if tool.fn_metadata.output_schema is not None:
-        tool.fn_metadata.output_schema = listed_output(tool.fn_metadata.output_schema)
+        whole = tool.fn_metadata.output_schema
+        tool.fn_metadata.output_schema = listed_output(whole, again=result in known)
+        known.add(result)
     return tool
 
 

@@ -36,6 +36,8 @@ from .workloads.dataset import Dataset
 
 if TYPE_CHECKING:
     from .archive.retrieval.knowledge import Knowledge
+    from .profiling.code.service import CodeService
+    from .profiling.device_figures import FiguresService
     from .profiling.inspection import InspectionService
     from .tuning.service import TuningService
 
@@ -106,6 +108,20 @@ class Harness:
             (*sorted(shipped), *settings.source_dirs),
             settings.cache_dir / "sources.sqlite",
         )
+
+    @functools.cached_property
+    def code(self) -> CodeService:
+        """Shows the code of candidates; loaded as `tuning` is."""
+        from .profiling.code.service import CodeService
+
+        return CodeService(self.settings, self.device, self.pool)
+
+    @functools.cached_property
+    def device_figures(self) -> FiguresService:
+        """Knows devices and measures this one; loaded as `tuning` is."""
+        from .profiling.device_figures import FiguresService
+
+        return FiguresService(self.settings, self.profiling)
 
     @functools.cached_property
     def tuning(self) -> TuningService:

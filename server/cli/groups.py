@@ -10,10 +10,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust")
     + ("completion",),
     "Benchmarks": ("import", "score"),
-    "Look": ("list", "sample", "floors", "roofline", "search", "know", "best", "show", "diff")
-    + ("log", "progress", "report", "read"),
+    "Look": ("list", "sample", "measure", "floors", "roofline", "search", "know", "best", "show")
+    + ("diff", "log", "progress", "report", "read"),
     "Try": ("open", "plan", "evaluate", "tune", "get", "profile", "timeline", "sanitize")
-    + ("inspect",),
+    + ("inspect", "show-code"),
     "Remember": ("archive", "amend", "plans", "select", "context", "dispatch", "promote")
     + ("rollback", "recompute", "tidy", "rebuild-index"),
     "Carry": ("bundle", "fetch", "push", "export", "pack", "trajectories"),
@@ -33,6 +33,8 @@ TOOL_HELP = {
     "timeline": "kernels, gaps and host time of a call",
     "sanitize": "look for races and stray accesses",
     "inspect": "one call's tensors beside the reference's; no verdict",
+    "show-code": "what kernels are compiled to, down to SASS",
+    "measure": "what a device does with the simplest code",
     "floors": "a picture of latencies against what the device allows",
     "roofline": "a picture of an operator's workloads under the roofline",
     "progress": "a picture of a search's course",

@@ -44,6 +44,8 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "timeline": ("profile_timeline", ("workspace",)),
     "sanitize": ("sanitize", ("workspace",)),
     "inspect": ("inspect_call", ("workspace",)),
+    "show-code": ("show_code", ("workspace",)),
+    "measure": ("measure_device", ("what",)),
     "floors": ("plot_floors", ("evaluation_id",)),
     "roofline": ("plot_roofline", ("definition",)),
     "progress": ("plot_progress", ("definition",)),
@@ -218,7 +220,7 @@ def _tool(command: str, argv: Sequence[str]) -> int:
     given = {
         name: value[0] if isinstance(value, list) and len(value) == 1 else value
         for name in schema.get("properties", {})
-        if (value := getattr(arguments, name, None)) is not None
+        if (value := getattr(arguments, name, None)) not in (None, [])
     }
     if "wait_s" in schema.get("properties", {}):
         given.setdefault("wait_s", DEFAULT_WAIT_S)
@@ -255,7 +257,8 @@ def _add_tool_arguments(parser: argparse.ArgumentParser, command: str) -> None:
         if name == "solution":
             help_text = help_text.rstrip(".") + SOLUTION_FORMS
         if name in positional:
-            parser.add_argument(name, nargs=None if name in required else "?", help=help_text)
+            nargs = "*" if _takes_several(spec) else None if name in required else "?"
+            parser.add_argument(name, nargs=nargs, help=help_text)
         elif spec.get("type") == "boolean":
             parser.add_argument(_flag(name), action="store_const", const=True, help=help_text)
         else:

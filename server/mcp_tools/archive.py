@@ -90,9 +90,8 @@ async def archive_candidate(
     """Keeps one trial in the archive for good, failed ones too, with its lesson.
 
     Call it after every evaluation that ends an idea, won or lost: what is not archived is tried
-    again. The same evaluation archived twice gives the same candidate, with the new words. Example:
-    archive_candidate(workspace='gdn-1', evaluation_id='ev-…', hypothesis='16-byte loads',
-    lesson='1.2x at 64, none at 1'). Next: `advice` in the result, or select_parent.
+    again. Example: archive_candidate(workspace='gdn-1', evaluation_id='ev-…', hypothesis='16-byte
+    loads', lesson='1.2x at 64, none at 1'). Next: `advice` in the result, or select_parent.
     """
     harness = harness_of(ctx)
     found = await in_thread(harness.lookup.candidate, workspace=workspace, solution=solution)
@@ -178,9 +177,8 @@ async def search_archive(
 
     Call it before writing: `blocked` names what was only ever slower or kept failing, `recommended`
     what made something faster here or on a similar operator and by how much, `open` what nobody
-    knows. With a bottleneck it says what helped there. Example:
-    search_archive(definition='gdn_decode', query='vectorised loads'). Next: select_parent, or
-    open_workspace with a candidate id.
+    knows. Example: search_archive(definition='gdn_decode', query='vectorised loads'). Next:
+    select_parent, or open_workspace with a candidate id.
     """
     request = SearchRequest(
         definition,
@@ -256,9 +254,8 @@ async def get_context(
 ) -> ContextAnswer:
     """Shows what one role needs of the search around a candidate: diffs, outcomes, lessons.
 
-    Use it at the start of a sub-agent's work, or before planning a change.
-    read_report(uri=candidate_uri) has the sources. Example: get_context(role='plan',
-    candidate_id='4f2a9c01d3be'). Next: the role's part, in `summary`.
+    Use it at the start of a sub-agent's work, or before planning a change. Example:
+    get_context(role='plan', candidate_id='4f2a9c01d3be'). Next: the role's part, in `summary`.
     """
     return answers.context_answer(
         await in_thread(harness_of(ctx).archiving.context, role, candidate_id, seed)
@@ -271,10 +268,9 @@ async def promote_candidate(
     """Verifies an archived candidate afresh and makes it the best when every rule holds.
 
     Call it for a candidate whose full evaluation is FASTER and which someone else has reviewed. It
-    checks every workload and hidden cases again, with a sanitizer; minutes of GPU. A refusal names
-    each rule with its number. RUNNING: the same call again waits. Example:
-    promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal fix what the rule names, else
-    report the promotion.
+    checks every workload and hidden cases again: minutes of GPU. RUNNING: the same call again
+    waits. Example: promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal fix what the
+    rule names, else report the promotion.
     """
     harness = harness_of(ctx)
     patience = harness.settings.wait_s if wait_s is None else wait_s
@@ -300,9 +296,9 @@ async def rollback_promotion(
 ) -> RollbackAnswer:
     """Withdraws the best candidate of a definition and returns to the one before it.
 
-    Use it only when a promoted candidate was found wrong or dishonest, and a person agrees. It
-    stays in the archive. Example: rollback_promotion(definition='gdn_decode', reason='reads past
-    seq_len'). Next: archive what was learnt, then search_archive.
+    Use it only when a promoted candidate was found wrong or dishonest, and a person agrees.
+    Example: rollback_promotion(definition='gdn_decode', reason='reads past seq_len'). Next: archive
+    what was learnt, then search_archive.
     """
     rolled = await in_thread(harness_of(ctx).promotions.rollback, definition, reason, gpu)
     return rollback_answer(definition, rolled)

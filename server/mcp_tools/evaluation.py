@@ -60,11 +60,10 @@ async def evaluate_kernel(
 ) -> EvaluationAnswer:
     """Judges one candidate: builds it, checks it on fresh inputs, times it against the baseline.
 
-    Go up the scopes: 'smoke' after each edit (seconds), 'sample' once it is correct (timed, a
-    minute or so of GPU), 'full' before promotion. A failure names stage, axes, output and index;
-    fix that one thing. RUNNING means the work goes on: call get_evaluation. Example:
-    evaluate_kernel(workspace='gdn-1', scope='smoke'). Next: `next_steps` in the result, usually
-    archive_candidate.
+    Go up the scopes: 'smoke' after each edit (seconds), 'sample' once it is correct (timed), 'full'
+    before promotion. A failure names stage, axes, output and index; fix that one thing. RUNNING:
+    call get_evaluation. Example: evaluate_kernel(workspace='gdn-1', scope='smoke'). Next:
+    `next_steps` in the result, usually archive_candidate.
     """
     harness = harness_of(ctx)
     request = await in_thread(
@@ -92,8 +91,8 @@ async def get_evaluation(
 ) -> EvaluationAnswer:
     """Gets a verdict by its id, waiting for one that is still RUNNING.
 
-    Use it after evaluate_kernel answered RUNNING, or to read an earlier verdict again. Example:
-    get_evaluation(evaluation_id='ev-…', wait_s=240). Next: `next_steps` in the result.
+    Use it after evaluate_kernel answered RUNNING, or to read a verdict again; the result is as
+    evaluate_kernel's. Example: get_evaluation(evaluation_id='ev-…'). Next: `next_steps` in it.
     """
     async with progress_to(ctx) as progress:
         evaluated = await harness_of(ctx).evaluations.get(evaluation_id, wait_s, progress)

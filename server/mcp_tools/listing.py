@@ -21,13 +21,19 @@ def listed_input(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**_plain(schema), "additionalProperties": False}
 
 
-def listed_output(schema: Mapping[str, Any]) -> dict[str, Any]:
+def listed_output(schema: Mapping[str, Any], *, again: bool = False) -> dict[str, Any]:
     """The schema of a tool's result: its fields by kind.
 
-    The summary alone is called required: which others are always there is in the documentation.
+    Which of them are always there is in the documentation.
+
+    Args:
+        again: whether another tool has the same result: the fields that may be left out of it are
+            listed with that one.
     """
     fields = {name: _kind(field, schema) for name, field in schema["properties"].items()}
-    return {"type": "object", "properties": fields, "required": ["summary"]}
+    if again:
+        fields = {name: fields[name] for name in schema["required"]}
+    return {"type": "object", "properties": fields}
 
 
 def without_titles(schema: Any) -> Any:

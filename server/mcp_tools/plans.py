@@ -33,10 +33,10 @@ async def record_plan(
 ) -> PlanAnswer:
     """Records one idea before it is written: anchored sources, and a forecast that is held to.
 
-    Use it once the anchors are in the sources of a workspace; the workspace then names the plan.
-    Evaluations say whether a change left the anchors, and how the forecast held. Example:
-    record_plan(workspace='gdn-2', hypothesis='16-byte loads', expected_gain=1.3, confidence=0.6).
-    Next: write it there, or open_workspace(definition=…, plan=…) elsewhere.
+    Use it once the anchors are in the sources of a workspace. Evaluations say whether a change left
+    the anchors, and how the forecast held. Example: record_plan(workspace='gdn-2',
+    hypothesis='16-byte loads', expected_gain=1.3, confidence=0.6). Next: write it there, or
+    open_workspace(definition=…, plan=…) elsewhere.
     """
     harness = harness_of(ctx)
     plan = await in_thread(

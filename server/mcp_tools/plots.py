@@ -25,9 +25,8 @@ async def plot_floors(
 ) -> Image:
     """Draws one evaluation's latencies against their floors, a point for each workload.
 
-    Use it to see at a glance which workloads are far from the speed of light. Needs a GPU's
-    latencies. Example: plot_floors(evaluation_id='ev-…'). Next: profile_ncu on the workload
-    farthest from the line.
+    Use it to see which workloads are far from the speed of light. Needs a GPU's latencies. Example:
+    plot_floors(evaluation_id='ev-…'). Next: profile_ncu on the workload farthest from the line.
     """
     evaluation = (await harness_of(ctx).evaluations.get(evaluation_id, 0.0)).evaluation
 
@@ -51,8 +50,8 @@ async def plot_roofline(
     """Draws a definition's archived candidates under the device's roofline, the best in colour.
 
     Use it before planning: points on the slope are bound by memory, under the flat part by
-    arithmetic, far below both by latency. Needs a timed candidate. Example:
-    plot_roofline(definition='gdn_decode'). Next: plot_floors for one evaluation, or profile_ncu.
+    arithmetic, far below both by latency. Example: plot_roofline(definition='gdn_decode'). Next:
+    plot_floors for one evaluation, or profile_ncu.
     """
     harness = harness_of(ctx)
     operator = harness.dataset.operator(definition)
@@ -83,9 +82,8 @@ async def plot_progress(
 ) -> Image:
     """Draws the course of a definition's search: every archived candidate and the best so far.
 
-    Use it to see whether a search still gains. Needs a timed candidate. Example:
-    plot_progress(definition='gdn_decode', over='gpu_seconds'). Next: select_parent, or
-    search_archive for what was tried.
+    Use it to see whether a search still gains. Example: plot_progress(definition='gdn_decode',
+    over='gpu_seconds'). Next: select_parent, or search_archive for what was tried.
     """
     harness = harness_of(ctx)
     operator = harness.dataset.operator(definition)

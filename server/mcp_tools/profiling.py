@@ -1,14 +1,20 @@
-"""The MCP tools profile_ncu, profile_timeline, sanitize, inspect_call; docstrings are for agents.
+"""The MCP tools that profile and look into things, none of which is a verdict.
 
 One function per tool, named as the tool, and nothing behind it but a call on the Harness.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ...tools.devices.measurements import Microbenchmark
+from ...tools.profiling.code.excerpts import excerpt
+from ...tools.profiling.code.kernels import chosen
+from ..answers.profiling.compiled_code import CodeAnswer, overview, slice_answer
+from ..answers.profiling.device_figures import DevicesAnswer, devices_answer
 from ..answers.profiling.inspection import InspectionAnswer, inspection_answer
 from ..answers.profiling.profiles import (
     ProfileAnswer,
@@ -21,6 +27,7 @@ from ..answers.profiling.profiles import (
 from ..requests.context import Call, harness_of, in_thread, progress_to
 from .fields import DetailLevel, SolutionJson, WorkspacePath
 
+SLICE_LINES = 80
 CandidateName = Annotated[
     str | None,
     Field(description="An archived id instead."),
@@ -50,10 +57,9 @@ async def profile_ncu(
     """Says why a correct candidate is as slow as it is, by Nsight Compute's counters.
 
     Use it before forming a hypothesis, on a candidate that passed: it names the bottleneck, the
-    figures that show it and ranked changes. Seconds where recorded launches can be replayed, else
-    tens. Profiled times are not latencies. Example: profile_ncu(workspace='gdn-1',
-    workloads=['3daa0974'], compare_to='triton_baseline'). Next: one hint becomes one hypothesis in
-    a new workspace.
+    figures that show it and ranked changes. Profiled times are not latencies. Example:
+    profile_ncu(workspace='gdn-1', workloads=['3daa0974'], compare_to='triton_baseline'). Next: one
+    hint becomes one hypothesis in a new workspace.
     """
     harness = harness_of(ctx)
     found = await in_thread(
@@ -83,8 +89,8 @@ async def profile_timeline(
     """Shows what one call does over time: kernels, copies, gaps, host time, launch-bound or not.
 
     Use it when a candidate launches several kernels, or when its latency does not fall with less
-    work. A few seconds of GPU. Example: profile_timeline(candidate='4f2a9c01d3be'). Next: gaps call
-    for fusing or a graph; one busy kernel calls for profile_ncu.
+    work. Example: profile_timeline(candidate='4f2a9c01d3be'). Next: gaps call for fusing or a
+    graph; one busy kernel calls for profile_ncu.
     """
     harness = harness_of(ctx)
     found = await in_thread(
@@ -105,9 +111,8 @@ async def sanitize(
 ) -> SanitizerAnswer:
     """Runs a candidate under compute-sanitizer: bad addresses, races, uninitialised reads.
 
-    Use it when results are flaky, when a candidate crashes, or before promotion of CUDA code. About
-    half a minute of GPU, on the smallest workload. Example: sanitize(workspace='gdn-1'). Next: fix
-    the first finding, then evaluate_kernel.
+    Use it when results are flaky, when a candidate crashes, or before promotion of CUDA code.
+    Example: sanitize(workspace='gdn-1'). Next: fix the first finding, then evaluate_kernel.
     """
     harness = harness_of(ctx)
     found = await in_thread(
@@ -156,3 +161,76 @@ async def inspect_call(
             pairs=pairs,
         )
     return inspection_answer(found.operator.name, inspected)
+
+
+async def show_code(
+    ctx: Call,
+    workspace: WorkspacePath = None,
+    candidate: CandidateName = None,
+    solution: SolutionJson = None,
+    kernel: Annotated[str | None, Field(description="Part of its name.")] = None,
+    form: Annotated[
+        Literal["ttir", "ttgir", "ptx", "sass"] | None,
+        Field(description="Text to show; figures if absent."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        Field(description="Device or architecture; else the GPU here or 'B200'."),
+    ] = None,
+    around: Annotated[
+        str | None,
+        Field(description="Pattern ('LDG'), source line ('kernel.py:12') or '0x490'."),
+    ] = None,
+    offset: Annotated[int, Field(ge=0, description="`next_offset`.")] = 0,
+    workload: Annotated[
+        str | None, Field(description="uuid to compile for; the smallest if absent.")
+    ] = None,
+    compare_to: Annotated[
+        str | None, Field(description="A peer, solution or candidate id.")
+    ] = None,
+) -> CodeAnswer:
+    """Shows what a candidate's kernels compile to, down to SASS, for any target; no GPU needed.
+
+    Use it to see what the compiler made of a change: registers, spills, warnings, loops, source
+    lines with narrow loads or waits; then slices of the text. Example: show_code(workspace='gdn-1',
+    form='sass', around='LDG', target='B200'). Next: profile_ncu for what a line costs.
+    """
+    harness = harness_of(ctx)
+    found = await in_thread(
+        harness.lookup.candidate, workspace=workspace, solution=solution, candidate=candidate
+    )
+    named = harness.lookup.solution(found.operator, compare_to) if compare_to else None
+    async with progress_to(ctx) as progress:
+        compiled = functools.partial(
+            harness.code.compiled, found.operator, target=target, workload=workload
+        )
+        code = await compiled(found.solution, progress)
+        other = await compiled(named, progress) if named is not None else None
+    kernels = chosen(code.kernels, kernel)
+    if form is None and around is None:
+        return await in_thread(overview, code, kernels, other)
+    shown = await in_thread(kernels[0].lines, form or "sass")
+    part = excerpt(shown, around or "", offset, SLICE_LINES)
+    return slice_answer(code, kernels[0], form or "sass", part)
+
+
+async def measure_device(
+    ctx: Call,
+    what: Annotated[
+        list[Literal["copy", "launch", "latency", "barrier", "tensor"]] | None,
+        Field(description="All if absent."),
+    ] = None,
+    gpu: Annotated[
+        str | None, Field(description="Device; else the GPU here, or all targets.")
+    ] = None,
+) -> DevicesAnswer:
+    """Says how fast a device moves data, launches, waits and multiplies in the simplest code.
+
+    Use it before you design. Measured once (seconds), then kept; without the GPU known figures are
+    cited. Example: measure_device(what=['latency']). Next: record_plan, citing figures.
+    """
+    async with progress_to(ctx) as progress:
+        known = await harness_of(ctx).device_figures.figures(
+            progress, what=[Microbenchmark(name) for name in what or ()], gpu=gpu
+        )
+    return devices_answer(known)

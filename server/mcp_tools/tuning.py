@@ -44,9 +44,8 @@ async def evaluate_variants(
 ) -> VariantsAnswer:
     """Tries many variants of one kernel in a call: compiles, prunes, races them, judges winners.
 
-    Use it for tiles, warps and stages of a correct kernel; at most 256 at a time. On a GPU
-    successive halving finds the fastest of each regime; without one the table has registers,
-    spills, shared memory. RUNNING: the same call again waits. Example:
+    Use it for tiles, warps and stages of a correct kernel; at most 256 at a time. Without a GPU the
+    table has registers, spills, shared memory. RUNNING: the same call again waits. Example:
     evaluate_variants(workspace='gdn-1', variants={'tile': {'BLOCK_V': [8, 16, 32]}}). Next: the
     winner's evaluation, or open_workspace with `start_from`, which chooses between them by size.
     """

@@ -25,16 +25,15 @@ async def check_environment(
     ctx: Call,
     definition: Annotated[
         str | None,
-        Field(description="An operator whose reference is run, too, to see that it can judge."),
+        Field(description="One of yours, whose reference is run, too."),
     ] = None,
 ) -> EnvironmentAnswer:
     """Says what this machine can do: GPU or interpreter, toolchain, isolation, folders.
 
-    Call it first in a session, and again when a tool answers that something is missing: each
-    missing tool comes with what it costs and the command that fixes it. Under a second, no GPU.
-    With `definition`, of an operator that you add, its reference is run (seconds): what makes it
-    unfit to judge is in `dataset_problems`. Example: check_environment(definition='silu_mul').
-    Next: list_workloads.
+    Call it first in a session, and when something is missing: each missing tool comes with what it
+    costs and the command that fixes it. With `definition` its reference is run (seconds): what
+    makes it unfit to judge is in `dataset_problems`. Example:
+    check_environment(definition='silu_mul'). Next: list_workloads.
     """
     harness, found = harness_of(ctx), list[str]()
     if definition is not None:
@@ -56,8 +55,8 @@ async def list_workloads(
     """Lists the definitions (operators), or one definition's contract and its workloads.
 
     With `definition`: inputs and outputs in call order, tolerance, workloads with axes, last
-    latency and share. Example: list_workloads(definition='gdn_decode'). Next: sample_shapes for the
-    few workloads that stand for all, or open_workspace to begin a candidate.
+    latency and share. Example: list_workloads(definition='gdn_decode'). Next: sample_shapes, or
+    open_workspace to begin a candidate.
     """
     harness = harness_of(ctx)
     if definition is not None:

@@ -61,6 +61,15 @@ def test_what_is_known_and_where_to_start(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/start-and-compare.md"))
 
 
+@pytest.mark.long
+def test_the_code_of_a_kernel(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/see-the-code.md"))
+
+
+def test_a_device_measured(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/measure-a-device.md"))
+
+
 def test_taking_results_elsewhere(tmp_path, command_line):
     (tmp_path / "kernels").symlink_to(ROOT / "kernels")
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/take-out.md"))

@@ -6,8 +6,11 @@ Those of another are shown with that said, and measured anew where the device is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -55,6 +58,17 @@ def parts_of(document: Mapping[str, Any]) -> dict[Microbenchmark, MeasuredPart]:
         except (ValueError, ValidationError):
             continue
     return found
+
+
+def shipped_figures() -> Path:
+    """The file of figures that comes with the operators, by device of the table."""
+    return Path(str(files("kernel_harness.kernels"))) / "device_figures.json"
+
+
+def shipped_document(device: str) -> dict[str, Any]:
+    """What that file has of a device, as a calibration has it; empty for others."""
+    devices = json.loads(shipped_figures().read_text(encoding="utf-8"))["devices"]
+    return dict(devices.get(device, {}))
 
 
 def made_with(document: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -26,6 +26,7 @@ from ..messages.judge import (
     CallsTraced,
     Cancel,
     CheckOperator,
+    CodeCompiled,
     Drained,
     EvaluatePlan,
     Hurry,
@@ -49,7 +50,15 @@ JUDGE_COMMAND = (sys.executable, "-P", "-m", "kernel_harness.tools.judge")
 START_TIMEOUT_S = 120.0
 CANCEL_GRACE_S = 3.0
 DRAIN_S = 15.0
-A = TypeVar("A", Materialised, CallsRecorded, CallsTraced, CallInspected, OperatorChecked)
+A = TypeVar(
+    "A",
+    Materialised,
+    CallsRecorded,
+    CallsTraced,
+    CallInspected,
+    CodeCompiled,
+    OperatorChecked,
+)
 
 
 class JudgeStoppedError(InfrastructureError):

@@ -28,6 +28,8 @@ from ..messages.judge import (
     CallsRecorded,
     CallsTraced,
     CheckOperator,
+    CodeCompiled,
+    CompileCode,
     Drained,
     EvaluatePlan,
     InspectCall,
@@ -180,7 +182,7 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             answer = _materialise(message, context) if inputs else _check_operator(message, context)
             channel.send(answer)
             continue
-        if isinstance(message, RecordCalls | TraceCalls | InspectCall):
+        if isinstance(message, RecordCalls | TraceCalls | InspectCall | CompileCode):
             channel.send(_profiled(message, context))
             _drain(context, inbox.pending)
             continue
@@ -263,9 +265,13 @@ def _check_operator(message: CheckOperator, context: JudgeContext) -> OperatorCh
     )
 
 
-def _profiled(message: RecordCalls | TraceCalls | InspectCall, context: JudgeContext) -> Message:
+def _profiled(
+    message: RecordCalls | TraceCalls | InspectCall | CompileCode, context: JudgeContext
+) -> Message:
     if isinstance(message, InspectCall):
         return _inspect(message, context)
+    if isinstance(message, CompileCode):
+        return _compile(message, context)
     recorded = isinstance(message, RecordCalls)
     return _record(message, context) if recorded else _trace(message, context)
 
@@ -279,6 +285,17 @@ def _inspect(message: InspectCall, context: JudgeContext) -> CallInspected:
     except Exception as error:
         logger.exception("A call could not be looked into")
         return not_inspected(message, str(error))
+
+
+def _compile(message: CompileCode, context: JudgeContext) -> CodeCompiled:
+    from .profiled.compiled_code import compile_code, not_compiled
+
+    try:
+        context.drain()
+        return compile_code(message, context)
+    except Exception as error:
+        logger.exception("Code could not be compiled")
+        return not_compiled(message, str(error))
 
 
 def _record(message: RecordCalls, context: JudgeContext) -> CallsRecorded:

@@ -159,6 +159,7 @@ class CompileRequest(Message):
     arguments: list[Argument]
     outputs: list[TensorRef]
     compile_s: float = Field(default=COMPILE_S, description="What compilers may take.")
+    code: bool = Field(default=False, description="With a `CompiledModules` beside the answer.")
 
 
 class CallRequest(Message):
@@ -363,8 +364,6 @@ class Traced(Message):
 CandidateAnswer = Prepared | Mapped | Built | Compiled | Called | Recorded | Traced | Collected
 FromCandidate = Annotated[CandidateAnswer, Field(discriminator="kind")]
 
-
-# --- frames -----------------------------------------------------------------------------------
 
 _LATER = ConfigDict(defer_build=True)
 to_candidate: TypeAdapter[CandidateRequest | Exit] = TypeAdapter(ToCandidate, config=_LATER)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from .candidate import CompiledKernel
 from .frames import Message
 
 # --- server → judge ---------------------------------------------------------------------------
@@ -195,6 +196,13 @@ class Hurry(Message):
     evaluation_id: str
 
 
+class CompileCode(ProfiledSolution):
+    """Compile what one call launches for a target, and leave the code in a file in the folder."""
+
+    kind: Literal["compile_code"] = "compile_code"
+    target: str = Field(description="e.g. 'sm_90'.")
+
+
 class Cancel(Message):
     """Stop the named trial and kill its processes."""
 
@@ -208,7 +216,7 @@ class Shutdown(Message):
     kind: Literal["shutdown"] = "shutdown"
 
 
-ToJudge = Annotated[
+JudgeRequest = (
     EvaluatePlan
     | MaterialiseInputs
     | CheckOperator
@@ -216,10 +224,11 @@ ToJudge = Annotated[
     | TraceCalls
     | InspectCall
     | Hurry
+    | CompileCode
     | Cancel
-    | Shutdown,
-    Field(discriminator="kind"),
-]
+    | Shutdown
+)
+ToJudge = Annotated[JudgeRequest, Field(discriminator="kind")]
 
 
 # --- judge → server ---------------------------------------------------------------------------
@@ -343,6 +352,17 @@ class CallInspected(Message):
     left_out: list[str] = Field(default_factory=list, description="For want of place.")
 
 
+class CodeCompiled(Message):
+    """What compiling one call's kernels gave; without a file there is no code, and a reason."""
+
+    kind: Literal["code_compiled"] = "code_compiled"
+    request_id: str
+    fault: str | None = None
+    kernels: list[CompiledKernel] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    path: str | None = Field(default=None, description="`CompiledModules` as JSON; untrusted.")
+
+
 class JudgeFault(Message):
     """The harness or the operator failed during a trial; never for a candidate's fault."""
 
@@ -354,7 +374,7 @@ class JudgeFault(Message):
     remedy: str = ""
 
 
-FromJudge = Annotated[
+JudgeAnswer = (
     Ready
     | Progress
     | JudgeReport
@@ -364,32 +384,12 @@ FromJudge = Annotated[
     | CallsRecorded
     | CallsTraced
     | CallInspected
-    | JudgeFault,
-    Field(discriminator="kind"),
-]
+    | CodeCompiled
+    | JudgeFault
+)
+FromJudge = Annotated[JudgeAnswer, Field(discriminator="kind")]
 
 
 _LATER = ConfigDict(defer_build=True)
-to_judge: TypeAdapter[
-    EvaluatePlan
-    | MaterialiseInputs
-    | CheckOperator
-    | RecordCalls
-    | TraceCalls
-    | InspectCall
-    | Hurry
-    | Cancel
-    | Shutdown
-] = TypeAdapter(ToJudge, config=_LATER)
-from_judge: TypeAdapter[
-    Ready
-    | Progress
-    | JudgeReport
-    | Drained
-    | Materialised
-    | OperatorChecked
-    | CallsRecorded
-    | CallsTraced
-    | CallInspected
-    | JudgeFault
-] = TypeAdapter(FromJudge, config=_LATER)
+to_judge: TypeAdapter[JudgeRequest] = TypeAdapter(ToJudge, config=_LATER)
+from_judge: TypeAdapter[JudgeAnswer] = TypeAdapter(FromJudge, config=_LATER)

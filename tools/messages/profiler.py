@@ -5,6 +5,7 @@
     run → server        `ProfileReply`: believed in nothing but that it was said
     judge → runner      `ReplayRun`: a recorded call and its inputs, replayed inside the range
     runner → server     `ReplayReply`
+    candidate → server  `CompiledModules`: the code of one call, as compiled for a target
 
 The profiler is the parent of the run, so neither a socket nor an inherited descriptor reaches it;
 each message is one JSON file in the run's private folder. The same rules hold as in `candidate`:
@@ -27,6 +28,7 @@ from .launches import Words
 FILE_BYTES = 64 << 20
 ANSWER_BYTES = 1 << 20
 TRACE_BYTES = 64 << 20
+CODE_BYTES = 48 << 20
 TENSOR_BYTES = 48 << 20
 """Of the tensors of one call that is looked into."""
 MOST_TENSORS = 64
@@ -72,6 +74,21 @@ class ProfileLaunch(Message):
         description="Keep CAP_SYS_ADMIN, alone, under the other account: the driver gives "
         "counters to administrators only.",
     )
+
+
+class CompiledModule(Message):
+    """What one compilation made: its texts by form, and the kernels in it."""
+
+    target: str
+    kernels: dict[str, str] = Field(description="Symbol to the name that answers know it by.")
+    texts: dict[str, str] = Field(description="'ttir', 'ttgir', 'ptx', 'sass' with source lines.")
+    log: str = Field(default="", description="As the assembler printed.")
+
+
+class CompiledModules(Message):
+    """All that a call's kernels were compiled to, as the candidate's process says."""
+
+    modules: list[CompiledModule] = Field(default_factory=list, max_length=400)
 
 
 class LaunchOutcome(Message):

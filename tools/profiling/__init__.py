@@ -2,8 +2,10 @@
 
     service          profiles, timelines, sanitizer runs and calibration of one harness's device
     inspection       one call looked into, beside the reference's
+    device_figures   what is known of a device, measured where it is
     calibration_run  starts the process that measures a device's rates
     judge_files      what the judge writes for a profile: inputs, recorded calls
+    code/            what kernels are compiled to, in figures and in part
     ncu/             Nsight Compute: session, commands, report, counters
     timeline/        the torch profiler: session, trace, estimated bottleneck
     sanitizer/       compute-sanitizer: session and findings

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.devices.measurements import (
     MeasuredPart,
     Microbenchmark,
     made_with,
     merged,
     parts_of,
+    shipped_document,
+    shipped_figures,
 )
 
 PART = {
@@ -58,3 +62,16 @@ def test_nothing_is_taken_over_from_another_driver_or_harness(changed):
 def test_what_it_was_made_with_is_known_even_of_a_file_that_does_not_say():
     assert made_with(document("copy")) == ("NVIDIA H200", "580.1", "0.1.0")
     assert made_with({"device": {"name": "X"}}) == ("X", "unknown", "unknown")
+
+
+def test_the_figures_that_are_shipped_are_of_devices_of_the_table_and_read():
+    named = json.loads(shipped_figures().read_text())["devices"]
+    assert named and set(named) <= set(shipped_hardware())
+    for name in named:
+        document = shipped_document(name)
+        parts, entry = parts_of(document), shipped_hardware()[name]
+        assert set(parts) == set(Microbenchmark) and "unknown" not in made_with(document)
+        assert made_with(document)[0].removeprefix("NVIDIA ") in entry.identity.names
+        copies = [f.value for f in parts[Microbenchmark.COPY].figures]
+        assert max(copies) * 1e12 < entry.memory_bytes_per_s.value
+    assert shipped_document("B200") == {}

@@ -185,7 +185,7 @@ def compile_device_code(
 
     Returns:
         What each compilation printed, with the assembler's resource report. The text that was
-        assembled is kept in `steps_of` each file.
+        assembled is kept in `steps_of` each file; cubins name source lines, which changes no code.
     """
     first = _config(request, folders)
     configs = [config_for(request, source, first) for source, _, _ in cubins]
@@ -194,7 +194,7 @@ def compile_device_code(
         source, arch, file = cubins[index]
         made = compile_command((source, file), arch, source_dir, configs[index], tools)
         steps_of(file).mkdir(parents=True, exist_ok=True)
-        kept = ["--keep", f"--keep-dir={steps_of(file)}"]
+        kept = ["-lineinfo", "--keep", f"--keep-dir={steps_of(file)}"]
         return ["-cubin" if word == "-c" else word for word in made] + kept
 
     results = toolchain.run([command(index) for index in range(len(cubins))])

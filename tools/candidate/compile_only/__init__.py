@@ -7,5 +7,6 @@ device_tensors   gives that function tensors that say that they lie on a device
 inline_sources   collects CUDA that Python hands to a compiler when it runs
 compile_errors   compile errors at lines of the candidate's own files
 cubin            reads resources and instructions of a compiled kernel
+code_texts       what kernels were compiled to, form by form
 dumps            prints them by NVIDIA's own tool
 """

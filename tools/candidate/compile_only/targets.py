@@ -31,6 +31,7 @@ from ..compilation.sources import Folders
 from ..cpu import kernel_libraries
 from ..faults import CandidateError, compiler_excerpt, cut, fault_of
 from . import cubin, inline_sources
+from .code_texts import CodeTexts
 from .compile_errors import assembler_words, block_sizes
 from .dumps import dump
 from .host_call import call_host_function, link_with_stub
@@ -63,19 +64,27 @@ class TargetCompiler:
         self._host_library: Path | None = None
         self._names: dict[str, str] = {}
         self._inline_given = 0
+        self._code: CodeTexts | None = None
 
-    def compile(self, request: CompileRequest, arena: MappedArena | None) -> Compiled:
+    def compile(
+        self,
+        request: CompileRequest,
+        arena: MappedArena | None,
+        code: CodeTexts | None = None,
+    ) -> Compiled:
         """Compiles for each target of the request.
 
         Args:
             arena: where the arguments lie; not needed for CUDA sources.
+            code: takes the texts of what is compiled.
         """
+        self._code = code
         try:
             if self._candidate.request.language in ("cuda", "cpp"):
                 return self._cuda(request, arena)
             if arena is None:
                 raise CandidateError("out_of_order", "No arena was mapped")
-            return self._with_inline(self._triton.compile(request, arena), request)
+            return self._with_inline(self._triton.compile(request, arena, code), request)
         except CandidateError as error:
             return Compiled(fault=error.fault)
         except Exception as error:
@@ -89,7 +98,9 @@ class TargetCompiler:
         compiled = Compiled()
         if not self._device_code_given:
             self._device_code_given = True
-            compiled = _compile_cuda(self._candidate, request, self._folders)
+            compiled = _compile_cuda(self._candidate, request, self._folders, self._code)
+            if self._code is not None:
+                return compiled  # what is asked for is device code alone
             if compiled.fault is None and not compiled.failures:
                 self._host_library = self._linked(request)
                 if self._host_library is None:
@@ -129,7 +140,7 @@ class TargetCompiler:
             folder.mkdir(parents=True, exist_ok=True)
             (file,) = build.sources
             (folder / file["path"]).write_text(file["content"], encoding="utf-8")
-            made = _compile_device_code(build, folder, request, self._folders)
+            made = _compile_device_code(build, folder, request, self._folders, self._code)
             self._inline_given = number + 1
             notes[f"{UNCALLED.format(what='What Python compiles')}."] = None
             fault = fault or made.fault
@@ -177,19 +188,23 @@ class TargetCompiler:
 
 
 def _compile_cuda(
-    candidate: LoadedCandidate, request: CompileRequest, folders: Folders
+    candidate: LoadedCandidate, request: CompileRequest, folders: Folders, code: CodeTexts | None
 ) -> Compiled:
     build = candidate.request
     if not build_native.device_files(build):
         return Compiled(fault=CandidateFault(kind="toolchain", message="There is no .cu file"))
-    compiled = _compile_device_code(build, candidate.source_dir, request, folders)
+    compiled = _compile_device_code(build, candidate.source_dir, request, folders, code)
     if not compiled.failures:
         check_exports(build)
     return compiled
 
 
 def _compile_device_code(
-    build: BuildRequest, source_dir: Path, request: CompileRequest, folders: Folders
+    build: BuildRequest,
+    source_dir: Path,
+    request: CompileRequest,
+    folders: Folders,
+    code: CodeTexts | None,
 ) -> Compiled:
     """Compiles every .cu file for every target."""
     sources = build_native.device_files(build)
@@ -209,13 +224,18 @@ def _compile_device_code(
         [(s, real_architecture(t), f) for (s, t), f in zip(pairs, files, strict=True)],
     )
     toolchain.refuse_late(results)
-    made = [file for file in files if file.is_file()]
-    texts = dict(zip(made, dump(made), strict=True))
+    written = [file for file in files if file.is_file()]
+    texts = dict(zip(written, dump(written), strict=True))
     kernels: list[CompiledKernel] = []
     failures: dict[str, str] = {}
     for (_, target), file, ran in zip(pairs, files, results, strict=True):
         if ran.ok:
-            kernels += _read_cuda(ran.output, texts.get(file, ("", ""))[1], target, _ptx_of(file))
+            ptx = _ptx_of(file)
+            made = _read_cuda(ran.output, texts.get(file, ("", ""))[1], target, ptx)
+            kernels += made.values()
+            if code is not None:
+                names = {symbol: kernel.name for symbol, kernel in made.items()}
+                code.add_cuda(file, target, ptx, ran.output, names)
         else:
             refuse_missing_library(ran.output, (s["path"] for s in build.sources))
             excerpt = assembler_words(ran.output, source_dir)
@@ -237,13 +257,14 @@ def _ptx_of(file: Path) -> str:
     return texts[0].read_text(encoding="utf-8", errors="replace") if texts else ""
 
 
-def _read_cuda(log: str, sass: str, target: str, ptx: str) -> list[CompiledKernel]:
+def _read_cuda(log: str, sass: str, target: str, ptx: str) -> dict[str, CompiledKernel]:
+    """The kernels of a cubin by symbol."""
     opcodes = cubin.read_opcodes(sass)
     threads = block_sizes(ptx)
     found = cubin.read_assembler_log(log)
     names = _demangled([name for name, _ in found])
-    return [
-        CompiledKernel(
+    return {
+        name: CompiledKernel(
             name=plain[:500],
             target=target,
             registers=resources.registers,
@@ -254,7 +275,7 @@ def _read_cuda(log: str, sass: str, target: str, ptx: str) -> list[CompiledKerne
             opcodes=opcodes.get(name, {}),
         )
         for ((name, _), resources), plain in zip(found.items(), names, strict=True)
-    ]
+    }
 
 
 def _demangled(names: Sequence[str]) -> list[str]:

@@ -35,6 +35,7 @@ from ..cpu.host_work import HostWork
 from ..cpu.launches import LaunchLog, describe_launch, evaluated_grid, require_reach
 from ..faults import CandidateError, cut, fault_of
 from . import cubin
+from .code_texts import CodeTexts
 from .compile_errors import launched_at, not_compiled
 from .dumps import dump
 
@@ -132,8 +133,14 @@ class TritonCompiler:
         self._folders = folders
         self._known: set[tuple[str, str]] = set()
 
-    def compile(self, request: CompileRequest, arena: MappedArena) -> Compiled:
-        """Compiles what a call on the request's arguments launches, for each target."""
+    def compile(
+        self, request: CompileRequest, arena: MappedArena, code: CodeTexts | None = None
+    ) -> Compiled:
+        """Compiles what a call on the request's arguments launches, for each target.
+
+        Args:
+            code: takes the texts of kernels that were not described before.
+        """
         arguments = arena.values(request.arguments)
         if self._candidate.request.destination_passing_style:
             arguments += [arena.tensor(ref) for ref in request.outputs]
@@ -154,7 +161,7 @@ class TritonCompiler:
             elif error is not None:
                 stopped = _stopped(error, self._candidate.source_dir)
             launched |= bool(seen.kernels)
-            kernels += self._described(seen, target)
+            kernels += self._described(seen, target, code)
             if error is not None:
                 seen.log.leave_out(_stopped(error, self._candidate.source_dir))
             launches[target] = seen.log.message()
@@ -192,7 +199,9 @@ class TritonCompiler:
             return error
         return None
 
-    def _described(self, seen: _CompiledLaunches, target: str) -> list[CompiledKernel]:
+    def _described(
+        self, seen: _CompiledLaunches, target: str, code: CodeTexts | None
+    ) -> list[CompiledKernel]:
         """Reads resources and instructions of the cubins that were not described before."""
         new = {
             name: entry for name, entry in seen.kernels.items() if (target, name) not in self._known
@@ -205,6 +214,8 @@ class TritonCompiler:
             file = place / f"{index}.cubin"
             file.write_bytes(kernel.asm["cubin"])
             files.append(file)
+        if code is not None:
+            code.add_triton({name: kernel for name, (_, kernel) in new.items()}, target, files)
         texts = dump(files)
         texts += [("", "")] * (len(new) - len(texts))
         return [

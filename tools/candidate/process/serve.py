@@ -57,6 +57,7 @@ from ..calls.warm_up import warm_up
 from ..compilation import toolchain
 from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
+from ..compile_only.code_texts import CodeTexts
 from ..compile_only.inline_sources import collect_inline_sources
 from ..compile_only.targets import TargetCompiler
 from ..cpu import device_signs, kernel_libraries
@@ -167,6 +168,9 @@ class CandidateServer:
             elif isinstance(message, TraceRequest):
                 close_all(fds)
                 self._answer_with_file(*self._trace(message))
+            elif isinstance(message, CompileRequest) and message.code:
+                close_all(fds)
+                self._answer_with_file(*self._code(message))
             else:
                 self._answer(self._handle(message, fds))
 
@@ -248,12 +252,18 @@ class CandidateServer:
         signs = self._signs.found(caller.source_dir)[:MOST_SIGNS]
         return called.model_copy(update={"signs": signs})
 
-    def _compile(self, request: CompileRequest) -> Compiled:
+    def _code(self, request: CompileRequest) -> tuple[Message, list[int]]:
+        """What is compiled, and its texts in a file beside the answer."""
+        code = CodeTexts(self._folders.private)
+        answer = fitted(self._compile(request, code))
+        return answer, [code.written()]
+
+    def _compile(self, request: CompileRequest, code: CodeTexts | None = None) -> Compiled:
         if self._candidate is None:
             return Compiled(fault=_out_of_order("Nothing was built"))
         toolchain.allow(request.compile_s)
         self._compiler = self._compiler or TargetCompiler(self._candidate, self._folders)
-        return self._compiler.compile(request, self._arena)
+        return self._compiler.compile(request, self._arena, code)
 
     def _answer(self, message: Message) -> None:
         send_frame(self._socket, fitted(message), limit=CANDIDATE_FRAME_BYTES)

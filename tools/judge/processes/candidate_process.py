@@ -338,6 +338,10 @@ class ProcessSession:
         """Waits for a trace; its descriptors are the caller's to close."""
         return self._received(Traced, timeout_s)
 
+    def compiled(self, timeout_s: float) -> tuple[Compiled, list[int]] | ProcessLost:
+        """Waits for compiled code; its descriptors are the caller's to close."""
+        return self._received(Compiled, timeout_s)
+
     def _received(self, kind: type[R], timeout_s: float) -> tuple[R, list[int]] | ProcessLost:
         self._end_preparing()
         if self._lost is not None:
