@@ -164,6 +164,7 @@ class EvaluationRequest:
             "workloads": ",".join(sorted(self.only)),
             "checks": self.checks.model_dump_json() if self.checks else None,
             "objective": ranked if (ranked := self.ranked_by) is not Objective.COLD else None,
+            "policy": self.operator.policy_digest or None,
             "clock": None if self.sealed else "claimed",
             "replay": self.replay.evaluation_id if self.replay else None,
         }
@@ -263,6 +264,7 @@ def make_plan(
         definition=operator.definition.model_dump(mode="json"),
         operator_dir=str(operator.folder) if operator.folder else None,
         dataset_root=str(operator.root) if operator.root else None,
+        policy=operator.policy.model_dump(mode="json") if operator.own_policy else None,
         solution=solution.model_dump(mode="json"),
         content_hash=solution.content_hash(),
         baseline=baseline.model_dump(mode="json") if baseline else None,

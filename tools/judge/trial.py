@@ -23,6 +23,7 @@ from ..schema.evaluation import (
     Status,
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
+from ..workloads.policy import Policy
 from .calls.judged_call import JudgedCall
 from .checks.failures import build_failure, lost_failure
 from .checks.held_out_process import HeldOutProcess
@@ -79,6 +80,7 @@ class Trial:
             Path(plan.operator_dir) if plan.operator_dir else None,
             Path(plan.dataset_root) if plan.dataset_root else None,
             plan.budget_s,
+            Policy.model_validate(plan.policy) if plan.policy is not None else None,
         )
         self._processes = TrialProcesses(
             plan, context, self.operator.definition, self._solution, cancellation

@@ -67,6 +67,9 @@ class EvaluatePlan(Message):
         description="Folder with inputs.py, oracle.py…; null: generic."
     )
     dataset_root: str | None = None
+    policy: dict[str, Any] | None = Field(
+        default=None, description="A Policy dump, in place of the folder's; null: that counts."
+    )
     solution: dict[str, Any]
     content_hash: str
     baseline: dict[str, Any] | None = None

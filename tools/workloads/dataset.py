@@ -4,8 +4,7 @@ One bad file never hides the others: it is listed in `problems` with file, line 
 everything else loads. A folder that is missing or holds nothing is an error, for a misspelt path
 that gives an empty set costs more than a refusal.
 
-A file of a FlashInfer-Trace dataset belongs to the definition that it names, wherever it lies. All
-but tensors is read at once: milliseconds for hundreds of files.
+A FlashInfer-Trace file belongs to the definition that it names. No tensor is read at once.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from ..schema.flashinfer_trace import (
 )
 from .dataset_problem import DatasetProblem
 from .operators import Operator, read_json_object
-from .policy import Policy, read_policy, sampling_faults
+from .policy import Policy, default_policy, read_policy, sampling_faults
 
 LFS_MARK = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024
@@ -183,6 +182,7 @@ class _Reader:
                     unusable=self._since(before),
                     left_out=left_out,
                     root=root,
+                    policy=policy,
                     dataset_solutions=tuple(solutions.get(definition.name, ())),
                 ),
                 path,
@@ -251,7 +251,7 @@ class _Reader:
         """The policy under which workloads of this definition will be judged."""
         earlier = self.operators.get(definition.name)
         if earlier is None or interface_hash(earlier.definition) != interface_hash(definition):
-            return Policy()
+            return default_policy(definition)
         return earlier.policy
 
     def _lines(self, path: Path) -> list[_Line]:

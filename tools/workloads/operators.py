@@ -53,6 +53,7 @@ class Operator:
         published: per workload uuid, a latency that others published, in microseconds.
         unusable: what is wrong with lines and files of its workloads, each with its place.
         left_out: which lines of its workloads are not used, and why.
+        own_policy: whether `policy` replaces what its folder says.
     """
 
     definition: Definition
@@ -68,6 +69,7 @@ class Operator:
     dataset_solutions: tuple[Solution, ...] = ()
     unusable: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    own_policy: bool = False
 
     def __post_init__(self) -> None:
         if not self.digest:
@@ -94,12 +96,21 @@ class Operator:
             "the definition. list_workloads lists every fault of the dataset.",
         )
 
+    @property
+    def policy_digest(self) -> str:
+        """A digest of a policy that replaces the folder's; empty without one."""
+        if not self.own_policy:
+            return ""
+        return hashlib.sha256(self.policy.model_dump_json().encode()).hexdigest()[:12]
+
     def judged_by(self) -> str:
         """A digest of what decides a verdict besides sources and workloads, as now on disk."""
         parts = [self.definition.model_dump_json().encode()]
         if self.folder is not None:
             files = [self.folder / name for name in JUDGED_BY]
             parts += [file.read_bytes() if file.is_file() else b"" for file in files]
+        if self.own_policy:
+            parts.append(self.policy_digest.encode())
         state = hashlib.sha256()
         for part in parts:
             state.update(len(part).to_bytes(8, "big") + part)
@@ -127,6 +138,10 @@ class Operator:
     def peers(self) -> dict[str, Solution]:
         """Solutions by others, by folder name."""
         return self._folders("peers")
+
+    def candidates(self) -> dict[str, Solution]:
+        """Candidates that lie beside the operator, as those of an imported benchmark do."""
+        return self._folders("candidates")
 
     def solutions(self) -> dict[str, Solution]:
         """Shipped solutions by folder name, and the dataset's by solution name."""
@@ -215,7 +230,7 @@ class Operator:
         }
 
 
-_AUTHORS = {"solutions": "kernel-harness", "peers": "peer"}
+_AUTHORS = {"solutions": "kernel-harness", "peers": "peer", "candidates": "candidate"}
 
 
 def generic_cost(

@@ -220,6 +220,25 @@ class Policy(PolicyModel):
         )
 
 
+PUBLISHED_RATIOS = {"moe": 0.95}
+"""By op_type, the share of elements that FlashInfer-Bench asks for where nobody says otherwise."""
+
+
+def default_policy(definition: Definition) -> Policy:
+    """The policy of a definition that comes without one, as in a FlashInfer-Trace dataset."""
+    ratio = PUBLISHED_RATIOS.get(definition.op_type, 1.0)
+    return Policy(tolerance=Tolerance(required_matched_ratio=ratio))
+
+
+def policy_of(definition: Definition, folder: Path | None) -> Policy:
+    """The policy in an operator's folder; the default one of a definition without a folder.
+
+    Raises:
+        DatasetError: when the file is malformed, naming the field.
+    """
+    return read_policy(folder / "policy.toml") if folder else default_policy(definition)
+
+
 def sampled_outputs(definition: Definition, policy: Policy) -> dict[str, Sampled]:
     """The outputs that are drawn at random, as the policy says or the definition shows.
 

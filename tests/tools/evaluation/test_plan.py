@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kernel_harness.tools.evaluation.plan import (
@@ -15,6 +17,7 @@ from kernel_harness.tools.messages.judge import Checks
 from kernel_harness.tools.schema.evaluation import Executor, Scope
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
+from kernel_harness.tools.workloads.policy import Policy, Tolerance
 from kernel_harness.tools.workloads.regimes import sample_shapes
 
 
@@ -122,3 +125,23 @@ def test_beside_a_whole_run_on_a_gpu_the_targets_that_were_asked_for_are_compile
     request = EvaluationRequest(indexer, solution, scope, targets=targets, checks=checks)
     plan = make_plan(request, "ev", sample_shapes(indexer), Executor.CUDA, load_settings({}))
     assert plan.checks.static_targets == compiled
+
+
+def test_a_policy_of_its_own_goes_into_plan_and_command(indexer):
+    solution = next(iter(indexer.peers().values()))
+    loose = Policy(tolerance=Tolerance(atol=1.0, rtol=0.3, required_matched_ratio=0.9))
+    own = replace(indexer, policy=loose, own_policy=True)
+    plans = [
+        make_plan(
+            EvaluationRequest(operator, solution, Scope.SMOKE),
+            "ev-1",
+            sample_shapes(operator),
+            Executor.INTERPRETER,
+            load_settings({}),
+        )
+        for operator in (indexer, own)
+    ]
+    assert [p.policy for p in plans] == [None, loose.model_dump(mode="json")]
+    assert "policy=" not in plans[0].command
+    assert f"policy={own.policy_digest}" in plans[1].command
+    assert own.judged_by() != indexer.judged_by()

@@ -106,3 +106,17 @@ def test_an_output_that_does_not_depend_on_inputs_is_named(judge, tmp_path):
         assert found.status is Status.PASSED
     honest = judge.evaluate(plan(operator(tmp_path)))
     assert not honest.integrity.findings
+
+
+def test_a_policy_of_the_plan_counts_instead_of_the_folders(judge, tmp_path):
+    operator(tmp_path)
+    (tmp_path / "policy.toml").write_text("[tolerance]\natol = 0.5\n")
+    off_by_a_tenth = plan(tmp_path, "def run(x):\n    return x * 2 + 0.1\n")
+    assert judge.evaluate(off_by_a_tenth).status is Status.INCORRECT_NUMERICAL
+    loose = {"criterion": "published", "tolerance": {"atol": 0.2, "rtol": 0.01}}
+    found = judge.evaluate(off_by_a_tenth.model_copy(update={"policy": loose}))
+    assert found.status is Status.PASSED
+    assert [e.strict for w in found.workloads for e in w.errors] == [False] * 3
+    exact = {"criterion": "published", "tolerance": {"atol": 0.01, "rtol": 0.01}}
+    strict = judge.evaluate(off_by_a_tenth.model_copy(update={"policy": exact}))
+    assert strict.status is Status.INCORRECT_NUMERICAL

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.errors import DatasetError, RequestError
-from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
 from kernel_harness.tools.schema.measurement import Objective
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator, generic_cost
-from kernel_harness.tools.workloads.policy import Policy, read_policy
+from kernel_harness.tools.workloads.policy import Policy, policy_of, read_policy
 from kernel_harness.tools.workloads.solution_folder import write_solution
 
-from .conftest import Write, make_operator
+from .conftest import Write, definition, make_operator
 
 COST = """
 def cost(axes, *, structure=None, inputs=None):
@@ -165,3 +165,13 @@ def test_a_policy_chooses_the_times_that_rank(tmp_path, name, objective):
     path.write_text(f'objective = "{name}"\n')
     assert read_policy(path).objective is objective
     assert Policy().objective is Objective.COLD
+
+
+def test_what_a_plain_definition_of_a_mixture_of_experts_must_match_is_as_published(
+    tmp_path: Path,
+) -> None:
+    moe = Definition.model_validate(definition(op_type="moe"))
+    assert policy_of(moe, None).tolerance.required_matched_ratio == 0.95
+    assert policy_of(moe, tmp_path).tolerance.required_matched_ratio == 1.0
+    plain = Definition.model_validate(definition())
+    assert policy_of(plain, None) == Policy()

@@ -1,8 +1,7 @@
 """Loads an operator's folder and calls the code in it: inputs, oracle, comparison, cost.
 
-`inputs.py`, `oracle.py`, `compare.py`, `cost.py`, `policy.toml` and `structure.json`, or the
-generic operator where the folder or a file is missing. What the code returns is checked. Files are
-loaded anew for every plan, since an operator's author edits them while a judge is running.
+The generic operator stands in where the folder or a file is missing. What the code returns is
+checked. Files are loaded anew for every plan: their author edits them while a judge is running.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from ...schema.flashinfer_trace import (
     definition_hash,
 )
 from ...workloads.operators import generic_cost, read_json_object
-from ...workloads.policy import ORACLE, Policy, read_policy, sampled_outputs
+from ...workloads.policy import ORACLE, Policy, policy_of, sampled_outputs
 from ..numerics.limits import ToleranceLimits, tolerance_limits
 from ..numerics.sampling import as_probabilities, impossible_draws
 from ..philox.generator import random_values, usable_source
@@ -74,6 +73,7 @@ class OperatorAdapter:
     Args:
         root: folder that safetensors paths are relative to.
         limit_s: of one call of the operator's code.
+        policy: in place of the folder's; None: that counts.
 
     Raises:
         DatasetError: when a file of the folder cannot be used.
@@ -85,14 +85,14 @@ class OperatorAdapter:
         folder: Path | None = None,
         root: Path | None = None,
         limit_s: float = math.inf,
+        policy: Policy | None = None,
     ) -> None:
         self.definition = definition
         self.root = root
-        self.key = f"{definition_hash(definition)} {stamp(folder)}"
+        self.key = f"{definition_hash(definition)} {stamp(folder)} {policy}"
         self._folder = folder
-        self.policy: Policy = read_policy(folder / "policy.toml") if folder else Policy()
+        self.policy = policy or policy_of(definition, folder)
         self.sampled = sampled_outputs(definition, self.policy)
-        """The outputs that are drawn at random."""
         self._structure = read_json_object(folder / "structure.json") if folder else {}
         self._inputs = loaded(folder, "inputs.py", limit_s)
         self.draws_whole = bool(getattr(self._inputs, "WHOLE", False))
@@ -162,7 +162,7 @@ class OperatorAdapter:
         """Makes one set of inputs, in the definition's order.
 
         Args:
-            generator: what the seed is given to; what is usual on the device when None.
+            generator: what the seed is given to; None: what is usual on the device.
 
         Raises:
             DatasetError: when the generator fails or makes what the definition does not declare.
