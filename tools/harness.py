@@ -72,21 +72,25 @@ class Harness:
         self.archiving = ArchiveService(
             self.archive, self.records, dataset, profiles, budget, rules, settings.skills_dirs
         )
-        self.evaluations = EvaluationService(
-            settings,
-            self.pool,
-            self.records,
-            self.device,
-            self.keys,
-            self.archiving.recognise,
-            self.archiving.keep_trial,
-        )
+        self.evaluations = self.evaluations_on(self.device)
         latencies = self.evaluations.latencies
         self.profiling = ProfilingService(settings, self.device, self.pool, latencies)
         self.promotions = PromotionVerifier(
             self.archive, dataset, self.evaluations, self.profiling, self.device
         )
         self.documents = Documents(dataset, self.records, self.archive, profiles)
+
+    def evaluations_on(self, device: str) -> EvaluationService:
+        """Evaluations on a device of this machine, 'cpu' or 'cuda:N', into the same records."""
+        return EvaluationService(
+            self.settings,
+            self.pool,
+            self.records,
+            device,
+            self.keys,
+            self.archiving.recognise,
+            self.archiving.keep_trial,
+        )
 
     @functools.cached_property
     def inspections(self) -> InspectionService:

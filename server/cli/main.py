@@ -27,6 +27,7 @@ from . import setup as cli_setup
 from . import suites as cli_suites
 from .commands import fitted_to
 from .datasets import reports as cli_reports
+from .datasets import run as cli_run
 from .groups import NAMES, TOOL_HELP, CommandParsers, listing
 from .local_arguments import SOLUTION_FORMS, meant_here
 
@@ -62,6 +63,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 COMMAND_MODULES = (
     *(cli_setup, cli_archive, cli_dispatch, cli_export, cli_records, cli_suites, cli_reports),
+    cli_run,
 )
 """Those that add commands which are no tools."""
 

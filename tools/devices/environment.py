@@ -206,6 +206,12 @@ def chosen_device(settings: Settings) -> str:
     return "cuda:0" if nvidia_devices() and torch_has_cuda() else "cpu"
 
 
+def every_device() -> list[str]:
+    """The names of all devices that trials can run on at once: every GPU, or the processor."""
+    count = len(nvidia_devices()) if torch_has_cuda() else 0
+    return [f"cuda:{n}" for n in range(count)] or ["cpu"]
+
+
 def find_tools(places: Places | None = None) -> MachineTools:
     """Looks for every tool; takes the time of three `--version` calls."""
     where = places or Places()

@@ -1,4 +1,5 @@
 """Commands on FlashInfer-Trace datasets, as FlashInfer-Bench has them.
 
+run      run: every solution of a folder, with the results as traces
 reports  report: the archive's pages, and summary, best, merge and html of a dataset's traces
 """

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from .devices import LATENCIES
 from .folders import DatasetFolder
 
 
@@ -34,4 +35,16 @@ def contest(folder: DatasetFolder) -> DatasetFolder:
     folder.traces(
         "wrong", {1: 0.1, 8: "INCORRECT_NUMERICAL"}, "bob", definition="triple", reference_ms=4.0
     )
+    return folder
+
+
+@pytest.fixture
+def dataset(folder: DatasetFolder) -> DatasetFolder:
+    """Four solutions of one definition, which differ in their sources."""
+    folder.definition()
+    folder.workloads(1, 8)
+    for number, name in enumerate(LATENCIES):
+        author = "baseline" if name == "plain" else "me"
+        source = f"def run(x, y):\n    y.copy_(x * 2)  # {number}\n"
+        folder.solution(name, author, source=source)
     return folder

@@ -13,6 +13,9 @@ from kernel_harness.tools.datasets.merging import merge
 from kernel_harness.tools.datasets.ranking import rank
 from kernel_harness.tools.datasets.trace_set import read_trace_set
 
+from .devices import LATENCIES, ScriptedDevice
+from .test_run import ran
+
 fib = pytest.importorskip("flashinfer_bench", reason="flashinfer-bench is not installed")
 
 
@@ -37,3 +40,17 @@ def test_a_joined_dataset_loads_with_everything(contest, tmp_path) -> None:
     theirs = fib.TraceSet.from_path(str(done.folder))
     assert {name: len(found) for name, found in theirs.traces.items()} == {"double": 7, "triple": 4}
     assert sum(len(found) for found in theirs.solutions.values()) == done.solutions == 5
+
+
+def test_what_a_run_wrote_loads_and_ranks_alike(dataset, caplog) -> None:
+    ran(dataset, ScriptedDevice(LATENCIES))
+    theirs = fib.TraceSet.from_path(str(dataset.root))
+    assert (theirs.summary()["passed"], theirs.summary()["failed"]) == (6, 2)
+    ours = rank(read_trace_set(dataset.root))
+    assert ours.solutions[0].solution == "quick"
+    for axes in (None, {"m": 1}, {"m": 8}):
+        best = theirs.get_best_trace("double", axes)
+        assert best.solution == "quick"
+        assert best.evaluation.performance.speedup_factor == pytest.approx(8)
+    again = [fib.Trace.model_validate_json(t.model_dump_json()) for t in theirs.traces["double"]]
+    assert again == theirs.traces["double"]

@@ -41,10 +41,12 @@ class ReferenceTimes:
 
     Args:
         hashes: content hash of each, with its name; those not given are never found.
+        slowest: whether the slowest solution stands in where none of them was timed.
     """
 
     hashes: Mapping[ReferenceKind, tuple[str, str]]
     found: dict[tuple[ReferenceKind, str], list[float]] = field(default_factory=dict)
+    slowest: bool = True
 
     def gather(self, evaluation: Evaluation) -> None:
         """Adds what a record holds of them: as its candidate, or as what it is compared to."""
@@ -73,7 +75,7 @@ class ReferenceTimes:
         for kind in (ReferenceKind.DEFINITION, ReferenceKind.BASELINE):
             if times := self.found.get((kind, uuid)):
                 return ReferenceTime(statistics.median(times), kind, self.hashes[kind][1])
-        if not (known := sorted(solutions_us)):
+        if not self.slowest or not (known := sorted(solutions_us)):
             return None
         latency_us, name = known[-1]
         return ReferenceTime(latency_us, ReferenceKind.SLOWEST, name)

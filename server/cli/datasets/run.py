@@ -1,0 +1,195 @@
+"""Command run: evaluate every solution of a folder, and add the results to it as traces."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..commands import CommandResult, SettingsOf, SettingsOptions, command_factory, run_async
+
+if TYPE_CHECKING:
+    from ....tools.datasets.evaluation_config import EvaluationChoices
+    from ....tools.datasets.run import JobResult, RunOptions
+    from ....tools.harness import Harness
+    from ....tools.settings import Settings
+
+EXIT_FAILED = 1
+EXIT_UNDECIDED = 3
+SCOPES = ("smoke", "sample", "full", "official")
+
+
+def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
+    """Adds the command to a parser."""
+
+    def with_folder(arguments: argparse.Namespace) -> Settings:
+        settings = settings_of(arguments)
+        folder = arguments.folder
+        known = {place.resolve() for place in (settings.kernels_dir, *settings.dataset)}
+        if folder.resolve() in known:
+            return settings
+        return settings.model_copy(update={"dataset": (*settings.dataset, folder)})
+
+    command = command_factory(commands, settings_options, with_folder)
+    run = command("run", "evaluate all solutions of a folder; add the results as traces", _run)
+    run.add_argument(
+        "folder",
+        type=Path,
+        help="a FlashInfer-Trace dataset; or operators with their solutions, peers and candidates",
+    )
+    for name, what in (
+        ("definitions", "definitions"),
+        ("solutions", "solutions"),
+        ("authors", "solutions of these authors"),
+        ("op-types", "definitions of these types"),
+    ):
+        run.add_argument(
+            f"--{name}", nargs="+", action="extend", default=[], help=f"run only these {what}"
+        )
+    run.add_argument("--scope", choices=SCOPES, default="full", help="how much is checked; full")
+    run.add_argument(
+        "--devices", nargs="+", default=[], help="run on several at once: cuda:0 cuda:1, or all"
+    )
+    run.add_argument(
+        "--resume", action="store_true", help="leave out what the folder's traces cover"
+    )
+    run.add_argument("--force", action="store_true", help="judge again what was judged before")
+    run.add_argument(
+        "--save-results",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="add traces to a FlashInfer-Trace dataset; done unless --no-save-results is given",
+    )
+    _add_choices(run)
+    run.add_argument("--json", action="store_true", help="print every result as JSON")
+
+
+def _add_choices(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--config", type=Path, help="a YAML file of the following, by op_type and definition"
+    )
+    run.add_argument("--atol", type=float, help="absolute tolerance")
+    run.add_argument("--rtol", type=float, help="relative tolerance")
+    run.add_argument(
+        "--required-matched-ratio", type=float, help="share of elements that must be within"
+    )
+    run.add_argument(
+        "--published-only",
+        action="store_true",
+        help="let the tolerance decide alone, without the strict criterion",
+    )
+    run.add_argument("--num-trials", type=int, help="input sets checked on each workload")
+    run.add_argument("--warmup-runs", type=int, help="calls before those that are timed")
+    run.add_argument("--iterations", type=int, help="timed calls on each workload")
+    run.add_argument("--timeout", type=float, help="seconds for one solution, without its build")
+    run.add_argument(
+        "--profile-baseline",
+        action=argparse.BooleanOptionalAction,
+        help="time the definition's own code; done unless --no-profile-baseline is given",
+    )
+
+
+def _run(harness: Harness, arguments: argparse.Namespace) -> Any:
+    from ....tools.datasets.jobs import Chosen, jobs_of
+    from ....tools.datasets.run import DatasetRun
+    from ....tools.datasets.trace_writer import TraceWriter
+
+    folder: Path = arguments.folder
+    chosen = Chosen(
+        arguments.definitions, arguments.solutions, arguments.authors, arguments.op_types
+    )
+    jobs = jobs_of(harness.dataset, folder, chosen)
+    options = _options(arguments)
+    is_dataset = (folder / "definitions").is_dir()
+    writer = TraceWriter(folder) if arguments.save_results and is_dataset else None
+    devices = {name: harness.evaluations_on(name) for name in _devices(harness, arguments.devices)}
+    at_once = not sys.stderr.isatty() and not arguments.json
+    run = DatasetRun(devices, writer, options, _tell if at_once else lambda result: None)
+    results = run_async(harness, lambda progress: run.run(jobs, progress))
+    status = _exit_status(results)
+    if arguments.json:
+        return CommandResult(json.dumps([asdict(r) for r in results], indent=1), status)
+    said = [] if at_once else [result_line(result) for result in results]
+    return CommandResult("\n".join([*said, *_totals(results, run.left_out, writer)]), status)
+
+
+def _devices(harness: Harness, named: list[str]) -> list[str]:
+    from ....tools.devices.environment import every_device
+    from ....tools.settings import load_settings
+
+    if not named:
+        return [harness.device]
+    if named == ["all"]:
+        return every_device()
+    return list(dict.fromkeys(load_settings({"device": name}).device for name in named))
+
+
+def _options(arguments: argparse.Namespace) -> RunOptions:
+    from ....tools.datasets.evaluation_config import EvaluationConfig, read_config
+    from ....tools.datasets.run import RunOptions
+    from ....tools.schema.evaluation import Scope
+
+    return RunOptions(
+        scope=Scope(arguments.scope),
+        config=read_config(arguments.config) if arguments.config else EvaluationConfig(),
+        said=_choices(arguments),
+        resume=arguments.resume,
+        force=arguments.force,
+    )
+
+
+def _choices(arguments: argparse.Namespace) -> EvaluationChoices:
+    from ....tools.datasets.evaluation_config import choices_of
+
+    said = {
+        "criterion": "published" if arguments.published_only else None,
+        "timeout_seconds": arguments.timeout,
+        **{
+            name: getattr(arguments, name)
+            for name in ("atol", "rtol", "required_matched_ratio", "num_trials", "warmup_runs")
+        },
+        "iterations": arguments.iterations,
+        "profile_baseline": arguments.profile_baseline,
+    }
+    return choices_of({name: value for name, value in said.items() if value is not None})
+
+
+def _tell(result: JobResult) -> None:
+    sys.stdout.write(f"{result_line(result)}\n")
+    sys.stdout.flush()
+
+
+def result_line(result: JobResult) -> str:
+    """One result in words."""
+    from ....tools.text import one_line
+
+    said = [str(result.status) if result.status else "left out" if result.earlier else "not judged"]
+    said.append(f"{one_line(result.solution, 80)} on {result.definition}")
+    if result.mean_latency_us is not None:
+        said.append(f"{result.mean_latency_us:.4g} us")
+    if result.speedup is not None:
+        said.append(f"{result.speedup:.3g}x the reference")
+    if result.evaluation_id:
+        said.append(result.evaluation_id + (" (judged before)" if result.earlier else ""))
+    reason = f": {one_line(result.reason, 160)}" if result.reason else ""
+    return "  ".join(said) + reason
+
+
+def _totals(results: list[JobResult], left_out: Counter[str], writer: object) -> list[str]:
+    counts = Counter(str(r.status) if r.status else "not judged" for r in results)
+    said = [f"{len(results)} run: {', '.join(f'{n} {s}' for s, n in sorted(counts.items()))}."]
+    if writer is not None:
+        said.append(f"Traces added: {sum(r.traces for r in results)}.")
+    said += [f"No trace of {count} {reason}." for reason, count in left_out.items() if count]
+    return said
+
+
+def _exit_status(results: list[JobResult]) -> int:
+    if any(result.failed for result in results):
+        return EXIT_FAILED
+    done = all(result.earlier if result.status is None else result.passed for result in results)
+    return 0 if done else EXIT_UNDECIDED
