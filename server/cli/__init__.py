@@ -10,5 +10,5 @@ dispatch         dispatch: the child that chooses between the record holders
 export           export, pack, trajectories
 records          recompute, calibrate; trust: whose signed records count here
 suites           import, score: other people's benchmarks
-datasets/        run, report: FlashInfer-Trace datasets as FlashInfer-Bench uses them
+datasets/        run, validate, report: FlashInfer-Trace datasets as FlashInfer-Bench uses them
 """

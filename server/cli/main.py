@@ -28,6 +28,7 @@ from . import suites as cli_suites
 from .commands import fitted_to
 from .datasets import reports as cli_reports
 from .datasets import run as cli_run
+from .datasets import validation as cli_validation
 from .groups import NAMES, TOOL_HELP, CommandParsers, listing
 from .local_arguments import SOLUTION_FORMS, meant_here
 
@@ -64,6 +65,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 COMMAND_MODULES = (
     *(cli_setup, cli_archive, cli_dispatch, cli_export, cli_records, cli_suites, cli_reports),
     cli_run,
+    cli_validation,
 )
 """Those that add commands which are no tools."""
 

@@ -9,5 +9,7 @@ ranking            how solutions and authors rank by its traces
 report_lines       a ranking as lines of text, tables and JSON
 report_page        a ranking as a page
 templates/         the page
+validation/        what is wrong with a dataset, by category
+benchmark_check    runs references and baselines, to see what is wrong with them
 merging            several datasets as one, in a new folder
 """

@@ -297,7 +297,7 @@ class _Reader:
             if isinstance(spec, SafetensorsInput)
         }
         missing = sorted(name for name in named if not (root / name).is_file())
-        pointers = sorted(n for n in named.difference(missing) if _is_lfs_pointer(root / n))
+        pointers = sorted(n for n in named.difference(missing) if is_lfs_pointer(root / n))
         for found, words in (
             (missing, "do not exist"),
             (pointers, "are git-lfs pointers (git lfs pull fetches them)"),
@@ -392,7 +392,7 @@ def _violated(trace: Trace, definition: Definition, policy: Policy) -> tuple[str
     return None
 
 
-def _is_lfs_pointer(path: Path) -> bool:
+def is_lfs_pointer(path: Path) -> bool:
     """Whether a file only stands for one that was not fetched; tensors themselves are not read."""
     if path.stat().st_size > LFS_POINTER_BYTES:
         return False

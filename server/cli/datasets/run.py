@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..commands import CommandResult, SettingsOf, SettingsOptions, command_factory, run_async
+from .folder import of_folder
 
 if TYPE_CHECKING:
     from ....tools.datasets.evaluation_config import EvaluationChoices
     from ....tools.datasets.run import JobResult, RunOptions
     from ....tools.harness import Harness
-    from ....tools.settings import Settings
 
 EXIT_FAILED = 1
 EXIT_UNDECIDED = 3
@@ -25,16 +25,7 @@ SCOPES = ("smoke", "sample", "full", "official")
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
     """Adds the command to a parser."""
-
-    def with_folder(arguments: argparse.Namespace) -> Settings:
-        settings = settings_of(arguments)
-        folder = arguments.folder
-        known = {place.resolve() for place in (settings.kernels_dir, *settings.dataset)}
-        if folder.resolve() in known:
-            return settings
-        return settings.model_copy(update={"dataset": (*settings.dataset, folder)})
-
-    command = command_factory(commands, settings_options, with_folder)
+    command = command_factory(commands, settings_options, of_folder(settings_of))
     run = command("run", "evaluate all solutions of a folder; add the results as traces", _run)
     run.add_argument(
         "folder",

@@ -1,0 +1,74 @@
+"""The command validate, as a person gives it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.server.cli import main as cli
+from kernel_harness.tools.harness import Harness
+
+from ....tools.datasets.devices import ScriptedDevice
+from ....tools.datasets.folders import DatasetFolder
+
+
+@pytest.fixture
+def folder(here: Path) -> DatasetFolder:
+    """A dataset whose baseline has no trace and whose solution is no Python."""
+    found = DatasetFolder(Path("traces"))
+    found.definition()
+    found.workloads(1, 8)
+    found.solution("plain", "baseline")
+    found.solution("cut", "ann", source="def run(x, y)\n")
+    return found
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str, status: int) -> str:
+    assert cli.run(["validate", *words]) == status
+    printed = capsys.readouterr()
+    return printed.out + printed.err
+
+
+def test_findings_are_text_and_the_status_says_whether_there_are_errors(folder, capsys) -> None:
+    printed = said(capsys, "traces", status=1)
+    assert "double: error" in printed
+    assert "error  solution  solutions/ann/scale/double/cut.json: main.py is no Python" in printed
+    assert "warning  baseline  definitions/scale/double.json" in printed
+    assert "1 errors, 1 warnings" in printed
+    assert "0 errors" in said(capsys, "traces", "--checks", "layout", "workload", status=0)
+
+
+def test_a_report_in_json_can_be_read_as_text_later(folder, capsys) -> None:
+    printed = said(capsys, "traces", "--json", status=1)
+    assert {f["category"] for f in json.loads(printed)["findings"]} == {"solution", "baseline"}
+    Path("report.json").write_text(printed)
+    assert said(capsys, "report.json", status=1) == said(capsys, "traces", status=1)
+
+
+def test_a_category_that_is_none_is_refused(folder, capsys) -> None:
+    assert "layout" in said(capsys, "traces", "--checks", "layuot", status=cli.EXIT_ERROR)
+
+
+def test_benchmark_runs_references_and_baselines(folder, capsys, monkeypatch) -> None:
+    folder.definition("broken")
+    folder.workloads(1, definition="broken")
+    folder.definition("empty")
+
+    async def problems(self: Harness, definition: str, *_: object) -> list[str]:
+        return ["its reference fails"] if definition == "broken" else []
+
+    opened = Harness.open
+
+    def open_scripted(*arguments: object) -> Harness:
+        harness = opened(*arguments)  # pyright: ignore[reportArgumentType]
+        harness.evaluations = ScriptedDevice({"plain": "RUNTIME_ERROR"})  # pyright: ignore[reportAttributeAccessIssue]
+        return harness
+
+    monkeypatch.setattr(Harness, "operator_problems", problems)
+    monkeypatch.setattr(Harness, "open", open_scripted)
+    printed = said(capsys, "traces", "--checks", "benchmark", status=1)
+    assert "error  benchmark  definitions/scale/broken.json: its reference fails" in printed
+    assert "the baseline 'plain' is RUNTIME_ERROR: It is wrong." in printed
+    assert "empty has no usable workload" in printed
