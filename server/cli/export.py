@@ -1,4 +1,4 @@
-"""Commands export, pack and trajectories: what the archive knows, in other people's forms."""
+"""Commands export, pack, extract and trajectories: what is known, in other people's forms."""
 
 from __future__ import annotations
 
@@ -33,13 +33,24 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         action="store_true",
         help="give relative errors in norm where those of elements were not measured",
     )
-    pack = command("pack", "pack candidates as a contest's submission", _pack)
+    pack = command("pack", "pack candidates as a contest's submission, or one as a file", _pack)
     pack.add_argument(
-        "candidate", nargs="+", help="a candidate's id, a workspace, or an operator for its best"
+        "candidate",
+        nargs="+",
+        help="a candidate's id, a workspace, a folder with candidate.toml, a solution of a "
+        "dataset, or an operator for its best",
     )
-    pack.add_argument("--out", type=Path, required=True, help="a new folder")
+    pack.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="a new folder; or, of one candidate, a new file that ends in .json: the Solution",
+    )
     pack.add_argument("--name", help="of the solution; its own when left out")
     pack.add_argument("--author", help="of the solutions, as a team's name")
+    extract = command("extract", "write a Solution's sources into a folder", _extract)
+    extract.add_argument("candidate", help="a Solution in a JSON file, or what pack takes")
+    extract.add_argument("--out", type=Path, required=True, help="a new folder")
     steps = command(
         "trajectories", "write state, action and outcome of every trial as JSON lines", _steps
     )
@@ -72,19 +83,43 @@ def _said(exported: ExportedDataset) -> list[str]:
 
 def _pack(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.archive.export.submission import pack_submission
+    from ...tools.datasets.solution_files import pack_solution
 
     solutions = [_solution(harness, name) for name in arguments.candidate]
+    names = {"name": arguments.name, "author": arguments.author}
+    if arguments.out.suffix == ".json" and len(solutions) == 1:
+        written = pack_solution(solutions[0], arguments.out, **names)
+        return f"Packed {written.name} for {written.definition} into {arguments.out}."
     packed = pack_submission(solutions, arguments.out, name=arguments.name, author=arguments.author)
     return "\n".join(
         f"Packed {p.solution.name} for {p.solution.definition} into {p.folder}." for p in packed
     )
 
 
+def _extract(harness: Harness, arguments: argparse.Namespace) -> Any:
+    from ...tools.datasets.solution_files import extract_solution, read_solution_file
+
+    path = Path(arguments.candidate)
+    named = path.suffix == ".json" and path.is_file()
+    solution = read_solution_file(path) if named else _solution(harness, arguments.candidate)
+    folder = extract_solution(solution, arguments.out)
+    return (
+        f"Wrote {folder}: {len(solution.sources)} sources of {solution.name}, "
+        f"{solution.spec.entry_point}, for {solution.definition}."
+    )
+
+
 def _solution(harness: Harness, name: str) -> Solution:
-    """The solution of a workspace, of an archived candidate, or of an operator's best."""
+    """The solution of a workspace or folder, of an archived candidate, or of an operator's best."""
+    from ...tools.workloads.solution_folder import read_solution
+
     for place in (Path(name), harness.settings.workspaces_dir / name):
         if (place / "candidate.toml").is_file():
-            return harness.lookup.candidate(workspace=str(place.resolve())).solution
+            return read_solution(place)
+    for operator in harness.dataset.operators.values():
+        for solution in operator.dataset_solutions:
+            if solution.name == name:
+                return solution
     with contextlib.suppress(HarnessError):
         operator = harness.dataset.operator(name).name
         if best := harness.archive.best(operator):

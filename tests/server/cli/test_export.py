@@ -12,6 +12,7 @@ from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.workspace import create
 
+from ...tools.datasets.folders import DatasetFolder
 from ..scripted import DEFINITION
 
 
@@ -57,3 +58,21 @@ def test_dispatch_says_that_nothing_was_timed(
 ) -> None:
     assert cli.run(["dispatch", DEFINITION]) == cli.EXIT_ERROR
     assert f"No candidate of {DEFINITION} was timed" in capsys.readouterr().err
+
+
+def test_extract_and_pack_go_from_a_file_to_a_folder_and_back(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = DatasetFolder(Path("traces"))
+    folder.definition()
+    folder.workloads(1)
+    given = folder.solution("mine", "ann")
+    assert cli.run(["extract", f"traces/{given}", "--out", "mine"]) == 0
+    assert "1 sources of mine, main.py::run, for double" in capsys.readouterr().out
+    assert cli.run(["pack", "mine", "--out", "mine.json", "--author", "ann"]) == 0
+    assert capsys.readouterr().out.startswith("Packed mine for double into mine.json")
+    packed = json.loads(Path("mine.json").read_text("utf-8"))
+    assert packed["sources"] == json.loads(Path(f"traces/{given}").read_text())["sources"]
+    assert cli.run(["extract", "mine", "--dataset", "traces", "--out", "again"]) == 0
+    assert (Path("again") / "main.py").read_text() == (Path("mine") / "main.py").read_text()
+    assert cli.run(["extract", "nothing", "--out", "other"]) == cli.EXIT_ERROR
