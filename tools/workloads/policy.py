@@ -139,6 +139,16 @@ class Sampled(PolicyModel):
         "so on, one row for each element; or 'oracle.py', whose function `probabilities` gives "
         "them."
     )
+    top_k: str = Field(
+        default="",
+        description="The integer input that says of how many of the most probable values a draw "
+        "is; 0, less, or as many as there are: of all.",
+    )
+    top_p: str = Field(
+        default="",
+        description="The input that says of how few of the most probable values a draw is: of "
+        "those that are needed to reach so much probability, after `top_k`.",
+    )
     draws: int = Field(
         default=2_000, ge=500, description="Draws over all calls; fewer are no verdict."
     )
@@ -243,17 +253,21 @@ def sampled_outputs(definition: Definition, policy: Policy) -> dict[str, Sampled
     """The outputs that are drawn at random, as the policy says or the definition shows.
 
     A definition shows it that is of type 'sampling' and draws its one output, of integers, by its
-    one input `probs`.
+    input `probs`, with nothing beside it but `top_k` and `top_p`.
     """
-    if policy.sampled or definition.op_type != "sampling" or list(definition.inputs) != ["probs"]:
+    inputs = definition.inputs
+    if policy.sampled or definition.op_type != "sampling" or "probs" not in inputs:
         return policy.sampled
+    if not inputs.keys() <= {"probs", "top_k", "top_p"}:
+        return {}
     drawn = [name for name, spec in definition.outputs.items() if "int" in spec.dtype]
     shape = definition.inputs["probs"].shape or ()
     if len(definition.outputs) != 1 or not drawn:
         return {}
     if list(shape[:-1]) != list(definition.outputs[drawn[0]].shape or ()):
         return {}
-    return {drawn[0]: Sampled(probabilities="probs")}
+    top_k, top_p = (name if name in inputs else "" for name in ("top_k", "top_p"))
+    return {drawn[0]: Sampled(probabilities="probs", top_k=top_k, top_p=top_p)}
 
 
 def sampling_faults(definition: Definition, policy: Policy) -> list[tuple[str, str]]:
@@ -267,6 +281,10 @@ def sampling_faults(definition: Definition, policy: Policy) -> list[tuple[str, s
         if sampled.probabilities not in (ORACLE, *definition.inputs):
             words = f"neither an input nor '{ORACLE}'; inputs: {', '.join(definition.inputs)}"
             found.append((f"sampled.{output}.probabilities", words))
+        for key, name in (("top_k", sampled.top_k), ("top_p", sampled.top_p)):
+            if name and name not in definition.inputs:
+                words = f"no such input; there are: {', '.join(definition.inputs)}"
+                found.append((f"sampled.{output}.{key}", words))
         if unknown := [name for name in sampled.seeds if name not in integers]:
             words = f"no scalar integer input: {', '.join(unknown)}"
             found.append((f"sampled.{output}.seeds", words))

@@ -25,6 +25,8 @@ from .mismatch import Mismatch
 FALSE_ALARM = 1e-6
 """Probability at most with which right draws of one output are called wrong in an evaluation."""
 ORDERS = ("in the order of their numbers", "from the most to the least probable")
+NUCLEUS_SLACK = 0.05
+"""Of top_p, where it is asked which values can be drawn at all: FlashInfer-Bench's."""
 MOST_ELEMENTS = 1 << 25
 """Probabilities that are looked at for one call; of larger outputs some rows are taken."""
 
@@ -44,13 +46,48 @@ def as_probabilities(values: torch.Tensor, shape: tuple[int, ...]) -> torch.Tens
     return rows / sums
 
 
+def narrowed(
+    rows: torch.Tensor,
+    top_k: torch.Tensor | float | None = None,
+    top_p: torch.Tensor | float | None = None,
+    slack: float = 0.0,
+) -> torch.Tensor:
+    """The distributions of the most probable values alone: of k, then of those that reach p.
+
+    Values that are as probable as the last that is taken are taken, too.
+
+    Args:
+        rows: as `as_probabilities` gives them.
+        top_k: for each row, or for all; 0, less, or as many as there are: all values.
+        top_p: likewise; 0 or less: the most probable value alone.
+        slack: added to p, for sums that another program rounds otherwise.
+    """
+    categories = rows.shape[-1]
+    if top_k is not None:
+        k = torch.as_tensor(top_k, device=rows.device).reshape(-1, 1).long()
+        every = (k <= 0) | (k >= categories)
+        descending = rows.sort(dim=-1, descending=True).values
+        last = descending.gather(-1, k.expand(len(rows), 1).clamp(1, categories) - 1)
+        rows = rows * (every | (rows >= last))
+        rows = rows / rows.sum(-1, keepdim=True)
+    if top_p is not None:
+        p = torch.as_tensor(top_p, device=rows.device).reshape(-1, 1).double() + slack
+        descending = rows.sort(dim=-1, descending=True).values
+        before = descending.cumsum(-1) - descending
+        count = (before < p).sum(-1, keepdim=True).clamp(min=1)
+        last = descending.gather(-1, count - 1)
+        rows = rows * (rows >= last)
+        rows = rows / rows.sum(-1, keepdim=True)
+    return rows
+
+
 def impossible_draws(
     name: str, got: torch.Tensor, probabilities: torch.Tensor
 ) -> Mapping[str, object]:
     """An answer in the form of a compare.py's: whether every draw can occur, and the first if not.
 
     Args:
-        probabilities: as `as_probabilities` gives them.
+        probabilities: as `as_probabilities` or `narrowed` gives them.
     """
     drawn, categories = got.reshape(-1).long(), probabilities.shape[-1]
     inside = (drawn >= 0) & (drawn < categories)

@@ -29,7 +29,7 @@ from ...schema.flashinfer_trace import (
 from ...workloads.operators import generic_cost, read_json_object
 from ...workloads.policy import ORACLE, Policy, policy_of, sampled_outputs
 from ..numerics.limits import ToleranceLimits, tolerance_limits
-from ..numerics.sampling import as_probabilities, impossible_draws
+from ..numerics.sampling import NUCLEUS_SLACK, as_probabilities, impossible_draws, narrowed
 from ..philox.generator import random_values, usable_source
 from . import generic_operator as generic
 from .folder_code import asks_philox, loaded, own_inputs, stamp
@@ -42,8 +42,7 @@ PAIR = "oracle_and_trusted"
 """Of oracle.py: gives what its `oracle` and its `trusted` give, where both have much in common."""
 TOGETHER = "compare_all"
 """Of compare.py: judges all outputs of a call at once."""
-MOST_COUNTED = 8
-"""Input sets of a case whose work is counted from their values."""
+MOST_COUNTED = 8  # input sets of a case whose work is counted from their values
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,7 @@ class OperatorAdapter:
         place = definition_place(definition, folder, root)
         drawn = self._inputs is None
         self._reference = Reference(definition, place, generic_inputs=drawn, limit_s=limit_s)
-        self._flops: dict[str, float | None] = {}
-        """By case, counted with the reference, where the operator has no cost.py."""
+        self._flops: dict[str, float | None] = {}  # by case, of the reference, without cost.py
         self._counted: dict[str, list[Cost]] = {}
         """By case, the work of inputs so far, where cost.py gives only an expected value."""
 
@@ -271,20 +269,22 @@ class OperatorAdapter:
     ) -> dict[str, Any]:
         """The answer of compare.py for one output, or whether draws can occur."""
         if output in self.sampled:
-            return dict(impossible_draws(output, got, self.probabilities(output, inputs, got)))
+            rows = self.probabilities(output, inputs, got, NUCLEUS_SLACK)
+            return dict(impossible_draws(output, got, rows))
         strict = self.policy.strict_limit(output)
         limits = {**self.policy.tolerance.model_dump(), **strict.model_dump()}
         return self._compared("compare", output, dict(inputs), expected, got, limits)
 
     def probabilities(
-        self, output: str, inputs: Mapping[str, Value], got: torch.Tensor
+        self, output: str, inputs: Mapping[str, Value], got: torch.Tensor, slack: float = 0.0
     ) -> torch.Tensor:
         """The probabilities by which an output is to be drawn, a row for each of its elements."""
-        named = self.sampled[output].probabilities
+        sampled, named = self.sampled[output], self.sampled[output].probabilities
         try:
             own = getattr(self._oracle, "probabilities", None) if named == ORACLE else None
             values = own(output, **inputs) if own is not None else inputs[named]
-            return as_probabilities(torch.as_tensor(values), tuple(got.shape))
+            rows = as_probabilities(torch.as_tensor(values), tuple(got.shape))
+            return narrowed(rows, inputs.get(sampled.top_k), inputs.get(sampled.top_p), slack)
         except Exception as error:
             words = f"{named} gives no probabilities for {output!r}: {error}"
             raise DatasetError(words, where=str(self._folder or self.definition.name)) from error
@@ -321,7 +321,7 @@ class OperatorAdapter:
                 seen.append(self.cost(case, inputs))
 
     def rewrite(self, case: Case, inputs: dict[str, Value], generator: torch.Generator) -> bool:
-        """Overwrites inputs in place by the operator's `rewrite`; False when it has none."""
+        """Overwrites inputs in place by the operator's `rewrite`; False without one."""
         if getattr(self._inputs, "rewrite", None) is None:
             return False
         facts = {"axes": self.definition.axis_values(case.axes), "structure": case.structure}

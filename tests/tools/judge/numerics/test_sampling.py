@@ -13,6 +13,7 @@ from kernel_harness.tools.judge.numerics.sampling import (
     as_probabilities,
     impossible_draws,
     largest_deviation,
+    narrowed,
     uniform_numbers,
 )
 
@@ -127,3 +128,37 @@ def test_what_is_no_distribution_is_refused(values: torch.Tensor) -> None:
         as_probabilities(values, (1,))
     with pytest.raises(ValueError, match="one more axis"):
         as_probabilities(torch.ones(2, 3), (3,))
+
+
+ROW = torch.tensor([[0.1, 0.4, 0.2, 0.3]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "due"),
+    [
+        (None, None, [0.1, 0.4, 0.2, 0.3]),
+        (2, None, [0, 4 / 7, 0, 3 / 7]),
+        (1, None, [0, 1, 0, 0]),
+        (0, None, [0.1, 0.4, 0.2, 0.3]),
+        (-3, None, [0.1, 0.4, 0.2, 0.3]),
+        (9, None, [0.1, 0.4, 0.2, 0.3]),
+        (None, 0.5, [0, 4 / 7, 0, 3 / 7]),
+        (None, 0.1, [0, 1, 0, 0]),
+        (None, -1.0, [0, 1, 0, 0]),
+        (None, 1.0, [0.1, 0.4, 0.2, 0.3]),
+        # Of the two that are left, the first has 4/7 of the probability.
+        (2, 0.5, [0, 1, 0, 0]),
+        (2, 0.6, [0, 4 / 7, 0, 3 / 7]),
+    ],
+)
+def test_the_most_probable_are_left_by_k_and_then_by_p(top_k, top_p, due):
+    found = narrowed(ROW, top_k, None if top_p is None else torch.tensor([top_p]))
+    assert found[0].tolist() == pytest.approx(due)
+
+
+def test_every_row_has_limits_of_its_own_and_equals_are_taken_together():
+    rows = torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.7, 0.1, 0.1, 0.1]], dtype=torch.float64)
+    assert narrowed(rows, torch.tensor([1, 1])).tolist() == [[0.25] * 4, [1, 0, 0, 0]]
+    left = narrowed(rows, None, torch.tensor([0.3, 0.3]))
+    assert left.tolist() == [[0.25] * 4, [1, 0, 0, 0]]
+    assert narrowed(ROW, None, 0.39, slack=0.05).tolist()[0] == pytest.approx([0, 4 / 7, 0, 3 / 7])
