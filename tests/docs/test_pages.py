@@ -27,6 +27,11 @@ def test_a_dataset_of_ones_own(tmp_path, command_line):
 
 
 @pytest.mark.long
+def test_what_flashinfer_bench_does(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/flashinfer-bench.md"))
+
+
+@pytest.mark.long
 def test_tasks_of_kernelbench(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/kernelbench.md"))
 

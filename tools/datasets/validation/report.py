@@ -174,9 +174,13 @@ def report_lines(report: ValidationReport) -> Iterator[str]:
     counts = ", ".join(f"{states.count(s)} {s}" for s in ("passed", "warning", "error"))
     warnings = len(report.findings) - report.errors
     yield (
-        f"{len(states)} definitions: {counts}. {report.errors} errors, {warnings} warnings; looked "
-        f"at: {', '.join(report.categories)}."
+        f"{_count(len(states), 'definition')}: {counts}. {_count(report.errors, 'error')}, "
+        f"{_count(warnings, 'warning')}; looked at: {', '.join(report.categories)}."
     )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def _placed(category: Category, finding: Finding) -> ValidationFinding:
