@@ -46,7 +46,9 @@ def unreadable_findings(found: TraceSet, category: str) -> Iterator[Finding]:
     for problem in found.problems:
         if problem.file.split("/")[0] == KINDS.get(category):
             field = f"{problem.field}: " if problem.field else ""
-            yield error(problem.definition, problem.file, field + problem.message, problem.line)
+            folder, known = problem.file.split("/")[-2], found.by_name
+            definition = folder if folder in known else problem.definition
+            yield error(definition, problem.file, field + problem.message, problem.line)
 
 
 def layout_findings(found: TraceSet) -> Iterator[Finding]:

@@ -255,7 +255,8 @@ def test_a_baseline_is_one_and_passes_everywhere(sound) -> None:
 def test_files_that_cannot_be_read_are_told_in_their_category(sound) -> None:
     sound.file("solutions/me/scale/double/cut.json", "{")
     sound.lines("traces/me/scale/double.jsonl", ["nothing"])
-    assert "cut.json" in found(sound, "solution")[0]
+    (unreadable,) = looked_at(sound, categories=[Category.SOLUTION]).findings
+    assert unreadable.file.endswith("cut.json") and unreadable.definition == "double"
     assert "double.jsonl:1" in found(sound, "trace")[0]
     assert found(sound, "definition") == []
 
