@@ -1,8 +1,8 @@
 """Inputs for an operator whose folder has no inputs.py, and what its oracle is made of.
 
-Inputs have the distributions of flashinfer-bench's `gen_inputs`, from a seed. The oracle is the
-definition's reference on inputs widened to float32, where it takes them; the trusted implementation
-is the reference itself.
+Inputs have the distributions of flashinfer-bench's `gen_inputs`, from a seed; integers that point
+into other inputs do so. The oracle is the definition's reference on inputs widened to float32,
+where it takes them; the trusted implementation is the reference itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ...errors import DatasetError
 from ...schema.flashinfer_trace import Definition, DType
 from ..numerics.limits import ToleranceLimits
 from ..philox.generator import RandomValues
+from ..philox.index_inputs import index_values
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
     "float64": torch.float64,
@@ -76,6 +77,8 @@ def generate_inputs(
         elif name in distributions or (definition.op_type == "sampling" and name == "probs"):
             logits = values.normal(name, shape)
             inputs[name] = torch.softmax(logits, dim=-1).to(dtype)
+        elif (found := index_values(definition, name, axes, values)) is not None:
+            inputs[name] = found.to(dtype)
         else:
             inputs[name] = _tensor(name, shape, dtype, values, family)
     return inputs

@@ -5,4 +5,5 @@ blocks          the rounds of Philox in torch operations: the definition, on any
 tables          what random words become: normal values, and quantiles in e4m3
 kernel_source   the same in PTX
 device_kernels  loads these kernels, compares them with the definition, launches them
+index_inputs    integers that point into other inputs: offsets, pages, lengths
 """
