@@ -10,7 +10,6 @@ report_lines       a ranking as lines of text, tables and JSON
 report_page        a ranking as a page
 templates/         the page
 validation/        what is wrong with a dataset, by category
-benchmark_check    runs references and baselines, to see what is wrong with them
 solution_files     a solution as one JSON file and as a folder of sources
 merging            several datasets as one, in a new folder
 """

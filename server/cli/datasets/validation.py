@@ -76,7 +76,7 @@ def _named(names: list[str]) -> list[Category]:
 
 
 def _with_benchmark(harness: Harness, report: ValidationReport) -> ValidationReport:
-    from ....tools.datasets.benchmark_check import benchmark_findings
+    from ....tools.datasets.validation.benchmark_check import benchmark_findings
     from ....tools.datasets.validation.report import Category
 
     async def look(progress: OnProgress) -> ValidationReport:

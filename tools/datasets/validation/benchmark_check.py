@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from ..errors import HarnessError
-from ..evaluation.plan import EvaluationRequest
-from ..progress import OnProgress, ignore_progress
-from ..schema.evaluation import UNDECIDED, Scope, Status
-from ..workloads.dataset import Dataset
-from ..workloads.operators import Operator
-from .run import Evaluates
-from .validation.rules import Finding
+from ...errors import HarnessError
+from ...evaluation.plan import EvaluationRequest
+from ...progress import OnProgress, ignore_progress
+from ...schema.evaluation import UNDECIDED, Scope, Status
+from ...workloads.dataset import Dataset
+from ...workloads.operators import Operator
+from ..run import Evaluates
+from .rules import Finding
 
 Problems = Callable[[str], Awaitable[list[str]]]
 
