@@ -11,7 +11,7 @@ from ...schema.evaluation import UNDECIDED, Scope, Status
 from ...workloads.dataset import Dataset
 from ...workloads.operators import Operator
 from ..run import Evaluates
-from .rules import Finding
+from .rules import RuleFinding
 
 Problems = Callable[[str], Awaitable[list[str]]]
 
@@ -22,13 +22,13 @@ async def benchmark_findings(
     device: Evaluates,
     problems_of: Problems,
     progress: OnProgress = ignore_progress,
-) -> list[Finding]:
+) -> list[RuleFinding]:
     """What running shows of each definition: its reference, and its baseline on one workload.
 
     Args:
         problems_of: what makes an operator unfit to judge by, found by running its reference.
     """
-    found: list[Finding] = []
+    found: list[RuleFinding] = []
     for number, name in enumerate(definitions):
         await progress(number, len(definitions), f"{number} of {len(definitions)}: {name}")
         if (operator := dataset.operators.get(name)) is None:
@@ -37,15 +37,15 @@ async def benchmark_findings(
         try:
             operator.require_workloads()
             faults = await problems_of(name)
-            found += [Finding(True, name, file, fault) for fault in faults]
+            found += [RuleFinding(True, name, file, fault) for fault in faults]
             if not faults and (finding := await _baseline(operator, device, file)) is not None:
                 found.append(finding)
         except HarnessError as error:
-            found.append(Finding(True, name, file, str(error)))
+            found.append(RuleFinding(True, name, file, str(error)))
     return found
 
 
-async def _baseline(operator: Operator, device: Evaluates, file: str) -> Finding | None:
+async def _baseline(operator: Operator, device: Evaluates, file: str) -> RuleFinding | None:
     """What a smoke test of the definition's baseline shows; None when it passes."""
     if (baseline := operator.baseline()) is None:
         return None
@@ -56,4 +56,4 @@ async def _baseline(operator: Operator, device: Evaluates, file: str) -> Finding
     failed = record.status not in UNDECIDED
     why = f": {record.failure.message}" if record.failure else ""
     message = f"the baseline {baseline.name!r} is {record.status}{why}"
-    return Finding(failed, operator.name, file, message)
+    return RuleFinding(failed, operator.name, file, message)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ...errors import DatasetError, unknown_name
 from ..trace_set import TraceSet
 from .rules import (
-    Finding,
+    RuleFinding,
     baseline_findings,
     definition_findings,
     layout_findings,
@@ -40,7 +40,7 @@ class Category(StrEnum):
 
 
 STATIC = tuple(category for category in Category if category is not Category.BENCHMARK)
-RULES: Mapping[Category, Callable[[TraceSet], Iterator[Finding]]] = {
+RULES: Mapping[Category, Callable[[TraceSet], Iterator[RuleFinding]]] = {
     Category.LAYOUT: layout_findings,
     Category.DEFINITION: definition_findings,
     Category.WORKLOAD: workload_findings,
@@ -90,7 +90,7 @@ class ValidationReport(BaseModel):
         """How many findings are errors."""
         return sum(finding.error for finding in self.findings)
 
-    def with_findings(self, category: Category, found: Sequence[Finding]) -> ValidationReport:
+    def with_findings(self, category: Category, found: Sequence[RuleFinding]) -> ValidationReport:
         """The report with what another category found."""
         more = [_placed(category, finding) for finding in found]
         categories = [*self.categories, category]
@@ -183,7 +183,7 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'s' * (number != 1)}"
 
 
-def _placed(category: Category, finding: Finding) -> ValidationFinding:
+def _placed(category: Category, finding: RuleFinding) -> ValidationFinding:
     return ValidationFinding(
         category=category,
         error=finding.error,

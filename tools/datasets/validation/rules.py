@@ -28,7 +28,7 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class RuleFinding:
     """One thing that is wrong (`error`) or missing."""
 
     error: bool
@@ -38,10 +38,10 @@ class Finding:
     line: int | None = None
 
 
-error, warning = partial(Finding, True), partial(Finding, False)
+error, warning = partial(RuleFinding, True), partial(RuleFinding, False)
 
 
-def unreadable_findings(found: TraceSet, category: str) -> Iterator[Finding]:
+def unreadable_findings(found: TraceSet, category: str) -> Iterator[RuleFinding]:
     """Files and lines of a kind that cannot be read."""
     for problem in found.problems:
         if problem.file.split("/")[0] == KINDS.get(category):
@@ -51,7 +51,7 @@ def unreadable_findings(found: TraceSet, category: str) -> Iterator[Finding]:
             yield error(definition, problem.file, field + problem.message, problem.line)
 
 
-def layout_findings(found: TraceSet) -> Iterator[Finding]:
+def layout_findings(found: TraceSet) -> Iterator[RuleFinding]:
     """Files that lie where their fields do not say."""
     kinds = {name: definition.op_type for name, definition in found.by_name.items()}
     authors = {name: solution.author for name, solution in found.solutions_by_name.items()}
@@ -80,7 +80,7 @@ def layout_findings(found: TraceSet) -> Iterator[Finding]:
             yield error(definition, file, f"by its fields it belongs to {place}", line)
 
 
-def definition_findings(found: TraceSet) -> Iterator[Finding]:
+def definition_findings(found: TraceSet) -> Iterator[RuleFinding]:
     """Definitions that cannot be called, or that say too little."""
     twice = Counter(entry.value.name for entry in found.definitions)
     for entry in found.definitions:
@@ -100,7 +100,7 @@ def definition_findings(found: TraceSet) -> Iterator[Finding]:
                 yield ask(f"axis {axis} is in no input's shape, so that no call shows its size")
 
 
-def workload_findings(found: TraceSet) -> Iterator[Finding]:
+def workload_findings(found: TraceSet) -> Iterator[RuleFinding]:
     """Workloads that are not those of their definition, or whose tensors are not there."""
     files, seen = TensorFiles(found.root), set[tuple[str, str]]()
     for entry in found.workloads:
@@ -158,7 +158,7 @@ def _input_faults(definition: Definition, trace: Trace) -> Iterator[str]:
             yield f"input {name} is {kind} and is given as {spec.type}"
 
 
-def solution_findings(found: TraceSet) -> Iterator[Finding]:
+def solution_findings(found: TraceSet) -> Iterator[RuleFinding]:
     """Solutions of nothing, of one name, or that cannot be called."""
     twice = Counter(entry.value.name for entry in found.solutions)
     for entry in found.solutions:
@@ -177,7 +177,7 @@ def solution_findings(found: TraceSet) -> Iterator[Finding]:
             yield say(fault)
 
 
-def trace_findings(found: TraceSet) -> Iterator[Finding]:
+def trace_findings(found: TraceSet) -> Iterator[RuleFinding]:
     """Traces of what is not there, with times that readers refuse, and workloads without one."""
     workloads = {
         (entry.value.definition, entry.value.workload.uuid): entry.value.workload
@@ -212,7 +212,7 @@ def trace_findings(found: TraceSet) -> Iterator[Finding]:
     yield from _uncovered(found, covered)
 
 
-def _uncovered(found: TraceSet, covered: dict[str, set[str]]) -> Iterator[Finding]:
+def _uncovered(found: TraceSet, covered: dict[str, set[str]]) -> Iterator[RuleFinding]:
     """Solutions with traces on some of their workloads."""
     for entry in found.solutions:
         uuids = {w.uuid for w in found.workloads_of(entry.value.definition)}
@@ -223,7 +223,7 @@ def _uncovered(found: TraceSet, covered: dict[str, set[str]]) -> Iterator[Findin
             )
 
 
-def baseline_findings(found: TraceSet) -> Iterator[Finding]:
+def baseline_findings(found: TraceSet) -> Iterator[RuleFinding]:
     """Definitions without one baseline that passes on every workload."""
     for entry in found.definitions:
         name = entry.value.name
@@ -256,15 +256,15 @@ def _baseline_faults(found: TraceSet, baseline: Solution) -> Iterator[str]:
 
 
 def _at(
-    kind: partial[Finding],
+    kind: partial[RuleFinding],
     entry: FileEntry[Definition] | FileEntry[Solution] | FileEntry[Trace],
     definition: str,
-) -> partial[Finding]:
+) -> partial[RuleFinding]:
     """A finding at an entry's place, but for its message."""
     return partial(_finding, kind, definition, entry.file, entry.line)
 
 
 def _finding(
-    kind: partial[Finding], definition: str, file: str, line: int | None, message: str
-) -> Finding:
+    kind: partial[RuleFinding], definition: str, file: str, line: int | None, message: str
+) -> RuleFinding:
     return kind(definition, file, message, line)
