@@ -56,7 +56,6 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         help="add traces to a FlashInfer-Trace dataset; done unless --no-save-results is given",
     )
     _add_choices(run)
-    run.add_argument("--json", action="store_true", help="print every result as JSON")
 
 
 def _add_choices(run: argparse.ArgumentParser) -> None:

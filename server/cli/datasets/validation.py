@@ -37,7 +37,6 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         validate.add_argument(
             f"--{name}", nargs="+", action="extend", default=[], help="only what is of these"
         )
-    validate.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def _validate(harness: Harness, arguments: argparse.Namespace) -> Any:
