@@ -1,7 +1,7 @@
 """Carries out one plan: start, build, compile for targets, check, time, record.
 
-The plan says what to do; this module decides only the order. A candidate's failure goes into the
-record; an exception that leaves this module is a failure of the harness.
+The plan says what to do, this module the order. A candidate's failure goes into the record; an
+exception that leaves this module is one of the harness.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from ..schema.evaluation import (
     Status,
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
-from ..workloads.policy import Policy
 from .calls.judged_call import JudgedCall
 from .checks.failures import build_failure, lost_failure
 from .checks.held_out_process import HeldOutProcess
@@ -80,7 +79,7 @@ class Trial:
             Path(plan.operator_dir) if plan.operator_dir else None,
             Path(plan.dataset_root) if plan.dataset_root else None,
             plan.budget_s,
-            Policy.model_validate(plan.policy) if plan.policy is not None else None,
+            plan.policy,
         )
         self._processes = TrialProcesses(
             plan, context, self.operator.definition, self._solution, cancellation
@@ -317,7 +316,6 @@ class Trial:
         if not self._plan.checks.timed:
             self._not_timed = f"scope {self._plan.scope} does not time"
             return None
-        # Compilers must not share the machine with a clock.
         self._static.check(BESIDE_WAIT_S if self._plan.checks.deployment else 0.0)
         # What the reference took so far is taken from no time of the candidate.
         deadline = self._parts.deadline + self.generator.seconds - self._reference_before

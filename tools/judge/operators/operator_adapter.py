@@ -84,13 +84,13 @@ class OperatorAdapter:
         folder: Path | None = None,
         root: Path | None = None,
         limit_s: float = math.inf,
-        policy: Policy | None = None,
+        policy: Mapping[str, Any] | None = None,
     ) -> None:
         self.definition = definition
         self.root = root
         self.key = f"{definition_hash(definition)} {stamp(folder)} {policy}"
         self._folder = folder
-        self.policy = policy or policy_of(definition, folder)
+        self.policy = Policy.model_validate(policy) if policy else policy_of(definition, folder)
         self.sampled = sampled_outputs(definition, self.policy)
         self._structure = read_json_object(folder / "structure.json") if folder else {}
         self._inputs = loaded(folder, "inputs.py", limit_s)
