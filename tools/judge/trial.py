@@ -68,8 +68,7 @@ class Trial:
     ) -> None:
         self._plan = plan
         self._context = context
-        self._reporter = reporter
-        self._cancellation = cancellation
+        self._reporter, self._cancellation = reporter, cancellation
         self._started = time.monotonic()
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._times = StageTimes()
