@@ -9,15 +9,9 @@ from typing import Any
 GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust")
     + ("completion",),
-<<<<<<< HEAD
-    "Benchmarks": ("import", "score"),
+    "Benchmarks": ("import", "run", "score", "validate"),
     "Look": ("list", "sample", "measure", "floors", "roofline", "search", "know", "best", "show")
     + ("diff", "log", "progress", "report", "read"),
-=======
-    "Benchmarks": ("import", "run", "score", "validate"),
-    "Look": ("list", "sample", "floors", "roofline", "search", "know", "best", "show", "diff")
-    + ("log", "progress", "report", "read"),
->>>>>>> 16701f4 (Take the one --json that every command has)
     "Try": ("open", "plan", "evaluate", "tune", "get", "profile", "timeline", "sanitize")
     + ("inspect", "show-code"),
     "Remember": ("archive", "amend", "plans", "select", "context", "dispatch", "promote")
