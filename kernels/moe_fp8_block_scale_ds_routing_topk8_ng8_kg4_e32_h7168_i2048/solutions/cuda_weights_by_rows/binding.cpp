@@ -52,27 +52,32 @@ void run(torch::Tensor routing_logits, torch::Tensor routing_bias, torch::Tensor
     in.output = data_of<uint16_t>(output);
     in.offset = static_cast<int>(local_expert_offset), in.tokens = static_cast<int>(tokens);
     in.factor = static_cast<float>(routed_scaling_factor);
+    const bool many = are_many(in.tokens);
     const auto here = torch::TensorOptions().device(output.device());
     const auto ints = here.dtype(torch::kInt32), floats = here.dtype(torch::kFloat32);
     const auto bytes = here.dtype(torch::kUInt8), halves = here.dtype(torch::kBFloat16);
-    torch::Tensor counts = needs_zeros(in.tokens) ? torch::zeros({kLocal}, ints)
+    torch::Tensor counts = many ? torch::zeros({kLocal}, ints)
                                                   : torch::empty({kLocal}, ints);
     torch::Tensor list = torch::empty({kLocal, tokens}, ints);
     torch::Tensor places = torch::empty({tokens, kTop}, ints);
     torch::Tensor shares = torch::empty({tokens, kTop}, floats);
     torch::Tensor inner = torch::empty({kTop * tokens, kInner}, bytes);
-    torch::Tensor inner_scale = torch::empty({kInner / 128, kTop * tokens}, floats);
+    torch::Tensor inner_scale = torch::empty({kTop * tokens, kInner / 128}, floats);
+    const int64_t gathered = many ? kTop * tokens : 0;
+    torch::Tensor rows = torch::empty({gathered, kHidden}, bytes);
+    torch::Tensor rows_scale = torch::empty({gathered, kHidden / 128}, floats);
     torch::Tensor parts = torch::empty({kTop * tokens, kHidden}, halves);
     in.counts = data_of<int>(counts), in.list = data_of<int>(list);
     in.places = data_of<int>(places), in.shares = data_of<float>(shares);
     in.inner = data_of<uint8_t>(inner), in.inner_scale = data_of<float>(inner_scale);
     in.parts = data_of<uint16_t>(parts);
+    in.rows = data_of<uint8_t>(rows), in.rows_scale = data_of<float>(rows_scale);
     Maps maps = {};
     maps.first = map_of(gemm1_weights, kLocal * 2 * kInner, kHidden);
     maps.second = map_of(gemm2_weights, kLocal * kHidden, kInner);
+    if (many) maps.rows = map_of(rows, gathered, kHidden), maps.inner = map_of(inner, gathered, kInner);
     void* stream = c10::cuda::getCurrentCUDAStream().stream();
-    int error = launch_route(in, stream);
-    if (!error) error = launch_products(in, maps, stream);
+    int error = launch_products(in, maps, stream);
     if (!error) error = launch_combine(in, stream);
     TORCH_CHECK(error == 0, "a launch failed with CUDA error ", error);
 }

@@ -22,18 +22,23 @@ struct Inputs {
     int* places;                  // [tokens, 8]: expert << 20 | place in its list, or -1
     float* shares;                // [tokens, 8]
     uint8_t* inner;               // [8 * tokens, 2048], e4m3, rows in the order of the lists
-    float* inner_scale;           // [16, 8 * tokens]
+    float* inner_scale;           // [8 * tokens, 16]
+    uint8_t* rows;                // [8 * tokens, 7168], e4m3: tokens in the order of the lists, for many
+    float* rows_scale;            // [8 * tokens, 56]
     uint16_t* parts;              // [8 * tokens, 7168], bfloat16
 };
 
-// How a copy finds a tile of 128 rows and 128 columns of the weights, experts one below the other.
+// How a copy finds a tile of 128 rows and 128 columns: of the weights, experts one below the other,
+// and for many tokens of what they are multiplied by.
 struct Maps {
-    CUtensorMap first, second;
+    CUtensorMap first, second, rows, inner;
 };
 
-// Whether `counts` must hold zeros before a call.
-bool needs_zeros(int tokens);
+// Whether a call is one of many tokens: then `counts` must hold zeros, and `rows` be there.
+bool are_many(int tokens);
 int launch_route(const Inputs& in, void* stream);
+int launch_gather(const Inputs& in, void* stream);
 int launch_many(const Inputs& in, const Maps& maps, void* stream);
+// Routing and both products.
 int launch_products(const Inputs& in, const Maps& maps, void* stream);
 int launch_combine(const Inputs& in, void* stream);

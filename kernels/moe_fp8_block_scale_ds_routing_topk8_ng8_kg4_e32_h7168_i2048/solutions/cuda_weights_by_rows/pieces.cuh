@@ -80,6 +80,8 @@ __device__ __forceinline__ void copies_wait() {
 __device__ __forceinline__ void proxy_fence() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
+// Lets copies by tensor map see what kernels before stored.
+__device__ __forceinline__ void proxy_fence_global() { asm volatile("fence.proxy.async.global;" ::: "memory"); }
 __device__ __forceinline__ void prefetch_map(const CUtensorMap* map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
@@ -94,10 +96,9 @@ __device__ __forceinline__ void copy_tile(uint32_t to, const CUtensorMap* map, i
 }
 
 #if HAS_WGMMA
-// A tile of 128-byte rows in the 128-byte swizzle, eight rows each 1024 bytes.
-__device__ __forceinline__ uint64_t tile_of(uint32_t address) {
-    return static_cast<uint64_t>((address & 0x3ffff) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62;
-}
+// A tile of 128-byte rows in the 128-byte swizzle, eight rows each 1024 bytes: the lower word of its
+// descriptor, whose upper one is the same for all.
+__device__ __forceinline__ uint32_t tile_of(uint32_t address) { return (address & 0x3ffff) >> 4 | 1u << 16; }
 // Keeps the compiler from moving registers of a product across its start or end.
 template <int N>
 __device__ __forceinline__ void hold(float (&d)[N]) {
@@ -124,57 +125,62 @@ __device__ __forceinline__ void registers_fewer() {
 }
 // 64 rows of a times rows of b: d[4j], d[4j + 1] are columns 8j + 2c, + 1 of row g of a warp's 16,
 // d[4j + 2], d[4j + 3] of row g + 8, where a lane is 4g + c.
-__device__ __forceinline__ void multiply(float (&d)[4], uint64_t a, uint64_t b, int add) {
+__device__ __forceinline__ void multiply(float (&d)[4], uint32_t a, uint32_t b, int add) {
     asm volatile(
-        "{ .reg .pred p; setp.ne.b32 p, %6, 0;\n"
+        "{ .reg .pred p; .reg .b64 a, b; setp.ne.b32 p, %6, 0;\n"
+        "mov.b64 a, {%4, %7}; mov.b64 b, {%5, %7};\n"
         "wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {"
         "%0, %1, %2, %3"
-        "}, %4, %5, p, 1, 1; }"
+        "}, a, b, p, 1, 1; }"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "l"(a), "l"(b), "r"(add));
+        : "r"(a), "r"(b), "r"(add), "r"(0x40000040u));
 }
-__device__ __forceinline__ void multiply(float (&d)[8], uint64_t a, uint64_t b, int add) {
+__device__ __forceinline__ void multiply(float (&d)[8], uint32_t a, uint32_t b, int add) {
     asm volatile(
-        "{ .reg .pred p; setp.ne.b32 p, %10, 0;\n"
+        "{ .reg .pred p; .reg .b64 a, b; setp.ne.b32 p, %10, 0;\n"
+        "mov.b64 a, {%8, %11}; mov.b64 b, {%9, %11};\n"
         "wgmma.mma_async.sync.aligned.m64n16k32.f32.e4m3.e4m3 {"
         "%0, %1, %2, %3, %4, %5, %6, %7"
-        "}, %8, %9, p, 1, 1; }"
+        "}, a, b, p, 1, 1; }"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7])
-        : "l"(a), "l"(b), "r"(add));
+        : "r"(a), "r"(b), "r"(add), "r"(0x40000040u));
 }
-__device__ __forceinline__ void multiply(float (&d)[16], uint64_t a, uint64_t b, int add) {
+__device__ __forceinline__ void multiply(float (&d)[16], uint32_t a, uint32_t b, int add) {
     asm volatile(
-        "{ .reg .pred p; setp.ne.b32 p, %18, 0;\n"
+        "{ .reg .pred p; .reg .b64 a, b; setp.ne.b32 p, %18, 0;\n"
+        "mov.b64 a, {%16, %19}; mov.b64 b, {%17, %19};\n"
         "wgmma.mma_async.sync.aligned.m64n32k32.f32.e4m3.e4m3 {"
         "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
-        "}, %16, %17, p, 1, 1; }"
+        "}, a, b, p, 1, 1; }"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
           "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15])
-        : "l"(a), "l"(b), "r"(add));
+        : "r"(a), "r"(b), "r"(add), "r"(0x40000040u));
 }
-__device__ __forceinline__ void multiply(float (&d)[32], uint64_t a, uint64_t b, int add) {
+__device__ __forceinline__ void multiply(float (&d)[32], uint32_t a, uint32_t b, int add) {
     asm volatile(
-        "{ .reg .pred p; setp.ne.b32 p, %34, 0;\n"
+        "{ .reg .pred p; .reg .b64 a, b; setp.ne.b32 p, %34, 0;\n"
+        "mov.b64 a, {%32, %35}; mov.b64 b, {%33, %35};\n"
         "wgmma.mma_async.sync.aligned.m64n64k32.f32.e4m3.e4m3 {"
         "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, "
         "%21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-        "}, %32, %33, p, 1, 1; }"
+        "}, a, b, p, 1, 1; }"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
           "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]),
           "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]),
           "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]),
           "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
-        : "l"(a), "l"(b), "r"(add));
+        : "r"(a), "r"(b), "r"(add), "r"(0x40000040u));
 }
-__device__ __forceinline__ void multiply(float (&d)[64], uint64_t a, uint64_t b, int add) {
+__device__ __forceinline__ void multiply(float (&d)[64], uint32_t a, uint32_t b, int add) {
     asm volatile(
-        "{ .reg .pred p; setp.ne.b32 p, %66, 0;\n"
+        "{ .reg .pred p; .reg .b64 a, b; setp.ne.b32 p, %66, 0;\n"
+        "mov.b64 a, {%64, %67}; mov.b64 b, {%65, %67};\n"
         "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 {"
         "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, "
         "%21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, "
         "%40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, "
         "%59, %60, %61, %62, %63"
-        "}, %64, %65, p, 1, 1; }"
+        "}, a, b, p, 1, 1; }"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
           "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]),
           "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]),
@@ -184,7 +190,7 @@ __device__ __forceinline__ void multiply(float (&d)[64], uint64_t a, uint64_t b,
           "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]), "+f"(d[49]),
           "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]),
           "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-        : "l"(a), "l"(b), "r"(add));
+        : "r"(a), "r"(b), "r"(add), "r"(0x40000040u));
 }
 #endif
 
@@ -202,5 +208,16 @@ static int launch_early(Kernel kernel, dim3 grid, int threads, int shared_bytes,
     config.stream = static_cast<cudaStream_t>(stream);
     config.attrs = &early;
     config.numAttrs = 1;
+    return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+// Launches a kernel that waits for all before it.
+template <class Kernel, class... Arguments>
+static int launch_late(Kernel kernel, dim3 grid, int threads, int shared_bytes, void* stream,
+                       const Arguments&... arguments) {
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = static_cast<cudaStream_t>(stream);
     return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
