@@ -104,6 +104,8 @@ async def tour(data_dir: Path, scope: str) -> None:
     server = StdioServerParameters(
         command=sys.executable,
         args=["-m", "kernel_harness.server", "serve", "--data-dir", str(data_dir)],
+        # On a slow machine the usual budget ends before every workload was interpreted.
+        env={"KERNEL_HARNESS_CPU_BUDGET_S": "120"},
     )
     async with Client(server) as client:
         steps = Tour(client, scope)
