@@ -405,7 +405,7 @@ def test_who_is_queued_is_told_at_once_what_is_ahead_and_for_how_long(
     service, operator, monkeypatch
 ):
     # Nobody is told again within the test: what is heard was said at once.
-    monkeypatch.setattr("kernel_harness.tools.evaluation.judge_pool.TELL_S", 600.0)
+    monkeypatch.setattr("kernel_harness.tools.devices.device_turns.TELL_S", 600.0)
 
     async def queued():
         told = []

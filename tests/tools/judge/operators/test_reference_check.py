@@ -126,13 +126,16 @@ def test_probabilities_of_the_operators_own_and_seeds_of_each_call(tmp_path):
     assert operator.make_inputs(case, 1, "typical", CPU)["s"] in drawn
 
 
-def test_a_definition_of_type_sampling_with_nothing_but_probabilities_says_what_it_draws():
+def test_a_definition_of_type_sampling_with_probabilities_says_what_it_draws():
     probs = {"probs": {"shape": ["m", "n"], "dtype": "float32"}}
     reference = "import torch\ndef run(probs):\n    return torch.multinomial(probs, 1)[:, 0]\n"
     fields = {"op_type": "sampling", "outputs": SAMPLE, "reference": reference}
     told = OperatorAdapter(generic_definition(inputs=probs, **fields))
     assert told.sampled["y"].probabilities == "probs"
-    more = {**probs, "top_k": {"shape": ["m"], "dtype": "int32"}}
+    first = {**probs, "top_k": {"shape": ["m"], "dtype": "int32"}}
+    of_the_first = OperatorAdapter(generic_definition(inputs=first, **fields)).sampled["y"]
+    assert (of_the_first.probabilities, of_the_first.top_k) == ("probs", "top_k")
+    more = {**probs, "temperature": {"shape": ["m"], "dtype": "float32"}}
     assert not OperatorAdapter(generic_definition(inputs=more, **fields)).sampled
 
 
