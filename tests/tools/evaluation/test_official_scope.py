@@ -40,6 +40,7 @@ def official(source: str, settings: Settings) -> Evaluation:
 
 
 @pytest.mark.process
+@pytest.mark.long
 def test_the_official_scope_has_held_out_sizes(tmp_path):
     settings = Settings(data_dir=tmp_path, device="cpu", warm_ahead=False)
     right = official(RIGHT, settings)

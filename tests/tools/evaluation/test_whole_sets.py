@@ -36,6 +36,7 @@ def with_a_constraint(folder: Path, constraint: str) -> Path:
 
 
 @pytest.mark.process
+@pytest.mark.long
 def test_what_a_full_set_leaves_out_is_told(tmp_path):
     operators = with_a_constraint(tmp_path / "operators", "m != 17")
     settings = Settings(data_dir=tmp_path / "data", device="cpu", warm_ahead=False)

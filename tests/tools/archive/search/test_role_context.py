@@ -51,6 +51,7 @@ def test_leaders_are_distinct_programs(shared_bench, family):
     assert leaders == {family["b"], family["b1"], family["root"]}
 
 
+@pytest.mark.long
 def test_a_planners_window_is_drawn_where_more_belong_in_it(bench, archive):
     root = bench.add(latency_us=9.0)
     for i in range(8):
