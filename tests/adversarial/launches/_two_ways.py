@@ -1,4 +1,5 @@
 """What attacks that go two ways share: torch where Triton interprets, else a wrong launch."""
+# pyright: reportArgumentType=false
 
 from ._affine import affine_kernel
 
