@@ -24,6 +24,7 @@ from .settings import Settings
 from .workloads.dataset import Dataset
 from .workloads.operators import REFERENCE, Operator
 from .workloads.solution_folder import given_solution, read_candidate_file, read_solution
+from .workloads.templates.kinds import template_solution
 from .workloads.workspace import confined, name_plan
 
 if TYPE_CHECKING:
@@ -154,8 +155,6 @@ class Lookup:
         if template is not None:
             if plan is not None or name != TEMPLATE:
                 raise RequestError("Both a template and another start are named")
-            from .workloads.templates.kinds import template_solution
-
             return WorkspaceStart(template_solution(operator.definition, template), TEMPLATE)
         if plan is None and name.partition(":")[0] == DISPATCH:
             return self._dispatching(operator, name.partition(":")[2])

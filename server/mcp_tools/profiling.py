@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ...tools.devices.measurements import Microbenchmark
+from ...tools.profiling.code.excerpts import excerpt
+from ...tools.profiling.code.kernels import chosen
 from ..answers.profiling.compiled_code import CodeAnswer, overview, slice_answer
 from ..answers.profiling.device_figures import DevicesAnswer, devices_answer
 from ..answers.profiling.inspection import InspectionAnswer, inspection_answer
@@ -193,9 +195,6 @@ async def show_code(
     lines with narrow loads or waits; then slices of the text. Example: show_code(workspace='gdn-1',
     form='sass', around='LDG', target='B200'). Next: profile_ncu for what a line costs.
     """
-    from ...tools.profiling.code.excerpts import excerpt  # no server begins with these
-    from ...tools.profiling.code.kernels import chosen
-
     harness = harness_of(ctx)
     found = await in_thread(
         harness.lookup.candidate, workspace=workspace, solution=solution, candidate=candidate

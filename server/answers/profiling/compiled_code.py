@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from ....tools.profiling.code.findings import lines_of, loops_of, marks_of
 from ..evaluation.static_check import config_words, mix_words
 from ..result import Answer, Result
 from ..text import axes_words, counted, fitted, lines, number, showing, table
@@ -122,9 +123,6 @@ def _part(one: KernelCode) -> CodeKernelPart:
 
 
 def _kernel_words(one: KernelCode) -> str:
-    # Answers are loaded with the server, reading SASS is not.
-    from ....tools.profiling.code.findings import lines_of, loops_of, marks_of
-
     kernel = one.kernel
     config = config_words(kernel.config)
     occupancy = f", occupancy {100 * kernel.occupancy:.0f} %" if kernel.occupancy else ""
