@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "candidate": {
         *(
             "errors",
+            "confinement",
             "process_control",
             "folders",
             "driver",

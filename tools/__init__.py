@@ -20,6 +20,7 @@ candidate/       an untrusted process: builds and runs what is judged
 runner/          a trusted process: replays a candidate's launches and holds the clock
 settings         the only reader of the environment
 progress         progress of a long call, and a listener that ignores it
+confinement/     confines a process, and finds what it started
 process_control  when this process dies, and who may look into it
 folders          removes what a candidate left in a folder
 text             untrusted text made fit to be shown

@@ -1,8 +1,8 @@
 """The untrusted process: builds, calls and times the candidate; nothing it reports is trusted.
 
 Started by module name, never imported by another package. It imports `messages`, `driver`,
-`process_control` and `errors` only, and holds neither the reference nor its outputs, neither seeds
-nor tolerances.
+`confinement`, `process_control` and `errors` only, and holds neither the reference nor its outputs,
+neither seeds nor tolerances.
 
     process/       the zygote, the supervisor and the server of one evaluation
     compile_only/  compiling for devices that are not here

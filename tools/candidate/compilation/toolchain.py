@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from ...confinement import landlock
 from ...folders import remove_tree
 from ..faults import CandidateError
-from ..sandbox import landlock
 
 _USUAL_NVCC = ("/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc")
 LEAST_AT_ONCE = 4

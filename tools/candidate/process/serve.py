@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
+from ...confinement import syscalls
 from ...errors import CapabilityError
 from ...messages.candidate import (
     BuildRequest,
@@ -69,7 +70,6 @@ from ..cpu.fake_device import (
 )
 from ..cpu.fake_tensors import OnTheCpu
 from ..recording.recorder import CallRecorder, start_recording
-from ..sandbox import syscalls
 from ..sandbox.enter import candidate_confinement, enter
 from .deployed import DeployedCalls
 from .inspected import inspect

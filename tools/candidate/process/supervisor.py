@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ... import process_control
+from ...confinement import syscalls
+from ...confinement.process_tree import descendants, kill_all
 from ...messages.zygote import FETCHED_FOLDER
-from ..sandbox import namespaces, syscalls
-from ..sandbox.process_tree import descendants, kill_all
+from ..sandbox import namespaces
 from .build_cache import BuildCache
 
 KILL_S = 5.0

@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ... import process_control
+from ...confinement import syscalls
+from ...confinement.process_tree import descendants, kill_all, send_all, stop_descendants
 from ...messages.frames import TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ...messages.zygote import Pause, Paused, Reap, Reaped, Spawn, Spawned, to_zygote
 from ..cpu.triton_patches import patch_interpreter
-from ..sandbox import namespaces, syscalls
+from ..sandbox import namespaces
 from ..sandbox.enter import SKIP_VARIABLE, skipped_steps
-from ..sandbox.process_tree import descendants, kill_all, send_all, stop_descendants
 from .supervisor import SupervisorConfig, supervise
 
 START_S = 30.0

@@ -16,10 +16,10 @@ import traceback
 from pathlib import Path
 
 from ... import process_control
+from ...confinement import syscalls
+from ...confinement.process_tree import descendants, kill_all
 from ...messages.profiler import LaunchOutcome, ProfileLaunch, read_message, write_message
-from ..sandbox import syscalls
 from ..sandbox.enter import enter, tool_confinement
-from ..sandbox.process_tree import descendants, kill_all
 
 ROUNDS = 1000
 """Rounds of ending what is left; more than a candidate can fork between two of them."""

@@ -41,8 +41,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ... import process_control
+from ...confinement import landlock, syscalls
 from ...messages.zygote import Spawn
-from . import landlock, namespaces, seccomp, syscalls
+from . import namespaces, seccomp
 
 SKIP_VARIABLE = "KERNEL_HARNESS_SANDBOX_SKIP"
 """In `Spawn.environment`: steps to leave out, by comma, to find what a new driver cannot bear."""

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from ... import process_control
-from . import syscalls
+from ...confinement import syscalls
 
 NOBODY = 65534
 _LONE_USERS = (1_879_048_192, (1 << 28) - 1)

@@ -15,7 +15,7 @@ import socket
 import struct
 
 from ... import process_control
-from . import syscalls
+from ...confinement import syscalls
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _COLUMN = {"x86_64": 0, "aarch64": 1}

@@ -13,7 +13,7 @@ import pytest
 
 from kernel_harness.tools.candidate.compilation import toolchain
 from kernel_harness.tools.candidate.faults import CandidateError
-from kernel_harness.tools.candidate.sandbox import landlock
+from kernel_harness.tools.confinement import landlock
 
 CXX = shutil.which("g++")
 pytestmark = pytest.mark.process

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from kernel_harness.tools.candidate.sandbox.process_tree import descendants
+from kernel_harness.tools.confinement.process_tree import descendants
 
 
 def test_descendants_are_found_through_generations():

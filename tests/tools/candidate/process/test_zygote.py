@@ -13,7 +13,7 @@ import time
 import pytest
 
 from kernel_harness.tools.candidate.process.zygote import Zygote, _Child
-from kernel_harness.tools.candidate.sandbox.process_tree import descendants, kill_all
+from kernel_harness.tools.confinement.process_tree import descendants, kill_all
 from kernel_harness.tools.messages.zygote import Pause, Paused
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.candidate.sandbox import enter as sandbox
-from kernel_harness.tools.candidate.sandbox import landlock
+from kernel_harness.tools.confinement import landlock
 from kernel_harness.tools.messages import frames
 
 from ..conftest import JudgeEnd

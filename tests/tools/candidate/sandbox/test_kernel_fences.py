@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.candidate.sandbox import landlock, seccomp
+from kernel_harness.tools.candidate.sandbox import seccomp
 from kernel_harness.tools.candidate.sandbox.enter import SKIP_VARIABLE, skipped_steps
 from kernel_harness.tools.candidate.sandbox.namespaces import plan_covers
+from kernel_harness.tools.confinement import landlock
 
 MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 ALLOWED, REFUSED, ABSENT = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS

@@ -25,7 +25,8 @@ ORDINARY = 4321
 PREPARE = """
 import ctypes, os, struct, sys
 from pathlib import Path
-from kernel_harness.tools.candidate.sandbox import namespaces, seccomp, syscalls
+from kernel_harness.tools.candidate.sandbox import namespaces, seccomp
+from kernel_harness.tools.confinement import syscalls
 needed = {Path(sys.prefix), Path(sys.base_prefix), Path(namespaces.__file__).parents[3]}
 
 def closed_above(owner):

@@ -22,7 +22,8 @@ ORDINARY = 4321
 BECOME = f"""
 import os, sys
 from pathlib import Path
-from kernel_harness.tools.candidate.sandbox import syscalls, namespaces
+from kernel_harness.tools.candidate.sandbox import namespaces
+from kernel_harness.tools.confinement import syscalls
 needed = {{Path(p) for p in (sys.prefix, sys.base_prefix)}}
 assert syscalls.unshare(syscalls.CLONE_NEWNS) == 0
 closed = namespaces.closed_to_others(needed)

@@ -10,7 +10,7 @@ import ctypes
 import os
 import sys
 
-from ...process_control import prctl
+from ..process_control import prctl
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000

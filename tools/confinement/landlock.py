@@ -47,12 +47,13 @@ def handled(version: int) -> tuple[int, int, int]:
     return files, ports, scopes
 
 
-def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
+def restrict(readable: Iterable[Path], writable: Iterable[Path], *, network: bool = False) -> bool:
     """Restricts this process to the given files and folders; those that are missing are skipped.
 
     Args:
         readable: may be read, listed and run.
         writable: may be used in every way.
+        network: TCP ports stay open.
 
     Returns:
         Whether the kernel enforces it now.
@@ -61,6 +62,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
     if version == 0:
         return False
     files, ports, scopes = handled(version)
+    ports = 0 if network else ports
     attributes = struct.pack("=QQQ", files, ports, scopes)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = syscalls.syscall(_CREATE_RULESET, ctypes.create_string_buffer(attributes), size, 0)

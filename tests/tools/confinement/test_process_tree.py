@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.candidate.sandbox.process_tree import (
+from kernel_harness.tools.confinement.process_tree import (
     descendants,
     kill_all,
     send_all,
