@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...tools.harness import Harness
     from ...tools.suites.operator_folder import Imported
 
-SUITE = "whose form the tasks have: kernelbench, sol-execbench, gpu-mode, robust-kbench"
+SUITE = "whose form the tasks have: kernelbench, sol-execbench, gpu-mode, robust-kbench, contest"
 PICKS = ("best", "first", "last")
 
 

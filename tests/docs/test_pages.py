@@ -52,6 +52,11 @@ def test_tasks_of_robust_kbench(tmp_path, command_line):
 
 
 @pytest.mark.long
+def test_submissions_of_a_contest(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/contest.md"))
+
+
+@pytest.mark.long
 def test_many_variants(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/variants.md"))
 

@@ -5,6 +5,7 @@ kernelbench      KernelBench: tasks and candidates of a checkout, written as ope
 sol_execbench    SOL-ExecBench: problems and solutions
 gpu_mode         gpu-mode: tasks and submissions
 robust_kbench    robust-kbench: tasks and kernels
+contest          FlashInfer's contest: config.toml and sources of teams, on a dataset
 axes             axes for tensors whose sizes are known for several cases
 operator_folder  writes an operator's folder, and candidates beside it
 origin           where an operator was imported from, kept beside it

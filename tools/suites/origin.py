@@ -28,6 +28,8 @@ class TaskOrigin(BaseModel):
     """Of that file."""
     reduced_by: int = 1
     """By what the sizes in the file were divided."""
+    track: str = ""
+    """Which tasks have a place in common, of suites that rank by such groups."""
     ranked_by: str = ""
     """Which mean of the times the suite ranks by, where it says so for each task."""
     times_us: dict[str, dict[str, float]] = {}

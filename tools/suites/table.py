@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError, unknown_name
-from . import gpu_mode, kernelbench, robust_kbench, sol_execbench
+from . import contest, gpu_mode, kernelbench, robust_kbench, sol_execbench
 from .operator_folder import Imported
 from .scores.fast_p import fast_p_score
 from .scores.leaderboard import leaderboard, leaderboard_lines
 from .scores.score_table import score_lines
 from .scores.sol_score import sol_lines, sol_score
+from .scores.team_score import contest_lines, contest_score
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,14 @@ SUITES = {
             options=frozenset({"candidates"}),
         ),
         Suite(robust_kbench.SUITE, "robust-kbench", robust_kbench.import_robust_kbench),
+        Suite(
+            contest.SUITE,
+            "FlashInfer's contest",
+            contest.import_contest,
+            contest_score,
+            contest_lines,
+            "speed-up over the contest's baseline",
+        ),
     )
 }
 

@@ -110,7 +110,7 @@ SUBMISSIONS: dict[str, tuple[dict[str, Any], Files, str]] = {
     "bob/experts": (
         said("looks up", "one_of_experts_e4", "bob", destination_passing_style=False),
         {
-            "kernel.py": "from helper import f\n\nkernel = f\n",
+            "kernel.py": "from .helper import f\n\nkernel = f\n",
             "helper.py": "def f(x, e, w):\n    return x * w[e]\n",
         },
         P,
@@ -130,7 +130,7 @@ SUBMISSIONS: dict[str, tuple[dict[str, Any], Files, str]] = {
             binding="tvm-ffi",
         ),
         {"kernel.cu": "this is no CUDA\n", "binding.py": "x = 1\n"},
-        "COMPILE_ERROR",
+        "INVALID_CANDIDATE",
     ),
 }
 """By folder: what config.toml says, the sources, and the verdict without a GPU."""
@@ -143,7 +143,7 @@ LEFT_OUT: dict[str, tuple[dict[str, Any] | str, Files, str]] = {
     ),
     "empty": (said("a", "scaled_rows_w16", "eve"), {}, "no sources"),
     "broken": ("[solution\n", {"kernel.py": RIGHT}, "TOML"),
-    "bare": ("[solution]\nname = 'x'\n", {"kernel.py": RIGHT}, "definition"),
+    "bare": ("[solution]\nname = 'x'\n", {"kernel.py": RIGHT}, "build"),
     "twice/a": (said("a", "scaled_rows_w16", "fay"), {"kernel.py": RIGHT}, ""),
     "twice/b": (said("b", "scaled_rows_w16", "fay"), {"kernel.py": RIGHT}, "only one counts"),
 }

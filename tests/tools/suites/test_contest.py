@@ -1,0 +1,178 @@
+"""Definitions of a contest become operators, and the submissions of teams get the verdicts due."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
+from kernel_harness.tools.schema.evaluation import Evaluation
+from kernel_harness.tools.schema.flashinfer_trace import SafetensorsInput
+from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.suites.contest import import_contest
+from kernel_harness.tools.suites.operator_folder import Imported
+from kernel_harness.tools.suites.origin import read_origin
+from kernel_harness.tools.workloads.dataset import Dataset
+from kernel_harness.tools.workloads.policy import Criterion
+from kernel_harness.tools.workloads.solution_folder import read_solution
+
+from .contest_tasks import (
+    EXPERTS,
+    LEFT_OUT,
+    RIGHT,
+    SCALED,
+    SUBMISSIONS,
+    WORKLOADS,
+    said,
+    write_contest,
+    write_submission,
+)
+from .judged import judge_all
+
+REAL_FOLDER = "KERNEL_HARNESS_TEST_CONTEST"
+"""Names a contest's dataset, or a team's repository, of one's own, for the test that imports it."""
+NAMES = {f"contest_{definition['name']}" for definition in (SCALED, EXPERTS)}
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
+    folder = tmp_path_factory.mktemp("contest")
+    write_contest(folder / "all", left_out=True)
+    return import_contest(folder / "all", folder / "operators")
+
+
+@pytest.fixture(scope="module")
+def dataset(imported: Imported) -> Dataset:
+    return Dataset.load(imported.folder)
+
+
+def test_definitions_and_submissions_are_imported_or_left_out_with_the_reason(
+    imported: Imported, dataset: Dataset
+) -> None:
+    assert not dataset.problems
+    assert set(dataset.operators) == set(imported.operators) == NAMES
+    due = {f"teams/{label}": words for label, (_, _, words) in LEFT_OUT.items() if words}
+    assert set(imported.left_out) == set(due)
+    for label, words in due.items():
+        assert words in imported.left_out[label], imported.left_out[label]
+    names = {folder.name for folder in imported.candidates}
+    assert names == {
+        "Ann-Co--first",
+        "bob--half",
+        "bob--looks-up",
+        "cid--zeros",
+        "dot--fused",
+        "fay--a",
+    }
+
+
+def test_a_submission_is_packed_as_the_contest_packs_it(imported: Imported) -> None:
+    folders = {folder.name: folder for folder in imported.candidates}
+    ann = read_solution(folders["Ann-Co--first"])
+    assert [source.path for source in ann.sources] == ["kernel.py"]
+    assert ann.spec.entry_point == "kernel.py::kernel" and ann.spec.destination_passing_style
+    assert not read_solution(folders["bob--looks-up"]).spec.destination_passing_style
+    fused = read_solution(folders["dot--fused"]).spec
+    assert (fused.language, fused.binding) == ("cuda", "tvm-ffi")
+
+
+def test_the_criterion_is_the_contest_s(dataset: Dataset, tmp_path: Path) -> None:
+    experts = dataset.operators[f"contest_{EXPERTS['name']}"].policy
+    assert (experts.tolerance.atol, experts.tolerance.rtol) == (1.0, 0.3)
+    assert experts.tolerance.required_matched_ratio == 0.9
+    assert experts.baseline == "reference" and experts.criterion is Criterion.BOTH
+    scaled = dataset.operators[f"contest_{SCALED['name']}"].policy
+    assert (scaled.tolerance.atol, scaled.tolerance.rtol) == (0.01, 0.01)
+    assert scaled.baseline == "baseline"
+    write_contest(tmp_path / "all")
+    import_contest(tmp_path / "all", tmp_path / "ops", published_only=True)
+    alone = Dataset.load(tmp_path / "ops").operators.values()
+    assert {operator.policy.criterion for operator in alone} == {Criterion.PUBLISHED}
+
+
+def test_stored_tensors_are_read_from_the_dataset(dataset: Dataset) -> None:
+    operator = dataset.operators[f"contest_{EXPERTS['name']}"]
+    (workload,) = operator.workloads
+    spec = workload.inputs["expert"]
+    assert isinstance(spec, SafetensorsInput) and Path(spec.path).is_absolute()
+    adapter = OperatorAdapter(operator.definition, operator.folder)
+    made = adapter.make_inputs(adapter.case(workload), 1, "typical", torch.device("cpu"))
+    assert torch.as_tensor(made["expert"]).tolist() == [3, 0, 1, 1, 2, 3]
+
+
+def test_the_tracks_are_noted(dataset: Dataset) -> None:
+    origins = [read_origin(operator.folder) for operator in dataset.operators.values()]
+    assert {o.track for o in origins if o} == {"fused_moe", "gated_delta_net"}
+
+
+def test_a_repository_alone_is_judged_on_the_shipped_operator(tmp_path: Path) -> None:
+    shipped = Dataset.load(Settings().kernels_dir).operators
+    name = "gdn_decode_qk4_v8_d128_k_last"
+    write_submission(tmp_path / "team", said("a", name, "ann"), {"kernel.py": RIGHT})
+    imported = import_contest(tmp_path / "team", tmp_path / "ops")
+    assert imported.operators == (f"contest_{name}",) and not imported.left_out
+    operator = Dataset.load(tmp_path / "ops").operators[f"contest_{name}"]
+    assert len(operator.workloads) == len(shipped[name].workloads)
+    assert operator.policy.strict == shipped[name].policy.strict
+    assert operator.structure == shipped[name].structure
+    assert operator.folder is not None and (operator.folder / "oracle.py").is_file()
+    assert operator.baseline() is not None
+    # Beside the shipped operators it is one of its own.
+    both = Dataset.load(Settings().kernels_dir, [tmp_path / "ops"])
+    assert not both.problems and {name, f"contest_{name}"} <= both.operators.keys()
+
+
+def test_configurations_of_other_programs_are_passed_over(tmp_path: Path) -> None:
+    write_contest(tmp_path / "all")
+    (tmp_path / "all" / "teams" / "config.toml").write_text("model = 'x'\n")
+    hidden = tmp_path / "all" / ".codex"
+    write_submission(hidden, said("b", SCALED["name"], "zed"), {"kernel.py": RIGHT})
+    imported = import_contest(tmp_path / "all", tmp_path / "ops")
+    assert not imported.left_out and len(imported.candidates) == len(SUBMISSIONS)
+
+
+def test_a_folder_without_anything_of_the_contest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="neither the contest's dataset nor a submission"):
+        import_contest(tmp_path, tmp_path / "ops")
+    with pytest.raises(RequestError, match="does not exist"):
+        import_contest(tmp_path, tmp_path / "ops", candidates=[tmp_path / "none"])
+
+
+@pytest.fixture(scope="module")
+def judged(
+    imported: Imported, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], Evaluation]:
+    return judge_all(imported, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.long
+@pytest.mark.process
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("place", SUBMISSIONS)
+def test_a_submission_gets_its_verdict(
+    place: str, judged: dict[tuple[str, str], Evaluation]
+) -> None:
+    config, _, due = SUBMISSIONS[place]
+    definition, author = config["solution"]["definition"], config["solution"]["author"]
+    team = author.split()[0]
+    (record,) = [
+        record
+        for (operator, name), record in judged.items()
+        if operator == f"contest_{definition}" and name.startswith(team)
+    ]
+    assert str(record.status) == due, record.failure
+    assert len(record.workloads) in (0, len(WORKLOADS[definition]))
+
+
+@pytest.mark.skipif(
+    REAL_FOLDER not in os.environ,  # noqa: TID251 - the tester's own
+    reason=f"{REAL_FOLDER} names no contest's folder",
+)
+def test_a_folder_of_ones_own(tmp_path: Path) -> None:
+    imported = import_contest(Path(os.environ[REAL_FOLDER]), tmp_path)  # noqa: TID251
+    found = Dataset.load(tmp_path)
+    assert not found.problems and set(found.operators) == set(imported.operators)
