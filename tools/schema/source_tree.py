@@ -19,6 +19,8 @@ _MAX_NAME_BYTES = 200
 _MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
 _PLAIN_NOTES = ("readme.md", "notes.md")
 """Text in Markdown that no tool takes as instructions by its name."""
+_OF_SHELLS = frozenset('$`"')
+"""What a shell takes for more than text within double quotes, in which nvcc hands it paths."""
 CANDIDATE_FILE = "candidate.toml"
 """What stands beside the sources in a folder and says how they are built and called."""
 
@@ -26,6 +28,9 @@ CANDIDATE_FILE = "candidate.toml"
 def path_fault(path: str) -> str | None:
     """What is wrong with one source's path, in words; None for nothing."""
     parts = path.split("/")
+    if found := sorted(set(path) & _OF_SHELLS):
+        shown = " ".join(found)
+        return f"source path {path[:200]!r} has {shown}, which nvcc's shell takes for a command"
     if path.startswith("/") or ".." in parts:
         return f"source path {path[:200]!r} must be relative and without '..'"
     if "\\" in path or not path.isprintable():

@@ -43,6 +43,10 @@ BUILD_REMEDIES: dict[str, tuple[Status, str]] = {
         Status.INVALID_CANDIDATE,
         "Keep source paths relative, inside the workspace.",
     ),
+    "compile_flags": (
+        Status.INVALID_CANDIDATE,
+        "Leave that flag out of compile_flags.toml, or write one of those that are allowed.",
+    ),
     "language": (
         Status.INVALID_CANDIDATE,
         "Set language in candidate.toml to python, triton or cuda.",
