@@ -4,14 +4,15 @@
 
 A history is `kernels/<operator>/history.bundle`, an archive in one file. For each the page has the
 latencies of all candidates in the order of their trials, the changes that made the best faster,
-who is fastest at which size, what others wrote (candidates with the tag `peer`, peers, baselines
-and references that were timed), and what failed or was slower, with the lesson. Every figure is a
-record's.
+what was judged on every workload, by a promotion's verifications too, who is fastest at which
+size, what others wrote (candidates with the tag `peer`, peers, baselines and references that were
+timed), and what failed or was slower, with the lesson. Every figure is a record's.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import tempfile
@@ -19,7 +20,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kernel_harness.tools.archive.promotion.events import events
+from kernel_harness.tools.archive.promotion.events import best_elsewhere, events
 from kernel_harness.tools.archive.report import board_rows
 from kernel_harness.tools.archive.report.page_data import current_promotions
 from kernel_harness.tools.archive.report.trajectory import (
@@ -35,8 +36,10 @@ from kernel_harness.tools.archive.search.record_holders import (
 )
 from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.entry import CandidateStatus, Node, number
+from kernel_harness.tools.archive.store.promotion_tags import PromotionEvent
 from kernel_harness.tools.archive.store.transfer import fetch
 from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.schema.evaluation import Scope
 from kernel_harness.tools.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,14 +134,19 @@ def section(harness: Harness, definition: str, device: str, out: Path) -> str:
     (out / image).parent.mkdir(parents=True, exist_ok=True)
     (out / image).write_text(picture(tried, others, device, promoted))
     techniques = {name for node in tried for name in node.technique}
-    failed = sum(node.outcome is CandidateStatus.FAILED for node in tried)
+    programs = {node.content_hash: node for node in tried}.values()
+    failed = sum(node.outcome is CandidateStatus.FAILED for node in programs)
     return "\n".join(
         [
             f"## {definition} on {device}\n",
-            f"{len(tried)} candidates, {failed} of them failed; {len(techniques)} techniques.\n",
+            f"{len(programs)} candidates, {failed} of them failed; {len(techniques)} techniques.\n",
             f"![Latency of candidates over time]({image})\n",
             "### What made it faster\n",
             table(("candidate", "mean µs", "hypothesis", "techniques"), jumps(tried)),
+            "### On every workload\n",
+            table(
+                ("candidate", "mean µs", "judged by"), in_full(archive, tried, definition, device)
+            ),
             "### Fastest at each size\n",
             records(virtual_best(times)),
             "### Peers, baselines and references\n",
@@ -195,6 +203,35 @@ def jumps(nodes: Sequence[Node]) -> list[tuple[str, ...]]:
             best = node.latency_us
             rows.append((node.name, number(best), node.hypothesis, ", ".join(node.technique)))
     return rows
+
+
+def in_full(
+    archive: Archive, tried: Sequence[Node], definition: str, device: str
+) -> list[tuple[str, ...]]:
+    """Means that no sample stands for: full sets, and the verifications of promotions."""
+    rows = [
+        (node.name, number(node.latency_us), "full set" if node.sealed else "full set, claimed")
+        for node in tried
+        if node.scope in (Scope.FULL, Scope.OFFICIAL) and node.latency_us is not None
+    ]
+    names = {node.candidate_id: node.name for node in tried}
+    decided = [*events(archive, definition), *best_elsewhere(archive, definition)]
+    here = (e for e in decided if e.kind == "promoted" and e.gpu == device)
+    rows += [(names[e.candidate_id], *verified(e)) for e in here if e.candidate_id in names]
+    return rows
+
+
+def verified(event: PromotionEvent) -> tuple[str, str]:
+    """Means of a promotion's verifications, and what they were judged with."""
+    begins, ends = event.message.index("{"), event.message.rindex("}") + 1
+    repeats = json.loads(event.message[begins:ends])["repeats"]
+    means = ", ".join(number(repeat["mean_latency_us"]) for repeat in repeats)
+    baseline = ", ".join(number(repeat["baseline_mean_latency_us"]) for repeat in repeats)
+    workloads = repeats[0]["workloads"]
+    return means, (
+        f"promotion, {event.clock}: {len(repeats)} verifications of {workloads} workloads; "
+        f"{repeats[0]['baseline']} took {baseline}"
+    )
 
 
 def beside(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from kernel_harness.tools.archive.promotion.events import promote
+from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.archive.store.transfer import write_bundle
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.measurement import TimeSource
@@ -29,15 +32,18 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def kernels(tmp_path: Path, bench: Bench) -> Path:
-    """A folder of operators, one of them with a history of five trials and a peer."""
+    """A folder of operators, one of them with a history of five trials, a promotion and a peer."""
     sealed = {"clock": TimeSource.SEALED}
     root = bench.add(name="root", latency_us=10.0, **sealed)
     parents = [root.candidate_id]
-    bench.add(name="wide", latency_us=8.0, parents=parents, hypothesis="Wider loads.", **sealed)
+    wide = bench.add(name="wide", latency_us=8.0, parents=parents, hypothesis="Wider loads.", **sealed)
     bench.add(name="slow", latency_us=9.0, parents=parents, lesson="Loads | wait.", **sealed)
     bench.add(name="worse", latency_us=11.0, parents=parents, lesson="It spills.", **sealed)
     bench.add(name="wrong", status=Status.INCORRECT_NUMERICAL, lesson="The tail is left out.")
     bench.add(name="library", latency_us=16.0, technique=["peer"], **sealed)
+    record = bench.archive.get(wide.candidate_id).evaluation
+    decision = replace(decide(wide, [record, record]), promoted=True)
+    promote(bench.archive, decision, [record])
     write_bundle(bench.archive, tmp_path / "kernels" / OPERATOR / "history.bundle")
     return tmp_path / "kernels"
 
@@ -58,6 +64,15 @@ def test_the_page_tells_jumps_peers_and_losses_apart(
     assert "5 candidates, 1 of them failed" in page
     faster = rows(page, "What made it faster")
     assert [row[:2] for row in faster] == [["root", "15"], ["wide", "12"]]
+    full = rows(page, "On every workload")
+    assert [row[:2] for row in full[:-1]] == [
+        ["root", "15"],
+        ["wide", "12"],
+        ["slow", "13.5"],
+        ["worse", "16.5"],
+    ]
+    assert full[-1][:2] == ["wide", "12, 12"]
+    assert full[-1][2].startswith("promotion, sealed: 2 verifications of 2 workloads; plain took ")
     others = rows(page, "Peers, baselines and references")
     # The baseline of these trials was as fast as each candidate: the median of 12 to 24.
     assert [row[:3] for row in others] == [["library", "24", "2.00"], ["plain", "15", "1.25"]]
