@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.server.app import build_app, result_schemas, tool_schemas
+from kernel_harness.server.app import build_app
 from kernel_harness.server.cli import main as cli
+from kernel_harness.server.mcp_tools.registry import result_schemas, tool_schemas
 from kernel_harness.tools.schema.source_tree import MAX_BYTES, MAX_FILES
 from kernel_harness.tools.settings import CANDIDATE_ENVIRONMENT, PREFIX, Settings
 from kernel_harness.tools.workloads.solution_folder import NOT_SOURCES, CandidateFile

@@ -1,4 +1,4 @@
-"""Writes the snapshot of the server's contract: tools, resources, prompts, schemas, annotations.
+"""Writes the snapshot of the server's contract, and the list of tools that the server answers.
 
 Run it after an intended change and read the diff: clients and skills may rely on every line.
 """
@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kernel_harness.server.app import build_app, result_schemas
+from kernel_harness.server.app import build_app
+from kernel_harness.server.mcp_tools.registry import LISTED_FILE, described_tools, result_schemas
 
 SNAPSHOT = Path(__file__).resolve().parents[1] / "tests" / "server" / "snapshots" / "contract.json"
 
@@ -19,7 +20,7 @@ SNAPSHOT = Path(__file__).resolve().parents[1] / "tests" / "server" / "snapshots
 async def contract() -> dict[str, Any]:
     """All names, descriptions, schemas and annotations, as clients see them, and whole results."""
     app = build_app()
-    tools = [tool.model_dump(mode="json", exclude_none=True) for tool in await app.list_tools()]
+    tools = [tool.model_dump(mode="json", exclude_none=True) for tool in described_tools()]
     templates = [
         {"uri": template.uri_template, "name": template.name, "type": template.mime_type}
         for template in await app.list_resource_templates()
@@ -37,6 +38,12 @@ async def contract() -> dict[str, Any]:
     }
 
 
+def listed() -> str:
+    """What `tools/list` answers, a tool a line, as it lies beside the tools."""
+    tools = [tool.model_dump_json(exclude_none=True, by_alias=True) for tool in described_tools()]
+    return "[\n" + ",\n".join(tools) + "\n]\n"
+
+
 def text() -> str:
     """The contract as the snapshot holds it."""
     return json.dumps(asyncio.run(contract()), indent=1, ensure_ascii=False) + "\n"
@@ -45,4 +52,5 @@ def text() -> str:
 if __name__ == "__main__":
     SNAPSHOT.parent.mkdir(parents=True, exist_ok=True)
     SNAPSHOT.write_text(text(), encoding="utf-8")
-    sys.stdout.write(f"wrote {SNAPSHOT}\n")
+    LISTED_FILE.write_text(listed(), encoding="utf-8")
+    sys.stdout.write(f"wrote {SNAPSHOT}\nwrote {LISTED_FILE}\n")

@@ -6,19 +6,16 @@ here is global.
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.server.mcpserver.tools import Tool
 from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
@@ -28,25 +25,18 @@ from mcp.types import (
     InputRequiredResult,
     Resource,
     TextContent,
-    ToolAnnotations,
+    Tool,
 )
 from pydantic import AnyUrl, ValidationError
 
 from ..tools.errors import RequestError, unknown_name
 from ..tools.harness import Harness
 from ..tools.settings import Settings, load_settings
-from .mcp_tools import archive as tools_archive
-from .mcp_tools import evaluation as tools_evaluation
-from .mcp_tools import plans as tools_plans
-from .mcp_tools import plots as tools_plots
-from .mcp_tools import profiling as tools_profile
-from .mcp_tools import tuning as tools_tuning
-from .mcp_tools import workloads as tools_workloads
-from .mcp_tools.listing import listed_input, listed_output, without_titles
+from .mcp_tools.registry import ENTRIES, listed_tools
 from .requests import arguments as call_arguments
 from .requests.authorship import ServedSkills
 from .requests.background import BackgroundTasks
-from .requests.context import note_served_skill, with_tool_errors
+from .requests.context import note_served_skill
 from .requests.legacy_clients import LegacyClients
 from .resources import prompts
 from .resources import templates as resources
@@ -63,57 +53,6 @@ the clock and the promotion rules are the server's: change the kernel, not the q
 skill optimize-kernel first (skill://optimize-kernel/SKILL.md)."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A tool and how it is registered."""
-
-    function: Callable[..., Awaitable[Any]]
-    title: str
-    hints: ToolAnnotations
-    structured: bool | None = None
-
-
-READ_ONLY = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-"""Changes nothing; the other hints say something only of tools that do."""
-ADDITIVE = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
-"""Adds something new each time; changes and removes nothing."""
-IDEMPOTENT = ToolAnnotations(
-    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-)
-"""Runs in isolation or appends; the same call again returns what is there."""
-DESTRUCTIVE = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
-"""Undoes a decision; a headless client asks a person first."""
-
-ENTRIES = (
-    Entry(tools_workloads.check_environment, "Check the environment", READ_ONLY),
-    Entry(tools_workloads.list_workloads, "List definitions and workloads", READ_ONLY),
-    Entry(tools_workloads.sample_shapes, "Sample the shapes", READ_ONLY),
-    Entry(tools_workloads.open_workspace, "Open a workspace", ADDITIVE),
-    Entry(tools_plans.record_plan, "Record a plan", ADDITIVE),
-    Entry(tools_evaluation.evaluate_kernel, "Evaluate a kernel", IDEMPOTENT),
-    Entry(tools_tuning.evaluate_variants, "Evaluate variants", IDEMPOTENT),
-    Entry(tools_evaluation.get_evaluation, "Get an evaluation", READ_ONLY),
-    Entry(tools_evaluation.read_report, "Read a report", READ_ONLY),
-    Entry(tools_profile.profile_ncu, "Profile with counters", IDEMPOTENT),
-    Entry(tools_profile.profile_timeline, "Profile over time", IDEMPOTENT),
-    Entry(tools_profile.sanitize, "Run sanitizers", IDEMPOTENT),
-    Entry(tools_profile.inspect_call, "Look into a call", IDEMPOTENT),
-    Entry(tools_profile.show_code, "Show the code", IDEMPOTENT),
-    Entry(tools_profile.measure_device, "Measure the device", IDEMPOTENT),
-    Entry(tools_plots.plot_floors, "Plot latencies against floors", READ_ONLY, structured=False),
-    Entry(tools_plots.plot_roofline, "Plot the roofline", READ_ONLY, structured=False),
-    Entry(tools_plots.plot_progress, "Plot the search", READ_ONLY, structured=False),
-    Entry(tools_archive.archive_candidate, "Archive a candidate", IDEMPOTENT),
-    Entry(tools_archive.amend_candidate, "Amend a candidate", ADDITIVE),
-    Entry(tools_archive.search_archive, "Search the archive", READ_ONLY),
-    Entry(tools_archive.search_knowledge, "Search what is known", READ_ONLY),
-    Entry(tools_archive.select_parent, "Select a parent", READ_ONLY),
-    Entry(tools_archive.get_context, "Get a role's context", READ_ONLY),
-    Entry(tools_archive.promote_candidate, "Promote a candidate", ADDITIVE),
-    Entry(tools_archive.rollback_promotion, "Roll a promotion back", DESTRUCTIVE),
-)
-
-
 class HarnessServer(MCPServer[Harness]):
     """The SDK's server, which also refuses unknown argument names and serves skills as files."""
 
@@ -124,8 +63,15 @@ class HarnessServer(MCPServer[Harness]):
     skills: SkillRegistry
     """The skills, read from disk on every request."""
     legacy_clients: LegacyClients
+    loaded: set[str]
+    """Names of the tools that were called, and so are loaded."""
     served_skills: ServedSkills
     """What each client was served, for the candidates that it archives."""
+
+    async def list_tools(self) -> list[Tool]:
+        """Lists the tools as they are described beside their code; none is loaded for it."""
+        added = [tool for tool in await super().list_tools() if tool.name not in self.loaded]
+        return [*listed_tools(), *added]
 
     async def list_resources(self) -> list[Resource]:
         """Lists the files of the skills as they are now; everything else is found by template."""
@@ -182,6 +128,9 @@ class HarnessServer(MCPServer[Harness]):
             understood = call_arguments.understand(name, schemas[name], arguments)
         except RequestError as error:
             raise ToolError(str(error)) from error
+        if name in ENTRIES and name not in self.loaded:
+            self.add_tool(**ENTRIES[name].registration())
+            self.loaded.add(name)
         try:
             result = await super().call_tool(name, understood, context)
         except ToolError as error:
@@ -194,47 +143,6 @@ class HarnessServer(MCPServer[Harness]):
             words = json.dumps(result.structured_content, separators=(",", ":"), ensure_ascii=False)
             return result.model_copy(update={"content": [TextContent(text=words)]})
         return result
-
-
-@functools.cache
-def registered_tools() -> tuple[Tool, ...]:
-    """Returns every tool with its schemas; made once, for they hold no state of a server."""
-    known: set[Any] = set()
-    return tuple(_tool(entry, known) for entry in ENTRIES)
-
-
-def _tool(entry: Entry, known: set[Any]) -> Tool:
-    """A tool as clients are given it; `known` are the results that were listed before it."""
-    tool = Tool.from_function(
-        with_tool_errors(entry.function),
-        title=entry.title,
-        description=_description(entry.function),
-        annotations=entry.hints,
-        structured_output=entry.structured,
-    )
-    tool.parameters = listed_input(tool.parameters)
-    result = tool.fn_metadata.output_model
-    if tool.fn_metadata.output_schema is not None:
-        whole = tool.fn_metadata.output_schema
-        tool.fn_metadata.output_schema = listed_output(whole, again=result in known)
-        known.add(result)
-    return tool
-
-
-def result_schemas() -> dict[str, dict[str, Any]]:
-    """Returns the whole schema of every structured result; clients are given it in short."""
-    models = {tool.name: tool.fn_metadata.output_model for tool in registered_tools()}
-    return {
-        name: without_titles(model.model_json_schema())
-        for name, model in models.items()
-        if model is not None
-    }
-
-
-def _description(function: Callable[..., Any]) -> str:
-    """Returns the docstring with each paragraph on one line, to save tokens."""
-    paragraphs = (function.__doc__ or "").split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def build_app(settings: Settings | None = None, *, harness: Harness | None = None) -> HarnessServer:
@@ -269,13 +177,13 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
         title="Kernel Harness",
         version=importlib.metadata.version("kernel-harness"),
         instructions=INSTRUCTIONS,
-        tools=list(registered_tools()),
         extensions=[SkillsExtension(skills)],
         subscriptions=bus,
         middleware=[legacy_clients],
         lifespan=lifespan,
         log_level="WARNING",
     )
+    app.loaded = set()
     app.skills = skills
     app.legacy_clients = legacy_clients
     app.served_skills = ServedSkills()
@@ -283,11 +191,3 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
     resources.register_completion(app, lambda: app.harness)
     prompts.register(app, skills)
     return app
-
-
-def tool_schemas() -> dict[str, tuple[dict[str, Any], str]]:
-    """Returns every tool's input schema and first paragraph, for the command line."""
-    return {
-        tool.name: (tool.parameters, tool.description.split("\n\n")[0])
-        for tool in registered_tools()
-    }

@@ -86,6 +86,13 @@ WITHOUT_CALLER = {
 """Public names that later work calls (packing of trials), and those that
 Triton calls on a driver and candidates on streams and events."""
 
+SERVICES = tuple(
+    f"kernel_harness.{place}"
+    for place in (
+        *("tools.archive", "tools.evaluation", "tools.profiling", "tools.tuning"),
+        *("tools.messages", "server.answers"),
+    )
+)
 HEAVY = ("torch", "triton", "scipy", "matplotlib", "git", "numpy", "jinja2")
 
 
@@ -330,11 +337,14 @@ def test_the_server_starts_without_heavy_libraries(tmp_path):
         "import kernel_harness.server.app, kernel_harness.server.cli.main\n"
         f"Harness.open(Settings(data_dir=Path({str(tmp_path)!r})))\n"
         f"print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))\n"
+        f"print(json.dumps([m for m in sys.modules if m.startswith({SERVICES!r})]))\n"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    assert json.loads(found.stdout.strip().splitlines()[-1]) == []
+    heavy, services = found.stdout.strip().splitlines()[-2:]
+    assert json.loads(heavy) == []
+    assert json.loads(services) == [], "loaded when a tool is first called, not at every start"
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .archive.store.archive import Archive
-from .archive.store.trials.lineage import candidate_or_trial
 from .errors import RequestError, unknown_name
-from .evaluation.record_store import RecordStore
 from .schema.record_model import RecordModel
-from .workloads.dataset import Dataset
+
+if TYPE_CHECKING:
+    from .archive.store.archive import Archive
+    from .evaluation.record_store import RecordStore
+    from .workloads.dataset import Dataset
 
 SCHEME = "kernel-harness://"
 KINDS = ("definition", "evaluation", "candidate", "profile")
@@ -139,6 +141,9 @@ class Documents:
         return texts
 
     def _candidate(self, candidate_id: str) -> dict[str, str]:
+        # Addresses and slices are used by a starting server, which loads no archive.
+        from .archive.store.trials.lineage import candidate_or_trial
+
         record = candidate_or_trial(self.archive, candidate_id)[1]
         said = {"candidate": record.candidate.model_dump(), "said later": record.notes}
         texts = {"notes": json.dumps(said if record.notes else said["candidate"], indent=1)}

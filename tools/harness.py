@@ -6,40 +6,63 @@ Opening is cheap: it loads no torch and starts no process. Callers use the servi
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
-from .archive.archiving import ArchiveService
-from .archive.promotion.verification import PromotionVerifier
-from .archive.search.advice import Budget
-from .archive.search.tree import SearchRules
-from .archive.store.archive import Archive
-from .devices.environment import EnvironmentReport, chosen_device, environment_report
+from .devices.environment import chosen_device, environment_report
 from .devices.targets import targets_named
-from .documents import Documents
 from .errors import HarnessError, RequestError
-from .evaluation.judge_pool import JudgePool
-from .evaluation.plan import work_estimate
-from .evaluation.record_store import RecordStore
-from .evaluation.service import EvaluationService
-from .lookup import Lookup
-from .messages.judge import CheckOperator, OperatorChecked
-from .profiling.service import ProfilingService
 from .progress import OnProgress, ignore_progress
-from .schema.evaluation import Isolation
 from .settings import Settings
 from .signing.keyring import Keyring
 from .workloads.dataset import Dataset
 
 if TYPE_CHECKING:
+    from .archive.archiving import ArchiveService
+    from .archive.promotion.verification import PromotionVerifier
     from .archive.retrieval.knowledge import Knowledge
+    from .archive.store.archive import Archive
+    from .devices.environment import EnvironmentReport
+    from .documents import Documents
+    from .evaluation.judge_pool import JudgePool
+    from .evaluation.record_store import RecordStore
+    from .evaluation.service import EvaluationService
+    from .lookup import Lookup
     from .profiling.code.service import CodeService
     from .profiling.device_figures import FiguresService
     from .profiling.inspection import InspectionService
+    from .profiling.service import ProfilingService
     from .tuning.service import TuningService
+
+Part = TypeVar("Part")
+
+
+class made_once(Generic[Part]):
+    """A part that is loaded and made when it is first asked for, by whichever thread.
+
+    `functools.cached_property` would make two where two threads ask at once, and the second
+    evaluation service would know nothing of what the first has under way.
+    """
+
+    _lock = threading.RLock()
+
+    def __init__(self, make: Callable[[Any], Part]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, harness: object, owner: type | None = None) -> Part:
+        """The part, which from then on is an ordinary attribute."""
+        with self._lock:
+            parts = vars(harness)
+            if self._name not in parts:
+                parts[self._name] = self._make(harness)
+            return parts[self._name]
 
 
 class Harness:
@@ -52,15 +75,46 @@ class Harness:
         self.settings = settings
         self.dataset = dataset
         self.device = chosen_device(settings)
-        self.pool = JudgePool(settings)
-        self.records = RecordStore(settings.evaluations_dir)
         self.keys = Keyring(
             settings.signing_key, settings.archive_dir, settings.trusted_keys, _shipped_keys()
         )
-        self.archive = Archive(settings.archive_dir, self.keys)
-        self.lookup = Lookup(dataset, self.archive, settings, self.device)
-        profiles = settings.profiles_dir
-        budget = Budget.of_hours(settings.search_candidates, settings.search_hours)
+
+    @made_once
+    def pool(self) -> JudgePool:
+        """The judges of this machine's devices."""
+        from .evaluation.judge_pool import JudgePool
+
+        return JudgePool(self.settings)
+
+    @made_once
+    def records(self) -> RecordStore:
+        """The records of every evaluation."""
+        from .evaluation.record_store import RecordStore
+
+        return RecordStore(self.settings.evaluations_dir)
+
+    @made_once
+    def archive(self) -> Archive:
+        """Candidates as git commits."""
+        from .archive.store.archive import Archive
+
+        return Archive(self.settings.archive_dir, self.keys)
+
+    @made_once
+    def lookup(self) -> Lookup:
+        """Finds what callers name."""
+        from .lookup import Lookup
+
+        return Lookup(self.dataset, self.archive, self.settings, self.device)
+
+    @made_once
+    def archiving(self) -> ArchiveService:
+        """Archives and searches candidates."""
+        from .archive.archiving import ArchiveService
+        from .archive.search.advice import Budget
+        from .archive.search.tree import SearchRules
+
+        settings = self.settings
         rules = SearchRules(
             settings.search_epsilon,
             settings.search_root_children,
@@ -69,19 +123,49 @@ class Harness:
             settings.search_window,
             60 * settings.search_plan_rest_min if settings.search_open_plans == "offer" else None,
         )
-        self.archiving = ArchiveService(
-            self.archive, self.records, dataset, profiles, budget, rules, settings.skills_dirs
+        return ArchiveService(
+            self.archive,
+            self.records,
+            self.dataset,
+            settings.profiles_dir,
+            Budget.of_hours(settings.search_candidates, settings.search_hours),
+            rules,
+            settings.skills_dirs,
         )
-        self.evaluations = self.evaluations_on(self.device)
+
+    @made_once
+    def evaluations(self) -> EvaluationService:
+        """Evaluates on this harness's device."""
+        return self.evaluations_on(self.device)
+
+    @made_once
+    def profiling(self) -> ProfilingService:
+        """Profiles candidates."""
+        from .profiling.service import ProfilingService
+
         latencies = self.evaluations.latencies
-        self.profiling = ProfilingService(settings, self.device, self.pool, latencies)
-        self.promotions = PromotionVerifier(
-            self.archive, dataset, self.evaluations, self.profiling, self.device
+        return ProfilingService(self.settings, self.device, self.pool, latencies)
+
+    @made_once
+    def promotions(self) -> PromotionVerifier:
+        """Decides promotions."""
+        from .archive.promotion.verification import PromotionVerifier
+
+        return PromotionVerifier(
+            self.archive, self.dataset, self.evaluations, self.profiling, self.device
         )
-        self.documents = Documents(dataset, self.records, self.archive, profiles)
+
+    @made_once
+    def documents(self) -> Documents:
+        """Long texts by their address."""
+        from .documents import Documents
+
+        return Documents(self.dataset, self.records, self.archive, self.settings.profiles_dir)
 
     def evaluations_on(self, device: str) -> EvaluationService:
         """Evaluations on a device of this machine, 'cpu' or 'cuda:N', into the same records."""
+        from .evaluation.service import EvaluationService
+
         return EvaluationService(
             self.settings,
             self.pool,
@@ -92,16 +176,16 @@ class Harness:
             self.archiving.keep_trial,
         )
 
-    @functools.cached_property
+    @made_once
     def inspections(self) -> InspectionService:
-        """Looks into calls; loaded as `tuning` is."""
+        """Looks into calls."""
         from .profiling.inspection import InspectionService
 
         return InspectionService(self.settings, self.device, self.pool)
 
-    @functools.cached_property
+    @made_once
     def knowledge(self) -> Knowledge:
-        """Searches what is known; loaded as `tuning` is."""
+        """Searches what is known."""
         from .archive.retrieval.knowledge import Knowledge
 
         settings = self.settings
@@ -113,23 +197,23 @@ class Harness:
             settings.cache_dir / "sources.sqlite",
         )
 
-    @functools.cached_property
+    @made_once
     def code(self) -> CodeService:
-        """Shows the code of candidates; loaded as `tuning` is."""
+        """Shows the code of candidates."""
         from .profiling.code.service import CodeService
 
         return CodeService(self.settings, self.device, self.pool)
 
-    @functools.cached_property
+    @made_once
     def device_figures(self) -> FiguresService:
-        """Knows devices and measures this one; loaded as `tuning` is."""
+        """Knows devices and measures this one."""
         from .profiling.device_figures import FiguresService
 
         return FiguresService(self.settings, self.profiling)
 
-    @functools.cached_property
+    @made_once
     def tuning(self) -> TuningService:
-        """Evaluates many variants; loaded when it is first asked for, as hardly any server is."""
+        """Evaluates many variants."""
         from .tuning.service import TuningService
 
         return TuningService(self.evaluations, self.pool, self.archive)
@@ -146,8 +230,12 @@ class Harness:
         found = cls(settings, Dataset.load(settings.kernels_dir, settings.dataset))
         if not settings.signing_key.exists():
             found.keys.public()  # so that it is there to be hidden from the first candidate
-        found.keys.note_unsigned(found.archive.object_ids, settings.evaluations_dir)
+        found.keys.note_unsigned(found.archived_ids, settings.evaluations_dir)
         return found
+
+    def archived_ids(self) -> Iterable[str]:
+        """Ids of what is in the archive; an archive that is not there is not loaded for it."""
+        return self.archive.object_ids() if self.settings.archive_dir.is_dir() else ()
 
     async def warm(self) -> None:
         """Starts the device's judge early; a failure is left to the first evaluation to report."""
@@ -156,13 +244,19 @@ class Harness:
 
     async def aclose(self) -> None:
         """Ends every process that this harness started, and closes the archive."""
-        await self.pool.close()
-        self.archive.close()
+        made = vars(self)
+        if "pool" in made:
+            await self.pool.close()
+        if "archive" in made:
+            self.archive.close()
 
     def kill_children(self) -> None:
         """Kills every process that this harness started, at once."""
-        self.pool.kill()
-        self.profiling.kill()
+        made = vars(self)  # on a signal nothing is begun
+        if "pool" in made:
+            self.pool.kill()
+        if "profiling" in made:
+            self.profiling.kill()
 
     def check_environment(self, more_problems: Sequence[str] = ()) -> EnvironmentReport:
         """Reports what this machine has, and what each missing thing costs.
@@ -170,6 +264,8 @@ class Harness:
         Args:
             more_problems: of the dataset, told before those that are known.
         """
+        from .schema.evaluation import Isolation
+
         ready = self.pool.ready(self.device)
         isolation = Isolation.model_validate(ready.isolation) if ready else None
         problems = [*more_problems, *(str(problem) for problem in self.dataset.problems)]
@@ -190,6 +286,9 @@ class Harness:
             RequestError: when there is no such definition.
             InfrastructureError: when the judge died.
         """
+        from .evaluation.plan import work_estimate
+        from .messages.judge import CheckOperator, OperatorChecked
+
         operator = self.dataset.operator(definition)
         uuids = [w.uuid for w in operator.workloads]
         uuids.sort(key=lambda uuid: work_estimate(operator, uuid))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import gc
+import importlib
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -19,18 +20,8 @@ from typing import Any
 from ...tools.errors import HarnessError, unknown_name
 from ...tools.settings import Settings, load_settings
 from ...tools.text import printable
-from . import archive as cli_archive
-from . import dispatch as cli_dispatch
-from . import export as cli_export
-from . import records as cli_records
-from . import setup as cli_setup
-from . import suites as cli_suites
 from .commands import fitted_to
-from .datasets import reports as cli_reports
-from .datasets import run as cli_run
-from .datasets import validation as cli_validation
 from .groups import NAMES, TOOL_HELP, CommandParsers, listing
-from .local_arguments import SOLUTION_FORMS, meant_here
 
 TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "check": ("check_environment", ("definition",)),
@@ -63,11 +54,10 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 """Tool of each command, with the arguments that are given by position."""
 
 COMMAND_MODULES = (
-    *(cli_setup, cli_archive, cli_dispatch, cli_export, cli_records, cli_suites, cli_reports),
-    cli_run,
-    cli_validation,
+    *("setup", "archive", "dispatch", "export", "records", "suites", "datasets.reports"),
+    *("datasets.run", "datasets.validation"),
 )
-"""Those that add commands which are no tools."""
+"""Those that add commands which are no tools; none is loaded to serve."""
 
 PURPOSE = "Turns a GPU operator into a faster, proven kernel, through MCP."
 DEFAULT_WAIT_S = 3600.0
@@ -98,7 +88,8 @@ def run(argv: Sequence[str]) -> int:
         if command is not None and argv[0] == command and command not in NAMES:
             remedy = "kernel-harness --help lists all of them."
             raise unknown_name("command", command, NAMES, remedy=remedy)
-        arguments = build_parser().parse_args(argv)
+        parser = build_parser(() if argv[:1] == ["serve"] else COMMAND_MODULES)
+        arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))
     except HarnessError as error:
         _say(str(error), sys.stderr)
@@ -151,10 +142,13 @@ def _settings(arguments: argparse.Namespace, taken: Collection[str] = ()) -> Set
     )
 
 
-def build_parser(*, whole: bool = False) -> argparse.ArgumentParser:
+def build_parser(
+    modules: Sequence[str] = COMMAND_MODULES, *, whole: bool = False
+) -> argparse.ArgumentParser:
     """Returns the parser of all commands; those of tools are parsed by their own.
 
     Args:
+        modules: of this folder, whose commands are added to `serve`.
         whole: with the arguments of tools, too.
     """
     parser = argparse.ArgumentParser(
@@ -181,8 +175,11 @@ def build_parser(*, whole: bool = False) -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
     _settings_options(serve)
-    for module in COMMAND_MODULES:
-        module.add_commands(commands, _settings_options, _settings)
+    for module in modules:
+        loaded = importlib.import_module(f".{module}", __package__)
+        loaded.add_commands(commands, _settings_options, _settings)
+    if not modules:
+        return parser
     for name in TOOL_COMMANDS:
         parsed = commands.add_parser(name, help=TOOL_HELP[name], add_help=False)
         if whole:
@@ -216,7 +213,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _tool(command: str, argv: Sequence[str]) -> int:
     import anyio
 
-    from ..app import build_app, tool_schemas
+    from ..app import build_app
+    from ..mcp_tools.registry import tool_schemas
+    from .local_arguments import meant_here
 
     tool = TOOL_COMMANDS[command][0]
     schema = tool_schemas()[tool][0]
@@ -239,7 +238,7 @@ def _tool(command: str, argv: Sequence[str]) -> int:
 
 def _tool_parser(command: str) -> argparse.ArgumentParser:
     """Returns a parser whose options are the tool's arguments."""
-    from ..app import tool_schemas
+    from ..mcp_tools.registry import tool_schemas
 
     tool = TOOL_COMMANDS[command][0]
     parser = argparse.ArgumentParser(
@@ -251,7 +250,8 @@ def _tool_parser(command: str) -> argparse.ArgumentParser:
 
 
 def _add_tool_arguments(parser: argparse.ArgumentParser, command: str) -> None:
-    from ..app import tool_schemas
+    from ..mcp_tools.registry import tool_schemas
+    from .local_arguments import SOLUTION_FORMS
 
     tool, positional = TOOL_COMMANDS[command]
     schema: Mapping[str, Any] = tool_schemas()[tool][0]

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from kernel_harness.server.mcp_tools.registry import LISTED_FILE
+
 ROOT = Path(__file__).resolve().parents[2]
 AVOIDED = re.compile(r"\b(score|fitness|reward|job|task|utils?|helper|misc|champion)s?\b", re.I)
 ASKS_A_PERSON = {"rollback_promotion"}
@@ -48,6 +50,13 @@ def test_the_contract_changes_only_on_purpose(written: dict[str, Any]) -> None:
     snapshot = ROOT / "tests" / "server" / "snapshots" / "contract.json"
     assert written == json.loads(snapshot.read_text(encoding="utf-8")), (
         "the server's contract changed; if that was wanted: python scripts/update_contract.py"
+    )
+
+
+def test_the_list_of_tools_that_is_served_is_what_the_functions_say() -> None:
+    listed = runpy.run_path(str(ROOT / "scripts" / "update_contract.py"))["listed"]()
+    assert LISTED_FILE.read_text(encoding="utf-8") == listed, (
+        "clients are told of other tools than there are: python scripts/update_contract.py"
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from kernel_harness.tools.errors import RequestError
-from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.harness import Harness, made_once
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
@@ -65,3 +67,29 @@ def test_past_its_patience_the_answer_is_an_id_that_finds_the_record(harness):
 
 def test_what_never_started_anything_ends_at_once(harness):
     asyncio.run(harness.aclose())
+
+
+def test_a_part_that_several_threads_ask_for_at_once_is_made_once(harness):
+    made = []
+
+    class Machine:
+        @made_once
+        def part(self):
+            made.append(object())
+            if len(made) > 1:
+                second.set()
+            second.wait(timeout=0.2)  # as long as another thread could have come in meanwhile
+            return made[0]
+
+    second, machine = threading.Event(), Machine()
+    with ThreadPoolExecutor(4) as threads:
+        found = set(threads.map(lambda _: machine.part, range(4)))
+    assert len(made) == len(found) == 1
+
+
+def test_what_was_never_asked_for_is_not_made_to_be_ended(tmp_path):
+    settings = load_settings({"data_dir": str(tmp_path), "device": "cpu"})
+    opened = Harness(settings, Dataset({"double": operator(3)}, ()))
+    opened.kill_children()
+    asyncio.run(opened.aclose())
+    assert not {"pool", "archive", "profiling"} & vars(opened).keys()

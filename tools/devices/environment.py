@@ -203,7 +203,7 @@ def chosen_device(settings: Settings) -> str:
     """The device that trials run on: as set, else the first GPU that can be used, else 'cpu'."""
     if settings.device != "auto":
         return settings.device
-    return "cuda:0" if nvidia_devices() and torch_has_cuda() else "cpu"
+    return "cuda:0" if torch_has_cuda() and nvidia_devices() else "cpu"
 
 
 def every_device() -> list[str]:

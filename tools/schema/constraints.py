@@ -13,6 +13,7 @@ their shapes still follow from the axes; only their contents are missing.
 from __future__ import annotations
 
 import ast
+import functools
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def value_of(text: str, axes: Mapping[str, int]) -> float:
         ValueError: when it is none, or names what is no axis.
     """
     try:
-        value = _evaluate(ast.parse(text.strip(), mode="eval").body, axes)
+        value = _evaluate(_parsed(text), axes)
     except (SyntaxError, ArithmeticError, _Unevaluable) as error:
         raise ValueError(f"the expression {text!r} has no value: {error}") from error
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -116,7 +117,7 @@ def check_constraint(text: str, names: Mapping[str, Any]) -> ConstraintCheck:
     `names` are axes as int, inputs as tensors, numbers or `ShapeOnly`.
     """
     try:
-        value = _evaluate(ast.parse(text.strip(), mode="eval").body, names)
+        value = _evaluate(_parsed(text), names)
         if isinstance(value, ShapeOnly):
             raise _Undecided("contents of an input")
         held = bool(value)
@@ -130,6 +131,12 @@ def check_constraint(text: str, names: Mapping[str, Any]) -> ConstraintCheck:
             text, ConstraintStatus.UNEVALUABLE, f"{type(error).__name__}: {error}"
         )
     return ConstraintCheck(text, ConstraintStatus.HOLDS if held else ConstraintStatus.VIOLATED)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(text: str) -> ast.expr:
+    """The expression; parsed once, for each is asked of every workload of its definition."""
+    return ast.parse(text.strip(), mode="eval").body
 
 
 def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:

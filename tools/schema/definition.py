@@ -26,7 +26,7 @@ class TraceModel(BaseModel):
     values of no declared type.
     """
 
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings", defer_build=True)
 
 
 class DType(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 
 import pytest
 
@@ -27,7 +28,8 @@ def test_every_command_is_in_one_group_with_what_it_does(
 
 def test_every_command_that_there_is_can_be_found_in_the_help() -> None:
     added = CommandParsers(_Parsers())
-    for module in cli.COMMAND_MODULES:
+    for name in cli.COMMAND_MODULES:
+        module = importlib.import_module(f"kernel_harness.server.cli.{name}")
         module.add_commands(added, lambda parser: None, lambda arguments: None)
     assert {*added.helps, *TOOL_HELP, "serve"} == set(NAMES)
     assert "Carry:" in listing({**dict.fromkeys(NAMES, "does"), **added.helps})

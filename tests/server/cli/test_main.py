@@ -83,7 +83,7 @@ def test_a_command_starts_no_judge_that_it_does_not_need(
 
 
 def test_every_tool_has_a_command(here: Path) -> None:
-    from kernel_harness.server.app import tool_schemas
+    from kernel_harness.server.mcp_tools.registry import tool_schemas
 
     assert {tool for tool, _ in cli.TOOL_COMMANDS.values()} == set(tool_schemas())
 

@@ -15,7 +15,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from kernel_harness.server.answers.evaluation.next_steps import next_steps
-from kernel_harness.server.app import ENTRIES
+from kernel_harness.server.mcp_tools.registry import ENTRIES
 from kernel_harness.tools.evaluation import plan
 from kernel_harness.tools.judge.checks import failures, integrity, not_judged
 from kernel_harness.tools.schema.evaluation import (
@@ -35,7 +35,7 @@ from kernel_harness.tools.schema.evaluation import (
 from kernel_harness.tools.schema.measurement import Measurement, TimeSource, Totals
 from kernel_harness.tools.settings import Settings
 
-TOOLS = {entry.function.__name__: entry.function for entry in ENTRIES}
+TOOLS = {name: entry.function for name, entry in ENTRIES.items()}
 SOURCES = {"workspace", "solution", "candidate"}
 """Arguments of which a tool that has them needs one."""
 GPU = DeviceInfo(name="H200", executor=Executor.CUDA, compute_capability="9.0")
