@@ -1,14 +1,17 @@
 """Latencies of every operator's candidates and peers side by side, in one run on one device.
 
     python benchmarks/operators.py [OPERATOR ...] [--only NAME ...] [--scope sample]
-                                   [--bundle FILE] [--json FILE]
+                                   [--each SECONDS] [--bundle FILE] [--out FOLDER]
 
 Needs an NVIDIA GPU. For each operator it evaluates the shipped solutions, the fastest candidate of
 its history (`kernels/<operator>/history.bundle` or `--bundle`), and the peers. A peer whose
 package is missing says so. `--only` evaluates those alone that it names, by name or by kind
 (shipped, fastest, peer). Means are over the operator's workloads, weighted where `sample` stands
 for all; they are sealed where every time of candidate and baseline is. `called` is the call as the
-candidate's process makes it, `clean` the call with an L2 that holds no modified lines.
+candidate's process makes it, `clean` the call with an L2 that holds no modified lines. An
+evaluation that is not over after `--each` seconds is given up. `--out` receives the rows as
+`operators.json` and the archive as `history.bundle`, with the peers in it as candidates of the
+technique `peer`: the page of searches shows them beside the others.
 """
 
 from __future__ import annotations
@@ -26,15 +29,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kernel_harness.tools.archive.store.transfer import fetch
+from kernel_harness.tools.archive.store.transfer import fetch, write_bundle
+from kernel_harness.tools.errors import HarnessError
 from kernel_harness.tools.harness import Harness
-from kernel_harness.tools.schema.evaluation import Evaluation, Scope, WorkloadResult
+from kernel_harness.tools.schema.evaluation import Evaluation, Scope, Status, WorkloadResult
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.operators import Operator
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
 HISTORY = "history.bundle"
+PEER = "peer"
 COLUMNS = ("candidate", "kind", "status", "times", "mean", "called", "clean", "ratio", "why")
 console = Console(width=150)
 
@@ -78,7 +83,7 @@ def contenders(harness: Harness, operator: Operator) -> Iterator[tuple[str, str,
     for best in best_candidates(harness, operator):
         yield best.name, "fastest", best
     for name, solution in operator.peers().items():
-        yield name, "peer", solution
+        yield name, PEER, solution
 
 
 def best_candidates(harness: Harness, operator: Operator) -> list[Solution]:
@@ -166,14 +171,46 @@ async def run(choices: argparse.Namespace) -> list[Row]:
                 if time.monotonic() > ends:
                     found.append(Row(operator.name, name, kind, "NOT_RUN", words="no time left"))
                     continue
-                request = harness.lookup.evaluation_request(solution=solution, scope=choices.scope)
-                evaluated = await harness.evaluations.evaluate(request, choices.seconds)
-                found.append(row_of(operator, name, kind, evaluated.evaluation))
+                found.append(await compared(harness, operator, (name, kind, solution), choices))
             baseline = operator.baseline(cpu=harness.device == "cpu")
             show(operator.name, found, baseline.name if baseline else "nothing")
             rows += found
+            if choices.out:
+                choices.out.mkdir(parents=True, exist_ok=True)
+                write_bundle(harness.archive, choices.out / HISTORY)
+                said = json.dumps([asdict(row) for row in rows], indent=1)
+                (choices.out / "operators.json").write_text(said)
         await harness.aclose()
     return rows
+
+
+async def compared(
+    harness: Harness,
+    operator: Operator,
+    contender: tuple[str, str, Solution],
+    choices: argparse.Namespace,
+) -> Row:
+    """The row of one program, which is evaluated; a peer that was judged is archived."""
+    name, kind, solution = contender
+    try:
+        async with asyncio.timeout(choices.each):
+            request = harness.lookup.evaluation_request(solution=solution, scope=choices.scope)
+            evaluated = await harness.evaluations.evaluate(request, choices.each + 60)
+    except TimeoutError:
+        return Row(operator.name, name, kind, "NOT_RUN", words=f"not over after {choices.each:g} s")
+    except HarnessError as error:
+        return Row(operator.name, name, kind, "NOT_RUN", words=str(error))
+    evaluation = evaluated.evaluation
+    if choices.out and kind == PEER and evaluation.status is not Status.RUNNING:
+        harness.archiving.archive_candidate(
+            solution,
+            evaluation.evaluation_id,
+            f"What {name} takes on the same clock.",
+            None,
+            [],
+            [PEER],
+        )
+    return row_of(operator, name, kind, evaluation)
 
 
 def main() -> None:
@@ -184,11 +221,9 @@ def main() -> None:
     parser.add_argument("--scope", default="sample", choices=[Scope.SAMPLE, Scope.FULL])
     parser.add_argument("--bundle", type=Path, help="an archive instead of the operators' own")
     parser.add_argument("--seconds", type=float, default=1800.0, help="begin nothing after it")
-    parser.add_argument("--json", type=Path)
-    choices = parser.parse_args()
-    rows = asyncio.run(run(choices))
-    if choices.json:
-        choices.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    parser.add_argument("--each", type=float, default=300.0, help="seconds for one evaluation")
+    parser.add_argument("--out", type=Path, help="receives the rows, and an archive with the peers")
+    asyncio.run(run(parser.parse_args()))
 
 
 if __name__ == "__main__":
