@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kernel_harness.tools.devices.environment import chosen_device
+from kernel_harness.tools.devices.gpus import chosen_devices
 from kernel_harness.tools.evaluation.judge_pool import JudgePool
 from kernel_harness.tools.evaluation.noise_calibration import (
     DURATIONS_US,
@@ -70,7 +70,7 @@ async def measure(count: int, alike_only: bool) -> tuple[dict[str, float], Table
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings({"data_dir": folder})
         pool = JudgePool(settings)
-        trials = SpinTrials(settings, pool, chosen_device(settings), Path(folder))
+        trials = SpinTrials(settings, pool, chosen_devices(settings)[0], Path(folder))
         for duration_us in DURATIONS_US:
             steps = await trials.steps_for(duration_us)
             slower = round(steps * SLOWER)

@@ -9,6 +9,7 @@ archive/         what was learnt: candidates in git, search, promotion, report
 suites/          other people's benchmarks: tasks as operators, and scores
 profiling/       why a kernel is slow
 evaluation/      asking for a verdict, in the server's process
+distributed/     many GPUs: who has which, and who is the next
 workloads/       what is measured: operators, workloads, regimes
 devices/         what is known about this machine and its targets
 schema/          FlashInfer-Trace's records and ours

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
-from .devices.environment import chosen_device, environment_report
+from .devices.environment import environment_report
+from .devices.gpus import chosen_devices
 from .devices.targets import targets_named
 from .errors import HarnessError, RequestError
 from .progress import OnProgress, ignore_progress
@@ -66,15 +67,18 @@ class made_once(Generic[Part]):
 
 
 class Harness:
-    """The services of one server, on one device ('cpu' or 'cuda:N').
+    """The services of one server, on the GPUs of one model or on the processor.
 
-    Use `Harness.open`; end with `aclose`, or `kill_children` from a signal's handler.
+    Evaluations are spread over all devices; what is compared with them stays on one. Profiles,
+    variants, promotions and calibration are of the first. Use `Harness.open`; end with `aclose`,
+    or `kill_children` from a signal's handler.
     """
 
     def __init__(self, settings: Settings, dataset: Dataset) -> None:
         self.settings = settings
         self.dataset = dataset
-        self.device = chosen_device(settings)
+        self.devices = chosen_devices(settings)
+        self.device = self.devices[0]
         self.keys = Keyring(
             settings.signing_key, settings.archive_dir, settings.trusted_keys, _shipped_keys()
         )
@@ -135,8 +139,8 @@ class Harness:
 
     @made_once
     def evaluations(self) -> EvaluationService:
-        """Evaluates on this harness's device."""
-        return self.evaluations_on(self.device)
+        """Evaluates on this harness's devices, each on one of them."""
+        return self.evaluations_on(*self.devices)
 
     @made_once
     def profiling(self) -> ProfilingService:
@@ -162,8 +166,8 @@ class Harness:
 
         return Documents(self.dataset, self.records, self.archive, self.settings.profiles_dir)
 
-    def evaluations_on(self, device: str) -> EvaluationService:
-        """Evaluations on a device of this machine, 'cpu' or 'cuda:N', into the same records."""
+    def evaluations_on(self, device: str, *more: str) -> EvaluationService:
+        """Evaluations on devices of this machine, 'cpu' or 'cuda:N', into the same records."""
         from .evaluation.service import EvaluationService
 
         return EvaluationService(
@@ -174,6 +178,7 @@ class Harness:
             self.keys,
             self.archiving.recognise,
             self.archiving.keep_trial,
+            more,
         )
 
     @made_once
@@ -264,12 +269,15 @@ class Harness:
         Args:
             more_problems: of the dataset, told before those that are known.
         """
+        from .distributed.device_queue import state_words
         from .schema.evaluation import Isolation
 
-        ready = self.pool.ready(self.device)
+        ready = next(filter(None, map(self.pool.ready, self.devices)), None)
         isolation = Isolation.model_validate(ready.isolation) if ready else None
         problems = [*more_problems, *(str(problem) for problem in self.dataset.problems)]
         report = environment_report(self.settings, isolation, problems)
+        if words := state_words(self.pool.queue_state(self.devices)):
+            report.notes.insert(0, words)
         if self.keys.public() is None:
             report.notes.append(
                 f"Records are not signed, and so rank nowhere: {self.keys.problem}. Correct that, "

@@ -99,7 +99,10 @@ class Settings(BaseModel):
         default=(),
         description="Folders of code that search_knowledge reads beside installed packages.",
     )
-    device: str = Field(default="auto", description="'auto', 'cpu' or 'cuda:N'.")
+    device: str = Field(
+        default="auto",
+        description="'auto' (every GPU of one model), 'cpu', 'cuda:N', 'cuda:0,1' or 'H200'.",
+    )
     targets: tuple[str, ...] = Field(
         default=("B200", "H200"), description="Devices whose floors every evaluation reports."
     )
@@ -200,12 +203,13 @@ class Settings(BaseModel):
     def _device_as_spelt(cls, device: Any) -> str:
         """The device by its one name, from the ways in which people write it."""
         name = str(device).strip().lower()
-        if name in ("auto", "cpu"):
+        numbers = re.fullmatch(r"(?:(?:cuda|gpu)[: ]?)?([0-9]+(?: ?, ?[0-9]+)*)|cuda|gpu", name)
+        if numbers is not None:
+            each = [str(int(number)) for number in (numbers.group(1) or "0").split(",")]
+            return f"cuda:{','.join(dict.fromkeys(each))}"
+        if re.fullmatch(r"auto|cpu|[a-z](?=.*[0-9])[a-z0-9 .-]{1,60}", name):
             return name
-        index = re.fullmatch(r"(?:(?:cuda|gpu)[: ]?)?([0-9]+)|cuda|gpu", name)
-        if index is None:
-            raise ValueError("it is 'auto', 'cpu' or 'cuda:N'")
-        return f"cuda:{int(index.group(1) or 0)}"
+        raise ValueError("it is 'auto', 'cpu', 'cuda:N', 'cuda:0,1' or a model, as 'H200'")
 
     @field_validator("log_level")
     @classmethod

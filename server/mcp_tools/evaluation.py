@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from ...tools.evaluation.ladder import climb
 from ..answers.evaluation.answer import evaluation_answer
 from ..answers.evaluation.models import EvaluationAnswer
 from ..answers.workloads import SliceAnswer, slice_answer
+from ..requests.authorship import caller
 from ..requests.context import (
     Call,
     harness_of,
@@ -78,6 +80,7 @@ async def evaluate_kernel(
         objective=objective,
         made_by=made_by_of(ctx, None),
     )
+    request = replace(request, caller=caller(ctx))
     async with progress_to(ctx) as progress:
         evaluated = await climb.evaluate(harness.evaluations, request, wait_s, progress)
     return evaluation_answer(evaluated, detail)

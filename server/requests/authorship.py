@@ -65,6 +65,12 @@ def made_by(
     return MadeBy(client=client, client_version=version, skills=served.to(ctx), **said)
 
 
+def caller(ctx: Context[Any]) -> str:
+    """What tells a call's client from the others of this server: its session and name."""
+    session, name, _ = _client(ctx)
+    return f"{name} {session}".strip()
+
+
 def _client(ctx: Context[Any]) -> _Client:
     """The HTTP session, name and version of a call's client; empty where there is none."""
     headers = getattr(ctx.request_context.request, "headers", None)

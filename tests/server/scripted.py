@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,9 @@ class ScriptedHarness(Harness):
 
         return answer
 
-    async def _judged(self, device: str, plan: EvaluatePlan, progress: OnProgress) -> JudgeReport:
+    async def _judged(
+        self, devices: Sequence[str], plan: EvaluatePlan, progress: OnProgress, client: str = ""
+    ) -> JudgeReport:
         await self._held()
         for step in range(self.steps):
             await progress(step, self.steps, f"step {step}")

@@ -123,7 +123,8 @@ def test_an_empty_variable_is_one_that_is_not_set(elsewhere):
 @pytest.mark.parametrize(
     ("spelling", "device"),
     [("CPU", "cpu"), ("cuda", "cuda:0"), ("gpu", "cuda:0"), ("CUDA:1", "cuda:1"), ("2", "cuda:2")]
-    + [(" auto ", "auto"), ("gpu1", "cuda:1"), (3, "cuda:3")],
+    + [(" auto ", "auto"), ("gpu1", "cuda:1"), (3, "cuda:3"), ("cuda:0, 2,0", "cuda:0,2")]
+    + [("H200", "h200"), ("RTX 4090", "rtx 4090")],
 )
 def test_a_device_is_known_by_the_names_that_people_write(spelling, device):
     assert load_settings({"device": spelling}, {}).device == device

@@ -1,9 +1,8 @@
 """What is known about this machine, its devices and the targets that are compiled for.
 
 calibration   measured rates of a device, in place of nominal ones
-device_lock   holds a GPU against the other servers of this machine
-device_turns  turns at a device within one server
-environment   GPUs, compilers, profilers and libraries of this machine
+environment   compilers, profilers and libraries of this machine
+gpus          the GPUs of this machine, and those that the settings choose
 hardware      devices and architectures from kernels/hardware.json
 targets       devices and architectures by the names that people use
 measurements  figures of microbenchmarks

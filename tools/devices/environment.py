@@ -18,13 +18,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from ..schema.evaluation import DeviceInfo, Executor, Isolation
 from ..schema.record_model import RecordModel
-from ..settings import Settings, candidate_environment
+from ..settings import Settings
+from .gpus import chosen_devices, devices_text, nvidia_devices, torch_has_cuda
 
 PERMISSION_WORD = "ERR_NVGPUCTRPERM"
 PERMISSION_REMEDY = (
@@ -116,8 +115,8 @@ class EnvironmentReport(RecordModel):
     def lacks_its_device(self) -> bool:
         """Whether trials are to run on a GPU of a number that this machine has not."""
         usable = sum(device.executor is Executor.CUDA for device in self.devices)
-        kind, _, number = self.device.partition(":")
-        return kind == "cuda" and int(number or 0) >= usable
+        kind, _, numbers = self.device.partition(":")
+        return kind == "cuda" and max(map(int, numbers.split(","))) >= usable
 
     def missing(self) -> list[Tool]:
         """Tools that this machine could use and does not have."""
@@ -128,88 +127,6 @@ class EnvironmentReport(RecordModel):
         """Tools that will be missed once there is a GPU; none where there is one."""
         useless = self.executor is Executor.INTERPRETER
         return [t.name for t in self.toolchain if not t.found and t.name in OF_A_GPU and useless]
-
-
-@lru_cache(maxsize=1)
-def nvidia_devices() -> tuple[DeviceInfo, ...]:
-    """The GPUs that CUDA shows, in its numbering, as NVML tells them; empty without a driver."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # no library, no driver or no permission all mean: no device for us
-        return ()
-    try:
-        return tuple(_described(pynvml, handle) for handle in _visible(pynvml))
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _visible(nvml: Any) -> list[Any]:
-    """Handles of the GPUs that CUDA shows, in its numbering.
-
-    As CUDA reads CUDA_VISIBLE_DEVICES: numbers, or UUIDs that may be cut short; nothing after the
-    first that names no device counts. Unequal GPUs are numbered as NVML does only where
-    CUDA_DEVICE_ORDER is PCI_BUS_ID.
-    """
-    every = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
-    said = candidate_environment().get("CUDA_VISIBLE_DEVICES")  # as the judge has it
-    if said is None:
-        return every
-    uuids = [str(nvml.nvmlDeviceGetUUID(handle)) for handle in every]
-    found: list[Any] = []
-    for entry in map(str.strip, said.split(",")):
-        if entry.isdecimal() and int(entry) < len(every):
-            found.append(every[int(entry)])
-        elif entry.startswith("MIG-"):
-            try:
-                found.append(nvml.nvmlDeviceGetHandleByUUID(entry))
-            except nvml.NVMLError:
-                break
-        elif entry and (
-            named := [h for h, u in zip(every, uuids, strict=True) if u.startswith(entry)]
-        ):
-            found.append(named[0])
-        else:
-            break
-    return found
-
-
-def _described(nvml: Any, handle: Any) -> DeviceInfo:
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    return DeviceInfo(
-        name=str(nvml.nvmlDeviceGetName(handle)),
-        executor=Executor.CUDA,
-        compute_capability=f"{major}.{minor}",
-        memory_bytes=int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
-        driver=str(nvml.nvmlSystemGetDriverVersion()),
-        uuid=str(nvml.nvmlDeviceGetUUID(handle)),
-    )
-
-
-@lru_cache(maxsize=1)
-def torch_has_cuda() -> bool:
-    """Whether the installed torch was built for CUDA, read from its files without importing it."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or not spec.submodule_search_locations:
-        return False
-    version = Path(spec.submodule_search_locations[0]) / "version.py"
-    text = version.read_text(encoding="utf-8") if version.is_file() else ""
-    found = re.search(r"^cuda\b.*=\s*(.+)$", text, re.MULTILINE)
-    return bool(found and "None" not in found.group(1))
-
-
-def chosen_device(settings: Settings) -> str:
-    """The device that trials run on: as set, else the first GPU that can be used, else 'cpu'."""
-    if settings.device != "auto":
-        return settings.device
-    return "cuda:0" if torch_has_cuda() and nvidia_devices() else "cpu"
-
-
-def every_device() -> list[str]:
-    """The names of all devices that trials can run on at once: every GPU, or the processor."""
-    count = len(nvidia_devices()) if torch_has_cuda() else 0
-    return [f"cuda:{n}" for n in range(count)] or ["cpu"]
 
 
 def find_tools(places: Places | None = None) -> MachineTools:
@@ -353,7 +270,7 @@ def environment_report(
     Args:
         isolation: what a judge's probe was granted; None while no judge has started.
     """
-    device = chosen_device(settings)
+    device = devices_text(chosen_devices(settings))
     on_cpu = device == "cpu"
     notes = []
     if on_cpu:

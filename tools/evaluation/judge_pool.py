@@ -13,11 +13,11 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from ..devices.device_lock import held_device
-from ..devices.device_turns import DeviceTurns
+from ..devices.gpus import nvidia_devices, seen_alone
+from ..distributed.device_queue import DeviceQueue, QueueState
+from ..distributed.processors import processors_of
 from ..errors import DatasetError, HarnessError, InfrastructureError
 from ..messages.frames import TRUSTED_FRAME_BYTES, Message, decode, encode, frame_length
 from ..messages.judge import (
@@ -42,7 +42,7 @@ from ..messages.judge import (
     from_judge,
 )
 from ..messages.last_words import death_of_judge, last_line, said_since
-from ..progress import OnProgress, ignore_progress
+from ..progress import OnProgress
 from ..settings import Settings, candidate_environment
 
 JUDGE_COMMAND = (sys.executable, "-P", "-m", "kernel_harness.tools.judge")
@@ -95,22 +95,24 @@ class Judge:
         logs.mkdir(parents=True, exist_ok=True)
         self._settings.cache_dir.mkdir(parents=True, exist_ok=True)
         self._log = logs / f"judge-{self.device.replace(':', '')}.log"
+        device, hiding = seen_alone(self.device)
         with self._log.open("ab") as log:
             self._log_bytes = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 "--device",
-                self.device,
+                device,
                 "--cache",
                 str(self._settings.cache_dir),
                 "--signing-key",
                 str(self._settings.signing_key),
                 "--log-level",
                 self._settings.log_level,
+                *self._processors(),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=candidate_environment(),
+                env=candidate_environment() | hiding,
                 start_new_session=True,
                 limit=1 << 20,
             )
@@ -133,6 +135,13 @@ class Judge:
             )
         self.ready = message
         return message
+
+    def _processors(self) -> list[str]:
+        """Words of the command that keep it off the processors of other devices' judges."""
+        kind, _, number = self.device.partition(":")
+        count = len(nvidia_devices()) if kind == "cuda" else 0
+        found = processors_of(int(number or 0), count)
+        return ["--processors", ",".join(map(str, found))] if found else []
 
     async def read(self) -> Message:
         """Reads the judge's next message.
@@ -200,7 +209,7 @@ class JudgePool:
         self._settings = settings
         self._command = command
         self._judges: dict[str, Judge] = {}
-        self._turns: dict[str, DeviceTurns] = {}
+        self._queue = DeviceQueue(lambda device: self.ready(device) is not None)
         self._draining: set[asyncio.Task[None]] = set()
 
     def ready(self, device: str) -> Ready | None:
@@ -223,8 +232,18 @@ class JudgePool:
             assert judge.ready is not None
             return judge.ready
 
-    async def evaluate(self, device: str, plan: EvaluatePlan, progress: OnProgress) -> JudgeReport:
+    def queue_state(self, devices: Sequence[str]) -> QueueState:
+        """How full some devices are."""
+        return self._queue.state(devices)
+
+    async def evaluate(
+        self, devices: Sequence[str], plan: EvaluatePlan, progress: OnProgress, client: str = ""
+    ) -> JudgeReport:
         """Has one plan carried out; cancelling the caller stops the trial's processes.
+
+        Args:
+            devices: one of them judges all of it.
+            client: who asks; clients take turns.
 
         Raises:
             InfrastructureError: when the judge died or failed; never for a candidate's fault.
@@ -232,8 +251,8 @@ class JudgePool:
         """
         async with contextlib.AsyncExitStack() as held:
             what = f"evaluation {plan.evaluation_id}"
-            await held.enter_async_context(self._in_turn(device, what, progress))
-            await held.enter_async_context(held_device(device, progress))
+            turn = self._queue.turn(devices, what, progress, client=client)
+            device = await held.enter_async_context(turn)
             await progress(0, 1, "starting the judge" if not self.ready(device) else "judging")
             judge = await self._running(device)
             try:
@@ -245,6 +264,7 @@ class JudgePool:
             except InfrastructureError:
                 judge.kill()
                 raise
+            self._queue.note_answer(device)
             if report.draining:
                 draining = self._drain(judge, plan.evaluation_id, held.pop_all())
                 task = asyncio.create_task(draining)
@@ -259,7 +279,7 @@ class JudgePool:
         Raises:
             InfrastructureError: when the judge does not start.
         """
-        async with self._in_turn(device, what, progress), held_device(device, progress):
+        async with self._queue.turn((device,), what, progress):
             judge = await self._running(device)
             try:
                 yield judge
@@ -299,11 +319,6 @@ class JudgePool:
         """Kills every judge at once; safe to call from a signal's handler."""
         for judge in self._judges.values():
             judge.kill(stopped=True)
-
-    def _in_turn(
-        self, device: str, what: str, progress: OnProgress = ignore_progress
-    ) -> AbstractAsyncContextManager[None]:
-        return self._turns.setdefault(device, DeviceTurns()).turn(what, progress)
 
     async def _running(self, device: str) -> Judge:
         judge = self._judges.get(device)
@@ -346,7 +361,7 @@ class JudgePool:
 
     async def _hurry(self, judge: Judge, evaluation_id: str) -> None:
         """Tells the judge as soon as another use waits for its device."""
-        await self._turns[judge.device].waited_for.wait()
+        await self._queue.demand(judge.device).wait()
         with contextlib.suppress(InfrastructureError):
             await judge.send(Hurry(evaluation_id=evaluation_id))
 
@@ -364,8 +379,8 @@ class JudgePool:
 
     @contextlib.asynccontextmanager
     async def reserved(self, device: str, progress: OnProgress) -> AsyncIterator[None]:
-        """Holds a device: first in turn within this server, then against other servers."""
-        async with self._in_turn(device, "another use of it"), held_device(device, progress):
+        """Holds a device for a use other than an evaluation."""
+        async with self._queue.turn((device,), "another use of it", progress):
             yield
 
 

@@ -129,6 +129,9 @@ class EvaluationRequest:
         made_by: who asks, as far as it was said.
         sealed: times are sealed where they can be; else the candidate's process tells them, which
             is sooner, and enough to tell variants of one program apart before they are judged.
+        devices: it runs on one of these, since it is compared with what ran there; any of the
+            service's when empty.
+        caller: the client that asks; those of one server take turns.
     """
 
     operator: Operator
@@ -147,6 +150,8 @@ class EvaluationRequest:
     objective: Objective | None = None
     ladder: bool = False
     sealed: bool = True
+    devices: Sequence[str] = ()
+    caller: str = ""
 
     @property
     def ranked_by(self) -> Objective:

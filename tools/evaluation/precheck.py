@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 
+from ..errors import DatasetError, HarnessError
 from ..schema.evaluation import Failure, Stage, Status
 from ..schema.flashinfer_trace import Definition, Solution
 
@@ -99,4 +100,36 @@ def _entry_fault(
         "wrong_signature",
         f"{symbol} takes {positional} positional arguments; {passed} are passed ({convention}).",
         f"Declare def {symbol}({', '.join(names)}).",
+    )
+
+
+def infrastructure_fault(error: HarnessError) -> Failure:
+    """The failure of an evaluation that the harness could not carry out."""
+    return Failure(
+        stage=Stage.REQUEST,
+        kind="infrastructure",
+        message=error.what,
+        remedy=error.remedy or "Evaluate again; this was not the candidate's fault.",
+        excerpt=error.where or None,
+    )
+
+
+def interruption(message: str) -> Failure:
+    """The failure of an evaluation that was ended before its verdict."""
+    return Failure(
+        stage=Stage.REQUEST,
+        kind="interrupted",
+        message=message,
+        remedy="Evaluate again; nothing was decided.",
+    )
+
+
+def operator_fault(error: DatasetError) -> Failure:
+    """The failure of an evaluation whose operator is at fault."""
+    place = f" ({error.where})" if error.where else ""
+    return Failure(
+        stage=Stage.REQUEST,
+        kind="operator",
+        message=f"{error.what}{place}",
+        remedy=error.remedy or "Correct the operator's files; no change to the candidate helps.",
     )

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..devices.gpus import alike
 from ..devices.noise_floor import load_noise_floor
 from ..errors import DatasetError, HarnessError, InfrastructureError, RequestError
 from ..messages.judge import EvaluatePlan, JudgeReport
@@ -30,7 +31,7 @@ from ..workloads.regimes import sample_shapes
 from .floors import with_floors
 from .judge_pool import JudgePool, JudgeStoppedError
 from .plan import EvaluationRequest, make_plan
-from .precheck import precheck
+from .precheck import infrastructure_fault, interruption, operator_fault, precheck
 from .record_store import EvaluationsUnderWay, LastLatencies, RecordStore, new_evaluation_id
 from .static_resources import explained_check
 
@@ -125,12 +126,13 @@ class PendingEvaluation:
 
 
 class EvaluationService:
-    """Evaluates on one device and keeps the records.
+    """Evaluates on the devices of one model and keeps the records; each trial is on one of them.
 
     Args:
         recognise: called once for each evaluation, in a thread; must not raise.
         keep_trial: commits what was judged before the verdict is told; called in a thread. Returns
             why it could not; must not raise.
+        more: devices beside the first.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class EvaluationService:
         keys: Keyring,
         recognise: Recognise | None = None,
         keep_trial: KeepTrial | None = None,
+        more: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -150,7 +153,7 @@ class EvaluationService:
         self._not_committed: dict[str, str] = {}
         self._keys = keys
         self.records = records
-        self.device = device
+        self.device, self.devices = device, (device, *more)
         self.executor = Executor.INTERPRETER if device == "cpu" else Executor.CUDA
         self.latencies = LastLatencies(settings.evaluations_dir / "latencies")
         self._pending: dict[str, PendingEvaluation] = {}
@@ -222,7 +225,7 @@ class EvaluationService:
 
     def _interrupted(self, noted: Evaluation) -> Evaluation:
         """The record of an evaluation whose server died before its verdict."""
-        failure = _interruption("Its server ended before there was a verdict.")
+        failure = interruption("Its server ended before there was a verdict.")
         fields = {"status": Status.INTERRUPTED, "stage": failure.stage, "failure": failure}
         evaluation = noted.model_copy(update={**fields, "not_timed_reason": None})
         return self._keys.signed(evaluation)
@@ -294,7 +297,7 @@ class EvaluationService:
             await self._commit(pending.request, evaluation)
             return evaluation
         except asyncio.CancelledError:
-            failure = _interruption("Its client left or cancelled it before there was a verdict.")
+            failure = interruption("Its client left or cancelled it before there was a verdict.")
             cancelled = pending.failed(Status.INTERRUPTED, failure)
             with contextlib.suppress(HarnessError):
                 self._keep(self._keys.signed(_with_operator(cancelled, judged_by)))
@@ -313,16 +316,17 @@ class EvaluationService:
         try:
             sample = sample_shapes(request.operator, latencies or None)
             plan = make_plan(request, pending.evaluation_id, sample, self.executor, self._settings)
-            carry_out = pending.carry_out or partial(self._pool.evaluate, self.device)
-            report = await carry_out(plan, pending.report)
+            devices = request.devices or self.devices
+            own = partial(self._pool.evaluate, devices, client=request.caller)
+            report = await (pending.carry_out or own)(plan, pending.report)
             evaluation = Evaluation.model_validate(report.evaluation)
             evaluation = self._completed(evaluation, request.operator)
         except JudgeStoppedError as error:
-            return pending.failed(Status.INTERRUPTED, _interruption(f"{error.what}."))
+            return pending.failed(Status.INTERRUPTED, interruption(f"{error.what}."))
         except InfrastructureError as error:
-            return pending.failed(Status.INFRASTRUCTURE_ERROR, _fault(error))
+            return pending.failed(Status.INFRASTRUCTURE_ERROR, infrastructure_fault(error))
         except DatasetError as error:
-            return pending.failed(Status.INVALID_REFERENCE, _operator_fault(error))
+            return pending.failed(Status.INVALID_REFERENCE, operator_fault(error))
         # Statistics need numpy and scipy, which a server that has judged nothing need not load.
         from .comparison import summarised
 
@@ -342,6 +346,7 @@ class EvaluationService:
     def _earlier(self, request: EvaluationRequest) -> Evaluation | None:
         """A finished record that counts, of the same bytes, command, operator and executor."""
         judged_by = request.operator.judged_by()
+        devices = request.devices or self.devices
         for evaluation_id in self.records.of_content(request.solution.content_hash()):
             try:
                 found = self.records.get(evaluation_id)
@@ -354,6 +359,7 @@ class EvaluationService:
                 and found.evidence.versions.get(OPERATOR) == judged_by
                 and found.status not in TRANSIENT_STATUSES
                 and (ran_on is None or ran_on.executor is self.executor)
+                and (ran_on is None or alike(ran_on, devices, itself=bool(request.devices)))
             )
             if same and self._keys.verify_record(found).counts:
                 return found
@@ -365,32 +371,3 @@ def _with_operator(evaluation: Evaluation, judged_by: str) -> Evaluation:
     versions = {**evaluation.evidence.versions, OPERATOR: judged_by}
     evidence = evaluation.evidence.model_copy(update={"versions": versions})
     return evaluation.model_copy(update={"evidence": evidence})
-
-
-def _fault(error: HarnessError) -> Failure:
-    return Failure(
-        stage=Stage.REQUEST,
-        kind="infrastructure",
-        message=error.what,
-        remedy=error.remedy or "Evaluate again; this was not the candidate's fault.",
-        excerpt=error.where or None,
-    )
-
-
-def _interruption(message: str) -> Failure:
-    return Failure(
-        stage=Stage.REQUEST,
-        kind="interrupted",
-        message=message,
-        remedy="Evaluate again; nothing was decided.",
-    )
-
-
-def _operator_fault(error: DatasetError) -> Failure:
-    place = f" ({error.where})" if error.where else ""
-    return Failure(
-        stage=Stage.REQUEST,
-        kind="operator",
-        message=f"{error.what}{place}",
-        remedy=error.remedy or "Correct the operator's files; no change to the candidate helps.",
-    )

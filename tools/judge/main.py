@@ -64,6 +64,7 @@ def main(arguments: list[str]) -> int:
     if os.getppid() == 1:  # the server ended before the first of these took effect
         return 0
     logging.basicConfig(level=options.log_level, stream=sys.stderr)
+    _keep_to(options.processors)
     channel, inbox = Channel(outgoing), Inbox(sys.stdin.buffer)
     faulthandler.enable()  # to the log, where the server reads whose code ended the judge
     try:
@@ -107,7 +108,19 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, required=True, help="folder of finished builds")
     parser.add_argument("--signing-key", type=Path, help="a file that no candidate may read")
     parser.add_argument("--log-level", default="WARNING")
+    parser.add_argument(
+        "--processors", help="numbers, by comma: all that it and its children may use"
+    )
     return parser.parse_args(arguments)
+
+
+def _keep_to(processors: str | None) -> None:
+    """Keeps this process, and all that it starts, to some processors."""
+    if processors:
+        try:
+            os.sched_setaffinity(0, {int(number) for number in processors.split(",")})
+        except OSError as error:  # a container may have lost some since
+            logger.warning("Processors %s cannot be kept to: %s", processors, error)
 
 
 def _take_streams() -> BinaryIO:

@@ -21,7 +21,7 @@ from ..devices.calibration import (
     read_calibration,
     with_calibration,
 )
-from ..devices.environment import nvidia_devices
+from ..devices.gpus import nvidia_devices
 from ..devices.hardware import Hardware, Rate, load_hardware
 from ..devices.measurements import (
     MeasuredPart,

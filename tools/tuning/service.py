@@ -174,7 +174,9 @@ class _Tuning:
         progress: OnProgress,
     ) -> None:
         self._evaluations, self._pool, self._archive = evaluations, pool, archive
-        self._request, self._base = request, request.base
+        self._request = request
+        # Their times are compared with one another's, and so are all of one device.
+        self._base = replace(request.base, devices=(evaluations.device,))
         self._progress = progress
         self._steps = 3 * len(request.variants) + MOST_JUDGED
         self._results = {v.name: VariantResult(v) for v in request.variants}

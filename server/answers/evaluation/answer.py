@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ....tools.documents import evaluation_uri
 from ....tools.schema.evaluation import (
     UNDECIDED,
+    DeviceInfo,
     Evaluation,
     Evidence,
     Failure,
@@ -196,11 +197,17 @@ def _integrity(evaluation: Evaluation, detail: Detail) -> IntegrityPart:
     )
 
 
+def _device_words(device: DeviceInfo) -> str:
+    """The device's name, and which of its model it is."""
+    uuid = (device.uuid or "").removeprefix("GPU-")
+    return f"{device.name} (GPU-{uuid[:8]})" if uuid else device.name
+
+
 def _evidence(evidence: Evidence, chosen: list[WorkloadResult], detail: Detail) -> EvidencePart:
     """On what it ran and by which clock; with what repeats it where all is shown."""
     device = evidence.device
     shown = {
-        "device": device.name if device else None,
+        "device": _device_words(device) if device else None,
         "executor": device.executor if device else None,
         "clocks": _clocks(evidence),
     }

@@ -43,7 +43,10 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         )
     run.add_argument("--scope", choices=SCOPES, default="full", help="how much is checked; full")
     run.add_argument(
-        "--devices", nargs="+", default=[], help="run on several at once: cuda:0 cuda:1, or all"
+        "--devices",
+        nargs="+",
+        default=[],
+        help="run on these at once: cuda:0 cuda:1, or all; the setting device if absent",
     )
     run.add_argument(
         "--resume", action="store_true", help="leave out what the folder's traces cover"
@@ -108,14 +111,15 @@ def _run(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 
 def _devices(harness: Harness, named: list[str]) -> list[str]:
-    from ....tools.devices.environment import every_device
+    from ....tools.devices.gpus import chosen_devices, every_device
     from ....tools.settings import load_settings
 
     if not named:
-        return [harness.device]
+        return list(harness.devices)
     if named == ["all"]:
         return every_device()
-    return list(dict.fromkeys(load_settings({"device": name}).device for name in named))
+    chosen = [chosen_devices(load_settings({"device": name})) for name in named]
+    return list(dict.fromkeys(device for devices in chosen for device in devices))
 
 
 def _options(arguments: argparse.Namespace) -> RunOptions:

@@ -7,17 +7,24 @@ from types import SimpleNamespace
 
 import pytest
 
-from kernel_harness.tools.devices import environment
+from kernel_harness.tools.devices import environment, gpus
 from kernel_harness.tools.devices.environment import (
     Places,
-    chosen_device,
     counters_are_restricted,
     environment_report,
     find_tools,
+)
+from kernel_harness.tools.devices.gpus import (
+    alike,
+    chosen_devices,
+    devices_of,
+    devices_text,
     nvidia_devices,
+    seen_alone,
     torch_has_cuda,
 )
-from kernel_harness.tools.schema.evaluation import Executor, Isolation
+from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Isolation
 from kernel_harness.tools.settings import Settings
 
 
@@ -64,21 +71,79 @@ def machine(monkeypatch):
         )
         monkeypatch.setitem(sys.modules, "pynvml", driver)
         nvidia_devices.cache_clear()
-        monkeypatch.setattr(environment, "torch_has_cuda", lambda: torch_for_cuda)
+        for module in (gpus, environment):
+            monkeypatch.setattr(module, "torch_has_cuda", lambda: torch_for_cuda)
 
     return made
 
 
-def test_the_first_gpu_is_chosen_unless_the_settings_name_another(machine, tmp_path):
+def test_every_gpu_is_chosen_unless_the_settings_name_one(machine, tmp_path):
     machine("NVIDIA B200", "NVIDIA B200")
     settings = Settings(data_dir=tmp_path)
-    assert chosen_device(settings) == "cuda:0"
+    assert chosen_devices(settings) == ("cuda:0", "cuda:1")
     for named in ("cpu", "cuda:1"):
-        assert chosen_device(settings.model_copy(update={"device": named})) == named
+        assert chosen(tmp_path, named) == (named,)
     report = environment_report(settings, None, [])
     assert [device.name for device in report.devices] == ["NVIDIA B200"] * 2
     assert report.executor is Executor.CUDA and report.devices[0].compute_capability == "10.0"
     assert report.devices[1].uuid == "GPU-1" and not report.needed_with_a_gpu()
+
+
+def chosen(tmp_path, device):
+    return chosen_devices(Settings(data_dir=tmp_path, device=device))
+
+
+def test_every_gpu_of_the_most_frequent_model_is_used_and_others_when_they_are_named(
+    machine, tmp_path
+):
+    machine("NVIDIA A100-SXM4-80GB", "NVIDIA H200", "NVIDIA H200", "NVIDIA H200 NVL")
+    assert chosen(tmp_path, "auto") == ("cuda:1", "cuda:2")
+    assert chosen(tmp_path, "H200") == ("cuda:1", "cuda:2")
+    assert chosen(tmp_path, "a100") == ("cuda:0",)
+    assert chosen(tmp_path, "h200 nvl") == ("cuda:3",)
+    assert chosen(tmp_path, "cuda:2,1") == ("cuda:2", "cuda:1")
+    assert chosen(tmp_path, "cuda:7") == ("cuda:7",)  # what is asked of it will say so
+    assert devices_text(("cuda:0", "cuda:2")) == "cuda:0,2" and devices_text(("cpu",)) == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("B200", "'b200' is no GPU of this machine"),
+        ("cuda:0,1", "several models: NVIDIA A100, NVIDIA H200 NVL"),
+        ("h200", "'h200' fits several models"),
+    ],
+)
+def test_models_are_not_mixed_and_one_that_is_not_here_is_refused(machine, tmp_path, device, words):
+    machine("NVIDIA A100", "NVIDIA H200 NVL", "NVIDIA H200 MIG 1g.18gb")
+    with pytest.raises(RequestError, match=words):
+        chosen(tmp_path, device)
+
+
+def test_a_process_sees_its_gpu_alone_where_there_are_several(machine):
+    machine("NVIDIA H200", "NVIDIA H200")
+    assert seen_alone("cuda:1") == ("cuda:0", {"CUDA_VISIBLE_DEVICES": "GPU-1"})
+    assert seen_alone("cuda:2") == ("cuda:2", {})  # its judge says that it is not there
+    machine("NVIDIA H200")
+    assert seen_alone("cuda:0") == ("cuda:0", {}) and seen_alone("cpu") == ("cpu", {})
+
+
+def test_a_record_says_which_gpu_it_is_of_and_whether_it_is_alike(machine):
+    machine("NVIDIA H200", "NVIDIA H200")
+    own = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, uuid="1")  # as torch writes it
+    assert devices_of(own) == ("cuda:1",) and devices_of(None) == ()
+    assert alike(own, ["cuda:0"], itself=False) and not alike(own, ["cuda:0"], itself=True)
+    assert alike(own, ["cuda:0", "cuda:1"], itself=True)
+    other = DeviceInfo(name="NVIDIA B200", executor=Executor.CUDA, uuid="9")
+    assert devices_of(other) == () and not alike(other, ["cuda:0"], itself=False)
+    assert alike(other, ["cpu"], itself=True)
+
+
+def test_a_device_that_is_not_here_is_said_to_be_lacking(machine, tmp_path):
+    machine("NVIDIA H200", "NVIDIA H200")
+    for device, lacks in (("cuda:0,1", False), ("cuda:1,2", True), ("cpu", False)):
+        settings = Settings(data_dir=tmp_path, device=device)
+        assert environment_report(settings, None, []).lacks_its_device is lacks
 
 
 @pytest.mark.parametrize(
@@ -130,7 +195,7 @@ def test_what_isolates_candidates_is_told_once_a_judge_has_tried(tmp_path):
 def test_whether_torch_is_for_cuda_is_read_without_importing_it(tmp_path, monkeypatch):
     (tmp_path / "version.py").write_text("__version__ = '2.13'\ncuda: Optional[str] = '13.0'\n")
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(gpus.importlib.util, "find_spec", lambda name: spec)
     torch_has_cuda.cache_clear()
     assert torch_has_cuda()
     (tmp_path / "version.py").write_text("cuda: Optional[str] = None\n")

@@ -58,7 +58,9 @@ def test_a_judge_is_ready_before_the_first_trial(pool, device):
 def test_no_judge_is_started_on_a_device_that_another_server_holds(pool, tmp_path):
     with (tmp_path / "kernel-harness-cuda0.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(InfrastructureError, match="held by process"):
+        held.write("7")
+        held.flush()
+        with pytest.raises(InfrastructureError, match="behind process 7"):
             warmed(pool, "cuda:0")
     assert pool.ready("cuda:0") is None
 

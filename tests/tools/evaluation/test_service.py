@@ -28,6 +28,7 @@ from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.schema.recognition import AnchorCheck, PriorRun, Recognition
 from kernel_harness.tools.schema.search.made_by import NOBODY, MadeBy
 from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.workloads.regimes import sample_shapes
 
 
@@ -405,7 +406,7 @@ def test_who_is_queued_is_told_at_once_what_is_ahead_and_for_how_long(
     service, operator, monkeypatch
 ):
     # Nobody is told again within the test: what is heard was said at once.
-    monkeypatch.setattr("kernel_harness.tools.devices.device_turns.TELL_S", 600.0)
+    monkeypatch.setattr("kernel_harness.tools.distributed.device_queue.TELL_S", 600.0)
 
     async def queued():
         told = []
@@ -422,7 +423,47 @@ def test_who_is_queued_is_told_at_once_what_is_ahead_and_for_how_long(
 
     early, later, told = asyncio.run(queued())
     assert later.status is Status.PASSED
-    assert f"queued for 0 s behind evaluation {early.evaluation_id}" in told
+    assert f"queued for 0 s behind evaluation {early.evaluation_id}; place 1" in told
+
+
+def test_each_trial_has_one_device_and_two_are_judged_at_once(
+    operator, scripted, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    settings = Settings(data_dir=tmp_path)
+    pool, keys = JudgePool(settings, scripted), Keyring(settings.signing_key, tmp_path)
+    records = RecordStore(settings.evaluations_dir)
+    service = EvaluationService(settings, pool, records, "cuda:0", keys, more=("cuda:1",))
+
+    async def three():
+        # Each hangs until it is cancelled, so that both must be under way at the same time.
+        requests = [
+            EvaluationRequest(operator, named("hangs", f"def run(x, y): ...  # {n}\n"), Scope.FULL)
+            for n in range(2)
+        ]
+        both, at_work = asyncio.Event(), []
+
+        async def heard(done, total, message):
+            if message == "built":
+                at_work.append(message)
+            if len(at_work) == 2:
+                both.set()
+
+        tasks = [asyncio.create_task(service.evaluate(r, 30, heard)) for r in requests]
+        await both.wait()
+        held = pool.queue_state(service.devices).held
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        pinned = EvaluationRequest(operator, named("fine"), Scope.FULL, devices=("cuda:1",))
+        before = pool._judges["cuda:1"].pid
+        passed = (await service.evaluate(pinned, 30)).evaluation
+        after = pool._judges["cuda:1"].pid
+        await pool.close()
+        return passed, held, before == after
+
+    passed, held, same_judge = asyncio.run(three())
+    assert passed.status is Status.PASSED and held == 2 and same_judge
 
 
 def keeping(service, keep):

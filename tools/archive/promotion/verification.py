@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
-from ...devices.environment import nvidia_devices
+from ...devices.gpus import nvidia_devices
 from ...errors import InfrastructureError
 from ...evaluation.plan import EvaluationRequest, promotion_checks
 from ...evaluation.service import EvaluationService

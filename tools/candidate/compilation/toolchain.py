@@ -208,7 +208,7 @@ def run(
     Returns:
         What each printed, and whether it succeeded, in order.
     """
-    at_once = min(len(commands), max(os.cpu_count() or 1, LEAST_AT_ONCE))
+    at_once = min(len(commands), max(len(os.sched_getaffinity(0)), LEAST_AT_ONCE))
     limits = _limits(max(at_once, 1))
     running: deque[tuple[subprocess.Popen[bytes], IO[bytes], Sight | None]] = deque()
     results: list[Ran] = []

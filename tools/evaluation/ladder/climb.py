@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...devices.gpus import devices_of
 from ...errors import HarnessError
 from ...messages.judge import Checks
 from ...progress import OnProgress, ignore_progress
@@ -98,8 +99,10 @@ async def _climbed(
     candidate: Evaluation,
     wait_s: float,
 ) -> RungTime:
+    ran_on = candidate.evidence.device
     asked = replace(
         request,
+        devices=devices_of(ran_on) if len(service.devices) > 1 else (),
         solution=rung.solution,
         baseline=None,
         checks=rung_checks(request),

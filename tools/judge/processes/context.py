@@ -8,6 +8,7 @@ targets.
 from __future__ import annotations
 
 import base64
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -78,7 +79,9 @@ class JudgeContext:
     runners: PrewarmedPool[RunnerProcess] = field(init=False)
 
     def __post_init__(self) -> None:
-        most = 0 if self.interpreted else prewarm_count(self.info.memory_bytes or 0)
+        processors = len(os.sched_getaffinity(0))
+        memory = 0 if self.interpreted else self.info.memory_bytes or 0
+        most = prewarm_count(memory, processors)
         self.prewarmed = PrewarmedPool(most, self._spawned)
         sealed = 0 if self.not_sealed else most
         self.recorders = PrewarmedPool(min(RECORDERS, sealed), self._recorder)

@@ -111,6 +111,10 @@ class PrewarmedPool(Generic[Process]):
                 self._sessions.popleft().close()
 
 
-def prewarm_count(device_bytes: int) -> int:
-    """How many processes to prewarm on a device of this much memory."""
-    return min(MAX_PREWARMED, int(SHARE * device_bytes / CONTEXT_BYTES))
+def prewarm_count(device_bytes: int, processors: int) -> int:
+    """How many processes to prewarm on a device of this much memory.
+
+    Args:
+        processors: that this judge may use; each process keeps one busy while it starts.
+    """
+    return min(MAX_PREWARMED, int(SHARE * device_bytes / CONTEXT_BYTES), max(2, processors))

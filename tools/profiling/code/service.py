@@ -15,7 +15,8 @@ from pathlib import Path
 import anyio
 from pydantic import ValidationError
 
-from ...devices.environment import installed_versions, nvidia_devices
+from ...devices.environment import installed_versions
+from ...devices.gpus import nvidia_devices
 from ...devices.targets import architectures_of, compiled_targets, targets_named
 from ...errors import CapabilityError, RequestError
 from ...evaluation.judge_pool import JudgePool

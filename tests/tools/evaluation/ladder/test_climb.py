@@ -54,6 +54,7 @@ class Service:
 
     patience_s = 60.0
     executor = Executor.CUDA
+    devices = ("cuda:0",)
 
     def __init__(self, answers: dict[str, Any], records: tuple[Evaluation, ...] = ()) -> None:
         self._answers = answers

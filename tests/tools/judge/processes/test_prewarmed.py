@@ -124,6 +124,7 @@ def test_closing_ends_them_all_even_where_the_zygote_is_gone():
 
 
 def test_a_small_device_gets_few_or_none():
-    assert prewarm_count(0) == 0
-    assert prewarm_count(int(CONTEXT_BYTES / SHARE) + 1) == 1
-    assert prewarm_count(1 << 50) == MAX_PREWARMED
+    assert prewarm_count(0, 64) == 0
+    assert prewarm_count(int(CONTEXT_BYTES / SHARE) + 1, 64) == 1
+    assert prewarm_count(1 << 50, 64) == MAX_PREWARMED
+    assert prewarm_count(1 << 50, 4) == 4 and prewarm_count(1 << 50, 1) == 2

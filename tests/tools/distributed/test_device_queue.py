@@ -1,0 +1,261 @@
+"""Uses get devices in turn, any that will do; those that wait know their place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+
+import pytest
+
+from kernel_harness.tools.distributed import device_queue
+from kernel_harness.tools.distributed.device_lock import DeviceLock
+from kernel_harness.tools.distributed.device_queue import (
+    DeviceQueue,
+    QueueState,
+    queued_words,
+    state_words,
+)
+from kernel_harness.tools.distributed.tickets import Ticket
+from kernel_harness.tools.progress import ignore_progress
+
+TWO = ("cuda:0", "cuda:1")
+
+
+class Uses:
+    """Uses of one queue, in the order in which they got a device."""
+
+    def __init__(self, **choices):
+        self.queue = DeviceQueue(**choices)
+        self.got: list[tuple[str, str]] = []
+        self.ends: dict[str, asyncio.Event] = {}
+        self.news = asyncio.Event()
+
+    async def use(self, what, devices=TWO, client="", progress=ignore_progress):
+        self.ends[what] = asyncio.Event()
+        async with self.queue.turn(devices, what, progress, client=client) as device:
+            self.got.append((what, device))
+            self.news.set()
+            await self.ends[what].wait()
+
+    def begin(self, what, *given, **more):
+        return asyncio.ensure_future(self.use(what, *given, **more))
+
+    async def until(self, count):
+        async with asyncio.timeout(5):
+            while len(self.got) < count:
+                self.news.clear()
+                await self.news.wait()
+
+
+def run(story):
+    return asyncio.run(story())
+
+
+def test_two_uses_have_two_devices_and_a_third_the_one_that_is_free_first():
+    async def story():
+        uses = Uses()
+        tasks = [uses.begin(what) for what in "abc"]
+        await uses.until(2)
+        uses.ends["b"].set()
+        await uses.until(3)
+        for end in uses.ends.values():
+            end.set()
+        await asyncio.gather(*tasks)
+        return uses.got
+
+    assert run(story) == [("a", "cuda:0"), ("b", "cuda:1"), ("c", "cuda:1")]
+
+
+def test_what_needs_one_device_holds_up_nobody_that_can_use_another():
+    async def story():
+        uses = Uses()
+        tasks = [uses.begin("a", ("cuda:0",)), uses.begin("b", ("cuda:0",)), uses.begin("c")]
+        await uses.until(2)
+        first = list(uses.got)
+        for end in uses.ends.values():
+            end.set()
+        await asyncio.gather(*tasks)
+        return first
+
+    assert run(story) == [("a", "cuda:0"), ("c", "cuda:1")]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_clients_take_turns(device):
+    async def story():
+        uses = Uses()
+        tasks = [uses.begin(f"busy{n}", (device,), "busy") for n in range(4)]
+        await uses.until(1)
+        tasks += [uses.begin("other", (device,), "other")]
+        for end in list(uses.ends.values()):
+            end.set()
+        await uses.until(1)
+        await asyncio.sleep(0)
+        uses.ends["other"].set()
+        await asyncio.gather(*tasks)
+        return [what for what, _ in uses.got]
+
+    order = run(story)
+    # The second of the busy one was in the line before the other came; its third was not.
+    assert order[:3] == ["busy0", "busy1", "other"] and len(order) == 5
+
+
+def test_servers_take_turns_too():
+    """A search asks for the device again at once; three servers beside it got nothing."""
+
+    async def story():
+        order = []
+
+        async def use(queue, name, times):
+            for _ in range(times):
+                async with queue.turn(("cuda:0",), name):
+                    order.append(name)
+                    await asyncio.sleep(0.01)
+
+        await asyncio.gather(*(use(DeviceQueue(), name, 3) for name in "abc"))
+        return order
+
+    order = run(story)
+    assert sorted(order) == sorted("abc" * 3)
+    assert all(len(set(order[n : n + 3])) == 3 for n in range(len(order) - 2)), order
+
+
+def test_a_device_that_another_server_holds_is_not_waited_for_while_one_is_free():
+    async def story():
+        held = DeviceLock.take("cuda:0")
+        uses = Uses()
+        task = uses.begin("a")
+        await uses.until(1)
+        uses.ends["a"].set()
+        await task
+        assert held is not None
+        held.release()
+        return uses.got
+
+    assert run(story) == [("a", "cuda:1")]
+
+
+def test_what_is_cancelled_leaves_the_line_and_gives_its_device_back():
+    async def story():
+        uses = Uses()
+        one = ("cuda:0",)
+        tasks = [uses.begin("a", one), uses.begin("b", one), uses.begin("c", one)]
+        await uses.until(1)
+        wanted = uses.queue.demand("cuda:0").is_set()
+        tasks[1].cancel()
+        tasks[0].cancel()
+        await uses.until(2)
+        alone = uses.queue.demand("cuda:0").is_set()
+        uses.ends["c"].set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return uses.got, wanted, alone, uses.queue.state(one)
+
+    got, wanted, alone, state = run(story)
+    assert [what for what, _ in got] == ["a", "c"] and wanted and not alone
+    assert (state.held, state.waiting) == (0, 0)
+
+
+def test_a_device_whose_judge_runs_is_taken_before_one_whose_judge_must_start():
+    async def story():
+        uses = Uses(ready=lambda device: device == "cuda:1")
+        tasks = [uses.begin("a"), uses.begin("b")]
+        await uses.until(2)
+        for end in uses.ends.values():
+            end.set()
+        await asyncio.gather(*tasks)
+        return uses.got
+
+    assert run(story) == [("a", "cuda:1"), ("b", "cuda:0")]
+
+
+def test_a_device_that_is_free_in_a_moment_is_waited_for_rather_than_a_judge_started():
+    async def story():
+        uses = Uses(ready=lambda device: device == "cuda:0")
+        first = uses.begin("a")
+        await uses.until(1)
+        uses.queue.note_answer("cuda:0")  # what follows makes it ready for the next
+        second = uses.begin("b")
+        await asyncio.sleep(0.02)
+        during = list(uses.got)
+        uses.ends["a"].set()
+        await uses.until(2)
+        uses.ends["b"].set()
+        await asyncio.gather(first, second)
+        return during, uses.got
+
+    during, got = run(story)
+    assert during == [("a", "cuda:0")] and got[1] == ("b", "cuda:0")
+
+
+def test_who_waits_is_told_its_place_and_how_long_yet(monkeypatch):
+    monkeypatch.setattr(device_queue, "TELL_SOON_S", 0.0)
+    said, heard = [], asyncio.Event()
+
+    async def note(done, total, words):
+        said.append(words)
+        heard.set()
+
+    async def story():
+        uses = Uses()
+        one = ("cuda:0",)
+        uses.queue._uses.append(100.0)  # as if one had taken so long
+        tasks = [uses.begin("evaluation x", one, "a"), uses.begin("evaluation y", one, "b")]
+        await uses.until(1)
+        tasks.append(uses.begin("evaluation z", one, "c", note))
+        await heard.wait()
+        state = uses.queue.state(one)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return state
+
+    state = run(story)
+    assert said[0] == ("queued for 0 s behind evaluation x and 1 more; place 2, about 200 s to go")
+    assert (state.held, state.waiting, state.elsewhere) == (1, 2, 0)
+    assert state.expected_s == pytest.approx(300, abs=5)
+
+
+def test_other_servers_are_in_the_place_and_the_holder_is_named(monkeypatch):
+    monkeypatch.setattr(device_queue, "TELL_SOON_S", 0.0)
+    said, heard = [], asyncio.Event()
+
+    async def note(done, total, words):
+        said.append(words)
+        heard.set()
+
+    async def story():
+        held, before = DeviceLock.take("cuda:0", 30.0), Ticket(["cuda:0"])
+        uses = Uses()
+        task = uses.begin("a", ("cuda:0",), "", note)
+        await heard.wait()
+        state = uses.queue.state(("cuda:0",))
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        before.discard()
+        assert held is not None
+        held.release()
+        return state
+
+    state = run(story)
+    assert said[0].startswith(f"queued for 0 s behind process {os.getpid()}; place 2, about 4")
+    assert (state.waiting, state.elsewhere) == (1, 1)
+
+
+def test_how_full_the_devices_are_is_told_where_it_matters():
+    assert state_words(QueueState(1, 0, 0, 0, 0.0)) == ""
+    assert state_words(QueueState(2, 0, 0, 0, None)) == (
+        "Devices in use by this server: 0 of 2; nobody waiting here."
+    )
+    assert state_words(QueueState(2, 2, 3, 1, 21.4)) == (
+        "Devices in use by this server: 2 of 2; 3 waiting here and 1 of other servers; an "
+        "evaluation begun now would wait about 21 s."
+    )
+
+
+def test_the_queue_is_told_with_its_length():
+    assert queued_words(["evaluation x", "y", "z"], 2.6) == (
+        "queued for 3 s behind evaluation x and 2 more; place 1"
+    )
+    assert queued_words([], 0.0) == "queued for 0 s behind another; place 1"

@@ -1,0 +1,57 @@
+"""Places in the line are in the order of coming, over all servers, and die with their processes."""
+
+import subprocess
+import sys
+
+from kernel_harness.tools.distributed.tickets import FOLDER, Ticket, waiting_for
+
+WAITS = """
+import sys, tempfile
+tempfile.tempdir = sys.argv[1]
+from kernel_harness.tools.distributed.tickets import Ticket
+ticket = Ticket(["cuda:0"])
+print("waits", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_who_came_first_is_ahead_and_what_it_would_take_is_told(shown):
+    shown("GPU-a", "GPU-b")
+    first, second = Ticket(["cuda:1"]), Ticket(["cuda:0", "cuda:1"])
+    assert first.earlier() == {}
+    assert list(second.earlier().values()) == [frozenset({"kernel-harness-GPU-b.lock"})]
+    assert waiting_for("cuda:0") == 1 and waiting_for("cuda:1") == 2
+    first.discard()
+    assert second.earlier() == {} and waiting_for("cuda:1") == 1
+    second.discard()
+    second.discard()  # twice, as a cancelled use may
+    assert waiting_for("cuda:0") == 0
+
+
+def test_the_processor_has_no_line_beyond_this_server(places):
+    first, second = Ticket(["cpu"]), Ticket(["cpu"])
+    assert first.number < second.number and second.earlier() == {}
+    assert not (places / FOLDER).exists()
+
+
+def test_one_whose_process_died_is_waited_for_no_more(places):
+    command = [sys.executable, "-P", "-c", WAITS, str(places)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdin is not None
+    assert other.stdout.readline() == b"waits\n"
+    mine = Ticket(["cuda:0"])
+    during = len(mine.earlier())
+    other.kill()
+    other.wait()
+    other.stdin.close()
+    other.stdout.close()
+    assert (during, len(mine.earlier())) == (1, 0)
+    assert [file.name for file in (places / FOLDER).iterdir()] == [mine.number]
+    mine.discard()
+
+
+def test_a_file_that_is_no_ticket_holds_nobody_up(places):
+    mine = Ticket(["cuda:0"])
+    (places / FOLDER / "0").write_bytes(b"\xff\x00")
+    assert mine.earlier() == {}
+    mine.discard()

@@ -1,0 +1,194 @@
+"""The GPUs that CUDA shows on this machine, and which of them the settings choose.
+
+Devices are named as CUDA numbers them here, 'cuda:0'; a model is what the driver calls a board.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import RequestError
+from ..schema.evaluation import DeviceInfo, Executor
+from ..settings import Settings, candidate_environment
+
+
+@lru_cache(maxsize=1)
+def nvidia_devices() -> tuple[DeviceInfo, ...]:
+    """The GPUs that CUDA shows, in its numbering, as NVML tells them; empty without a driver."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no library, no driver or no permission all mean: no device for us
+        return ()
+    try:
+        return tuple(_described(pynvml, handle) for handle in _visible(pynvml))
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _visible(nvml: Any) -> list[Any]:
+    """Handles of the GPUs that CUDA shows, in its numbering.
+
+    As CUDA reads CUDA_VISIBLE_DEVICES: numbers, or UUIDs that may be cut short; nothing after the
+    first that names no device counts. Unequal GPUs are numbered as NVML does only where
+    CUDA_DEVICE_ORDER is PCI_BUS_ID.
+    """
+    every = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
+    said = candidate_environment().get("CUDA_VISIBLE_DEVICES")  # as the judge has it
+    if said is None:
+        return every
+    uuids = [str(nvml.nvmlDeviceGetUUID(handle)) for handle in every]
+    found: list[Any] = []
+    for entry in map(str.strip, said.split(",")):
+        if entry.isdecimal() and int(entry) < len(every):
+            found.append(every[int(entry)])
+        elif entry.startswith("MIG-"):
+            try:
+                found.append(nvml.nvmlDeviceGetHandleByUUID(entry))
+            except nvml.NVMLError:
+                break
+        elif entry and (
+            named := [h for h, u in zip(every, uuids, strict=True) if u.startswith(entry)]
+        ):
+            found.append(named[0])
+        else:
+            break
+    return found
+
+
+def _described(nvml: Any, handle: Any) -> DeviceInfo:
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return DeviceInfo(
+        name=str(nvml.nvmlDeviceGetName(handle)),
+        executor=Executor.CUDA,
+        compute_capability=f"{major}.{minor}",
+        memory_bytes=int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        driver=str(nvml.nvmlSystemGetDriverVersion()),
+        uuid=str(nvml.nvmlDeviceGetUUID(handle)),
+    )
+
+
+@lru_cache(maxsize=1)
+def torch_has_cuda() -> bool:
+    """Whether the installed torch was built for CUDA, read from its files without importing it."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or not spec.submodule_search_locations:
+        return False
+    version = Path(spec.submodule_search_locations[0]) / "version.py"
+    text = version.read_text(encoding="utf-8") if version.is_file() else ""
+    found = re.search(r"^cuda\b.*=\s*(.+)$", text, re.MULTILINE)
+    return bool(found and "None" not in found.group(1))
+
+
+def chosen_devices(settings: Settings) -> tuple[str, ...]:
+    """The devices that trials run on: GPUs of one model, as set; ('cpu',) where none can be used.
+
+    'auto' is every GPU of the model that there are most of. A number that this machine has not is
+    kept: what is asked of it says so.
+
+    Raises:
+        RequestError: when the setting names no model of this machine, or GPUs of several.
+    """
+    said = settings.device
+    if said == "cpu" or (said == "auto" and not (torch_has_cuda() and nvidia_devices())):
+        return ("cpu",)
+    if said == "auto":
+        return _of_model(Counter(gpu.name for gpu in nvidia_devices()).most_common(1)[0][0])
+    if not said.startswith("cuda:"):
+        return _of_model(_model_called(said, nvidia_devices()))
+    numbers = [int(number) for number in said.removeprefix("cuda:").split(",")]
+    gpus = nvidia_devices() if len(numbers) > 1 else ()
+    models = dict.fromkeys(gpus[n].name for n in numbers if n < len(gpus))
+    if len(models) > 1:
+        raise RequestError(
+            f"Setting 'device' names GPUs of several models: {', '.join(models)}",
+            where=said,
+            remedy="Times of different models are not compared: name GPUs of one, or the model.",
+        )
+    return tuple(f"cuda:{number}" for number in numbers)
+
+
+def _of_model(name: str) -> tuple[str, ...]:
+    return tuple(f"cuda:{n}" for n, gpu in enumerate(nvidia_devices()) if gpu.name == name)
+
+
+def _model_called(named: str, gpus: Sequence[DeviceInfo]) -> str:
+    """The one model of this machine that a setting means: 'h200' is 'NVIDIA H200'."""
+    models = list(dict.fromkeys(gpu.name for gpu in gpus))
+    words = set(_words(named))
+    exact = [model for model in models if set(_words(model)) - {"nvidia"} == words - {"nvidia"}]
+    found = exact or [model for model in models if words <= set(_words(model))]
+    if len(found) == 1:
+        return found[0]
+    here = ", ".join(found or models) or "no GPU that CUDA shows"
+    problem = "fits several models" if found else "is no GPU of this machine"
+    raise RequestError(
+        f"Setting 'device': {named!r} {problem}",
+        remedy=f"Here: {here}. 'auto', 'cpu' and 'cuda:N' can be set as well.",
+    )
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower())
+
+
+def devices_text(devices: Sequence[str]) -> str:
+    """Devices as the setting writes them: 'cuda:0,1'."""
+    return f"cuda:{','.join(d.removeprefix('cuda:') for d in devices)}".replace("cuda:cpu", "cpu")
+
+
+def every_device() -> list[str]:
+    """The names of all devices that trials can run on at once: every GPU, or the processor."""
+    count = len(nvidia_devices()) if torch_has_cuda() else 0
+    return [f"cuda:{n}" for n in range(count)] or ["cpu"]
+
+
+def gpu_of(device: str) -> DeviceInfo | None:
+    """What the driver says of a device; None of the processor, and where it says nothing."""
+    kind, _, number = device.partition(":")
+    known = nvidia_devices() if kind == "cuda" else ()
+    return known[int(number or 0)] if int(number or 0) < len(known) else None
+
+
+def devices_of(gpu: DeviceInfo | None) -> tuple[str, ...]:
+    """The device that a record's GPU is here; empty where it is none of this machine's."""
+    uuid = _bare(gpu.uuid) if gpu else None
+    known = enumerate(nvidia_devices())
+    return tuple(f"cuda:{n}" for n, one in known if uuid and _bare(one.uuid) == uuid)
+
+
+def alike(ran_on: DeviceInfo, devices: Sequence[str], *, itself: bool) -> bool:
+    """Whether what ran on a GPU says how fast it is on the devices; yes where the driver is mute.
+
+    Args:
+        itself: it must have been one of them; otherwise one of their model will do.
+    """
+    gpus = [gpu for gpu in map(gpu_of, devices) if gpu is not None]
+    if not gpus:
+        return True
+    if itself:
+        return any(_bare(gpu.uuid) == _bare(ran_on.uuid) for gpu in gpus)
+    return any(_words(gpu.name) == _words(ran_on.name) for gpu in gpus)
+
+
+def _bare(uuid: str | None) -> str | None:
+    """A UUID without the prefix that NVML writes before it and torch does not."""
+    return uuid.removeprefix("GPU-").lower() if uuid else None
+
+
+def seen_alone(device: str) -> tuple[str, dict[str, str]]:
+    """A device's name in a process that sees no other, and the environment which hides them.
+
+    Where there is no other, nothing is changed.
+    """
+    gpu = gpu_of(device)
+    if gpu is None or gpu.uuid is None or len(nvidia_devices()) < 2:
+        return device, {}
+    return "cuda:0", {"CUDA_VISIBLE_DEVICES": gpu.uuid}
