@@ -36,7 +36,9 @@ def kernels(tmp_path: Path, bench: Bench) -> Path:
     sealed = {"clock": TimeSource.SEALED}
     root = bench.add(name="root", latency_us=10.0, **sealed)
     parents = [root.candidate_id]
-    wide = bench.add(name="wide", latency_us=8.0, parents=parents, hypothesis="Wider loads.", **sealed)
+    wide = bench.add(
+        name="wide", latency_us=8.0, parents=parents, hypothesis="Wider loads.", **sealed
+    )
     bench.add(name="slow", latency_us=9.0, parents=parents, lesson="Loads | wait.", **sealed)
     bench.add(name="worse", latency_us=11.0, parents=parents, lesson="It spills.", **sealed)
     bench.add(name="wrong", status=Status.INCORRECT_NUMERICAL, lesson="The tail is left out.")

@@ -42,6 +42,8 @@ from .timed_calls import Timed, TimedCalls, WorkloadEndedError
 CHEAP_INPUTS_S = 0.15
 POOL_SECONDS = 3.0
 LEAST_POOL = 4
+POOL_BYTES = 12 << 30
+"""Of a larger pool's input sets, with what is expected of them."""
 ANEW = "every pair's inputs are drawn anew; of replays, for each runner"
 SECOND_CLOCK_CALLS = 3
 DISTURBED = "disturbed_machine"
@@ -226,7 +228,8 @@ class PairedTiming:
             )
             pending = [first]
             return lambda: pending.pop() if pending else self._new_inputs(case)
-        size = max(LEAST_POOL, int(POOL_SECONDS / seconds))
+        fitting = POOL_BYTES // max(1, first.nbytes)
+        size = max(LEAST_POOL, min(int(POOL_SECONDS / seconds), fitting))
         pool = [first, *(self._generator.rewritten(first) for _ in range(size - 1))]
         self.fresh_values = (
             f"a pool of {size} sets of inputs per workload where drawing takes longer than "

@@ -42,6 +42,8 @@ REPLAYS_AGAIN = 3
 STAGING_BYTES = 2 << 30
 STAGING_SLACK = 1.25
 """Returned outputs may be spread over more memory than their elements fill."""
+DRAWN_BYTES = 12 << 30
+"""Of input sets that are drawn at once, with what is expected of them."""
 FLUSHES: dict[Objective, Flush] = {
     Objective.COLD: "fill",
     Objective.CLEAN: "read",
@@ -197,22 +199,34 @@ class SealedTiming:
         mine = ours.samples[kind]
         other = theirs.samples[kind] if theirs is not None else Samples()
         while len(mine.spans_ns) < most:
-            # A runner sees each set once; those of other pairs are other processes.
-            drawn = [sets() for _ in range(asked)]
-            for program in filter(None, (ours, theirs)):
-                program.right.forget()
-            for block in range(len(ours.runners)):
-                left = most - len(mine.spans_ns)
-                for begin in range(0, min(asked, left), staged):
-                    some = drawn[begin : min(begin + staged, left)]
-                    self._turn(kind, block, ours, theirs, some, turn, watch)
-                    turn += 1
+            while asked > 0 and len(mine.spans_ns) < most:
+                # A runner sees each set once; those of other pairs are other processes.
+                drawn = self._drawn(sets, asked, (ours, theirs))
+                asked -= len(drawn)
+                for block in range(len(ours.runners)):
+                    left = most - len(mine.spans_ns)
+                    for begin in range(0, min(len(drawn), left), staged):
+                        some = drawn[begin : min(begin + staged, left)]
+                        self._turn(kind, block, ours, theirs, some, turn, watch)
+                        turn += 1
+                drawn = some = ()  # freed before others are drawn
             ratios = log_ratios(mine, other)
             narrow = half_width(ratios) <= self._checks.half_width
             if narrow or time.monotonic() > self._deadline:
                 return
             more = min(more_pairs(ratios, self._checks.half_width), most - len(mine.spans_ns))
             asked = max(2, self._checks.pairs_per_block // 2, -(-more // len(ours.runners)))
+
+    def _drawn(
+        self, sets: InputSets, asked: int, programs: Sequence[ReplayedProgram | None]
+    ) -> Sequence[InputSet]:
+        """As many input sets as are asked for, fewer where more would take too much memory."""
+        for program in programs:
+            if program is not None:
+                program.right.forget()
+        drawn = [sets()]
+        most = max(1, DRAWN_BYTES // max(1, drawn[0].nbytes))
+        return drawn + [sets() for _ in range(min(asked, most) - 1)]
 
     def _turn(
         self,

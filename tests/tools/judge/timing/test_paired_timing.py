@@ -308,6 +308,14 @@ def test_a_cancelled_timing_ends():
         run([ScriptedSession(honest, [9_000])], cancellation=cancellation)
 
 
+def test_a_pool_of_large_inputs_is_a_small_one(monkeypatch):
+    monkeypatch.setattr(timing_module, "CHEAP_INPUTS_S", -1.0)
+    monkeypatch.setattr(timing_module, "POOL_SECONDS", 1e9)
+    monkeypatch.setattr(timing_module, "POOL_BYTES", 1)
+    _, timing = run([ScriptedSession(honest, [9_000])])
+    assert "pool of 4" in timing.fresh_values
+
+
 def test_slow_inputs_come_from_a_pool_and_never_the_same_twice_in_a_row(monkeypatch):
     monkeypatch.setattr(timing_module, "CHEAP_INPUTS_S", -1.0)
     monkeypatch.setattr(timing_module, "POOL_SECONDS", 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -341,6 +342,37 @@ def test_candidate_and_baseline_see_the_same_fresh_inputs_and_poison(run):
         assert len({s.seed for s in ours.seen}) == len(ours.seen) == 4
         assert ours.poison == theirs.poison
         assert all(a != b for a, b in zip(ours.poison, ours.poison[1:], strict=False))
+
+
+class Forgetful(ScriptedRunner):
+    """Keeps no inputs, as a process of its own keeps none."""
+
+    def replay(self, input_sets: Any, poison: Any, *, flush: str = "fill") -> list[ReplayedCall]:
+        calls = super().replay(input_sets, poison, flush=flush)
+        self.seen.clear()
+        return calls
+
+
+def test_large_inputs_are_drawn_few_at_once_and_freed_before_others_are(run, monkeypatch):
+    drawn: list[weakref.ref[InputSet]] = []
+    alive: list[int] = []
+    generate = InputGenerator.generate
+
+    def generated(self: InputGenerator, case: Any, family: str = "") -> InputSet:
+        alive.append(sum(ref() is not None for ref in drawn))
+        found = generate(self, case, family)
+        drawn.append(weakref.ref(found))
+        monkeypatch.setattr(sealed_module, "DRAWN_BYTES", 2 * found.nbytes)
+        return found
+
+    monkeypatch.setattr(InputGenerator, "generate", generated)
+    found = run(candidate=Forgetful, baseline=Forgetful, pairs_per_block=8, max_pairs=16)
+    turns = [count for flush, count in found.candidates[0].flushes if flush == "fill"]
+    assert turns == [2, 2, 2, 2]
+    assert len(found.measurement.cold_ns) == 16
+    assert found.measurement.block == [0, 0, 1, 1] * 4
+    # Two that are drawn, and of each program one that may be looked at again.
+    assert max(alive) <= 4
 
 
 def test_pairs_that_are_wanted_are_taken_in_few_turns(run):
