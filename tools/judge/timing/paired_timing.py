@@ -42,7 +42,7 @@ from .timed_calls import Timed, TimedCalls, WorkloadEndedError
 CHEAP_INPUTS_S = 0.15
 POOL_SECONDS = 3.0
 LEAST_POOL = 4
-POOL_BYTES = 12 << 30
+POOL_BYTES = 6 << 30
 """Of a larger pool's input sets, with what is expected of them."""
 ANEW = "every pair's inputs are drawn anew; of replays, for each runner"
 SECOND_CLOCK_CALLS = 3

@@ -42,7 +42,7 @@ REPLAYS_AGAIN = 3
 STAGING_BYTES = 2 << 30
 STAGING_SLACK = 1.25
 """Returned outputs may be spread over more memory than their elements fill."""
-DRAWN_BYTES = 12 << 30
+DRAWN_BYTES = 6 << 30
 """Of input sets that are drawn at once, with what is expected of them."""
 FLUSHES: dict[Objective, Flush] = {
     Objective.COLD: "fill",

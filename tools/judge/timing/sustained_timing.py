@@ -21,8 +21,8 @@ from ..trial_parts import TrialParts
 
 L2_BYTES = 64 << 20
 """Of devices that do not say it."""
-MEMORY_SHARE = 0.1
-"""Of the device's memory, for the copies in one runner."""
+MEMORY_SHARE = 0.03
+"""Of the device's memory, for the copies in one runner: two runners keep theirs to the end."""
 CHECKED = 2
 """Outputs of each pass that are judged."""
 
