@@ -73,6 +73,120 @@ CONSTANT = """
 
     input_names = ["x"]
     """
+BACKWARD_NORM = """
+    class AutogradFunction(torch.autograd.Function):
+        backward_fn = None
+
+        @staticmethod
+        def forward(ctx, x, weight, bias, eps):
+            shape = tuple(weight.shape)
+            ctx.save_for_backward(x, weight, bias)
+            ctx.eps, ctx.shape = eps, shape
+            return F.layer_norm(x, shape, weight, bias, eps)
+
+        @staticmethod
+        def backward(ctx, grad_output):
+            x, weight, bias = ctx.saved_tensors
+            gradients = AutogradFunction.backward_fn(
+                grad_output, x, weight, bias, ctx.eps, ctx.shape
+            )
+            of_x, of_weight, of_bias = gradients
+            return of_x, of_weight, of_bias, None
+
+    """
+LINEAR = """
+    class AutogradFunction(torch.autograd.Function):
+        backward_fn = None
+
+        @staticmethod
+        def forward(ctx, x, weight, bias):
+            ctx.save_for_backward(x, weight)
+            return F.linear(x, weight, bias)
+
+        @staticmethod
+        def backward(ctx, grad_output):
+            x, weight = ctx.saved_tensors
+            of_x, of_weight, of_bias = AutogradFunction.backward_fn(grad_output, x, weight)
+            return of_x, of_weight, of_bias
+
+
+    def forward_fn(x, weight, bias):
+        return F.linear(x, weight, bias)
+
+
+    class Model(nn.Module):
+        def __init__(self, width=6, out=4):
+            super().__init__()
+            self.inner = nn.Linear(width, out)
+
+        def forward(self, x, fn=forward_fn):
+            return fn(x, self.inner.weight, self.inner.bias)
+
+
+    def get_inputs(rows=5, width=6):
+        return [torch.randn(rows, width)]
+
+
+    input_names = ["x"]
+    """
+LESS = LINEAR.replace(
+    "return F.linear(x, weight, bias)", "return F.relu(F.linear(x, weight, bias))"
+)
+LOSS = """
+    class AutogradFunction(torch.autograd.Function):
+        backward_fn = None
+
+        @staticmethod
+        def forward(ctx, predictions, targets):
+            ctx.save_for_backward(predictions, targets)
+            return F.cross_entropy(predictions, targets)
+
+        @staticmethod
+        def backward(ctx, grad_output):
+            return AutogradFunction.backward_fn(grad_output, *ctx.saved_tensors), None
+
+
+    def forward_fn(predictions, targets):
+        return F.cross_entropy(predictions, targets)
+
+
+    class Model(nn.Module):
+        def forward(self, predictions, targets, fn=forward_fn):
+            return fn(predictions, targets)
+
+
+    def get_inputs(rows=6, classes=5):
+        return [torch.randn(rows, classes), torch.randint(classes, (rows,))]
+
+
+    input_names = ["predictions", "targets"]
+    """
+SINGLE = {
+    "single_input_configs": [{}],
+    "single_init_configs": [{}],
+    "single_shared_configs": [{}],
+}
+SEVERAL = {
+    "multi_input_configs": [{"rows": 3}, {"rows": 7}],
+    "multi_init_configs": [{"out": 4}, {"out": 2}],
+    "multi_shared_configs": [{"width": 6}],
+}
+BACKWARDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "norm": (
+        BACKWARD_NORM + NORM,
+        {
+            "multi_input_configs": [{"batch_size": 4}, {"batch_size": 9}],
+            "multi_init_configs": [{"init_method": "standard"}, {"init_method": "random"}],
+            "multi_shared_configs": [{"features": 16}],
+        },
+    ),
+    "linear": (LINEAR, SEVERAL),
+    "loss": (LOSS, SINGLE),
+    "less": (LESS, SINGLE),
+    "none": (LOSS.replace("AutogradFunction", "Other"), SINGLE),
+}
+"""Tasks of a backward: func_backward.py and config_backward.json."""
+BACKWARDS_LEFT_OUT = {"less": "is not handed bias", "none": "AutogradFunction"}
 NO_FN = CONSTANT.replace("fn=forward_fn", "other=None").replace("return fn(x)", "return x")
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "norm": (
@@ -132,6 +246,25 @@ CUDA = r"""
 
     PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("forward", &forward); }
     """
+CUDA_BACKWARD = r"""
+    #include <torch/extension.h>
+
+    __global__ void summed(const float* g, float* b, int rows, int out) {
+      for (int j = threadIdx.x; j < out; j += blockDim.x) {
+        float sum = 0;
+        for (int i = 0; i < rows; ++i) sum += g[i * out + j];
+        b[j] = sum;
+      }
+    }
+
+    std::vector<torch::Tensor> backward(torch::Tensor grad, torch::Tensor x, torch::Tensor w) {
+      auto b = torch::empty({grad.size(1)}, grad.options());
+      summed<<<1, 32>>>(grad.data_ptr<float>(), b.data_ptr<float>(), grad.size(0), grad.size(1));
+      return {torch::matmul(grad, w), torch::matmul(grad.t(), x), b};
+    }
+
+    PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("backward", &backward); }
+    """
 P, WRONG = "PASSED", "INCORRECT_NUMERICAL"
 KERNELS: dict[tuple[str, str], tuple[str, str]] = {
     ("norm", "forward.cu"): (CUDA, "NOT_JUDGED"),
@@ -180,6 +313,71 @@ KERNELS: dict[tuple[str, str], tuple[str, str]] = {
         """,
         WRONG,
     ),
+    ("norm", "backward_same.py"): (
+        """
+        import torch
+
+        def backward(grad_output, x, weight, bias, eps, normalized_shape):
+            assert tuple(weight.shape) == normalized_shape
+            scale = torch.rsqrt(x.var(-1, unbiased=False, keepdim=True) + eps)
+            normed = (x - x.mean(-1, keepdim=True)) * scale
+            inner = grad_output * weight
+            of_x = inner - inner.mean(-1, keepdim=True)
+            of_x = (of_x - normed * (inner * normed).mean(-1, keepdim=True)) * scale
+            return of_x, (grad_output * normed).sum(0), grad_output.sum(0)
+        """,
+        P,
+    ),
+    ("norm", "backward_without_weights.py"): (
+        """
+        import torch
+
+        def backward(grad_output, x, weight, bias, eps, normalized_shape):
+            scale = torch.rsqrt(x.var(-1, unbiased=False, keepdim=True) + eps)
+            normed = (x - x.mean(-1, keepdim=True)) * scale
+            of_x = grad_output - grad_output.mean(-1, keepdim=True)
+            of_x = (of_x - normed * (grad_output * normed).mean(-1, keepdim=True)) * scale
+            return of_x, (grad_output * normed).sum(0), grad_output.sum(0)
+        """,
+        WRONG,
+    ),
+    ("linear", "products.py"): (
+        """
+        def backward(grad_output, x, weight):
+            return grad_output @ weight, grad_output.T @ x, grad_output.sum(0)
+        """,
+        P,
+    ),
+    ("linear", "no_bias.py"): (
+        """
+        def backward(grad_output, x, weight):
+            return grad_output @ weight, grad_output.T @ x, grad_output.sum(0) * 0
+        """,
+        WRONG,
+    ),
+    ("linear", "backward.cu"): (CUDA_BACKWARD, "NOT_JUDGED"),
+    ("loss", "softmax.py"): (
+        """
+        import torch
+
+        def backward(grad_output, predictions, targets):
+            due = torch.softmax(predictions, 1)
+            due[torch.arange(len(targets)), targets] -= 1
+            return due * (grad_output / len(targets))
+        """,
+        P,
+    ),
+    ("loss", "ignores_the_gradient.py"): (
+        """
+        import torch
+
+        def backward(grad_output, predictions, targets):
+            due = torch.softmax(predictions, 1)
+            due[torch.arange(len(targets)), targets] -= 1
+            return due / len(targets)
+        """,
+        WRONG,
+    ),
     ("constant", "ones.py"): (
         """
         import torch
@@ -193,6 +391,12 @@ KERNELS: dict[tuple[str, str], tuple[str, str]] = {
 """By task and file: the kernel, and its verdict without a GPU."""
 
 
+def operator_of(task: str, file: str) -> str:
+    """The operator that a kernel is for."""
+    backward = task not in TASKS or file.startswith("backward")
+    return f"robust_kbench_{task}" + "_backward" * backward
+
+
 def write_tasks(folder: Path) -> Path:
     """Writes the tasks and their kernels as a checkout has them."""
     for name, (body, config) in TASKS.items():
@@ -200,6 +404,11 @@ def write_tasks(folder: Path) -> Path:
         place.mkdir(parents=True)
         (place / "func_forward.py").write_text(HEAD + dedent(body).lstrip("\n"), encoding="utf-8")
         (place / "config_forward.json").write_text(json.dumps(config), encoding="utf-8")
+    for name, (body, config) in BACKWARDS.items():
+        place = folder / "tasks" / name
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "func_backward.py").write_text(HEAD + dedent(body).lstrip("\n"), encoding="utf-8")
+        (place / "config_backward.json").write_text(json.dumps(config), encoding="utf-8")
     for (name, file), (source, _) in KERNELS.items():
         path = folder / "tasks" / name / file
         path.write_text(dedent(source).lstrip("\n"), encoding="utf-8")
