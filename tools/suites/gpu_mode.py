@@ -32,7 +32,6 @@ from pydantic import ValidationError
 
 from ..errors import RequestError
 from ..schema.flashinfer_trace import BuildSpec, Definition, Solution, SourceFile
-from .axes import AxisTable
 from .operator_folder import (
     CANDIDATES,
     LIBRARIES,
@@ -43,6 +42,7 @@ from .operator_folder import (
     write_candidate,
 )
 from .origin import TaskOrigin
+from .probing.axes import AxisTable
 from .probing.client import ask
 from .texts import gpu_mode as texts
 

@@ -1,8 +1,8 @@
 """robust-kbench: the tasks of a checkout as operator folders, and kernels for them.
 
-A task is a folder with func_forward.py and config_forward.json; a kernel is a CUDA file that
-exports `forward`, or a Python file that has it. What cannot be imported is listed with its reason.
-Nothing of the suite is part of this project.
+A task is a folder with func_forward.py and config_forward.json, or the same of a backward; a kernel
+is a CUDA file that exports `forward` or `backward`, or a Python file that has it. What cannot be
+imported is listed with its reason. Nothing of the suite is part of this project.
 
 | robust-kbench                                | operator folder                                 |
 | -------------------------------------------- | ----------------------------------------------- |
@@ -11,8 +11,10 @@ Nothing of the suite is part of this project.
 | get_inputs, Model, seed                      | inputs.py, under a seed of the judge's          |
 | forward_fn                                   | reference.py and the definition's reference     |
 | allclose, atol = rtol = 1e-5                 | policy.toml, `[tolerance]`                      |
-| forward_fn in eager mode, as the baseline    | peers/torch_eager                               |
-| forward.cu                                   | candidates/<name>: CUDA, torch's binding        |
+| the same in eager mode, as the baseline      | peers/torch_eager                               |
+| what AutogradFunction hands to backward_fn   | inputs of a second operator, <task>_backward    |
+| gradients of forward_fn, by autograd         | its reference                                   |
+| forward.cu, backward.cu                      | candidates/<name>: CUDA, torch's binding        |
 | filters of weak tasks                        | origin.json, and a warning at import            |
 """
 
@@ -30,7 +32,6 @@ from pydantic import ValidationError
 
 from ..errors import RequestError
 from ..schema.flashinfer_trace import Binding, BuildSpec, Definition, Language, Solution, SourceFile
-from .axes import AxisTable
 from .operator_folder import (
     CANDIDATES,
     LIBRARIES,
@@ -41,12 +42,17 @@ from .operator_folder import (
     write_candidate,
 )
 from .origin import TaskOrigin
+from .probing.axes import AxisTable
 from .probing.client import ask
 from .texts import robust_kbench as texts
+from .texts.robust_kbench_backward import backward_text
 
 SUITE = "robust-kbench"
 BASELINE = "torch_eager"
-FUNCTION, FUNCTION_FILE, CONFIG_FILE = "forward", "func_forward.py", "config_forward.json"
+FORWARD, BACKWARD = "forward", "backward"
+FUNCTION_FILES = {name: f"func_{name}.py" for name in (FORWARD, BACKWARD)}
+CONFIG_FILES = {name: f"config_{name}.json" for name in (FORWARD, BACKWARD)}
+_HAS = re.compile(r"m\.def\(\s*\"(forward|backward)\"|^def (forward|backward)\b", re.MULTILINE)
 TOLERANCE = {"form": "allclose", "atol": 1e-5, "rtol": 1e-5}
 LIMIT_S = 180.0
 LEAVES = ("tensor", "number")
@@ -57,11 +63,13 @@ class FunctionTask:
     """A task's folder as read.
 
     Args:
+        function: what its kernels compute: forward, or backward.
         configs: arguments of Model and of get_inputs, one pair for each workload.
     """
 
     folder: Path
     label: str
+    function: str
     source: str
     configs: tuple[Mapping[str, Any], ...]
 
@@ -69,6 +77,12 @@ class FunctionTask:
     def operator(self) -> str:
         """The name of its operator."""
         return "robust_kbench_" + re.sub(r"\W+", "_", self.label.lower()).strip("_")
+
+    def reference(self, tree: Any, names: list[str], plan: Any = None) -> str:
+        """Its reference.py, for a function that is called by a tree of its inputs."""
+        if self.function == BACKWARD:
+            return backward_text(self.source, tree, names, plan)
+        return texts.reference_text(self.source, tree, names)
 
 
 @dataclass(frozen=True)
@@ -79,12 +93,13 @@ class FunctionForm:
     tree: Any
     names: list[str]
 
-    def solution(self, name: str, file: str, source: str, function: str = FUNCTION) -> Solution:
+    def solution(self, name: str, file: str, source: str, function: str = "") -> Solution:
         """A kernel as it is: CUDA is called directly, Python by an entry point.
 
         Raises:
             ValueError: when CUDA cannot be called with what the task hands over.
         """
+        function = function or self.task.function
         compiled = not file.endswith(".py")
         if compiled and any(kind not in LEAVES for kind, _ in self.tree[1]):
             raise ValueError("the task hands over None or a list, which only Python can be given")
@@ -123,12 +138,17 @@ def import_robust_kbench(
     Raises:
         RequestError: when there is no task, or a folder of candidates is missing.
     """
-    places = sorted(path.parent for path in folder.rglob(FUNCTION_FILE))
+    places = [
+        (path.parent, function)
+        for function, file in FUNCTION_FILES.items()
+        for path in sorted(folder.rglob(file))
+    ]
     if not places:
         raise RequestError(
             "There is no task of robust-kbench",
             where=str(folder),
-            remedy=f"Give its checkout: folders that hold {FUNCTION_FILE} and {CONFIG_FILE}.",
+            remedy=f"Give its checkout: folders that hold {FUNCTION_FILES[FORWARD]} and "
+            f"{CONFIG_FILES[FORWARD]}, or the same of a backward.",
         )
     if missing := [str(place) for place in candidates if not place.is_dir()]:
         raise RequestError("The folder of candidates does not exist", where=missing[0])
@@ -136,10 +156,11 @@ def import_robust_kbench(
     left_out: dict[str, str] = {}
     warnings: dict[str, str] = {}
     tasks = []
-    for place in places:
-        label = place.relative_to(root if place.is_relative_to(root) else folder).as_posix()
+    for place, function in places:
+        within = root if place.is_relative_to(root) else folder
+        label = task_label(place.relative_to(within).as_posix(), function)
         try:
-            tasks.append(read_function_task(place, label))
+            tasks.append(read_function_task(place, label, function))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             left_out[label] = f"it cannot be read: {error}"
     forms: dict[str, FunctionForm] = {}
@@ -164,14 +185,31 @@ def _words(error: Exception) -> str:
     return str(error)
 
 
-def read_function_task(folder: Path, label: str) -> FunctionTask:
+def task_label(folder: str, function: str) -> str:
+    """What a task is called: as its folder, and a backward so."""
+    return f"{folder} {BACKWARD}" if function == BACKWARD else folder
+
+
+def function_of(file: Path) -> str:
+    """Which function a kernel's file has; by its name where the text does not show it."""
+    try:
+        shown = {name for pair in _HAS.findall(file.read_text(encoding="utf-8")) for name in pair}
+    except (OSError, UnicodeDecodeError):  # said when it is read as a kernel
+        shown = set()
+    shown.discard("")
+    if len(shown) == 1:
+        return shown.pop()
+    return BACKWARD if file.stem.startswith(BACKWARD) else FORWARD
+
+
+def read_function_task(folder: Path, label: str, function: str) -> FunctionTask:
     """The task of a folder, with every combination of its configurations.
 
     Raises:
         ValueError: when its configurations cannot be read.
     """
-    source = (folder / FUNCTION_FILE).read_text(encoding="utf-8")
-    said = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    source = (folder / FUNCTION_FILES[function]).read_text(encoding="utf-8")
+    said = json.loads((folder / CONFIG_FILES[function]).read_text(encoding="utf-8"))
 
     def stated(kind: str) -> list[Mapping[str, Any]]:
         return said.get(f"multi_{kind}_configs") or said.get(f"single_{kind}_configs") or [{}]
@@ -182,7 +220,7 @@ def read_function_task(folder: Path, label: str) -> FunctionTask:
         for given in stated("input")
         for shared in stated("shared")
     )
-    return FunctionTask(folder, label, source, configs)
+    return FunctionTask(folder, label, function, source, configs)
 
 
 def _probed(tasks: Sequence[FunctionTask]) -> Iterator[tuple[FunctionTask, dict[str, Any]]]:
@@ -191,11 +229,12 @@ def _probed(tasks: Sequence[FunctionTask]) -> Iterator[tuple[FunctionTask, dict[
         for number, task in enumerate(tasks):
             file = Path(place) / f"{number}.py"
             try:
-                text = texts.reference_text(task.source, ("tuple", []), [])
+                text = task.reference(("tuple", []), [])
             except (SyntaxError, IndentationError):  # for the process that loads it to say
                 text = task.source
             file.write_text(text, encoding="utf-8")
-            asked.append({"file": str(file), "configs": list(task.configs)})
+            configs = list(task.configs)
+            asked.append({"file": str(file), "function": task.function, "configs": configs})
         yield from zip(tasks, ask(SUITE, asked, LIMIT_S), strict=True)
 
 
@@ -231,7 +270,7 @@ def _operator(
                 for i in range(len(cases[0]["outputs"]))
             },
             "axes": axes.declared,
-            "reference": texts.reference_text(task.source, facts["tree"], names),
+            "reference": task.reference(facts["tree"], names, facts.get("plan")),
         }
     )
     form = FunctionForm(task, facts["tree"], names)
@@ -275,7 +314,7 @@ def _files(
     origin = TaskOrigin(
         suite=SUITE,
         task=task.label,
-        file=f"{task.label}/{FUNCTION_FILE}",
+        file=f"{task.folder.name}/{FUNCTION_FILES[task.function]}",
         sha256=digest,
         warnings=list(warnings),
     )
@@ -285,7 +324,7 @@ def _files(
         policy=policy,
         origin=origin,
         python={"inputs.py": texts.INPUTS},
-        peers={BASELINE: form.solution(BASELINE, "main.py", definition.reference, "forward_fn")},
+        peers={BASELINE: form.solution(BASELINE, "main.py", definition.reference, "kh_function")},
         structure={uuids[number]: dict(task.configs[number]) for number in usable},
     )
 
@@ -303,10 +342,11 @@ def _candidates(
         for form in forms.values()
         for file in sorted(form.task.folder.iterdir())
         if file.suffix in (".cu", ".py") and not file.name.startswith("func_")
+        if function_of(file) == form.task.function
     ]
     for place in places:
         for file in sorted([*place.rglob("*.cu"), *place.rglob("*.py")]):
-            label = file.parent.relative_to(place).as_posix()
+            label = task_label(file.parent.relative_to(place).as_posix(), function_of(file))
             if label in forms:
                 found.append((forms[label], file))
             else:

@@ -23,10 +23,24 @@ from kernel_harness.tools.workloads.policy import Criterion
 from kernel_harness.tools.workloads.solution_folder import read_solution
 
 from .judged import judge_all
-from .robust_kbench_tasks import CUDA, KERNELS, LEFT_OUT, TASKS, WEAK, write_tasks
+from .robust_kbench_tasks import (
+    BACKWARDS,
+    BACKWARDS_LEFT_OUT,
+    CUDA,
+    KERNELS,
+    LEFT_OUT,
+    TASKS,
+    WEAK,
+    operator_of,
+    write_tasks,
+)
 
 CPU = torch.device("cpu")
-IMPORTED = [name for name in TASKS if name not in LEFT_OUT]
+IMPORTED = [
+    *(f"robust_kbench_{name}" for name in TASKS if name not in LEFT_OUT),
+    *(f"robust_kbench_{name}_backward" for name in BACKWARDS if name not in BACKWARDS_LEFT_OUT),
+]
+NOT_IMPORTED = {**LEFT_OUT, **{f"{name} backward": w for name, w in BACKWARDS_LEFT_OUT.items()}}
 
 
 def asked_here(
@@ -60,9 +74,9 @@ def test_every_task_is_an_operator_or_left_out_with_its_reason(
     imported: Imported, dataset: Dataset
 ) -> None:
     assert not dataset.problems
-    assert set(dataset.operators) == {f"robust_kbench_{name}" for name in IMPORTED}
-    assert set(imported.left_out) == set(LEFT_OUT)
-    for name, words in LEFT_OUT.items():
+    assert set(dataset.operators) == set(IMPORTED)
+    assert set(imported.left_out) == set(NOT_IMPORTED), imported.left_out
+    for name, words in NOT_IMPORTED.items():
         assert words in imported.left_out[name]
     assert len(imported.candidates) == len(KERNELS)
 
@@ -99,6 +113,47 @@ def test_every_combination_of_configurations_is_a_workload(dataset: Dataset) -> 
         )
         assert torch.allclose(adapter.trusted(case, made)["out0"], due, atol=1e-6)
     assert kinds == {True, False}
+
+
+def test_a_backward_is_an_operator_of_what_backward_fn_is_handed(dataset: Dataset) -> None:
+    operator = dataset.operators["robust_kbench_norm_backward"]
+    assert len(operator.workloads) == 2 * 2
+    inputs = ["grad_output", "x", "weight", "bias", "eps", "value50"]
+    assert list(operator.definition.inputs) == inputs
+    adapter = OperatorAdapter(operator.definition, operator.folder)
+    for workload in operator.workloads:
+        case = adapter.case(workload)
+        made = adapter.make_inputs(case, 5, "typical", CPU)
+        taken = [torch.as_tensor(made[n]).clone().requires_grad_() for n in inputs[1:4]]
+        x, weight, bias = taken
+        out = torch.nn.functional.layer_norm(x, weight.shape, weight, bias, 1e-5)
+        due = torch.autograd.grad(out, taken, torch.as_tensor(made["grad_output"]))
+        found = adapter.trusted(case, made)
+        assert list(found) == ["out0", "out1", "out2"]
+        for ours, gradient in zip(found.values(), due, strict=True):
+            assert torch.allclose(ours, gradient, atol=1e-5)
+
+
+def test_what_a_backward_is_not_handed_is_made_where_no_gradient_depends_on_it(
+    dataset: Dataset,
+) -> None:
+    operator = dataset.operators["robust_kbench_linear_backward"]
+    assert list(operator.definition.inputs) == ["grad_output", "x", "weight"]
+    assert set(operator.definition.var_axes) >= {"rows", "out"} and len(operator.workloads) == 4
+    adapter = OperatorAdapter(operator.definition, operator.folder)
+    for workload in operator.workloads:
+        case = adapter.case(workload)
+        made = adapter.make_inputs(case, 5, "typical", CPU)
+        gradient = torch.as_tensor(made["grad_output"])
+        assert torch.allclose(adapter.trusted(case, made)["out2"], gradient.sum(0), atol=1e-5)
+
+
+def test_kernels_go_to_the_function_that_they_have(imported: Imported) -> None:
+    places = {folder.name: folder.parent.parent.name for folder in imported.candidates}
+    due = {f"{task}-{Path(file).stem}": operator_of(task, file) for task, file in KERNELS}
+    assert places == due
+    folder = next(f for f in imported.candidates if f.name == "loss-backward")
+    assert read_solution(folder).spec.entry_point == "backward.cu::backward"
 
 
 def test_none_is_handed_over_as_the_task_does(dataset: Dataset) -> None:
@@ -156,7 +211,7 @@ def judged(
 def test_a_kernel_gets_its_verdict(
     task: str, file: str, judged: dict[tuple[str, str], Evaluation]
 ) -> None:
-    record = judged[f"robust_kbench_{task}", f"{task}-{Path(file).stem}"]
+    record = judged[operator_of(task, file), f"{task}-{Path(file).stem}"]
     assert str(record.status) == KERNELS[task, file][1], record.failure
 
 
@@ -164,4 +219,4 @@ def test_a_kernel_gets_its_verdict(
 @pytest.mark.process
 def test_tasks_are_looked_at_in_a_process_of_its_own(tmp_path: Path) -> None:
     imported = import_robust_kbench(write_tasks(tmp_path / "checkout"), tmp_path / "ops")
-    assert set(imported.operators) == {f"robust_kbench_{name}" for name in IMPORTED}
+    assert set(imported.operators) == set(IMPORTED)

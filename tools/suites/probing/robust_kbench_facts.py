@@ -15,6 +15,7 @@ import torch
 from .task_code import Facts, NotImportableError, bound_memory, load_task, reason_of, require_names
 
 NAMES = ("forward_fn", "Model", "get_inputs")
+BACKWARD_NAMES = (*NAMES, "AutogradFunction")
 SEEDS = 4
 LEAST = 0.01
 """Of a range or spread of outputs, by the suite."""
@@ -22,21 +23,36 @@ MOST_ELEMENTS = 20_000_000
 
 
 def facts_of(asked: Facts) -> Facts:
-    """The facts of a task by the text that `texts.robust_kbench` makes, or `{"reason": …}`."""
+    """The facts of a task by the text that `texts.robust_kbench` makes, or `{"reason": …}`.
+
+    Of a backward its `plan`, too: how the gradients are made of what is handed over.
+    """
     file = Path(asked["file"])
+    backward = asked["function"] == "backward"
     try:
         task = load_task(file, ())
-        require_names(task, NAMES)
+        require_names(task, BACKWARD_NAMES if backward else NAMES)
         bound_memory()
         tree: Any = None
+        plan: Any = None
         cases = []
         for config in asked["configs"]:
             torch.manual_seed(0)
+            if backward:
+                try:
+                    plan = task.kh_plan(config["init"], config["input"], plan)
+                except TypeError as error:
+                    if plan is None:
+                        raise NotImportableError(str(error)) from error
+                    cases.append({"reason": str(error)})
+                    continue
+                vars(task)["_KH_PLAN"] = plan
             facts, found = _described(task, config)
             tree = tree or found
             differs = {"reason": "its function is called otherwise than in the first one"}
             cases.append(facts if found == tree else differs)
-        return {"tree": tree, "cases": cases, "warnings": _weak(task, asked["configs"][0])}
+        weak = _weak(task, asked["configs"][0])
+        return {"tree": tree, "cases": cases, "warnings": weak, "plan": plan}
     except (Exception, SystemExit) as error:  # of the task's code
         return {"reason": reason_of(error, str(file))}
 
@@ -58,10 +74,10 @@ def _described(task: ModuleType, config: Facts) -> tuple[Facts, Any]:
 
 def _outputs(task: ModuleType, handed: dict[str, Any]) -> list[torch.Tensor]:
     with torch.no_grad():
-        made = task.forward_fn(*handed.values())
+        made = task.kh_function(*handed.values())
     values = list(made) if isinstance(made, tuple | list) else [made]
     if not all(isinstance(value, torch.Tensor) for value in values):
-        raise NotImportableError("forward_fn gives what is no tensor")
+        raise NotImportableError("its function gives what is no tensor")
     return values
 
 

@@ -60,6 +60,9 @@ def kh_handed(init, given):
     return dict(zip(names, detached))
 
 
+kh_function = forward_fn
+
+
 def run(@NAMES@):
     inputs = {@PAIRS@}
     made = forward_fn(*kh_value(_KH_TREE, inputs))
@@ -118,16 +121,17 @@ def run(@NAMES@):
 def reference_text(source: str, tree: Any, names: list[str]) -> str:
     """The reference.py of a task whose function is called by a tree of its inputs."""
     local = re.sub(r"\b[\w.]+\.is_cuda\b", "True", on_any_device(source))
-    return HEAD + local.rstrip() + "\n" + _filled(TAIL, tree, names)
+    return HEAD + local.rstrip() + "\n" + filled(TAIL, tree, names)
 
 
 def entry_text(module: str, function: str, tree: Any, names: list[str]) -> str:
     """The entry point that calls a kernel in Python as the task's function is called."""
-    text = _filled(ENTRY, tree, names)
+    text = filled(ENTRY, tree, names)
     return text.replace("@MODULE@", module).replace("@FUNCTION@", function)
 
 
-def _filled(text: str, tree: Any, names: list[str]) -> str:
+def filled(text: str, tree: Any, names: list[str]) -> str:
+    """A text with a task's tree, the names of its inputs, and what makes values of them."""
     fields = {
         "@TREE@": repr(tree),
         "@HELPERS@": HELPERS,
