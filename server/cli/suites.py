@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from ...tools.harness import Harness
     from ...tools.suites.operator_folder import Imported
 
-SUITE = "whose form the tasks have: kernelbench, sol-execbench, gpu-mode, robust-kbench, contest"
+SUITE = (
+    "whose form the tasks have: kernelbench, sol-execbench, gpu-mode, robust-kbench, kernelagent, "
+    "autokernel, contest"
+)
 PICKS = ("best", "first", "last")
 
 

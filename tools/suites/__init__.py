@@ -6,7 +6,8 @@ sol_execbench    SOL-ExecBench: problems and solutions
 gpu_mode         gpu-mode: tasks and submissions
 robust_kbench    robust-kbench: tasks and kernels
 contest          FlashInfer's contest: config.toml and sources of teams, on a dataset
-axes             axes for tensors whose sizes are known for several cases
+kernelagent      KernelAgent: problem files and kernels
+autokernel       AutoKernel: the operations of its bench.py, and kernels
 operator_folder  writes an operator's folder, and candidates beside it
 origin           where an operator was imported from, kept beside it
 probing/         what a task's code takes and gives

@@ -65,11 +65,14 @@ class Task:
     text: str = ""
     """What is imported of it: the file's text, or that text with smaller sizes."""
     reduced_by: int = 1
+    suite: str = SUITE
+    description: str = ""
+    """What the definition says that it is."""
 
     @property
     def label(self) -> str:
         """Level and name, as people speak of it."""
-        return f"level{self.level}/{self.number}_{self.name}"
+        return f"level{self.level}/{self.number}_{self.name}" if self.level else self.name
 
     @property
     def operator(self) -> str:
@@ -94,7 +97,7 @@ def find_tasks(folder: Path, levels: Sequence[int] = ()) -> list[Task]:
         places += [folder] if folder.name == name else []
         place = next((p for p in places if p.is_dir()), None)
         tasks += [
-            Task(level, int(found[1]), found[2].strip("_"), file)
+            _task(level, int(found[1]), found[2].strip("_"), file)
             for file in (place.iterdir() if place else ())
             if (found := TASK_FILE.match(file.name))
         ]
@@ -106,6 +109,11 @@ def find_tasks(folder: Path, levels: Sequence[int] = ()) -> list[Task]:
             "level4, that hold files as 1_name.py.",
         )
     return sorted(tasks, key=lambda task: (task.level, task.number))
+
+
+def _task(level: int, number: int, name: str, file: Path) -> Task:
+    words = f"KernelBench, level {level}, task {number}: {name.replace('_', ' ')}."
+    return Task(level, number, name, file, description=words)
 
 
 def import_kernelbench(
@@ -133,9 +141,9 @@ def import_kernelbench(
         raise RequestError("The folder of candidates does not exist", where=missing[0])
     left_out: dict[str, str] = {}
     known: dict[tuple[int, int], tuple[Task, TaskFacts]] = {}
-    for task, facts in _probed(tasks, reduce_by):
+    for task, facts in probed(tasks, reduce_by):
         if isinstance(facts, TaskFacts):
-            facts = _write_operator(task, facts, folder, out, published_only=published_only)
+            facts = write_operator(task, facts, folder, out, published_only=published_only)
         if isinstance(facts, TaskFacts):
             known[task.level, task.number] = task, facts
         else:
@@ -145,7 +153,7 @@ def import_kernelbench(
     return Imported(out, operators, tuple(written), left_out)
 
 
-def _probed(tasks: Sequence[Task], reduce_by: int) -> Iterator[tuple[Task, TaskFacts | str]]:
+def probed(tasks: Sequence[Task], reduce_by: int) -> Iterator[tuple[Task, TaskFacts | str]]:
     """Each task with its text and facts, at the smallest sizes of the factors that work."""
     left = list(tasks)
     with tempfile.TemporaryDirectory(prefix="kernel-harness-import-") as place:
@@ -173,10 +181,20 @@ def _with_text(task: Task, factor: int) -> Task | tuple[Task, str]:
     return replace(task, text=text, reduced_by=factor if text != whole else 1)
 
 
-def _write_operator(
-    task: Task, facts: TaskFacts, root: Path, out: Path, *, published_only: bool
+def write_operator(
+    task: Task,
+    facts: TaskFacts,
+    root: Path,
+    out: Path,
+    *,
+    published_only: bool,
+    tolerances: Mapping[str, float] = TOLERANCES,
 ) -> TaskFacts | str:
-    """Writes a task's operator folder; its facts again, or why it cannot be an operator."""
+    """Writes a task's operator folder; its facts again, or why it cannot be an operator.
+
+    Args:
+        tolerances: atol and rtol by the outputs' dtype.
+    """
     text = reference_text(task.text, keeps_state=facts.keeps_state)
     try:
         definition = _definition(task, facts, text)
@@ -194,7 +212,7 @@ def _write_operator(
         },
     }
     origin = TaskOrigin(
-        suite=SUITE,
+        suite=task.suite,
         level=task.level,
         number=task.number,
         task=task.name,
@@ -205,7 +223,7 @@ def _write_operator(
     OperatorFiles(
         definition=definition,
         workloads=[workload],
-        policy=_policy(facts, scalars, published_only=published_only),
+        policy=_policy(facts, scalars, tolerances, published_only=published_only),
         origin=origin,
         python={"inputs.py": inputs_text(list(facts.inputs))},
         peers={BASELINE: _solution(task, facts, BASELINE, task.text, "Model", "task_model")},
@@ -226,9 +244,8 @@ def _definition(task: Task, facts: TaskFacts, reference: str) -> Definition:
     return Definition.model_validate(
         {
             "name": task.operator,
-            "op_type": SUITE,
-            "description": f"KernelBench, level {task.level}, task {task.number}: "
-            f"{task.name.replace('_', ' ')}.",
+            "op_type": task.suite,
+            "description": task.description,
             "axes": {f"n{size}": {"type": "const", "value": size} for size in sorted(sizes)},
             "inputs": {name: tensor(spec) for name, spec in inputs.items()},
             "outputs": {name: tensor(spec) for name, spec in outputs.items()},
@@ -238,10 +255,14 @@ def _definition(task: Task, facts: TaskFacts, reference: str) -> Definition:
 
 
 def _policy(
-    facts: TaskFacts, scalars: Mapping[str, TensorFacts], *, published_only: bool
+    facts: TaskFacts,
+    scalars: Mapping[str, TensorFacts],
+    tolerances: Mapping[str, float],
+    *,
+    published_only: bool,
 ) -> dict[str, Any]:
-    tolerance = max((TOLERANCES.get(spec.dtype, 0.0) for spec in facts.outputs), default=0.0)
-    bound = tolerance or TOLERANCES["float32"]
+    tolerance = max((tolerances.get(spec.dtype, 0.0) for spec in facts.outputs), default=0.0)
+    bound = tolerance or tolerances["float32"]
     policy: dict[str, Any] = {
         "baseline": BASELINE,
         "criterion": "published" if published_only else "both",
@@ -310,7 +331,7 @@ def _solution(
     return Solution(
         name=name,
         definition=task.operator,
-        author=SUITE,
+        author=task.suite,
         spec=BuildSpec(
             language=python_language(source),
             target_hardware=["cuda"],

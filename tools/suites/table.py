@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError, unknown_name
-from . import contest, gpu_mode, kernelbench, robust_kbench, sol_execbench
+from . import (
+    autokernel,
+    contest,
+    gpu_mode,
+    kernelagent,
+    kernelbench,
+    robust_kbench,
+    sol_execbench,
+)
 from .operator_folder import Imported
 from .scores.fast_p import fast_p_score
 from .scores.leaderboard import leaderboard, leaderboard_lines
@@ -86,6 +94,13 @@ SUITES = {
             options=frozenset({"candidates"}),
         ),
         Suite(robust_kbench.SUITE, "robust-kbench", robust_kbench.import_robust_kbench),
+        Suite(
+            kernelagent.SUITE,
+            "KernelAgent",
+            kernelagent.import_kernelagent,
+            options=frozenset({"candidates", "published_only", "reduce_by"}),
+        ),
+        Suite(autokernel.SUITE, "AutoKernel", autokernel.import_autokernel),
         Suite(
             contest.SUITE,
             "FlashInfer's contest",

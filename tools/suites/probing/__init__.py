@@ -6,4 +6,6 @@ task_code          loads a task's code there, and says why that failed
 kernelbench_facts  of a task of KernelBench
 gpu_mode_facts     of a task of gpu-mode
 robust_kbench_facts  of a task of robust-kbench
+autokernel_facts   of an operation of AutoKernel
+axes               axes for tensors whose sizes are known for several cases
 """

@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from . import gpu_mode_facts, kernelbench_facts, robust_kbench_facts
+from . import autokernel_facts, gpu_mode_facts, kernelbench_facts, robust_kbench_facts
 from .task_code import Facts
 
 DESCRIBERS: Mapping[str, Callable[[Facts], Facts]] = {
+    "autokernel": autokernel_facts.facts_of,
     "kernelbench": kernelbench_facts.facts_of,
     "gpu-mode": gpu_mode_facts.facts_of,
     "robust-kbench": robust_kbench_facts.facts_of,
