@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from ..errors import DatasetError, HarnessError, RequestError, unknown_name
-from ..schema.constraints import names_in
 from ..schema.flashinfer_trace import (
     Definition,
     SafetensorsInput,
@@ -28,9 +27,9 @@ from ..schema.flashinfer_trace import (
     interface_hash,
     unknown_keys,
 )
-from .dataset_problem import DatasetProblem
+from .dataset_problem import DatasetProblem, line_fault, violated_constraint
 from .operators import Operator, read_json_object
-from .policy import Policy, default_policy, read_policy, sampling_faults
+from .policy import Policy, default_policy, read_policy, sampling_faults, unknown_workloads
 
 LFS_MARK = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024
@@ -146,6 +145,8 @@ class _Reader:
             lines = self._lines(folder / "workloads.jsonl")
             workloads, left_out = self._workloads(lines, definition, policy)
             unusable = self._since(before)
+            for key, words in unknown_workloads(policy, [w.uuid for w in workloads]):
+                self._problem(folder / "policy.toml", None, key, words)
             self._add(
                 Operator(
                     definition=definition,
@@ -276,7 +277,9 @@ class _Reader:
                 self._refused(path, number, error)
                 left_out[f"{path.name}:{number}"] = self.problems[-1].message
                 continue
-            wrong = _fault_of(trace, definition, found) or _violated(trace, definition, policy)
+            wrong = line_fault(trace, definition, found) or violated_constraint(
+                trace, definition, policy
+            )
             if wrong:
                 self._problem(path, number, *wrong)
                 left_out[f"{path.name}:{number}"] = wrong[1]
@@ -357,39 +360,6 @@ def _merged(shipped: Operator, dataset: Operator) -> Operator:
         left_out=dataset.left_out if dataset.workloads else shipped.left_out + dataset.left_out,
         dataset_solutions=shipped.dataset_solutions + dataset.dataset_solutions,
     )
-
-
-def _fault_of(
-    trace: Trace, definition: Definition, found: Mapping[str, Workload]
-) -> tuple[str, str] | None:
-    """What makes a line unusable as a workload of this definition: field and message."""
-    axes = trace.workload.axes
-    missing = [name for name in definition.var_axes if name not in axes]
-    undeclared = [name for name in axes if name not in definition.axes]
-    unknown_inputs = [name for name in trace.workload.inputs if name not in definition.inputs]
-    faults = (
-        (trace.definition != definition.name, "definition", f"{trace.definition!r} is another"),
-        (not trace.is_workload_only, "solution", "a workload line cannot hold a solution's run"),
-        (bool(missing), "workload.axes", f"no size for {', '.join(missing)}"),
-        (bool(undeclared), "workload.axes", f"no such axis: {', '.join(undeclared)}"),
-        (bool(unknown_inputs), "workload.inputs", f"no such input: {', '.join(unknown_inputs)}"),
-        (trace.workload.uuid in found, "workload.uuid", f"{trace.workload.uuid!r} is repeated"),
-    )
-    return next(((place, message) for bad, place, message in faults if bad), None)
-
-
-def _violated(trace: Trace, definition: Definition, policy: Policy) -> tuple[str, str] | None:
-    """The first constraint that a workload violates: field, and message with the sizes in it."""
-    axes = trace.workload.axes
-    for text in definition.violated_constraints(axes):
-        if text in policy.waived_constraints:
-            continue
-        sizes = definition.axis_values(axes)
-        shown = ", ".join(f"{name} = {sizes[name]}" for name in names_in(text) if name in sizes)
-        varying = [name for name in names_in(text) if name in axes]
-        place = ".".join(["workload.axes", *varying[:1]])
-        return place, f"{trace.workload.uuid} violates the constraint {text!r} ({shown})"
-    return None
 
 
 def is_lfs_pointer(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -289,6 +289,22 @@ def sampling_faults(definition: Definition, policy: Policy) -> list[tuple[str, s
             words = f"no scalar integer input: {', '.join(unknown)}"
             found.append((f"sampled.{output}.seeds", words))
     return found
+
+
+def unknown_workloads(policy: Policy, uuids: Sequence[str]) -> list[tuple[str, str]]:
+    """Place and words of what a policy says of workloads that there are not.
+
+    Args:
+        uuids: of the workloads that can be used.
+    """
+    named = [("untimed", uuid) for uuid in policy.untimed]
+    named += [("workload_tolerance", uuid) for uuid in policy.workload_tolerance]
+    known = ", ".join(uuids[:4]) + (", …" if len(uuids) > 4 else "")
+    return [
+        (f"{key}.{uuid}", f"no such workload; there are: {known or 'none that can be used'}")
+        for key, uuid in named
+        if uuid not in uuids
+    ]
 
 
 def read_policy(path: Path) -> Policy:

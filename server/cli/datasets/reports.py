@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....tools.errors import RequestError
 from ..commands import SettingsOf, SettingsOptions, command_factory
+from .folder import TakeNames, folders_after_names
 
 if TYPE_CHECKING:
     from ....tools.datasets.ranking import Ranking
@@ -36,7 +37,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     )
     report.add_argument("--out", type=Path, help="the folder; report/ in the data folder")
     report.add_argument(
-        "--definitions", nargs="+", action="extend", default=[], help="report only these"
+        "--definitions", nargs="+", action=TakeNames, default=[], help="report only these"
     )
     report.add_argument(
         "--max-abs-error", type=float, metavar="E", help="passes with larger errors are no best"
@@ -51,7 +52,7 @@ def _report(harness: Harness, arguments: argparse.Namespace) -> Any:
         from ....tools.archive.report.website import write_site
 
         return f"Open {write_site(harness.archive, out, harness.dataset)}"
-    sets = _sets(harness, arguments.folder)
+    sets = _sets(harness, arguments.folder or folders_after_names(arguments))
     if action == "merge":
         return _merged(sets, arguments.out)
     ranking = _ranking(sets, arguments)

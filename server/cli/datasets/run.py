@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..commands import CommandResult, SettingsOf, SettingsOptions, command_factory, run_async
-from .folder import of_folder
+from .folder import TakeNames, of_folder
 
 if TYPE_CHECKING:
     from ....tools.datasets.evaluation_config import EvaluationChoices
@@ -30,6 +30,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     run.add_argument(
         "folder",
         type=Path,
+        nargs="?",
         help="a FlashInfer-Trace dataset; or operators with their solutions, peers and candidates",
     )
     for name, what in (
@@ -39,12 +40,13 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         ("op-types", "definitions of these types"),
     ):
         run.add_argument(
-            f"--{name}", nargs="+", action="extend", default=[], help=f"run only these {what}"
+            f"--{name}", nargs="+", action=TakeNames, default=[], help=f"run only these {what}"
         )
     run.add_argument("--scope", choices=SCOPES, default="full", help="how much is checked; full")
     run.add_argument(
         "--devices",
         nargs="+",
+        action=TakeNames,
         default=[],
         help="run on these at once: cuda:0 cuda:1, or all; the setting device if absent",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....tools.errors import unknown_name
 from ..commands import CommandResult, SettingsOf, SettingsOptions, command_factory, run_async
-from .folder import of_folder
+from .folder import TakeNames, of_folder
 
 if TYPE_CHECKING:
     from ....tools.datasets.validation.report import Category, ValidationReport
@@ -24,18 +24,19 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     command = command_factory(commands, settings_options, of_folder(settings_of))
     validate = command("validate", "say what is wrong with a FlashInfer-Trace dataset", _validate)
     validate.add_argument(
-        "folder", type=Path, help="of the dataset; or a report in JSON, to be read as text"
+        "folder", type=Path, nargs="?", help="of the dataset; or a report in JSON, to read as text"
     )
     validate.add_argument(
         "--checks",
         nargs="+",
+        action=TakeNames,
         default=[],
         metavar="CATEGORY",
         help=f"of {CATEGORIES}; all but benchmark, which runs references and baselines",
     )
     for name in ("definitions", "op-types"):
         validate.add_argument(
-            f"--{name}", nargs="+", action="extend", default=[], help="only what is of these"
+            f"--{name}", nargs="+", action=TakeNames, default=[], help="only what is of these"
         )
 
 

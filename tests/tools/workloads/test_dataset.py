@@ -152,6 +152,15 @@ def test_a_policy_names_axes_and_scalars_that_exist(write_operator: Write) -> No
     assert any("there are: rows, pages" in problem.message for problem in problems)
 
 
+def test_a_policy_names_workloads_that_exist(write_operator: Write) -> None:
+    text = 'untimed = ["w-a", "w-none"]\n[workload_tolerance.w-b]\n[workload_tolerance.other]\n'
+    dataset = Dataset.load(write_operator(policy__toml=text))
+    fields = [problem.field for problem in dataset.problems]
+    assert fields == ["untimed.w-none", "workload_tolerance.other"]
+    assert all("there are: w-a, w-b" in problem.message for problem in dataset.problems)
+    assert all(Path(problem.file).name == "policy.toml" for problem in dataset.problems)
+
+
 def test_workloads_of_no_definition_are_a_problem(write_dataset: Write) -> None:
     root = write_dataset()
     (root / "workloads" / "demo" / "nobody.jsonl").write_text("")

@@ -45,6 +45,14 @@ def test_a_folder_of_the_settings_is_taken_when_none_is_named(folder, capsys, mo
     assert "4 PASSED" in said(capsys, "summary")
 
 
+def test_a_folder_after_names_is_no_name(folder, capsys) -> None:
+    assert said(capsys, "best", "--definitions", "double", "traces") == said(
+        capsys, "best", "traces", "--definitions", "double"
+    )
+    printed = said(capsys, "best", "--definitions", "traces", status=cli.EXIT_ERROR)
+    assert "No dataset is named" in printed
+
+
 def test_merge_and_html_write_what_they_say(folder, capsys) -> None:
     assert "1 definition" in said(capsys, "merge", "traces", "traces", "--out", "all")
     assert "quick" in said(capsys, "summary", "all") + said(capsys, "best", "all")

@@ -67,6 +67,9 @@ def test_a_part_can_be_run_and_printed_as_json(devices, folder, capsys) -> None:
     (found,) = json.loads(said(capsys, *words))
     assert (found["solution"], found["status"], found["traces"]) == ("quick", "PASSED", 0)
     assert not Path("traces/traces").exists()
+    swapped = ("run", "--json", "--no-save-results", "--solutions", "quick", "traces")
+    (again,) = json.loads(said(capsys, *swapped))
+    assert (again["solution"], again["status"]) == ("quick", "PASSED")
 
 
 def test_several_devices_are_named(devices, folder, capsys) -> None:
@@ -92,6 +95,9 @@ def test_choices_reach_the_judge_the_command_lines_over_the_files(devices, folde
     ("words", "told"),
     [
         (("nowhere",), "does not exist"),
+        ((), "No folder is named"),
+        (("--definitions", "double"), "No folder is named"),
+        (("--definitions", "double", "traces", "traces"), "Several folders are named"),
         (("traces", "--definitions", "dubble"), "double"),
         (("traces", "--config", "none.yaml"), "none.yaml"),
         (("traces", "--required-matched-ratio", "2"), "required_matched_ratio"),

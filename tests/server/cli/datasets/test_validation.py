@@ -38,6 +38,7 @@ def test_findings_are_text_and_the_status_says_whether_there_are_errors(folder, 
     assert "warning  baseline  definitions/scale/double.json" in printed
     assert "1 error, 1 warning;" in printed
     assert "0 errors" in said(capsys, "traces", "--checks", "layout", "workload", status=0)
+    assert "0 errors" in said(capsys, "--checks", "layout", "workload", "traces", status=0)
 
 
 def test_a_report_in_json_can_be_read_as_text_later(folder, capsys) -> None:
