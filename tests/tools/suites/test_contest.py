@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import torch
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.schema.evaluation import Evaluation
-from kernel_harness.tools.schema.flashinfer_trace import SafetensorsInput
+from kernel_harness.tools.schema.flashinfer_trace import SafetensorsInput, Solution
 from kernel_harness.tools.settings import Settings
-from kernel_harness.tools.suites.contest import import_contest
+from kernel_harness.tools.suites.contest import import_contest, read_submission
 from kernel_harness.tools.suites.operator_folder import Imported
 from kernel_harness.tools.suites.origin import read_origin
 from kernel_harness.tools.workloads.dataset import Dataset
@@ -78,6 +79,26 @@ def test_a_submission_is_packed_as_the_contest_packs_it(imported: Imported) -> N
     assert not read_solution(folders["bob--looks-up"]).spec.destination_passing_style
     fused = read_solution(folders["dot--fused"]).spec
     assert (fused.language, fused.binding) == ("cuda", "tvm-ffi")
+
+
+def test_its_own_script_packs_the_same(tmp_path: Path) -> None:
+    fib = pytest.importorskip("flashinfer_bench", reason="flashinfer-bench is not installed")
+    agents = importlib.import_module("flashinfer_bench.agents")
+    write_contest(tmp_path)
+    for place in SUBMISSIONS:
+        submission = read_submission(tmp_path / "teams" / place)
+        ours = submission.solution
+        said = ours.spec.model_dump(mode="json")
+        theirs = agents.pack_solution_from_files(
+            path=str(tmp_path / "teams" / place / "solution" / ours.spec.language),
+            spec=fib.BuildSpec.model_validate(said),
+            name=ours.name,
+            definition=ours.definition,
+            author=ours.author,
+        )
+        packed = Solution.model_validate_json(theirs.model_dump_json())
+        assert packed.sources == ours.sources
+        assert packed.spec.entry_point == ours.spec.entry_point
 
 
 def test_the_criterion_is_the_contest_s(dataset: Dataset, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernel_harness.tools.errors import DatasetError
+from kernel_harness.tools.judge.operators import reference_check
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.operators.reference_check import (
     check_reference,
@@ -64,6 +65,26 @@ def test_a_function_of_the_inputs_is_accepted_up_to_the_order_of_sums(body):
 
 def test_an_operators_own_code_is_held_to_the_same(tmp_path):
     require_repeatable(OperatorAdapter(read_definition(AFFINE), AFFINE), CASE, CPU)
+
+
+@pytest.mark.parametrize(
+    ("first_s", "each_s", "constant"),
+    [(60.0, 0.001, ["y"]), (60.0, 60.0, []), (0.001, 60.0, ["y"])],
+)
+def test_only_calls_that_are_all_slow_keep_a_constant_output_from_being_looked_for(
+    monkeypatch, first_s, each_s, constant
+):
+    now, calls = [0.0], [0]
+    trusted = OperatorAdapter.trusted
+
+    def timed(self, case, inputs):
+        calls[0] += 1
+        now[0] += first_s if calls[0] == 1 else each_s
+        return trusted(self, case, inputs)
+
+    monkeypatch.setattr(OperatorAdapter, "trusted", timed)
+    monkeypatch.setattr(reference_check.time, "monotonic", lambda: now[0])
+    assert check_reference(generic("return torch.zeros_like(x)"), [SMALL], CPU, {}) == constant
 
 
 @pytest.mark.parametrize(
