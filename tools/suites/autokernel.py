@@ -113,6 +113,8 @@ def import_autokernel(
     modules = bench_modules(folder)
     left_out: dict[str, str] = {}
     operations = _operations(modules, folder)
+    left_out |= {n: said["reason"] for n, said in operations.items() if "reason" in said}
+    operations = {n: said for n, said in operations.items() if "reason" not in said}
     asked = [(name, dtype) for name, said in operations.items() for dtype in said["tolerances"]]
     facts = _facts(modules, [(n, d, operations[n]) for n, d in asked])
     written: dict[str, list[BenchOperation]] = {}
@@ -162,10 +164,10 @@ def bench_modules(folder: Path) -> BenchModules:
             continue
         try:
             sources[name] = file.read_text(encoding="utf-8")
-            wanted = _imported(ast.parse(sources[name]), name, is_package=name in packages)
+            found = _imported(ast.parse(sources[name]), name, is_package=name in packages)
         except (OSError, UnicodeDecodeError, SyntaxError) as error:
             raise RequestError(f"It cannot be read: {error}", where=str(file)) from error
-        left += [other for other in wanted if other not in sources and other not in left]
+        left += [other for other in found if other not in sources and other not in left]
     return BenchModules(sources, packages)
 
 
@@ -198,11 +200,11 @@ def _operations(modules: BenchModules, folder: Path) -> dict[str, Any]:
 
 
 def _facts(
-    modules: BenchModules, wanted: Sequence[tuple[str, str, Mapping[str, Any]]]
+    modules: BenchModules, operations: Sequence[tuple[str, str, Mapping[str, Any]]]
 ) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="kernel-harness-import-") as place:
         asked = []
-        for number, (name, dtype, said) in enumerate(wanted):
+        for number, (name, dtype, said) in enumerate(operations):
             file = Path(place) / f"{number}.py"
             text = texts.reference_text(modules.sources, modules.packages, name, dtype)
             file.write_text(text, encoding="utf-8")

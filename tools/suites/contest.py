@@ -28,7 +28,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import DatasetError, RequestError
-from ..schema.flashinfer_trace import SafetensorsInput, Solution
+from ..schema.flashinfer_trace import Language, SafetensorsInput, Solution
 from ..settings import Settings
 from ..workloads.dataset import Dataset
 from ..workloads.operators import BASELINE_AUTHOR, JUDGED_BY, REFERENCE, Operator
@@ -169,14 +169,18 @@ def read_submission(folder: Path, label: str = "") -> Submission:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
         solution, build = dict(said["solution"]), dict(said["build"])
         author, definition, name = (str(solution[k]) for k in ("author", "definition", "name"))
-        language = str(build["language"])
+        language = str(Language(build["language"]))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{CONFIG} is not TOML: {error}", where=str(path)) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
         raise DatasetError(f"{CONFIG} does not say its {error}", where=str(path)) from error
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{CONFIG} cannot be used: {error}", where=str(path)) from error
     place = folder / SOURCES / language
     files = sorted(place.iterdir()) if place.is_dir() else []
     files = [f for f in files if f.is_file() and f.suffix.lower() in PACKED]
+    if links := [file.name for file in (path, place, *files) if file.is_symlink()]:
+        raise DatasetError(f"{links[0]} is a link, and may lead anywhere", where=str(folder))
     if not files:
         raise DatasetError(f"there are no sources in {SOURCES}/{language}", where=str(folder))
     try:

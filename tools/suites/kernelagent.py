@@ -37,7 +37,7 @@ _KERNEL = re.compile(r"^(?:def kernel_function\b|kernel_function\s*=)", re.MULTI
 
 
 @dataclass(frozen=True)
-class Problem(Task):
+class ProblemTask(Task):
     """A problem's file."""
 
     suite: str = SUITE
@@ -78,7 +78,7 @@ def import_kernelagent(
         )
     if missing := [str(place) for place in candidates if not place.is_dir()]:
         raise RequestError("The folder of candidates does not exist", where=missing[0])
-    problems = [Problem(0, 0, _label(file.parent, folder), file) for file in files]
+    problems = [ProblemTask(0, 0, _label(file.parent, folder), file) for file in files]
     left_out: dict[str, str] = {}
     known: dict[str, tuple[Task, TaskFacts]] = {}
     for task, facts in probed(problems, reduce_by):

@@ -65,6 +65,9 @@ BENCH = """
         },
     }
 
+    KERNEL_CONFIGS["no_tolerance"] = {**KERNEL_CONFIGS["norm"], "tolerances": {}}
+    KERNEL_CONFIGS["no_number"] = {**KERNEL_CONFIGS["norm"], "test_sizes": [("a", {"M": [5]})]}
+
     if __name__ == "__main__":
         raise SystemExit("this is not run")
     """
@@ -90,7 +93,11 @@ FILES = {
     "specs/more.py": "COLS = 13\n",
 }
 OPERATORS = ("autokernel_scale_float32", "autokernel_scale_float16", "autokernel_norm_float32")
-LEFT_OUT = {"broken float32": "KeyError"}
+LEFT_OUT = {
+    "broken float32": "KeyError",
+    "no_tolerance": "cannot be used",
+    "no_number": "is no number",
+}
 P, WRONG = "PASSED", "INCORRECT_NUMERICAL"
 KERNELS: dict[str, tuple[str, dict[str, str]]] = {
     "kernel.py": (

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+import tomli_w
 import torch
 
-from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.errors import DatasetError, RequestError
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.schema.evaluation import Evaluation
 from kernel_harness.tools.schema.flashinfer_trace import SafetensorsInput, Solution
@@ -154,6 +155,19 @@ def test_configurations_of_other_programs_are_passed_over(tmp_path: Path) -> Non
     write_submission(hidden, said("b", SCALED["name"], "zed"), {"kernel.py": RIGHT})
     imported = import_contest(tmp_path / "all", tmp_path / "ops")
     assert not imported.left_out and len(imported.candidates) == len(SUBMISSIONS)
+
+
+def test_nothing_outside_a_repository_is_read(tmp_path: Path) -> None:
+    (tmp_path / "secret.py").write_text("key = 1\n")
+    write_submission(tmp_path / "linked", said("a", SCALED["name"], "zed"), {"kernel.py": RIGHT})
+    (tmp_path / "linked" / "solution" / "python" / "more.py").symlink_to(tmp_path / "secret.py")
+    with pytest.raises(DatasetError, match=r"more\.py is a link"):
+        read_submission(tmp_path / "linked")
+    elsewhere = said("a", SCALED["name"], "zed", language="../..")
+    (tmp_path / "above" / "solution").mkdir(parents=True)
+    (tmp_path / "above" / "config.toml").write_text(tomli_w.dumps(elsewhere))
+    with pytest.raises(DatasetError, match="cannot be used"):
+        read_submission(tmp_path / "above")
 
 
 def test_a_folder_without_anything_of_the_contest_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from kernel_harness.tools.workloads.solution_folder import read_solution
 from .gpu_mode_tasks import LEFT_OUT, SUBMISSIONS, TASKS, write_problems, write_submissions
 from .judged import judge_all
 
+REAL_FOLDER = "KERNEL_HARNESS_TEST_GPU_MODE"
+"""Names a checkout of one's own, for the test that imports it."""
 CPU = torch.device("cpu")
 IMPORTED = [name for name in TASKS if name not in LEFT_OUT]
 
@@ -160,3 +163,13 @@ def test_a_task_is_looked_at_in_a_process_of_its_own(tmp_path: Path) -> None:
     write_problems(tmp_path / "checkout")
     imported = import_gpu_mode(tmp_path / "checkout", tmp_path / "ops")
     assert set(imported.operators) == {f"gpu_mode_{name}" for name in IMPORTED}
+
+
+@pytest.mark.skipif(
+    REAL_FOLDER not in os.environ,  # noqa: TID251 - the tester's own
+    reason=f"{REAL_FOLDER} names no checkout",
+)
+def test_a_checkout_of_ones_own(tmp_path: Path) -> None:
+    imported = import_gpu_mode(Path(os.environ[REAL_FOLDER]), tmp_path)  # noqa: TID251
+    found = Dataset.load(tmp_path)
+    assert not found.problems and set(found.operators) == set(imported.operators)

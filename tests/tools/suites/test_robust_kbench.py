@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from .robust_kbench_tasks import (
     write_tasks,
 )
 
+REAL_FOLDER = "KERNEL_HARNESS_TEST_ROBUST_KBENCH"
+"""Names a checkout of one's own, for the test that imports it."""
 CPU = torch.device("cpu")
 IMPORTED = [
     *(f"robust_kbench_{name}" for name in TASKS if name not in LEFT_OUT),
@@ -220,3 +223,13 @@ def test_a_kernel_gets_its_verdict(
 def test_tasks_are_looked_at_in_a_process_of_its_own(tmp_path: Path) -> None:
     imported = import_robust_kbench(write_tasks(tmp_path / "checkout"), tmp_path / "ops")
     assert set(imported.operators) == set(IMPORTED)
+
+
+@pytest.mark.skipif(
+    REAL_FOLDER not in os.environ,  # noqa: TID251 - the tester's own
+    reason=f"{REAL_FOLDER} names no checkout",
+)
+def test_a_checkout_of_ones_own(tmp_path: Path) -> None:
+    imported = import_robust_kbench(Path(os.environ[REAL_FOLDER]), tmp_path)  # noqa: TID251
+    found = Dataset.load(tmp_path)
+    assert not found.problems and set(found.operators) == set(imported.operators)

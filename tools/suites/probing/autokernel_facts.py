@@ -41,19 +41,32 @@ def facts_of(asked: Facts) -> Facts:
 
 
 def _operations(configs: Mapping[str, Mapping[str, Any]]) -> Facts:
+    found = {}
+    for name, config in configs.items():
+        try:
+            found[str(name)] = _operation(config)
+        except (KeyError, TypeError, ValueError) as error:
+            found[str(name)] = {"reason": f"its entry cannot be used: {reason_of(error, FILE)}"}
+    return found
+
+
+def _operation(config: Mapping[str, Any]) -> Facts:
     return {
-        str(name): {
-            "sizes": [[str(label), dict(size)] for label, size in config["test_sizes"]],
-            "edges": [[str(label), dict(size)] for label, size in config.get("edge_sizes") or ()],
-            "tolerances": {
-                str(dtype).removeprefix("torch."): {
-                    bound: float(config["tolerances"][dtype][bound]) for bound in ("atol", "rtol")
-                }
-                for dtype in config["test_dtypes"]
-            },
-        }
-        for name, config in configs.items()
+        "sizes": [_size(label, size) for label, size in config["test_sizes"]],
+        "edges": [_size(label, size) for label, size in config.get("edge_sizes") or ()],
+        "tolerances": {
+            str(dtype).removeprefix("torch."): {
+                bound: float(config["tolerances"][dtype][bound]) for bound in ("atol", "rtol")
+            }
+            for dtype in config["test_dtypes"]
+        },
     }
+
+
+def _size(label: Any, size: Mapping[str, Any]) -> list[Any]:
+    if strange := [key for key, value in size.items() if not isinstance(value, int | float | str)]:
+        raise ValueError(f"{strange[0]} of the size {label} is no number")
+    return [str(label), dict(size)]
 
 
 def _case(file: ModuleType, size: Facts) -> tuple[Facts, Any]:

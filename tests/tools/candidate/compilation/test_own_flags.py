@@ -145,6 +145,15 @@ def test_flags_that_choose_programs_files_or_places_are_refused(key: str, words:
     assert "Allowed are" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "word", ["-I" + "a" * 5000 + "!", "-DX=" + "(" * 5000 + "$", "-W" + "a" * 5000 + "$"]
+)
+def test_a_long_word_is_refused_at_once(word: str) -> None:
+    for key in ("cflags", "cuda_cflags"):
+        with pytest.raises(CandidateError):
+            own_flags(request(tomli_w.dumps({key: [word]})))
+
+
 def test_what_follows_a_target_is_its_value_and_no_way_around() -> None:
     with pytest.raises(CandidateError, match="-fplugin"):
         own_flags(request('cflags = ["-std=c++17", "-fplugin=x.so"]'))
