@@ -132,6 +132,54 @@ REFERENCES = {
     check_implementation = match(ref_kernel)
     """,
 }
+REFERENCES |= {
+    "largest": SEEDED
+    + """
+    def generate_input(rows: int, seed: int) -> input_t:
+        return numbers(seed, rows, 40)
+
+    def ref_kernel(data: input_t) -> output_t:
+        return data.argmax(dim=1)
+
+    def check_implementation(data, output):
+        return torch.equal(ref_kernel(data), output.long()), "other places"
+    """,
+    "total": SEEDED
+    + """
+    def generate_input(size: int, seed: int) -> input_t:
+        return numbers(seed, size)
+
+    def ref_kernel(data: input_t) -> output_t:
+        return data.sum()
+
+    check_implementation = match(ref_kernel, rtol=1e-4, atol=1e-4)
+    """,
+    "prefixsum": SEEDED
+    + """
+    def generate_input(size: int, seed: int) -> input_t:
+        return numbers(seed, size)
+
+    def ref_kernel(data: input_t) -> output_t:
+        return data.double().cumsum(0).float()
+
+    def check_implementation(data, output):
+        allowed = 1e-5 * len(data) ** 0.5
+        far = (output - ref_kernel(data)).abs().max()
+        return bool(far <= allowed), f"{far} away"
+    """,
+    "sort": SEEDED
+    + """
+    def generate_input(size: int, seed: int) -> input_t:
+        return numbers(seed, size), torch.empty(size, device="cuda")
+
+    def ref_kernel(data: input_t) -> output_t:
+        values, out = data
+        out[...] = torch.sort(values).values
+        return out
+
+    check_implementation = match(ref_kernel)
+    """,
+}
 FILES = [
     {"name": "submission.py", "source": "@SUBMISSION@"},
     {"name": "task.py", "source": "task.py"},
@@ -169,6 +217,10 @@ TASKS = {
     "cholesky": described([{"n": 5, "seed": 1}], [{"n": 9, "seed": 5}], ranking_by="last"),
     "gated": described([{"rows": 3, "width": 8, "seed": 1}], [{"rows": 6, "width": 8, "seed": 9}]),
     "masked": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}]),
+    "largest": described([{"rows": 3, "seed": 1}], [{"rows": 8, "seed": 5}]),
+    "total": described([{"size": 5, "seed": 1}], [{"size": 64, "seed": 5}]),
+    "prefixsum": described([{"size": 30, "seed": 1}], [{"size": 256, "seed": 5}]),
+    "sort": described([{"size": 9, "seed": 1}], [{"size": 64, "seed": 5}], ranking_by="geom"),
     "several": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}], multi_gpu=True),
     "another_language": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}], lang="cu"),
     "no_check": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}]),
@@ -248,6 +300,98 @@ SUBMISSIONS: dict[tuple[str, str], tuple[str, str]] = {
         """
         def custom_kernel(data):
             return (data[0].half() + data[1].half()).float()
+        """,
+        WRONG,
+    ),
+    ("vectoradd", "left_in_a_thread"): (
+        """
+        import threading
+
+        def custom_kernel(data):
+            a, b, out = data
+            later = threading.Timer(0.3, lambda: out.copy_(a + b))
+            later.daemon = True
+            later.start()
+            return out
+        """,
+        WRONG,
+    ),
+    ("vectoradd", "a_thread_for_each_call"): (
+        """
+        import threading
+
+        def custom_kernel(data):
+            a, b, out = data
+            work = threading.Thread(target=lambda: torch.add(a, b, out=out))
+            work.start()
+            work.join()
+            return out
+        """,
+        P,
+    ),
+    ("largest", "same"): (
+        """
+        def custom_kernel(data):
+            return data.max(dim=1).indices
+        """,
+        P,
+    ),
+    ("largest", "narrow"): (
+        """
+        def custom_kernel(data):
+            return data.argmax(dim=1).int()
+        """,
+        "INCORRECT_DTYPE",
+    ),
+    ("total", "same"): (
+        """
+        def custom_kernel(data):
+            return torch.sum(data)
+        """,
+        P,
+    ),
+    ("total", "constant"): (
+        """
+        def custom_kernel(data):
+            return torch.zeros((), device=data.device)
+        """,
+        WRONG,
+    ),
+    ("total", "one_element"): (
+        """
+        def custom_kernel(data):
+            return data.sum().reshape(1)
+        """,
+        "INCORRECT_SHAPE",
+    ),
+    ("prefixsum", "same"): (
+        """
+        def custom_kernel(data):
+            return torch.cumsum(data, 0)
+        """,
+        P,
+    ),
+    ("prefixsum", "exclusive"): (
+        """
+        def custom_kernel(data):
+            return torch.cumsum(data, 0) - data
+        """,
+        WRONG,
+    ),
+    ("sort", "same"): (
+        """
+        def custom_kernel(data):
+            values, out = data
+            torch.sort(values, out=(out, torch.empty_like(out, dtype=torch.int64)))
+            return out
+        """,
+        P,
+    ),
+    ("sort", "unsorted"): (
+        """
+        def custom_kernel(data):
+            data[1].copy_(data[0])
+            return data[1]
         """,
         WRONG,
     ),

@@ -11,6 +11,9 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import torch
+from safetensors.torch import save_file
+
 Fields = dict[str, Any]
 
 
@@ -28,11 +31,14 @@ VAR: Fields = {"type": "var"}
 
 
 def workload(uuid: str, axes: dict[str, int], inputs: Fields, **more: Any) -> Fields:
-    """A line of workload.jsonl; an input is its kind or a number."""
-    given = {
-        name: {"type": kind} if isinstance(kind, str) else {"type": "scalar", "value": kind}
-        for name, kind in inputs.items()
-    }
+    """A line of workload.jsonl; an input is its kind, a number, or what the line says of it."""
+
+    def said(kind: Any) -> Fields:
+        if isinstance(kind, dict):
+            return kind
+        return {"type": kind} if isinstance(kind, str) else {"type": "scalar", "value": kind}
+
+    given = {name: said(kind) for name, kind in inputs.items()}
     return {"uuid": uuid, "axes": axes, "inputs": given, **more}
 
 
@@ -106,7 +112,54 @@ SMALL = """
     def run(x):
         return x * 1e-6
     """
+PAGED = """
+    import torch
+
+    def run(pages, table, scale, tail):
+        rows = pages[table].float() - 128
+        return rows * scale, tail * scale
+    """
 TASKS: dict[str, tuple[Fields, list[Fields]]] = {
+    "samples/paged": (
+        {
+            "name": "paged_rows",
+            "op_type": None,
+            "axes": {
+                "rows": VAR,
+                "page": const(4),
+                "rest": {"type": "expr", "expression": "rows % page + 2 - 1"},
+                "width": {"type": "expr", "expression": "page * 16 / 8"},
+            },
+            "inputs": {
+                "pages": tensor("rows", "width", dtype="uint8"),
+                "table": tensor("rows", dtype="int64"),
+                "scale": tensor(),
+                "tail": tensor("rest", "width", dtype="float16"),
+            },
+            "outputs": {
+                "out": tensor("rows", "width"),
+                "last": tensor("rest", "width", dtype="float16"),
+            },
+            "reference": PAGED,
+            "hf_id": "nobody/nothing",
+        },
+        [
+            workload(
+                "paged-6",
+                {"rows": 6},
+                {
+                    "pages": "random",
+                    "table": {
+                        "type": "safetensors",
+                        "path": "table.safetensors",
+                        "tensor_key": "table",
+                    },
+                    "scale": "random",
+                    "tail": "random",
+                },
+            )
+        ],
+    ),
     "examples/norm": (
         {
             "name": "norm_h64",
@@ -333,6 +386,7 @@ CUDA = r"""
 
     PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }
     """
+FLAGGED = dedent(CUDA).replace("SCALE", "1e-6f")
 CUTLASS = "#include <cutlass/cutlass.h>\n" + dedent(CUDA).replace("SCALE", "1e-6f")
 
 
@@ -379,6 +433,22 @@ SOLUTIONS: dict[tuple[str, str], tuple[Fields, str, str]] = {
         HEAD + "def run(x, turns):\n    return x\n",
         "INCORRECT_SHAPE",
     ),
+    ("samples/paged", "same"): (spec(["pytorch"]), PAGED, "PASSED"),
+    ("samples/paged", "in_order"): (
+        spec(["pytorch"]),
+        PAGED.replace("pages[table]", "pages"),
+        "INCORRECT_NUMERICAL",
+    ),
+    ("samples/paged", "other_type"): (
+        spec(["pytorch"]),
+        PAGED.replace("tail * scale", "(tail * scale).float()"),
+        "INCORRECT_DTYPE",
+    ),
+    ("samples/paged", "frontend"): (
+        spec(["cudnn_frontend"]),
+        "import cudnn_frontend_that_nobody_has\n\ndef run(*inputs):\n    return inputs\n",
+        "COMPILE_ERROR",
+    ),
     ("samples/ragged", "same"): (spec(["pytorch"]), RAGGED, "PASSED"),
     ("samples/ragged", "all_alike"): (
         spec(["pytorch"]),
@@ -421,6 +491,21 @@ SOLUTIONS: dict[tuple[str, str], tuple[Fields, str, str]] = {
         "NOT_JUDGED",
     ),
     ("samples/small", "cuda_without_its_flag"): (spec(["cuda_cpp"], **CPP), CUDA, "COMPILE_ERROR"),
+    ("samples/small", "cudnn"): (
+        spec(["cudnn"], **CPP),
+        "#include <cudnn.h>\n" + FLAGGED,
+        "NOT_JUDGED",
+    ),
+    ("samples/small", "cublas"): (
+        spec(["cublas"], **CPP, compile_options={"ld_flags": ["-lcublas"], "cflags": ["-O3"]}),
+        FLAGGED,
+        "NOT_JUDGED",
+    ),
+    ("samples/small", "takes_the_compiler"): (
+        spec(["cuda_cpp"], **CPP, compile_options={"cuda_cflags": ["-ccbin", "./mine"]}),
+        FLAGGED,
+        "INVALID_CANDIDATE",
+    ),
     ("samples/small", "cutlass"): (spec(["cutlass"], **CPP), CUTLASS, "NOT_JUDGED"),
 }
 """By problem and solution: its specification, its source, and the suite's status without a GPU."""
@@ -439,6 +524,8 @@ def write_dataset(folder: Path, *, solutions: bool = True, left_out: bool = Fals
         (place / "definition.json").write_text(text, encoding="utf-8")
         rows = "".join(json.dumps(line) + "\n" for line in lines)
         (place / "workload.jsonl").write_text(rows, encoding="utf-8")
+        if name == "samples/paged":
+            save_file({"table": torch.tensor([5, 0, 3, 3, 1, 2])}, place / "table.safetensors")
         (place / "config.json").write_text('{"iterations": 50}\n', encoding="utf-8")
     for (name, word), (built, source, _) in SOLUTIONS.items() if solutions else ():
         path = built["entry_point"].split("::")[0]
