@@ -53,7 +53,8 @@ def require_folder(arguments: argparse.Namespace) -> Path:
         RequestError: when it was given none, or several.
     """
     if arguments.folder is None:
-        found = folders_after_names(arguments)
+        local: Path | None = getattr(arguments, "local", None)
+        found = [local] if local else folders_after_names(arguments)
         if len(found) != 1:
             raise RequestError(
                 "No folder is named" if not found else "Several folders are named",

@@ -33,6 +33,9 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         nargs="?",
         help="a FlashInfer-Trace dataset; or operators with their solutions, peers and candidates",
     )
+    run.add_argument(
+        "--local", type=Path, metavar="FOLDER", help="the folder, as flashinfer-bench is given it"
+    )
     for name, what in (
         ("definitions", "definitions"),
         ("solutions", "solutions"),
@@ -85,6 +88,12 @@ def _add_choices(run: argparse.ArgumentParser) -> None:
         "--profile-baseline",
         action=argparse.BooleanOptionalAction,
         help="time the definition's own code; done unless --no-profile-baseline is given",
+    )
+
+    run.add_argument(
+        "--use-isolated-runner",
+        action="store_true",
+        help="changes nothing: every solution has a process of its own here",
     )
 
 

@@ -70,6 +70,13 @@ def test_a_part_can_be_run_and_printed_as_json(devices, folder, capsys) -> None:
     swapped = ("run", "--json", "--no-save-results", "--solutions", "quick", "traces")
     (again,) = json.loads(said(capsys, *swapped))
     assert (again["solution"], again["status"]) == ("quick", "PASSED")
+    upstream = (
+        *("run", "--local", "traces", "--solutions", "quick", "--use-isolated-runner", "--resume"),
+        *("--log-level", "INFO", "--timeout", "300", "--atol", "1", "--rtol", "0.3", "--json"),
+        *("--required-matched-ratio", "0.9", "--no-save-results"),
+    )
+    (again,) = json.loads(said(capsys, *upstream))
+    assert (again["solution"], again["status"]) == ("quick", "PASSED")
 
 
 def test_several_devices_are_named(devices, folder, capsys) -> None:
