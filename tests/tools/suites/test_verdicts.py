@@ -95,6 +95,28 @@ OTHERS = {
                 return made
         """,
     ),
+    "falls_back": (
+        P,
+        """
+            def forward(self, A, B):
+                try:
+                    return self.kernel(A, B)
+                except AttributeError:
+                    return torch.matmul(A, B) / 4
+        """,
+    ),
+    "on_another_stream": (
+        P,  # without a GPU; with one it is timed honestly, or refused
+        """
+            def forward(self, A, B):
+                side = torch.cuda.Stream()
+                side.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(side):
+                    made = torch.matmul(A, B) / 4
+                torch.cuda.current_stream().wait_stream(side)
+                return made
+        """,
+    ),
     "another_shape": (
         "INCORRECT_SHAPE",
         """
