@@ -74,8 +74,11 @@ class Harness:
     or `kill_children` from a signal's handler.
     """
 
-    def __init__(self, settings: Settings, dataset: Dataset) -> None:
+    def __init__(
+        self, settings: Settings, dataset: Dataset, judge: Sequence[str] | None = None
+    ) -> None:
         self.settings = settings
+        self._judge = judge
         self.dataset = dataset
         self.devices = chosen_devices(settings)
         self.device = self.devices[0]
@@ -86,9 +89,9 @@ class Harness:
     @made_once
     def pool(self) -> JudgePool:
         """The judges of this machine's devices."""
-        from .evaluation.judge_pool import JudgePool
+        from .evaluation.judge_pool import JUDGE_COMMAND, JudgePool
 
-        return JudgePool(self.settings)
+        return JudgePool(self.settings, self._judge or JUDGE_COMMAND)
 
     @made_once
     def records(self) -> RecordStore:
@@ -224,15 +227,18 @@ class Harness:
         return TuningService(self.evaluations, self.pool, self.archive)
 
     @classmethod
-    def open(cls, settings: Settings) -> Harness:
+    def open(cls, settings: Settings, judge: Sequence[str] | None = None) -> Harness:
         """Opens a harness on its data folder.
+
+        Args:
+            judge: a command that speaks as a judge does; a benchmark brings one that runs nothing.
 
         Raises:
             DatasetError: when a dataset folder is missing or empty.
             RequestError: when a setting names a target that nobody knows.
         """
         _require_known_targets(settings)
-        found = cls(settings, Dataset.load(settings.kernels_dir, settings.dataset))
+        found = cls(settings, Dataset.load(settings.kernels_dir, settings.dataset), judge)
         if not settings.signing_key.exists():
             found.keys.public()  # so that it is there to be hidden from the first candidate
         found.keys.note_unsigned(found.archived_ids, settings.evaluations_dir)

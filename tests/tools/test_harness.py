@@ -25,8 +25,7 @@ JUDGE = (sys.executable, str(Path(__file__).parent / "evaluation" / "scripted_ju
 @pytest.fixture
 def harness(tmp_path):
     settings = load_settings({"data_dir": str(tmp_path), "device": "cpu"})
-    made = Harness(settings, Dataset({"double": operator(3)}, ()))
-    made.pool._command = JUDGE
+    made = Harness(settings, Dataset({"double": operator(3)}, ()), JUDGE)
     yield made
     made.kill_children()
 

@@ -1,0 +1,317 @@
+"""Evaluations a minute, waiting times and latencies with several clients, on one device and more.
+
+    python benchmarks/many_devices.py --devices cuda:0 cuda:0,1 --clients 4 --seconds 45
+    python benchmarks/many_devices.py --scripted 0.5 --devices cuda:0 cuda:0,1 --clients 1 2 4 8
+
+Each client asks for one evaluation after another, as an agent that thinks for no time, each of
+another program: the solution with a comment added, compared with itself (A/A). For each choice of
+devices and number of clients it prints evaluations a minute, how long one waited for a device, how
+evenly clients were served, the medians of latencies and of what the A/A comparison says, and where
+the time of an evaluation went. `--servers` gives each client a server of its own, as stdio does.
+With `--scripted SECONDS` judges run nothing and need no GPU: what is left is the harness's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kernel_harness.tools.evaluation import judge_pool
+from kernel_harness.tools.evaluation.plan import EvaluationRequest
+from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.schema.evaluation import Evaluation
+from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.settings import load_settings
+
+DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
+NO_LIMIT_S = 3_600.0
+READY = "ready\n"
+console = Console(width=170)
+
+
+@dataclass
+class Course:
+    """What clients saw of one choice of devices.
+
+    Attributes:
+        waits: seconds from each request until a judge began with it.
+        whole: seconds from each request to its verdict.
+        served: by client, verdicts within the time.
+        latencies: by workload, medians in microseconds.
+        ratios: of candidate and baseline, which are the same program.
+        parts: seconds by part of an evaluation.
+    """
+
+    devices: str
+    clients: int
+    seconds: float = 0.0
+    waits: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+    served: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    latencies: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    ratios: list[float] = field(default_factory=list)
+    parts: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    used: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def a_minute(self) -> float:
+        """Evaluations that ended a minute."""
+        return 60 * sum(self.served.values()) / self.seconds if self.seconds else 0.0
+
+    def take(self, client: str, evaluation: Evaluation, waited_s: float, whole_s: float) -> None:
+        """Notes one verdict."""
+        self.waits.append(waited_s)
+        self.whole.append(whole_s)
+        self.served[client] += 1
+        self.statuses[evaluation.status.value] += 1
+        device = evaluation.evidence.device
+        self.used[(device.uuid or device.name) if device else "none"] += 1
+        for result in evaluation.workloads:
+            if result.latency_us is not None:
+                self.latencies[result.uuid].append(result.latency_us)
+        if evaluation.totals.geometric_mean_ratio is not None:
+            self.ratios.append(evaluation.totals.geometric_mean_ratio)
+        for part, seconds in evaluation.evidence.seconds.items():
+            self.parts[part].append(seconds)
+
+    def add(self, other: Course) -> None:
+        """Adds what the client of another server saw at the same time."""
+        self.seconds = max(self.seconds, other.seconds)
+        for name in ("waits", "whole", "ratios"):
+            getattr(self, name).extend(getattr(other, name))
+        for name in ("served", "statuses", "used"):
+            getattr(self, name).update(getattr(other, name))
+        for name in ("latencies", "parts"):
+            for key, values in getattr(other, name).items():
+                getattr(self, name)[key].extend(values)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which that share lies; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def variations(solution: Solution) -> Iterator[Solution]:
+    """The solution as programs that nobody judged yet."""
+    for number in itertools.count():
+        mark = f"\n# {time.time_ns()} {number}\n"
+        sources = [s.model_copy(update={"content": s.content + mark}) for s in solution.sources]
+        yield solution.model_copy(update={"sources": sources})
+
+
+class Clients:
+    """Clients of one server, each with one evaluation under way at any time."""
+
+    def __init__(self, harness: Harness, choices: argparse.Namespace, course: Course) -> None:
+        operator = harness.dataset.operator(choices.definition)
+        self._solution = operator.solutions()[choices.solution]
+        self._variations = variations(self._solution)
+        self._harness, self._choices, self._course = harness, choices, course
+
+    async def run(self, names: Sequence[str], seconds: float) -> None:
+        """Evaluates until the time is over; what is not finished then does not count."""
+        began = time.perf_counter()
+        tasks = [asyncio.create_task(self._client(name)) for name in names]
+        await asyncio.wait(tasks, timeout=seconds)
+        self._course.seconds = time.perf_counter() - began
+        for task in tasks:
+            task.cancel()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        for problem in found:
+            if isinstance(problem, Exception):
+                raise problem
+
+    async def warm_up(self) -> None:
+        """Evaluates once on each device, so that judges are up and kernels are compiled."""
+        service = self._harness.evaluations
+        await asyncio.gather(
+            *(
+                service.evaluate(replace(self._request(), devices=(device,)), NO_LIMIT_S)
+                for device in self._harness.devices
+            )
+        )
+
+    def _request(self) -> EvaluationRequest:
+        """A program that nobody judged yet, beside itself."""
+        request = self._harness.lookup.evaluation_request(
+            solution=next(self._variations), scope=self._choices.scope, force=True
+        )
+        return replace(request, baseline=None if self._choices.alone else self._solution)
+
+    async def _client(self, name: str) -> None:
+        while True:
+            began, started = time.perf_counter(), 0.0
+
+            async def note(done: float, total: float, words: str, began: float = began) -> None:
+                nonlocal started
+                if not started and not words.startswith("queued"):
+                    started = time.perf_counter() - began
+
+            request = replace(self._request(), caller=name)
+            service = self._harness.evaluations
+            evaluation = (await service.evaluate(request, NO_LIMIT_S, note)).evaluation
+            whole = time.perf_counter() - began
+            self._course.take(name, evaluation, started, whole)
+
+
+async def course_of(choices: argparse.Namespace, devices: str, names: Sequence[str]) -> Course:
+    """One server with its judges up, and some clients of it."""
+    course = Course(devices, len(names))
+    judge = judge_pool.JUDGE_COMMAND
+    if choices.scripted is not None:
+        script = Path(__file__).with_name("scripted_judge.py")
+        judge = (sys.executable, "-P", str(script), "--seconds", str(choices.scripted))
+    with tempfile.TemporaryDirectory(prefix="kernel-harness-many-") as folder:
+        settings = load_settings({"data_dir": choices.data_dir or folder, "device": devices})
+        harness = Harness.open(settings, judge)
+        try:
+            clients = Clients(harness, choices, course)
+            await clients.warm_up()
+            if choices.client:
+                await asyncio.to_thread(_together)
+            await clients.run(names, choices.seconds)
+        finally:
+            await harness.aclose()
+    return course
+
+
+def of_servers(choices: argparse.Namespace, devices: str, count: int) -> Course:
+    """As many servers at once, each with one client, in processes of their own."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--only", devices, "--client"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    servers = [subprocess.Popen([*command, f"agent {n}"], **pipes) for n in range(count)]
+    for server in servers:
+        if server.stdout is None or server.stdout.readline() != READY:
+            raise SystemExit("A server did not come up.")
+    for server in servers:
+        assert server.stdin is not None
+        server.stdin.write("\n")
+        server.stdin.flush()
+    course = Course(devices, count)
+    for server in servers:
+        found = json.loads(server.communicate()[0])
+        counters = {name: Counter(found[name]) for name in ("served", "statuses", "used")}
+        lists = {name: defaultdict(list, found[name]) for name in ("latencies", "parts")}
+        course.add(Course(**{**found, **counters, **lists}))
+    return course
+
+
+def _together() -> None:
+    """Waits in a server of one client until all others are up."""
+    sys.stdout.write(READY)
+    sys.stdout.flush()
+    sys.stdin.readline()
+
+
+def show(courses: Sequence[Course]) -> None:
+    """Prints the tables."""
+    table = Table(title="Evaluations by devices and clients")
+    columns = ("devices", "clients", "a minute", "of the first", "wait p50 s", "p99 s")
+    for column in (*columns, "verdict p50 s", "p99 s", "least and most of a client", "statuses"):
+        table.add_column(column)
+    first = {course.clients: course.a_minute for course in reversed(courses)}
+    for course in courses:
+        served = course.served.values()
+        table.add_row(
+            f"{course.devices} ({len(course.used)} used)",
+            str(course.clients),
+            f"{course.a_minute:.1f}",
+            f"{course.a_minute / first[course.clients]:.2f}" if first[course.clients] else "",
+            f"{percentile(course.waits, 0.5):.2f}",
+            f"{percentile(course.waits, 0.99):.2f}",
+            f"{percentile(course.whole, 0.5):.2f}",
+            f"{percentile(course.whole, 0.99):.2f}",
+            f"{min(served, default=0)} to {max(served, default=0)}",
+            " ".join(f"{status} {count}" for status, count in course.statuses.items()),
+        )
+    console.print(table)
+    _show_times(courses)
+    _show_parts(courses)
+
+
+def _show_times(courses: Sequence[Course]) -> None:
+    table = Table(title="Medians of latencies, µs (difference to the first row), and A/A ratios")
+    uuids = sorted({uuid for course in courses for uuid in course.latencies})
+    for column in ("devices", "clients", *(uuid[:8] for uuid in uuids), "A/A p1", "p50", "p99"):
+        table.add_column(column)
+    base = {u: statistics.median(courses[0].latencies[u]) for u in courses[0].latencies}
+    for course in courses:
+        cells = []
+        for uuid in uuids:
+            median = statistics.median(course.latencies.get(uuid) or [0.0])
+            change = f" ({median / base[uuid] - 1:+.2%})" if base.get(uuid) else ""
+            cells.append(f"{median:.2f}{change}")
+        ratios = [f"{percentile(course.ratios, share):.4f}" for share in (0.01, 0.5, 0.99)]
+        table.add_row(course.devices, str(course.clients), *cells, *ratios)
+    console.print(table)
+
+
+def _show_parts(courses: Sequence[Course]) -> None:
+    table = Table(title="Median seconds by part of an evaluation")
+    table.add_column("part")
+    for course in courses:
+        table.add_column(f"{course.devices}, {course.clients} clients")
+    for part in sorted({part for course in courses for part in course.parts}):
+        medians = [statistics.median(c.parts[part]) if c.parts.get(part) else 0.0 for c in courses]
+        table.add_row(part, *(f"{median:.3f}" for median in medians))
+    console.print(table)
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--devices", nargs="+", default=["cuda:0", "cuda:0,1"])
+    parser.add_argument("--clients", type=int, nargs="+", default=[4])
+    parser.add_argument("--seconds", type=float, default=45.0, help="for each choice")
+    parser.add_argument("--definition", default=DEFINITION)
+    parser.add_argument("--solution", default="triton_baseline")
+    parser.add_argument("--scope", default="sample")
+    parser.add_argument("--alone", action="store_true", help="time without a baseline")
+    parser.add_argument("--servers", action="store_true", help="each client has its own server")
+    parser.add_argument("--scripted", type=float, metavar="SECONDS", help="judges that run nothing")
+    parser.add_argument(
+        "--share-processors", action="store_true", help="judges are not kept off each other's"
+    )
+    parser.add_argument("--data-dir", help="archive to write into; a new one each time if absent")
+    parser.add_argument("--json", type=Path, help="write what was seen")
+    parser.add_argument("--client", help=argparse.SUPPRESS)
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    choices = parser.parse_args()
+    if choices.share_processors:
+        judge_pool.processors_of = lambda number, devices: []
+    if choices.client:
+        found = asyncio.run(course_of(choices, choices.only, [choices.client]))
+        sys.stdout.write(f"{json.dumps(vars(found))}\n")
+        return
+    courses = []
+    for devices, count in itertools.product(choices.devices, choices.clients):
+        if choices.servers:
+            courses.append(of_servers(choices, devices, count))
+        else:
+            names = [f"agent {number}" for number in range(count)]
+            courses.append(asyncio.run(course_of(choices, devices, names)))
+        console.print(f"{devices}, {count} clients: {courses[-1].a_minute:.1f} a minute")
+    show(courses)
+    if choices.json:
+        choices.json.write_text(json.dumps([vars(course) for course in courses]))
+
+
+if __name__ == "__main__":
+    main()
