@@ -237,6 +237,11 @@ def _options(parser: argparse.ArgumentParser) -> str:
     for action in parser._actions:
         if action.dest in settings:
             continue
+        if isinstance(action, argparse._SubParsersAction):
+            return "\n\n".join(
+                f"#### `{name}`\n\n{step.description}.\n\n{_options(step)}"
+                for name, step in action.choices.items()
+            )
         flags = ", ".join(f"`{flag}`" for flag in action.option_strings)
         name = flags or f"`{action.dest}`" + (" (optional)" if action.nargs == "?" else "")
         choices = ", ".join(f"`{choice}`" for choice in action.choices or ())

@@ -7,8 +7,8 @@ local_arguments  paths of the current folder, and a Solution that lies in a fold
 setup            install, uninstall, doctor
 archive          log, best, show, diff; bundle, fetch, push, rebuild-index
 dispatch         dispatch: the child that chooses between the record holders
-export           export, pack, extract, trajectories
 records          recompute, calibrate; trust: whose signed records count here
 suites           import, score: other people's benchmarks
+transfer/        export, pack, extract, trajectories; batch
 datasets/        run, validate, report: FlashInfer-Trace datasets as FlashInfer-Bench uses them
 """

@@ -16,7 +16,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     + ("inspect", "show-code"),
     "Remember": ("archive", "amend", "plans", "select", "context", "dispatch", "promote")
     + ("rollback", "recompute", "tidy", "rebuild-index"),
-    "Carry": ("bundle", "fetch", "push", "export", "pack", "extract", "trajectories"),
+    "Carry": ("bundle", "fetch", "push", "export", "pack", "extract", "trajectories") + ("batch",),
 }
 NAMES = tuple(name for names in GROUPS.values() for name in names)
 TOOL_HELP = {

@@ -54,8 +54,8 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 """Tool of each command, with the arguments that are given by position."""
 
 COMMAND_MODULES = (
-    *("setup", "archive", "dispatch", "export", "records", "suites", "datasets.reports"),
-    *("datasets.run", "datasets.validation"),
+    *("setup", "archive", "dispatch", "records", "suites", "datasets.reports"),
+    *("datasets.run", "datasets.validation", "transfer.export", "transfer.batches"),
 )
 """Those that add commands which are no tools; none is loaded to serve."""
 

@@ -57,6 +57,11 @@ def test_submissions_of_a_contest(tmp_path, command_line):
 
 
 @pytest.mark.long
+def test_a_machine_without_a_connection(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/batch-machines.md"))
+
+
+@pytest.mark.long
 def test_kernels_of_kernelagent_and_autokernel(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/kernelagent.md"))
 

@@ -27,6 +27,7 @@ TRIAL = "kernel-harness trial"
 PROMOTION = "kernel-harness promotion"
 AMENDMENT = "kernel-harness amendment"
 PLAN = "kernel-harness plan"
+BATCH = "kernel-harness batch"
 FIELD = "signature"
 """Field of a record that holds its signature, which does not cover itself."""
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 64

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,6 +75,20 @@ def write_bundle(archive: Archive, file: Path, *, trials: bool = False) -> Path:
     create = ("bundle", "create", str(file.resolve()), *globs)
     archive.repository.run(*create, deadline_s=TRANSFER_DEADLINE_S)
     return file
+
+
+def write_trials(archive: Archive, file: Path, evaluations: Iterable[str]) -> int:
+    """Writes the trials of some evaluations into one file that `fetch` reads; returns how many.
+
+    No file is written where none of them was committed.
+    """
+    asked = set(evaluations)
+    refs = [ref for ref in archive.trials.refs() if ref.rpartition("/")[2] in asked]
+    if refs:
+        stdin = "".join(f"{ref}\n" for ref in refs).encode()
+        create = ("bundle", "create", str(file.resolve()), "--stdin")
+        archive.repository.run(*create, stdin=stdin, deadline_s=TRANSFER_DEADLINE_S)
+    return len(refs)
 
 
 def fetch(archive: Archive, source: str, name: str = "origin", *, trials: bool = False) -> Transfer:

@@ -7,13 +7,13 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...tools.errors import HarnessError
-from .commands import SettingsOf, SettingsOptions, command_factory
+from ....tools.errors import HarnessError
+from ..commands import SettingsOf, SettingsOptions, command_factory
 
 if TYPE_CHECKING:
-    from ...tools.archive.export.dataset import ExportedDataset
-    from ...tools.harness import Harness
-    from ...tools.schema.flashinfer_trace import Solution
+    from ....tools.archive.export.dataset import ExportedDataset
+    from ....tools.harness import Harness
+    from ....tools.schema.flashinfer_trace import Solution
 
 WHICH = "definitions, or unique parts of their names; all without any"
 
@@ -59,7 +59,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 
 
 def _export(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ...tools.archive.export.dataset import export_dataset
+    from ....tools.archive.export.dataset import export_dataset
 
     exported = export_dataset(
         harness.archive,
@@ -82,8 +82,8 @@ def _said(exported: ExportedDataset) -> list[str]:
 
 
 def _pack(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ...tools.archive.export.submission import pack_submission
-    from ...tools.datasets.solution_files import pack_solution
+    from ....tools.archive.export.submission import pack_submission
+    from ....tools.datasets.solution_files import pack_solution
 
     solutions = [_solution(harness, name) for name in arguments.candidate]
     names = {"name": arguments.name, "author": arguments.author}
@@ -97,7 +97,7 @@ def _pack(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 
 def _extract(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ...tools.datasets.solution_files import extract_solution, read_solution_file
+    from ....tools.datasets.solution_files import extract_solution, read_solution_file
 
     path = Path(arguments.candidate)
     named = path.suffix == ".json" and path.is_file()
@@ -111,7 +111,7 @@ def _extract(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 def _solution(harness: Harness, name: str) -> Solution:
     """The solution of a workspace or folder, of an archived candidate, or of an operator's best."""
-    from ...tools.workloads.solution_folder import read_solution
+    from ....tools.workloads.solution_folder import read_solution
 
     for place in (Path(name), harness.settings.workspaces_dir / name):
         if (place / "candidate.toml").is_file():
@@ -128,7 +128,7 @@ def _solution(harness: Harness, name: str) -> Solution:
 
 
 def _steps(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ...tools.archive.export.trajectories import export_trajectories
+    from ....tools.archive.export.trajectories import export_trajectories
 
     count = export_trajectories(
         harness.archive, harness.dataset, arguments.out, arguments.definition
