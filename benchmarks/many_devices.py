@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -55,6 +56,7 @@ class Course:
         latencies: by workload, medians in microseconds.
         ratios: of candidate and baseline, which are the same program.
         parts: seconds by part of an evaluation.
+        costs: of one evaluation to the server: processor time, and bytes that it leaves.
     """
 
     devices: str
@@ -68,6 +70,7 @@ class Course:
     ratios: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     used: Counter[str] = field(default_factory=Counter)
+    costs: dict[str, float] = field(default_factory=dict)
 
     @property
     def a_minute(self) -> float:
@@ -93,6 +96,7 @@ class Course:
     def add(self, other: Course) -> None:
         """Adds what the client of another server saw at the same time."""
         self.seconds = max(self.seconds, other.seconds)
+        self.costs = other.costs
         for name in ("waits", "whole", "ratios"):
             getattr(self, name).extend(getattr(other, name))
         for name in ("served", "statuses", "used"):
@@ -116,6 +120,28 @@ def variations(solution: Solution) -> Iterator[Solution]:
         yield solution.model_copy(update={"sources": sources})
 
 
+def costs(harness: Harness) -> dict[str, float]:
+    """Processor seconds of this server and of its git so far, and bytes of what it has written."""
+    archive = harness.settings.archive_dir
+    own, git = (
+        resource.getrusage(resource.RUSAGE_SELF),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
+    )
+    index = sum(path.stat().st_size for path in archive.glob("index*"))
+    return {
+        "server, processor s": own.ru_utime + own.ru_stime,
+        "git, processor s": git.ru_utime + git.ru_stime,
+        "records, bytes": _bytes_below(archive / "evaluations"),
+        "git, bytes": _bytes_below(archive / "repository.git"),
+        "index, bytes": float(index),
+    }
+
+
+def _bytes_below(folder: Path) -> float:
+    """What the files below a folder take on the disk."""
+    return float(sum(p.stat().st_blocks * 512 for p in folder.rglob("*") if p.is_file()))
+
+
 class Clients:
     """Clients of one server, each with one evaluation under way at any time."""
 
@@ -127,10 +153,13 @@ class Clients:
 
     async def run(self, names: Sequence[str], seconds: float) -> None:
         """Evaluates until the time is over; what is not finished then does not count."""
-        began = time.perf_counter()
+        began, before = time.perf_counter(), costs(self._harness)
         tasks = [asyncio.create_task(self._client(name)) for name in names]
         await asyncio.wait(tasks, timeout=seconds)
         self._course.seconds = time.perf_counter() - began
+        count = sum(self._course.served.values()) or 1
+        after = costs(self._harness)
+        self._course.costs = {name: (after[name] - before[name]) / count for name in after}
         for task in tasks:
             task.cancel()
         found = await asyncio.gather(*tasks, return_exceptions=True)
@@ -242,8 +271,20 @@ def show(courses: Sequence[Course]) -> None:
             " ".join(f"{status} {count}" for status, count in course.statuses.items()),
         )
     console.print(table)
+    _show_costs(courses)
     _show_times(courses)
     _show_parts(courses)
+
+
+def _show_costs(courses: Sequence[Course]) -> None:
+    table = Table(title="What one evaluation costs its server")
+    names = list(courses[0].costs)
+    for column in ("devices", "clients", *names):
+        table.add_column(column)
+    for course in courses:
+        figures = [f"{course.costs.get(name, 0.0):,.3f}".rstrip("0").rstrip(".") for name in names]
+        table.add_row(course.devices, str(course.clients), *figures)
+    console.print(table)
 
 
 def _show_times(courses: Sequence[Course]) -> None:

@@ -12,8 +12,8 @@ from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.workspace import create
 
-from ...tools.datasets.folders import DatasetFolder
-from ..scripted import DEFINITION
+from ....tools.datasets.folders import DatasetFolder
+from ...scripted import DEFINITION
 
 
 def test_export_writes_a_dataset_that_can_be_named_as_one(
