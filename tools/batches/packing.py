@@ -27,7 +27,7 @@ _NOT_NEEDED = ("solutions", "peers", "candidates", "__pycache__")
 
 
 @dataclass(frozen=True)
-class Packing:
+class BatchContents:
     """What to pack.
 
     Attributes:
@@ -48,7 +48,7 @@ class Packing:
     calibrate: bool = False
 
 
-def pack(harness: Harness, packing: Packing, file: Path) -> BatchJob:
+def pack(harness: Harness, packing: BatchContents, file: Path) -> BatchJob:
     """Writes a job's file, and returns what it asks for.
 
     Raises:
@@ -80,7 +80,7 @@ def pack(harness: Harness, packing: Packing, file: Path) -> BatchJob:
     return job
 
 
-def _requests(harness: Harness, packing: Packing) -> Iterator[EvaluationRequest]:
+def _requests(harness: Harness, packing: BatchContents) -> Iterator[EvaluationRequest]:
     asked = {"scope": packing.scope, "compare_to": packing.compare_to}
     for workspace in packing.workspaces:
         yield harness.lookup.evaluation_request(workspace=workspace, **asked)
@@ -106,7 +106,7 @@ def _solution_folders(folder: Path) -> list[Path]:
     return found
 
 
-def _baselines(packing: Packing, request: EvaluationRequest) -> list[Solution | None]:
+def _baselines(packing: BatchContents, request: EvaluationRequest) -> list[Solution | None]:
     """What it is compared with on a GPU and on a processor: the machine here may have the other."""
     if packing.compare_to is not None:
         return [request.baseline, request.baseline]

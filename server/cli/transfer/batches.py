@@ -82,9 +82,9 @@ def _unpacked(settings: Settings, file: Path) -> UnpackedJob:
 
 
 def _pack(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ....tools.batches.packing import Packing, pack
+    from ....tools.batches.packing import BatchContents, pack
 
-    packing = Packing(
+    packing = BatchContents(
         arguments.workspaces,
         arguments.folders,
         arguments.candidates,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.batches.job import read_job
-from kernel_harness.tools.batches.packing import Packing, pack
+from kernel_harness.tools.batches.packing import BatchContents, pack
 from kernel_harness.tools.batches.running import carry_out, write_results
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.progress import ignore_progress
@@ -61,7 +61,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("fine", "operator_faults"):
         write_solution(folder / "sweep", name, f"return x  # {name}")
     with machines(folder) as made:
-        pack(made("packer"), Packing(folders=[folder / "sweep"]), folder / "job.tar")
+        pack(made("packer"), BatchContents(folders=[folder / "sweep"]), folder / "job.tar")
         carried(made("away"), folder / "job.tar", folder / "results.tar")
     return folder
 

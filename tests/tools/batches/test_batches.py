@@ -15,7 +15,7 @@ from kernel_harness.tools.batches import results as form
 from kernel_harness.tools.batches import running
 from kernel_harness.tools.batches.job import read_job
 from kernel_harness.tools.batches.merging import merge
-from kernel_harness.tools.batches.packing import Packing, pack
+from kernel_harness.tools.batches.packing import BatchContents, pack
 from kernel_harness.tools.batches.results import RESULTS_FILE, BatchResults, digest_of
 from kernel_harness.tools.batches.tar_file import extract, write_tar
 from kernel_harness.tools.errors import DatasetError, RequestError
@@ -91,16 +91,16 @@ def test_merging_again_changes_nothing(home, results):
 def test_workspaces_and_candidates_are_packed_with_what_they_are_compared_to(home, tmp_path):
     home.settings.workspaces_dir.mkdir(parents=True)
     write_solution(home.settings.workspaces_dir, "mine")
-    packing = Packing(workspaces=["mine"], scope="smoke", compare_to="reference")
+    packing = BatchContents(workspaces=["mine"], scope="smoke", compare_to="reference")
     job = pack(home, packing, tmp_path / "job.tar")
     read = read_job(tmp_path / "job.tar", _made(tmp_path / "read"))
     assert read.job == job and read.operators is None
     (entry,) = job.entries
     assert entry.baseline is not None and "reference" in job.solutions[entry.baseline].name
     with pytest.raises(RequestError, match="Nothing is to be packed"):
-        pack(home, Packing(), tmp_path / "empty.tar")
+        pack(home, BatchContents(), tmp_path / "empty.tar")
     with pytest.raises(RequestError, match="no solution in the folder"):
-        pack(home, Packing(folders=[tmp_path / "read"]), tmp_path / "empty.tar")
+        pack(home, BatchContents(folders=[tmp_path / "read"]), tmp_path / "empty.tar")
 
 
 def test_the_machine_that_runs_it_decides_by_its_device_what_a_job_is_compared_with(
@@ -112,7 +112,7 @@ def test_the_machine_that_runs_it_decides_by_its_device_what_a_job_is_compared_w
     solution = next(iter(operator.solutions().values()))
     folder = tmp_path / "sweep"
     write_folder(solution, folder)
-    job = pack(home, Packing(folders=[folder]), tmp_path / "job.tar")
+    job = pack(home, BatchContents(folders=[folder]), tmp_path / "job.tar")
     (entry,) = job.entries
     on_gpu, on_cpu = operator.baseline(), operator.baseline(cpu=True)
     assert on_gpu is not None and entry.baseline == on_gpu.content_hash()
@@ -131,7 +131,7 @@ def test_an_operator_of_ones_own_travels_with_the_job(machine, tmp_path):
     folder = write_solution(tmp_path / "sweep", "fine")
     text = (folder / "candidate.toml").read_text().replace(DEFINITION, "mine")
     (folder / "candidate.toml").write_text(text)
-    pack(home, Packing(folders=[folder]), tmp_path / "job.tar")
+    pack(home, BatchContents(folders=[folder]), tmp_path / "job.tar")
     read = read_job(tmp_path / "job.tar", _made(tmp_path / "read"))
     assert read.operators is not None
     away = machine("away", dataset=(str(read.operators),))
@@ -147,7 +147,7 @@ def test_what_the_time_did_not_reach_is_told(home, away, tmp_path, monkeypatch):
     for place, name in (("1", "fine"), ("2", "hangs")):
         write_solution(tmp_path / place, name, f"return x  # {name}")
     folders = [tmp_path / "1", tmp_path / "2"]
-    pack(home, Packing(folders=folders), tmp_path / "job.tar")
+    pack(home, BatchContents(folders=folders), tmp_path / "job.tar")
     # The time is over as soon as there is a record.
     clock = SimpleNamespace(monotonic=lambda: 1e9 if [*away.records.ids()] else 0.0)
     monkeypatch.setattr(running, "time", clock)
@@ -159,7 +159,7 @@ def test_what_the_time_did_not_reach_is_told(home, away, tmp_path, monkeypatch):
 
 def test_a_job_goes_on_where_it_was(home, away, tmp_path):
     write_solution(tmp_path / "sweep", "fine")
-    pack(home, Packing(folders=[tmp_path / "sweep"]), tmp_path / "job.tar")
+    pack(home, BatchContents(folders=[tmp_path / "sweep"]), tmp_path / "job.tar")
     for name in ("first.tar", "second.tar"):
         carried(away, tmp_path / "job.tar", tmp_path / name)
     first = merge(home, tmp_path / "first.tar").evaluations
@@ -262,7 +262,7 @@ def test_results_of_an_operator_that_has_changed_say_so(machine, away, results, 
 
 def test_a_job_whose_solution_was_exchanged_is_refused(home, tmp_path):
     write_solution(tmp_path / "sweep", "fine")
-    job = pack(home, Packing(folders=[tmp_path / "sweep"]), tmp_path / "job.tar")
+    job = pack(home, BatchContents(folders=[tmp_path / "sweep"]), tmp_path / "job.tar")
     other = given("other", "return weight")
     for changes, words in (
         ({"solutions": dict.fromkeys(job.solutions, other)}, "other bytes than the job says"),
