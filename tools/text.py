@@ -1,12 +1,15 @@
-"""Untrusted text made fit to be shown: no control characters, one line, a length.
+"""Untrusted text made fit to be shown: no control characters, one line, a length; or parsed.
 
 Candidates, compilers and agents write texts that end in terminals, commit messages and answers.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+import threading
 
+_parsing = threading.Lock()
 _MARK_CHARACTERS = 40
 """Room for the words that stand for what was cut out."""
 _ELLIPSIS = " … "
@@ -66,3 +69,19 @@ def shorten(text: str, limit: int) -> str:
     if limit >= _COUNTED_FROM:
         mark = f"\n… {len(plain) - kept:,} characters left out …\n"
     return f"{plain[: kept - tail]}{mark}{plain[-tail:]}"
+
+
+def python_tree(text: str, filename: str = "<unknown>") -> ast.Module:
+    """The syntax tree of a Python source, parsed while no other thread parses.
+
+    CPython 3.11 counts the depth of a tree for all threads together: two that parse at the same
+    time can end in a SystemError, which is nobody's syntax error.
+    """
+    with _parsing:
+        return ast.parse(text, filename)
+
+
+def python_expression(text: str) -> ast.Expression:
+    """The syntax tree of a Python expression, parsed as `python_tree` does."""
+    with _parsing:
+        return ast.parse(text, mode="eval")

@@ -1,10 +1,20 @@
 """Texts of candidates and compilers cannot redraw a terminal, forge a line or grow without end."""
 
+import ast
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.text import one_line, printable, shorten, visible
+from kernel_harness.tools.text import (
+    one_line,
+    printable,
+    python_expression,
+    python_tree,
+    shorten,
+    visible,
+)
 
 AWKWARD = st.text(st.sampled_from("ab \n\t\r\x1b[]0;m\x07\x9b\x00\u202e\u200b\u2028\u00a0é"))
 
@@ -67,3 +77,27 @@ def test_a_sentence_that_is_cut_stays_a_line():
     short = shorten("head " + "x" * 300 + " tail", 200)
     assert len(short) == 200 and "\n" not in short and " … " in short
     assert short.startswith("head") and short.endswith("tail")
+
+
+def test_python_is_parsed_by_one_thread_at_a_time(monkeypatch):
+    """Two at once raised "AST constructor recursion depth mismatch" when several were evaluated."""
+    parse, inside, most = ast.parse, 0, 0
+    others = threading.Event()
+
+    def counted(*given, **chosen):
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        others.wait(0.02)  # for a second thread to come in, where one may
+        inside -= 1
+        return parse(*given, **chosen)
+
+    monkeypatch.setattr(ast, "parse", counted)
+    work = [lambda: python_tree("x = 1"), lambda: python_expression("x + 1")] * 2
+    threads = [threading.Thread(target=one) for one in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert ast.unparse(python_expression("x+1")) == "x + 1"

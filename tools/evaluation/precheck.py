@@ -12,6 +12,7 @@ import ast
 from ..errors import DatasetError, HarnessError
 from ..schema.evaluation import Failure, Stage, Status
 from ..schema.flashinfer_trace import Definition, Solution
+from ..text import python_tree
 
 PYTHON = ("python", "triton", "tilelang")
 MOST_PARSED = 64 << 10
@@ -49,7 +50,7 @@ def _invalid(kind: str, message: str, remedy: str) -> tuple[Status, Failure]:
 
 def _syntax_fault(path: str, content: str) -> Failure | None:
     try:
-        ast.parse(content.removeprefix("\ufeff"), filename=path)
+        python_tree(content.removeprefix("\ufeff"), filename=path)
     except SyntaxError as error:
         line = (error.text or "").rstrip("\n")
         caret = " " * max((error.offset or 1) - 1, 0) + "^"
@@ -73,7 +74,7 @@ def _syntax_fault(path: str, content: str) -> Failure | None:
 def _entry_fault(
     file_name: str, symbol: str, content: str, solution: Solution, definition: Definition
 ) -> tuple[Status, Failure] | None:
-    tree = ast.parse(content.removeprefix("\ufeff"))
+    tree = python_tree(content.removeprefix("\ufeff"))
     function = next(
         (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == symbol), None
     )

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ..text import python_expression
+
 
 class ConstraintStatus(StrEnum):
     """What is known of one constraint."""
@@ -50,7 +52,7 @@ class ShapeOnly:
 
 def names_in(text: str) -> tuple[str, ...]:
     """The names of axes and inputs that a constraint uses, in alphabetical order."""
-    tree = ast.parse(text.strip(), mode="eval")
+    tree = python_expression(text.strip())
     return tuple(sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}))
 
 
@@ -136,7 +138,7 @@ def check_constraint(text: str, names: Mapping[str, Any]) -> ConstraintCheck:
 @functools.lru_cache(maxsize=1024)
 def _parsed(text: str) -> ast.expr:
     """The expression; parsed once, for each is asked of every workload of its definition."""
-    return ast.parse(text.strip(), mode="eval").body
+    return python_expression(text.strip()).body
 
 
 def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:

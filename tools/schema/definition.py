@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ..text import python_expression, python_tree
 from .constraints import ConstraintCheck, ConstraintStatus, ShapeOnly, check_constraint, names_in
 
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -118,7 +119,7 @@ class Definition(TraceModel):
     @classmethod
     def _reference_has_run(cls, source: str) -> str:
         try:
-            module = ast.parse(source, mode="exec")
+            module = python_tree(source)
         except SyntaxError as error:
             raise ValueError(f"reference is not valid Python: {error}") from error
         if not any(isinstance(n, ast.FunctionDef) and n.name == "run" for n in module.body):
@@ -130,7 +131,7 @@ class Definition(TraceModel):
     def _constraints_parse(cls, constraints: list[str]) -> list[str]:
         for text in constraints:
             try:
-                ast.parse(text, mode="eval")
+                python_expression(text)
             except SyntaxError as error:
                 raise ValueError(f"constraint {text!r} is not an expression: {error}") from error
         return constraints

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import RequestError
+from ..text import python_tree
 from .places import Edit, ValuePlace, edited, moved
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -23,7 +24,7 @@ _BOM = "\ufeff"
 def places(text: str, constant: str) -> list[ValuePlace] | str:
     """The places of a constant's value, or why there are none; empty when nothing is so called."""
     try:
-        tree = ast.parse(text.removeprefix(_BOM))
+        tree = python_tree(text.removeprefix(_BOM))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return f"cannot be looked for, for the source is no Python ({type(error).__name__})"
     owner, _, key = constant.rpartition(".")
@@ -61,7 +62,7 @@ def _blanked(text: str, at: Sequence[ValuePlace]) -> str:
     """The tree of a source, each of these places being exactly one node of it, left out."""
     spans = {(place.start, place.end) for place in at}
     lines = _Lines(text)
-    tree = ast.parse(text.removeprefix(_BOM))
+    tree = python_tree(text.removeprefix(_BOM))
     blanked = 0
     for parent in ast.walk(tree):
         if isinstance(parent, ast.FunctionDef) and lines.body(parent) in spans:

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..schema.constraints import names_in, value_of
 from ..schema.flashinfer_trace import Definition, DType
+from ..text import python_expression
 from .policy import Policy, ScalarRange
 
 UNIFORM = "uniform"
@@ -206,7 +207,7 @@ def _following_axes(definition: Definition, constraints: Sequence[str]) -> dict[
     """Axes that a constraint `axis == expression` gives, from other axes alone."""
     following: dict[str, ast.expr] = {}
     for text in constraints:
-        node = ast.parse(text.strip(), mode="eval").body
+        node = python_expression(text.strip()).body
         if not isinstance(node, ast.Compare) or len(node.ops) != 1:
             continue
         if not isinstance(node.ops[0], ast.Eq):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ...text import python_tree
+
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Definition
 
@@ -90,7 +92,7 @@ def similarity(first: Definition, second: Definition) -> tuple[float, str]:
 def operations_of(reference: str) -> frozenset[str]:
     """The operations that a reference calls, those left out that only move or shape data."""
     try:
-        tree = ast.parse(reference)
+        tree = python_tree(reference)
     except (SyntaxError, ValueError):
         return frozenset()
     found: set[str] = set()

@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from ...text import python_tree
+
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Solution
 
@@ -70,7 +72,7 @@ def _normalised_python(text: str) -> str:
     try:
         if len(text) > MOST_PARSED:
             raise ValueError("too long to be parsed")
-        tree = ast.parse(text)
+        tree = python_tree(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
     for node in ast.walk(tree):

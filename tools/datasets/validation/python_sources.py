@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 
 from ...schema.flashinfer_trace import Definition, Language, Solution
+from ...text import python_tree
 
 PYTHON = (Language.PYTHON, Language.TRITON, Language.TILELANG)
 
 
 def reference_fault(definition: Definition) -> str | None:
     """Why a reference cannot be called with the definition's inputs; None when it can."""
-    function = _function(ast.parse(definition.reference), "run")
+    function = _function(python_tree(definition.reference), "run")
     count = len(definition.inputs)
     if function is None or _takes(function, count):
         return None
@@ -25,7 +26,7 @@ def entry_fault(solution: Solution, definition: Definition) -> str | None:
         return None
     text = next(s.content for s in solution.sources if s.path == solution.entry_file)
     try:
-        tree = ast.parse(text)
+        tree = python_tree(text)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         return f"{solution.entry_file} is no Python: {getattr(error, 'msg', error)} (line {line})"
