@@ -13,7 +13,7 @@ from kernel_harness.server.cli.commands import answer_data
 from kernel_harness.server.cli.groups import NAMES
 from kernel_harness.server.cli.main import run
 
-WITHOUT = {"serve": "it speaks MCP", "completion": "it prints a script"}
+WITHOUT = {"serve": "it speaks MCP", "completion": "it prints a script", "batch": "its steps do"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -21,6 +21,13 @@ def test_every_command_takes_json(name, capsys):
     with pytest.raises(SystemExit):
         run([name, "--help"])
     assert ("--json" in capsys.readouterr().out) is (name not in WITHOUT)
+
+
+@pytest.mark.parametrize("step", ["pack", "run", "merge"])
+def test_every_step_of_a_batch_takes_json(step, capsys):
+    with pytest.raises(SystemExit):
+        run(["batch", step, "--help"])
+    assert "--json" in capsys.readouterr().out
 
 
 def test_tables_texts_and_groups_are_data():
