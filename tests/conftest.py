@@ -17,7 +17,7 @@ LONG_S = 900
 """Time for a long test that names none."""
 
 # Without deadlines: these tests also run on machines that others keep busy.
-settings.register_profile("repeated", deadline=None, derandomize=True)
+settings.register_profile("repeated", deadline=None, derandomize=True, max_examples=30)
 settings.register_profile("random", deadline=None)
 
 

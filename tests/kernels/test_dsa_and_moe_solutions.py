@@ -86,6 +86,7 @@ sys.stdout.write(json.dumps(found))
     ("chosen", "count"),
     [("some", 2 + 2 + 2), pytest.param("every", 3 * 2 + 2 * 2 + 4, marks=pytest.mark.long)],
 )
+@pytest.mark.long
 def test_triton_solutions_are_right_in_the_interpreter(chosen, count):
     command = ["env", "TRITON_INTERPRET=1", sys.executable, "-c", SCRIPT, str(KERNELS), chosen]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -70,6 +70,7 @@ def faults(operator: OperatorAdapter, case: Case, inputs: dict[str, Any], got: A
     lengths=st.lists(st.sampled_from([0, 1, 2, 63, 64, 65, 100, 129]), min_size=1, max_size=4),
     family=st.sampled_from(load_by_path(PREFILL / "inputs.py").FAMILIES),
 )
+@pytest.mark.long
 def test_chunked_oracle_equals_the_token_by_token_reference(
     lengths: list[int], family: str
 ) -> None:
@@ -124,7 +125,7 @@ def test_absent_scale_and_state_have_their_defaults_everywhere(
 # --- the limits -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("length", [16, 70, 200])
+@pytest.mark.parametrize("length", [16, 70, pytest.param(200, marks=pytest.mark.long)])
 @pytest.mark.parametrize("family", ["typical", "decay_near_one", "saturated_update"])
 def test_a_state_carried_in_bfloat16_from_token_to_token_is_refused(
     length: int, family: str
@@ -418,6 +419,7 @@ def planned_of(every: bool) -> list[dict[str, Any]]:
     return calls
 
 
+@pytest.mark.long
 def test_triton_solutions_are_right_and_a_forgotten_gate_is_refused(tmp_path: Path) -> None:
     wrong = planned(judged(DECODE), batch(1), "typical", WRONG_GATE)
     *right, wrong = interpreted([*planned_of(every=False), wrong], tmp_path)

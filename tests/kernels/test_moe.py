@@ -56,7 +56,7 @@ def run_peer(inputs, name="torch_vectorised"):
     return output
 
 
-@pytest.mark.parametrize("offset", [32, 111])
+@pytest.mark.parametrize("offset", [pytest.param(32, marks=pytest.mark.long), 111])
 @pytest.mark.parametrize("family", INPUTS.FAMILIES)
 def test_reference_trusted_and_peer_agree_with_the_oracle(family, offset):
     inputs = drawn(family, offset=offset)

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 EXPECT = {
+    "long": True,
     "status": "PASSED",
     "language": "triton",
     "verified": True,

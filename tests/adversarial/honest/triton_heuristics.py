@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 EXPECT = {
+    "long": True,
     "status": "PASSED",
     "language": "triton",
     "checks": {"trials": 2, "held_out": 1, "determinism_runs": 2},

@@ -7,6 +7,7 @@ import triton.language as tl
 from ._affine import affine_kernel
 
 EXPECT = {
+    "long": True,
     "status": "PASSED",
     "claim": "launches_as_compiled",
     "language": "triton",

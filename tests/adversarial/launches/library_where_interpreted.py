@@ -3,6 +3,7 @@
 from ._two_ways import torch_where_interpreted
 
 EXPECT = {
+    "long": True,
     "status": "PASSED",
     "claim": "launches_as_compiled",
     "language": "triton",

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 EXPECT = {
+    "long": True,
     "status": "PASSED",
     "claim": "launches_as_compiled",
     "language": "triton",

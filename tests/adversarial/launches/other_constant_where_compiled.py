@@ -5,6 +5,7 @@
 from ._affine import affine_kernel
 
 EXPECT = {
+    "long": True,
     "status": "PASSED",
     "claim": "launches_as_compiled",
     "language": "triton",

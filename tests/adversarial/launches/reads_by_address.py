@@ -6,6 +6,7 @@ import ctypes
 from ._affine import affine_kernel
 
 EXPECT = {
+    "long": True,
     "status": "PASSED",
     "claim": "launches_as_compiled",
     "language": "triton",

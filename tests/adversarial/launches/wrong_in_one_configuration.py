@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 EXPECT = {
+    "long": True,
     "status": "INCORRECT_NUMERICAL",
     "words": "configuration",
     "language": "triton",

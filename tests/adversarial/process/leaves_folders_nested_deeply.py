@@ -5,7 +5,7 @@ Its failure must stay its own: a removal that fails in the judge would make it t
 
 import os
 
-EXPECT = {"status": "RUNTIME_ERROR", "kind": "crash"}
+EXPECT = {"long": True, "status": "RUNTIME_ERROR", "kind": "crash"}
 
 
 def run(x, w, table, alpha, y, row):

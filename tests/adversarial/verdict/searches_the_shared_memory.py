@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-EXPECT = {"status": "INCORRECT_NUMERICAL", "checks": {"trials": 3}}
+EXPECT = {"long": True, "status": "INCORRECT_NUMERICAL", "checks": {"trials": 3}}
 
 
 def shared():

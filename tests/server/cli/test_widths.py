@@ -90,7 +90,7 @@ def check(shown, name: str, width: int, terminal: bool) -> None:
 
 
 @pytest.mark.parametrize(("width", "terminal"), [(60, True), (80, False)])
-@pytest.mark.parametrize("name", ["log", "best", "show", "diff", "search"])
+@pytest.mark.parametrize("name", ["log", "show", "diff"])
 def test_a_command_fits_a_narrow_terminal_and_a_pipe(shown, name, width, terminal) -> None:
     check(shown, name, width, terminal)
 
@@ -123,7 +123,7 @@ def test_a_piped_diff_is_a_patch(shown, data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["option", "environment"])
-@pytest.mark.parametrize("name", ["show", "log", "report"])
+@pytest.mark.parametrize("name", ["show", "report"])
 def test_a_relative_data_folder_is_of_the_current_folder(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name, given
 ) -> None:

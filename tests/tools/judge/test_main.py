@@ -591,6 +591,7 @@ def zygote_of(judge: JudgeProcess) -> int:
     return found
 
 
+@pytest.mark.long
 def test_a_zygote_that_is_killed_costs_one_trial_at_most(judge):
     os.kill(zygote_of(judge), signal.SIGKILL)
     assert judge.evaluate(honest()).status is Status.PASSED

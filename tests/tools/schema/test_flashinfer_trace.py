@@ -235,7 +235,7 @@ def test_the_reference_package_reads_what_we_write(
 
 
 @given(damaged())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_we_accept_exactly_what_the_reference_package_accepts(
     reference_package: Any, case: tuple[str, dict[str, Any]]
 ) -> None:

@@ -97,7 +97,7 @@ def test_sources_that_only_look_alike_are_let_in(paths: list[str]) -> None:
 
 
 @given(st.lists(PATHS, min_size=1, max_size=4))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_is_let_in_lies_where_it_says_and_nowhere_else(paths: list[str]) -> None:
     if tree_faults(paths):
         return

@@ -108,7 +108,7 @@ def timed(number: int, latency: float, decision: Decision = Decision.FASTER) -> 
 MANY = [timed(n, 1.0 + n) for n in range(400)]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     workloads=st.integers(0, 400),
     kernels=st.integers(0, 60),

@@ -194,17 +194,8 @@ SETTINGS: dict[str, Setting] = {
     "broken": Setting("[core\n\tno such thing"),
     "no_identity": Setting("[user]\n\tuseConfigOnly = true\n"),
 }
-QUICK = {
-    "prune",
-    "push_signed",
-    "broken",
-    "line_ends",
-    "hooks",
-    "templates",
-    "own_prune",
-    "quarantine",
-}
-"""Those that lose data, or end every command; the others take minutes."""
+QUICK = {"prune", "push_signed", "broken", "hooks"}
+"""One each that loses data, asks for keys, ends every command and runs code; all take minutes."""
 ANONYMOUS = {"broken", "global", "system", "counted_badly", "included", "no_identity"}
 """Where git cannot read, or is not told, who the user is."""
 

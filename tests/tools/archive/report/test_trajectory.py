@@ -30,7 +30,7 @@ def test_the_same_values_give_the_same_drawing():
     assert trajectory_svg(points, Against(12.0)) == trajectory_svg(points, Against(12.0))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.lists(
         st.builds(

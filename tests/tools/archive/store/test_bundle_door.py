@@ -234,7 +234,7 @@ def attack(door: Door, count: int) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("count", [30, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [10, pytest.param(500, marks=pytest.mark.long)])
 def test_what_lies_under_a_ref_hides_nothing_and_counts_for_nothing(door, count):
     attack(door, count)
 

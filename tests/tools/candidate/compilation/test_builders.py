@@ -187,6 +187,7 @@ def test_a_source_that_is_read_unseen_is_never_an_earlier_candidate_s(interpreti
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+@pytest.mark.long
 def test_a_changed_kernel_beside_an_unchanged_binding_is_compiled_alone(interpreting):
     def kept(cache: Path) -> set[str]:
         return {path.name for path in cache.iterdir() if path.name.startswith("object-")}

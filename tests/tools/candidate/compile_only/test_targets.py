@@ -110,6 +110,7 @@ def test_a_configuration_that_does_not_compile_is_told_beside_those_that_do(comp
     ]
 
 
+@pytest.mark.long
 def test_a_call_that_ends_early_is_told_beside_what_it_launched_before(compiler):
     one = ADD.replace('triton.Config({"BLOCK": 128}, num_warps=8)', "")
     answer = compiled(compiler, {"kernel.py": one + "    nothing_here\n"}, language="triton")
@@ -117,6 +118,7 @@ def test_a_call_that_ends_early_is_told_beside_what_it_launched_before(compiler)
     assert "'nothing_here' is not defined (kernel.py:22 in run: nothing_here)" in answer.notes[0]
 
 
+@pytest.mark.long
 def test_assembly_that_a_target_does_not_have_is_placed_in_the_kernel(compiler):
     asm = (
         "    tl.inline_asm_elementwise('{ wgmma.fence.sync.aligned; mov.b32 $0, $1; }', '=r,r', "
@@ -291,6 +293,7 @@ def run(x, out):
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+@pytest.mark.long
 def test_what_python_compiles_and_never_calls_is_told(compiler):
     answer = compiled(compiler, {"kernel.py": INLINE})
     assert {kernel.target for kernel in answer.kernels} == set(TARGETS)

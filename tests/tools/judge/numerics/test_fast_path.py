@@ -88,7 +88,7 @@ def test_outputs_of_one_call_are_told_apart():
     assert found["one"] is not None and found["one"].output == "one"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     shape=st.lists(st.integers(1, 6), min_size=0, max_size=3),
     seed=st.integers(0, 2**32),

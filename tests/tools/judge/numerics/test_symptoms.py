@@ -49,7 +49,7 @@ def found(symptom: Symptom | None, kind: SymptomKind) -> Symptom:
 
 
 @given(seeds, shapes, dtypes, st.sampled_from([math.sqrt(128), 1 / 64, 3.7, 0.25, 128.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_constant_factor_is_found_with_its_figure(seed, shape, dtype, factor):
     expected = values(seed, shape)
     symptom = found(symptom_of(factor * expected, expected, dtype), SymptomKind.FACTOR)
@@ -141,7 +141,7 @@ def test_one_value_everywhere_is_found(seed, shape, dtype, value):
 
 
 @given(seeds, shapes, dtypes, st.sampled_from([(0, 2, 1), (1, 0, 2), (2, 1, 0), (1, 2, 0)]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_axes_written_in_another_order_are_found(seed, shape, dtype, order):
     expected = values(seed, shape)
     got = expected.permute(order).reshape(shape)
@@ -160,7 +160,7 @@ def test_a_transposed_square_is_found(seed, size, dtype):
 
 
 @given(seeds, dtypes, st.integers(2, 11).flatmap(lambda k: st.sampled_from([k, -k])))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_an_offset_along_the_last_axis_is_found_with_its_length(seed, dtype, shift):
     expected, strange = values(seed, (3, 5, 33)), values(seed + 1, (3, 5, 33))
     got = torch.roll(expected, -shift, dims=2)
@@ -264,7 +264,7 @@ def test_a_missing_mask_is_found_with_the_tile_that_is_left(seed, dtype, case):
 
 
 @given(seeds, shapes, dtypes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_random_values_have_no_symptom(seed, shape, dtype):
     expected = values(seed, shape)
     assert symptom_of(values(seed + 1, shape), expected, dtype) is None
@@ -272,7 +272,7 @@ def test_random_values_have_no_symptom(seed, shape, dtype):
 
 
 @given(seeds, shapes, st.floats(0.02, 0.9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_scattered_noise_has_no_symptom(seed, shape, share):
     expected = values(seed, shape)
     generator = torch.Generator().manual_seed(seed)
@@ -291,7 +291,7 @@ def test_rounding_alone_has_no_symptom(seed, shape):
 
 
 @given(seeds, st.sampled_from([torch.int32, torch.int64, torch.bool]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_random_integers_have_no_symptom(seed, dtype):
     generator = torch.Generator().manual_seed(seed)
     high = 2 if dtype == torch.bool else 50

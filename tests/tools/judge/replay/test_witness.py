@@ -55,6 +55,7 @@ def test_what_drifts_from_pair_to_pair_falls_out(span, drift):
     assert witness.standard_error_ns == pytest.approx(0.0, abs=1e-3)
 
 
+@pytest.mark.long
 def test_honest_batches_that_scatter_are_refused_once_in_two_thousand():
     """Of 20,000 bounds from six pairs of batches each, at the true mean."""
     draw, refused = random.Random(5), 0

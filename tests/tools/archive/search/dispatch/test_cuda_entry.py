@@ -144,6 +144,7 @@ def test_programs_bound_by_pybind_share_no_template_and_no_function(joined, tmp_
 
 
 @needs_compiler
+@pytest.mark.long
 def test_a_child_can_be_a_parent(joined, archived, bench, definition, tmp_path):
     inner = joined(sources(BY_PYTHON, "small"), sources(BY_PYTHON, "large"))
     files = {source.path: source.content for source in inner.sources}
