@@ -280,7 +280,8 @@ class Harness:
 
         ready = next(filter(None, map(self.pool.ready, self.devices)), None)
         isolation = Isolation.model_validate(ready.isolation) if ready else None
-        problems = [*more_problems, *(str(problem) for problem in self.dataset.problems)]
+        known = (str(problem) for problem in self.dataset.problems)
+        problems = [*more_problems, *(words for words in known if words not in more_problems)]
         report = environment_report(self.settings, isolation, problems)
         if words := state_words(self.pool.queue_state(self.devices)):
             report.notes.insert(0, words)
@@ -315,7 +316,8 @@ class Harness:
             limit_s=self.settings.budget_s(self.device),
         )
         answer = await self.pool.ask(self.device, request, OperatorChecked, progress)
-        return [*operator.unusable, *answer.problems]
+        own = [str(problem) for problem in self.dataset.problems if problem.is_of(operator)]
+        return [*answer.problems, *own]
 
     async def calibrate(self, progress: OnProgress = ignore_progress) -> list[Path]:
         """Measures the device's rates and its noise; returns the files written. Takes minutes.

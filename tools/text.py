@@ -10,6 +10,7 @@ import re
 import threading
 
 _parsing = threading.Lock()
+_RANDOM_UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 _MARK_CHARACTERS = 40
 """Room for the words that stand for what was cut out."""
 _ELLIPSIS = " … "
@@ -85,3 +86,12 @@ def python_expression(text: str) -> ast.Expression:
     """The syntax tree of a Python expression, parsed as `python_tree` does."""
     with _parsing:
         return ast.parse(text, mode="eval")
+
+
+def short_uuid(uuid: str) -> str:
+    """The beginning of a random UUID that tells it from others; any other id whole.
+
+    Ids that people give have common beginnings, as prefill-512 and prefill-1024 have, and so have
+    UUIDs that are made of the time.
+    """
+    return uuid[:8] if _RANDOM_UUID.fullmatch(uuid) else one_line(uuid, 100)

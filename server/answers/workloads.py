@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...tools.documents import definition_uri
 from ...tools.schema.evaluation import Executor, Isolation
-from ...tools.text import printable, shorten
+from ...tools.text import printable, short_uuid, shorten
 from ..resources.skills import SCHEME as SKILL_SCHEME
 from .models import (
     DefinitionPart,
@@ -52,10 +52,17 @@ GIB = 1 << 30
 MEMBERS_SHOWN = {"concise": 3, "detailed": 30}
 DESCRIPTION_CHARACTERS = {"concise": 320, "detailed": 600}
 ROWS_SHOWN = 10
+PROBLEMS_SHOWN = 5
+MOST_PROBLEMS = 40
 
 
-def environment_answer(report: EnvironmentReport) -> EnvironmentAnswer:
-    """What this machine can do, what is missing, and what each missing thing costs."""
+def environment_answer(report: EnvironmentReport, own: int = 0) -> EnvironmentAnswer:
+    """What this machine can do, what is missing, and what each missing thing costs.
+
+    Args:
+        own: how many of the dataset's problems, the first, are of the definition that was asked of.
+    """
+    shown = max(PROBLEMS_SHOWN, min(own, MOST_PROBLEMS))
     later = ", ".join(report.needed_with_a_gpu())
     names = ", ".join(device.name for device in report.devices) or "no device"
     if report.lacks_its_device:
@@ -76,8 +83,8 @@ def environment_answer(report: EnvironmentReport) -> EnvironmentAnswer:
                 for tool in report.missing()
             ),
             f"On a machine with a GPU also wanted: {later} (`toolchain`)." if later else None,
-            *(f"Dataset: {problem}" for problem in report.dataset_problems[:5]),
-            _untold(len(report.dataset_problems) - 5),
+            *(f"Dataset: {problem}" for problem in report.dataset_problems[:shown]),
+            _untold(len(report.dataset_problems) - shown),
             "Next: list_workloads shows what there is to optimise.",
         ),
         devices=[
@@ -221,7 +228,7 @@ def _regimes_words(listing: WorkloadListing) -> str:
     return table(
         ("regime", "workloads", "share of the time", "representative"),
         [
-            (r.name, str(r.count), f"{r.latency_share:.0%}", r.representative[:8])
+            (r.name, str(r.count), f"{r.latency_share:.0%}", short_uuid(r.representative))
             for r in listing.regimes[:15]
         ],
     )
@@ -231,7 +238,7 @@ def _page_words(listing: WorkloadListing, rows: int) -> str:
     return table(
         ("workload", "axes", "last µs", "regime"),
         [
-            (w.uuid[:8], axes_words(w.axes), number(w.last_latency_us), w.regime or "–")
+            (short_uuid(w.uuid), axes_words(w.axes), number(w.last_latency_us), w.regime or "–")
             for w in listing.workloads[: min(rows, ROWS_SHOWN)]
         ],
     )
@@ -258,7 +265,7 @@ def shapes_answer(definition: str, sample: ShapeSample, detail: Detail) -> Shape
                             r.name,
                             str(r.count),
                             f"{r.latency_share:.0%}",
-                            r.representative[:8],
+                            short_uuid(r.representative),
                             shorten(r.why, 90),
                         )
                         for r in sample.regimes[:15]

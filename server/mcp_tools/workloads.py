@@ -39,7 +39,7 @@ async def check_environment(
     if definition is not None:
         async with progress_to(ctx) as progress:
             found = await harness.operator_problems(definition, progress)
-    return environment_answer(await in_thread(harness.check_environment, found))
+    return environment_answer(await in_thread(harness.check_environment, found), len(found))
 
 
 async def list_workloads(

@@ -12,6 +12,7 @@ from kernel_harness.tools.text import (
     printable,
     python_expression,
     python_tree,
+    short_uuid,
     shorten,
     visible,
 )
@@ -101,3 +102,17 @@ def test_python_is_parsed_by_one_thread_at_a_time(monkeypatch):
         thread.join()
     assert most == 1
     assert ast.unparse(python_expression("x+1")) == "x + 1"
+
+
+@pytest.mark.parametrize(
+    ("uuid", "short"),
+    [
+        ("901e5104-dccb-4c3f-ae13-ef4d31a4d456", "901e5104"),
+        ("0c23b10c7b7645719517828c12eaa1d2", "0c23b10c"),
+        ("prefill-512", "prefill-512"),
+        ("prefill-1024", "prefill-1024"),
+        ("01890a5d-ac96-774b-bcce-b302099a8057", "01890a5d-ac96-774b-bcce-b302099a8057"),
+    ],
+)
+def test_a_short_uuid_is_that_of_no_other(uuid, short):
+    assert short_uuid(uuid) == short

@@ -21,6 +21,7 @@ from scipy import stats
 from ..devices.noise_floor import least_effect
 from ..schema.evaluation import Evaluation, Finding, Severity, Status, WorkloadResult
 from ..schema.measurement import Comparison, Decision, Measurement, Objective, Totals
+from ..text import short_uuid
 
 RESAMPLES = 2_000
 DISPLAY_CONFIDENCE = 0.95
@@ -301,7 +302,7 @@ def _cold_only_finding(
 ) -> Finding:
     def place(result: WorkloadResult) -> str:
         axes = " ".join(f"{name}={size}" for name, size in result.axes.items())
-        return axes or result.uuid[:8]
+        return axes or short_uuid(result.uuid)
 
     shown = "; ".join(
         f"{place(result)}: {said.ratio or 0:.3f}x cold, {ratio:.3f}x {state}"

@@ -15,6 +15,7 @@ from ..errors import CapabilityError, RequestError
 from ..progress import OnProgress, ignore_progress
 from ..schema.evaluation import Evaluation, Executor, Stage, Status
 from ..schema.flashinfer_trace import Solution
+from ..text import short_uuid
 from ..workloads.operators import Operator
 from .plan import EvaluationRequest, replay_checks
 from .service import EvaluationService
@@ -183,7 +184,7 @@ def recompute(record: Evaluation) -> Recomputation:
     found = list(_differing("totals", record.totals.model_dump(), again.totals.model_dump()))
     for before, after in zip(record.workloads, again.workloads, strict=True):
         found += _differing(
-            f"workload {before.uuid[:8]}",
+            f"workload {short_uuid(before.uuid)}",
             before.model_dump(exclude=set(RAW)),
             after.model_dump(exclude=set(RAW)),
         )

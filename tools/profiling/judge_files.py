@@ -26,6 +26,7 @@ from ..messages.judge import (
 )
 from ..messages.profiler import ReplayRun, read_message
 from ..progress import OnProgress
+from ..text import short_uuid
 from ..workloads.operators import Operator
 from .diagnosis.bottleneck import WorkFloors
 from .runs.run_files import RecordedWorkload, Subject, TracedWorkload, WorkloadInputs
@@ -72,7 +73,7 @@ class JudgeFiles:
         """
         for position, uuid in enumerate(uuids):
             if uuid not in self._inputs:
-                await progress(position, len(uuids), f"making inputs of {uuid[:8]}")
+                await progress(position, len(uuids), f"making inputs of {short_uuid(uuid)}")
                 self._inputs[uuid] = await self._written(uuid, progress)
         return [self._inputs[uuid] for uuid in uuids]
 

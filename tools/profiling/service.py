@@ -32,6 +32,7 @@ from ..evaluation.record_store import LastLatencies
 from ..progress import OnProgress, ignore_progress
 from ..schema.flashinfer_trace import Solution
 from ..settings import Settings
+from ..text import short_uuid
 from ..workloads.operators import Operator
 from ..workloads.regimes import sample_shapes
 from .calibration_run import run_calibration
@@ -191,7 +192,7 @@ class ProfilingService:
     ) -> WorkloadTimeline:
         """Traces a call in a process outside the judge, which names a candidate's fault."""
         async with self.pool.reserved(self.device, progress):
-            await progress(0, 1, f"tracing {workload.uuid[:8]}")
+            await progress(0, 1, f"tracing {short_uuid(workload.uuid)}")
             found = await session.trace(subject, workload)
         if isinstance(found, str):
             raise CapabilityError(
@@ -219,7 +220,7 @@ class ProfilingService:
         smallest = min(operator.workloads, key=lambda w: sum(w.axes.values())).uuid
         async with self._prepared(operator, [smallest], progress) as (workload,):
             names = ", ".join(SanitizerTool)
-            await progress(0, 1, f"{names} on {workload.uuid[:8]}")
+            await progress(0, 1, f"{names} on {short_uuid(workload.uuid)}")
             # Side by side: most of each is its start, and nothing is timed.
             done = await side_by_side(
                 run_tool(
@@ -282,7 +283,7 @@ class ProfilingService:
             timeline = TimelineSession(self.runner, store, self.timeout_s)
             async with self.pool.reserved(self.device, progress):
                 for position, workload in enumerate(inputs):
-                    await progress(position, len(inputs), f"profiling {workload.uuid[:8]}")
+                    await progress(position, len(inputs), f"profiling {short_uuid(workload.uuid)}")
                     got = await ncu.profile(subject, workload) if possible else None
                     if isinstance(got, Refusal):
                         reason, possible = f"{got.what}. {got.remedy}", got.kind in OF_ONE_WORKLOAD

@@ -11,7 +11,15 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ..text import python_expression, python_tree
 from .constraints import ConstraintCheck, ConstraintStatus, ShapeOnly, check_constraint, names_in
@@ -31,7 +39,7 @@ class TraceModel(BaseModel):
 
 
 class DType(StrEnum):
-    """Every element type the format has, with float64 and uint8, which other suites have."""
+    """Every element type the format has, and float64, uint8 and float4 in pairs, of others."""
 
     FLOAT64 = "float64"
     FLOAT32 = "float32"
@@ -40,6 +48,8 @@ class DType(StrEnum):
     FLOAT8_E4M3FN = "float8_e4m3fn"
     FLOAT8_E5M2 = "float8_e5m2"
     FLOAT4_E2M1 = "float4_e2m1"
+    FLOAT4_E2M1FN_X2 = "float4_e2m1fn_x2"
+    """torch's: an element is a byte with two numbers, and an axis has half as many of them."""
     INT64 = "int64"
     INT32 = "int32"
     INT16 = "int16"
@@ -61,6 +71,7 @@ _BITS = {
     DType.FLOAT8_E4M3FN: 8,
     DType.FLOAT8_E5M2: 8,
     DType.FLOAT4_E2M1: 4,
+    DType.FLOAT4_E2M1FN_X2: 8,
     DType.INT64: 64,
     DType.INT32: 32,
     DType.INT16: 16,
@@ -86,11 +97,23 @@ class AxisVar(TraceModel):
 
 
 class TensorSpec(TraceModel):
-    """An input or output: axis names and element type; a null shape is a Python scalar."""
+    """An input or output: axis names and element type; a null shape is a Python scalar.
+
+    `default` is not in the format: the value of a scalar input that a workload does not state. It
+    is written only where there is one.
+    """
 
     shape: list[NonEmpty] | None
     dtype: DType
     description: str | None = None
+    default: int | float | bool | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_in_the_format(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = written(self)
+        if self.default is None:
+            fields.pop("default", None)
+        return fields
 
 
 # Left to right, the axis with a required field first: with unknown keys kept, a smart union would
@@ -145,7 +168,14 @@ class Definition(TraceModel):
             for axis in spec.shape or ():
                 if axis not in self.axes:
                     raise ValueError(f"tensor {name!r} has an undefined axis {axis!r}")
+            if spec.default is not None and (spec.shape is not None or name in self.outputs):
+                raise ValueError(f"{name!r} has a default, which is for inputs that are scalars")
         return self
+
+    @cached_property
+    def scalar_defaults(self) -> dict[str, int | float | bool]:
+        """The values of scalar inputs that hold where a workload states none."""
+        return {n: spec.default for n, spec in self.inputs.items() if spec.default is not None}
 
     @cached_property
     def const_axes(self) -> dict[str, int]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -110,6 +110,11 @@ class Workload(TraceModel):
     axes: dict[str, NonNegative]
     inputs: dict[str, InputSpec]
     uuid: NonEmpty
+
+    def scalars(self, definition: Definition) -> Mapping[str, int | float | bool]:
+        """The values of scalar inputs that are stated, else the definition's defaults."""
+        stated = {n: spec.value for n, spec in self.inputs.items() if isinstance(spec, ScalarInput)}
+        return {**definition.scalar_defaults, **stated}
 
 
 # --- solution ---------------------------------------------------------------------------------
@@ -336,6 +341,7 @@ def definition_hash(definition: Definition) -> str:
         interface_hash(definition),
         json.dumps(definition.constraints),
         definition.reference,
+        *([json.dumps(definition.scalar_defaults)] if definition.scalar_defaults else ()),
     )
 
 

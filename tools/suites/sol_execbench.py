@@ -50,7 +50,7 @@ SUITE = "sol-execbench"
 BASELINE = "reference"
 DEFINITION, WORKLOADS, SOLUTIONS = "definition.json", "workload.jsonl", "solution*.json"
 NOT_JUDGED = (DType.FLOAT4_E2M1,)
-"""Element types that the format has and torch cannot compare."""
+"""Element types that the format has and torch has not: of single float4 numbers."""
 LANGUAGES = {
     **dict.fromkeys(("pytorch", "cute_dsl", "cutile", "cudnn_frontend", "python"), "python"),
     "triton": "triton",

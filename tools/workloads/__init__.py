@@ -1,7 +1,7 @@
 """What is measured: operators, their workloads, and which of them to sample. No torch.
 
 dataset          finds operators in folders and FlashInfer-Trace datasets; lists bad files
-dataset_problem  what could not be read, with its place; what makes a line no workload
+dataset_problem  what could not be read, with its place; what makes a workload unusable
 operators        one operator: definition, workloads, policy, peers, cost
 policy           tolerances and libraries of an operator
 held_out         draws sizes and scalars that no public workload has

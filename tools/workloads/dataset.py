@@ -27,12 +27,14 @@ from ..schema.flashinfer_trace import (
     interface_hash,
     unknown_keys,
 )
-from .dataset_problem import DatasetProblem, line_fault, violated_constraint
+from .dataset_problem import DatasetProblem, fault_of, with_reference
 from .operators import Operator, read_json_object
 from .policy import Policy, default_policy, read_policy, sampling_faults, unknown_workloads
 
 LFS_MARK = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024
+INPUTS = "inputs.py"
+REFERENCE_FILE = "reference.py"
 IGNORED = "the format has no such field; it is ignored, so the verdict does not follow it"
 _NAMED = re.compile(rb'"definition"\s*:\s*"([^"\\]+)"')
 
@@ -134,7 +136,7 @@ class _Reader:
             path = folder / "definition.json"
             if not path.is_file():
                 continue
-            definition = self._definition(path)
+            definition = self._definition(path, folder / REFERENCE_FILE)
             if definition is None:
                 continue
             if definition.name != folder.name:
@@ -143,7 +145,8 @@ class _Reader:
             policy = self._policy(folder / "policy.toml", definition)
             before = len(self.problems)
             lines = self._lines(folder / "workloads.jsonl")
-            workloads, left_out = self._workloads(lines, definition, policy)
+            own_inputs = (folder / INPUTS).is_file()
+            workloads, left_out = self._workloads(lines, definition, policy, own_inputs=own_inputs)
             unusable = self._since(before)
             for key, words in unknown_workloads(policy, [w.uuid for w in workloads]):
                 self._problem(folder / "policy.toml", None, key, words)
@@ -173,7 +176,8 @@ class _Reader:
             before = len(self.problems)
             own = lines.get(definition.name, [])
             policy = self._shipped_policy(definition)
-            workloads, left_out = self._workloads(own, definition, policy)
+            own_inputs = self._has_inputs(definition)
+            workloads, left_out = self._workloads(own, definition, policy, own_inputs=own_inputs)
             if own:
                 self._files_exist(own[0].path, root, workloads)
             self._add(
@@ -237,23 +241,43 @@ class _Reader:
             )
             self.operators[operator.name] = operator
 
-    def _definition(self, path: Path) -> Definition | None:
+    def _definition(self, path: Path, reference: Path | None = None) -> Definition | None:
+        """The definition of a file, whose reference may be a file beside it."""
         self.seen.append(path)
         try:
-            definition = Definition.model_validate_json(path.read_bytes())
-        except (ValidationError, OSError) as error:
+            whole = path.read_bytes()
+            if reference is not None and reference.is_file():
+                whole = with_reference(whole, reference.read_text(encoding="utf-8"))
+            definition = Definition.model_validate_json(whole)
+        except (ValidationError, OSError, UnicodeDecodeError) as error:
             self._refused(path, None, error)
             return None
+        if reference is not None and reference.is_file():
+            given = reference.read_text(encoding="utf-8")
+            if given != definition.reference:
+                words = "is not the reference of definition.json, by which candidates are judged"
+                self._problem(reference, None, "", words)
         for key in unknown_keys(definition):
             self._problem(path, None, key, IGNORED)
         return definition
 
     def _shipped_policy(self, definition: Definition) -> Policy:
         """The policy under which workloads of this definition will be judged."""
+        earlier = self._shipped(definition)
+        return default_policy(definition) if earlier is None else earlier.policy
+
+    def _has_inputs(self, definition: Definition) -> bool:
+        """Whether code will make the inputs of this definition's workloads."""
+        earlier = self._shipped(definition)
+        folder = None if earlier is None else earlier.folder
+        return folder is not None and (folder / INPUTS).is_file()
+
+    def _shipped(self, definition: Definition) -> Operator | None:
+        """The operator that was read before and is the same."""
         earlier = self.operators.get(definition.name)
         if earlier is None or interface_hash(earlier.definition) != interface_hash(definition):
-            return default_policy(definition)
-        return earlier.policy
+            return None
+        return earlier
 
     def _lines(self, path: Path) -> list[_Line]:
         try:
@@ -264,7 +288,12 @@ class _Reader:
         return [_Line(path, n, line) for n, line in enumerate(lines, start=1) if line.strip()]
 
     def _workloads(
-        self, lines: Iterable[_Line], definition: Definition, policy: Policy
+        self,
+        lines: Iterable[_Line],
+        definition: Definition,
+        policy: Policy,
+        *,
+        own_inputs: bool,
     ) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
         """The workloads of lines, and which lines are not used, each with the reason."""
         found: dict[str, Workload] = {}
@@ -277,9 +306,7 @@ class _Reader:
                 self._refused(path, number, error)
                 left_out[f"{path.name}:{number}"] = self.problems[-1].message
                 continue
-            wrong = line_fault(trace, definition, found) or violated_constraint(
-                trace, definition, policy
-            )
+            wrong = fault_of(trace, definition, policy, found, own_inputs=own_inputs)
             if wrong:
                 self._problem(path, number, *wrong)
                 left_out[f"{path.name}:{number}"] = wrong[1]
@@ -333,9 +360,11 @@ class _Reader:
             self._problem(path, None, "", error.what)
             return {}
 
-    def _refused(self, path: Path, line: int | None, error: ValidationError | OSError) -> None:
-        if isinstance(error, OSError):
-            self._problem(path, line, "", f"cannot be read: {error.strerror}")
+    def _refused(
+        self, path: Path, line: int | None, error: ValidationError | OSError | UnicodeDecodeError
+    ) -> None:
+        if not isinstance(error, ValidationError):
+            self._problem(path, line, "", f"cannot be read: {error}")
             return
         for fault in error.errors()[:3]:
             place = ".".join(str(part) for part in fault["loc"])

@@ -1,14 +1,21 @@
-"""What could not be read of a dataset, with its place, and what makes a line no workload."""
+"""What could not be read of a dataset, with its place, and what makes a workload unusable."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..schema.constraints import names_in
-from ..schema.flashinfer_trace import Definition, Trace, Workload
-from .policy import Policy
+from ..schema.flashinfer_trace import (
+    Definition,
+    SafetensorsInput,
+    Trace,
+    Workload,
+)
+from .operators import Operator
+from .policy import Policy, sampled_outputs
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,13 @@ class DatasetProblem:
         file = Path(self.file)
         return file.parent.name if file.name == "definition.json" else file.stem
 
+    def is_of(self, operator: Operator) -> bool:
+        """Whether it is of a file of this operator."""
+        folder = operator.folder
+        return self.definition == operator.name or (
+            folder is not None and Path(self.file).is_relative_to(folder)
+        )
+
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         return (
@@ -33,10 +47,20 @@ class DatasetProblem:
         )
 
 
-def line_fault(
-    trace: Trace, definition: Definition, found: Mapping[str, Workload]
+def fault_of(
+    trace: Trace,
+    definition: Definition,
+    policy: Policy,
+    found: Container[str],
+    *,
+    own_inputs: bool,
 ) -> tuple[str, str] | None:
-    """What makes a line unusable as a workload of this definition: field and message."""
+    """What makes a line unusable as a workload of this definition: field and message.
+
+    Args:
+        found: uuids of the lines before it.
+        own_inputs: whether code makes the inputs, scalars too.
+    """
     axes = trace.workload.axes
     missing = [name for name in definition.var_axes if name not in axes]
     undeclared = [name for name in axes if name not in definition.axes]
@@ -49,12 +73,31 @@ def line_fault(
         (bool(unknown_inputs), "workload.inputs", f"no such input: {', '.join(unknown_inputs)}"),
         (trace.workload.uuid in found, "workload.uuid", f"{trace.workload.uuid!r} is repeated"),
     )
-    return next(((place, message) for bad, place, message in faults if bad), None)
+    fault = next(((place, message) for bad, place, message in faults if bad), None)
+    if fault is None and not own_inputs:
+        fault = _valueless(trace.workload, definition, policy)
+    return fault or _violated(trace, definition, policy)
 
 
-def violated_constraint(
-    trace: Trace, definition: Definition, policy: Policy
+def _valueless(
+    workload: Workload, definition: Definition, policy: Policy
 ) -> tuple[str, str] | None:
+    """The first scalar that nothing gives a value: one drawn at random makes another operator."""
+    seeds = {
+        name for sampled in sampled_outputs(definition, policy).values() for name in sampled.seeds
+    }
+    known = {*workload.scalars(definition), *seeds}
+    for name, spec in definition.inputs.items():
+        stored = isinstance(workload.inputs.get(name), SafetensorsInput)
+        if spec.shape is None and name not in known and not stored:
+            return f"workload.inputs.{name}", (
+                f"{workload.uuid} gives the scalar {name!r} no value; state "
+                '{"type": "scalar", "value": …}, or give the input a "default" in the definition'
+            )
+    return None
+
+
+def _violated(trace: Trace, definition: Definition, policy: Policy) -> tuple[str, str] | None:
     """The first constraint that a workload violates: field, and message with the sizes in it."""
     axes = trace.workload.axes
     for text in definition.violated_constraints(axes):
@@ -66,3 +109,14 @@ def violated_constraint(
         place = ".".join(["workload.axes", *varying[:1]])
         return place, f"{trace.workload.uuid} violates the constraint {text!r} ({shown})"
     return None
+
+
+def with_reference(definition: bytes, source: str) -> bytes:
+    """The text of a definition with a file's source as its reference, where it states none."""
+    try:
+        fields = json.loads(definition)
+    except ValueError:  # which the model says better
+        return definition
+    if not isinstance(fields, dict) or "reference" in fields:
+        return definition
+    return json.dumps({**fields, "reference": source}).encode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ....tools.devices.targets import architectures_of
 from ....tools.schema.evaluation import Evaluation, Executor, Scope, Status
 from ....tools.schema.measurement import TimeSource
+from ....tools.text import short_uuid
 from ..text import cut
 
 WRONG_VALUES = (Status.INCORRECT_NUMERICAL, Status.INCORRECT_SHAPE, Status.INCORRECT_DTYPE)
@@ -183,7 +184,7 @@ def _without_latency(evaluation: Evaluation) -> str:
 
 def _not_faster(evaluation: Evaluation) -> str:
     slowest = max(evaluation.workloads, key=lambda w: w.latency_us or 0.0, default=None)
-    where = f", workloads=['{slowest.uuid[:8]}']" if slowest else ""
+    where = f", workloads=['{short_uuid(slowest.uuid)}']" if slowest else ""
     profile = f"profile_ncu(workspace=…{where}) says what limits it."
     if evaluation.baseline is not None:
         return f"Not shown to be faster. {profile}"

@@ -15,7 +15,7 @@ from ....tools.schema.evaluation import (
     WorkloadResult,
 )
 from ....tools.schema.measurement import Objective, TimeSource
-from ....tools.text import shorten
+from ....tools.text import short_uuid, shorten
 from ..text import (
     axes_words,
     budget_words,
@@ -219,7 +219,7 @@ def _rows(chosen: list[WorkloadResult]) -> str | None:
         ("workload", "axes", "µs", "clock", *taken, "speedup", "decision", "SOL %"),
         [
             (
-                result.uuid[:8],
+                short_uuid(result.uuid),
                 axes_words(result.axes),
                 number(result.latency_us),
                 str(result.sealing.source) if result.sealing else "–",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from ....tools.documents import profile_uri
 from ....tools.schema.evaluation import FiniteFloat
+from ....tools.text import short_uuid
 from ..models import IsolationPart
 from ..result import Answer, Result, first, short
 from ..text import (
@@ -251,7 +252,7 @@ def _profile_words(profile: Profile) -> str:
 
 
 def _workload_words(workload: WorkloadProfile) -> str:
-    head = f"{workload.uuid[:8]} {axes_words(workload.axes)}"
+    head = f"{short_uuid(workload.uuid)} {axes_words(workload.axes)}"
     if workload.failure:
         return f"{head}: not profiled: {cut(workload.failure, 300)}"
     diagnosis = workload.bottleneck
@@ -313,7 +314,7 @@ def _timeline_words(timeline: Timeline) -> str:
             ("workload", "axes", "kernels", "span µs", "busy µs", "gaps µs", "launch-bound"),
             [
                 (
-                    w.uuid[:8],
+                    short_uuid(w.uuid),
                     axes_words(w.axes),
                     str(w.kernels),
                     number(w.span_us),
@@ -324,7 +325,7 @@ def _timeline_words(timeline: Timeline) -> str:
                 for w in timeline.workloads[:8]
             ],
         ),
-        *(f"{w.uuid[:8]}: {w.why}" for w in timeline.workloads[:4] if w.why),
+        *(f"{short_uuid(w.uuid)}: {w.why}" for w in timeline.workloads[:4] if w.why),
         "Next: gaps or many kernels call for fusing, a graph or programmatic launch; one busy "
         "kernel calls for profile_ncu.",
     )

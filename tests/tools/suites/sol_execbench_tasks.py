@@ -299,12 +299,12 @@ LEFT_OUT: dict[str, tuple[Fields, list[Fields], str]] = {
         {
             "name": "four_bits",
             "axes": {"n": VAR},
-            "inputs": {"x": tensor("n", dtype="float4_e2m1fn_x2")},
+            "inputs": {"x": tensor("n", dtype="float4_e2m1")},
             "outputs": {"out": tensor("n")},
             "reference": SMALL,
         },
         [workload("bits", {"n": 8}, {"x": "random"})],
-        "float4_e2m1fn_x2",
+        "float4_e2m1",
     ),
     "examples/no_such_axis": (
         {

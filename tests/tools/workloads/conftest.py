@@ -37,7 +37,8 @@ def definition(name: str = "scale_rows", **changes: Any) -> dict[str, Any]:
 
 def line(uuid: str, rows: int, pages: int = 1, name: str = "scale_rows", **changes: Any) -> str:
     """One workload line."""
-    workload = {"uuid": uuid, "axes": {"rows": rows, "pages": pages}, "inputs": {}} | changes
+    inputs = {"scale": {"type": "scalar", "value": 2.0}}
+    workload = {"uuid": uuid, "axes": {"rows": rows, "pages": pages}, "inputs": inputs} | changes
     return json.dumps({"definition": name, "workload": workload})
 
 

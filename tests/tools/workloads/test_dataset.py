@@ -11,9 +11,12 @@ import pytest
 from kernel_harness.tools.errors import DatasetError, RequestError
 from kernel_harness.tools.workloads.dataset import Dataset
 
-from .conftest import Write, definition, line
+from .conftest import REFERENCE, Write, definition, line
 
 STALE = {"uuid": "w", "axes": {"lines": 8, "pages": 1}, "inputs": {}}
+
+
+SCALE = {"scale": {"type": "scalar", "value": 2.0}}
 
 
 def test_an_operators_folder_is_read_whole(write_operator: Write) -> None:
@@ -218,7 +221,9 @@ def test_fields_that_the_format_does_not_have_are_named_once(write_dataset: Writ
 def test_missing_tensor_files_are_counted_in_one_line(write_dataset: Write) -> None:
     stored = {"x": {"type": "safetensors", "path": "./blob/x.safetensors", "tensor_key": "x"}}
     other = {"x": {"type": "safetensors", "path": "./blob/y.safetensors", "tensor_key": "x"}}
-    root = write_dataset(lines=[line("t-1", 1, inputs=stored), line("t-2", 2, inputs=other)])
+    root = write_dataset(
+        lines=[line("t-1", 1, inputs=stored | SCALE), line("t-2", 2, inputs=other | SCALE)]
+    )
     (root / "blob").mkdir()
     (root / "blob" / "y.safetensors").write_bytes(b"")
     dataset = Dataset.load(root)
@@ -231,7 +236,7 @@ def test_tensor_files_that_git_lfs_did_not_fetch_are_told_from_tensors(
     write_dataset: Write,
 ) -> None:
     stored = {"x": {"type": "safetensors", "path": "blob/x.safetensors", "tensor_key": "x"}}
-    root = write_dataset(lines=[line("t-1", 1, inputs=stored)])
+    root = write_dataset(lines=[line("t-1", 1, inputs=stored | SCALE)])
     (root / "blob").mkdir()
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 120\n"
     (root / "blob" / "x.safetensors").write_text(pointer)
@@ -331,3 +336,55 @@ def test_a_definition_that_cannot_be_used_is_told_with_its_file_and_field(
         dataset.operator("scale")
     assert caught.value.where.startswith(f"{file}: reference: ")
     assert dataset.operator("rescale").definition.name == "rescale"
+
+
+@pytest.mark.parametrize("inputs", [{}, {"scale": {"type": "random"}}])
+def test_a_scalar_that_nothing_gives_a_value_is_never_drawn(write_operator: Write, inputs) -> None:
+    kernels = write_operator(lines=[line("w-a", 1), line("w-b", 8, inputs=inputs)])
+    dataset = Dataset.load(kernels)
+    (problem,) = dataset.problems
+    assert (problem.line, problem.field) == (2, "workload.inputs.scale")
+    assert "w-b gives the scalar 'scale' no value" in problem.message
+    assert '"default"' in problem.message
+    assert [w.uuid for w in dataset.operators["scale_rows"].workloads] == ["w-a"]
+
+
+def test_a_scalars_default_in_the_definition_holds_where_a_workload_states_none(
+    write_operator: Write,
+) -> None:
+    kernels = write_operator(lines=[line("w-a", 1, inputs={}), line("w-b", 8)])
+    path = kernels / "scale_rows" / "definition.json"
+    path.write_text(path.read_text().replace('"shape": null', '"default": 0.5, "shape": null'))
+    dataset = Dataset.load(kernels)
+    assert not dataset.problems
+    operator = dataset.operators["scale_rows"]
+    scalars = [w.scalars(operator.definition) for w in operator.workloads]
+    assert scalars == [{"scale": 0.5}, {"scale": 2.0}]
+
+
+def test_scalars_that_the_operators_own_code_makes_need_no_other_value(
+    write_operator: Write,
+) -> None:
+    kernels = write_operator(lines=[line("w-a", 1, inputs={})], inputs__py="FAMILIES = ()\n")
+    assert not Dataset.load(kernels).problems
+
+
+def test_a_reference_may_be_a_file_beside_its_definition(write_operator: Write) -> None:
+    kernels = write_operator(reference__py=REFERENCE)
+    path = kernels / "scale_rows" / "definition.json"
+    without = {k: v for k, v in definition().items() if k != "reference"}
+    path.write_text(json.dumps(without))
+    dataset = Dataset.load(kernels)
+    assert not dataset.problems
+    assert dataset.operators["scale_rows"].definition.reference == REFERENCE
+
+
+def test_a_file_that_is_not_the_definitions_reference_is_named(write_operator: Write) -> None:
+    kernels = write_operator(reference__py="def run(x, cache, scale):\n    return x\n")
+    dataset = Dataset.load(kernels)
+    (problem,) = dataset.problems
+    assert problem.file.endswith("scale_rows/reference.py") and "is not the reference" in str(
+        problem
+    )
+    assert dataset.operators["scale_rows"].definition.reference == REFERENCE
+    assert problem.is_of(dataset.operators["scale_rows"])

@@ -14,6 +14,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
 from ...schema.evaluation import UNDECIDED, Evaluation, Status
+from ...text import short_uuid
 from ..promotion.events import best_elsewhere, events
 from ..store.archive import Archive
 from ..store.entry import CandidateStatus, Node, number
@@ -311,7 +312,7 @@ def _workloads(evaluation: Evaluation) -> Listing:
         passed = w.status in {Status.PASSED, *UNDECIDED}
         ratio = w.comparison.ratio if w.comparison else None
         cells = [
-            Text(w.uuid[:8]),
+            Text(short_uuid(w.uuid)),
             Text(str(w.status), style="" if passed else "red"),
             Text(_us(w.latency_us)),
             Text(f"{number(interval[0])}-{number(interval[1])}" if interval else ""),

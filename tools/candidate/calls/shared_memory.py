@@ -25,6 +25,7 @@ DTYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float8_e4m3fn": torch.float8_e4m3fn,
     "float8_e5m2": torch.float8_e5m2,
+    "float4_e2m1fn_x2": torch.float4_e2m1fn_x2,
     "int64": torch.int64,
     "int32": torch.int32,
     "int16": torch.int16,
@@ -32,8 +33,6 @@ DTYPES: dict[str, torch.dtype] = {
     "uint8": torch.uint8,
     "bool": torch.bool,
 }
-if hasattr(torch, "float4_e2m1fn_x2"):
-    DTYPES["float4_e2m1"] = torch.float4_e2m1fn_x2
 
 
 class MappedArena:

@@ -29,6 +29,7 @@ from ...messages.candidate import (
 from ...messages.launches import DeferredTimes, Way
 from ...schema.flashinfer_trace import Definition
 from ..numerics.mismatch import BIT_VIEW
+from ..numerics.packed import FLOAT4_PAIRS
 from ..operators.generic_operator import torch_dtype
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
@@ -53,6 +54,7 @@ POISONS: dict[torch.dtype, tuple[int, int]] = {
     torch.bfloat16: (0x7FE5, 0x7149),
     torch.float8_e4m3fn: (0x7F, 0x7E),
     torch.float8_e5m2: (0x7E, 0x7B),
+    FLOAT4_PAIRS: (0xA5, 0x5A),
     torch.int64: (0xA5A5A5A5A5A5A5A5, 0x5A3C5A3C5A3C5A3C),
     torch.int32: (0xA5A5A5A5, 0x5A3C5A3C),
     torch.int16: (0xA5A5, 0x5A3C),

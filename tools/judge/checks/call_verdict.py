@@ -21,6 +21,7 @@ from ..calls.judged_call import CallOutcome
 from ..numerics.correctness import check_output
 from ..numerics.fast_path import ExpectedOutput, accepted_outputs, prepare_outputs
 from ..numerics.mismatch import Mismatch
+from ..numerics.packed import unpacked
 from ..operators.input_sets import DERIVED, InputSet
 from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes.lost import ProcessLost
@@ -137,6 +138,7 @@ def _values(
     errors: list[OutputError] = []
     wrong: list[tuple[OutputError, Mismatch]] = []
     constants = _constants(operator, input_set.case)
+    outcome = replace(outcome, outputs={n: unpacked(v) for n, v in outcome.outputs.items()})
     accepted = _accepted(operator, input_set, outcome)
     together = _compared_together(operator, input_set, outcome)
     for name, spec in operator.definition.outputs.items():

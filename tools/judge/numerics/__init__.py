@@ -7,5 +7,6 @@ mismatch        describes mismatches: worst element, count, location
 mismatch_words  tells a mismatch: its kind, its figures, what to do
 symptoms        recognises the usual causes of a mismatch
 element_sample  the mismatched elements that a cause is tried on
+packed          float4 in pairs as numbers that can be compared
 sampling        judges outputs that are drawn at random
 """

@@ -14,6 +14,7 @@ import torch
 from ...errors import DatasetError
 from ...schema.flashinfer_trace import Definition, DType
 from ..numerics.limits import ToleranceLimits
+from ..numerics.packed import FLOAT4_PAIRS
 from ..philox.generator import RandomValues
 from ..philox.index_inputs import index_values
 
@@ -24,6 +25,7 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float8_e4m3fn": torch.float8_e4m3fn,
     "float8_e5m2": torch.float8_e5m2,
+    "float4_e2m1fn_x2": FLOAT4_PAIRS,
     "int64": torch.int64,
     "int32": torch.int32,
     "int16": torch.int16,
@@ -43,12 +45,19 @@ def torch_dtype(dtype: DType | str) -> torch.dtype:
     """The torch dtype of a FlashInfer-Trace dtype.
 
     Raises:
-        DatasetError: for float4, which torch cannot generate or compare.
+        DatasetError: for float4 that is not in pairs, of which there is no torch tensor.
     """
     name = str(dtype)
     if name not in TORCH_DTYPES:
-        raise DatasetError(f"Tensors of dtype {name} cannot be judged yet")
+        remedy = "Declare float4_e2m1fn_x2, two numbers in a byte, with half the extent."
+        raise DatasetError(f"There is no torch tensor of dtype {name}", remedy=remedy)
     return TORCH_DTYPES[name]
+
+
+def compared_dtype(dtype: DType | str) -> torch.dtype:
+    """The dtype in which outputs that are declared so are compared."""
+    found = torch_dtype(dtype)
+    return torch.float8_e4m3fn if found == FLOAT4_PAIRS else found
 
 
 def generate_inputs(
@@ -66,14 +75,25 @@ def generate_inputs(
         scalars: values that the workload states, used as they are.
         values: what they are made of; they lie on its device.
         family: one of `FAMILIES`; integers and booleans have one distribution in all of them.
+
+    Raises:
+        DatasetError: for a scalar without a value. One drawn at random, an epsilon of 1.5 say,
+            makes another operator of it.
     """
     inputs: dict[str, Value] = {}
+    scalars = {**definition.scalar_defaults, **scalars}
     for name, shape in definition.input_shapes(axes).items():
         dtype = torch_dtype(definition.inputs[name].dtype)
         if name in scalars:
             inputs[name] = scalars[name]
         elif shape is None:
-            inputs[name] = _tensor(name, (), dtype, values, "typical").item()
+            raise DatasetError(
+                f"Scalar {name!r} has no value: no workload states it and the definition has no "
+                "default",
+                where=definition.name,
+                remedy='State {"type": "scalar", "value": …} for it in each workload, or give '
+                'the input a "default" in definition.json.',
+            )
         elif name in distributions or (definition.op_type == "sampling" and name == "probs"):
             logits = values.normal(name, shape)
             inputs[name] = torch.softmax(logits, dim=-1).to(dtype)
@@ -89,6 +109,8 @@ def _tensor(
 ) -> torch.Tensor:
     if dtype == torch.bool:
         return values.integers(name, 0, 2, shape).bool()
+    if dtype == FLOAT4_PAIRS:  # every byte is two numbers
+        return values.integers(name, 0, 256, shape).to(torch.uint8).view(dtype)
     if not dtype.is_floating_point:
         low, high = BYTES.get(dtype, (-1024, 1025))
         return values.integers(name, low, high, shape).to(dtype)

@@ -19,13 +19,7 @@ import torch
 from ...devices.roofline import Cost, mean_cost
 from ...errors import DatasetError, HarnessError
 from ...schema.drawn_inputs import InputSource, RandomGenerator
-from ...schema.flashinfer_trace import (
-    Definition,
-    SafetensorsInput,
-    ScalarInput,
-    Workload,
-    definition_hash,
-)
+from ...schema.flashinfer_trace import Definition, SafetensorsInput, Workload, definition_hash
 from ...workloads.operators import generic_cost, read_json_object
 from ...workloads.policy import ORACLE, Policy, policy_of, sampled_outputs
 from ..numerics.limits import ToleranceLimits, tolerance_limits
@@ -33,7 +27,7 @@ from ..numerics.sampling import NUCLEUS_SLACK, as_probabilities, impossible_draw
 from ..philox.generator import random_values, usable_source
 from . import generic_operator as generic
 from .folder_code import asks_philox, loaded, own_inputs, stamp
-from .generic_operator import Value, torch_dtype
+from .generic_operator import Value, compared_dtype, torch_dtype
 from .reference import Reference, definition_place, named_outputs, raise_when_memory_ran_out
 from .stored_inputs import check_contents, check_made, read_stored, stored_files
 
@@ -123,7 +117,7 @@ class OperatorAdapter:
             uuid=workload.uuid,
             axes=dict(workload.axes),
             structure=self._structure.get(workload.uuid),
-            scalars={n: s.value for n, s in workload.inputs.items() if isinstance(s, ScalarInput)},
+            scalars={**workload.scalars(self.definition)},
             files={n: s for n, s in workload.inputs.items() if isinstance(s, SafetensorsInput)},
         )
 
@@ -167,22 +161,24 @@ class OperatorAdapter:
         """
         axes = self.definition.axis_values(case.axes)
         values = random_values(generator or self.source_on(device).generator, seed, device)
+        stored = {
+            name: read_stored(case.files[name], path, device)
+            for name, path in self._stored(case).items()
+        }
+        seeds = (name for sampled in self.sampled.values() for name in sampled.seeds)
+        drawn = {name: random.Random(f"{seed} {name}").getrandbits(31) for name in seeds}
         if self._inputs is None:
+            whole = {n: v for n, v in stored.items() if self.definition.inputs[n].shape is None}
+            known = {**case.scalars, **whole, **drawn}
             probabilities = {sampled.probabilities for sampled in self.sampled.values()}
             made = generic.generate_inputs(
-                self.definition, axes, case.scalars, values, family, probabilities
+                self.definition, axes, known, values, family, probabilities
             )
         else:
             facts = case.structure, case.scalars
             made = self._guarded(
                 "generate", lambda own: own_inputs(own, axes, *facts, seed, family, values)
             )
-        stored = {
-            name: read_stored(case.files[name], path, device)
-            for name, path in self._stored(case).items()
-        }
-        seeds = {name for sampled in self.sampled.values() for name in sampled.seeds}
-        drawn = {name: random.Random(f"{seed} {name}").getrandbits(31) for name in seeds}
         inputs = self._checked({**made, **case.scalars, **stored, **drawn}, axes)
         waived, shown = self.policy.waived_constraints, not case.held_out
         check_contents(self.definition, waived, axes, inputs, shown=shown)
@@ -229,7 +225,7 @@ class OperatorAdapter:
 
     def _declared(self, outputs: Outputs) -> Outputs:
         return {
-            name: value.to(torch_dtype(self.definition.outputs[name].dtype))
+            name: value.to(compared_dtype(self.definition.outputs[name].dtype))
             for name, value in outputs.items()
         }
 

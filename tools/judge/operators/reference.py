@@ -24,6 +24,7 @@ import torch
 from ...errors import DatasetError, HarnessError, InfrastructureError
 from ...schema.flashinfer_trace import Definition
 from ...workloads.policy import Nonfinite
+from ..numerics.packed import unpacked
 from .folder_code import StoppedError, bounded
 from .generic_operator import Value
 
@@ -196,7 +197,7 @@ def named_outputs(
         if tuple(tensor.shape) != tuple(due):
             words = f"gave {name!r} the shape {list(tensor.shape)}, not {list(due)}"
             raise _not_as_defined(words, where)
-        outputs[name] = tensor
+        outputs[name] = unpacked(tensor)
     return outputs
 
 

@@ -38,7 +38,7 @@ def generic_definition(**changes) -> Definition:
         "axes": {"m": {"type": "var"}, "n": {"type": "const", "value": 8}},
         "inputs": {
             "x": {"shape": ["m", "n"], "dtype": "bfloat16"},
-            "s": {"shape": None, "dtype": "float32"},
+            "s": {"shape": None, "dtype": "float32", "default": 1.5},
         },
         "outputs": {"y": {"shape": ["m", "n"], "dtype": "bfloat16"}},
         "reference": "import torch\ndef run(x, s):\n    return (x.float() * s).to(x.dtype)\n",

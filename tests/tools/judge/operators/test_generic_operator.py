@@ -51,7 +51,6 @@ def test_earlier_records_get_the_values_that_they_were_made_with():
         "x": {"shape": ["m", "n"], "dtype": "float32"},
         "i": {"shape": ["m"], "dtype": "int32"},
         "b": {"shape": ["n"], "dtype": "bool"},
-        "s": {"shape": None, "dtype": "float32"},
     }
     operator = OperatorAdapter(generic_definition(inputs=inputs))
     made = operator.make_inputs(Case("w", {"m": 3}), 9, "one_huge", CPU, RandomGenerator.TORCH)
@@ -62,7 +61,18 @@ def test_earlier_records_get_the_values_that_they_were_made_with():
     integers = torch.randint(-1024, 1025, (3,), generator=generator)
     assert torch.equal(tensor(made["i"]), integers.int())
     assert torch.equal(tensor(made["b"]), torch.randint(0, 2, (8,), generator=generator).bool())
-    assert made["s"] == torch.randn((), generator=generator).item()
+
+
+def test_a_scalar_has_its_stated_value_else_its_default_and_is_never_drawn():
+    scalar = {"shape": None, "dtype": "float32"}
+    inputs = {"x": {"shape": ["m", "n"], "dtype": "float32"}, "s": {**scalar, "default": 1e-6}}
+    operator = OperatorAdapter(generic_definition(inputs=inputs))
+    assert operator.make_inputs(Case("w", {"m": 3}), 9, "typical", CPU)["s"] == 1e-6
+    stated = Case("w", {"m": 3}, scalars={"s": 0.5})
+    assert operator.make_inputs(stated, 9, "typical", CPU)["s"] == 0.5
+    without = OperatorAdapter(generic_definition(inputs={**inputs, "s": scalar}))
+    with pytest.raises(DatasetError, match="Scalar 's' has no value"):
+        without.make_inputs(Case("w", {"m": 3}), 9, "typical", CPU)
 
 
 def test_empty_workloads_can_be_drawn_and_expected():

@@ -78,6 +78,10 @@ def test_where_sizes_cannot_be_drawn_the_public_ones_get_other_scalars(tied):
 
 
 def test_nothing_is_held_out_where_neither_sizes_nor_scalars_can_vary():
-    definition = generic_definition(constraints=["m == x[0].item()"])
+    inputs = {"x": {"shape": ["m", "n"], "dtype": "bfloat16"}}
+    reference = "def run(x):\n    return x\n"
+    definition = generic_definition(
+        inputs=inputs, reference=reference, constraints=["m == x[0].item()"]
+    )
     workloads = [Workload.model_validate({"uuid": "w", "axes": {"m": 4}, "inputs": {}})]
     assert drawn(OperatorAdapter(definition), workloads).cases == ()

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from kernel_harness.tools.errors import DatasetError
+from kernel_harness.tools.judge.numerics.packed import FLOAT4_PAIRS
 from kernel_harness.tools.judge.operators.generic_operator import TORCH_DTYPES
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.judge.operators.stored_inputs import (
@@ -31,10 +32,13 @@ def write(path, tensor: torch.Tensor, key: str = "x"):
 
 @pytest.mark.parametrize("dtype", TORCH_DTYPES)
 def test_a_tensor_as_declared_is_read_in_every_dtype(tmp_path, dtype):
-    stored = torch.ones(2, 3).to(TORCH_DTYPES[dtype])
+    due = TORCH_DTYPES[dtype]
+    ones = torch.ones(2, 3)
+    stored = ones.to(torch.uint8).view(due) if due == FLOAT4_PAIRS else ones.to(due)
     path = write(tmp_path / "a.st", stored)
     check_stored("x", SPEC, path, (2, 3), dtype)
-    assert torch.equal(read_stored(SPEC, path, CPU).float(), stored.float())
+    read = read_stored(SPEC, path, CPU)
+    assert read.dtype == due and torch.equal(read.view(torch.uint8), stored.view(torch.uint8))
 
 
 @pytest.mark.parametrize(
