@@ -65,7 +65,7 @@ def test_without_a_profile_the_reason_is_told_and_nothing_is_linked():
 def test_a_workload_that_could_not_be_profiled_says_why():
     failed = WorkloadProfile(uuid="0123456789", axes={"m": 4}, failure="it crashed")
     answer = profile_answer(profiled(failed), "concise")
-    assert "01234567 m=4: not profiled: it crashed" in answer.summary
+    assert "0123456789 m=4: not profiled: it crashed" in answer.summary
 
 
 def test_a_long_timeline_shows_its_longest_gaps_and_counts_what_it_leaves_out():
