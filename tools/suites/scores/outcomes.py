@@ -24,6 +24,9 @@ UNBUILT = (Status.COMPILE_ERROR, Status.INVALID_CANDIDATE)
 CONSTANT = "outputs_depend_on_inputs"
 """The integrity claim that such a task does not meet."""
 NO_DEVICE = "unknown device"
+COPIES = ("copy", "memset")
+MAYBE_OWN = ("candidate", "unknown")
+"""Origins of kernels that are, or may be, a candidate's."""
 
 
 class Pick(StrEnum):
@@ -46,6 +49,8 @@ class TaskOutcome:
         sealed: whether both times were taken where no code of a candidate runs.
         reduced_by: by what the task's sizes were divided.
         constant: whether the task's outputs do not depend on its inputs: a constant is right.
+        libraries: whose kernels alone the candidate launches; empty where it has one of its own
+            or was not timed.
         published_only: right by the published criterion alone: the strict one was not met.
         reason: why there is no verdict, or how the candidate failed.
     """
@@ -60,6 +65,7 @@ class TaskOutcome:
     compiled: bool = False
     speedup: float | None = None
     sealed: bool = False
+    libraries: tuple[str, ...] = ()
     published_only: bool = False
     constant: bool = False
     reason: str = ""
@@ -173,11 +179,19 @@ def _outcome(
         compiled=record.status not in (*UNBUILT, *UNDECIDED) and not _ended_early(record),
         speedup=_speedup(record, operator),
         sealed=baseline_times is not None and baseline_times.source is TimeSource.SEALED,
+        libraries=_libraries(record),
         published_only=record.status is Status.PASSED
         and not all(error.strict for result in record.workloads for error in result.errors),
         constant=any(finding.claim == CONSTANT for finding in record.integrity.findings),
         reason=failure.message if failure else record.partial_reason or "",
     )
+
+
+def _libraries(record: Evaluation) -> tuple[str, ...]:
+    """Whose kernels a record's timed calls launched, where none may be the candidate's."""
+    measured = [result.measurement for result in record.workloads if result.measurement]
+    origins = {kernel.origin for timed in measured for kernel in timed.kernels} - set(COPIES)
+    return () if origins & set(MAYBE_OWN) else tuple(sorted(origins))
 
 
 def _ended_early(record: Evaluation) -> bool:

@@ -85,6 +85,7 @@ def _notes(score: FastPScore) -> Iterator[str]:
         )
     if claimed := [task for task in right if task.speedup is not None and not task.sealed]:
         yield f"Times that the candidate's own process took: {_named(claimed)}."
+    yield from _without_kernels(right)
     if fast := [task for task in right if (task.speedup or 0.0) > SUSPICIOUS]:
         yield f"More than {SUSPICIOUS:g} times as fast, which asks for a look: {_named(fast)}."
     if smaller := [task for task in tasks if task.reduced_by > 1]:
@@ -101,6 +102,13 @@ def _notes(score: FastPScore) -> Iterator[str]:
         yield f"Left out, verdicts of other devices: {outcomes.elsewhere}."
     if outcomes.stale:
         yield f"Left out, verdicts on another state of their task: {outcomes.stale}."
+
+
+def _without_kernels(right: Sequence[TaskOutcome]) -> Iterator[str]:
+    """Which right candidates launch the kernels of libraries alone."""
+    for libraries in sorted({task.libraries for task in right if task.libraries}):
+        tasks = [task for task in right if task.libraries == libraries]
+        yield f"Launches {' and '.join(libraries)} only, no kernel of its own: {_named(tasks)}."
 
 
 def _named(tasks: Sequence[TaskOutcome]) -> str:

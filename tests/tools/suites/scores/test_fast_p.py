@@ -11,6 +11,7 @@ import pytest
 
 from kernel_harness.tools.errors import DatasetError
 from kernel_harness.tools.schema.evaluation import Evaluation
+from kernel_harness.tools.schema.measurement import KernelTime, Measurement
 from kernel_harness.tools.suites.origin import TaskOrigin
 from kernel_harness.tools.suites.scores.fast_p import FastPScore, fast_p_score
 from kernel_harness.tools.suites.scores.outcomes import Pick
@@ -218,3 +219,31 @@ def kernels_dir(tmp_path: Path, folder: Path) -> Path:
     for name in ("definition.json", "workloads.jsonl"):
         (other / name).write_bytes((folder / other.name / name).read_bytes())
     return tmp_path
+
+
+def test_candidates_that_launch_libraries_only_are_named(
+    folder: Path, operators: list[Operator]
+) -> None:
+    def launched(operator: Operator, *origins: str) -> Evaluation:
+        record = verdict(operator, speedup=1.0)
+        kernel = {"name": "k", "launches": 1, "share": 0.5, "microseconds": 1.0}
+        measured = Measurement.model_construct(
+            kernels=[KernelTime(**kernel, origin=origin) for origin in origins]
+        )
+        first = record.workloads[0].model_copy(update={"measurement": measured})
+        return record.model_copy(update={"workloads": [first]})
+
+    own = [("torch",), ("torch", "candidate"), ("cublas", "torch", "copy"), ("unknown",), ()]
+    pairs = zip(operators, own, strict=False)
+    records = [launched(operator, *origins) for operator, origins in pairs]
+    score = fast_p_score("kernelbench", folder, records)
+    assert [task.libraries for task in score.outcomes.tasks[:5]] == [
+        ("torch",),
+        (),
+        ("cublas", "torch"),
+        (),
+        (),
+    ]
+    said = "\n".join(score_lines(score, "KernelBench"))
+    assert "Launches torch only, no kernel of its own: level1/1_task." in said
+    assert "Launches cublas and torch only, no kernel of its own: level1/3_task." in said
