@@ -61,7 +61,7 @@ def replaced(text: str, edits: Sequence[Edit]) -> str:
 def _blanked(text: str, at: Sequence[ValuePlace]) -> str:
     """The tree of a source, each of these places being exactly one node of it, left out."""
     spans = {(place.start, place.end) for place in at}
-    lines = _Lines(text)
+    lines = SourceLines(text)
     tree = python_tree(text.removeprefix(_BOM))
     blanked = 0
     for parent in ast.walk(tree):
@@ -208,7 +208,7 @@ def _is_literal(value: ast.expr) -> bool:
 
 
 def _placed(text: str, node: ast.AST) -> ValuePlace:
-    lines = _Lines(text)
+    lines = SourceLines(text)
     if isinstance(node, ast.FunctionDef):
         start, end = lines.body(node)
         return ValuePlace(start, end, "a function", answers=True)
@@ -216,7 +216,7 @@ def _placed(text: str, node: ast.AST) -> ValuePlace:
     return ValuePlace(start, end, text[start:end])
 
 
-class _Lines:
+class SourceLines:
     """Where the nodes of a source's tree lie in it, in characters: the parser counts in bytes."""
 
     def __init__(self, text: str) -> None:

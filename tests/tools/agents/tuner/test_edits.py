@@ -1,0 +1,133 @@
+"""Edits of programs: found by syntax, and nothing else of the program changes."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.agents.tuner.edits import EditKind, with_edits
+from kernel_harness.tools.agents.tuner.native_sources import native_edits
+from kernel_harness.tools.agents.tuner.proposals import edits_of
+from tests.test_layout import ROOT
+from tests.tools.agents.scripted_device import SOURCE
+
+SHIPPED = sorted(path.parent for path in ROOT.glob("kernels/*/solutions/*/candidate.toml"))
+
+
+def sources_of(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "candidate.toml"]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+def labels(text: str) -> set[str]:
+    return {edit.label for edit in edits_of({"kernel.py": text})}
+
+
+@pytest.mark.parametrize(
+    "folder", SHIPPED, ids=lambda folder: f"{folder.parts[-3][:12]}/{folder.name}"
+)
+def test_every_edit_of_every_shipped_program_keeps_its_syntax_and_changes_it(folder: Path):
+    sources = sources_of(folder)
+    edits = edits_of(sources)
+    assert edits
+    sites = {(edit.site, edit.value) for edit in edits}
+    assert len(sites) == len(edits), "two edits of a program have one name"
+    for edit in edits:
+        changed = with_edits(sources, [edit])
+        assert changed is not None and changed != sources, edit
+        for path, text in changed.items():
+            if path.endswith(".py"):
+                ast.parse(text)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "run.block=16",
+        "run.split=2",
+        "run._scale.num_warps=8",
+        "_scale.num_stages=2",
+        "_scale.load(x_ptr).eviction_policy=evict_first",
+        "_scale.loads.cache_modifier=.cg",
+        "_scale.store(y_ptr).cache_modifier=.wt",
+        "_scale.grid=split,x.shape[0]",
+    ],
+)
+def test_a_program_has_edits_of_every_kind_of_its_syntax(label: str):
+    assert label in labels(SOURCE)
+
+
+def test_numbers_in_kernels_indices_and_comparisons_are_left_alone():
+    assert not {name for name in labels(SOURCE) if name.startswith(("_scale.row", "run.x"))}
+    text = "def run(x):\n    if x.shape[2] == 4:\n        return x + 4\n    return x[8]\n"
+    assert labels(text) == set()
+
+
+def test_entries_of_tables_and_answers_by_size_are_numbers_of_a_program():
+    text = "TILES = {'BLOCK': 64}\n\n\ndef tile(n):\n    if n <= 4:\n        return 8, 1\n"
+    text += "    return 16, 2\n"
+    found = labels(text)
+    assert {"BLOCK=32", "tile.return[0]=4", "tile.return[0]#2=32", "tile.return[1]#2=4"} <= found
+
+
+def test_a_value_is_replaced_where_it_stands_and_a_keyword_added_behind_the_last_argument():
+    edits = {edit.label: edit for edit in edits_of({"k.py": SOURCE})}
+    chosen = [
+        edits["run.block=16"],
+        edits["_scale.num_stages=2"],
+        edits["_scale.store(y_ptr).eviction_policy=evict_first"],
+    ]
+    changed = with_edits({"k.py": SOURCE}, chosen)
+    assert changed is not None
+    assert "block, split = 16, 1\n" in changed["k.py"]
+    assert "num_warps=4, num_stages=2)" in changed["k.py"]
+    assert "x * weight, eviction_policy='evict_first')" in changed["k.py"]
+    back = changed["k.py"].replace("16, 1\n", "32, 1\n").replace(", num_stages=2", "")
+    assert back.replace(", eviction_policy='evict_first'", "") == SOURCE
+
+
+def test_the_order_of_programs_changes_in_grid_and_kernel_together():
+    (edit,) = [e for e in edits_of({"k.py": SOURCE}) if e.kind is EditKind.ORDER]
+    changed = with_edits({"k.py": SOURCE}, [edit])
+    assert changed is not None
+    assert "_scale[(split, x.shape[0])]" in changed["k.py"]
+    assert "tl.program_id(1)" in changed["k.py"] and "program_id(0)" not in changed["k.py"]
+
+
+def test_a_launch_with_a_table_of_keywords_is_given_none():
+    text = "def run(x):\n    options = {'num_warps': 4}\n    step[(1,)](x, **options)\n"
+    assert labels(text) == {f"run.num_warps={n}" for n in (1, 2, 8, 16)}
+
+
+def test_two_values_of_one_place_make_no_program():
+    first, second, *_ = [e for e in edits_of({"k.py": SOURCE}) if e.site == "run.block"]
+    assert with_edits({"k.py": SOURCE}, [first, second]) is None
+
+
+NATIVE = """\
+#define TILE 64
+constexpr int STAGES = 2;  // was 8
+// constexpr int OLD = 4;
+template <int A> __global__ void __launch_bounds__(TILE * 2) step(const float* p) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) f(__ldg(p + i));
+#pragma unroll 4
+    for (int i = 0; i < 4; ++i) g(i);
+}
+void run() { launch<1, 4>(p); step<8><<<1, 2>>>(p); }
+"""
+
+
+def test_cuda_sources_have_numbers_unrolling_bounds_and_cached_loads():
+    found = {edit.label: edit for edit in native_edits("k.cu", NATIVE)}
+    assert {
+        *("TILE=32", "TILE=128", "STAGES=4", "launch<1>@1=2", "step<0>@1=16"),
+        *("k.cu:unroll@1=2", "k.cu:unroll@2=none", "k.cu:bounds@1=2", "k.cu:call@1=__ldcs"),
+    } <= set(found)
+    assert not [label for label in found if "OLD" in label]
+    changed = with_edits({"k.cu": NATIVE}, [found["k.cu:bounds@1=2"], found["k.cu:unroll@2=none"]])
+    assert changed is not None
+    assert "__launch_bounds__(TILE * 2, 2) step" in changed["k.cu"]
+    assert "#pragma unroll\n    for (int i = 0; i < 4; ++i) g(i);" in changed["k.cu"]

@@ -1,0 +1,146 @@
+"""Rounds of the built-in agent through the real server, on a device whose times are scripted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from mcp import Client
+
+from kernel_harness.server.app import build_app
+from kernel_harness.tools.agents.round_facts import RoundFacts
+from kernel_harness.tools.agents.tuner.mcp_session import McpSession
+from kernel_harness.tools.agents.tuner.memory import outcomes_in
+from kernel_harness.tools.agents.tuner.tuning_round import TuningRound
+from tests.server.scripted import DEFINITION, ScriptedHarness, passed, wrong
+from tests.tools.agents.scripted_device import ROWS, SOURCE, mean_us, microseconds, run_at
+
+pytestmark = pytest.mark.anyio
+
+
+async def played(
+    harness: ScriptedHarness, number: int, parent: str = "", count: int = 8, source: str = SOURCE
+) -> str:
+    """One round in a workspace that is opened from the parent; returns the agent's words."""
+    folder = harness.settings.workspaces_dir
+    async with Client(build_app(harness=harness)) as client:
+        tools = McpSession(client)
+        name = f"main{number}"
+        await tools.call(
+            "open_workspace", definition=DEFINITION, name=name, start_from=parent or "template"
+        )
+        if not parent:
+            (folder / name / "kernel.py").write_text(source)
+        for left in [*folder.glob("v[0-9]*"), *folder.glob("dispatch")]:
+            left.rename(folder / f"before-{number}-{left.name}")
+        facts = RoundFacts(
+            definition=DEFINITION,
+            workspace=name,
+            url="",
+            token="",
+            parent=parent,
+            compare_to=parent or "nothing",
+            seed=number,
+        )
+        return await TuningRound(tools, folder, facts, count).run()
+
+
+def best(harness: ScriptedHarness) -> str:
+    return harness.archiving.select_parent(DEFINITION, "best_first", 1).candidate_id
+
+
+def text_of(harness: ScriptedHarness, candidate_id: str) -> str:
+    solution = harness.archive.get(candidate_id).solution()
+    return "\n".join(source.content for source in solution.sources)
+
+
+async def test_a_round_keeps_the_fastest_of_its_variants_with_what_each_edit_gave(
+    device: ScriptedHarness,
+) -> None:
+    words = await played(device, 1, count=5)
+    assert re.match(r"5 variants raced, \d kept", words)
+    node = device.archive.node(best(device))
+    record = device.archive.get(node.candidate_id)
+    assert record.candidate.made_by.client == "mcp"
+    assert outcomes_in([record.candidate.lesson]), record.candidate.lesson
+    assert node.sealed and node.latency_us is not None
+    assert mean_us(text_of(device, node.candidate_id)) < mean_us(SOURCE)
+
+
+@pytest.mark.long
+async def test_rounds_end_in_a_program_that_chooses_by_size(device: ScriptedHarness) -> None:
+    await played(device, 1)
+    for number in range(2, 9):
+        await played(device, number, best(device))
+    record = device.archive.get(best(device))
+    sources = {source.path: source.content for source in record.solution().sources}
+    times = [microseconds(run_at(sources, rows), rows) or 0.0 for rows in ROWS]
+    assert sum(times) / len(times) < 0.75 * mean_us(SOURCE)
+    assert [n for n in device.archive.iter(DEFINITION) if "dispatch" in n.technique]
+
+
+async def test_edits_that_fail_are_told_and_end_nothing(device: ScriptedHarness) -> None:
+    blocks = SOURCE.replace("@triton.jit", "@triton.jit  # jit").replace(
+        "block, split = 32", "block, split = 64"
+    )
+    await played(device, 1, count=6, source=blocks)
+    told = outcomes_in([node.lesson for node in device.archive.iter(DEFINITION)])
+    assert {o.label for o in told if o.failed} <= {"run.block=128", "run.block=256"}
+    assert [o for o in told if o.gained()]
+
+
+async def test_where_nothing_is_faster_the_parent_is_told_what_was_tried(
+    device: ScriptedHarness,
+) -> None:
+    await played(device, 1, count=6)
+    parent = best(device)
+    device.verdict = slower_than(device, text_of(device, parent))
+    words = await played(device, 2, parent, count=3)
+    assert words.startswith("3 variants raced, none kept")
+    assert outcomes_in(device.archive.node(parent).notes)
+    again = await played(device, 3, parent, count=3)
+    assert again.startswith("3 variants raced, none kept")
+    labels = [o.label for o in outcomes_in(device.archive.node(parent).notes)]
+    assert len(set(labels)) == len(labels), "an edit was tried twice on one program"
+
+
+def slower_than(harness: ScriptedHarness, kept: str):
+    scripted = harness.verdict
+
+    def verdict(plan):
+        found = scripted(plan)
+        text = plan.solution["sources"][0]["content"]
+        if text != kept and "workloads" in found:
+            slow = [
+                w.model_copy(
+                    update={
+                        "measurement": w.measurement.model_copy(update={"cold_ns": [90_000] * 10})
+                    }
+                )
+                for w in found["workloads"]
+            ]
+            return {**found, "workloads": slow}
+        return found
+
+    return verdict
+
+
+async def test_without_a_gpu_variants_are_judged_and_nothing_is_said_to_be_faster(
+    harness: ScriptedHarness,
+) -> None:
+    words = await played(harness, 1)
+    assert words == "3 variants judged without a GPU: 3 right, none timed."
+    (node,) = harness.archive.iter(DEFINITION)
+    assert node.latency_us is None and "right" in node.lesson
+    harness.verdict = lambda plan: wrong(plan)
+    await played(harness, 2, node.candidate_id)
+    assert "failed" in harness.archive.node(node.candidate_id).notes[0]
+    harness.verdict = lambda plan: passed(plan)
+
+
+async def test_a_program_without_anything_to_change_ends_the_round(
+    device: ScriptedHarness, tmp_path: Path
+) -> None:
+    words = await played(device, 1, source="def run(x, weight, y):\n    y.copy_(x)\n")
+    assert words == "Nothing of this program is left to change."

@@ -1,0 +1,58 @@
+"""What one start of an agent is about, for programs: the file round.json in its working folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from ..errors import RequestError
+
+FILE_NAME = "round.json"
+
+
+class RoundFacts(BaseModel):
+    """What an agent that is a program needs to know; others are told the same in words.
+
+    Attributes:
+        url: of the MCP server, which takes the token as a bearer's.
+        workspace: name of the folder to write in, beside this file.
+        parent: id of the candidate to go on from; empty at the root.
+        compare_to: what results are to be compared with; empty for the operator's baseline.
+        seed: for whatever is drawn; the round's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    definition: str
+    workspace: str
+    url: str
+    token: str
+    role: str = "single"
+    parent: str = ""
+    compare_to: str = ""
+    scope: str = "sample"
+    round: int = 1
+    seed: int = 0
+
+    def write(self, folder: Path) -> None:
+        """Writes the file, for nobody but this user: it holds the token."""
+        file = folder / FILE_NAME
+        file.touch(mode=0o600)
+        file.write_text(self.model_dump_json(indent=1), encoding="utf-8")
+
+
+def read_facts(folder: Path) -> RoundFacts:
+    """The facts of the round whose working folder this is.
+
+    Raises:
+        RequestError: when there are none.
+    """
+    try:
+        return RoundFacts.model_validate_json((folder / FILE_NAME).read_bytes())
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"There is no round here: {error}",
+            where=str(folder / FILE_NAME),
+            remedy="`kernel-harness optimize OPERATOR --agent tuner` starts this agent.",
+        ) from error

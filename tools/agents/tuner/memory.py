@@ -1,0 +1,73 @@
+"""What was seen of edits, as lines in lessons and notes of the archive, and read back from them.
+
+A line is for people as much as for the next round: `tried tile run.block_v=16 x1.312; …`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .edits import EditKind, ProgramEdit
+
+WORD = "tried"
+_ENTRY = re.compile(
+    rf"(?P<kind>{'|'.join(EditKind)}) (?P<site>[^\s=;]+)=(?P<value>[^\s;]*) "
+    r"(?:x(?P<gain>\d+\.\d+)|(?P<end>failed|right))"
+)
+
+
+@dataclass(frozen=True)
+class EditOutcome:
+    """What became of one edit on one program.
+
+    Attributes:
+        gain: time before over time after; None where nothing was timed.
+        failed: the program was judged wrong, or did not build.
+    """
+
+    kind: EditKind
+    label: str
+    gain: float | None
+    failed: bool = False
+
+    @property
+    def site(self) -> str:
+        """The place that was changed."""
+        return self.label.partition("=")[0]
+
+    def gained(self, least: float = 1.01) -> bool:
+        """Whether it made the program faster."""
+        return self.gain is not None and self.gain >= least
+
+
+def outcome_of(edit: ProgramEdit, gain: float | None, *, failed: bool) -> EditOutcome:
+    """The outcome of an edit that was tried alone."""
+    return EditOutcome(edit.kind, edit.label, None if failed else gain, failed)
+
+
+def outcome_line(outcomes: Sequence[EditOutcome]) -> str:
+    """The outcomes in a line, those that gained most first."""
+    ordered = sorted(outcomes, key=lambda o: (o.failed, -(o.gain or 0.0)))
+    said = [f"{o.kind} {o.label} {_end(o)}" for o in ordered]
+    return f"{WORD} {'; '.join(said)}." if said else ""
+
+
+def _end(outcome: EditOutcome) -> str:
+    if outcome.failed:
+        return "failed"
+    return "right" if outcome.gain is None else f"x{outcome.gain:.3f}"
+
+
+def outcomes_in(texts: Iterable[str]) -> list[EditOutcome]:
+    """The outcomes that lessons and notes tell of."""
+    found = []
+    for text in texts:
+        for entry in _ENTRY.finditer(text):
+            gain = float(entry["gain"]) if entry["gain"] else None
+            label = f"{entry['site']}={entry['value']}"
+            found.append(
+                EditOutcome(EditKind(entry["kind"]), label, gain, entry["end"] == "failed")
+            )
+    return found

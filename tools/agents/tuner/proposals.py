@@ -1,0 +1,167 @@
+"""Which edits of a program to try next: drawn by what edits of the kind and at the place gained.
+
+Each kind and each place has a share of trials that gained, with a start of its own; draws from what
+that share may be (Thompson sampling) choose first the kind, then the place, so that what gained
+comes again soon and what is unknown comes sometimes, however many places a kind has. Pairs change
+two places at once, for tiles and warps that only gain together, and what gained on other programs
+is tried together on this one. Pure; the same program, memory and
+seed give the same proposals.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .edits import EditKind, ProgramEdit, with_edits
+from .memory import EditOutcome
+from .native_sources import native_edits
+from .python_numbers import number_edits
+from .triton_accesses import access_edits
+
+START = {
+    EditKind.TILE: (2.0, 2.0),
+    EditKind.WARPS: (2.0, 2.0),
+    EditKind.STAGES: (1.0, 2.0),
+    EditKind.LOOP: (1.0, 2.0),
+    EditKind.ORDER: (1.0, 2.0),
+    EditKind.EVICTION: (1.0, 3.0),
+    EditKind.BOUNDS: (1.0, 3.0),
+    EditKind.UNROLL: (1.0, 4.0),
+    EditKind.CACHE: (1.0, 5.0),
+}
+"""By kind, gains and losses that are supposed before the first trial, of whatever program."""
+PAIRED = (EditKind.TILE, EditKind.WARPS, EditKind.STAGES, EditKind.LOOP)
+PAIRS = 1 / 3
+"""Share of proposals that change two places."""
+MOST_PAIRS = 256
+CARRIED = 1.01
+"""What gained so much on another program of the operator is tried on this one."""
+MOST_CHARACTERS = 64 << 10
+NATIVE = (".cu", ".cuh", ".h", ".hpp", ".cpp", ".cc")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A program to try: the edits, and the sources with them."""
+
+    edits: tuple[ProgramEdit, ...]
+    sources: Mapping[str, str]
+
+    @property
+    def label(self) -> str:
+        """Its edits in a line."""
+        return ", ".join(edit.label for edit in self.edits)
+
+
+def edits_of(sources: Mapping[str, str]) -> list[ProgramEdit]:
+    """Every edit of a program that is known to keep its syntax."""
+    found: list[ProgramEdit] = []
+    for path, text in sources.items():
+        if len(text) > MOST_CHARACTERS:
+            continue
+        if path.endswith(".py"):
+            try:
+                tree = ast.parse(text)
+            except (SyntaxError, ValueError, RecursionError):
+                continue
+            found += [*number_edits(path, text, tree), *access_edits(path, text, tree)]
+        elif path.endswith(NATIVE):
+            found += native_edits(path, text)
+    return found
+
+
+def proposals(
+    sources: Mapping[str, str],
+    known: Sequence[EditOutcome],
+    here: Sequence[EditOutcome],
+    count: int,
+    seed: int,
+) -> list[Proposal]:
+    """At most so many programs to try.
+
+    Args:
+        known: outcomes of edits on any program of the operator.
+        here: those on this very program; they are not tried again alone.
+    """
+    draws = _Draws(known, random.Random(f"tuner:{seed}"))
+    edits = edits_of(sources)
+    done = {outcome.label for outcome in here}
+    alone = draws.order([edit for edit in edits if edit.label not in done])
+    pairs = draws.pairs([edit for edit in edits if edit.kind in PAIRED])
+    carried = _carried(edits, known)
+    found: dict[tuple[str, ...], Proposal] = {}
+    while len(found) < count and (alone or pairs or carried):
+        if carried:
+            chosen = carried.pop(0)
+        elif pairs and (not alone or draws.rng.random() < PAIRS):
+            chosen = pairs.pop(0)
+        else:
+            chosen = (alone.pop(0),)
+        changed = with_edits(sources, chosen)
+        if changed is not None and changed != dict(sources):
+            key = tuple(changed[path] for path in sorted(changed))
+            found.setdefault(key, Proposal(chosen, changed))
+    return list(found.values())
+
+
+def _carried(
+    edits: Sequence[ProgramEdit], known: Sequence[EditOutcome]
+) -> list[tuple[ProgramEdit, ...]]:
+    """What gained on other programs and is not in this one, together: all of it, and the best."""
+    gains: dict[str, float] = {}
+    for outcome in known:
+        gains[outcome.label] = max(gains.get(outcome.label, 0.0), outcome.gain or 0.0)
+    best: dict[str, ProgramEdit] = {}
+    for edit in edits:
+        gain, held = gains.get(edit.label, 0.0), best.get(edit.site)
+        if gain >= CARRIED and (held is None or gain > gains[held.label]):
+            best[edit.site] = edit
+    ordered = sorted(best.values(), key=lambda edit: -gains[edit.label])
+    sizes = dict.fromkeys(min(size, len(ordered)) for size in (len(ordered), 4, 3, 2))
+    return [tuple(ordered[:size]) for size in sizes if size >= 2]
+
+
+class _Draws:
+    """Draws by what is known of kinds and places."""
+
+    def __init__(self, known: Sequence[EditOutcome], rng: random.Random) -> None:
+        self.rng = rng
+        self._kinds = {kind: list(START[kind]) for kind in EditKind}
+        self._sites: dict[str, list[float]] = {}
+        for outcome in known:
+            lost = int(not outcome.gained())
+            self._kinds[outcome.kind][lost] += 1.0
+            self._sites.setdefault(outcome.site, [1.0, 1.0])[lost] += 1.0
+
+    def order(self, edits: Sequence[ProgramEdit]) -> list[ProgramEdit]:
+        """All edits: each time the kind that draws best, and of it the place that does."""
+        left: dict[EditKind, list[ProgramEdit]] = {}
+        for edit in self.rng.sample(list(edits), len(edits)):
+            left.setdefault(edit.kind, []).append(edit)
+        found: list[ProgramEdit] = []
+        while left:
+            kind = max(left, key=lambda kind: self.rng.betavariate(*self._kinds[kind]))
+            edit = max(left[kind], key=lambda edit: self.rng.betavariate(*self._site(edit)))
+            left[kind].remove(edit)
+            if not left[kind]:
+                del left[kind]
+            found.append(edit)
+        return found
+
+    def pairs(self, edits: Sequence[ProgramEdit]) -> list[tuple[ProgramEdit, ...]]:
+        """Pairs of edits at two places, one of those places that gained more often first."""
+        drawn = [(self.rng.betavariate(*self._site(edit)), edit) for edit in edits]
+        both = [
+            (first * second, (one, other))
+            for number, (first, one) in enumerate(drawn)
+            for second, other in drawn[number + 1 :]
+            if one.site != other.site
+        ]
+        both.sort(key=lambda found: -found[0])
+        return [pair for _, pair in both[:MOST_PAIRS]]
+
+    def _site(self, edit: ProgramEdit) -> Sequence[float]:
+        return self._sites.get(edit.label.partition("=")[0], (1.0, 1.0))
