@@ -172,8 +172,9 @@ def on_device(harness: ScriptedHarness, times: Microseconds = microseconds) -> S
     def check_environment(*given: Any) -> Any:
         return report(*given).model_copy(update={"executor": Executor.CUDA})
 
-    harness.check_environment = check_environment
-    harness.pool.judge_of = judge_of
+    scripted: Any = harness
+    scripted.check_environment = check_environment
+    scripted.pool.judge_of = judge_of
     harness.evaluations.executor = Executor.CUDA
     harness.verdict = verdict_of(times)
     return harness
