@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,13 +65,16 @@ class HarnessServer(MCPServer[Harness]):
     legacy_clients: LegacyClients
     loaded: set[str]
     """Names of the tools that were called, and so are loaded."""
+    not_served: frozenset[str] = frozenset()
+    """Names of tools that this server does not have."""
     served_skills: ServedSkills
     """What each client was served, for the candidates that it archives."""
 
     async def list_tools(self) -> list[Tool]:
         """Lists the tools as they are described beside their code; none is loaded for it."""
         added = [tool for tool in await super().list_tools() if tool.name not in self.loaded]
-        return [*listed_tools(), *added]
+        served = [tool for tool in listed_tools() if tool.name not in self.not_served]
+        return [*served, *added]
 
     async def list_resources(self) -> list[Resource]:
         """Lists the files of the skills as they are now; everything else is found by template."""
@@ -145,12 +148,18 @@ class HarnessServer(MCPServer[Harness]):
         return result
 
 
-def build_app(settings: Settings | None = None, *, harness: Harness | None = None) -> HarnessServer:
+def build_app(
+    settings: Settings | None = None,
+    *,
+    harness: Harness | None = None,
+    without: Collection[str] = (),
+) -> HarnessServer:
     """Builds the server.
 
     Args:
         settings: used to open a Harness when the server starts.
         harness: an open Harness, or a substitute in tests; the caller closes it.
+        without: names of tools that are not served.
     """
 
     chosen = harness.settings if harness else settings or load_settings()
@@ -184,6 +193,7 @@ def build_app(settings: Settings | None = None, *, harness: Harness | None = Non
         log_level="WARNING",
     )
     app.loaded = set()
+    app.not_served = frozenset(without)
     app.skills = skills
     app.legacy_clients = legacy_clients
     app.served_skills = ServedSkills()

@@ -1,8 +1,7 @@
 """One frozen Settings, loaded once; nothing else reads the environment.
 
 Precedence: an argument, then `KERNEL_HARNESS_<NAME>`, then `kernel-harness.toml` in the current
-folder or the default data folder, then the default. A name that nothing knows is an error, for a
-misspelt setting that is ignored costs an afternoon.
+folder or the default data folder, then the default. A name that nothing knows is an error.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -376,7 +375,12 @@ def _placed(path: Any, name: str, base: Path) -> Any:
 
 def candidate_environment() -> dict[str, str]:
     """The part of this process's environment that a candidate may see."""
-    return {name: os.environ[name] for name in CANDIDATE_ENVIRONMENT if name in os.environ}
+    return allowed_environment(CANDIDATE_ENVIRONMENT)
+
+
+def allowed_environment(names: Sequence[str]) -> dict[str, str]:
+    """Those of these variables that this process's environment has."""
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def git_environment(*, configuration: bool = False) -> dict[str, str]:

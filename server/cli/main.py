@@ -56,6 +56,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 COMMAND_MODULES = (
     *("setup", "archive", "dispatch", "records", "suites", "datasets.reports"),
     *("datasets.run", "datasets.validation", "transfer.export", "transfer.batches"),
+    *("searching.optimize", "searching.reports"),
 )
 """Those that add commands which are no tools; none is loaded to serve."""
 

@@ -11,6 +11,7 @@ from kernel_harness.tools.workloads.dataset import Dataset
 from tests.server.scripted import ScriptedHarness, write_dataset
 
 from .scripted_device import on_device
+from .unattended import ship_start
 
 
 @pytest.fixture
@@ -20,7 +21,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def kernels_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("kernels"))
+    folder = write_dataset(tmp_path_factory.mktemp("kernels"))
+    ship_start(folder)
+    return folder
 
 
 @pytest.fixture

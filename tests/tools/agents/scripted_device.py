@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from kernel_harness.tools.messages.judge import Ready
@@ -84,7 +85,7 @@ def verdict_of(times: Microseconds) -> Callable[[Any], dict[str, Any]]:
             check = StaticCheck(status="built", kernels=[kernel])
             return {"status": Status.COMPILED, "stage": Stage.DONE, "static": check}
         evidence = Evidence(
-            started_at="2026-11-20T22:15:30+00:00",
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             device=H200,
             command=plan.command,
             seconds={"total": 2.0, "candidate_build": 0.5},

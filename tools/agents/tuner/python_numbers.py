@@ -23,7 +23,7 @@ def number_edits(path: str, text: str, tree: ast.Module) -> list[ProgramEdit]:
     """Every edit of a number of the source's host code."""
     lines = SourceLines(text)
     found = _HostNumbers()
-    found.visit(tree)
+    found.collect(tree)
     edits: list[ProgramEdit] = []
     for name, node in _numbered(found.numbers):
         start, end = lines.span(node, node)
@@ -50,7 +50,7 @@ def last_argument(call: ast.Call) -> ast.expr | None:
     )
 
 
-class _HostNumbers(ast.NodeVisitor):
+class _HostNumbers:
     """Collects numbers by name, and launches by their kernel."""
 
     def __init__(self) -> None:
@@ -58,38 +58,42 @@ class _HostNumbers(ast.NodeVisitor):
         self.launches: list[tuple[str, ast.Call]] = []
         self._scope: list[str] = []
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        if is_kernel(node):
-            for decorator in node.decorator_list:  # of an autotuned kernel: its configs
-                self.visit(decorator)
+    def collect(self, node: ast.AST) -> None:
+        """Goes through a tree, into no kernel."""
+        if isinstance(node, ast.FunctionDef) and is_kernel(node):
+            inside: Sequence[ast.AST] = node.decorator_list  # of an autotuned kernel: its configs
+        elif isinstance(node, ast.FunctionDef):
+            self._scope.append(node.name)
+            for statement in node.body:
+                self.collect(statement)
+            self._scope.pop()
             return
-        self._scope.append(node.name)
-        for statement in node.body:
-            self.visit(statement)
-        self._scope.pop()
+        else:
+            self._noted(node)
+            inside = list(ast.iter_child_nodes(node))
+        for child in inside:
+            self.collect(child)
 
-    def visit_Assign(self, node: ast.Assign) -> None:
-        for target in node.targets:
-            self._bind(target, node.value)
-        self.visit(node.value)
+    def _noted(self, node: ast.AST) -> None:
+        match node:
+            case ast.Assign():
+                for target in node.targets:
+                    self._bind(target, node.value)
+            case ast.AnnAssign(value=ast.expr() as value):
+                self._bind(node.target, value)
+            case ast.Return(value=ast.expr() as value):
+                self._named("return", value)
+            case ast.Dict():
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                        self._named(key.value, value)
+            case ast.Call():
+                self._called(node)
+            case _:
+                pass
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if node.value is not None:
-            self._bind(node.target, node.value)
-            self.visit(node.value)
-
-    def visit_Return(self, node: ast.Return) -> None:
-        if node.value is not None:
-            self._named("return", node.value)
-            self.visit(node.value)
-
-    def visit_Dict(self, node: ast.Dict) -> None:
-        for key, value in zip(node.keys, node.values, strict=True):
-            if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                self._named(key.value, value)
-        self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
+    def _called(self, node: ast.Call) -> None:
+        """A launch, or a config of one, and their keywords."""
         launched = isinstance(node.func, ast.Subscript)
         name = ast.unparse(node.func.value if isinstance(node.func, ast.Subscript) else node.func)
         if launched:
@@ -98,7 +102,6 @@ class _HostNumbers(ast.NodeVisitor):
             for keyword in node.keywords:
                 if keyword.arg:
                     self._named(f"{name.rpartition('.')[2]}.{keyword.arg}", keyword.value)
-        self.generic_visit(node)
 
     def _bind(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):

@@ -1,0 +1,223 @@
+"""Command optimize: a search that runs with nobody beside it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..commands import CommandResult, SettingsOf, SettingsOptions, command_factory
+
+if TYPE_CHECKING:
+    from ....tools.agents.records.events import SearchEnded
+    from ....tools.agents.records.ledger import SearchLedger
+    from ....tools.agents.records.options import SearchOptions
+    from ....tools.agents.searches.search_loop import UnattendedSearch
+    from ....tools.harness import Harness
+
+STATUS, STOP = "status", "stop"
+LAST = "last"
+DEFAULTS = {"agent": "tuner", "policy": "epsilon_greedy", "roles": "single", "start": "baseline"}
+
+
+def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
+    """Adds the command to a parser."""
+    command = command_factory(commands, settings_options, settings_of)
+    run = command(
+        "optimize", "run a search for hours with nobody beside it; status, stop", _optimize
+    )
+    run.add_argument("operator", help=f"a definition; or '{STATUS}' or '{STOP}'")
+    run.add_argument("search", nargs="?", help=f"of {STATUS} and {STOP}: a search's id; the last")
+    run.add_argument(
+        "--agent", help="tuner, 'claude -p', 'codex exec', gemini, opencode, or a command"
+    )
+    run.add_argument("--policy", help="how the next parent is chosen; epsilon_greedy")
+    run.add_argument("--roles", help="plan,code,debug, some of them, or single; single")
+    run.add_argument("--start", help="first program: baseline, template, or a name; baseline")
+    run.add_argument("--scope", choices=("smoke", "sample", "full"), help="sample")
+    run.add_argument("--rounds", type=int, help="most rounds")
+    run.add_argument("--hours", type=float, help="most hours")
+    run.add_argument("--gpu-seconds", type=float, help="most seconds of the device")
+    run.add_argument("--cost", type=float, help="most US dollars, as the agents report them")
+    run.add_argument("--stop-at", help="a result that is enough: 2.0x, or 90%%-of-floor")
+    run.add_argument("--parallel", type=int, help="rounds at a time; 1")
+    run.add_argument("--round-minutes", type=float, help="most minutes of a round's agents; 30")
+    run.add_argument(
+        "--summarise", type=int, help="rounds between summaries of lessons; 8, 0: none"
+    )
+    run.add_argument("--seed", type=int, help="of what is drawn; 0")
+    run.add_argument("--unconfined", action="store_true", help="agents may write anywhere; beware")
+    run.add_argument("--dry-run", action="store_true", help="show the first prompt; start nothing")
+    run.add_argument(
+        "--resume", nargs="?", const=LAST, metavar="SEARCH", help="go on with a search; the last"
+    )
+
+
+def _optimize(harness: Harness, arguments: argparse.Namespace) -> Any:
+    if arguments.operator == STATUS:
+        return _status(harness, arguments.search)
+    if arguments.operator == STOP:
+        return _stop(harness, arguments.search)
+    if arguments.dry_run:
+        return _dry_run(harness, arguments)
+    ended, search = _run(harness, arguments)
+    from .words import search_lines
+
+    lines = search_lines(search.state, time.time())
+    page = f"Page: {search.parts.folder.page}"
+    again = f"Go on: kernel-harness optimize {search.state.options.definition} --resume"
+    del ended
+    return CommandResult("\n".join([*lines, page, again]), 0)
+
+
+def _ledger(harness: Harness, name: str | None, definition: str = "") -> SearchLedger:
+    from ....tools.agents.records.ledger import search_named, searches
+    from ....tools.errors import RequestError
+
+    repository = harness.archive.repository
+    if name is not None and name != LAST:
+        return search_named(repository, name)
+    if definition:
+        return search_named(repository, definition)
+    found = searches(repository)
+    if not found:
+        raise RequestError(
+            "There is no search yet", remedy="`kernel-harness optimize OPERATOR` begins one."
+        )
+    return found[0]
+
+
+def _status(harness: Harness, name: str | None) -> str:
+    from ....tools.agents.records.state import state_of
+    from ....tools.agents.searches.search_folder import SearchFolder, searches_dir
+    from .words import search_lines
+
+    ledger = _ledger(harness, name)
+    state = state_of(ledger.events())
+    assert state is not None
+    folder = SearchFolder(searches_dir(harness.settings) / state.began.search_id)
+    running = folder.is_running()
+    lines = search_lines(state, time.time() if running else state.last_at)
+    if running:
+        lines.append(f"It runs now. Page: {folder.page}")
+    elif state.ended is None:
+        again = f"kernel-harness optimize {state.options.definition} --resume"
+        lines.append(f"Its process has ended before it was done: {again}")
+    return "\n".join(lines)
+
+
+def _stop(harness: Harness, name: str | None) -> str:
+    from ....tools.agents.searches.search_folder import SearchFolder, searches_dir
+
+    identity = _ledger(harness, name).ref.rpartition("/")[2]
+    folder = SearchFolder(searches_dir(harness.settings) / identity)
+    if not folder.is_running():
+        return f"{identity} does not run."
+    folder.ask_to_stop()
+    return f"{identity} was asked to stop: its agents are ended, and what they evaluated is kept."
+
+
+def search_options(
+    arguments: argparse.Namespace, definition: str, before: SearchOptions | None = None
+) -> SearchOptions:
+    """The options that a command line asks for; what it leaves out is as before, or the default.
+
+    Raises:
+        RequestError: when one of them cannot be.
+    """
+    from pydantic import ValidationError
+
+    from ....tools.agents.records.options import SearchOptions, goal_of, roles_of
+    from ....tools.archive.search.policies import POLICIES
+    from ....tools.errors import RequestError, unknown_name
+
+    said = {
+        "agent": arguments.agent,
+        "policy": arguments.policy,
+        "roles": roles_of(arguments.roles) if arguments.roles else None,
+        "start": arguments.start,
+        "scope": arguments.scope,
+        "rounds": arguments.rounds,
+        "hours": arguments.hours,
+        "device_seconds": arguments.gpu_seconds,
+        "cost_usd": arguments.cost,
+        "goal": goal_of(arguments.stop_at) if arguments.stop_at else None,
+        "parallel": arguments.parallel,
+        "round_minutes": arguments.round_minutes,
+        "summarise": arguments.summarise,
+        "seed": arguments.seed,
+        "confine": False if arguments.unconfined else None,
+    }
+    given = {name: value for name, value in said.items() if value is not None}
+    start = {"definition": definition, "agent": DEFAULTS["agent"]}
+    base = dict(before) if before is not None else start
+    try:
+        options = SearchOptions.model_validate({**base, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RequestError(
+            f"{first['loc'][0]} cannot be {first['input']!r}: {first['msg']}",
+            remedy="kernel-harness optimize --help",
+        ) from error
+    if options.policy not in POLICIES:
+        raise unknown_name("policy", options.policy, POLICIES)
+    return options
+
+
+def _run(harness: Harness, arguments: argparse.Namespace) -> tuple[SearchEnded, UnattendedSearch]:
+    """Runs a search to its end; a signal ends this process and every agent at once."""
+    import anyio
+
+    from ...lifecycle import reaping
+    from .endpoints import round_endpoints
+    from .live import SearchView
+
+    outcome: list[tuple[SearchEnded, UnattendedSearch]] = []
+    failure: list[Exception] = []
+
+    async def whole(view: SearchView) -> None:
+        async with reaping(harness.kill_children):
+            try:
+                async with round_endpoints() as serve:
+                    search = _search(harness, arguments, serve, view)
+                    outcome.append((await search.run(), search))
+            except Exception as error:  # raised below: the task group would wrap it
+                failure.append(error)
+            await harness.aclose()
+
+    with SearchView() as view:
+        anyio.run(whole, view)
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def _search(harness: Harness, arguments: argparse.Namespace, serve: Any, view: Any) -> Any:
+    from ....tools.agents.clients.table import agent_named
+    from ....tools.agents.records.ledger import began
+    from ....tools.agents.records.state import state_of
+    from ....tools.agents.searches.search_loop import UnattendedSearch
+
+    home = Path.home()
+    operator = harness.dataset.operator(arguments.operator)
+    if arguments.resume is None:
+        options = search_options(arguments, operator.name)
+        agent = agent_named(options.agent)
+        return UnattendedSearch.begun(harness, options, agent, serve, home, view.show)
+    ledger = _ledger(harness, arguments.resume, operator.name)
+    began(ledger.events())
+    state = state_of(ledger.events())
+    assert state is not None
+    options = search_options(arguments, state.options.definition, state.options)
+    agent = agent_named(options.agent)
+    return UnattendedSearch.resumed(harness, ledger, options, agent, serve, home, view.show)
+
+
+def _dry_run(harness: Harness, arguments: argparse.Namespace) -> str:
+    from ....tools.agents.clients.table import agent_named
+    from ....tools.agents.searches.dry_run import first_start
+
+    operator = harness.dataset.operator(arguments.operator)
+    options = search_options(arguments, operator.name)
+    return first_start(harness, options, agent_named(options.agent))

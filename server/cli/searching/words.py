@@ -1,0 +1,121 @@
+"""A search in lines: how far it is, what it found and used, and what each agent does now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ....tools.agents.records.events import RoundEnded
+    from ....tools.agents.records.spending import Spending
+    from ....tools.agents.records.state import SearchState
+
+NEWEST = 8
+"""Rounds that are shown one by one."""
+
+
+def search_lines(
+    state: SearchState, now: float, activity: Mapping[int, str] | None = None
+) -> list[str]:
+    """The search in lines.
+
+    Args:
+        activity: what each round under way does, where the search's own process asks.
+    """
+    began, options = state.began, state.options
+    lines = [
+        f"{began.search_id}  {options.definition}",
+        f"{began.agent}, policy {options.policy}, roles {','.join(options.roles)}: {_asked(state)}",
+        _progress(state, now),
+        _best(state),
+        _used(state.spent),
+        _rates(state),
+    ]
+    lines += [f"  {line}" for line in map(round_line, state.finished[-NEWEST:])]
+    for round_ in state.under_way:
+        number = round_.began.number
+        does = (activity or {}).get(number, "under way")
+        minutes = (now - round_.began.at) / 60
+        lines.append(f"  round {number}: {does}, {minutes:.1f} min, from {_parent(round_.began)}")
+    if state.ended is not None:
+        lines.append(f"Ended: {state.ended.reason}.")
+    return [line for line in lines if line]
+
+
+def round_line(ended: RoundEnded) -> str:
+    """A round that ended, in a line."""
+    counts = Counter(ended.outcomes)
+    kept = ", ".join(f"{n} {outcome}" for outcome, n in counts.items())
+    said = f"round {ended.number}: {ended.end}"
+    if kept:
+        said += f" ({kept})"
+    said += f"; {ended.spent.count} evaluations, {ended.spent.device_seconds:.0f} s of the device"
+    if ended.best_us is not None:
+        said += f"; best {ended.best_us:.4g} us"
+    return f"{said}; {ended.words}" if ended.words else said
+
+
+def _asked(state: SearchState) -> str:
+    options = state.options
+    limits = [
+        f"{options.rounds} rounds" if options.rounds else "",
+        f"{options.hours:g} h" if options.hours else "",
+        f"{options.device_seconds:g} s of the device" if options.device_seconds else "",
+        f"${options.cost_usd:g}" if options.cost_usd else "",
+        f"until {options.goal}" if options.goal else "",
+        f"{options.parallel} at a time" if options.parallel > 1 else "",
+    ]
+    return ", ".join(filter(None, limits))
+
+
+def _progress(state: SearchState, now: float) -> str:
+    done, of = len(state.finished), state.options.rounds
+    seconds = state.active_seconds if state.ended else state.seconds_at(now)
+    said = f"Rounds: {done}" + (f" of {of}" if of else "") + f" in {seconds / 60:.1f} min"
+    running = len(state.under_way)
+    return said + (f", {running} under way" if running else "") + "."
+
+
+def _best(state: SearchState) -> str:
+    best, start = state.best, state.start
+    if best is None or best.best_us is None:
+        return "Best: nothing was timed yet."
+    said = f"Best: {best.best}, {best.best_us:.4g} us, first in round {best.number}"
+    if best.best_speedup and start and start.start_us:
+        said += f"; {best.best_speedup:.3g}x the start ({start.start_us:.4g} us)"
+    if best.best_floor_percent:
+        said += f"; {best.best_floor_percent:.0f} % of the floor"
+    return f"{said}."
+
+
+def _used(spent: Spending) -> str:
+    scopes = ", ".join(f"{n} {scope}" for scope, n in spent.evaluations.items()) or "none"
+    usage = spent.usage
+    said = [
+        f"evaluations: {scopes}",
+        f"{spent.device_seconds:.0f} s of the device, {spent.build_seconds:.0f} of them building",
+        f"{spent.agent_seconds:.0f} s of agents",
+    ]
+    if usage.tokens_in is not None or usage.tokens_out is not None:
+        said.append(f"{usage.tokens_in or 0} tokens in, {usage.tokens_out or 0} out")
+    if usage.cost_usd is not None:
+        said.append(f"${usage.cost_usd:.2f}")
+    return f"Used: {'; '.join(said)}."
+
+
+def _rates(state: SearchState) -> str:
+    finished = state.finished
+    if not finished:
+        return ""
+    outcomes = Counter(outcome for ended in finished for outcome in ended.outcomes)
+    kept = sum(outcomes.values())
+    faults = Counter(str(ended.end) for ended in finished if ended.end != "kept")
+    said = f"Of {kept} candidates {kept - outcomes['failed']} right, {outcomes['faster']} faster."
+    if faults:
+        said += " Rounds without one: " + ", ".join(f"{n} {end}" for end, n in faults.items()) + "."
+    return said
+
+
+def _parent(began: object) -> str:
+    return getattr(began, "parent", "") or "the start"

@@ -1,0 +1,75 @@
+"""The command optimize: what it refuses, its dry run, a search of the real program, its page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.server.cli import main as cli
+from kernel_harness.tools.confinement import landlock
+from tests.server.scripted import DEFINITION, write_dataset
+from tests.tools.agents.unattended import START, ship_start, stub
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    kernels = write_dataset(tmp_path / "kernels")
+    ship_start(kernels)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERNEL_HARNESS_KERNELS_DIR", str(kernels))
+    monkeypatch.setenv("KERNEL_HARNESS_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("KERNEL_HARNESS_DEVICE", "cpu")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rmsnorm"], "would never end"),
+        (["rmsnorm", "--rounds", "1", "--policy", "luck"], "Unknown policy"),
+        (["rmsnorm", "--rounds", "0"], "rounds cannot be 0"),
+        (["rmsnorm", "--rounds", "1", "--stop-at", "fast"], "is no goal"),
+        (["rmsnorm", "--rounds", "1", "--agent", "'"], "is no command line"),
+        (["nothing_such", "--rounds", "1"], "nknown definition"),
+        (["status"], "There is no search yet"),
+        (["stop", "s2026"], "Unknown search"),
+        (["rmsnorm", "--resume"], "Unknown search"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(folders: Path, arguments, words, capsys):
+    assert cli.run(["optimize", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_dry_run_shows_the_first_prompt_and_writes_nothing(folders: Path, capsys):
+    agent = ["--agent", "claude -p", "--roles", "plan,code", "--start", START]
+    assert cli.run(["optimize", "rmsnorm", *agent, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "claude -p --output-format json --mcp-config mcp.json" in said
+    assert "You plan." in said and DEFINITION in said and "record_plan" in said
+    assert not (folders / "data" / "searches").exists()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(landlock.abi() == 0, reason="this kernel has no Landlock")
+def test_a_search_is_run_shown_and_gone_on_with(folders: Path, capsys):
+    asked = ["optimize", "rmsnorm", "--agent", stub("liar"), "--start", START, "--scope", "smoke"]
+    run = subprocess.run(
+        [sys.executable, "-P", "-m", "kernel_harness.server", *asked, "--rounds", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "round 1: nothing" in run.stdout and "Ended: 1 rounds were asked for." in run.stdout
+    assert cli.run(["optimize", "status"]) == 0
+    said = capsys.readouterr().out
+    assert "Rounds: 1 of 1" in said and "It runs now" not in said
+    assert cli.run(["optimize", "stop"]) == 0
+    assert "does not run" in capsys.readouterr().out
+    (page,) = folders.glob("data/searches/*/index.html")
+    text = page.read_text()
+    assert "http-equiv" not in text and "round" in text and "<script" not in text

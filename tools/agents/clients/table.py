@@ -1,0 +1,172 @@
+"""The clients that a search knows how to start without anybody beside them.
+
+Flags and files as of Claude Code 2.1, Codex 0.171, Gemini CLI 0.20 and opencode 1.0, by their
+documentation. Each is given this server and no other, may edit files, and runs no shell of its own
+where it can be told so; all of them are confined by the kernel beside that.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+from ...errors import RequestError
+from ..round_facts import RoundFacts
+from .protocol import CALL_SECONDS, SERVER, TOKEN_VARIABLE, AgentClient, AgentCommand, PromptBy
+from .usage import claude_usage, codex_usage, gemini_usage, no_usage, opencode_usage
+
+TUNER = "tuner"
+CLAUDE_FILE = "mcp.json"
+CLAUDE_TOOLS = f"mcp__{SERVER},Read,Edit,Write,Glob,Grep"
+CLAUDE_REFUSED = "Bash,WebFetch,WebSearch,Task"
+
+
+def _claude_flags(facts: RoundFacts) -> Sequence[str]:
+    del facts
+    return (
+        *("-p", "--output-format", "json"),
+        *("--mcp-config", CLAUDE_FILE, "--strict-mcp-config"),
+        *("--permission-mode", "acceptEdits"),
+        *("--allowedTools", CLAUDE_TOOLS, "--disallowedTools", CLAUDE_REFUSED),
+    )
+
+
+def _claude_files(facts: RoundFacts) -> Mapping[str, str]:
+    server = {
+        "type": "http",
+        "url": facts.url,
+        "headers": {"Authorization": f"Bearer {facts.token}"},
+        "timeout": CALL_SECONDS * 1000,
+    }
+    return {CLAUDE_FILE: json.dumps({"mcpServers": {SERVER: server}}, indent=1)}
+
+
+def _codex_flags(facts: RoundFacts) -> Sequence[str]:
+    del facts
+    return ("exec", "--json", "--sandbox", "workspace-write", "--skip-git-repo-check", "-")
+
+
+def _codex_files(facts: RoundFacts) -> Mapping[str, str]:
+    lines = [
+        'approval_policy = "never"',
+        f"[mcp_servers.{SERVER}]",
+        f"url = {json.dumps(facts.url)}",
+        f'bearer_token_env_var = "{TOKEN_VARIABLE}"',
+        "startup_timeout_sec = 60",
+        f"tool_timeout_sec = {CALL_SECONDS}",
+    ]
+    return {".codex/config.toml": "\n".join(lines) + "\n"}
+
+
+def _gemini_flags(facts: RoundFacts) -> Sequence[str]:
+    del facts
+    return (
+        *("--output-format", "json", "--approval-mode", "auto_edit"),
+        *("--allowed-mcp-server-names", SERVER, "-p"),
+    )
+
+
+def _gemini_files(facts: RoundFacts) -> Mapping[str, str]:
+    server = {
+        "httpUrl": facts.url,
+        "headers": {"Authorization": f"Bearer {facts.token}"},
+        "timeout": CALL_SECONDS * 1000,
+        "trust": True,
+    }
+    return {".gemini/settings.json": json.dumps({"mcpServers": {SERVER: server}}, indent=1)}
+
+
+def _opencode_flags(facts: RoundFacts) -> Sequence[str]:
+    del facts
+    return ("run", "--format", "json")
+
+
+def _opencode_files(facts: RoundFacts) -> Mapping[str, str]:
+    server = {
+        "type": "remote",
+        "url": facts.url,
+        "headers": {"Authorization": f"Bearer {facts.token}"},
+        "enabled": True,
+        "oauth": False,
+        "timeout": CALL_SECONDS * 1000,
+    }
+    settings = {
+        "mcp": {SERVER: server},
+        "permission": {"edit": "allow", "bash": "deny", "webfetch": "deny"},
+        "autoupdate": False,
+        "share": "disabled",
+    }
+    return {"opencode.json": json.dumps(settings, indent=1)}
+
+
+def _no_flags(facts: RoundFacts) -> Sequence[str]:
+    del facts
+    return ()
+
+
+_CLAUDE = AgentClient(
+    "claude",
+    _claude_flags,
+    work_files=_claude_files,
+    credentials=(".claude/.credentials.json", ".claude.json"),
+    variables=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
+    + ("ANTHROPIC_MODEL", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_USE_BEDROCK")
+    + ("CLAUDE_CODE_USE_VERTEX",),
+    read_usage=claude_usage,
+)
+_CODEX = AgentClient(
+    "codex",
+    _codex_flags,
+    home_files=_codex_files,
+    credentials=(".codex/auth.json",),
+    variables=("CODEX_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    read_usage=codex_usage,
+)
+_GEMINI = AgentClient(
+    "gemini",
+    _gemini_flags,
+    PromptBy.ARGUMENT,
+    work_files=_gemini_files,
+    credentials=(".gemini/oauth_creds.json", ".gemini/google_accounts.json")
+    + (".gemini/installation_id",),
+    variables=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_CLOUD_PROJECT"),
+    read_usage=gemini_usage,
+)
+_OPENCODE = AgentClient(
+    "opencode",
+    _opencode_flags,
+    PromptBy.ARGUMENT,
+    work_files=_opencode_files,
+    credentials=(".local/share/opencode/auth.json",),
+    variables=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"),
+    read_usage=opencode_usage,
+)
+_TUNER = AgentClient(TUNER, _no_flags, read_usage=no_usage, model=False)
+CLIENTS = {client.name: client for client in (_CLAUDE, _CODEX, _GEMINI, _OPENCODE)}
+
+
+def agent_named(text: str) -> AgentCommand:
+    """The agent that a user means: 'tuner', a known client with its arguments, or any command.
+
+    Raises:
+        RequestError: when it is no command line.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise RequestError(
+            f"--agent {text!r} is no command line: {error}", remedy="Close its quotation marks."
+        ) from error
+    if not words:
+        raise RequestError(
+            "--agent is empty", remedy=f"Give '{TUNER}', 'claude -p', 'codex exec', or a command."
+        )
+    if words[0] == TUNER:
+        module = __name__.rpartition(".agents.")[0] + ".agents.tuner"
+        return AgentCommand(_TUNER, (sys.executable, "-P", "-m", module, *words[1:]))
+    name = PurePath(words[0]).name
+    client = CLIENTS.get(name) or AgentClient(name, _no_flags, model=False)
+    return AgentCommand(client, tuple(words))

@@ -1,0 +1,150 @@
+"""The services of one round: the harness's own, with the round's workspaces, label and limit.
+
+Judge, records and archive are those of the search: one judge serves all rounds in turn. What the
+round evaluates is counted here, and refused when the search's seconds of the device are used up.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...archive.store.entry import started_at
+from ...errors import RequestError
+from ...evaluation.plan import EvaluationRequest
+from ...evaluation.service import CarryOut, Evaluated, EvaluationService
+from ...harness import Harness
+from ...lookup import Lookup
+from ...progress import OnProgress, ignore_progress
+from ...schema.evaluation import Evaluation
+from ...settings import Settings
+from ..records.spending import device_seconds
+
+
+class RoundSettings(Settings):
+    """The settings of a search, with workspaces of the round's own."""
+
+    round_dir: Path
+
+    @property
+    def workspaces_dir(self) -> Path:
+        """The only folder that the round's agent can write candidates to."""
+        return self.round_dir
+
+
+@dataclass
+class DeviceBudget:
+    """Seconds of the device that a search may use, counted over all its rounds.
+
+    Attributes:
+        since: evaluations that began before were not carried out for this run of the search.
+    """
+
+    limit: float | None
+    since: float
+    used: float = 0.0
+    counted: set[str] = field(default_factory=set)
+
+    @property
+    def used_up(self) -> bool:
+        """Whether nothing is left of it."""
+        return self.limit is not None and self.used >= self.limit
+
+    def count(self, evaluation: Evaluation) -> bool:
+        """Counts an evaluation; False for one that was counted, or was there before."""
+        known = evaluation.evaluation_id in self.counted
+        if known or started_at(evaluation) < int(self.since):
+            return False
+        self.counted.add(evaluation.evaluation_id)
+        self.used += device_seconds(evaluation)
+        return True
+
+
+@dataclass
+class RoundMeter:
+    """What one round evaluated.
+
+    Attributes:
+        refused: how many evaluations were asked for and not begun.
+    """
+
+    budget: DeviceBudget
+    evaluations: list[Evaluation] = field(default_factory=list)
+    refused: int = 0
+
+    def admit(self) -> None:
+        """Refuses an evaluation when the budget is used up.
+
+        Raises:
+            RequestError: telling the agent to end.
+        """
+        if self.budget.used_up:
+            self.refused += 1
+            raise RequestError(
+                f"The search's {self.budget.limit:g} s of the device are used up",
+                remedy="End here: what was evaluated is kept.",
+            )
+
+    def note(self, evaluation: Evaluation) -> None:
+        """Takes note of an evaluation that ended, if it was carried out for this round."""
+        if self.budget.count(evaluation):
+            self.evaluations.append(evaluation)
+
+
+class MeteredEvaluations(EvaluationService):
+    """Evaluations that one round asks for."""
+
+    def __init__(self, meter: RoundMeter, *given: Any) -> None:
+        super().__init__(*given)
+        self._meter = meter
+
+    async def evaluate(
+        self,
+        request: EvaluationRequest,
+        wait_s: float | None = None,
+        progress: OnProgress = ignore_progress,
+        carry_out: CarryOut | None = None,
+    ) -> Evaluated:
+        """Evaluates as the service does, within the budget.
+
+        Raises:
+            RequestError: when the budget is used up.
+        """
+        self._meter.admit()
+        return await super().evaluate(request, wait_s, progress, carry_out)
+
+
+def round_harness(harness: Harness, folder: Path, session: str, meter: RoundMeter) -> Harness:
+    """The services of a round.
+
+    Args:
+        folder: its workspaces.
+        session: label that its trials and candidates carry.
+    """
+    changes = {"session": session, "round_dir": folder, "warm_ahead": False}
+    settings = RoundSettings.model_validate({**dict(harness.settings), **changes})
+
+    def keep_trial(request: EvaluationRequest, evaluation: Evaluation) -> str:
+        meter.note(evaluation)
+        return harness.archiving.keep_trial(request, evaluation)
+
+    own = copy.copy(harness)
+    own.settings = settings
+    own.lookup = Lookup(harness.dataset, harness.archive, settings, harness.device)
+    own.evaluations = MeteredEvaluations(
+        meter,
+        settings,
+        harness.pool,
+        harness.records,
+        harness.device,
+        harness.keys,
+        harness.archiving.recognise,
+        keep_trial,
+    )
+    own.evaluations.executor = harness.evaluations.executor
+    from ...tuning.service import TuningService
+
+    own.tuning = TuningService(own.evaluations, harness.pool, harness.archive)
+    return own
