@@ -14,7 +14,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     + ("diff", "log", "progress", "report", "read"),
     "Try": ("open", "plan", "evaluate", "tune", "get", "profile", "timeline", "sanitize")
     + ("inspect", "show-code"),
-    "Leave alone": ("optimize",),
+    "Leave alone": ("optimize", "compare", "lessons"),
     "Remember": ("archive", "amend", "plans", "select", "context", "dispatch", "promote")
     + ("rollback", "recompute", "tidy", "rebuild-index"),
     "Carry": ("bundle", "fetch", "push", "export", "pack", "extract", "trajectories") + ("batch",),

@@ -6,5 +6,6 @@ clients/     the agents that can be started, and how each is spoken to
 processes/   an agent's processes: confined, watched, ended
 records/     what is written of a search, and what follows from it
 searches/    the loop: rounds, budgets, resumption
+comparison/  searches beside one another
 lessons/     what a search taught, held to the record
 """

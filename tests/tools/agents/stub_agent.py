@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -28,14 +29,13 @@ def better() -> None:
     rng = random.Random(FACTS["seed"])
     text = source.read_text()
     block, split = rng.choice((8, 16, 32)), rng.choice((1, 2, 4))
-    import re
-
     text = re.sub(r"block, split = .*", f"block, split = {block}, {split}", text)
     write(f"{text}SEED = {FACTS['seed']}\n")
 
 
 def wrong() -> None:
-    write((WORK / FACTS["workspace"] / "kernel.py").read_text().replace("= 32,", "= 128,"))
+    text = (WORK / FACTS["workspace"] / "kernel.py").read_text()
+    write(re.sub(r"block, split = \d+", "block, split = 128", text))
 
 
 def nonsense() -> None:
@@ -72,7 +72,8 @@ def flood() -> None:
 
 def spend() -> None:
     better()
-    used = {"tokens_in": 1000, "tokens_out": 200, "cost_usd": float(ARGUMENT or 0.25)}
+    cost = float(ARGUMENT or 0.25) if "/" not in ARGUMENT else None
+    used = {"tokens_in": 1000, "tokens_out": 200, "cost_usd": cost}
     sys.stdout.write(json.dumps({"usage": used}) + "\n")
 
 

@@ -212,6 +212,7 @@ class SearchRound:
                     judged.evaluation_id,
                     described or self._words or f"By {parts.agent.name}, who said nothing of it",
                     parents=[self._began.parent] if self._began.parent else [],
+                    tags=said.technique,
                     started_from=said.started_from,
                     plan=said.plan,
                     made_by=self._made_by(),

@@ -48,13 +48,13 @@ async def test_what_an_agent_leaves_is_judged_archived_and_counted(
     ("behaviour", "end"),
     [
         ("liar", RoundEnd.NOTHING),
-        ("early", RoundEnd.NOTHING),
+        pytest.param("early", RoundEnd.NOTHING, marks=pytest.mark.long),
         ("crash", RoundEnd.AGENT_FAILED),
         ("nonsense", RoundEnd.KEPT),
-        ("delete", RoundEnd.NOTHING),
-        ("link", RoundEnd.NOTHING),
-        ("flood", RoundEnd.NOTHING),
-        ("wrong", RoundEnd.KEPT),
+        pytest.param("delete", RoundEnd.NOTHING, marks=pytest.mark.long),
+        pytest.param("link", RoundEnd.NOTHING, marks=pytest.mark.long),
+        pytest.param("flood", RoundEnd.NOTHING, marks=pytest.mark.long),
+        pytest.param("wrong", RoundEnd.KEPT, marks=pytest.mark.long),
     ],
 )
 async def test_an_agent_that_misbehaves_costs_a_round_and_no_more(
@@ -124,12 +124,12 @@ async def test_a_command_that_does_not_start_ends_the_search_soon(
 
 
 async def test_budgets_end_a_search_within_a_round(device: ScriptedHarness, tmp_path: Path) -> None:
-    search = await searched(device, stub("spend"), tmp_path, rounds=50, device_seconds=7.0)
-    assert search.state.ended.reason == "8 of 7 s of the device are used"
-    assert search.state.spent.evaluations == {"sample": 4}
-    search = await searched(device, stub("spend", "0.4"), tmp_path, rounds=50, cost_usd=1.0)
+    search = await searched(device, stub("spend"), tmp_path, rounds=50, device_seconds=3.0)
+    assert search.state.ended.reason == "4 of 3 s of the device are used"
+    assert search.state.spent.evaluations == {"sample": 2}
+    search = await searched(device, stub("spend", "0.6"), tmp_path, rounds=50, cost_usd=1.0)
     assert search.state.ended.reason == "$1.20 of $1.00 are spent"
-    assert len(search.state.finished) == 3
+    assert len(search.state.finished) == 2
 
 
 async def test_a_result_that_is_enough_ends_a_search(

@@ -80,6 +80,7 @@ async def test_rounds_end_in_a_program_that_chooses_by_size(device: ScriptedHarn
     assert [n for n in device.archive.iter(DEFINITION) if "dispatch" in n.technique]
 
 
+@pytest.mark.long
 async def test_edits_that_fail_are_told_and_end_nothing(device: ScriptedHarness) -> None:
     blocks = SOURCE.replace("@triton.jit", "@triton.jit  # jit").replace(
         "block, split = 32", "block, split = 64"
@@ -90,6 +91,7 @@ async def test_edits_that_fail_are_told_and_end_nothing(device: ScriptedHarness)
     assert [o for o in told if o.gained()]
 
 
+@pytest.mark.long
 async def test_where_nothing_is_faster_the_parent_is_told_what_was_tried(
     device: ScriptedHarness,
 ) -> None:

@@ -1,0 +1,89 @@
+"""Commands compare and lessons: searches beside one another, and what they taught."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..commands import SettingsOf, SettingsOptions, command_factory
+
+if TYPE_CHECKING:
+    from ....tools.agents.records.state import SearchState
+    from ....tools.harness import Harness
+
+
+def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
+    """Adds the commands to a parser."""
+    command = command_factory(commands, settings_options, settings_of)
+    compare = command(
+        "compare", "unattended searches beside one another, with their costs", _compare
+    )
+    compare.add_argument(
+        "searches",
+        nargs="*",
+        help="ids, or NAME=id,id for repeats under one name; all, by what they were asked for",
+    )
+    lessons = command("lessons", "a draft of what an operator's searches taught, for you", _lessons)
+    lessons.add_argument("operator", help="a definition, or a unique part of its name")
+    lessons.add_argument("--out", type=Path, help="write it to this file")
+
+
+def _compare(harness: Harness, arguments: argparse.Namespace) -> str:
+    from ....tools.agents.comparison.compared import figures_of, grouped
+    from ....tools.agents.comparison.tables import comparison_data, comparison_lines
+    from ....tools.agents.records.ledger import searches
+    from ....tools.errors import RequestError
+
+    repository = harness.archive.repository
+    if arguments.searches:
+        groups = _named(harness, arguments.searches)
+    else:
+        every = [ledger.ref.rpartition("/")[2] for ledger in reversed(searches(repository))]
+        groups = grouped([_state(harness, name) for name in every])
+    if not groups:
+        raise RequestError(
+            "There is no search to compare", remedy="`kernel-harness optimize` runs some."
+        )
+    figures = [figures_of(name, states) for name, states in groups.items()]
+    if arguments.json:
+        return json.dumps(comparison_data(figures))
+    return "\n".join(comparison_lines(figures))
+
+
+def _named(harness: Harness, words: list[str]) -> dict[str, list[SearchState]]:
+    from ....tools.agents.comparison.compared import grouped
+
+    groups: dict[str, list[SearchState]] = {}
+    plain = [_state(harness, word) for word in words if "=" not in word]
+    for name, states in grouped(plain).items():
+        groups.setdefault(name, []).extend(states)
+    for word in words:
+        name, _, ids = word.partition("=")
+        if ids:
+            states = [_state(harness, identity) for identity in ids.split(",")]
+            groups.setdefault(name, []).extend(states)
+    return groups
+
+
+def _state(harness: Harness, name: str) -> SearchState:
+    from ....tools.agents.records.ledger import began, search_named
+    from ....tools.agents.records.state import state_of
+
+    events = search_named(harness.archive.repository, name).events()
+    began(events)
+    state = state_of(events)
+    assert state is not None
+    return state
+
+
+def _lessons(harness: Harness, arguments: argparse.Namespace) -> str:
+    from ....tools.agents.lessons.draft import lesson_draft
+
+    operator = harness.dataset.operator(arguments.operator)
+    text = lesson_draft(harness.archive, operator.name)
+    if arguments.out is None:
+        return text
+    arguments.out.write_text(text, encoding="utf-8")
+    return f"Wrote {arguments.out}. Check each line, then move what holds into a skill page."
