@@ -9,7 +9,7 @@ from ..records.events import LessonsSummarised, RoundBegan
 from ..records.state import SearchState
 from ..searches.agent_step import SearchParts, agent_step
 from ..searches.prompts import LESSONS_FILE, SUMMARISE
-from ..searches.round_harness import RoundMeter, round_harness
+from ..searches.round_harness import RoundHarness, RoundMeter
 from .fact_check import checked_lessons
 
 SUMMARY_MINUTES = 10.0
@@ -39,7 +39,7 @@ async def summarised(state: SearchState, parts: SearchParts) -> LessonsSummarise
     folders = parts.folder.round(0)
     folders.make()
     meter = RoundMeter(parts.budget)
-    harness = round_harness(parts.harness, folders.work, began.session, meter)
+    harness = RoundHarness(parts.harness, folders.work, began.session, meter)
     try:
         async with parts.serve(harness) as endpoint:
             run = await agent_step(parts, began, SUMMARISE, folders, endpoint, 60 * SUMMARY_MINUTES)

@@ -6,7 +6,6 @@ round evaluates is counted here, and refused when the search's seconds of the de
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,14 @@ from ...errors import RequestError
 from ...evaluation.plan import EvaluationRequest
 from ...evaluation.service import CarryOut, Evaluated, EvaluationService
 from ...harness import Harness
-from ...lookup import Lookup
 from ...progress import OnProgress, ignore_progress
 from ...schema.evaluation import Evaluation
 from ...settings import Settings
 from ..records.spending import device_seconds
+
+SHARED = ("pool", "records", "archive", "archiving", "profiling", "promotions")
+OWN = ("lookup", "evaluations", "tuning")
+"""Services that a round shares with its search, and those that it makes anew."""
 
 
 class RoundSettings(Settings):
@@ -116,35 +118,39 @@ class MeteredEvaluations(EvaluationService):
         return await super().evaluate(request, wait_s, progress, carry_out)
 
 
-def round_harness(harness: Harness, folder: Path, session: str, meter: RoundMeter) -> Harness:
-    """The services of a round.
+class RoundHarness(Harness):
+    """The services of one round; those that name no workspace are the search's own.
 
     Args:
-        folder: its workspaces.
+        folder: the round's workspaces.
         session: label that its trials and candidates carry.
     """
-    changes = {"session": session, "round_dir": folder, "warm_ahead": False}
-    settings = RoundSettings.model_validate({**dict(harness.settings), **changes})
 
-    def keep_trial(request: EvaluationRequest, evaluation: Evaluation) -> str:
-        meter.note(evaluation)
-        return harness.archiving.keep_trial(request, evaluation)
+    def __init__(self, harness: Harness, folder: Path, session: str, meter: RoundMeter) -> None:
+        shared = {name: getattr(harness, name) for name in SHARED}
+        vars(self).update({**vars(harness), **shared})
+        for name in OWN:
+            vars(self).pop(name, None)
+        changes = {"session": session, "round_dir": folder, "warm_ahead": False}
+        self.settings = RoundSettings.model_validate({**dict(harness.settings), **changes})
+        self._meter = meter
+        self.evaluations.executor = harness.evaluations.executor
 
-    own = copy.copy(harness)
-    own.settings = settings
-    own.lookup = Lookup(harness.dataset, harness.archive, settings, harness.device)
-    own.evaluations = MeteredEvaluations(
-        meter,
-        settings,
-        harness.pool,
-        harness.records,
-        harness.device,
-        harness.keys,
-        harness.archiving.recognise,
-        keep_trial,
-    )
-    own.evaluations.executor = harness.evaluations.executor
-    from ...tuning.service import TuningService
+    def evaluations_on(self, device: str, *more: str) -> EvaluationService:
+        """Evaluations for this round, counted and within the search's budget."""
 
-    own.tuning = TuningService(own.evaluations, harness.pool, harness.archive)
-    return own
+        def keep_trial(request: EvaluationRequest, evaluation: Evaluation) -> str:
+            self._meter.note(evaluation)
+            return self.archiving.keep_trial(request, evaluation)
+
+        return MeteredEvaluations(
+            self._meter,
+            self.settings,
+            self.pool,
+            self.records,
+            device,
+            self.keys,
+            self.archiving.recognise,
+            keep_trial,
+            more,
+        )

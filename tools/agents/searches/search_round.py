@@ -25,7 +25,7 @@ from ..records.events import RoundBegan, RoundEnd, RoundEnded, StepEnded
 from ..records.options import SINGLE
 from ..records.spending import Spending, spent_on
 from .agent_step import MAIN, TEMPLATE, Endpoint, SearchParts, agent_step, start_of
-from .round_harness import RoundMeter, round_harness
+from .round_harness import RoundHarness, RoundMeter
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Solution
@@ -60,7 +60,7 @@ class SearchRound:
         kept: list[Node] = []
         try:
             self._folders.make()
-            harness = round_harness(parts.harness, self._folders.work, began.session, self._meter)
+            harness = RoundHarness(parts.harness, self._folders.work, began.session, self._meter)
             start = await asyncio.to_thread(self._open)
             async with parts.serve(harness) as endpoint:
                 await self._agents(endpoint)
