@@ -44,14 +44,8 @@ CANDIDATE_ENVIRONMENT = (
 )
 """All of this process's environment that a candidate may see: an allow-list, never a deny-list."""
 _GIT_ACCESS = (
-    "GIT_ALLOW_PROTOCOL",
-    "GIT_ASKPASS",
-    "GIT_EXEC_PATH",
-    "GIT_HTTP_",
-    "GIT_PROTOCOL_FROM_USER",
-    "GIT_PROXY_",
-    "GIT_SSH",
-    "GIT_SSL_",
+    *("GIT_ALLOW_PROTOCOL", "GIT_ASKPASS", "GIT_EXEC_PATH", "GIT_HTTP_", "GIT_PROTOCOL_FROM_USER"),
+    *("GIT_PROXY_", "GIT_SSH", "GIT_SSL_"),
 )
 _GIT_CONFIGURATION = "GIT_CONFIG_"
 """How git's variables begin by which a user reaches other machines, and by which they set it."""

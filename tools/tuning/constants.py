@@ -16,7 +16,7 @@ from ..errors import RequestError
 from ..schema.flashinfer_trace import Solution, SourceFile
 from ..text import one_line
 from . import macros, python_constants
-from .places import ValuePlace
+from .places import Edit, ValuePlace
 
 MOST_CHARACTERS = 64 << 10
 """Of a source that is searched: the server parses it, and must go on answering."""
@@ -70,15 +70,20 @@ class Constants:
         sources = [SourceFile(path=path, content=text) for path, text in texts.items()]
         return self._solution.model_copy(update={"name": name, "sources": sources})
 
+    def edits(self, name: str, value: Any) -> tuple[str, list[Edit]]:
+        """The source that holds a constant, and what is to be written there for a value.
+
+        Raises:
+            RequestError: when the value is none that the language has a literal for.
+        """
+        refuse_value(name, value)
+        held = self._held[name]
+        module = python_constants if held.path.endswith(PYTHON_FILES) else macros
+        return held.path, [(place, module.literal(name, value, place)) for place in held.places]
+
     def _changed(self, path: str, values: Mapping[str, Any]) -> str:
-        for name, value in values.items():
-            refuse_value(name, value)
         module = python_constants if path.endswith(PYTHON_FILES) else macros
-        edits = [
-            (place, module.literal(name, value, place))
-            for name, value in values.items()
-            for place in self._held[name].places
-        ]
+        edits = [edit for name, value in values.items() for edit in self.edits(name, value)[1]]
         return module.replaced(self._texts[path], edits)
 
     def _found(self, name: str) -> _Held:

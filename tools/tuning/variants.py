@@ -56,7 +56,7 @@ def grid_variants(solution: Solution, grids: Mapping[str, Grid]) -> list[Variant
             remedy="Pass variants={'tile': {'BLOCK': [32, 64]}}, or write in candidate.toml a "
             "table [tune] with a line BLOCK = [32, 64].",
         )
-    lists = {name: _lists(grid) for name, grid in grids.items()}
+    lists = {name: value_lists(grid) for name, grid in grids.items()}
     count = sum(math.prod(map(len, lists_of.values())) for lists_of in lists.values())
     if count > MOST_VARIANTS:
         raise RequestError(
@@ -87,7 +87,12 @@ def repeated_name(names: Sequence[str]) -> str | None:
     return next((name for number, name in enumerate(names) if name in names[:number]), None)
 
 
-def _lists(grid: Grid) -> dict[str, list[Any]]:
+def value_lists(grid: Grid) -> dict[str, list[Any]]:
+    """The values to try of each constant of a grid.
+
+    Raises:
+        RequestError: when one is given none.
+    """
     lists: dict[str, list[Any]] = {}
     for name, values in _flat(grid):
         lists[name] = list(values) if isinstance(values, list | tuple) else [values]

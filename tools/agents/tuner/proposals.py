@@ -79,15 +79,17 @@ def proposals(
     here: Sequence[EditOutcome],
     count: int,
     seed: int,
+    named: Sequence[ProgramEdit] = (),
 ) -> list[Proposal]:
     """At most so many programs to try.
 
     Args:
+        named: edits that somebody asked for, beside those that the syntax shows.
         known: outcomes of edits on any program of the operator.
         here: those on this very program; they are not tried again alone.
     """
     draws = _Draws(known, random.Random(f"tuner:{seed}"))
-    edits = edits_of(sources)
+    edits = [*named, *edits_of(sources)]
     done = {outcome.label for outcome in here}
     alone = draws.order([edit for edit in edits if edit.label not in done])
     pairs = draws.pairs([edit for edit in edits if edit.kind in PAIRED])

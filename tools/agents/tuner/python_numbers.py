@@ -8,9 +8,14 @@ makes a program that the judge refuses, once.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from ...errors import RequestError
+from ...schema.flashinfer_trace import Solution
+from ...tuning.constants import Constants
 from ...tuning.python_constants import SourceLines
+from ...tuning.variants import value_lists
 from .edits import EditKind, ProgramEdit, Replacement, powers_near
 
 WARPS = (1, 2, 4, 8, 16)
@@ -35,6 +40,29 @@ def number_edits(path: str, text: str, tree: ast.Module) -> list[ProgramEdit]:
     for kernel, call in found.launches:
         edits += _keywords(path, kernel, call, lines)
     return edits
+
+
+def tune_edits(solution: Solution, tune: Mapping[str, Any]) -> list[ProgramEdit]:
+    """The values that a workspace's table [tune] names; what cannot be changed is left out."""
+    edits: list[ProgramEdit] = []
+    for name, values in _listed(tune).items():
+        try:
+            constants = Constants(solution, [name])
+            for value in values:
+                path, pieces = constants.edits(name, value)
+                changed = tuple(Replacement(path, p.start, p.end, text) for p, text in pieces)
+                was = constants.written()[name]
+                edits.append(ProgramEdit(_kind(name), f"[tune]{name}", str(value), was, changed))
+        except RequestError:
+            continue
+    return edits
+
+
+def _listed(tune: Mapping[str, Any]) -> Mapping[str, list[Any]]:
+    try:
+        return value_lists(tune)
+    except RequestError:
+        return {}
 
 
 def is_kernel(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

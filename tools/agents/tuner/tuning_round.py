@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...workloads.solution_folder import read_solution
+from ...workloads.solution_folder import read_candidate_file, read_solution
 from ..round_facts import RoundFacts
 from .mcp_session import ToolRefusal
 from .memory import EditOutcome, outcome_line, outcome_of, outcomes_in
 from .proposals import Proposal, proposals
+from .python_numbers import tune_edits
 
 VARIANTS = 16
 INTERPRETED = 3
@@ -66,12 +67,15 @@ class TuningRound:
         """Runs the round; returns what came of it in a sentence."""
         machine = await self.tools.call("check_environment")
         timed = machine.get("executor") != INTERPRETER
-        solution = read_solution(self.folder / self.facts.workspace)
+        main = self.folder / self.facts.workspace
+        said = read_candidate_file(main)
+        solution = read_solution(main, said=said)
+        named = tune_edits(solution, said.tune)
         sources = {source.path: source.content for source in solution.sources}
         known, here = await self._memory()
         count = self.count if timed else min(self.count, INTERPRETED)
         for number, found in enumerate(
-            proposals(sources, known, here, count, self.facts.seed), start=1
+            proposals(sources, known, here, count, self.facts.seed, named), start=1
         ):
             name = f"v{number:02d}"
             self._write(name, found.sources)

@@ -9,7 +9,10 @@ import pytest
 
 from kernel_harness.tools.agents.tuner.edits import EditKind, with_edits
 from kernel_harness.tools.agents.tuner.native_sources import native_edits
-from kernel_harness.tools.agents.tuner.proposals import edits_of
+from kernel_harness.tools.agents.tuner.proposals import edits_of, proposals
+from kernel_harness.tools.agents.tuner.python_numbers import tune_edits
+from kernel_harness.tools.schema.flashinfer_trace import Solution
+from tests.server.scripted import solution
 from tests.test_layout import ROOT
 from tests.tools.agents.scripted_device import SOURCE
 
@@ -99,6 +102,23 @@ def test_the_order_of_programs_changes_in_grid_and_kernel_together():
 def test_a_launch_with_a_table_of_keywords_is_given_none():
     text = "def run(x):\n    options = {'num_warps': 4}\n    step[(1,)](x, **options)\n"
     assert labels(text) == {f"run.num_warps={n}" for n in (1, 2, 8, 16)}
+
+
+def test_what_a_workspace_names_in_its_table_is_tried_too():
+    text = "BLOCK = 24\n\n\ndef _tile(n):\n    return n, 3\n\n\ndef run(x):\n    return x\n"
+    sources = [{"path": "kernel.py", "content": text}]
+    found = Solution.model_validate({**solution(), "sources": sources})
+    edits = tune_edits(found, {"BLOCK": [40, 48], "_tile": [[8, 1]], "NONE": [1], "run": [1]})
+    assert [edit.label for edit in edits] == [
+        "[tune]BLOCK=40",
+        "[tune]BLOCK=48",
+        "[tune]_tile=[8,1]",
+    ]
+    changed = with_edits({"kernel.py": text}, [edits[0], edits[2]])
+    assert changed is not None
+    assert "BLOCK = 40\n" in changed["kernel.py"] and "return (8, 1)\n" in changed["kernel.py"]
+    first = proposals({"kernel.py": text}, [], [], 9, 1, edits)
+    assert {e.label for p in first for e in p.edits} >= {edit.label for edit in edits}
 
 
 def test_two_values_of_one_place_make_no_program():
