@@ -72,6 +72,11 @@ def test_many_variants(tmp_path, command_line):
 
 
 @pytest.mark.long
+def test_a_search_left_running(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/leave-it-running.md"))
+
+
+@pytest.mark.long
 def test_a_call_looked_into(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/look-into-a-call.md"))
 
