@@ -6,19 +6,23 @@ round evaluates is counted here, and refused when the search's seconds of the de
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...archive.store.entry import started_at
 from ...errors import RequestError
 from ...evaluation.plan import EvaluationRequest
 from ...evaluation.service import CarryOut, Evaluated, EvaluationService
-from ...harness import Harness
+from ...harness import Harness, made_once
 from ...progress import OnProgress, ignore_progress
 from ...schema.evaluation import Evaluation
 from ...settings import Settings
 from ..records.spending import device_seconds
+
+if TYPE_CHECKING:
+    from ...tuning.service import Tuned, TuningRequest, TuningService
 
 SHARED = ("pool", "records", "archive", "archiving", "profiling", "promotions")
 OWN = ("lookup", "evaluations", "tuning")
@@ -96,11 +100,16 @@ class RoundMeter:
 
 
 class MeteredEvaluations(EvaluationService):
-    """Evaluations that one round asks for."""
+    """Evaluations that one round asks for.
 
-    def __init__(self, meter: RoundMeter, *given: Any) -> None:
+    Args:
+        admit: raises where no further one may begin.
+        given: what the service takes.
+    """
+
+    def __init__(self, admit: Callable[[], None], *given: Any) -> None:
         super().__init__(*given)
-        self._meter = meter
+        self._admit = admit
 
     async def evaluate(
         self,
@@ -114,7 +123,7 @@ class MeteredEvaluations(EvaluationService):
         Raises:
             RequestError: when the budget is used up.
         """
-        self._meter.admit()
+        self._admit()
         return await super().evaluate(request, wait_s, progress, carry_out)
 
 
@@ -138,13 +147,33 @@ class RoundHarness(Harness):
 
     def evaluations_on(self, device: str, *more: str) -> EvaluationService:
         """Evaluations for this round, counted and within the search's budget."""
+        return self._counted(self._meter.admit, device, *more)
 
+    @made_once
+    def tuning(self) -> TuningService:
+        """Evaluates variants: all of a call or none, so that what was raced is not lost."""
+        from ...tuning.service import TuningService
+
+        meter = self._meter
+
+        class MeteredTuning(TuningService):
+            async def tune(
+                self, request: TuningRequest, progress: OnProgress = ignore_progress
+            ) -> Tuned:
+                meter.admit()
+                return await super().tune(request, progress)
+
+        counted = self._counted(lambda: None, *self.devices)
+        counted.executor = self.evaluations.executor
+        return MeteredTuning(counted, self.pool, self.archive)
+
+    def _counted(self, admit: Callable[[], None], device: str, *more: str) -> EvaluationService:
         def keep_trial(request: EvaluationRequest, evaluation: Evaluation) -> str:
             self._meter.note(evaluation)
             return self.archiving.keep_trial(request, evaluation)
 
         return MeteredEvaluations(
-            self._meter,
+            admit,
             self.settings,
             self.pool,
             self.records,

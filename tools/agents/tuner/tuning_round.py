@@ -9,6 +9,7 @@ where nothing was gained in a note on the parent.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 from collections.abc import Mapping
@@ -141,7 +142,8 @@ class TuningRound:
         due = {name: winners[name] for name in winners if name in self.tried}
         best = max(gains, key=lambda name: gains[name], default=None)
         if best in self.tried and best not in due and gains[best] >= LEAST_GAIN:
-            due[best] = await self._judged(best)
+            with contextlib.suppress(ToolRefusal):  # the budget is used up
+                due[best] = await self._judged(best)
         kept = {}
         for name, evaluation_id in due.items():
             gain = gains.get(name)
