@@ -1,8 +1,9 @@
 """The clients that a search knows how to start without anybody beside them.
 
-Flags and files as of Claude Code 2.1, Codex 0.171, Gemini CLI 0.20 and opencode 1.0, by their
-documentation. Each is given this server and no other, may edit files, and runs no shell of its own
-where it can be told so; all of them are confined by the kernel beside that.
+Flags and files of Claude Code 2.1 and Codex 0.171 were tried with those, without an account; those
+of Gemini CLI and opencode 1 are by their documentation. Each is given this server and no other, may
+edit files, and runs no shell of its own where it can be told so; all of them are confined by the
+kernel beside that.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from .usage import claude_usage, codex_usage, gemini_usage, no_usage, opencode_u
 
 TUNER = "tuner"
 CLAUDE_FILE = "mcp.json"
-CLAUDE_TOOLS = f"mcp__{SERVER},Read,Edit,Write,Glob,Grep"
+CLAUDE_OWN_TOOLS = "Read,Edit,Write,Glob,Grep"
+CLAUDE_TOOLS = f"mcp__{SERVER},{CLAUDE_OWN_TOOLS}"
 CLAUDE_REFUSED = "Bash,WebFetch,WebSearch,Task"
 
 
@@ -29,7 +31,7 @@ def _claude_flags(facts: RoundFacts) -> Sequence[str]:
     return (
         *("-p", "--output-format", "json"),
         *("--mcp-config", CLAUDE_FILE, "--strict-mcp-config"),
-        *("--permission-mode", "acceptEdits"),
+        *("--permission-mode", "acceptEdits", "--tools", CLAUDE_OWN_TOOLS),
         *("--allowedTools", CLAUDE_TOOLS, "--disallowedTools", CLAUDE_REFUSED),
     )
 

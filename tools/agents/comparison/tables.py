@@ -31,10 +31,10 @@ def comparison_lines(groups: Sequence[GroupFigures]) -> list[str]:
         ]
         for g in ordered
     ]
-    lines = [*_table(head, rows), "", "Best so far over the start, by what was used:"]
-    for axis in CourseAxis:
-        lines += _course(axis, ordered)
-    return [*lines, "", "Used by a search on average:", *_costs(ordered), "", *_words(ordered)]
+    courses = [line for axis in CourseAxis for line in _course(axis, ordered)]
+    lines = [*_table(head, rows), ""]
+    lines += ["Best so far over the start, by what was used:", *courses, ""] if courses else []
+    return [*lines, "Used by a search on average:", *_costs(ordered), "", *_words(ordered)]
 
 
 def comparison_data(groups: Sequence[GroupFigures]) -> list[dict[str, Any]]:

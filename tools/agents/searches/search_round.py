@@ -143,7 +143,9 @@ class SearchRound:
             self._agent_seconds + run.seconds,
         )
         self._fault = _ENDS[run.end]
-        said = run.errors if run.end in (AgentEnd.FAILED, AgentEnd.NOT_STARTED) else run.output
+        failed = run.end in (AgentEnd.FAILED, AgentEnd.NOT_STARTED)
+        said = run.errors.strip() if failed else ""
+        said = said or run.output
         self._words = one_line(said.strip()[-LONGEST_WORDS:], LONGEST_WORDS)
         await self._parts.tell(
             StepEnded(
