@@ -9,7 +9,7 @@ archive          log, best, show, diff; bundle, fetch, push, rebuild-index
 dispatch         dispatch: the child that chooses between the record holders
 records          recompute, calibrate; trust: whose signed records count here
 suites           import, score: other people's benchmarks
-searching/       optimize: searches that run with nobody beside them
+searching/       optimize, compare, lessons: searches that run with nobody beside them
 transfer/        export, pack, extract, trajectories; batch
 datasets/        run, validate, report: FlashInfer-Trace datasets as FlashInfer-Bench uses them
 """

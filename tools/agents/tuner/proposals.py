@@ -10,11 +10,11 @@ seed give the same proposals.
 
 from __future__ import annotations
 
-import ast
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...text import python_tree
 from .edits import EditKind, ProgramEdit, with_edits
 from .memory import EditOutcome
 from .native_sources import native_edits
@@ -64,7 +64,7 @@ def edits_of(sources: Mapping[str, str]) -> list[ProgramEdit]:
             continue
         if path.endswith(".py"):
             try:
-                tree = ast.parse(text)
+                tree = python_tree(text)
             except (SyntaxError, ValueError, RecursionError):
                 continue
             found += [*number_edits(path, text, tree), *access_edits(path, text, tree)]
