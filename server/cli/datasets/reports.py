@@ -50,8 +50,10 @@ def _report(harness: Harness, arguments: argparse.Namespace) -> Any:
     out = arguments.out or harness.settings.data_dir / "report"
     if action == "archive":
         from ....tools.archive.report.website import write_site
+        from ..searching.reports import searches_text
 
-        return f"Open {write_site(harness.archive, out, harness.dataset)}"
+        searches = searches_text(harness)
+        return f"Open {write_site(harness.archive, out, harness.dataset, searches)}"
     sets = _sets(harness, arguments.folder or folders_after_names(arguments))
     if action == "merge":
         return _merged(sets, arguments.out)

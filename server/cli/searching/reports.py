@@ -30,18 +30,38 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     lessons.add_argument("--out", type=Path, help="write it to this file")
 
 
+def searches_text(harness: Harness) -> str:
+    """All searches of an archive: beside one another, then each with what it used; or nothing."""
+    from ....tools.agents.comparison.compared import figures_of, grouped
+    from ....tools.agents.comparison.tables import comparison_lines
+    from .words import search_lines
+
+    states = _every_state(harness)
+    if not states:
+        return ""
+    figures = [figures_of(name, found) for name, found in grouped(states).items()]
+    lines = comparison_lines(figures)
+    for state in reversed(states):
+        lines += ["", *search_lines(state, state.last_at)]
+    return "\n".join(lines)
+
+
+def _every_state(harness: Harness) -> list[SearchState]:
+    from ....tools.agents.records.ledger import searches
+
+    ledgers = reversed(searches(harness.archive.repository))
+    return [_state(harness, ledger.ref.rpartition("/")[2]) for ledger in ledgers]
+
+
 def _compare(harness: Harness, arguments: argparse.Namespace) -> str:
     from ....tools.agents.comparison.compared import figures_of, grouped
     from ....tools.agents.comparison.tables import comparison_data, comparison_lines
-    from ....tools.agents.records.ledger import searches
     from ....tools.errors import RequestError
 
-    repository = harness.archive.repository
     if arguments.searches:
         groups = _named(harness, arguments.searches)
     else:
-        every = [ledger.ref.rpartition("/")[2] for ledger in reversed(searches(repository))]
-        groups = grouped([_state(harness, name) for name in every])
+        groups = grouped(_every_state(harness))
     if not groups:
         raise RequestError(
             "There is no search to compare", remedy="`kernel-harness optimize` runs some."

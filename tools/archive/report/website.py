@@ -64,12 +64,17 @@ class _DeviceTimes:
         return Against(first.latency_us, first.name) if first else None
 
 
-def write_site(archive: Archive, out_dir: Path, dataset: Dataset | None = None) -> Path:
+def write_site(
+    archive: Archive, out_dir: Path, dataset: Dataset | None = None, searches: str = ""
+) -> Path:
     """Writes the whole site, over an earlier one, and returns the path of its index.html.
 
     A dataset adds rooflines of the operators it knows.
+
+    Args:
+        searches: what is to be said of unattended searches, in lines.
     """
-    return _Site(archive, out_dir, dataset).write()
+    return _Site(archive, out_dir, dataset).write(searches)
 
 
 class _Site:
@@ -92,7 +97,7 @@ class _Site:
                 self.born.setdefault(parent, []).append(node)
         self.templates = _environment()
 
-    def write(self) -> Path:
+    def write(self, searches: str) -> Path:
         """Writes every page, candidates first, for they tell the baselines."""
         for folder in ("", "operators", "candidates"):
             (self.out_dir / folder).mkdir(parents=True, exist_ok=True)
@@ -112,6 +117,7 @@ class _Site:
             events=self.events[::-1][:20],
             elsewhere=best_elsewhere(self.archive)[:20],
             agents=forecast_report(self.archive).agents,
+            searches=searches,
         )
         index.write_text(text, encoding="utf-8")
         return index

@@ -1,0 +1,80 @@
+"""The commands compare and lessons, and what a report says of searches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.server.cli import main as cli
+from kernel_harness.tools.agents.records.events import (
+    RoundBegan,
+    RoundEnd,
+    RoundEnded,
+    SearchBegan,
+    SearchEvent,
+    StartJudged,
+)
+from kernel_harness.tools.agents.records.ledger import SearchLedger, SearchName
+from kernel_harness.tools.agents.records.options import SearchOptions
+from kernel_harness.tools.archive.git.repository import Repository
+from tests.server.scripted import DEFINITION
+
+
+def written(folder: Path, identity: str, agent: str, gain: float) -> None:
+    options = SearchOptions(definition=DEFINITION, agent=agent, rounds=1)
+    events: list[SearchEvent] = [
+        SearchBegan(at=1, search_id=identity, options=options, agent=agent, version="0"),
+        StartJudged(at=2, start_us=10.0),
+        RoundBegan(at=3, number=1, role="single", why="", seed=1, session=identity),
+        RoundEnded(
+            at=9,
+            number=1,
+            end=RoundEnd.KEPT,
+            candidates=["a" * 12],
+            outcomes=["faster"],
+            words="<b>fast</b>",
+            best="a" * 12,
+            best_us=10 / gain,
+            best_speedup=gain,
+        ),
+    ]
+    repository = Repository(folder / "archive" / "repository.git")
+    ledger = SearchLedger(repository, SearchName(DEFINITION, identity).ref)
+    for event in events:
+        ledger.append(event)
+    repository.close()
+
+
+@pytest.fixture
+def data(here: Path) -> Path:
+    written(here / "data", "s20260101-000000-aaaaaa", "claude", 2.0)
+    written(here / "data", "s20260102-000000-bbbbbb", "tuner", 1.5)
+    written(here / "data", "s20260103-000000-cccccc", "tuner", 1.7)
+    return here / "data"
+
+
+def test_searches_are_compared_all_or_by_name(data: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.run(["compare"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("claude epsilon_greedy single") and "2x" in lines[1]
+    assert lines[2].startswith("tuner epsilon_greedy single") and "1.6x (1.5-1.7)" in lines[2]
+    assert cli.run(["compare", "mine=s20260101,s20260102", "s20260103"]) == 0
+    said = capsys.readouterr().out
+    assert "mine" in said and "1.73x (1.5-2)" in said
+    assert cli.run(["compare", "s2026"]) == 2
+    assert "could be any of" in capsys.readouterr().err
+
+
+def test_a_draft_is_written_to_a_file(data: Path, capsys: pytest.CaptureFixture[str]):
+    out = data / "draft.md"
+    assert cli.run(["lessons", "rmsnorm", "--out", str(out)]) == 0
+    assert "Check each line" in capsys.readouterr().out
+    assert "3 unattended searches" in out.read_text()
+
+
+def test_a_report_tells_of_searches(data: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.run(["report", "archive"]) == 0
+    text = Path(capsys.readouterr().out.split()[-1]).read_text()
+    assert "Unattended searches" in text and "s20260102-000000-bbbbbb" in text
+    assert "<b>fast</b>" not in text and "&lt;b&gt;fast" in text
