@@ -74,11 +74,3 @@ def speedup_at(points: Sequence[CoursePoint], axis: CourseAxis, value: float) ->
             break
         found = point.speedup
     return found
-
-
-def used_to(points: Sequence[CoursePoint], axis: CourseAxis, speedup: float) -> float | None:
-    """What a search had used when it first was so good; None where it never was."""
-    for point in points:
-        if point.speedup is not None and point.speedup >= speedup:
-            return point.at(axis)
-    return None

@@ -37,7 +37,7 @@ def lesson_draft(archive: Archive, definition: str) -> str:
         _section("What did not", _techniques(nodes, faster=False)),
         _section("How programs failed", _failures(nodes)),
         _section("Single changes, over all programs", _edits(nodes)),
-        _section("Told by agents, and borne out by the record", _told(states)),
+        _section("Told by agents, and borne out by the record", _borne_out(states)),
         _section("How far forecasts are to be believed", _forecasts(archive, definition)),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -91,8 +91,8 @@ def _techniques(nodes: Sequence[Node], *, faster: bool) -> list[str]:
         lost = counts[CandidateStatus.SLOWER] + counts[CandidateStatus.FAILED]
         if bool(won) is not faster or not won + lost:
             continue
-        wanted = CandidateStatus.FASTER if faster else CandidateStatus.SLOWER
-        shown = sorted(tried, key=lambda node: (node.outcome is not wanted, node.rank))[:3]
+        first = CandidateStatus.FASTER if faster else CandidateStatus.SLOWER
+        shown = sorted(tried, key=lambda node: (node.outcome is not first, node.rank))[:3]
         words = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
         lines.append(f"- {tag}: {words} ({', '.join(n.candidate_id for n in shown)})")
     return lines
@@ -130,7 +130,7 @@ def _edits(nodes: Sequence[Node]) -> list[str]:
     ]
 
 
-def _told(states: Sequence[SearchState]) -> list[str]:
+def _borne_out(states: Sequence[SearchState]) -> list[str]:
     return list(dict.fromkeys(line for state in states for line in state.lessons))
 
 
