@@ -10,6 +10,7 @@ datasets/        FlashInfer-Trace datasets as FlashInfer-Bench uses them: run, r
 archive/         what was learnt: candidates in git, search, promotion, report
 suites/          other people's benchmarks: tasks as operators, and scores
 profiling/       why a kernel is slow
+cluster/         judges on the nodes of a Ray cluster
 evaluation/      asking for a verdict, in the server's process
 distributed/     many GPUs: who has which, and who is the next
 workloads/       what is measured: operators, workloads, regimes

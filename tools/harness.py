@@ -88,7 +88,11 @@ class Harness:
 
     @made_once
     def pool(self) -> JudgePool:
-        """The judges of this machine's devices."""
+        """The judges of this machine's devices, or of a cluster's."""
+        if self.settings.cluster:
+            from .cluster.connection import cluster_pool
+
+            return cluster_pool(self.settings)
         from .evaluation.judge_pool import JUDGE_COMMAND, JudgePool
 
         return JudgePool(self.settings, self._judge or JUDGE_COMMAND)

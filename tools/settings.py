@@ -89,12 +89,15 @@ class Settings(BaseModel):
         "of the same name replaces a shipped one. `<data_dir>/skills` if there is such a folder.",
     )
     source_dirs: tuple[Path, ...] = Field(
-        default=(),
-        description="Folders of code that search_knowledge reads beside installed packages.",
+        default=(), description="Code that search_knowledge reads beside installed packages."
     )
     device: str = Field(
         default="auto",
         description="'auto' (every GPU of one model), 'cpu', 'cuda:N', 'cuda:0,1' or 'H200'.",
+    )
+    cluster: str = Field(
+        default="",
+        description="A Ray cluster to judge on: 'ray://HOST:10001', 'auto' for one here.",
     )
     targets: tuple[str, ...] = Field(
         default=("B200", "H200"), description="Devices whose floors every evaluation reports."
@@ -141,9 +144,7 @@ class Settings(BaseModel):
         default=5, ge=1, description="Candidates after which the reference is begun from no more."
     )
     search_dead_children: int = Field(
-        default=3,
-        ge=0,
-        description="A candidate with more children than these, all failing, is left alone.",
+        default=3, ge=0, description="A candidate with more children, all failing, is left alone."
     )
     search_leaders: int = Field(
         default=2, ge=0, description="Fastest programs of other branches that a planner may see."
@@ -159,23 +160,17 @@ class Settings(BaseModel):
         default=30, ge=0, description="Minutes for which such a plan is left to who recorded it."
     )
     model: str = Field(
-        default="",
-        description="Model that writes the candidates; kept with each. An agent may "
-        "declare it itself.",
+        default="", description="Model that writes the candidates; an agent may declare it itself."
     )
     effort: str = Field(default="", description="How hard it was told to think; kept likewise.")
     session: str = Field(
         default="", description="Label of this session or experiment; kept with each candidate."
     )
     trial_days: float = Field(
-        default=30.0,
-        ge=0,
-        description="Trials younger than this stay when an archive is tidied up.",
+        default=30.0, ge=0, description="Trials younger than this stay when an archive is tidied."
     )
     trial_megabytes: float = Field(
-        default=1_024.0,
-        ge=0,
-        description="What trials may weigh beside the candidates; older ones go beyond it.",
+        default=1_024.0, ge=0, description="What trials may weigh; older ones go beyond it."
     )
     signing_key: Path = Field(
         default_factory=_default_signing_key,
@@ -375,6 +370,11 @@ def candidate_environment() -> dict[str, str]:
 def allowed_environment(names: Sequence[str]) -> dict[str, str]:
     """Those of these variables that this process's environment has."""
     return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def ray_is_secured() -> bool:
+    """Whether Ray is told to ask for a token and to encrypt."""
+    return (os.getenv("RAY_AUTH_MODE"), os.getenv("RAY_USE_TLS")) == ("token", "1")
 
 
 def git_environment(*, configuration: bool = False) -> dict[str, str]:

@@ -6,6 +6,7 @@ commands         shared parts of commands that open the Harness
 local_arguments  paths of the current folder, and a Solution that lies in a folder or a file
 setup            install, uninstall, doctor
 archive          log, best, show, diff; bundle, fetch, push, rebuild-index
+cluster          cluster status: the nodes of a Ray cluster
 dispatch         dispatch: the child that chooses between the record holders
 records          recompute, calibrate; trust: whose signed records count here
 suites           import, score: other people's benchmarks

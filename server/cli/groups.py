@@ -8,7 +8,7 @@ from typing import Any
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust")
-    + ("completion",),
+    + ("cluster", "completion"),
     "Benchmarks": ("import", "run", "score", "validate"),
     "Look": ("list", "sample", "measure", "floors", "roofline", "search", "know", "best", "show")
     + ("diff", "log", "progress", "report", "read"),

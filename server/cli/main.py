@@ -54,7 +54,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 """Tool of each command, with the arguments that are given by position."""
 
 COMMAND_MODULES = (
-    *("setup", "archive", "dispatch", "records", "suites", "datasets.reports"),
+    *("setup", "archive", "dispatch", "records", "suites", "cluster", "datasets.reports"),
     *("datasets.run", "datasets.validation", "transfer.export", "transfer.batches"),
     *("searching.optimize", "searching.reports"),
 )
@@ -174,6 +174,7 @@ def build_parser(
     serve.add_argument(
         "--allow-host", action="append", default=[], help="a further Host header to accept"
     )
+    serve.add_argument("--cluster", help="judge on a Ray cluster: ray://HOST:10001, or auto")
     serve.set_defaults(run=_serve)
     _settings_options(serve)
     for module in modules:
@@ -196,7 +197,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     from .. import lifecycle
     from ..app import build_app
 
-    app = build_app(_settings(arguments))
+    settings = _settings(arguments)
+    if arguments.cluster:
+        settings = settings.model_copy(update={"cluster": arguments.cluster})
+    app = build_app(settings)
     gc.freeze()
     gc.enable()
     if arguments.http is None:

@@ -17,6 +17,9 @@ from ..errors import RequestError
 from ..schema.evaluation import DeviceInfo, Executor
 from ..settings import Settings, candidate_environment
 
+CLUSTER = "cluster"
+"""Stands for the GPUs of other machines, which are known once they have been reached."""
+
 
 @lru_cache(maxsize=1)
 def nvidia_devices() -> tuple[DeviceInfo, ...]:
@@ -97,6 +100,8 @@ def chosen_devices(settings: Settings) -> tuple[str, ...]:
         RequestError: when the setting names no model of this machine, or GPUs of several.
     """
     said = settings.device
+    if settings.cluster:
+        return ("cpu" if said == "cpu" else CLUSTER,)
     if said == "cpu" or (said == "auto" and not (torch_has_cuda() and nvidia_devices())):
         return ("cpu",)
     if said == "auto":
@@ -141,7 +146,8 @@ def _words(name: str) -> list[str]:
 
 def devices_text(devices: Sequence[str]) -> str:
     """Devices as the setting writes them: 'cuda:0,1'."""
-    return f"cuda:{','.join(d.removeprefix('cuda:') for d in devices)}".replace("cuda:cpu", "cpu")
+    numbers = [d.removeprefix("cuda:") for d in devices if d.startswith("cuda:")]
+    return f"cuda:{','.join(numbers)}" if numbers else devices[0]
 
 
 def every_device() -> list[str]:
@@ -153,7 +159,9 @@ def every_device() -> list[str]:
 def gpu_of(device: str) -> DeviceInfo | None:
     """What the driver says of a device; None of the processor, and where it says nothing."""
     kind, _, number = device.partition(":")
-    known = nvidia_devices() if kind == "cuda" else ()
+    if kind != "cuda":
+        return None
+    known = nvidia_devices()
     return known[int(number or 0)] if int(number or 0) < len(known) else None
 
 

@@ -38,7 +38,7 @@ def lock_name(device: str) -> str:
 
 
 class DeviceLock:
-    """A device held against other servers; the processor is everybody's.
+    """A GPU of this machine held against other servers; what else there is, is everybody's.
 
     Use `take`; the kernel ends the lock with the process.
     """
@@ -53,7 +53,7 @@ class DeviceLock:
         Args:
             usual_s: told to those who wait.
         """
-        if device == "cpu":
+        if not device.startswith("cuda:"):
             return cls(None)
         file = _opened(device)
         try:

@@ -124,7 +124,7 @@ class DeviceQueue:
         mine = [w for w in self._waiting if set(w.devices) & set(devices)]
         held = [self._held[device] for device in devices if device in self._held]
         own = sum(w.arrived in self._tickets for w in mine)
-        gpus = [device for device in devices if device != "cpu"]
+        gpus = [device for device in devices if device.startswith("cuda:")]
         elsewhere = max(max(map(waiting_for, gpus), default=0) - own, 0)
         now = time.monotonic()
         busy = [now - h.since for h in held if not h.draining]
@@ -226,7 +226,7 @@ class DeviceQueue:
         """How long an evaluation holds a device; as another server found where this one has not."""
         if self.usual_s is not None:
             return self.usual_s
-        said = (holder_of(device) for device in devices if device != "cpu")
+        said = (holder_of(device) for device in devices if device.startswith("cuda:"))
         return next((h.usual_s for h in said if h is not None and h.usual_s), None)
 
 

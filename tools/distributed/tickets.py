@@ -32,7 +32,9 @@ class Ticket:
 
     def __init__(self, devices: Sequence[str]) -> None:
         self.number = f"{time.monotonic_ns():020d}-{os.getpid()}-{next(_counter)}"
-        self.locks = frozenset(lock_name(device) for device in devices if device != "cpu")
+        self.locks = frozenset(
+            lock_name(device) for device in devices if device.startswith("cuda:")
+        )
         self._file = _written(self.number, self.locks) if self.locks else None
 
     @property

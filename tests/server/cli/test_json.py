@@ -13,7 +13,12 @@ from kernel_harness.server.cli.commands import answer_data
 from kernel_harness.server.cli.groups import NAMES
 from kernel_harness.server.cli.main import run
 
-WITHOUT = {"serve": "it speaks MCP", "completion": "it prints a script", "batch": "its steps do"}
+WITHOUT = {
+    "serve": "it speaks MCP",
+    "completion": "it prints a script",
+    "batch": "its steps do",
+    "cluster": "its step does",
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,10 +28,12 @@ def test_every_command_takes_json(name, capsys):
     assert ("--json" in capsys.readouterr().out) is (name not in WITHOUT)
 
 
-@pytest.mark.parametrize("step", ["pack", "run", "merge"])
-def test_every_step_of_a_batch_takes_json(step, capsys):
+@pytest.mark.parametrize(
+    "words", [("batch", "pack"), ("batch", "run"), ("batch", "merge"), ("cluster", "status")]
+)
+def test_every_step_of_a_command_takes_json(words, capsys):
     with pytest.raises(SystemExit):
-        run(["batch", step, "--help"])
+        run([*words, "--help"])
     assert "--json" in capsys.readouterr().out
 
 

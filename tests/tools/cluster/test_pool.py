@@ -1,0 +1,172 @@
+"""Judges elsewhere judge as those here do; a lost one costs one more try, never the candidate."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.cluster.connection import address_of
+from kernel_harness.tools.cluster.judge_actor import JudgeActor
+from kernel_harness.tools.cluster.nodes import NodeFacts
+from kernel_harness.tools.cluster.pool import ClusterPool, LostJudgeError, Members
+from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
+from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.messages.judge import Ready
+from kernel_harness.tools.progress import ignore_progress
+from kernel_harness.tools.schema.evaluation import Status
+from kernel_harness.tools.settings import load_settings
+
+from ...server.scripted import solution, write_dataset
+
+JUDGE = (sys.executable, "-P", str(Path(__file__).parents[1] / "evaluation/scripted_judge.py"))
+READY = Ready(device={"name": "scripted"}, versions={}, isolation={"level": "strong"}, seconds=0.0)
+
+
+class LocalJudge:
+    """A judge's actor in this process, called as one on a node is."""
+
+    def __init__(self, name: str, folder: Path, fails: Exception | None = None) -> None:
+        self.actor = JudgeActor(str(folder / name.replace("/", "-")), "cpu", JUDGE)
+        self.fails, self.methods = fails, []
+
+    async def call(self, method, *arguments):
+        self.methods.append(method)
+        if method == "messages" and self.fails:
+            raise self.fails
+        return await getattr(self.actor, method)(*arguments)
+
+
+class LocalCluster:
+    """Connects to judges of this process."""
+
+    def __init__(self, judges):
+        self.judges, self.connected, self.left = judges, 0, 0
+
+    async def connect(self):
+        self.connected += 1
+        facts = {name: NodeFacts(name, "here", "scripted") for name in self.judges}
+        return Members(dict(self.judges), facts, READY)
+
+    def disconnect(self):
+        self.left += 1
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Makes a harness over some judges and evaluates solutions with it."""
+    kernels = write_dataset(tmp_path / "kernels")
+    settings = {"data_dir": str(tmp_path), "kernels_dir": str(kernels), "device": "cpu"}
+
+    def made(cluster, *names, within=None):
+        harness = Harness.open(load_settings(settings | {"cluster": "auto"}, {}))
+        vars(harness)["pool"] = ClusterPool(cluster.connect, cluster.disconnect)
+
+        async def run():
+            found = []
+            for name in names:
+                asked = solution(name, f"return x  # {name}")
+                request = harness.lookup.evaluation_request(solution=asked)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(within):
+                        found.append((await harness.evaluations.evaluate(request)).evaluation)
+            state = harness.pool.queue_state(())
+            await harness.aclose()
+            for judge in cluster.judges.values():
+                await judge.actor.close()
+            return found, state
+
+        return asyncio.run(run())
+
+    return made
+
+
+def test_a_verdict_of_a_node_is_a_record_here(served, tmp_path):
+    cluster = LocalCluster({"ray:a/0": LocalJudge("ray:a/0", tmp_path)})
+    (passed, faulted), state = served(cluster, "fine", "operator_faults")
+    assert passed.status is Status.PASSED and passed.signature
+    assert faulted.status is Status.INVALID_REFERENCE
+    assert (state.devices, state.held, state.waiting) == (1, 0, 0)
+    assert cluster.connected == 1 and cluster.left == 1
+
+
+def test_nodes_have_no_signing_key_and_the_files_of_the_operator(served, tmp_path):
+    judge = LocalJudge("ray:a/0", tmp_path)
+    served(LocalCluster({"ray:a/0": judge}), "fine")
+    node = tmp_path / "ray:a-0"
+    assert not list(node.rglob("*key*"))
+    assert [path.name for path in node.glob("operators/*/*/definition.json")]
+
+
+def test_a_lost_judge_costs_one_more_try_elsewhere(served, tmp_path):
+    lost = LocalJudge("ray:a/0", tmp_path, LostJudgeError("its node is gone"))
+    other = LocalJudge("ray:b/0", tmp_path)
+    (first, second), _ = served(LocalCluster({"ray:a/0": lost, "ray:b/0": other}), "fine", "fine2")
+    assert first.status is second.status is Status.PASSED
+    assert lost.methods.count("begin") == 1 and other.methods.count("begin") == 2
+
+
+def test_two_lost_judges_are_an_infrastructure_fault_and_the_next_trial_looks_again(
+    served, tmp_path
+):
+    judges = {f"ray:{n}/0": LocalJudge(f"ray:{n}/0", tmp_path) for n in "ab"}
+    for judge in judges.values():
+        judge.fails = LostJudgeError("its node is gone")
+    cluster = LocalCluster(judges)
+    (failed,), _ = served(cluster, "fine")
+    assert failed.status is Status.INFRASTRUCTURE_ERROR
+    assert failed.failure is not None and "its node is gone" in failed.failure.message
+    again = {f"ray:{n}/0": LocalJudge(f"ray:{n}/0", tmp_path) for n in "c"}
+    (passed,), _ = served(LocalCluster(again), "fine")
+    assert passed.status is Status.PASSED
+
+
+def test_a_cluster_that_is_gone_is_said_to_be_and_nothing_is_tried_again(served, tmp_path):
+    judge = LocalJudge("ray:a/0", tmp_path, InfrastructureError("The cluster does not answer"))
+    (failed,), _ = served(LocalCluster({"ray:a/0": judge}), "fine")
+    assert failed.status is Status.INFRASTRUCTURE_ERROR
+    assert judge.methods.count("begin") == 1
+
+
+def test_cancelling_stops_the_trial_on_its_node(served, tmp_path):
+    judge = LocalJudge("ray:a/0", tmp_path)
+    found, state = served(LocalCluster({"ray:a/0": judge}), "hangs", "fine", within=2.0)
+    assert [one.status for one in found] == [Status.PASSED] and state.held == 0
+    assert judge.methods.count("cancel") == 2
+
+
+def test_what_needs_a_judge_at_hand_is_refused_in_words():
+    async def refused():
+        cluster = LocalCluster({})
+        pool = ClusterPool(cluster.connect, cluster.disconnect)
+        with pytest.raises(CapabilityError, match="evaluated and nothing else"):
+            async with pool.reserved("cluster", ignore_progress):
+                pass
+        with pytest.raises(CapabilityError, match="without --cluster"):
+            async with pool.judge_of("cluster", "", ignore_progress):
+                pass
+        with pytest.raises(CapabilityError):
+            await pool.ask("cluster")
+
+    asyncio.run(refused())
+
+
+@pytest.mark.parametrize("cluster", ["ray://10.0.0.7:10001", "ray://head.example:10001"])
+def test_off_this_machine_a_token_and_tls_are_asked_for(cluster):
+    with pytest.raises(RequestError, match=r"runs whatever it is sent.*RAY_AUTH_MODE=token"):
+        address_of(cluster, secured=False)
+    assert address_of(cluster, secured=True) == cluster
+
+
+@pytest.mark.parametrize("cluster", ["auto", "ray://localhost:7", "ray://[::1]:7"])
+def test_a_cluster_on_this_machine_is_used_as_it_is(cluster):
+    assert address_of(cluster, secured=False).startswith("ray://")
+
+
+@pytest.mark.parametrize("cluster", ["head:10001", "http://x:1", "ray://", "ray://:1"])
+def test_what_is_no_address_is_refused(cluster):
+    with pytest.raises(RequestError, match="is no cluster"):
+        address_of(cluster, secured=True)

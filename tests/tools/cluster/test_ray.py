@@ -1,0 +1,187 @@
+"""Two nodes of Ray on one machine: judged on both, a node killed, the head killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.tools.cluster.connection import RayConnection
+from kernel_harness.tools.cluster.pool import ClusterPool
+from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.schema.evaluation import Evaluation, Status
+from kernel_harness.tools.settings import load_settings
+
+from ...server.scripted import solution, write_dataset
+
+pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(300)]
+JUDGE = (sys.executable, "-P", str(Path(__file__).parents[1] / "evaluation/scripted_judge.py"))
+RAY = str(Path(sys.executable).with_name("ray"))
+
+
+def free_ports(count: int) -> list[str]:
+    """Ports below those that Ray gives to workers."""
+    opened = [socket.socket() for _ in range(count)]
+    for one in opened:
+        one.bind(("127.0.0.1", 0))
+    ports = [str(one.getsockname()[1]) for one in opened]
+    for one in opened:
+        one.close()
+    return ports
+
+
+class Nodes:
+    """The nodes of a cluster on this machine, each a group of processes."""
+
+    def __init__(self, folder: str) -> None:
+        self.port, self.client, *self._agents = free_ports(6)
+        self._folder = folder
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
+        """Starts the head, or a node of it where there is one."""
+        where = ("--address", f"127.0.0.1:{self.port}")
+        if not self._started:
+            where = ("--head", "--port", self.port, "--ray-client-server-port", self.client)
+            where += ("--include-dashboard", "false", "--temp-dir", self._folder)
+        common = ("--block", "--num-cpus", "1", "--num-gpus", "0", "--disable-usage-stats")
+        common += ("--dashboard-agent-listen-port", self._agents[len(self._started)])
+        common += ("--min-worker-port", "11000", "--max-worker-port", "12000")
+        log = Path(self._folder, f"node{len(self._started)}.log").open("wb")
+        node = subprocess.Popen(
+            [RAY, "start", *where, *common, *options],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        self._started.append(node)
+        return node
+
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        """Kills a node with all its processes."""
+        if node.poll() is None:
+            os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
+
+    def end(self) -> None:
+        """Kills all nodes."""
+        for node in self._started:
+            self.kill(node)
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    monkeypatch.setenv("RAY_CLIENT_RECONNECT_GRACE_PERIOD", "2")
+    folder = tempfile.mkdtemp(prefix="khray", dir="/tmp")  # a socket's path is short
+    made = Nodes(folder)
+    yield made
+    made.end()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Server:
+    """A harness on the cluster, whose judges are scripted."""
+
+    def __init__(self, nodes: Nodes, folder: Path) -> None:
+        address = f"ray://127.0.0.1:{nodes.client}"
+        given = {
+            "data_dir": str(folder / "home"),
+            "kernels_dir": str(write_dataset(folder / "kernels")),
+            "device": "cpu",
+            "cluster": address,
+        }
+        self.harness = Harness.open(load_settings(given, {}))
+        self.connection = RayConnection(address, "cpu", JUDGE)
+        self.pool = ClusterPool(self.connection.connect, self.connection.disconnect)
+        vars(self.harness)["pool"] = self.pool
+        self._said: list[str] = []
+        self._news = asyncio.Event()
+
+    async def reach(self, count: int) -> None:
+        """Waits until that many nodes have judges."""
+        async with asyncio.timeout(120):
+            while True:
+                try:
+                    if len((await self.pool.members()).judges) == count:
+                        return
+                except Exception:  # they are still coming up
+                    await asyncio.sleep(0.5)
+                self.pool.kill()
+
+    async def evaluate(self, name: str, mark: str = "") -> Evaluation:
+        request = self.harness.lookup.evaluation_request(
+            solution=solution(name, f"return x  # {name} {mark}")
+        )
+        return (await self.harness.evaluations.evaluate(request, 120, self._note)).evaluation
+
+    async def heard(self, words: str, times: int) -> None:
+        """Waits until evaluations have said something so many times."""
+        async with asyncio.timeout(60):
+            while sum(words in said for said in self._said) < times:
+                self._news.clear()
+                await self._news.wait()
+
+    def forget(self) -> None:
+        """Forgets what was said."""
+        self._said.clear()
+
+    async def _note(self, done: float, total: float, words: str) -> None:
+        self._said.append(words)
+        self._news.set()
+
+
+def test_two_nodes_judge_and_one_that_is_killed_costs_one_try(nodes, tmp_path):
+    nodes.start()
+
+    async def story():
+        server = Server(nodes, tmp_path)
+        await server.reach(1)
+        server.pool.kill()
+        second = nodes.start()
+        await server.reach(2)
+        both = await asyncio.gather(server.evaluate("slow"), server.evaluate("fine"))
+        server.forget()
+        hanging = [asyncio.create_task(server.evaluate("deaf", mark)) for mark in "ab"]
+        await server.heard("built", 2)  # so each node has one of them
+        nodes.kill(second)
+        await server.heard("was lost; judged again elsewhere", 1)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+        rest = await server.evaluate("fine", "after")
+        left, lost = len((await server.pool.members()).judges), len(server.pool.lost)
+        await server.harness.aclose()
+        return both, rest, left, lost
+
+    both, rest, left, lost = asyncio.run(story())
+    assert [one.status for one in both] == [Status.PASSED] * 2
+    assert rest.status is Status.PASSED and (left, lost) == (1, 1)
+
+
+def test_a_head_that_is_killed_ends_no_server_and_loses_no_record(nodes, tmp_path):
+    head = nodes.start()
+
+    async def story():
+        server = Server(nodes, tmp_path)
+        await server.reach(1)
+        before = await server.evaluate("fine")
+        nodes.kill(head)
+        after = await server.evaluate("late")
+        kept = server.harness.records.get(before.evaluation_id)
+        await server.harness.aclose()
+        return before, after, kept
+
+    before, after, kept = asyncio.run(story())
+    assert before.status is Status.PASSED and kept == before
+    assert after.status is Status.INFRASTRUCTURE_ERROR and after.failure is not None
+    assert "cluster" in after.failure.message

@@ -1,0 +1,213 @@
+"""The cluster itself: its nodes, a judge's actor for each device, and the security of the way.
+
+Reached by Ray's client, so that a head that dies ends no server. An open port of Ray runs whatever
+it is sent: off this machine it is reached with a token and TLS only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.metadata
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CapabilityError, HarnessError, InfrastructureError, RequestError
+from ..messages.judge import Ready
+from ..settings import Settings, ray_is_secured
+from .judge_actor import JudgeActor
+from .nodes import NodeFacts, chosen_nodes
+from .pool import ClusterPool, LostJudgeError, Members
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOCAL = "ray://127.0.0.1:10001"
+"""What 'auto' means: the client's port of a head on this machine."""
+START_S = 300.0
+"""Longest that a node may take to start its judge."""
+THREADS = 256
+NAMESPACE = "kernel-harness"
+
+
+def address_of(cluster: str, *, secured: bool) -> str:
+    """The address of a cluster's client port, where the way there is secured or on this machine.
+
+    Raises:
+        RequestError: when it is no address, or leads off this machine unsecured.
+    """
+    address = LOCAL if cluster == "auto" else cluster
+    host = address.removeprefix("ray://").rpartition(":")[0].strip("[]")
+    if not address.startswith("ray://") or not host:
+        raise RequestError(
+            f"{cluster!r} is no cluster",
+            remedy="Name the head's client port, as ray://HOST:10001, or 'auto' for one here.",
+        )
+    local = host == "localhost"
+    with contextlib.suppress(ValueError):
+        local = local or ip_address(host).is_loopback
+    if not local and not secured:
+        raise RequestError(
+            "A cluster's port runs whatever it is sent: without a token and TLS it is not used",
+            where=address,
+            remedy="Set RAY_AUTH_MODE=token with RAY_AUTH_TOKEN_PATH, and RAY_USE_TLS=1 with its "
+            "certificates, on every node and here; or use an SSH tunnel and ray://127.0.0.1:PORT.",
+        )
+    return address
+
+
+def cluster_pool(settings: Settings, command: Sequence[str] | None = None) -> Any:
+    """The pool of a cluster's judges; it is reached when the first is needed.
+
+    Args:
+        command: of each judge; its own if None.
+
+    Raises:
+        CapabilityError: when Ray is not installed.
+        RequestError: when the address is none, or leads off this machine unsecured.
+    """
+    address = address_of(settings.cluster, secured=ray_is_secured())
+    connection = RayConnection(address, settings.device, command)
+    return ClusterPool(connection.connect, connection.disconnect)
+
+
+class RayConnection:
+    """A connection to a cluster, and the actors that were placed over it."""
+
+    def __init__(self, address: str, device: str, command: Sequence[str] | None = None) -> None:
+        self._address, self._device, self._command = address, device, command
+        try:
+            self.ray: Any = importlib.import_module("ray")
+        except ImportError as error:
+            raise CapabilityError(
+                "Ray is not installed", remedy="pip install 'kernel-harness[cluster]'"
+            ) from error
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ray")
+
+    async def connect(self) -> Members:
+        """Reaches the cluster, starts a judge for each device, and chooses those that are alike.
+
+        Raises:
+            InfrastructureError: when it cannot be reached, or none can be used.
+        """
+        actors = await self.in_thread(self._placed)
+        facts = await asyncio.gather(
+            *(self._facts(name, actor) for name, actor in actors.items()), return_exceptions=True
+        )
+        found = [one for one in facts if isinstance(one, tuple)]
+        refused = {
+            name: str(problem)[:300]
+            for name, problem in zip(actors, facts, strict=True)
+            if isinstance(problem, BaseException)
+        }
+        model = "" if self._device in ("auto", "cpu") else self._device
+        choice = chosen_nodes(
+            [one for one, _ in found], importlib.metadata.version("kernel-harness"), model
+        )
+        refused |= choice.refused
+        used = {one.judge: one for one in choice.used}
+        for name, actor in actors.items():
+            if name not in used:
+                self.ray.kill(actor)
+        if not used:
+            words = "; ".join(f"{name}: {why}" for name, why in refused.items())
+            raise InfrastructureError(
+                f"No node of the cluster can be used: {words or 'it has none'}",
+                where=self._address,
+                remedy="`kernel-harness cluster status` lists them; install the same versions.",
+            )
+        judges: dict[str, Any] = {n: RayJudge(self, n, a) for n, a in actors.items() if n in used}
+        ready = next(ready for one, ready in found if one.judge in used)
+        return Members(judges, used, ready, refused)
+
+    def disconnect(self) -> None:
+        """Leaves the cluster; its actors end with the connection."""
+        with contextlib.suppress(Exception):  # it may be gone already
+            self.ray.shutdown()
+
+    async def in_thread(self, work: Any, *arguments: Any) -> Any:
+        """Runs a blocking call of Ray's client."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    def _placed(self) -> dict[str, Any]:
+        """An actor for each device of each node that lives, by name."""
+        ray = self.ray
+        try:
+            if ray.is_initialized():
+                ray.shutdown()
+            ray.init(self._address, namespace=NAMESPACE, logging_level="ERROR", log_to_driver=False)
+            nodes = [node for node in ray.nodes() if node["Alive"]]
+        except Exception as error:
+            raise InfrastructureError(
+                f"The cluster cannot be reached: {str(error)[:300] or type(error).__name__}",
+                where=self._address,
+                remedy="Start its head: ray start --head; its client port is 10001.",
+            ) from error
+        strategies = importlib.import_module("ray.util.scheduling_strategies")
+        on_cpu = self._device == "cpu"
+        placed = {}
+        for node in nodes:
+            gpus = 1 if on_cpu else int(node["Resources"].get("GPU", 0))
+            there = strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            for number in range(gpus):
+                name = f"ray:{node['NodeID'][:8]}/{number}"
+                asked = {"num_cpus": 0, "num_gpus": 0 if on_cpu else 1, "max_concurrency": 64}
+                kind = ray.remote(JudgeActor).options(**asked, scheduling_strategy=there)
+                own = {"command": tuple(self._command)} if self._command else {}
+                placed[name] = kind.remote(device="cpu" if on_cpu else "auto", **own)
+        return placed
+
+    async def _facts(self, name: str, actor: Any) -> tuple[NodeFacts, Ready]:
+        async with asyncio.timeout(START_S):
+            said = await RayJudge(self, name, actor).call("facts")
+        device = said["device"]
+        ready = Ready(
+            device=device, versions=said["versions"], isolation=said["isolation"], seconds=0.0
+        )
+        facts = NodeFacts(
+            name,
+            said["host"],
+            str(device["name"]),
+            said["versions"],
+            said["clocks"],
+            str(device.get("uuid") or ""),
+        )
+        return facts, ready
+
+
+class RayJudge:
+    """A `JudgeActor` on a node, called over Ray's client."""
+
+    def __init__(self, connection: RayConnection, name: str, actor: Any) -> None:
+        self._connection, self._name, self._actor = connection, name, actor
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Calls a method of the actor.
+
+        Raises:
+            LostJudgeError: when its node or process is gone.
+            InfrastructureError: when the cluster is, or the judge failed.
+        """
+        return await self._connection.in_thread(self._call, method, arguments)
+
+    def _call(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        ray = self._connection.ray
+        errors = ray.exceptions
+        try:
+            return ray.get(getattr(self._actor, method).remote(*arguments))
+        except (errors.RayActorError, errors.NodeDiedError, errors.WorkerCrashedError) as error:
+            raise LostJudgeError(
+                f"The judge {self._name} was lost: {str(error).splitlines()[0][:200]}",
+                remedy="Evaluate again; this was not the candidate's fault.",
+            ) from error
+        except errors.RayTaskError as error:
+            cause = error.cause
+            what = cause.what if isinstance(cause, HarnessError) else str(cause)[:300]
+            raise InfrastructureError(f"The judge {self._name} failed: {what}") from error
+        except Exception as error:  # the client's own, of many kinds, when the head is gone
+            raise InfrastructureError(
+                f"The cluster does not answer: {str(error)[:200] or type(error).__name__}",
+                remedy="Start its head again and then this server; what was judged is kept.",
+            ) from error
