@@ -1,4 +1,4 @@
-"""Two GPUs judge at once: each trial on one, told by its record, with times as on a quiet machine."""
+"""Two GPUs judge at once: each trial on one, as its record says, with the times of one alone."""
 
 from __future__ import annotations
 

@@ -143,8 +143,8 @@ class RayConnection:
             raise InfrastructureError(
                 f"The cluster cannot be reached: {str(error)[:300] or type(error).__name__}",
                 where=self._address,
-                remedy="Start its head with `ray start --head`, whose client port is 10001; a token "
-                "and certificates of its own must be this server's, too.",
+                remedy="Start its head with `ray start --head`, whose client port is 10001; its "
+                "token and certificates, if any, must be known here, too.",
             ) from error
         strategies = importlib.import_module("ray.util.scheduling_strategies")
         on_cpu = self._device == "cpu"
