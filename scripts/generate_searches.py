@@ -243,7 +243,9 @@ def beside(
         (node.name, node.latency_us, node.outcome_words if node.latency_us is None else PEER)
         for node in peers
     ]
-    rows += [(o.name, o.latency_us, str(o.origin)) for o in others.programs()]
+    archived = (others.of(node.content_hash) for node in peers)
+    own = {other.name for other in archived if other is not None}
+    rows += [(o.name, o.latency_us, str(o.origin)) for o in others.programs() if o.name not in own]
     return [
         (
             name,

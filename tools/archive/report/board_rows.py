@@ -86,11 +86,15 @@ class OtherTimes:
     Args:
         known: name and origin by content hash; a baseline that is not among them keeps the name
             that its records give it.
+        found: latencies of all trials.
+        sealed: those of sealed trials, which alone count where there are any: claimed times hold
+            the gaps of the host.
     """
 
     known: Mapping[str, tuple[str, Origin]]
     found: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     names: dict[str, tuple[str, Origin]] = field(default_factory=dict[str, tuple[str, Origin]])
+    sealed: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
     def gather(self, node: Node, evaluation: Evaluation, candidates: Container[str] = ()) -> None:
         """Adds what a candidate's record holds of others.
@@ -99,19 +103,17 @@ class OtherTimes:
             candidates: content hashes that are candidates, and so have rows of their own.
         """
         if node.latency_us is not None and node.content_hash in self.known:
-            self._add(node.content_hash, node.latency_us, self.known[node.content_hash])
+            named = self.known[node.content_hash]
+            self._add(node.content_hash, node.latency_us, named, sealed=node.sealed)
         content = evaluation.baseline_hash
         mean = _baseline_mean(evaluation)
         if content and mean and (content in self.known or content not in candidates):
             named = (evaluation.baseline or "baseline", Origin.BASELINE)
-            self._add(content, mean, self.known.get(content, named))
+            self._add(content, mean, self.known.get(content, named), sealed=node.sealed)
 
     def programs(self) -> list[OtherProgram]:
         """What others wrote, reference first, then baselines and peers, each by latency."""
-        found = [
-            OtherProgram(*self.names[content], statistics.median(times), len(times))
-            for content, times in self.found.items()
-        ]
+        found = [other for content in self.found if (other := self.of(content)) is not None]
         order = list(Origin)
         return sorted(found, key=lambda o: (order.index(o.origin), o.latency_us))
 
@@ -119,12 +121,16 @@ class OtherTimes:
         """What others wrote with this content."""
         if content_hash not in self.found:
             return None
-        times = self.found[content_hash]
+        times = self.sealed.get(content_hash) or self.found[content_hash]
         return OtherProgram(*self.names[content_hash], statistics.median(times), len(times))
 
-    def _add(self, content: str, latency_us: float, named: tuple[str, Origin]) -> None:
+    def _add(
+        self, content: str, latency_us: float, named: tuple[str, Origin], *, sealed: bool
+    ) -> None:
         self.names[content] = named
         self.found.setdefault(content, []).append(latency_us)
+        if sealed:
+            self.sealed.setdefault(content, []).append(latency_us)
 
 
 def others_on(archive: Archive, board: Board, operator: Operator | None) -> OtherTimes:

@@ -107,3 +107,10 @@ def test_the_reference_is_the_first_column_and_shipped_programs_are_none() -> No
         },
     )
     assert [p.name for p in columns(others.programs())] == ["torch", "base", "fast"]
+
+
+def test_claimed_times_of_a_baseline_count_only_where_none_is_sealed(bench) -> None:
+    bench.add(latency_us=8.0, ratio=1.0, **SEALED)
+    bench.add(latency_us=80.0, ratio=0.5)
+    (other,) = [row.other for row in ranked(bench) if row.other]
+    assert other.latency_us == pytest.approx(12.0) and other.trials == 1

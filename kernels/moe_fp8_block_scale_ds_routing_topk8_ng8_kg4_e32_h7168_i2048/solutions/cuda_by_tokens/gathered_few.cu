@@ -2,8 +2,9 @@
 #include <cuda_runtime.h>
 
 #include "choose.cuh"
-#include "feed.cuh"
+#include "gathered_feed.cuh"
 
+namespace gathered {
 #if HAS_WGMMA
 // Gated products of a thread: rows `channel` and + 8 of the weights, two tokens of each eight.
 template <class S>
@@ -210,9 +211,4 @@ int launch_few(const Inputs& in, const Maps& maps, void* stream) {
     if (in.tokens <= 16) return launch<16>(in, maps, stream);
     return launch<32>(in, maps, stream);
 }
-
-bool are_many(int tokens) { return tokens > kFew; }
-
-int launch_products(const Inputs& in, const Maps& maps, void* stream) {
-    return in.tokens <= kFew ? launch_few(in, maps, stream) : launch_many(in, maps, stream);
-}
+}  // namespace gathered

@@ -26,6 +26,14 @@ __device__ __forceinline__ int load_now(const int* p) {
     asm volatile("ld.volatile.global.s32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
     return v;
 }
+__device__ __forceinline__ int load_acquire(const int* p) {
+    int v;
+    asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    return v;
+}
+__device__ __forceinline__ void add_release(int* p, int x) {
+    asm volatile("red.release.gpu.global.add.s32 [%0], %1;" ::"l"(p), "r"(x) : "memory");
+}
 __device__ __forceinline__ unsigned two_bf16(float low, float high) {
     unsigned r;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
@@ -60,6 +68,18 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) 
             : "r"(barrier), "r"(parity)
             : "memory");
     } while (!done);
+}
+// A lane waits until a count that other blocks add to has been reached, and gives up after seconds, so that a
+// fault ends the kernel and does not hang the device.
+__device__ __forceinline__ void wait_for_count(const int* p, int count) {
+    if (load_acquire(p) >= count) return;
+    unsigned begun, now;
+    asm volatile("mov.u32 %0, %%clock;" : "=r"(begun)::"memory");
+    while (load_acquire(p) < count) {
+        asm volatile("mov.u32 %0, %%clock;" : "=r"(now)::"memory");
+        if (now - begun > 3000000000u) __trap();
+        asm volatile("nanosleep.u32 200;" ::: "memory");
+    }
 }
 // A barrier of some of the block's warps.
 template <int ID, int THREADS>

@@ -1,4 +1,4 @@
-// How a warp chooses a token's experts.
+// How a warp chooses the experts of a token.
 #pragma once
 #include "moe.h"
 #include "pieces.cuh"

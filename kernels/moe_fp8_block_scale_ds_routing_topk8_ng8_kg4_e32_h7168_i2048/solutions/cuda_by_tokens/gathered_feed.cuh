@@ -3,12 +3,11 @@
 #include "moe.h"
 #include "pieces.cuh"
 
+namespace gathered {
 constexpr int kTile = 128 * 128;  // bytes of 128 rows and 128 terms
 constexpr int kGatherers = 96;    // threads that fetch rows of tokens
 constexpr int kThreads = 256 + 32 + kGatherers;
 constexpr int kLag = 2;           // stages that gatherers are ahead of what they hand over
-
-constexpr int kFew = 128;  // most tokens that blocks of the first product route themselves
 
 // What a block finds out of all tokens' experts.
 struct Routing {
@@ -195,7 +194,6 @@ __device__ __forceinline__ void fetch_rows(const Inputs& in, uint32_t base,
     }
 }
 
-
 template <class S, class Kernel>
 static int launch_persistent(Kernel kernel, const Inputs& in, const CUtensorMap& map, void* stream) {
     if (cudaError_t error = cudaFuncSetAttribute(
@@ -208,4 +206,4 @@ static int launch_persistent(Kernel kernel, const Inputs& in, const CUtensorMap&
     if (S::ROUTES) return launch_late(kernel, dim3(processors), kThreads, S::SHARED_BYTES, stream, in, map);
     return launch_early(kernel, dim3(processors), kThreads, S::SHARED_BYTES, stream, in, map);
 }
-
+}  // namespace gathered

@@ -1,8 +1,16 @@
 // Products for many tokens: 128 rows of tokens, gathered before, times 256 rows of weights.
 #include <cuda_runtime.h>
 
-#include "feed.cuh"
+#include "gathered_feed.cuh"
 
+namespace gathered {
+int launch_route(const Inputs& in, void* stream);
+int launch_gather(const Inputs& in, void* stream);
+int launch_combine(const Inputs& in, void* stream);
+int launch_few(const Inputs& in, const Maps& maps, void* stream);
+}
+
+namespace gathered {
 // Two groups of warps that multiply, and one of which a lane fetches: registers change hands by groups.
 constexpr int kManyThreads = 384;
 
@@ -219,7 +227,7 @@ static int launch_product(const Inputs& in, const CUtensorMap& map, const CUtens
     return launch_early(product<S>, dim3(processors), kManyThreads, S::SHARED_BYTES, stream, in, map, rows_map);
 }
 
-int launch_many(const Inputs& in, const Maps& maps, void* stream) {
+static int launch_many(const Inputs& in, const Maps& maps, void* stream) {
     using First = Shape<true, 128, 2, 4>;
     using Second = Shape<false, 128, 2, 4>;
     if (int error = launch_route(in, stream)) return error;
@@ -227,3 +235,9 @@ int launch_many(const Inputs& in, const Maps& maps, void* stream) {
     if (int error = launch_product<First>(in, maps.first, maps.rows, stream)) return error;
     return launch_product<Second>(in, maps.second, maps.inner, stream);
 }
+
+int launch(const Inputs& in, const Maps& maps, void* stream) {
+    if (int error = in.tokens <= kFew ? launch_few(in, maps, stream) : launch_many(in, maps, stream)) return error;
+    return launch_combine(in, stream);
+}
+}  // namespace gathered

@@ -3,6 +3,7 @@
 
 #include "choose.cuh"
 
+namespace gathered {
 constexpr int kRouters = 32;  // warps, of a token each
 
 // Each block routes 32 tokens; the order in a list is left to chance, and nothing that is computed
@@ -110,3 +111,4 @@ __global__ void __launch_bounds__(kAdders) combine(const Inputs in) {
 int launch_combine(const Inputs& in, void* stream) {
     return launch_early(combine, dim3(in.tokens, kHidden / (kAdders * 8)), kAdders, 0, stream, in);
 }
+}  // namespace gathered
