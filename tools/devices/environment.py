@@ -273,6 +273,11 @@ def environment_report(
     device = devices_text(chosen_devices(settings))
     on_cpu = device == "cpu"
     notes = []
+    if settings.cluster:
+        notes.append(
+            f"Candidates are judged on the cluster {settings.cluster}, not on this machine's "
+            "devices; `kernel-harness cluster status` says on which."
+        )
     if on_cpu:
         notes.append(
             "No usable NVIDIA GPU: Triton candidates run in Triton's interpreter, Python ones on "

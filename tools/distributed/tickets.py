@@ -1,6 +1,7 @@
 """Who waits for a GPU in any server of this machine: a file for each, numbered as they came.
 
 A file is locked by the process that waits, so that one whose process died is known, and removed.
+Who waits looks often, and each look renews its ticket: one that was stopped holds nobody up.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from .device_lock import lock_name
 
 FOLDER = "kernel-harness-waiting"
 MOST_BYTES = 8_192
+STALE_S = 10.0
+"""Without a look: many times what lies between two of them, and more than a server is ever busy."""
 _counter = itertools.count()
 
 
@@ -46,6 +49,7 @@ class Ticket:
         """By the number of each that waits before this one, the locks that it would take."""
         if self._file is None:
             return {}
+        os.utime(self._file.fileno())
         return {number: locks for number, locks in _waiting() if number < self.number}
 
     def discard(self) -> None:
@@ -84,7 +88,7 @@ def _written(number: str, locks: Iterable[str]) -> IO[str]:
 
 
 def _waiting() -> Iterator[tuple[str, frozenset[str]]]:
-    """The tickets of processes that live, by their numbers."""
+    """The tickets of processes that live and look, by their numbers."""
     folder = _folder()
     for name in sorted(os.listdir(folder)):
         if name.startswith("."):
@@ -93,6 +97,8 @@ def _waiting() -> Iterator[tuple[str, frozenset[str]]]:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
+                if time.time() - os.fstat(file.fileno()).st_mtime > STALE_S:
+                    continue
                 said = os.pread(file.fileno(), MOST_BYTES, 0).decode("ascii", "replace")
                 yield name, frozenset(said.split("\n"))
             else:  # its process is gone

@@ -146,6 +146,15 @@ def test_a_device_that_is_not_here_is_said_to_be_lacking(machine, tmp_path):
         assert environment_report(settings, None, []).lacks_its_device is lacks
 
 
+@pytest.mark.parametrize(("device", "shown"), [("auto", "cluster"), ("cpu", "cpu")])
+def test_a_clusters_devices_are_not_those_here(machine, tmp_path, device, shown):
+    machine("NVIDIA H200")
+    settings = Settings(data_dir=tmp_path, device=device, cluster="ray://127.0.0.1:1")
+    report = environment_report(settings, None, [])
+    assert report.device == shown and not report.lacks_its_device
+    assert any("cluster status" in note for note in report.notes)
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [

@@ -1,5 +1,6 @@
 """Places in the line are in the order of coming, over all servers, and die with their processes."""
 
+import os
 import subprocess
 import sys
 
@@ -55,3 +56,14 @@ def test_a_file_that_is_no_ticket_holds_nobody_up(places):
     (places / FOLDER / "0").write_bytes(b"\xff\x00")
     assert mine.earlier() == {}
     mine.discard()
+
+
+def test_one_that_was_stopped_holds_nobody_up_and_has_its_place_when_it_goes_on(places):
+    first, second = Ticket(["cuda:0"]), Ticket(["cuda:0"])
+    assert first.number in second.earlier()
+    os.utime(places / FOLDER / first.number, (0, 0))  # its process has not looked for long
+    assert second.earlier() == {}
+    first.earlier()
+    assert first.number in second.earlier()
+    first.discard()
+    second.discard()
