@@ -5,13 +5,17 @@ It holds `job.json`, and of operators that do not come with the harness their fo
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from ..errors import DatasetError
+from ..errors import DatasetError, RequestError
 from ..schema.evaluation import Scope
 from ..schema.flashinfer_trace import Solution
 from ..schema.measurement import Objective
@@ -70,10 +74,37 @@ def read_job(file: Path, folder: Path) -> UnpackedJob:
     Raises:
         DatasetError: when it is no job.
     """
-    names = extract(file, folder, NAMES)
+    extract(file, folder, NAMES)
+    return _job_in(folder, file)
+
+
+def unpacked(file: Path, root: Path) -> UnpackedJob:
+    """Unpacks a job below a folder, once for each content: several runs may use it at a time.
+
+    Raises:
+        DatasetError: when it is no job.
+        RequestError: when there is no such file.
+    """
+    if not file.is_file():
+        raise RequestError("There is no such file", where=str(file))
+    with file.open("rb") as content:
+        place = root / hashlib.file_digest(content, "sha256").hexdigest()[:16]
+    if not place.is_dir():
+        root.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=root))
+        try:
+            read_job(file, draft)
+            with contextlib.suppress(OSError):  # another run was first
+                draft.rename(place)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return _job_in(place, file)
+
+
+def _job_in(folder: Path, file: Path) -> UnpackedJob:
     place = folder / JOB_FILE
     try:
-        if JOB_FILE not in names or place.stat().st_size > MOST_JOB_BYTES:
+        if not place.is_file() or place.stat().st_size > MOST_JOB_BYTES:
             raise ValueError(f"it holds no {JOB_FILE} that can be read")
         job = BatchJob.model_validate_json(place.read_bytes())
         _require_whole(job)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..commands import CommandResult, SettingsOf, SettingsOptions, command_factory, run_async
 
 if TYPE_CHECKING:
-    from ....tools.batches.job import UnpackedJob
     from ....tools.batches.merging import Merged
     from ....tools.harness import Harness
     from ....tools.progress import OnProgress
@@ -58,27 +55,15 @@ def _with_operators(settings_of: SettingsOf) -> SettingsOf:
     """The settings, with the operators that a job brings among the datasets."""
 
     def settings(arguments: argparse.Namespace) -> Settings:
+        from ....tools.batches.job import unpacked
+
         found = settings_of(arguments)
-        arguments.unpacked = unpacked = _unpacked(found, arguments.job)
-        if unpacked.operators is None:
+        arguments.unpacked = brought = unpacked(arguments.job, found.archive_dir / "batches")
+        if brought.operators is None:
             return found
-        return found.model_copy(update={"dataset": (*found.dataset, unpacked.operators)})
+        return found.model_copy(update={"dataset": (*found.dataset, brought.operators)})
 
     return settings
-
-
-def _unpacked(settings: Settings, file: Path) -> UnpackedJob:
-    from ....tools.batches.job import read_job
-    from ....tools.errors import RequestError
-
-    if not file.is_file():
-        raise RequestError("There is no such file", where=str(file))
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()[:16]
-    folder = settings.archive_dir / "batches" / digest
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return read_job(file, folder)
 
 
 def _pack(harness: Harness, arguments: argparse.Namespace) -> Any:

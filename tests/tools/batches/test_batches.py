@@ -13,7 +13,7 @@ import pytest
 
 from kernel_harness.tools.batches import results as form
 from kernel_harness.tools.batches import running
-from kernel_harness.tools.batches.job import read_job
+from kernel_harness.tools.batches.job import read_job, unpacked
 from kernel_harness.tools.batches.merging import merge
 from kernel_harness.tools.batches.packing import BatchContents, pack
 from kernel_harness.tools.batches.results import RESULTS_FILE, BatchResults, digest_of
@@ -273,6 +273,20 @@ def test_a_job_whose_solution_was_exchanged_is_refused(home, tmp_path):
         folder = tmp_path / f"read{len(changes['solutions'])}"
         with pytest.raises(DatasetError, match=words):
             read_job(tmp_path / "bad.tar", _made(folder))
+
+
+def test_a_job_that_several_runs_use_is_unpacked_once(swept, tmp_path):
+    first = unpacked(swept / "job.tar", tmp_path / "jobs")
+    (place,) = (tmp_path / "jobs").iterdir()
+    stamp = (place / "job.json").stat().st_mtime_ns
+    again = unpacked(swept / "job.tar", tmp_path / "jobs")
+    assert first == again and (place / "job.json").stat().st_mtime_ns == stamp
+    assert [*(tmp_path / "jobs").iterdir()] == [place]
+    with pytest.raises(DatasetError):
+        unpacked(swept / "results.tar", tmp_path / "jobs")
+    with pytest.raises(RequestError, match="no such file"):
+        unpacked(swept / "nothing.tar", tmp_path / "jobs")
+    assert [*(tmp_path / "jobs").iterdir()] == [place]
 
 
 def test_results_are_no_job_and_the_other_way_round(home, results, swept, tmp_path):
