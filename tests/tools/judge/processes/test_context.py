@@ -123,6 +123,17 @@ def runners(monkeypatch) -> list[Process]:
     return made
 
 
+@pytest.fixture(autouse=True)
+def processors(monkeypatch):
+    """Says how many processors the judge may use; enough for all unless a test says otherwise."""
+
+    def may_use(count: int) -> None:
+        monkeypatch.setattr(module.os, "sched_getaffinity", lambda process: set(range(count)))
+
+    may_use(16)
+    return may_use
+
+
 SEALED: dict[str, Any] = {"not_sealed": None, "scratch_library": "bGli"}
 
 
@@ -140,6 +151,13 @@ def test_what_seals_times_is_prewarmed_only_where_they_can_be_and_were_asked_for
     assert sum(p.scratch_library == "bGli" for p in zygote.spawned) == RECORDERS
     context.end_prewarmed()
     assert all(process.closed for process in (*runners, *zygote.spawned))
+
+
+def test_no_more_is_prewarmed_than_a_judge_has_processors(runners, processors):
+    processors(3)
+    context, _ = opened(GPU, memory=1 << 40, **SEALED)
+    context.prewarm()
+    assert len(runners) == 3
 
 
 def test_only_a_process_that_records_gets_the_allocator(runners):
