@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -37,9 +38,19 @@ class RoundFacts(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Writes the file, for nobody but this user: it holds the token."""
-        file = folder / FILE_NAME
-        file.touch(mode=0o600)
-        file.write_text(self.model_dump_json(indent=1), encoding="utf-8")
+        write_private(folder / FILE_NAME, self.model_dump_json(indent=1).encode())
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Writes a file anew that nobody but this user can read, in place of whatever is there.
+
+    An agent may have put a link there, so that what it must not write is written for it.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with open(os.open(file, flags, 0o600), "wb") as stream:
+        stream.write(content)
 
 
 def read_facts(folder: Path) -> RoundFacts:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import shutil
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import tomli_w
@@ -119,10 +123,7 @@ def create(
     notes = "\n\n".join(filter(None, [plan_notes, describe(operator), _start_notes(starts)]))
     own = {FILE_NAME: tomli_w.dumps(manifest), "reference.py": definition.reference}
     files = own | {"NOTES.md": notes} | sources
-    for relative, content in files.items():
-        target = path / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content, encoding="utf-8")
+    _lay_out(path, files)
     return Workspace(
         path=str(path),
         definition=definition.name,
@@ -134,6 +135,38 @@ def create(
         notes=notes,
         plan=plan,
     )
+
+
+def _lay_out(path: Path, files: Mapping[str, str]) -> None:
+    """Makes the folder with its files at once, out of reach of whoever may write beside it.
+
+    An agent that is confined to the workspaces could have them written elsewhere by a link.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".workspace-", dir=path.parent.parent))
+    try:
+        for relative, content in files.items():
+            target = draft / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content, encoding="utf-8")
+        draft.chmod(0o755)
+        draft.rename(path)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise RequestError(
+            f"The workspace cannot be made: {error.strerror}", where=str(path)
+        ) from error
+
+
+def _overwrite(workspace: Path, name: str, text: str) -> None:
+    """Writes a file of a workspace anew, through no link: neither its own nor the folder's."""
+    folder = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        file = os.open(name, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, dir_fd=folder)
+        with open(file, "w", encoding="utf-8") as stream:
+            stream.write(text)
+    finally:
+        os.close(folder)
 
 
 def workspace_starts(folder: Path) -> set[str]:
@@ -187,9 +220,9 @@ def name_plan(workspace: Path, plan: str) -> None:
     # The key of the file itself stands above its first table, if there is any.
     found = re.compile(r"^plan[ \t]*=.*$", re.MULTILINE)
     changed = found.sub(line, text, count=1) if found.search(text) else f"{line}\n{text}"
-    file.write_text(changed, encoding="utf-8")
+    _overwrite(workspace, FILE_NAME, changed)
     if read_candidate_file(workspace) != said.model_copy(update={"plan": plan}):
-        file.write_text(text, encoding="utf-8")
+        _overwrite(workspace, FILE_NAME, text)
         raise DatasetError(
             "The plan cannot be named in candidate.toml",
             where=str(file),

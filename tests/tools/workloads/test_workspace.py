@@ -149,3 +149,23 @@ def test_a_line_that_only_looks_like_the_plan_is_left_alone(folder, operator):
 def test_the_plan_of_a_workspace_stands_above_its_notes(folder, operator):
     made = create(folder, operator, "w", None, "template", "0123456789ab", "# Plan 0123456789ab")
     assert made.plan == "0123456789ab" and made.notes.startswith("# Plan 0123456789ab\n\n# double")
+
+
+def test_nothing_is_written_through_a_link_that_lies_in_its_place(folder, operator, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder.mkdir(exist_ok=True)
+    (folder / "mine").symlink_to(tmp_path / "not-there")
+    with pytest.raises(RequestError, match="cannot be made"):
+        create(folder, operator, "mine", None, "template")
+    assert not (tmp_path / "not-there").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".workspace-")]
+    made = Path(create(folder, operator, "other", None, "template").path)
+    target = outside / "candidate.toml"
+    target.write_bytes((made / "candidate.toml").read_bytes())
+    before = target.read_bytes()
+    (made / "candidate.toml").unlink()
+    (made / "candidate.toml").symlink_to(target)
+    with pytest.raises((OSError, DatasetError)):
+        name_plan(made, "pl-1")
+    assert target.read_bytes() == before

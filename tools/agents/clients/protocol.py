@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from ..round_facts import RoundFacts
+from ..round_facts import RoundFacts, write_private
 from .usage import ReadUsage, plain_usage
 
 SERVER = "kernel-harness"
@@ -97,18 +97,11 @@ class AgentCommand:
             (work, self.client.work_files(facts)),
         ):
             for name, text in files.items():
-                _private(folder / name, text.encode())
+                write_private(folder / name, text.encode())
         for name in self.client.credentials:
             source = user_home / name
             if source.is_file():
-                _private(home / name, source.read_bytes())
-
-
-def _private(file: Path, content: bytes) -> None:
-    """Writes a file that nobody but this user can read."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch(mode=0o600)
-    file.write_bytes(content)
+                write_private(home / name, source.read_bytes())
 
 
 def _groups(flags: Sequence[str]) -> list[list[str]]:

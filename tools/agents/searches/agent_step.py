@@ -91,6 +91,7 @@ async def agent_step(
         round=began.number,
         seed=began.seed,
     )
+    folders.renew_home()
     facts.write(folders.work)
     agent.write_files(facts, folders.work, folders.home, parts.user_home)
     prompt = await asyncio.to_thread(

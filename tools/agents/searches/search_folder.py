@@ -65,6 +65,11 @@ class RoundFolder:
             folder.mkdir(parents=True)
             folder.chmod(0o700)
 
+    def renew_home(self) -> None:
+        """Makes the agent's home anew: nothing that an earlier start left there is believed."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(mode=0o700)
+
     def forget_log_ins(self) -> None:
         """Removes the agent's home, with the copies of its user's log-ins in it."""
         shutil.rmtree(self.home, ignore_errors=True)

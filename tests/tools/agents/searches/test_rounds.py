@@ -87,6 +87,19 @@ def works_in(pid: str) -> str:
         return ""
 
 
+async def test_each_role_is_started_and_links_of_one_mislead_nobody(
+    device: ScriptedHarness, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    target.write_text("as it was")
+    agent, roles = stub("roles", str(target)), ["plan", "code", "debug"]
+    search = await searched(device, agent, tmp_path, roles=roles, policy="best_first")
+    (round_,) = search.state.rounds.values()
+    assert [(step.role, step.end) for step in round_.steps] == [("plan", "done"), ("code", "done")]
+    assert round_.ended.end == RoundEnd.KEPT
+    assert target.read_text() == "as it was"
+
+
 @CONFINED
 async def test_an_agent_can_write_nowhere_else_and_read_no_key(
     device: ScriptedHarness, tmp_path: Path
