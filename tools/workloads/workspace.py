@@ -160,13 +160,20 @@ def _lay_out(path: Path, files: Mapping[str, str]) -> None:
 
 def _overwrite(workspace: Path, name: str, text: str) -> None:
     """Writes a file of a workspace anew, through no link: neither its own nor the folder's."""
-    folder = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        file = os.open(name, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, dir_fd=folder)
+        folder = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            file = os.open(name, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, dir_fd=folder)
+        finally:
+            os.close(folder)
         with open(file, "w", encoding="utf-8") as stream:
             stream.write(text)
-    finally:
-        os.close(folder)
+    except OSError as error:
+        raise DatasetError(
+            f"{name} cannot be written: {error.strerror}",
+            where=str(workspace),
+            remedy="Keep it a plain file.",
+        ) from error
 
 
 def workspace_starts(folder: Path) -> set[str]:
