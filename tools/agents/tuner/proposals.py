@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...text import python_tree
 from .edits import EditKind, ProgramEdit, with_edits
@@ -57,20 +57,32 @@ class Proposal:
 
 
 def edits_of(sources: Mapping[str, str]) -> list[ProgramEdit]:
-    """Every edit of a program that is known to keep its syntax."""
-    found: list[ProgramEdit] = []
-    for path, text in sources.items():
-        if len(text) > MOST_CHARACTERS:
-            continue
-        if path.endswith(".py"):
-            try:
-                tree = python_tree(text)
-            except (SyntaxError, ValueError, RecursionError):
-                continue
-            found += [*number_edits(path, text, tree), *access_edits(path, text, tree)]
-        elif path.endswith(NATIVE):
-            found += native_edits(path, text)
-    return found
+    """Every edit of a program that is known to keep its syntax.
+
+    Places of one name in several sources, as the parts of a dispatch have, are told apart by path.
+    """
+    by_path = {path: _edits_in(path, text) for path, text in sources.items()}
+    seen: dict[str, set[str]] = {}
+    for path, edits in by_path.items():
+        for edit in edits:
+            seen.setdefault(edit.site, set()).add(path)
+    return [
+        replace(edit, site=f"{path}::{edit.site}") if len(seen[edit.site]) > 1 else edit
+        for path, edits in by_path.items()
+        for edit in edits
+    ]
+
+
+def _edits_in(path: str, text: str) -> list[ProgramEdit]:
+    if len(text) > MOST_CHARACTERS:
+        return []
+    if path.endswith(".py"):
+        try:
+            tree = python_tree(text)
+        except (SyntaxError, ValueError, RecursionError):
+            return []
+        return [*number_edits(path, text, tree), *access_edits(path, text, tree)]
+    return native_edits(path, text) if path.endswith(NATIVE) else []
 
 
 def proposals(

@@ -121,6 +121,17 @@ def test_what_a_workspace_names_in_its_table_is_tried_too():
     assert {e.label for p in first for e in p.edits} >= {edit.label for edit in edits}
 
 
+def test_parts_of_a_dispatch_have_places_of_their_own():
+    parts = {"part_1.py": SOURCE, "part_2.py": SOURCE, "main.py": "from .part_1 import run\n"}
+    edits = {edit.label: edit for edit in edits_of(parts)}
+    assert len(edits) == len(edits_of(parts)) == 2 * len(edits_of({"k.py": SOURCE}))
+    changed = with_edits(
+        parts, [edits["part_1.py::run.block=16"], edits["part_2.py::run.block=64"]]
+    )
+    assert changed is not None
+    assert "block, split = 16" in changed["part_1.py"] and "= 64, 1" in changed["part_2.py"]
+
+
 def test_two_values_of_one_place_make_no_program():
     first, second, *_ = [e for e in edits_of({"k.py": SOURCE}) if e.site == "run.block"]
     assert with_edits({"k.py": SOURCE}, [first, second]) is None
