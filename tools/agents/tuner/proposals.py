@@ -34,7 +34,7 @@ START = {
 }
 """By kind, gains and losses that are supposed before the first trial, of whatever program."""
 PAIRED = (EditKind.TILE, EditKind.WARPS, EditKind.STAGES, EditKind.LOOP)
-PAIRS = 1 / 3
+PAIRS = 1 / 4
 """Share of proposals that change two places."""
 MOST_PAIRS = 256
 CARRIED = 1.01
