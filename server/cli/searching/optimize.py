@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..commands import CommandResult, SettingsOf, SettingsOptions, command_factory
+from ..commands import SettingsOf, SettingsOptions, command_factory
 
 if TYPE_CHECKING:
-    from ....tools.agents.records.events import SearchEnded
     from ....tools.agents.records.ledger import SearchLedger
     from ....tools.agents.records.options import SearchOptions
     from ....tools.agents.searches.search_loop import UnattendedSearch
@@ -61,14 +60,21 @@ def _optimize(harness: Harness, arguments: argparse.Namespace) -> Any:
         return _stop(harness, arguments.search)
     if arguments.dry_run:
         return _dry_run(harness, arguments)
-    ended, search = _run(harness, arguments)
+    search = _run(harness, arguments)
+    from ....tools.agents.lessons.draft import lesson_draft
     from .words import search_lines
 
-    lines = search_lines(search.state, time.time())
-    page = f"Page: {search.parts.folder.page}"
-    again = f"Go on: kernel-harness optimize {search.state.options.definition} --resume"
-    del ended
-    return CommandResult("\n".join([*lines, page, again]), 0)
+    definition, folder = search.state.options.definition, search.parts.folder
+    draft = folder.path / "lessons.md"
+    draft.write_text(lesson_draft(harness.archive, definition), encoding="utf-8")
+    return "\n".join(
+        [
+            *search_lines(search.state, time.time()),
+            f"Page: {folder.page}",
+            f"Draft of its lessons, for you to check: {draft}",
+            f"Go on: kernel-harness optimize {definition} --resume",
+        ]
+    )
 
 
 def _ledger(harness: Harness, name: str | None, definition: str = "") -> SearchLedger:
@@ -165,7 +171,7 @@ def search_options(
     return options
 
 
-def _run(harness: Harness, arguments: argparse.Namespace) -> tuple[SearchEnded, UnattendedSearch]:
+def _run(harness: Harness, arguments: argparse.Namespace) -> UnattendedSearch:
     """Runs a search to its end; a signal ends this process and every agent at once."""
     import anyio
 
@@ -173,7 +179,7 @@ def _run(harness: Harness, arguments: argparse.Namespace) -> tuple[SearchEnded, 
     from .endpoints import round_endpoints
     from .live import SearchView
 
-    outcome: list[tuple[SearchEnded, UnattendedSearch]] = []
+    outcome: list[UnattendedSearch] = []
     failure: list[Exception] = []
 
     async def whole(view: SearchView) -> None:
@@ -181,7 +187,8 @@ def _run(harness: Harness, arguments: argparse.Namespace) -> tuple[SearchEnded, 
             try:
                 async with round_endpoints() as serve:
                     search = _search(harness, arguments, serve, view)
-                    outcome.append((await search.run(), search))
+                    await search.run()
+                    outcome.append(search)
             except Exception as error:  # raised below: the task group would wrap it
                 failure.append(error)
             await harness.aclose()

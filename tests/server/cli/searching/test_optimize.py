@@ -70,6 +70,8 @@ def test_a_search_is_run_shown_and_gone_on_with(folders: Path, capsys):
     assert "Rounds: 1 of 1" in said and "It runs now" not in said
     assert cli.run(["optimize", "stop"]) == 0
     assert "does not run" in capsys.readouterr().out
+    (draft,) = folders.glob("data/searches/*/lessons.md")
+    assert "1 unattended searches" in draft.read_text()
     (page,) = folders.glob("data/searches/*/index.html")
     text = page.read_text()
     assert "http-equiv" not in text and "round" in text and "<script" not in text
