@@ -70,11 +70,12 @@ MAY_IMPORT = {
         "devices.measurements",
     },
     "runner": {"errors", "text", "driver", "messages", "process_control"},
-    "applying": {"errors", "text", "messages"},
+    "applying": {"errors", "text", "schema.deployment", "schema.constraints"},
 }
 """All that a process of its own, or a part that must be importable alone, may know of `tools`."""
 
 WITHOUT_CALLER = {
+    "tools/applying/missed_calls.py": {"write_workloads"},
     "tools/archive/store/archive.py": {"compact"},
     "tools/candidate/cpu/fake_device.py": {
         *("get_current_device", "get_current_stream", "get_current_target", "set_current_device"),
@@ -83,8 +84,8 @@ WITHOUT_CALLER = {
         *("elapsed_time", "query", "record", "record_event", "wait_event", "wait_stream"),
     },
 }
-"""Public names that later work calls (packing of trials), and those that
-Triton calls on a driver and candidates on streams and events."""
+"""Public names that later work calls (packing of trials), those that users' programs call, and
+those that Triton calls on a driver and candidates on streams and events."""
 
 SERVICES = tuple(
     f"kernel_harness.{place}"

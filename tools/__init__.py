@@ -20,6 +20,7 @@ signing/         signatures of records, and whose count here
 messages/        everything that crosses a process boundary
 driver/          bindings of libcuda and CUPTI, for judge, runner and candidate
 judge/           a trusted process: inputs, reference outputs, checks and the verdict
+applying/        promoted kernels in the user's own program; needs torch alone
 candidate/       an untrusted process: builds and runs what is judged
 runner/          a trusted process: replays a candidate's launches and holds the clock
 settings         the only reader of the environment
@@ -30,5 +31,5 @@ folders          removes what a candidate left in a folder
 text             untrusted text made fit to be shown
 errors           the harness's own failures
 
-Nobody imports `judge`, `candidate` or `runner`: they are started by name.
+Nobody imports `judge`, `candidate` or `runner`: they are started by name. Nor `applying`: users do.
 """

@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from ...tools.progress import OnProgress
     from ...tools.settings import Settings
 
-SettingsOptions = Callable[[argparse.ArgumentParser], None]
-SettingsOf = Callable[[argparse.Namespace], "Settings"]
+SettingsOptions = Callable[..., None]
+"""Adds the settings to a parser, those aside whose names it is given as taken."""
+SettingsOf = Callable[..., "Settings"]
+"""The settings that arguments say, of which it is given the taken names again."""
 Act = Callable[["Harness", argparse.Namespace], Any]
 T = TypeVar("T")
 _GAP = re.compile(r"\S {2,}(?=\S)")
@@ -41,8 +43,10 @@ class CommandResult:
 class AddCommand(Protocol):
     """Adds a command by its name, help text and function."""
 
-    def __call__(self, name: str, help_text: str, act: Act) -> argparse.ArgumentParser:
-        """Returns the command's parser, for its arguments."""
+    def __call__(
+        self, name: str, help_text: str, act: Act, taken: Collection[str] = ()
+    ) -> argparse.ArgumentParser:
+        """Returns the command's parser, for its arguments, of which some are named as settings."""
         ...
 
 
@@ -51,11 +55,15 @@ def command_factory(
 ) -> AddCommand:
     """Returns a function that adds commands to a parser."""
 
-    def command(name: str, help_text: str, act: Act) -> argparse.ArgumentParser:
+    def command(
+        name: str, help_text: str, act: Act, taken: Collection[str] = ()
+    ) -> argparse.ArgumentParser:
         parser = commands.add_parser(name, help=help_text, description=help_text)
         parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-        settings_options(parser)
-        parser.set_defaults(run=lambda arguments: _run(act, settings_of(arguments), arguments))
+        settings_options(parser, taken)
+        parser.set_defaults(
+            run=lambda arguments: _run(act, settings_of(arguments, taken), arguments)
+        )
         return parser
 
     return command

@@ -17,7 +17,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Leave alone": ("optimize", "compare", "lessons"),
     "Remember": ("archive", "amend", "plans", "select", "context", "dispatch", "promote")
     + ("rollback", "recompute", "tidy", "rebuild-index"),
-    "Carry": ("bundle", "fetch", "push", "export", "pack", "extract", "trajectories") + ("batch",),
+    "Carry": ("bundle", "fetch", "push", "export", "pack", "extract", "deploy", "trajectories")
+    + ("batch",),
 }
 NAMES = tuple(name for names in GROUPS.values() for name in names)
 TOOL_HELP = {

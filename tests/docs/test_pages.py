@@ -100,6 +100,11 @@ def test_taking_results_elsewhere(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/take-out.md"))
 
 
+@pytest.mark.long
+def test_a_kernel_in_a_program(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/use-kernels.md"))
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_a_page_with_a_few_commands(tmp_path, page):
     clone(tmp_path)

@@ -9,6 +9,7 @@ measurement       timed calls, their comparison and their sums
 drawn_inputs      what inputs were drawn by; counts of held-out sizes, and speed on them
 evaluation        the immutable record of one evaluation
 search/           plans, and who made what
+deployment/       kernels as they are handed to the programs that use them
 recognition       what the archive knew of an evaluated program
 trace_export      that record as FlashInfer-Trace lines
 """

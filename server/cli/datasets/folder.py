@@ -7,7 +7,7 @@ given back to the command where none stands elsewhere.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +67,8 @@ def require_folder(arguments: argparse.Namespace) -> Path:
 def of_folder(settings_of: SettingsOf) -> SettingsOf:
     """The settings, with the folder that was named among the datasets."""
 
-    def settings(arguments: argparse.Namespace) -> Settings:
-        found, folder = settings_of(arguments), require_folder(arguments)
+    def settings(arguments: argparse.Namespace, taken: Collection[str] = ()) -> Settings:
+        found, folder = settings_of(arguments, taken), require_folder(arguments)
         known = {place.resolve() for place in (found.kernels_dir, *found.dataset)}
         if folder.resolve() in known or folder.is_file():
             return found

@@ -1,5 +1,5 @@
 """Commands that carry candidates and work elsewhere.
 
-export   export, pack, extract, trajectories
+export   deploy, export, pack, extract, trajectories
 batches  batch pack, batch run, batch merge
 """

@@ -1,4 +1,4 @@
-"""Commands export, pack, extract and trajectories: what is known, in other people's forms."""
+"""Commands that carry what is known to others: deploy, export, pack, extract, trajectories."""
 
 from __future__ import annotations
 
@@ -51,6 +51,17 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     extract = command("extract", "write a Solution's sources into a folder", _extract)
     extract.add_argument("candidate", help="a Solution in a JSON file, or what pack takes")
     extract.add_argument("--out", type=Path, required=True, help="a new folder")
+    help_text = "write promoted kernels into a folder that programs apply"
+    deploy = command("deploy", help_text, _deploy, ("device",))
+    deploy.add_argument("definition", nargs="+", help="definitions, or unique parts of their names")
+    deploy.add_argument(
+        "--device",
+        dest="promoted_on",
+        metavar="DEVICE",
+        required=True,
+        help="where they are promoted, as `best` names it: H200; cpu for what was verified there",
+    )
+    deploy.add_argument("--out", type=Path, required=True, help="a new folder")
     steps = command(
         "trajectories", "write state, action and outcome of every trial as JSON lines", _steps
     )
@@ -107,6 +118,20 @@ def _extract(harness: Harness, arguments: argparse.Namespace) -> Any:
         f"Wrote {folder}: {len(solution.sources)} sources of {solution.name}, "
         f"{solution.spec.entry_point}, for {solution.definition}."
     )
+
+
+def _deploy(harness: Harness, arguments: argparse.Namespace) -> Any:
+    from ....tools.archive.export.deployment import deploy
+
+    done = deploy(
+        harness.archive, harness.dataset, arguments.definition, arguments.promoted_on, arguments.out
+    )
+    said = [
+        f"{kernel.definition}: candidate {kernel.candidate} in {kernel.language}, proven on "
+        f"{len(kernel.judged)} sizes and between them."
+        for kernel in done.index.kernels
+    ]
+    return "\n".join([f"Wrote {done.folder} for {done.index.device}.", *said, done.index.digest])
 
 
 def _solution(harness: Harness, name: str) -> Solution:

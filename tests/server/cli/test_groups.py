@@ -30,7 +30,7 @@ def test_every_command_that_there_is_can_be_found_in_the_help() -> None:
     added = CommandParsers(_Parsers())
     for name in cli.COMMAND_MODULES:
         module = importlib.import_module(f"kernel_harness.server.cli.{name}")
-        module.add_commands(added, lambda parser: None, lambda arguments: None)
+        module.add_commands(added, lambda parser, taken=(): None, lambda arguments, taken=(): None)
     assert {*added.helps, *TOOL_HELP, "serve"} == set(NAMES)
     assert "Carry:" in listing({**dict.fromkeys(NAMES, "does"), **added.helps})
 

@@ -54,7 +54,7 @@ class TvmFfiBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and loads by tvm-ffi."""
-        library, cached, log = make_library(request, source_dir, folders, _config(request, folders))
+        library, cached, log = build_library(request, source_dir, folders)
         tvm_ffi = binding_module("tvm_ffi", TVM_FFI_REMEDY)
         folders.before_code()
         module = _loaded(lambda: tvm_ffi.load_module(str(library)))
@@ -71,7 +71,7 @@ class TorchBuilder:
 
     def build(self, request: BuildRequest, source_dir: Path, folders: Folders) -> Product:
         """Compiles, publishes, and imports the extension module."""
-        library, cached, log = make_library(request, source_dir, folders, _config(request, folders))
+        library, cached, log = build_library(request, source_dir, folders)
         lend_tensors(request, folders)
         folders.before_code()
         module = _loaded(lambda: load_extension(library))
@@ -240,6 +240,13 @@ def _read_by_compiler(
 def steps_of(cubin: Path) -> Path:
     """The folder where compiling leaves what it made on the way to a cubin."""
     return cubin.with_suffix(".steps")
+
+
+def build_library(
+    request: BuildRequest, source_dir: Path, folders: Folders
+) -> tuple[Path, bool, str]:
+    """Finds or makes the library of sources whose binding is known; see `make_library`."""
+    return make_library(request, source_dir, folders, _config(request, folders))
 
 
 def make_library(

@@ -76,3 +76,12 @@ def test_extract_and_pack_go_from_a_file_to_a_folder_and_back(
     assert cli.run(["extract", "mine", "--dataset", "traces", "--out", "again"]) == 0
     assert (Path("again") / "main.py").read_text() == (Path("mine") / "main.py").read_text()
     assert cli.run(["extract", "nothing", "--out", "other"]) == cli.EXIT_ERROR
+
+
+def test_deploy_takes_nothing_that_was_not_promoted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["deploy", DEFINITION, "--device", "H200", "--out", "kernels"]
+    assert cli.run(asked) == cli.EXIT_ERROR
+    assert f"Nothing of {DEFINITION} is promoted on H200" in capsys.readouterr().err
+    assert not Path("kernels").exists()

@@ -1,0 +1,194 @@
+"""Routes calls of a function, a name or a module of a program to a promoted kernel.
+
+    from kernel_harness.tools.applying.routing import apply
+
+    applied = apply("my_model.layers.rms_norm", "kernels/")
+    ...
+    applied.misses.all()      # what went to the original, and why
+    applied.remove()
+
+Where a call goes is decided on the host, from kinds, shapes and addresses: nothing is read from a
+device and nothing waits for one. The kernel gets what it is proven for; everything else, gradients
+among it, goes to the original. While `torch.compile` traces, the kernel is an operator of torch's.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import CapabilityError, RequestError
+from ..schema.deployment.kernel_index import IndexedKernel
+from .call_code import CallCode
+from .kernel_calls import KernelCalls
+from .kernel_folder import open_folder
+from .loading import load_kernel
+from .missed_calls import MissedCalls
+from .proven_sizes import ProvenSizes
+
+Target = Callable[..., Any] | torch.nn.Module | str
+
+
+@dataclass
+class Applied:
+    """A kernel put into a program.
+
+    Attributes:
+        kernel: what the folder's index says of it.
+        function: the routed function, to be called where the original was.
+        original: what it stands for.
+        misses: calls that went to the original.
+    """
+
+    kernel: IndexedKernel
+    function: Callable[..., Any]
+    original: Callable[..., Any]
+    misses: MissedCalls
+    _restore: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    def remove(self) -> None:
+        """Puts the original back; calls under way end as they began."""
+        restore, self._restore = self._restore, lambda: None
+        restore()
+
+    def __enter__(self) -> Applied:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.remove()
+
+
+def apply(
+    target: Target,
+    folder: Path | str,
+    definition: str | None = None,
+    *,
+    inputs: Callable[..., Sequence[Any] | None] | None = None,
+    outputs: Callable[[Any], Any] | None = None,
+    judged_only: bool = False,
+    digest: str | None = None,
+) -> Applied:
+    """Has calls of a part of the program made with a kernel wherever that is proven.
+
+    Args:
+        target: a function, of which `function` of the answer is then called instead; a dotted name
+            as "package.module.function" or "package.module.Class.method", or a module, whose
+            `forward` is replaced: both until `remove`.
+        folder: written by `kernel-harness deploy`.
+        definition: which kernel of the folder; may be left out where there is one.
+        inputs: makes the operator's inputs of a call's arguments, or None for a call that is not
+            for the kernel; left out where the original's parameters have the inputs' names.
+        outputs: makes what the original returns of the operator's output, or of the tuple of them.
+        judged_only: call the kernel only on sizes that were judged, not on those between.
+        digest: that the folder's index must have.
+
+    Raises:
+        CapabilityError: when the kernel is for another device or needs what is not installed.
+        DatasetError: when the folder was changed or is none.
+        RequestError: when the target is not there, or its parameters are not the inputs.
+    """
+    opened = open_folder(Path(folder), digest)
+    kernel = opened.kernel(definition)
+    _require_device(opened.index.device_name)
+    original, put = _found(target)
+    parameters = _parameters(original, kernel) if inputs is None else None
+    on_device = opened.index.device_name != "cpu"
+    code = CallCode(
+        ProvenSizes(kernel, judged_only),
+        on_device,
+        several=on_device and torch.cuda.device_count() > 1,
+        parameters=parameters,
+        own_outputs=outputs is not None,
+    )
+    calls = KernelCalls(code, load_kernel(opened, kernel))
+    routed = calls.routed(original, inputs, outputs)
+    return Applied(kernel, routed, original, calls.misses, put(routed))
+
+
+def _require_device(name: str) -> None:
+    if name == "cpu":
+        return
+    here = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    if "-".join(here.replace("NVIDIA", " ").split()) != name:
+        raise CapabilityError(
+            f"The kernels are proven on {name}, and here is {here}",
+            remedy="Deploy what is promoted on this device.",
+        )
+
+
+# --- the target ---------------------------------------------------------------------------------
+
+Put = Callable[[Callable[..., Any]], Callable[[], None]]
+
+
+def _found(target: Target) -> tuple[Callable[..., Any], Put]:
+    """The original, and what puts another in its place and gives back what undoes that."""
+    if isinstance(target, torch.nn.Module):
+        return target.forward, functools.partial(_put, target, "forward")
+    if not isinstance(target, str):
+        return target, lambda routed: lambda: None
+    owner, name = _owner_of(target)
+    return getattr(owner, name), functools.partial(_put, owner, name)
+
+
+def _put(owner: Any, name: str, routed: Callable[..., Any]) -> Callable[[], None]:
+    own = vars(owner).get(name)
+    setattr(owner, name, routed)
+
+    def restore() -> None:
+        if vars(owner).get(name) is not routed:
+            return  # something else lies over it, which calls what it found
+        if own is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, own)
+
+    return restore
+
+
+def _owner_of(name: str) -> tuple[Any, str]:
+    """The module or class that holds a dotted name, and the name's last part."""
+    *parts, last = name.split(".")
+    owner: Any = None
+    for count in range(len(parts), 0, -1):
+        module = ".".join(parts[:count])
+        try:
+            owner = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            continue
+        for part in parts[count:]:
+            owner = getattr(owner, part, None)
+        break
+    found = inspect.getattr_static(owner, last, None)
+    if isinstance(found, staticmethod | classmethod) or not callable(getattr(owner, last, None)):
+        raise RequestError(
+            f"{name!r} names no function or method",
+            remedy="Name it as 'package.module.function' or 'package.module.Class.method'.",
+        )
+    return owner, last
+
+
+def _parameters(original: Callable[..., Any], kernel: IndexedKernel) -> dict[str, Any]:
+    """The original's parameters with their defaults, which must be the kernel's inputs."""
+    try:
+        signature = inspect.signature(original)
+    except (TypeError, ValueError):
+        signature = inspect.Signature()
+    allowed = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
+    named = {n: p.default for n, p in signature.parameters.items() if p.kind in allowed}
+    if named.keys() != kernel.inputs.keys() or len(named) != len(signature.parameters):
+        raise RequestError(
+            f"The parameters {signature} are not the inputs of {kernel.definition}: "
+            f"{', '.join(kernel.inputs)}",
+            remedy="Give `inputs`, which makes those of the call's arguments.",
+        )
+    return named
