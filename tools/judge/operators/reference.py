@@ -31,6 +31,8 @@ from .generic_operator import Value
 T = TypeVar("T")
 _TRITON = re.compile(r"^\s*(?:import|from) +triton\b", re.MULTILINE)
 _INTERPRET = "TRITON_INTERPRET"
+MOST_WORDS = 1_500
+"""Of an error's text: that of a full device names each process on it."""
 INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
 
 
@@ -243,7 +245,7 @@ def raise_when_memory_ran_out(error: Exception, operator: str) -> None:
     out = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if out or "can't allocate memory" in str(error):
         raise InfrastructureError(
-            "Memory ran out while the expected outputs were computed",
+            f"Memory ran out while the expected outputs were computed: {str(error)[:MOST_WORDS]}",
             where=operator,
             remedy="Free memory on the device and evaluate again.",
         ) from error

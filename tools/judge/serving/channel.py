@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..processes.progress import Cancellation
 
 logger = logging.getLogger(__name__)
+MOST_WORDS = 1_500
+"""Of an error's text: that of a full device names each process on it."""
 
 
 class Channel:
@@ -136,7 +138,7 @@ def fault(evaluation_id: str, error: Exception, *, cancelled: bool) -> JudgeFaul
         )
     return JudgeFault(
         evaluation_id=evaluation_id,
-        what=f"The judge failed: {type(error).__name__}: {str(error)[:400]}",
+        what=f"The judge failed: {type(error).__name__}: {str(error)[:MOST_WORDS]}",
         where="tools.judge",
         remedy="This is a fault of the harness; its log has the traceback.",
     )
