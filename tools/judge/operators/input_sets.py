@@ -250,8 +250,9 @@ class InputGenerator:
         """
         seed = self.book.next(input_set.case, PERTURBED)
         generator = torch.Generator(device=self.device).manual_seed(seed)
+        distributions = {sampled.probabilities for sampled in self.operator.sampled.values()}
         changed = {
-            name: _perturbed_tensor(value, generator)
+            name: (_rolled_rows if name in distributions else _perturbed_tensor)(value, generator)
             for name, value in input_set.inputs.items()
             if isinstance(value, torch.Tensor) and _perturbable(value)
         }
@@ -311,6 +312,22 @@ def _perturbed_tensor(value: torch.Tensor, generator: torch.Generator) -> torch.
     changed = _last_of_each(at)
     flat[at[changed]] = flat[source[changed]]
     return flat.view(value.dtype).view(value.shape)
+
+
+def _rolled_rows(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A copy in which a few random rows of probabilities are rolled by a random distance.
+
+    Each stays the distribution that a sampler may take it for. Of one whose sum is 0.9 the most
+    probable values that reach p are others before it is scaled than after.
+    """
+    size = value.shape[-1]
+    rows = value.clone().reshape(-1, size).view(BIT_VIEW[value.element_size()])
+    count = max(1, int(PERTURBED_SHARE * len(rows)))
+    device = value.device
+    at = torch.randint(0, len(rows), (count,), generator=generator, device=device).unique()
+    by = torch.randint(1, max(size, 2), (1,), generator=generator, device=device)
+    rows[at] = rows[at].roll(int(by), -1)
+    return rows.view(value.dtype).view(value.shape)
 
 
 def _last_of_each(places: torch.Tensor) -> torch.Tensor:

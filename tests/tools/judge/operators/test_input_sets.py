@@ -105,6 +105,27 @@ def test_inputs_of_every_dtype_can_be_perturbed(dtype):
     assert not torch.equal(made.perturbed(input_set).expected["y"], input_set.expected["y"])
 
 
+@pytest.mark.parametrize("rows", [1, 64])
+def test_perturbed_probabilities_are_probabilities_still(rows):
+    """A sampler by top_p was refused in one trial of ninety: its rows had a sum of 0.9."""
+    definition = generic_definition(
+        op_type="sampling",
+        axes={"b": {"type": "var"}, "n": {"type": "const", "value": 50}},
+        inputs={
+            "probs": {"shape": ["b", "n"], "dtype": "float32"},
+            "top_p": {"shape": ["b"], "dtype": "float32"},
+        },
+        outputs={"y": {"shape": ["b"], "dtype": "int64"}},
+        reference="import torch\n\n\ndef run(probs, top_p):\n    return probs.argmax(-1)\n",
+    )
+    made = input_generator(OperatorAdapter(definition))
+    input_set = made.generate(Case("w", {"b": rows}))
+    before, after = tensor(input_set.inputs["probs"]), tensor(made.perturbed(input_set).inputs["probs"])
+    changed = (before != after).any(-1)
+    assert 1 <= int(changed.sum()) <= max(1, rows // 50)
+    assert torch.equal(before.sort(-1).values, after.sort(-1).values)
+
+
 def test_a_prepared_input_set_is_used_once(operator):
     made = input_generator(operator)
     made.prepare(CASE)
