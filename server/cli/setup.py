@@ -76,6 +76,7 @@ def _as_asked(
 
 
 def _completion(arguments: argparse.Namespace) -> int:
+    from ...tools.devices.environment import PIP
     from ...tools.errors import CapabilityError
     from .main import build_parser
 
@@ -83,7 +84,8 @@ def _completion(arguments: argparse.Namespace) -> int:
         import shtab  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise CapabilityError(
-            "Completion needs the package shtab", remedy="pip install 'kernel-harness[completion]'"
+            "Completion needs the package shtab",
+            remedy=f"{PIP} install 'kernel-harness[completion]'",
         ) from error
     _say(shtab.complete(build_parser(whole=True), shell=arguments.shell))
     return 0

@@ -16,6 +16,8 @@ import yaml
 from kernel_harness.server.client_setup.registration import CALL_SECONDS, PASSED_ON, START_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = ".claude-plugin/plugin"
+MOST_BYTES = 1 << 20
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
@@ -25,20 +27,43 @@ def read(path: str) -> dict[str, Any]:
 
 def test_every_manifest_speaks_of_this_version() -> None:
     (listed,) = read(".claude-plugin/marketplace.json")["plugins"]
-    for manifest in (read(".claude-plugin/plugin.json"), read(".codex-plugin/plugin.json"), listed):
+    own = read(f"{PLUGIN}/.claude-plugin/plugin.json")
+    for manifest in (own, read(".codex-plugin/plugin.json"), listed):
         assert manifest["version"] == VERSION
         assert manifest["name"] == "kernel-harness"
 
 
 def test_every_file_that_a_manifest_names_is_there() -> None:
-    for manifest in (read(".claude-plugin/plugin.json"), read(".codex-plugin/plugin.json")):
-        named = [manifest["mcpServers"], manifest.get("skills", "."), *manifest.get("agents", [])]
-        for path in named:
-            assert (ROOT / str(path)).exists(), path
+    (listed,) = read(".claude-plugin/marketplace.json")["plugins"]
+    assert (ROOT / listed["source"]).samefile(ROOT / PLUGIN)
+    manifest = read(".codex-plugin/plugin.json")
+    for path in (manifest["mcpServers"], manifest["skills"]):
+        assert (ROOT / str(path)).exists(), path
+
+
+def test_what_a_client_copies_of_the_checkout_is_small_and_whole(tmp_path: Path) -> None:
+    # Claude Code copies the folder that the marketplace names, and what its links lead to. It was
+    # the whole checkout, with gigabytes of .venv.
+    ignored = shutil.ignore_patterns("__pycache__")
+    copied = shutil.copytree(ROOT / PLUGIN, tmp_path / "plugin", ignore=ignored)
+    assert sum(path.stat().st_size for path in copied.rglob("*") if path.is_file()) < MOST_BYTES
+    assert not any(path.is_symlink() for path in copied.rglob("*"))
+    command = read(f"{PLUGIN}/.mcp.json")["mcpServers"]["kernel-harness"]["command"]
+    assert os.access(command.replace("${CLAUDE_PLUGIN_ROOT}", str(copied)), os.X_OK)
+    assert (copied / "skills" / "optimize-kernel" / "SKILL.md").is_file()
+    # The places in which the client looks without being told: a manifest that named the four
+    # files showed no agents.
+    agents = sorted((copied / "agents").glob("*.md"))
+    assert [path.stem for path in agents] == ["coder", "debugger", "planner", "verifier"]
+    for path in agents:
+        _, front, body = path.read_text(encoding="utf-8").split("---\n", 2)
+        told = yaml.safe_load(front)
+        assert told["name"] and told["description"] and body.strip(), path
+    assert set(read(f"{PLUGIN}/.claude-plugin/plugin.json")).isdisjoint(("agents", "mcpServers"))
 
 
 def test_both_clients_give_long_calls_their_time_and_the_environment_they_need() -> None:
-    for path in (".mcp.json", ".claude-plugin/mcp.json"):
+    for path in (".mcp.json", f"{PLUGIN}/.mcp.json"):
         assert read(path)["mcpServers"]["kernel-harness"]["timeout"] == CALL_SECONDS * 1000
     codex = read(".codex-plugin/mcp.json")["mcpServers"]["kernel-harness"]
     project = tomllib.loads((ROOT / ".codex/config.toml").read_text())["mcp_servers"]
@@ -63,6 +88,9 @@ def test_the_named_command_starts_the_server_or_says_how_to_install_it(tmp_path:
     lost = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
     assert lost.returncode == 127 and not lost.stdout
     assert "make install" in lost.stderr and "pipx install" in lost.stderr
+    linked = tmp_path / "plugin" / "serve"
+    linked.parent.mkdir()
+    linked.symlink_to(script)
     # Each place is preferred to those before it.
     for folder in ("home/.local/bin", "path", ".venv/bin"):
         stand_in = tmp_path / folder / "kernel-harness"
@@ -77,6 +105,8 @@ def test_the_named_command_starts_the_server_or_says_how_to_install_it(tmp_path:
             [script, "--device", "cpu"], env=environment, capture_output=True, text=True, check=True
         )
         assert found.stdout == f"{folder} serve --device cpu\n"
+    through = subprocess.run([linked], env=environment, capture_output=True, text=True, check=True)
+    assert through.stdout == ".venv/bin serve\n", "a link leads to the checkout that it is of"
 
 
 def test_every_expected_failure_of_the_suites_stands_under_a_reason() -> None:

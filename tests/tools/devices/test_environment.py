@@ -307,3 +307,11 @@ def test_packages_are_to_be_installed_by_the_pip_of_the_interpreter_that_runs(tm
     for remedy in by_pip:
         words = shlex.split(remedy)
         assert Path(words[0]) == Path(sys.executable) and words[1:4] == ["-m", "pip", "install"]
+
+
+def test_a_package_is_installed_by_the_pip_of_the_interpreter_that_lacks_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda *named: None)
+    remedies = [tool.remedy for tool in find_tools(Places(which=lambda name: None)).listed]
+    by_pip = [remedy for remedy in remedies if remedy and "pip install" in remedy]
+    assert by_pip
+    assert all(f"{sys.executable} -m pip install" in remedy for remedy in by_pip)
