@@ -60,7 +60,7 @@ async def round_of_the_loop(command: Path, data: Path) -> list[str]:
         found = await call("search_archive", definition=DEFINITION)
         assert len(found["candidates"]) == 1
         skill = await client.read_resource("skill://optimize-kernel/SKILL.md")
-        assert "evaluate_kernel" in skill.contents[0].text
+        assert "evaluate_kernel" in skill.model_dump_json()
     return tools
 
 
