@@ -120,7 +120,10 @@ def test_perturbed_probabilities_are_probabilities_still(rows):
     )
     made = input_generator(OperatorAdapter(definition))
     input_set = made.generate(Case("w", {"b": rows}))
-    before, after = tensor(input_set.inputs["probs"]), tensor(made.perturbed(input_set).inputs["probs"])
+    before, after = (
+        tensor(input_set.inputs["probs"]),
+        tensor(made.perturbed(input_set).inputs["probs"]),
+    )
     changed = (before != after).any(-1)
     assert 1 <= int(changed.sum()) <= max(1, rows // 50)
     assert torch.equal(before.sort(-1).values, after.sort(-1).values)
