@@ -34,7 +34,7 @@ class Reader:
     """A reader with a home, a shell and an idea of what was promised.
 
     Args:
-        home: stands for `~`, and is the current folder.
+        home: stands for `~`, and is the current folder; data lie in it unless a page says where.
         programs: folders of programs that come before all others.
         budget_s: seconds for one evaluation: enough on a busy machine, too little for all of it.
     """
@@ -47,6 +47,7 @@ class Reader:
         places = [*map(str, programs), str(Path(sys.executable).parent)]
         self.environment = {
             "HOME": str(home),
+            "KERNEL_HARNESS_DATA_DIR": str(home / "data"),
             "PATH": ":".join([*places, os.environ["PATH"]]),  # noqa: TID251 - the reader's own
             "OMP_NUM_THREADS": "1",
             "KERNEL_HARNESS_CPU_BUDGET_S": str(budget_s),

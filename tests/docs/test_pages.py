@@ -98,6 +98,8 @@ def test_a_device_measured(tmp_path, command_line):
 def test_taking_results_elsewhere(tmp_path, command_line):
     (tmp_path / "kernels").symlink_to(ROOT / "kernels")
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/take-out.md"))
+    # Not into the checkout's: what runs before left there, the page does not speak of.
+    assert (tmp_path / "data" / "archive").is_dir()
 
 
 @pytest.mark.long
