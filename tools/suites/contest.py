@@ -57,6 +57,9 @@ BETWEEN = "--"
 """Between a team and its solution, in names of candidates."""
 DEPTH = 5
 """Of folders that are looked into."""
+MOST_CONFIG_BYTES = 1 << 20
+LONGEST_NAME = 200
+"""Of a candidate's folder: file systems have at most 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -165,12 +168,13 @@ def read_submission(folder: Path, label: str = "") -> Submission:
         DatasetError: when its config.toml or its sources cannot be used, with the reason.
     """
     path = folder / CONFIG
+    _require_plain(folder)
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
         solution, build = dict(said["solution"]), dict(said["build"])
         author, definition, name = (str(solution[k]) for k in ("author", "definition", "name"))
         language = str(Language(build["language"]))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DatasetError(f"{CONFIG} is not TOML: {error}", where=str(path)) from error
     except KeyError as error:
         raise DatasetError(f"{CONFIG} does not say its {error}", where=str(path)) from error
@@ -179,14 +183,17 @@ def read_submission(folder: Path, label: str = "") -> Submission:
     place = folder / SOURCES / language
     files = sorted(place.iterdir()) if place.is_dir() else []
     files = [f for f in files if f.is_file() and f.suffix.lower() in PACKED]
-    if links := [file.name for file in (path, place, *files) if file.is_symlink()]:
+    if links := [file.name for file in (place, *files) if file.is_symlink()]:
         raise DatasetError(f"{links[0]} is a link, and may lead anywhere", where=str(folder))
     if not files:
         raise DatasetError(f"there are no sources in {SOURCES}/{language}", where=str(folder))
+    whole = f"{_part(author)}{BETWEEN}{_part(name)}"
+    if len(whole) > LONGEST_NAME:
+        raise DatasetError(f"author and name are longer than {LONGEST_NAME}", where=str(path))
     try:
         made = Solution.model_validate(
             {
-                "name": f"{_part(author)}{BETWEEN}{_part(name)}",
+                "name": whole,
                 "definition": PREFIX + definition,
                 "author": author,
                 "spec": {
@@ -210,6 +217,16 @@ def read_submission(folder: Path, label: str = "") -> Submission:
             f"it is no solution: {words.removeprefix('Value error, ')}", where=str(path)
         ) from error
     return Submission(label or folder.name, definition, author, made)
+
+
+def _require_plain(folder: Path) -> None:
+    """Refuses a repository whose config.toml would be another's, or not end, when it is read."""
+    path = folder / CONFIG
+    if links := [place.name for place in (path, folder / SOURCES) if place.is_symlink()]:
+        raise DatasetError(f"{links[0]} is a link, and may lead anywhere", where=str(folder))
+    if not path.is_file() or path.stat().st_size > MOST_CONFIG_BYTES:
+        words = f"{CONFIG} is no file, or larger than {MOST_CONFIG_BYTES} bytes"
+        raise DatasetError(words, where=str(path))
 
 
 def _part(name: str) -> str:

@@ -211,3 +211,39 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     imported = import_contest(Path(os.environ[REAL_FOLDER]), tmp_path)  # noqa: TID251
     found = Dataset.load(tmp_path)
     assert not found.problems and set(found.operators) == set(imported.operators)
+
+
+def test_what_cannot_be_read_of_one_team_blocks_no_other(tmp_path: Path) -> None:
+    teams = write_contest(tmp_path / "all") / "teams"
+    long = said("n" * 400, "scaled_rows_w16", "eve")
+    write_submission(teams / "long", long, {"kernel.py": RIGHT})
+    write_submission(teams / "deep", f"a = {'[' * 20_000}", {"kernel.py": RIGHT})
+    for name in ("folder", "nowhere", "pipe", "large"):
+        (teams / name / "solution/python").mkdir(parents=True)
+    (teams / "folder/config.toml").mkdir()
+    (teams / "nowhere/config.toml").symlink_to(tmp_path / "missing")
+    os.mkfifo(teams / "pipe/config.toml")
+    (teams / "large/config.toml").write_text("#" * (1 << 21))
+    imported = import_contest(tmp_path / "all", tmp_path / "ops")
+    words = {
+        "long": "longer than",
+        "deep": "not TOML",
+        "folder": "no file",
+        "nowhere": "is a link",
+        "pipe": "no file",
+        "large": "larger than",
+    }
+    assert len(imported.candidates) == 5
+    assert imported.left_out.keys() == {f"teams/{name}" for name in words}
+    for name, part in words.items():
+        assert part in imported.left_out[f"teams/{name}"]
+
+
+def test_the_sources_of_another_team_are_not_submitted(tmp_path: Path) -> None:
+    teams = write_contest(tmp_path / "all") / "teams"
+    write_submission(tmp_path / "other", said("a", "scaled_rows_w16", "eve"), {"kernel.py": RIGHT})
+    (teams / "eve").mkdir()
+    (teams / "eve/solution").symlink_to(tmp_path / "other/solution")
+    (tmp_path / "other/config.toml").rename(teams / "eve/config.toml")
+    imported = import_contest(tmp_path / "all", tmp_path / "ops")
+    assert "is a link" in imported.left_out["teams/eve"]
