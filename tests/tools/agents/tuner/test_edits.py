@@ -20,7 +20,11 @@ SHIPPED = sorted(path.parent for path in ROOT.glob("kernels/*/solutions/*/candid
 
 
 def sources_of(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "candidate.toml"]
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "candidate.toml" and path.suffix != ".pyc"
+    ]
     return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
 

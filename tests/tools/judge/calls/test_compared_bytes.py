@@ -65,12 +65,15 @@ def test_a_copy_fills_its_targets_and_nothing_beside_them(places):
 @pytest.mark.parametrize("dtype", TORCH_DTYPES.values(), ids=TORCH_DTYPES)
 @pytest.mark.parametrize("shape", [(), (3,), (8, 8), (5, 7)])
 def test_tensors_of_every_dtype_are_copied_and_compared(dtype, shape):
-    value = torch.randint(0, 2, shape).to(dtype)
-    target = torch.ones(shape).to(dtype)
-    target.view(-1)[0] = 1 - value.view(-1)[0].float()
+    # Made of bytes, for torch converts no float4: 0 and 1 are all that bool may hold.
+    content = torch.randint(0, 2, (*shape, dtype.itemsize), dtype=torch.uint8)
+    value = content.view(dtype)[..., 0]
+    other = content.clone()
+    other.view(-1)[0] ^= 1
+    target = other.view(dtype)[..., 0]
     assert differing([(target, value)]) == [True]
     copy_bytes([(target, value)])
-    assert same_bits(target, value) and torch.equal(target.float(), value.float())
+    assert same_bits(target, value) and torch.equal(other, content)
 
 
 def test_tensors_of_other_shapes_are_never_the_same():
