@@ -14,6 +14,7 @@ cluster/         judges on the nodes of a Ray cluster
 evaluation/      asking for a verdict, in the server's process
 distributed/     many GPUs: who has which, and who is the next
 workloads/       what is measured: operators, workloads, regimes
+collecting/      workloads out of a running program
 devices/         what is known about this machine and its targets
 schema/          FlashInfer-Trace's records and ours
 signing/         signatures of records, and whose count here

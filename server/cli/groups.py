@@ -9,7 +9,7 @@ from typing import Any
 GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust")
     + ("cluster", "completion"),
-    "Benchmarks": ("import", "run", "score", "validate"),
+    "Benchmarks": ("import", "collect", "run", "score", "validate"),
     "Look": ("list", "sample", "measure", "floors", "roofline", "search", "know", "best", "show")
     + ("diff", "log", "progress", "report", "read"),
     "Try": ("open", "plan", "evaluate", "tune", "get", "profile", "timeline", "sanitize")

@@ -56,7 +56,7 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 COMMAND_MODULES = (
     *("setup", "archive", "dispatch", "records", "suites", "cluster", "datasets.reports"),
     *("datasets.run", "datasets.validation", "transfer.export", "transfer.batches"),
-    *("searching.optimize", "searching.reports"),
+    *("searching.optimize", "searching.reports", "datasets.collecting"),
 )
 """Those that add commands which are no tools; none is loaded to serve."""
 

@@ -103,6 +103,11 @@ def test_taking_results_elsewhere(tmp_path, command_line):
 
 
 @pytest.mark.long
+def test_workloads_of_a_program(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/collect-workloads.md"))
+
+
+@pytest.mark.long
 def test_a_kernel_in_a_program(tmp_path, command_line):
     Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/use-kernels.md"))
 

@@ -1,0 +1,50 @@
+"""Command collect: a dataset of what a program's functions are called with."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ....tools.errors import RequestError
+from ..commands import SettingsOf, SettingsOptions
+
+RUNNER = "kernel_harness.tools.collecting.run_program"
+
+
+def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
+    """Adds the command to a parser."""
+    help_text = "run a program and write what its functions are called with as a dataset"
+    parser = commands.add_parser("collect", help=help_text, description=help_text)
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--target",
+        action="append",
+        required=True,
+        help="a function to record, as package.module.function; may be repeated",
+    )
+    parser.add_argument(
+        "program",
+        nargs=argparse.REMAINDER,
+        help="after --: python and the program's file or -m module, with its arguments",
+    )
+    parser.set_defaults(run=_collect)
+
+
+def _collect(arguments: argparse.Namespace) -> int:
+    words = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
+    if len(words) < 2 or not Path(words[0]).name.startswith("python"):
+        raise RequestError(
+            "No program of Python's is named",
+            remedy="End with it: kernel-harness collect --out DATASET --target my_package.layers"
+            ".norm -- python my_program.py",
+        )
+    python, *program = words
+    command = [python, "-P", "-m", RUNNER, str(arguments.out), ",".join(arguments.target)]
+    try:
+        return subprocess.run([*command, *program], check=False).returncode
+    except OSError as error:
+        raise RequestError(
+            f"{python} cannot be started: {error.strerror}", remedy="Name an installed Python."
+        ) from error

@@ -1,0 +1,175 @@
+"""A program's calls become a dataset that is evaluated; the program notices nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from kernel_harness.tools.collecting.tracing import trace
+from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.schema.flashinfer_trace import Definition
+from kernel_harness.tools.workloads.dataset import Dataset
+
+LAYERS = """
+import torch
+import math
+import torch.nn.functional as F
+
+EPS = 1e-6
+
+
+def _scale(x):
+    return x * math.sqrt(4.0)
+
+
+def gather(x, rows, factor=2.0, bias=None):
+    return _scale(F.relu(x[rows])) * factor + EPS
+
+
+def faulty(x):
+    raise ValueError("as ever")
+
+
+def odd(x, sizes):
+    return x
+
+
+def advance(x, rows):
+    y = x[rows]
+    rows += 1
+    return y
+"""
+
+
+@pytest.fixture
+def layers(tmp_path, monkeypatch):
+    (tmp_path / "traced_layers.py").write_text(LAYERS, "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "traced_layers", raising=False)
+    import traced_layers  # pyright: ignore[reportMissingImports]
+
+    yield traced_layers
+    sys.modules.pop("traced_layers", None)
+
+
+def definition_in(folder: Path) -> Definition:
+    (file,) = (folder / "definitions").rglob("*.json")
+    return Definition.model_validate_json(file.read_bytes())
+
+
+def test_calls_become_workloads_that_give_the_same_results(layers, tmp_path):
+    gather = layers.gather
+    given = [(torch.randn(16, 8), torch.randint(16, (m,))) for m in (3, 5, 5)]
+    with trace(tmp_path / "out", ["traced_layers.gather"]) as written:
+        found = [layers.gather(x, rows) for x, rows in given]
+    assert layers.gather is gather
+    for (x, rows), result in zip(given, found, strict=True):
+        assert torch.equal(result, gather(x, rows))
+    (done,) = written
+    assert (done.workloads, done.calls, done.unfinished) == (2, 3, None)
+    definition = definition_in(tmp_path / "out")
+    assert definition.const_axes == {"size_16": 16, "size_8": 8}
+    assert definition.var_axes == ("rows_0",)
+    assert definition.outputs["output"].shape == ["rows_0", "size_8"]
+    scope: dict = {}
+    exec(definition.reference, scope)
+    assert torch.equal(scope["run"](*given[0], 2.0), found[0])
+    operator = Dataset.load(tmp_path / "out").operator(definition.name)
+    assert [w.axes for w in operator.workloads] == [{"rows_0": 5}, {"rows_0": 3}]
+    assert not operator.unusable
+    counts = json.loads((tmp_path / "out" / "collected.json").read_text("utf-8"))
+    lines = counts["traced_layers.gather"]["definitions"][definition.name]
+    assert [line["calls"] for line in lines] == [2, 1]
+    assert sum(line["host_time_share"] for line in lines) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_integer_tensors_are_kept_as_they_were_within_a_bound(layers, tmp_path):
+    from safetensors.torch import load_file
+
+    rows = torch.tensor([3, 1, 2])
+    with trace(tmp_path / "out", ["traced_layers.gather"]):
+        layers.gather(torch.randn(16, 8), rows)
+    (blob,) = (tmp_path / "out").rglob("*.safetensors")
+    assert torch.equal(load_file(blob)["rows"], rows)
+    with trace(tmp_path / "small", ["traced_layers.gather"], most_bytes=8):
+        layers.gather(torch.randn(16, 8), rows)
+    assert not [*(tmp_path / "small").rglob("*.safetensors")]
+
+
+def test_integers_are_kept_as_they_were_before_the_call(layers, tmp_path):
+    from safetensors.torch import load_file
+
+    rows = torch.tensor([3, 1, 2])
+    with trace(tmp_path / "out", ["traced_layers.advance"]):
+        layers.advance(torch.randn(16, 8), rows)
+    (blob,) = (tmp_path / "out").rglob("*.safetensors")
+    assert load_file(blob)["rows"].tolist() == [3, 1, 2] and rows.tolist() == [4, 2, 3]
+
+
+def test_exceptions_pass_and_what_no_workload_has_is_counted(layers, tmp_path):
+    names = ["traced_layers.faulty", "traced_layers.odd"]
+    with trace(tmp_path / "out", names) as written:
+        with pytest.raises(ValueError, match="as ever"):
+            layers.faulty(torch.zeros(2))
+        assert layers.odd(torch.zeros(2), [1]).shape == (2,)
+    assert not written
+    counts = json.loads((tmp_path / "out" / "collected.json").read_text("utf-8"))
+    assert counts["traced_layers.odd"]["not_recorded"] == {"sizes is a list": 1}
+
+
+def test_functions_of_torch_are_recorded_by_name(tmp_path):
+    with trace(tmp_path / "out", ["torch.nn.functional.linear"]):
+        layer = torch.nn.Linear(8, 4, bias=False)
+        with torch.no_grad():
+            for m in (1, 6):
+                layer(torch.randn(m, 8))
+    definition = definition_in(tmp_path / "out")
+    x, w = torch.randn(3, 8), torch.randn(4, 8)
+    scope: dict = {}
+    exec(definition.reference, scope)
+    assert torch.equal(scope["run"](x, w), x @ w.t())
+
+
+def test_threads_are_counted_whole(layers, tmp_path):
+    def call() -> None:
+        for _ in range(50):
+            layers.gather(torch.zeros(4, 2), torch.zeros(2, dtype=torch.int64))
+
+    with trace(tmp_path / "out", ["traced_layers.gather"]) as written:
+        threads = [threading.Thread(target=call) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [done.calls for done in written] == [150]
+
+
+@pytest.mark.parametrize("name", ["gather", "no_such_module.f", "traced_layers.EPS"])
+def test_a_name_that_is_no_function_is_refused(layers, tmp_path, name):
+    with pytest.raises(RequestError, match=r"cannot be recorded|names no function"):
+        with trace(tmp_path / "out", [name]):
+            pass
+
+
+def test_a_program_is_run_as_it_is(layers, tmp_path):
+    program = (
+        "import sys, torch\nfrom traced_layers import gather\n"
+        "print(__name__, sys.argv[1:])\n"
+        "gather(torch.zeros(4, 2), torch.zeros(2, dtype=torch.int64))\n"
+        "sys.exit(5)\n"
+    )
+    (tmp_path / "program.py").write_text(program, "utf-8")
+    module = "kernel_harness.tools.collecting.run_program"
+    asked = [str(tmp_path / "out"), "traced_layers.gather", str(tmp_path / "program.py"), "--deep"]
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", module, *asked], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 5, ran.stderr
+    assert ran.stdout == "__main__ ['--deep']\n"
+    assert "traced_layers_gather: 1 workloads of 1 calls." in ran.stderr

@@ -1,0 +1,52 @@
+"""Runs a Python program under `trace`, in the interpreter that it names.
+
+    python -m kernel_harness.tools.collecting.run_program OUT TARGETS PROGRAM [ARGUMENTS]
+
+TARGETS are joined by commas. PROGRAM is a file, or `-m` and a module. Started by name.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+from ..errors import HarnessError
+from .tracing import trace
+
+FAILED = 2
+"""Exit status when nothing was run, for an argument cannot be honoured."""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the program and says what was written; returns the exit status."""
+    out, targets, *program = arguments
+    by_module = program[0] == "-m"
+    sys.argv = program[1:] if by_module else program
+    sys.path.insert(0, str(Path.cwd() if by_module else Path(program[0]).resolve().parent))
+    status = 0
+    try:
+        with trace(out, targets.split(",")) as written:
+            try:
+                if by_module:
+                    runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+                else:
+                    runpy.run_path(program[0], run_name="__main__")
+            except SystemExit as ended:
+                status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+        return FAILED
+    sys.stdout.flush()
+    for definition in written:
+        words = f"{definition.name}: {definition.workloads} workloads of {definition.calls} calls"
+        if definition.unfinished:
+            words += f"; its reference is to be written: {definition.unfinished}"
+        sys.stderr.write(f"{words}.\n")
+    if not written:
+        sys.stderr.write("No call of the targets was recorded.\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
