@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..schema.flashinfer_trace import Definition, Trace
-from .call_recorder import CallGroup, CallRecorder
 from .definition_draft import DefinitionDraft, draft_of, structure_of
 from .reference_source import reference_of
+from .traced_function import CallGroup, TracedFunction
 
 OP_TYPE = "collected"
 COUNTS = "collected.json"
@@ -34,7 +34,7 @@ class WrittenDefinition:
     unfinished: str | None
 
 
-def write_dataset(recorders: Sequence[CallRecorder], out: Path) -> list[WrittenDefinition]:
+def write_dataset(recorders: Sequence[TracedFunction], out: Path) -> list[WrittenDefinition]:
     """Writes what was recorded; and beside it, how often each workload was and what its share is.
 
     Args:
@@ -58,7 +58,7 @@ def write_dataset(recorders: Sequence[CallRecorder], out: Path) -> list[WrittenD
     return written
 
 
-def _drafts(recorder: CallRecorder) -> list[DefinitionDraft]:
+def _drafts(recorder: TracedFunction) -> list[DefinitionDraft]:
     """A draft for each structure of calls, the most frequent first."""
     found: dict[Any, list[CallGroup]] = {}
     for group in list(recorder.groups.values()):
@@ -73,7 +73,7 @@ def _drafts(recorder: CallRecorder) -> list[DefinitionDraft]:
 
 
 def _write(
-    recorder: CallRecorder, name: str, draft: DefinitionDraft, out: Path
+    recorder: TracedFunction, name: str, draft: DefinitionDraft, out: Path
 ) -> tuple[WrittenDefinition, list[tuple[str, CallGroup]]]:
     reference, why = reference_of(recorder.name, recorder.original, draft.inputs, draft.constants)
     definition = Definition.model_validate(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..schema.flashinfer_trace import DType
-from .call_recorder import CallGroup
+from .traced_function import CallGroup
 
 
 @dataclass(frozen=True)

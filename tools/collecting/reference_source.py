@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from .call_recorder import POSITION
+from .traced_function import POSITION
 
 _PLAIN = (int, float, str, bool, type(None))
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError
-from .call_recorder import CallRecorder
 from .dataset_files import WrittenDefinition, write_dataset
+from .traced_function import TracedFunction
 
 MOST_BYTES = 256 << 20
 """Of the tensors that are kept of one function, where nothing else is said."""
@@ -47,12 +47,12 @@ def trace(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{folder} is in use", remedy="Name a folder that does not exist yet.")
     found = [(*_owner_of(target), target) for target in targets]
-    recorders: list[CallRecorder] = []
+    recorders: list[TracedFunction] = []
     written: list[WrittenDefinition] = []
     with contextlib.ExitStack() as stack:
         for owner, name, target in found:
             original = getattr(owner, name)
-            recorder = CallRecorder(target, original, most_bytes)
+            recorder = TracedFunction(target, original, most_bytes)
             recorders.append(recorder)
             setattr(owner, name, recorder.wrapper())
             stack.callback(setattr, owner, name, original)

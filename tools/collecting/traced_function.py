@@ -56,7 +56,7 @@ class CallGroup:
     seconds: float = 0.0
 
 
-class CallRecorder:
+class TracedFunction:
     """Records the calls of one function; for any threads.
 
     Args:
