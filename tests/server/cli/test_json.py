@@ -18,6 +18,7 @@ WITHOUT = {
     "completion": "it prints a script",
     "batch": "its steps do",
     "cluster": "its step does",
+    "collect": "it runs a program, whose output is its own",
 }
 
 
