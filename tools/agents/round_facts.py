@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -38,19 +39,40 @@ class RoundFacts(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Writes the file, for nobody but this user: it holds the token."""
-        write_private(folder / FILE_NAME, self.model_dump_json(indent=1).encode())
+        write_private(folder, FILE_NAME, self.model_dump_json(indent=1).encode())
 
 
-def write_private(file: Path, content: bytes) -> None:
-    """Writes a file anew that nobody but this user can read, in place of whatever is there.
+def write_private(folder: Path, name: str, content: bytes) -> None:
+    """Writes a file of a folder anew that nobody but this user can read, whatever is there.
 
-    An agent may have put a link there, so that what it must not write is written for it.
+    An agent may have put a link in its place or in that of a folder on the way, so that what it
+    must not write is written for it; or a folder, which no file can replace.
+
+    Args:
+        name: may lead into folders, none of them upwards.
+
+    Raises:
+        RequestError: when it cannot be written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with open(os.open(file, flags, 0o600), "wb") as stream:
-        stream.write(content)
+    place = folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in Path(name).parts[:-1]:
+            place /= part
+            if place.is_symlink() or not place.is_dir():
+                place.unlink(missing_ok=True)
+                place.mkdir()
+        file = folder / name
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        file.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(file, flags, 0o600), "wb") as stream:
+            stream.write(content)
+    except OSError as error:
+        raise RequestError(
+            f"{name} of a round cannot be written: {error.strerror}", where=str(folder)
+        ) from error
 
 
 def read_facts(folder: Path) -> RoundFacts:

@@ -97,11 +97,11 @@ class AgentCommand:
             (work, self.client.work_files(facts)),
         ):
             for name, text in files.items():
-                write_private(folder / name, text.encode())
+                write_private(folder, name, text.encode())
         for name in self.client.credentials:
             source = user_home / name
             if source.is_file():
-                write_private(home / name, source.read_bytes())
+                write_private(home, name, source.read_bytes())
 
 
 def _groups(flags: Sequence[str]) -> list[list[str]]:
