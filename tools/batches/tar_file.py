@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from ..errors import DatasetError
+from ..errors import DatasetError, RequestError
 
 MOST_BYTES = 4 << 30
 MOST_FILES = 100_000
@@ -20,8 +20,12 @@ _COPIED = 1 << 20
 
 
 def write_tar(file: Path, members: Iterable[tuple[str, Path | bytes]]) -> Path:
-    """Writes files or bytes under their names; a reader sees the whole file or none."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Writes files or bytes under their names; a reader sees the whole file or none.
+
+    Raises:
+        RequestError: when no file can be there.
+    """
+    require_place(file)
     draft = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as tar:
@@ -31,6 +35,24 @@ def write_tar(file: Path, members: Iterable[tuple[str, Path | bytes]]) -> Path:
     finally:
         draft.unlink(missing_ok=True)
     return file
+
+
+def require_place(file: Path) -> None:
+    """Refuses a place where no file can be written, best before the work that it is to hold.
+
+    Raises:
+        RequestError: with the reason.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        why = "it is a folder" if file.is_dir() else ""
+        why = why or ("" if os.access(file.parent, os.W_OK) else "its folder is not yours")
+    except OSError as error:
+        why = str(error.strerror)
+    if why:
+        raise RequestError(
+            f"No file can be written there: {why}", where=str(file), remedy="Name a file."
+        )
 
 
 def _add(tar: tarfile.TarFile, name: str, content: Path | bytes) -> None:
@@ -58,6 +80,8 @@ def extract(file: Path, folder: Path, names: re.Pattern[str]) -> list[str]:
     """
     found: list[str] = []
     try:
+        if file.exists() and not file.is_file():
+            raise _refused(file, "it is no file")  # a pipe would be waited for
         size = file.stat().st_size
         if size > MOST_BYTES:
             raise _refused(file, f"it has {size} bytes; {MOST_BYTES} are the most")

@@ -91,7 +91,9 @@ def _pack(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 def _run(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ....tools.batches.running import carry_out, write_results
+    from ....tools.batches.tar_file import require_place
 
+    require_place(arguments.out)
     job = arguments.unpacked.job
 
     async def work(progress: OnProgress) -> Any:

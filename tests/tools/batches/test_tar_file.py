@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import tarfile
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from kernel_harness.tools.batches import tar_file
 from kernel_harness.tools.batches.tar_file import extract, write_tar
-from kernel_harness.tools.errors import DatasetError
+from kernel_harness.tools.errors import DatasetError, RequestError
 
 NAMES = re.compile(r"[a-z]+(?:/[a-z.]+)*")
 
@@ -113,3 +114,22 @@ def test_sizes_and_numbers_have_bounds(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(tar_file, "MOST_BYTES", 10_000)
     with pytest.raises(DatasetError, match="10000 are the most"):
         extract(tmp_path / "a.tar", folder, NAMES)
+
+
+def test_a_place_that_no_file_can_have_is_refused_in_words(tmp_path: Path) -> None:
+    """A job had been carried out for hours when its results met a folder of that name."""
+    (tmp_path / "file").write_text("")
+    for place, why in (
+        (tmp_path, "a folder"),
+        (tmp_path / "file" / "results.tar", "Not a dir|exist"),
+    ):
+        with pytest.raises(RequestError, match=why):
+            write_tar(place, [("a", b"1")])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_pipe_is_no_file_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DatasetError, match="no file"):
+        extract(tmp_path / "pipe", tmp_path / "out", re.compile("a"))
