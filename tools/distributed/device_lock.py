@@ -17,6 +17,9 @@ from typing import IO
 
 from ..devices.gpus import gpu_of
 
+MACHINE = Path("/tmp")
+"""Where the servers of a machine meet, whatever TMPDIR says: jobs of Slurm each have their own."""
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -83,8 +86,13 @@ def holder_of(device: str) -> Holder | None:
     return None
 
 
+def machine_folder() -> Path:
+    """The folder that all servers of this machine see."""
+    return MACHINE if os.access(MACHINE, os.W_OK) else Path(tempfile.gettempdir())
+
+
 def _opened(device: str) -> IO[str]:
-    path = Path(tempfile.gettempdir()) / lock_name(device)
+    path = machine_folder() / lock_name(device)
     with contextlib.suppress(FileNotFoundError):
         # Where another account made it, Linux refuses to open it in a way that could make it.
         return path.open("r+", encoding="utf-8")

@@ -10,13 +10,12 @@ import contextlib
 import fcntl
 import itertools
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from .device_lock import lock_name
+from .device_lock import lock_name, machine_folder
 
 FOLDER = "kernel-harness-waiting"
 MOST_BYTES = 8_192
@@ -68,7 +67,7 @@ def waiting_for(device: str) -> int:
 
 
 def _folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / FOLDER
+    folder = machine_folder() / FOLDER
     if not folder.is_dir():
         folder.mkdir(exist_ok=True)
         with contextlib.suppress(PermissionError):  # made by another account meanwhile

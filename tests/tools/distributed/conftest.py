@@ -10,7 +10,7 @@ from kernel_harness.tools.distributed import device_queue
 
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("kernel_harness.tools.distributed.device_lock.MACHINE", tmp_path)
     monkeypatch.setattr(device_queue, "POLL_S", 0.005)
     return tmp_path
 

@@ -34,6 +34,15 @@ def test_a_device_whose_uuid_is_unknown_goes_by_its_number(shown, uuids):
     assert lock_name("cuda:1") == "kernel-harness-cuda1.lock"
 
 
+def test_servers_with_temporary_folders_of_their_own_meet(tmp_path, monkeypatch):
+    """As two jobs of Slurm have; both timed on one GPU."""
+    held = DeviceLock.take("cuda:0")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "other"))
+    (tmp_path / "other").mkdir()
+    assert held is not None and not free("cuda:0")
+    held.release()
+
+
 def test_the_processor_is_everybodys():
     assert DeviceLock.take("cpu") is not None and free("cpu")
 

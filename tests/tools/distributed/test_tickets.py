@@ -7,8 +7,9 @@ import sys
 from kernel_harness.tools.distributed.tickets import FOLDER, Ticket, waiting_for
 
 WAITS = """
-import sys, tempfile
-tempfile.tempdir = sys.argv[1]
+import pathlib, sys
+from kernel_harness.tools.distributed import device_lock
+device_lock.MACHINE = pathlib.Path(sys.argv[1])
 from kernel_harness.tools.distributed.tickets import Ticket
 ticket = Ticket(["cuda:0"])
 print("waits", flush=True)

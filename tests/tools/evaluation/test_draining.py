@@ -22,7 +22,7 @@ from .test_service import named
 
 @pytest.fixture
 def pool(tmp_path, scripted, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("kernel_harness.tools.distributed.device_lock.MACHINE", tmp_path)
     made = JudgePool(Settings(data_dir=tmp_path), scripted)
     yield made
     made.kill()

@@ -18,7 +18,7 @@ from kernel_harness.tools.settings import Settings
 
 @pytest.fixture
 def pool(tmp_path, scripted, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("kernel_harness.tools.distributed.device_lock.MACHINE", tmp_path)
     made = JudgePool(Settings(data_dir=tmp_path), scripted)
     yield made
     made.kill()

@@ -429,7 +429,7 @@ def test_who_is_queued_is_told_at_once_what_is_ahead_and_for_how_long(
 def test_each_trial_has_one_device_and_two_are_judged_at_once(
     operator, scripted, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("kernel_harness.tools.distributed.device_lock.MACHINE", tmp_path)
     settings = Settings(data_dir=tmp_path)
     pool, keys = JudgePool(settings, scripted), Keyring(settings.signing_key, tmp_path)
     records = RecordStore(settings.evaluations_dir)
