@@ -121,6 +121,7 @@ def test_usage_is_read_where_a_client_reports_it(name: str):
         *("", "no JSON", "{", "[1]", "null", '{"usage": 5, "stats": [], "type": "result"}'),
         '{"type":"turn.completed","usage":{"input_tokens":-1,"output_tokens":"many"}}',
         '{"type":"result","total_cost_usd":1e999,"usage":{"input_tokens":true}}',
+        f'{{"type":"result","total_cost_usd":{10**400},"usage":{{"tokens_in":{10**400}}}}}',
         "{" * 5000,
     ],
 )
