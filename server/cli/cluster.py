@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from .commands import SettingsOf, SettingsOptions, command_factory, run_async
@@ -30,8 +31,8 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 def _on_cluster(settings_of: SettingsOf) -> SettingsOf:
     """The settings, with the cluster that was named."""
 
-    def settings(arguments: argparse.Namespace) -> Settings:
-        found = settings_of(arguments)
+    def settings(arguments: argparse.Namespace, taken: Collection[str] = ()) -> Settings:
+        found = settings_of(arguments, taken)
         chosen = arguments.cluster or found.cluster or "auto"
         return found.model_copy(update={"cluster": chosen})
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 SettingsOptions = Callable[..., None]
 """Adds the settings to a parser, those aside whose names it is given as taken."""
-SettingsOf = Callable[..., "Settings"]
-"""The settings that arguments say, of which it is given the taken names again."""
 Act = Callable[["Harness", argparse.Namespace], Any]
 T = TypeVar("T")
 _GAP = re.compile(r"\S {2,}(?=\S)")
@@ -38,6 +36,14 @@ class CommandResult:
 
     answer: Any
     exit_status: int
+
+
+class SettingsOf(Protocol):
+    """The settings that arguments say, of which it is given the taken names again."""
+
+    def __call__(self, arguments: argparse.Namespace, taken: Collection[str] = ()) -> Settings:
+        """Returns the settings."""
+        ...
 
 
 class AddCommand(Protocol):

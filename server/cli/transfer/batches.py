@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,10 +55,10 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 def _with_operators(settings_of: SettingsOf) -> SettingsOf:
     """The settings, with the operators that a job brings among the datasets."""
 
-    def settings(arguments: argparse.Namespace) -> Settings:
+    def settings(arguments: argparse.Namespace, taken: Collection[str] = ()) -> Settings:
         from ....tools.batches.job import unpacked
 
-        found = settings_of(arguments)
+        found = settings_of(arguments, taken)
         arguments.unpacked = brought = unpacked(arguments.job, found.archive_dir / "batches")
         if brought.operators is None:
             return found

@@ -1,0 +1,26 @@
+"""The steps of a batch as commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kernel_harness.server.cli import main as cli
+
+
+def test_a_job_that_is_not_there_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No step that wraps the settings could be called after commands took names of settings."""
+    assert cli.run(["batch", "run", "job.tar", "--out", "results.tar"]) == cli.EXIT_ERROR
+    assert "There is no such file" in capsys.readouterr().err
+
+
+def test_results_are_given_a_place_before_anything_is_judged(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kernel_harness.tools.batches.tar_file import write_tar
+
+    job = b'{"job_id":"j","harness":"1","scope":"smoke","solutions":{},"entries":[]}'
+    write_tar(Path("job.tar"), [("job.json", job)])
+    assert cli.run(["batch", "run", "job.tar", "--out", str(here)]) == cli.EXIT_ERROR
+    assert "it is a folder" in capsys.readouterr().err
