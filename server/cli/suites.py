@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from .commands import SettingsOf, SettingsOptions, command_factory
 
 if TYPE_CHECKING:
     from ...tools.harness import Harness
+    from ...tools.schema.evaluation import Evaluation
     from ...tools.suites.operator_folder import Imported
 
 SUITE = (
@@ -95,10 +97,11 @@ def _score(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.suites.table import suite_named
 
     suite = suite_named(arguments.suite)
+    unreadable: list[str] = []
     score = suite.score(
         suite.name,
         arguments.folder,
-        (harness.records.get(name) for name in harness.records.ids()),
+        _readable(harness, unreadable),
         pick=Pick(arguments.pick),
         solution=arguments.solution,
         device=arguments.gpu,
@@ -107,5 +110,17 @@ def _score(harness: Harness, arguments: argparse.Namespace) -> Any:
     if arguments.picture is not None:
         draw_curves(score.curves(), arguments.picture, suite.title, suite.threshold)
     if arguments.json:
-        return json.dumps(score.as_json(), indent=1)
-    return "\n".join(suite.lines(score, suite.title))
+        return json.dumps({**score.as_json(), "unreadable": unreadable}, indent=1)
+    said = [f"Left out, for it cannot be read: record {name}." for name in unreadable]
+    return "\n".join([*suite.lines(score, suite.title), *said])
+
+
+def _readable(harness: Harness, unreadable: list[str]) -> Iterator[Evaluation]:
+    """The records that can be read; notes the ids of the others."""
+    from ...tools.errors import InfrastructureError
+
+    for name in harness.records.ids():
+        try:
+            yield harness.records.get(name)
+        except InfrastructureError:
+            unreadable.append(name)

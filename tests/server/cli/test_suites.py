@@ -70,6 +70,18 @@ def test_score_is_a_table_or_json_of_what_was_evaluated(
     assert found["outcomes"]["tasks"][0]["speedup"] == pytest.approx(1.6)
 
 
+def test_a_record_that_cannot_be_read_is_named_and_stops_no_score(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "import", "kernelbench", str(checkout), "--out", "ops")
+    folder = load_settings().evaluations_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ev-20261130-000000-00000000.json").write_text("{")
+    words = ["score", "kernelbench", "ops"]
+    assert "cannot be read: record ev-20261130-000000-00000000" in said(capsys, *words)
+    assert json.loads(said(capsys, *words, "--json"))["unreadable"]
+
+
 def test_a_suite_or_folder_that_is_none_is_refused(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
