@@ -34,8 +34,8 @@ class Rules:
 class RuleOutcome:
     """One rule: its number, the limit it was held to, and both in words.
 
-    `applied` is False for a rule of the clock where nothing was timed; it then neither passes nor
-    fails anything.
+    `applied` is False for a rule of the clock where nothing was timed, and for what is only said
+    beside the rules; it then neither passes nor fails anything.
     """
 
     name: str

@@ -7,7 +7,7 @@ enough checked calls to meet a rare fault. `rules` decides; this module brings i
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...devices.gpus import nvidia_devices
 from ...errors import InfrastructureError
@@ -31,6 +31,7 @@ from .events import (
     promote,
     rollback,
 )
+from .peer_times import peer_times, peers_beaten
 from .rules import PromotionDecision, decide, early_refusal, is_best
 
 REPEATS = 2
@@ -82,6 +83,8 @@ class PromotionVerifier:
             sanitizer=await self._sanitize(operator, solution, progress) if passed else None,
             past_failures=failures,
         )
+        peers = peer_times(operator.peers(), self.archive.iter(operator.name), gpu)
+        decision = replace(decision, rules=(*decision.rules, *peers_beaten(peers, verification)))
         if decision.promoted:
             promote(self.archive, decision, verification)
         return decision

@@ -260,8 +260,11 @@ def test_a_failure_that_was_recorded_and_never_archived_bars_a_promotion(
     assert trials.asked == []
 
 
-def test_a_failure_without_a_gpu_bars_no_promotion_on_one(bench, trial, definition, tmp_path):
+def test_a_failure_without_a_gpu_bars_no_promotion_on_one(
+    bench, trial, definition, tmp_path, monkeypatch
+):
     """Triton's interpreter may be at fault; on a CPU the same failure is final."""
+    monkeypatch.setattr(Operator, "peers", lambda self: {"theirs": solution("3")})
     source = "def run(x, y):\n    y.copy_(x + x)\n"
     folder = tmp_path / "kernels" / definition.name
     folder.mkdir(parents=True)
@@ -294,6 +297,7 @@ def test_a_failure_without_a_gpu_bars_no_promotion_on_one(bench, trial, definiti
     assert archived_failure.candidate_id in barred.words
     decision = promoted(replace(here, device="cuda:0", profiling=Judges("NVIDIA H200")), candidate)
     assert decision.promoted and decision.track == "timed", decision.words
+    assert decision.rules[-1].words == "beats 0 of 1 peers: not timed here: theirs"
     assert len(trials.asked) == REPEATS
 
 
