@@ -1,33 +1,43 @@
 /* Device memory for torch, taken from one reservation of addresses.
  *
- * Freed blocks are kept by size and stream and given again on the same stream only. A block that
- * another stream used, too, waits until kh_drain, which is called with the device at rest.
+ * Freed blocks are kept by size and stream and given again on the same stream only. kh_drain, which
+ * is called with the device at rest, joins them: the joined memory is given to any stream and for
+ * any size, and what lies behind the last live block goes back to the driver. Without that, calls
+ * of many shapes would each keep memory of their own.
  */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef int (*create_fn)(unsigned long long *, size_t, const void *, unsigned long long);
 typedef int (*map_fn)(uint64_t, size_t, size_t, unsigned long long, unsigned long long);
 typedef int (*access_fn)(uint64_t, size_t, const void *, size_t);
 typedef int (*reserve_fn)(uint64_t *, size_t, size_t, uint64_t, unsigned long long);
 typedef int (*mode_fn)(int *);
+typedef int (*unmap_fn)(uint64_t, size_t);
+typedef int (*release_fn)(unsigned long long);
 
 struct location { int type, id; };
 struct properties { int type, handles; struct location location; void *win; unsigned char flags[8]; };
 struct access { struct location location; int flags; };
-struct block { uint64_t address, size, serial; void *stream; int live, shared; };
+/* `rested`: free, and used by no stream any more. */
+struct block { uint64_t address, size, serial; void *stream; int live, shared, rested; };
+struct chunk { uint64_t begin, size; unsigned long long handle; };
 
 #define MOST_BLOCKS 262144
+#define MOST_CHUNKS 65536
 #define SMALLEST 512ull
 #define GRANULE (2ull << 20)
 #define CHUNK (64ull << 20)
+#define KEPT (256ull << 20) /* mapped ahead, so that few calls need the driver */
 #define RELAXED 2
 
-static struct block blocks[MOST_BLOCKS];
-static size_t count;
+static struct block blocks[MOST_BLOCKS]; /* by address */
+static struct chunk chunks[MOST_CHUNKS]; /* one behind the other */
+static size_t count, chunk_count;
 static uint64_t base, limit, used, mapped, next_serial = 1;
 static int failures;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -36,6 +46,8 @@ static map_fn map;
 static access_fn open_access;
 static reserve_fn reserve;
 static mode_fn exchange_mode;
+static unmap_fn unmap;
+static release_fn release;
 
 /* Addresses from which memory is given; 0 when the driver's functions are there. */
 int kh_setup(uint64_t begin, uint64_t bytes)
@@ -47,10 +59,25 @@ int kh_setup(uint64_t begin, uint64_t bytes)
     open_access = (access_fn)dlsym(driver, "cuMemSetAccess");
     reserve = (reserve_fn)dlsym(driver, "cuMemAddressReserve");
     exchange_mode = (mode_fn)dlsym(driver, "cuThreadExchangeStreamCaptureMode");
-    if (!create || !map || !open_access || !reserve || !exchange_mode) return -2;
+    unmap = (unmap_fn)dlsym(driver, "cuMemUnmap");
+    release = (release_fn)dlsym(driver, "cuMemRelease");
+    if (!create || !map || !open_access || !reserve || !exchange_mode || !unmap || !release)
+        return -2;
     base = begin;
     limit = bytes;
     return 0;
+}
+
+/* Gives back the chunks that begin at `least` or behind it. */
+static void shrink(uint64_t least)
+{
+    while (chunk_count && chunks[chunk_count - 1].begin >= least) {
+        struct chunk last = chunks[chunk_count - 1];
+        if (unmap(base + last.begin, last.size)) return;
+        release(last.handle);
+        mapped = last.begin;
+        chunk_count--;
+    }
 }
 
 static int grow(uint64_t bytes, int device)
@@ -61,7 +88,7 @@ static int grow(uint64_t bytes, int device)
     unsigned long long handle;
     int mode = RELAXED, status;
     uint64_t size = (bytes + CHUNK - 1) / CHUNK * CHUNK, given = 0;
-    if (mapped + size > limit) return 1;
+    if (mapped + size > limit || chunk_count == MOST_CHUNKS) return 1;
     if (exchange_mode(&mode)) return 2;
     status = 0;
     if (!reserved) {
@@ -70,9 +97,13 @@ static int grow(uint64_t bytes, int device)
         reserved = !status;
     }
     if (!status) status = create(&handle, size, &properties, 0);
-    if (!status) status = map(base + mapped, size, 0, handle, 0);
-    if (!status) status = open_access(base + mapped, size, &access, 1);
-    if (!status) mapped += size;
+    if (!status && (status = map(base + mapped, size, 0, handle, 0))) release(handle);
+    if (!status) {
+        status = open_access(base + mapped, size, &access, 1);
+        chunks[chunk_count++] = (struct chunk){mapped, size, handle};
+        mapped += size;
+        if (status) shrink(mapped - size);
+    }
     exchange_mode(&mode);
     return status;
 }
@@ -83,16 +114,40 @@ static uint64_t rounded(uint64_t size)
     return size ? (size + step - 1) / step * step : SMALLEST;
 }
 
+/* The free block of just this size on this stream, else the smallest rested one that holds it. */
+static struct block *fitting(uint64_t size, const void *stream)
+{
+    struct block *best = NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct block *one = &blocks[i];
+        if (one->live || one->shared || one->size < size) continue;
+        if (one->size == size && (one->rested || one->stream == stream)) return one;
+        if (one->rested && (!best || one->size < best->size)) best = one;
+    }
+    return best;
+}
+
+/* Cuts a rested block to `size`; the rest stays free behind it. */
+static void cut(struct block *one, uint64_t size)
+{
+    struct block rest = *one;
+    if (one->size == size || count == MOST_BLOCKS) return;
+    rest.address += size;
+    rest.size -= size;
+    memmove(one + 2, one + 1, (size_t)(blocks + count - (one + 1)) * sizeof *one);
+    one[1] = rest;
+    one->size = size;
+    count++;
+}
+
 void *kh_alloc(size_t requested, int device, void *stream)
 {
     uint64_t size = rounded(requested);
-    struct block *found = NULL;
     pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < count && !found; i++)
-        if (!blocks[i].live && !blocks[i].shared && blocks[i].size == size
-            && blocks[i].stream == stream)
-            found = &blocks[i];
-    if (!found && count < MOST_BLOCKS) {
+    struct block *found = fitting(size, stream);
+    if (found) {
+        cut(found, size);
+    } else if (count < MOST_BLOCKS) {
         uint64_t missing = used + size > mapped ? used + size - mapped : 0;
         int status = missing ? grow(missing, device) : 0;
         if (!status) {
@@ -106,7 +161,7 @@ void *kh_alloc(size_t requested, int device, void *stream)
     }
     if (found) {
         found->live = 1;
-        found->shared = 0;
+        found->shared = found->rested = 0;
         found->stream = stream;
         found->serial = next_serial++;
     }
@@ -138,12 +193,30 @@ void kh_record_stream(void *pointer, void *stream)
     pthread_mutex_unlock(&lock);
 }
 
-/* With the device at rest: blocks that several streams used can be given again. */
+/* With the device at rest: joins free blocks, and gives back what lies behind the last live one. */
 void kh_drain(void)
 {
+    size_t kept = 0;
+    int mode = RELAXED;
     pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < count; i++)
-        if (!blocks[i].live) blocks[i].shared = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct block one = blocks[i];
+        if (!one.live) {
+            one.shared = 0;
+            one.rested = 1;
+            if (kept && blocks[kept - 1].rested) {
+                blocks[kept - 1].size += one.size;
+                continue;
+            }
+        }
+        blocks[kept++] = one;
+    }
+    if (kept && blocks[kept - 1].rested) used -= blocks[--kept].size;
+    count = kept;
+    if (!exchange_mode(&mode)) {
+        shrink(used + KEPT);
+        exchange_mode(&mode);
+    }
     pthread_mutex_unlock(&lock);
 }
 

@@ -324,15 +324,16 @@ class Trial:
         self._timing = PairedTiming(self._parts, self._recorders, self._claim or CLAIM)
         self._processes.end_with(self._timing.close)
         with self._times.measured("timing"):
+            judged_call.collect(rest=True)
             self._context.wait_for_contexts()
             self._timed = self._timing.run(cases, judged_call, process_pairs)
         self._times.seconds |= self._timing.seconds
         failed = next((t for t in self._timed.values() if t.failure is not None), None)
         if failed is None:
-            timing = HeldOutTiming(self._parts, self._processes, self._claim)
+            held_out = HeldOutTiming(self._parts, self._processes, self._claim)
             with self._times.measured("timing_held_out"):
-                failed = timing.run(checking)
-            if timing.replay_differs:
+                failed = held_out.run(checking, self._timing.close)
+            if held_out.replay_differs:
                 self._timed = {uuid: as_claimed(timed) for uuid, timed in self._timed.items()}
         if failed is None:
             return None

@@ -210,9 +210,14 @@ class TraceRequest(Message):
 
 
 class Collect(Message):
-    """Tell the times of the calls that were deferred, read from the clock's records all at once."""
+    """Tell the times of the calls that were deferred, read from the clock's records all at once.
+
+    Args:
+        rest: whether no call is likely to follow: device memory that is kept unused is given back.
+    """
 
     kind: Literal["collect"] = "collect"
+    rest: bool = False
 
 
 class Exit(Message):

@@ -105,8 +105,14 @@ class Caller:
         """Addresses of the clock's own device memory."""
         return self._clock.buffers()
 
-    def collect(self) -> Collected:
-        """The times of the calls that were deferred."""
+    def collect(self, *, rest: bool = False) -> Collected:
+        """The times of the calls that were deferred.
+
+        Args:
+            rest: whether to give back the device memory that torch keeps unused.
+        """
+        if rest and self._on_device:
+            torch.cuda.empty_cache()
         found = self._clock.collect(self._candidate)
         return Collected(
             times=[DeferredTimes(number=n, **_times(timing)) for n, timing in found.items()],

@@ -196,7 +196,7 @@ class CandidateServer:
         if isinstance(message, CompileRequest):
             return self._compile(message)
         if isinstance(message, Collect):
-            return self._caller.collect() if self._caller else Collected()
+            return self._caller.collect(rest=message.rest) if self._caller else Collected()
         assert isinstance(message, CallRequest)
         return self._call(message)
 

@@ -71,7 +71,10 @@ class ScratchAllocator:
             )
 
     def drain(self) -> None:
-        """Lets blocks that several streams used be given again; the device must be at rest."""
+        """Lets free memory be given again in other sizes and to other streams, or goes back.
+
+        The device must be at rest.
+        """
         self._library.kh_drain()
 
     @property
@@ -84,7 +87,7 @@ class ScratchAllocator:
         return self._library.kh_serial()
 
     def blocks(self) -> list[Block]:
-        """Every block that was ever given, as it is now."""
+        """Every block, live or free, as it is now."""
         raw = (c_uint64 * (4 * MOST_BLOCKS))()
         count = self._library.kh_blocks(raw, c_size_t(MOST_BLOCKS))
         return [

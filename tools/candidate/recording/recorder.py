@@ -132,6 +132,9 @@ class CallRecorder:
             )
         finally:
             graph.reset()
+            # What the captured call allocated serves ordinary calls, which are on another stream.
+            torch.cuda.synchronize(device_index)
+            self._allocator.drain()
 
     def _captured(self, call: Callable[[], Any]) -> tuple[torch.cuda.CUDAGraph, CapturedGraph]:
         graph = torch.cuda.CUDAGraph(keep_graph=True)

@@ -289,9 +289,9 @@ class JudgedCall:
             way=options.way,
         )
 
-    def collect(self) -> dict[int, DeferredTimes] | ProcessLost:
-        """The times of the deferred calls, by number."""
-        answer = request(self.session, Collect(), Collected, COLLECT_TIMEOUT_S)
+    def collect(self, *, rest: bool = False) -> dict[int, DeferredTimes] | ProcessLost:
+        """The times of the deferred calls, by number; `rest` as in `Collect`."""
+        answer = request(self.session, Collect(rest=rest), Collected, COLLECT_TIMEOUT_S)
         if isinstance(answer, ProcessLost):
             return answer
         return {times.number: times for times in answer.times}

@@ -22,14 +22,15 @@ import torch
 
 from ...errors import CapabilityError, InfrastructureError
 from ...messages.candidate import TensorRef
+from .device_memory import free_for
 
 ALIGNMENT = 256
 GUARD_BYTES = 8 << 10
 LEAST_BYTES = 8 << 20
-SLACK = 1.25
+SLACK = 0.25
+MOST_SLACK_BYTES = 64 << 20
+"""A quarter of a million places for a tensor are enough."""
 NAN_BYTE = 0xFF
-FREE_SHARE = 0.25
-"""Of a device's memory, left to candidates and runners: copies of a call's tensors and scratch."""
 SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -133,17 +134,6 @@ class DeviceMemory:
         return values[0] if values else None
 
 
-def free_for(nbytes: int, device_index: int) -> None:
-    """Gives back the device memory that torch keeps unused, unless enough is free without it.
-
-    Other processes of a trial need memory, too, and torch gives back only where an allocation of
-    its own fails.
-    """
-    free, total = torch.cuda.mem_get_info(device_index)
-    if free < nbytes + FREE_SHARE * total:
-        torch.cuda.empty_cache()
-
-
 class _CudaArray:
     """Gives `torch.as_tensor` raw device memory as uint8."""
 
@@ -232,7 +222,9 @@ def footprint(slots: Sequence[Slot]) -> int:
 
 def arena_bytes(footprints: Sequence[int]) -> int:
     """Size of an arena that holds the largest call, with space to vary its placement."""
-    return max(LEAST_BYTES, int(SLACK * max(footprints, default=0)) + (1 << 20))
+    largest = max(footprints, default=0)
+    slack = min(int(SLACK * largest), MOST_SLACK_BYTES)
+    return max(LEAST_BYTES, largest + slack + (1 << 20))
 
 
 def _span(slot: Slot) -> int:

@@ -293,6 +293,7 @@ class Checking:
         self.held_out = checks.result
         self.held_out_to_time = checks.to_time
         self.held_out_call = held_out_process.judged_call
+        self.held_out_call.collect(rest=True)
         self.done.append(HELD_OUT)
 
     def _many_calls(self, cases: Sequence[Case]) -> None:

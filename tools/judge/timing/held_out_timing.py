@@ -82,12 +82,17 @@ class HeldOutTiming:
         self.replay_differs = False
         """Whether a size that is right when called is wrong when replayed."""
 
-    def run(self, checking: Checking) -> Timed | None:
-        """Adds the speed to the result of the held-out checks; returns what failed meanwhile."""
+    def run(self, checking: Checking, end_others: Callable[[], None]) -> Timed | None:
+        """Adds the speed to the result of the held-out checks; returns what failed meanwhile.
+
+        Args:
+            end_others: ends the runners of the public workloads, whose memory is needed here.
+        """
         cases, checked = checking.held_out_to_time, checking.held_out_call
         parts, spawn = self._parts, self._processes.spawn_for_timing
         if not cases or checked is None or parts.plan.baseline is None:
             return None
+        end_others()
         pairs = ProcessPairs(
             parts.plan, parts.context, parts.operator, parts.rng, spawn, saves_kernels=False
         )

@@ -18,6 +18,7 @@ from ...messages.candidate import Called
 from ...messages.launch_plan import ARENA_BASE
 from ...messages.runner import Flush
 from ...schema.measurement import Objective
+from ..calls.device_memory import free_for
 from ..calls.judged_call import CallOutcome, JudgedCall, slots_of
 from ..machine.clock_monitor import ClockWatch
 from ..operators.input_sets import InputSet, pick_families
@@ -135,6 +136,8 @@ class SealedTiming:
 
     def _programs(self, sets: InputSets) -> tuple[ReplayedProgram, ReplayedProgram | None]:
         """Records a call of each program and loads its plan into every runner of the program."""
+        if self._context.device.type == "cuda":
+            free_for(self._staging_bytes, self._context.device.index or 0)
         programs: dict[bool, ReplayedProgram] = {}
         for baseline, recorded in self._recorders.record(sets).items():
             words = recorded.other_launches(frozenset() if baseline else self._seen)
@@ -167,8 +170,9 @@ class SealedTiming:
 
     def _call_bytes(self, case: Case) -> int:
         slots = slots_of(self._operator.definition, case)
-        kept = [s for s in slots if s.name.startswith(("in:", "out:"))]
-        return int(STAGING_SLACK * sum(slot.nbytes + 256 for slot in kept)) + 4096
+        inputs = sum(slot.nbytes + 256 for slot in slots if slot.is_input)
+        outputs = sum(slot.nbytes + 256 for slot in slots if slot.name.startswith("out:"))
+        return inputs + int(STAGING_SLACK * outputs) + 4096
 
     def _calls_for(self, case: Case) -> int:
         """Calls that are staged at once."""

@@ -12,13 +12,20 @@ FAKE_DRIVER = """
 #include <stdint.h>
 #include <stddef.h>
 typedef unsigned long long flags;
-int cuMemCreate(flags *h, size_t n, void *p, flags f) { *h = 1; return 0; }
+static uint64_t sizes[4096];
+static flags made;
+uint64_t held;
+int fails;
+int cuMemCreate(flags *h, size_t n, void *p, flags f)
+{ *h = ++made; sizes[made] = n; held += n; return 0; }
+int cuMemRelease(flags h) { held -= sizes[h]; return 0; }
+int cuMemUnmap(uint64_t a, size_t n) { return 0; }
 int cuMemMap(uint64_t a, size_t n, size_t o, flags h, flags f) { return 0; }
-int cuMemSetAccess(uint64_t a, size_t n, void *d, size_t c) { return 0; }
+int cuMemSetAccess(uint64_t a, size_t n, void *d, size_t c) { return fails; }
 int cuMemAddressReserve(uint64_t *g, size_t n, size_t l, uint64_t a, flags f) { *g = a; return 0; }
 int cuThreadExchangeStreamCaptureMode(int *m) { return 0; }
 """
-USE = """
+SETUP = """
 import ctypes, sys
 from pathlib import Path
 from kernel_harness.tools.candidate.recording.allocator import ScratchAllocator
@@ -29,6 +36,12 @@ library.kh_alloc.restype = ctypes.c_uint64
 size, pointer = ctypes.c_size_t, ctypes.c_uint64
 def alloc(n, stream): return library.kh_alloc(size(n), 0, pointer(stream))
 def free(p): library.kh_free(pointer(p), size(0), 0, pointer(0))
+driver = ctypes.CDLL("libcuda.so.1")
+def held(): return ctypes.c_uint64.in_dll(driver, "held").value
+"""
+USE = (
+    SETUP
+    + """
 first, second = alloc(1000, 1), alloc(1000, 1)
 assert (first, second) == (BASE, BASE + 1024)
 free(first)
@@ -49,6 +62,43 @@ live = {b.address for b in scratch.blocks() if b.live}
 assert {first, second, large} <= live
 print("done")
 """
+)
+MANY_SHAPES = (
+    SETUP
+    + """
+MIB = 1 << 20
+kept = alloc(1000, 1)
+for number in range(40):
+    shape = [(100 + 7 * number) * MIB, (300 - 5 * number) * MIB, 512 * (number + 1)]
+    for stream in (1, 2):  # an ordinary call, and one that is captured
+        given = [alloc(n, stream) for n in shape]
+        spans = sorted(zip(given, shape))
+        assert all(a + n <= b for (a, n), (b, _) in zip(spans, spans[1:])), "they overlap"
+        assert kept + 1024 <= spans[0][0]
+        for address in given:
+            free(address)
+        scratch.drain()
+assert held() < 900 * MIB, held() / MIB
+scratch.drain()
+assert held() <= 512 * MIB, held() / MIB
+assert [b.address for b in scratch.blocks() if b.live] == [kept]
+print("done")
+"""
+)
+REFUSED = (
+    SETUP
+    + """
+first = alloc(1 << 20, 1)
+before = held()
+fails = ctypes.c_int.in_dll(driver, "fails")
+fails.value = 2
+assert alloc(1 << 30, 1) == 0 and scratch.failure == 2
+assert held() == before, "memory that could not be opened is still held"
+fails.value = 0
+assert alloc(1 << 30, 1) > first
+print("done")
+"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +108,36 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("allocator")
 
 
-def test_memory_is_given_from_the_reservation_and_again_on_its_own_stream(folder):
+@pytest.fixture(scope="module")
+def run(folder):
+    """Runs a program in a process whose driver is a fake one that counts memory."""
     library = build_library(folder)
     assert build_library(folder) == library
     source = folder / "driver.c"
     source.write_text(FAKE_DRIVER)
-    driver = folder / "libcuda.so.1"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", driver, source], check=True)
-    ended = subprocess.run(
-        [sys.executable, "-c", USE, str(library)],
-        env={"LD_LIBRARY_PATH": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.stdout.strip() == "done", ended.stderr
+    command = ["cc", "-shared", "-fPIC", "-o", folder / "libcuda.so.1", source]
+    subprocess.run(command, check=True)
+
+    def ran(program):
+        ended = subprocess.run(
+            [sys.executable, "-c", program, str(library)],
+            env={"LD_LIBRARY_PATH": str(folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return ended.stdout.strip() or ended.stderr
+
+    return ran
+
+
+def test_memory_is_given_from_the_reservation_and_again_on_its_own_stream(run):
+    assert run(USE) == "done"
+
+
+def test_calls_of_many_shapes_share_the_memory_of_the_largest(run):
+    assert run(MANY_SHAPES) == "done"
+
+
+def test_memory_that_cannot_be_opened_is_not_held(run):
+    assert run(REFUSED) == "done"

@@ -20,7 +20,6 @@ from kernel_harness.tools.judge.calls.shared_memory import (
     Slot,
     arena_bytes,
     footprint,
-    free_for,
     place,
 )
 
@@ -124,18 +123,12 @@ def test_an_arena_has_room_to_move_tensors_about():
     assert arena_bytes([]) > 0 and math.isfinite(arena_bytes([0]))
 
 
+def test_the_room_beside_a_large_call_is_bounded():
+    # Ten processes of a trial have such an arena each.
+    assert (1 << 30) + (60 << 20) < arena_bytes([1 << 30]) < (1 << 30) + (70 << 20)
+
+
 def test_nobody_can_change_the_size_of_the_shared_memory(arena):
     for size in (0, arena.nbytes + 4096):
         with pytest.raises(PermissionError):
             os.ftruncate(arena.memory.fd, size)
-
-
-@pytest.mark.parametrize(("free", "given_back"), [(100 << 30, 0), (36 << 30, 1), (1 << 30, 1)])
-def test_memory_that_torch_keeps_unused_is_given_back_where_little_is_free(
-    monkeypatch, free, given_back
-):
-    calls: list[int] = []
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 141 << 30))
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append(1))
-    free_for(2 << 30, 0)
-    assert len(calls) == given_back

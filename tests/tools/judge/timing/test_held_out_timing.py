@@ -69,7 +69,7 @@ class Processes:
 
     def __init__(self) -> None:
         self.timing: Any = None
-        self.asked: list[bool] = []
+        self.asked: list[bool | None] = []
         self.endings: list[Any] = []
 
     def spawn_for_timing(self, baseline: bool):
@@ -127,7 +127,7 @@ def run(
         time.monotonic() + 60,
     )
     processes.timing = HeldOutTiming(parts, processes, claim)
-    failed = processes.timing.run(checking)
+    failed = processes.timing.run(checking, lambda: processes.asked.append(None))
     return failed, checking, processes
 
 
@@ -137,7 +137,8 @@ def test_the_ratio_over_all_sizes_is_added_to_the_counts(tmp_path):
     assert checking.held_out == HeldOutResult(
         called=9, uniform=4, timed=2, ratio=1.5, claimed_because="no runner here"
     )
-    assert processes.asked == [True], "the candidate's process is the one that checked the cases"
+    assert processes.asked[0] is None, "the runners before end first: both need as much memory"
+    assert processes.asked[1:] == [True], "the candidate's is the one that checked the cases"
     assert len(processes.endings) == 2
 
 
