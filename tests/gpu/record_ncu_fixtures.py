@@ -2,9 +2,9 @@
 
     python tests/gpu/record_ncu_fixtures.py OUTDIR
 
-For each known kernel: the raw page as CSV, cut to the metrics that are read; the rules; a trace;
-the sanitizer's output for a faulty kernel. `times.json`
-holds the wall time of our profile beside bare `ncu` with the same arguments on the same run, and
+For each known kernel: the raw page as CSV, cut to the metrics that are read; the rules; the samples
+of each instruction; a trace; the sanitizer's output for a faulty kernel. `times.json` holds the
+wall time of our profile beside bare `ncu` with the same arguments on the same run, and
 `machine.json` what was found here. Copy the rest to tests/fixtures/ncu.
 """
 
@@ -27,6 +27,7 @@ from kernel_harness.tools.profiling.ncu.command import (
     import_command,
     ncu_command,
     rules_command,
+    source_command,
 )
 from kernel_harness.tools.profiling.ncu.counters import (
     NAMES,
@@ -76,6 +77,21 @@ def trimmed_rules(text: str) -> str:
     return out.getvalue()
 
 
+def trimmed_source(text: str) -> str:
+    """The source page with only the columns that are read, and instructions' first words."""
+    out = io.StringIO()
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    wanted: list[int] = []
+    for row in csv.reader(io.StringIO(text)):
+        if "Address" in row and "Source" in row:
+            named = ("Address", "Source", "Warp Stall", "# Samples", "stall_")
+            wanted = [i for i, name in enumerate(row) if name.startswith(named)]
+        if row:
+            named = row[0] == "Kernel Name"
+            writer.writerow(row if named else [row[i] for i in wanted if i < len(row)])
+    return out.getvalue()
+
+
 def trimmed_trace(text: str) -> str:
     """A trace's activities, annotations and runtime calls, without the rest."""
     categories = {"kernel", "gpu_memcpy", "gpu_memset", "user_annotation", "cuda_runtime"}
@@ -113,6 +129,8 @@ async def record(kernel, out: Path, scratch: Path, tools: MachineTools, times: d
         (out / f"{kernel.name}.raw.csv").write_text(trimmed_csv(raw.output))
         rules = await runs.execute(rules_command(ncu, report), timeout_s=60)
         (out / f"{kernel.name}.rules.csv").write_text(trimmed_rules(rules.output))
+        source = await runs.execute(source_command(ncu, report), timeout_s=60)
+        (out / f"{kernel.name}.source.csv").write_text(trimmed_source(source.output))
         # The same run under bare ncu, by hand: no launcher, no reading, no diagnosis.
         bare = [sys.executable, "-m", "kernel_harness.tools.candidate.profiled.run"]
         command = ncu_command(

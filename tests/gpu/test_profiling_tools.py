@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.harness import Harness
+from kernel_harness.tools.profiling.code.findings import waits_of
 from kernel_harness.tools.profiling.runs.profiles import NCU, Profile, WorkloadProfile
+from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.operators import Operator
 
@@ -112,3 +114,22 @@ async def test_a_timeline_of_two_workloads_has_both_halves(tmp_path):
         assert workload.kernels >= 1 and workload.busy_us > 1
         assert workload.host_us is not None and workload.host_us > 1
         assert workload.host_calls, "launches are seen on the host, too"
+
+
+async def test_stalls_of_a_replay_stand_beside_the_code_that_is_compiled(tmp_path):
+    async with harness_in(tmp_path) as harness:
+        found = await profiled(harness)
+        operator = harness.dataset.operator(DECODE)
+        solution = harness.lookup.solution(operator, SOLUTION)
+        largest = found.workloads[1]
+        code = await harness.code.compiled(
+            operator, solution, ignore_progress, workload=largest.uuid
+        )
+    assert largest.stall_samples > 100 and largest.stall_spots, largest
+    (kernel,) = [one for one in code.kernels if one.samples is not None]
+    assert kernel.sampled_on == largest.uuid
+    assert kernel.samples is not None
+    waits = waits_of(kernel.sass, kernel.samples, 5)
+    assert all(line.place.startswith("kernel.py:") for line in waits), waits
+    assert sum(line.share for line in waits) > 0.3
+    assert any(" % " in line for line in kernel.lines("sass"))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ....tools.profiling.code.findings import lines_of, loops_of, marks_of
+from ....tools.profiling.code.findings import lines_of, loops_of, marks_of, waits_of
+from ....tools.text import short_uuid
 from ..evaluation.static_check import config_words, mix_words
 from ..result import Answer, Result
 from ..text import axes_words, counted, fitted, lines, number, showing, table
@@ -75,7 +76,7 @@ def _overview(
         *(f"Note: {note}" for note in code.notes[:4]),
         _differences(kernels, other) if other is not None else None,
         "Next: show_code with a `form` and `around` (an opcode, 'kernel.py:12', 0x address) shows "
-        "the text; profile_ncu says what it costs.",
+        "the text; profile_ncu says what it costs: then samples stand beside the instructions.",
     )
     return _answer(code, kernels[:rows], summary)
 
@@ -143,7 +144,21 @@ def _kernel_words(one: KernelCode) -> str:
         *(f"  Loop {_loop(loop)}" for loop in loops_of(one.sass)[:LOOPS]),
         f"  Lines with most instructions: {'; '.join(heavy)}" if heavy else None,
         *(f"  {mark}" for mark in marks),
+        _wait_words(one),
     )
+
+
+def _wait_words(one: KernelCode) -> str | None:
+    """Where the warps of a profiled call waited, in the lines of the source."""
+    if one.samples is None:
+        return None
+    found = [
+        f"{line.place} {100 * line.share:.0f} % {line.reason}".rstrip()
+        for line in waits_of(one.sass, one.samples, LINES)
+    ]
+    samples = counted(one.samples.samples, "sample")
+    where = f"{short_uuid(one.sampled_on)}, {samples}"
+    return f"  Where warps were in the profile of {where}: {'; '.join(found)}"
 
 
 def _loop(loop: CodeLoop) -> str:

@@ -17,6 +17,7 @@ from ..result import Answer, Result, first, short
 from ..text import (
     Detail,
     axes_words,
+    counted,
     cut,
     fitted,
     lines,
@@ -262,7 +263,20 @@ def _workload_words(workload: WorkloadProfile) -> str:
     how = "replayed" if workload.replayed else "profiled"
     why = f" Not replayed: {cut(workload.not_replayed, 160)}." if workload.not_replayed else ""
     total = microseconds(workload.total_us)
-    return f"{head}: {total} {how}, limited by {limit}{level}.{why}{hint}"
+    waits = _wait_words(workload)
+    return f"{head}: {total} {how}, limited by {limit}{level}.{why}{waits}{hint}"
+
+
+def _wait_words(workload: WorkloadProfile) -> str:
+    """Where most warps waited, if that was sampled."""
+    if not workload.stall_spots:
+        return ""
+    spots = [
+        f"0x{spot.address:x} {spot.opcode} ({100 * spot.share:.0f} %, {spot.reason})"
+        for spot in workload.stall_spots
+    ]
+    samples = counted(workload.stall_samples, "sample")
+    return f" Most warps waited at {', '.join(spots)} of {samples}; show_code has each line's."
 
 
 def _workload(workload: WorkloadProfile, kernels: int) -> ProfiledWorkload:

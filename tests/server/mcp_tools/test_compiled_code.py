@@ -10,8 +10,14 @@ import pytest
 from kernel_harness.tools.messages.candidate import CompiledKernel
 from kernel_harness.tools.messages.judge import CodeCompiled, CompileCode
 from kernel_harness.tools.messages.profiler import CompiledModule, CompiledModules
+from kernel_harness.tools.profiling.diagnosis.stall_samples import StallSamples
+from kernel_harness.tools.profiling.ncu.source_page import read_source_page
+from kernel_harness.tools.profiling.runs.profile_store import ProfileStore, device_name
+from kernel_harness.tools.profiling.runs.run_files import Subject
+from kernel_harness.tools.schema.flashinfer_trace import Solution
 
 from ...tools.profiling.code.samples import PTX, SASS
+from ...tools.profiling.source_pages import source_page
 from ..calls import good, refused
 from ..scripted import ScriptedHarness, solution
 
@@ -79,3 +85,24 @@ async def test_a_slice_is_shown_and_what_is_not_there_is_refused(
     assert ".visible .entry step" in ptx["summary"] and "next_offset" not in ptx
     assert "No line of" in none and "has no ttir" in form and "Nearest: step" in kernel
     assert len(asked) == 1, "the same code is compiled once"
+
+
+async def test_after_a_profile_stalls_stand_beside_lines(
+    connect: Any, asked: list[CompileCode], harness: ScriptedHarness
+) -> None:
+    mine = Solution.model_validate(solution())
+    operator = harness.dataset.operator(mine.definition)
+    store = ProfileStore(harness.settings.profiles_dir, device_name(harness.device))
+    uuid = operator.workloads[0].uuid
+    kernels = read_source_page(source_page("step"))
+    samples = StallSamples(uuid=uuid, kernels=kernels)
+    store.keep_samples(Subject(mine, operator.definition), samples)
+    async with connect() as client:
+        given = {"solution": solution(), "target": "sm_90"}
+        figures = await good(client, "show_code", **given)
+        sass = await good(client, "show_code", **given, form="sass", around="long_scoreboard")
+    assert (
+        f"profile of {uuid[:8]}, 200 samples: kernel.py:13 85 % long_scoreboard"
+        in (figures["summary"])
+    )
+    assert "MUFU.EX2 R10, R9   // kernel.py:13, 80.0 % long_scoreboard" in sass["summary"]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ...evaluation.static_resources import classify_opcodes
+from ..diagnosis.stall_samples import SampledKernel, main_reason
 from .sass import SassFunction, SassInstruction
 
 MOST_PLACES = 4
@@ -65,6 +66,32 @@ def lines_of(function: SassFunction, most: int) -> list[tuple[str, dict[str, int
             by_place.setdefault(one.place, []).append(one)
     longest = sorted(by_place.items(), key=lambda item: -len(item[1]))[:most]
     return [(place, classes_of(body)) for place, body in longest]
+
+
+@dataclass(frozen=True)
+class LineWaits:
+    """A source line, the share of a kernel's samples on it, and the main reason to wait there."""
+
+    place: str
+    share: float
+    reason: str
+
+
+def waits_of(function: SassFunction, samples: SampledKernel, most: int) -> list[LineWaits]:
+    """The source lines on which most warps were found; addresses where no line is known."""
+    places = {one.address: one.place for one in function.instructions}
+    counts: Counter[str] = Counter()
+    reasons: dict[str, Counter[str]] = {}
+    for one in samples.instructions:
+        place = places.get(one.address) or f"0x{one.address:x}"
+        counts[place] += one.samples
+        reasons.setdefault(place, Counter()).update(one.reasons)
+    total = samples.samples or 1
+    return [
+        LineWaits(place, count / total, main_reason(reasons[place].items()))
+        for place, count in counts.most_common(most)
+        if count
+    ]
 
 
 def marks_of(function: SassFunction, target: str) -> list[CodeMark]:

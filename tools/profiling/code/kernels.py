@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ...errors import RequestError, unknown_name
@@ -13,6 +13,7 @@ from ...messages.candidate import CompiledKernel
 from ...messages.profiler import CompiledModule
 from ...schema.evaluation import StaticKernel
 from ...text import shorten
+from ..diagnosis.stall_samples import SampledKernel, StallSamples, same_code
 from .sass import SassFunction, read_sass, written
 
 FORMS = ("ttir", "ttgir", "ptx", "sass")
@@ -28,6 +29,10 @@ class KernelCode:
     symbol: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
     log: str = ""
+    samples: SampledKernel | None = None
+    """Where its warps waited in a profiled call; None where none of this very code was profiled."""
+    sampled_on: str = ""
+    """The uuid of the workload that was profiled."""
 
     @cached_property
     def sass(self) -> SassFunction:
@@ -47,7 +52,7 @@ class KernelCode:
             RequestError: when it has none of that form.
         """
         if form == "sass" and self.sass.instructions:
-            return list(written(self.sass))
+            return list(written(self.sass, self.samples))
         text = self.texts.get(form, "")
         if not text or form == "sass":
             have = [name for name in FORMS if name in self.texts]
@@ -74,6 +79,21 @@ def kernels_of(
         else:
             found.append(KernelCode(shown, symbol, module.texts, module.log))
     return found
+
+
+def with_samples(kernels: Sequence[KernelCode], known: Iterable[StallSamples]) -> list[KernelCode]:
+    """The kernels, each with the samples of the first profiled call in which the same code ran."""
+    calls = list(known)
+    return [_sampled(one, calls) for one in kernels]
+
+
+def _sampled(one: KernelCode, calls: Sequence[StallSamples]) -> KernelCode:
+    opcodes = [instruction.opcode for instruction in one.sass.instructions]
+    for call in calls:
+        for kernel in call.kernels:
+            if kernel.samples and same_code(opcodes, [i.opcode for i in kernel.instructions]):
+                return replace(one, samples=kernel, sampled_on=call.uuid)
+    return one
 
 
 def chosen(kernels: Sequence[KernelCode], name: str | None) -> list[KernelCode]:

@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..diagnosis.stall_samples import SampledKernel, main_reason, opcode_of
+
 _SECTION = re.compile(r'^\s*\.section\s+"?\.text\.([^,"]+)')
 _SOURCE = re.compile(r'^\s*//## File "([^"]+)", line (\d+)')
 _LABEL = re.compile(r"^(\.L_x_\d+):")
 _INSTRUCTION = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;?\s*(?:/\*.*)?$")
-_OPCODE = re.compile(r"^(?:@!?U?P[T\d]+\s+)?([A-Z][A-Z0-9_]*(?:\.[\w.]+)?)")
 _BRANCH = re.compile(r"\bBRA\S*\s.*`\((\.L_x_\d+)\)")
 _PACKAGE = re.compile(r"^.*/(?:candidate_[0-9a-z]+|inline_\d+)/")
 
@@ -31,8 +32,7 @@ class SassInstruction:
     @property
     def opcode(self) -> str:
         """With its modifiers, e.g. 'LDG.E.128'."""
-        found = _OPCODE.match(self.text)
-        return found.group(1) if found else ""
+        return opcode_of(self.text)
 
     @property
     def place(self) -> str:
@@ -81,11 +81,23 @@ def read_sass(text: str) -> dict[str, SassFunction]:
     return found
 
 
-def written(function: SassFunction) -> Iterator[str]:
-    """The lines of a kernel: labels, and code with its source place."""
+def written(function: SassFunction, samples: SampledKernel | None = None) -> Iterator[str]:
+    """The lines of a kernel: labels, and code with its source place and what was sampled of it."""
     by_address: dict[int, list[str]] = {}
     for name, address in function.labels.items():
         by_address.setdefault(address, []).append(name)
+    waits = _waits(samples) if samples else {}
     for one in function.instructions:
         yield from (f"{name}:" for name in by_address.get(one.address, ()))
-        yield f"{one.address:05x}  {one.text}" + (f"   // {one.place}" if one.place else "")
+        notes = [note for note in (one.place, waits.get(one.address)) if note]
+        yield f"{one.address:05x}  {one.text}" + (f"   // {', '.join(notes)}" if notes else "")
+
+
+def _waits(samples: SampledKernel) -> dict[int, str]:
+    """The share of a kernel's samples at each address that has any, and the main reason there."""
+    total = samples.samples or 1
+    return {
+        one.address: f"{100 * one.samples / total:.1f} % {main_reason(one.reasons.items())}".strip()
+        for one in samples.instructions
+        if one.samples
+    }

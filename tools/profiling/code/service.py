@@ -26,8 +26,11 @@ from ...progress import OnProgress
 from ...schema.flashinfer_trace import Solution, Workload
 from ...settings import Settings
 from ...workloads.operators import Operator
+from ..diagnosis.stall_samples import StallSamples
 from ..inspection import case_of
-from .kernels import KernelCode, kernels_of
+from ..runs.profile_store import ProfileStore, device_name
+from ..runs.run_files import Subject
+from .kernels import KernelCode, kernels_of, with_samples
 
 VERSION = "1"
 """Changes when files of earlier versions would be read wrongly."""
@@ -88,15 +91,23 @@ class CodeService:
         if found is None:
             found = await self._compile(operator, solution, asked, case, folder, progress)
         answer, modules = found
+        subject = Subject(solution, operator.definition)
+        sampled = await anyio.to_thread.run_sync(self._samples, operator, subject, case.uuid)
         return CompiledCode(
             solution_name=solution.name,
             content_hash=content,
             target=asked,
             workload=case,
-            kernels=kernels_of(answer.kernels, modules.modules),
+            kernels=with_samples(kernels_of(answer.kernels, modules.modules), sampled),
             notes=list(answer.notes),
             folder=folder,
         )
+
+    def _samples(self, operator: Operator, subject: Subject, first: str) -> list[StallSamples]:
+        """What profiles of this candidate on this device sampled, of one workload first."""
+        store = ProfileStore(self.settings.profiles_dir, device_name(self.device))
+        uuids = dict.fromkeys([first, *(workload.uuid for workload in operator.workloads)])
+        return [got for uuid in uuids if (got := store.samples(subject, uuid)) is not None]
 
     def _target(self, solution: Solution, target: str | None) -> str:
         """The architecture to compile for."""

@@ -115,6 +115,11 @@ def rules_command(ncu: str, report: Path) -> list[str]:
     return [*import_command(ncu, report, "details"), "--csv"]
 
 
+def source_command(ncu: str, report: Path) -> list[str]:
+    """Builds the command that prints what was sampled of each instruction, as CSV."""
+    return [*import_command(ncu, report, "source"), "--csv", "--print-source", "sass"]
+
+
 def refusal_of(output: str) -> Refusal | None:
     """Why there is no report, from what Nsight Compute printed; None when it names no cause."""
     for pattern, kind, what, remedy in _REFUSALS:

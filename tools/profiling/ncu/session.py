@@ -20,6 +20,7 @@ from ...errors import InfrastructureError
 from ...messages.profiler import LaunchOutcome
 from ..diagnosis.bottleneck import diagnose_call
 from ..diagnosis.hints import hints_for
+from ..diagnosis.stall_samples import SampledKernel, StallSamples, merged, stall_spots
 from ..runs.profile_store import ProfileStore
 from ..runs.profiles import NCU, WorkloadProfile, isolation_of
 from ..runs.run_files import RecordedWorkload, Subject, WorkloadInputs
@@ -33,15 +34,18 @@ from .command import (
     ncu_command,
     refusal_of,
     rules_command,
+    source_command,
 )
 from .kernel_profiles import RawKernel, kernel_profiles
 from .report import launch_texts, read_report
+from .source_page import read_source_page
 
 READ_S = 120.0
 READ_BYTES = 128 << 20
 RECORD = "profile.json"
 REPORT = "report.txt"
 WRITTEN = "report.ncu-rep"
+SPOTS = 3
 REPLAY_REMEDY = "The candidate itself is called under the profiler instead."
 T = TypeVar("T")
 
@@ -109,10 +113,9 @@ class NcuSession:
                 if got.kind not in OF_ONE_WORKLOAD:
                     return replace(found, refusal=got)
                 continue
-            for workload, (profile, text) in zip(group, got, strict=True):
+            for workload, (profile, report) in zip(group, got, strict=True):
                 folder = self._folder(subject, workload.uuid)
-                path = self.store.keep_text(folder, REPORT, text)
-                kept = profile.model_copy(update={"report_path": str(path)})
+                kept = self._with_report(subject, folder, profile, report)
                 self.store.keep(folder, RECORD, kept)
                 found.profiles[workload.uuid] = kept
         return found
@@ -141,14 +144,28 @@ class NcuSession:
             report = await self._read(result.folder, result.finished)
         if isinstance(report, Refusal):
             return report
-        path = self.store.keep_text(folder, REPORT, report.text)
         profile = _entry(workload, how, raw=report.launches)
-        return profile.model_copy(update={"report_path": str(path)})
+        return self._with_report(subject, folder, profile, report)
+
+    def _with_report(
+        self, subject: Subject, folder: Path, profile: WorkloadProfile, report: _Report
+    ) -> WorkloadProfile:
+        """A profile of one call with what its report has beside figures, which is written."""
+        path = self.store.keep_text(folder, REPORT, report.text)
+        sampled = merged(report.sampled)
+        if sampled:
+            self.store.keep_samples(subject, StallSamples(uuid=profile.uuid, kernels=sampled))
+        extra = {
+            "report_path": str(path),
+            "stall_spots": stall_spots(sampled, SPOTS),
+            "stall_samples": sum(kernel.samples for kernel in sampled),
+        }
+        return profile.model_copy(update=extra)
 
     async def _replay(
         self, workloads: Sequence[RecordedWorkload], *, keep: bool
-    ) -> list[tuple[WorkloadProfile, str]] | Refusal:
-        """A profile of each, with the text of its launches."""
+    ) -> list[tuple[WorkloadProfile, _Report]] | Refusal:
+        """A profile of each, with the part of the report that is of its launches."""
         async with self.runner.replay_all(
             workloads, self._wrap, timeout_s=self.timeout_s, keep_counters=keep
         ) as result:
@@ -162,13 +179,14 @@ class NcuSession:
             words = f"{len(report.launches)} of {sum(counts)} launches were profiled"
             return Refusal("unexplained", words, REPLAY_REMEDY)
         texts = launch_texts(report.text, sum(counts))
-        found: list[tuple[WorkloadProfile, str]] = []
+        found: list[tuple[WorkloadProfile, _Report]] = []
         how = _How(result.outcome, result.finished.seconds / len(workloads))
         for workload, end, count in zip(workloads, accumulate(counts), counts, strict=True):
             part = slice(end - count, end)
             profile = _entry(workload, how, raw=report.launches[part])
             text = report.text if texts is None else "".join(texts[part])
-            found.append((profile.model_copy(update={"replayed": True}), text))
+            own = _Report(report.launches[part], text, report.sampled[part])
+            found.append((profile.model_copy(update={"replayed": True}), own))
         return found
 
     def _wrap(self, private: Path, target: Sequence[str]) -> list[str]:
@@ -190,9 +208,24 @@ class NcuSession:
             rules_command(self._ncu, written),
             import_command(self._ncu, written, "details"),
         )
-        raw, rules, text = await side_by_side(map(self._print, pages))
+        source = self._source(written)
+        raw, rules, text, sampled = await side_by_side([*map(self._print, pages), source])
         launches = read_report(raw, rules)
-        return _Report(launches, text) if launches else refusal
+        if not launches:
+            return refusal
+        return _Report(launches, text, _named(read_source_page(sampled), launches))
+
+    async def _source(self, written: Path) -> str:
+        """The page of sampled instructions; empty where it is not asked for or there is none.
+
+        A profile is whole without it: the set may hold no samples, and older releases cannot print
+        it.
+        """
+        if self.profile_set is ProfileSet.BASIC:
+            return ""
+        command = source_command(self._ncu, written)
+        done = await self.runner.execute(command, timeout_s=READ_S, keep_bytes=READ_BYTES)
+        return done.output if done.status == 0 else ""
 
     async def _print(self, command: Sequence[str]) -> str:
         done = await self.runner.execute(command, timeout_s=READ_S, keep_bytes=READ_BYTES)
@@ -207,10 +240,11 @@ class NcuSession:
 
 @dataclass(frozen=True)
 class _Report:
-    """Launches of a report, and its details as text."""
+    """Launches of a report, its details as text, and each launch's samples where it has them."""
 
     launches: list[RawKernel]
     text: str
+    sampled: list[SampledKernel] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -219,6 +253,14 @@ class _How:
 
     outcome: LaunchOutcome | None
     seconds: float
+
+
+def _named(sampled: list[SampledKernel], launches: Sequence[RawKernel]) -> list[SampledKernel]:
+    """Samples of each launch under the name that its counters have; none where they do not fit."""
+    if len(sampled) != len(launches):
+        return []
+    pairs = zip(sampled, launches, strict=True)
+    return [one.model_copy(update={"name": launch.name}) for one, launch in pairs]
 
 
 def groups(workloads: Sequence[RecordedWorkload]) -> list[list[RecordedWorkload]]:

@@ -17,11 +17,13 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from ...schema.record_model import RecordModel
+from ..diagnosis.stall_samples import StallSamples
 from .run_files import Subject
 
 DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
-VERSION = "1"
+VERSION = "2"
 """Changes when records change what they hold, so that old ones are not read."""
+SAMPLES = "samples.json"
 
 R = TypeVar("R", bound=RecordModel)
 
@@ -53,6 +55,17 @@ class ProfileStore:
         draft = folder / f".{name}.{os.getpid()}"
         draft.write_text(record.model_dump_json(indent=1), encoding="utf-8")
         draft.replace(folder / name)
+
+    def keep_samples(self, subject: Subject, samples: StallSamples) -> None:
+        """Writes where the warps of one call waited, for whoever shows the code of it."""
+        self.keep(self._samples(subject, samples.uuid), SAMPLES, samples)
+
+    def samples(self, subject: Subject, uuid: str) -> StallSamples | None:
+        """Where the warps of the last profiled call on a workload waited; None of none."""
+        return self.kept(self._samples(subject, uuid), SAMPLES, StallSamples)
+
+    def _samples(self, subject: Subject, uuid: str) -> Path:
+        return self.folder("samples", subject, uuid, "")
 
     def keep_latest(self, content_hash: str, name: str, record: RecordModel) -> None:
         """Writes the whole profile under its candidate's content hash, for archiving."""

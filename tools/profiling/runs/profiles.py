@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -12,6 +13,7 @@ from ..diagnosis.bottleneck import Diagnosis
 from ..diagnosis.differences import MOST, Difference, differences
 from ..diagnosis.hints import Hint
 from ..diagnosis.kernel_profile import KernelProfile
+from ..diagnosis.stall_samples import StallSpot
 
 NCU = "ncu"
 TORCH_PROFILER = "torch_profiler"
@@ -20,6 +22,8 @@ UNAVAILABLE = "unavailable"
 
 class WorkloadProfile(RecordModel):
     """One call on one workload."""
+
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("stall_spots", "stall_samples")
 
     uuid: str
     axes: dict[str, int] = Field(default_factory=dict)
@@ -38,6 +42,10 @@ class WorkloadProfile(RecordModel):
         default=None, description="None where what was collected does not tell."
     )
     hints: list[Hint] = Field(default_factory=list)
+    stall_spots: list[StallSpot] = Field(
+        default_factory=list, description="Instructions at which most warps waited, as sampled."
+    )
+    stall_samples: int = Field(default=0, description="Samples of warps in all.")
     total_us: FiniteFloat = Field(default=None, description="Device time of all kernels, profiled.")
     failure: str | None = Field(
         default=None, description="Why the candidate could not be profiled; untrusted words."

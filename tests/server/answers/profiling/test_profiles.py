@@ -11,6 +11,7 @@ from kernel_harness.server.answers.profiling.profiles import (
 )
 from kernel_harness.server.answers.text import BUDGET_CHARACTERS
 from kernel_harness.tools.profiling.diagnosis.kernel_profile import KernelProfile
+from kernel_harness.tools.profiling.diagnosis.stall_samples import StallSpot
 from kernel_harness.tools.profiling.runs.profiles import Profile, WorkloadProfile
 from kernel_harness.tools.profiling.sanitizer.findings import (
     SanitizerFinding,
@@ -47,6 +48,16 @@ def test_whether_launches_were_replayed_is_told_and_why_they_were_not():
     assert [w.replayed for w in answer.workloads] == [True, False]
     assert answer.workloads[1].not_replayed == "it waits"
     assert "3 µs replayed" in answer.summary and "Not replayed: it waits." in answer.summary
+
+
+def test_where_most_warps_waited_is_told_by_address_as_show_code_takes_it():
+    spot = StallSpot(
+        kernel="k", address=0x490, opcode="LDG.E", share=0.381, reason="long_scoreboard"
+    )
+    sampled = WorkloadProfile(uuid="0123456789", stall_spots=[spot], stall_samples=4812)
+    words = profile_answer(profiled(sampled, WorkloadProfile(uuid="a")), "concise").summary
+    assert "0x490 LDG.E (38 %, long_scoreboard) of 4812 samples" in words
+    assert words.count("waited") == 1
 
 
 def test_how_the_profiled_process_was_confined_is_told_once():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from kernel_harness.tools.profiling.code.findings import lines_of, loops_of, marks_of
+from kernel_harness.tools.profiling.code.findings import lines_of, loops_of, marks_of, waits_of
 from kernel_harness.tools.profiling.code.sass import read_sass, written
+from kernel_harness.tools.profiling.ncu.source_page import read_source_page
 
+from ..source_pages import source_page
 from .samples import SASS
 
 
@@ -61,3 +63,20 @@ def test_what_notes_refer_to_is_counted_in_and_outside_of_loops():
 def test_code_is_written_with_labels_addresses_and_places():
     text = list(written(read_sass(SASS)["step"]))
     assert text[1:3] == [".L_x_0:", "00010  LDG.E R9, desc[UR8][R6.64]   // kernel.py:12"]
+
+
+def test_samples_stand_beside_instructions_and_are_summed_up_by_line():
+    step = read_sass(SASS)["step"]
+    (sampled,) = read_source_page(source_page("step"))
+    text = list(written(step, sampled))
+    assert "00030  MUFU.EX2 R10, R9   // kernel.py:13, 80.0 % long_scoreboard" in text
+    assert "00070  EXIT   // kernel.py:13" in text, "nothing where no warp was seen"
+    first, second = waits_of(step, sampled, 2)
+    assert (first.place, first.share, first.reason) == ("kernel.py:13", 0.85, "long_scoreboard")
+    assert (second.place, second.share, second.reason) == ("kernel.py:12", 0.1, "")
+
+
+def test_samples_of_code_without_lines_are_told_by_address():
+    step = read_sass(SASS.replace("//## File", "// File"))["step"]
+    (sampled,) = read_source_page(source_page("step"))
+    assert waits_of(step, sampled, 1)[0].place == "0x30"

@@ -14,12 +14,17 @@ from kernel_harness.tools.messages.judge import CodeCompiled, CompileCode
 from kernel_harness.tools.messages.profiler import CompiledModule, CompiledModules
 from kernel_harness.tools.profiling.code import service as code_service
 from kernel_harness.tools.profiling.code.service import CodeService
+from kernel_harness.tools.profiling.diagnosis.stall_samples import StallSamples
+from kernel_harness.tools.profiling.ncu.source_page import read_source_page
+from kernel_harness.tools.profiling.runs.profile_store import ProfileStore, device_name
+from kernel_harness.tools.profiling.runs.run_files import Subject
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.flashinfer_trace import Solution, Workload
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.operators import Operator
 
 from ....judging import AFFINE, make_solution, read_definition, read_workloads
+from ..source_pages import STEP, source_page
 from .samples import SASS
 
 pytestmark = pytest.mark.anyio
@@ -107,3 +112,20 @@ async def test_what_it_is_not_for_is_refused_and_what_fails_says_why(tmp_path, o
     with pytest.raises(CapabilityError, match="no such name"):
         await service.compiled(operator, solution("H200"), ignore_progress)
     assert pool.asked[0].target == "sm_90"
+
+
+async def test_code_has_the_samples_of_a_profile_of_the_same_instructions(tmp_path, operator):
+    _, service = made(tmp_path)
+    store = ProfileStore(service.settings.profiles_dir, device_name("cpu"))
+    subject = Subject(solution(), operator.definition)
+    other, same = (workload.uuid for workload in operator.workloads[:2])
+    kernels = read_source_page(source_page("step"))
+    changed = read_source_page(source_page("step", rows=[*STEP[:-2], STEP[1], STEP[-1]]))
+    store.keep_samples(subject, StallSamples(uuid=other, kernels=changed))
+    found = await service.compiled(operator, solution(), ignore_progress, workload=other)
+    assert found.kernels[0].samples is None, "other instructions ran"
+    store.keep_samples(subject, StallSamples(uuid=same, kernels=kernels))
+    found = await service.compiled(operator, solution(), ignore_progress, workload=other)
+    (kernel,) = found.kernels
+    assert kernel.sampled_on == same and kernel.samples == kernels[0]
+    assert any("80.0 % long_scoreboard" in line for line in kernel.lines("sass"))

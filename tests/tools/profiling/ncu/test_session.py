@@ -18,6 +18,7 @@ from kernel_harness.tools.profiling.runs.run_files import RecordedWorkload
 from kernel_harness.tools.profiling.runs.tool_run import ProfileRunner
 
 from ..profiles import recorded_call
+from ..source_pages import source_page
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +69,7 @@ def bench(tmp_path: Path):
         *,
         writes: bool = True,
         fault: str | None = None,
+        profile_set: ProfileSet = ProfileSet.BASIC,
         **able: bool,
     ) -> NcuSession:
         ncu = tmp_path / "ncu"
@@ -89,7 +91,7 @@ def bench(tmp_path: Path):
         none = Tool(name="x", found=False)
         tools = MachineTools(none, found, found, none, none, none, none, **able)
         store = ProfileStore(tmp_path / "profiles", "test")
-        return NcuSession(ProfileRunner("cpu"), store, tools, ProfileSet.BASIC, 60.0)
+        return NcuSession(ProfileRunner("cpu"), store, tools, profile_set, 60.0)
 
     return build
 
@@ -243,3 +245,45 @@ def test_calls_share_a_process_while_all_their_launches_are_profiled(recorded):
         ["w3"],
         ["w4"],
     ]
+
+
+async def test_where_warps_waited_is_kept_by_kernel_beside_the_profile(
+    bench, subject, recorded, tmp_path
+):
+    session, workloads = bench(profile_set=ProfileSet.DETAILED), recorded(2, 1)
+    pages_of(tmp_path, ["copy", "copy", "add"])
+    page = source_page("void copy(float *)", "void copy(float *)", "add")
+    (tmp_path / "pages" / "source.csv").write_text(page)
+    got = await session.profile_replays(subject, workloads)
+    first = got.profiles["w0"]
+    assert first.stall_samples == 400
+    assert (first.stall_spots[0].kernel, first.stall_spots[0].address) == ("copy", 0x30)
+    kept = session.store.samples(subject, "w0")
+    assert kept is not None and [(k.name, k.launches) for k in kept.kernels] == [("copy", 2)]
+    other = session.store.samples(subject, "w1")
+    assert other is not None and [(k.name, k.samples) for k in other.kernels] == [("add", 200)]
+    assert session.store.samples(subject, "w2") is None
+
+
+async def test_a_report_without_samples_is_a_profile_all_the_same(
+    bench, subject, workload, tmp_path
+):
+    session = bench(profile_set=ProfileSet.DETAILED)  # no page of the source: its print fails
+    got = await session.profile(subject, workload)
+    assert isinstance(got, WorkloadProfile)
+    assert got.kernels and got.stall_spots == [] and got.stall_samples == 0
+    assert session.store.samples(subject, workload.uuid) is None
+    assert any("--page source --csv --print-source sass" in call for call in calls(tmp_path))
+
+
+async def test_samples_of_other_launches_than_were_profiled_are_left_out(
+    bench, subject, workload, tmp_path
+):
+    (tmp_path / "pages" / "source.csv").write_text(source_page("copy", "copy"))
+    got = await bench(profile_set=ProfileSet.DETAILED).profile(subject, workload)
+    assert isinstance(got, WorkloadProfile) and got.stall_samples == 0
+
+
+async def test_the_basic_set_has_no_samples_to_ask_for(bench, subject, workload, tmp_path):
+    await bench().profile(subject, workload)
+    assert not any("--page source" in call for call in calls(tmp_path))
