@@ -158,6 +158,8 @@ def probed(tasks: Sequence[Task], reduce_by: int) -> Iterator[tuple[Task, TaskFa
     left = list(tasks)
     with tempfile.TemporaryDirectory(prefix="kernel-harness-import-") as place:
         for factor in factors_down_from(reduce_by):
+            if not left:
+                return
             texts = [_with_text(task, factor) for task in left]
             readable = [text for text in texts if isinstance(text, Task)]
             yield from (pair for pair in texts if not isinstance(pair, Task))

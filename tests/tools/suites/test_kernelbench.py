@@ -212,6 +212,21 @@ def test_sizes_are_reduced_as_far_as_they_fit_together(
     assert "UnicodeDecodeError" in imported.left_out["level1/9_Latin"]
 
 
+def test_no_smaller_factor_is_tried_once_every_task_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def probe(files: list[Path]) -> Iterator[TaskFacts | str]:
+        asked.append(len(files))
+        return probed_here(files)
+
+    monkeypatch.setattr(kernelbench, "probe", probe)
+    write_checkout(tmp_path / "checkout", NUMBER, NORM)
+    import_kernelbench(tmp_path / "checkout", tmp_path / "out", reduce_by=16)
+    assert asked == [2]
+
+
 @pytest.mark.parametrize(
     "ending", ["ModelNew = Model", "class ModelNew(Model):\n    pass", "x = 1", "class ModelNew(:"]
 )
