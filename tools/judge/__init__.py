@@ -5,6 +5,7 @@ serving/           the stream to and from the server; plans that only compile
 trial              the stages of one plan, in order
 trial_processes    the processes of a trial: what each builds, and their end
 trial_static       compiling for targets within a trial
+trial_timing       timing within a trial
 host_code          what host code names that no stand-in for a GPU answers; pure
 evaluation_record  the record of a trial
 trial_parts        what every stage of a trial works with

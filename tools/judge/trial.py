@@ -39,21 +39,15 @@ from .processes.candidate_process import ProcessSession
 from .processes.context import JudgeContext
 from .processes.lost import ProcessLost
 from .processes.progress import Cancellation, Reporter
-from .timing.held_out_timing import HeldOutTiming, as_claimed
-from .timing.paired_timing import PairedTiming, Timed
-from .timing.process_pairs import ProcessPairs
-from .timing.recorders import Recorders, sealing_fault
-from .timing.samples import CLAIM
 from .trial_parts import TrialParts
 from .trial_processes import TrialProcesses
 from .trial_static import BESIDE_WAIT_S, STATIC_WAIT_S, TrialStatic
+from .trial_timing import TrialTiming
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_ONLY = "scope static does not run the candidate"
 STATIC_WAIT_WHEN_FAILED_S = 1.5
 """From the trial's start: a failure is reported at once, but compiler errors explain many."""
-FIRST_CALL_BYTES = 128 << 20
-"""Inputs of workloads that are larger are not drawn before they are needed."""
 
 
 class Trial:
@@ -112,11 +106,8 @@ class Trial:
         self._static = TrialStatic(
             self._parts, self._solution, self._processes, self._runnable, self._times
         )
-        self._timed: dict[str, Timed] = {}
-        self._timing: PairedTiming | None = None
+        self._timing = TrialTiming(self._parts, self._processes, self._times)
         self._deployment: DeploymentChecks | None = None
-        self._recorders: Recorders | None = None
-        self._claim: str | None = None
         self._not_timed: str | None = None
         self._log = ""
 
@@ -159,13 +150,6 @@ class Trial:
         with self._times.measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
             session = self._processes.spawn()
-            process_pairs = ProcessPairs(
-                self._plan,
-                self._context,
-                self.operator,
-                self._parts.rng,
-                self._processes.spawn_for_timing,
-            )
         with self._times.measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
             session.ask(self._build)
@@ -186,18 +170,18 @@ class Trial:
         try:
             if self._plan.checks.timed and not self._context.interpreted:
                 with self._times.measured("spawn"):
-                    self._start_for_timing(process_pairs)
+                    self._timing.start(self._parts, self._runnable)
             failed = self._checked(judged_call)
             if failed is None and self._checking is not None and self._checking.lost_process:
                 session, judged_call = self._replaced(judged_call)
-            failed = failed or self._timed_all(judged_call, process_pairs)
+            failed = failed or self._timed_all(judged_call)
             if failed is None:
                 self._deploy(session)
             return failed
         finally:
             self._log = session.log()
             with self._times.measured("close"):
-                self._processes.end_with(process_pairs.close, judged_call.close)
+                self._processes.end_with(self._timing.pairs.close, judged_call.close)
 
     def _lack(self) -> tuple[str, str] | None:
         """Kind and words of what keeps the candidate from being run here, if it is to be run."""
@@ -208,23 +192,6 @@ class Trial:
         if self._context.interpreted and self._solution.spec.language.value == "cuda":
             return "needs_gpu", "CUDA C++ cannot run without a GPU"
         return None
-
-    def _start_for_timing(self, process_pairs: ProcessPairs) -> None:
-        """Starts the processes of the timing, so that they build while outputs are checked."""
-        self._claim = sealing_fault(self._context, self._plan)
-        self._context.sealed_lately = self._plan.sealed_clock
-        if self._claim is not None:
-            process_pairs.start(self._runnable)
-            return
-        self._recorders = Recorders(
-            self._parts,
-            self._processes.spawn_to_record,
-            lambda session, baseline: process_pairs.restore_kernels(session) if baseline else None,
-        )
-        self._processes.end_with(process_pairs.save_kernels, self._recorders.close)
-        self._recorders.start(self._runnable)
-        cheap = [c for c in self._runnable if self.operator.input_bytes(c) <= FIRST_CALL_BYTES]
-        self._recorders.call_first([self.generator.unrecorded(case) for case in cheap])
 
     def _judged_call(self, session: ProcessSession) -> JudgedCall:
         return JudgedCall(
@@ -306,7 +273,7 @@ class Trial:
             compiles=not self._context.interpreted,
         )
 
-    def _timed_all(self, judged_call: JudgedCall, process_pairs: ProcessPairs) -> Verdict | None:
+    def _timed_all(self, judged_call: JudgedCall) -> Verdict | None:
         checking = self._checking
         assert checking is not None
         if self._context.interpreted:
@@ -321,24 +288,7 @@ class Trial:
         self._parts = replace(self._parts, deadline=deadline)
         passed = [c for c in self._runnable if checking.records[c.uuid].passed]
         cases = [c for c in passed if c.uuid not in self.operator.policy.untimed]
-        self._timing = PairedTiming(self._parts, self._recorders, self._claim or CLAIM)
-        self._processes.end_with(self._timing.close)
-        with self._times.measured("timing"):
-            judged_call.collect(rest=True)
-            self._context.wait_for_contexts()
-            self._timed = self._timing.run(cases, judged_call, process_pairs)
-        self._times.seconds |= self._timing.seconds
-        failed = next((t for t in self._timed.values() if t.failure is not None), None)
-        if failed is None:
-            held_out = HeldOutTiming(self._parts, self._processes, self._claim)
-            with self._times.measured("timing_held_out"):
-                failed = held_out.run(checking, self._timing.close)
-            if held_out.replay_differs:
-                self._timed = {uuid: as_claimed(timed) for uuid, timed in self._timed.items()}
-        if failed is None:
-            return None
-        assert failed.status is not None and failed.failure is not None
-        return failed.status, failed.failure
+        return self._timing.run(self._parts, cases, judged_call, checking)
 
     def _deploy(self, session: ProcessSession) -> None:
         """Has the program called as frameworks call it, where the plan asks for that."""
@@ -387,8 +337,8 @@ class Trial:
                 failed=failed,
                 checking=self._checking,
                 deployment=self._deployment,
-                timing=self._timing,
-                timed=self._timed,
+                timing=self._timing.measured,
+                timed=self._timing.timed,
                 static=static,
                 book=self._book,
                 session=first,

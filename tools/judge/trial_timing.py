@@ -1,0 +1,81 @@
+"""Timing within a trial: its processes start while outputs are checked, and end with the trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .calls.judged_call import JudgedCall
+from .checks.time_budget import StageTimes
+from .checks.workload_checks import Checking
+from .evaluation_record import Verdict
+from .operators.operator_adapter import Case
+from .timing.held_out_timing import HeldOutTiming, as_claimed
+from .timing.paired_timing import PairedTiming, Timed
+from .timing.process_pairs import ProcessPairs
+from .timing.recorders import Recorders, sealing_fault
+from .timing.samples import CLAIM
+from .trial_parts import TrialParts
+from .trial_processes import TrialProcesses
+
+FIRST_CALL_BYTES = 128 << 20
+"""Inputs of workloads that are larger are not drawn before they are needed."""
+
+
+class TrialTiming:
+    """Times the candidate of one plan.
+
+    Args:
+        times: of the trial's stages.
+    """
+
+    def __init__(self, parts: TrialParts, processes: TrialProcesses, times: StageTimes) -> None:
+        self._context, self._operator = parts.context, parts.operator
+        self._processes, self._times = processes, times
+        self._recorders: Recorders | None = None
+        self._claim: str | None = None
+        self.pairs = ProcessPairs(
+            parts.plan, parts.context, parts.operator, parts.rng, processes.spawn_for_timing
+        )
+        self.measured: PairedTiming | None = None
+        """What was measured of the workloads of the plan, once that has begun."""
+        self.timed: dict[str, Timed] = {}
+
+    def start(self, parts: TrialParts, cases: Sequence[Case]) -> None:
+        """Starts the processes of the timing, so that they build while outputs are checked."""
+        self._claim = sealing_fault(self._context, parts.plan)
+        self._context.sealed_lately = parts.plan.sealed_clock
+        if self._claim is not None:
+            self.pairs.start(cases)
+            return
+        self._recorders = Recorders(
+            parts,
+            self._processes.spawn_to_record,
+            lambda session, baseline: self.pairs.restore_kernels(session) if baseline else None,
+        )
+        self._processes.end_with(self.pairs.save_kernels, self._recorders.close)
+        self._recorders.start(cases)
+        cheap = [c for c in cases if self._operator.input_bytes(c) <= FIRST_CALL_BYTES]
+        self._recorders.call_first([parts.generator.unrecorded(case) for case in cheap])
+
+    def run(
+        self, parts: TrialParts, cases: Sequence[Case], judged_call: JudgedCall, checking: Checking
+    ) -> Verdict | None:
+        """Times the cases and held-out sizes; what failed meanwhile, if anything did."""
+        timing = self.measured = PairedTiming(parts, self._recorders, self._claim or CLAIM)
+        self._processes.end_with(timing.close)
+        with self._times.measured("timing"):
+            judged_call.collect(rest=True)
+            self._context.wait_for_contexts()
+            self.timed = timing.run(cases, judged_call, self.pairs)
+        self._times.seconds |= timing.seconds
+        failed = next((t for t in self.timed.values() if t.failure is not None), None)
+        if failed is None:
+            held_out = HeldOutTiming(parts, self._processes, self._claim)
+            with self._times.measured("timing_held_out"):
+                failed = held_out.run(checking, timing.close)
+            if held_out.replay_differs:
+                self.timed = {uuid: as_claimed(timed) for uuid, timed in self.timed.items()}
+        if failed is None:
+            return None
+        assert failed.status is not None and failed.failure is not None
+        return failed.status, failed.failure
