@@ -12,6 +12,7 @@ from .operators.operator_adapter import Case
 from .timing.held_out_timing import HeldOutTiming, as_claimed
 from .timing.paired_timing import PairedTiming, Timed
 from .timing.process_pairs import ProcessPairs
+from .timing.programs.kept_baseline import KeptBaseline, give_back, take_kept
 from .timing.recorders import Recorders, sealing_fault
 from .timing.samples import CLAIM
 from .trial_parts import TrialParts
@@ -32,6 +33,7 @@ class TrialTiming:
         self._context, self._operator = parts.context, parts.operator
         self._processes, self._times = processes, times
         self._recorders: Recorders | None = None
+        self._kept: KeptBaseline | None = None
         self._claim: str | None = None
         self.pairs = ProcessPairs(
             parts.plan, parts.context, parts.operator, parts.rng, processes.spawn_for_timing
@@ -53,7 +55,10 @@ class TrialTiming:
             lambda session, baseline: self.pairs.restore_kernels(session) if baseline else None,
         )
         self._processes.end_with(self.pairs.save_kernels, self._recorders.close)
-        self._recorders.start(cases)
+        kept = self._kept = take_kept(self._context, parts.plan)
+        if kept is not None:
+            self._processes.end_with(lambda: give_back(self._context, kept))
+        self._recorders.start(cases, baseline=kept is None or not kept.holds(cases))
         cheap = [c for c in cases if self._operator.input_bytes(c) <= FIRST_CALL_BYTES]
         self._recorders.call_first([parts.generator.unrecorded(case) for case in cheap])
 
@@ -61,7 +66,9 @@ class TrialTiming:
         self, parts: TrialParts, cases: Sequence[Case], judged_call: JudgedCall, checking: Checking
     ) -> Verdict | None:
         """Times the cases and held-out sizes; what failed meanwhile, if anything did."""
-        timing = self.measured = PairedTiming(parts, self._recorders, self._claim or CLAIM)
+        timing = self.measured = PairedTiming(
+            parts, self._recorders, self._claim or CLAIM, self._kept
+        )
         self._processes.end_with(timing.close)
         with self._times.measured("timing"):
             judged_call.collect(rest=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -36,6 +37,19 @@ from .runner_process import RunnerProcess
 
 HOST_MEMORY_SHARE = 0.6
 NO_GPU = "there is no GPU to replay on"
+
+
+class KeptRunners(Protocol):
+    """Runners that wait for the next trial with what they were given in one before."""
+
+    @property
+    def runner_count(self) -> int:
+        """How many they are."""
+        ...
+
+    def close(self) -> None:
+        """Ends them."""
+        ...
 
 
 @dataclass
@@ -73,6 +87,8 @@ class JudgeContext:
     prefetched: PrefetchedInputs = field(default_factory=lambda: PrefetchedInputs(PREFETCHED_BYTES))
     checked_references: dict[str, list[str]] = field(default_factory=dict)
     """By operator and state of its files, the outputs that do not depend on the inputs."""
+    kept_baseline: KeptRunners | None = None
+    """Of the operator that was judged last; see `timing.programs.kept_baseline`."""
     ending: list[threading.Thread] = field(default_factory=list)
     prewarmed: PrewarmedPool[ProcessSession] = field(init=False)
     recorders: PrewarmedPool[ProcessSession] = field(init=False)
@@ -129,8 +145,9 @@ class JudgeContext:
         sealed = self.sealed_lately and self.not_sealed is None
         most = None if sealed else 0
         self.prewarmed.fill(CHECKED_AND_HELD_OUT if sealed else None)
-        self.recorders.begin(most)
-        self.runners.begin(most)
+        kept = self.kept_baseline.runner_count if self.kept_baseline else 0
+        self.recorders.begin(1 if sealed and kept else most)
+        self.runners.begin(RUNNERS - kept if sealed else most)
 
     def wait_for_contexts(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """Waits until no process makes a context, which would disturb what is timed meanwhile."""
@@ -142,6 +159,8 @@ class JudgeContext:
         self.prewarmed.close()
         self.recorders.close()
         self.runners.close()
+        if self.kept_baseline is not None:
+            self.kept_baseline.close()
 
     def _spawned(self) -> ProcessSession:
         return self._forked("")

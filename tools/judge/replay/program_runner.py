@@ -99,6 +99,26 @@ class ProgramRunner:
         return self._session
 
     @property
+    def alive(self) -> bool:
+        """Whether its process is there and has a context."""
+        return self._runner.prepared()
+
+    @property
+    def nbytes(self) -> int:
+        """Device memory that it shares, and what its loaded plan wants beside that."""
+        regions = self._recorded.checked.plan.regions if self._recorded else ()
+        return sum(map(_size, self._memory)) + sum(region.nbytes for region in regions)
+
+    def is_large_enough(self, arena_bytes: int, staging_bytes: int) -> bool:
+        """Whether its memory is as large as this."""
+        arena, staging = map(_size, self._memory)
+        return arena >= arena_bytes and staging >= staging_bytes
+
+    def begin_trial(self) -> None:
+        """Forgets what was measured in it: a later trial's yardstick is one of its own."""
+        self._yardstick, self._span_ns = None, 0.0
+
+    @property
     def most_calls(self) -> int:
         """How many calls fit into the staging memory at once."""
         assert self._session is not None
@@ -299,6 +319,10 @@ def call_bytes(recorded: RecordedCall) -> int:
 def pattern_of(byte: int, slot: Slot) -> int:
     """The bit pattern of an element whose bytes are all the same."""
     return int.from_bytes(bytes([byte]) * slot.dtype.itemsize, "little")
+
+
+def _size(memory: DeviceMemory) -> int:
+    return memory.bytes.numel()
 
 
 def _value(input_set: InputSet, slot: Slot) -> torch.Tensor:

@@ -9,5 +9,6 @@ process_pairs    the fresh processes of a timing
 timed_calls      one timed call: judged at once, its times read later
 sustained_timing  calls back to back over copies of their tensors
 samples          samples in order, and the interval that stops the sampling; pure
+programs/        the recorded calls and the runners of both programs
 case_floors      the least times of a case
 """

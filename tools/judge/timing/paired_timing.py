@@ -34,6 +34,8 @@ from ..replay.launched_work import OtherKernelsError
 from ..trial_parts import TrialParts
 from .case_floors import DEVICE, CaseFloors
 from .process_pairs import ProcessPair, ProcessPairs
+from .programs.kept_baseline import RECORDED_BEFORE, KeptBaseline
+from .programs.trial_runners import TrialRunners
 from .recorders import Recorders
 from .samples import CLAIM, Samples, by_host, half_width, log_ratios
 from .sealed_timing import SealedTiming
@@ -67,6 +69,7 @@ class PairedTiming:
         parts: of the trial; workloads left at its deadline are not timed.
         recorders: started, for times that are sealed; None where none can be.
         claim: why times are only claimed where `recorders` is None.
+        kept: the trial's, what is kept of its baseline.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class PairedTiming:
         parts: TrialParts,
         recorders: Recorders | None = None,
         claim: str = CLAIM,
+        kept: KeptBaseline | None = None,
     ) -> None:
         self._plan, self._checks = parts.plan, parts.plan.checks
         self._context, self._operator = parts.context, parts.operator
@@ -83,7 +87,9 @@ class PairedTiming:
         self._floors = CaseFloors(parts.plan, parts.operator, parts.context)
         self._calls = TimedCalls(parts)
         self._claim, self._objective = claim, Objective(self._checks.objective)
-        self._sealed = recorders and SealedTiming(parts, recorders, self._calls)
+        self._sealed = recorders and SealedTiming(
+            parts, TrialRunners(parts, recorders, kept), self._calls
+        )
         self._load = MachineLoad(parts.context.device)
         self._joined: list[ProcessPair] = []
         self.clocks: list[ClockSample] = []
@@ -132,6 +138,8 @@ class PairedTiming:
                     break
             self.clocks = watch.samples
             self._load.look()
+        if self._sealed is not None and self._sealed.recorded_before:
+            self.fresh_values = f"{self.fresh_values}; {RECORDED_BEFORE}"
         if words := self._load.disturbance:
             self._calls.note(DISTURBED, f"While it was timed {words}.")
         self.done += [

@@ -112,9 +112,14 @@ class Recorders:
         self._first_calls: threading.Thread | None = None
         self._ending = False
 
-    def start(self, cases: Sequence[Case]) -> None:
-        """Starts both, has each build and map its arena, without waiting."""
-        for baseline in (False, True) if self._plan.baseline is not None else (False,):
+    def start(self, cases: Sequence[Case], *, baseline: bool = True) -> None:
+        """Starts both, has each build and map its arena, without waiting.
+
+        Args:
+            baseline: whether one is started for the plan's baseline, too.
+        """
+        both = baseline and self._plan.baseline is not None
+        for baseline in (False, True) if both else (False,):
             session, request = self._spawn(baseline)
             self._restore(session, baseline)
             session.ask(request)
@@ -140,6 +145,10 @@ class Recorders:
             target=self._call_all, args=(pending,), name="first calls"
         )
         self._first_calls.start()
+
+    def records(self, *, baseline: bool) -> bool:
+        """Whether a process was started for the program."""
+        return baseline in self._calls
 
     def process(self, *, baseline: bool) -> JudgedCall:
         """The process, once it is up.

@@ -11,14 +11,11 @@ Where a time cannot be sealed the answer is a reason, and `paired_timing` times 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 
 from ...messages.candidate import Called
-from ...messages.launch_plan import ARENA_BASE
 from ...messages.runner import Flush
 from ...schema.measurement import Objective
-from ..calls.device_memory import free_for
 from ..calls.judged_call import CallOutcome, JudgedCall, slots_of
 from ..machine.clock_monitor import ClockWatch
 from ..operators.input_sets import InputSet, pick_families
@@ -26,13 +23,14 @@ from ..operators.operator_adapter import Case
 from ..processes.runner_process import RunnerLostError
 from ..replay.decision import DIFFERS, NotSealedError
 from ..replay.launched_work import OtherKernelsError, activities_of
-from ..replay.output_checks import ReplayDiffersError, RightOutputs, poison_bytes
-from ..replay.program_runner import ProgramRunner, ReplayedCall
+from ..replay.output_checks import ReplayDiffersError, poison_bytes
+from ..replay.program_runner import ReplayedCall
 from ..replay.recorded_call import NotRecordedError
 from ..replay.wall_clock import unlike
 from ..replay.witness import SecondLook
 from ..trial_parts import TrialParts
-from .recorders import Recorders, launched_kernels
+from .programs.trial_runners import TrialRunners
+from .recorders import RecordedProgram, launched_kernels
 from .replayed_program import ReplayedProgram
 from .samples import Samples, half_width, log_ratios, more_pairs
 from .sustained_timing import NotSustainedError, SustainedTiming
@@ -58,20 +56,20 @@ class SealedTiming:
     """Times workloads by replay.
 
     Args:
-        recorders: started, for all of the cases.
+        runners: of candidate and baseline.
         calls: gives the stage times and the count of verified calls.
     """
 
-    def __init__(self, parts: TrialParts, recorders: Recorders, calls: TimedCalls) -> None:
+    def __init__(self, parts: TrialParts, runners: TrialRunners, calls: TimedCalls) -> None:
         self._plan, self._checks = parts.plan, parts.plan.checks
         self._context, self._operator = parts.context, parts.operator
         self._generator = parts.generator
-        self._recorders, self._cancellation = recorders, parts.cancellation
+        self._runners, self._cancellation = runners, parts.cancellation
         self._calls, self._rng, self._deadline = calls, parts.rng, parts.deadline
         self._objective = Objective(self._checks.objective)
         self._sustained = SustainedTiming(parts)
-        self._runners: dict[bool, list[ProgramRunner]] = {}
-        self._staging_bytes = 0
+        self.recorded_before = False
+        """Whether a plan of the baseline was kept from a trial before."""
         self._not_recorded: str | None = None
         self._seen: frozenset[str] = frozenset()
 
@@ -79,7 +77,7 @@ class SealedTiming:
         """Notes how much memory calls need, and which kernels were launched in `checked`."""
         self._seen = launched_kernels(checked.session, self._plan.call_timeout_s)
         needed = [self._call_bytes(case) * self._calls_for(case) for case in cases]
-        self._staging_bytes = max(needed, default=0)
+        self._runners.staging_bytes = max(needed, default=0)
 
     def time(self, case: Case, sets: InputSets, watch: ClockWatch) -> Timed:
         """The sealed times of a workload.
@@ -90,23 +88,16 @@ class SealedTiming:
         """
         if self._not_recorded is not None:
             raise NotSealedError(self._not_recorded)
+        measured = self._calls.times.measured
         try:
-            with self._calls.times.measured("timing_record"):
-                ours, theirs = self._programs(sets)
-            with self._context.paused():
-                with self._calls.times.measured("timing_replay"):
-                    self._context.yardstick_ns = ours.runners[0].wait_for_clock(
-                        self._context.yardstick_ns
-                    )
-                    self._other_families(case, ours)
-                    self._pairs(Objective.COLD, case, ours, theirs, sets, watch)
-                    if self._objective in (Objective.CLEAN, Objective.WARM):
-                        self._pairs(self._objective, case, ours, theirs, sets, watch)
-                    self._beside(ours, theirs, sets())
-                with self._calls.times.measured("timing_witness"):
-                    differ = self._witness(ours, theirs)
-                with self._calls.times.measured("timing_sustained"):
-                    self._back_to_back(case, ours, theirs, sets, watch)
+            with measured("timing_record"):
+                recorded = self._runners.record(case, sets)
+            self._require_same_kernels(recorded)
+            with self._runners.replaying():
+                with measured("timing_load"):
+                    ours, theirs = self._runners.load(recorded)
+                with self._context.paused():
+                    self._replayed(case, ours, theirs, sets, watch)
         except NotRecordedError as error:
             self._not_recorded = str(error) if error.final else None
             raise NotSealedError(str(error)) from error
@@ -115,58 +106,24 @@ class SealedTiming:
             # One that does not start does not start the next time either.
             self._not_recorded = error.what if error.stage == "start" else None
             raise NotSealedError(error.what) from error
-        for who, program in (("", ours), ("baseline: ", theirs)):
-            if program is not None and (words := program.not_sealed(differ)):
-                raise NotSealedError(f"{who}{words}")
         timed = Timed(calls=ours.checked)
         timed.measurement = ours.measurement(self._objective, watch)
         if theirs is not None:
             timed.baseline = theirs.measurement(self._objective, watch)
+            self.recorded_before |= self._runners.recorded_before
+            self._runners.keep(case, theirs.recorded)
         return timed
 
     def close(self) -> None:
-        """Ends the runners, all at once."""
-        started = [runner for runners in self._runners.values() for runner in runners]
-        self._runners = {}
-        if started:
-            with ThreadPoolExecutor(len(started)) as threads:
-                list(threads.map(lambda runner: runner.end(), started))
-        for runner in started:
-            runner.free()
+        """Ends the runners."""
+        self._runners.close()
 
-    def _programs(self, sets: InputSets) -> tuple[ReplayedProgram, ReplayedProgram | None]:
-        """Records a call of each program and loads its plan into every runner of the program."""
-        if self._context.device.type == "cuda":
-            free_for(self._staging_bytes, self._context.device.index or 0)
-        programs: dict[bool, ReplayedProgram] = {}
-        for baseline, recorded in self._recorders.record(sets).items():
-            words = recorded.other_launches(frozenset() if baseline else self._seen)
+    def _require_same_kernels(self, recorded: Mapping[bool, RecordedProgram]) -> None:
+        """Refuses a plan of other launches than those of ordinary calls."""
+        for baseline, program in recorded.items():
+            words = program.other_launches(frozenset() if baseline else self._seen)
             if words is not None:
                 raise NotRecordedError(words) if baseline else OtherKernelsError(words)
-            runners = self._runners_of(baseline=baseline)
-            programs[baseline] = ReplayedProgram(recorded, runners, RightOutputs(self._operator))
-        loads = [(p, runner) for p in programs.values() for runner in p.runners]
-        with ThreadPoolExecutor(len(loads)) as threads:  # each waits for a process of its own
-            for (program, _), kept in zip(loads, threads.map(_loaded, loads), strict=True):
-                program.kept = kept
-        if any(runner.most_calls < 1 for _, runner in loads):
-            raise NotRecordedError("the values of one call do not fit into staging memory")
-        return programs[False], programs.get(True)
-
-    def _runners_of(self, *, baseline: bool) -> list[ProgramRunner]:
-        if baseline not in self._runners:
-            arena_bytes = self._recorders.process(baseline=baseline).arena_bytes
-            self._runners[baseline] = [
-                ProgramRunner(
-                    self._context.start_runner(),
-                    self._context.device,
-                    ARENA_BASE,
-                    arena_bytes,
-                    self._staging_bytes,
-                )
-                for _ in range(self._checks.blocks)
-            ]
-        return self._runners[baseline]
 
     def _call_bytes(self, case: Case) -> int:
         slots = slots_of(self._operator.definition, case)
@@ -181,6 +138,35 @@ class SealedTiming:
         return max(1, min(of_a_block, fitting))
 
     # --- replays ------------------------------------------------------------------------------
+
+    def _replayed(
+        self,
+        case: Case,
+        ours: ReplayedProgram,
+        theirs: ReplayedProgram | None,
+        sets: InputSets,
+        watch: ClockWatch,
+    ) -> None:
+        """Replays both programs by every clock.
+
+        Raises:
+            NotSealedError: when what was seen proves nothing.
+        """
+        measured = self._calls.times.measured
+        with measured("timing_replay"):
+            self._context.yardstick_ns = ours.runners[0].wait_for_clock(self._context.yardstick_ns)
+            self._other_families(case, ours)
+            self._pairs(Objective.COLD, case, ours, theirs, sets, watch)
+            if self._objective in (Objective.CLEAN, Objective.WARM):
+                self._pairs(self._objective, case, ours, theirs, sets, watch)
+            self._beside(ours, theirs, sets())
+        with measured("timing_witness"):
+            differ = self._witness(ours, theirs)
+        with measured("timing_sustained"):
+            self._back_to_back(case, ours, theirs, sets, watch)
+        for who, program in (("", ours), ("baseline: ", theirs)):
+            if program is not None and (words := program.not_sealed(differ)):
+                raise NotSealedError(f"{who}{words}")
 
     def _pairs(
         self,
@@ -367,9 +353,11 @@ class SealedTiming:
 
         The bound is of the inputs that lie in place. Where what a call takes depends on its
         inputs, the mean of all may lie below it; then one of the timed calls is looked at again.
+        A plan that was kept is of the operator's own baseline, and was bounded when it was new.
         """
         for program in (ours, theirs):
-            if program is not None:
+            bounded = program is theirs and self._runners.recorded_before
+            if program is not None and not bounded:
                 program.witness = program.runners[0].witness()
                 if program.doubted:
                     self._look_again(program)
@@ -386,9 +374,3 @@ class SealedTiming:
             spans += [one.called.span_ns for one in self._judged(program, [chosen], calls)]
         again = tuple(float(span) for span in spans if span is not None)
         program.again = SecondLook(reported_ns, again, runner.witness())
-
-
-def _loaded(load: tuple[ReplayedProgram, ProgramRunner]) -> str:
-    """Loads the program's plan into the runner; what its kernels keep between replays."""
-    program, runner = load
-    return runner.load(program.recorded.recorded).loaded.kept

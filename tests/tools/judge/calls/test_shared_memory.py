@@ -118,7 +118,7 @@ def test_a_layout_can_be_laid_where_an_earlier_one_was(arena):
     assert again.offsets == first.offsets and again.damaged() == []
 
 
-def test_an_arena_has_room_to_move_tensors_about():
+def test_an_arena_is_large_enough_to_move_tensors_about():
     assert arena_bytes([10 << 20]) > 12 << 20
     assert arena_bytes([]) > 0 and math.isfinite(arena_bytes([0]))
 

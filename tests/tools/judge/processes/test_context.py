@@ -153,6 +153,26 @@ def test_what_seals_times_is_prewarmed_only_where_they_can_be_and_were_asked_for
     assert all(process.closed for process in (*runners, *zygote.spawned))
 
 
+class Kept:
+    """Three runners that were given something in a trial before."""
+
+    runner_count = 3
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_what_is_kept_of_a_baseline_is_not_prewarmed_and_ends_with_what_is(runners):
+    context, zygote = opened(GPU, memory=1 << 40, **SEALED)
+    context.kept_baseline = kept = Kept()
+    context.prewarm()
+    assert len(runners) == RUNNERS - 3
+    assert sum(p.scratch_library == "bGli" for p in zygote.spawned) == 1
+    context.end_prewarmed()
+    assert kept.closed
+
+
 def test_no_more_is_prewarmed_than_a_judge_has_processors(runners, processors):
     processors(3)
     context, _ = opened(GPU, memory=1 << 40, **SEALED)

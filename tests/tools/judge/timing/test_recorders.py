@@ -83,11 +83,13 @@ def wrong(x, w, table, alpha):
 class Recording:
     """The recorders of two scripted programs, and how often inputs were drawn for them."""
 
-    def __init__(self, candidate: dict[str, Any], baseline: dict[str, Any]) -> None:
+    def __init__(
+        self, ours: dict[str, Any], theirs: dict[str, Any], *, baseline: bool = True
+    ) -> None:
         self.events: list[str] = []
         self.sessions = {
-            False: Session("candidate", self.events, **candidate),
-            True: Session("baseline", self.events, **baseline),
+            False: Session("candidate", self.events, **ours),
+            True: Session("baseline", self.events, **theirs),
         }
         solution = make_solution(SOURCE, definition="affine_n64")
         plan = make_plan(solution, baseline=solution)
@@ -111,7 +113,7 @@ class Recording:
         self.recorders = Recorders(
             parts, lambda baseline: (self.sessions[baseline], build), lambda *a: None
         )
-        self.recorders.start([CASE])
+        self.recorders.start([CASE], baseline=baseline)
 
     def record(self) -> dict[bool, RecordedProgram]:
         def drawn() -> InputSet:
@@ -185,6 +187,13 @@ def test_both_see_the_same_inputs_each_once():
     assert found.drawn == 2 + ORDINARY_CALLS
     found.record()
     assert found.drawn == 2 * (2 + ORDINARY_CALLS) and found.unread == 0
+
+
+def test_a_baseline_whose_calls_are_kept_is_not_started():
+    found = Recording({}, {}, baseline=False)
+    assert found.recorders.records(baseline=False) and not found.recorders.records(baseline=True)
+    assert found.record().keys() == {False}
+    assert not [event for event in found.events if event.startswith("baseline")]
 
 
 WRONG = [

@@ -36,6 +36,8 @@ from kernel_harness.tools.judge.replay.witness import Witness
 from kernel_harness.tools.judge.timing import sealed_timing as sealed_module
 from kernel_harness.tools.judge.timing.paired_timing import PairedTiming, Timed
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPair
+from kernel_harness.tools.judge.timing.programs import trial_runners
+from kernel_harness.tools.judge.timing.programs.kept_baseline import KeptBaseline
 from kernel_harness.tools.judge.timing.recorders import RecordedProgram, sealing_fault
 from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.messages import judge as wire_judge
@@ -95,8 +97,21 @@ class ScriptedRunner:
     others_stopped: ClassVar[bool] = False
     """Whether every process of a candidate is stopped."""
 
+    alive: bool = True
+    nbytes: int = 1 << 20
+    trials: int = 1
+    loads: list[RecordedCall] = field(default_factory=list)
+    witnesses: int = 0
+
+    def is_large_enough(self, arena_bytes: int, staging_bytes: int) -> bool:
+        return arena_bytes <= self.nbytes
+
+    def begin_trial(self) -> None:
+        self.trials += 1
+
     def load(self, recorded: RecordedCall) -> Any:
         self.recorded = recorded
+        self.loads.append(recorded)
         return SimpleNamespace(loaded=SimpleNamespace(kept=self.kept))
 
     @property
@@ -109,6 +124,7 @@ class ScriptedRunner:
         return float(self.yardstick_ns)
 
     def witness(self) -> Witness:
+        self.witnesses += 1
         return Witness(self.least_ns + 100.0, 100.0, 0.0, 40)
 
     def replay(self, input_sets: Any, poison: Any, *, flush: str = "fill") -> list[ReplayedCall]:
@@ -189,9 +205,13 @@ class ScriptedRecorders:
     """What the two watched calls pass."""
     asked: int = 0
     closed: bool = False
+    programs: tuple[bool, ...] = (False, True)
+
+    def records(self, *, baseline: bool) -> bool:
+        return baseline in self.programs
 
     def record(self, sets: Any) -> dict[bool, RecordedProgram]:
-        return {baseline: self._recorded() for baseline in (False, True)}
+        return {baseline: self._recorded() for baseline in self.programs}
 
     def _recorded(self) -> RecordedProgram:
         self.asked += 1
@@ -275,6 +295,7 @@ def run(monkeypatch):
         blocks: int = 2,
         compute: Any = honest,
         kernels: tuple[str, ...] = (),
+        kept: KeptBaseline | None = None,
         **more: Any,
     ) -> Outcome:
         made: list[ScriptedRunner] = []
@@ -283,7 +304,7 @@ def run(monkeypatch):
             made.append(candidate() if len(made) < blocks else baseline())
             return made[-1]
 
-        monkeypatch.setattr(sealed_module, "ProgramRunner", start)
+        monkeypatch.setattr(trial_runners, "ProgramRunner", start)
         solution = make_solution(HONEST, definition="affine_n64")
         numbers = {"pairs_per_block": 4, "max_pairs": 8, "half_width": 0.0, "warm_calls": 2}
         checks = wire_judge.Checks(blocks=blocks, **(numbers | more))
@@ -312,6 +333,7 @@ def run(monkeypatch):
                 time.monotonic() + 60,
             ),
             recorders,  # pyright: ignore[reportArgumentType]
+            kept=kept,
         )
         results = timing.run([CASE], session, pairs)  # pyright: ignore[reportArgumentType]
         timing.close()
