@@ -7,70 +7,73 @@ right ones (order, ties): compare.py decides whether another is as good.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 TOPK = 2048
 
 
+Outputs = dict[str, torch.Tensor]
+
+
 @torch.no_grad()
-def oracle(
+def oracle(**inputs: torch.Tensor) -> Outputs:
+    """Selects by scores in double precision.
+
+    Args:
+        inputs: those of the definition; `_selected` tells their shapes.
+
+    Returns:
+        topk_indices [batch, 2048] int32, the rest -1.
+    """
+    return _selected([torch.float64], **inputs)[0]
+
+
+@torch.no_grad()
+def trusted(**inputs: torch.Tensor) -> Outputs:
+    """Selects by scores in float32, as an honest kernel does; arguments as for `oracle`."""
+    return _selected([torch.float32], **inputs)[0]
+
+
+@torch.no_grad()
+def oracle_and_trusted(**inputs: torch.Tensor) -> tuple[Outputs, Outputs]:
+    """Selects by both, from pages that are read once."""
+    exact, usual = _selected([torch.float64, torch.float32], **inputs)
+    return exact, usual
+
+
+def _selected(
+    dtypes: Sequence[torch.dtype],
     *,
     q_index_fp8: torch.Tensor,
     k_index_cache_fp8: torch.Tensor,
     weights: torch.Tensor,
     seq_lens: torch.Tensor,
     block_table: torch.Tensor,
-) -> dict[str, torch.Tensor]:
-    """Selects by scores in double precision.
+) -> list[Outputs]:
+    """Selections, one for each precision of the scores.
 
     Args:
+        dtypes: of the scores.
         q_index_fp8: [batch, heads, head dim] e4m3.
         k_index_cache_fp8: [pages, page size, 1, head dim + 4] int8, raw pages.
         weights: [batch, heads] float32.
         seq_lens: [batch] int32.
         block_table: [batch, max pages] int32; entries beyond a sequence's last page are not read.
-
-    Returns:
-        topk_indices [batch, 2048] int32, the rest -1.
     """
-    return _select(
-        q_index_fp8, k_index_cache_fp8, weights, seq_lens, block_table, dtype=torch.float64
-    )
-
-
-@torch.no_grad()
-def trusted(
-    *,
-    q_index_fp8: torch.Tensor,
-    k_index_cache_fp8: torch.Tensor,
-    weights: torch.Tensor,
-    seq_lens: torch.Tensor,
-    block_table: torch.Tensor,
-) -> dict[str, torch.Tensor]:
-    """Selects by scores in float32, as an honest kernel does; arguments as for `oracle`."""
-    return _select(
-        q_index_fp8, k_index_cache_fp8, weights, seq_lens, block_table, dtype=torch.float32
-    )
-
-
-def _select(
-    queries: torch.Tensor,
-    cache: torch.Tensor,
-    weights: torch.Tensor,
-    seq_lens: torch.Tensor,
-    table: torch.Tensor,
-    *,
-    dtype: torch.dtype,
-) -> dict[str, torch.Tensor]:
-    page_size = cache.shape[1]
-    chosen = _all_tokens(seq_lens, table, page_size)
+    page_size = k_index_cache_fp8.shape[1]
+    short = _all_tokens(seq_lens, block_table, page_size)
+    chosen = [short, *(short.clone() for _ in dtypes[1:])]
     for row, length in enumerate(seq_lens.tolist()):
         if length > TOPK:
-            pages = table[row, : -(-length // page_size)].long()
-            scores = _scores(queries[row], cache, weights[row], pages, dtype)[:length]
-            best = torch.topk(scores, TOPK).indices
-            chosen[row] = pages[best // page_size] * page_size + best % page_size
-    return {"topk_indices": chosen}
+            pages = block_table[row, : -(-length // page_size)].long()
+            values, scales = _unpack(k_index_cache_fp8[pages], q_index_fp8.shape[-1])
+            for dtype, selection in zip(dtypes, chosen, strict=True):
+                scores = _scores(q_index_fp8[row], values, scales, weights[row], dtype)[:length]
+                best = torch.topk(scores, TOPK).indices
+                selection[row] = pages[best // page_size] * page_size + best % page_size
+    return [{"topk_indices": selection} for selection in chosen]
 
 
 def _all_tokens(seq_lens: torch.Tensor, table: torch.Tensor, page_size: int) -> torch.Tensor:
@@ -83,14 +86,12 @@ def _all_tokens(seq_lens: torch.Tensor, table: torch.Tensor, page_size: int) -> 
 
 def _scores(
     queries: torch.Tensor,
-    cache: torch.Tensor,
+    values: torch.Tensor,
+    scales: torch.Tensor,
     weights: torch.Tensor,
-    pages: torch.Tensor,
     dtype: torch.dtype,
 ) -> torch.Tensor:
-    """Scores of all tokens on the given pages, a token after the other."""
-    head_dim = queries.shape[-1]
-    values, scales = _unpack(cache[pages], head_dim)
+    """Scores of all tokens, from their values [tokens, head dim] and scales [tokens]."""
     dots = torch.matmul(values.to(dtype), queries.to(dtype).T)
     scaled = torch.relu(dots * scales.to(dtype)[:, None])
     return torch.matmul(scaled, weights.to(dtype))

@@ -322,6 +322,24 @@ def test_oracle_agrees_with_the_reference_in_every_family(folder: Path) -> None:
 
 
 @each_operator
+def test_outputs_computed_together_are_those_of_each_function_alone(folder: Path) -> None:
+    found = small_case(folder)
+    if found is None:
+        return must_be_tested_elsewhere(folder)
+    judged, case = found
+    for family in judged.families:
+        inputs = judged.make_inputs(case, SEED, family, CPU)
+        together = judged.expected_outputs(case, inputs)
+        alone = judged.oracle(case, inputs), judged.trusted(case, inputs)
+        for outputs, others in zip(together, alone, strict=True):
+            assert [(n, v.dtype) for n, v in outputs.items()] == [
+                (n, v.dtype) for n, v in others.items()
+            ]
+            assert all(torch.equal(outputs[name], others[name]) for name in outputs), family
+    return None
+
+
+@each_operator
 def test_strict_limits_refuse_what_did_not_do_the_work(folder: Path) -> None:
     found = small_case(folder)
     if found is None:
