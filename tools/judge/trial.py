@@ -11,6 +11,7 @@ import secrets
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from ..errors import InfrastructureError
@@ -35,7 +36,7 @@ from .operators.held_out_cases import HeldOutCases, planned_held_out
 from .operators.input_sets import InputGenerator, SeedBook
 from .operators.operator_adapter import Case, OperatorAdapter
 from .operators.reference_check import check_reference
-from .processes.candidate_process import ProcessSession
+from .processes.candidate_process import CandidateSession, ProcessSession
 from .processes.context import JudgeContext
 from .processes.lost import ProcessLost
 from .processes.progress import Cancellation, Reporter
@@ -168,9 +169,6 @@ class Trial:
         self._parts = replace(self._parts, deadline=time.monotonic() + self._plan.budget_s)
         judged_call = self._judged_call(session)
         try:
-            if self._plan.checks.timed and not self._context.interpreted:
-                with self._times.measured("spawn"):
-                    self._timing.start(self._parts, self._runnable)
             failed = self._checked(judged_call)
             if failed is None and self._checking is not None and self._checking.lost_process:
                 session, judged_call = self._replaced(judged_call)
@@ -231,7 +229,6 @@ class Trial:
     def _checked(self, judged_call: JudgedCall) -> Verdict | None:
         plan = self._plan
         held_out = planned_held_out(plan, self.operator, self._runnable, self._book)
-        held_out_process = self._start_held_out(held_out) if held_out.cases else None
         lost = judged_call.map(self._runnable)
         self._cancellation.check()
         if lost is not None:
@@ -246,9 +243,14 @@ class Trial:
             budget_s=plan.budget_s,
             reference_s=lambda: self.generator.seconds - before,
         )
-        checking = self._checking = Checking(judged_call, self._parts, time_budget)
+        checking = self._checking = Checking(
+            judged_call,
+            self._parts,
+            time_budget,
+            cache(lambda: self._start_more(held_out, judged_call.session)),
+        )
         with self._times.measured("correctness"):
-            checking.run(self._runnable, held_out, held_out_process)
+            checking.run(self._runnable, held_out)
         failed = checking.failed
         if failed is None:
             interpreted = self._context.interpreted
@@ -261,6 +263,20 @@ class Trial:
             return None
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
+
+    def _start_more(
+        self, held_out: HeldOutCases, checked: CandidateSession
+    ) -> HeldOutProcess | None:
+        """Starts what a right candidate needs, and a wrong one never waits for.
+
+        Returns:
+            The process of held-out cases, where there are some.
+        """
+        with self._times.measured("spawn_more"):
+            process = self._start_held_out(held_out) if held_out.cases else None
+            if self._plan.checks.timed and not self._context.interpreted:
+                self._timing.start(self._parts, self._runnable, checked)
+        return process
 
     def _start_held_out(self, held_out: HeldOutCases) -> HeldOutProcess:
         judged_call = self._judged_call(self._processes.spawn())

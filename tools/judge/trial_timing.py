@@ -9,9 +9,10 @@ from .checks.time_budget import StageTimes
 from .checks.workload_checks import Checking
 from .evaluation_record import Verdict
 from .operators.operator_adapter import Case
+from .processes.candidate_process import CandidateSession
 from .timing.held_out_timing import HeldOutTiming, as_claimed
 from .timing.paired_timing import PairedTiming, Timed
-from .timing.process_pairs import ProcessPairs
+from .timing.process_pairs import ProcessPairs, copy_compiled
 from .timing.programs.kept_baseline import KeptBaseline, give_back, take_kept
 from .timing.recorders import Recorders, sealing_fault
 from .timing.samples import CLAIM
@@ -42,18 +43,25 @@ class TrialTiming:
         """What was measured of the workloads of the plan, once that has begun."""
         self.timed: dict[str, Timed] = {}
 
-    def start(self, parts: TrialParts, cases: Sequence[Case]) -> None:
-        """Starts the processes of the timing, so that they build while outputs are checked."""
+    def start(self, parts: TrialParts, cases: Sequence[Case], checked: CandidateSession) -> None:
+        """Starts the processes of the timing, so that they build while outputs are checked.
+
+        Args:
+            checked: the candidate's process, which has compiled and was right.
+        """
         self._claim = sealing_fault(self._context, parts.plan)
         self._context.sealed_lately = parts.plan.sealed_clock
         if self._claim is not None:
             self.pairs.start(cases)
             return
-        self._recorders = Recorders(
-            parts,
-            self._processes.spawn_to_record,
-            lambda session, baseline: self.pairs.restore_kernels(session) if baseline else None,
-        )
+
+        def restore(session: CandidateSession, baseline: bool) -> None:
+            if baseline:
+                self.pairs.restore_kernels(session)
+            else:
+                copy_compiled(checked, session)
+
+        self._recorders = Recorders(parts, self._processes.spawn_to_record, restore)
         self._processes.end_with(self.pairs.save_kernels, self._recorders.close)
         kept = self._kept = take_kept(self._context, parts.plan)
         if kept is not None:

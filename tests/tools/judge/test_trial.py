@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kernel_harness.tools.messages.judge import EvaluatePlan, JudgeFault
+from kernel_harness.tools.messages.judge import Checks, EvaluatePlan, JudgeFault
 from kernel_harness.tools.schema.evaluation import Severity, Status
 
 from ...judging import make_plan, make_solution
@@ -95,6 +95,17 @@ def test_building_takes_nothing_of_the_budget_of_time(judge, tmp_path):
     found = judge.evaluate(plan(operator(tmp_path), body, budget_s=1.2))
     assert found.status is Status.PASSED
     assert found.evidence.seconds["candidate_build"] > 1.4
+
+
+def test_processes_that_a_right_candidate_needs_are_started_for_no_wrong_one(judge, tmp_path):
+    checks = Checks(trials=1, families=0, timed=False, held_out=2)
+    folder = operator(tmp_path)
+    right = judge.evaluate(plan(folder, checks=checks))
+    assert right.status is Status.PASSED and "spawn_more" in right.evidence.seconds
+    assert right.held_out is not None and right.held_out.called
+    wrong = judge.evaluate(plan(folder, TWICE.replace("2", "3"), checks=checks))
+    assert wrong.status is Status.INCORRECT_NUMERICAL
+    assert "spawn_more" not in wrong.evidence.seconds
 
 
 def test_an_output_that_does_not_depend_on_inputs_is_named(judge, tmp_path):

@@ -13,6 +13,10 @@ RATES = {"triton": 1e7}
 """Bytes and FLOPs per second assumed without a GPU, until two different cases were timed."""
 
 
+AFTER_FAILURE_S, AFTER_FAILURE_ON_DEVICE_S = 1.0, 0.1
+"""On a device a call takes milliseconds, and compiling for another workload most of a second."""
+
+
 class Estimate:
     """Estimates the seconds of a case from its work and the cases before it.
 
@@ -71,6 +75,11 @@ class TimeBudget:
     def reference_left_s(self) -> float:
         """Seconds that inputs and the reference may still take."""
         return self.budget_s - self.reference_s()
+
+    @property
+    def after_failure_s(self) -> float:
+        """Seconds for finding further failing workloads after the first."""
+        return AFTER_FAILURE_S if self.interpreted else AFTER_FAILURE_ON_DEVICE_S
 
     def lacking(self, needed_s: float, reference_needed_s: float) -> str:
         """Whose time does not suffice for a case, in words; empty when it can be run.

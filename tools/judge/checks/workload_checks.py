@@ -10,7 +10,7 @@ what is run; the rest is NOT_RUN, never passed.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...errors import DatasetError
 from ...messages.launches import CallLaunches
@@ -31,21 +31,29 @@ from .held_out_process import HeldOutProcess
 from .time_budget import HOST_RATE, Estimate, TimeBudget
 
 CHEAP_CALL_S = 0.2
-AFTER_FAILURE_S = 1.0
-"""Time for finding further failing workloads after the first."""
 DEEP_CALL_S = 0.5
 """Without a GPU, only cases with quicker calls get perturbed inputs and families."""
 
 
 class Checking:
-    """The correctness and integrity checks of one trial."""
+    """The correctness and integrity checks of one trial.
 
-    def __init__(self, judged_call: JudgedCall, parts: TrialParts, time_budget: TimeBudget) -> None:
+    Args:
+        when_right: called after calls that are right; gives the process of held-out cases.
+    """
+
+    def __init__(
+        self,
+        judged_call: JudgedCall,
+        parts: TrialParts,
+        time_budget: TimeBudget,
+        when_right: Callable[[], HeldOutProcess | None],
+    ) -> None:
         self._judged_call = judged_call
         self._parts = parts
         self._generator, self._operator = parts.generator, parts.operator
         self._checks = parts.plan.checks
-        self._time_budget = time_budget
+        self._time_budget, self._when_right = time_budget, when_right
         self._reporter, self._cancellation = parts.reporter, parts.cancellation
         self._rng = parts.rng
         self._estimate = Estimate(time_budget.rate)
@@ -69,22 +77,17 @@ class Checking:
         self.launched_nothing = False
         """Whether no kernel of its own could be disabled in a call that was right."""
 
-    def run(
-        self,
-        cases: Sequence[Case],
-        held_out: HeldOutCases | None = None,
-        held_out_process: HeldOutProcess | None = None,
-    ) -> None:
+    def run(self, cases: Sequence[Case], held_out: HeldOutCases) -> None:
         """Checks the cases in order, then the rest; stops at the first stage that fails.
 
         Args:
-            held_out: cases that are never shown, checked in `held_out_process`.
+            held_out: cases that are never shown.
         """
         self._began = time.monotonic()
         self._checked_cases(cases)
         self.done += ["correctness", "poisoned_outputs", *integrity.AFTER_CALL]
-        if self.failed is None and held_out is not None and held_out_process is not None:
-            self._held_out(held_out, held_out_process)
+        if self.failed is None and self.anything_passed and (process := self._when_right()):
+            self._held_out(held_out, process)
         if self.failed is None and (self._checks.correctness_budget or self._draws):
             self._many_calls(cases)
         if self.failed is None and self._checks.determinism_runs > 1:
@@ -125,7 +128,7 @@ class Checking:
             if self._affordable(record):
                 self._check_case(record, first=not self._with_outputs(cases))
             if before is None and self.failed is not None:
-                stop_at = time.monotonic() + AFTER_FAILURE_S
+                stop_at = time.monotonic() + self._time_budget.after_failure_s
 
     def _check_case(self, record: CaseRecord, *, first: bool) -> None:
         try:
@@ -167,6 +170,8 @@ class Checking:
         record.seconds_per_call = elapsed - reference_s
         self._estimate.add(self._work(record.case), record.seconds_per_call)
         self._reference_estimate.add(self._work(record.case), reference_s)
+        if verdict.passed:
+            self._when_right()
         for _ in range(self._checks.trials - 1):
             if not verdict.passed:
                 return
@@ -277,15 +282,8 @@ class Checking:
             process = held_out_process.judged_call
             return self._call(record, input_set, options, judged_call=process)[0]
 
-        checks = HeldOutChecks(
-            drawn,
-            call,
-            self._work,
-            self._parts,
-            self._time_budget,
-            self._estimate,
-            self._began,
-        )
+        budget, estimate = self._time_budget, self._estimate
+        checks = HeldOutChecks(drawn, call, self._work, self._parts, budget, estimate, self._began)
         if (failed := checks.run()) is not None:
             self.records[failed.case.uuid] = failed
         elif checks.not_run is not None:

@@ -123,9 +123,7 @@ class ProcessPairs:
         if first.baseline is not None and pair.baseline is not None:
             pairs.append((first.baseline, pair.baseline))
         for source, target in pairs:
-            there, here = _cache_of(source.session), _cache_of(target.session)
-            if source is not target and there is not None and here is not None:
-                triton_cache.copy_kernels(there, here)
+            copy_compiled(source.session, target.session)
 
     def close(self) -> None:
         """Ends every process that was started here, in parallel."""
@@ -148,6 +146,13 @@ class ProcessPairs:
         words = fault or (lost.detail if lost else "")
         note("processes", f"A fresh {who} process could not be used: {words[:300]}")
         return False
+
+
+def copy_compiled(source: CandidateSession, target: CandidateSession) -> None:
+    """Copies the kernels that a process has compiled to another of the same program and trial."""
+    there, here = _cache_of(source), _cache_of(target)
+    if source is not target and there is not None and here is not None:
+        triton_cache.copy_kernels(there, here)
 
 
 def _cache_of(session: CandidateSession) -> Path | None:

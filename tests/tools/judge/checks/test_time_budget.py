@@ -9,6 +9,11 @@ import pytest
 from kernel_harness.tools.judge.checks.time_budget import Estimate, StageTimes, TimeBudget
 
 
+def test_after_a_failure_a_device_is_held_for_a_tenth_of_a_second():
+    assert TimeBudget(0.0, 1.0, interpreted=False, rate=1.0).after_failure_s == 0.1
+    assert TimeBudget(0.0, 1.0, interpreted=True, rate=1.0).after_failure_s == 1.0
+
+
 def test_nothing_seen_costs_nothing():
     assert Estimate(1e7).seconds(1e9) == 0.0
 
