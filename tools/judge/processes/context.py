@@ -30,6 +30,7 @@ from .prewarmed import (
     CHECKED_AND_HELD_OUT,
     RECORDERS,
     RUNNERS,
+    SPARE,
     PrewarmedPool,
     prewarm_count,
 )
@@ -131,23 +132,43 @@ class JudgeContext:
     def prewarm(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """Starts the processes that the next trial will take, and waits for their contexts.
 
+        In the order in which a trial takes them: the driver makes one context after another, so
+        that all at once are all late.
+
         Args:
-            hurried: whether something waits for the device; it does not wait for contexts then.
+            hurried: whether something waits for the device. Then it waits for one context at most,
+                and runners are started when a candidate is right (`begin_runners`).
         """
-        self.begin()
-        self.wait_for_contexts(hurried)
+        self._begin_calls()
+        for pool in (self.prewarmed, self.recorders):
+            pool.wait_for_contexts(hurried)
+        if not hurried():
+            self._begin_runners()
+            self.runners.wait_for_contexts(hurried)
 
     def begin(self) -> None:
-        """Starts the processes that the next trial will take; those that it takes first are up.
+        """Starts the processes that the first trial will take; the one it takes first is up."""
+        self._begin_calls()
+        self._begin_runners()
 
-        The driver makes one context after another, so that all at once are all late.
-        """
+    def begin_runners(self, count: int) -> None:
+        """Starts what is missing of the runners that a trial is about to take."""
+        if self.not_sealed is None:
+            self.runners.begin(count)
+
+    def _begin_calls(self) -> None:
+        """Starts the processes that call candidates, and waits for the first."""
         sealed = self.sealed_lately and self.not_sealed is None
-        most = None if sealed else 0
-        self.prewarmed.fill(CHECKED_AND_HELD_OUT if sealed else None)
-        kept = self.kept_baseline.runner_count if self.kept_baseline else 0
-        self.recorders.begin(1 if sealed and kept else most)
-        self.runners.begin(RUNNERS - kept if sealed else most)
+        self.prewarmed.fill(1)
+        self.prewarmed.begin(CHECKED_AND_HELD_OUT + SPARE if sealed else None)
+        if sealed:
+            kept = self.kept_baseline is not None and self.kept_baseline.runner_count
+            self.recorders.begin(1 if kept else None)
+
+    def _begin_runners(self) -> None:
+        if self.sealed_lately and self.not_sealed is None:
+            kept = self.kept_baseline.runner_count if self.kept_baseline else 0
+            self.runners.begin(RUNNERS - kept)
 
     def wait_for_contexts(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """Waits until no process makes a context, which would disturb what is timed meanwhile."""

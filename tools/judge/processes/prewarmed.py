@@ -19,6 +19,8 @@ MAX_PREWARMED = 7
 """What one evaluation with three process pairs and a held-out process takes."""
 CHECKED_AND_HELD_OUT = 2
 """What it takes of them where times are sealed: no other process of the candidate is timed."""
+SPARE = 1
+"""A wrong candidate takes one process and is soon done: then another waits for the next trial."""
 RECORDERS = 2
 """Of candidate and baseline."""
 RUNNERS = 6

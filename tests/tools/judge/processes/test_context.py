@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -14,7 +14,12 @@ from kernel_harness.tools.judge.processes import context as module
 from kernel_harness.tools.judge.processes.candidate_process import ZygoteGoneError
 from kernel_harness.tools.judge.processes.context import JudgeContext, spawn_options
 from kernel_harness.tools.judge.processes.device import host_memory
-from kernel_harness.tools.judge.processes.prewarmed import RECORDERS, RUNNERS
+from kernel_harness.tools.judge.processes.prewarmed import (
+    CHECKED_AND_HELD_OUT,
+    RECORDERS,
+    RUNNERS,
+    SPARE,
+)
 from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor
 
 GPU, CPU = torch.device("cuda:1"), torch.device("cpu")
@@ -29,16 +34,21 @@ class Process:
     prepared_on: list[int] = field(default_factory=list)
     scratch_library: str = ""
     closed: bool = False
-    up: bool = True
+    waited: int = 0
+    polls: int = 0
+    slow: ClassVar[int] = 0
+    """How often it is not yet up when it is looked at."""
 
     def prepare(self, device_index: int, scratch_library: str = "") -> None:
         self.prepared_on.append(device_index)
         self.scratch_library = scratch_library
 
     def answered(self) -> bool:
-        return self.up
+        self.polls += 1
+        return self.polls > self.slow
 
     def prepared(self) -> bool:
+        self.waited += 1
         return True
 
     def close(self) -> None:
@@ -279,8 +289,32 @@ def test_only_without_a_gpu_is_host_memory_limited_and_not_to_all_of_it():
 
 
 def test_what_waits_for_the_device_does_not_wait_for_contexts(runners, monkeypatch):
-    monkeypatch.setattr(Process, "up", False)
+    monkeypatch.setattr(Process, "slow", 2)
     context, zygote = opened(GPU, memory=1 << 40, **SEALED)
     context.prewarm(lambda: True)
-    assert len(runners) == RUNNERS and zygote.spawned
-    assert context.start_runner() is runners[0]
+    waiting = CHECKED_AND_HELD_OUT + SPARE + RECORDERS
+    assert runners == [] and len(zygote.spawned) == waiting
+    assert [p.waited > 0 for p in zygote.spawned] == [True] + [False] * (waiting - 1)
+    context.begin_runners(4)
+    context.begin_runners(4)
+    assert len(runners) == 4 and context.start_runner() is runners[0]
+
+
+def test_a_wrong_candidate_leaves_another_for_a_trial_that_waits(runners, monkeypatch):
+    context, zygote = opened(GPU, memory=1 << 40, **SEALED)
+    context.prewarm()
+    count = len(zygote.spawned)
+    monkeypatch.setattr(Process, "slow", 10)
+    taken: Any = context.spawn()
+    context.prewarm(lambda: True)
+    assert taken is zygote.spawned[0] and len(zygote.spawned) == count + 1
+    assert zygote.spawned[count].waited == 0, "it makes its context while the next is judged"
+    assert len(runners) == RUNNERS, "nobody took one"
+
+
+def test_the_first_trial_waits_for_the_process_that_it_takes_first(runners, monkeypatch):
+    monkeypatch.setattr(Process, "slow", 2)
+    context, zygote = opened(GPU, memory=1 << 40, **SEALED)
+    context.begin()
+    assert [p.waited > 0 for p in zygote.spawned[:2]] == [True, False]
+    assert len(runners) == RUNNERS
