@@ -15,7 +15,7 @@ from kernel_harness.tools.suites import kernelbench
 from kernel_harness.tools.suites.probing.client import TaskFacts, TensorFacts
 from kernel_harness.tools.workloads.dataset import Dataset
 
-from ...tools.suites.checkout import write_candidate, write_checkout
+from ...tools.suites.kernelbench_tasks import write_candidate, write_checkout
 from ...tools.suites.verdicts import verdict
 
 NAMES = ("level1/1_Scaled_product.py", "level2/1_Linear_and_norm.py", "level3/5_Has_no_inputs.py")

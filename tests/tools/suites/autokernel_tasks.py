@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import dedent
 
+from .suite_case import SuiteCase
+
 BENCH = """
     import os
     import sys
@@ -97,6 +99,7 @@ LEFT_OUT = {
     "broken float32": "KeyError",
     "no_tolerance": "cannot be used",
     "no_number": "is no number",
+    "kernels/other.py": "no operation 'rotary'",
 }
 P, WRONG = "PASSED", "INCORRECT_NUMERICAL"
 KERNELS: dict[str, tuple[str, dict[str, str]]] = {
@@ -164,3 +167,17 @@ def write_bench(folder: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
     return folder
+
+
+CASE = SuiteCase(
+    "autokernel",
+    lambda folder: (write_bench(folder), ()),
+    OPERATORS,
+    LEFT_OUT,
+    {
+        (operator, f"{(Path('tasks') / file).parent.name}-{Path(file).stem}"): status
+        for file, (_, verdicts) in KERNELS.items()
+        for operator, status in verdicts.items()
+    },
+    refused="no operation of AutoKernel",
+)

@@ -16,6 +16,8 @@ import tomli_w
 import torch
 from safetensors.torch import save_file
 
+from .suite_case import SuiteCase
+
 SCALED: dict[str, Any] = {
     "name": "scaled_rows_w16",
     "op_type": "gdn",
@@ -190,3 +192,25 @@ def write_contest(folder: Path, *, left_out: bool = False) -> Path:
     for place, (config, files, _) in LEFT_OUT.items() if left_out else ():
         write_submission(folder / "teams" / place, config, files)
     return folder
+
+
+def candidate_of(config: dict[str, Any]) -> str:
+    """The name of a submission's candidate."""
+    solution = config["solution"]
+    return "--".join(
+        "-".join(solution[key].replace("&", " ").split()) for key in ("author", "name")
+    )
+
+
+CASE = SuiteCase(
+    "contest",
+    lambda folder: (write_contest(folder, left_out=True), ()),
+    [f"contest_{definition['name']}" for definition in (SCALED, EXPERTS)],
+    {f"teams/{label}": words for label, (_, _, words) in LEFT_OUT.items() if words},
+    {
+        (f"contest_{config['solution']['definition']}", candidate_of(config)): status
+        for config, _, status in SUBMISSIONS.values()
+    }
+    | {("contest_scaled_rows_w16", "fay--a"): P},
+    refused="neither the contest's dataset nor a submission",
+)

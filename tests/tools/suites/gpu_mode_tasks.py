@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from .suite_case import SuiteCase
+
 TYPES = """
     import torch
     from typing import TypeVar, TypedDict
@@ -512,3 +514,26 @@ def write_submissions(folder: Path) -> Path:
         text = dedent(HEAD).lstrip("\n").replace("NAME", task) + dedent(body)
         (folder / f"{task}__{name}.py").write_text(text, encoding="utf-8")
     return folder
+
+
+def write_all(folder: Path) -> tuple[Path, list[Path]]:
+    """Writes the tasks and, apart from them, submissions, one of which is for no task."""
+    submissions = write_submissions(folder / "mine")
+    (submissions / "of_nothing.py").write_text("x = 1\n", encoding="utf-8")
+    return write_problems(folder / "checkout"), [submissions]
+
+
+CASE = SuiteCase(
+    "gpu-mode",
+    write_all,
+    [f"gpu_mode_{name}" for name in TASKS if name not in LEFT_OUT],
+    {
+        **{f"problems/mine/{name}": words for name, words in LEFT_OUT.items()},
+        "of_nothing.py": "names no task",
+    },
+    {
+        (f"gpu_mode_{task}", f"{task}__{name}"): status
+        for (task, name), (_, status) in SUBMISSIONS.items()
+    },
+    refused="no task of gpu-mode",
+)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import dedent
 
+from .suite_case import SuiteCase
+
 HEAD = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n\n\n"
 PROBLEMS = {
     "scaled_product": """
@@ -69,10 +71,10 @@ KERNELS: dict[tuple[str, str], tuple[str, str]] = {
         """,
         P,
     ),
-    ("scaled_product", "half.py"): (
+    ("scaled_product", "rounded.py"): (
         """
         def kernel_function(a, b):
-            return ((a.half().float() @ b.half().float()) * 0.5)
+            return (a.bfloat16().float() @ b.bfloat16().float()) * 0.5
         """,
         WRONG,
     ),
@@ -120,3 +122,16 @@ def write_problems(folder: Path) -> Path:
     for (name, file), (source, _) in KERNELS.items():
         (folder / name / file).write_text(dedent(source).lstrip("\n"), encoding="utf-8")
     return folder
+
+
+CASE = SuiteCase(
+    "kernelagent",
+    lambda folder: (write_problems(folder), ()),
+    [f"kernelagent_{name}" for name in PROBLEMS if name not in LEFT_OUT],
+    LEFT_OUT,
+    {
+        (f"kernelagent_{problem}", f"{problem}-{Path(file).stem}"): status
+        for (problem, file), (_, status) in KERNELS.items()
+    },
+    refused="no problem of KernelAgent",
+)

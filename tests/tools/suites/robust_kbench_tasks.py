@@ -11,6 +11,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from .suite_case import SuiteCase
+
 HEAD = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n\n\n"
 NORM = """
     def forward_fn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float):
@@ -414,3 +416,19 @@ def write_tasks(folder: Path) -> Path:
         path = folder / "tasks" / name / file
         path.write_text(dedent(source).lstrip("\n"), encoding="utf-8")
     return folder
+
+
+CASE = SuiteCase(
+    "robust-kbench",
+    lambda folder: (write_tasks(folder), ()),
+    [
+        *(f"robust_kbench_{name}" for name in TASKS if name not in LEFT_OUT),
+        *(f"robust_kbench_{n}_backward" for n in BACKWARDS if n not in BACKWARDS_LEFT_OUT),
+    ],
+    {**LEFT_OUT, **{f"{name} backward": words for name, words in BACKWARDS_LEFT_OUT.items()}},
+    {
+        (operator_of(task, file), f"{task}-{Path(file).stem}"): status
+        for (task, file), (_, status) in KERNELS.items()
+    },
+    refused="no task of robust-kbench",
+)

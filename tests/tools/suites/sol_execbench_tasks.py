@@ -14,6 +14,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from kernel_harness.tools.suites.scores.suite_status import suite_status
+
+from .suite_case import SuiteCase
+
 Fields = dict[str, Any]
 
 
@@ -539,3 +543,18 @@ def write_dataset(folder: Path, *, solutions: bool = True, left_out: bool = Fals
         file = folder / name / f"solution_{word}.json"
         file.write_text(json.dumps(solution), encoding="utf-8")
     return folder
+
+
+CASE = SuiteCase(
+    "sol-execbench",
+    lambda folder: (write_dataset(folder, left_out=True), ()),
+    [definition["name"] for definition, _ in TASKS.values()],
+    {label: words for label, (_, _, words) in LEFT_OUT.items()},
+    {
+        (TASKS[problem][0]["name"], word): status
+        for (problem, word), (_, _, status) in SOLUTIONS.items()
+    },
+    refused="no problem of SOL-ExecBench",
+    status=suite_status,
+    most_left_out=0.0,
+)

@@ -12,7 +12,6 @@ import torch
 
 from kernel_harness.tools.errors import DatasetError, RequestError
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
-from kernel_harness.tools.schema.evaluation import Evaluation
 from kernel_harness.tools.schema.flashinfer_trace import SafetensorsInput, Solution
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.suites.contest import import_contest, read_submission
@@ -22,54 +21,18 @@ from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.policy import Criterion
 from kernel_harness.tools.workloads.solution_folder import read_solution
 
+from . import contest_tasks
 from .contest_tasks import (
     EXPERTS,
-    LEFT_OUT,
     RIGHT,
     SCALED,
     SUBMISSIONS,
-    WORKLOADS,
     said,
     write_contest,
     write_submission,
 )
-from .judged import judge_all
 
-REAL_FOLDER = "KERNEL_HARNESS_TEST_CONTEST"
-"""Names a contest's dataset, or a team's repository, of one's own, for the test that imports it."""
-NAMES = {f"contest_{definition['name']}" for definition in (SCALED, EXPERTS)}
-
-
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
-    folder = tmp_path_factory.mktemp("contest")
-    write_contest(folder / "all", left_out=True)
-    return import_contest(folder / "all", folder / "operators")
-
-
-@pytest.fixture(scope="module")
-def dataset(imported: Imported) -> Dataset:
-    return Dataset.load(imported.folder)
-
-
-def test_definitions_and_submissions_are_imported_or_left_out_with_the_reason(
-    imported: Imported, dataset: Dataset
-) -> None:
-    assert not dataset.problems
-    assert set(dataset.operators) == set(imported.operators) == NAMES
-    due = {f"teams/{label}": words for label, (_, _, words) in LEFT_OUT.items() if words}
-    assert set(imported.left_out) == set(due)
-    for label, words in due.items():
-        assert words in imported.left_out[label], imported.left_out[label]
-    names = {folder.name for folder in imported.candidates}
-    assert names == {
-        "Ann-Co--first",
-        "bob--half",
-        "bob--looks-up",
-        "cid--zeros",
-        "dot--fused",
-        "fay--a",
-    }
+CASE = contest_tasks.CASE
 
 
 def test_a_submission_is_packed_as_the_contest_packs_it(imported: Imported) -> None:
@@ -170,47 +133,9 @@ def test_nothing_outside_a_repository_is_read(tmp_path: Path) -> None:
         read_submission(tmp_path / "above")
 
 
-def test_a_folder_without_anything_of_the_contest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="neither the contest's dataset nor a submission"):
-        import_contest(tmp_path, tmp_path / "ops")
+def test_a_folder_of_submissions_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="does not exist"):
         import_contest(tmp_path, tmp_path / "ops", candidates=[tmp_path / "none"])
-
-
-@pytest.fixture(scope="module")
-def judged(
-    imported: Imported, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], Evaluation]:
-    return judge_all(imported, tmp_path_factory.mktemp("cache"))
-
-
-@pytest.mark.long
-@pytest.mark.process
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("place", SUBMISSIONS)
-def test_a_submission_gets_its_verdict(
-    place: str, judged: dict[tuple[str, str], Evaluation]
-) -> None:
-    config, _, due = SUBMISSIONS[place]
-    definition, author = config["solution"]["definition"], config["solution"]["author"]
-    team = author.split()[0]
-    (record,) = [
-        record
-        for (operator, name), record in judged.items()
-        if operator == f"contest_{definition}" and name.startswith(team)
-    ]
-    assert str(record.status) == due, record.failure
-    assert len(record.workloads) in (0, len(WORKLOADS[definition]))
-
-
-@pytest.mark.skipif(
-    REAL_FOLDER not in os.environ,  # noqa: TID251 - the tester's own
-    reason=f"{REAL_FOLDER} names no contest's folder",
-)
-def test_a_folder_of_ones_own(tmp_path: Path) -> None:
-    imported = import_contest(Path(os.environ[REAL_FOLDER]), tmp_path)  # noqa: TID251
-    found = Dataset.load(tmp_path)
-    assert not found.problems and set(found.operators) == set(imported.operators)
 
 
 def test_what_cannot_be_read_of_one_team_blocks_no_other(tmp_path: Path) -> None:

@@ -2,84 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 
-from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
-from kernel_harness.tools.schema.evaluation import Evaluation
-from kernel_harness.tools.suites import gpu_mode
-from kernel_harness.tools.suites.gpu_mode import import_gpu_mode
 from kernel_harness.tools.suites.operator_folder import Imported
 from kernel_harness.tools.suites.origin import read_origin
-from kernel_harness.tools.suites.probing import gpu_mode_facts
 from kernel_harness.tools.suites.texts.gpu_mode import on_any_device
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 from kernel_harness.tools.workloads.solution_folder import read_solution
 
-from .gpu_mode_tasks import LEFT_OUT, SUBMISSIONS, TASKS, write_problems, write_submissions
-from .judged import judge_all
+from . import gpu_mode_tasks
 
-REAL_FOLDER = "KERNEL_HARNESS_TEST_GPU_MODE"
-"""Names a checkout of one's own, for the test that imports it."""
+CASE = gpu_mode_tasks.CASE
 CPU = torch.device("cpu")
-IMPORTED = [name for name in TASKS if name not in LEFT_OUT]
-
-
-def asked_here(
-    kind: str, tasks: Sequence[Mapping[str, Any]], limit_s: float
-) -> Iterator[dict[str, Any]]:
-    """What the probing process would answer, without starting one."""
-    for task in tasks:
-        yield gpu_mode_facts.facts_of(json.loads(json.dumps(task)))
-
-
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imported]:
-    folder = tmp_path_factory.mktemp("gpu-mode")
-    write_problems(folder / "checkout")
-    submissions = write_submissions(folder / "mine")
-    (submissions / "of_nothing.py").write_text("x = 1\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpu_mode, "ask", asked_here)
-        patch.setattr(gpu_mode_facts, "bound_memory", lambda: None)
-        yield import_gpu_mode(folder / "checkout", folder / "operators", candidates=[submissions])
-
-
-@pytest.fixture(scope="module")
-def dataset(imported: Imported) -> Dataset:
-    return Dataset.load(imported.folder)
 
 
 def operator_of(dataset: Dataset, name: str) -> Operator:
     return dataset.operators[f"gpu_mode_{name}"]
 
 
-def test_every_task_is_an_operator_or_left_out_with_its_reason(
-    imported: Imported, dataset: Dataset
-) -> None:
-    assert not dataset.problems
-    assert set(dataset.operators) == {f"gpu_mode_{name}" for name in IMPORTED}
-    left = {Path(name).name: why for name, why in imported.left_out.items()}
-    assert set(left) == {*LEFT_OUT, "of_nothing.py"}
-    for name, words in LEFT_OUT.items():
-        assert words in left[name]
-    assert "names no task" in left["of_nothing.py"]
-    assert len(imported.candidates) == len(SUBMISSIONS)
-
-
-@pytest.mark.parametrize("name", IMPORTED)
+@pytest.mark.parametrize("name", CASE.operators)
 def test_inputs_follow_the_seed_and_the_reference_is_right_by_the_task_s_own_check(
     name: str, dataset: Dataset
 ) -> None:
-    operator = operator_of(dataset, name)
+    operator = dataset.operators[name]
     adapter = OperatorAdapter(operator.definition, operator.folder)
     for workload in operator.workloads:
         case = adapter.case(workload)
@@ -132,44 +80,3 @@ def test_the_word_cuda_alone_becomes_the_device_at_hand() -> None:
     source = "x = torch.ones(3, device='cuda')  # \"cuda\"\ny = 'cuda:0', \"cuda\"\n"
     made = on_any_device(source)
     assert made == "x = torch.ones(3, device=KH_DEVICE)  # \"cuda\"\ny = 'cuda:0', KH_DEVICE\n"
-
-
-def test_a_folder_without_tasks_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="no task of gpu-mode"):
-        import_gpu_mode(tmp_path, tmp_path / "ops")
-
-
-@pytest.fixture(scope="module")
-def judged(
-    imported: Imported, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], Evaluation]:
-    return judge_all(imported, tmp_path_factory.mktemp("cache"))
-
-
-@pytest.mark.long
-@pytest.mark.process
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("task, name", SUBMISSIONS)
-def test_a_submission_gets_its_verdict(
-    task: str, name: str, judged: dict[tuple[str, str], Evaluation]
-) -> None:
-    record = judged[f"gpu_mode_{task}", f"{task}__{name}"]
-    assert str(record.status) == SUBMISSIONS[task, name][1], record.failure
-
-
-@pytest.mark.long
-@pytest.mark.process
-def test_a_task_is_looked_at_in_a_process_of_its_own(tmp_path: Path) -> None:
-    write_problems(tmp_path / "checkout")
-    imported = import_gpu_mode(tmp_path / "checkout", tmp_path / "ops")
-    assert set(imported.operators) == {f"gpu_mode_{name}" for name in IMPORTED}
-
-
-@pytest.mark.skipif(
-    REAL_FOLDER not in os.environ,  # noqa: TID251 - the tester's own
-    reason=f"{REAL_FOLDER} names no checkout",
-)
-def test_a_checkout_of_ones_own(tmp_path: Path) -> None:
-    imported = import_gpu_mode(Path(os.environ[REAL_FOLDER]), tmp_path)  # noqa: TID251
-    found = Dataset.load(tmp_path)
-    assert not found.problems and set(found.operators) == set(imported.operators)

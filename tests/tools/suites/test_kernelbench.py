@@ -10,61 +10,43 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
+from kernel_harness.tools.schema.evaluation import Evaluation
 from kernel_harness.tools.suites import kernelbench
 from kernel_harness.tools.suites.kernelbench import import_kernelbench
 from kernel_harness.tools.suites.operator_folder import Imported
 from kernel_harness.tools.suites.origin import read_origin
-from kernel_harness.tools.suites.probing import kernelbench_facts
-from kernel_harness.tools.suites.probing.client import TaskFacts, facts_from
+from kernel_harness.tools.suites.probing import client
+from kernel_harness.tools.suites.probing.client import TaskFacts
+from kernel_harness.tools.suites.scores.fast_p import fast_p_score
+from kernel_harness.tools.suites.scores.score_table import score_lines
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 from kernel_harness.tools.workloads.policy import Criterion
 from kernel_harness.tools.workloads.solution_folder import read_solution
 
-from .checkout import LEFT_OUT, TASKS, as_candidate, write_candidate, write_checkout
+from . import kernelbench_tasks
+from .kernelbench_tasks import (
+    IN_PROCESS,
+    LEFT_OUT,
+    NORM,
+    NUMBER,
+    PRODUCT,
+    SAME_ZEROS_HALF,
+    STATE,
+    as_candidate,
+    operator_of,
+    write_candidate,
+    write_checkout,
+)
+from .suite_case import Judging
 
 CPU = torch.device("cpu")
-IN_PROCESS = [name for name in TASKS if "os._exit" not in TASKS[name]]
-PRODUCT = "level1/1_Scaled_product.py"
-NUMBER = "level1/2_Times_a_number.py"
-NORM = "level2/1_Linear_and_norm.py"
-STATE = "level3/1_Recurrent_with_state.py"
+CASE = kernelbench_tasks.CASE
 
 
-def probed_here(files: list[Path]) -> Iterator[TaskFacts | str]:
-    """What the probing process would answer, without starting one."""
-    for file in files:
-        yield facts_from(kernelbench_facts.facts_of({"file": str(file)}))
-
-
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
-    """Every task that ends no process, with two candidates."""
-    folder = tmp_path_factory.mktemp("kernelbench")
-    write_checkout(folder / "checkout", *IN_PROCESS)
-    runs = folder / "runs" / "mine"
-    write_candidate(runs, 2, 1, as_candidate(NORM))
-    write_candidate(runs, 1, 1, "import triton\n", sample=3)
-    write_candidate(runs, 1, 99, "x = 1\n")
-    write_candidate(runs, 1, 2, "")
-    (runs / "helpers.py").write_text("x = 1\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernelbench, "probe", probed_here)
-        return import_kernelbench(
-            folder / "checkout", folder / "operators", candidates=[folder / "runs" / "mine"]
-        )
-
-
-@pytest.fixture(scope="module")
-def dataset(imported: Imported) -> Dataset:
-    return Dataset.load(imported.folder)
-
-
-def operator_of(dataset: Dataset, name: str) -> Operator:
-    level, number = name[5], name.split("/")[1].split("_")[0]
-    return dataset.operator(f"kernelbench_l{level}_{number}_")
+def task_in(dataset: Dataset, name: str) -> Operator:
+    return dataset.operators[operator_of(name)]
 
 
 def adapter_of(operator: Operator) -> OperatorAdapter:
@@ -79,22 +61,11 @@ def called(operator: Operator, seed: int = 7) -> tuple[dict, dict]:
     return inputs, dict(adapter.trusted(case, inputs))
 
 
-def test_every_task_is_an_operator_or_left_out_with_its_reason(
-    imported: Imported, dataset: Dataset
-) -> None:
-    assert not dataset.problems
-    assert set(dataset.operators) == set(imported.operators)
-    left = {n: why for n, why in imported.left_out.items() if n.startswith("level")}
-    assert len(left) + len(dataset.operators) == len(IN_PROCESS)
-    for name, words in LEFT_OUT.items():
-        assert name == "level3/4_Ends_the_process" or words in left[name]
-
-
 @pytest.mark.parametrize("name", [n for n in IN_PROCESS if n.removesuffix(".py") not in LEFT_OUT])
 def test_a_reference_gives_what_the_definition_says_for_inputs_as_the_task_makes_them(
     name: str, dataset: Dataset
 ) -> None:
-    operator = operator_of(dataset, name)
+    operator = task_in(dataset, name)
     inputs, outputs = called(operator)
     assert list(inputs) == list(operator.definition.inputs)
     assert list(outputs) == list(operator.definition.outputs)
@@ -106,7 +77,7 @@ def test_a_reference_gives_what_the_definition_says_for_inputs_as_the_task_makes
 
 
 def test_a_number_among_the_inputs_is_a_scalar_that_does_not_vary(dataset: Dataset) -> None:
-    operator = operator_of(dataset, NUMBER)
+    operator = task_in(dataset, NUMBER)
     inputs, outputs = called(operator)
     assert (inputs["factor"], inputs["turns"], inputs["negate"]) == (3.25, 2, True)
     assert torch.allclose(outputs["out0"], -(inputs["x"] * 3.25 + 2))
@@ -116,7 +87,7 @@ def test_a_number_among_the_inputs_is_a_scalar_that_does_not_vary(dataset: Datas
 
 
 def test_weights_are_those_of_the_seed_in_train_mode(dataset: Dataset) -> None:
-    inputs, outputs = called(operator_of(dataset, NORM))
+    inputs, outputs = called(task_in(dataset, NORM))
     torch.manual_seed(42)
     linear, norm = torch.nn.Linear(24, 20), torch.nn.BatchNorm1d(20)
     scale = torch.randn(20)
@@ -124,7 +95,7 @@ def test_weights_are_those_of_the_seed_in_train_mode(dataset: Dataset) -> None:
 
 
 def test_a_model_that_keeps_state_begins_every_call_anew(dataset: Dataset) -> None:
-    operator = operator_of(dataset, STATE)
+    operator = task_in(dataset, STATE)
     adapter = adapter_of(operator)
     case = adapter.case(operator.workloads[0])
     inputs = adapter.make_inputs(case, 1, "typical", CPU)
@@ -134,18 +105,17 @@ def test_a_model_that_keeps_state_begins_every_call_anew(dataset: Dataset) -> No
 
 
 def test_the_policy_is_the_published_criterion(dataset: Dataset) -> None:
-    policy = operator_of(dataset, NORM).policy
+    policy = task_in(dataset, NORM).policy
     assert policy.tolerance.form == "allclose"
     assert (policy.tolerance.atol, policy.tolerance.rtol) == (1e-4, 1e-4)
     assert policy.criterion is Criterion.BOTH
-    half = operator_of(dataset, "level1/6_Half_precision_sum.py").policy.tolerance
+    half = task_in(dataset, "level1/6_Half_precision_sum.py").policy.tolerance
     assert (half.atol, half.rtol) == (1e-2, 1e-2)
 
 
 def test_the_published_criterion_decides_alone_where_that_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    probed: None, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(kernelbench, "probe", probed_here)
     write_checkout(tmp_path / "checkout", NUMBER)
     import_kernelbench(tmp_path / "checkout", tmp_path / "out", published_only=True)
     (operator,) = Dataset.load(tmp_path / "out").operators.values()
@@ -153,7 +123,7 @@ def test_the_published_criterion_decides_alone_where_that_is_asked_for(
 
 
 def test_an_operator_says_where_it_is_from(imported: Imported, dataset: Dataset) -> None:
-    operator = operator_of(dataset, NORM)
+    operator = task_in(dataset, NORM)
     origin = read_origin(operator.folder)
     assert origin is not None
     assert (origin.suite, origin.level, origin.number) == ("kernelbench", 2, 1)
@@ -162,42 +132,30 @@ def test_an_operator_says_where_it_is_from(imported: Imported, dataset: Dataset)
 
 
 def test_a_candidate_is_taken_as_it_is_behind_an_entry_point(imported: Imported) -> None:
-    names = [folder.name for folder in imported.candidates]
-    assert sorted(names) == ["mine-sample-0", "mine-sample-3"]
-    folder = next(f for f in imported.candidates if f.name == "mine-sample-0")
-    solution = read_solution(folder)
+    found = {(folder.parent.parent.name, folder.name): folder for folder in imported.candidates}
+    solution = read_solution(found[operator_of(NORM), "same-sample-0"])
     assert solution.spec.language == "python" and not solution.spec.destination_passing_style
     sources = {source.path: source.content for source in solution.sources}
     assert sources["model_new.py"] == as_candidate(NORM)
     assert "INIT = (24, 20, (20,),)" in sources["kernel.py"]
-    triton = next(f for f in imported.candidates if f.name == "mine-sample-3")
-    assert read_solution(triton).spec.language == "triton"
-
-
-def test_candidates_that_fit_nothing_are_listed(imported: Imported) -> None:
-    left = imported.left_out
-    assert "named" in left["mine/helpers.py"]
-    assert "no task" in left["mine/level_1_problem_99_sample_0_kernel.py"]
-    assert "empty" in left["mine/level_1_problem_2_sample_0_kernel.py"]
+    triton = read_solution(found[operator_of(PRODUCT), "triton-sample-0"])
+    assert triton.spec.language == "triton"
 
 
 def test_the_baseline_is_the_model_in_eager_mode(dataset: Dataset) -> None:
-    baseline = operator_of(dataset, NORM).baseline(cpu=True)
+    baseline = task_in(dataset, NORM).baseline(cpu=True)
     assert baseline is not None and baseline.name == "torch_eager"
 
 
 def test_what_is_written_is_python_and_toml(imported: Imported) -> None:
     for path in imported.folder.rglob("*"):
-        if path.suffix == ".py" and "mine-sample-3" not in path.parts:
+        if path.suffix == ".py" and "no_python-sample-0" not in path.parts:
             ast.parse(path.read_text(encoding="utf-8"))
         elif path.suffix == ".toml":
             tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def test_sizes_are_reduced_as_far_as_they_fit_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kernelbench, "probe", probed_here)
+def test_sizes_are_reduced_as_far_as_they_fit_together(probed: None, tmp_path: Path) -> None:
     inner = write_checkout(tmp_path / "checkout", PRODUCT, NORM) / "KernelBench"
     task = inner / PRODUCT
     wide = task.read_text().replace("M, K, N = 24, 32, 16", "M, K, N = 4096, 2048, 32")
@@ -205,7 +163,7 @@ def test_sizes_are_reduced_as_far_as_they_fit_together(
     (inner / "level1" / "9_Latin.py").write_bytes(b"x = '\xe9'\n")
     imported = import_kernelbench(tmp_path / "checkout", tmp_path / "out", reduce_by=16)
     dataset = Dataset.load(imported.folder)
-    product, norm = (operator_of(dataset, name) for name in (PRODUCT, NORM))
+    product, norm = (task_in(dataset, name) for name in (PRODUCT, NORM))
     assert product.definition.const_axes == {"n8": 8, "n512": 512, "n1024": 1024}
     origins = [read_origin(operator.folder) for operator in (product, norm)]
     assert [origin.reduced_by for origin in origins if origin] == [4, 1]
@@ -213,13 +171,13 @@ def test_sizes_are_reduced_as_far_as_they_fit_together(
 
 
 def test_no_smaller_factor_is_tried_once_every_task_fits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    probed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
     def probe(files: list[Path]) -> Iterator[TaskFacts | str]:
         asked.append(len(files))
-        return probed_here(files)
+        return client.probe(files)
 
     monkeypatch.setattr(kernelbench, "probe", probe)
     write_checkout(tmp_path / "checkout", NUMBER, NORM)
@@ -231,9 +189,8 @@ def test_no_smaller_factor_is_tried_once_every_task_fits(
     "ending", ["ModelNew = Model", "class ModelNew(Model):\n    pass", "x = 1", "class ModelNew(:"]
 )
 def test_a_candidate_that_is_the_model_by_another_name_is_left_out(
-    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ending: str, probed: None, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(kernelbench, "probe", probed_here)
     source = as_candidate(NUMBER).replace("ModelNew", "Model")
     write_candidate(tmp_path / "mine", 1, 2, f"{source}\n\n{ending}\n")
     write_checkout(tmp_path / "checkout", NUMBER)
@@ -243,11 +200,6 @@ def test_a_candidate_that_is_the_model_by_another_name_is_left_out(
     wraps = "= Model" in ending or "pass" in ending
     assert len(imported.candidates) == (not wraps)
     assert any("has no forward" in why for why in imported.left_out.values()) is wraps
-
-
-def test_a_folder_without_tasks_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="no task of KernelBench"):
-        import_kernelbench(tmp_path, tmp_path / "out")
 
 
 def test_levels_are_found_in_a_checkout_in_its_folder_of_levels_and_alone(tmp_path: Path) -> None:
@@ -264,13 +216,37 @@ def test_levels_are_found_in_a_checkout_in_its_folder_of_levels_and_alone(tmp_pa
 @pytest.mark.long
 @pytest.mark.process
 def test_a_task_that_ends_its_process_or_never_ends_costs_only_itself(tmp_path: Path) -> None:
-    from kernel_harness.tools.suites.probing.client import probe
-
     checkout = write_checkout(tmp_path)
     endless = checkout / "KernelBench" / "level1" / "7_Endless.py"
     endless.write_text("while True:\n    pass\n", encoding="utf-8")
     files = [task.file for task in kernelbench.find_tasks(checkout)]
-    found = dict(zip((f.stem for f in files), probe(files, limit_s=20.0), strict=True))
+    found = dict(zip((f.stem for f in files), client.probe(files, limit_s=20.0), strict=True))
     assert "ended the process with 3" in str(found["4_Ends_the_process"])
     assert "had not ended after 20 s" in str(found["7_Endless"])
     assert sum(isinstance(facts, TaskFacts) for facts in found.values()) == 11
+
+
+def record(judged: Judging, name: str, kind: str) -> Evaluation:
+    return judged(CASE).record(operator_of(name), f"{kind}-sample-0")
+
+
+@pytest.mark.long
+@pytest.mark.process
+def test_a_random_task_is_refused_and_a_constant_one_is_told(judged: Judging) -> None:
+    random = record(judged, "level2/2_Some_are_dropped.py", "same")
+    assert random.failure is not None and "random" in random.failure.message
+    constant = record(judged, "level2/3_Always_the_same.py", "zeros")
+    assert "outputs_depend_on_inputs" in {f.claim for f in constant.integrity.findings}
+
+
+@pytest.mark.long
+@pytest.mark.process
+def test_the_score_of_one_kind_of_candidate(judged: Judging) -> None:
+    folder = judged(CASE).imported.folder
+    zeros = [record(judged, name, "zeros") for name in SAME_ZEROS_HALF]
+    score = fast_p_score("kernelbench", folder, zeros)
+    assert score.total.correct.count == 1 and score.total.correct.of == len(SAME_ZEROS_HALF) - 1
+    said = "\n".join(score_lines(score, "KernelBench"))
+    assert "a constant is right" in said.lower() and "INVALID_REFERENCE: 1" in said
+    unbuilt = fast_p_score("kernelbench", folder, [record(judged, PRODUCT, "no_python")])
+    assert unbuilt.total.compiled.count == 0 and unbuilt.total.compiled.of == 1

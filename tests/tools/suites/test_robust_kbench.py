@@ -2,86 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import pytest
 import torch
 
-from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
-from kernel_harness.tools.schema.evaluation import Evaluation
-from kernel_harness.tools.suites import robust_kbench
 from kernel_harness.tools.suites.operator_folder import Imported
 from kernel_harness.tools.suites.origin import read_origin
-from kernel_harness.tools.suites.probing import robust_kbench_facts
 from kernel_harness.tools.suites.robust_kbench import import_robust_kbench
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.policy import Criterion
 from kernel_harness.tools.workloads.solution_folder import read_solution
 
-from .judged import judge_all
+from . import robust_kbench_tasks
 from .robust_kbench_tasks import (
-    BACKWARDS,
-    BACKWARDS_LEFT_OUT,
     CUDA,
     KERNELS,
-    LEFT_OUT,
-    TASKS,
     WEAK,
     operator_of,
     write_tasks,
 )
 
-REAL_FOLDER = "KERNEL_HARNESS_TEST_ROBUST_KBENCH"
-"""Names a checkout of one's own, for the test that imports it."""
+CASE = robust_kbench_tasks.CASE
 CPU = torch.device("cpu")
-IMPORTED = [
-    *(f"robust_kbench_{name}" for name in TASKS if name not in LEFT_OUT),
-    *(f"robust_kbench_{name}_backward" for name in BACKWARDS if name not in BACKWARDS_LEFT_OUT),
-]
-NOT_IMPORTED = {**LEFT_OUT, **{f"{name} backward": w for name, w in BACKWARDS_LEFT_OUT.items()}}
-
-
-def asked_here(
-    kind: str, tasks: Sequence[Mapping[str, Any]], limit_s: float
-) -> Iterator[dict[str, Any]]:
-    """What the probing process would answer, without starting one."""
-    for task in tasks:
-        yield json.loads(json.dumps(robust_kbench_facts.facts_of(json.loads(json.dumps(task)))))
-
-
-@pytest.fixture(scope="module")
-def probed() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(robust_kbench, "ask", asked_here)
-        patch.setattr(robust_kbench_facts, "bound_memory", lambda: None)
-        yield
-
-
-@pytest.fixture(scope="module")
-def imported(probed: None, tmp_path_factory: pytest.TempPathFactory) -> Imported:
-    folder = tmp_path_factory.mktemp("robust")
-    return import_robust_kbench(write_tasks(folder / "checkout"), folder / "operators")
-
-
-@pytest.fixture(scope="module")
-def dataset(imported: Imported) -> Dataset:
-    return Dataset.load(imported.folder)
-
-
-def test_every_task_is_an_operator_or_left_out_with_its_reason(
-    imported: Imported, dataset: Dataset
-) -> None:
-    assert not dataset.problems
-    assert set(dataset.operators) == set(IMPORTED)
-    assert set(imported.left_out) == set(NOT_IMPORTED), imported.left_out
-    for name, words in NOT_IMPORTED.items():
-        assert words in imported.left_out[name]
-    assert len(imported.candidates) == len(KERNELS)
 
 
 def test_a_task_that_the_suite_s_filters_drop_is_named(
@@ -193,43 +136,3 @@ def test_a_cuda_kernel_is_taken_as_it_is_where_it_can_be_called(
     more = import_robust_kbench(checkout, tmp_path / "ops", candidates=[tmp_path / "mine"])
     assert "None or a list" in more.left_out["residual/forward.cu"]
     assert "no task 'nothing'" in more.left_out["nothing/forward.cu"]
-
-
-def test_a_folder_without_tasks_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="no task of robust-kbench"):
-        import_robust_kbench(tmp_path, tmp_path / "ops")
-
-
-@pytest.fixture(scope="module")
-def judged(
-    imported: Imported, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], Evaluation]:
-    return judge_all(imported, tmp_path_factory.mktemp("cache"))
-
-
-@pytest.mark.long
-@pytest.mark.process
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("task, file", KERNELS)
-def test_a_kernel_gets_its_verdict(
-    task: str, file: str, judged: dict[tuple[str, str], Evaluation]
-) -> None:
-    record = judged[operator_of(task, file), f"{task}-{Path(file).stem}"]
-    assert str(record.status) == KERNELS[task, file][1], record.failure
-
-
-@pytest.mark.long
-@pytest.mark.process
-def test_tasks_are_looked_at_in_a_process_of_its_own(tmp_path: Path) -> None:
-    imported = import_robust_kbench(write_tasks(tmp_path / "checkout"), tmp_path / "ops")
-    assert set(imported.operators) == set(IMPORTED)
-
-
-@pytest.mark.skipif(
-    REAL_FOLDER not in os.environ,  # noqa: TID251 - the tester's own
-    reason=f"{REAL_FOLDER} names no checkout",
-)
-def test_a_checkout_of_ones_own(tmp_path: Path) -> None:
-    imported = import_robust_kbench(Path(os.environ[REAL_FOLDER]), tmp_path)  # noqa: TID251
-    found = Dataset.load(tmp_path)
-    assert not found.problems and set(found.operators) == set(imported.operators)

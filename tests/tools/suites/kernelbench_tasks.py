@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import dedent
 
+from .suite_case import SuiteCase
+
 HEAD = "import torch\nimport torch.nn as nn\n\n\n"
 TASKS = {
     "level1/1_Scaled_product.py": """
@@ -208,6 +210,153 @@ LEFT_OUT = {
     "level4/1_Model_by_a_configuration": "Configuration, which is no plain value",
 }
 """The tasks that no operator can be made of, and a part of the reason."""
+PRODUCT = "level1/1_Scaled_product.py"
+NUMBER = "level1/2_Times_a_number.py"
+NORM = "level2/1_Linear_and_norm.py"
+STATE = "level3/1_Recurrent_with_state.py"
+IN_PROCESS = [name for name in TASKS if "os._exit" not in TASKS[name]]
+P, WRONG = "PASSED", "INCORRECT_NUMERICAL"
+SAME_ZEROS_HALF = {
+    "level1/1_Scaled_product.py": (P, WRONG, WRONG),
+    "level1/2_Times_a_number.py": (P, WRONG, WRONG),
+    "level1/3_Where_is_the_largest.py": (P, WRONG, None),
+    "level1/4_Loss_of_classes.py": (P, WRONG, None),
+    "level1/5_Sum_under_a_mask.py": (P, WRONG, WRONG),
+    "level1/6_Half_precision_sum.py": (P, WRONG, P),
+    "level2/1_Linear_and_norm.py": (P, WRONG, WRONG),
+    "level2/2_Some_are_dropped.py": ("INVALID_REFERENCE", "INVALID_REFERENCE", None),
+    "level2/3_Always_the_same.py": (P, P, None),
+    "level3/1_Recurrent_with_state.py": (P, WRONG, WRONG),
+}
+"""By task, the verdicts on its own model, on zeros, and on inputs that were rounded to float16.
+
+The largest of 20 numbers and a mean over 32 may survive the rounding: None.
+"""
+KINDS = ("same", "zeros", "half")
+AROUND = {
+    "same": "",
+    "zeros": """
+
+class ModelNew(ModelNew):
+    def forward(self, *inputs):
+        made = super().forward(*inputs)
+        return tuple(map(torch.zeros_like, made)) if isinstance(made, tuple) else made * 0
+""",
+    "half": """
+
+class ModelNew(ModelNew):
+    def forward(self, *inputs):
+        rounded = [
+            x.half().to(x.dtype) if isinstance(x, torch.Tensor) and x.is_floating_point() else x
+            for x in inputs
+        ]
+        return super().forward(*rounded)
+""",
+}
+OTHERS = {
+    "slow": (
+        P,
+        """
+            def forward(self, A, B):
+                parts = [torch.matmul(A, B) / 4 for _ in range(40)]
+                return parts[-1]
+        """,
+    ),
+    "keeps_its_result": (
+        "INCORRECT_NUMERICAL",
+        """
+            kept = None
+
+            def forward(self, A, B):
+                if ModelNew.kept is None:
+                    ModelNew.kept = torch.matmul(A, B) / 4
+                return ModelNew.kept.clone()
+        """,
+    ),
+    "clears_its_inputs": (
+        "INTEGRITY_VIOLATION",
+        """
+            def forward(self, A, B):
+                made = torch.matmul(A, B) / 4
+                A.zero_()
+                return made
+        """,
+    ),
+    "falls_back": (
+        P,
+        """
+            def forward(self, A, B):
+                try:
+                    return self.kernel(A, B)
+                except AttributeError:
+                    return torch.matmul(A, B) / 4
+        """,
+    ),
+    "triton": (
+        P,
+        """
+            def forward(self, A, B):
+                made = A.new_empty(A.shape[0], B.shape[1])
+                product[made.shape](A, B, made, A.shape[1], B.shape[1])
+                return made
+        """,
+    ),
+    "on_another_stream": (
+        P,  # without a GPU; with one it is timed honestly, or refused
+        """
+            def forward(self, A, B):
+                side = torch.cuda.Stream()
+                side.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(side):
+                    made = torch.matmul(A, B) / 4
+                torch.cuda.current_stream().wait_stream(side)
+                return made
+        """,
+    ),
+    "another_shape": (
+        "INCORRECT_SHAPE",
+        """
+            def forward(self, A, B):
+                return (torch.matmul(A, B) / 4).sum()
+        """,
+    ),
+    "fails": (
+        "RUNTIME_ERROR",
+        """
+            def forward(self, A, B):
+                raise ValueError("no")
+        """,
+    ),
+}
+ABOVE = {
+    "triton": """
+        import triton
+        import triton.language as tl
+
+
+        @triton.jit
+        def product(a, b, out, inner, width):
+            row, column = tl.program_id(0), tl.program_id(1)
+            total = 0.0
+            for k in range(inner):
+                total += tl.load(a + row * inner + k) * tl.load(b + k * width + column)
+            tl.store(out + row * width + column, total / 4)
+
+
+        """,
+}
+"""What stands above a candidate's class."""
+UNBUILT = {
+    "no_python": ("COMPILE_ERROR", "class ModelNew(:\n"),
+    "no_package": ("COMPILE_ERROR", "import a_package_that_nobody_has\n"),
+    "no_class": ("COMPILE_ERROR", HEAD + "x = 1\n"),
+}
+MISFITS = {
+    "helpers.py": ("x = 1\n", "it is not named as"),
+    "level_1_problem_99_sample_0_kernel.py": ("x = 1\n", "no task"),
+    "level_1_problem_2_sample_0_kernel.py": ("", "it is empty"),
+}
+"""Files that no candidate can be made of, and a part of the reason."""
 
 
 def write_checkout(folder: Path, *names: str) -> Path:
@@ -231,3 +380,64 @@ def write_candidate(folder: Path, level: int, number: int, source: str, sample: 
     folder.mkdir(parents=True, exist_ok=True)
     name = f"level_{level}_problem_{number}_sample_{sample}_kernel.py"
     (folder / name).write_text(source, encoding="utf-8")
+
+
+def place_of(name: str) -> tuple[int, int]:
+    """Level and number of a task's file."""
+    level, file = name.removeprefix("level").split("/")
+    return int(level), int(file.split("_")[0])
+
+
+def operator_of(name: str) -> str:
+    """The operator that a task's file becomes."""
+    level, number = place_of(name)
+    words = Path(name).stem.partition("_")[2].lower()
+    return f"kernelbench_l{level}_{number}_{words}"
+
+
+def candidates() -> dict[tuple[str, str], tuple[str, str]]:
+    """By task and kind of candidate: its verdict and its source."""
+    found = {
+        (name, kind): (due, as_candidate(name) + AROUND[kind])
+        for name, verdicts in SAME_ZEROS_HALF.items()
+        for kind, due in zip(KINDS, verdicts, strict=True)
+        if due is not None
+    }
+    for kind, (due, body) in OTHERS.items():
+        source = (
+            HEAD
+            + dedent(ABOVE.get(kind, ""))
+            + "class ModelNew(nn.Module):"
+            + body.replace("\n        ", "\n")
+        )
+        found[PRODUCT, kind] = due, source
+    found |= {(PRODUCT, kind): said for kind, said in UNBUILT.items()}
+    return found
+
+
+def write_all(folder: Path) -> tuple[Path, list[Path]]:
+    """Writes the tasks that end no process, and the candidates of each kind in a run of its own."""
+    runs = folder / "runs"
+    for (name, kind), (_, source) in candidates().items():
+        write_candidate(runs / kind, *place_of(name), source)
+    (runs / "misfits").mkdir()
+    for file, (source, _) in MISFITS.items():
+        (runs / "misfits" / file).write_text(source, encoding="utf-8")
+    return write_checkout(folder / "checkout", *IN_PROCESS), sorted(runs.iterdir())
+
+
+CASE = SuiteCase(
+    "kernelbench",
+    write_all,
+    [operator_of(name) for name in IN_PROCESS if name.removesuffix(".py") not in LEFT_OUT],
+    {
+        **{label: words for label, words in LEFT_OUT.items() if f"{label}.py" in IN_PROCESS},
+        **{f"misfits/{file}": words for file, (_, words) in MISFITS.items()},
+    },
+    {
+        (operator_of(name), f"{kind}-sample-0"): due
+        for (name, kind), (due, _) in candidates().items()
+    },
+    refused="no task of KernelBench",
+    most_left_out=0.02,
+)
