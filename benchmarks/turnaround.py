@@ -7,7 +7,11 @@ Needs an NVIDIA GPU. For the seven decode batch sizes it prints the latency that
 with its interval, the median of a plain CUPTI measurement in another process, their difference, and
 where the wall time of a warm `sample` evaluation went. Between two evaluations it waits, as an
 agent would that writes the next kernel; `--pause 0` asks for the next one at once. Of another
-operator than decode it prints where the wall time goes, and what its inputs are drawn by.
+operator than decode it prints where the wall time goes, and what its inputs are drawn by. With
+`--json` all of it is written to a file as well.
+
+Parts are indented below the part that they are in. What is below need not add up to it: some of it
+has no name, and `draws` and `verdicts` are in several.
 """
 
 from __future__ import annotations
@@ -36,6 +40,26 @@ from kernel_harness.tools.settings import load_settings
 DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
 WRONG = "\n_run = run\ndef run(*a):\n    _run(*a)\n    a[-1].zero_()  # SOME\n"
 BROKEN = "\ndef broken(:  # SOME\n"
+PARTS: dict[str, tuple[str, ...]] = {
+    "drain": (),
+    "spawn": (),
+    "build": ("candidate_build", "inputs_ahead"),
+    "correctness": ("first_call", "spawn_more"),
+    "static": (),
+    "timing": (
+        *("timing_contexts", "timing_preheat", "timing_join", "timing_record", "recording_waits"),
+        *("recording_plans", "recording_ordinary", "timing_load", "timing_pause"),
+        *("timing_replay", "timing_clock", "replays", "draws", "verdicts"),
+        *("timing_witness", "timing_sustained", "timing_warm_up", "timing_pairs", "timing_other"),
+    ),
+    "timing_held_out": (),
+    "deployment": (),
+    "close": (),
+}
+"""What a trial does in order, and what each stage of it is made of."""
+SUMS = ("total", "reference", "candidate")
+UNNAMED = "in the judge, in no stage"
+Row = tuple[str, Evaluation, float]
 console = Console(width=170)
 
 
@@ -81,7 +105,18 @@ async def timed(
     return evaluation, seconds
 
 
-def show_parts(rows: list[tuple[str, Evaluation, float]]) -> None:
+def parts_of(evaluation: Evaluation) -> dict[str, float]:
+    """Seconds by part, those of a stage behind it, and what no stage took."""
+    seconds = evaluation.evidence.seconds
+    named = [part for stage, within in PARTS.items() for part in (stage, *within)]
+    others = sorted(seconds.keys() - {*named, *SUMS})
+    found = {part: seconds[part] for part in (*named, *others) if part in seconds}
+    stages = sum(seconds.get(stage, 0.0) for stage in PARTS)
+    sums = {name: seconds[name] for name in SUMS if name in seconds}
+    return {**found, UNNAMED: round(seconds.get("total", 0.0) - stages, 4), **sums}
+
+
+def show_parts(rows: list[Row]) -> None:
     """Prints where the wall time went."""
     table = Table(title="Wall time of one evaluation, seconds by part")
     table.add_column("part")
@@ -91,13 +126,29 @@ def show_parts(rows: list[tuple[str, Evaluation, float]]) -> None:
     table.add_row("whole, as the caller waits", *(f"{whole:.2f}" for _, _, whole in rows))
     sources = [evaluation.evidence.input_source for _, evaluation, _ in rows]
     table.add_row("drawn by", *(" ".join((s.generator, s.note)).strip() for s in sources))
-    for part in sorted({part for _, e, _ in rows for part in e.evidence.seconds}):
-        table.add_row(part, *(f"{e.evidence.seconds.get(part, 0):.2f}" for _, e, _ in rows))
+    each = [parts_of(evaluation) for _, evaluation, _ in rows]
+    for part in dict.fromkeys(part for parts in each for part in parts):
+        stands = part in PARTS or part in (*SUMS, UNNAMED)
+        words = part if stands else f"  {part}"
+        table.add_row(words, *(f"{parts[part]:.3f}" if part in parts else "" for parts in each))
     console.print(table)
 
 
-async def run(choices: argparse.Namespace) -> tuple[Evaluation, list[str]]:
-    """Evaluates; prints where the time went; returns the seven batch sizes' evaluation."""
+def as_json(rows: list[Row]) -> list[dict[str, Any]]:
+    """The same for a file."""
+    return [
+        {
+            "evaluation": name,
+            "status": evaluation.status.value,
+            "seconds": round(whole, 3),
+            "parts": parts_of(evaluation),
+        }
+        for name, evaluation, whole in rows
+    ]
+
+
+async def run(choices: argparse.Namespace) -> tuple[Evaluation, list[str], list[Row]]:
+    """Evaluates; prints where the time went; returns the seven batch sizes' evaluation, and all."""
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness.open(load_settings({"data_dir": folder}))
         operator = harness.dataset.operator(DEFINITION)
@@ -111,19 +162,18 @@ async def run(choices: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         seven = await timed(harness, solution, pause, scope="sample", only=list(by_batch.values()))
         failed = [
             await timed(harness, changed(solution, words), pause, scope="sample")
-            for words in (WRONG, BROKEN)
+            for words in (WRONG, WRONG, BROKEN)
         ]
-        show_parts(
-            [("first, with start of the judge", *cold)]
-            + [(f"sample, warm {i + 1}", *w) for i, w in enumerate(warm)]
-            + [("seven batch sizes", *seven)]
-            + [("a wrong result", *failed[0]), ("a syntax error", *failed[1])]
-        )
+        rows = [("first, with start of the judge", *cold)]
+        rows += [(f"sample, warm {i + 1}", *w) for i, w in enumerate(warm)]
+        rows += [("seven batch sizes", *seven), ("a wrong result", *failed[0])]
+        rows += [("another wrong result", *failed[1]), ("a syntax error", *failed[2])]
+        show_parts(rows)
         await harness.aclose()
-    return seven[0], list(by_batch.values())
+    return seven[0], list(by_batch.values()), rows
 
 
-async def samples(choices: argparse.Namespace) -> None:
+async def samples(choices: argparse.Namespace) -> list[Row]:
     """Evaluates a solution of any operator; prints where the time went."""
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness.open(load_settings({"data_dir": folder}))
@@ -133,6 +183,7 @@ async def samples(choices: argparse.Namespace) -> None:
         found = [(n, *await timed(harness, solution, choices.pause, scope)) for n, scope in rows]
         show_parts(found)
         await harness.aclose()
+    return found
 
 
 def show_latencies(solution: str, evaluation: Evaluation, uuids: list[str]) -> list[dict[str, Any]]:
@@ -173,12 +224,14 @@ def main() -> None:
     parser.add_argument("--definition", default=DEFINITION, help="its name or a part of it")
     parser.add_argument("--json")
     choices = parser.parse_args()
+    latencies: list[dict[str, Any]] = []
     if choices.definition != DEFINITION:
-        asyncio.run(samples(choices))
-        return
-    evaluation, uuids = asyncio.run(run(choices))
-    report = show_latencies(choices.solution, evaluation, uuids)
+        rows = asyncio.run(samples(choices))
+    else:
+        evaluation, uuids, rows = asyncio.run(run(choices))
+        latencies = show_latencies(choices.solution, evaluation, uuids)
     if choices.json:
+        report = {"evaluations": as_json(rows), "latencies": latencies}
         Path(choices.json).write_text(json.dumps(report, indent=1))
 
 

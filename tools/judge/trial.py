@@ -128,7 +128,8 @@ class Trial:
         Raises:
             HarnessError: when the harness, the operator or the machine failed.
         """
-        self._context.drain()
+        with self._times.measured("drain"):
+            self._context.drain()
         checks = self._plan.checks
         self._reporter.expect(2 + 2 * len(self.cases) + checks.held_out + checks.sizes)
         try:
@@ -251,6 +252,8 @@ class Trial:
         )
         with self._times.measured("correctness"):
             checking.run(self._runnable, held_out)
+        first = next(iter(checking.records.values()), None)
+        self._times.seconds["first_call"] = round(first.seconds_per_call, 4) if first else 0.0
         failed = checking.failed
         if failed is None:
             interpreted = self._context.interpreted

@@ -83,9 +83,11 @@ class TrialTiming:
         self._processes.end_with(timing.close)
         with self._times.measured("timing"):
             judged_call.collect(rest=True)
-            self._context.wait_for_contexts()
+            with self._times.measured("timing_contexts"):
+                self._context.wait_for_contexts()
             self.timed = timing.run(cases, judged_call, self.pairs)
-        self._times.seconds |= timing.seconds
+        recording = self._recorders.times.seconds if self._recorders else {}
+        self._times.seconds |= timing.seconds | recording
         failed = next((t for t in self.timed.values() if t.failure is not None), None)
         if failed is None:
             held_out = HeldOutTiming(parts, self._processes, self._claim)

@@ -130,7 +130,8 @@ class PairedTiming:
         if self._sealed is not None:
             self._sealed.prepare(cases, checked)
         with ClockWatch(self._context.device) as watch:
-            self._preheat()
+            with self._calls.times.measured("timing_preheat"):
+                self._preheat()
             for position, case in enumerate(cases):
                 self._reporter.step(Stage.TIMING, f"timing workload {position + 1} of {len(cases)}")
                 results[case.uuid] = self._time(case, watch)

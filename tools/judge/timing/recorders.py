@@ -21,6 +21,7 @@ from ...messages.launches import Activity, CallTimes
 from ...schema.evaluation import Status
 from ..calls.judged_call import CallOptions, CallOutcome, JudgedCall
 from ..checks.call_verdict import judge_call
+from ..checks.time_budget import StageTimes
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession, request
@@ -111,6 +112,7 @@ class Recorders:
         self._first: dict[str, NotRecordedError | None] = {}
         self._first_calls: threading.Thread | None = None
         self._ending = False
+        self.times = StageTimes()
 
     def start(self, cases: Sequence[Case], *, baseline: bool = True) -> None:
         """Starts both, has each build and map its arena, without waiting.
@@ -176,20 +178,23 @@ class Recorders:
         Raises:
             NotRecordedError: when a call is wrong here, or cannot be a plan.
         """
-        if self._first_calls is not None:
-            self._first_calls.join()
+        with self.times.measured("recording_waits"):
+            if self._first_calls is not None:
+                self._first_calls.join()
         programs = self._programs()
         recorded_set = input_sets()
         if recorded_set.case.uuid not in self._first:
             self._ordinary(programs.values(), input_sets(), CallOptions(late=False))
         elif (fault := self._first[recorded_set.case.uuid]) is not None:
             raise fault
-        recorded = self._recorded(programs, recorded_set)
-        ordinary = [input_sets() for _ in range(ORDINARY_CALLS)]
-        return {
-            baseline: self._with_ordinary(recorded[baseline], program, ordinary)
-            for baseline, program in programs.items()
-        }
+        with self.times.measured("recording_plans"):
+            recorded = self._recorded(programs, recorded_set)
+        with self.times.measured("recording_ordinary"):
+            ordinary = [input_sets() for _ in range(ORDINARY_CALLS)]
+            return {
+                baseline: self._with_ordinary(recorded[baseline], program, ordinary)
+                for baseline, program in programs.items()
+            }
 
     def close(self) -> None:
         """Ends both."""

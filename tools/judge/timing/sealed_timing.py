@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 
 from ...messages.candidate import Called
 from ...messages.runner import Flush
@@ -96,7 +97,9 @@ class SealedTiming:
             with self._runners.replaying():
                 with measured("timing_load"):
                     ours, theirs = self._runners.load(recorded)
-                with self._context.paused():
+                with ExitStack() as stopped:
+                    with measured("timing_pause"):
+                        stopped.enter_context(self._context.paused())
                     self._replayed(case, ours, theirs, sets, watch)
         except NotRecordedError as error:
             self._not_recorded = str(error) if error.final else None
@@ -154,7 +157,9 @@ class SealedTiming:
         """
         measured = self._calls.times.measured
         with measured("timing_replay"):
-            self._context.yardstick_ns = ours.runners[0].wait_for_clock(self._context.yardstick_ns)
+            with measured("timing_clock"):
+                first, least = ours.runners[0], self._context.yardstick_ns
+                self._context.yardstick_ns = first.wait_for_clock(least)
             self._other_families(case, ours)
             self._pairs(Objective.COLD, case, ours, theirs, sets, watch)
             if self._objective in (Objective.CLEAN, Objective.WARM):
@@ -237,7 +242,8 @@ class SealedTiming:
                 times = self._passes(program, block, input_sets, len(input_sets))
                 program.samples[kind].add_times(times, block, watch.now())
                 continue
-            calls = program.runners[block].replay(input_sets, poison, flush=FLUSHES[kind])
+            with self._calls.times.measured("replays"):
+                calls = program.runners[block].replay(input_sets, poison, flush=FLUSHES[kind])
             outcomes = self._judged(program, input_sets, calls)
             for input_set, call, outcome in zip(input_sets, calls, outcomes, strict=True):
                 if kind is Objective.COLD:
