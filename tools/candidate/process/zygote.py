@@ -53,6 +53,8 @@ in every forked child.
 """
 
 
+COMPILES = "kernel_harness.tools.candidate.calls.warm_up_kernel"
+
 _LEFT_OUT_IN_TURN = (
     ("pid", "userns", "mount"),
     ("net", "ipc", "uts", "uid"),
@@ -276,6 +278,9 @@ def import_modules(*, interpret: bool) -> None:
     with contextlib.suppress(Exception):
         # A hash over Triton's whole installation, a second of work that every fork would repeat.
         importlib.import_module("triton.runtime.cache").triton_key()
+    if not interpret:
+        with contextlib.suppress(Exception):
+            importlib.import_module(COMPILES).compile_alone()
 
 
 def main(arguments: list[str]) -> int:
