@@ -1,8 +1,8 @@
 """Tokens of what an agent reads in one round of the loop, through a real client, without a GPU.
 
-Plays the round on GDN decode: the machine, the workloads, a workspace, three evaluations, seven
-archived candidates, the search. A token is counted as four characters of compact JSON, for no
-client's tokeniser is public.
+Plays the round on GDN decode: the machine, the workloads, a workspace, three evaluations, one of
+thirty configurations, seven archived candidates, the search. Prints calls and seconds, too. A token
+is counted as four characters of compact JSON, for no client's tokeniser is public.
 
     python benchmarks/answer_tokens.py [--server .venv/bin/kernel-harness]
 """
@@ -14,6 +14,7 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,35 @@ DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
 CHARACTERS = 4
 MORE = 6
 """Candidates beside the first."""
+TUNED = """\
+@triton.autotune(
+    [
+        triton.Config({"BLOCK_V": size}, num_warps=warps, num_stages=stages)
+        for size in (8, 16, 32, 64, 128)
+        for warps in (1, 2, 4)
+        for stages in (1, 2)
+    ],
+    key=[],
+)
+@triton.jit"""
+"""Thirty configurations of the shipped kernel."""
+
+
+def tuned(kernel: str) -> str:
+    """The shipped kernel with thirty configurations instead of one."""
+    changes = {
+        "@triton.jit": TUNED,
+        "[(batch, heads // block_h, size // block_v)]": (
+            "[lambda chosen: (batch, heads // block_h, size // chosen['BLOCK_V'])]"
+        ),
+        " BLOCK_V=block_v,": "",
+        "        num_warps=4,\n": "",
+    }
+    for old, new in changes.items():
+        if old not in kernel:
+            raise SystemExit(f"The shipped kernel has no {old!r} to change")
+        kernel = kernel.replace(old, new)
+    return kernel
 
 
 def say(words: str) -> None:
@@ -41,10 +71,12 @@ class Round:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.total = 0
+        self.total = self.calls = 0
+        self.begin = time.monotonic()
 
     async def call(self, tool: str, note: str = "", /, **arguments: Any) -> dict[str, Any]:
         """Calls a tool and returns its structured content."""
+        self.calls += 1
         result = await self.client.call_tool(tool, arguments)
         content = result.structured_content
         if result.is_error or content is None:
@@ -59,7 +91,9 @@ class Round:
 async def play(client: Client, data: Path) -> None:
     """Plays the round."""
     listed = await client.list_tools()
-    tools = [tool.model_dump(mode="json", exclude_none=True) for tool in listed.tools]
+    tools = [
+        tool.model_dump(mode="json", exclude_none=True, by_alias=True) for tool in listed.tools
+    ]
     say(f"{'call':18} {'':34} {'tokens':>6} {'text':>6}")
     say(f"{'tools/list':18} {f'{len(tools)} tools':34} {tokens(tools):6}")
     now = Round(client)
@@ -72,13 +106,19 @@ async def play(client: Client, data: Path) -> None:
     )
     for scope in ("static", "smoke", "sample"):
         judged = await now.call("evaluate_kernel", scope, workspace="round", scope=scope)
+    kernel = data / "workspaces" / "round" / "kernel.py"
+    shipped = kernel.read_text()
+    kernel.write_text(tuned(shipped))
+    await now.call(
+        "evaluate_kernel", "static, 30 configurations", workspace="round", scope="static"
+    )
+    kernel.write_text(shipped)
     first = await now.call(
         "archive_candidate",
         workspace="round",
         evaluation_id=judged["evaluation_id"],
         hypothesis="The shipped kernel as it is, to have something to compare with.",
     )
-    kernel = data / "workspaces" / "round" / "kernel.py"
     for number in range(MORE):
         kernel.write_text(f"{kernel.read_text()}\nVARIANT_{number} = {number}\n")
         judged = await now.call("evaluate_kernel", "smoke", workspace="round", scope="smoke")
@@ -93,7 +133,8 @@ async def play(client: Client, data: Path) -> None:
     await now.call("search_archive", f"{MORE + 1} candidates", definition=DEFINITION)
     await now.call("select_parent", definition=DEFINITION)
     await now.call("get_context", candidate_id=first["candidate_id"], role="plan")
-    say(f"{'all answers':18} {'':34} {now.total:6}")
+    seconds = time.monotonic() - now.begin
+    say(f"{'all answers':18} {f'{now.calls} calls, {seconds:.0f} s':34} {now.total:6}")
 
 
 async def main(server: str) -> None:

@@ -170,7 +170,7 @@ def workloads_answer(listing: WorkloadListing, cursor: int, detail: Detail) -> W
         end = cursor + len(page)
         return WorkloadsAnswer.of(
             listing,
-            summary=_workloads_words(listing, cursor, end),
+            summary=_workloads_words(listing, cursor, end, whole=not concise),
             description=cut(listing.description, DESCRIPTION_CHARACTERS[detail]),
             inputs=_tensors(listing.inputs, detail),
             outputs=_tensors(listing.outputs, detail),
@@ -189,25 +189,37 @@ def _tensors(specs: Mapping[str, TensorSpec], detail: Detail) -> list[TensorPart
     return [TensorPart.of(spec, name=name, **hidden) for name, spec in specs.items()]
 
 
-def _workloads_words(listing: WorkloadListing, cursor: int, end: int) -> str:
-    tolerance = listing.tolerance
-    share = tolerance.get("required_matched_ratio", 1.0)
+def _workloads_words(listing: WorkloadListing, cursor: int, end: int, *, whole: bool) -> str:
+    """A screen on the definition.
+
+    Args:
+        whole: whether it is read alone; else what fields beside it list is left to them.
+    """
+    many = not cursor and listing.total > ROWS_SHOWN
+    page = _regimes_words(listing) if many else _page_words(listing, end - cursor)
     return lines(
         f"{listing.definition}: {counted(listing.total, 'workload')} in "
         f"{counted(len(listing.regimes), 'regime')}.",
+        _contract_words(listing) if whole else "The verdict is stricter than `tolerance`.",
+        _starts_words(listing.starts),
+        page if whole else None,
+        f"`workloads` holds {cursor + 1} to {end} of {listing.total}"
+        + (f"; cursor='{end}' gives the next." if end < listing.total else "."),
+        "Next: sample_shapes gives the few workloads that stand for all; open_workspace starts a "
+        "candidate; it puts the reference beside your sources.",
+    )
+
+
+def _contract_words(listing: WorkloadListing) -> str:
+    """What a candidate is called with, and how near it must come."""
+    tolerance = listing.tolerance
+    share = tolerance.get("required_matched_ratio", 1.0)
+    return lines(
         f"Inputs in call order: {', '.join(listing.inputs)}. "
         f"Outputs: {', '.join(listing.outputs)}.",
         f"FlashInfer-Trace tolerance: atol {tolerance.get('atol')}, rtol {tolerance.get('rtol')}, "
         f"{share:.0%} of elements; the verdict is stricter.",
         f"Latencies: {listing.latency_basis or 'unknown'}.",
-        _starts_words(listing.starts),
-        _page_words(listing, end - cursor)
-        if cursor or listing.total <= ROWS_SHOWN
-        else _regimes_words(listing),
-        f"`workloads` holds {cursor + 1} to {end} of {listing.total}"
-        + (f"; cursor='{end}' gives the next." if end < listing.total else "."),
-        "Next: sample_shapes gives the few workloads that stand for all; open_workspace starts a "
-        "candidate; it puts the reference beside your sources.",
     )
 
 

@@ -232,6 +232,8 @@ def _tool(command: str, argv: Sequence[str]) -> int:
     }
     if "wait_s" in schema.get("properties", {}):
         given.setdefault("wait_s", DEFAULT_WAIT_S)
+    if "detail" in schema.get("properties", {}) and not arguments.json:
+        given.setdefault("detail", "detailed")  # only the summary is printed: it must be whole
     given = meant_here(given)
     # The process ends with this call: a judge started ahead would be of no use.
     taken = schema.get("properties", {})

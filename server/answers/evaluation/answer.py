@@ -6,7 +6,7 @@ choice: those that failed, then those that cost the most time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ....tools.documents import evaluation_uri
 from ....tools.schema.evaluation import (
@@ -50,6 +50,11 @@ ROWS: dict[str, int] = {"concise": 10, "detailed": 60}
 TABLE_ROWS = 10
 SUMMARY_CHARACTERS = 1_000
 EXCERPT_CHARACTERS = {"concise": 2_000, "detailed": 6_000}
+_OTHER_TIMES = (
+    *("regime", "latency_interval_us", "baseline_called_us", "baseline_clean_us"),
+    *("baseline_sustained_us", "warm_us", "baseline_warm_us"),
+)
+"""What is told of a workload only where all is shown."""
 LOG_CHARACTERS = {"concise": 800, "detailed": 4_000}
 
 
@@ -57,7 +62,8 @@ def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> Evalu
     """Words an evaluation, and what the archive knows of its program.
 
     Args:
-        detail: 'concise' shows what decides; 'detailed' more workloads and longer excerpts.
+        detail: 'concise' tells once what decides; 'detailed' more workloads, longer excerpts, and
+            a summary that can be read alone.
     """
     evaluation, known = evaluated.evaluation, evaluated.recognition
     seen = SeenPart.of(known.prior_run) if known.prior_run else None
@@ -104,22 +110,30 @@ def _answer(
         len(evaluation.workloads),
         f"all are in evaluation_uri: read_report(uri='{uri}', section='workloads').",
     )
-    compiled = min(static_check.STATIC_ROWS, rows + 2) if detail == "concise" else 2 * rows
+    whole = detail == "detailed"
+    compiled = 2 * rows if whole else min(static_check.STATIC_ROWS, rows + 2)
+    only_compiled = summary.only_compiled(evaluation)
+    words = seen.words if seen else None
     return EvaluationAnswer.of(
         evaluation,
-        summary=summary.summary(evaluation, chosen, shown, steps, seen.words if seen else None),
+        summary=summary.summary(evaluation, chosen, shown, steps, words, whole=whole),
         next_steps=steps,
         failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail]),
-        totals=_totals(evaluation),
-        workloads=[_workload(w, detail, evaluation) for w in chosen],
-        workloads_shown=shown,
+        totals=_totals(evaluation, whole=whole),
+        workloads=[_workload(w, detail, evaluation) for w in chosen if whole or not only_compiled],
+        workloads_shown=shown if whole or not only_compiled else None,
         integrity=_integrity(evaluation, detail),
         static=static_check.static_parts(
-            evaluation.static, compiled, summary.axes_of(evaluation), whole=detail == "detailed"
+            evaluation.static if whole or only_compiled else None,
+            compiled,
+            summary.axes_of(evaluation),
+            whole=whole,
         ),
-        static_note=static_check.static_note(evaluation.static, compiled, uri),
+        static_note=static_check.static_note(
+            evaluation.static, compiled, uri, listed=whole or only_compiled, whole=whole
+        ),
         evidence=_evidence(evaluation.evidence, chosen, detail),
-        content_hash=evaluation.content_hash if detail == "detailed" else None,
+        content_hash=evaluation.content_hash if whole else None,
         log=cut(evaluation.log, LOG_CHARACTERS[detail]),
         seen_before=seen,
         evaluation_uri=uri,
@@ -146,9 +160,9 @@ def _failure(failure: Failure | None, excerpt: int) -> FailurePart | None:
     )
 
 
-def _totals(evaluation: Evaluation) -> TotalsPart:
+def _totals(evaluation: Evaluation, *, whole: bool) -> TotalsPart:
     totals = evaluation.totals
-    hidden: dict[str, None] = {}
+    hidden: dict[str, None] = {} if whole else {"mean_of_ratios": None, "ratio_of_means": None}
     if not totals.wins + totals.ties + totals.losses + totals.inconclusive:
         hidden |= dict.fromkeys(("wins", "ties", "losses", "inconclusive"))
     sealing = evaluation.sealing
@@ -170,15 +184,19 @@ def _workload(result: WorkloadResult, detail: Detail, evaluation: Evaluation) ->
     failure = evaluation.failure
     if reason in (failure.message if failure else None, evaluation.not_timed_reason):
         reason = None  # it is the trial's, told once
+    whole = detail == "detailed"
+    hidden: dict[str, Any] = {} if whole else dict.fromkeys(_OTHER_TIMES)
+    if not whole:
+        hidden["floors_us"] = {k: v for k, v in result.floors_us.items() if k != "device"}
     return WorkloadVerdict.of(
         result,
         reason=cut(reason, 300),
         errors=errors,
-        warm_us=result.warm_latency_us,
         clock=str(result.sealing.source) if result.sealing else None,
         decision=result.comparison.decision if result.comparison else None,
-        sol_percents=sol_percents(result),
-        sol_exec_bench_score=sol_exec_bench(result),
+        sol_percents=sol_percents(result) if whole else {},
+        sol_exec_bench_score=sol_exec_bench(result) if whole else None,
+        **({"warm_us": result.warm_latency_us} | hidden),
     )
 
 
@@ -212,7 +230,7 @@ def _evidence(evidence: Evidence, chosen: list[WorkloadResult], detail: Detail) 
         "clocks": _clocks(evidence),
     }
     if detail == "concise":
-        return EvidencePart(**shown, timer=evidence.timer)
+        return EvidencePart(**shown)
     uuids = [result.uuid for result in chosen[:5]]
     return EvidencePart.of(
         evidence,

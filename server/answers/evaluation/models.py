@@ -179,7 +179,9 @@ class StaticPart(Result):
     kernel: Annotated[str, short(120)]
     target: str
     config: str | None = Field(
-        default=None, description="Constants and launch options; absent: as in the row before."
+        default=None,
+        description="Constants and launch options, after a kernel's first row those unlike it; "
+        "absent: as in the row before.",
     )
     registers: int | None = Field(default=None, description="Of a thread.")
     shared_bytes: int | None = Field(default=None, description="Of a block.")

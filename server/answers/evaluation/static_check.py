@@ -16,6 +16,7 @@ from .models import StaticPart
 STATIC_ROWS = 12
 SUMMARY_ROWS = 6
 CONFIG_CHARACTERS = 200
+REASON_CHARACTERS = 300
 LAUNCHES_SHOWN = 4
 EMPTY = 16
 """Instructions of a kernel that only returns: what is padded to a cache line."""
@@ -47,14 +48,36 @@ def static_parts(
         )
         for kernel in kernels
     ]
-    return parts if whole else [*parts[:1], *map(_unlike, parts, parts[1:])]
+    if whole:
+        return parts
+    first: dict[str, Mapping[str, Any]] = {}
+    latest: dict[str, StaticPart] = {}
+    shown: list[StaticPart] = []
+    for before, part, kernel in zip([None, *parts], parts, kernels, strict=False):
+        lean = _unlike(before, latest.get(part.target), part)
+        known = first.setdefault(kernel.name, kernel.config)
+        changed = {k: v for k, v in kernel.config.items() if known.get(k, ...) != v}
+        if lean.config and changed and known.keys() == kernel.config.keys():
+            lean = lean.model_copy(update={"config": config_words(changed)})
+        shown.append(lean)
+        latest[part.target] = part
+    return shown
 
 
-def _unlike(before: StaticPart, part: StaticPart) -> StaticPart:
-    """The row without what it has in common with the row before it."""
-    names = ("config", "launched", "mix", "notes")
-    alike = [name for name in names if getattr(part, name) == getattr(before, name)]
-    return part.model_copy(update={name: [] if name == "notes" else None for name in alike})
+def _unlike(before: StaticPart | None, same: StaticPart | None, part: StaticPart) -> StaticPart:
+    """The row without what an earlier one says, nor a stack of no bytes.
+
+    Args:
+        before: the row above it.
+        same: the last row of its target, whose notes it need not repeat.
+    """
+    changes: dict[str, Any] = {"threads": None, "stack_bytes": part.stack_bytes or None}
+    for name in ("config", "launched", "mix"):
+        if before is not None and getattr(part, name) == getattr(before, name):
+            changes[name] = None
+    if same is not None:
+        changes["notes"] = [note for note in part.notes if note not in same.notes]
+    return part.model_copy(update=changes)
 
 
 def launched_words(kernel: StaticKernel, axes: Mapping[str, Axes]) -> str | None:
@@ -102,15 +125,25 @@ def mix_words(instructions: Mapping[str, int]) -> str:
     return "; ".join(parts)
 
 
-def static_note(check: StaticCheck | None, rows: int = STATIC_ROWS, uri: str = "") -> str | None:
+def static_note(
+    check: StaticCheck | None,
+    rows: int = STATIC_ROWS,
+    uri: str = "",
+    *,
+    listed: bool = True,
+    whole: bool = True,
+) -> str | None:
     """How the check ended, and what it could not show; nothing where all kernels were built.
 
     Args:
         rows: of kernels that are shown.
         uri: of the record, where the rest is read.
+        listed: whether any kernels are shown.
+        whole: whether a long reason is told to its end.
     """
     if check is None:
         return None
+    reason = shorten(check.reason or "", 4_000 if whole else REASON_CHARACTERS)
     failed = "; ".join(
         f"{target}: {words.strip().partition(chr(10))[0][:200]}"
         for target, words in check.failures.items()
@@ -126,9 +159,9 @@ def static_note(check: StaticCheck | None, rows: int = STATIC_ROWS, uri: str = "
         lines(
             None
             if plain and check.kernels
-            else f"Compile-only check: {check.status}. {check.reason or ''}".rstrip(),
+            else f"Compile-only check: {check.status}. {reason}".rstrip(),
             f"Did not compile for {failed}" if failed else None,
-            left,
+            left if listed else None,
         )
         or None
     )
@@ -171,30 +204,35 @@ def empty_words(kernels: Sequence[StaticKernel]) -> str | None:
     )
 
 
-def static_words(check: StaticCheck | None, axes: Mapping[str, Axes] | None = None) -> str | None:
-    """The check as lines of a summary, one for each kernel and target.
+def static_words(
+    check: StaticCheck | None, axes: Mapping[str, Axes] | None = None, *, rows_too: bool = True
+) -> str | None:
+    """The check as lines of a summary.
 
     Args:
         axes: of each workload that it was compiled as called on, by uuid.
+        rows_too: whether each kernel of each target has its line; else one stands for them.
     """
     if check is None:
         return None
-    alike = Counter((kernel.name, kernel.target) for kernel in check.kernels)
-    empty = empty_words(check.kernels)
-    rows = [
-        _row(kernel, tuned=alike[kernel.name, kernel.target] > 1)
-        for kernel in check.kernels[:SUMMARY_ROWS]
-    ]
+    if rows_too:
+        alike = Counter((kernel.name, kernel.target) for kernel in check.kernels)
+        rows = [
+            _row(kernel, tuned=alike[kernel.name, kernel.target] > 1)
+            for kernel in check.kernels[:SUMMARY_ROWS]
+        ]
+        more = len(check.kernels) - SUMMARY_ROWS
+        rows += [empty] if (empty := empty_words(check.kernels)) else []
+        rows += [f"… {more} more in static and in the record"] if more > 0 else []
+    else:
+        rows = [built] if (built := build_words(check)) else []
     if rows and axes:
         called = {uuid for kernel in check.kernels for uuid in kernel.grids} or set(axes)
         shown = [axes_words(sizes) for uuid, sizes in axes.items() if uuid in called]
         words = ", ".join(shown[:LAUNCHES_SHOWN]) + (", …" if len(shown) > LAUNCHES_SHOWN else "")
         rows.insert(0, f"Compiled as called on {words}; other shapes may differ.")
-    rows += [empty] if empty else []
-    more = len(check.kernels) - SUMMARY_ROWS
-    if more > 0:
-        rows.append(f"… {more} more in static and in the record")
-    if check.status != "failed" and (check.reason or not rows):
+    elsewhere = check.status == "failed" or (check.status == "built" and not rows_too)
+    if not elsewhere and (check.reason or not rows):
         rows.append(f"Compiling: {check.status}. {check.reason or ''}".rstrip())
     return "\n".join(rows) or None
 

@@ -48,41 +48,53 @@ def summary(
     shown: str | None,
     steps: list[str],
     seen: str | None = None,
+    *,
+    whole: bool = True,
 ) -> str:
-    """One screen: verdict, numbers, the rows that matter, the next step."""
+    """One screen: verdict, numbers, the rows that matter, the next step.
+
+    Args:
+        whole: whether it is read alone; else what fields beside it list is only named.
+    """
     if evaluation.status is Status.RUNNING:
         return lines(
             f"RUNNING: {evaluation.not_timed_reason or evaluation.stage.value}. The work goes on.",
             f"Next: {steps[0]}",
             f"evaluation_id {evaluation.evaluation_id}",
         )
+    spent = budget_words(evaluation.evidence.seconds, evaluation.evidence.budgets)
     return lines(
         _verdict(evaluation),
         _failure_words(evaluation.failure),
-        _static_words(evaluation),
+        _static_words(evaluation, whole=whole),
         _other_build_words(evaluation),
-        _speed_words(evaluation),
-        _claim_words(evaluation),
+        _speed_words(evaluation, whole=whole),
+        _claim_words(evaluation, whole=whole),
         _held_out_words(evaluation),
-        _rows(chosen[:TABLE_ROWS]) if evaluation.status in UNFAILED else None,
-        shown,
-        _findings_words(evaluation),
-        budget_words(evaluation.evidence.seconds, evaluation.evidence.budgets),
+        _rows(chosen[:TABLE_ROWS]) if whole and evaluation.status in UNFAILED else None,
+        shown if whole else None,
+        _findings_words(evaluation, whole=whole),
+        spent if whole or evaluation.status is not Status.PASSED else None,
         seen,
         f"Next: {cut(steps[0], SUMMARY_CHARACTERS)}" if steps else None,
-        f"evaluation_id {evaluation.evaluation_id}",
+        f"evaluation_id {evaluation.evaluation_id}" if whole else None,
     )
 
 
-def _static_words(evaluation: Evaluation) -> str | None:
+def only_compiled(evaluation: Evaluation) -> bool:
+    """Whether the candidate was built and none of it run."""
+    return evaluation.scope is Scope.STATIC or evaluation.status is Status.COMPILED
+
+
+def _static_words(evaluation: Evaluation, *, whole: bool) -> str | None:
     if evaluation.scope is not Scope.STATIC:
         return None
-    return static_check.static_words(evaluation.static, axes_of(evaluation))
+    return static_check.static_words(evaluation.static, axes_of(evaluation), rows_too=whole)
 
 
 def _other_build_words(evaluation: Evaluation) -> str | None:
     """What the build for the first target takes, beside a run of it elsewhere."""
-    if evaluation.scope is Scope.STATIC or evaluation.status is Status.COMPILED:
+    if only_compiled(evaluation):
         return None
     return static_check.build_words(evaluation.static)
 
@@ -128,10 +140,10 @@ def _unsaid(failure: Failure) -> list[str]:
     return parts
 
 
-def _speed_words(evaluation: Evaluation) -> str | None:
+def _speed_words(evaluation: Evaluation, *, whole: bool) -> str | None:
     totals = evaluation.totals
     if totals.mean_latency_us is None:
-        reason = evaluation.not_timed_reason
+        reason = evaluation.not_timed_reason if whole else None
         return f"No latency: {reason}" if reason and evaluation.status in UNFAILED else None
     clock = f" {sealing.source}" if (sealing := evaluation.sealing) else ""
     by = _MEANINGS[evaluation.objective]
@@ -191,12 +203,13 @@ def _held_out_words(evaluation: Evaluation) -> str | None:
     return f"{words}."
 
 
-def _claim_words(evaluation: Evaluation) -> str | None:
+def _claim_words(evaluation: Evaluation, *, whole: bool) -> str | None:
     """Why times are only claimed; None for sealed ones and where nothing was timed."""
     sealing = evaluation.sealing
     if sealing is None or not sealing.reason:
         return None
-    return f"Times are claimed: {cut(sealing.reason, 300)}. They never promote."
+    why = cut(sealing.reason, 300) if whole else "totals.clock_reason says why"
+    return f"Times are claimed: {why}. They never promote."
 
 
 def _rows(chosen: list[WorkloadResult]) -> str | None:
@@ -233,8 +246,10 @@ def _rows(chosen: list[WorkloadResult]) -> str | None:
     )
 
 
-def _findings_words(evaluation: Evaluation) -> str | None:
+def _findings_words(evaluation: Evaluation, *, whole: bool) -> str | None:
     loud = [f for f in evaluation.integrity.findings if f.severity is not Severity.NOTE]
     if not loud:
         return None
+    if not whole:
+        return f"Integrity: {', '.join(dict.fromkeys(f.claim for f in loud))}; see its findings."
     return "Integrity: " + " ".join(f"[{f.claim}] {cut(f.message, 300)}" for f in loud[:3])

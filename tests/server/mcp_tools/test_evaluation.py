@@ -60,11 +60,16 @@ async def test_the_summary_of_many_workloads_tells_where_the_time_goes(
     folder = write_dataset(tmp_path / "many", rows=tuple(4**n for n in range(6)) * 5)
     harness = ScriptedHarness(settings, Dataset.load(folder, ()))
     async with Client(build_app(harness=harness)) as client:
-        first = await good(client, "list_workloads", definition=DEFINITION, limit=20)
-        rest = await good(client, "list_workloads", definition=DEFINITION, limit=20, cursor="20")
+        asked = {"definition": DEFINITION, "limit": 20, "detail": "detailed"}
+        first = await good(client, "list_workloads", **asked)
+        rest = await good(client, "list_workloads", **asked, cursor="20")
+        lean = await good(client, "list_workloads", definition=DEFINITION, limit=20)
     assert "share of the time" in first["summary"] and "cursor='20'" in first["summary"]
     assert "Inputs in call order: x, weight. Outputs: y." in first["summary"]
     assert "last µs" in rest["summary"] and len(rest["workloads"]) == 10
+    assert "cursor='20'" in lean["summary"] and "stricter than `tolerance`" in lean["summary"]
+    assert "share of the time" not in lean["summary"], "its fields tell that"
+    assert len(lean["regimes"]) == 3 and [one["name"] for one in lean["inputs"]] == ["x", "weight"]
 
 
 async def test_a_cursor_that_no_page_gave_is_refused(connect: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -239,7 +240,7 @@ def test_a_budget_that_came_near_its_end_is_told_with_whose_it_was() -> None:
     seconds = {"candidate_build": 1.2, "reference": 31.0, "candidate": 3.1}
     budgets = {"build": 180.0, "reference": 40.0, "candidate": 40.0}
     told = answer_of(
-        evaluation(evidence=Evidence(started_at=at, seconds=seconds, budgets=budgets))
+        evaluation(evidence=Evidence(started_at=at, seconds=seconds, budgets=budgets)), "detailed"
     ).summary
     assert "building 1.2 s of 180, reference 31.0 s of 40, candidate 3.1 s of 40" in told
     quick = {**seconds, "reference": 1.0}
@@ -261,6 +262,52 @@ def test_what_repeats_a_result_is_told_where_all_is_asked_for() -> None:
     assert concise.content_hash is None and whole.content_hash == record.content_hash
     assert concise.integrity.not_run == {"twins": "slow"} and not concise.integrity.checks
     assert set(whole.integrity.not_run) == {"timed", "twins"} and whole.integrity.checks
+
+
+def test_what_fields_list_is_told_once_and_a_summary_that_stands_alone_tells_it() -> None:
+    """An agent reads fields and summary in one piece, a person the summary alone."""
+    finding = Finding(claim="no_hidden_host_work", severity=Severity.WARNING, message="It waits.")
+    sealed = Measurement(
+        timer="cupti", cold_ns=[9_000], clock=TimeSource.CLAIMED, clock_reason="it copies"
+    )
+    record = evaluation(
+        workloads=[timed(1, 9.0).model_copy(update={"measurement": sealed})],
+        totals=Totals(passed=1, mean_latency_us=9.0, geometric_mean_ratio=1.5, mean_of_ratios=1.5),
+        integrity=Integrity(findings=[finding]),
+        static=StaticCheck(
+            status="built",
+            kernels=[StaticKernel(name="k", target="sm_100", registers=96, threads=128)],
+        ),
+    )
+    concise, whole = answer_of(record), answer_of(record, "detailed")
+    written = json.dumps(concise.model_dump(mode="json"))
+    for words in ("It waits.", "it copies"):
+        assert written.count(words) == 1 and words.rstrip(".") in whole.summary, words
+    assert "workload  axes" in whole.summary and "workload  axes" not in concise.summary
+    assert "no_hidden_host_work; see its findings" in concise.summary
+    assert "totals.clock_reason" in concise.summary and concise.totals.mean_of_ratios is None
+    assert "k 96 registers" in concise.summary and not concise.static and whole.static
+    assert record.evaluation_id in whole.summary
+
+
+def test_what_was_only_compiled_lists_kernels_and_no_workloads() -> None:
+    kernels = [
+        StaticKernel(name="k", target=target, registers=96, threads=128, stack_bytes=0, notes=["n"])
+        for target in ("sm_100", "sm_90", "sm_100")
+    ]
+    check = StaticCheck(status="built", reason="Not launched: " + "k, " * 400, kernels=kernels)
+    result = WorkloadResult(uuid="0" * 36, axes={"n": 1}, status=Status.NOT_RUN)
+    record = evaluation(
+        scope=Scope.STATIC, status=Status.COMPILED, static=check, workloads=[result]
+    )
+    concise, whole = answer_of(record), answer_of(record, "detailed")
+    assert not concise.workloads and len(whole.workloads) == 1
+    assert [part.registers for part in concise.static] == [96, 96, 96]
+    assert [part.notes for part in concise.static] == [["n"], ["n"], []]
+    assert concise.static[0].threads is None and whole.static[0].threads == 128
+    assert "Built for B200 (sm_100): k 96 registers" in concise.summary
+    assert len(concise.static_note or "") < 400 < len(whole.static_note or "")
+    assert "Not launched" not in concise.summary and "Not launched" in whole.summary
 
 
 def test_no_step_asks_for_what_this_machine_cannot_do() -> None:
@@ -381,7 +428,7 @@ def clocked(*clocks: str | None) -> EvaluationAnswer:
         for number, reason in enumerate(clocks)
     ]
     totals = Totals(passed=len(clocks), mean_latency_us=10.0)
-    return answer_of(evaluation(workloads=workloads, totals=totals))
+    return answer_of(evaluation(workloads=workloads, totals=totals), "detailed")
 
 
 def test_a_sealed_latency_says_so_beside_what_the_call_costs_in_its_process():
@@ -413,13 +460,16 @@ def test_the_other_times_of_a_call_stand_beside_its_latency_where_they_were_take
     changes = {**beside, "warm_latency_us": 6.5, "measurement": sealed}
     workload = timed(0, 10.0).model_copy(update=changes)
     found = evaluation(workloads=[workload], totals=Totals(passed=1, mean_latency_us=10.0))
-    answer = answer_of(found)
+    answer = answer_of(found, "detailed")
     (row,) = answer.workloads
     assert (row.clean_us, row.sustained_us, row.baseline_sustained_us) == (8.5, 7.25, 9.5)
     assert (row.warm_us, row.cold_us) == (6.5, None)
     for words in ("clean µs", "sustained µs", "warm µs", "7.25", "6.5", "with a cold L2"):
         assert words in answer.summary
     assert "called µs" not in answer.summary, "nothing was taken of it"
+    (lean,) = answer_of(found).workloads
+    assert (lean.clean_us, lean.sustained_us) == (8.5, 7.25)
+    assert (lean.baseline_sustained_us, lean.warm_us, lean.regime) == (None, None, None)
 
 
 def test_an_objective_other_than_cold_is_said_beside_the_latency():
@@ -475,7 +525,11 @@ def test_the_floor_of_the_first_target_stands_beside_each_latency():
     result = timed(1, 8.0).model_copy(
         update={"floors_us": {"device": 3.0, "B200": 1.25, "H200": 2}}
     )
-    summary = answer_of(evaluation(workloads=[result])).summary
+    answer = answer_of(evaluation(workloads=[result]), "detailed")
+    assert answer.workloads[0].floors_us["device"] == 3.0
+    lean = answer_of(evaluation(workloads=[result])).workloads[0]
+    assert lean.floors_us == {"B200": 1.25, "H200": 2}
+    summary = answer.summary
     assert "B200 floor µs" in summary and "1.25" in summary and "H200 floor" not in summary
 
 

@@ -64,6 +64,27 @@ def test_configurations_of_one_kernel_are_told_apart():
     ]
 
 
+def test_later_configurations_name_what_is_unlike_the_first():
+    first = {"GROUP": 2, "BLOCK": 64, "num_warps": 4}
+    rows = [
+        kernel(config=first),
+        kernel(config={**first, "BLOCK": 32}),
+        kernel(config={**first, "BLOCK": 32}, target="sm_100"),
+        kernel(config=first),
+        kernel(config={"BLOCK": 32}),
+    ]
+    check = StaticCheck(status="built", kernels=rows)
+    whole = "GROUP=2, BLOCK=64, num_warps=4"
+    assert [part.config for part in static_parts(check)] == [
+        *(whole, "BLOCK=32", None, whole, "BLOCK=32"),
+    ]
+    assert {part.config for part in static_parts(check, whole=True)} == {
+        whole,
+        "GROUP=2, BLOCK=32, num_warps=4",
+        "BLOCK=32",
+    }
+
+
 def test_many_configurations_take_a_few_lines():
     many = StaticCheck(status="built", kernels=[kernel(name=f"k{i}") for i in range(40)])
     rows = (static_words(many) or "").splitlines()
