@@ -38,7 +38,8 @@ CANDIDATE_WORDS = {
     "Otherwise the function returns them.",
     "binding": "How compiled code exports its function: `tvm-ffi` or `torch`. Recognised from the "
     "sources when empty; of no use to `python` and `triton`.",
-    "dependencies": "Libraries it needs, for readers and FlashInfer-Trace; nothing is installed.",
+    "dependencies": "Libraries it needs, for readers and FlashInfer-Trace; none is installed. With "
+    "`nvidia-cutlass` CUDA sources may include CUTLASS and CuTe.",
     "target_hardware": "What it was written for, as FlashInfer-Trace has it.",
     "description": "One sentence for people.",
     "technique": "Tags for readers of the folder. The archive is searched by the `tags` given to "

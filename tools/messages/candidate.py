@@ -108,6 +108,9 @@ class BuildRequest(Message):
     output_count: int
     cuda_arch: str | None = Field(default=None, description="e.g. '90a'; null without a GPU.")
     compile_s: float = Field(default=COMPILE_S, description="What its compilers may take.")
+    dependencies: list[str] = Field(
+        default_factory=list, description="Packages that it names; some bring headers."
+    )
 
     @classmethod
     def of(
@@ -140,6 +143,7 @@ class BuildRequest(Message):
             content_hash=content_hash,
             argument_count=argument_count,
             output_count=output_count,
+            dependencies=[str(name) for name in spec.get("dependencies") or []],
             cuda_arch=cuda_arch,
             compile_s=compile_s,
         )

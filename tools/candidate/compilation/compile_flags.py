@@ -8,9 +8,12 @@ shim, which includes nothing of torch, most of them.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import importlib.util
 import re
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,18 @@ _CAST_NAME = re.compile(
     r"|SymInt\w*|MemoryFormat|complex)\b"
 )
 """Types that torch teaches pybind11 to convert, besides Tensor."""
+_CUTLASS = (
+    ("cutlass_library", "source"),
+    ("flashinfer", "data/cutlass"),
+    ("tilelang", "3rdparty/cutlass"),
+)
+"""Packages that bring the headers of CUTLASS, and the folder of its tree in each."""
+_HEADERS_OF: dict[str, tuple[tuple[str, str], ...]] = {
+    "cutlass": _CUTLASS,
+    "nvidia-cutlass": _CUTLASS,
+}
+"""What a candidate may name under `dependencies` for its headers, and where they may lie."""
+_PACKAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 EXTENSION = "candidate_extension"
 """Name of every candidate's extension module: each has a process of its own."""
 EVERY_CASTER = "KERNEL_HARNESS_EVERY_CASTER"
@@ -62,6 +77,18 @@ class CompileConfig:
     """Whether a tensor under these headers is another type than torch's; they lack much besides."""
     versions: tuple[str, ...] = field(default=())
 
+    def with_headers(
+        self, include: tuple[str, ...], nvcc: tuple[str, ...], versions: tuple[str, ...]
+    ) -> CompileConfig:
+        """The config, and those tried after it, with the headers of packages."""
+        return replace(
+            self,
+            include=(*self.include, *include),
+            nvcc=(*self.nvcc, *(word for word in nvcc if word not in self.nvcc)),
+            versions=(*self.versions, *versions),
+            retry=self.retry.with_headers(include, nvcc, versions) if self.retry else None,
+        )
+
     @property
     def base(self) -> CompileConfig:
         """The first config, from this one on, that needs no support."""
@@ -82,6 +109,40 @@ def tvm_config(tvm_ffi: Any) -> CompileConfig:
         standard="c++17",
         libraries=(f"-L{library.parent}", f"-l{library.stem.removeprefix('lib')}"),
         versions=("tvm-ffi", str(getattr(tvm_ffi, "__version__", ""))),
+    )
+
+
+def with_packages(config: CompileConfig, dependencies: Sequence[str]) -> CompileConfig:
+    """The config with the headers of packages that a candidate names under `dependencies`.
+
+    Raises:
+        CandidateError: of kind 'toolchain' when a named one is not installed.
+    """
+    for dependency in dependencies:
+        named = _PACKAGE_NAME.match(dependency.strip())
+        name = re.sub(r"[-_.]+", "-", named.group()).lower() if named else ""
+        if name not in _HEADERS_OF:
+            continue
+        tree, version = _header_tree(name)
+        include = tuple(str(tree / part) for part in ("include", "tools/util/include"))
+        config = config.with_headers(include, ("--expt-relaxed-constexpr",), (name, version))
+    return config
+
+
+def _header_tree(name: str) -> tuple[Path, str]:
+    """The folder of a library's tree, and the version of the package that brings it."""
+    for package, inside in _HEADERS_OF[name]:
+        found = importlib.util.find_spec(package)
+        for place in (found and found.submodule_search_locations) or ():
+            if Path(place, inside, "include").is_dir():
+                versions = importlib.metadata.packages_distributions().get(package, ())
+                said = [f"{one} {importlib.metadata.version(one)}" for one in versions]
+                return Path(place, inside), ", ".join(said)
+    packages = ", ".join(package for package, _ in _HEADERS_OF[name])
+    raise CandidateError(
+        "toolchain",
+        f"dependencies names {name}, whose headers no installed package brings (looked in "
+        f"{packages}); pip install nvidia-cutlass",
     )
 
 

@@ -26,7 +26,10 @@ _LIBRARIES: tuple[tuple[str, str], ...] = (
     (r"nvToolsExt|nvtx3/", "NVTX (apt install cuda-nvtx-13-0)"),
     (r"cuda_profiler_api", "CUDA's profiler API (apt install cuda-profiler-api-13-0)"),
     (r"cub/|thrust/|cuda/", "CCCL (apt install cuda-cccl-13-0)"),
-    (r"cutlass/|cute/", "CUTLASS (its include folders; pip install nvidia-cutlass)"),
+    (
+        r"cutlass/|cute/",
+        "CUTLASS (pip install nvidia-cutlass), and name it: dependencies = ['nvidia-cutlass']",
+    ),
     (r"tvm/|dlpack/", "tvm-ffi (pip install apache-tvm-ffi)"),
     (r"cuda|device_types|driver_types|mma\.h|cooperative_groups", "the CUDA toolkit"),
 )

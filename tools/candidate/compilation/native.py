@@ -20,7 +20,7 @@ from ...messages.candidate import BuildRequest
 from ..faults import CandidateError, compiler_excerpt
 from ..torch_shim import eligibility
 from . import toolchain
-from .compile_flags import CompileConfig, binding_module, torch_config, tvm_config
+from .compile_flags import CompileConfig, binding_module, torch_config, tvm_config, with_packages
 from .exports import check_exports
 from .extensions import lend_tensors, load_extension
 from .missing_headers import refuse_missing_library
@@ -146,10 +146,11 @@ def is_tvm_ffi(request: BuildRequest) -> bool:
 
 
 def _config(request: BuildRequest, folders: Folders) -> CompileConfig:
-    flags = own_flags(request)
     if is_tvm_ffi(request):
-        return flags.added_to(tvm_config(binding_module("tvm_ffi", TVM_FFI_REMEDY)))
-    return flags.added_to(torch_config(request, folders))
+        config = tvm_config(binding_module("tvm_ffi", TVM_FFI_REMEDY))
+    else:
+        config = torch_config(request, folders)
+    return own_flags(request).added_to(with_packages(config, request.dependencies))
 
 
 def stub_config(request: BuildRequest, folders: Folders) -> CompileConfig | None:

@@ -301,3 +301,40 @@ def test_what_python_compiles_and_never_calls_is_told(compiler):
         "What Python compiles was not called against a stub of the driver, so the grids, blocks "
         "and arguments of its launches were not checked."
     ]
+
+
+CUTE = """\
+#include <cute/tensor.hpp>
+#include <cutlass/numeric_types.h>
+#include <torch/extension.h>
+using namespace cute;
+__global__ void scaled(float const* x, cutlass::bfloat16_t* y, int rows) {
+    auto layout = make_layout(make_shape(rows, Int<128>{}), LayoutRight{});
+    auto from = make_tensor(make_gmem_ptr(x), layout);
+    auto to = make_tensor(make_gmem_ptr(y), layout);
+    auto mine = local_tile(from, make_shape(_1{}, Int<128>{}), make_coord(blockIdx.x, _0{}));
+    to(blockIdx.x, threadIdx.x) = cutlass::bfloat16_t(2.0f * mine(_0{}, threadIdx.x));
+}
+void run(torch::Tensor x, torch::Tensor y) {
+    auto* to = static_cast<cutlass::bfloat16_t*>(y.data_ptr());
+    scaled<<<x.size(0), 128>>>(x.data_ptr<float>(), to, int(x.size(0)));
+}
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+@pytest.mark.timeout(600)
+def test_cutlass_is_compiled_where_a_candidate_names_its_package(compiler):
+    pytest.importorskip("cutlass_library", reason="nvidia-cutlass is not installed")
+    options = {"language": "cuda", "entry_point": "kernel.cu::run", "binding": "torch"}
+    named = {"dependencies": ["nvidia-cutlass"], **options}
+    answer = compiled(compiler, {"kernel.cu": CUTE}, **named)
+    assert answer.failures == {} and answer.fault is None
+    assert [(k.name, k.target) for k in answer.kernels] == [
+        ("scaled", target) for target in TARGETS
+    ]
+    without = compiled(compiler, {"kernel.cu": CUTE}, **options)
+    assert without.fault is not None and without.fault.kind == "toolchain"
+    assert "dependencies = ['nvidia-cutlass']" in without.fault.message
