@@ -26,14 +26,16 @@ def routed({signature}):
     except RuntimeError:
         plain = False
     if plain:
-        call = known.get({key})
-        if call is None:
-            call = decide({key}, ({values}))
+        key = {key}
+        try:
+            call = known[key]
+        except KeyError:
+            call = decide(key, ({values}))
         if call:
             try:
                 return {given}
             except Exception as error:
-                failed({key}, ({values}), error)
+                failed(key, ({values}), error)
         else:
             missed(({values}))
     else:
@@ -51,6 +53,13 @@ _UNPACKED = """\
     if given is None:
         return original({passed})
     {values} = given
+"""
+_WRITING = """\
+def of_sizes({sizes}, device):
+    def writing({arguments}):
+{made}        function({arguments} {results})
+        return {returned}
+    return writing
 """
 PLAIN = (torch.Tensor, torch.nn.Parameter)
 NUMBERS = {"bool": (bool,), "float": (float, int)}
@@ -98,7 +107,7 @@ class CallCode:
 
         Args:
             names: what the code names: original, inputs, outputs, operator, known, decide, failed,
-                missed.
+                missed, whole.
         """
         values = [f"value_{number}" for number in range(len(self.kernel.inputs))]
         signature = passed = "*args, **kwargs"
@@ -117,16 +126,48 @@ class CallCode:
             "passed": passed,
             "unpack": unpack,
             "values": f"{', '.join(values)},",
-            "given": self._given(f"call({', '.join(values)})"),
+            "given": self._given(self._returned(f"call({', '.join(values)})")),
             "traced": self._given(f"operator({', '.join(values)})"),
             "key": self._key(values),
-            "checks": " and ".join(self._checks(values)),
+            "checks": " and ".join([*self._checks(values), *self._shape_checks(values)]) or "True",
             "condition": " and ".join([*self._traced_checks(values), self.sizes.condition(values)]),
         }
         scope = {**self._names(), **names}
         exec(compile(_TRACED.format(**parts), "<traced call>", "exec"), scope)
         exec(compile(_WHOLE.format(**parts), "<routed call>", "exec"), scope)
         return scope["routed"], scope["traced"]
+
+    def writing(self, function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
+        """Makes, of the outputs' shapes and a device, the call of a function that writes them.
+
+        Arguments are named one by one: packing and unpacking them costs as much as reading two
+        attributes of a tensor.
+        """
+        outputs = list(self.kernel.outputs.values())
+        results = [f"result_{number}" for number in range(len(outputs))]
+        made = "".join(
+            f"        {result} = empty(shape_{number}, dtype=type_{number}, device=device)\n"
+            for number, result in enumerate(results)
+        )
+        scope: dict[str, Any] = {"empty": torch.empty, "function": function}
+        scope |= {f"type_{number}": dtype_of(form.dtype) for number, form in enumerate(outputs)}
+        code = _WRITING.format(
+            sizes=", ".join(f"shape_{number}" for number in range(len(outputs))),
+            arguments="".join(f"value_{number}, " for number in range(len(self.kernel.inputs))),
+            made=made,
+            results=", ".join(results),
+            returned=", ".join(results),
+        )
+        exec(compile(code, "<call that writes>", "exec"), scope)
+        return scope["of_sizes"]
+
+    def _returned(self, call: str) -> str:
+        """A call of what was decided; what a kernel returns by itself is brought into one form."""
+        if self.kernel.destination_passing:
+            return call
+        if len(self.kernel.outputs) > 1:
+            return f"whole({call})"
+        return f"result if type(result := {call}) is Tensor else whole(result)"
 
     def _given(self, call: str) -> str:
         return f"outputs({call})" if self.own_outputs else call
@@ -152,20 +193,51 @@ class CallCode:
             found[f"kinds_{number}"] = kinds_of(form)
         return found
 
+    @property
+    def _forms(self) -> list[ArgumentForm]:
+        return list(self.kernel.inputs.values())
+
     def _tensors(self, values: Sequence[str]) -> list[tuple[int, str]]:
-        forms = self.kernel.inputs.values()
         return [
             (number, value)
-            for number, (value, form) in enumerate(zip(values, forms, strict=True))
+            for number, (value, form) in enumerate(zip(values, self._forms, strict=True))
             if form.shape is not None
         ]
 
+    def _alike(self, values: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
+        """The tensors of each shape that has a varying axis, by the axes' names."""
+        found: dict[tuple[str, ...], list[str]] = {}
+        for number, value in self._tensors(values):
+            axes = self._forms[number].shape or ()
+            if any(self.kernel.axes[axis] is None for axis in axes):
+                found.setdefault(axes, []).append(value)
+        return found
+
+    def _shape_checks(self, values: Sequence[str]) -> list[str]:
+        """That tensors of one form have one shape, and those without varying axes theirs.
+
+        A shape is an object that is made when it is read, so each is read once.
+        """
+        said: list[str] = []
+        for number, (first, *others) in enumerate(self._alike(values).values()):
+            if others:
+                shapes = [f"(shape_{number} := {first}.shape)", *(f"{o}.shape" for o in others)]
+                said.append(" == ".join(shapes))
+        for number, value in self._tensors(values):
+            sizes = [self.kernel.axes[axis] for axis in self._forms[number].shape or ()]
+            if None not in sizes:
+                said.append(f"{value}.shape == {tuple(sizes)!r}")
+        return said
+
     def _key(self, values: Sequence[str]) -> str:
-        """What a decision is kept under: the shapes, and the device where there are several."""
-        parts = [f"{value}.shape" for _, value in self._tensors(values)]
+        """What a decision is kept under: what varies of shapes, and the device among several."""
+        parts = [
+            f"shape_{number}" if len(alike) > 1 else f"{alike[0]}.shape"
+            for number, alike in enumerate(self._alike(values).values())
+        ]
         if self.several:
-            parts.append("here()")
-        return f"({', '.join(parts)},)" if parts else "()"
+            parts.append("where" if self._tensors(values) else "here()")
+        return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
 
     def _checks(self, values: Sequence[str]) -> list[str]:
         """All that is asked of every call, but for sizes."""
@@ -180,10 +252,11 @@ class CallCode:
                 f"{value}.is_contiguous()",
             ]
             if self.several:
-                said.append(f"{value}.get_device() == here()")
+                where = "(where := here())" if value == tensors[0][1] else "where"
+                said.append(f"{value}.get_device() == {where}")
         if tensors:
-            addresses = " | ".join(f"{value}.data_ptr()" for _, value in tensors)
-            said.append(f"not ({addresses}) & {ALIGNMENT - 1}")
+            addresses = " or ".join(f"{value}.data_ptr() % {ALIGNMENT}" for _, value in tensors)
+            said.append(f"not ({addresses})")
         return [*said, *self._plain_mode(tensors)]
 
     def _traced_checks(self, values: Sequence[str]) -> list[str]:

@@ -34,6 +34,7 @@ class KernelCalls:
         self._code = code
         self._sizes = code.sizes
         self._function = function
+        self._writing = code.writing(function)
         self._known: dict[Any, Callable[..., Any] | bool] = {}
         self._outputs = [
             (form.shape or (), dtype_of(form.dtype)) for form in code.kernel.outputs.values()
@@ -55,6 +56,7 @@ class KernelCalls:
             "decide": self._decide,
             "failed": self._failed,
             "missed": self._missed,
+            "whole": self._whole,
         }
         made, _ = self._code.functions(names)
         functools.update_wrapper(made, original)
@@ -72,37 +74,19 @@ class KernelCalls:
         return found
 
     def _bound(self, axes: dict[str, int], values: Sequence[Any]) -> Callable[..., Any]:
-        """The kernel for one set of sizes: arguments in, what the operator returns out."""
-        function, one = self._function, len(self._outputs) == 1
+        """The kernel for one set of sizes; what it returns by itself is not in one form yet."""
         if not self.kernel.destination_passing:
-
-            def returning(*given: Any) -> Any:
-                result = function(*given)
-                if one:
-                    return result if isinstance(result, torch.Tensor) else result[0]
-                return tuple(result)
-
-            return returning
+            return self._function
         sizes = {n: axes[n] if s is None else s for n, s in self.kernel.axes.items()}
         device = next((v.device for v in values if isinstance(v, torch.Tensor)), None)
-        made = [([sizes[a] for a in shape], dtype) for shape, dtype in self._outputs]
-        empty = torch.empty
-        if one:
-            ((shape, dtype),) = made
+        shapes = [[sizes[a] for a in form.shape or ()] for form in self.kernel.outputs.values()]
+        return self._writing(*shapes, device)
 
-            def writing(*given: Any) -> Any:
-                output = empty(shape, dtype=dtype, device=device)
-                function(*given, output)
-                return output
-
-            return writing
-
-        def writing_several(*given: Any) -> Any:
-            results = [empty(shape, dtype=dtype, device=device) for shape, dtype in made]
-            function(*given, *results)
-            return tuple(results)
-
-        return writing_several
+    def _whole(self, result: Any) -> Any:
+        """What the operator returns, of what a kernel returned."""
+        if len(self._outputs) > 1:
+            return tuple(result)
+        return result if isinstance(result, torch.Tensor) else result[0]
 
     def _failed(self, key: Any, values: Sequence[Any], error: Exception) -> None:
         """Notes a kernel's exception: those sizes go to the original from now on."""
@@ -189,7 +173,8 @@ class KernelCalls:
         plain = [_plain(value) for value in values]
         axes = self._sizes.axes_of(_shapes(plain))
         assert axes is not None
-        return self._bound(axes, plain)(*plain)
+        result = self._bound(axes, plain)(*plain)
+        return result if self.kernel.destination_passing else self._whole(result)
 
     def _described(self, *values: Any) -> Any:
         """Outputs without contents, for a compiler."""

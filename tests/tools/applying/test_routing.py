@@ -335,6 +335,34 @@ def two_outputs(write_folder: Any) -> Any:
     )
 
 
+ADDED = "def run(x, z, w, y):\n    torch.addcmul(z, x, w, out=y)\n"
+
+
+def added(x: Any, z: Any, w: Any) -> Any:
+    return z + x * w
+
+
+@pytest.mark.parametrize(
+    "rows,width,missed",
+    [((4, 4), 8, []), ((4, 1), 8, [Missed.SHAPE]), ((4, 4), 1, [Missed.SHAPE])],
+)
+def test_tensors_of_one_form_must_have_one_shape(write_folder, rows, width, missed):
+    inputs = {"x": FORMS["x"], "z": FORMS["x"], "w": FORMS["w"]}
+    applied = apply(added, write_folder("import torch\n" + ADDED, inputs=inputs))
+    x, z, w = x_of(rows[0]), x_of(rows[1]) + 1, torch.full((width,), 3.0)
+    for _ in range(2):
+        assert torch.equal(applied.function(x, z, w), z + x * w)
+    found = [call.reason for call in applied.misses.all() for _ in range(call.count)]
+    assert found == missed * 2
+
+
+@pytest.mark.parametrize("returned", ["x * w", "[x * w]", "(x * w,)"])
+def test_a_kernel_may_return_its_output_alone_or_in_a_row(write_folder, returned):
+    source = f"def run(x, w, alpha):\n    return {returned}\n"
+    applied = apply(scaled, write_folder(source, destination_passing=False))
+    assert torch.equal(applied.function(x_of(), W), x_of() * W)
+
+
 def test_several_outputs_come_as_a_tuple(write_folder):
     applied = apply(both, two_outputs(write_folder))
     y, row = applied.function(x_of(), W)
