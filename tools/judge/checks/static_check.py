@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from ...errors import HarnessError
 from ...messages.candidate import (
     BuildRequest,
@@ -29,12 +31,13 @@ from ..calls.judged_call import CallOptions, JudgedCall
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..processes.candidate_process import ProcessSession, request
-from ..processes.device import HOST, device_facts
+from ..processes.device import device_facts
 from ..processes.lost import EXCERPT_CHARACTERS, ProcessLost
 from ..trial_parts import TrialParts
 from .failures import build_failure, lost_failure
 from .not_judged import REMEDIES
 
+HOST = torch.device("cpu")
 UNFINISHED = "it was not finished when the trial ended"
 STOPPED_WAIT_S = 5.0
 NOTE_CHARACTERS = 1_200

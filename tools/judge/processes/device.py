@@ -1,4 +1,7 @@
-"""Facts about this judge's device and machine, for the record."""
+"""Facts about this judge's device and machine, for the record.
+
+Torch is imported where it is asked: what starts processes imports this, before torch is there.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ import platform
 import re
 from dataclasses import asdict
 from importlib import metadata
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ...devices.hardware import target_facts
 from ...errors import CapabilityError
 from ...messages.candidate import DeviceFacts
 from ...schema.evaluation import DeviceInfo, Executor, Isolation
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = (
     "kernel-harness",
@@ -27,7 +31,6 @@ PACKAGES = (
     "flashinfer-python",
     "nvidia-ml-py",
 )
-HOST = torch.device("cpu")
 FAKE_TARGET = "sm_90"
 """The device that candidates find where there is no GPU."""
 
@@ -61,6 +64,8 @@ def device_info(device: torch.device) -> DeviceInfo:
             executor=Executor.INTERPRETER,
             memory_bytes=host_memory(),
         )
+    import torch
+
     if not torch.cuda.is_available():
         raise CapabilityError(
             f"torch cannot use {device}", remedy="Set the device to 'cpu', or repair the driver."
@@ -112,6 +117,8 @@ def memory_clock(device: torch.device) -> int | None:
 
 def nvml_handle(nvml: Any, device: torch.device) -> Any:
     """NVML's handle of a CUDA device, found by UUID: NVML and CUDA number devices differently."""
+    import torch
+
     uuid = str(getattr(torch.cuda.get_device_properties(device), "uuid", ""))
     if uuid:
         name = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
@@ -124,6 +131,8 @@ def nvml_handle(nvml: Any, device: torch.device) -> Any:
 
 def versions(device: torch.device) -> dict[str, str]:
     """Versions of everything that a result depends on."""
+    import torch
+
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
@@ -148,5 +157,7 @@ def cuda_arch(device: torch.device) -> str | None:
     """The architecture to build for, e.g. '90a'; None without a GPU."""
     if device.type == "cpu":
         return None
+    import torch
+
     major, minor = torch.cuda.get_device_capability(device)
     return f"{major}{minor}{'a' if major >= 9 else ''}"

@@ -12,10 +12,11 @@ from ...messages.sockets import close_all
 from ...schema.flashinfer_trace import Definition, Workload
 from ...text import shorten
 from ..calls.judged_call import CallOptions, JudgedCall
+from ..checks.static_check import HOST
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import OperatorAdapter
 from ..processes.context import JudgeContext
-from ..processes.device import HOST, device_facts
+from ..processes.device import device_facts
 from ..processes.lost import ProcessLost
 from .traced_calls import copy_bounded
 

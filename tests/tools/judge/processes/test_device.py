@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -146,3 +147,14 @@ def test_versions_are_of_what_is_installed_and_of_the_driver_on_a_gpu(monkeypatc
     assert here["torch"] == torch.__version__ and here["python"]
     assert "no-such-package" not in here and "driver" not in here
     assert versions(GPU)["driver"] == "570.00"
+
+
+def test_what_starts_processes_is_imported_without_torch():
+    """The zygote imports torch while the judge does: one after the other is seconds more."""
+    names = ("main", "processes.candidate_process", "processes.triton_cache")
+    modules = ", ".join(f"kernel_harness.tools.judge.{name}" for name in names)
+    script = f"import sys, {modules}\nassert 'torch' not in sys.modules"
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
