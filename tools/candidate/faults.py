@@ -131,7 +131,7 @@ def _kind_and_message(error: BaseException, source_dir: Path) -> tuple[str, str]
         return _interpreted(error, source_dir)
     if (lacking := _machines(error)) is not None:
         return lacking
-    name, words = type(error).__name__, str(error)
+    name, words = type(error).__name__, str(error).strip()
     said = f"{name}: {words}" if words else name
     if isinstance(error, SyntaxError):
         return "syntax_error", _syntax_words(error)

@@ -383,6 +383,8 @@ def as_solution(given: Mapping[str, Any]) -> Solution:
     if not languages:
         raise ValueError(f"none of its languages is known: {', '.join(map(str, named))}")
     spec["language"] = LANGUAGES[languages[0]]
+    if "cutlass" in languages:
+        spec["dependencies"] = [*(spec.get("dependencies") or ()), "nvidia-cutlass"]
     file, _, function = spec.get("entry_point", "").partition("::")
     sources = [dict(source) for source in given["sources"]]
     paths = [source["path"] for source in sources]

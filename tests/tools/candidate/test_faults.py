@@ -69,6 +69,15 @@ def test_exceptions_have_kinds(error, kind):
     assert fault_of(error, SOURCES).kind == kind
 
 
+def test_an_error_of_cuda_that_begins_with_an_empty_line_is_told():
+    """CuTe's do: of NOT_JUDGED nothing was left but that the machine cannot judge it."""
+    fault = fault_of(RuntimeError("\nerror: cudaErrorInsufficientDriver (35)\n\n"), SOURCES)
+    assert (fault.kind, fault.message) == (
+        "cuda_error",
+        "error: cudaErrorInsufficientDriver (35)",
+    )
+
+
 def test_what_torchs_own_cuda_raises_is_the_machines():
     code = compile("def split():\n    return None.split()\n", "/lib/torch/cuda/_utils.py", "exec")
     space: dict[str, Any] = {}

@@ -98,6 +98,7 @@ def test_a_solution_keeps_its_sources_and_its_flags(imported: Imported) -> None:
     sources = {source.path: source.content for source in cuda.sources}
     assert "-DSCALE=1e-6f" in sources["compile_flags.toml"] and "kernel.cu" in sources
     usual = read_solution(found["small_values", "cutlass"])
+    assert usual.spec.dependencies == ["nvidia-cutlass"], "whose headers are included then"
     flags = next(s.content for s in usual.sources if s.path == "compile_flags.toml")
     assert "--use_fast_math" in flags
     assert read_solution(found["norm_h64", "cute"]).spec.language == "python"

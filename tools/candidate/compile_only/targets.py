@@ -33,6 +33,7 @@ from ..faults import CandidateError, compiler_excerpt, cut, fault_of
 from . import cubin, inline_sources
 from .code_texts import CodeTexts
 from .compile_errors import assembler_words, block_sizes
+from .cute_kernels import CuteKernels
 from .dumps import dump
 from .host_call import call_host_function, link_with_stub
 from .triton_launches import TritonCompiler
@@ -60,6 +61,7 @@ class TargetCompiler:
         self._candidate = candidate
         self._folders = folders
         self._triton = TritonCompiler(candidate, folders)
+        self._cute = CuteKernels()
         self._device_code_given = False
         self._host_library: Path | None = None
         self._names: dict[str, str] = {}
@@ -84,7 +86,9 @@ class TargetCompiler:
                 return self._cuda(request, arena)
             if arena is None:
                 raise CandidateError("out_of_order", "No arena was mapped")
-            return self._with_inline(self._triton.compile(request, arena, code), request)
+            self._cute.prepare()
+            compiled = self._with_cute(self._triton.compile(request, arena, code), request)
+            return self._with_inline(compiled, request)
         except CandidateError as error:
             return Compiled(fault=error.fault)
         except Exception as error:
@@ -123,6 +127,26 @@ class TargetCompiler:
         grids = {self._names.get(name, name)[:500]: found for name, found in call.grids.items()}
         notes = [*compiled.notes, *call.notes()]
         return compiled.model_copy(update={"notes": notes, "fault": fault, "grids": grids})
+
+    def _with_cute(self, compiled: Compiled, request: CompileRequest) -> Compiled:
+        """Adds what CuTe's Python language has compiled, for the one target of this process."""
+        target = next(iter(request.targets), "")
+        found = self._cute.collected(target)
+        if self._code is not None:
+            for kernel, symbol, file in found:
+                ptx = file.with_suffix(".ptx")
+                text = ptx.read_text(encoding="utf-8", errors="replace") if ptx.is_file() else ""
+                self._code.add_cuda(file, target, text, "", {symbol: kernel.name})
+        if not found:
+            return compiled
+        fault = compiled.fault  # a call that reaches no Triton launch has reached others
+        return compiled.model_copy(
+            update={
+                "kernels": [*compiled.kernels, *(kernel for kernel, _, _ in found)],
+                "fault": None if fault is not None and fault.kind == "out_of_order" else fault,
+                "notes": [*compiled.notes, f"{UNCALLED.format(what='What CuTe compiles')}."],
+            }
+        )
 
     def _with_inline(self, compiled: Compiled, request: CompileRequest) -> Compiled:
         """Adds the CUDA sources that the candidate's Python has handed to a compiler since."""

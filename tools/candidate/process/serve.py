@@ -58,9 +58,10 @@ from ..calls.warm_up import warm_up
 from ..compilation import toolchain
 from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
+from ..compile_only import cute_kernels
 from ..compile_only.code_texts import CodeTexts
 from ..compile_only.inline_sources import collect_inline_sources
-from ..compile_only.targets import TargetCompiler
+from ..compile_only.targets import TargetCompiler, real_architecture
 from ..cpu import device_signs, kernel_libraries
 from ..cpu.fake_device import (
     answer_for_cuda,
@@ -112,7 +113,7 @@ def become_candidate(
         _forget_where_we_came_from()
         _set_environment(environment, private)
         if spawn.fake_device is not None:
-            _fake(spawn.fake_device, interpret=interpret)
+            _fake(spawn.fake_device, private, interpret=interpret)
         words = {"granted": steps.granted, "missing": steps.missing}
         os.write(report, json.dumps(words).encode() + b"\n")
         os.close(report)
@@ -366,7 +367,7 @@ def _set_environment(environment: dict[str, str], private: Path) -> None:
         torch.set_num_threads(int(threads))
 
 
-def _fake(device: DeviceFacts, *, interpret: bool) -> None:
+def _fake(device: DeviceFacts, private: Path, *, interpret: bool) -> None:
     """Makes a fake device answer questions about the current device."""
     answer_for_cuda(device)
     if interpret:
@@ -374,6 +375,9 @@ def _fake(device: DeviceFacts, *, interpret: bool) -> None:
     else:
         kernel_libraries.watch(refuse=False)
         collect_inline_sources()
+        architecture = real_architecture(f"sm_{device.capability}")
+        kept = cute_kernels.environment(architecture, private)
+        os.environ.update(kept)  # noqa: TID251 - the candidate's own environment
     with contextlib.suppress(ImportError):
         use_fake_driver(device)
         if interpret:
