@@ -43,7 +43,7 @@ BROKEN = "\ndef broken(:  # SOME\n"
 PARTS: dict[str, tuple[str, ...]] = {
     "drain": (),
     "spawn": (),
-    "build": ("candidate_build", "inputs_ahead"),
+    "build": ("candidate_build", "inputs_ahead", "context"),
     "correctness": ("first_call", "spawn_more"),
     "static": (),
     "timing": (

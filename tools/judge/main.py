@@ -78,12 +78,21 @@ def main(arguments: list[str]) -> int:
         gc.collect()
         gc.freeze()
         channel.send(_ready(context, time.monotonic() - began))
+        _begin_others(context)
         threading.Thread(target=_remove_stale, daemon=True, name="tidy").start()
         _evict(options.cache)
         serve(context, channel, inbox)
     finally:
         context.close()
     return 0
+
+
+def _begin_others(context: JudgeContext) -> None:
+    """Starts what the first trial takes after its first process; a server waits for that one."""
+    try:
+        context.begin_others()
+    except HarnessError:
+        logger.exception("Processes for the first trial could not be started")
 
 
 def _remove_stale() -> None:

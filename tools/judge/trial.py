@@ -151,7 +151,7 @@ class Trial:
             return self._static.alone(lack, self._built)
         with self._times.measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
-            session = self._processes.spawn()
+            session = self._processes.spawn(wait=False)
         with self._times.measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
             session.ask(self._build)
@@ -164,6 +164,8 @@ class Trial:
                 )
                 if self._runnable:
                     self.generator.prepare(self._runnable[0])
+            with self._times.measured("context"):
+                session = self._with_context(session)
             failed = self._built(session)
         if failed is not None:
             return failed
@@ -181,6 +183,17 @@ class Trial:
             self._log = session.log()
             with self._times.measured("close"):
                 self._processes.end_with(self._timing.pairs.close, judged_call.close)
+
+    def _with_context(self, session: ProcessSession) -> ProcessSession:
+        """The process once its CUDA context is there; another, asked to build, where it has none.
+
+        The system may have ended it for lack of memory.
+        """
+        if session.came_up():
+            return session
+        another = self._processes.spawn()
+        another.ask(self._build)
+        return another
 
     def _lack(self) -> tuple[str, str] | None:
         """Kind and words of what keeps the candidate from being run here, if it is to be run."""

@@ -40,16 +40,17 @@ class TrialProcesses:
         """The process that was started first."""
         return self._sessions[0] if self._sessions else None
 
-    def spawn(self, target: str | None = None) -> ProcessSession:
+    def spawn(self, target: str | None = None, *, wait: bool = True) -> ProcessSession:
         """Starts a process that runs a candidate, or takes a prewarmed one.
 
         Args:
             target: architecture of the device that it finds where there is none; None: the usual
                 one where the plan compiles for it, else the first.
+            wait: for its context; who does not asks whether it `came_up`.
         """
         compiled = self._plan.checks.static_targets or [FAKE_TARGET]
         usual = FAKE_TARGET if FAKE_TARGET in compiled else compiled[0]
-        return self._kept(self._context.spawn(target or usual))
+        return self._kept(self._context.spawn(target or usual, wait=wait))
 
     def spawn_for_timing(self, baseline: bool) -> tuple[ProcessSession, BuildRequest]:
         """A process to time calls in, and what it is to build."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from kernel_harness.tools.judge.trial import Trial
 from kernel_harness.tools.messages.judge import Checks, EvaluatePlan, JudgeFault
 from kernel_harness.tools.schema.evaluation import Severity, Status
 
@@ -106,6 +109,30 @@ def test_processes_that_a_right_candidate_needs_are_started_for_no_wrong_one(jud
     wrong = judge.evaluate(plan(folder, TWICE.replace("2", "3"), checks=checks))
     assert wrong.status is Status.INCORRECT_NUMERICAL
     assert "spawn_more" not in wrong.evidence.seconds
+
+
+class Session:
+    """A process that was taken before its context was there."""
+
+    def __init__(self, *, up: bool) -> None:
+        self.up, self.asked = up, []
+
+    def came_up(self) -> bool:
+        return self.up
+
+    def ask(self, request: object) -> None:
+        self.asked.append(request)
+
+
+def test_a_process_that_got_no_context_is_replaced_and_blamed_on_nobody():
+    made = []
+    processes = SimpleNamespace(spawn=lambda: made.append(Session(up=True)) or made[-1])
+    trial: Any = SimpleNamespace(_processes=processes, _build="the sources")
+    first: Any = Session(up=True)
+    assert Trial._with_context(trial, first) is first and not made
+    lost: Any = Session(up=False)
+    found: Any = Trial._with_context(trial, lost)
+    assert found is made[0] and found.asked == ["the sources"]
 
 
 def test_an_output_that_does_not_depend_on_inputs_is_named(judge, tmp_path):

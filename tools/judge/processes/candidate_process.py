@@ -305,6 +305,11 @@ class ProcessSession:
             pass
         return False
 
+    def came_up(self) -> bool:
+        """Waits for its CUDA context; False when there is none, which is no candidate's fault."""
+        self._end_preparing()
+        return self._lost is None
+
     def _end_preparing(self) -> None:
         if self._preparing:
             self._preparing = False

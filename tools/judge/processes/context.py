@@ -109,13 +109,15 @@ class JudgeContext:
         """Whether there is no GPU to run on."""
         return self.device.type == "cpu"
 
-    def spawn(self, target: str = FAKE_TARGET) -> ProcessSession:
+    def spawn(self, target: str = FAKE_TARGET, *, wait: bool = True) -> ProcessSession:
         """Starts a process that runs a candidate, or takes a prewarmed one; main thread only.
 
         Args:
             target: architecture of the device that it finds where there is none.
+            wait: for a prewarmed one's context. Who does not asks whether it `came_up` before
+                anything is blamed on a candidate.
         """
-        return self.prewarmed.take() or self._forked("", target)
+        return self.prewarmed.take(wait=wait) or self._forked("", target)
 
     def spawn_recorder(self) -> ProcessSession:
         """Starts a process that can record a candidate's calls, or takes a prewarmed one."""
@@ -136,9 +138,11 @@ class JudgeContext:
         that all at once are all late.
 
         Args:
-            hurried: whether something waits for the device. Then it waits for one context at most,
-                and runners are started when a candidate is right (`begin_runners`).
+            hurried: whether something waits for the device. Then it waits for no context, and
+                runners are started when a candidate is right (`begin_runners`).
         """
+        self.prewarmed.begin(1)
+        self.prewarmed.wait_for_contexts(hurried)
         self._begin_calls()
         for pool in (self.prewarmed, self.recorders):
             pool.wait_for_contexts(hurried)
@@ -147,7 +151,11 @@ class JudgeContext:
             self.runners.wait_for_contexts(hurried)
 
     def begin(self) -> None:
-        """Starts the processes that the first trial will take; the one it takes first is up."""
+        """Starts the process that the first trial takes first."""
+        self.prewarmed.begin(1)
+
+    def begin_others(self) -> None:
+        """Starts the other processes of the first trial, without waiting for a context."""
         self._begin_calls()
         self._begin_runners()
 
@@ -157,9 +165,8 @@ class JudgeContext:
             self.runners.begin(count)
 
     def _begin_calls(self) -> None:
-        """Starts the processes that call candidates, and waits for the first."""
+        """Starts the processes that call candidates."""
         sealed = self.sealed_lately and self.not_sealed is None
-        self.prewarmed.fill(1)
         self.prewarmed.begin(CHECKED_AND_HELD_OUT + SPARE if sealed else None)
         if sealed:
             kept = self.kept_baseline is not None and self.kept_baseline.runner_count

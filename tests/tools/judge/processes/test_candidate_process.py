@@ -188,6 +188,21 @@ def test_the_first_answer_waits_for_the_device(ends):
     assert process.answer(wire.Built, 5.0) == wire.Built(seconds=1.0)
 
 
+def test_whether_it_came_up_is_known_before_its_first_answer(ends):
+    process, theirs = ends.session, ends.theirs
+    process.prepare(0)
+    send_frame(theirs, wire.Prepared())
+    send_frame(theirs, wire.Built(seconds=1.0))
+    assert process.came_up()
+    assert process.answer(wire.Built, 5.0) == wire.Built(seconds=1.0)
+
+
+def test_one_that_ended_while_it_made_its_context_did_not_come_up(ends):
+    ends.session.prepare(0)
+    ends.theirs.close()
+    assert not ends.session.came_up()
+
+
 class FakeZygote:
     """Stands for the process that `ZygoteHandle` starts; answers from a thread.
 

@@ -289,12 +289,14 @@ def test_only_without_a_gpu_is_host_memory_limited_and_not_to_all_of_it():
 
 
 def test_what_waits_for_the_device_does_not_wait_for_contexts(runners, monkeypatch):
-    monkeypatch.setattr(Process, "slow", 2)
+    monkeypatch.setattr(Process, "slow", 10)
     context, zygote = opened(GPU, memory=1 << 40, **SEALED)
     context.prewarm(lambda: True)
     waiting = CHECKED_AND_HELD_OUT + SPARE + RECORDERS
     assert runners == [] and len(zygote.spawned) == waiting
-    assert [p.waited > 0 for p in zygote.spawned] == [True] + [False] * (waiting - 1)
+    assert not any(p.waited for p in zygote.spawned)
+    session: Any = context.spawn(wait=False)
+    assert session is zygote.spawned[0] and not session.waited
     context.begin_runners(4)
     context.begin_runners(4)
     assert len(runners) == 4 and context.start_runner() is runners[0]
@@ -312,9 +314,11 @@ def test_a_wrong_candidate_leaves_another_for_a_trial_that_waits(runners, monkey
     assert len(runners) == RUNNERS, "nobody took one"
 
 
-def test_the_first_trial_waits_for_the_process_that_it_takes_first(runners, monkeypatch):
+def test_a_judge_waits_for_no_context_before_it_is_ready(runners, monkeypatch):
     monkeypatch.setattr(Process, "slow", 2)
     context, zygote = opened(GPU, memory=1 << 40, **SEALED)
     context.begin()
-    assert [p.waited > 0 for p in zygote.spawned[:2]] == [True, False]
-    assert len(runners) == RUNNERS
+    assert runners == [] and len(zygote.spawned) == 1
+    context.begin_others()
+    assert len(runners) == RUNNERS and len(zygote.spawned) > 1
+    assert not any(process.waited for process in (*runners, *zygote.spawned))
