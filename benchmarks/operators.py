@@ -1,17 +1,20 @@
 """Latencies of every operator's candidates and peers side by side, in one run on one device.
 
     python benchmarks/operators.py [OPERATOR ...] [--only NAME ...] [--scope sample]
-                                   [--each SECONDS] [--bundle FILE] [--out FOLDER]
+                                   [--inputs FAMILY ...] [--each SECONDS] [--bundle FILE]
+                                   [--out FOLDER]
 
 Needs an NVIDIA GPU. For each operator it evaluates the shipped solutions, the fastest candidate of
 its history (`kernels/<operator>/history.bundle` or `--bundle`), and the peers. A peer whose
 package is missing says so. `--only` evaluates those alone that it names, by name or by kind
-(shipped, fastest, peer). Means are over the operator's workloads, weighted where `sample` stands
-for all; they are sealed where every time of candidate and baseline is. `called` is the call as the
-candidate's process makes it, `clean` the call with an L2 that holds no modified lines. An
-evaluation that is not over after `--each` seconds is given up. `--out` receives the rows as
-`operators.json` and the archive as `history.bundle`, with the peers in it as candidates of the
-technique `peer`: the page of searches shows them beside the others.
+(shipped, fastest, peer). Where the policy offers other inputs than those that rank, as even routing
+beside a skewed one, each family has a table; `--inputs` names those to take. Means are over the
+operator's workloads, weighted where `sample` stands for all; they are sealed where every time of
+candidate and baseline is. `called` is the call as the candidate's process makes it, `clean` the
+call with an L2 that holds no modified lines. An evaluation that is not over after `--each` seconds
+is given up. `--out` receives the rows as `operators.json` and the archive as `history.bundle`, with
+the peers in it as candidates of the technique `peer`: the page of searches shows them beside the
+others.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ KERNELS = Path(__file__).resolve().parents[1] / "kernels"
 HISTORY = "history.bundle"
 PEER = "peer"
 COLUMNS = ("candidate", "kind", "status", "times", "mean", "called", "clean", "ratio", "why")
+RANKED = ""
+"""Stands for the family of inputs that ranks where a policy names none."""
 console = Console(width=150)
 
 
@@ -58,6 +63,7 @@ class Row:
     clean_us: float | None = None
     ratio: float | None = None
     words: str = ""
+    inputs: str = ""
 
 
 def chosen(
@@ -73,6 +79,19 @@ def chosen(
     if known and not found:
         names = ", ".join(f"{name} ({kind})" for name, kind, _ in known)
         raise SystemExit(f"{operator.name} has none of {only}. It has: {names}.")
+    return found
+
+
+def timed_inputs(operator: Operator, asked: list[str] | None) -> list[str]:
+    """The families of inputs to time on, that which ranks first; those of `asked` alone.
+
+    Raises:
+        SystemExit: when the operator offers none of them.
+    """
+    offered = list(operator.policy.input_families) or [RANKED]
+    found = [family for family in offered if not asked or family in asked]
+    if not found:
+        raise SystemExit(f"{operator.name} has none of {asked}. It offers: {', '.join(offered)}.")
     return found
 
 
@@ -95,7 +114,9 @@ def best_candidates(harness: Harness, operator: Operator) -> list[Solution]:
     return [harness.archive.read(best).solution()] if best is not None else []
 
 
-def row_of(operator: Operator, name: str, kind: str, evaluation: Evaluation) -> Row:
+def row_of(
+    operator: Operator, name: str, kind: str, evaluation: Evaluation, inputs: str = RANKED
+) -> Row:
     """The figures of one evaluation."""
     totals, sealing = evaluation.totals, evaluation.sealing
     words = evaluation.not_timed_reason or ""
@@ -112,6 +133,7 @@ def row_of(operator: Operator, name: str, kind: str, evaluation: Evaluation) -> 
         clean_us=_mean(evaluation, _clean_us),
         ratio=totals.geometric_mean_ratio,
         words=words,
+        inputs=inputs,
     )
 
 
@@ -132,27 +154,20 @@ def _clean_us(workload: WorkloadResult) -> float | None:
 
 
 def show(operator: str, rows: list[Row], baseline: str) -> None:
-    """Prints an operator's table, the fastest first."""
-    table = Table(title=f"{operator}: mean in microseconds; ratio to {baseline}")
-    for column in (
-        "candidate",
-        "kind",
-        "status",
-        "times",
-        "mean",
-        "called",
-        "clean",
-        "ratio",
-        "why",
-    ):
-        table.add_column(column)
-    for row in sorted(rows, key=lambda row: row.mean_us or float("inf")):
-        figures = [
-            f"{value:.2f}" if value is not None else "–"
-            for value in (row.mean_us, row.called_us, row.clean_us, row.ratio)
-        ]
-        table.add_row(row.name, row.kind, row.status, row.times, *figures, row.words[:80])
-    console.print(table)
+    """Prints an operator's table for each family of inputs, the fastest first."""
+    for inputs in dict.fromkeys(row.inputs for row in rows):
+        on = f" on inputs {inputs}" if inputs else ""
+        table = Table(title=f"{operator}{on}: mean in microseconds; ratio to {baseline}")
+        for column in COLUMNS:
+            table.add_column(column)
+        own = [row for row in rows if row.inputs == inputs]
+        for row in sorted(own, key=lambda row: row.mean_us or float("inf")):
+            figures = [
+                f"{value:.2f}" if value is not None else "–"
+                for value in (row.mean_us, row.called_us, row.clean_us, row.ratio)
+            ]
+            table.add_row(row.name, row.kind, row.status, row.times, *figures, row.words[:80])
+        console.print(table)
 
 
 async def run(choices: argparse.Namespace) -> list[Row]:
@@ -167,11 +182,15 @@ async def run(choices: argparse.Namespace) -> list[Row]:
             if bundle.is_file():
                 fetch(harness.archive, str(bundle))
             found: list[Row] = []
-            for name, kind, solution in chosen(harness, operator, choices.only):
-                if time.monotonic() > ends:
-                    found.append(Row(operator.name, name, kind, "NOT_RUN", words="no time left"))
-                    continue
-                found.append(await compared(harness, operator, (name, kind, solution), choices))
+            programs = chosen(harness, operator, choices.only)
+            for inputs in timed_inputs(operator, choices.inputs):
+                for contender in programs:
+                    left = time.monotonic() < ends
+                    found.append(
+                        await compared(harness, operator, contender, inputs, choices)
+                        if left
+                        else not_run(operator, contender, inputs, "no time left")
+                    )
             baseline = operator.baseline(cpu=harness.device == "cpu")
             show(operator.name, found, baseline.name if baseline else "nothing")
             rows += found
@@ -184,33 +203,44 @@ async def run(choices: argparse.Namespace) -> list[Row]:
     return rows
 
 
+def not_run(
+    operator: Operator, contender: tuple[str, str, Solution], inputs: str, words: str
+) -> Row:
+    """The row of a program that was not evaluated, and why."""
+    name, kind, _ = contender
+    return Row(operator.name, name, kind, "NOT_RUN", words=words, inputs=inputs)
+
+
 async def compared(
     harness: Harness,
     operator: Operator,
     contender: tuple[str, str, Solution],
+    inputs: str,
     choices: argparse.Namespace,
 ) -> Row:
     """The row of one program, which is evaluated; a peer that was judged is archived."""
     name, kind, solution = contender
     try:
         async with asyncio.timeout(choices.each):
-            request = harness.lookup.evaluation_request(solution=solution, scope=choices.scope)
+            request = harness.lookup.evaluation_request(
+                solution=solution, scope=choices.scope, input_family=inputs or None
+            )
             evaluated = await harness.evaluations.evaluate(request, choices.each + 60)
     except TimeoutError:
-        return Row(operator.name, name, kind, "NOT_RUN", words=f"not over after {choices.each:g} s")
+        return not_run(operator, contender, inputs, f"not over after {choices.each:g} s")
     except HarnessError as error:
-        return Row(operator.name, name, kind, "NOT_RUN", words=str(error))
+        return not_run(operator, contender, inputs, str(error))
     evaluation = evaluated.evaluation
     if choices.out and kind == PEER and evaluation.status is not Status.RUNNING:
         harness.archiving.archive_candidate(
             solution,
             evaluation.evaluation_id,
-            f"What {name} takes on the same clock.",
+            f"What {name} takes on the same clock" + (f", on inputs {inputs}." if inputs else "."),
             None,
             [],
             [PEER],
         )
-    return row_of(operator, name, kind, evaluation)
+    return row_of(operator, name, kind, evaluation, inputs)
 
 
 def main() -> None:
@@ -218,6 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("operators", nargs="*", help="names or parts of them; all without any")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names or kinds to evaluate")
+    parser.add_argument("--inputs", nargs="+", metavar="FAMILY", help="families of inputs to take")
     parser.add_argument("--scope", default="sample", choices=[Scope.SAMPLE, Scope.FULL])
     parser.add_argument("--bundle", type=Path, help="an archive instead of the operators' own")
     parser.add_argument("--seconds", type=float, default=1800.0, help="begin nothing after it")

@@ -35,11 +35,16 @@ from kernel_harness.tools.archive.search.record_holders import (
     virtual_best,
 )
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.archive.store.entry import CandidateStatus, Node, number
+from kernel_harness.tools.archive.store.entry import (
+    CandidateStatus,
+    Node,
+    mean_latency_us,
+    number,
+)
 from kernel_harness.tools.archive.store.promotion_tags import PromotionEvent
 from kernel_harness.tools.archive.store.transfer import fetch
 from kernel_harness.tools.harness import Harness
-from kernel_harness.tools.schema.evaluation import Scope
+from kernel_harness.tools.schema.evaluation import Evaluation, Scope
 from kernel_harness.tools.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,11 +118,13 @@ def devices(archive: Archive, definition: str) -> list[str]:
 def section(harness: Harness, definition: str, device: str, out: Path) -> str:
     """One operator's search on one device as Markdown; writes its picture."""
     archive = harness.archive
-    nodes = [
-        node
+    judged = [
+        (node, archive.read(node).evaluation)
         for node in archive.iter(definition)
         if node.verified and (node.hardware == device or node.outcome is CandidateStatus.FAILED)
     ]
+    evaluations = {n.candidate_id: e for n, e in judged if not e.input_family}
+    nodes = [node for node, _ in judged if node.candidate_id in evaluations]
     tried = [node for node in nodes if PEER not in node.technique]
     peers = [node for node in nodes if PEER in node.technique]
     operator = harness.dataset.operators.get(definition)
@@ -125,7 +132,7 @@ def section(harness: Harness, definition: str, device: str, out: Path) -> str:
     contents = {node.content_hash for node in nodes}
     times = []
     for node in nodes:
-        evaluation = archive.read(node).evaluation
+        evaluation = evaluations[node.candidate_id]
         others.gather(node, evaluation, contents)
         if node in tried and (found := candidate_times(node, evaluation)) is not None:
             times.append(found)
@@ -151,6 +158,7 @@ def section(harness: Harness, definition: str, device: str, out: Path) -> str:
             records(virtual_best(times)),
             "### Peers, baselines and references\n",
             table(("program", "mean µs", "times the best", "what"), beside(peers, others, tried)),
+            *on_other_inputs([(n, e) for n, e in judged if e.input_family]),
             "### What failed or was slower, and why\n",
             table(("candidate", "outcome", "mean µs", "hypothesis", "lesson"), losses(tried)),
         ]
@@ -255,6 +263,19 @@ def beside(
         )
         for name, latency, words in rows
     ]
+
+
+def on_other_inputs(judged: Sequence[tuple[Node, Evaluation]]) -> list[str]:
+    """Means on inputs that do not rank, the fastest of each family first; nothing without any."""
+    timed = [
+        (evaluation.input_family, mean, node.name)
+        for node, evaluation in judged
+        if (mean := mean_latency_us(evaluation)) is not None
+    ]
+    if not timed:
+        return []
+    rows = [(family, name, number(mean)) for family, mean, name in sorted(timed)]
+    return ["### On inputs that do not rank\n", table(("inputs", "program", "mean µs"), rows)]
 
 
 def losses(nodes: Sequence[Node]) -> list[tuple[str, ...]]:

@@ -243,6 +243,7 @@ class Lookup:
         targets: Sequence[str] | None = None,
         force: bool = False,
         objective: str | None = None,
+        input_family: str | None = None,
         made_by: MadeBy = NOBODY,
         workloads: Sequence[str | Mapping[str, int]] | None = None,
     ) -> EvaluationRequest:
@@ -252,6 +253,7 @@ class Lookup:
             compare_to: a solution, peer or candidate, 'reference' or 'nothing'; None: the
                 operator's baseline; 'ladder': it, and all else that computes the operator.
             objective: the times that rank; None: those of the operator's policy.
+            input_family: of the inputs that are timed; None: the one that ranks.
             workloads: only these, by uuid or by sizes of some axes.
 
         Raises:
@@ -282,6 +284,7 @@ class Lookup:
             made_by=made_by,
             ladder=compare_to == LADDER,
             objective=Objective(objective) if objective is not None else None,
+            input_family=found.operator.timed_family(input_family),
             only=_named_workloads(found.operator, workloads or ()),
         )
 

@@ -126,8 +126,9 @@ def rewrite(
     *,
     axes: Mapping[str, int],
     structure: Mapping[str, Any] | None,
+    family: str = "typical",
 ) -> None:
-    """Refreshes typical inputs in place: all small ones, and some rows of the weights.
+    """Refreshes inputs in place: all small ones, and some rows of the weights.
 
     The scales of all weights are redrawn, so every product changes although few bytes do.
 
@@ -136,18 +137,19 @@ def rewrite(
         generator: all randomness comes from it.
         axes: as for `generate`.
         structure: not needed; the offset is among the inputs.
+        family: that of the inputs.
     """
     sizes = DIMENSIONS | dict(axes)
-    logits, bias = _routing(sizes, int(inputs["local_expert_offset"]), generator, "typical")
-    hidden, hidden_scale = _activations(sizes, generator, "typical")
+    logits, bias = _routing(sizes, int(inputs["local_expert_offset"]), generator, family)
+    hidden, hidden_scale = _activations(sizes, generator, family)
     fresh = {
         "routing_logits": logits,
         "routing_bias": bias,
         "hidden_states": hidden,
         "hidden_states_scale": hidden_scale,
-        "gemm1_weights_scale": _first_scales(sizes, generator, "typical"),
+        "gemm1_weights_scale": _first_scales(sizes, generator, family),
         "gemm2_weights_scale": _block_scales(
-            tuple(inputs["gemm2_weights"].shape), generator, "typical"
+            tuple(inputs["gemm2_weights"].shape), generator, family
         ),
     }
     for name, tensor in fresh.items():

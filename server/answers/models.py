@@ -130,6 +130,7 @@ class WorkloadsAnswer(Answer):
     inputs: list[TensorPart] = Field(default_factory=list, description="In call order.")
     outputs: list[TensorPart] = Field(default_factory=list)
     tolerance: dict[str, float] = Field(default_factory=dict)
+    input_families: dict[str, str] = Field(default_factory=dict, description="The first ranks.")
     workloads: list[WorkloadPart] = Field(default_factory=list)
     regimes: list[RegimePart] = Field(default_factory=list)
     latency_basis: str | None = Field(

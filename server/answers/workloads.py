@@ -220,6 +220,17 @@ def _contract_words(listing: WorkloadListing) -> str:
         f"FlashInfer-Trace tolerance: atol {tolerance.get('atol')}, rtol {tolerance.get('rtol')}, "
         f"{share:.0%} of elements; the verdict is stricter.",
         f"Latencies: {listing.latency_basis or 'unknown'}.",
+        _families_words(listing.input_families),
+    )
+
+
+def _families_words(families: Mapping[str, str]) -> str | None:
+    """Which inputs workloads may be timed on; None where there is no choice."""
+    if len(families) < 2:
+        return None
+    ranked, *others = families
+    return (
+        f"Timed on inputs {ranked}, which rank; evaluate_kernel times others: {', '.join(others)}."
     )
 
 

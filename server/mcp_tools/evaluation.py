@@ -22,7 +22,16 @@ from ..requests.context import (
     skills_of,
 )
 from ..resources.skills import SCHEME as SKILL_SCHEME
-from .fields import DetailLevel, RankedTimes, Scope, SolutionJson, WaitSeconds, WorkspacePath
+from .fields import (
+    ComparedWith,
+    DetailLevel,
+    InputFamily,
+    RankedTimes,
+    Scope,
+    SolutionJson,
+    WaitSeconds,
+    WorkspacePath,
+)
 
 
 async def evaluate_kernel(
@@ -38,14 +47,7 @@ async def evaluate_kernel(
     ] = "sample",
     wait_s: WaitSeconds = None,
     force: Annotated[bool, Field(description="Judge these bytes again.")] = False,
-    compare_to: Annotated[
-        str | None,
-        Field(
-            description="A peer, solution or candidate id; the baseline if absent; 'reference': "
-            "the PyTorch code; 'ladder': it eager and compiled, and every peer, too; 'nothing': "
-            "latencies alone, in half the time."
-        ),
-    ] = None,
+    compare_to: ComparedWith = None,
     targets: Annotated[
         list[str] | None,
         Field(
@@ -58,6 +60,7 @@ async def evaluate_kernel(
         Field(description="Only these, by uuid or axes; PARTIAL at best."),
     ] = None,
     objective: RankedTimes = None,
+    input_family: InputFamily = None,
     detail: DetailLevel = "concise",
 ) -> EvaluationAnswer:
     """Judges one candidate: builds it, checks it on fresh inputs, times it against the baseline.
@@ -78,6 +81,7 @@ async def evaluate_kernel(
         force=force,
         workloads=workloads,
         objective=objective,
+        input_family=input_family,
         made_by=made_by_of(ctx, None),
     )
     request = replace(request, caller=caller(ctx))
@@ -88,7 +92,7 @@ async def evaluate_kernel(
 
 async def get_evaluation(
     ctx: Call,
-    evaluation_id: Annotated[str, Field(description="From evaluate_kernel, 'ev-…'.")],
+    evaluation_id: Annotated[str, Field(description="From evaluate_kernel.")],
     wait_s: WaitSeconds = None,
     detail: DetailLevel = "concise",
 ) -> EvaluationAnswer:
@@ -106,7 +110,7 @@ async def read_report(
     ctx: Call,
     uri: Annotated[
         str,
-        Field(description="From a result's `…_uri` field, 'kernel-harness://…', or 'skill://…'."),
+        Field(description="From a result's `…_uri` field, or 'skill://…'."),
     ],
     section: Annotated[
         str | None, Field(description="One of the answer's `sections`; the whole if absent.")

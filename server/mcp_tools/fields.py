@@ -43,7 +43,20 @@ Scope = Literal["static", "smoke", "sample", "full", "official"]
 RankedTimes = Annotated[
     Literal["cold", "clean", "sustained", "warm"] | None,
     Field(
-        description="Times that rank: a cold L2, one that holds nothing to write back (clean), "
-        "calls back to back (sustained), warm. The definition's if absent."
+        description="Times that rank, else the definition's: a cold L2, with nothing to write back "
+        "(clean), calls back to back (sustained), warm."
+    ),
+]
+
+
+InputFamily = Annotated[str | None, Field(description="Other inputs, of list_workloads.")]
+
+
+ComparedWith = Annotated[
+    str | None,
+    Field(
+        description="A peer, solution or candidate id; the baseline if absent; 'reference': "
+        "the PyTorch code; 'ladder': it eager and compiled, and every peer, too; 'nothing': "
+        "latencies alone, in half the time."
     ),
 ]

@@ -46,7 +46,7 @@ async def list_workloads(
     ctx: Call,
     definition: Annotated[
         str | None,
-        Field(description="Name or short form, e.g. 'gdn_decode'; without it, all definitions."),
+        Field(description="Name or short form; without it, all definitions."),
     ] = None,
     cursor: Annotated[str | None, Field(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Field(ge=1, le=200, description="Rows on a page.")] = 10,
@@ -75,9 +75,7 @@ async def list_workloads(
 async def sample_shapes(
     ctx: Call,
     definition: DefinitionName,
-    max_samples: Annotated[
-        int | None, Field(ge=1, le=64, description="Most representatives to choose.")
-    ] = None,
+    max_samples: Annotated[int | None, Field(ge=1, le=64, description="Most to choose.")] = None,
     detail: DetailLevel = "concise",
 ) -> ShapesAnswer:
     """Groups a definition's workloads into regimes and picks one representative of each.
@@ -112,7 +110,7 @@ async def open_workspace(
         Field(description="With kernels, launches and binding of this kind."),
     ] = None,
     plan: Annotated[
-        str | None, Field(description="Id of a recorded plan to carry out, instead of start_from.")
+        str | None, Field(description="Recorded plan to carry out, instead of start_from.")
     ] = None,
 ) -> WorkspaceAnswer:
     """Makes a new folder for one candidate: candidate.toml, sources, the reference, notes.

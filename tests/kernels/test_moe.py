@@ -300,6 +300,24 @@ def test_rewriting_keeps_addresses_and_changes_what_is_due():
     assert not verdict(inputs, REFERENCE.run(*inputs.values()))
 
 
+def test_rewriting_keeps_to_the_family_of_the_inputs():
+    inputs = drawn("even_routing", tokens=400)
+    generator, axes = torch.Generator().manual_seed(8), {"seq_len": 400, **SMALL}
+    stale = inputs["routing_logits"].clone()
+    INPUTS.rewrite(inputs, generator, axes=axes, structure={}, family="even_routing")
+    assert not torch.equal(stale, inputs["routing_logits"])
+    _, selected = INPUTS._selection(inputs["routing_logits"], inputs["routing_bias"])
+    assert torch.bincount(selected.flatten(), minlength=256).max() < 35
+    INPUTS.rewrite(inputs, generator, axes=axes, structure={})
+    assert inputs["routing_bias"].any()
+
+
+def test_both_routings_are_offered_and_the_skewed_one_ranks():
+    assert list(POLICY.input_families) == ["typical", "even_routing"]
+    assert list(POLICY.other_families) == ["even_routing"]
+    assert INPUTS.FAMILIES[0] == "typical"
+
+
 def test_repeated_weights_are_out_of_step_with_the_rows():
     generator = torch.Generator().manual_seed(1)
     weights = INPUTS._weight_values("w", (2, 640, 7168), generator, None)

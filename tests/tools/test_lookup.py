@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,22 @@ def test_the_policy_chooses_the_objective_unless_the_call_does(lookup):
     assert request.ranked_by is Objective.COLD and "objective" not in request.command
     with pytest.raises(HarnessError, match="objective 'fastest'"):
         lookup.evaluation_request(solution=solution(), objective="fastest")
+
+
+def test_times_are_asked_for_on_input_families_that_the_policy_offers(lookup):
+    with pytest.raises(HarnessError, match="input family of double 'wide'.*none exist"):
+        lookup.evaluation_request(solution=solution(), input_family="wide")
+    double = lookup.dataset.operator("double")
+    offered = {"typical": "as usual", "even": "evenly"}
+    policy = double.policy.model_copy(update={"input_families": offered})
+    lookup.dataset.operators["double"] = replace(double, policy=policy)
+    with pytest.raises(HarnessError, match="'evne'.*even"):
+        lookup.evaluation_request(solution=solution(), input_family="evne")
+    usual = lookup.evaluation_request(solution=solution())
+    assert lookup.evaluation_request(solution=solution(), input_family="typical") == usual
+    asked = lookup.evaluation_request(solution=solution(), input_family="even")
+    assert asked.input_family == "even" and "input_family=even" in asked.command
+    assert usual.input_family == "" and "input_family" not in usual.command
 
 
 def test_a_candidate_for_an_unknown_definition_is_refused(lookup):

@@ -120,6 +120,7 @@ class EvaluationRequest:
         force: judge again although the same bytes were judged before.
         checks: replace what the scope means.
         objective: the times that rank; those of the operator's policy when None.
+        input_family: of the inputs that are timed, where it is not the one that ranks.
         ladder: compare with everything else that computes the operator, too.
         only: uuids or beginnings of them, instead of those that the scope chooses.
         budget_s: replaces the settings' budget.
@@ -148,6 +149,7 @@ class EvaluationRequest:
     plan: str | None = None
     made_by: MadeBy = NOBODY
     objective: Objective | None = None
+    input_family: str = ""
     ladder: bool = False
     sealed: bool = True
     devices: Sequence[str] = ()
@@ -169,6 +171,7 @@ class EvaluationRequest:
             "workloads": ",".join(sorted(self.only)),
             "checks": self.checks.model_dump_json() if self.checks else None,
             "objective": ranked if (ranked := self.ranked_by) is not Objective.COLD else None,
+            "input_family": self.input_family or None,
             "policy": self.operator.policy_digest or None,
             "clock": None if self.sealed else "claimed",
             "replay": self.replay.evaluation_id if self.replay else None,
@@ -236,6 +239,22 @@ def _is_the_operators(baseline: Solution | None, operator: Operator, *, on_cpu: 
     return own is not None and own.content_hash() == baseline.content_hash()
 
 
+def _checks_of(request: EvaluationRequest, settings: Settings, *, on_cpu: bool) -> Checks:
+    """How hard the judge is to look, what ranks, and for which targets it compiles."""
+    checks = request.checks or CHECKS[request.scope]
+    if on_cpu and request.checks is None:
+        checks = interpreter_checks(checks)
+    timed = {"objective": request.ranked_by.value, "input_family": request.input_family}
+    checks = checks.model_copy(update=timed)
+    # Beside a run on a device compilers take processors: only where somebody asked for targets.
+    beside = request.checks is None and bool(request.targets) and request.scope is not Scope.SMOKE
+    if not (on_cpu or request.scope is Scope.STATIC or beside):
+        return checks
+    hardware, default = request.solution.spec.target_hardware, settings.static_targets
+    targets = compiled_targets(request.targets, hardware, default)
+    return checks.model_copy(update={"static_targets": targets})
+
+
 def make_plan(
     request: EvaluationRequest,
     evaluation_id: str,
@@ -246,16 +265,7 @@ def make_plan(
     """Makes the judge's orders of a request."""
     operator, solution, replay = request.operator, request.solution, request.replay
     on_cpu, table = executor is Executor.INTERPRETER, settings.kernels_dir / "hardware.json"
-    checks = request.checks or CHECKS[request.scope]
-    if on_cpu and request.checks is None:
-        checks = interpreter_checks(checks)
-    checks = checks.model_copy(update={"objective": request.ranked_by.value})
-    # Beside a run on a device compilers take processors: only where somebody asked for targets.
-    beside = request.checks is None and bool(request.targets) and request.scope is not Scope.SMOKE
-    if on_cpu or request.scope is Scope.STATIC or beside:
-        hardware, default = solution.spec.target_hardware, settings.static_targets
-        targets = compiled_targets(request.targets, hardware, default)
-        checks = checks.model_copy(update={"static_targets": targets})
+    checks = _checks_of(request, settings, on_cpu=on_cpu)
     whole = chosen_workloads(operator, request.scope, sample, on_cpu=on_cpu)
     chosen = whole
     if request.only:

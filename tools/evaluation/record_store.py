@@ -226,13 +226,13 @@ class LastLatencies:
         return self._read(f"{definition}.whole.json")
 
     def note(self, evaluation: Evaluation) -> None:
-        """Merges a passed, timed evaluation."""
+        """Merges a passed evaluation, timed on the inputs that rank."""
         measured = {
             w.uuid: w.latency_us
             for w in evaluation.workloads
             if w.status is Status.PASSED and w.latency_us is not None
         }
-        if evaluation.status is not Status.PASSED or not measured:
+        if evaluation.status is not Status.PASSED or not measured or evaluation.input_family:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         name = evaluation.definition

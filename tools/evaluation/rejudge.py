@@ -80,6 +80,7 @@ async def rejudge(
         scope=record.scope,
         force=True,
         checks=replay_checks(record),
+        input_family=record.input_family,
         only=tuple(uuid for uuid in record.evidence.seeds if uuid in known),
         replay=record,
     )

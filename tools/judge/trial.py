@@ -74,6 +74,7 @@ class Trial:
             Path(plan.dataset_root) if plan.dataset_root else None,
             plan.budget_s,
             plan.policy,
+            plan.checks.input_family,
         )
         self._processes = TrialProcesses(
             plan, context, self.operator.definition, self._solution, cancellation

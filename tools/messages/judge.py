@@ -16,9 +16,7 @@ class Checks(Message):
     """Numbers and kinds of checks; a scope is a choice of these."""
 
     trials: int = Field(default=3, ge=1, description="Input sets checked before timing.")
-    families: int = Field(
-        default=1, ge=0, description="Further input families, chosen by the judge."
-    )
+    families: int = Field(default=1, ge=0, description="Further input families, by chance.")
     held_out: int = Field(default=0, ge=0, description="Held-out workloads of chosen kinds.")
     sizes: int = Field(default=0, ge=0, description="Further ones, of uniformly drawn sizes.")
     size_seconds: float = Field(
@@ -40,6 +38,9 @@ class Checks(Message):
     static_targets: list[str] = Field(default_factory=list)
     objective: Literal["cold", "clean", "sustained", "warm"] = Field(
         default="cold", description="The times that rank."
+    )
+    input_family: str = Field(
+        default="", description="Of inputs that are timed; empty: the operator's first."
     )
     sustained_passes: int = Field(
         default=0, ge=0, description="Passes of calls back to back, beside what ranks."

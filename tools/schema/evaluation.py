@@ -156,12 +156,8 @@ class OutputError(RecordModel):
     rms_relative: FiniteFloat = Field(
         default=None, description="Norm of the error over the norm of the oracle's output."
     )
-    worst_row_relative: FiniteFloat = Field(
-        default=None, description="The same for the worst row (last axis)."
-    )
-    max_scaled: FiniteFloat = Field(
-        default=None, description="Largest error over the rms of the oracle's output."
-    )
+    worst_row_relative: FiniteFloat = Field(default=None, description="The same of the worst row.")
+    max_scaled: FiniteFloat = Field(default=None, description="Largest error over the oracle's rms")
     trusted_rms_relative: FiniteFloat = Field(
         default=None, description="rms_relative of the trusted same-precision implementation."
     )
@@ -294,9 +290,7 @@ class Evidence(RecordModel):
     seconds: dict[str, float] = Field(default_factory=dict, description="Wall time by part.")
     budgets: dict[str, float] = Field(default_factory=dict, description="Seconds granted, by part.")
     command: str = ""
-    fresh_values: str = Field(
-        default="", description="How inputs changed between timed calls, in words."
-    )
+    fresh_values: str = Field(default="", description="How inputs changed between timed calls.")
 
 
 class Integrity(RecordModel):
@@ -393,6 +387,11 @@ class Evaluation(RecordModel):
     def objective(self) -> Objective:
         """Which times rank."""
         return Objective(self.evidence.checks.get("objective", Objective.COLD))
+
+    @property
+    def input_family(self) -> str:
+        """Of the inputs that were timed; empty where it is the family that ranks."""
+        return str(self.evidence.checks.get("input_family", ""))
 
     @property
     def sealing(self) -> Sealing | None:

@@ -73,6 +73,7 @@ class WorkloadListing(RecordModel):
     constants: dict[str, int]
     constraints: list[str]
     tolerance: dict[str, float]
+    input_families: dict[str, str]
     workloads: list[WorkloadEntry]
     regimes: list[Regime]
     latency_basis: str
@@ -171,6 +172,7 @@ def list_workloads(
             "rtol": tolerance.rtol,
             "required_matched_ratio": tolerance.required_matched_ratio,
         },
+        input_families=dict(operator.policy.input_families),
         workloads=_workload_entries(page, sample, latencies),
         regimes=sample.regimes,
         latency_basis=sample.basis,

@@ -116,6 +116,17 @@ class Operator:
             state.update(len(part).to_bytes(8, "big") + part)
         return state.hexdigest()[:16]
 
+    def timed_family(self, name: str | None) -> str:
+        """The family of inputs to time that a name means; empty where it is the one that ranks.
+
+        Raises:
+            RequestError: when the policy offers none such.
+        """
+        offered = self.policy.input_families
+        if name and name not in offered:
+            raise unknown_name(f"input family of {self.name}", name, offered)
+        return name if name in self.policy.other_families else ""
+
     def workload(self, uuid: str) -> Workload:
         """Finds a workload by its uuid or a unique beginning of it.
 

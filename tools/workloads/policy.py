@@ -202,6 +202,11 @@ class Policy(PolicyModel):
     waived_constraints: list[str] = Field(
         default_factory=list, description="Constraints that published workloads break, as written."
     )
+    input_families: dict[str, str] = Field(
+        default_factory=dict,
+        description="Families of inputs.py on which times may be asked for, each with what it is. "
+        "The first is inputs.py's first, too, and alone ranks.",
+    )
     interpreter_seconds: dict[str, float] | float | None = None  # accepted in old files, unread
 
     @field_validator("objective", mode="before")
@@ -213,6 +218,11 @@ class Policy(PolicyModel):
             known = ", ".join(repr(str(objective)) for objective in Objective)
             raise ValueError(f"the objective {value!r} is not known; write one of {known}")
         return value
+
+    @property
+    def other_families(self) -> dict[str, str]:
+        """Families of inputs on which times may be asked for and do not rank."""
+        return dict(list(self.input_families.items())[1:])
 
     def tolerance_of(self, uuid: str) -> Tolerance:
         """The published criterion on one workload."""

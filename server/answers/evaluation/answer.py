@@ -169,6 +169,7 @@ def _totals(evaluation: Evaluation, *, whole: bool) -> TotalsPart:
     return TotalsPart.of(
         totals,
         objective=str(evaluation.objective),
+        input_family=evaluation.input_family or None,
         clock=str(sealing.source) if sealing else None,
         clock_reason=sealing.reason or None if sealing else None,
         **hidden,

@@ -114,6 +114,7 @@ class TotalsPart(Result):
         default=None,
         description="The times that rank, and that `latency_us` is: cold, clean, sustained, warm.",
     )
+    input_family: str | None = Field(default=None, description="Of inputs that do not rank.")
     clock: str | None = Field(
         default=None,
         description="'sealed' when every latency is, else 'claimed': shown, never promoted.",

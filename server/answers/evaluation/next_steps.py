@@ -159,6 +159,8 @@ def _after_pass(evaluation: Evaluation) -> list[str]:
         return [f"Correct on few inputs; {_evaluate(Scope.SAMPLE)} {does}."]
     if evaluation.totals.mean_latency_us is None:
         return [archive, _without_latency(evaluation)]
+    if family := evaluation.input_family:
+        return [f"Times on inputs {family} rank nowhere; {_evaluate(scope)} takes those that do."]
     interval = evaluation.totals.ratio_interval
     if interval is None or interval[0] <= 1:
         return [_not_faster(evaluation), archive]

@@ -147,7 +147,8 @@ def _speed_words(evaluation: Evaluation, *, whole: bool) -> str | None:
         return f"No latency: {reason}" if reason and evaluation.status in UNFAILED else None
     clock = f" {sealing.source}" if (sealing := evaluation.sealing) else ""
     by = _MEANINGS[evaluation.objective]
-    words = f"Mean latency {microseconds(totals.mean_latency_us)}{clock}, {by}"
+    inputs = f", on inputs {family}" if (family := evaluation.input_family) else ""
+    words = f"Mean latency {microseconds(totals.mean_latency_us)}{clock}, {by}{inputs}"
     if totals.estimated_full_mean_us is not None:
         words += f" (over all workloads about {microseconds(totals.estimated_full_mean_us)})"
     if totals.baseline_mean_latency_us is None:

@@ -86,6 +86,31 @@ def test_the_page_tells_jumps_peers_and_losses_apart(
     assert picture.startswith("<svg") and "var(" not in picture
 
 
+def test_times_on_inputs_that_do_not_rank_have_a_table_of_their_own(
+    searches: ModuleType, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sealed = {"clock": TimeSource.SEALED}
+    first = bench.add(name="first", latency_us=10.0, **sealed)
+    usual = bench.archive.get(first.candidate_id).evaluation.evidence
+    even = usual.model_copy(update={"checks": {"input_family": "even"}})
+    bench.add(name="first", latency_us=4.0, evidence=even, **sealed)
+    bench.add(name="library", latency_us=2.0, technique=["peer"], evidence=even, **sealed)
+    write_bundle(bench.archive, tmp_path / "kernels" / OPERATOR / "history.bundle")
+    out, kernels = tmp_path / "out", tmp_path / "kernels"
+    monkeypatch.setattr(sys, "argv", ["x", "--kernels", str(kernels), "--out", str(out)])
+    assert searches.main() == 0
+    page = (out / "searches.md").read_text()
+    assert "1 candidates, 0 of them failed" in page
+    assert rows(page, "On inputs that do not rank") == [
+        ["even", "library", "3"],
+        ["even", "first", "6"],
+    ]
+    assert rows(page, "What made it faster")[0][:2] == ["first", "15"]
+    # Its one trial on the inputs that rank, not the median with the others.
+    assert rows(page, "Peers, baselines and references") == [["plain", "15", "1.00", "baseline"]]
+    assert rows(page, "What failed or was slower, and why") == []
+
+
 def test_nothing_is_written_without_a_history(
     searches: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -145,3 +145,14 @@ def test_a_policy_of_its_own_goes_into_plan_and_command(indexer):
     assert "policy=" not in plans[0].command
     assert f"policy={own.policy_digest}" in plans[1].command
     assert own.judged_by() != indexer.judged_by()
+
+
+def test_the_plan_says_on_which_family_of_inputs_times_are_taken(indexer):
+    solution = next(iter(indexer.peers().values()))
+    sample = sample_shapes(indexer)
+    for checks in (None, Checks()):
+        request = EvaluationRequest(
+            indexer, solution, Scope.SAMPLE, checks=checks, input_family="ties"
+        )
+        plan = make_plan(request, "ev", sample, Executor.CUDA, load_settings({}))
+        assert plan.checks.input_family == "ties"

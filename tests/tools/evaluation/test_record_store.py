@@ -122,3 +122,11 @@ def test_latencies_of_one_program_are_those_of_the_last_that_timed_every_workloa
     last.note(timed("full", {"a": 1.0, "b": None}))
     assert last.get("double") == {"a": 1.0, "b": 90.0}
     assert last.of_one_program("double") == {"a": 5.0, "b": 9.0}
+
+
+def test_latencies_on_inputs_that_do_not_rank_are_not_the_last(tmp_path):
+    last = LastLatencies(tmp_path / "latencies")
+    other = timed("full", {"a": 5.0})
+    evidence = other.evidence.model_copy(update={"checks": {"input_family": "even"}})
+    last.note(other.model_copy(update={"evidence": evidence}))
+    assert last.get("double") == {} == last.of_one_program("double")

@@ -1,4 +1,4 @@
-"""Trials in which the operator is at fault: its data concerns one workload, its reference all."""
+"""Trials on other inputs, and those in which the operator's data or reference is at fault."""
 
 from __future__ import annotations
 
@@ -158,3 +158,24 @@ def test_a_policy_of_the_plan_counts_instead_of_the_folders(judge, tmp_path):
     exact = {"criterion": "published", "tolerance": {"atol": 0.01, "rtol": 0.01}}
     strict = judge.evaluate(off_by_a_tenth.model_copy(update={"policy": exact}))
     assert strict.status is Status.INCORRECT_NUMERICAL
+
+
+ONLY_ZEROS = "def run(x):\n    return x * 0\n"
+
+
+def test_a_trial_is_of_the_family_of_inputs_that_was_asked_for(judge, tmp_path):
+    operator(tmp_path)
+    checks = Checks(trials=2, families=0, timed=False, input_family="zeros")
+    found = judge.evaluate(plan(tmp_path, ONLY_ZEROS, checks=checks))
+    drawn = [family for families in found.evidence.families.values() for family in families]
+    assert found.status is Status.PASSED, "twice zero is zero"
+    assert found.input_family == "zeros" and drawn.count("zeros") >= 2 * 3
+    assert "typical" not in drawn
+    usual = judge.evaluate(plan(tmp_path, ONLY_ZEROS, checks=Checks(families=0, timed=False)))
+    assert usual.status is Status.INCORRECT_NUMERICAL and usual.input_family == ""
+
+
+def test_a_family_of_inputs_that_there_is_not_is_the_dataset_at_fault(judge, tmp_path):
+    answer = judge.ask(plan(operator(tmp_path), checks=Checks(input_family="even")))
+    assert isinstance(answer, JudgeFault) and answer.of_dataset
+    assert "'even'" in answer.what and "typical" in answer.remedy

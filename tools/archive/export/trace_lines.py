@@ -69,11 +69,17 @@ class TraceLines:
     _wrong: set[str] = field(default_factory=set[str])
 
     def add(self, evaluation: Evaluation, solution_name: str, candidate_id: str) -> bool:
-        """Adds a record's lines under the solution's name in the dataset; False without one."""
-        self.references.gather(evaluation)
+        """Adds a record's lines under the solution's name in the dataset; False without one.
+
+        Times on other inputs than those that rank give none.
+        """
+        if not evaluation.input_family:
+            self.references.gather(evaluation)
         results = {result.uuid: result for result in evaluation.workloads}
         if evaluation.status not in _NOT_WRONG:
             self._wrong.add(evaluation.content_hash)
+        if evaluation.input_family:
+            return False
         traces = to_traces(evaluation, self.definition, self.workloads)
         for trace in traces:
             result = results.get(trace.workload.uuid)

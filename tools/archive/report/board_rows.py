@@ -97,11 +97,13 @@ class OtherTimes:
     sealed: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
     def gather(self, node: Node, evaluation: Evaluation, candidates: Container[str] = ()) -> None:
-        """Adds what a candidate's record holds of others.
+        """Adds what a candidate's record holds of others, on the inputs that rank.
 
         Args:
             candidates: content hashes that are candidates, and so have rows of their own.
         """
+        if evaluation.input_family:
+            return
         if node.latency_us is not None and node.content_hash in self.known:
             named = self.known[node.content_hash]
             self._add(node.content_hash, node.latency_us, named, sealed=node.sealed)

@@ -178,7 +178,7 @@ def facts_of(
         outcome=outcome,
         outcome_words=words,
         latency_us=latency,
-        speedup=evaluation.totals.geometric_mean_ratio,
+        speedup=evaluation.totals.geometric_mean_ratio if not evaluation.input_family else None,
         noise=noise,
         at=started_at(evaluation),
         regimes=regime_facts(evaluation),
@@ -219,9 +219,14 @@ def _unverified_facts(evaluation: Evaluation, verification: Verification) -> Can
 def ranked_latency_us(evaluation: Evaluation, workload_count: int = 0) -> float | None:
     """The latency a candidate is ranked by: the mean over all workloads, or its estimate.
 
-    None when the record speaks only of some: a smoke test, or workloads left out by the budget.
-    `workload_count` is the operator's; 0 when unknown.
+    None when the record speaks only of some, a smoke test, or workloads left out by the budget, and
+    of other inputs than those that rank. `workload_count` is the operator's; 0 when unknown.
     """
+    return None if evaluation.input_family else mean_latency_us(evaluation, workload_count)
+
+
+def mean_latency_us(evaluation: Evaluation, workload_count: int = 0) -> float | None:
+    """The mean over all workloads, or its estimate, on whatever inputs; arguments as above."""
     totals = evaluation.totals
     if totals.not_run or evaluation.scope in (Scope.STATIC, Scope.SMOKE):
         return None
@@ -284,6 +289,9 @@ def _outcome(
         failure = evaluation.failure
         words = f"{failure.stage}/{failure.kind}" if failure else str(evaluation.stage)
         return CandidateStatus.FAILED, f"{evaluation.status} ({words})"
+    if (family := evaluation.input_family) and (mean := mean_latency_us(evaluation)) is not None:
+        timed = f"{number(mean)} us {evaluation.sealing.source}" if evaluation.sealing else "timed"
+        return CandidateStatus.UNCOMPARED, f"{timed} on inputs {family}, which do not rank"
     if latency is None:
         left = evaluation.totals.not_run
         # Records in which PASSED was said of a part of the workloads are of an earlier version.
@@ -354,10 +362,10 @@ def error_signature(evaluation: Evaluation) -> str:
 
 
 def regime_facts(evaluation: Evaluation) -> tuple[RegimeFact, ...]:
-    """Mean latency and geometric mean ratio of each regime of the record."""
+    """Mean latency and geometric mean ratio of each regime of the record, on inputs that rank."""
     groups: dict[str, list[WorkloadResult]] = {}
     for workload in evaluation.workloads:
-        if workload.regime:
+        if workload.regime and not evaluation.input_family:
             groups.setdefault(workload.regime, []).append(workload)
     facts = []
     for name, members in groups.items():

@@ -21,7 +21,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+from ...errors import DatasetError
 from ...workloads.operators import load_anew
+from ...workloads.policy import Policy
 from ..philox.generator import PhiloxGenerator, TorchGenerator
 
 P = ParamSpec("P")
@@ -91,7 +93,40 @@ def loaded(folder: Path | None, file: str, limit_s: float) -> OperatorModule | N
 def asks_philox(inputs: OperatorModule) -> bool:
     """Whether an inputs.py draws by Philox: its `generate` has an argument of that name."""
     generate = getattr(inputs, "generate", None)
-    return callable(generate) and "philox" in inspect.signature(generate).parameters
+    return callable(generate) and takes(generate, "philox")
+
+
+def takes(function: Callable[..., Any], argument: str) -> bool:
+    """Whether a function has an argument of that name."""
+    return argument in inspect.signature(function).parameters
+
+
+def timed_first(source: object, policy: Policy, asked: str, where: str) -> tuple[str, ...]:
+    """The families of inputs that a module draws, that which is asked for before its first.
+
+    Args:
+        source: inputs.py, or what stands for it.
+        asked: empty for the module's own order.
+        where: the operator, for messages.
+
+    Raises:
+        DatasetError: when one that is asked for or offered by the policy is unknown, or the policy
+            lets another rank than the module's first.
+    """
+    own, offered = tuple(getattr(source, "FAMILIES", ("typical",))), list(policy.input_families)
+    if unknown := sorted({asked, *offered} - {"", *own}):
+        raise DatasetError(
+            f"The operator has no input family {', '.join(map(repr, unknown))}",
+            where=where,
+            remedy=f"Its families are {', '.join(own)}.",
+        )
+    if offered and offered[0] != own[0]:
+        raise DatasetError(
+            f"policy.toml lets input family {offered[0]!r} rank, and the first is {own[0]!r}",
+            where=where,
+            remedy="Name the first family of inputs.py first.",
+        )
+    return (asked, *(name for name in own if name != asked)) if asked else own
 
 
 def own_inputs(

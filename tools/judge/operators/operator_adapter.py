@@ -26,7 +26,7 @@ from ..numerics.limits import ToleranceLimits, tolerance_limits
 from ..numerics.sampling import NUCLEUS_SLACK, as_probabilities, impossible_draws, narrowed
 from ..philox.generator import random_values, usable_source
 from . import generic_operator as generic
-from .folder_code import asks_philox, loaded, own_inputs, stamp
+from .folder_code import asks_philox, loaded, own_inputs, stamp, takes, timed_first
 from .generic_operator import Value, compared_dtype, torch_dtype
 from .reference import Reference, definition_place, named_outputs, raise_when_memory_ran_out
 from .stored_inputs import check_contents, check_made, read_stored, stored_files
@@ -67,9 +67,10 @@ class OperatorAdapter:
         root: folder that safetensors paths are relative to.
         limit_s: of one call of the operator's code.
         policy: in place of the folder's; None: that counts.
+        family: of inputs, in place of the operator's first.
 
     Raises:
-        DatasetError: when a file of the folder cannot be used.
+        DatasetError: when a file of the folder cannot be used, or there is no such family.
     """
 
     def __init__(
@@ -79,10 +80,11 @@ class OperatorAdapter:
         root: Path | None = None,
         limit_s: float = math.inf,
         policy: Mapping[str, Any] | None = None,
+        family: str = "",
     ) -> None:
         self.definition = definition
         self.root = root
-        self.key = f"{definition_hash(definition)} {stamp(folder)} {policy}"
+        self.key = f"{definition_hash(definition)} {stamp(folder)} {policy} {family}"
         self._folder = folder
         self.policy = Policy.model_validate(policy) if policy else policy_of(definition, folder)
         self.sampled = sampled_outputs(definition, self.policy)
@@ -99,12 +101,10 @@ class OperatorAdapter:
         self._flops: dict[str, float | None] = {}  # by case, of the reference, without cost.py
         self._counted: dict[str, list[Cost]] = {}
         """By case, the work of inputs so far, where cost.py gives only an expected value."""
-
-    @property
-    def families(self) -> tuple[str, ...]:
-        """Input families, the typical one first."""
         source = self._inputs if self._inputs is not None else generic
-        return tuple(getattr(source, "FAMILIES", ("typical",)))
+        self.families = timed_first(source, self.policy, family, str(folder or definition.name))
+        """Input families, that which is timed first."""
+        self._family = family
 
     @property
     def reference_place(self) -> str:
@@ -317,10 +317,13 @@ class OperatorAdapter:
                 seen.append(self.cost(case, inputs))
 
     def rewrite(self, case: Case, inputs: dict[str, Value], generator: torch.Generator) -> bool:
-        """Overwrites inputs in place by the operator's `rewrite`; False without one."""
-        if getattr(self._inputs, "rewrite", None) is None:
+        """Overwrites inputs in place by the operator's `rewrite`; False without one for them."""
+        rewrite = getattr(self._inputs, "rewrite", None)
+        if rewrite is None or (self._family and not takes(rewrite, "family")):
             return False
         facts = {"axes": self.definition.axis_values(case.axes), "structure": case.structure}
+        if self._family:
+            facts["family"] = self._family
         self._guarded("rewrite", lambda own: own.rewrite(inputs, generator, **facts) or {})
         return True
 

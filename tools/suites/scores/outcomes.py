@@ -126,7 +126,7 @@ def outcomes_of(
     """One outcome for each operator.
 
     Args:
-        records: in any order, of any operators.
+        records: in any order, of any operators; those of inputs that do not rank are left out.
         solution: a part of the names of the solutions that count; all of them when empty.
         device: a part of the device's name; when empty, the device of most verdicts.
     """
@@ -137,6 +137,7 @@ def outcomes_of(
         if record.definition in known
         and record.scope is not Scope.STATIC
         and record.status is not Status.RUNNING
+        and not record.input_family
         and solution in record.solution_name
     ]
     fresh = [r for r in counted if r.workload_digest == known[r.definition].digest]

@@ -481,6 +481,17 @@ def test_an_objective_other_than_cold_is_said_beside_the_latency():
     assert "back to back over more data than the L2 holds" in answer.summary
 
 
+def test_times_on_inputs_that_do_not_rank_say_so_and_lead_to_those_that_do():
+    evidence = evaluation().evidence.model_copy(update={"checks": {"input_family": "even"}})
+    totals = Totals(passed=1, mean_latency_us=10.0)
+    answer = answer_of(evaluation(workloads=[timed(0, 10.0)], totals=totals, evidence=evidence))
+    assert answer.totals.input_family == "even"
+    assert "with a cold L2, on inputs even" in answer.summary
+    assert "rank nowhere" in answer.next_steps[0] and "evaluate_kernel" in answer.next_steps[0]
+    usual = answer_of(evaluation(workloads=[timed(0, 10.0)], totals=totals))
+    assert usual.totals.input_family is None and "on inputs" not in usual.summary
+
+
 def test_the_speed_on_held_out_sizes_says_whether_it_is_sealed():
     for sealed, words in ((True, "1.25x (sealed)"), (False, "1.25x (claimed)")):
         told = HeldOutResult(called=9, uniform=4, timed=3, ratio=1.25, sealed=sealed)

@@ -313,3 +313,12 @@ def test_a_folder_that_cannot_be_made_is_refused_in_words(bench, operators, tmp_
     with pytest.raises(RequestError, match="exists|cannot be made"):
         export_trajectories(bench.archive, operators, out)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_times_on_inputs_that_do_not_rank_are_no_lines(bench, operators, tmp_path, trial) -> None:
+    _, record = trial(latency_us=8.0)
+    evidence = record.evidence.model_copy(update={"checks": {"input_family": "even"}})
+    bench.add(latency_us=10.0, **SEALED)
+    bench.add(latency_us=5.0, evidence=evidence, **SEALED)
+    lines = passes(exported(bench, operators, tmp_path)).values()
+    assert {judged(t)[1].latency_ms for t in lines if t.workload.uuid == "w-1"} == {0.01}

@@ -47,6 +47,19 @@ def test_other_times_than_cold_spans_have_a_leaderboard_of_their_own(trial, benc
     assert [(b.device, b.timed) for b in found] == [("H200", 1), ("H200-by-sustained", 1)]
 
 
+def test_times_on_inputs_that_do_not_rank_are_told_and_rank_nowhere(trial, bench):
+    _, record = trial(latency_us=8.0)
+    evidence = record.evidence.model_copy(update={"checks": {"input_family": "even"}})
+    first = bench.add(latency_us=9.0, ratio=1.5)
+    other = bench.add(latency_us=7.0, ratio=1.2, parents=[first.candidate_id], evidence=evidence)
+    node = bench.archive.node(other.candidate_id)
+    assert (node.latency_us, node.speedup, node.regimes) == (None, None, ())
+    assert node.outcome is CandidateStatus.UNCOMPARED
+    assert node.outcome_words == "10.5 us claimed on inputs even, which do not rank"
+    assert bench.archive.best(node.definition).candidate_id == first.candidate_id
+    assert [b.timed for b in boards(list(bench.archive.iter()), {})] == [1]
+
+
 def test_noise_is_that_of_the_latencys_decade(trial):
     _, record = trial()
     table = {"0": 0.012, "1": 0.005, "2": 0.001}

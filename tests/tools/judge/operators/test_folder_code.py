@@ -11,10 +11,10 @@ import torch
 
 from kernel_harness.tools.errors import DatasetError
 from kernel_harness.tools.judge.operators.folder_code import StoppedError, bounded
-from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
+from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Workload
 
-from .examples import generic_definition
+from .examples import generic_definition, tensor
 
 CPU = torch.device("cpu")
 LIMIT_S = 0.2
@@ -105,3 +105,58 @@ def test_an_exit_in_another_thread_is_stopped_too():
     thread.start()
     thread.join()
     assert "exit(4)" in str(found[0])
+
+
+DRAWS = """
+import torch
+
+FAMILIES = ("typical", "zeros", "ones")
+
+def generate(axes, *, structure, scalars, generator, device, family="typical"):
+    fill = FAMILIES.index(family) - 1.0
+    return {"x": torch.full((axes["m"], axes["n"]), fill, dtype=torch.bfloat16), "s": 1.0}
+
+def rewrite(inputs, generator, *, axes, structureFAMILY):
+    inputs["x"].fill_(FAMILIES.index(family) - 0.5)
+"""
+
+
+def offering(tmp_path, families: str, asked: str = "", rewrites: str = ', family="typical"'):
+    """An operator of three families of inputs whose policy offers some."""
+    (tmp_path / "inputs.py").write_text(DRAWS.replace("FAMILY", rewrites))
+    (tmp_path / "policy.toml").write_text(f"[input_families]\n{families}")
+    return OperatorAdapter(generic_definition(), tmp_path, family=asked)
+
+
+TWO = 'typical = "as usual"\nones = "ones alone"\n'
+
+
+def test_the_family_that_is_asked_for_stands_in_the_place_of_the_first(tmp_path):
+    usual, ones = offering(tmp_path, TWO), offering(tmp_path, TWO, "ones")
+    assert usual.families == ("typical", "zeros", "ones")
+    assert ones.families == ("ones", "typical", "zeros")
+    assert usual.key != ones.key, "inputs that wait for one are no inputs of the other"
+
+
+def test_inputs_are_rewritten_by_the_family_that_is_asked_for_or_not_at_all(tmp_path):
+    generator, case = torch.Generator(), Case("w", {"m": 2})
+    operator = offering(tmp_path, TWO, "ones")
+    inputs = operator.make_inputs(case, 1, operator.families[0], CPU)
+    assert operator.rewrite(case, inputs, generator)
+    assert torch.equal(tensor(inputs["x"]), torch.full((2, 8), 1.5, dtype=torch.bfloat16))
+    without = offering(tmp_path, TWO, "ones", rewrites="")
+    assert not without.rewrite(case, inputs, generator), "it would draw the typical ones"
+
+
+@pytest.mark.parametrize(
+    ("families", "asked", "words"),
+    [
+        (TWO, "twos", "no input family 'twos'"),
+        (TWO + 'threes = "?"\n', "", "no input family 'threes'"),
+        ('ones = "first here"\n', "", "lets input family 'ones' rank, and the first is 'typical'"),
+    ],
+)
+def test_families_that_are_not_drawn_or_may_not_rank_are_refused(tmp_path, families, asked, words):
+    with pytest.raises(DatasetError, match=words) as caught:
+        offering(tmp_path, families, asked)
+    assert caught.value.remedy

@@ -97,6 +97,15 @@ def test_fast_p_is_the_share_of_right_ones_that_are_more_than_p_times_as_fast(
     json.dumps(score.as_json())
 
 
+def test_times_on_inputs_that_do_not_rank_are_no_score(
+    folder: Path, operators: list[Operator]
+) -> None:
+    usual, other = verdict(operators[0], speedup=1.2), verdict(operators[0], speedup=9.0)
+    evidence = other.evidence.model_copy(update={"checks": {"input_family": "even"}})
+    score = scored(folder, usual, other.model_copy(update={"evidence": evidence}))
+    assert score.total.geometric_mean == pytest.approx(1.2)
+
+
 def test_the_interval_of_a_share_is_wilsons(folder: Path, operators: list[Operator]) -> None:
     right = [verdict(operator) for operator in operators[:4]]
     wrong = verdict(operators[4], "INCORRECT_NUMERICAL")
