@@ -1,6 +1,7 @@
 """The capabilities, as plain Python; imports go one way, from the archive down to the errors.
 
 agents/          unattended search, and the agent that is built in
+model_level/     whole models: which operators to write kernels for
 batches/         evaluations on machines without a connection
 harness          the services of one server, opened together
 lookup           operators, candidates and solutions by the names that callers use

@@ -1,0 +1,44 @@
+"""Runs one of the networks, as a program that somebody wants to be faster.
+
+python benchmarks/models/bench.py decoder|experts|resnet [--size small|large] [--steps 14]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from networks import Decoder, ResNet
+
+
+def main() -> None:
+    """Calls the network on one input after another."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("network", choices=("decoder", "experts", "resnet"))
+    parser.add_argument("--size", choices=("small", "large"), default="small")
+    parser.add_argument("--steps", type=int, default=14)
+    arguments = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(7)
+    small = arguments.size == "small"
+    if arguments.network == "decoder":
+        model, shape = Decoder(128, 2) if small else Decoder(2048, 8), (384,) if small else (4096,)
+    elif arguments.network == "experts":
+        model = Decoder(128, 2, experts=8) if small else Decoder(2048, 4, experts=32)
+        shape = (256,) if small else (8192,)
+    else:
+        model = ResNet(256, 2) if small else ResNet(512, 8)
+        shape = (2, 3, 64, 64) if small else (64, 3, 224, 224)
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    model = model.to(device, dtype).eval()
+    with torch.no_grad():
+        for _ in range(arguments.steps):
+            if arguments.network == "resnet":
+                given = torch.randn(shape, device=device, dtype=dtype)
+            else:
+                given = torch.randint(512, shape, device=device)
+            model(given)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Starts a program under the profiler, and ranks its operators.
+
+from kernel_harness.tools.model_level.program_ranking import rank_program
+
+ranking = rank_program(["python", "bench.py"])
+ranking.operators[0].name
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..devices.calibration import with_calibration
+from ..devices.hardware import identify
+from ..errors import DatasetError, RequestError
+from .observations import Observed
+from .ranking import ModelRanking, rank
+
+RUNNER = "kernel_harness.tools.model_level.profiled_run"
+WARMUP, STEPS = 2, 5
+
+
+def rank_program(
+    words: Sequence[str],
+    *,
+    step: str | None = None,
+    warmup: int = WARMUP,
+    steps: int = STEPS,
+    calibration: Path | None = None,
+) -> ModelRanking:
+    """Runs a program to its end, profiles some of its steps, and ranks what they are made of.
+
+    Args:
+        words: an interpreter of Python's, and a file or `-m` and a module, with arguments. What it
+            writes goes to standard error.
+        step: a function whose calls are the steps; None: the first outermost module's.
+        warmup: steps before the first that is timed.
+        steps: that are timed, and then as many that are profiled.
+        calibration: folder of calibrations, whose figures replace those of the table of devices.
+
+    Raises:
+        RequestError: when the program cannot be run, fails, or makes too few steps.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "seen.json")
+        run_python(words, RUNNER, [str(out), step or "", str(warmup), str(steps)])
+        seen = read_observed(out)
+    if not seen.profiled_steps:
+        raise RequestError(
+            f"The program made {seen.steps_made} steps, and none was left to profile",
+            remedy=f"Have it make {warmup + 2 * steps} or more, or lower --warmup and --steps; "
+            "--step names a function whose calls are steps.",
+        )
+    hardware = identify(seen.device, seen.sm_count, None) if seen.device else None
+    if hardware is not None and calibration is not None:
+        hardware = with_calibration(hardware, calibration)
+    return rank(seen, hardware)
+
+
+def run_python(words: Sequence[str], runner: str, arguments: Sequence[str]) -> None:
+    """Runs a program by a module that takes it as its last arguments.
+
+    Raises:
+        RequestError: when no program of Python's is named, or it fails.
+    """
+    if len(words) < 2 or not Path(words[0]).name.startswith("python"):
+        raise RequestError(
+            "No program of Python's is named", remedy="End with it: … -- python bench.py"
+        )
+    python, *program = words
+    command = [python, "-P", "-m", runner, *arguments, *program]
+    try:
+        status = subprocess.run(command, stdout=sys.stderr.fileno(), check=False).returncode
+    except OSError as error:
+        raise RequestError(
+            f"{python} cannot be started: {error.strerror}", remedy="Name an installed Python."
+        ) from error
+    if status:
+        raise RequestError(
+            f"The program ended with status {status}",
+            remedy="Its own words are above; run it alone first.",
+        )
+
+
+def read_observed(path: Path) -> Observed:
+    """What a runner wrote.
+
+    Raises:
+        DatasetError: when it wrote none.
+    """
+    try:
+        return TypeAdapter(Observed).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DatasetError(f"Nothing was seen of the program: {error}", where=str(path)) from error
