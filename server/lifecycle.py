@@ -24,6 +24,8 @@ import anyio
 from ..tools.errors import RequestError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .app import HarnessServer
@@ -34,16 +36,22 @@ LEAST_TOKEN = 16
 
 
 @asynccontextmanager
-async def reaping(kill_children: Callable[[], None]) -> AsyncIterator[None]:
+async def reaping(
+    kill_children: Callable[[], None], stop: asyncio.Event | None = None
+) -> AsyncIterator[None]:
     """Kills all children when the block ends, or when a signal ends the process.
 
     Args:
         kill_children: must not block and must not raise when there are none.
+        stop: set by the first signal, after which the block ends by itself; a second one ends it.
     """
 
     async def leave_on_signal() -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
             async for number in received:
+                if stop is not None and not stop.is_set():
+                    stop.set()
+                    continue
                 kill_children()
                 os._exit(128 + number)
 

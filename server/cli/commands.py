@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ...tools.harness import Harness
     from ...tools.progress import OnProgress
     from ...tools.settings import Settings
@@ -145,12 +147,17 @@ def _cell(value: Any) -> str:
     return printable(str(value))
 
 
-def run_async(harness: Harness, work: Callable[[OnProgress], Awaitable[T]]) -> T:
+def run_async(
+    harness: Harness,
+    work: Callable[[OnProgress], Awaitable[T]],
+    stop: asyncio.Event | None = None,
+) -> T:
     """Runs work that starts processes; they are killed at its end and on a signal.
 
     Args:
         harness: the owner of the processes; closed at the end.
         work: takes a callback that shows progress on stderr.
+        stop: set by the first signal, for work that has something to write before it ends.
     """
     import anyio
     from rich.console import Console
@@ -169,7 +176,7 @@ def run_async(harness: Harness, work: Callable[[OnProgress], Awaitable[T]]) -> T
             async def show(done: float, total: float, message: str) -> None:
                 status.update(Text(message))
 
-            async with reaping(harness.kill_children):
+            async with reaping(harness.kill_children, stop):
                 try:
                     outcome.append(await work(show))
                 except Exception as error:  # raised below: the task group would wrap it

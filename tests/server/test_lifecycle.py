@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from mcp import Client, StdioServerParameters
 
@@ -79,6 +81,24 @@ def test_children_are_killed_when_serving_ends() -> None:
             assert child.poll() is None
 
     anyio.run(serve)
+    assert child.wait(timeout=5) == -signal.SIGKILL
+
+
+def test_the_first_signal_lets_work_that_can_stop_end_by_itself() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    alive: list[bool] = []
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        async with lifecycle.reaping(child.kill, stop):
+            await anyio.lowlevel.checkpoint()  # until the signals are listened to
+            os.kill(os.getpid(), signal.SIGTERM)
+            with anyio.fail_after(5):
+                await stop.wait()
+            alive.append(child.poll() is None)
+
+    anyio.run(work)
+    assert alive == [True]
     assert child.wait(timeout=5) == -signal.SIGKILL
 
 

@@ -42,6 +42,7 @@ AT_ONCE = 2
 """Evaluations under way for each device: the next is planned while one is judged."""
 NO_LIMIT_S = 86_400.0
 NO_TIME = "the time was over"
+STOPPED = "the job was told to end"
 
 
 @dataclass
@@ -59,9 +60,17 @@ class Carried:
 
 
 async def carry_out(
-    harness: Harness, job: BatchJob, progress: OnProgress, seconds: float | None = None
+    harness: Harness,
+    job: BatchJob,
+    progress: OnProgress,
+    seconds: float | None = None,
+    stop: asyncio.Event | None = None,
 ) -> Carried:
     """Evaluates what a job asks for, on all devices at once, as long as the time lasts.
+
+    Args:
+        seconds: how long; None: until all is judged.
+        stop: ends it when it is set, as where a scheduler's time is nearly over.
 
     Raises:
         RequestError: when an operator here would judge otherwise than the one that it was packed
@@ -70,6 +79,7 @@ async def carry_out(
     for entry in job.entries:
         _require_same_operator(harness, entry)
     ends = time.monotonic() + (NO_LIMIT_S if seconds is None else seconds)
+    stop = stop or asyncio.Event()
     carried = Carried()
     if job.calibrate and harness.device != "cpu":
         try:
@@ -79,23 +89,25 @@ async def carry_out(
     free = asyncio.Semaphore(AT_ONCE * len(harness.devices))
     tasks = [asyncio.create_task(_evaluated(harness, job, entry, free)) for entry in job.entries]
     pending = set(tasks)
-    while pending and (left := ends - time.monotonic()) > 0:
+    stopped = asyncio.create_task(stop.wait())
+    while pending and not stop.is_set() and (left := ends - time.monotonic()) > 0:
         done = len(tasks) - len(pending)
         await progress(done, len(tasks), f"{done} of {len(tasks)} are judged")
-        _, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
+        await asyncio.wait({*pending, stopped}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        pending = {task for task in pending if not task.done()}
+    for task in (*pending, stopped):
         task.cancel()
     found = await asyncio.gather(*tasks, return_exceptions=True)
     for entry, one in zip(job.entries, found, strict=True):
         if isinstance(one, Evaluation):
             carried.evaluations.append(one)
         elif isinstance(one, asyncio.CancelledError):
-            carried.not_run[entry.name] = NO_TIME
+            carried.not_run[entry.name] = STOPPED if stop.is_set() else NO_TIME
         elif isinstance(one, HarnessError):
             carried.not_run[entry.name] = one.what
         elif isinstance(one, BaseException):
             raise one
-    if job.profile:
+    if job.profile and not stop.is_set():
         await _profile(harness, job, carried, ends, progress)
     return carried
 

@@ -91,16 +91,20 @@ def _pack(harness: Harness, arguments: argparse.Namespace) -> Any:
 
 
 def _run(harness: Harness, arguments: argparse.Namespace) -> Any:
+    import asyncio
+
     from ....tools.batches.running import carry_out, write_results
     from ....tools.batches.tar_file import require_place
 
     require_place(arguments.out)
     job = arguments.unpacked.job
 
-    async def work(progress: OnProgress) -> Any:
-        return await carry_out(harness, job, progress, arguments.seconds)
+    stop = asyncio.Event()
 
-    carried = run_async(harness, work)
+    async def work(progress: OnProgress) -> Any:
+        return await carry_out(harness, job, progress, arguments.seconds, stop)
+
+    carried = run_async(harness, work, stop)
     write_results(harness, job, carried, arguments.out)
     said = [_line(evaluation) for evaluation in carried.evaluations]
     said += [f"not judged: {name}: {why}" for name, why in carried.not_run.items()]

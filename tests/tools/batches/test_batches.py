@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import tarfile
@@ -154,6 +155,31 @@ def test_what_the_time_did_not_reach_is_told(home, away, tmp_path, monkeypatch):
     assert carried(away, tmp_path / "job.tar", tmp_path / "results.tar") == ["hangs"]
     merged = merge(home, tmp_path / "results.tar")
     assert merged.results.not_run == {"hangs": "the time was over"}
+    assert [e.solution_name for e in merged.evaluations] == ["fine"]
+
+
+def test_a_job_that_is_told_to_end_writes_what_it_has(home, away, tmp_path):
+    for place, name in (("1", "fine"), ("2", "hangs")):
+        write_solution(tmp_path / place, name, f"return x  # {name}")
+    pack(home, BatchContents(folders=[tmp_path / "1", tmp_path / "2"]), tmp_path / "job.tar")
+    (tmp_path / "read").mkdir()
+    job = read_job(tmp_path / "job.tar", tmp_path / "read").job
+
+    async def told() -> running.Carried:
+        stop = asyncio.Event()
+
+        async def watch(done: float, total: float, words: str) -> None:
+            if done == 1:
+                stop.set()
+
+        found = await running.carry_out(away, job, watch, stop=stop)
+        await away.aclose()
+        return found
+
+    found = asyncio.run(told())
+    running.write_results(away, job, found, tmp_path / "results.tar")
+    merged = merge(home, tmp_path / "results.tar")
+    assert merged.results.not_run == {"hangs": "the job was told to end"}
     assert [e.solution_name for e in merged.evaluations] == ["fine"]
 
 
