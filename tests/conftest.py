@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import is_hypothesis_test, settings
@@ -15,6 +16,21 @@ from .judging import JudgeProcess
 
 LONG_S = 900
 """Time for a long test that names none."""
+
+MEMORY = Path("/dev/shm")
+LEAST_MEMORY = 2 << 30
+"""Free bytes below which tests' files are on the disk."""
+IN_MEMORY = tuple(
+    Path(__file__).parent / room
+    for room in (
+        "server",
+        *(f"tools/{room}" for room in "agents archive batches cluster evaluation tuning".split()),
+    )
+)
+"""Rooms with archives: the index of one is opened for each use, and waits for the disk each time.
+
+Nothing is compiled there: a compiler's sandbox has an empty /dev/shm of its own.
+"""
 
 # Without deadlines: these tests also run on machines that others keep busy.
 settings.register_profile("repeated", deadline=None, derandomize=True, max_examples=30)
@@ -39,6 +55,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Modules and tests live to the end: no collection of garbage need walk them again."""
     gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores, for while others wait for a process, a client or the disk."""
+    mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+    return len(mine(0)) + 1
+
+
+@pytest.fixture(scope="session")
+def memory() -> Iterator[Path | None]:
+    """A folder in memory, for files that would wait for a disk; none where there is no room."""
+    if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < LEAST_MEMORY:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY, prefix="kernel-harness-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, memory: Path | None, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder of the test's own, in memory where its room's are."""
+    if memory is None or not any(request.path.is_relative_to(room) for room in IN_MEMORY):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

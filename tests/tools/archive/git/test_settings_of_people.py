@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -268,7 +268,8 @@ def session(root: Path, traps: Path, bench_class: Any, own: str = "") -> dict[st
     page = (site.parent / "candidates" / f"{second.candidate_id}.html").read_text()
     found = {
         "ids": [first.commit, second.commit, apart.commit],
-        "moved": moved,
+        # In the order of a folder's entries, which is the file system's.
+        "moved": [replace(found, moved=tuple(sorted(found.moved))) for found in moved],
         "counts": [archive.rebuild_index() for archive in archives],
         "refs": [undated(archive.repository) for archive in archives],
         "remote": undated(remote),
