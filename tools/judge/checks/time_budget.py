@@ -126,5 +126,8 @@ class StageTimes:
         try:
             yield
         finally:
-            spent = time.monotonic() - began
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + spent, 4)
+            self.add(stage, time.monotonic() - began)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Adds to a stage."""
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 4)

@@ -14,6 +14,7 @@ import torch
 from ...messages.runner import Flush, Replay, ReplayCall, Replayed, ReplayTimes
 from ..calls.compared_bytes import copy_bytes, differing
 from ..calls.shared_memory import Damage, DeviceMemory, Layout, SharedArena, Slot
+from ..checks.time_budget import StageTimes
 from ..operators.input_sets import InputSet
 from ..processes.runner_process import RunnerProcess
 from .recorded_call import RecordedCall
@@ -91,6 +92,8 @@ class ProgramRunner:
         self._rotated: RotatedCall | None = None
         self._span_ns = 0.0
         self._yardstick: YardstickTimes | None = None
+        self.times = StageTimes()
+        """What replays are made of: wall time of a trial, by part."""
 
     def load(self, recorded: RecordedCall) -> ReplaySession:
         """Loads a call's plan in place of the one before."""
@@ -114,9 +117,9 @@ class ProgramRunner:
         arena, staging = map(_size, self._memory)
         return arena >= arena_bytes and staging >= staging_bytes
 
-    def begin_trial(self) -> None:
+    def begin_trial(self, times: StageTimes) -> None:
         """Forgets what was measured in it: a later trial's yardstick is one of its own."""
-        self._yardstick, self._span_ns = None, 0.0
+        self._yardstick, self._span_ns, self.times = None, 0.0, times
 
     @property
     def most_calls(self) -> int:
@@ -179,12 +182,16 @@ class ProgramRunner:
         """
         assert self._recorded is not None and self._session is not None
         recorded, session = self._recorded, self._session
-        layout = self._arena.at(recorded.layout.slots, recorded.layout.offsets)
-        self._stage(input_sets)
-        times = session.replay(poison, flush=flush)
+        with self.times.measured("replay_inputs"):
+            layout = self._arena.at(recorded.layout.slots, recorded.layout.offsets)
+            self._stage(input_sets)
+        with self.times.measured("replay_request"):
+            times = session.replay(poison, flush=flush)
+        self.times.add("replay_in_runner", session.total_ns / 1e9)
         self._span_ns = max([self._span_ns, *(one.span_ns or 0.0 for one in times)])
-        mutated, damage = self._after(layout, input_sets[-1])
-        calls = [self._replayed(n, byte, times[n]) for n, byte in enumerate(poison)]
+        with self.times.measured("replay_outputs"):
+            mutated, damage = self._after(layout, input_sets[-1])
+            calls = [self._replayed(n, byte, times[n]) for n, byte in enumerate(poison)]
         calls[-1] = replace(calls[-1], mutated=mutated, damage=damage)
         return calls
 

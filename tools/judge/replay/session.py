@@ -175,6 +175,8 @@ class ReplaySession:
         self.staging = stage(tensors)
         self.records: dict[str, int] = {}
         """What CUPTI delivered to the runner so far: buffers, and records of each kind."""
+        self.total_ns = 0
+        """What the last replays took in the runner, from the first's start to the last's end."""
         self.most_calls = mapped.staging_bytes // self.staging.call_bytes
         fd = _file_of(checked.blobs)
         try:
@@ -204,6 +206,7 @@ class ReplaySession:
         )
         answer = self.runner.ask(request, Replayed, self.timeout_s)
         self.records, times = dict(answer.records), answer.times
+        self.total_ns = answer.total_ns
         return times if len(times) == len(poison) else [ReplayTimes()] * len(poison)
 
 

@@ -88,7 +88,7 @@ class PairedTiming:
         self._calls = TimedCalls(parts)
         self._claim, self._objective = claim, Objective(self._checks.objective)
         self._sealed = recorders and SealedTiming(
-            parts, TrialRunners(parts, recorders, kept), self._calls
+            parts, TrialRunners(parts, recorders, kept, self._calls.times), self._calls
         )
         self._load = MachineLoad(parts.context.device)
         self._joined: list[ProcessPair] = []

@@ -68,6 +68,7 @@ class ScriptedSession:
     def __init__(self, recorded: RecordedCall, kernel: Kernel) -> None:
         self.staging, self.most_calls = stage(recorded.tensors), 8
         self._recorded, self._kernel = recorded, kernel
+        self.total_ns = 0
         self.arena: Any = None
         self.staged: Any = None
 

@@ -99,14 +99,14 @@ class ScriptedRunner:
 
     alive: bool = True
     nbytes: int = 1 << 20
-    trials: int = 1
+    trials: int = 0
     loads: list[RecordedCall] = field(default_factory=list)
     witnesses: int = 0
 
     def is_large_enough(self, arena_bytes: int, staging_bytes: int) -> bool:
         return arena_bytes <= self.nbytes
 
-    def begin_trial(self) -> None:
+    def begin_trial(self, times: Any) -> None:
         self.trials += 1
 
     def load(self, recorded: RecordedCall) -> Any:

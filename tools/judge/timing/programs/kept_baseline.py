@@ -107,8 +107,6 @@ class KeptBaseline:
         kept, self._runners = self._runners, []
         fit = [r for r in kept if r.alive and r.is_large_enough(arena_bytes, staging_bytes)][:most]
         end_all([r for r in kept if r not in fit])
-        for runner in fit:
-            runner.begin_trial()
         return fit
 
     def put(self, runners: Collection[ProgramRunner]) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ....messages.launch_plan import ARENA_BASE
 from ...calls.device_memory import free_for
+from ...checks.time_budget import StageTimes
 from ...operators.input_sets import InputSet
 from ...operators.operator_adapter import Case
 from ...replay.output_checks import RightOutputs
@@ -25,12 +26,19 @@ class TrialRunners:
     Args:
         recorders: started.
         kept: the trial's, what is kept of the baseline; None: nothing is.
+        times: of the timing's stages.
     """
 
-    def __init__(self, parts: TrialParts, recorders: Recorders, kept: KeptBaseline | None) -> None:
+    def __init__(
+        self,
+        parts: TrialParts,
+        recorders: Recorders,
+        kept: KeptBaseline | None,
+        times: StageTimes,
+    ) -> None:
         self._context, self._operator = parts.context, parts.operator
         self._blocks = parts.plan.checks.blocks
-        self._recorders, self._kept = recorders, kept
+        self._recorders, self._kept, self._times = recorders, kept, times
         self._runners: dict[bool, list[ProgramRunner]] = {}
         self.recorded_before = False
         """Whether the baseline's plan that was asked for last is of an earlier trial."""
@@ -76,6 +84,8 @@ class TrialRunners:
                         self.staging_bytes,
                     )
                 )
+            for runner in made:
+                runner.begin_trial(self._times)
         return self._runners[baseline]
 
     def load(
