@@ -11,10 +11,11 @@ package is missing says so. `--only` evaluates those alone that it names, by nam
 beside a skewed one, each family has a table; `--inputs` names those to take. Means are over the
 operator's workloads, weighted where `sample` stands for all; they are sealed where every time of
 candidate and baseline is. `called` is the call as the candidate's process makes it, `clean` the
-call with an L2 that holds no modified lines. An evaluation that is not over after `--each` seconds
-is given up. `--out` receives the rows as `operators.json` and the archive as `history.bundle`, with
-the peers in it as candidates of the technique `peer`: the page of searches shows them beside the
-others.
+call with an L2 that holds no modified lines, `own` what kernels take that are neither PyTorch's nor
+copies: of a peer its library's. `error` is the largest norm of an error, over the oracle's output.
+An evaluation that is not over after `--each` seconds is given up. `--out` receives the rows as
+`operators.json` and the archive as `history.bundle`, with the peers in it as candidates of the
+technique `peer`: the page of searches shows them beside the others.
 """
 
 from __future__ import annotations
@@ -25,13 +26,18 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from kernel_harness.tools.archive.report.board_rows import (
+    largest_error,
+    mean_over_workloads,
+    own_kernels_us,
+)
 from kernel_harness.tools.archive.store.transfer import fetch, write_bundle
 from kernel_harness.tools.errors import HarnessError
 from kernel_harness.tools.harness import Harness
@@ -43,10 +49,13 @@ from kernel_harness.tools.workloads.operators import Operator
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
 HISTORY = "history.bundle"
 PEER = "peer"
-COLUMNS = ("candidate", "kind", "status", "times", "mean", "called", "clean", "ratio", "why")
+COLUMNS = (
+    *("candidate", "kind", "status", "times", "mean", "called", "clean", "own", "ratio", "error"),
+    "why",
+)
 RANKED = ""
 """Stands for the family of inputs that ranks where a policy names none."""
-console = Console(width=150)
+console = Console(width=170)
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,9 @@ class Row:
     mean_us: float | None = None
     called_us: float | None = None
     clean_us: float | None = None
+    own_us: float | None = None
     ratio: float | None = None
+    error: float | None = None
     words: str = ""
     inputs: str = ""
 
@@ -129,22 +140,14 @@ def row_of(
         status=evaluation.status.value,
         times=str(sealing.source) if sealing is not None else "",
         mean_us=totals.estimated_full_mean_us or totals.mean_latency_us,
-        called_us=_mean(evaluation, lambda workload: workload.called_us),
-        clean_us=_mean(evaluation, _clean_us),
+        called_us=mean_over_workloads(evaluation, lambda workload: workload.called_us),
+        clean_us=mean_over_workloads(evaluation, _clean_us),
+        own_us=mean_over_workloads(evaluation, own_kernels_us),
+        error=largest_error(evaluation),
         ratio=totals.geometric_mean_ratio,
         words=words,
         inputs=inputs,
     )
-
-
-def _mean(evaluation: Evaluation, value: Callable[[WorkloadResult], float | None]) -> float | None:
-    """An estimate of a value's mean over all workloads; None where one has no such value."""
-    values = [value(workload) for workload in evaluation.workloads]
-    known = [us for us in values if us is not None]
-    if not known or len(known) < len(values):
-        return None
-    weights = [workload.weight or 1.0 / len(known) for workload in evaluation.workloads]
-    return sum(us * weight for us, weight in zip(known, weights, strict=True))
 
 
 def _clean_us(workload: WorkloadResult) -> float | None:
@@ -164,8 +167,9 @@ def show(operator: str, rows: list[Row], baseline: str) -> None:
         for row in sorted(own, key=lambda row: row.mean_us or float("inf")):
             figures = [
                 f"{value:.2f}" if value is not None else "–"
-                for value in (row.mean_us, row.called_us, row.clean_us, row.ratio)
+                for value in (row.mean_us, row.called_us, row.clean_us, row.own_us, row.ratio)
             ]
+            figures.append(f"{row.error:.1e}" if row.error is not None else "–")
             table.add_row(row.name, row.kind, row.status, row.times, *figures, row.words[:80])
         console.print(table)
 

@@ -58,6 +58,10 @@ HEAD = """<!-- Written by scripts/generate_searches.py from kernels/*/history.bu
 What was tried for the shipped operators, in the order of the trials: mean latency over an
 operator's workloads in microseconds, estimated where only a sample was judged. The sources come
 with `kernel-harness fetch kernels/<operator>/history.bundle`.
+
+Beside a peer stands what those of its kernels take that are neither PyTorch's nor copies: the
+library's own, without the preparations that belong to the call; and the largest norm of its error,
+over the oracle's output.
 """
 COLOURS = {
     "currentColor": "#222428",
@@ -157,7 +161,10 @@ def section(harness: Harness, definition: str, device: str, out: Path) -> str:
             "### Fastest at each size\n",
             records(virtual_best(times)),
             "### Peers, baselines and references\n",
-            table(("program", "mean µs", "times the best", "what"), beside(peers, others, tried)),
+            table(
+                ("program", "mean µs", "its kernels µs", "error", "times the best", "what"),
+                beside([(node, evaluations[node.candidate_id]) for node in peers], others, tried),
+            ),
             *on_other_inputs([(n, e) for n, e in judged if e.input_family]),
             "### What failed or was slower, and why\n",
             table(("candidate", "outcome", "mean µs", "hypothesis", "lesson"), losses(tried)),
@@ -243,25 +250,39 @@ def verified(event: PromotionEvent) -> tuple[str, str]:
 
 
 def beside(
-    peers: Sequence[Node], others: board_rows.OtherTimes, tried: Sequence[Node]
+    peers: Sequence[tuple[Node, Evaluation]],
+    others: board_rows.OtherTimes,
+    tried: Sequence[Node],
 ) -> list[tuple[str, ...]]:
-    """Mean of each program by others, over the best candidate's."""
+    """Mean of each program by others, what its kernels take, its error, its mean over the best."""
     best = min((node.latency_us or 0.0 for node in ranked(tried)), default=0.0)
     rows = [
-        (node.name, node.latency_us, node.outcome_words if node.latency_us is None else PEER)
-        for node in peers
+        (
+            node.name,
+            node.latency_us,
+            board_rows.mean_over_workloads(evaluation, board_rows.own_kernels_us),
+            board_rows.largest_error(evaluation),
+            node.outcome_words if node.latency_us is None else PEER,
+        )
+        for node, evaluation in peers
     ]
-    archived = (others.of(node.content_hash) for node in peers)
+    archived = (others.of(node.content_hash) for node, _ in peers)
     own = {other.name for other in archived if other is not None}
-    rows += [(o.name, o.latency_us, str(o.origin)) for o in others.programs() if o.name not in own]
+    rows += [
+        (o.name, o.latency_us, None, None, str(o.origin))
+        for o in others.programs()
+        if o.name not in own
+    ]
     return [
         (
             name,
             number(latency) if latency else "–",
+            number(kernels) if kernels is not None else "–",
+            f"{error:.1e}" if error is not None else "–",
             f"{latency / best:.2f}" if latency and best else "–",
             words,
         )
-        for name, latency, words in rows
+        for name, latency, kernels, error, words in rows
     ]
 
 

@@ -199,7 +199,7 @@ def _evidence(trial: TrialResult) -> Evidence:
         input_source=trial.book.source,
         checks=trial.plan.checks.model_dump(mode="json"),
         clocks=timing.clocks if timing else [],
-        versions=trial.context.versions,
+        versions=device_facts.versions_of(_dependencies(trial.plan)) | trial.context.versions,
         isolation=isolation,
         started_at=trial.started_at,
         seconds=trial.seconds,
@@ -207,6 +207,12 @@ def _evidence(trial: TrialResult) -> Evidence:
         command=trial.plan.command,
         fresh_values=timing.fresh_values if timing else "",
     )
+
+
+def _dependencies(plan: EvaluatePlan) -> list[str]:
+    """What candidate and baseline say that they need."""
+    solutions = [plan.solution, *([plan.baseline] if plan.baseline else [])]
+    return [name for one in solutions for name in one["spec"].get("dependencies", [])]
 
 
 def _budgets(plan: EvaluatePlan) -> dict[str, float]:

@@ -145,6 +145,18 @@ class Measurement(RecordModel):
         return Sealing(TimeSource.SEALED)
 
     @property
+    def own_kernels_us(self) -> float | None:
+        """What kernels that are neither PyTorch's nor copies take of a call; None if unknown.
+
+        Of a library that is called with preparations around it, it is what the library's kernels
+        take; the product of a library that PyTorch itself calls, as cuBLAS, is among them.
+        """
+        if not self.kernels or not self.cold_ns:
+            return None
+        own = (k.microseconds for k in self.kernels if k.origin not in ("torch", "copy"))
+        return sum(own) / len(self.cold_ns)
+
+    @property
     def ranked_ns(self) -> list[int]:
         """The samples that latency and ratio are taken from."""
         return self.host_ns if self.by_host else self.samples(self.ranked_by)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -264,3 +265,15 @@ def test_a_workload_for_correctness_alone_has_no_time_and_makes_nothing_partial(
     (alone,) = [r for r in record.workloads if r.measurement is None]
     assert (alone.uuid, alone.status) == ("affine-17", Status.PASSED)
     assert alone.reason is not None and "correctness alone" in alone.reason
+
+
+def test_the_versions_of_what_candidate_and_baseline_need_are_recorded():
+    plan = trial().plan
+    needing = [
+        {**plan.solution, "spec": {**plan.solution["spec"], "dependencies": [name]}}
+        for name in ("numpy>=1", "pydantic")
+    ]
+    both = plan.model_copy(update={"solution": needing[0], "baseline": needing[1]})
+    versions = write_record(replace(trial(), plan=both)).evidence.versions
+    assert versions["numpy"] == metadata.version("numpy")
+    assert versions["pydantic"] == metadata.version("pydantic") and versions["torch"] == "2"

@@ -14,6 +14,7 @@ from kernel_harness.tools.schema.measurement import (
     BY_HOST,
     NO_SAMPLES,
     UNSEALABLE,
+    KernelTime,
     Measurement,
     Sealing,
     TimeSource,
@@ -87,3 +88,13 @@ def test_an_evaluation_without_a_time_has_no_clock():
 def test_a_clock_in_words_has_its_reason():
     assert Sealing(TimeSource.SEALED).words == "sealed"
     assert Sealing(TimeSource.CLAIMED, "it synchronises").words == "claimed: it synchronises"
+
+
+def test_a_peers_own_kernels_are_those_that_are_neither_torchs_nor_copies():
+    def kernel(origin, microseconds):
+        return KernelTime(name="k", launches=2, share=0.1, microseconds=microseconds, origin=origin)
+
+    kernels = [kernel("fla", 8.0), kernel("torch", 30.0), kernel("copy", 2.0), kernel("cublas", 1)]
+    measured = Measurement(timer="cupti", cold_ns=[50_000, 52_000], kernels=kernels)
+    assert measured.own_kernels_us == 4.5
+    assert SEALED.own_kernels_us is None, "its kernels were not told"

@@ -7,12 +7,12 @@ workloads as the candidates' means do; of several trials the median counts. Pure
 from __future__ import annotations
 
 import statistics
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ...schema.evaluation import Evaluation
+from ...schema.evaluation import Evaluation, WorkloadResult
 from ..store.entry import Node
 from .page_data import Board
 
@@ -142,6 +142,29 @@ def others_on(archive: Archive, board: Board, operator: Operator | None) -> Othe
     for node in sorted(board.rows, key=lambda node: node.at)[-MOST_READ:]:
         others.gather(node, archive.read(node).evaluation, contents)
     return others
+
+
+def mean_over_workloads(
+    evaluation: Evaluation, value: Callable[[WorkloadResult], float | None]
+) -> float | None:
+    """A value's mean, weighed as the candidate's latency is; None where a workload has no such."""
+    values = [value(result) for result in evaluation.workloads]
+    known = [one for one in values if one is not None]
+    if not known or len(known) < len(values):
+        return None
+    weights = [result.weight or 1.0 / len(known) for result in evaluation.workloads]
+    return sum(one * weight for one, weight in zip(known, weights, strict=True))
+
+
+def own_kernels_us(result: WorkloadResult) -> float | None:
+    """What kernels that are neither PyTorch's nor copies take of a call."""
+    return result.measurement.own_kernels_us if result.measurement is not None else None
+
+
+def largest_error(evaluation: Evaluation) -> float | None:
+    """The norm of the error over that of the oracle's output, the largest of all outputs."""
+    errors = (e.rms_relative for result in evaluation.workloads for e in result.errors)
+    return max((error for error in errors if error is not None), default=None)
 
 
 def _baseline_mean(evaluation: Evaluation) -> float | None:

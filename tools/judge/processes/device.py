@@ -5,11 +5,14 @@ Torch is imported where it is asked: what starts processes imports this, before 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import metadata
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ...devices.hardware import target_facts
@@ -127,6 +130,16 @@ def nvml_handle(nvml: Any, device: torch.device) -> Any:
         except nvml.NVMLError:
             pass
     return nvml.nvmlDeviceGetHandleByIndex(device.index or 0)
+
+
+def versions_of(dependencies: Iterable[str]) -> dict[str, str]:
+    """Installed versions of packages that requirements name, of the first 16."""
+    names = (re.match(r"[\w.-]+", dependency) for dependency in islice(dependencies, 16))
+    found: dict[str, str] = {}
+    for name in (match.group() for match in names if match):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def versions(device: torch.device) -> dict[str, str]:

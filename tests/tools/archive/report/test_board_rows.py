@@ -10,9 +10,12 @@ from kernel_harness.tools.archive.report.board_rows import (
     Row,
     columns,
     known_programs,
+    largest_error,
+    mean_over_workloads,
     rows,
 )
 from kernel_harness.tools.archive.report.page_data import boards
+from kernel_harness.tools.schema.evaluation import OutputError
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 from kernel_harness.tools.schema.measurement import TimeSource
 from kernel_harness.tools.workloads.operators import Operator
@@ -114,3 +117,29 @@ def test_claimed_times_of_a_baseline_count_only_where_none_is_sealed(bench) -> N
     bench.add(latency_us=80.0, ratio=0.5)
     (other,) = [row.other for row in ranked(bench) if row.other]
     assert other.latency_us == pytest.approx(12.0) and other.trials == 1
+
+
+def test_what_is_told_of_a_record_is_weighed_as_its_latency_and_the_largest_error(bench) -> None:
+    errors = [OutputError(output="y", rms_relative=2e-3), OutputError(output="z")]
+    node = bench.add(latency_us=10.0, errors=errors, **SEALED)
+    record = bench.archive.get(node.candidate_id).evaluation
+    first, second = record.workloads
+    assert largest_error(record) == 2e-3
+    assert mean_over_workloads(record, lambda w: w.latency_us) == pytest.approx(15.0)
+    weighed = [w.model_copy(update={"weight": x}) for w, x in ((first, 0.9), (second, 0.1))]
+    other = record.model_copy(update={"workloads": weighed})
+    assert mean_over_workloads(other, lambda w: w.latency_us) == pytest.approx(11.0)
+    lacking = [first, second.model_copy(update={"latency_us": None})]
+    partial = record.model_copy(update={"workloads": lacking})
+    assert mean_over_workloads(partial, lambda w: w.latency_us) is None
+    bare = [w.model_copy(update={"errors": []}) for w in record.workloads]
+    assert largest_error(record.model_copy(update={"workloads": bare})) is None
+
+
+def test_times_on_inputs_that_do_not_rank_tell_nothing_of_others(bench) -> None:
+    bench.add(latency_us=10.0, **SEALED)
+    evidence = bench.archive.get(next(bench.archive.iter()).candidate_id).evaluation.evidence
+    even = evidence.model_copy(update={"checks": {"input_family": "even"}})
+    bench.add(latency_us=90.0, evidence=even, **SEALED)
+    (other,) = [row.other for row in ranked(bench) if row.other]
+    assert (other.latency_us, other.trials) == (15.0, 1)

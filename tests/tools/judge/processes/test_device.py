@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib import metadata
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,7 @@ from kernel_harness.tools.judge.processes.device import (
     memory_clock,
     nvml_handle,
     versions,
+    versions_of,
 )
 from kernel_harness.tools.schema.evaluation import Executor
 
@@ -158,3 +160,10 @@ def test_what_starts_processes_is_imported_without_torch():
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_versions_of_what_a_program_needs_are_those_that_are_installed():
+    needs = ["numpy>=1.20", "no-such-package==1", "pytest", "", "../../etc"]
+    found = versions_of(needs)
+    assert found == {"numpy": metadata.version("numpy"), "pytest": metadata.version("pytest")}
+    assert versions_of([f"no-such-package-{n}" for n in range(16)] + ["numpy"]) == {}
