@@ -26,6 +26,7 @@ NEEDS = {
     "minutes",
     "a dataset",
     "a checkout",
+    "Docker",
 }
 """All that a block may need which a test has not."""
 

@@ -20,7 +20,8 @@ LONG = """
     own-operator.md robust-kbench.md see-the-code.md sol-execbench.md start-and-compare.md
     use-kernels.md variants.md
 """.split()
-PAGES = [*(pytest.param(page, marks=pytest.mark.long) for page in LONG), "measure-a-device.md"]
+QUICK = ("container.md", "measure-a-device.md")
+PAGES = [*(pytest.param(page, marks=pytest.mark.long) for page in LONG), *QUICK]
 OPTIONS = {"own-operator.md": {"budget_s": 200}}
 """Held-out sizes come last: what that page shows of them must fit into the budget."""
 
