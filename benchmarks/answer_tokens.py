@@ -1,8 +1,9 @@
 """Tokens of what an agent reads in one round of the loop, through a real client, without a GPU.
 
 Plays the round on GDN decode: the machine, the workloads, a workspace, three evaluations, one of
-thirty configurations, seven archived candidates, the search. Prints calls and seconds, too. A token
-is counted as four characters of compact JSON, for no client's tokeniser is public.
+thirty configurations, seven archived candidates, the search; then eighteen variants that are only
+compiled, one by one and in one call. Prints calls and seconds, too. A token is counted as four
+characters of compact JSON, for no client's tokeniser is public.
 
     python benchmarks/answer_tokens.py [--server .venv/bin/kernel-harness]
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import sys
 import tempfile
@@ -66,11 +68,29 @@ def tokens(content: Any) -> int:
     return len(json.dumps(content, separators=(",", ":"), ensure_ascii=False)) // CHARACTERS
 
 
-class Round:
-    """A connected client that prints what each answer costs."""
+GRID = {"VALUES": (16, 32, 64), "num_warps": (1, 2, 4), "num_stages": (2, 3)}
+"""Eighteen variants."""
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
+
+def with_constants(kernel: str, values: int, warps: int, stages: int) -> str:
+    """The shipped kernel with its constants where a call can vary them."""
+    changes = {
+        "block_h, block_v = 1, 32": "block_h, block_v = 1, VALUES",
+        "        num_warps=4,\n": f"        num_warps={warps}, num_stages={stages},\n",
+        "\n\n\ndef run(": f"\n\n\nVALUES = {values}\n\n\ndef run(",
+    }
+    for old, new in changes.items():
+        if old not in kernel:
+            raise SystemExit(f"The shipped kernel has no {old!r} to change")
+        kernel = kernel.replace(old, new)
+    return kernel
+
+
+class Round:
+    """A connected client that prints what each answer costs, or only what all do."""
+
+    def __init__(self, client: Client, *, silent: bool = False) -> None:
+        self.client, self.silent = client, silent
         self.total = self.calls = 0
         self.begin = time.monotonic()
 
@@ -84,8 +104,14 @@ class Round:
         text = sum(len(getattr(block, "text", "")) for block in result.content) // CHARACTERS
         cost = tokens(content)
         self.total += cost
-        say(f"{tool:18} {note:34} {cost:6} {text:6}")
+        if not self.silent:
+            say(f"{tool:18} {note:34} {cost:6} {text:6}")
         return content
+
+    def say_all(self, what: str) -> None:
+        """Prints what all calls so far took."""
+        seconds = time.monotonic() - self.begin
+        say(f"{what:18} {f'{self.calls} calls, {seconds:.0f} s':34} {self.total:6}")
 
 
 async def play(client: Client, data: Path) -> None:
@@ -133,8 +159,20 @@ async def play(client: Client, data: Path) -> None:
     await now.call("search_archive", f"{MORE + 1} candidates", definition=DEFINITION)
     await now.call("select_parent", definition=DEFINITION)
     await now.call("get_context", candidate_id=first["candidate_id"], role="plan")
-    seconds = time.monotonic() - now.begin
-    say(f"{'all answers':18} {f'{now.calls} calls, {seconds:.0f} s':34} {now.total:6}")
+    now.say_all("all answers")
+    by_hand = Round(client, silent=True)
+    for values, warps, stages in itertools.product(*GRID.values()):
+        kernel.write_text(with_constants(shipped, values, warps, stages))
+        await by_hand.call("evaluate_kernel", workspace="round", scope="static")
+    by_hand.say_all("18 by hand")
+    at_once = Round(client, silent=True)
+    # Other bytes than before: what was compiled once is not compiled again.
+    kernel.write_text(with_constants(f"{shipped}\n", 32, 4, 3))
+    grid = {name: list(values) for name, values in GRID.items()}
+    await at_once.call(
+        "evaluate_variants", workspace="round", scope="static", variants={"tile": grid}
+    )
+    at_once.say_all("18 in one call")
 
 
 async def main(server: str) -> None:
