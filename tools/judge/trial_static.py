@@ -31,7 +31,7 @@ BESIDE_WAIT_S = 8.0
 """For compilers beside a run on a device, at scopes of every workload."""
 MOST_BESIDE_BYTES = 256 << 20
 """Of inputs, which are made on the host to be compiled with."""
-DEVICE_CODE = re.compile(r"triton|_compile_kernel|cuda_sources|\.cu\b|\bcutlass\b")
+DEVICE_CODE = re.compile(r"triton|_compile_kernel|cuda_sources|\.cu\b|cutlass|tilelang")
 """Words of Python that brings device code; other Python has nothing to compile."""
 HOST_CODE = (
     "C++ ran on this machine's processor: its tensors said that they lie on a device, but what it "

@@ -33,7 +33,7 @@ from ..faults import CandidateError, compiler_excerpt, cut, fault_of
 from . import cubin, inline_sources
 from .code_texts import CodeTexts
 from .compile_errors import assembler_words, block_sizes
-from .cute_kernels import CuteKernels
+from .dsl_kernels import DslKernels
 from .dumps import dump
 from .host_call import call_host_function, link_with_stub
 from .triton_launches import TritonCompiler
@@ -61,7 +61,7 @@ class TargetCompiler:
         self._candidate = candidate
         self._folders = folders
         self._triton = TritonCompiler(candidate, folders)
-        self._cute = CuteKernels()
+        self._dsl = DslKernels()
         self._device_code_given = False
         self._host_library: Path | None = None
         self._names: dict[str, str] = {}
@@ -86,8 +86,8 @@ class TargetCompiler:
                 return self._cuda(request, arena)
             if arena is None:
                 raise CandidateError("out_of_order", "No arena was mapped")
-            self._cute.prepare()
-            compiled = self._with_cute(self._triton.compile(request, arena, code), request)
+            self._dsl.prepare()
+            compiled = self._with_dsl(self._triton.compile(request, arena, code), request)
             return self._with_inline(compiled, request)
         except CandidateError as error:
             return Compiled(fault=error.fault)
@@ -128,23 +128,25 @@ class TargetCompiler:
         notes = [*compiled.notes, *call.notes()]
         return compiled.model_copy(update={"notes": notes, "fault": fault, "grids": grids})
 
-    def _with_cute(self, compiled: Compiled, request: CompileRequest) -> Compiled:
-        """Adds what CuTe's Python language has compiled, for the one target of this process."""
+    def _with_dsl(self, compiled: Compiled, request: CompileRequest) -> Compiled:
+        """Adds what other languages of Python have compiled, for the one target of this process."""
         target = next(iter(request.targets), "")
-        found = self._cute.collected(target)
+        found = self._dsl.collected(target)
         if self._code is not None:
-            for kernel, symbol, file in found:
-                ptx = file.with_suffix(".ptx")
+            for one in found:
+                ptx = one.file.with_suffix(".ptx")
                 text = ptx.read_text(encoding="utf-8", errors="replace") if ptx.is_file() else ""
-                self._code.add_cuda(file, target, text, "", {symbol: kernel.name})
+                self._code.add_cuda(one.file, target, text, "", {one.symbol: one.kernel.name})
         if not found:
             return compiled
         fault = compiled.fault  # a call that reaches no Triton launch has reached others
+        languages = dict.fromkeys(one.language for one in found)
+        notes = [f"{UNCALLED.format(what=f'What {name} compiles')}." for name in languages]
         return compiled.model_copy(
             update={
-                "kernels": [*compiled.kernels, *(kernel for kernel, _, _ in found)],
+                "kernels": [*compiled.kernels, *(one.kernel for one in found)],
                 "fault": None if fault is not None and fault.kind == "out_of_order" else fault,
-                "notes": [*compiled.notes, f"{UNCALLED.format(what='What CuTe compiles')}."],
+                "notes": [*compiled.notes, *notes],
             }
         )
 

@@ -58,7 +58,7 @@ from ..calls.warm_up import warm_up
 from ..compilation import toolchain
 from ..compilation.builders import LoadedCandidate, build
 from ..compilation.sources import Folders
-from ..compile_only import cute_kernels
+from ..compile_only import dsl_kernels
 from ..compile_only.code_texts import CodeTexts
 from ..compile_only.inline_sources import collect_inline_sources
 from ..compile_only.targets import TargetCompiler, real_architecture
@@ -376,7 +376,7 @@ def _fake(device: DeviceFacts, private: Path, *, interpret: bool) -> None:
         kernel_libraries.watch(refuse=False)
         collect_inline_sources()
         architecture = real_architecture(f"sm_{device.capability}")
-        kept = cute_kernels.environment(architecture, private)
+        kept = dsl_kernels.environment(architecture, private)
         os.environ.update(kept)  # noqa: TID251 - the candidate's own environment
     with contextlib.suppress(ImportError):
         use_fake_driver(device)

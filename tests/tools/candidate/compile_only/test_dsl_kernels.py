@@ -1,7 +1,8 @@
-"""What CuTe's Python language compiles is found as files, and calls of it launch nothing."""
+"""What CuTe's language and TileLang compile is found as files, and calls of it launch nothing."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from kernel_harness.tools.candidate.compile_only import cute_kernels
-from kernel_harness.tools.candidate.compile_only.cute_kernels import CuteKernels
+from kernel_harness.tools.candidate.compile_only import dsl_kernels
+from kernel_harness.tools.candidate.compile_only.dsl_kernels import DslKernels
 from kernel_harness.tools.messages import candidate as wire
 
 from .test_targets import compiled, compiler, compiling
@@ -22,10 +23,10 @@ SYMBOL = "kernel_cutlass__rows_tensorptrf32gmemalign4o1_0"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the library keeps what it makes for sm_90."""
-    for name, value in cute_kernels.environment("90a", tmp_path).items():
+    """Where CuTe keeps what it makes for sm_90."""
+    for name, value in dsl_kernels.environment("90a", tmp_path).items():
         monkeypatch.setenv(name, value)
-    return tmp_path / cute_kernels.FOLDER
+    return tmp_path / "CuTe"
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
@@ -35,17 +36,25 @@ def test_each_kernel_is_read_once_by_its_own_name(folder):
     source.write_text(text)
     command = ["nvcc", "-cubin", "-arch=sm_90a", str(source), "-o"]
     subprocess.run([*command, str(folder / "a.sm_90a.cubin")], check=True)
-    kernels = CuteKernels()
-    ((kernel, symbol, file),) = kernels.collected("sm_90")
-    assert (kernel.name, kernel.target, symbol) == ("_rows", "sm_90", SYMBOL)
+    kernels = DslKernels()
+    (one,) = kernels.collected("sm_90")
+    kernel = one.kernel
+    assert (kernel.name, kernel.target, one.symbol) == ("_rows", "sm_90", SYMBOL)
     assert kernel.registers and kernel.spill_bytes == 0 and kernel.opcodes["STG.E"] == 1
-    assert file.parent == folder and kernels.collected("sm_90") == []
+    assert (one.language, one.file.parent) == ("CuTe", folder)
+    kept = folder.with_name("TileLang") / "binaries"
+    kept.mkdir()
+    (kept / "kernel.cubin").write_bytes(one.file.read_bytes())
+    assert [other.language for other in kernels.collected("sm_90")] == ["TileLang"]
+    assert kernels.collected("sm_90") == []
 
 
-def test_the_target_is_told_by_the_librarys_own_variables(folder, tmp_path):
-    said = cute_kernels.environment("100a", tmp_path)
+def test_the_target_is_told_by_the_languages_own_variables(folder, tmp_path):
+    said = dsl_kernels.environment("100a", tmp_path)
     assert said["CUTE_DSL_ARCH"] == "sm_100a" and Path(said["CUTE_DSL_DUMP_DIR"]).is_dir()
-    assert CuteKernels().collected("sm_100") == []
+    target = {"kind": "cuda", "arch": "sm_100a"}
+    assert json.loads(said["TILELANG_DEFAULT_TARGET"]) == target
+    assert DslKernels().collected("sm_100") == []
 
 
 def test_a_compiled_function_does_nothing_when_it_is_called(monkeypatch):
@@ -63,13 +72,22 @@ def test_a_compiled_function_does_nothing_when_it_is_called(monkeypatch):
     module = ModuleType("cutlass.cute")
     vars(module)["compile"] = Compile()
     monkeypatch.setitem(sys.modules, "cutlass.cute", module)
-    kernels = CuteKernels()
+    kernels = DslKernels()
     kernels.prepare()
     kernels.prepare()
     assert module.compile["fast"]("f", 1)(2) is None
     assert seen == ["fast", ("f", 1)]
     monkeypatch.delitem(sys.modules, "cutlass.cute")
-    CuteKernels().prepare()
+    tilelang = ModuleType("tilelang")
+
+    class Kernel:
+        def __call__(self, *given: object) -> None:
+            seen.append("launched")
+
+    vars(tilelang)["JITKernel"] = Kernel
+    monkeypatch.setitem(sys.modules, "tilelang", tilelang)
+    DslKernels().prepare()
+    assert Kernel()(2) is None and "launched" not in seen
 
 
 ROWS = """\
@@ -110,3 +128,34 @@ def test_a_candidate_in_cutes_language_is_compiled_without_a_device(compiler):
     (kernel,) = answer.kernels
     assert (kernel.name, kernel.target) == ("_double", "sm_90") and kernel.registers
     assert any("What CuTe compiles" in note for note in answer.notes)
+
+
+DOUBLE = """\
+import tilelang
+import tilelang.language as T
+
+@tilelang.jit
+def _double(n, block):
+    @T.prim_func
+    def double(x: T.Tensor((n,), "float32"), y: T.Tensor((n,), "float32")):
+        with T.Kernel(T.ceildiv(n, block), threads=block) as at:
+            for i in T.Parallel(block):
+                y[at * block + i] = x[at * block + i] * 2.0
+    return double
+
+def run(x, out):
+    _double(x.numel(), 100)(x, out)
+    _double(x.numel(), 50)(x, out)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.process
+@pytest.mark.timeout(300)
+def test_a_candidate_in_tilelang_is_compiled_without_a_device(compiler):
+    pytest.importorskip("tilelang", reason="tilelang is not installed")
+    answer = compiled(compiler, {"kernel.py": DOUBLE}, ["sm_90"], language="tilelang")
+    assert isinstance(answer, wire.Compiled)
+    assert answer.fault is None and answer.failures == {}
+    assert [kernel.name for kernel in answer.kernels] == ["double_kernel"] * 2
+    assert any("What TileLang compiles" in note for note in answer.notes)
