@@ -185,6 +185,8 @@ def _workload(result: WorkloadResult, detail: Detail, evaluation: Evaluation) ->
     failure = evaluation.failure
     if reason in (failure.message if failure else None, evaluation.not_timed_reason):
         reason = None  # it is the trial's, told once
+    if detail == "concise" and reason and reason in (evaluation.partial_reason or ""):
+        reason = None
     whole = detail == "detailed"
     hidden: dict[str, Any] = {} if whole else dict.fromkeys(_OTHER_TIMES)
     if not whole:
@@ -206,8 +208,10 @@ def _integrity(evaluation: Evaluation, detail: Detail) -> IntegrityPart:
     integrity = evaluation.integrity
     order = [Severity.VIOLATION, Severity.WARNING, Severity.NOTE]
     findings = sorted(integrity.findings, key=lambda finding: order.index(finding.severity))
-    known = evaluation.not_timed_reason if detail == "concise" else None
-    left = {name: why[:160] for name, why in integrity.not_run.items() if why != known}
+    known = ""
+    if detail == "concise":
+        known = f"{evaluation.not_timed_reason} {evaluation.partial_reason}"
+    left = {name: why[:160] for name, why in integrity.not_run.items() if why not in known}
     return IntegrityPart.of(
         integrity,
         checks=integrity.checks if detail == "detailed" else [],

@@ -64,7 +64,7 @@ def summary(
         )
     spent = budget_words(evaluation.evidence.seconds, evaluation.evidence.budgets)
     return lines(
-        _verdict(evaluation),
+        _verdict(evaluation, whole=whole),
         _failure_words(evaluation.failure),
         _static_words(evaluation, whole=whole),
         _other_build_words(evaluation),
@@ -74,11 +74,17 @@ def summary(
         _rows(chosen[:TABLE_ROWS]) if whole and evaluation.status in UNFAILED else None,
         shown if whole else None,
         _findings_words(evaluation, whole=whole),
-        spent if whole or evaluation.status is not Status.PASSED else None,
+        spent if whole or evaluation.status not in (Status.PASSED, Status.PARTIAL) else None,
         seen,
-        f"Next: {cut(steps[0], SUMMARY_CHARACTERS)}" if steps else None,
+        _next_words(steps[0], whole=whole) if steps else None,
         f"evaluation_id {evaluation.evaluation_id}" if whole else None,
     )
+
+
+def _next_words(step: str, *, whole: bool) -> str:
+    """The next step; only its first sentence where `next_steps` has the others."""
+    first, end, _ = step.partition(". ")
+    return f"Next: {cut(step if whole else first + end.strip(), SUMMARY_CHARACTERS)}"
 
 
 def only_compiled(evaluation: Evaluation) -> bool:
@@ -104,14 +110,15 @@ def axes_of(evaluation: Evaluation) -> dict[str, dict[str, int]]:
     return {workload.uuid: workload.axes for workload in evaluation.workloads}
 
 
-def _verdict(evaluation: Evaluation) -> str:
+def _verdict(evaluation: Evaluation, *, whole: bool) -> str:
     totals = evaluation.totals
     if evaluation.status is Status.COMPILED:
         return f"COMPILED at scope {evaluation.scope}: nothing has run."
     counts = f"{counted(totals.passed, 'workload')} passed, {totals.failed} failed"
     if totals.not_run:
         counts += f", {totals.not_run} not run (never counted as passed)"
-    reason = f" {cut(reason, 600)}." if (reason := evaluation.partial_reason) else ""
+    reason = evaluation.partial_reason
+    reason = f" {cut(reason, 600) if whole else 'partial_reason says why'}." if reason else ""
     return f"{evaluation.status} at scope {evaluation.scope}: {counts}.{reason}"
 
 

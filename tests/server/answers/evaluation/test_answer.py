@@ -227,7 +227,11 @@ def test_what_ran_in_part_is_no_pass_and_says_what_is_missing() -> None:
     )
     answer = answer_of(record)
     assert answer.summary.startswith("PARTIAL at scope sample: 3 workloads passed")
-    assert reason in answer.summary and answer.partial_reason == reason
+    assert reason not in answer.summary and answer.partial_reason == reason
+    assert "ranks nor promotes." in answer.summary, "the first sentence of the step alone"
+    assert "cpu_budget_s" not in answer.summary and "cpu_budget_s" in answer.next_steps[0]
+    whole = answer_of(record, "detailed").summary
+    assert reason in whole and answer.next_steps[0] in whole
     assert not any("promote_candidate" in step for step in answer.next_steps)
     with pytest.raises(ValidationError, match="PARTIAL"):
         evaluation(status=Status.PARTIAL)
