@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from ..messages.candidate import BuildRequest
 from ..messages.judge import EvaluatePlan
@@ -77,18 +78,29 @@ class TrialProcesses:
         )
 
     def end_with(self, *endings: Callable[[], None]) -> None:
-        """Has `close` call these, too, in this order and before it ends processes."""
+        """Has `close` call these, too: side by side, and before it ends the other processes."""
         self._endings += endings
 
     def close(self) -> None:
-        """Ends every process of the trial and frees its memory, each whatever becomes of others."""
-        for end in [*self._endings, *(session.close for session in self._sessions)]:
-            try:
-                end()
-            except Exception:
-                logger.exception("A process of a trial was not ended as it should be")
+        """Ends every process of the trial and frees its memory, each whatever becomes of others.
+
+        All are asked to go at once: it takes the driver a while to take a context down.
+        """
+        for session in self._sessions:
+            session.ask_to_exit()
+        for some in (self._endings, [session.close for session in self._sessions]):
+            if some:
+                with ThreadPoolExecutor(len(some)) as threads:
+                    list(threads.map(_ended, some))
 
     def _kept(self, session: ProcessSession) -> ProcessSession:
         self._sessions.append(session)
         self._cancellation.watch(session)
         return session
+
+
+def _ended(end: Callable[[], None]) -> None:
+    try:
+        end()
+    except Exception:
+        logger.exception("A process of a trial was not ended as it should be")

@@ -61,8 +61,8 @@ class TrialTiming:
             else:
                 copy_compiled(checked, session)
 
-        self._recorders = Recorders(parts, self._processes.spawn_to_record, restore)
-        self._processes.end_with(self.pairs.save_kernels, self._recorders.close)
+        recorders = self._recorders = Recorders(parts, self._processes.spawn_to_record, restore)
+        self._processes.end_with(lambda: self._end_recorders(recorders))
         kept = self._kept = take_kept(self._context, parts.plan)
         if kept is not None:
             self._processes.end_with(lambda: give_back(self._context, kept))
@@ -72,6 +72,10 @@ class TrialTiming:
         self._context.begin_runners(programs * parts.plan.checks.blocks - waiting)
         cheap = [c for c in cases if self._operator.input_bytes(c) <= FIRST_CALL_BYTES]
         self._recorders.call_first([parts.generator.unrecorded(case) for case in cheap])
+
+    def _end_recorders(self, recorders: Recorders) -> None:
+        self.pairs.save_kernels()  # of a process whose folder goes with it
+        recorders.close()
 
     def run(
         self, parts: TrialParts, cases: Sequence[Case], judged_call: JudgedCall, checking: Checking

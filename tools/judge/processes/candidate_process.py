@@ -294,8 +294,7 @@ class ProcessSession:
 
     def prepared(self) -> bool:
         """Waits for its CUDA context; False when the process is gone or has sent anything else."""
-        self._end_preparing()
-        if self._lost is not None:
+        if not self.came_up():
             return False
         try:
             self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -307,13 +306,10 @@ class ProcessSession:
 
     def came_up(self) -> bool:
         """Waits for its CUDA context; False when there is none, which is no candidate's fault."""
-        self._end_preparing()
-        return self._lost is None
-
-    def _end_preparing(self) -> None:
         if self._preparing:
             self._preparing = False
             self.answer(Prepared, PREPARE_TIMEOUT_S)
+        return self._lost is None
 
     def ask(self, message: CandidateRequest, fds: Sequence[int] = ()) -> None:
         """Sends a request; that the candidate is gone shows in `answer`."""
@@ -348,7 +344,7 @@ class ProcessSession:
         return self._received(Compiled, timeout_s)
 
     def _received(self, kind: type[R], timeout_s: float) -> tuple[R, list[int]] | ProcessLost:
-        self._end_preparing()
+        self.came_up()
         if self._lost is not None:
             return self._lost
         try:
@@ -377,14 +373,19 @@ class ProcessSession:
             self._log.join()
         return self._log.text()
 
+    def ask_to_exit(self) -> None:
+        """Asks the process to end, and waits for nothing: several go at once, `close` waits."""
+        with contextlib.suppress(WireError, OSError):
+            if not self._closed:
+                send_frame(self._socket, Exit(), timeout_s=SEND_TIMEOUT_S)
+
     def close(self) -> None:
         """Ends the process and its descendants; safe from any thread, and twice."""
+        self.ask_to_exit()
         with self._closing:
             if self._closed:
                 return
             self._closed = True
-            with contextlib.suppress(WireError, OSError):
-                send_frame(self._socket, Exit(), timeout_s=SEND_TIMEOUT_S)
             try:
                 self.exit_status = self._zygote.reap(self.pid)
             finally:

@@ -156,6 +156,15 @@ def test_ending_asks_it_to_leave_first(ends):
         recv_frame(ends.theirs, wire.to_candidate)
 
 
+def test_a_process_that_is_asked_to_exit_is_reaped_when_it_is_closed(ends):
+    ends.session.ask_to_exit()
+    assert recv_frame(ends.theirs, wire.to_candidate)[0] == wire.Exit()
+    assert ends.reaper.reaped == [] and ends.private.exists()
+    ends.session.close()
+    ends.session.ask_to_exit()
+    assert ends.reaper.reaped == [17] and not ends.private.exists()
+
+
 def test_its_folder_goes_even_where_the_zygote_is_gone(ends):
     ends.reaper.gone = True
     with pytest.raises(InfrastructureError):
