@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kernel_harness.server.answers.workloads import (
@@ -117,6 +119,18 @@ def test_descriptions_and_kinds_of_inputs_are_shown_when_asked_for():
     detailed = workloads_answer(listing, 0, "detailed")
     assert detailed.workloads[0].inputs == {"x": "random", "scale": "scalar"}
     assert 0 < len(detailed.inputs[0].description or "") <= 300
+
+
+def test_families_of_inputs_that_may_be_timed_are_listed_and_the_ranked_one_first():
+    usual = operator(3)
+    offered = {"typical": "as usual", "even": "evenly"}
+    policy = usual.policy.model_copy(update={"input_families": offered})
+    listing = list_workloads(replace(usual, policy=policy), {}, {}, None, 30)
+    answer = workloads_answer(listing, 0, "detailed")
+    assert list(answer.input_families.items()) == list(offered.items())
+    assert "Timed on inputs typical, which rank" in answer.summary and "even" in answer.summary
+    alone = workloads_answer(list_workloads(usual, {}, {}, None, 30), 0, "detailed")
+    assert not alone.input_families and "Timed on inputs" not in alone.summary
 
 
 def test_a_listing_counts_the_members_of_a_regime_and_names_none():

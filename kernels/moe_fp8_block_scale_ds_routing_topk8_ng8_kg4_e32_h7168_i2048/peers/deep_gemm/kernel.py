@@ -2,9 +2,10 @@
 
 Rows are sorted by expert and each expert's are filled up to the alignment that the library names.
 There is room for the most rows that so many tokens can need, and the library skips what is not
-used, so that nothing waits for the device. All but the two products is PyTorch's and counts: a
-timeline shows the products alone. The library compiles its kernels at the first call of a shape: by
-NVRTC, since by nvcc six numbers of tokens took more than 95 s on an H200.
+used, so that nothing waits for the device. The weights of pairs are factors of the second product's
+scales, and one kernel sums the rows of each token. All but the two products is PyTorch's and
+counts: a timeline shows the products alone. The library compiles its kernels at the first call of a
+shape: by NVRTC, since by nvcc six numbers of tokens took more than 95 s on an H200.
 """
 
 import os
@@ -31,7 +32,10 @@ def _route(logits, bias, factor):
 
 
 def _rows(experts, offset, count, alignment):
-    """Token and share's place of each row, and its expert, -1 where it only fills up."""
+    """Token and share's place of each row, its expert, -1 where it only fills up; each pair's row.
+
+    Pairs of other ranks' experts have the row behind the last.
+    """
     local = experts.flatten() - offset
     local = torch.where((local >= 0) & (local < count), local, count)
     pairs, device = local.numel(), local.device
@@ -46,16 +50,17 @@ def _rows(experts, offset, count, alignment):
     place = torch.zeros(room + 1, dtype=torch.int64, device=device).scatter_(0, row, order)
     layout = torch.full((room + 1,), -1, dtype=torch.int32, device=device)
     layout.scatter_(0, row, expert.int())
-    return place[:-1], layout[:-1]
+    return place[:-1], layout[:-1], torch.empty_like(row).scatter_(0, order, row)
 
 
-def _gated(both):
-    """SwiGLU of up and gate columns as e4m3, and a scale per row and 128 columns, rows first."""
-    up, gate = both.float().chunk(2, dim=1)
-    inner = (torch.nn.functional.silu(gate) * up).unflatten(1, (-1, BLOCK))
-    scales = inner.abs().amax(dim=2, keepdim=True).clamp_min(1e-30) / E4M3_MAX
-    values = (inner / scales).to(torch.float8_e4m3fn).flatten(1)
-    return values, scales.squeeze(2).T.contiguous().T
+def _gated(both, share):
+    """SwiGLU of up and gate columns as e4m3, and a scale times a share per row and 128 columns."""
+    up, gate = both.chunk(2, dim=1)
+    inner = torch.nn.functional.silu(gate.float()).mul_(up).unflatten(1, (-1, BLOCK))
+    largest = torch.linalg.vector_norm(inner, ord=torch.inf, dim=2, keepdim=True)
+    scales = largest.clamp_min(1e-30) / E4M3_MAX
+    scaled = scales.squeeze(2) * share[:, None]
+    return inner.div_(scales).to(torch.float8_e4m3fn).flatten(1), scaled.T.contiguous().T
 
 
 @torch.no_grad()
@@ -80,7 +85,7 @@ def run(
         return
     experts, shares = _route(routing_logits, routing_bias, routed_scaling_factor)
     alignment = deep_gemm.get_mk_alignment_for_contiguous_layout()
-    place, layout = _rows(experts, local_expert_offset, gemm1_weights.shape[0], alignment)
+    place, layout, row = _rows(experts, local_expert_offset, gemm1_weights.shape[0], alignment)
     token = place // TOPK
     values = hidden_states.view(torch.uint8)[token].view(torch.float8_e4m3fn)
     scales = hidden_states_scale[:, token].contiguous().T
@@ -88,12 +93,15 @@ def run(
     deep_gemm.m_grouped_fp8_gemm_nt_contiguous(
         (values, scales), (gemm1_weights, gemm1_weights_scale), both, layout
     )
-    parts = both.new_empty(len(token), gemm2_weights.shape[1])
+    # One row more, for pairs of other ranks' experts: it is named and never read.
+    parts = both.new_empty(len(token) + 1, gemm2_weights.shape[1])
     deep_gemm.m_grouped_fp8_gemm_nt_contiguous(
-        _gated(both), (gemm2_weights, gemm2_weights_scale), parts, layout
+        _gated(both, shares.flatten()[place]),
+        (gemm2_weights, gemm2_weights_scale),
+        parts[:-1],
+        layout,
     )
-    share = shares.flatten()[place][:, None]
-    # What was never computed may be anything, and zero times it may be NaN.
-    weighted = torch.where(layout[:, None] >= 0, share * parts.float(), 0.0)
-    total = torch.zeros(output.shape, device=output.device).index_add_(0, token, weighted)
+    total = torch.nn.functional.embedding_bag(
+        row.view(-1, TOPK), parts, mode="sum", padding_idx=len(token)
+    )
     output.copy_(total)

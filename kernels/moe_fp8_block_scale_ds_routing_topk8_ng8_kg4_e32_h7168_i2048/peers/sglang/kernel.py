@@ -2,8 +2,9 @@
 
 Only one library of the package is loaded, sm90/common_ops.abi3.so or common_ops.abi3.so: the
 package itself imports much that is not needed here. Rows are sorted by expert; their numbers stay
-on the device, so that nothing waits for it. All but the two products is PyTorch's and counts: a
-timeline shows the products alone.
+on the device, so that nothing waits for it, and PyTorch prepares as many rows as there are pairs.
+The weights of pairs are factors of the second product's scales, and one kernel sums the rows of
+each token. All but the two products is PyTorch's and counts: a timeline shows the products alone.
 """
 
 import functools
@@ -45,14 +46,14 @@ def _route(logits, bias, factor):
     return experts, shares / (shares.sum(dim=1, keepdim=True) + 1e-20) * factor
 
 
-def _product(values, scales, weights, weight_scales, held, first):
-    """Rows of each expert times its weights^T in bfloat16; other rows hold anything."""
+def _product(values, scales, weights, weight_scales, held, first, more=0):
+    """Rows of each expert times its weights^T in bfloat16; others, and `more`, hold anything."""
     count, width, terms = weights.shape
-    out = torch.empty(len(values), width, dtype=torch.bfloat16, device=values.device)
+    out = torch.empty(len(values) + more, width, dtype=torch.bfloat16, device=values.device)
     sizes = torch.stack([held, torch.full_like(held, width), torch.full_like(held, terms)], dim=1)
     inner = torch.full((count,), terms, dtype=torch.int64, device=values.device)
     torch.ops.sgl_kernel.es_fp8_blockwise_scaled_grouped_mm(
-        out,
+        out[: len(values)],
         values,
         weights.transpose(1, 2),
         scales,
@@ -69,10 +70,11 @@ def _product(values, scales, weights, weight_scales, held, first):
 
 def _gated(both):
     """SwiGLU of up and gate columns as e4m3, and a scale per row and 128 columns."""
-    up, gate = both.float().chunk(2, dim=1)
-    inner = (torch.nn.functional.silu(gate) * up).unflatten(1, (-1, BLOCK))
-    scales = inner.abs().amax(dim=2, keepdim=True).clamp_min(1e-30) / E4M3_MAX
-    return (inner / scales).to(torch.float8_e4m3fn).flatten(1), scales.squeeze(2)
+    up, gate = both.chunk(2, dim=1)
+    inner = torch.nn.functional.silu(gate.float()).mul_(up).unflatten(1, (-1, BLOCK))
+    largest = torch.linalg.vector_norm(inner, ord=torch.inf, dim=2, keepdim=True)
+    scales = largest.clamp_min(1e-30) / E4M3_MAX
+    return inner.div_(scales).to(torch.float8_e4m3fn).flatten(1), scales.squeeze(2)
 
 
 @torch.no_grad()
@@ -105,9 +107,10 @@ def run(
     scales = hidden_states_scale.T.contiguous()[token]
     both = _product(values, scales, gemm1_weights, gemm1_weights_scale, held, first)
     inner, scales = _gated(both)
-    parts = _product(inner, scales, gemm2_weights, gemm2_weights_scale, held, first)
-    # What was never computed may be anything, and zero times it may be NaN.
-    weighted = shares.flatten()[order][:, None] * parts.float()
-    weighted = torch.where(local[order][:, None] < count, weighted, 0.0)
-    total = torch.zeros(output.shape, device=device).index_add_(0, token, weighted)
+    scales *= shares.flatten()[order][:, None]
+    parts = _product(inner, scales, gemm2_weights, gemm2_weights_scale, held, first, more=1)
+    # The last row stands for pairs of other ranks' experts: it is named and never read.
+    row = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=device))
+    row = torch.where(local < count, row, len(order)).view(-1, TOPK)
+    total = torch.nn.functional.embedding_bag(row, parts, mode="sum", padding_idx=len(order))
     output.copy_(total)
