@@ -1,11 +1,14 @@
-"""A user's program: named on a command line, and run as if it had been started by itself."""
+"""A user's program: named on a command line, started, and run as if by itself."""
 
 from __future__ import annotations
 
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from ..errors import RequestError
 
 FAILED = 2
 """Exit status when nothing was run, for an argument cannot be honoured."""
@@ -33,3 +36,32 @@ def run_as_main(program: Sequence[str], prepare: Callable[[], None]) -> int:
         sys.stderr.write(f"{ended.code}\n")
         return 1
     return 0
+
+
+def run_python(words: Sequence[str], runner: str, arguments: Sequence[str]) -> None:
+    """Runs one of our modules in the interpreter of a user's program.
+
+    Args:
+        words: of the program: an interpreter of Python's, and a file or `-m` and a module.
+        runner: the module, by its whole name.
+        arguments: of the module. What it and the program write goes to standard error.
+
+    Raises:
+        RequestError: when no program of Python's is named, or it fails.
+    """
+    if len(words) < 2 or not Path(words[0]).name.startswith("python"):
+        raise RequestError(
+            "No program of Python's is named", remedy="End with it: … -- python bench.py"
+        )
+    command = [words[0], "-P", "-m", runner, *arguments]
+    try:
+        status = subprocess.run(command, stdout=sys.stderr.fileno(), check=False).returncode
+    except OSError as error:
+        raise RequestError(
+            f"{words[0]} cannot be started: {error.strerror}", remedy="Name an installed Python."
+        ) from error
+    if status:
+        raise RequestError(
+            f"The program ended with status {status}",
+            remedy="Its own words are above; kernel-harness must be installed for that Python.",
+        )

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..commands import SettingsOf, SettingsOptions, fitted_to
+from .program_arguments import add_program, add_step_options, program_of, table_lines, time_words
 
 if TYPE_CHECKING:
-    from ....tools.model_level.ranking import ModelRanking, RankedOperator
+    from ....tools.model_level.ranking.ranking import ModelRanking, RankedOperator
 
 SHOWN = 12
 LEAST_SHARE = 0.005
@@ -22,7 +23,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     """Adds the command to a parser."""
     help_text = "profile a program and rank its operators by what can be won"
     parser = commands.add_parser("rank-model", help=help_text, description=help_text)
-    add_step_options(parser)
+    add_step_options(parser, 5, "steps that are timed, and as many that are profiled")
     parser.add_argument("--out", type=Path, help="a new file for the ranking as JSON")
     parser.add_argument("--json", action="store_true", help="print the ranking as JSON")
     add_program(parser)
@@ -30,41 +31,13 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     parser.set_defaults(run=lambda arguments: _rank(arguments, settings_of(arguments)))
 
 
-def add_step_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what says which calls are steps, and how many are looked at."""
-    parser.add_argument(
-        "--step",
-        metavar="FUNCTION",
-        help="whose calls are steps, as package.module.f; the outermost module's when left out",
-    )
-    parser.add_argument("--warmup", type=int, default=2, help="steps that are left alone; 2")
-    parser.add_argument(
-        "--steps", type=int, default=5, help="steps that are timed, and as many profiled; 5"
-    )
-
-
-def add_program(parser: argparse.ArgumentParser) -> None:
-    """Adds the program at the end of a command."""
-    parser.add_argument(
-        "program",
-        nargs=argparse.REMAINDER,
-        help="after --: python and the program's file or -m module, with its arguments",
-    )
-
-
-def program_of(arguments: argparse.Namespace) -> list[str]:
-    """The words of the program."""
-    words = list(arguments.program)
-    return words[1:] if words[:1] == ["--"] else words
-
-
 def _rank(arguments: argparse.Namespace, settings: Any) -> int:
     from pydantic import TypeAdapter
 
     from ....tools.devices.calibration import calibration_folder
     from ....tools.errors import RequestError
-    from ....tools.model_level.program_ranking import rank_program
-    from ....tools.model_level.ranking import ModelRanking
+    from ....tools.model_level.ranking.program_ranking import rank_program
+    from ....tools.model_level.ranking.ranking import ModelRanking
 
     if arguments.out is not None and arguments.out.exists():
         raise RequestError(f"{arguments.out} is in use", remedy="Name a new file.")
@@ -87,15 +60,15 @@ def ranking_text(ranking: ModelRanking) -> str:
     """A ranking as a screen of text."""
     seen = ranking.observed
     lines = [
-        f"A step of {seen.step} takes {_time(ranking.step_us)} on {seen.device or 'the CPU'}; "
-        f"operators run {_time(ranking.busy_us)} of it, none {_time(ranking.gap_us)}."
+        f"A step of {seen.step} takes {time_words(ranking.step_us)} on {seen.device or 'the CPU'}; "
+        f"operators run {time_words(ranking.busy_us)} of it, none {time_words(ranking.gap_us)}."
     ]
     if seen.device:
         lines.append(f"{ranking.launches:.0f} kernels are launched a step.")
     if ranking.launch_bound:
         lines.append(
-            f"It is launch-bound: the host takes {_time(ranking.host_us)} to launch a step. Fewer "
-            "kernels, CUDA graphs or torch.compile gain before quicker kernels do."
+            f"It is launch-bound: the host takes {time_words(ranking.host_us)} to launch a step. "
+            "Fewer kernels, CUDA graphs or torch.compile gain before quicker kernels do."
         )
     lines += ["", *_table(ranking.operators)]
     lines.append(
@@ -115,22 +88,15 @@ def _table(rows: Sequence[RankedOperator]) -> list[str]:
             str(one.row),
             _called(one),
             f"{one.calls:.0f}",
-            _time(one.time_us),
+            time_words(one.time_us),
             f"{one.share:.1%}",
-            _time(one.floor_us),
+            time_words(one.floor_us),
             f"{one.gain_share:.1%}",
             _times(one.bound),
         )
         for one in shown
     ]
-    widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if n == 1 else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
+    lines = table_lines(cells, 1)
     if left := len(rows) - len(shown):
         lines.append(f"and {left} more in the JSON")
     return lines
@@ -146,10 +112,6 @@ def _called(one: RankedOperator) -> str:
         sizes = ["x".join(map(str, shape)) or "1" for shape in operator.parameters[:2]]
         name = f"{name} [{', '.join(sizes)}{', …' if len(operator.parameters) > 2 else ''}]"
     return name if len(name) <= WIDEST + 16 else "…" + name[-WIDEST - 15 :]
-
-
-def _time(us: float) -> str:
-    return f"{us / 1000:.2f} ms" if us >= 1000 else f"{us:.1f} µs"
 
 
 def _times(bound: float) -> str:

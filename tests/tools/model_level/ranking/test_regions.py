@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from kernel_harness.tools.model_level.regions import RegionTracker
+from kernel_harness.tools.model_level.ranking.regions import RegionTracker
 
 
 def total(pair, scale=2.0):

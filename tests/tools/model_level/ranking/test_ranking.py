@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from kernel_harness.tools.devices.hardware import shipped_hardware
-from kernel_harness.tools.model_level.observations import (
+from kernel_harness.tools.model_level.ranking.observations import (
     Observed,
     ObservedOperator,
     ObservedShapes,
     Rates,
 )
-from kernel_harness.tools.model_level.ranking import amdahl, rank
+from kernel_harness.tools.model_level.ranking.ranking import amdahl, rank
 
 RATES = Rates("made up", 1e9, {"fp32": 1e9})
 

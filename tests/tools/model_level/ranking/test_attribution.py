@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_harness.tools.model_level.attribution import MARK, ProfiledEvent, attribute
+from kernel_harness.tools.model_level.ranking.attribution import MARK, ProfiledEvent, attribute
 
 
 def region(number: int, parent: int | None, host_us: float = 1.0) -> ProfiledEvent:

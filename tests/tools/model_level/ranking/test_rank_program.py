@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.errors import RequestError
-from kernel_harness.tools.model_level.program_ranking import rank_program
+from kernel_harness.tools.model_level.ranking.program_ranking import rank_program
 
-BENCH = Path(__file__).parents[3] / "benchmarks/models/bench.py"
+BENCH = Path(__file__).parents[4] / "benchmarks/models/bench.py"
 pytestmark = pytest.mark.process
 
 PROGRAM = """

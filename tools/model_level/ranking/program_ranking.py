@@ -1,6 +1,6 @@
 """Starts a program under the profiler, and ranks its operators.
 
-from kernel_harness.tools.model_level.program_ranking import rank_program
+from kernel_harness.tools.model_level.ranking.program_ranking import rank_program
 
 ranking = rank_program(["python", "bench.py"])
 ranking.operators[0].name
@@ -8,21 +8,20 @@ ranking.operators[0].name
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..devices.calibration import with_calibration
-from ..devices.hardware import identify
-from ..errors import DatasetError, RequestError
+from ...devices.calibration import with_calibration
+from ...devices.hardware import identify
+from ...errors import DatasetError, RequestError
+from ..program import run_python
 from .observations import Observed
 from .ranking import ModelRanking, rank
 
-RUNNER = "kernel_harness.tools.model_level.profiled_run"
+RUNNER = "kernel_harness.tools.model_level.ranking.profiled_run"
 WARMUP, STEPS = 2, 5
 
 
@@ -49,7 +48,8 @@ def rank_program(
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "seen.json")
-        run_python(words, RUNNER, [str(out), step or "", str(warmup), str(steps)])
+        arguments = [str(out), step or "", str(warmup), str(steps), *words[1:]]
+        run_python(words, RUNNER, arguments)
         seen = read_observed(out)
     if not seen.profiled_steps:
         raise RequestError(
@@ -61,31 +61,6 @@ def rank_program(
     if hardware is not None and calibration is not None:
         hardware = with_calibration(hardware, calibration)
     return rank(seen, hardware)
-
-
-def run_python(words: Sequence[str], runner: str, arguments: Sequence[str]) -> None:
-    """Runs a program by a module that takes it as its last arguments.
-
-    Raises:
-        RequestError: when no program of Python's is named, or it fails.
-    """
-    if len(words) < 2 or not Path(words[0]).name.startswith("python"):
-        raise RequestError(
-            "No program of Python's is named", remedy="End with it: … -- python bench.py"
-        )
-    python, *program = words
-    command = [python, "-P", "-m", runner, *arguments, *program]
-    try:
-        status = subprocess.run(command, stdout=sys.stderr.fileno(), check=False).returncode
-    except OSError as error:
-        raise RequestError(
-            f"{python} cannot be started: {error.strerror}", remedy="Name an installed Python."
-        ) from error
-    if status:
-        raise RequestError(
-            f"The program ended with status {status}",
-            remedy="Its own words are above; run it alone first.",
-        )
 
 
 def read_observed(path: Path) -> Observed:

@@ -1,6 +1,6 @@
 """Runs a Python program, and profiles some of its steps; started by name.
 
-    python -m kernel_harness.tools.model_level.profiled_run OUT STEP WARMUP STEPS PROGRAM [ARGUMENT]
+    python -m …ranking.profiled_run OUT STEP WARMUP STEPS PROGRAM [ARGUMENTS]
 
 OUT is a file for what was seen. STEP is a function's name or empty. PROGRAM is a file, or `-m` and
 a module. The program is run to its end, and its exit status is ours. After WARMUP steps STEPS are
@@ -21,13 +21,13 @@ import torch
 from pydantic import TypeAdapter
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from ..errors import HarnessError
+from ...errors import HarnessError
+from ..program import FAILED, run_as_main
+from ..steps import watch_steps
 from .attribution import MARK, Attribution, Key, OperatorTime, ProfiledEvent, attribute
 from .device_rates import measured_rates
 from .observations import Observed, ObservedOperator, ObservedShapes
-from .program import FAILED, run_as_main
 from .regions import CodeRegion, RegionTracker
-from .steps import watch_steps
 
 STEP = "kernel_harness_step"
 """Name of the range of a step; what is outside of all belongs to none."""

@@ -11,8 +11,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..devices.hardware import Hardware
-from ..devices.roofline import Cost, floors
+from ...devices.hardware import Hardware
+from ...devices.roofline import Cost, floors
 from .observations import Observed, ObservedOperator, ObservedShapes, Rates
 
 LAUNCH_BOUND = 0.3
