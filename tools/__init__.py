@@ -1,7 +1,7 @@
 """The capabilities, as plain Python; imports go one way, from the archive down to the errors.
 
 agents/          unattended search, and the agent that is built in
-model_level/     whole models: which operators to write kernels for
+model_level/     whole models: which operators to write kernels for, and what those gain
 batches/         evaluations on machines without a connection
 harness          the services of one server, opened together
 lookup           operators, candidates and solutions by the names that callers use
@@ -33,5 +33,6 @@ folders          removes what a candidate left in a folder
 text             untrusted text made fit to be shown
 errors           the harness's own failures
 
-Nobody imports `judge`, `candidate` or `runner`: they are started by name. Nor `applying`: users do.
+Nobody imports `judge`, `candidate` or `runner`: they are started by name. `applying` is for users'
+programs; of ours `model_level` alone imports it, in the user's process.
 """

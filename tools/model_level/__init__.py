@@ -1,12 +1,7 @@
 """Whole models: which operators to write kernels for, and what kernels gain in the program.
 
-program_ranking  `rank_program`: runs a program under the profiler and ranks its operators
-ranking          shares, floors and Amdahl's bounds of what was seen; pure
-observations     what was seen, as it crosses from the program's process
-profiled_run     a program run with some of its steps profiled; started by name
-attribution      the profiler's events by operator; pure
-regions          modules and functions of the program that are entered
-steps            what the program does again and again
-device_rates     what this device does with copies and matrix products
-program          the user's program run as if by itself
+ranking/       a program's operators by what can be won
+verification/  what deployed kernels do to a whole program
+steps          what a program does again and again
+program        a user's program: named, started, and run as if by itself
 """

@@ -1,0 +1,145 @@
+"""Kernels that are known to be faster than the slow functions of the models, and wrong ones.
+
+Each is a folder as `kernel-harness deploy` writes it, for the device of this machine: what a search
+would have found, so that a benchmark of what comes after it needs none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernel_harness.tools.model_level.verification.verified_runs import KernelTarget
+from kernel_harness.tools.schema.deployment.kernel_index import (
+    INDEX_NAME,
+    ArgumentForm,
+    IndexedKernel,
+    KernelIndex,
+    digest_of_bytes,
+)
+
+
+@dataclass(frozen=True)
+class KnownKernel:
+    """A kernel for one network's slow function.
+
+    Args:
+        ranked: the name under which the function ranks.
+        target: what the kernel stands for.
+        axes: of the operator; None for those that vary.
+        shapes: of inputs and of the output, by axes.
+        judged: least and largest sizes of varying axes.
+        source: of the kernel, and of one that is wrong.
+    """
+
+    ranked: str
+    target: KernelTarget
+    axes: dict[str, int | None]
+    shapes: dict[str, tuple[str, ...]]
+    judged: tuple[dict[str, int], ...]
+    source: str
+    wrong: str
+
+
+NORM = """
+import torch
+
+
+def run(x, weight, output):
+    output.copy_(torch.nn.functional.rms_norm(x, x.shape[-1:], weight, {eps}))
+"""
+GATE = """
+import torch
+
+
+def run(gate, up, output):
+    torch.mul(torch.nn.functional.{function}(gate), up, out=output)
+"""
+SCALE = """
+import torch
+
+
+def run(x, scale, shift, output):
+    torch.addcmul({shift}, x, scale[:, None, None], out=output)
+"""
+
+
+def known_kernel(network: str, small: bool) -> KnownKernel:
+    """The kernel of a network of `bench.py`, in one of its sizes."""
+    if network == "decoder":
+        return KnownKernel(
+            "networks.Norm.forward",
+            KernelTarget("networks.Norm.forward", None, {"x": "x", "weight": "self.weight"}),
+            {"tokens": None, "hidden": 128 if small else 2048},
+            {
+                "x": ("tokens", "hidden"),
+                "weight": ("hidden",),
+                "output": ("tokens", "hidden"),
+            },
+            ({"tokens": 1}, {"tokens": 4096}),
+            NORM.format(eps=1e-6),
+            NORM.format(eps=1.0),
+        )
+    if network == "experts":
+        shape = ("experts", "rows", "hidden")
+        return KnownKernel(
+            "layers.silu_mul",
+            KernelTarget("layers.silu_mul"),
+            {"experts": 8 if small else 32, "rows": None, "hidden": 128 if small else 2048},
+            {"gate": shape, "up": shape, "output": shape},
+            ({"rows": 1}, {"rows": 4096}),
+            GATE.format(function="silu"),
+            GATE.format(function="relu"),
+        )
+    shape = ("images", "channels", "height", "width")
+    side = 16 if small else 56
+    return KnownKernel(
+        "networks.Scale.forward",
+        KernelTarget(
+            "networks.Scale.forward",
+            None,
+            {"x": "x", "scale": "self.scale", "shift": "self.shift"},
+        ),
+        {"images": None, "channels": 256 if small else 512, "height": side, "width": side},
+        {"x": shape, "scale": ("channels",), "shift": ("channels",), "output": shape},
+        ({"images": 1}, {"images": 64}),
+        SCALE.format(shift="shift[:, None, None]"),
+        SCALE.format(shift="-shift[:, None, None]"),
+    )
+
+
+def write_kernels(
+    known: KnownKernel, folder: Path, device: str, dtype: str, *, wrong: bool = False
+) -> Path:
+    """Writes the folder of a kernel; returns it.
+
+    Args:
+        device: as `deploy` names it; "cpu" without a GPU.
+        dtype: of all tensors.
+    """
+    source = (known.wrong if wrong else known.source).encode()
+    forms = {name: ArgumentForm(shape, dtype) for name, shape in known.shapes.items()}
+    output = {"output": forms.pop("output")}
+    kernel = IndexedKernel(
+        definition="known",
+        axes=known.axes,
+        inputs=forms,
+        outputs=output,
+        constraints=(),
+        judged=known.judged,
+        candidate="0" * 12,
+        content_hash="0" * 64,
+        language="python",
+        binding=None,
+        entry_point="kernel.py::run",
+        destination_passing=True,
+        folder="kernels/known",
+        library=None,
+    )
+    path = folder / kernel.folder / "kernel.py"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(source)
+    files = {f"{kernel.folder}/kernel.py": digest_of_bytes(source)}
+    index = KernelIndex(device, "", (kernel,), files)
+    (folder / INDEX_NAME).write_text(index.text(), encoding="utf-8")
+    return folder

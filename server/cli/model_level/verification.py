@@ -1,0 +1,127 @@
+"""Command verify-model: what deployed kernels do to a whole program."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..commands import SettingsOf, SettingsOptions, fitted_to
+from .program_arguments import add_program, add_step_options, program_of, table_lines, time_words
+
+if TYPE_CHECKING:
+    from ....tools.model_level.verification.gains import ModelComparison
+    from ....tools.model_level.verification.verified_runs import OutputDrift
+
+WORDS = {
+    "FASTER": "The program is faster, and its outputs are what they were.",
+    "EQUAL": "The program is neither faster nor slower.",
+    "SLOWER": "The program is slower.",
+    "INCONCLUSIVE": "Whether the program is faster cannot be said: more --pairs or --steps would.",
+    "DRIFTED": "The outputs are further from what they were than rounding explains.",
+    "NOT_REPEATABLE": "The program gives other outputs each time, or none: nothing can be said.",
+    "NOT_APPLIED": "No call of the targets was made in the steps that were timed.",
+}
+GOOD, BAD = ("FASTER", "EQUAL"), ("SLOWER", "DRIFTED")
+FAILED, UNDECIDED = 1, 3
+
+
+def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
+    """Adds the command to a parser."""
+    help_text = "run a program with deployed kernels and without, and compare time and outputs"
+    parser = commands.add_parser("verify-model", help=help_text, description=help_text)
+    parser.add_argument("--kernels", type=Path, required=True, help="the folder that deploy wrote")
+    parser.add_argument(
+        "--operator",
+        type=Path,
+        action="append",
+        default=[],
+        help="an operator's folder that extract-operator wrote; may be repeated",
+    )
+    parser.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        metavar="FUNCTION[=DEFINITION]",
+        help="a function whose parameters are an operator's inputs, and which; may be repeated",
+    )
+    add_step_options(parser, 10, "steps of each run that are timed")
+    parser.add_argument("--pairs", type=int, default=4, help="runs without and with kernels; 4")
+    parser.add_argument(
+        "--tolerance", type=float, help="relative drift that is allowed; by the type if left out"
+    )
+    parser.add_argument("--json", action="store_true", help="print all that was seen as JSON")
+    add_program(parser)
+    parser.set_defaults(run=_verify)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from pydantic import TypeAdapter
+
+    from ....tools.model_level.verification.gains import ModelComparison
+    from ....tools.model_level.verification.program_verification import verify_program
+    from ....tools.model_level.verification.target_files import read_target, target_named
+
+    targets = [read_target(folder) for folder in arguments.operator]
+    found = verify_program(
+        program_of(arguments),
+        arguments.kernels,
+        [*targets, *map(target_named, arguments.target)],
+        step=arguments.step,
+        warmup=arguments.warmup,
+        steps=arguments.steps,
+        pairs=arguments.pairs,
+        tolerance=arguments.tolerance,
+    )
+    if arguments.json:
+        said = TypeAdapter(ModelComparison).dump_json(found, indent=1).decode()
+    else:
+        said = fitted_to(sys.stdout, comparison_text(found))
+    sys.stdout.write(said + "\n")
+    return 0 if found.verdict in GOOD else FAILED if found.verdict in BAD else UNDECIDED
+
+
+def comparison_text(found: ModelComparison) -> str:
+    """A comparison as a screen of text."""
+    lines = [f"{found.verdict}: {WORDS[found.verdict]}"]
+    if found.to_blame:
+        what = "gives something else" if found.verdict == "DRIFTED" else "is slower by itself"
+        lines.append(f"The kernel of {' and of '.join(found.to_blame)} {what}.")
+    place = found.runs.device or "the CPU"
+    said = f"A step takes {time_words(found.before_us)} without and {time_words(found.after_us)} "
+    lines.append(f"{said}with the kernels, on {place}.")
+    low, high = found.predicted_interval
+    predicted = f"predicted by their calls {found.predicted:.3f}x ({low:.3f} to {high:.3f})"
+    if found.gain is None or found.interval is None:
+        lines.append(f"Too few pairs of steps to measure the gain; {predicted}.")
+    else:
+        agree = "the two agree" if found.agree else "the two do not agree"
+        lines.append(
+            f"Measured {found.gain:.3f}x ({found.interval[0]:.3f} to {found.interval[1]:.3f}, "
+            f"{found.pairs} pairs of steps), {predicted}: {agree}."
+        )
+    lines.append(f"Outputs: {_drift_words(found.runs.drift)}; {found.tolerance:g} is allowed.")
+    rows = [("target", "calls", "original", "kernel", "saves a step", "missed")]
+    rows += [
+        (
+            one.applied.target,
+            f"{sum(call.calls for call in one.applied.calls):.0f}",
+            time_words(one.original_us),
+            time_words(one.kernel_us),
+            time_words(one.saved_us),
+            ", ".join(f"{n} {why}" for why, n in one.applied.missed.items()) or "none",
+        )
+        for one in found.targets
+    ]
+    clock = "host's" if found.host_bound else "device's"
+    return "\n".join([*lines, "", *table_lines(rows, 0), f"Times of calls are the {clock}."])
+
+
+def _drift_words(drift: OutputDrift) -> str:
+    if drift.relative is None:
+        return "another shape, or not finite where they were"
+    agreement = ""
+    if drift.argmax_agreement is not None:
+        agreement = f", {drift.argmax_agreement:.2%} of the largest elements are at their places"
+    return f"{drift.relative:.2g} off relatively, {drift.largest:.2g} at most{agreement}"

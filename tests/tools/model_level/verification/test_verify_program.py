@@ -1,0 +1,78 @@
+"""A program is run with a known faster kernel and with a wrong one, and both are told."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernel_harness.tools.errors import DatasetError, RequestError
+from kernel_harness.tools.model_level.verification.gains import ModelVerdict
+from kernel_harness.tools.model_level.verification.program_verification import verify_program
+from kernel_harness.tools.model_level.verification.target_files import read_target, target_named
+from kernel_harness.tools.model_level.verification.verified_runs import KernelTarget
+
+MODELS = Path(__file__).parents[4] / "benchmarks/models"
+NETWORKS = [
+    "decoder",
+    *(pytest.param(name, marks=pytest.mark.long) for name in ("experts", "resnet")),
+]
+
+
+@pytest.fixture
+def known() -> dict[str, Any]:
+    return runpy.run_path(str(MODELS / "known_kernels.py"))
+
+
+def verified(known, folder: Path, network: str, *, wrong: bool = False, **changes: Any):
+    kernel = known["known_kernel"](network, True)
+    kernels = known["write_kernels"](kernel, folder, "cpu", "float32", wrong=wrong)
+    words = [sys.executable, str(MODELS / "bench.py"), network, "--steps", "5"]
+    target = replace(kernel.target, **changes)
+    return verify_program(words, kernels, [target], pairs=2, steps=3)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_known_faster_kernel_keeps_the_outputs(known, tmp_path, network):
+    found = verified(known, tmp_path / "kernels", network)
+    (target,) = found.targets
+    calls = {"decoder": 5.0, "experts": 2.0, "resnet": 2.0}[network]
+    assert target.applied.missed == {} and [c.calls for c in target.applied.calls] == [calls]
+    assert found.runs.drift.outputs == 3 and found.pairs == 6
+    assert found.runs.drift.relative is not None and found.runs.drift.relative < 1e-4
+    assert found.runs.repeated is not None and found.runs.repeated.relative == 0.0
+    assert found.verdict not in ("DRIFTED", "NOT_APPLIED", "NOT_REPEATABLE")
+    # The planted functions do many times the work: no load of the machine hides that.
+    assert target.original_us > target.kernel_us
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_wrong_kernel_is_caught_by_drift_and_named(known, tmp_path, network):
+    found = verified(known, tmp_path / "kernels", network, wrong=True)
+    assert found.verdict is ModelVerdict.DRIFTED
+    assert found.to_blame == (known["known_kernel"](network, True).target.target,)
+
+
+@pytest.mark.process
+def test_what_cannot_be_verified_is_said(known, tmp_path):
+    with pytest.raises(RequestError, match="status 2"):
+        verified(known, tmp_path / "kernels", "decoder", inputs={"x": "y", "weight": "x"})
+    with pytest.raises(RequestError, match="No kernel"):
+        verify_program(["python", "bench.py"], tmp_path, [])
+
+
+def test_targets_are_named_and_kept_in_an_operator_s_folder(tmp_path):
+    assert target_named("layers.norm") == KernelTarget("layers.norm")
+    assert target_named("layers.norm=norm_h128") == KernelTarget("layers.norm", "norm_h128")
+    with pytest.raises(DatasetError, match="not said"):
+        read_target(tmp_path)
+    said = KernelTarget("layers.Norm.forward", "norm_h128", {"x": "x", "weight": "self.weight"})
+    (tmp_path / "target.json").write_text(json.dumps(asdict(said)), "utf-8")
+    assert read_target(tmp_path) == said

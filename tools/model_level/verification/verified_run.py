@@ -1,0 +1,151 @@
+"""Runs a program again and again, with deployed kernels and without; started by name.
+
+    python -m kernel_harness.tools.model_level.verification.verified_run REQUEST OUT
+
+REQUEST is a file that says what is run, OUT one for what was seen. Each run is a process of its
+own, forked after torch is imported and before anything is done with it, so that a run begins as a
+program does and takes a second less. Runs without and with the kernels take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from ...errors import HarnessError
+from ..program import FAILED, run_as_main
+from ..steps import watch_steps
+from .applications import put
+from .call_timing import NotedCalls, timed_calls
+from .drift import drift_of
+from .step_timing import StepTimer
+from .verified_runs import AppliedTarget, OutputDrift, TimedRun, VerifiedRuns, VerifyRequest
+
+SEED = 0
+KEPT_RUNS = 2
+"""Pairs whose outputs are kept: the second tells whether a program gives the same ones twice."""
+
+
+def main(arguments: list[str]) -> int:
+    """Makes the runs and writes what was seen; returns the exit status."""
+    asked, out = arguments
+    request = TypeAdapter(VerifyRequest).validate_json(Path(asked).read_bytes())
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for pair in range(request.pairs):
+            for with_kernels in (False, True) if pair % 2 == 0 else (True, False):
+                name = f"{'after' if with_kernels else 'before'}{pair}"
+                if status := _forked(_timed, request, with_kernels, pair, folder / name):
+                    return status
+        if status := _forked(_called, request, folder / "calls"):
+            return status
+        Path(out).write_bytes(_gathered(request, folder))
+    return 0
+
+
+def _forked(act: Callable[..., int], *arguments: Any) -> int:
+    """Calls a function in a process forked from this one; returns its exit status."""
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=_exiting, args=(act, *arguments))
+    process.start()
+    process.join()
+    return abs(process.exitcode or 0)
+
+
+def _exiting(act: Callable[..., int], *arguments: Any) -> None:
+    torch.manual_seed(SEED)
+    random.seed(SEED)
+    try:
+        status = act(*arguments)
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+        status = FAILED
+    sys.exit(status)
+
+
+def _timed(request: VerifyRequest, with_kernels: bool, pair: int, out: Path) -> int:
+    """One run; what it says is in files that begin as `out`."""
+    timer = StepTimer(request.warmup, request.steps, keeps=pair < KEPT_RUNS)
+
+    def prepare() -> None:
+        if with_kernels:
+            for target in request.targets:
+                put(target, Path(request.kernels))
+        watch_steps(request.step, timer)
+
+    status = run_as_main(request.program, prepare)
+    run = TimedRun(tuple(timer.step_ns), tuple(timer.host_ns), status)
+    out.with_suffix(".json").write_bytes(TypeAdapter(TimedRun).dump_json(run))
+    if pair < KEPT_RUNS:
+        torch.save(timer.outputs, out.with_suffix(".pt"))
+    return status
+
+
+def _called(request: VerifyRequest, out: Path) -> int:
+    """One run in which the calls of the kernels' targets are noted, which are timed then."""
+    timer = StepTimer(request.warmup, request.steps, keeps=False)
+    noted = [NotedCalls(lambda: timer.under_way) for _ in request.targets]
+    applied: list[Any] = []
+
+    def prepare() -> None:
+        for target, calls in zip(request.targets, noted, strict=True):
+            applied.append(put(target, Path(request.kernels), calls))
+        watch_steps(request.step, timer)
+
+    if status := run_as_main(request.program, prepare):
+        return status
+    found: list[AppliedTarget] = []
+    for target, calls, one in zip(request.targets, noted, applied, strict=True):
+        missed: dict[str, int] = {}
+        for miss in one.misses.all():
+            missed[str(miss.reason)] = missed.get(str(miss.reason), 0) + miss.count
+        calls.under_way = lambda: False
+        timed = timed_calls(calls, one.original, one.function, max(len(timer.step_ns), 1))
+        found.append(AppliedTarget(target.target, one.kernel.definition, missed, tuple(timed)))
+    device = None
+    if torch.cuda.is_initialized():
+        device = torch.cuda.get_device_name().removeprefix("NVIDIA ")
+    said = {"device": device, "targets": TypeAdapter(list[AppliedTarget]).dump_python(found)}
+    out.with_suffix(".json").write_text(json.dumps(said), encoding="utf-8")
+    return 0
+
+
+def _gathered(request: VerifyRequest, folder: Path) -> bytes:
+    """What all runs said."""
+    runs = TypeAdapter(TimedRun)
+    before, after = (
+        tuple(
+            runs.validate_json((folder / f"{name}{pair}.json").read_bytes())
+            for pair in range(request.pairs)
+        )
+        for name in ("before", "after")
+    )
+    calls = json.loads((folder / "calls.json").read_text("utf-8"))
+    repeated = None if request.pairs < KEPT_RUNS else _drift(folder, "before0", "before1")
+    found = VerifiedRuns(
+        calls["device"],
+        before,
+        after,
+        _drift(folder, "before0", "after0"),
+        repeated,
+        tuple(TypeAdapter(list[AppliedTarget]).validate_python(calls["targets"])),
+    )
+    return TypeAdapter(VerifiedRuns).dump_json(found)
+
+
+def _drift(folder: Path, expected: str, got: str) -> OutputDrift:
+    one, other = (torch.load(folder / f"{name}.pt") for name in (expected, got))
+    return drift_of(one, other)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,130 @@
+"""What the runs of a program said, with kernels and without, as it crosses to our process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class KernelTarget:
+    """What a deployed kernel stands for in a program.
+
+    Args:
+        target: "package.module.function" or "package.module.Class.method".
+        definition: which kernel of the folder; None where there is one.
+        inputs: of each input of the operator what it is in a call: a parameter's name, with
+            attributes after dots; None where parameters have the inputs' names.
+    """
+
+    target: str
+    definition: str | None = None
+    inputs: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """What a program is run for.
+
+    Args:
+        kernels: folder that `kernel-harness deploy` wrote.
+        step: a function whose calls are steps; None for the outermost module's.
+        warmup: steps of each run that are left alone.
+        steps: that are timed, of each run.
+        pairs: of runs, one without the kernels and one with them.
+    """
+
+    program: tuple[str, ...]
+    kernels: str
+    targets: tuple[KernelTarget, ...]
+    step: str | None
+    warmup: int
+    steps: int
+    pairs: int
+
+
+@dataclass(frozen=True)
+class TimedRun:
+    """Steps of one run, in nanoseconds.
+
+    Args:
+        step_ns: from begin to the end of the device's work.
+        host_ns: until the step's call came back.
+        status: the program's exit status.
+    """
+
+    step_ns: tuple[int, ...]
+    host_ns: tuple[int, ...]
+    status: int
+
+
+@dataclass(frozen=True)
+class OutputDrift:
+    """How far the outputs of some steps are from those of another run.
+
+    Args:
+        relative: largest of |a - b| / |a| over outputs, by their norms; None where an output has
+            another shape, or is not finite where the other is.
+        largest: difference of one element.
+        argmax_agreement: least share of rows whose largest element is the same one; None where no
+            output has rows.
+        dtype: narrowest floating type among the outputs.
+        outputs: how many were compared.
+    """
+
+    relative: float | None
+    largest: float
+    argmax_agreement: float | None
+    dtype: str
+    outputs: int
+
+
+@dataclass(frozen=True)
+class TimedCall:
+    """Calls of a function with equal shapes, as the program made them.
+
+    Args:
+        calls: a step.
+        original_us: of the host and of the device, in each round.
+        kernel_us: the same, in the same rounds.
+        drift: of the kernel's output from the original's.
+    """
+
+    shapes: str
+    calls: float
+    original_us: tuple[tuple[float, float], ...]
+    kernel_us: tuple[tuple[float, float], ...]
+    drift: OutputDrift
+
+
+@dataclass(frozen=True)
+class AppliedTarget:
+    """What became of one kernel in the program.
+
+    Args:
+        missed: calls that went to the original, by reason.
+        calls: those of the function; empty where none was made.
+    """
+
+    target: str
+    definition: str
+    missed: dict[str, int]
+    calls: tuple[TimedCall, ...]
+
+
+@dataclass(frozen=True)
+class VerifiedRuns:
+    """All that the runs said.
+
+    Args:
+        before: without the kernels.
+        after: with them, each beside the one of `before` at its place.
+        drift: of outputs with the kernels from those without.
+        repeated: of outputs of two runs without the kernels; None where there is one.
+    """
+
+    device: str | None
+    before: tuple[TimedRun, ...]
+    after: tuple[TimedRun, ...]
+    drift: OutputDrift
+    repeated: OutputDrift | None
+    targets: tuple[AppliedTarget, ...]
