@@ -41,8 +41,9 @@ BENCH = """
     KERNEL_CONFIGS = {
         "scale": {
             "test_sizes": [("tiny", {"rows": 4, "cols": 8}), ("small", {"rows": 16, "cols": 8})],
-            "test_dtypes": [torch.float32, torch.float16],
+            "test_dtypes": [torch.float32, torch.float16, torch.bfloat16],
             "tolerances": {
+                torch.bfloat16: {"atol": 2e-3, "rtol": 2e-2},
                 torch.float16: {"atol": 1e-3, "rtol": 1e-3},
                 torch.float32: {"atol": 1e-5, "rtol": 1e-5},
             },
@@ -94,7 +95,10 @@ FILES = {
         """,
     "specs/more.py": "COLS = 13\n",
 }
-OPERATORS = ("autokernel_scale_float32", "autokernel_scale_float16", "autokernel_norm_float32")
+OPERATORS = (
+    *(f"autokernel_scale_{dtype}" for dtype in ("float32", "float16", "bfloat16")),
+    "autokernel_norm_float32",
+)
 LEFT_OUT = {
     "broken float32": "KeyError",
     "no_tolerance": "cannot be used",
@@ -112,7 +116,7 @@ KERNELS: dict[str, tuple[str, dict[str, str]]] = {
         def kernel_fn(*, factor, x):
             return torch.mul(x, factor)
         """,
-        {"autokernel_scale_float32": P, "autokernel_scale_float16": P},
+        dict.fromkeys(OPERATORS[:3], P),
     ),
     "kernels/scale_half.py": (
         """
@@ -121,7 +125,7 @@ KERNELS: dict[str, tuple[str, dict[str, str]]] = {
         def kernel_fn(x, factor):
             return (x.half() * factor).to(x.dtype)
         """,
-        {"autokernel_scale_float32": WRONG, "autokernel_scale_float16": P},
+        dict(zip(OPERATORS[:3], (WRONG, P, P), strict=True)),
     ),
     "kernels/norm.py": (
         """

@@ -122,6 +122,51 @@ SUBMISSIONS: dict[str, tuple[dict[str, Any], Files, str]] = {
         {"kernel.py": "def kernel(x, e, w, y):\n    y.zero_()\n"},
         WRONG,
     ),
+    "dan": (
+        said("triton", "scaled_rows_w16", "dan", language="triton"),
+        {
+            "kernel.py": """
+                import triton
+                import triton.language as tl
+
+                @triton.jit
+                def rows(x, y, scale, WIDTH: tl.constexpr):
+                    at = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
+                    tl.store(y + at, tl.load(x + at) * scale + 1)
+
+                def kernel(x, scale, y):
+                    rows[(len(x),)](x, y, scale, WIDTH=16)
+                """
+        },
+        P,
+    ),
+    "eve": (
+        said(
+            "cuda",
+            "scaled_rows_w16",
+            "eve",
+            language="cuda",
+            entry_point="kernel.cu::run",
+            binding="torch",
+        ),
+        {
+            "kernel.cu": """
+                #include <torch/extension.h>
+
+                __global__ void rows(const float* x, float* y, float scale) {
+                  int at = blockIdx.x * 16 + threadIdx.x;
+                  y[at] = x[at] * scale + 1;
+                }
+
+                void run(torch::Tensor x, double scale, torch::Tensor y) {
+                  rows<<<x.size(0), 16>>>(x.data_ptr<float>(), y.data_ptr<float>(), scale);
+                }
+
+                PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }
+                """
+        },
+        "NOT_JUDGED",
+    ),
     "dot": (
         said(
             "fused",

@@ -156,6 +156,91 @@ REFERENCES |= {
 
     check_implementation = match(ref_kernel, rtol=1e-4, atol=1e-4)
     """,
+    "conv2d": SEEDED
+    + """
+    def generate_input(size: int, kernel: int, channels: int, seed: int) -> input_t:
+        image = numbers(seed, 2, channels, size, size)
+        weights = numbers(seed + 1, channels, channels, kernel, kernel)
+        return image, weights, torch.empty(2, channels, size - kernel + 1, size - kernel + 1)
+
+    def ref_kernel(data: input_t) -> output_t:
+        return torch.nn.functional.conv2d(data[0], data[1])
+
+    check_implementation = match(ref_kernel, rtol=1e-3, atol=1e-3)
+    """,
+    "grayscale": SEEDED
+    + """
+    def generate_input(size: int, seed: int) -> input_t:
+        return numbers(seed, size, size, 3).abs(), torch.empty(size, size, device="cuda")
+
+    def ref_kernel(data: input_t) -> output_t:
+        image, out = data
+        weights = torch.tensor([0.2989, 0.587, 0.114], device=image.device)
+        out[...] = (image * weights).sum(-1)
+        return out
+
+    check_implementation = match(ref_kernel, rtol=1e-4, atol=1e-4)
+    """,
+    "matmul": SEEDED
+    + """
+    def generate_input(m: int, n: int, k: int, seed: int) -> input_t:
+        a, b = numbers(seed, m, k), numbers(seed + 1, k, n)
+        return a.to(torch.float16), b.to(torch.float16), torch.empty(m, n, device="cuda").half()
+
+    def ref_kernel(data: input_t) -> output_t:
+        a, b, out = data
+        out[...] = a @ b
+        return out
+
+    check_implementation = match(ref_kernel, rtol=2e-2, atol=1e-3)
+    """,
+    "eigh": SEEDED
+    + """
+    def generate_input(n: int, seed: int) -> input_t:
+        a = numbers(seed, n, n)
+        return a + a.T
+
+    def ref_kernel(data: input_t) -> output_t:
+        return torch.linalg.eigh(data)
+
+    def check_implementation(data, output):
+        values, vectors = output
+        if bool((values.diff() < 0).any()):
+            return False, "the values are in no order"
+        if not torch.allclose(data @ vectors, vectors * values, atol=1e-3):
+            return False, "a residual is left"
+        return True, ""
+    """,
+    "triangle": SEEDED
+    + """
+    def generate_input(rows: int, width: int, nomask: bool, seed: int) -> input_t:
+        mask = numbers(seed + 1, rows) > 0
+        config = {"width": width, "eps": 1e-5}
+        weights = {"norm.weight": numbers(seed + 2, width), "proj.weight": numbers(seed, width)}
+        return numbers(seed + 3, rows, width), mask | nomask, weights, config
+
+    def ref_kernel(data: input_t) -> output_t:
+        x, mask, weights, config = data
+        normed = torch.nn.functional.layer_norm(
+            x, (config["width"],), weights["norm.weight"], None, config["eps"]
+        )
+        left = normed * weights["proj.weight"] * mask[:, None]
+        return left @ left.T
+
+    check_implementation = match(ref_kernel, rtol=2e-2, atol=2e-2)
+    """,
+    "causal_conv1d": SEEDED
+    + """
+    def generate_input(length: int, channels: int, seed: int) -> input_t:
+        return numbers(seed, 2, channels, length), numbers(seed + 1, channels, 4)
+
+    def ref_kernel(data: input_t) -> output_t:
+        x, weights = data
+        before = torch.nn.functional.pad(x, (3, 0))
+        return torch.nn.functional.conv1d(before, weights[:, None], groups=len(weights))
+
+    check_implementation = match(ref_kernel, rtol=1e-3, atol=1e-3)
+    """,
     "prefixsum": SEEDED
     + """
     def generate_input(size: int, seed: int) -> input_t:
@@ -223,6 +308,27 @@ TASKS = {
     "total": described([{"size": 5, "seed": 1}], [{"size": 64, "seed": 5}]),
     "prefixsum": described([{"size": 30, "seed": 1}], [{"size": 256, "seed": 5}]),
     "sort": described([{"size": 9, "seed": 1}], [{"size": 64, "seed": 5}], ranking_by="geom"),
+    "conv2d": described(
+        [{"size": 9, "kernel": 3, "channels": 2, "seed": 1}],
+        [{"size": 16, "kernel": 3, "channels": 2, "seed": 5}],
+    ),
+    "grayscale": described([{"size": 7, "seed": 1}], [{"size": 20, "seed": 5}]),
+    "matmul": described(
+        [{"m": 8, "n": 8, "k": 16, "seed": 1}],
+        [{"m": 24, "n": 16, "k": 64, "seed": 5}],
+        benchmark_timeout=60,
+        ranked_timeout=180,
+        ranking_by="geom",
+        gpus=["H100"],
+    ),
+    "eigh": described([{"n": 5, "seed": 1}], [{"n": 12, "seed": 5}], ranking_by="geom"),
+    "triangle": described(
+        [{"rows": 6, "width": 8, "nomask": True, "seed": 1}],
+        [{"rows": 9, "width": 8, "nomask": False, "seed": 5}],
+    ),
+    "causal_conv1d": described(
+        [{"length": 9, "channels": 3, "seed": 1}], [{"length": 30, "channels": 3, "seed": 5}]
+    ),
     "several": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}], multi_gpu=True),
     "another_language": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}], lang="cu"),
     "no_check": described([{"n": 7, "seed": 1}], [{"n": 16, "seed": 5}]),
@@ -266,6 +372,160 @@ SUBMISSIONS: dict[tuple[str, str], tuple[str, str]] = {
         """
         def custom_kernel(data):
             return data[-1]
+        """,
+        WRONG,
+    ),
+    ("vectoradd", "triton"): (
+        """
+        import triton
+        import triton.language as tl
+
+        @triton.jit
+        def add(a, b, out, count, BLOCK: tl.constexpr):
+            at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+            keep = at < count
+            tl.store(out + at, tl.load(a + at, mask=keep) + tl.load(b + at, mask=keep), mask=keep)
+
+        def custom_kernel(data):
+            a, b, out = data
+            add[(triton.cdiv(len(a), 256),)](a, b, out, len(a), BLOCK=256)
+            return out
+        """,
+        P,
+    ),
+    ("vectoradd", "inline_cuda"): (
+        """
+        from torch.utils.cpp_extension import load_inline
+
+        SOURCE = r'''
+        __global__ void sum(const float* a, const float* b, float* out, int n) {
+          int at = blockIdx.x * blockDim.x + threadIdx.x;
+          if (at < n) out[at] = a[at] + b[at];
+        }
+
+        torch::Tensor add(torch::Tensor a, torch::Tensor b, torch::Tensor out) {
+          int n = a.numel();
+          sum<<<(n + 255) / 256, 256>>>(a.data_ptr<float>(), b.data_ptr<float>(),
+                                        out.data_ptr<float>(), n);
+          return out;
+        }
+        '''
+        built = load_inline(
+            name="add",
+            cpp_sources=["torch::Tensor add(torch::Tensor a, torch::Tensor b, torch::Tensor out);"],
+            cuda_sources=[SOURCE],
+            functions=["add"],
+            verbose=False,
+        )
+
+        def custom_kernel(data):
+            return built.add(*data)
+        """,
+        "NOT_JUDGED",
+    ),
+    ("conv2d", "same"): (
+        """
+        def custom_kernel(data):
+            return torch.conv2d(data[0], data[1])
+        """,
+        P,
+    ),
+    ("conv2d", "empty"): (
+        """
+        def custom_kernel(data):
+            return torch.zeros_like(torch.conv2d(data[0], data[1]))
+        """,
+        WRONG,
+    ),
+    ("grayscale", "same"): (
+        """
+        def custom_kernel(data):
+            image, out = data
+            red, green, blue = image.unbind(-1)
+            out.copy_(0.2989 * red + 0.587 * green + 0.114 * blue)
+            return out
+        """,
+        P,
+    ),
+    ("grayscale", "empty"): (
+        """
+        def custom_kernel(data):
+            return data[1]
+        """,
+        WRONG,
+    ),
+    ("matmul", "same"): (
+        """
+        def custom_kernel(data):
+            a, b, out = data
+            return torch.mm(a, b, out=out)
+        """,
+        P,
+    ),
+    ("matmul", "low_precision"): (
+        """
+        def custom_kernel(data):
+            a, b, out = data
+            rounded = [x.to(torch.float8_e4m3fn).float() for x in (a, b)]
+            out[...] = rounded[0] @ rounded[1]
+            return out
+        """,
+        WRONG,
+    ),
+    ("eigh", "same"): (
+        """
+        def custom_kernel(data):
+            values, vectors = torch.linalg.eigh(data)
+            return values, -vectors
+        """,
+        P,
+    ),
+    ("eigh", "diagonal_alone"): (
+        """
+        def custom_kernel(data):
+            values, order = data.diagonal().sort()
+            return values, torch.eye(len(data), device=data.device)[:, order]
+        """,
+        WRONG,
+    ),
+    ("triangle", "same"): (
+        """
+        def custom_kernel(data):
+            x, mask, weights, config = data
+            centred = x - x.mean(-1, keepdim=True)
+            scale = torch.rsqrt(centred.square().mean(-1, keepdim=True) + config["eps"])
+            left = centred * scale * weights["norm.weight"] * weights["proj.weight"]
+            left = torch.where(mask[:, None], left, 0.0)
+            return left @ left.mT
+        """,
+        P,
+    ),
+    ("triangle", "without_mask"): (
+        """
+        def custom_kernel(data):
+            x, mask, weights, config = data
+            centred = x - x.mean(-1, keepdim=True)
+            scale = torch.rsqrt(centred.square().mean(-1, keepdim=True) + config["eps"])
+            left = centred * scale * weights["norm.weight"] * weights["proj.weight"]
+            return left @ left.mT
+        """,
+        WRONG,
+    ),
+    ("causal_conv1d", "same"): (
+        """
+        def custom_kernel(data):
+            x, weights = data
+            before = torch.nn.functional.pad(x, (3, 0))
+            return (before.unfold(-1, 4, 1) * weights[:, None]).sum(-1)
+        """,
+        P,
+    ),
+    ("causal_conv1d", "looks_ahead"): (
+        """
+        def custom_kernel(data):
+            x, weights = data
+            around = torch.nn.functional.pad(x, (2, 1))
+            return (around.unfold(-1, 4, 1) * weights[:, None]).sum(-1)
         """,
         WRONG,
     ),
@@ -503,7 +763,19 @@ def write_problems(folder: Path) -> Path:
         (place / "reference.py").write_text(reference, encoding="utf-8")
     (group / "utils.py").write_text(dedent(MATCH).lstrip("\n"), encoding="utf-8")
     (group / "eval.py").write_text("raise SystemExit('not for this judge')\n", encoding="utf-8")
-    (folder / "problems" / "mine.yaml").write_text("name: mine\nproblems: []\n", encoding="utf-8")
+    (folder / "problems" / "mine.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "mine",
+                "deadline": "2027-01-01",
+                "problems": [
+                    {"directory": f"mine/{name}", "name": name, "gpus": ["H100", "B200"]}
+                    for name in TASKS
+                ],
+            }
+        ),
+        encoding="utf-8",
+    )
     return folder
 
 

@@ -78,6 +78,27 @@ KERNELS: dict[tuple[str, str], tuple[str, str]] = {
         """,
         WRONG,
     ),
+    ("scaled_product", "triton_kernel.py"): (
+        """
+        import torch
+        import triton
+        import triton.language as tl
+
+        @triton.jit
+        def product(a, b, out, scale, inner, width):
+            row, column = tl.program_id(0), tl.program_id(1)
+            total = 0.0
+            for k in range(inner):
+                total += tl.load(a + row * inner + k) * tl.load(b + k * width + column)
+            tl.store(out + row * width + column, total * scale)
+
+        def kernel_function(a, b, scale):
+            out = torch.empty(a.shape[0], b.shape[1], device=a.device)
+            product[out.shape](a, b, out, scale, a.shape[1], b.shape[1])
+            return out
+        """,
+        P,
+    ),
     ("layer", "kernel.py"): (
         """
         import torch

@@ -134,6 +134,37 @@ TASKS = {
         def get_init_inputs():
             return []
         """,
+    "level2/4_None_is_dropped.py": """
+        class Model(nn.Module):
+            def __init__(self, p):
+                super().__init__()
+                self.linear = nn.Linear(16, 16)
+                self.dropout = nn.Dropout(p)
+
+            def forward(self, x):
+                return self.dropout(self.linear(x))
+
+        def get_inputs():
+            return [torch.randn(16, 16)]
+
+        def get_init_inputs():
+            return [0.0]
+        """,
+    "level2/5_Scaled_in_bfloat16.py": """
+        class Model(nn.Module):
+            def __init__(self, width):
+                super().__init__()
+                self.scale = nn.Parameter(torch.randn(width).bfloat16())
+
+            def forward(self, x):
+                return x * self.scale
+
+        def get_inputs():
+            return [torch.randn(16, 24).bfloat16()]
+
+        def get_init_inputs():
+            return [24]
+        """,
     "level3/1_Recurrent_with_state.py": """
         class Model(nn.Module):
             def __init__(self, size):
@@ -226,6 +257,8 @@ SAME_ZEROS_HALF = {
     "level2/1_Linear_and_norm.py": (P, WRONG, WRONG),
     "level2/2_Some_are_dropped.py": ("INVALID_REFERENCE", "INVALID_REFERENCE", None),
     "level2/3_Always_the_same.py": (P, P, None),
+    "level2/4_None_is_dropped.py": (P, WRONG, WRONG),
+    "level2/5_Scaled_in_bfloat16.py": (P, WRONG, None),
     "level3/1_Recurrent_with_state.py": (P, WRONG, WRONG),
 }
 """By task, the verdicts on its own model, on zeros, and on inputs that were rounded to float16.
@@ -313,6 +346,81 @@ OTHERS = {
                 return made
         """,
     ),
+    "in_half_precision": (
+        WRONG,
+        """
+            def forward(self, A, B):
+                return (torch.matmul(A.half(), B.half()) / 4).float()
+        """,
+    ),
+    "later": (
+        "INTEGRITY_VIOLATION",
+        """
+            def forward(self, A, B):
+                return (torch.matmul(A, B) / 4).as_subclass(Later)
+        """,
+    ),
+    "left_in_a_thread": (
+        WRONG,
+        """
+            def forward(self, A, B):
+                made = A.new_zeros(A.shape[0], B.shape[1])
+                later = threading.Timer(0.3, lambda: made.copy_(torch.matmul(A, B) / 4))
+                later.daemon = True
+                later.start()
+                return made
+        """,
+    ),
+    "own_clock": (
+        P,  # harmless to the clock here
+        """
+            def forward(self, A, B):
+                torch.cuda.Event.elapsed_time = lambda self, other: 0.001
+                return torch.matmul(A, B) / 4
+        """,
+    ),
+    "inline_cuda": (
+        "NOT_JUDGED",
+        """
+            def forward(self, A, B):
+                return built.product(A, B)
+        """,
+    ),
+    "inline_cuda_without_a_semicolon": (
+        "COMPILE_ERROR",
+        """
+            def forward(self, A, B):
+                return built.product(A, B)
+        """,
+    ),
+    "tilelang": (
+        "NOT_JUDGED",
+        """
+            def forward(self, A, B):
+                return tilelang.compile(product)(A, B)
+        """,
+    ),
+    "cute": (
+        "NOT_JUDGED",
+        """
+            def forward(self, A, B):
+                return cute.compile(product)(A, B)
+        """,
+    ),
+    "hip": (
+        "NOT_JUDGED",
+        """
+            def forward(self, A, B):
+                return built.product(A, B)
+        """,
+    ),
+    "thunderkittens": (
+        "NOT_JUDGED",
+        """
+            def forward(self, A, B):
+                return built.product(A, B)
+        """,
+    ),
     "another_shape": (
         "INCORRECT_SHAPE",
         """
@@ -328,7 +436,47 @@ OTHERS = {
         """,
     ),
 }
+INLINE = """
+    from torch.utils.cpp_extension import load_inline
+
+    SOURCE = r'''
+    __global__ void scaled_product(const float* a, const float* b, float* y, int k, int n) {
+      float sum = 0;
+      for (int i = 0; i < k; ++i) sum += a[blockIdx.x * k + i] * b[i * n + threadIdx.x];
+      y[blockIdx.x * n + threadIdx.x] = sum / 4;
+    }
+
+    torch::Tensor product(torch::Tensor a, torch::Tensor b) {
+      auto y = torch::empty({a.size(0), b.size(1)}, a.options());
+      scaled_product<<<a.size(0), b.size(1)>>>(a.data_ptr<float>(), b.data_ptr<float>(),
+                                               y.data_ptr<float>(), a.size(1), b.size(1));
+      return y;
+    }
+    '''
+    built = load_inline(
+        name="product",
+        cpp_sources="torch::Tensor product(torch::Tensor a, torch::Tensor b);",
+        cuda_sources=SOURCE,
+        functions=["product"],
+        extra_cuda_cflags=["-O3"],
+    )
+
+
+    """
 ABOVE = {
+    "later": """
+        class Later(torch.Tensor):
+            pass
+
+
+        """,
+    "left_in_a_thread": "import threading\n\n\n",
+    "inline_cuda": INLINE,
+    "inline_cuda_without_a_semicolon": INLINE.replace("return y;", "return y"),
+    "hip": INLINE.replace("__global__", "#include <hip/hip_runtime.h>\n    __global__"),
+    "thunderkittens": INLINE.replace("__global__", '#include "kittens.cuh"\n    __global__'),
+    "tilelang": "import tilelang\nimport tilelang.language as T\n\n\n",
+    "cute": "import cutlass\nimport cutlass.cute as cute\n\n\n",
     "triton": """
         import triton
         import triton.language as tl

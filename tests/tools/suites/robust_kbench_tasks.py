@@ -163,6 +163,49 @@ LOSS = """
 
     input_names = ["predictions", "targets"]
     """
+SHIFTED = """
+    def forward_fn(x, steps: int, factor: float):
+        return torch.roll(x, steps, dims=1) * factor
+
+
+    class Model(nn.Module):
+        def __init__(self, steps=2, factor=0.5):
+            super().__init__()
+            self.steps, self.factor = steps, factor
+
+        def forward(self, x, fn=forward_fn):
+            return fn(x, self.steps, self.factor)
+
+
+    def get_inputs(rows=6):
+        return [torch.randn(rows, 8)]
+
+
+    input_names = ["x"]
+    """
+NEAR_ZERO = CONSTANT.replace("(x - x) + 1.0", "x * 1e-4")
+ALIKE = CONSTANT.replace("(x - x) + 1.0", "x.sum(1, keepdim=True).expand(-1, 5) + 0.0")
+IGNORES = """
+    def forward_fn(x, weight):
+        return (x - x) + weight
+
+
+    class Model(nn.Module):
+        def __init__(self, width=5):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(width))
+
+        def forward(self, x, fn=forward_fn):
+            return fn(x, self.weight)
+
+
+    def get_inputs(rows=6):
+        return [torch.randn(rows, 5)]
+
+
+    input_names = ["x"]
+    """
+IGNORES_WEIGHTS = IGNORES.replace("(x - x) + weight", "x + (weight - weight)")
 SINGLE = {
     "single_input_configs": [{}],
     "single_init_configs": [{}],
@@ -210,6 +253,11 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
             "single_shared_configs": [{}],
         },
     ),
+    "shifted": (SHIFTED, SINGLE),
+    "near_zero": (NEAR_ZERO, SINGLE),
+    "alike": (ALIKE, SINGLE),
+    "ignores": (IGNORES, SINGLE),
+    "ignores_weights": (IGNORES_WEIGHTS, SINGLE),
     "constant": (
         CONSTANT,
         {"single_input_configs": [{}], "single_init_configs": [{}], "single_shared_configs": [{}]},
@@ -221,7 +269,13 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 LEFT_OUT = {"no_fn": "fn"}
 """The tasks that no operator can be made of, and a part of the reason."""
-WEAK = {"constant": "spread of its outputs"}
+WEAK = {
+    "constant": "spread of its outputs",
+    "near_zero": "within 0.01 of zero",
+    "alike": "along axis 1",
+    "ignores": "less than 0.01 with other inputs",
+    "ignores_weights": "less than 0.01 with other weights",
+}
 """The tasks that the suite's own filters drop, and a part of the warning."""
 CUDA = r"""
     #include <torch/extension.h>
@@ -268,6 +322,60 @@ CUDA_BACKWARD = r"""
 
     PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("backward", &backward); }
     """
+CUDA_SHIFTED = r"""
+    #include <torch/extension.h>
+
+    template <typename T>
+    __global__ void shifted(const T* x, T* y, int n, int64_t steps, double factor) {
+      int at = blockIdx.x * n + threadIdx.x;
+      y[at] = x[blockIdx.x * n + (threadIdx.x + n - steps % n) % n] * static_cast<T>(factor);
+    }
+
+    torch::Tensor forward(torch::Tensor x, int64_t steps, double factor) {
+      auto y = torch::empty_like(x);
+      AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "shifted", [&] {
+        shifted<scalar_t><<<x.size(0), x.size(1)>>>(
+            x.data_ptr<scalar_t>(), y.data_ptr<scalar_t>(), x.size(1), steps, factor);
+      });
+      return y;
+    }
+
+    PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("forward", &forward); }
+    """
+CUDA_LINEAR = r"""
+    #include <torch/extension.h>
+    #include <vector>
+
+    __global__ void product(const float* a, const float* b, float* y, int inner, int sa, int ta,
+                            int sb, int tb) {
+      float sum = 0;
+      for (int i = 0; i < inner; ++i)
+        sum += a[blockIdx.x * sa + i * ta] * b[i * sb + threadIdx.x * tb];
+      y[blockIdx.x * blockDim.x + threadIdx.x] = sum;
+    }
+
+    std::vector<torch::Tensor> backward(torch::Tensor g, torch::Tensor x, torch::Tensor w) {
+      int rows = g.size(0), out = g.size(1), width = x.size(1);
+      auto of_x = torch::empty_like(x), of_w = torch::empty_like(w);
+      auto of_b = torch::empty({out}, g.options()), ones = torch::ones({rows}, g.options());
+      product<<<rows, width>>>(g.data_ptr<float>(), w.data_ptr<float>(), of_x.data_ptr<float>(),
+                               out, out, 1, width, 1);
+      product<<<out, width>>>(g.data_ptr<float>(), x.data_ptr<float>(), of_w.data_ptr<float>(),
+                              rows, 1, out, width, 1);
+      product<<<1, out>>>(ones.data_ptr<float>(), g.data_ptr<float>(), of_b.data_ptr<float>(),
+                          rows, 0, 1, out, 1);
+      return {of_x, of_w, of_b};
+    }
+
+    PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("backward", &backward); }
+    """
+TUPLE = (
+    CUDA_LINEAR.replace("<vector>", "<tuple>")
+    .replace(
+        "std::vector<torch::Tensor>", "std::tuple<torch::Tensor, torch::Tensor, torch::Tensor>"
+    )
+    .replace("return {of_x, of_w, of_b};", "return std::make_tuple(of_x, of_w, of_b);")
+)
 P, WRONG = "PASSED", "INCORRECT_NUMERICAL"
 KERNELS: dict[tuple[str, str], tuple[str, str]] = {
     ("norm", "forward.cu"): (CUDA, "NOT_JUDGED"),
@@ -344,6 +452,31 @@ KERNELS: dict[tuple[str, str], tuple[str, str]] = {
         """,
         WRONG,
     ),
+    ("linear", "backward.cu"): (CUDA_LINEAR, "NOT_JUDGED"),
+    ("linear", "tuple.cu"): (TUPLE, "NOT_JUDGED"),
+    ("shifted", "forward.cu"): (CUDA_SHIFTED, "NOT_JUDGED"),
+    ("norm", "with_context.cu"): (
+        "#include <ATen/cuda/CUDAContext.h>\n" + dedent(CUDA),
+        "NOT_JUDGED",
+    ),
+    ("shifted", "same.py"): (
+        """
+        import torch
+
+        def forward(x, steps, factor):
+            return torch.cat((x[:, -steps:], x[:, :-steps]), 1) * factor
+        """,
+        P,
+    ),
+    ("shifted", "the_other_way.py"): (
+        """
+        import torch
+
+        def forward(x, steps, factor):
+            return torch.cat((x[:, steps:], x[:, :steps]), 1) * factor
+        """,
+        WRONG,
+    ),
     ("linear", "products.py"): (
         """
         def backward(grad_output, x, weight):
@@ -407,6 +540,8 @@ def write_tasks(folder: Path) -> Path:
         place.mkdir(parents=True)
         (place / "func_forward.py").write_text(HEAD + dedent(body).lstrip("\n"), encoding="utf-8")
         (place / "config_forward.json").write_text(json.dumps(config), encoding="utf-8")
+    filtered = folder / "tasks" / "norm" / "filter_results.json"
+    filtered.write_text(json.dumps({"output_range": True, "llm": None}), encoding="utf-8")
     for name, (body, config) in BACKWARDS.items():
         place = folder / "tasks" / name
         place.mkdir(parents=True, exist_ok=True)

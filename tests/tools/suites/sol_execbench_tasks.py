@@ -123,6 +123,17 @@ PAGED = """
         rows = pages[table].float() - 128
         return rows * scale, tail * scale
     """
+FOUR_BITS = """
+    import torch
+
+    VALUES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+
+    def run(packed, scale):
+        bits = packed.view(torch.uint8).int()
+        both = torch.stack((bits & 15, bits >> 4), dim=-1).flatten(-2)
+        known = torch.tensor([*VALUES, *(-v for v in VALUES)], device=bits.device)
+        return known[both] * scale
+    """
 TASKS: dict[str, tuple[Fields, list[Fields]]] = {
     "samples/paged": (
         {
@@ -286,6 +297,19 @@ TASKS: dict[str, tuple[Fields, list[Fields]]] = {
             "reference": NAN,
         },
         [workload("nan-8", {"n": 8}, {"x": "random"})],
+    ),
+    "samples/four_bits_packed": (
+        {
+            "name": "four_bits_packed",
+            "axes": {"rows": VAR, "half": const(8), "width": const(16)},
+            "inputs": {
+                "packed": tensor("rows", "half", dtype="float4_e2m1fn_x2"),
+                "scale": {"shape": None, "dtype": "float32"},
+            },
+            "outputs": {"out": tensor("rows", "width")},
+            "reference": FOUR_BITS,
+        },
+        [workload("packed-6", {"rows": 6}, {"packed": "random", "scale": 0.5})],
     ),
     "samples/small": (
         {
@@ -484,6 +508,33 @@ SOLUTIONS: dict[tuple[str, str], tuple[Fields, str, str]] = {
     ),
     ("samples/nan", "same"): (spec(["pytorch"]), NAN, "INVALID_REFERENCE"),
     ("samples/small", "same"): (spec(["pytorch"]), SMALL, "PASSED"),
+    ("samples/four_bits_packed", "same"): (spec(["pytorch"]), FOUR_BITS, "PASSED"),
+    ("samples/four_bits_packed", "halves_exchanged"): (
+        spec(["pytorch"]),
+        FOUR_BITS.replace("(bits & 15, bits >> 4)", "(bits >> 4, bits & 15)"),
+        "INCORRECT_NUMERICAL",
+    ),
+    ("samples/small", "nan"): (
+        spec(["pytorch"]),
+        HEAD + "def run(x):\n    return torch.full_like(x, float('nan'))\n",
+        "INCORRECT_NUMERICAL",
+    ),
+    ("samples/small", "infinite"): (
+        spec(["pytorch"]),
+        HEAD + "def run(x):\n    return torch.cat((x[:1] / 0, x[1:] * 1e-6))\n",
+        "INCORRECT_NUMERICAL",
+    ),
+    ("samples/small", "replaced_function"): (
+        spec(["pytorch"]),
+        HEAD + "torch.cuda.synchronize = lambda *given: None\n\n\n" + dedent(SMALL),
+        "REWARD_HACK",
+    ),
+    ("samples/small", "another_stream"): (
+        spec(["pytorch"]),
+        HEAD + "side = torch.cuda.Stream()\n\n\ndef run(x):\n"
+        "    with torch.cuda.stream(side):\n        return x * 1e-6\n",
+        "PASSED",  # without a GPU; with one its work is not ordered after what was launched before
+    ),
     ("samples/small", "zeros"): (
         spec(["pytorch"]),
         HEAD + "def run(x):\n    return torch.zeros_like(x)\n",

@@ -108,7 +108,9 @@ class Judged:
     def _judge(self, name: str, candidate: str) -> Evaluation:
         solution = read_solution(self.imported.folder / name / "candidates" / candidate)
         operator = self.dataset.operators[name]
-        compiled = solution.spec.language.value == "cuda"
+        compiled = solution.spec.language.value == "cuda" or any(
+            "load_inline" in source.content for source in solution.sources
+        )
         targets = ["sm_90"] if compiled else []
         plan = make_plan(
             solution,
