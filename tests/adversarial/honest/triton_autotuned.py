@@ -11,7 +11,7 @@ EXPECT = {
     "checks": {
         "trials": 2,
         "held_out": 1,
-        "static_targets": ["sm_90", "sm_100"],
+        "static_targets": ["sm_90"],
         "determinism_runs": 2,
     },
 }

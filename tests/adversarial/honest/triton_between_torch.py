@@ -12,7 +12,7 @@ EXPECT = {
     "checks": {
         "trials": 2,
         "held_out": 1,
-        "static_targets": ["sm_90", "sm_100"],
+        "static_targets": ["sm_100"],
         "determinism_runs": 2,
     },
 }
