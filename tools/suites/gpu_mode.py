@@ -53,6 +53,8 @@ REFERENCE = "reference"
 SUBMISSION = "@SUBMISSION@"
 MAIN = "eval.py"
 LIMIT_S = 180.0
+Size = tuple[int, list[tuple[int, str, int]]]
+"""A number, and the inputs' sizes that are added to it or taken from it: sign, name, dimension."""
 _LEADERBOARD = re.compile(r"^#!POPCORN +leaderboard +(\S+)", re.MULTILINE)
 
 
@@ -253,20 +255,32 @@ def _operator(
 
 def _buffer(
     name: str, cases: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]
-) -> tuple[list[tuple[str, int]], str]:
-    """Where each size of a buffer comes from, an input and its dimension or a number; its dtype."""
-    found: list[tuple[str, int]] = []
-    for column in zip(*(case["inputs"][name]["shape"] for case in cases), strict=True):
-        places = [
-            (other, at)
-            for other, spec in inputs.items()
-            for at in range(len(spec["shape"] or ()))
-            if all(c["inputs"][other]["shape"][at] == s for c, s in zip(cases, column, strict=True))
-        ]
-        if not places and len(set(column)) > 1:
-            raise ValueError(f"the size of the buffer {name!r} follows from no input")
-        found.append(places[0] if places else ("", column[0]))
-    return found, cases[0]["inputs"][name]["dtype"]
+) -> tuple[list[Size], str]:
+    """How each size of a buffer follows from sizes of inputs; its dtype."""
+    columns = {
+        (other, at): [case["inputs"][other]["shape"][at] for case in cases]
+        for other, spec in inputs.items()
+        for at in range(len(spec["shape"] or ()))
+    }
+    shapes = [case["inputs"][name]["shape"] for case in cases]
+    found = [_size(list(column), columns) for column in zip(*shapes, strict=True)]
+    if None in found:
+        raise ValueError(f"the size of the buffer {name!r} follows from no input")
+    return [size for size in found if size], cases[0]["inputs"][name]["dtype"]
+
+
+def _size(column: list[int], columns: Mapping[tuple[str, int], list[int]]) -> Size | None:
+    """A size as an input's, as a number, or as one or two of inputs with a number: 16 - 3 + 1."""
+    same = next((place for place, sizes in columns.items() if sizes == column), None)
+    if same or len(set(column)) == 1:
+        return (0, [(1, *same)]) if same else (column[0], [])
+    terms = [[(1, *one)] for one in columns]
+    terms += [[(1, *one), (-1, *other)] for one in columns for other in columns if one != other]
+    for added in terms:
+        sums = [sum(sign * columns[n, at][i] for sign, n, at in added) for i in range(len(column))]
+        if len(rest := {size - total for size, total in zip(column, sums, strict=True)}) == 1:
+            return rest.pop(), added
+    return None
 
 
 def _files(

@@ -79,7 +79,10 @@ def kh_data(inputs):
 
 
 def _kh_sizes(like, inputs):
-    return [inputs[name].shape[axis] if name else axis for name, axis in like]
+    return [
+        number + sum(sign * inputs[name].shape[axis] for sign, name, axis in terms)
+        for number, terms in like
+    ]
 
 
 def kh_outputs(result):
@@ -177,7 +180,10 @@ def run(@NAMES@):
     device = next((v.device for v in inputs.values() if isinstance(v, torch.Tensor)), "cpu")
     leaves = dict(inputs)
     for name, (like, dtype) in FRESH.items():
-        sizes = [inputs[of].shape[axis] if of else axis for of, axis in like]
+        sizes = [
+            number + sum(sign * inputs[of].shape[axis] for sign, of, axis in terms)
+            for number, terms in like
+        ]
         leaves[name] = torch.empty(sizes, dtype=dtype, device=device)
     result = custom_kernel(kh_value(TREE, leaves))
     return tuple(result) if isinstance(result, tuple | list) else result
