@@ -50,6 +50,9 @@ def _tensor(name, sizes, dtype, generator, family, axes):
         most = 2 if "mask" in name else min([size for size in axes.values() if size > 1], default=2)
         most = min(most, 127)
         return torch.randint(0, most, sizes, generator=generator, device=device).to(kind)
+    if dtype == "float4_e2m1fn_x2":  # every byte is two numbers
+        drawn = torch.randint(0, 256, sizes, generator=generator, device=device)
+        return drawn.to(torch.uint8).view(kind)
     drawn = torch.randn(sizes, generator=generator, device=device)
     drawn = _by_name(name, drawn, generator, family)
     return drawn.clamp(-2, 2).to(kind) if kind.itemsize == 1 else drawn.to(kind)
