@@ -52,6 +52,7 @@ def facts_of(asked: Facts) -> Facts:
             differs = {"reason": "its function is called otherwise than in the first one"}
             cases.append(facts if found == tree else differs)
         weak = _weak(task, asked["configs"][0])
+        weak += [] if backward else _ignored(task, asked["configs"][0])
         return {"tree": tree, "cases": cases, "warnings": weak, "plan": plan}
     except (Exception, SystemExit) as error:  # of the task's code
         return {"reason": reason_of(error, str(file))}
@@ -106,4 +107,27 @@ def _weak(task: ModuleType, config: Facts) -> list[str]:
     for axis, size in enumerate(drawn[0].shape):
         if size > 1 and float(drawn[0].std(dim=axis).max()) < LEAST:
             found.append(f"the spread of its outputs along axis {axis} is below {LEAST}")
+    return found
+
+
+def _ignored(task: ModuleType, config: Facts) -> list[str]:
+    """What the outputs hardly change with, of what is drawn: inputs, or weights."""
+
+    def made(weights: int, inputs: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+        torch.manual_seed(weights)
+        handed = task.kh_handed(config["init"], config["input"], inputs)
+        tensors = [v for v in handed.values() if isinstance(v, torch.Tensor)]
+        return tensors, _outputs(task, handed)[0].double()
+
+    given, due = made(0, SEEDS)
+    if not 0 < due.numel() <= MOST_ELEMENTS:
+        return []
+    found = []
+    for what, (other, output) in {
+        "inputs": made(0, SEEDS + 1),
+        "weights": made(1, SEEDS),
+    }.items():
+        drawn = not all(map(torch.equal, given, other))
+        if drawn and output.shape == due.shape and float((output - due).abs().max()) < LEAST:
+            found.append(f"its outputs change by less than {LEAST} with other {what}")
     return found

@@ -38,7 +38,7 @@ def _kh_accepted(function, given):
     return {p.name: given[p.name] for p in taken if p.name in given}
 
 
-def kh_handed(init, given):
+def kh_handed(init, given, seed_of_inputs=None):
     """By the names of the function's arguments, what Model hands to it under the current seed."""
     names = list(_kh_inspect.signature(forward_fn).parameters)
     found = []
@@ -48,6 +48,8 @@ def kh_handed(init, given):
         raise _KhHanded
 
     model = Model(**_kh_accepted(Model.__init__, init)).to(KH_DEVICE)
+    if seed_of_inputs is not None:
+        _kh_torch.manual_seed(seed_of_inputs)
     values = get_inputs(**_kh_accepted(get_inputs, given))
     values = [v.to(KH_DEVICE) if isinstance(v, _kh_torch.Tensor) else v for v in values]
     try:
