@@ -30,6 +30,8 @@ _LIBRARIES: tuple[tuple[str, str], ...] = (
         r"cutlass/|cute/",
         "CUTLASS (pip install nvidia-cutlass), and name it: dependencies = ['nvidia-cutlass']",
     ),
+    (r"(?:.*/)?kittens\.cuh", "ThunderKittens"),
+    (r"hip/", "HIP, AMD's toolkit"),
     (r"tvm/|dlpack/", "tvm-ffi (pip install apache-tvm-ffi)"),
     (r"cuda|device_types|driver_types|mma\.h|cooperative_groups", "the CUDA toolkit"),
 )

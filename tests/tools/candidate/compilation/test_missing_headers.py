@@ -15,6 +15,8 @@ OWN = ("kernel.cu", "sub/tiles.h")
     [
         ("kernel.cu:2:10: fatal error: cublas_v2.h: No such file or directory", "cuBLAS"),
         ("kernel.cu:2:10: fatal error: cute/tensor.hpp: No such file or directory", "CUTLASS"),
+        ("kernel.cu:2:10: fatal error: kittens.cuh: No such file or directory", "ThunderKittens"),
+        ("kernel.cu:2:10: fatal error: hip/hip_runtime.h: No such file or directory", "HIP"),
         (
             "/v/torch/include/ATen/cuda/CUDAContextLight.h:10:10: fatal error: cusparse.h: No such "
             "file or directory",
