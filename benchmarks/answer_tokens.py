@@ -6,6 +6,10 @@ compiled, one by one and in one call. Prints calls and seconds, too. A token is 
 characters of compact JSON, for no client's tokeniser is public.
 
     python benchmarks/answer_tokens.py [--server .venv/bin/kernel-harness]
+    python benchmarks/answer_tokens.py --recorded
+
+With `--recorded` nothing is evaluated: the evaluations in the histories that are shipped, most of
+them timed on H200s, are worded as `evaluate_kernel` does.
 """
 
 from __future__ import annotations
@@ -14,14 +18,22 @@ import argparse
 import asyncio
 import itertools
 import json
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mcp import Client, StdioServerParameters
 
+from kernel_harness.server.answers.evaluation.answer import evaluation_answer
+from kernel_harness.tools.evaluation.service import Evaluated
+from kernel_harness.tools.schema.evaluation import Evaluation, Status
+
+KERNELS = Path(__file__).resolve().parents[1] / "kernels"
 DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
 CHARACTERS = 4
 MORE = 6
@@ -175,6 +187,35 @@ async def play(client: Client, data: Path) -> None:
     at_once.say_all("18 in one call")
 
 
+def word_recorded() -> None:
+    """Prints the least, median and most tokens of recorded evaluations by operator and scope."""
+    say(f"{'operator':34} {'scope':8} {'answers':>7} {'least':>6} {'median':>6} {'most':>6}")
+    for bundle in sorted(KERNELS.glob("*/history.bundle")):
+        found: dict[str, list[int]] = {}
+        for record in recorded(bundle):
+            answer = evaluation_answer(Evaluated(record)).model_dump(mode="json")
+            if record.status in (Status.PASSED, Status.COMPILED):
+                found.setdefault(record.scope.value, []).append(tokens(answer))
+        for scope, costs in sorted(found.items()):
+            shown = f"{min(costs):6} {round(statistics.median(costs)):6} {max(costs):6}"
+            say(f"{bundle.parent.name[:34]:34} {scope:8} {len(costs):7} {shown}")
+
+
+def recorded(bundle: Path) -> Iterator[Evaluation]:
+    """The evaluations of the candidates in a history."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def git(*words: str) -> str:
+            command = ["git", "-C", folder, *words]
+            return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+        git("init", "-q", "--bare")
+        git("fetch", "-q", str(bundle), "refs/candidates/*:refs/candidates/*")
+        for ref in git("for-each-ref", "--format=%(refname)").split():
+            if "evaluation.json" in git("ls-tree", "--name-only", ref).split():
+                yield Evaluation.model_validate_json(git("show", f"{ref}:evaluation.json"))
+
+
 async def main(server: str) -> None:
     """Starts the server on a new data folder and plays the round."""
     with tempfile.TemporaryDirectory() as folder:
@@ -189,4 +230,9 @@ async def main(server: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server", default=f"{sys.executable} -m kernel_harness.server")
-    asyncio.run(main(parser.parse_args().server))
+    parser.add_argument("--recorded", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.recorded:
+        word_recorded()
+    else:
+        asyncio.run(main(arguments.server))
