@@ -294,6 +294,23 @@ def test_what_fields_list_is_told_once_and_a_summary_that_stands_alone_tells_it(
     assert record.evaluation_id in whole.summary
 
 
+def test_an_answer_on_four_workloads_takes_few_tokens() -> None:
+    """Of four characters each, and on four timed ones three quarters of a thousand."""
+    untimed = [
+        timed(n, 4.0).model_copy(update={"latency_us": None, "comparison": None}) for n in range(4)
+    ]
+    kernel = StaticKernel(name="_step", target="sm_100", registers=96, instructions={"total": 900})
+    built = StaticCheck(status="built", kernels=[kernel, kernel])
+    reason = "no GPU: candidates ran on the CPU or in Triton's interpreter"
+    told = {"not_timed_reason": reason, "static": built, "totals": Totals(passed=4)}
+    for workloads, changes, most in (
+        (untimed, told, 500),
+        ([timed(n, 4.0 + n) for n in range(4)], {"static": built}, 750),
+    ):
+        answer = answer_of(evaluation(workloads=workloads, **changes)).model_dump(mode="json")
+        assert len(json.dumps(answer, separators=(",", ":"), ensure_ascii=False)) < 4 * most
+
+
 def test_what_was_only_compiled_lists_kernels_and_no_workloads() -> None:
     kernels = [
         StaticKernel(name="k", target=target, registers=96, threads=128, stack_bytes=0, notes=["n"])
