@@ -12,6 +12,7 @@ import hmac
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -72,7 +73,12 @@ def serve_stdio(app: HarnessServer) -> None:
         async with reaping(app.kill_children):
             await app.run_stdio_async()
 
-    anyio.run(main)
+    try:
+        anyio.run(main)
+    except* BrokenPipeError:
+        log.info("The client was gone before its answer could be written.")
+        # What is still buffered cannot be written either, and Python would say so as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_loopback(host: str) -> bool:

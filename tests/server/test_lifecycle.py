@@ -73,6 +73,26 @@ def test_the_server_leaves_at_once_however_it_is_asked_to(
     assert status == (0 if ending == "eof" else 128 + signal.Signals[ending])
 
 
+def test_a_client_that_is_gone_before_its_answer_ends_the_server_without_a_traceback(
+    kernels_dir: Path, tmp_path: Path
+) -> None:
+    """It printed sixty lines of one, which clients keep as a crash of the server."""
+    words, environment = command(kernels_dir, tmp_path)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=environment, stdin=pipe, stdout=pipe, stderr=pipe) as server:
+        assert server.stdin is not None and server.stdout is not None
+        assert server.stderr is not None
+        server.stdin.write(HELLO)
+        server.stdin.flush()
+        assert b'"serverInfo"' in server.stdout.readline()
+        server.stdout.close()
+        server.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
+        server.stdin.write(b'{"jsonrpc":"2.0","id":2,"method":"tools/list"}\n')
+        server.stdin.close()
+        assert server.wait(timeout=20) == 0
+        assert b"Traceback" not in server.stderr.read()
+
+
 def test_children_are_killed_when_serving_ends() -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 
