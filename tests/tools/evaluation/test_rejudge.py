@@ -116,6 +116,14 @@ def changed(solution: Solution) -> Any:
     return source.model_copy(update={"content": source.content + "\n# changed\n"})
 
 
+def test_a_record_on_other_inputs_is_judged_again_on_those(dataset, solution):
+    """What is rewritten of its first inputs is drawn by the family of the plan."""
+    even = evidence(checks={"input_family": "even"})
+    service = Service(Status.PASSED, even)
+    judged_again(service, dataset, record(solution, Status.PASSED, even), solution)
+    assert service.asked[0].input_family == "even"
+
+
 def test_another_verdict_is_told(dataset, solution):
     other = evidence(families={"w0": ["typical", "small"]})
     first = record(solution, Status.PASSED, evidence())
