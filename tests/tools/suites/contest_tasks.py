@@ -140,11 +140,11 @@ SUBMISSIONS: dict[str, tuple[dict[str, Any], Files, str]] = {
         },
         P,
     ),
-    "eve": (
+    "eli": (
         said(
             "cuda",
             "scaled_rows_w16",
-            "eve",
+            "eli",
             language="cuda",
             entry_point="kernel.cu::run",
             binding="torch",
