@@ -87,7 +87,7 @@ class DeviceMemory:
     def __init__(self, nbytes: int, device_index: int) -> None:
         from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
 
-        self._driver = driver
+        self._driver, self._device_index = driver, device_index
         torch.cuda.synchronize(device_index)
         properties = driver.CUmemAllocationProp()
         properties.type = driver.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED
@@ -116,7 +116,8 @@ class DeviceMemory:
         )
 
     def close(self) -> None:
-        torch.cuda.synchronize()
+        # A thread's current device is the first one, whatever this judge's is.
+        torch.cuda.synchronize(self._device_index)
         self.bytes = torch.empty(0, dtype=torch.uint8)
         os.close(self.fd)
         self._call(self._driver.cuMemUnmap(self._pointer, self.nbytes))

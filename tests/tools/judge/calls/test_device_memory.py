@@ -1,11 +1,18 @@
 """Memory that the judge keeps unused is given back where other processes may need it."""
 
+import os
+import sys
 import weakref
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 
+from kernel_harness.tools.judge.calls import shared_memory
 from kernel_harness.tools.judge.calls.device_memory import free_for
+from kernel_harness.tools.judge.calls.shared_memory import DeviceMemory
 
 
 @pytest.fixture
@@ -37,3 +44,21 @@ def test_tensors_in_a_cycle_are_freed_first(monkeypatch, given_back):
     with_free(monkeypatch, 1 << 30)
     free_for(1, 0)
     assert tensor() is None and given_back == [1]
+
+
+def test_shared_memory_waits_for_its_own_device_and_touches_no_other(monkeypatch):
+    """A judge of the second device made a context on the first one, and waited for that."""
+    driver: Any = MagicMock()
+    for name in ("MemUnmap", "MemAddressFree", "MemRelease", "MemMap", "MemSetAccess"):
+        getattr(driver, f"cu{name}").return_value = (0,)
+    driver.cuMemGetAllocationGranularity.return_value = (0, 1 << 21)
+    driver.cuMemCreate.return_value = driver.cuMemAddressReserve.return_value = (0, 1 << 40)
+    driver.cuMemExportToShareableHandle.return_value = (0, os.memfd_create("shared"))
+    monkeypatch.setitem(sys.modules, "cuda.bindings", SimpleNamespace(driver=driver))
+    monkeypatch.setattr(shared_memory, "free_for", lambda nbytes, device: None)
+    monkeypatch.setattr(torch, "as_tensor", lambda array, device: torch.empty(0))
+    waited: list[int | None] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
+    memory = DeviceMemory(100, 1)
+    memory.close()
+    assert waited == [1, 1] and memory.nbytes == 1 << 21
