@@ -76,6 +76,7 @@ MAY_IMPORT = {
 
 WITHOUT_CALLER = {
     "tools/applying/missed_calls.py": {"write_workloads"},
+    "tools/collecting/adapters/replay.py": {"compared_calls"},
     "tools/archive/store/archive.py": {"compact"},
     "tools/candidate/cpu/fake_device.py": {
         *("get_current_device", "get_current_stream", "get_current_target", "set_current_device"),

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..schema.flashinfer_trace import Definition, Trace
+from .call_groups import CallGroup, StoredContents
 from .definition_draft import DefinitionDraft, draft_of, structure_of
 from .reference_source import reference_of
-from .traced_function import CallGroup, TracedFunction
+from .traced_function import TracedFunction
 
 OP_TYPE = "collected"
 COUNTS = "collected.json"
@@ -34,6 +35,46 @@ class WrittenDefinition:
     unfinished: str | None
 
 
+@dataclass(frozen=True)
+class WrittenWorkload:
+    """One workload that was written, and the calls that it stands for."""
+
+    uuid: str
+    group: CallGroup
+    contents: StoredContents | None
+
+    @property
+    def part(self) -> float:
+        """Of the group's calls, by how often these contents were seen among those kept."""
+        if self.contents is None:
+            return 1.0
+        return self.contents.count / sum(contents.count for contents in self.group.contents)
+
+    @property
+    def recorded(self) -> float:
+        """Calls that were recorded."""
+        return self.group.count * self.part
+
+    def summary(self, stands_for: float, seconds: float) -> dict[str, Any]:
+        """What is said of it beside the dataset.
+
+        Args:
+            stands_for: calls, each that was recorded.
+            seconds: of the host, in all recorded functions together.
+        """
+        strides = {n: list(t.strides) for n, t in self.group.tensors.items() if t.strides}
+        found: dict[str, Any] = {
+            "uuid": self.uuid,
+            "calls": round(self.recorded * stands_for),
+            "host_time_share": round(self.group.seconds * self.part * stands_for / seconds, 6),
+        }
+        if strides:
+            found["strides"] = strides
+        if statistics := self.group.statistics():
+            found["statistics"] = statistics
+        return found
+
+
 def write_dataset(recorders: Sequence[TracedFunction], out: Path) -> list[WrittenDefinition]:
     """Writes what was recorded; and beside it, how often each workload was and what its share is.
 
@@ -42,20 +83,37 @@ def write_dataset(recorders: Sequence[TracedFunction], out: Path) -> list[Writte
     """
     written: list[WrittenDefinition] = []
     counts: dict[str, Any] = {}
-    total = sum(g.seconds for r in recorders for g in r.groups.values()) or 1.0
+    total = sum(seconds_of(recorder) for recorder in recorders) or 1.0
     for recorder in recorders:
-        counts[recorder.name] = {"not_recorded": recorder.skipped, "definitions": {}}
-        for number, draft in enumerate(_drafts(recorder)):
+        drafts = _drafts(recorder)
+        counts[recorder.name] = {
+            "calls": recorder.calls,
+            "recorded": sum(group.count for group in recorder.groups.values()),
+            "not_recorded": recorder.skipped,
+            "contents_not_kept": recorder.contents_not_kept,
+            "definitions": {},
+        }
+        for number, draft in enumerate(drafts):
             name = _plain(recorder.name) + (f"_{number + 1}" if number else "")
-            done, lines = _write(recorder, name, draft, out)
+            done, workloads = _write(recorder, name, draft, out)
             written.append(done)
             counts[recorder.name]["definitions"][name] = [
-                {"uuid": uuid, "calls": g.count, "host_time_share": round(g.seconds / total, 6)}
-                for uuid, g in lines
+                workload.summary(_stands_for(recorder), total) for workload in workloads
             ]
     out.mkdir(parents=True, exist_ok=True)
     (out / COUNTS).write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
     return written
+
+
+def seconds_of(recorder: TracedFunction) -> float:
+    """The host's time in all calls of a function, as those tell that were recorded."""
+    groups = recorder.groups.values()
+    return sum(group.seconds for group in groups) * _stands_for(recorder)
+
+
+def _stands_for(recorder: TracedFunction) -> float:
+    """How many calls one that was looked at stands for."""
+    return recorder.calls / recorder.chosen if recorder.chosen else 1.0
 
 
 def _drafts(recorder: TracedFunction) -> list[DefinitionDraft]:
@@ -74,8 +132,8 @@ def _drafts(recorder: TracedFunction) -> list[DefinitionDraft]:
 
 def _write(
     recorder: TracedFunction, name: str, draft: DefinitionDraft, out: Path
-) -> tuple[WrittenDefinition, list[tuple[str, CallGroup]]]:
-    reference, why = reference_of(recorder.name, recorder.original, draft.inputs, draft.constants)
+) -> tuple[WrittenDefinition, list[WrittenWorkload]]:
+    reference, why = reference_of(recorder, draft)
     definition = Definition.model_validate(
         {
             "name": name,
@@ -90,40 +148,53 @@ def _write(
     place = out / "definitions" / OP_TYPE / f"{name}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(definition.model_dump_json(indent=1, exclude_unset=True) + "\n", "utf-8")
+    workloads = [
+        WrittenWorkload(_uuid(name, group, sizes, contents), group, contents)
+        for group, sizes in zip(draft.groups, draft.sizes, strict=True)
+        for contents in (group.contents or [None])
+    ]
+    of_group = {id(g): sizes for g, sizes in zip(draft.groups, draft.sizes, strict=True)}
+    workloads.sort(key=lambda workload: -workload.recorded)
     lines: list[str] = []
-    named: list[tuple[str, CallGroup]] = []
-    pairs = sorted(zip(draft.groups, draft.sizes, strict=True), key=lambda pair: -pair[0].count)
-    for group, sizes in pairs:
-        said = json.dumps([sizes, group.numbers, sorted(map(str, group.tensors.items()))])
-        uuid = hashlib.sha256(f"{name} {said}".encode()).hexdigest()[:12]
-        workload = {"uuid": uuid, "axes": sizes, "inputs": _inputs(group, draft, name, uuid, out)}
-        trace = Trace.model_validate({"definition": name, "workload": workload})
+    for workload in workloads:
+        said = {"uuid": workload.uuid, "axes": of_group[id(workload.group)]}
+        said["inputs"] = _inputs(workload, draft, name, out)
+        trace = Trace.model_validate({"definition": name, "workload": said})
         lines.append(trace.model_dump_json(exclude_unset=True) + "\n")
-        named.append((uuid, group))
     place = out / "workloads" / OP_TYPE / f"{name}.jsonl"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("".join(lines), encoding="utf-8")
-    calls = sum(group.count for group in draft.groups)
-    return WrittenDefinition(name, len(lines), calls, why), named
+    calls = round(sum(group.count for group in draft.groups) * _stands_for(recorder))
+    return WrittenDefinition(name, len(lines), calls, why), workloads
+
+
+def _uuid(
+    name: str, group: CallGroup, sizes: dict[str, int], contents: StoredContents | None
+) -> str:
+    said = json.dumps([sizes, group.numbers, sorted(map(str, group.tensors.items()))])
+    said += contents.digest if contents else ""
+    return hashlib.sha256(f"{name} {said}".encode()).hexdigest()[:12]
 
 
 def _inputs(
-    group: CallGroup, draft: DefinitionDraft, name: str, uuid: str, out: Path
+    workload: WrittenWorkload, draft: DefinitionDraft, name: str, out: Path
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    path = Path("blob", "workloads", OP_TYPE, name, f"{uuid}.safetensors")
+    group = workload.group
+    stored = workload.contents.tensors if workload.contents else {}
+    path = Path("blob", "workloads", OP_TYPE, name, f"{workload.uuid}.safetensors")
     for key in draft.inputs:
         if key in group.numbers:
             found[key] = {"type": "scalar", "value": group.numbers[key]}
-        elif key in group.stored:
+        elif key in stored:
             found[key] = {"type": "safetensors", "path": path.as_posix(), "tensor_key": key}
         else:
             found[key] = {"type": "random"}
-    if group.stored:
+    if stored:
         from safetensors.torch import save_file
 
         (out / path).parent.mkdir(parents=True, exist_ok=True)
-        save_file(group.stored, out / path)
+        save_file(stored, out / path)
     return found
 
 

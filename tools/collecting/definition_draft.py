@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..schema.flashinfer_trace import DType
-from .traced_function import CallGroup
+from .call_groups import CallGroup
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ def structure_of(group: CallGroup) -> tuple[Any, ...] | None:
         return None
     kinds = tuple((name, type(value).__name__) for name, value in group.numbers.items())
     tensors = tuple((name, len(tensor.shape), tensor.dtype) for name, tensor in seen)
-    return tensors, kinds, tuple(sorted(group.constants.items(), key=lambda item: item[0]))
+    constants = tuple(sorted(group.constants.items(), key=lambda item: item[0]))
+    return tensors, kinds, constants, group.written
 
 
 def draft_of(groups: Sequence[CallGroup]) -> DefinitionDraft:
@@ -90,6 +91,9 @@ def draft_of(groups: Sequence[CallGroup]) -> DefinitionDraft:
 
 
 def _output_names(group: CallGroup) -> list[str]:
+    """Those of outputs: of what was written into arguments, after them."""
+    if group.written:
+        return [f"{name}_written" for name in group.written]
     count = len(group.outputs or ())
     return ["output"] if count == 1 else [f"output_{number}" for number in range(count)]
 

@@ -6,13 +6,17 @@ What cannot be carried so is said: the draft then has a reference that raises.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from .traced_function import POSITION
+import torch
+
+from .definition_draft import DefinitionDraft
+from .traced_function import POSITION, TracedFunction
 
 _PLAIN = (int, float, str, bool, type(None))
 
@@ -21,19 +25,22 @@ class NotCarriedError(Exception):
     """Raised when a function names what no text can carry."""
 
 
-def reference_of(
-    name: str, function: Callable[..., Any], inputs: Iterable[str], constants: Mapping[str, Any]
-) -> tuple[str, str | None]:
+def reference_of(recorder: TracedFunction, draft: DefinitionDraft) -> tuple[str, str | None]:
     """A reference, and why it is none that runs; None where it should.
 
     Args:
-        name: dotted, of the function.
-        inputs: of the definition, which are the function's parameters.
-        constants: further arguments, the same in every call.
+        recorder: of the function, whose parameters are the draft's inputs and constants.
+        draft: of its calls.
     """
-    parameters = list(inputs)
+    name, function, constants = recorder.name, recorder.original, draft.constants
+    function = getattr(function, "__func__", function)
+    parameters = list(draft.inputs)
     body, called, why = "", name, None
-    if isinstance(function, FunctionType) and not function.__module__.startswith("torch."):
+    if recorder.adapter is not None:
+        body, called = recorder.adapter.reference.strip(), "compute"
+    elif recorder.of_module and isinstance(function, FunctionType):
+        return _of_module(function, recorder.of_module, parameters, constants)
+    elif isinstance(function, FunctionType) and not function.__module__.startswith("torch."):
         try:
             body = "\n\n".join(dict.fromkeys(_carried(function, set())))
             called = function.__name__
@@ -42,10 +49,51 @@ def reference_of(
     elif not name.startswith("torch."):
         why = "it is not written in Python"
     call = f"    return {called}({_passed(parameters, constants)})"
+    if written := draft.groups[0].written:
+        # The function writes into its arguments: into copies here, which are then the outputs.
+        copies = "".join(f"    {argument} = {argument}.clone()\n" for argument in written)
+        call = f"{copies}    {called}({_passed(parameters, constants)})\n"
+        call += f"    return {', '.join(written)}"
     if why is not None:
         call = f"    raise NotImplementedError({f'write what {name} computes: {why}'!r})"
     run = f"def run({', '.join(parameters)}):\n{call}\n"
     return "\n\n".join(part for part in ("import torch", body, run) if part), why
+
+
+def _of_module(
+    forward: FunctionType, of_module: set[str], inputs: list[str], constants: Mapping[str, Any]
+) -> tuple[str, str | None]:
+    """A module's forward, called with an object that holds what it reads of the module."""
+    state = {n: n for n in inputs if n in of_module}
+    state |= {n: repr(v) for n, v in constants.items() if n in of_module}
+    why, body = None, ""
+    try:
+        if lost := _read_of_self(forward) - state.keys():
+            raise NotCarriedError(f"forward names {', '.join(sorted(lost))} of the module")
+        body = "\n\n".join(dict.fromkeys(_carried(forward, set())))
+    except (NotCarriedError, OSError, TypeError, SyntaxError) as error:
+        why = str(error)
+    others = {n: v for n, v in constants.items() if n not in of_module}
+    passed = _passed([n for n in inputs if n not in of_module], others)
+    held = ", ".join(f"{name}={value}" for name, value in state.items())
+    call = f"    return {forward.__name__}(types.SimpleNamespace({held}), {passed})"
+    if why is not None:
+        call = f"    raise NotImplementedError({f'write what the module computes: {why}'!r})"
+    run = f"def run({', '.join(inputs)}):\n{call}\n"
+    return "\n\n".join(part for part in ("import types\n\nimport torch", body, run) if part), why
+
+
+def _read_of_self(forward: FunctionType) -> set[str]:
+    """The attributes of its first parameter that a method reads."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(forward)))
+    own = next(iter(inspect.signature(forward).parameters))
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == own
+    }
 
 
 def _passed(parameters: Sequence[str], constants: Mapping[str, Any]) -> str:
@@ -68,7 +116,7 @@ def _carried(function: FunctionType, seen: set[str]) -> Iterable[str]:
         seen.add(name)
         if isinstance(value, ModuleType):
             yield f"import {value.__name__} as {name}"
-        elif isinstance(value, _PLAIN):
+        elif isinstance(value, (torch.dtype, *_PLAIN)):
             yield f"{name} = {value!r}"
         elif isinstance(value, FunctionType) and value.__name__ == name:
             yield from _carried(value, seen)
@@ -76,4 +124,5 @@ def _carried(function: FunctionType, seen: set[str]) -> Iterable[str]:
             yield f"from {value.__module__} import {value.__name__} as {name}"
         else:
             raise NotCarriedError(f"{function.__name__} names {name}")
-    yield textwrap.dedent(inspect.getsource(function)).rstrip()
+    source = textwrap.dedent(inspect.getsource(function)).rstrip()
+    yield source[source.index("def ") :]  # decorators name what is not carried

@@ -1,8 +1,9 @@
 """Runs a Python program under `trace`, in the interpreter that it names.
 
-    python -m kernel_harness.tools.collecting.run_program OUT TARGETS PROGRAM [ARGUMENTS]
+    python -m kernel_harness.tools.collecting.run_program OUT SHARE TARGETS PROGRAM [ARGUMENTS]
 
-TARGETS are joined by commas. PROGRAM is a file, or `-m` and a module. Started by name.
+SHARE is that of the calls that are recorded. TARGETS are joined by commas. PROGRAM is a file, or
+`-m` and a module. Started by name.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ FAILED = 2
 
 def main(arguments: list[str]) -> int:
     """Runs the program and says what was written; returns the exit status."""
-    out, targets, *program = arguments
+    out, share, targets, *program = arguments
     by_module = program[0] == "-m"
     sys.argv = program[1:] if by_module else program
     sys.path.insert(0, str(Path.cwd() if by_module else Path(program[0]).resolve().parent))
     status = 0
     try:
-        with trace(out, targets.split(",")) as written:
+        with trace(out, targets.split(","), share=float(share)) as written:
             try:
                 if by_module:
                     runpy.run_module(program[1], run_name="__main__", alter_sys=True)

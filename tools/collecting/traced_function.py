@@ -1,22 +1,27 @@
 """Calls of one function: what they were given, grouped by shapes, counted and timed.
 
 The function is called with what it was given and its result is handed on as it is. A fault of the
-recorder's own is counted and changes nothing for the program. Integer tensors, whose contents are
-the structure of a workload (page tables, lengths, indices), are kept of the first call of a group,
-within a bound; of others only shape and type.
+recorder's own is counted and changes nothing for the program. A call that is not chosen costs a
+counter; the chosen ones lie at random distances, so that no rhythm of a program's layers hides any.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import itertools
+import math
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
+from .adapters.adapter import Adapter, RememberedCalls
+from .call_groups import ByteLimit, CallGroup, TensorSeen, seen
+from .module_state import state_of
 
 MOST_GROUPS = 512
 """Of one function; further ones are counted together and left out of the dataset."""
@@ -24,36 +29,11 @@ MOST_GROUPS = 512
 POSITION = "argument_"
 """Begins the names of arguments of functions that name none, before their positions."""
 
+PLAIN = (bool, int, float, str, torch.dtype, type(None))
+"""Kinds of values that a text can hold."""
 
-@dataclass(frozen=True)
-class TensorSeen:
-    """A tensor as a call had it."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    contiguous: bool
-
-
-@dataclass
-class CallGroup:
-    """Calls alike in everything but contents.
-
-    Attributes:
-        tensors: by parameter.
-        numbers: values of parameters that are ints or floats.
-        constants: of those that are None, a bool or a string.
-        outputs: what came back; None for what is no tensor or tuple of tensors.
-        stored: contents of integer tensors of the first call.
-        seconds: of the host, from call to return.
-    """
-
-    tensors: dict[str, TensorSeen]
-    numbers: dict[str, int | float]
-    constants: dict[str, Any]
-    outputs: tuple[TensorSeen, ...] | None
-    stored: dict[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
-    count: int = 0
-    seconds: float = 0.0
+Within = Callable[["TracedFunction"], str | None]
+"""Says why a chosen call is left out, for it lies within another that is recorded."""
 
 
 class TracedFunction:
@@ -62,37 +42,94 @@ class TracedFunction:
     Args:
         name: by which the program names it.
         original: that is called.
-        most_bytes: of all tensors that are kept.
+        space: for what is kept of contents.
+        share: of the calls that are recorded.
+        adapter: makes inputs of arguments; None where they are the arguments.
+        module: whose forward the original is, where that is bound already.
+        names: of the arguments, where the original has no signature.
+        within: asked of each chosen call.
     """
 
-    def __init__(self, name: str, original: Callable[..., Any], most_bytes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        original: Callable[..., Any],
+        space: ByteLimit,
+        *,
+        share: float = 1.0,
+        adapter: Adapter | None = None,
+        module: torch.nn.Module | None = None,
+        names: tuple[str, ...] | None = None,
+        within: Within | None = None,
+    ) -> None:
         self.name = name
         self.original = original
+        self.adapter = adapter
+        self.remembered = RememberedCalls()
         self.groups: dict[Any, CallGroup] = {}
         self.skipped: dict[str, int] = {}
-        self._left_bytes = most_bytes
+        self.of_module: set[str] = set()
+        self.contents_not_kept = 0
+        self._module = module
+        self._space = space
+        self._names = names
+        self._within = within
+        self._writes = names is not None
         self._lock = threading.Lock()
+        self._rng = random.Random(name)  # of its own: the program's draws stay what they were
+        self._distance = math.log1p(-share) if share < 1.0 else None
+        self._counter = itertools.count(1)
+        self._due = [1]
+        self._total: int | None = None
         try:
             self._signature: inspect.Signature | None = inspect.signature(original)
         except (TypeError, ValueError):
             self._signature = None
 
+    @property
+    def calls(self) -> int:
+        """How many calls there were, recorded or not; to be asked when no more come."""
+        if self._total is None:
+            self._total = next(self._counter) - 1
+        return self._total
+
+    @property
+    def chosen(self) -> int:
+        """How many calls were looked at: recorded, or left out with a reason."""
+        return sum(g.count for g in self.groups.values()) + sum(self.skipped.values())
+
     def wrapper(self) -> Callable[..., Any]:
         """The function that stands for the original."""
+        original, choose, due = self.original, self._chosen, self._due
+        count, compiling = self._counter.__next__, torch.compiler.is_dynamo_compiling
 
-        @functools.wraps(self.original)
+        @functools.wraps(original)
         def recorded(*args: Any, **kwargs: Any) -> Any:
-            if torch.compiler.is_compiling():
-                return self.original(*args, **kwargs)
-            group = self._guarded(self._entered, args, kwargs)
-            begin = time.perf_counter()
-            result = self.original(*args, **kwargs)
-            seconds = time.perf_counter() - begin
-            if group is not None:
-                self._guarded(self._left, group, result, seconds)
-            return result
+            if compiling() or count() < due[0]:
+                return original(*args, **kwargs)
+            return choose(original, args, kwargs)
 
         return recorded
+
+    def call(self, original: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Calls what stands for the original in this call, as a kernel with its grid does."""
+        if next(self._counter) < self._due[0]:
+            return original(*args, **kwargs)
+        return self._chosen(original, args, kwargs)
+
+    def _chosen(
+        self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if self._distance is not None:
+            steps = math.log(1.0 - self._rng.random()) / self._distance
+            self._due[0] += 1 + int(steps)
+        entered = self._guarded(self._entered, args, kwargs)
+        begin = time.perf_counter()
+        result = original(*args, **kwargs)
+        seconds = time.perf_counter() - begin
+        if entered is not None:
+            self._guarded(self._left, *entered, result, seconds)
+        return result
 
     def _guarded(self, act: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -101,19 +138,27 @@ class TracedFunction:
             self._skip(f"not recorded: {type(error).__name__}")
             return None
 
-    def _entered(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallGroup | None:
-        """The group of a call that is about to be made, for it may change what it is given."""
+    def _entered(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[CallGroup, dict[str, Any], dict[str, Any]] | None:
+        """The group of a call that is about to be made, its arguments, and copies of some."""
         if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
             return self._skip("within a graph capture")
-        arguments = self._named(args, kwargs)
-        group = CallGroup({}, {}, {}, None)
+        if self._within is not None and (why := self._within(self)):
+            return self._skip(why)
+        arguments = self._inputs(args, kwargs)
+        if arguments is None:
+            return self._skip("not a call that the adapter takes")
+        group = CallGroup({}, {}, {})
         for name, value in arguments.items():
             if isinstance(value, torch.Tensor):
-                group.tensors[name] = _seen(value)
-            elif isinstance(value, bool | str | None):
-                group.constants[name] = value
-            elif isinstance(value, int | float):
+                group.tensors[name] = seen(value)
+            elif self._is_number(name, value):
                 group.numbers[name] = value
+            elif isinstance(value, PLAIN):
+                group.constants[name] = value
+            elif isinstance(value, tuple | list) and all(isinstance(v, PLAIN) for v in value):
+                group.constants[name] = tuple(value)
             else:
                 return self._skip(f"{name} is a {type(value).__name__}")
         key = repr((group.tensors, group.numbers, group.constants))
@@ -121,53 +166,100 @@ class TracedFunction:
             known = self.groups.get(key)
             if known is None and len(self.groups) < MOST_GROUPS:
                 known = self.groups[key] = group
-        if known is None:
-            return self._skip("too many shapes")
-        if known is group:
-            self._keep(group, arguments)
-        return known
+            if known is None:
+                why = "too many shapes"
+                self.skipped[why] = self.skipped.get(why, 0) + 1
+                return None
+            # For a call may change what it is given: before it.
+            if not known.keep(arguments, self._space, self._rng):
+                self.contents_not_kept += 1
+            known.measure(arguments)
+        return known, arguments, self._copies(known, arguments)
 
-    def _left(self, group: CallGroup, result: Any, seconds: float) -> None:
-        outputs = _outputs(result)
+    def _is_number(self, name: str, value: Any) -> bool:
+        """Whether a value is an input that a workload states; a module's own do not vary."""
+        if isinstance(value, bool) or name in self.of_module:
+            return False
+        return isinstance(value, int | float)
+
+    def _copies(self, group: CallGroup, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Copies of the arguments of a function that is known to return nothing, for one call."""
+        if not self._writes or group.outputs is not None:
+            return {}
+        return {
+            name: value.detach().clone()
+            for name, value in arguments.items()
+            if isinstance(value, torch.Tensor)
+        }
+
+    def _left(
+        self,
+        group: CallGroup,
+        arguments: dict[str, Any],
+        copies: dict[str, Any],
+        result: Any,
+        seconds: float,
+    ) -> None:
+        written: tuple[str, ...] = ()
+        outputs = _outputs(result if self.adapter is None else self.adapter.outputs(result))
+        if result is None:
+            self._writes = True
+            written = tuple(n for n, copy in copies.items() if not _same(copy, arguments[n]))
+            outputs = tuple(seen(arguments[name]) for name in written) or None
         with self._lock:
-            group.outputs = outputs
+            if outputs is not None:
+                group.outputs, group.written = outputs, written or group.written
             group.count += 1
             group.seconds += seconds
 
+    def _inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Inputs by name: arguments, what a module holds, or what the adapter makes of them."""
+        if self.adapter is not None:
+            made = self.adapter.made(self.remembered, args, kwargs)
+            return None if made is None else dict(made)
+        arguments = self._named(args, kwargs)
+        first = next(iter(arguments.values()), None)
+        module = self._module
+        if module is None and isinstance(first, torch.nn.Module):
+            module = arguments.pop(next(iter(arguments)))
+        if module is not None:
+            state = state_of(module, self.original, set(arguments))
+            self.of_module |= state.keys()
+            arguments |= state
+        return arguments
+
     def _named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments by their parameters; those of functions written in C by their positions."""
+        if self._names is not None:
+            return dict(zip(self._names, args, strict=False)) | dict(kwargs)
+        placed = {f"{POSITION}{number}": value for number, value in enumerate(args)}
         if self._signature is None:
-            return {f"{POSITION}{number}": value for number, value in enumerate(args)} | dict(
-                kwargs
-            )
+            return placed | dict(kwargs)
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return dict(bound.arguments)
-
-    def _keep(self, group: CallGroup, arguments: Mapping[str, Any]) -> None:
-        """Copies integer tensors to the host, while there is space for them."""
-        for name, value in arguments.items():
-            if not isinstance(value, torch.Tensor) or value.dtype.is_floating_point:
-                continue
-            with self._lock:
-                if value.nbytes > self._left_bytes:
-                    self.skipped["no space"] = self.skipped.get("no space", 0) + 1
-                    continue
-                self._left_bytes -= value.nbytes
-            group.stored[name] = value.detach().to("cpu", copy=True).contiguous()
+        found = dict(bound.arguments)
+        for name, parameter in self._signature.parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL and found.pop(name):
+                return placed | dict(kwargs)
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                found |= found.pop(name)
+        return found
 
     def _skip(self, why: str) -> None:
         with self._lock:
             self.skipped[why] = self.skipped.get(why, 0) + 1
 
 
-def _seen(value: torch.Tensor) -> TensorSeen:
-    dtype = str(value.dtype).removeprefix("torch.")
-    return TensorSeen(tuple(value.shape), dtype, value.is_contiguous())
-
-
 def _outputs(result: Any) -> tuple[TensorSeen, ...] | None:
     several = result if isinstance(result, tuple | list) else (result,)
     if not several or not all(isinstance(value, torch.Tensor) for value in several):
         return None
-    return tuple(_seen(value) for value in several)
+    return tuple(seen(value) for value in several)
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors of one form have the same bits."""
+    if not one.numel():
+        return True
+    first, second = (t.detach().contiguous().reshape(-1).view(torch.uint8) for t in (one, other))
+    return torch.equal(first, second)

@@ -1,41 +1,51 @@
-"""Records calls of named functions of the program that it runs in, and writes them as a dataset.
+"""Records calls of functions of the program that it runs in, and writes them as a dataset.
 
     from kernel_harness.tools.collecting.tracing import trace
 
-    with trace("dataset", ["my_model.layers.rms_norm"]):
+    with trace("dataset", ["my_model.layers.rms_norm"], share=0.01):
         serve()
 
-A name is replaced in its module or class; where it was imported from there before, what was
-imported stays as it is. What torch compiles and what is captured into a CUDA graph is left alone.
+What torch compiles and what is captured into a CUDA graph is left alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+
+import torch
 
 from ..errors import RequestError
+from .adapters.adapter import Adapter
+from .adapters.table import adapter_of
+from .call_groups import ByteLimit
 from .dataset_files import WrittenDefinition, write_dataset
+from .targets import place_of, put_remembering
 from .traced_function import TracedFunction
 
 MOST_BYTES = 256 << 20
-"""Of the tensors that are kept of one function, where nothing else is said."""
+"""Of the tensors that are kept, where nothing else is said."""
 
 
 @contextlib.contextmanager
 def trace(
-    out: Path | str, targets: Sequence[str], *, most_bytes: int = MOST_BYTES
+    out: Path | str,
+    targets: Sequence[str | torch.nn.Module],
+    *,
+    most_bytes: int = MOST_BYTES,
+    share: float = 1.0,
+    adapters: Sequence[Adapter] = (),
 ) -> Iterator[list[WrittenDefinition]]:
     """Records until it is left, by an exception too, and then writes the dataset.
 
     Args:
         out: the dataset's folder, new or empty.
-        targets: dotted names, as "package.module.function".
-        most_bytes: of the tensors that are kept of one function.
+        targets: dotted names, as "package.module.function", "package.module.Class.method" and
+            "torch.ops.namespace.operator", classes of torch's modules by name, or modules.
+        most_bytes: of the tensors that are kept, of all targets together.
+        share: of the calls that are recorded; the others cost a counter.
+        adapters: for further targets, or in the place of those that come with the harness.
 
     Yields:
         What was written; empty until the end.
@@ -46,35 +56,30 @@ def trace(
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{folder} is in use", remedy="Name a folder that does not exist yet.")
-    found = [(*_owner_of(target), target) for target in targets]
+    if not 0.0 < share <= 1.0:
+        raise RequestError(
+            f"{share} is no share of calls", remedy="Give a number above 0 and at most 1."
+        )
+    space = ByteLimit(most_bytes)
+    places = [place_of(target) for target in targets]
     recorders: list[TracedFunction] = []
     written: list[WrittenDefinition] = []
     with contextlib.ExitStack() as stack:
-        for owner, name, target in found:
-            original = getattr(owner, name)
-            recorder = TracedFunction(target, original, most_bytes)
+        for place in places:
+            recorder = TracedFunction(
+                place.name,
+                place.original,
+                space,
+                share=share,
+                adapter=adapter_of(place.name, place.original, adapters),
+                module=place.module,
+                names=place.names(),
+            )
             recorders.append(recorder)
-            setattr(owner, name, recorder.wrapper())
-            stack.callback(setattr, owner, name, original)
+            stack.callback(place.put(recorder))
+            put_remembering(place, recorder, stack)
         try:
             yield written
         finally:
             stack.close()
             written += write_dataset(recorders, folder)
-
-
-def _owner_of(target: str) -> tuple[Any, str]:
-    """The module that holds a function, and the function's name in it."""
-    module, _, name = target.rpartition(".")
-    try:
-        owner = importlib.import_module(module)
-    except (ImportError, ValueError) as error:
-        raise RequestError(
-            f"{target!r} cannot be recorded: {error}",
-            remedy="Name a function as 'package.module.function'.",
-        ) from error
-    if not callable(getattr(owner, name, None)) or inspect.isclass(getattr(owner, name)):
-        raise RequestError(
-            f"{target!r} names no function", remedy="Name it as 'package.module.function'."
-        )
-    return owner, name

@@ -22,7 +22,14 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         "--target",
         action="append",
         required=True,
-        help="a function to record, as package.module.function; may be repeated",
+        help="a function, method, module class or operator of torch to record, as "
+        "package.module.function; may be repeated",
+    )
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=1.0,
+        help="of the calls that are recorded, as 0.01 (default: all); the others cost a counter",
     )
     parser.add_argument(
         "program",
@@ -41,7 +48,8 @@ def _collect(arguments: argparse.Namespace) -> int:
             ".norm -- python my_program.py",
         )
     python, *program = words
-    command = [python, "-P", "-m", RUNNER, str(arguments.out), ",".join(arguments.target)]
+    command = [python, "-P", "-m", RUNNER, str(arguments.out), str(arguments.share)]
+    command.append(",".join(arguments.target))
     try:
         return subprocess.run([*command, *program], check=False).returncode
     except OSError as error:

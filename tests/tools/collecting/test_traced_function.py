@@ -1,0 +1,120 @@
+"""Of many calls some are recorded, and they stand for all; the program notices nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+
+import pytest
+import torch
+
+from kernel_harness.tools.collecting.call_groups import ByteLimit
+from kernel_harness.tools.collecting.traced_function import TracedFunction
+from kernel_harness.tools.collecting.tracing import trace
+from kernel_harness.tools.errors import RequestError
+
+
+def counts_in(folder):
+    return json.loads((folder / "collected.json").read_text("utf-8"))
+
+
+def test_a_share_of_calls_is_recorded_at_random_distances():
+    recorder = TracedFunction("f", lambda x: x, ByteLimit(0), share=0.05)
+    calls = [torch.zeros(1), torch.zeros(2)]
+    wrapper = recorder.wrapper()
+    for number in range(4000):
+        assert wrapper(calls[number % 2]) is calls[number % 2]
+    assert recorder.calls == 4000
+    assert 120 < recorder.chosen < 280
+    # A program calls two layers in turn: neither hides behind the other.
+    assert all(40 < group.count < 160 for group in recorder.groups.values())
+
+
+def test_recorded_calls_stand_for_all(layers, tmp_path):
+    with trace(tmp_path / "out", ["traced_layers.scale_", "traced_layers.gather"], share=0.1) as w:
+        for _ in range(1000):
+            layers.gather(torch.zeros(4, 2), torch.zeros(2, dtype=torch.int64))
+    (done,) = w
+    found = counts_in(tmp_path / "out")["traced_layers.gather"]
+    assert done.calls == found["calls"] == 1000 and 50 < found["recorded"] < 170
+    (workload,) = found["definitions"]["traced_layers_gather"]
+    assert workload["calls"] == 1000
+
+
+def test_the_programs_own_draws_stay_what_they_were(layers, tmp_path):
+    def draws():
+        random.seed(3)
+        torch.manual_seed(3)
+        for _ in range(30):
+            layers.gather(torch.randn(4, 2), torch.zeros(2, dtype=torch.int64))
+        return random.random(), torch.randn(2).tolist()
+
+    before = draws()
+    with trace(tmp_path / "out", ["traced_layers.gather"], share=0.3):
+        assert draws() == before
+
+
+def test_contents_that_differ_are_workloads_of_their_own(layers, tmp_path):
+    with trace(tmp_path / "out", ["traced_layers.gather"]) as written:
+        for rows in ([1, 2], [3, 0], [1, 2], [1, 2]):
+            layers.gather(torch.randn(4, 2), torch.tensor(rows))
+    assert written[0].workloads == 2
+    found = counts_in(tmp_path / "out")["traced_layers.gather"]["definitions"]
+    assert [line["calls"] for line in found["traced_layers_gather"]] == [3, 1]
+
+
+def test_contents_are_chosen_evenly_and_bounded(layers, tmp_path):
+    with trace(tmp_path / "out", ["traced_layers.gather"]) as written:
+        for row in range(200):
+            layers.gather(torch.randn(256, 2), torch.tensor([row, row]))
+    blobs = list((tmp_path / "out").rglob("*.safetensors"))
+    assert written[0].workloads == len(blobs) == 4
+    from safetensors.torch import load_file
+
+    assert max(int(load_file(blob)["rows"][0]) for blob in blobs) > 20
+
+
+def test_figures_and_strides_of_other_tensors_are_kept(layers, tmp_path):
+    x = torch.cat([torch.full((4, 8), 1.0), torch.full((4, 8), 3.0)]).t()
+    with trace(tmp_path / "out", ["traced_layers.gather"]):
+        layers.gather(x, torch.tensor([1]))
+    (line,) = counts_in(tmp_path / "out")["traced_layers.gather"]["definitions"][
+        "traced_layers_gather"
+    ]
+    assert line["strides"] == {"x": [1, 8]}
+    assert line["statistics"] == {"x": {"mean": 2.0, "deviation": 1.0, "greatest": 3.0}}
+
+
+def test_threads_lose_no_call():
+    recorder = TracedFunction("f", lambda x: x, ByteLimit(0), share=0.2)
+    wrapper, x = recorder.wrapper(), torch.zeros(1)
+    threads = [threading.Thread(target=lambda: [wrapper(x) for _ in range(2000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert recorder.calls == 8000 and recorder.chosen > 800
+
+
+def test_what_torch_compiles_is_left_alone(layers, tmp_path):
+    with trace(tmp_path / "out", ["traced_layers.Norm"]) as written:
+        compiled = torch.compile(layers.Norm(), backend="eager", fullgraph=True)
+        compiled(torch.randn(2, 8))
+    assert not written and counts_in(tmp_path / "out")["traced_layers.Norm.forward"]["calls"] == 0
+
+
+def test_an_exception_passes_and_later_calls_are_recorded(tmp_path):
+    recorder = TracedFunction("f", torch.nn.functional.relu, ByteLimit(0))
+    wrapper = recorder.wrapper()
+    with pytest.raises(TypeError):
+        wrapper("no tensor")
+    wrapper(torch.zeros(2))
+    assert [g.count for g in recorder.groups.values() if g.outputs] == [1]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5, -1.0])
+def test_a_share_that_is_none_is_refused(tmp_path, share):
+    with pytest.raises(RequestError, match="no share of calls"):
+        with trace(tmp_path / "out", ["torch.nn.functional.relu"], share=share):
+            pass

@@ -1,0 +1,165 @@
+"""Calls alike in everything but contents, and what is kept of the contents.
+
+Integer tensors are the structure of a workload (page tables, lengths, indices): several contents of
+one group are kept, chosen evenly among those that were seen. Of floating-point tensors a few
+figures are kept, by which they can be drawn again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+MOST_CONTENTS = 4
+"""Contents of integer tensors that are kept of one group."""
+MOST_MEASURED = 4
+"""Calls of one group whose floating-point inputs are measured."""
+ELEMENTS = 1 << 16
+"""Of a tensor that are measured, evenly spread."""
+
+
+@dataclass(frozen=True)
+class TensorSeen:
+    """A tensor as a call had it.
+
+    Attributes:
+        strides: in elements; None where it was contiguous.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    strides: tuple[int, ...] | None
+
+
+def seen(value: torch.Tensor) -> TensorSeen:
+    """The form of a tensor."""
+    dtype = str(value.dtype).removeprefix("torch.")
+    return TensorSeen(
+        tuple(value.shape), dtype, None if value.is_contiguous() else tuple(value.stride())
+    )
+
+
+@dataclass
+class StoredContents:
+    """Integer tensors as some calls had them.
+
+    Attributes:
+        count: of the calls.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    digest: str
+    count: int = 1
+
+
+class ByteLimit:
+    """How much of contents may be kept yet, by all threads and functions together."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> bool:
+        """Takes bytes where there are so many left; negative ones are given back."""
+        with self._lock:
+            if count > self._left:
+                return False
+            self._left -= count
+            return True
+
+
+@dataclass
+class CallGroup:
+    """Calls alike in everything but contents.
+
+    Attributes:
+        tensors: by parameter.
+        numbers: values of parameters that are ints or floats.
+        constants: of those that are None, a bool, a string, an element type, or a row of such.
+        outputs: what came back, or was written into arguments; None while it is not known.
+        written: the arguments that were written, where the function returns nothing.
+        contents: of integer tensors.
+        measured: of each floating-point tensor mean, deviation and greatest magnitude, a row each.
+        count: calls that were recorded.
+        seconds: of the host, from call to return, of those.
+    """
+
+    tensors: dict[str, TensorSeen]
+    numbers: dict[str, int | float]
+    constants: dict[str, Any]
+    outputs: tuple[TensorSeen, ...] | None = None
+    written: tuple[str, ...] = ()
+    contents: list[StoredContents] = field(default_factory=list[StoredContents])
+    measured: dict[str, list[torch.Tensor]] = field(default_factory=dict[str, list[torch.Tensor]])
+    count: int = 0
+    seconds: float = 0.0
+    entered: int = 0
+
+    def keep(self, arguments: Mapping[str, Any], space: ByteLimit, rng: random.Random) -> bool:
+        """Keeps what integer tensors of a call hold; returns whether there was space.
+
+        After the first `MOST_CONTENTS`, each further content takes the place of one by the rule of
+        reservoirs, so that each call had the same chance.
+        """
+        given = {
+            name: value
+            for name, value in arguments.items()
+            if name in self.tensors and not value.dtype.is_floating_point and not value.is_meta
+        }
+        self.entered += 1
+        if not given:
+            return True
+        place = rng.randrange(self.entered)
+        if place >= MOST_CONTENTS:
+            return True
+        size = sum(value.nbytes for value in given.values())
+        if not space.take(size):
+            return False
+        tensors = {
+            name: value.detach().to("cpu", copy=True).contiguous() for name, value in given.items()
+        }
+        digest = hashlib.sha256()
+        for name, value in tensors.items():
+            digest.update(name.encode() + value.reshape(-1).view(torch.uint8).numpy().tobytes())
+        said = digest.hexdigest()[:16]
+        for known in self.contents:
+            if known.digest == said:
+                known.count += 1
+                space.take(-size)
+                return True
+        if len(self.contents) < MOST_CONTENTS:
+            self.contents.append(StoredContents(tensors, said))
+        else:
+            space.take(-size)
+            self.contents[place] = StoredContents(tensors, said)
+        return True
+
+    def measure(self, arguments: Mapping[str, Any]) -> None:
+        """Measures floating-point tensors where they lie, without waiting for a device."""
+        for name, value in arguments.items():
+            if name not in self.tensors or not value.dtype.is_floating_point or not value.numel():
+                continue
+            rows = self.measured.setdefault(name, [])
+            if len(rows) < MOST_MEASURED and not value.is_meta:
+                flat = value.detach().flatten()[:: max(1, value.numel() // ELEMENTS)].float()
+                parts = (flat.mean(), flat.std(correction=0), flat.abs().amax())
+                rows.append(torch.stack(parts))
+
+    def statistics(self) -> dict[str, dict[str, float]]:
+        """Mean, deviation and greatest magnitude of each tensor that was measured."""
+        found: dict[str, dict[str, float]] = {}
+        for name, rows in self.measured.items():
+            every = torch.stack(rows).double().cpu()
+            mean, deviation = every[:, 0].mean(), every[:, 1].square().mean().sqrt()
+            values = (mean, deviation, every[:, 2].max())
+            if all(bool(torch.isfinite(value)) for value in values):
+                names = ("mean", "deviation", "greatest")
+                pairs = zip(names, values, strict=True)
+                found[name] = {key: float(f"{float(value):.6g}") for key, value in pairs}
+        return found
