@@ -10,7 +10,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -105,12 +105,22 @@ def _passed(parameters: Sequence[str], constants: Mapping[str, Any]) -> str:
     return ", ".join([*(values[name] for name in placed), *named])
 
 
+def _globals_of(function: FunctionType) -> dict[str, Any]:
+    """What a function's code names of its module, within comprehensions and functions in it too."""
+    codes = [function.__code__]
+    named: dict[str, None] = {}
+    for code in codes:
+        named |= dict.fromkeys(code.co_names)
+        codes += [one for one in code.co_consts if isinstance(one, CodeType)]
+    return {n: function.__globals__[n] for n in named if n in function.__globals__}
+
+
 def _carried(function: FunctionType, seen: set[str]) -> Iterable[str]:
     """The code of a function, with that of what it names before it."""
     if function.__closure__:
         raise NotCarriedError(f"{function.__name__} is defined within another function")
     seen.add(function.__name__)
-    for name, value in inspect.getclosurevars(function).globals.items():
+    for name, value in _globals_of(function).items():
         if name in seen or name == "torch":
             continue
         seen.add(name)

@@ -42,6 +42,15 @@ def test_calls_become_workloads_that_give_the_same_results(layers, tmp_path):
     assert sum(line["host_time_share"] for line in lines) == pytest.approx(1.0, abs=1e-4)
 
 
+def test_what_a_comprehension_names_is_carried(layers, tmp_path):
+    x = torch.randn(3, 4)
+    with trace(tmp_path / "out", ["traced_layers.listed"]):
+        expected = layers.listed(x)
+    scope: dict = {}
+    exec(definition_in(tmp_path / "out").reference, scope)
+    assert torch.equal(scope["run"](x), expected)
+
+
 def test_integer_tensors_are_kept_as_they_were_within_a_bound(layers, tmp_path):
     from safetensors.torch import load_file
 
@@ -86,7 +95,7 @@ def test_functions_of_torch_are_recorded_by_name(tmp_path):
     x, w = torch.randn(3, 8), torch.randn(4, 8)
     scope: dict = {}
     exec(definition.reference, scope)
-    assert torch.equal(scope["run"](x, w), x @ w.t())
+    torch.testing.assert_close(scope["run"](x, w), x @ w.t())
 
 
 def test_threads_are_counted_whole(layers, tmp_path):
