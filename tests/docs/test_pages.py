@@ -39,6 +39,11 @@ def test_taking_results_elsewhere(tmp_path, command_line):
     assert (tmp_path / "data" / "archive").is_dir()
 
 
+@pytest.mark.long
+def test_a_slow_model_made_faster(tmp_path, command_line):
+    Reader(tmp_path, command_line).follow(blocks(ROOT / "docs/how-to/faster-model.md"))
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_a_page_with_a_few_commands(tmp_path, page):
     clone(tmp_path)
