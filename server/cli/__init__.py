@@ -12,6 +12,6 @@ records          recompute, calibrate; trust: whose signed records count here
 suites           import, score: other people's benchmarks
 searching/       optimize, compare, lessons: searches that run with nobody beside them
 transfer/        export, pack, extract, trajectories; batch
-model_level/     rank-model, verify-model: whole models
+model_level/     rank-model, extract-operator, verify-model: whole models
 datasets/        run, validate, report: FlashInfer-Trace datasets as FlashInfer-Bench uses them
 """

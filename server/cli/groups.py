@@ -10,7 +10,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust")
     + ("cluster", "completion"),
     "Benchmarks": ("import", "collect", "run", "score", "validate"),
-    "Whole models": ("rank-model", "verify-model"),
+    "Whole models": ("rank-model", "extract-operator", "verify-model"),
     "Look": ("list", "sample", "measure", "floors", "roofline", "search", "know", "best", "show")
     + ("diff", "log", "progress", "report", "read"),
     "Try": ("open", "plan", "evaluate", "tune", "get", "profile", "timeline", "sanitize")

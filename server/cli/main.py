@@ -57,7 +57,7 @@ COMMAND_MODULES = (
     *("setup", "archive", "dispatch", "records", "suites", "cluster", "datasets.reports"),
     *("datasets.run", "datasets.validation", "transfer.export", "transfer.batches"),
     *("searching.optimize", "searching.reports", "datasets.collecting"),
-    *("model_level.ranking", "model_level.verification"),
+    *("model_level.ranking", "model_level.extraction", "model_level.verification"),
 )
 """Those that add commands which are no tools; none is loaded to serve."""
 

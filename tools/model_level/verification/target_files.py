@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -33,3 +34,9 @@ def target_named(said: str) -> KernelTarget:
     """The target that "package.module.function" or, with its kernel, "…=definition" names."""
     target, _, definition = said.partition("=")
     return KernelTarget(target, definition or None)
+
+
+def write_target(target: KernelTarget, folder: Path) -> None:
+    """Writes what an operator stands for into its folder."""
+    said = json.loads(TypeAdapter(KernelTarget).dump_json(target))
+    (folder / TARGET_FILE).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
