@@ -30,6 +30,8 @@ from kernel_harness.tools.model_level.verification.program_verification import v
 
 BENCH = Path(__file__).parent / "models/bench.py"
 NETWORKS = ("decoder", "experts", "resnet")
+OF_TRANSFORMERS = ("llama",)
+"""Those that need transformers installed."""
 
 
 def device_and_dtype() -> tuple[str, str]:
@@ -83,7 +85,9 @@ def main() -> int:
     """Prints the table; returns the exit status."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--size", choices=("small", "large"), default="large")
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument(
+        "--networks", nargs="+", choices=(*NETWORKS, *OF_TRANSFORMERS), default=list(NETWORKS)
+    )
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=85.0)
     parser.add_argument("--json", type=Path, help="a file for the rows")

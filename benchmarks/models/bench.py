@@ -14,7 +14,8 @@ from networks import Decoder, ResNet
 def main() -> None:
     """Calls the network on one input after another."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("network", choices=("decoder", "experts", "resnet"))
+    networks = ("decoder", "experts", "resnet", "llama", "qwen3_next")
+    parser.add_argument("network", choices=networks)
     parser.add_argument("--size", choices=("small", "large"), default="small")
     parser.add_argument("--steps", type=int, default=14)
     arguments = parser.parse_args()
@@ -26,6 +27,11 @@ def main() -> None:
     elif arguments.network == "experts":
         model = Decoder(128, 2, experts=8) if small else Decoder(2048, 4, experts=32)
         shape = (256,) if small else (8192,)
+    elif arguments.network in ("llama", "qwen3_next"):
+        import transformer_networks
+
+        model = getattr(transformer_networks, arguments.network)(small)
+        shape = (4, 64) if small else (4, 1024)
     else:
         model = ResNet(256, 2) if small else ResNet(512, 8)
         shape = (2, 3, 64, 64) if small else (64, 3, 224, 224)

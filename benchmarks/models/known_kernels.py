@@ -66,10 +66,10 @@ def run(x, scale, shift, output):
 
 def known_kernel(network: str, small: bool) -> KnownKernel:
     """The kernel of a network of `bench.py`, in one of its sizes."""
-    if network == "decoder":
+    if network in ("decoder", "llama"):
         return KnownKernel(
             "networks.Norm.forward",
-            KernelTarget("networks.Norm.forward", None, {"x": "x", "weight": "self.weight"}),
+            KernelTarget("layers.rms_norm"),
             {"tokens": None, "hidden": 128 if small else 2048},
             {
                 "x": ("tokens", "hidden"),

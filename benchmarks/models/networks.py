@@ -12,14 +12,14 @@ from torch import nn
 
 
 class Norm(nn.Module):
-    """RMS norm."""
+    """RMS norm, in the form of transformers' ones."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, eps: float = layers.EPS) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.rand(width) + 0.5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return layers.rms_norm(x, self.weight)
+        return layers.rms_norm(x.flatten(0, -2), self.weight).view_as(x)
 
 
 class PlainNorm(nn.RMSNorm):

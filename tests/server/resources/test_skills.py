@@ -13,6 +13,7 @@ import pytest
 from kernel_harness.server.resources.prompts import ROLES, role_text, roles_folder
 from kernel_harness.server.resources.skills import Skill, SkillRegistry, problems
 from kernel_harness.tools.judge.deployment.checks import CLAIMS
+from kernel_harness.tools.model_level.verification.gains import ModelVerdict
 from kernel_harness.tools.profiling.diagnosis.bottleneck import Bottleneck
 from kernel_harness.tools.profiling.diagnosis.kernel_profile import KernelProfile
 from kernel_harness.tools.schema.evaluation import Scope, StaticKernel, Status
@@ -65,7 +66,7 @@ def known(tools: dict[str, Any], contract: dict[str, Any]) -> set[str]:
     words = set(tools) | set(names(list(contract["results"].values())))
     for tool in tools.values():
         words |= set(names(tool["input_schema"]))
-    for members in (Status, Scope, Decision, Bottleneck):
+    for members in (Status, Scope, Decision, Bottleneck, ModelVerdict):
         words |= {member.value for member in members}
     words |= (
         set(CLAIMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import runpy
 import sys
@@ -18,9 +19,17 @@ from kernel_harness.tools.model_level.verification.target_files import read_targ
 from kernel_harness.tools.model_level.verification.verified_runs import KernelTarget
 
 MODELS = Path(__file__).parents[4] / "benchmarks/models"
+HAS_TRANSFORMERS = importlib.util.find_spec("transformers") is not None
 NETWORKS = [
     "decoder",
     *(pytest.param(name, marks=pytest.mark.long) for name in ("experts", "resnet")),
+    pytest.param(
+        "llama",
+        marks=[
+            pytest.mark.long,
+            pytest.mark.skipif(not HAS_TRANSFORMERS, reason="transformers is not installed"),
+        ],
+    ),
 ]
 
 
@@ -42,7 +51,7 @@ def verified(known, folder: Path, network: str, *, wrong: bool = False, **change
 def test_a_known_faster_kernel_keeps_the_outputs(known, tmp_path, network):
     found = verified(known, tmp_path / "kernels", network)
     (target,) = found.targets
-    calls = {"decoder": 5.0, "experts": 2.0, "resnet": 2.0}[network]
+    calls = {"decoder": 5.0, "experts": 2.0, "resnet": 2.0, "llama": 5.0}[network]
     assert target.applied.missed == {} and [c.calls for c in target.applied.calls] == [calls]
     assert found.runs.drift.outputs == 3 and found.pairs == 6
     assert found.runs.drift.relative is not None and found.runs.drift.relative < 1e-4
