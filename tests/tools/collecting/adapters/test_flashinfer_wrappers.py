@@ -36,9 +36,17 @@ class Wrapper:
 
 class Decode(Wrapper):
     def plan(
-        self, indptr, indices, last_page_len, num_qo_heads, num_kv_heads, head_dim, page_size,
-        *deprecated_positional_args, **kwargs,
-    ):  # fmt: skip
+        self,
+        indptr,
+        indices,
+        last_page_len,
+        num_qo_heads,
+        num_kv_heads,
+        head_dim,
+        page_size,
+        *deprecated_positional_args,
+        **kwargs,
+    ):
         self.planned = {"qo": None, "kv": indptr, "pages": indices, "last": last_page_len, **kwargs}
 
     def run(self, q, paged_kv_cache, *args, k_scale=None, return_lse=False, window_left=None):
@@ -49,10 +57,22 @@ class Decode(Wrapper):
 
 class PagedPrefill(Wrapper):
     def plan(
-        self, qo_indptr, paged_kv_indptr, paged_kv_indices, paged_kv_last_page_len, num_qo_heads,
-        num_kv_heads, head_dim_qk, page_size, custom_mask=None, causal=False, sm_scale=None,
-        pos_encoding_mode="NONE", window_left=-1, logits_soft_cap=None,
-    ):  # fmt: skip
+        self,
+        qo_indptr,
+        paged_kv_indptr,
+        paged_kv_indices,
+        paged_kv_last_page_len,
+        num_qo_heads,
+        num_kv_heads,
+        head_dim_qk,
+        page_size,
+        custom_mask=None,
+        causal=False,
+        sm_scale=None,
+        pos_encoding_mode="NONE",
+        window_left=-1,
+        logits_soft_cap=None,
+    ):
         self.planned = {
             "qo": qo_indptr,
             "kv": paged_kv_indptr,
@@ -68,9 +88,18 @@ class PagedPrefill(Wrapper):
 
 class RaggedPrefill(Wrapper):
     def plan(
-        self, qo_indptr, kv_indptr, num_qo_heads, num_kv_heads, head_dim_qk, head_dim_vo=None,
-        custom_mask=None, causal=False, sm_scale=None, window_left=-1,
-    ):  # fmt: skip
+        self,
+        qo_indptr,
+        kv_indptr,
+        num_qo_heads,
+        num_kv_heads,
+        head_dim_qk,
+        head_dim_vo=None,
+        custom_mask=None,
+        causal=False,
+        sm_scale=None,
+        window_left=-1,
+    ):
         self.planned = {"qo": qo_indptr, "kv": kv_indptr, "causal": causal, "scale": sm_scale}
 
     def run(self, q, k, v, *args, return_lse=False):
