@@ -40,6 +40,8 @@ from ..store.promotion_tags import (
 from .rules import TIMED, VERIFIED, PromotionDecision
 
 _ATTEMPTS = 5
+_MOST_ELSEWHERE = 1_000_000
+"""No number of others above it counts: the next ones here must still be numbers."""
 WRONG = frozenset(
     {
         Status.INCORRECT_NUMERICAL,
@@ -222,13 +224,24 @@ def rollback(archive: Archive, definition: str, gpu: str, reason: str) -> Promot
 
 
 def _next_number(archive: Archive, definition: str, gpu: str | None) -> int:
+    """The number after all that are taken here, and by events elsewhere that are known here.
+
+    Then the histories of several archives can lie in one repository.
+    """
     path = _track_path(definition, gpu)
     kinds = ("promoted", "rollback") if gpu else ("verified",)
     names = (
         name for kind in kinds for name in archive.repository.ref_names(f"refs/tags/{kind}/{path}")
     )
     numbers = (name.rsplit("/", 1)[-1] for name in names)
-    return 1 + max((int(number) for number in numbers if NUMBER.fullmatch(number)), default=0)
+    taken = [int(number) for number in numbers if NUMBER.fullmatch(number)]
+    elsewhere = promotions_elsewhere(archive.repository, archive.keys, definition)
+    taken += [
+        event.number
+        for event in elsewhere
+        if event.kind in kinds and gpu in (None, event.gpu) and event.number < _MOST_ELSEWHERE
+    ]
+    return 1 + max(taken, default=0)
 
 
 def _write_tag(archive: Archive, commit: str, tag: str, message: str) -> str:

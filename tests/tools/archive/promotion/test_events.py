@@ -293,6 +293,18 @@ def test_rollback_returns_to_the_previous_best_with_a_reason(verifier, archive):
     git(archive, "fsck", "--strict")
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [(4, 5), (999_999_999, 1)])
+def test_a_promotion_is_numbered_after_those_that_were_fetched(verifier, archive, theirs, ours):
+    """Two archives' histories lie side by side: both began with 1, and one replaced the other."""
+    node = verifier.candidate()
+    name = f"promoted/scale_n64/H200/{theirs}"
+    message = "Promote it\n\nDefinition: scale_n64\nGpu: H200\n"
+    tag = archive.repository.write_tag(node.commit, name, message, 1)
+    archive.repository.update_refs([RefUpdate(f"refs/quarantine/origin/tags/{name}", tag)])
+    records = verifier.records(node)
+    assert promote(archive, judge(node, records), records).number == ours
+
+
 def test_a_rollback_needs_a_reason(verifier, archive):
     promoted_pair(verifier, archive)
     with pytest.raises(RequestError, match="reason"):
